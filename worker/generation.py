@@ -1,0 +1,70 @@
+"""The immutable triple that a deployment scores with: one model, one proto, one configuration."""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from types import MappingProxyType
+
+
+class Policy(StrEnum):
+    """What to do with a value that does not fit: score it as missing, or refuse the request."""
+
+    ACCEPT = "accept"
+    REFUSE = "refuse"
+
+
+def frozen(items: Mapping[str, str] | None = None) -> Mapping[str, str]:
+    """A copy of a mapping that cannot be changed."""
+    return MappingProxyType(dict(items or {}))
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """A model artifact in a store: its URI, its SHA-256 (64 hexadecimal digits), and the runtime that loads it."""
+
+    uri: str
+    sha256: str
+    kind: str = "h2o"
+
+
+@dataclass(frozen=True, slots=True)
+class Proto:
+    """A proto: a .proto text or a serialized FileDescriptorSet, inline (`source`) or in a store (`uri`)."""
+
+    sha256: str
+    source: bytes | None = None
+    uri: str | None = None
+    is_descriptor_set: bool = False
+
+    @classmethod
+    def inline(cls, source: bytes | str, *, is_descriptor_set: bool = False) -> "Proto":
+        """The proto given in full, with its digest."""
+        content = source.encode() if isinstance(source, str) else source
+        return cls(sha256=hashlib.sha256(content).hexdigest(), source=content, is_descriptor_set=is_descriptor_set)
+
+
+@dataclass(frozen=True, slots=True)
+class Configuration:
+    """The runtime's options and the serving options of a generation; None means the worker's setting."""
+
+    columns: Mapping[str, str] = field(default_factory=frozen)
+    outputs: Mapping[str, str] = field(default_factory=frozen)
+    missing: Policy = Policy.ACCEPT
+    mistyped: Policy = Policy.REFUSE
+    unknown_category: Policy = Policy.ACCEPT
+    max_batch_records: int | None = None
+    max_request_bytes: int | None = None
+    deadline_ms: int | None = None
+    runtime: Mapping[str, str] = field(default_factory=frozen)
+
+
+@dataclass(frozen=True, slots=True)
+class Generation:
+    """Model, proto and configuration that belong together; `number` only grows and is never reused."""
+
+    number: int
+    model: Model
+    proto: Proto
+    configuration: Configuration = field(default_factory=Configuration)
+    samples: tuple[bytes, ...] = ()

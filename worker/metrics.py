@@ -1,0 +1,96 @@
+"""Every Prometheus metric of a worker, each defined once: https://prometheus.io/docs/practices/naming/."""
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+REGISTRY = CollectorRegistry()
+
+_SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+
+REQUESTS = Counter(
+    "hotswap_requests_total",
+    "Requests answered, by outcome: `answered`, or the code of the refusal.",
+    ["deployment", "outcome"],
+    registry=REGISTRY,
+)
+STAGE_SECONDS = Histogram(
+    "hotswap_stage_seconds",
+    "Seconds a batch spent in each stage: `queue` (its oldest record, from the fetch to the batch), `score`, `commit`.",
+    ["deployment", "stage"],
+    buckets=_SECONDS,
+    registry=REGISTRY,
+)
+BATCH_RECORDS = Histogram(
+    "hotswap_batch_records",
+    "Requests in a batch.",
+    ["deployment"],
+    buckets=(1, 2, 5, 10, 25, 50, 100, 250, 500, 1_000, 2_500, 5_000),
+    registry=REGISTRY,
+)
+IN_FLIGHT = Gauge(
+    "hotswap_in_flight_requests",
+    "Requests in batches that are being scored or committed.",
+    ["deployment"],
+    registry=REGISTRY,
+)
+LAG = Gauge(
+    "hotswap_lag_requests",
+    "Requests published and not yet answered, by partition that this worker owns.",
+    ["deployment", "partition"],
+    registry=REGISTRY,
+)
+HELD = Gauge(
+    "hotswap_held_partitions",
+    "Partitions that this worker owns and does not score: no generation that may score them is ready, or a pause.",
+    ["deployment"],
+    registry=REGISTRY,
+)
+GENERATION = Gauge(
+    "hotswap_generation_info",
+    "1 for each generation whose host is up; `state` is `ready` or `serving`.",
+    ["deployment", "generation", "model_sha256", "state"],
+    registry=REGISTRY,
+)
+SWAPS = Counter(
+    "hotswap_swaps_total",
+    "Swap commands by what became of them on this worker.",
+    ["deployment", "outcome", "code"],
+    registry=REGISTRY,
+)
+SWAP_PHASE_SECONDS = Histogram(
+    "hotswap_swap_phase_seconds",
+    "Seconds spent in each phase of staging a generation: `fetch`, `start`, `load`, `warm`.",
+    ["deployment", "phase"],
+    buckets=(0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0),
+    registry=REGISTRY,
+)
+CUT_OVER_SECONDS = Histogram(
+    "hotswap_cut_over_pause_seconds",
+    "Seconds between the last batch of a generation on a partition and the start of the first batch of the next.",
+    ["deployment"],
+    buckets=_SECONDS,
+    registry=REGISTRY,
+)
+HOST_RESTARTS = Counter(
+    "hotswap_host_restarts_total",
+    "Model hosts started again, by reason: `crashed` or `too_slow`.",
+    ["deployment", "reason"],
+    registry=REGISTRY,
+)
+UNKNOWN_CATEGORIES = Counter(
+    "hotswap_unknown_categories_total",
+    "Values scored as missing because the model does not know their category, by column.",
+    ["deployment", "column"],
+    registry=REGISTRY,
+)
+REBALANCES = Counter(
+    "hotswap_rebalances_total",
+    "Times that this worker's partitions were taken away or handed out.",
+    ["deployment", "event"],
+    registry=REGISTRY,
+)
+TRANSACTIONS = Counter(
+    "hotswap_transactions_total",
+    "Transactions by outcome: `committed`, or `recycled` where any doubt made the worker read its position again.",
+    ["deployment", "outcome"],
+    registry=REGISTRY,
+)

@@ -1,0 +1,85 @@
+"""Every setting of a worker and of the command line, each once: environment variables HOTSWAP_<NAME>."""
+
+import os
+import socket
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+from platformdirs import user_cache_path, user_data_path
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class Topics(NamedTuple):
+    """The five topics of a deployment."""
+
+    requests: str
+    predictions: str
+    dead_letters: str
+    control: str
+    status: str
+
+
+class Settings(BaseSettings):
+    """Settings with defaults that are safe; a name of the field in capitals after HOTSWAP_ sets it."""
+
+    model_config = SettingsConfigDict(env_prefix="HOTSWAP_", frozen=True, extra="forbid")
+
+    kafka: str = Field("127.0.0.1:9092", description="bootstrap servers, host:port, separated by commas")
+    security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
+    sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = "SCRAM-SHA-512"
+    sasl_username: str | None = None
+    sasl_password: str | None = Field(None, repr=False)
+    ssl_ca: Path | None = Field(None, description="PEM file of the authority that signed the brokers' certificates")
+
+    deployment: str = Field("", description="name of the deployment; the topics and the group are named after it")
+    requests_topic: str = Field("", description="default <deployment>.requests")
+    predictions_topic: str = Field("", description="default <deployment>.predictions")
+    dead_letters_topic: str = Field("", description="default <deployment>.dead-letters")
+    control_topic: str = "hotswap.control"
+    status_topic: str = "hotswap.status"
+    group: str = Field("", description="consumer group, default the deployment's name")
+    worker_id: str = Field(
+        default_factory=lambda: f"{socket.gethostname()}-{os.getpid()}", description="unique name of this worker"
+    )
+
+    delivery: Literal["exactly_once", "at_least_once"] = "exactly_once"
+    session_timeout_ms: int = Field(6_000, ge=1_000, description="how soon a dead worker's partitions are taken over")
+    call_timeout_s: float = Field(10.0, gt=0, description="bound on each Kafka call; after it the producer is recycled")
+
+    max_batch_records: int = Field(5_000, ge=1)
+    max_request_bytes: int = Field(900_000, ge=1)
+    max_queued_bytes: int = Field(8 << 20, ge=1, description="requests held in memory per partition, bytes")
+    deadline_ms: int = Field(10_000, ge=1, description="how long the host may take for a batch")
+    swap_deadline_ms: int = Field(120_000, ge=1, description="how long a worker may take to stage a generation")
+    host_heap_mb: int = Field(512, ge=64, description="Java heap of a model host, MiB")
+    stop_timeout_s: float = Field(10.0, gt=0, description="how long a clean stop may take")
+
+    store: str = Field(
+        default_factory=(user_data_path("hotswap") / "store").as_uri,
+        description="where `hotswap swap` uploads artifacts to: a URL that fsspec opens and every worker reaches",
+    )
+    cache: Path = Field(default_factory=lambda: user_cache_path("hotswap"), description="jars and fetched artifacts")
+    cache_max_bytes: int = Field(10 << 30, ge=1, description="fetched artifacts kept on disk, least recently used go")
+    max_artifact_bytes: int = Field(2 << 30, ge=1, description="an artifact's size, packed and unpacked")
+
+    http_host: str = "127.0.0.1"
+    http_port: int = Field(0, ge=0, le=65_535, description="/metrics, /livez, /readyz; 0: any free port")
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    log_format: Literal["auto", "json", "text"] = "auto"
+
+    @property
+    def topics(self) -> Topics:
+        """The topics by their settings, else named after the deployment."""
+        return Topics(
+            requests=self.requests_topic or f"{self.deployment}.requests",
+            predictions=self.predictions_topic or f"{self.deployment}.predictions",
+            dead_letters=self.dead_letters_topic or f"{self.deployment}.dead-letters",
+            control=self.control_topic,
+            status=self.status_topic,
+        )
+
+    @property
+    def group_id(self) -> str:
+        """The consumer group of the deployment's workers."""
+        return self.group or self.deployment
