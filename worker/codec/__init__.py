@@ -1,0 +1,1 @@
+"""Protobuf, CSV and JSON to rows of columns and back."""

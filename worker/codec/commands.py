@@ -1,0 +1,169 @@
+"""The records of the control topic (protos/hotswap/v1/control.proto) to the values of swap.py and back."""
+
+import hashlib
+from collections.abc import Mapping
+from datetime import UTC, datetime
+
+from google.protobuf.message import DecodeError
+
+from worker.errors import SwapError
+from worker.generated.hotswap.v1 import control_pb2 as wire
+from worker.generation import Configuration, Model, Policy, Proto, frozen
+from worker.swap import Command, PauseCommand, RollbackCommand, SwapCommand
+
+_POLICIES = {Policy.ACCEPT: wire.POLICY_ACCEPT, Policy.REFUSE: wire.POLICY_REFUSE}
+_SHA256_DIGITS = 64
+
+
+def encode_command(deployment: str, command: Command) -> bytes:
+    """The value of the control topic's record for a command; its key is `<deployment>/<generation>`."""
+    message = wire.Command(command_id=command.command_id, deployment=deployment)
+    if isinstance(command, PauseCommand):
+        (message.pause if command.is_paused else message.resume).SetInParent()
+    elif isinstance(command, RollbackCommand):
+        message.rollback.CopyFrom(wire.Rollback(generation=command.generation, to=command.to))
+        _set_cut(message.rollback, command.cut)
+    else:
+        message.swap.CopyFrom(_swap_message(command))
+        _set_cut(message.swap, command.cut)
+    return message.SerializeToString()
+
+
+def decode_command(value: bytes | None) -> tuple[str, Command]:
+    """Deployment and command of a control record.
+
+    Raises:
+        SwapError: MALFORMED, with what is wrong; nothing in it can be acted on.
+
+    """
+    if value is None:
+        raise SwapError("MALFORMED", "a record without a value")
+    try:
+        message = wire.Command.FromString(value)
+    except DecodeError as error:
+        raise SwapError("MALFORMED", "the value is no hotswap.v1.Command message") from error
+    kind = message.WhichOneof("kind")
+    if kind is None:
+        raise SwapError("MALFORMED", "the command has none of swap, rollback, pause, resume")
+    return message.deployment, _decode(message, kind)
+
+
+def _decode(message: wire.Command, kind: str) -> Command:
+    if kind in ("pause", "resume"):
+        return PauseCommand(command_id=message.command_id, is_paused=kind == "pause")
+    if kind == "rollback":
+        rollback = message.rollback
+        return RollbackCommand(
+            command_id=message.command_id, generation=rollback.generation, to=rollback.to, cut=_cut(rollback)
+        )
+    swap = message.swap
+    return SwapCommand(
+        command_id=message.command_id,
+        generation=swap.generation,
+        base=swap.base,
+        model=_model(swap.model) if swap.HasField("model") else None,
+        proto=_proto(swap.proto) if swap.HasField("proto") else None,
+        configuration=_configuration(swap.configuration) if swap.HasField("configuration") else None,
+        samples=tuple(swap.samples),
+        cut=_cut(swap),
+        not_after_ms=swap.not_after.ToMilliseconds() if swap.HasField("not_after") else None,
+        deadline_ms=swap.deadline_ms or None,
+    )
+
+
+def _swap_message(command: SwapCommand) -> wire.Swap:
+    message = wire.Swap(
+        generation=command.generation,
+        base=command.base,
+        samples=command.samples,
+        deadline_ms=command.deadline_ms or 0,
+    )
+    if command.model:
+        model = command.model
+        message.model.CopyFrom(wire.Model(uri=model.uri, sha256=model.sha256, kind=model.kind))
+    if command.proto:
+        message.proto.CopyFrom(_proto_message(command.proto))
+    if command.configuration:
+        message.configuration.CopyFrom(_configuration_message(command.configuration))
+    if command.not_after_ms is not None:
+        message.not_after.FromDatetime(datetime.fromtimestamp(command.not_after_ms / 1000, UTC))
+    return message
+
+
+def _proto_message(proto: Proto) -> wire.Proto:
+    message = wire.Proto(sha256=proto.sha256)
+    if proto.source is None:
+        message.uri = proto.uri or ""
+    elif proto.is_descriptor_set:
+        message.descriptor_set = proto.source
+    else:
+        message.text = proto.source.decode()
+    return message
+
+
+def _configuration_message(configuration: Configuration) -> wire.Configuration:
+    return wire.Configuration(
+        columns=configuration.columns,
+        outputs=configuration.outputs,
+        missing=_POLICIES[configuration.missing],
+        mistyped=_POLICIES[configuration.mistyped],
+        unknown_category=_POLICIES[configuration.unknown_category],
+        max_batch_records=configuration.max_batch_records or 0,
+        max_request_bytes=configuration.max_request_bytes or 0,
+        deadline_ms=configuration.deadline_ms or 0,
+        runtime=configuration.runtime,
+    )
+
+
+def _set_cut(message: wire.Swap | wire.Rollback, cut: Mapping[int, int]) -> None:
+    if cut:
+        message.cut_over.offsets.update(cut)
+
+
+def _cut(message: wire.Swap | wire.Rollback) -> Mapping[int, int]:
+    return dict(message.cut_over.offsets)
+
+
+def _model(model: wire.Model) -> Model:
+    _check_digest(model.sha256, f"model {model.uri}")
+    if not model.uri:
+        raise SwapError("MALFORMED", "the model has no uri")
+    return Model(model.uri, model.sha256.lower(), model.kind or "h2o")
+
+
+def _proto(proto: wire.Proto) -> Proto:
+    source = proto.WhichOneof("source")
+    if source == "uri":
+        _check_digest(proto.sha256, f"proto {proto.uri}")
+        return Proto(proto.sha256.lower(), uri=proto.uri, is_descriptor_set=proto.uri.endswith((".desc", ".binpb")))
+    if source is None:
+        raise SwapError("MALFORMED", "the proto has none of text, descriptor_set, uri")
+    content = proto.text.encode() if source == "text" else proto.descriptor_set
+    digest = hashlib.sha256(content).hexdigest()
+    if proto.sha256 and proto.sha256.lower() != digest:
+        raise SwapError("DIGEST_MISMATCH", f"the proto has SHA-256 {digest}, the command says {proto.sha256}")
+    return Proto(digest, source=content, is_descriptor_set=source == "descriptor_set")
+
+
+def _configuration(message: wire.Configuration) -> Configuration:
+    default = Configuration()
+    return Configuration(
+        columns=frozen(message.columns),
+        outputs=frozen(message.outputs),
+        missing=_policy(message.missing, default.missing),
+        mistyped=_policy(message.mistyped, default.mistyped),
+        unknown_category=_policy(message.unknown_category, default.unknown_category),
+        max_batch_records=message.max_batch_records or None,
+        max_request_bytes=message.max_request_bytes or None,
+        deadline_ms=message.deadline_ms or None,
+        runtime=frozen(message.runtime),
+    )
+
+
+def _policy(value: wire.Policy, default: Policy) -> Policy:
+    return next((policy for policy, number in _POLICIES.items() if number == value), default)
+
+
+def _check_digest(digest: str, what: str) -> None:
+    if len(digest) != _SHA256_DIGITS or not set(digest.lower()) <= set("0123456789abcdef"):
+        raise SwapError("MALFORMED", f"{what}: sha256 must be {_SHA256_DIGITS} hexadecimal digits, not {digest!r}")
