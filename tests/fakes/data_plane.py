@@ -1,0 +1,118 @@
+"""Fakes of the pipeline's surroundings: a partition that keeps what was committed, a host, a plan."""
+
+import asyncio
+from dataclasses import dataclass, field
+
+from worker.admission import Rules
+from worker.batch import Code, Position, Refusal
+from worker.errors import Doubt
+from worker.generation import Generation, Model, Proto
+from worker.pipeline import Serving
+from worker.swap import Serve, Wait
+
+
+@dataclass
+class FakeRequest:
+    offset: int
+    value: bytes | None
+    key: bytes | None = None
+    headers: list = field(default_factory=list)
+    timestamp: int = 0
+
+
+class FakeSource:
+    """A `pipeline.Source`: a log in memory; commits can be made to fail before or after they take effect."""
+
+    def __init__(self, requests, *, at=None):
+        self.requests = list(requests)
+        self.committed = at or Position(0)
+        self.transactions = []
+        self.opened = self.closed = 0
+        self.fail_before = self.fail_after = 0
+        self.drained = asyncio.Event()
+        self._next = None
+        self._stopped = asyncio.Event()
+
+    async def open(self):
+        self.opened += 1
+        self._next = self.committed.offset
+        return self.committed
+
+    def _rest(self):
+        return [request for request in self.requests if request.offset >= self._next]
+
+    async def wait(self):
+        await asyncio.sleep(0)
+        if self._stopped.is_set():
+            return None
+        if rest := self._rest():
+            return rest[0].offset
+        self.drained.set()
+        await self._stopped.wait()
+        return None
+
+    def take(self, limit, until):
+        taken = [r for r in self._rest()[:limit] if until is None or r.offset < until]
+        self._next = taken[-1].offset + 1
+        return taken
+
+    async def commit(self, transaction):
+        await asyncio.sleep(0)
+        if self.fail_before:
+            self.fail_before -= 1
+            raise Doubt("no answer")
+        self.transactions.append(transaction)
+        self.committed = Position(transaction.next_offset, transaction.generation)
+        if self.fail_after:
+            self.fail_after -= 1
+            raise Doubt("no answer")
+
+    async def close(self):
+        self.closed += 1
+
+    def stop(self):
+        self._stopped.set()
+
+
+class FakeHost:
+    """Answers `<generation>:<value>`; refuses what starts with `bad`."""
+
+    def __init__(self, number):
+        self.number = number
+        self.calls = []
+
+    async def score(self, values, operations=None):
+        self.calls.append((list(values), operations))
+        await asyncio.sleep(0)
+        return [
+            Refusal(Code.UNDECODABLE, "bad") if value.startswith(b"bad") else b"%d:%s" % (self.number, value)
+            for value in values
+        ]
+
+
+class FakePlan:
+    """Serves what `choices` says for an offset; `change` lets waiting loops ask again."""
+
+    def __init__(self, choose, *, operations=("score",), max_request_bytes=1_000, max_batch_records=3):
+        self.choose_by = choose
+        self.hosts = {}
+        self.changed = asyncio.Event()
+        self._rules = Rules(proto_sha256="f" * 64, operations=operations, max_request_bytes=max_request_bytes)
+        self._limit = max_batch_records
+
+    def choose(self, partition, position):
+        choice = self.choose_by(partition, position)
+        return Serve(choice, None) if isinstance(choice, int) else choice
+
+    def serving(self, number):
+        generation = Generation(number, Model("file:///m", "a" * 64), Proto.inline("x"))
+        host = self.hosts.setdefault(number, FakeHost(number))
+        return Serving(generation=generation, host=host, rules=self._rules, max_batch_records=self._limit)
+
+    def change(self, choose):
+        self.choose_by = choose
+        self.changed.set()
+        self.changed = asyncio.Event()
+
+
+__all__ = ["FakeHost", "FakePlan", "FakeRequest", "FakeSource", "Serve", "Wait"]

@@ -1,0 +1,174 @@
+"""The loop of one partition over fakes: what is committed, in which order, by which generation."""
+
+import asyncio
+
+import pytest
+from fakes.data_plane import FakePlan, FakeRequest, FakeSource
+
+from worker import pipeline
+from worker.batch import Code, Position
+from worker.pipeline import PartitionLoop, Pipeline
+from worker.swap import Serve, Wait
+
+
+@pytest.fixture(autouse=True)
+def _no_pause(monkeypatch):
+    monkeypatch.setattr(pipeline, "RETRY_S", 0.001)
+
+
+def requests(count, start=0):
+    return [FakeRequest(offset, b"r%d" % offset, key=b"k%d" % offset) for offset in range(start, start + count)]
+
+
+def loop_of(source, plan, max_answer_bytes=1_000):
+    return PartitionLoop(
+        deployment="d", topic="d.requests", partition=3, source=source, plan=plan, max_answer_bytes=max_answer_bytes
+    )
+
+
+async def drain(source, plan, **options):
+    loop = loop_of(source, plan, **options)
+    task = asyncio.create_task(loop.run())
+    await asyncio.wait_for(source.drained.wait(), 5)
+    loop.stop()
+    await task
+    return loop
+
+
+def answers(source):
+    return [(r.key, r.value) for t in source.transactions for r in t.predictions]
+
+
+async def test_every_request_is_answered_once_in_order_with_its_source_and_generation():
+    source = FakeSource(requests(8))
+    await drain(source, FakePlan(lambda *_: 7))
+    assert answers(source) == [(b"k%d" % n, b"7:r%d" % n) for n in range(8)]
+    last = dict(source.transactions[-1].predictions[-1].headers)
+    assert last == {
+        "generation": b"7",
+        "model-digest": b"a" * 64,
+        "operation": b"score",
+        "source": b"d.requests-3-7",
+    }
+
+
+async def test_a_batch_is_no_larger_than_the_generation_allows():
+    source = FakeSource(requests(8))
+    await drain(source, FakePlan(lambda *_: 1, max_batch_records=3))
+    assert [len(t.predictions) for t in source.transactions] == [3, 3, 2]
+
+
+async def test_a_batch_ends_at_the_cut_and_the_next_one_is_of_the_new_generation():
+    source = FakeSource(requests(6))
+    await drain(source, FakePlan(lambda _, at: Serve(1, 2) if at.offset < 2 else Serve(2, None)))
+    assert [(t.generation, len(t.predictions), t.cut_over_at) for t in source.transactions] == [
+        (1, 2, 0),
+        (2, 3, 2),
+        (2, 1, None),
+    ]
+
+
+async def test_a_bad_request_is_refused_alone_in_order_with_its_original_bytes():
+    source = FakeSource(
+        [FakeRequest(0, b"good"), FakeRequest(1, b"bad", b"key", [("trace", b"t")]), FakeRequest(2, b"x")]
+    )
+    await drain(source, FakePlan(lambda *_: 1))
+    (only,) = source.transactions
+    assert [r.value for r in only.predictions] == [b"1:good", b"1:x"]
+    (letter,) = only.dead_letters
+    assert (letter.key, letter.value) == (b"key", b"bad")
+    headers = dict(letter.headers)
+    assert (headers["code"], headers["trace"], headers["source"]) == (b"UNDECODABLE", b"t", b"d.requests-3-1")
+
+
+async def test_an_aborted_batch_is_read_again_and_committed_once():
+    source = FakeSource(requests(4))
+    source.fail_before = 2
+    await drain(source, FakePlan(lambda *_: 1))
+    assert [value for _, value in answers(source)] == [b"1:r%d" % n for n in range(4)]
+    assert source.opened == source.closed == 3
+
+
+async def test_a_commit_that_took_effect_without_an_answer_is_not_done_again():
+    source = FakeSource(requests(4))
+    source.fail_after = 1
+    await drain(source, FakePlan(lambda *_: 1))
+    assert [value for _, value in answers(source)] == [b"1:r%d" % n for n in range(4)]
+
+
+async def test_a_partition_goes_on_where_it_was_committed_and_is_held_until_its_floor_is_ready():
+    source = FakeSource(requests(5), at=Position(3, 9))
+    plan = FakePlan(lambda _, at: Wait(9, "waits for 9") if at.floor == 9 else 1)
+    loop = loop_of(source, plan)
+    task = asyncio.create_task(loop.run())
+    while loop.state.held != "waits for 9":
+        await asyncio.sleep(0)
+    assert source.transactions == []
+    plan.change(lambda *_: 9)
+    await asyncio.wait_for(source.drained.wait(), 5)
+    loop.stop()
+    await task
+    assert answers(source) == [(b"k3", b"9:r3"), (b"k4", b"9:r4")]
+    assert source.transactions[0].cut_over_at is None
+
+
+async def test_a_held_partition_can_be_stopped():
+    loop = loop_of(FakeSource(requests(1)), FakePlan(lambda *_: Wait(None, "paused")))
+    task = asyncio.create_task(loop.run())
+    while loop.state.held != "paused":
+        await asyncio.sleep(0)
+    loop.stop()
+    await asyncio.wait_for(task, 5)
+
+
+async def test_an_answer_too_large_for_the_topic_is_refused_and_does_not_stop_the_partition():
+    source = FakeSource([FakeRequest(0, b"x" * 90), FakeRequest(1, b"y")])
+    await drain(source, FakePlan(lambda *_: 1), max_answer_bytes=50)
+    assert dict(source.transactions[0].dead_letters[0].headers)["code"] == Code.ANSWER_TOO_LARGE.encode()
+    assert [value for _, value in answers(source)] == [b"1:y"]
+
+
+async def test_what_headers_forbid_never_reaches_the_host():
+    odd = [
+        FakeRequest(0, None),
+        FakeRequest(1, b"z" * 1_001),
+        FakeRequest(2, b"a", headers=[("operation", b"other")]),
+        FakeRequest(3, b"b", headers=[("operation", b"score")]),
+    ]
+    source = FakeSource(odd)
+    plan = FakePlan(lambda *_: 1, max_batch_records=9)
+    await drain(source, plan)
+    assert plan.hosts[1].calls == [([b"b"], ["score"])]
+    codes = [dict(r.headers)["code"].decode() for r in source.transactions[0].dead_letters]
+    assert codes == [Code.UNDECODABLE, Code.TOO_LARGE, Code.UNKNOWN_OPERATION]
+
+
+async def test_headers_of_ours_in_a_request_are_not_mistaken_for_the_answers():
+    source = FakeSource([FakeRequest(0, b"a", headers=[("source", b"elsewhere-0-1"), ("generation", b"99")])])
+    await drain(source, FakePlan(lambda *_: 1))
+    headers = source.transactions[0].predictions[0].headers
+    assert [value for name, value in headers if name in ("source", "generation")] == [b"1", b"d.requests-3-0"]
+
+
+async def test_a_revoked_partition_ends_with_its_batch_in_hand_committed():
+    source = FakeSource(requests(3))
+    pipelines = Pipeline(lambda _: loop_of(source, FakePlan(lambda *_: 1)), stop_timeout_s=5)
+    pipelines.assigned([3])
+    while pipelines.states[3].in_hand is None:
+        await asyncio.sleep(0)
+    await pipelines.revoked()
+    assert len(source.transactions) == 1
+    assert pipelines.states == {}
+    assert source.closed == source.opened
+
+
+async def test_a_defect_in_a_loop_is_seen_and_not_swallowed():
+    def broken(*_):
+        raise KeyError("defect")
+
+    pipelines = Pipeline(lambda _: loop_of(FakeSource(requests(1)), FakePlan(broken)), stop_timeout_s=5)
+    pipelines.assigned([0])
+    while pipelines.failure() is None:
+        await asyncio.sleep(0)
+    assert isinstance(pipelines.failure(), KeyError)
+    await pipelines.revoked()

@@ -1,0 +1,1 @@
+"""Apache Kafka behind our words: nothing outside this folder imports aiokafka."""

@@ -1,0 +1,285 @@
+"""How we reach a cluster: arguments for every client, errors in our words, and the questions an administrator asks."""
+
+import asyncio
+import json
+import logging
+from collections.abc import AsyncIterator, Awaitable, Iterable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from typing import Any, NamedTuple, Self, TypeVar
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
+from aiokafka.errors import KafkaConnectionError, KafkaError, TopicAlreadyExistsError, for_code
+from aiokafka.helpers import create_ssl_context
+
+from worker.errors import Doubt, StartError
+from worker.settings import Settings
+
+T = TypeVar("T")
+
+_DEFAULT_MESSAGE_BYTES = 1_048_588  # Kafka's default of max.message.bytes
+_RETRY_S = 0.1
+_HEADROOM_BYTES = 65_536  # what a dead letter's headers may add to the request
+
+
+class Committed(NamedTuple):
+    """What a group committed on a partition: the next offset (-1: never), and the generation that scored it last.
+
+    `is_ours` is False where somebody else wrote the offset (a reset by an operator's tool): it carries no generation.
+    """
+
+    offset: int
+    generation: int
+    is_ours: bool
+
+
+def connection(settings: Settings) -> dict[str, Any]:
+    """Arguments that every aiokafka client of ours takes."""
+    arguments: dict[str, Any] = {
+        "bootstrap_servers": settings.kafka,
+        "client_id": f"hotswap-{settings.worker_id}",
+        "security_protocol": settings.security_protocol,
+    }
+    if settings.security_protocol.endswith("SSL"):
+        arguments["ssl_context"] = create_ssl_context(cafile=settings.ssl_ca)
+    if settings.security_protocol.startswith("SASL"):
+        arguments |= {
+            "sasl_mechanism": settings.sasl_mechanism,
+            "sasl_plain_username": settings.sasl_username,
+            "sasl_plain_password": settings.sasl_password,
+        }
+    return arguments
+
+
+@contextmanager
+def reaching(settings: Settings) -> Iterator[None]:
+    """Turns a failed first connection into one line; the reason is only in aiokafka's log, so it is read there.
+
+    Raises:
+        StartError: no broker answers, or it does not let us in.
+
+    """
+    reasons: list[str] = []
+    listener = logging.Handler(logging.WARNING)
+    listener.emit = lambda record: reasons.append(record.getMessage())  # type: ignore[method-assign]
+    log = logging.getLogger("aiokafka")
+    was = log.propagate
+    log.addHandler(listener)
+    log.propagate = False
+    try:
+        yield
+    except (KafkaConnectionError, ValueError, OSError, TimeoutError) as error:
+        why = (reasons or [str(error)])[-1].strip().splitlines()[-1]
+        raise StartError(
+            f"no Kafka answers at {settings.kafka} ({why}): is it running, and is HOTSWAP_KAFKA (--kafka) right?"
+        ) from error
+    finally:
+        log.removeHandler(listener)
+        log.propagate = was
+
+
+@asynccontextmanager
+async def doubting(seconds: float, what: str) -> AsyncIterator[None]:
+    """Bounds the Kafka calls of a block.
+
+    Raises:
+        Doubt: one failed, or they took longer; whether they took effect is not known.
+
+    """
+    try:
+        async with asyncio.timeout(seconds):
+            yield
+    except TimeoutError as error:
+        raise Doubt(f"{what}: no answer within {seconds:g} s") from error
+    # aiokafka guards its own state with asserts: begin and commit of a fenced producer raise AssertionError.
+    except (KafkaError, AssertionError, OSError) as error:
+        raise Doubt(f"{what}: {error!r}") from error
+    except asyncio.CancelledError as error:
+        # A future of aiokafka's that was cancelled with its client looks like our own cancellation, and is none.
+        task = asyncio.current_task()
+        if task is None or task.cancelling():
+            raise
+        raise Doubt(f"{what}: the client was closed") from error
+
+
+async def bounded(call: Awaitable[T], seconds: float, what: str) -> T:
+    """Awaits one Kafka call under our bound; see `doubting`."""
+    async with doubting(seconds, what):
+        return await call
+
+
+class Admin:
+    """Questions to the cluster that are not records: topics, offsets, groups."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._seconds = settings.call_timeout_s
+        arguments = connection(settings)
+        self._admin = AIOKafkaAdminClient(**arguments, request_timeout_ms=int(self._seconds * 1000))
+        # Two consumers without a group: what is committed ends at the last stable offset, what is written at the end.
+        self._stable = AIOKafkaConsumer(**arguments, isolation_level="read_committed", enable_auto_commit=False)
+        self._written = AIOKafkaConsumer(**arguments, isolation_level="read_uncommitted", enable_auto_commit=False)
+
+    @classmethod
+    @asynccontextmanager
+    async def connect(cls, settings: Settings) -> AsyncIterator[Self]:
+        """An Admin for a with-block.
+
+        Raises:
+            StartError: no broker answers; one clear line.
+
+        """
+        admin = cls(settings)
+        try:
+            await admin.start()
+            yield admin
+        finally:
+            await admin.close()
+
+    async def start(self) -> None:
+        """Connects; see `connect`."""
+        with reaching(self._settings):
+            for client in (self._admin, self._stable, self._written):
+                await asyncio.wait_for(client.start(), self._seconds)
+
+    async def close(self) -> None:
+        """Closes the connections."""
+        for client in (self._written, self._stable):
+            await client.stop()
+        await self._admin.close()
+
+    async def partitions(self, topic: str) -> int:
+        """How many partitions a topic has.
+
+        Raises:
+            StartError: there is no such topic.
+
+        """
+        (answer,) = await self._ask(self._admin.describe_topics([topic]), f"describing topic {topic}")
+        if answer["error_code"]:
+            raise StartError(
+                f"topic {topic} is not there ({for_code(answer['error_code']).__name__}): "
+                "create the deployment's topics with `hotswap topics create`"
+            )
+        return len(answer["partitions"])
+
+    async def create_topics(self, partitions: int = 4, replication: int = 1) -> list[str]:
+        """Creates those of the deployment's five topics that are missing; returns the names of the new ones."""
+        topics = self._settings.topics
+        # The status topic keeps the last word per key. The control topic keeps everything: the first command in log
+        # order wins, and compaction, which keeps the last record of a key, would rewrite that history.
+        kept = {"retention.ms": "-1", "retention.bytes": "-1"}
+        roomy = {"max.message.bytes": str(2 * _DEFAULT_MESSAGE_BYTES)}
+        wanted = [
+            NewTopic(topics.requests, partitions, replication),
+            NewTopic(topics.predictions, partitions, replication, topic_configs=roomy),
+            NewTopic(topics.dead_letters, partitions, replication, topic_configs=roomy),
+            NewTopic(topics.control, 1, replication, topic_configs=kept),
+            NewTopic(topics.status, 1, replication, topic_configs={"cleanup.policy": "compact"}),
+        ]
+        answer = await self._ask(self._admin.create_topics(wanted), "creating topics")
+        created = []
+        for name, code, *rest in answer.topic_errors:
+            if not code:
+                created.append(name)
+            elif for_code(code) is not TopicAlreadyExistsError:
+                reason = rest[0] if rest and rest[0] else for_code(code).__name__
+                raise StartError(f"topic {name} cannot be created: {reason}")
+        return created
+
+    async def message_bytes(self, topic: str) -> int:
+        """The largest message that a topic takes, bytes; Kafka's default where we may not ask."""
+        resource = ConfigResource(ConfigResourceType.TOPIC, topic, {"max.message.bytes": ""})
+        (answer,) = await self._ask(self._admin.describe_configs([resource]), f"reading the settings of {topic}")
+        code, _, _, _, entries = answer.resources[0]
+        return int(entries[0][1]) if not code and entries else _DEFAULT_MESSAGE_BYTES
+
+    async def check_topics(self) -> int:
+        """Checks that the deployment's topics fit each other; returns the number of partitions of its requests.
+
+        Raises:
+            StartError: one is missing, has too few or too many partitions, or takes too small messages.
+
+        """
+        topics = self._settings.topics
+        count = {topic: await self.partitions(topic) for topic in topics}
+        for topic in (topics.control, topics.status):
+            if count[topic] != 1:
+                raise StartError(f"topic {topic} has {count[topic]} partitions and must have one: its order is the law")
+        for topic in (topics.predictions, topics.dead_letters):
+            if count[topic] < count[topics.requests]:
+                raise StartError(
+                    f"topic {topic} has {count[topic]} partitions, fewer than {topics.requests} with "
+                    f"{count[topics.requests]}: each answer goes to its request's partition, so add partitions"
+                )
+        largest = await self.message_bytes(topics.requests)
+        if await self.message_bytes(topics.dead_letters) < largest + _HEADROOM_BYTES:
+            raise StartError(
+                f"topic {topics.dead_letters} must take messages {_HEADROOM_BYTES} bytes larger than {topics.requests} "
+                f"does, or a refused request could not be kept: set its max.message.bytes to {2 * largest}"
+            )
+        return count[topics.requests]
+
+    async def committed(self, group: str, topic: str, partitions: Iterable[int] | None = None) -> dict[int, Committed]:
+        """What a group committed on each partition of a topic; asks again while the coordinator is not there yet.
+
+        Raises:
+            Doubt: the coordinator did not say within our bound.
+
+        """
+        numbers = list(range(await self.partitions(topic)) if partitions is None else partitions)
+        give_up = asyncio.get_running_loop().time() + self._seconds
+        while True:
+            try:
+                return await self._committed(group, topic, numbers)
+            except Doubt:
+                if asyncio.get_running_loop().time() > give_up:
+                    raise
+                await asyncio.sleep(_RETRY_S)
+
+    async def _committed(self, group: str, topic: str, numbers: list[int]) -> dict[int, Committed]:
+        # While the coordinator loads it answers with nothing, and aiokafka drops the error that says so: an answer
+        # without a partition that was asked for is no "never committed".
+        asked = [TopicPartition(topic, number) for number in numbers]
+        answer = await self._ask(
+            self._admin.list_consumer_group_offsets(group, partitions=asked), f"offsets of {group}"
+        )
+        if missing := [key.partition for key in asked if key not in answer]:
+            raise Doubt(
+                f"offsets of {group} on {topic}: no answer for partitions {missing}, the coordinator is loading"
+            )
+        return {key.partition: _committed(answer[key].offset, answer[key].metadata) for key in asked}
+
+    async def end_offsets(
+        self, topic: str, partitions: Iterable[int] | None = None, *, is_stable: bool = False
+    ) -> dict[int, int]:
+        """The next offset of each partition: of all that is written, or of what is decided (`is_stable`)."""
+        numbers = list(range(await self.partitions(topic)) if partitions is None else partitions)
+        client = self._stable if is_stable else self._written
+        ends = await self._ask(client.end_offsets([TopicPartition(topic, n) for n in numbers]), f"ends of {topic}")
+        return {key.partition: end for key, end in ends.items()}
+
+    async def beginning_offset(self, topic: str, partition: int) -> int:
+        """The oldest offset that a partition still has."""
+        key = TopicPartition(topic, partition)
+        answer: dict[TopicPartition, int] = await self._ask(
+            self._written.beginning_offsets([key]), f"beginning of {topic}-{partition}"
+        )
+        return answer[key]
+
+    async def members(self, group: str) -> list[str]:
+        """The client ids of a group's members."""
+        (answer,) = await self._ask(self._admin.describe_consumer_groups([group]), f"members of {group}")
+        return [member[1] for described in answer.groups for member in described[5]]
+
+    async def _ask(self, call: Awaitable[Any], what: str) -> Any:
+        return await bounded(call, self._seconds, what)
+
+
+def _committed(offset: int, metadata: str) -> Committed:
+    try:
+        generation = int(json.loads(metadata)["generation"])
+    except (ValueError, KeyError, TypeError):
+        return Committed(offset, 0, is_ours=False)
+    return Committed(offset, generation, is_ours=True)

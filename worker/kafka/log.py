@@ -1,0 +1,126 @@
+"""A topic read as a log from a known place, without a group, and appended to: control, status, answers."""
+
+import asyncio
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+
+from worker.errors import StartError
+from worker.kafka.connection import bounded, connection, reaching
+from worker.settings import Settings
+
+
+class LogReader:
+    """Reads every partition of one topic in order; `is_isolated` shows only records of committed transactions."""
+
+    def __init__(self, settings: Settings, topic: str, *, is_isolated: bool) -> None:
+        self._settings = settings
+        self._topic = topic
+        self._consumer = AIOKafkaConsumer(
+            **connection(settings),
+            enable_auto_commit=False,
+            auto_offset_reset="earliest",
+            isolation_level="read_committed" if is_isolated else "read_uncommitted",
+            fetch_max_wait_ms=100,
+        )
+        self._partitions: list[TopicPartition] = []
+
+    async def start(self, offsets: Mapping[int, int] | None = None) -> None:
+        """Connects and stands at `offsets` (partition -> next offset), at the beginning of those not named.
+
+        Raises:
+            StartError: no broker answers, or there is no such topic.
+
+        """
+        with reaching(self._settings):
+            await asyncio.wait_for(self._consumer.start(), self._settings.call_timeout_s)
+        numbers = await self._ask(self._consumer._client.fetch_all_metadata(), "metadata")  # noqa: SLF001
+        numbers = numbers.partitions_for_topic(self._topic)
+        if not numbers:
+            raise StartError(f"topic {self._topic} is not there: create it with `hotswap topics create`")
+        self._partitions = [TopicPartition(self._topic, number) for number in sorted(numbers)]
+        self._consumer.assign(self._partitions)
+        begins = await self._ask(self._consumer.beginning_offsets(self._partitions), "beginning")
+        for key in self._partitions:
+            self._consumer.seek(key, max(begins[key], (offsets or {}).get(key.partition, 0)))
+
+    @property
+    def partitions(self) -> int:
+        """How many partitions the topic has."""
+        return len(self._partitions)
+
+    async def positions(self) -> dict[int, int]:
+        """Partition -> next offset to be read."""
+        return {key.partition: await self._consumer.position(key) for key in self._partitions}
+
+    async def end(self) -> dict[int, int]:
+        """Partition -> next offset to be written (of what this reader may see)."""
+        ends = await self._ask(self._consumer.end_offsets(self._partitions), "end")
+        return {key.partition: ends[key] for key in self._partitions}
+
+    async def read_to_end(self) -> list[Any]:
+        """Every record from here to the end as it is now, in order of each partition."""
+        ends = await self.end()
+        records: list[Any] = []
+        while any(position < ends[number] for number, position in (await self.positions()).items()):
+            records += await self.read(0.1)
+        return records
+
+    async def read(self, timeout_s: float) -> list[Any]:
+        """The next records, as soon as there are any; an empty list after the time-out."""
+        answer = await self._consumer.getmany(timeout_ms=int(timeout_s * 1000))
+        return [record for records in answer.values() for record in records]
+
+    async def stop(self) -> None:
+        """Closes the connection."""
+        await self._consumer.stop()
+
+    async def _ask(self, call: Any, what: str) -> Any:
+        return await bounded(call, self._settings.call_timeout_s, f"{what} of {self._topic}")
+
+
+class LogWriter:
+    """Appends records that stand for themselves (no transaction), each acknowledged by every replica in sync."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._producer = AIOKafkaProducer(
+            **connection(settings), acks="all", enable_idempotence=True, max_batch_size=262_144, linger_ms=2
+        )
+
+    async def start(self) -> None:
+        """Connects.
+
+        Raises:
+            StartError: no broker answers.
+
+        """
+        with reaching(self._settings):
+            await asyncio.wait_for(self._producer.start(), self._settings.call_timeout_s)
+
+    async def append(
+        self,
+        topic: str,
+        value: bytes | None,
+        *,
+        key: bytes | None = None,
+        headers: Sequence[tuple[str, bytes]] = (),
+        partition: int | None = None,
+    ) -> tuple[int, int]:
+        """Appends one record and awaits its acknowledgement; returns its partition and offset."""
+        sent = self._producer.send_and_wait(topic, value, key=key, headers=headers, partition=partition)
+        written = await bounded(sent, self._settings.call_timeout_s, f"writing to {topic}")
+        return written.partition, written.offset
+
+    async def append_many(
+        self, topic: str, items: Iterable[tuple[bytes | None, bytes | None, Sequence[tuple[str, bytes]]]]
+    ) -> list[tuple[int, int]]:
+        """Appends records (key, value, headers) and awaits all of them; returns their partitions and offsets."""
+        sent = [await self._producer.send(topic, value, key=key, headers=headers) for key, value, headers in items]
+        written = await bounded(asyncio.gather(*sent), self._settings.call_timeout_s, f"writing to {topic}")
+        return [(record.partition, record.offset) for record in written]
+
+    async def stop(self) -> None:
+        """Sends what is pending and closes the connection."""
+        await self._producer.stop()

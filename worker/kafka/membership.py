@@ -1,0 +1,283 @@
+"""This worker's place in the deployment's consumer group: which partitions it owns, and the requests that arrive."""
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
+from time import perf_counter
+from typing import Any
+
+from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
+from aiokafka.coordinator.assignors.roundrobin import RoundRobinPartitionAssignor
+from aiokafka.errors import (
+    GroupAuthorizationFailedError,
+    KafkaError,
+    NoOffsetForPartitionError,
+    OffsetOutOfRangeError,
+    TopicAuthorizationFailedError,
+)
+from aiokafka.structs import OffsetAndMetadata
+
+from worker import metrics
+from worker.errors import Doubt, StartError
+from worker.kafka.connection import bounded, connection, reaching
+from worker.settings import Settings
+
+log = logging.getLogger(__name__)
+
+_POLL_MS = 200
+_AGAIN_S = 0.1
+
+
+class Inbox:
+    """The requests of one partition that are fetched and not yet taken; bounded in bytes by pausing the partition."""
+
+    def __init__(self, key: TopicPartition, *, max_bytes: int, deployment: str) -> None:
+        self.key = key
+        self.position: int | None = None
+        """Offset to fetch next; None while the partition is not open, and whatever arrives is thrown away."""
+        self.is_paused = False
+        self._max_bytes = max_bytes
+        self._bytes = 0
+        self._chunks: deque[tuple[float, int, Sequence[Any]]] = deque()
+        self._arrived = asyncio.Event()
+        self._is_stopped = False
+        self._failure: Doubt | None = None
+        self._queue_seconds = metrics.STAGE_SECONDS.labels(deployment, "queue")
+
+    def open(self, position: int) -> None:
+        """Empties the inbox; what arrives from `position` on counts."""
+        self._chunks.clear()
+        self._bytes = 0
+        self._failure = None
+        self.position = position
+
+    def close(self) -> None:
+        """Throws away what has arrived and what arrives."""
+        self._chunks.clear()
+        self._bytes = 0
+        self.position = None
+
+    def put(self, records: Sequence[Any]) -> None:
+        """Adds records in order of their offsets."""
+        size = sum([len(record.value or b"") for record in records])
+        self._chunks.append((perf_counter(), size, records))
+        self._bytes += size
+        self.position = records[-1].offset + 1
+        self._arrived.set()
+
+    @property
+    def is_full(self) -> bool:
+        """Whether nothing more should be fetched."""
+        return self._bytes >= self._max_bytes
+
+    @property
+    def has_room(self) -> bool:
+        """Whether fetching should go on: half full, so that it does not flutter."""
+        return self._bytes * 2 <= self._max_bytes
+
+    def fail(self, doubt: Doubt) -> None:
+        """Makes `wait` raise the doubt."""
+        self._failure = doubt
+        self._arrived.set()
+
+    def stop(self) -> None:
+        """Makes `wait` say None from now on."""
+        self._is_stopped = True
+        self._arrived.set()
+
+    async def wait(self) -> int | None:
+        """Offset of the first request that is here, once there is one; None after `stop`."""
+        while True:
+            if self._is_stopped:
+                return None
+            if self._failure:
+                raise self._failure
+            if self._chunks:
+                return int(self._chunks[0][2][0].offset)
+            self._arrived.clear()
+            await self._arrived.wait()
+
+    def take(self, limit: int, until: int | None) -> list[Any]:
+        """Up to `limit` requests, none from offset `until` on."""
+        taken: list[Any] = []
+        self._queue_seconds.observe(perf_counter() - self._chunks[0][0])
+        while self._chunks and len(taken) < limit:
+            arrived, size, records = self._chunks.popleft()
+            end = min(len(records), limit - len(taken))
+            if until is not None and records[end - 1].offset >= until:
+                end = next(index for index, record in enumerate(records) if record.offset >= until)
+            taken += records if end == len(records) else records[:end]
+            if end == len(records):
+                self._bytes -= size
+                continue
+            used = sum([len(record.value or b"") for record in records[:end]])
+            self._bytes -= used
+            self._chunks.appendleft((arrived, size - used, records[end:]))
+            break
+        return taken
+
+
+class Membership(ConsumerRebalanceListener):  # type: ignore[misc]
+    """One member of the group: a single poller fills the inboxes; rebalances are passed on.
+
+    Partitions come and go all at once (the eager protocol): on a rebalance every loop ends its batch in hand before the
+    group goes on, and opens again what it is given.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        on_assigned: Callable[[Sequence[int]], None],
+        on_revoked: Callable[[], Awaitable[None]],
+    ) -> None:
+        self._settings = settings
+        self._on_assigned = on_assigned
+        self._on_revoked = on_revoked
+        self._topic = settings.topics.requests
+        self._inboxes: dict[int, Inbox] = {}
+        # Goes up whenever positions or owners change. An answer of the poller that was asked for before such a change
+        # is thrown away whole: it may hold records of an owner, or of a position, that is no more.
+        self._turn = 0
+        longest_batch_ms = settings.deadline_ms + int(2_000 * settings.call_timeout_s)
+        self._consumer = AIOKafkaConsumer(
+            **connection(settings),
+            group_id=settings.group_id,
+            enable_auto_commit=False,
+            auto_offset_reset="none",
+            isolation_level="read_committed",
+            # Exactly one, and not the sticky one: aiokafka's issues 1175 and 1176.
+            partition_assignment_strategy=(RoundRobinPartitionAssignor,),
+            session_timeout_ms=settings.session_timeout_ms,
+            heartbeat_interval_ms=settings.session_timeout_ms // 6,
+            rebalance_timeout_ms=longest_batch_ms + 10_000,
+            fetch_max_wait_ms=100,
+        )
+
+    async def start(self) -> None:
+        """Joins the group.
+
+        Raises:
+            StartError: no broker answers.
+
+        """
+        self._consumer.subscribe([self._topic], listener=self)
+        with reaching(self._settings):
+            await asyncio.wait_for(self._consumer.start(), self._settings.call_timeout_s)
+
+    async def run(self) -> None:
+        """Polls until cancelled.
+
+        Raises:
+            StartError: the brokers forbid this worker its group or its topic.
+
+        """
+        while True:
+            turn = self._turn
+            try:
+                # Never bounded from outside and never cancelled but at the end: during a rebalance it ignores its own
+                # time-out, and a cancelled call would switch max_poll_interval_ms off for good.
+                answer = await self._consumer.getmany(timeout_ms=_POLL_MS)
+            except (NoOffsetForPartitionError, OffsetOutOfRangeError) as error:
+                self._out_of_range(error)
+                await asyncio.sleep(_AGAIN_S)
+                continue
+            except (GroupAuthorizationFailedError, TopicAuthorizationFailedError) as error:
+                raise StartError(f"Kafka forbids this worker to read {self._topic}: {error}") from error
+            except KafkaError as error:
+                log.warning("membership.poll_failed", extra={"why": repr(error)})
+                await asyncio.sleep(_AGAIN_S)
+                continue
+            if turn != self._turn:
+                self._rewind()
+            else:
+                self._deliver(answer)
+
+    async def stop(self) -> None:
+        """Leaves the group; the caller has ended the loops before."""
+        await self._consumer.stop()
+
+    def inbox(self, partition: int) -> Inbox:
+        """The inbox of a partition that is owned now.
+
+        Raises:
+            Doubt: it was taken away meanwhile.
+
+        """
+        if partition not in self._inboxes:
+            raise Doubt(f"{self._topic}-{partition} is not ours any more")
+        return self._inboxes[partition]
+
+    def seek(self, inbox: Inbox, offset: int) -> None:
+        """Opens the inbox at an offset: the next record that it gets has this offset or a later one.
+
+        Raises:
+            Doubt: the partition was taken away meanwhile.
+
+        """
+        if self._inboxes.get(inbox.key.partition) is not inbox or inbox.key not in self._consumer.assignment():
+            raise Doubt(f"{inbox.key.topic}-{inbox.key.partition} is not ours any more")
+        self._turn += 1
+        self._consumer.seek(inbox.key, offset)
+        inbox.open(offset)
+
+    def take(self, inbox: Inbox, limit: int, until: int | None) -> list[Any]:
+        """Takes requests (see Inbox.take), and fetches on where there is room again."""
+        taken = inbox.take(limit, until)
+        if inbox.is_paused and inbox.has_room and inbox.key in self._consumer.assignment():
+            self._consumer.resume(inbox.key)
+            inbox.is_paused = False
+        return taken
+
+    async def commit(self, partition: int, offset: int, metadata: str) -> None:
+        """Commits an offset outside any transaction: for delivery at least once only."""
+        key = TopicPartition(self._topic, partition)
+        call = self._consumer.commit({key: OffsetAndMetadata(offset, metadata)})
+        await bounded(call, self._settings.call_timeout_s, f"committing {self._topic}-{partition}")
+
+    async def on_partitions_revoked(self, revoked: list[TopicPartition]) -> None:
+        """Ends every loop; called by the consumer before the group hands out the partitions anew."""
+        self._turn += 1
+        metrics.REBALANCES.labels(self._settings.deployment, "revoked").inc()
+        log.info("membership.revoked", extra={"partitions": sorted(key.partition for key in revoked)})
+        await self._on_revoked()
+        self._inboxes.clear()
+
+    async def on_partitions_assigned(self, assigned: list[TopicPartition]) -> None:
+        """Starts a loop for each partition; each opens itself, so that none waits for another."""
+        self._turn += 1
+        metrics.REBALANCES.labels(self._settings.deployment, "assigned").inc()
+        partitions = sorted(key.partition for key in assigned)
+        log.info("membership.assigned", extra={"partitions": partitions})
+        settings = self._settings
+        self._inboxes = {
+            key.partition: Inbox(key, max_bytes=settings.max_queued_bytes, deployment=settings.deployment)
+            for key in assigned
+        }
+        self._on_assigned(partitions)
+
+    def _deliver(self, answer: dict[TopicPartition, list[Any]]) -> None:
+        for key, records in answer.items():
+            inbox = self._inboxes.get(key.partition)
+            if inbox is None or inbox.position is None:
+                continue
+            inbox.put(records)
+            if inbox.is_full and not inbox.is_paused:
+                self._consumer.pause(key)
+                inbox.is_paused = True
+
+    def _rewind(self) -> None:
+        owned = self._consumer.assignment()
+        for inbox in self._inboxes.values():
+            if inbox.position is not None and inbox.key in owned:
+                self._consumer.seek(inbox.key, inbox.position)
+
+    def _out_of_range(self, error: KafkaError) -> None:
+        # Before a partition is opened the consumer may stand nowhere, which is no news. An open one whose position the
+        # topic does not have any more must be opened again.
+        (where,) = error.args
+        for key in where if isinstance(where, dict) else [where]:
+            inbox = self._inboxes.get(key.partition)
+            if inbox is not None and inbox.position is not None:
+                inbox.fail(Doubt(f"{key.topic}-{key.partition} has no offset {inbox.position}: {error!r}"))

@@ -1,0 +1,237 @@
+"""One input partition on Kafka: fenced, opened where it truly stands, and committed in one transaction per batch.
+
+aiokafka sends offsets without the group's member and membership (no KIP-447), so one thing only shuts out a zombie: the
+transactional id of the *partition*, `<group>-<topic>-<partition>`, which every owner initializes anew before it reads
+the committed offset (KIP-98). Any doubt throws the producer away; what it still sends is refused by its old epoch.
+"""
+
+import asyncio
+import contextlib
+import json
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import aiokafka.producer.sender
+from aiokafka import AIOKafkaProducer, TopicPartition
+from aiokafka.structs import OffsetAndMetadata
+
+from worker.batch import Position, Record, Transaction
+from worker.errors import Doubt
+from worker.generated.hotswap.v1 import control_pb2 as wire
+from worker.kafka.connection import Admin, bounded, connection, doubting
+from worker.kafka.membership import Inbox, Membership
+from worker.kafka.tail import AnswersTail
+from worker.settings import Settings
+
+log = logging.getLogger(__name__)
+
+# The wait after CONCURRENT_TRANSACTIONS, which a `begin` meets that follows the last commit closely: 20 ms in aiokafka
+# 0.14, where the broker needs about 2. This and retry_backoff_ms are most of the latency at low rates.
+aiokafka.producer.sender.BACKOFF_OVERRIDE = 0.001
+_RETRY_BACKOFF_MS = 5
+_BATCH_BYTES = 262_144
+_TRANSACTION_TIMEOUT_MS = 30_000
+_BURY_S = 2.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cluster:
+    """What every partition of a worker shares."""
+
+    settings: Settings
+    membership: Membership
+    admin: Admin
+    tail: AnswersTail
+
+
+class KafkaPartition:
+    """A `pipeline.Source` on a real cluster."""
+
+    def __init__(self, cluster: Cluster, partition: int) -> None:
+        self._cluster = cluster
+        self._settings = cluster.settings
+        self._topics = cluster.settings.topics
+        self._partition = partition
+        self._key = TopicPartition(self._topics.requests, partition)
+        self._name = f"{self._topics.requests}-{partition}"
+        self._is_transactional = cluster.settings.delivery == "exactly_once"
+        self._inbox: Inbox = cluster.membership.inbox(partition)
+        self._producer: AIOKafkaProducer | None = None
+
+    async def open(self) -> Position:
+        """Fences every earlier owner, ends what it left open, and only then reads where the partition stands."""
+        self._producer = self._new_producer()
+        await bounded(self._producer.start(), self._settings.call_timeout_s, f"fencing {self._name}")
+        if self._is_transactional:
+            await self._end_what_is_open()
+        position = await self._position()
+        self._cluster.membership.seek(self._inbox, position.offset)
+        facts = {"partition": self._partition, "offset": position.offset, "floor": position.floor}
+        log.info("partition.opened", extra=facts)
+        return position
+
+    async def wait(self) -> int | None:
+        """Offset of the next request, once it is here; None after `stop`."""
+        return await self._inbox.wait()
+
+    def take(self, limit: int, until: int | None) -> Sequence[Any]:
+        """At most `limit` requests, none from offset `until` on."""
+        return self._cluster.membership.take(self._inbox, limit, until)
+
+    async def commit(self, transaction: Transaction) -> None:
+        """Writes the batch's records and its offset; returns when both are committed.
+
+        Raises:
+            Doubt: not known to be committed; the producer must not be used again.
+
+        """
+        producer = self._producer
+        assert producer is not None
+        metadata = json.dumps({"generation": transaction.generation})
+        async with doubting(self._settings.call_timeout_s, f"committing {self._name} at {transaction.next_offset}"):
+            if self._is_transactional:
+                await producer.begin_transaction()
+            sent = await self._send(producer, self._topics.predictions, transaction.predictions)
+            sent += await self._send(producer, self._topics.dead_letters, transaction.dead_letters)
+            if transaction.cut_over_at is not None:
+                sent += await self._announce(producer, transaction)
+            # A commit does not look at these: with one of them failed it would still say OK, and records would be lost.
+            for produced in sent:
+                await produced
+            if self._is_transactional:
+                offsets = {self._key: OffsetAndMetadata(transaction.next_offset, metadata)}
+                await producer.send_offsets_to_transaction(offsets, self._settings.group_id)
+                await producer.commit_transaction()
+        if not self._is_transactional:
+            await self._cluster.membership.commit(self._partition, transaction.next_offset, metadata)
+
+    async def close(self) -> None:
+        """Buries the producer: stopped within two seconds, else cut off; then nothing of it can be committed."""
+        self._inbox.close()
+        producer, self._producer = self._producer, None
+        if producer is not None:
+            await _bury(producer)
+
+    def stop(self) -> None:
+        """Makes `wait` say None from now on."""
+        self._inbox.stop()
+
+    def _new_producer(self) -> AIOKafkaProducer:
+        settings = self._settings
+        arguments: dict[str, Any] = {"enable_idempotence": True}
+        if self._is_transactional:
+            # Stable and of the partition: a random one would leave a dead worker's transaction open, and one of the
+            # worker would fence nobody else who has the partition.
+            transactional_id = f"{settings.group_id}-{self._topics.requests}-{self._partition}"
+            arguments = {"transactional_id": transactional_id, "transaction_timeout_ms": _TRANSACTION_TIMEOUT_MS}
+        return AIOKafkaProducer(
+            **connection(settings),
+            **arguments,
+            acks="all",
+            max_batch_size=_BATCH_BYTES,
+            retry_backoff_ms=_RETRY_BACKOFF_MS,
+            # Longer than our own bound: else aiokafka repeats TxnOffsetCommit and EndTxn by itself, and the late first
+            # copy of one lands in the next transaction.
+            request_timeout_ms=int(4_000 * settings.call_timeout_s),
+        )
+
+    async def _position(self) -> Position:
+        settings, requests = self._settings, self._topics.requests
+        committed = (await self._cluster.admin.committed(settings.group_id, requests, [self._partition]))[
+            self._partition
+        ]
+        first = await self._cluster.admin.beginning_offset(requests, self._partition)
+        position = Position(max(committed.offset, 0), committed.generation)
+        if committed.is_ours and self._is_transactional:
+            # A lone broker that is killed can lose the marker of the offset alone (1 of 16 kills). The answers then
+            # show how far the partition came. An offset that an operator has set is an order, and is not corrected.
+            last = await self._cluster.tail.last(requests, self._partition)
+            if last and last.offset >= position.offset:
+                log.warning("partition.offset_was_lost", extra={"partition": self._partition, "found": last.offset + 1})
+                position = Position(last.offset + 1, max(last.generation, position.floor))
+        if position.offset < first:
+            if committed.offset >= 0:
+                gone = {"partition": self._partition, "from": position.offset, "to": first}
+                log.error("partition.requests_were_deleted", extra=gone)
+            position = Position(first, position.floor)
+        return position
+
+    async def _end_what_is_open(self) -> None:
+        """Ends records that a lost commit marker has left open although this id was just initialized.
+
+        A lone Kafka 4.3 broker that is killed while commits are pending can drop their markers (3 of 9 kills). The
+        records stay invisible, and *our* next commit would publish them. It shows as stable end < end, and an aborted
+        transaction over the same partitions ends them as if they had never been sent.
+        """
+        producer = self._producer
+        assert producer is not None
+        admin, one = self._cluster.admin, [self._partition]
+        torn = []
+        for topic in (self._topics.predictions, self._topics.dead_letters):
+            stable = await admin.end_offsets(topic, one, is_stable=True)
+            if stable != await admin.end_offsets(topic, one):
+                torn.append(topic)
+        if not torn:
+            return
+        log.warning("partition.open_records_aborted", extra={"partition": self._partition, "topics": torn})
+        async with doubting(self._settings.call_timeout_s, f"aborting open records of {self._name}"):
+            await producer.begin_transaction()
+            for topic in torn:
+                await producer.send_and_wait(topic, b"", partition=self._partition)
+            await producer.send_offsets_to_transaction({self._key: OffsetAndMetadata(0, "")}, self._settings.group_id)
+            await producer.abort_transaction()
+            # A second one cannot begin before the markers of the first are written: it is the wait for them.
+            await producer.begin_transaction()
+            await producer.send_and_wait(torn[0], b"", partition=self._partition)
+            await producer.abort_transaction()
+
+    async def _send(
+        self, producer: AIOKafkaProducer, topic: str, records: Sequence[Record], partition: int | None = None
+    ) -> list[asyncio.Future[Any]]:
+        where = self._partition if partition is None else partition
+        sent: list[asyncio.Future[Any]] = []
+        batch = None
+        for key, value, headers in records:
+            if batch is None or batch.append(timestamp=None, key=key, value=value, headers=headers) is None:
+                if batch is not None:
+                    sent.append(await producer.send_batch(batch, topic, partition=where))
+                # Always of this producer: a batch of another one would not be part of the transaction.
+                batch = producer.create_batch()
+                if batch.append(timestamp=None, key=key, value=value, headers=headers) is None:
+                    raise Doubt(f"a record of {len(value or b'')} bytes does not fit into a batch for {topic}")
+        if batch is not None:
+            sent.append(await producer.send_batch(batch, topic, partition=where))
+        return sent
+
+    async def _announce(self, producer: AIOKafkaProducer, transaction: Transaction) -> list[asyncio.Future[Any]]:
+        deployment, generation = self._settings.deployment, transaction.generation
+        status = wire.Status(
+            cut_over=wire.CutOverDone(
+                deployment=deployment,
+                generation=generation,
+                partition=self._partition,
+                first_offset=transaction.cut_over_at,
+                worker=self._settings.worker_id,
+            )
+        )
+        key = f"{deployment}/{generation}/cut-over/{self._partition}".encode()
+        return await self._send(producer, self._topics.status, [Record(key, status.SerializeToString(), [])], 0)
+
+
+async def _bury(producer: AIOKafkaProducer) -> None:
+    """Stops a producer, or cuts it off: in a stalled broker its stop would hang as its commit does."""
+    try:
+        await asyncio.wait_for(producer.stop(), _BURY_S)
+    except (Exception, asyncio.CancelledError) as error:
+        # aiokafka has no `kill`: its sender would go on with retries. The next owner's epoch makes what is on its way
+        # harmless, but the task and the sockets must go.
+        sender = producer._sender.sender_task  # noqa: SLF001
+        if sender is not None and not sender.done():
+            sender.cancel()
+        with contextlib.suppress(Exception):
+            await asyncio.wait_for(producer.client.close(), _BURY_S)
+        task = asyncio.current_task()
+        if isinstance(error, asyncio.CancelledError) and task and task.cancelling():
+            raise

@@ -1,0 +1,288 @@
+"""THE HOT PATH: open → wait → cut over → take → score → commit, one loop for each partition that this worker owns."""
+
+import asyncio
+import contextlib
+import logging
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from time import perf_counter, time
+from typing import Protocol
+
+from worker import metrics
+from worker.admission import Rules, admit, copied, needs_a_look
+from worker.batch import Answer, Code, Headers, Position, Record, Refusal, Request, Transaction
+from worker.errors import Doubt, HostError
+from worker.generation import Generation
+from worker.swap import Serve, Wait
+
+log = logging.getLogger(__name__)
+
+RETRY_S = 0.5
+"""Pause before a partition is opened again after a doubt, seconds."""
+
+
+class Source(Protocol):
+    """One input partition, owned by this worker; every call raises Doubt where its effect is not known."""
+
+    async def open(self) -> Position:
+        """Shut out every earlier owner, end what it left open, and say where the partition stands."""
+
+    async def wait(self) -> int | None:
+        """Offset of the next request, once it is here; None when asked to stop."""
+
+    def take(self, limit: int, until: int | None) -> Sequence[Request]:
+        """The next requests: at least one, at most `limit`, none from offset `until` on."""
+
+    async def commit(self, transaction: Transaction) -> None:
+        """Write the transaction and await that it is committed."""
+
+    async def close(self) -> None:
+        """Throw away the producer; bounded, never raises."""
+
+    def stop(self) -> None:
+        """Make `wait` say None from now on."""
+
+
+class Scorer(Protocol):
+    """The model host of one generation."""
+
+    async def score(self, values: Sequence[bytes], operations: Sequence[str] | None = None) -> list[Answer]:
+        """One answer for each value, in order; HostError where no host can be had."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Serving:
+    """A generation that is ready: what scores it, and what it admits."""
+
+    generation: Generation
+    host: Scorer
+    rules: Rules
+    max_batch_records: int
+
+
+class Plan(Protocol):
+    """Which generation scores what; swap.Timeline decides, staging.Staging answers."""
+
+    def choose(self, partition: int, position: Position) -> Serve | Wait:
+        """See swap.Timeline.choose."""
+
+    def serving(self, number: int) -> Serving:
+        """The generation of a Serve."""
+
+    @property
+    def changed(self) -> asyncio.Event:
+        """An event that is set once `choose` may answer differently than now."""
+
+
+@dataclass(slots=True, kw_only=True)
+class PartitionState:
+    """What others may know of a partition: for the status topic, the metrics and the retiring of generations."""
+
+    position: Position | None = None
+    in_hand: int | None = None
+    held: str = "being opened"
+    last_batch_at: float = field(default_factory=perf_counter)
+
+
+class PartitionLoop:
+    """Scores one partition until it is stopped; any doubt throws the producer away and opens the partition again."""
+
+    def __init__(
+        self, *, deployment: str, topic: str, partition: int, source: Source, plan: Plan, max_answer_bytes: int
+    ) -> None:
+        self.state = PartitionState()
+        self._deployment = deployment
+        self._topic = topic
+        self._partition = partition
+        self._source = source
+        self._plan = plan
+        self._max_answer_bytes = max_answer_bytes
+        self._stopping = asyncio.Event()
+        self._score_seconds = metrics.STAGE_SECONDS.labels(deployment, "score")
+        self._commit_seconds = metrics.STAGE_SECONDS.labels(deployment, "commit")
+        self._in_flight = metrics.IN_FLIGHT.labels(deployment)
+        self._batch_records = metrics.BATCH_RECORDS.labels(deployment)
+
+    async def run(self) -> None:
+        """Serves the partition; returns after `stop`, with the batch in hand committed or not begun."""
+        while not self._stopping.is_set():
+            try:
+                self.state.position = await self._source.open()
+                self.state.held = ""
+                while (offset := await self._source.wait()) is not None:
+                    await self._turn(Position(offset, self.state.position.floor))
+            except (Doubt, HostError) as doubt:
+                self.state.held = f"is opened again after: {doubt}"
+                self._recycled(doubt)
+                await self._sleep()
+            finally:
+                self.state.in_hand = None
+                await self._source.close()
+
+    def stop(self) -> None:
+        """Lets the batch in hand end, and takes no further one."""
+        self._stopping.set()
+        self._source.stop()
+
+    async def _turn(self, at: Position) -> None:
+        """One batch: cut over, take, score, commit."""
+        choice = self._plan.choose(self._partition, at)
+        if isinstance(choice, Wait):
+            await self._hold(choice.why)
+            return
+        # Only here may the generation change. A batch that was split between two generations could not be replayed to
+        # the same answers: crash after the split, and the replay scores its first half with the new one.
+        serving = self._plan.serving(choice.number)
+        is_cut_over = at.floor != choice.number
+        batch = self._source.take(serving.max_batch_records, choice.until)
+        self.state.in_hand = choice.number
+        started = perf_counter()
+        if is_cut_over:
+            self._cut_over(at, choice.number, started)
+        self._in_flight.inc(len(batch))
+        try:
+            answers = await self._score(serving, batch)
+            scored = perf_counter()
+            predictions, dead_letters = self._address(batch, answers, serving)
+            position = Position(batch[-1].offset + 1, choice.number)
+            first = at.offset if is_cut_over else None
+            await self._source.commit(Transaction(predictions, dead_letters, position.offset, choice.number, first))
+        finally:
+            self._in_flight.dec(len(batch))
+        # Only what is committed counts: after a doubt the partition is opened again where Kafka says.
+        self.state.position, self.state.in_hand, self.state.last_batch_at = position, None, perf_counter()
+        self._score_seconds.observe(scored - started)
+        self._commit_seconds.observe(self.state.last_batch_at - scored)
+        self._count(answers)
+
+    async def _score(self, serving: Serving, batch: Sequence[Request]) -> list[Answer]:
+        """One answer for each request; what its headers or its size forbid never reaches the host."""
+        odd = needs_a_look(batch, serving.rules)
+        if not odd:
+            return await serving.host.score([request.value or b"" for request in batch])
+        now_ms = int(time() * 1000)
+        looked = {index: admit(batch[index], serving.rules, now_ms) for index in odd}
+        operations = [looked.get(index, serving.rules.default_operation) for index in range(len(batch))]
+        admitted = [index for index, operation in enumerate(operations) if isinstance(operation, str)]
+        scored = await serving.host.score(
+            [batch[index].value or b"" for index in admitted], [str(operations[index]) for index in admitted]
+        )
+        answers: list[Answer] = [o if isinstance(o, Refusal) else b"" for o in operations]
+        for index, answer in zip(admitted, scored, strict=True):
+            answers[index] = answer
+        return answers
+
+    def _address(
+        self, batch: Sequence[Request], answers: Sequence[Answer], serving: Serving
+    ) -> tuple[list[Record], list[Record]]:
+        """The records of the two output topics, in the order of the requests."""
+        generation = serving.generation
+        number = ("generation", str(generation.number).encode())
+        digest = ("model-digest", generation.model.sha256.encode())
+        default = ("operation", serving.rules.default_operation.encode())
+        prefix = f"{self._topic}-{self._partition}-".encode()
+        largest = self._max_answer_bytes
+        predictions: list[Record] = []
+        dead_letters: list[Record] = []
+        for request, answer in zip(batch, answers, strict=True):
+            source = ("source", b"%s%d" % (prefix, request.offset))
+            if isinstance(answer, bytes) and len(answer) > largest:
+                answer = Refusal(Code.ANSWER_TOO_LARGE, f"{len(answer)} bytes, and {largest} fit in the topic")  # noqa: PLW2901
+            if isinstance(answer, Refusal):
+                why = (("code", answer.code.encode()), ("message", answer.message.encode(errors="replace")))
+                headers = [*copied(request.headers), *_asked(request.headers), number, digest, source, *why]
+                dead_letters.append(Record(request.key, request.value, headers))
+            elif request.headers:
+                headers = [*copied(request.headers), *(_asked(request.headers) or [default]), number, digest, source]
+                predictions.append(Record(request.key, answer, headers))
+            else:
+                predictions.append(Record(request.key, answer, [number, digest, default, source]))
+        return predictions, dead_letters
+
+    def _cut_over(self, at: Position, number: int, now: float) -> None:
+        facts = {"deployment": self._deployment, "partition": self._partition, "offset": at.offset}
+        log.info("partition.cut_over", extra={**facts, "generation": number, "before": at.floor})
+        if at.floor:
+            metrics.CUT_OVER_SECONDS.labels(self._deployment).observe(now - self.state.last_batch_at)
+
+    async def _hold(self, why: str) -> None:
+        if self.state.held != why:
+            log.warning("partition.held", extra={"partition": self._partition, "why": why})
+        self.state.held = why
+        changed = asyncio.ensure_future(self._plan.changed.wait())
+        stopping = asyncio.ensure_future(self._stopping.wait())
+        try:
+            await asyncio.wait({changed, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            changed.cancel()
+            stopping.cancel()
+        self.state.held = ""
+
+    def _recycled(self, doubt: Exception) -> None:
+        metrics.TRANSACTIONS.labels(self._deployment, "recycled").inc()
+        log.warning("partition.recycled", extra={"partition": self._partition, "why": str(doubt)})
+
+    async def _sleep(self) -> None:
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._stopping.wait(), RETRY_S)
+
+    def _count(self, answers: Sequence[Answer]) -> None:
+        metrics.TRANSACTIONS.labels(self._deployment, "committed").inc()
+        self._batch_records.observe(len(answers))
+        refused = Counter(answer.code.value for answer in answers if isinstance(answer, Refusal))
+        metrics.REQUESTS.labels(self._deployment, "answered").inc(len(answers) - refused.total())
+        for code, count in refused.items():
+            metrics.REQUESTS.labels(self._deployment, code).inc(count)
+
+
+def _asked(headers: Headers) -> list[tuple[str, bytes]]:
+    return [header for header in headers if header[0] == "operation"][:1]
+
+
+class Pipeline:
+    """The loops of all partitions that this worker owns; told by the membership what comes and goes."""
+
+    def __init__(self, open_loop: Callable[[int], PartitionLoop], *, stop_timeout_s: float) -> None:
+        self._open_loop = open_loop
+        self._stop_timeout_s = stop_timeout_s
+        self._running: dict[int, tuple[PartitionLoop, asyncio.Task[None]]] = {}
+        self._is_stopped = False
+
+    @property
+    def states(self) -> dict[int, PartitionState]:
+        """Partition -> its state, for every partition that is owned now."""
+        return {partition: loop.state for partition, (loop, _) in self._running.items()}
+
+    def assigned(self, partitions: Sequence[int]) -> None:
+        """Starts a loop for each partition."""
+        # A rebalance may still hand out partitions to a worker that is about to leave.
+        for partition in () if self._is_stopped else partitions:
+            loop = self._open_loop(partition)
+            task = asyncio.create_task(loop.run(), name=f"partition-{partition}")
+            self._running[partition] = loop, task
+
+    async def revoked(self) -> None:
+        """Lets every loop commit its batch in hand or gives it up, within the bound; then no producer is left."""
+        tasks = [task for _, task in self._running.values()]
+        for loop, _ in self._running.values():
+            loop.stop()
+        if tasks:
+            _, late = await asyncio.wait(tasks, timeout=self._stop_timeout_s)
+            for task in late:
+                # A batch that is given up here was not committed: its next owner's fence ends the transaction.
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+        self._running.clear()
+
+    async def stop(self) -> None:
+        """As `revoked`, for good: what is assigned from now on is left alone."""
+        self._is_stopped = True
+        await self.revoked()
+
+    def failure(self) -> BaseException | None:
+        """The error that ended a loop which should be running: a defect, and the reason to stop the worker."""
+        for _, task in self._running.values():
+            if task.done() and not task.cancelled() and task.exception():
+                return task.exception()
+        return None
