@@ -1,0 +1,200 @@
+"""The composition root: builds every part of a worker, starts them in order, and stops them in the reverse order."""
+
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any
+
+from worker.batch import Position
+from worker.control import STATUS_S, Control
+from worker.health import Health
+from worker.kafka.connection import Admin
+from worker.kafka.log import LogReader, LogWriter
+from worker.kafka.membership import Membership
+from worker.kafka.partition import Cluster, KafkaPartition
+from worker.kafka.tail import AnswersTail
+from worker.pipeline import PartitionLoop, Pipeline
+from worker.settings import Settings
+from worker.staging import Staging, Surroundings
+from worker.store import Store
+from worker.swap import Timeline
+
+log = logging.getLogger(__name__)
+
+CHILD = (sys.executable, "-m", "worker.host.child")
+_BEAT_S = 1.0
+_ANSWER_HEADROOM_BYTES = 65_536
+
+
+class Worker:
+    """One process of the fleet: `start`, then `run` until it is told to stop, then `stop`."""
+
+    def __init__(self, settings: Settings, *, child: Sequence[str] = CHILD) -> None:
+        self._settings = settings
+        self._timeline = Timeline()
+        self._admin = Admin(settings)
+        self._tail = AnswersTail(settings)
+        self._writer = LogWriter(settings)
+        self._reader = LogReader(settings, settings.topics.control, is_isolated=True)
+        self._control = Control(settings=settings, timeline=self._timeline, reader=self._reader, writer=self._writer)
+        self._pipeline = Pipeline(self._open_loop, stop_timeout_s=settings.stop_timeout_s / 2)
+        self._membership = Membership(settings, on_assigned=self._pipeline.assigned, on_revoked=self._pipeline.revoked)
+        self._health = Health(settings.http_host, settings.http_port, readiness=self._readiness)
+        self._child = child
+        self._staging: Staging | None = None
+        self._max_answer_bytes = 0
+        self._is_joined = False
+
+    async def run(self, stopping: asyncio.Event) -> None:
+        """Works until `stopping` is set, then finishes what is in hand and takes everything down again.
+
+        Raises:
+            StartError: this worker cannot work as it is set up.
+
+        """
+        async with AsyncExitStack() as parts:
+            await parts.enter_async_context(_part(self._admin.start(), self._admin.close))
+            partitions = await self._admin.check_topics()
+            topics = self._settings.topics
+            self._max_answer_bytes = await self._admin.message_bytes(topics.predictions) - _ANSWER_HEADROOM_BYTES
+            for part in (self._tail, self._writer, self._reader):
+                await parts.enter_async_context(_part(part.start(), part.stop))
+            self._health.start()
+            parts.callback(self._health.stop)
+            staging = self._staging = self._new_staging(partitions)
+            parts.push_async_callback(staging.stop)
+            await self._control.replay()
+            log.info("worker.started", extra={"worker": self._settings.worker_id, "http_port": self._health.port})
+            await self._work(staging, stopping)
+            await self._control.farewell(staging)
+        log.info("worker.stopped", extra={"worker": self._settings.worker_id})
+
+    def kill(self) -> None:
+        """Ends the model hosts at once, for when a clean stop takes too long."""
+        if self._staging:
+            self._staging.kill()
+
+    async def _work(self, staging: Staging, stopping: asyncio.Event) -> None:
+        """Everything that runs side by side; the first part that fails, or the order to stop, ends all of them."""
+        parts: list[Coroutine[Any, Any, None]] = [
+            staging.run(),
+            self._serve(staging),
+            self._control.follow(staging.poke),
+            self._control.publish(),
+            self._speak(staging),
+            self._beat(),
+        ]
+        tasks = [asyncio.create_task(part) for part in parts]
+        stop = asyncio.create_task(stopping.wait())
+        try:
+            done, _ = await asyncio.wait([stop, *tasks], return_when=asyncio.FIRST_COMPLETED)
+            for task in done - {stop}:
+                task.result()
+        finally:
+            # The batch in hand is committed or given up before anything that it needs is taken away.
+            await self._pipeline.stop()
+            for task in [stop, *tasks]:
+                task.cancel()
+            await asyncio.gather(stop, *tasks, return_exceptions=True)
+            if self._is_joined:
+                await self._membership.stop()
+
+    async def _serve(self, staging: Staging) -> None:
+        # Whoever joins takes partitions from others: not before something is ready to score them.
+        await staging.prepared.wait()
+        self._is_joined = True
+        await self._membership.start()
+        await self._membership.run()
+
+    async def _speak(self, staging: Staging) -> None:
+        while True:
+            await self._control.status(staging, self._pipeline.states, self._admin)
+            await asyncio.sleep(STATUS_S)
+
+    async def _beat(self) -> None:
+        while True:
+            self._health.beat()
+            if failure := self._pipeline.failure():
+                raise failure
+            await asyncio.sleep(_BEAT_S)
+
+    def _open_loop(self, partition: int) -> PartitionLoop:
+        assert self._staging is not None
+        cluster = Cluster(settings=self._settings, membership=self._membership, admin=self._admin, tail=self._tail)
+        return PartitionLoop(
+            deployment=self._settings.deployment,
+            topic=self._settings.topics.requests,
+            partition=partition,
+            source=KafkaPartition(cluster, partition),
+            plan=self._staging,
+            max_answer_bytes=self._max_answer_bytes,
+        )
+
+    def _new_staging(self, partitions: int) -> Staging:
+        around = Surroundings(
+            partitions=partitions,
+            states=lambda: self._pipeline.states,
+            committed=self._committed,
+            report=self._control.report,
+        )
+        return Staging(
+            settings=self._settings,
+            timeline=self._timeline,
+            store=Store(self._settings),
+            child=self._child,
+            around=around,
+        )
+
+    async def _committed(self) -> Mapping[int, Position]:
+        committed = await self._admin.committed(self._settings.group_id, self._settings.topics.requests)
+        return {number: Position(max(at.offset, 0), at.generation) for number, at in committed.items()}
+
+    def _readiness(self) -> str:
+        if self._staging is None or not self._staging.loaded:
+            return "no generation is ready on this worker"
+        return "" if self._is_joined else "has not joined the group yet"
+
+
+@asynccontextmanager
+async def _part(start: Coroutine[Any, Any, object], stop: Any) -> AsyncIterator[None]:
+    try:
+        await start
+        yield
+    finally:
+        with contextlib.suppress(Exception):
+            await stop()
+
+
+async def serve(settings: Settings, *, child: Sequence[str] = CHILD) -> None:
+    """Runs a worker until SIGTERM or SIGINT; a second signal, or a stop that takes too long, ends it hard.
+
+    A hard end loses nothing: what is not committed is answered by the partition's next owner.
+
+    Raises:
+        StartError: this worker cannot work as it is set up.
+
+    """
+    loop = asyncio.get_running_loop()
+    stopping = asyncio.Event()
+    worker = Worker(settings, child=child)
+
+    def hard_end(why: str) -> None:
+        log.error("worker.killed", extra={"why": why})
+        worker.kill()
+        os._exit(1)
+
+    def stop() -> None:
+        if stopping.is_set():
+            hard_end("a second signal")
+        log.info("worker.stopping")
+        stopping.set()
+        loop.call_later(settings.stop_timeout_s, hard_end, "the clean stop took too long")
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop)
+    await worker.run(stopping)

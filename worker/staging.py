@@ -1,0 +1,263 @@
+"""Does what swap.py decides: fetches, loads and warms generations beside the serving one, and retires the old ones."""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from time import monotonic
+from typing import Protocol
+
+from worker import metrics
+from worker.admission import Rules
+from worker.batch import Position
+from worker.errors import Doubt, SwapError
+from worker.generation import Generation
+from worker.host.parent import Load, ModelHost
+from worker.pipeline import PartitionState, Serving
+from worker.settings import Settings
+from worker.store import Store
+from worker.swap import Outcome, Serve, State, Swap, Timeline, Wait
+
+log = logging.getLogger(__name__)
+
+_TICK_S = 0.2
+_RETRY_FAILED_S = 5.0
+
+
+class Report(Protocol):
+    """Tells the status topic what became of a swap on this worker; never blocks."""
+
+    def __call__(
+        self, swap: Swap, outcome: Outcome, *, error: SwapError | None = None, phases: Mapping[str, float] | None = None
+    ) -> None:
+        """`error` says why, `phases` how many seconds each phase of staging took."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Surroundings:
+    """What staging asks of the rest of the worker."""
+
+    partitions: int
+    states: Callable[[], Mapping[int, PartitionState]]
+    """The partitions that this worker owns."""
+    committed: Callable[[], Awaitable[Mapping[int, Position]]]
+    """Where every partition of the deployment stands, as committed; Doubt where Kafka does not say."""
+    report: Report
+
+
+@dataclass(slots=True)
+class _Loaded:
+    serving: Serving
+    host: ModelHost
+    folder: Path
+
+
+class Staging:
+    """The hosts of this worker, one for each generation that may still score something: a `pipeline.Plan`."""
+
+    def __init__(
+        self, *, settings: Settings, timeline: Timeline, store: Store, child: Sequence[str], around: Surroundings
+    ) -> None:
+        self._settings = settings
+        self._timeline = timeline
+        self._store = store
+        self._child = child
+        self._around = around
+        self._loaded: dict[int, _Loaded] = {}
+        self._task: tuple[Swap, asyncio.Task[None]] | None = None
+        self._retiring: set[asyncio.Task[None]] = set()
+        self._failed_at: dict[int, float] = {}
+        self._announced = 0
+        self._elsewhere: Mapping[int, Position] = {}
+        self._wake = asyncio.Event()
+        self.prepared = asyncio.Event()
+        """Set once a generation is ready and none is needed that could still become so: time to join the group."""
+        self._changed = asyncio.Event()
+
+    @property
+    def changed(self) -> asyncio.Event:
+        """An event that is set once `choose` may answer differently than now."""
+        return self._changed
+
+    @property
+    def loaded(self) -> list[int]:
+        """The generations whose host is up, oldest first."""
+        return sorted(self._loaded)
+
+    def choose(self, partition: int, position: Position) -> Serve | Wait:
+        """See swap.Timeline.choose."""
+        return self._timeline.choose(partition, position)
+
+    def serving(self, number: int) -> Serving:
+        """What scores a generation that `choose` has named."""
+        return self._loaded[number].serving
+
+    def poke(self) -> None:
+        """The timeline has changed: look again at what to stage, and let waiting partitions ask again."""
+        self._notify()
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Stages and retires until cancelled."""
+        while True:
+            await self._turn()
+            if self._loaded and self._task is None and self._next() is None:
+                self.prepared.set()
+
+    async def stop(self) -> None:
+        """Ends every host."""
+        if self._task:
+            self._task[1].cancel()
+            await asyncio.gather(self._task[1], return_exceptions=True)
+        await asyncio.gather(*(loaded.host.stop() for loaded in self._loaded.values()), return_exceptions=True)
+        await asyncio.gather(*self._retiring, return_exceptions=True)
+
+    def kill(self) -> None:
+        """Ends every host at once, for when a clean stop takes too long."""
+        for loaded in self._loaded.values():
+            loaded.host.kill()
+
+    async def _turn(self) -> None:
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._wake.wait(), _TICK_S)
+        self._wake.clear()
+        await self._look_elsewhere()
+        self._cancel_superseded()
+        self._stage_next()
+        self._announce_serving()
+        self._retire()
+
+    async def _look_elsewhere(self) -> None:
+        """Learns where the partitions of other workers stand, as long as a cut by offsets makes that matter."""
+        is_cut_ahead = any(
+            swap.cut for swap in self._timeline.swaps.values() if swap.number >= min(self._loaded, default=0)
+        )
+        if is_cut_ahead and (len(self._loaded) != 1 or self._next() is not None):
+            with contextlib.suppress(Doubt):
+                self._elsewhere = await self._around.committed()
+
+    def _positions(self) -> dict[int, Position]:
+        known = {partition: Position(0) for partition in range(self._around.partitions)} | dict(self._elsewhere)
+        own = self._around.states()
+        return known | {partition: state.position for partition, state in own.items() if state.position is not None}
+
+    def _next(self) -> int | None:
+        number = self._timeline.to_stage(self._positions())
+        if number is not None and monotonic() - self._failed_at.get(number, -_RETRY_FAILED_S) < _RETRY_FAILED_S:
+            return None
+        return number
+
+    def _cancel_superseded(self) -> None:
+        if self._task and self._task[0].number not in self._timeline.needed(self._positions()):
+            self._task[1].cancel()
+
+    def _stage_next(self) -> None:
+        if self._task is None and (number := self._next()) is not None:
+            swap = self._timeline.swaps[number]
+            swap.move(State.STAGING)
+            self._around.report(swap, Outcome.STAGING)
+            self._task = swap, asyncio.create_task(self._stage(swap), name=f"stage-{number}")
+
+    async def _stage(self, swap: Swap) -> None:
+        log.info("swap.staging", extra={"generation": swap.number})
+        phases: dict[str, float] = {}
+        deadline_s = (swap.deadline_ms or self._settings.swap_deadline_ms) / 1000
+        try:
+            async with asyncio.timeout(deadline_s):
+                self._loaded[swap.number] = await self._load(swap.generation, phases)
+        except SwapError as error:
+            self._failed(swap, error)
+        except TimeoutError:
+            late = f"not ready within {deadline_s:g} s (got as far as: {', '.join(phases) or 'fetch'})"
+            self._failed(swap, SwapError("DEADLINE_EXCEEDED", late))
+        except asyncio.CancelledError:
+            swap.move(State.ACCEPTED)
+            self._around.report(swap, Outcome.SUPERSEDED)
+            raise
+        else:
+            swap.move(State.READY)
+            self._around.report(swap, Outcome.READY, phases=phases)
+            log.info("swap.ready", extra={"generation": swap.number, "phases": phases})
+        finally:
+            self._task = None
+            self.poke()
+
+    async def _load(self, generation: Generation, phases: dict[str, float]) -> _Loaded:
+        settings, configuration = self._settings, generation.configuration
+        started = monotonic()
+        folder = await self._store.fetch(generation.model)
+        try:
+            proto = await self._store.fetch_proto(generation.proto)
+            phases["fetch"] = monotonic() - started
+            host = ModelHost(
+                load=Load(
+                    generation=generation.number,
+                    kind=generation.model.kind,
+                    model=folder,
+                    proto=proto,
+                    is_descriptor_set=generation.proto.is_descriptor_set,
+                    configuration=configuration,
+                    samples=generation.samples,
+                    heap_mb=settings.host_heap_mb,
+                ),
+                deadline_s=(configuration.deadline_ms or settings.deadline_ms) / 1000,
+                on_restart=lambda reason: metrics.HOST_RESTARTS.labels(settings.deployment, reason).inc(),
+                on_unknown=lambda column, count: metrics.UNKNOWN_CATEGORIES.labels(settings.deployment, column).inc(
+                    count
+                ),
+                child=self._child,
+            )
+            description = await host.start()
+        except BaseException:
+            self._store.release(folder)
+            raise
+        phases |= description.phase_seconds
+        for phase, seconds in phases.items():
+            metrics.SWAP_PHASE_SECONDS.labels(settings.deployment, phase).observe(seconds)
+        rules = Rules(
+            proto_sha256=generation.proto.sha256,
+            operations=description.operations,
+            max_request_bytes=configuration.max_request_bytes or settings.max_request_bytes,
+        )
+        limit = min(configuration.max_batch_records or settings.max_batch_records, settings.max_batch_records)
+        return _Loaded(Serving(generation=generation, host=host, rules=rules, max_batch_records=limit), host, folder)
+
+    def _failed(self, swap: Swap, error: SwapError) -> None:
+        swap.move(State.FAILED)
+        self._failed_at[swap.number] = monotonic()
+        self._around.report(swap, Outcome.FAILED, error=error)
+        log.error("swap.failed", extra={"generation": swap.number, "code": error.code, "why": error.message})
+
+    def _announce_serving(self) -> None:
+        """Says SERVING once every partition that this worker owns is past the cut of the newest ready generation."""
+        newest = max(self._loaded, default=0)
+        if newest <= self._announced:
+            return
+        for partition, state in self._around.states().items():
+            if state.in_hand not in (None, newest):
+                return
+            if state.position is not None and not self._timeline.swaps[newest].takes(partition, state.position.offset):
+                return
+        self._announced = newest
+        self._around.report(self._timeline.swaps[newest], Outcome.SERVING)
+
+    def _retire(self) -> None:
+        in_hand = [state.in_hand for state in self._around.states().values() if state.in_hand is not None]
+        for number in self._timeline.to_retire(self._positions(), in_hand):
+            swap, loaded = self._timeline.swaps[number], self._loaded.pop(number)
+            swap.move(State.RETIRED)
+            task = asyncio.create_task(self._end(loaded), name=f"retire-{number}")
+            self._retiring.add(task)
+            task.add_done_callback(self._retiring.discard)
+            self._around.report(swap, Outcome.RETIRED)
+            log.info("swap.retired", extra={"generation": number})
+
+    async def _end(self, loaded: _Loaded) -> None:
+        await loaded.host.stop()
+        self._store.release(loaded.folder)
+
+    def _notify(self) -> None:
+        self._changed.set()
+        self._changed = asyncio.Event()
