@@ -1,0 +1,70 @@
+"""The models that the project ships, ready to be put into a model host, with rows and H2O's own predictions."""
+
+import csv
+from dataclasses import dataclass
+from pathlib import Path
+
+from worker.codec.proto import Operation
+from worker.codec.proto import compile as compile_proto
+from worker.generation import Configuration
+from worker.host.parent import Load
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+
+
+@dataclass(frozen=True)
+class Example:
+    """A MOJO of examples/models with the proto and the data that belong to it."""
+
+    model: str
+    proto: str
+    rows_file: str
+
+    @property
+    def source(self) -> bytes:
+        return (EXAMPLES / "protos" / f"{self.proto}.proto").read_bytes()
+
+    @property
+    def operation(self) -> Operation:
+        (operation,) = compile_proto(self.source).operations.values()
+        return operation
+
+    def load(self, *, configuration=None, samples=(), model=None, proto=None, kind="h2o", is_descriptor_set=False):
+        return Load(
+            generation=1,
+            kind=kind,
+            model=model or EXAMPLES / "models" / f"{self.model}.zip",
+            proto=self.source if proto is None else proto,
+            is_descriptor_set=is_descriptor_set,
+            configuration=configuration or Configuration(),
+            samples=samples,
+            heap_mb=128,
+        )
+
+    def requests(self) -> list[bytes]:
+        """Every row of the data as a request of one row; an empty cell is left out."""
+        message = self.operation.input
+        fields = {
+            part.name: str if part.cpp_type == part.CPPTYPE_STRING else float for part in message.DESCRIPTOR.fields
+        }
+        return [
+            message(**{name: read(row[name]) for name, read in fields.items() if row[name]}).SerializeToString()
+            for row in read_csv(EXAMPLES / "data" / f"{self.rows_file}.csv")
+        ]
+
+    def predictions(self) -> list[dict[str, str]]:
+        """What H2O itself predicted for these rows, by its own column names."""
+        return read_csv(EXAMPLES / "data" / f"{self.model}.pred.csv")
+
+
+IRIS = Example("iris_gbm", "iris", "iris")
+IRIS_GLM = Example("iris_glm", "iris", "iris")
+CANCER = Example("cancer_gbm", "cancer", "cancer")
+GBM = Example("gbm_50x5", "gbm_50x5", "gbm_50x5")
+MIXED_GLM = Example("mixed_glm", "mixed_glm", "gbm_50x5")
+MIXED_KMEANS = Example("mixed_kmeans", "mixed_kmeans", "gbm_50x5")
+
+
+def read_csv(path: Path) -> list[dict[str, str]]:
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))

@@ -1,0 +1,67 @@
+"""A model host whose model does harm: a real MOJO, but these values in any numeric column make it misbehave.
+
+Run in the place of worker.host.child: ModelHost(child=(sys.executable, str(path_of_this_file)), ...).
+"""
+
+import os
+import signal
+import time
+
+import jpype
+import numpy as np
+
+from worker.errors import ModelError
+from worker.host import child
+from worker.runtimes.h2o import H2OModel
+
+KILLS = 66601.0
+NEVER_RETURNS = 66602.0
+EXHAUSTS_JAVA = 66603.0
+RAISES = 66604.0
+EXHAUSTS_PYTHON = 66605.0
+EXITS = 66606.0
+
+_score = H2OModel.score
+
+
+def _exhaust_java() -> None:
+    hoard = jpype.JClass("java.util.ArrayList")()
+    while True:
+        hoard.add(jpype.JArray(jpype.JDouble)(1 << 20))
+
+
+def _exhaust_python() -> None:
+    hoard = []
+    while True:
+        hoard.append(np.ones(1 << 20))
+
+
+def _sleep_for_ever() -> None:
+    while True:
+        time.sleep(60)
+
+
+def _raise() -> None:
+    raise ModelError("the model raised java.lang.IllegalStateException: as it was asked to")
+
+
+_HARM = {
+    KILLS: lambda: os.kill(os.getpid(), signal.SIGKILL),
+    NEVER_RETURNS: _sleep_for_ever,
+    EXHAUSTS_JAVA: _exhaust_java,
+    RAISES: _raise,
+    EXHAUSTS_PYTHON: _exhaust_python,
+    EXITS: lambda: os._exit(0),
+}
+
+
+def _score_hostile(self, matrix):
+    for value, harm in _HARM.items():
+        if (matrix == value).any():
+            harm()
+    return _score(self, matrix)
+
+
+if __name__ == "__main__":
+    H2OModel.score = _score_hostile
+    child.main()

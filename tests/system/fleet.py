@@ -1,0 +1,143 @@
+"""A deployment of a test's own on a real Kafka, with its workers as processes."""
+
+import asyncio
+import csv
+import os
+import signal
+import subprocess
+import sys
+import uuid
+from pathlib import Path
+
+from audit import audit
+
+from worker.answers import Outgoing
+from worker.client import Change, Client
+from worker.codec.proto import compile as compile_proto
+from worker.kafka.connection import Admin
+from worker.service import CHILD
+from worker.settings import Settings
+
+ROOT = Path(__file__).parents[2]
+EXAMPLES = ROOT / "examples"
+MAIN = """
+import asyncio, sys
+from worker import logs, service
+from worker.settings import Settings
+logs.set_up(level="INFO", style="json")
+asyncio.run(service.serve(Settings(), child=sys.argv[1:]))
+"""
+HOSTILE = (sys.executable, str(ROOT / "tests" / "fakes" / "hostile_child.py"))
+
+
+def messages(name, proto=None):
+    """The rows of examples/data/<name>.csv as serialized messages of its proto, and their known classes."""
+    path = EXAMPLES / "protos" / f"{proto or name}.proto"
+    schema = compile_proto(path.read_bytes(), False)
+    (operation,) = schema.operations.values()
+    with (EXAMPLES / "data" / f"{name}.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    fields = {field.name: field for field in operation.input.DESCRIPTOR.fields}
+    values = []
+    for row in rows:
+        known = {
+            key: value if fields[key].type == fields[key].TYPE_STRING else float(value)
+            for key, value in row.items()
+            if key in fields and value
+        }
+        values.append(operation.input(**known).SerializeToString())
+    return values, [list(row.values())[-1] for row in rows], operation
+
+
+class Deployment:
+    """Topics, workers and a client; `close` ends what is left."""
+
+    def __init__(self, kafka, folder, *, name=None, **settings):
+        self.kafka = kafka
+        self.folder = folder
+        self.name = name or f"d{uuid.uuid4().hex[:8]}"
+        self.settings = Settings(
+            kafka=kafka.bootstrap,
+            deployment=self.name,
+            control_topic=f"{self.name}.control",
+            status_topic=f"{self.name}.status",
+            store=(folder / "store").as_uri(),
+            cache=folder / "cache",
+            **settings,
+        )
+        self.workers = {}
+
+    async def create(self, partitions=4):
+        async with Admin.connect(self.settings) as admin:
+            await admin.create_topics(partitions)
+        return self
+
+    def client(self):
+        return Client(self.settings)
+
+    def start(self, worker="w1", *, child=None, **environment):
+        """Start a worker; its log goes to a file of its own."""
+        given = self.settings.model_dump(mode="json", include=self.settings.model_fields_set)
+        variables = {f"HOTSWAP_{key.upper()}": str(value) for key, value in given.items()}
+        variables |= {"HOTSWAP_WORKER_ID": worker, **environment}
+        log = (self.folder / f"{worker}.log").open("ab")
+        command = [sys.executable, "-c", MAIN, *(child or CHILD)]
+        with log:
+            process = subprocess.Popen(
+                command, env=os.environ | variables, stdin=subprocess.DEVNULL, stderr=log, cwd=ROOT
+            )
+        self.workers[worker] = process
+        return process
+
+    def log(self, worker="w1"):
+        return (self.folder / f"{worker}.log").read_text(errors="replace")
+
+    async def stop(self, worker="w1", timeout=15):
+        """SIGTERM, and the exit code."""
+        process = self.workers.pop(worker)
+        process.send_signal(signal.SIGTERM)
+        return await asyncio.to_thread(process.wait, timeout)
+
+    def kill(self, worker="w1"):
+        process = self.workers.pop(worker)
+        process.kill()
+        process.wait()
+
+    async def serve(self, model, proto=None, workers=("w1",), **change):
+        """Start workers, send the first swap, and return once the deployment serves it."""
+        for worker in workers:
+            self.start(worker)
+        async with self.client() as client:
+            receipt = await client.swap(
+                Change(
+                    model=EXAMPLES / "models" / f"{model}.zip",
+                    proto=EXAMPLES / "protos" / f"{proto or model.split('_')[0]}.proto",
+                    **change,
+                )
+            )
+            answer = await client.await_swap(receipt)
+            assert answer.is_good, (answer, self.log(workers[0])[-3000:])
+            return receipt
+
+    async def publish(self, values, **headers):
+        extra = tuple((key.replace("_", "-"), value) for key, value in headers.items())
+        async with self.client() as client:
+            return await client.publish(Outgoing(value, headers=extra) for value in values)
+
+    async def drained(self, timeout=60):
+        """Return once every published request is answered: the group's committed offsets are at the ends."""
+        async with asyncio.timeout(timeout), Admin.connect(self.settings) as admin:
+            while True:
+                committed = await admin.committed(self.name, self.settings.topics.requests)
+                ends = await admin.end_offsets(self.settings.topics.requests)
+                if all(max(committed[number].offset, 0) >= end for number, end in ends.items()):
+                    return
+                await asyncio.sleep(0.05)
+
+    async def audit(self):
+        return await asyncio.to_thread(audit, self.kafka.bootstrap, self.settings.topics)
+
+    def close(self):
+        for process in self.workers.values():
+            process.kill()
+            process.wait()

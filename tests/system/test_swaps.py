@@ -1,0 +1,119 @@
+"""Atomic swaps on a real Kafka: under a stream, through a kill, to another domain, and refused."""
+
+import asyncio
+import itertools
+import os
+from collections import Counter
+from pathlib import Path
+
+from audit import generation, source
+from fleet import EXAMPLES, messages
+
+from worker.answers import Outgoing
+from worker.client import Change, Cut
+
+SWAPS = int(os.environ.get("HOTSWAP_TEST_SWAPS", "100"))
+CODES = {"DIGEST_MISMATCH", "ARTIFACT_INVALID", "MODEL_INVALID", "PROTO_INVALID", "SCHEMA_MISMATCH"}
+
+
+async def stream(deployment, values, stop, per_second=200):
+    """Publish values round and round until told to stop."""
+    async with deployment.client() as client:
+        for chunk in itertools.cycle(itertools.batched(values, 10) if hasattr(itertools, "batched") else [values[:10]]):
+            if stop.is_set():
+                return
+            await client.publish(Outgoing(value, key=b"%d" % index) for index, value in enumerate(chunk))
+            await asyncio.sleep(len(chunk) / per_second)
+
+
+def left_behind(process):
+    """Descriptors and child processes of a worker."""
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+    return len(list(Path(f"/proc/{process.pid}/fd").iterdir())), len(children)
+
+
+async def test_many_swaps_under_a_stream_with_a_worker_killed_lose_nothing_and_answer_nothing_twice(deployment):
+    await deployment.serve("iris_gbm", workers=("w1", "w2"))
+    values, _, _ = messages("iris")
+    stop = asyncio.Event()
+    publishing = asyncio.create_task(stream(deployment, values, stop))
+    early = None
+    async with deployment.client() as client:
+        for number in range(SWAPS):
+            if number == SWAPS // 2:
+                deployment.kill("w2")
+                deployment.start("w3")
+            model = EXAMPLES / "models" / ("iris_glm.zip" if number % 2 == 0 else "iris_gbm.zip")
+            receipt = await client.swap(Change(model=model))
+            answer = await client.await_swap(receipt)
+            assert "SERVING" in str(answer), (number, answer)
+            if number == SWAPS // 10:
+                early = left_behind(deployment.workers["w1"])
+    late = left_behind(deployment.workers["w1"])
+    stop.set()
+    await publishing
+    await deployment.drained()
+    assert late[1] == early[1] == 1, "more than one model host"
+    assert late[0] <= early[0] + 8, f"descriptors grew from {early[0]} to {late[0]}"
+    assert [await deployment.stop(worker) for worker in ("w1", "w3")] == [0, 0]
+    result = await deployment.audit()
+    assert result.faults == {}
+    assert len({generation(message) for message in result.predictions}) > SWAPS // 2
+    assert list((deployment.folder / "cache" / "artifacts").glob("*tmp*")) == []
+
+
+async def test_a_swap_after_the_backlog_never_decodes_old_requests_with_the_new_proto(deployment):
+    await deployment.serve("iris_gbm")
+    irises, _, _ = messages("iris")
+    cancers, _, _ = messages("cancer")
+    await deployment.stop("w1")
+    old = await deployment.publish(irises * 4)
+    async with deployment.client() as client:
+        models, protos = EXAMPLES / "models", EXAMPLES / "protos"
+        deployment.start("w2")
+        receipt = await client.swap(Change(model=models / "cancer_gbm.zip", proto=protos / "cancer.proto"))
+        assert receipt.cut, "another proto is cut after the backlog by default"
+        new = await deployment.publish(cancers)
+        assert (await client.await_swap(receipt)).is_good
+    await deployment.drained()
+    result = await deployment.audit()
+    assert result.faults == {}
+    assert result.dead_letters == []
+    by_source = {source(message): generation(message) for message in result.predictions}
+    assert {by_source[place.partition, place.offset] for place in old} == {1}
+    assert {by_source[place.partition, place.offset] for place in new} == {2}
+    assert await deployment.stop("w2") == 0
+
+
+async def test_every_kind_of_bad_swap_is_refused_with_its_reason_and_the_old_generation_goes_on(deployment, tmp_path):
+    await deployment.serve("iris_gbm")
+    values, _, _ = messages("iris")
+    garbage = tmp_path / "garbage.zip"
+    garbage.write_bytes(b"not a model at all")
+    truncated = tmp_path / "truncated.zip"
+    truncated.write_bytes((EXAMPLES / "models" / "iris_glm.zip").read_bytes()[:-200])
+    broken = tmp_path / "broken.proto"
+    broken.write_text('syntax = "proto3"; message Oops { double x = ; }')
+    other = EXAMPLES / "models" / "cancer_gbm.zip"
+    said = {}
+    async with deployment.client() as client:
+        for name, change in {
+            "garbage": Change(model=garbage),
+            "truncated": Change(model=truncated),
+            "proto": Change(proto=broken, cut=Cut.AT_ONCE),
+            "mismatch": Change(model=other),
+        }.items():
+            try:
+                receipt = await client.swap(change)
+            except Exception as error:  # noqa: BLE001 - the client may see it before any worker
+                said[name] = str(error)
+                continue
+            answer = await client.await_swap(receipt)
+            assert not answer.is_good
+            said[name] = " ".join(told.message for told in answer.told.values())
+    assert "mean_radius" in said["mismatch"], said
+    places = await deployment.publish(values)
+    await deployment.drained()
+    result = await deployment.audit()
+    assert result.faults == {}
+    assert Counter(generation(message) for message in result.predictions) == {1: len(places)}
