@@ -75,12 +75,8 @@ Answer: TypeAlias = bytes | Refusal
 """What became of one request: the operation's output message, serialized, or why there is none."""
 
 
-class Record(NamedTuple):
-    """One record to be written to the request's partition of an output topic."""
-
-    key: bytes | None
-    value: bytes | None
-    headers: list[tuple[str, bytes]]
+Record: TypeAlias = tuple[bytes | None, bytes | None, list[tuple[str, bytes]]]
+"""Key, value and headers to be written to the request's partition of an output topic: a bare tuple, one per answer."""
 
 
 class Transaction(NamedTuple):

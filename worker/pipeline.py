@@ -168,10 +168,8 @@ class PartitionLoop:
         scored = await serving.host.score(
             [batch[index].value or b"" for index in admitted], [str(operations[index]) for index in admitted]
         )
-        answers: list[Answer] = [o if isinstance(o, Refusal) else b"" for o in operations]
-        for index, answer in zip(admitted, scored, strict=True):
-            answers[index] = answer
-        return answers
+        rest = iter(scored)
+        return [operation if isinstance(operation, Refusal) else next(rest) for operation in operations]
 
     def _address(
         self, batch: Sequence[Request], answers: Sequence[Answer], serving: Serving
@@ -187,17 +185,18 @@ class PartitionLoop:
         dead_letters: list[Record] = []
         for request, answer in zip(batch, answers, strict=True):
             source = ("source", b"%s%d" % (prefix, request.offset))
-            if isinstance(answer, bytes) and len(answer) > largest:
-                answer = Refusal(Code.ANSWER_TOO_LARGE, f"{len(answer)} bytes, and {largest} fit in the topic")  # noqa: PLW2901
-            if isinstance(answer, Refusal):
-                why = (("code", answer.code.encode()), ("message", answer.message.encode(errors="replace")))
-                headers = [*copied(request.headers), *_asked(request.headers), number, digest, source, *why]
-                dead_letters.append(Record(request.key, request.value, headers))
-            elif request.headers:
-                headers = [*copied(request.headers), *(_asked(request.headers) or [default]), number, digest, source]
-                predictions.append(Record(request.key, answer, headers))
-            else:
-                predictions.append(Record(request.key, answer, [number, digest, default, source]))
+            given = request.headers
+            if type(answer) is bytes and len(answer) <= largest:
+                if given:
+                    headers = [*copied(given), *(_asked(given) or [default]), number, digest, source]
+                else:
+                    headers = [number, digest, default, source]
+                predictions.append((request.key, answer, headers))
+                continue
+            refusal = answer if isinstance(answer, Refusal) else _too_large(answer, largest)
+            why = [("code", refusal.code.encode()), ("message", refusal.message.encode(errors="replace"))]
+            headers = [*copied(given), *_asked(given), number, digest, source, *why]
+            dead_letters.append((request.key, request.value, headers))
         return predictions, dead_letters
 
     def _cut_over(self, at: Position, number: int, now: float) -> None:
@@ -234,6 +233,10 @@ class PartitionLoop:
         metrics.REQUESTS.labels(self._deployment, "answered").inc(len(answers) - refused.total())
         for code, count in refused.items():
             metrics.REQUESTS.labels(self._deployment, code).inc(count)
+
+
+def _too_large(answer: bytes, largest: int) -> Refusal:
+    return Refusal(Code.ANSWER_TOO_LARGE, f"{len(answer)} bytes, and {largest} fit into the predictions topic")
 
 
 def _asked(headers: Headers) -> list[tuple[str, bytes]]:

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import gc
 import logging
 import os
 import signal
@@ -28,6 +29,7 @@ log = logging.getLogger(__name__)
 
 CHILD = (sys.executable, "-m", "worker.host.child")
 _BEAT_S = 1.0
+_YOUNG_OBJECTS = 50_000
 _ANSWER_HEADROOM_BYTES = 65_536
 
 
@@ -58,6 +60,9 @@ class Worker:
 
         """
         async with AsyncExitStack() as parts:
+            # What is built and never started is stopped too: aiokafka complains of a client that is dropped open.
+            for part in (self._tail, self._writer, self._reader, self._membership):
+                parts.push_async_callback(part.stop)
             await parts.enter_async_context(_part(self._admin.start(), self._admin.close))
             partitions = await self._admin.check_topics()
             topics = self._settings.topics
@@ -179,6 +184,10 @@ async def serve(settings: Settings, *, child: Sequence[str] = CHILD) -> None:
         StartError: this worker cannot work as it is set up.
 
     """
+    # A batch is thousands of young tuples without a cycle among them: at Python's default of 700, looking for cycles is
+    # a quarter of the loop's own CPU (measured: 6.1 against 4.6 µs a row).
+    gc.freeze()
+    gc.set_threshold(_YOUNG_OBJECTS, 20, 100)
     loop = asyncio.get_running_loop()
     stopping = asyncio.Event()
     worker = Worker(settings, child=child)

@@ -36,14 +36,14 @@ async def drain(source, plan, **options):
 
 
 def answers(source):
-    return [(r.key, r.value) for t in source.transactions for r in t.predictions]
+    return [(key, value) for t in source.transactions for key, value, _ in t.predictions]
 
 
 async def test_every_request_is_answered_once_in_order_with_its_source_and_generation():
     source = FakeSource(requests(8))
     await drain(source, FakePlan(lambda *_: 7))
     assert answers(source) == [(b"k%d" % n, b"7:r%d" % n) for n in range(8)]
-    last = dict(source.transactions[-1].predictions[-1].headers)
+    last = dict(source.transactions[-1].predictions[-1][2])
     assert last == {
         "generation": b"7",
         "model-digest": b"a" * 64,
@@ -74,10 +74,10 @@ async def test_a_bad_request_is_refused_alone_in_order_with_its_original_bytes()
     )
     await drain(source, FakePlan(lambda *_: 1))
     (only,) = source.transactions
-    assert [r.value for r in only.predictions] == [b"1:good", b"1:x"]
+    assert [value for _, value, _ in only.predictions] == [b"1:good", b"1:x"]
     (letter,) = only.dead_letters
-    assert (letter.key, letter.value) == (b"key", b"bad")
-    headers = dict(letter.headers)
+    assert letter[:2] == (b"key", b"bad")
+    headers = dict(letter[2])
     assert (headers["code"], headers["trace"], headers["source"]) == (b"UNDECODABLE", b"t", b"d.requests-3-1")
 
 
@@ -124,7 +124,7 @@ async def test_a_held_partition_can_be_stopped():
 async def test_an_answer_too_large_for_the_topic_is_refused_and_does_not_stop_the_partition():
     source = FakeSource([FakeRequest(0, b"x" * 90), FakeRequest(1, b"y")])
     await drain(source, FakePlan(lambda *_: 1), max_answer_bytes=50)
-    assert dict(source.transactions[0].dead_letters[0].headers)["code"] == Code.ANSWER_TOO_LARGE.encode()
+    assert dict(source.transactions[0].dead_letters[0][2])["code"] == Code.ANSWER_TOO_LARGE.encode()
     assert [value for _, value in answers(source)] == [b"1:y"]
 
 
@@ -139,14 +139,14 @@ async def test_what_headers_forbid_never_reaches_the_host():
     plan = FakePlan(lambda *_: 1, max_batch_records=9)
     await drain(source, plan)
     assert plan.hosts[1].calls == [([b"b"], ["score"])]
-    codes = [dict(r.headers)["code"].decode() for r in source.transactions[0].dead_letters]
+    codes = [dict(headers)["code"].decode() for _, _, headers in source.transactions[0].dead_letters]
     assert codes == [Code.UNDECODABLE, Code.TOO_LARGE, Code.UNKNOWN_OPERATION]
 
 
 async def test_headers_of_ours_in_a_request_are_not_mistaken_for_the_answers():
     source = FakeSource([FakeRequest(0, b"a", headers=[("source", b"elsewhere-0-1"), ("generation", b"99")])])
     await drain(source, FakePlan(lambda *_: 1))
-    headers = source.transactions[0].predictions[0].headers
+    headers = source.transactions[0].predictions[0][2]
     assert [value for name, value in headers if name in ("source", "generation")] == [b"1", b"d.requests-3-0"]
 
 

@@ -186,7 +186,16 @@ class Admin:
             elif for_code(code) is not TopicAlreadyExistsError:
                 reason = rest[0] if rest and rest[0] else for_code(code).__name__
                 raise StartError(f"topic {name} cannot be created: {reason}")
+        await bounded(self._leaders(list(topics)), self._seconds, "awaiting the new topics' leaders")
         return created
+
+    async def _leaders(self, topics: list[str]) -> None:
+        # A topic is created before its partitions have leaders: whoever writes at once is turned away.
+        while True:
+            answer = await self._admin.describe_topics(topics)
+            if all(not t["error_code"] and all(p["leader"] >= 0 for p in t["partitions"]) for t in answer):
+                return
+            await asyncio.sleep(_RETRY_S)
 
     async def message_bytes(self, topic: str) -> int:
         """The largest message that a topic takes, bytes; Kafka's default where we may not ask."""

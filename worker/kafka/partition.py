@@ -217,7 +217,7 @@ class KafkaPartition:
             )
         )
         key = f"{deployment}/{generation}/cut-over/{self._partition}".encode()
-        return await self._send(producer, self._topics.status, [Record(key, status.SerializeToString(), [])], 0)
+        return await self._send(producer, self._topics.status, [(key, status.SerializeToString(), [])], 0)
 
 
 async def _bury(producer: AIOKafkaProducer) -> None:
