@@ -1,0 +1,56 @@
+# Everything a person or CI runs. Needs Python 3.11 or newer and make; the first target that needs more sets it up.
+
+VENV := .venv
+PYTHON ?= python3 python3.14 python3.13 python3.12 python3.11
+OUTDATED := worker/generated is not what protos/ says: run make protos
+
+# One line says what went wrong: bootstrap.py prints it, and make stops with it as its own.
+new_enough = import sys; sys.exit(sys.version_info < (3, 11))
+bootstrap = for python in $(PYTHON); do \
+	if "$$python" -c "$(new_enough)" 2>/dev/null; then \
+	said=$$("$$python" bootstrap.py $1) || echo "$${said:-hotswap: the set-up failed}"; exit; fi; done; \
+	echo "hotswap: no Python 3.11 or newer on PATH: install one, or name it: make PYTHON=/path/to/python3"
+stop_at = $(if $1,$(error $1))
+
+.PHONY: help setup demo test check bench train protos lock clean
+
+help: ## this list
+	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' Makefile
+
+setup: ## the virtual environment in .venv, as requirements.lock says (every target does this by itself)
+	@:$(call stop_at,$(shell $(call bootstrap,$(VENV) requirements.lock)))
+
+demo: setup ## the whole story on one screen: a stream is scored while its model is swapped
+	@$(VENV)/bin/python examples/demo.py
+
+test: setup ## all tests, those against a real Kafka too
+	@$(VENV)/bin/python -m pytest
+
+check: setup ## format, lint, types, imports, generated code, unit tests
+	@$(VENV)/bin/ruff format --check .
+	@$(VENV)/bin/ruff check .
+	@$(VENV)/bin/mypy
+	@$(VENV)/bin/lint-imports --no-logo
+	@fresh=$$(mktemp -d) && trap 'rm -rf "$$fresh"' EXIT && $(call generate,$$fresh) && \
+		diff -r -x __init__.py -x __pycache__ "$$fresh" worker/generated || { echo "$(OUTDATED)" >&2; exit 1; }
+	@$(VENV)/bin/python -m pytest tests/unit
+
+bench: setup ## rows a second, CPU a row and latency, beside the bare Kafka client
+	@$(VENV)/bin/python benchmarks/bench.py
+
+train: ## make the models in examples/ again (downloads H2O, 266 MB, into .venv-train)
+	@:$(call stop_at,$(shell $(call bootstrap,.venv-train requirements-train.lock)))
+	@.venv-train/bin/python examples/train.py
+
+protos: setup ## worker/generated from protos/
+	@$(call generate,worker/generated)
+
+lock: ## requirements*.lock from pyproject.toml (needs uv)
+	@uv pip compile $(compile) --extra demo --extra dev -o requirements.lock
+	@uv pip compile $(compile) --extra train -o requirements-train.lock
+
+clean: ## remove what the targets made here
+	@rm -rf .venv .venv-train .mypy_cache .pytest_cache .ruff_cache .import_linter_cache dist
+
+generate = $(VENV)/bin/python -m grpc_tools.protoc -I protos --python_out=$1 --pyi_out=$1 hotswap/v1/control.proto
+compile = -q --universal --python-version 3.11 --generate-hashes --custom-compile-command 'make lock' pyproject.toml

@@ -1,0 +1,120 @@
+"""What all tests share: a real Kafka for those that ask for one, and the proof that nothing is left behind."""
+
+import os
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from worker.local_kafka import LocalKafka
+
+
+@dataclass(frozen=True)
+class GivenKafka:
+    """A Kafka that the tests use and do not own."""
+
+    bootstrap: str
+
+
+@pytest.fixture(scope="session", autouse=True)
+def nothing_left_behind(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Keep the session away from the user's settings and folders, and fail it if it leaves a file or a process."""
+    folder = tmp_path_factory.mktemp("temporary")
+    processes = _ours(folder)
+    with pytest.MonkeyPatch.context() as patch:
+        for name in os.environ:
+            if name.startswith("HOTSWAP_") and not name.startswith("HOTSWAP_TEST_"):
+                patch.delenv(name)
+        for name in ("XDG_CACHE_HOME", "XDG_DATA_HOME"):
+            patch.setenv(name, str(tmp_path_factory.mktemp("home")))
+        patch.setenv("TMPDIR", str(folder))
+        patch.setattr(tempfile, "tempdir", str(folder))
+        yield
+    assert [path.name for path in folder.iterdir()] == [], "temporary files were left behind"
+    assert _remaining(folder, processes) == {}, "processes were left behind"
+
+
+@pytest.fixture(scope="session")
+def kafka(nothing_left_behind) -> Iterator[GivenKafka | LocalKafka]:
+    """The Kafka of HOTSWAP_TEST_KAFKA, else Docker's if HOTSWAP_TEST_DOCKER=1 and an engine answers, else a local one.
+
+    Tests share it: each has a deployment and topics of its own, and none stops it.
+    """
+    if given := os.environ.get("HOTSWAP_TEST_KAFKA"):
+        yield GivenKafka(given)
+    elif os.environ.get("HOTSWAP_TEST_DOCKER") == "1" and _engine_answers():
+        with _docker_kafka() as bootstrap:
+            yield GivenKafka(bootstrap)
+    else:
+        with LocalKafka() as local:
+            yield local
+
+
+@pytest.fixture
+def own_kafka() -> Iterator[LocalKafka]:
+    """A local Kafka of the test's own, started, that may be stopped and killed."""
+    with LocalKafka() as local:
+        yield local
+
+
+def _engine_answers() -> bool:
+    import docker  # noqa: PLC0415 - only where Docker is asked for
+    from docker.errors import DockerException  # noqa: PLC0415
+
+    try:
+        return docker.from_env(timeout=2).ping()
+    except DockerException:
+        return False
+
+
+@contextmanager
+def _docker_kafka() -> Iterator[str]:
+    from testcontainers.community.kafka import KafkaContainer  # noqa: PLC0415 - only where Docker is asked for
+
+    container = KafkaContainer().with_kraft()
+    for name in ("REPLICATION_FACTOR", "MIN_ISR", "NUM_PARTITIONS"):
+        container = container.with_env(f"KAFKA_TRANSACTION_STATE_LOG_{name}", "1")
+    with container.with_env("KAFKA_AUTO_CREATE_TOPICS_ENABLE", "false") as started:
+        yield started.get_bootstrap_server()
+
+
+def _ours(folder: Path) -> dict[int, str]:
+    """Process ids and command lines of what this process started, orphans too (Linux only; elsewhere none)."""
+    me, session = os.getpid(), os.getsid(0)
+    parents: dict[int, int] = {}
+    orphans: set[int] = set()
+    lines: dict[int, str] = {}
+    for process in Path("/proc").glob("[0-9]*"):
+        pid = int(process.name)
+        try:
+            state, parent, _, its_session = (process / "stat").read_text().rpartition(")")[2].split()[:4]
+            line = (process / "cmdline").read_text(errors="replace").replace("\0", " ")
+            environment = (process / "environ").read_bytes()
+        except OSError:
+            continue  # it ended while we looked, or is another user's
+        if state == "Z":
+            continue
+        parents[pid], lines[pid] = int(parent), line
+        if str(folder).encode() in environment or (parent == "1" and int(its_session) == session):
+            orphans.add(pid)
+    ours = {pid for pid in parents if me in _ancestors(pid, parents)}
+    return {pid: lines[pid] for pid in (ours | orphans) - {me}}
+
+
+def _ancestors(pid: int, parents: dict[int, int]) -> Iterator[int]:
+    while pid := parents.get(pid, 0):
+        yield pid
+
+
+def _remaining(folder: Path, before: dict[int, str]) -> dict[int, str]:
+    """What this process started and is still there; what is just about to end is given five seconds."""
+    deadline = time.monotonic() + 5
+    while left := {pid: line for pid, line in _ours(folder).items() if pid not in before}:
+        if time.monotonic() > deadline:
+            break
+        time.sleep(0.05)
+    return left
