@@ -1,0 +1,151 @@
+"""A folder of entries that several workers of a machine share: an entry is there whole, or not at all.
+
+Who uses an entry holds a shared `flock` on its folder, which the kernel lets go when the process dies, however it
+dies. So whatever can be locked exclusively is in nobody's use: an old entry that may be pruned, or what a killed
+worker left half done.
+"""
+
+import contextlib
+import errno
+import fcntl
+import logging
+import os
+import shutil
+import tempfile
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+log = logging.getLogger(__name__)
+
+
+class Cache:
+    """Entries by name, each a folder with one `content`, a file or a folder; the least recently used go first.
+
+    Every path that `get` or `put` returns stays until `release`. Safe for threads and for several processes.
+    """
+
+    def __init__(self, root: Path, *, max_bytes: int) -> None:
+        self._root = root
+        self._max_bytes = max_bytes
+        self._mutex = threading.Lock()
+        self._held: dict[Path, list[int]] = {}  # content -> descriptors that lock its entry, one per user
+
+    def get(self, name: str) -> Path | None:
+        """Return an entry's content, held; None where there is no such entry. Raises OSError."""
+        descriptor = _hold(self._root / name)
+        return None if descriptor is None else self._keep(name, descriptor)
+
+    def put(self, name: str, fill: Callable[[Path], None]) -> Path:
+        """Make an entry and return its content, held: `fill` is given a new folder, and creates `content` in it.
+
+        Whatever `fill` raises goes through, and nothing is left behind. Raises OSError.
+        """
+        self._root.mkdir(parents=True, exist_ok=True)
+        with contextlib.ExitStack() as undo:
+            staging, descriptor = _staging(self._root)
+            undo.callback(os.close, descriptor)
+            undo.callback(shutil.rmtree, staging, ignore_errors=True)
+            fill(staging)
+            winner = _publish(staging, self._root / name)
+            if winner is None:
+                undo.pop_all()
+        content = self._keep(name, descriptor if winner is None else winner)
+        self._prune()
+        return content
+
+    def release(self, content: Path) -> None:
+        """Take back one `get` or `put`: the entry of which no user is left may go."""
+        with self._mutex:
+            os.close(self._held[content].pop())
+            if not self._held[content]:
+                del self._held[content]
+
+    def _keep(self, name: str, descriptor: int) -> Path:
+        # Its place in the order of pruning; the kernel's own idea of now moves in steps of milliseconds.
+        now = time.time_ns()
+        os.utime(descriptor, ns=(now, now))
+        content = self._root / name / "content"
+        with self._mutex:
+            self._held.setdefault(content, []).append(descriptor)
+        return content
+
+    def _prune(self) -> None:
+        everything = sorted(self._root.iterdir(), key=_used_at)
+        entries = [entry for entry in everything if not entry.name.startswith(".")]
+        for leftover in set(everything).difference(entries):
+            _remove_unused(leftover)
+        sizes = {entry: _size(entry) for entry in entries}
+        excess = sum(sizes.values()) - self._max_bytes
+        for entry in entries:
+            if excess > 0 and _remove_unused(entry):
+                excess -= sizes[entry]
+                log.info("cache.pruned", extra={"entry": entry.name, "bytes": sizes[entry]})
+
+
+def _hold(entry: Path) -> int | None:
+    """Lock an entry against removal; None where there is none (any more)."""
+    try:
+        descriptor = os.open(entry, os.O_RDONLY | os.O_DIRECTORY)
+    except FileNotFoundError:
+        return None
+    with contextlib.ExitStack() as undo:
+        undo.callback(os.close, descriptor)
+        fcntl.flock(descriptor, fcntl.LOCK_SH)
+        # We open it; another worker, pruning, moves it away and lets its lock go; we lock what is being removed.
+        with contextlib.suppress(FileNotFoundError):
+            if os.path.samestat(entry.stat(), os.fstat(descriptor)):
+                undo.pop_all()
+                return descriptor
+    return None
+
+
+def _staging(root: Path) -> tuple[Path, int]:
+    # Between its creation and its lock another worker may take the folder for a leftover: then make another.
+    while True:
+        staging = Path(tempfile.mkdtemp(prefix=".staging-", dir=root))
+        descriptor = _hold(staging)
+        if descriptor is not None:
+            return staging, descriptor
+
+
+def _publish(staging: Path, entry: Path) -> int | None:
+    """Make the staged folder the entry; where another worker was first, return the hold on its entry instead."""
+    while True:
+        try:
+            staging.rename(entry)
+        except OSError as error:
+            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+                raise
+        else:
+            return None
+        winner = _hold(entry)
+        if winner is not None:
+            return winner
+
+
+def _remove_unused(entry: Path) -> bool:
+    with contextlib.suppress(OSError):
+        descriptor = os.open(entry, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            # First out of the way: killed in the middle of the removal, we must not leave half an entry.
+            gone = entry.rename(Path(tempfile.mkdtemp(prefix=".gone-", dir=entry.parent)))
+            shutil.rmtree(gone, ignore_errors=True)
+        finally:
+            os.close(descriptor)
+        return True
+    return False
+
+
+def _used_at(entry: Path) -> int:
+    with contextlib.suppress(OSError):
+        return entry.stat().st_mtime_ns
+    return 0
+
+
+def _size(entry: Path) -> int:
+    with contextlib.suppress(OSError):
+        return sum(file.lstat().st_size for file in entry.rglob("*"))
+    return 0

@@ -1,0 +1,229 @@
+"""Fetches an artifact from its store, verifies it while it is read, unpacks it safely, and keeps it once."""
+
+import asyncio
+import contextlib
+import hashlib
+import re
+import shutil
+import threading
+import uuid
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO, TypeVar
+from urllib.parse import unquote
+
+import fsspec
+from fsspec.implementations.local import LocalFileSystem
+
+from worker.archive import unpack
+from worker.cache import Cache
+from worker.errors import SwapError
+from worker.generation import Model, Proto
+from worker.settings import Settings
+
+UNPACKED_KINDS = frozenset({"h2o"})
+"""Kinds of model whose artifact is a zip that the runtime reads as a folder."""
+
+MAX_PROTO_BYTES = 4 << 20
+"""Bytes of a proto in a store at most: anything larger is no proto."""
+
+_CHUNK = 1 << 20
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+_T = TypeVar("_T")
+
+
+class Store:
+    """Artifacts by their digest: `fetch` and `fetch_proto` for a worker, `upload` for whoever publishes a swap."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._uri = settings.store
+        self._max_bytes = settings.max_artifact_bytes
+        self._folder = settings.cache / "artifacts"
+        self._cache = Cache(self._folder, max_bytes=settings.cache_max_bytes)
+
+    async def fetch(self, model: Model) -> Path:
+        """Return the model's folder (kinds that are unpacked) or file; what is already here is not fetched again.
+
+        It stays on disk until as many `release` calls name it. Raises SwapError: ARTIFACT_UNREACHABLE,
+        DIGEST_MISMATCH, ARTIFACT_INVALID (no zip, unsafe names, links, too large), CACHE_FAILED (this machine's disk).
+        """
+        artifact = _Artifact(
+            uri=model.uri,
+            sha256=model.sha256.lower(),
+            max_bytes=self._max_bytes,
+            is_unpacked=model.kind in UNPACKED_KINDS,
+        )
+        return await _in_thread(lambda stop: self._fetch(artifact, stop))
+
+    async def fetch_proto(self, proto: Proto) -> bytes:
+        """Return the proto's source, inline or from its store. Raises SwapError as `fetch` does."""
+        if proto.source is not None:
+            found = hashlib.sha256(proto.source).hexdigest()
+            if proto.sha256 and proto.sha256.lower() != found:
+                raise _mismatch("the proto in the command", proto.sha256, found)
+            return proto.source
+        artifact = _Artifact(
+            uri=proto.uri or "", sha256=proto.sha256.lower(), max_bytes=MAX_PROTO_BYTES, is_unpacked=False
+        )
+
+        def read(stop: threading.Event) -> bytes:
+            path = self._fetch(artifact, stop)
+            try:
+                return path.read_bytes()
+            finally:
+                self.release(path)
+
+        return await _in_thread(read)
+
+    def release(self, path: Path) -> None:
+        """Take back one `fetch`: once no generation of any worker uses the artifact, it may go when disk is short."""
+        self._cache.release(path)
+
+    async def upload(self, path: Path) -> tuple[str, str]:
+        """Put a file into the store as `<store>/<sha256>/<name>`, whole or not at all; return its URI and SHA-256.
+
+        Raises SwapError (ARTIFACT_UNREACHABLE) where the file cannot be read or the store not be written.
+        """
+        return await asyncio.to_thread(self._upload, path)
+
+    def _fetch(self, artifact: "_Artifact", stop: threading.Event) -> Path:
+        shown = without_secrets(artifact.uri)
+        if not _SHA256.fullmatch(artifact.sha256):
+            raise SwapError(
+                "ARTIFACT_INVALID",
+                f"the digest of {shown} is {artifact.sha256!r}: write the 64 digits that sha256sum says",
+            )
+        # The same bytes may be wanted unpacked by one runtime and whole by another.
+        name = artifact.sha256 if artifact.is_unpacked else f"{artifact.sha256}.file"
+        try:
+            return self._cache.get(name) or self._cache.put(name, lambda folder: _fill(folder, artifact, stop))
+        except OSError as error:
+            raise SwapError(
+                "CACHE_FAILED",
+                f"{shown} cannot be kept in {self._folder}: {error.strerror}: make room there, or set HOTSWAP_CACHE "
+                "to a folder of a local disk that the worker may write",
+            ) from error
+
+    def _upload(self, path: Path) -> tuple[str, str]:
+        # A worker elsewhere does not know our working directory.
+        base = self._uri.rstrip("/") if "://" in self._uri else Path(self._uri).resolve().as_uri()
+        try:
+            with path.open("rb") as file:
+                sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+                file.seek(0)
+                # The name is for people; the digest is what identifies the artifact.
+                uri = f"{base}/{sha256}/{re.sub(r'[^A-Za-z0-9._-]', '_', path.name)}"
+                _send(file, uri)
+        except OSError as error:
+            raise SwapError("ARTIFACT_UNREACHABLE", f"{path} cannot be read: {error.strerror}") from error
+        return uri, sha256
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Artifact:
+    """What is wanted: where it lies, its digest, its largest size in bytes, and whether it is a zip to unpack."""
+
+    uri: str
+    sha256: str
+    max_bytes: int
+    is_unpacked: bool
+
+
+def without_secrets(uri: str) -> str:
+    """The URI as it may be shown: without a password, and without a query, which may be a signature."""
+    return re.sub(r"://[^/@]*@", "://", uri).partition("?")[0]
+
+
+async def _in_thread(function: Callable[[threading.Event], _T]) -> _T:
+    # A thread cannot be cancelled: a swap that has run out of time tells it to stop at its next chunk and clean up.
+    stop = threading.Event()
+    try:
+        return await asyncio.to_thread(function, stop)
+    finally:
+        stop.set()
+
+
+def _fill(folder: Path, artifact: _Artifact, stop: threading.Event) -> None:
+    packed, content = folder / "packed", folder / "content"
+    with packed.open("w+b") as file:
+        _download(artifact, file, stop)
+        if artifact.is_unpacked:
+            name = without_secrets(artifact.uri)
+            unpack(file, content, name=name, max_bytes=artifact.max_bytes, is_stopped=stop.is_set)
+    if artifact.is_unpacked:
+        packed.unlink()
+    else:
+        packed.rename(content)
+
+
+def _download(artifact: _Artifact, file: BinaryIO, stop: threading.Event) -> None:
+    digest, size = hashlib.sha256(), 0
+    shown = without_secrets(artifact.uri)
+    for chunk in _chunks(artifact.uri):
+        if stop.is_set():
+            raise SwapError("ARTIFACT_UNREACHABLE", f"{shown} was given up: it did not arrive in time")
+        size += len(chunk)
+        if size > artifact.max_bytes:
+            raise SwapError("ARTIFACT_INVALID", f"{shown} is larger than the {artifact.max_bytes:,} bytes allowed")
+        digest.update(chunk)
+        file.write(chunk)
+    if digest.hexdigest() != artifact.sha256:
+        raise _mismatch(shown, artifact.sha256, digest.hexdigest())
+
+
+def _mismatch(name: str, wanted: str, found: str) -> SwapError:
+    return SwapError(
+        "DIGEST_MISMATCH",
+        f"{name} has the SHA-256 {found}, the command says {wanted}: it was changed or damaged after it was "
+        "published; publish it again",
+    )
+
+
+def _chunks(uri: str) -> Iterator[bytes]:
+    with _foreign_errors(uri):
+        system, path = _file_system(uri)
+        with system.open(path, "rb") as source:
+            while chunk := source.read(_CHUNK):
+                yield chunk
+
+
+def _send(file: BinaryIO, uri: str) -> None:
+    with _foreign_errors(uri):
+        system, path = _file_system(uri)
+        if system.exists(path):
+            return
+        system.makedirs(path.rpartition("/")[0], exist_ok=True)
+        # An object store shows a file when it is whole; on a disk somebody could fetch the half of it.
+        is_disk = isinstance(system, LocalFileSystem)
+        target = f"{path}.{uuid.uuid4().hex}" if is_disk else path
+        try:
+            with system.open(target, "wb") as sink:
+                shutil.copyfileobj(file, sink, _CHUNK)
+            if is_disk:
+                system.mv(target, path)
+        except BaseException:
+            with contextlib.suppress(Exception):
+                system.rm(target)
+            raise
+
+
+def _file_system(uri: str) -> tuple[fsspec.AbstractFileSystem, str]:
+    # fsspec takes a file URI's percent signs for part of the name.
+    system, path = fsspec.core.url_to_fs(unquote(uri) if uri.startswith("file:") else uri)
+    return system, path
+
+
+@contextlib.contextmanager
+def _foreign_errors(uri: str) -> Iterator[None]:
+    shown = without_secrets(uri)
+    try:
+        yield
+    except ImportError as error:
+        raise SwapError("ARTIFACT_UNREACHABLE", f"{shown} needs a package that is not here: {error}") from error
+    except Exception as error:  # each of fsspec's file systems raises errors of its own
+        reason = (getattr(error, "strerror", None) or str(error) or type(error).__name__).replace(uri, shown)
+        raise SwapError(
+            "ARTIFACT_UNREACHABLE",
+            f"{shown} cannot be reached: {reason}: check the address, and that this machine may read it",
+        ) from error
