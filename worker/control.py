@@ -10,7 +10,7 @@ from typing import Any
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from worker import metrics
-from worker.codec.commands import decode_command
+from worker.commands import decode_command
 from worker.errors import Doubt, SwapError
 from worker.generated.hotswap.v1 import control_pb2 as wire
 from worker.kafka.connection import Admin
@@ -84,6 +84,7 @@ class Control:
         with contextlib.suppress(Doubt):
             ends = await admin.end_offsets(self._settings.topics.requests, states, is_stable=True) if states else {}
         status = self._worker_status(staging)
+        metrics.LAG.clear()  # a partition that was handed over is another worker's to report
         for number, state in sorted(states.items()):
             position = state.position.offset if state.position else 0
             lag = max(ends.get(number, position) - position, 0) if state.position else 0

@@ -117,8 +117,12 @@ class LogWriter:
         self, topic: str, items: Iterable[tuple[bytes | None, bytes | None, Sequence[tuple[str, bytes]]]]
     ) -> list[tuple[int, int]]:
         """Appends records (key, value, headers) and awaits all of them; returns their partitions and offsets."""
-        sent = [await self._producer.send(topic, value, key=key, headers=headers) for key, value, headers in items]
-        written = await bounded(asyncio.gather(*sent), self._settings.call_timeout_s, f"writing to {topic}")
+
+        async def send() -> list[Any]:
+            sent = [await self._producer.send(topic, value, key=key, headers=headers) for key, value, headers in items]
+            return await asyncio.gather(*sent)
+
+        written = await bounded(send(), self._settings.call_timeout_s, f"writing to {topic}")
         return [(record.partition, record.offset) for record in written]
 
     async def stop(self) -> None:
