@@ -2,6 +2,7 @@
 
 import csv
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from worker.codec.proto import Operation
@@ -24,7 +25,7 @@ class Example:
     def source(self) -> bytes:
         return (EXAMPLES / "protos" / f"{self.proto}.proto").read_bytes()
 
-    @property
+    @cached_property
     def operation(self) -> Operation:
         (operation,) = compile_proto(self.source).operations.values()
         return operation

@@ -2,13 +2,15 @@
 
 import asyncio
 import time
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
+from functools import partial
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from worker.errors import StartError
 from worker.generated.hotswap.v1 import control_pb2 as wire
+from worker.kafka.connection import Committed
 
 
 @dataclass
@@ -47,90 +49,115 @@ class FakeCluster:
         self.grown.set()
         return number, offset
 
+    def ends(self, topic):
+        return {number: len(records) for number, records in enumerate(self.topics[topic])}
+
     def install(self, monkeypatch):
         """Puts the cluster behind every module through which a client reaches Kafka."""
-        cluster = self
-
-        class Reader:
-            def __init__(self, settings, topic, *, is_isolated):
-                self.topic = topic
-                self.places = {}
-
-            async def start(self, offsets=None):
-                if self.topic not in cluster.topics:
-                    raise StartError(f"topic {self.topic} is not there")
-                self.places = {n: (offsets or {}).get(n, 0) for n in range(self.partitions)}
-
-            @property
-            def partitions(self):
-                return len(cluster.topics[self.topic])
-
-            async def end(self):
-                return {n: len(records) for n, records in enumerate(cluster.topics[self.topic])}
-
-            async def positions(self):
-                return dict(self.places)
-
-            async def read_to_end(self):
-                found = []
-                for number, records in enumerate(cluster.topics[self.topic]):
-                    found += records[self.places[number] :]
-                    self.places[number] = len(records)
-                return found
-
-            async def read(self, timeout_s):
-                found = await self.read_to_end()
-                if not found:
-                    cluster.grown.clear()
-                    try:
-                        await asyncio.wait_for(cluster.grown.wait(), min(timeout_s, 0.05))
-                    except TimeoutError:
-                        return []
-                    found = await self.read_to_end()
-                return found
-
-            async def stop(self):
-                pass
-
-        class Writer:
-            def __init__(self, settings):
-                pass
-
-            async def start(self):
-                pass
-
-            async def append(self, topic, value, *, key=None, headers=(), partition=None):
-                return cluster.append(topic, value, key=key, headers=headers, partition=partition)
-
-            async def append_many(self, topic, items):
-                return [cluster.append(topic, value, key=key, headers=headers) for key, value, headers in items]
-
-            async def stop(self):
-                pass
-
-        class Admin:
-            @classmethod
-            @asynccontextmanager
-            async def connect(cls, settings):
-                yield cls()
-
-            async def partitions(self, topic):
-                if topic not in cluster.topics:
-                    raise StartError(f"topic {topic} is not there")
-                return len(cluster.topics[topic])
-
-            async def end_offsets(self, topic, partitions=None, *, is_stable=False):
-                return {n: len(records) for n, records in enumerate(cluster.topics[topic])}
-
+        reader, writer = partial(FakeReader, self), partial(FakeWriter, self)
+        admin = type("Admin", (FakeAdmin,), {"cluster": self})
         for module, names in {
-            "worker.client": {"LogWriter": Writer, "Admin": Admin},
-            "worker.overview": {"LogReader": Reader, "Admin": Admin},
-            "worker.answers": {"LogReader": Reader, "Admin": Admin},
-            "worker.cli_dead_letters": {"LogReader": Reader},
+            "worker.client": {"LogWriter": writer, "Admin": admin},
+            "worker.overview": {"LogReader": reader, "Admin": admin},
+            "worker.answers": {"LogReader": reader, "Admin": admin},
+            "worker.cli_dead_letters": {"LogReader": reader},
         }.items():
             for name, fake in names.items():
                 monkeypatch.setattr(f"{module}.{name}", fake)
         return self
+
+
+class FakeReader:
+    """A `LogReader`; a read waits until the cluster grows, 50 ms at most."""
+
+    def __init__(self, cluster, settings, topic, *, is_isolated):
+        self.cluster, self.topic, self.places = cluster, topic, {}
+
+    async def start(self, offsets=None):
+        if self.topic not in self.cluster.topics:
+            raise StartError(f"topic {self.topic} is not there")
+        self.places = {number: (offsets or {}).get(number, 0) for number in range(self.partitions)}
+
+    @property
+    def partitions(self):
+        return len(self.cluster.topics[self.topic])
+
+    async def end(self):
+        return self.cluster.ends(self.topic)
+
+    async def positions(self):
+        return dict(self.places)
+
+    async def read_to_end(self):
+        found = []
+        for number, records in enumerate(self.cluster.topics[self.topic]):
+            found += records[self.places[number] :]
+            self.places[number] = len(records)
+        return found
+
+    async def read(self, timeout_s):
+        found = self._one_partition()
+        if not found:
+            self.cluster.grown.clear()
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self.cluster.grown.wait(), min(timeout_s, 0.05))
+            found = self._one_partition()
+        return found
+
+    def _one_partition(self):
+        # One at a time, as a fetch may bring them: nobody may rely on partitions going forward together.
+        for number, records in enumerate(self.cluster.topics[self.topic]):
+            if found := records[self.places[number] :]:
+                self.places[number] = len(records)
+                return found
+        return []
+
+    async def stop(self):
+        pass
+
+
+class FakeWriter:
+    """A `LogWriter`."""
+
+    def __init__(self, cluster, settings):
+        self.cluster = cluster
+
+    async def start(self):
+        pass
+
+    async def append(self, topic, value, *, key=None, headers=(), partition=None):
+        return self.cluster.append(topic, value, key=key, headers=headers, partition=partition)
+
+    async def append_many(self, topic, items):
+        return [self.cluster.append(topic, value, key=key, headers=headers) for key, value, headers in items]
+
+    async def stop(self):
+        pass
+
+
+class FakeAdmin:
+    """An `Admin`; nobody has committed anything."""
+
+    cluster: FakeCluster
+
+    @classmethod
+    @asynccontextmanager
+    async def connect(cls, settings):
+        yield cls()
+
+    async def partitions(self, topic):
+        if topic not in self.cluster.topics:
+            raise StartError(f"topic {topic} is not there")
+        return len(self.cluster.topics[topic])
+
+    async def committed(self, group, topic):
+        return {number: Committed(-1, 0, is_ours=False) for number in range(len(self.cluster.topics[topic]))}
+
+    async def beginning_offset(self, topic, partition):
+        return 0
+
+    async def end_offsets(self, topic, partitions=None, *, is_stable=False):
+        return self.cluster.ends(topic)
 
 
 def stamp(seconds):
@@ -186,7 +213,7 @@ class FakeWorker:
             self.say(command.command_id, getattr(command, kind).generation, outcome, *why)
 
 
-def answer_requests(cluster, settings, *, generation=1, refuse=lambda value: False):
+def answer_requests(cluster, settings, *, generation=1, refuse=lambda _: False):
     """Plays the data path: each request is echoed as a prediction, or refused."""
 
     def react(record):

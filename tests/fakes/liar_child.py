@@ -1,0 +1,66 @@
+"""A model host without a model: it answers each request with the request, but lies about the first batch.
+
+    liar_child.py FILE FD PARENT
+
+FILE says how, and is deleted before the lie: the process that comes after is honest. In careful mode there is no lie,
+unless it is "not in turn".
+"""
+
+import pickle
+import socket
+import struct
+import sys
+import threading
+from pathlib import Path
+
+from worker.host import frames
+from worker.host.frames import Answers, Kind
+
+
+def framed(body):
+    return struct.pack("<I", len(body)) + body
+
+
+def lie(how, ticket, values):
+    head = struct.pack("<BI", Kind.ANSWER, ticket)
+    if how == "sleeps":
+        threading.Event().wait()
+    return {
+        "too few": frames.pack_answers(ticket, Answers(values[1:], {})),
+        "too many": frames.pack_answers(ticket, Answers([*values, b""], {})),
+        "no frame": framed(b"\xff" * 100),
+        "a huge frame": struct.pack("<I", 0xFFFFFFFF) + head,
+        "a pickle": framed(head + pickle.dumps(values)),
+        "another kind": framed(struct.pack("<BI", Kind.READY, ticket) + b"{}"),
+        "no such code": framed(head + struct.pack("<3I", 2, 0, 0) + b'{"refused": [[0, "MADE_UP", ""]]}'),
+        "not in turn": frames.pack_announcement(ticket, 1),
+    }[how]
+
+
+def main():
+    file, connection = Path(sys.argv[1]), socket.socket(fileno=int(sys.argv[2]))
+    frames.receive(connection)
+    facts = {
+        "operations": ["echo"],
+        "inputs": {},
+        "outputs": {},
+        "columns": "",
+        "phase_seconds": {"load": 0, "warm": 0},
+    }
+    connection.sendall(frames.pack_facts(Kind.READY, facts))
+    while message := frames.receive(connection):
+        verb, ticket, values, _ = message
+        if file.exists():
+            how = file.read_text()
+            file.unlink()
+            connection.sendall(lie(how, ticket, values))
+        elif verb == "score":
+            connection.sendall(frames.pack_answers(ticket, Answers(values, {})))
+        else:
+            for index, value in enumerate(values):
+                connection.sendall(frames.pack_announcement(ticket, index))
+                connection.sendall(frames.pack_answers(ticket, Answers([value], {})))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,43 @@
+"""What a test asks the system about processes, and about what they left."""
+
+import asyncio
+import os
+import select
+import tempfile
+import threading
+from pathlib import Path
+
+
+def left_behind():
+    """Give what a host may leave: descriptors, threads but for asyncio's own pool, temporary folders."""
+    threads = {thread for thread in threading.enumerate() if not thread.name.startswith("asyncio_")}
+    return len(names("/proc/self/fd")), threads, names(tempfile.gettempdir())
+
+
+def names(folder):
+    return sorted(path.name for path in Path(folder).iterdir())
+
+
+def is_running(pid):
+    """Whether there is such a process; a zombie of a killed worker waits for its new parent, and counts as gone."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+def proc(pid, name):
+    return Path(f"/proc/{pid}/{name}").read_text()
+
+
+async def gone(pid):
+    """Wait until a process that need not be our child has ended."""
+    try:
+        descriptor = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return
+    try:
+        ready, _, _ = await asyncio.to_thread(select.select, [descriptor], [], [], 20)
+        assert ready, f"process {pid} lives on"
+    finally:
+        os.close(descriptor)

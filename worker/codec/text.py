@@ -1,0 +1,251 @@
+"""CSV and JSON to input messages, row by row: a bad row is refused with its reasons, and the others go on.
+
+CSV is RFC 4180 in UTF-8, with or without a byte order mark. The header names the fields exactly, in any order, dotted
+for nested ones; a header that comes again fills a repeated field. JSON is proto3's mapping: an array, or one object a
+line, of rows or of whole input messages. Rows are numbered from 1.
+"""
+
+import csv
+import json
+import math
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from itertools import chain
+from typing import Any, Literal, Protocol, TextIO
+
+from google.protobuf import json_format
+from google.protobuf.message import Message
+
+from worker.codec.cells import Cell, find_cell
+from worker.codec.layout import SHOWN, BadRow, Layout, Row, TextOptions
+from worker.errors import UsageError
+
+_MAX_CELL = 1 << 24
+
+
+class Rows(Protocol):
+    """What is read: rows and bad rows in order, once; `notes` then says what a person should know beside them."""
+
+    layout: Layout
+
+    def __iter__(self) -> Iterator[Row | BadRow]: ...
+
+    def notes(self) -> list[str]:
+        """Things that were passed over, a line each."""
+        ...
+
+
+def read_rows(
+    file: TextIO, kind: Literal["csv", "json"], message: type[Message], options: TextOptions | None = None
+) -> Rows:
+    """Reads rows for an input message from an open text (newline="", encoding "utf-8-sig", errors "surrogateescape").
+
+    Raises:
+        UsageError: the CSV has no header, or none of its columns is a field.
+
+    """
+    if kind == "csv":
+        return CsvRows(file, message, options or TextOptions())
+    return JsonRows(file, message, options or TextOptions())
+
+
+@dataclass(slots=True)
+class _Plan:
+    cells: list[Cell | None] = field(default_factory=list)
+    absent: list[Cell] = field(default_factory=list)
+
+
+class CsvRows:
+    """The rows of a CSV; nothing of it is kept in memory."""
+
+    def __init__(self, lines: Iterable[str], message: type[Message], options: TextOptions) -> None:
+        csv.field_size_limit(_MAX_CELL)
+        self._options = options
+        self._reader = csv.reader(lines, delimiter=options.delimiter, strict=True)
+        self._header = self._read_header()
+        self.layout = Layout(message, self._header)
+        self._plan = self._make_plan()
+        self._zeros: Counter[str] = Counter()
+
+    def _read_header(self) -> list[str]:
+        try:
+            header = next(self._reader, None)
+        except csv.Error as error:
+            raise UsageError(f"the CSV's header cannot be read: {error}") from error
+        if not header:
+            raise UsageError("the CSV is empty: its first line must be a header with the names of the fields")
+        return [name.strip() for name in header]
+
+    def _make_plan(self) -> _Plan:
+        row = self.layout.row.DESCRIPTOR
+        cells = [find_cell(row, name) for name in self._header]
+        if not any(cells):
+            raise UsageError(
+                f"none of the CSV's columns ({', '.join(self._header)}) is a field of {row.full_name} "
+                f"({', '.join(part.name for part in row.fields)}): is the header line missing?"
+            )
+        twice = [name for name, count in Counter(self._header).items() if count > 1]
+        for cell in cells:
+            if cell and cell.column in twice and not cell.is_repeated:
+                raise UsageError(f"the CSV's header names {cell.column} twice, and that field holds one value")
+        absent = [
+            cell
+            for part in row.fields
+            if part.name not in {name.partition(".")[0] for name in self._header}
+            if (cell := find_cell(row, part.name)) and cell.is_zero_when_absent
+        ]
+        return _Plan(cells, absent)
+
+    def __iter__(self) -> Iterator[Row | BadRow]:
+        number = 0
+        while True:
+            number += 1
+            try:
+                cells = next(self._reader, None)
+            except csv.Error as error:
+                yield BadRow(number, "", "", f"is no CSV: {error}")
+                continue
+            if cells is None:
+                return
+            if not cells and len(self._header) > 1:  # an empty line
+                number -= 1
+                continue
+            yield self._read_row(number, cells or [""])
+
+    def _read_row(self, number: int, texts: list[str]) -> Row | BadRow:
+        if len(texts) != len(self._header):
+            return BadRow(number, "", "", f"has {len(texts)} cells, and the header names {len(self._header)}")
+        row = self.layout.row()
+        for cell, text in zip(self._plan.cells, texts, strict=True):
+            if cell is None:
+                continue
+            try:
+                if text in self._options.missing:
+                    self._leave_out(cell, row)
+                else:
+                    cell.put(row, cell.parse(text))
+            except (ValueError, TypeError) as error:
+                return BadRow(number, cell.column, text, _reason(error))
+        for cell in self._plan.absent:
+            self._leave_out(cell, row)
+        return Row(number, row)
+
+    def _leave_out(self, cell: Cell, row: Message) -> None:
+        # Without `optional` a reader takes an absent number for 0. NaN says "missing" where the type has one; where it
+        # has none, the caller is told.
+        if self.layout.shape == "columns":
+            cell.put(row, _nothing(cell))
+        elif cell.is_zero_when_absent:
+            if cell.is_float:
+                cell.put(row, math.nan)
+            else:
+                self._zeros[cell.column] += 1
+
+    def notes(self) -> list[str]:
+        """Columns that no field takes, and missing values that are read as 0."""
+        unknown = [name for name, cell in zip(self._header, self._plan.cells, strict=True) if cell is None]
+        notes = (
+            [f"ignored {len(unknown)} of {len(self._header)} columns, which no field takes: {', '.join(unknown)}"]
+            if unknown
+            else []
+        )
+        return notes + [
+            f"field {name}: {count} missing values will be read as 0; write `optional` before it in the proto"
+            for name, count in self._zeros.items()
+        ]
+
+
+def _nothing(cell: Cell) -> Any:
+    if cell.is_float:
+        return math.nan
+    if isinstance(cell.field.default_value, str) or cell.field.cpp_type == cell.field.CPPTYPE_STRING:
+        return "" if cell.field.type == cell.field.TYPE_STRING else b""
+    raise ValueError("is missing, and a repeated field of this type cannot say so")
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, UnicodeEncodeError):
+        return "is not UTF-8"
+    return str(error) or type(error).__name__
+
+
+class JsonRows:
+    """The rows of a JSON text: one object a line is read as it comes, an array is held in memory."""
+
+    def __init__(self, file: TextIO, message: type[Message], options: TextOptions) -> None:
+        self._file = file
+        self._is_strict = options.is_strict
+        self.layout = Layout(message)
+        part = message.DESCRIPTOR.fields_by_name.get(self.layout.rows_field or "")
+        self._keys = {part.name, part.json_name} if part else set()
+
+    def __iter__(self) -> Iterator[Row | BadRow]:
+        for number, item in enumerate(chain.from_iterable(map(self._rows_of, _documents(self._file))), 1):
+            yield self._read_row(number, item)
+
+    def _rows_of(self, document: Any) -> Iterable[Any]:
+        # A whole input message of the shape `rows` is taken apart, so that a bad row in it is refused alone.
+        if self._keys and isinstance(document, dict) and set(document) <= self._keys and document:
+            rows = next(iter(document.values()))
+            return rows if isinstance(rows, list) else [document]
+        return [document]
+
+    def _read_row(self, number: int, item: Any) -> Row | BadRow:
+        if isinstance(item, _Broken):
+            return BadRow(number, "", "", f"is no JSON: {item.reason}")
+        if not isinstance(item, dict):
+            return BadRow(number, "", "", f"is no JSON object but {json.dumps(item)[:SHOWN]}")
+        try:
+            message = json_format.ParseDict(item, self.layout.row(), ignore_unknown_fields=not self._is_strict)
+        except (json_format.ParseError, ValueError, TypeError, RecursionError) as error:
+            return _bad_json(number, item, error)
+        return Row(number, message)
+
+    def notes(self) -> list[str]:
+        """Nothing: what is odd in JSON is a bad row."""
+        return []
+
+
+@dataclass(frozen=True, slots=True)
+class _Broken:
+    reason: str
+
+
+def _documents(file: TextIO) -> Iterator[Any]:
+    first = next((line for line in file if line.strip()), "")
+    try:
+        document = json.loads(first)
+    except ValueError:
+        # One document over several lines, or lines of which the first is broken.
+        whole = first + file.read()
+        try:
+            document = json.loads(whole)
+        except ValueError:
+            yield from map(_load, whole.splitlines())
+            return
+        yield from document if isinstance(document, list) else [document]
+        return
+    rest = next((line for line in file if line.strip()), "")
+    if isinstance(document, list) and not rest:
+        yield from document
+        return
+    yield document
+    yield from (_load(line) for line in chain([rest], file) if line.strip())
+
+
+def _load(line: str) -> Any:
+    try:
+        return json.loads(line)
+    except ValueError as error:
+        return _Broken(str(error))
+
+
+def _bad_json(number: int, item: dict[str, Any], error: Exception) -> BadRow:
+    reason = _reason(error)
+    if reason.startswith("Failed to parse ") and ": " in reason:
+        # json_format's own words: "Failed to parse <path> field: <why>."
+        place, _, why = reason.removeprefix("Failed to parse ").partition(" field: ")
+        value = item.get(place, "")
+        return BadRow(number, place, value if isinstance(value, str) else json.dumps(value), f"does not fit: {why}")
+    return BadRow(number, "", "", reason)

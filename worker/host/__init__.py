@@ -1,0 +1,1 @@
+"""The model host: a child process that holds exactly one generation."""

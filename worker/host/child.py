@@ -1,0 +1,149 @@
+"""The model host's process: one generation, loaded once, scoring the batches that its parent sends.
+
+    python -m worker.host.child FD PARENT
+
+FD is its end of a socket pair (frames.py), PARENT the worker's process id. It has no environment and no Kafka, a
+session of its own, limits on memory and core files; what it prints goes to stderr, whose end the parent keeps. It ends
+when the parent closes the connection or is gone.
+"""
+
+import ctypes
+import gc
+import os
+import resource
+import signal
+import socket
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Final
+
+import jpype
+
+from worker.codec import proto
+from worker.errors import SwapError
+from worker.host import frames
+from worker.host.frames import Kind, Order
+from worker.host.scorer import Model, Scorer
+from worker.host.warm import check_samples, warm
+
+_PR_SET_PDEATHSIG: Final = 1
+_BEYOND_HEAP_BYTES: Final = 1536 << 20
+_WATCH_SECONDS: Final = 1.0
+_JVM_FLAGS: Final = (
+    "-XX:+UseSerialGC",  # 145 MB less than the default collector; batches are short-lived garbage
+    "-XX:+ExitOnOutOfMemoryError",  # a JVM that has lost an allocation half-way is not to be trusted further
+    "-Xrs",  # signals stay Python's
+    "-XX:-UsePerfData",  # no files in the shared temporary folder
+    "--enable-native-access=ALL-UNNAMED",  # JPype's own library; newer Javas warn of it
+)
+
+
+def main() -> None:
+    """Serve until the parent goes."""
+    descriptor, parent = map(int, sys.argv[1:])
+    _die_with(parent)
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    connection = socket.socket(fileno=descriptor)
+    try:
+        _serve(connection)
+    except (BrokenPipeError, ConnectionResetError):
+        pass  # the parent is gone
+    except MemoryError:
+        # Whatever is left half-done here: the parent starts a clean process, and finds the request that did it.
+        os.write(2, b"the model host is out of memory\n")
+        os._exit(frames.OUT_OF_MEMORY)
+    # Java threads of a model that are no daemons would keep the process; nothing here needs an orderly end.
+    os._exit(0)
+
+
+def _serve(connection: socket.socket) -> None:
+    message = frames.receive(connection)
+    if message is None:
+        return
+    try:
+        scorer, facts = _load(message[1])
+    except SwapError as error:
+        connection.sendall(frames.pack_facts(Kind.FAILED, {"code": error.code, "message": error.message}))
+        return
+    # What is loaded stays: the collector need not walk it in the middle of a batch.
+    gc.collect()
+    gc.freeze()
+    # The folder to start in goes now: what is loaded needs none, and a worker that is killed could not remove it.
+    os.chdir("/")
+    connection.sendall(frames.pack_facts(Kind.READY, facts))
+    while (message := frames.receive(connection)) is not None:
+        verb, ticket, values, operations = message
+        if verb == "careful":
+            _score_carefully(connection, scorer, ticket, values, operations)
+        else:
+            connection.sendall(frames.pack_answers(ticket, scorer.score(values, operations)))
+
+
+def _score_carefully(
+    connection: socket.socket, scorer: Scorer, ticket: int, values: list[bytes], operations: list[str] | None
+) -> None:
+    for index, value in enumerate(values):
+        connection.sendall(frames.pack_announcement(ticket, index))
+        answers = scorer.score([value], operations and [operations[index]])
+        connection.sendall(frames.pack_answers(ticket, answers))
+
+
+def _load(order: Order) -> tuple[Scorer, dict[str, object]]:
+    begun = time.perf_counter()
+    schema = proto.compile(order.proto, order.is_descriptor_set)
+    if order.kind != "h2o":
+        raise SwapError("MODEL_UNSUPPORTED", f"there is no runtime `{order.kind}`; the runtimes are: h2o")
+    compiled = time.perf_counter()
+    _start_jvm(order)
+    started = time.perf_counter()
+    scorer = Scorer(model=_load_h2o(Path(order.model)), schema=schema, configuration=order.configuration)
+    loaded = time.perf_counter()
+    check_samples(scorer, order.samples)
+    warm(scorer, order.samples)
+    warmed = time.perf_counter()
+    seconds = {"start": started - compiled, "load": loaded - started + compiled - begun, "warm": warmed - loaded}
+    return scorer, {**scorer.describe(), "phase_seconds": seconds}
+
+
+def _load_h2o(path: Path) -> Model:
+    from worker.runtimes.h2o import H2OModel  # noqa: PLC0415 - a runtime is imported where its model is
+
+    return H2OModel(path)
+
+
+def _start_jvm(order: Order) -> None:
+    # The heap, and what a JVM, numpy and protobuf need beside it. What goes beyond ends this process, no other one.
+    limit = (order.heap_mb << 20) + _BEYOND_HEAP_BYTES
+    if sys.platform == "linux":  # elsewhere the limit does not count mapped memory
+        resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
+    jpype.startJVM(
+        *_JVM_FLAGS,
+        f"-Xmx{order.heap_mb}m",
+        f"-Djava.io.tmpdir={Path.cwd()}",
+        jvmpath=order.jvm_library,
+        classpath=list(order.classpath),
+        convertStrings=False,
+    )
+
+
+def _die_with(parent: int) -> None:
+    """End this process when its parent dies, however that happens."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    else:
+        threading.Thread(target=_watch, args=(parent,), daemon=True).start()
+    # The parent may have died before either was in place.
+    if os.getppid() != parent:
+        os._exit(0)
+
+
+def _watch(parent: int) -> None:
+    while os.getppid() == parent:
+        time.sleep(_WATCH_SECONDS)
+    os._exit(0)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,205 @@
+"""What a model host and its parent say to each other: frames of a 4-byte length (little-endian) and a body.
+
+Parent to child, trusted: a pickled (verb, ...) tuple. `load` comes first and once; then batches, `score` or `careful`,
+each with a ticket that its answers repeat, so that the answers of a batch whose caller has gone are told apart.
+
+Child to parent, NOT trusted (a stranger's model runs there): never unpickled; every length is checked before it is
+used, and a frame that does not hold together raises FrameError: the parent then treats the host as crashed.
+
+    kind (1 byte), ticket (u32), then
+    READY, FAILED  a JSON object
+    ANNOUNCE       u32: the index of the request that is scored next (careful mode only)
+    ANSWER         u32 n, n x u32 lengths, the n values joined, then a JSON object that is mostly empty:
+                   {"refused": [[index, code, message], ...], "unknown": {column: count}}
+"""
+
+import json
+import pickle
+import socket
+import struct
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from enum import IntEnum
+from itertools import accumulate
+from typing import Any, NamedTuple
+
+from worker.batch import Answer, Code, Refusal
+from worker.generation import Configuration
+
+LENGTH = struct.Struct("<I")
+MAX_FRAME_BYTES = 1 << 30
+OUT_OF_MEMORY = 70
+"""The exit code of a child that could not allocate memory outside of Java's heap."""
+_MAX_TEXT = 4_000
+_HEAD = struct.Struct("<BI")
+
+
+class Kind(IntEnum):
+    """What a frame of the child says."""
+
+    READY = 1
+    FAILED = 2
+    ANNOUNCE = 3
+    ANSWER = 4
+
+
+class FrameError(Exception):
+    """Treat the host as crashed: it sent something that is no frame of ours."""
+
+
+class Frame(NamedTuple):
+    """A frame of the child, its payload still to be read by the reader of its kind."""
+
+    kind: Kind
+    ticket: int
+    payload: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Order:
+    """What the child needs to hold a generation: the triple, and the Java that it runs on."""
+
+    kind: str
+    model: str
+    proto: bytes
+    is_descriptor_set: bool
+    configuration: Configuration
+    samples: tuple[bytes, ...]
+    heap_mb: int
+    jvm_library: str
+    classpath: tuple[str, ...]
+
+
+class Answers(NamedTuple):
+    """The answers to a batch in the order of its requests, and how many unknown categories each column had."""
+
+    answers: list[Answer]
+    unknown: Mapping[str, int]
+
+
+# ---- parent to child
+
+
+def pack_load(order: Order) -> bytes:
+    """Give the frame that makes a child load a generation."""
+    # A read-only mapping cannot be pickled, a dict can.
+    given = order.configuration
+    plain = replace(given, columns=dict(given.columns), outputs=dict(given.outputs), runtime=dict(given.runtime))
+    return _framed(pickle.dumps(("load", replace(order, configuration=plain)), protocol=5))
+
+
+def pack_batch(verb: str, ticket: int, values: Sequence[bytes], operations: Sequence[str] | None) -> bytes:
+    """Give the frame of a batch; `verb` is "score", or "careful" to announce and answer each request by itself."""
+    return _framed(pickle.dumps((verb, ticket, values, operations), protocol=5))
+
+
+def receive(connection: socket.socket) -> tuple[Any, ...] | None:
+    """Wait for the parent's next message; None when the parent has closed the connection (or is dead)."""
+    head = _receive_exactly(connection, LENGTH.size)
+    if head is None:
+        return None
+    body = _receive_exactly(connection, LENGTH.unpack(head)[0])
+    return None if body is None else pickle.loads(body)  # noqa: S301 - the parent is the worker itself
+
+
+def _receive_exactly(connection: socket.socket, count: int) -> bytearray | None:
+    buffer = bytearray(count)
+    view, filled = memoryview(buffer), 0
+    while filled < count:
+        received = connection.recv_into(view[filled:])
+        if not received:
+            return None
+        filled += received
+    return buffer
+
+
+def _framed(body: bytes) -> bytes:
+    return LENGTH.pack(len(body)) + body
+
+
+# ---- child to parent
+
+
+def pack_facts(kind: Kind, facts: Mapping[str, Any]) -> bytes:
+    """Give the frame READY or FAILED."""
+    return _framed(_HEAD.pack(kind, 0) + json.dumps(facts).encode())
+
+
+def pack_announcement(ticket: int, index: int) -> bytes:
+    """Give the frame that names the request that is scored next."""
+    return _framed(_HEAD.pack(Kind.ANNOUNCE, ticket) + LENGTH.pack(index))
+
+
+def pack_answers(ticket: int, batch: Answers) -> bytes:
+    """Give the frame that answers a batch."""
+    answers, unknown = batch
+    refused: list[tuple[int, str, str]] = []
+    values = answers
+    if any(type(answer) is Refusal for answer in answers):
+        values = list(answers)
+        for index, answer in enumerate(answers):
+            if isinstance(answer, Refusal):
+                refused.append((index, answer.code, answer.message))
+                values[index] = b""
+    count = len(values)
+    head = _HEAD.pack(Kind.ANSWER, ticket) + struct.pack(f"<{count + 1}I", count, *map(len, values))
+    tail = json.dumps({"refused": refused, "unknown": unknown}).encode() if refused or unknown else b"{}"
+    return _framed(b"".join([head, *values, tail]))  # type: ignore[list-item] # the refusals are gone from values
+
+
+def parse_frame(body: bytes) -> Frame:
+    """Read the kind and the ticket of a child's frame. Raises FrameError."""
+    try:
+        kind, ticket = _HEAD.unpack_from(body)
+        return Frame(Kind(kind), ticket, body[_HEAD.size :])
+    except (struct.error, ValueError) as error:
+        raise FrameError(f"a frame of {len(body)} bytes is of no known kind") from error
+
+
+def parse_facts(payload: bytes) -> dict[str, Any]:
+    """Read what READY or FAILED says. Raises FrameError."""
+    try:
+        facts = json.loads(payload)
+    except (ValueError, RecursionError) as error:
+        raise FrameError("a frame is no JSON") from error
+    if not isinstance(facts, dict):
+        raise FrameError("a frame's JSON is no object")
+    return facts
+
+
+def check_announcement(payload: bytes, index: int) -> None:
+    """Check that request `index` is the one that is announced. Raises FrameError."""
+    if payload != LENGTH.pack(index):
+        raise FrameError(f"request {index} was not announced in its turn")
+
+
+def parse_answers(payload: bytes, count: int) -> Answers:
+    """Read the answers to a batch of `count` requests. Raises FrameError."""
+    try:
+        told, *lengths = struct.unpack_from(f"<{count + 1}I", payload)
+    except struct.error as error:
+        raise FrameError(f"{len(payload)} bytes cannot answer a batch of {count}") from error
+    start = 4 * (count + 1)
+    ends = list(accumulate(lengths, initial=start))
+    if told != count or ends[-1] > len(payload):
+        raise FrameError(f"a batch of {count} was answered with {told} values in {len(payload)} bytes")
+    answers: list[Answer] = [payload[end - length : end] for length, end in zip(lengths, ends[1:], strict=True)]
+    facts = parse_facts(payload[ends[-1] :])
+    try:
+        for index, code, message in facts.get("refused", ()):
+            answers[_whole(index, count)] = Refusal(Code(code), clean(message))
+        unknown = {clean(column): _whole(times, 1 << 32) for column, times in facts.get("unknown", {}).items()}
+    except (TypeError, ValueError, AttributeError) as error:
+        raise FrameError(f"a batch was answered with refusals that are none: {error}") from error
+    return Answers(answers, unknown)
+
+
+def clean(text: object, limit: int = _MAX_TEXT) -> str:
+    """Make a text of a child's one that any header or message can hold: of bounded length, and sound UTF-8."""
+    return str(text)[:limit].encode(errors="replace").decode()
+
+
+def _whole(number: object, end: int) -> int:
+    if type(number) is not int or not 0 <= number < end:
+        raise ValueError(f"{number!r} is not in 0 to {end - 1}")
+    return number

@@ -1,0 +1,333 @@
+"""The worker's side of a model host: batches in, answers out, whatever the model does to the process that runs it.
+
+What becomes of a batch whose host dies, or does not answer within the deadline:
+
+    1. The host is killed and another one started (`on_restart`).
+    2. The batch is sent again in *careful* mode: the child says the index of each request before it scores it alone,
+       and each has the batch's whole deadline for itself. So a request that is fine by itself is never refused,
+       whatever company it was in; and a batch that is only too large for its deadline is answered, slowly.
+    3. Where the host dies again, the request that was announced last is refused (HOST_CRASHED, HOST_TOO_SLOW); again a
+       new host, which goes on behind it.
+
+k bad requests in a batch of n cost k + 1 starts of a host. Bisection would cost up to k * log2(n) of them, each a
+second and more, and saves only what is cheap: scoring the batch's own requests once more.
+"""
+
+import asyncio
+import logging
+import signal
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Final
+
+from worker.batch import Answer, Code, Refusal
+from worker.errors import HostError, StartError, SwapError
+from worker.generation import Configuration
+from worker.host import frames
+from worker.host.frames import OUT_OF_MEMORY, Frame, FrameError, Kind, Order
+from worker.host.process import HostGone, HostProcess
+from worker.jvm import fetch_jars, find_java
+
+log = logging.getLogger(__name__)
+
+_START_SECONDS: Final = 120.0
+_STOP_SECONDS: Final = 2.0
+_DYING_SECONDS: Final = 0.5
+_FUTILE_STARTS: Final = 3
+_LAST_WORDS: Final = 500
+_MAX_REASON: Final = 100_000  # a line for each column that does not fit
+_JAVA_OUT_OF_MEMORY: Final = 3  # the exit code of -XX:+ExitOnOutOfMemoryError
+_JARS: Final = {"h2o": "h2o-genmodel"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Load:
+    """A generation as its host gets it: the artifact on disk, the proto's bytes, the configuration."""
+
+    generation: int
+    kind: str
+    model: Path
+    proto: bytes
+    is_descriptor_set: bool
+    configuration: Configuration
+    samples: tuple[bytes, ...]
+    heap_mb: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Description:
+    """What a started host serves. `inputs` and `outputs` are the message types of each operation."""
+
+    operations: tuple[str, ...]
+    inputs: Mapping[str, str]
+    outputs: Mapping[str, str]
+    columns: str
+    phase_seconds: Mapping[str, float] = field(default_factory=dict)
+
+
+class ModelHost:
+    """A generation in a process of its own, which is started again when it dies.
+
+    One batch is in the host at a time; others wait their turn, untouched by what happens to it. A host that dies while
+    idle is replaced at the next batch.
+    """
+
+    def __init__(
+        self,
+        *,
+        load: Load,
+        deadline_s: float,
+        on_restart: Callable[[str], None],
+        on_unknown: Callable[[str, int], None],
+        child: Sequence[str] = (sys.executable, "-m", "worker.host.child"),
+    ) -> None:
+        """Prepare; start() does the work. `on_restart` gets "crashed" or "too_slow", `on_unknown` column and count."""
+        self._load = load
+        self._deadline_s = deadline_s
+        self._on_restart = on_restart
+        self._on_unknown = on_unknown
+        self._child = child
+        self._process: HostProcess | None = None
+        self._why_gone = "crashed"
+        self._is_stopped = False
+        self._turn = asyncio.Lock()
+        self._ticket = 0
+
+    @property
+    def pid(self) -> int | None:
+        """The child's process id, where there is a child."""
+        return self._process.pid if self._process else None
+
+    async def start(self) -> Description:
+        """Start the child, load, check and warm the generation.
+
+        Raises SwapError when the three parts do not fit each other or cannot be loaded; nothing is left running then.
+        """
+        async with self._turn:
+            return await self._start()
+
+    async def score(self, values: Sequence[bytes], operations: Sequence[str] | None = None) -> list[Answer]:
+        """Answer each request, in order. `operations[i]` is the rpc that it asks for; empty or None: the only one.
+
+        Raises HostError when the host is gone and cannot be started again; the next call tries again.
+        """
+        if not values:
+            return []
+        async with self._turn:
+            await self._ensure_started()
+            try:
+                self._send("score", values, operations)
+                return await self._answers(len(values))
+            except (HostGone, FrameError, TimeoutError) as error:
+                await self._bury(error)
+            return await self._score_carefully(values, operations)
+
+    async def stop(self) -> None:
+        """Finish the batch in hand and end the child, within 2 seconds; then it is killed."""
+        self._is_stopped = True
+        try:
+            async with asyncio.timeout(_STOP_SECONDS):
+                await self._turn.acquire()
+        except TimeoutError:
+            self.kill()
+        else:
+            self._turn.release()
+        process, self._process = self._process, None
+        if process:
+            await process.close(_STOP_SECONDS)
+
+    def kill(self) -> None:
+        """End the child at once; a batch that is in it gets HostError."""
+        self._is_stopped = True
+        self._drop()
+
+    # ---- a batch
+
+    async def _answers(self, count: int) -> list[Answer]:
+        frame = await self._next(Kind.ANSWER)
+        answers, unknown = frames.parse_answers(frame.payload, count)
+        for column, times in unknown.items():
+            self._on_unknown(column, times)
+        return answers
+
+    async def _score_carefully(self, values: Sequence[bytes], operations: Sequence[str] | None) -> list[Answer]:
+        answers: list[Answer] = []
+        futile = 0
+        while len(answers) < len(values):
+            if futile == _FUTILE_STARTS:
+                raise HostError(f"the model host of generation {self._load.generation} dies before it scores anything")
+            await self._ensure_started()
+            begun = len(answers)
+            culprit = await self._go_on(values, operations, answers)
+            if culprit:
+                answers.append(culprit)
+            futile = 0 if len(answers) > begun else futile + 1
+        return answers
+
+    async def _go_on(
+        self, values: Sequence[bytes], operations: Sequence[str] | None, answers: list[Answer]
+    ) -> Refusal | None:
+        """Answer the requests behind `answers`, one at a time; gives the refusal of the one that ended the host."""
+        done = len(answers)
+        is_announced = False
+        try:
+            self._send("careful", values[done:], operations and operations[done:])
+            for index in range(len(values) - done):
+                is_announced = False
+                frame = await self._next(Kind.ANNOUNCE)
+                frames.check_announcement(frame.payload, index)
+                is_announced = True
+                answers += await self._answers(1)
+        except (HostGone, FrameError, TimeoutError) as error:
+            how = await self._bury(error)
+            return self._blame(error, how) if is_announced else None
+        return None
+
+    def _blame(self, error: Exception, how: str) -> Refusal:
+        if isinstance(error, TimeoutError):
+            message = f"the model did not answer this request by itself within {self._deadline_s * 1e3:.0f} ms"
+            return Refusal(Code.HOST_TOO_SLOW, message)
+        return Refusal(Code.HOST_CRASHED, f"the model host died while it scored this request by itself: {how}")
+
+    def _send(self, verb: str, values: Sequence[bytes], operations: Sequence[str] | None) -> None:
+        if self._process is None:
+            raise HostGone("it was killed")
+        self._ticket = (self._ticket + 1) & 0xFFFFFFFF
+        self._process.send(frames.pack_batch(verb, self._ticket, values, operations))
+
+    async def _next(self, kind: Kind) -> Frame:
+        if self._process is None:
+            raise HostGone("it was killed")
+        async with asyncio.timeout(self._deadline_s):
+            while True:
+                frame = await self._process.receive()
+                if frame.ticket == self._ticket:
+                    break
+                # Else it answers a batch whose caller was cancelled.
+        if frame.kind is not kind:
+            raise FrameError(f"{frame.kind.name} came where {kind.name} was due")
+        return frame
+
+    # ---- the process
+
+    async def _ensure_started(self) -> None:
+        if self._process and not self._process.is_alive:
+            await self._bury(HostGone("it died while it was idle"))
+        if self._is_stopped:
+            raise HostError(f"the model host of generation {self._load.generation} is stopped")
+        if self._process is None:
+            try:
+                await self._start()
+            except SwapError as error:
+                text = f"the model host of generation {self._load.generation} cannot be started again: {error.message}"
+                raise HostError(text) from error
+            self._on_restart(self._why_gone)
+
+    async def _start(self) -> Description:
+        order = await asyncio.to_thread(_make_order, self._load)
+        if self._is_stopped:
+            raise SwapError("HOST_FAILED", "the model host was stopped before it was loaded")
+        begun = asyncio.get_running_loop().time()
+        try:
+            process = self._process = await HostProcess.start(self._child)
+        except HostGone as error:
+            raise SwapError("HOST_FAILED", f"the model host did not start: {error}") from error
+        try:
+            process.send(frames.pack_load(order))
+            async with asyncio.timeout(_START_SECONDS):
+                frame = await process.receive()
+            description = _describe(frame, asyncio.get_running_loop().time() - begun)
+            process.remove_folder()
+        except (HostGone, FrameError) as error:
+            how = await self._bury(error)
+            raise SwapError("HOST_FAILED", f"the model host failed while it loaded the model: {how}") from error
+        except TimeoutError as error:
+            await self._bury(error)
+            raise SwapError("HOST_TOO_SLOW", f"the model was not loaded within {_START_SECONDS:.0f} s") from error
+        except BaseException:
+            self._drop()
+            raise
+        log.info("host.ready", extra={"generation": self._load.generation, "pid": process.pid})
+        return description
+
+    async def _bury(self, error: Exception) -> str:
+        """Kill what is left of the process; gives how it ended, for a person."""
+        self._why_gone = "too_slow" if isinstance(error, TimeoutError) else "crashed"
+        process, self._process = self._process, None
+        if process is None:
+            return str(error)
+        try:
+            # A process that has closed its connection is on its way out: its own exit code tells more than our SIGKILL.
+            code = await process.close(_DYING_SECONDS if isinstance(error, HostGone) else 0.0)
+        finally:
+            process.dispose()
+        how = _ended(code) if isinstance(error, HostGone) else str(error)
+        facts = {"generation": self._load.generation, "reason": self._why_gone, "how": how, "stderr": process.tail}
+        log.warning("host.died", extra=facts)
+        return f"{how}{_last_words(process.tail)}"
+
+    def _drop(self) -> None:
+        process, self._process = self._process, None
+        if process:
+            process.dispose()
+
+
+def _make_order(load: Load) -> Order:
+    library, classpath = _java(load.kind)
+    return Order(
+        kind=load.kind,
+        model=str(load.model.absolute()),
+        proto=load.proto,
+        is_descriptor_set=load.is_descriptor_set,
+        configuration=load.configuration,
+        samples=load.samples,
+        heap_mb=load.heap_mb,
+        jvm_library=library,
+        classpath=classpath,
+    )
+
+
+@cache
+def _java(kind: str) -> tuple[str, tuple[str, ...]]:
+    if kind not in _JARS:
+        raise SwapError("MODEL_UNSUPPORTED", f"there is no runtime `{kind}`; the runtimes are: {', '.join(_JARS)}")
+    try:
+        return str(find_java().library), tuple(map(str, fetch_jars(_JARS[kind])))
+    except StartError as error:
+        raise SwapError("HOST_FAILED", str(error)) from error
+
+
+def _describe(frame: Frame, total_s: float) -> Description:
+    facts = frames.parse_facts(frame.payload)
+    if frame.kind is not Kind.READY:
+        raise SwapError(
+            frames.clean(facts.get("code", "HOST_FAILED")), frames.clean(facts.get("message", ""), _MAX_REASON)
+        )
+    try:
+        seconds = {phase: float(facts["phase_seconds"][phase]) for phase in ("load", "warm")}
+        return Description(
+            operations=tuple(map(str, facts["operations"])),
+            inputs={str(name): str(kind) for name, kind in facts["inputs"].items()},
+            outputs={str(name): str(kind) for name, kind in facts["outputs"].items()},
+            columns=str(facts["columns"]),
+            phase_seconds={"start": total_s - sum(seconds.values()), **seconds},
+        )
+    except (LookupError, TypeError, ValueError, AttributeError) as error:
+        raise FrameError("what it says of itself is not whole") from error
+
+
+def _ended(code: int) -> str:
+    if code == _JAVA_OUT_OF_MEMORY:
+        return "out of memory (the Java heap)"
+    if code == OUT_OF_MEMORY:
+        return "out of memory"
+    if code < 0:
+        return f"ended by signal {signal.Signals(-code).name}"
+    return f"exit code {code}"
+
+
+def _last_words(tail: str) -> str:
+    return f"; the last that it printed: {tail[-_LAST_WORDS:]}" if tail else ""

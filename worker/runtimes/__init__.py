@@ -1,0 +1,1 @@
+"""The libraries inside a model host: one module per kind of model."""
