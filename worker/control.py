@@ -107,7 +107,8 @@ class Control:
         self._put_worker(status)
         publishing = asyncio.ensure_future(self.publish())
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._outbox.join(), _FAREWELL_S)
+            async with asyncio.timeout(_FAREWELL_S):
+                await self._outbox.join()
         publishing.cancel()
 
     def _receive(self, record: Any) -> None:

@@ -224,7 +224,8 @@ class PartitionLoop:
 
     async def _sleep(self) -> None:
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._stopping.wait(), RETRY_S)
+            async with asyncio.timeout(RETRY_S):
+                await self._stopping.wait()
 
     def _count(self, answers: Sequence[Answer]) -> None:
         metrics.TRANSACTIONS.labels(self._deployment, "committed").inc()

@@ -120,8 +120,10 @@ class Staging:
             loaded.host.kill()
 
     async def _turn(self) -> None:
+        # Not wait_for: in Python 3.11 it swallows a cancellation that meets a wake-up, and this loop would never end.
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._wake.wait(), _TICK_S)
+            async with asyncio.timeout(_TICK_S):
+                await self._wake.wait()
         self._wake.clear()
         await self._look_elsewhere()
         self._cancel_superseded()

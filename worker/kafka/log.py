@@ -6,7 +6,7 @@ from typing import Any
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
-from worker.errors import StartError
+from worker.errors import Doubt, StartError
 from worker.kafka.connection import bounded, connection, reaching
 from worker.settings import Settings
 
@@ -34,7 +34,8 @@ class LogReader:
 
         """
         with reaching(self._settings):
-            await asyncio.wait_for(self._consumer.start(), self._settings.call_timeout_s)
+            async with asyncio.timeout(self._settings.call_timeout_s):
+                await self._consumer.start()
         numbers = await self._ask(self._consumer._client.fetch_all_metadata(), "metadata")  # noqa: SLF001
         numbers = numbers.partitions_for_topic(self._topic)
         if not numbers:
@@ -60,11 +61,23 @@ class LogReader:
         return {key.partition: ends[key] for key in self._partitions}
 
     async def read_to_end(self) -> list[Any]:
-        """Every record from here to the end as it is now, in order of each partition."""
+        """Every record from here to the end as it is now, in order of each partition.
+
+        Raises:
+            Doubt: nothing came for as long as our bound on a call, and the end is not reached.
+
+        """
         ends = await self.end()
         records: list[Any] = []
-        while any(position < ends[number] for number, position in (await self.positions()).items()):
+        now = asyncio.get_running_loop().time
+        heard, before = now(), await self.positions()
+        while any(position < ends[number] for number, position in before.items()):
             records += await self.read(0.1)
+            at = await self.positions()
+            if at != before:
+                heard, before = now(), at
+            elif now() - heard > self._settings.call_timeout_s:
+                raise Doubt(f"reading {self._topic}: nothing came for {self._settings.call_timeout_s:g} s")
         return records
 
     async def read(self, timeout_s: float) -> list[Any]:
@@ -97,7 +110,8 @@ class LogWriter:
 
         """
         with reaching(self._settings):
-            await asyncio.wait_for(self._producer.start(), self._settings.call_timeout_s)
+            async with asyncio.timeout(self._settings.call_timeout_s):
+                await self._producer.start()
 
     async def append(
         self,

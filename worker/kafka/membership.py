@@ -164,7 +164,8 @@ class Membership(ConsumerRebalanceListener):  # type: ignore[misc]
         """
         self._consumer.subscribe([self._topic], listener=self)
         with reaching(self._settings):
-            await asyncio.wait_for(self._consumer.start(), self._settings.call_timeout_s)
+            async with asyncio.timeout(self._settings.call_timeout_s):
+                await self._consumer.start()
 
     async def run(self) -> None:
         """Polls until cancelled.

@@ -223,7 +223,8 @@ class KafkaPartition:
 async def _bury(producer: AIOKafkaProducer) -> None:
     """Stops a producer, or cuts it off: in a stalled broker its stop would hang as its commit does."""
     try:
-        await asyncio.wait_for(producer.stop(), _BURY_S)
+        async with asyncio.timeout(_BURY_S):
+            await producer.stop()
     except (Exception, asyncio.CancelledError) as error:
         # aiokafka has no `kill`: its sender would go on with retries. The next owner's epoch makes what is on its way
         # harmless, but the task and the sockets must go.
@@ -231,7 +232,8 @@ async def _bury(producer: AIOKafkaProducer) -> None:
         if sender is not None and not sender.done():
             sender.cancel()
         with contextlib.suppress(Exception):
-            await asyncio.wait_for(producer.client.close(), _BURY_S)
+            async with asyncio.timeout(_BURY_S):
+                await producer.client.close()
         task = asyncio.current_task()
         if isinstance(error, asyncio.CancelledError) and task and task.cancelling():
             raise

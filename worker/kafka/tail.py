@@ -36,7 +36,8 @@ class AnswersTail:
     async def start(self) -> Self:
         """Connects; StartError where no broker answers."""
         with reaching(self._settings):
-            await asyncio.wait_for(self._consumer.start(), self._settings.call_timeout_s)
+            async with asyncio.timeout(self._settings.call_timeout_s):
+                await self._consumer.start()
         return self
 
     async def stop(self) -> None:

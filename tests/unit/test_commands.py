@@ -1,0 +1,84 @@
+"""The control topic's records, there and back."""
+
+import pytest
+
+from worker.commands import decode_command, encode_command
+from worker.errors import SwapError
+from worker.generated.hotswap.v1 import control_pb2 as wire
+from worker.generation import Configuration, Model, Policy, Proto, frozen
+from worker.swap import PauseCommand, RollbackCommand, SwapCommand
+
+FULL = SwapCommand(
+    command_id="id",
+    generation=7,
+    base=3,
+    model=Model("s3://bucket/m.zip", "ab" * 32, "h2o"),
+    proto=Proto.inline("syntax = 'proto3';"),
+    configuration=Configuration(
+        columns=frozen({"a": "b.c"}),
+        outputs=frozen({"o": "p"}),
+        missing=Policy.REFUSE,
+        mistyped=Policy.ACCEPT,
+        unknown_category=Policy.REFUSE,
+        max_batch_records=5,
+        max_request_bytes=6,
+        deadline_ms=7,
+        runtime=frozen({"k": "v"}),
+    ),
+    samples=(b"one", b""),
+    cut={0: 10, 3: 0},
+    not_after_ms=1_700_000_000_123,
+    deadline_ms=9,
+)
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        FULL,
+        SwapCommand(command_id="id", generation=1),
+        SwapCommand(command_id="id", generation=1, proto=Proto.inline(b"\x0a", is_descriptor_set=True)),
+        SwapCommand(command_id="id", generation=1, proto=Proto("cd" * 32, uri="s3://bucket/p.proto")),
+        RollbackCommand(command_id="id", generation=4, to=2, cut={1: 5}),
+        PauseCommand(command_id="id", is_paused=True),
+        PauseCommand(command_id="id", is_paused=False),
+    ],
+)
+def test_what_is_encoded_is_decoded_to_the_same_command(command):
+    assert decode_command(encode_command("churn", command)) == ("churn", command)
+
+
+def test_what_is_left_out_of_a_configuration_is_the_safe_default():
+    message = wire.Command(command_id="id", deployment="d")
+    message.swap.configuration.SetInParent()
+    _, command = decode_command(message.SerializeToString())
+    assert command.configuration == Configuration(
+        missing=Policy.ACCEPT, mistyped=Policy.REFUSE, unknown_category=Policy.ACCEPT
+    )
+
+
+def swap(**parts):
+    message = wire.Command(command_id="id", deployment="d")
+    message.swap.generation = 1
+    for name, part in parts.items():
+        getattr(message.swap, name).CopyFrom(part)
+    return message.SerializeToString()
+
+
+@pytest.mark.parametrize(
+    ("value", "code", "says"),
+    [
+        (None, "MALFORMED", "without a value"),
+        (b"\xff\xff", "MALFORMED", "no hotswap.v1.Command"),
+        (wire.Command(command_id="x").SerializeToString(), "MALFORMED", "none of swap"),
+        (swap(model=wire.Model(uri="file:///m", sha256="abc")), "MALFORMED", "64 hexadecimal digits"),
+        (swap(model=wire.Model(sha256="ab" * 32)), "MALFORMED", "no uri"),
+        (swap(proto=wire.Proto(sha256="ab" * 32)), "MALFORMED", "none of text"),
+        (swap(proto=wire.Proto(uri="s3://p")), "MALFORMED", "64 hexadecimal digits"),
+        (swap(proto=wire.Proto(text="x", sha256="ab" * 32)), "DIGEST_MISMATCH", "SHA-256"),
+    ],
+)
+def test_a_record_that_cannot_be_acted_on_is_refused_with_what_is_wrong(value, code, says):
+    with pytest.raises(SwapError, match=says) as caught:
+        decode_command(value)
+    assert caught.value.code == code

@@ -1,0 +1,199 @@
+"""Staging over fakes: beside what serves, one at a time, with a way back from every failure."""
+
+import asyncio
+from types import SimpleNamespace
+
+import pytest
+
+from worker import staging as module
+from worker.batch import Position
+from worker.errors import SwapError
+from worker.generation import Model, Proto
+from worker.pipeline import PartitionState
+from worker.settings import Settings
+from worker.staging import Staging, Surroundings
+from worker.swap import Serve, SwapCommand, Timeline
+
+
+class FakeHost:
+    """A host whose start waits for `go` and then does what `fate` says for its generation."""
+
+    started, stopped, fate, go = [], [], {}, {}
+
+    def __init__(self, *, load, **_):
+        self.number = load.generation
+
+    async def start(self):
+        FakeHost.started.append(self.number)
+        if self.number in FakeHost.go:
+            await FakeHost.go[self.number].wait()
+        if error := FakeHost.fate.get(self.number):
+            raise error
+        return SimpleNamespace(operations=("score",), phase_seconds={"load": 0.1})
+
+    async def stop(self):
+        FakeHost.stopped.append(self.number)
+
+
+class FakeStore:
+    def __init__(self):
+        self.held = []
+
+    async def fetch(self, model):
+        self.held.append(model.uri)
+        return model.uri
+
+    async def fetch_proto(self, proto):
+        return proto.source
+
+    def release(self, folder):
+        self.held.remove(folder)
+
+
+class World:
+    def __init__(self):
+        self.timeline, self.store, self.states, self.said = Timeline(), FakeStore(), {}, []
+        self.committed = {0: Position(0)}
+        around = Surroundings(partitions=1, states=lambda: self.states, committed=self._committed, report=self._report)
+        self.staging = Staging(
+            settings=Settings(deployment="d"), timeline=self.timeline, store=self.store, child=(), around=around
+        )
+
+    async def _committed(self):
+        return self.committed
+
+    def _report(self, swap, outcome, *, error=None, phases=None):
+        self.said.append((swap.number, outcome.value, error.code if error else ""))
+
+    def command(self, number, **parts):
+        command = SwapCommand(
+            command_id=f"c{number}",
+            generation=number,
+            **({"model": Model(f"m{number}", "a" * 64), "proto": Proto.inline("x")} | parts),
+        )
+        assert self.timeline.receive(command, 0).outcome is None
+        self.staging.poke()
+
+    async def until(self, condition):
+        async with asyncio.timeout(5):
+            while not condition():
+                await asyncio.sleep(0.001)
+
+
+@pytest.fixture
+async def world(monkeypatch):
+    monkeypatch.setattr(module, "ModelHost", FakeHost)
+    monkeypatch.setattr(module, "_TICK_S", 0.005)
+    FakeHost.started, FakeHost.stopped, FakeHost.fate, FakeHost.go = [], [], {}, {}
+    world = World()
+    running = asyncio.create_task(world.staging.run())
+    yield world
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+    await world.staging.stop()
+
+
+async def test_a_generation_serves_once_ready_and_the_old_one_goes(world):
+    world.command(1)
+    await world.until(lambda: world.staging.loaded == [1])
+    world.command(2)
+    await world.until(lambda: world.staging.loaded == [2])
+    await world.until(lambda: FakeHost.stopped == [1])
+    assert [(number, outcome) for number, outcome, _ in world.said] == [
+        (1, "STAGING"),
+        (1, "READY"),
+        (1, "SERVING"),
+        (2, "STAGING"),
+        (2, "READY"),
+        (2, "SERVING"),
+        (1, "RETIRED"),
+    ]
+    assert world.store.held == ["m2"]
+
+
+async def test_a_failed_swap_leaves_what_serves_and_holds_nothing(world):
+    world.command(1)
+    await world.until(lambda: world.staging.loaded == [1])
+    FakeHost.fate[2] = SwapError("SCHEMA_MISMATCH", "columns")
+    world.command(2)
+    await world.until(lambda: (2, "FAILED", "SCHEMA_MISMATCH") in world.said)
+    assert world.staging.choose(0, Position(5, 1)) == Serve(1, None)
+    assert (world.staging.loaded, world.store.held) == ([1], ["m1"])
+
+
+async def test_a_swap_that_takes_too_long_fails_within_its_deadline(world):
+    FakeHost.go[1] = asyncio.Event()
+    world.command(1, deadline_ms=20)
+    await world.until(lambda: (1, "FAILED", "DEADLINE_EXCEEDED") in world.said)
+    assert world.store.held == []
+
+
+async def test_a_newer_command_supersedes_the_one_that_is_being_staged(world):
+    FakeHost.go[1] = asyncio.Event()
+    world.command(1)
+    await world.until(lambda: FakeHost.started == [1])
+    world.command(2)
+    await world.until(lambda: world.staging.loaded == [2])
+    assert (1, "SUPERSEDED", "") in world.said
+    assert world.store.held == ["m2"]
+
+
+async def test_a_superseded_generation_is_staged_after_all_where_the_newer_one_fails(world):
+    FakeHost.go[1] = asyncio.Event()
+    FakeHost.fate[2] = SwapError("MODEL_INVALID", "garbage")
+    world.command(1)
+    await world.until(lambda: FakeHost.started == [1])
+    FakeHost.go[1].set()
+    world.command(2)
+    await world.until(lambda: world.staging.loaded == [1])
+    assert (2, "FAILED", "MODEL_INVALID") in world.said
+
+
+async def test_a_generation_with_a_batch_in_hand_is_not_taken_away(world):
+    world.command(1)
+    await world.until(lambda: world.staging.loaded == [1])
+    world.states[0] = PartitionState(position=Position(5, 1), in_hand=1)
+    world.command(2)
+    await world.until(lambda: world.staging.loaded == [1, 2])
+    await asyncio.sleep(0.05)
+    assert FakeHost.stopped == []
+    assert (2, "SERVING", "") not in world.said
+    world.states[0].in_hand = None
+    await world.until(lambda: FakeHost.stopped == [1])
+
+
+async def test_the_old_generation_stays_while_another_workers_partition_is_before_the_cut(world):
+    world.command(1)
+    await world.until(lambda: world.staging.loaded == [1])
+    world.committed = {0: Position(9, 1)}
+    world.command(2, cut={0: 10})
+    await world.until(lambda: world.staging.loaded == [1, 2])
+    await asyncio.sleep(0.05)
+    assert FakeHost.stopped == []
+    world.committed = {0: Position(10, 2)}
+    await world.until(lambda: FakeHost.stopped == [1])
+
+
+async def test_a_failed_generation_is_tried_again_where_a_partition_may_be_scored_by_nothing_older(world, monkeypatch):
+    monkeypatch.setattr(module, "_RETRY_FAILED_S", 0.02)
+    world.command(1)
+    FakeHost.fate[2] = SwapError("ARTIFACT_UNREACHABLE", "store down")
+    await world.until(lambda: world.staging.loaded == [1])
+    world.command(2)
+    await world.until(lambda: (2, "FAILED", "ARTIFACT_UNREACHABLE") in world.said)
+    world.states[0] = PartitionState(position=Position(50, 2))
+    await world.until(lambda: FakeHost.started.count(2) > 1)
+    del FakeHost.fate[2]
+    await world.until(lambda: 2 in world.staging.loaded)
+
+
+async def test_a_worker_is_prepared_only_once_something_is_ready(world):
+    await asyncio.sleep(0.05)
+    assert not world.staging.prepared.is_set()
+    FakeHost.fate[1] = SwapError("MODEL_INVALID", "garbage")
+    world.command(1)
+    await world.until(lambda: (1, "FAILED", "MODEL_INVALID") in world.said)
+    await asyncio.sleep(0.05)
+    assert not world.staging.prepared.is_set()
+    world.command(2)
+    await asyncio.wait_for(world.staging.prepared.wait(), 5)

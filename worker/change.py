@@ -1,0 +1,91 @@
+"""What a publisher asks of a fleet, and the local files that it is made of."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+from worker.codec.proto import Schema
+from worker.codec.proto import compile as compile_proto
+from worker.errors import SwapError, UsageError
+from worker.generation import Configuration, Model, Proto
+
+
+class Cut(StrEnum):
+    """Where the new generation takes over."""
+
+    AUTO = "auto"
+    """After the backlog where the proto changes incompatibly, else at once."""
+    AT_ONCE = "at-once"
+    """On each partition at its next batch once the generation is ready."""
+    AFTER_BACKLOG = "after-backlog"
+    """What was published before the command is answered by the old generation, what comes after by the new one."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """What a swap puts in the place of what serves; a part that is None is inherited from `base`.
+
+    A path is a local file: a model is uploaded into the settings' store, a proto (.proto, or a descriptor set .desc or
+    .binpb) goes inline. `base` None: the newest generation that no worker failed to stage. `generation` None: the next
+    free number. `deadline_s`: how long a worker may take to stage it; None: the worker's setting.
+    """
+
+    model: Path | Model | None = None
+    kind: str = "h2o"
+    proto: Path | Proto | None = None
+    configuration: Configuration | None = None
+    samples: tuple[bytes, ...] = ()
+    generation: int | None = None
+    base: int | None = None
+    cut: Cut = Cut.AUTO
+    deadline_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """A command that the control log has accepted; `cut` is partition -> offset, empty where it cuts at once.
+
+    `incompatible` says why the cut is after the backlog, where that was decided by the protos.
+    """
+
+    command_id: str
+    generation: int
+    cut: Mapping[int, int]
+    deadline_s: float
+    incompatible: tuple[str, ...] = ()
+
+
+def read_proto(path: Path) -> Proto:
+    """The proto of a local file: a .proto text, or a serialized FileDescriptorSet (.desc, .binpb).
+
+    Raises:
+        UsageError: it cannot be read.
+
+    """
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise UsageError(f"proto {path} cannot be read: {error.strerror}") from error
+    return Proto.inline(content, is_descriptor_set=path.suffix in (".desc", ".binpb"))
+
+
+def compile_file(path: Path) -> Schema:
+    """The compiled proto of a local file.
+
+    Raises:
+        UsageError: it cannot be read.
+        SwapError: PROTO_INVALID, with the file and protoc's line.
+
+    """
+    proto = read_proto(path)
+    try:
+        return compile_proto(proto.source or b"", proto.is_descriptor_set)
+    except SwapError as error:
+        raise SwapError(error.code, f"{path}: {error.message}") from error
+
+
+def check_file(path: Path) -> None:
+    """Raises UsageError where a model's file is not there."""
+    if not path.is_file():
+        raise UsageError(f"model {path} is not there, or is no file")

@@ -1,0 +1,174 @@
+"""What commands take from files: a model, a proto, a configuration, rows."""
+
+import hashlib
+import json
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import fields
+from pathlib import Path
+from typing import Any, Literal, TextIO
+
+from worker import overview
+from worker.change import check_file, compile_file
+from worker.codec.layout import BadRow, TextOptions
+from worker.codec.proto import Operation, Schema
+from worker.codec.proto import compile as compile_proto
+from worker.codec.text import Rows, read_rows
+from worker.errors import UsageError
+from worker.generation import Configuration, Model, Policy, Proto, frozen
+from worker.settings import Settings
+from worker.store import Store
+
+Kind = Literal["csv", "json"]
+_JSON_ENDINGS = (".json", ".jsonl", ".ndjson")
+
+
+def model_of(given: str | None, sha256: str | None, kind: str) -> Path | Model | None:
+    """A model of the command line: a local file, or a URI with its digest."""
+    if given is None:
+        return None
+    if "://" not in given:
+        return Path(given)
+    if not sha256:
+        raise UsageError(f"a model in a store needs its digest: add --model-sha256 to {given}")
+    return Model(given, sha256.lower(), kind)
+
+
+def proto_of(given: str | None, sha256: str | None) -> Path | Proto | None:
+    """A proto of the command line: a local file, or a URI with its digest."""
+    if given is None:
+        return None
+    if "://" not in given:
+        return Path(given)
+    if not sha256:
+        raise UsageError(f"a proto in a store needs its digest: add --proto-sha256 to {given}")
+    return Proto(sha256.lower(), uri=given, is_descriptor_set=given.endswith((".desc", ".binpb")))
+
+
+def read_configuration(path: Path) -> Configuration:
+    """A JSON file with the fields of Configuration: {"missing": "refuse", "columns": {"Age": "age"}, ...}.
+
+    Raises:
+        UsageError: it is not that; the message names the field.
+
+    """
+    try:
+        given = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise UsageError(f"configuration {path} cannot be read: {error}") from error
+    known = {part.name for part in fields(Configuration)}
+    if not isinstance(given, dict) or not set(given) <= known:
+        odd = ", ".join(sorted(set(given) - known)) if isinstance(given, dict) else "no object"
+        raise UsageError(f"configuration {path}: {odd}; it is a JSON object of {', '.join(sorted(known))}")
+    return Configuration(**{name: _option(path, name, value) for name, value in given.items()})
+
+
+def _option(path: Path, name: str, value: Any) -> Any:
+    if name in ("missing", "mistyped", "unknown_category"):
+        if value not in list(Policy):
+            raise UsageError(f"configuration {path}: {name} is one of {', '.join(Policy)}, not {value!r}")
+        return Policy(value)
+    if name in ("columns", "outputs", "runtime"):
+        if not isinstance(value, dict) or not all(isinstance(text, str) for text in value.values()):
+            raise UsageError(f"configuration {path}: {name} is an object of texts, not {value!r}")
+        return frozen(value)
+    if value is not None and (not isinstance(value, int) or isinstance(value, bool) or value < 1):
+        raise UsageError(f"configuration {path}: {name} is a whole number from 1, not {value!r}")
+    return value
+
+
+@contextmanager
+def open_rows(path: Path, operation: Operation, options: TextOptions, kind: Kind | None = None) -> Iterator[Rows]:
+    """The rows of a CSV or JSON file (by its ending), read as they are asked for."""
+    with open_text(path) as file:
+        yield read_rows(file, kind or kind_of(path), operation.input, options)
+
+
+@contextmanager
+def open_text(path: Path) -> Iterator[TextIO]:
+    """A local text; bytes that are no UTF-8 stay recognizable, so that only their row is refused."""
+    try:
+        file = path.open(encoding="utf-8-sig", errors="surrogateescape", newline="")
+    except OSError as error:
+        raise UsageError(f"{path} cannot be read: {error.strerror}") from error
+    with file:
+        yield file
+
+
+def kind_of(path: Path) -> Kind:
+    """Whether a file is CSV or JSON, by its ending."""
+    return "json" if path.suffix.lower() in _JSON_ENDINGS else "csv"
+
+
+def find_operation(schema: Schema, name: str | None) -> Operation:
+    """The operation of that name; None: the only one there is.
+
+    Raises:
+        UsageError: there is no such one; the message lists those there are.
+
+    """
+    wanted = name or schema.default or ""
+    if wanted in schema.operations:
+        return schema.operations[wanted]
+    known = ", ".join(schema.operations)
+    if name:
+        raise UsageError(f"there is no operation {name!r}: the proto has {known}")
+    raise UsageError(f"name one of the proto's operations with --operation: {known}")
+
+
+async def serving_schema(settings: Settings) -> tuple[Schema, str]:
+    """The compiled proto of the serving generation, by the control topic, and its digest.
+
+    Raises:
+        UsageError: nothing serves.
+
+    """
+    history, fleet = await overview.read_history(settings), await overview.read_fleet(settings)
+    serving = history.serving(fleet)
+    if serving is None:
+        raise UsageError(
+            f"deployment {settings.deployment!r} has no generation, so its proto is not known: send one with "
+            "`hotswap swap`, or name the proto with --proto"
+        )
+    proto = serving.generation.proto
+    source = await Store(settings).fetch_proto(proto)
+    return compile_proto(source, proto.is_descriptor_set), proto.sha256
+
+
+async def read_samples(settings: Settings, path: Path, proto: Path | Proto | None) -> tuple[bytes, ...]:
+    """The rows of a file as input messages of the first operation of `proto`, or of the serving proto.
+
+    Raises:
+        UsageError: a row does not fit; samples are all or nothing.
+
+    """
+    if isinstance(proto, Path):
+        schema = compile_file(proto)
+    elif proto:
+        schema = compile_proto(await Store(settings).fetch_proto(proto), proto.is_descriptor_set)
+    else:
+        schema, _ = await serving_schema(settings)
+    samples = []
+    with open_rows(path, next(iter(schema.operations.values())), TextOptions()) as rows:
+        for row in rows:
+            if isinstance(row, BadRow):
+                raise UsageError(f"samples {path}: {row}")
+            samples.append(rows.layout.pack([row.message]).SerializeToString())
+    return tuple(samples)
+
+
+@asynccontextmanager
+async def artifact_of(settings: Settings, path: Path, kind: str) -> AsyncIterator[Path]:
+    """A local model as the store would give it to a worker: checked and unpacked."""
+    store = Store(settings)
+    artifact = await store.fetch(_local_model(path, kind))
+    try:
+        yield artifact
+    finally:
+        store.release(artifact)
+
+
+def _local_model(path: Path, kind: str) -> Model:
+    check_file(path)
+    with path.open("rb") as file:
+        return Model(path.absolute().as_uri(), hashlib.file_digest(file, "sha256").hexdigest(), kind)

@@ -1,0 +1,310 @@
+"""`hotswap encode`, `predict` and `score`: rows of a CSV or JSON file to input messages, and to predictions."""
+
+import sys
+from collections import deque
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Iterator
+from contextlib import aclosing, asynccontextmanager
+from itertools import chain, islice
+from pathlib import Path
+from typing import Any, BinaryIO, cast
+
+import click
+from google.protobuf.message import Message
+from google.protobuf.proto import serialize_length_prefixed
+
+from worker.answers import Outgoing, Refused
+from worker.batch import Refusal
+from worker.change import compile_file, read_proto
+from worker.cli_files import artifact_of, find_operation, open_rows, read_configuration, serving_schema
+from worker.cli_shared import (
+    REFUSED,
+    Failure,
+    deployment_argument,
+    json_option,
+    kafka_option,
+    local_file,
+    make_settings,
+    note,
+    print_json,
+    progress,
+    run,
+)
+from worker.client import Client
+from worker.codec.layout import BadRow, Row, TextOptions
+from worker.codec.proto import Operation
+from worker.codec.table import CsvTable, JsonTable
+from worker.codec.text import Rows
+from worker.errors import UsageError
+from worker.generation import Configuration
+from worker.host.parent import Load, ModelHost
+from worker.settings import Settings
+
+_CHUNK = 500
+
+Answered = tuple[int, dict[str, Any], bytes]
+"""A row's number, facts about its prediction, and the serialized output message."""
+
+
+def text_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """How FILE is read."""
+    command = click.option("--delimiter", default=",", show_default=True, metavar="CHAR", help="Of the CSV.")(command)
+    command = click.option(
+        "--missing",
+        multiple=True,
+        metavar="TEXT",
+        help='A cell that means "missing", such as NA; an empty one always does.',
+    )(command)
+    return click.option("--lenient", "is_lenient", is_flag=True, help="Ignore unknown fields of JSON.")(command)
+
+
+operation_option = click.option("--operation", metavar="RPC", help="Where the proto has several.")
+
+
+def format_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """How the predictions are written."""
+    command = click.option("--json", "style", flag_value="json", help="The same as --format json.")(command)
+    return click.option(
+        "--format",
+        "style",
+        type=click.Choice(["csv", "json"]),
+        default="csv",
+        show_default=True,
+        help="Of the predictions.",
+    )(command)
+
+
+@click.command()
+@click.argument("file", type=local_file)
+@click.option("--proto", required=True, type=local_file, metavar="FILE", help="A .proto, or a descriptor set.")
+@operation_option
+@click.option("--per-message", type=click.IntRange(min=1), metavar="N", help="Rows in a message. [default: all]")
+@click.option("--out", "target", type=local_file, metavar="FILE", help="[default: stdout]")
+@text_options
+@json_option
+def encode(file: Path, **given: Any) -> None:
+    """Write the rows of a CSV or JSON file as serialized input messages; predict nothing.
+
+    One message is written as it is; several, each with its length before it (a varint, as protobuf's own streams have
+    it). A message without repeated fields holds one row, any other all of them.
+    """
+    operation = find_operation(compile_file(given["proto"]), given["operation"])
+    with open_rows(file, operation, _options(given)) as rows:
+        reading = _Reading(rows)
+        count = _encode(reading, given["target"], given["per_message"])
+    report = {"messages": count, "rows": reading.good, "refused": reading.bad, "is_delimited": count > 1}
+    if given["is_json"]:
+        print_json(report) if given["target"] else note(str(report))
+    else:
+        form = "each with its length before it" if count > 1 else "as it is"
+        note(f"rows: {reading.good}, messages: {count} ({form})")
+    _end(reading.bad)
+
+
+def _encode(reading: "_Reading", target: Path | None, per_message: int | None) -> int:
+    layout = reading.rows.layout
+    size = (per_message or sys.maxsize) if layout.holds_many else 1
+    messages = (layout.pack(row.message for row in chunk) for chunk in _chunks(reading, size))
+    if target is None:
+        return _write(messages, sys.stdout.buffer)
+    try:
+        with target.open("wb") as output:
+            return _write(messages, output)
+    except OSError as error:
+        raise UsageError(f"{target} cannot be written: {error.strerror}") from error
+
+
+def _write(messages: Iterator[Message], output: BinaryIO) -> int:
+    first, second = next(messages, None), next(messages, None)
+    if first is None:
+        return 0
+    if second is None:
+        output.write(first.SerializeToString())
+        return 1
+    count = 0
+    for message in chain((first, second), messages):
+        serialize_length_prefixed(message, cast("Any", output))
+        count += 1
+    return count
+
+
+@click.command()
+@deployment_argument
+@click.argument("file", type=local_file)
+@click.option("--proto", type=local_file, metavar="FILE", help="[default: the serving generation's]")
+@operation_option
+@format_options
+@click.option("--rate", type=click.FloatRange(min=0, min_open=True), metavar="N", help="Requests per second at most.")
+@click.option(
+    "--window", type=click.IntRange(min=1), default=1000, show_default=True, help="Requests under way at most."
+)
+@click.option("--timeout", "timeout_s", type=float, default=60.0, show_default=True, help="Seconds without any answer.")
+@text_options
+@kafka_option
+def predict(deployment: str, file: Path, **given: Any) -> None:
+    """Publish each row of a CSV or JSON file as a request, and print its prediction, in the order of the rows.
+
+    Rows that are refused, here or by the fleet, are listed on stderr with their reasons, and make the exit code 1.
+    """
+    settings = make_settings(deployment=deployment, kafka=given["kafka"])
+    run(_predict(settings, file, given))
+
+
+async def _predict(settings: Settings, file: Path, given: dict[str, Any]) -> None:
+    if given["proto"]:
+        schema, digest = compile_file(given["proto"]), read_proto(given["proto"]).sha256
+    else:
+        schema, digest = await serving_schema(settings)
+    # Where another proto is serving, or comes to serve in between, the rows are refused, not misread.
+    headers = [("proto-digest", digest.encode())]
+    operation = find_operation(schema, given["operation"])
+    if schema.default is None:
+        headers.append(("operation", operation.name.encode()))
+    with open_rows(file, operation, _options(given)) as rows:
+        reading = _Reading(rows)
+        numbers: deque[int] = deque()
+
+        def requests() -> Iterator[Outgoing]:
+            for row in reading:
+                numbers.append(row.number)
+                yield Outgoing(rows.layout.pack([row.message]).SerializeToString(), None, headers)
+
+        async def answered() -> AsyncGenerator[Answered, None]:
+            async with Client(settings) as client:
+                answers = client.predict(
+                    requests(), window=given["window"], per_second=given["rate"], timeout_s=given["timeout_s"]
+                )
+                async with aclosing(answers):
+                    async for answer in answers:
+                        number = numbers.popleft()
+                        if isinstance(answer, Refused):
+                            reading.refuse(f"row {number}: refused, {answer.code}: {answer.message}")
+                        else:
+                            yield number, {"generation": answer.generation}, answer.value
+
+        await _print(answered(), operation, given["style"], _count_lines(file))
+    _end(reading.bad)
+
+
+@click.command()
+@click.argument("file", type=local_file)
+@click.option("--model", required=True, type=local_file, metavar="FILE")
+@click.option("--kind", default="h2o", show_default=True, help="The runtime that loads the model.")
+@click.option("--proto", required=True, type=local_file, metavar="FILE", help="A .proto, or a descriptor set.")
+@click.option("--config", type=local_file, metavar="FILE", help="The configuration, JSON.")
+@operation_option
+@format_options
+@text_options
+def score(file: Path, **given: Any) -> None:
+    """Score the rows of a CSV or JSON file with a model and a proto of one's own: here, without Kafka."""
+    run(_score(make_settings(), file, given))
+
+
+async def _score(settings: Settings, file: Path, given: dict[str, Any]) -> None:
+    operation = find_operation(compile_file(given["proto"]), given["operation"])
+    configuration = read_configuration(given["config"]) if given["config"] else Configuration()
+    with open_rows(file, operation, _options(given)) as rows:
+        reading = _Reading(rows)
+        async with _host(settings, given, configuration) as host:
+
+            async def answered() -> AsyncGenerator[Answered, None]:
+                for chunk in _chunks(reading, _CHUNK):
+                    values = [rows.layout.pack([row.message]).SerializeToString() for row in chunk]
+                    answers = await host.score(values, [operation.name] * len(values))
+                    for row, answer in zip(chunk, answers, strict=True):
+                        if isinstance(answer, Refusal):
+                            reading.refuse(f"row {row.number}: refused, {answer.code}: {answer.message}")
+                        else:
+                            yield row.number, {}, answer
+
+            await _print(answered(), operation, given["style"], _count_lines(file))
+    _end(reading.bad)
+
+
+@asynccontextmanager
+async def _host(settings: Settings, given: dict[str, Any], configuration: Configuration) -> AsyncIterator[ModelHost]:
+    proto = read_proto(given["proto"])
+    async with artifact_of(settings, given["model"], given["kind"]) as model:
+        host = ModelHost(
+            load=Load(
+                generation=0,
+                kind=given["kind"],
+                model=model,
+                proto=proto.source or b"",
+                is_descriptor_set=proto.is_descriptor_set,
+                configuration=configuration,
+                samples=(),
+                heap_mb=settings.host_heap_mb,
+            ),
+            deadline_s=(configuration.deadline_ms or settings.deadline_ms) / 1000,
+            on_restart=lambda why: note(f"the model host was started again: it {why.replace('_', ' ')}"),
+            on_unknown=lambda column, count: note(f"column {column}: {count} unknown categories, scored as missing"),
+        )
+        try:
+            await host.start()
+            yield host
+        finally:
+            await host.stop()
+
+
+async def _print(answered: AsyncGenerator[Answered, None], operation: Operation, style: str, total: int | None) -> None:
+    table = CsvTable(sys.stdout, operation.output) if style == "csv" else JsonTable(sys.stdout)
+    # On a terminal the bar would be drawn between the predictions: there they are the progress.
+    with progress(is_shown=not sys.stdout.isatty()) as bar:
+        task = bar.add_task("rows", total=total)
+        async with aclosing(answered):
+            async for number, facts, value in answered:
+                table.write({"row": number, **facts}, operation.output.FromString(value))
+                bar.advance(task)
+    sys.stdout.flush()
+
+
+class _Reading:
+    """The good rows of a file; the bad ones are listed on stderr as they come, and counted."""
+
+    def __init__(self, rows: Rows) -> None:
+        self.rows = rows
+        self.good = 0
+        self.bad = 0
+
+    def __iter__(self) -> Iterator[Row]:
+        for row in self.rows:
+            if isinstance(row, BadRow):
+                self.refuse(str(row))
+            else:
+                self.good += 1
+                yield row
+        for line in self.rows.notes():
+            note(line)
+
+    def refuse(self, line: str) -> None:
+        """Lists a row that has no prediction."""
+        self.bad += 1
+        note(line)
+
+
+def _chunks(reading: Iterable[Row], size: int) -> Iterator[list[Row]]:
+    rows = iter(reading)
+    while chunk := list(islice(rows, size)):
+        yield chunk
+
+
+def _options(given: dict[str, Any]) -> TextOptions:
+    delimiter = "\t" if given["delimiter"] == r"\t" else given["delimiter"]
+    if len(delimiter) != 1:
+        raise UsageError(f"--delimiter is one character, not {delimiter!r}")
+    return TextOptions(
+        delimiter=delimiter, missing=frozenset({"", *given["missing"]}), is_strict=not given["is_lenient"]
+    )
+
+
+def _count_lines(path: Path) -> int | None:
+    """About how many rows there are, for the progress bar."""
+    if not sys.stderr.isatty():
+        return None
+    with path.open("rb") as file:
+        return sum(chunk.count(b"\n") for chunk in iter(lambda: file.read(1 << 20), b""))
+
+
+def _end(refused: int) -> None:
+    if refused:
+        raise Failure(f"{refused} rows were refused, listed above", REFUSED)

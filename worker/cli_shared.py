@@ -1,0 +1,137 @@
+"""What every command shares: its options, its settings, its two streams, and how an error ends it.
+
+Results go to stdout, progress and complaints to stderr; `--json` makes the results JSON. Exit codes: 0 done; 1 it was
+refused or has failed, wholly or in part; 2 the command line asks for what cannot be; 3 Kafka, a worker or Java cannot
+be reached or started.
+"""
+
+import asyncio
+import json
+import os
+import traceback
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from typing import IO, Any, TypeVar
+
+import click
+from pydantic import ValidationError
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+from worker import logs
+from worker.errors import Doubt, HotswapError, NoAnswer, StartError, SwapError, UsageError
+from worker.settings import Settings
+
+T = TypeVar("T")
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+REFUSED, USAGE, UNREACHABLE = 1, 2, 3
+_PIPE_WIDTH = 160
+
+kafka_option = click.option("--kafka", metavar="HOST:PORT", help="Bootstrap servers. [default: HOTSWAP_KAFKA]")
+json_option = click.option("--json", "is_json", is_flag=True, help="Results as JSON, for machines.")
+deployment_argument = click.argument("deployment")
+local_file = click.Path(exists=False, dir_okay=False, path_type=Path)
+
+
+class Failure(click.ClickException):
+    """Ends the command with one line on stderr and an exit code."""
+
+    def __init__(self, message: str, exit_code: int) -> None:
+        super().__init__(one_line(message))
+        self.exit_code = exit_code  # type: ignore[misc]
+
+    def show(self, file: IO[Any] | None = None) -> None:
+        """The one line."""
+        click.echo(f"hotswap: {self.format_message()}", file=file, err=file is None)
+
+
+class Commands(click.Group):
+    """A group whose commands end every error in one line: ours with its own text, any other as the bug that it is."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Runs the command."""
+        try:
+            return super().invoke(ctx)
+        except (click.ClickException, click.Abort, click.exceptions.Exit, BrokenPipeError):
+            raise
+        except HotswapError as error:
+            code = f"{error.code}: " if isinstance(error, SwapError) else ""
+            raise Failure(f"{code}{error}", exit_code(error)) from error
+        except Exception as error:
+            if os.environ.get("HOTSWAP_LOG_LEVEL") == "DEBUG":
+                traceback.print_exc()
+            what = f"{type(error).__name__}: {error}"
+            again = "HOTSWAP_LOG_LEVEL=DEBUG shows the traceback"
+            raise Failure(f"this is a bug of hotswap, please report it: {what} ({again})", REFUSED) from error
+
+
+def one_line(message: str) -> str:
+    """A message of several lines as one."""
+    lines = (line.strip() for line in message.splitlines())
+    return "; ".join(line for line in lines if line).replace(":; ", ": ")
+
+
+def shortened(message: str) -> str:
+    """The first line of a message, and how many more there are."""
+    first, *more = message.splitlines() or [""]
+    return f"{first} (and {len(more)} lines more)" if more else first
+
+
+def exit_code(error: HotswapError) -> int:
+    """The exit code of an error of ours."""
+    if isinstance(error, UsageError):
+        return USAGE
+    return UNREACHABLE if isinstance(error, StartError | NoAnswer | Doubt) else REFUSED
+
+
+def make_settings(**given: Any) -> Settings:
+    """Settings of the environment, with what the command line gives on top.
+
+    Raises:
+        UsageError: an environment variable or an option has no possible value.
+
+    """
+    try:
+        return Settings(**{name: value for name, value in given.items() if value is not None})
+    except ValidationError as error:
+        wrong = [f"{str(at['loc'][0]).upper()} {at['msg'].lower()} (it is {at['input']!r})" for at in error.errors()]
+        raise UsageError("settings: " + "; ".join(f"HOTSWAP_{line}" for line in wrong)) from error
+
+
+def run(main: Coroutine[Any, Any, T]) -> T:
+    """Runs a command's coroutine. Its log is silent below errors: what a person must know is printed."""
+    is_debug = os.environ.get("HOTSWAP_LOG_LEVEL") == "DEBUG"
+    logs.set_up(level="DEBUG" if is_debug else "CRITICAL", style="text")
+    return asyncio.run(main)
+
+
+def print_json(document: Any) -> None:
+    """One JSON document on one line of stdout."""
+    click.echo(json.dumps(document, ensure_ascii=False, default=str))
+
+
+def out() -> Console:
+    """Stdout for tables; a pipe gets a width of its own, so that nothing is cut at 80 columns."""
+    console = Console(highlight=False)
+    return console if console.is_terminal else Console(highlight=False, width=_PIPE_WIDTH)
+
+
+def note(line: str) -> None:
+    """A line of progress or complaint on stderr."""
+    click.echo(line, err=True)
+
+
+def progress(*, is_shown: bool = True) -> Progress:
+    """A progress bar on stderr, which is not there where stderr is no terminal."""
+    console = Console(stderr=True)
+    return Progress(
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        console=console,
+        transient=True,
+        disable=not (is_shown and console.is_terminal),
+    )

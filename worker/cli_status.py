@@ -1,0 +1,177 @@
+"""`hotswap status`: what each worker serves, where each partition stands, and what became of the last commands."""
+
+import asyncio
+import time
+from typing import Any
+
+import click
+from rich.console import Console, Group
+from rich.live import Live
+from rich.table import Table
+
+from worker.cli_shared import json_option, kafka_option, make_settings, out, print_json, run, shortened
+from worker.fleet import WorkerView
+from worker.overview import CommandView, Overview, deployments, overview
+from worker.settings import Settings
+from worker.swap import PauseCommand, RollbackCommand
+
+_WATCH_S = 1.0
+_SHOWN_COMMANDS = 5
+
+
+@click.command()
+@click.argument("deployment", required=False)
+@click.option("--watch", "is_watching", is_flag=True, help="Again and again, until Ctrl-C.")
+@kafka_option
+@json_option
+def status(deployment: str | None, kafka: str | None, is_watching: bool, is_json: bool) -> None:  # noqa: FBT001 - click's
+    """Show a deployment, or every deployment there is: workers, partitions, lag, the last commands."""
+    settings = make_settings(deployment=deployment, kafka=kafka)
+    if is_watching and not is_json:
+        run(_watch(settings))
+        return
+    views = run(_overviews(settings))
+    if is_json:
+        print_json([document(view) for view in views])
+    elif not views:
+        click.echo("no deployment has been commanded yet: send a first generation with `hotswap swap`")
+    else:
+        out().print(Group(*(table for view in views for table in _tables(view))))
+
+
+async def _overviews(settings: Settings) -> list[Overview]:
+    if settings.deployment:
+        return [await overview(settings)]
+    return [await overview(settings.model_copy(update={"deployment": name})) for name in await deployments(settings)]
+
+
+async def _watch(settings: Settings) -> None:
+    with Live(console=Console(), auto_refresh=False) as live:
+        while True:
+            views = await _overviews(settings)
+            live.update(Group(*(table for view in views for table in _tables(view))), refresh=True)
+            await asyncio.sleep(_WATCH_S)
+
+
+def _tables(view: Overview) -> list[Any]:
+    paused = ", paused" if view.is_paused else ""
+    head = f"{view.deployment}: generation {view.newest or 'none'} accepted{paused}, {len(view.live)} workers"
+    return [head, _workers(view), _partitions(view), _commands(view)]
+
+
+def _workers(view: Overview) -> Table:
+    table = Table(title="workers", title_justify="left")
+    for name in ("worker", "serves", "loaded", "model", "proto", "partitions", "last word"):
+        table.add_column(name, overflow="fold")
+    for worker in view.workers:
+        table.add_row(
+            worker.worker,
+            str(worker.generation or "nothing"),
+            ", ".join(map(str, worker.loaded)),
+            worker.model_sha256[:12],
+            worker.proto_sha256[:12],
+            ", ".join(str(part.partition) for part in worker.partitions) if worker.is_live(view.at) else "",
+            _last_word(worker, view.at),
+        )
+    return table
+
+
+def _last_word(worker: WorkerView, now: float) -> str:
+    age = f"{max(0.0, now - worker.at):.0f} s ago"
+    if worker.is_stopped:
+        return f"stopped {age}"
+    return age if worker.is_live(now) else f"[red]dead? {age}"
+
+
+def _partitions(view: Overview) -> Table:
+    table = Table(title="partitions", title_justify="left")
+    for name in ("partition", "worker", "answered up to", "generation", "lag", "held"):
+        table.add_column(name, overflow="fold")
+    for row in _partition_rows(view):
+        table.add_row(*(str(value) for value in row.values()))
+    return table
+
+
+def _partition_rows(view: Overview) -> list[dict[str, Any]]:
+    owners = {part.partition: (worker, part) for worker in view.live for part in worker.partitions}
+    rows = []
+    for lag in view.lags:
+        worker, part = owners.get(lag.partition, (None, None))
+        rows.append(
+            {
+                "partition": lag.partition,
+                "worker": worker.worker if worker else "nobody",
+                "committed": lag.committed,
+                "generation": lag.generation,
+                "lag": lag.requests,
+                "held": part.held if part else "no live worker has it",
+            }
+        )
+    return rows
+
+
+def _commands(view: Overview) -> Table:
+    table = Table(title="last commands", title_justify="left")
+    for name in ("at", "command", "verdict", "workers"):
+        table.add_column(name, overflow="fold")
+    for command in view.commands[-_SHOWN_COMMANDS:]:
+        told = [
+            f"{said.worker}: {said.outcome} {said.code} {shortened(said.message)}".strip().replace("[", r"\[")
+            for said in command.told.values()
+        ]
+        at = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(command.entry.at_ms / 1000))
+        verdict = command.entry.verdict
+        word = f"{verdict.outcome} {verdict.code}".strip() if verdict.outcome else "accepted"
+        table.add_row(at, _title(command), word, "\n".join(told))
+    return table
+
+
+def _title(command: CommandView) -> str:
+    order = command.entry.command
+    if isinstance(order, PauseCommand):
+        return "pause" if order.is_paused else "resume"
+    if isinstance(order, RollbackCommand):
+        return f"rollback to {order.to} as {order.generation}"
+    parts = ", ".join(part for part in ("model", "proto", "configuration") if getattr(order, part))
+    return f"swap to {order.generation}: {parts or f'as {order.base}'}"
+
+
+def document(view: Overview) -> dict[str, Any]:
+    """The same for machines."""
+    return {
+        "deployment": view.deployment,
+        "accepted": view.newest,
+        "is_paused": view.is_paused,
+        "lag": sum(lag.requests for lag in view.lags),
+        "workers": [
+            {
+                "worker": worker.worker,
+                "is_live": worker.is_live(view.at),
+                "is_stopped": worker.is_stopped,
+                "age_seconds": round(view.at - worker.at, 3),
+                "generation": worker.generation,
+                "accepted": worker.accepted,
+                "loaded": list(worker.loaded),
+                "model_sha256": worker.model_sha256,
+                "proto_sha256": worker.proto_sha256,
+            }
+            for worker in view.workers
+        ],
+        "partitions": _partition_rows(view),
+        "commands": [
+            {
+                "command_id": command.entry.command.command_id,
+                "title": _title(command),
+                "at_ms": command.entry.at_ms,
+                "generation": command.entry.verdict.generation,
+                "verdict": command.entry.verdict.outcome or "ACCEPTED",
+                "code": command.entry.verdict.code,
+                "message": command.entry.verdict.message,
+                "workers": {
+                    worker: {"outcome": told.outcome, "code": told.code, "message": told.message}
+                    for worker, told in command.told.items()
+                },
+            }
+            for command in view.commands
+        ],
+    }

@@ -1,0 +1,237 @@
+"""`hotswap swap`, `rollback`, `pause` and `resume`: a command to the fleet, and what the fleet makes of it."""
+
+import sys
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.live import Live
+from rich.table import Table
+
+from worker.change import Change, Cut, Receipt
+from worker.cli_files import model_of, proto_of, read_configuration, read_samples
+from worker.cli_shared import (
+    REFUSED,
+    Failure,
+    deployment_argument,
+    json_option,
+    kafka_option,
+    local_file,
+    make_settings,
+    note,
+    out,
+    print_json,
+    run,
+    shortened,
+)
+from worker.client import Client
+from worker.fleet import FleetAnswer, Told
+from worker.settings import Settings
+
+_Publish = Callable[[Client], Awaitable[Receipt]]
+_PHASES = ("fetch", "start", "load", "warm")
+_STYLES = {"SERVING": "green", "APPLIED": "green", "REFUSED": "red", "FAILED": "red", "SUPERSEDED": "yellow"}
+
+wait_option = click.option("--wait/--no-wait", "is_waiting", default=True, help="Await the whole fleet's answer.")
+timeout_option = click.option(
+    "--timeout",
+    "timeout_s",
+    type=click.FloatRange(min=0, min_open=True),
+    metavar="S",
+    help="Of the wait. [the deadline]",
+)
+
+
+def cut_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Where the new generation takes over; by default it is decided by the protos."""
+    flag = click.option(
+        "--after-backlog", "cut", flag_value="after-backlog", help="What is published by now is still for the old one."
+    )(command)
+    flag = click.option("--at-once", "cut", flag_value="at-once", help="Each partition at its next batch.")(flag)
+    return click.option(
+        "--cut", "cut", type=click.Choice([cut.value for cut in Cut]), default="auto", show_default=True,
+        help="auto: after the backlog where the proto changes incompatibly, else at once.",
+    )(flag)  # fmt: skip
+
+
+@click.command()
+@deployment_argument
+@click.option("--model", metavar="FILE|URI", help="The model; a file is uploaded into HOTSWAP_STORE.")
+@click.option("--model-sha256", metavar="DIGEST", help="Of a model given by its URI.")
+@click.option("--kind", default="h2o", show_default=True, help="The runtime that loads the model.")
+@click.option("--proto", metavar="FILE|URI", help="A .proto, or a descriptor set (.desc, .binpb).")
+@click.option("--proto-sha256", metavar="DIGEST", help="Of a proto given by its URI.")
+@click.option("--config", type=local_file, metavar="FILE", help="The configuration, JSON.")
+@click.option(
+    "--samples", type=local_file, metavar="FILE", help="CSV or JSON rows that must be scored before it serves."
+)
+@click.option("--generation", type=click.IntRange(min=1), metavar="N", help="Its number. [default: the next one]")
+@click.option("--base", type=click.IntRange(min=1), metavar="N", help="Inherit from this one. [default: what serves]")
+@click.option(
+    "--deadline",
+    "deadline_s",
+    type=click.FloatRange(min=0, min_open=True),
+    metavar="S",
+    help="For a worker to stage it.",
+)
+@cut_options
+@wait_option
+@timeout_option
+@kafka_option
+@json_option
+def swap(deployment: str, **given: Any) -> None:
+    """Swap model, proto, configuration, or any of them; what is not named stays as it is.
+
+    It is fetched, checked, loaded and warmed beside what serves, and takes over between two batches. Where it fails,
+    everything stays as it was, and the reasons are printed.
+    """
+    settings = make_settings(deployment=deployment, kafka=given["kafka"])
+
+    async def publish(client: Client) -> Receipt:
+        proto = proto_of(given["proto"], given["proto_sha256"])
+        change = Change(
+            model=model_of(given["model"], given["model_sha256"], given["kind"]),
+            kind=given["kind"],
+            proto=proto,
+            configuration=read_configuration(given["config"]) if given["config"] else None,
+            samples=await read_samples(settings, given["samples"], proto) if given["samples"] else (),
+            generation=given["generation"],
+            base=given["base"],
+            cut=Cut(given["cut"]),
+            deadline_s=given["deadline_s"],
+        )
+        return await client.swap(change)
+
+    _command(settings, publish, given)
+
+
+@click.command()
+@deployment_argument
+@click.option("--to", type=click.IntRange(min=1), metavar="N", help="Generation. [default: the one that served before]")
+@cut_options
+@wait_option
+@timeout_option
+@kafka_option
+@json_option
+def rollback(deployment: str, **given: Any) -> None:
+    """Serve an older generation's parts again, as a new generation."""
+    settings = make_settings(deployment=deployment, kafka=given["kafka"])
+    _command(settings, lambda client: client.rollback(given["to"], cut=Cut(given["cut"])), given)
+
+
+@click.command()
+@deployment_argument
+@wait_option
+@timeout_option
+@kafka_option
+@json_option
+def pause(deployment: str, **given: Any) -> None:
+    """Take no further batch on any partition, until `resume`."""
+    _command(make_settings(deployment=deployment, kafka=given["kafka"]), Client.pause, given)
+
+
+@click.command()
+@deployment_argument
+@wait_option
+@timeout_option
+@kafka_option
+@json_option
+def resume(deployment: str, **given: Any) -> None:
+    """Go on after `pause`."""
+    _command(make_settings(deployment=deployment, kafka=given["kafka"]), Client.resume, given)
+
+
+def _command(settings: Settings, publish: _Publish, given: dict[str, Any]) -> None:
+    receipt, answer = run(_publish_and_follow(settings, publish, given))
+    if given["is_json"]:
+        print_json(_document(receipt, answer))
+    elif answer is None:
+        click.echo(f"{_title(receipt)} accepted")
+    else:
+        out().print(_table(_title(receipt), answer.told))
+    if answer and not answer.is_good:
+        raise Failure(_what_went_wrong(receipt, answer), REFUSED)
+
+
+async def _publish_and_follow(
+    settings: Settings, publish: _Publish, given: dict[str, Any]
+) -> tuple[Receipt, FleetAnswer | None]:
+    async with Client(settings) as client:
+        receipt = await publish(client)
+        if receipt.incompatible:
+            note(f"cut after the backlog, since the proto changes incompatibly: {'; '.join(receipt.incompatible)}")
+        if not given["is_waiting"]:
+            return receipt, None
+        shown: dict[str, Told] = {}
+        if not sys.stderr.isatty():
+            return receipt, await client.await_swap(receipt, given["timeout_s"], on_told=lambda told: note(_line(told)))
+        with Live(console=Console(stderr=True), transient=True) as live:
+
+            def show(told: Told) -> None:
+                shown[told.worker] = told
+                live.update(_table(_title(receipt), shown))
+
+            return receipt, await client.await_swap(receipt, given["timeout_s"], on_told=show)
+
+
+def _title(receipt: Receipt) -> str:
+    return f"generation {receipt.generation}" if receipt.generation else "command"
+
+
+def _phases(told: Told) -> str:
+    known = [phase for phase in _PHASES if phase in told.phase_seconds]
+    return "  ".join(f"{phase} {told.phase_seconds[phase]:.2f} s" for phase in known)
+
+
+def _line(told: Told) -> str:
+    why = ": ".join(part for part in (told.code, told.message) if part)
+    return "  ".join(part for part in (f"{told.worker}: {told.outcome}", _phases(told), why) if part)
+
+
+def _table(title: str, told: dict[str, Told] | Any) -> Table:
+    table = Table(title=title, title_justify="left")
+    for name in ("worker", "outcome", "phases", "why"):
+        table.add_column(name, overflow="fold")
+    for worker, said in sorted(told.items()):
+        style = _STYLES.get(said.outcome, "")
+        table.add_row(worker, f"[{style}]{said.outcome}" if style else said.outcome, _phases(said), _why(said))
+    return table
+
+
+def _why(told: Told) -> str:
+    return f"{told.code}\n{told.message}".strip().replace("[", r"\[")
+
+
+def _what_went_wrong(receipt: Receipt, answer: FleetAnswer) -> str:
+    reasons: dict[str, list[str]] = {}
+    for worker, told in answer.told.items():
+        if not told.is_good:
+            reasons.setdefault(f"{told.outcome.lower()}, {told.code}: {shortened(told.message)}", []).append(worker)
+    for worker in answer.missing:
+        reasons.setdefault("did not end with it in time", []).append(worker)
+    total = len(answer.told) + len(answer.missing)
+    said = "; ".join(f"{what} (on {len(by)} of {total}: {', '.join(by)})" for what, by in reasons.items())
+    return f"{_title(receipt)}: {said}"
+
+
+def _document(receipt: Receipt, answer: FleetAnswer | None) -> dict[str, Any]:
+    workers = {
+        worker: {
+            "outcome": told.outcome,
+            "code": told.code,
+            "message": told.message,
+            "phase_seconds": dict(told.phase_seconds),
+        }
+        for worker, told in (answer.told if answer else {}).items()
+    }
+    return {
+        "command_id": receipt.command_id,
+        "generation": receipt.generation,
+        "cut": dict(receipt.cut),
+        "incompatible": list(receipt.incompatible),
+        "is_complete": bool(answer and answer.is_complete),
+        "is_good": bool(answer and answer.is_good),
+        "workers": workers,
+        "missing": list(answer.missing if answer else ()),
+    }

@@ -1,0 +1,155 @@
+"""A deployment at a glance, from its topics and the group's committed offsets: what `hotswap status` shows."""
+
+import time
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from worker.commands import decode_command
+from worker.errors import StartError, SwapError
+from worker.fleet import Fleet, Told, WorkerView, deployment_of
+from worker.history import Entry, History
+from worker.kafka.connection import Admin
+from worker.kafka.log import LogReader
+from worker.settings import Settings
+
+_FORGOTTEN_S = 3_600.0
+"""A worker that is gone is shown for this long: the status topic keeps its last word for ever."""
+
+
+@dataclass(frozen=True, slots=True)
+class Lag:
+    """A partition by Kafka's own word: next offset to be answered, end of what is decided, generation of the last."""
+
+    partition: int
+    committed: int
+    end: int
+    generation: int
+
+    @property
+    def requests(self) -> int:
+        """Offsets not yet answered (the markers of transactions count too)."""
+        return max(0, self.end - self.committed)
+
+
+@dataclass(frozen=True, slots=True)
+class CommandView:
+    """A command, what it was worth, and what each worker says became of it."""
+
+    entry: Entry
+    told: Mapping[str, Told]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Overview:
+    """A deployment as it was at `at` (seconds since the epoch); `commands` oldest first."""
+
+    deployment: str
+    at: float
+    newest: int
+    is_paused: bool
+    workers: tuple[WorkerView, ...]
+    commands: tuple[CommandView, ...]
+    lags: tuple[Lag, ...]
+
+    @property
+    def live(self) -> tuple[WorkerView, ...]:
+        """The workers that have spoken lately."""
+        return tuple(worker for worker in self.workers if worker.is_live(self.at))
+
+
+async def overview(settings: Settings) -> Overview:
+    """Read everything once.
+
+    Raises:
+        StartError: no broker answers, or a topic is missing.
+        Doubt: the broker did not answer in time.
+
+    """
+    async with Admin.connect(settings) as admin:
+        lags = await _lags(settings, admin)
+    history, fleet = await read_history(settings), await read_fleet(settings)
+    now, entries = time.time(), list(history.entries)
+    workers = sorted(fleet.workers.values(), key=lambda view: view.worker)
+    return Overview(
+        deployment=settings.deployment,
+        at=now,
+        newest=history.timeline.newest,
+        is_paused=history.timeline.is_paused,
+        workers=tuple(view for view in workers if now - view.at < _FORGOTTEN_S),
+        commands=tuple(CommandView(entry, fleet.told.get(entry.command.command_id, {})) for entry in entries),
+        lags=lags,
+    )
+
+
+async def _lags(settings: Settings, admin: Admin) -> tuple[Lag, ...]:
+    topic = settings.topics.requests
+    ends = await admin.end_offsets(topic, is_stable=True)
+    committed = await admin.committed(settings.group_id, topic)
+    lags = []
+    for partition, end in sorted(ends.items()):
+        at = committed[partition]
+        # Never committed: a worker begins at the oldest record that is still there.
+        offset = at.offset if at.offset >= 0 else await admin.beginning_offset(topic, partition)
+        lags.append(Lag(partition, offset, end, at.generation))
+    return tuple(lags)
+
+
+@asynccontextmanager
+async def control_log(settings: Settings) -> AsyncIterator[LogReader]:
+    """The control topic from its beginning, isolated as the workers read it."""
+    async with _reading(LogReader(settings, settings.topics.control, is_isolated=True)) as reader:
+        if reader.partitions != 1:
+            raise StartError(
+                f"topic {settings.topics.control} has {reader.partitions} partitions and must have one: "
+                "the order of commands is its order"
+            )
+        yield reader
+
+
+@asynccontextmanager
+async def status_log(settings: Settings) -> AsyncIterator[LogReader]:
+    """The status topic from its beginning; not isolated, so that what workers say never waits for a transaction."""
+    async with _reading(LogReader(settings, settings.topics.status, is_isolated=False)) as reader:
+        yield reader
+
+
+@asynccontextmanager
+async def _reading(reader: LogReader) -> AsyncIterator[LogReader]:
+    try:
+        await reader.start()
+        yield reader
+    finally:
+        await reader.stop()
+
+
+async def read_history(settings: Settings) -> History:
+    """The control topic's commands for the deployment, from the first to the last."""
+    history = History(settings.deployment)
+    async with control_log(settings) as reader:
+        history.receive(await reader.read_to_end())
+    return history
+
+
+async def read_fleet(settings: Settings) -> Fleet:
+    """What the workers of the deployment have said, up to now."""
+    fleet = Fleet(settings.deployment)
+    async with status_log(settings) as reader:
+        for record in await reader.read_to_end():
+            fleet.receive(record.value)
+    return fleet
+
+
+async def deployments(settings: Settings) -> list[str]:
+    """Every deployment that was ever commanded or has had a worker, by name."""
+    async with control_log(settings) as commands, status_log(settings) as status:
+        names = {_commanded(record.value) for record in await commands.read_to_end()}
+        names |= {deployment_of(record.value) for record in await status.read_to_end()}
+    return sorted(names - {""})
+
+
+def _commanded(value: bytes | None) -> str:
+    try:
+        return decode_command(value)[0]
+    except SwapError:
+        return ""
