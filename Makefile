@@ -50,7 +50,7 @@ lock: ## requirements*.lock from pyproject.toml (needs uv)
 	@uv pip compile $(compile) --extra train -o requirements-train.lock
 
 clean: ## remove what the targets made here
-	@rm -rf .venv .venv-train .mypy_cache .pytest_cache .ruff_cache .import_linter_cache dist
+	@rm -rf .venv .venv-train .mypy_cache .pytest_cache .ruff_cache .import_linter_cache build dist
 
 generate = $(VENV)/bin/python -m grpc_tools.protoc -I protos --python_out=$1 --pyi_out=$1 hotswap/v1/control.proto
 compile = -q --universal --python-version 3.11 --generate-hashes --custom-compile-command 'make lock' pyproject.toml
