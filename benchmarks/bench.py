@@ -31,7 +31,8 @@ from rich.console import Console
 from rich.table import Table
 
 from worker.answers import Outgoing
-from worker.client import Change, Client
+from worker.change import Change
+from worker.client import Client
 from worker.codec.proto import compile as compile_proto
 from worker.generation import Configuration
 from worker.kafka.connection import Admin

@@ -29,10 +29,10 @@ class Source(Protocol):
         """Shut out every earlier owner, end what it left open, and say where the partition stands."""
 
     async def wait(self) -> int | None:
-        """Offset of the next request, once it is here; None when asked to stop."""
+        """Offset of the next request, once it is here, or up to which there is none; None when asked to stop."""
 
     def take(self, limit: int, until: int | None) -> Sequence[Request]:
-        """The next requests: at least one, at most `limit`, none from offset `until` on."""
+        """The next requests: at most `limit`, none from offset `until` on; empty only where none is here."""
 
     async def commit(self, transaction: Transaction) -> None:
         """Write the transaction and await that it is committed."""
@@ -136,6 +136,9 @@ class PartitionLoop:
         serving = self._plan.serving(choice.number)
         is_cut_over = at.floor != choice.number
         batch = self._source.take(serving.max_batch_records, choice.until)
+        if not batch:
+            await self._pass(at)
+            return
         self.state.in_hand = choice.number
         started = perf_counter()
         if is_cut_over:
@@ -155,6 +158,18 @@ class PartitionLoop:
         self._score_seconds.observe(scored - started)
         self._commit_seconds.observe(self.state.last_batch_at - scored)
         self._count(answers)
+
+    async def _pass(self, at: Position) -> None:
+        """Commits that the partition has come to `at` without a request, where a cut lies in between.
+
+        The markers of transactions fill offsets too. Behind a backlog that ends in one, no request would ever carry the
+        partition over the cut, and the old generation could not be let go.
+        """
+        assert self.state.position is not None
+        choice = self._plan.choose(self._partition, self.state.position)
+        if isinstance(choice, Serve) and choice.until is not None and choice.until <= at.offset:
+            await self._source.commit(Transaction((), (), at.offset, at.floor, None))
+            self.state.position = at
 
     async def _score(self, serving: Serving, batch: Sequence[Request]) -> list[Answer]:
         """One answer for each request; what its headers or its size forbid never reaches the host."""

@@ -29,6 +29,7 @@ class FakeSource:
         self.transactions = []
         self.opened = self.closed = 0
         self.fail_before = self.fail_after = 0
+        self.reached = None
         self.drained = asyncio.Event()
         self._next = None
         self._stopped = asyncio.Event()
@@ -47,13 +48,16 @@ class FakeSource:
             return None
         if rest := self._rest():
             return rest[0].offset
+        if self.reached is not None:
+            reached, self.reached = self.reached, None
+            return reached
         self.drained.set()
         await self._stopped.wait()
         return None
 
     def take(self, limit, until):
         taken = [r for r in self._rest()[:limit] if until is None or r.offset < until]
-        self._next = taken[-1].offset + 1
+        self._next = taken[-1].offset + 1 if taken else self._next
         return taken
 
     async def commit(self, transaction):

@@ -12,7 +12,8 @@ from pathlib import Path
 from audit import audit
 
 from worker.answers import Outgoing
-from worker.client import Change, Client
+from worker.change import Change
+from worker.client import Client
 from worker.codec.proto import compile as compile_proto
 from worker.kafka.connection import Admin
 from worker.service import CHILD

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from audit import source
 
-from worker.client import Change
+from worker.change import Change
 from worker.codec.proto import compile as compile_proto
 
 ACUMOS = Path(__file__).parents[3] / "shared" / "models" / "acumos"

@@ -7,7 +7,7 @@ from confluent_kafka import Producer
 from fakes.hostile_child import EXHAUSTS_JAVA, EXHAUSTS_PYTHON, EXITS, KILLS, NEVER_RETURNS, RAISES
 from fleet import EXAMPLES, HOSTILE, messages
 
-from worker.client import Change
+from worker.change import Change
 from worker.codec.proto import compile as compile_proto
 from worker.generation import Configuration, Policy, Proto
 

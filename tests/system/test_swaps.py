@@ -7,10 +7,11 @@ from collections import Counter
 from pathlib import Path
 
 from audit import generation, source
+from confluent_kafka import Producer
 from fleet import EXAMPLES, messages
 
 from worker.answers import Outgoing
-from worker.client import Change, Cut
+from worker.change import Change, Cut
 
 SWAPS = int(os.environ.get("HOTSWAP_TEST_SWAPS", "100"))
 CODES = {"DIGEST_MISMATCH", "ARTIFACT_INVALID", "MODEL_INVALID", "PROTO_INVALID", "SCHEMA_MISMATCH"}
@@ -83,6 +84,36 @@ async def test_a_swap_after_the_backlog_never_decodes_old_requests_with_the_new_
     assert {by_source[place.partition, place.offset] for place in old} == {1}
     assert {by_source[place.partition, place.offset] for place in new} == {2}
     assert await deployment.stop("w2") == 0
+
+
+async def test_a_backlog_of_transactions_ends_in_a_marker_and_is_cut_all_the_same(deployment):
+    await deployment.serve("iris_gbm")
+    values, _, _ = messages("iris")
+    topic = deployment.settings.topics.requests
+    producer = Producer({"bootstrap.servers": deployment.kafka.bootstrap, "transactional.id": deployment.name})
+    producer.init_transactions()
+    for ends in (producer.commit_transaction, producer.abort_transaction):
+        producer.begin_transaction()
+        for number, value in enumerate(values):
+            producer.produce(topic, value, partition=number % 4)
+        producer.flush()
+        ends()
+    async with deployment.client() as client:
+        change = Change(model=EXAMPLES / "models" / "iris_glm.zip", cut=Cut.AFTER_BACKLOG)
+        receipt = await client.swap(change)
+        answer = await client.await_swap(receipt, timeout_s=20)
+        assert answer.is_good, answer
+    await until_retired(deployment, 1)
+    assert await deployment.stop() == 0
+    result = await deployment.audit()
+    assert result.faults == {}
+    assert Counter(generation(message) for message in result.predictions) == {1: len(values)}
+
+
+async def until_retired(deployment, number):
+    async with asyncio.timeout(20):
+        while f'"event": "swap.retired", "logger": "worker.staging", "generation": {number}' not in deployment.log():
+            await asyncio.sleep(0.05)
 
 
 async def test_every_kind_of_bad_swap_is_refused_with_its_reason_and_the_old_generation_goes_on(deployment, tmp_path):

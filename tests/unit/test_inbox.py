@@ -85,3 +85,17 @@ async def test_opening_again_throws_away_what_was_fetched_for_the_old_position(i
     inbox.put(requests(5))
     assert taken(inbox, 10) == [5]
     assert not inbox.is_full
+
+
+async def test_where_nothing_arrives_the_offsets_of_markers_are_reported_once_for_each_look(inbox):
+    inbox.reach(5)
+    waiting = asyncio.create_task(inbox.wait())
+    await asyncio.sleep(0)
+    assert not waiting.done()
+    inbox.reach(7)
+    assert await waiting == 7
+    assert inbox.take(10, None) == []
+    inbox.put(requests(9))
+    inbox.reach(9)
+    assert await inbox.wait() == 9
+    assert taken(inbox, 10) == [9]

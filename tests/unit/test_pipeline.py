@@ -68,6 +68,21 @@ async def test_a_batch_ends_at_the_cut_and_the_next_one_is_of_the_new_generation
     ]
 
 
+async def test_a_backlog_that_ends_in_markers_is_carried_over_the_cut_without_a_request():
+    source = FakeSource(requests(2))
+    source.reached = 5
+    await drain(source, FakePlan(lambda _, at: Serve(1, 4) if at.offset < 4 else Serve(2, None)))
+    assert source.committed == Position(5, 1)
+    assert len(answers(source)) == 2
+
+
+async def test_markers_alone_are_no_reason_to_commit():
+    source = FakeSource(requests(2))
+    source.reached = 5
+    await drain(source, FakePlan(lambda *_: 1))
+    assert source.committed == Position(2, 1)
+
+
 async def test_a_bad_request_is_refused_alone_in_order_with_its_original_bytes():
     source = FakeSource(
         [FakeRequest(0, b"good"), FakeRequest(1, b"bad", b"key", [("trace", b"t")]), FakeRequest(2, b"x")]

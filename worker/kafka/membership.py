@@ -41,6 +41,7 @@ class Inbox:
         self._bytes = 0
         self._chunks: deque[tuple[float, int, Sequence[Any]]] = deque()
         self._arrived = asyncio.Event()
+        self._reached: int | None = None
         self._is_stopped = False
         self._failure: Doubt | None = None
         self._queue_seconds = metrics.STAGE_SECONDS.labels(deployment, "queue")
@@ -50,6 +51,7 @@ class Inbox:
         self._chunks.clear()
         self._bytes = 0
         self._failure = None
+        self._reached = None
         self.position = position
 
     def close(self) -> None:
@@ -65,6 +67,12 @@ class Inbox:
         self._bytes += size
         self.position = records[-1].offset + 1
         self._arrived.set()
+
+    def reach(self, position: int) -> None:
+        """Says that there is no request before `position`, where nothing has arrived: markers have offsets too."""
+        if self.position is not None and not self._chunks and position > self.position:
+            self._reached = position
+            self._arrived.set()
 
     @property
     def is_full(self) -> bool:
@@ -87,7 +95,7 @@ class Inbox:
         self._arrived.set()
 
     async def wait(self) -> int | None:
-        """Offset of the first request that is here, once there is one; None after `stop`."""
+        """Offset of the first request that is here, or up to which there is none; None after `stop`."""
         while True:
             if self._is_stopped:
                 return None
@@ -95,12 +103,17 @@ class Inbox:
                 raise self._failure
             if self._chunks:
                 return int(self._chunks[0][2][0].offset)
+            if self._reached is not None:
+                reached, self._reached = self._reached, None
+                return reached
             self._arrived.clear()
             await self._arrived.wait()
 
     def take(self, limit: int, until: int | None) -> list[Any]:
         """Up to `limit` requests, none from offset `until` on."""
         taken: list[Any] = []
+        if not self._chunks:
+            return taken
         self._queue_seconds.observe(perf_counter() - self._chunks[0][0])
         while self._chunks and len(taken) < limit:
             arrived, size, records = self._chunks.popleft()
@@ -192,8 +205,10 @@ class Membership(ConsumerRebalanceListener):  # type: ignore[misc]
                 continue
             if turn != self._turn:
                 self._rewind()
-            else:
+            elif answer:
                 self._deliver(answer)
+            else:
+                await self._reach()
 
     async def stop(self) -> None:
         """Leaves the group; the caller has ended the loops before."""
@@ -267,6 +282,11 @@ class Membership(ConsumerRebalanceListener):  # type: ignore[misc]
             if inbox.is_full and not inbox.is_paused:
                 self._consumer.pause(key)
                 inbox.is_paused = True
+
+    async def _reach(self) -> None:
+        owned = self._consumer.assignment()
+        for inbox in [inbox for inbox in self._inboxes.values() if inbox.position is not None and inbox.key in owned]:
+            inbox.reach(await self._consumer.position(inbox.key))
 
     def _rewind(self) -> None:
         owned = self._consumer.assignment()

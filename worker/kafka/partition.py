@@ -73,11 +73,11 @@ class KafkaPartition:
         return position
 
     async def wait(self) -> int | None:
-        """Offset of the next request, once it is here; None after `stop`."""
+        """Offset of the next request, once it is here, or up to which there is none; None after `stop`."""
         return await self._inbox.wait()
 
     def take(self, limit: int, until: int | None) -> Sequence[Any]:
-        """At most `limit` requests, none from offset `until` on."""
+        """At most `limit` requests, none from offset `until` on; none at all where none is here."""
         return self._cluster.membership.take(self._inbox, limit, until)
 
     async def commit(self, transaction: Transaction) -> None:
