@@ -1,0 +1,104 @@
+"""What the demo runs on: a Kafka, and workers as processes; all of it is gone at the end."""
+
+import asyncio
+import os
+import subprocess
+import sys
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
+from typing import Self
+
+from demo_domains import EXAMPLES
+
+from worker.cli_shared import make_settings
+from worker.errors import StartError
+from worker.local_kafka import LocalKafka
+from worker.settings import Settings
+
+_STOP_S = 15.0
+_WATCH_S = 0.2
+
+
+@contextmanager
+def kafka() -> Iterator[str]:
+    """The Kafka of HOTSWAP_KAFKA, else a local one of our own: where clients connect."""
+    given = os.environ.get("HOTSWAP_KAFKA")
+    with nullcontext() if given else LocalKafka() as local:
+        yield local.bootstrap if local else str(given)
+
+
+def settings_for(bootstrap: str, folder: Path) -> Settings:
+    """A deployment of a name of its own, whose store, cache, control and status are nobody else's."""
+    name = f"demo-{uuid.uuid4().hex[:8]}"
+    # Said one by one, so that what the environment says of another deployment is not touched.
+    topics = {
+        f"{kind}_topic": f"{name}.{kind}" for kind in ("requests", "predictions", "dead_letters", "control", "status")
+    }
+    return make_settings(
+        kafka=bootstrap,
+        deployment=name,
+        group=name,
+        **topics,
+        delivery="exactly_once",
+        store=(folder / "store").as_uri(),
+        cache=folder / "cache",
+        http_port=0,
+        log_level="WARNING",
+    )
+
+
+class Workers:
+    """Processes of `hotswap run`, for a with-block; each writes its log into the folder."""
+
+    def __init__(self, settings: Settings, folder: Path, names: tuple[str, ...] = ("worker-1", "worker-2")) -> None:
+        self._settings = settings
+        self._logs = {name: folder / f"{name}.log" for name in names}
+        self._processes: dict[str, subprocess.Popen[bytes]] = {}
+
+    @property
+    def size(self) -> int:
+        """How many there are."""
+        return len(self._logs)
+
+    def __enter__(self) -> Self:
+        given = self._settings.model_dump(mode="json", include=self._settings.model_fields_set)
+        environment = os.environ | {f"HOTSWAP_{name.upper()}": str(value) for name, value in given.items()}
+        for name, path in self._logs.items():
+            with path.open("wb") as log:
+                self._processes[name] = subprocess.Popen(
+                    [sys.executable, "-m", "worker", "run", self._settings.deployment],
+                    env=environment | {"HOTSWAP_WORKER_ID": name},
+                    cwd=EXAMPLES.parent,
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=log,
+                    # A group of its own: Ctrl-C is for the demo, which then stops its workers cleanly, once.
+                    process_group=0,
+                )
+        return self
+
+    async def watch(self) -> None:
+        """Raises StartError, with the worker's own last word, as soon as one has ended."""
+        while True:
+            for name, process in self._processes.items():
+                if process.poll() is not None:
+                    why = _last_word(self._logs[name])
+                    raise StartError(f"{name} has ended with exit code {process.returncode}: {why}")
+            await asyncio.sleep(_WATCH_S)
+
+    def __exit__(self, *_: object) -> None:
+        for process in self._processes.values():
+            process.terminate()
+        for process in self._processes.values():
+            try:
+                process.wait(_STOP_S)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+
+def _last_word(log: Path) -> str:
+    lines = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
+    return lines[-1].removeprefix("hotswap: ") if lines else "it gave no reason"

@@ -1,0 +1,130 @@
+"""The one screen of the demo: a line for each command, a line that lives, and the count at the end."""
+
+import asyncio
+import re
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from demo_count import Count, Gap, Moment, gaps, longest, longest_outside, partition_gaps, window
+from demo_stream import Stream
+from rich.console import Console
+from rich.live import Live
+from rich.markup import escape
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+_LIVE_PER_S = 8
+_PLAIN_S = 3.0
+
+
+class Screen:
+    """Prints to standard output; `now` says what is being done. Where that is no terminal, progress is plain lines."""
+
+    def __init__(self) -> None:
+        self.now = "starting Kafka"
+        self._console = Console(highlight=False)
+        self._stream: Stream | None = None
+        self._began = time.monotonic()
+        self._live = Live(
+            console=self._console, transient=True, refresh_per_second=_LIVE_PER_S, get_renderable=self._progress
+        )
+
+    def __enter__(self) -> Self:
+        if self._console.is_terminal:
+            self._live.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._live.stop()
+
+    def _progress(self) -> Text:
+        parts = [f"{time.monotonic() - self._began:3.0f} s"]
+        if (stream := self._stream) and stream.asked:
+            parts.append(f"asked {stream.asked:,}, answered {stream.answered:,}")
+            parts.append(f"{stream.rate:.0f}/s by generation {stream.serving}")
+        return Text("  " + " · ".join([*parts, self.now]), style="dim", no_wrap=True, overflow="ellipsis")
+
+    def say(self, line: str) -> None:
+        """A line that stays; `line` may hold rich's markup."""
+        self._console.print(line, soft_wrap=True)
+
+    def said(self, moment: Moment) -> None:
+        """The line of a command that has ended."""
+        took = moment.ended_at - moment.sent_at
+        mark, what = ("[red]✗[/]", "refused") if moment.reason else ("[green]✓[/]", "serves")
+        self.say(f"{mark} {_name(moment):<34} {what} after {took:.1f} s")
+        if moment.reason:
+            # Where the store keeps the file is of no interest here: its name is enough.
+            reason = re.sub(r"\w+://\S*/", "", moment.reason)
+            self._console.print(Padding(Text(reason, style="red"), (0, 0, 0, 4)))
+
+    async def follow(self, stream: Stream) -> None:
+        """Shows how the stream is going, as long as it runs."""
+        self._stream = stream
+        while not self._console.is_terminal:
+            await asyncio.sleep(_PLAIN_S)
+            self._console.print(self._progress(), soft_wrap=True)
+
+    def report(self, count: Count, moments: list[Moment], picture: Path) -> None:
+        """The count at the end."""
+        self._live.stop()
+        self.say(
+            f"\n[bold]asked {count.asked:,} · answered {len(count.answered):,} · lost {count.lost} · "
+            f"answered twice {count.twice} · refused {count.refused}[/]   (counted from the topics)"
+        )
+        self._console.print(_scores(count))
+        self.say("")
+        self._console.print(_gaps(count, moments))
+        self.say("A swap to another proto is cut after the backlog: what is asked then waits for it.")
+        verdict = f"[red]✗ {escape(', '.join(count.faults))}[/]" if count.faults else "[green]✓ all as promised[/]"
+        shown = picture.relative_to(Path.cwd()) if picture.is_relative_to(Path.cwd()) else picture
+        self.say(f"{verdict}, the picture of it is {escape(str(shown))}")
+
+    def complain(self, line: str) -> None:
+        """One line on standard error."""
+        Console(stderr=True, highlight=False).print(f"hotswap: {line}", markup=False, soft_wrap=True)
+
+
+def _scores(count: Count) -> Table:
+    table = _table("generation", "answered", "right", "offline", "differ")
+    for score in count.scores:
+        table.add_row(
+            f"{score.generation} {score.model}",
+            f"{score.answered:,}",
+            f"{score.right / score.answered:.2%}",
+            f"{score.right_offline / score.answered:.2%}",
+            f"{score.differ}",
+        )
+    return table
+
+
+def _gaps(count: Count, moments: list[Moment]) -> Table:
+    table = _table("longest gap between predictions at", "anywhere", "on one partition")
+    windows = [window(moment, count) for moment in moments]
+    everywhere, alone = gaps(count.answered), partition_gaps(count.answered)
+    for moment, (begin, end) in zip(moments[1:], windows[1:], strict=True):
+        table.add_row(_name(moment), _ms(longest(everywhere, begin, end)), _ms(longest(alone, begin, end)))
+    steady = longest_outside(everywhere, windows), longest_outside(alone, windows)
+    table.add_row("no command: the steady stream", *map(_ms, steady))
+    return table
+
+
+def _table(first: str, *figures: str) -> Table:
+    table = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0))
+    table.add_column(first, min_width=34, no_wrap=True)
+    for name in figures:
+        table.add_column(name, justify="right", min_width=8)
+    return table
+
+
+def _name(moment: Moment) -> str:
+    return f"{moment.generation} {moment.title}"
+
+
+def _ms(gap: Gap | None) -> str:
+    return f"{gap.seconds * 1000:,.0f} ms" if gap else "-"

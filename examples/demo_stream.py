@@ -1,0 +1,107 @@
+"""The steady stream of the demo: asks about the rows of a domain, round and round, and follows the answers."""
+
+import asyncio
+import contextlib
+import time
+from collections import Counter, deque
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from demo_domains import Domain
+
+from worker.answers import Answers, Outgoing, Refused
+from worker.client import Client
+
+_TICK_S = 0.01
+_RATE_OVER_S = 1.0
+_DRAIN_S = 30.0
+
+
+class Stream:
+    """Publishes at a steady rate until `stop`; `asked`, `answered` and the rest say how it is going."""
+
+    def __init__(self, client: Client, domain: Domain, *, per_second: float) -> None:
+        self._client = client
+        self._domain = domain
+        self._per_second = per_second
+        self._started = asyncio.Event()
+        self._all_answered = asyncio.Event()
+        self._is_open = True
+        self._publishing = asyncio.Lock()
+        self.asked = 0
+        self.refused = 0
+        self.rate = 0.0
+        self.answered_by: Counter[int] = Counter()
+
+    @property
+    def answered(self) -> int:
+        """Predictions that have arrived."""
+        return self.answered_by.total()
+
+    @property
+    def serving(self) -> int:
+        """The newest generation that has answered."""
+        return max(self.answered_by, default=0)
+
+    async def publish(self) -> None:
+        """Asks from `start` to `stop`; a request's key names its row, `iris-17`, so that its answer can be checked."""
+        await self._started.wait()
+        due, last = 0.0, time.monotonic()
+        while True:
+            await asyncio.sleep(_TICK_S)
+            now = time.monotonic()
+            # After a hold it goes on at the same rate: what was not asked meanwhile is not asked in a burst.
+            due, last = due + min(now - last, 2 * _TICK_S) * self._per_second, now
+            async with self._publishing:
+                if not self._is_open:
+                    return
+                size = len(self._domain.requests)
+                rows = [(self.asked + n) % size for n in range(int(due))]
+                await self._client.publish(
+                    Outgoing(self._domain.requests[row], key=f"{self._domain.name}-{row}".encode()) for row in rows
+                )
+                self.asked += len(rows)
+            due -= len(rows)
+
+    @asynccontextmanager
+    async def switched_to(self, domain: Domain) -> AsyncIterator[None]:
+        """Asks nothing within the block, and about another domain after it.
+
+        A swap to another proto is cut after the backlog: what was published before the command is for the old
+        generation, and what is published after it is for the new one. So whoever publishes holds on for the command
+        (some tenths of a second), not for the swap (some seconds).
+        """
+        if domain is self._domain:
+            yield
+            return
+        async with self._publishing:
+            yield
+            self._domain = domain
+
+    async def follow(self, answers: Answers) -> None:
+        """Counts the answers as they arrive; `rate` is of the last second."""
+        arrivals: deque[tuple[float, int]] = deque()
+        while True:
+            arrived = await answers.read(0.1)
+            for answer in arrived:
+                if isinstance(answer, Refused):
+                    self.refused += 1
+                else:
+                    self.answered_by[answer.generation] += 1
+            arrivals.append((time.monotonic(), len(arrived)))
+            while arrivals[-1][0] - arrivals[0][0] > _RATE_OVER_S:
+                arrivals.popleft()
+            self.rate = sum(count for _, count in arrivals) / _RATE_OVER_S
+            if not self._is_open and self.answered + self.refused >= self.asked:
+                self._all_answered.set()
+
+    def start(self) -> None:
+        """Asks from now on; to start again is nothing."""
+        self._started.set()
+
+    async def stop(self) -> None:
+        """Asks no more, and waits until everything is answered; what is not after half a minute is lost."""
+        async with self._publishing:
+            self._is_open = False
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._all_answered.wait(), _DRAIN_S)

@@ -1,0 +1,74 @@
+"""`make demo` as a person sees it: a short run of the whole story, Ctrl-C in the middle, and no Kafka."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+
+from fleet import ROOT
+
+DEMO = [sys.executable, str(ROOT / "examples" / "demo.py")]
+UNUSED = "127.0.0.1:1"
+
+
+def environment(kafka):
+    return os.environ | {"HOTSWAP_KAFKA": kafka, "PYTHONPATH": str(ROOT)}
+
+
+def figures(screen, first_words):
+    """What stands behind these words in the lines of a table."""
+    return [re.split(r"\s{2,}", line.strip())[1:] for line in screen.splitlines() if re.match(first_words, line)]
+
+
+def test_the_demo_loses_nothing_answers_nothing_twice_and_predicts_what_the_models_predict_offline(kafka, tmp_path):
+    picture = tmp_path / "pictures" / "demo.svg"
+    words = ["--rate", "150", "--seconds", "1", "--picture", str(picture)]
+    done = subprocess.run(
+        [*DEMO, *words], env=environment(kafka.bootstrap), capture_output=True, text=True, timeout=120, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, ""), done.stdout + done.stderr
+    screen = done.stdout
+    counted = re.search(r"asked (\S+) · answered (\S+) · lost 0 · answered twice 0 · refused 0 ", screen)
+    assert counted, screen
+    assert counted[1] == counted[2] != "0"
+    assert re.search(r"✗ 3 .* refused after .*\n +ARTIFACT_INVALID: better.zip is not a zip", screen)
+    scores = figures(screen, r"\d (iris|cancer)_")
+    assert len(scores) == 4, "generations 1, 2, 4 and 5 serve, 3 is the refused one"
+    for answered, right, offline, differ in scores:
+        assert int(answered.replace(",", "")) > 100
+        assert right == offline
+        assert differ == "0"
+    gaps = figures(screen, r"[2-5] (swap|re-purpose|roll)|no command")
+    assert len(gaps) == 5
+    assert all(re.fullmatch(r"[\d,]+ ms", gap) for line in gaps for gap in line)
+    text = picture.read_text()
+    assert text.startswith("<?xml")
+    assert "0 lost, 0 answered twice" in text
+    assert str(tmp_path) not in text
+
+
+def test_ctrl_c_stops_the_demo_with_everything_that_it_started(kafka):
+    with subprocess.Popen(
+        DEMO, env=environment(kafka.bootstrap), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, bufsize=1
+    ) as demo:
+        try:
+            while "✓ 1" not in (line := demo.stdout.readline()):
+                assert line, demo.stderr.read()
+            demo.send_signal(signal.SIGINT)
+            _, complaint = demo.communicate(timeout=30)
+        finally:
+            demo.kill()
+    # That no process and no folder is left is what the whole session ends with.
+    assert demo.returncode == 130
+    assert complaint == "hotswap: interrupted: everything is stopped, nothing is left behind\n"
+
+
+def test_without_a_kafka_the_demo_says_so_in_one_line(tmp_path):
+    done = subprocess.run(
+        DEMO, env=environment(UNUSED), cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 3
+    (complaint,) = done.stderr.splitlines()
+    assert complaint.startswith(f"hotswap: no Kafka answers at {UNUSED}")
+    assert list(tmp_path.iterdir()) == []
