@@ -254,6 +254,16 @@ async def measure(
     return lines
 
 
+def model_alone() -> float:
+    """CPU microseconds a row of the same model with nothing around it: H2O's own score0 in a loop in the JVM."""
+    command = [
+        sys.executable,
+        str(Path(__file__).with_name("model_alone.py")),
+        str(EXAMPLES / "models" / "gbm_50x5.zip"),
+    ]
+    return float(subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout)
+
+
 def machine() -> dict[str, str | int | None]:
     """What the figures were measured on and with."""
     names = ("aiokafka", "protobuf", "jpype1", "numpy")
@@ -310,8 +320,11 @@ def main() -> None:
         lines = asyncio.run(
             measure(kafka, folder, options.rows, options.seconds, lambda text: console.print(f"· {text}"))
         )
+    alone = model_alone()
     show(console, lines)
-    results = {"machine": facts, "rows": options.rows, "lines": [asdict(line) for line in lines]}
+    console.print(f"of the CPU a row, the model alone (H2O's score0 in a loop in the JVM): {alone:.1f} µs")
+    results = {"machine": facts, "rows": options.rows, "model_alone_us_per_row": alone}
+    results["lines"] = [asdict(line) for line in lines]
     RESULTS.write_text(json.dumps(results, indent=2) + "\n")
     console.print(f"kept in {RESULTS.relative_to(ROOT)}")
 
