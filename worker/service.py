@@ -7,8 +7,8 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from contextlib import AsyncExitStack
 from typing import Any
 
 from worker.batch import Position
@@ -34,7 +34,7 @@ _ANSWER_HEADROOM_BYTES = 65_536
 
 
 class Worker:
-    """One process of the fleet: `start`, then `run` until it is told to stop, then `stop`."""
+    """One process of the fleet: `run` until it is told to stop, `kill` where stopping takes too long."""
 
     def __init__(self, settings: Settings, *, child: Sequence[str] = CHILD) -> None:
         self._settings = settings
@@ -61,14 +61,14 @@ class Worker:
         """
         async with AsyncExitStack() as parts:
             # What is built and never started is stopped too: aiokafka complains of a client that is dropped open.
-            for part in (self._tail, self._writer, self._reader, self._membership):
-                parts.push_async_callback(part.stop)
-            await parts.enter_async_context(_part(self._admin.start(), self._admin.close))
+            for part in (self._admin, self._tail, self._writer, self._reader, self._membership):
+                parts.push_async_callback(_quietly, part.stop)
+            await self._admin.start()
             partitions = await self._admin.check_topics()
             topics = self._settings.topics
             self._max_answer_bytes = await self._admin.message_bytes(topics.predictions) - _ANSWER_HEADROOM_BYTES
-            for part in (self._tail, self._writer, self._reader):
-                await parts.enter_async_context(_part(part.start(), part.stop))
+            for reached in (self._tail, self._writer, self._reader):
+                await reached.start()
             self._health.start()
             parts.callback(self._health.stop)
             staging = self._staging = self._new_staging(partitions)
@@ -165,14 +165,10 @@ class Worker:
         return "" if self._is_joined else "has not joined the group yet"
 
 
-@asynccontextmanager
-async def _part(start: Coroutine[Any, Any, object], stop: Any) -> AsyncIterator[None]:
-    try:
-        await start
-        yield
-    finally:
-        with contextlib.suppress(Exception):
-            await stop()
+async def _quietly(stop: Callable[[], Awaitable[None]]) -> None:
+    # A part that cannot say goodbye (its broker is gone) must not keep the others from it.
+    with contextlib.suppress(Exception):
+        await stop()
 
 
 async def serve(settings: Settings, *, child: Sequence[str] = CHILD) -> None:

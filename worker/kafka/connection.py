@@ -135,7 +135,7 @@ class Admin:
             await admin.start()
             yield admin
         finally:
-            await admin.close()
+            await admin.stop()
 
     async def start(self) -> None:
         """Connects; see `connect`."""
@@ -144,7 +144,7 @@ class Admin:
                 async with asyncio.timeout(self._seconds):
                     await client.start()
 
-    async def close(self) -> None:
+    async def stop(self) -> None:
         """Closes the connections."""
         for client in (self._written, self._stable):
             await client.stop()

@@ -1,0 +1,123 @@
+"""A worker's life on a real Kafka: ready, recovered, held where it must not score, and at least once where asked."""
+
+import asyncio
+import shutil
+import socket
+import urllib.error
+import urllib.request
+
+from fleet import EXAMPLES, Deployment, messages
+
+from worker.change import Change
+
+
+def get(port, path):
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=5) as answer:
+            return answer.status, answer.read().decode()
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code, error.read().decode()
+    except OSError:
+        return 0, ""
+
+
+async def until(what, timeout=30):
+    async with asyncio.timeout(timeout):
+        while not what():
+            await asyncio.sleep(0.05)
+
+
+async def test_a_worker_is_ready_only_once_it_can_score_and_counts_what_it_answers(deployment):
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    deployment.start(HOTSWAP_HTTP_PORT=str(port))
+    await until(lambda: get(port, "/livez")[0] == 200)
+    status, why = get(port, "/readyz")
+    assert (status, why) == (503, "no generation is ready on this worker\n")
+    async with deployment.client() as client:
+        change = Change(model=EXAMPLES / "models" / "iris_gbm.zip", proto=EXAMPLES / "protos" / "iris.proto")
+        await client.await_swap(await client.swap(change))
+    await until(lambda: get(port, "/readyz")[0] == 200)
+    values, _, _ = messages("iris")
+    await deployment.publish([*values, b"\xff\xff"])
+    await deployment.drained()
+    body = get(port, "/metrics")[1]
+    name = deployment.name
+    assert f'hotswap_requests_total{{deployment="{name}",outcome="answered"}} 150.0' in body
+    assert f'hotswap_requests_total{{deployment="{name}",outcome="UNDECODABLE"}} 1.0' in body
+    assert f'hotswap_swaps_total{{code="",deployment="{name}",outcome="serving"}} 1.0' in body
+    assert f'hotswap_in_flight_requests{{deployment="{name}"}} 0.0' in body
+    assert await deployment.stop() == 0
+
+
+async def test_a_worker_that_starts_later_serves_the_newest_generation_that_loads(deployment, tmp_path):
+    await deployment.serve("iris_gbm")
+    garbage = tmp_path / "garbage.zip"
+    garbage.write_bytes(b"no model")
+    async with deployment.client() as client:
+        answer = await client.await_swap(await client.swap(Change(model=garbage)))
+        assert not answer.is_good
+    assert await deployment.stop() == 0
+    places = await deployment.publish(messages("iris")[0])
+    deployment.start("w2")
+    await deployment.drained()
+    result = await deployment.audit()
+    assert (result.faults, len(result.predictions)) == ({}, len(places))
+    assert await deployment.stop("w2") == 0
+
+
+async def test_a_partition_is_held_and_never_scored_with_an_older_generation_than_before(deployment):
+    await deployment.serve("iris_gbm")
+    values, _, _ = messages("iris")
+    async with deployment.client() as client:
+        receipt = await client.swap(Change(model=EXAMPLES / "models" / "iris_glm.zip"))
+        assert (await client.await_swap(receipt)).is_good
+    await deployment.publish(values)
+    await deployment.drained()
+    assert await deployment.stop() == 0
+    # The newest model is out of reach for the next worker: all it could load is the generation before.
+    digest = next(
+        line.split()[0]
+        for line in (EXAMPLES / "models" / "DIGESTS").read_text().splitlines()
+        if line.endswith("iris_glm.zip")
+    )
+    stored = deployment.folder / "store" / digest
+    hidden = stored.rename(deployment.folder / "hidden")
+    shutil.rmtree(deployment.folder / "cache")
+    await deployment.publish(values)
+    deployment.start("w2")
+    await held_for(deployment, "w2", "generation 2")
+    assert len((await deployment.audit()).predictions) == len(values)
+    hidden.rename(stored)
+    await deployment.drained()
+    result = await deployment.audit()
+    assert (result.faults, len(result.predictions)) == ({}, 2 * len(values))
+    assert await deployment.stop("w2") == 0
+
+
+async def held_for(deployment, worker, why):
+    """Return once the fleet's status says that the worker holds all of its partitions, and why."""
+    async with asyncio.timeout(30), deployment.client() as client:
+        while True:
+            views = {view.worker: view.partitions for view in (await client.status()).workers}
+            if len(held := views.get(worker, ())) == 4 and all(why in partition.held for partition in held):
+                return
+            await asyncio.sleep(0.2)
+
+
+async def test_at_least_once_answers_every_request_through_a_kill(kafka, tmp_path):
+    made = await Deployment(kafka, tmp_path, delivery="at_least_once").create()
+    try:
+        await made.serve("iris_gbm")
+        values, _, _ = messages("iris")
+        await made.publish(values * 20)
+        made.kill()
+        made.start("w2")
+        await made.drained()
+        result = await made.audit()
+        assert (result.lost, result.phantom, result.asked) == (set(), set(), 20 * len(values))
+        assert await made.stop("w2") == 0
+    finally:
+        made.close()
