@@ -12,7 +12,7 @@ bootstrap = for python in $(PYTHON); do \
 	echo "hotswap: no Python 3.11 or newer on PATH: install one, or name it: make PYTHON=/path/to/python3"
 stop_at = $(if $1,$(error $1))
 
-.PHONY: help setup demo test check bench train protos lock clean
+.PHONY: help setup demo test check swaps bench train protos lock clean
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' Makefile
@@ -34,6 +34,9 @@ check: setup ## format, lint, types, imports, generated code, unit tests
 	@fresh=$$(mktemp -d) && trap 'rm -rf "$$fresh"' EXIT && $(call generate,$$fresh) && \
 		diff -r -x __init__.py -x __pycache__ "$$fresh" worker/generated || { echo "$(OUTDATED)" >&2; exit 1; }
 	@$(VENV)/bin/python -m pytest tests/unit
+
+swaps: setup ## the long proof: 100 swaps in a row under a stream, a worker killed in the middle (about five minutes)
+	@HOTSWAP_TEST_SWAPS=100 $(VENV)/bin/python -m pytest tests/system/test_swaps.py -k many_swaps
 
 bench: setup ## rows a second, CPU a row and latency, beside the bare Kafka client
 	@$(VENV)/bin/python benchmarks/bench.py

@@ -50,7 +50,14 @@ def test_the_demo_loses_nothing_answers_nothing_twice_and_predicts_what_the_mode
 
 def test_ctrl_c_stops_the_demo_with_everything_that_it_started(kafka):
     with subprocess.Popen(
-        DEMO, env=environment(kafka.bootstrap), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, bufsize=1
+        DEMO,
+        env=environment(kafka.bootstrap),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        bufsize=1,
+        # A shell starts what runs in its background with SIGINT ignored, and that is inherited: by these tests too.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509 - nothing here has threads
     ) as demo:
         try:
             while "✓ 1" not in (line := demo.stdout.readline()):

@@ -13,7 +13,7 @@ from fleet import EXAMPLES, messages
 from worker.answers import Outgoing
 from worker.change import Change, Cut
 
-SWAPS = int(os.environ.get("HOTSWAP_TEST_SWAPS", "100"))
+SWAPS = int(os.environ.get("HOTSWAP_TEST_SWAPS", "20"))
 CODES = {"DIGEST_MISMATCH", "ARTIFACT_INVALID", "MODEL_INVALID", "PROTO_INVALID", "SCHEMA_MISMATCH"}
 
 

@@ -167,11 +167,11 @@ async def test_headers_of_ours_in_a_request_are_not_mistaken_for_the_answers():
 
 async def test_a_revoked_partition_ends_with_its_batch_in_hand_committed():
     source = FakeSource(requests(3))
-    pipelines = Pipeline(lambda _: loop_of(source, FakePlan(lambda *_: 1)), stop_timeout_s=5)
+    pipelines = Pipeline(lambda _: loop_of(source, FakePlan(lambda *_: 1)), stop_timeout_s=60)
     pipelines.assigned([3])
     while pipelines.states[3].in_hand is None:
         await asyncio.sleep(0)
-    await pipelines.revoked()
+    await asyncio.wait_for(pipelines.revoked(), 5)
     assert len(source.transactions) == 1
     assert pipelines.states == {}
     assert source.closed == source.opened

@@ -143,10 +143,11 @@ async def test_a_superseded_generation_is_staged_after_all_where_the_newer_one_f
     FakeHost.fate[2] = SwapError("MODEL_INVALID", "garbage")
     world.command(1)
     await world.until(lambda: FakeHost.started == [1])
-    FakeHost.go[1].set()
     world.command(2)
+    await world.until(lambda: (2, "FAILED", "MODEL_INVALID") in world.said)
+    assert (1, "SUPERSEDED", "") in world.said
+    FakeHost.go[1].set()
     await world.until(lambda: world.staging.loaded == [1])
-    assert (2, "FAILED", "MODEL_INVALID") in world.said
 
 
 async def test_a_generation_with_a_batch_in_hand_is_not_taken_away(world):
