@@ -172,7 +172,8 @@ class LocalKafka:
 
     def _format(self, directory: Path) -> None:
         cluster = urlsafe_b64encode(uuid.uuid4().bytes).rstrip(b"=").decode()
-        words = ("format", "--cluster-id", cluster, "--config", str(directory / "server.properties"))
+        # In one word: an id may begin with a dash, and would be taken for an option.
+        words = ("format", f"--cluster-id={cluster}", "--config", str(directory / "server.properties"))
         done = subprocess.run(
             [*self._command, "kafka.tools.StorageTool", *words], capture_output=True, check=False, text=True
         )

@@ -10,6 +10,7 @@ from typing import Literal, TextIO
 
 from pythonjsonlogger.json import JsonFormatter
 
+_REPEAT_S = 10.0
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 
 
@@ -25,6 +26,7 @@ def set_up(
     output = logging.StreamHandler(target)
     output.setLevel(level)
     output.setFormatter(_Text() if is_text else _json())
+    output.addFilter(_Repeats())
     root = logging.getLogger()
     for old in root.handlers[:]:
         root.removeHandler(old)
@@ -33,6 +35,24 @@ def set_up(
     # Below a warning aiokafka speaks of its own affairs. Not above: why a connection fails is only in its warnings, and
     # kafka/connection.py listens to them.
     logging.getLogger("aiokafka").setLevel(logging.DEBUG if level == "DEBUG" else logging.WARNING)
+
+
+class _Repeats(logging.Filter):
+    """Lets the same words of a library pass once in ten seconds: while Kafka is down, aiokafka says so at each try."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._said: dict[str, float] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if not record.name.startswith("aiokafka"):
+            return True
+        words, now = record.getMessage(), time.monotonic()
+        self._said = {said: at for said, at in self._said.items() if now - at < _REPEAT_S}
+        if words in self._said:
+            return False
+        self._said[words] = now
+        return True
 
 
 def _json() -> JsonFormatter:

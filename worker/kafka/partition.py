@@ -28,9 +28,10 @@ from worker.settings import Settings
 log = logging.getLogger(__name__)
 
 # The wait after CONCURRENT_TRANSACTIONS, which a `begin` meets that follows the last commit closely: 20 ms in aiokafka
-# 0.14, where the broker needs about 2. This and retry_backoff_ms are most of the latency at low rates.
+# 0.14, where the broker needs about 2. This and the sender's back-off (100 ms, met after NotEnoughReplicas) are most of
+# the latency at low rates.
 aiokafka.producer.sender.BACKOFF_OVERRIDE = 0.001
-_RETRY_BACKOFF_MS = 5
+_RETRY_BACKOFF_S = 0.005
 _BATCH_BYTES = 262_144
 _TRANSACTION_TIMEOUT_MS = 30_000
 _BURY_S = 2.0
@@ -126,16 +127,19 @@ class KafkaPartition:
             # worker would fence nobody else who has the partition.
             transactional_id = f"{settings.group_id}-{self._topics.requests}-{self._partition}"
             arguments = {"transactional_id": transactional_id, "transaction_timeout_ms": _TRANSACTION_TIMEOUT_MS}
-        return AIOKafkaProducer(
+        producer = AIOKafkaProducer(
             **connection(settings),
             **arguments,
             acks="all",
             max_batch_size=_BATCH_BYTES,
-            retry_backoff_ms=_RETRY_BACKOFF_MS,
             # Longer than our own bound: else aiokafka repeats TxnOffsetCommit and EndTxn by itself, and the late first
             # copy of one lands in the next transaction.
             request_timeout_ms=int(4_000 * settings.call_timeout_s),
         )
+        # Of the sender alone. As the argument retry_backoff_ms it would be the client's too, which would then try to
+        # reach a broker that is down 200 times a second, a line of log each.
+        producer._sender._retry_backoff = _RETRY_BACKOFF_S  # noqa: SLF001
+        return producer
 
     async def _position(self) -> Position:
         settings, requests = self._settings, self._topics.requests

@@ -1,0 +1,41 @@
+"""What reaches the log, and what does not again and again."""
+
+import io
+import json
+import logging
+
+import pytest
+
+from worker import logs
+
+
+@pytest.fixture
+def lines():
+    root = logging.getLogger()
+    before, level = root.handlers[:], root.level
+    stream = io.StringIO()
+    logs.set_up(style="json", stream=stream)
+    yield lambda: [json.loads(line) for line in stream.getvalue().splitlines()]
+    root.handlers[:] = before
+    root.setLevel(level)
+
+
+def test_an_event_comes_first_and_its_facts_are_fields(lines):
+    logging.getLogger("worker.staging").info("swap.ready", extra={"generation": 7})
+    (line,) = lines()
+    assert (line["event"], line["generation"], line["level"]) == ("swap.ready", 7, "INFO")
+
+
+def test_a_library_that_repeats_itself_is_heard_once_in_a_while(lines, monkeypatch):
+    library, ours = logging.getLogger("aiokafka.conn"), logging.getLogger("worker.pipeline")
+    for _ in range(3):
+        library.error("Unable to connect to %s", "a:1")
+        ours.warning("partition.held")
+    library.error("Unable to connect to %s", "b:1")
+    said = [line["event"] for line in lines()]
+    assert said.count("Unable to connect to a:1") == 1
+    assert said.count("Unable to connect to b:1") == 1
+    assert said.count("partition.held") == 3
+    monkeypatch.setattr(logs, "_REPEAT_S", -1.0)
+    library.error("Unable to connect to %s", "a:1")
+    assert [line["event"] for line in lines()].count("Unable to connect to a:1") == 2
