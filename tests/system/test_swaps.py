@@ -3,6 +3,7 @@
 import asyncio
 import itertools
 import os
+import zipfile
 from collections import Counter
 from pathlib import Path
 
@@ -12,15 +13,16 @@ from fleet import EXAMPLES, messages
 
 from worker.answers import Outgoing
 from worker.change import Change, Cut
+from worker.errors import SwapError
+from worker.generation import Model, Proto
 
 SWAPS = int(os.environ.get("HOTSWAP_TEST_SWAPS", "20"))
-CODES = {"DIGEST_MISMATCH", "ARTIFACT_INVALID", "MODEL_INVALID", "PROTO_INVALID", "SCHEMA_MISMATCH"}
 
 
 async def stream(deployment, values, stop, per_second=200):
     """Publish values round and round until told to stop."""
     async with deployment.client() as client:
-        for chunk in itertools.cycle(itertools.batched(values, 10) if hasattr(itertools, "batched") else [values[:10]]):
+        for chunk in itertools.cycle([values[start : start + 10] for start in range(0, len(values), 10)]):
             if stop.is_set():
                 return
             await client.publish(Outgoing(value, key=b"%d" % index) for index, value in enumerate(chunk))
@@ -116,35 +118,44 @@ async def until_retired(deployment, number):
             await asyncio.sleep(0.05)
 
 
-async def test_every_kind_of_bad_swap_is_refused_with_its_reason_and_the_old_generation_goes_on(deployment, tmp_path):
+async def test_every_kind_of_bad_swap_is_refused_with_its_code_and_the_old_generation_goes_on(deployment, tmp_path):
     await deployment.serve("iris_gbm")
     values, _, _ = messages("iris")
-    garbage = tmp_path / "garbage.zip"
-    garbage.write_bytes(b"not a model at all")
-    truncated = tmp_path / "truncated.zip"
-    truncated.write_bytes((EXAMPLES / "models" / "iris_glm.zip").read_bytes()[:-200])
-    broken = tmp_path / "broken.proto"
-    broken.write_text('syntax = "proto3"; message Oops { double x = ; }')
-    other = EXAMPLES / "models" / "cancer_gbm.zip"
+    models = EXAMPLES / "models"
+    (tmp_path / "garbage.zip").write_bytes(b"not a model at all")
+    (tmp_path / "truncated.zip").write_bytes((models / "iris_glm.zip").read_bytes()[:-200])
+    with zipfile.ZipFile(tmp_path / "no_mojo.zip", "w") as file:
+        file.writestr("readme.txt", "a zip, and no MOJO")
+    glm = (models / "iris_glm.zip").as_uri()
+    broken = Proto.inline('syntax = "proto3"; message Oops { double x = ; }')
+    other = Proto.inline('syntax = "proto3"; message A { double b = 1; }')
+    changes = {
+        "ARTIFACT_INVALID": Change(model=tmp_path / "garbage.zip"),
+        "ARTIFACT_INVALID again": Change(model=tmp_path / "truncated.zip"),
+        "MODEL_INVALID": Change(model=tmp_path / "no_mojo.zip"),
+        "DIGEST_MISMATCH": Change(model=Model(glm, "0" * 64)),
+        "ARTIFACT_UNREACHABLE": Change(model=Model((tmp_path / "nothing.zip").as_uri(), "0" * 64)),
+        "MODEL_UNSUPPORTED": Change(model=models / "iris_glm.zip", kind="abacus"),
+        "SCHEMA_MISMATCH": Change(model=models / "cancer_gbm.zip"),
+        "PROTO_INVALID": Change(proto=broken, cut=Cut.AT_ONCE),
+        "NO_OPERATION": Change(proto=other, cut=Cut.AT_ONCE),
+    }
     said = {}
     async with deployment.client() as client:
-        for name, change in {
-            "garbage": Change(model=garbage),
-            "truncated": Change(model=truncated),
-            "proto": Change(proto=broken, cut=Cut.AT_ONCE),
-            "mismatch": Change(model=other),
-        }.items():
+        for name, change in changes.items():
             try:
-                receipt = await client.swap(change)
-            except Exception as error:  # noqa: BLE001 - the client may see it before any worker
-                said[name] = str(error)
+                answer = await client.await_swap(await client.swap(change))
+            except SwapError as error:  # the client has seen it before any worker
+                said[name] = error.code, error.message
                 continue
-            answer = await client.await_swap(receipt)
-            assert not answer.is_good
-            said[name] = " ".join(told.message for told in answer.told.values())
-    assert "mean_radius" in said["mismatch"], said
+            assert not answer.is_good, name
+            (told,) = answer.told.values()
+            said[name] = told.code, told.message
+    assert {name: code for name, (code, _) in said.items()} == {name: name.split()[0] for name in changes}
+    assert "mean_radius" in said["SCHEMA_MISMATCH"][1], said
     places = await deployment.publish(values)
     await deployment.drained()
+    assert await deployment.stop() == 0
     result = await deployment.audit()
     assert result.faults == {}
     assert Counter(generation(message) for message in result.predictions) == {1: len(places)}
