@@ -49,6 +49,8 @@ def records():
         "good by its other operation": (build(), {"operation": b"Guess"}, None),
         "unknown operation": (build(), {"operation": b"Divine"}, "UNKNOWN_OPERATION"),
         "no operation": (build(), {}, "UNKNOWN_OPERATION"),
+        "good with headers of no value": (build(), estimate | {"trace": None, "not-after": None, "accept": b""}, None),
+        "refused with a header of no value": (b"\xff", estimate | {"trace": None}, "UNDECODABLE"),
         "csv": (build(), estimate | {"content-type": b"text/csv"}, "UNSUPPORTED_CONTENT_TYPE"),
         "asks for json": (build(), estimate | {"accept": b"application/json"}, "UNSUPPORTED_CONTENT_TYPE"),
         "another proto": (build(), estimate | {"proto-digest": b"0" * 64}, "PROTO_MISMATCH"),
