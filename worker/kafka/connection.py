@@ -18,6 +18,7 @@ from worker.settings import Settings
 
 T = TypeVar("T")
 
+_listening: list[logging.Handler] = []
 _DEFAULT_MESSAGE_BYTES = 1_048_588  # Kafka's default of max.message.bytes
 _RETRY_S = 0.1
 _HEADROOM_BYTES = 65_536  # what a dead letter's headers may add to the request
@@ -64,8 +65,8 @@ def reaching(settings: Settings) -> Iterator[None]:
     listener = logging.Handler(logging.WARNING)
     listener.emit = lambda record: reasons.append(record.getMessage())  # type: ignore[method-assign]
     log = logging.getLogger("aiokafka")
-    was = log.propagate
     log.addHandler(listener)
+    _listening.append(listener)
     log.propagate = False
     try:
         yield
@@ -76,7 +77,9 @@ def reaching(settings: Settings) -> Iterator[None]:
         ) from error
     finally:
         log.removeHandler(listener)
-        log.propagate = was
+        _listening.remove(listener)
+        # Two that connect at the same time end in any order: the last one lets aiokafka speak for itself again.
+        log.propagate = not _listening
 
 
 @asynccontextmanager
