@@ -1,6 +1,5 @@
 """Real MOJOs through a real model host: the same predictions as H2O's own, from bytes to bytes."""
 
-import csv
 import re
 import shutil
 import zipfile
@@ -16,7 +15,6 @@ from worker.errors import SwapError
 from worker.generation import Configuration, Policy
 from worker.host.parent import ModelHost
 
-ACUMOS = Path(__file__).parents[3] / "shared" / "models" / "acumos"
 SMALLEST = 1e-9
 
 
@@ -81,17 +79,6 @@ async def test_a_clustering_gives_h2os_own_clusters():
 
     clusters = [MIXED_KMEANS.operation.output.FromString(answer).cluster for answer in answers]
     assert clusters == [int(row["predict"]) for row in MIXED_KMEANS.predictions()]
-
-
-@pytest.mark.skipif(not ACUMOS.parents[1].is_dir(), reason="the Acumos MOJO may not be copied into the project")
-async def test_the_ancestors_own_model_gets_148_of_150_irises_right():
-    source = (ACUMOS / "irisdata5.proto").read_bytes()
-    async with serving(IRIS.load(proto=source, model=ACUMOS / "iris_drf.zip")) as host:
-        (answer,) = await host.score([(ACUMOS / "iris5.bin").read_bytes()])
-
-    predicted = compile_proto(source).operations["predict"].output.FromString(answer).prediction
-    truth = [row[4] for row in csv.reader((ACUMOS / "irisdata5.csv").read_text().splitlines())]
-    assert sum(map(str.__eq__, predicted, truth)) == 148
 
 
 async def test_a_mojo_unpacked_to_a_folder_answers_with_the_same_bytes(tmp_path):
