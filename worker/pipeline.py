@@ -115,10 +115,10 @@ class PartitionLoop:
             except (Doubt, HostError) as doubt:
                 self.state.held = f"is opened again after: {doubt}"
                 self._recycled(doubt)
-                await self._sleep()
             finally:
                 self.state.in_hand = None
                 await self._source.close()
+            await self._sleep()
 
     def stop(self) -> None:
         """Lets the batch in hand end, and takes no further one."""

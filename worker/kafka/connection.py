@@ -285,11 +285,6 @@ class Admin:
         )
         return answer[key]
 
-    async def members(self, group: str) -> list[str]:
-        """The client ids of a group's members."""
-        (answer,) = await self._ask(self._admin.describe_consumer_groups([group]), f"members of {group}")
-        return [member[1] for described in answer.groups for member in described[5]]
-
     async def _ask(self, call: Awaitable[Any], what: str) -> Any:
         return await bounded(call, self._seconds, what)
 
