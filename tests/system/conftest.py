@@ -1,7 +1,7 @@
 """A deployment for each system test."""
 
 import pytest
-from fleet import Deployment
+from harness.fleet import Deployment
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ import csv
 from pathlib import Path
 
 import pytest
-from audit import source
+from harness.audit import source
 
 from worker.change import Change
 from worker.codec.proto import compile as compile_proto

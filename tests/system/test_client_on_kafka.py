@@ -8,7 +8,7 @@ import subprocess
 import sys
 
 import pytest
-from fleet import EXAMPLES, ROOT, messages
+from harness.fleet import EXAMPLES, ROOT, messages
 
 from worker.answers import Outgoing, Prediction, Refused
 from worker.client import Change, Cut

@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 
-from fleet import ROOT
+from harness.fleet import ROOT
 
 DEMO = [sys.executable, str(ROOT / "examples" / "demo.py")]
 UNUSED = "127.0.0.1:1"

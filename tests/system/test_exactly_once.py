@@ -10,9 +10,9 @@ import time
 import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.structs import OffsetAndMetadata
-from audit import read, source
 from confluent_kafka import Producer
-from fleet import Deployment, messages
+from harness.audit import read, source
+from harness.fleet import Deployment, messages
 
 from worker.errors import Doubt
 from worker.kafka.connection import Admin

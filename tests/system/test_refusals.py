@@ -2,10 +2,10 @@
 
 import time
 
-from audit import header, source
 from confluent_kafka import Producer
 from fakes.hostile_child import EXHAUSTS_JAVA, EXHAUSTS_PYTHON, EXITS, KILLS, NEVER_RETURNS, RAISES
-from fleet import EXAMPLES, HOSTILE, messages
+from harness.audit import header, source
+from harness.fleet import EXAMPLES, HOSTILE, messages
 
 from worker.change import Change
 from worker.codec.proto import compile as compile_proto

@@ -7,9 +7,9 @@ import zipfile
 from collections import Counter
 from pathlib import Path
 
-from audit import generation, source
 from confluent_kafka import Producer
-from fleet import EXAMPLES, messages
+from harness.audit import generation, source
+from harness.fleet import EXAMPLES, messages
 
 from worker.answers import Outgoing
 from worker.change import Change, Cut

@@ -6,7 +6,7 @@ import socket
 import urllib.error
 import urllib.request
 
-from fleet import EXAMPLES, Deployment, messages
+from harness.fleet import EXAMPLES, Deployment, messages
 
 from worker.change import Change
 

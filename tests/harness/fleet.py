@@ -9,7 +9,7 @@ import sys
 import uuid
 from pathlib import Path
 
-from audit import audit
+from harness.audit import audit
 
 from worker.answers import Outgoing
 from worker.change import Change
