@@ -12,6 +12,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from worker import metrics
 from worker.commands import decode_command
 from worker.errors import Doubt, SwapError
+from worker.failpoints import failpoint
 from worker.generated.hotswap.v1 import control_pb2 as wire
 from worker.kafka.connection import Admin
 from worker.kafka.log import LogReader, LogWriter
@@ -120,6 +121,7 @@ class Control:
         if deployment != self._settings.deployment:
             return
         verdict = self._timeline.receive(command, record.timestamp)
+        failpoint("control.received")
         facts = {"command": verdict.command_id, "generation": verdict.generation, "offset": record.offset}
         log.info("command.received", extra={**facts, "outcome": verdict.outcome or "ACCEPTED", "why": verdict.message})
         # Old commands that are read again at a start were answered long ago.

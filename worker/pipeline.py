@@ -13,6 +13,7 @@ from worker import metrics
 from worker.admission import Rules, admit, copied, needs_a_look
 from worker.batch import Answer, Code, Headers, Position, Record, Refusal, Request, Transaction
 from worker.errors import Doubt, HostError
+from worker.failpoints import failpoint
 from worker.generation import Generation
 from worker.swap import Serve, Wait
 
@@ -139,6 +140,7 @@ class PartitionLoop:
         if not batch:
             await self._pass(at)
             return
+        failpoint("batch.taken")
         self.state.in_hand = choice.number
         started = perf_counter()
         if is_cut_over:
@@ -147,6 +149,7 @@ class PartitionLoop:
         try:
             answers = await self._score(serving, batch)
             scored = perf_counter()
+            failpoint("batch.scored")
             predictions, dead_letters = self._address(batch, answers, serving)
             position = Position(batch[-1].offset + 1, choice.number)
             first = at.offset if is_cut_over else None
@@ -215,6 +218,7 @@ class PartitionLoop:
         return predictions, dead_letters
 
     def _cut_over(self, at: Position, number: int, now: float) -> None:
+        failpoint("cut_over.begun")
         facts = {"deployment": self._deployment, "partition": self._partition, "offset": at.offset}
         log.info("partition.cut_over", extra={**facts, "generation": number, "before": at.floor})
         if at.floor:

@@ -13,6 +13,7 @@ from typing import Any
 
 from worker.batch import Position
 from worker.control import STATUS_S, Control
+from worker.failpoints import arm, failpoint
 from worker.health import Health
 from worker.kafka.connection import Admin
 from worker.kafka.log import LogReader, LogWriter
@@ -102,7 +103,9 @@ class Worker:
                 task.result()
         finally:
             # The batch in hand is committed or given up before anything that it needs is taken away.
+            failpoint("stop.begun")
             await self._pipeline.stop()
+            failpoint("stop.drained")
             for task in [stop, *tasks]:
                 task.cancel()
             await asyncio.gather(stop, *tasks, return_exceptions=True)
@@ -112,6 +115,7 @@ class Worker:
     async def _serve(self, staging: Staging) -> None:
         # Whoever joins takes partitions from others: not before something is ready to score them.
         await staging.prepared.wait()
+        failpoint("start.joining")
         self._is_joined = True
         await self._membership.start()
         await self._membership.run()
@@ -180,6 +184,7 @@ async def serve(settings: Settings, *, child: Sequence[str] = CHILD) -> None:
         StartError: this worker cannot work as it is set up.
 
     """
+    arm(settings.failpoints)
     # A batch is thousands of young tuples without a cycle among them: at Python's default of 700, looking for cycles is
     # a quarter of the loop's own CPU (measured: 6.1 against 4.6 µs a row).
     gc.freeze()

@@ -65,6 +65,7 @@ class Settings(BaseSettings):
 
     http_host: str = "127.0.0.1"
     http_port: int = Field(0, ge=0, le=65_535, description="/metrics, /livez, /readyz; 0: any free port")
+    failpoints: str = Field("", description="for tests: where this worker dies or stands still, see failpoints.py")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     log_format: Literal["auto", "json", "text"] = "auto"
 

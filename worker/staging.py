@@ -13,6 +13,7 @@ from worker import metrics
 from worker.admission import Rules
 from worker.batch import Position
 from worker.errors import Doubt, SwapError
+from worker.failpoints import failpoint
 from worker.generation import Generation
 from worker.host.parent import Load, ModelHost
 from worker.pipeline import PartitionState, Serving
@@ -163,6 +164,7 @@ class Staging:
             self._task = swap, asyncio.create_task(self._stage(swap), name=f"stage-{number}")
 
     async def _stage(self, swap: Swap) -> None:
+        failpoint("stage.begun")
         log.info("swap.staging", extra={"generation": swap.number})
         phases: dict[str, float] = {}
         deadline_s = (swap.deadline_ms or self._settings.swap_deadline_ms) / 1000
@@ -179,6 +181,7 @@ class Staging:
             self._around.report(swap, Outcome.SUPERSEDED)
             raise
         else:
+            failpoint("stage.ready")
             swap.move(State.READY)
             self._around.report(swap, Outcome.READY, phases=phases)
             log.info("swap.ready", extra={"generation": swap.number, "phases": phases})
@@ -193,6 +196,7 @@ class Staging:
         try:
             proto = await self._store.fetch_proto(generation.proto)
             phases["fetch"] = monotonic() - started
+            failpoint("stage.fetched")
             host = ModelHost(
                 load=Load(
                     generation=generation.number,
@@ -249,6 +253,7 @@ class Staging:
         in_hand = [state.in_hand for state in self._around.states().values() if state.in_hand is not None]
         for number in self._timeline.to_retire(self._positions(), in_hand):
             swap, loaded = self._timeline.swaps[number], self._loaded.pop(number)
+            failpoint("retire.begun")
             swap.move(State.RETIRED)
             task = asyncio.create_task(self._end(loaded), name=f"retire-{number}")
             self._retiring.add(task)

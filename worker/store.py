@@ -19,6 +19,7 @@ from fsspec.implementations.local import LocalFileSystem
 from worker.archive import unpack
 from worker.cache import Cache
 from worker.errors import SwapError
+from worker.failpoints import failpoint
 from worker.generation import Model, Proto
 from worker.settings import Settings
 
@@ -146,6 +147,7 @@ async def _in_thread(function: Callable[[threading.Event], _T]) -> _T:
 
 def _fill(folder: Path, artifact: _Artifact, stop: threading.Event) -> None:
     packed, content = folder / "packed", folder / "content"
+    failpoint("cache.write")
     with packed.open("w+b") as file:
         _download(artifact, file, stop)
         if artifact.is_unpacked:

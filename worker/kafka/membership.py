@@ -20,6 +20,7 @@ from aiokafka.structs import OffsetAndMetadata
 
 from worker import metrics
 from worker.errors import Doubt, StartError
+from worker.failpoints import failpoint
 from worker.kafka.connection import bounded, connection, reaching
 from worker.settings import Settings
 
@@ -257,6 +258,7 @@ class Membership(ConsumerRebalanceListener):  # type: ignore[misc]
         self._turn += 1
         metrics.REBALANCES.labels(self._settings.deployment, "revoked").inc()
         log.info("membership.revoked", extra={"partitions": sorted(key.partition for key in revoked)})
+        failpoint("membership.revoked")
         await self._on_revoked()
         self._inboxes.clear()
 
@@ -271,6 +273,7 @@ class Membership(ConsumerRebalanceListener):  # type: ignore[misc]
             key.partition: Inbox(key, max_bytes=settings.max_queued_bytes, deployment=settings.deployment)
             for key in assigned
         }
+        failpoint("membership.assigned")
         self._on_assigned(partitions)
 
     def _deliver(self, answer: dict[TopicPartition, list[Any]]) -> None:

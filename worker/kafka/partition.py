@@ -19,6 +19,7 @@ from aiokafka.structs import OffsetAndMetadata
 
 from worker.batch import Position, Record, Transaction
 from worker.errors import Doubt
+from worker.failpoints import failpoint
 from worker.generated.hotswap.v1 import control_pb2 as wire
 from worker.kafka.connection import Admin, bounded, connection, doubting
 from worker.kafka.membership import Inbox, Membership
@@ -63,11 +64,15 @@ class KafkaPartition:
 
     async def open(self) -> Position:
         """Fences every earlier owner, ends what it left open, and only then reads where the partition stands."""
+        failpoint("open.begun")
         self._producer = self._new_producer()
         await bounded(self._producer.start(), self._settings.call_timeout_s, f"fencing {self._name}")
+        failpoint("open.fenced")
         if self._is_transactional:
             await self._end_what_is_open()
+            failpoint("open.cleaned")
         position = await self._position()
+        failpoint("open.read")
         self._cluster.membership.seek(self._inbox, position.offset)
         facts = {"partition": self._partition, "offset": position.offset, "floor": position.floor}
         log.info("partition.opened", extra=facts)
@@ -94,19 +99,24 @@ class KafkaPartition:
         async with doubting(self._settings.call_timeout_s, f"committing {self._name} at {transaction.next_offset}"):
             if self._is_transactional:
                 await producer.begin_transaction()
+            failpoint("commit.begun")
             sent = await self._send(producer, self._topics.predictions, transaction.predictions)
             sent += await self._send(producer, self._topics.dead_letters, transaction.dead_letters)
             if transaction.cut_over_at is not None:
                 sent += await self._announce(producer, transaction)
+            failpoint("commit.sent")
             # A commit does not look at these: with one of them failed it would still say OK, and records would be lost.
             for produced in sent:
                 await produced
+            failpoint("commit.acknowledged")
             if self._is_transactional:
                 offsets = {self._key: OffsetAndMetadata(transaction.next_offset, metadata)}
                 await producer.send_offsets_to_transaction(offsets, self._settings.group_id)
+                failpoint("commit.offsets_sent")
                 await producer.commit_transaction()
         if not self._is_transactional:
             await self._cluster.membership.commit(self._partition, transaction.next_offset, metadata)
+        failpoint("commit.done")
 
     async def close(self) -> None:
         """Buries the producer: stopped within two seconds, else cut off; then nothing of it can be committed."""

@@ -1,0 +1,65 @@
+"""Failpoints: off unless asked for, hit at the time that is named, and every one of them in the code."""
+
+import errno
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from worker import failpoints
+from worker.errors import StartError
+from worker.failpoints import NAMES, arm, failpoint
+
+WORKER = Path(failpoints.__file__).parent
+
+
+@pytest.fixture(autouse=True)
+def _disarmed():
+    yield
+    failpoints._armed.clear()
+    failpoints._passed.clear()
+
+
+def test_a_failpoint_that_is_not_armed_does_nothing():
+    for name in NAMES:
+        failpoint(name)
+    assert not failpoints._passed
+
+
+def test_an_armed_failpoint_is_hit_the_time_that_is_named_and_not_again():
+    arm("cache.write=full@2,commit.sent=full")
+    failpoint("cache.write")
+    with pytest.raises(OSError, match="space") as caught:
+        failpoint("cache.write")
+    assert caught.value.errno == errno.ENOSPC
+    failpoint("cache.write")
+
+
+@pytest.mark.parametrize("text", ["commit.snt=kill", "commit.sent=explode", "commit.sent=kill@soon", "commit.sent"])
+def test_a_failpoint_that_there_is_not_is_refused_with_the_names_there_are(text):
+    with pytest.raises(StartError, match=r"HOTSWAP_FAILPOINTS: .*commit\.acknowledged"):
+        arm(text)
+
+
+def test_kill_kills_and_stop_stops_the_process():
+    def run(action):
+        program = f"from worker.failpoints import arm, failpoint; arm('open.read={action}'); failpoint('open.read')"
+        return subprocess.Popen([sys.executable, "-c", program])
+
+    killed = run("kill")
+    assert killed.wait(20) == -signal.SIGKILL
+    stopped = run("stop")
+    _, status = os.waitpid(stopped.pid, os.WUNTRACED)
+    assert os.WIFSTOPPED(status)
+    stopped.send_signal(signal.SIGCONT)
+    assert stopped.wait(20) == 0
+
+
+def test_every_failpoint_is_passed_at_one_place_of_the_worker():
+    sources = [path.read_text() for path in WORKER.rglob("*.py")]
+    assert {name: sum(text.count(f'failpoint("{name}")') for text in sources) for name in NAMES} == dict.fromkeys(
+        NAMES, 1
+    )
