@@ -114,7 +114,6 @@ class PartitionLoop:
                 while (offset := await self._source.wait()) is not None:
                     await self._turn(Position(offset, self.state.position.floor))
             except (Doubt, HostError) as doubt:
-                self.state.held = f"is opened again after: {doubt}"
                 self._recycled(doubt)
             finally:
                 self.state.in_hand = None
@@ -239,7 +238,11 @@ class PartitionLoop:
 
     def _recycled(self, doubt: Exception) -> None:
         metrics.TRANSACTIONS.labels(self._deployment, "recycled").inc()
-        log.warning("partition.recycled", extra={"partition": self._partition, "why": str(doubt)})
+        why = f"is opened again after: {doubt}"
+        # A broker that is down is news once, not for each partition twice a second.
+        if why != self.state.held:
+            log.warning("partition.recycled", extra={"partition": self._partition, "why": str(doubt)})
+        self.state.held = why
 
     async def _sleep(self) -> None:
         with contextlib.suppress(TimeoutError):

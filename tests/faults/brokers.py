@@ -1,0 +1,36 @@
+"""A real Kafka with a second door: workers come through a proxy, the publisher and the judge go straight in."""
+
+import asyncio
+from contextlib import asynccontextmanager
+from itertools import islice
+
+from faults.proxy import Proxy
+
+from worker.local_kafka import LocalKafka, _free_ports
+
+
+@asynccontextmanager
+async def proxied_kafka(*, seed=0):
+    """Start a broker and its proxy for a with-block: `kafka.bootstrap` is the direct way, `proxy.port` the other.
+
+    Who comes through the proxy is told the proxy's port as the broker's address, so it stays behind it. All four ports
+    are fixed: the broker comes back to them after each stop and kill.
+    """
+    direct, behind, controller, front = islice(_free_ports(), 4)
+    kafka = LocalKafka(
+        port=direct,
+        settings={
+            "listeners": f"PLAINTEXT://127.0.0.1:{direct},PROXIED://127.0.0.1:{behind},"
+            f"CONTROLLER://127.0.0.1:{controller}",
+            "advertised.listeners": f"PLAINTEXT://127.0.0.1:{direct},PROXIED://127.0.0.1:{front}",
+            "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,PROXIED:PLAINTEXT,CONTROLLER:PLAINTEXT",
+            "controller.quorum.voters": f"1@127.0.0.1:{controller}",
+            "group.min.session.timeout.ms": "1000",
+        },
+    )
+    async with Proxy(listen_port=front, target_port=behind, seed=seed) as proxy:
+        try:
+            await asyncio.to_thread(kafka.start)
+            yield kafka, proxy
+        finally:
+            await asyncio.to_thread(kafka.close)

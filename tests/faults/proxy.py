@@ -1,0 +1,225 @@
+"""A proxy on loopback between workers and a broker that delays, holds and cuts, and lets single requests arrive late.
+
+Kafka's protocol is a stream of frames, each led by its size (4 bytes). A request's next bytes are its kind (2), version
+(2) and correlation id (4); an answer's are the correlation id. The proxy reads no further. The broker must advertise
+the proxy's own port to those who come through it (`brokers.py`).
+"""
+
+import asyncio
+import random
+import struct
+
+END_TXN = 26
+TXN_OFFSET_COMMIT = 28
+
+
+class Held:
+    """Requests of one kind that are kept back: `answers` is what the broker says to each when it comes at last."""
+
+    def __init__(self, api_key, count):
+        self.api_key = api_key
+        self.caught = 0
+        self.answers = []
+        self._left = count
+        self._is_full = asyncio.Event()
+        self._is_answered = asyncio.Event()
+        self._is_released = asyncio.Event()
+
+    def release(self):
+        """Lets go what is held, whether or not the client still waits for it, and holds no more."""
+        self._left = 0
+        self._is_released.set()
+
+    async def full(self, timeout=30):
+        """Return once as many requests are held as were asked for."""
+        async with asyncio.timeout(timeout):
+            await self._is_full.wait()
+
+    async def answered(self, timeout=30):
+        """Return the broker's answers, without size and correlation id, once it has answered all that were held."""
+        async with asyncio.timeout(timeout):
+            await self._is_answered.wait()
+        return self.answers
+
+    def takes(self, request):
+        if not self._left or request[4:6] != struct.pack(">h", self.api_key):
+            return False
+        self._left -= 1
+        self.caught += 1
+        if not self._left:
+            self._is_full.set()
+        return True
+
+    async def released(self):
+        await self._is_released.wait()
+
+    def note(self, answer):
+        self.answers.append(answer[8:])
+        if len(self.answers) == self.caught:
+            self._is_answered.set()
+
+
+class Proxy:
+    """Listens on one port of 127.0.0.1 and passes everything on to another; `async with` starts and stops it."""
+
+    def __init__(self, *, listen_port, target_port, seed=0):
+        self.port = listen_port
+        self.random = random.Random(seed)
+        self.delay_s = 0.0
+        self._target_port = target_port
+        self._held_share = 0.0
+        self._filters = []
+        self._links = {}
+        self._server = None
+
+    async def __aenter__(self):
+        self._server = await asyncio.start_server(self._accept, "127.0.0.1", self.port)
+        return self
+
+    async def __aexit__(self, *_):
+        self._server.close()
+        tasks = list(self._links)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await self._server.wait_closed()
+
+    def delay(self, seconds):
+        """Make each request and each answer wait so long, one after the other."""
+        self.delay_s = seconds
+
+    def hold(self, share=1.0):
+        """Let nothing through, in about this share of the connections' directions; what is held is torn in two."""
+        self._held_share = share
+        for link in self._links.values():
+            link.hold(share)
+
+    def release(self):
+        """End `hold`: everything that waited goes on, also to the broker from clients that are gone."""
+        self._held_share = 0.0
+        for link in self._links.values():
+            link.release()
+
+    def cut(self):
+        """Close every connection; of those with a held request the client's side only, for that still arrives."""
+        for task, link in self._links.items():
+            if link.is_holding_request:
+                link.leave_client()
+            else:
+                task.cancel()
+
+    def hold_requests(self, api_key=END_TXN, count=1):
+        """Hold the next requests of a kind, with all that follows on their connections; returns the `Held`."""
+        held = Held(api_key, count)
+        self._filters.append(held)
+        return held
+
+    def release_held(self):
+        """Release every `Held`."""
+        for held in self._filters:
+            held.release()
+        self._filters.clear()
+
+    def heal(self):
+        """End delays and holds of every kind."""
+        self.delay(0)
+        self.release()
+        self.release_held()
+
+    def held_by(self, request):
+        """The filter that keeps a request back, or None."""
+        return next((held for held in self._filters if held.takes(request)), None)
+
+    def _accept(self, reader, writer):
+        link = _Link(self, reader, writer)
+        link.hold(self._held_share)
+        task = asyncio.create_task(link.run(self._target_port))
+        self._links[task] = link
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task):
+        self._links.pop(task).leave_client()
+
+
+class _Link:
+    """One client's connection and its continuation to the broker; it ends when the broker's end does."""
+
+    def __init__(self, proxy, reader, writer):
+        self.is_holding_request = False
+        self._proxy = proxy
+        self._client_reader, self._client = reader, writer
+        self._gates = {"requests": asyncio.Event(), "answers": asyncio.Event()}
+        self._late = {}
+        self.release()
+
+    def hold(self, share):
+        for gate in self._gates.values():
+            if self._proxy.random.random() < share:
+                gate.clear()
+
+    def release(self):
+        for gate in self._gates.values():
+            gate.set()
+
+    def leave_client(self):
+        self._client.transport.abort()
+
+    async def run(self, target_port):
+        try:
+            reader, broker = await asyncio.open_connection("127.0.0.1", target_port)
+        except OSError:
+            return  # the broker is down: the client learns it by the end of its connection
+        try:
+            async with asyncio.TaskGroup() as both:
+                requests = both.create_task(self._pass_requests(broker))
+                await self._pass_answers(reader)
+                requests.cancel()
+        finally:
+            broker.transport.abort()
+
+    async def _pass_requests(self, broker):
+        while request := await _frame(self._client_reader):
+            if held := self._proxy.held_by(request):
+                self._late[request[8:12]] = held
+                self.is_holding_request = True
+                await held.released()
+                self.is_holding_request = False
+            await self._pass(request, broker, self._gates["requests"])
+        if not broker.is_closing():
+            # Half of the connection only: the broker is to answer what came before, and then ends its own half.
+            broker.write_eof()
+
+    async def _pass_answers(self, reader):
+        while answer := await _frame(reader):
+            if held := self._late.pop(answer[4:8], None):
+                held.note(answer)
+            await self._pass(answer, self._client, self._gates["answers"])
+
+    async def _pass(self, frame, writer, gate):
+        if self._proxy.delay_s:
+            await asyncio.sleep(self._proxy.delay_s)
+        if not gate.is_set():
+            torn = self._proxy.random.randrange(len(frame))
+            await _write(writer, frame[:torn])
+            await gate.wait()
+            frame = frame[torn:]
+        await _write(writer, frame)
+
+
+async def _write(writer, part):
+    """Write, or drop it where nobody is left to read: a client that is gone must not end what it has on its way."""
+    try:
+        if not writer.is_closing():
+            writer.write(part)
+            await writer.drain()
+    except ConnectionError:
+        writer.transport.abort()
+
+
+async def _frame(reader):
+    """The next frame with its size, or nothing at the end."""
+    try:
+        size = await reader.readexactly(4)
+        return size + await reader.readexactly(int.from_bytes(size, "big"))
+    except (asyncio.IncompleteReadError, OSError):
+        return b""

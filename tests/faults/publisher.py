@@ -1,0 +1,201 @@
+"""A publisher in a process of its own that writes down every request which the broker has acknowledged.
+
+Run as a script it is the child: its standard input gives a rate per line (requests per second) and ends it when it
+closes, so it never outlives its parent. A line of the journal is `partition offset digest kind`: the digest is the
+first 16 hex digits of the value's SHA-256, the kind `good` or the code with which the request must be refused.
+"""
+
+import asyncio
+import csv
+import hashlib
+import json
+import os
+import random
+import selectors
+import struct
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from confluent_kafka import Producer
+
+_IRIS = Path(__file__).parents[2] / "examples" / "data" / "iris.csv"
+# A broker that is down for a minute must not end a request: what is given up may have been written all the same, and
+# nobody could say what ought to become of it.
+_GIVE_UP_S = 180
+
+
+class Publisher:
+    """Publishes at a steady rate, good requests and a share of bad ones; the same seed gives the same requests."""
+
+    def __init__(self, *, bootstrap, topic, partitions, per_second, journal, seed, bad_share=0.0):
+        self._journal = Path(journal)
+        self._task = {
+            "bootstrap": bootstrap,
+            "topic": topic,
+            "partitions": partitions,
+            "journal": str(journal),
+            "seed": seed,
+            "bad_share": bad_share,
+        }
+        self._per_second = per_second
+        self._process = None
+        self._acknowledged = 0
+        self._read_to = 0
+
+    @property
+    def acknowledged(self):
+        """How many requests the broker has acknowledged."""
+        with self._journal.open("rb") as journal:
+            journal.seek(self._read_to)
+            news = journal.read()
+        self._read_to += len(news)
+        self._acknowledged += news.count(b"\n")
+        return self._acknowledged
+
+    def start(self):
+        """Start it; the journal begins empty."""
+        self._journal.write_bytes(b"")
+        self._process = subprocess.Popen(
+            [sys.executable, __file__, json.dumps(self._task)], stdin=subprocess.PIPE, text=True
+        )
+        self.rate(self._per_second)
+        return self
+
+    def rate(self, per_second):
+        """Publish so many requests per second from now on; 0 is a pause."""
+        self._process.stdin.write(f"{per_second}\n")
+        self._process.stdin.flush()
+
+    async def reach(self, count, timeout=90):
+        """Return once so many more requests are acknowledged."""
+        goal = self.acknowledged + count
+        async with asyncio.timeout(timeout):
+            while self.acknowledged < goal:
+                assert self._process.poll() is None, "the publisher has ended: see its traceback"
+                await asyncio.sleep(0.02)
+
+    def stop(self, timeout=_GIVE_UP_S + 10):
+        """Let it publish what it holds, and return once all of it is acknowledged and written down."""
+        if self._process is None:
+            return
+        self._process.stdin.close()
+        try:
+            code = self._process.wait(timeout)
+        finally:
+            self.kill()
+        assert code == 0, f"the publisher ended with {code}: see its traceback"
+
+    def kill(self):
+        """End it at once, whatever it holds; nothing where it has ended."""
+        process, self._process = self._process, None
+        if process is not None:
+            process.kill()
+            process.communicate()
+
+
+def requests(*, partitions, seed, bad_share):
+    """Every request in turn, without end: partition, key, value, headers, kind."""
+    chance = random.Random(seed)
+    values = iris()
+    sequence = 0
+    while True:
+        key = b"%d" % sequence
+        value, headers, kind = chance.choice(values), [("request-id", key)], "good"
+        if chance.random() < bad_share:
+            kind, extra, bad_value = chance.choice(_BAD)
+            value = value if bad_value is None else bad_value
+            headers += [*extra, ("expect", kind.encode())]
+        yield chance.randrange(partitions), key, value, headers, kind
+        sequence += 1
+
+
+def iris():
+    """The rows of examples/data/iris.csv as messages of examples/protos/iris.proto: fields 1 to 4, each a double."""
+    with _IRIS.open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    names = ("sepal_length", "sepal_width", "petal_length", "petal_width")
+    # The tag of field n as a double (wire type 1) is n << 3 | 1.
+    return [
+        b"".join(struct.pack("<Bd", n << 3 | 1, float(row[name])) for n, name in enumerate(names, 1)) for row in rows
+    ]
+
+
+# Code, headers, and the value where it is the value that is bad.
+_BAD = (
+    ("UNDECODABLE", [], b"\xff" * 11),
+    ("UNDECODABLE", [], b"\x09\x00\x00"),
+    ("UNKNOWN_OPERATION", [("operation", b"Clasify")], None),
+    ("EXPIRED", [("not-after", b"1000")], None),
+    ("EXPIRED", [("not-after", b"2001-01-01T00:00:00Z")], None),
+    ("PROTO_MISMATCH", [("proto-digest", b"0" * 64)], None),
+    ("UNSUPPORTED_CONTENT_TYPE", [("content-type", b"application/json")], None),
+    ("UNSUPPORTED_CONTENT_TYPE", [("accept", b"text/csv")], None),
+    ("MALFORMED_HEADER", [("not-after", b"soon")], None),
+    ("MALFORMED_HEADER", [("operation", b"\xff\xfe")], None),
+)
+
+
+class _Child:
+    """The process's own half: publishes what is due, and writes down what comes back."""
+
+    def __init__(self, *, bootstrap, topic, journal, **kind):
+        self._topic = topic
+        self._requests = requests(**kind)
+        self._journal = Path(journal).open("ab", buffering=0)  # noqa: SIM115 - open as long as the process
+        self._lines = []
+        self._producer = Producer(
+            {
+                "bootstrap.servers": bootstrap,
+                "enable.idempotence": True,
+                "message.timeout.ms": _GIVE_UP_S * 1_000,
+                "queue.buffering.max.messages": 1_000_000,
+                "topic.metadata.refresh.interval.ms": 2_000,
+                "reconnect.backoff.max.ms": 1_000,
+                "linger.ms": 2,
+                "log_level": 0,
+            }
+        )
+
+    def run(self):
+        rate, owed, last = 0.0, 0.0, time.monotonic()
+        commands = selectors.DefaultSelector()
+        commands.register(0, selectors.EVENT_READ)
+        while True:
+            if commands.select(0):
+                said = os.read(0, 1024)
+                if not said:
+                    break
+                rate = float(said.split()[-1])
+            now = time.monotonic()
+            # Never more than a second's worth at once, after this process was kept from running.
+            owed, last = min(owed + (now - last) * rate, rate), now
+            for _ in range(int(owed)):
+                self._publish(*next(self._requests))
+                owed -= 1
+            self._producer.poll(0.002)
+            self._write()
+        while self._producer.flush(0.1):
+            self._write()
+        self._write()
+
+    def _publish(self, partition, key, value, headers, kind):
+        line = f"{hashlib.sha256(value).hexdigest()[:16]} {kind}\n"
+
+        def acknowledge(error, message):
+            if error is not None:
+                raise RuntimeError(f"request {key.decode()} was given up by the client: {error}")
+            self._lines.append(f"{message.partition()} {message.offset()} {line}")
+
+        self._producer.produce(self._topic, value, key, partition, headers=headers, on_delivery=acknowledge)
+
+    def _write(self):
+        # Whole lines in one call: who reads along never sees half of one.
+        if self._lines:
+            self._journal.write("".join(self._lines).encode())
+            self._lines.clear()
+
+
+if __name__ == "__main__":
+    _Child(**json.loads(sys.argv[1])).run()

@@ -1,0 +1,107 @@
+"""The publisher's journal is the truth about what was published: each test compares it with the topic itself."""
+
+import asyncio
+import hashlib
+import itertools
+
+import pytest
+from faults.publisher import Publisher, iris, requests
+from harness.audit import header, read
+from harness.fleet import Deployment, messages
+
+from worker.kafka.connection import Admin
+
+
+@pytest.fixture
+def publisher(own_kafka, tmp_path):
+    made = Publisher(
+        bootstrap=own_kafka.bootstrap,
+        topic="d.requests",
+        partitions=3,
+        per_second=500,
+        journal=tmp_path / "journal",
+        seed=7,
+        bad_share=0.1,
+    )
+    yield made
+    made.kill()
+
+
+async def published(kafka, tmp_path):
+    """What is in the topic and what the journal says of it, as sets of the journal's lines, and how many both hold."""
+    there = await asyncio.to_thread(read, kafka.bootstrap, "d.requests")
+    lines = (tmp_path / "journal").read_text().splitlines()
+    found = {
+        f"{m.partition()} {m.offset()} {hashlib.sha256(m.value()).hexdigest()[:16]} {header(m, 'expect') or 'good'}"
+        for m in there
+    }
+    return found, set(lines), (len(there), len(lines))
+
+
+async def test_the_journal_holds_exactly_what_is_in_the_topic_through_a_kill_of_the_broker(
+    own_kafka, publisher, tmp_path
+):
+    deployment = await Deployment(own_kafka, tmp_path, name="d").create(3)
+    publisher.start()
+    await publisher.reach(500)
+    await asyncio.to_thread(own_kafka.kill)
+    at_the_kill = publisher.acknowledged
+    await asyncio.to_thread(own_kafka.start)
+    await publisher.reach(500)
+    await asyncio.to_thread(publisher.stop)
+    found, journal, counts = await published(own_kafka, tmp_path)
+    assert found == journal
+    assert counts == (publisher.acknowledged, publisher.acknowledged)
+    assert len(journal) == publisher.acknowledged > at_the_kill >= 500
+    async with Admin.connect(deployment.settings) as admin:
+        assert sum((await admin.end_offsets("d.requests")).values()) == publisher.acknowledged
+
+
+async def test_stop_waits_until_what_it_holds_is_acknowledged(own_kafka, publisher, tmp_path):
+    await Deployment(own_kafka, tmp_path, name="d").create(3)
+    publisher.start()
+    await publisher.reach(200)
+    await asyncio.to_thread(own_kafka.stop)
+    held_from = publisher.acknowledged
+    await asyncio.sleep(1)
+    assert publisher.acknowledged == held_from
+    stopping = asyncio.create_task(asyncio.to_thread(publisher.stop))
+    await asyncio.to_thread(own_kafka.start)
+    await stopping
+    assert publisher.acknowledged >= held_from + 300
+    found, journal, _ = await published(own_kafka, tmp_path)
+    assert found == journal
+
+
+async def test_the_rate_is_kept_and_can_be_changed(own_kafka, publisher, tmp_path):
+    await Deployment(own_kafka, tmp_path, name="d").create(3)
+    loop = asyncio.get_running_loop()
+    publisher.start()
+    await publisher.reach(100)
+    began = loop.time()
+    await publisher.reach(1_000)
+    assert 1.0 < loop.time() - began < 4
+    publisher.rate(0)
+    await asyncio.sleep(0.5)
+    at_rest = publisher.acknowledged
+    await asyncio.sleep(0.5)
+    assert publisher.acknowledged == at_rest
+
+
+def test_good_requests_are_what_the_examples_proto_says_and_a_seed_gives_them_again():
+    assert iris() == messages("iris")[0]
+    stream = {"partitions": 4, "bad_share": 0.2}
+    first, again, other = (list(itertools.islice(requests(seed=seed, **stream), 2_000)) for seed in (1, 1, 2))
+    assert first == again != other
+    kinds = {kind for *_, kind in first}
+    assert kinds == {
+        "good",
+        "UNDECODABLE",
+        "UNKNOWN_OPERATION",
+        "EXPIRED",
+        "PROTO_MISMATCH",
+        "UNSUPPORTED_CONTENT_TYPE",
+        "MALFORMED_HEADER",
+    }
+    assert 300 < sum(kind != "good" for *_, kind in first) < 500
+    assert {partition for partition, *_ in first} == {0, 1, 2, 3}
