@@ -8,8 +8,9 @@ import click
 from rich.console import Console, Group
 from rich.live import Live
 from rich.table import Table
+from rich.text import Text
 
-from worker.cli_shared import json_option, kafka_option, make_settings, out, print_json, run, shortened
+from worker.cli_shared import REFUSED, json_option, kafka_option, make_settings, out, print_json, run, shortened
 from worker.fleet import WorkerView
 from worker.overview import CommandView, Overview, deployments, overview
 from worker.settings import Settings
@@ -25,7 +26,11 @@ _SHOWN_COMMANDS = 5
 @kafka_option
 @json_option
 def status(deployment: str | None, kafka: str | None, is_watching: bool, is_json: bool) -> None:  # noqa: FBT001 - click's
-    """Show a deployment, or every deployment there is: workers, partitions, lag, the last commands."""
+    """Show a deployment, or every deployment there is: workers, partitions, lag, the last commands.
+
+    Exits with 1 where something is wrong, and says what in the first lines: a worker cannot load a generation, or
+    nothing can score a partition.
+    """
     settings = make_settings(deployment=deployment, kafka=kafka)
     if is_watching and not is_json:
         run(_watch(settings))
@@ -37,6 +42,8 @@ def status(deployment: str | None, kafka: str | None, is_watching: bool, is_json
         click.echo("no deployment has been commanded yet: send a first generation with `hotswap swap`")
     else:
         out().print(Group(*(table for view in views for table in _tables(view))))
+    if any(view.problems for view in views):
+        raise click.exceptions.Exit(REFUSED)
 
 
 async def _overviews(settings: Settings) -> list[Overview]:
@@ -56,21 +63,26 @@ async def _watch(settings: Settings) -> None:
 def _tables(view: Overview) -> list[Any]:
     paused = ", paused" if view.is_paused else ""
     head = f"{view.deployment}: generation {view.newest or 'none'} accepted{paused}, {len(view.live)} workers"
-    return [head, _workers(view), _partitions(view), _commands(view)]
+    problems = [Text(shortened(problem), style="bold red") for problem in view.problems]
+    return [head, *problems, _workers(view), _partitions(view), _commands(view)]
 
 
 def _workers(view: Overview) -> Table:
     table = Table(title="workers", title_justify="left")
-    for name in ("worker", "serves", "loaded", "model", "proto", "partitions", "last word"):
+    for name in ("worker", "serves", "loaded", "cannot load", "model", "proto", "partitions", "held", "last word"):
         table.add_column(name, overflow="fold")
     for worker in view.workers:
         table.add_row(
             worker.worker,
             str(worker.generation or "nothing"),
             ", ".join(map(str, worker.loaded)),
+            ", ".join(f"{told.generation} {told.code}" for told in view.failures.get(worker.worker, ())),
             worker.model_sha256[:12],
             worker.proto_sha256[:12],
             ", ".join(str(part.partition) for part in worker.partitions) if worker.is_live(view.at) else "",
+            ", ".join(str(part.partition) for part in worker.partitions if part.held)
+            if worker.is_live(view.at)
+            else "",
             _last_word(worker, view.at),
         )
     return table
@@ -142,6 +154,7 @@ def document(view: Overview) -> dict[str, Any]:
         "deployment": view.deployment,
         "accepted": view.newest,
         "is_paused": view.is_paused,
+        "problems": list(view.problems),
         "lag": sum(lag.requests for lag in view.lags),
         "workers": [
             {
@@ -152,6 +165,11 @@ def document(view: Overview) -> dict[str, Any]:
                 "generation": worker.generation,
                 "accepted": worker.accepted,
                 "loaded": list(worker.loaded),
+                "failed": [
+                    {"generation": told.generation, "code": told.code, "message": told.message}
+                    for told in view.failures.get(worker.worker, ())
+                ],
+                "held": [part.partition for part in worker.partitions if part.held],
                 "model_sha256": worker.model_sha256,
                 "proto_sha256": worker.proto_sha256,
             }

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 
 from google.protobuf.message import DecodeError
+from google.protobuf.timestamp_pb2 import Timestamp
 
 from worker.errors import SwapError
 from worker.generated.hotswap.v1 import control_pb2 as wire
@@ -13,6 +14,18 @@ from worker.swap import Command, PauseCommand, RollbackCommand, SwapCommand
 
 _POLICIES = {Policy.ACCEPT: wire.POLICY_ACCEPT, Policy.REFUSE: wire.POLICY_REFUSE}
 _SHA256_DIGITS = 64
+_LONGEST_ID = 200  # it is part of the status topic's keys and messages, which have to fit
+
+
+class BadCommand(SwapError):
+    """Answer whoever sent this command with the code: it says nothing that could be done, and uses up no id."""
+
+    def __init__(self, error: SwapError, message: wire.Command) -> None:
+        super().__init__(error.code, error.message)
+        kind = message.WhichOneof("kind")
+        self.deployment = message.deployment
+        self.command_id = message.command_id[:_LONGEST_ID]
+        self.generation: int = getattr(getattr(message, kind), "generation", 0) if kind else 0
 
 
 def encode_command(deployment: str, command: Command) -> bytes:
@@ -33,7 +46,7 @@ def decode_command(value: bytes | None) -> tuple[str, Command]:
     """Deployment and command of a control record.
 
     Raises:
-        SwapError: MALFORMED, with what is wrong; nothing in it can be acted on.
+        SwapError: MALFORMED, with what is wrong; nothing in it can be acted on. A BadCommand where it is known whose.
 
     """
     if value is None:
@@ -42,13 +55,18 @@ def decode_command(value: bytes | None) -> tuple[str, Command]:
         message = wire.Command.FromString(value)
     except DecodeError as error:
         raise SwapError("MALFORMED", "the value is no hotswap.v1.Command message") from error
+    try:
+        return message.deployment, _decode(message)
+    except SwapError as error:
+        raise BadCommand(error, message) from error
+
+
+def _decode(message: wire.Command) -> Command:
     kind = message.WhichOneof("kind")
     if kind is None:
         raise SwapError("MALFORMED", "the command has none of swap, rollback, pause, resume")
-    return message.deployment, _decode(message, kind)
-
-
-def _decode(message: wire.Command, kind: str) -> Command:
+    if len(message.command_id) > _LONGEST_ID:
+        raise SwapError("MALFORMED", f"the command_id has more than {_LONGEST_ID} characters: use a UUID")
     if kind in ("pause", "resume"):
         return PauseCommand(command_id=message.command_id, is_paused=kind == "pause")
     if kind == "rollback":
@@ -66,9 +84,16 @@ def _decode(message: wire.Command, kind: str) -> Command:
         configuration=_configuration(swap.configuration) if swap.HasField("configuration") else None,
         samples=tuple(swap.samples),
         cut=_cut(swap),
-        not_after_ms=swap.not_after.ToMilliseconds() if swap.HasField("not_after") else None,
+        not_after_ms=_milliseconds(swap.not_after) if swap.HasField("not_after") else None,
         deadline_ms=swap.deadline_ms or None,
     )
+
+
+def _milliseconds(time: Timestamp) -> int:
+    try:
+        return time.ToMilliseconds()
+    except ValueError as error:  # the wire carries times that are none
+        raise SwapError("MALFORMED", f"not_after is no time: {error}") from error
 
 
 def _swap_message(command: SwapCommand) -> wire.Swap:

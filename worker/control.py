@@ -3,14 +3,16 @@
 import asyncio
 import contextlib
 import logging
+from collections import deque
 from collections.abc import Callable, Mapping
+from itertools import islice
 from time import time
 from typing import Any
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from worker import metrics
-from worker.commands import decode_command
+from worker.commands import BadCommand, decode_command
 from worker.errors import Doubt, SwapError
 from worker.failpoints import failpoint
 from worker.generated.hotswap.v1 import control_pb2 as wire
@@ -27,7 +29,9 @@ STATUS_S = 3.0
 """Seconds between two WorkerStatus records of a worker."""
 
 _YOUNG_MS = 120_000
+_LONGEST_MESSAGE = 100_000  # it quotes what the publisher wrote, and the record has to fit into the status topic
 _FAREWELL_S = 2.0
+_AT_ONCE = 100
 
 
 class Control:
@@ -38,7 +42,8 @@ class Control:
         self._timeline = timeline
         self._reader = reader
         self._writer = writer
-        self._outbox: asyncio.Queue[tuple[str, wire.Status]] = asyncio.Queue()
+        self._outbox: deque[tuple[bytes, bytes, tuple[()]]] = deque()
+        self._filled = asyncio.Event()
 
     async def replay(self) -> None:
         """Folds the whole control topic as it is now: before this worker takes any partition (I9)."""
@@ -59,16 +64,27 @@ class Control:
     async def publish(self) -> None:
         """Writes what is in the outbox, in order, until cancelled; tries again for as long as Kafka does not answer."""
         while True:
-            key, status = await self._outbox.get()
-            while True:
-                try:
-                    value = status.SerializeToString()
-                    await self._writer.append(self._settings.topics.status, value, key=key.encode(), partition=0)
-                    break
-                except Doubt as doubt:
-                    log.warning("status.not_published", extra={"why": str(doubt)})
-                    await asyncio.sleep(1)
-            self._outbox.task_done()
+            await self._filled.wait()
+            await self._flush()
+
+    async def _flush(self) -> None:
+        # Many at once: one by one (4 ms each), the verdicts on a burst of commands would hold up this worker's own
+        # status for so long that it is taken for dead.
+        while self._outbox:
+            records = list(islice(self._outbox, _AT_ONCE))
+            try:
+                await self._writer.append_many(self._settings.topics.status, records)
+            except Doubt as doubt:
+                log.warning("status.not_published", extra={"why": str(doubt)})
+                await asyncio.sleep(1)
+            else:
+                for _ in records:
+                    self._outbox.popleft()
+        self._filled.clear()
+
+    def _put(self, key: str, status: wire.Status) -> None:
+        self._outbox.append((key.encode(), status.SerializeToString(), ()))
+        self._filled.set()
 
     def report(
         self, swap: Swap, outcome: Outcome, *, error: SwapError | None = None, phases: Mapping[str, float] | None = None
@@ -106,27 +122,34 @@ class Control:
         status = self._worker_status(staging)
         status.stopped = True
         self._put_worker(status)
-        publishing = asyncio.ensure_future(self.publish())
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_FAREWELL_S):
-                await self._outbox.join()
-        publishing.cancel()
+                await self._flush()
 
     def _receive(self, record: Any) -> None:
-        try:
-            deployment, command = decode_command(record.value)
-        except SwapError as error:
-            log.warning("command.malformed", extra={"offset": record.offset, "why": error.message})
+        verdict = self._fold(record)
+        if verdict is None:
             return
-        if deployment != self._settings.deployment:
-            return
-        verdict = self._timeline.receive(command, record.timestamp)
         failpoint("control.received")
         facts = {"command": verdict.command_id, "generation": verdict.generation, "offset": record.offset}
         log.info("command.received", extra={**facts, "outcome": verdict.outcome or "ACCEPTED", "why": verdict.message})
         # Old commands that are read again at a start were answered long ago.
         if verdict.outcome is not None and record.timestamp > time() * 1000 - _YOUNG_MS:
             self._say(verdict, {})
+
+    def _fold(self, record: Any) -> Verdict | None:
+        """What the command is worth; None where it is none, or not for this deployment."""
+        try:
+            deployment, command = decode_command(record.value)
+        except BadCommand as bad:
+            is_ours = bad.deployment == self._settings.deployment
+            refused = Verdict(bad.command_id, bad.generation, Outcome.REFUSED, bad.code, bad.message)
+            return refused if is_ours else None
+        except SwapError as error:
+            log.warning("command.malformed", extra={"offset": record.offset, "why": error.message})
+            return None
+        is_ours = deployment == self._settings.deployment
+        return self._timeline.receive(command, record.timestamp) if is_ours else None
 
     def _say(self, verdict: Verdict, phases: Mapping[str, float]) -> None:
         assert verdict.outcome is not None
@@ -139,12 +162,12 @@ class Control:
             worker=settings.worker_id,
             outcome=f"OUTCOME_{verdict.outcome}",
             code=verdict.code,
-            message=verdict.message,
+            message=verdict.message[:_LONGEST_MESSAGE],
             at=_now(),
             phase_seconds=phases,
         )
         key = f"{settings.deployment}/{verdict.generation}/{settings.worker_id}/{verdict.command_id}"
-        self._outbox.put_nowait((key, wire.Status(swap=swap)))
+        self._put(key, wire.Status(swap=swap))
 
     def _worker_status(self, staging: Staging) -> wire.WorkerStatus:
         newest = max(staging.loaded, default=0)
@@ -154,6 +177,9 @@ class Control:
             state = "serving" if number == newest else "ready"
             model = staging.serving(number).generation.model.sha256
             metrics.GENERATION.labels(self._settings.deployment, str(number), model, state).set(1)
+        numbers = {"accepted": self._timeline.newest, "loaded": newest, "scored": staging.newest_scored}
+        for state, number in numbers.items():
+            metrics.NEWEST_GENERATION.labels(self._settings.deployment, state).set(number)
         return wire.WorkerStatus(
             deployment=self._settings.deployment,
             worker=self._settings.worker_id,
@@ -168,7 +194,7 @@ class Control:
 
     def _put_worker(self, status: wire.WorkerStatus) -> None:
         key = f"{self._settings.deployment}/{self._settings.worker_id}"
-        self._outbox.put_nowait((key, wire.Status(worker=status)))
+        self._put(key, wire.Status(worker=status))
 
 
 def _now() -> Timestamp:

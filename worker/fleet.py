@@ -6,19 +6,21 @@ reader may trust, is passed over. Nothing here does I/O: `client.py` feeds it th
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
+from itertools import takewhile
 
 from google.protobuf.message import DecodeError
 
 from worker.generated.hotswap.v1 import control_pb2 as wire
 from worker.swap import Outcome
 
-FRESH_S = 15.0
-"""A worker that has said nothing for longer than this is taken for dead: it speaks every few seconds."""
+FRESH_S = 9.0
+"""A worker that has said nothing for longer is taken for dead: three times `control.STATUS_S`, at which it speaks."""
 
 _KEPT_COMMANDS = 1_000
 _OUTCOMES = {wire.Outcome.Value(f"OUTCOME_{outcome}"): outcome for outcome in Outcome}
 _FINAL = frozenset(Outcome) - {Outcome.STAGING, Outcome.READY}
 _WAS_READY = frozenset({Outcome.READY, Outcome.SERVING, Outcome.RETIRED})
+_STAGED = _WAS_READY | {Outcome.STAGING, Outcome.FAILED, Outcome.SUPERSEDED}
 _GOOD = frozenset({Outcome.SERVING, Outcome.RETIRED, Outcome.APPLIED, Outcome.DUPLICATE})
 
 
@@ -144,6 +146,13 @@ class Fleet:
         final = {worker: said for worker, said in told.items() if said.is_final}
         asked = (set(expected) | set(told)) & self.live(now)
         return FleetAnswer(final, tuple(sorted(asked - set(final))))
+
+    def failures(self, worker: WorkerView) -> list[Told]:
+        """The newest generations that a worker could not stage and goes without, the newest first."""
+        said = [by_worker[worker.worker] for by_worker in self.told.values() if worker.worker in by_worker]
+        staged = [told for told in said if told.generation > worker.generation and told.outcome in _STAGED]
+        newest_first = sorted(staged, key=lambda told: told.generation, reverse=True)
+        return list(takewhile(lambda told: told.outcome is Outcome.FAILED, newest_first))
 
     def has_failed(self, command_id: str) -> bool:
         """Whether the generation of this command could not be staged anywhere: failed somewhere, and ready nowhere."""

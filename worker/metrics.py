@@ -50,6 +50,13 @@ GENERATION = Gauge(
     ["deployment", "generation", "model_sha256", "state"],
     registry=REGISTRY,
 )
+NEWEST_GENERATION = Gauge(
+    "hotswap_newest_generation",
+    "Number of the newest generation that is `accepted` from the control topic, `loaded` on this worker, and that a "
+    "partition of the deployment was `scored` with, as far as this worker knows; 0: none.",
+    ["deployment", "state"],
+    registry=REGISTRY,
+)
 SWAPS = Counter(
     "hotswap_swaps_total",
     "Swap commands by what became of them on this worker.",

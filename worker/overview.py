@@ -1,7 +1,7 @@
 """A deployment at a glance, from its topics and the group's committed offsets: what `hotswap status` shows."""
 
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
@@ -51,11 +51,42 @@ class Overview:
     workers: tuple[WorkerView, ...]
     commands: tuple[CommandView, ...]
     lags: tuple[Lag, ...]
+    failures: Mapping[str, tuple[Told, ...]]
+    """Live worker -> the generations that it could not load and goes without, the newest first."""
 
     @property
     def live(self) -> tuple[WorkerView, ...]:
         """The workers that have spoken lately."""
         return tuple(worker for worker in self.workers if worker.is_live(self.at))
+
+    @property
+    def problems(self) -> tuple[str, ...]:
+        """What somebody has to see to: generations that cannot be loaded, partitions that nothing can score."""
+        lines: dict[str, list[str]] = {}
+        for worker, failures in self.failures.items():
+            for told in failures:
+                line = f"cannot load generation {told.generation}: {told.code} {told.message}"
+                lines.setdefault(line, []).append(worker)
+        return (*(f"{', '.join(names)} {line}" for line, names in lines.items()), *self._out_of_reach())
+
+    def _out_of_reach(self) -> Iterator[str]:
+        """Partitions whose floor nobody, or not their worker, can come up to."""
+        floors = {lag.partition: lag.generation for lag in self.lags}
+        if lost := [partition for partition, floor in floors.items() if floor > self.newest]:
+            floor = max(floors.values())
+            yield (
+                f"{_named(lost)}: last scored by generation {floor}, and no accepted command of the "
+                "control topic carries one as new (was it emptied?): publish a whole generation with a higher number, "
+                f"`hotswap swap {self.deployment} --model … --proto … --generation {floor + 1}`"
+            )
+        for worker in self.live:
+            behind = [part for part in worker.partitions if floors.get(part.partition, 0) > worker.generation]
+            if held := [part for part in behind if part.held and part.partition not in lost]:
+                yield f"{worker.worker} holds {_named([part.partition for part in held])}: {held[0].held}"
+
+
+def _named(partitions: list[int]) -> str:
+    return f"partition{'s' * (len(partitions) > 1)} {', '.join(map(str, partitions))}"
 
 
 async def overview(settings: Settings) -> Overview:
@@ -71,6 +102,7 @@ async def overview(settings: Settings) -> Overview:
     history, fleet = await read_history(settings), await read_fleet(settings)
     now, entries = time.time(), list(history.entries)
     workers = sorted(fleet.workers.values(), key=lambda view: view.worker)
+    live = [view for view in workers if view.is_live(now)]
     return Overview(
         deployment=settings.deployment,
         at=now,
@@ -79,6 +111,7 @@ async def overview(settings: Settings) -> Overview:
         workers=tuple(view for view in workers if now - view.at < _FORGOTTEN_S),
         commands=tuple(CommandView(entry, fleet.told.get(entry.command.command_id, {})) for entry in entries),
         lags=lags,
+        failures={view.worker: tuple(failures) for view in live if (failures := fleet.failures(view))},
     )
 
 

@@ -123,7 +123,9 @@ class Worker:
     async def _speak(self, staging: Staging) -> None:
         while True:
             await self._control.status(staging, self._pipeline.states, self._admin)
-            await asyncio.sleep(STATUS_S)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(STATUS_S):
+                    await staging.changed.wait()
 
     async def _beat(self) -> None:
         while True:
@@ -166,7 +168,7 @@ class Worker:
     def _readiness(self) -> str:
         if self._staging is None or not self._staging.loaded:
             return "no generation is ready on this worker"
-        return "" if self._is_joined else "has not joined the group yet"
+        return self._staging.lacks or ("" if self._is_joined else "has not joined the group yet")
 
 
 async def _quietly(stop: Callable[[], Awaitable[None]]) -> None:

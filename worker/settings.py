@@ -45,6 +45,14 @@ class Settings(BaseSettings):
 
     delivery: Literal["exactly_once", "at_least_once"] = "exactly_once"
     session_timeout_ms: int = Field(6_000, ge=1_000, description="how soon a dead worker's partitions are taken over")
+    group_instance_id: str | None = Field(
+        None,
+        pattern=r"^[A-Za-z0-9._-]{1,249}$",
+        description="static membership: a name of this worker's own that it keeps when it is started again. Within "
+        "session_timeout_ms (raise it to what a restart takes) it gets its partitions back and no other worker is "
+        "disturbed. The cost: until then nobody takes them over, not even after a clean stop, so whoever removes a "
+        "worker for good waits for the session's end. Of two workers with one name the older one ends",
+    )
     call_timeout_s: float = Field(10.0, gt=0, description="bound on each Kafka call; after it the producer is recycled")
 
     max_batch_records: int = Field(5_000, ge=1)

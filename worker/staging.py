@@ -24,7 +24,9 @@ from worker.swap import Outcome, Serve, State, Swap, Timeline, Wait
 log = logging.getLogger(__name__)
 
 _TICK_S = 0.2
-_RETRY_FAILED_S = 5.0
+_LOOK_S = 2.0
+_RETRY_S = 5.0
+_RETRY_AT_MOST_S = 60.0
 
 
 class Report(Protocol):
@@ -69,9 +71,14 @@ class Staging:
         self._loaded: dict[int, _Loaded] = {}
         self._task: tuple[Swap, asyncio.Task[None]] | None = None
         self._retiring: set[asyncio.Task[None]] = set()
-        self._failed_at: dict[int, float] = {}
+        self._failures: dict[int, tuple[int, float]] = {}  # generation -> how often, and when last
+        self._has_superseded = False
         self._announced = 0
+        self._seen = 0
+        self._untouched: list[Swap] = []
         self._elsewhere: Mapping[int, Position] = {}
+        self._looked_at: float | None = None
+        self._lacks = ""
         self._wake = asyncio.Event()
         self.prepared = asyncio.Event()
         """Set once a generation is ready and none is needed that could still become so: time to join the group."""
@@ -86,6 +93,16 @@ class Staging:
     def loaded(self) -> list[int]:
         """The generations whose host is up, oldest first."""
         return sorted(self._loaded)
+
+    @property
+    def newest_scored(self) -> int:
+        """The newest generation that a partition was scored with, as far as is known here."""
+        return max((position.floor for position in self._positions().values()), default=0)
+
+    @property
+    def lacks(self) -> str:
+        """Why this worker does not join the group yet, for a person; empty where it may."""
+        return self._lacks
 
     def choose(self, partition: int, position: Position) -> Serve | Wait:
         """See swap.Timeline.choose."""
@@ -102,10 +119,11 @@ class Staging:
 
     async def run(self) -> None:
         """Stages and retires until cancelled."""
+        self._seen = self._timeline.newest  # what was replayed was answered long ago
         while True:
             await self._turn()
-            if self._loaded and self._task is None and self._next() is None:
-                self.prepared.set()
+            if not self.prepared.is_set():
+                self._prepare()
 
     async def stop(self) -> None:
         """Ends every host."""
@@ -128,18 +146,52 @@ class Staging:
         self._wake.clear()
         await self._look_elsewhere()
         self._cancel_superseded()
+        self._answer_untouched()
         self._stage_next()
         self._announce_serving()
         self._retire()
 
+    def _prepare(self) -> None:
+        if self._task is not None:
+            return
+        # Whoever joins takes partitions from others: not before something is ready to score them.
+        lacks = self._missing()
+        if lacks and lacks != self._lacks:
+            log.warning("worker.does_not_join", extra={"why": lacks})
+        self._lacks = lacks
+        if not lacks and self._next() is None:
+            self.prepared.set()
+
+    def _missing(self) -> str:
+        if self._looked_at is None:
+            return "does not know yet where the partitions stand: Kafka has not told the committed offsets"
+        if self._loaded:
+            return ""
+        for partition, position in sorted(self._positions().items()):
+            choice = self._timeline.choose(partition, position)
+            if isinstance(choice, Wait) and choice.number is not None:
+                return f"partition {partition} {choice.why}"
+        return "no generation is ready on this worker"
+
     async def _look_elsewhere(self) -> None:
-        """Learns where the partitions of other workers stand, as long as a cut by offsets makes that matter."""
-        is_cut_ahead = any(
-            swap.cut for swap in self._timeline.swaps.values() if swap.number >= min(self._loaded, default=0)
-        )
+        """Learns where the partitions of other workers stand, as long as that matters.
+
+        It does before this worker joins, while a cut by offsets is ahead, and while a generation is failed that is
+        newer than what is loaded: once one partition was scored with it, it is needed by all.
+        """
+        swaps, loaded = self._timeline.swaps.values(), self.loaded or [0]
+        is_cut_ahead = any(swap.cut for swap in swaps if swap.number >= loaded[0])
+        is_behind = any(swap.state is State.FAILED for swap in swaps if swap.number > loaded[-1])
         if is_cut_ahead and (len(self._loaded) != 1 or self._next() is not None):
+            pause = 0.0
+        elif is_behind or not self.prepared.is_set():
+            pause = _LOOK_S
+        else:
+            return
+        if self._looked_at is None or monotonic() - self._looked_at >= pause:
             with contextlib.suppress(Doubt):
                 self._elsewhere = await self._around.committed()
+                self._looked_at = monotonic()
 
     def _positions(self) -> dict[int, Position]:
         known = {partition: Position(0) for partition in range(self._around.partitions)} | dict(self._elsewhere)
@@ -147,20 +199,51 @@ class Staging:
         return known | {partition: state.position for partition, state in own.items() if state.position is not None}
 
     def _next(self) -> int | None:
-        number = self._timeline.to_stage(self._positions())
-        if number is not None and monotonic() - self._failed_at.get(number, -_RETRY_FAILED_S) < _RETRY_FAILED_S:
-            return None
-        return number
+        now = monotonic()
+        resting = [number for number, (count, at) in self._failures.items() if now - at < self._rest_s(number, count)]
+        return self._timeline.to_stage(self._positions(), resting)
+
+    def _rest_s(self, number: int, count: int) -> float:
+        """Seconds from a failure to the next try: few while a partition of ours waits for it, else ever more."""
+        own = self._around.states().values()
+        if any(state.position is not None and state.position.floor >= number for state in own):
+            return _RETRY_S
+        return min(_RETRY_S * 2.0 ** (count - 1), _RETRY_AT_MOST_S)
 
     def _cancel_superseded(self) -> None:
-        if self._task and self._task[0].number not in self._timeline.needed(self._positions()):
+        """Gives up what a newer swap has made needless, once; the next one is let finish.
+
+        Swaps that come faster than a generation can be staged would else be given up one after the other: nothing new
+        would ever serve, and a worker that starts would never have anything to join with.
+        """
+        if self._task is None or self._has_superseded:
+            return
+        if self._task[0].number not in self._timeline.needed(self._positions()):
+            self._has_superseded = True
             self._task[1].cancel()
+
+    def _answer_untouched(self) -> None:
+        """Says SUPERSEDED of swaps that a newer one followed before they were begun: somebody awaits their outcome."""
+        for swap in reversed(self._timeline.swaps.values()):
+            if swap.number <= self._seen:
+                break
+            self._untouched.append(swap)
+        self._seen = self._timeline.newest
+        needed = self._timeline.needed(self._positions())
+        untouched = [swap for swap in self._untouched if swap.state is State.ACCEPTED]
+        for swap in untouched:
+            if swap.number not in needed:
+                self._around.report(swap, Outcome.SUPERSEDED)
+        self._untouched = [swap for swap in untouched if swap.number in needed]
 
     def _stage_next(self) -> None:
         if self._task is None and (number := self._next()) is not None:
             swap = self._timeline.swaps[number]
-            swap.move(State.STAGING)
-            self._around.report(swap, Outcome.STAGING)
+            # Once failed it stays so while it is tried again: what can be scored by an older generation goes on, and
+            # whoever awaits this worker's answer has it.
+            if swap.state is not State.FAILED:
+                swap.move(State.STAGING)
+                self._around.report(swap, Outcome.STAGING)
             self._task = swap, asyncio.create_task(self._stage(swap), name=f"stage-{number}")
 
     async def _stage(self, swap: Swap) -> None:
@@ -177,12 +260,17 @@ class Staging:
             late = f"not ready within {deadline_s:g} s (got as far as: {', '.join(phases) or 'fetch'})"
             self._failed(swap, SwapError("DEADLINE_EXCEEDED", late))
         except asyncio.CancelledError:
-            swap.move(State.ACCEPTED)
-            self._around.report(swap, Outcome.SUPERSEDED)
+            if swap.state is State.STAGING:
+                swap.move(State.ACCEPTED)
+                self._around.report(swap, Outcome.SUPERSEDED)
             raise
         else:
             failpoint("stage.ready")
+            if swap.state is State.FAILED:
+                swap.move(State.STAGING)
             swap.move(State.READY)
+            self._failures.pop(swap.number, None)
+            self._has_superseded = False
             self._around.report(swap, Outcome.READY, phases=phases)
             log.info("swap.ready", extra={"generation": swap.number, "phases": phases})
         finally:
@@ -231,15 +319,17 @@ class Staging:
         return _Loaded(Serving(generation=generation, host=host, rules=rules, max_batch_records=limit), host, folder)
 
     def _failed(self, swap: Swap, error: SwapError) -> None:
-        swap.move(State.FAILED)
-        self._failed_at[swap.number] = monotonic()
+        if swap.state is State.STAGING:
+            swap.move(State.FAILED)
+        self._has_superseded = False
+        self._failures[swap.number] = self._failures.get(swap.number, (0, 0.0))[0] + 1, monotonic()
         self._around.report(swap, Outcome.FAILED, error=error)
         log.error("swap.failed", extra={"generation": swap.number, "code": error.code, "why": error.message})
 
     def _announce_serving(self) -> None:
         """Says SERVING once every partition that this worker owns is past the cut of the newest ready generation."""
         newest = max(self._loaded, default=0)
-        if newest <= self._announced:
+        if newest <= self._announced or newest < self.newest_scored:
             return
         for partition, state in self._around.states().items():
             if state.in_hand not in (None, newest):

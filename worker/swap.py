@@ -13,7 +13,7 @@ differs between workers is only how far each of them is with staging:
 scored the partition last; so each request has one generation that may answer it, whichever worker asks.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
@@ -57,6 +57,8 @@ class PauseCommand:
 
 
 Command = SwapCommand | RollbackCommand | PauseCommand
+
+_SHOWN = 10
 
 
 class State(StrEnum):
@@ -157,7 +159,7 @@ class Timeline:
     @property
     def newest(self) -> int:
         """Number of the newest accepted generation; 0: none."""
-        return max(self.swaps, default=0)
+        return next(reversed(self.swaps), 0)
 
     def receive(self, command: Command, timestamp_ms: int) -> Verdict:
         """Folds the next command of the control log; `timestamp_ms` is its record's, so all workers agree.
@@ -206,8 +208,9 @@ class Timeline:
 
     def _base(self, number: int) -> Swap:
         if number not in self.swaps:
-            known = ", ".join(map(str, self.swaps)) or "none"
-            raise SwapError("UNKNOWN_BASE", f"generation {number} was never accepted here (accepted: {known})")
+            known = ", ".join(map(str, list(self.swaps)[-_SHOWN:])) or "none"
+            more = "…, " if len(self.swaps) > _SHOWN else ""
+            raise SwapError("UNKNOWN_BASE", f"generation {number} was never accepted here (accepted: {more}{known})")
         return self.swaps[number]
 
     def _inherit(self, command: SwapCommand) -> Generation:
@@ -252,8 +255,9 @@ class Timeline:
         if position.floor:
             return Wait(
                 position.floor,
-                f"was last scored by generation {position.floor}, and this worker has none as new: no accepted command "
-                "of the control topic carries it",
+                f"was last scored by generation {position.floor}, and no accepted command of the control topic carries "
+                "one as new: publish a whole generation (model and proto) with a higher number, `hotswap swap "
+                f"--generation {position.floor + 1}`",
             )
         return Wait(None, "no generation has been accepted: send the first one with `hotswap swap`")
 
@@ -281,10 +285,10 @@ class Timeline:
         newest = {intact[-1].number} if intact else set()
         return sorted(set(wanted) | ahead | newest)
 
-    def to_stage(self, positions: Mapping[int, Position]) -> int | None:
-        """The generation to stage next, or None."""
+    def to_stage(self, positions: Mapping[int, Position], resting: Collection[int] = ()) -> int | None:
+        """The generation to stage next, or None; those that are `resting` after a failure hold up no other one."""
         for number in self.needed(positions):
-            if self.swaps[number].state is not State.READY:
+            if self.swaps[number].state is not State.READY and number not in resting:
                 return number
         return None
 

@@ -178,5 +178,20 @@ def test_make_without_a_python_stops_with_one_line():
 
 def test_make_help_lists_every_target():
     done = subprocess.run(["make", "-C", ROOT, "help"], capture_output=True, text=True, check=True)
-    targets = ["help", "setup", "demo", "test", "check", "swaps", "bench", "train", "protos", "lock", "clean"]
+    targets = [
+        "help",
+        "setup",
+        "demo",
+        "test",
+        "check",
+        "faults",
+        "verifier",
+        "model",
+        "mutants",
+        "bench",
+        "train",
+        "protos",
+        "lock",
+        "clean",
+    ]
     assert [line.split()[1] for line in done.stdout.splitlines() if line.startswith("  make ")] == targets

@@ -208,6 +208,20 @@ def test_status_shows_who_serves_what_and_who_is_dead(cluster, settings):
     assert "w2: FAILED SCHEMA_MISMATCH column x" in shown
 
 
+def test_status_begins_with_what_is_wrong_and_exits_1(cluster, settings):
+    FakeWorker(cluster, settings, "w1").speak(generation=1)
+    FakeWorker(cluster, settings, "w2", ("FAILED",), "CACHE_FAILED", "no room in [x]:\nmake some")
+    hotswap("swap", "d", "--model", "model.zip", "--proto", "frame.proto", "--no-wait")
+    shown = hotswap("status", "d", code=1).stdout
+    assert "w2 cannot load generation 1: CACHE_FAILED no room in [x]: (and 1 lines more)" in shown.splitlines()[1]
+    (view,) = json.loads(hotswap("status", "--json", code=1).stdout)
+    assert view["problems"] == ["w2 cannot load generation 1: CACHE_FAILED no room in [x]:\nmake some"]
+    assert [worker["failed"] for worker in view["workers"]] == [
+        [],
+        [{"generation": 1, "code": "CACHE_FAILED", "message": "no room in [x]:\nmake some"}],
+    ]
+
+
 def test_status_of_nothing_says_how_to_begin(cluster, settings):
     assert "send a first generation with `hotswap swap`" in hotswap("status").stdout
 

@@ -10,11 +10,13 @@ from typing import Any
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
 from aiokafka.coordinator.assignors.roundrobin import RoundRobinPartitionAssignor
 from aiokafka.errors import (
+    BrokerResponseError,
     GroupAuthorizationFailedError,
     KafkaError,
     NoOffsetForPartitionError,
     OffsetOutOfRangeError,
     TopicAuthorizationFailedError,
+    kafka_errors,
 )
 from aiokafka.structs import OffsetAndMetadata
 
@@ -28,6 +30,16 @@ log = logging.getLogger(__name__)
 
 _POLL_MS = 200
 _AGAIN_S = 0.1
+
+
+class FencedInstanceIdError(BrokerResponseError):  # type: ignore[misc]
+    """Another member has joined with our `group_instance_id` (KIP-345); aiokafka 0.14 does not know this answer."""
+
+    errno = 82
+    message = "FENCED_INSTANCE_ID"
+
+
+kafka_errors[FencedInstanceIdError.errno] = FencedInstanceIdError
 
 
 class Inbox:
@@ -154,10 +166,12 @@ class Membership(ConsumerRebalanceListener):  # type: ignore[misc]
         # Goes up whenever positions or owners change. An answer of the poller that was asked for before such a change
         # is thrown away whole: it may hold records of an owner, or of a position, that is no more.
         self._turn = 0
+        self._member_id = ""
         longest_batch_ms = settings.deadline_ms + int(2_000 * settings.call_timeout_s)
         self._consumer = AIOKafkaConsumer(
             **connection(settings),
             group_id=settings.group_id,
+            group_instance_id=settings.group_instance_id,
             enable_auto_commit=False,
             auto_offset_reset="none",
             isolation_level="read_committed",
@@ -185,7 +199,7 @@ class Membership(ConsumerRebalanceListener):  # type: ignore[misc]
         """Polls until cancelled.
 
         Raises:
-            StartError: the brokers forbid this worker its group or its topic.
+            StartError: the brokers forbid this worker its group or its topic, or another one has its name.
 
         """
         while True:
@@ -201,6 +215,9 @@ class Membership(ConsumerRebalanceListener):  # type: ignore[misc]
             except (GroupAuthorizationFailedError, TopicAuthorizationFailedError) as error:
                 raise StartError(f"Kafka forbids this worker to read {self._topic}: {error}") from error
             except KafkaError as error:
+                # aiokafka passes on what it did not expect as the text of a plain KafkaError.
+                if FencedInstanceIdError.__name__ in str(error):
+                    raise StartError(self._fenced()) from error
                 log.warning("membership.poll_failed", extra={"why": repr(error)})
                 await asyncio.sleep(_AGAIN_S)
                 continue
@@ -212,7 +229,7 @@ class Membership(ConsumerRebalanceListener):  # type: ignore[misc]
                 await self._reach()
 
     async def stop(self) -> None:
-        """Leaves the group; the caller has ended the loops before."""
+        """Leaves the group, but for a static member, whose place is kept; the caller has ended the loops before."""
         await self._consumer.stop()
 
     def inbox(self, partition: int) -> Inbox:
@@ -238,13 +255,12 @@ class Membership(ConsumerRebalanceListener):  # type: ignore[misc]
         self._turn += 1
         self._consumer.seek(inbox.key, offset)
         inbox.open(offset)
+        self._fetch_on(inbox)
 
     def take(self, inbox: Inbox, limit: int, until: int | None) -> list[Any]:
         """Takes requests (see Inbox.take), and fetches on where there is room again."""
         taken = inbox.take(limit, until)
-        if inbox.is_paused and inbox.has_room and inbox.key in self._consumer.assignment():
-            self._consumer.resume(inbox.key)
-            inbox.is_paused = False
+        self._fetch_on(inbox)
         return taken
 
     async def commit(self, partition: int, offset: int, metadata: str) -> None:
@@ -256,6 +272,7 @@ class Membership(ConsumerRebalanceListener):  # type: ignore[misc]
     async def on_partitions_revoked(self, revoked: list[TopicPartition]) -> None:
         """Ends every loop; called by the consumer before the group hands out the partitions anew."""
         self._turn += 1
+        self._stand_by_member_id()
         metrics.REBALANCES.labels(self._settings.deployment, "revoked").inc()
         log.info("membership.revoked", extra={"partitions": sorted(key.partition for key in revoked)})
         failpoint("membership.revoked")
@@ -265,6 +282,7 @@ class Membership(ConsumerRebalanceListener):  # type: ignore[misc]
     async def on_partitions_assigned(self, assigned: list[TopicPartition]) -> None:
         """Starts a loop for each partition; each opens itself, so that none waits for another."""
         self._turn += 1
+        self._member_id = self._consumer._coordinator.member_id  # noqa: SLF001
         metrics.REBALANCES.labels(self._settings.deployment, "assigned").inc()
         partitions = sorted(key.partition for key in assigned)
         log.info("membership.assigned", extra={"partitions": partitions})
@@ -275,6 +293,32 @@ class Membership(ConsumerRebalanceListener):  # type: ignore[misc]
         }
         failpoint("membership.assigned")
         self._on_assigned(partitions)
+
+    def _stand_by_member_id(self) -> None:
+        """Joins again as who we were, so that a second worker with our name is found out.
+
+        A second one takes our place, and our heartbeats, which aiokafka sends without the name, are those of an unknown
+        member. aiokafka forgets the member id then and joins as new, which throws out the second one, and so on for
+        ever. With the old id the broker says what is the case: the name is another's now (FENCED_INSTANCE_ID), or our
+        session ended and it is free (UNKNOWN_MEMBER_ID, and we join as new).
+        """
+        coordinator = self._consumer._coordinator  # noqa: SLF001
+        if self._settings.group_instance_id and not coordinator.member_id:
+            coordinator.member_id = self._member_id
+
+    def _fenced(self) -> str:
+        name, group = self._settings.group_instance_id, self._settings.group_id
+        return (
+            f"another worker has joined group {group} as {name!r}, so this one ends: give each worker a "
+            "HOTSWAP_GROUP_INSTANCE_ID of its own, or none"
+        )
+
+    def _fetch_on(self, inbox: Inbox) -> None:
+        # A seek does not end a pause: a partition that is opened again after a doubt, with a full inbox, would get
+        # nothing any more until the next rebalance.
+        if inbox.is_paused and inbox.has_room and inbox.key in self._consumer.assignment():
+            self._consumer.resume(inbox.key)
+            inbox.is_paused = False
 
     def _deliver(self, answer: dict[TopicPartition, list[Any]]) -> None:
         for key, records in answer.items():

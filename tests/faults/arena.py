@@ -1,0 +1,235 @@
+"""A fleet under fire: a real Kafka behind a proxy, workers as processes, a journaling publisher, a judge looking on.
+
+A scenario gets an `Arena` that is already under load, breaks what it wants to break, and returns; `verdict` then lets
+the fleet come to rest and says what the judge found.
+"""
+
+import asyncio
+import contextlib
+import itertools
+import os
+import random
+import signal
+import time
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from faults.brokers import proxied_kafka
+from faults.oracle import Oracle
+from faults.publisher import Publisher
+from faults.verifier import Judge, Names
+from faults.watcher import Watcher
+from harness.fleet import EXAMPLES, Deployment
+
+from worker.change import Change
+
+MODELS = ("iris_gbm", "iris_glm")
+_SETTLE_S = 180
+
+
+@dataclass(frozen=True, kw_only=True)
+class Terms:
+    """What a scenario is run with; `judged_as` is the delivery that the judge holds the fleet to."""
+
+    partitions: int = 4
+    per_second: int = 300
+    workers: int = 3
+    bad_share: float = 0.02
+    settings: dict = field(default_factory=dict)
+    judged_as: str = "exactly_once"
+    prelude: str = ""
+    is_proxied: bool = False
+
+
+class Arena:
+    """One run of one scenario; everything in it that is random comes from `random`."""
+
+    def __init__(self, *, terms, seed, folder, say=print):
+        self.terms = terms
+        self.random = random.Random(seed)
+        self.seed = seed
+        self.folder = folder
+        self.temporary = folder / "tmp"
+        self.figures = {}
+        self.findings = []
+        self._say = say
+        self._began = time.monotonic()
+        self._names = (f"w{number}" for number in itertools.count(1))
+        self._exits = AsyncExitStack()
+        self._swaps = 0
+        self._newest = 1
+
+    def say(self, text):
+        self._say(f"{time.monotonic() - self._began:7.1f} s  {text}")
+
+    async def __aenter__(self):
+        try:
+            await self._build()
+        except BaseException:
+            await self._exits.aclose()
+            raise
+        return self
+
+    async def _build(self):
+        self.kafka, self.proxy = await self._exits.enter_async_context(proxied_kafka(seed=self.seed))
+        self.temporary.mkdir(exist_ok=True)
+        self.deployment = Deployment(self.kafka, self.folder, **self.terms.settings)
+        self._exits.callback(self._close)
+        await self.deployment.create(self.terms.partitions)
+        self.client = await self._exits.enter_async_context(self.deployment.client())
+        topics, journal = self.deployment.settings.topics, self.folder / "journal"
+        for _ in range(self.terms.workers):
+            self.join()
+        receipt = await self.client.swap(
+            Change(model=EXAMPLES / "models" / "iris_gbm.zip", proto=EXAMPLES / "protos" / "iris.proto")
+        )
+        answer = await self.client.await_swap(receipt)
+        assert answer.is_good, answer
+        self.publisher = Publisher(
+            bootstrap=self.kafka.bootstrap,
+            topic=topics.requests,
+            partitions=self.terms.partitions,
+            per_second=self.terms.per_second,
+            journal=journal,
+            seed=self.seed,
+            bad_share=self.terms.bad_share,
+        )
+        self.judge = Judge(
+            topics=Names(*topics),
+            deployment=self.deployment.name,
+            oracle=Oracle(EXAMPLES),
+            delivery=self.terms.judged_as,
+        )
+        self.watcher = Watcher(
+            bootstrap=self.kafka.bootstrap,
+            names=Names(*topics),
+            group=self.deployment.settings.group_id,
+            judge=self.judge,
+            journal=journal,
+        )
+        self.publisher.start()
+        self._exits.callback(self.publisher.kill)
+        self.watcher.start()
+        self._exits.callback(self.watcher.stop)
+        await self.publisher.reach(self.terms.per_second)
+        self.say(f"{self.terms.workers} workers answer {self.terms.per_second} requests/s on {self.terms.partitions}")
+
+    async def __aexit__(self, *_):
+        await self._exits.aclose()
+
+    def _close(self):
+        for process in self.deployment.workers.values():
+            with contextlib.suppress(ProcessLookupError):
+                process.send_signal(signal.SIGCONT)
+        self.deployment.close()
+
+    # ---- the fleet
+
+    @property
+    def workers(self):
+        """Names of the workers whose process is there."""
+        return [name for name, process in self.deployment.workers.items() if process.poll() is None]
+
+    def join(self, failpoints="", prelude="", **environment):
+        """Start one more worker behind the proxy; returns its name."""
+        name = next(self._names)
+        self.deployment.start(
+            name,
+            prelude=self.terms.prelude + prelude,
+            HOTSWAP_KAFKA=f"127.0.0.1:{self.proxy.port}" if self.terms.is_proxied else self.kafka.bootstrap,
+            TMPDIR=str(self.temporary),
+            HOTSWAP_FAILPOINTS=failpoints,
+            **environment,
+        )
+        return name
+
+    def signal(self, name, number):
+        self.deployment.workers[name].send_signal(number)
+
+    def is_stopped(self, name):
+        """Whether the worker's process stands still."""
+        stat = Path(f"/proc/{self.deployment.workers[name].pid}/stat").read_text()
+        return stat.rpartition(")")[2].split()[0] == "T"
+
+    def hosts(self, name):
+        """Process ids of a worker's model hosts."""
+        pid = self.deployment.workers[name].pid
+        with contextlib.suppress(OSError):
+            return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+        return []
+
+    async def until(self, holds, seconds, what):
+        """Wait until something holds; an error that says what did not come."""
+        give_up = time.monotonic() + seconds
+        while not holds():
+            if time.monotonic() > give_up:
+                raise AssertionError(f"not within {seconds} s: {what}")
+            await asyncio.sleep(0.05)
+
+    async def is_serving(self, name, seconds=60):
+        """Wait until a worker has opened a partition."""
+        await self.until(lambda: "partition.opened" in self.deployment.log(name), seconds, f"{name} takes partitions")
+
+    # ---- swaps
+
+    async def swap(self, **change):
+        """Command a swap to the other model, and return the receipt."""
+        self._swaps += 1
+        model = EXAMPLES / "models" / f"{MODELS[self._swaps % 2]}.zip"
+        receipt = await self.client.swap(Change(model=model, **change))
+        self._newest = max(self._newest, receipt.generation)
+        return receipt
+
+    async def swap_whole(self):
+        """Command a swap that inherits nothing, above every generation so far: the remedy for a lost control log."""
+        return await self.swap(proto=EXAMPLES / "protos" / "iris.proto", generation=self._newest + 1)
+
+    async def swap_for_ever(self, every_s):
+        """Command a swap every so often, until cancelled."""
+        while True:
+            await asyncio.sleep(every_s)
+            try:
+                await self.swap()
+            except Exception as error:  # noqa: BLE001 - the broker may be what is broken just now
+                self.say(f"a swap could not be commanded: {error}")
+
+    # ---- the end
+
+    async def verdict(self):
+        """Stop the publisher, let the fleet come to rest, and say what was found; returns whether nothing was."""
+        self.proxy.heal()
+        while len(self.workers) < 1:
+            self.join()
+        await asyncio.to_thread(self.publisher.stop)
+        began = time.monotonic()
+        self.findings += [str(finding) for finding in await self.watcher.settle(_SETTLE_S)]
+        self.figures["at rest after, s"] = round(time.monotonic() - began, 1)
+        judge = self.judge
+        self.figures |= {
+            "acknowledged": self.publisher.acknowledged,
+            "answered": judge.answered,
+            "refused": judge.refused,
+            "transactions": judge.transactions,
+            "generations": len(judge.generations),
+        }
+        gaps = judge.longest_gaps
+        self.figures["longest gap of a partition, s"] = round(max(gaps.values(), default=0), 2)
+        for name, value in self.figures.items():
+            self.say(f"{name}: {value}")
+        self.say(f"found: {dict(judge.counts) or 'nothing: 0 lost, 0 twice'}")
+        for finding in self.findings[:20]:
+            self.say(f"  {finding}")
+        return not self.findings
+
+
+async def run(scenario, *, seed, seconds, folder, say=print):
+    """Run one scenario to its verdict; returns the arena, which holds figures and findings."""
+    say(f"{scenario.name}: seed {seed}, {seconds} s, on {os.cpu_count()} cores; {scenario.promise}")
+    async with Arena(terms=scenario.terms, seed=seed, folder=folder, say=say) as arena:
+        try:
+            await scenario.play(arena, seconds)
+        except AssertionError as broken:
+            arena.findings.append(f"{scenario.name}: {broken}")
+        await arena.verdict()
+    return arena

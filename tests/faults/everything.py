@@ -1,0 +1,282 @@
+"""All faults in one run, overlapping, by a schedule that the seed gives: `python -m faults everything`."""
+
+import asyncio
+import contextlib
+import os
+import resource
+import signal
+from collections import Counter
+
+from confluent_kafka import Consumer, Producer, TopicPartition
+from confluent_kafka.admin import AdminClient
+from faults.schedule import Kind, schedule
+
+from worker.change import Cut
+
+_END_TXN = 26
+_OFF_BY_AN_HOUR = """
+import time
+_true = time.time
+time.time = lambda: _true() + {seconds}
+"""
+
+KINDS = (
+    Kind("kill_worker", 6),
+    Kind("pause_worker", 4, 7, 12),
+    Kind("stop_worker", 4),
+    Kind("join_worker", 3),
+    Kind("kill_host", 4),
+    Kind("stop_host", 2, 4, 6),
+    Kind("exhaust_host", 2),
+    Kind("stop_broker", 1, 0, 3),
+    Kind("kill_broker", 3, 0, 3),
+    Kind("pause_broker", 2, 4, 14),
+    Kind("break_broker_for_a_minute", 1, 60, 60),
+    Kind("slow_network", 4, 3, 8),
+    Kind("hold_network", 3, 2, 14),
+    Kind("cut_network", 4),
+    Kind("late_commits", 4, 3, 14),
+    Kind("swap", 8),
+    Kind("swap_after_backlog", 4),
+    Kind("rewind_control", 1),
+    Kind("truncate_control", 1),
+    Kind("forge_control", 2),
+    Kind("duplicate_control", 2),
+    Kind("fill_disk", 2),
+    Kind("shift_clock", 2),
+)
+
+
+async def everything(arena, seconds):
+    """Play the schedule; two workers at least are there at any time, four at most."""
+    faults = Faults(arena)
+    plan = schedule(KINDS, seed=arena.seed, seconds=seconds)
+    began = asyncio.get_running_loop().time()
+    running = []
+    keeping = asyncio.create_task(faults.keep_a_fleet())
+    for fault in plan:
+        await asyncio.sleep(max(0.0, began + fault.at - asyncio.get_running_loop().time()))
+        arena.say(f"fault: {fault.name}" + (f" for {fault.lasts_s} s" if fault.lasts_s else ""))
+        running.append(asyncio.create_task(faults.strike(fault)))
+    await asyncio.gather(*running)
+    keeping.cancel()
+    await asyncio.gather(keeping, return_exceptions=True)
+    arena.figures["faults"] = f"{faults.done.total()}: {dict(sorted(faults.done.items()))}"
+    arena.figures["left out, for another of its kind was going on"] = faults.left_out
+
+
+class Faults:
+    """One method for each kind of fault, named after it."""
+
+    def __init__(self, arena):
+        self.arena = arena
+        self.done = Counter()
+        self.left_out = 0
+        self._broker = asyncio.Lock()
+        self._host = asyncio.Lock()
+        self._control = asyncio.Lock()
+        self._producer = Producer({"bootstrap.servers": arena.kafka.bootstrap})
+
+    async def strike(self, fault):
+        if await getattr(self, fault.name)(fault.lasts_s) is False:
+            self.left_out += 1
+        else:
+            self.done[fault.name] += 1
+
+    async def keep_a_fleet(self):
+        """What a container platform does: start a worker where one is gone; ask one to go where there are many."""
+        while True:
+            if len(self.arena.workers) < 2:
+                self.arena.join()
+            elif len(self._running()) > 4:
+                self._pick(signal.SIGTERM)
+            await asyncio.sleep(1)
+
+    def _running(self):
+        with contextlib.suppress(OSError):
+            return [name for name in self.arena.workers if not self.arena.is_stopped(name)]
+        return []
+
+    def _pick(self, number):
+        if running := self._running():
+            name = self.arena.random.choice(running)
+            self.arena.signal(name, number)
+            return name
+        return None
+
+    # ---- workers
+
+    async def kill_worker(self, _):
+        return self._pick(signal.SIGKILL) is not None
+
+    async def stop_worker(self, _):
+        return self._pick(signal.SIGTERM) is not None
+
+    async def join_worker(self, _):
+        self.arena.join()
+
+    async def pause_worker(self, seconds):
+        if (name := self._pick(signal.SIGSTOP)) is None:
+            return False
+        await asyncio.sleep(seconds)
+        self.arena.signal(name, signal.SIGCONT)
+        return True
+
+    async def fill_disk(self, _):
+        cache = self.arena.folder / f"cache-{self.arena.random.getrandbits(32):x}"
+        self.arena.join(failpoints="cache.write=full@1,cache.write=full@2", HOTSWAP_CACHE=str(cache))
+
+    async def shift_clock(self, _):
+        seconds = self.arena.random.choice((-3_600, 3_600))
+        self.arena.join(prelude=_OFF_BY_AN_HOUR.format(seconds=seconds))
+
+    # ---- model hosts: one at a time, for a request that is alone in a host which dies twice is rightly blamed
+
+    async def _on_a_host(self, act, seconds=0.0):
+        if self._host.locked():
+            return False
+        async with self._host:
+            hosts = [pid for name in self._running() for pid in self.arena.hosts(name)]
+            if not hosts:
+                return False
+            with contextlib.suppress(ProcessLookupError):
+                act(self.arena.random.choice(hosts))
+            await asyncio.sleep(seconds + 5)
+            return True
+
+    async def kill_host(self, _):
+        return await self._on_a_host(lambda pid: os.kill(pid, signal.SIGKILL))
+
+    async def stop_host(self, seconds):
+        return await self._on_a_host(lambda pid: os.kill(pid, signal.SIGSTOP), seconds)
+
+    async def exhaust_host(self, _):
+        # No byte more of address space: its next allocation fails, as under a limit of the container's.
+        return await self._on_a_host(lambda pid: resource.prlimit(pid, resource.RLIMIT_AS, (1 << 20, -1)))
+
+    # ---- the broker: one at a time
+
+    async def _on_the_broker(self, begin, end, seconds):
+        if self._broker.locked():
+            return False
+        async with self._broker:
+            await asyncio.to_thread(begin)
+            await asyncio.sleep(seconds)
+            await asyncio.to_thread(end)
+            return True
+
+    async def stop_broker(self, seconds):
+        return await self._on_the_broker(self.arena.kafka.stop, self.arena.kafka.start, seconds)
+
+    async def kill_broker(self, seconds):
+        return await self._on_the_broker(self.arena.kafka.kill, self.arena.kafka.start, seconds)
+
+    async def break_broker_for_a_minute(self, seconds):
+        async with self._broker:
+            await asyncio.to_thread(self.arena.kafka.kill)
+            await asyncio.sleep(seconds)
+            await asyncio.to_thread(self.arena.kafka.start)
+
+    async def pause_broker(self, seconds):
+        def send(number):
+            os.kill(self.arena.kafka.pid, number)
+
+        return await self._on_the_broker(lambda: send(signal.SIGSTOP), lambda: send(signal.SIGCONT), seconds)
+
+    # ---- the network between workers and broker
+
+    async def slow_network(self, seconds):
+        self.arena.proxy.delay(self.arena.random.uniform(0.005, 0.05))
+        await asyncio.sleep(seconds)
+        self.arena.proxy.delay(0)
+
+    async def hold_network(self, seconds):
+        self.arena.proxy.hold()
+        await asyncio.sleep(seconds)
+        self.arena.proxy.release()
+
+    async def cut_network(self, _):
+        self.arena.proxy.cut()
+
+    async def late_commits(self, seconds):
+        self.arena.proxy.hold_requests(_END_TXN, 3)
+        await asyncio.sleep(seconds)
+        self.arena.proxy.release_held()
+
+    # ---- the control topic
+
+    async def swap(self, _):
+        return await self._command(self.arena.swap)
+
+    async def swap_after_backlog(self, _):
+        return await self._command(lambda: self.arena.swap(cut=Cut.AFTER_BACKLOG))
+
+    async def _command(self, act):
+        async with self._control:
+            try:
+                async with asyncio.timeout(30):
+                    await act()
+            except Exception as error:  # noqa: BLE001 - the broker may be what is broken just now
+                self.arena.say(f"no command could be sent: {error}")
+                return False
+            return True
+
+    def _log(self):
+        """Every record of the control topic that is still there."""
+        consumer = Consumer({"bootstrap.servers": self.arena.kafka.bootstrap, "group.id": "faults"})
+        where = TopicPartition(self.arena.deployment.settings.topics.control, 0)
+        begin, end = consumer.get_watermark_offsets(where, timeout=20)
+        consumer.assign([TopicPartition(where.topic, 0, begin)])
+        records = []
+        while not records or records[-1].offset() < end - 1:
+            message = consumer.poll(20)
+            if message is None or begin == end:
+                break
+            if not message.error():
+                records.append(message)
+        consumer.close()
+        return records
+
+    def _append(self, values):
+        topic = self.arena.deployment.settings.topics.control
+        for value in values:
+            self._producer.produce(topic, value, partition=0)
+        self._producer.flush(60)
+
+    async def _abuse(self, make):
+        async def act():
+            records = await asyncio.to_thread(self._log)
+            await asyncio.to_thread(self._append, make([record.value() for record in records]))
+
+        return await self._command(act)
+
+    async def rewind_control(self, _):
+        """The whole log again, as a mirror that starts over does it."""
+        return await self._abuse(lambda values: values)
+
+    async def duplicate_control(self, _):
+        return await self._abuse(lambda values: self.arena.random.choices(values, k=3) if values else [])
+
+    async def forge_control(self, _):
+        def forge(values):
+            garbage = self.arena.random.randbytes(40)
+            torn = [value[: len(value) // 2] for value in values]
+            return [garbage, b"", *(value[:-4] + garbage[:4] for value in values[-3:]), *torn]
+
+        return await self._abuse(forge)
+
+    async def truncate_control(self, _):
+        """What was commanded is gone; then what an operator does: a swap that names everything, above what served."""
+
+        async def act():
+            settings = self.arena.deployment.settings
+            records = await asyncio.to_thread(self._log)
+            if not records:
+                return
+            admin = AdminClient({"bootstrap.servers": self.arena.kafka.bootstrap})
+            upto = TopicPartition(settings.topics.control, 0, records[-1].offset() + 1)
+            (deleted,) = admin.delete_records([upto], request_timeout=20).values()
+            await asyncio.to_thread(deleted.result, 20)
+            await self.arena.swap_whole()
+
+        return await self._command(act)

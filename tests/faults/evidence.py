@@ -1,0 +1,157 @@
+"""What the judge decides with: records as any client gives them, findings, and what is remembered of each partition."""
+
+from array import array
+from bisect import bisect_left, bisect_right, insort
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+_KEPT = 20
+"""Findings of a kind that are kept in words; the others are only counted."""
+
+_OURS = frozenset({"generation", "model-digest", "operation", "source", "code", "message"})
+
+
+class Names(NamedTuple):
+    """The five topics of a deployment."""
+
+    requests: str
+    predictions: str
+    dead_letters: str
+    control: str
+    status: str
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """A record as any Kafka client gives it."""
+
+    topic: str
+    partition: int
+    offset: int
+    timestamp_ms: int
+    key: bytes | None
+    value: bytes | None
+    headers: tuple[tuple[str, bytes | None], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that broke the promise; partition and offset are the request's, where it is about one."""
+
+    kind: str
+    partition: int | None
+    offset: int | None
+    text: str
+
+    def __str__(self):
+        place = "" if self.partition is None else f" {self.partition}"
+        return f"{self.kind}{place}{'' if self.offset is None else f'@{self.offset}'}: {self.text}"
+
+
+class Ledger:
+    """Findings: counted exactly, kept up to a few of each kind."""
+
+    def __init__(self):
+        self.counts = Counter()
+        self.kept = []
+
+    def say(self, kind, partition, offset, text):
+        self.counts[kind] += 1
+        if self.counts[kind] <= _KEPT:
+            self.kept.append(Finding(kind, partition, offset, text))
+
+
+class Request(NamedTuple):
+    value: bytes | None
+    expect: str | None
+    operation: bytes | None
+    fingerprint: int
+    timestamp_ms: int
+
+
+class Answer(NamedTuple):
+    record: Record
+    partition: int
+    offset: int
+    generation: int
+    headers: Mapping[str, bytes | None]
+    arrived_s: float
+    is_first: bool = True
+
+
+class Course:
+    """Which generation answered a partition from where to where, and which had to."""
+
+    def __init__(self):
+        self.spans: dict[int, list[int]] = {}
+        self._numbers = []
+        self._cuts = []
+        self._newest = []
+
+    def answered(self, offset, generation):
+        """Whether the generations still only grow along the offsets with this answer."""
+        at = bisect_left(self._numbers, generation)
+        is_new = generation not in self.spans
+        older, newer = at - 1, at if is_new else at + 1
+        if older >= 0 and self.spans[self._numbers[older]][1] > offset:
+            return False
+        if newer < len(self._numbers) and self.spans[self._numbers[newer]][0] < offset:
+            return False
+        if is_new:
+            insort(self._numbers, generation)
+            self.spans[generation] = [offset, offset]
+        span = self.spans[generation]
+        span[0], span[1] = min(span[0], offset), max(span[1], offset)
+        return True
+
+    def cut(self, offset, generation):
+        """From this offset on nothing older may answer; returns the last answers that already did."""
+        insort(self._cuts, (offset, generation))
+        self._newest = []
+        for _, number in self._cuts:
+            self._newest.append(max(number, self._newest[-1] if self._newest else 0))
+        return [(last, number) for number, (_, last) in self.spans.items() if number < generation and last >= offset]
+
+    def least(self, offset):
+        """The oldest generation that may answer this offset, as far as cuts say."""
+        at = bisect_right(self._cuts, (offset, 1 << 64))
+        return self._newest[at - 1] if at else 0
+
+    @property
+    def last(self):
+        """Offset and generation of the answer that is furthest on; (-1, 0): none."""
+        return max(((last, number) for number, (_, last) in self.spans.items()), default=(-1, 0))
+
+
+@dataclass(slots=True)
+class Partition:
+    """One partition of the requests and what became of it."""
+
+    requests: dict[int, Request] = field(default_factory=dict)
+    last_request: int = -1
+    answered: set[int] = field(default_factory=set)
+    unacknowledged: set[int] = field(default_factory=set)
+    course: Course = field(default_factory=Course)
+    heard_s: float = 0.0
+
+
+@dataclass(slots=True)
+class Output:
+    """One partition of an output topic; `firsts` and `lasts` have the sources of each transaction."""
+
+    offset: int = -2
+    source: int = -1
+    generation: int = 0
+    firsts: array = field(default_factory=lambda: array("q"))
+    lasts: array = field(default_factory=lambda: array("q"))
+
+
+def fingerprint(record):
+    """A number for the key and the headers that an answer has from its request."""
+    return hash((record.key, tuple(header for header in record.headers if header[0] not in _OURS)))
+
+
+def at(record):
+    return f"{record.topic}-{record.partition}@{record.offset}"

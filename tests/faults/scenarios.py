@@ -1,0 +1,326 @@
+"""The proofs under fire, each as a short story: what dies, when, and what must hold besides the judge's verdict."""
+
+import asyncio
+import contextlib
+import signal
+import time
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+
+from faults.arena import Arena, Terms
+from faults.everything import everything
+from faults.swaps import swaps
+
+from worker.failpoints import NAMES
+
+QUICK_SESSION = {"session_timeout_ms": 2_000}
+"""So that a dead worker's partitions are taken over soon, and a run of a hundred deaths ends today."""
+
+UNFENCED = """
+import uuid
+from worker.kafka import partition
+_new = partition.AIOKafkaProducer
+partition.AIOKafkaProducer = lambda **given: _new(**given | {"transactional_id": uuid.uuid4().hex})
+"""
+"""A worker whose producers shut out nobody: each has a transactional id of its own."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scenario:
+    """What `python tests/faults NAME` plays; `seconds` is its full length, where time is its measure."""
+
+    name: str
+    promise: str
+    play: Callable[[Arena, float], Awaitable[None]]
+    seconds: float = 0
+    terms: Terms = field(default_factory=Terms)
+
+
+async def kills(arena, seconds, every_s=3.0):
+    """SIGKILL a random worker every so often, and start another one in its place at once."""
+    deaths, until = 0, time.monotonic() + seconds
+    while time.monotonic() < until:
+        await asyncio.sleep(every_s)
+        victim = arena.random.choice(arena.workers)
+        arena.deployment.kill(victim)
+        arena.join()
+        deaths += 1
+        if deaths % 20 == 0:
+            arena.say(f"{deaths} killed, {arena.judge.answered} answered, {arena.judge.counts.total()} findings")
+    arena.figures["workers killed"] = deaths
+
+
+async def kills_and_swaps(arena, seconds):
+    """The same, and a swap every 5 s."""
+    swapping = asyncio.create_task(arena.swap_for_ever(5))
+    try:
+        await kills(arena, seconds)
+    finally:
+        swapping.cancel()
+        await asyncio.gather(swapping, return_exceptions=True)
+
+
+_STARTS = ("start.joining", "control.received", "stage.begun", "stage.fetched", "stage.ready", "cache.write")
+_RARE = ("membership.", "open.", "cut_over.", "retire.", "stop.")
+
+
+def _count(arena, name):
+    """At which time of passing to strike: what happens per batch may be met late, what happens seldom must not."""
+    if name in _STARTS or name.startswith(_RARE):
+        return arena.random.randint(1, 2) if name.startswith("open.") else 1
+    return arena.random.randint(1, 40)
+
+
+async def failpoints(arena, times):
+    """Kill a worker at every failpoint, `times` times each, two at a time; swaps and rebalances go on meanwhile."""
+    swapping = asyncio.create_task(arena.swap_for_ever(6))
+    queue = [name for name in NAMES for _ in range(int(times))]
+    arena.random.shuffle(queue)
+    hits = Counter()
+
+    async def strike():
+        while queue:
+            name = queue.pop()
+            if await _struck(arena, name):
+                hits[name] += 1
+            else:
+                queue.insert(0, name)
+            if hits.total() % 20 == 0:
+                arena.say(f"{hits.total()} killed, {len(queue)} to go, {arena.judge.answered} answered")
+
+    try:
+        await asyncio.gather(strike(), strike())
+    finally:
+        swapping.cancel()
+        await asyncio.gather(swapping, return_exceptions=True)
+    arena.figures["failpoints"] = f"{len(NAMES)}, each killed at {min(hits[name] for name in NAMES)} times or more"
+    assert all(hits[name] >= times for name in NAMES)
+
+
+async def _struck(arena, name):
+    """One worker that dies at the failpoint; whether it did."""
+    cache = arena.folder / f"cache-{arena.random.getrandbits(32):x}"
+    own_cache = {"HOTSWAP_CACHE": str(cache)} if name == "cache.write" else {}
+    worker = arena.join(failpoints=f"{name}=kill@{_count(arena, name)}", **own_cache)
+    process = arena.deployment.workers[worker]
+    with contextlib.suppress(AssertionError):
+        if name.startswith("stop."):
+            await arena.is_serving(worker)
+            process.send_signal(signal.SIGTERM)
+        await arena.until(lambda: process.poll() is not None, 40, f"{worker} dies at {name}")
+    was_hit = process.poll() == -signal.SIGKILL
+    if not was_hit:
+        arena.say(f"{worker} never came to {name}: {arena.deployment.log(worker)[-300:]}")
+    arena.deployment.kill(worker)
+    return was_hit
+
+
+_STEPS = tuple(name for name in NAMES if name.startswith(("open.", "batch.", "commit.")))
+
+
+async def zombies(arena, count):
+    """Workers that stop at a random step, lose their partitions unknowingly, and wake up again in the middle of it."""
+    woken = Counter()
+
+    async def haunt():
+        while sum(woken.values()) < count:
+            worker = arena.join(failpoints=_random_stops(arena, 12))
+            process = arena.deployment.workers[worker]
+            while process.poll() is None and sum(woken.values()) < count:
+                try:
+                    await arena.until(lambda: arena.is_stopped(worker), 40, f"{worker} stops")  # noqa: B023
+                except (AssertionError, FileNotFoundError):
+                    break
+                step = _step_of(arena, worker)
+                took_over = await _taken_over(arena)
+                process.send_signal(signal.SIGCONT)
+                woken[step] += took_over
+                if took_over and sum(woken.values()) % 10 == 0:
+                    arena.say(f"{sum(woken.values())} zombies woken, {arena.judge.counts.total()} findings")
+            process.send_signal(signal.SIGCONT)
+            arena.deployment.kill(worker)
+
+    await asyncio.gather(haunt(), haunt())
+    arena.figures["zombies woken"] = f"{sum(woken.values())}: {dict(sorted(woken.items()))}"
+
+
+def _random_stops(arena, count):
+    stops = (f"{arena.random.choice(_STEPS)}=stop@{arena.random.randint(1, 60)}" for _ in range(count))
+    return ",".join(stops)
+
+
+def _step_of(arena, worker):
+    return arena.deployment.log(worker).rpartition('"failpoint": "')[2].partition('"')[0]
+
+
+async def _taken_over(arena):
+    """Wait until the group has gone on without the one that stands still."""
+    before = _openings(arena)
+    try:
+        await arena.until(lambda: _openings(arena) > before, 15, "its partitions are opened by another worker")
+    except AssertionError:
+        return False
+    await asyncio.sleep(arena.random.uniform(0, 1))
+    return True
+
+
+def _openings(arena):
+    running = [name for name in arena.workers if not arena.is_stopped(name)]
+    return sum(arena.deployment.log(name).count('"partition.opened"') for name in running)
+
+
+async def broker(arena, seconds):
+    """Kill the broker five times, then leave it down for `seconds`; the fleet must go on by itself."""
+    before = set(arena.workers)
+    slowest = 0.0
+    for pause in [*(arena.random.uniform(0, 3) for _ in range(5)), seconds]:
+        await asyncio.sleep(arena.random.uniform(3, 6))
+        await asyncio.to_thread(arena.kafka.kill)
+        arena.say(f"broker killed, down for {pause:.1f} s")
+        await asyncio.sleep(pause)
+        await asyncio.to_thread(arena.kafka.start)
+        answered, up = arena.judge.answered, time.monotonic()
+        await arena.until(lambda: arena.judge.answered > answered, 60, "answers come again")  # noqa: B023
+        slowest = max(slowest, time.monotonic() - up)
+        arena.say(f"answers again {time.monotonic() - up:.1f} s after the broker was back")
+    arena.figures["goes on after the broker's return within, s"] = round(slowest, 1)
+    assert slowest <= 30, "the fleet did not go on within 30 s"
+    assert set(arena.workers) == before, "a worker ended because of its broker"
+
+
+async def storm(arena, seconds):
+    """A worker joins, another leaves, every 2 s."""
+    until, moves = time.monotonic() + seconds, 0
+    while time.monotonic() < until:
+        await asyncio.sleep(2)
+        if moves % 2 == 0:
+            arena.join()
+        else:
+            arena.signal(arena.random.choice(arena.workers), signal.SIGTERM)
+        moves += 1
+        if moves % 30 == 0:
+            gaps = arena.judge.longest_gaps
+            arena.say(f"{moves} joins and leaves, longest gap so far {max(gaps.values(), default=0):.1f} s")
+    arena.figures["joins and leaves"] = moves
+    arena.figures["rebalances"] = sum(
+        arena.deployment.log(path.stem).count('"membership.assigned"') for path in arena.folder.glob("w*.log")
+    )
+    slowest = max(arena.judge.longest_gaps.values())
+    assert slowest <= 30, f"a partition stood still for {slowest:.1f} s"
+
+
+async def drain(arena, _):
+    """SIGTERM each worker in turn, as a rolling upgrade does; the next one when the new one takes partitions."""
+    for worker in list(arena.workers):
+        await asyncio.sleep(3)
+        process = arena.deployment.workers[worker]
+        arena.signal(worker, signal.SIGTERM)
+        code = await asyncio.to_thread(process.wait, 20)
+        assert code == 0, f"{worker} ended with {code}: {arena.deployment.log(worker)[-500:]}"
+        await arena.is_serving(arena.join())
+    await asyncio.sleep(3)
+    logs = [path.read_text() for path in arena.folder.glob("w*.log")]
+    recycled = sum(log.count('"partition.recycled"') for log in logs)
+    gaps = {partition: round(gap, 2) for partition, gap in sorted(arena.judge.longest_gaps.items())}
+    arena.figures["longest gap by partition, s"] = gaps
+    arena.figures["transactions given up"] = recycled
+    assert recycled == 0, "a batch was given up, so its requests were delivered again"
+
+
+FULL_LOAD = Terms(partitions=12, per_second=1_000, workers=3)
+UNDER_ZOMBIES = Terms(workers=2, settings=QUICK_SESSION)
+
+SCENARIOS = {
+    scenario.name: scenario
+    for scenario in (
+        Scenario(
+            name="kills",
+            promise="a random worker of three is killed every 3 s: nothing lost, nothing twice, order kept",
+            play=kills,
+            seconds=600,
+            terms=FULL_LOAD,
+        ),
+        Scenario(
+            name="kills-swaps",
+            promise="the same, with a swap every 5 s",
+            play=kills_and_swaps,
+            seconds=600,
+            terms=FULL_LOAD,
+        ),
+        Scenario(
+            name="failpoints",
+            promise="a worker is killed between any two steps of its work, ten times each",
+            play=failpoints,
+            seconds=10,
+            terms=Terms(workers=2, settings=QUICK_SESSION),
+        ),
+        Scenario(
+            name="zombies",
+            promise="a hundred workers wake up in the middle of a transaction that is not theirs any more",
+            play=zombies,
+            seconds=100,
+            terms=UNDER_ZOMBIES,
+        ),
+        Scenario(
+            name="broker",
+            promise="the broker is killed five times and then down for a minute; the fleet goes on by itself",
+            play=broker,
+            seconds=60,
+        ),
+        Scenario(
+            name="storm",
+            promise="a worker joins or leaves every 2 s, and each partition moves at least every 30 s",
+            play=storm,
+            seconds=300,
+        ),
+        Scenario(
+            name="drain",
+            promise="each worker in turn is asked to stop under load: nothing is delivered again",
+            play=drain,
+            terms=Terms(partitions=6, per_second=500),
+        ),
+        Scenario(
+            name="swaps",
+            promise="a thousand swaps under 500 requests/s: the stream does not feel them, and nothing is left behind",
+            play=swaps,
+            seconds=1_000,
+            terms=Terms(per_second=500, workers=1),
+        ),
+        Scenario(
+            name="everything",
+            promise="every fault there is, overlapping, a quarter of the time quiet",
+            play=everything,
+            seconds=600,
+            terms=Terms(settings={"deadline_ms": 3_000}, is_proxied=True),
+        ),
+        Scenario(
+            name="at-least-once",
+            promise="delivery=at_least_once under the same kills: more allowed, less never",
+            play=kills,
+            seconds=60,
+            terms=Terms(settings={"delivery": "at_least_once"}, judged_as="at_least_once"),
+        ),
+    )
+}
+
+RED = {
+    scenario.name: scenario
+    for scenario in (
+        Scenario(
+            name="red-at-least-once",
+            promise="the judge's own proof: a fleet at least once, judged as exactly once",
+            play=kills,
+            seconds=60,
+            terms=Terms(settings={"delivery": "at_least_once"}),
+        ),
+        Scenario(
+            name="red-unfenced",
+            promise="the judge's own proof: a fleet whose fencing is taken out",
+            play=zombies,
+            seconds=15,
+            terms=Terms(workers=2, settings=QUICK_SESSION, prelude=UNFENCED),
+        ),
+    )
+}
+"""Runs in which the judge must find something."""

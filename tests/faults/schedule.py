@@ -1,0 +1,54 @@
+"""When which fault begins and how long it lasts: decided by the seed alone, before anything is broken."""
+
+import random
+from dataclasses import dataclass
+
+CYCLE_S = 40.0
+QUIET_S = 10.0
+"""Of each cycle the last part is quiet: what never rests never shows that it recovers."""
+
+_GAP_S = 2.5
+_FIRST_S = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """A fault that may happen: how often beside the others, and how long it lasts, seconds."""
+
+    name: str
+    weight: int
+    shortest_s: float = 0.0
+    longest_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """A fault that will happen, seconds after the beginning."""
+
+    at: float
+    name: str
+    lasts_s: float
+
+    def __str__(self):
+        lasts = f" for {self.lasts_s:.1f} s" if self.lasts_s else ""
+        return f"{self.at:7.1f} s  {self.name}{lasts}"
+
+
+def schedule(kinds, *, seed, seconds):
+    """The faults of a run in order; where there is time for it, each kind happens at least once."""
+    chance = random.Random(seed)
+    moments = list(_moments(chance, seconds))
+    chosen = [*kinds, *chance.choices(kinds, [kind.weight for kind in kinds], k=max(0, len(moments) - len(kinds)))]
+    chance.shuffle(chosen)
+    return [
+        Fault(at, kind.name, round(chance.uniform(kind.shortest_s, kind.longest_s), 1))
+        for at, kind in zip(moments, chosen, strict=False)
+    ]
+
+
+def _moments(chance, seconds):
+    at = _FIRST_S
+    while at < seconds:
+        if at % CYCLE_S < CYCLE_S - QUIET_S:
+            yield round(at, 1)
+        at += chance.expovariate(1 / _GAP_S)

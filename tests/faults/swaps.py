@@ -1,0 +1,114 @@
+"""A thousand swaps in a row under a steady stream: what the stream feels of them, and what they leave behind."""
+
+import asyncio
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+
+import numpy as np
+
+_BEFORE = 20
+"""Swaps after which everything has been used once, and the figures of the beginning are taken."""
+_STEADY_S = 40
+_TIMES_P99 = 1.5
+_FLAT = 1.05
+
+
+@dataclass(frozen=True, slots=True)
+class Footprint:
+    """What a fleet holds: processes, descriptors, threads, temporary entries; memory of workers and of hosts, MiB."""
+
+    processes: int
+    descriptors: int
+    threads: int
+    temporary: int
+    worker_mib: float
+    host_mib: float
+
+
+async def swaps(arena, count):
+    """Swap `count` times, each as soon as the one before has retired on every worker; compare with quiet times."""
+    for _ in range(min(_BEFORE, int(count))):
+        await _one(arena)
+    steady = [await _quiet(arena)]
+    before = _footprint(arena)
+    began, durations = time.time(), []
+    for number in range(int(count) - _BEFORE):
+        durations.append(await _one(arena))
+        if number % 100 == 99:
+            p99 = _percentile(arena, [(began, time.time())], 99)
+            arena.say(f"{number + 1 + _BEFORE} swaps, p99 {p99:.0f} ms, {_footprint(arena)}")
+    during = (began, time.time())
+    steady.append(await _quiet(arena))
+    _judge(arena, count, durations, steady, during, before, _footprint(arena))
+
+
+async def _one(arena):
+    """One swap, from the command until the old generation is gone everywhere; returns the seconds it took."""
+    began = time.monotonic()
+    receipt = await arena.swap()
+    await arena.until(lambda: receipt.generation in arena.judge.generations, 60, f"generation {receipt.generation}")
+    await arena.until(lambda: _hosts(arena) == len(arena.workers), 30, "the hosts of the generation before are gone")
+    return time.monotonic() - began
+
+
+def _hosts(arena):
+    return sum(len(arena.hosts(name)) for name in arena.workers)
+
+
+async def _quiet(arena):
+    """A time without swaps: when it began and ended."""
+    began = time.time()
+    await asyncio.sleep(_STEADY_S)
+    return began, time.time()
+
+
+def _percentile(arena, spans, which):
+    arrived, seconds = np.array(arena.judge.arrivals), np.array(arena.judge.latencies)
+    inside = np.zeros(len(arrived), bool)
+    for began, ended in spans:
+        inside |= (arrived >= began) & (arrived < ended)
+    return float(np.percentile(seconds[inside], which)) * 1000
+
+
+def _judge(arena, count, durations, steady, during, before, after):
+    p99 = {"steady": _percentile(arena, steady, 99), "during swaps": _percentile(arena, [during], 99)}
+    arena.figures |= {
+        "swaps": int(count),
+        "seconds from a command until the generation before is gone, median / longest": (
+            f"{median(durations):.2f} / {max(durations):.2f}"
+        ),
+        "p50, ms": f"steady {_percentile(arena, steady, 50):.0f}, during swaps {_percentile(arena, [during], 50):.0f}",
+        "p99, ms": f"steady {p99['steady']:.0f}, during swaps {p99['during swaps']:.0f}",
+        "p99 during swaps, times steady": round(p99["during swaps"] / p99["steady"], 2),
+        "at first": before,
+        "at last": after,
+    }
+    for name in ("processes", "temporary"):
+        assert getattr(after, name) == getattr(before, name), f"{name} are not as at the start"
+    for name in ("descriptors", "threads", "worker_mib", "host_mib"):
+        grown = getattr(after, name) / getattr(before, name)
+        assert grown <= _FLAT, f"{name} grew by {grown - 1:.1%}"
+    assert p99["during swaps"] <= _TIMES_P99 * p99["steady"], "the stream feels the swaps"
+
+
+def _footprint(arena):
+    workers = [arena.deployment.workers[name].pid for name in arena.workers]
+    hosts = [pid for name in arena.workers for pid in arena.hosts(name)]
+    both = [Path(f"/proc/{pid}") for pid in workers + hosts]
+    artifacts = arena.deployment.settings.cache / "artifacts"
+    return Footprint(
+        processes=len(both),
+        descriptors=sum(len(list((process / "fd").iterdir())) for process in both),
+        threads=sum(len(list((process / "task").iterdir())) for process in both),
+        temporary=len(list(artifacts.iterdir())) + len(list(Path(arena.temporary).iterdir())),
+        worker_mib=round(sum(map(_resident_mib, workers)), 1),
+        host_mib=round(sum(map(_resident_mib, hosts)), 1),
+    )
+
+
+def _resident_mib(pid):
+    """Memory that is the process's own, MiB (RSS without what is mapped from files)."""
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("RssAnon")) / 1024

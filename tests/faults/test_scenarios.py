@@ -1,0 +1,31 @@
+"""The proofs under fire in short: each plays its story for some seconds; `make faults` plays them in full."""
+
+import os
+
+import pytest
+from faults.arena import run
+from faults.everything import KINDS
+from faults.scenarios import RED, SCENARIOS
+from faults.schedule import CYCLE_S, QUIET_S, schedule
+
+SEED = int(os.environ.get("HOTSWAP_TEST_SEED", "1"))
+BRIEF = {"kills-swaps": 12, "zombies": 4, "broker": 3, "drain": 0, "everything": 25}
+
+
+@pytest.mark.parametrize("name", BRIEF)
+async def test_a_fleet_under_fire_answers_every_request_once_in_order_by_the_right_generation(name, tmp_path):
+    arena = await run(SCENARIOS[name], seed=SEED, seconds=BRIEF[name], folder=tmp_path)
+    assert arena.findings == []
+
+
+async def test_the_judge_finds_out_a_fleet_whose_fencing_is_taken_out(tmp_path):
+    arena = await run(RED["red-unfenced"], seed=SEED, seconds=5, folder=tmp_path)
+    assert any("twice" in finding for finding in arena.findings), arena.figures
+
+
+def test_a_schedule_is_the_seed_s_alone_and_leaves_a_quarter_of_the_time_quiet():
+    plan = schedule(KINDS, seed=7, seconds=600)
+    assert plan == schedule(KINDS, seed=7, seconds=600)
+    assert plan != schedule(KINDS, seed=8, seconds=600)
+    assert {fault.name for fault in plan} == {kind.name for kind in KINDS}
+    assert all(fault.at % CYCLE_S < CYCLE_S - QUIET_S for fault in plan)

@@ -1,0 +1,139 @@
+"""The judge on a real Kafka: silent where all is well, and not to be deceived where a broker or a worker errs."""
+
+import asyncio
+from contextlib import asynccontextmanager
+
+from confluent_kafka import Producer
+from faults.oracle import Oracle
+from faults.publisher import Publisher
+from faults.verifier import Judge, Names
+from faults.watcher import Watcher
+from harness.audit import read
+from harness.fleet import EXAMPLES, Deployment
+
+from worker.change import Change, Cut
+
+ORACLE = Oracle(EXAMPLES)
+
+
+@asynccontextmanager
+async def published(deployment):
+    """300 requests a second, some of them bad, until it is stopped."""
+    publisher = Publisher(
+        bootstrap=deployment.kafka.bootstrap,
+        topic=deployment.settings.topics.requests,
+        partitions=4,
+        per_second=300,
+        journal=deployment.folder / "journal",
+        seed=7,
+        bad_share=0.05,
+    )
+    publisher.start()
+    try:
+        yield publisher
+    finally:
+        publisher.stop()
+
+
+@asynccontextmanager
+async def judged(deployment, **settings):
+    """A judge, and the watcher that tells it what happens."""
+    topics = Names(*deployment.settings.topics)
+    judge = Judge(topics=topics, deployment=deployment.name, oracle=ORACLE, **settings)
+    watcher = Watcher(
+        bootstrap=deployment.kafka.bootstrap,
+        names=topics,
+        group=deployment.settings.group_id,
+        judge=judge,
+        journal=deployment.folder / "journal",
+    )
+    watcher.start()
+    try:
+        yield judge, watcher
+    finally:
+        watcher.stop()
+
+
+@asynccontextmanager
+async def deployed(kafka, folder, **settings):
+    made = await Deployment(kafka, folder, **settings).create()
+    try:
+        yield made
+    finally:
+        made.close()
+
+
+async def settled(publisher, watcher, timeout_s=60):
+    await asyncio.to_thread(publisher.stop)
+    return [str(finding) for finding in await watcher.settle(timeout_s)]
+
+
+async def until(what, seconds=30):
+    async with asyncio.timeout(seconds):
+        while not what():
+            await asyncio.sleep(0.05)
+
+
+async def test_swaps_under_load_give_no_finding_and_an_answer_that_is_written_again_gives_one(kafka, tmp_path):
+    async with deployed(kafka, tmp_path) as deployment:
+        await deployment.serve("iris_gbm", workers=("w1", "w2"))
+        async with (
+            published(deployment) as publisher,
+            judged(deployment) as (judge, watcher),
+            deployment.client() as client,
+        ):
+            for model, cut in (("iris_glm", Cut.AFTER_BACKLOG), ("iris_gbm", Cut.AT_ONCE)):
+                await publisher.reach(300)
+                receipt = await client.swap(Change(model=EXAMPLES / "models" / f"{model}.zip", cut=cut))
+                assert (await client.await_swap(receipt)).is_good
+            await until(lambda: 3 in judge.generations)
+            assert await settled(publisher, watcher) == []
+            assert judge.asked == publisher.acknowledged == judge.answered + judge.refused
+            assert set(judge.generations) == {1, 2, 3}
+            assert judge.refused > 0
+            message = read(kafka.bootstrap, deployment.settings.topics.predictions)[10]
+            producer = Producer({"bootstrap.servers": kafka.bootstrap})
+            topic, partition = message.topic(), message.partition()
+            producer.produce(topic, message.value(), message.key(), partition, headers=message.headers())
+            producer.flush()
+            await settled(publisher, watcher)
+            assert judge.counts == {"twice": 1}
+
+
+async def test_a_worker_at_least_once_that_dies_is_found_out_by_the_judge_of_exactly_once(kafka, tmp_path):
+    async with deployed(kafka, tmp_path, delivery="at_least_once") as deployment:
+        await deployment.serve("iris_gbm")
+        async with (
+            published(deployment) as publisher,
+            judged(deployment) as (strict, watcher),
+            judged(deployment, delivery="at_least_once") as (lenient, second),
+        ):
+            await publisher.reach(100)
+            await deployment.stop()
+            process = deployment.start("w2", HOTSWAP_FAILPOINTS="commit.acknowledged=kill@10")
+            await asyncio.to_thread(process.wait, 60)
+            deployment.start("w3")
+            await settled(publisher, watcher)
+            assert strict.counts.keys() == {"twice"}
+            assert await second.settle(60) == []
+            assert lenient.repeated == strict.counts["twice"] > 0
+
+
+async def test_the_judge_looks_on_through_a_broker_that_is_killed_and_sees_what_is_left_open(own_kafka, tmp_path):
+    async with deployed(own_kafka, tmp_path, call_timeout_s=2) as deployment:
+        await deployment.serve("iris_gbm")
+        async with published(deployment) as publisher, judged(deployment) as (judge, watcher):
+            await publisher.reach(300)
+            await asyncio.to_thread(own_kafka.kill)
+            await asyncio.to_thread(own_kafka.start)
+            await publisher.reach(300)
+            assert await settled(publisher, watcher) == []
+            producer = Producer({"bootstrap.servers": own_kafka.bootstrap, "transactional.id": "a stranger"})
+            producer.init_transactions(30)
+            producer.begin_transaction()
+            producer.produce(deployment.settings.topics.predictions, b"", partition=1)
+            producer.flush()
+            await settled(publisher, watcher, timeout_s=2)
+            assert judge.counts == {"hanging": 1}
+            producer.abort_transaction(30)
+            assert await settled(publisher, watcher) == []

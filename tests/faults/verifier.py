@@ -1,0 +1,402 @@
+"""The judge: from the records of the topics and the publisher's journal alone, what broke the promise, and where.
+
+It shares no code with the worker. It is told everything in any order that keeps each partition's own: an answer may
+come before its request, or before the command of its generation. What can be decided is said at once; what something
+may yet make good (an answer that is missing, a generation that nobody accepted) is said by `finish`. The kinds:
+
+    lost          a request without an answer, where the partition has gone on
+    torn          the same, in the midst of a batch whose other answers are there; or a first batch and its announcement
+                  on the status topic, one without the other
+    twice         more than one answer to a request
+    phantom       an answer to nothing that was asked
+    reordered     answers of an output partition in another order than their requests
+    misplaced     an answer in another partition than its request
+    went_back     an older generation after a newer one along a partition
+    mixed         two generations in one transaction
+    wrong_cut     a generation before its cut, or an older one behind it
+    wrong_generation  a generation that was never accepted, or another model than the generation's
+    wrong_answer  not what the generation's model says
+    wrong_code    a good request refused, a bad one predicted, or refused with another code than expected
+    altered       a key, a header or a dead letter's bytes are not the request's; a request's are not the publisher's
+    vanished      an acknowledged request that the topic does not hold
+    unacknowledged    a request that no journal has
+    stale_offset  the committed offset or its generation does not go with the last answer
+    lagging       requests that nobody has come to yet
+    hanging       a transaction without an end
+"""
+
+import hashlib
+import json
+from array import array
+from bisect import bisect_left
+from collections import Counter
+from itertools import chain
+
+from faults.accepted_log import AcceptedLog, Status
+from faults.evidence import Answer, Finding, Ledger, Names, Output, Partition, Record, Request, at, fingerprint
+from google.protobuf.message import DecodeError
+
+__all__ = ["Finding", "Judge", "Names", "Record"]
+
+
+class Judge:
+    """Decides; holds a few hundred bytes for each request, no records."""
+
+    def __init__(self, *, topics, deployment, oracle, delivery="exactly_once", cut_grace_s=2.0):
+        """`cut_grace_s`: how long after a command a request may be published and still be answered as if it were not.
+
+        No worker can honour a cut before it has read the command, and a cut "after the backlog" has requests behind it
+        by the time that the command is in the log.
+        """
+        self.asked = self.answered = self.refused = self.repeated = 0
+        self.generations = Counter()
+        self.longest_gaps: dict[int, float] = {}
+        self.arrivals = array("d")  # of each first answer, seconds since the epoch …
+        self.latencies = array("d")  # … and how long after its request
+        self._topics = topics
+        self._deployment = deployment
+        self._oracle = oracle
+        self._is_once = delivery == "exactly_once"
+        self._cut_grace_ms = cut_grace_s * 1000
+        self._online = Ledger()
+        self._final = Ledger()
+        self._log = AcceptedLog(deployment)
+        self._partitions: dict[int, Partition] = {}
+        self._outputs: dict[tuple[str, int], Output] = {}
+        self._unasked: dict[tuple[int, int], list[Answer]] = {}
+        self._unaccepted: dict[int, list[Answer]] = {}
+        self._acknowledged: dict[tuple[int, int], str] = {}
+        self._announced: dict[tuple[int, int], int] = {}
+        self._values: dict[bytes | None, bytes | None] = {}
+        self._has_journal = False
+        self._open = 0
+
+    @property
+    def findings(self):
+        """What was found so far, up to twenty of each kind."""
+        return self._online.kept + self._final.kept
+
+    @property
+    def counts(self):
+        """Kind of finding -> how many."""
+        return self._online.counts + self._final.counts
+
+    @property
+    def outstanding(self):
+        """Requests that are published, as far as anybody knows, and not answered."""
+        return self._open + len(self._acknowledged)
+
+    @property
+    def transactions(self):
+        """Transactions seen, in each output topic for itself."""
+        return sum(len(output.firsts) for output in self._outputs.values())
+
+    @property
+    def last_requests(self):
+        """Partition -> offset of its last request."""
+        return {number: part.last_request for number, part in self._partitions.items() if part.requests}
+
+    # ---- what it is told
+
+    def acknowledged(self, partition, offset, digest):
+        """A line of the journal: the broker has acknowledged this request (`digest`: 16 digits of its SHA-256)."""
+        self._has_journal = True
+        part = self._part(partition)
+        if offset in part.requests:
+            part.unacknowledged.discard(offset)
+            self._check_digest(partition, offset, digest)
+        else:
+            self._acknowledged[partition, offset] = digest
+
+    def receive(self, record, arrived_s):
+        """A record of one of the five topics, in order of its partition; `arrived_s` in seconds since the epoch."""
+        if record.topic == self._topics.requests:
+            self._request(record)
+        elif record.topic == self._topics.control:
+            self._command(record)
+        elif record.topic == self._topics.status:
+            self._status(record)
+        else:
+            self._answer(record, arrived_s)
+
+    def _request(self, record):
+        partition, offset = record.partition, record.offset
+        part, headers = self._part(partition), dict(record.headers)
+        expect = (headers.get("expect") or b"").decode() or None
+        operation = next((value for name, value in record.headers if name == "operation"), None)
+        value = self._values.setdefault(record.value, record.value)
+        part.requests[offset] = Request(value, expect, operation, fingerprint(record), record.timestamp_ms)
+        part.last_request = offset
+        self.asked += 1
+        self._open += offset not in part.answered
+        if (digest := self._acknowledged.pop((partition, offset), None)) is not None:
+            self._check_digest(partition, offset, digest)
+        else:
+            part.unacknowledged.add(offset)
+        for answer in self._unasked.pop((partition, offset), ()):
+            self._sort(answer)
+
+    def _command(self, record):
+        accepted = self._log.fold(record.value, record.timestamp_ms)
+        for answer in self._unaccepted.pop(accepted.number, ()) if accepted else ():
+            self._judge(answer)
+
+    def _status(self, record):
+        try:
+            status = Status.FromString(record.value or b"")
+        except DecodeError:
+            return
+        if status.WhichOneof("kind") == "cut_over" and status.cut_over.deployment == self._deployment:
+            done = status.cut_over
+            self._announced[done.partition, done.generation] = done.first_offset
+
+    def _answer(self, record, arrived_s):
+        headers = dict(record.headers)
+        try:
+            topic, partition, offset = (headers["source"] or b"").decode().rsplit("-", 2)
+            answer = Answer(record, int(partition), int(offset), int(headers["generation"]), headers, arrived_s)
+        except (KeyError, ValueError, TypeError):
+            topic = ""
+        if topic != self._topics.requests:
+            self._say("phantom", record.partition, None, f"{at(record)} names no request or generation: {headers}")
+            return
+        self._follow(answer)
+        self._place(answer)
+
+    # ---- what follows at once
+
+    def _follow(self, answer):
+        """Transactions: offsets without a gap, for the marker of each takes one."""
+        record = answer.record
+        output = self._outputs.setdefault((record.topic, record.partition), Output())
+        if record.offset != output.offset + 1 or not self._is_once:
+            output.firsts.append(answer.offset)
+            output.lasts.append(answer.offset)
+        elif answer.generation != output.generation:
+            text = f"{at(record)} is by generation {answer.generation}, before it in the same transaction"
+            self._say("mixed", answer.partition, answer.offset, f"{text} is one by {output.generation}")
+        output.lasts[-1] = max(output.lasts[-1], answer.offset)
+        output.offset, output.generation = record.offset, answer.generation
+
+    def _place(self, answer):
+        record, partition, offset = answer.record, answer.partition, answer.offset
+        part = self._part(partition)
+        output = self._outputs[record.topic, record.partition]
+        if offset not in part.requests and offset <= part.last_request:
+            self._say("phantom", partition, offset, f"{at(record)} answers what was never asked")
+            return
+        if offset in part.answered:
+            self.repeated += 1
+            if self._is_once:
+                self._say("twice", partition, offset, f"{at(record)} is another answer")
+            self._sort(answer._replace(is_first=False))
+            return
+        part.answered.add(offset)
+        self._open -= offset in part.requests
+        if record.partition != partition:
+            self._say("misplaced", partition, offset, f"its answer is {at(record)}")
+        elif offset <= output.source:
+            self._say("reordered", partition, offset, f"{at(record)} comes after the answer to {output.source}")
+        output.source = offset
+        self._sort(answer)
+
+    def _sort(self, answer):
+        """Judges an answer once its request and its generation are known."""
+        part = self._part(answer.partition)
+        if answer.offset not in part.requests:
+            self._unasked.setdefault((answer.partition, answer.offset), []).append(answer)
+            return
+        # At least once, a batch that is answered again may be answered by a newer generation.
+        if answer.is_first and not part.course.answered(answer.offset, answer.generation) and self._is_once:
+            text = f"answered by generation {answer.generation}; an older request was by a newer one, or the reverse"
+            self._say("went_back", answer.partition, answer.offset, text)
+        self._judge(answer)
+
+    def _judge(self, answer):
+        accepted = self._log.accepted.get(answer.generation)
+        if accepted is None:
+            self._unaccepted.setdefault(answer.generation, []).append(answer)
+            return
+        request = self._part(answer.partition).requests[answer.offset]
+        if answer.is_first:
+            self._count(answer, request)
+        self._check_copy(answer, request)
+        self._check_code(answer, request)
+        self._check_generation(answer, request, accepted)
+        if not self.generations[answer.generation]:
+            self._loaded(accepted)
+        self.generations[answer.generation] += 1
+        self._check_cut(answer, request, accepted)
+
+    # ---- what each answer is checked for
+
+    def _count(self, answer, request):
+        is_refusal = answer.record.topic == self._topics.dead_letters
+        self.refused += is_refusal
+        self.answered += not is_refusal
+        part = self._part(answer.partition)
+        asked_s = request.timestamp_ms / 1000
+        gap = answer.arrived_s - max(part.heard_s, asked_s)
+        self.longest_gaps[answer.partition] = max(gap, self.longest_gaps.get(answer.partition, 0.0))
+        part.heard_s = answer.arrived_s
+        self.arrivals.append(answer.arrived_s)
+        self.latencies.append(answer.arrived_s - asked_s)
+
+    def _check_copy(self, answer, request):
+        what = []
+        if fingerprint(answer.record) != request.fingerprint:
+            what.append("key or headers")
+        if request.operation and answer.headers.get("operation") != request.operation:
+            what.append("operation")
+        if answer.record.topic == self._topics.dead_letters and answer.record.value != request.value:
+            what.append("bytes")
+        if what:
+            self._say("altered", answer.partition, answer.offset, f"{at(answer.record)} has other {', '.join(what)}")
+
+    def _check_code(self, answer, request):
+        code = None
+        if answer.record.topic == self._topics.dead_letters:
+            code = (answer.headers.get("code") or b"without a code").decode(errors="replace")
+        if code != request.expect:
+            said = f"refused {code}: {answer.headers.get('message')}" if code else "predicted"
+            text = f"{said}, expected {request.expect or 'a prediction'}"
+            self._say("wrong_code", answer.partition, answer.offset, text)
+
+    def _check_generation(self, answer, request, accepted):
+        digest = (answer.headers.get("model-digest") or b"").decode(errors="replace")
+        if digest != accepted.model_sha256:
+            text = (
+                f"generation {accepted.number} has model {accepted.model_sha256[:12]}, the answer names {digest[:12]}"
+            )
+            self._say("wrong_generation", answer.partition, answer.offset, text)
+        elif answer.record.topic == self._topics.predictions:
+            value = answer.record.value
+            if self._oracle.agrees(digest, accepted.proto_sha256, request.value or b"", value or b"") is False:
+                text = f"{at(answer.record)} is not what generation {accepted.number} says offline"
+                self._say("wrong_answer", answer.partition, answer.offset, text)
+
+    def _loaded(self, accepted):
+        # One that has answered anything can be loaded: then nothing older may answer behind its cut. A generation that
+        # no worker could stage cuts nothing.
+        for partition, cut in accepted.cut.items():
+            part = self._part(partition)
+            for offset, older in part.course.cut(cut, accepted.number):
+                self._check_behind(partition, offset, older, accepted)
+
+    def _check_cut(self, answer, request, accepted):
+        cut = accepted.cut.get(answer.partition, 0)
+        if answer.offset < cut:
+            text = f"answered by generation {accepted.number}, which begins at {cut} here"
+            self._say("wrong_cut", answer.partition, answer.offset, text)
+        least = self._part(answer.partition).course.least(answer.offset)
+        if least > accepted.number:
+            self._check_behind(answer.partition, answer.offset, accepted.number, self._log.accepted[least])
+
+    def _check_behind(self, partition, offset, older, accepted):
+        request = self._part(partition).requests.get(offset)
+        if request and request.timestamp_ms > accepted.timestamp_ms + self._cut_grace_ms:
+            cut = accepted.cut[partition]
+            text = f"answered by generation {older}, although {accepted.number} begins at {cut} here"
+            self._say("wrong_cut", partition, offset, text)
+
+    def _check_digest(self, partition, offset, digest):
+        value = self._part(partition).requests[offset].value
+        if hashlib.sha256(value or b"").hexdigest()[:16] != digest:
+            self._say("altered", partition, offset, "the topic holds other bytes than the publisher's journal")
+
+    # ---- the end
+
+    def finish(self, committed, ends):
+        """Everything that was found, now that nothing more will come; may be called again if it does.
+
+        `committed`: partition -> offset and metadata of the group. `ends`: topic -> partition -> stable end and end.
+        """
+        self._final = Ledger()
+        for number, part in sorted(self._partitions.items()):
+            self._missing(number, part, committed.get(number, (-1, ""))[0])
+            self._stale(number, part, *committed.get(number, (-1, "")))
+            for offset in sorted(part.unacknowledged) if self._has_journal else ():
+                self._final.say("unacknowledged", number, offset, "the topic holds it, and no journal does")
+        for (partition, offset), digest in self._acknowledged.items():
+            self._final.say("vanished", partition, offset, f"acknowledged ({digest}), and not in the topic")
+        self._undecided()
+        if self._is_once:
+            self._torn_announcements()
+        for topic, number, stable, end in _flat(ends):
+            if stable < end:
+                text = f"{topic}-{number} ends at {end}, and only what is before {stable} is stable"
+                self._final.say("hanging", number, None, text)
+        return self.findings
+
+    def _undecided(self):
+        for answer in chain.from_iterable(self._unasked.values()):
+            text = f"{at(answer.record)} answers what was never asked"
+            self._final.say("phantom", answer.partition, answer.offset, text)
+        for answer in chain.from_iterable(self._unaccepted.values()):
+            text = f"generation {answer.generation} was never accepted"
+            self._final.say("wrong_generation", answer.partition, answer.offset, text)
+
+    def _missing(self, number, part, committed):
+        behind = []
+        last, _ = part.course.last
+        for offset in sorted(part.requests.keys() - part.answered) if self._open else ():
+            if self._is_once and self._is_amidst(number, offset):
+                self._final.say("torn", number, offset, "not answered, in the midst of a batch that is")
+            elif offset < max(committed, last):
+                self._final.say("lost", number, offset, f"not answered; answers up to {last}, committed {committed}")
+            else:
+                behind.append(offset)
+        if behind:
+            text = f"{len(behind)} requests from here on are not answered; committed {committed}"
+            self._final.say("lagging", number, behind[0], text)
+
+    def _is_amidst(self, number, offset):
+        for topic in (self._topics.predictions, self._topics.dead_letters):
+            output = self._outputs.get((topic, number), Output())
+            before = bisect_left(output.firsts, offset) - 1
+            if before >= 0 and offset < output.lasts[before]:
+                return True
+        return False
+
+    def _stale(self, number, part, committed, metadata):
+        last, generation = part.course.last
+        if last < 0:
+            return
+        if committed <= last:
+            kind, text = ("stale_offset", "answered") if self._is_once else ("lagging", "answered, and will be again")
+            self._final.say(kind, number, last, f"{text}, and the committed offset is {committed}")
+        elif self._is_once and (named := _generation(metadata)) != generation:
+            text = f"the last answer is by generation {generation}, the committed offset names {named}"
+            self._final.say("stale_offset", number, last, text)
+
+    def _torn_announcements(self):
+        seen = {(p, g): span for p, part in self._partitions.items() for g, span in part.course.spans.items()}
+        for partition, generation in seen.keys() - self._announced.keys():
+            text = f"the first batch of generation {generation} is there without its CutOverDone"
+            self._final.say("torn", partition, seen[partition, generation][0], text)
+        for (partition, generation), first in self._announced.items():
+            if seen.get((partition, generation), (0, -1))[1] < first:
+                text = f"the CutOverDone of generation {generation} is there without its first batch"
+                self._final.say("torn", partition, first, text)
+
+    def _part(self, number):
+        part = self._partitions.get(number)
+        if part is None:
+            part = self._partitions[number] = Partition()
+        return part
+
+    def _say(self, kind, partition, offset, text):
+        self._online.say(kind, partition, offset, text)
+
+
+def _flat(ends):
+    for topic, partitions in ends.items():
+        for number, (stable, end) in sorted(partitions.items()):
+            yield topic, number, stable, end
+
+
+def _generation(metadata):
+    try:
+        return int(json.loads(metadata)["generation"])
+    except (ValueError, KeyError, TypeError):
+        return None
