@@ -143,7 +143,7 @@ class Client:
         cut, why = await self._cut(change.cut, serving.generation.proto if serving else None, successor)
         command = SwapCommand(
             command_id=str(uuid.uuid4()),
-            generation=change.generation or history.timeline.newest + 1,
+            generation=change.generation or max(history.timeline.newest, fleet.newest) + 1,
             base=base,
             model=model,
             proto=proto,
@@ -168,9 +168,8 @@ class Client:
         old = serving.generation.proto if serving else None
         offsets, why = await self._cut(cut, old, target.generation.proto if target else None)
         number = target.number if target else to or 0
-        command = RollbackCommand(
-            command_id=str(uuid.uuid4()), generation=history.timeline.newest + 1, to=number, cut=offsets
-        )
+        newest = max(history.timeline.newest, fleet.newest)
+        command = RollbackCommand(command_id=str(uuid.uuid4()), generation=newest + 1, to=number, cut=offsets)
         return await self._command(command, why)
 
     async def pause(self) -> Receipt:

@@ -131,6 +131,12 @@ class Fleet:
             del self.told[next(iter(self.told))]
         return told
 
+    @property
+    def newest(self) -> int:
+        """The newest generation that a worker has accepted or scored with: a control topic that was emptied forgets."""
+        said = [(view.accepted, *(part.generation for part in view.partitions)) for view in self.workers.values()]
+        return max(map(max, said), default=0)
+
     def live(self, now: float) -> set[str]:
         """The workers that are there."""
         return {view.worker for view in self.workers.values() if view.is_live(now)}

@@ -131,6 +131,7 @@ class PartitionLoop:
         if isinstance(choice, Wait):
             await self._hold(choice.why)
             return
+        self.state.held = ""
         # Only here may the generation change. A batch that was split between two generations could not be replayed to
         # the same answers: crash after the split, and the replay scores its first half with the new one.
         serving = self._plan.serving(choice.number)
@@ -234,7 +235,6 @@ class PartitionLoop:
         finally:
             changed.cancel()
             stopping.cancel()
-        self.state.held = ""
 
     def _recycled(self, doubt: Exception) -> None:
         metrics.TRANSACTIONS.labels(self._deployment, "recycled").inc()

@@ -181,6 +181,7 @@ class FakeWorker:
             worker=self.name,
             at=stamp(time.time() - age_s),
             generation=generation,
+            accepted=generation,
             stopped=stopped,
         )
         self.cluster.append(self.settings.topics.status, wire.Status(worker=said).SerializeToString())

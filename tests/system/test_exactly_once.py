@@ -85,32 +85,6 @@ async def takes_over(deployment, worker, count=1):
             await asyncio.sleep(0.05)
 
 
-async def test_a_worker_paused_past_its_session_is_shut_out_when_it_wakes(deployment):
-    await deployment.serve("iris_gbm")
-    async with Stream(deployment) as stream:
-        await stream.reach(300)
-        deployment.start("w2")
-        os.kill(deployment.workers["w1"].pid, signal.SIGSTOP)
-        await takes_over(deployment, "w2", 4)
-        await stream.reach(300)
-        os.kill(deployment.workers["w1"].pid, signal.SIGCONT)
-        await stream.reach(600)
-    assert await settled(deployment) == {}
-    assert [await deployment.stop(worker) for worker in ("w1", "w2")] == [0, 0]
-
-
-async def test_sigterm_under_load_commits_or_gives_up_the_batch_and_hands_over_at_once(deployment):
-    await deployment.serve("iris_gbm", workers=("w1", "w2"))
-    async with Stream(deployment, per_second=1_000) as stream:
-        await stream.reach(1_000)
-        began = time.monotonic()
-        assert await deployment.stop("w1") == 0
-        assert time.monotonic() - began < 10
-        await stream.reach(1_000)
-    assert await settled(deployment) == {}
-    assert await deployment.stop("w2") == 0
-
-
 async def test_a_second_signal_ends_a_worker_at_once_and_nothing_is_lost(deployment):
     await deployment.serve("iris_gbm")
     async with Stream(deployment) as stream:

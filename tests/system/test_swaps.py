@@ -2,7 +2,6 @@
 
 import asyncio
 import itertools
-import os
 import zipfile
 from collections import Counter
 from pathlib import Path
@@ -16,7 +15,7 @@ from worker.change import Change, Cut
 from worker.errors import SwapError
 from worker.generation import Model, Proto
 
-SWAPS = int(os.environ.get("HOTSWAP_TEST_SWAPS", "20"))
+SWAPS = 12
 
 
 async def stream(deployment, values, stop, per_second=200):

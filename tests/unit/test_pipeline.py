@@ -127,6 +127,20 @@ async def test_a_partition_goes_on_where_it_was_committed_and_is_held_until_its_
     assert source.transactions[0].cut_over_at is None
 
 
+async def test_what_holds_a_partition_is_logged_once_however_often_it_asks_again(caplog):
+    plan = FakePlan(lambda *_: Wait(9, "waits for 9"))
+    loop = loop_of(FakeSource(requests(1)), plan)
+    task = asyncio.create_task(loop.run())
+    for _ in range(3):
+        for _ in range(10):
+            await asyncio.sleep(0)
+        assert loop.state.held == "waits for 9"
+        plan.change(plan.choose_by)
+    loop.stop()
+    await task
+    assert [record.getMessage() for record in caplog.records].count("partition.held") == 1
+
+
 async def test_a_held_partition_can_be_stopped():
     loop = loop_of(FakeSource(requests(1)), FakePlan(lambda *_: Wait(None, "paused")))
     task = asyncio.create_task(loop.run())
