@@ -18,7 +18,7 @@ import sys
 import time
 from pathlib import Path
 
-from confluent_kafka import Producer
+from confluent_kafka import KafkaError, Producer
 
 _IRIS = Path(__file__).parents[2] / "examples" / "data" / "iris.csv"
 # A broker that is down for a minute must not end a request: what is given up may have been written all the same, and
@@ -184,6 +184,12 @@ class _Child:
         line = f"{hashlib.sha256(value).hexdigest()[:16]} {kind}\n"
 
         def acknowledge(error, message):
+            if error is not None and error.code() == KafkaError._MSG_TIMED_OUT:
+                # librdkafka can lose sight of a record (1 of 430,000 in a run, all others of its partition were
+                # written). So it is published anew; had it been written after all, the judge would find a request
+                # that no journal has.
+                self._publish(partition, key, value, headers, kind)
+                return
             if error is not None:
                 raise RuntimeError(f"request {key.decode()} was given up by the client: {error}")
             self._lines.append(f"{message.partition()} {message.offset()} {line}")

@@ -9,7 +9,7 @@ from faults.scenarios import RED, SCENARIOS
 from faults.schedule import CYCLE_S, QUIET_S, schedule
 
 SEED = int(os.environ.get("HOTSWAP_TEST_SEED", "1"))
-BRIEF = {"kills-swaps": 12, "zombies": 4, "drain": 0, "everything": 25}
+BRIEF = {"zombies": 4, "drain": 0, "everything": 25}
 
 
 @pytest.mark.parametrize("name", BRIEF)
