@@ -1,0 +1,302 @@
+"""The model's Kafka clients: each sends its calls into the world of the process that it belongs to.
+
+They stand in for aiokafka's producer and consumer, and for the parts of worker/kafka/ that only ask or only read.
+"""
+
+import asyncio
+from collections import Counter
+from types import SimpleNamespace
+
+from aiokafka import TopicPartition
+from aiokafka.structs import OffsetAndMetadata
+from model.broker import OFFSETS, Place
+from model.steps import here
+
+from worker.kafka import connection
+from worker.kafka.tail import LastAnswer
+
+_BATCH = 2  # records of one produce request, so that a transaction takes several
+_FETCH = 3  # requests of a partition in one answer of the consumer
+
+
+class Producer:
+    """aiokafka.AIOKafkaProducer with a transactional id."""
+
+    def __init__(self, *, transactional_id, **_):
+        self._process = here()
+        self._id = transactional_id
+        self._epoch = None
+        self._is_open = False
+        self._sequences = Counter()
+        self._sent = []
+        self._sender = SimpleNamespace(sender_task=None)
+
+    async def start(self):
+        broker = self._process.world.broker
+        self._process.producers.add(self)
+        self._epoch = await self._ask("init", lambda: broker.init(self._id))
+
+    async def begin_transaction(self):
+        assert not self._is_open
+        self._is_open = True
+        self._has_records = False
+
+    def create_batch(self):
+        return _Batch()
+
+    async def send_batch(self, batch, topic, *, partition):
+        self._has_records = True
+        return self._write(Place(topic, partition), batch.records)
+
+    async def send_and_wait(self, topic, value, *, partition):
+        await self._write(Place(topic, partition), [(None, value, [])])
+
+    async def send_offsets_to_transaction(self, offsets, _):
+        ((key, committed),) = offsets.items()
+        if self._has_records:
+            self._process.world.check_batch(self._process, key.partition, committed)
+        await self._write(Place(OFFSETS, key.partition), [(committed.offset, committed.metadata)], "offsets")
+
+    async def commit_transaction(self):
+        await self._finish(is_commit=True)
+
+    async def abort_transaction(self):
+        await self._finish(is_commit=False)
+
+    async def stop(self):
+        self._process.producers.discard(self)
+        for future in self._sent:
+            future.cancel()
+
+    async def _finish(self, *, is_commit):
+        assert self._is_open
+        broker = self._process.world.broker
+        await self._ask("end", _End(broker, self._id, self._epoch, is_commit))
+        self._is_open = False
+
+    def _write(self, place, items, kind="produce"):
+        assert self._is_open
+        broker, sequence = self._process.world.broker, self._sequences[place]
+        self._sequences[place] += 1
+        return self._ask(kind, lambda: broker.write(self._id, self._epoch, place, items, sequence))
+
+    def _ask(self, kind, effect):
+        future = self._process.ask(kind, effect, lane=self)
+        self._sent.append(future)
+        return future
+
+
+class _End:
+    """The end of a transaction on its way; a broker that dies may do it without its markers."""
+
+    def __init__(self, broker, transactional_id, epoch, is_commit):
+        self.is_commit = is_commit
+        self._broker = broker
+        self._whose = transactional_id, epoch
+
+    def __call__(self):
+        self._broker.finish(*self._whose, is_commit=self.is_commit)
+
+    def can_lose(self, lost):
+        return self.is_commit and self._broker.can_lose(*self._whose, lost=lost)
+
+    def lose(self, lost):
+        self._broker.finish_without_markers(*self._whose, lost=lost)
+
+
+class _Batch:
+    def __init__(self):
+        self.records = []
+
+    def append(self, *, timestamp, key, value, headers):
+        if len(self.records) == _BATCH:
+            return None
+        self.records.append((key, value, headers))
+        return self
+
+
+class Consumer:
+    """aiokafka.AIOKafkaConsumer with a group.
+
+    Its answers are as stale as they can be: the requests are those behind the positions of the moment when it was
+    asked, whatever has been sought since.
+    """
+
+    def __init__(self, **_):
+        self._process = here()
+        self._owned = set()
+        self._paused = set()
+        self._positions = {}
+        self._coordinator = SimpleNamespace(member_id="a member")
+        self._task = None
+
+    def subscribe(self, topics, *, listener):
+        (self._topic,) = topics
+        self._listener = listener
+
+    async def start(self):
+        self._process.world.group.join(self._process)
+        self._task = asyncio.create_task(self._coordinate())
+        self._task.add_done_callback(lambda task: self._process.world.watch(self._process, task))
+
+    async def stop(self):
+        self._process.world.group.leave(self._process)
+        if self._task:
+            self._task.cancel()
+
+    async def _coordinate(self):
+        group, process = self._process.world.group, self._process
+        while True:
+            await process.ask("rebalance", lambda: None, lambda: not group.is_told(process))
+            process.revoked_at = process.loop.time()
+            await self._listener.on_partitions_revoked([*self._owned])
+            process.revoked_at = None
+            numbers = await process.ask("join", lambda: group.tell(process))
+            self._owned = {TopicPartition(self._topic, number) for number in numbers}
+            self._positions = {}
+            self._paused = set()
+            await self._listener.on_partitions_assigned([*self._owned])
+
+    def assignment(self):
+        return self._owned
+
+    def seek(self, key, offset):
+        self._positions[key] = offset
+
+    async def position(self, key):
+        return self._positions[key]
+
+    def pause(self, key):
+        self._paused.add(key)
+
+    def resume(self, key):
+        self._paused.discard(key)
+
+    async def getmany(self, *, timeout_ms):
+        asked = dict(self._positions)
+        now = self._process.loop.time
+        late = now() + timeout_ms / 1000
+        return await self._process.ask("fetch", lambda: self._fetch(asked), lambda: self._has_news() or now() >= late)
+
+    def _has_news(self):
+        log = self._process.world.broker.requests
+        return any(at < len(log[key.partition]) for key, at in self._wanted())
+
+    def _wanted(self):
+        return [(key, at) for key, at in self._positions.items() if key in self._owned - self._paused]
+
+    def _fetch(self, asked):
+        answers = {}
+        for key, at in self._wanted():
+            log = self._process.world.broker.requests[key.partition]
+            found = [request for request in log[asked.get(key, at) :] if request is not None][:_FETCH]
+            if found:
+                answers[key] = found
+            self._positions[key] = found[-1].offset + 1 if found else len(log)
+        return answers
+
+
+class Admin(connection.Admin):
+    """The worker's own Admin, on the model's client; what it may know without a call is answered at once."""
+
+    def __init__(self, settings):
+        self._settings = settings
+        self._seconds = settings.call_timeout_s
+        self._admin = self
+        self._process = here()
+
+    async def list_consumer_group_offsets(self, _, *, partitions):
+        """As aiokafka's: nothing at all from a coordinator that loads."""
+        broker = self._process.world.broker
+
+        def effect():
+            if broker.is_loading:
+                return {}
+            return {key: OffsetAndMetadata(*broker.offsets.get(key.partition, (-1, ""))) for key in partitions}
+
+        return await self._process.ask("committed", effect)
+
+    async def start(self):
+        pass
+
+    async def stop(self):
+        pass
+
+    async def partitions(self, topic):
+        return len(self._process.world.broker.requests)
+
+    async def check_topics(self):
+        return await self.partitions("")
+
+    async def message_bytes(self, topic):
+        return 1_000_000
+
+    async def end_offsets(self, topic, partitions=None, *, is_stable=False):
+        broker = self._process.world.broker
+        if topic == self._settings.topics.requests:
+            return {number: broker.end(number) for number in partitions}
+        return {number: broker.written(Place(topic, number), is_stable=is_stable) for number in partitions}
+
+    async def beginning_offset(self, topic, partition):
+        return 0
+
+
+class AnswersTail:
+    """worker.kafka.tail.AnswersTail."""
+
+    def __init__(self, _):
+        self._process = here()
+
+    async def start(self):
+        return self
+
+    async def stop(self):
+        pass
+
+    async def last(self, requests, partition):
+        standing = self._process.world.judge.standing[partition]
+        return LastAnswer(standing.last, standing.floor) if standing.last is not None else None
+
+
+class LogReader:
+    """worker.kafka.log.LogReader of the control topic; how far this worker has read is what the law goes by."""
+
+    def __init__(self, settings, topic, *, is_isolated):
+        self._process = here()
+
+    async def start(self):
+        pass
+
+    async def stop(self):
+        pass
+
+    async def read_to_end(self):
+        return await self._process.ask("replay", lambda: self._next(None))
+
+    async def read(self, timeout_s):
+        world, process = self._process.world, self._process
+        return await process.ask(
+            "control", lambda: self._next(world.read_limit), lambda: process.has_read < len(world.fold.records)
+        )
+
+    def _next(self, limit):
+        start = self._process.has_read
+        found = self._process.world.fold.records[start:][:limit]
+        self._process.has_read += len(found)
+        return [SimpleNamespace(offset=start + i, timestamp=at, value=value) for i, (at, value) in enumerate(found)]
+
+
+class LogWriter:
+    """worker.kafka.log.LogWriter: what the worker says of itself is no part of the model."""
+
+    def __init__(self, _):
+        pass
+
+    async def start(self):
+        pass
+
+    async def stop(self):
+        pass
+
+    async def append_many(self, topic, items):
+        pass

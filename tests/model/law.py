@@ -1,0 +1,269 @@
+"""The law that the model holds the workers to, written a second time and in another way than worker/swap.py.
+
+`Fold` says what the control log means, `is_due` which generation may answer a request, `Judge` whether what became
+visible in Kafka keeps the promises I1 to I5 and I11 of ARCHITECTURE.md.
+"""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from model.broker import OFFSETS
+
+from worker.generated.hotswap.v1 import control_pb2 as wire
+from worker.generation import Configuration, Model, Proto
+from worker.swap import PauseCommand, RollbackCommand
+
+
+class Accepted(NamedTuple):
+    """A generation that the log made: its three parts, where it takes over, and by which command."""
+
+    model: Model
+    proto: Proto
+    configuration: Configuration
+    cut: dict
+    command_id: str
+
+
+class Meaning(NamedTuple):
+    """What a prefix of the control log means: every accepted generation by its number, and whether all is paused."""
+
+    accepted: dict
+    is_paused: bool
+
+
+class Fold:
+    """The control log and what each prefix of it means."""
+
+    def __init__(self):
+        self.records = []
+        """(timestamp in ms, value) of each record, as the topic has them."""
+        self.commands = []
+        """The command that each record holds; None where it holds none for this deployment."""
+        self._meanings = [Meaning({}, is_paused=False)]
+        self._ids = {}
+
+    @property
+    def now(self):
+        return self._meanings[-1]
+
+    def at(self, length):
+        return self._meanings[length]
+
+    def append(self, timestamp_ms, value, command):
+        self.records.append((timestamp_ms, value))
+        self.commands.append(command)
+        self._meanings.append(self._next(command, timestamp_ms))
+
+    def _next(self, command, timestamp_ms):
+        before = self.now
+        if command is None or not command.command_id or command.command_id in self._ids:
+            return before
+        self._ids[command.command_id] = command
+        if isinstance(command, PauseCommand):
+            return before._replace(is_paused=command.is_paused)
+        newest = max(before.accepted, default=0)
+        if command.generation <= newest:
+            return before
+        made = self._make(command, before.accepted, newest, timestamp_ms)
+        return before if made is None else before._replace(accepted={**before.accepted, command.generation: made})
+
+    def _make(self, command, accepted, newest, timestamp_ms):
+        if isinstance(command, RollbackCommand):
+            old = accepted.get(command.to)
+            return old and old._replace(cut=dict(command.cut), command_id=command.command_id)
+        if command.not_after_ms is not None and command.not_after_ms < timestamp_ms:
+            return None
+        base = accepted.get(command.base or newest)
+        if base is None and (command.base or not (command.model and command.proto)):
+            return None
+        return Accepted(
+            command.model or base.model,
+            command.proto or base.proto,
+            command.configuration or (base.configuration if base else Configuration()),
+            dict(command.cut),
+            command.command_id,
+        )
+
+
+class Case(NamedTuple):
+    """All that decides who may answer a request on a worker, at the moment when it takes the batch."""
+
+    meaning: Meaning
+    partition: int
+    offset: int
+    floor: int
+    ready: frozenset
+    failed: frozenset
+
+
+def is_due(case, number):
+    """Whether the generation may answer here: nothing that ought to come after it stands in its way (I2, I3, I5)."""
+    accepted = case.meaning.accepted
+    if case.meaning.is_paused or number not in accepted or number not in case.ready or number < case.floor:
+        return False
+    if accepted[number].cut.get(case.partition, 0) > case.offset:
+        return False
+    for newer, made in accepted.items():
+        cut = made.cut.get(case.partition, 0)
+        if newer <= number or cut > case.offset or newer in case.failed:
+            continue
+        if newer in case.ready or cut > 0:
+            return False
+    return True
+
+
+def end_of(case, number):
+    """The first offset that the generation may not answer, as far as this worker has read; None where there is none."""
+    cuts = [
+        made.cut[case.partition]
+        for newer, made in case.meaning.accepted.items()
+        if newer > number and newer not in case.failed and made.cut.get(case.partition, 0) > case.offset
+    ]
+    return min(cuts, default=None)
+
+
+def answer(generation, model, proto, configuration, value):
+    """What the model's hosts answer: it names every part that had a hand in it."""
+    tag = configuration.runtime.get("tag", "")
+    return b"|".join([b"%d" % generation, str(model).encode(), proto, tag.encode(), value])
+
+
+def refusal(kind, made):
+    """The code that a request of this kind is refused with by this generation; None: it is answered."""
+    limit = made.configuration.max_request_bytes
+    if kind == "large":
+        return "TOO_LARGE" if limit else None
+    if kind == "other proto":
+        return "PROTO_MISMATCH" if made.proto.source != b"proto 0" else None
+    return {
+        "undecodable": "UNDECODABLE",
+        "no value": "UNDECODABLE",
+        "no operation": "UNKNOWN_OPERATION",
+        "expired": "EXPIRED",
+    }.get(kind)
+
+
+@dataclass
+class Standing:
+    """How far a partition is answered, and by which generation last."""
+
+    answered: int = 0
+    floor: int = 0
+    last: int | None = None
+    """The request that was answered last."""
+
+
+class Judge:
+    """Looks at each transaction at the moment when readers can see it; `broken` says which promises were not kept."""
+
+    def __init__(self, *, topics, fold, requests, partitions):
+        self.broken = []
+        self.standing = [Standing() for _ in range(partitions)]
+        self._topics = topics
+        self._fold = fold
+        self._requests = requests
+
+    def unanswered(self):
+        """Partition -> offset of the first request there that has no answer yet."""
+        logs = enumerate(zip(self.standing, self._requests(), strict=True))
+        first = {n: [r.offset for r in log[standing.answered :] if r is not None][:1] for n, (standing, log) in logs}
+        return {number: offsets[0] for number, offsets in first.items() if offsets}
+
+    def find(self, is_wrong, text, *facts):
+        """Notes a promise that was not kept; the facts fill the text's braces."""
+        if is_wrong:
+            self.broken.append(text.format(*facts))
+
+    def committed(self, visible):
+        """A transaction became visible: its items by place."""
+        partitions = {place.partition for place in visible if place.topic != self._topics.status}
+        for partition in partitions:
+            self._commit(
+                partition,
+                visible.get((self._topics.predictions, partition), []),
+                visible.get((self._topics.dead_letters, partition), []),
+                [wire.Status.FromString(value).cut_over for _, value, _ in visible.get((self._topics.status, 0), [])],
+                visible.get((OFFSETS, partition), []),
+            )
+
+    def _commit(self, partition, predictions, dead_letters, cut_overs, offsets):
+        standing = self.standing[partition]
+        answered = [(self._source(record, partition), record) for record in predictions]
+        refused = [(self._source(record, partition), record) for record in dead_letters]
+        for kind in (answered, refused):
+            numbers = [number for number, _ in kind]
+            self.find(numbers != sorted(numbers), "I1 order: partition {} answers {} in this order", partition, numbers)
+        batch = sorted([*answered, *refused], key=lambda pair: pair[0])
+        first, floor = standing.answered, standing.floor
+        end = batch[-1][0] + 1 if batch else (offsets[-1][0] if offsets else first)
+        log = self._requests()[partition]
+        due = [offset for offset in range(first, end) if offset < len(log) and log[offset] is not None]
+        numbers = [number for number, _ in batch]
+        self.find(numbers != due, "I1 once: partition {} answers {} where {} was due", partition, numbers, due)
+        generations = {dict(record[2]).get("generation") for _, record in batch}
+        self.find(len(generations) > 1, "I2 one generation per batch: partition {} mixes {}", partition, generations)
+        generation = int(max(generations, default=None) or floor)
+        self.find(generation < floor, "I3 never back: partition {} went from {} to {}", partition, floor, generation)
+        for offset, record in answered:
+            self._prediction(partition, offset, record, generation)
+        for offset, record in refused:
+            self._dead_letter(partition, offset, record, generation)
+        begun = [(cut.generation, cut.partition, cut.first_offset) for cut in cut_overs]
+        wanted = [(generation, partition, numbers[0])] if numbers and generation != floor else []
+        self.find(begun != wanted, "I4 cut-over with its first batch: {} was announced where {} was due", begun, wanted)
+        self._offset(partition, end, generation, offsets)
+        standing.answered, standing.floor = end, generation
+        standing.last = numbers[-1] if numbers else standing.last
+
+    def _offset(self, partition, end, generation, offsets):
+        for offset, metadata in offsets[-1:]:
+            wanted = (end, f'{{"generation": {generation}}}')
+            self.find(
+                (offset, metadata) != wanted, "I11 whole: partition {} {} != {}", partition, offset, metadata, wanted
+            )
+
+    def _source(self, record, partition):
+        topic, number, offset = dict(record[2]).get("source", b"--").decode().rsplit("-", 2)
+        self.find((topic, number) != (self._topics.requests, str(partition)), "I1 phantom: {}", record)
+        return int(offset or -1)
+
+    def _prediction(self, partition, offset, record, generation):
+        request, made = self._case(partition, offset, generation)
+        if request is None or made is None:
+            return
+        key, value, headers = record
+        wanted = answer(generation, made.model.uri, made.proto.source, made.configuration, request.value or b"")
+        self.find(value != wanted, "I2 parts of one fold: {}-{} is {}, not {}", partition, offset, value, wanted)
+        self.find(refusal(request.kind, made), "I1 refusal: {}-{} ({}) was answered", partition, offset, request.kind)
+        self._copied(request, key, headers)
+
+    def _dead_letter(self, partition, offset, record, generation):
+        request, made = self._case(partition, offset, generation)
+        if request is None or made is None:
+            return
+        key, value, headers = record
+        code, wanted = dict(headers).get("code", b"").decode(), refusal(request.kind, made)
+        self.find(
+            code != wanted, "I1 refusal: {}-{} ({}) has code {}, not {}", partition, offset, request.kind, code, wanted
+        )
+        self.find(value != request.value, "I1 refusal: {}-{} has other bytes than its request", partition, offset)
+        self._copied(request, key, headers)
+
+    def _copied(self, request, key, headers):
+        self.find(key != request.key, "I1 key: {} answers {}", key, request.key)
+        own = [header for header in request.headers if header[0] == "own"]
+        self.find([header for header in headers if header[0] == "own"] != own, "I1 headers: {}", headers)
+
+    def _case(self, partition, offset, generation):
+        log, made = self._requests()[partition], self._fold.now.accepted.get(generation)
+        self.find(made is None, "I5 refused generations: {}-{} was scored by {}", partition, offset, generation)
+        if made is None or not 0 <= offset < len(log):
+            return None, None
+        cut = made.cut.get(partition, 0)
+        self.find(
+            offset < cut, "I4 cuts: {}-{} was scored by {}, which begins at {}", partition, offset, generation, cut
+        )
+        self.find(
+            "broken" in made.model.uri, "I5 failed generations: {}-{} scored by {}", partition, offset, generation
+        )
+        return log[offset], made

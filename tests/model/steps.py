@@ -1,0 +1,205 @@
+"""A process of the model: an event loop that never waits, and the calls into the world that it waits for.
+
+Each worker has a loop of its own, so a worker that is not run is a process that is stopped: nothing of it moves, its
+timers neither, and what it has sent is on its way all the same. All loops share one clock, which only the model moves.
+"""
+
+import asyncio
+import contextlib
+import selectors
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from aiokafka.errors import KafkaConnectionError, KafkaError
+
+
+class Clock:
+    """Seconds; called like time.monotonic."""
+
+    def __init__(self):
+        self.now = 1_000.0
+
+    def __call__(self):
+        return self.now
+
+
+class _NeverWaits(selectors.SelectSelector):
+    """Where a loop would sleep until its next timer or for ever, it is stopped instead."""
+
+    on_idle: Callable[[], None]
+
+    def select(self, timeout=None):
+        if timeout != 0:
+            self.on_idle()
+        return []
+
+
+class StepLoop(asyncio.SelectorEventLoop):
+    """Runs until every task waits for the world or for the clock."""
+
+    def __init__(self, clock, process):
+        selector = _NeverWaits()
+        selector.on_idle = self.stop
+        super().__init__(selector)
+        self.process = process
+        self.skew = 0.0
+        self._model_clock = clock
+        self.set_exception_handler(lambda *_: None)  # futures of a process that is gone, which nobody asks any more
+
+    def time(self):
+        return self._model_clock.now + self.skew
+
+    def settle(self):
+        self.run_forever()
+
+
+@dataclass(eq=False, slots=True)
+class Call:
+    """Something that a process asked of the world: `effect` happens there, the future is the answer."""
+
+    kind: str
+    effect: Callable[[], object]
+    future: asyncio.Future
+    is_due: Callable[[], bool]
+    lane: object = None
+    """The connection that it goes over, where what is sent first arrives first."""
+
+    @property
+    def is_awaited(self):
+        return not self.future.done()
+
+    def take_effect(self):
+        """Happens, and nobody hears of it."""
+        with contextlib.suppress(KafkaError):
+            self.effect()
+
+
+WRITES = frozenset({"init", "produce", "offsets", "end"})
+"""Calls that may take effect although nobody waits for their answer any more."""
+
+ENDLESS = 200
+"""So many calls in a row, without anything having happened, are a worker that has gone mad."""
+
+
+def here():
+    """The process that is running."""
+    return asyncio.get_running_loop().process
+
+
+class Process:
+    """One run of a worker, from its start to its end or its crash."""
+
+    def __init__(self, clock, world, settings, main):
+        self.world = world
+        self.settings = settings
+        self.loop = StepLoop(clock, self)
+        self.calls: list[Call] = []
+        self.hosts = []
+        self.producers = set()
+        self.decisions = {}
+        """Partition -> what its worker decided when it was last asked."""
+        self.has_read = 0
+        """How many records of the control log its worker knows."""
+        self.revoked_at = None
+        """Since when its partitions are being taken away."""
+        self.is_paused = False
+        self.is_dead = False
+        self.unanswered = frozenset()
+        """Kinds of calls that the world does not answer for now."""
+        self.stopping = asyncio.Event()
+        self.main = self.loop.create_task(main(self))
+        self.settle()
+
+    @property
+    def is_running(self):
+        return not self.is_dead and not self.main.done()
+
+    def ask(self, kind, effect, is_due=lambda: True, lane=None):
+        """A call into the world; the model decides when it takes effect, and whether the answer arrives."""
+        future = self.loop.create_future()
+        if self.is_dead:
+            future.set_exception(KafkaConnectionError("this process is dead"))
+        else:
+            self.calls.append(Call(kind, effect, future, is_due, lane or future))
+        return future
+
+    def due(self):
+        """The calls that can be answered now."""
+        first = {}
+        for call in self.calls:
+            first.setdefault(call.lane, call)
+        return [c for c in first.values() if c.is_awaited and c.kind not in self.unanswered and c.is_due()]
+
+    def held(self):
+        """What is on its way although its caller has given it up."""
+        self.calls = [call for call in self.calls if call.is_awaited or call.kind in WRITES]
+        return [call for call in self.calls if not call.is_awaited]
+
+    def serve(self, call):
+        """Lets a call take effect and answers it."""
+        self.calls.remove(call)
+        try:
+            result = call.effect()
+        except Exception as error:  # noqa: BLE001 - whatever the world refuses with is the caller's to handle
+            self.refuse(call, error)
+        else:
+            if call.is_awaited:
+                call.future.set_result(result)
+
+    def refuse(self, call, error):
+        """Answers a call with an error; it may have taken effect before, or not."""
+        if call in self.calls:
+            self.calls.remove(call)
+        if call.is_awaited:
+            call.future.set_exception(error)
+            call.future.exception()  # seen: a call that was given up would otherwise complain
+
+    def flow(self, calls=ENDLESS):
+        """Answers so many calls in order, or all there are."""
+        for _ in range(calls):
+            due = [] if self.is_paused else self.due()
+            if not due:
+                return
+            self.serve(due[0])
+            self.settle()
+        assert calls < ENDLESS, f"a worker asks without end, now for {[call.kind for call in due]}"
+
+    def reach(self, kind):
+        """Answers calls in order until one of this kind waits, which is returned; None where none comes."""
+        for _ in range(20):
+            due = [] if self.is_paused else self.due()
+            if found := [call for call in due if call.kind == kind]:
+                return found[0]
+            if due:
+                self.serve(due[0])
+                self.settle()
+        return None
+
+    def settle(self):
+        """Runs this process until it waits."""
+        if not self.is_paused and not self.is_dead:
+            self.loop.settle()
+
+    def terminate(self):
+        """What SIGTERM does."""
+        self.stopping.set()
+        self.settle()
+
+    def crash(self):
+        """The process is gone at once; returns what it had sent and is still on its way."""
+        self.is_dead = True
+        sent = [call for call in self.calls if call.kind in WRITES]
+        for call in self.calls:
+            if call.is_awaited:
+                call.future.set_exception(KafkaConnectionError("this process is dead"))
+        self.calls = []
+        # Its coroutines are ended in order, in a time of their own, and nothing that they still do reaches the world.
+        self.main.cancel()
+        while not self.main.done():
+            self.loop.settle()
+            self.loop.skew += 1
+        for task in asyncio.all_tasks(self.loop):
+            task.cancel()
+        self.loop.settle()
+        self.loop.close()
+        return sent

@@ -1,0 +1,88 @@
+"""The model's files, processes and sockets of a worker: everything but Kafka that it would reach."""
+
+from collections import Counter
+from pathlib import Path
+
+from model.law import answer
+from model.steps import here
+
+from worker.batch import Code, Refusal
+from worker.errors import SwapError
+from worker.host.parent import Description
+
+
+class Health:
+    """worker.health.Health without its thread."""
+
+    port = 0
+
+    def __init__(self, host, port, *, readiness):
+        pass
+
+    def start(self):
+        pass
+
+    def stop(self):
+        pass
+
+    def beat(self):
+        pass
+
+
+class Store:
+    """worker.store.Store: everything is here; counts what is fetched and not released."""
+
+    def __init__(self, _):
+        self._in_use = here().artifacts = Counter()
+
+    async def fetch(self, model):
+        path = Path(model.uri)
+        self._in_use[path] += 1
+        return path
+
+    async def fetch_proto(self, proto):
+        return proto.source
+
+    def release(self, path):
+        self._in_use[path] -= 1
+
+
+class Host:
+    """worker.host.parent.ModelHost: starts and scores when the world lets it, and says which parts it was given."""
+
+    def __init__(self, *, load, **_):
+        self._load = load
+        self._process = here()
+        self.is_ready = False
+
+    @property
+    def number(self):
+        return self._load.generation
+
+    async def start(self):
+        self._process.hosts.append(self)
+        try:
+            await self._process.ask("load", self._check)
+        except BaseException:
+            self._process.hosts.remove(self)
+            raise
+        self.is_ready = True
+        return Description(operations=("score",), inputs={}, outputs={}, columns="")
+
+    def _check(self):
+        if "broken" in self._load.model.name:
+            raise SwapError("MODEL_INVALID", "this one loads nowhere")
+
+    async def score(self, values, operations=None):
+        return await self._process.ask("score", lambda: [self._answer(value) for value in values])
+
+    def _answer(self, value):
+        if value.startswith(b"bad"):
+            return Refusal(Code.UNDECODABLE, "no message")
+        return answer(self.number, self._load.model, self._load.proto, self._load.configuration, value)
+
+    async def stop(self):
+        self._process.hosts.remove(self)
+
+    def kill(self):
+        pass

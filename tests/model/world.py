@@ -1,0 +1,250 @@
+"""The world of the model: a broker, a clock, a control log, and workers that are the worker's own code throughout."""
+
+import contextlib
+import logging
+from unittest.mock import patch
+
+from model import clients, surroundings
+from model.broker import Broker, Place
+from model.law import Case, Fold, Judge, end_of, is_due
+from model.steps import Clock, Process, here
+
+from worker import service, staging
+from worker.batch import Position
+from worker.kafka import membership, partition
+from worker.service import Worker
+from worker.settings import Settings
+from worker.swap import Serve, State
+
+PARTITIONS = 2
+SETTINGS = Settings(
+    deployment="d", max_batch_records=3, max_queued_bytes=5, swap_deadline_ms=60_000, call_timeout_s=10, worker_id="w"
+)
+TOPICS = SETTINGS.topics
+
+
+class WatchedStaging(staging.Staging):
+    """The worker's own, with the law looking over its shoulder at every choice."""
+
+    def choose(self, partition, position):
+        choice = super().choose(partition, position)
+        here().world.check_choice(here(), partition, position, choice)
+        return choice
+
+
+class Group:
+    """The consumer group: who owns what. A member that is not told goes on as if nothing had happened."""
+
+    def __init__(self):
+        self.members = []
+        self.owners = [None] * PARTITIONS
+        self._version = 0
+        self._told = {}
+
+    def join(self, process):
+        self.members.append(process)
+        self._told[process] = -1
+
+    def leave(self, process):
+        if process in self.members:
+            self.members.remove(process)
+
+    def give(self, partition, process):
+        self.owners[partition] = process
+        self._version += 1
+
+    def is_told(self, process):
+        return self._told[process] == self._version
+
+    def tell(self, process):
+        self._told[process] = self._version
+        return [number for number, owner in enumerate(self.owners) if owner is process]
+
+
+class World:
+    """Everything outside the workers, and the workers; `broken` collects the promises that were not kept."""
+
+    def __init__(self):
+        self.clock = Clock()
+        self.fold = Fold()
+        self.judge = Judge(topics=TOPICS, fold=self.fold, requests=lambda: self.broker.requests, partitions=PARTITIONS)
+        self.broken = self.judge.broken
+        self.broker = Broker(partitions=PARTITIONS, shared={Place(TOPICS.status, 0)}, on_commit=self.judge.committed)
+        self.group = Group()
+        self.processes = []
+        self.astray = []
+        """Requests of processes that are gone, still on their way to the broker."""
+        self.read_limit = None
+
+    # ------------------------------------------------------------------ the life of a process
+
+    def start(self, name):
+        process = Process(self.clock, self, SETTINGS.model_copy(update={"worker_id": name}), _main)
+        self.processes.append(process)
+        return process
+
+    def crash(self, process):
+        self.group.leave(process)
+        self.astray += process.crash()
+        self.processes.remove(process)
+
+    def bury(self, process):
+        """Takes away a process that has ended by itself."""
+        self.find(process.main.exception(), "a worker ended by itself: {!r}", process.main.exception())
+        hosts = [host.number for host in process.hosts]
+        self.find(hosts, "I10 leaves nothing: hosts {} outlive a worker", hosts)
+        self.find(process.producers, "I10 leaves nothing: {} producers outlive a worker", len(process.producers))
+        self.crash(process)
+
+    def find(self, is_wrong, text, *facts):
+        self.judge.find(is_wrong, text, *facts)
+
+    def watch(self, process, task):
+        """A task that only the model has: its failure is told like the breach of a promise."""
+        if not task.cancelled() and not process.is_dead:
+            self.find(task.exception(), "a listener raised {!r}", task.exception())
+
+    # ------------------------------------------------------------------ the law, at each decision
+
+    def check_choice(self, process, partition, position, choice):
+        if process.is_dead:
+            return
+        case = self._case(process, partition, position)
+        process.decisions[partition] = choice
+        if isinstance(choice, Serve):
+            self.find(not is_due(case, choice.number), "I2, I3, I5 who may answer: not {} in {}", choice.number, case)
+            wanted = end_of(case, choice.number)
+            self.find(choice.until != wanted, "I4 cuts: {} where {} is the end, in {}", choice, wanted, case)
+            return
+        self.find(not choice.why, "a worker holds partition {} and does not say why", partition)
+        due = [number for number in case.meaning.accepted if is_due(case, number)]
+        self.find(due, "a worker holds partition {} ({}) where {} may answer, in {}", partition, choice.why, due, case)
+
+    def _case(self, process, partition, position):
+        swaps = process.worker._timeline.swaps.values()
+        return Case(
+            self.fold.at(process.has_read),
+            partition,
+            position.offset,
+            position.floor,
+            ready=frozenset(host.number for host in process.hosts if host.is_ready),
+            failed=frozenset(swap.number for swap in swaps if swap.state is State.FAILED),
+        )
+
+    def check_batch(self, process, partition, committed):
+        """A batch is about to be committed: it keeps to what was decided when it was taken."""
+        decision = process.decisions[partition]
+        until = decision.until if isinstance(decision, Serve) else None
+        self.find(until is not None and committed.offset > until, "I4 cuts: {} > {}", committed, until)
+
+    # ------------------------------------------------------------------ invariants of the workers that run
+
+    def check_worker(self, process):
+        if process.is_paused:
+            return
+        worker, meaning = process.worker, self.fold.at(process.has_read)
+        swaps = worker._timeline.swaps
+        parts = {
+            number: (s.generation.model, s.generation.proto, s.generation.configuration, dict(s.cut), s.command_id)
+            for number, s in swaps.items()
+        }
+        self.find(parts != meaning.accepted, "I9 same log, same state: {} is not {}", parts, meaning.accepted)
+        self.find(worker._timeline.is_paused != meaning.is_paused, "I9 same log, same state: pause")
+        staged = [number for number, swap in swaps.items() if swap.state is State.STAGING]
+        self.find(len(staged) > 1, "I6 one at a time: {} are being staged", staged)
+        ready = sorted(number for number, swap in swaps.items() if swap.state is State.READY)
+        hosts = sorted(host.number for host in process.hosts if host.is_ready)
+        self.find(ready != hosts, "I5, I10: {} are ready, and there are hosts for {}", ready, hosts)
+        if process.revoked_at is not None:
+            late = process.loop.time() - process.revoked_at > SETTINGS.stop_timeout_s / 2 + 0.1
+            self.find(late, "a revoke is not done within its bound")
+        self._check_partitions(process, hosts)
+
+    def _check_partitions(self, process, hosts):
+        for number, (loop, task) in process.worker._pipeline._running.items():
+            is_at_work = loop.state.in_hand is not None or loop._stopping.is_set() or task.done()
+            lost = loop.state.in_hand is not None and loop.state.in_hand not in hosts
+            self.find(lost, "I11 whole: the host of {}, which holds a batch, is gone", loop.state.in_hand)
+            is_silent = loop._source._inbox._chunks and not is_at_work and not loop.state.held
+            self.find(is_silent, "a worker holds partition {} and does not say why", number)
+
+    # ------------------------------------------------------------------ at rest
+
+    def must_be_answered(self):
+        """The partitions with open requests that somebody is there to answer."""
+        return [
+            partition
+            for partition, offset in self.judge.unanswered().items()
+            for process in ([self.group.owners[partition]] if self.group.members else self.processes)
+            if self._who_could(process, partition, offset)
+        ]
+
+    def _who_could(self, process, partition, offset):
+        floor, swaps = self.judge.standing[partition].floor, process.worker._timeline.swaps
+        return [
+            number
+            for number, made in self.fold.now.accepted.items()
+            if number >= floor and made.cut.get(partition, 0) <= offset and "broken" not in made.model.uri
+            if number == floor or swaps[number].state is not State.FAILED
+        ]
+
+    def check_rest(self):
+        """Nothing is left open, and each worker has what it needs and no more (I10)."""
+        self.find(self.broker.has_open(), "a transaction hangs")
+        for number, standing in enumerate(self.judge.standing):
+            offset, _ = self.broker.offsets.get(number, (0, ""))
+            self.find(
+                offset != standing.answered, "lag: {} is committed to {}, not {}", number, offset, standing.answered
+            )
+            self._check_carried(number, standing)
+        for process in self.processes:
+            loaded = sorted(host.number for host in process.hosts)
+            files = sum(process.artifacts.values())
+            self.find(files != len(loaded), "I10 leaves nothing: {} artifacts are in use for {}", files, loaded)
+            self.find(len(loaded) > 1 and not self._is_cut_ahead(), "I10 leaves nothing: hosts for {}", loaded)
+            producers, owned = len(process.producers), len(process.worker._pipeline.states)
+            self.find(producers != owned, "I10 leaves nothing: {} producers for {} partitions", producers, owned)
+            held = {number: state.held for number, state in process.worker._pipeline.states.items() if state.held}
+            self.find(held, "at rest a worker holds {}", held)
+
+    def _check_carried(self, partition, standing):
+        # Only markers may lie between where the partition stands and the end; a cut there is no reason to keep what
+        # serves before it.
+        if process := self.group.owners[partition]:
+            case = self._case(process, partition, Position(standing.answered, standing.floor))
+            ends = [end_of(case, number) for number in case.ready if is_due(case, number)]
+            is_behind = any(end is not None and end <= self.broker.end(partition) for end in ends)
+            self.find(is_behind, "I10 leaves nothing: partition {} is not carried over a cut at {}", partition, ends)
+
+    def _is_cut_ahead(self):
+        return any(
+            cut > self.judge.standing[number].answered
+            for made in self.fold.now.accepted.values()
+            for number, cut in made.cut.items()
+        )
+
+
+async def _main(process):
+    process.worker = Worker(process.settings)
+    await process.worker.run(process.stopping)
+
+
+@contextlib.contextmanager
+def everything_faked():
+    """The worker's own code on the model's clients."""
+    fakes = [
+        *((service, name, getattr(clients, name)) for name in ("Admin", "AnswersTail", "LogReader", "LogWriter")),
+        *((service, name, getattr(surroundings, name)) for name in ("Health", "Store")),
+        (service, "Staging", WatchedStaging),
+        (service, "STATUS_S", 1e9),  # what a worker says of itself is no part of the model
+        (staging, "ModelHost", surroundings.Host),
+        (staging, "monotonic", lambda: here().loop.time()),  # noqa: PLW0108 - of whichever loop runs then
+        (membership, "AIOKafkaConsumer", clients.Consumer),
+        (partition, "AIOKafkaProducer", clients.Producer),
+    ]
+    with contextlib.ExitStack() as patches:
+        for module, name, fake in fakes:
+            patches.enter_context(patch.object(module, name, fake))
+        logging.disable(logging.CRITICAL)
+        patches.callback(logging.disable, logging.NOTSET)
+        yield
