@@ -175,13 +175,13 @@ class FakeWorker:
         cluster.on_append.append(self.react)
         self.speak()
 
-    def speak(self, *, age_s=0.0, stopped=False, generation=0):
+    def speak(self, *, age_s=0.0, stopped=False, generation=0, accepted=0):
         said = wire.WorkerStatus(
             deployment=self.settings.deployment,
             worker=self.name,
             at=stamp(time.time() - age_s),
             generation=generation,
-            accepted=generation,
+            accepted=accepted,
             stopped=stopped,
         )
         self.cluster.append(self.settings.topics.status, wire.Status(worker=said).SerializeToString())

@@ -141,7 +141,7 @@ async def test_the_first_swap_is_generation_1_and_the_next_ones_count_on(cluster
 async def test_a_number_that_a_worker_has_scored_with_is_not_given_again_where_the_control_topic_was_emptied(
     cluster, settings
 ):
-    FakeWorker(cluster, settings).speak(generation=7)
+    FakeWorker(cluster, settings).speak(accepted=7)
     async with Client(settings) as client:
         assert (await first_swap(client)).generation == 8
         assert (await client.rollback(to=8)).generation == 9

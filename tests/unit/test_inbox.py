@@ -7,7 +7,7 @@ from aiokafka import TopicPartition
 from fakes.data_plane import FakeRequest
 
 from worker.errors import Doubt
-from worker.kafka.membership import Inbox
+from worker.kafka.inbox import Inbox
 
 
 @pytest.fixture

@@ -22,7 +22,8 @@ from worker.errors import Doubt
 from worker.failpoints import failpoint
 from worker.generated.hotswap.v1 import control_pb2 as wire
 from worker.kafka.connection import Admin, bounded, connection, doubting
-from worker.kafka.membership import Inbox, Membership
+from worker.kafka.inbox import Inbox
+from worker.kafka.membership import Membership
 from worker.kafka.tail import AnswersTail
 from worker.settings import Settings
 
