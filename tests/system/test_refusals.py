@@ -135,7 +135,7 @@ async def test_a_request_that_kills_the_host_or_never_returns_or_exhausts_memory
         change = Change(
             model=EXAMPLES / "models" / "iris_gbm.zip",
             proto=EXAMPLES / "protos" / "iris.proto",
-            configuration=Configuration(deadline_ms=4_000),
+            configuration=Configuration(deadline_ms=8_000),
         )
         answer = await client.await_swap(await client.swap(change))
         assert answer.is_good, (answer, deployment.log()[-3000:])

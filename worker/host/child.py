@@ -16,7 +16,6 @@ import socket
 import sys
 import threading
 import time
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Final
 
@@ -32,7 +31,6 @@ from worker.host.warm import check_samples, warm
 _PR_SET_PDEATHSIG: Final = 1
 _BEYOND_HEAP_BYTES: Final = 1536 << 20
 _WATCH_SECONDS: Final = 1.0
-_STAGING_NICENESS: Final = 5
 _JVM_FLAGS: Final = (
     "-XX:+UseSerialGC",  # 145 MB less than the default collector; batches are short-lived garbage
     "-XX:+ExitOnOutOfMemoryError",  # a JVM that has lost an allocation half-way is not to be trusted further
@@ -40,17 +38,6 @@ _JVM_FLAGS: Final = (
     "-XX:-UsePerfData",  # no files in the shared temporary folder
     "--enable-native-access=ALL-UNNAMED",  # JPype's own library; newer Javas warn of it
 )
-
-
-def _give_way() -> None:
-    # On Linux a priority is a thread's own, and the threads that the JVM starts (its compilers, above all) inherit it.
-    # So what serves beside is served first, and this host scores in the main thread, which has kept its priority.
-    if sys.platform == "linux":
-        os.setpriority(os.PRIO_PROCESS, 0, _STAGING_NICENESS)
-
-
-_STAGING: Final = ThreadPoolExecutor(1, "staging", initializer=_give_way)
-"""Loads and warms; never shut down, for a JVM does not expect the thread that has created it to end."""
 
 
 def main() -> None:
@@ -76,7 +63,7 @@ def _serve(connection: socket.socket) -> None:
     if message is None:
         return
     try:
-        scorer, facts = _STAGING.submit(_load, message[1]).result()
+        scorer, facts = _load(message[1])
     except SwapError as error:
         connection.sendall(frames.pack_facts(Kind.FAILED, {"code": error.code, "message": error.message}))
         return
