@@ -81,7 +81,7 @@ class Staging:
         self._lacks = ""
         self._wake = asyncio.Event()
         self.prepared = asyncio.Event()
-        """Set once a generation is ready and none is needed that could still become so: time to join the group."""
+        """Set once this worker can score every partition, or has come as far as it can for now: time to join the group."""
         self._changed = asyncio.Event()
 
     @property
@@ -152,26 +152,28 @@ class Staging:
         self._retire()
 
     def _prepare(self) -> None:
-        if self._task is not None:
-            return
-        # Whoever joins takes partitions from others: not before something is ready to score them.
+        """Lets this worker join once it can score every partition, or has come as far as it can for now.
+
+        Whoever joins takes partitions from others. But it must not wait until nothing is left to stage: swaps may come
+        faster than that.
+        """
         lacks = self._missing()
-        if lacks and lacks != self._lacks:
-            log.warning("worker.does_not_join", extra={"why": lacks})
-        self._lacks = lacks
-        if not lacks and self._next() is None:
+        is_at_its_end = self._loaded and self._task is None and self._next() is None
+        if not lacks or (is_at_its_end and self._looked_at is not None):
+            self._lacks = ""
             self.prepared.set()
+        elif lacks != self._lacks:
+            self._lacks = lacks
+            log.warning("worker.does_not_join", extra={"why": lacks})
 
     def _missing(self) -> str:
         if self._looked_at is None:
             return "does not know yet where the partitions stand: Kafka has not told the committed offsets"
-        if self._loaded:
-            return ""
         for partition, position in sorted(self._positions().items()):
             choice = self._timeline.choose(partition, position)
             if isinstance(choice, Wait) and choice.number is not None:
                 return f"partition {partition} {choice.why}"
-        return "no generation is ready on this worker"
+        return "" if self._loaded else "no generation is ready on this worker"
 
     async def _look_elsewhere(self) -> None:
         """Learns where the partitions of other workers stand, as long as that matters.

@@ -153,6 +153,7 @@ async def test_swaps_that_come_faster_than_they_can_be_staged_do_not_starve_the_
     FakeHost.go[2].set()
     await world.until(lambda: world.staging.loaded == [2])
     await world.until(lambda: FakeHost.started == [1, 2, 3])
+    await world.until(world.staging.prepared.is_set)
 
 
 async def test_a_superseded_generation_is_staged_after_all_where_the_newer_one_fails(world):
