@@ -81,7 +81,7 @@ class Staging:
         self._lacks = ""
         self._wake = asyncio.Event()
         self.prepared = asyncio.Event()
-        """Set once this worker can score every partition, or has come as far as it can for now: time to join the group."""
+        """Set once this worker can score every partition, or has come as far as it can for now: time to join."""
         self._changed = asyncio.Event()
 
     @property
