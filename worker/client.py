@@ -143,7 +143,7 @@ class Client:
         cut, why = await self._cut(change.cut, serving.generation.proto if serving else None, successor)
         command = SwapCommand(
             command_id=str(uuid.uuid4()),
-            generation=change.generation or max(history.timeline.newest, fleet.newest) + 1,
+            generation=change.generation or _next_number(history, fleet),
             base=base,
             model=model,
             proto=proto,
@@ -168,8 +168,8 @@ class Client:
         old = serving.generation.proto if serving else None
         offsets, why = await self._cut(cut, old, target.generation.proto if target else None)
         number = target.number if target else to or 0
-        newest = max(history.timeline.newest, fleet.newest)
-        command = RollbackCommand(command_id=str(uuid.uuid4()), generation=newest + 1, to=number, cut=offsets)
+        generation = _next_number(history, fleet)
+        command = RollbackCommand(command_id=str(uuid.uuid4()), generation=generation, to=number, cut=offsets)
         return await self._command(command, why)
 
     async def pause(self) -> Receipt:
@@ -283,3 +283,8 @@ class Client:
             f"no worker of deployment {name!r} answers ({what}): look at `hotswap status {name}`, or start a worker "
             f"with `hotswap run {name}`"
         )
+
+
+def _next_number(history: History, fleet: Fleet) -> int:
+    # Above what the workers say too: a control topic that was emptied does not know which numbers were used.
+    return max(history.timeline.newest, fleet.newest) + 1

@@ -132,7 +132,7 @@ class Arena:
         return [name for name, process in self.deployment.workers.items() if process.poll() is None]
 
     def join(self, failpoints="", prelude="", **environment):
-        """Start one more worker behind the proxy; returns its name."""
+        """Start one more worker, behind the proxy where the terms say so; returns its name."""
         name = next(self._names)
         self.deployment.start(
             name,
@@ -197,9 +197,9 @@ class Arena:
     # ---- the end
 
     async def verdict(self):
-        """Stop the publisher, let the fleet come to rest, and say what was found; returns whether nothing was."""
+        """Stop the publisher, let the fleet come to rest, and say what was found."""
         self.proxy.heal()
-        while len(self.workers) < 1:
+        if not self.workers:
             self.join()
         await asyncio.to_thread(self.publisher.stop)
         began = time.monotonic()
@@ -220,7 +220,6 @@ class Arena:
         self.say(f"found: {dict(judge.counts) or 'nothing: 0 lost, 0 twice'}")
         for finding in self.findings[:20]:
             self.say(f"  {finding}")
-        return not self.findings
 
 
 async def run(scenario, *, seed, seconds, folder, say=print):

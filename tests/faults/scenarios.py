@@ -28,7 +28,7 @@ partition.AIOKafkaProducer = lambda **given: _new(**given | {"transactional_id":
 
 @dataclass(frozen=True, kw_only=True)
 class Scenario:
-    """What `python tests/faults NAME` plays; `seconds` is its full length, where time is its measure."""
+    """What `make NAME` plays; `seconds` is its full measure: a time, or how many of what it counts."""
 
     name: str
     promise: str
@@ -77,7 +77,7 @@ async def failpoints(arena, times):
     swapping = asyncio.create_task(arena.swap_for_ever(6))
     queue = [name for name in NAMES for _ in range(int(times))]
     arena.random.shuffle(queue)
-    hits = Counter()
+    hits, misses = Counter(), Counter()
 
     async def strike():
         while queue:
@@ -85,6 +85,8 @@ async def failpoints(arena, times):
             if await _struck(arena, name):
                 hits[name] += 1
             else:
+                misses[name] += 1
+                assert misses[name] <= times, f"workers do not come to {name}"
                 queue.insert(0, name)
             if hits.total() % 20 == 0:
                 arena.say(f"{hits.total()} killed, {len(queue)} to go, {arena.judge.answered} answered")
@@ -94,8 +96,8 @@ async def failpoints(arena, times):
     finally:
         swapping.cancel()
         await asyncio.gather(swapping, return_exceptions=True)
-    arena.figures["failpoints"] = f"{len(NAMES)}, each killed at {min(hits[name] for name in NAMES)} times or more"
-    assert all(hits[name] >= times for name in NAMES)
+    arena.figures["failpoints"] = f"{len(NAMES)}, each killed at {min(hits[name] for name in NAMES)} times"
+    arena.figures["workers that did not come to theirs"] = misses.total()
 
 
 async def _struck(arena, name):
@@ -289,7 +291,7 @@ SCENARIOS = {
         ),
         Scenario(
             name="everything",
-            promise="every fault there is, overlapping, a quarter of the time quiet",
+            promise="every fault there is, overlapping; in a quarter of the time none begins",
             play=everything,
             seconds=600,
             terms=Terms(settings={"deadline_ms": 3_000}, is_proxied=True),

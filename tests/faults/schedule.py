@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 CYCLE_S = 40.0
 QUIET_S = 10.0
-"""Of each cycle the last part is quiet: what never rests never shows that it recovers."""
+"""In the last part of each cycle no fault begins: what never rests never shows that it recovers."""
 
 _GAP_S = 2.5
 _FIRST_S = 2.0

@@ -23,7 +23,7 @@ async def test_the_judge_finds_out_a_fleet_whose_fencing_is_taken_out(tmp_path):
     assert any("twice" in finding for finding in arena.findings), arena.figures
 
 
-def test_a_schedule_is_the_seed_s_alone_and_leaves_a_quarter_of_the_time_quiet():
+def test_a_schedule_is_the_seed_s_alone_and_in_a_quarter_of_the_time_no_fault_begins():
     plan = schedule(KINDS, seed=7, seconds=600)
     assert plan == schedule(KINDS, seed=7, seconds=600)
     assert plan != schedule(KINDS, seed=8, seconds=600)
