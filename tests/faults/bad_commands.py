@@ -5,7 +5,7 @@ import time
 import zipfile
 from collections import Counter
 
-from faults.contract import Fold
+from faults.fold import Fold
 from faults.storm_commands import MODELS, PROTO
 from harness.fleet import EXAMPLES
 

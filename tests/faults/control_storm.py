@@ -8,8 +8,8 @@ from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from faults.accepted_log import Command
-from faults.contract import ControlPlane, Verdict, read_log, replay
+from faults.contract import ControlPlane, read_log
+from faults.fold import Command, Verdict, replay
 from faults.steady import Steady
 from faults.storm_commands import Storm, can_load
 from harness.audit import generation
@@ -172,7 +172,7 @@ def _parts_by_contract(fold, number):
     parts = fold.accepted[number]
     configuration = Command().swap.configuration
     configuration.MergeFromString(parts.configuration)
-    return *parts.model[:2], parts.proto, configuration.max_batch_records or None, fold.cuts[number]
+    return *parts.model[:2], parts.proto, configuration.max_batch_records or None, parts.cut
 
 
 def told(worker, said, fold):

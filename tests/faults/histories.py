@@ -5,7 +5,7 @@ import json
 import random
 from dataclasses import dataclass, field, replace
 
-from faults.accepted_log import Command, Status
+from faults.fold import Command, Status
 from faults.verifier import Names, Record
 from harness.fleet import EXAMPLES
 

@@ -5,8 +5,7 @@ import random
 import uuid
 from functools import cache
 
-from faults.accepted_log import Command
-from faults.contract import Fold
+from faults.fold import Command, Fold
 from harness.fleet import EXAMPLES
 
 

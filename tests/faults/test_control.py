@@ -4,7 +4,7 @@ import random
 
 import pytest
 from faults import bad_swaps, control_storm
-from faults.contract import Verdict, replay
+from faults.fold import Verdict, replay
 from faults.storm_commands import Storm
 from harness.fleet import Deployment
 

@@ -14,8 +14,8 @@ import pytest
 if __name__ == "__main__":
     sys.path[:0] = map(str, Path(__file__).resolve().parents[1:3])
 
-from faults.accepted_log import Status
 from faults.evidence import Course
+from faults.fold import Status
 from faults.histories import CUT, DEPLOYMENT, DIGESTS, LAST, TOPICS, choose, make
 from faults.oracle import Oracle
 from faults.verifier import Judge, Record

@@ -32,8 +32,8 @@ from bisect import bisect_left
 from collections import Counter
 from itertools import chain
 
-from faults.accepted_log import AcceptedLog, Status
 from faults.evidence import Answer, Finding, Ledger, Names, Output, Partition, Record, Request, at, fingerprint
+from faults.fold import Fold, Status
 from google.protobuf.message import DecodeError
 
 __all__ = ["Finding", "Judge", "Names", "Record"]
@@ -60,7 +60,7 @@ class Judge:
         self._cut_grace_ms = cut_grace_s * 1000
         self._online = Ledger()
         self._final = Ledger()
-        self._log = AcceptedLog(deployment)
+        self._fold = Fold(deployment)
         self._partitions: dict[int, Partition] = {}
         self._outputs: dict[tuple[str, int], Output] = {}
         self._unasked: dict[tuple[int, int], list[Answer]] = {}
@@ -137,8 +137,9 @@ class Judge:
             self._sort(answer)
 
     def _command(self, record):
-        accepted = self._log.fold(record.value, record.timestamp_ms)
-        for answer in self._unaccepted.pop(accepted.number, ()) if accepted else ():
+        verdict = self._fold.receive(record.value, record.timestamp_ms)
+        is_accepted = verdict is not None and verdict.outcome == ""
+        for answer in self._unaccepted.pop(verdict.generation, ()) if is_accepted else ():
             self._judge(answer)
 
     def _status(self, record):
@@ -213,7 +214,7 @@ class Judge:
         self._judge(answer)
 
     def _judge(self, answer):
-        accepted = self._log.accepted.get(answer.generation)
+        accepted = self._fold.accepted.get(answer.generation)
         if accepted is None:
             self._unaccepted.setdefault(answer.generation, []).append(answer)
             return
@@ -264,14 +265,12 @@ class Judge:
 
     def _check_generation(self, answer, request, accepted):
         digest = (answer.headers.get("model-digest") or b"").decode(errors="replace")
-        if digest != accepted.model_sha256:
-            text = (
-                f"generation {accepted.number} has model {accepted.model_sha256[:12]}, the answer names {digest[:12]}"
-            )
+        if digest != accepted.model[1]:
+            text = f"generation {accepted.number} has model {accepted.model[1][:12]}, the answer names {digest[:12]}"
             self._say("wrong_generation", answer.partition, answer.offset, text)
         elif answer.record.topic == self._topics.predictions:
             value = answer.record.value
-            if self._oracle.agrees(digest, accepted.proto_sha256, request.value or b"", value or b"") is False:
+            if self._oracle.agrees(digest, accepted.proto, request.value or b"", value or b"") is False:
                 text = f"{at(answer.record)} is not what generation {accepted.number} says offline"
                 self._say("wrong_answer", answer.partition, answer.offset, text)
 
@@ -290,7 +289,7 @@ class Judge:
             self._say("wrong_cut", answer.partition, answer.offset, text)
         least = self._part(answer.partition).course.least(answer.offset)
         if least > accepted.number:
-            self._check_behind(answer.partition, answer.offset, accepted.number, self._log.accepted[least])
+            self._check_behind(answer.partition, answer.offset, accepted.number, self._fold.accepted[least])
 
     def _check_behind(self, partition, offset, older, accepted):
         request = self._part(partition).requests.get(offset)

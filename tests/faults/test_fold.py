@@ -3,7 +3,7 @@
 import random
 
 import pytest
-from faults.accepted_log import AcceptedLog, Command
+from faults.fold import Command, Fold
 
 from worker.commands import decode_command
 from worker.errors import SwapError
@@ -38,6 +38,7 @@ REFUSED = {
     "no generation": swap(0),
     "stale": swap(5),
     "an id that was used": swap(6, "c5"),
+    "an id that is too long": swap(6, "c" * 201),
     "no id": swap(6, ""),
     "another deployment": swap(6, deployment="another"),
     "an unknown base": swap(6, base=3),
@@ -55,20 +56,23 @@ REFUSED = {
 
 @pytest.mark.parametrize("why", REFUSED)
 def test_a_command_that_is_not_acted_on_brings_no_generation(why):
-    log = AcceptedLog("d")
-    assert log.fold(swap(5).SerializeToString(), 2_000).number == 5
-    assert log.fold(REFUSED[why].SerializeToString(), 2_000) is None
-    assert log.fold(swap(6, "whole").SerializeToString(), 2_000).number == 6
+    log = Fold("d")
+    for command in (swap(5), REFUSED[why]):
+        log.receive(command.SerializeToString(), 2_000)
+    assert list(log.accepted) == [5]
+    log.receive(swap(6, "whole").SerializeToString(), 2_000)
+    assert list(log.accepted) == [5, 6]
 
 
 def test_what_is_not_named_comes_from_the_base():
-    log = AcceptedLog("d")
-    assert log.fold(swap(1, model=None).SerializeToString(), 0) is None, "there is nothing to inherit from"
+    log = Fold("d")
+    assert log.receive(swap(1, model=None).SerializeToString(), 0).code == "INCOMPLETE"
     other = {"uri": "file:///n", "sha256": "B" * 64}
     commands = [swap(2), swap(3, model=other, proto=None), swap(4, base=2, model=None), rollback(9, 3)]
-    accepted = [log.fold(command.SerializeToString(), 0) for command in commands]
-    assert [generation.model_sha256[0] for generation in accepted] == ["a", "b", "a", "b"]
-    assert len({generation.proto_sha256 for generation in accepted}) == 1
+    for command in commands:
+        log.receive(command.SerializeToString(), 0)
+    assert [parts.model[1][0] for parts in log.accepted.values()] == ["a", "b", "a", "b"]
+    assert len({parts.proto for parts in log.accepted.values()}) == 1
 
 
 def dice_command(dice, about):
@@ -93,14 +97,14 @@ def dice_command(dice, about):
 @pytest.mark.parametrize("seed", range(10))
 def test_any_log_gives_the_generations_that_the_workers_come_to(seed):
     dice = random.Random(seed)
-    log, timeline = AcceptedLog("d"), Timeline()
+    log, timeline = Fold("d"), Timeline()
     values = [swap(1).SerializeToString()]
     for about in range(50):
         for _ in range(10):
             new = dice_command(dice, about).SerializeToString()
             values.append(dice.choice([new] * 5 + values[-2:] + [dice.randbytes(9)]))
     for time_ms, value in zip(range(0, 200_000, 200), values, strict=False):
-        log.fold(value, time_ms)
+        log.receive(value, time_ms)
         try:
             deployment, command = decode_command(value)
         except SwapError:
@@ -108,7 +112,7 @@ def test_any_log_gives_the_generations_that_the_workers_come_to(seed):
         if deployment == "d":
             timeline.receive(command, time_ms)
     assert len(timeline.swaps) > 10
-    assert {number: (made.model_sha256, made.proto_sha256, made.cut) for number, made in log.accepted.items()} == {
+    assert {number: (made.model[1], made.proto, made.cut) for number, made in log.accepted.items()} == {
         number: (made.generation.model.sha256, made.generation.proto.sha256, made.cut)
         for number, made in timeline.swaps.items()
     }
