@@ -70,6 +70,7 @@ class BadCommands:
         """The good swap to generation 1."""
         command = self._commands.swap(1, model=_GBM, proto=PROTO)
         self.fold.receive(command.SerializeToString(), time.time() * 1_000)
+        self._sent.append(command)
         return command
 
     def round(self):

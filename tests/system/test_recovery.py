@@ -297,3 +297,18 @@ async def test_a_killed_worker_is_not_waited_for_longer_than_three_of_its_words(
     note(f"the swap was answered {time.monotonic() - began:.1f} s after the kill")
     assert (answer.is_good, set(answer.told)) == (True, {"w1"})
     assert await deployment.stop("w1") == 0
+
+
+async def test_a_worker_that_is_asked_to_stop_while_its_broker_is_down_ends_cleanly(own_kafka, tmp_path):
+    deployment = await Deployment(own_kafka, tmp_path).create()
+    try:
+        await deployment.serve("iris_gbm")
+        await happens(deployment, "w1", "partition.opened", 4)
+        await asyncio.to_thread(own_kafka.kill)
+        async with asyncio.timeout(60):
+            while "Connect call failed" not in deployment.log("w1"):
+                await asyncio.sleep(0.02)
+        assert await deployment.stop("w1") == 0
+        assert "Traceback" not in deployment.log("w1")
+    finally:
+        deployment.close()

@@ -1,12 +1,14 @@
-"""Why a connection fails is one line, and aiokafka is heard again afterwards, in whatever order connections end."""
+"""Why a connection fails is one line; aiokafka is heard again afterwards; and a client ends, whatever it is about."""
 
+import asyncio
 import logging
 from contextlib import ExitStack
 
 import pytest
 
 from worker.errors import StartError
-from worker.kafka.connection import reaching
+from worker.kafka import connection
+from worker.kafka.connection import Admin, end, reaching
 from worker.settings import Settings
 
 SETTINGS = Settings(kafka="a:1")
@@ -33,3 +35,87 @@ def test_the_library_is_heard_again_after_connections_that_overlap():
     assert not logging.getLogger("aiokafka").propagate
     second.close()
     assert logging.getLogger("aiokafka").propagate
+
+
+class Network:
+    """What aiokafka's clients have beneath: its cluster has a broker after so many updates."""
+
+    def __init__(self, updates=0):
+        self.updates = updates
+        self.is_closed = False
+        self.cluster = self
+
+    def brokers(self):
+        return [] if self.updates else ["one"]
+
+    async def force_metadata_update(self):
+        self.updates -= 1
+
+    async def close(self):
+        self.is_closed = True
+
+
+class Fetcher:
+    def __init__(self):
+        self._fetch_task = asyncio.ensure_future(asyncio.Event().wait())
+        self._pending_tasks = {asyncio.ensure_future(asyncio.Event().wait())}
+
+
+class Consumer:
+    """A consumer of aiokafka's whose `stop` does what `how` says."""
+
+    def __init__(self, how):
+        self._client = Network()
+        self._fetcher = Fetcher()
+        self._how = how
+
+    async def stop(self):
+        await self._how()
+
+
+async def cancelled_by_itself():
+    raise asyncio.CancelledError
+
+
+async def never_ends():
+    await asyncio.Event().wait()
+
+
+@pytest.mark.parametrize("how", [cancelled_by_itself, never_ends])
+async def test_a_client_whose_stop_fails_or_hangs_is_cut_off_with_nothing_left_running(how, monkeypatch):
+    monkeypatch.setattr(connection, "_END_S", 0.01)
+    consumer = Consumer(how)
+    await end(consumer)
+    assert consumer._client.is_closed
+    await asyncio.wait([consumer._fetcher._fetch_task, *consumer._fetcher._pending_tasks], timeout=1)
+    assert consumer._fetcher._fetch_task.cancelled()
+    assert all(task.cancelled() for task in consumer._fetcher._pending_tasks)
+
+
+async def test_who_is_cancelled_while_it_ends_a_client_stays_cancelled():
+    consumer = Consumer(never_ends)
+    ending = asyncio.create_task(end(consumer))
+    await asyncio.sleep(0)
+    ending.cancel()
+    await asyncio.wait([ending])
+    assert ending.cancelled()
+    assert consumer._client.is_closed
+
+
+class Started:
+    """A client that starts at once."""
+
+    def __init__(self, network):
+        self._client = network
+
+    async def start(self):
+        pass
+
+
+async def test_a_cluster_that_knows_of_no_broker_yet_is_not_reached_before_it_does(monkeypatch):
+    monkeypatch.setattr(connection, "_RETRY_S", 0)
+    network = Network(updates=3)
+    for name in ("AIOKafkaAdminClient", "AIOKafkaConsumer"):
+        monkeypatch.setattr(connection, name, lambda **_: Started(network))
+    await Admin(SETTINGS).start()
+    assert network.brokers()

@@ -4,10 +4,10 @@ import asyncio
 import json
 import logging
 from collections.abc import AsyncIterator, Awaitable, Iterable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import Any, NamedTuple, Self, TypeVar
 
-from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import KafkaConnectionError, KafkaError, TopicAlreadyExistsError, for_code
@@ -21,6 +21,7 @@ T = TypeVar("T")
 _listening: list[logging.Handler] = []
 _DEFAULT_MESSAGE_BYTES = 1_048_588  # Kafka's default of max.message.bytes
 _RETRY_S = 0.1
+_END_S = 2.0
 _HEADROOM_BYTES = 65_536  # what a dead letter's headers may add to the request
 
 
@@ -99,17 +100,50 @@ async def doubting(seconds: float, what: str) -> AsyncIterator[None]:
     except (KafkaError, AssertionError, OSError) as error:
         raise Doubt(f"{what}: {error!r}") from error
     except asyncio.CancelledError as error:
-        # A future of aiokafka's that was cancelled with its client looks like our own cancellation, and is none.
-        task = asyncio.current_task()
-        if task is None or task.cancelling():
+        if _are_we_cancelled():
             raise
         raise Doubt(f"{what}: the client was closed") from error
+
+
+def _are_we_cancelled() -> bool:
+    """Whether a CancelledError is our own: a future that aiokafka cancels with its client looks like it, and is not."""
+    task = asyncio.current_task()
+    return task is None or task.cancelling() > 0
 
 
 async def bounded(call: Awaitable[T], seconds: float, what: str) -> T:
     """Awaits one Kafka call under our bound; see `doubting`."""
     async with doubting(seconds, what):
         return await call
+
+
+async def end(client: AIOKafkaConsumer | AIOKafkaProducer) -> None:
+    """Stops a client of aiokafka's within two seconds, or cuts it off.
+
+    Its own `stop` hangs where the broker is stalled or gone (it flushes, and leaves the group), and lets a
+    CancelledError of its own out, with the connections left open, where its last fetch has just failed.
+    """
+    try:
+        async with asyncio.timeout(_END_S):
+            await client.stop()
+    except (Exception, asyncio.CancelledError) as error:
+        # There is no `kill`: what is left would go on with retries. What a producer still has on its way is made
+        # harmless by the epoch of its successor.
+        for task in _tasks(client):
+            task.cancel()
+        with suppress(Exception):
+            async with asyncio.timeout(_END_S):
+                await (client.client if isinstance(client, AIOKafkaProducer) else client._client).close()  # noqa: SLF001
+        if isinstance(error, asyncio.CancelledError) and _are_we_cancelled():
+            raise
+
+
+def _tasks(client: Any) -> Iterator[asyncio.Task[Any]]:
+    """What runs in the background of a client."""
+    parts = [getattr(client, name, None) for name in ("_sender", "_coordinator", "_fetcher")]
+    for part in filter(None, parts):
+        yield from (value for value in vars(part).values() if isinstance(value, asyncio.Task))
+        yield from getattr(part, "_pending_tasks", ())
 
 
 class Admin:
@@ -146,11 +180,21 @@ class Admin:
             for client in (self._admin, self._stable, self._written):
                 async with asyncio.timeout(self._seconds):
                     await client.start()
+            async with asyncio.timeout(self._seconds):
+                await self._is_there_a_broker()
+
+    async def _is_there_a_broker(self) -> None:
+        # A lone broker that was paused answers before its controller counts it as there again, and says that the
+        # cluster has no broker: whoever asks then is turned away.
+        client = self._admin._client  # noqa: SLF001
+        while not client.cluster.brokers():
+            await client.force_metadata_update()
+            await asyncio.sleep(_RETRY_S)
 
     async def stop(self) -> None:
         """Closes the connections."""
         for client in (self._written, self._stable):
-            await client.stop()
+            await end(client)
         await self._admin.close()
 
     async def partitions(self, topic: str) -> int:

@@ -7,7 +7,7 @@ from typing import Any
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
 from worker.errors import Doubt, StartError
-from worker.kafka.connection import bounded, connection, reaching
+from worker.kafka.connection import bounded, connection, end, reaching
 from worker.settings import Settings
 
 
@@ -87,7 +87,7 @@ class LogReader:
 
     async def stop(self) -> None:
         """Closes the connection."""
-        await self._consumer.stop()
+        await end(self._consumer)
 
     async def _ask(self, call: Any, what: str) -> Any:
         return await bounded(call, self._settings.call_timeout_s, f"{what} of {self._topic}")
@@ -141,4 +141,4 @@ class LogWriter:
 
     async def stop(self) -> None:
         """Sends what is pending and closes the connection."""
-        await self._producer.stop()
+        await end(self._producer)

@@ -21,7 +21,7 @@ from aiokafka.structs import OffsetAndMetadata
 from worker import metrics
 from worker.errors import Doubt, StartError
 from worker.failpoints import failpoint
-from worker.kafka.connection import bounded, connection, reaching
+from worker.kafka.connection import bounded, connection, end, reaching
 from worker.kafka.inbox import Inbox
 from worker.settings import Settings
 
@@ -127,7 +127,7 @@ class Membership(ConsumerRebalanceListener):  # type: ignore[misc]
 
     async def stop(self) -> None:
         """Leaves the group, but for a static member, whose place is kept; the caller has ended the loops before."""
-        await self._consumer.stop()
+        await end(self._consumer)
 
     def inbox(self, partition: int) -> Inbox:
         """The inbox of a partition that is owned now.

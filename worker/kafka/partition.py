@@ -6,7 +6,6 @@ the committed offset (KIP-98). Any doubt throws the producer away; what it still
 """
 
 import asyncio
-import contextlib
 import json
 import logging
 from collections.abc import Sequence
@@ -21,7 +20,7 @@ from worker.batch import Position, Record, Transaction
 from worker.errors import Doubt
 from worker.failpoints import failpoint
 from worker.generated.hotswap.v1 import control_pb2 as wire
-from worker.kafka.connection import Admin, bounded, connection, doubting
+from worker.kafka.connection import Admin, bounded, connection, doubting, end
 from worker.kafka.inbox import Inbox
 from worker.kafka.membership import Membership
 from worker.kafka.tail import AnswersTail
@@ -36,7 +35,6 @@ aiokafka.producer.sender.BACKOFF_OVERRIDE = 0.001
 _RETRY_BACKOFF_S = 0.005
 _BATCH_BYTES = 262_144
 _TRANSACTION_TIMEOUT_MS = 30_000
-_BURY_S = 2.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,7 +122,7 @@ class KafkaPartition:
         self._inbox.close()
         producer, self._producer = self._producer, None
         if producer is not None:
-            await _bury(producer)
+            await end(producer)
 
     def stop(self) -> None:
         """Makes `wait` say None from now on."""
@@ -233,22 +231,3 @@ class KafkaPartition:
         )
         key = f"{deployment}/{generation}/cut-over/{self._partition}".encode()
         return await self._send(producer, self._topics.status, [(key, status.SerializeToString(), [])], 0)
-
-
-async def _bury(producer: AIOKafkaProducer) -> None:
-    """Stops a producer, or cuts it off: in a stalled broker its stop would hang as its commit does."""
-    try:
-        async with asyncio.timeout(_BURY_S):
-            await producer.stop()
-    except (Exception, asyncio.CancelledError) as error:
-        # aiokafka has no `kill`: its sender would go on with retries. The next owner's epoch makes what is on its way
-        # harmless, but the task and the sockets must go.
-        sender = producer._sender.sender_task  # noqa: SLF001
-        if sender is not None and not sender.done():
-            sender.cancel()
-        with contextlib.suppress(Exception):
-            async with asyncio.timeout(_BURY_S):
-                await producer.client.close()
-        task = asyncio.current_task()
-        if isinstance(error, asyncio.CancelledError) and task and task.cancelling():
-            raise

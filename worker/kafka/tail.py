@@ -5,7 +5,7 @@ from typing import Any, NamedTuple, Self
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
-from worker.kafka.connection import connection, doubting, reaching
+from worker.kafka.connection import connection, doubting, end, reaching
 from worker.settings import Settings
 
 _FIRST_LOOK = 64
@@ -42,7 +42,7 @@ class AnswersTail:
 
     async def stop(self) -> None:
         """Closes the connection."""
-        await self._consumer.stop()
+        await end(self._consumer)
 
     async def last(self, requests: str, partition: int) -> LastAnswer | None:
         """The last request of this partition that a committed prediction or dead letter names as its source.
