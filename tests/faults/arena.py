@@ -30,7 +30,10 @@ _SETTLE_S = 180
 
 @dataclass(frozen=True, kw_only=True)
 class Terms:
-    """What a scenario is run with; `judged_as` is the delivery that the judge holds the fleet to."""
+    """What a scenario is run with; `judged_as` is the delivery that the judge holds the fleet to.
+
+    `is_static`: each worker has a name in the group that whoever takes its place inherits (KIP-345).
+    """
 
     partitions: int = 4
     per_second: int = 300
@@ -40,6 +43,7 @@ class Terms:
     judged_as: str = "exactly_once"
     prelude: str = ""
     is_proxied: bool = False
+    is_static: bool = False
 
 
 class Arena:
@@ -56,6 +60,7 @@ class Arena:
         self._say = say
         self._began = time.monotonic()
         self._names = (f"w{number}" for number in itertools.count(1))
+        self._instances = {}
         self._exits = AsyncExitStack()
         self._swaps = 0
         self._newest = 1
@@ -131,9 +136,12 @@ class Arena:
         """Names of the workers whose process is there."""
         return [name for name, process in self.deployment.workers.items() if process.poll() is None]
 
-    def join(self, failpoints="", prelude="", **environment):
+    def join(self, failpoints="", prelude="", in_place_of=None, **environment):
         """Start one more worker, behind the proxy where the terms say so; returns its name."""
         name = next(self._names)
+        if self.terms.is_static:
+            self._instances[name] = self._instances.get(in_place_of, name)
+            environment["HOTSWAP_GROUP_INSTANCE_ID"] = self._instances[name]
         self.deployment.start(
             name,
             prelude=self.terms.prelude + prelude,
