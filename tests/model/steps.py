@@ -77,8 +77,8 @@ class Call:
 WRITES = frozenset({"init", "produce", "offsets", "end"})
 """Calls that may take effect although nobody waits for their answer any more."""
 
-ENDLESS = 200
-"""So many calls in a row, without anything having happened, are a worker that has gone mad."""
+ENDLESS = 2_000
+"""So many calls in a row are a worker that has gone mad: the longest example has requests for some hundred."""
 
 
 def here():
