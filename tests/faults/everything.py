@@ -75,7 +75,9 @@ class Faults:
         self._broker = asyncio.Lock()
         self._host = asyncio.Lock()
         self._control = asyncio.Lock()
-        self._producer = Producer({"bootstrap.servers": arena.kafka.bootstrap})
+        # Silent: librdkafka tells of each fault of the broker at length, and hides what was found.
+        self._kafka = {"bootstrap.servers": arena.kafka.bootstrap, "log_level": 0}
+        self._producer = Producer(self._kafka)
 
     async def strike(self, fault):
         if await getattr(self, fault.name)(fault.lasts_s) is False:
@@ -223,7 +225,7 @@ class Faults:
 
     def _log(self):
         """Every record of the control topic that is still there."""
-        consumer = Consumer({"bootstrap.servers": self.arena.kafka.bootstrap, "group.id": "faults"})
+        consumer = Consumer(self._kafka | {"group.id": "faults"})
         where = TopicPartition(self.arena.deployment.settings.topics.control, 0)
         begin, end = consumer.get_watermark_offsets(where, timeout=20)
         consumer.assign([TopicPartition(where.topic, 0, begin)])
@@ -273,7 +275,7 @@ class Faults:
             records = await asyncio.to_thread(self._log)
             if not records:
                 return
-            admin = AdminClient({"bootstrap.servers": self.arena.kafka.bootstrap})
+            admin = AdminClient(self._kafka)
             upto = TopicPartition(settings.topics.control, 0, records[-1].offset() + 1)
             (deleted,) = admin.delete_records([upto], request_timeout=20).values()
             await asyncio.to_thread(deleted.result, 20)
