@@ -1,6 +1,7 @@
 """The promises of a model host, with a real MOJO: whatever its process does, each request gets what it deserves."""
 
 import asyncio
+import errno
 import json
 import os
 import shutil
@@ -255,6 +256,21 @@ async def test_a_child_that_does_not_get_ready_is_a_failed_host_with_its_last_wo
 
     assert failed.value.code == "HOST_FAILED"
     assert told in failed.value.message
+    assert left_behind() == before
+
+
+@pytest.mark.parametrize(("what", "error"), [("tempfile.mkdtemp", errno.ENOSPC), ("os.pipe", errno.EMFILE)])
+async def test_a_host_for_which_there_is_no_room_is_a_failed_host_and_leaves_nothing(what, error, hosts, monkeypatch):
+    before = left_behind()
+
+    def fails(*_, **__):
+        raise OSError(error, os.strerror(error))
+
+    monkeypatch.setattr(what, fails)
+    with pytest.raises(SwapError, match=os.strerror(error)) as failed:
+        await hosts.start()
+
+    assert failed.value.code == "HOST_FAILED"
     assert left_behind() == before
 
 

@@ -116,19 +116,23 @@ class HostProcess:
     @classmethod
     async def start(cls, child: Sequence[str]) -> "HostProcess":
         """Start `child` (a command; its last arguments are added here). Raises HostGone where that is not possible."""
-        ours, theirs = socket.socketpair()
-        with ours, theirs:
-            for end in (ours, theirs):
-                end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SOCKET_BYTES)
-                end.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _SOCKET_BYTES)
-            ours.setblocking(False)
-            host = cls(**_spawn(child, theirs.fileno()))
-            try:
-                # The transport gets a descriptor of its own, so that `with` is right on every way out of here.
-                await host._loop.create_connection(lambda: host._connection, sock=ours.dup())
-            except BaseException:
-                host.dispose()
-                raise
+        try:
+            ours, theirs = socket.socketpair()
+            with ours, theirs:
+                for end in (ours, theirs):
+                    end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SOCKET_BYTES)
+                    end.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _SOCKET_BYTES)
+                ours.setblocking(False)
+                host = cls(**_spawn(child, theirs.fileno()))
+                try:
+                    # The transport gets a descriptor of its own, so that `with` is right on every way out of here.
+                    await host._loop.create_connection(lambda: host._connection, sock=ours.dup())
+                except BaseException:
+                    host.dispose()
+                    raise
+        except OSError as error:
+            # No program, no descriptor left, no room for its folder: this host's affair, and not the worker's.
+            raise HostGone(f"it could not be started: {error}") from error
         return host
 
     @property
@@ -219,26 +223,26 @@ class HostProcess:
 
 def _spawn(child: Sequence[str], descriptor: int) -> dict[str, Any]:
     """Start the process. It runs on the loop's thread: Linux counts the death of the *thread* as the parent's."""
-    reader, writer = os.pipe()
     _sweep()
     folder = Path(tempfile.mkdtemp(prefix=f"{_FOLDER}{os.getpid()}-"))
-    try:
-        process = subprocess.Popen(
-            [*child, str(descriptor), str(os.getpid())],
-            stdin=subprocess.DEVNULL,
-            stdout=writer,
-            stderr=writer,
-            pass_fds=[descriptor],
-            cwd=folder,
-            env=_environment(folder),
-            start_new_session=True,
-        )
-    except OSError as error:
-        os.close(reader)
-        shutil.rmtree(folder, ignore_errors=True)
-        raise HostGone(f"it could not be started: {error}") from error
-    finally:
-        os.close(writer)
+    with contextlib.ExitStack() as undo:
+        undo.callback(shutil.rmtree, folder, ignore_errors=True)
+        reader, writer = os.pipe()
+        undo.callback(os.close, reader)
+        try:
+            process = subprocess.Popen(
+                [*child, str(descriptor), str(os.getpid())],
+                stdin=subprocess.DEVNULL,
+                stdout=writer,
+                stderr=writer,
+                pass_fds=[descriptor],
+                cwd=folder,
+                env=_environment(folder),
+                start_new_session=True,
+            )
+        finally:
+            os.close(writer)
+        undo.pop_all()
     return {"process": process, "printed": reader, "folder": folder}
 
 
