@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from harness.fleet import Deployment
 
 from worker.local_kafka import LocalKafka
 
@@ -52,6 +53,15 @@ def kafka(nothing_left_behind) -> Iterator[GivenKafka | LocalKafka]:
     else:
         with LocalKafka() as local:
             yield local
+
+
+@pytest.fixture
+async def deployment(kafka, tmp_path):
+    """A deployment of the test's own on the Kafka that tests share; what is left of its workers is killed."""
+    made = Deployment(kafka, tmp_path)
+    await made.create()
+    yield made
+    made.close()
 
 
 @pytest.fixture

@@ -2,22 +2,12 @@
 
 import random
 
-import pytest
 from faults import bad_swaps, control_storm
 from faults.fold import Verdict, replay
 from faults.storm_commands import Storm
-from harness.fleet import Deployment
 
 _NOW_MS = 1_700_000_000_000
 _ENDS = dict.fromkeys(range(4), 1_000)
-
-
-@pytest.fixture
-async def deployment(kafka, tmp_path):
-    made = Deployment(kafka, tmp_path)
-    await made.create()
-    yield made
-    made.close()
 
 
 def storm(seed, count):
