@@ -2,12 +2,21 @@
 
 import asyncio
 import time
+import uuid
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
 import numpy as np
+from harness.fleet import EXAMPLES
 
+from worker.commands import encode_command
+from worker.generation import Model
+from worker.kafka.log import LogWriter
+from worker.store import Store
+from worker.swap import SwapCommand
+
+_MODELS = ("iris_glm", "iris_gbm")
 _BEFORE = 20
 """Swaps after which everything has been used once, and the figures of the beginning are taken."""
 _STEADY_S = 40
@@ -29,13 +38,18 @@ class Footprint:
 
 async def swaps(arena, count):
     """Swap `count` times, each as soon as the one before has retired on every worker; compare with quiet times."""
-    for _ in range(min(_BEFORE, int(count))):
-        await _one(arena)
+    async with _Commands(arena.deployment.settings) as commands:
+        await _play(arena, commands, int(count))
+
+
+async def _play(arena, commands, count):
+    for _ in range(_BEFORE):
+        await _one(arena, commands)
     steady = [await _quiet(arena)]
     before = _footprint(arena)
     began, durations = time.time(), []
-    for number in range(int(count) - _BEFORE):
-        durations.append(await _one(arena))
+    for number in range(count - _BEFORE):
+        durations.append(await _one(arena, commands))
         if number % 100 == 99:
             p99 = _percentile(arena, [(began, time.time())], 99)
             arena.say(f"{number + 1 + _BEFORE} swaps, p99 {p99:.0f} ms, {_footprint(arena)}")
@@ -44,11 +58,44 @@ async def swaps(arena, count):
     _judge(arena, count, durations, steady, during, before, _footprint(arena))
 
 
-async def _one(arena):
+class _Commands:
+    """Appends swaps to the control topic, and reads nothing back.
+
+    The client does, from the beginning: in this process, which also holds the judge, that would be ever more of the
+    time that is measured.
+    """
+
+    def __init__(self, settings):
+        self._settings = settings
+        self._writer = LogWriter(settings)
+        self._models = []
+        self._generation = 1
+
+    async def __aenter__(self):
+        store = Store(self._settings)
+        self._models = [Model(*await store.upload(EXAMPLES / "models" / f"{name}.zip")) for name in _MODELS]
+        await self._writer.start()
+        return self
+
+    async def __aexit__(self, *_):
+        await self._writer.stop()
+
+    async def swap(self):
+        """Command the other model; returns the generation's number."""
+        self._generation += 1
+        model = self._models[self._generation % 2]
+        command = SwapCommand(command_id=str(uuid.uuid4()), generation=self._generation, model=model)
+        await self._writer.append(
+            self._settings.topics.control, encode_command(self._settings.deployment, command), partition=0
+        )
+        return self._generation
+
+
+async def _one(arena, commands):
     """One swap, from the command until the old generation is gone everywhere; returns the seconds it took."""
     began = time.monotonic()
-    receipt = await arena.swap()
-    await arena.until(lambda: receipt.generation in arena.judge.generations, 60, f"generation {receipt.generation}")
+    generation = await commands.swap()
+    await arena.until(lambda: generation in arena.judge.generations, 60, f"generation {generation}")
     await arena.until(lambda: _hosts(arena) == len(arena.workers), 30, "the hosts of the generation before are gone")
     return time.monotonic() - began
 
@@ -65,7 +112,9 @@ async def _quiet(arena):
 
 
 def _percentile(arena, spans, which):
-    arrived, seconds = np.array(arena.judge.arrivals), np.array(arena.judge.latencies)
+    # Copies, for the judge's thread appends meanwhile: first to the one, then to the other.
+    latencies, arrivals = arena.judge.latencies[:], arena.judge.arrivals[:]
+    seconds, arrived = np.array(latencies), np.array(arrivals[: len(latencies)])
     inside = np.zeros(len(arrived), bool)
     for began, ended in spans:
         inside |= (arrived >= began) & (arrived < ended)
@@ -75,7 +124,7 @@ def _percentile(arena, spans, which):
 def _judge(arena, count, durations, steady, during, before, after):
     p99 = {"steady": _percentile(arena, steady, 99), "during swaps": _percentile(arena, [during], 99)}
     arena.figures |= {
-        "swaps": int(count),
+        "swaps": count,
         "seconds from a command until the generation before is gone, median / longest": (
             f"{median(durations):.2f} / {max(durations):.2f}"
         ),
