@@ -112,7 +112,8 @@ def _ours(folder: Path) -> dict[int, str]:
         if str(folder).encode() in environment or (parent == "1" and int(its_session) == session):
             orphans.add(pid)
     ours = {pid for pid in parents if me in _ancestors(pid, parents)}
-    return {pid: lines[pid] for pid in (ours | orphans) - {me}}
+    # Whoever started us may have been left alone meanwhile, as by nohup: an orphan, and not ours.
+    return {pid: lines[pid] for pid in (ours | orphans) - {me, *_ancestors(me, parents)}}
 
 
 def _ancestors(pid: int, parents: dict[int, int]) -> Iterator[int]:
