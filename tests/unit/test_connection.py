@@ -92,6 +92,12 @@ async def test_a_client_whose_stop_fails_or_hangs_is_cut_off_with_nothing_left_r
     assert all(task.cancelled() for task in consumer._fetcher._pending_tasks)
 
 
+async def test_a_client_whose_connections_cannot_be_closed_either_is_let_go_of():
+    consumer = Consumer(cancelled_by_itself)
+    consumer._client.close = cancelled_by_itself
+    await end(consumer)
+
+
 async def test_who_is_cancelled_while_it_ends_a_client_stays_cancelled():
     consumer = Consumer(never_ends)
     ending = asyncio.create_task(end(consumer))

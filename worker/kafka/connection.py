@@ -126,16 +126,17 @@ async def end(client: AIOKafkaConsumer | AIOKafkaProducer) -> None:
     try:
         async with asyncio.timeout(_END_S):
             await client.stop()
-    except (Exception, asyncio.CancelledError) as error:
+    except (Exception, asyncio.CancelledError):  # noqa: BLE001 - whatever its stop fails of, it is cut off
         # There is no `kill`: what is left would go on with retries. What a producer still has on its way is made
         # harmless by the epoch of its successor.
         for task in _tasks(client):
             task.cancel()
-        with suppress(Exception):
+        # A close that our bound has cut off leaves a cancelled future behind, and the next one meets it.
+        with suppress(Exception, asyncio.CancelledError):
             async with asyncio.timeout(_END_S):
                 await (client.client if isinstance(client, AIOKafkaProducer) else client._client).close()  # noqa: SLF001
-        if isinstance(error, asyncio.CancelledError) and _are_we_cancelled():
-            raise
+        if _are_we_cancelled():
+            raise asyncio.CancelledError from None
 
 
 def _tasks(client: Any) -> Iterator[asyncio.Task[Any]]:
