@@ -1,6 +1,7 @@
 """A thousand swaps in a row under a steady stream: what the stream feels of them, and what they leave behind."""
 
 import asyncio
+import os
 import time
 import uuid
 from dataclasses import dataclass
@@ -22,6 +23,8 @@ _BEFORE = 20
 _STEADY_S = 40
 _RENEWED_S = 310
 """Seconds after which each client of a worker has renewed its metadata, and opened the last of its connections."""
+_WORKER_THREADS = 2 + min(32, (os.cpu_count() or 1) + 4)
+"""The event loop's, the health server's, and asyncio's pool for blocking calls, full once enough overlap."""
 _TIMES_P99 = 1.5
 _FLAT = 1.05
 
@@ -32,7 +35,8 @@ class Footprint:
 
     processes: int
     descriptors: int
-    threads: int
+    host_threads: int
+    worker_threads: int
     temporary: int
     worker_mib: float
     host_mib: float
@@ -137,8 +141,9 @@ def _judge(arena, count, durations, steady, during, before, after):
         "at first": before,
         "at last": after,
     }
-    for name in ("processes", "descriptors", "threads", "temporary"):
+    for name in ("processes", "descriptors", "host_threads", "temporary"):
         assert getattr(after, name) <= getattr(before, name), f"{name} are not as at the start"
+    assert after.worker_threads <= _WORKER_THREADS * len(arena.workers), "a worker has more threads than its pool"
     for name in ("worker_mib", "host_mib"):
         grown = getattr(after, name) / getattr(before, name)
         assert grown <= _FLAT, f"{name} grew by {grown - 1:.1%}"
@@ -153,11 +158,16 @@ def _footprint(arena):
     return Footprint(
         processes=len(both),
         descriptors=sum(len(list((process / "fd").iterdir())) for process in both),
-        threads=sum(len(list((process / "task").iterdir())) for process in both),
+        host_threads=_threads(hosts),
+        worker_threads=_threads(workers),
         temporary=len(list(artifacts.iterdir())) + len(list(Path(arena.temporary).iterdir())),
         worker_mib=round(sum(map(_resident_mib, workers)), 1),
         host_mib=round(sum(map(_resident_mib, hosts)), 1),
     )
+
+
+def _threads(pids):
+    return sum(len(list(Path(f"/proc/{pid}/task").iterdir())) for pid in pids)
 
 
 def _resident_mib(pid):
