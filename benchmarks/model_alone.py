@@ -10,6 +10,7 @@ from pathlib import Path
 import jpype
 import numpy as np
 
+from worker.codec.values import Table
 from worker.jvm import fetch_jars, find_java
 from worker.runtimes.h2o import H2OModel
 
@@ -27,11 +28,12 @@ def main() -> None:
     rows = np.column_stack(
         [random.integers(0, count, ROWS) if count else random.normal(size=ROWS) for count in levels]
     ).astype(np.float64)
+    table = Table(rows)
     for _ in range(WARM):
-        model.score(rows)
+        model.score(table)
     before = time.process_time()
     for _ in range(TIMES):
-        model.score(rows)
+        model.score(table)
     sys.stdout.write(f"{(time.process_time() - before) / ROWS / TIMES * 1e6}\n")
 
 

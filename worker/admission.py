@@ -4,12 +4,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from worker.batch import Code, Headers, Refusal, Request
+from worker.batch import Ask, Code, Format, Headers, Refusal, Request
 
 OURS = frozenset({"generation", "model-digest", "operation", "source", "code", "message"})
 """Headers that an answer carries from us: a request's own of these names are not copied."""
 
-_PROTOBUF = frozenset({b"application/x-protobuf", b"application/protobuf", b"application/vnd.google.protobuf"})
+_FORMATS = {
+    b"application/x-protobuf": Format.PROTOBUF,
+    b"application/protobuf": Format.PROTOBUF,
+    b"application/vnd.google.protobuf": Format.PROTOBUF,
+    b"text/csv": Format.CSV,
+    b"application/json": Format.JSON,
+}
+_ANY = frozenset({b"*/*", b"application/*", b"text/*"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,8 +44,8 @@ def needs_a_look(batch: Sequence[Request], rules: Rules) -> list[int]:
     ]
 
 
-def admit(request: Request, rules: Rules, now_ms: int) -> str | Refusal:
-    """The operation that a request asks for, or why it is not scored."""
+def admit(request: Request, rules: Rules, now_ms: int) -> Ask | Refusal:
+    """What a request asks for, or why it is not scored; its answer is written as the request is, unless it says how."""
     if request.value is None:
         return Refusal(Code.UNDECODABLE, "the record has no value; an empty message is zero bytes, not none")
     if len(request.value) > rules.max_request_bytes:
@@ -46,7 +53,13 @@ def admit(request: Request, rules: Rules, now_ms: int) -> str | Refusal:
             Code.TOO_LARGE, f"{len(request.value)} bytes, and {rules.max_request_bytes} are allowed (max_request_bytes)"
         )
     named = dict(request.headers)
-    return _format(named) or _guards(named, rules, now_ms) or _operation(named, rules)
+    try:
+        content = _format("content-type", named.get("content-type")) or Format.PROTOBUF
+        accept = _format("accept", named.get("accept")) or content
+        _guard(named, rules, now_ms)
+        return Ask(_operation(named, rules), content, accept)
+    except _Refused as refused:
+        return refused.refusal
 
 
 def copied(headers: Headers) -> list[tuple[str, bytes]]:
@@ -54,35 +67,58 @@ def copied(headers: Headers) -> list[tuple[str, bytes]]:
     return [header for header in headers if header[0] not in OURS]
 
 
-def _format(named: dict[str, bytes]) -> Refusal | None:
-    for name in ("content-type", "accept"):
-        value = named.get(name)
-        if value and value.split(b";")[0].strip().lower() not in _PROTOBUF | ({b"*/*"} if name == "accept" else set()):
-            shown = value[:80].decode(errors="replace")
-            return Refusal(Code.UNSUPPORTED_CONTENT_TYPE, f"header {name}: {shown!r}; served is application/x-protobuf")
-    return None
+def answered(headers: Headers) -> list[tuple[str, bytes]]:
+    """The headers that the prediction of an admitted request carries too; its content type is the prediction's own."""
+    kept = copied(headers)
+    named = {name: value for name, value in kept if name in ("content-type", "accept")}
+    if not named:
+        return kept
+    written = _format("accept", named.get("accept")) or _format("content-type", named.get("content-type"))
+    others = [header for header in kept if header[0] != "content-type"]
+    return [*others, ("content-type", (written or Format.PROTOBUF).encode())]
 
 
-def _guards(named: dict[str, bytes], rules: Rules, now_ms: int) -> Refusal | None:
+class _Refused(Exception):
+    """Answer with the refusal."""
+
+    def __init__(self, code: Code, message: str) -> None:
+        super().__init__(message)
+        self.refusal = Refusal(code, message)
+
+
+def _format(name: str, value: bytes | None) -> Format | None:
+    """The format that a header names; None where it is not there, or takes any. Of several the first that is served."""
+    if not value:
+        return None
+    for part in value.split(b","):
+        kind = part.split(b";")[0].strip().lower()
+        if kind in _FORMATS:
+            return _FORMATS[kind]
+        if name == "accept" and kind in _ANY:
+            return None
+    served = ", ".join(Format)
+    raise _Refused(
+        Code.UNSUPPORTED_CONTENT_TYPE, f"header {name}: {value[:80].decode(errors='replace')!r}; served are {served}"
+    )
+
+
+def _guard(named: dict[str, bytes], rules: Rules, now_ms: int) -> None:
     digest = named.get("proto-digest")
     if digest and digest.decode(errors="replace").lower() != rules.proto_sha256:
-        return Refusal(
-            Code.PROTO_MISMATCH,
-            f"the request was made for proto {digest[:80].decode(errors='replace')}, serving is {rules.proto_sha256}",
-        )
+        shown = digest[:80].decode(errors="replace")
+        raise _Refused(Code.PROTO_MISMATCH, f"the request was made for proto {shown}, serving is {rules.proto_sha256}")
     not_after = named.get("not-after")
     if not not_after:
-        return None
+        return
     try:
         limit_ms = _milliseconds(not_after.decode())
     except ValueError:
-        return Refusal(
+        raise _Refused(
             Code.MALFORMED_HEADER,
             f"header not-after: {not_after[:80]!r} is neither milliseconds since the epoch nor an ISO 8601 time",
-        )
+        ) from None
     if now_ms > limit_ms:
-        return Refusal(Code.EXPIRED, f"scored {now_ms - limit_ms} ms after its not-after")
-    return None
+        raise _Refused(Code.EXPIRED, f"scored {now_ms - limit_ms} ms after its not-after")
 
 
 def _milliseconds(text: str) -> int:
@@ -92,17 +128,17 @@ def _milliseconds(text: str) -> int:
     return int((time if time.tzinfo else time.replace(tzinfo=UTC)).timestamp() * 1000)
 
 
-def _operation(named: dict[str, bytes], rules: Rules) -> str | Refusal:
+def _operation(named: dict[str, bytes], rules: Rules) -> str:
     known = ", ".join(rules.operations)
     asked = named.get("operation")
     if not asked:
         if rules.default_operation:
             return rules.default_operation
-        return Refusal(Code.UNKNOWN_OPERATION, f"no header operation, and the proto has several: {known}")
+        raise _Refused(Code.UNKNOWN_OPERATION, f"no header operation, and the proto has several: {known}")
     try:
         operation = asked.decode()
     except UnicodeDecodeError:
-        return Refusal(Code.MALFORMED_HEADER, f"header operation: {asked[:80]!r} is no UTF-8 text")
+        raise _Refused(Code.MALFORMED_HEADER, f"header operation: {asked[:80]!r} is no UTF-8 text") from None
     if operation not in rules.operations:
-        return Refusal(Code.UNKNOWN_OPERATION, f"operation {operation[:80]!r} is unknown; there are: {known}")
+        raise _Refused(Code.UNKNOWN_OPERATION, f"operation {operation[:80]!r} is unknown; there are: {known}")
     return operation

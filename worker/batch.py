@@ -1,6 +1,6 @@
 """The values that flow from a request to its answer."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from typing import NamedTuple, Protocol, TypeAlias
 
@@ -29,6 +29,22 @@ class Request(Protocol):
     @property
     def timestamp(self) -> int:
         """Milliseconds since the epoch."""
+
+
+class Format(StrEnum):
+    """How a request or its answer is written, by its content type."""
+
+    PROTOBUF = "application/x-protobuf"
+    CSV = "text/csv"
+    JSON = "application/json"
+
+
+class Ask(NamedTuple):
+    """What a request asks for: the operation, how its value is written, and how its answer is to be."""
+
+    operation: str
+    content: Format = Format.PROTOBUF
+    accept: Format = Format.PROTOBUF
 
 
 class Code(StrEnum):
@@ -73,6 +89,13 @@ class Refusal(NamedTuple):
 
 Answer: TypeAlias = bytes | Refusal
 """What became of one request: the operation's output message, serialized, or why there is none."""
+
+
+class Answers(NamedTuple):
+    """The answers to a batch in the order of its requests, and how many unknown categories each column had."""
+
+    answers: list[Answer]
+    unknown: Mapping[str, int]
 
 
 Record: TypeAlias = tuple[bytes | None, bytes | None, list[tuple[str, bytes]]]

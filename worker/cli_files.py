@@ -10,12 +10,12 @@ from typing import Any, Literal, TextIO
 
 from worker import overview
 from worker.change import check_file, compile_file
-from worker.codec.layout import BadRow, TextOptions
+from worker.codec.layout import BadRow
 from worker.codec.proto import Operation, Schema
 from worker.codec.proto import compile as compile_proto
 from worker.codec.text import Rows, read_rows
 from worker.errors import UsageError
-from worker.generation import Configuration, Model, Policy, Proto, frozen
+from worker.generation import Configuration, Model, Policy, Proto, TextOptions, frozen
 from worker.settings import Settings
 from worker.store import Store
 
@@ -68,6 +68,8 @@ def _option(path: Path, name: str, value: Any) -> Any:
         if value not in list(Policy):
             raise UsageError(f"configuration {path}: {name} is one of {', '.join(Policy)}, not {value!r}")
         return Policy(value)
+    if name == "text":
+        return _text_options(path, value)
     if name in ("columns", "outputs", "runtime"):
         if not isinstance(value, dict) or not all(isinstance(text, str) for text in value.values()):
             raise UsageError(f"configuration {path}: {name} is an object of texts, not {value!r}")
@@ -75,6 +77,19 @@ def _option(path: Path, name: str, value: Any) -> Any:
     if value is not None and (not isinstance(value, int) or isinstance(value, bool) or value < 1):
         raise UsageError(f"configuration {path}: {name} is a whole number from 1, not {value!r}")
     return value
+
+
+def _text_options(path: Path, value: Any) -> TextOptions:
+    if not isinstance(value, dict) or not set(value) <= {"delimiter", "missing", "ignore_unknown"}:
+        raise UsageError(f"configuration {path}: text is an object of delimiter, missing and ignore_unknown")
+    delimiter, missing = value.get("delimiter", ","), value.get("missing", [])
+    if not isinstance(delimiter, str) or len(delimiter) != 1:
+        raise UsageError(f"configuration {path}: text.delimiter is one character, not {delimiter!r}")
+    if not isinstance(missing, list) or not all(isinstance(text, str) for text in missing):
+        raise UsageError(f"configuration {path}: text.missing is a list of texts, not {missing!r}")
+    return TextOptions(
+        delimiter=delimiter, missing=frozenset({"", *missing}), is_strict=not value.get("ignore_unknown", False)
+    )
 
 
 @contextmanager

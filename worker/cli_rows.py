@@ -13,7 +13,7 @@ from google.protobuf.message import Message
 from google.protobuf.proto import serialize_length_prefixed
 
 from worker.answers import Outgoing, Refused
-from worker.batch import Refusal
+from worker.batch import Ask, Refusal
 from worker.change import compile_file, read_proto
 from worker.cli_files import artifact_of, find_operation, open_rows, read_configuration, serving_schema
 from worker.cli_shared import (
@@ -30,12 +30,12 @@ from worker.cli_shared import (
     run,
 )
 from worker.client import Client
-from worker.codec.layout import BadRow, Row, TextOptions
+from worker.codec.layout import BadRow, Row
 from worker.codec.proto import Operation
 from worker.codec.table import CsvTable, JsonTable
 from worker.codec.text import Rows
 from worker.errors import UsageError
-from worker.generation import Configuration
+from worker.generation import Configuration, TextOptions
 from worker.host.parent import Load, ModelHost
 from worker.settings import Settings
 
@@ -209,7 +209,7 @@ async def _score(settings: Settings, file: Path, given: dict[str, Any]) -> None:
             async def answered() -> AsyncGenerator[Answered, None]:
                 for chunk in _chunks(reading, _CHUNK):
                     values = [rows.layout.pack([row.message]).SerializeToString() for row in chunk]
-                    answers = await host.score(values, [operation.name] * len(values))
+                    answers = await host.score(values, [Ask(operation.name)] * len(values))
                     for row, answer in zip(chunk, answers, strict=True):
                         if isinstance(answer, Refusal):
                             reading.refuse(f"row {row.number}: refused, {answer.code}: {answer.message}")

@@ -9,7 +9,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from worker.errors import SwapError
 from worker.generated.hotswap.v1 import control_pb2 as wire
-from worker.generation import Configuration, Model, Policy, Proto, frozen
+from worker.generation import Configuration, Model, Policy, Proto, TextOptions, frozen
 from worker.swap import Command, PauseCommand, RollbackCommand, SwapCommand
 
 _POLICIES = {Policy.ACCEPT: wire.POLICY_ACCEPT, Policy.REFUSE: wire.POLICY_REFUSE}
@@ -137,7 +137,14 @@ def _configuration_message(configuration: Configuration) -> wire.Configuration:
         max_request_bytes=configuration.max_request_bytes or 0,
         deadline_ms=configuration.deadline_ms or 0,
         runtime=configuration.runtime,
+        text=_text_message(configuration.text),
     )
+
+
+def _text_message(text: TextOptions) -> wire.Text | None:
+    if text == TextOptions():
+        return None
+    return wire.Text(delimiter=text.delimiter, missing=sorted(text.missing - {""}), ignore_unknown=not text.is_strict)
 
 
 def _set_cut(message: wire.Swap | wire.Rollback, cut: Mapping[int, int]) -> None:
@@ -182,6 +189,17 @@ def _configuration(message: wire.Configuration) -> Configuration:
         max_request_bytes=message.max_request_bytes or None,
         deadline_ms=message.deadline_ms or None,
         runtime=frozen(message.runtime),
+        text=_text(message.text),
+    )
+
+
+def _text(message: wire.Text) -> TextOptions:
+    if len(message.delimiter) > 1:
+        raise SwapError("MALFORMED", f"configuration: text.delimiter is one character, not {message.delimiter!r}")
+    return TextOptions(
+        delimiter=message.delimiter or ",",
+        missing=frozenset({"", *message.missing}),
+        is_strict=not message.ignore_unknown,
     )
 
 

@@ -44,6 +44,15 @@ class Proto:
         return cls(sha256=hashlib.sha256(content).hexdigest(), source=content, is_descriptor_set=is_descriptor_set)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TextOptions:
+    """How a text is read: CSV's delimiter, which cells are missing, and whether JSON's unknown fields are refused."""
+
+    delimiter: str = ","
+    missing: frozenset[str] = frozenset({""})
+    is_strict: bool = True
+
+
 @dataclass(frozen=True, slots=True)
 class Configuration:
     """The runtime's options and the serving options of a generation; None means the worker's setting."""
@@ -56,6 +65,7 @@ class Configuration:
     max_batch_records: int | None = None
     max_request_bytes: int | None = None
     deadline_ms: int | None = None
+    text: TextOptions = field(default_factory=TextOptions)
     runtime: Mapping[str, str] = field(default_factory=frozen)
 
 

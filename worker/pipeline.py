@@ -10,8 +10,8 @@ from time import perf_counter, time
 from typing import Protocol
 
 from worker import metrics
-from worker.admission import Rules, admit, copied, needs_a_look
-from worker.batch import Answer, Code, Headers, Position, Record, Refusal, Request, Transaction
+from worker.admission import Rules, admit, answered, copied, needs_a_look
+from worker.batch import Answer, Ask, Code, Headers, Position, Record, Refusal, Request, Transaction
 from worker.errors import Doubt, HostError
 from worker.failpoints import failpoint
 from worker.generation import Generation
@@ -48,7 +48,7 @@ class Source(Protocol):
 class Scorer(Protocol):
     """The model host of one generation."""
 
-    async def score(self, values: Sequence[bytes], operations: Sequence[str] | None = None) -> list[Answer]:
+    async def score(self, values: Sequence[bytes], asks: Sequence[Ask] | None = None) -> list[Answer]:
         """One answer for each value, in order; HostError where no host can be had."""
 
 
@@ -181,13 +181,11 @@ class PartitionLoop:
             return await serving.host.score([request.value or b"" for request in batch])
         now_ms = int(time() * 1000)
         looked = {index: admit(batch[index], serving.rules, now_ms) for index in odd}
-        operations = [looked.get(index, serving.rules.default_operation) for index in range(len(batch))]
-        admitted = [index for index, operation in enumerate(operations) if isinstance(operation, str)]
-        scored = await serving.host.score(
-            [batch[index].value or b"" for index in admitted], [str(operations[index]) for index in admitted]
-        )
-        rest = iter(scored)
-        return [operation if isinstance(operation, Refusal) else next(rest) for operation in operations]
+        default = Ask(serving.rules.default_operation)
+        asks = [looked.get(index, default) for index in range(len(batch))]
+        admitted = [(batch[index].value or b"", ask) for index, ask in enumerate(asks) if isinstance(ask, Ask)]
+        rest = iter(await serving.host.score([value for value, _ in admitted], [ask for _, ask in admitted]))
+        return [ask if isinstance(ask, Refusal) else next(rest) for ask in asks]
 
     def _address(
         self, batch: Sequence[Request], answers: Sequence[Answer], serving: Serving
@@ -206,7 +204,7 @@ class PartitionLoop:
             given = request.headers
             if type(answer) is bytes and len(answer) <= largest:
                 if given:
-                    headers = [*copied(given), *(_asked(given) or [default]), number, digest, source]
+                    headers = [*answered(given), *(_asked(given) or [default]), number, digest, source]
                 else:
                     headers = [number, digest, default, source]
                 predictions.append((request.key, answer, headers))

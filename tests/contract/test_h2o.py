@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from fakes.examples import CANCER, EXAMPLES, GBM, IRIS, IRIS_GLM, MIXED_GLM, MIXED_KMEANS, Example
 
-from worker.batch import Code
+from worker.batch import Ask, Code
 from worker.codec.proto import compile as compile_proto
 from worker.errors import SwapError
 from worker.generation import Configuration, Policy
@@ -121,8 +121,8 @@ async def test_the_size_of_a_batch_and_the_shape_of_a_request_change_no_predicti
     batch = [*requests, rows, operations["columns"].input(**table).SerializeToString()]
 
     async with serving(IRIS.load(proto=source)) as host:
-        answers = await host.score(batch, ["one"] * len(requests) + ["rows", "columns"])
-        alone = [(await host.score([request], ["one"]))[0] for request in requests[:20]]
+        answers = await host.score(batch, [Ask("one")] * len(requests) + [Ask("rows"), Ask("columns")])
+        alone = [(await host.score([request], [Ask("one")]))[0] for request in requests[:20]]
 
     labels = [operations["one"].output.FromString(answer).label for answer in answers[:-2]]
     assert alone == answers[:20]
@@ -217,7 +217,7 @@ async def test_an_unknown_operation_is_refused_with_those_that_there_are():
     (request, *_) = IRIS.requests()
 
     async with serving(IRIS.load()) as host:
-        answers = await host.score([request] * 4, ["Classify", "classify", "", "predict"])
+        answers = await host.score([request] * 4, [Ask(name) for name in ("Classify", "classify", "", "predict")])
 
     assert answers[0] == answers[2]
     assert [answer.code for answer in answers[1::2]] == [Code.UNKNOWN_OPERATION] * 2

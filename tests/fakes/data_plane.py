@@ -85,8 +85,8 @@ class FakeHost:
         self.number = number
         self.calls = []
 
-    async def score(self, values, operations=None):
-        self.calls.append((list(values), operations))
+    async def score(self, values, asks=None):
+        self.calls.append((list(values), asks))
         await asyncio.sleep(0)
         return [
             Refusal(Code.UNDECODABLE, "bad") if value.startswith(b"bad") else b"%d:%s" % (self.number, value)

@@ -55,11 +55,11 @@ _HARM = {
 }
 
 
-def _score_hostile(self, matrix):
+def _score_hostile(self, table):
     for value, harm in _HARM.items():
-        if (matrix == value).any():
+        if (table.matrix == value).any():
             harm()
-    return _score(self, matrix)
+    return _score(self, table)
 
 
 if __name__ == "__main__":

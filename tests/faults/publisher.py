@@ -130,8 +130,8 @@ _BAD = (
     ("EXPIRED", [("not-after", b"1000")], None),
     ("EXPIRED", [("not-after", b"2001-01-01T00:00:00Z")], None),
     ("PROTO_MISMATCH", [("proto-digest", b"0" * 64)], None),
-    ("UNSUPPORTED_CONTENT_TYPE", [("content-type", b"application/json")], None),
-    ("UNSUPPORTED_CONTENT_TYPE", [("accept", b"text/csv")], None),
+    ("UNSUPPORTED_CONTENT_TYPE", [("content-type", b"application/xml")], None),
+    ("UNSUPPORTED_CONTENT_TYPE", [("accept", b"text/xml")], None),
     ("MALFORMED_HEADER", [("not-after", b"soon")], None),
     ("MALFORMED_HEADER", [("operation", b"\xff\xfe")], None),
 )

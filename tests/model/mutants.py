@@ -152,8 +152,8 @@ MUTANTS = [
     Mutant(
         "refusals come first",
         PIPELINE,
-        "return [operation if isinstance(operation, Refusal) else next(rest) for operation in operations]",
-        "return [*(o for o in operations if isinstance(o, Refusal)), *rest]",
+        "return [ask if isinstance(ask, Refusal) else next(rest) for ask in asks]",
+        "return [*(ask for ask in asks if isinstance(ask, Refusal)), *rest]",
         "I1, I2",
     ),
     Mutant(

@@ -73,7 +73,7 @@ class Host:
         if "broken" in self._load.model.name:
             raise SwapError("MODEL_INVALID", "this one loads nowhere")
 
-    async def score(self, values, operations=None):
+    async def score(self, values, asks=None):
         return await self._process.ask("score", lambda: [self._answer(value) for value in values])
 
     def _answer(self, value):

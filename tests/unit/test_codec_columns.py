@@ -28,7 +28,7 @@ def decode(made, *requests):
 
 
 def assert_matrix(rows, expected):
-    np.testing.assert_array_equal(rows.matrix, np.array(expected, dtype=float))
+    np.testing.assert_array_equal(rows.table.matrix, np.array(expected, dtype=float))
 
 
 # ---- shapes
@@ -302,4 +302,4 @@ def test_an_empty_batch_is_a_matrix_without_rows():
         "message In { repeated double age = 1; repeated string color = 2; }",
         "message Row { double age = 1; string color = 2; } message In { repeated Row rows = 1; }",
     ):
-        assert decoder(messages).decode([b"\xff"]).matrix.shape == (0, 2)
+        assert decoder(messages).decode([b"\xff"]).table.matrix.shape == (0, 2)

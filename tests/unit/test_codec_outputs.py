@@ -6,6 +6,7 @@ import pytest
 from worker.codec.columns import Rows
 from worker.codec.outputs import Encoder, Output, class_names, predict_names
 from worker.codec.proto import compile as compile_proto
+from worker.codec.values import Table
 
 CLASSES = ("no", "yes")
 OUTPUTS = (
@@ -25,16 +26,16 @@ def encoder(messages, outputs=OUTPUTS, names=None, *, is_one_row=True):
 
 
 def rows_of(*counts):
-    return Rows(np.empty((sum(counts), 0)), range(len(counts)), np.array(counts))
+    return Rows(Table(np.empty((sum(counts), 0))), range(len(counts)), np.array(counts))
 
 
-ONE_EACH = Rows(np.empty((3, 0)), range(3), None)
+ONE_EACH = Rows(Table(np.empty((3, 0))), range(3), None)
 
 
 def encoded(messages, rows=ONE_EACH, **options):
     made, message = encoder(messages, is_one_row=rows.counts is None, **options)
     assert made.problems == []
-    answers = made.encode(SCORES, rows)
+    answers = made.encode(Table(SCORES), rows)
     parsed = [message.FromString(answer) for answer in answers]
     # The one usual form, whichever way it was written.
     assert [message.SerializeToString() for message in parsed] == answers
@@ -185,4 +186,4 @@ def test_a_configured_output_that_is_not_there_is_told():
 def test_a_row_without_a_class_is_told_apart():
     made, _ = encoder("message Out { string predict = 1; }")
 
-    assert made.is_valid(np.array([[0.0], [np.nan], [2.0], [-1.0]])).tolist() == [True, False, False, False]
+    assert made.is_valid(Table(np.array([[0.0], [np.nan], [2.0], [-1.0]]))).tolist() == [True, False, False, False]

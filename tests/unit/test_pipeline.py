@@ -6,7 +6,7 @@ import pytest
 from fakes.data_plane import FakePlan, FakeRequest, FakeSource
 
 from worker import pipeline
-from worker.batch import Code, Position
+from worker.batch import Ask, Code, Position
 from worker.pipeline import PartitionLoop, Pipeline
 from worker.swap import Serve, Wait
 
@@ -167,7 +167,7 @@ async def test_what_headers_forbid_never_reaches_the_host():
     source = FakeSource(odd)
     plan = FakePlan(lambda *_: 1, max_batch_records=9)
     await drain(source, plan)
-    assert plan.hosts[1].calls == [([b"b"], ["score"])]
+    assert plan.hosts[1].calls == [([b"b"], [Ask("score")])]
     codes = [dict(headers)["code"].decode() for _, _, headers in source.transactions[0].dead_letters]
     assert codes == [Code.UNDECODABLE, Code.TOO_LARGE, Code.UNKNOWN_OPERATION]
 

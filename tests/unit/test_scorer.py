@@ -3,14 +3,16 @@
 import numpy as np
 import pytest
 
-from worker.batch import Code, Refusal
+from worker.batch import Ask, Code, Refusal
 from worker.codec.fields import Column
 from worker.codec.outputs import Output
 from worker.codec.proto import compile as compile_proto
+from worker.codec.values import Table
 from worker.errors import ModelError, SwapError
 from worker.generation import Configuration
 from worker.host.scorer import Scorer
 from worker.host.warm import check_samples, warm
+from worker.runtimes.rows import RowPlan
 
 PROTO = b"""syntax = "proto3";
 message Row { optional double x = 1; }
@@ -22,7 +24,7 @@ RAISES, UNDECIDED = 13.0, 14.0
 
 
 class FakeModel:
-    """A `scorer.Model`: is x positive? It raises for 13, and cannot decide for 14."""
+    """A `rows.RowModel`: is x positive? It raises for 13, and cannot decide for 14."""
 
     columns = (Column("x"),)
     outputs = (Output("predict", 0, 1, ("label",), classes=("no", "yes")),)
@@ -31,15 +33,23 @@ class FakeModel:
     def __init__(self):
         self.scored = 0
 
-    def score(self, matrix):
+    def plan(self, operation, configuration):
+        return RowPlan(self, operation, configuration)
+
+    def score(self, table):
+        matrix = table.matrix
         if (matrix == RAISES).any():
             raise ModelError("unlucky")
         self.scored += len(matrix)
-        return np.where(matrix == UNDECIDED, np.nan, matrix > 0)
+        return Table(np.where(matrix == UNDECIDED, np.nan, matrix > 0))
 
 
 def scorer():
     return Scorer(model=FakeModel(), schema=compile_proto(PROTO), configuration=Configuration())
+
+
+def asks(*operations):
+    return [Ask(operation) for operation in operations]
 
 
 def request(*numbers, many=False):
@@ -56,7 +66,7 @@ def label(*words):
 def test_requests_of_several_operations_are_answered_in_their_places():
     values = [request(1), request(-1, 1, many=True), request(-1), request(many=True), request(1)]
 
-    answers = scorer().score(values, ["one", "many", "one", "many", "none"]).answers
+    answers = scorer().score(values, asks("one", "many", "one", "many", "none")).answers
 
     assert answers[:4] == [label("yes"), label("no", "yes"), label("no"), b""]
     assert answers[4] == Refusal(
@@ -65,8 +75,8 @@ def test_requests_of_several_operations_are_answered_in_their_places():
 
 
 def test_a_request_that_names_none_of_several_operations_is_refused_with_their_names():
-    for operations in (None, ["", ""]):
-        answers = scorer().score([request(1)] * 2, operations).answers
+    for asked in (None, asks("", "")):
+        answers = scorer().score([request(1)] * 2, asked).answers
         assert [answer.code for answer in answers] == [Code.UNKNOWN_OPERATION] * 2
         assert "several; the header `operation` may name: one, many" in answers[0].message
 
@@ -74,7 +84,7 @@ def test_a_request_that_names_none_of_several_operations_is_refused_with_their_n
 def test_a_request_that_makes_the_model_raise_is_refused_alone():
     values = [request(1, 1, many=True), request(1, RAISES, many=True), b"\xff", request(-1, many=True)]
 
-    first, raised, undecodable, last = scorer().score(values, ["many"] * 4).answers
+    first, raised, undecodable, last = scorer().score(values, asks("many") * 4).answers
 
     assert (first, last) == (label("yes", "yes"), label("no"))
     assert raised == Refusal(Code.MODEL_ERROR, "unlucky")
@@ -84,14 +94,14 @@ def test_a_request_that_makes_the_model_raise_is_refused_alone():
 def test_a_request_without_a_class_is_refused_alone_with_its_row():
     values = [request(1, many=True), request(1, UNDECIDED, many=True), request(-1, many=True)]
 
-    first, undecided, last = scorer().score(values, ["many"] * 3).answers
+    first, undecided, last = scorer().score(values, asks("many") * 3).answers
 
     assert (first, last) == (label("yes"), label("no"))
     assert undecided == Refusal(Code.MODEL_ERROR, "row 1: the model gave no class, but nan")
 
 
 def test_a_batch_of_nothing_but_bad_requests_is_answered():
-    answers = scorer().score([b"\xff", request(RAISES), request(UNDECIDED)], ["one"] * 3).answers
+    answers = scorer().score([b"\xff", request(RAISES), request(UNDECIDED)], asks("one") * 3).answers
 
     assert [answer.code for answer in answers] == [Code.UNDECODABLE, Code.MODEL_ERROR, Code.MODEL_ERROR]
 

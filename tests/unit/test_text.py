@@ -5,11 +5,12 @@ import math
 
 import pytest
 
-from worker.codec.layout import BadRow, Layout, TextOptions
+from worker.codec.layout import BadRow, Layout
 from worker.codec.proto import compile as compile_proto
 from worker.codec.table import CsvTable, JsonTable
 from worker.codec.text import read_rows
 from worker.errors import UsageError
+from worker.generation import TextOptions
 
 PROTO = b"""
 syntax = "proto3";

@@ -22,7 +22,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import chain, repeat
 from operator import attrgetter
-from typing import Any, Final, NamedTuple, TypeAlias
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -30,9 +30,9 @@ from google.protobuf.message import DecodeError, Message
 
 from worker.batch import Code, Refusal
 from worker.codec.fields import Column, Source, descriptor_of, find_sources
+from worker.codec.values import Matrix, Table, join
 from worker.generation import Configuration, Policy
 
-Matrix: TypeAlias = npt.NDArray[np.float64]
 _UNKNOWN: Final = -1.0
 _SHOWN: Final = 80
 
@@ -51,7 +51,7 @@ class Rows:
     `positions` are the places in the batch of the requests that the rows are from; all others are in `refused`.
     """
 
-    matrix: Matrix
+    table: Table
     positions: Sequence[int]
     counts: npt.NDArray[np.int64] | None
     refused: dict[int, Refusal] = field(default_factory=dict)
@@ -69,7 +69,7 @@ class Rows:
     def keep(self, requests: Sequence[int]) -> None:
         """Drop the rows of all requests but these (indexes into `positions`, ascending)."""
         of_request = self.slices()
-        self.matrix = np.concatenate([self.matrix[:0], *(self.matrix[of_request[index]] for index in requests)])
+        self.table = join([self.table.part(slice(0, 0)), *(self.table.part(of_request[index]) for index in requests)])
         self.positions = [self.positions[index] for index in requests]
         if self.counts is not None:
             self.counts = self.counts[list(requests)]
@@ -126,7 +126,7 @@ class Decoder:
         self._mark_absent(matrix, read)
         if self._policies.missing is Policy.REFUSE:
             oddities += self._missing(matrix)
-        rows = Rows(matrix, positions, read.counts, refused)
+        rows = Rows(Table(matrix), positions, read.counts, refused)
         if oddities:
             self._judge(rows, oddities)
         return rows
@@ -253,7 +253,7 @@ class Decoder:
             if policies[code] is Policy.REFUSE:
                 to_refuse += [(row, source.index, oddity, value) for row, value in zip(at, values, strict=True)]
                 continue
-            rows.matrix[at, source.index] = np.nan
+            rows.table.matrix[at, source.index] = np.nan
             if code is Code.UNKNOWN_CATEGORY and at:
                 rows.unknown[source.column.name] = len(at)
         if to_refuse:

@@ -1,7 +1,6 @@
 """How the messages of a proto hold rows, where nothing is known but the proto and the columns of a text."""
 
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from google.protobuf.message import Message
@@ -33,15 +32,6 @@ class BadRow(NamedTuple):
         shown = self.value if len(self.value) <= SHOWN else self.value[:SHOWN] + "…"
         place = f"row {self.number}" + (f", column {self.column}" if self.column else "")
         return f"{place}: {shown!r} {self.reason}" if self.column else f"{place}: {self.reason}"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TextOptions:
-    """How a text is read: CSV's delimiter, which cells are missing, and whether JSON's unknown fields are refused."""
-
-    delimiter: str = ","
-    missing: frozenset[str] = frozenset({""})
-    is_strict: bool = True
 
 
 class Layout:

@@ -25,12 +25,14 @@ from itertools import chain
 from typing import Any, Final, TypeAlias
 
 import numpy as np
+import numpy.typing as npt
 from google.protobuf import message_factory
 from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message
 
-from worker.codec.columns import Matrix, Rows
+from worker.codec.columns import Rows
 from worker.codec.fields import INTEGERS, TRUTHS, descriptor_of, is_map, names_of, type_name
+from worker.codec.values import Matrix, Table
 
 _FLOATS: Final = {FieldDescriptor.CPPTYPE_DOUBLE: "<f8", FieldDescriptor.CPPTYPE_FLOAT: "<f4"}
 _VARINT: Final = 0x7F  # seven bits in a byte, the eighth says that more follow
@@ -106,16 +108,18 @@ class Encoder:
         self._classified = [fill.output for fill in self._fills if fill.output.classes is not None]
         self._row_encoder = None if self.problems or not self._is_by_row else _RowEncoder(row, self._fills)
 
-    def is_valid(self, matrix: Matrix) -> np.ndarray[Any, np.dtype[np.bool_]]:
+    def is_valid(self, scores: Table) -> npt.NDArray[np.bool_]:
         """Say for each row whether its labels are labels (a model may give NaN where it cannot decide)."""
+        matrix = scores.matrix
         valid = np.ones(len(matrix), np.bool_)
         for output in self._classified:
             number = matrix[:, output.start]
             valid &= (number >= 0) & (number < len(output.classes or ()))
         return valid
 
-    def encode(self, matrix: Matrix, rows: Rows) -> list[bytes]:
+    def encode(self, scores: Table, rows: Rows) -> list[bytes]:
         """Encode rows x outputs to an answer for each request that `rows` are from. All rows must be valid."""
+        matrix = scores.matrix
         if self._row_encoder is None:
             return self._encode_columns(matrix, rows.slices())
         answers = self._row_encoder.encode(matrix)

@@ -18,8 +18,9 @@ from google.protobuf import json_format
 from google.protobuf.message import Message
 
 from worker.codec.cells import Cell, find_cell
-from worker.codec.layout import SHOWN, BadRow, Layout, Row, TextOptions
+from worker.codec.layout import SHOWN, BadRow, Layout, Row
 from worker.errors import UsageError
+from worker.generation import TextOptions
 
 _MAX_CELL = 1 << 24
 

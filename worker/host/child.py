@@ -21,12 +21,14 @@ from typing import Final
 
 import jpype
 
+from worker.batch import Ask
 from worker.codec import proto
 from worker.errors import SwapError
 from worker.host import frames
 from worker.host.frames import Kind, Order
-from worker.host.scorer import Model, Scorer
+from worker.host.scorer import Scorer
 from worker.host.warm import check_samples, warm
+from worker.runtimes.kinds import Runtime, runtime_of
 
 _PR_SET_PDEATHSIG: Final = 1
 _BEYOND_HEAP_BYTES: Final = 1536 << 20
@@ -74,31 +76,31 @@ def _serve(connection: socket.socket) -> None:
     os.chdir("/")
     connection.sendall(frames.pack_facts(Kind.READY, facts))
     while (message := frames.receive(connection)) is not None:
-        verb, ticket, values, operations = message
+        verb, ticket, values, asks = message
         if verb == "careful":
-            _score_carefully(connection, scorer, ticket, values, operations)
+            _score_carefully(connection, scorer, ticket, values, asks)
         else:
-            connection.sendall(frames.pack_answers(ticket, scorer.score(values, operations)))
+            connection.sendall(frames.pack_answers(ticket, scorer.score(values, asks)))
 
 
 def _score_carefully(
-    connection: socket.socket, scorer: Scorer, ticket: int, values: list[bytes], operations: list[str] | None
+    connection: socket.socket, scorer: Scorer, ticket: int, values: list[bytes], asks: list[Ask] | None
 ) -> None:
     for index, value in enumerate(values):
         connection.sendall(frames.pack_announcement(ticket, index))
-        answers = scorer.score([value], operations and [operations[index]])
+        answers = scorer.score([value], asks and [asks[index]])
         connection.sendall(frames.pack_answers(ticket, answers))
 
 
 def _load(order: Order) -> tuple[Scorer, dict[str, object]]:
     begun = time.perf_counter()
     schema = proto.compile(order.proto, order.is_descriptor_set)
-    if order.kind != "h2o":
-        raise SwapError("MODEL_UNSUPPORTED", f"there is no runtime `{order.kind}`; the runtimes are: h2o")
+    runtime = runtime_of(order.kind)
     compiled = time.perf_counter()
-    _start_jvm(order)
+    _start_jvm(order, runtime)
     started = time.perf_counter()
-    scorer = Scorer(model=_load_h2o(Path(order.model)), schema=schema, configuration=order.configuration)
+    model = runtime.load(Path(order.model), order.configuration)
+    scorer = Scorer(model=model, schema=schema, configuration=order.configuration)
     loaded = time.perf_counter()
     check_samples(scorer, order.samples)
     warm(scorer, order.samples)
@@ -107,19 +109,14 @@ def _load(order: Order) -> tuple[Scorer, dict[str, object]]:
     return scorer, {**scorer.describe(), "phase_seconds": seconds}
 
 
-def _load_h2o(path: Path) -> Model:
-    from worker.runtimes.h2o import H2OModel  # noqa: PLC0415 - a runtime is imported where its model is
-
-    return H2OModel(path)
-
-
-def _start_jvm(order: Order) -> None:
+def _start_jvm(order: Order, runtime: Runtime) -> None:
     # The heap, and what a JVM, numpy and protobuf need beside it. What goes beyond ends this process, no other one.
     limit = (order.heap_mb << 20) + _BEYOND_HEAP_BYTES
     if sys.platform == "linux":  # elsewhere the limit does not count mapped memory
         resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
     jpype.startJVM(
         *_JVM_FLAGS,
+        *runtime.jvm_options,
         f"-Xmx{order.heap_mb}m",
         f"-Djava.io.tmpdir={Path.cwd()}",
         jvmpath=order.jvm_library,

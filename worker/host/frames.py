@@ -23,7 +23,7 @@ from enum import IntEnum
 from itertools import accumulate
 from typing import Any, NamedTuple
 
-from worker.batch import Answer, Code, Refusal
+from worker.batch import Answer, Answers, Ask, Code, Refusal
 from worker.generation import Configuration
 
 LENGTH = struct.Struct("<I")
@@ -70,13 +70,6 @@ class Order:
     classpath: tuple[str, ...]
 
 
-class Answers(NamedTuple):
-    """The answers to a batch in the order of its requests, and how many unknown categories each column had."""
-
-    answers: list[Answer]
-    unknown: Mapping[str, int]
-
-
 # ---- parent to child
 
 
@@ -88,9 +81,9 @@ def pack_load(order: Order) -> bytes:
     return _framed(pickle.dumps(("load", replace(order, configuration=plain)), protocol=5))
 
 
-def pack_batch(verb: str, ticket: int, values: Sequence[bytes], operations: Sequence[str] | None) -> bytes:
+def pack_batch(verb: str, ticket: int, values: Sequence[bytes], asks: Sequence[Ask] | None) -> bytes:
     """Give the frame of a batch; `verb` is "score", or "careful" to announce and answer each request by itself."""
-    return _framed(pickle.dumps((verb, ticket, values, operations), protocol=5))
+    return _framed(pickle.dumps((verb, ticket, values, asks), protocol=5))
 
 
 def receive(connection: socket.socket) -> tuple[Any, ...] | None:

@@ -23,13 +23,14 @@ from functools import cache
 from pathlib import Path
 from typing import Final
 
-from worker.batch import Answer, Code, Refusal
+from worker.batch import Answer, Ask, Code, Refusal
 from worker.errors import HostError, StartError, SwapError
 from worker.generation import Configuration
 from worker.host import frames
 from worker.host.frames import OUT_OF_MEMORY, Frame, FrameError, Kind, Order
 from worker.host.process import HostGone, HostProcess
-from worker.jvm import fetch_jars, find_java
+from worker.jvm import find_java
+from worker.runtimes.kinds import runtime_of
 
 log = logging.getLogger(__name__)
 
@@ -40,7 +41,6 @@ _FUTILE_STARTS: Final = 3
 _LAST_WORDS: Final = 500
 _MAX_REASON: Final = 100_000  # a line for each column that does not fit
 _JAVA_OUT_OF_MEMORY: Final = 3  # the exit code of -XX:+ExitOnOutOfMemoryError
-_JARS: Final = {"h2o": "h2o-genmodel"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,8 +109,8 @@ class ModelHost:
         async with self._turn:
             return await self._start()
 
-    async def score(self, values: Sequence[bytes], operations: Sequence[str] | None = None) -> list[Answer]:
-        """Answer each request, in order. `operations[i]` is the rpc that it asks for; empty or None: the only one.
+    async def score(self, values: Sequence[bytes], asks: Sequence[Ask] | None = None) -> list[Answer]:
+        """Answer each request, in order. `asks[i]` is what it asks for; None: the only operation.
 
         Raises HostError when the host is gone and cannot be started again; the next call tries again.
         """
@@ -119,11 +119,11 @@ class ModelHost:
         async with self._turn:
             await self._ensure_started()
             try:
-                self._send("score", values, operations)
+                self._send("score", values, asks)
                 return await self._answers(len(values))
             except (HostGone, FrameError, TimeoutError) as error:
                 await self._bury(error)
-            return await self._score_carefully(values, operations)
+            return await self._score_carefully(values, asks)
 
     async def stop(self) -> None:
         """Finish the batch in hand and end the child, within 2 seconds; then it is killed."""
@@ -153,7 +153,7 @@ class ModelHost:
             self._on_unknown(column, times)
         return answers
 
-    async def _score_carefully(self, values: Sequence[bytes], operations: Sequence[str] | None) -> list[Answer]:
+    async def _score_carefully(self, values: Sequence[bytes], asks: Sequence[Ask] | None) -> list[Answer]:
         answers: list[Answer] = []
         futile = 0
         while len(answers) < len(values):
@@ -161,20 +161,20 @@ class ModelHost:
                 raise HostError(f"the model host of generation {self._load.generation} dies before it scores anything")
             await self._ensure_started()
             begun = len(answers)
-            culprit = await self._go_on(values, operations, answers)
+            culprit = await self._go_on(values, asks, answers)
             if culprit:
                 answers.append(culprit)
             futile = 0 if len(answers) > begun else futile + 1
         return answers
 
     async def _go_on(
-        self, values: Sequence[bytes], operations: Sequence[str] | None, answers: list[Answer]
+        self, values: Sequence[bytes], asks: Sequence[Ask] | None, answers: list[Answer]
     ) -> Refusal | None:
         """Answer the requests behind `answers`, one at a time; gives the refusal of the one that ended the host."""
         done = len(answers)
         is_announced = False
         try:
-            self._send("careful", values[done:], operations and operations[done:])
+            self._send("careful", values[done:], asks and asks[done:])
             for index in range(len(values) - done):
                 is_announced = False
                 frame = await self._next(Kind.ANNOUNCE)
@@ -192,11 +192,11 @@ class ModelHost:
             return Refusal(Code.HOST_TOO_SLOW, message)
         return Refusal(Code.HOST_CRASHED, f"the model host died while it scored this request by itself: {how}")
 
-    def _send(self, verb: str, values: Sequence[bytes], operations: Sequence[str] | None) -> None:
+    def _send(self, verb: str, values: Sequence[bytes], asks: Sequence[Ask] | None) -> None:
         if self._process is None:
             raise HostGone("it was killed")
         self._ticket = (self._ticket + 1) & 0xFFFFFFFF
-        self._process.send(frames.pack_batch(verb, self._ticket, values, operations))
+        self._process.send(frames.pack_batch(verb, self._ticket, values, asks))
 
     async def _next(self, kind: Kind) -> Frame:
         if self._process is None:
@@ -292,10 +292,9 @@ def _make_order(load: Load) -> Order:
 
 @cache
 def _java(kind: str) -> tuple[str, tuple[str, ...]]:
-    if kind not in _JARS:
-        raise SwapError("MODEL_UNSUPPORTED", f"there is no runtime `{kind}`; the runtimes are: {', '.join(_JARS)}")
+    runtime = runtime_of(kind)
     try:
-        return str(find_java().library), tuple(map(str, fetch_jars(_JARS[kind])))
+        return str(find_java().library), tuple(map(str, runtime.jars()))
     except StartError as error:
         raise SwapError("HOST_FAILED", str(error)) from error
 

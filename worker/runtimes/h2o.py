@@ -20,15 +20,23 @@ from typing import Any, Final
 import jpype
 import numpy as np
 
-from worker.codec.columns import Matrix
 from worker.codec.fields import Column
 from worker.codec.outputs import Output, class_names, predict_names
+from worker.codec.proto import Operation
+from worker.codec.values import Matrix, Table
 from worker.errors import ModelError, SwapError
+from worker.generation import Configuration
+from worker.runtimes.rows import RowPlan
 
 _CLASSIFIERS: Final = {"Binomial", "Multinomial", "Ordinal"}
 _SERVED: Final = {*_CLASSIFIERS, "Regression", "Clustering", "AutoEncoder", "AnomalyDetection"}
 _CONFIDENCE: Final = ("confidence", "probability")
 _VECTORS: Final = ("probabilities", "probs", "class_probabilities")
+
+
+def load(path: Path, configuration: Configuration) -> "H2OModel":  # noqa: ARG001 - every runtime's signature
+    """Give the model of a MOJO. Raises SwapError, see H2OModel."""
+    return H2OModel(path)
 
 
 class H2OModel:
@@ -59,15 +67,21 @@ class H2OModel:
 
     @property
     def description(self) -> str:
-        """What it is, in a word: the algorithm and the category."""
+        """The algorithm and the category, what it takes and what it gives."""
         algorithm = str(self._model.getClass().getSimpleName()).removesuffix("MojoModel").upper()
-        return f"H2O {algorithm}, {self._category}"
+        columns = ", ".join(f"{column.name} ({column.kind})" for column in self.columns)
+        return f"H2O {algorithm}, {self._category}: {columns} -> {', '.join(output.name for output in self.outputs)}"
 
-    def score(self, matrix: Matrix) -> Matrix:
-        """Score rows x columns (NaN is missing, a category is its number) to rows x outputs.
+    def plan(self, operation: Operation, configuration: Configuration) -> RowPlan:
+        """Each operation scores rows."""
+        return RowPlan(self, operation, configuration)
+
+    def score(self, table: Table) -> Table:
+        """Score rows x columns to rows x outputs.
 
         Raises ModelError with the Java exception's words when any of the rows makes the model raise.
         """
+        matrix = table.matrix
         # Both arrays are made anew for each batch: GLM and k-means overwrite the rows that they score.
         features = matrix[:, :-1] if self._offset else matrix
         rows = jpype.JArray.of(np.ascontiguousarray(features))
@@ -81,7 +95,7 @@ class H2OModel:
                 self._loop.invokeWithArguments(self._model, rows, outputs)
         except jpype.JException as error:
             raise ModelError(f"the model raised {error}") from error
-        return self._with_confidence(np.array(outputs))
+        return Table(self._with_confidence(np.array(outputs)))
 
     def _with_confidence(self, scores: Matrix) -> Matrix:
         if self._category not in _CLASSIFIERS:

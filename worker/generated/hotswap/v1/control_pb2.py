@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18hotswap/v1/control.proto\x12\nhotswap.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xcf\x01\n\x07\x43ommand\x12\x12\n\ncommand_id\x18\x01 \x01(\t\x12\x12\n\ndeployment\x18\x02 \x01(\t\x12 \n\x04swap\x18\x03 \x01(\x0b\x32\x10.hotswap.v1.SwapH\x00\x12(\n\x08rollback\x18\x04 \x01(\x0b\x32\x14.hotswap.v1.RollbackH\x00\x12\"\n\x05pause\x18\x05 \x01(\x0b\x32\x11.hotswap.v1.PauseH\x00\x12$\n\x06resume\x18\x06 \x01(\x0b\x32\x12.hotswap.v1.ResumeH\x00\x42\x06\n\x04kind\"\xf4\x02\n\x04Swap\x12\x12\n\ngeneration\x18\x01 \x01(\x04\x12\x0c\n\x04\x62\x61se\x18\x02 \x01(\x04\x12%\n\x05model\x18\x03 \x01(\x0b\x32\x11.hotswap.v1.ModelH\x00\x88\x01\x01\x12%\n\x05proto\x18\x04 \x01(\x0b\x32\x11.hotswap.v1.ProtoH\x01\x88\x01\x01\x12\x35\n\rconfiguration\x18\x05 \x01(\x0b\x32\x19.hotswap.v1.ConfigurationH\x02\x88\x01\x01\x12\x0f\n\x07samples\x18\x06 \x03(\x0c\x12*\n\x08\x63ut_over\x18\x07 \x01(\x0b\x32\x13.hotswap.v1.CutOverH\x03\x88\x01\x01\x12\x32\n\tnot_after\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.TimestampH\x04\x88\x01\x01\x12\x13\n\x0b\x64\x65\x61\x64line_ms\x18\t \x01(\rB\x08\n\x06_modelB\x08\n\x06_protoB\x10\n\x0e_configurationB\x0b\n\t_cut_overB\x0c\n\n_not_after\"c\n\x08Rollback\x12\x12\n\ngeneration\x18\x01 \x01(\x04\x12\n\n\x02to\x18\x02 \x01(\x04\x12*\n\x08\x63ut_over\x18\x03 \x01(\x0b\x32\x13.hotswap.v1.CutOverH\x00\x88\x01\x01\x42\x0b\n\t_cut_over\"\x07\n\x05Pause\"\x08\n\x06Resume\"2\n\x05Model\x12\x0b\n\x03uri\x18\x01 \x01(\t\x12\x0e\n\x06sha256\x18\x02 \x01(\t\x12\x0c\n\x04kind\x18\x03 \x01(\t\"Z\n\x05Proto\x12\x0e\n\x04text\x18\x01 \x01(\tH\x00\x12\x18\n\x0e\x64\x65scriptor_set\x18\x02 \x01(\x0cH\x00\x12\r\n\x03uri\x18\x03 \x01(\tH\x00\x12\x0e\n\x06sha256\x18\x04 \x01(\tB\x08\n\x06source\"\x8e\x04\n\rConfiguration\x12\x37\n\x07\x63olumns\x18\x01 \x03(\x0b\x32&.hotswap.v1.Configuration.ColumnsEntry\x12\x37\n\x07outputs\x18\x02 \x03(\x0b\x32&.hotswap.v1.Configuration.OutputsEntry\x12#\n\x07missing\x18\x03 \x01(\x0e\x32\x12.hotswap.v1.Policy\x12$\n\x08mistyped\x18\x04 \x01(\x0e\x32\x12.hotswap.v1.Policy\x12,\n\x10unknown_category\x18\x05 \x01(\x0e\x32\x12.hotswap.v1.Policy\x12\x19\n\x11max_batch_records\x18\x06 \x01(\r\x12\x19\n\x11max_request_bytes\x18\x07 \x01(\r\x12\x13\n\x0b\x64\x65\x61\x64line_ms\x18\x08 \x01(\r\x12\x37\n\x07runtime\x18\t \x03(\x0b\x32&.hotswap.v1.Configuration.RuntimeEntry\x1a.\n\x0c\x43olumnsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x1a.\n\x0cOutputsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x1a.\n\x0cRuntimeEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"l\n\x07\x43utOver\x12\x31\n\x07offsets\x18\x01 \x03(\x0b\x32 .hotswap.v1.CutOver.OffsetsEntry\x1a.\n\x0cOffsetsEntry\x12\x0b\n\x03key\x18\x01 \x01(\r\x12\r\n\x05value\x18\x02 \x01(\x04:\x02\x38\x01\"\xbb\x02\n\nSwapStatus\x12\x12\n\ncommand_id\x18\x01 \x01(\t\x12\x12\n\ndeployment\x18\x02 \x01(\t\x12\x12\n\ngeneration\x18\x03 \x01(\x04\x12\x0e\n\x06worker\x18\x04 \x01(\t\x12$\n\x07outcome\x18\x05 \x01(\x0e\x32\x13.hotswap.v1.Outcome\x12\x0c\n\x04\x63ode\x18\x06 \x01(\t\x12\x0f\n\x07message\x18\x07 \x01(\t\x12&\n\x02\x61t\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12?\n\rphase_seconds\x18\t \x03(\x0b\x32(.hotswap.v1.SwapStatus.PhaseSecondsEntry\x1a\x33\n\x11PhaseSecondsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01:\x02\x38\x01\"\x8e\x02\n\x0cWorkerStatus\x12\x12\n\ndeployment\x18\x01 \x01(\t\x12\x0e\n\x06worker\x18\x02 \x01(\t\x12&\n\x02\x61t\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x12\n\ngeneration\x18\x04 \x01(\x04\x12\x14\n\x0cmodel_sha256\x18\x05 \x01(\t\x12\x14\n\x0cproto_sha256\x18\x06 \x01(\t\x12\x10\n\x08\x61\x63\x63\x65pted\x18\x07 \x01(\x04\x12\x0e\n\x06loaded\x18\x08 \x03(\x04\x12/\n\npartitions\x18\t \x03(\x0b\x32\x1b.hotswap.v1.PartitionStatus\x12\x0e\n\x06paused\x18\n \x01(\x08\x12\x0f\n\x07stopped\x18\x0b \x01(\x08\"e\n\x0fPartitionStatus\x12\x11\n\tpartition\x18\x01 \x01(\r\x12\x10\n\x08position\x18\x02 \x01(\x04\x12\x12\n\ngeneration\x18\x03 \x01(\x04\x12\x0b\n\x03lag\x18\x04 \x01(\x04\x12\x0c\n\x04held\x18\x05 \x01(\t\"n\n\x0b\x43utOverDone\x12\x12\n\ndeployment\x18\x01 \x01(\t\x12\x12\n\ngeneration\x18\x02 \x01(\x04\x12\x11\n\tpartition\x18\x03 \x01(\r\x12\x14\n\x0c\x66irst_offset\x18\x04 \x01(\x04\x12\x0e\n\x06worker\x18\x05 \x01(\t\"\x91\x01\n\x06Status\x12&\n\x04swap\x18\x01 \x01(\x0b\x32\x16.hotswap.v1.SwapStatusH\x00\x12*\n\x06worker\x18\x02 \x01(\x0b\x32\x18.hotswap.v1.WorkerStatusH\x00\x12+\n\x08\x63ut_over\x18\x03 \x01(\x0b\x32\x17.hotswap.v1.CutOverDoneH\x00\x42\x06\n\x04kind*F\n\x06Policy\x12\x16\n\x12POLICY_UNSPECIFIED\x10\x00\x12\x11\n\rPOLICY_ACCEPT\x10\x01\x12\x11\n\rPOLICY_REFUSE\x10\x02*\xe1\x01\n\x07Outcome\x12\x17\n\x13OUTCOME_UNSPECIFIED\x10\x00\x12\x13\n\x0fOUTCOME_STAGING\x10\x01\x12\x11\n\rOUTCOME_READY\x10\x02\x12\x13\n\x0fOUTCOME_SERVING\x10\x03\x12\x13\n\x0fOUTCOME_RETIRED\x10\x04\x12\x13\n\x0fOUTCOME_REFUSED\x10\x05\x12\x12\n\x0eOUTCOME_FAILED\x10\x06\x12\x16\n\x12OUTCOME_SUPERSEDED\x10\x07\x12\x13\n\x0fOUTCOME_APPLIED\x10\x08\x12\x15\n\x11OUTCOME_DUPLICATE\x10\tb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18hotswap/v1/control.proto\x12\nhotswap.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xcf\x01\n\x07\x43ommand\x12\x12\n\ncommand_id\x18\x01 \x01(\t\x12\x12\n\ndeployment\x18\x02 \x01(\t\x12 \n\x04swap\x18\x03 \x01(\x0b\x32\x10.hotswap.v1.SwapH\x00\x12(\n\x08rollback\x18\x04 \x01(\x0b\x32\x14.hotswap.v1.RollbackH\x00\x12\"\n\x05pause\x18\x05 \x01(\x0b\x32\x11.hotswap.v1.PauseH\x00\x12$\n\x06resume\x18\x06 \x01(\x0b\x32\x12.hotswap.v1.ResumeH\x00\x42\x06\n\x04kind\"\xf4\x02\n\x04Swap\x12\x12\n\ngeneration\x18\x01 \x01(\x04\x12\x0c\n\x04\x62\x61se\x18\x02 \x01(\x04\x12%\n\x05model\x18\x03 \x01(\x0b\x32\x11.hotswap.v1.ModelH\x00\x88\x01\x01\x12%\n\x05proto\x18\x04 \x01(\x0b\x32\x11.hotswap.v1.ProtoH\x01\x88\x01\x01\x12\x35\n\rconfiguration\x18\x05 \x01(\x0b\x32\x19.hotswap.v1.ConfigurationH\x02\x88\x01\x01\x12\x0f\n\x07samples\x18\x06 \x03(\x0c\x12*\n\x08\x63ut_over\x18\x07 \x01(\x0b\x32\x13.hotswap.v1.CutOverH\x03\x88\x01\x01\x12\x32\n\tnot_after\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.TimestampH\x04\x88\x01\x01\x12\x13\n\x0b\x64\x65\x61\x64line_ms\x18\t \x01(\rB\x08\n\x06_modelB\x08\n\x06_protoB\x10\n\x0e_configurationB\x0b\n\t_cut_overB\x0c\n\n_not_after\"c\n\x08Rollback\x12\x12\n\ngeneration\x18\x01 \x01(\x04\x12\n\n\x02to\x18\x02 \x01(\x04\x12*\n\x08\x63ut_over\x18\x03 \x01(\x0b\x32\x13.hotswap.v1.CutOverH\x00\x88\x01\x01\x42\x0b\n\t_cut_over\"\x07\n\x05Pause\"\x08\n\x06Resume\"2\n\x05Model\x12\x0b\n\x03uri\x18\x01 \x01(\t\x12\x0e\n\x06sha256\x18\x02 \x01(\t\x12\x0c\n\x04kind\x18\x03 \x01(\t\"Z\n\x05Proto\x12\x0e\n\x04text\x18\x01 \x01(\tH\x00\x12\x18\n\x0e\x64\x65scriptor_set\x18\x02 \x01(\x0cH\x00\x12\r\n\x03uri\x18\x03 \x01(\tH\x00\x12\x0e\n\x06sha256\x18\x04 \x01(\tB\x08\n\x06source\"\xae\x04\n\rConfiguration\x12\x37\n\x07\x63olumns\x18\x01 \x03(\x0b\x32&.hotswap.v1.Configuration.ColumnsEntry\x12\x37\n\x07outputs\x18\x02 \x03(\x0b\x32&.hotswap.v1.Configuration.OutputsEntry\x12#\n\x07missing\x18\x03 \x01(\x0e\x32\x12.hotswap.v1.Policy\x12$\n\x08mistyped\x18\x04 \x01(\x0e\x32\x12.hotswap.v1.Policy\x12,\n\x10unknown_category\x18\x05 \x01(\x0e\x32\x12.hotswap.v1.Policy\x12\x19\n\x11max_batch_records\x18\x06 \x01(\r\x12\x19\n\x11max_request_bytes\x18\x07 \x01(\r\x12\x13\n\x0b\x64\x65\x61\x64line_ms\x18\x08 \x01(\r\x12\x37\n\x07runtime\x18\t \x03(\x0b\x32&.hotswap.v1.Configuration.RuntimeEntry\x12\x1e\n\x04text\x18\n \x01(\x0b\x32\x10.hotswap.v1.Text\x1a.\n\x0c\x43olumnsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x1a.\n\x0cOutputsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x1a.\n\x0cRuntimeEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"B\n\x04Text\x12\x11\n\tdelimiter\x18\x01 \x01(\t\x12\x0f\n\x07missing\x18\x02 \x03(\t\x12\x16\n\x0eignore_unknown\x18\x03 \x01(\x08\"l\n\x07\x43utOver\x12\x31\n\x07offsets\x18\x01 \x03(\x0b\x32 .hotswap.v1.CutOver.OffsetsEntry\x1a.\n\x0cOffsetsEntry\x12\x0b\n\x03key\x18\x01 \x01(\r\x12\r\n\x05value\x18\x02 \x01(\x04:\x02\x38\x01\"\xbb\x02\n\nSwapStatus\x12\x12\n\ncommand_id\x18\x01 \x01(\t\x12\x12\n\ndeployment\x18\x02 \x01(\t\x12\x12\n\ngeneration\x18\x03 \x01(\x04\x12\x0e\n\x06worker\x18\x04 \x01(\t\x12$\n\x07outcome\x18\x05 \x01(\x0e\x32\x13.hotswap.v1.Outcome\x12\x0c\n\x04\x63ode\x18\x06 \x01(\t\x12\x0f\n\x07message\x18\x07 \x01(\t\x12&\n\x02\x61t\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12?\n\rphase_seconds\x18\t \x03(\x0b\x32(.hotswap.v1.SwapStatus.PhaseSecondsEntry\x1a\x33\n\x11PhaseSecondsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01:\x02\x38\x01\"\x8e\x02\n\x0cWorkerStatus\x12\x12\n\ndeployment\x18\x01 \x01(\t\x12\x0e\n\x06worker\x18\x02 \x01(\t\x12&\n\x02\x61t\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x12\n\ngeneration\x18\x04 \x01(\x04\x12\x14\n\x0cmodel_sha256\x18\x05 \x01(\t\x12\x14\n\x0cproto_sha256\x18\x06 \x01(\t\x12\x10\n\x08\x61\x63\x63\x65pted\x18\x07 \x01(\x04\x12\x0e\n\x06loaded\x18\x08 \x03(\x04\x12/\n\npartitions\x18\t \x03(\x0b\x32\x1b.hotswap.v1.PartitionStatus\x12\x0e\n\x06paused\x18\n \x01(\x08\x12\x0f\n\x07stopped\x18\x0b \x01(\x08\"e\n\x0fPartitionStatus\x12\x11\n\tpartition\x18\x01 \x01(\r\x12\x10\n\x08position\x18\x02 \x01(\x04\x12\x12\n\ngeneration\x18\x03 \x01(\x04\x12\x0b\n\x03lag\x18\x04 \x01(\x04\x12\x0c\n\x04held\x18\x05 \x01(\t\"n\n\x0b\x43utOverDone\x12\x12\n\ndeployment\x18\x01 \x01(\t\x12\x12\n\ngeneration\x18\x02 \x01(\x04\x12\x11\n\tpartition\x18\x03 \x01(\r\x12\x14\n\x0c\x66irst_offset\x18\x04 \x01(\x04\x12\x0e\n\x06worker\x18\x05 \x01(\t\"\x91\x01\n\x06Status\x12&\n\x04swap\x18\x01 \x01(\x0b\x32\x16.hotswap.v1.SwapStatusH\x00\x12*\n\x06worker\x18\x02 \x01(\x0b\x32\x18.hotswap.v1.WorkerStatusH\x00\x12+\n\x08\x63ut_over\x18\x03 \x01(\x0b\x32\x17.hotswap.v1.CutOverDoneH\x00\x42\x06\n\x04kind*F\n\x06Policy\x12\x16\n\x12POLICY_UNSPECIFIED\x10\x00\x12\x11\n\rPOLICY_ACCEPT\x10\x01\x12\x11\n\rPOLICY_REFUSE\x10\x02*\xe1\x01\n\x07Outcome\x12\x17\n\x13OUTCOME_UNSPECIFIED\x10\x00\x12\x13\n\x0fOUTCOME_STAGING\x10\x01\x12\x11\n\rOUTCOME_READY\x10\x02\x12\x13\n\x0fOUTCOME_SERVING\x10\x03\x12\x13\n\x0fOUTCOME_RETIRED\x10\x04\x12\x13\n\x0fOUTCOME_REFUSED\x10\x05\x12\x12\n\x0eOUTCOME_FAILED\x10\x06\x12\x16\n\x12OUTCOME_SUPERSEDED\x10\x07\x12\x13\n\x0fOUTCOME_APPLIED\x10\x08\x12\x15\n\x11OUTCOME_DUPLICATE\x10\tb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -42,10 +42,10 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CUTOVER_OFFSETSENTRY']._serialized_options = b'8\001'
   _globals['_SWAPSTATUS_PHASESECONDSENTRY']._loaded_options = None
   _globals['_SWAPSTATUS_PHASESECONDSENTRY']._serialized_options = b'8\001'
-  _globals['_POLICY']._serialized_start=2515
-  _globals['_POLICY']._serialized_end=2585
-  _globals['_OUTCOME']._serialized_start=2588
-  _globals['_OUTCOME']._serialized_end=2813
+  _globals['_POLICY']._serialized_start=2615
+  _globals['_POLICY']._serialized_end=2685
+  _globals['_OUTCOME']._serialized_start=2688
+  _globals['_OUTCOME']._serialized_end=2913
   _globals['_COMMAND']._serialized_start=74
   _globals['_COMMAND']._serialized_end=281
   _globals['_SWAP']._serialized_start=284
@@ -61,27 +61,29 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_PROTO']._serialized_start=830
   _globals['_PROTO']._serialized_end=920
   _globals['_CONFIGURATION']._serialized_start=923
-  _globals['_CONFIGURATION']._serialized_end=1449
-  _globals['_CONFIGURATION_COLUMNSENTRY']._serialized_start=1307
-  _globals['_CONFIGURATION_COLUMNSENTRY']._serialized_end=1353
-  _globals['_CONFIGURATION_OUTPUTSENTRY']._serialized_start=1355
-  _globals['_CONFIGURATION_OUTPUTSENTRY']._serialized_end=1401
-  _globals['_CONFIGURATION_RUNTIMEENTRY']._serialized_start=1403
-  _globals['_CONFIGURATION_RUNTIMEENTRY']._serialized_end=1449
-  _globals['_CUTOVER']._serialized_start=1451
-  _globals['_CUTOVER']._serialized_end=1559
-  _globals['_CUTOVER_OFFSETSENTRY']._serialized_start=1513
-  _globals['_CUTOVER_OFFSETSENTRY']._serialized_end=1559
-  _globals['_SWAPSTATUS']._serialized_start=1562
-  _globals['_SWAPSTATUS']._serialized_end=1877
-  _globals['_SWAPSTATUS_PHASESECONDSENTRY']._serialized_start=1826
-  _globals['_SWAPSTATUS_PHASESECONDSENTRY']._serialized_end=1877
-  _globals['_WORKERSTATUS']._serialized_start=1880
-  _globals['_WORKERSTATUS']._serialized_end=2150
-  _globals['_PARTITIONSTATUS']._serialized_start=2152
-  _globals['_PARTITIONSTATUS']._serialized_end=2253
-  _globals['_CUTOVERDONE']._serialized_start=2255
-  _globals['_CUTOVERDONE']._serialized_end=2365
-  _globals['_STATUS']._serialized_start=2368
-  _globals['_STATUS']._serialized_end=2513
+  _globals['_CONFIGURATION']._serialized_end=1481
+  _globals['_CONFIGURATION_COLUMNSENTRY']._serialized_start=1339
+  _globals['_CONFIGURATION_COLUMNSENTRY']._serialized_end=1385
+  _globals['_CONFIGURATION_OUTPUTSENTRY']._serialized_start=1387
+  _globals['_CONFIGURATION_OUTPUTSENTRY']._serialized_end=1433
+  _globals['_CONFIGURATION_RUNTIMEENTRY']._serialized_start=1435
+  _globals['_CONFIGURATION_RUNTIMEENTRY']._serialized_end=1481
+  _globals['_TEXT']._serialized_start=1483
+  _globals['_TEXT']._serialized_end=1549
+  _globals['_CUTOVER']._serialized_start=1551
+  _globals['_CUTOVER']._serialized_end=1659
+  _globals['_CUTOVER_OFFSETSENTRY']._serialized_start=1613
+  _globals['_CUTOVER_OFFSETSENTRY']._serialized_end=1659
+  _globals['_SWAPSTATUS']._serialized_start=1662
+  _globals['_SWAPSTATUS']._serialized_end=1977
+  _globals['_SWAPSTATUS_PHASESECONDSENTRY']._serialized_start=1926
+  _globals['_SWAPSTATUS_PHASESECONDSENTRY']._serialized_end=1977
+  _globals['_WORKERSTATUS']._serialized_start=1980
+  _globals['_WORKERSTATUS']._serialized_end=2250
+  _globals['_PARTITIONSTATUS']._serialized_start=2252
+  _globals['_PARTITIONSTATUS']._serialized_end=2353
+  _globals['_CUTOVERDONE']._serialized_start=2355
+  _globals['_CUTOVERDONE']._serialized_end=2465
+  _globals['_STATUS']._serialized_start=2468
+  _globals['_STATUS']._serialized_end=2613
 # @@protoc_insertion_point(module_scope)

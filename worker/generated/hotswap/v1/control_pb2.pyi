@@ -121,7 +121,7 @@ class Proto(_message.Message):
     def __init__(self, text: _Optional[str] = ..., descriptor_set: _Optional[bytes] = ..., uri: _Optional[str] = ..., sha256: _Optional[str] = ...) -> None: ...
 
 class Configuration(_message.Message):
-    __slots__ = ("columns", "outputs", "missing", "mistyped", "unknown_category", "max_batch_records", "max_request_bytes", "deadline_ms", "runtime")
+    __slots__ = ("columns", "outputs", "missing", "mistyped", "unknown_category", "max_batch_records", "max_request_bytes", "deadline_ms", "runtime", "text")
     class ColumnsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -152,6 +152,7 @@ class Configuration(_message.Message):
     MAX_REQUEST_BYTES_FIELD_NUMBER: _ClassVar[int]
     DEADLINE_MS_FIELD_NUMBER: _ClassVar[int]
     RUNTIME_FIELD_NUMBER: _ClassVar[int]
+    TEXT_FIELD_NUMBER: _ClassVar[int]
     columns: _containers.ScalarMap[str, str]
     outputs: _containers.ScalarMap[str, str]
     missing: Policy
@@ -161,7 +162,18 @@ class Configuration(_message.Message):
     max_request_bytes: int
     deadline_ms: int
     runtime: _containers.ScalarMap[str, str]
-    def __init__(self, columns: _Optional[_Mapping[str, str]] = ..., outputs: _Optional[_Mapping[str, str]] = ..., missing: _Optional[_Union[Policy, str]] = ..., mistyped: _Optional[_Union[Policy, str]] = ..., unknown_category: _Optional[_Union[Policy, str]] = ..., max_batch_records: _Optional[int] = ..., max_request_bytes: _Optional[int] = ..., deadline_ms: _Optional[int] = ..., runtime: _Optional[_Mapping[str, str]] = ...) -> None: ...
+    text: Text
+    def __init__(self, columns: _Optional[_Mapping[str, str]] = ..., outputs: _Optional[_Mapping[str, str]] = ..., missing: _Optional[_Union[Policy, str]] = ..., mistyped: _Optional[_Union[Policy, str]] = ..., unknown_category: _Optional[_Union[Policy, str]] = ..., max_batch_records: _Optional[int] = ..., max_request_bytes: _Optional[int] = ..., deadline_ms: _Optional[int] = ..., runtime: _Optional[_Mapping[str, str]] = ..., text: _Optional[_Union[Text, _Mapping]] = ...) -> None: ...
+
+class Text(_message.Message):
+    __slots__ = ("delimiter", "missing", "ignore_unknown")
+    DELIMITER_FIELD_NUMBER: _ClassVar[int]
+    MISSING_FIELD_NUMBER: _ClassVar[int]
+    IGNORE_UNKNOWN_FIELD_NUMBER: _ClassVar[int]
+    delimiter: str
+    missing: _containers.RepeatedScalarFieldContainer[str]
+    ignore_unknown: bool
+    def __init__(self, delimiter: _Optional[str] = ..., missing: _Optional[_Iterable[str]] = ..., ignore_unknown: _Optional[bool] = ...) -> None: ...
 
 class CutOver(_message.Message):
     __slots__ = ("offsets",)

@@ -1,0 +1,123 @@
+"""How a model that scores rows answers an operation: decode the requests, score their rows, encode the answers."""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+from google.protobuf.message import Message
+
+from worker.batch import Answer, Answers, Code, Refusal
+from worker.codec.columns import Decoder, Rows
+from worker.codec.fields import Column
+from worker.codec.outputs import Encoder, Output
+from worker.codec.proto import Operation
+from worker.codec.values import Table, join
+from worker.errors import ModelError
+from worker.generation import Configuration
+
+
+class RowModel(Protocol):
+    """A model that scores a table, row by row. It lives in the host's process and is used by one thread."""
+
+    @property
+    def columns(self) -> Sequence[Column]:
+        """What it takes: a table's columns, in order."""
+
+    @property
+    def outputs(self) -> Sequence[Output]:
+        """What it gives."""
+
+    def score(self, table: Table) -> Table:
+        """Score rows x columns to rows x outputs, a row for each row; a row's scores depend on that row only.
+
+        Raises ModelError when a row makes the model raise.
+        """
+
+
+class RowPlan:
+    """One operation of a model that scores rows."""
+
+    def __init__(self, model: RowModel, operation: Operation, configuration: Configuration) -> None:
+        """Find a field for each column, and an output for each field; what does not fit is in `problems`."""
+        self._model = model
+        self._decoder = Decoder(message=operation.input, columns=model.columns, configuration=configuration)
+        self._encoder = Encoder(
+            message=operation.output,
+            outputs=model.outputs,
+            names=configuration.outputs,
+            is_one_row=self._decoder.shape == "single",
+        )
+        self.problems: Sequence[str] = [*self._decoder.problems, *self._encoder.problems]
+
+    def answer(self, values: Sequence[bytes]) -> Answers:
+        """Answer a batch of requests."""
+        rows = self._decoder.decode(values)
+        scores = self._scores(rows)
+        valid = self._encoder.is_valid(scores)
+        if not valid.all():
+            scores = _refuse_undecided(rows, scores, valid)
+        encoded: Sequence[Answer] = self._encoder.encode(scores, rows) if rows.positions else []
+        if not rows.refused:
+            return Answers(list(encoded), rows.unknown)
+        answers: list[Answer] = [b""] * len(values)
+        for position, answer in zip(rows.positions, encoded, strict=True):
+            answers[position] = answer
+        for position, refusal in rows.refused.items():
+            answers[position] = refusal
+        return Answers(answers, rows.unknown)
+
+    def invent(self, count: int) -> Sequence[bytes]:
+        """Make up requests of one row, of every category and of numbers around zero: always the same ones."""
+        random = np.random.default_rng(0)
+        decoder, requests = self._decoder, []
+        for _ in range(count):
+            message = decoder.message()
+            row = getattr(message, decoder.rows_field).add() if decoder.rows_field else message
+            for source in decoder.sources:
+                _put(row, source.path, source.invent(float(random.normal())))
+            requests.append(message.SerializeToString())
+        return requests
+
+    def _scores(self, rows: Rows) -> Table:
+        try:
+            return self._model.score(rows.table) if len(rows.table) else self._none()
+        except ModelError:
+            pass
+        # One request makes the model raise: find it, and score all others.
+        scores, good = [self._none()], []
+        for index, part in enumerate(rows.slices()):
+            try:
+                scores.append(self._model.score(rows.table.part(part)) if part.start < part.stop else self._none())
+                good.append(index)
+            except ModelError as error:
+                rows.refused[rows.positions[index]] = Refusal(Code.MODEL_ERROR, str(error))
+        rows.keep(good)
+        return join(scores)
+
+    def _none(self) -> Table:
+        return Table(np.empty((0, max(output.stop for output in self._model.outputs))))
+
+
+def _refuse_undecided(rows: Rows, scores: Table, valid: npt.NDArray[np.bool_]) -> Table:
+    slices = rows.slices()
+    good = [index for index, part in enumerate(slices) if valid[part].all()]
+    kept = set(good)
+    for index, part in enumerate(slices):
+        if index not in kept:
+            row = int(np.flatnonzero(~valid[part])[0])
+            message = f"row {row}: the model gave no class, but {scores.matrix[part][row, 0]}"
+            rows.refused[rows.positions[index]] = Refusal(Code.MODEL_ERROR, message)
+    rows.keep(good)
+    return join([scores.part(slice(0, 0)), *(scores.part(slices[index]) for index in good)])
+
+
+def _put(row: Message, path: str, value: object) -> None:
+    *parents, name = path.split(".")
+    for parent in parents:
+        row = getattr(row, parent)
+    target = getattr(row, name)
+    if hasattr(target, "append"):
+        target.append(value)
+    else:
+        setattr(row, name, value)
