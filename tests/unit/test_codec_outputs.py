@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from worker.codec.columns import Rows
-from worker.codec.outputs import Encoder, Output, class_names, predict_names
+from worker.codec.encoder import Encoder
+from worker.codec.outputs import Output, class_names, predict_names
 from worker.codec.proto import compile as compile_proto
 from worker.codec.values import Table
 

@@ -6,16 +6,25 @@ Shapes of an input message, told apart by where most of the model's columns are 
     columns  the columns are its own repeated scalar fields, all of one length: a row for each element
     rows     it has a repeated field of row messages (`DataFrame{repeated DataFrameRow rows = 1}`): a row for each
 
-A column's field has the column's name, or that name with `_` for what an identifier cannot hold;
-`configuration.columns` names another one, or a path (`customer.age`, within the row message where there is one). What
-fits:
+A column's field is found, within the row message where there is one, by the first of these that finds any:
+
+    1. `configuration.columns`: a field, or a path (`customer.age`; `features.age`, where `features` is a map)
+    2. the column's name; that name with `_` for what an identifier cannot hold; that name as a path, where it has dots
+    3. the key of that name, where the row message has nothing but a map
+    4. the one field of that name in the messages that the row message holds; where there are several, it is a problem
+
+What fits:
 
     numeric      any number, bool, enum (its number), or string (parsed; "" and "NA" are missing)
     categorical  string, enum (the category is the value's name, in any case and with or without the enum's own prefix),
                  an integer or a bool where categories are whole numbers or true/false
+    text         string, enum (the value's name)
+    whole        any integer, bool, enum (its number), or string (parsed; "" and "NA" are missing)
+    vector       a repeated number (in the shapes `single` and `rows`)
 
-Missing is NaN, the model's NA: an absent `optional` field, message or whole column, an empty string, a NaN, an enum's
-zero whose name ends in UNSPECIFIED. A proto3 scalar without `optional` cannot be missing: 0 is 0.
+Missing is NaN, the model's NA, or None for a text, a whole number or a vector: an absent `optional` field, alternative
+of a oneof, message, key of a map or whole column; but for a text an empty string, a NaN, an enum's zero whose name ends
+in UNSPECIFIED. A proto3 scalar without `optional` cannot be missing: 0 is 0.
 """
 
 from collections.abc import Iterable, Sequence
@@ -29,7 +38,8 @@ import numpy.typing as npt
 from google.protobuf.message import DecodeError, Message
 
 from worker.batch import Code, Refusal
-from worker.codec.fields import Column, Source, descriptor_of, find_sources
+from worker.codec.fields import Column, descriptor_of
+from worker.codec.sources import Source, find_sources
 from worker.codec.values import Matrix, Table, join
 from worker.generation import Configuration, Policy
 
@@ -105,13 +115,17 @@ class Decoder:
         self.message: Final = message
         self._width = len(columns)
         self._policies = configuration
-        self._numbers = [source for source in found.sources if source.kind == "number"]
+        self._numbers = [source for source in found.sources if source.kind == "number" and source.key is None]
+        self._mapped = [source for source in found.sources if source.kind == "number" and source.key is not None]
         self._texts = [source for source in found.sources if source.kind == "text"]
         self._lookups = [(source, _Lookup(source.lookup)) for source in found.sources if source.kind == "lookup"]
         has_presence = self.shape != "columns"
         self._optional = [
-            source for source in found.sources if has_presence and source.has_presence and source.kind != "text"
+            source
+            for source in found.sources
+            if has_presence and source.has_presence and source.kind in ("number", "lookup")
         ]
+        self._objects = [source for source in found.sources if source.kind == "object"]
         self._defaults = np.array([_default(source) for source in self._optional])
         self._take_numbers = attrgetter(*(source.path for source in self._numbers)) if self._numbers else None
 
@@ -124,9 +138,10 @@ class Decoder:
         self._fill_numbers(matrix, read)
         oddities = [*self._fill_texts(matrix, read), *self._fill_lookups(matrix, read)]
         self._mark_absent(matrix, read)
+        table = Table(matrix, {source.index: self._object(source, read, oddities) for source in self._objects})
         if self._policies.missing is Policy.REFUSE:
-            oddities += self._missing(matrix)
-        rows = Rows(Table(matrix), positions, read.counts, refused)
+            oddities += self._missing(table)
+        rows = Rows(table, positions, read.counts, refused)
         if oddities:
             self._judge(rows, oddities)
         return rows
@@ -177,7 +192,7 @@ class Decoder:
         return read, [positions[index] for index in good]
 
     def _values(self, read: _Read, source: Source, absent: Any) -> Iterable[Any]:
-        values = map(attrgetter(source.path), read.items)
+        values = source.values(read.items)
         if self.shape != "columns":
             return values
         counts = [] if read.counts is None else read.counts.tolist()
@@ -196,10 +211,13 @@ class Decoder:
             width = len(self._numbers)
             flat = np.fromiter(taken if width == 1 else chain.from_iterable(taken), np.float64, read.length * width)
             matrix[:, [source.index for source in self._numbers]] = flat.reshape(read.length, width)
+        for source in self._mapped:
+            values = (np.nan if value is None else value for value in source.values(read.items))
+            matrix[:, source.index] = np.fromiter(values, np.float64, read.length)
 
     def _fill_texts(self, matrix: Matrix, read: _Read) -> Iterable[_Oddity]:
         for source in self._texts:
-            values = list(self._values(read, source, ""))
+            values = [value or "" for value in self._values(read, source, "")]
             try:
                 matrix[:, source.index] = [_number(value) for value in values]
             except ValueError:
@@ -232,8 +250,28 @@ class Decoder:
             if source.is_absent(read.items[row]):
                 matrix[row, source.index] = np.nan
 
-    def _missing(self, matrix: Matrix) -> Iterable[_Oddity]:
-        is_missing = np.isnan(matrix)
+    def _object(self, source: Source, read: _Read, oddities: list[_Oddity]) -> list[Any]:
+        """Give a column of objects, None where there is no value."""
+        assert source.convert
+        values = list(self._values(read, source, None))
+        if source.has_presence and self.shape != "columns":
+            absent = map(source.is_absent, read.items)
+            values = [None if is_absent else value for value, is_absent in zip(values, absent, strict=True)]
+        made: list[Any] = [None] * len(values)
+        bad = []
+        for row, value in enumerate(values):
+            try:
+                made[row] = None if value is None else source.convert(value)
+            except ValueError:
+                bad.append(row)
+        if bad:
+            oddities.append(_Oddity(source, Code.MISTYPED_FIELD, bad, [values[row] for row in bad]))
+        return made
+
+    def _missing(self, table: Table) -> Iterable[_Oddity]:
+        is_missing = np.isnan(table.matrix)
+        for index, values in table.objects.items():
+            is_missing[:, index] = [value is None for value in values]
         for source in self.sources:
             rows = np.flatnonzero(is_missing[:, source.index]).tolist()
             if rows:
@@ -253,7 +291,7 @@ class Decoder:
             if policies[code] is Policy.REFUSE:
                 to_refuse += [(row, source.index, oddity, value) for row, value in zip(at, values, strict=True)]
                 continue
-            rows.table.matrix[at, source.index] = np.nan
+            rows.table.matrix[at, source.index] = np.nan  # of an object nothing was made: None
             if code is Code.UNKNOWN_CATEGORY and at:
                 rows.unknown[source.column.name] = len(at)
         if to_refuse:
@@ -273,7 +311,7 @@ class Decoder:
 
 def _default(source: Source) -> float:
     """Give what an absent field of this source reads as, in the matrix."""
-    value = source.fields[-1].default_value
+    value = source.leaf.default_value
     return float(value if source.kind == "number" else source.lookup.get(value, _UNKNOWN))
 
 
@@ -298,5 +336,5 @@ def _explain(oddity: _Oddity, row: int, value: Any) -> str:
     if code is Code.MISSING_FIELD:
         return f"{place}: there is no value, and column `{source.column.name}` may not be missing"
     if code is Code.MISTYPED_FIELD:
-        return f"{place}: {shown!r} is no number, and column `{source.column.name}` is numeric"
+        return f"{place}: {shown!r} is no number, and column `{source.column.name}` is {source.column.kind}"
     return f"{place}: {shown!r} is none of the categories of column `{source.column.name}` ({source.column.kind})"

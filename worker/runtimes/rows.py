@@ -5,12 +5,12 @@ from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
-from google.protobuf.message import Message
 
 from worker.batch import Answer, Answers, Code, Refusal
 from worker.codec.columns import Decoder, Rows
+from worker.codec.encoder import Encoder
 from worker.codec.fields import Column
-from worker.codec.outputs import Encoder, Output
+from worker.codec.outputs import Output
 from worker.codec.proto import Operation
 from worker.codec.values import Table, join
 from worker.errors import ModelError
@@ -56,7 +56,7 @@ class RowPlan:
         scores = self._scores(rows)
         valid = self._encoder.is_valid(scores)
         if not valid.all():
-            scores = _refuse_undecided(rows, scores, valid)
+            scores = self._refuse_undecided(rows, scores, valid)
         encoded: Sequence[Answer] = self._encoder.encode(scores, rows) if rows.positions else []
         if not rows.refused:
             return Answers(list(encoded), rows.unknown)
@@ -75,7 +75,7 @@ class RowPlan:
             message = decoder.message()
             row = getattr(message, decoder.rows_field).add() if decoder.rows_field else message
             for source in decoder.sources:
-                _put(row, source.path, source.invent(float(random.normal())))
+                source.put(row, source.invent(float(random.normal())))
             requests.append(message.SerializeToString())
         return requests
 
@@ -98,26 +98,14 @@ class RowPlan:
     def _none(self) -> Table:
         return Table(np.empty((0, max(output.stop for output in self._model.outputs))))
 
-
-def _refuse_undecided(rows: Rows, scores: Table, valid: npt.NDArray[np.bool_]) -> Table:
-    slices = rows.slices()
-    good = [index for index, part in enumerate(slices) if valid[part].all()]
-    kept = set(good)
-    for index, part in enumerate(slices):
-        if index not in kept:
-            row = int(np.flatnonzero(~valid[part])[0])
-            message = f"row {row}: the model gave no class, but {scores.matrix[part][row, 0]}"
-            rows.refused[rows.positions[index]] = Refusal(Code.MODEL_ERROR, message)
-    rows.keep(good)
-    return join([scores.part(slice(0, 0)), *(scores.part(slices[index]) for index in good)])
-
-
-def _put(row: Message, path: str, value: object) -> None:
-    *parents, name = path.split(".")
-    for parent in parents:
-        row = getattr(row, parent)
-    target = getattr(row, name)
-    if hasattr(target, "append"):
-        target.append(value)
-    else:
-        setattr(row, name, value)
+    def _refuse_undecided(self, rows: Rows, scores: Table, valid: npt.NDArray[np.bool_]) -> Table:
+        slices = rows.slices()
+        good = [index for index, part in enumerate(slices) if valid[part].all()]
+        kept = set(good)
+        for index, part in enumerate(slices):
+            if index not in kept:
+                row = int(np.flatnonzero(~valid[part])[0])
+                message = f"row {row}: {self._encoder.explain(scores.part(part), row)}"
+                rows.refused[rows.positions[index]] = Refusal(Code.MODEL_ERROR, message)
+        rows.keep(good)
+        return join([scores.part(slice(0, 0)), *(scores.part(slices[index]) for index in good)])
