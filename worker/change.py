@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
-from worker.codec.proto import Schema
+from worker.codec.proto import Schema, gather, has_own_imports
 from worker.codec.proto import compile as compile_proto
 from worker.errors import SwapError, UsageError
 from worker.generation import Configuration, Model, Proto
@@ -59,15 +59,22 @@ class Receipt:
 def read_proto(path: Path) -> Proto:
     """The proto of a local file: a .proto text, or a serialized FileDescriptorSet (.desc, .binpb).
 
+    A text that imports other files, by their paths from its own folder, becomes a descriptor set with all of them.
+
     Raises:
         UsageError: it cannot be read.
+        SwapError: PROTO_INVALID, where the files that it imports are not there, or do not compile.
 
     """
     try:
         content = path.read_bytes()
     except OSError as error:
         raise UsageError(f"proto {path} cannot be read: {error.strerror}") from error
-    return Proto.inline(content, is_descriptor_set=path.suffix in (".desc", ".binpb"))
+    if path.suffix in (".desc", ".binpb"):
+        return Proto.inline(content, is_descriptor_set=True)
+    if has_own_imports(content):
+        return Proto.inline(gather(path), is_descriptor_set=True)
+    return Proto.inline(content)
 
 
 def compile_file(path: Path) -> Schema:

@@ -3,6 +3,7 @@
 import pytest
 from google.protobuf import descriptor_pb2
 
+from worker.change import compile_file, read_proto
 from worker.codec.proto import compile as compile_proto
 from worker.errors import SwapError
 
@@ -111,3 +112,29 @@ def test_bytes_that_are_no_descriptor_set_are_refused(source):
         compile_proto(source, is_descriptor_set=True)
 
     assert refused.value.code in {"PROTO_INVALID", "NO_OPERATION"}
+
+
+def test_a_proto_with_files_of_its_own_is_gathered_with_all_of_them(tmp_path):
+    (tmp_path / "common").mkdir()
+    (tmp_path / "common" / "row.proto").write_text('syntax = "proto3"; package c; message Row { double x = 1; }')
+    path = tmp_path / "model.proto"
+    path.write_text("""syntax = "proto3";
+        import public "common/row.proto"; // import "nothing.proto"
+        message Rows { repeated c.Row rows = 1; }
+        service S { rpc f(Rows) returns (c.Row); }""")
+
+    proto = read_proto(path)
+    operation = compile_proto(proto.source, proto.is_descriptor_set).operations["f"]
+
+    assert proto == read_proto(path)
+    assert [field.name for field in operation.input(rows=[{"x": 1}]).rows[0].DESCRIPTOR.fields] == ["x"]
+
+
+def test_an_import_that_is_not_there_is_refused_with_its_name(tmp_path):
+    path = tmp_path / "model.proto"
+    path.write_text('syntax = "proto3";\nimport "common/row.proto";\nmessage A {}')
+
+    with pytest.raises(SwapError, match=r"model\.proto:2:1: .*common/row\.proto") as refused:
+        compile_file(path)
+
+    assert refused.value.code == "PROTO_INVALID"

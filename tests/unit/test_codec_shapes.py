@@ -285,6 +285,15 @@ def test_a_text_fits_an_enum_and_one_that_is_no_value_of_it_is_told_apart():
     assert made.explain(odd, 1) == "the model gave no value of field `why`, but blue"
 
 
+@pytest.mark.parametrize("fields", ["string label = 1;", "repeated double probs = 1;", "string why = 1; int64 id = 2;"])
+def test_a_batch_of_no_rows_is_valid_and_has_no_answers(fields):
+    nothing = Table(np.empty((0, 7)), {4: [], 5: [], 6: []})
+    made, _ = encoder(f"message Out {{ {fields} }}")
+
+    assert made.is_valid(nothing).tolist() == []
+    assert made.encode(nothing, Rows(nothing, range(0), None)) == []
+
+
 def test_a_whole_number_that_is_not_there_is_told_apart():
     made, _ = encoder("message Out { int32 rank = 1; int64 id = 2; }")
     odd = Table(np.array([[0, 0, 0, NAN, 0, 0, 0], [0] * 7]), {**SCORES.objects, 6: [1, None]})

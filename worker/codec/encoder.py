@@ -59,7 +59,7 @@ class Encoder:
         for fill in self._fills:
             if not fill.is_valid(scores)[row]:
                 output = fill.output
-                given = scores.objects if output.is_object or output.is_text else {}
+                given = scores.objects if output.is_in_objects else {}
                 value = given[output.start][row] if given else scores.matrix[row, output.start]
                 what = "class" if output.classes is not None else f"value of field `{fill.field.name}`"
                 return f"the model gave no {what}, but {value}"
@@ -100,7 +100,7 @@ class _RowEncoder:
         self._fills = fills
         floats = [fill for fill in fills if fill.field.cpp_type in FLOATS and not fill.output.classes]
         label = fills[: len(fills) - len(floats)]
-        is_flat = not any(fill.field.is_repeated or fill.parents or fill.output.is_object for fill in fills)
+        is_flat = not any(fill.field.is_repeated or fill.parents or fill.output.is_in_objects for fill in fills)
         is_in_order = list(fills) == sorted([*label, *floats], key=lambda fill: fill.field.number)
         self._is_template = (
             is_flat and is_in_order and len(label) <= 1 and bool(floats) and (not label or bool(label[0].labels))
@@ -159,7 +159,7 @@ class _RowEncoder:
             message.Clear()
             for fill, values in columns:
                 fill.put(message, values[row])
-            cells.append(message.SerializeToString())
+            cells.append(message.SerializeToString(deterministic=True))  # the same bytes again, maps too
         return cells
 
 

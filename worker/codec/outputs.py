@@ -24,11 +24,12 @@ row), or one repeated field of row messages (`Scores{repeated Score rows = 1}`):
 """
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 
 import numpy as np
+import numpy.typing as npt
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 
 from worker.codec.fields import INTEGERS, TRUTHS, is_map, names_of, type_name
@@ -58,6 +59,11 @@ class Output:
     is_text: bool = False
     is_object: bool = False
 
+    @property
+    def is_in_objects(self) -> bool:
+        """Whether its values are no numbers of the matrix."""
+        return self.is_text or self.is_object
+
 
 def predict_names(response: str | None) -> tuple[str, ...]:
     """Give the names that a field for the prediction itself may have."""
@@ -70,6 +76,12 @@ def class_names(label: str) -> tuple[str, ...]:
 
 
 _Convert: TypeAlias = Callable[[Matrix], list[Any]]
+
+
+def _flags(count: int, flags: Iterable[bool]) -> npt.NDArray[np.bool_]:
+    """Give flags for so many rows; all are set where none are given."""
+    given = np.fromiter(flags, np.bool_)
+    return given if len(given) else np.ones(count, np.bool_)
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,20 +109,20 @@ class Fill:
             return scores.objects[output.start]
         return self.convert(scores.matrix)
 
-    def is_valid(self, scores: Table) -> list[bool] | np.ndarray[Any, Any]:
+    def is_valid(self, scores: Table) -> npt.NDArray[np.bool_]:
         """Say for each row whether there is a value that the field can hold."""
         output = self.output
-        if output.is_text and (names := self.names) is not None:
-            return [text is None or text.lower() in names for text in scores.objects[output.start]]
-        if output.is_text or output.is_vector:
-            return [True] * len(scores)
-        if output.is_object:
-            return [number is not None for number in scores.objects[output.start]]
-        number = scores.matrix[:, output.start]
+        if output.is_text:
+            names = self.names
+            texts = scores.objects[output.start] if names is not None else ()
+            return _flags(len(scores), (text is None or text.lower() in (names or ()) for text in texts))
+        if output.is_object and not output.is_vector:
+            return _flags(len(scores), (number is not None for number in scores.objects[output.start]))
         if output.classes is not None:
+            number = scores.matrix[:, output.start]
             return (number >= 0) & (number < len(output.classes))
         if output.is_whole:
-            return np.isfinite(number)
+            return np.isfinite(scores.matrix[:, output.start])
         return np.ones(len(scores), np.bool_)
 
     def put(self, message: Any, value: Any) -> None:

@@ -1,5 +1,6 @@
 """Compiles a proto at run time, in a pool of its own: two generations may name different messages the same."""
 
+import re
 import tempfile
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -43,8 +44,8 @@ class Schema:
 def compile(source: bytes, is_descriptor_set: bool = False) -> Schema:  # noqa: A001, FBT001, FBT002 - the contract's name
     """Compile a .proto text, or take a serialized FileDescriptorSet with all imports.
 
-    A text may import google/protobuf's own types and nothing else. Raises SwapError: PROTO_INVALID with protoc's own
-    lines, NO_OPERATION where no service has an rpc.
+    A text may import google/protobuf's own types and nothing else (see `gather`). Raises SwapError: PROTO_INVALID with
+    protoc's own lines, NO_OPERATION where no service has an rpc.
     """
     compiled = _parse_set(source) if is_descriptor_set else _run_protoc(source)
     pool = descriptor_pool.DescriptorPool()
@@ -81,23 +82,41 @@ def _message_class(descriptor: Descriptor) -> type[Message]:
     return message_factory.GetMessageClass(descriptor)
 
 
+def gather(path: Path) -> bytes:
+    """Give the serialized FileDescriptorSet of a .proto file with all that it imports, by paths from its own folder.
+
+    Raises SwapError PROTO_INVALID with the file and protoc's own lines.
+    """
+    with tempfile.TemporaryDirectory(prefix="hotswap-proto-") as folder:
+        return _compile_file(path.name, path.parent, Path(folder)).SerializeToString()
+
+
+def has_own_imports(source: bytes) -> bool:
+    """Whether a .proto text imports other files than google/protobuf's own, which `compile` does not find."""
+    return bool(re.search(rb'^\s*import\s+(?:public\s+|weak\s+)?["\'](?!google/protobuf/)', source, re.MULTILINE))
+
+
 def _run_protoc(source: bytes) -> descriptor_pb2.FileDescriptorSet:
+    with tempfile.TemporaryDirectory(prefix="hotswap-proto-") as folder:
+        Path(folder, _NAME).write_bytes(source)
+        return _compile_file(_NAME, Path(folder), Path(folder))
+
+
+def _compile_file(name: str, root: Path, folder: Path) -> descriptor_pb2.FileDescriptorSet:
     # Imported here: it takes 0.1 s, and a descriptor set needs none of it.
     from grpc_tools import _protoc_compiler, protoc  # noqa: PLC0415
 
-    with tempfile.TemporaryDirectory(prefix="hotswap-proto-") as folder:
-        Path(folder, _NAME).write_bytes(source)
-        output = Path(folder, "set.binpb")
-        includes = [folder, str(files("grpc_tools") / "_proto")]
-        try:
-            # The only way to protoc's errors as values: its command line prints them to the process's stderr.
-            _protoc_compiler.get_protos(_NAME.encode(), [include.encode() for include in includes])
-        except _protoc_compiler.ProtocErrors as errors:
-            raise SwapError("PROTO_INVALID", "\n".join(map(_as_line, _unique(errors.errors())))) from None
-        arguments = ["protoc", *(f"-I{include}" for include in includes), "--include_imports"]
-        if protoc.main([*arguments, f"--descriptor_set_out={output}", _NAME]) != 0:
-            raise SwapError("PROTO_INVALID", "protoc refuses the proto and does not say why")
-        return descriptor_pb2.FileDescriptorSet.FromString(output.read_bytes())
+    output = folder / "set.binpb"
+    includes = [str(root), str(files("grpc_tools") / "_proto")]
+    try:
+        # The only way to protoc's errors as values: its command line prints them to the process's stderr.
+        _protoc_compiler.get_protos(name.encode(), [include.encode() for include in includes])
+    except _protoc_compiler.ProtocErrors as errors:
+        raise SwapError("PROTO_INVALID", "\n".join(map(_as_line, _unique(errors.errors())))) from None
+    arguments = ["protoc", *(f"-I{include}" for include in includes), "--include_imports"]
+    if protoc.main([*arguments, f"--descriptor_set_out={output}", name]) != 0:
+        raise SwapError("PROTO_INVALID", "protoc refuses the proto and does not say why")
+    return descriptor_pb2.FileDescriptorSet.FromString(output.read_bytes())
 
 
 def _unique(errors: Iterable[object]) -> list[object]:

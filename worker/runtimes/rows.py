@@ -96,7 +96,9 @@ class RowPlan:
         return join(scores)
 
     def _none(self) -> Table:
-        return Table(np.empty((0, max(output.stop for output in self._model.outputs))))
+        outputs = self._model.outputs
+        objects: dict[int, list[object]] = {output.start: [] for output in outputs if output.is_in_objects}
+        return Table(np.empty((0, max(output.stop for output in outputs))), objects)
 
     def _refuse_undecided(self, rows: Rows, scores: Table, valid: npt.NDArray[np.bool_]) -> Table:
         slices = rows.slices()
