@@ -123,7 +123,7 @@ class LogWriter:
         partition: int | None = None,
     ) -> tuple[int, int]:
         """Appends one record and awaits its acknowledgement; returns its partition and offset."""
-        sent = self._producer.send_and_wait(topic, value, key=key, headers=headers, partition=partition)
+        sent = self._producer.send_and_wait(topic, value, key=key, headers=list(headers), partition=partition)
         written = await bounded(sent, self._settings.call_timeout_s, f"writing to {topic}")
         return written.partition, written.offset
 
@@ -132,11 +132,13 @@ class LogWriter:
     ) -> list[tuple[int, int]]:
         """Appends records (key, value, headers) and awaits all of them; returns their partitions and offsets."""
 
-        async def send() -> list[Any]:
-            sent = [await self._producer.send(topic, value, key=key, headers=headers) for key, value, headers in items]
+        async def send_all() -> list[Any]:
+            sent = [
+                await self._producer.send(topic, value, key=key, headers=list(headers)) for key, value, headers in items
+            ]
             return await asyncio.gather(*sent)
 
-        written = await bounded(send(), self._settings.call_timeout_s, f"writing to {topic}")
+        written = await bounded(send_all(), self._settings.call_timeout_s, f"writing to {topic}")
         return [(record.partition, record.offset) for record in written]
 
     async def stop(self) -> None:
