@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import lru_cache
 
 from worker.batch import Ask, Code, Format, Headers, Refusal, Request
 
@@ -57,7 +58,7 @@ def admit(request: Request, rules: Rules, now_ms: int) -> Ask | Refusal:
         content = _format("content-type", named.get("content-type")) or Format.PROTOBUF
         accept = _format("accept", named.get("accept")) or content
         _guard(named, rules, now_ms)
-        return Ask(_operation(named, rules), content, accept)
+        return _ask(_operation(named, rules), content, accept)
     except _Refused as refused:
         return refused.refusal
 
@@ -76,6 +77,12 @@ def answered(headers: Headers) -> list[tuple[str, bytes]]:
     written = _format("accept", named.get("accept")) or _format("content-type", named.get("content-type"))
     others = [header for header in kept if header[0] != "content-type"]
     return [*others, ("content-type", (written or Format.PROTOBUF).encode())]
+
+
+@lru_cache(maxsize=1_000)
+def _ask(operation: str, content: Format, accept: Format) -> Ask:
+    """The one object for all requests that ask the same: a batch is pickled for its host, and each once (1.7 µs)."""
+    return Ask(operation, content, accept)
 
 
 class _Refused(Exception):
