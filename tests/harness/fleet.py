@@ -22,7 +22,9 @@ from worker.settings import Settings
 ROOT = Path(__file__).parents[2]
 EXAMPLES = ROOT / "examples"
 MAIN = """
-import asyncio, sys
+import asyncio, ctypes, sys
+if sys.platform == "linux":
+    ctypes.CDLL(None).prctl(1, 9)  # PR_SET_PDEATHSIG: a test or a proof that is killed leaves no worker behind
 from worker import logs, service
 from worker.settings import Settings
 logs.set_up(level="INFO", style="json")
