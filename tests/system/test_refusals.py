@@ -122,8 +122,8 @@ async def test_a_request_that_kills_the_host_or_never_returns_or_exhausts_memory
     harms = {
         KILLS: "HOST_CRASHED",
         NEVER_RETURNS: "HOST_TOO_SLOW",
-        EXHAUSTS_JAVA: "HOST_CRASHED",
-        EXHAUSTS_PYTHON: "MODEL_ERROR|HOST_CRASHED",
+        EXHAUSTS_JAVA: "HOST_CRASHED|HOST_TOO_SLOW",  # the latter where the machine is busy
+        EXHAUSTS_PYTHON: "MODEL_ERROR|HOST_CRASHED|HOST_TOO_SLOW",
         RAISES: "MODEL_ERROR",
         EXITS: "HOST_CRASHED",
     }
