@@ -68,7 +68,7 @@ def scenes(iris: Domain, cancer: Domain, garbage: Path) -> list[Scene]:
         ),
         Scene(
             title="swap to a broken file",
-            send=lambda client: client.swap(Change(model=garbage)),
+            send=lambda client: client.swap(Change(model=garbage, kind="h2o")),
             domain=iris,
             is_refused=True,
         ),

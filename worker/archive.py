@@ -1,11 +1,15 @@
-"""Unpacks a zip that nobody vouches for: only plain files, only inside the folder, only as many bytes as allowed."""
+"""Unpacks a zip that nobody vouches for: only plain files, only inside the folder, only as many bytes as allowed.
+
+And writes zips whose bytes depend on nothing but their content, so that its digest is the content's.
+"""
 
 import errno
+import shutil
 import stat
 import struct
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
@@ -15,6 +19,7 @@ MAX_FILES = 100_000
 """Files in an archive at most: empty ones cost no bytes, but each costs an inode."""
 
 _CHUNK = 1 << 20
+_NO_TIME = (1980, 1, 1, 0, 0, 0)  # the earliest that a zip can say
 # zipfile bounds what one read may unpack only for these two; a few kilobytes of bzip2 or LZMA may become gigabytes.
 _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 # What zipfile raises for damaged bytes, found by flipping them: names that are no UTF-8, negative positions, passwords.
@@ -45,6 +50,32 @@ def unpack(
     else:
         return
     raise SwapError("ARTIFACT_INVALID", f"{name} {fault}: publish the file that the training wrote, unchanged")
+
+
+def list_names(path: Path) -> list[str]:
+    """The names of the files in a zip, as they are, safe or not. Raises SwapError (ARTIFACT_INVALID): no zip."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return [entry.filename for entry in archive.infolist() if not entry.is_dir()]
+    except (*_FOREIGN, OSError) as error:
+        raise SwapError("ARTIFACT_INVALID", f"{path} is not a zip that can be read: {error}") from error
+
+
+def write_zip(path: Path, content: Mapping[str, Path | bytes]) -> None:
+    """Write a new zip of these files, by their names in it: the same bytes wherever and whenever it is done."""
+    with zipfile.ZipFile(path, "x") as archive:
+        for name in sorted(content):
+            # Stored, not deflated: what deflate gives differs between versions of zlib.
+            entry = zipfile.ZipInfo(name, _NO_TIME)
+            entry.external_attr = (stat.S_IFREG | 0o644) << 16
+            entry.create_system = 3  # Unix, wherever this is run
+            given = content[name]
+            if isinstance(given, bytes):
+                archive.writestr(entry, given)
+                continue
+            entry.file_size = given.stat().st_size
+            with given.open("rb") as source, archive.open(entry, "w") as target:
+                shutil.copyfileobj(source, target, _CHUNK)
 
 
 class _Unfit(Exception):

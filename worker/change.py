@@ -26,13 +26,14 @@ class Cut(StrEnum):
 class Change:
     """What a swap puts in the place of what serves; a part that is None is inherited from `base`.
 
-    A path is a local file: a model is uploaded into the settings' store, a proto (.proto, or a descriptor set .desc or
-    .binpb) goes inline. `base` None: the newest generation that no worker failed to stage. `generation` None: the next
-    free number. `deadline_s`: how long a worker may take to stage it; None: the worker's setting.
+    A path is a local file: a model is uploaded into the settings' store (a folder as a zip), a proto (.proto, or a
+    descriptor set .desc or .binpb) goes inline. `kind` None: found out from the model's file. `base` None: the newest
+    generation that no worker failed to stage. `generation` None: the next free number. `deadline_s`: how long a worker
+    may take to stage it; None: the worker's setting.
     """
 
     model: Path | Model | None = None
-    kind: str = "h2o"
+    kind: str | None = None
     proto: Path | Proto | None = None
     configuration: Configuration | None = None
     samples: tuple[bytes, ...] = ()
@@ -90,9 +91,3 @@ def compile_file(path: Path) -> Schema:
         return compile_proto(proto.source or b"", proto.is_descriptor_set)
     except SwapError as error:
         raise SwapError(error.code, f"{path}: {error.message}") from error
-
-
-def check_file(path: Path) -> None:
-    """Raises UsageError where a model's file is not there."""
-    if not path.is_file():
-        raise UsageError(f"model {path} is not there, or is no file")

@@ -1,21 +1,20 @@
 """What commands take from files: a model, a proto, a configuration, rows."""
 
 import hashlib
-import json
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
-from dataclasses import fields
 from pathlib import Path
-from typing import Any, Literal, TextIO
+from typing import Literal, TextIO
 
 from worker import overview
-from worker.change import check_file, compile_file
+from worker.artifacts import as_file
+from worker.change import compile_file
 from worker.codec.layout import BadRow
 from worker.codec.proto import Operation, Schema
 from worker.codec.proto import compile as compile_proto
 from worker.codec.text import Rows, read_rows
 from worker.errors import UsageError
-from worker.generation import Configuration, Model, Policy, Proto, TextOptions, frozen
+from worker.generation import Model, Proto, TextOptions
 from worker.settings import Settings
 from worker.store import Store
 
@@ -23,7 +22,7 @@ Kind = Literal["csv", "json"]
 _JSON_ENDINGS = (".json", ".jsonl", ".ndjson")
 
 
-def model_of(given: str | None, sha256: str | None, kind: str) -> Path | Model | None:
+def model_of(given: str | None, sha256: str | None, kind: str | None) -> Path | Model | None:
     """A model of the command line: a local file, or a URI with its digest."""
     if given is None:
         return None
@@ -31,7 +30,7 @@ def model_of(given: str | None, sha256: str | None, kind: str) -> Path | Model |
         return Path(given)
     if not sha256:
         raise UsageError(f"a model in a store needs its digest: add --model-sha256 to {given}")
-    return Model(given, sha256.lower(), kind)
+    return Model(given, sha256.lower(), kind or "h2o")
 
 
 def proto_of(given: str | None, sha256: str | None) -> Path | Proto | None:
@@ -43,53 +42,6 @@ def proto_of(given: str | None, sha256: str | None) -> Path | Proto | None:
     if not sha256:
         raise UsageError(f"a proto in a store needs its digest: add --proto-sha256 to {given}")
     return Proto(sha256.lower(), uri=given, is_descriptor_set=given.endswith((".desc", ".binpb")))
-
-
-def read_configuration(path: Path) -> Configuration:
-    """A JSON file with the fields of Configuration: {"missing": "refuse", "columns": {"Age": "age"}, ...}.
-
-    Raises:
-        UsageError: it is not that; the message names the field.
-
-    """
-    try:
-        given = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise UsageError(f"configuration {path} cannot be read: {error}") from error
-    known = {part.name for part in fields(Configuration)}
-    if not isinstance(given, dict) or not set(given) <= known:
-        odd = ", ".join(sorted(set(given) - known)) if isinstance(given, dict) else "no object"
-        raise UsageError(f"configuration {path}: {odd}; it is a JSON object of {', '.join(sorted(known))}")
-    return Configuration(**{name: _option(path, name, value) for name, value in given.items()})
-
-
-def _option(path: Path, name: str, value: Any) -> Any:
-    if name in ("missing", "mistyped", "unknown_category"):
-        if value not in list(Policy):
-            raise UsageError(f"configuration {path}: {name} is one of {', '.join(Policy)}, not {value!r}")
-        return Policy(value)
-    if name == "text":
-        return _text_options(path, value)
-    if name in ("columns", "outputs", "runtime"):
-        if not isinstance(value, dict) or not all(isinstance(text, str) for text in value.values()):
-            raise UsageError(f"configuration {path}: {name} is an object of texts, not {value!r}")
-        return frozen(value)
-    if value is not None and (not isinstance(value, int) or isinstance(value, bool) or value < 1):
-        raise UsageError(f"configuration {path}: {name} is a whole number from 1, not {value!r}")
-    return value
-
-
-def _text_options(path: Path, value: Any) -> TextOptions:
-    if not isinstance(value, dict) or not set(value) <= {"delimiter", "missing", "ignore_unknown"}:
-        raise UsageError(f"configuration {path}: text is an object of delimiter, missing and ignore_unknown")
-    delimiter, missing = value.get("delimiter", ","), value.get("missing", [])
-    if not isinstance(delimiter, str) or len(delimiter) != 1:
-        raise UsageError(f"configuration {path}: text.delimiter is one character, not {delimiter!r}")
-    if not isinstance(missing, list) or not all(isinstance(text, str) for text in missing):
-        raise UsageError(f"configuration {path}: text.missing is a list of texts, not {missing!r}")
-    return TextOptions(
-        delimiter=delimiter, missing=frozenset({"", *missing}), is_strict=not value.get("ignore_unknown", False)
-    )
 
 
 @contextmanager
@@ -176,7 +128,8 @@ async def read_samples(settings: Settings, path: Path, proto: Path | Proto | Non
 async def artifact_of(settings: Settings, path: Path, kind: str) -> AsyncIterator[Path]:
     """A local model as the store would give it to a worker: checked and unpacked."""
     store = Store(settings)
-    artifact = await store.fetch(_local_model(path, kind))
+    with as_file(path) as file:
+        artifact = await store.fetch(_local_model(file, kind))
     try:
         yield artifact
     finally:
@@ -184,6 +137,5 @@ async def artifact_of(settings: Settings, path: Path, kind: str) -> AsyncIterato
 
 
 def _local_model(path: Path, kind: str) -> Model:
-    check_file(path)
     with path.open("rb") as file:
         return Model(path.absolute().as_uri(), hashlib.file_digest(file, "sha256").hexdigest(), kind)

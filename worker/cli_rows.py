@@ -13,16 +13,19 @@ from google.protobuf.message import Message
 from google.protobuf.proto import serialize_length_prefixed
 
 from worker.answers import Outgoing, Refused
+from worker.artifacts import find_kind
 from worker.batch import Ask, Refusal
 from worker.change import compile_file, read_proto
-from worker.cli_files import artifact_of, find_operation, open_rows, read_configuration, serving_schema
+from worker.cli_files import artifact_of, find_operation, open_rows, serving_schema
 from worker.cli_shared import (
     REFUSED,
     Failure,
     deployment_argument,
     json_option,
     kafka_option,
+    kind_option,
     local_file,
+    local_model,
     make_settings,
     note,
     print_json,
@@ -34,6 +37,7 @@ from worker.codec.layout import BadRow, Row
 from worker.codec.proto import Operation
 from worker.codec.table import CsvTable, JsonTable
 from worker.codec.text import Rows
+from worker.configuration import read_configuration
 from worker.errors import UsageError
 from worker.generation import Configuration, TextOptions
 from worker.host.parent import Load, ModelHost
@@ -187,8 +191,8 @@ async def _predict(settings: Settings, file: Path, given: dict[str, Any]) -> Non
 
 @click.command()
 @click.argument("file", type=local_file)
-@click.option("--model", required=True, type=local_file, metavar="FILE")
-@click.option("--kind", default="h2o", show_default=True, help="The runtime that loads the model.")
+@click.option("--model", required=True, type=local_model, metavar="FILE")
+@kind_option
 @click.option("--proto", required=True, type=local_file, metavar="FILE", help="A .proto, or a descriptor set.")
 @click.option("--config", type=local_file, metavar="FILE", help="The configuration, JSON.")
 @operation_option
@@ -223,11 +227,12 @@ async def _score(settings: Settings, file: Path, given: dict[str, Any]) -> None:
 @asynccontextmanager
 async def _host(settings: Settings, given: dict[str, Any], configuration: Configuration) -> AsyncIterator[ModelHost]:
     proto = read_proto(given["proto"])
-    async with artifact_of(settings, given["model"], given["kind"]) as model:
+    kind = given["kind"] or find_kind(given["model"])
+    async with artifact_of(settings, given["model"], kind) as model:
         host = ModelHost(
             load=Load(
                 generation=0,
-                kind=given["kind"],
+                kind=kind,
                 model=model,
                 proto=proto.source or b"",
                 is_descriptor_set=proto.is_descriptor_set,

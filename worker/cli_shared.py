@@ -31,7 +31,9 @@ _PIPE_WIDTH = 160
 kafka_option = click.option("--kafka", metavar="HOST:PORT", help="Bootstrap servers. [default: HOTSWAP_KAFKA]")
 json_option = click.option("--json", "is_json", is_flag=True, help="Results as JSON, for machines.")
 deployment_argument = click.argument("deployment")
+kind_option = click.option("--kind", metavar="KIND", help="The runtime that loads the model. [default: by the model]")
 local_file = click.Path(exists=False, dir_okay=False, path_type=Path)
+local_model = click.Path(exists=False, path_type=Path)
 
 
 class Failure(click.ClickException):

@@ -10,13 +10,14 @@ from rich.live import Live
 from rich.table import Table
 
 from worker.change import Change, Cut, Receipt
-from worker.cli_files import model_of, proto_of, read_configuration, read_samples
+from worker.cli_files import model_of, proto_of, read_samples
 from worker.cli_shared import (
     REFUSED,
     Failure,
     deployment_argument,
     json_option,
     kafka_option,
+    kind_option,
     local_file,
     make_settings,
     note,
@@ -26,6 +27,7 @@ from worker.cli_shared import (
     shortened,
 )
 from worker.client import Client
+from worker.configuration import read_configuration
 from worker.fleet import FleetAnswer, Told
 from worker.settings import Settings
 
@@ -57,9 +59,9 @@ def cut_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 @click.command()
 @deployment_argument
-@click.option("--model", metavar="FILE|URI", help="The model; a file is uploaded into HOTSWAP_STORE.")
+@click.option("--model", metavar="FILE|URI", help="The model; a file or folder is uploaded into HOTSWAP_STORE.")
 @click.option("--model-sha256", metavar="DIGEST", help="Of a model given by its URI.")
-@click.option("--kind", default="h2o", show_default=True, help="The runtime that loads the model.")
+@kind_option
 @click.option("--proto", metavar="FILE|URI", help="A .proto, or a descriptor set (.desc, .binpb).")
 @click.option("--proto-sha256", metavar="DIGEST", help="Of a proto given by its URI.")
 @click.option("--config", type=local_file, metavar="FILE", help="The configuration, JSON.")

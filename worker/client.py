@@ -22,7 +22,8 @@ from typing import Self
 
 from worker import overview
 from worker.answers import PAUSE_S, Answers, Flow, Outgoing, Place, Prediction, Refused
-from worker.change import Change, Cut, Receipt, check_file, compile_file, read_proto
+from worker.artifacts import as_file, find_kind
+from worker.change import Change, Cut, Receipt, compile_file, read_proto
 from worker.codec.compatibility import incompatibilities
 from worker.codec.proto import compile as compile_proto
 from worker.commands import encode_command
@@ -259,10 +260,11 @@ class Client:
     async def _read(self) -> tuple[History, Fleet]:
         return await overview.read_history(self._settings), await overview.read_fleet(self._settings)
 
-    async def _upload(self, path: Path, kind: str) -> Model:
-        check_file(path)
-        uri, sha256 = await self._store.upload(path)
-        return Model(uri, sha256, kind)
+    async def _upload(self, path: Path, kind: str | None) -> Model:
+        found = kind or find_kind(path)
+        with as_file(path) as file:
+            uri, sha256 = await self._store.upload(file)
+        return Model(uri, sha256, found)
 
     async def _cut(self, cut: Cut, old: Proto | None, new: Proto | None) -> tuple[Mapping[int, int], list[str]]:
         why: list[str] = []

@@ -70,7 +70,7 @@ async def test_the_whole_fleet_is_awaited_and_a_failed_swap_changes_nothing(depl
     garbage = tmp_path / "garbage.zip"
     garbage.write_bytes(b"garbage")
     async with deployment.client() as client:
-        failed = await client.await_swap(await client.swap(Change(model=garbage)))
+        failed = await client.await_swap(await client.swap(Change(model=garbage, kind="h2o")))
         assert {told.outcome for told in failed.told.values()} == {"FAILED"}
         good = await client.await_swap(await client.swap(Change(model=MODELS / "iris_glm.zip")))
         assert (set(good.told), good.is_good) == ({"w1", "w2"}, True)

@@ -131,9 +131,9 @@ async def test_every_kind_of_bad_swap_is_refused_with_its_code_and_the_old_gener
     broken = Proto.inline('syntax = "proto3"; message Oops { double x = ; }')
     other = Proto.inline('syntax = "proto3"; message A { double b = 1; }')
     changes = {
-        "ARTIFACT_INVALID": Change(model=tmp_path / "garbage.zip"),
-        "ARTIFACT_INVALID again": Change(model=tmp_path / "truncated.zip"),
-        "MODEL_INVALID": Change(model=tmp_path / "no_mojo.zip"),
+        "ARTIFACT_INVALID": Change(model=tmp_path / "garbage.zip", kind="h2o"),
+        "ARTIFACT_INVALID again": Change(model=tmp_path / "truncated.zip", kind="h2o"),
+        "MODEL_INVALID": Change(model=tmp_path / "no_mojo.zip", kind="h2o"),
         "DIGEST_MISMATCH": Change(model=Model(glm, "0" * 64)),
         "ARTIFACT_UNREACHABLE": Change(model=Model((tmp_path / "nothing.zip").as_uri(), "0" * 64)),
         "MODEL_UNSUPPORTED": Change(model=models / "iris_glm.zip", kind="abacus"),

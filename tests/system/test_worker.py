@@ -57,7 +57,7 @@ async def test_a_worker_that_starts_later_serves_the_newest_generation_that_load
     garbage = tmp_path / "garbage.zip"
     garbage.write_bytes(b"no model")
     async with deployment.client() as client:
-        answer = await client.await_swap(await client.swap(Change(model=garbage)))
+        answer = await client.await_swap(await client.swap(Change(model=garbage, kind="h2o")))
         assert not answer.is_good
     assert await deployment.stop() == 0
     places = await deployment.publish(messages("iris")[0])

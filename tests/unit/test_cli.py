@@ -9,6 +9,7 @@ from fakes.kafka_logs import FakeCluster, FakeWorker, answer_requests
 from google.protobuf.proto import parse_length_prefixed
 
 from worker import cli_worker, logs
+from worker.archive import write_zip
 from worker.cli import main
 from worker.cli_dead_letters import parse_since
 from worker.cli_shared import Failure, exit_code
@@ -39,7 +40,7 @@ def files(tmp_path, monkeypatch):
     (tmp_path / "broken.proto").write_text('syntax = "proto3"; message A { int32 x = ; }')
     (tmp_path / "rows.csv").write_text(CSV)
     (tmp_path / "bad.csv").write_text("x\n1\nabc\n2\n")
-    (tmp_path / "model.zip").write_bytes(b"model")
+    write_zip(tmp_path / "model.zip", {"model.ini": b""})
     return tmp_path
 
 

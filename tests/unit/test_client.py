@@ -159,7 +159,7 @@ async def test_a_local_model_is_uploaded_and_named_with_its_digest(cluster, sett
     file = tmp_path / "m.zip"
     file.write_bytes(b"content")
     async with Client(settings) as client:
-        await client.swap(Change(model=file, proto=proto()))
+        await client.swap(Change(model=file, kind="h2o", proto=proto()))
     (command,) = commands(cluster, settings)
     assert command.model.uri.startswith(settings.store)
     assert command.model.sha256 == "ed7002b439e9ac845f22357d822bac1444730fbdb6016d3ec9432297b9ec9f73"
