@@ -26,6 +26,7 @@ from worker.codec import proto
 from worker.errors import SwapError
 from worker.host import frames
 from worker.host.frames import Kind, Order
+from worker.host.interface import facts_of
 from worker.host.scorer import Scorer
 from worker.host.warm import check_samples, warm
 from worker.runtimes.kinds import Runtime, runtime_of
@@ -65,6 +66,9 @@ def _serve(connection: socket.socket) -> None:
     if message is None:
         return
     try:
+        if message[0] == "describe":
+            connection.sendall(frames.pack_facts(Kind.READY, _describe(message[1])))
+            return
         scorer, facts = _load(message[1])
     except SwapError as error:
         connection.sendall(frames.pack_facts(Kind.FAILED, {"code": error.code, "message": error.message}))
@@ -107,6 +111,12 @@ def _load(order: Order) -> tuple[Scorer, dict[str, object]]:
     warmed = time.perf_counter()
     seconds = {"start": started - compiled, "load": loaded - started + compiled - begun, "warm": warmed - loaded}
     return scorer, {**scorer.describe(), "phase_seconds": seconds}
+
+
+def _describe(order: Order) -> dict[str, object]:
+    runtime = runtime_of(order.kind)
+    _start_jvm(order, runtime)
+    return facts_of(runtime.load(Path(order.model), order.configuration))
 
 
 def _start_jvm(order: Order, runtime: Runtime) -> None:

@@ -75,10 +75,19 @@ class Order:
 
 def pack_load(order: Order) -> bytes:
     """Give the frame that makes a child load a generation."""
+    return _pack_order("load", order)
+
+
+def pack_describe(order: Order) -> bytes:
+    """Give the frame that makes a child load a model alone, say what it takes and gives (interface.py), and end."""
+    return _pack_order("describe", order)
+
+
+def _pack_order(verb: str, order: Order) -> bytes:
     # A read-only mapping cannot be pickled, a dict can.
     given = order.configuration
     plain = replace(given, columns=dict(given.columns), outputs=dict(given.outputs), runtime=dict(given.runtime))
-    return _framed(pickle.dumps(("load", replace(order, configuration=plain)), protocol=5))
+    return _framed(pickle.dumps((verb, replace(order, configuration=plain)), protocol=5))
 
 
 def pack_batch(verb: str, ticket: int, values: Sequence[bytes], asks: Sequence[Ask] | None) -> bytes:

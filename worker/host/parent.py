@@ -227,7 +227,7 @@ class ModelHost:
             self._on_restart(self._why_gone)
 
     async def _start(self) -> Description:
-        order = await asyncio.to_thread(_make_order, self._load)
+        order = await asyncio.to_thread(make_order, self._load)
         if self._is_stopped:
             raise SwapError("HOST_FAILED", "the model host was stopped before it was loaded")
         begun = asyncio.get_running_loop().time()
@@ -275,7 +275,8 @@ class ModelHost:
             process.dispose()
 
 
-def _make_order(load: Load) -> Order:
+def make_order(load: Load) -> Order:
+    """Give what the child needs to hold it. Raises SwapError where there is no runtime, Java or jar for it."""
     library, classpath = _java(load.kind)
     return Order(
         kind=load.kind,
