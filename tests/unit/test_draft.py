@@ -30,7 +30,7 @@ ODD = [
 
 
 def draft(columns, outputs, name="model"):
-    return draft_proto(name, about="it", operation="transform", inputs=fields_of(columns), outputs=outputs)
+    return draft_proto(name, about="it", operations=["transform"], inputs=fields_of(columns), outputs=outputs)
 
 
 def problems(given, columns, outputs):
@@ -93,9 +93,15 @@ def test_whole_numbers_and_vectors_have_their_types():
 
 
 def test_a_model_that_does_not_tell_its_outputs_answers_with_a_text():
-    made = draft_proto("m", about="it", operation="predict", inputs=[Field("x", "int64")], outputs=None)
+    made = draft_proto("m", about="it", operations=["predict"], inputs=[Field("x", "int64")], outputs=None)
     assert "repeated string prediction = 1;" in made.text
     assert "rpc predict(DataFrame)" in made.text
+
+
+def test_each_of_several_operations_has_an_answer_of_its_own():
+    made = draft_proto("m", about="it", operations=["score", "explain"], inputs=[Field("x", "bool")], outputs=None)
+    outputs = {name: rpc.output.DESCRIPTOR.name for name, rpc in compile_proto(made.text.encode()).operations.items()}
+    assert outputs == {"score": "scoreOut", "explain": "explainOut"}
 
 
 def test_more_columns_than_protobuf_has_numbers_below_its_own_are_numbered_past_them():
@@ -138,6 +144,11 @@ def test_a_column_of_gaps_is_an_optional_text_and_the_configured_texts_are_gaps(
         "a": "optional string",
         "b": "optional int64",
     }
+
+
+def test_an_empty_line_is_a_gap_of_a_lone_column_and_nothing_else():
+    assert types("x\n1\n\n2\n") == {"x": "optional int64"}
+    assert types("x,y\n1,2\n\n3,4\n") == {"x": "int64", "y": "int64"}
 
 
 def test_the_first_rows_are_kept_under_the_names_of_the_fields():

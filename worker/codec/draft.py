@@ -19,6 +19,7 @@ _ROW, _INPUT, _OUTPUT = "DataFrameRow", "DataFrame", "Prediction"
 _MOST_CLASSES: Final = 64  # beyond it a vector is easier to use than a field for each
 _RESERVED: Final = range(19_000, 20_000)  # protobuf's own field numbers
 _NAMELESS: Final = "field"
+_DERIVED: Final = "confidence"  # the largest of the probabilities
 
 
 class Field(NamedTuple):
@@ -39,23 +40,28 @@ class Draft(NamedTuple):
 
 
 def draft_proto(
-    name: str, *, about: str, operation: str, inputs: Sequence[Field], outputs: Sequence[Output] | None
+    name: str, *, about: str, operations: Sequence[str], inputs: Sequence[Field], outputs: Sequence[Output] | None
 ) -> Draft:
-    """Draft the proto of a model called `name`. `outputs` None: nobody knows them; a text for each row then."""
+    """Draft the proto of a model called `name`. `outputs` None: nobody knows them; a text for each row then.
+
+    Where there are several operations, each has an answer of its own, `<operation>Out`.
+    """
     fields = valid_names(field.name for field in inputs)
     chosen = _choose(outputs or [Output("prediction", 0, 1, classes=())])
     answers = valid_names(output.name for output in chosen)
     rows = [(f"{field.type} {fields[field.name]}", field.comment) for field in inputs]
     columns = [(f"repeated {_output_type(output)} {answers[output.name]}", "") for output in chosen]
+    returned = {rpc: _OUTPUT if len(operations) == 1 else f"{rpc}Out" for rpc in operations}
+    rpcs = "".join(f"  rpc {rpc}({_INPUT}) returns ({output});\n" for rpc, output in returned.items())
     text = "\n\n".join(
         [
             f"// Drafted for {_one_line(about)}",
             'syntax = "proto3";',
             f"package {_identifier(name).lower()};",
-            f"service {_service(name)} {{\n  rpc {operation}({_INPUT}) returns ({_OUTPUT});\n}}",
+            f"service {_service(name)} {{\n{rpcs}}}",
             _message(_INPUT, [(f"repeated {_ROW} rows", "")]),
             _message(_ROW, rows),
-            _message(_OUTPUT, columns),
+            *(_message(output, columns) for output in returned.values()),
         ]
     )
     return Draft(
@@ -92,7 +98,7 @@ def valid_names(names: Iterable[str]) -> dict[str, str]:
 
 def _choose(outputs: Sequence[Output]) -> list[Output]:
     """The outputs that give each column of the scores once; numbers by their names, or a vector where they are many."""
-    numbers = [output for output in outputs if not output.is_vector]
+    numbers = [output for output in outputs if not output.is_vector and output.name != _DERIVED]
     vectors = [output for output in outputs if output.is_vector]
     if len(numbers) > _MOST_CLASSES:
         labels = [output for output in numbers if output.classes is not None]

@@ -70,8 +70,9 @@ def read_sample(lines: Iterable[str], name: str, options: TextOptions) -> Sample
             raise UsageError(f"sample {name}: its first line must be a header that names each column once")
         types = [_Type() for _ in header]
         sample = Sample([])
-        for number, row in enumerate((row for row in reader if row), 1):
-            _take(row, number, types, sample, name, options)
+        is_narrow = len(header) == 1  # then an empty line is a row whose only value is missing
+        for number, row in enumerate((row for row in reader if row or is_narrow), 1):
+            _take(row or [""], number, types, sample, name, options)
     except csv.Error as error:
         raise UsageError(f"sample {name}: line {reader.line_num} is no CSV: {error}") from error
     if not sample.rows:
