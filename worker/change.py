@@ -1,14 +1,19 @@
 """What a publisher asks of a fleet, and the local files that it is made of."""
 
-from collections.abc import Mapping
+import hashlib
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
+from worker.artifacts import as_file
 from worker.codec.proto import Schema, gather, has_own_imports
 from worker.codec.proto import compile as compile_proto
 from worker.errors import SwapError, UsageError
 from worker.generation import Configuration, Model, Proto
+from worker.settings import Settings
+from worker.store import Store
 
 
 class Cut(StrEnum):
@@ -91,3 +96,20 @@ def compile_file(path: Path) -> Schema:
         return compile_proto(proto.source or b"", proto.is_descriptor_set)
     except SwapError as error:
         raise SwapError(error.code, f"{path}: {error.message}") from error
+
+
+@asynccontextmanager
+async def artifact_of(settings: Settings, path: Path, kind: str) -> AsyncIterator[Path]:
+    """A local model as the store would give it to a worker: checked and unpacked."""
+    store = Store(settings)
+    with as_file(path) as file:
+        artifact = await store.fetch(_local_model(file, kind))
+    try:
+        yield artifact
+    finally:
+        store.release(artifact)
+
+
+def _local_model(path: Path, kind: str) -> Model:
+    with path.open("rb") as file:
+        return Model(path.absolute().as_uri(), hashlib.file_digest(file, "sha256").hexdigest(), kind)

@@ -3,6 +3,7 @@
 import click
 
 from worker.cli_dead_letters import dead_letters
+from worker.cli_pack import pack
 from worker.cli_rows import encode, predict, score
 from worker.cli_shared import Commands
 from worker.cli_status import status
@@ -23,5 +24,5 @@ def main() -> None:
     """  # noqa: D301 - click's own mark: do not wrap this paragraph
 
 
-for command in (run, topics, dev, swap, rollback, pause, resume, status, encode, predict, score, dead_letters):
+for command in (run, topics, dev, swap, rollback, pause, resume, status, pack, encode, predict, score, dead_letters):
     main.add_command(command)

@@ -1,25 +1,73 @@
 """What commands take from files: a model, a proto, a configuration, rows."""
 
-import hashlib
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Literal, TextIO
+from typing import Any, Literal, NamedTuple, TextIO
+
+import click
 
 from worker import overview
-from worker.artifacts import as_file
 from worker.change import compile_file
+from worker.cli_shared import local_file
 from worker.codec.layout import BadRow
 from worker.codec.proto import Operation, Schema
 from worker.codec.proto import compile as compile_proto
 from worker.codec.text import Rows, read_rows
+from worker.configuration import read_configuration
 from worker.errors import UsageError
-from worker.generation import Model, Proto, TextOptions
+from worker.generation import Configuration, Model, Proto, TextOptions
+from worker.package import open_package, schema_of
 from worker.settings import Settings
 from worker.store import Store
 
 Kind = Literal["csv", "json"]
 _JSON_ENDINGS = (".json", ".jsonl", ".ndjson")
+
+
+class Parts(NamedTuple):
+    """The parts of a generation, as a command line names them; None: it does not."""
+
+    model: Path | Model | None
+    kind: str | None
+    proto: Path | Proto | None
+    configuration: Configuration | None
+    samples: tuple[bytes, ...]
+
+
+package_option = click.option(
+    "--package",
+    type=local_file,
+    metavar="FILE",
+    help="A package, ours or Acumos's; what other options name goes before what is in it.",
+)
+
+
+@contextmanager
+def parts_of(given: Mapping[str, Any]) -> Iterator[Parts]:
+    """The parts that the options name, and for the others those of --package, while its files are there.
+
+    A package's samples go with its own proto.
+    """
+    model = model_of(given["model"] and str(given["model"]), given.get("model_sha256"), given["kind"])
+    proto = proto_of(given["proto"] and str(given["proto"]), given.get("proto_sha256"))
+    configuration = read_configuration(given["config"]) if given["config"] else None
+    if not given["package"]:
+        yield Parts(model, given["kind"], proto, configuration, ())
+        return
+    with open_package(given["package"]) as package:
+        yield Parts(
+            model or package.model,
+            given["kind"] or (None if model else package.kind),
+            proto or package.proto,
+            configuration or package.configuration,
+            () if proto else package.samples,
+        )
+
+
+def compile_given(proto: Path | Proto) -> Schema:
+    """The compiled proto of a local file, or of one that is given inline."""
+    return compile_file(proto) if isinstance(proto, Path) else schema_of(proto)
 
 
 def model_of(given: str | None, sha256: str | None, kind: str | None) -> Path | Model | None:
@@ -122,20 +170,3 @@ async def read_samples(settings: Settings, path: Path, proto: Path | Proto | Non
                 raise UsageError(f"samples {path}: {row}")
             samples.append(rows.layout.pack([row.message]).SerializeToString())
     return tuple(samples)
-
-
-@asynccontextmanager
-async def artifact_of(settings: Settings, path: Path, kind: str) -> AsyncIterator[Path]:
-    """A local model as the store would give it to a worker: checked and unpacked."""
-    store = Store(settings)
-    with as_file(path) as file:
-        artifact = await store.fetch(_local_model(file, kind))
-    try:
-        yield artifact
-    finally:
-        store.release(artifact)
-
-
-def _local_model(path: Path, kind: str) -> Model:
-    with path.open("rb") as file:
-        return Model(path.absolute().as_uri(), hashlib.file_digest(file, "sha256").hexdigest(), kind)

@@ -15,8 +15,16 @@ from google.protobuf.proto import serialize_length_prefixed
 from worker.answers import Outgoing, Refused
 from worker.artifacts import find_kind
 from worker.batch import Ask, Refusal
-from worker.change import compile_file, read_proto
-from worker.cli_files import artifact_of, find_operation, open_rows, serving_schema
+from worker.change import artifact_of, compile_file, read_proto
+from worker.cli_files import (
+    Parts,
+    compile_given,
+    find_operation,
+    open_rows,
+    package_option,
+    parts_of,
+    serving_schema,
+)
 from worker.cli_shared import (
     REFUSED,
     Failure,
@@ -37,9 +45,8 @@ from worker.codec.layout import BadRow, Row
 from worker.codec.proto import Operation
 from worker.codec.table import CsvTable, JsonTable
 from worker.codec.text import Rows
-from worker.configuration import read_configuration
 from worker.errors import UsageError
-from worker.generation import Configuration, TextOptions
+from worker.generation import Configuration, Proto, TextOptions
 from worker.host.parent import Load, ModelHost
 from worker.settings import Settings
 
@@ -191,24 +198,28 @@ async def _predict(settings: Settings, file: Path, given: dict[str, Any]) -> Non
 
 @click.command()
 @click.argument("file", type=local_file)
-@click.option("--model", required=True, type=local_model, metavar="FILE")
+@click.option("--model", type=local_model, metavar="FILE", help="A file or a folder.")
 @kind_option
-@click.option("--proto", required=True, type=local_file, metavar="FILE", help="A .proto, or a descriptor set.")
+@click.option("--proto", type=local_file, metavar="FILE", help="A .proto, or a descriptor set.")
 @click.option("--config", type=local_file, metavar="FILE", help="The configuration, JSON.")
+@package_option
 @operation_option
 @format_options
 @text_options
 def score(file: Path, **given: Any) -> None:
     """Score the rows of a CSV or JSON file with a model and a proto of one's own: here, without Kafka."""
-    run(_score(make_settings(), file, given))
+    with parts_of(given) as parts:
+        run(_score(make_settings(), file, given, parts))
 
 
-async def _score(settings: Settings, file: Path, given: dict[str, Any]) -> None:
-    operation = find_operation(compile_file(given["proto"]), given["operation"])
-    configuration = read_configuration(given["config"]) if given["config"] else Configuration()
+async def _score(settings: Settings, file: Path, given: dict[str, Any], parts: Parts) -> None:
+    model, proto, configuration = parts.model, parts.proto, parts.configuration or Configuration()
+    if not isinstance(model, Path) or proto is None:
+        raise UsageError("a model and a proto are needed: add --model and --proto, or a --package that has both")
+    operation = find_operation(compile_given(proto), given["operation"])
     with open_rows(file, operation, _options(given)) as rows:
         reading = _Reading(rows)
-        async with _host(settings, given, configuration) as host:
+        async with _host(settings, model, parts.kind, proto, configuration) as host:
 
             async def answered() -> AsyncGenerator[Answered, None]:
                 for chunk in _chunks(reading, _CHUNK):
@@ -225,15 +236,17 @@ async def _score(settings: Settings, file: Path, given: dict[str, Any]) -> None:
 
 
 @asynccontextmanager
-async def _host(settings: Settings, given: dict[str, Any], configuration: Configuration) -> AsyncIterator[ModelHost]:
-    proto = read_proto(given["proto"])
-    kind = given["kind"] or find_kind(given["model"])
-    async with artifact_of(settings, given["model"], kind) as model:
+async def _host(
+    settings: Settings, model: Path, given_kind: str | None, given_proto: Path | Proto, configuration: Configuration
+) -> AsyncIterator[ModelHost]:
+    proto = read_proto(given_proto) if isinstance(given_proto, Path) else given_proto
+    kind = given_kind or find_kind(model)
+    async with artifact_of(settings, model, kind) as artifact:
         host = ModelHost(
             load=Load(
                 generation=0,
                 kind=kind,
-                model=model,
+                model=artifact,
                 proto=proto.source or b"",
                 is_descriptor_set=proto.is_descriptor_set,
                 configuration=configuration,

@@ -10,7 +10,7 @@ from rich.live import Live
 from rich.table import Table
 
 from worker.change import Change, Cut, Receipt
-from worker.cli_files import model_of, proto_of, read_samples
+from worker.cli_files import package_option, parts_of, read_samples
 from worker.cli_shared import (
     REFUSED,
     Failure,
@@ -27,7 +27,6 @@ from worker.cli_shared import (
     shortened,
 )
 from worker.client import Client
-from worker.configuration import read_configuration
 from worker.fleet import FleetAnswer, Told
 from worker.settings import Settings
 
@@ -68,6 +67,7 @@ def cut_options(command: Callable[..., Any]) -> Callable[..., Any]:
 @click.option(
     "--samples", type=local_file, metavar="FILE", help="CSV or JSON rows that must be scored before it serves."
 )
+@package_option
 @click.option("--generation", type=click.IntRange(min=1), metavar="N", help="Its number. [default: the next one]")
 @click.option("--base", type=click.IntRange(min=1), metavar="N", help="Inherit from this one. [default: what serves]")
 @click.option(
@@ -91,19 +91,20 @@ def swap(deployment: str, **given: Any) -> None:
     settings = make_settings(deployment=deployment, kafka=given["kafka"])
 
     async def publish(client: Client) -> Receipt:
-        proto = proto_of(given["proto"], given["proto_sha256"])
-        change = Change(
-            model=model_of(given["model"], given["model_sha256"], given["kind"]),
-            kind=given["kind"],
-            proto=proto,
-            configuration=read_configuration(given["config"]) if given["config"] else None,
-            samples=await read_samples(settings, given["samples"], proto) if given["samples"] else (),
-            generation=given["generation"],
-            base=given["base"],
-            cut=Cut(given["cut"]),
-            deadline_s=given["deadline_s"],
-        )
-        return await client.swap(change)
+        with parts_of(given) as parts:
+            samples = await read_samples(settings, given["samples"], parts.proto) if given["samples"] else parts.samples
+            change = Change(
+                model=parts.model,
+                kind=parts.kind,
+                proto=parts.proto,
+                configuration=parts.configuration,
+                samples=samples,
+                generation=given["generation"],
+                base=given["base"],
+                cut=Cut(given["cut"]),
+                deadline_s=given["deadline_s"],
+            )
+            return await client.swap(change)
 
     _command(settings, publish, given)
 

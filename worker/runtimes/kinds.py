@@ -32,6 +32,11 @@ class Runtime:
 _RUNTIMES: Final = {"h2o": Runtime(module="worker.runtimes.h2o", jars=partial(fetch_jars, "h2o-genmodel"))}
 
 
+def kinds() -> list[str]:
+    """Give the kinds that have a runtime here."""
+    return list(_RUNTIMES)
+
+
 def runtime_of(kind: str) -> Runtime:
     """Give the runtime of a kind. Raises SwapError MODEL_UNSUPPORTED where there is none, with those there are."""
     if kind not in _RUNTIMES:
