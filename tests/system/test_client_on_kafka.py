@@ -119,6 +119,28 @@ async def test_the_commands_tell_the_story_from_the_first_swap_to_the_replay(dep
     assert (await deployment.audit()).faults == {}
 
 
+async def test_a_packed_model_is_swapped_in_by_its_package_and_predicts_what_h2o_does(deployment, tmp_path):
+    hotswap, name = Hotswap(deployment), deployment.name
+    deployment.start()
+    hotswap("pack", MODELS / "iris_gbm.zip", "--sample", IRIS, "--out", tmp_path)
+    swapped = hotswap("swap", name, "--package", tmp_path / "modeldump.zip", "--json")
+    assert json.loads(swapped.stdout)["is_good"]
+    rows = list(csv.DictReader(io.StringIO(hotswap("predict", name, IRIS).stdout)))
+    with (EXAMPLES / "data" / "iris_gbm.pred.csv").open() as file:
+        wanted = list(csv.DictReader(file))
+    assert [row["predict"] for row in rows] == [row["predict"] for row in wanted]
+    differences = [
+        abs(float(row[f"p_{label}"]) - float(want[label]))
+        for row, want in zip(rows, wanted, strict=True)
+        for label in ("setosa", "versicolor", "virginica")
+    ]
+    assert max(differences) < 1e-9
+    scored = hotswap("score", IRIS, "--package", tmp_path / "modeldump.zip").stdout
+    assert [row["predict"] for row in csv.DictReader(io.StringIO(scored))] == [row["predict"] for row in wanted]
+    await deployment.drained()
+    assert (await deployment.audit()).faults == {}
+
+
 def test_score_is_what_the_deployment_would_answer_and_needs_no_kafka(tmp_path):
     command = [
         sys.executable, "-m", "worker", "score", IRIS,
