@@ -74,3 +74,7 @@ clean: ## remove what the targets made here
 
 generate = $(VENV)/bin/python -m grpc_tools.protoc -I protos --python_out=$1 --pyi_out=$1 hotswap/v1/control.proto
 compile = -q --universal --python-version 3.11 --generate-hashes --custom-compile-command 'make lock' pyproject.toml
+
+.PHONY: jars
+jars: setup ## the jars of the tests, from their sources (needs a JDK)
+	@$(VENV)/bin/python tests/fakes/jars.py

@@ -1,7 +1,7 @@
 """A configuration as a file has it: JSON with its fields, or the `modelConfig.properties` of an Acumos model."""
 
-import configparser
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import fields
 from pathlib import Path
@@ -11,6 +11,9 @@ from worker.errors import UsageError
 from worker.generation import Configuration, Policy, TextOptions, frozen
 
 _MAPPINGS = ("columns", "outputs", "runtime")
+_PROPERTY = re.compile(r"((?:\\.|[^\\=:\s])*)(?:[ \t\f]*[=:][ \t\f]*|[ \t\f]+|$)(.*)")
+_ESCAPE = re.compile(r"\\(?:u([0-9a-fA-F]{4})|(.?))")
+_ESCAPES = {"t": "\t", "n": "\n", "r": "\r", "f": "\f"}
 _POLICIES = ("missing", "mistyped", "unknown_category")
 
 
@@ -25,8 +28,8 @@ def read_configuration(path: Path) -> Configuration:
     """
     try:
         text = path.read_text(encoding="utf-8-sig")
-        document = {"runtime": _properties(text)} if path.suffix == ".properties" else json.loads(text)
-    except (OSError, ValueError, configparser.Error) as error:
+        document = {"runtime": read_properties(text)} if path.suffix == ".properties" else json.loads(text)
+    except (OSError, ValueError) as error:
         raise UsageError(f"configuration {path} cannot be read: {error}") from error
     return configuration_of(document, str(path))
 
@@ -64,12 +67,16 @@ def document_of(configuration: Configuration) -> dict[str, Any]:
     return document
 
 
-def _properties(text: str) -> Mapping[str, str]:
-    # Java's format has no sections, and keys in capitals.
-    parser = configparser.RawConfigParser(delimiters=("=", ":"), comment_prefixes=("#", "!"), strict=False)
-    parser.optionxform = str  # type: ignore[method-assign,assignment] # how the library's own documentation does it
-    parser.read_string("[properties]\n" + text)
-    return dict(parser["properties"])
+def read_properties(text: str) -> dict[str, str]:
+    """Keys and values of a Java .properties file (java.util.Properties.load): comments, continued lines, escapes."""
+    without_comments = re.sub(r"^[ \t\f]*[#!].*$", "", text, flags=re.MULTILINE)
+    whole = re.sub(r"(?<!\\)((?:\\\\)*)\\\r?\n[ \t\f]*", r"\1", without_comments)
+    pairs = (_PROPERTY.fullmatch(line.lstrip()) for line in whole.splitlines() if line.strip())
+    return {_unescape(pair[1]): _unescape(pair[2]) for pair in pairs if pair}
+
+
+def _unescape(text: str) -> str:
+    return _ESCAPE.sub(lambda found: chr(int(found[1], 16)) if found[1] else _ESCAPES.get(found[2], found[2]), text)
 
 
 def _option(configuration: str, name: str, value: Any) -> Any:

@@ -29,7 +29,10 @@ class Runtime:
         return importlib.import_module(self.module).load(path, configuration)
 
 
-_RUNTIMES: Final = {"h2o": Runtime(module="worker.runtimes.h2o", jars=partial(fetch_jars, "h2o-genmodel"))}
+_RUNTIMES: Final = {
+    "h2o": Runtime(module="worker.runtimes.h2o", jars=partial(fetch_jars, "h2o-genmodel")),
+    "java": Runtime(module="worker.runtimes.java", jars=tuple),
+}
 
 
 def kinds() -> list[str]:

@@ -1,0 +1,63 @@
+"""The jars of the tests: compiled from tests/jars where there is a JDK, else as they lie there, already compiled.
+
+Run as a program it compiles what lies there (`make jars`). The same sources and the same JDK give the same bytes.
+"""
+
+import io
+import shutil
+import subprocess
+import tempfile
+import zipfile
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+
+FOLDER = Path(__file__).parents[1] / "jars"
+NAMES = ("texts", "texts_v2", "customers", "numbers", "hostile")
+HAS_JDK = shutil.which("javac") is not None
+_LEFT_OUT = ("missing/",)
+_MANIFESTS = {"customers": "Main-Class: credit.Scorer\r\n"}
+
+
+def prebuilt(name: str) -> Path:
+    return FOLDER / f"{name}.jar"
+
+
+def jar(name: str) -> bytes:
+    """A jar of the tests."""
+    return compiled(name) if HAS_JDK else prebuilt(name).read_bytes()
+
+
+@cache
+def compiled(name: str) -> bytes:
+    """A jar from its sources, for Java 17, with the names of parameters."""
+    sources = sorted(map(str, (FOLDER / name).rglob("*.java")))
+    with tempfile.TemporaryDirectory() as folder:
+        quick = ("-J-XX:TieredStopAtLevel=1", "-J-XX:+UseSerialGC", "-J-XX:-UsePerfData")
+        command = ("javac", *quick, "--release", "17", "-parameters", "-Xlint:-options", "-d", folder, *sources)
+        subprocess.run(command, check=True, capture_output=True, text=True)
+        files = {
+            path.relative_to(folder).as_posix(): path.read_bytes() for path in sorted(Path(folder).rglob("*.class"))
+        }
+    manifest = f"Manifest-Version: 1.0\r\n{_MANIFESTS.get(name, '')}\r\n".encode()
+    kept = {path: content for path, content in files.items() if not path.startswith(_LEFT_OUT)}
+    return packed({"META-INF/MANIFEST.MF": manifest, **kept})
+
+
+def packed(files: Mapping[str, bytes]) -> bytes:
+    """A zip, always the same one for the same files."""
+    whole = io.BytesIO()
+    with zipfile.ZipFile(whole, "w", zipfile.ZIP_DEFLATED) as archive:
+        for path, content in files.items():
+            archive.writestr(zipfile.ZipInfo(path, (2020, 1, 1, 0, 0, 0)), content, zipfile.ZIP_DEFLATED)
+    return whole.getvalue()
+
+
+def unpacked(content: bytes) -> dict[str, bytes]:
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        return {name: archive.read(name) for name in archive.namelist()}
+
+
+if __name__ == "__main__":
+    for each in NAMES:
+        prebuilt(each).write_bytes(compiled(each))

@@ -1,0 +1,3 @@
+package credit;
+
+public record Point(double x, long y) {}

@@ -1,0 +1,6 @@
+package credit;
+
+public enum Rating {
+    GOOD,
+    VERY_BAD
+}

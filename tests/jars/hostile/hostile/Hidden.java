@@ -1,0 +1,7 @@
+package hostile;
+
+class Hidden {
+    public static String act(String what) {
+        return what;
+    }
+}
