@@ -4,6 +4,7 @@ Run as a program it compiles what lies there (`make jars`). The same sources and
 """
 
 import io
+import re
 import shutil
 import subprocess
 import tempfile
@@ -14,9 +15,20 @@ from pathlib import Path
 
 FOLDER = Path(__file__).parents[1] / "jars"
 NAMES = ("texts", "texts_v2", "customers", "numbers", "hostile")
-HAS_JDK = shutil.which("javac") is not None
 _LEFT_OUT = ("missing/",)
 _MANIFESTS = {"customers": "Main-Class: credit.Scorer\r\n"}
+
+
+def jdk() -> int:
+    """The version of the JDK on the path; 0: there is none."""
+    if shutil.which("javac") is None:
+        return 0
+    said = subprocess.run(["javac", "-version"], capture_output=True, text=True, check=False).stdout
+    found = re.match(r"javac (\d+)", said)
+    return int(found[1]) if found else 0
+
+
+HAS_JDK = jdk() >= 17
 
 
 def prebuilt(name: str) -> Path:

@@ -193,5 +193,6 @@ def test_make_help_lists_every_target():
         "protos",
         "lock",
         "clean",
+        "jars",
     ]
     assert [line.split()[1] for line in done.stdout.splitlines() if line.startswith("  make ")] == targets

@@ -229,7 +229,9 @@ class JavaPlan:
         except ModelError as error:
             return Refusal(Code.MODEL_ERROR, str(error))
         except jpype.JException as error:
-            return Refusal(Code.MODEL_ERROR, f"what the model returned raised {explain(error)}")
+            return Refusal(Code.MODEL_ERROR, f"the model raised {explain(error)}")
+        except UnicodeDecodeError:
+            return Refusal(Code.MODEL_ERROR, "the model gave a text that is none: it holds half of a surrogate pair")
 
     def _call(self, message: Message) -> bytes:
         assert self._fitted, "a plan with problems must not answer"
@@ -246,15 +248,15 @@ def signature(method: Any) -> str:
 
 
 def _methods(kind: Any) -> list[Any]:
-    """The public methods that a class has beside those of every object."""
+    """The public methods that a class has beside those of every object, in an order that does not change."""
     everything = java("java.lang.Object").class_
-    return [
-        one for one in kind.getMethods() if one.getDeclaringClass() != everything and not one.isBridge()
-    ]  # a bridge is the compiler's own twin of a generic method
+    # A bridge is the compiler's own twin of a generic method.
+    own = [one for one in kind.getMethods() if one.getDeclaringClass() != everything and not one.isBridge()]
+    return sorted(own, key=signature)
 
 
 def _no_method(kind: Any, name: str, class_name: str) -> str:
     if any(str(one.getName()) == name for one in kind.getDeclaredMethods()):
         return f"method `{name}` of {class_name} is not public: declare it `public`"
-    there = ", ".join(sorted({signature(one) for one in _methods(kind)})) or "none"
+    there = ", ".join(map(signature, _methods(kind))) or "none"
     return f"{class_name} has no method `{name}`; its public methods are: {there}"

@@ -19,6 +19,7 @@ import jpype
 from worker.errors import ModelError, SwapError
 
 _SHOWN: Final = 20
+_LONGEST: Final = 2_000
 _SEARCHED: Final = 2_000
 _FIRST_JAVA: Final = 44  # the version of a class file is 44 more than that of its Java
 _JDK: Final = re.compile(r"(java|javax|jdk|sun|org\.jpype)\.")
@@ -70,7 +71,9 @@ def type_of(given: Any) -> JavaType:
     if isinstance(given, java("java.lang.reflect.WildcardType")):
         return type_of(given.getUpperBounds()[0])
     if isinstance(given, java("java.lang.reflect.TypeVariable")):
-        return JavaType(type_of(given.getBounds()[0]).raw)  # its arguments may name the variable itself
+        bound = given.getBounds()[0]  # its arguments may name the variable itself
+        is_generic = isinstance(bound, java("java.lang.reflect.ParameterizedType"))
+        return JavaType(bound.getRawType()) if is_generic else type_of(bound)
     return JavaType(given)
 
 
@@ -161,7 +164,7 @@ def explain(error: Any) -> str:
     if isinstance(error, java("java.lang.ExceptionInInitializerError")) and error.getCause() is not None:
         return f"its static initializer raised {explain(error.getCause())}"
     try:
-        said = str(error.toString())
+        said = str(error.toString())[:_LONGEST]
     except jpype.JException:
         said = str(error.getClass().getName())
     if isinstance(error, java("java.lang.UnsupportedClassVersionError")):

@@ -102,6 +102,17 @@ def _plainly(_: Slot, name: str) -> Read:
     return _boxed(name)
 
 
+def _float32(slot: Slot, name: str) -> Read:
+    box = _boxed(name)
+
+    def read(value: float) -> Any:
+        if math.isfinite(value) and abs(value) > _MAX_FLOAT:
+            raise BadValue(Code.MISTYPED_FIELD, f"field `{slot.path}`: {value} is out of the range of {name}")
+        return box(value)
+
+    return read
+
+
 def _whole(slot: Slot, name: str) -> Read:
     box, end = _boxed(name), 1 << (_BITS[name] - 1)
 
@@ -171,7 +182,8 @@ def _natural(slot: Slot, wanted: JavaType) -> Read | None:
 
 _SCALARS: Final[Mapping[str, tuple[_IsTaken, Callable[[Slot, str], Read]]]] = {
     **dict.fromkeys(_BITS, (lambda part: part.cpp_type in INTEGERS, _whole)),
-    **dict.fromkeys(("Float", "Double"), (lambda part: part.cpp_type in INTEGERS | FLOATS, _plainly)),
+    "Float": (lambda part: part.cpp_type in INTEGERS | FLOATS, _float32),
+    "Double": (lambda part: part.cpp_type in INTEGERS | FLOATS, _plainly),
     "Boolean": (lambda part: part.cpp_type == part.CPPTYPE_BOOL, _plainly),
     "Character": (lambda part: part.type == part.TYPE_STRING, _character),
     **dict.fromkeys(("String", "CharSequence"), (lambda _: True, _text)),
@@ -219,8 +231,7 @@ def _string(_: FieldDescriptor, value: Any) -> str | None:
         return None
     if _is_truth(value):
         return "true" if value else "false"
-    text = str(value)
-    return text if text.encode(errors="replace").decode() == text else None  # half of a surrogate pair
+    return str(value)
 
 
 def _bytes(_: FieldDescriptor, value: Any) -> bytes | None:

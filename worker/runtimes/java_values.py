@@ -36,7 +36,7 @@ from worker.runtimes.java_scalars import BadValue, Misfit, Read, Slot, fit_scala
 
 _ARRAY_LIST: Final = "java.util.ArrayList"
 _HASH_MAP: Final = "java.util.LinkedHashMap"
-_DEEPEST: Final = 30
+_DEEPEST: Final = 10
 _SETTER: Final = 3  # letters of `set`
 
 

@@ -98,6 +98,8 @@ public class Numbers {
                 return Arrays.asList((Object) null);
             case "whole":
                 return 8.0;
+            case "half a character":
+                return "\ud800";
             case "raises":
                 throw new IllegalStateException("as it was asked to");
             default:
@@ -119,6 +121,10 @@ public class Numbers {
 
     public static double chosen(String csv, int depth) {
         return 2;
+    }
+
+    public static <T extends Comparable<T>> int generic(List<T> row) {
+        return row.size();
     }
 
     public static void nothing(double[] row) {}
