@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 from fakes.jars import HAS_JDK, NAMES, compiled, jar, jdk, packed, prebuilt, unpacked
-from fakes.processes import is_running, left_behind
+from fakes.processes import is_running, left_behind, names
 
 from worker.batch import Ask, Code, Format, Refusal
 from worker.codec.proto import compile as compile_proto
@@ -171,10 +171,13 @@ async def test_a_text_that_a_jar_returns_is_read_as_csv_where_the_configuration_
     assert [(row.label, row.score) for row in table.rows] == [("versicolor", 0.5), ("virginica", 0.5)]
 
 
-async def test_a_file_that_a_jar_is_given_is_nowhere_on_disk_even_when_the_host_is_killed(put):
+async def test_a_file_that_a_jar_is_given_leaves_nothing_on_disk_and_nothing_open(put):
     before = left_behind()
     async with serving(load(put("texts"), IRIS, {"predictFile": "Rows Labels"}, {"class": "iris.Model"})) as served:
-        assert (await served.ask("predictFile", FLOWERS)).prediction
+        await served.ask("predictFile", FLOWERS)
+        opened = names(f"/proc/{served.host.pid}/fd")
+        assert (await served.ask("predictFile", FLOWERS)).prediction == ["versicolor", "virginica"]
+        assert names(f"/proc/{served.host.pid}/fd") == opened
         assert left_behind()[2] == before[2]
         served.host.kill()
 

@@ -110,7 +110,7 @@ class JavaModel:
     def _choose(self, plan: "JavaPlan", operation: str) -> None:
         options = self._options
         rpc = operation.rpartition(".")[2]
-        given = options.methods.get(operation) or options.methods.get(rpc) or options.method
+        given = options.methods.get(operation) or options.method
         names = [given] if given else list(dict.fromkeys([rpc, rpc[:1].lower() + rpc[1:]]))
         class_name, why = self._find_class(names)
         kind = self._load(class_name)
