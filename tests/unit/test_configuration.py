@@ -35,7 +35,6 @@ def test_a_configuration_that_is_none_names_the_file_and_the_field(tmp_path):
         ("c.json", "{", "cannot be read"),
         ("c.json", '{"colums": {}}', "colums; it is a JSON object of"),
         ("c.json", '{"deadline_ms": 0}', "deadline_ms is a whole number from 1"),
-        ("c.properties", "modelClassName", "cannot be read"),
     ):
         (tmp_path / name).write_text(text)
         with pytest.raises(UsageError, match=rf"configuration .*{name}.*{reason}"):
