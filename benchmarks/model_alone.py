@@ -11,8 +11,9 @@ import jpype
 import numpy as np
 
 from worker.codec.values import Table
+from worker.generation import Configuration
 from worker.jvm import fetch_jars, find_java
-from worker.runtimes.h2o import H2OModel
+from worker.runtimes.h2o import load
 
 ROWS, WARM, TIMES = 2_000, 200, 100
 
@@ -22,7 +23,7 @@ def main() -> None:
     jars = [str(jar) for jar in fetch_jars("h2o-genmodel")]
     options = ("-XX:+UseSerialGC", "-XX:-UsePerfData", "-Xrs")
     jpype.startJVM(*options, jvmpath=str(find_java().library), classpath=jars, convertStrings=False)
-    model = H2OModel(Path(sys.argv[1]))
+    model = load(Path(sys.argv[1]), Configuration())
     random = np.random.default_rng(1)
     levels = [len(column.categories or ()) for column in model.columns]
     rows = np.column_stack(
