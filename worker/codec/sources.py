@@ -70,7 +70,7 @@ class Source:
             return known[int(abs(number) * 1_000) % len(known)]
         if self.column.type == "vector":
             return [number]
-        if self.kind == "text":
+        if part.cpp_type == FieldDescriptor.CPPTYPE_STRING:
             return repr(number)
         if part.enum_type:
             return part.enum_type.values[0].number

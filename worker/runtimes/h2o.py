@@ -58,15 +58,16 @@ def load(path: Path, configuration: Configuration) -> "H2OModel | WordEmbedding"
     category = str(model.getModelCategory())
     if category not in _SERVED:
         raise SwapError("MODEL_UNSUPPORTED", f"an H2O model of category {category} is not served")
+    contributions = extras.contributions(model) if has_contributions else None
     if category == "WordEmbedding":
         return WordEmbedding(model, configuration)
-    return H2OModel(model, has_contributions=has_contributions)
+    return H2OModel(model, contributions)
 
 
 class H2OModel:
     """A loaded MOJO that scores rows. `columns` and `outputs` say what score() takes and gives."""
 
-    def __init__(self, model: Any, *, has_contributions: bool = False) -> None:
+    def __init__(self, model: Any, contributions: extras.Extra | None) -> None:
         """Find out what it takes and gives. Raises SwapError MODEL_UNSUPPORTED where it cannot be scored so."""
         self._model = model
         self._category: Final = str(model.getModelCategory())
@@ -75,7 +76,7 @@ class H2OModel:
         self._arrange = inputs.arrange
         self.columns: Final[Sequence[Column]] = [*inputs.columns, *([Column(self._offset)] if self._offset else [])]
         self._score, width = scorer_of(model, has_offset=self._offset is not None)
-        self._extras = _extras(model, self._category, has_contributions=has_contributions)
+        self._extras = [*_extras(model, self._category), *([contributions] if contributions else [])]
         outputs = outputs_of(model, self._category, width)
         for extra in self._extras:
             outputs += shifted(extra.outputs, width)
@@ -108,13 +109,13 @@ class H2OModel:
         return Table(np.hstack([scores, *more]) if more else scores)
 
 
-def _extras(model: Any, category: str, *, has_contributions: bool) -> list[extras.Extra]:
-    found = [extras.confidence(model), extras.calibration(model)] if category in CLASSIFIERS else []
+def _extras(model: Any, category: str) -> list[extras.Extra]:
     if category == "AutoEncoder":
-        found.append(extras.reconstruction_error(model))
-    if has_contributions:
-        found.append(extras.contributions(model))
-    return [extra for extra in found if extra]
+        return [extras.reconstruction_error(model)]
+    if category not in CLASSIFIERS:
+        return []
+    calibration = extras.calibration(model)
+    return [extras.confidence(model), *([calibration] if calibration else [])]
 
 
 def _offset_of(model: Any) -> str | None:

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 import jpype
 import numpy as np
+import numpy.typing as npt
 
 from worker.codec.fields import Column
 from worker.codec.outputs import Output
@@ -49,11 +50,8 @@ class WordEmbedding:
         Raises ModelError where none of a text's words is known, and such are to be refused.
         """
         texts = [(text or "").split() for text in table.objects[0]]
-        words = list(chain.from_iterable(texts))
-        found = jpype.JArray.of(np.full((len(words), self._size), np.nan, np.float32))
-        self._loop(self._model, jpype.JArray(jpype.JString)(words), found)
-        vectors = np.array(found).reshape(-1, self._size)
-        is_known = ~np.isnan(vectors[:, 0]) if len(vectors) else np.zeros(0, np.bool_)
+        vectors = self._look_up(list(chain.from_iterable(texts)))
+        is_known = ~np.isnan(vectors[:, 0])
         means = np.full((len(texts), self._size), np.nan, np.float32)
         end = 0
         for row, text in enumerate(texts):
@@ -66,3 +64,12 @@ class WordEmbedding:
             elif self._is_strict:
                 raise ModelError(f"row {row}: the model knows none of the words of {table.objects[0][row]!r}")
         return Table(means.astype(np.float64))
+
+    def _look_up(self, words: Sequence[str]) -> npt.NDArray[np.float32]:
+        """Give words x embedding; NaN for what is not known."""
+        unknown = np.full((len(words), self._size), np.nan, np.float32)
+        if not words:
+            return unknown
+        found = jpype.JArray.of(unknown)
+        self._loop(self._model, jpype.JArray(jpype.JString)(words), found)
+        return np.array(found)
