@@ -15,7 +15,7 @@ from google.protobuf.proto import serialize_length_prefixed
 from worker.answers import Outgoing, Refused
 from worker.batch import Ask, Refusal
 from worker.change import compile_file, read_proto
-from worker.cli_files import artifact_of, find_operation, open_rows, read_configuration, serving_schema
+from worker.cli_files import artifact_of, find_operation, kind_of, open_rows, read_configuration, serving_schema
 from worker.cli_shared import (
     REFUSED,
     Failure,
@@ -181,7 +181,7 @@ async def _predict(settings: Settings, file: Path, given: dict[str, Any]) -> Non
                         else:
                             yield number, {"generation": answer.generation}, answer.value
 
-        await _print(answered(), operation, given["style"], _count_lines(file))
+        await _print(answered(), operation, given["style"], _count_rows(file))
     _end(reading.bad)
 
 
@@ -216,7 +216,7 @@ async def _score(settings: Settings, file: Path, given: dict[str, Any]) -> None:
                         else:
                             yield row.number, {}, answer
 
-            await _print(answered(), operation, given["style"], _count_lines(file))
+            await _print(answered(), operation, given["style"], _count_rows(file))
     _end(reading.bad)
 
 
@@ -248,13 +248,17 @@ async def _host(settings: Settings, given: dict[str, Any], configuration: Config
 
 async def _print(answered: AsyncGenerator[Answered, None], operation: Operation, style: str, total: int | None) -> None:
     table = CsvTable(sys.stdout, operation.output) if style == "csv" else JsonTable(sys.stdout)
+    parse = operation.output.FromString
     # On a terminal the bar would be drawn between the predictions: there they are the progress.
     with progress(is_shown=not sys.stdout.isatty()) as bar:
-        task = bar.add_task("rows", total=total)
+        task, done = bar.add_task("rows", total=total), 0
         async with aclosing(answered):
             async for number, facts, value in answered:
-                table.write({"row": number, **facts}, operation.output.FromString(value))
-                bar.advance(task)
+                table.write({"row": number, **facts}, parse(value))
+                done += 1
+                if not done % _CHUNK:
+                    bar.update(task, completed=done)
+        bar.update(task, completed=done)
     sys.stdout.flush()
 
 
@@ -297,12 +301,13 @@ def _options(given: dict[str, Any]) -> TextOptions:
     )
 
 
-def _count_lines(path: Path) -> int | None:
-    """About how many rows there are, for the progress bar."""
+def _count_rows(path: Path) -> int | None:
+    """About how many rows there are, for the progress bar: lines, without a CSV's header."""
     if not sys.stderr.isatty():
         return None
     with path.open("rb") as file:
-        return sum(chunk.count(b"\n") for chunk in iter(lambda: file.read(1 << 20), b""))
+        lines = sum(chunk.count(b"\n") for chunk in iter(lambda: file.read(1 << 20), b""))
+    return lines - (kind_of(path) == "csv")
 
 
 def _end(refused: int) -> None:

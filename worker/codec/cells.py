@@ -37,6 +37,11 @@ class Cell:
         return bool(self.field.is_repeated) and self.key is None
 
     @property
+    def is_plain(self) -> bool:
+        """Whether it is a scalar field of the row itself."""
+        return not self.parents and not self.field.is_repeated and self.field.message_type is None
+
+    @property
     def is_float(self) -> bool:
         """Whether NaN can say that the value is missing."""
         return self.field.cpp_type in FLOATS
