@@ -17,8 +17,11 @@ from google.protobuf.message_factory import GetMessageClass
 from worker.codec.fields import INTEGERS, TRUTHS, is_map, names_of, type_name
 
 FLOATS = {FieldDescriptor.CPPTYPE_DOUBLE, FieldDescriptor.CPPTYPE_FLOAT}
-_INTEGER = re.compile(r"[+-]?\d+(\.0+)?")
-_FLOAT = re.compile(r"[+-]?((\d+\.?\d*|\.\d+)([eE][+-]?\d+)?|inf(inity)?|nan)", re.IGNORECASE)
+# ASCII: Python's own digits and spaces are those of every script.
+_INTEGER = re.compile(r"[+-]?[0-9]+(\.0+)?")
+_FLOAT = re.compile(r"[+-]?(([0-9]+\.?[0-9]*|\.[0-9]+)(e[+-]?[0-9]+)?|inf(inity)?|nan)", re.IGNORECASE | re.ASCII)
+_SPACES = " \t\r\n"
+_FLOAT_MAX = float.fromhex("0x1.fffffep+127")
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +105,7 @@ def _parser(field: Any) -> Callable[[str], Any] | None:
     if field.enum_type is not None:
         return _enum(field)
     if field.cpp_type in FLOATS:
-        return _float
+        return _float if field.type == FieldDescriptor.TYPE_DOUBLE else _single
     if field.cpp_type in INTEGERS:
         return lambda text: _integer(text, type_name(field).removeprefix("repeated "))
     if field.cpp_type == FieldDescriptor.CPPTYPE_BOOL:
@@ -115,7 +118,8 @@ def _text(text: str) -> str:
 
 
 def _float(text: str) -> float:
-    if not _FLOAT.fullmatch(text.strip()):  # Python's float() takes underscores too
+    text = text.strip(_SPACES)
+    if not _FLOAT.fullmatch(text):  # Python's float() takes underscores too
         raise ValueError("is no number")
     value = float(text)
     if math.isinf(value) and "inf" not in text.lower():
@@ -123,15 +127,22 @@ def _float(text: str) -> float:
     return value
 
 
+def _single(text: str) -> float:
+    value = _float(text)
+    if _FLOAT_MAX < abs(value) < math.inf:
+        raise ValueError("is out of range")  # protobuf would make it infinity
+    return value
+
+
 def _integer(text: str, kind: str) -> int:
-    if not _INTEGER.fullmatch(text.strip()):
+    if not _INTEGER.fullmatch(text.strip(_SPACES)):
         raise ValueError(f"is no whole number ({kind})")
-    return int(text.strip().partition(".")[0])  # 5.0 is how a table with missing values writes 5
+    return int(text.strip(_SPACES).partition(".")[0])  # 5.0 is how a table with missing values writes 5
 
 
 def _truth(text: str) -> bool:
     try:
-        return TRUTHS[text.strip().lower()]
+        return TRUTHS[text.strip(_SPACES).lower()]
     except KeyError:
         raise ValueError("is none of true, false, 1, 0") from None
 
@@ -148,7 +159,7 @@ def _enum(field: Any) -> Callable[[str], int]:
     lowered = dict(names_of(field))
 
     def parse(text: str) -> int:
-        name = text.strip()
+        name = text.strip(_SPACES)
         if name in numbers:
             return numbers[name]
         if name.lower() in lowered:

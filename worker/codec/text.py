@@ -6,19 +6,17 @@ line, of rows or of whole input messages. Rows are numbered from 1.
 """
 
 import csv
-import json
 import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from itertools import chain
 from typing import Any, Literal, Protocol, TextIO
 
-from google.protobuf import json_format
 from google.protobuf.message import Message
 
 from worker.codec.cells import Cell, find_cell
-from worker.codec.layout import SHOWN, BadRow, Layout, Row
+from worker.codec.json_text import JsonRows
+from worker.codec.layout import BadRow, Layout, Row, reason_of
 from worker.errors import UsageError
 from worker.generation import TextOptions
 
@@ -140,7 +138,7 @@ class CsvRows:
                 else:
                     cell.put(row, cell.parse(text))
             except (ValueError, TypeError) as error:
-                return BadRow(number, cell.column, text, _reason(error))
+                return BadRow(number, cell.column, text, reason_of(error))
         for cell in self._plan.absent:
             self._leave_out(cell, row)
         return Row(number, row)
@@ -176,90 +174,3 @@ def _nothing(cell: Cell) -> Any:
     if isinstance(cell.field.default_value, str) or cell.field.cpp_type == cell.field.CPPTYPE_STRING:
         return "" if cell.field.type == cell.field.TYPE_STRING else b""
     raise ValueError("is missing, and a repeated field of this type cannot say so")
-
-
-def _reason(error: Exception) -> str:
-    if isinstance(error, UnicodeEncodeError):
-        return "is not UTF-8"
-    return str(error) or type(error).__name__
-
-
-class JsonRows:
-    """The rows of a JSON text: one object a line is read as it comes, an array is held in memory."""
-
-    def __init__(self, file: TextIO, message: type[Message], options: TextOptions) -> None:
-        self._file = file
-        self._is_strict = options.is_strict
-        self.layout = Layout(message)
-        part = message.DESCRIPTOR.fields_by_name.get(self.layout.rows_field or "")
-        self._keys = {part.name, part.json_name} if part else set()
-
-    def __iter__(self) -> Iterator[Row | BadRow]:
-        for number, item in enumerate(chain.from_iterable(map(self._rows_of, _documents(self._file))), 1):
-            yield self._read_row(number, item)
-
-    def _rows_of(self, document: Any) -> Iterable[Any]:
-        # A whole input message of the shape `rows` is taken apart, so that a bad row in it is refused alone.
-        if self._keys and isinstance(document, dict) and set(document) <= self._keys and document:
-            rows = next(iter(document.values()))
-            return rows if isinstance(rows, list) else [document]
-        return [document]
-
-    def _read_row(self, number: int, item: Any) -> Row | BadRow:
-        if isinstance(item, _Broken):
-            return BadRow(number, "", "", f"is no JSON: {item.reason}")
-        if not isinstance(item, dict):
-            return BadRow(number, "", "", f"is no JSON object but {json.dumps(item)[:SHOWN]}")
-        try:
-            message = json_format.ParseDict(item, self.layout.row(), ignore_unknown_fields=not self._is_strict)
-        except (json_format.ParseError, ValueError, TypeError, RecursionError) as error:
-            return _bad_json(number, item, error)
-        return Row(number, message)
-
-    def notes(self) -> list[str]:
-        """Nothing: what is odd in JSON is a bad row."""
-        return []
-
-
-@dataclass(frozen=True, slots=True)
-class _Broken:
-    reason: str
-
-
-def _documents(file: TextIO) -> Iterator[Any]:
-    first = next((line for line in file if line.strip()), "")
-    try:
-        document = json.loads(first)
-    except ValueError:
-        # One document over several lines, or lines of which the first is broken.
-        whole = first + file.read()
-        try:
-            document = json.loads(whole)
-        except ValueError:
-            yield from map(_load, whole.splitlines())
-            return
-        yield from document if isinstance(document, list) else [document]
-        return
-    rest = next((line for line in file if line.strip()), "")
-    if isinstance(document, list) and not rest:
-        yield from document
-        return
-    yield document
-    yield from (_load(line) for line in chain([rest], file) if line.strip())
-
-
-def _load(line: str) -> Any:
-    try:
-        return json.loads(line)
-    except ValueError as error:
-        return _Broken(str(error))
-
-
-def _bad_json(number: int, item: dict[str, Any], error: Exception) -> BadRow:
-    reason = _reason(error)
-    if reason.startswith("Failed to parse ") and ": " in reason:
-        # json_format's own words: "Failed to parse <path> field: <why>."
-        place, _, why = reason.removeprefix("Failed to parse ").partition(" field: ")
-        value = item.get(place, "")
-        return BadRow(number, place, value if isinstance(value, str) else json.dumps(value), f"does not fit: {why}")
-    return BadRow(number, "", "", reason)
