@@ -9,7 +9,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from faults import bad_swaps, control_storm, million
+from faults import bad_swaps, control_storm, fuzz, million
 from faults.arena import run
 from faults.scenarios import RED, SCENARIOS
 from harness.fleet import Deployment
@@ -19,6 +19,7 @@ from worker.local_kafka import LocalKafka
 COMMANDS = {
     "commands": (control_storm.run, 10_000),
     "bad-swaps": (bad_swaps.run, 200),
+    "fuzz": (fuzz.run, 100_000),
     "million": (million.run, 1_000_000),
 }
 

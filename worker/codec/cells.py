@@ -1,7 +1,6 @@
 """One CSV cell into one field of a message: how each type of protobuf is written as text, and what is wrong with it."""
 
 import base64
-import binascii
 import json
 import math
 import re
@@ -20,6 +19,8 @@ FLOATS = {FieldDescriptor.CPPTYPE_DOUBLE, FieldDescriptor.CPPTYPE_FLOAT}
 # ASCII: Python's own digits and spaces are those of every script.
 _INTEGER = re.compile(r"[+-]?[0-9]+(\.0+)?")
 _FLOAT = re.compile(r"[+-]?(([0-9]+\.?[0-9]*|\.[0-9]+)(e[+-]?[0-9]+)?|inf(inity)?|nan)", re.IGNORECASE | re.ASCII)
+_BASE64 = re.compile(r"([A-Za-z0-9+/_-]*)(={0,2})")
+_SURROGATE = re.compile("[\ud800-\udfff]")
 _SPACES = " \t\r\n"
 _FLOAT_MAX = float.fromhex("0x1.fffffep+127")
 
@@ -74,6 +75,11 @@ class Cell:
 _EMPTY_IS_MISSING = {FieldDescriptor.TYPE_STRING, FieldDescriptor.TYPE_BYTES}
 
 
+def is_utf8(text: str) -> bool:
+    """Whether a text can be one of protobuf's: what was read from bytes that are no UTF-8 holds lone surrogates."""
+    return text.isascii() or not _SURROGATE.search(text)
+
+
 def find_cell(message: Any, column: str) -> Cell | None:
     """The cell of a header: a field's exact name, dotted for nested ones (`address.city`, `map.key`); None: no such."""
     *parents, last = column.split(".")
@@ -110,7 +116,7 @@ def _parser(field: Any) -> Callable[[str], Any] | None:
         return lambda text: _integer(text, type_name(field).removeprefix("repeated "))
     if field.cpp_type == FieldDescriptor.CPPTYPE_BOOL:
         return _truth
-    return _base64 if field.type == FieldDescriptor.TYPE_BYTES else _text
+    return decode_base64 if field.type == FieldDescriptor.TYPE_BYTES else _text
 
 
 def _text(text: str) -> str:
@@ -147,11 +153,15 @@ def _truth(text: str) -> bool:
         raise ValueError("is none of true, false, 1, 0") from None
 
 
-def _base64(text: str) -> bytes:
-    try:
-        return base64.b64decode(text, validate=True)
-    except (binascii.Error, ValueError) as error:
-        raise ValueError(f"is no base64 ({error})") from None
+def decode_base64(text: str) -> bytes:
+    """The bytes of a base64 text, of either alphabet (RFC 4648), padded or not; ValueError where it is none.
+
+    Python's own decoders pass over what they do not know, and take padding that is too long.
+    """
+    found = _BASE64.fullmatch(text)
+    if not found or len(found[1]) % 4 == 1 or (found[2] and len(text) % 4):
+        raise ValueError("is no base64")
+    return base64.urlsafe_b64decode(found[1].replace("+", "-").replace("/", "_") + "=" * (-len(found[1]) % 4))
 
 
 def _enum(field: Any) -> Callable[[str], int]:

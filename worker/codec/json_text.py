@@ -14,6 +14,9 @@ from worker.codec.layout import SHOWN, BadRow, Layout, Row, reason_of
 from worker.codec.mapping import Misfit, settle, unique
 from worker.generation import TextOptions
 
+_SPACES = " \t\r\n"
+"""JSON's own: a line of any other space is no empty one."""
+
 
 class JsonRows:
     """The rows of a JSON text: one object a line is read as it comes, an array is held in memory."""
@@ -80,7 +83,7 @@ def _names(message: Any) -> set[str]:
 
 
 def _documents(file: TextIO) -> Iterator[Any]:
-    first = next((line for line in file if line.strip()), "")
+    first = next((line for line in file if line.strip(_SPACES)), "")
     document = _load(first)
     if isinstance(document, _Broken):
         # One document over several lines, or lines of which the first is broken.
@@ -88,16 +91,16 @@ def _documents(file: TextIO) -> Iterator[Any]:
         whole = _load(first + rest)
         if isinstance(whole, _Broken):
             # Not splitlines: JSON's texts may have other ends of lines than JSON's own.
-            yield from (_load(line) for line in (first + rest).split("\n") if line.strip() or not first)
+            yield from (_load(line) for line in (first + rest).split("\n") if line.strip(_SPACES) or not first)
             return
         yield from whole if isinstance(whole, list) else [whole]
         return
-    following = next((line for line in file if line.strip()), "")
+    following = next((line for line in file if line.strip(_SPACES)), "")
     if isinstance(document, list) and not following:
         yield from document
         return
     yield document
-    yield from (_load(line) for line in chain([following], file) if line.strip())
+    yield from (_load(line) for line in chain([following], file) if line.strip(_SPACES))
 
 
 def _load(text: str) -> Any:

@@ -11,11 +11,10 @@ from typing import Any
 
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 
-from worker.codec.cells import FLOATS
+from worker.codec.cells import FLOATS, decode_base64, is_utf8
 from worker.codec.fields import INTEGERS, is_map
 
 _NUMBER = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?")
-_BASE64 = re.compile(r"[A-Za-z0-9+/_-]*(={0,2})")
 _ODD_FLOATS = ("NaN", "Infinity", "-Infinity")
 _MAX_DIGITS = 20
 
@@ -59,6 +58,8 @@ def settle(document: Any, message: Descriptor, place: str = "") -> None:
     by_json_name = {part.json_name: part for part in message.fields}
     seen = set[int]()
     for name, value in document.items():
+        if not is_utf8(name):
+            raise Misfit(f"{place}.{name}".lstrip("."), value, "has a name that is not UTF-8")
         part = by_json_name.get(name) or message.fields_by_name.get(name)
         if part is None:
             continue
@@ -106,7 +107,10 @@ def _scalar(value: Any, part: FieldDescriptor, place: str) -> Any:
     if part.cpp_type == FieldDescriptor.CPPTYPE_STRING and not isinstance(value, str):
         raise Misfit(place, value, "is no text")
     if part.type == FieldDescriptor.TYPE_BYTES:
-        _check_base64(value, place)
+        try:
+            decode_base64(value)
+        except ValueError as error:
+            raise Misfit(place, value, str(error)) from None
     return value
 
 
@@ -121,8 +125,11 @@ def _enum(value: Any, part: FieldDescriptor, place: str) -> Any:
 def _whole_number(text: str, place: str) -> int:
     if not _NUMBER.fullmatch(text):
         raise Misfit(place, text, "is no whole number")
-    number = Decimal(text)
-    if number.adjusted() > _MAX_DIGITS:
+    try:
+        number = Decimal(text)
+    except ArithmeticError:  # an exponent that is out of all range
+        raise Misfit(place, text, "is out of range") from None
+    if number and number.adjusted() > _MAX_DIGITS:
         raise Misfit(place, text, "is out of range")
     if number != number.to_integral_value():
         raise Misfit(place, text, "is no whole number")
@@ -144,10 +151,3 @@ def _number(value: Any, place: str) -> Any:
     if isinstance(number, float) and math.isinf(number):
         raise Misfit(place, value, "is out of range")
     return number
-
-
-def _check_base64(value: str, place: str) -> None:
-    found = _BASE64.fullmatch(value)
-    # Without its padding it may be of any length but one over a multiple of four; with it, of a multiple of four.
-    if not found or len(value.rstrip("=")) % 4 == 1 or (found[1] and len(value) % 4):
-        raise Misfit(place, value, "is no base64")

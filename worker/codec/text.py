@@ -14,7 +14,7 @@ from typing import Any, Literal, Protocol, TextIO
 
 from google.protobuf.message import Message
 
-from worker.codec.cells import Cell, find_cell
+from worker.codec.cells import Cell, find_cell, is_utf8
 from worker.codec.json_text import JsonRows
 from worker.codec.layout import BadRow, Layout, Row, reason_of
 from worker.errors import UsageError
@@ -75,7 +75,10 @@ class CsvRows:
             raise UsageError(f"the CSV's header cannot be read: {error}") from error
         if not header:
             raise UsageError("the CSV is empty: its first line must be a header with the names of the fields")
-        return [name.strip() for name in header]
+        for name in header:
+            if not is_utf8(name):  # to pass over it would make a column missing that is there
+                raise UsageError(f"the CSV's header is not UTF-8: column {name!r}")
+        return [name.strip(" \t") for name in header]
 
     def _make_plan(self) -> _Plan:
         row = self.layout.row.DESCRIPTOR
