@@ -80,7 +80,11 @@ def judge(item, figures):
     except wire_oracle.Refused:
         rows = None
     figures.inputs[item.content, "refused" if rows is None else "good"] += 1
-    read = _read(item)
+    try:
+        read = _read(item)
+    except Exception as error:  # noqa: BLE001 - whatever it is, the host would die of it
+        figures.find(f"{item} breaks the codec: {error!r}")
+        return rows
     if (read is None) != (rows is None):
         figures.find(f"{item} is {'refused' if read is None else 'taken'}, and should not be")
     elif rows is not None and text_oracle.meaning(read) != text_oracle.meaning(rows):
