@@ -4,7 +4,7 @@ import sys
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Iterator
 from contextlib import aclosing, asynccontextmanager
-from itertools import chain, islice
+from itertools import accumulate, chain, islice
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
@@ -14,8 +14,9 @@ from google.protobuf.proto import serialize_length_prefixed
 
 from worker.answers import Outgoing, Refused
 from worker.batch import Ask, Refusal
-from worker.change import compile_file, read_proto
+from worker.change import Change, compile_file, read_proto
 from worker.cli_files import artifact_of, find_operation, kind_of, open_rows, read_configuration, serving_schema
+from worker.cli_follow import publish_and_follow, title_of, what_went_wrong
 from worker.cli_shared import (
     REFUSED,
     Failure,
@@ -40,6 +41,8 @@ from worker.host.parent import Load, ModelHost
 from worker.settings import Settings
 
 _CHUNK = 500
+_SAMPLES = 200
+_SAMPLES_BYTES = 256 << 10
 
 Answered = tuple[int, dict[str, Any], bytes]
 """A row's number, facts about its prediction, and the serialized output message."""
@@ -192,16 +195,25 @@ async def _predict(settings: Settings, file: Path, given: dict[str, Any]) -> Non
 @click.option("--proto", required=True, type=local_file, metavar="FILE", help="A .proto, or a descriptor set.")
 @click.option("--config", type=local_file, metavar="FILE", help="The configuration, JSON.")
 @operation_option
+@click.option("--activate", metavar="DEPLOYMENT", help="If no row is refused, swap this deployment to what has scored.")
 @format_options
 @text_options
+@kafka_option
 def score(file: Path, **given: Any) -> None:
-    """Score the rows of a CSV or JSON file with a model and a proto of one's own: here, without Kafka."""
-    run(_score(make_settings(), file, given))
+    """Score the rows of a CSV or JSON file with a model and a proto of one's own: here, without Kafka.
+
+    With --activate the model, the proto and the configuration then become what a deployment serves, with the first rows
+    as the samples that each of its workers must score before; a row that is refused leaves everything as it was.
+    """
+    settings = make_settings(deployment=given["activate"], kafka=given["kafka"])
+    run(_score(settings, file, given))
 
 
 async def _score(settings: Settings, file: Path, given: dict[str, Any]) -> None:
-    operation = find_operation(compile_file(given["proto"]), given["operation"])
+    schema = compile_file(given["proto"])
+    operation = find_operation(schema, given["operation"])
     configuration = read_configuration(given["config"]) if given["config"] else Configuration()
+    samples: list[bytes] = []
     with open_rows(file, operation, _options(given)) as rows:
         reading = _Reading(rows)
         async with _host(settings, given, configuration) as host:
@@ -209,6 +221,7 @@ async def _score(settings: Settings, file: Path, given: dict[str, Any]) -> None:
             async def answered() -> AsyncGenerator[Answered, None]:
                 for chunk in _chunks(reading, _CHUNK):
                     values = [rows.layout.pack([row.message]).SerializeToString() for row in chunk]
+                    samples.extend(values[: _SAMPLES - len(samples)])
                     answers = await host.score(values, [Ask(operation.name)] * len(values))
                     for row, answer in zip(chunk, answers, strict=True):
                         if isinstance(answer, Refusal):
@@ -218,6 +231,34 @@ async def _score(settings: Settings, file: Path, given: dict[str, Any]) -> None:
 
             await _print(answered(), operation, given["style"], _count_rows(file))
     _end(reading.bad)
+    if given["activate"]:
+        if not samples:
+            raise Failure("no row was scored, so nothing is activated", REFUSED)
+        # Samples are of the first operation: of another one they would be refused.
+        is_first = operation is next(iter(schema.operations.values()))
+        await _activate(settings, given, configuration, _bounded(samples) if is_first else ())
+
+
+async def _activate(
+    settings: Settings, given: dict[str, Any], configuration: Configuration, samples: tuple[bytes, ...]
+) -> None:
+    change = Change(
+        model=given["model"],
+        kind=given["kind"],
+        proto=given["proto"],
+        configuration=configuration,
+        samples=samples,
+    )
+    receipt, answer = await publish_and_follow(settings, lambda client: client.swap(change))
+    if answer is None or not answer.is_good:
+        raise Failure(what_went_wrong(receipt, answer) if answer else "nobody has answered", REFUSED)
+    note(f"{title_of(receipt)} of {settings.deployment} serves on {len(answer.told)} workers")
+
+
+def _bounded(samples: list[bytes]) -> tuple[bytes, ...]:
+    """The first samples, as many as a command on the control topic has room for."""
+    ends = accumulate(map(len, samples))
+    return tuple(sample for sample, end in zip(samples, ends, strict=True) if end <= _SAMPLES_BYTES)
 
 
 @asynccontextmanager

@@ -10,8 +10,8 @@ from google.protobuf import json_format
 from google.protobuf.message import Message
 
 from worker.codec.fields import descriptor_of
+from worker.codec.json_rules import Misfit, settle, unique
 from worker.codec.layout import SHOWN, BadRow, Layout, Row, reason_of
-from worker.codec.mapping import Misfit, settle, unique
 from worker.generation import TextOptions
 
 _SPACES = " \t\r\n"
