@@ -147,7 +147,7 @@ def _csv(draw):
 
 
 _KEYS = st.sampled_from(["k", "", "ü", "a.b"])
-_ODD_NAMES = st.sampled_from(["odd", "manyNumbers", "many_numbers", "x0", "\ud800"])
+_ODD_NAMES = st.sampled_from(["odd", "manyNumbers", "many_numbers", "x0", "x0\0", "\ud800"])
 
 
 @cache

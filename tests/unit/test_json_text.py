@@ -64,6 +64,7 @@ def only(document, message=ROW, **options):
         ("color", 1.5, "is none of NONE, RED"),
         ("color", True, "is none of NONE, RED"),
         ("color", "1", "is none of NONE, RED"),
+        ("color", "RED\0", "is none of NONE, RED"),
         ("color", "BLUE", "is none of NONE, RED"),
         ("place", [], "is no object"),
         ("place", "", "is no object"),
@@ -105,8 +106,9 @@ def test_null_is_missing_and_not_a_value():
     assert [field.name for field, _ in row.ListFields()] == ["s"]
 
 
-def test_a_name_that_is_not_utf8_is_refused_and_does_not_break_protobuf():
-    assert "is not UTF-8" in only('{"\\ud800": 1}', is_strict=False).reason
+@pytest.mark.parametrize("name", ["\\ud800", "i\\u0000"])
+def test_a_name_that_is_no_text_is_refused_and_does_not_break_protobuf(name):
+    assert "has a name that is no text" in only(f'{{"{name}": 1}}', is_strict=False).reason
 
 
 def test_json_that_is_nested_too_deeply_is_refused_alone():

@@ -186,6 +186,12 @@ def test_a_header_that_is_not_utf8_is_refused_since_its_column_would_be_missing(
         read("a\udcff,x\n1,2\n", FRAME)
 
 
+def test_a_header_is_a_field_by_its_exact_name_alone():
+    rows = read("a\0,A,a ,x\n1,2,3,4\n", FRAME)
+    assert [(row.message.a, row.message.x) for row in rows] == [("3", 4.0)]
+    assert "ignored 2 of 4 columns, which no field takes: a\0, A" in rows.notes()
+
+
 def test_the_rows_of_a_plain_table_and_of_any_other_are_read_alike():
     plain, other = "i,n,s\n1,2,a\n-3,4.0,\u00fc\n", "i,n,s,f\n1,2,a,0\n-3,4.0,\u00fc,0\n"
     assert [(row.i, row.n, row.s) for row in good(plain)] == [(row.i, row.n, row.s) for row in good(other)]

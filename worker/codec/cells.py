@@ -80,18 +80,24 @@ def is_utf8(text: str) -> bool:
     return text.isascii() or not _SURROGATE.search(text)
 
 
+def find_field(message: Any, name: str) -> Any:
+    """The field of exactly that name; None: no such. To protobuf itself `x` and `x` with a zero byte are one name."""
+    part = message.fields_by_name.get(name) if is_utf8(name) else None
+    return part if part is not None and part.name == name else None
+
+
 def find_cell(message: Any, column: str) -> Cell | None:
     """The cell of a header: a field's exact name, dotted for nested ones (`address.city`, `map.key`); None: no such."""
     *parents, last = column.split(".")
     for depth, name in enumerate(parents):
-        part = message.fields_by_name.get(name)
+        part = find_field(message, name)
         if part is None or part.message_type is None:
             return None
         if part.is_repeated:
             is_last = depth == len(parents) - 1
             return _map_cell(column, tuple(parents[:depth]), part, last) if is_last and is_map(part) else None
         message = part.message_type
-    field = message.fields_by_name.get(last)
+    field = find_field(message, last)
     parse = _parser(field) if field is not None and not is_map(field) else None
     return Cell(column, tuple(parents), field, parse) if parse else None
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 
-from worker.codec.cells import FLOATS, decode_base64, is_utf8
+from worker.codec.cells import FLOATS, decode_base64, find_field, is_utf8
 from worker.codec.fields import INTEGERS, is_map
 
 _NUMBER = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?")
@@ -58,9 +58,9 @@ def settle(document: Any, message: Descriptor, place: str = "") -> None:
     by_json_name = {part.json_name: part for part in message.fields}
     seen = set[int]()
     for name, value in document.items():
-        if not is_utf8(name):
-            raise Misfit(f"{place}.{name}".lstrip("."), value, "has a name that is not UTF-8")
-        part = by_json_name.get(name) or message.fields_by_name.get(name)
+        if not is_utf8(name) or "\0" in name:  # json_format breaks, or takes it for the name without the zero byte
+            raise Misfit(f"{place}.{name}".lstrip("."), value, "has a name that is no text")
+        part = by_json_name.get(name) or find_field(message, name)
         if part is None:
             continue
         where = f"{place}.{name}".lstrip(".")
@@ -115,7 +115,7 @@ def _scalar(value: Any, part: FieldDescriptor, place: str) -> Any:
 
 
 def _enum(value: Any, part: FieldDescriptor, place: str) -> Any:
-    names = part.enum_type.values_by_name if part.enum_type else {}
+    names = [known.name for known in part.enum_type.values] if part.enum_type else []
     is_whole = type(value) is int or (isinstance(value, float) and value.is_integer())
     if is_whole or (isinstance(value, str) and value in names):
         return value
