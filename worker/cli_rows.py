@@ -2,9 +2,9 @@
 
 import sys
 from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from contextlib import aclosing, asynccontextmanager
-from itertools import accumulate, chain, islice
+from itertools import accumulate, chain
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
@@ -15,7 +15,7 @@ from google.protobuf.proto import serialize_length_prefixed
 from worker.answers import Outgoing, Refused
 from worker.batch import Ask, Refusal
 from worker.change import Change, compile_file, read_proto
-from worker.cli_files import artifact_of, find_operation, kind_of, open_rows, read_configuration, serving_schema
+from worker.cli_files import artifact_of, find_operation, open_rows, read_configuration, serving_schema
 from worker.cli_follow import publish_and_follow, title_of, what_went_wrong
 from worker.cli_shared import (
     REFUSED,
@@ -27,62 +27,41 @@ from worker.cli_shared import (
     make_settings,
     note,
     print_json,
-    progress,
     run,
 )
+from worker.cli_table import (
+    CHUNK,
+    Answered,
+    Reading,
+    chunks,
+    count_rows,
+    end,
+    format_options,
+    operation_option,
+    options_of,
+    print_answers,
+    text_options,
+)
 from worker.client import Client
-from worker.codec.layout import BadRow, Row
-from worker.codec.proto import Operation
-from worker.codec.table import CsvTable, JsonTable
-from worker.codec.text import Rows
+from worker.codec.proto import Schema
 from worker.errors import UsageError
-from worker.generation import Configuration, TextOptions
+from worker.generation import Configuration
 from worker.host.parent import Load, ModelHost
 from worker.settings import Settings
 
-_CHUNK = 500
 _SAMPLES = 200
 _SAMPLES_BYTES = 256 << 10
-
-Answered = tuple[int, dict[str, Any], bytes]
-"""A row's number, facts about its prediction, and the serialized output message."""
-
-
-def text_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """How FILE is read."""
-    command = click.option("--delimiter", default=",", show_default=True, metavar="CHAR", help="Of the CSV.")(command)
-    command = click.option(
-        "--missing",
-        multiple=True,
-        metavar="TEXT",
-        help='A cell that means "missing", such as NA; an empty one always does.',
-    )(command)
-    return click.option("--lenient", "is_lenient", is_flag=True, help="Ignore unknown fields of JSON.")(command)
-
-
-operation_option = click.option("--operation", metavar="RPC", help="Where the proto has several.")
-
-
-def format_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """How the predictions are written."""
-    command = click.option("--json", "style", flag_value="json", help="The same as --format json.")(command)
-    return click.option(
-        "--format",
-        "style",
-        type=click.Choice(["csv", "json"]),
-        default="csv",
-        show_default=True,
-        help="Of the predictions.",
-    )(command)
 
 
 @click.command()
 @click.argument("file", type=local_file)
-@click.option("--proto", required=True, type=local_file, metavar="FILE", help="A .proto, or a descriptor set.")
+@click.option("--proto", type=local_file, metavar="FILE", help="A .proto, or a descriptor set.")
+@click.option("--deployment", metavar="NAME", help="Instead of --proto: take the one that this deployment serves.")
 @operation_option
 @click.option("--per-message", type=click.IntRange(min=1), metavar="N", help="Rows in a message. [default: all]")
 @click.option("--out", "target", type=local_file, metavar="FILE", help="[default: stdout]")
 @text_options
+@kafka_option
 @json_option
 def encode(file: Path, **given: Any) -> None:
     """Write the rows of a CSV or JSON file as serialized input messages; predict nothing.
@@ -90,9 +69,9 @@ def encode(file: Path, **given: Any) -> None:
     One message is written as it is; several, each with its length before it (a varint, as protobuf's own streams have
     it). A message without repeated fields holds one row, any other all of them.
     """
-    operation = find_operation(compile_file(given["proto"]), given["operation"])
-    with open_rows(file, operation, _options(given)) as rows:
-        reading = _Reading(rows)
+    operation = find_operation(_schema(given), given["operation"])
+    with open_rows(file, operation, options_of(given)) as rows:
+        reading = Reading(rows)
         count = _encode(reading, given["target"], given["per_message"])
     report = {"messages": count, "rows": reading.good, "refused": reading.bad, "is_delimited": count > 1}
     if given["is_json"]:
@@ -100,13 +79,22 @@ def encode(file: Path, **given: Any) -> None:
     else:
         form = "each with its length before it" if count > 1 else "as it is"
         note(f"rows: {reading.good}, messages: {count} ({form})")
-    _end(reading.bad)
+    end(reading.bad)
 
 
-def _encode(reading: "_Reading", target: Path | None, per_message: int | None) -> int:
+def _schema(given: dict[str, Any]) -> Schema:
+    if bool(given["proto"]) == bool(given["deployment"]):
+        raise UsageError("name the proto: --proto FILE, or --deployment NAME for the one that it serves")
+    if given["proto"]:
+        return compile_file(given["proto"])
+    schema, _ = run(serving_schema(make_settings(deployment=given["deployment"], kafka=given["kafka"])))
+    return schema
+
+
+def _encode(reading: Reading, target: Path | None, per_message: int | None) -> int:
     layout = reading.rows.layout
     size = (per_message or sys.maxsize) if layout.holds_many else 1
-    messages = (layout.pack(row.message for row in chunk) for chunk in _chunks(reading, size))
+    messages = (layout.pack(row.message for row in chunk) for chunk in chunks(reading, size))
     if target is None:
         return _write(messages, sys.stdout.buffer)
     try:
@@ -162,8 +150,8 @@ async def _predict(settings: Settings, file: Path, given: dict[str, Any]) -> Non
     operation = find_operation(schema, given["operation"])
     if schema.default is None:
         headers.append(("operation", operation.name.encode()))
-    with open_rows(file, operation, _options(given)) as rows:
-        reading = _Reading(rows)
+    with open_rows(file, operation, options_of(given)) as rows:
+        reading = Reading(rows)
         numbers: deque[int] = deque()
 
         def requests() -> Iterator[Outgoing]:
@@ -184,8 +172,8 @@ async def _predict(settings: Settings, file: Path, given: dict[str, Any]) -> Non
                         else:
                             yield number, {"generation": answer.generation}, answer.value
 
-        await _print(answered(), operation, given["style"], _count_rows(file))
-    _end(reading.bad)
+        await print_answers(answered(), operation, given["style"], count_rows(file))
+    end(reading.bad)
 
 
 @click.command()
@@ -214,12 +202,12 @@ async def _score(settings: Settings, file: Path, given: dict[str, Any]) -> None:
     operation = find_operation(schema, given["operation"])
     configuration = read_configuration(given["config"]) if given["config"] else Configuration()
     samples: list[bytes] = []
-    with open_rows(file, operation, _options(given)) as rows:
-        reading = _Reading(rows)
+    with open_rows(file, operation, options_of(given)) as rows:
+        reading = Reading(rows)
         async with _host(settings, given, configuration) as host:
 
             async def answered() -> AsyncGenerator[Answered, None]:
-                for chunk in _chunks(reading, _CHUNK):
+                for chunk in chunks(reading, CHUNK):
                     values = [rows.layout.pack([row.message]).SerializeToString() for row in chunk]
                     samples.extend(values[: _SAMPLES - len(samples)])
                     answers = await host.score(values, [Ask(operation.name)] * len(values))
@@ -229,8 +217,8 @@ async def _score(settings: Settings, file: Path, given: dict[str, Any]) -> None:
                         else:
                             yield row.number, {}, answer
 
-            await _print(answered(), operation, given["style"], _count_rows(file))
-    _end(reading.bad)
+            await print_answers(answered(), operation, given["style"], count_rows(file))
+    end(reading.bad)
     if given["activate"]:
         if not samples:
             raise Failure("no row was scored, so nothing is activated", REFUSED)
@@ -285,72 +273,3 @@ async def _host(settings: Settings, given: dict[str, Any], configuration: Config
             yield host
         finally:
             await host.stop()
-
-
-async def _print(answered: AsyncGenerator[Answered, None], operation: Operation, style: str, total: int | None) -> None:
-    table = CsvTable(sys.stdout, operation.output) if style == "csv" else JsonTable(sys.stdout)
-    parse = operation.output.FromString
-    # On a terminal the bar would be drawn between the predictions: there they are the progress.
-    with progress(is_shown=not sys.stdout.isatty()) as bar:
-        task, done = bar.add_task("rows", total=total), 0
-        async with aclosing(answered):
-            async for number, facts, value in answered:
-                table.write({"row": number, **facts}, parse(value))
-                done += 1
-                if not done % _CHUNK:
-                    bar.update(task, completed=done)
-        bar.update(task, completed=done)
-    sys.stdout.flush()
-
-
-class _Reading:
-    """The good rows of a file; the bad ones are listed on stderr as they come, and counted."""
-
-    def __init__(self, rows: Rows) -> None:
-        self.rows = rows
-        self.good = 0
-        self.bad = 0
-
-    def __iter__(self) -> Iterator[Row]:
-        for row in self.rows:
-            if isinstance(row, BadRow):
-                self.refuse(str(row))
-            else:
-                self.good += 1
-                yield row
-        for line in self.rows.notes():
-            note(line)
-
-    def refuse(self, line: str) -> None:
-        """Lists a row that has no prediction."""
-        self.bad += 1
-        note(line)
-
-
-def _chunks(reading: Iterable[Row], size: int) -> Iterator[list[Row]]:
-    rows = iter(reading)
-    while chunk := list(islice(rows, size)):
-        yield chunk
-
-
-def _options(given: dict[str, Any]) -> TextOptions:
-    delimiter = "\t" if given["delimiter"] == r"\t" else given["delimiter"]
-    if len(delimiter) != 1:
-        raise UsageError(f"--delimiter is one character, not {delimiter!r}")
-    return TextOptions(
-        delimiter=delimiter, missing=frozenset({"", *given["missing"]}), is_strict=not given["is_lenient"]
-    )
-
-
-def _count_rows(path: Path) -> int | None:
-    """About how many rows there are, for the progress bar: lines, without a CSV's header."""
-    if not sys.stderr.isatty():
-        return None
-    with path.open("rb") as file:
-        lines = sum(chunk.count(b"\n") for chunk in iter(lambda: file.read(1 << 20), b""))
-    return lines - (kind_of(path) == "csv")
-
-
-def _end(refused: int) -> None:
-    if refused:
-        raise Failure(f"{refused} rows were refused, listed above", REFUSED)
