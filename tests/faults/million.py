@@ -11,6 +11,7 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from harness.command import variables
 from harness.fleet import ROOT
 
 _GROWTH_MB = 24
@@ -73,7 +74,7 @@ async def _predict(deployment, rows, answers, figures, say):
     with answers.open("wb") as output:
         process = subprocess.Popen(  # noqa: ASYNC220 - it is started at once, and ended below
             [sys.executable, "-m", "worker", "predict", deployment.name, str(rows)],
-            env=os.environ | _variables(deployment) | {"TERM": "xterm", "COLUMNS": "120"},
+            env=os.environ | variables(deployment) | {"TERM": "xterm", "COLUMNS": "120"},
             stdin=subprocess.DEVNULL, stdout=output, stderr=its, cwd=ROOT,
         )  # fmt: skip
     os.close(its)
@@ -91,11 +92,6 @@ async def _predict(deployment, rows, answers, figures, say):
         await listening
         os.close(ours)
     return process.returncode, screen.decode(errors="replace")
-
-
-def _variables(deployment):
-    given = deployment.settings.model_dump(mode="json", include=deployment.settings.model_fields_set)
-    return {f"HOTSWAP_{name.upper()}": str(value) for name, value in given.items() if name != "deployment"}
 
 
 def _resident_mb(pid):

@@ -372,7 +372,7 @@ def _json_whole(value):
             return 0
         if len(exponent) > 4 or int(exponent or 0) > 400:
             raise Refused("out of range, or a fraction")
-        value = Fraction(mantissa) * Fraction(10) ** int(exponent or 0)
+        value = Fraction(Decimal(mantissa)) * Fraction(10) ** int(exponent or 0)
         if value.denominator != 1:
             raise Refused("no whole number")
         return int(value)
