@@ -57,8 +57,8 @@ async def run(deployment, *, seed, count, say):
     figures.seconds = round(time.monotonic() - began, 1)
     if worker.poll() is not None:
         figures.find(f"the worker ended with {worker.returncode}: {deployment.log()[-500:]}")
-    if "host.restarted" in deployment.log():
-        figures.find("the model host was started again")
+    if "host.died" in deployment.log():
+        figures.find("the model host died")
     await _judge_answers(deployment, asked, figures)
     if code := await deployment.stop():
         figures.find(f"the worker ended with {code}: {deployment.log()[-500:]}")

@@ -48,7 +48,7 @@ async def run(deployment, *, seed, count, say):
         figures.findings.append(f"the command ended with {code}: {screen[-500:]}")
     _judge_answers(answers, figures)
     _judge_bar(screen, figures)
-    _judge_memory(figures)
+    judge_memory(figures)
     if code := await deployment.stop():
         figures.findings.append(f"the worker ended with {code}: {deployment.log()[-500:]}")
     return figures
@@ -124,7 +124,7 @@ def _judge_bar(screen, figures):
         figures.findings.append(f"the bar ends at {figures.bar}")
 
 
-def _judge_memory(figures):
+def judge_memory(figures):
     memory = figures.megabytes
     early, later = memory[: len(memory) // 4 + 1], memory[len(memory) // 4 :]
     figures.megabytes = [max(early, default=0), max(later, default=0)]
