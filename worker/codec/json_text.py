@@ -14,6 +14,7 @@ from worker.codec.json_rules import Misfit, settle, unique
 from worker.codec.layout import SHOWN, BadRow, Layout, Row, reason_of
 from worker.generation import TextOptions
 
+_DECODER = json.JSONDecoder(object_pairs_hook=unique)
 _SPACES = " \t\r\n"
 """JSON's own: a line of any other space is no empty one."""
 
@@ -105,7 +106,7 @@ def _documents(file: TextIO) -> Iterator[Any]:
 
 def _load(text: str) -> Any:
     try:
-        return json.loads(text, object_pairs_hook=unique)
+        return _DECODER.decode(text)
     except RecursionError:
         return _Broken("it is nested too deeply")
     except ValueError as error:

@@ -3,8 +3,9 @@
 import base64
 import csv
 import json
-from collections.abc import Callable, Iterator, Mapping
-from typing import Any, TextIO, TypeAlias
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import lru_cache
+from typing import Any, NamedTuple, TextIO, TypeAlias
 
 from google.protobuf import json_format
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
@@ -19,20 +20,17 @@ class CsvTable:
 
     def __init__(self, file: TextIO, message: type[Message]) -> None:
         self._writer = csv.writer(file, lineterminator="\n")
-        self._layout = Layout(message)
-        leaves = list(_leaves(descriptor_of(self._layout.row), ()))
-        self._names = [".".join(part.name for part in path) for path in leaves]
-        self._readers = [_reader(path) for path in leaves]
+        self._columns = _columns_of(message)  # type: ignore[arg-type] # a class can be hashed
         self._has_header = False
 
     def write(self, facts: Mapping[str, Any], message: Message) -> None:
         """Write a message: `facts` (always the same ones) come first; a line for each row of it."""
         if not self._has_header:
-            self._writer.writerow([*facts, *self._names])
+            self._writer.writerow([*facts, *self._columns.names])
             self._has_header = True
-        rows = getattr(message, self._layout.rows_field) if self._layout.rows_field else [message]
-        for row in rows:
-            self._writer.writerow([*facts.values(), *[read(row) for read in self._readers]])
+        field = self._columns.rows_field
+        for row in getattr(message, field) if field else [message]:
+            self._writer.writerow([*facts.values(), *[read(row) for read in self._columns.readers]])
 
 
 class JsonTable:
@@ -45,6 +43,20 @@ class JsonTable:
         """Write a message."""
         content = json_format.MessageToDict(message, preserving_proto_field_name=True)
         print(json.dumps({**facts, "prediction": content}, ensure_ascii=False), file=self._file)
+
+
+class _Columns(NamedTuple):
+    rows_field: str | None
+    names: Sequence[str]
+    readers: Sequence[Callable[[Any], str]]
+
+
+@lru_cache(maxsize=32)  # an answer on the stream is a table of its own
+def _columns_of(message: type[Message]) -> _Columns:
+    layout = Layout(message)
+    leaves = list(_leaves(descriptor_of(layout.row), ()))
+    names = [".".join(part.name for part in path) for path in leaves]
+    return _Columns(layout.rows_field, names, [_reader(path) for path in leaves])
 
 
 _Path: TypeAlias = tuple[FieldDescriptor, ...]

@@ -8,13 +8,15 @@ line, of rows or of whole input messages. Rows are numbered from 1.
 import csv
 import math
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Literal, Protocol, TextIO
 
 from google.protobuf.message import Message
 
 from worker.codec.cells import Cell, find_cell, is_utf8
+from worker.codec.fields import descriptor_of
 from worker.codec.json_text import JsonRows
 from worker.codec.layout import BadRow, Layout, Row, reason_of
 from worker.errors import UsageError
@@ -49,10 +51,36 @@ def read_rows(
     return JsonRows(file, message, options or TextOptions())
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class _Plan:
-    cells: list[Cell | None] = field(default_factory=list)
-    absent: list[Cell] = field(default_factory=list)
+    """What a header means for a message. `plain` is empty, or all there is to do: place of a cell, field, parser."""
+
+    layout: Layout
+    cells: Sequence[Cell | None]
+    absent: Sequence[Cell]
+    plain: Sequence[tuple[int, str, Callable[[str], Any]]]
+
+
+@lru_cache(maxsize=32)  # a publisher's requests have one header
+def _make_plan(message: type[Message], header: tuple[str, ...]) -> _Plan:
+    layout = Layout(message, header)
+    row = descriptor_of(layout.row)
+    cells = [find_cell(row, name) for name in header]
+    if not any(cells):
+        raise UsageError(
+            f"none of the CSV's columns ({', '.join(header)}) is a field of {row.full_name} "
+            f"({', '.join(part.name for part in row.fields)}): is the header line missing?"
+        )
+    for name, count in Counter(header).items():
+        if count > 1 and any(cell and cell.column == name and not cell.is_repeated for cell in cells):
+            raise UsageError(f"the CSV's header names {name} twice, and that field holds one value")
+    named = {name.partition(".")[0] for name in header}
+    others = [find_cell(row, part.name) for part in row.fields if part.name not in named]
+    absent = [cell for cell in others if cell and cell.is_zero_when_absent]
+    # Most tables are one scalar field a column: then a row is made in one call.
+    is_plain = not absent and all(cell is None or cell.is_plain for cell in cells)
+    plain = [(at, cell.column, cell.parse) for at, cell in enumerate(cells) if cell] if is_plain else []
+    return _Plan(layout, cells, absent, plain)
 
 
 class CsvRows:
@@ -63,9 +91,8 @@ class CsvRows:
         self._options = options
         self._reader = csv.reader(lines, delimiter=options.delimiter, strict=True)
         self._header = self._read_header()
-        self.layout = Layout(message, self._header)
-        self._plan = self._make_plan()
-        self._plain = self._find_plain()
+        self._plan = _make_plan(message, tuple(self._header))  # type: ignore[arg-type] # a class can be hashed
+        self.layout = self._plan.layout
         self._zeros: Counter[str] = Counter()
 
     def _read_header(self) -> list[str]:
@@ -79,32 +106,6 @@ class CsvRows:
             if not is_utf8(name):  # to pass over it would make a column missing that is there
                 raise UsageError(f"the CSV's header is not UTF-8: column {name!r}")
         return [name.strip(" \t") for name in header]
-
-    def _make_plan(self) -> _Plan:
-        row = self.layout.row.DESCRIPTOR
-        cells = [find_cell(row, name) for name in self._header]
-        if not any(cells):
-            raise UsageError(
-                f"none of the CSV's columns ({', '.join(self._header)}) is a field of {row.full_name} "
-                f"({', '.join(part.name for part in row.fields)}): is the header line missing?"
-            )
-        twice = [name for name, count in Counter(self._header).items() if count > 1]
-        for cell in cells:
-            if cell and cell.column in twice and not cell.is_repeated:
-                raise UsageError(f"the CSV's header names {cell.column} twice, and that field holds one value")
-        absent = [
-            cell
-            for part in row.fields
-            if part.name not in {name.partition(".")[0] for name in self._header}
-            if (cell := find_cell(row, part.name)) and cell.is_zero_when_absent
-        ]
-        return _Plan(cells, absent)
-
-    def _find_plain(self) -> list[tuple[int, str, Callable[[str], Any]]]:
-        # Most tables are one scalar field a column: then a row is made in one call. Empty: this one is not.
-        if self._plan.absent or not all(cell is None or cell.is_plain for cell in self._plan.cells):
-            return []
-        return [(at, cell.column, cell.parse) for at, cell in enumerate(self._plan.cells) if cell]
 
     def __iter__(self) -> Iterator[Row | BadRow]:
         number = 0
@@ -125,9 +126,9 @@ class CsvRows:
     def _read_row(self, number: int, texts: list[str]) -> Row | BadRow:
         if len(texts) != len(self._header):
             return BadRow(number, "", "", f"has {len(texts)} cells, and the header names {len(self._header)}")
-        if self._plain and self._options.missing.isdisjoint(texts):
+        if self._plan.plain and self._options.missing.isdisjoint(texts):
             try:
-                values = {name: parse(texts[at]) for at, name, parse in self._plain}
+                values = {name: parse(texts[at]) for at, name, parse in self._plan.plain}
                 return Row(number, self.layout.row(**values))
             except (ValueError, TypeError):
                 pass  # which cell it is, is found one at a time
