@@ -56,10 +56,8 @@ def read(message):
     """An answer's species and probabilities, by its own content type; without one it is protobuf."""
     form, value = header(message, "content-type"), message.value()
     if form == "text/csv":
-        (line,) = csv.DictReader(io.StringIO(value.decode(), newline=""))
-        species = line["species"]
-        many = species.startswith("[")
-        return json.loads(species) if many else [species], json.loads(line["setosa"] if many else f"[{line['setosa']}]")
+        lines = list(csv.DictReader(io.StringIO(value.decode(), newline="")))
+        return [line["species"] for line in lines], [float(line["setosa"]) for line in lines]
     if form == "application/json":
         found = json.loads(value)
         return found["species"], found["setosa"]

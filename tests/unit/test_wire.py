@@ -14,7 +14,8 @@ syntax = "proto3";
 message Row { optional double x = 1; string s = 2; }
 message Frame { repeated Row rows = 1; }
 message Out { string label = 1; repeated double p = 2; }
-service S { rpc One(Row) returns (Out); rpc Many(Frame) returns (Frame); }
+message Labels { repeated string label = 1; repeated double p = 2; repeated bool is_sure = 3; }
+service S { rpc One(Row) returns (Out); rpc Many(Frame) returns (Frame); rpc Label(Frame) returns (Labels); }
 """
 SCHEMA = compile_proto(PROTO)
 ONE, MANY = SCHEMA.operations["One"], SCHEMA.operations["Many"]
@@ -92,3 +93,14 @@ def test_an_answer_is_written_as_csv_with_a_header_or_as_an_object_of_json_with_
     assert wire.write(answer, Format.CSV, ONE) == b'label,p\n"a,b","[0.25, 0.75]"\n'
     assert json.loads(wire.write(answer, Format.JSON, ONE)) == {"label": "a,b", "p": [0.25, 0.75]}
     assert json.loads(wire.write(b"", Format.JSON, ONE)) == {"label": "", "p": []}
+
+
+def test_an_answer_of_several_rows_has_a_line_of_csv_for_each_whatever_shape_its_message_has():
+    frame = MANY.output(rows=[{"x": 1, "s": "a"}, {"s": "b"}]).SerializeToString()
+    assert wire.write(frame, Format.CSV, MANY) == b"x,s\n1.0,a\n,b\n"
+    operation = SCHEMA.operations["Label"]
+    labels = operation.output(label=["a", "b"], p=[0.5, 1]).SerializeToString()
+    assert wire.write(labels, Format.CSV, operation) == b"label,p,is_sure\na,0.5,\nb,1.0,\n"
+    assert wire.write(b"", Format.CSV, operation) == b"label,p,is_sure\n"
+    ragged = operation.output(label=["a"], p=[0.5, 1]).SerializeToString()
+    assert wire.write(ragged, Format.CSV, operation) == b'label,p,is_sure\na,"[0.5, 1.0]",[]\n'

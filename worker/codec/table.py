@@ -3,7 +3,7 @@
 import base64
 import csv
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple, TextIO, TypeAlias
 
@@ -16,11 +16,15 @@ from worker.codec.layout import Layout
 
 
 class CsvTable:
-    """Writes messages of one type as CSV; nested fields are dotted, several values of one field are a JSON array."""
+    """Writes messages of one type as CSV; nested fields are dotted, several values of one field are a JSON array.
 
-    def __init__(self, file: TextIO, message: type[Message]) -> None:
+    `has_rows`: the elements of a message that is nothing but repeated fields are rows (`Prediction{repeated string}`).
+    """
+
+    def __init__(self, file: TextIO, message: type[Message], *, has_rows: bool = False) -> None:
         self._writer = csv.writer(file, lineterminator="\n")
         self._columns = _columns_of(message)  # type: ignore[arg-type] # a class can be hashed
+        self._has_rows = has_rows and bool(self._columns.elements)
         self._has_header = False
 
     def write(self, facts: Mapping[str, Any], message: Message) -> None:
@@ -28,9 +32,18 @@ class CsvTable:
         if not self._has_header:
             self._writer.writerow([*facts, *self._columns.names])
             self._has_header = True
-        field = self._columns.rows_field
-        for row in getattr(message, field) if field else [message]:
-            self._writer.writerow([*facts.values(), *[read(row) for read in self._columns.readers]])
+        for cells in self._rows(message):
+            self._writer.writerow([*facts.values(), *cells])
+
+    def _rows(self, message: Message) -> Iterable[Iterable[str]]:
+        field, _, readers, elements = self._columns
+        if self._has_rows:
+            columns = [read(message) for read in elements]
+            length = max(map(len, columns))
+            if all(len(column) in (0, length) for column in columns):
+                return zip(*(column or [""] * length for column in columns), strict=True)
+        rows = getattr(message, field) if field else [message]
+        return ([read(row) for read in readers] for row in rows)
 
 
 class JsonTable:
@@ -49,6 +62,8 @@ class _Columns(NamedTuple):
     rows_field: str | None
     names: Sequence[str]
     readers: Sequence[Callable[[Any], str]]
+    elements: Sequence[Callable[[Any], list[str]]]
+    """Of a message that is nothing but repeated fields."""
 
 
 @lru_cache(maxsize=32)  # an answer on the stream is a table of its own
@@ -56,7 +71,13 @@ def _columns_of(message: type[Message]) -> _Columns:
     layout = Layout(message)
     leaves = list(_leaves(descriptor_of(layout.row), ()))
     names = [".".join(part.name for part in path) for path in leaves]
-    return _Columns(layout.rows_field, names, [_reader(path) for path in leaves])
+    elements = [_elements(path[-1]) for path in leaves] if layout.shape == "columns" else []
+    return _Columns(layout.rows_field, names, [_reader(path) for path in leaves], elements)
+
+
+def _elements(part: FieldDescriptor) -> Callable[[Any], list[str]]:
+    name, text = part.name, _texter(part)
+    return lambda message: [text(value) for value in getattr(message, name)]
 
 
 _Path: TypeAlias = tuple[FieldDescriptor, ...]

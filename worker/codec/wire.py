@@ -5,7 +5,7 @@ import io
 from google.protobuf import json_format
 
 from worker.batch import Code, Format, Refusal
-from worker.codec.layout import BadRow
+from worker.codec.layout import BadRow, Layout
 from worker.codec.proto import Operation
 from worker.codec.table import CsvTable
 from worker.codec.text import read_rows
@@ -46,5 +46,5 @@ def write(answer: bytes, accept: Format, operation: Operation) -> bytes:
             message, preserving_proto_field_name=True, always_print_fields_with_no_presence=True, indent=None
         ).encode()
     text = io.StringIO(newline="")
-    CsvTable(text, operation.output).write({}, message)
+    CsvTable(text, operation.output, has_rows=Layout(operation.input).holds_many).write({}, message)
     return text.getvalue().encode()
