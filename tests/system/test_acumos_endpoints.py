@@ -1,6 +1,6 @@
 """Each endpoint of the ancestor as the operation of ours that takes its place, on one real deployment.
 
-A test carries the endpoint's name, and begins with the swap that it needs: the deployment is one for all of them.
+A test carries the endpoint's name, and begins with what it needs to be served: the deployment is one for all of them.
 """
 
 import asyncio
@@ -17,7 +17,6 @@ from worker.change import Change
 from worker.codec.proto import compile as compile_proto
 from worker.codec.table import CsvTable
 from worker.generation import Configuration, Policy, Proto
-from worker.history import History
 from worker.overview import read_history
 
 MODELS = {name: EXAMPLES / "models" / f"{name}.zip" for name in ("iris_gbm", "iris_glm", "cancer_gbm")}
@@ -39,6 +38,8 @@ def fleet(kafka, tmp_path_factory):
     """A worker that serves the iris GBM as generation 1."""
     made = Deployment(kafka, tmp_path_factory.mktemp("endpoints"))
 
+    made.parts = {"model": MODELS["iris_gbm"], "proto": IRIS, "configuration": Configuration()}
+
     async def serve():
         await made.create()
         await made.serve("iris_gbm")
@@ -48,17 +49,28 @@ def fleet(kafka, tmp_path_factory):
     made.close()
 
 
+async def serve(fleet, **parts):
+    """What serves these parts, by a swap where it must be; the generation, as the control log has it."""
+    if parts.items() <= fleet.parts.items():
+        return await newest(fleet)
+    return await swap(fleet, **parts)
+
+
 async def swap(fleet, **change):
     """A swap that must be served; the generation, as the control log has it."""
+    fleet.parts = fleet.parts | change
     async with fleet.client() as client:
         receipt = await client.swap(Change(**change))
         answer = await client.await_swap(receipt)
         assert answer.is_good, (answer, fleet.log()[-3000:])
-    return (await history(fleet)).timeline.swaps[receipt.generation].generation
+    made = await newest(fleet)
+    assert made.number == receipt.generation
+    return made
 
 
-async def history(fleet) -> History:
-    return await read_history(fleet.settings)
+async def newest(fleet):
+    timeline = (await read_history(fleet.settings)).timeline
+    return timeline.swaps[timeline.newest].generation
 
 
 async def ask(fleet, values, **headers):
@@ -89,7 +101,7 @@ def species(stdout):
 
 
 async def test_post_model_methods_operation_is_a_record_that_names_the_operation_or_leaves_it_out(fleet):
-    await swap(fleet, model=MODELS["iris_gbm"], proto=IRIS)
+    await serve(fleet, model=MODELS["iris_gbm"], proto=IRIS)
     values, _, operation = messages("iris")
     named = await ask(fleet, values[:50], operation=b"Classify")
     left_out = await ask(fleet, values[:50])
@@ -98,7 +110,7 @@ async def test_post_model_methods_operation_is_a_record_that_names_the_operation
 
 
 async def test_post_model_methods_of_an_unknown_operation_is_refused_with_a_list_of_those_there_are(fleet):
-    await swap(fleet, model=MODELS["iris_gbm"], proto=Proto.inline(TWO))
+    await serve(fleet, model=MODELS["iris_gbm"], proto=Proto.inline(TWO))
     unknown, left_out, right = [
         (await ask(fleet, [b""], **headers))[0]
         for headers in ({"operation": b"transform"}, {}, {"operation": b"Guess"})
@@ -109,7 +121,7 @@ async def test_post_model_methods_of_an_unknown_operation_is_refused_with_a_list
 
 
 async def test_put_model_replaces_the_model_and_nothing_else(fleet):
-    before = await swap(fleet, model=MODELS["iris_gbm"], proto=IRIS, configuration=Configuration(deadline_ms=9_000))
+    before = await serve(fleet, model=MODELS["iris_gbm"], proto=IRIS, configuration=Configuration(deadline_ms=9_000))
     after = await swap(fleet, model=MODELS["iris_glm"])
     assert after.model != before.model
     assert (after.proto, after.configuration) == (before.proto, before.configuration)
@@ -118,7 +130,7 @@ async def test_put_model_replaces_the_model_and_nothing_else(fleet):
 
 
 async def test_put_proto_replaces_the_proto_and_nothing_else(fleet):
-    before = await swap(fleet, model=MODELS["iris_gbm"], proto=IRIS)
+    before = await serve(fleet, model=MODELS["iris_gbm"], proto=IRIS)
     after = await swap(fleet, proto=Proto.inline(SHORT))
     assert after.proto != before.proto
     assert (after.model, after.configuration) == (before.model, before.configuration)
@@ -129,7 +141,7 @@ async def test_put_proto_replaces_the_proto_and_nothing_else(fleet):
 
 
 async def test_put_model_configuration_replaces_the_configuration_and_nothing_else(fleet):
-    before = await swap(fleet, model=MODELS["iris_gbm"], proto=IRIS, configuration=Configuration())
+    before = await serve(fleet, model=MODELS["iris_gbm"], proto=IRIS, configuration=Configuration())
     (accepted,) = await ask(fleet, [b""])
     after = await swap(fleet, configuration=Configuration(missing=Policy.REFUSE))
     (refused,) = await ask(fleet, [b""])
@@ -138,7 +150,7 @@ async def test_put_model_configuration_replaces_the_configuration_and_nothing_el
 
 
 async def test_what_the_ancestor_puts_one_after_the_other_is_one_generation_and_no_request_sees_half_of_it(fleet):
-    await swap(fleet, model=MODELS["iris_gbm"], proto=IRIS, configuration=Configuration())
+    await serve(fleet, model=MODELS["iris_gbm"], proto=IRIS, configuration=Configuration())
     iris, _, flower = messages("iris")
     cancer, _, cell = messages("cancer")
     change = {"model": MODELS["cancer_gbm"], "proto": EXAMPLES / "protos" / "cancer.proto"}
@@ -167,7 +179,7 @@ async def test_get_binary_json_is_encode_of_json_by_a_given_proto(fleet, tmp_pat
 
 
 async def test_get_binary_default_and_get_binary_json_default_are_encode_by_the_proto_that_serves(fleet, tmp_path):
-    await swap(fleet, model=MODELS["iris_gbm"], proto=Proto.inline(SHORT))
+    await serve(fleet, model=MODELS["iris_gbm"], proto=Proto.inline(SHORT))
     (tmp_path / "short.proto").write_text(SHORT)
     wanted, _ = await hotswap(fleet, "encode", CSV, "--proto", tmp_path / "short.proto")
     for file in (CSV, as_json(tmp_path)):
@@ -178,7 +190,7 @@ async def test_get_binary_default_and_get_binary_json_default_are_encode_by_the_
 
 
 async def test_transform_csv_default_is_a_record_of_csv_and_predict_of_a_csv(fleet):
-    await swap(fleet, model=MODELS["iris_gbm"], proto=IRIS, configuration=Configuration())
+    await serve(fleet, model=MODELS["iris_gbm"], proto=IRIS, configuration=Configuration())
     values, known, operation = messages("iris")
     wanted = [operation.output.FromString(message.value()) for message in await ask(fleet, values)]
     stdout, _ = await hotswap(fleet, "predict", fleet.name, CSV)
@@ -192,7 +204,7 @@ async def test_transform_csv_default_is_a_record_of_csv_and_predict_of_a_csv(fle
 
 
 async def test_transform_json_default_is_a_record_of_json_and_predict_of_a_json(fleet, tmp_path):
-    await swap(fleet, model=MODELS["iris_gbm"], proto=IRIS, configuration=Configuration())
+    await serve(fleet, model=MODELS["iris_gbm"], proto=IRIS, configuration=Configuration())
     file = as_json(tmp_path)
     assert species((await hotswap(fleet, "predict", fleet.name, file))[0]) == species(
         (await hotswap(fleet, "predict", fleet.name, CSV))[0]
@@ -206,21 +218,22 @@ async def test_transform_json_default_is_a_record_of_json_and_predict_of_a_json(
 async def test_transform_csv_and_transform_json_are_score_with_a_model_and_a_proto_of_ones_own_for_this_call_only(
     fleet, tmp_path
 ):
-    await swap(fleet, model=MODELS["iris_gbm"], proto=IRIS)
-    before = (await history(fleet)).timeline.newest
+    await serve(fleet, model=MODELS["iris_gbm"], proto=IRIS)
+    before = (await newest(fleet)).number
     words = ("--model", MODELS["iris_glm"], "--proto", IRIS)
     of_csv, of_json = [species((await hotswap(fleet, "score", file, *words))[0]) for file in (CSV, as_json(tmp_path))]
     with (EXAMPLES / "data" / "iris_glm.pred.csv").open(newline="") as file:
         assert of_csv == of_json == [row["predict"] for row in csv.DictReader(file)]
-    assert (await history(fleet)).timeline.newest == before
+    assert (await newest(fleet)).number == before
 
 
 async def test_transform_csv_with_activate_becomes_the_service_as_the_paper_promises(fleet, tmp_path):
-    await swap(fleet, model=MODELS["iris_gbm"], proto=Proto.inline(SHORT))
+    await serve(fleet, model=MODELS["iris_gbm"], proto=Proto.inline(SHORT))
     (tmp_path / "c.json").write_text('{"unknown_category": "refuse"}')
     words = ("--model", MODELS["iris_glm"], "--proto", IRIS, "--config", tmp_path / "c.json")
     stdout, stderr = await hotswap(fleet, "score", CSV, *words, "--activate", fleet.name)
-    serving = (await history(fleet)).timeline.swaps[(await history(fleet)).timeline.newest].generation
+    fleet.parts = {}
+    serving = await newest(fleet)
     assert f"generation {serving.number} of {fleet.name} serves on 1 workers" in stderr
     assert serving.proto == Proto.inline(IRIS.read_bytes())
     assert serving.configuration.unknown_category is Policy.REFUSE
@@ -232,7 +245,7 @@ async def test_transform_csv_with_activate_becomes_the_service_as_the_paper_prom
 
 
 async def test_transform_csv_with_activate_changes_nothing_where_a_row_is_refused(fleet, tmp_path):
-    before = (await history(fleet)).timeline.newest
+    before = (await newest(fleet)).number
     words = ("--model", MODELS["iris_glm"], "--proto", IRIS, "--activate", fleet.name)
     (tmp_path / "bad.csv").write_text("sepal_length\n5.1\nlong\n")
     (tmp_path / "none.csv").write_text("sepal_length\n")
@@ -240,7 +253,7 @@ async def test_transform_csv_with_activate_changes_nothing_where_a_row_is_refuse
     assert "row 2, column sepal_length: 'long' is no number" in stderr
     _, stderr = await hotswap(fleet, "score", tmp_path / "none.csv", *words, code=1)
     assert "no row was scored, so nothing is activated" in stderr
-    assert (await history(fleet)).timeline.newest == before
+    assert (await newest(fleet)).number == before
 
 
 async def test_no_request_of_all_these_was_lost_or_answered_twice(fleet):
