@@ -13,7 +13,8 @@ bootstrap = for python in $(PYTHON); do \
 stop_at = $(if $1,$(error $1))
 
 # Each is a proof under fire of its own, minutes long: make kills, or make kills SEED=7 SECONDS=60.
-PROOFS := kills kills-swaps kills-named failpoints zombies broker storm drain swaps bad-swaps commands at-least-once everything
+PROOFS := kills kills-swaps kills-named failpoints zombies broker storm drain swaps bad-swaps commands at-least-once everything \
+	million fuzz
 RED := red-at-least-once red-unfenced
 play = cd tests && $(abspath $(VENV))/bin/python -m faults $1 $(addprefix --seed ,$(SEED)) $(addprefix --seconds ,$(SECONDS))
 

@@ -111,13 +111,13 @@ class Answers:
 
 
 def _prediction(record: Any) -> Prediction:
-    headers = header_texts(record)
+    headers = dict(record.headers)  # only what is asked for is decoded: this is done for each answer
     return Prediction(
-        source=headers.get("source", ""),
+        source=_text(headers.get("source")),
         value=record.value or b"",
-        generation=_number(headers.get("generation")),
-        operation=headers.get("operation", ""),
-        model_digest=headers.get("model-digest", ""),
+        generation=_number(_text(headers.get("generation"))),
+        operation=_text(headers.get("operation")),
+        model_digest=_text(headers.get("model-digest")),
     )
 
 
@@ -135,6 +135,10 @@ def refused(record: Any) -> Refused:
 def header_texts(record: Any) -> dict[str, str]:
     """The headers as text; of a name that comes twice the last one, which is the worker's own."""
     return {name: value.decode(errors="replace") for name, value in record.headers if value is not None}
+
+
+def _text(value: bytes | None) -> str:
+    return value.decode(errors="replace") if value else ""
 
 
 def _number(text: str | None) -> int:
@@ -167,7 +171,8 @@ class Flow:
         """How many more requests may go now."""
         allowed = self._window - (self._sent - self._taken)
         if self._per_second is None:
-            return allowed
+            # Half a window at a time: else answers that come in threes are followed by requests in threes.
+            return allowed if allowed * 2 >= self._window else 0
         due = int((time.monotonic() - self._began) * self._per_second) + 1 - self._sent
         return max(0, min(allowed, due))
 

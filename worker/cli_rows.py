@@ -2,9 +2,9 @@
 
 import sys
 from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from contextlib import aclosing, asynccontextmanager
-from itertools import chain, islice
+from itertools import accumulate, chain
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
@@ -15,7 +15,7 @@ from google.protobuf.proto import serialize_length_prefixed
 from worker.answers import Outgoing, Refused
 from worker.artifacts import find_kind
 from worker.batch import Ask, Refusal
-from worker.change import artifact_of, compile_file, read_proto
+from worker.change import Change, artifact_of, compile_file, read_proto
 from worker.cli_files import (
     Parts,
     compile_given,
@@ -25,6 +25,7 @@ from worker.cli_files import (
     parts_of,
     serving_schema,
 )
+from worker.cli_follow import publish_and_follow, title_of, what_went_wrong
 from worker.cli_shared import (
     REFUSED,
     Failure,
@@ -37,60 +38,41 @@ from worker.cli_shared import (
     make_settings,
     note,
     print_json,
-    progress,
     run,
 )
+from worker.cli_table import (
+    CHUNK,
+    Answered,
+    Reading,
+    chunks,
+    count_rows,
+    end,
+    format_options,
+    operation_option,
+    options_of,
+    print_answers,
+    text_options,
+)
 from worker.client import Client
-from worker.codec.layout import BadRow, Row
-from worker.codec.proto import Operation
-from worker.codec.table import CsvTable, JsonTable
-from worker.codec.text import Rows
+from worker.codec.proto import Schema
 from worker.errors import UsageError
-from worker.generation import Configuration, Proto, TextOptions
+from worker.generation import Configuration, Proto
 from worker.host.parent import Load, ModelHost
 from worker.settings import Settings
 
-_CHUNK = 500
-
-Answered = tuple[int, dict[str, Any], bytes]
-"""A row's number, facts about its prediction, and the serialized output message."""
-
-
-def text_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """How FILE is read."""
-    command = click.option("--delimiter", default=",", show_default=True, metavar="CHAR", help="Of the CSV.")(command)
-    command = click.option(
-        "--missing",
-        multiple=True,
-        metavar="TEXT",
-        help='A cell that means "missing", such as NA; an empty one always does.',
-    )(command)
-    return click.option("--lenient", "is_lenient", is_flag=True, help="Ignore unknown fields of JSON.")(command)
-
-
-operation_option = click.option("--operation", metavar="RPC", help="Where the proto has several.")
-
-
-def format_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """How the predictions are written."""
-    command = click.option("--json", "style", flag_value="json", help="The same as --format json.")(command)
-    return click.option(
-        "--format",
-        "style",
-        type=click.Choice(["csv", "json"]),
-        default="csv",
-        show_default=True,
-        help="Of the predictions.",
-    )(command)
+_SAMPLES = 200
+_SAMPLES_BYTES = 256 << 10
 
 
 @click.command()
 @click.argument("file", type=local_file)
-@click.option("--proto", required=True, type=local_file, metavar="FILE", help="A .proto, or a descriptor set.")
+@click.option("--proto", type=local_file, metavar="FILE", help="A .proto, or a descriptor set.")
+@click.option("--deployment", metavar="NAME", help="Instead of --proto: take the one that this deployment serves.")
 @operation_option
 @click.option("--per-message", type=click.IntRange(min=1), metavar="N", help="Rows in a message. [default: all]")
 @click.option("--out", "target", type=local_file, metavar="FILE", help="[default: stdout]")
 @text_options
+@kafka_option
 @json_option
 def encode(file: Path, **given: Any) -> None:
     """Write the rows of a CSV or JSON file as serialized input messages; predict nothing.
@@ -98,9 +80,9 @@ def encode(file: Path, **given: Any) -> None:
     One message is written as it is; several, each with its length before it (a varint, as protobuf's own streams have
     it). A message without repeated fields holds one row, any other all of them.
     """
-    operation = find_operation(compile_file(given["proto"]), given["operation"])
-    with open_rows(file, operation, _options(given)) as rows:
-        reading = _Reading(rows)
+    operation = find_operation(_schema(given), given["operation"])
+    with open_rows(file, operation, options_of(given)) as rows:
+        reading = Reading(rows)
         count = _encode(reading, given["target"], given["per_message"])
     report = {"messages": count, "rows": reading.good, "refused": reading.bad, "is_delimited": count > 1}
     if given["is_json"]:
@@ -108,13 +90,22 @@ def encode(file: Path, **given: Any) -> None:
     else:
         form = "each with its length before it" if count > 1 else "as it is"
         note(f"rows: {reading.good}, messages: {count} ({form})")
-    _end(reading.bad)
+    end(reading.bad)
 
 
-def _encode(reading: "_Reading", target: Path | None, per_message: int | None) -> int:
+def _schema(given: dict[str, Any]) -> Schema:
+    if bool(given["proto"]) == bool(given["deployment"]):
+        raise UsageError("name the proto: --proto FILE, or --deployment NAME for the one that it serves")
+    if given["proto"]:
+        return compile_file(given["proto"])
+    schema, _ = run(serving_schema(make_settings(deployment=given["deployment"], kafka=given["kafka"])))
+    return schema
+
+
+def _encode(reading: Reading, target: Path | None, per_message: int | None) -> int:
     layout = reading.rows.layout
     size = (per_message or sys.maxsize) if layout.holds_many else 1
-    messages = (layout.pack(row.message for row in chunk) for chunk in _chunks(reading, size))
+    messages = (layout.pack(row.message for row in chunk) for chunk in chunks(reading, size))
     if target is None:
         return _write(messages, sys.stdout.buffer)
     try:
@@ -170,8 +161,8 @@ async def _predict(settings: Settings, file: Path, given: dict[str, Any]) -> Non
     operation = find_operation(schema, given["operation"])
     if schema.default is None:
         headers.append(("operation", operation.name.encode()))
-    with open_rows(file, operation, _options(given)) as rows:
-        reading = _Reading(rows)
+    with open_rows(file, operation, options_of(given)) as rows:
+        reading = Reading(rows)
         numbers: deque[int] = deque()
 
         def requests() -> Iterator[Outgoing]:
@@ -192,8 +183,8 @@ async def _predict(settings: Settings, file: Path, given: dict[str, Any]) -> Non
                         else:
                             yield number, {"generation": answer.generation}, answer.value
 
-        await _print(answered(), operation, given["style"], _count_lines(file))
-    _end(reading.bad)
+        await print_answers(answered(), operation, given["style"], count_rows(file))
+    end(reading.bad)
 
 
 @click.command()
@@ -204,26 +195,36 @@ async def _predict(settings: Settings, file: Path, given: dict[str, Any]) -> Non
 @click.option("--config", type=local_file, metavar="FILE", help="The configuration, JSON.")
 @package_option
 @operation_option
+@click.option("--activate", metavar="DEPLOYMENT", help="If no row is refused, swap this deployment to what has scored.")
 @format_options
 @text_options
+@kafka_option
 def score(file: Path, **given: Any) -> None:
-    """Score the rows of a CSV or JSON file with a model and a proto of one's own: here, without Kafka."""
+    """Score the rows of a CSV or JSON file with a model and a proto of one's own: here, without Kafka.
+
+    With --activate the model, the proto and the configuration then become what a deployment serves, with the first rows
+    as the samples that each of its workers must score before; a row that is refused leaves everything as it was.
+    """
+    settings = make_settings(deployment=given["activate"], kafka=given["kafka"])
     with parts_of(given) as parts:
-        run(_score(make_settings(), file, given, parts))
+        run(_score(settings, file, given, parts))
 
 
 async def _score(settings: Settings, file: Path, given: dict[str, Any], parts: Parts) -> None:
     model, proto, configuration = parts.model, parts.proto, parts.configuration or Configuration()
     if not isinstance(model, Path) or proto is None:
         raise UsageError("a model and a proto are needed: add --model and --proto, or a --package that has both")
-    operation = find_operation(compile_given(proto), given["operation"])
-    with open_rows(file, operation, _options(given)) as rows:
-        reading = _Reading(rows)
+    schema = compile_given(proto)
+    operation = find_operation(schema, given["operation"])
+    samples: list[bytes] = []
+    with open_rows(file, operation, options_of(given)) as rows:
+        reading = Reading(rows)
         async with _host(settings, model, parts.kind, proto, configuration) as host:
 
             async def answered() -> AsyncGenerator[Answered, None]:
-                for chunk in _chunks(reading, _CHUNK):
+                for chunk in chunks(reading, CHUNK):
                     values = [rows.layout.pack([row.message]).SerializeToString() for row in chunk]
+                    samples.extend(values[: _SAMPLES - len(samples)])
                     answers = await host.score(values, [Ask(operation.name)] * len(values))
                     for row, answer in zip(chunk, answers, strict=True):
                         if isinstance(answer, Refusal):
@@ -231,8 +232,34 @@ async def _score(settings: Settings, file: Path, given: dict[str, Any], parts: P
                         else:
                             yield row.number, {}, answer
 
-            await _print(answered(), operation, given["style"], _count_lines(file))
-    _end(reading.bad)
+            await print_answers(answered(), operation, given["style"], count_rows(file))
+    end(reading.bad)
+    if given["activate"]:
+        if not samples:
+            raise Failure("no row was scored, so nothing is activated", REFUSED)
+        # Samples are of the first operation: of another one they would be refused.
+        is_first = operation is next(iter(schema.operations.values()))
+        change = Change(
+            model=model,
+            kind=parts.kind,
+            proto=proto,
+            configuration=configuration,
+            samples=_bounded(samples) if is_first else (),
+        )
+        await _activate(settings, change)
+
+
+async def _activate(settings: Settings, change: Change) -> None:
+    receipt, answer = await publish_and_follow(settings, lambda client: client.swap(change))
+    if answer is None or not answer.is_good:
+        raise Failure(what_went_wrong(receipt, answer) if answer else "nobody has answered", REFUSED)
+    note(f"{title_of(receipt)} of {settings.deployment} serves on {len(answer.told)} workers")
+
+
+def _bounded(samples: list[bytes]) -> tuple[bytes, ...]:
+    """The first samples, as many as a command on the control topic has room for."""
+    ends = accumulate(map(len, samples))
+    return tuple(sample for sample, end in zip(samples, ends, strict=True) if end <= _SAMPLES_BYTES)
 
 
 @asynccontextmanager
@@ -262,67 +289,3 @@ async def _host(
             yield host
         finally:
             await host.stop()
-
-
-async def _print(answered: AsyncGenerator[Answered, None], operation: Operation, style: str, total: int | None) -> None:
-    table = CsvTable(sys.stdout, operation.output) if style == "csv" else JsonTable(sys.stdout)
-    # On a terminal the bar would be drawn between the predictions: there they are the progress.
-    with progress(is_shown=not sys.stdout.isatty()) as bar:
-        task = bar.add_task("rows", total=total)
-        async with aclosing(answered):
-            async for number, facts, value in answered:
-                table.write({"row": number, **facts}, operation.output.FromString(value))
-                bar.advance(task)
-    sys.stdout.flush()
-
-
-class _Reading:
-    """The good rows of a file; the bad ones are listed on stderr as they come, and counted."""
-
-    def __init__(self, rows: Rows) -> None:
-        self.rows = rows
-        self.good = 0
-        self.bad = 0
-
-    def __iter__(self) -> Iterator[Row]:
-        for row in self.rows:
-            if isinstance(row, BadRow):
-                self.refuse(str(row))
-            else:
-                self.good += 1
-                yield row
-        for line in self.rows.notes():
-            note(line)
-
-    def refuse(self, line: str) -> None:
-        """Lists a row that has no prediction."""
-        self.bad += 1
-        note(line)
-
-
-def _chunks(reading: Iterable[Row], size: int) -> Iterator[list[Row]]:
-    rows = iter(reading)
-    while chunk := list(islice(rows, size)):
-        yield chunk
-
-
-def _options(given: dict[str, Any]) -> TextOptions:
-    delimiter = "\t" if given["delimiter"] == r"\t" else given["delimiter"]
-    if len(delimiter) != 1:
-        raise UsageError(f"--delimiter is one character, not {delimiter!r}")
-    return TextOptions(
-        delimiter=delimiter, missing=frozenset({"", *given["missing"]}), is_strict=not given["is_lenient"]
-    )
-
-
-def _count_lines(path: Path) -> int | None:
-    """About how many rows there are, for the progress bar."""
-    if not sys.stderr.isatty():
-        return None
-    with path.open("rb") as file:
-        return sum(chunk.count(b"\n") for chunk in iter(lambda: file.read(1 << 20), b""))
-
-
-def _end(refused: int) -> None:
-    if refused:
-        raise Failure(f"{refused} rows were refused, listed above", REFUSED)

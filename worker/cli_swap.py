@@ -1,16 +1,13 @@
 """`hotswap swap`, `rollback`, `pause` and `resume`: a command to the fleet, and what the fleet makes of it."""
 
-import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from typing import Any
 
 import click
-from rich.console import Console
-from rich.live import Live
-from rich.table import Table
 
 from worker.change import Change, Cut, Receipt
 from worker.cli_files import package_option, parts_of, read_samples
+from worker.cli_follow import Publish, outcomes, publish_and_follow, title_of, what_went_wrong
 from worker.cli_shared import (
     REFUSED,
     Failure,
@@ -20,19 +17,13 @@ from worker.cli_shared import (
     kind_option,
     local_file,
     make_settings,
-    note,
     out,
     print_json,
     run,
-    shortened,
 )
 from worker.client import Client
-from worker.fleet import FleetAnswer, Told
+from worker.fleet import FleetAnswer
 from worker.settings import Settings
-
-_Publish = Callable[[Client], Awaitable[Receipt]]
-_PHASES = ("fetch", "start", "load", "warm")
-_STYLES = {"SERVING": "green", "APPLIED": "green", "REFUSED": "red", "FAILED": "red", "SUPERSEDED": "yellow"}
 
 wait_option = click.option("--wait/--no-wait", "is_waiting", default=True, help="Await the whole fleet's answer.")
 timeout_option = click.option(
@@ -145,77 +136,17 @@ def resume(deployment: str, **given: Any) -> None:
     _command(make_settings(deployment=deployment, kafka=given["kafka"]), Client.resume, given)
 
 
-def _command(settings: Settings, publish: _Publish, given: dict[str, Any]) -> None:
-    receipt, answer = run(_publish_and_follow(settings, publish, given))
+def _command(settings: Settings, publish: Publish, given: dict[str, Any]) -> None:
+    following = publish_and_follow(settings, publish, is_waiting=given["is_waiting"], timeout_s=given["timeout_s"])
+    receipt, answer = run(following)
     if given["is_json"]:
         print_json(_document(receipt, answer))
     elif answer is None:
-        click.echo(f"{_title(receipt)} accepted")
+        click.echo(f"{title_of(receipt)} accepted")
     else:
-        out().print(_table(_title(receipt), answer.told))
+        out().print(outcomes(title_of(receipt), answer.told))
     if answer and not answer.is_good:
-        raise Failure(_what_went_wrong(receipt, answer), REFUSED)
-
-
-async def _publish_and_follow(
-    settings: Settings, publish: _Publish, given: dict[str, Any]
-) -> tuple[Receipt, FleetAnswer | None]:
-    async with Client(settings) as client:
-        receipt = await publish(client)
-        if receipt.incompatible:
-            note(f"cut after the backlog, since the proto changes incompatibly: {'; '.join(receipt.incompatible)}")
-        if not given["is_waiting"]:
-            return receipt, None
-        shown: dict[str, Told] = {}
-        if not sys.stderr.isatty():
-            return receipt, await client.await_swap(receipt, given["timeout_s"], on_told=lambda told: note(_line(told)))
-        with Live(console=Console(stderr=True), transient=True) as live:
-
-            def show(told: Told) -> None:
-                shown[told.worker] = told
-                live.update(_table(_title(receipt), shown))
-
-            return receipt, await client.await_swap(receipt, given["timeout_s"], on_told=show)
-
-
-def _title(receipt: Receipt) -> str:
-    return f"generation {receipt.generation}" if receipt.generation else "command"
-
-
-def _phases(told: Told) -> str:
-    known = [phase for phase in _PHASES if phase in told.phase_seconds]
-    return "  ".join(f"{phase} {told.phase_seconds[phase]:.2f} s" for phase in known)
-
-
-def _line(told: Told) -> str:
-    why = ": ".join(part for part in (told.code, told.message) if part)
-    return "  ".join(part for part in (f"{told.worker}: {told.outcome}", _phases(told), why) if part)
-
-
-def _table(title: str, told: dict[str, Told] | Any) -> Table:
-    table = Table(title=title, title_justify="left")
-    for name in ("worker", "outcome", "phases", "why"):
-        table.add_column(name, overflow="fold")
-    for worker, said in sorted(told.items()):
-        style = _STYLES.get(said.outcome, "")
-        table.add_row(worker, f"[{style}]{said.outcome}" if style else said.outcome, _phases(said), _why(said))
-    return table
-
-
-def _why(told: Told) -> str:
-    return f"{told.code}\n{told.message}".strip().replace("[", r"\[")
-
-
-def _what_went_wrong(receipt: Receipt, answer: FleetAnswer) -> str:
-    reasons: dict[str, list[str]] = {}
-    for worker, told in answer.told.items():
-        if not told.is_good:
-            reasons.setdefault(f"{told.outcome.lower()}, {told.code}: {shortened(told.message)}", []).append(worker)
-    for worker in answer.missing:
-        reasons.setdefault("did not end with it in time", []).append(worker)
-    total = len(answer.told) + len(answer.missing)
-    said = "; ".join(f"{what} (on {len(by)} of {total}: {', '.join(by)})" for what, by in reasons.items())
-    return f"{_title(receipt)}: {said}"
+        raise Failure(what_went_wrong(receipt, answer), REFUSED)
 
 
 def _document(receipt: Receipt, answer: FleetAnswer | None) -> dict[str, Any]:

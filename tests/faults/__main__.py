@@ -9,14 +9,19 @@ import tempfile
 import time
 from pathlib import Path
 
-from faults import bad_swaps, control_storm
+from faults import bad_swaps, control_storm, fuzz, million
 from faults.arena import run
 from faults.scenarios import RED, SCENARIOS
 from harness.fleet import Deployment
 
 from worker.local_kafka import LocalKafka
 
-COMMANDS = {"commands": (control_storm.run, 10_000), "bad-swaps": (bad_swaps.run, 200)}
+COMMANDS = {
+    "commands": (control_storm.run, 10_000),
+    "bad-swaps": (bad_swaps.run, 200),
+    "fuzz": (fuzz.run, 100_000),
+    "million": (million.run, 1_000_000),
+}
 
 
 def main() -> int:

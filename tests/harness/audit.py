@@ -49,6 +49,7 @@ def read(bootstrap, topic):
             "isolation.level": "read_committed",
             "enable.auto.commit": False,
             "enable.partition.eof": True,
+            "fetch.wait.max.ms": 20,  # of a topic that has ended, half a second else
             "auto.offset.reset": "earliest",
         }
     )

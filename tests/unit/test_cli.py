@@ -92,6 +92,14 @@ def test_several_messages_are_encoded_each_with_its_length(files):
     assert [parse_length_prefixed(frame, stream).rows[0].a for _ in range(2)] == ["first", "second"]
 
 
+def test_rows_are_encoded_by_the_proto_that_a_deployment_serves(cluster, settings):
+    FakeWorker(cluster, settings)
+    hotswap("swap", "d", "--model", "model.zip", "--proto", "frame.proto")
+    assert hotswap("encode", "rows.csv", "--deployment", "d").stdout_bytes == GOLDEN
+    for words in ((), ("--deployment", "d", "--proto", "frame.proto")):
+        assert "name the proto" in one_line(hotswap("encode", "rows.csv", *words, code=2))
+
+
 def test_a_bad_row_is_listed_and_the_others_are_encoded(files):
     result = hotswap("encode", "bad.csv", "--proto", "single.proto", "--operation", "Q", "--out", "x.bin", code=1)
     assert "row 2, column x: 'abc' is no number" in result.stderr

@@ -114,10 +114,20 @@ def test_answers_are_put_back_into_the_order_of_the_requests_whatever_order_they
     assert flow.room() == 0
     flow.answered(prediction("t-0-0"))
     assert [answer.source for answer in flow.take()] == ["t-0-0"]
-    assert flow.room() == 1
     flow.answered(prediction("t-0-1"))
     assert [answer.source for answer in flow.take()] == ["t-0-1", "t-0-2"]
     assert (flow.room(), flow.waiting) == (3, 0)
+
+
+def test_requests_go_half_a_window_at_a_time_so_that_neither_side_waits_for_the_other():
+    flow = Flow(window=4, per_second=None)
+    flow.sent(Place("t", 0, offset) for offset in range(4))
+    room = []
+    for offset in range(3):
+        flow.answered(prediction(f"t-0-{offset}"))
+        flow.take()
+        room.append(flow.room())
+    assert room == [0, 2, 3]
 
 
 def test_a_rate_lets_requests_go_no_faster():

@@ -134,11 +134,17 @@ def test_a_csv_without_a_header_is_refused_with_the_fields_there_are():
         ("d", "abc", "is no number"),
         ("d", "1_000", "is no number"),
         ("d", "1e999", "is out of range"),
+        ("d", "\u0663", "is no number"),
+        ("d", "\u0131nf", "is no number"),
+        ("d", "7\u00a0", "is no number"),
+        ("f", "1e39", "is out of range"),
+        ("i", "\u0663", "is no whole number (int32)"),
         ("i", "1.5", "is no whole number (int32)"),
         ("i", "2147483648", "out of range"),
         ("u", "-1", "out of range"),
         ("b", "yes", "is none of true, false, 1, 0"),
         ("raw", "###", "is no base64"),
+        ("raw", "AAAA=", "is no base64"),
         ("colour", "GREEN", "is none of COLOUR_UNSPECIFIED, COLOUR_RED, BLUE"),
         ("at", "yesterday", "is no google.protobuf.Timestamp"),
     ],
@@ -173,6 +179,22 @@ def test_text_that_is_not_utf8_is_refused_alone(tmp_path):
         rows = list(read_rows(text, "csv", FRAME))
     assert rows[0].reason == "is not UTF-8"
     assert rows[1].message.a == "ok"
+
+
+def test_a_header_that_is_not_utf8_is_refused_since_its_column_would_be_missing(tmp_path):
+    with pytest.raises(UsageError, match=r"the CSV's header is not UTF-8: column 'a\\udcff'"):
+        read("a\udcff,x\n1,2\n", FRAME)
+
+
+def test_a_header_is_a_field_by_its_exact_name_alone():
+    rows = read("a\0,A,a ,x\n1,2,3,4\n", FRAME)
+    assert [(row.message.a, row.message.x) for row in rows] == [("3", 4.0)]
+    assert "ignored 2 of 4 columns, which no field takes: a\0, A" in rows.notes()
+
+
+def test_the_rows_of_a_plain_table_and_of_any_other_are_read_alike():
+    plain, other = "i,n,s\n1,2,a\n-3,4.0,\u00fc\n", "i,n,s,f\n1,2,a,0\n-3,4.0,\u00fc,0\n"
+    assert [(row.i, row.n, row.s) for row in good(plain)] == [(row.i, row.n, row.s) for row in good(other)]
 
 
 def test_the_delimiter_is_an_option():

@@ -1,7 +1,6 @@
 """One CSV cell into one field of a message: how each type of protobuf is written as text, and what is wrong with it."""
 
 import base64
-import binascii
 import json
 import math
 import re
@@ -17,8 +16,13 @@ from google.protobuf.message_factory import GetMessageClass
 from worker.codec.fields import INTEGERS, TRUTHS, is_map, names_of, type_name
 
 FLOATS = {FieldDescriptor.CPPTYPE_DOUBLE, FieldDescriptor.CPPTYPE_FLOAT}
-_INTEGER = re.compile(r"[+-]?\d+(\.0+)?")
-_FLOAT = re.compile(r"[+-]?((\d+\.?\d*|\.\d+)([eE][+-]?\d+)?|inf(inity)?|nan)", re.IGNORECASE)
+# ASCII: Python's own digits and spaces are those of every script.
+_INTEGER = re.compile(r"[+-]?[0-9]+(\.0+)?")
+_FLOAT = re.compile(r"[+-]?(([0-9]+\.?[0-9]*|\.[0-9]+)(e[+-]?[0-9]+)?|inf(inity)?|nan)", re.IGNORECASE | re.ASCII)
+_BASE64 = re.compile(r"([A-Za-z0-9+/_-]*)(={0,2})")
+_SURROGATE = re.compile("[\ud800-\udfff]")
+_SPACES = " \t\r\n"
+_FLOAT_MAX = float.fromhex("0x1.fffffep+127")
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +39,11 @@ class Cell:
     def is_repeated(self) -> bool:
         """Whether each cell appends to what is there."""
         return bool(self.field.is_repeated) and self.key is None
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether it is a scalar field of the row itself."""
+        return not self.parents and not self.field.is_repeated and self.field.message_type is None
 
     @property
     def is_float(self) -> bool:
@@ -66,18 +75,29 @@ class Cell:
 _EMPTY_IS_MISSING = {FieldDescriptor.TYPE_STRING, FieldDescriptor.TYPE_BYTES}
 
 
+def is_utf8(text: str) -> bool:
+    """Whether a text can be one of protobuf's: what was read from bytes that are no UTF-8 holds lone surrogates."""
+    return text.isascii() or not _SURROGATE.search(text)
+
+
+def find_field(message: Any, name: str) -> Any:
+    """The field of exactly that name; None: no such. To protobuf itself `x` and `x` with a zero byte are one name."""
+    part = message.fields_by_name.get(name) if is_utf8(name) else None
+    return part if part is not None and part.name == name else None
+
+
 def find_cell(message: Any, column: str) -> Cell | None:
     """The cell of a header: a field's exact name, dotted for nested ones (`address.city`, `map.key`); None: no such."""
     *parents, last = column.split(".")
     for depth, name in enumerate(parents):
-        part = message.fields_by_name.get(name)
+        part = find_field(message, name)
         if part is None or part.message_type is None:
             return None
         if part.is_repeated:
             is_last = depth == len(parents) - 1
             return _map_cell(column, tuple(parents[:depth]), part, last) if is_last and is_map(part) else None
         message = part.message_type
-    field = message.fields_by_name.get(last)
+    field = find_field(message, last)
     parse = _parser(field) if field is not None and not is_map(field) else None
     return Cell(column, tuple(parents), field, parse) if parse else None
 
@@ -97,12 +117,12 @@ def _parser(field: Any) -> Callable[[str], Any] | None:
     if field.enum_type is not None:
         return _enum(field)
     if field.cpp_type in FLOATS:
-        return _float
+        return _float if field.type == FieldDescriptor.TYPE_DOUBLE else _single
     if field.cpp_type in INTEGERS:
         return lambda text: _integer(text, type_name(field).removeprefix("repeated "))
     if field.cpp_type == FieldDescriptor.CPPTYPE_BOOL:
         return _truth
-    return _base64 if field.type == FieldDescriptor.TYPE_BYTES else _text
+    return decode_base64 if field.type == FieldDescriptor.TYPE_BYTES else _text
 
 
 def _text(text: str) -> str:
@@ -110,7 +130,8 @@ def _text(text: str) -> str:
 
 
 def _float(text: str) -> float:
-    if not _FLOAT.fullmatch(text.strip()):  # Python's float() takes underscores too
+    text = text.strip(_SPACES)
+    if not _FLOAT.fullmatch(text):  # Python's float() takes underscores too
         raise ValueError("is no number")
     value = float(text)
     if math.isinf(value) and "inf" not in text.lower():
@@ -118,24 +139,35 @@ def _float(text: str) -> float:
     return value
 
 
+def _single(text: str) -> float:
+    value = _float(text)
+    if _FLOAT_MAX < abs(value) < math.inf:
+        raise ValueError("is out of range")  # protobuf would make it infinity
+    return value
+
+
 def _integer(text: str, kind: str) -> int:
-    if not _INTEGER.fullmatch(text.strip()):
+    if not _INTEGER.fullmatch(text.strip(_SPACES)):
         raise ValueError(f"is no whole number ({kind})")
-    return int(text.strip().partition(".")[0])  # 5.0 is how a table with missing values writes 5
+    return int(text.strip(_SPACES).partition(".")[0])  # 5.0 is how a table with missing values writes 5
 
 
 def _truth(text: str) -> bool:
     try:
-        return TRUTHS[text.strip().lower()]
+        return TRUTHS[text.strip(_SPACES).lower()]
     except KeyError:
         raise ValueError("is none of true, false, 1, 0") from None
 
 
-def _base64(text: str) -> bytes:
-    try:
-        return base64.b64decode(text, validate=True)
-    except (binascii.Error, ValueError) as error:
-        raise ValueError(f"is no base64 ({error})") from None
+def decode_base64(text: str) -> bytes:
+    """The bytes of a base64 text, of either alphabet (RFC 4648), padded or not; ValueError where it is none.
+
+    Python's own decoders pass over what they do not know, and take padding that is too long.
+    """
+    found = _BASE64.fullmatch(text)
+    if not found or len(found[1]) % 4 == 1 or (found[2] and len(text) % 4):
+        raise ValueError("is no base64")
+    return base64.urlsafe_b64decode(found[1].replace("+", "-").replace("/", "_") + "=" * (-len(found[1]) % 4))
 
 
 def _enum(field: Any) -> Callable[[str], int]:
@@ -143,7 +175,7 @@ def _enum(field: Any) -> Callable[[str], int]:
     lowered = dict(names_of(field))
 
     def parse(text: str) -> int:
-        name = text.strip()
+        name = text.strip(_SPACES)
         if name in numbers:
             return numbers[name]
         if name.lower() in lowered:

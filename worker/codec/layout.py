@@ -34,6 +34,13 @@ class BadRow(NamedTuple):
         return f"{place}: {shown!r} {self.reason}" if self.column else f"{place}: {self.reason}"
 
 
+def reason_of(error: Exception) -> str:
+    """Why a value does not go into its field, after the value itself: `is not UTF-8`."""
+    if isinstance(error, UnicodeEncodeError):
+        return "is not UTF-8"
+    return str(error) or type(error).__name__
+
+
 class Layout:
     """How an input message holds rows, in the shapes of columns.py: `row` is the class of one, `pack` joins several."""
 
@@ -53,13 +60,18 @@ class Layout:
         return self.shape != "single"
 
     def pack(self, rows: Iterable[Message]) -> Message:
-        """One input message of these rows; of shape `single` it takes exactly one."""
+        """One input message of these rows (or whole messages); of shape `single` it takes exactly one."""
         packed = self.message()
-        if self.rows_field:
-            getattr(packed, self.rows_field).extend(rows)
+        if not self.rows_field:
+            for row in rows:
+                packed.MergeFrom(row)
             return packed
+        held = getattr(packed, self.rows_field)
         for row in rows:
-            packed.MergeFrom(row)
+            if row.DESCRIPTOR is packed.DESCRIPTOR:
+                packed.MergeFrom(row)
+            else:
+                held.append(row)
         return packed
 
 

@@ -6,19 +6,19 @@ line, of rows or of whole input messages. Rows are numbered from 1.
 """
 
 import csv
-import json
 import math
 from collections import Counter
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
-from itertools import chain
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Literal, Protocol, TextIO
 
-from google.protobuf import json_format
 from google.protobuf.message import Message
 
-from worker.codec.cells import Cell, find_cell
-from worker.codec.layout import SHOWN, BadRow, Layout, Row
+from worker.codec.cells import Cell, find_cell, is_utf8
+from worker.codec.fields import descriptor_of
+from worker.codec.json_text import JsonRows
+from worker.codec.layout import BadRow, Layout, Row, reason_of
 from worker.errors import UsageError
 from worker.generation import TextOptions
 
@@ -51,10 +51,36 @@ def read_rows(
     return JsonRows(file, message, options or TextOptions())
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class _Plan:
-    cells: list[Cell | None] = field(default_factory=list)
-    absent: list[Cell] = field(default_factory=list)
+    """What a header means for a message. `plain` is empty, or all there is to do: place of a cell, field, parser."""
+
+    layout: Layout
+    cells: Sequence[Cell | None]
+    absent: Sequence[Cell]
+    plain: Sequence[tuple[int, str, Callable[[str], Any]]]
+
+
+@lru_cache(maxsize=32)  # a publisher's requests have one header
+def _make_plan(message: type[Message], header: tuple[str, ...]) -> _Plan:
+    layout = Layout(message, header)
+    row = descriptor_of(layout.row)
+    cells = [find_cell(row, name) for name in header]
+    if not any(cells):
+        raise UsageError(
+            f"none of the CSV's columns ({', '.join(header)}) is a field of {row.full_name} "
+            f"({', '.join(part.name for part in row.fields)}): is the header line missing?"
+        )
+    for name, count in Counter(header).items():
+        if count > 1 and any(cell and cell.column == name and not cell.is_repeated for cell in cells):
+            raise UsageError(f"the CSV's header names {name} twice, and that field holds one value")
+    named = {name.partition(".")[0] for name in header}
+    others = [find_cell(row, part.name) for part in row.fields if part.name not in named]
+    absent = [cell for cell in others if cell and cell.is_zero_when_absent]
+    # Most tables are one scalar field a column: then a row is made in one call.
+    is_plain = not absent and all(cell is None or cell.is_plain for cell in cells)
+    plain = [(at, cell.column, cell.parse) for at, cell in enumerate(cells) if cell] if is_plain else []
+    return _Plan(layout, cells, absent, plain)
 
 
 class CsvRows:
@@ -65,8 +91,8 @@ class CsvRows:
         self._options = options
         self._reader = csv.reader(lines, delimiter=options.delimiter, strict=True)
         self._header = self._read_header()
-        self.layout = Layout(message, self._header)
-        self._plan = self._make_plan()
+        self._plan = _make_plan(message, tuple(self._header))  # type: ignore[arg-type] # a class can be hashed
+        self.layout = self._plan.layout
         self._zeros: Counter[str] = Counter()
 
     def _read_header(self) -> list[str]:
@@ -76,27 +102,10 @@ class CsvRows:
             raise UsageError(f"the CSV's header cannot be read: {error}") from error
         if not header:
             raise UsageError("the CSV is empty: its first line must be a header with the names of the fields")
-        return [name.strip() for name in header]
-
-    def _make_plan(self) -> _Plan:
-        row = self.layout.row.DESCRIPTOR
-        cells = [find_cell(row, name) for name in self._header]
-        if not any(cells):
-            raise UsageError(
-                f"none of the CSV's columns ({', '.join(self._header)}) is a field of {row.full_name} "
-                f"({', '.join(part.name for part in row.fields)}): is the header line missing?"
-            )
-        twice = [name for name, count in Counter(self._header).items() if count > 1]
-        for cell in cells:
-            if cell and cell.column in twice and not cell.is_repeated:
-                raise UsageError(f"the CSV's header names {cell.column} twice, and that field holds one value")
-        absent = [
-            cell
-            for part in row.fields
-            if part.name not in {name.partition(".")[0] for name in self._header}
-            if (cell := find_cell(row, part.name)) and cell.is_zero_when_absent
-        ]
-        return _Plan(cells, absent)
+        for name in header:
+            if not is_utf8(name):  # to pass over it would make a column missing that is there
+                raise UsageError(f"the CSV's header is not UTF-8: column {name!r}")
+        return [name.strip(" \t") for name in header]
 
     def __iter__(self) -> Iterator[Row | BadRow]:
         number = 0
@@ -117,6 +126,12 @@ class CsvRows:
     def _read_row(self, number: int, texts: list[str]) -> Row | BadRow:
         if len(texts) != len(self._header):
             return BadRow(number, "", "", f"has {len(texts)} cells, and the header names {len(self._header)}")
+        if self._plan.plain and self._options.missing.isdisjoint(texts):
+            try:
+                values = {name: parse(texts[at]) for at, name, parse in self._plan.plain}
+                return Row(number, self.layout.row(**values))
+            except (ValueError, TypeError):
+                pass  # which cell it is, is found one at a time
         row = self.layout.row()
         for cell, text in zip(self._plan.cells, texts, strict=True):
             if cell is None:
@@ -127,7 +142,7 @@ class CsvRows:
                 else:
                     cell.put(row, cell.parse(text))
             except (ValueError, TypeError) as error:
-                return BadRow(number, cell.column, text, _reason(error))
+                return BadRow(number, cell.column, text, reason_of(error))
         for cell in self._plan.absent:
             self._leave_out(cell, row)
         return Row(number, row)
@@ -163,90 +178,3 @@ def _nothing(cell: Cell) -> Any:
     if isinstance(cell.field.default_value, str) or cell.field.cpp_type == cell.field.CPPTYPE_STRING:
         return "" if cell.field.type == cell.field.TYPE_STRING else b""
     raise ValueError("is missing, and a repeated field of this type cannot say so")
-
-
-def _reason(error: Exception) -> str:
-    if isinstance(error, UnicodeEncodeError):
-        return "is not UTF-8"
-    return str(error) or type(error).__name__
-
-
-class JsonRows:
-    """The rows of a JSON text: one object a line is read as it comes, an array is held in memory."""
-
-    def __init__(self, file: TextIO, message: type[Message], options: TextOptions) -> None:
-        self._file = file
-        self._is_strict = options.is_strict
-        self.layout = Layout(message)
-        part = message.DESCRIPTOR.fields_by_name.get(self.layout.rows_field or "")
-        self._keys = {part.name, part.json_name} if part else set()
-
-    def __iter__(self) -> Iterator[Row | BadRow]:
-        for number, item in enumerate(chain.from_iterable(map(self._rows_of, _documents(self._file))), 1):
-            yield self._read_row(number, item)
-
-    def _rows_of(self, document: Any) -> Iterable[Any]:
-        # A whole input message of the shape `rows` is taken apart, so that a bad row in it is refused alone.
-        if self._keys and isinstance(document, dict) and set(document) <= self._keys and document:
-            rows = next(iter(document.values()))
-            return rows if isinstance(rows, list) else [document]
-        return [document]
-
-    def _read_row(self, number: int, item: Any) -> Row | BadRow:
-        if isinstance(item, _Broken):
-            return BadRow(number, "", "", f"is no JSON: {item.reason}")
-        if not isinstance(item, dict):
-            return BadRow(number, "", "", f"is no JSON object but {json.dumps(item)[:SHOWN]}")
-        try:
-            message = json_format.ParseDict(item, self.layout.row(), ignore_unknown_fields=not self._is_strict)
-        except (json_format.ParseError, ValueError, TypeError, RecursionError) as error:
-            return _bad_json(number, item, error)
-        return Row(number, message)
-
-    def notes(self) -> list[str]:
-        """Nothing: what is odd in JSON is a bad row."""
-        return []
-
-
-@dataclass(frozen=True, slots=True)
-class _Broken:
-    reason: str
-
-
-def _documents(file: TextIO) -> Iterator[Any]:
-    first = next((line for line in file if line.strip()), "")
-    try:
-        document = json.loads(first)
-    except ValueError:
-        # One document over several lines, or lines of which the first is broken.
-        whole = first + file.read()
-        try:
-            document = json.loads(whole)
-        except ValueError:
-            yield from map(_load, whole.splitlines())
-            return
-        yield from document if isinstance(document, list) else [document]
-        return
-    rest = next((line for line in file if line.strip()), "")
-    if isinstance(document, list) and not rest:
-        yield from document
-        return
-    yield document
-    yield from (_load(line) for line in chain([rest], file) if line.strip())
-
-
-def _load(line: str) -> Any:
-    try:
-        return json.loads(line)
-    except ValueError as error:
-        return _Broken(str(error))
-
-
-def _bad_json(number: int, item: dict[str, Any], error: Exception) -> BadRow:
-    reason = _reason(error)
-    if reason.startswith("Failed to parse ") and ": " in reason:
-        # json_format's own words: "Failed to parse <path> field: <why>."
-        place, _, why = reason.removeprefix("Failed to parse ").partition(" field: ")
-        value = item.get(place, "")
-        return BadRow(number, place, value if isinstance(value, str) else json.dumps(value), f"does not fit: {why}")
-    return BadRow(number, "", "", reason)

@@ -5,7 +5,7 @@ import io
 from google.protobuf import json_format
 
 from worker.batch import Code, Format, Refusal
-from worker.codec.layout import BadRow
+from worker.codec.layout import BadRow, Layout
 from worker.codec.proto import Operation
 from worker.codec.table import CsvTable
 from worker.codec.text import read_rows
@@ -18,14 +18,18 @@ def read(value: bytes, content: Format, operation: Operation, options: TextOptio
 
     The refusal names row, column, value and reason (UNDECODABLE).
     """
-    text = io.StringIO(value.decode("utf-8-sig", errors="surrogateescape"), newline="")
     try:
+        # Of a CSV only the cells that a field takes must be UTF-8; a row says itself where one is not.
+        errors = "strict" if content is Format.JSON else "surrogateescape"
+        text = io.StringIO(value.decode("utf-8-sig", errors=errors), newline="")
         rows = read_rows(text, "csv" if content is Format.CSV else "json", operation.input, options)
         messages = []
         for row in rows:
             if isinstance(row, BadRow):
                 return Refusal(Code.UNDECODABLE, str(row))
             messages.append(row.message)
+    except UnicodeDecodeError as error:
+        return Refusal(Code.UNDECODABLE, f"the request is not UTF-8: {error.reason} at byte {error.start}")
     except UsageError as error:
         return Refusal(Code.UNDECODABLE, str(error))
     if not rows.layout.holds_many and len(messages) != 1:
@@ -42,5 +46,5 @@ def write(answer: bytes, accept: Format, operation: Operation) -> bytes:
             message, preserving_proto_field_name=True, always_print_fields_with_no_presence=True, indent=None
         ).encode()
     text = io.StringIO(newline="")
-    CsvTable(text, operation.output).write({}, message)
+    CsvTable(text, operation.output, has_rows=Layout(operation.input).holds_many).write({}, message)
     return text.getvalue().encode()

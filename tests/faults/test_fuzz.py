@@ -1,0 +1,47 @@
+"""The fuzz in short: the codec alone against the oracle, then a real fleet; `make fuzz` plays it in full."""
+
+import os
+from itertools import chain
+
+import pytest
+from faults import fuzz
+from faults.fuzz_inputs import inputs
+
+SEED = int(os.environ.get("HOTSWAP_TEST_SEED", "1"))
+
+
+def test_the_same_seed_is_the_same_inputs_and_another_one_is_others():
+    assert inputs(SEED, 50) == inputs(SEED, 50)
+    assert inputs(SEED, 50) != inputs(SEED + 1, 50)
+
+
+def test_the_codec_refuses_and_reads_what_an_independent_oracle_does():
+    figures = fuzz.Figures(SEED)
+    for item in inputs(SEED, 1_500):
+        fuzz.judge(item, figures)
+    assert figures.findings == []
+    assert len(figures.inputs) == 6
+    assert min(figures.inputs.values()) > 50, figures.inputs
+
+
+async def test_a_fleet_refuses_what_the_oracle_refuses_and_answers_the_rest_as_their_clean_twins(deployment):
+    figures = await fuzz.run(deployment, seed=SEED, count=300, say=lambda _: None)
+    assert figures.findings == []
+    assert figures.asked > 400
+
+
+LAXER = {
+    "worker.codec.json_text.settle": lambda *_: None,
+    "worker.codec.text.CsvRows._leave_out": lambda *_: None,
+}
+
+
+@pytest.mark.parametrize("place", LAXER)
+def test_the_fuzz_finds_out_a_codec_that_is_laxer_than_the_rules(place, monkeypatch):
+    monkeypatch.setattr(place, LAXER[place])
+    figures = fuzz.Figures(SEED)
+    for item in chain.from_iterable(inputs(SEED + number, 500) for number in range(10)):
+        fuzz.judge(item, figures)
+        if figures.findings:
+            return
+    pytest.fail("5,000 inputs, and no finding")

@@ -1,0 +1,26 @@
+"""The real command line as a process, for a deployment of a test's own."""
+
+import asyncio
+import os
+import subprocess
+import sys
+
+from harness.fleet import ROOT
+
+
+def variables(deployment):
+    """The settings of a deployment as the environment has them; its name is an argument of the commands."""
+    given = deployment.settings.model_dump(mode="json", include=deployment.settings.model_fields_set)
+    return {f"HOTSWAP_{name.upper()}": str(value) for name, value in given.items() if name != "deployment"}
+
+
+async def hotswap(deployment, *words, code=0):
+    """`hotswap …`, run to its end; stdout as bytes, stderr as text. It must end with `code`."""
+    done = await asyncio.to_thread(
+        subprocess.run,
+        [sys.executable, "-m", "worker", *map(str, words)],
+        env=os.environ | variables(deployment), cwd=ROOT, capture_output=True, stdin=subprocess.DEVNULL, check=False,
+    )  # fmt: skip
+    stderr = done.stderr.decode()
+    assert done.returncode == code, (done.returncode, done.stdout[-500:], stderr[-2_000:])
+    return done.stdout, stderr
