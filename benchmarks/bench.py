@@ -26,6 +26,7 @@ from pathlib import Path
 from statistics import quantiles
 from typing import Any
 
+import kinds
 import psutil
 from rich.console import Console
 from rich.table import Table
@@ -254,16 +255,6 @@ async def measure(
     return lines
 
 
-def model_alone() -> float:
-    """CPU microseconds a row of the same model with nothing around it: H2O's own score0 in a loop in the JVM."""
-    command = [
-        sys.executable,
-        str(Path(__file__).with_name("model_alone.py")),
-        str(EXAMPLES / "models" / "gbm_50x5.zip"),
-    ]
-    return float(subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout)
-
-
 def machine() -> dict[str, str | int | None]:
     """What the figures were measured on and with."""
     names = ("aiokafka", "protobuf", "jpype1", "numpy")
@@ -320,11 +311,12 @@ def main() -> None:
         lines = asyncio.run(
             measure(kafka, folder, options.rows, options.seconds, lambda text: console.print(f"· {text}"))
         )
-    alone = model_alone()
+    by_kind = asyncio.run(kinds.measure_all(lambda text: console.print(f"· {text}")))
     show(console, lines)
-    console.print(f"of the CPU a row, the model alone (H2O's score0 in a loop in the JVM): {alone:.1f} µs")
-    results = {"machine": facts, "rows": options.rows, "model_alone_us_per_row": alone}
+    kinds.show(console, by_kind)
+    results = {"machine": facts, "rows": options.rows}
     results["lines"] = [asdict(line) for line in lines]
+    results["kinds"] = [asdict(line) for line in by_kind]
     RESULTS.write_text(json.dumps(results, indent=2) + "\n")
     console.print(f"kept in {RESULTS.relative_to(ROOT)}")
 

@@ -1,41 +1,113 @@
-"""CPU microseconds a row of a MOJO with nothing around it: what no worker that uses it can go below.
+"""CPU microseconds a row of a model's own library, called in a loop in Java with nothing around it.
 
-python benchmarks/model_alone.py MOJO
+No worker that uses the library can go below it. Standard input is a task of kinds.py, JSON: kind, model, rows, runtime.
+For h2o it is score0, for java the method itself, for spark `transform` on a table of all rows, collected.
 """
 
+import csv
+import io
+import json
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import jpype
 import numpy as np
 
 from worker.codec.values import Table
 from worker.generation import Configuration
-from worker.jvm import fetch_jars, find_java
-from worker.runtimes.h2o import load
+from worker.jvm import find_java
+from worker.runtimes.kinds import runtime_of
 
-ROWS, WARM, TIMES = 2_000, 200, 100
+WARM_S, MEASURED_S = 4.0, 4.0
 
 
 def main() -> None:
     """Prints the figure."""
-    jars = [str(jar) for jar in fetch_jars("h2o-genmodel")]
-    options = ("-XX:+UseSerialGC", "-XX:-UsePerfData", "-Xrs")
+    task = json.load(sys.stdin)
+    runtime = runtime_of(task["kind"])
+    jars = [str(jar) for jar in runtime.jars()]
+    if task["kind"] == "java":
+        jars.append(task["model"])
+    options = ("-XX:+UseSerialGC", "-XX:-UsePerfData", "-Xrs", "-Xmx512m", *runtime.jvm_options)
     jpype.startJVM(*options, jvmpath=str(find_java().library), classpath=jars, convertStrings=False)
-    model = load(Path(sys.argv[1]), Configuration())
-    random = np.random.default_rng(1)
-    levels = [len(column.categories or ()) for column in model.columns]
-    rows = np.column_stack(
-        [random.integers(0, count, ROWS) if count else random.normal(size=ROWS) for count in levels]
-    ).astype(np.float64)
-    table = Table(rows)
-    for _ in range(WARM):
-        model.score(table)
+    prepare = {"h2o": _h2o, "java": _java, "spark": _spark}[task["kind"]]
+    run = prepare(task)
+    _repeat(run, WARM_S)
     before = time.process_time()
-    for _ in range(TIMES):
-        model.score(table)
-    sys.stdout.write(f"{(time.process_time() - before) / ROWS / TIMES * 1e6}\n")
+    times = _repeat(run, MEASURED_S)
+    sys.stdout.write(f"{(time.process_time() - before) / times / len(task['rows']) * 1e6}\n")
+    sys.stdout.flush()
+
+
+def _repeat(run: Callable[[], None], seconds: float) -> int:
+    until, times = time.perf_counter() + seconds, 0
+    while time.perf_counter() < until:
+        run()
+        times += 1
+    return times
+
+
+def _h2o(task: dict[str, Any]) -> Callable[[], None]:
+    model = runtime_of("h2o").load(Path(task["model"]), Configuration())
+    numbers = [{name: number for number, name in enumerate(column.categories or ())} for column in model.columns]
+    columns = list(zip([column.name for column in model.columns], numbers, strict=True))
+    matrix = [[known[row[name]] if known else row[name] for name, known in columns] for row in task["rows"]]
+    table = Table(np.array(matrix, dtype=np.float64))
+    return lambda: model.score(table) and None
+
+
+def _java(task: dict[str, Any]) -> Callable[[], None]:
+    """A loop put together from method handles: for each row, f(row)."""
+    given = task["runtime"]
+    kind = jpype.JClass(given.get("class") or given["modelClassName"])
+    name = given.get("method") or given["modelMethod"]
+    taken = jpype.JString if "modelClassName" in given else jpype.JArray(jpype.JDouble)
+    rows = [_text(row) if taken is jpype.JString else taken(list(row.values())) for row in task["rows"]]
+    method = kind.class_.getMethod(name, taken.class_)
+    array = jpype.JArray(taken)(rows)
+    loop = _loop(method, array.getClass()).bindTo(array).bindTo(jpype.JArray(jpype.JObject)(len(rows)))
+    run: Callable[[], None] = loop.invokeWithArguments
+    return run
+
+
+def _loop(method: Any, kind: Any) -> Any:
+    """loop(rows, results): results[i] = f(rows[i]). What nobody keeps, the compiler may leave out."""
+    handles = jpype.JClass("java.lang.invoke.MethodHandles")
+    method_type = jpype.JClass("java.lang.invoke.MethodType").methodType
+    whole, void = jpype.JClass("java.lang.Integer").TYPE, jpype.JClass("java.lang.Void").TYPE
+    results = jpype.JArray(jpype.JObject).class_
+    call = handles.publicLookup().unreflect(method)
+    call = call.asType(call.type().changeReturnType(jpype.JObject.class_))
+    call = handles.collectArguments(call, 0, handles.arrayElementGetter(kind))
+    keep = handles.collectArguments(handles.arrayElementSetter(results), 2, call)
+    classes = jpype.JArray(jpype.JClass("java.lang.Class"))
+    body = handles.permuteArguments(keep, method_type(void, classes([whole, kind, results])), 2, 0, 1, 0)
+    return handles.countedLoop(handles.dropArguments(handles.arrayLength(kind), 1, results), None, body)
+
+
+def _text(row: dict[str, Any]) -> Any:
+    text = io.StringIO()
+    writer = csv.DictWriter(text, list(row), lineterminator="\n")
+    writer.writeheader()
+    writer.writerow(row)
+    return jpype.JString(text.getvalue())
+
+
+def _spark(task: dict[str, Any]) -> Callable[[], None]:
+    from worker.runtimes.spark_session import session  # noqa: PLC0415 - each library only where it is asked for
+
+    spark = session()
+    model = jpype.JClass("org.apache.spark.ml.PipelineModel").load(f"file://{task['model']}")
+    lines = jpype.JClass("java.util.ArrayList")()
+    for row in task["rows"]:
+        lines.add(jpype.JString(json.dumps(row)))
+    encoder = jpype.JClass("org.apache.spark.sql.Encoders").STRING()
+    read = spark.read().json(spark.createDataset(lines, encoder))
+    rows = spark.createDataFrame(read.collectAsList(), read.schema())
+    return lambda: model.transform(rows).select("prediction", "probability").collectAsList() and None
 
 
 if __name__ == "__main__":

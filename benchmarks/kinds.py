@@ -1,0 +1,216 @@
+"""What each kind of model costs in its host, beside what its own library costs when it is called in a loop in Java.
+
+No Kafka: batches go to a model host and come back, as the worker sends them; bench.py has the way through Kafka for one
+of them. The limit is measured in the same run, by model_alone.py.
+"""
+
+import asyncio
+import importlib.util
+import json
+import subprocess
+import sys
+import tempfile
+import time
+import zipfile
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import psutil
+from rich.console import Console
+from rich.table import Table
+
+from worker.codec.proto import compile as compile_proto
+from worker.generation import Configuration, frozen
+from worker.host.parent import Load, ModelHost
+
+ROOT = Path(__file__).parents[1]
+BATCH, WARM_S, MEASURED_S, NUMBERS = 2_000, 5.0, 8.0, 10
+PROTO = """syntax = "proto3";
+message Row {{ {row} }}
+message Answer {{ {answer} }}
+service S {{ rpc Score(Row) returns (Answer); }}"""
+
+
+@dataclass(frozen=True, slots=True)
+class Contender:
+    """A model of a kind, with rows that it can answer, each a request."""
+
+    name: str
+    kind: str
+    model: Path
+    proto: bytes
+    rows: list[Mapping[str, Any]]
+    runtime: Mapping[str, str] = field(default_factory=dict)
+    heap_mb: int = 512
+
+    def load(self) -> Load:
+        """What a host needs of it."""
+        return Load(
+            generation=1,
+            kind=self.kind,
+            model=self.model,
+            proto=self.proto,
+            is_descriptor_set=False,
+            configuration=Configuration(runtime=frozen(self.runtime)),
+            samples=(),
+            heap_mb=self.heap_mb,
+        )
+
+    def requests(self) -> list[bytes]:
+        """A batch of requests, a row each."""
+        (operation,) = compile_proto(self.proto).operations.values()
+        made = [operation.input(**row).SerializeToString() for row in self.rows]
+        return (made * (BATCH // len(made) + 1))[:BATCH]
+
+
+@dataclass(slots=True)
+class Line:
+    """The figures of one kind: the CPU is the host's alone, the memory its resident set, the start from nothing."""
+
+    name: str
+    rows_per_s: float
+    cpu_us_per_row: float
+    limit_us_per_row: float
+    start_s: float
+    memory_mb: float
+
+
+@contextmanager
+def contenders() -> Iterator[list[Contender]]:
+    """One for each kind, Spark only where its extra is installed; what is unpacked for them is removed at the end."""
+    numbers = [{f"x{place}": (row * 7 + place) % 13 - 6.0 for place in range(NUMBERS)} for row in range(BATCH)]
+    colors, countries = ("blue", "green", "red", "yellow"), ("AT", "CH", "DE", "ES")
+    mixed = [row | {"color": colors[n % 4], "country": countries[n // 4 % 4]} for n, row in enumerate(numbers)]
+    flat = " ".join(f"double x{place} = {place + 1};" for place in range(NUMBERS))
+    iris = " ".join(f"double {name} = {n};" for n, name in enumerate(("sepal_len", "petal_len"), 1))
+    jars = ROOT / "tests" / "jars"
+    made = [
+        Contender(
+            "h2o: GBM 50 x 5, 12 columns",
+            "h2o",
+            ROOT / "examples" / "models" / "gbm_50x5.zip",
+            (ROOT / "examples" / "protos" / "gbm_50x5.proto").read_bytes(),
+            mixed,
+        ),
+        Contender(
+            "java: double f(double[10])",
+            "java",
+            jars / "numbers.jar",
+            PROTO.format(row=flat, answer="double sum = 1;").encode(),
+            numbers,
+            {"class": "numbers.Numbers", "method": "sum"},
+        ),
+        Contender(
+            "java: List f(String csv), Acumos",
+            "java",
+            jars / "texts.jar",
+            PROTO.format(row=iris, answer="repeated string prediction = 1;").encode(),
+            [{"sepal_len": 5.1, "petal_len": float(n % 7)} for n in range(BATCH)],
+            {"modelClassName": "iris.Model", "modelMethod": "predict", "modelInputType": "CSV"},
+        ),
+    ]
+    with tempfile.TemporaryDirectory(prefix="hotswap-bench-") as folder:
+        if importlib.util.find_spec("pyspark"):
+            made.append(_spark(Path(folder)))
+        yield made
+
+
+def _spark(folder: Path) -> Contender:
+    lab = ROOT / "tests" / "models" / "spark"
+    with zipfile.ZipFile(lab / "churn.zip") as packed:
+        packed.extractall(folder)
+    rows = [json.loads(line) for line in (lab / "churn.input.jsonl").read_text().splitlines()]
+    kinds = {str: "string", float: "double", int: "int64"}
+    known = {name: kinds[type(value)] for row in rows for name, value in row.items() if value is not None}
+    fields = " ".join(f"optional {kind} {name} = {number};" for number, (name, kind) in enumerate(known.items(), 1))
+    answer = "double prediction = 1; repeated double probability = 2;"
+    given = [{name: value for name, value in row.items() if value is not None} for row in rows]
+    return Contender(
+        "spark: indexers, assembler, regression",
+        "spark",
+        folder,
+        PROTO.format(row=fields, answer=answer).encode(),
+        given,
+    )
+
+
+async def measure(contender: Contender) -> Line:
+    """A host from its start until it has answered batches for some seconds."""
+    requests = contender.requests()
+    host = ModelHost(load=contender.load(), deadline_s=60, on_restart=_stop, on_unknown=lambda *_: None)
+    began = time.perf_counter()
+    await host.start()
+    start_s = time.perf_counter() - began
+    try:
+        await _score_for(host, requests, WARM_S)
+        process = psutil.Process(host.pid)
+        used, began = _cpu_s(process), time.perf_counter()
+        count = await _score_for(host, requests, MEASURED_S)
+        seconds, spent = time.perf_counter() - began, _cpu_s(process) - used
+        memory_mb = process.memory_info().rss / 1e6
+    finally:
+        await host.stop()
+    return Line(contender.name, count / seconds, spent / count * 1e6, limit(contender), start_s, memory_mb)
+
+
+def _stop(why: str) -> None:
+    raise SystemExit(f"the model host was started again: it {why}")
+
+
+async def _score_for(host: ModelHost, requests: list[bytes], seconds: float) -> int:
+    until, count = time.perf_counter() + seconds, 0
+    while time.perf_counter() < until:
+        answers = await host.score(requests)
+        if not all(isinstance(answer, bytes) for answer in answers):
+            raise SystemExit(
+                f"a row of the benchmark is refused: {next(a for a in answers if not isinstance(a, bytes))}"
+            )
+        count += len(answers)
+    return count
+
+
+def _cpu_s(process: psutil.Process) -> float:
+    times = process.cpu_times()
+    return times.user + times.system
+
+
+def limit(contender: Contender) -> float:
+    """CPU microseconds a row of the library alone, on the same rows, in a process of its own."""
+    task = {"kind": contender.kind, "model": str(contender.model), "rows": contender.rows, "runtime": contender.runtime}
+    command = [sys.executable, str(Path(__file__).with_name("model_alone.py"))]
+    ran = subprocess.run(command, cwd=ROOT, input=json.dumps(task), stdout=subprocess.PIPE, text=True, check=True)
+    return float(ran.stdout.splitlines()[-1])
+
+
+async def measure_all(say: Callable[[str], None]) -> list[Line]:
+    """Every kind, one after the other."""
+    lines = []
+    with contenders() as made:
+        for contender in made:
+            say(f"{contender.name}: in its host, then its library alone")
+            lines.append(await measure(contender))
+    return lines
+
+
+def show(console: Console, lines: list[Line]) -> None:
+    """Print the table, with the ratio to each kind's own limit."""
+    names = ("kind", "rows/s", "CPU, µs a row", "library alone, µs", "times", "start, s", "memory, MB")
+    table = Table(*names, title="each kind in its host, batches of 2,000 rows", title_justify="left")
+    for line in lines:
+        ratio = line.cpu_us_per_row / line.limit_us_per_row
+        figures = (f"{line.rows_per_s:,.0f}", f"{line.cpu_us_per_row:.2f}", f"{line.limit_us_per_row:.2f}")
+        table.add_row(line.name, *figures, f"{ratio:.1f}", f"{line.start_s:.2f}", f"{line.memory_mb:.0f}")
+    console.print(table)
+
+
+def main() -> None:
+    """Measures the kinds alone, and prints them."""
+    console = Console()
+    show(console, asyncio.run(measure_all(lambda text: console.print(f"· {text}"))))
+
+
+if __name__ == "__main__":
+    main()
