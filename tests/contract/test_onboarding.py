@@ -4,10 +4,12 @@ import csv
 import sys
 import zipfile
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from fakes.examples import CANCER, EXAMPLES, GBM, IRIS, MIXED_GLM, MIXED_KMEANS, read_csv
+from fakes.jars import jar
 
 from worker.archive import write_zip
 from worker.change import artifact_of
@@ -15,6 +17,7 @@ from worker.codec.fields import Column
 from worker.codec.layout import Layout
 from worker.codec.proto import compile as compile_proto
 from worker.codec.text import read_rows
+from worker.configuration import read_configuration
 from worker.errors import SwapError, UsageError
 from worker.generation import Configuration, frozen
 from worker.host.inquiry import ask
@@ -88,8 +91,9 @@ async def test_a_packed_model_answers_what_h2o_predicts(settings, tmp_path, exam
         assert len(package.samples) == 100
         said = await predict(settings, package, sample)
     wanted = example.predictions()
-    for name, values in ((part.name, list(getattr(said, part.name))) for part in said.DESCRIPTOR.fields):
-        known = [row.get(name, row.get(name.removeprefix("p_"))) for row in wanted]
+    for name in wanted[0]:
+        values = list(getattr(said, name if name == "predict" else f"p_{name}"))
+        known = [row[name] for row in wanted]
         if isinstance(values[0], str):
             assert values == known
         else:
@@ -191,3 +195,24 @@ async def test_the_ancestors_iris_is_scored_from_a_package_of_its_layout(setting
     with (ACUMOS / "irisdata5.csv").open(newline="") as file:
         known = [row[-1] for row in csv.reader(file)]
     assert sum(map(str.__eq__, operation.output.FromString(answer).prediction, known)) == 148
+
+
+async def test_a_jar_is_packed_by_its_configuration_and_a_sample(settings, tmp_path):
+    (tmp_path / "iris.jar").write_bytes(jar("texts"))
+    (tmp_path / "modelConfig.properties").write_text("modelClassName=iris.Model\nmodelMethod=predict\n")
+    (tmp_path / "rows.csv").write_text("petal_len,sepal_len\n1.4,5\n6,7\n")
+    configuration = read_configuration(tmp_path / "modelConfig.properties")
+    wish = Wish(model=tmp_path / "iris.jar", sample=tmp_path / "rows.csv", configuration=configuration)
+    content, _ = await onboard(settings, wish)
+    with open_package(write_package(content, tmp_path / "out")[-1]) as package:
+        operation = compile_proto(package.proto.source).operations["predict"]
+        assert package.kind == "java"
+        assert len(package.samples) == 2
+        async with host_of(settings, package) as host:
+            answers = await host.score(package.samples)
+    labels = [list(operation.output.FromString(answer).prediction) for answer in answers]
+    assert [len(label) for label in labels] == [1, 1]
+    assert labels[0] != labels[1]
+    missing = replace(configuration, runtime=frozen({**configuration.runtime, "modelMethod": "absent"}))
+    with pytest.raises(SwapError, match="absent"):
+        await onboard(settings, replace(wish, configuration=missing))
