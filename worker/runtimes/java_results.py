@@ -279,6 +279,8 @@ def _is_scalar_type(given: JavaType) -> bool:
 
 def _elements(value: Any) -> list[Any] | None:
     """The elements of an array or a collection; None for anything else."""
+    if isinstance(value, (int, float, str)):
+        return None
     if isinstance(value, jpype.JArray):
         return list(value)
     if isinstance(value, java("java.util.Collection")):
