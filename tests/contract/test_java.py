@@ -285,10 +285,13 @@ ODD = [
     ("Long", "half", "field `n`: the Double '0.5' is no int64"),
     ("Small", "large", "field `n`: the Long '3000000000' is no int32"),
     ("Long", "text", "field `n`: the String 'eight' is no int64"),
-    ("Long", "object", "field `n`: the method gave no value"),
+    ("Long", "object", "the method gave a Numbers with no value of any field (n)"),
+    ("Maybe", "object", "the method gave a Numbers with no value of any field (a, b)"),
     ("Long", "list", "gave 2 values for 1 fields (n)"),
     ("Long", "nested null", "field `n`: the method gave no value"),
     ("Long", "raises", "java.lang.IllegalStateException: as it was asked to, at numbers.Numbers.odd(Numbers.java:"),
+    ("Long", "many digits", "is no int64"),
+    ("Number", "long", "field `d`: the Long '9007199254740993' is no double"),
     ("Number", "text", "field `d`: the String 'eight' is no double"),
     ("Text", "null", "returned null"),
     ("Text", "half a character", "half of a surrogate pair"),
@@ -297,7 +300,7 @@ ODD = [
 
 async def test_almost_every_error_is_a_refusal_that_names_the_field_and_the_reason(put):
     """The ancestor answers almost every error with an empty 200."""
-    rpcs = {f"To{kind}": f"What {kind}" for kind in ("Long", "Small", "Number", "Text")}
+    rpcs = {f"To{kind}": f"What {kind}" for kind in ("Long", "Small", "Number", "Text", "Maybe")}
     runtime = {"class": "numbers.Numbers", "method": "odd"}
     async with serving(load(put("numbers"), NUMBERS, rpcs, runtime)) as served:
         for operation, what, expected in ODD:
@@ -305,6 +308,7 @@ async def test_almost_every_error_is_a_refusal_that_names_the_field_and_the_reas
             assert isinstance(refused, Refusal), what
             assert (refused.code, expected in refused.message) == (Code.MODEL_ERROR, True), (what, refused)
             assert (await served.ask("ToLong", {"what": "whole"})).n == 8
+        assert (await served.ask("ToLong", {"what": "digits"})).n == 9007199254740993
         assert (await served.ask("ToText", {"what": "large"})).s == "3000000000"
         assert (await served.ask("ToLong", b"\xff")).code is Code.UNDECODABLE
 

@@ -127,12 +127,11 @@ class JavaModel:
     def _find_class(self, methods: Sequence[str]) -> tuple[str, str]:
         if self._options.class_name:
             return self._options.class_name, ""
-        main = self._classes.main
-        if main and any(str(one.getName()) in methods for one in _methods(self._load(main))):
-            return main, " (the manifest's Main-Class)"
-        found = sorted({name for method in methods for name in self._classes.with_method(method)})
+        found = self._classes.with_method(methods)
         if len(found) == 1:
-            return found[0], f" (the only public class with `{methods[-1]}`)"
+            is_main = found[0] == self._classes.main
+            why = "the manifest's Main-Class" if is_main else f"the only public class with `{methods[-1]}`"
+            return found[0], f" ({why})"
         if not self._classes.names:
             raise SwapError("MODEL_INVALID", "the artifact holds no class: it is no jar, and no zip with jars")
         named = f"{len(found)} public classes have" if found else "no public class was found with"

@@ -124,21 +124,21 @@ class Classes:
             raise SwapError("MODEL_INVALID", f"class {name} is not public: declare it `public class`")
         return found
 
-    def with_method(self, method: str) -> list[str]:
-        """The public classes that have a public method of this name, found without running any of their code."""
-        if len(self.names) > _SEARCHED:
-            return []
-        modifier = java("java.lang.reflect.Modifier")
-        found = []
-        for name in self.names:
-            try:
-                loaded = self._loader.loadClass(name)
-                has_it = any(str(one.getName()) == method for one in loaded.getMethods())
-            except jpype.JException:
-                continue  # a library's optional part, mostly
-            if has_it and modifier.isPublic(loaded.getModifiers()):
-                found.append(name)
-        return found
+    def with_method(self, methods: Sequence[str]) -> list[str]:
+        """The public classes that have a public method of one of these names, or only the main one where it has."""
+        if self.main and self._has_method(self.main, methods):
+            return [self.main]
+        names = self.names if len(self.names) <= _SEARCHED else ()
+        return [name for name in names if self._has_method(name, methods)]
+
+    def _has_method(self, name: str, methods: Sequence[str]) -> bool:
+        """Whether a public class has such a method; none of its code runs for that."""
+        try:
+            found = self._loader.loadClass(name)
+            is_public = java("java.lang.reflect.Modifier").isPublic(found.getModifiers())
+            return bool(is_public) and any(str(one.getName()) in methods for one in found.getMethods())
+        except jpype.JException:
+            return False  # a library's optional part, mostly
 
 
 def call(function: Any, *arguments: Any) -> Any:

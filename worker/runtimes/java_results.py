@@ -180,7 +180,11 @@ class Results:
             raise ModelError(f"{place}the method gave one {kind_of(value)} for {len(fields)} fields")
         else:
             get = self._getter(value)
-            yield from ((part, get(part)) for part in fields)
+            found = [(part, get(part)) for part in fields]
+            if fields and all(element is None for _, element in found):
+                listed = ", ".join(part.name for part in fields)
+                raise ModelError(f"{place}the method gave a {kind_of(value)} with no value of any field ({listed})")
+            yield from found
 
     def _put(self, message: Message, part: FieldDescriptor, value: Any, place: str) -> None:
         name, where = part.name, f"{place}field `{part.name}`"
@@ -228,8 +232,9 @@ class Results:
 
     def _getter(self, value: Any) -> Callable[[FieldDescriptor], Any]:
         if isinstance(value, java("java.util.Map")):
-            entries = {plain(str(entry.getKey())): entry.getValue() for entry in value.entrySet()}
-            return lambda part: entries.get(self._name(part))
+            exact = {str(entry.getKey()): entry.getValue() for entry in value.entrySet()}
+            near = {plain(name): element for name, element in exact.items()}
+            return lambda part: exact.get(self._names.get(part.name, part.name), near.get(self._name(part)))
         known = self._accessors(value.getClass())
 
         def get(part: FieldDescriptor) -> Any:

@@ -4,6 +4,7 @@ import base64
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from decimal import Decimal, InvalidOperation
 from typing import Any, Final, TypeAlias
 
 import jpype
@@ -42,6 +43,7 @@ _NATURAL: Final = {
     FieldDescriptor.CPPTYPE_BOOL: "Boolean",
 }
 _JAVA: Final = ("java.lang.String", "java.lang.Number", "java.lang.Enum")
+_DIGITS: Final = 300  # more than any field holds
 _MAX_FLOAT: Final = (2 - 2**-23) * 2.0**127
 
 
@@ -243,17 +245,22 @@ def _truth(_: FieldDescriptor, value: Any) -> bool | None:
     return bool(value) if _is_truth(value) else None
 
 
-def _number(value: Any) -> int | float | None:
-    """As Python has it: BigInteger and BigDecimal too."""
+def _number(value: Any) -> int | float | Decimal | None:
+    """As Python has it, to the last digit."""
     if isinstance(value, float):
         return float(value)
     if _is_truth(value) or isinstance(value, str):
         return None
     if isinstance(value, int):
         return int(value)
-    if isinstance(value, java("java.math.BigInteger")):
-        return int(str(value))
-    return float(value.doubleValue()) if isinstance(value, java("java.lang.Number")) else None
+    if not isinstance(value, java("java.lang.Number")):
+        return None
+    # BigInteger, BigDecimal, AtomicLong, …
+    try:
+        number = Decimal(str(value))
+    except InvalidOperation:
+        return None
+    return number if number.is_finite() and number.adjusted() < _DIGITS else None
 
 
 def _integer(part: FieldDescriptor, value: Any) -> int | None:
@@ -270,9 +277,9 @@ def _float(part: FieldDescriptor, value: Any) -> float | None:
     number = _number(value)
     if number is None:
         return None
-    if isinstance(number, int) and (abs(number) > 1 << 1000 or int(float(number)) != number):
-        return None  # a whole number that a double would round
-    is_too_large = part.cpp_type == part.CPPTYPE_FLOAT and math.isfinite(number) and abs(number) > _MAX_FLOAT
+    if isinstance(number, int) and int(float(number)) != number:
+        return None  # a long that a double would round
+    is_too_large = part.cpp_type == part.CPPTYPE_FLOAT and math.isfinite(number) and abs(float(number)) > _MAX_FLOAT
     return None if is_too_large else float(number)
 
 

@@ -100,6 +100,12 @@ public class Numbers {
                 return 8.0;
             case "half a character":
                 return "\ud800";
+            case "digits":
+                return new BigDecimal("9007199254740993");
+            case "many digits":
+                return new BigDecimal("1E+1000000000");
+            case "long":
+                return 9007199254740993L;
             case "raises":
                 throw new IllegalStateException("as it was asked to");
             default:
