@@ -259,6 +259,18 @@ async def test_the_configuration_maps_parameters_and_outputs_that_have_other_nam
         assert [row.granted for row in (await served.ask("table", ROWS)).rows] == [0.25, 0.25]
 
 
+async def test_parameters_whose_names_are_not_known_are_filled_by_position_where_there_are_as_many_fields(put):
+    messages = IRIS + "message Two { double y = 1; double x = 2; } message Twos { repeated Two rows = 1; }"
+    runtime = {"class": "iris.Model"}
+    async with serving(load(put("texts"), messages, {"classify": "Twos Labels"}, runtime)) as served:
+        answer = await served.ask("classify", {"rows": [{"y": 9, "x": 1}, {"x": 5}]})
+    refused = await refusal_of(load(put("texts"), messages, {"classify": "Rows Labels"}, runtime))
+
+    assert answer.prediction == ["setosa", "virginica"]
+    told = "there are 2 parameters (double, double) and 3 fields (sepal_len, petal_len, note)"
+    assert (refused.code, told in refused.message) == ("SCHEMA_MISMATCH", True)
+
+
 async def test_one_object_lives_as_long_as_the_generation_and_nothing_calls_it_but_requests(put):
     async with serving(load(put("numbers"), NUMBERS, {"next": "Row Long"}, {"class": "numbers.Numbers"})) as served:
         assert [(await served.ask("next", ROW)).n for _ in range(3)] == [1, 2, 3]
@@ -410,8 +422,11 @@ UNFIT = {
         "no field has the name of parameter `z`; the fields are: a, b; rename one, or name it in",
     ),
     "either": ("Row Number", "several methods fit: either(double, double) -> double, either(double[]) -> double; name"),
-    "chosen": ("Rows Pair", "chosen(String, int) -> double: field `b` (double) does not fit in int"),
-    "texts": ("Row Text", "there are 3 parameters (String, boolean, char) and 2 fields (a, b)"),
+    "chosen": (
+        "Rows Pair",
+        "chosen(String, int) -> double: no field has the name of parameter `csv`, `depth`; the fields are: a, b",
+    ),
+    "texts": ("Row Text", "no field has the name of parameter `word`, `flag`, `letter`; the fields are: a, b"),
     "sumInts": ("Row Long", "field `a` (double) does not fit in int"),
     "bare": ("Row Number", "field `b` (double) does not fit in short"),
     "pair": ("Rows Pair", "a request has many rows, and the output message holds one result: make it repeated"),

@@ -7,7 +7,7 @@ or only the others (row):
               RFC 4180 with \n) or as JSON (an array of objects; one object where a request is one row). A File is read
               in the call only, it is gone afterwards. Without `input` a String is CSV, but where it has a field's name,
               or the only field is a string.
-    request   the parameters are the input message's own fields (by name, else by position: java_values.py)
+    request   the parameters are the input message's own fields (by name or by position: java_values.py)
     rows      one array or List, Collection, Iterable of rows: double[][], Customer[], List<Map<String, Object>>, …
     row       the parameters are the fields of a row, and the method is called for each row of the request
 

@@ -16,9 +16,10 @@ What a field fills (a repeated one an array, or a List, Collection or Iterable, 
                                 constructor without any, then the setters and the public fields
 
 Names are the fields' own, or differ in case and underscores only (`sepalLength`, sepal_length). Parameters of a
-constructor or a method are filled by name where the jar was compiled with `-parameters` and any of its names is a
-field's; else by position, as many as there are fields. An `optional` field that is absent is null; where the type has
-no null, the request is refused (MISSING_FIELD).
+constructor or a method are filled by name where their names are known: the jar was compiled with `-parameters`, or it
+is a record. Else, and where a lone one has no field's name, by position: as many as there are fields.
+
+An `optional` field that is absent is null; where the type has no null, the request is refused (MISSING_FIELD).
 """
 
 import re
@@ -76,11 +77,12 @@ def fit_parameters(executable: Any, slots: Sequence[Slot], names: Mapping[str, s
     parameters = list(executable.getParameters())
     types = [type_of(one) for one in executable.getGenericParameterTypes()]
     known = [str(one.getName()) if one.isNamePresent() else None for one in parameters]
-    record = executable.getDeclaringClass().getRecordComponents() if not hasattr(executable, "invoke") else None
+    is_constructor = isinstance(executable, java("java.lang.reflect.Constructor"))
+    record = executable.getDeclaringClass().getRecordComponents() if is_constructor else None
     if record is not None and len(record) == len(parameters):
         known = [str(one.getName()) for one in record]
     found = [name and find_slot(slots, names.get(name, name)) for name in known]
-    if any(found):
+    if any(found) or (all(known) and len(known) > 1):
         absent = [f"`{name}`" for name, slot in zip(known, found, strict=True) if not slot]
         if absent:
             raise Misfit(

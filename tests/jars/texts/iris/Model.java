@@ -50,6 +50,10 @@ public class Model {
         return labels.subList(1, labels.size());
     }
 
+    public static String classify(double width, double length) {
+        return label(length);
+    }
+
     private static String label(double length) {
         return length < 2.5 ? "setosa" : length < 4.8 ? "versicolor" : "virginica";
     }
