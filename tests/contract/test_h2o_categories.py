@@ -56,7 +56,6 @@ MOJOS = (
     Mojo("autoencoder", "reconstruction"),
     Mojo("autoencoder_numeric", "reconstruction"),
     Mojo("autoencoder_not_standardized", "reconstruction"),
-    Mojo("autoencoder_without_first_levels", "reconstruction"),
     Mojo("stacked_binomial", "probabilities"),
     Mojo("stacked_multinomial", "probabilities"),
     Mojo("stacked_regression"),
@@ -123,8 +122,8 @@ async def refusal_of(load) -> SwapError:
 @pytest.mark.parametrize("mojo", MOJOS, ids=lambda mojo: mojo.name)
 async def test_a_mojo_gives_what_h2o_itself_gives_and_takes_an_unknown_level_for_a_missing_one(mojo):
     scored, unknown = mojo.requests()[: len(mojo.expected)], {}
-    first = mojo.inputs[0]
-    odd = [mojo.request(first, **dict.fromkeys(mojo.levels & first.keys(), level)) for level in ("mauve", None)]
+    whole = mojo.whole_row
+    odd = [mojo.request(whole, **dict.fromkeys(mojo.levels, level)) for level in ("mauve", None)]
 
     async with serving(mojo.load(), unknown, COLD) as host:
         answers = await host.score([*scored, *odd])
@@ -140,8 +139,7 @@ async def test_a_mojo_gives_what_h2o_itself_gives_and_takes_an_unknown_level_for
 async def test_missing_and_unknown_levels_are_refused_where_the_policies_say_so(name):
     mojo = BY_NAME[name]
     policies = replace(mojo.configuration, missing=Policy.REFUSE, unknown_category=Policy.REFUSE)
-    whole = next(row for row in mojo.inputs if all(row.values()))
-    requests = [mojo.request(whole, **changed) for changed in ({}, {"color": "mauve"}, {"color": None})]
+    requests = [mojo.request(mojo.whole_row, **changed) for changed in ({}, {"color": "mauve"}, {"color": None})]
 
     async with serving(mojo.load(configuration=policies)) as host:
         good, *refused = await host.score(requests)

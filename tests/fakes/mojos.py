@@ -36,6 +36,11 @@ class Mojo:
     def inputs(self) -> list[dict[str, str]]:
         return read_csv(self.folder / self.rows)
 
+    @property
+    def whole_row(self) -> dict[str, str]:
+        """The first row in which nothing is missing."""
+        return next(row for row in self.inputs if all(row.values()))
+
     @cached_property
     def expected(self) -> list[dict[str, str]]:
         """H2O's own predictions, a field's name -> its text."""

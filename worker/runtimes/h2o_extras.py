@@ -57,7 +57,6 @@ def reconstruction_error(model: Any) -> Extra:
     cats, nums = int(model._cats), int(model._nums)  # noqa: SLF001 - public in Java
     starts = np.array(model._catoffsets)  # noqa: SLF001
     scale, center = (np.array(values) for values in (model._normmul, model._normsub))  # noqa: SLF001
-    is_first_left_out = not model._use_all_factor_levels  # noqa: SLF001
 
     def standardize(numbers: Matrix) -> Matrix:
         return (numbers - center) * scale if len(scale) else numbers
@@ -65,12 +64,11 @@ def reconstruction_error(model: Any) -> Extra:
     def values(rows: Matrix, scores: Matrix) -> Matrix:
         wanted = np.zeros_like(scores)
         for place in range(cats):
-            levels = starts[place] + rows[:, place] - is_first_left_out
-            # The last of each column's places is that of a missing value.
-            levels = np.minimum(np.nan_to_num(levels, nan=np.inf), starts[place + 1] - 1).astype(np.int64)
-            is_there = levels >= starts[place]
-            wanted[np.flatnonzero(is_there), levels[is_there]] = 1
-        wanted[:, starts[cats] :] = np.nan_to_num(standardize(rows[:, cats : cats + nums]))
+            # The last of a column's places is that of a missing value.
+            level = np.where(np.isnan(rows[:, place]), starts[place + 1] - 1, starts[place] + rows[:, place])
+            wanted[np.arange(len(rows)), level.astype(np.int64)] = 1
+        numbers = standardize(rows[:, cats : cats + nums])
+        wanted[:, starts[cats] :] = np.where(np.isnan(numbers), 0, numbers)
         found = scores.copy()
         found[:, starts[cats] :] = standardize(scores[:, starts[cats] :])
         return np.asarray(((found - wanted) ** 2).mean(axis=1, keepdims=True))

@@ -137,8 +137,7 @@ def _expanded(model: Any, columns: Sequence[Column]) -> Inputs:
         for number, values in enumerate(matrix):
             data = row_data()
             for name in splined:
-                if not np.isnan(values[places[name]]):
-                    data.put(name, jpype.JDouble(values[places[name]]))
+                data.put(name, jpype.JDouble(values[places[name]]))
             rows[number] = convert(data, jpype.JArray.of(rows[number]))
         return rows
 
