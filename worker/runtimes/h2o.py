@@ -88,7 +88,7 @@ class H2OModel:
         """The algorithm and the category, what it takes and what it gives."""
         columns = ", ".join(f"{column.name} ({column.kind})" for column in self.columns)
         outputs = ", ".join(output.name for output in self.outputs)
-        return f"H2O {algorithm_of(self._model)}, {self._category}: {columns} -> {outputs}"
+        return f"H2O {_algorithm_of(self._model)}, {self._category}: {columns} -> {outputs}"
 
     def plan(self, operation: Operation, configuration: Configuration) -> RowPlan:
         """Each operation scores rows."""
@@ -127,13 +127,13 @@ def _offset_of(model: Any) -> str | None:
     if kind not in _ADD_OFFSETS:
         raise SwapError(
             "MODEL_UNSUPPORTED",
-            f"the model was trained with the offset `{name}`, which a MOJO of {algorithm_of(model)} leaves out: its "
+            f"the model was trained with the offset `{name}`, which a MOJO of {_algorithm_of(model)} leaves out: its "
             "predictions would be wrong; train it without one, or as GBM, GLM (of one class), XGBoost or CoxPH",
         )
     return str(name)
 
 
-def algorithm_of(model: Any) -> str:
+def _algorithm_of(model: Any) -> str:
     """Give the algorithm's name, in capitals."""
     return str(model.getClass().getSimpleName()).removesuffix("MojoModel").removesuffix("Java").upper()
 
