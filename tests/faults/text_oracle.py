@@ -169,9 +169,13 @@ def _column(name):
 def _csv_row(columns, cells):
     row = {"y": math.nan}
     for column, text in zip(columns, cells, strict=True):
-        if column is None or text == "":
+        if column is None:
             continue
         (*parents, name), field = column
+        if text == "":
+            if name == "x6":  # the one whole number that is not optional: 0 would be a value
+                raise Refused("missing")
+            continue
         holder = row
         for parent in parents:
             holder = holder.setdefault(parent, {})

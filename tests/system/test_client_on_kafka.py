@@ -8,6 +8,8 @@ import subprocess
 import sys
 
 import pytest
+from confluent_kafka import Producer
+from harness.audit import read as read_topic
 from harness.fleet import EXAMPLES, ROOT, messages
 
 from worker.answers import Outgoing, Prediction, Refused
@@ -63,6 +65,33 @@ async def test_answers_come_in_the_order_of_the_requests_from_every_partition(de
     species = [operation.output.FromString(answer.value).species for answer in answers]
     assert sum(map(str.__eq__, species, known)) >= 145
     assert {answer.generation for answer in answers} == {1}
+
+
+async def test_each_request_lies_where_its_place_says_and_a_key_is_the_partition_that_any_client_gives_it(deployment):
+    keys = [None, b"a", b"\xff\x00", b"customer-17", b""]
+    sent = [Outgoing(b"%d " % number * (number % 97 + 1), keys[number % 5]) for number in range(2_500)]
+    sent[7] = Outgoing(b"x" * 500_000, b"a")  # larger than a batch may grow to
+    async with deployment.client() as client:
+        places = await client.publish(sent)
+    assert len(set(places)) == 2_500
+    lies = {
+        (record.partition(), record.offset()): record
+        for record in read_topic(deployment.kafka.bootstrap, deployment.settings.topics.requests)
+    }
+    for place, request in zip(places, sent, strict=True):
+        record = lies[place.partition, place.offset]
+        assert (record.value(), record.key()) == (request.value, request.key)
+    others = Producer({"bootstrap.servers": deployment.kafka.bootstrap, "partitioner": "murmur2"})
+    theirs = {}
+    for key in keys[1:]:
+        others.produce(
+            deployment.settings.topics.requests, b"", key, callback=lambda _, m: theirs.update({m.key(): m.partition()})
+        )
+    others.flush(30)
+    assert {place.partition for place, request in zip(places, sent, strict=True) if request.key is None} == {0, 1, 2, 3}
+    assert {(request.key, place.partition) for place, request in zip(places, sent, strict=True) if request.key} == {
+        (key, partition) for key, partition in theirs.items() if key
+    }
 
 
 async def test_the_whole_fleet_is_awaited_and_a_failed_swap_changes_nothing(deployment, tmp_path):

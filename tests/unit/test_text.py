@@ -106,10 +106,16 @@ def test_words_for_missing_are_as_configured():
     assert not good("d\nNA\n", missing=frozenset({"", "NA"}))[0].HasField("d")
 
 
-def test_missing_values_that_a_reader_takes_for_0_are_told():
-    rows = read("i,s\n,x\n,y\n")
-    assert len(list(rows)) == 2
-    assert "field i: 2 missing values will be read as 0; write `optional` before it in the proto" in rows.notes()
+def test_an_empty_cell_of_a_field_that_cannot_be_missing_is_refused_and_not_0():
+    why = "is missing, and the field cannot say so: write `optional` before it in the proto"
+    assert lines("i,s\n,x\n7,y\n") == [f"row 1, column i: '' {why}"]
+    assert good("colour,s\n,x\n")[0].colour == 0  # COLOUR_UNSPECIFIED says it
+
+
+def test_fields_that_no_column_fills_and_that_are_read_as_0_are_told():
+    rows = read("s\nx\n")
+    assert len(list(rows)) == 1
+    assert "no column fills i, n, which will be read as 0: write `optional` before them in the proto" in rows.notes()
 
 
 def test_a_repeated_header_fills_a_repeated_field():
@@ -150,7 +156,8 @@ def test_a_csv_without_a_header_is_refused_with_the_fields_there_are():
     ],
 )
 def test_a_bad_row_is_refused_with_row_column_value_and_reason_and_the_others_go_on(column, value, reason):
-    rows = list(read(f"s,{column}\na,\nb,{value}\nc,\n"))
+    fine = "7" if column == "i" else ""  # it is not optional: an empty cell of it is a bad one
+    rows = list(read(f"s,{column}\na,{fine}\nb,{value}\nc,{fine}\n"))
     assert [type(row) for row in rows if isinstance(row, BadRow)] == [BadRow]
     bad = rows[1]
     assert (bad.number, bad.column, bad.value) == (2, column, value)

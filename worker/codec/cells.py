@@ -53,8 +53,11 @@ class Cell:
     @property
     def is_zero_when_absent(self) -> bool:
         """Whether a reader takes a value that is not there for a 0 that was meant."""
-        is_scalar = not self.field.is_repeated and self.field.message_type is None
-        return is_scalar and not self.field.has_presence and self.field.type not in _EMPTY_IS_MISSING
+        field = self.field
+        if field.is_repeated or field.message_type is not None or field.has_presence:
+            return False
+        is_unspecified = field.enum_type is not None and field.enum_type.values[0].name.endswith("UNSPECIFIED")
+        return field.type not in _EMPTY_IS_MISSING and not is_unspecified
 
     def put(self, row: Message, value: Any) -> None:
         """Put a parsed value into a row; ValueError where it does not go in (out of range, no UTF-8)."""

@@ -93,7 +93,6 @@ class CsvRows:
         self._header = self._read_header()
         self._plan = _make_plan(message, tuple(self._header))  # type: ignore[arg-type] # a class can be hashed
         self.layout = self._plan.layout
-        self._zeros: Counter[str] = Counter()
 
     def _read_header(self) -> list[str]:
         try:
@@ -144,32 +143,31 @@ class CsvRows:
             except (ValueError, TypeError) as error:
                 return BadRow(number, cell.column, text, reason_of(error))
         for cell in self._plan.absent:
-            self._leave_out(cell, row)
+            if cell.is_float:
+                cell.put(row, math.nan)
         return Row(number, row)
 
     def _leave_out(self, cell: Cell, row: Message) -> None:
-        # Without `optional` a reader takes an absent number for 0. NaN says "missing" where the type has one; where it
-        # has none, the caller is told.
+        # Without `optional` a reader takes an absent number for 0. NaN says "missing" where the type has one.
         if self.layout.shape == "columns":
             cell.put(row, _nothing(cell))
         elif cell.is_zero_when_absent:
-            if cell.is_float:
-                cell.put(row, math.nan)
-            else:
-                self._zeros[cell.column] += 1
+            if not cell.is_float:
+                raise ValueError("is missing, and the field cannot say so: write `optional` before it in the proto")
+            cell.put(row, math.nan)
 
     def notes(self) -> list[str]:
-        """Columns that no field takes, and missing values that are read as 0."""
+        """Columns that no field takes, and fields that no column fills and that are read as 0."""
         unknown = [name for name, cell in zip(self._header, self._plan.cells, strict=True) if cell is None]
-        notes = (
-            [f"ignored {len(unknown)} of {len(self._header)} columns, which no field takes: {', '.join(unknown)}"]
-            if unknown
-            else []
-        )
-        return notes + [
-            f"field {name}: {count} missing values will be read as 0; write `optional` before it in the proto"
-            for name, count in self._zeros.items()
-        ]
+        zeros = [cell.column for cell in self._plan.absent if not cell.is_float]
+        notes = []
+        if unknown:
+            count = f"{len(unknown)} of {len(self._header)} columns"
+            notes.append(f"ignored {count}, which no field takes: {', '.join(unknown)}")
+        if zeros:
+            advice = "write `optional` before them in the proto"
+            notes.append(f"no column fills {', '.join(zeros)}, which will be read as 0: {advice}")
+        return notes
 
 
 def _nothing(cell: Cell) -> Any:
