@@ -18,10 +18,10 @@ PROOFS := kills kills-swaps kills-named failpoints zombies broker storm drain sw
 RED := red-at-least-once red-unfenced
 play = cd tests && $(abspath $(VENV))/bin/python -m faults $1 $(addprefix --seed ,$(SEED)) $(addprefix --seconds ,$(SECONDS))
 
-.PHONY: help setup demo test check faults $(PROOFS) $(RED) verifier model mutants bench train protos lock clean
+.PHONY: help setup demo test test-all check faults $(PROOFS) $(RED) verifier model mutants bench train protos lock clean
 
 help: ## this list
-	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' Makefile
+	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile
 
 setup: ## the virtual environment in .venv, as requirements.lock says (every target does this by itself)
 	@:$(call stop_at,$(shell $(call bootstrap,$(VENV) requirements.lock)))
@@ -29,8 +29,12 @@ setup: ## the virtual environment in .venv, as requirements.lock says (every tar
 demo: setup ## the whole story on one screen: a stream is scored while its model is swapped
 	@$(VENV)/bin/python examples/demo.py
 
-test: setup ## all tests, those against a real Kafka too
+test: setup ## all tests, those against a real Kafka too; Spark's are left out (436 MB: make test-all)
 	@$(VENV)/bin/python -m pytest
+
+test-all: ## all tests with every extra installed, Spark's too, in .venv-spark
+	@:$(call stop_at,$(shell $(call bootstrap,.venv-spark requirements-spark.lock)))
+	@.venv-spark/bin/python -m pytest
 
 check: setup ## format, lint, types, imports, generated code, unit tests
 	@$(VENV)/bin/ruff format --check .
@@ -68,10 +72,12 @@ protos: setup ## worker/generated from protos/
 
 lock: ## requirements*.lock from pyproject.toml (needs uv)
 	@uv pip compile $(compile) --extra demo --extra dev -o requirements.lock
+	@cp requirements.lock requirements-spark.lock # the same versions, and what Spark adds
+	@uv pip compile $(compile) --extra demo --extra dev --extra spark -o requirements-spark.lock
 	@uv pip compile $(compile) --extra train -o requirements-train.lock
 
 clean: ## remove what the targets made here
-	@rm -rf .venv .venv-train .mypy_cache .pytest_cache .ruff_cache .import_linter_cache build dist
+	@rm -rf .venv .venv-spark .venv-train .mypy_cache .pytest_cache .ruff_cache .import_linter_cache build dist
 
 generate = $(VENV)/bin/python -m grpc_tools.protoc -I protos --python_out=$1 --pyi_out=$1 hotswap/v1/control.proto
 compile = -q --universal --python-version 3.11 --generate-hashes --custom-compile-command 'make lock' pyproject.toml

@@ -118,7 +118,8 @@ class Environment:
             self._run(self._uv, "venv", "--allow-existing", "--python", sys.executable, str(self._folder))
         else:
             self._run(sys.executable, "-m", "venv", str(self._folder))
-        self._install("--require-hashes", "--only-binary", ":all:", "-r", str(lock))
+        # PySpark has no wheel: its archive is Java's jars, with Python's files beside them, and nothing to compile.
+        self._install("--require-hashes", "--only-binary", ":all:", "--no-binary", "pyspark", "-r", str(lock))
 
     def install_project(self) -> None:
         """Make the project importable where it lies; hatchling is in the lock, so nothing is downloaded for it."""
