@@ -1,5 +1,6 @@
 """What all tests share: a real Kafka for those that ask for one, and the proof that nothing is left behind."""
 
+import importlib.util
 import os
 import tempfile
 import time
@@ -19,6 +20,26 @@ class GivenKafka:
     """A Kafka that the tests use and do not own."""
 
     bootstrap: str
+
+
+_LEFT_OUT = pytest.StashKey[int]()
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out the tests of what is not installed."""
+    left = [] if importlib.util.find_spec("pyspark") else [item for item in items if item.get_closest_marker("spark")]
+    config.stash[_LEFT_OUT] = len(left)
+    if left:
+        config.hook.pytest_deselected(items=left)
+        items[:] = [item for item in items if item not in left]
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """Say in a line what was left out."""
+    if left := config.stash.get(_LEFT_OUT, 0):
+        terminalreporter.write_line(
+            f"Left out: {left} tests of Spark, which is not installed here (make test-all has it)"
+        )
 
 
 @pytest.fixture(scope="session", autouse=True)

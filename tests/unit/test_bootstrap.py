@@ -183,6 +183,7 @@ def test_make_help_lists_every_target():
         "setup",
         "demo",
         "test",
+        "test-all",
         "check",
         "faults",
         "verifier",

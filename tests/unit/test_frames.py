@@ -9,7 +9,7 @@ import pytest
 from worker.batch import Code, Refusal
 from worker.generation import Configuration, Policy, frozen
 from worker.host import frames
-from worker.host.frames import Answers, FrameError, Kind, Order
+from worker.host.frames import Answers, FrameError, Ground, Kind, Order
 
 ANSWERS = [b"first", Refusal(Code.MISTYPED_FIELD, "row 0: é is no number"), b"", b"last"]
 
@@ -108,20 +108,19 @@ def test_a_message_of_a_refusal_is_bounded_and_sound_text():
 
 def test_the_child_reads_what_the_parent_wrote_and_then_the_end():
     order = Order(
-        kind="h2o",
+        ground=Ground(kind="h2o", heap_mb=64, jvm_library="libjvm.so", jvm_options=(), classpath=()),
         model="m.zip",
         proto=b"",
         is_descriptor_set=False,
         configuration=Configuration(columns=frozen({"a": "b"}), missing=Policy.REFUSE),
         samples=(b"s",),
-        heap_mb=64,
-        jvm_library="libjvm.so",
-        classpath=(),
     )
     ours, theirs = socket.socketpair()
     with theirs:
         with ours:
-            ours.sendall(frames.pack_load(order) + frames.pack_batch("score", 1, [b"v"], None))
+            ours.sendall(frames.pack_prepare(order.ground) + frames.pack_load(order))
+            ours.sendall(frames.pack_batch("score", 1, [b"v"], None))
+        assert frames.receive(theirs) == ("prepare", order.ground)
         assert frames.receive(theirs) == ("load", order)
         assert frames.receive(theirs) == ("score", 1, [b"v"], None)
         assert frames.receive(theirs) is None

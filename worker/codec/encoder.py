@@ -47,6 +47,11 @@ class Encoder:
         )
         self._row_encoder = None if self.problems or not self._is_by_row else _RowEncoder(row, self._fills)
 
+    @property
+    def used(self) -> list[Output]:
+        """The outputs that some field is filled with, each once."""
+        return list(dict.fromkeys(fill.output for fill in self._fills))
+
     def is_valid(self, scores: Table) -> npt.NDArray[np.bool_]:
         """Say for each row whether the fields can hold what they are given (a model may give NaN for a class)."""
         valid = np.ones(len(scores), np.bool_)

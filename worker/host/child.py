@@ -1,5 +1,7 @@
 """The model host's process: one generation, loaded once, scoring the batches that its parent sends.
 
+It may be prepared before the generation is known (a spare): its Java is up then, and what its kind of model needs.
+
     python -m worker.host.child FD PARENT
 
 FD is its end of a socket pair (frames.py), PARENT the worker's process id. It has no environment and no Kafka, a
@@ -25,11 +27,11 @@ from worker.batch import Ask
 from worker.codec import proto
 from worker.errors import SwapError
 from worker.host import frames
-from worker.host.frames import Kind, Order
+from worker.host.frames import Ground, Kind, Order
 from worker.host.interface import facts_of
 from worker.host.scorer import Scorer
 from worker.host.warm import check_samples, warm
-from worker.runtimes.kinds import Runtime, runtime_of
+from worker.runtimes.kinds import runtime_of
 
 _PR_SET_PDEATHSIG: Final = 1
 _BEYOND_HEAP_BYTES: Final = 1536 << 20
@@ -63,13 +65,19 @@ def main() -> None:
 
 def _serve(connection: socket.socket) -> None:
     message = frames.receive(connection)
+    is_prepared = message is not None and message[0] == "prepare"
+    if message and is_prepared:
+        _start_jvm(message[1])
+        runtime_of(message[1].kind).prepare()
+        connection.sendall(frames.pack_facts(Kind.PREPARED, {}))
+        message = frames.receive(connection)
     if message is None:
         return
     try:
         if message[0] == "describe":
             connection.sendall(frames.pack_facts(Kind.READY, _describe(message[1])))
             return
-        scorer, facts = _load(message[1])
+        scorer, facts = _load(message[1], is_prepared=is_prepared)
     except SwapError as error:
         connection.sendall(frames.pack_facts(Kind.FAILED, {"code": error.code, "message": error.message}))
         return
@@ -96,12 +104,13 @@ def _score_carefully(
         connection.sendall(frames.pack_answers(ticket, answers))
 
 
-def _load(order: Order) -> tuple[Scorer, dict[str, object]]:
+def _load(order: Order, *, is_prepared: bool) -> tuple[Scorer, dict[str, object]]:
     begun = time.perf_counter()
     schema = proto.compile(order.proto, order.is_descriptor_set)
-    runtime = runtime_of(order.kind)
+    runtime = runtime_of(order.ground.kind)
     compiled = time.perf_counter()
-    _start_jvm(order, runtime)
+    if not is_prepared:
+        _start_jvm(order.ground)
     started = time.perf_counter()
     model = runtime.load(Path(order.model), order.configuration)
     scorer = Scorer(model=model, schema=schema, configuration=order.configuration)
@@ -114,23 +123,22 @@ def _load(order: Order) -> tuple[Scorer, dict[str, object]]:
 
 
 def _describe(order: Order) -> dict[str, object]:
-    runtime = runtime_of(order.kind)
-    _start_jvm(order, runtime)
-    return facts_of(runtime.load(Path(order.model), order.configuration))
+    _start_jvm(order.ground)
+    return facts_of(runtime_of(order.ground.kind).load(Path(order.model), order.configuration))
 
 
-def _start_jvm(order: Order, runtime: Runtime) -> None:
+def _start_jvm(ground: Ground) -> None:
     # The heap, and what a JVM, numpy and protobuf need beside it. What goes beyond ends this process, no other one.
-    limit = (order.heap_mb << 20) + _BEYOND_HEAP_BYTES
+    limit = (ground.heap_mb << 20) + _BEYOND_HEAP_BYTES
     if sys.platform == "linux":  # elsewhere the limit does not count mapped memory
         resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
     jpype.startJVM(
         *_JVM_FLAGS,
-        *runtime.jvm_options,
-        f"-Xmx{order.heap_mb}m",
+        *ground.jvm_options,
+        f"-Xmx{ground.heap_mb}m",
         f"-Djava.io.tmpdir={Path.cwd()}",
-        jvmpath=order.jvm_library,
-        classpath=list(order.classpath),
+        jvmpath=ground.jvm_library,
+        classpath=list(ground.classpath),
         convertStrings=False,
     )
 

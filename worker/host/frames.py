@@ -1,12 +1,14 @@
 """What a model host and its parent say to each other: frames of a 4-byte length (little-endian) and a body.
 
-Parent to child, trusted: a pickled (verb, ...) tuple. `load` comes first and once; then batches, `score` or `careful`,
-each with a ticket that its answers repeat, so that the answers of a batch whose caller has gone are told apart.
+Parent to child, trusted: a pickled (verb, ...) tuple. `load` comes once, at first or some time after a `prepare`; then
+batches, `score` or `careful`, each with a ticket that its answers repeat, so that the answers of a batch whose caller
+has gone are told apart.
 
 Child to parent, NOT trusted (a stranger's model runs there): never unpickled; every length is checked before it is
 used, and a frame that does not hold together raises FrameError: the parent then treats the host as crashed.
 
     kind (1 byte), ticket (u32), then
+    PREPARED       an empty JSON object
     READY, FAILED  a JSON object
     ANNOUNCE       u32: the index of the request that is scored next (careful mode only)
     ANSWER         u32 n, n x u32 lengths, the n values joined, then a JSON object that is mostly empty:
@@ -41,6 +43,7 @@ class Kind(IntEnum):
     FAILED = 2
     ANNOUNCE = 3
     ANSWER = 4
+    PREPARED = 5
 
 
 class FrameError(Exception):
@@ -56,21 +59,34 @@ class Frame(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Order:
-    """What the child needs to hold a generation: the triple, and the Java that it runs on."""
+class Ground:
+    """What a child stands on before it has a generation: the kind of model, and the Java that it runs on."""
 
     kind: str
+    heap_mb: int
+    jvm_library: str
+    jvm_options: tuple[str, ...]
+    classpath: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Order:
+    """What the child needs to hold a generation: the triple, and the ground to load it on."""
+
+    ground: Ground
     model: str
     proto: bytes
     is_descriptor_set: bool
     configuration: Configuration
     samples: tuple[bytes, ...]
-    heap_mb: int
-    jvm_library: str
-    classpath: tuple[str, ...]
 
 
 # ---- parent to child
+
+
+def pack_prepare(ground: Ground) -> bytes:
+    """Give the frame that makes a child do all that it can before it has a generation."""
+    return _framed(pickle.dumps(("prepare", ground), protocol=5))
 
 
 def pack_load(order: Order) -> bytes:
@@ -167,6 +183,12 @@ def parse_facts(payload: bytes) -> dict[str, Any]:
     if not isinstance(facts, dict):
         raise FrameError("a frame's JSON is no object")
     return facts
+
+
+def check_prepared(frame: Frame) -> None:
+    """Check that it is what a child says once it is prepared. Raises FrameError."""
+    if frame.kind is not Kind.PREPARED:
+        raise FrameError(f"{frame.kind.name} came where PREPARED was due")
 
 
 def check_announcement(payload: bytes, index: int) -> None:

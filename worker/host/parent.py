@@ -17,20 +17,18 @@ import asyncio
 import logging
 import signal
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cache
 from pathlib import Path
 from typing import Final
 
 from worker.batch import Answer, Ask, Code, Refusal
-from worker.errors import HostError, StartError, SwapError
+from worker.errors import HostError, SwapError
 from worker.generation import Configuration
 from worker.host import frames
-from worker.host.frames import OUT_OF_MEMORY, Frame, FrameError, Kind, Order
+from worker.host.frames import OUT_OF_MEMORY, Frame, FrameError, Ground, Kind, Order
+from worker.host.ground import make_ground
 from worker.host.process import HostGone, HostProcess
-from worker.jvm import find_java
-from worker.runtimes.kinds import runtime_of
 
 log = logging.getLogger(__name__)
 
@@ -41,6 +39,10 @@ _FUTILE_STARTS: Final = 3
 _LAST_WORDS: Final = 500
 _MAX_REASON: Final = 100_000  # a line for each column that does not fit
 _JAVA_OUT_OF_MEMORY: Final = 3  # the exit code of -XX:+ExitOnOutOfMemoryError
+
+
+class _Failed(SwapError):
+    """Try once more if it was a spare: the process failed, and did not say that the model is at fault."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,13 +85,18 @@ class ModelHost:
         on_restart: Callable[[str], None],
         on_unknown: Callable[[str, int], None],
         child: Sequence[str] = (sys.executable, "-m", "worker.host.child"),
+        take_spare: Callable[[Ground], Awaitable[HostProcess | None]] | None = None,
     ) -> None:
-        """Prepare; start() does the work. `on_restart` gets "crashed" or "too_slow", `on_unknown` column and count."""
+        """Prepare; start() does the work. `on_restart` gets "crashed" or "too_slow", `on_unknown` column and count.
+
+        `take_spare` may give a child that is prepared already, to be used once.
+        """
         self._load = load
         self._deadline_s = deadline_s
         self._on_restart = on_restart
         self._on_unknown = on_unknown
         self._child = child
+        self._take_spare = take_spare
         self._process: HostProcess | None = None
         self._why_gone = "crashed"
         self._is_stopped = False
@@ -230,11 +237,21 @@ class ModelHost:
         order = await asyncio.to_thread(make_order, self._load)
         if self._is_stopped:
             raise SwapError("HOST_FAILED", "the model host was stopped before it was loaded")
-        begun = asyncio.get_running_loop().time()
+        if self._take_spare and (spare := await self._take_spare(order.ground)):
+            try:
+                return await self._load_into(spare, order)
+            except _Failed as error:
+                # Whose fault it was is not known: the model gets its chance in a host without a past.
+                log.warning("spare.failed", extra={"generation": self._load.generation, "why": error.message})
         try:
-            process = self._process = await HostProcess.start(self._child)
+            process = await HostProcess.start(self._child)
         except HostGone as error:
             raise SwapError("HOST_FAILED", f"the model host did not start: {error}") from error
+        return await self._load_into(process, order)
+
+    async def _load_into(self, process: HostProcess, order: Order) -> Description:
+        begun = asyncio.get_running_loop().time()
+        self._process = process
         try:
             process.send(frames.pack_load(order))
             async with asyncio.timeout(_START_SECONDS):
@@ -243,7 +260,7 @@ class ModelHost:
             process.remove_folder()
         except (HostGone, FrameError) as error:
             how = await self._bury(error)
-            raise SwapError("HOST_FAILED", f"the model host failed while it loaded the model: {how}") from error
+            raise _Failed("HOST_FAILED", f"the model host failed while it loaded the model: {how}") from error
         except TimeoutError as error:
             await self._bury(error)
             raise SwapError("HOST_TOO_SLOW", f"the model was not loaded within {_START_SECONDS:.0f} s") from error
@@ -277,27 +294,14 @@ class ModelHost:
 
 def make_order(load: Load) -> Order:
     """Give what the child needs to hold it. Raises SwapError where there is no runtime, Java or jar for it."""
-    library, classpath = _java(load.kind)
     return Order(
-        kind=load.kind,
+        ground=make_ground(load.kind, load.heap_mb),
         model=str(load.model.absolute()),
         proto=load.proto,
         is_descriptor_set=load.is_descriptor_set,
         configuration=load.configuration,
         samples=load.samples,
-        heap_mb=load.heap_mb,
-        jvm_library=library,
-        classpath=classpath,
     )
-
-
-@cache
-def _java(kind: str) -> tuple[str, tuple[str, ...]]:
-    runtime = runtime_of(kind)
-    try:
-        return str(find_java().library), tuple(map(str, runtime.jars()))
-    except StartError as error:
-        raise SwapError("HOST_FAILED", str(error)) from error
 
 
 def _describe(frame: Frame, total_s: float) -> Description:

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from worker.errors import SwapError
 from worker.generation import Configuration
-from worker.jvm import fetch_jars
+from worker.jvm import fetch_jars, installed_jars
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -17,21 +17,50 @@ class Runtime:
     """A library that scores models of one kind.
 
     `module` has `load(path, configuration)`, which gives a `host.scorer.Model`; only the host's process imports it.
-    `jars` finds or fetches what it runs on (StartError).
+    It may have `prepare()`, which does before the model is known what takes long, for a spare. `jars` finds or fetches
+    what it runs on (StartError). `java_modules` are used where this Java has them. `least_heap_mb`: Java's heap, MiB.
     """
 
     module: str
     jars: Callable[[], Sequence[Path]]
     jvm_options: tuple[str, ...] = ()
+    java_modules: tuple[str, ...] = ()
+    least_heap_mb: int = 0
 
     def load(self, path: Path, configuration: Configuration) -> Any:
         """Load a model into this process's JVM. Raises SwapError where it is no model of this kind."""
         return importlib.import_module(self.module).load(path, configuration)
 
+    def prepare(self) -> None:
+        """Get this process as ready for a model of this kind as it can be without one."""
+        module = importlib.import_module(self.module)
+        if hasattr(module, "prepare"):
+            module.prepare()
 
+
+# What Spark's own launcher opens to it (org.apache.spark.launcher.JavaModuleOptions).
+_SPARK_OPENS: Final = (
+    *(f"java.base/java.{name}" for name in ("io", "lang", "lang.invoke", "lang.reflect", "net", "nio", "util")),
+    *(f"java.base/java.util.{name}" for name in ("concurrent", "concurrent.atomic")),
+    *(f"java.base/{name}" for name in ("jdk.internal.ref", "sun.nio.ch", "sun.nio.cs", "sun.security.action")),
+    "java.base/sun.util.calendar",
+    "java.security.jgss/sun.security.krb5",
+)
 _RUNTIMES: Final = {
     "h2o": Runtime(module="worker.runtimes.h2o", jars=partial(fetch_jars, "h2o-genmodel")),
     "java": Runtime(module="worker.runtimes.java", jars=tuple),
+    "spark": Runtime(
+        module="worker.runtimes.spark",
+        jars=partial(installed_jars, "pyspark", "spark"),
+        jvm_options=(
+            *(f"--add-opens={place}=ALL-UNNAMED" for place in _SPARK_OPENS),
+            "-Djdk.reflect.useDirectMethodHandle=false",
+            "-Dio.netty.tryReflectionSetAccessible=true",
+        ),
+        # With it Spark adds products in another order: without it the last bits are not those of a cluster.
+        java_modules=("jdk.incubator.vector",),
+        least_heap_mb=512,  # Spark's own bound
+    ),
 }
 
 

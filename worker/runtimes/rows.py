@@ -50,6 +50,11 @@ class RowPlan:
         )
         self.problems: Sequence[str] = [*self._decoder.problems, *self._encoder.problems]
 
+    @property
+    def used(self) -> Sequence[Output]:
+        """The outputs that an answer has fields for."""
+        return self._encoder.used
+
     def answer(self, values: Sequence[bytes]) -> Answers:
         """Answer a batch of requests."""
         rows = self._decoder.decode(values)

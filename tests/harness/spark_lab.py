@@ -1,0 +1,128 @@
+"""Many Spark models in one Java, one after the other: what a model host does, without ten seconds of host for each."""
+
+import json
+import os
+import pickle
+import socket
+import subprocess
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+
+TESTS = Path(__file__).parents[1]
+MODELS = TESTS / "models" / "spark"
+
+
+@dataclass(frozen=True)
+class Told:
+    """What became of a model and its requests: answers as messages or (code, message), or why it was refused."""
+
+    error: tuple[str, str] | None = None
+    answers: list = field(default_factory=list)
+    description: str = ""
+
+
+class Lab:
+    """A process of its own with a Spark session; `close` ends it."""
+
+    def __init__(self, folder):
+        folder.mkdir()
+        ours, theirs = socket.socketpair()
+        with theirs:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "harness.spark_lab", str(theirs.fileno())],
+                cwd=folder,
+                env=os.environ | {"PYTHONPATH": os.pathsep.join(map(str, (TESTS.parent, TESTS)))},
+                pass_fds=[theirs.fileno()],
+            )
+        self._connection = ours
+        self._file = ours.makefile("rwb")
+
+    def score(self, model, proto, requests, **configuration):
+        """Load a saved model for a proto's only operation, and score JSON objects of its input message."""
+        pickle.dump((model, proto, requests, configuration), self._file)
+        self._file.flush()
+        return Told(*pickle.load(self._file))
+
+    def close(self):
+        self._process.kill()  # Spark's threads are in no hurry
+        self._process.wait()
+        self._file.close()
+        self._connection.close()
+
+
+def read_rows(name, what):
+    """The rows of a shipped model: its "input", or what Spark's own transform gave, "pred"."""
+    lines = (MODELS / f"{name}.{what}.jsonl").read_text(encoding="utf-8").splitlines()
+    return [json.loads(line) for line in lines]
+
+
+def proto_of(rows, answers):
+    """A proto with an optional field for each column of such rows and answers."""
+    messages = "".join(f"message {name} {{ {_fields(table)} }} " for name, table in (("In", rows), ("Out", answers)))
+    return f'syntax = "proto3"; {messages} service S {{ rpc f(In) returns (Out); }}'.encode()
+
+
+def _fields(rows):
+    kinds = {name: _kind(next(row[name] for row in rows if row[name] is not None)) for name in rows[0]}
+    return " ".join(f"{kind} {name} = {number};" for number, (name, kind) in enumerate(kinds.items(), 1))
+
+
+def _kind(value):
+    if isinstance(value, list):
+        return "repeated double"
+    names = {bool: "bool", int: "int64", float: "double", str: "string"}
+    return f"optional {names[type(value)]}"
+
+
+# ---- in the process
+
+
+def _serve(descriptor):
+    from worker.host.child import _start_jvm  # noqa: PLC0415 - only where there is Spark
+    from worker.host.ground import make_ground  # noqa: PLC0415
+
+    _start_jvm(make_ground("spark", 512))
+    file = socket.socket(fileno=descriptor).makefile("rwb")
+    while True:
+        pickle.dump(_score(*pickle.load(file)), file)
+        file.flush()
+
+
+def _score(model, proto, requests, configuration):
+    from google.protobuf import json_format  # noqa: PLC0415
+
+    from worker.batch import Refusal  # noqa: PLC0415
+    from worker.codec.proto import compile as compile_proto  # noqa: PLC0415
+    from worker.errors import SwapError  # noqa: PLC0415
+    from worker.generation import Configuration  # noqa: PLC0415
+    from worker.host.scorer import Scorer  # noqa: PLC0415
+    from worker.runtimes.kinds import runtime_of  # noqa: PLC0415
+
+    given, schema = Configuration(**configuration), compile_proto(proto)
+    (operation,) = schema.operations.values()
+    try:
+        loaded = runtime_of("spark").load(Path(model), given)
+        scorer = Scorer(model=loaded, schema=schema, configuration=given)
+    except SwapError as error:
+        return (error.code, error.message), [], ""
+    values = [json_format.ParseDict(row, operation.input()).SerializeToString() for row in requests]
+    answers = []
+    for answer in scorer.score(values).answers:
+        if isinstance(answer, Refusal):
+            answers.append((str(answer.code), answer.message))
+        else:
+            answers.append(_plain(operation.output.FromString(answer)))
+    return None, answers, loaded.description
+
+
+def _plain(message):
+    return {
+        part.name: list(value) if part.is_repeated else value if message.HasField(part.name) else None
+        for part in message.DESCRIPTOR.fields
+        for value in [getattr(message, part.name)]
+    }
+
+
+if __name__ == "__main__":
+    _serve(int(sys.argv[1]))

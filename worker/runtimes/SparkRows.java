@@ -1,0 +1,271 @@
+package hotswap;
+
+import java.util.ArrayList;
+import java.util.Collections;
+import org.apache.spark.ml.linalg.VectorUDT;
+import org.apache.spark.ml.linalg.Vectors;
+import org.apache.spark.sql.catalyst.InternalRow;
+import org.apache.spark.sql.catalyst.expressions.Attribute;
+import org.apache.spark.sql.catalyst.expressions.BasePredicate;
+import org.apache.spark.sql.catalyst.expressions.GenericInternalRow;
+import org.apache.spark.sql.catalyst.expressions.MutableProjection;
+import org.apache.spark.sql.catalyst.expressions.Predicate;
+import org.apache.spark.sql.catalyst.plans.logical.Filter;
+import org.apache.spark.sql.catalyst.plans.logical.LeafNode;
+import org.apache.spark.sql.catalyst.plans.logical.LogicalPlan;
+import org.apache.spark.sql.catalyst.plans.logical.Project;
+import org.apache.spark.sql.types.BooleanType;
+import org.apache.spark.sql.types.ByteType;
+import org.apache.spark.sql.types.DataType;
+import org.apache.spark.sql.types.DoubleType;
+import org.apache.spark.sql.types.FloatType;
+import org.apache.spark.sql.types.IntegerType;
+import org.apache.spark.sql.types.ShortType;
+import org.apache.spark.sql.types.StringType;
+import org.apache.spark.sql.types.StructField;
+import org.apache.spark.sql.types.StructType;
+import org.apache.spark.unsafe.types.UTF8String;
+
+/**
+ * Scores rows by the expressions of a Spark plan, a whole batch in one call and without a Spark job.
+ *
+ * <p>Written for Janino, the compiler inside Spark's own jars: no generics, no lambdas.
+ *
+ * <p>A batch comes as numbers[column][row], where NaN is null, and others[column] for a column that is no number:
+ * String[] (text), long[] (whole numbers; null where numbers says NaN), or {double[] values, int[] ends} (vectors, one
+ * after the other; null likewise). It leaves as an array of {boolean[] isNull, values} for each output: double[],
+ * long[], String[] or {double[], int[]}.
+ */
+public final class SparkRows {
+  private static final VectorUDT VECTORS = new VectorUDT();
+
+  private final StructType input;
+  private final StructType output;
+  private final ArrayList steps = new ArrayList();
+
+  /** Compiles a plan of projections and filters over one leaf; throws UnsupportedOperationException with its other node. */
+  public SparkRows(StructType input, StructType output, LogicalPlan plan) {
+    this.input = input;
+    this.output = output;
+    ArrayList nodes = new ArrayList();
+    LogicalPlan node = plan;
+    while (!(node instanceof LeafNode)) {
+      if (!(node instanceof Project) && !(node instanceof Filter)) {
+        throw new UnsupportedOperationException(node.nodeName());
+      }
+      nodes.add(node);
+      node = (LogicalPlan) node.children().apply(0);
+    }
+    if (node.output().length() != input.length()) {
+      throw new UnsupportedOperationException(node.nodeName());
+    }
+    Collections.reverse(nodes);
+    scala.collection.immutable.Seq attributes = node.output();
+    for (int i = 0; i < nodes.size(); i++) {
+      node = (LogicalPlan) nodes.get(i);
+      if (node instanceof Project) {
+        MutableProjection projection = MutableProjection.create(((Project) node).projectList(), attributes);
+        projection.initialize(0);
+        steps.add(projection);
+        attributes = node.output();
+      } else {
+        BasePredicate predicate = Predicate.create(((Filter) node).condition(), attributes);
+        predicate.initialize(0);
+        steps.add(predicate);
+      }
+    }
+  }
+
+  /** Gives the outputs; null where a filter of the plan drops any of the rows. */
+  public Object[] score(double[][] numbers, Object[] others, int count) {
+    GenericInternalRow row = new GenericInternalRow(input.length());
+    Columns columns = new Columns(output, count);
+    for (int i = 0; i < count; i++) {
+      fill(row, input, numbers, others, i);
+      InternalRow scored = apply(row);
+      if (scored == null) {
+        return null;
+      }
+      columns.add(scored);
+    }
+    return columns.take();
+  }
+
+  /** The rows of a batch as Spark holds them, each with its number as one more column. */
+  public static InternalRow[] rows(StructType input, double[][] numbers, Object[] others, int count) {
+    InternalRow[] rows = new InternalRow[count];
+    for (int i = 0; i < count; i++) {
+      GenericInternalRow row = new GenericInternalRow(input.length() + 1);
+      fill(row, input, numbers, others, i);
+      row.update(input.length(), Integer.valueOf(i));
+      rows[i] = row;
+    }
+    return rows;
+  }
+
+  /** The outputs of rows that a job gave, each with its number behind them; null where they are not one for each row. */
+  public static Object[] columns(StructType output, InternalRow[] rows, int count) {
+    InternalRow[] sorted = new InternalRow[count];
+    for (int i = 0; i < rows.length; i++) {
+      int place = rows[i].getInt(output.length());
+      if (sorted[place] != null) {
+        return null;
+      }
+      sorted[place] = rows[i];
+    }
+    Columns columns = new Columns(output, count);
+    for (int i = 0; i < count; i++) {
+      if (sorted[i] == null) {
+        return null;
+      }
+      columns.add(sorted[i]);
+    }
+    return columns.take();
+  }
+
+  private InternalRow apply(InternalRow row) {
+    for (int i = 0; i < steps.size(); i++) {
+      Object step = steps.get(i);
+      if (step instanceof MutableProjection) {
+        row = (InternalRow) ((MutableProjection) step).apply(row);
+      } else if (!((BasePredicate) step).eval(row)) {
+        return null;
+      }
+    }
+    return row;
+  }
+
+  private static void fill(GenericInternalRow row, StructType input, double[][] numbers, Object[] others, int i) {
+    for (int c = 0; c < input.length(); c++) {
+      row.update(c, value(input.apply(c), numbers[c], others[c], i));
+    }
+  }
+
+  private static Object value(StructField field, double[] numbers, Object others, int i) {
+    DataType type = field.dataType();
+    if (type instanceof StringType) {
+      String text = ((String[]) others)[i];
+      return text == null ? null : UTF8String.fromString(text);
+    }
+    if (Double.isNaN(numbers[i])) {
+      return null;
+    }
+    if (type instanceof DoubleType) {
+      return Double.valueOf(numbers[i]);
+    }
+    if (type instanceof FloatType) {
+      return Float.valueOf((float) numbers[i]);
+    }
+    if (type instanceof BooleanType) {
+      return Boolean.valueOf(numbers[i] != 0);
+    }
+    if (type instanceof VectorUDT) {
+      Object[] vectors = (Object[]) others;
+      int[] ends = (int[]) vectors[1];
+      int start = i == 0 ? 0 : ends[i - 1];
+      double[] values = new double[ends[i] - start];
+      System.arraycopy((double[]) vectors[0], start, values, 0, values.length);
+      return VECTORS.serialize(Vectors.dense(values));
+    }
+    return whole(field, type, ((long[]) others)[i]);
+  }
+
+  private static Object whole(StructField field, DataType type, long number) {
+    int bits = 8 * type.defaultSize();
+    if (bits < 64 && number >> (bits - 1) != 0 && number >> (bits - 1) != -1) {
+      throw new ArithmeticException(number + " does not fit in column `" + field.name() + "`, " + type.sql());
+    }
+    if (type instanceof IntegerType) {
+      return Integer.valueOf((int) number);
+    }
+    if (type instanceof ShortType) {
+      return Short.valueOf((short) number);
+    }
+    if (type instanceof ByteType) {
+      return Byte.valueOf((byte) number);
+    }
+    return Long.valueOf(number);
+  }
+
+  /** Takes rows and gives columns. */
+  private static final class Columns {
+    private final StructType output;
+    private final boolean[][] isNull;
+    private final Object[] values;
+    private final int[][] ends;
+    private int count = 0;
+
+    Columns(StructType output, int capacity) {
+      this.output = output;
+      int width = output.length();
+      isNull = new boolean[width][capacity];
+      values = new Object[width];
+      ends = new int[width][];
+      for (int c = 0; c < width; c++) {
+        DataType type = output.apply(c).dataType();
+        if (type instanceof StringType) {
+          values[c] = new String[capacity];
+        } else if (type instanceof VectorUDT) {
+          values[c] = new double[capacity];
+          ends[c] = new int[capacity];
+        } else if (isReal(type)) {
+          values[c] = new double[capacity];
+        } else {
+          values[c] = new long[capacity];
+        }
+      }
+    }
+
+    void add(InternalRow row) {
+      for (int c = 0; c < values.length; c++) {
+        DataType type = output.apply(c).dataType();
+        isNull[c][count] = row.isNullAt(c);
+        if (type instanceof VectorUDT) {
+          append(c, row.isNullAt(c) ? new double[0] : VECTORS.deserialize(row.getStruct(c, 4)).toArray());
+        } else if (!row.isNullAt(c)) {
+          if (type instanceof StringType) {
+            ((String[]) values[c])[count] = row.getUTF8String(c).toString();
+          } else if (isReal(type)) {
+            ((double[]) values[c])[count] = real(row, c, type);
+          } else {
+            ((long[]) values[c])[count] = ((Number) row.get(c, type)).longValue();
+          }
+        }
+      }
+      count++;
+    }
+
+    Object[] take() {
+      Object[] taken = new Object[values.length];
+      for (int c = 0; c < values.length; c++) {
+        Object column = ends[c] == null ? values[c] : new Object[] {values[c], ends[c]};
+        taken[c] = new Object[] {isNull[c], column};
+      }
+      return taken;
+    }
+
+    private void append(int c, double[] vector) {
+      int start = count == 0 ? 0 : ends[c][count - 1];
+      double[] all = (double[]) values[c];
+      if (start + vector.length > all.length) {
+        double[] grown = new double[Math.max(2 * all.length, start + vector.length)];
+        System.arraycopy(all, 0, grown, 0, start);
+        values[c] = grown;
+        all = grown;
+      }
+      System.arraycopy(vector, 0, all, start, vector.length);
+      ends[c][count] = start + vector.length;
+    }
+
+    private static boolean isReal(DataType type) {
+      return type instanceof DoubleType || type instanceof FloatType || type instanceof BooleanType;
+    }
+
+    private static double real(InternalRow row, int c, DataType type) {
+      if (type instanceof DoubleType) {
+        return row.getDouble(c);
+      }
+      return type instanceof FloatType ? row.getFloat(c) : row.getBoolean(c) ? 1 : 0;
+    }
+  }
+}

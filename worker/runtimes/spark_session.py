@@ -1,0 +1,72 @@
+"""A Spark session in a model host: one thread, no cluster, nothing that listens beyond this machine."""
+
+from functools import cache
+from pathlib import Path
+from typing import Any, Final
+
+import jpype
+
+_SETTINGS: Final = {
+    "spark.master": "local[1]",
+    "spark.app.name": "hotswap",
+    "spark.driver.host": "127.0.0.1",
+    "spark.driver.bindAddress": "127.0.0.1",
+    "spark.ui.enabled": "false",
+    "spark.ui.showConsoleProgress": "false",
+    # What has been done is remembered for a page that nobody sees: as little of it as can be.
+    "spark.ui.retainedJobs": "1",
+    "spark.ui.retainedStages": "1",
+    "spark.ui.retainedTasks": "1",
+    "spark.sql.ui.retainedExecutions": "1",
+    # One row at a time is compiled by ourselves; compiling the few jobs of a load as well would only take longer.
+    "spark.sql.codegen.wholeStage": "false",
+    "spark.sql.codegen.factoryMode": "FALLBACK",
+    "spark.sql.adaptive.enabled": "false",
+    "spark.sql.shuffle.partitions": "1",
+    "spark.default.parallelism": "1",
+    "spark.sql.catalogImplementation": "in-memory",
+}
+_JAVA: Final = 8  # the newest that Janino knows; any newer Java runs it
+_LOGGING: Final = """\
+rootLogger.level = error
+rootLogger.appenderRef.stderr.ref = stderr
+appender.stderr.type = Console
+appender.stderr.name = stderr
+appender.stderr.target = SYSTEM_ERR
+appender.stderr.layout.type = PatternLayout
+appender.stderr.layout.pattern = %p %c{1}: %m%n%ex
+"""
+
+
+@cache
+def session() -> Any:
+    """Give this process's session; the first call starts it, which takes seconds and writes into the current folder."""
+    folder = Path.cwd()
+    logging = folder / "log4j2.properties"
+    logging.write_text(_LOGGING, encoding="ascii")
+    jpype.JClass("java.lang.System").setProperty("log4j2.configurationFile", str(logging))
+    builder = jpype.JClass("org.apache.spark.sql.SparkSession").builder()
+    places = {"spark.local.dir": str(folder), "spark.sql.warehouse.dir": str(folder / "warehouse")}
+    for name, value in {**_SETTINGS, **places}.items():
+        builder = builder.config(name, value)
+    return builder.getOrCreate()
+
+
+@cache
+def rows_class() -> Any:
+    """Give the class of SparkRows.java, compiled by the Janino that Spark brings along: no JDK is needed."""
+    source = Path(__file__).with_name("SparkRows.java").read_text(encoding="utf-8")
+    compiler = jpype.JClass("org.codehaus.janino.SimpleCompiler")()
+    compiler.setSourceVersion(_JAVA)
+    compiler.setTargetVersion(_JAVA)
+    compiler.setParentClassLoader(jpype.JClass("java.lang.ClassLoader").getSystemClassLoader())
+    compiler.cook(source)
+    return jpype.JClass("hotswap.SparkRows", loader=compiler.getClassLoader())
+
+
+def reason(error: jpype.JException) -> str:
+    """Give what Spark says of an error: the first line of the cause behind all wrappers."""
+    while error.getCause() is not None:
+        error = error.getCause()
+    said = str(error.getMessage() or error.getClass().getName())
+    return said.strip().partition("\n")[0]
