@@ -16,6 +16,7 @@ from worker.errors import Doubt, SwapError
 from worker.failpoints import failpoint
 from worker.generation import Generation
 from worker.host.parent import Load, ModelHost
+from worker.host.spares import Spares
 from worker.pipeline import PartitionState, Serving
 from worker.settings import Settings
 from worker.store import Store
@@ -68,6 +69,8 @@ class Staging:
         self._store = store
         self._child = child
         self._around = around
+        self._spares = Spares(heap_mb=settings.host_heap_mb, child=child)
+        self._spare_kinds = set(filter(None, map(str.strip, settings.spare_kinds.split(","))))
         self._loaded: dict[int, _Loaded] = {}
         self._task: tuple[Swap, asyncio.Task[None]] | None = None
         self._retiring: set[asyncio.Task[None]] = set()
@@ -130,6 +133,7 @@ class Staging:
         if self._task:
             self._task[1].cancel()
             await asyncio.gather(self._task[1], return_exceptions=True)
+        await self._spares.stop()
         await asyncio.gather(*(loaded.host.stop() for loaded in self._loaded.values()), return_exceptions=True)
         await asyncio.gather(*self._retiring, return_exceptions=True)
 
@@ -137,6 +141,7 @@ class Staging:
         """Ends every host at once, for when a clean stop takes too long."""
         for loaded in self._loaded.values():
             loaded.host.kill()
+        self._spares.kill()
 
     async def _turn(self) -> None:
         # Not wait_for: in Python 3.11 it swallows a cancellation that meets a wake-up, and this loop would never end.
@@ -277,7 +282,14 @@ class Staging:
             log.info("swap.ready", extra={"generation": swap.number, "phases": phases})
         finally:
             self._task = None
+            self._keep_spare(swap.generation.model.kind)
             self.poke()
+
+    def _keep_spare(self, kind: str) -> None:
+        """Has a spare prepared for the next swap, once a generation of this kind is here: it costs memory."""
+        kinds = {loaded.serving.generation.model.kind for loaded in self._loaded.values()}
+        if kind in kinds & self._spare_kinds:
+            self._spares.keep(kind)
 
     async def _load(self, generation: Generation, phases: dict[str, float]) -> _Loaded:
         settings, configuration = self._settings, generation.configuration
@@ -304,6 +316,7 @@ class Staging:
                     count
                 ),
                 child=self._child,
+                take_spare=self._spares.take,
             )
             description = await host.start()
         except BaseException:

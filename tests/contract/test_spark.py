@@ -1,8 +1,10 @@
 """Saved Spark pipelines in a real Spark: the same predictions as its own `transform`, and refusals that say why."""
 
+import asyncio
 import json
 import math
 import shutil
+import sys
 import zipfile
 from pathlib import Path
 
@@ -13,6 +15,7 @@ from worker.batch import Refusal
 from worker.codec.proto import compile as compile_proto
 from worker.generation import Configuration
 from worker.host.parent import Load, ModelHost
+from worker.host.spares import Spares
 from worker.jvm import find_java
 
 pytestmark = pytest.mark.spark
@@ -235,28 +238,55 @@ def test_an_option_that_is_not_known_is_refused_with_those_that_are(lab, unpacke
 # ---- the host
 
 
-async def test_a_host_answers_with_the_same_predictions_from_bytes_to_bytes(unpacked):
-    rows, expected = read_rows("forest", "input"), read_rows("forest", "pred")
-    proto = proto_of(rows, expected)
-    operation = compile_proto(proto).operations["f"]
+@pytest.fixture
+async def spares():
+    made = Spares(heap_mb=512, child=(sys.executable, "-m", "worker.host.child"))
+    yield made
+    await made.stop()
+
+
+def host_of(name, model, **options):
+    rows, expected = read_rows(name, "input"), read_rows(name, "pred")
     load = Load(
         generation=1,
         kind="spark",
-        model=unpacked("forest"),
-        proto=proto,
+        model=model,
+        proto=proto_of(rows, expected),
         is_descriptor_set=False,
         configuration=Configuration(),
         samples=(),
         heap_mb=512,
     )
-    host = ModelHost(load=load, deadline_s=30, on_restart=pytest.fail, on_unknown=pytest.fail)
-    await host.start()
-    try:
-        answers = await host.score([operation.input(**row).SerializeToString() for row in rows] * 50)
-    finally:
-        await host.stop()
+    return ModelHost(load=load, deadline_s=30, on_restart=pytest.fail, on_unknown=pytest.fail, **options)
 
+
+async def answers_of(host, name, times):
+    rows, expected = read_rows(name, "input"), read_rows(name, "pred")
+    operation = compile_proto(proto_of(rows, expected)).operations["f"]
+    answers = await host.score([operation.input(**row).SerializeToString() for row in rows] * times)
     assert not any(isinstance(answer, Refusal) for answer in answers)
-    messages = [operation.output.FromString(answer) for answer in answers]
-    assert [list(message.probability) for message in messages[-60:]] == [row["probability"] for row in expected]
-    assert [message.prediction for message in messages[:60]] == [row["prediction"] for row in expected]
+    return [
+        {"probability": list(message.probability), "prediction": message.prediction}
+        for message in map(operation.output.FromString, answers)
+    ]
+
+
+async def test_a_host_and_a_spare_answer_the_same_and_a_spare_needs_no_start_of_java(unpacked, spares):
+    expected = [{key: row[key] for key in ("probability", "prediction")} for row in read_rows("forest", "pred")]
+    spares.keep("spark")
+    async with asyncio.timeout(120):
+        while not spares.ready:
+            await asyncio.sleep(0.05)
+    hosts = [host_of("forest", unpacked("forest"), take_spare=spares.take), host_of("forest", unpacked("forest"))]
+    try:
+        warm, cold = [await host.start() for host in hosts]
+        for host in hosts:
+            given = await answers_of(host, "forest", 50)
+            assert_same(given[:60], expected)
+            assert given[-60:] == given[:60]
+    finally:
+        for host in hosts:
+            await host.stop()
+
+    assert warm.phase_seconds["start"] < cold.phase_seconds["start"]
+    assert warm.phase_seconds["load"] < cold.phase_seconds["load"] / 2
