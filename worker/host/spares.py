@@ -18,7 +18,7 @@ from worker.host.process import HostGone, HostProcess
 
 log = logging.getLogger(__name__)
 
-_PREPARE_SECONDS: Final = 120.0
+_PREPARE_SECONDS: Final = 300.0
 _REST_SECONDS: Final = 5.0
 _REST_AT_MOST_SECONDS: Final = 300.0
 _LAST_WORDS: Final = 500

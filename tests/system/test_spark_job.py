@@ -1,0 +1,57 @@
+"""The same pipeline as a job on a Spark cluster, here `local[2]`: the same predictions as the model host's."""
+
+import json
+import os
+import subprocess
+import sys
+import zipfile
+
+import pytest
+from harness.fleet import ROOT
+from harness.spark_lab import MODELS, Lab, proto_of, read_rows
+
+from worker.jvm import find_java
+
+pytestmark = [
+    pytest.mark.spark,
+    pytest.mark.skipif(
+        not find_java().has_module("jdk.incubator.vector"),
+        reason="PySpark's own launcher needs a whole Java, and this one lacks the module jdk.incubator.vector",
+    ),
+]
+
+
+@pytest.mark.parametrize("is_stream", [False, True])
+def test_a_job_gives_the_same_predictions_bit_by_bit_as_the_host(tmp_path, is_stream):
+    rows, expected = read_rows("churn", "input"), read_rows("churn", "pred")
+    with zipfile.ZipFile(MODELS / "churn.zip") as archive:
+        archive.extractall(tmp_path)
+    given, made = tmp_path / "given", tmp_path / "made"
+    given.mkdir()
+    (given / "rows.json").write_text("".join(f"{json.dumps(row)}\n" for row in rows))
+    words = [tmp_path / "model", given, made, *(["--stream", tmp_path / "checkpoint"] if is_stream else [])]
+    done = subprocess.run(
+        [sys.executable, "-m", "worker.spark_job", *map(str, words)],
+        env=os.environ
+        | {"JAVA_HOME": str(find_java().library.parents[2]), "PYSPARK_SUBMIT_ARGS": "--master local[2] pyspark-shell"},
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    lab = Lab(tmp_path / "lab")
+    told = lab.score(tmp_path / "model", proto_of(rows, expected), rows)
+    lab.close()
+
+    by_job = [json.loads(line) for file in made.glob("part-*") for line in file.read_text().splitlines()]
+    by_row = {tuple(row[name] for name in rows[0]): row for row in by_job}
+    assert len(by_job) == len(rows)
+    for row, answer in zip(rows, told.answers, strict=True):
+        job = by_row[tuple(row.values())]
+        assert {
+            "prediction": job["prediction"],
+            "churn": job["churn"],
+            "probability": job["probability"]["values"],
+            "rawPrediction": job["rawPrediction"]["values"],
+        } == {name: answer[name] for name in ("prediction", "churn", "probability", "rawPrediction")}
