@@ -11,7 +11,7 @@ from worker.generation import TextOptions
 
 PROTO = b"""
 syntax = "proto3";
-message Row { optional double x = 1; string s = 2; }
+message Row { optional double x = 1; string s = 2; Row row = 3; }
 message Frame { repeated Row rows = 1; }
 message Out { string label = 1; repeated double p = 2; }
 message Labels { repeated string label = 1; repeated double p = 2; repeated bool is_sure = 3; }
@@ -55,7 +55,7 @@ def test_a_request_of_json_is_read_as_rows_lines_or_the_whole_message():
         (
             Format.CSV,
             b"odd\n1\n",
-            "none of the CSV's columns (odd) is a field of Row (x, s): is the header line missing?",
+            "none of the CSV's columns (odd) is a field of Row (x, s, row): is the header line missing?",
         ),
         (Format.CSV, b"", "the CSV is empty: its first line must be a header with the names of the fields"),
         (Format.JSON, b'[{"x": 1}, {"x": "abc"}]', "row 2, column x: 'abc' is no number"),
@@ -97,10 +97,26 @@ def test_an_answer_is_written_as_csv_with_a_header_or_as_an_object_of_json_with_
 
 def test_an_answer_of_several_rows_has_a_line_of_csv_for_each_whatever_shape_its_message_has():
     frame = MANY.output(rows=[{"x": 1, "s": "a"}, {"s": "b"}]).SerializeToString()
-    assert wire.write(frame, Format.CSV, MANY) == b"x,s\n1.0,a\n,b\n"
+    assert wire.write(frame, Format.CSV, MANY) == b"x,s,row\n1.0,a,\n,b,\n"
     operation = SCHEMA.operations["Label"]
     labels = operation.output(label=["a", "b"], p=[0.5, 1]).SerializeToString()
     assert wire.write(labels, Format.CSV, operation) == b"label,p,is_sure\na,0.5,\nb,1.0,\n"
     assert wire.write(b"", Format.CSV, operation) == b"label,p,is_sure\n"
     ragged = operation.output(label=["a"], p=[0.5, 1]).SerializeToString()
     assert wire.write(ragged, Format.CSV, operation) == b'label,p,is_sure\na,"[0.5, 1.0]",[]\n'
+
+
+def test_a_field_that_is_nested_too_deeply_is_refused_before_protobuf_dies_of_it():
+    assert "nested too deeply" in read(b"row." * 200_000 + b"x\n1\n").message
+    assert "nested too deeply" in read(b'{"row":' * 200_000, Format.JSON).message
+    deepest = read(b"row." * 98 + b"x\n1\n")
+    assert MANY.input.FromString(deepest).rows[0].HasField("row")
+
+
+def test_a_hostile_text_is_refused_in_a_time_that_grows_with_its_length_alone():
+    digits = b"9" * 500_000
+    assert "is no number" in read(b"x\n" + digits + b"x\n").message
+    assert "is no number" in read(b'{"x": "' + digits + b'x"}', Format.JSON).message
+    names = b",".join(b"n%d,n%d" % (number, number) for number in range(50_000))
+    assert "is the header line missing?" in read(names + b"\n").message
+    assert "names x twice" in read(names + b",x,x\n").message

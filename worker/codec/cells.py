@@ -18,7 +18,7 @@ from worker.codec.fields import INTEGERS, TRUTHS, is_map, names_of, type_name
 FLOATS = {FieldDescriptor.CPPTYPE_DOUBLE, FieldDescriptor.CPPTYPE_FLOAT}
 # ASCII: Python's own digits and spaces are those of every script.
 _INTEGER = re.compile(r"[+-]?[0-9]+(\.0+)?")
-_FLOAT = re.compile(r"[+-]?(([0-9]+\.?[0-9]*|\.[0-9]+)(e[+-]?[0-9]+)?|inf(inity)?|nan)", re.IGNORECASE | re.ASCII)
+_FLOAT = re.compile(r"[+-]?(([0-9]+(\.[0-9]*)?|\.[0-9]+)(e[+-]?[0-9]+)?|inf(inity)?|nan)", re.IGNORECASE | re.ASCII)
 _BASE64 = re.compile(r"([A-Za-z0-9+/_-]*)(={0,2})")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _SPACES = " \t\r\n"

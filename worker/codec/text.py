@@ -18,11 +18,13 @@ from google.protobuf.message import Message
 from worker.codec.cells import Cell, find_cell, is_utf8
 from worker.codec.fields import descriptor_of
 from worker.codec.json_text import JsonRows
-from worker.codec.layout import BadRow, Layout, Row, reason_of
+from worker.codec.layout import SHOWN, BadRow, Layout, Row, reason_of
 from worker.errors import UsageError
 from worker.generation import TextOptions
 
 _MAX_CELL = 1 << 24
+_DEEPEST = 98
+"""Messages in which a field may lie: protobuf reads a hundred, with the row and what holds it; it dies of 100,000."""
 
 
 class Rows(Protocol):
@@ -71,9 +73,10 @@ def _make_plan(message: type[Message], header: tuple[str, ...]) -> _Plan:
             f"none of the CSV's columns ({', '.join(header)}) is a field of {row.full_name} "
             f"({', '.join(part.name for part in row.fields)}): is the header line missing?"
         )
-    for name, count in Counter(header).items():
-        if count > 1 and any(cell and cell.column == name and not cell.is_repeated for cell in cells):
-            raise UsageError(f"the CSV's header names {name} twice, and that field holds one value")
+    count = Counter(header)
+    for cell in cells:
+        if cell and count[cell.column] > 1 and not cell.is_repeated:
+            raise UsageError(f"the CSV's header names {cell.column} twice, and that field holds one value")
     named = {name.partition(".")[0] for name in header}
     others = [find_cell(row, part.name) for part in row.fields if part.name not in named]
     absent = [cell for cell in others if cell and cell.is_zero_when_absent]
@@ -104,6 +107,8 @@ class CsvRows:
         for name in header:
             if not is_utf8(name):  # to pass over it would make a column missing that is there
                 raise UsageError(f"the CSV's header is not UTF-8: column {name!r}")
+            if name.count(".") > _DEEPEST:
+                raise UsageError(f"the CSV's header names a field that is nested too deeply: {name[:SHOWN]}…")
         return [name.strip(" \t") for name in header]
 
     def __iter__(self) -> Iterator[Row | BadRow]:
