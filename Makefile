@@ -11,6 +11,7 @@ bootstrap = for python in $(PYTHON); do \
 	said=$$("$$python" bootstrap.py $1) || echo "$${said:-hotswap: the set-up failed}"; exit; fi; done; \
 	echo "hotswap: no Python 3.11 or newer on PATH: install one, or name it: make PYTHON=/path/to/python3"
 stop_at = $(if $1,$(error $1))
+every_extra = :$(call stop_at,$(shell $(call bootstrap,.venv-spark requirements-spark.lock)))
 
 # Each is a proof under fire of its own, minutes long: make kills, or make kills SEED=7 SECONDS=60.
 PROOFS := kills kills-swaps kills-named failpoints zombies broker storm drain swaps bad-swaps commands at-least-once everything \
@@ -18,7 +19,7 @@ PROOFS := kills kills-swaps kills-named failpoints zombies broker storm drain sw
 RED := red-at-least-once red-unfenced
 play = cd tests && $(abspath $(VENV))/bin/python -m faults $1 $(addprefix --seed ,$(SEED)) $(addprefix --seconds ,$(SECONDS))
 
-.PHONY: help setup demo test test-all check faults $(PROOFS) $(RED) verifier model mutants bench train protos lock clean
+.PHONY: help setup demo test test-all check faults $(PROOFS) $(RED) verifier model mutants bench train jars protos lock clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile
@@ -33,7 +34,7 @@ test: setup ## all tests, those against a real Kafka too; Spark's are left out (
 	@$(VENV)/bin/python -m pytest
 
 test-all: ## all tests with every extra installed, Spark's too, in .venv-spark
-	@:$(call stop_at,$(shell $(call bootstrap,.venv-spark requirements-spark.lock)))
+	@$(every_extra)
 	@.venv-spark/bin/python -m pytest
 
 check: setup ## format, lint, types, imports, generated code, unit tests
@@ -60,12 +61,17 @@ model: setup ## the protocol's model: 10,000 examples of crashes, zombies and co
 mutants: setup ## defects planted in the real code, each caught by the model
 	@$(VENV)/bin/python tests/model/mutants.py
 
-bench: setup ## rows a second, CPU a row and latency, beside the bare Kafka client
-	@$(VENV)/bin/python benchmarks/bench.py
+bench: ## rows a second, CPU a row and latency, beside the bare Kafka client; each kind beside its own library
+	@$(every_extra)
+	@.venv-spark/bin/python benchmarks/bench.py
 
-train: ## make the models in examples/ again (downloads H2O, 266 MB, into .venv-train)
+train: ## make the models of the examples and the tests again (downloads H2O, 266 MB, into .venv-train)
 	@:$(call stop_at,$(shell $(call bootstrap,.venv-train requirements-train.lock)))
 	@.venv-train/bin/python examples/train.py
+	@.venv-train/bin/python tests/models/train_h2o.py
+
+jars: setup ## the jars of the tests, from their sources (needs a JDK 17)
+	@$(VENV)/bin/python tests/fakes/jars.py
 
 protos: setup ## worker/generated from protos/
 	@$(call generate,worker/generated)
@@ -81,7 +87,3 @@ clean: ## remove what the targets made here
 
 generate = $(VENV)/bin/python -m grpc_tools.protoc -I protos --python_out=$1 --pyi_out=$1 hotswap/v1/control.proto
 compile = -q --universal --python-version 3.11 --generate-hashes --custom-compile-command 'make lock' pyproject.toml
-
-.PHONY: jars
-jars: setup ## the jars of the tests, from their sources (needs a JDK)
-	@$(VENV)/bin/python tests/fakes/jars.py

@@ -191,9 +191,9 @@ def test_make_help_lists_every_target():
         "mutants",
         "bench",
         "train",
+        "jars",
         "protos",
         "lock",
         "clean",
-        "jars",
     ]
     assert [line.split()[1] for line in done.stdout.splitlines() if line.startswith("  make ")] == targets
