@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from fakes.examples import EXAMPLES, IRIS, MIXED_GLM
+from fakes.mojos import Mojo
 
 from worker.batch import Ask, Code, Format, Refusal
 from worker.codec.proto import compile as compile_proto
@@ -139,6 +140,19 @@ async def test_probabilities_are_answered_and_not_thrown_away():
     given = IRIS.operation.output.FromString(answer)
     assert min(given.setosa, given.versicolor, given.virginica) > 0
     assert given.setosa + given.versicolor + given.virginica == pytest.approx(1)
+
+
+@pytest.mark.parametrize(
+    "mojo",
+    [Mojo("autoencoder", "reconstruction"), Mojo("pca", "components"), Mojo("word2vec", "embedding", rows="words.csv")],
+    ids=lambda mojo: mojo.name,
+)
+async def test_an_autoencoder_components_and_embeddings_are_answered_and_not_nothing(mojo):
+    async with serving(mojo.load()) as host:
+        answers = await host.score(mojo.requests()[: len(mojo.expected)])
+
+    assert mojo.faults(answers) == []
+    assert all(getattr(mojo.operation.output.FromString(answer), mojo.vector) for answer in answers)
 
 
 async def test_outputs_go_to_fields_by_name_whatever_their_order_and_type():
