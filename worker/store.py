@@ -23,7 +23,7 @@ from worker.failpoints import failpoint
 from worker.generation import Model, Proto
 from worker.settings import Settings
 
-UNPACKED_KINDS = frozenset({"h2o"})
+UNPACKED_KINDS = frozenset({"h2o", "spark"})
 """Kinds of model whose artifact is a zip that the runtime reads as a folder."""
 
 MAX_PROTO_BYTES = 4 << 20
