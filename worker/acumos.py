@@ -16,8 +16,8 @@ from worker.configuration import read_configuration
 from worker.errors import SwapError, UsageError
 from worker.generation import Configuration
 
-RUNTIMES: Final = {"h2o": "h2o", "java": "javageneric", "spark": "javaspark"}
-"""Our kinds of model, and what Acumos calls their runtimes."""
+RUNTIMES: Final = {"h2o": "h2o", "java": "javageneric", "spark": "javaspark", "spark-jar": "javaspark"}
+"""Our kinds of model, and what Acumos calls their runtimes: its own javaspark is a jar."""
 
 OPTIONS: Final = {
     "class": "modelClassName",

@@ -14,7 +14,7 @@ from functools import cache
 from pathlib import Path
 
 FOLDER = Path(__file__).parents[1] / "jars"
-NAMES = ("texts", "texts_v2", "customers", "numbers", "hostile")
+NAMES = ("texts", "texts_v2", "customers", "numbers", "hostile", "spark")
 _LEFT_OUT = ("missing/",)
 _NAMELESS = ("texts",)  # compiled as most jars are: without the names of parameters
 _MANIFESTS = {"customers": "Main-Class: credit.Scorer\r\n"}

@@ -301,7 +301,7 @@ def test_the_model_of_a_java_package_is_told_from_the_runner(tmp_path, named):
 def test_a_jar_for_spark_is_of_spark(tmp_path):
     package = {"job__jar": jar("org/example/Iris"), "SparkModelService__jar": jar(), "modelConfig__properties": CONFIG}
     with open_package(acumos(tmp_path, package, metadata__json=metadata("x", "javaspark"))) as found:
-        assert (found.kind, found.model.name) == ("spark", "job.jar")
+        assert (found.kind, found.model.name) == ("spark-jar", "job.jar")
 
 
 def test_a_package_without_metadata_tells_its_kind_by_its_files(tmp_path):

@@ -84,7 +84,7 @@ def _serve(connection: socket.socket) -> None:
     # What is loaded stays: the collector need not walk it in the middle of a batch.
     gc.collect()
     gc.freeze()
-    # The folder to start in goes now: what is loaded needs none, and a worker that is killed could not remove it.
+    # Most need their folder no more (Runtime.needs_folder): it goes now, for a killed worker could not remove it.
     os.chdir("/")
     connection.sendall(frames.pack_facts(Kind.READY, facts))
     while (message := frames.receive(connection)) is not None:

@@ -29,6 +29,7 @@ from worker.host import frames
 from worker.host.frames import OUT_OF_MEMORY, Frame, FrameError, Ground, Kind, Order
 from worker.host.ground import make_ground
 from worker.host.process import HostGone, HostProcess
+from worker.runtimes.kinds import runtime_of
 
 log = logging.getLogger(__name__)
 
@@ -257,7 +258,8 @@ class ModelHost:
             async with asyncio.timeout(_START_SECONDS):
                 frame = await process.receive()
             description = _describe(frame, asyncio.get_running_loop().time() - begun)
-            process.remove_folder()
+            if not runtime_of(self._load.kind).needs_folder:
+                process.remove_folder()
         except (HostGone, FrameError) as error:
             how = await self._bury(error)
             raise _Failed("HOST_FAILED", f"the model host failed while it loaded the model: {how}") from error

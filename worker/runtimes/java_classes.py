@@ -80,13 +80,17 @@ def type_of(given: Any) -> JavaType:
 class Classes:
     """What a jar holds, loaded by a class loader of its own, under which alone the model then runs."""
 
-    def __init__(self, path: Path) -> None:
-        """Open the artifact. Raises SwapError MODEL_INVALID where it is no jar."""
+    def __init__(self, path: Path, *, has_class_path: bool = False) -> None:
+        """Open the artifact; `has_class_path`: it sees this JVM's class path too, and not only Java's own classes.
+
+        Raises SwapError MODEL_INVALID where it is no jar.
+        """
         self._path = path
         self._jars = [Path(jar) for jar in _find_jars(path)]
         url = java("java.net.URL")
         urls = [java("java.io.File")(os.fspath(jar)).toURI().toURL() for jar in [path, *self._jars]]
-        above = java("java.lang.ClassLoader").getPlatformClassLoader()
+        loaders = java("java.lang.ClassLoader")
+        above = loaders.getSystemClassLoader() if has_class_path else loaders.getPlatformClassLoader()
         self._loader = java("java.net.URLClassLoader")(jpype.JArray(url)(urls), above)
         self._thread = java("java.lang.Thread").currentThread()
         self.enter()
@@ -157,7 +161,8 @@ def explain(error: Any) -> str:
 
     Raises MemoryError where Java has no memory left: whoever cannot start a thread is not to be trusted further.
     """
-    if isinstance(error, java("java.lang.reflect.InvocationTargetException")) and error.getCause() is not None:
+    # Ours is one; a jar that reflects itself has more.
+    while isinstance(error, java("java.lang.reflect.InvocationTargetException")) and error.getCause() is not None:
         error = error.getCause()
     if isinstance(error, java("java.lang.OutOfMemoryError")):
         raise MemoryError(str(error))  # noqa: TRY004 - it is what it is

@@ -2,7 +2,7 @@
 
 import importlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
@@ -19,6 +19,7 @@ class Runtime:
     `module` has `load(path, configuration)`, which gives a `host.scorer.Model`; only the host's process imports it.
     It may have `prepare()`, which does before the model is known what takes long, for a spare. `jars` finds or fetches
     what it runs on (StartError). `java_modules` are used where this Java has them. `least_heap_mb`: Java's heap, MiB.
+    `needs_folder`: its host keeps the folder that it started in, Java's temporary one, while it serves.
     """
 
     module: str
@@ -26,6 +27,7 @@ class Runtime:
     jvm_options: tuple[str, ...] = ()
     java_modules: tuple[str, ...] = ()
     least_heap_mb: int = 0
+    needs_folder: bool = False
 
     def load(self, path: Path, configuration: Configuration) -> Any:
         """Load a model into this process's JVM. Raises SwapError where it is no model of this kind."""
@@ -46,21 +48,24 @@ _SPARK_OPENS: Final = (
     "java.base/sun.util.calendar",
     "java.security.jgss/sun.security.krb5",
 )
+_SPARK: Final = Runtime(
+    module="worker.runtimes.spark",
+    jars=partial(installed_jars, "pyspark", "spark"),
+    jvm_options=(
+        *(f"--add-opens={place}=ALL-UNNAMED" for place in _SPARK_OPENS),
+        "-Djdk.reflect.useDirectMethodHandle=false",
+        "-Dio.netty.tryReflectionSetAccessible=true",
+    ),
+    # With it Spark adds products in another order: without it the last bits are not those of a cluster.
+    java_modules=("jdk.incubator.vector",),
+    least_heap_mb=512,  # Spark's own bound
+    needs_folder=True,  # what its jobs say to each other
+)
 _RUNTIMES: Final = {
     "h2o": Runtime(module="worker.runtimes.h2o", jars=partial(fetch_jars, "h2o-genmodel")),
-    "java": Runtime(module="worker.runtimes.java", jars=tuple),
-    "spark": Runtime(
-        module="worker.runtimes.spark",
-        jars=partial(installed_jars, "pyspark", "spark"),
-        jvm_options=(
-            *(f"--add-opens={place}=ALL-UNNAMED" for place in _SPARK_OPENS),
-            "-Djdk.reflect.useDirectMethodHandle=false",
-            "-Dio.netty.tryReflectionSetAccessible=true",
-        ),
-        # With it Spark adds products in another order: without it the last bits are not those of a cluster.
-        java_modules=("jdk.incubator.vector",),
-        least_heap_mb=512,  # Spark's own bound
-    ),
+    "java": Runtime(module="worker.runtimes.java", jars=tuple, needs_folder=True),
+    "spark": _SPARK,
+    "spark-jar": replace(_SPARK, module="worker.runtimes.spark_jar"),
 }
 
 
