@@ -57,6 +57,8 @@ _COLUMN_TYPES: Final[Mapping[str, ColumnType]] = {
 }
 _WHOLE: Final = {"byte", "short", "integer", "long"}
 _PROBABILITY: Final = ("probabilities", "probs", "class_probabilities")
+# The first takes seconds for its classes; the next ones are what makes Java compile what a load runs.
+_PRACTICE_LOADS: Final = 8
 _OPTIONS: Final = {"schema", "allow", "fallback"}
 
 
@@ -68,8 +70,9 @@ def load(path: Path, configuration: Configuration) -> "SparkModel":
 def prepare() -> None:
     """Start the session, and load and score a model that is made for it: the next one finds all of Spark loaded."""
     with tempfile.TemporaryDirectory(dir=Path.cwd()) as folder:
-        model = SparkModel(save_practice(Path(folder)), {})
-        model.score(Table(np.zeros((1, 2)), {0: ["a"]}))
+        path = save_practice(Path(folder))
+        for _ in range(_PRACTICE_LOADS):
+            SparkModel(path, {}).score(Table(np.zeros((1, 2)), {0: ["a"]}))
 
 
 class SparkModel:
