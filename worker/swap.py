@@ -248,7 +248,7 @@ class Timeline:
             if swap.state is State.READY:
                 return Serve(swap.number, until)
             candidate = candidate or swap.number
-            if swap.cut.get(partition, 0) > 0:
+            if partition in swap.cut:  # at 0 too: a partition that was empty when the command was given
                 break
         if candidate is not None:
             return Wait(candidate, f"waits for generation {candidate}, which is not ready on this worker")

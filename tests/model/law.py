@@ -107,7 +107,7 @@ def is_due(case, number):
         cut = made.cut.get(case.partition, 0)
         if newer <= number or cut > case.offset or newer in case.failed:
             continue
-        if newer in case.ready or cut > 0:
+        if newer in case.ready or case.partition in made.cut:
             return False
     return True
 

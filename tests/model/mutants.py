@@ -81,8 +81,15 @@ MUTANTS = [
     Mutant(
         "behind a cut the old generation goes on",
         SWAP,
+        "if partition in swap.cut:",
+        "if partition in ():",
+        "I4",
+    ),
+    Mutant(
+        "a cut of an empty partition is at once",
+        SWAP,
+        "if partition in swap.cut:",
         "if swap.cut.get(partition, 0) > 0:",
-        "if swap.cut.get(partition, 0) < 0:",
         "I4",
     ),
     Mutant(

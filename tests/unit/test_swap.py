@@ -114,6 +114,13 @@ def test_a_cut_by_offsets_splits_the_partition_exactly_there():
     assert line.choose(1, Position(4)) == Serve(1, 5)
 
 
+def test_a_partition_that_was_empty_at_the_cut_waits_for_the_new_generation():
+    line = timeline(swap(1), swap(2, cut={0: 0}), ready=[1])
+
+    assert isinstance(line.choose(0, Position(0)), Wait)
+    assert line.choose(1, Position(0)) == Serve(1, None)
+
+
 def test_a_partition_that_the_cut_does_not_name_is_cut_at_once():
     line = timeline(swap(1), swap(2, cut={0: 100}), ready=[1, 2])
     assert line.choose(3, Position(0)) == Serve(2, None)
