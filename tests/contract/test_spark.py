@@ -27,44 +27,16 @@ SCHEMAS = {"sql": "a DOUBLE, b INT, c BIGINT, d BOOLEAN"}
 ROW_BY_ROW = ["churn", "forest", "formula", "offset", "words", "sql", "skip"]
 
 
-async def test_a_jar_that_uses_spark_has_a_session_at_hand(tmp_path):
-    path = tmp_path / "squares.jar"
-    path.write_bytes(jar("spark"))
-    proto = b"""syntax = "proto3"; message In { double x = 1; } message Out { double value = 1; }
-        service S { rpc square(In) returns (Out); }"""
-    operation = compile_proto(proto).operations["square"]
+async def score_in_a_host(kind, model, proto, rows, **runtime):
+    """The answers of a model host that has just become ready, as JSON objects."""
+    (operation,) = compile_proto(proto).operations.values()
     load = Load(
         generation=1,
-        kind="spark-jar",
-        model=path,
+        kind=kind,
+        model=model,
         proto=proto,
         is_descriptor_set=False,
-        configuration=Configuration(runtime={"class": "sessions.Squares"}),
-        samples=(),
-        heap_mb=512,
-    )
-    host = ModelHost(load=load, deadline_s=60, on_restart=pytest.fail, on_unknown=pytest.fail)
-    await host.start()
-    try:
-        answers = await host.score([operation.input(x=x).SerializeToString() for x in (1.5, -3)])
-    finally:
-        await host.stop()
-
-    assert not [answer for answer in answers if isinstance(answer, Refusal)]
-    assert [operation.output.FromString(answer).value for answer in answers] == [2.25, 9]
-
-
-async def test_a_host_that_serves_can_still_run_a_job(unpacked):
-    rows, expected = read_rows("ratings", "input"), read_rows("ratings", "pred")
-    proto = proto_of(rows, expected)
-    operation = compile_proto(proto).operations["f"]
-    load = Load(
-        generation=1,
-        kind="spark",
-        model=unpacked("ratings"),
-        proto=proto,
-        is_descriptor_set=False,
-        configuration=Configuration(runtime={"fallback": "dataframe"}),
+        configuration=Configuration(runtime=runtime),
         samples=(),
         heap_mb=512,
     )
@@ -74,8 +46,28 @@ async def test_a_host_that_serves_can_still_run_a_job(unpacked):
         answers = await host.score([operation.input(**row).SerializeToString() for row in rows])
     finally:
         await host.stop()
+    assert not [answer for answer in answers if isinstance(answer, Refusal)]
+    return [json_format.MessageToDict(operation.output.FromString(answer)) for answer in answers]
 
-    assert_same([json_format.MessageToDict(operation.output.FromString(answer)) for answer in answers], expected)
+
+async def test_a_jar_that_uses_spark_has_a_session_at_hand(tmp_path):
+    path = tmp_path / "squares.jar"
+    path.write_bytes(jar("spark"))
+    proto = proto_of([{"x": 1.0}], [{"value": 1.0}])
+
+    squares = await score_in_a_host(
+        "spark-jar", path, proto, [{"x": 1.5}, {"x": -3}], **{"class": "sessions.Squares", "method": "square"}
+    )
+
+    assert squares == [{"value": 2.25}, {"value": 9}]
+
+
+async def test_a_host_that_serves_can_still_run_a_job(unpacked):
+    rows, expected = read_rows("ratings", "input"), read_rows("ratings", "pred")
+
+    answers = await score_in_a_host("spark", unpacked("ratings"), proto_of(rows, expected), rows, fallback="dataframe")
+
+    assert_same(answers, expected)
 
 
 @pytest.fixture(scope="module")
