@@ -89,6 +89,22 @@ async def test_a_swap_after_the_backlog_never_decodes_old_requests_with_the_new_
     assert await deployment.stop("w2") == 0
 
 
+async def test_what_comes_to_an_empty_topic_behind_a_swap_to_another_proto_waits_for_it(deployment):
+    await deployment.serve("iris_gbm")
+    cancers, _, _ = messages("cancer")
+    async with deployment.client() as client:
+        change = Change(model=EXAMPLES / "models" / "cancer_gbm.zip", proto=EXAMPLES / "protos" / "cancer.proto")
+        receipt = await client.swap(change)
+        assert set(receipt.cut.values()) == {0}
+        await deployment.publish(cancers)
+        assert (await client.await_swap(receipt)).is_good
+    await deployment.drained()
+    assert await deployment.stop() == 0
+    result = await deployment.audit()
+    assert (result.faults, result.dead_letters) == ({}, [])
+    assert Counter(generation(message) for message in result.predictions) == {2: len(cancers)}
+
+
 async def test_a_backlog_of_transactions_ends_in_a_marker_and_is_cut_all_the_same(deployment):
     await deployment.serve("iris_gbm")
     values, _, _ = messages("iris")
