@@ -28,7 +28,7 @@ async def test_garbage_for_a_model_or_a_proto_is_refused_and_what_serves_goes_on
 
     codes = {}
     for name in ("garbage.zip", "half.zip"):
-        answer = await swap(deployment, model=tmp_path / name)
+        answer = await swap(deployment, model=tmp_path / name, kind="h2o")
         codes[name] = {told.code for told in answer.told.values()}
     answer = await swap(deployment, proto=EXAMPLES / "protos" / "cancer.proto")
     codes["proto"] = {told.code for told in answer.told.values()}

@@ -174,7 +174,7 @@ def manifest(dump, **changes):
 def refused(path, **options):
     with pytest.raises(SwapError) as error, open_package(path, **options):
         pass
-    assert list(Path(tempfile.gettempdir()).glob("hotswap-*")) == []
+    assert list(Path(tempfile.gettempdir()).glob("hotswap-package-*")) == []
     return error.value.code, error.value.message
 
 
