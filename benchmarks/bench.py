@@ -1,6 +1,6 @@
 """Rows per second, CPU per row, latency, and the gap at a swap: in one run, on one local Kafka, over the same records.
 
-    make bench            all of it (about three minutes on two cores)
+    make bench            all of it (about eight minutes on two cores)
     python benchmarks/bench.py --rows 100000 --seconds 10
 
 Figures are for comparing the lines of one run with each other; machines differ, ratios hold. The JSON is kept in
@@ -18,7 +18,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import asdict, dataclass
 from itertools import pairwise
@@ -26,10 +26,12 @@ from pathlib import Path
 from statistics import quantiles
 from typing import Any
 
+import by_java
 import kinds
 import psutil
+import report
+from report import Figures
 from rich.console import Console
-from rich.table import Table
 
 from worker.answers import Outgoing
 from worker.change import Change
@@ -47,7 +49,8 @@ RESULTS = Path(__file__).with_name("results.json")
 PARTITIONS = 4
 PER_SECOND = 1_000
 TICK_S = 0.005
-CONTENDERS = ("bare loop, exactly once, nothing scored", "hotswap, at least once", "hotswap, exactly once")
+BARE = "bare loop, nothing scored"
+CONTENDERS = (BARE, "hotswap, at least once", "hotswap, exactly once", *by_java.PROGRAMS)
 
 
 @dataclass(slots=True)
@@ -85,7 +88,8 @@ class Contender:
 
     def __init__(self, name: str, kafka: LocalKafka, folder: Path, requests: str) -> None:
         self.line = Line(name)
-        self._is_bare = name.startswith("bare")
+        self._folder = folder
+        self._is_ours = name.startswith("hotswap")
         self.deployment = f"bench-{CONTENDERS.index(name)}-{requests.partition('.')[0]}"
         self.settings = Settings(
             kafka=kafka.bootstrap,
@@ -103,24 +107,41 @@ class Contender:
         """The process, ready to answer; stopped at the end."""
         async with Admin.connect(self.settings) as admin:
             await admin.create_topics(PARTITIONS)
-        topics = self.settings.topics
-        if self._is_bare:
-            command = [sys.executable, str(Path(__file__).with_name("bare_loop.py")), self.settings.kafka]
-            command += [topics.requests, topics.predictions, self.settings.group_id]
-        else:
-            command = [sys.executable, "-m", "worker", "run", self.deployment]
+        self._start()
+        try:
+            yield psutil.Process(self._process.pid)
+        finally:
+            self._stop()
+
+    def _start(self) -> None:
         given = self.settings.model_dump(mode="json", include=self.settings.model_fields_set)
         environment = os.environ | {f"HOTSWAP_{key.upper()}": str(value) for key, value in given.items()}
-        process = subprocess.Popen(command, env=environment, cwd=ROOT)  # noqa: ASYNC220 - it only starts
-        try:
-            yield psutil.Process(process.pid)
-        finally:
-            process.terminate()
-            process.wait(30)
+        self._process = subprocess.Popen(self._command(), env=environment, cwd=ROOT)
+
+    def _command(self) -> Sequence[str]:
+        if self._is_ours:
+            return [sys.executable, "-m", "worker", "run", self.deployment]
+        settings, topics = self.settings, self.settings.topics
+        arguments = (settings.kafka, topics.requests, topics.predictions, settings.group_id)
+        if self.line.name == BARE:
+            return [sys.executable, str(Path(__file__).with_name("bare_loop.py")), *arguments]
+        return by_java.command(self.line.name, self._folder, *arguments)
+
+    def _stop(self) -> None:
+        self._process.terminate()
+        self._process.wait(30)
+
+    async def change(self) -> None:
+        """Goes to another generation: by a swap, or where there is none by a redeploy."""
+        if self._is_ours:
+            await self.swap(Change(configuration=Configuration(max_batch_records=4_999)))
+        elif self.line.name != BARE:
+            await asyncio.to_thread(self._stop)
+            self._start()
 
     async def swap(self, change: Change) -> None:
-        """Sends a swap and awaits that it serves; the bare loop has none."""
-        if self._is_bare:
+        """Sends a swap and awaits that it serves; the others have no swap, and serve what they were written for."""
+        if not self._is_ours:
             return
         async with Client(self.settings) as client:
             answer = await client.await_swap(await client.swap(change))
@@ -199,7 +220,7 @@ async def latency(contender: Contender, values: list[bytes], seconds: float) -> 
         await asyncio.sleep(seconds)
         ended, spent = time.perf_counter(), cpu_s(process) - used
         swapped = time.perf_counter()
-        await contender.swap(Change(configuration=Configuration(max_batch_records=4_999)))
+        await contender.change()
         await publishing
         await asyncio.sleep(0.5)
         reading.cancel()
@@ -210,7 +231,7 @@ async def latency(contender: Contender, values: list[bytes], seconds: float) -> 
     contender.line.p50_ms, contender.line.p99_ms = percentiles[49] * 1e3, percentiles[98] * 1e3
     contender.line.cpu_cores_at_1000_per_s = spent / (ended - began)
     contender.line.steady_gap_ms = _longest_gap([at for at, _ in arrived if began <= at < ended])
-    if contender.settings.delivery == "exactly_once" and "nothing" not in contender.line.name:
+    if contender.line.name != BARE:
         contender.line.swap_gap_ms = _longest_gap([at for at, _ in arrived if swapped - 0.5 <= at < swapped + seconds])
 
 
@@ -241,7 +262,12 @@ async def measure(
     say(f"publishing {count:,} requests")
     await fill(backlog, values, count)
     lines = []
-    for name in CONTENDERS:
+    has_jdk = by_java.can_compile()
+    if has_jdk:
+        by_java.compile_programs(folder)
+    else:
+        say(f"there is no JDK: without {', '.join(by_java.PROGRAMS)}")
+    for name in CONTENDERS if has_jdk else [name for name in CONTENDERS if name not in by_java.PROGRAMS]:
         say(f"{name}: {count:,} requests that lie ready")
         contender = Contender(name, kafka, folder, backlog.topics.requests)
         await throughput(contender, count)
@@ -268,10 +294,9 @@ def machine() -> dict[str, str | int | None]:
     }
 
 
-def show(console: Console, lines: list[Line]) -> None:
-    """The table, with each line's ratio to the bare loop."""
-    table = Table("", *(line.name for line in lines))
-    bare = lines[0]
+def figures(lines: list[Line]) -> Figures:
+    """The table: a column for each contender."""
+    rows = []
     for label, field, digits in (
         ("rows/s (warm half)", "rows_per_s", 0),
         ("CPU, µs a row", "cpu_us_per_row", 1),
@@ -280,16 +305,12 @@ def show(console: Console, lines: list[Line]) -> None:
         ("p99 at 1,000/s, ms", "p99_ms", 1),
         ("cores at 1,000/s", "cpu_cores_at_1000_per_s", 2),
         ("longest gap, steady, ms", "steady_gap_ms", 0),
-        ("longest gap at a swap, ms", "swap_gap_ms", 0),
+        ("longest gap at a swap, or a redeploy, ms", "swap_gap_ms", 0),
     ):
-        floor = getattr(bare, field)
-        cells = []
-        for line in lines:
-            value = getattr(line, field)
-            ratio = f"  ({value / floor:.2f} x)" if value is not None and floor and line is not bare else ""
-            cells.append("-" if value is None else f"{value:,.{digits}f}{ratio}")
-        table.add_row(label, *cells)
-    console.print(table)
+        values = [getattr(line, field) for line in lines]
+        rows.append([label, *("-" if value is None else f"{value:,.{digits}f}" for value in values)])
+    title = f"Through Kafka: GBM of 50 trees on 12 columns, {PARTITIONS} partitions"
+    return Figures(title, ["", *(line.name for line in lines)], rows)
 
 
 @contextmanager
@@ -312,13 +333,15 @@ def main() -> None:
             measure(kafka, folder, options.rows, options.seconds, lambda text: console.print(f"· {text}"))
         )
     by_kind = asyncio.run(kinds.measure_all(lambda text: console.print(f"· {text}")))
-    show(console, lines)
-    kinds.show(console, by_kind)
+    tables = [figures(lines), kinds.figures(by_kind)]
+    for table in tables:
+        report.show(console, table)
+    report.write(facts, tables)
     results = {"machine": facts, "rows": options.rows}
     results["lines"] = [asdict(line) for line in lines]
     results["kinds"] = [asdict(line) for line in by_kind]
     RESULTS.write_text(json.dumps(results, indent=2) + "\n")
-    console.print(f"kept in {RESULTS.relative_to(ROOT)}")
+    console.print(f"kept in {RESULTS.relative_to(ROOT)}, and written to {report.TARGET.name}")
 
 
 if __name__ == "__main__":

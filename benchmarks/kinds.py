@@ -19,8 +19,9 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+import report
+from report import Figures
 from rich.console import Console
-from rich.table import Table
 
 from worker.codec.proto import compile as compile_proto
 from worker.generation import Configuration, frozen
@@ -195,21 +196,28 @@ async def measure_all(say: Callable[[str], None]) -> list[Line]:
     return lines
 
 
-def show(console: Console, lines: list[Line]) -> None:
-    """Print the table, with the ratio to each kind's own limit."""
-    names = ("kind", "rows/s", "CPU, µs a row", "library alone, µs", "times", "start, s", "memory, MB")
-    table = Table(*names, title="each kind in its host, batches of 2,000 rows", title_justify="left")
-    for line in lines:
-        ratio = line.cpu_us_per_row / line.limit_us_per_row
-        figures = (f"{line.rows_per_s:,.0f}", f"{line.cpu_us_per_row:.2f}", f"{line.limit_us_per_row:.2f}")
-        table.add_row(line.name, *figures, f"{ratio:.1f}", f"{line.start_s:.2f}", f"{line.memory_mb:.0f}")
-    console.print(table)
+def figures(lines: list[Line]) -> Figures:
+    """The table, with the ratio to each kind's own limit."""
+    header = ("kind", "rows/s", "CPU, µs a row", "library alone, µs", "times", "start, s", "memory, MB")
+    rows = [
+        (
+            line.name,
+            f"{line.rows_per_s:,.0f}",
+            f"{line.cpu_us_per_row:.2f}",
+            f"{line.limit_us_per_row:.2f}",
+            f"{line.cpu_us_per_row / line.limit_us_per_row:.1f}",
+            f"{line.start_s:.2f}",
+            f"{line.memory_mb:.0f}",
+        )
+        for line in lines
+    ]
+    return Figures("Each kind in its host, batches of 2,000 rows, without Kafka", header, rows)
 
 
 def main() -> None:
     """Measures the kinds alone, and prints them."""
     console = Console()
-    show(console, asyncio.run(measure_all(lambda text: console.print(f"· {text}"))))
+    report.show(console, figures(asyncio.run(measure_all(lambda text: console.print(f"· {text}")))))
 
 
 if __name__ == "__main__":

@@ -1,0 +1,40 @@
+"""What the same job costs in Java: consumer and producer by hand, and Kafka Streams (benchmarks/java).
+
+They are compiled where there is a JDK, and left out elsewhere. The model and the proto are written into them: to score
+with others they are redeployed.
+"""
+
+import shutil
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+
+from worker.jvm import fetch_jars, find_java
+
+_SOURCES = Path(__file__).with_name("java")
+_MODEL = Path(__file__).parents[1] / "examples" / "models" / "gbm_50x5.zip"
+_THREADS = 2
+PROGRAMS = {f"Java by hand, {_THREADS} threads": "ByHand", f"Kafka Streams, {_THREADS} threads": "Streams"}
+
+
+def can_compile() -> bool:
+    """Whether there is a JDK."""
+    return shutil.which("javac") is not None
+
+
+def compile_programs(folder: Path) -> None:
+    """Compile all of them into a folder."""
+    sources = sorted(map(str, _SOURCES.glob("*.java")))
+    command = ["javac", "--release", "17", "-Xlint:-options", "-cp", _classpath(), "-d", str(folder), *sources]
+    subprocess.run(command, check=True)
+
+
+def command(name: str, folder: Path, *arguments: str) -> Sequence[str]:
+    """Give the command that runs one; `arguments` are bootstrap, requests, predictions and group."""
+    java, classes = find_java().executable, f"{folder}:{_classpath()}"
+    return [str(java), "-cp", classes, PROGRAMS[name], *arguments, str(_MODEL), str(_THREADS)]
+
+
+def _classpath() -> str:
+    jars = {jar.name: jar for lock in ("h2o-genmodel", "kafka", "kafka-streams") for jar in fetch_jars(lock)}
+    return ":".join(map(str, jars.values()))
