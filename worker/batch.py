@@ -94,7 +94,7 @@ Answer: TypeAlias = bytes | Refusal
 class Answers(NamedTuple):
     """The answers to a batch in the order of its requests, and how many unknown categories each column had."""
 
-    answers: list[Answer]
+    answers: Sequence[Answer]
     unknown: Mapping[str, int]
 
 

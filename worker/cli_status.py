@@ -69,7 +69,18 @@ def _tables(view: Overview) -> list[Any]:
 
 def _workers(view: Overview) -> Table:
     table = Table(title="workers", title_justify="left")
-    for name in ("worker", "serves", "loaded", "cannot load", "model", "proto", "partitions", "held", "last word"):
+    for name in (
+        "worker",
+        "serves",
+        "loaded",
+        "cannot load",
+        "model",
+        "proto",
+        "path",
+        "partitions",
+        "held",
+        "last word",
+    ):
         table.add_column(name, overflow="fold")
     for worker in view.workers:
         table.add_row(
@@ -79,6 +90,7 @@ def _workers(view: Overview) -> Table:
             ", ".join(f"{told.generation} {told.code}" for told in view.failures.get(worker.worker, ())),
             worker.model_sha256[:12],
             worker.proto_sha256[:12],
+            "; ".join(dict.fromkeys(worker.paths.values())),
             ", ".join(str(part.partition) for part in worker.partitions) if worker.is_live(view.at) else "",
             ", ".join(str(part.partition) for part in worker.partitions if part.held)
             if worker.is_live(view.at)
@@ -172,6 +184,7 @@ def document(view: Overview) -> dict[str, Any]:
                 "held": [part.partition for part in worker.partitions if part.held],
                 "model_sha256": worker.model_sha256,
                 "proto_sha256": worker.proto_sha256,
+                "paths": dict(worker.paths),
             }
             for worker in view.workers
         ],

@@ -190,6 +190,7 @@ class Control:
             accepted=self._timeline.newest,
             loaded=staging.loaded,
             paused=self._timeline.is_paused,
+            paths=staging.paths(newest) if newest else {},
         )
 
     def _put_worker(self, status: wire.WorkerStatus) -> None:

@@ -49,6 +49,8 @@ class WorkerView:
     partitions: tuple[PartitionView, ...]
     is_paused: bool
     is_stopped: bool
+    paths: Mapping[str, str]
+    """Operation of `generation` -> the way of its requests to the model."""
 
     def is_live(self, now: float) -> bool:
         """Whether it has spoken within `FRESH_S` and has not said that it stops."""
@@ -196,6 +198,7 @@ def _worker_view(message: wire.WorkerStatus) -> WorkerView:
         ),
         is_paused=message.paused,
         is_stopped=message.stopped,
+        paths=dict(message.paths),
     )
 
 

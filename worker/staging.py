@@ -56,6 +56,7 @@ class _Loaded:
     serving: Serving
     host: ModelHost
     folder: Path
+    paths: Mapping[str, str]
 
 
 class Staging:
@@ -114,6 +115,10 @@ class Staging:
     def serving(self, number: int) -> Serving:
         """What scores a generation that `choose` has named."""
         return self._loaded[number].serving
+
+    def paths(self, number: int) -> Mapping[str, str]:
+        """Operation of a loaded generation -> the way of its requests to the model, for a person."""
+        return self._loaded[number].paths
 
     def poke(self) -> None:
         """The timeline has changed: look again at what to stage, and let waiting partitions ask again."""
@@ -331,7 +336,8 @@ class Staging:
             max_request_bytes=configuration.max_request_bytes or settings.max_request_bytes,
         )
         limit = min(configuration.max_batch_records or settings.max_batch_records, settings.max_batch_records)
-        return _Loaded(Serving(generation=generation, host=host, rules=rules, max_batch_records=limit), host, folder)
+        serving = Serving(generation=generation, host=host, rules=rules, max_batch_records=limit)
+        return _Loaded(serving, host, folder, description.paths)
 
     def _failed(self, swap: Swap, error: SwapError) -> None:
         if swap.state is State.STAGING:

@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
-from fakes.examples import EXAMPLES, IRIS, MIXED_GLM
+from fakes.examples import COLD, EXAMPLES, IRIS, MIXED_GLM
 from fakes.mojos import Mojo
 
 from worker.batch import Ask, Code, Format, Refusal
@@ -26,7 +26,7 @@ HEADER = "sepal_length,sepal_width,petal_length,petal_width"
 
 @asynccontextmanager
 async def serving(load):
-    host = ModelHost(load=load, deadline_s=30, on_restart=pytest.fail, on_unknown=lambda *_: None)
+    host = ModelHost(load=load, deadline_s=30, on_restart=pytest.fail, on_unknown=lambda *_: None, child=COLD)
     await host.start()
     try:
         yield host

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
-from fakes.examples import CANCER, EXAMPLES, GBM, IRIS, IRIS_GLM, MIXED_GLM, MIXED_KMEANS, Example
+from fakes.examples import CANCER, COLD, EXAMPLES, GBM, IRIS, IRIS_GLM, MIXED_GLM, MIXED_KMEANS, Example
 
 from worker.batch import Ask, Code
 from worker.codec.proto import compile as compile_proto
@@ -21,7 +21,7 @@ SMALLEST = 1e-9
 @asynccontextmanager
 async def serving(load, unknown=None):
     counts = {} if unknown is None else unknown
-    host = ModelHost(load=load, deadline_s=30, on_restart=pytest.fail, on_unknown=counts.__setitem__)
+    host = ModelHost(load=load, deadline_s=30, on_restart=pytest.fail, on_unknown=counts.__setitem__, child=COLD)
     await host.start()
     try:
         yield host
@@ -30,7 +30,7 @@ async def serving(load, unknown=None):
 
 
 async def refusal_of(load) -> SwapError:
-    host = ModelHost(load=load, deadline_s=30, on_restart=pytest.fail, on_unknown=pytest.fail)
+    host = ModelHost(load=load, deadline_s=30, on_restart=pytest.fail, on_unknown=pytest.fail, child=COLD)
     try:
         with pytest.raises(SwapError) as refused:
             await host.start()

@@ -4,12 +4,11 @@ The models are made by tests/models/train_h2o.py. Contributions are compared lik
 the same float32.
 """
 
-import sys
 from contextlib import asynccontextmanager
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
+from fakes.examples import COLD
 from fakes.mojos import Mojo
 
 from worker.batch import Code
@@ -17,8 +16,6 @@ from worker.errors import SwapError
 from worker.generation import Configuration, Policy
 from worker.host.parent import ModelHost
 
-CHILD = (sys.executable, "-m", "worker.host.child")
-COLD = (sys.executable, str(Path(__file__).parents[1] / "fakes" / "cold_child.py"))
 CONTRIBUTIONS, ENCODINGS, COMPONENTS = "contributions", "encodings", "components"
 MOJOS = (
     Mojo("gbm_binomial", CONTRIBUTIONS),
@@ -102,9 +99,9 @@ ONE_OF_EACH = (
 
 
 @asynccontextmanager
-async def serving(load, unknown=None, child=CHILD):
+async def serving(load, unknown=None):
     counts = {} if unknown is None else unknown
-    host = ModelHost(load=load, deadline_s=30, on_restart=pytest.fail, on_unknown=counts.__setitem__, child=child)
+    host = ModelHost(load=load, deadline_s=30, on_restart=pytest.fail, on_unknown=counts.__setitem__, child=COLD)
     try:
         await host.start()
         yield host
@@ -125,7 +122,7 @@ async def test_a_mojo_gives_what_h2o_itself_gives_and_takes_an_unknown_level_for
     whole = mojo.whole_row
     odd = [mojo.request(whole, **dict.fromkeys(mojo.levels, level)) for level in ("mauve", None)]
 
-    async with serving(mojo.load(), unknown, COLD) as host:
+    async with serving(mojo.load(), unknown) as host:
         answers = await host.score([*scored, *odd])
         alone = await host.score(scored[-1:])
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from fakes.examples import CANCER, EXAMPLES, GBM, IRIS, MIXED_GLM, MIXED_KMEANS, read_csv
+from fakes.examples import CANCER, COLD, EXAMPLES, GBM, IRIS, MIXED_GLM, MIXED_KMEANS, read_csv
 from fakes.jars import jar
 
 from worker.archive import write_zip
@@ -47,7 +47,7 @@ def load(package, model, **changes):
 @asynccontextmanager
 async def host_of(settings, package):
     async with artifact_of(settings, package.model, package.kind) as model:
-        host = ModelHost(load=load(package, model), deadline_s=10, on_restart=print, on_unknown=print)
+        host = ModelHost(load=load(package, model), deadline_s=10, on_restart=print, on_unknown=print, child=COLD)
         try:
             await host.start()
             yield host

@@ -1,6 +1,7 @@
 """The jars of the tests: compiled from tests/jars where there is a JDK, else as they lie there, already compiled.
 
-Run as a program it compiles what lies there (`make jars`). The same sources and the same JDK give the same bytes.
+Run as a program it compiles what lies there, and the worker's own jar (`make jars`). The same sources and the same JDK
+give the same bytes.
 """
 
 import io
@@ -13,7 +14,11 @@ from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 
+from worker.jvm import fetch_jars
+
 FOLDER = Path(__file__).parents[1] / "jars"
+RUNTIMES = FOLDER.parents[1] / "worker" / "runtimes"
+OWN = "flat_rows"
 NAMES = ("texts", "texts_v2", "customers", "numbers", "hostile", "spark")
 _LEFT_OUT = ("missing/",)
 _NAMELESS = ("texts",)  # compiled as most jars are: without the names of parameters
@@ -33,7 +38,7 @@ HAS_JDK = jdk() >= 17
 
 
 def prebuilt(name: str) -> Path:
-    return FOLDER / f"{name}.jar"
+    return (RUNTIMES if name == OWN else FOLDER) / f"{name}.jar"
 
 
 def jar(name: str) -> bytes:
@@ -44,11 +49,12 @@ def jar(name: str) -> bytes:
 @cache
 def compiled(name: str) -> bytes:
     """A jar from its sources, for Java 17."""
-    sources = sorted(map(str, (FOLDER / name).rglob("*.java")))
+    sources = [RUNTIMES / "FlatRows.java"] if name == OWN else sorted((FOLDER / name).rglob("*.java"))
+    classpath = ("-cp", ":".join(map(str, fetch_jars("h2o-genmodel")))) if name == OWN else ()
     with tempfile.TemporaryDirectory() as folder:
         quick = ("-J-XX:TieredStopAtLevel=1", "-J-XX:+UseSerialGC", "-J-XX:-UsePerfData")
         named = () if name in _NAMELESS else ("-parameters",)
-        command = ("javac", *quick, "--release", "17", *named, "-Xlint:-options", "-d", folder, *sources)
+        command = ("javac", *quick, "--release", "17", *named, *classpath, "-Xlint:-options", "-d", folder, *sources)
         subprocess.run(command, check=True, capture_output=True, text=True)
         files = {
             path.relative_to(folder).as_posix(): path.read_bytes() for path in sorted(Path(folder).rglob("*.class"))
@@ -73,5 +79,5 @@ def unpacked(content: bytes) -> dict[str, bytes]:
 
 
 if __name__ == "__main__":
-    for each in NAMES:
+    for each in (*NAMES, OWN):
         prebuilt(each).write_bytes(compiled(each))

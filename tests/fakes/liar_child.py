@@ -45,6 +45,7 @@ def main():
         "inputs": {},
         "outputs": {},
         "columns": "",
+        "paths": {},
         "phase_seconds": {"load": 0, "warm": 0},
     }
     connection.sendall(frames.pack_facts(Kind.READY, facts))

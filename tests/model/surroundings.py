@@ -67,7 +67,7 @@ class Host:
             self._process.hosts.remove(self)
             raise
         self.is_ready = True
-        return Description(operations=("score",), inputs={}, outputs={}, columns="")
+        return Description(operations=("score",), inputs={}, outputs={}, columns="", paths={})
 
     def _check(self):
         if "broken" in self._load.model.name:

@@ -58,9 +58,9 @@ def test_answers_cut_short_anywhere_are_refused():
 
 
 def test_a_length_beyond_the_frame_is_refused():
-    payload = struct.pack("<3I", 2, 1, 0xFFFFFFFF) + b"a{}"
+    payload = struct.pack("<4I", 13, 2, 1, 0xFFFFFFFF) + b"a{}"
 
-    with pytest.raises(FrameError, match="answered with"):
+    with pytest.raises(FrameError, match="strings that end at 4294967308 are in 13 bytes"):
         frames.parse_answers(payload, 2)
 
 
@@ -80,7 +80,7 @@ def test_a_length_beyond_the_frame_is_refused():
     ],
 )
 def test_facts_that_are_none_are_refused(facts):
-    payload = struct.pack("<2I", 1, 0) + json.dumps(facts).encode()
+    payload = struct.pack("<3I", 8, 1, 0) + json.dumps(facts).encode()
 
     with pytest.raises(FrameError):
         frames.parse_answers(payload, 1)
@@ -119,8 +119,9 @@ def test_the_child_reads_what_the_parent_wrote_and_then_the_end():
     with theirs:
         with ours:
             ours.sendall(frames.pack_prepare(order.ground) + frames.pack_load(order))
-            ours.sendall(frames.pack_batch("score", 1, [b"v"], None))
+            ours.sendall(frames.pack_batch("score", 1, [b"v", b""], None))
         assert frames.receive(theirs) == ("prepare", order.ground)
         assert frames.receive(theirs) == ("load", order)
-        assert frames.receive(theirs) == ("score", 1, [b"v"], None)
+        *said, values = frames.receive(theirs)
+        assert (said, list(values)) == (["score", 1, None], [b"v", b""])
         assert frames.receive(theirs) is None

@@ -22,6 +22,7 @@ def worker(name, generation, *partitions, age_s=1.0):
         partitions=tuple(PartitionView(number, 0, generation, 0, held) for number, held in partitions),
         is_paused=False,
         is_stopped=False,
+        paths={"score": "in the JVM"},
     )
 
 

@@ -114,7 +114,7 @@ class Decoder:
         self.sources: Final[Sequence[Source]] = found.sources
         self.message: Final = message
         self._width = len(columns)
-        self._policies = configuration
+        self.policies: Final = configuration
         self._numbers = [source for source in found.sources if source.kind == "number" and source.key is None]
         self._mapped = [source for source in found.sources if source.kind == "number" and source.key is not None]
         self._texts = [source for source in found.sources if source.kind == "text"]
@@ -139,7 +139,7 @@ class Decoder:
         oddities = [*self._fill_texts(matrix, read), *self._fill_lookups(matrix, read)]
         self._mark_absent(matrix, read)
         table = Table(matrix, {source.index: self._object(source, read, oddities) for source in self._objects})
-        if self._policies.missing is Policy.REFUSE:
+        if self.policies.missing is Policy.REFUSE:
             oddities += self._missing(table)
         rows = Rows(table, positions, read.counts, refused)
         if oddities:
@@ -281,9 +281,9 @@ class Decoder:
 
     def _judge(self, rows: Rows, oddities: Sequence[_Oddity]) -> None:
         policies = {
-            Code.MISSING_FIELD: self._policies.missing,
-            Code.MISTYPED_FIELD: self._policies.mistyped,
-            Code.UNKNOWN_CATEGORY: self._policies.unknown_category,
+            Code.MISSING_FIELD: self.policies.missing,
+            Code.MISTYPED_FIELD: self.policies.mistyped,
+            Code.UNKNOWN_CATEGORY: self.policies.unknown_category,
         }
         to_refuse: list[tuple[int, int, _Oddity, Any]] = []
         for oddity in oddities:

@@ -25,19 +25,21 @@ class Encoder:
     ) -> None:
         """Find what fills each field (`names`: configuration.outputs); `problems` has a line for each that none does.
 
-        `is_one_row`: each request has exactly one row, so that singular fields can hold its answer.
+        `is_one_row`: each request has exactly one row, so that singular fields can hold its answer. What fills each
+        field is in `fills`. Where `is_by_row`, each row is answered by a message `row`, an element of the field `rows`
+        where there is one; else the answer's own fields are repeated.
         """
         parts = descriptor_of(message).fields
         lone = parts[0] if len(parts) == 1 and parts[0].is_repeated and not is_map(parts[0]) else None
-        self._rows = lone if lone and lone.message_type else None
-        row = message_factory.GetMessageClass(lone.message_type) if lone and lone.message_type else message
-        row_type = descriptor_of(row)
+        self.rows: Final = lone if lone and lone.message_type else None
+        self.row: Final = message_factory.GetMessageClass(lone.message_type) if lone and lone.message_type else message
+        row_type = descriptor_of(self.row)
         self._message = message
-        self._is_by_row = is_one_row or self._rows is not None
-        filling = Filling(outputs, names, is_by_row=self._is_by_row)
-        self._fills = filling.fill(row_type)
+        self.is_by_row: Final = is_one_row or self.rows is not None
+        filling = Filling(outputs, names, is_by_row=self.is_by_row)
+        self.fills: Final = filling.fill(row_type)
         self.problems: Final[list[str]] = filling.problems
-        if not self._fills and not self.problems:
+        if not self.fills and not self.problems:
             self.problems.append(f"{row_type.full_name} has no field: add one for each output that is wanted")
         known = set(paths(row_type))
         self.problems.extend(
@@ -45,23 +47,23 @@ class Encoder:
             for name in names
             if name not in known
         )
-        self._row_encoder = None if self.problems or not self._is_by_row else _RowEncoder(row, self._fills)
+        self._row_encoder = None if self.problems or not self.is_by_row else _RowEncoder(self.row, self.fills)
 
     @property
     def used(self) -> list[Output]:
         """The outputs that some field is filled with, each once."""
-        return list(dict.fromkeys(fill.output for fill in self._fills))
+        return list(dict.fromkeys(fill.output for fill in self.fills))
 
     def is_valid(self, scores: Table) -> npt.NDArray[np.bool_]:
         """Say for each row whether the fields can hold what they are given (a model may give NaN for a class)."""
         valid = np.ones(len(scores), np.bool_)
-        for fill in self._fills:
+        for fill in self.fills:
             valid &= fill.is_valid(scores)
         return valid
 
     def explain(self, scores: Table, row: int) -> str:
         """Say what is wrong with a row that is not valid."""
-        for fill in self._fills:
+        for fill in self.fills:
             if not fill.is_valid(scores)[row]:
                 output = fill.output
                 given = scores.objects if output.is_in_objects else {}
@@ -75,15 +77,15 @@ class Encoder:
         if self._row_encoder is None:
             return self._encode_columns(scores, rows.slices())
         answers = self._row_encoder.encode(scores)
-        if self._rows is None:
+        if self.rows is None:
             return answers
-        tag = _varint(self._rows.number << 3 | 2)
-        framed = [tag + _varint(len(answer)) + answer for answer in answers]
+        tag = varint(self.rows.number << 3 | 2)
+        framed = [tag + varint(len(answer)) + answer for answer in answers]
         return [b"".join(framed[part]) for part in rows.slices()]
 
     def _encode_columns(self, scores: Table, slices: Sequence[slice]) -> list[bytes]:
         message = self._message()
-        columns = [(fill, fill.values(scores)) for fill in self._fills]
+        columns = [(fill, fill.values(scores)) for fill in self.fills]
         answers = []
         for part in slices:
             message.Clear()
@@ -168,7 +170,8 @@ class _RowEncoder:
         return cells
 
 
-def _varint(number: int) -> bytes:
+def varint(number: int) -> bytes:
+    """Give a number as protobuf writes it."""
     encoded = bytearray()
     while number > _VARINT:
         encoded.append(number & _VARINT | 0x80)

@@ -18,6 +18,7 @@ import socket
 import sys
 import threading
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
@@ -88,7 +89,7 @@ def _serve(connection: socket.socket) -> None:
     os.chdir("/")
     connection.sendall(frames.pack_facts(Kind.READY, facts))
     while (message := frames.receive(connection)) is not None:
-        verb, ticket, values, asks = message
+        verb, ticket, asks, values = message
         if verb == "careful":
             _score_carefully(connection, scorer, ticket, values, asks)
         else:
@@ -96,7 +97,7 @@ def _serve(connection: socket.socket) -> None:
 
 
 def _score_carefully(
-    connection: socket.socket, scorer: Scorer, ticket: int, values: list[bytes], asks: list[Ask] | None
+    connection: socket.socket, scorer: Scorer, ticket: int, values: Sequence[bytes], asks: list[Ask] | None
 ) -> None:
     for index, value in enumerate(values):
         connection.sendall(frames.pack_announcement(ticket, index))

@@ -1,8 +1,8 @@
 """What a model host and its parent say to each other: frames of a 4-byte length (little-endian) and a body.
 
-Parent to child, trusted: a pickled (verb, ...) tuple. `load` comes once, at first or some time after a `prepare`; then
-batches, `score` or `careful`, each with a ticket that its answers repeat, so that the answers of a batch whose caller
-has gone are told apart.
+Parent to child, trusted: u32 and so many bytes of a pickled (verb, ...) tuple, then the values of a batch (packed.py).
+`load` comes once, at first or some time after a `prepare`; then batches, `score` or `careful`, each with a ticket that
+its answers repeat, so that the answers of a batch whose caller has gone are told apart.
 
 Child to parent, NOT trusted (a stranger's model runs there): never unpickled; every length is checked before it is
 used, and a frame that does not hold together raises FrameError: the parent then treats the host as crashed.
@@ -11,7 +11,7 @@ used, and a frame that does not hold together raises FrameError: the parent then
     PREPARED       an empty JSON object
     READY, FAILED  a JSON object
     ANNOUNCE       u32: the index of the request that is scored next (careful mode only)
-    ANSWER         u32 n, n x u32 lengths, the n values joined, then a JSON object that is mostly empty:
+    ANSWER         u32 and so many bytes of the answers (packed.py), then a JSON object that is mostly empty:
                    {"refused": [[index, code, message], ...], "unknown": {column: count}}
 """
 
@@ -22,11 +22,11 @@ import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import IntEnum
-from itertools import accumulate
 from typing import Any, NamedTuple
 
 from worker.batch import Answer, Answers, Ask, Code, Refusal
 from worker.generation import Configuration
+from worker.packed import Packed, pack
 
 LENGTH = struct.Struct("<I")
 MAX_FRAME_BYTES = 1 << 30
@@ -86,7 +86,7 @@ class Order:
 
 def pack_prepare(ground: Ground) -> bytes:
     """Give the frame that makes a child do all that it can before it has a generation."""
-    return _framed(pickle.dumps(("prepare", ground), protocol=5))
+    return _order_frame(("prepare", ground))
 
 
 def pack_load(order: Order) -> bytes:
@@ -103,21 +103,31 @@ def _pack_order(verb: str, order: Order) -> bytes:
     # A read-only mapping cannot be pickled, a dict can.
     given = order.configuration
     plain = replace(given, columns=dict(given.columns), outputs=dict(given.outputs), runtime=dict(given.runtime))
-    return _framed(pickle.dumps((verb, replace(order, configuration=plain)), protocol=5))
+    return _order_frame((verb, replace(order, configuration=plain)))
 
 
 def pack_batch(verb: str, ticket: int, values: Sequence[bytes], asks: Sequence[Ask] | None) -> bytes:
     """Give the frame of a batch; `verb` is "score", or "careful" to announce and answer each request by itself."""
-    return _framed(pickle.dumps((verb, ticket, values, asks), protocol=5))
+    return _order_frame((verb, ticket, asks), pack(values))
+
+
+def _order_frame(order: tuple[Any, ...], values: bytes = b"") -> bytes:
+    said = pickle.dumps(order, protocol=5)
+    return _framed(LENGTH.pack(len(said)) + said + values)
 
 
 def receive(connection: socket.socket) -> tuple[Any, ...] | None:
-    """Wait for the parent's next message; None when the parent has closed the connection (or is dead)."""
+    """Wait for the parent's next message, behind which come its values, where it has any.
+
+    None when the parent has closed the connection (or is dead).
+    """
     head = _receive_exactly(connection, LENGTH.size)
-    if head is None:
+    body = head and _receive_exactly(connection, LENGTH.unpack(head)[0])
+    if not body:
         return None
-    body = _receive_exactly(connection, LENGTH.unpack(head)[0])
-    return None if body is None else pickle.loads(body)  # noqa: S301 - the parent is the worker itself
+    end = LENGTH.size + LENGTH.unpack_from(body)[0]
+    said = pickle.loads(memoryview(body)[LENGTH.size : end])  # noqa: S301 - the parent is the worker itself
+    return (*said, Packed(memoryview(body)[end:])) if end < len(body) else said
 
 
 def _receive_exactly(connection: socket.socket, count: int) -> bytearray | None:
@@ -152,17 +162,16 @@ def pack_answers(ticket: int, batch: Answers) -> bytes:
     """Give the frame that answers a batch."""
     answers, unknown = batch
     refused: list[tuple[int, str, str]] = []
-    values = answers
-    if any(type(answer) is Refusal for answer in answers):
+    values: Any = answers
+    if not isinstance(answers, Packed) and any(type(answer) is Refusal for answer in answers):
         values = list(answers)
         for index, answer in enumerate(answers):
             if isinstance(answer, Refusal):
                 refused.append((index, answer.code, answer.message))
                 values[index] = b""
-    count = len(values)
-    head = _HEAD.pack(Kind.ANSWER, ticket) + struct.pack(f"<{count + 1}I", count, *map(len, values))
+    packed = values.buffer if isinstance(values, Packed) else pack(values)
     tail = json.dumps({"refused": refused, "unknown": unknown}).encode() if refused or unknown else b"{}"
-    return _framed(b"".join([head, *values, tail]))  # type: ignore[list-item] # the refusals are gone from values
+    return _framed(b"".join([_HEAD.pack(Kind.ANSWER, ticket), LENGTH.pack(len(packed)), packed, tail]))
 
 
 def parse_frame(body: bytes) -> Frame:
@@ -200,15 +209,13 @@ def check_announcement(payload: bytes, index: int) -> None:
 def parse_answers(payload: bytes, count: int) -> Answers:
     """Read the answers to a batch of `count` requests. Raises FrameError."""
     try:
-        told, *lengths = struct.unpack_from(f"<{count + 1}I", payload)
-    except struct.error as error:
-        raise FrameError(f"{len(payload)} bytes cannot answer a batch of {count}") from error
-    start = 4 * (count + 1)
-    ends = list(accumulate(lengths, initial=start))
-    if told != count or ends[-1] > len(payload):
-        raise FrameError(f"a batch of {count} was answered with {told} values in {len(payload)} bytes")
-    answers: list[Answer] = [payload[end - length : end] for length, end in zip(lengths, ends[1:], strict=True)]
-    facts = parse_facts(payload[ends[-1] :])
+        end = LENGTH.size + LENGTH.unpack_from(payload)[0]
+        answers: list[Answer] = list(Packed(payload[LENGTH.size : end]))
+    except (struct.error, ValueError) as error:
+        raise FrameError(f"{len(payload)} bytes cannot answer a batch of {count}: {error}") from error
+    if len(answers) != count:
+        raise FrameError(f"a batch of {count} was answered with {len(answers)} values")
+    facts = parse_facts(payload[end:])
     try:
         for index, code, message in facts.get("refused", ()):
             answers[_whole(index, count)] = Refusal(Code(code), clean(message))

@@ -62,12 +62,16 @@ class Load:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Description:
-    """What a started host serves. `inputs` and `outputs` are the message types of each operation."""
+    """What a started host serves. `inputs` and `outputs` are the message types of each operation.
+
+    `paths` say for each how requests go to the model (host.scorer.Plan.path).
+    """
 
     operations: tuple[str, ...]
     inputs: Mapping[str, str]
     outputs: Mapping[str, str]
     columns: str
+    paths: Mapping[str, str]
     phase_seconds: Mapping[str, float] = field(default_factory=dict)
 
 
@@ -159,7 +163,7 @@ class ModelHost:
         answers, unknown = frames.parse_answers(frame.payload, count)
         for column, times in unknown.items():
             self._on_unknown(column, times)
-        return answers
+        return list(answers)
 
     async def _score_carefully(self, values: Sequence[bytes], asks: Sequence[Ask] | None) -> list[Answer]:
         answers: list[Answer] = []
@@ -319,6 +323,7 @@ def _describe(frame: Frame, total_s: float) -> Description:
             inputs={str(name): str(kind) for name, kind in facts["inputs"].items()},
             outputs={str(name): str(kind) for name, kind in facts["outputs"].items()},
             columns=str(facts["columns"]),
+            paths={str(name): frames.clean(path) for name, path in facts["paths"].items()},
             phase_seconds={"start": total_s - sum(seconds.values()), **seconds},
         )
     except (LookupError, TypeError, ValueError, AttributeError) as error:

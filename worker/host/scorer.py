@@ -17,6 +17,10 @@ class Plan(Protocol):
     def problems(self) -> Sequence[str]:
         """A line for each thing that does not fit; where there is any it must not answer."""
 
+    @property
+    def path(self) -> str:
+        """The way that a request goes to the model and its answer back, for a person."""
+
     def answer(self, values: Sequence[bytes]) -> Answers:
         """Answer each request, a serialized input message, in order. A bad one is refused alone; nothing is raised."""
 
@@ -60,6 +64,7 @@ class Scorer:
             "inputs": {name: rpc.input.DESCRIPTOR.full_name for name, rpc in self._schema.operations.items()},
             "outputs": {name: rpc.output.DESCRIPTOR.full_name for name, rpc in self._schema.operations.items()},
             "columns": self._model.description,
+            "paths": {name: plan.path for name, plan in self.plans.items()},
         }
 
     def score(self, values: Sequence[bytes], asks: Sequence[Ask] | None = None) -> Answers:

@@ -22,6 +22,7 @@ from worker.codec.values import Table
 from worker.errors import ModelError, SwapError
 from worker.generation import Configuration
 from worker.runtimes import h2o_extras as extras
+from worker.runtimes.h2o_flat import FlatPlan, NotFlat
 from worker.runtimes.h2o_inputs import inputs_of
 from worker.runtimes.h2o_outputs import CLASSIFIERS, outputs_of, shifted
 from worker.runtimes.h2o_scorers import scorer_of
@@ -75,7 +76,8 @@ class H2OModel:
         inputs = inputs_of(model)
         self._arrange = inputs.arrange
         self.columns: Final[Sequence[Column]] = [*inputs.columns, *([Column(self._offset)] if self._offset else [])]
-        self._score, width = scorer_of(model, has_offset=self._offset is not None)
+        self._score, width, is_score0 = scorer_of(model, has_offset=self._offset is not None)
+        self._scores_of_score0: Final = width if is_score0 and self._arrange is None else 0
         self._extras = [*_extras(model, self._category), *([contributions] if contributions else [])]
         outputs = outputs_of(model, self._category, width)
         for extra in self._extras:
@@ -90,9 +92,16 @@ class H2OModel:
         outputs = ", ".join(output.name for output in self.outputs)
         return f"H2O {_algorithm_of(self._model)}, {self._category}: {columns} -> {outputs}"
 
-    def plan(self, operation: Operation, configuration: Configuration) -> RowPlan:
-        """Each operation scores rows."""
-        return RowPlan(self, operation, configuration)
+    def plan(self, operation: Operation, configuration: Configuration) -> RowPlan | FlatPlan:
+        """Each operation scores rows, in the JVM where they are flat."""
+        plan = RowPlan(self, operation, configuration)
+        if plan.problems:
+            return plan
+        try:
+            return FlatPlan(plan, self._model, self._scores_of_score0)
+        except NotFlat as reason:
+            plan.path = f"through Python: {reason}"
+            return plan
 
     def score(self, table: Table) -> Table:
         """Score rows x columns to rows x outputs.
@@ -101,7 +110,8 @@ class H2OModel:
         """
         matrix = table.matrix
         try:
-            rows = self._arrange(matrix[:, :-1] if self._offset else matrix)
+            given = matrix[:, :-1] if self._offset else matrix
+            rows = self._arrange(given) if self._arrange else given
             scores = self._score(rows, matrix[:, -1])
             more = [extra.values(rows, scores) for extra in self._extras]
         except jpype.JException as error:

@@ -24,10 +24,10 @@ from worker.errors import SwapError
 
 @dataclass(frozen=True, slots=True)
 class Inputs:
-    """`columns` are what to send; `arrange` makes of rows x columns the rows that score0 takes."""
+    """`columns` are what to send; `arrange` makes of rows x columns the rows that score0 takes (None: they are)."""
 
     columns: Sequence[Column]
-    arrange: Callable[[Matrix], Matrix]
+    arrange: Callable[[Matrix], Matrix] | None = None
 
 
 def inputs_of(model: Any) -> Inputs:
@@ -49,7 +49,7 @@ def inputs_of(model: Any) -> Inputs:
     if kind == "TargetEncoderMojoModel":
         sent = {str(name) for mapping in model._inencMapping for name in mapping.from_()}  # noqa: SLF001 - public in Java
         return _chosen(columns, [index for index, column in enumerate(columns) if column.name in sent])
-    return Inputs(columns, lambda matrix: matrix)
+    return Inputs(columns)
 
 
 def _column(name: str, domain: Any) -> Column:

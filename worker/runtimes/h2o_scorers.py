@@ -1,7 +1,7 @@
 """How the rows of a MOJO become its scores: score0 for a whole batch, and what H2O does beside it."""
 
 from collections.abc import Callable
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import jpype
 import numpy as np
@@ -14,22 +14,30 @@ from worker.runtimes.h2o_loops import distance_loop, java_rows, score_loop, seed
 Score: TypeAlias = Callable[[Matrix, Matrix], Matrix]
 
 
-def scorer_of(model: Any, *, has_offset: bool) -> tuple[Score, int]:
-    """Give how a MOJO scores, and how many numbers it gives for a row."""
+class Scoring(NamedTuple):
+    """How a MOJO scores, how many numbers it gives for a row, and whether that is score0 and nothing else."""
+
+    score: Score
+    width: int
+    is_score0: bool = False
+
+
+def scorer_of(model: Any, *, has_offset: bool) -> Scoring:
+    """Find how a MOJO scores."""
     kind = str(model.getClass().getSimpleName())
     if isinstance(model, jpype.JClass("hex.genmodel.IClusteringModel")):
-        return _clusters(model), int(model.getNumClusters()) + 1
+        return Scoring(_clusters(model), int(model.getNumClusters()) + 1)
     width = int(model.getPredsSize(model.getModelCategory()))
     if kind == "GlrmMojoModel":
         # Left to itself it counts the rows, and starts each from another seed: its answers would depend on what came
         # before. Here every row is the first.
-        return _plain(model, seeded_score_loop(int(model._seed)), width), width  # noqa: SLF001 - public in Java
+        return Scoring(_plain(model, seeded_score_loop(int(model._seed)), width), width)  # noqa: SLF001 - public in Java
     score = _plain_with_offsets(model, width) if has_offset else _plain(model, score_loop(has_offset=False), width)
     if kind == "IsolationForestMojoModel" and "score" in map(str, model.getOutputNames()):
-        return _flagged(score, float(model._defaultThreshold)), width  # noqa: SLF001
+        return Scoring(_flagged(score, float(model._defaultThreshold)), width)  # noqa: SLF001
     if kind == "CoxPHMojoModel" and (strata := int(field_of(model, "_strata_len"))):
-        return _stratified(score, strata), width
-    return score, width
+        return Scoring(_stratified(score, strata), width)
+    return Scoring(score, width, is_score0=not has_offset)
 
 
 def _plain(model: Any, loop: Callable[..., None], width: int) -> Score:

@@ -62,7 +62,10 @@ _SPARK: Final = Runtime(
     needs_folder=True,  # what its jobs say to each other
 )
 _RUNTIMES: Final = {
-    "h2o": Runtime(module="worker.runtimes.h2o", jars=partial(fetch_jars, "h2o-genmodel")),
+    "h2o": Runtime(
+        module="worker.runtimes.h2o",
+        jars=lambda: [Path(__file__).with_name("flat_rows.jar"), *fetch_jars("h2o-genmodel")],
+    ),
     "java": Runtime(module="worker.runtimes.java", jars=tuple, needs_folder=True),
     "spark": _SPARK,
     "spark-jar": replace(_SPARK, module="worker.runtimes.spark_jar"),

@@ -1,7 +1,7 @@
 """How a model that scores rows answers an operation: decode the requests, score their rows, encode the answers."""
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Final, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -41,28 +41,29 @@ class RowPlan:
     def __init__(self, model: RowModel, operation: Operation, configuration: Configuration) -> None:
         """Find a field for each column, and an output for each field; what does not fit is in `problems`."""
         self._model = model
-        self._decoder = Decoder(message=operation.input, columns=model.columns, configuration=configuration)
-        self._encoder = Encoder(
+        self.decoder: Final = Decoder(message=operation.input, columns=model.columns, configuration=configuration)
+        self.encoder: Final = Encoder(
             message=operation.output,
             outputs=model.outputs,
             names=configuration.outputs,
-            is_one_row=self._decoder.shape == "single",
+            is_one_row=self.decoder.shape == "single",
         )
-        self.problems: Sequence[str] = [*self._decoder.problems, *self._encoder.problems]
+        self.problems: Sequence[str] = [*self.decoder.problems, *self.encoder.problems]
+        self.path = "through Python"
 
     @property
     def used(self) -> Sequence[Output]:
         """The outputs that an answer has fields for."""
-        return self._encoder.used
+        return self.encoder.used
 
     def answer(self, values: Sequence[bytes]) -> Answers:
         """Answer a batch of requests."""
-        rows = self._decoder.decode(values)
+        rows = self.decoder.decode(values)
         scores = self._scores(rows)
-        valid = self._encoder.is_valid(scores)
+        valid = self.encoder.is_valid(scores)
         if not valid.all():
             scores = self._refuse_undecided(rows, scores, valid)
-        encoded: Sequence[Answer] = self._encoder.encode(scores, rows) if rows.positions else []
+        encoded: Sequence[Answer] = self.encoder.encode(scores, rows) if rows.positions else []
         if not rows.refused:
             return Answers(list(encoded), rows.unknown)
         answers: list[Answer] = [b""] * len(values)
@@ -75,7 +76,7 @@ class RowPlan:
     def invent(self, count: int) -> Sequence[bytes]:
         """Make up requests of one row, of every category and of numbers around zero: always the same ones."""
         random = np.random.default_rng(0)
-        decoder, requests = self._decoder, []
+        decoder, requests = self.decoder, []
         for _ in range(count):
             message = decoder.message()
             row = getattr(message, decoder.rows_field).add() if decoder.rows_field else message
@@ -112,7 +113,7 @@ class RowPlan:
         for index, part in enumerate(slices):
             if index not in kept:
                 row = int(np.flatnonzero(~valid[part])[0])
-                message = f"row {row}: {self._encoder.explain(scores.part(part), row)}"
+                message = f"row {row}: {self.encoder.explain(scores.part(part), row)}"
                 rows.refused[rows.positions[index]] = Refusal(Code.MODEL_ERROR, message)
         rows.keep(good)
         return join([scores.part(slice(0, 0)), *(scores.part(slices[index]) for index in good)])

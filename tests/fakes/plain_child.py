@@ -1,0 +1,14 @@
+"""The model host's process in which every request goes through Python, also one whose rows are flat; not warmed up."""
+
+from worker.host import child
+from worker.runtimes import h2o
+
+
+def refuse(*_):
+    raise h2o.NotFlat("as the test wants it")
+
+
+if __name__ == "__main__":
+    child.warm = lambda scorer, samples: None
+    h2o.FlatPlan = refuse
+    child.main()
