@@ -12,7 +12,7 @@ import numpy as np
 
 from worker.errors import ModelError
 from worker.host import child
-from worker.runtimes.h2o import H2OModel
+from worker.runtimes import h2o
 
 KILLS = 66601.0
 NEVER_RETURNS = 66602.0
@@ -21,7 +21,7 @@ RAISES = 66604.0
 EXHAUSTS_PYTHON = 66605.0
 EXITS = 66606.0
 
-_score = H2OModel.score
+_score = h2o.H2OModel.score
 
 
 def _exhaust_java() -> None:
@@ -62,6 +62,11 @@ def _score_hostile(self, table):
     return _score(self, table)
 
 
+def _refuse_the_jvm(*_):
+    raise h2o.NotFlat("for the harm is done in Python")
+
+
 if __name__ == "__main__":
-    H2OModel.score = _score_hostile
+    h2o.H2OModel.score = _score_hostile
+    h2o.FlatPlan = _refuse_the_jvm
     child.main()

@@ -32,7 +32,7 @@ def lie(how, ticket, values):
         "a huge frame": struct.pack("<I", 0xFFFFFFFF) + head,
         "a pickle": framed(head + pickle.dumps(values)),
         "another kind": framed(struct.pack("<BI", Kind.READY, ticket) + b"{}"),
-        "no such code": framed(head + struct.pack("<3I", 2, 0, 0) + b'{"refused": [[0, "MADE_UP", ""]]}'),
+        "no such code": framed(head + struct.pack("<4I", 12, 2, 0, 0) + b'{"refused": [[0, "MADE_UP", ""]]}'),
         "not in turn": frames.pack_announcement(ticket, 1),
     }[how]
 
@@ -50,7 +50,8 @@ def main():
     }
     connection.sendall(frames.pack_facts(Kind.READY, facts))
     while message := frames.receive(connection):
-        verb, ticket, values, _ = message
+        verb, ticket, _, values = message
+        values = list(values)
         if file.exists():
             how = file.read_text()
             file.unlink()
