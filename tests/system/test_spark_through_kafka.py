@@ -61,6 +61,7 @@ class Stream:
         self._client = client
         self._leg = leg
         self._between = asyncio.Lock()
+        self._is_stopped = False
         self.sent = {}
         self._task = asyncio.create_task(self._run())
 
@@ -73,8 +74,9 @@ class Stream:
         assert answer.is_good, answer
 
     async def stop(self):
-        self._task.cancel()
-        await asyncio.gather(self._task, return_exceptions=True)
+        # Not cancelled: of a request that is being published nobody would know where it lies.
+        self._is_stopped = True
+        await self._task
 
     async def _run(self):
         for number in cycle(range(60)):
@@ -83,6 +85,8 @@ class Stream:
                 value = leg.values[number % len(leg.values)]
                 (place,) = await self._client.publish([Outgoing(value, key=b"%d" % number)])
                 self.sent[place.partition, place.offset] = leg, number % len(leg.values)
+            if self._is_stopped:
+                return
             await asyncio.sleep(0.005)
 
 
