@@ -232,7 +232,9 @@ async def latency(contender: Contender, values: list[bytes], seconds: float) -> 
     contender.line.cpu_cores_at_1000_per_s = spent / (ended - began)
     contender.line.steady_gap_ms = _longest_gap([at for at, _ in arrived if began <= at < ended])
     if contender.line.name != BARE:
-        contender.line.swap_gap_ms = _longest_gap([at for at, _ in arrived if swapped - 0.5 <= at < swapped + seconds])
+        # The end of the window counts too: who has not come back by then has a gap of at least so long.
+        around = [at for at, _ in arrived if swapped - 0.5 <= at < swapped + seconds]
+        contender.line.swap_gap_ms = _longest_gap([*around, swapped + seconds])
 
 
 async def _ends(settings: Settings) -> dict[int, int]:

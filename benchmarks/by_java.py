@@ -32,7 +32,8 @@ def compile_programs(folder: Path) -> None:
 def command(name: str, folder: Path, *arguments: str) -> Sequence[str]:
     """Give the command that runs one; `arguments` are bootstrap, requests, predictions and group."""
     java, classes = find_java().executable, f"{folder}:{_classpath()}"
-    return [str(java), "-cp", classes, PROGRAMS[name], *arguments, str(_MODEL), str(_THREADS)]
+    quiet = "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn"
+    return [str(java), quiet, "-cp", classes, PROGRAMS[name], *arguments, str(_MODEL), str(_THREADS)]
 
 
 def _classpath() -> str:

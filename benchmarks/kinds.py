@@ -132,7 +132,7 @@ def _spark(folder: Path) -> Contender:
     return Contender(
         "spark: indexers, assembler, regression",
         "spark",
-        folder,
+        folder / "model",
         PROTO.format(row=fields, answer=answer).encode(),
         given,
     )
@@ -182,7 +182,8 @@ def limit(contender: Contender) -> float:
     """CPU microseconds a row of the library alone, on the same rows, in a process of its own."""
     task = {"kind": contender.kind, "model": str(contender.model), "rows": contender.rows, "runtime": contender.runtime}
     command = [sys.executable, str(Path(__file__).with_name("model_alone.py"))]
-    ran = subprocess.run(command, cwd=ROOT, input=json.dumps(task), stdout=subprocess.PIPE, text=True, check=True)
+    with tempfile.TemporaryDirectory(prefix="hotswap-bench-") as folder:  # Spark's session writes where it runs
+        ran = subprocess.run(command, cwd=folder, input=json.dumps(task), stdout=subprocess.PIPE, text=True, check=True)
     return float(ran.stdout.splitlines()[-1])
 
 
