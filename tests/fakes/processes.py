@@ -9,9 +9,14 @@ from pathlib import Path
 
 
 def left_behind():
-    """Give what a host may leave: descriptors, threads but for asyncio's own pool, temporary folders."""
+    """Give what a host of ours may leave: descriptors, threads but for asyncio's own pool, temporary folders.
+
+    Of the temporary folders only those that a host or its Java makes: other programs have theirs in the same place.
+    """
     threads = {thread for thread in threading.enumerate() if not thread.name.startswith("asyncio_")}
-    return len(names("/proc/self/fd")), threads, names(tempfile.gettempdir())
+    ours = (f"hotswap-host-{os.getpid()}-", "hsperfdata")
+    folders = [name for name in names(tempfile.gettempdir()) if name.startswith(ours)]
+    return len(names("/proc/self/fd")), threads, folders
 
 
 def names(folder):
