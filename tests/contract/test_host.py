@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from fakes.examples import EXAMPLES, IRIS, MIXED_GLM
 from fakes.hostile_child import EXHAUSTS_JAVA, EXHAUSTS_PYTHON, EXITS, KILLS, NEVER_RETURNS, RAISES
-from fakes.processes import gone, is_running, left_behind, proc
+from fakes.processes import gone, is_running, left_behind, nothing_left, proc
 
 from worker.batch import Code, Refusal
 from worker.errors import HostError, SwapError
@@ -256,7 +256,7 @@ async def test_a_child_that_does_not_get_ready_is_a_failed_host_with_its_last_wo
 
     assert failed.value.code == "HOST_FAILED"
     assert told in failed.value.message
-    assert left_behind() == before
+    await nothing_left(before)
 
 
 @pytest.mark.parametrize(("what", "error"), [("tempfile.mkdtemp", errno.ENOSPC), ("os.pipe", errno.EMFILE)])
@@ -271,7 +271,7 @@ async def test_a_host_for_which_there_is_no_room_is_a_failed_host_and_leaves_not
         await hosts.start()
 
     assert failed.value.code == "HOST_FAILED"
-    assert left_behind() == before
+    await nothing_left(before)
 
 
 async def test_nothing_is_left_of_a_host_however_it_ends(hosts):
@@ -293,7 +293,7 @@ async def test_nothing_is_left_of_a_host_however_it_ends(hosts):
         await cancelled
     await asyncio.sleep(0)  # closed transports let go of their descriptors at the next turn of the loop
 
-    assert left_behind() == before
+    await nothing_left(before)
     assert not any(map(is_running, (first, second, third)))
 
 

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 from fakes.examples import IRIS
-from fakes.processes import gone, left_behind
+from fakes.processes import gone, left_behind, nothing_left
 
 from worker.errors import SwapError
 from worker.host import spares as module
@@ -133,4 +133,4 @@ async def test_stopping_leaves_no_spare_and_none_that_is_being_prepared():
     await spares.stop()
 
     assert spares.ready == []
-    assert left_behind() == before
+    await nothing_left(before)

@@ -19,6 +19,13 @@ def left_behind():
     return len(names("/proc/self/fd")), threads, folders
 
 
+async def nothing_left(before):
+    """Wait until nothing is left beyond `before`: asyncio closes a transport's descriptors in its own next turns."""
+    async with asyncio.timeout(10):
+        while left_behind() != before:
+            await asyncio.sleep(0.01)
+
+
 def names(folder):
     return sorted(path.name for path in Path(folder).iterdir())
 
