@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
-from fakes.examples import CANCER, GBM, IRIS, IRIS_GLM, MIXED_GLM
+from fakes.examples import CANCER, GBM, IRIS, IRIS_GLM, MIXED_GLM, MIXED_KMEANS
 
 from worker.batch import Refusal
 from worker.codec.proto import compile as compile_proto
@@ -276,3 +276,10 @@ async def test_what_is_not_flat_goes_through_python_and_the_status_says_why(mess
     assert isinstance(answer, bytes)
     (path,) = described.paths.values()
     assert path.startswith(f"through Python: {why}")
+
+
+async def test_a_model_that_is_more_than_its_score0_goes_through_python():
+    async with serving(MIXED_KMEANS.load(), "cold_child.py") as (_, described, _):
+        (path,) = described.paths.values()
+
+    assert path == "through Python: the model's rows are made, or scored, by more than score0"

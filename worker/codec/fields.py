@@ -70,6 +70,11 @@ def is_map(part: FieldDescriptor) -> bool:
     return bool(part.message_type and part.message_type.GetOptions().map_entry)
 
 
+def is_alternative(part: FieldDescriptor) -> bool:
+    """Tell a field of a oneof from one that is `optional`, which protobuf holds as a oneof of its own."""
+    return part.containing_oneof is not None and len(part.containing_oneof.fields) > 1
+
+
 def names_of(part: FieldDescriptor) -> Iterator[tuple[str, int]]:
     """Give every name by which a value of an enum may be called, in lower case: its own, and without the prefix."""
     enum = part.enum_type

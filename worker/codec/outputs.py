@@ -32,7 +32,7 @@ import numpy as np
 import numpy.typing as npt
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 
-from worker.codec.fields import INTEGERS, TRUTHS, is_map, names_of, type_name
+from worker.codec.fields import INTEGERS, TRUTHS, is_alternative, is_map, names_of, type_name
 from worker.codec.values import Matrix, Table
 
 FLOATS: Final = {FieldDescriptor.CPPTYPE_DOUBLE: "<f8", FieldDescriptor.CPPTYPE_FLOAT: "<f4"}
@@ -158,7 +158,7 @@ class Filling:
         """Give what fills each field of a message, and of those that it holds (`above`: those that hold it)."""
         fills: list[Fill] = []
         for part in message.fields:
-            if not _is_alternative(part):
+            if not is_alternative(part):
                 fills += self.fill_field(part, parents, (*above, message.full_name))
         for group in message.oneofs:
             if len(group.fields) > 1:
@@ -213,11 +213,6 @@ class Filling:
             return fill
         wanted = "a string, or an enum with its classes as names" if output.classes else "a double"
         return f"`{output.name}` does not fit in it; make it {'a string' if output.is_text else wanted}"
-
-
-def _is_alternative(part: FieldDescriptor) -> bool:
-    """Tell a field of a oneof from one that is `optional`, which protobuf holds as a oneof of its own."""
-    return part.containing_oneof is not None and len(part.containing_oneof.fields) > 1
 
 
 def _find_outputs(name: str, asked: str | None, outputs: Sequence[Output]) -> list[Output]:

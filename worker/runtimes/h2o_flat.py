@@ -16,7 +16,7 @@ from google.protobuf.descriptor_pb2 import FileDescriptorProto
 from worker.batch import Answer, Answers
 from worker.codec.columns import Decoder
 from worker.codec.encoder import Encoder, varint
-from worker.codec.fields import descriptor_of
+from worker.codec.fields import descriptor_of, is_alternative
 from worker.codec.outputs import FLOATS, Fill, Output
 from worker.codec.sources import Source
 from worker.generation import Policy
@@ -48,7 +48,12 @@ class FlatPlan:
     """One operation of a model whose rows are flat. `plain` answers what the JVM leaves."""
 
     def __init__(self, plain: RowPlan, model: Any, width: int) -> None:
-        """`model` is a GenModel whose score0 gives `width` numbers, the model's first outputs. Raises NotFlat."""
+        """`model` is a GenModel whose score0 gives `width` numbers, the model's first outputs. Raises NotFlat.
+
+        `width` 0: score0 alone does not score it.
+        """
+        if not width:
+            raise NotFlat("the model's rows are made, or scored, by more than score0")
         self.problems = plain.problems
         self.used = plain.used
         self.invent = plain.invent
@@ -119,7 +124,7 @@ def _by_number(sources: Sequence[Source]) -> Mapping[int, Source]:
         part = source.fields[0]
         if len(source.fields) > 1 or source.key is not None or source.kind not in ("number", "lookup"):
             raise NotFlat(f"column `{source.column.name}` comes from `{source.path}`, which is nested, or is parsed")
-        if _is_alternative(part) or (part.enum_type and part.enum_type.is_closed):
+        if is_alternative(part) or (part.enum_type and part.enum_type.is_closed):
             raise NotFlat(f"field `{source.path}` is one of a oneof, or a closed enum")
         if by_number.setdefault(part.number, source) is not source:
             raise NotFlat(f"field `{source.path}` is in two columns")
@@ -139,10 +144,6 @@ def _syntax(message: Descriptor) -> str:
     file = FileDescriptorProto()
     message.file.CopyToProto(file)
     return file.syntax
-
-
-def _is_alternative(part: FieldDescriptor) -> bool:
-    return part.containing_oneof is not None and len(part.containing_oneof.fields) > 1
 
 
 def _java_map(lookup: Mapping[Any, float]) -> Any:

@@ -166,7 +166,7 @@ class JavaPlan:
     def __init__(self, operation: Operation, configuration: Configuration, options: Options, classes: Classes) -> None:
         """Prepare; choose() decides."""
         self.problems: list[str] = []
-        self.path: Final = "by a call for each request"
+        self.path: Final = "by calls of the jar's methods"
         self.method: Any = None
         self.target: Any = None
         self._message: type[Message] = operation.input
