@@ -35,6 +35,9 @@ class Source(Protocol):
     def take(self, limit: int, until: int | None) -> Sequence[Request]:
         """The next requests: at most `limit`, none from offset `until` on; empty only where none is here."""
 
+    def begin(self, position: Position) -> None:
+        """Say that a batch is taken, and that its commit will lead to `position`; a commit without it is legal."""
+
     async def commit(self, transaction: Transaction) -> None:
         """Write the transaction and await that it is committed."""
 
@@ -90,7 +93,15 @@ class PartitionLoop:
     """Scores one partition until it is stopped; any doubt throws the producer away and opens the partition again."""
 
     def __init__(
-        self, *, deployment: str, topic: str, partition: int, source: Source, plan: Plan, max_answer_bytes: int
+        self,
+        *,
+        deployment: str,
+        topic: str,
+        partition: int,
+        source: Source,
+        plan: Plan,
+        max_answer_bytes: int,
+        linger_s: float = 0.0,
     ) -> None:
         self.state = PartitionState()
         self._deployment = deployment
@@ -99,6 +110,8 @@ class PartitionLoop:
         self._source = source
         self._plan = plan
         self._max_answer_bytes = max_answer_bytes
+        self._linger_s = linger_s
+        self._next_at = 0.0
         self._stopping = asyncio.Event()
         self._score_seconds = metrics.STAGE_SECONDS.labels(deployment, "score")
         self._commit_seconds = metrics.STAGE_SECONDS.labels(deployment, "commit")
@@ -113,12 +126,14 @@ class PartitionLoop:
                 self.state.held = ""
                 while (offset := await self._source.wait()) is not None:
                     await self._turn(Position(offset, self.state.position.floor))
+                    if (pause := self._next_at - perf_counter()) > 0:
+                        await self._sleep(pause)
             except (Doubt, HostError) as doubt:
                 self._recycled(doubt)
             finally:
                 self.state.in_hand = None
                 await self._source.close()
-            await self._sleep()
+            await self._sleep(RETRY_S)
 
     def stop(self) -> None:
         """Lets the batch in hand end, and takes no further one."""
@@ -143,15 +158,18 @@ class PartitionLoop:
         failpoint("batch.taken")
         self.state.in_hand = choice.number
         started = perf_counter()
+        # A full batch has others behind it, which wait long enough already.
+        self._next_at = started + self._linger_s if len(batch) < serving.max_batch_records else 0.0
         if is_cut_over:
             self._cut_over(at, choice.number, started)
         self._in_flight.inc(len(batch))
+        position = Position(batch[-1].offset + 1, choice.number)
+        self._source.begin(position)
         try:
             answers = await self._score(serving, batch)
             scored = perf_counter()
             failpoint("batch.scored")
             predictions, dead_letters = self._address(batch, answers, serving)
-            position = Position(batch[-1].offset + 1, choice.number)
             first = at.offset if is_cut_over else None
             await self._source.commit(Transaction(predictions, dead_letters, position.offset, choice.number, first))
         finally:
@@ -242,9 +260,9 @@ class PartitionLoop:
             log.warning("partition.recycled", extra={"partition": self._partition, "why": str(doubt)})
         self.state.held = why
 
-    async def _sleep(self) -> None:
+    async def _sleep(self, seconds: float) -> None:
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(RETRY_S):
+            async with asyncio.timeout(seconds):
                 await self._stopping.wait()
 
     def _count(self, answers: Sequence[Answer]) -> None:

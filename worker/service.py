@@ -144,6 +144,7 @@ class Worker:
             source=KafkaPartition(cluster, partition),
             plan=self._staging,
             max_answer_bytes=self._max_answer_bytes,
+            linger_s=self._settings.linger_ms / 1000,
         )
 
     def _new_staging(self, partitions: int) -> Staging:

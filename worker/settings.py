@@ -56,6 +56,14 @@ class Settings(BaseSettings):
     call_timeout_s: float = Field(10.0, gt=0, description="bound on each Kafka call; after it the producer is recycled")
 
     max_batch_records: int = Field(5_000, ge=1)
+    linger_ms: int = Field(
+        0,
+        ge=0,
+        le=10_000,
+        description="the least time from one batch of a partition to its next, but for full ones: requests that wait "
+        "together share a transaction, which saves CPU of the worker and of Kafka and costs up to so much latency. 0: "
+        "at once",
+    )
     max_request_bytes: int = Field(900_000, ge=1)
     max_queued_bytes: int = Field(8 << 20, ge=1, description="requests held in memory per partition, bytes")
     deadline_ms: int = Field(10_000, ge=1, description="how long the host may take for a batch")

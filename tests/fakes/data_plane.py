@@ -29,7 +29,7 @@ class FakeSource:
         self.transactions = []
         self.opened = self.closed = 0
         self.fail_before = self.fail_after = 0
-        self.reached = None
+        self.reached = self.begun = None
         self.drained = asyncio.Event()
         self._next = None
         self._stopped = asyncio.Event()
@@ -60,7 +60,12 @@ class FakeSource:
         self._next = taken[-1].offset + 1 if taken else self._next
         return taken
 
+    def begin(self, position):
+        self.begun = position
+
     async def commit(self, transaction):
+        begun, self.begun = self.begun, None
+        assert begun in (None, Position(transaction.next_offset, transaction.generation))
         await asyncio.sleep(0)
         if self.fail_before:
             self.fail_before -= 1

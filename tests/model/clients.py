@@ -30,6 +30,7 @@ class Producer:
         self._sequences = Counter()
         self._sent = []
         self._sender = SimpleNamespace(sender_task=None)
+        self._txn_manager = SimpleNamespace(maybe_add_partition_to_txn=lambda _: None)
 
     async def start(self):
         broker = self._process.world.broker
@@ -52,12 +53,13 @@ class Producer:
         await self._write(Place(topic, partition), [(None, value, [])])
 
     async def send_offsets_to_transaction(self, offsets, _):
-        ((key, committed),) = offsets.items()
-        if self._has_records:
-            self._process.world.check_batch(self._process, key.partition, committed)
+        ((key, committed),) = self._offsets = offsets.items()
         await self._write(Place(OFFSETS, key.partition), [(committed.offset, committed.metadata)], "offsets")
 
     async def commit_transaction(self):
+        if self._has_records:
+            ((key, committed),) = self._offsets
+            self._process.world.check_batch(self._process, key.partition, committed)
         await self._finish(is_commit=True)
 
     async def abort_transaction(self):

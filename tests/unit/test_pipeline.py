@@ -20,9 +20,15 @@ def requests(count, start=0):
     return [FakeRequest(offset, b"r%d" % offset, key=b"k%d" % offset) for offset in range(start, start + count)]
 
 
-def loop_of(source, plan, max_answer_bytes=1_000):
+def loop_of(source, plan, max_answer_bytes=1_000, linger_s=0.0):
     return PartitionLoop(
-        deployment="d", topic="d.requests", partition=3, source=source, plan=plan, max_answer_bytes=max_answer_bytes
+        deployment="d",
+        topic="d.requests",
+        partition=3,
+        source=source,
+        plan=plan,
+        max_answer_bytes=max_answer_bytes,
+        linger_s=linger_s,
     )
 
 
@@ -81,6 +87,37 @@ async def test_markers_alone_are_no_reason_to_commit():
     source.reached = 5
     await drain(source, FakePlan(lambda *_: 1))
     assert source.committed == Position(2, 1)
+
+
+async def test_a_loop_that_lingers_lets_requests_gather_but_not_behind_a_full_batch(monkeypatch):
+    source, gathered = FakeSource(requests(4)), asyncio.Event()
+    slept = []
+
+    async def sleep(_, seconds):
+        slept.append((seconds, len(source.transactions)))
+        source.requests += requests(2, start=len(source.requests))
+        if len(slept) == 2:
+            gathered.set()
+            await asyncio.Event().wait()
+
+    monkeypatch.setattr(PartitionLoop, "_sleep", sleep)
+    task = asyncio.create_task(loop_of(source, FakePlan(lambda *_: 1, max_batch_records=3), linger_s=60).run())
+    await asyncio.wait_for(gathered.wait(), 5)
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    assert [len(transaction.predictions) for transaction in source.transactions] == [3, 1, 2]
+    assert [batches for _, batches in slept] == [2, 3]
+    assert all(59 < seconds <= 60 for seconds, _ in slept)
+
+
+async def test_a_loop_that_lingers_stops_at_once():
+    source = FakeSource(requests(1))
+    loop = loop_of(source, FakePlan(lambda *_: 1), linger_s=600)
+    task = asyncio.create_task(loop.run())
+    while not source.transactions:
+        await asyncio.sleep(0)
+    loop.stop()
+    await asyncio.wait_for(task, 5)
 
 
 async def test_a_bad_request_is_refused_alone_in_order_with_its_original_bytes():

@@ -105,7 +105,7 @@ class LogWriter:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._producer = AIOKafkaProducer(
-            **connection(settings), acks="all", enable_idempotence=True, max_batch_size=262_144, linger_ms=2
+            **connection(settings), acks="all", enable_idempotence=True, max_batch_size=262_144
         )
         self._partitioner = DefaultPartitioner()
         self._turns = count(randrange(1_000))  # noqa: S311 - where the turns begin is no secret

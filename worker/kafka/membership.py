@@ -160,11 +160,14 @@ class Membership(ConsumerRebalanceListener):  # type: ignore[misc]
         self._fetch_on(inbox)
         return taken
 
-    async def commit(self, partition: int, offset: int, metadata: str) -> None:
-        """Commits an offset outside any transaction: for delivery at least once only."""
-        key = TopicPartition(self._topic, partition)
-        call = self._consumer.commit({key: OffsetAndMetadata(offset, metadata)})
-        await bounded(call, self._settings.call_timeout_s, f"committing {self._topic}-{partition}")
+    async def commit(self, offsets: dict[TopicPartition, OffsetAndMetadata]) -> None:
+        """Commits offsets outside any transaction: for delivery at least once only.
+
+        Raises:
+            Doubt: not known to be committed.
+
+        """
+        await bounded(self._consumer.commit(offsets), self._settings.call_timeout_s, f"committing {offsets}")
 
     async def on_partitions_revoked(self, revoked: list[TopicPartition]) -> None:
         """Ends every loop; called by the consumer before the group hands out the partitions anew."""

@@ -6,6 +6,7 @@ the committed offset (KIP-98). Any doubt throws the producer away; what it still
 """
 
 import asyncio
+import contextlib
 import json
 import logging
 from collections.abc import Sequence
@@ -35,6 +36,8 @@ aiokafka.producer.sender.BACKOFF_OVERRIDE = 0.001
 _RETRY_BACKOFF_S = 0.005
 _BATCH_BYTES = 262_144
 _TRANSACTION_TIMEOUT_MS = 30_000
+_IDLE_TRANSACTION_S = 10.0
+"""How long a transaction may be open while its batch is scored: well below its time-out, seconds."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,10 +59,15 @@ class KafkaPartition:
         self._topics = cluster.settings.topics
         self._partition = partition
         self._key = TopicPartition(self._topics.requests, partition)
+        self._answers = TopicPartition(self._topics.predictions, partition)
         self._name = f"{self._topics.requests}-{partition}"
         self._is_transactional = cluster.settings.delivery == "exactly_once"
         self._inbox: Inbox = cluster.membership.inbox(partition)
         self._producer: AIOKafkaProducer | None = None
+        # Both go on while the loop scores: the first that batch, the second the one behind it.
+        self._beginning: asyncio.Task[bool] | None = None
+        self._committing: asyncio.Task[None] | None = None
+        self._is_scored = asyncio.Event()
 
     async def open(self) -> Position:
         """Fences every earlier owner, ends what it left open, and only then reads where the partition stands."""
@@ -85,8 +93,21 @@ class KafkaPartition:
         """At most `limit` requests, none from offset `until` on; none at all where none is here."""
         return self._cluster.membership.take(self._inbox, limit, until)
 
+    def begin(self, position: Position) -> None:
+        """Begins the transaction of a batch that is about to be scored and leads to `position`.
+
+        Three of a transaction's five round trips take place while the host works: the partition and the group are added
+        to it, and the offset is sent.
+        """
+        if self._is_transactional:
+            self._is_scored.clear()
+            self._beginning = asyncio.create_task(self._begin(position))
+
     async def commit(self, transaction: Transaction) -> None:
         """Writes the batch's records and its offset; returns when both are committed.
+
+        With delivery at least once it returns when the records are written: their offset is committed while the next
+        batch is scored, and a doubt about it is raised by the next commit.
 
         Raises:
             Doubt: not known to be committed; the producer must not be used again.
@@ -94,11 +115,10 @@ class KafkaPartition:
         """
         producer = self._producer
         assert producer is not None
-        metadata = json.dumps({"generation": transaction.generation})
-        async with doubting(self._settings.call_timeout_s, f"committing {self._name} at {transaction.next_offset}"):
-            if self._is_transactional:
-                await producer.begin_transaction()
-            failpoint("commit.begun")
+        position = Position(transaction.next_offset, transaction.generation)
+        if self._is_transactional:
+            await self._begun(position)
+        async with doubting(self._settings.call_timeout_s, f"committing {self._name} at {position.offset}"):
             sent = await self._send(producer, self._topics.predictions, transaction.predictions)
             sent += await self._send(producer, self._topics.dead_letters, transaction.dead_letters)
             if transaction.cut_over_at is not None:
@@ -109,17 +129,19 @@ class KafkaPartition:
                 await produced
             failpoint("commit.acknowledged")
             if self._is_transactional:
-                offsets = {self._key: OffsetAndMetadata(transaction.next_offset, metadata)}
-                await producer.send_offsets_to_transaction(offsets, self._settings.group_id)
-                failpoint("commit.offsets_sent")
                 await producer.commit_transaction()
         if not self._is_transactional:
-            await self._cluster.membership.commit(self._partition, transaction.next_offset, metadata)
+            await self._commit_behind(position)
         failpoint("commit.done")
 
     async def close(self) -> None:
         """Buries the producer: stopped within two seconds, else cut off; then nothing of it can be committed."""
         self._inbox.close()
+        if self._beginning:
+            self._beginning.cancel()
+        tasks = [task for task in (self._beginning, self._committing) if task]
+        self._beginning = self._committing = None
+        await asyncio.gather(*tasks, return_exceptions=True)
         producer, self._producer = self._producer, None
         if producer is not None:
             await end(producer)
@@ -199,6 +221,47 @@ class KafkaPartition:
             await producer.begin_transaction()
             await producer.send_and_wait(torn[0], b"", partition=self._partition)
             await producer.abort_transaction()
+
+    async def _begin(self, position: Position) -> bool:
+        """Opens the transaction, and ends it again where the host takes too long; whether it is still open then."""
+        await self._open_transaction(position)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_IDLE_TRANSACTION_S):
+                await self._is_scored.wait()
+                return True
+        # Kafka would end it at its time-out, and shut out our producer: a batch that takes longer could never be done.
+        assert self._producer is not None
+        async with doubting(self._settings.call_timeout_s, f"giving up the transaction of {self._name}"):
+            await self._producer.abort_transaction()
+        return False
+
+    async def _begun(self, position: Position) -> None:
+        """Awaits that the transaction is open and has the offset, or opens it now."""
+        self._is_scored.set()
+        beginning, self._beginning = self._beginning, None
+        if not (beginning and await beginning):
+            await self._open_transaction(position)
+
+    async def _open_transaction(self, position: Position) -> None:
+        producer = self._producer
+        assert producer is not None
+        async with doubting(self._settings.call_timeout_s, f"beginning {self._name} up to {position.offset}"):
+            await producer.begin_transaction()
+            failpoint("commit.begun")
+            # Before the group: what follows a commit too closely is tried again soonest for a partition.
+            producer._txn_manager.maybe_add_partition_to_txn(self._answers)  # noqa: SLF001
+            await producer.send_offsets_to_transaction(self._offset(position), self._settings.group_id)
+            failpoint("commit.offsets_sent")
+
+    async def _commit_behind(self, position: Position) -> None:
+        """Commits the offset in the background, once the one before is."""
+        if self._committing:
+            await self._committing
+        offset = self._offset(position)
+        self._committing = asyncio.create_task(self._cluster.membership.commit(offset))
+
+    def _offset(self, position: Position) -> dict[TopicPartition, OffsetAndMetadata]:
+        return {self._key: OffsetAndMetadata(position.offset, json.dumps({"generation": position.floor}))}
 
     async def _send(
         self, producer: AIOKafkaProducer, topic: str, records: Sequence[Record], partition: int | None = None

@@ -1,0 +1,92 @@
+"""What worker/kafka/partition.py knows of aiokafka's inside. Red with a new version: read its sender again, then mend."""
+
+import asyncio
+from importlib.metadata import version
+from types import SimpleNamespace
+
+import pytest
+from aiokafka import AIOKafkaProducer, TopicPartition
+from aiokafka.errors import ConcurrentTransactions, NotEnoughReplicasError
+from aiokafka.producer import sender as of_aiokafka
+from aiokafka.structs import OffsetAndMetadata
+
+from worker.kafka.partition import Cluster, KafkaPartition
+from worker.settings import Settings
+
+ANSWERS = TopicPartition("d.predictions", 0)
+
+
+@pytest.fixture
+async def producer(monkeypatch):
+    """The producer of a partition, as if it were connected and in a transaction; it gets what the brokers answer."""
+    membership = SimpleNamespace(inbox=lambda _: None)
+    cluster = Cluster(settings=Settings(deployment="d"), membership=membership, admin=None, tail=None)
+    made: AIOKafkaProducer = KafkaPartition(cluster, 0)._new_producer()
+    made._txn_manager.set_pid_and_epoch(1, 1)
+    made._txn_manager.begin_transaction()
+    yield made
+    made._closed = True
+
+
+def test_the_version_is_the_one_whose_inside_was_read():
+    assert version("aiokafka").startswith("0.14.")
+
+
+async def test_a_transaction_that_follows_closely_is_tried_again_after_one_millisecond(producer):
+    handler = of_aiokafka.AddPartitionsToTxnHandler(producer._sender, {ANSWERS})
+    answer = SimpleNamespace(errors=[(ANSWERS.topic, [(0, ConcurrentTransactions.errno)])])
+    assert handler.handle_response(answer) == 0.001
+
+
+async def test_what_a_broker_refuses_for_the_moment_is_sent_again_after_five_milliseconds(producer, monkeypatch):
+    slept = []
+
+    async def sleep(seconds):
+        slept.append(seconds)
+
+    async def nothing():
+        pass
+
+    refused = SimpleNamespace(
+        API_VERSION=7, topics=[(ANSWERS.topic, [(0, NotEnoughReplicasError.errno, -1, -1, -1)])]
+    )
+
+    async def send(*_):
+        return refused
+
+    monkeypatch.setattr(of_aiokafka.asyncio, "sleep", sleep)
+    monkeypatch.setattr(producer.client, "send", send)
+    monkeypatch.setattr(producer.client, "_maybe_wait_metadata", nothing)
+    monkeypatch.setattr(producer._message_accumulator, "reenqueue", lambda _: None)
+    batch = producer.create_batch()
+    batch.append(timestamp=None, key=None, value=b"an answer")
+    waiting = SimpleNamespace(get_data_buffer=batch._build, retry_count=0)
+    await of_aiokafka.SendProduceReqHandler(producer._sender, {ANSWERS: waiting}).do(0)
+    assert slept == [0.005]
+
+
+async def test_the_client_itself_is_not_made_as_hasty_as_the_sender(producer):
+    assert producer.client._retry_backoff == 0.1
+
+
+async def test_a_partition_is_added_before_the_group_and_the_offset_is_sent_last(producer, monkeypatch):
+    manager, sender, steps = producer._txn_manager, producer._sender, []
+
+    def step(name, then):
+        async def run(*_):
+            steps.append(name)
+            then()
+
+        monkeypatch.setattr(sender, f"_do_{name}", run)
+
+    key = TopicPartition("d.requests", 0)
+    step("add_offsets_to_txn", lambda: manager.consumer_group_added("d"))
+    step("add_partitions_to_txn", lambda: manager.partition_added(ANSWERS))
+    step("txn_offset_commit", lambda: manager.offset_committed(key, 7, "d"))
+    manager.maybe_add_partition_to_txn(ANSWERS)
+    sent = asyncio.ensure_future(producer.send_offsets_to_transaction({key: OffsetAndMetadata(7, "")}, "d"))
+    await asyncio.sleep(0)
+    while (task := sender._maybe_do_transactional_request()) is not None:
+        await task
+    await sent
+    assert steps == ["add_partitions_to_txn", "add_offsets_to_txn", "txn_offset_commit"]

@@ -1,0 +1,108 @@
+"""One partition on a real Kafka: what is begun while the host scores, and what becomes of it."""
+
+import asyncio
+from types import SimpleNamespace
+
+import pytest
+from harness.audit import read
+
+from worker.batch import Position, Transaction
+from worker.kafka import partition
+from worker.kafka.connection import Admin
+from worker.kafka.inbox import Inbox
+from worker.kafka.partition import Cluster, KafkaPartition
+from worker.kafka.tail import AnswersTail
+
+
+class Membership:
+    """A group of one, without a poller."""
+
+    def inbox(self, number):
+        return Inbox(number, max_bytes=1_000, deployment="d")
+
+    def seek(self, inbox, offset):
+        inbox.open(offset)
+
+
+@pytest.fixture
+async def cluster(deployment):
+    """What a partition of the deployment needs."""
+    tail = AnswersTail(deployment.settings)
+    async with Admin.connect(deployment.settings) as admin:
+        await tail.start()
+        yield Cluster(settings=deployment.settings, membership=Membership(), admin=admin, tail=tail)
+        await tail.stop()
+
+
+def answer(position):
+    headers = [("source", b"requests-0-%d" % (position.offset - 1)), ("generation", b"%d" % position.floor)]
+    return Transaction([(None, b"answer %d" % position.offset, headers)], [], position.offset, position.floor, None)
+
+
+def predictions(cluster):
+    return [record.value() for record in read(cluster.settings.kafka, cluster.settings.topics.predictions)]
+
+
+async def committed(cluster):
+    settings = cluster.settings
+    return (await cluster.admin.committed(settings.group_id, settings.topics.requests, [0]))[0].offset
+
+
+async def test_batches_are_committed_one_after_the_other_each_begun_before_it_was_scored(cluster):
+    source = KafkaPartition(cluster, 0)
+    await source.open()
+    for position in (Position(1, 1), Position(2, 1), Position(3, 2)):
+        source.begin(position)
+        await source.commit(answer(position))
+    await source.close()
+    assert predictions(cluster) == [b"answer 1", b"answer 2", b"answer 3"]
+    assert await committed(cluster) == 3
+
+
+async def test_a_batch_that_takes_longer_than_a_transaction_may_is_committed_all_the_same(cluster, monkeypatch):
+    monkeypatch.setattr(partition, "_IDLE_TRANSACTION_S", 0.01)
+    source = KafkaPartition(cluster, 0)
+    await source.open()
+    source.begin(Position(1, 1))
+    await asyncio.wait({source._beginning})
+    assert await committed(cluster) == -1
+    await source.commit(answer(Position(1, 1)))
+    await source.close()
+    assert predictions(cluster) == [b"answer 1"]
+    assert await committed(cluster) == 1
+
+
+async def test_an_offset_whose_batch_was_given_up_is_not_committed(cluster):
+    first, second = KafkaPartition(cluster, 0), KafkaPartition(cluster, 0)
+    await first.open()
+    first.begin(Position(1, 1))
+    while not first._producer._txn_manager._txn_consumer_group:
+        await asyncio.sleep(0.001)
+    await first.close()
+    assert await second.open() == Position(0, 0)
+    second.begin(Position(1, 1))
+    await second.commit(answer(Position(1, 1)))
+    await second.close()
+    assert predictions(cluster) == [b"answer 1"]
+
+
+async def test_at_least_once_the_offset_follows_behind_and_is_there_once_the_partition_is_closed(cluster):
+    settings, calls = cluster.settings.model_copy(update={"delivery": "at_least_once"}), []
+    may_commit = asyncio.Event()
+
+    async def commit(offsets):
+        await may_commit.wait()
+        calls.append(offsets)
+
+    membership = SimpleNamespace(inbox=Membership().inbox, seek=Membership().seek, commit=commit)
+    one = Cluster(settings=settings, membership=membership, admin=cluster.admin, tail=cluster.tail)
+    source = KafkaPartition(one, 0)
+    await source.open()
+    source.begin(Position(1, 1))
+    await source.commit(answer(Position(1, 1)))
+    assert calls == []
+    closing = asyncio.ensure_future(source.close())
+    may_commit.set()
+    await closing
+    assert [offset.offset for (offset,) in map(dict.values, calls)] == [1]
+    assert predictions(cluster) == [b"answer 1"]
