@@ -12,7 +12,7 @@ import tempfile
 import time
 import uuid
 from base64 import urlsafe_b64encode
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Self
@@ -59,8 +59,8 @@ class LocalKafka:
     """One broker; `stop` and `kill` keep its data and port, so that `start` goes on with both; `close` ends it.
 
     `directory` keeps the data for the next run; without it they are temporary, and `close` removes them. `port` is 0 or
-    None for a free one. `settings` are Kafka's own, over ours; `heap` is Java's. All calls block; StartError says what
-    is wrong and what to do.
+    None for a free one. `settings` are Kafka's own, over ours; `heap` and `jvm` (options) are Java's. All calls block;
+    StartError says what is wrong and what to do.
     """
 
     def __init__(
@@ -70,12 +70,13 @@ class LocalKafka:
         port: int | None = None,
         settings: Mapping[str, str] | None = None,
         heap: str = "256m",
+        jvm: Sequence[str] = _JVM,
     ) -> None:
         self._is_temporary = directory is None
         self._directory = directory
         self._given_port = port or 0
         self._settings = dict(settings or {})
-        self._heap = heap
+        self._java_options = [*jvm, f"-Xmx{heap}"]
         self._port = 0
         self._command: list[str] = []
         self._lock: IO[bytes] | None = None
@@ -99,7 +100,7 @@ class LocalKafka:
         self.kill()  # one that died of itself is still to be buried
         if not self._command:
             jars = os.pathsep.join(map(str, fetch_jars("kafka")))
-            self._command = [str(find_java().executable), *_JVM, f"-Xmx{self._heap}", "-cp", jars]
+            self._command = [str(find_java().executable), *self._java_options, "-cp", jars]
         directory = self._take_directory()
         remembered = self._given_port or self._port or _remembered_port(directory)
         for attempts_left in (0,) if remembered else (2, 1, 0):

@@ -70,10 +70,10 @@ class Settings(BaseSettings):
     swap_deadline_ms: int = Field(120_000, ge=1, description="how long a worker may take to stage a generation")
     host_heap_mb: int = Field(512, ge=64, description="Java heap of a model host, MiB")
     spare_kinds: str = Field(
-        "spark",
+        "h2o,spark",
         description="kinds of model, separated by commas, of which a host is kept in spare once a generation of that "
-        "kind was staged here: the next swap need not wait for its Java (10 s for spark). It costs the memory of one "
-        "more host, for spark about 500 MiB; empty: none",
+        "kind was staged here: the next swap need not wait for its Java (1 s for h2o, 10 s for spark). It costs the "
+        "memory of one more host, about 220 MiB for h2o and 500 MiB for spark; empty: none",
     )
     stop_timeout_s: float = Field(10.0, gt=0, description="how long a clean stop may take")
 

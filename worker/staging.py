@@ -5,7 +5,6 @@ import contextlib
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from time import monotonic
 from typing import Protocol
 
@@ -18,6 +17,7 @@ from worker.generation import Generation
 from worker.host.parent import Load, ModelHost
 from worker.host.spares import Spares
 from worker.pipeline import PartitionState, Serving
+from worker.runtimes.kinds import runtime_of
 from worker.settings import Settings
 from worker.store import Store
 from worker.swap import Outcome, Serve, State, Swap, Timeline, Wait
@@ -55,7 +55,7 @@ class Surroundings:
 class _Loaded:
     serving: Serving
     host: ModelHost
-    folder: Path
+    load: Load
     paths: Mapping[str, str]
 
 
@@ -292,9 +292,9 @@ class Staging:
 
     def _keep_spare(self, kind: str) -> None:
         """Has a spare prepared for the next swap, once a generation of this kind is here: it costs memory."""
-        kinds = {loaded.serving.generation.model.kind for loaded in self._loaded.values()}
-        if kind in kinds & self._spare_kinds:
-            self._spares.keep(kind)
+        loads = [one.load for _, one in sorted(self._loaded.items()) if one.load.kind == kind]
+        if loads and kind in self._spare_kinds:
+            self._spares.keep(kind, loads[-1] if runtime_of(kind).is_stateless else None)
 
     async def _load(self, generation: Generation, phases: dict[str, float]) -> _Loaded:
         settings, configuration = self._settings, generation.configuration
@@ -304,17 +304,18 @@ class Staging:
             proto = await self._store.fetch_proto(generation.proto)
             phases["fetch"] = monotonic() - started
             failpoint("stage.fetched")
+            load = Load(
+                generation=generation.number,
+                kind=generation.model.kind,
+                model=folder,
+                proto=proto,
+                is_descriptor_set=generation.proto.is_descriptor_set,
+                configuration=configuration,
+                samples=generation.samples,
+                heap_mb=settings.host_heap_mb,
+            )
             host = ModelHost(
-                load=Load(
-                    generation=generation.number,
-                    kind=generation.model.kind,
-                    model=folder,
-                    proto=proto,
-                    is_descriptor_set=generation.proto.is_descriptor_set,
-                    configuration=configuration,
-                    samples=generation.samples,
-                    heap_mb=settings.host_heap_mb,
-                ),
+                load=load,
                 deadline_s=(configuration.deadline_ms or settings.deadline_ms) / 1000,
                 on_restart=lambda reason: metrics.HOST_RESTARTS.labels(settings.deployment, reason).inc(),
                 on_unknown=lambda column, count: metrics.UNKNOWN_CATEGORIES.labels(settings.deployment, column).inc(
@@ -337,7 +338,7 @@ class Staging:
         )
         limit = min(configuration.max_batch_records or settings.max_batch_records, settings.max_batch_records)
         serving = Serving(generation=generation, host=host, rules=rules, max_batch_records=limit)
-        return _Loaded(serving, host, folder, description.paths)
+        return _Loaded(serving, host, load, description.paths)
 
     def _failed(self, swap: Swap, error: SwapError) -> None:
         if swap.state is State.STAGING:
@@ -374,7 +375,7 @@ class Staging:
 
     async def _end(self, loaded: _Loaded) -> None:
         await loaded.host.stop()
-        self._store.release(loaded.folder)
+        self._store.release(loaded.load.model)
 
     def _notify(self) -> None:
         self._changed.set()

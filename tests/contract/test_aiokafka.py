@@ -1,4 +1,4 @@
-"""What worker/kafka/partition.py knows of aiokafka's inside. Red with a new version: read its sender again, then mend."""
+"""What worker/kafka/partition.py knows of aiokafka's inside. Red with a new version: read its sender again."""
 
 import asyncio
 from importlib.metadata import version
@@ -47,9 +47,7 @@ async def test_what_a_broker_refuses_for_the_moment_is_sent_again_after_five_mil
     async def nothing():
         pass
 
-    refused = SimpleNamespace(
-        API_VERSION=7, topics=[(ANSWERS.topic, [(0, NotEnoughReplicasError.errno, -1, -1, -1)])]
-    )
+    refused = SimpleNamespace(API_VERSION=7, topics=[(ANSWERS.topic, [(0, NotEnoughReplicasError.errno, -1, -1, -1)])])
 
     async def send(*_):
         return refused

@@ -6,7 +6,7 @@ import signal
 import sys
 
 import pytest
-from fakes.examples import IRIS
+from fakes.examples import CANCER, IRIS
 from fakes.processes import gone, left_behind, nothing_left
 
 from worker.errors import SwapError
@@ -61,6 +61,27 @@ async def test_a_spare_is_used_once_and_another_one_is_prepared_when_asked_for(s
     assert answers[0] == answers[1] == answers[2]
     assert (pids[0], pids[2]) == (first.pid, second.pid)
     assert pids[1] not in (first.pid, second.pid), "there was no spare: it was started from the beginning"
+
+
+async def test_a_spare_that_has_practised_on_one_model_answers_as_another_one(spares):
+    spares.keep("h2o", CANCER.load())
+    spare = await ready(spares)
+    practised, fresh = await started(spares), await started(spares)
+    answers = [await host.score(IRIS.requests()) for host in (practised, fresh)]
+    pids = practised.pid, fresh.pid
+    for host in (practised, fresh):
+        await host.stop()
+    assert pids[0] == spare.pid != pids[1]
+    assert answers[0] == answers[1]
+
+
+async def test_a_spare_whose_practice_is_gone_is_a_spare_all_the_same(spares, tmp_path):
+    spares.keep("h2o", IRIS.load(model=tmp_path / "retired.zip"))
+    spare = await ready(spares)
+    host = await started(spares)
+    pid = host.pid
+    await host.stop()
+    assert pid == spare.pid
 
 
 async def test_a_spare_that_dies_is_replaced(spares):

@@ -66,7 +66,7 @@ class Deployment:
             status_topic=f"{self.name}.status",
             store=(folder / "store").as_uri(),
             cache=folder / "cache",
-            **settings,
+            **{"spare_kinds": "spark"} | settings,  # a second Java for each worker would only slow the tests down
         )
         self.workers = {}
 

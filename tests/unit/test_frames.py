@@ -118,7 +118,7 @@ def test_the_child_reads_what_the_parent_wrote_and_then_the_end():
     ours, theirs = socket.socketpair()
     with theirs:
         with ours:
-            ours.sendall(frames.pack_prepare(order.ground) + frames.pack_load(order))
+            ours.sendall(frames.pack_prepare(order.ground, order) + frames.pack_load(order))
             ours.sendall(frames.pack_batch("score", 1, [b"v", b""], None))
         assert frames.receive(theirs) == ("prepare", order.ground)
         assert frames.receive(theirs) == ("load", order)

@@ -115,18 +115,27 @@ async def test_a_generation_serves_once_ready_and_the_old_one_goes(world):
 
 async def test_a_spare_is_kept_of_the_kinds_that_are_set_once_one_of_them_is_here(world, monkeypatch):
     kept = []
-    monkeypatch.setattr(world.staging._spares, "keep", kept.append)
+    monkeypatch.setattr(world.staging._spares, "keep", lambda *given: kept.append(given))
     FakeHost.fate[1] = SwapError("MODEL_INVALID", "no model")
     world.command(1, model=Model("m1", "a" * 64, "spark"))
     await world.until(lambda: (1, "FAILED", "MODEL_INVALID") in world.said)
-    world.command(2)
+    world.command(2, model=Model("m2", "a" * 64, "java"))
     await world.until(lambda: world.staging.loaded == [2])
     assert kept == []
     world.command(3, model=Model("m3", "a" * 64, "spark"))
     await world.until(lambda: world.staging.loaded == [3])
     world.command(4, model=Model("m4", "a" * 64, "spark"))
     await world.until(lambda: world.staging.loaded == [4])
-    assert kept == ["spark", "spark"]
+    assert kept == [("spark", None), ("spark", None)]
+
+
+async def test_a_spare_of_a_kind_without_state_practises_on_the_newest_generation_of_it(world, monkeypatch):
+    kept = []
+    monkeypatch.setattr(world.staging._spares, "keep", lambda *given: kept.append(given))
+    for number in (1, 2):
+        world.command(number)
+        await world.until(lambda number=number: world.staging.loaded == [number])
+    assert [(kind, practice.generation) for kind, practice in kept] == [("h2o", 1), ("h2o", 2)]
 
 
 async def test_a_failed_swap_leaves_what_serves_and_holds_nothing(world):

@@ -9,6 +9,7 @@ session of its own, limits on memory and core files; what it prints goes to stde
 when the parent closes the connection or is gone.
 """
 
+import contextlib
 import ctypes
 import gc
 import os
@@ -68,8 +69,7 @@ def _serve(connection: socket.socket) -> None:
     message = frames.receive(connection)
     is_prepared = message is not None and message[0] == "prepare"
     if message and is_prepared:
-        _start_jvm(message[1])
-        runtime_of(message[1].kind).prepare()
+        _prepare(*message[1:])
         connection.sendall(frames.pack_facts(Kind.PREPARED, {}))
         message = frames.receive(connection)
     if message is None:
@@ -103,6 +103,23 @@ def _score_carefully(
         connection.sendall(frames.pack_announcement(ticket, index))
         answers = scorer.score([value], asks and [asks[index]])
         connection.sendall(frames.pack_answers(ticket, answers))
+
+
+def _prepare(ground: Ground, practice: Order | None) -> None:
+    _start_jvm(ground)
+    runtime_of(ground.kind).prepare()
+    if practice:
+        # Java has then read and compiled most of what the next model of this kind runs on. One that cannot be loaded
+        # any more (it was retired meanwhile) leaves a spare that is less warm.
+        with contextlib.suppress(SwapError):
+            _practise(practice)
+        gc.collect()
+
+
+def _practise(order: Order) -> None:
+    model = runtime_of(order.ground.kind).load(Path(order.model), order.configuration)
+    schema = proto.compile(order.proto, order.is_descriptor_set)
+    warm(Scorer(model=model, schema=schema, configuration=order.configuration), order.samples)
 
 
 def _load(order: Order, *, is_prepared: bool) -> tuple[Scorer, dict[str, object]]:

@@ -84,26 +84,26 @@ class Order:
 # ---- parent to child
 
 
-def pack_prepare(ground: Ground) -> bytes:
-    """Give the frame that makes a child do all that it can before it has a generation."""
-    return _order_frame(("prepare", ground))
+def pack_prepare(ground: Ground, practice: Order | None = None) -> bytes:
+    """Give the frame that makes a child do all that it can before it has a generation; `practice` is one to try on."""
+    return _order_frame(("prepare", ground, practice and _plain(practice)))
 
 
 def pack_load(order: Order) -> bytes:
     """Give the frame that makes a child load a generation."""
-    return _pack_order("load", order)
+    return _order_frame(("load", _plain(order)))
 
 
 def pack_describe(order: Order) -> bytes:
     """Give the frame that makes a child load a model alone, say what it takes and gives (interface.py), and end."""
-    return _pack_order("describe", order)
+    return _order_frame(("describe", _plain(order)))
 
 
-def _pack_order(verb: str, order: Order) -> bytes:
+def _plain(order: Order) -> Order:
     # A read-only mapping cannot be pickled, a dict can.
     given = order.configuration
     plain = replace(given, columns=dict(given.columns), outputs=dict(given.outputs), runtime=dict(given.runtime))
-    return _order_frame((verb, replace(order, configuration=plain)))
+    return replace(order, configuration=plain)
 
 
 def pack_batch(verb: str, ticket: int, values: Sequence[bytes], asks: Sequence[Ask] | None) -> bytes:

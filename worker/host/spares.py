@@ -14,6 +14,7 @@ from worker.errors import SwapError
 from worker.host import frames
 from worker.host.frames import FrameError, Ground, check_prepared
 from worker.host.ground import make_ground
+from worker.host.parent import Load, make_order
 from worker.host.process import HostGone, HostProcess
 
 log = logging.getLogger(__name__)
@@ -39,11 +40,11 @@ class Spares:
         """The kinds of which a spare is waiting."""
         return sorted(self._ready)
 
-    def keep(self, kind: str) -> None:
-        """See to it that there is a spare of this kind before long."""
+    def keep(self, kind: str, practice: Load | None = None) -> None:
+        """See to it that there is a spare of this kind before long, which has practised on a model of it."""
         keeper = self._keepers.get(kind)
         if keeper is None or keeper.done():
-            self._keepers[kind] = asyncio.create_task(self._keep(kind), name=f"spare-{kind}")
+            self._keepers[kind] = asyncio.create_task(self._keep(kind, practice), name=f"spare-{kind}")
 
     async def take(self, ground: Ground) -> HostProcess | None:
         """Give the spare that stands on this ground, which is the caller's then; None where there is none."""
@@ -72,11 +73,11 @@ class Spares:
             _, (_, process) = self._ready.popitem()
             process.dispose()
 
-    async def _keep(self, kind: str) -> None:
+    async def _keep(self, kind: str, practice: Load | None) -> None:
         rest = _REST_SECONDS
         while True:
             try:
-                ground, process = await self._prepare(kind)
+                ground, process = await self._prepare(kind, practice)
             except (SwapError, HostGone, FrameError, TimeoutError) as error:
                 log.warning("spare.failed", extra={"kind": kind, "why": str(error)})
             else:
@@ -86,11 +87,12 @@ class Spares:
             await asyncio.sleep(rest)
             rest = min(2 * rest, _REST_AT_MOST_SECONDS)
 
-    async def _prepare(self, kind: str) -> tuple[Ground, HostProcess]:
+    async def _prepare(self, kind: str, practice: Load | None) -> tuple[Ground, HostProcess]:
         ground = await asyncio.to_thread(make_ground, kind, self._heap_mb)
+        order = await asyncio.to_thread(make_order, practice) if practice else None
         process = await HostProcess.start(self._child)
         try:
-            process.send(frames.pack_prepare(ground))
+            process.send(frames.pack_prepare(ground, order))
             async with asyncio.timeout(_PREPARE_SECONDS):
                 frame = await process.receive()
             check_prepared(frame)

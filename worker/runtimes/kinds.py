@@ -20,6 +20,8 @@ class Runtime:
     It may have `prepare()`, which does before the model is known what takes long, for a spare. `jars` finds or fetches
     what it runs on (StartError). `java_modules` are used where this Java has them. `least_heap_mb`: Java's heap, MiB.
     `needs_folder`: its host keeps the folder that it started in, Java's temporary one, while it serves.
+    `is_stateless`: a model of it leaves nothing behind in a process, so a spare may practise on one before it has its
+    own.
     """
 
     module: str
@@ -28,6 +30,7 @@ class Runtime:
     java_modules: tuple[str, ...] = ()
     least_heap_mb: int = 0
     needs_folder: bool = False
+    is_stateless: bool = False
 
     def load(self, path: Path, configuration: Configuration) -> Any:
         """Load a model into this process's JVM. Raises SwapError where it is no model of this kind."""
@@ -65,6 +68,7 @@ _RUNTIMES: Final = {
     "h2o": Runtime(
         module="worker.runtimes.h2o",
         jars=lambda: [Path(__file__).with_name("flat_rows.jar"), *fetch_jars("h2o-genmodel")],
+        is_stateless=True,
     ),
     "java": Runtime(module="worker.runtimes.java", jars=tuple, needs_folder=True),
     "spark": _SPARK,
