@@ -120,7 +120,7 @@ def test_the_child_reads_what_the_parent_wrote_and_then_the_end():
         with ours:
             ours.sendall(frames.pack_prepare(order.ground, order) + frames.pack_load(order))
             ours.sendall(frames.pack_batch("score", 1, [b"v", b""], None))
-        assert frames.receive(theirs) == ("prepare", order.ground)
+        assert frames.receive(theirs) == ("prepare", order.ground, order)
         assert frames.receive(theirs) == ("load", order)
         *said, values = frames.receive(theirs)
         assert (said, list(values)) == (["score", 1, None], [b"v", b""])
