@@ -284,7 +284,8 @@ def test_an_option_that_is_not_known_is_refused_with_those_that_are(lab, unpacke
 
 
 @pytest.fixture
-async def spares():
+async def spares(monkeypatch):
+    monkeypatch.setattr("worker.host.spares._REST_SECONDS", 0.0)
     made = Spares(heap_mb=512, child=(sys.executable, "-m", "worker.host.child"))
     yield made
     await made.stop()

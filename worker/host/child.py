@@ -19,9 +19,11 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
 import jpype
 
@@ -35,9 +37,13 @@ from worker.host.scorer import Scorer
 from worker.host.warm import check_samples, warm
 from worker.runtimes.kinds import runtime_of
 
+T = TypeVar("T")
+
 _PR_SET_PDEATHSIG: Final = 1
 _BEYOND_HEAP_BYTES: Final = 1536 << 20
 _WATCH_SECONDS: Final = 1.0
+_LOADING_NICE: Final = 10
+_COMPILING_NICE: Final = 5
 _JVM_FLAGS: Final = (
     "-XX:+UseSerialGC",  # 145 MB less than the default collector; batches are short-lived garbage
     "-XX:+ExitOnOutOfMemoryError",  # a JVM that has lost an allocation half-way is not to be trusted further
@@ -67,18 +73,24 @@ def main() -> None:
 
 def _serve(connection: socket.socket) -> None:
     message = frames.receive(connection)
-    is_prepared = message is not None and message[0] == "prepare"
-    if message and is_prepared:
-        _prepare(*message[1:])
+    is_prepared = False
+    if message and message[0] == "prepare":
+        ground, practice = message[1:]
+        _start_jvm(ground)
+        _aside(partial(_prepare, ground.kind, practice), _give_up_the_cpu)
         connection.sendall(frames.pack_facts(Kind.PREPARED, {}))
+        is_prepared = True
         message = frames.receive(connection)
     if message is None:
         return
+    verb, order = message
     try:
-        if message[0] == "describe":
-            connection.sendall(frames.pack_facts(Kind.READY, _describe(message[1])))
+        if verb == "describe":
+            connection.sendall(frames.pack_facts(Kind.READY, _describe(order)))
             return
-        scorer, facts = _load(message[1], is_prepared=is_prepared)
+        if not is_prepared:
+            _start_jvm(order.ground)
+        scorer, facts = _aside(partial(_load, order), _give_way)
     except SwapError as error:
         connection.sendall(frames.pack_facts(Kind.FAILED, {"code": error.code, "message": error.message}))
         return
@@ -105,9 +117,8 @@ def _score_carefully(
         connection.sendall(frames.pack_answers(ticket, answers))
 
 
-def _prepare(ground: Ground, practice: Order | None) -> None:
-    _start_jvm(ground)
-    runtime_of(ground.kind).prepare()
+def _prepare(kind: str, practice: Order | None) -> None:
+    runtime_of(kind).prepare()
     if practice:
         # Java has then read and compiled most of what the next model of this kind runs on. One that cannot be loaded
         # any more (it was retired meanwhile) leaves a spare that is less warm.
@@ -122,21 +133,16 @@ def _practise(order: Order) -> None:
     warm(Scorer(model=model, schema=schema, configuration=order.configuration), order.samples)
 
 
-def _load(order: Order, *, is_prepared: bool) -> tuple[Scorer, dict[str, object]]:
+def _load(order: Order) -> tuple[Scorer, dict[str, object]]:
     begun = time.perf_counter()
     schema = proto.compile(order.proto, order.is_descriptor_set)
-    runtime = runtime_of(order.ground.kind)
-    compiled = time.perf_counter()
-    if not is_prepared:
-        _start_jvm(order.ground)
-    started = time.perf_counter()
-    model = runtime.load(Path(order.model), order.configuration)
+    model = runtime_of(order.ground.kind).load(Path(order.model), order.configuration)
     scorer = Scorer(model=model, schema=schema, configuration=order.configuration)
     loaded = time.perf_counter()
     check_samples(scorer, order.samples)
     warm(scorer, order.samples)
     warmed = time.perf_counter()
-    seconds = {"start": started - compiled, "load": loaded - started + compiled - begun, "warm": warmed - loaded}
+    seconds = {"load": loaded - begun, "warm": warmed - loaded}
     return scorer, {**scorer.describe(), "phase_seconds": seconds}
 
 
@@ -159,6 +165,36 @@ def _start_jvm(ground: Ground) -> None:
         classpath=list(ground.classpath),
         convertStrings=False,
     )
+    if sys.platform == "linux":
+        for thread in Path("/proc/self/task").glob("*/comm"):
+            if thread.read_text().startswith(("C1 Compiler", "C2 Compiler")):
+                os.setpriority(os.PRIO_PROCESS, int(thread.parent.name), _COMPILING_NICE)
+
+
+def _aside(work: Callable[[], T], give_way: Callable[[], None]) -> T:
+    """Do it in a thread of its own, whose priority can go down and need not come back."""
+
+    def run() -> T:
+        if sys.platform == "linux":  # elsewhere it would be the whole process's
+            give_way()
+        thread = jpype.JClass("java.lang.Thread")
+        # Java's main thread has a class loader of its own, and others that come from outside have none.
+        thread.currentThread().setContextClassLoader(jpype.JClass("java.lang.ClassLoader").getSystemClassLoader())
+        try:
+            return work()
+        finally:
+            thread.detach()
+
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(run).result()
+
+
+def _give_way() -> None:
+    os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _LOADING_NICE)
+
+
+def _give_up_the_cpu() -> None:
+    os.sched_setscheduler(threading.get_native_id(), os.SCHED_IDLE, os.sched_param(0))
 
 
 def _die_with(parent: int) -> None:

@@ -1,8 +1,8 @@
 """Spare hosts: children whose Java and libraries are up and that wait for a model, so that no swap waits for these.
 
-One for each kind that is kept. It is used once; the next one is prepared when `keep` is called again. One that dies, or
-that cannot be prepared, is replaced, ever more seldom where that fails again. Nothing here fails a swap: where there is
-no spare, a host is started from the beginning.
+One for each kind that is kept. It is used once; the next one is prepared some seconds after `keep` is called again. One
+that dies, or that cannot be prepared, is replaced, ever more seldom where that fails again. Nothing here fails a swap:
+where there is no spare, a host is started from the beginning.
 """
 
 import asyncio
@@ -20,7 +20,7 @@ from worker.host.process import HostGone, HostProcess
 log = logging.getLogger(__name__)
 
 _PREPARE_SECONDS: Final = 300.0
-_REST_SECONDS: Final = 5.0
+_REST_SECONDS: Final = 10.0
 _REST_AT_MOST_SECONDS: Final = 300.0
 _LAST_WORDS: Final = 500
 
@@ -76,6 +76,9 @@ class Spares:
     async def _keep(self, kind: str, practice: Load | None) -> None:
         rest = _REST_SECONDS
         while True:
+            # It takes a second of CPU and more: not right after a swap, whose stream has just had to wait.
+            await asyncio.sleep(rest)
+            rest = min(2 * rest, _REST_AT_MOST_SECONDS)
             try:
                 ground, process = await self._prepare(kind, practice)
             except (SwapError, HostGone, FrameError, TimeoutError) as error:
@@ -84,8 +87,6 @@ class Spares:
                 self._ready[kind] = ground, process
                 log.info("spare.ready", extra={"kind": kind, "pid": process.pid})
                 await self._watch(kind, process)
-            await asyncio.sleep(rest)
-            rest = min(2 * rest, _REST_AT_MOST_SECONDS)
 
     async def _prepare(self, kind: str, practice: Load | None) -> tuple[Ground, HostProcess]:
         ground = await asyncio.to_thread(make_ground, kind, self._heap_mb)

@@ -7,6 +7,7 @@ them are on the class path, behind its own classes. Nothing of the worker's own 
 import os
 import re
 import tempfile
+import threading
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -29,6 +30,13 @@ _JDK: Final = re.compile(r"(java|javax|jdk|sun|org\.jpype)\.")
 def java(name: str) -> Any:
     """A class of Java's own, by its full name."""
     return jpype.JClass(name)
+
+
+class _Here(threading.local):
+    """The thread that calls, as Java sees it: models are loaded in one and score in another."""
+
+    def __init__(self) -> None:
+        self.thread = java("java.lang.Thread").currentThread()
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,12 +100,12 @@ class Classes:
         loaders = java("java.lang.ClassLoader")
         above = loaders.getSystemClassLoader() if has_class_path else loaders.getPlatformClassLoader()
         self._loader = java("java.net.URLClassLoader")(jpype.JArray(url)(urls), above)
-        self._thread = java("java.lang.Thread").currentThread()
+        self._here = _Here()
         self.enter()
 
     def enter(self) -> None:
         """Make this thread the model's: what it looks up by the thread's class loader is found in the jar."""
-        self._thread.setContextClassLoader(self._loader)
+        self._here.thread.setContextClassLoader(self._loader)
 
     @cached_property
     def names(self) -> Sequence[str]:
