@@ -5,29 +5,41 @@ So the values of a batch go from the worker to its model host, into Java, and ba
 
 import struct
 from collections.abc import Iterator, Sequence
+from functools import cached_property
 from itertools import accumulate, pairwise
 from typing import TypeAlias, overload
+
+_COUNT = struct.Struct("<I")
 
 Buffer: TypeAlias = bytes | bytearray | memoryview
 
 
 class Packed(Sequence[bytes]):
-    """The strings of a buffer that holds nothing else; they are cut out of it when they are asked for."""
+    """The strings of a buffer that holds nothing else; they are looked for when one of them is asked for.
+
+    Each way to ask raises ValueError where the buffer does not hold together.
+    """
 
     def __init__(self, buffer: Buffer) -> None:
-        """Raises ValueError where the buffer does not hold together."""
         self.buffer = buffer
+
+    @cached_property
+    def _ends(self) -> list[int]:
+        count = len(self)
         try:
-            (count,) = struct.unpack_from("<I", buffer)
-            lengths = struct.unpack_from(f"<{count}I", buffer, 4)
+            lengths = struct.unpack_from(f"<{count}I", self.buffer, 4)
         except struct.error as error:
-            raise ValueError(f"{len(buffer)} bytes hold no strings") from error
-        self._ends = list(accumulate(lengths, initial=4 * (count + 1)))
-        if self._ends[-1] != len(buffer):
-            raise ValueError(f"strings that end at {self._ends[-1]} are in {len(buffer)} bytes")
+            raise ValueError(f"{len(self.buffer)} bytes hold no {count} strings") from error
+        ends = list(accumulate(lengths, initial=4 * (count + 1)))
+        if ends[-1] != len(self.buffer):
+            raise ValueError(f"strings that end at {ends[-1]} are in {len(self.buffer)} bytes")
+        return ends
 
     def __len__(self) -> int:
-        return len(self._ends) - 1
+        try:
+            return int(_COUNT.unpack_from(self.buffer)[0])
+        except struct.error as error:
+            raise ValueError(f"{len(self.buffer)} bytes hold no strings") from error
 
     @overload
     def __getitem__(self, index: int) -> bytes: ...

@@ -178,7 +178,7 @@ class PartitionLoop:
         self.state.position, self.state.in_hand, self.state.last_batch_at = position, None, perf_counter()
         self._score_seconds.observe(scored - started)
         self._commit_seconds.observe(self.state.last_batch_at - scored)
-        self._count(answers)
+        self._count(len(predictions), dead_letters)
 
     async def _pass(self, at: Position) -> None:
         """Commits that the partition has come to `at` without a request, where a cut lies in between.
@@ -265,12 +265,11 @@ class PartitionLoop:
             async with asyncio.timeout(seconds):
                 await self._stopping.wait()
 
-    def _count(self, answers: Sequence[Answer]) -> None:
+    def _count(self, answered: int, dead_letters: Sequence[Record]) -> None:
         metrics.TRANSACTIONS.labels(self._deployment, "committed").inc()
-        self._batch_records.observe(len(answers))
-        refused = Counter(answer.code.value for answer in answers if isinstance(answer, Refusal))
-        metrics.REQUESTS.labels(self._deployment, "answered").inc(len(answers) - refused.total())
-        for code, count in refused.items():
+        self._batch_records.observe(answered + len(dead_letters))
+        metrics.REQUESTS.labels(self._deployment, "answered").inc(answered)
+        for code, count in Counter(dict(headers)["code"].decode() for _, _, headers in dead_letters).items():
             metrics.REQUESTS.labels(self._deployment, code).inc(count)
 
 

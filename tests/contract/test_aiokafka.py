@@ -1,4 +1,4 @@
-"""What worker/kafka/partition.py knows of aiokafka's inside. Red with a new version: read its sender again."""
+"""What worker/kafka knows of aiokafka's inside. Red with a new version: read its sender and its fetcher again."""
 
 import asyncio
 from importlib.metadata import version
@@ -6,10 +6,14 @@ from types import SimpleNamespace
 
 import pytest
 from aiokafka import AIOKafkaProducer, TopicPartition
+from aiokafka.consumer.fetcher import FetchError, FetchResult, PartitionRecords
 from aiokafka.errors import ConcurrentTransactions, NotEnoughReplicasError
 from aiokafka.producer import sender as of_aiokafka
+from aiokafka.record.default_records import DefaultRecordBatchBuilder
+from aiokafka.record.memory_records import MemoryRecords
 from aiokafka.structs import OffsetAndMetadata
 
+from worker.kafka.membership import Fetched
 from worker.kafka.partition import Cluster, KafkaPartition
 from worker.settings import Settings
 
@@ -88,3 +92,29 @@ async def test_a_partition_is_added_before_the_group_and_the_offset_is_sent_last
         await task
     await sent
     assert steps == ["add_partitions_to_txn", "add_offsets_to_txn", "txn_offset_commit"]
+
+
+async def test_a_fetched_record_has_all_that_a_request_has_and_is_not_copied(monkeypatch):
+    monkeypatch.setattr("aiokafka.consumer.fetcher.ConsumerRecord", pytest.fail)
+    builder = DefaultRecordBatchBuilder(2, 0, 0, -1, -1, -1, 1_000)
+    builder.append(0, 1_700_000_000_000, b"key", b"value", [("accept", b"text/csv")])
+    builder.append(1, 1_700_000_000_001, None, None, [])
+    requests = TopicPartition("d.requests", 0)
+    unpacked = PartitionRecords(requests, MemoryRecords(bytes(builder.build())), [], 0, None, None, True, 1)
+    consumed = []
+    state = SimpleNamespace(paused=False, position=0, consumed_to=consumed.append)
+    assignment = SimpleNamespace(active=True, state_value=lambda _: state)
+    fetched = Fetched()
+    fetched[requests] = FetchResult(requests, partition_records=unpacked, assignment=assignment, backoff=0)
+    records = [(r.offset, r.timestamp, r.key, r.value, list(r.headers)) for r in fetched[requests].getall()]
+    assert records == [
+        (0, 1_700_000_000_000, b"key", b"value", [("accept", b"text/csv")]),
+        (1, 1_700_000_000_001, None, None, []),
+    ]
+    assert consumed == [2]
+
+
+def test_what_could_not_be_fetched_is_kept_as_it_is():
+    fetched, error = Fetched(), FetchError(error=NotEnoughReplicasError(), backoff=0)
+    fetched[ANSWERS] = error
+    assert fetched[ANSWERS] is error

@@ -29,8 +29,8 @@ def test_a_buffer_that_does_not_hold_together_is_refused():
 
     for end in range(len(whole)):
         with pytest.raises(ValueError, match="strings"):
-            Packed(whole[:end])
+            list(Packed(whole[:end]))
     with pytest.raises(ValueError, match="strings that end"):
-        Packed(whole + b"x")
-    with pytest.raises(ValueError, match="hold no strings"):
-        Packed(struct.pack("<I", 0xFFFFFFFF))
+        list(Packed(whole + b"x"))
+    with pytest.raises(ValueError, match="hold no 4294967295 strings"):
+        list(Packed(struct.pack("<I", 0xFFFFFFFF)))

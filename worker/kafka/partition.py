@@ -11,6 +11,7 @@ import json
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
+from time import time
 from typing import Any
 
 import aiokafka.producer.sender
@@ -268,14 +269,14 @@ class KafkaPartition:
     ) -> list[asyncio.Future[Any]]:
         where = self._partition if partition is None else partition
         sent: list[asyncio.Future[Any]] = []
-        batch = None
+        batch, now_ms = None, int(time() * 1000)
         for key, value, headers in records:
-            if batch is None or batch.append(timestamp=None, key=key, value=value, headers=headers) is None:
+            if batch is None or batch.append(timestamp=now_ms, key=key, value=value, headers=headers) is None:
                 if batch is not None:
                     sent.append(await producer.send_batch(batch, topic, partition=where))
                 # Always of this producer: a batch of another one would not be part of the transaction.
                 batch = producer.create_batch()
-                if batch.append(timestamp=None, key=key, value=value, headers=headers) is None:
+                if batch.append(timestamp=now_ms, key=key, value=value, headers=headers) is None:
                     raise Doubt(f"a record of {len(value or b'')} bytes does not fit into a batch for {topic}")
         if batch is not None:
             sent.append(await producer.send_batch(batch, topic, partition=where))
