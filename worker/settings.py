@@ -69,6 +69,14 @@ class Settings(BaseSettings):
     deadline_ms: int = Field(10_000, ge=1, description="how long the host may take for a batch")
     swap_deadline_ms: int = Field(120_000, ge=1, description="how long a worker may take to stage a generation")
     host_heap_mb: int = Field(512, ge=64, description="Java heap of a model host, MiB")
+    hosts: int = Field(
+        0,
+        ge=0,
+        le=64,
+        description="model hosts of a generation on this worker: so many of its partitions are scored at a time, and "
+        "as often the model is in memory; never more than there are partitions. 0: one for each core at hand but one, "
+        "at most 4, and one alone of a kind whose models may keep a state (java, spark)",
+    )
     spare_kinds: str = Field(
         "h2o,spark",
         description="kinds of model, separated by commas, of which a host is kept in spare once a generation of that "

@@ -11,9 +11,11 @@ from typing import Protocol
 from worker import metrics
 from worker.admission import Rules
 from worker.batch import Position
+from worker.cores import cores_at_hand
 from worker.errors import Doubt, SwapError
 from worker.failpoints import failpoint
 from worker.generation import Generation
+from worker.host.group import HostGroup
 from worker.host.parent import Load, ModelHost
 from worker.host.spares import Spares
 from worker.pipeline import PartitionState, Serving
@@ -28,6 +30,7 @@ _TICK_S = 0.2
 _LOOK_S = 2.0
 _RETRY_S = 5.0
 _RETRY_AT_MOST_S = 60.0
+_HOSTS_AT_MOST = 4
 
 
 class Report(Protocol):
@@ -54,7 +57,7 @@ class Surroundings:
 @dataclass(slots=True)
 class _Loaded:
     serving: Serving
-    host: ModelHost
+    host: HostGroup
     load: Load
     paths: Mapping[str, str]
 
@@ -314,16 +317,7 @@ class Staging:
                 samples=generation.samples,
                 heap_mb=settings.host_heap_mb,
             )
-            host = ModelHost(
-                load=load,
-                deadline_s=(configuration.deadline_ms or settings.deadline_ms) / 1000,
-                on_restart=lambda reason: metrics.HOST_RESTARTS.labels(settings.deployment, reason).inc(),
-                on_unknown=lambda column, count: metrics.UNKNOWN_CATEGORIES.labels(settings.deployment, column).inc(
-                    count
-                ),
-                child=self._child,
-                take_spare=self._spares.take,
-            )
+            host = HostGroup([self._new_host(load) for _ in range(self._count_hosts(load.kind))])
             description = await host.start()
         except BaseException:
             self._store.release(folder)
@@ -339,6 +333,22 @@ class Staging:
         limit = min(configuration.max_batch_records or settings.max_batch_records, settings.max_batch_records)
         serving = Serving(generation=generation, host=host, rules=rules, max_batch_records=limit)
         return _Loaded(serving, host, load, description.paths)
+
+    def _new_host(self, load: Load) -> ModelHost:
+        deployment, configuration = self._settings.deployment, load.configuration
+        return ModelHost(
+            load=load,
+            deadline_s=(configuration.deadline_ms or self._settings.deadline_ms) / 1000,
+            on_restart=lambda reason: metrics.HOST_RESTARTS.labels(deployment, reason).inc(),
+            on_unknown=lambda column, count: metrics.UNKNOWN_CATEGORIES.labels(deployment, column).inc(count),
+            child=self._child,
+            take_spare=self._spares.take,
+        )
+
+    def _count_hosts(self, kind: str) -> int:
+        # Several of one that keeps a state would each have a part of it: not unless an operator says so.
+        by_cores = min(cores_at_hand() - 1, _HOSTS_AT_MOST) if runtime_of(kind).is_stateless else 1
+        return max(1, min(self._settings.hosts or by_cores, self._around.partitions))
 
     def _failed(self, swap: Swap, error: SwapError) -> None:
         if swap.state is State.STAGING:

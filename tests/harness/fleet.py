@@ -66,7 +66,8 @@ class Deployment:
             status_topic=f"{self.name}.status",
             store=(folder / "store").as_uri(),
             cache=folder / "cache",
-            **{"spare_kinds": "spark"} | settings,  # a second Java for each worker would only slow the tests down
+            # A second Java for each worker would only slow the tests down.
+            **{"spare_kinds": "spark", "hosts": 1} | settings,
         )
         self.workers = {}
 

@@ -34,6 +34,9 @@ class FakeHost:
     async def stop(self):
         FakeHost.stopped.append(self.number)
 
+    def kill(self):
+        pass  # what did not start has nothing to end
+
 
 class FakeStore:
     def __init__(self):
@@ -51,13 +54,14 @@ class FakeStore:
 
 
 class World:
-    def __init__(self):
+    def __init__(self, partitions=1, **settings):
         self.timeline, self.store, self.states, self.said = Timeline(), FakeStore(), {}, []
         self.committed = {0: Position(0)}
-        around = Surroundings(partitions=1, states=lambda: self.states, committed=self._committed, report=self._report)
-        self.staging = Staging(
-            settings=Settings(deployment="d"), timeline=self.timeline, store=self.store, child=(), around=around
+        around = Surroundings(
+            partitions=partitions, states=lambda: self.states, committed=self._committed, report=self._report
         )
+        settings = Settings(deployment="d", **settings)
+        self.staging = Staging(settings=settings, timeline=self.timeline, store=self.store, child=(), around=around)
 
     async def _committed(self):
         if isinstance(self.committed, Doubt):
@@ -136,6 +140,26 @@ async def test_a_spare_of_a_kind_without_state_practises_on_the_newest_generatio
         world.command(number)
         await world.until(lambda number=number: world.staging.loaded == [number])
     assert [(kind, practice.generation) for kind, practice in kept] == [("h2o", 1), ("h2o", 2)]
+
+
+@pytest.mark.parametrize(
+    ("kind", "cores", "partitions", "settings", "hosts"),
+    [
+        ("h2o", 1, 8, {}, 1),
+        ("h2o", 2, 8, {}, 1),
+        ("h2o", 4, 8, {}, 3),
+        ("h2o", 64, 8, {}, 4),
+        ("h2o", 64, 2, {}, 2),
+        ("java", 64, 8, {}, 1),
+        ("java", 64, 8, {"hosts": 6}, 6),
+        ("h2o", 2, 4, {"hosts": 6}, 4),
+    ],
+)
+def test_a_generation_has_a_host_for_each_core_but_one_within_bounds_or_as_many_as_are_set(
+    monkeypatch, kind, cores, partitions, settings, hosts
+):
+    monkeypatch.setattr(module, "cores_at_hand", lambda: cores)
+    assert World(partitions, **settings).staging._count_hosts(kind) == hosts
 
 
 async def test_a_failed_swap_leaves_what_serves_and_holds_nothing(world):
