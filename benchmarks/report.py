@@ -1,6 +1,6 @@
 """Tables of figures, on the screen and in BENCHMARKS.md."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -10,19 +10,20 @@ from rich.table import Table
 TARGET = Path(__file__).parents[1] / "BENCHMARKS.md"
 _HEAD = """# Benchmarks
 
-Made by `make bench`, all in one run on one machine, shared by the broker, the publisher and what is measured; the raw
-figures are in [benchmarks/results.json](benchmarks/results.json). Machines differ, and so do days: compare the columns
-of one table with each other.
-
+Made by `make bench` on one machine, shared by the broker, the publisher and what is measured; the raw figures are in
+[benchmarks/results.json](benchmarks/results.json). Machines differ, and so do days: compare the figures of one part
+with each other.
 """
 
 
 class Figures(NamedTuple):
-    """A table: what it is, its header, its rows."""
+    """A table: what it is, its header, its rows, what to know about it, and its picture."""
 
     title: str
     header: Sequence[str]
     rows: Sequence[Sequence[str]]
+    note: str = ""
+    picture: Path | None = None
 
 
 def show(console: Console, figures: Figures) -> None:
@@ -33,12 +34,21 @@ def show(console: Console, figures: Figures) -> None:
     console.print(table)
 
 
-def write(machine: Mapping[str, object], tables: Sequence[Figures]) -> None:
+def write(sections: Iterable[tuple[Mapping[str, object], Sequence[Figures]]]) -> None:
     """Write them all to BENCHMARKS.md."""
+    TARGET.write_text(_HEAD + "".join(_section(machine, tables) for machine, tables in sections))
+
+
+def _section(machine: Mapping[str, object], tables: Sequence[Figures]) -> str:
     facts = ", ".join(f"{name} {value}" for name, value in machine.items())
-    TARGET.write_text(_HEAD + f"Measured on: {facts}.\n" + "".join(map(_markdown, tables)))
+    return "".join(map(_markdown, tables)) + f"\nMeasured on: {facts}.\n"
 
 
 def _markdown(figures: Figures) -> str:
-    lines = [figures.header, ["---", *["---:"] * (len(figures.header) - 1)], *figures.rows]
-    return "\n".join(["", f"## {figures.title}", "", *(f"| {' | '.join(line)} |" for line in lines), ""])
+    header = [figures.header, ["---", *["---:"] * (len(figures.header) - 1)]]
+    lines = ["", f"## {figures.title}", "", *(f"| {' | '.join(line)} |" for line in (*header, *figures.rows)), ""]
+    if figures.note:
+        lines += [figures.note, ""]
+    if figures.picture:
+        lines += [f"![{figures.title}]({figures.picture.relative_to(TARGET.parent)})", ""]
+    return "\n".join(lines)

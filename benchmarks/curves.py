@@ -1,0 +1,227 @@
+"""Curves: what requests that linger cost and save, and whether a row costs the same however much of anything there is.
+
+One worker at a time, exactly once. A point of growth is a backlog: it is published while the worker is paused, and
+counts from there until the last of it is answered.
+"""
+
+import zipfile
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from itertools import cycle, islice
+from pathlib import Path
+from statistics import fmean
+
+import plots
+import psutil
+import stream
+from contender import OURS, PARTITIONS, Contender, Progress, another_model, cpu_s, fill, first_model, memory_mb
+from points import Growth, Lingering, Point
+from report import Figures
+
+from worker.change import Change
+from worker.client import Client
+from worker.codec.proto import compile as compile_proto
+from worker.kafka.connection import Admin
+from worker.local_kafka import LocalKafka
+
+LINGER_MS = (0, 5, 10, 20, 50, 100)
+ROWS = (10_000, 100_000, 1_000_000, 10_000_000)
+OVER_PARTITIONS = (1, 4, 16, 64)
+COLUMNS = (1, 10, 50, 200)
+SWAPS = (1, 10, 100, 1_000)
+_BACKLOG = 1_000_000
+_WARM = 300_000
+_WIDE_BYTES = 400_000_000
+
+Say = Callable[[str], None]
+
+
+async def measure_linger(
+    kafka: LocalKafka, folder: Path, values: list[bytes], seconds: float, say: Say
+) -> list[Lingering]:
+    """1,000 requests a second, once for each setting."""
+    made = []
+    for linger_ms in LINGER_MS:
+        say(f"linger_ms {linger_ms}: {stream.PER_SECOND:,} requests/s")
+        contender = Contender(OURS, kafka, folder, linger_ms=linger_ms)
+        await fill(contender.settings, [], 0)
+        made.append(Lingering(linger_ms, await stream.measure(contender, values, seconds)))
+    return made
+
+
+async def measure_growth(kafka: LocalKafka, folder: Path, values: list[bytes], say: Say) -> Growth:
+    """All four curves."""
+    return Growth(
+        rows=await _over_rows(kafka, folder, values, say),
+        partitions=[await _over_partitions(kafka, folder, values, much, say) for much in OVER_PARTITIONS],
+        columns=[await _over_columns(kafka, folder, much, say) for much in COLUMNS],
+        swaps=await _over_swaps(kafka, folder, values, say),
+    )
+
+
+async def _over_rows(kafka: LocalKafka, folder: Path, values: list[bytes], say: Say) -> list[Point]:
+    made = []
+    async with _worker(kafka, folder, first_model(), values) as worker:
+        for much in ROWS:
+            say(f"a backlog of {much:,} rows")
+            made.append(await worker.point(much, values, much))
+    return made
+
+
+async def _over_partitions(kafka: LocalKafka, folder: Path, values: list[bytes], much: int, say: Say) -> Point:
+    say(f"{much} partitions, {_BACKLOG:,} rows")
+    async with _worker(kafka, folder, first_model(), values, much) as worker:
+        return await worker.point(much, values, _BACKLOG)
+
+
+async def _over_columns(kafka: LocalKafka, folder: Path, much: int, say: Say) -> Point:
+    change, values = _regression(folder, much)
+    rows = min(_BACKLOG, _WIDE_BYTES // len(values[0]))
+    say(f"{much} columns, {rows:,} rows")
+    async with _worker(kafka, folder, change, values) as worker:
+        return await worker.point(much, values, rows)
+
+
+async def _over_swaps(kafka: LocalKafka, folder: Path, values: list[bytes], say: Say) -> list[Point]:
+    made, done = [], 1  # the first one is the worker's own
+    models = cycle((another_model(folder), first_model()))
+    async with _worker(kafka, folder, first_model(), values) as worker:
+        for much in SWAPS:
+            say(f"{much:,} swaps, then {_BACKLOG:,} rows")
+            for change in islice(models, much - done):
+                await worker.contender.swap(change)
+            done = much
+            made.append(await worker.point(much, values, _BACKLOG))
+    return made
+
+
+class Worker:
+    """A worker of ours that runs, warm."""
+
+    def __init__(self, contender: Contender, process: psutil.Process, progress: Progress, partitions: int) -> None:
+        self.contender = contender
+        self._process, self._progress, self._partitions = process, progress, partitions
+
+    async def point(self, much: int, values: list[bytes], rows: int) -> Point:
+        """What a row of a backlog costs; small ones come several times, for CPU is counted in units of 10 ms."""
+        costs = [await self.answer(values, rows) for _ in range(max(1, _WARM // rows))]
+        return Point(much, fmean(costs), memory_mb(self._process))
+
+    async def answer(self, values: list[bytes], rows: int) -> float:
+        """Publishes a backlog while the worker is paused; gives the CPU microseconds a row until all are answered."""
+        settings = self.contender.settings
+        before = await self._progress.answered(0)
+        async with Client(settings) as client:
+            await client.await_swap(await client.pause())
+            used = cpu_s(self._process)
+            await fill(settings, values, rows, self._partitions)
+            await client.resume()
+            await self._progress.answered(before + rows)
+        return (cpu_s(self._process) - used) / rows * 1e6
+
+
+@asynccontextmanager
+async def _worker(
+    kafka: LocalKafka, folder: Path, change: Change, values: list[bytes], partitions: int = PARTITIONS
+) -> AsyncIterator[Worker]:
+    contender = Contender(OURS, kafka, folder, spare_kinds="")  # its preparation would count as the rows' own
+    async with contender.running(partitions) as process, Admin.connect(contender.settings) as admin:
+        await contender.swap(change)
+        worker = Worker(contender, process, Progress(admin, contender.settings, partitions), partitions)
+        await worker.answer(values, _WARM)
+        yield worker
+
+
+def _regression(folder: Path, columns: int) -> tuple[Change, list[bytes]]:
+    """A linear regression over so many numbers, written by hand in H2O's own format, and rows for it."""
+    names = [f"x{place}" for place in range(columns)]
+    facts = {
+        "h2o_version": "3.46.0.11",
+        "mojo_version": "1.00",
+        "algo": "glm",
+        "algorithm": "Generalized Linear Modeling",
+        "endianness": "LITTLE_ENDIAN",
+        "category": "Regression",
+        "uuid": str(columns),
+        "supervised": "true",
+        "n_features": str(columns),
+        "n_classes": "1",
+        "n_columns": str(columns + 1),
+        "n_domains": "0",
+        "balance_classes": "false",
+        "default_threshold": "0.5",
+        "prior_class_distrib": "null",
+        "model_class_distrib": "null",
+        "timestamp": "2026-01-01T00:00:00.000Z",
+        "escape_domain_values": "true",
+        "use_all_factor_levels": "true",
+        "cats": "0",
+        "cat_offsets": "[0]",
+        "nums": str(columns),
+        "mean_imputation": "true",
+        "num_means": str([0.0] * columns),
+        "beta": str([0.5] * (columns + 1)),
+        "family": "gaussian",
+        "link": "identity",
+    }
+    model, proto = folder / f"regression_{columns}.zip", folder / f"regression_{columns}.proto"
+    with zipfile.ZipFile(model, "w") as packed:
+        info = "".join(f"{name} = {value}\n" for name, value in facts.items())
+        packed.writestr("model.ini", f"[info]\n{info}\n[columns]\n" + "\n".join([*names, "y"]) + "\n\n[domains]\n")
+    fields = " ".join(f"optional double {name} = {number};" for number, name in enumerate(names, 1))
+    source = f"""syntax = "proto3";
+message Row {{ {fields} }}
+message Answer {{ double predict = 1; }}
+service S {{ rpc Score(Row) returns (Answer); }}"""
+    proto.write_text(source)
+    (operation,) = compile_proto(source.encode()).operations.values()
+    values = [
+        operation.input(**{name: (row * 7 + place) % 13 - 6.0 for place, name in enumerate(names)}).SerializeToString()
+        for row in range(100)
+    ]
+    return Change(model=model, proto=proto), values
+
+
+def linger_figures(lines: list[Lingering]) -> list[Figures]:
+    """The table of latency and cores, with its plot."""
+    rows = [
+        [
+            f"{line.linger_ms}",
+            f"{line.steady.p50_ms:.1f}",
+            f"{line.steady.p99_ms:.1f}",
+            f"{line.steady.cores:.2f}",
+            f"{line.steady.broker_cores:.2f}",
+        ]
+        for line in lines
+    ]
+    header = ("linger_ms", "p50, ms", "p99, ms", "cores of worker and host", "cores of Kafka")
+    return [
+        Figures(
+            "Latency bought with CPU: linger_ms, 1,000 requests/s, exactly once", header, rows, "", plots.linger(lines)
+        )
+    ]
+
+
+def growth_figures(growth: Growth) -> list[Figures]:
+    """The table of every curve, with their plot."""
+    rows = [
+        [
+            f"{point.much:,} {name}",
+            f"{point.cpu_us_per_row:.2f}",
+            f"{point.cpu_us_per_row / points[0].cpu_us_per_row:.2f}",
+            f"{point.memory_mb:.0f}",
+        ]
+        for name, points in (
+            ("rows", growth.rows),
+            ("partitions", growth.partitions),
+            ("columns", growth.columns),
+            ("swaps before", growth.swaps),
+        )
+        for point in points
+    ]
+    header = ("", "CPU of worker and host, µs a row", "times the first", "memory, MB")
+    note = (
+        f"Exactly once, a warm worker without a spare; {_BACKLOG:,} rows in the backlog, but for the first curve, and "
+        f"{_WIDE_BYTES / 1e6:.0f} MB of wide rows; a GBM of 50 trees, and for the columns a linear regression."
+    )
+    return [Figures("Growth", header, rows, note, plots.growth(growth))]

@@ -1,0 +1,32 @@
+"""The points of the curves: what was measured for so much of something."""
+
+from dataclasses import dataclass
+
+from stream import Steady
+
+
+@dataclass(slots=True)
+class Lingering:
+    """A steady stream with one setting of linger_ms."""
+
+    linger_ms: int
+    steady: Steady
+
+
+@dataclass(slots=True)
+class Point:
+    """What a row costs with so much of something, and the memory of the worker and its hosts after it."""
+
+    much: int
+    cpu_us_per_row: float
+    memory_mb: float
+
+
+@dataclass(slots=True)
+class Growth:
+    """The cost of a row over rows in a backlog, partitions, columns and swaps before it."""
+
+    rows: list[Point]
+    partitions: list[Point]
+    columns: list[Point]
+    swaps: list[Point]

@@ -1,0 +1,161 @@
+"""All contenders on one broker and the same records: a backlog, a steady stream, a change of the model under it."""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from statistics import median
+
+import by_java
+import stream
+from contender import (
+    BARE,
+    NAIVE,
+    OURS,
+    OURS_AT_LEAST,
+    PARTITIONS,
+    Contender,
+    Progress,
+    another_model,
+    contenders,
+    cpu_s,
+    fill,
+    first_model,
+    memory_mb,
+)
+from report import Figures
+from stream import Changed, Steady
+
+from worker.change import Change
+from worker.kafka.connection import Admin
+from worker.local_kafka import LocalKafka
+from worker.settings import Settings
+
+_SLOW = {NAIVE: 100_000}
+"""Rows of those that would be at it for minutes."""
+
+
+@dataclass(slots=True)
+class Line:
+    """The figures of one contender."""
+
+    name: str
+    rows_per_s: float = 0.0
+    cpu_us_per_row: float = 0.0
+    memory_mb: float = 0.0
+    steady: Steady | None = None
+    changes: list[Changed] = field(default_factory=list)
+    at_half: Steady | None = None
+
+
+@dataclass(slots=True)
+class Results:
+    """What a run gave; the floor is p50 and p99 of the measuring itself, milliseconds."""
+
+    rows: int
+    floor_ms: tuple[float, float]
+    lines: list[Line]
+
+
+async def measure_all(
+    kafka: LocalKafka, folder: Path, values: list[bytes], count: int, seconds: float, say: Callable[[str], None]
+) -> Results:
+    """Every contender, one after the other."""
+    if by_java.can_compile():
+        by_java.compile_programs(folder)
+    else:
+        say(f"there is no JDK: without {', '.join(by_java.PROGRAMS)}")
+    say("the measuring itself")
+    measuring = Settings(kafka=kafka.bootstrap, deployment="measuring")
+    await fill(measuring, values, 0)
+    floor_ms = await stream.floor(measuring, values, seconds)
+    say(f"publishing {count:,} requests")
+    backlog = Settings(kafka=kafka.bootstrap, deployment="backlog")
+    await fill(backlog, values, count)
+    lines = []
+    for name in contenders():
+        line = Line(name)
+        say(f"{name}: {count:,} requests that lie ready")
+        await _throughput(
+            Contender(name, kafka, folder, backlog.topics.requests), line, min(count, _SLOW.get(name, count))
+        )
+        say(f"{name}: {stream.PER_SECOND:,} requests/s, and a change of the model")
+        line.steady, line.changes = await stream.measure_changes(
+            await _fresh(name, kafka, folder), values, seconds, _changes(name, folder)
+        )
+        half = line.rows_per_s / 2
+        say(f"{name}: {half:,.0f} requests/s")
+        line.at_half = await stream.measure(await _fresh(name, kafka, folder), values, seconds, half)
+        lines.append(line)
+    return Results(count, floor_ms, lines)
+
+
+async def _fresh(name: str, kafka: LocalKafka, folder: Path) -> Contender:
+    contender = Contender(name, kafka, folder)
+    await fill(contender.settings, [], 0)
+    return contender
+
+
+def _changes(name: str, folder: Path) -> list[Change]:
+    """What to change to, one after the other: swaps to another model and back, or a redeploy."""
+    if name == BARE:
+        return []
+    return 2 * [another_model(folder), first_model()] if name in (OURS, OURS_AT_LEAST) else [first_model()]
+
+
+async def _throughput(contender: Contender, line: Line, count: int) -> None:
+    """Answers `count` requests that lie ready; the figures are of the second half, when everything is warm."""
+    async with contender.running() as process, Admin.connect(contender.settings) as admin:
+        await contender.swap(first_model())
+        progress = Progress(admin, contender.settings)
+        half = await progress.answered(count // 2)
+        began, used = time.perf_counter(), cpu_s(process)
+        done = await progress.answered(count)
+        seconds, spent = time.perf_counter() - began, cpu_s(process) - used
+        line.memory_mb = memory_mb(process)
+    line.rows_per_s = (done - half) / seconds
+    line.cpu_us_per_row = spent / (done - half) * 1e6
+
+
+def figures(results: Results) -> list[Figures]:
+    """The table of the contenders, a column for each, and what was asked of ours."""
+    rows = [
+        ("rows/s (warm half)", "", "rows_per_s", 0),
+        ("CPU, µs a row (warm half)", "", "cpu_us_per_row", 1),
+        ("memory, MB", "", "memory_mb", 0),
+        ("p50 at 1,000/s, ms", "steady", "p50_ms", 1),
+        ("p99 at 1,000/s, ms", "steady", "p99_ms", 1),
+        ("cores at 1,000/s", "steady", "cores", 2),
+        ("cores of Kafka at 1,000/s", "steady", "broker_cores", 2),
+        ("requests/s at half of the maximum", "at_half", "per_second", 0),
+        ("p50 at half, ms", "at_half", "p50_ms", 1),
+        ("p99 at half, ms", "at_half", "p99_ms", 1),
+        ("longest gap, steady, ms", "steady", "longest_gap_ms", 0),
+        ("longest gap at a swap, or a redeploy, ms", "changes", "longest_gap_ms", 0),
+        ("p99 in the 10 s around it, ms", "changes", "p99_around_ms", 1),
+        ("p99 in the 10 s after these, ms", "changes", "p99_after_ms", 1),
+        ("command to first prediction, s", "changes", "first_prediction_s", 2),
+    ]
+    body = [[label, *(_cell(line, of, name, digits) for line in results.lines)] for label, of, name, digits in rows]
+    title = f"Through Kafka: GBM of 50 trees on 12 columns, {PARTITIONS} partitions, {results.rows:,} requests"
+    floor = "p50 {:.1f} and p99 {:.1f} ms".format(*results.floor_ms)
+    note = (
+        f"Latency is from publishing a request to reading its committed answer. The measuring alone takes {floor} (the "
+        "requests read as if they were their own answers). Of four swaps, there and back: the median, and in brackets "
+        "the worst. Ours prepares the next spare host in the ten seconds after those around a swap."
+    )
+    return [Figures(title, ["", *(line.name for line in results.lines)], body, note)]
+
+
+def _cell(line: Line, of: str, name: str, digits: int) -> str:
+    """A figure; of several changes the median, and in brackets the worst."""
+    owners: Sequence[object] = {
+        "": [line],
+        "steady": [line.steady],
+        "at_half": [line.at_half],
+        "changes": line.changes,
+    }[of]
+    values = [value for owner in owners if owner and (value := getattr(owner, name)) is not None]
+    shown = [median(values), max(values)][: len(values)] if values else []
+    first, *worst = (f"{value:,.{digits}f}" for value in shown) if shown else ["-"]
+    return f"{first} ({worst[0]})" if worst else first
