@@ -34,7 +34,7 @@ def is_running(pid):
     """Whether there is such a process; a zombie of a killed worker waits for its new parent, and counts as gone."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except FileNotFoundError:
+    except (FileNotFoundError, ProcessLookupError):  # gone before it was opened, or before it was read
         return False
 
 

@@ -131,6 +131,21 @@ async def test_a_static_worker_paused_past_its_session_joins_again_and_is_not_ta
     assert [await deployment.stop(worker) for worker in ("w1", "w2")] == [0, 0]
 
 
+async def test_a_worker_that_joins_while_kafka_waits_for_a_dead_one_waits_too_and_then_serves(deployment):
+    deployment.start("w1", HOTSWAP_SESSION_TIMEOUT_MS="10000")
+    await deployment.serve("iris_gbm", workers=())
+    await happens(deployment, "w1", "partition.opened", 4)
+    os.kill(deployment.workers["w1"].pid, signal.SIGSTOP)
+    deployment.start("w2", HOTSWAP_CALL_TIMEOUT_S="2")
+    await happens(deployment, "w2", "membership.waits")
+    await happens(deployment, "w2", "partition.opened", 4)
+    await deployment.publish(messages("iris")[0])
+    await deployment.drained()
+    assert (await deployment.audit()).faults == {}
+    os.kill(deployment.workers["w1"].pid, signal.SIGCONT)
+    assert [await deployment.stop(worker) for worker in ("w1", "w2")] == [0, 0]
+
+
 def status(deployment):
     """What `hotswap status --json` says of the deployment, and its exit code."""
     words = [sys.executable, "-m", "worker", "status", deployment.name, "--kafka", deployment.kafka.bootstrap, "--json"]

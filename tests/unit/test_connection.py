@@ -26,6 +26,11 @@ def test_the_reason_is_taken_from_what_the_library_said():
         connect_in_vain()
 
 
+def test_where_nobody_gives_a_reason_it_is_that_no_answer_came():
+    with pytest.raises(StartError, match=r"no Kafka answers at a:1 \(it does not answer in time\)"), reaching(SETTINGS):
+        raise TimeoutError
+
+
 def test_the_library_is_heard_again_after_connections_that_overlap():
     first, second = ExitStack(), ExitStack()
     first.enter_context(reaching(SETTINGS))

@@ -72,7 +72,7 @@ def reaching(settings: Settings) -> Iterator[None]:
     try:
         yield
     except (KafkaConnectionError, ValueError, OSError, TimeoutError) as error:
-        why = (reasons or [str(error)])[-1].strip().splitlines()[-1]
+        why = (reasons or [str(error) or "it does not answer in time"])[-1].strip().splitlines()[-1]
         raise StartError(
             f"no Kafka answers at {settings.kafka} ({why}): is it running, and is HOTSWAP_KAFKA (--kafka) right?"
         ) from error

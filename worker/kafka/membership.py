@@ -94,16 +94,19 @@ class Membership(ConsumerRebalanceListener):  # type: ignore[misc]
         )
 
     async def start(self) -> None:
-        """Joins the group.
+        """Joins the group, however long that takes: Kafka waits for members that died while they joined.
 
         Raises:
             StartError: no broker answers.
 
         """
         self._consumer.subscribe([self._topic], listener=self)
-        with reaching(self._settings):
-            async with asyncio.timeout(self._settings.call_timeout_s):
+        waiting = asyncio.create_task(self._say_what_takes_long())
+        try:
+            with reaching(self._settings):
                 await self._consumer.start()
+        finally:
+            waiting.cancel()
         fetcher = self._consumer._fetcher  # noqa: SLF001
         fetcher._records = Fetched(fetcher._records)  # noqa: SLF001
 
@@ -255,6 +258,12 @@ class Membership(ConsumerRebalanceListener):  # type: ignore[misc]
         for inbox in self._inboxes.values():
             if inbox.position is not None and inbox.key in owned:
                 self._consumer.seek(inbox.key, inbox.position)
+
+    async def _say_what_takes_long(self) -> None:
+        while True:
+            await asyncio.sleep(self._settings.call_timeout_s)
+            why = "Kafka waits for other members of the group: for one that is dead until its session ends, or longer"
+            log.warning("membership.waits", extra={"why": why})
 
     def _out_of_range(self, error: KafkaError) -> None:
         # Before a partition is opened the consumer may stand nowhere, which is no news. An open one whose position the
