@@ -61,8 +61,8 @@ class Settings(BaseSettings):
         ge=0,
         le=10_000,
         description="the least time from one batch of a partition to its next, but for full ones: requests that wait "
-        "together share a transaction, which saves CPU of the worker and of Kafka and costs up to so much latency. 0: "
-        "at once",
+        "together share a transaction, which saves CPU of the worker and of Kafka and costs up to so much latency "
+        "(BENCHMARKS.md has the plot). 0: at once",
     )
     max_request_bytes: int = Field(900_000, ge=1)
     max_queued_bytes: int = Field(8 << 20, ge=1, description="requests held in memory per partition, bytes")

@@ -130,6 +130,7 @@ class Consumer:
         self._paused = set()
         self._positions = {}
         self._coordinator = SimpleNamespace(member_id="a member")
+        self._fetcher = SimpleNamespace(_records={})
         self._task = None
 
     def subscribe(self, topics, *, listener):
