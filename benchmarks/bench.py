@@ -1,6 +1,6 @@
 """What rows cost and how soon they are answered, in one run, on one local Kafka: tables and plots in BENCHMARKS.md.
 
-    make bench                                   all of it (an hour and a half on two cores)
+    make bench                                   all of it (an hour on two cores)
     python benchmarks/bench.py contenders        one part: contenders, linger, growth or kinds
 
 Figures are for comparing the lines of one part with each other; machines differ, ratios hold. The raw figures are kept
