@@ -109,15 +109,14 @@ class Worker:
             for task in [stop, *tasks]:
                 task.cancel()
             await asyncio.gather(stop, *tasks, return_exceptions=True)
-            if self._is_joined:
-                await self._membership.stop()
+            await self._membership.stop()
 
     async def _serve(self, staging: Staging) -> None:
         # Whoever joins takes partitions from others: not before something is ready to score them.
         await staging.prepared.wait()
         failpoint("start.joining")
-        self._is_joined = True
         await self._membership.start()
+        self._is_joined = True
         await self._membership.run()
 
     async def _speak(self, staging: Staging) -> None:

@@ -76,8 +76,9 @@ async def test_an_offset_whose_batch_was_given_up_is_not_committed(cluster):
     first, second = KafkaPartition(cluster, 0), KafkaPartition(cluster, 0)
     await first.open()
     first.begin(Position(1, 1))
-    while not first._producer._txn_manager._txn_consumer_group:
-        await asyncio.sleep(0.001)
+    async with asyncio.timeout(10):
+        while not first._producer._txn_manager._txn_consumer_group:
+            await asyncio.sleep(0.001)
     await first.close()
     assert await second.open() == Position(0, 0)
     second.begin(Position(1, 1))

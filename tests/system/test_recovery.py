@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+import urllib.error
 import urllib.request
 from itertools import chain
 
@@ -138,6 +139,9 @@ async def test_a_worker_that_joins_while_kafka_waits_for_a_dead_one_waits_too_an
     os.kill(deployment.workers["w1"].pid, signal.SIGSTOP)
     deployment.start("w2", HOTSWAP_CALL_TIMEOUT_S="2")
     await happens(deployment, "w2", "membership.waits")
+    port = events(deployment, "w2", "worker.started")[-1]["http_port"]
+    with pytest.raises(urllib.error.HTTPError, match="503"):
+        await asyncio.to_thread(urllib.request.urlopen, f"http://127.0.0.1:{port}/readyz")
     await happens(deployment, "w2", "partition.opened", 4)
     await deployment.publish(messages("iris")[0])
     await deployment.drained()

@@ -11,6 +11,7 @@ from aiokafka.coordinator.assignors.roundrobin import RoundRobinPartitionAssigno
 from aiokafka.errors import (
     BrokerResponseError,
     GroupAuthorizationFailedError,
+    KafkaConnectionError,
     KafkaError,
     NoOffsetForPartitionError,
     OffsetOutOfRangeError,
@@ -22,7 +23,7 @@ from aiokafka.structs import OffsetAndMetadata
 from worker import metrics
 from worker.errors import Doubt, StartError
 from worker.failpoints import failpoint
-from worker.kafka.connection import bounded, connection, end, reaching
+from worker.kafka.connection import bounded, connection, end
 from worker.kafka.inbox import Inbox
 from worker.settings import Settings
 
@@ -103,8 +104,10 @@ class Membership(ConsumerRebalanceListener):  # type: ignore[misc]
         self._consumer.subscribe([self._topic], listener=self)
         waiting = asyncio.create_task(self._say_what_takes_long())
         try:
-            with reaching(self._settings):
-                await self._consumer.start()
+            # Not `reaching`: what aiokafka says meanwhile is to be heard, and Kafka was reached a moment ago.
+            await self._consumer.start()
+        except KafkaConnectionError as error:
+            raise StartError(f"no Kafka answers at {self._settings.kafka} any more: {error}") from error
         finally:
             waiting.cancel()
         fetcher = self._consumer._fetcher  # noqa: SLF001
