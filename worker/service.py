@@ -32,6 +32,8 @@ CHILD = (sys.executable, "-m", "worker.host.child")
 _BEAT_S = 1.0
 _YOUNG_OBJECTS = 500_000
 _ANSWER_HEADROOM_BYTES = 65_536
+_BATCH_BYTES = 900_000
+"""Answers that are sent at once: a partition of ours has one produce request on its way, so each part is a wait."""
 
 
 class Worker:
@@ -51,6 +53,7 @@ class Worker:
         self._child = child
         self._staging: Staging | None = None
         self._max_answer_bytes = 0
+        self._batch_bytes = 0
         self._is_joined = False
 
     async def run(self, stopping: asyncio.Event) -> None:
@@ -67,7 +70,11 @@ class Worker:
             await self._admin.start()
             partitions = await self._admin.check_topics()
             topics = self._settings.topics
-            self._max_answer_bytes = await self._admin.message_bytes(topics.predictions) - _ANSWER_HEADROOM_BYTES
+            answers, dead_letters = [
+                await self._admin.message_bytes(topic) for topic in (topics.predictions, topics.dead_letters)
+            ]
+            self._max_answer_bytes = answers - _ANSWER_HEADROOM_BYTES
+            self._batch_bytes = min(_BATCH_BYTES, answers, dead_letters)
             for reached in (self._tail, self._writer, self._reader):
                 await reached.start()
             self._health.start()
@@ -135,7 +142,13 @@ class Worker:
 
     def _open_loop(self, partition: int) -> PartitionLoop:
         assert self._staging is not None
-        cluster = Cluster(settings=self._settings, membership=self._membership, admin=self._admin, tail=self._tail)
+        cluster = Cluster(
+            settings=self._settings,
+            membership=self._membership,
+            admin=self._admin,
+            tail=self._tail,
+            batch_bytes=self._batch_bytes,
+        )
         return PartitionLoop(
             deployment=self._settings.deployment,
             topic=self._settings.topics.requests,

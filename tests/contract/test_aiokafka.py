@@ -20,12 +20,16 @@ from worker.settings import Settings
 ANSWERS = TopicPartition("d.predictions", 0)
 
 
+def new_partition():
+    membership = SimpleNamespace(inbox=lambda _: None)
+    settings = Settings(deployment="d")
+    return KafkaPartition(Cluster(settings=settings, membership=membership, admin=None, tail=None, batch_bytes=300), 0)
+
+
 @pytest.fixture
 async def producer(monkeypatch):
     """The producer of a partition, as if it were connected and in a transaction; it gets what the brokers answer."""
-    membership = SimpleNamespace(inbox=lambda _: None)
-    cluster = Cluster(settings=Settings(deployment="d"), membership=membership, admin=None, tail=None)
-    made: AIOKafkaProducer = KafkaPartition(cluster, 0)._new_producer()
+    made: AIOKafkaProducer = new_partition()._new_producer()
     made._txn_manager.set_pid_and_epoch(1, 1)
     made._txn_manager.begin_transaction()
     yield made
@@ -92,6 +96,22 @@ async def test_a_partition_is_added_before_the_group_and_the_offset_is_sent_last
         await task
     await sent
     assert steps == ["add_partitions_to_txn", "add_offsets_to_txn", "txn_offset_commit"]
+
+
+async def test_records_are_sent_whole_and_in_order_in_batches_that_the_topic_takes(producer, monkeypatch):
+    batches = []
+
+    async def send_batch(batch, *_, **__):
+        batches.append((batch.record_count(), bytes(batch._build())))
+
+    monkeypatch.setattr(producer, "send_batch", send_batch)
+    given = [(b"key %d" % n, b"x" * n, [("source", b"%d" % n)]) for n in [*range(20), 1_000, 1]] + [(None, None, [])]
+    await new_partition()._send(producer, "d.predictions", given)
+    assert all(len(content) <= 300 or count == 1 for count, content in batches)
+    sent = [(r.key, r.value, list(r.headers)) for _, content in batches for r in MemoryRecords(content).next_batch()]
+    assert sent == given
+    assert sum(count for count, _ in batches) == len(given)
+    assert len(batches) < len(given) / 2
 
 
 async def test_a_fetched_record_has_all_that_a_request_has_and_is_not_copied(monkeypatch):

@@ -109,8 +109,10 @@ class _End:
 class _Batch:
     def __init__(self):
         self.records = []
+        self._builder = SimpleNamespace(append=self._append)
 
-    def append(self, *, timestamp, key, value, headers):
+    def _append(self, offset, timestamp, key, value, headers):
+        assert offset == len(self.records)
         if len(self.records) == _BATCH:
             return None
         self.records.append((key, value, headers))

@@ -1,6 +1,7 @@
 """One partition on a real Kafka: what is begun while the host scores, and what becomes of it."""
 
 import asyncio
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -30,7 +31,8 @@ async def cluster(deployment):
     tail = AnswersTail(deployment.settings)
     async with Admin.connect(deployment.settings) as admin:
         await tail.start()
-        yield Cluster(settings=deployment.settings, membership=Membership(), admin=admin, tail=tail)
+        around = {"membership": Membership(), "admin": admin, "tail": tail}
+        yield Cluster(settings=deployment.settings, **around, batch_bytes=900_000)
         await tail.stop()
 
 
@@ -96,7 +98,7 @@ async def test_at_least_once_the_offset_follows_behind_and_is_there_once_the_par
         calls.append(offsets)
 
     membership = SimpleNamespace(inbox=Membership().inbox, seek=Membership().seek, commit=commit)
-    one = Cluster(settings=settings, membership=membership, admin=cluster.admin, tail=cluster.tail)
+    one = replace(cluster, settings=settings, membership=membership)
     source = KafkaPartition(one, 0)
     await source.open()
     source.begin(Position(1, 1))

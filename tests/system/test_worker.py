@@ -6,6 +6,9 @@ import socket
 import urllib.error
 import urllib.request
 
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
+from harness.audit import read
 from harness.fleet import EXAMPLES, Deployment, messages
 
 from worker.change import Change
@@ -50,6 +53,25 @@ async def test_a_worker_is_ready_only_once_it_can_score_and_counts_what_it_answe
     assert f'hotswap_swaps_total{{code="",deployment="{name}",outcome="serving"}} 1.0' in body
     assert f'hotswap_in_flight_requests{{deployment="{name}"}} 0.0' in body
     assert await deployment.stop() == 0
+
+
+async def test_answers_are_sent_in_parts_that_the_output_topics_take(deployment):
+    topics = deployment.settings.topics
+    most = {topics.requests: 300_000, topics.predictions: 370_000, topics.dead_letters: 370_000}
+    admin = AIOKafkaAdminClient(bootstrap_servers=deployment.settings.kafka)
+    await admin.start()
+    for topic, count in most.items():
+        await admin.alter_configs([ConfigResource(ConfigResourceType.TOPIC, topic, {"max.message.bytes": str(count)})])
+    await admin.close()
+    values, _, _ = messages("iris")
+    # As a backlog, so that a batch is many times what a topic takes at once.
+    await deployment.publish(120 * [*values, b"\xff\xff"])
+    await deployment.serve("iris_gbm")
+    await deployment.drained()
+    assert await deployment.stop() == 0
+    kafka = deployment.settings.kafka
+    assert len(read(kafka, topics.predictions)) == 120 * len(values)
+    assert len(read(kafka, topics.dead_letters)) == 120
 
 
 async def test_a_worker_that_starts_later_serves_the_newest_generation_that_loads(deployment, tmp_path):
