@@ -1,6 +1,7 @@
 """Why a connection fails is one line; aiokafka is heard again afterwards; and a client ends, whatever it is about."""
 
 import asyncio
+import contextlib
 import logging
 from contextlib import ExitStack
 
@@ -103,14 +104,20 @@ async def test_a_client_whose_connections_cannot_be_closed_either_is_let_go_of()
     await end(consumer)
 
 
-async def test_who_is_cancelled_while_it_ends_a_client_stays_cancelled():
-    consumer = Consumer(never_ends)
+async def swallows_a_cancellation():
+    with contextlib.suppress(asyncio.CancelledError):
+        await never_ends()
+
+
+@pytest.mark.parametrize("how", [never_ends, swallows_a_cancellation])
+async def test_who_is_cancelled_while_it_ends_a_client_stays_cancelled(how):
+    consumer = Consumer(how)
     ending = asyncio.create_task(end(consumer))
     await asyncio.sleep(0)
     ending.cancel()
     await asyncio.wait([ending])
     assert ending.cancelled()
-    assert consumer._client.is_closed
+    assert consumer._client.is_closed is (how is never_ends)
 
 
 class Started:

@@ -90,7 +90,10 @@ def _serve(connection: socket.socket) -> None:
             return
         if not is_prepared:
             _start_jvm(order.ground)
-        scorer, facts = _aside(partial(_load, order), _give_way)
+        # What was a spare gives way to the host that serves. What was none is waited for: it is a worker's first one,
+        # or in the place of one that died.
+        load = partial(_load, order)
+        scorer, facts = _aside(load, _give_way) if is_prepared else load()
     except SwapError as error:
         connection.sendall(frames.pack_facts(Kind.FAILED, {"code": error.code, "message": error.message}))
         return

@@ -121,7 +121,8 @@ async def end(client: AIOKafkaConsumer | AIOKafkaProducer) -> None:
     """Stops a client of aiokafka's within two seconds, or cuts it off.
 
     Its own `stop` hangs where the broker is stalled or gone (it flushes, and leaves the group), and lets a
-    CancelledError of its own out, with the connections left open, where its last fetch has just failed.
+    CancelledError of its own out, with the connections left open, where its last fetch has just failed. While it waits
+    for its own tasks to end it takes a cancellation of ours for theirs, and goes on.
     """
     try:
         async with asyncio.timeout(_END_S):
@@ -135,8 +136,8 @@ async def end(client: AIOKafkaConsumer | AIOKafkaProducer) -> None:
         with suppress(Exception, asyncio.CancelledError):
             async with asyncio.timeout(_END_S):
                 await (client.client if isinstance(client, AIOKafkaProducer) else client._client).close()  # noqa: SLF001
-        if _are_we_cancelled():
-            raise asyncio.CancelledError from None
+    if _are_we_cancelled():
+        raise asyncio.CancelledError
 
 
 def _tasks(client: Any) -> Iterator[asyncio.Task[Any]]:
