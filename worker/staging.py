@@ -318,7 +318,7 @@ class Staging:
                 heap_mb=settings.host_heap_mb,
             )
             host = HostGroup([self._new_host(load) for _ in range(self._count_hosts(load.kind))])
-            description = await host.start()
+            description = await host.start(gives_way=bool(self._loaded))
         except BaseException:
             self._store.release(folder)
             raise

@@ -17,6 +17,7 @@ from fakes.processes import gone, is_running, left_behind, nothing_left, proc
 
 from worker.batch import Code, Refusal
 from worker.errors import HostError, SwapError
+from worker.host import frames
 from worker.host.parent import ModelHost
 
 FAKES = Path(__file__).parents[1] / "fakes"
@@ -77,6 +78,17 @@ async def test_a_host_says_what_it_serves_and_how_long_each_phase_took():
     assert "sepal_length (numeric)" in description.columns
     assert description.phase_seconds.keys() == {"start", "load", "warm"}
     assert all(seconds > 0 for seconds in description.phase_seconds.values())
+
+
+async def test_a_host_gives_way_where_it_is_told_to_and_not_in_the_place_of_one_that_died(monkeypatch):
+    orders, pack = [], frames.pack_load
+    monkeypatch.setattr(frames, "pack_load", lambda order: orders.append(order) or pack(order))
+    host = ModelHost(load=IRIS.load(), deadline_s=30, on_restart=lambda _: None, on_unknown=pytest.fail)
+    await host.start(gives_way=True)
+    os.kill(host.pid, signal.SIGKILL)
+    await host.score(IRIS.requests())
+    await host.stop()
+    assert [order.gives_way for order in orders] == [True, False]
 
 
 async def test_batches_that_come_at_once_each_get_their_own_answers(hosts):

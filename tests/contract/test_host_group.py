@@ -99,7 +99,7 @@ async def test_where_one_cannot_be_started_all_are_ended(monkeypatch):
     before = left_behind()
     group = Group()
 
-    async def fails():
+    async def fails(**_):
         raise SwapError("HOST_FAILED", "no memory for a second one")
 
     monkeypatch.setattr(group.hosts[1], "start", fails)

@@ -59,7 +59,7 @@ class Host:
     def number(self):
         return self._load.generation
 
-    async def start(self):
+    async def start(self, **_):
         self._process.hosts.append(self)
         try:
             await self._process.ask("load", self._check)

@@ -18,13 +18,14 @@ from worker.swap import Serve, SwapCommand, Timeline, Wait
 class FakeHost:
     """A host whose start waits for `go` and then does what `fate` says for its generation."""
 
-    started, stopped, fate, go = [], [], {}, {}
+    started, stopped, gave_way, fate, go = [], [], {}, {}, {}
 
     def __init__(self, *, load, **_):
         self.number = load.generation
 
-    async def start(self):
+    async def start(self, *, gives_way):
         FakeHost.started.append(self.number)
+        FakeHost.gave_way[self.number] = gives_way
         if self.number in FakeHost.go:
             await FakeHost.go[self.number].wait()
         if error := FakeHost.fate.get(self.number):
@@ -90,7 +91,7 @@ class World:
 async def world(monkeypatch):
     monkeypatch.setattr(module, "ModelHost", FakeHost)
     monkeypatch.setattr(module, "_TICK_S", 0.005)
-    FakeHost.started, FakeHost.stopped, FakeHost.fate, FakeHost.go = [], [], {}, {}
+    FakeHost.started, FakeHost.stopped, FakeHost.gave_way, FakeHost.fate, FakeHost.go = [], [], {}, {}, {}
     world = World()
     running = asyncio.create_task(world.staging.run())
     yield world
@@ -115,6 +116,13 @@ async def test_a_generation_serves_once_ready_and_the_old_one_goes(world):
         (1, "RETIRED"),
     ]
     assert world.store.held == ["m2"]
+
+
+async def test_only_a_generation_that_is_loaded_beside_one_that_serves_gives_way(world):
+    for number in (1, 2):
+        world.command(number)
+        await world.until(lambda number=number: world.staging.loaded == [number])
+    assert (FakeHost.gave_way[1], FakeHost.gave_way[2]) == (False, True)
 
 
 async def test_a_spare_is_kept_of_the_kinds_that_are_set_once_one_of_them_is_here(world, monkeypatch):

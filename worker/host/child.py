@@ -90,10 +90,8 @@ def _serve(connection: socket.socket) -> None:
             return
         if not is_prepared:
             _start_jvm(order.ground)
-        # What was a spare gives way to the host that serves. What was none is waited for: it is a worker's first one,
-        # or in the place of one that died.
         load = partial(_load, order)
-        scorer, facts = _aside(load, _give_way) if is_prepared else load()
+        scorer, facts = _aside(load, _give_way) if order.gives_way else load()
     except SwapError as error:
         connection.sendall(frames.pack_facts(Kind.FAILED, {"code": error.code, "message": error.message}))
         return

@@ -71,7 +71,10 @@ class Ground:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Order:
-    """What the child needs to hold a generation: the triple, and the ground to load it on."""
+    """What the child needs to hold a generation: the triple, and the ground to load it on.
+
+    It `gives_way` while it loads where another one serves meanwhile; else it is waited for.
+    """
 
     ground: Ground
     model: str
@@ -79,6 +82,7 @@ class Order:
     is_descriptor_set: bool
     configuration: Configuration
     samples: tuple[bytes, ...]
+    gives_way: bool = False
 
 
 # ---- parent to child

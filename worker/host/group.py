@@ -14,16 +14,16 @@ class HostGroup:
         self._hosts = hosts
         self._batches = [0] * len(hosts)
 
-    async def start(self) -> Description:
+    async def start(self, *, gives_way: bool = False) -> Description:
         """Start the first one, and once that knows that the model is good, all others beside each other.
 
         Raises SwapError as ModelHost.start does; none is left running then.
         """
         try:
-            description = await self._hosts[0].start()
+            description = await self._hosts[0].start(gives_way=gives_way)
             async with asyncio.TaskGroup() as others:
                 for host in self._hosts[1:]:
-                    others.create_task(host.start())
+                    others.create_task(host.start(gives_way=gives_way))
         except BaseException as error:
             self.kill()
             if isinstance(error, ExceptionGroup):

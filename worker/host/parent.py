@@ -18,7 +18,7 @@ import logging
 import signal
 import sys
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
@@ -113,13 +113,13 @@ class ModelHost:
         """The child's process id, where there is a child."""
         return self._process.pid if self._process else None
 
-    async def start(self) -> Description:
-        """Start the child, load, check and warm the generation.
+    async def start(self, *, gives_way: bool = False) -> Description:
+        """Start the child, load, check and warm the generation; `gives_way` where another one serves meanwhile.
 
         Raises SwapError when the three parts do not fit each other or cannot be loaded; nothing is left running then.
         """
         async with self._turn:
-            return await self._start()
+            return await self._start(gives_way=gives_way)
 
     async def score(self, values: Sequence[bytes], asks: Sequence[Ask] | None = None) -> list[Answer]:
         """Answer each request, in order. `asks[i]` is what it asks for; None: the only operation.
@@ -232,14 +232,14 @@ class ModelHost:
             raise HostError(f"the model host of generation {self._load.generation} is stopped")
         if self._process is None:
             try:
-                await self._start()
+                await self._start(gives_way=False)
             except SwapError as error:
                 text = f"the model host of generation {self._load.generation} cannot be started again: {error.message}"
                 raise HostError(text) from error
             self._on_restart(self._why_gone)
 
-    async def _start(self) -> Description:
-        order = await asyncio.to_thread(make_order, self._load)
+    async def _start(self, *, gives_way: bool) -> Description:
+        order = replace(await asyncio.to_thread(make_order, self._load), gives_way=gives_way)
         if self._is_stopped:
             raise SwapError("HOST_FAILED", "the model host was stopped before it was loaded")
         if self._take_spare and (spare := await self._take_spare(order.ground)):
