@@ -36,12 +36,13 @@ class Rules:
 
 def needs_a_look(batch: Sequence[Request], rules: Rules) -> list[int]:
     """Indices of the requests that the fast way does not cover: with headers, without a value, or too large."""
+    if not rules.default_operation:
+        return list(range(len(batch)))
     limit = rules.max_request_bytes
-    default = rules.default_operation
     return [
         index
         for index, request in enumerate(batch)
-        if request.headers or request.value is None or len(request.value) > limit or not default
+        if request.headers or (value := request.value) is None or len(value) > limit
     ]
 
 

@@ -213,12 +213,12 @@ class PartitionLoop:
         number = ("generation", str(generation.number).encode())
         digest = ("model-digest", generation.model.sha256.encode())
         default = ("operation", serving.rules.default_operation.encode())
-        prefix = f"{self._topic}-{self._partition}-".encode()
+        place = f"{self._topic}-{self._partition}-%d".encode()
         largest = self._max_answer_bytes
         predictions: list[Record] = []
         dead_letters: list[Record] = []
         for request, answer in zip(batch, answers, strict=True):
-            source = ("source", b"%s%d" % (prefix, request.offset))
+            source = ("source", place % request.offset)
             given = request.headers
             if type(answer) is bytes and len(answer) <= largest:
                 if given:
