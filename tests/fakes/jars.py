@@ -19,6 +19,7 @@ from worker.jvm import fetch_jars
 FOLDER = Path(__file__).parents[1] / "jars"
 RUNTIMES = FOLDER.parents[1] / "worker" / "runtimes"
 OWN = "flat_rows"
+_OWN_SOURCES = ("FlatRows.java", "Trees.java")
 NAMES = ("texts", "texts_v2", "customers", "numbers", "hostile", "spark")
 _LEFT_OUT = ("missing/",)
 _NAMELESS = ("texts",)  # compiled as most jars are: without the names of parameters
@@ -49,7 +50,7 @@ def jar(name: str) -> bytes:
 @cache
 def compiled(name: str) -> bytes:
     """A jar from its sources, for Java 17."""
-    sources = [RUNTIMES / "FlatRows.java"] if name == OWN else sorted((FOLDER / name).rglob("*.java"))
+    sources = [RUNTIMES / each for each in _OWN_SOURCES] if name == OWN else sorted((FOLDER / name).rglob("*.java"))
     classpath = ("-cp", ":".join(map(str, fetch_jars("h2o-genmodel")))) if name == OWN else ()
     with tempfile.TemporaryDirectory() as folder:
         quick = ("-J-XX:TieredStopAtLevel=1", "-J-XX:+UseSerialGC", "-J-XX:-UsePerfData")

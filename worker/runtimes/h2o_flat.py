@@ -65,8 +65,9 @@ class FlatPlan:
         rows = descriptor_of(decoder.message).fields_by_name[decoder.rows_field] if decoder.rows_field else None
         rows_tag = rows.number << 3 | _BYTES if rows else 0
         row_tag = varint(encoder.rows.number << 3 | _BYTES) if encoder.rows else b""
+        scorer = jpype.JClass("hotswap.Trees").of(model, width)
         self._answer = jpype.JClass("hotswap.FlatRows")(
-            model, width, fields, may_miss, rows_tag, parts, _java_bytes(row_tag), encoder.is_by_row
+            scorer, width, fields, may_miss, rows_tag, parts, _java_bytes(row_tag), encoder.is_by_row
         ).answer
 
     def answer(self, values: Sequence[bytes]) -> Answers:

@@ -1,0 +1,60 @@
+"""Scores rows with the trees of MOJOs (Trees.java) and with H2O's own score0; prints a line of JSON for each MOJO.
+
+With `--otherwise` H2O's score0 says half a point for each tree, whatever is in it: that of 100 rows, for it is slow.
+"""
+
+import json
+import sys
+
+import jpype
+import numpy as np
+
+from worker.jvm import find_java
+from worker.runtimes import h2o_loops
+from worker.runtimes.kinds import runtime_of
+
+ROWS = 10_000
+ODD = (np.nan, np.inf, -np.inf, 0.0, -0.0, 5e-324, -5e-324, 1e308, -1e308, 1.0, -1.0, 0.5)
+
+
+def rows_of(model, random):
+    """Rows of ordinary and odd numbers, and of levels that the model knows; a tenth of them is missing."""
+    rows = random.normal(0, 2, (ROWS, int(model.nfeatures())))
+    rows = np.where(random.random(rows.shape) < 0.3, np.round(rows), rows)
+    rows = np.where(random.random(rows.shape) < 0.05, random.choice(ODD, rows.shape), rows)
+    for column in range(rows.shape[1]):
+        if (levels := model.getDomainValues(jpype.JInt(column))) is not None:
+            rows[:, column] = random.integers(0, len(levels), ROWS)
+    return np.where(random.random(rows.shape) < 0.1, np.nan, rows)
+
+
+def scores_of(model, rows, width):
+    """What score0 gives for each row, as the bits of the numbers."""
+    scores = h2o_loops.java_rows(np.zeros((len(rows), width)))
+    h2o_loops.score_loop(has_offset=False)(model, h2o_loops.java_rows(rows), scores)
+    return np.asarray(scores).view(np.uint64)
+
+
+def score_otherwise(model):
+    field = jpype.JClass("hex.genmodel.algos.tree.SharedTreeMojoModel").class_.getDeclaredField("_scoreTree")
+    field.setAccessible(True)
+    field.set(model, jpype.JProxy("hex.genmodel.algos.tree.ScoreTree", dict={"scoreTree": lambda *_: 0.5}))
+
+
+def main():
+    jars = [str(jar) for jar in runtime_of("h2o").jars()]
+    jpype.startJVM("-XX:+UseSerialGC", "-Xmx512m", jvmpath=str(find_java().library), classpath=jars)
+    is_otherwise, paths = sys.argv[1] == "--otherwise", [path for path in sys.argv[1:] if path != "--otherwise"]
+    for path in paths:
+        model = jpype.JClass("hex.genmodel.MojoModel").load(path)
+        if is_otherwise:
+            score_otherwise(model)
+        width = int(model.getPredsSize())
+        trees = jpype.JClass("hotswap.Trees").of(model, width)
+        rows = rows_of(model, np.random.default_rng(0))[: 100 if is_otherwise else ROWS]
+        different = (scores_of(trees, rows, width) != scores_of(model, rows, width)).any(axis=1)
+        print(json.dumps([path, not trees.equals(model), int(different.sum())]), flush=True)  # noqa: T201
+
+
+if __name__ == "__main__":
+    main()
