@@ -9,11 +9,11 @@ import java.util.Arrays;
 import java.util.Random;
 
 /**
- * The score0 of a forest (GBM, DRF, isolation forest), to the bit, in a third of the time: H2O reads the bytes of its
- * trees anew for each row, here each split is an element of flat arrays.
+ * The score0 of a forest (GBM, DRF, isolation forest), to the bit, in half of the time: H2O reads the bytes of its trees
+ * anew for each row, here each split is an element of flat arrays.
  *
- * <p>The format stays H2O's affair, for the trees come from its own reader, and what a sum of leaves means from its
- * unifyPreds. Whether both ways agree is found out for each model when it is loaded; where they do not, there is none.
+ * <p>The format stays H2O's affair, for the trees come from its own reader; so does what their sum means, for it goes
+ * through its unifyPreds. Whether both ways agree is tried out for each model when it is loaded.
  *
  * <p>A split sends a row on to its near child, which is the next node, or to its far one. Near is where a missing value
  * goes: so one comparison decides, for it is false for NaN. Where a missing value goes right, `value < split` becomes
