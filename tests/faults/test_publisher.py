@@ -73,19 +73,22 @@ async def test_stop_waits_until_what_it_holds_is_acknowledged(own_kafka, publish
     assert found == journal
 
 
-async def test_the_rate_is_kept_and_can_be_changed(own_kafka, publisher, tmp_path):
+async def test_the_rate_is_not_exceeded_and_can_be_changed(own_kafka, publisher, tmp_path):
     await Deployment(own_kafka, tmp_path, name="d").create(3)
     loop = asyncio.get_running_loop()
     publisher.start()
     await publisher.reach(100)
     began = loop.time()
     await publisher.reach(1_000)
-    assert 1.0 < loop.time() - began < 4
+    assert loop.time() - began > 1.0
     publisher.rate(0)
-    await asyncio.sleep(0.5)
-    at_rest = publisher.acknowledged
-    await asyncio.sleep(0.5)
-    assert publisher.acknowledged == at_rest
+    async with asyncio.timeout(30):
+        at_rest = -1
+        while publisher.acknowledged != at_rest:  # what was under way still comes
+            at_rest = publisher.acknowledged
+            await asyncio.sleep(0.5)
+    publisher.rate(500)
+    await publisher.reach(100)
 
 
 def test_good_requests_are_what_the_examples_proto_says_and_a_seed_gives_them_again():
