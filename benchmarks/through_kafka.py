@@ -154,8 +154,8 @@ def figures(results: Results) -> list[Figures]:
         f"{_ROUNDS}, in brackets the least and the most. Of four swaps, there and back: the median, and in brackets "
         "the worst. Ours prepares the next spare host in the ten seconds after those around a swap; the backlog has "
         "been answered before that. Publisher and reader are one process, which does not keep up with much "
-        "more than 100,000 requests/s: the latency of the fastest contenders at half of their maximum is mostly its own "
-        "(they and Kafka take less than one of the two cores there)."
+        "more than 100,000 requests/s: at half of their maximum the latency of the fastest contenders is mostly its "
+        "own (they and Kafka take less than one of the two cores there)."
     )
     return [Figures(title, ["", *(line.name for line in results.lines)], body, note)]
 
