@@ -75,12 +75,12 @@ async def test_stop_waits_until_what_it_holds_is_acknowledged(own_kafka, publish
 
 async def test_the_rate_is_not_exceeded_and_can_be_changed(own_kafka, publisher, tmp_path):
     await Deployment(own_kafka, tmp_path, name="d").create(3)
-    loop = asyncio.get_running_loop()
     publisher.start()
     await publisher.reach(100)
-    began = loop.time()
-    await publisher.reach(1_000)
-    assert loop.time() - began > 1.0
+    slow = await seconds_for(publisher, 900)
+    assert slow > 1.0
+    publisher.rate(2_000)
+    assert 2 * await seconds_for(publisher, 900) < slow
     publisher.rate(0)
     async with asyncio.timeout(30):
         at_rest = -1
@@ -89,6 +89,12 @@ async def test_the_rate_is_not_exceeded_and_can_be_changed(own_kafka, publisher,
             await asyncio.sleep(0.5)
     publisher.rate(500)
     await publisher.reach(100)
+
+
+async def seconds_for(publisher, count):
+    began = asyncio.get_running_loop().time()
+    await publisher.reach(count)
+    return asyncio.get_running_loop().time() - began
 
 
 def test_good_requests_are_what_the_examples_proto_says_and_a_seed_gives_them_again():
