@@ -21,7 +21,7 @@ import java.util.Random;
  */
 public final class Trees extends GenModel {
   private static final int LEAF = -1;
-  private static final int MAX_BYTES = 4 << 20; // about 400,000 nodes, 0.7 s
+  private static final int MAX_BYTES = 4 << 20; // about 670,000 nodes
   private static final int CHECKED_ROWS = 200;
 
   private final SharedTreeMojoModel model;
@@ -171,7 +171,8 @@ public final class Trees extends GenModel {
       int node = random.nextInt(size);
       if (places[node] != LEAF && model.getDomainValues(places[node] % width) == null) {
         double split = places[node] < width ? splits[node] : -splits[node];
-        row[places[node] % width] = random.nextBoolean() ? split : Math.nextDown(split);
+        double[] around = {Math.nextDown(split), split, Math.nextUp(split)};
+        row[places[node] % width] = around[random.nextInt(around.length)];
       }
     }
     for (int column = 0; column < width; column++) {
