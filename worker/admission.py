@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
 
-from worker.batch import Ask, Code, Format, Headers, Refusal, Request
+from worker.batch import Ask, Code, Format, Headers, Refusal, Request, Unscorable
 
 OURS = frozenset({"generation", "model-digest", "operation", "source", "code", "message"})
 """Headers that an answer carries from us: a request's own of these names are not copied."""
@@ -48,6 +48,8 @@ def needs_a_look(batch: Sequence[Request], rules: Rules) -> list[int]:
 
 def admit(request: Request, rules: Rules, now_ms: int) -> Ask | Refusal:
     """What a request asks for, or why it is not scored; its answer is written as the request is, unless it says how."""
+    if isinstance(request, Unscorable):
+        return request.refusal
     if request.value is None:
         return Refusal(Code.UNDECODABLE, "the record has no value; an empty message is zero bytes, not none")
     if len(request.value) > rules.max_request_bytes:

@@ -50,6 +50,8 @@ class Ask(NamedTuple):
 class Code(StrEnum):
     """Why a request was refused: the header `code` of its dead letter, and a label of the metrics."""
 
+    UNREADABLE = "UNREADABLE"
+    """The record itself cannot be read: its batch holds together, and what is in it is no record."""
     UNDECODABLE = "UNDECODABLE"
     """The value is not a message of the operation's input type, or there is no value."""
     UNKNOWN_OPERATION = "UNKNOWN_OPERATION"
@@ -57,13 +59,13 @@ class Code(StrEnum):
     UNSUPPORTED_CONTENT_TYPE = "UNSUPPORTED_CONTENT_TYPE"
     """The header `content-type` or `accept` asks for a format that is not served."""
     MALFORMED_HEADER = "MALFORMED_HEADER"
-    """A header of ours cannot be read (`not-after` that is no time, `operation` that is no text)."""
+    """A header's name is no UTF-8, or one of ours cannot be read (`not-after` that is no time)."""
     PROTO_MISMATCH = "PROTO_MISMATCH"
     """The header `proto-digest` names another proto than the serving one."""
     EXPIRED = "EXPIRED"
     """The header `not-after` has passed."""
     TOO_LARGE = "TOO_LARGE"
-    """The request is larger than the configuration allows."""
+    """The request is larger than the configuration allows, or than a dead letter may be (it has no value then)."""
     ANSWER_TOO_LARGE = "ANSWER_TOO_LARGE"
     """The prediction is larger than the predictions topic takes."""
     MISSING_FIELD = "MISSING_FIELD"
@@ -85,6 +87,26 @@ class Refusal(NamedTuple):
 
     code: Code
     message: str
+
+
+class Unscorable(NamedTuple):
+    """A record that was refused when it was read: a Request without a value, of which nothing is asked any more."""
+
+    offset: int
+    timestamp: int
+    key: bytes | None
+    headers: Headers
+    """Those that could be read."""
+    refusal: Refusal
+    kept: bytes | None = None
+    """What its dead letter has as the value."""
+    facts: Headers = ()
+    """What its dead letter says of a value that it does not have: `value-size` and `value-sha256`, or what is known."""
+
+    @property
+    def value(self) -> None:
+        """None: whoever looks at requests looks twice at one without."""
+        return
 
 
 Answer: TypeAlias = bytes | Refusal

@@ -7,7 +7,7 @@ from worker.cli_pack import pack
 from worker.cli_rows import encode, predict, score
 from worker.cli_shared import Commands
 from worker.cli_status import status
-from worker.cli_swap import pause, resume, rollback, swap
+from worker.cli_swap import pause, resume, rollback, skip, swap
 from worker.cli_worker import dev, run, topics
 
 
@@ -24,5 +24,20 @@ def main() -> None:
     """  # noqa: D301 - click's own mark: do not wrap this paragraph
 
 
-for command in (run, topics, dev, swap, rollback, pause, resume, status, pack, encode, predict, score, dead_letters):
+for command in (
+    run,
+    topics,
+    dev,
+    swap,
+    rollback,
+    pause,
+    resume,
+    skip,
+    status,
+    pack,
+    encode,
+    predict,
+    score,
+    dead_letters,
+):
     main.add_command(command)

@@ -13,6 +13,7 @@ from typing import Any
 import click
 
 from worker.answers import Outgoing, header_texts, refused
+from worker.batch import Code
 from worker.cli_shared import deployment_argument, json_option, kafka_option, make_settings, note, print_json, run
 from worker.client import Client
 from worker.errors import UsageError
@@ -131,34 +132,45 @@ def _print(record: Any, given: dict[str, Any]) -> None:
                 "operation": headers.get("operation", ""),
                 "request_id": headers.get("request-id", ""),
                 "bytes": len(record.value or b""),
+                "is_value_kept": not lacks_value(record),
             }
         )
         return
     at = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(record.timestamp / 1000))
-    click.echo(f"{at}  {why.source}  generation {why.generation}  {why.code}  {json.dumps(why.message)[1:-1]}")
+    gone = "  (value not kept)" if lacks_value(record) else ""
+    click.echo(f"{at}  {why.source}  generation {why.generation}  {why.code}  {json.dumps(why.message)[1:-1]}{gone}")
 
 
 async def _replay(settings: Settings, wanted: _Wanted, given: dict[str, Any]) -> None:
     if not given["is_sure"]:
         async with aclosing(_read(settings, wanted)) as records:
-            count = sum([1 async for _ in records])
+            count = sum([1 async for record in records if not lacks_value(record)])
         question = f"publish {count} refused requests to {settings.topics.requests} again?"
         if not count or not click.confirm(question, err=True):
             note(f"{count} dead letters, none published again")
             return
-    published = 0
+    published = refused_here = 0
     async with Client(settings) as client, aclosing(_read(settings, wanted)) as records:
         chunk: list[Outgoing] = []
         async for record in records:
+            if lacks_value(record):
+                refused_here += 1
+                note(f"{refused(record).source} cannot be published again: value not kept")
+                continue
             chunk.append(as_request(record))
             if len(chunk) == _CHUNK:
                 published += len(await client.publish(chunk))
                 chunk.clear()
         published += len(await client.publish(chunk))
     if given["is_json"]:
-        print_json({"published": published})
+        print_json({"published": published, "not_kept": refused_here})
     else:
         click.echo(f"{published} requests published to {settings.topics.requests} again")
+
+
+def lacks_value(record: Any) -> bool:
+    """Whether the value of the refused request was not kept: it was too large, or could not be read."""
+    return record.value is None and header_texts(record).get("code") in (Code.TOO_LARGE, Code.UNREADABLE)
 
 
 def as_request(record: Any) -> Outgoing:

@@ -14,7 +14,7 @@ from worker.cli_shared import REFUSED, json_option, kafka_option, make_settings,
 from worker.fleet import WorkerView
 from worker.overview import CommandView, Overview, deployments, overview
 from worker.settings import Settings
-from worker.swap import PauseCommand, RollbackCommand
+from worker.swap import PauseCommand, RollbackCommand, SkipCommand
 
 _WATCH_S = 1.0
 _SHOWN_COMMANDS = 5
@@ -64,7 +64,8 @@ def _tables(view: Overview) -> list[Any]:
     paused = ", paused" if view.is_paused else ""
     head = f"{view.deployment}: generation {view.newest or 'none'} accepted{paused}, {len(view.live)} workers"
     problems = [Text(shortened(problem), style="bold red") for problem in view.problems]
-    return [head, *problems, _workers(view), _partitions(view), _commands(view)]
+    warnings = [Text(shortened(warning), style="yellow") for warning in view.warnings]
+    return [head, *problems, *warnings, _workers(view), _partitions(view), _commands(view)]
 
 
 def _workers(view: Overview) -> Table:
@@ -154,6 +155,8 @@ def _title(command: CommandView) -> str:
     order = command.entry.command
     if isinstance(order, PauseCommand):
         return "pause" if order.is_paused else "resume"
+    if isinstance(order, SkipCommand):
+        return f"skip {order.offset} of partition {order.partition}"
     if isinstance(order, RollbackCommand):
         return f"rollback to {order.to} as {order.generation}"
     parts = ", ".join(part for part in ("model", "proto", "configuration") if getattr(order, part))
@@ -167,6 +170,7 @@ def document(view: Overview) -> dict[str, Any]:
         "accepted": view.newest,
         "is_paused": view.is_paused,
         "problems": list(view.problems),
+        "warnings": list(view.warnings),
         "lag": sum(lag.requests for lag in view.lags),
         "workers": [
             {

@@ -1,4 +1,4 @@
-"""`hotswap swap`, `rollback`, `pause` and `resume`: a command to the fleet, and what the fleet makes of it."""
+"""`hotswap swap`, `rollback`, `pause`, `resume` and `skip`: a command to the fleet, and what the fleet makes of it."""
 
 from collections.abc import Callable
 from typing import Any
@@ -24,6 +24,8 @@ from worker.cli_shared import (
 from worker.client import Client
 from worker.fleet import FleetAnswer
 from worker.settings import Settings
+
+_MOST_PARTITION, _MOST_OFFSET = 2**31 - 1, 2**63 - 1
 
 wait_option = click.option("--wait/--no-wait", "is_waiting", default=True, help="Await the whole fleet's answer.")
 timeout_option = click.option(
@@ -134,6 +136,25 @@ def pause(deployment: str, **given: Any) -> None:
 def resume(deployment: str, **given: Any) -> None:
     """Go on after `pause`."""
     _command(make_settings(deployment=deployment, kafka=given["kafka"]), Client.resume, given)
+
+
+@click.command()
+@deployment_argument
+@click.option(
+    "--partition", type=click.IntRange(0, _MOST_PARTITION), required=True, metavar="N", help="Of the requests."
+)
+@click.option("--offset", type=click.IntRange(0, _MOST_OFFSET), required=True, metavar="N", help="As `held` names it.")
+@wait_option
+@timeout_option
+@kafka_option
+@json_option
+def skip(deployment: str, **given: Any) -> None:
+    """Go on behind a damaged batch, which holds up its partition: each request of it is refused as UNREADABLE.
+
+    Where the batch at this offset is sound, nothing is skipped.
+    """
+    settings = make_settings(deployment=deployment, kafka=given["kafka"])
+    _command(settings, lambda client: client.skip(given["partition"], given["offset"]), given)
 
 
 def _command(settings: Settings, publish: Publish, given: dict[str, Any]) -> None:

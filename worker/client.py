@@ -35,7 +35,7 @@ from worker.kafka.connection import Admin
 from worker.kafka.log import LogWriter
 from worker.settings import Settings
 from worker.store import Store
-from worker.swap import Command, Outcome, PauseCommand, RollbackCommand, SwapCommand
+from worker.swap import Command, Outcome, PauseCommand, RollbackCommand, SkipCommand, SwapCommand
 
 _CHUNK = 1_000
 _SILENCE_S = 10.0
@@ -180,6 +180,10 @@ class Client:
     async def resume(self) -> Receipt:
         """Ends a pause."""
         return await self._command(PauseCommand(command_id=str(uuid.uuid4()), is_paused=False))
+
+    async def skip(self, partition: int, offset: int) -> Receipt:
+        """Orders to go on behind the damaged batch at this offset of the requests: each request of it is refused."""
+        return await self._command(SkipCommand(command_id=str(uuid.uuid4()), partition=partition, offset=offset))
 
     async def outcomes(self, receipt: Receipt, *, timeout_s: float | None = None) -> AsyncGenerator[Told, None]:
         """What each worker says becomes of the command, as it comes, until all have ended with it or time is up.

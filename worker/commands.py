@@ -10,7 +10,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from worker.errors import SwapError
 from worker.generated.hotswap.v1 import control_pb2 as wire
 from worker.generation import Configuration, Model, Policy, Proto, TextOptions, frozen
-from worker.swap import Command, PauseCommand, RollbackCommand, SwapCommand
+from worker.swap import Command, PauseCommand, RollbackCommand, SkipCommand, SwapCommand
 
 _POLICIES = {Policy.ACCEPT: wire.POLICY_ACCEPT, Policy.REFUSE: wire.POLICY_REFUSE}
 _SHA256_DIGITS = 64
@@ -31,7 +31,9 @@ class BadCommand(SwapError):
 def encode_command(deployment: str, command: Command) -> bytes:
     """The value of the control topic's record for a command; its key is `<deployment>/<generation>`."""
     message = wire.Command(command_id=command.command_id, deployment=deployment)
-    if isinstance(command, PauseCommand):
+    if isinstance(command, SkipCommand):
+        message.skip.CopyFrom(wire.Skip(partition=command.partition, offset=command.offset))
+    elif isinstance(command, PauseCommand):
         (message.pause if command.is_paused else message.resume).SetInParent()
     elif isinstance(command, RollbackCommand):
         message.rollback.CopyFrom(wire.Rollback(generation=command.generation, to=command.to))
@@ -64,11 +66,14 @@ def decode_command(value: bytes | None) -> tuple[str, Command]:
 def _decode(message: wire.Command) -> Command:
     kind = message.WhichOneof("kind")
     if kind is None:
-        raise SwapError("MALFORMED", "the command has none of swap, rollback, pause, resume")
+        raise SwapError("MALFORMED", "the command has none of swap, rollback, pause, resume, skip")
     if len(message.command_id) > _LONGEST_ID:
         raise SwapError("MALFORMED", f"the command_id has more than {_LONGEST_ID} characters: use a UUID")
     if kind in ("pause", "resume"):
         return PauseCommand(command_id=message.command_id, is_paused=kind == "pause")
+    if kind == "skip":
+        skip = message.skip
+        return SkipCommand(command_id=message.command_id, partition=skip.partition, offset=skip.offset)
     if kind == "rollback":
         rollback = message.rollback
         return RollbackCommand(

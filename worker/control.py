@@ -112,9 +112,12 @@ class Control:
                 generation=state.position.floor if state.position else 0,
                 lag=lag,
                 held=state.held,
+                damaged=bool(state.damage),
             )
         held = sum(1 for state in states.values() if state.held)
         metrics.HELD.labels(self._settings.deployment).set(held)
+        damaged = sum(1 for state in states.values() if state.damage)
+        metrics.DAMAGED.labels(self._settings.deployment).set(damaged)
         self._put_worker(status)
 
     async def farewell(self, staging: Staging) -> None:
@@ -191,7 +194,16 @@ class Control:
             loaded=staging.loaded,
             paused=self._timeline.is_paused,
             paths=staging.paths(newest) if newest else {},
+            warnings=self._warnings(),
         )
+
+    def _warnings(self) -> list[str]:
+        unreadable, damaged = self._reader.unreadable, self._reader.damaged
+        passed_over = f"{unreadable} records of {self._settings.topics.control} cannot be read, and were passed over"
+        return [
+            *([passed_over] if unreadable else []),
+            *([f"{damaged}: no further command is read"] if damaged else []),
+        ]
 
     def _put_worker(self, status: wire.WorkerStatus) -> None:
         key = f"{self._settings.deployment}/{self._settings.worker_id}"

@@ -30,6 +30,15 @@ class SwapError(HotswapError):
         self.message = message
 
 
+class DamagedBatch(HotswapError):
+    """Hold the partition: its next batch is not what the broker was given, and stays so however often it is fetched."""
+
+    def __init__(self, offset: int, until: int) -> None:
+        super().__init__(f"the batch at offset {offset} is damaged: its checksum does not hold")
+        self.offset = offset
+        self.until = until
+
+
 class NoAnswer(HotswapError):
     """Look at the fleet, then try again: no worker answered in time, and whether one will is not known."""
 

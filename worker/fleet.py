@@ -33,6 +33,7 @@ class PartitionView:
     generation: int
     lag: int
     held: str
+    is_damaged: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,6 +52,8 @@ class WorkerView:
     is_stopped: bool
     paths: Mapping[str, str]
     """Operation of `generation` -> the way of its requests to the model."""
+    warnings: tuple[str, ...] = ()
+    """What an operator ought to know of it, though nothing stands still."""
 
     def is_live(self, now: float) -> bool:
         """Whether it has spoken within `FRESH_S` and has not said that it stops."""
@@ -193,12 +196,13 @@ def _worker_view(message: wire.WorkerStatus) -> WorkerView:
         model_sha256=message.model_sha256,
         proto_sha256=message.proto_sha256,
         partitions=tuple(
-            PartitionView(part.partition, part.position, part.generation, part.lag, part.held)
+            PartitionView(part.partition, part.position, part.generation, part.lag, part.held, part.damaged)
             for part in message.partitions
         ),
         is_paused=message.paused,
         is_stopped=message.stopped,
         paths=dict(message.paths),
+        warnings=tuple(message.warnings),
     )
 
 

@@ -12,6 +12,12 @@ REQUESTS = Counter(
     ["deployment", "outcome"],
     registry=REGISTRY,
 )
+UNREADABLE = Counter(
+    "hotswap_unreadable_records_total",
+    "Records of a control or status topic that were passed over, for nobody can read them.",
+    ["topic"],
+    registry=REGISTRY,
+)
 STAGE_SECONDS = Histogram(
     "hotswap_stage_seconds",
     "Seconds a batch spent in each stage: `queue` (its oldest record, from the fetch to the batch), `score`, `commit`.",
@@ -41,6 +47,12 @@ LAG = Gauge(
 HELD = Gauge(
     "hotswap_held_partitions",
     "Partitions that this worker owns and does not score: no generation that may score them is ready, or a pause.",
+    ["deployment"],
+    registry=REGISTRY,
+)
+DAMAGED = Gauge(
+    "hotswap_damaged_partitions",
+    "Partitions that this worker owns and that stand still since their next batch is damaged.",
     ["deployment"],
     registry=REGISTRY,
 )

@@ -60,6 +60,11 @@ class Overview:
         return tuple(worker for worker in self.workers if worker.is_live(self.at))
 
     @property
+    def warnings(self) -> tuple[str, ...]:
+        """What is worth knowing, and nothing stands still for."""
+        return tuple(f"{worker.worker}: {warning}" for worker in self.live for warning in worker.warnings)
+
+    @property
     def problems(self) -> tuple[str, ...]:
         """What somebody has to see to: generations that cannot be loaded, partitions that nothing can score."""
         lines: dict[str, list[str]] = {}
@@ -80,6 +85,9 @@ class Overview:
                 f"`hotswap swap {self.deployment} --model … --proto … --generation {floor + 1}`"
             )
         for worker in self.live:
+            for part in worker.partitions:
+                if part.is_damaged:
+                    yield f"{worker.worker} holds {_named([part.partition])}: {part.held}"
             behind = [part for part in worker.partitions if floors.get(part.partition, 0) > worker.generation]
             if held := [part for part in behind if part.held and part.partition not in lost]:
                 yield f"{worker.worker} holds {_named([part.partition for part in held])}: {held[0].held}"

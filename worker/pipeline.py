@@ -12,13 +12,16 @@ from typing import Protocol
 from worker import metrics
 from worker.admission import Rules, admit, answered, copied, needs_a_look
 from worker.batch import Answer, Ask, Code, Headers, Position, Record, Refusal, Request, Transaction
-from worker.errors import Doubt, HostError
+from worker.dead_letters import dead_letter, record_bytes
+from worker.errors import DamagedBatch, Doubt, HostError
 from worker.failpoints import failpoint
 from worker.generation import Generation
 from worker.swap import Serve, Wait
 
 log = logging.getLogger(__name__)
 
+_HEADROOM_BYTES = 65_536  # of a prediction, for its key and headers
+_LOOK_AT_DAMAGE_S = 60.0
 RETRY_S = 0.5
 """Pause before a partition is opened again after a doubt, seconds."""
 
@@ -30,7 +33,13 @@ class Source(Protocol):
         """Shut out every earlier owner, end what it left open, and say where the partition stands."""
 
     async def wait(self) -> int | None:
-        """Offset of the next request, once it is here, or up to which there is none; None when asked to stop."""
+        """Offset of the next request, once it is here, or up to which there is none; None when asked to stop.
+
+        Raises DamagedBatch where the next batch is not what the broker was given.
+        """
+
+    def skip(self, why: str) -> None:
+        """Put a refusal in the place of each request of the batch that was damaged."""
 
     def take(self, limit: int, until: int | None) -> Sequence[Request]:
         """The next requests: at most `limit`, none from offset `until` on; empty only where none is here."""
@@ -46,6 +55,14 @@ class Source(Protocol):
 
     def stop(self) -> None:
         """Make `wait` say None from now on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """The largest messages that the output topics take, bytes."""
+
+    prediction: int
+    dead_letter: int
 
 
 class Scorer(Protocol):
@@ -74,6 +91,9 @@ class Plan(Protocol):
     def serving(self, number: int) -> Serving:
         """The generation of a Serve."""
 
+    def skips(self, partition: int, offset: int) -> str:
+        """The command that orders to go on behind a damaged batch at this offset; empty where there is none."""
+
     @property
     def changed(self) -> asyncio.Event:
         """An event that is set once `choose` may answer differently than now."""
@@ -86,6 +106,8 @@ class PartitionState:
     position: Position | None = None
     in_hand: int | None = None
     held: str = "being opened"
+    damage: str = ""
+    """What holds it, where that is a damaged batch; empty else."""
     last_batch_at: float = field(default_factory=perf_counter)
 
 
@@ -100,7 +122,7 @@ class PartitionLoop:
         partition: int,
         source: Source,
         plan: Plan,
-        max_answer_bytes: int,
+        limits: Limits,
         linger_s: float = 0.0,
     ) -> None:
         self.state = PartitionState()
@@ -109,7 +131,7 @@ class PartitionLoop:
         self._partition = partition
         self._source = source
         self._plan = plan
-        self._max_answer_bytes = max_answer_bytes
+        self._limits = limits
         self._linger_s = linger_s
         self._next_at = 0.0
         self._stopping = asyncio.Event()
@@ -123,8 +145,9 @@ class PartitionLoop:
         while not self._stopping.is_set():
             try:
                 self.state.position = await self._source.open()
-                self.state.held = ""
-                while (offset := await self._source.wait()) is not None:
+                self.state.held = self.state.damage
+                while (offset := await self._wait()) is not None:
+                    self.state.damage = ""
                     await self._turn(Position(offset, self.state.position.floor))
                     if (pause := self._next_at - perf_counter()) > 0:
                         await self._sleep(pause)
@@ -139,6 +162,23 @@ class PartitionLoop:
         """Lets the batch in hand end, and takes no further one."""
         self._stopping.set()
         self._source.stop()
+
+    async def _wait(self) -> int | None:
+        """As Source.wait; where what comes is damaged, the partition is held until that is skipped by command."""
+        while True:
+            try:
+                return await self._source.wait()
+            except DamagedBatch as damage:
+                if command := self._plan.skips(self._partition, damage.offset):
+                    self._source.skip(f"{damage}; command {command} skipped it")
+                    continue
+                self.state.damage = (
+                    f"{damage}. Is a replica of it sound? Else `hotswap skip {self._deployment} --partition "
+                    f"{self._partition} --offset {damage.offset}` refuses what is in it, and goes on behind"
+                )
+            # Another replica may lead meanwhile, whose copy is sound: it is fetched again now and then.
+            if not await self._hold(self.state.damage, _LOOK_AT_DAMAGE_S):
+                raise Doubt(self.state.damage)
 
     async def _turn(self, at: Position) -> None:
         """One batch: cut over, take, score, commit."""
@@ -214,23 +254,26 @@ class PartitionLoop:
         digest = ("model-digest", generation.model.sha256.encode())
         default = ("operation", serving.rules.default_operation.encode())
         place = f"{self._topic}-{self._partition}-%d".encode()
-        largest = self._max_answer_bytes
+        largest = self._limits.prediction - _HEADROOM_BYTES
         predictions: list[Record] = []
         dead_letters: list[Record] = []
         for request, answer in zip(batch, answers, strict=True):
             source = ("source", place % request.offset)
-            given = request.headers
-            if type(answer) is bytes and len(answer) <= largest:
-                if given:
-                    headers = [*answered(given), *(_asked(given) or [default]), number, digest, source]
-                else:
-                    headers = [number, digest, default, source]
-                predictions.append((request.key, answer, headers))
-                continue
-            refusal = answer if isinstance(answer, Refusal) else _too_large(answer, largest)
-            why = [("code", refusal.code.encode()), ("message", refusal.message.encode(errors="replace"))]
-            headers = [*copied(given), *_asked(given), number, digest, source, *why]
-            dead_letters.append((request.key, request.value, headers))
+            key, given = request.key, request.headers
+            if isinstance(answer, bytes):
+                if not given and len(answer) + len(key or b"") <= largest:
+                    predictions.append((key, answer, [number, digest, default, source]))
+                    continue
+                headers = [*answered(given), *(_asked(given) or [default]), number, digest, source]
+                size = record_bytes(key, answer, headers)
+                if len(answer) <= largest and size <= self._limits.prediction:
+                    predictions.append((key, answer, headers))
+                    continue
+                refusal = _too_large(answer, largest, size - len(answer))
+            else:
+                refusal = answer
+            own, ours = [*copied(given), *_asked(given)], [number, digest, source]
+            dead_letters.append(dead_letter(request, refusal, own, ours, self._limits.dead_letter))
         return predictions, dead_letters
 
     def _cut_over(self, at: Position, number: int, now: float) -> None:
@@ -240,14 +283,16 @@ class PartitionLoop:
         if at.floor:
             metrics.CUT_OVER_SECONDS.labels(self._deployment).observe(now - self.state.last_batch_at)
 
-    async def _hold(self, why: str) -> None:
+    async def _hold(self, why: str, seconds: float | None = None) -> bool:
+        """Stands still until something changes; whether it did within that time."""
         if self.state.held != why:
             log.warning("partition.held", extra={"partition": self._partition, "why": why})
         self.state.held = why
         changed = asyncio.ensure_future(self._plan.changed.wait())
         stopping = asyncio.ensure_future(self._stopping.wait())
         try:
-            await asyncio.wait({changed, stopping}, return_when=asyncio.FIRST_COMPLETED)
+            done, _ = await asyncio.wait({changed, stopping}, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+            return bool(done)
         finally:
             changed.cancel()
             stopping.cancel()
@@ -273,8 +318,9 @@ class PartitionLoop:
             metrics.REQUESTS.labels(self._deployment, code).inc(count)
 
 
-def _too_large(answer: bytes, largest: int) -> Refusal:
-    return Refusal(Code.ANSWER_TOO_LARGE, f"{len(answer)} bytes, and {largest} fit into the predictions topic")
+def _too_large(answer: bytes, largest: int, beside: int) -> Refusal:
+    more = f", with key and headers of {beside} bytes" if beside > _HEADROOM_BYTES else ""
+    return Refusal(Code.ANSWER_TOO_LARGE, f"{len(answer)} bytes{more}, and {largest} fit into the predictions topic")
 
 
 def _asked(headers: Headers) -> list[tuple[str, bytes]]:

@@ -20,7 +20,7 @@ from worker.kafka.log import LogReader, LogWriter
 from worker.kafka.membership import Membership
 from worker.kafka.partition import Cluster, KafkaPartition
 from worker.kafka.tail import AnswersTail
-from worker.pipeline import PartitionLoop, Pipeline
+from worker.pipeline import Limits, PartitionLoop, Pipeline
 from worker.settings import Settings
 from worker.staging import Staging, Surroundings
 from worker.store import Store
@@ -31,7 +31,6 @@ log = logging.getLogger(__name__)
 CHILD = (sys.executable, "-m", "worker.host.child")
 _BEAT_S = 1.0
 _YOUNG_OBJECTS = 500_000
-_ANSWER_HEADROOM_BYTES = 65_536
 _BATCH_BYTES = 900_000
 """Answers that are sent at once: a partition of ours has one produce request on its way, so each part is a wait."""
 
@@ -52,7 +51,7 @@ class Worker:
         self._health = Health(settings.http_host, settings.http_port, readiness=self._readiness)
         self._child = child
         self._staging: Staging | None = None
-        self._max_answer_bytes = 0
+        self._limits = Limits(0, 0)
         self._batch_bytes = 0
         self._is_joined = False
 
@@ -73,7 +72,7 @@ class Worker:
             answers, dead_letters = [
                 await self._admin.message_bytes(topic) for topic in (topics.predictions, topics.dead_letters)
             ]
-            self._max_answer_bytes = answers - _ANSWER_HEADROOM_BYTES
+            self._limits = Limits(answers, dead_letters)
             self._batch_bytes = min(_BATCH_BYTES, answers, dead_letters)
             for reached in (self._tail, self._writer, self._reader):
                 await reached.start()
@@ -122,7 +121,7 @@ class Worker:
         # Whoever joins takes partitions from others: not before something is ready to score them.
         await staging.prepared.wait()
         failpoint("start.joining")
-        await self._membership.start()
+        await self._membership.start(self._limits.dead_letter)
         self._is_joined = True
         await self._membership.run()
 
@@ -155,7 +154,7 @@ class Worker:
             partition=partition,
             source=KafkaPartition(cluster, partition),
             plan=self._staging,
-            max_answer_bytes=self._max_answer_bytes,
+            limits=self._limits,
             linger_s=self._settings.linger_ms / 1000,
         )
 

@@ -65,7 +65,15 @@ class Settings(BaseSettings):
         "(BENCHMARKS.md has the plot). 0: at once",
     )
     max_request_bytes: int = Field(900_000, ge=1)
-    max_queued_bytes: int = Field(1 << 20, ge=1, description="requests held in memory per partition, bytes")
+    max_queued_bytes: int = Field(
+        1 << 20, ge=1, description="requests held in memory per partition, bytes, as they were fetched"
+    )
+    max_unpacked_bytes: int = Field(
+        32 << 20,
+        ge=1 << 20,
+        description="what a batch of compressed records may unpack to, bytes, and all that are unpacked on this worker "
+        "together: the records of a batch that lie behind are refused, and their values not kept",
+    )
     deadline_ms: int = Field(10_000, ge=1, description="how long the host may take for a batch")
     swap_deadline_ms: int = Field(120_000, ge=1, description="how long a worker may take to stage a generation")
     host_heap_mb: int = Field(512, ge=64, description="Java heap of a model host, MiB")

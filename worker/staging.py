@@ -115,6 +115,10 @@ class Staging:
         """See swap.Timeline.choose."""
         return self._timeline.choose(partition, position)
 
+    def skips(self, partition: int, offset: int) -> str:
+        """See swap.Timeline.skips."""
+        return self._timeline.skips.get((partition, offset), "")
+
     def serving(self, number: int) -> Serving:
         """What scores a generation that `choose` has named."""
         return self._loaded[number].serving

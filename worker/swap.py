@@ -56,7 +56,16 @@ class PauseCommand:
     is_paused: bool
 
 
-Command = SwapCommand | RollbackCommand | PauseCommand
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SkipCommand:
+    """Where the batch at this offset of the requests is damaged, what is in it is refused and the partition goes on."""
+
+    command_id: str
+    partition: int
+    offset: int
+
+
+Command = SwapCommand | RollbackCommand | PauseCommand | SkipCommand
 
 _SHOWN = 10
 
@@ -153,6 +162,8 @@ class Timeline:
     def __init__(self) -> None:
         self.swaps: dict[int, Swap] = {}
         self.is_paused = False
+        self.skips: dict[tuple[int, int], str] = {}
+        """Partition and offset -> the command that orders to skip what is damaged there."""
         self._seen: dict[str, Command] = {}
         self._verdicts: dict[str, Verdict] = {}
 
@@ -186,6 +197,9 @@ class Timeline:
     def _accept(self, command: Command, timestamp_ms: int) -> Verdict:
         if isinstance(command, PauseCommand):
             self.is_paused = command.is_paused
+            return Verdict(command.command_id, 0, Outcome.APPLIED)
+        if isinstance(command, SkipCommand):
+            self.skips[command.partition, command.offset] = command.command_id
             return Verdict(command.command_id, 0, Outcome.APPLIED)
         if command.generation <= self.newest:
             raise SwapError(

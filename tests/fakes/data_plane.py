@@ -20,6 +20,24 @@ class FakeRequest:
     timestamp: int = 0
 
 
+class FakeBatch:
+    """A batch of `worker.kafka.records`: its requests are read already."""
+
+    def __init__(self, requests):
+        self.size = self.window_bytes = sum(len(request.value or b"") for request in requests)
+        self.next = requests[-1].offset + 1
+        self._requests = list(requests)
+
+    @property
+    def first(self):
+        return self._requests[0].offset if self._requests else None
+
+    def take(self, limit, until):
+        taken = [r for r in self._requests[:limit] if until is None or r.offset < until]
+        del self._requests[: len(taken)]
+        return taken
+
+
 class FakeSource:
     """A `pipeline.Source`: a log in memory; commits can be made to fail before or after they take effect."""
 

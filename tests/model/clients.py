@@ -9,6 +9,7 @@ from types import SimpleNamespace
 
 from aiokafka import TopicPartition
 from aiokafka.structs import OffsetAndMetadata
+from fakes.data_plane import FakeBatch
 from model.broker import OFFSETS, Place
 from model.steps import here
 
@@ -196,7 +197,7 @@ class Consumer:
             log = self._process.world.broker.requests[key.partition]
             found = [request for request in log[asked.get(key, at) :] if request is not None][:_FETCH]
             if found:
-                answers[key] = found
+                answers[key] = [FakeBatch(found)]
             self._positions[key] = found[-1].offset + 1 if found else len(log)
         return answers
 
@@ -274,6 +275,8 @@ class LogReader:
 
     async def stop(self):
         pass
+
+    unreadable, damaged = 0, ""
 
     async def read_to_end(self):
         return await self._process.ask("replay", lambda: self._next(None))

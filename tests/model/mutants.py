@@ -152,8 +152,8 @@ MUTANTS = [
     Mutant(
         "refused requests are forgotten",
         PIPELINE,
-        "dead_letters.append((request.key, request.value, headers))",
-        "del headers",
+        "dead_letters.append(dead_letter(request, refusal, own, ours, self._limits.dead_letter))",
+        "del refusal, own, ours",
         "I1",
     ),
     Mutant(

@@ -171,7 +171,7 @@ class World:
             is_at_work = loop.state.in_hand is not None or loop._stopping.is_set() or task.done()
             lost = loop.state.in_hand is not None and loop.state.in_hand not in hosts
             self.find(lost, "I11 whole: the host of {}, which holds a batch, is gone", loop.state.in_hand)
-            is_silent = loop._source._inbox._chunks and not is_at_work and not loop.state.held
+            is_silent = loop._source._inbox._batches and not is_at_work and not loop.state.held
             self.find(is_silent, "a worker holds partition {} and does not say why", number)
 
     # ------------------------------------------------------------------ at rest

@@ -5,6 +5,7 @@ from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
+from aiokafka import TopicPartition
 from harness.audit import read
 
 from worker.batch import Position, Transaction
@@ -109,3 +110,20 @@ async def test_at_least_once_the_offset_follows_behind_and_is_there_once_the_par
     await closing
     assert [offset.offset for (offset,) in map(dict.values, calls)] == [1]
     assert predictions(cluster) == [b"answer 1"]
+
+
+@pytest.mark.parametrize("size", [3, 4])
+async def test_a_producers_sequence_goes_on_behind_the_largest_within_a_transaction_and_across_one(cluster, size):
+    answers = TopicPartition(cluster.settings.topics.predictions, 0)
+    one = replace(cluster, batch_bytes=300)  # each answer is a produce request of its own
+    source = KafkaPartition(one, 0)
+    await source.open()
+    # A broker that knows nothing of a producer takes whatever sequence it begins with.
+    source._producer._txn_manager._sequence_numbers[answers] = 2**31 - 5
+    offsets = range(0, 3 * size, size)
+    for first in offsets:
+        records = [answer(Position(first + n + 1, 1)).predictions[0] for n in range(size)]
+        await source.commit(Transaction(records, [], first + size, 1, None))
+    await source.close()
+    assert predictions(cluster) == [b"answer %d" % (n + 1) for n in range(3 * size)]
+    assert await committed(cluster) == 3 * size

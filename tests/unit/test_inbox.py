@@ -1,13 +1,16 @@
 """Requests that are fetched and not yet taken: bounded, in order, split where a cut is."""
 
 import asyncio
+import hashlib
 
 import pytest
 from aiokafka import TopicPartition
-from fakes.data_plane import FakeRequest
+from fakes.data_plane import FakeBatch, FakeRequest
 
-from worker.errors import Doubt
+from worker.batch import Code, Refusal
+from worker.errors import DamagedBatch, Doubt
 from worker.kafka.inbox import Inbox
+from worker.kafka.records import Damaged
 
 
 @pytest.fixture
@@ -18,7 +21,7 @@ def inbox():
 
 
 def requests(*offsets, size=10):
-    return [FakeRequest(offset, b"x" * size) for offset in offsets]
+    return [FakeBatch([FakeRequest(offset, b"x" * size)]) for offset in offsets]
 
 
 def taken(inbox, limit, until=None):
@@ -51,14 +54,62 @@ async def test_a_full_inbox_says_so_until_it_is_half_empty(inbox):
     assert inbox.has_room
 
 
-async def test_bytes_are_given_back_exactly_however_the_fetch_is_split(inbox):
-    inbox.put([FakeRequest(5, b"x" * 90), FakeRequest(6, None), FakeRequest(7, b"x" * 10)])
-    for _ in range(3):
-        inbox.take(1, None)
+async def test_a_batch_gives_its_bytes_back_once_its_last_request_is_taken(inbox):
+    inbox.put([FakeBatch([FakeRequest(5, b"x" * 90), FakeRequest(6, None), FakeRequest(7, b"x" * 10)])])
+    inbox.take(1, None)
+    inbox.take(1, None)
+    assert inbox.is_full
+    inbox.take(1, None)
     inbox.put(requests(*range(8, 17)))
     assert not inbox.is_full
     inbox.put(requests(17))
     assert inbox.is_full
+
+
+async def test_of_large_requests_so_many_are_taken_as_fit_into_memory_and_always_one(inbox):
+    inbox.put(requests(5, 6, size=4 << 20))
+    assert taken(inbox, 10) == [5]
+    assert taken(inbox, 10) == [6]
+
+
+async def test_a_damaged_batch_is_fetched_three_more_times_before_it_stops_its_partition(inbox):
+    damaged = Damaged(6, 9, b"batch")
+    inbox.put([*requests(5), damaged])
+    assert taken(inbox, 10) == [5]
+    for _ in range(2):
+        inbox.put([damaged])
+    waiting = asyncio.create_task(inbox.wait())
+    await asyncio.sleep(0)
+    assert not waiting.done()
+    inbox.put([damaged])
+    with pytest.raises(DamagedBatch) as raised:
+        await waiting
+    assert (raised.value.offset, raised.value.until) == (6, 9)
+    assert inbox.is_full
+
+
+async def test_what_is_sound_when_it_is_fetched_again_is_taken_as_if_nothing_had_been(inbox):
+    damaged = Damaged(5, 6, b"batch")
+    for _ in range(2):
+        inbox.put([damaged])
+        inbox.put([damaged])
+        inbox.put(requests(inbox.position))
+    assert taken(inbox, 10) == [5, 6]
+    assert not inbox.is_full
+
+
+async def test_a_damaged_batch_that_is_skipped_is_refused_offset_by_offset(inbox):
+    for _ in range(4):
+        inbox.put([Damaged(5, 8, b"batch")])
+    assert inbox.skip("as ordered") == 8
+    assert await inbox.wait() == 5
+    refused = inbox.take(10, None)
+    assert [(one.offset, one.refusal) for one in refused] == [
+        (offset, Refusal(Code.UNREADABLE, "as ordered")) for offset in (5, 6, 7)
+    ]
+    assert refused[0].facts == (("batch-sha256", hashlib.sha256(b"batch").hexdigest().encode()),)
+    assert inbox.position == 8
+    assert inbox.has_room
 
 
 async def test_whoever_waits_is_told_to_stop_even_with_requests_left(inbox):

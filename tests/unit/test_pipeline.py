@@ -7,7 +7,7 @@ from fakes.data_plane import FakePlan, FakeRequest, FakeSource
 
 from worker import pipeline
 from worker.batch import Ask, Code, Position
-from worker.pipeline import PartitionLoop, Pipeline
+from worker.pipeline import Limits, PartitionLoop, Pipeline
 from worker.swap import Serve, Wait
 
 
@@ -20,14 +20,17 @@ def requests(count, start=0):
     return [FakeRequest(offset, b"r%d" % offset, key=b"k%d" % offset) for offset in range(start, start + count)]
 
 
-def loop_of(source, plan, max_answer_bytes=1_000, linger_s=0.0):
+LIMITS = Limits(66_536, 100_000)
+
+
+def loop_of(source, plan, limits=LIMITS, linger_s=0.0):
     return PartitionLoop(
         deployment="d",
         topic="d.requests",
         partition=3,
         source=source,
         plan=plan,
-        max_answer_bytes=max_answer_bytes,
+        limits=limits,
         linger_s=linger_s,
     )
 
@@ -189,7 +192,7 @@ async def test_a_held_partition_can_be_stopped():
 
 async def test_an_answer_too_large_for_the_topic_is_refused_and_does_not_stop_the_partition():
     source = FakeSource([FakeRequest(0, b"x" * 90), FakeRequest(1, b"y")])
-    await drain(source, FakePlan(lambda *_: 1), max_answer_bytes=50)
+    await drain(source, FakePlan(lambda *_: 1), limits=Limits(65_586, 100_000))
     assert dict(source.transactions[0].dead_letters[0][2])["code"] == Code.ANSWER_TOO_LARGE.encode()
     assert [value for _, value in answers(source)] == [b"1:y"]
 

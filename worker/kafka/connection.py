@@ -338,6 +338,6 @@ class Admin:
 def _committed(offset: int, metadata: str) -> Committed:
     try:
         generation = int(json.loads(metadata)["generation"])
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
         return Committed(offset, 0, is_ours=False)
     return Committed(offset, generation, is_ours=True)

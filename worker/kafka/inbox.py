@@ -9,7 +9,12 @@ from typing import Any
 from aiokafka import TopicPartition
 
 from worker import metrics
-from worker.errors import Doubt
+from worker.errors import DamagedBatch, Doubt
+from worker.kafka.internals import Batch
+from worker.kafka.records import Damaged
+
+_FETCHES_OF_DAMAGE = 4
+_TAKEN_BYTES = 4 << 20
 
 
 class Inbox:
@@ -22,50 +27,59 @@ class Inbox:
         self.is_paused = False
         self._max_bytes = max_bytes
         self._bytes = 0
-        self._chunks: deque[tuple[float, int, Sequence[Any]]] = deque()
+        self._batches: deque[tuple[float, Batch]] = deque()
         self._arrived = asyncio.Event()
         self._reached: int | None = None
         self._is_stopped = False
         self._failure: Doubt | None = None
+        self._damaged: Damaged | None = None
+        self._damaged_fetches = 0
         self._queue_seconds = metrics.STAGE_SECONDS.labels(deployment, "queue")
 
     def open(self, position: int) -> None:
         """Empties the inbox; what arrives from `position` on counts."""
-        self._chunks.clear()
-        self._bytes = 0
+        self.close()
         self._failure = None
         self._reached = None
         self.position = position
 
     def close(self) -> None:
         """Throws away what has arrived and what arrives."""
-        self._chunks.clear()
+        self._batches.clear()
         self._bytes = 0
+        self._damaged, self._damaged_fetches = None, 0
         self.position = None
 
-    def put(self, records: Sequence[Any]) -> None:
-        """Adds records in order of their offsets."""
-        size = sum([len(record.value or b"") for record in records])
-        self._chunks.append((perf_counter(), size, records))
-        self._bytes += size
-        self.position = records[-1].offset + 1
-        self._arrived.set()
+    def put(self, batches: Sequence[Batch]) -> None:
+        """Adds batches in order of their offsets."""
+        for batch in batches:
+            if isinstance(batch, Damaged):
+                self._damaged_fetches += 1
+                if self._damaged_fetches == _FETCHES_OF_DAMAGE:
+                    self._damaged = batch
+                    self._arrived.set()
+                return
+            self._damaged_fetches = 0
+            self._batches.append((perf_counter(), batch))
+            self._bytes += batch.size
+            self.position = batch.next
+            self._arrived.set()
 
     def reach(self, position: int) -> None:
         """Says that there is no request before `position`, where nothing has arrived: markers have offsets too."""
-        if self.position is not None and not self._chunks and position > self.position:
+        if self.position is not None and not self._batches and position > self.position:
             self._reached = position
             self._arrived.set()
 
     @property
     def is_full(self) -> bool:
-        """Whether nothing more should be fetched."""
-        return self._bytes >= self._max_bytes
+        """Whether nothing more should be fetched: there is enough, or what comes next is damaged."""
+        return self._bytes >= self._max_bytes or self._damaged is not None
 
     @property
     def has_room(self) -> bool:
         """Whether fetching should go on: half full, so that it does not flutter."""
-        return self._bytes * 2 <= self._max_bytes
+        return self._bytes * 2 <= self._max_bytes and self._damaged is None
 
     def fail(self, doubt: Doubt) -> None:
         """Makes `wait` raise the doubt."""
@@ -78,14 +92,21 @@ class Inbox:
         self._arrived.set()
 
     async def wait(self) -> int | None:
-        """Offset of the first request that is here, or up to which there is none; None after `stop`."""
+        """Offset of the first request that is here, or up to which there is none; None after `stop`.
+
+        Raises:
+            DamagedBatch: what comes next was damaged in each of four fetches.
+
+        """
         while True:
             if self._is_stopped:
                 return None
             if self._failure:
                 raise self._failure
-            if self._chunks:
-                return int(self._chunks[0][2][0].offset)
+            if (first := self._first()) is not None:
+                return first
+            if self._damaged:
+                raise DamagedBatch(self._damaged.offset, self._damaged.until)
             if self._reached is not None:
                 reached, self._reached = self._reached, None
                 return reached
@@ -93,22 +114,36 @@ class Inbox:
             await self._arrived.wait()
 
     def take(self, limit: int, until: int | None) -> list[Any]:
-        """Up to `limit` requests, none from offset `until` on."""
+        """Up to `limit` requests, none from offset `until` on; of large ones fewer, but at least one."""
         taken: list[Any] = []
-        if not self._chunks:
-            return taken
-        self._queue_seconds.observe(perf_counter() - self._chunks[0][0])
-        while self._chunks and len(taken) < limit:
-            arrived, size, records = self._chunks.popleft()
-            end = min(len(records), limit - len(taken))
-            if until is not None and records[end - 1].offset >= until:
-                end = next(index for index, record in enumerate(records) if record.offset >= until)
-            taken += records if end == len(records) else records[:end]
-            if end == len(records):
-                self._bytes -= size
-                continue
-            used = sum([len(record.value or b"") for record in records[:end]])
-            self._bytes -= used
-            self._chunks.appendleft((arrived, size - used, records[end:]))
-            break
+        size = 0
+        if self._batches:
+            self._queue_seconds.observe(perf_counter() - self._batches[0][0])
+        while len(taken) < limit and size < _TAKEN_BYTES and self._first() is not None:
+            _, batch = self._batches[0]
+            assert not isinstance(batch, Damaged)
+            found = batch.take(limit - len(taken), until)
+            if not found:
+                break
+            taken += found
+            size += batch.window_bytes
+        self._first()  # what is taken to its end makes room now
         return taken
+
+    def skip(self, why: str) -> int:
+        """Puts a refusal in the place of each offset of what is damaged; gives the offset to fetch from."""
+        assert self._damaged is not None
+        skipped, self._damaged = self._damaged.skipped(why), None
+        self.put([skipped])
+        return skipped.next
+
+    def _first(self) -> int | None:
+        """Offset of the first request that is here; batches without one are let go."""
+        while self._batches:
+            _, batch = self._batches[0]
+            assert not isinstance(batch, Damaged)
+            if batch.first is not None:
+                return batch.first
+            self._bytes -= batch.size
+            self._batches.popleft()
+        return None

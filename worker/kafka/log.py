@@ -1,24 +1,50 @@
 """A topic read as a log from a known place, without a group, and appended to: control, status, answers."""
 
 import asyncio
+import logging
+from collections import deque
 from collections.abc import Mapping, Sequence
 from itertools import count
 from random import randrange
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.partitioner import DefaultPartitioner
 
+from worker import metrics
+from worker.batch import Headers, Unscorable
 from worker.errors import Doubt, StartError
 from worker.kafka.connection import bounded, connection, end, reaching
+from worker.kafka.internals import Batch, get_batches, take_batches, wrap_sequences
+from worker.kafka.records import Bounds, Damaged, Unpacker
 from worker.settings import Settings
+
+log = logging.getLogger(__name__)
+
+_AT_ONCE = 5_000
+_LARGEST_BYTES = 1 << 30  # none is too large to be read here
+_AGAIN_S = 1.0
 
 Item: TypeAlias = tuple[bytes | None, bytes | None, Sequence[tuple[str, bytes]]]
 """A record to be written: key, value, headers."""
 
 
+class LogRecord(NamedTuple):
+    """A record that was read: where it stands, when it was written (ms since the epoch), and what is in it."""
+
+    partition: int
+    offset: int
+    timestamp: int
+    key: bytes | None
+    value: bytes | None
+    headers: Headers
+
+
 class LogReader:
-    """Reads every partition of one topic in order; `is_isolated` shows only records of committed transactions."""
+    """Reads every partition of one topic in order; `is_isolated` shows only records of committed transactions.
+
+    What is no record that can be read is passed over, and counted.
+    """
 
     def __init__(self, settings: Settings, topic: str, *, is_isolated: bool) -> None:
         self._settings = settings
@@ -31,6 +57,11 @@ class LogReader:
             fetch_max_wait_ms=100,
         )
         self._partitions: list[TopicPartition] = []
+        self._batches: deque[tuple[TopicPartition, Batch]] = deque()
+        self.unreadable = 0
+        """Records that were passed over: nobody can read them."""
+        self.damaged = ""
+        """Where it goes on nowhere, since the batch there is damaged, for a person; empty where it does."""
 
     async def start(self, offsets: Mapping[int, int] | None = None) -> None:
         """Connects and stands at `offsets` (partition -> next offset), at the beginning of those not named.
@@ -42,6 +73,7 @@ class LogReader:
         with reaching(self._settings):
             async with asyncio.timeout(self._settings.call_timeout_s):
                 await self._consumer.start()
+        take_batches(self._consumer, Unpacker(Bounds(self._settings.max_unpacked_bytes, _LARGEST_BYTES)))
         numbers = await self._ask(self._consumer._client.fetch_all_metadata(), "metadata")  # noqa: SLF001
         numbers = numbers.partitions_for_topic(self._topic)
         if not numbers:
@@ -59,7 +91,11 @@ class LogReader:
 
     async def positions(self) -> dict[int, int]:
         """Partition -> next offset to be read."""
-        return {key.partition: await self._consumer.position(key) for key in self._partitions}
+        ahead = {key: first for key, batch in reversed(self._batches) if (first := batch.first) is not None}
+        return {
+            key.partition: ahead[key] if key in ahead else await self._consumer.position(key)
+            for key in self._partitions
+        }
 
     async def end(self) -> dict[int, int]:
         """Partition -> next offset to be written (of what this reader may see)."""
@@ -83,13 +119,51 @@ class LogReader:
             if at != before:
                 heard, before = now(), at
             elif now() - heard > self._settings.call_timeout_s:
-                raise Doubt(f"reading {self._topic}: nothing came for {self._settings.call_timeout_s:g} s")
+                why = self.damaged or f"nothing came for {self._settings.call_timeout_s:g} s"
+                raise Doubt(f"reading {self._topic}: {why}")
         return records
 
-    async def read(self, timeout_s: float) -> list[Any]:
-        """The next records, as soon as there are any; an empty list after the time-out."""
-        answer = await self._consumer.getmany(timeout_ms=int(timeout_s * 1000))
-        return [record for records in answer.values() for record in records]
+    async def read(self, timeout_s: float) -> list[LogRecord]:
+        """The next records, as soon as there are any, some thousands at most; an empty list after the time-out."""
+        if not self._batches:
+            answer = await get_batches(self._consumer, timeout_ms=int(timeout_s * 1000))
+            self._batches.extend((key, batch) for key, batches in answer.items() for batch in batches)
+        found: list[LogRecord] = []
+        while self._batches and len(found) < _AT_ONCE:
+            key, batch = self._batches[0]
+            if isinstance(batch, Damaged):
+                await self._stand_before(key, batch)
+            elif batch.first is not None:
+                found += self._readable(key.partition, batch.take(_AT_ONCE, None))
+                continue
+            self._batches.popleft()
+        return found
+
+    def _readable(self, partition: int, records: Sequence[Any]) -> list[LogRecord]:
+        """The records that are some: of each what cannot be read is counted."""
+        read = [
+            LogRecord(partition, record.offset, record.timestamp, record.key, record.value, record.headers)
+            for record in records
+            if type(record) is not Unscorable
+        ]
+        if odd := len(records) - len(read):
+            self.unreadable += odd
+            metrics.UNREADABLE.labels(self._topic).inc(odd)
+            first = next(record for record in records if type(record) is Unscorable)
+            facts = {"topic": self._topic, "partition": partition, "offset": first.offset, "records": odd}
+            log.warning("log.unreadable", extra={**facts, "why": first.refusal.message})
+        self.damaged = ""
+        return read
+
+    async def _stand_before(self, key: TopicPartition, batch: Damaged) -> None:
+        """Says where the log cannot be read on, and lets some time pass until it is fetched again."""
+        why = (
+            f"{key.topic}-{key.partition} is damaged at offset {batch.offset}: the checksum of its batch does not hold"
+        )
+        if why != self.damaged:
+            log.error("log.damaged", extra={"why": why})
+        self.damaged = why
+        await asyncio.sleep(_AGAIN_S)
 
     async def stop(self) -> None:
         """Closes the connection."""
@@ -107,6 +181,7 @@ class LogWriter:
         self._producer = AIOKafkaProducer(
             **connection(settings), acks="all", enable_idempotence=True, max_batch_size=262_144
         )
+        wrap_sequences(self._producer)
         self._partitioner = DefaultPartitioner()
         self._turns = count(randrange(1_000))  # noqa: S311 - where the turns begin is no secret
 

@@ -6,7 +6,6 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
-from aiokafka.consumer.fetcher import FetchResult
 from aiokafka.coordinator.assignors.roundrobin import RoundRobinPartitionAssignor
 from aiokafka.errors import (
     BrokerResponseError,
@@ -25,6 +24,8 @@ from worker.errors import Doubt, StartError
 from worker.failpoints import failpoint
 from worker.kafka.connection import bounded, connection, end
 from worker.kafka.inbox import Inbox
+from worker.kafka.internals import Fetches, get_batches, take_batches
+from worker.kafka.records import Bounds, Unpacker
 from worker.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -41,18 +42,6 @@ class FencedInstanceIdError(BrokerResponseError):  # type: ignore[misc]
 
 
 kafka_errors[FencedInstanceIdError.errno] = FencedInstanceIdError
-
-
-class Fetched(dict[TopicPartition, Any]):
-    """What a fetcher of aiokafka 0.14 has fetched: its records stay as they were unpacked.
-
-    It would copy each of them into a ConsumerRecord, which is a tenth of all that a worker's own process does for it.
-    """
-
-    def __setitem__(self, key: TopicPartition, fetched: Any) -> None:
-        if isinstance(fetched, FetchResult):
-            fetched._partition_records._consumer_record = lambda _, record: record  # noqa: SLF001
-        super().__setitem__(key, fetched)
 
 
 class Membership(ConsumerRebalanceListener):  # type: ignore[misc]
@@ -94,8 +83,10 @@ class Membership(ConsumerRebalanceListener):  # type: ignore[misc]
             fetch_max_wait_ms=100,
         )
 
-    async def start(self) -> None:
+    async def start(self, largest_record: int) -> None:
         """Joins the group, however long that takes: Kafka waits for members that died while they joined.
+
+        A request of more bytes than `largest_record`, which is what a dead letter may have, is not kept whole.
 
         Raises:
             StartError: no broker answers.
@@ -110,8 +101,7 @@ class Membership(ConsumerRebalanceListener):  # type: ignore[misc]
             raise StartError(f"no Kafka answers at {self._settings.kafka} any more: {error}") from error
         finally:
             waiting.cancel()
-        fetcher = self._consumer._fetcher  # noqa: SLF001
-        fetcher._records = Fetched(fetcher._records)  # noqa: SLF001
+        take_batches(self._consumer, Unpacker(Bounds(self._settings.max_unpacked_bytes, largest_record)))
 
     async def run(self) -> None:
         """Polls until cancelled.
@@ -125,7 +115,7 @@ class Membership(ConsumerRebalanceListener):  # type: ignore[misc]
             try:
                 # Never bounded from outside and never cancelled but at the end: during a rebalance it ignores its own
                 # time-out, and a cancelled call would switch max_poll_interval_ms off for good.
-                answer = await self._consumer.getmany(timeout_ms=_POLL_MS)
+                answer = await get_batches(self._consumer, timeout_ms=_POLL_MS)
             except (NoOffsetForPartitionError, OffsetOutOfRangeError) as error:
                 self._out_of_range(error)
                 await asyncio.sleep(_AGAIN_S)
@@ -168,8 +158,7 @@ class Membership(ConsumerRebalanceListener):  # type: ignore[misc]
             Doubt: the partition was taken away meanwhile.
 
         """
-        if self._inboxes.get(inbox.key.partition) is not inbox or inbox.key not in self._consumer.assignment():
-            raise Doubt(f"{inbox.key.topic}-{inbox.key.partition} is not ours any more")
+        self._check_owned(inbox)
         self._turn += 1
         self._consumer.seek(inbox.key, offset)
         inbox.open(offset)
@@ -180,6 +169,18 @@ class Membership(ConsumerRebalanceListener):  # type: ignore[misc]
         taken = inbox.take(limit, until)
         self._fetch_on(inbox)
         return taken
+
+    def skip(self, inbox: Inbox, why: str) -> None:
+        """Goes on behind a damaged batch, each of whose offsets is refused.
+
+        Raises:
+            Doubt: the partition was taken away meanwhile.
+
+        """
+        self._check_owned(inbox)
+        self._turn += 1
+        self._consumer.seek(inbox.key, inbox.skip(why))
+        self._fetch_on(inbox)
 
     async def commit(self, offsets: dict[TopicPartition, OffsetAndMetadata]) -> None:
         """Commits offsets outside any transaction: for delivery at least once only.
@@ -234,6 +235,10 @@ class Membership(ConsumerRebalanceListener):  # type: ignore[misc]
             "HOTSWAP_GROUP_INSTANCE_ID of its own, or none"
         )
 
+    def _check_owned(self, inbox: Inbox) -> None:
+        if self._inboxes.get(inbox.key.partition) is not inbox or inbox.key not in self._consumer.assignment():
+            raise Doubt(f"{inbox.key.topic}-{inbox.key.partition} is not ours any more")
+
     def _fetch_on(self, inbox: Inbox) -> None:
         # A seek does not end a pause: a partition that is opened again after a doubt, with a full inbox, would get
         # nothing any more until the next rebalance.
@@ -241,12 +246,12 @@ class Membership(ConsumerRebalanceListener):  # type: ignore[misc]
             self._consumer.resume(inbox.key)
             inbox.is_paused = False
 
-    def _deliver(self, answer: dict[TopicPartition, list[Any]]) -> None:
-        for key, records in answer.items():
+    def _deliver(self, answer: Fetches) -> None:
+        for key, batches in answer.items():
             inbox = self._inboxes.get(key.partition)
             if inbox is None or inbox.position is None:
                 continue
-            inbox.put(records)
+            inbox.put(batches)
             if inbox.is_full and not inbox.is_paused:
                 self._consumer.pause(key)
                 inbox.is_paused = True

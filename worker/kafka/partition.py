@@ -24,6 +24,7 @@ from worker.failpoints import failpoint
 from worker.generated.hotswap.v1 import control_pb2 as wire
 from worker.kafka.connection import Admin, bounded, connection, doubting, end
 from worker.kafka.inbox import Inbox
+from worker.kafka.internals import wrap_sequences
 from worker.kafka.membership import Membership
 from worker.kafka.tail import AnswersTail
 from worker.settings import Settings
@@ -94,6 +95,10 @@ class KafkaPartition:
     def take(self, limit: int, until: int | None) -> Sequence[Any]:
         """At most `limit` requests, none from offset `until` on; none at all where none is here."""
         return self._cluster.membership.take(self._inbox, limit, until)
+
+    def skip(self, why: str) -> None:
+        """Goes on behind the damaged batch that `wait` has met: each of its offsets is refused, for this reason."""
+        self._cluster.membership.skip(self._inbox, why)
 
     def begin(self, position: Position) -> None:
         """Begins the transaction of a batch that is about to be scored and leads to `position`.
@@ -169,6 +174,7 @@ class KafkaPartition:
             # copy of one lands in the next transaction.
             request_timeout_ms=int(4_000 * settings.call_timeout_s),
         )
+        wrap_sequences(producer)
         # Of the sender alone. As the argument retry_backoff_ms it would be the client's too, which would then try to
         # reach a broker that is down 200 times a second, a line of log each.
         producer._sender._retry_backoff = _RETRY_BACKOFF_S  # noqa: SLF001

@@ -5,11 +5,17 @@ from typing import Any, NamedTuple, Self
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
+from worker.errors import Doubt
 from worker.kafka.connection import connection, doubting, end, reaching
+from worker.kafka.internals import Batch, get_batches, take_batches
+from worker.kafka.records import Bounds, Damaged, Unpacker
 from worker.settings import Settings
 
 _FIRST_LOOK = 64
 _WIDER = 16
+_AT_ONCE = 5_000
+_LARGEST_BYTES = 1 << 20  # an answer's headers are asked for, not its value
+_MOST_DIGITS = 20
 
 
 class LastAnswer(NamedTuple):
@@ -38,6 +44,7 @@ class AnswersTail:
         with reaching(self._settings):
             async with asyncio.timeout(self._settings.call_timeout_s):
                 await self._consumer.start()
+        take_batches(self._consumer, Unpacker(Bounds(self._settings.max_unpacked_bytes, _LARGEST_BYTES)))
         return self
 
     async def stop(self) -> None:
@@ -72,8 +79,9 @@ class AnswersTail:
             self._consumer.seek(key, start)
             named: list[LastAnswer] = []
             while await self._consumer.position(key) < end:
-                answer = await self._consumer.getmany(key, timeout_ms=50)
-                named += [n for record in answer.get(key, ()) if (n := _source(record, prefix))]
+                answer = await get_batches(self._consumer, key, timeout_ms=50)
+                for batch in answer.get(key, ()):
+                    named += _named(batch, prefix)
             if named or start == begin:
                 return [max(named)] if named else []
             # An aborted batch may lie between the end and the last committed record: look farther back.
@@ -81,10 +89,24 @@ class AnswersTail:
         return []
 
 
+def _named(batch: Batch, prefix: bytes) -> list[LastAnswer]:
+    if isinstance(batch, Damaged):
+        raise Doubt(f"the answers of {prefix.decode()} are damaged at offset {batch.offset}: they are fetched again")
+    named = []
+    while batch.first is not None:
+        named += [found for record in batch.take(_AT_ONCE, None) if (found := _source(record, prefix))]
+    return named
+
+
 def _source(record: Any, prefix: bytes) -> LastAnswer | None:
+    # Anybody may write to the topic: a header may be null, or a number of thousands of digits.
     headers = dict(record.headers)
-    source = headers.get("source", b"")
-    offset, generation = source.removeprefix(prefix), headers.get("generation", b"")
-    if source.startswith(prefix) and offset.isdigit() and generation.isdigit():
+    source, generation = headers.get("source") or b"", headers.get("generation") or b""
+    offset = source.removeprefix(prefix)
+    if source.startswith(prefix) and _is_number(offset) and _is_number(generation):
         return LastAnswer(int(offset), int(generation))
     return None
+
+
+def _is_number(text: bytes) -> bool:
+    return text.isdigit() and len(text) <= _MOST_DIGITS

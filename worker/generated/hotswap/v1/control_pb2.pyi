@@ -43,20 +43,22 @@ OUTCOME_APPLIED: Outcome
 OUTCOME_DUPLICATE: Outcome
 
 class Command(_message.Message):
-    __slots__ = ("command_id", "deployment", "swap", "rollback", "pause", "resume")
+    __slots__ = ("command_id", "deployment", "swap", "rollback", "pause", "resume", "skip")
     COMMAND_ID_FIELD_NUMBER: _ClassVar[int]
     DEPLOYMENT_FIELD_NUMBER: _ClassVar[int]
     SWAP_FIELD_NUMBER: _ClassVar[int]
     ROLLBACK_FIELD_NUMBER: _ClassVar[int]
     PAUSE_FIELD_NUMBER: _ClassVar[int]
     RESUME_FIELD_NUMBER: _ClassVar[int]
+    SKIP_FIELD_NUMBER: _ClassVar[int]
     command_id: str
     deployment: str
     swap: Swap
     rollback: Rollback
     pause: Pause
     resume: Resume
-    def __init__(self, command_id: _Optional[str] = ..., deployment: _Optional[str] = ..., swap: _Optional[_Union[Swap, _Mapping]] = ..., rollback: _Optional[_Union[Rollback, _Mapping]] = ..., pause: _Optional[_Union[Pause, _Mapping]] = ..., resume: _Optional[_Union[Resume, _Mapping]] = ...) -> None: ...
+    skip: Skip
+    def __init__(self, command_id: _Optional[str] = ..., deployment: _Optional[str] = ..., swap: _Optional[_Union[Swap, _Mapping]] = ..., rollback: _Optional[_Union[Rollback, _Mapping]] = ..., pause: _Optional[_Union[Pause, _Mapping]] = ..., resume: _Optional[_Union[Resume, _Mapping]] = ..., skip: _Optional[_Union[Skip, _Mapping]] = ...) -> None: ...
 
 class Swap(_message.Message):
     __slots__ = ("generation", "base", "model", "proto", "configuration", "samples", "cut_over", "not_after", "deadline_ms")
@@ -97,6 +99,14 @@ class Pause(_message.Message):
 class Resume(_message.Message):
     __slots__ = ()
     def __init__(self) -> None: ...
+
+class Skip(_message.Message):
+    __slots__ = ("partition", "offset")
+    PARTITION_FIELD_NUMBER: _ClassVar[int]
+    OFFSET_FIELD_NUMBER: _ClassVar[int]
+    partition: int
+    offset: int
+    def __init__(self, partition: _Optional[int] = ..., offset: _Optional[int] = ...) -> None: ...
 
 class Model(_message.Message):
     __slots__ = ("uri", "sha256", "kind")
@@ -218,7 +228,7 @@ class SwapStatus(_message.Message):
     def __init__(self, command_id: _Optional[str] = ..., deployment: _Optional[str] = ..., generation: _Optional[int] = ..., worker: _Optional[str] = ..., outcome: _Optional[_Union[Outcome, str]] = ..., code: _Optional[str] = ..., message: _Optional[str] = ..., at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., phase_seconds: _Optional[_Mapping[str, float]] = ...) -> None: ...
 
 class WorkerStatus(_message.Message):
-    __slots__ = ("deployment", "worker", "at", "generation", "model_sha256", "proto_sha256", "accepted", "loaded", "partitions", "paused", "stopped", "paths")
+    __slots__ = ("deployment", "worker", "at", "generation", "model_sha256", "proto_sha256", "accepted", "loaded", "partitions", "paused", "stopped", "paths", "warnings")
     class PathsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -238,6 +248,7 @@ class WorkerStatus(_message.Message):
     PAUSED_FIELD_NUMBER: _ClassVar[int]
     STOPPED_FIELD_NUMBER: _ClassVar[int]
     PATHS_FIELD_NUMBER: _ClassVar[int]
+    WARNINGS_FIELD_NUMBER: _ClassVar[int]
     deployment: str
     worker: str
     at: _timestamp_pb2.Timestamp
@@ -250,21 +261,24 @@ class WorkerStatus(_message.Message):
     paused: bool
     stopped: bool
     paths: _containers.ScalarMap[str, str]
-    def __init__(self, deployment: _Optional[str] = ..., worker: _Optional[str] = ..., at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., generation: _Optional[int] = ..., model_sha256: _Optional[str] = ..., proto_sha256: _Optional[str] = ..., accepted: _Optional[int] = ..., loaded: _Optional[_Iterable[int]] = ..., partitions: _Optional[_Iterable[_Union[PartitionStatus, _Mapping]]] = ..., paused: _Optional[bool] = ..., stopped: _Optional[bool] = ..., paths: _Optional[_Mapping[str, str]] = ...) -> None: ...
+    warnings: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, deployment: _Optional[str] = ..., worker: _Optional[str] = ..., at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., generation: _Optional[int] = ..., model_sha256: _Optional[str] = ..., proto_sha256: _Optional[str] = ..., accepted: _Optional[int] = ..., loaded: _Optional[_Iterable[int]] = ..., partitions: _Optional[_Iterable[_Union[PartitionStatus, _Mapping]]] = ..., paused: _Optional[bool] = ..., stopped: _Optional[bool] = ..., paths: _Optional[_Mapping[str, str]] = ..., warnings: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class PartitionStatus(_message.Message):
-    __slots__ = ("partition", "position", "generation", "lag", "held")
+    __slots__ = ("partition", "position", "generation", "lag", "held", "damaged")
     PARTITION_FIELD_NUMBER: _ClassVar[int]
     POSITION_FIELD_NUMBER: _ClassVar[int]
     GENERATION_FIELD_NUMBER: _ClassVar[int]
     LAG_FIELD_NUMBER: _ClassVar[int]
     HELD_FIELD_NUMBER: _ClassVar[int]
+    DAMAGED_FIELD_NUMBER: _ClassVar[int]
     partition: int
     position: int
     generation: int
     lag: int
     held: str
-    def __init__(self, partition: _Optional[int] = ..., position: _Optional[int] = ..., generation: _Optional[int] = ..., lag: _Optional[int] = ..., held: _Optional[str] = ...) -> None: ...
+    damaged: bool
+    def __init__(self, partition: _Optional[int] = ..., position: _Optional[int] = ..., generation: _Optional[int] = ..., lag: _Optional[int] = ..., held: _Optional[str] = ..., damaged: _Optional[bool] = ...) -> None: ...
 
 class CutOverDone(_message.Message):
     __slots__ = ("deployment", "generation", "partition", "first_offset", "worker")
