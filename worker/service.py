@@ -9,10 +9,11 @@ import signal
 import sys
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from contextlib import AsyncExitStack
-from typing import Any
+from typing import Any, TypeVar
 
 from worker.batch import Position
 from worker.control import STATUS_S, Control
+from worker.errors import StartError
 from worker.failpoints import arm, failpoint
 from worker.health import Health
 from worker.kafka.connection import Admin
@@ -26,6 +27,7 @@ from worker.staging import Staging, Surroundings
 from worker.store import Store
 from worker.swap import Timeline
 
+T = TypeVar("T")
 log = logging.getLogger(__name__)
 
 CHILD = (sys.executable, "-m", "worker.host.child")
@@ -66,25 +68,30 @@ class Worker:
             # What is built and never started is stopped too: aiokafka complains of a client that is dropped open.
             for part in (self._admin, self._tail, self._writer, self._reader, self._membership):
                 parts.push_async_callback(_quietly, part.stop)
-            await self._admin.start()
-            partitions = await self._admin.check_topics()
-            topics = self._settings.topics
-            answers, dead_letters = [
-                await self._admin.message_bytes(topic) for topic in (topics.predictions, topics.dead_letters)
-            ]
-            self._limits = Limits(answers, dead_letters)
-            self._batch_bytes = min(_BATCH_BYTES, answers, dead_letters)
-            for reached in (self._tail, self._writer, self._reader):
-                await reached.start()
-            self._health.start()
-            parts.callback(self._health.stop)
-            staging = self._staging = self._new_staging(partitions)
-            parts.push_async_callback(staging.stop)
-            await self._control.replay()
-            log.info("worker.started", extra={"worker": self._settings.worker_id, "http_port": self._health.port})
-            await self._work(staging, stopping)
-            await self._control.farewell(staging)
+            staging = await _unless(stopping, self._start(parts))
+            if staging:
+                await self._work(staging, stopping)
+                await self._control.farewell(staging)
         log.info("worker.stopped", extra={"worker": self._settings.worker_id})
+
+    async def _start(self, parts: AsyncExitStack) -> Staging:
+        await self._admin.start()
+        partitions = await self._admin.check_topics()
+        topics = self._settings.topics
+        answers, dead_letters = [
+            await self._admin.message_bytes(topic) for topic in (topics.predictions, topics.dead_letters)
+        ]
+        self._limits = Limits(answers, dead_letters)
+        self._batch_bytes = min(_BATCH_BYTES, answers, dead_letters)
+        for reached in (self._tail, self._writer, self._reader):
+            await reached.start()
+        self._health.start()
+        parts.callback(self._health.stop)
+        staging = self._staging = self._new_staging(partitions)
+        parts.push_async_callback(staging.stop)
+        await self._control.replay()
+        log.info("worker.started", extra={"worker": self._settings.worker_id, "http_port": self._health.port})
+        return staging
 
     def kill(self) -> None:
         """Ends the model hosts at once, for when a clean stop takes too long."""
@@ -183,6 +190,18 @@ class Worker:
         return self._staging.lacks or ("" if self._is_joined else "has not joined the group yet")
 
 
+async def _unless(stopping: asyncio.Event, work: Coroutine[Any, Any, T]) -> T | None:
+    """What the work gives; None where it was cut off because the worker is to stop (its Kafka may be out of reach)."""
+    task, stop = asyncio.create_task(work), asyncio.create_task(stopping.wait())
+    try:
+        await asyncio.wait((task, stop), return_when=asyncio.FIRST_COMPLETED)
+        return task.result() if task.done() else None
+    finally:
+        for each in (task, stop):
+            each.cancel()
+        await asyncio.gather(task, stop, return_exceptions=True)
+
+
 async def _quietly(stop: Callable[[], Awaitable[None]]) -> None:
     # A part that cannot say goodbye (its broker is gone) must not keep the others from it.
     with contextlib.suppress(Exception):
@@ -221,4 +240,9 @@ async def serve(settings: Settings, *, child: Sequence[str] = CHILD) -> None:
 
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop)
-    await worker.run(stopping)
+    try:
+        await worker.run(stopping)
+    except StartError:
+        # That it could not start is no news to whoever has told it to stop meanwhile.
+        if not stopping.is_set():
+            raise

@@ -1,0 +1,64 @@
+"""A worker that is told to stop ends with 0 from the first line of its program on, and not by the signal."""
+
+import asyncio
+import os
+import signal
+import sys
+
+import pytest
+from harness.fleet import ROOT
+
+HOOK = """
+import os, signal, sys
+is_over = False
+def strike(event, given):
+    global is_over
+    if not is_over and event == os.environ["AT_EVENT"] and str(given[0]).startswith(os.environ["AT_WHAT"]):
+        is_over = True
+        os.kill(os.getpid(), int(os.environ["SIGNAL"]))
+sys.addaudithook(strike)
+"""
+"""A sitecustomize.py: the process signals itself at the first event of a kind, at a moment and not after a time."""
+
+ENTRANCES = {
+    "module": ("-m", "worker"),
+    "script": ("-c", "import re, sys; from worker.__main__ import main; sys.exit(main())"),
+}
+MOMENTS = {
+    "first line": ("import", "worker.cli"),
+    "settings": ("import", "pydantic"),
+    "client of Kafka": ("import", "aiokafka"),
+    "last import": ("import", "worker.cli_worker"),
+    "first socket": ("socket.__new__", ""),
+    "Kafka is asked for": ("socket.connect", ""),
+}
+
+
+@pytest.fixture
+def folder(tmp_path):
+    (tmp_path / "sitecustomize.py").write_text(HOOK)
+    return tmp_path
+
+
+async def exit_code(folder, *command, number=signal.SIGTERM, event="import", what="worker.cli"):
+    """How the process ends that gets the signal at that moment; its Kafka is nowhere."""
+    environment = {"PYTHONPATH": f"{folder}:{ROOT}", "AT_EVENT": event, "AT_WHAT": what}
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, *command,
+        env={**os.environ, **environment, "SIGNAL": str(int(number))}, cwd=folder,
+        stdin=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.DEVNULL,
+    )  # fmt: skip
+    return await process.wait()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("entrance", ENTRANCES)
+async def test_a_signal_ends_a_worker_with_0_at_each_moment_of_its_start(folder, entrance, number):
+    run = (*ENTRANCES[entrance], "run", "d", "--kafka", "127.0.0.1:9")
+    ends = [exit_code(folder, *run, number=number, event=event, what=what) for event, what in MOMENTS.values()]
+    codes = await asyncio.gather(*ends)
+    assert dict(zip(MOMENTS, codes, strict=True)) == dict.fromkeys(MOMENTS, 0)
+
+
+async def test_a_command_that_is_no_worker_ends_by_the_signal(folder):
+    assert await exit_code(folder, "-m", "worker", "status", "d") == -signal.SIGTERM
