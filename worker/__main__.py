@@ -1,4 +1,4 @@
-"""The program `hotswap`, and `python -m worker`: it can be stopped from its first line on, before all else is loaded."""
+"""The program `hotswap`, and `python -m worker`: it can be stopped from its first line on, before it loads the rest."""
 
 import os
 import signal

@@ -113,3 +113,19 @@ TRANSACTIONS = Counter(
     ["deployment", "outcome"],
     registry=REGISTRY,
 )
+
+_VALUES = 100
+_LONGEST = 100
+_values: dict[Counter, set[str]] = {}
+
+
+def bounded(counter: Counter, *labels: str) -> Counter:
+    """The series of a counter whose last label comes from outside: the first hundred values, all others as `other`.
+
+    Column names and codes are a model host's own word, and Prometheus keeps a series for each.
+    """
+    *ours, last = labels
+    values = _values.setdefault(counter, set())
+    value = last[:_LONGEST] if last[:_LONGEST] in values or len(values) < _VALUES else "other"
+    values.add(value)
+    return counter.labels(*ours, value)

@@ -139,6 +139,8 @@ class PartitionLoop:
         self._commit_seconds = metrics.STAGE_SECONDS.labels(deployment, "commit")
         self._in_flight = metrics.IN_FLIGHT.labels(deployment)
         self._batch_records = metrics.BATCH_RECORDS.labels(deployment)
+        for outcome in ("answered", *Code):
+            metrics.REQUESTS.labels(deployment, outcome)  # from the first on, so that no request adds a series
 
     async def run(self) -> None:
         """Serves the partition; returns after `stop`, with the batch in hand committed or not begun."""

@@ -340,11 +340,12 @@ class Staging:
 
     def _new_host(self, load: Load) -> ModelHost:
         deployment, configuration = self._settings.deployment, load.configuration
+        restarts = {reason: metrics.HOST_RESTARTS.labels(deployment, reason) for reason in ("crashed", "too_slow")}
         return ModelHost(
             load=load,
             deadline_s=(configuration.deadline_ms or self._settings.deadline_ms) / 1000,
-            on_restart=lambda reason: metrics.HOST_RESTARTS.labels(deployment, reason).inc(),
-            on_unknown=lambda column, count: metrics.UNKNOWN_CATEGORIES.labels(deployment, column).inc(count),
+            on_restart=lambda reason: restarts[reason].inc(),
+            on_unknown=lambda column, count: metrics.bounded(metrics.UNKNOWN_CATEGORIES, deployment, column).inc(count),
             child=self._child,
             take_spare=self._spares.take,
         )

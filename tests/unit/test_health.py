@@ -1,7 +1,11 @@
-"""What probes and Prometheus are told."""
+"""What probes and Prometheus are told, and what others can do to them."""
 
+import http.client
+import socket
+import threading
 import urllib.error
 import urllib.request
+from pathlib import Path
 
 import pytest
 
@@ -54,3 +58,119 @@ def test_an_unknown_path_is_answered_with_those_that_there_are(health):
 def test_a_taken_port_is_one_line_that_names_the_setting(health):
     with pytest.raises(StartError, match="HOTSWAP_HTTP_PORT"):
         Health("127.0.0.1", health.port, readiness=str).start()
+
+
+def ask(health, method, path="/livez", body=None):
+    connection = http.client.HTTPConnection("127.0.0.1", health.port, timeout=5)
+    try:
+        connection.request(method, path, body)
+        answer = connection.getresponse()
+        return answer.status, answer.read(), answer.headers
+    finally:
+        connection.close()
+
+
+def raw(health, sent):
+    with socket.create_connection(("127.0.0.1", health.port), timeout=5) as connection:
+        connection.sendall(sent)
+        return b"".join(iter(lambda: connection.recv(1 << 16), b""))
+
+
+def descriptors():
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
+@pytest.fixture
+def crowd(health):
+    """Connections that are there to stay: by number, and what each of them has sent."""
+    held = []
+
+    def come(count, sent=b""):
+        for _ in range(count):
+            held.append(socket.create_connection(("127.0.0.1", health.port), timeout=10))
+            held[-1].sendall(sent)
+        return held
+
+    yield come
+    for connection in held:
+        connection.close()
+
+
+def test_a_head_is_what_get_says_without_its_body(health):
+    status, body, headers = ask(health, "HEAD", "/metrics")
+    assert (status, body) == (200, b"")
+    assert int(headers["Content-Length"]) > 1_000
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "TRACE", "OPTIONS", "ODD"])
+def test_what_is_no_reading_is_not_allowed(health, method):
+    status, _, headers = ask(health, method, body=b"x" * 100_000)
+    assert (status, headers["Allow"]) == (405, "GET, HEAD")
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [b"\r\n\r\n", b"GET\r\n\r\n", b"GET /livez\r\n\r\n", b"\xff\x00 / HTTP/2\r\n\r\n", b"GET / a HTTP/1.1\r\n\r\n"],
+)
+def test_what_is_no_request_is_told_so(health, sent):
+    assert raw(health, sent).startswith(b"HTTP/1.1 400 Bad Request\r\n")
+
+
+def test_a_request_without_an_end_is_cut_off(health):
+    assert raw(health, b"GET /livez HTTP/1.1\r\nx: " + b"x" * 8_192).startswith(b"HTTP/1.1 431 ")
+
+
+@pytest.mark.parametrize("sent", [b"", b"GET /metrics HTTP/1.1\r\n", b"GET /metrics HTTP/1.1\r\n\r\n"])
+def test_a_thousand_that_never_end_cost_one_thread_and_32_descriptors_and_the_next_one_is_answered(health, crowd, sent):
+    before = threading.active_count(), descriptors()
+    held = crowd(1_000, sent)
+    assert get(health, "/metrics")[0] == 200
+    assert get(health, "/livez") == (200, "ok\n")
+    assert threading.active_count() == before[0]
+    ours = descriptors() - before[1] - len(held)
+    assert ours <= module.CONNECTIONS
+
+
+def test_31_that_hang_on_leave_room_for_one(health, crowd):
+    held = crowd(module.CONNECTIONS - 1)
+    for _ in range(100):
+        assert get(health, "/metrics")[0] == 200
+    for connection in held:
+        connection.settimeout(0)
+        with pytest.raises(BlockingIOError):
+            connection.recv(1)
+
+
+def test_one_that_drips_is_closed_when_its_time_is_over_whatever_it_still_sends(health, monkeypatch):
+    monkeypatch.setattr(module, "WHOLE_S", 0.3)
+    with socket.create_connection(("127.0.0.1", health.port), timeout=5) as connection:
+        connection.settimeout(0.05)
+        drops = 0
+        with pytest.raises(ConnectionError):  # noqa: PT012 - it is one of the drops that meets the end
+            while drops < 200:
+                connection.sendall(b"x")
+                drops += 1
+                try:
+                    if not connection.recv(1):
+                        raise ConnectionError
+                except TimeoutError:
+                    pass
+        assert 0 < drops < 200
+
+
+def test_one_that_sends_for_ever_does_not_keep_the_others_from_their_answer(health):
+    with socket.create_connection(("127.0.0.1", health.port), timeout=5) as connection:
+        with pytest.raises(ConnectionError):  # noqa: PT012 - any of them may meet the end
+            connection.sendall(b"POST / HTTP/1.1\r\n\r\n")
+            for _ in range(1_000):
+                connection.sendall(b"x" * (1 << 16))
+        assert get(health, "/livez") == (200, "ok\n")
+
+
+def test_a_stop_closes_what_is_open():
+    stopped = Health("127.0.0.1", 0, readiness=str)
+    stopped.start()
+    with socket.create_connection(("127.0.0.1", stopped.port), timeout=5) as connection:
+        assert get(stopped, "/livez") == (200, "ok\n")
+        stopped.stop()
+        assert connection.recv(1) == b""

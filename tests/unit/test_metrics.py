@@ -1,0 +1,39 @@
+"""How many series there are, whatever comes from outside."""
+
+from fakes.data_plane import FakePlan, FakeSource
+from prometheus_client import CollectorRegistry, Counter, generate_latest
+from test_pipeline import drain, requests
+
+from worker import metrics
+from worker.batch import Code, Refusal
+
+
+def series():
+    return {line.rpartition(" ")[0] for line in generate_latest(metrics.REGISTRY).decode().splitlines()}
+
+
+async def test_a_request_that_is_refused_adds_no_series_whatever_the_reason():
+    await drain(FakeSource(requests(1)), FakePlan(lambda *_: 1))
+    before = series()
+
+    async def refuse(values, asks=None):
+        return [Refusal(code, "odd") for code in list(Code)[: len(values)]]
+
+    plan = FakePlan(lambda *_: 1, max_batch_records=100)
+    plan.serving(1).host.score = refuse
+    source = FakeSource(requests(len(Code)))
+    await drain(source, plan)
+    assert len(source.transactions[0].dead_letters) == len(Code)
+    assert series() == before
+
+
+def test_a_hundred_values_from_outside_have_a_series_and_all_others_share_one():
+    registry = CollectorRegistry()
+    counter = Counter("hits", "h", ["deployment", "column"], registry=registry)
+    for number in range(1_000):
+        metrics.bounded(counter, "d", f"column {number}").inc()
+    metrics.bounded(counter, "d", "x" * 10_000).inc()
+    metrics.bounded(counter, "d", "column 7").inc()
+    counted = [sample for sample in next(iter(registry.collect())).samples if sample.name == "hits_total"]
+    found = {sample.labels["column"]: sample.value for sample in counted}
+    assert (len(found), found["column 7"], found["other"]) == (101, 2, 901)
