@@ -1,7 +1,6 @@
 """`hotswap dead-letters`: which requests were refused and why, and publishing them again."""
 
 import heapq
-import json
 import re
 import time
 from collections.abc import AsyncGenerator, Mapping
@@ -14,10 +13,11 @@ import click
 
 from worker.answers import Outgoing, header_texts, refused
 from worker.batch import Code
-from worker.cli_shared import deployment_argument, json_option, kafka_option, make_settings, note, print_json, run
+from worker.cli_shared import deployment_argument, json_option, kafka_option, make_settings, note, print_json, run, show
 from worker.client import Client
 from worker.errors import UsageError
 from worker.kafka.log import LogReader
+from worker.printable import printable
 from worker.settings import Settings
 
 _UNITS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
@@ -138,7 +138,7 @@ def _print(record: Any, given: dict[str, Any]) -> None:
         return
     at = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(record.timestamp / 1000))
     gone = "  (value not kept)" if lacks_value(record) else ""
-    click.echo(f"{at}  {why.source}  generation {why.generation}  {why.code}  {json.dumps(why.message)[1:-1]}{gone}")
+    show(printable(f"{at}  {why.source}  generation {why.generation}  {why.code}  {why.message}{gone}"))
 
 
 async def _replay(settings: Settings, wanted: _Wanted, given: dict[str, Any]) -> None:
@@ -146,7 +146,7 @@ async def _replay(settings: Settings, wanted: _Wanted, given: dict[str, Any]) ->
         async with aclosing(_read(settings, wanted)) as records:
             count = sum([1 async for record in records if not lacks_value(record)])
         question = f"publish {count} refused requests to {settings.topics.requests} again?"
-        if not count or not click.confirm(question, err=True):
+        if not count or not click.confirm(printable(question), err=True):
             note(f"{count} dead letters, none published again")
             return
     published = refused_here = 0
@@ -165,7 +165,7 @@ async def _replay(settings: Settings, wanted: _Wanted, given: dict[str, Any]) ->
     if given["is_json"]:
         print_json({"published": published, "not_kept": refused_here})
     else:
-        click.echo(f"{published} requests published to {settings.topics.requests} again")
+        show(f"{published} requests published to {settings.topics.requests} again")
 
 
 def lacks_value(record: Any) -> bool:

@@ -9,7 +9,7 @@ from rich.live import Live
 from rich.table import Table
 
 from worker.change import Receipt
-from worker.cli_shared import note, shortened
+from worker.cli_shared import note, shortened, styled, table
 from worker.client import Client
 from worker.fleet import FleetAnswer, Told
 from worker.settings import Settings
@@ -58,17 +58,16 @@ def _line(told: Told) -> str:
 
 def outcomes(title: str, told: dict[str, Told] | Any) -> Table:
     """Each worker's outcome, as a table."""
-    table = Table(title=title, title_justify="left")
-    for name in ("worker", "outcome", "phases", "why"):
-        table.add_column(name, overflow="fold")
-    for worker, said in sorted(told.items()):
-        style = _STYLES.get(said.outcome, "")
-        table.add_row(worker, f"[{style}]{said.outcome}" if style else said.outcome, _phases(said), _why(said))
-    return table
-
-
-def _why(told: Told) -> str:
-    return f"{told.code}\n{told.message}".strip().replace("[", r"\[")
+    rows = [
+        (
+            worker,
+            styled(said.outcome, _STYLES.get(said.outcome, "")),
+            _phases(said),
+            f"{said.code}\n{said.message}".strip(),
+        )
+        for worker, said in sorted(told.items())
+    ]
+    return table(title, ("worker", "outcome", "phases", "why"), rows)
 
 
 def what_went_wrong(receipt: Receipt, answer: FleetAnswer) -> str:

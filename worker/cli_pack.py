@@ -5,7 +5,17 @@ from typing import Any
 
 import click
 
-from worker.cli_shared import json_option, kind_option, local_file, local_model, make_settings, note, print_json, run
+from worker.cli_shared import (
+    json_option,
+    kind_option,
+    local_file,
+    local_model,
+    make_settings,
+    note,
+    print_json,
+    run,
+    show,
+)
 from worker.configuration import read_configuration
 from worker.generation import Configuration
 from worker.onboarding import Wish, onboard
@@ -50,6 +60,6 @@ def pack(model: Path, **given: Any) -> None:
         facts = {"name": content.name, "version": content.version, "reasons": list(content.reasons)}
         print_json({**facts, "kind": content.kind, "notes": notes, "files": [str(path) for path in written]})
         return
-    click.echo(f"{content.name} {content.version} ({content.kind}): {'; '.join(content.reasons)}")
+    show(f"{content.name} {content.version} ({content.kind}): {'; '.join(content.reasons)}")
     for path in written:
-        click.echo(path)
+        show(str(path))

@@ -107,6 +107,8 @@ def _encode(reading: Reading, target: Path | None, per_message: int | None) -> i
     size = (per_message or sys.maxsize) if layout.holds_many else 1
     messages = (layout.pack(row.message for row in chunk) for chunk in chunks(reading, size))
     if target is None:
+        if sys.stdout.isatty():
+            raise UsageError("messages are no text for a terminal: send them to a pipe, or name a file with --out")
         return _write(messages, sys.stdout.buffer)
     try:
         with target.open("wb") as output:

@@ -2,14 +2,14 @@
 
 Results go to stdout, progress and complaints to stderr; `--json` makes the results JSON. Exit codes: 0 done; 1 it was
 refused or has failed, wholly or in part; 2 the command line asks for what cannot be; 3 Kafka, a worker or Java cannot
-be reached or started.
+be reached or started. What is shown may have come from anybody: it is escaped here, and nothing is shown but from here.
 """
 
 import asyncio
 import json
 import os
 import traceback
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from pathlib import Path
 from typing import IO, Any, TypeVar
 
@@ -17,9 +17,12 @@ import click
 from pydantic import ValidationError
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.table import Table
+from rich.text import Text
 
 from worker import logs
 from worker.errors import Doubt, HotswapError, NoAnswer, StartError, SwapError, UsageError
+from worker.printable import line_by_line, printable, printable_json
 from worker.settings import Settings
 
 T = TypeVar("T")
@@ -45,7 +48,7 @@ class Failure(click.ClickException):
 
     def show(self, file: IO[Any] | None = None) -> None:
         """The one line."""
-        click.echo(f"hotswap: {self.format_message()}", file=file, err=file is None)
+        click.echo(printable(f"hotswap: {self.format_message()}"), file=file, err=file is None)
 
 
 class Commands(click.Group):
@@ -62,7 +65,7 @@ class Commands(click.Group):
             raise Failure(f"{code}{error}", exit_code(error)) from error
         except Exception as error:
             if os.environ.get("HOTSWAP_LOG_LEVEL") == "DEBUG":
-                traceback.print_exc()
+                note(traceback.format_exc())
             what = f"{type(error).__name__}: {error}"
             again = "HOTSWAP_LOG_LEVEL=DEBUG shows the traceback"
             raise Failure(f"this is a bug of hotswap, please report it: {what} ({again})", REFUSED) from error
@@ -110,7 +113,17 @@ def run(main: Coroutine[Any, Any, T]) -> T:
 
 def print_json(document: Any) -> None:
     """One JSON document on one line of stdout."""
-    click.echo(json.dumps(document, ensure_ascii=False, default=str))
+    click.echo(printable_json(json.dumps(document, ensure_ascii=False, default=str)))
+
+
+def show(lines: str) -> None:
+    """A result on stdout."""
+    click.echo(line_by_line(lines))
+
+
+def note(lines: str) -> None:
+    """A line of progress or complaint on stderr."""
+    click.echo(line_by_line(lines), err=True)
 
 
 def out() -> Console:
@@ -119,9 +132,19 @@ def out() -> Console:
     return console if console.is_terminal else Console(highlight=False, width=_PIPE_WIDTH)
 
 
-def note(line: str) -> None:
-    """A line of progress or complaint on stderr."""
-    click.echo(line, err=True)
+def styled(words: str, style: str = "") -> Text:
+    """Words for a table or beside one: as they are, no markup."""
+    return Text(line_by_line(words), style)
+
+
+def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str | Text]]) -> Table:
+    """A table; a cell has a style where it is `styled`."""
+    made = Table(title=styled(title, "table.title"), title_justify="left")
+    for name in columns:
+        made.add_column(name, overflow="fold")
+    for row in rows:
+        made.add_row(*(styled(cell) if isinstance(cell, str) else cell for cell in row))
+    return made
 
 
 def progress(*, is_shown: bool = True) -> Progress:

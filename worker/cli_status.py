@@ -10,7 +10,19 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from worker.cli_shared import REFUSED, json_option, kafka_option, make_settings, out, print_json, run, shortened
+from worker.cli_shared import (
+    REFUSED,
+    json_option,
+    kafka_option,
+    make_settings,
+    out,
+    print_json,
+    run,
+    shortened,
+    show,
+    styled,
+    table,
+)
 from worker.fleet import WorkerView
 from worker.overview import CommandView, Overview, deployments, overview
 from worker.settings import Settings
@@ -39,7 +51,7 @@ def status(deployment: str | None, kafka: str | None, is_watching: bool, is_json
     if is_json:
         print_json([document(view) for view in views])
     elif not views:
-        click.echo("no deployment has been commanded yet: send a first generation with `hotswap swap`")
+        show("no deployment has been commanded yet: send a first generation with `hotswap swap`")
     else:
         out().print(Group(*(table for view in views for table in _tables(view))))
     if any(view.problems for view in views):
@@ -63,28 +75,15 @@ async def _watch(settings: Settings) -> None:
 def _tables(view: Overview) -> list[Any]:
     paused = ", paused" if view.is_paused else ""
     head = f"{view.deployment}: generation {view.newest or 'none'} accepted{paused}, {len(view.live)} workers"
-    problems = [Text(shortened(problem), style="bold red") for problem in view.problems]
-    warnings = [Text(shortened(warning), style="yellow") for warning in view.warnings]
-    return [head, *problems, *warnings, _workers(view), _partitions(view), _commands(view)]
+    problems = [styled(shortened(problem), "bold red") for problem in view.problems]
+    warnings = [styled(shortened(warning), "yellow") for warning in view.warnings]
+    return [styled(head), *problems, *warnings, _workers(view), _partitions(view), _commands(view)]
 
 
 def _workers(view: Overview) -> Table:
-    table = Table(title="workers", title_justify="left")
-    for name in (
-        "worker",
-        "serves",
-        "loaded",
-        "cannot load",
-        "model",
-        "proto",
-        "path",
-        "partitions",
-        "held",
-        "last word",
-    ):
-        table.add_column(name, overflow="fold")
-    for worker in view.workers:
-        table.add_row(
+    columns = ("worker", "serves", "loaded", "cannot load", "model", "proto", "path", "partitions", "held", "last word")
+    rows = [
+        (
             worker.worker,
             str(worker.generation or "nothing"),
             ", ".join(map(str, worker.loaded)),
@@ -98,23 +97,21 @@ def _workers(view: Overview) -> Table:
             else "",
             _last_word(worker, view.at),
         )
-    return table
+        for worker in view.workers
+    ]
+    return table("workers", columns, rows)
 
 
-def _last_word(worker: WorkerView, now: float) -> str:
+def _last_word(worker: WorkerView, now: float) -> str | Text:
     age = f"{max(0.0, now - worker.at):.0f} s ago"
     if worker.is_stopped:
         return f"stopped {age}"
-    return age if worker.is_live(now) else f"[red]dead? {age}"
+    return age if worker.is_live(now) else styled(f"dead? {age}", "red")
 
 
 def _partitions(view: Overview) -> Table:
-    table = Table(title="partitions", title_justify="left")
-    for name in ("partition", "worker", "answered up to", "generation", "lag", "held"):
-        table.add_column(name, overflow="fold")
-    for row in _partition_rows(view):
-        table.add_row(*(str(value) for value in row.values()))
-    return table
+    columns = ("partition", "worker", "answered up to", "generation", "lag", "held")
+    return table("partitions", columns, [tuple(map(str, row.values())) for row in _partition_rows(view)])
 
 
 def _partition_rows(view: Overview) -> list[dict[str, Any]]:
@@ -136,19 +133,17 @@ def _partition_rows(view: Overview) -> list[dict[str, Any]]:
 
 
 def _commands(view: Overview) -> Table:
-    table = Table(title="last commands", title_justify="left")
-    for name in ("at", "command", "verdict", "workers"):
-        table.add_column(name, overflow="fold")
+    rows = []
     for command in view.commands[-_SHOWN_COMMANDS:]:
         told = [
-            f"{said.worker}: {said.outcome} {said.code} {shortened(said.message)}".strip().replace("[", r"\[")
+            f"{said.worker}: {said.outcome} {said.code} {shortened(said.message)}".strip()
             for said in command.told.values()
         ]
         at = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(command.entry.at_ms / 1000))
         verdict = command.entry.verdict
         word = f"{verdict.outcome} {verdict.code}".strip() if verdict.outcome else "accepted"
-        table.add_row(at, _title(command), word, "\n".join(told))
-    return table
+        rows.append((at, _title(command), word, "\n".join(told)))
+    return table("last commands", ("at", "command", "verdict", "workers"), rows)
 
 
 def _title(command: CommandView) -> str:

@@ -20,6 +20,7 @@ from worker.cli_shared import (
     out,
     print_json,
     run,
+    show,
 )
 from worker.client import Client
 from worker.fleet import FleetAnswer
@@ -163,7 +164,7 @@ def _command(settings: Settings, publish: Publish, given: dict[str, Any]) -> Non
     if given["is_json"]:
         print_json(_document(receipt, answer))
     elif answer is None:
-        click.echo(f"{title_of(receipt)} accepted")
+        show(f"{title_of(receipt)} accepted")
     else:
         out().print(outcomes(title_of(receipt), answer.told))
     if answer and not answer.is_good:

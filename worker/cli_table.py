@@ -5,7 +5,7 @@ from collections.abc import AsyncGenerator, Callable, Iterable, Iterator
 from contextlib import aclosing
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO, cast
 
 import click
 
@@ -17,6 +17,7 @@ from worker.codec.table import CsvTable, JsonTable
 from worker.codec.text import Rows
 from worker.errors import UsageError
 from worker.generation import TextOptions
+from worker.printable import Escaping, printable, printable_json
 
 CHUNK = 500
 """Rows that are handled together, where nothing else says how many."""
@@ -57,7 +58,9 @@ async def print_answers(
     answered: AsyncGenerator[Answered, None], operation: Operation, style: str, total: int | None
 ) -> None:
     """Print predictions as they come, with a bar for `total` rows on stderr."""
-    table = CsvTable(sys.stdout, operation.output) if style == "csv" else JsonTable(sys.stdout)
+    escape = printable if style == "csv" else printable_json
+    file = cast("TextIO", Escaping(sys.stdout, escape)) if sys.stdout.isatty() else sys.stdout
+    table = CsvTable(file, operation.output) if style == "csv" else JsonTable(file)
     parse = operation.output.FromString
     # On a terminal the bar would be drawn between the predictions: there they are the progress.
     with progress(is_shown=not sys.stdout.isatty()) as bar:

@@ -7,7 +7,16 @@ from pathlib import Path
 import click
 
 from worker import logs, service
-from worker.cli_shared import Commands, deployment_argument, json_option, kafka_option, make_settings, note, print_json
+from worker.cli_shared import (
+    Commands,
+    deployment_argument,
+    json_option,
+    kafka_option,
+    make_settings,
+    note,
+    print_json,
+    show,
+)
 from worker.cli_shared import run as run_command
 from worker.kafka.connection import Admin
 from worker.local_kafka import LocalKafka
@@ -54,7 +63,7 @@ def create(deployment: str, kafka: str | None, is_json: bool, partitions: int, r
         print_json({"created": created, "topics": settings.topics._asdict()})
     else:
         for name in settings.topics:
-            click.echo(f"{name}  {'created' if name in created else 'was there'}")
+            show(f"{name}  {'created' if name in created else 'was there'}")
 
 
 async def _create(settings: Settings, partitions: int, replication: int) -> list[str]:

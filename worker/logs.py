@@ -10,6 +10,8 @@ from typing import Literal, TextIO
 
 from pythonjsonlogger.json import JsonFormatter
 
+from worker.printable import line_by_line, printable
+
 _REPEAT_S = 10.0
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 
@@ -75,5 +77,9 @@ class _Text(logging.Formatter):
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - the base class's name
         facts = {name: value for name, value in vars(record).items() if name not in _STANDARD}
-        line = super().formatMessage(record)
-        return line + "".join(f"  {name}={value}" for name, value in facts.items())
+        line = printable(super().formatMessage(record))
+        return line + "".join(f"  {name}={printable(str(value))}" for name, value in facts.items())
+
+    def format(self, record: logging.LogRecord) -> str:
+        # A traceback has lines, and in them what somebody sent.
+        return line_by_line(super().format(record))

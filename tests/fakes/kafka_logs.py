@@ -214,7 +214,7 @@ class FakeWorker:
             self.say(command.command_id, getattr(command, kind).generation, outcome, *why)
 
 
-def answer_requests(cluster, settings, *, generation=1, refuse=lambda _: False):
+def answer_requests(cluster, settings, *, generation=1, refuse=lambda _: False, why="is no message"):
     """Plays the data path: each request is echoed as a prediction, or refused."""
 
     def react(record):
@@ -223,9 +223,9 @@ def answer_requests(cluster, settings, *, generation=1, refuse=lambda _: False):
         source = f"{record.topic}-{record.partition}-{record.offset}".encode()
         headers = (*record.headers, ("source", source), ("generation", str(generation).encode()))
         if refuse(record.value):
-            why = (("code", b"UNDECODABLE"), ("message", b"is no message"))
+            reason = (("code", b"UNDECODABLE"), ("message", why.encode()))
             cluster.append(
-                settings.topics.dead_letters, record.value, key=record.key, headers=(*headers, *why),
+                settings.topics.dead_letters, record.value, key=record.key, headers=(*headers, *reason),
                 partition=record.partition,
             )  # fmt: skip
         else:

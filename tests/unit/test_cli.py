@@ -7,14 +7,17 @@ import pytest
 from click.testing import CliRunner
 from fakes.kafka_logs import FakeCluster, FakeWorker, answer_requests
 from google.protobuf.proto import parse_length_prefixed
+from test_printable import HOSTILE, is_harmless
 
 from worker import cli_worker, logs
 from worker.archive import write_zip
 from worker.cli import main
 from worker.cli_dead_letters import parse_since
 from worker.cli_shared import Failure, exit_code
+from worker.cli_table import print_answers
 from worker.codec.proto import compile as compile_proto
-from worker.errors import Doubt, HostError, NoAnswer, StartError, SwapError, UsageError
+from worker.errors import Doubt, HostError, HotswapError, NoAnswer, StartError, SwapError, UsageError
+from worker.printable import printable
 from worker.settings import Settings
 
 PROTO = """syntax = "proto3";
@@ -343,3 +346,78 @@ def test_a_log_record_is_json_with_the_event_and_its_facts_or_text():
         logging.getLogger("aiokafka").info("chatter")
         (line,) = stream.getvalue().splitlines()
         assert wanted in line
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+def test_an_error_that_quotes_it_is_one_harmless_line(files, monkeypatch, text):
+    for error in (ValueError(text), UsageError(text), SwapError(text, text)):
+
+        def fail(*_, error=error):
+            raise error
+
+        monkeypatch.setattr("worker.cli_rows.find_operation", fail)
+        for level in ("INFO", "DEBUG"):
+            monkeypatch.setenv("HOTSWAP_LOG_LEVEL", level)
+            result = hotswap(
+                "encode",
+                "rows.csv",
+                "--proto",
+                "frame.proto",
+                code=exit_code(error) if isinstance(error, HotswapError) else 1,
+            )
+            assert is_harmless(result.stderr)
+
+
+@pytest.mark.parametrize("text", HOSTILE[:-1])
+def test_every_command_shows_what_workers_and_requests_say_escaped_and_gives_it_to_machines_as_it_is(
+    cluster,
+    settings,
+    files,
+    text,
+    monkeypatch,
+):
+    monkeypatch.setattr("worker.client._SILENCE_S", 0.05)
+    FakeWorker(cluster, settings, text, ("STAGING", "FAILED"), text, f"{text}\n{text}").speak(generation=1)
+    FakeWorker(cluster, settings, f"dead {text}").speak(age_s=20)
+    answer_requests(cluster, settings, refuse=lambda _: True, why=text)
+    shown = [
+        hotswap("swap", "d", "--model", "model.zip", "--proto", "frame.proto", "--timeout", "0.5", code=1),
+        hotswap("status", "d"),
+        hotswap("status", "d", "--json"),
+        hotswap("predict", "d", "rows.csv", "--proto", "frame.proto", code=1),
+        hotswap("dead-letters", "d"),
+        hotswap("dead-letters", "d", "--json"),
+    ]
+    assert all(is_harmless(result.stdout) and is_harmless(result.stderr) for result in shown)
+    (view,) = json.loads(shown[2].stdout)
+    assert text in [worker["worker"] for worker in view["workers"]]
+    assert printable(text) in shown[1].stdout
+    assert {json.loads(line)["message"] for line in shown[5].stdout.splitlines()} == {text}
+
+
+@pytest.mark.parametrize("text", HOSTILE[:-1])
+@pytest.mark.parametrize("style", ["csv", "json"])
+async def test_predictions_are_escaped_on_a_terminal_and_untouched_in_a_pipe(monkeypatch, text, style):
+    operation = compile_proto(PROTO.encode(), False).operations["Predict"]
+    value = operation.output(rows=[{"a": text}]).SerializeToString()
+
+    async def answers():
+        yield 1, {}, value
+
+    written = {}
+    for is_terminal in (True, False):
+        monkeypatch.setattr("sys.stdout", stdout := io.StringIO())
+        stdout.isatty = lambda is_terminal=is_terminal: is_terminal
+        await print_answers(answers(), operation, style, 1)
+        written[is_terminal] = stdout.getvalue()
+    assert is_harmless(written[True])
+    if style == "json":
+        assert json.loads(written[True]) == json.loads(written[False])
+        assert json.loads(written[True])["prediction"]["rows"][0]["a"] == text
+    else:
+        assert text in written[False]
+
+
+def test_messages_are_not_written_on_a_terminal(files, monkeypatch):
+    monkeypatch.setattr("click.testing._NamedTextIOWrapper.isatty", lambda _: True)
+    assert "--out" in one_line(hotswap("encode", "rows.csv", "--proto", "frame.proto", code=2))

@@ -1,0 +1,59 @@
+"""The real command line on a real terminal, where the fleet's topics hold what commands terminals."""
+
+import asyncio
+import os
+import pty
+import re
+import subprocess
+import sys
+import time
+
+from confluent_kafka import Producer
+from harness.command import variables
+from harness.fleet import ROOT
+
+from worker.generated.hotswap.v1 import control_pb2 as wire
+
+NAMES = ("[/x]", "[bold]w", "\x1b[2J\x1b]0;title\x07", "\x9b2J", "\u202ew\r\x7f")
+COMMANDS = re.compile(r"\x1b\[[0-9;]*m")
+
+
+def shown(deployment, *words):
+    """What a command writes on its terminal."""
+    ours, its = pty.openpty()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "worker", *words],
+        env=os.environ | variables(deployment) | {"COLUMNS": "400", "TERM": "xterm-256color"},
+        cwd=ROOT, stdin=subprocess.DEVNULL, stdout=its, stderr=its,
+    )  # fmt: skip
+    os.close(its)
+    written = _read(ours)
+    assert process.wait(10) == 0, written
+    return written
+
+
+def _read(terminal):
+    parts = []
+    try:
+        while part := os.read(terminal, 1 << 16):
+            parts.append(part)
+    except OSError:  # how Linux says that the other side has closed it
+        pass
+    os.close(terminal)
+    return b"".join(parts).decode()
+
+
+async def test_whatever_workers_and_requests_are_called_no_command_reaches_the_terminal(deployment):
+    topics, producer = deployment.settings.topics, Producer({"bootstrap.servers": deployment.kafka.bootstrap})
+    for name in NAMES:
+        said = wire.WorkerStatus(deployment=deployment.name, worker=name, paths={"score": name}, model_sha256=name)
+        said.at.FromSeconds(int(time.time()))
+        producer.produce(topics.status, wire.Status(worker=said).SerializeToString(), key=name)
+        headers = [(word, name.encode()) for word in ("code", "message", "source")]
+        producer.produce(topics.dead_letters, b"x", headers=[*headers, ("generation", b"1")])
+    assert await asyncio.to_thread(producer.flush, 10) == 0
+    for command in ("status", "dead-letters"):
+        written = await asyncio.to_thread(shown, deployment, command, deployment.name)
+        assert all(line.isprintable() for line in COMMANDS.sub("", written).replace("\r\n", "\n").split("\n")), written
+        for name in ("[/x]", "[bold]w", r"\x1b[2J", r"\x9b2J", r"\u202ew\r\x7f"):
+            assert name in written

@@ -1,0 +1,90 @@
+"""What came from outside commands no terminal, wherever it is shown, and machines get it as it was."""
+
+import io
+import json
+import logging
+import re
+import sys
+from pathlib import Path
+
+from hypothesis import example, given
+from hypothesis import strategies as some
+from rich.console import Console
+
+import worker
+from worker import logs
+from worker.cli_follow import outcomes
+from worker.fleet import Told
+from worker.printable import line_by_line, printable, printable_json
+
+HOSTILE = (
+    "\x1b[2J\x1b]0;title\x07",
+    "[/x]",
+    "[bold red]styled[/] :smiley:",
+    "\x9b2J\x90q\x85",
+    "back\x08\x08\rover\x7f",
+    "\u202egnp.\u2066exe\u200b\u2028",
+    "\udcff half",
+)
+nasty = some.one_of(some.sampled_from(HOSTILE), some.text(), some.text(some.characters(categories=["Cc", "Cf", "Cs"])))
+sound = some.text(some.characters(exclude_categories=["Cs"])) | some.sampled_from(HOSTILE[:-1])
+FACTS = {"generation": 1, "command_id": "x", "at": 0.0, "phase_seconds": {}}
+STYLE = re.compile(r"\x1b\[[0-9;]*m")
+
+
+def is_harmless(shown):
+    """Line feeds and what is printable; of a terminal's own commands only those that colour."""
+    return all(line.isprintable() for line in STYLE.sub("", shown).split("\n"))
+
+
+@given(nasty)
+@example("\t\n")
+def test_what_is_printable_stays_and_all_else_is_escaped(text):
+    assert printable(text).isprintable()
+    assert printable(text) == text or not text.isprintable()
+    assert is_harmless(line_by_line(text))
+    assert line_by_line(text).count("\n") == text.count("\n")
+
+
+@given(some.recursive(sound, lambda inner: some.lists(inner) | some.dictionaries(sound, inner), max_leaves=8))
+def test_json_is_escaped_and_has_the_very_same_values(document):
+    shown = printable_json(json.dumps(document, ensure_ascii=False))
+    assert shown.isprintable()
+    assert json.loads(shown) == document
+
+
+@given(nasty, nasty, nasty, some.booleans())
+def test_a_table_shows_words_as_they_are_whatever_is_in_them(worker, code, message, is_terminal):
+    told = Told(worker=worker, outcome="FAILED", code=code, message=message, **FACTS)
+    stream = io.StringIO()
+    screen = Console(file=stream, force_terminal=is_terminal, width=10_000, color_system="truecolor")
+    screen.print(outcomes(worker, {worker: told}))
+    shown = STYLE.sub("", stream.getvalue())
+    assert is_harmless(stream.getvalue())
+    assert line_by_line(worker).strip().split("\n")[0] in shown
+
+
+@given(nasty, nasty)
+def test_a_log_line_for_a_person_is_one_line_without_commands(event, fact):
+    stream = io.StringIO()
+    formatter = logs._Text()
+    record = logging.makeLogRecord({"msg": event.replace("%", ""), "levelname": "INFO", "name": "w", "why": fact})
+    stream.write(formatter.format(record))
+    assert stream.getvalue().isprintable()
+
+
+def test_a_traceback_in_the_log_keeps_its_lines_and_nothing_else():
+    try:
+        int(HOSTILE[0])
+    except ValueError:
+        record = logging.makeLogRecord({"msg": "x", "exc_info": sys.exc_info()})
+    shown = logs._Text().format(record)
+    assert is_harmless(shown)
+    assert shown.count("\n") >= 3
+
+
+def test_nothing_is_shown_but_through_one_module():
+    ways = re.compile(r"click\.(echo|secho)\(|\bprint\(|\bTable\(|\bText\(|print_exc\(|from_markup")
+    for path in Path(worker.__path__[0]).glob("cli*.py"):
+        found = [line for line in path.read_text().splitlines() if ways.search(line)]
+        assert not found or path.name == "cli_shared.py" or all("out().print(" in line for line in found), path.name
