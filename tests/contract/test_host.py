@@ -255,6 +255,10 @@ async def test_a_host_that_cannot_be_started_again_is_tried_again_at_the_next_ba
         ("print('some last words'); raise SystemExit(9)", "exit code 9; the last that it printed: some last words"),
         ("import os, sys; os.write(int(sys.argv[1]), b'\\1\\0\\0\\0x')", "a frame of 1 bytes is of no known kind"),
         ("import os, sys; os.write(int(sys.argv[1]), b'\\7\\0\\0\\0\\1\\0\\0\\0\\0{}')", "of itself is not whole"),
+        (
+            "import os, sys; os.write(int(sys.argv[1]), b'\\0\\0\\0\\4\\1'); os.read(int(sys.argv[1]), 1)",
+            "frame READY of 67,108,864",
+        ),
         (None, "could not be started"),
     ],
 )

@@ -32,7 +32,7 @@ def lie(how, ticket, values):
         "a huge frame": struct.pack("<I", 0xFFFFFFFF) + head,
         "a pickle": framed(head + pickle.dumps(values)),
         "another kind": framed(struct.pack("<BI", Kind.READY, ticket) + b"{}"),
-        "no such code": framed(head + struct.pack("<4I", 12, 2, 0, 0) + b'{"refused": [[0, "MADE_UP", ""]]}'),
+        "no such code": framed(head + struct.pack("<4I", 20, 2, 8, 0) + b"MADE_UP " + struct.pack("<2I", 1, 0) + b"{}"),
         "not in turn": frames.pack_announcement(ticket, 1),
     }[how]
 

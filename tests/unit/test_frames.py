@@ -10,6 +10,7 @@ from worker.batch import Code, Refusal
 from worker.generation import Configuration, Policy, frozen
 from worker.host import frames
 from worker.host.frames import Answers, FrameError, Ground, Kind, Order
+from worker.host.process import _Connection
 
 ANSWERS = [b"first", Refusal(Code.MISTYPED_FIELD, "row 0: é is no number"), b"", b"last"]
 
@@ -58,32 +59,87 @@ def test_answers_cut_short_anywhere_are_refused():
 
 
 def test_a_length_beyond_the_frame_is_refused():
-    payload = struct.pack("<4I", 13, 2, 1, 0xFFFFFFFF) + b"a{}"
+    payload = struct.pack("<4I", 13, 2, 1, 0xFFFFFFFF) + b"a" + struct.pack("<I", 0) + b"{}"
 
     with pytest.raises(FrameError, match="strings that end at 4294967308 are in 13 bytes"):
         frames.parse_answers(payload, 2)
 
 
-@pytest.mark.parametrize(
-    "facts",
-    [
-        [],
-        {"refused": 1},
-        {"refused": [[0, "HOST_CRASHED"]]},
-        {"refused": [[1, "HOST_CRASHED", ""]]},
-        {"refused": [[-1, "HOST_CRASHED", ""]]},
-        {"refused": [[True, "HOST_CRASHED", ""]]},
-        {"refused": [[0, "NO_SUCH_CODE", ""]]},
-        {"unknown": {"color": -1}},
-        {"unknown": {"color": "many"}},
-        {"unknown": [1]},
-    ],
-)
-def test_facts_that_are_none_are_refused(facts):
-    payload = struct.pack("<3I", 8, 1, 0) + json.dumps(facts).encode()
+@pytest.mark.parametrize("unknown", [[], [1], 1, {"color": -1}, {"color": "many"}, {"color": True}])
+def test_facts_that_are_none_are_refused(unknown):
+    payload = struct.pack("<4I", 8, 1, 0, 0) + json.dumps(unknown).encode()
 
     with pytest.raises(FrameError):
         frames.parse_answers(payload, 1)
+
+
+@pytest.mark.parametrize(
+    ("told", "places"),
+    [
+        (b"HOST_CRASHED ", (1,)),
+        (b"HOST_CRASHED ", (0, 0)),
+        (b"HOST_CRASHED ", (0,) * 1000),
+        (b"NO_SUCH_CODE ", (0,)),
+        (b"\xff ", (0,)),
+        (b"", (0,)),
+    ],
+)
+def test_refusals_that_are_none_are_refused(told, places):
+    values = struct.pack("<2I", 1, len(told)) + told
+    tail = struct.pack(f"<{1 + len(places)}I", len(places), *places)
+
+    with pytest.raises(FrameError):
+        frames.parse_answers(struct.pack("<I", len(values)) + values + tail + b"{}", 1)
+
+
+def test_more_values_than_were_asked_for_are_not_even_looked_at(monkeypatch):
+    payload = struct.pack("<2I", 4 + 4 * 1000, 1000) + bytes(4 * 1000)
+    monkeypatch.setattr(frames.Packed, "__iter__", lambda _: pytest.fail("they were unpacked"))
+
+    with pytest.raises(FrameError, match="batch of 1 was answered with 1000 values"):
+        frames.parse_answers(payload, 1)
+
+
+def test_unknown_columns_that_take_more_than_64_kib_are_not_parsed(monkeypatch):
+    monkeypatch.setattr(frames.json, "loads", lambda _: pytest.fail("it was parsed"))
+
+    with pytest.raises(FrameError, match="65,537 bytes of unknown columns"):
+        frames.parse_answers(struct.pack("<4I", 8, 1, 0, 0) + bytes((64 << 10) + 1), 1)
+
+
+def test_of_very_many_unknown_columns_those_are_told_that_were_unknown_most_often():
+    unknown = {f"column_{number:06}": number for number in range(1, 20_001)}
+
+    told = frames.parse_answers(answered(Answers([b""], unknown)), 1).unknown
+
+    assert 1_000 < len(told) < 20_000
+    assert min(told.values()) > 20_000 - len(told)
+
+
+@pytest.mark.parametrize("kind", [Kind.READY, Kind.FAILED, Kind.ANNOUNCE, Kind.PREPARED])
+def test_a_frame_larger_than_its_kind_may_be_is_refused_by_its_first_five_bytes(kind):
+    connection = _Connection()
+    begun = struct.pack("<IB", (1 << 20) + 1, kind)
+    connection.get_buffer(-1)[:4] = begun[:4]
+    connection.buffer_updated(4)
+    assert connection._end is None
+
+    connection.get_buffer(-1)[:1] = begun[4:]
+    connection.buffer_updated(1)
+
+    assert f"a frame {kind.name} of 1,048,577 bytes" in str(connection._end)
+
+
+def test_what_a_child_says_without_being_asked_does_not_pile_up(monkeypatch):
+    monkeypatch.setattr("worker.host.process.MAX_FRAME_BYTES", 10_000)
+    connection = _Connection()
+    said = frames.pack_announcement(1, 1)
+    for _ in range(100):
+        connection.get_buffer(-1)[: len(said)] = said
+        connection.buffer_updated(len(said))
+
+    assert "more than it was asked" in str(connection._end)
+    assert 10 < len(connection._frames) < 100
 
 
 def test_facts_nested_too_deep_are_refused():

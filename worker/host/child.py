@@ -19,7 +19,7 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -86,27 +86,47 @@ def _serve(connection: socket.socket) -> None:
     verb, order = message
     try:
         if verb == "describe":
-            connection.sendall(frames.pack_facts(Kind.READY, _describe(order)))
+            connection.sendall(_ready(_describe(order)))
             return
         if not is_prepared:
             _start_jvm(order.ground)
         load = partial(_load, order)
         scorer, facts = _aside(load, _give_way) if order.gives_way else load()
+        ready = _ready(facts)
     except SwapError as error:
-        connection.sendall(frames.pack_facts(Kind.FAILED, {"code": error.code, "message": error.message}))
+        connection.sendall(_failed(error))
         return
     # What is loaded stays: the collector need not walk it in the middle of a batch.
     gc.collect()
     gc.freeze()
     # Most need their folder no more (Runtime.needs_folder): it goes now, for a killed worker could not remove it.
     os.chdir("/")
-    connection.sendall(frames.pack_facts(Kind.READY, facts))
+    connection.sendall(ready)
     while (message := frames.receive(connection)) is not None:
         verb, ticket, asks, values = message
         if verb == "careful":
             _score_carefully(connection, scorer, ticket, values, asks)
         else:
             connection.sendall(frames.pack_answers(ticket, scorer.score(values, asks)))
+
+
+def _ready(facts: Mapping[str, object]) -> bytes:
+    """Give the frame READY, without what only people read where the whole is too large for it. Raises SwapError."""
+    frame = frames.pack_facts(Kind.READY, facts)
+    if len(frame) > frames.MAX_FACTS_BYTES:
+        less = dict(facts, **{name: {} for name in ("inputs", "outputs", "paths") if name in facts})
+        frame = frames.pack_facts(Kind.READY, less)
+    if len(frame) > frames.MAX_FACTS_BYTES:
+        raise SwapError(
+            "SCHEMA_MISMATCH",
+            f"the names of its operations or columns take {len(frame):,} bytes, and {frames.MAX_FACTS_BYTES:,} are "
+            "allowed: shorten them, or divide the model",
+        )
+    return frame
+
+
+def _failed(error: SwapError) -> bytes:
+    return frames.pack_facts(Kind.FAILED, {"code": error.code, "message": error.message[: frames.MAX_REASON]})
 
 
 def _score_carefully(

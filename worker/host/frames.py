@@ -11,8 +11,11 @@ used, and a frame that does not hold together raises FrameError: the parent then
     PREPARED       an empty JSON object
     READY, FAILED  a JSON object
     ANNOUNCE       u32: the index of the request that is scored next (careful mode only)
-    ANSWER         u32 and so many bytes of the answers (packed.py), then a JSON object that is mostly empty:
-                   {"refused": [[index, code, message], ...], "unknown": {column: count}}
+    ANSWER         u32 and so many bytes of the answers (packed.py), u32 n and n x u32, the indices of those that are
+                   refusals ("CODE message"), and a JSON object that is mostly empty: {unknown column: count}
+
+What JSON there is, is short: a minute's parsing would be a minute in which nothing else runs, for Python's parser lets
+no other thread in. So each kind has a size that it may not exceed, and a child shortens what it says of itself.
 """
 
 import json
@@ -29,10 +32,17 @@ from worker.generation import Configuration
 from worker.packed import Packed, pack
 
 LENGTH = struct.Struct("<I")
+MAX_FACTS_BYTES = 1 << 20
+"""Bytes of READY and of FAILED at most."""
 MAX_FRAME_BYTES = 1 << 30
+"""Bytes of ANSWER at most, and of all that a child may have said before anybody listened."""
 OUT_OF_MEMORY = 70
 """The exit code of a child that could not allocate memory outside of Java's heap."""
+MAX_REASON = 100_000
+"""Characters of why a model was not loaded at most: a line for each column that does not fit."""
 _MAX_TEXT = 4_000
+_MAX_CHARACTER = 4  # bytes of UTF-8
+_MAX_UNKNOWN_BYTES = 64 << 10
 _HEAD = struct.Struct("<BI")
 
 
@@ -44,6 +54,15 @@ class Kind(IntEnum):
     ANNOUNCE = 3
     ANSWER = 4
     PREPARED = 5
+
+
+_MOST = {
+    Kind.READY: MAX_FACTS_BYTES,
+    Kind.FAILED: MAX_FACTS_BYTES,
+    Kind.ANNOUNCE: _HEAD.size + LENGTH.size,
+    Kind.ANSWER: MAX_FRAME_BYTES,
+    Kind.PREPARED: 1 << 10,
+}
 
 
 class FrameError(Exception):
@@ -154,7 +173,7 @@ def _framed(body: bytes) -> bytes:
 
 def pack_facts(kind: Kind, facts: Mapping[str, Any]) -> bytes:
     """Give the frame READY or FAILED."""
-    return _framed(_HEAD.pack(kind, 0) + json.dumps(facts).encode())
+    return _framed(_HEAD.pack(kind, 0) + json.dumps(facts, ensure_ascii=False).encode(errors="replace"))
 
 
 def pack_announcement(ticket: int, index: int) -> bytes:
@@ -165,17 +184,39 @@ def pack_announcement(ticket: int, index: int) -> bytes:
 def pack_answers(ticket: int, batch: Answers) -> bytes:
     """Give the frame that answers a batch."""
     answers, unknown = batch
-    refused: list[tuple[int, str, str]] = []
+    refused: list[int] = []
     values: Any = answers
     if not isinstance(answers, Packed) and any(type(answer) is Refusal for answer in answers):
         values = list(answers)
         for index, answer in enumerate(answers):
             if isinstance(answer, Refusal):
-                refused.append((index, answer.code, answer.message))
-                values[index] = b""
+                refused.append(index)
+                values[index] = f"{answer.code} {answer.message[:_MAX_TEXT]}".encode(errors="replace")
     packed = values.buffer if isinstance(values, Packed) else pack(values)
-    tail = json.dumps({"refused": refused, "unknown": unknown}).encode() if refused or unknown else b"{}"
-    return _framed(b"".join([_HEAD.pack(Kind.ANSWER, ticket), LENGTH.pack(len(packed)), packed, tail]))
+    places = struct.pack(f"<{len(refused) + 1}I", len(refused), *refused)
+    tail = _pack_unknown(unknown) if unknown else b"{}"
+    return _framed(b"".join([_HEAD.pack(Kind.ANSWER, ticket), LENGTH.pack(len(packed)), packed, places, tail]))
+
+
+def _pack_unknown(unknown: Mapping[str, int]) -> bytes:
+    """Give the columns that most often had unknown categories, as many of them as may be told."""
+    most = sorted(unknown.items(), key=lambda item: -item[1])
+    while len(packed := json.dumps(dict(most)).encode()) > _MAX_UNKNOWN_BYTES:
+        del most[len(most) // 2 :]
+    return packed
+
+
+def check_size(size: int, kind: int | None) -> None:
+    """Check a frame by its length and its first byte, where that is there yet. Raises FrameError."""
+    if kind is None:
+        most = MAX_FRAME_BYTES
+    elif kind in _MOST:
+        most = _MOST[Kind(kind)]
+    else:
+        raise FrameError(f"a frame of {size} bytes is of no known kind")
+    if size > most:
+        name = "" if kind is None else f" {Kind(kind).name}"
+        raise FrameError(f"it announced a frame{name} of {size:,} bytes, and {most:,} are allowed")
 
 
 def parse_frame(body: bytes) -> Frame:
@@ -214,19 +255,32 @@ def parse_answers(payload: bytes, count: int) -> Answers:
     """Read the answers to a batch of `count` requests. Raises FrameError."""
     try:
         end = LENGTH.size + LENGTH.unpack_from(payload)[0]
-        answers: list[Answer] = list(Packed(payload[LENGTH.size : end]))
+        packed = Packed(payload[LENGTH.size : end])
+        if len(packed) != count:
+            raise FrameError(f"a batch of {count} was answered with {len(packed)} values")
+        answers: list[Answer] = list(packed)
+        refused = _whole(LENGTH.unpack_from(payload, end)[0], count + 1)
+        places = struct.unpack_from(f"<{refused}I", payload, end + LENGTH.size)
     except (struct.error, ValueError) as error:
         raise FrameError(f"{len(payload)} bytes cannot answer a batch of {count}: {error}") from error
-    if len(answers) != count:
-        raise FrameError(f"a batch of {count} was answered with {len(answers)} values")
-    facts = parse_facts(payload[end:])
+    tail = end + (1 + refused) * LENGTH.size
+    if len(payload) - tail > _MAX_UNKNOWN_BYTES:
+        raise FrameError(f"{len(payload) - tail:,} bytes of unknown columns, and {_MAX_UNKNOWN_BYTES:,} are allowed")
+    facts = parse_facts(payload[tail:])
     try:
-        for index, code, message in facts.get("refused", ()):
-            answers[_whole(index, count)] = Refusal(Code(code), clean(message))
-        unknown = {clean(column): _whole(times, 1 << 32) for column, times in facts.get("unknown", {}).items()}
-    except (TypeError, ValueError, AttributeError) as error:
+        for index in places:
+            answers[index] = _refusal(answers[_whole(index, count)])
+        unknown = {clean(column): _whole(times, 1 << 32) for column, times in facts.items()}
+    except ValueError as error:
         raise FrameError(f"a batch was answered with refusals that are none: {error}") from error
     return Answers(answers, unknown)
+
+
+def _refusal(told: Answer) -> Refusal:
+    if isinstance(told, Refusal):
+        raise ValueError("a request was refused twice")  # noqa: TRY004 - it came from a child
+    code, _, message = told[: _MAX_CHARACTER * _MAX_TEXT].partition(b" ")
+    return Refusal(Code(code.decode()), clean(message.decode(errors="replace")))
 
 
 def clean(text: object, limit: int = _MAX_TEXT) -> str:

@@ -7,7 +7,7 @@ from typing import Final
 
 from worker.errors import SwapError
 from worker.host import frames
-from worker.host.frames import FrameError, Kind
+from worker.host.frames import Frame, FrameError, Kind
 from worker.host.interface import Interface, parse_interface
 from worker.host.parent import Load, make_order
 from worker.host.process import HostGone, HostProcess
@@ -29,10 +29,7 @@ async def ask(load: Load, child: Sequence[str] = (sys.executable, "-m", "worker.
         process.send(frames.pack_describe(order))
         async with asyncio.timeout(_SECONDS):
             frame = await process.receive()
-        facts = frames.parse_facts(frame.payload)
-        if frame.kind is Kind.FAILED:
-            raise SwapError(frames.clean(facts.get("code", "HOST_FAILED")), frames.clean(facts.get("message", "")))
-        return parse_interface(facts)
+        return await asyncio.to_thread(_read, frame)
     except (HostGone, FrameError) as error:
         what = f"the model host failed while it loaded the model: {error}; it printed: {process.tail or 'nothing'}"
         raise SwapError("HOST_FAILED", what) from error
@@ -40,3 +37,10 @@ async def ask(load: Load, child: Sequence[str] = (sys.executable, "-m", "worker.
         raise SwapError("HOST_TOO_SLOW", f"the model was not loaded within {_SECONDS:.0f} s") from error
     finally:
         process.dispose()
+
+
+def _read(frame: Frame) -> Interface:
+    facts = frames.parse_facts(frame.payload)
+    if frame.kind is Kind.FAILED:
+        raise SwapError(frames.clean(facts.get("code", "HOST_FAILED")), frames.clean(facts.get("message", "")))
+    return parse_interface(facts)

@@ -8,6 +8,8 @@ from worker.codec.fields import Column, ColumnType
 from worker.codec.outputs import Output
 from worker.host.frames import FrameError, clean
 
+_TOLD: Final = 100  # categories of a column: a draft shows fewer, and a column may have a million
+_TOLD_CHARACTERS: Final = 4_000
 _FLAGS: Final = ("is_whole", "is_vector", "is_text", "is_object")
 
 
@@ -21,13 +23,17 @@ class Interface:
 
 
 def facts_of(model: Any) -> dict[str, Any]:
-    """Give the facts of a loaded model, to be sent to the parent."""
+    """Give the facts of a loaded model, to be sent to the parent; of long lists of texts only the first."""
     columns, outputs = getattr(model, "columns", None), getattr(model, "outputs", None)
     return {
-        "description": model.description,
-        "columns": columns and [column._asdict() for column in columns],
-        "outputs": outputs and [asdict(output) for output in outputs],
+        "description": model.description[:_TOLD_CHARACTERS],
+        "columns": columns and [_shortened(column._asdict()) for column in columns],
+        "outputs": outputs and [_shortened(asdict(output)) for output in outputs],
     }
+
+
+def _shortened(facts: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value[:_TOLD] if isinstance(value, tuple | list) else value for name, value in facts.items()}
 
 
 def parse_interface(facts: Mapping[str, Any]) -> Interface:

@@ -38,7 +38,6 @@ _STOP_SECONDS: Final = 2.0
 _DYING_SECONDS: Final = 0.5
 _FUTILE_STARTS: Final = 3
 _LAST_WORDS: Final = 500
-_MAX_REASON: Final = 100_000  # a line for each column that does not fit
 _JAVA_OUT_OF_MEMORY: Final = 3  # the exit code of -XX:+ExitOnOutOfMemoryError
 
 
@@ -261,7 +260,8 @@ class ModelHost:
             process.send(frames.pack_load(order))
             async with asyncio.timeout(_START_SECONDS):
                 frame = await process.receive()
-            description = _describe(frame, asyncio.get_running_loop().time() - begun)
+            total_s = asyncio.get_running_loop().time() - begun
+            description = await asyncio.to_thread(_describe, frame, total_s)
             if not runtime_of(self._load.kind).needs_folder:
                 process.remove_folder()
         except (HostGone, FrameError) as error:
@@ -314,7 +314,7 @@ def _describe(frame: Frame, total_s: float) -> Description:
     facts = frames.parse_facts(frame.payload)
     if frame.kind is not Kind.READY:
         raise SwapError(
-            frames.clean(facts.get("code", "HOST_FAILED")), frames.clean(facts.get("message", ""), _MAX_REASON)
+            frames.clean(facts.get("code", "HOST_FAILED")), frames.clean(facts.get("message", ""), frames.MAX_REASON)
         )
     try:
         seconds = {phase: float(facts["phase_seconds"][phase]) for phase in ("load", "warm")}

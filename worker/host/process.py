@@ -12,10 +12,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from worker.host.frames import LENGTH, MAX_FRAME_BYTES, Frame, FrameError, parse_frame
+from worker.host.frames import LENGTH, MAX_FRAME_BYTES, Frame, FrameError, check_size, parse_frame
 
 _SOCKET_BYTES: Final = 4 << 20
 _BUFFER_BYTES: Final = 256 << 10
+_FRAME_BYTES: Final = 256  # of memory, beside its payload
 _TAIL_BYTES: Final = 8 << 10
 _PIPE_BYTES: Final = 64 << 10
 _POLL_SECONDS: Final = 0.002
@@ -37,6 +38,7 @@ class _Connection(asyncio.BufferedProtocol):
         self._view = memoryview(self._buffer)
         self._filled = 0
         self._frames: list[Frame] = []
+        self._kept = 0
         self._waiter: asyncio.Future[None] | None = None
         self.transport: asyncio.Transport | None = None
 
@@ -57,14 +59,14 @@ class _Connection(asyncio.BufferedProtocol):
         start = 0
         while self._filled - start >= LENGTH.size:
             (size,) = LENGTH.unpack_from(self._buffer, start)
-            if size > MAX_FRAME_BYTES:
-                self._fail(FrameError(f"it announced a frame of {size} bytes"))
-                return
-            end = start + LENGTH.size + size
-            if end > self._filled:
-                break
+            begin = start + LENGTH.size
+            end = begin + size
             try:
-                self._frames.append(parse_frame(bytes(self._view[start + LENGTH.size : end])))
+                # By its first bytes, before the rest is waited for.
+                check_size(size, self._buffer[begin] if begin < self._filled else None)
+                if end > self._filled:
+                    break
+                self._keep(parse_frame(bytes(self._view[begin:end])))
             except FrameError as error:
                 self._fail(error)
                 return
@@ -87,7 +89,16 @@ class _Connection(asyncio.BufferedProtocol):
                 await self._waiter
             finally:
                 self._waiter = None
-        return self._frames.pop(0)
+        frame = self._frames.pop(0)
+        self._kept -= len(frame.payload) + _FRAME_BYTES
+        return frame
+
+    def _keep(self, frame: Frame) -> None:
+        # Nobody need be listening: what a child says without being asked must not pile up.
+        self._kept += len(frame.payload) + _FRAME_BYTES
+        if self._frames and self._kept > MAX_FRAME_BYTES:
+            raise FrameError("it said more than it was asked")
+        self._frames.append(frame)
 
     def _fail(self, end: Exception) -> None:
         self._end = self._end or end

@@ -1,13 +1,15 @@
 """One generation at work: each request of a batch is answered by the plan of the operation that it asks for."""
 
 from collections.abc import Mapping, Sequence
-from typing import Protocol
+from typing import Final, Protocol
 
 from worker.batch import Answer, Answers, Ask, Code, Format, Refusal
 from worker.codec import wire
 from worker.codec.proto import Operation, Schema
 from worker.errors import SwapError
 from worker.generation import Configuration
+
+_SHOWN: Final = 10_000  # characters of a model's description: it names each of its columns
 
 
 class Plan(Protocol):
@@ -63,7 +65,7 @@ class Scorer:
             "operations": list(self.plans),
             "inputs": {name: rpc.input.DESCRIPTOR.full_name for name, rpc in self._schema.operations.items()},
             "outputs": {name: rpc.output.DESCRIPTOR.full_name for name, rpc in self._schema.operations.items()},
-            "columns": self._model.description,
+            "columns": self._model.description[:_SHOWN],
             "paths": {name: plan.path for name, plan in self.plans.items()},
         }
 
