@@ -1,0 +1,40 @@
+"""What a control log has accepted stays accepted: logs folded by an older commit fold to the same state today.
+
+tests/golden/make_golden.py made them, run at commit b3c94c2 (its text says how, and how two commits are compared). They
+have every kind of command, good, stale, foreign, forged, bent and hostile; none is marked with rules of a later time.
+"""
+
+import json
+from collections import Counter
+from types import SimpleNamespace
+
+import pytest
+from golden.make_golden import DEPLOYMENT, fold, logs
+
+from worker.history import History
+
+LOGS = list(logs())
+
+
+@pytest.mark.parametrize(("records", "state"), [log[1:] for log in LOGS], ids=[name for name, *_ in LOGS])
+def test_a_log_folds_to_the_state_that_it_folded_to_when_it_was_written(records, state):
+    now = json.loads(json.dumps(fold(records)))
+    for index, (then, today) in enumerate(zip(state["verdicts"], now["verdicts"], strict=True)):
+        assert today == then, f"record {index}"
+    assert now == state
+
+
+@pytest.mark.parametrize(("records", "state"), [log[1:] for log in LOGS], ids=[name for name, *_ in LOGS])
+def test_a_publisher_comes_to_the_same_generations_as_the_workers(records, state):
+    history = History(DEPLOYMENT)
+    history.receive(SimpleNamespace(value=value, timestamp=at, offset=0) for at, value in records)
+    assert list(history.timeline.swaps) == [swap["generation"]["number"] for swap in state["accepted"]]
+    assert history.timeline.is_paused is state["is_paused"]
+
+
+def test_the_golden_logs_have_every_verdict_and_the_numbers_at_the_edge():
+    given = Counter((said["outcome"], said["code"]) for *_, state in LOGS for said in state["verdicts"] if said)
+    codes = {"MALFORMED", "STALE", "EQUIVOCATION", "EXPIRED", "INCOMPLETE", "UNKNOWN_BASE", "DIGEST_MISMATCH"}
+    assert {code for outcome, code in given if outcome == "REFUSED"} == codes
+    assert {outcome for outcome, _ in given} == {None, "REFUSED", "DUPLICATE", "APPLIED"}
+    assert 2**64 - 1 in {state["newest"] for *_, state in LOGS}
