@@ -247,7 +247,8 @@ class Client:
         number = getattr(command, "generation", 0)
         async with overview.control_log(settings) as reader:
             history = History(settings.deployment)
-            history.receive(await reader.read_to_end())
+            async for records in reader.to_end():
+                history.receive(records)
             value = encode_command(settings.deployment, command)
             key = f"{settings.deployment}/{number}".encode()
             _, offset = await self._writer.append(settings.topics.control, value, key=key, partition=0)

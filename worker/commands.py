@@ -1,5 +1,6 @@
 """The records of the control topic (protos/hotswap/v1/control.proto) to the values of swap.py and back."""
 
+import contextlib
 import hashlib
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -23,7 +24,6 @@ class BadCommand(SwapError):
     def __init__(self, error: SwapError, message: wire.Command) -> None:
         super().__init__(error.code, error.message)
         kind = message.WhichOneof("kind")
-        self.deployment = message.deployment
         self.command_id = message.command_id[:_LONGEST_ID]
         self.generation: int = getattr(getattr(message, kind), "generation", 0) if kind else 0
 
@@ -42,6 +42,19 @@ def encode_command(deployment: str, command: Command) -> bytes:
         message.swap.CopyFrom(_swap_message(command))
         _set_cut(message.swap, command.cut)
     return message.SerializeToString()
+
+
+def command_for(deployment: str, value: bytes | None) -> Command | None:
+    """The command of a control record; None where it is another deployment's, of which the rest is not read.
+
+    Raises:
+        SwapError: see `decode_command`.
+
+    """
+    with contextlib.suppress(DecodeError):  # what is no message is told below
+        if value is not None and wire.CommandAddress.FromString(value).deployment != deployment:
+            return None
+    return decode_command(value)[1]
 
 
 def decode_command(value: bytes | None) -> tuple[str, Command]:
@@ -66,7 +79,7 @@ def decode_command(value: bytes | None) -> tuple[str, Command]:
 def _decode(message: wire.Command) -> Command:
     kind = message.WhichOneof("kind")
     if kind is None:
-        raise SwapError("MALFORMED", "the command has none of swap, rollback, pause, resume, skip")
+        raise SwapError("MALFORMED", "the command has none of swap, rollback, pause, resume")
     if len(message.command_id) > _LONGEST_ID:
         raise SwapError("MALFORMED", f"the command_id has more than {_LONGEST_ID} characters: use a UUID")
     if kind in ("pause", "resume"):

@@ -12,7 +12,7 @@ from typing import Any
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from worker import metrics
-from worker.commands import BadCommand, decode_command
+from worker.commands import BadCommand, command_for
 from worker.errors import Doubt, SwapError
 from worker.failpoints import failpoint
 from worker.generated.hotswap.v1 import control_pb2 as wire
@@ -32,6 +32,8 @@ _YOUNG_MS = 120_000
 _LONGEST_MESSAGE = 100_000  # it quotes what the publisher wrote, and the record has to fit into the status topic
 _FAREWELL_S = 2.0
 _AT_ONCE = 100
+_FRAMING_BYTES = 512  # what Kafka adds to a record, and to the batch that it is alone in, at most
+_LENGTHS = (10_000, 1_000, 100, 0)
 
 
 class Control:
@@ -44,13 +46,17 @@ class Control:
         self._writer = writer
         self._outbox: deque[tuple[bytes, bytes, tuple[()]]] = deque()
         self._filled = asyncio.Event()
+        self.max_status_bytes = 1_000_000
+        """The largest message that the status topic takes; whoever starts this worker asks Kafka."""
 
     async def replay(self) -> None:
         """Folds the whole control topic as it is now: before this worker takes any partition (I9)."""
-        records = await self._reader.read_to_end()
-        for record in records:
-            self._receive(record)
-        log.info("control.replayed", extra={"records": len(records), "newest": self._timeline.newest})
+        count = 0
+        async for records in self._reader.to_end():
+            for record in records:
+                self._receive(record)
+            count += len(records)
+        log.info("control.replayed", extra={"records": count, "newest": self._timeline.newest})
 
     async def follow(self, on_command: Callable[[], None]) -> None:
         """Folds each further command as it arrives, until cancelled."""
@@ -71,7 +77,7 @@ class Control:
         # Many at once: one by one (4 ms each), the verdicts on a burst of commands would hold up this worker's own
         # status for so long that it is taken for dead.
         while self._outbox:
-            records = list(islice(self._outbox, _AT_ONCE))
+            records = self._next()
             try:
                 await self._writer.append_many(self._settings.topics.status, records)
             except Doubt as doubt:
@@ -82,7 +88,19 @@ class Control:
                     self._outbox.popleft()
         self._filled.clear()
 
+    def _next(self) -> list[tuple[bytes, bytes, tuple[()]]]:
+        """As many of the outbox's first records as go in one message; a larger one would be refused for ever."""
+        records: list[tuple[bytes, bytes, tuple[()]]] = []
+        room = self.max_status_bytes
+        for record in islice(self._outbox, _AT_ONCE):
+            room -= len(record[0]) + len(record[1]) + _FRAMING_BYTES
+            if records and room < 0:
+                break
+            records.append(record)
+        return records
+
     def _put(self, key: str, status: wire.Status) -> None:
+        shorten(status, self.max_status_bytes - len(key.encode()) - _FRAMING_BYTES)
         self._outbox.append((key.encode(), status.SerializeToString(), ()))
         self._filled.set()
 
@@ -143,16 +161,13 @@ class Control:
     def _fold(self, record: Any) -> Verdict | None:
         """What the command is worth; None where it is none, or not for this deployment."""
         try:
-            deployment, command = decode_command(record.value)
+            command = command_for(self._settings.deployment, record.value)
         except BadCommand as bad:
-            is_ours = bad.deployment == self._settings.deployment
-            refused = Verdict(bad.command_id, bad.generation, Outcome.REFUSED, bad.code, bad.message)
-            return refused if is_ours else None
+            return Verdict(bad.command_id, bad.generation, Outcome.REFUSED, bad.code, bad.message)
         except SwapError as error:
             log.warning("command.malformed", extra={"offset": record.offset, "why": error.message})
             return None
-        is_ours = deployment == self._settings.deployment
-        return self._timeline.receive(command, record.timestamp) if is_ours else None
+        return self._timeline.receive(command, record.timestamp) if command else None
 
     def _say(self, verdict: Verdict, phases: Mapping[str, float]) -> None:
         assert verdict.outcome is not None
@@ -208,6 +223,35 @@ class Control:
     def _put_worker(self, status: wire.WorkerStatus) -> None:
         key = f"{self._settings.deployment}/{self._settings.worker_id}"
         self._put(key, wire.Status(worker=status))
+
+
+def shorten(status: wire.Status, most: int) -> None:
+    """Cuts the texts of a status that are for a person until it has at most `most` bytes, and says so in them."""
+    worker = status.worker if status.HasField("worker") else None
+    swap = status.swap if status.HasField("swap") else None
+    paths = dict(worker.paths) if worker else {}
+    for longest in _LENGTHS:
+        if status.ByteSize() <= most:
+            return
+        for part in worker.partitions if worker else ():
+            part.held = _cut(part.held, longest)
+        if worker and (kept := _few(paths, longest)) != paths:
+            worker.paths.clear()
+            worker.paths.update(kept)
+        if swap:
+            swap.message = _cut(swap.message, longest)
+
+
+def _cut(text: str, longest: int) -> str:
+    return text if len(text) <= longest else f"{text[:longest]}… (shortened: too long for the status topic)"
+
+
+def _few(paths: Mapping[str, str], most: int) -> dict[str, str]:
+    """At most so many entries, of at most so many characters each, and how many more there are."""
+    short = ((name, path) for name, path in paths.items() if len(name) <= most and len(path) <= most)
+    kept = dict(islice(short, most))
+    left = len(paths) - len(kept)
+    return kept | ({"…": f"{left} operations are left out: too long for the status topic"} if left else {})
 
 
 def _now() -> Timestamp:

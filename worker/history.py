@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from worker.commands import decode_command
+from worker.commands import command_for
 from worker.errors import SwapError, UsageError
 from worker.fleet import Fleet
 from worker.swap import Command, Swap, Timeline, Verdict
@@ -39,10 +39,10 @@ class History:
         """Folds records of the control topic; what is not for this deployment, or no command at all, is passed over."""
         for record in records:
             try:
-                deployment, command = decode_command(record.value)
+                command = command_for(self.deployment, record.value)
             except SwapError:
                 continue
-            if deployment == self.deployment:
+            if command:
                 verdict = self.timeline.receive(command, record.timestamp)
                 self.entries.append(Entry(record.offset, record.timestamp, command, verdict))
 

@@ -168,7 +168,8 @@ async def read_history(settings: Settings) -> History:
     """The control topic's commands for the deployment, from the first to the last."""
     history = History(settings.deployment)
     async with control_log(settings) as reader:
-        history.receive(await reader.read_to_end())
+        async for records in reader.to_end():
+            history.receive(records)
     return history
 
 
@@ -176,16 +177,17 @@ async def read_fleet(settings: Settings) -> Fleet:
     """What the workers of the deployment have said, up to now."""
     fleet = Fleet(settings.deployment)
     async with status_log(settings) as reader:
-        for record in await reader.read_to_end():
-            fleet.receive(record.value)
+        async for records in reader.to_end():
+            for record in records:
+                fleet.receive(record.value)
     return fleet
 
 
 async def deployments(settings: Settings) -> list[str]:
     """Every deployment that was ever commanded or has had a worker, by name."""
     async with control_log(settings) as commands, status_log(settings) as status:
-        names = {_commanded(record.value) for record in await commands.read_to_end()}
-        names |= {deployment_of(record.value) for record in await status.read_to_end()}
+        names = {_commanded(record.value) async for records in commands.to_end() for record in records}
+        names |= {deployment_of(record.value) async for records in status.to_end() for record in records}
     return sorted(names - {""})
 
 

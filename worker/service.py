@@ -82,6 +82,7 @@ class Worker:
             await self._admin.message_bytes(topic) for topic in (topics.predictions, topics.dead_letters)
         ]
         self._limits = Limits(answers, dead_letters)
+        self._control.max_status_bytes = await self._admin.message_bytes(topics.status)
         self._batch_bytes = min(_BATCH_BYTES, answers, dead_letters)
         for reached in (self._tail, self._writer, self._reader):
             await reached.start()

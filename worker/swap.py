@@ -13,9 +13,11 @@ differs between workers is only how far each of them is with staging:
 scored the partition last; so each request has one generation that may answer it, whichever worker asks.
 """
 
+import hashlib
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from enum import StrEnum
+from typing import Any
 
 from worker.batch import Position
 from worker.errors import SwapError
@@ -164,8 +166,9 @@ class Timeline:
         self.is_paused = False
         self.skips: dict[tuple[int, int], str] = {}
         """Partition and offset -> the command that orders to skip what is damaged there."""
-        self._seen: dict[str, Command] = {}
-        self._verdicts: dict[str, Verdict] = {}
+        # By its id, what each command was worth, and a digest to tell the same one from another: a refused command may
+        # be as large as a message, and there may be any number of them.
+        self._seen: dict[str, tuple[bytes, Verdict]] = {}
 
     @property
     def newest(self) -> int:
@@ -181,17 +184,18 @@ class Timeline:
         number = getattr(command, "generation", 0)
         if not command_id:
             return Verdict(command_id, number, Outcome.REFUSED, "MALFORMED", "a command needs a command_id (a UUID)")
+        content = _digest(command)
         if command_id in self._seen:
-            if self._seen[command_id] == command:
-                return replace(self._verdicts[command_id], outcome=Outcome.DUPLICATE)
+            first, verdict = self._seen[command_id]
+            if first == content:
+                return replace(verdict, outcome=Outcome.DUPLICATE)
             why = f"command id {command_id} was used before with other content: ids are used once"
             return Verdict(command_id, number, Outcome.REFUSED, "EQUIVOCATION", why)
         try:
             verdict = self._accept(command, timestamp_ms)
         except SwapError as refused:
             verdict = Verdict(command_id, number, Outcome.REFUSED, refused.code, refused.message)
-        self._seen[command_id] = command
-        self._verdicts[command_id] = verdict
+        self._seen[command_id] = content, verdict
         return verdict
 
     def _accept(self, command: Command, timestamp_ms: int) -> Verdict:
@@ -321,3 +325,24 @@ class Timeline:
             for swap in self.swaps.values()
             if swap.state is State.READY and swap.number not in needed and swap.number not in serving
         ]
+
+
+def _digest(command: Command) -> bytes:
+    """SHA-256 of a command's content: the same where two commands are equal, and only there."""
+    return hashlib.sha256(repr(_content(command)).encode("utf-8", "surrogatepass")).digest()
+
+
+def _content(value: Any) -> Any:
+    """A value with nothing in it whose text depends on an order, and with each run of bytes as its own digest."""
+    if value is None or isinstance(value, str | int):
+        return value
+    if isinstance(value, bytes):
+        return hashlib.sha256(value).digest()
+    if isinstance(value, tuple):
+        return [_content(part) for part in value]
+    if isinstance(value, frozenset):
+        return sorted(value)
+    if isinstance(value, Mapping):
+        keys = sorted(value)
+        return keys, [value[key] for key in keys]
+    return type(value).__name__, [_content(getattr(value, part.name)) for part in fields(value)]

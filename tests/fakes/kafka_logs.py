@@ -95,6 +95,9 @@ class FakeReader:
             self.places[number] = len(records)
         return found
 
+    async def to_end(self):
+        yield await self.read_to_end()
+
     async def read(self, timeout_s):
         found = self._one_partition()
         if not found:

@@ -14,7 +14,7 @@ from faults.steady import Steady
 from faults.storm_commands import Storm, can_load
 from harness.audit import generation
 
-from worker.commands import BadCommand, decode_command
+from worker.commands import BadCommand, command_for
 from worker.errors import SwapError
 from worker.swap import Timeline
 
@@ -143,11 +143,10 @@ def by_the_workers_own_fold(deployment, log, fold):
     timeline, verdicts, trace = Timeline(), [], []
     for value, timestamp_ms in log:
         try:
-            name, command = decode_command(value)
-            said = timeline.receive(command, timestamp_ms) if name == deployment else None
+            command = command_for(deployment, value)
+            said = timeline.receive(command, timestamp_ms) if command else None
         except BadCommand as bad:
-            is_ours = bad.deployment == deployment
-            said = Verdict(bad.command_id, bad.generation, "REFUSED", bad.code) if is_ours else None
+            said = Verdict(bad.command_id, bad.generation, "REFUSED", bad.code)
         except SwapError:
             said = None
         if said:

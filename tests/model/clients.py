@@ -278,8 +278,8 @@ class LogReader:
 
     unreadable, damaged = 0, ""
 
-    async def read_to_end(self):
-        return await self._process.ask("replay", lambda: self._next(None))
+    async def to_end(self):
+        yield await self._process.ask("replay", lambda: self._next(None))
 
     async def read(self, timeout_s):
         world, process = self._process.world, self._process

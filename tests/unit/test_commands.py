@@ -2,7 +2,7 @@
 
 import pytest
 
-from worker.commands import decode_command, encode_command
+from worker.commands import command_for, decode_command, encode_command
 from worker.errors import SwapError
 from worker.generated.hotswap.v1 import control_pb2 as wire
 from worker.generation import Configuration, Model, Policy, Proto, frozen
@@ -46,6 +46,16 @@ FULL = SwapCommand(
 )
 def test_what_is_encoded_is_decoded_to_the_same_command(command):
     assert decode_command(encode_command("churn", command)) == ("churn", command)
+
+
+def test_another_deployments_command_is_passed_over_whatever_else_is_in_it():
+    mine, good = wire.Command(command_id="id", deployment="churn"), encode_command("churn", FULL)
+    assert command_for("churn", good) == FULL
+    assert command_for("churn", encode_command("churn2", FULL)) is None
+    assert command_for("churn", mine.SerializeToString() + encode_command("churn2", FULL)) is None
+    assert command_for("churn", swap(model=wire.Model())) is None
+    with pytest.raises(SwapError, match="none of swap"):
+        command_for("churn", mine.SerializeToString())
 
 
 def test_what_is_left_out_of_a_configuration_is_the_safe_default():

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from worker.batch import Position
-from worker.generation import Configuration, Model, Proto
+from worker.generation import Configuration, Model, Proto, TextOptions
 from worker.swap import Outcome, PauseCommand, RollbackCommand, Serve, State, SwapCommand, Timeline, Wait
 
 MODEL, PROTO = Model("file:///m", "a" * 64), Proto.inline("syntax = 'proto3';")
@@ -47,6 +47,38 @@ def test_the_same_id_with_other_content_is_an_equivocation():
     verdict = line.receive(replace(swap(2), command_id="c1"), 0)
     assert (verdict.outcome, verdict.code) == (Outcome.REFUSED, "EQUIVOCATION")
     assert line.newest == 1
+
+
+def test_two_commands_are_the_same_exactly_where_nothing_in_them_differs():
+    text = TextOptions(missing=frozenset(f"NA{n}" for n in range(40)))
+    other_order = TextOptions(missing=frozenset(f"NA{n}" for n in reversed(range(40))))
+    commands = [
+        PauseCommand(command_id="c1", is_paused=True),
+        PauseCommand(command_id="c1", is_paused=False),
+        RollbackCommand(command_id="c1", generation=2, to=1),
+        RollbackCommand(command_id="c1", generation=2, to=1, cut={0: 1}),
+        swap(1, cut={0: 1, 1: 2}),
+        swap(1, cut={1: 2, 0: 1}),
+        swap(1, cut={1: 1, 0: 2}),
+        swap(1, samples=(b"a", b"bc")),
+        swap(1, samples=(b"ab", b"c")),
+        swap(1, proto=Proto.inline(b"x")),
+        swap(1, proto=Proto.inline(b"x", is_descriptor_set=True)),
+        swap(1, configuration=Configuration()),
+        swap(1, configuration=Configuration(text=text)),
+        swap(1, configuration=Configuration(text=other_order)),
+        swap(1, configuration=Configuration(columns={"a": "b', 'c"})),
+        swap(1, configuration=Configuration(columns={"a": "b", "c": ""})),
+        swap(1, configuration=Configuration(outputs={"a": "b', 'c"})),
+        swap(1, deadline_ms=1),
+        swap(1, not_after_ms=1),
+    ]
+    for first in commands:
+        line = timeline(swap(9))
+        line.receive(first, 0)
+        for second in commands:
+            said = line.receive(second, 0)
+            assert (said.outcome is Outcome.DUPLICATE) == (first == second), (first, second)
 
 
 def test_a_refused_command_stays_refused_when_it_comes_again():

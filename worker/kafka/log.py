@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from itertools import count
 from random import randrange
 from typing import Any, NamedTuple, TypeAlias
@@ -103,25 +103,27 @@ class LogReader:
         return {key.partition: ends[key] for key in self._partitions}
 
     async def read_to_end(self) -> list[Any]:
-        """Every record from here to the end as it is now, in order of each partition.
+        """Every record from here to the end as it is now, in order of each partition; see `to_end`."""
+        return [record async for records in self.to_end() for record in records]
+
+    async def to_end(self) -> AsyncIterator[list[Any]]:
+        """The same, some at a time as they come, for whoever need not have all of them in memory.
 
         Raises:
             Doubt: nothing came for as long as our bound on a call, and the end is not reached.
 
         """
         ends = await self.end()
-        records: list[Any] = []
         now = asyncio.get_running_loop().time
         heard, before = now(), await self.positions()
         while any(position < ends[number] for number, position in before.items()):
-            records += await self.read(0.1)
+            yield await self.read(0.1)
             at = await self.positions()
             if at != before:
                 heard, before = now(), at
             elif now() - heard > self._settings.call_timeout_s:
                 why = self.damaged or f"nothing came for {self._settings.call_timeout_s:g} s"
                 raise Doubt(f"reading {self._topic}: {why}")
-        return records
 
     async def read(self, timeout_s: float) -> list[LogRecord]:
         """The next records, as soon as there are any, some thousands at most; an empty list after the time-out."""

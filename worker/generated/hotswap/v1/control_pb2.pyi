@@ -60,6 +60,12 @@ class Command(_message.Message):
     skip: Skip
     def __init__(self, command_id: _Optional[str] = ..., deployment: _Optional[str] = ..., swap: _Optional[_Union[Swap, _Mapping]] = ..., rollback: _Optional[_Union[Rollback, _Mapping]] = ..., pause: _Optional[_Union[Pause, _Mapping]] = ..., resume: _Optional[_Union[Resume, _Mapping]] = ..., skip: _Optional[_Union[Skip, _Mapping]] = ...) -> None: ...
 
+class CommandAddress(_message.Message):
+    __slots__ = ("deployment",)
+    DEPLOYMENT_FIELD_NUMBER: _ClassVar[int]
+    deployment: str
+    def __init__(self, deployment: _Optional[str] = ...) -> None: ...
+
 class Swap(_message.Message):
     __slots__ = ("generation", "base", "model", "proto", "configuration", "samples", "cut_over", "not_after", "deadline_ms")
     GENERATION_FIELD_NUMBER: _ClassVar[int]
