@@ -148,6 +148,7 @@ class _Contents:
         self._base, self._attributes, self._count = head[0], head[5], head[12]
         self._first_time = head[7]
         self._append_time = head[8] if head[5] & LOG_APPEND_TIME else None
+        self._has_gaps = self._count != head[6] + 1  # compaction has removed some
         self._unpacker = unpacker
 
     def forget(self) -> None:
@@ -164,7 +165,7 @@ class _Contents:
         at_once = min(_WHOLE_BYTES, self._unpacker.bounds.record)
         if is_whole and len(body) <= at_once and 0 <= self._count <= _WHOLE_RECORDS:
             self.window_bytes = len(body)
-            records = self._parse(body, self._count)
+            records = self._parse(body, self._count, self._base)
             if records is not None:
                 yield records
                 return
@@ -183,7 +184,7 @@ class _Contents:
             if spans:
                 self.window_bytes = at - begin
                 is_large = at - begin > self._unpacker.bounds.record
-                records = None if is_large else self._parse(body[begin:at], len(spans))
+                records = None if is_large else self._parse(body[begin:at], len(spans), offset)
                 if records is None:
                     records = self._parse_carefully(body, spans, offset)
                 offset = max(offset, records[-1].offset + 1) if records else self.next
@@ -194,8 +195,8 @@ class _Contents:
         if fault:
             yield from self._refused(offset, Code.UNREADABLE, fault)
 
-    def _parse(self, body: memoryview, count: int) -> Sequence[Any] | None:
-        """The records by aiokafka's own parser; None where it raises, or gives offsets that cannot be."""
+    def _parse(self, body: memoryview, count: int, first: int) -> Sequence[Any] | None:
+        """The records from offset `first` on by aiokafka's own parser; None where it raises, or their offsets lie."""
         batch: Any = self.data
         if self.codec or count != self._count:
             batch = bytearray(self.data[: HEAD.size]) + body
@@ -205,17 +206,15 @@ class _Contents:
             records = list(DefaultRecordBatch(batch))
         except Exception:  # noqa: BLE001 - whatever it raises, they are read once more, one by one
             return None
-        return records if self._are_in_order(records) else None
+        return records if self._are_in_order(records, first) else None
 
-    def _are_in_order(self, records: Sequence[Any]) -> bool:
+    def _are_in_order(self, records: Sequence[Any], first: int) -> bool:
         # A broker passes on what deltas an uncompressed batch has: a position that follows one that lies would skip
         # requests, or answer them twice.
         offsets = [record.offset for record in records]
-        if not offsets or offsets[0] < self._base or offsets[-1] >= self.next:
-            return not offsets
-        if offsets == list(range(offsets[0], offsets[0] + len(offsets))):
-            return True
-        return all(before < after for before, after in pairwise(offsets))  # compaction leaves gaps
+        if not self._has_gaps:
+            return offsets == list(range(first, first + len(offsets)))
+        return all(before < after for before, after in pairwise([first - 1, *offsets, self.next]))
 
     def _parse_carefully(self, body: memoryview, spans: Sequence[tuple[int, int]], offset: int) -> Sequence[Any]:
         records = []
@@ -229,9 +228,9 @@ class _Contents:
     def _one(self, record: memoryview, expected: int) -> Any:
         """One record of which nothing is taken for granted; `expected`: its offset where it says none that can be."""
         try:
-            delta, timestamp, key, value, headers, odd = read_record(
-                record, expected - self._base, self.next - self._base
-            )
+            first = expected - self._base
+            end = self.next - self._base if self._has_gaps else first + 1
+            delta, timestamp, key, value, headers, odd = read_record(record, first, end)
         except Unparseable as error:
             why = f"the record cannot be read: {error}"
             return Unscorable(expected, self._first_time, None, (), Refusal(Code.UNREADABLE, why), facts=self._wire())
