@@ -15,7 +15,7 @@ every_extra = :$(call stop_at,$(shell $(call bootstrap,.venv-spark requirements-
 
 # Each is a proof under fire of its own, minutes long: make kills, or make kills SEED=7 SECONDS=60.
 PROOFS := kills kills-swaps kills-named failpoints zombies broker storm drain swaps bad-swaps commands at-least-once everything \
-	million fuzz
+	million fuzz fuzz-records
 RED := red-at-least-once red-unfenced
 play = cd tests && $(abspath $(VENV))/bin/python -m faults $1 $(addprefix --seed ,$(SEED)) $(addprefix --seconds ,$(SECONDS))
 
@@ -49,8 +49,11 @@ check: setup ## format, lint, types, imports, generated code, unit tests
 faults: setup ## every proof under fire, one after the other (two hours; RELIABILITY.md says what each one is)
 	@$(call play,$(PROOFS) $(RED))
 
-$(PROOFS) $(RED): setup
+$(filter-out fuzz,$(PROOFS)) $(RED): setup
 	@$(call play,$@)
+
+fuzz: setup ## made-up requests: CSV, JSON and protobuf, then raw records (each alone: SEED=7 SECONDS=1000 of them)
+	@$(call play,fuzz fuzz-records)
 
 verifier: setup ## the judge's own test: defects planted in good histories, each found
 	@cd tests && $(abspath $(VENV))/bin/python -m faults.test_verifier

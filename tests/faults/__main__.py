@@ -8,8 +8,9 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
-from faults import bad_swaps, control_storm, fuzz, million
+from faults import bad_swaps, control_storm, fuzz, fuzz_records, million
 from faults.arena import run
 from faults.scenarios import RED, SCENARIOS
 from harness.fleet import Deployment
@@ -22,13 +23,14 @@ COMMANDS = {
     "fuzz": (fuzz.run, 100_000),
     "million": (million.run, 1_000_000),
 }
+RECORDS = "fuzz-records"
 
 
 def main() -> int:
     """Run the scenarios that are asked for, one after the other."""
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # that the broker is gone is no news here
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("scenario", nargs="+", choices=[*SCENARIOS, *COMMANDS, *RED])
+    parser.add_argument("scenario", nargs="+", choices=[*SCENARIOS, *COMMANDS, RECORDS, *RED])
     parser.add_argument("--seed", type=int, default=random.randrange(1_000_000))
     parser.add_argument("--seconds", type=float, help="how long, or how many, instead of the scenario's own measure")
     parser.add_argument("--keep", type=Path, help="folder for the workers' logs and the journal")
@@ -44,11 +46,22 @@ def _one(name: str, asked: argparse.Namespace) -> bool:
     with tempfile.TemporaryDirectory(prefix="hotswap-faults-") as temporary:
         folder = (asked.keep / name if asked.keep else Path(temporary)).absolute()
         folder.mkdir(parents=True, exist_ok=True)
-        play = _command(name, asked, folder) if name in COMMANDS else _fight(name, asked, folder)
-        findings = asyncio.run(play)
+        findings = asyncio.run(_play(name, asked, folder))
     is_good = bool(findings) if name in RED else not findings
     _say(f"{name}: {'holds' if is_good else 'BROKEN'}, seed {asked.seed}, {time.monotonic() - began:.0f} s in all")
     return is_good
+
+
+async def _play(name: str, asked: argparse.Namespace, folder: Path) -> list[str]:
+    if name in COMMANDS:
+        return await _command(name, asked, folder)
+    return await (_records if name == RECORDS else _fight)(name, asked, folder)
+
+
+async def _records(name: str, asked: argparse.Namespace, folder: Path) -> list[str]:
+    """A scenario in which what is fetched is bad."""
+    figures = await fuzz_records.run(folder, seed=asked.seed, count=int(asked.seconds or 100_000), say=_say)
+    return _tell(name, figures)
 
 
 async def _fight(name: str, asked: argparse.Namespace, folder: Path) -> list[str]:
@@ -68,6 +81,10 @@ async def _command(name: str, asked: argparse.Namespace, folder: Path) -> list[s
             figures = await play(deployment, seed=asked.seed, count=int(asked.seconds or count), say=_say)
         finally:
             deployment.close()
+    return _tell(name, figures)
+
+
+def _tell(name: str, figures: Any) -> list[str]:
     _say("\n".join(f"{name}: {value}" for name, value in vars(figures).items()))
     return figures.findings
 

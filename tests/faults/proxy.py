@@ -1,13 +1,16 @@
-"""A proxy on loopback between workers and a broker that delays, holds and cuts, and lets single requests arrive late.
+"""A proxy on loopback between workers and a broker that delays, holds, cuts, lets requests arrive late, and forges.
 
 Kafka's protocol is a stream of frames, each led by its size (4 bytes). A request's next bytes are its kind (2), version
-(2) and correlation id (4); an answer's are the correlation id. The proxy reads no further. The broker must advertise
-the proxy's own port to those who come through it (`brokers.py`).
+(2) and correlation id (4); an answer's are the correlation id. The proxy reads no further, but in answers to a Fetch,
+where batches may be changed on their way (`fetches.py`). The broker must advertise the proxy's own port to those who
+come through it (`brokers.py`).
 """
 
 import asyncio
 import random
 import struct
+
+from faults import fetches
 
 END_TXN = 26
 TXN_OFFSET_COMMIT = 28
@@ -66,6 +69,8 @@ class Proxy:
         self.port = listen_port
         self.random = random.Random(seed)
         self.delay_s = 0.0
+        self.change = None
+        """What a fetched batch becomes: (topic, partition, bytes) -> bytes. None: it stays as it is."""
         self._target_port = target_port
         self._held_share = 0.0
         self._filters = []
@@ -150,6 +155,7 @@ class _Link:
         self._client_reader, self._client = reader, writer
         self._gates = {"requests": asyncio.Event(), "answers": asyncio.Event()}
         self._late = {}
+        self._fetches = {}
         self.release()
 
     def hold(self, share):
@@ -184,6 +190,8 @@ class _Link:
                 self.is_holding_request = True
                 await held.released()
                 self.is_holding_request = False
+            if self._proxy.change and (version := fetches.version_of(request)):
+                self._fetches[request[8:12]] = version
             await self._pass(request, broker, self._gates["requests"])
         if not broker.is_closing():
             # Half of the connection only: the broker is to answer what came before, and then ends its own half.
@@ -193,6 +201,9 @@ class _Link:
         while answer := await _frame(reader):
             if held := self._late.pop(answer[4:8], None):
                 held.note(answer)
+            version = self._fetches.pop(answer[4:8], None)
+            if version and self._proxy.change:
+                answer = fetches.changed(answer, version, self._proxy.change)
             await self._pass(answer, self._client, self._gates["answers"])
 
     async def _pass(self, frame, writer, gate):

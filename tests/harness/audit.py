@@ -42,6 +42,11 @@ def generation(message):
 
 def read(bootstrap, topic):
     """Every committed record of a topic, in order of each partition."""
+    return list(each(bootstrap, topic))
+
+
+def each(bootstrap, topic):
+    """The same, one after the other."""
     consumer = Consumer(
         {
             "bootstrap.servers": bootstrap,
@@ -56,15 +61,14 @@ def read(bootstrap, topic):
     try:
         partitions = consumer.list_topics(topic, timeout=10).topics[topic].partitions
         consumer.assign([TopicPartition(topic, number, 0) for number in partitions])
-        at_end, messages = set(), []
+        at_end = set()
         while len(at_end) < len(partitions):
             message = consumer.poll(10)
             assert message is not None, f"{topic} does not end: is a transaction left open?"
             if message.error():
                 at_end.add(message.partition())
             else:
-                messages.append(message)
-        return messages
+                yield message
     finally:
         consumer.close()
 

@@ -1,0 +1,301 @@
+"""Batches made up for the fuzz of raw records, and what must become of each of their offsets.
+
+What a broker takes is published. What it refuses itself (`forged`) is not: a good batch goes in its place, and the
+proxy gives the worker the forged one instead of it.
+"""
+
+import hashlib
+import random
+from dataclasses import dataclass
+from functools import cached_property
+
+from faults.raw_batches import CODECS, IS_CONTROL, Batch, Record, batch, of_zeros, old_format, record, varint
+from harness.fleet import messages
+
+UNPACKED_BYTES = 8 << 20
+"""What the fuzz lets a worker unpack of a batch: less than its default, so that going beyond it takes little."""
+REQUEST_BYTES = 900_000
+
+PREDICTED, ABSENT = "predicted", "absent"
+_ODD_NAMES = (b"\xff\xfe", b"\xc0\x80", b"\xed\xa0\x80", b"\xe2\x82", b"ok\x80", b"\xf5\x80\x80\x80", b"\x80")
+_GOOD_NAMES = (b"a", b"trace-id", b"", "ü".encode(), b"a b", b"x" * 200)
+_IRISES = messages("iris")[0]
+
+
+@dataclass(frozen=True, slots=True)
+class Due:
+    """What must become of an offset: one of `outcomes`, which are codes, `predicted` or `absent`."""
+
+    outcomes: frozenset
+    size: int | None = None
+    """Of the value; None: it has none."""
+    sha256: str = ""
+    key: bytes | None = None
+    headers: tuple = ()
+    """Those that must be copied, in order."""
+
+    @classmethod
+    def of(cls, given, *outcomes):
+        value = given.value
+        readable = [(name, held) for name, held in given.headers if _is_text(name)]
+        return cls(
+            frozenset(outcomes),
+            None if value is None else len(value),
+            hashlib.sha256(value or b"").hexdigest(),
+            given.key,
+            tuple((name.decode(), held) for name, held in readable),
+        )
+
+
+@dataclass(frozen=True)
+class Item:
+    """A batch, and what is due to its offsets in order; a forged one has a good batch to be published in its place."""
+
+    kind: str
+    made: Batch | list
+    due: tuple
+    placeholder: Batch | None = None
+    fetches: int = 0
+    """How often it is forged before the good one passes; 0: always."""
+
+    @cached_property
+    def is_forged(self):
+        return self.placeholder is not None
+
+    def at(self, base):
+        """The bytes that a worker has to read."""
+        if isinstance(self.made, list):
+            return b"".join(old_format(given, base + delta, magic) for delta, (given, magic) in enumerate(self.made))
+        return self.made.at(base)
+
+
+def items(seed, number):
+    """One after the other, for ever: the same ones for the same seed; `number` is the first one's own."""
+    chance = random.Random(seed)
+    kinds, weights = zip(*_KINDS, strict=True)
+    while True:
+        (kind,) = chance.choices(kinds, weights)
+        yield kind(chance, number)
+        number += 1
+
+
+def usual(given):
+    """What is due to a record by its headers and its value, where nothing else is the matter."""
+    if not all(_is_text(name) for name, _ in given.headers):
+        return Due.of(given, "MALFORMED_HEADER")
+    if given.value and len(given.value) > REQUEST_BYTES:
+        return Due.of(given, "TOO_LARGE")
+    if given.value is None or given.value.startswith(b"\xff"):
+        return Due.of(given, "UNDECODABLE")
+    return Due.of(given, PREDICTED)
+
+
+def _is_text(name):
+    try:
+        name.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+# ---- records
+
+
+def _value(chance):
+    return chance.choices((chance.choice(_IRISES), b"\xff\xff\xff", None, b""), (90, 3, 3, 4))[0]
+
+
+def _headers(chance):
+    return tuple(
+        (chance.choice(_GOOD_NAMES), chance.choice((b"1", b"", None, b"\xff" * 8))) for _ in range(chance.randrange(3))
+    )
+
+
+def _plain(chance):
+    return Record(value=_value(chance), key=chance.choice((None, b"", b"k")), headers=_headers(chance))
+
+
+def _some(chance, most=12):
+    return [_plain(chance) for _ in range(chance.randint(1, most))]
+
+
+def _item(kind, records, codec):
+    return Item(kind, batch(records, codec), tuple(map(usual, records)))
+
+
+# ---- what a broker takes
+
+
+def _packed(chance, _):
+    codec = chance.choice(list(CODECS))
+    return _item(f"codec {codec}", _some(chance), codec)
+
+
+def _named(chance, _):
+    records = _some(chance, 5)
+    at = chance.randrange(len(records))
+    odd = list(records[at].headers)
+    odd.insert(chance.randint(0, len(odd)), (chance.choice(_ODD_NAMES), b"held"))
+    records[at] = Record(value=records[at].value, key=records[at].key, headers=tuple(odd))
+    return _item("header name", records, chance.choice(list(CODECS)))
+
+
+def _many_headers(chance, _):
+    count = chance.choice((50, 500, 3_000))
+    names = [chance.choice((b"same", b"n" * chance.choice((1, 100)), b"")) for _ in range(count)]
+    return _item(
+        "many headers",
+        [Record(value=_IRISES[0], headers=tuple((name, b"") for name in names))],
+        chance.choice(("none", "lz4")),
+    )
+
+
+def _sized(chance, _):
+    """Around the greatest request, which a worker refuses with its bytes, and up to what the topic takes."""
+    size = REQUEST_BYTES + chance.choice((-2, 0, 1, 1_000, 100_000))
+    return _item("size", [Record(value=b"\xff" * size)], "none")
+
+
+def _large_key(chance, _):
+    """The answer does not fit its topic with such a key or header, and so does no dead letter that has them."""
+    large = bytes(chance.choice((1_100_000, 3 << 20)))
+    given = chance.choice((Record(value=_IRISES[0], key=large), Record(value=_IRISES[0], headers=((b"h", large),))))
+    due = Due(frozenset({"TOO_LARGE", "ANSWER_TOO_LARGE"}), size=-1)
+    return Item("large key", batch([given], chance.choice(("gzip", "lz4", "zstd"))), (due,))
+
+
+def _inflating(chance, _):
+    """Larger than any topic takes, and within the bound: its own dead letter does not have it."""
+    records = _some(chance, 3)
+    records.insert(chance.randint(0, len(records)), Record(value=bytes(chance.choice((2, 3, 6)) << 20)))
+    return _item("inflates", records, chance.choice([name for name in CODECS if name != "none"]))
+
+
+def _beyond(chance, _):
+    """Beyond what may be unpacked: what is before is answered."""
+    before, behind = _some(chance, 3), _some(chance, 2)
+    bomb = Record(value=bytes(chance.choice((20, 60)) << 20))
+    due = [*map(usual, before), *[Due(frozenset({"TOO_LARGE"}), size=-1)] * (1 + len(behind))]
+    codec = chance.choice([name for name in CODECS if name != "none"])
+    return Item("inflates beyond the bound", batch([*before, bomb, *behind], codec), tuple(due))
+
+
+def _bomb(*_):
+    return Item("inflates to 1 GiB", of_zeros(1 << 30), (Due(frozenset({"TOO_LARGE"}), size=-1),))
+
+
+def _tiny(chance, _):
+    count = chance.choice((500, 2_000))
+    return _item("tiny", [Record(value=b"")] * count, chance.choice(("none", "zstd")))
+
+
+def _odd_null(chance, _):
+    """A value of a negative length that is not -1: brokers take it, for no value."""
+    body = b"\x00\x00" + varint(0) + varint(-1) + varint(-chance.randint(2, 100)) + varint(0)
+    return Item(
+        "negative length",
+        Batch(records=varint(len(body)) + body, count=1),
+        (Due.of(Record(value=None), "UNDECODABLE"),),
+    )
+
+
+# ---- what a broker refuses, and a worker may meet all the same
+
+
+def _forged(kind, made, due, number, count, **more):
+    mark = [Record(value=_IRISES[0], key=b"forge-%09d." % number), *[Record(value=_IRISES[0])] * (count - 1)]
+    return Item(kind, made, tuple(due), batch(mark), **more)
+
+
+def _all(code, count):
+    return [Due(frozenset({code}), size=-1)] * count
+
+
+def _codec_unknown(chance, number):
+    records = _some(chance)
+    made = batch(records).replaced(attributes=chance.choice((5, 6, 7)))
+    return _forged("codec unknown", made, _all("UNREADABLE", len(records)), number, len(records))
+
+
+def _not_packed(chance, number):
+    count = chance.randint(1, 5)
+    codec = chance.choice((1, 2, 3, 4))
+    made = Batch(
+        records=b"", count=count, attributes=codec, packed=b"\xff" * 9 + chance.randbytes(chance.choice((0, 40)))
+    )
+    return _forged("not packed", made, _all("UNREADABLE", count), number, count)
+
+
+def _garbage(chance, number):
+    count = chance.randint(1, 5)
+    body = b"\xff" * 11 + chance.randbytes(chance.choice((0, 5, 100)))
+    made = Batch(records=body, count=count, codec=chance.choice(("none", "zstd", "lz4")))
+    return _forged("garbage", made, _all("UNREADABLE", count), number, count)
+
+
+def _torn(chance, number):
+    """The records end in the midst of one: those before it are answered."""
+    records = _some(chance)
+    parts = list(map(record, records, range(len(records))))
+    at = chance.randrange(len(records))
+    body = b"".join(parts[:at]) + parts[at][: chance.randrange(1, len(parts[at]))]
+    made = Batch(records=body, count=len(records), codec=chance.choice(("none", "gzip", "zstd")))
+    due = [*map(usual, records[:at]), *_all("UNREADABLE", len(records) - at)]
+    return _forged("torn", made, due, number, len(records))
+
+
+def _broken_inside(chance, number):
+    """One record does not hold together within its length: the others do."""
+    records = _some(chance, 6)
+    parts = list(map(record, records, range(len(records))))
+    at = chance.randrange(len(records))
+    inside = chance.choice(
+        (
+            b"\x02k\x02v" + varint(chance.choice((-1, 1, 7, 1 << 30))),
+            b"\x02k\x02v\x02" + varint(chance.choice((-1, -9, 1 << 20))),
+            varint(1 << 30) + b"k",
+            b"\x02k" + varint((1 << 31) - 1),
+            b"\x80" * 12,
+        )
+    )
+    body = b"\x00\x00" + varint(at) + inside
+    parts[at] = varint(len(body)) + body
+    due = list(map(usual, records))
+    due[at] = Due(frozenset({"UNREADABLE"}), size=-1)
+    made = Batch(records=b"".join(parts), count=len(records), codec=chance.choice(("none", "zstd")))
+    return _forged("broken inside", made, due, number, len(records))
+
+
+def _miscounted(chance, number):
+    """Its head counts other than there are: each record is answered, or none can be trusted."""
+    records = _some(chance, 6)
+    made = batch(records).replaced(count=len(records) + chance.choice((-1, 1, 100)), last_delta=len(records) - 1)
+    either = [Due(due.outcomes | {"UNREADABLE"}, size=-1) for due in map(usual, records)]
+    return _forged("miscounted", made, either, number, len(records))
+
+
+def _control(chance, number):
+    key = chance.choice((b"\x00\x00\x00\x01", b"\x00\x00\x00\x00", b"", b"\xff", None))
+    made = batch([Record(value=b"\x00\x00\x00\x00\x00\x00", key=key)]).replaced(attributes=IS_CONTROL)
+    return _forged("control", made, [Due(frozenset({ABSENT, "UNREADABLE"}), size=-1)], number, 1)
+
+
+def _old(chance, number):
+    magic = chance.choice((0, 1))
+    made = [(Record(value=given.value, key=given.key), magic) for given in _some(chance, 3)]
+    due = [Due.of(given, *usual(given).outcomes, "UNREADABLE") for given, _ in made]
+    return _forged(f"format {magic}", made, [Due(each.outcomes, size=-1) for each in due], number, len(made))
+
+
+def _damaged(chance, number):
+    """Its checksum does not hold for the first fetches: then it does, and nothing has happened."""
+    records = [Record(value=_IRISES[0], key=b"forge-%09d." % number), *_some(chance)]
+    good = batch(records)
+    return Item("checksum", good, tuple(map(usual, records)), good, fetches=chance.randint(1, 3))
+
+
+_KINDS = (
+    (_packed, 400), (_named, 200), (_many_headers, 30), (_odd_null, 20), (_tiny, 3), (_sized, 4), (_large_key, 2),
+    (_inflating, 4), (_beyond, 1), (_bomb, 0.05), (_codec_unknown, 15), (_not_packed, 15), (_garbage, 15), (_torn, 25),
+    (_broken_inside, 25), (_miscounted, 10), (_control, 10), (_old, 10), (_damaged, 5),
+)  # fmt: skip
