@@ -116,6 +116,12 @@ def test_a_body_that_ends_too_early_refuses_each_offset_that_is_missing():
         ]
 
 
+@KINDS
+def test_a_record_behind_those_that_a_batch_claims_is_refused_and_is_no_gap(kind):
+    batch = raw(b"".join(record(n) for n in range(3)), count=2, last=2, kind=kind)
+    assert told(all_of(batch)) == [(BASE, b"v"), (BASE + 1, b"v"), (BASE + 2, Code.UNREADABLE)]
+
+
 @pytest.mark.parametrize("number", [1, 2, 3, 4, 5, 6, 7])
 def test_what_is_not_packed_as_it_says_refuses_every_offset(number):
     batch = HEAD.pack(BASE, 0, 0, 2, 0, number, 2, 7, 9, -1, -1, -1, 3) + b"no codec gives this"

@@ -192,6 +192,9 @@ class _Contents:
             if fault and not is_whole:
                 yield from self._cut_off(offset, value_seen(body[at:]))
                 return
+        if not fault and at < (size := len(self._unpacker.unpack(self)[0])):
+            # It has more records than it claims: their offsets must not pass for some that compaction has removed.
+            fault = f"its batch claims {self._count} records, and {size - at} bytes are left behind them"
         if fault:
             yield from self._refused(offset, Code.UNREADABLE, fault)
 
