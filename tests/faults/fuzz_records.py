@@ -10,7 +10,7 @@ from pathlib import Path
 
 from faults.brokers import proxied_kafka
 from faults.raw_batches import RawProducer, Refused
-from faults.record_inputs import ABSENT, PREDICTED, UNPACKED_BYTES, items
+from faults.record_inputs import ABSENT, ANY, PREDICTED, UNPACKED_BYTES, items
 from harness.audit import each, header, source
 from harness.fleet import EXAMPLES, Deployment
 
@@ -208,7 +208,7 @@ class Fuzz:
         if outcome == "UNREADABLE":
             told = value, message.key(), notes.get("batch-sha256", b"").decode()
             return "" if told == (None, None, self._wire[place]) else f"it has {told}"
-        if due.size == -1:
+        if due.size == ANY and outcome != PREDICTED:
             return ""
         copied = tuple((name, held) for name, held in message.headers() if name not in _OURS | _NOTES)
         if (message.key(), copied) != (due.key, due.headers):

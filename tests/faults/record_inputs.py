@@ -6,7 +6,7 @@ proxy gives the worker the forged one instead of it.
 
 import hashlib
 import random
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 from faults.raw_batches import CODECS, IS_CONTROL, Batch, Record, batch, of_zeros, old_format, record, varint
@@ -17,6 +17,8 @@ UNPACKED_BYTES = 8 << 20
 REQUEST_BYTES = 900_000
 
 PREDICTED, ABSENT = "predicted", "absent"
+ANY = -1
+"""For the size of a value: a dead letter may have it, or say of it what could be known."""
 _ODD_NAMES = (b"\xff\xfe", b"\xc0\x80", b"\xed\xa0\x80", b"\xe2\x82", b"ok\x80", b"\xf5\x80\x80\x80", b"\x80")
 _GOOD_NAMES = (b"a", b"trace-id", b"", "ü".encode(), b"a b", b"x" * 200)
 _IRISES = messages("iris")[0]
@@ -157,10 +159,10 @@ def _sized(chance, _):
 
 
 def _large_key(chance, _):
-    """The answer does not fit its topic with such a key or header, and so does no dead letter that has them."""
+    """Neither an answer nor a dead letter fits its topic with such a key or header, but where they are packed too."""
     large = bytes(chance.choice((1_100_000, 3 << 20)))
     given = chance.choice((Record(value=_IRISES[0], key=large), Record(value=_IRISES[0], headers=((b"h", large),))))
-    due = Due(frozenset({"TOO_LARGE", "ANSWER_TOO_LARGE"}), size=-1)
+    due = replace(Due.of(given, PREDICTED, "TOO_LARGE", "ANSWER_TOO_LARGE"), size=ANY)
     return Item("large key", batch([given], chance.choice(("gzip", "lz4", "zstd"))), (due,))
 
 
@@ -174,14 +176,14 @@ def _inflating(chance, _):
 def _beyond(chance, _):
     """Beyond what may be unpacked: what is before is answered."""
     before, behind = _some(chance, 3), _some(chance, 2)
-    bomb = Record(value=bytes(chance.choice((20, 60)) << 20))
-    due = [*map(usual, before), *[Due(frozenset({"TOO_LARGE"}), size=-1)] * (1 + len(behind))]
     codec = chance.choice([name for name in CODECS if name != "none"])
+    bomb = Record(value=bytes((12 if CODECS[codec] == CODECS["snappy"] else 60) << 20))
+    due = [*map(usual, before), *[Due(frozenset({"TOO_LARGE"}), size=ANY)] * (1 + len(behind))]
     return Item("inflates beyond the bound", batch([*before, bomb, *behind], codec), tuple(due))
 
 
 def _bomb(*_):
-    return Item("inflates to 1 GiB", of_zeros(1 << 30), (Due(frozenset({"TOO_LARGE"}), size=-1),))
+    return Item("inflates to 1 GiB", of_zeros(1 << 30), (Due(frozenset({"TOO_LARGE"}), size=ANY),))
 
 
 def _tiny(chance, _):
@@ -208,7 +210,7 @@ def _forged(kind, made, due, number, count, **more):
 
 
 def _all(code, count):
-    return [Due(frozenset({code}), size=-1)] * count
+    return [Due(frozenset({code}), size=ANY)] * count
 
 
 def _codec_unknown(chance, number):
@@ -261,7 +263,7 @@ def _broken_inside(chance, number):
     body = b"\x00\x00" + varint(at) + inside
     parts[at] = varint(len(body)) + body
     due = list(map(usual, records))
-    due[at] = Due(frozenset({"UNREADABLE"}), size=-1)
+    due[at] = Due(frozenset({"UNREADABLE"}), size=ANY)
     made = Batch(records=b"".join(parts), count=len(records), codec=chance.choice(("none", "zstd")))
     return _forged("broken inside", made, due, number, len(records))
 
@@ -270,21 +272,21 @@ def _miscounted(chance, number):
     """Its head counts other than there are: each record is answered, or none can be trusted."""
     records = _some(chance, 6)
     made = batch(records).replaced(count=len(records) + chance.choice((-1, 1, 100)), last_delta=len(records) - 1)
-    either = [Due(due.outcomes | {"UNREADABLE"}, size=-1) for due in map(usual, records)]
+    either = [replace(due, outcomes=due.outcomes | {"UNREADABLE"}, size=ANY) for due in map(usual, records)]
     return _forged("miscounted", made, either, number, len(records))
 
 
 def _control(chance, number):
     key = chance.choice((b"\x00\x00\x00\x01", b"\x00\x00\x00\x00", b"", b"\xff", None))
     made = batch([Record(value=b"\x00\x00\x00\x00\x00\x00", key=key)]).replaced(attributes=IS_CONTROL)
-    return _forged("control", made, [Due(frozenset({ABSENT, "UNREADABLE"}), size=-1)], number, 1)
+    return _forged("control", made, [Due(frozenset({ABSENT, "UNREADABLE"}), size=ANY)], number, 1)
 
 
 def _old(chance, number):
     magic = chance.choice((0, 1))
     made = [(Record(value=given.value, key=given.key), magic) for given in _some(chance, 3)]
-    due = [Due.of(given, *usual(given).outcomes, "UNREADABLE") for given, _ in made]
-    return _forged(f"format {magic}", made, [Due(each.outcomes, size=-1) for each in due], number, len(made))
+    due = [replace(Due.of(given, *usual(given).outcomes, "UNREADABLE"), size=ANY) for given, _ in made]
+    return _forged(f"format {magic}", made, due, number, len(made))
 
 
 def _damaged(chance, number):

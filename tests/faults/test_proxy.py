@@ -9,7 +9,6 @@ import pytest
 from faults.brokers import proxied_kafka
 from faults.proxy import END_TXN, TXN_OFFSET_COMMIT, Proxy
 from faults.publisher import Publisher
-from faults.raw_batches import RawProducer, Record, batch
 from harness.audit import header
 from harness.fleet import Deployment
 

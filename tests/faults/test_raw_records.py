@@ -1,4 +1,4 @@
-"""The instruments of the fuzz of raw records: the batches are what Kafka's own client reads, and the proxy changes them."""
+"""The instruments of the fuzz of raw records: batches as Kafka's own client reads them, and their way by the proxy."""
 
 import os
 import struct
