@@ -32,6 +32,11 @@ class Cache:
         self._mutex = threading.Lock()
         self._held: dict[Path, list[int]] = {}  # content -> descriptors that lock its entry, one per user
 
+    @property
+    def root(self) -> Path:
+        """The folder that holds the entries."""
+        return self._root
+
     def get(self, name: str) -> Path | None:
         """Return an entry's content, held; None where there is no such entry. Raises OSError."""
         descriptor = _hold(self._root / name)
@@ -62,6 +67,11 @@ class Cache:
             if not self._held[content]:
                 del self._held[content]
 
+    def sweep(self) -> None:
+        """Remove what those left half done who were killed."""
+        for leftover in self._root.glob(".*"):
+            _remove_unused(leftover)
+
     def _keep(self, name: str, descriptor: int) -> Path:
         # Its place in the order of pruning; the kernel's own idea of now moves in steps of milliseconds.
         now = time.time_ns()
@@ -72,10 +82,8 @@ class Cache:
         return content
 
     def _prune(self) -> None:
-        everything = sorted(self._root.iterdir(), key=_used_at)
-        entries = [entry for entry in everything if not entry.name.startswith(".")]
-        for leftover in set(everything).difference(entries):
-            _remove_unused(leftover)
+        self.sweep()
+        entries = sorted((entry for entry in self._root.iterdir() if not entry.name.startswith(".")), key=_used_at)
         sizes = {entry: _size(entry) for entry in entries}
         excess = sum(sizes.values()) - self._max_bytes
         for entry in entries:

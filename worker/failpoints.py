@@ -49,11 +49,11 @@ NAMES = (
 
 
 def _kill() -> None:
-    os.kill(os.getpid(), signal.SIGKILL)
+    os.kill(_victim or os.getpid(), signal.SIGKILL)
 
 
 def _stop() -> None:
-    os.kill(os.getpid(), signal.SIGSTOP)
+    os.kill(_victim or os.getpid(), signal.SIGSTOP)
 
 
 def _full() -> None:
@@ -63,6 +63,7 @@ def _full() -> None:
 _ACTIONS: dict[str, Callable[[], None]] = {"kill": _kill, "stop": _stop, "full": _full}
 _armed: dict[tuple[str, int], str] = {}
 _passed: Counter[str] = Counter()
+_victim = 0  # this process itself
 
 
 def _parse(text: str) -> dict[tuple[str, int], str]:
@@ -80,13 +81,17 @@ def _parse(text: str) -> dict[tuple[str, int], str]:
     return armed
 
 
-def arm(text: str) -> None:
+def arm(text: str, *, victim: int = 0) -> None:
     """Arms the failpoints of a text as above; it is for the start of a process.
+
+    In a process that works for a worker, the worker is the `victim` that dies or stands still.
 
     Raises:
         StartError: a name or an action that there is not.
 
     """
+    global _victim  # noqa: PLW0603 - as the rest of this module it is of the process
+    _victim = victim
     _armed.update(_parse(text))
 
 

@@ -15,6 +15,7 @@ from worker.batch import Position
 from worker.control import STATUS_S, Control
 from worker.errors import StartError
 from worker.failpoints import arm, failpoint
+from worker.fetcher import Fetcher
 from worker.health import Health
 from worker.kafka.connection import Admin
 from worker.kafka.log import LogReader, LogWriter
@@ -51,6 +52,7 @@ class Worker:
         self._pipeline = Pipeline(self._open_loop, stop_timeout_s=settings.stop_timeout_s / 2)
         self._membership = Membership(settings, on_assigned=self._pipeline.assigned, on_revoked=self._pipeline.revoked)
         self._health = Health(settings.http_host, settings.http_port, readiness=self._readiness)
+        self._fetcher = Fetcher(settings)
         self._child = child
         self._staging: Staging | None = None
         self._limits = Limits(0, 0)
@@ -75,6 +77,8 @@ class Worker:
         log.info("worker.stopped", extra={"worker": self._settings.worker_id})
 
     async def _start(self, parts: AsyncExitStack) -> Staging:
+        self._fetcher.start()
+        parts.push_async_callback(self._fetcher.stop)
         await self._admin.start()
         partitions = await self._admin.check_topics()
         topics = self._settings.topics
@@ -176,7 +180,7 @@ class Worker:
         return Staging(
             settings=self._settings,
             timeline=self._timeline,
-            store=Store(self._settings),
+            store=Store(self._settings, self._fetcher.fetch),
             child=self._child,
             around=around,
         )

@@ -119,6 +119,11 @@ class Settings(BaseSettings):
         )
 
     @property
+    def artifacts(self) -> Path:
+        """The folder of fetched artifacts."""
+        return self.cache / "artifacts"
+
+    @property
     def group_id(self) -> str:
         """The consumer group of the deployment's workers."""
         return self.group or self.deployment

@@ -8,9 +8,10 @@ import shutil
 import threading
 import uuid
 from collections.abc import Callable, Iterator
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, TypeVar
+from typing import TYPE_CHECKING, BinaryIO, Protocol, TypeVar
 from urllib.parse import unquote
 
 import fsspec
@@ -21,7 +22,9 @@ from worker.cache import Cache
 from worker.errors import SwapError
 from worker.failpoints import failpoint
 from worker.generation import Model, Proto
-from worker.settings import Settings
+
+if TYPE_CHECKING:  # the process that fetches has none, and needs no quarter of a second to load them
+    from worker.settings import Settings
 
 UNPACKED_KINDS = frozenset({"h2o", "spark"})
 """Kinds of model whose artifact is a zip that the runtime reads as a folder."""
@@ -34,14 +37,37 @@ _SHA256 = re.compile(r"[0-9a-f]{64}")
 _T = TypeVar("_T")
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Artifact:
+    """What is wanted: where it lies, its digest, its largest size in bytes, and whether it is a zip to unpack."""
+
+    uri: str
+    sha256: str
+    max_bytes: int
+    is_unpacked: bool
+
+    @property
+    def name(self) -> str:
+        """Its entry in the cache: the same bytes may be wanted unpacked by one runtime and whole by another."""
+        return self.sha256 if self.is_unpacked else f"{self.sha256}.file"
+
+
+class Fetch(Protocol):
+    """Does `fetch_now` where it can be given up."""
+
+    def __call__(self, artifact: Artifact) -> AbstractAsyncContextManager[None]:
+        """Have the artifact in the cache, and held there until the block ends. Raises SwapError as `fetch` does."""
+
+
 class Store:
     """Artifacts by their digest: `fetch` and `fetch_proto` for a worker, `upload` for whoever publishes a swap."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: "Settings", fetch: Fetch | None = None) -> None:
+        """Fetch by `fetch`, so that it can be given up; None: in a thread, which a command of a person's ends with."""
+        self._fetch = fetch
         self._uri = settings.store
         self._max_bytes = settings.max_artifact_bytes
-        self._folder = settings.cache / "artifacts"
-        self._cache = Cache(self._folder, max_bytes=settings.cache_max_bytes)
+        self._cache = Cache(settings.artifacts, max_bytes=settings.cache_max_bytes)
 
     async def fetch(self, model: Model) -> Path:
         """Return the model's folder (kinds that are unpacked) or file; what is already here is not fetched again.
@@ -49,13 +75,13 @@ class Store:
         It stays on disk until as many `release` calls name it. Raises SwapError: ARTIFACT_UNREACHABLE,
         DIGEST_MISMATCH, ARTIFACT_INVALID (no zip, unsafe names, links, too large), CACHE_FAILED (this machine's disk).
         """
-        artifact = _Artifact(
+        artifact = Artifact(
             uri=model.uri,
             sha256=model.sha256.lower(),
             max_bytes=self._max_bytes,
             is_unpacked=model.kind in UNPACKED_KINDS,
         )
-        return await _in_thread(lambda stop: self._fetch(artifact, stop))
+        return await self._have(artifact)
 
     async def fetch_proto(self, proto: Proto) -> bytes:
         """Return the proto's source, inline or from its store. Raises SwapError as `fetch` does."""
@@ -64,18 +90,15 @@ class Store:
             if proto.sha256 and proto.sha256.lower() != found:
                 raise _mismatch("the proto in the command", proto.sha256, found)
             return proto.source
-        artifact = _Artifact(
+        artifact = Artifact(
             uri=proto.uri or "", sha256=proto.sha256.lower(), max_bytes=MAX_PROTO_BYTES, is_unpacked=False
         )
-
-        def read(stop: threading.Event) -> bytes:
-            path = self._fetch(artifact, stop)
-            try:
+        path = await self._have(artifact)
+        try:
+            with _kept(artifact, self._cache):
                 return path.read_bytes()
-            finally:
-                self.release(path)
-
-        return await _in_thread(read)
+        finally:
+            self.release(path)
 
     def release(self, path: Path) -> None:
         """Take back one `fetch`: once no generation of any worker uses the artifact, it may go when disk is short."""
@@ -88,23 +111,15 @@ class Store:
         """
         return await asyncio.to_thread(self._upload, path)
 
-    def _fetch(self, artifact: "_Artifact", stop: threading.Event) -> Path:
-        shown = without_secrets(artifact.uri)
-        if not _SHA256.fullmatch(artifact.sha256):
-            raise SwapError(
-                "ARTIFACT_INVALID",
-                f"the digest of {shown} is {artifact.sha256!r}: write the 64 digits that sha256sum says",
-            )
-        # The same bytes may be wanted unpacked by one runtime and whole by another.
-        name = artifact.sha256 if artifact.is_unpacked else f"{artifact.sha256}.file"
-        try:
-            return self._cache.get(name) or self._cache.put(name, lambda folder: _fill(folder, artifact, stop))
-        except OSError as error:
-            raise SwapError(
-                "CACHE_FAILED",
-                f"{shown} cannot be kept in {self._folder}: {error.strerror}: make room there, or set HOTSWAP_CACHE "
-                "to a folder of a local disk that the worker may write",
-            ) from error
+    async def _have(self, artifact: Artifact) -> Path:
+        if self._fetch is None:
+            return await _in_thread(lambda stop: fetch_now(self._cache, artifact, stop))
+        async with self._fetch(artifact):
+            # Whoever has fetched it holds it still, so nobody can be removing it, and this does not wait.
+            with _kept(artifact, self._cache):
+                if path := self._cache.get(artifact.name):
+                    return path
+        raise SwapError("CACHE_FAILED", f"{without_secrets(artifact.uri)} was removed from {self._cache.root} by hand")
 
     def _upload(self, path: Path) -> tuple[str, str]:
         # A worker elsewhere does not know our working directory.
@@ -121,16 +136,6 @@ class Store:
         return uri, sha256
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Artifact:
-    """What is wanted: where it lies, its digest, its largest size in bytes, and whether it is a zip to unpack."""
-
-    uri: str
-    sha256: str
-    max_bytes: int
-    is_unpacked: bool
-
-
 def without_secrets(uri: str) -> str:
     """The URI as it may be shown: without a password, and without a query, which may be a signature."""
     return re.sub(r"://[^/@]*@", "://", uri).partition("?")[0]
@@ -145,7 +150,34 @@ async def _in_thread(function: Callable[[threading.Event], _T]) -> _T:
         stop.set()
 
 
-def _fill(folder: Path, artifact: _Artifact, stop: threading.Event) -> None:
+def fetch_now(cache: Cache, artifact: Artifact, stop: threading.Event) -> Path:
+    """Have the artifact in the cache, held, as `Store.fetch` does, while the caller waits.
+
+    It is given up at its next chunk once `stop` is set, or by the end of the whole process.
+    """
+    if not _SHA256.fullmatch(artifact.sha256):
+        shown = without_secrets(artifact.uri)
+        raise SwapError(
+            "ARTIFACT_INVALID",
+            f"the digest of {shown} is {artifact.sha256!r}: write the 64 digits that sha256sum says",
+        )
+    with _kept(artifact, cache):
+        return cache.get(artifact.name) or cache.put(artifact.name, lambda folder: _fill(folder, artifact, stop))
+
+
+@contextlib.contextmanager
+def _kept(artifact: Artifact, cache: Cache) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise SwapError(
+            "CACHE_FAILED",
+            f"{without_secrets(artifact.uri)} cannot be kept in {cache.root}: {error.strerror}: make room there, or "
+            "set HOTSWAP_CACHE to a folder of a local disk that the worker may write",
+        ) from error
+
+
+def _fill(folder: Path, artifact: Artifact, stop: threading.Event) -> None:
     packed, content = folder / "packed", folder / "content"
     failpoint("cache.write")
     with packed.open("w+b") as file:
@@ -159,7 +191,7 @@ def _fill(folder: Path, artifact: _Artifact, stop: threading.Event) -> None:
         packed.rename(content)
 
 
-def _download(artifact: _Artifact, file: BinaryIO, stop: threading.Event) -> None:
+def _download(artifact: Artifact, file: BinaryIO, stop: threading.Event) -> None:
     digest, size = hashlib.sha256(), 0
     shown = without_secrets(artifact.uri)
     for chunk in _chunks(artifact.uri):

@@ -164,7 +164,8 @@ class Arena:
         """Process ids of a worker's model hosts."""
         pid = self.deployment.workers[name].pid
         with contextlib.suppress(OSError):
-            return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+            children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+            return [int(child) for child in children if not _fetches(child)]
         return []
 
     async def until(self, holds, seconds, what):
@@ -240,3 +241,11 @@ async def run(scenario, *, seed, seconds, folder, say=print):
             arena.findings.append(f"{scenario.name}: {broken}")
         await arena.verdict()
     return arena
+
+
+def _fetches(pid):
+    """Whether a worker's child is the process that fetches, or is gone."""
+    try:
+        return "worker.fetcher" in Path(f"/proc/{pid}/cmdline").read_text()
+    except OSError:
+        return True

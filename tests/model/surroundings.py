@@ -29,10 +29,25 @@ class Health:
         pass
 
 
+class Fetcher:
+    """worker.fetcher.Fetcher without its process."""
+
+    fetch = None
+
+    def __init__(self, _):
+        pass
+
+    def start(self):
+        pass
+
+    async def stop(self):
+        pass
+
+
 class Store:
     """worker.store.Store: everything is here; counts what is fetched and not released."""
 
-    def __init__(self, _):
+    def __init__(self, *_):
         self._in_use = here().artifacts = Counter()
 
     async def fetch(self, model):

@@ -240,7 +240,7 @@ def everything_faked():
     """The worker's own code on the model's clients."""
     fakes = [
         *((service, name, getattr(clients, name)) for name in ("Admin", "AnswersTail", "LogReader", "LogWriter")),
-        *((service, name, getattr(surroundings, name)) for name in ("Health", "Store")),
+        *((service, name, getattr(surroundings, name)) for name in ("Fetcher", "Health", "Store")),
         (service, "Staging", WatchedStaging),
         (service, "STATUS_S", 1e9),  # what a worker says of itself is no part of the model
         (staging, "ModelHost", surroundings.Host),

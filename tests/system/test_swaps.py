@@ -29,10 +29,10 @@ async def stream(deployment, values, stop, per_second=200):
 
 
 async def descriptors(process):
-    """How many a worker has open, once the old generation's host is gone and one is left."""
+    """How many a worker has open, once the old generation's host is gone: one is left, and what fetches."""
     children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
     async with asyncio.timeout(10):
-        while len(children.read_text().split()) != 1:
+        while len(children.read_text().split()) != 2:
             await asyncio.sleep(0.05)
     return len(list(Path(f"/proc/{process.pid}/fd").iterdir()))
 

@@ -10,11 +10,9 @@ when the parent closes the connection or is gone.
 """
 
 import contextlib
-import ctypes
 import gc
 import os
 import resource
-import signal
 import socket
 import sys
 import threading
@@ -35,13 +33,12 @@ from worker.host.frames import Ground, Kind, Order
 from worker.host.interface import facts_of
 from worker.host.scorer import Scorer
 from worker.host.warm import check_samples, warm
+from worker.lifeline import die_with
 from worker.runtimes.kinds import runtime_of
 
 T = TypeVar("T")
 
-_PR_SET_PDEATHSIG: Final = 1
 _BEYOND_HEAP_BYTES: Final = 1536 << 20
-_WATCH_SECONDS: Final = 1.0
 _LOADING_NICE: Final = 10
 _COMPILING_NICE: Final = 5
 _JVM_FLAGS: Final = (
@@ -56,7 +53,7 @@ _JVM_FLAGS: Final = (
 def main() -> None:
     """Serve until the parent goes."""
     descriptor, parent = map(int, sys.argv[1:])
-    _die_with(parent)
+    die_with(parent)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     connection = socket.socket(fileno=descriptor)
     try:
@@ -216,23 +213,6 @@ def _give_way() -> None:
 
 def _give_up_the_cpu() -> None:
     os.sched_setscheduler(threading.get_native_id(), os.SCHED_IDLE, os.sched_param(0))
-
-
-def _die_with(parent: int) -> None:
-    """End this process when its parent dies, however that happens."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    else:
-        threading.Thread(target=_watch, args=(parent,), daemon=True).start()
-    # The parent may have died before either was in place.
-    if os.getppid() != parent:
-        os._exit(0)
-
-
-def _watch(parent: int) -> None:
-    while os.getppid() == parent:
-        time.sleep(_WATCH_SECONDS)
-    os._exit(0)
 
 
 if __name__ == "__main__":
