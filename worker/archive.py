@@ -1,4 +1,4 @@
-"""Unpacks a zip that nobody vouches for: only plain files, only inside the folder, only as many bytes as allowed.
+"""Unpacks a zip that nobody vouches for: only plain files, only inside the folder, only as many as allowed.
 
 And writes zips whose bytes depend on nothing but their content, so that its digest is the content's.
 """
@@ -16,9 +16,11 @@ from typing import BinaryIO
 from worker.errors import SwapError
 
 MAX_FILES = 100_000
-"""Files in an archive at most: empty ones cost no bytes, but each costs an inode."""
+"""Files and folders of an archive at most, those too that only a name implies: each costs an inode, and no bytes."""
 
 _CHUNK = 1 << 20
+_MAX_READ = 32 << 20  # zipfile reads all entries' names at once, and makes of each byte ten in memory
+_MAX_NAME = 4_096
 _NO_TIME = (1980, 1, 1, 0, 0, 0)  # the earliest that a zip can say
 # zipfile bounds what one read may unpack only for these two; a few kilobytes of bzip2 or LZMA may become gigabytes.
 _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
@@ -34,7 +36,7 @@ def unpack(
     Raises SwapError (ARTIFACT_INVALID): not a zip, damaged, names that leave the folder, links, too large.
     """
     try:
-        with zipfile.ZipFile(packed) as archive:
+        with zipfile.ZipFile(_Guarded(packed, is_stopped)) as archive:
             _unpack(archive, folder, max_bytes=max_bytes, is_stopped=is_stopped)
     except _Unfit as error:
         fault = str(error)
@@ -49,7 +51,29 @@ def unpack(
         fault = f"is damaged ({error.strerror})"
     else:
         return
-    raise SwapError("ARTIFACT_INVALID", f"{name} {fault}: publish the file that the training wrote, unchanged")
+    raise invalid(name, fault)
+
+
+def check_jars(packed: BinaryIO, *, name: str, max_bytes: int, is_stopped: Callable[[], bool] = lambda: False) -> None:
+    """Check what the jars in a zip are unpacked to (a host keeps them in memory); whatever is no zip has none.
+
+    Raises SwapError (ARTIFACT_INVALID).
+    """
+    try:
+        with zipfile.ZipFile(_Guarded(packed, is_stopped)) as archive:
+            jars = [archive.getinfo(name) for name in archive.namelist() if name.endswith(".jar")]
+            _check_count(len(jars))
+            # Here the sizes of the headers hold: zipfile gives no more than they say.
+            _check_size(sum(entry.file_size for entry in jars), max_bytes)
+    except _Unfit as error:
+        raise invalid(name, str(error)) from error
+    except (*_FOREIGN, OSError):
+        return
+
+
+def invalid(name: str, fault: str) -> SwapError:
+    """Give the error for an artifact with a fault, which is the end of a sentence about it."""
+    return SwapError("ARTIFACT_INVALID", f"{name} {fault}: publish the file that the training wrote, unchanged")
 
 
 def list_names(path: Path) -> list[str]:
@@ -82,31 +106,77 @@ class _Unfit(Exception):
     """What is wrong with the archive, as the end of a sentence."""
 
 
+class _Guarded:
+    """A file as zipfile reads it: never very much at once, and not beyond the time that there is."""
+
+    def __init__(self, file: BinaryIO, is_stopped: Callable[[], bool]) -> None:
+        self._file = file
+        self._is_stopped = is_stopped
+        self.seek, self.tell, self.seekable = file.seek, file.tell, file.seekable
+
+    def read(self, size: int = -1) -> bytes:
+        _check_time(self._is_stopped)
+        data = self._file.read(_MAX_READ + 1 if size < 0 else min(size, _MAX_READ + 1))
+        if len(data) > _MAX_READ:
+            raise _Unfit(f"holds more files than {MAX_FILES:,}, or very long names")
+        return data
+
+
 def _unpack(archive: zipfile.ZipFile, folder: Path, *, max_bytes: int, is_stopped: Callable[[], bool]) -> None:
-    files = _safe_files(archive)
+    files = _safe_files(archive, is_stopped)
     folder.mkdir()
     written = 0
-    for entry, path in files:
+    for path, entry in files.items():
+        _check_time(is_stopped)
         target = folder / path
         target.parent.mkdir(parents=True, exist_ok=True)
-        for size in _write(archive, entry, target):
-            written += size
-            if written > max_bytes:
-                raise _Unfit(f"is larger, unpacked, than the {max_bytes:,} bytes allowed")
-            if is_stopped():
-                raise _Unfit("was given up: it was not unpacked in time")
+        with target.open("xb") as file:
+            for chunk in _chunks(archive, entry):
+                file.write(chunk)
+                written += len(chunk)
+                _check_size(written, max_bytes)
 
 
-def _safe_files(archive: zipfile.ZipFile) -> list[tuple[zipfile.ZipInfo, PurePosixPath]]:
-    entries = archive.infolist()
-    if len(entries) > MAX_FILES:
-        raise _Unfit(f"holds {len(entries):,} files, more than {MAX_FILES:,}")
-    return [(entry, path) for entry in entries if (path := _safe_path(entry)) and not entry.is_dir()]
+def _safe_files(archive: zipfile.ZipFile, is_stopped: Callable[[], bool]) -> dict[PurePosixPath, zipfile.ZipInfo]:
+    """Give the files by their paths, once their names and their number are known to be harmless."""
+    files: dict[PurePosixPath, zipfile.ZipInfo] = {}
+    folders = {PurePosixPath()}
+    for entry in archive.infolist():
+        _check_time(is_stopped)
+        path = _safe_path(entry)
+        if not entry.is_dir():
+            if path in files:
+                raise _Unfit(f"holds two files of the same name: {str(path)!r}")
+            files[path] = entry
+            path = path.parent
+        while path not in folders:
+            folders.add(path)
+            path = path.parent
+            _check_count(len(files) + len(folders))
+        _check_count(len(files) + len(folders))
+    return files
+
+
+def _check_time(is_stopped: Callable[[], bool]) -> None:
+    if is_stopped():
+        raise _Unfit("was given up: it was not unpacked in time")
+
+
+def _check_count(count: int) -> None:
+    if count > MAX_FILES:
+        raise _Unfit(f"holds more than {MAX_FILES:,} files and folders")
+
+
+def _check_size(size: int, max_bytes: int) -> None:
+    if size > max_bytes:
+        raise _Unfit(f"is larger, unpacked, than the {max_bytes:,} bytes allowed")
 
 
 def _safe_path(entry: zipfile.ZipInfo) -> PurePosixPath:
     # The name as it lies in the archive: `filename` has been cut at a NUL and may hide what comes after it.
     name = entry.orig_filename
+    if len(name) > _MAX_NAME:
+        raise _Unfit(f"holds a file whose name has {len(name):,} characters")
     path = PurePosixPath(name)
     if path.is_absolute() or ".." in path.parts or not path.parts or any(sign in name for sign in "\\:\0"):
         raise _Unfit(f"holds a file whose name leaves its folder: {name!r}")
@@ -118,13 +188,11 @@ def _safe_path(entry: zipfile.ZipInfo) -> PurePosixPath:
     return path
 
 
-def _write(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, path: Path) -> Iterator[int]:
-    """Write one file, chunk by chunk, and yield the size of each."""
-    written = 0
-    with archive.open(entry) as source, path.open("xb") as target:
+def _chunks(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> Iterator[bytes]:
+    size = 0
+    with archive.open(entry) as source:
         while chunk := source.read(_CHUNK):
-            target.write(chunk)
-            written += len(chunk)
-            yield len(chunk)
-    if written != entry.file_size:
-        raise _Unfit(f"says that {entry.filename!r} has {entry.file_size:,} bytes, and it has {written:,}")
+            size += len(chunk)
+            yield chunk
+    if size != entry.file_size:
+        raise _Unfit(f"says that {entry.filename!r} has {entry.file_size:,} bytes, and it has {size:,}")

@@ -17,11 +17,12 @@ from urllib.parse import unquote
 import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
-from worker.archive import unpack
+from worker.archive import check_jars, unpack
 from worker.cache import Cache
 from worker.errors import SwapError
 from worker.failpoints import failpoint
 from worker.generation import Model, Proto
+from worker.mojo import check_names
 
 if TYPE_CHECKING:  # the process that fetches has none, and needs no quarter of a second to load them
     from worker.settings import Settings
@@ -179,12 +180,15 @@ def _kept(artifact: Artifact, cache: Cache) -> Iterator[None]:
 
 def _fill(folder: Path, artifact: Artifact, stop: threading.Event) -> None:
     packed, content = folder / "packed", folder / "content"
+    name = without_secrets(artifact.uri)
     failpoint("cache.write")
     with packed.open("w+b") as file:
         _download(artifact, file, stop)
         if artifact.is_unpacked:
-            name = without_secrets(artifact.uri)
             unpack(file, content, name=name, max_bytes=artifact.max_bytes, is_stopped=stop.is_set)
+            check_names(content, name=name, is_stopped=stop.is_set)
+        else:
+            check_jars(file, name=name, max_bytes=artifact.max_bytes, is_stopped=stop.is_set)
     if artifact.is_unpacked:
         packed.unlink()
     else:

@@ -185,7 +185,79 @@ async def test_two_entries_of_one_name_are_refused(settings, publish):
 async def test_too_many_files_are_refused_although_they_hold_no_bytes(settings, publish, monkeypatch):
     monkeypatch.setattr(archive, "MAX_FILES", 10)
     content = make_zip({f"{n}": b"" for n in range(11)})
-    assert "holds 11 files" in (await refusal(Store(settings), publish(content))).message
+    assert "more than 10 files and folders" in (await refusal(Store(settings), publish(content))).message
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        [f"folder{n}/" for n in range(11)],
+        ["a/b/c/d/e/f/g/h/i/j/k/empty"],
+        [f"folder{n}/empty" for n in range(6)],
+        [f"{n}" for n in range(6)] + [f"folder{n}/" for n in range(6)],
+    ],
+)
+async def test_folders_count_as_files_do_and_those_too_that_only_a_name_implies(settings, publish, monkeypatch, names):
+    monkeypatch.setattr(archive, "MAX_FILES", 10)
+    content = make_zip(dict.fromkeys(names, b""))
+    assert "more than 10 files and folders" in (await refusal(Store(settings), publish(content))).message
+    assert left(settings) == []
+
+
+async def test_names_without_end_are_refused_before_they_are_all_read(settings, publish, monkeypatch):
+    monkeypatch.setattr(archive, "_MAX_READ", 1_000)
+    content = make_zip({f"{n:030}": b"" for n in range(20)})
+    assert "very long names" in (await refusal(Store(settings), publish(content))).message
+    monkeypatch.setattr(archive, "_MAX_READ", 1 << 20)
+    assert "has 5,000 characters" in (await refusal(Store(settings), publish(make_zip({"a/" * 2_500: b""})))).message
+
+
+@pytest.mark.parametrize(
+    ("files", "checks"),
+    [
+        ({f"folder{n}/": b"" for n in range(50)}, 20),
+        ({f"{n}": b"" for n in range(50)}, 70),
+        ({"one": bytes(9 << 20)}, 8),
+    ],
+)
+def test_unpacking_is_given_up_in_the_middle_of_folders_of_empty_files_and_of_one_large_file(tmp_path, files, checks):
+    asked = iter(range(checks))
+    with pytest.raises(SwapError, match="given up"):
+        archive.unpack(
+            io.BytesIO(make_zip(files, method=zipfile.ZIP_STORED)),
+            tmp_path / "new",
+            name="it",
+            max_bytes=1 << 30,
+            is_stopped=lambda: next(asked, None) is None,
+        )
+    assert next(asked, None) is None
+
+
+async def test_the_jars_in_a_zip_count_by_what_they_unpack_to(settings, publish, monkeypatch):
+    jars = {f"{n}.jar": bytes(600_000) for n in range(2)}
+    bomb = publish(make_zip(jars), kind="java")
+    error = await refusal(Store(settings), bomb)
+    assert error.code == "ARTIFACT_INVALID"
+    assert "larger, unpacked" in error.message
+    assert left(settings) == []
+    monkeypatch.setattr(archive, "MAX_FILES", 10)
+    error = await refusal(Store(settings), publish(make_zip({f"{n}.jar": b"" for n in range(11)}), kind="java"))
+    assert "more than 10 files" in error.message
+    await Store(settings).fetch(publish(make_zip({"a.jar": bytes(600_000), "b": bytes(600_000)}), kind="java"))
+
+
+def test_two_jars_of_one_name_count_twice_as_what_the_name_stands_for():
+    content = make_zip({"a.jar": b"", "b.jar": bytes(600_000)}).replace(b"a.jar", b"b.jar")
+    with pytest.raises(SwapError, match="larger, unpacked"):
+        archive.check_jars(io.BytesIO(content), name="it", max_bytes=1 << 20)
+
+
+async def test_a_mojo_that_names_a_file_outside_is_refused_before_it_is_in_the_cache(settings, publish):
+    ini = b"[info]\nn_columns = 1\n[columns]\na\n[domains]\n0: 1 ../../../../proc/1/environ\n"
+    error = await refusal(Store(settings), publish(make_zip({**MOJO, "model.ini": ini})))
+    assert error.code == "ARTIFACT_INVALID"
+    assert "model.zip names the file 'domains/../../../../proc/1/environ' in 'model.ini'" in error.message
+    assert left(settings) == []
 
 
 async def test_a_truncated_mojo_and_a_text_are_refused_with_their_names(settings, publish):

@@ -166,7 +166,7 @@ def _text_calls(wanted: JavaType, table: Table, kind: str) -> Calls:
         if as_file is None:
             yield objects([jpype.JString(text)])
             return
-        path, let_go = keep_file(text.encode(), ".json" if kind == "json" else ".csv")
+        path, let_go = keep_file(io.BytesIO(text.encode()), ".json" if kind == "json" else ".csv")
         try:
             yield objects([as_file(path)])
         finally:

@@ -6,14 +6,16 @@ them are on the class path, behind its own classes. Nothing of the worker's own 
 
 import os
 import re
+import shutil
 import tempfile
 import threading
 import zipfile
+import zlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property, partial
 from pathlib import Path
-from typing import Any, Final
+from typing import IO, Any, Final
 
 import jpype
 
@@ -205,7 +207,7 @@ def shown(names: Sequence[str]) -> str:
     return ", ".join(names[:_SHOWN]) + more
 
 
-def keep_file(content: bytes, suffix: str) -> tuple[str, Callable[[], None]]:
+def keep_file(content: IO[bytes], suffix: str) -> tuple[str, Callable[[], None]]:
     """Keep bytes where Java can open them by a path; gives the path, and what lets go of it.
 
     However this process ends, nothing is left: the file is in memory where the system has that. Its own folder cannot
@@ -214,10 +216,10 @@ def keep_file(content: bytes, suffix: str) -> tuple[str, Callable[[], None]]:
     if hasattr(os, "memfd_create"):
         descriptor = os.memfd_create("hotswap")
         with open(descriptor, "wb", closefd=False) as file:
-            file.write(content)
+            shutil.copyfileobj(content, file)
         return f"/proc/self/fd/{descriptor}", partial(os.close, descriptor)
     with tempfile.NamedTemporaryFile(suffix=suffix, delete=False) as kept:
-        kept.write(content)
+        shutil.copyfileobj(content, kept)
     return kept.name, partial(os.unlink, kept.name)
 
 
@@ -230,11 +232,12 @@ def _find_jars(path: Path) -> Iterator[str]:
         with zipfile.ZipFile(path) as archive:
             for name in sorted(archive.namelist()):
                 if name.endswith(".jar"):
-                    jar = keep_file(archive.read(name), ".jar")[0]
+                    with archive.open(name) as content:
+                        jar = keep_file(content, ".jar")[0]
                     if not zipfile.is_zipfile(jar):
                         raise SwapError("MODEL_INVALID", f"{name} in the artifact is no jar, or a damaged one")
                     yield jar
-    except (zipfile.BadZipFile, OSError, ValueError, RuntimeError) as error:
+    except (zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError, RuntimeError) as error:
         raise SwapError("MODEL_INVALID", f"the artifact is no jar, and no zip with jars: {error}") from error
 
 
