@@ -14,6 +14,7 @@ from worker.settings import Settings
 
 PAUSE_S = 0.5
 _FETCH_S = 1.0
+_DIGITS = 20  # of a number of 64 bits
 
 
 class Outgoing(NamedTuple):
@@ -142,7 +143,7 @@ def _text(value: bytes | None) -> str:
 
 
 def _number(text: str | None) -> int:
-    return int(text) if text and text.isdecimal() else 0
+    return int(text) if text and text.isdecimal() and len(text) <= _DIGITS else 0
 
 
 class Flow:

@@ -13,7 +13,17 @@ import click
 
 from worker.answers import Outgoing, header_texts, refused
 from worker.batch import Code
-from worker.cli_shared import deployment_argument, json_option, kafka_option, make_settings, note, print_json, run, show
+from worker.cli_shared import (
+    deployment_argument,
+    json_option,
+    kafka_option,
+    local_time,
+    make_settings,
+    note,
+    print_json,
+    run,
+    show,
+)
 from worker.client import Client
 from worker.errors import UsageError
 from worker.kafka.log import LogReader
@@ -136,8 +146,8 @@ def _print(record: Any, given: dict[str, Any]) -> None:
             }
         )
         return
-    at = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(record.timestamp / 1000))
     gone = "  (value not kept)" if lacks_value(record) else ""
+    at = local_time(record.timestamp)
     show(printable(f"{at}  {why.source}  generation {why.generation}  {why.code}  {why.message}{gone}"))
 
 

@@ -8,6 +8,7 @@ be reached or started. What is shown may have come from anybody: it is escaped h
 import asyncio
 import json
 import os
+import time
 import traceback
 from collections.abc import Callable, Coroutine, Iterable, Sequence
 from pathlib import Path
@@ -81,6 +82,14 @@ def shortened(message: str) -> str:
     """The first line of a message, and how many more there are."""
     first, *more = message.splitlines() or [""]
     return f"{first} (and {len(more)} lines more)" if more else first
+
+
+def local_time(at_ms: int) -> str:
+    """A record's time as a person reads it; its publisher may have given it one that no calendar has."""
+    try:
+        return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(at_ms / 1000))
+    except (ValueError, OverflowError, OSError):
+        return f"{at_ms} ms"
 
 
 def exit_code(error: HotswapError) -> int:

@@ -1,7 +1,6 @@
 """`hotswap status`: what each worker serves, where each partition stands, and what became of the last commands."""
 
 import asyncio
-import time
 from typing import Any
 
 import click
@@ -14,7 +13,9 @@ from worker.cli_shared import (
     REFUSED,
     json_option,
     kafka_option,
+    local_time,
     make_settings,
+    note,
     out,
     print_json,
     run,
@@ -23,6 +24,7 @@ from worker.cli_shared import (
     styled,
     table,
 )
+from worker.errors import StartError
 from worker.fleet import WorkerView
 from worker.overview import CommandView, Overview, deployments, overview
 from worker.settings import Settings
@@ -61,7 +63,13 @@ def status(deployment: str | None, kafka: str | None, is_watching: bool, is_json
 async def _overviews(settings: Settings) -> list[Overview]:
     if settings.deployment:
         return [await overview(settings)]
-    return [await overview(settings.model_copy(update={"deployment": name})) for name in await deployments(settings)]
+    views = []
+    for name in await deployments(settings):
+        try:
+            views.append(await overview(settings.model_copy(update={"deployment": name})))
+        except StartError as error:  # whoever may write to the control topic may name one that never was
+            note(f"deployment {name!r}: {error}")
+    return views
 
 
 async def _watch(settings: Settings) -> None:
@@ -139,10 +147,9 @@ def _commands(view: Overview) -> Table:
             f"{said.worker}: {said.outcome} {said.code} {shortened(said.message)}".strip()
             for said in command.told.values()
         ]
-        at = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(command.entry.at_ms / 1000))
         verdict = command.entry.verdict
         word = f"{verdict.outcome} {verdict.code}".strip() if verdict.outcome else "accepted"
-        rows.append((at, _title(command), word, "\n".join(told)))
+        rows.append((local_time(command.entry.at_ms), _title(command), word, "\n".join(told)))
     return table("last commands", ("at", "command", "verdict", "workers"), rows)
 
 

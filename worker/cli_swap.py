@@ -24,10 +24,12 @@ from worker.cli_shared import (
 )
 from worker.client import Client
 from worker.fleet import FleetAnswer
+from worker.generation import MOST
 from worker.settings import Settings
 
 _MOST_PARTITION, _MOST_OFFSET = 2**31 - 1, 2**63 - 1
 
+number = click.IntRange(min=1, max=MOST)
 wait_option = click.option("--wait/--no-wait", "is_waiting", default=True, help="Await the whole fleet's answer.")
 timeout_option = click.option(
     "--timeout",
@@ -62,8 +64,8 @@ def cut_options(command: Callable[..., Any]) -> Callable[..., Any]:
     "--samples", type=local_file, metavar="FILE", help="CSV or JSON rows that must be scored before it serves."
 )
 @package_option
-@click.option("--generation", type=click.IntRange(min=1), metavar="N", help="Its number. [default: the next one]")
-@click.option("--base", type=click.IntRange(min=1), metavar="N", help="Inherit from this one. [default: what serves]")
+@click.option("--generation", type=number, metavar="N", help="Its number. [default: the next one]")
+@click.option("--base", type=number, metavar="N", help="Inherit from this one. [default: what serves]")
 @click.option(
     "--deadline",
     "deadline_s",
@@ -105,7 +107,7 @@ def swap(deployment: str, **given: Any) -> None:
 
 @click.command()
 @deployment_argument
-@click.option("--to", type=click.IntRange(min=1), metavar="N", help="Generation. [default: the one that served before]")
+@click.option("--to", type=number, metavar="N", help="Generation. [default: the one that served before]")
 @cut_options
 @wait_option
 @timeout_option

@@ -15,6 +15,7 @@ import time
 import uuid
 from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
 from contextlib import aclosing
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from types import TracebackType
@@ -35,11 +36,21 @@ from worker.kafka.connection import Admin
 from worker.kafka.log import LogWriter
 from worker.settings import Settings
 from worker.store import Store
-from worker.swap import Command, Outcome, PauseCommand, RollbackCommand, SkipCommand, SwapCommand
+from worker.swap import (
+    RULES,
+    Command,
+    Outcome,
+    PauseCommand,
+    RollbackCommand,
+    SkipCommand,
+    SwapCommand,
+    out_of_reach,
+)
 
 _CHUNK = 1_000
 _SILENCE_S = 10.0
 _SLACK_S = 10.0
+_LONGEST_S = ((1 << 32) - 1) // 1000  # a command carries its deadline as 32 bits of milliseconds
 
 
 class Client:
@@ -125,7 +136,7 @@ class Client:
 
         Raises:
             SwapError: refused (STALE where another swap came first, and the message names the next number), or the
-                proto does not compile, or the model cannot be uploaded.
+                proto does not compile, or the model cannot be uploaded. OUT_OF_RANGE: its number leaves too few.
             UsageError: a file is not there, or nothing is changed.
 
         """
@@ -151,7 +162,7 @@ class Client:
             configuration=change.configuration,
             samples=change.samples,
             cut=cut,
-            deadline_ms=int(change.deadline_s * 1000) if change.deadline_s else None,
+            deadline_ms=_milliseconds(change.deadline_s) if change.deadline_s else None,
         )
         return await self._command(command, why)
 
@@ -249,7 +260,11 @@ class Client:
             history = History(settings.deployment)
             async for records in reader.to_end():
                 history.receive(records)
-            value = encode_command(settings.deployment, command)
+            newest = history.timeline.newest
+            # Before it is written: a log without a mark would accept such a number, and it would be the last.
+            if number and (why_not := out_of_reach(max(number, newest + 1), newest)):
+                raise SwapError("OUT_OF_RANGE", why_not)
+            value = encode_command(settings.deployment, replace(command, rules=RULES))
             key = f"{settings.deployment}/{number}".encode()
             _, offset = await self._writer.append(settings.topics.control, value, key=key, partition=0)
             give_up = time.monotonic() + settings.call_timeout_s
@@ -293,5 +308,13 @@ class Client:
 
 
 def _next_number(history: History, fleet: Fleet) -> int:
-    # Above what the workers say too: a control topic that was emptied does not know which numbers were used.
-    return max(history.timeline.newest, fleet.newest) + 1
+    # Above what the workers say too: a control topic that was emptied does not know which numbers were used. Not above
+    # what could not follow: whoever may write to the status topic could say it.
+    newest = history.timeline.newest
+    return newest + 1 if out_of_reach(fleet.newest + 1, newest) else max(newest, fleet.newest) + 1
+
+
+def _milliseconds(seconds: float) -> int:
+    if not seconds <= _LONGEST_S:  # it may be no number at all
+        raise UsageError(f"a deadline of {seconds:g} s cannot be: {_LONGEST_S} s is the longest")
+    return int(seconds * 1000)

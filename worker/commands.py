@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from google.protobuf.message import DecodeError
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from worker.errors import SwapError
+from worker.errors import SwapError, UsageError
 from worker.generated.hotswap.v1 import control_pb2 as wire
 from worker.generation import Configuration, Model, Policy, Proto, TextOptions, frozen
 from worker.swap import Command, PauseCommand, RollbackCommand, SkipCommand, SwapCommand
@@ -29,8 +29,20 @@ class BadCommand(SwapError):
 
 
 def encode_command(deployment: str, command: Command) -> bytes:
-    """The value of the control topic's record for a command; its key is `<deployment>/<generation>`."""
-    message = wire.Command(command_id=command.command_id, deployment=deployment)
+    """The value of the control topic's record for a command; its key is `<deployment>/<generation>`.
+
+    Raises:
+        UsageError: a number is too large for its field, or a text is not Unicode.
+
+    """
+    try:
+        return _message(deployment, command).SerializeToString()
+    except (ValueError, OverflowError, OSError) as error:
+        raise UsageError(f"the command has a value that cannot be written: {error}") from error
+
+
+def _message(deployment: str, command: Command) -> wire.Command:
+    message = wire.Command(command_id=command.command_id, deployment=deployment, rules=command.rules)
     if isinstance(command, SkipCommand):
         message.skip.CopyFrom(wire.Skip(partition=command.partition, offset=command.offset))
     elif isinstance(command, PauseCommand):
@@ -41,7 +53,7 @@ def encode_command(deployment: str, command: Command) -> bytes:
     else:
         message.swap.CopyFrom(_swap_message(command))
         _set_cut(message.swap, command.cut)
-    return message.SerializeToString()
+    return message
 
 
 def command_for(deployment: str, value: bytes | None) -> Command | None:
@@ -83,14 +95,20 @@ def _decode(message: wire.Command) -> Command:
     if len(message.command_id) > _LONGEST_ID:
         raise SwapError("MALFORMED", f"the command_id has more than {_LONGEST_ID} characters: use a UUID")
     if kind in ("pause", "resume"):
-        return PauseCommand(command_id=message.command_id, is_paused=kind == "pause")
+        return PauseCommand(command_id=message.command_id, is_paused=kind == "pause", rules=message.rules)
     if kind == "skip":
         skip = message.skip
-        return SkipCommand(command_id=message.command_id, partition=skip.partition, offset=skip.offset)
+        return SkipCommand(
+            command_id=message.command_id, partition=skip.partition, offset=skip.offset, rules=message.rules
+        )
     if kind == "rollback":
         rollback = message.rollback
         return RollbackCommand(
-            command_id=message.command_id, generation=rollback.generation, to=rollback.to, cut=_cut(rollback)
+            command_id=message.command_id,
+            generation=rollback.generation,
+            to=rollback.to,
+            cut=_cut(rollback),
+            rules=message.rules,
         )
     swap = message.swap
     return SwapCommand(
@@ -104,6 +122,7 @@ def _decode(message: wire.Command) -> Command:
         cut=_cut(swap),
         not_after_ms=_milliseconds(swap.not_after) if swap.HasField("not_after") else None,
         deadline_ms=swap.deadline_ms or None,
+        rules=message.rules,
     )
 
 

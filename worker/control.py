@@ -180,7 +180,7 @@ class Control:
             worker=settings.worker_id,
             outcome=f"OUTCOME_{verdict.outcome}",
             code=verdict.code,
-            message=verdict.message[:_LONGEST_MESSAGE],
+            message=verdict.message[:_LONGEST_MESSAGE].encode(errors="replace").decode(),  # it may name odd files
             at=_now(),
             phase_seconds=phases,
         )

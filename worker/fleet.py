@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from itertools import takewhile
 
 from google.protobuf.message import DecodeError
+from google.protobuf.timestamp_pb2 import Timestamp
 
 from worker.generated.hotswap.v1 import control_pb2 as wire
 from worker.swap import Outcome
@@ -186,10 +187,15 @@ def deployment_of(value: bytes | None) -> str:
     return str(getattr(status, kind).deployment) if kind else ""
 
 
+def _seconds(time: Timestamp) -> float:
+    # Not Timestamp's own methods: the wire carries times that are none, and they raise.
+    return time.seconds + time.nanos / 1e9
+
+
 def _worker_view(message: wire.WorkerStatus) -> WorkerView:
     return WorkerView(
         worker=message.worker,
-        at=message.at.ToMilliseconds() / 1000,
+        at=_seconds(message.at),
         generation=message.generation,
         accepted=message.accepted,
         loaded=tuple(message.loaded),
@@ -217,6 +223,6 @@ def _told(message: wire.SwapStatus) -> Told | None:
         outcome=outcome,
         code=message.code,
         message=message.message,
-        at=message.at.ToMilliseconds() / 1000,
+        at=_seconds(message.at),
         phase_seconds=dict(message.phase_seconds),
     )

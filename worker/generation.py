@@ -6,6 +6,9 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from types import MappingProxyType
 
+MOST = (1 << 64) - 1
+"""The last number that a generation can have."""
+
 
 class Policy(StrEnum):
     """What to do with a value that does not fit: score it as missing, or refuse the request."""

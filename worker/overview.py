@@ -12,6 +12,7 @@ from worker.history import Entry, History
 from worker.kafka.connection import Admin
 from worker.kafka.log import LogReader
 from worker.settings import Settings
+from worker.swap import out_of_reach
 
 _FORGOTTEN_S = 3_600.0
 """A worker that is gone is shown for this long: the status topic keeps its last word for ever."""
@@ -79,10 +80,13 @@ class Overview:
         floors = {lag.partition: lag.generation for lag in self.lags}
         if lost := [partition for partition, floor in floors.items() if floor > self.newest]:
             floor = max(floors.values())
+            higher = (
+                "publish a whole generation with a higher number, "
+                f"`hotswap swap {self.deployment} --model … --proto … --generation {floor + 1}`"
+            )
             yield (
                 f"{_named(lost)}: last scored by generation {floor}, and no accepted command of the "
-                "control topic carries one as new (was it emptied?): publish a whole generation with a higher number, "
-                f"`hotswap swap {self.deployment} --model … --proto … --generation {floor + 1}`"
+                f"control topic carries one as new (was it emptied?): {out_of_reach(floor + 1, self.newest) or higher}"
             )
         for worker in self.live:
             for part in worker.partitions:

@@ -21,7 +21,7 @@ from typing import Any
 
 from worker.batch import Position
 from worker.errors import SwapError
-from worker.generation import Configuration, Generation, Model, Proto
+from worker.generation import MOST, Configuration, Generation, Model, Proto
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,6 +38,7 @@ class SwapCommand:
     cut: Mapping[int, int] = field(default_factory=dict)
     not_after_ms: int | None = None
     deadline_ms: int | None = None
+    rules: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,6 +49,7 @@ class RollbackCommand:
     generation: int
     to: int
     cut: Mapping[int, int] = field(default_factory=dict)
+    rules: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,6 +58,7 @@ class PauseCommand:
 
     command_id: str
     is_paused: bool
+    rules: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,11 +68,29 @@ class SkipCommand:
     command_id: str
     partition: int
     offset: int
+    rules: int = 0
 
 
 Command = SwapCommand | RollbackCommand | PauseCommand | SkipCommand
 
+RULES = 1
+"""By what rules a log is read from a command on that a client of this version writes; see control.proto."""
+
+_STEP = 1 << 53
+_MOVE = "let the deployment go on under another name, with `hotswap move`"
 _SHOWN = 10
+
+
+def out_of_reach(number: int, newest: int) -> str:
+    """Why a generation cannot have this number after `newest`, and what to do; empty where it can."""
+    if number <= min(newest + _STEP, MOST):
+        return ""
+    if newest >= MOST:
+        return f"generation {newest} has the last number there is: {_MOVE}"
+    return (
+        f"generation {number} is more than 2^53 above {newest}, the newest one accepted: take a number nearer to it, "
+        f"or, where a partition was scored by a higher one, {_MOVE}"
+    )
 
 
 class State(StrEnum):
@@ -166,6 +187,7 @@ class Timeline:
         self.is_paused = False
         self.skips: dict[tuple[int, int], str] = {}
         """Partition and offset -> the command that orders to skip what is damaged there."""
+        self._rules = 0
         # By its id, what each command was worth, and a digest to tell the same one from another: a refused command may
         # be as large as a message, and there may be any number of them.
         self._seen: dict[str, tuple[bytes, Verdict]] = {}
@@ -184,6 +206,7 @@ class Timeline:
         number = getattr(command, "generation", 0)
         if not command_id:
             return Verdict(command_id, number, Outcome.REFUSED, "MALFORMED", "a command needs a command_id (a UUID)")
+        self._rules = max(self._rules, command.rules)
         content = _digest(command)
         if command_id in self._seen:
             first, verdict = self._seen[command_id]
@@ -211,6 +234,9 @@ class Timeline:
                 f"generation {command.generation} is not greater than {self.newest}, the newest one accepted: another "
                 f"swap came first; look at `hotswap status`, then try again with {self.newest + 1}",
             )
+        # Only behind a mark: what the log has accepted before stays accepted.
+        if self._rules and (why := out_of_reach(command.generation, self.newest)):
+            raise SwapError("OUT_OF_RANGE", why)
         if isinstance(command, RollbackCommand):
             old = self._base(command.to).generation
             self._append(command, replace(old, number=command.generation), None)
@@ -271,11 +297,14 @@ class Timeline:
         if candidate is not None:
             return Wait(candidate, f"waits for generation {candidate}, which is not ready on this worker")
         if position.floor:
+            higher = (
+                "publish a whole generation (model and proto) with a higher number, `hotswap swap --generation "
+                f"{position.floor + 1}`"
+            )
             return Wait(
                 position.floor,
                 f"was last scored by generation {position.floor}, and no accepted command of the control topic carries "
-                "one as new: publish a whole generation (model and proto) with a higher number, `hotswap swap "
-                f"--generation {position.floor + 1}`",
+                f"one as new: {out_of_reach(position.floor + 1, self.newest) or higher}",
             )
         return Wait(None, "no generation has been accepted: send the first one with `hotswap swap`")
 

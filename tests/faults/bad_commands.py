@@ -31,6 +31,8 @@ KINDS = {
     # Refused as soon as it is read.
     "stale": "STALE",
     "stale_rollback": "STALE",
+    "too_far": "OUT_OF_RANGE",
+    "too_far_back": "OUT_OF_RANGE",
     "other_content": "EQUIVOCATION",
     "expired": "EXPIRED",
     "unknown_base": "UNKNOWN_BASE",
@@ -59,6 +61,7 @@ class BadCommands:
         self._chance = chance
         self._folder = folder
         self._sent = []
+        self._is_marked = False
         whole = _GLM.read_bytes()
         (folder / "garbage").write_bytes(b"not a model at all")
         (folder / "truncated").write_bytes(whole[: len(whole) // 2])
@@ -90,7 +93,7 @@ class BadCommands:
         verdict = self.fold.receive(command.SerializeToString(), time.time() * 1_000)
         right = (verdict.outcome, verdict.code) if verdict.outcome else ("FAILED", code)
         assert code in right, (kind, right)
-        if verdict.outcome != "REFUSED" or verdict.code in ("STALE", "EXPIRED", "UNKNOWN_BASE"):
+        if verdict.outcome != "REFUSED" or verdict.code in ("STALE", "OUT_OF_RANGE", "EXPIRED", "UNKNOWN_BASE"):
             self._sent.append(command)
         return command, right
 
@@ -181,6 +184,20 @@ class BadCommands:
 
     def _stale_rollback(self, number):
         return self._commands.rollback(self._chance.randrange(number), to=1)
+
+    def _too_far(self, number):
+        """So far above the newest that few numbers, or none, would be left."""
+        far = number + (1 << 53)
+        command = self._next(self._chance.choice((far, 1 << 63, (1 << 64) - 1, self._chance.randrange(far, 1 << 64))))
+        command.rules = self._chance.choice((1, 1, (1 << 32) - 1))
+        return command
+
+    def _too_far_back(self, number):
+        """The same as a rollback, unmarked: the log is marked already, or this command marks it."""
+        command = self._commands.rollback((1 << 64) - 1, to=1)
+        command.rules = self._chance.choice((0, 1)) if self._is_marked else 1
+        self._is_marked = True
+        return command
 
     def _other_content(self, number):
         command = self._next(number, _GLM)

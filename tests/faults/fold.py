@@ -57,6 +57,7 @@ class Fold:
         """After each verdict: the newest generation, and whether there is a pause."""
         self._deployment = deployment
         self._first = {}
+        self._is_marked = False
 
     @property
     def newest(self):
@@ -83,6 +84,7 @@ class Fold:
         # What says nothing that could be done uses up no id: its sender may mend it and send it again.
         if wrong := _wrong(command, kind):
             return "REFUSED", wrong
+        self._is_marked |= command.rules > 0
         content = command.SerializeToString(deterministic=True)
         if command.command_id in self._first:
             first, code = self._first[command.command_id]
@@ -101,6 +103,8 @@ class Fold:
         order = getattr(command, kind)
         if order.generation <= self.newest:
             raise Refused("STALE")
+        if self._is_marked and order.generation > self.newest + (1 << 53):
+            raise Refused("OUT_OF_RANGE")
         parts = self._of(order.to) if kind == "rollback" else self._inherit(order, timestamp_ms)
         self.accepted[order.generation] = parts._replace(
             number=order.generation, cut=dict(order.cut_over.offsets), timestamp_ms=timestamp_ms

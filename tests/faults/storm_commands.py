@@ -61,6 +61,7 @@ _KINDS = {
     "duplicate": 17,
     "stale": 9,
     "stale_rollback": 3,
+    "too_far": 3,
     "other_content": 8,
     "unknown_base": 4,
     "unknown_target": 2,
@@ -177,6 +178,12 @@ class Storm:
     def _a_stale_rollback(self):
         command = self._a_rollback()
         command.rollback.generation = self._older()
+        return command
+
+    def _a_too_far(self):
+        command = self._next()
+        command.swap.generation += 1 << 53
+        command.rules = 1
         return command
 
     def _a_other_content(self):

@@ -28,6 +28,11 @@ def swap(generation, command_id=None, deployment="d", **fields):
     return command
 
 
+def marked(command):
+    command.rules = 1
+    return command
+
+
 def rollback(generation, to, command_id=None):
     command = Command(command_id=command_id or f"c{generation}", deployment="d")
     command.rollback.generation, command.rollback.to = generation, to
@@ -44,6 +49,8 @@ REFUSED = {
     "an unknown base": swap(6, base=3),
     "a rollback to nothing": rollback(6, 0),
     "a rollback to what never was": rollback(6, 4),
+    "a number that leaves too few": marked(swap((1 << 53) + 6)),
+    "a rollback to the last number there is": marked(rollback((1 << 64) - 1, 5)),
     "too late": swap(6, not_after={"seconds": 1}),
     "a time that is none": swap(6, not_after={"seconds": 10**15}),
     "a model without a place": swap(6, model={"sha256": MODEL}),
@@ -91,6 +98,9 @@ def dice_command(dice, about):
         not_after=dice.choice([None, None, {"seconds": dice.randint(0, 100)}]),
     )
     command.swap.cut_over.offsets.update({dice.randint(0, 3): dice.randint(0, 99) for _ in range(dice.randint(0, 2))})
+    if dice.random() < 0.05:
+        command.rules = 1
+        command.swap.generation += dice.choice((0, 1 << 53))
     return command
 
 

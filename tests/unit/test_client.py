@@ -165,6 +165,51 @@ async def test_a_swap_that_loses_the_race_is_refused_as_stale_and_told_the_next_
     assert refused.value.code == "STALE"
 
 
+async def test_every_command_of_a_client_is_marked(cluster, settings):
+    async with Client(settings) as client:
+        await first_swap(client)
+        await client.rollback(1)
+        await client.pause()
+    assert [command.rules for command in commands(cluster, settings)] == [1, 1, 1]
+
+
+@pytest.mark.parametrize("generation", [2**53 + 2, 2**64 - 1, 2**64])
+async def test_a_number_that_leaves_too_few_is_refused_before_it_is_written(cluster, settings, generation):
+    async with Client(settings) as client:
+        await first_swap(client)
+        with pytest.raises(SwapError, match=r"more than 2\^53 above 1") as refused:
+            await client.swap(Change(model=MODEL, generation=generation))
+        assert refused.value.code == "OUT_OF_RANGE"
+        assert len(commands(cluster, settings)) == 1
+        assert (await client.swap(Change(model=MODEL, generation=2**53 + 1))).generation == 2**53 + 1
+
+
+@pytest.mark.parametrize("generation", [None, 7])
+async def test_a_deployment_that_has_used_its_last_number_says_how_it_goes_on(cluster, settings, generation):
+    last = SwapCommand(command_id="c", generation=2**64 - 1, model=MODEL, proto=proto())
+    cluster.append(settings.topics.control, encode_command("d", last))
+    async with Client(settings) as client:
+        for give in (client.swap(Change(model=MODEL, generation=generation)), client.rollback(2**64 - 1)):
+            with pytest.raises(SwapError, match="`hotswap move`"):
+                await give
+        assert (await client.pause()).generation == 0
+
+
+async def test_a_number_that_a_worker_cannot_have_accepted_is_not_counted_from(cluster, settings):
+    worker = FakeWorker(cluster, settings)
+    async with Client(settings) as client:
+        await first_swap(client)
+        worker.speak(accepted=2**64 - 1)
+        assert (await client.swap(Change(model=MODEL))).generation == 2
+
+
+@pytest.mark.parametrize("deadline_s", [2**32 / 1000, float("inf"), float("nan")])
+async def test_a_deadline_that_no_command_can_carry_is_a_usage_error(cluster, settings, deadline_s):
+    async with Client(settings) as client:
+        with pytest.raises(UsageError, match="deadline"):
+            await client.swap(Change(model=MODEL, proto=proto(), deadline_s=deadline_s))
+
+
 async def test_a_local_model_is_uploaded_and_named_with_its_digest(cluster, settings, tmp_path):
     file = tmp_path / "m.zip"
     file.write_bytes(b"content")

@@ -3,7 +3,7 @@
 import pytest
 
 from worker.commands import command_for, decode_command, encode_command
-from worker.errors import SwapError
+from worker.errors import SwapError, UsageError
 from worker.generated.hotswap.v1 import control_pb2 as wire
 from worker.generation import Configuration, Model, Policy, Proto, frozen
 from worker.swap import PauseCommand, RollbackCommand, SwapCommand
@@ -42,10 +42,30 @@ FULL = SwapCommand(
         RollbackCommand(command_id="id", generation=4, to=2, cut={1: 5}),
         PauseCommand(command_id="id", is_paused=True),
         PauseCommand(command_id="id", is_paused=False),
+        PauseCommand(command_id="id", is_paused=True, rules=1),
+        RollbackCommand(command_id="id", generation=4, to=2, rules=1),
+        SwapCommand(command_id="id", generation=2**64 - 1, rules=2**32 - 1),
     ],
 )
 def test_what_is_encoded_is_decoded_to_the_same_command(command):
     assert decode_command(encode_command("churn", command)) == ("churn", command)
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        SwapCommand(command_id="id", generation=2**64),
+        SwapCommand(command_id="id", generation=1, base=-1),
+        SwapCommand(command_id="id", generation=1, deadline_ms=2**32),
+        SwapCommand(command_id="id", generation=1, cut={0: -1}),
+        SwapCommand(command_id="id", generation=1, not_after_ms=10**18),
+        SwapCommand(command_id="\udcff", generation=1),
+        RollbackCommand(command_id="id", generation=1, to=2**64),
+    ],
+)
+def test_a_value_that_no_field_holds_is_a_usage_error(command):
+    with pytest.raises(UsageError, match="cannot be written"):
+        encode_command("churn", command)
 
 
 def test_another_deployments_command_is_passed_over_whatever_else_is_in_it():

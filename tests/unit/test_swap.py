@@ -49,6 +49,48 @@ def test_the_same_id_with_other_content_is_an_equivocation():
     assert line.newest == 1
 
 
+MARK = PauseCommand(command_id="mark", is_paused=False, rules=1)
+FAR = 2**53
+
+
+@pytest.mark.parametrize("number", [FAR + 2, 2**63, 2**64 - 1])
+def test_a_number_that_leaves_too_few_is_refused_behind_a_mark_and_taken_in_a_log_without_one(number):
+    line = timeline(swap(1), swap(number))
+    assert line.newest == number
+    line = timeline(swap(1))
+    line.receive(MARK, 0)
+    verdict = line.receive(swap(number), 0)
+    assert (verdict.outcome, verdict.code) == (Outcome.REFUSED, "OUT_OF_RANGE")
+    assert line.receive(RollbackCommand(command_id="r", generation=number, to=1), 0).code == "OUT_OF_RANGE"
+    assert line.newest == 1
+    assert line.receive(swap(FAR + 1), 0).outcome is None
+
+
+@pytest.mark.parametrize("number", [5, 2**64 - 1])
+def test_a_command_that_is_marked_itself_is_held_to_the_rules_whatever_it_is_worth(number):
+    line = timeline(swap(1))
+    first = line.receive(swap(number, rules=1, base=0 if number == 5 else 9), 0)
+    assert first.code == ("" if number == 5 else "OUT_OF_RANGE")
+    assert line.receive(replace(swap(2**64 - 1), command_id="again"), 0).code == "OUT_OF_RANGE"
+
+
+def test_rules_of_a_later_version_are_those_that_are_known_here():
+    line = timeline(swap(1))
+    line.receive(replace(MARK, rules=2**32 - 1), 0)
+    assert line.receive(swap(2**64 - 1), 0).code == "OUT_OF_RANGE"
+
+
+def test_what_a_log_accepted_before_its_mark_stays_and_goes_on_from_there():
+    line = timeline(swap(1), swap(2**60))
+    line.receive(MARK, 0)
+    assert line.receive(swap(2**60 + FAR), 0).outcome is None
+
+
+def test_a_partition_at_the_last_number_there_is_says_how_to_go_on():
+    line = timeline(swap(1), ready=[1])
+    assert "hotswap move" in line.choose(0, Position(10, floor=2**64 - 1)).why
+
+
 def test_two_commands_are_the_same_exactly_where_nothing_in_them_differs():
     text = TextOptions(missing=frozenset(f"NA{n}" for n in range(40)))
     other_order = TextOptions(missing=frozenset(f"NA{n}" for n in reversed(range(40))))

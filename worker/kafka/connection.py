@@ -14,6 +14,7 @@ from aiokafka.errors import KafkaConnectionError, KafkaError, TopicAlreadyExists
 from aiokafka.helpers import create_ssl_context
 
 from worker.errors import Doubt, StartError
+from worker.generation import MOST
 from worker.settings import Settings
 
 T = TypeVar("T")
@@ -338,6 +339,7 @@ class Admin:
 def _committed(offset: int, metadata: str) -> Committed:
     try:
         generation = int(json.loads(metadata)["generation"])
-    except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError):  # whoever commits may write anything
         return Committed(offset, 0, is_ours=False)
-    return Committed(offset, generation, is_ours=True)
+    is_ours = 0 <= generation <= MOST
+    return Committed(offset, generation if is_ours else 0, is_ours=is_ours)
