@@ -7,7 +7,7 @@ from pathlib import Path
 import cramjam
 from harness.audit import header, source
 from harness.command import hotswap
-from harness.fleet import messages
+from harness.fleet import Deployment, messages
 from harness.wire import batch, record, sending
 
 MIB = 1 << 20
@@ -111,3 +111,47 @@ async def test_offsets_that_lie_and_keys_that_fit_into_no_answer_stop_no_partiti
         await deployment.publish(values)
     await deployment.drained()
     assert "recycled" not in deployment.log()
+
+
+async def test_a_batch_whose_bytes_rot_on_the_brokers_disk_holds_its_partition_until_a_command_skips_it(
+    own_kafka, tmp_path
+):
+    deployment = Deployment(own_kafka, tmp_path)
+    await deployment.create(partitions=2)
+    try:
+        values, _, _ = messages("iris")
+        topic, segment = deployment.settings.topics.requests, "00000000000000000000.log"
+        marked = [value + b"\x9a\x06\x06rotten" for value in values[:3]]  # a field that no proto of ours has
+        body = b"".join(record(delta, value=value) for delta, value in enumerate(marked))
+        async with sending(own_kafka.bootstrap) as send:
+            for part in (values[3:4], marked, values[4:5]):
+                rows = [record(delta, value=value) for delta, value in enumerate(part)]
+                await send(topic, 0, batch(b"".join(rows), count=len(rows)), count=len(rows))
+            await send(topic, 1, batch(body, count=3), count=3)
+        (log,) = own_kafka._directory.rglob(f"{topic}-0/{segment}")
+        whole = log.read_bytes()
+        with log.open("r+b") as file:
+            file.seek(whole.index(b"rotten") + 2)
+            file.write(b"?")
+        await deployment.serve("iris_gbm")
+        async with deployment.client() as client, asyncio.timeout(30):
+            while not (problems := (await client.status()).problems):
+                await asyncio.sleep(0.1)
+        (problem,) = problems
+        assert f"hotswap skip {deployment.name} --partition 0 --offset 1`" in problem
+        # Another partition goes on, and so does this one once it is told to.
+        skipped, _ = await hotswap(deployment, "skip", deployment.name, "--partition", 0, "--offset", 1)
+        assert b"APPLIED" in skipped
+        await deployment.drained()
+        async with deployment.client() as client, asyncio.timeout(10):
+            while (await client.status()).problems:
+                await asyncio.sleep(0.1)
+        result = await deployment.audit()
+        letters = {source(letter): letter for letter in result.dead_letters}
+        assert letters.keys() == {(0, 1), (0, 2), (0, 3)}
+        assert all(header(letter, "code") == "UNREADABLE" for letter in letters.values())
+        assert all("skipped it" in header(letter, "message") for letter in letters.values())
+        assert {source(answer) for answer in result.predictions} == {(0, 0), (0, 4), (1, 0), (1, 1), (1, 2)}
+        assert not any((result.twice, result.out_of_order, result.went_back))
+    finally:
+        deployment.close()

@@ -186,6 +186,7 @@ def test_make_help_lists_every_target():
         "test-all",
         "check",
         "faults",
+        "fuzz",
         "verifier",
         "model",
         "mutants",
