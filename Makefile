@@ -19,7 +19,7 @@ PROOFS := kills kills-swaps kills-named failpoints zombies broker storm drain sw
 RED := red-at-least-once red-unfenced
 play = cd tests && $(abspath $(VENV))/bin/python -m faults $1 $(addprefix --seed ,$(SEED)) $(addprefix --seconds ,$(SECONDS))
 
-.PHONY: help setup demo test test-all check faults $(PROOFS) $(RED) verifier model mutants bench train jars protos lock clean
+.PHONY: help setup demo test test-all check faults $(PROOFS) $(RED) verifier model mutants bench against train jars protos lock clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile
@@ -67,6 +67,9 @@ mutants: setup ## defects planted in the real code, each caught by the model
 bench: ## rows a second, CPU a row and latency, beside the bare Kafka client; each kind beside its own library
 	@$(every_extra)
 	@.venv-spark/bin/python benchmarks/bench.py
+
+against: setup ## this checkout's worker beside another's, in turns: make against OLD=/path/to/it
+	@$(VENV)/bin/python benchmarks/against.py $(OLD)
 
 train: ## make the models of the examples and the tests again (downloads H2O, 266 MB, into .venv-train)
 	@:$(call stop_at,$(shell $(call bootstrap,.venv-train requirements-train.lock)))

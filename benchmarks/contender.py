@@ -72,8 +72,12 @@ class Contender:
     # A process of its own, as a control plane is: what it computes must not stop the clock of the stream.
     _control_plane = ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn"))
 
-    def __init__(self, name: str, kafka: LocalKafka, folder: Path, requests: str = "", **settings: Any) -> None:
+    def __init__(
+        self, name: str, kafka: LocalKafka, folder: Path, requests: str = "", *, root: Path = ROOT, **settings: Any
+    ) -> None:
+        """`root` is the checkout whose worker runs, where it is ours."""
         self.name = name
+        self._root = root
         self.is_ours = name in (OURS, OURS_AT_LEAST)
         self.kafka = kafka
         self.folder = folder
@@ -104,7 +108,7 @@ class Contender:
     def _start(self) -> None:
         given = self.settings.model_dump(mode="json", include=self.settings.model_fields_set)
         environment = os.environ | {f"HOTSWAP_{key.upper()}": str(value) for key, value in given.items()}
-        self._process = subprocess.Popen(self._command(), env=environment, cwd=ROOT)
+        self._process = subprocess.Popen(self._command(), env=environment, cwd=self._root)
 
     def _command(self) -> Sequence[str]:
         if self.is_ours:

@@ -86,7 +86,7 @@ async def measure_all(
     for number, name in itertools.product(range(_ROUNDS), taken):
         say(f"{name}: {count:,} requests that lie ready, {number + 1} of {_ROUNDS}")
         contender = Contender(name, kafka, folder, backlog.topics.requests)
-        taken[name].append(await _backlog(contender, min(count, _SLOW.get(name, count))))
+        taken[name].append(await measure_backlog(contender, min(count, _SLOW.get(name, count))))
     lines = []
     for name, backlogs in taken.items():
         line = Line(name, backlogs)
@@ -114,7 +114,7 @@ def _changes(name: str, folder: Path) -> list[Change]:
     return 2 * [another_model(folder), first_model()] if name in (OURS, OURS_AT_LEAST) else [first_model()]
 
 
-async def _backlog(contender: Contender, count: int) -> Backlog:
+async def measure_backlog(contender: Contender, count: int) -> Backlog:
     """Answers `count` requests that lie ready; the figures are of the second half, when everything is warm."""
     async with contender.running() as process, Admin.connect(contender.settings) as admin:
         await contender.swap(first_model())

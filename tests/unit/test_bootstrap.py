@@ -191,6 +191,7 @@ def test_make_help_lists_every_target():
         "model",
         "mutants",
         "bench",
+        "against",
         "train",
         "jars",
         "protos",
