@@ -3,6 +3,7 @@
 import click
 
 from worker.cli_dead_letters import dead_letters
+from worker.cli_move import move
 from worker.cli_pack import pack
 from worker.cli_rows import encode, predict, score
 from worker.cli_shared import Commands
@@ -33,6 +34,7 @@ for command in (
     pause,
     resume,
     skip,
+    move,
     status,
     pack,
     encode,

@@ -315,6 +315,14 @@ class Admin:
             )
         return {key.partition: _committed(answer[key].offset, answer[key].metadata) for key in asked}
 
+    async def members(self, group: str) -> list[str]:
+        """The clients that are members of a group now, or were until their sessions end."""
+        (answer,) = await self._ask(self._admin.describe_consumer_groups([group]), f"members of {group}")
+        code, _, _, _, _, members, *_ = answer.groups[0]
+        if code:
+            raise Doubt(f"members of {group}: {for_code(code).__name__}")
+        return sorted(client_id for _, client_id, *_ in members)
+
     async def end_offsets(
         self, topic: str, partitions: Iterable[int] | None = None, *, is_stable: bool = False
     ) -> dict[int, int]:

@@ -53,6 +53,11 @@ class Cluster:
     """How many bytes of records go to an output topic at once; both must take as much in one message."""
 
 
+def committed_at(offset: int, generation: int) -> OffsetAndMetadata:
+    """What a worker commits: the next offset, and the generation that scored the one before it."""
+    return OffsetAndMetadata(offset, json.dumps({"generation": generation}))
+
+
 class KafkaPartition:
     """A `pipeline.Source` on a real cluster."""
 
@@ -269,7 +274,7 @@ class KafkaPartition:
         self._committing = asyncio.create_task(self._cluster.membership.commit(offset))
 
     def _offset(self, position: Position) -> dict[TopicPartition, OffsetAndMetadata]:
-        return {self._key: OffsetAndMetadata(position.offset, json.dumps({"generation": position.floor}))}
+        return {self._key: committed_at(position.offset, position.floor)}
 
     async def _send(
         self, producer: AIOKafkaProducer, topic: str, records: Sequence[Record], partition: int | None = None
