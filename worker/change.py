@@ -15,6 +15,12 @@ from worker.generation import Configuration, Model, Proto
 from worker.settings import Settings
 from worker.store import Store
 
+MAX_INLINE_PROTO_BYTES = 64 << 10
+"""A larger proto goes into the store: every worker keeps the control topic's commands, and reads them at each start."""
+
+MAX_SAMPLES_BYTES = 256 << 10
+"""Of the samples of a swap together, for the same reason."""
+
 
 class Cut(StrEnum):
     """Where the new generation takes over."""
@@ -32,9 +38,10 @@ class Change:
     """What a swap puts in the place of what serves; a part that is None is inherited from `base`.
 
     A path is a local file: a model is uploaded into the settings' store (a folder as a zip), a proto (.proto, or a
-    descriptor set .desc or .binpb) goes inline. `kind` None: found out from the model's file. `base` None: the newest
-    generation that no worker failed to stage. `generation` None: the next free number. `deadline_s`: how long a worker
-    may take to stage it; None: the worker's setting.
+    descriptor set .desc or .binpb) goes inline, or into the store where it is larger than 64 KiB. The samples have at
+    most 256 KiB. `kind` None: found out from the model's file. `base` None: the newest generation that no worker failed
+    to stage. `generation` None: the next free number. `deadline_s`: how long a worker may take to stage it; None: the
+    worker's setting.
     """
 
     model: Path | Model | None = None

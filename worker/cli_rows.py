@@ -15,7 +15,7 @@ from google.protobuf.proto import serialize_length_prefixed
 from worker.answers import Outgoing, Refused
 from worker.artifacts import find_kind
 from worker.batch import Ask, Refusal
-from worker.change import Change, artifact_of, compile_file, read_proto
+from worker.change import MAX_SAMPLES_BYTES, Change, artifact_of, compile_file, read_proto
 from worker.cli_files import (
     Parts,
     compile_given,
@@ -61,7 +61,6 @@ from worker.host.parent import Load, ModelHost
 from worker.settings import Settings
 
 _SAMPLES = 200
-_SAMPLES_BYTES = 256 << 10
 
 
 @click.command()
@@ -261,7 +260,7 @@ async def _activate(settings: Settings, change: Change) -> None:
 def _bounded(samples: list[bytes]) -> tuple[bytes, ...]:
     """The first samples, as many as a command on the control topic has room for."""
     ends = accumulate(map(len, samples))
-    return tuple(sample for sample, end in zip(samples, ends, strict=True) if end <= _SAMPLES_BYTES)
+    return tuple(sample for sample, end in zip(samples, ends, strict=True) if end <= MAX_SAMPLES_BYTES)
 
 
 @asynccontextmanager

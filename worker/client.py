@@ -24,7 +24,15 @@ from typing import Self
 from worker import overview
 from worker.answers import PAUSE_S, Answers, Flow, Outgoing, Place, Prediction, Refused
 from worker.artifacts import as_file, find_kind
-from worker.change import Change, Cut, Receipt, compile_file, read_proto
+from worker.change import (
+    MAX_INLINE_PROTO_BYTES,
+    MAX_SAMPLES_BYTES,
+    Change,
+    Cut,
+    Receipt,
+    compile_file,
+    read_proto,
+)
 from worker.codec.compatibility import incompatibilities
 from worker.codec.proto import compile as compile_proto
 from worker.commands import encode_command
@@ -137,7 +145,7 @@ class Client:
         Raises:
             SwapError: refused (STALE where another swap came first, and the message names the next number), or the
                 proto does not compile, or the model cannot be uploaded. OUT_OF_RANGE: its number leaves too few.
-            UsageError: a file is not there, or nothing is changed.
+            UsageError: a file is not there, nothing is changed, or the samples are too large for a command.
 
         """
         if change.model is None and change.proto is None and change.configuration is None and not change.base:
@@ -146,6 +154,10 @@ class Client:
         if isinstance(proto, Path):
             compile_file(proto)
             proto = read_proto(proto)
+        if (size := sum(map(len, change.samples))) > MAX_SAMPLES_BYTES:
+            most = MAX_SAMPLES_BYTES >> 10
+            raise UsageError(f"the samples have {size:,} bytes, more than the {most} KiB of a command: take fewer rows")
+        stored = await self._stored(proto) if proto else None
         model = await self._upload(change.model, change.kind) if isinstance(change.model, Path) else change.model
         history, fleet = await self._read()
         serving = history.serving(fleet)
@@ -158,7 +170,7 @@ class Client:
             generation=change.generation or _next_number(history, fleet),
             base=base,
             model=model,
-            proto=proto,
+            proto=stored,
             configuration=change.configuration,
             samples=change.samples,
             cut=cut,
@@ -285,6 +297,11 @@ class Client:
         with as_file(path) as file:
             uri, sha256 = await self._store.upload(file)
         return Model(uri, sha256, found)
+
+    async def _stored(self, proto: Proto) -> Proto:
+        """The proto as a command carries it: inline where it is small, else by its place in the store."""
+        is_small = proto.source is None or len(proto.source) <= MAX_INLINE_PROTO_BYTES
+        return proto if is_small else await self._store.upload_proto(proto)
 
     async def _cut(self, cut: Cut, old: Proto | None, new: Proto | None) -> tuple[Mapping[int, int], list[str]]:
         why: list[str] = []

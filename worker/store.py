@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import hashlib
+import io
 import re
 import shutil
 import threading
@@ -112,6 +113,18 @@ class Store:
         """
         return await asyncio.to_thread(self._upload, path)
 
+    async def upload_proto(self, proto: Proto) -> Proto:
+        """Put an inline proto into the store, as `upload` does a file; return it by its place there.
+
+        Raises SwapError: PROTO_INVALID, where no worker would fetch it, it is so large; else as `upload` does.
+        """
+        source = proto.source or b""
+        if len(source) > MAX_PROTO_BYTES:
+            raise SwapError("PROTO_INVALID", f"the proto has {len(source):,} bytes: at most {MAX_PROTO_BYTES:,} can be")
+        name = "proto.desc" if proto.is_descriptor_set else "proto.proto"
+        uri, sha256 = await asyncio.to_thread(self._put, io.BytesIO(source), name)
+        return Proto(sha256, uri=uri, is_descriptor_set=proto.is_descriptor_set)
+
     async def _have(self, artifact: Artifact) -> Path:
         if self._fetch is None:
             return await _in_thread(lambda stop: fetch_now(self._cache, artifact, stop))
@@ -123,17 +136,20 @@ class Store:
         raise SwapError("CACHE_FAILED", f"{without_secrets(artifact.uri)} was removed from {self._cache.root} by hand")
 
     def _upload(self, path: Path) -> tuple[str, str]:
-        # A worker elsewhere does not know our working directory.
-        base = self._uri.rstrip("/") if "://" in self._uri else Path(self._uri).resolve().as_uri()
         try:
             with path.open("rb") as file:
-                sha256 = hashlib.file_digest(file, "sha256").hexdigest()
-                file.seek(0)
-                # The name is for people; the digest is what identifies the artifact.
-                uri = f"{base}/{sha256}/{re.sub(r'[^A-Za-z0-9._-]', '_', path.name)}"
-                _send(file, uri)
+                return self._put(file, path.name)
         except OSError as error:
             raise SwapError("ARTIFACT_UNREACHABLE", f"{path} cannot be read: {error.strerror}") from error
+
+    def _put(self, file: io.BufferedReader | io.BytesIO, name: str) -> tuple[str, str]:
+        # A worker elsewhere does not know our working directory.
+        base = self._uri.rstrip("/") if "://" in self._uri else Path(self._uri).resolve().as_uri()
+        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+        file.seek(0)
+        # The name is for people; the digest is what identifies the artifact.
+        uri = f"{base}/{sha256}/{re.sub(r'[^A-Za-z0-9._-]', '_', name)}"
+        _send(file, uri)
         return uri, sha256
 
 

@@ -4,8 +4,10 @@ from contextlib import aclosing
 
 import pytest
 from fakes.kafka_logs import FakeCluster, FakeWorker, answer_requests
+from google.protobuf import descriptor_pb2
 
 from worker.answers import Flow, Outgoing, Place, Prediction, Refused
+from worker.change import MAX_INLINE_PROTO_BYTES, MAX_SAMPLES_BYTES
 from worker.client import Change, Client, Cut
 from worker.codec.compatibility import incompatibilities
 from worker.codec.proto import compile as compile_proto
@@ -14,6 +16,7 @@ from worker.errors import NoAnswer, StartError, SwapError, UsageError
 from worker.fleet import FRESH_S, Fleet
 from worker.generation import Configuration, Model, Policy, Proto
 from worker.settings import Settings
+from worker.store import MAX_PROTO_BYTES, Store
 from worker.swap import Outcome, PauseCommand, RollbackCommand, SwapCommand
 
 SHA = "a" * 64
@@ -218,6 +221,49 @@ async def test_a_local_model_is_uploaded_and_named_with_its_digest(cluster, sett
     (command,) = commands(cluster, settings)
     assert command.model.uri.startswith(settings.store)
     assert command.model.sha256 == "ed7002b439e9ac845f22357d822bac1444730fbdb6016d3ec9432297b9ec9f73"
+
+
+@pytest.mark.parametrize("is_descriptor_set", [False, True])
+async def test_a_proto_that_is_large_goes_into_the_store_and_a_worker_finds_the_same_there(
+    cluster, settings, tmp_path, is_descriptor_set
+):
+    schema = compile_proto((PROTO + SERVICE).encode(), is_descriptor_set=False)
+    large = PROTO + SERVICE + "//" + "x" * MAX_INLINE_PROTO_BYTES
+    if is_descriptor_set:
+        file = tmp_path / "large.desc"
+        described = descriptor_pb2.FileDescriptorSet()
+        next(iter(schema.operations.values())).input.DESCRIPTOR.file.CopyToProto(described.file.add())
+        described.file[0].options.java_package = "x" * MAX_INLINE_PROTO_BYTES
+        content = described.SerializeToString()
+        file.write_bytes(content)
+    else:
+        file, content = tmp_path / "large.proto", large.encode()
+        file.write_text(large)
+    small = Proto.inline(PROTO + SERVICE + " " * (MAX_INLINE_PROTO_BYTES - len(PROTO + SERVICE)))
+    async with Client(settings) as client:
+        await client.swap(Change(model=MODEL, proto=small))
+        receipt = await client.swap(Change(proto=file))
+        rename = Proto.inline(content.replace(b"x" * 64, b"y" * 64), is_descriptor_set=is_descriptor_set)
+        await client.swap(Change(proto=rename))
+    first, second, third = commands(cluster, settings)
+    assert (first.proto, receipt.cut) == (small, {})
+    for command, source in ((second, content), (third, rename.source)):
+        assert (command.proto.source, command.proto.is_descriptor_set) == (None, is_descriptor_set)
+        assert command.proto.uri.startswith(settings.store)
+        assert await Store(settings).fetch_proto(command.proto) == source
+
+
+async def test_what_a_command_has_no_room_for_is_refused_before_anything_is_uploaded(cluster, settings):
+    samples = (bytes(MAX_SAMPLES_BYTES // 2), bytes(MAX_SAMPLES_BYTES // 2))
+    async with Client(settings) as client:
+        with pytest.raises(UsageError, match="take fewer rows"):
+            await client.swap(Change(model=MODEL, proto=proto(), samples=(*samples, b"x")))
+        with pytest.raises(SwapError, match="at most 4,194,304 can be"):
+            await client.swap(Change(model=MODEL, proto=Proto.inline(bytes(MAX_PROTO_BYTES + 1))))
+        assert commands(cluster, settings) == []
+        await client.swap(Change(model=MODEL, proto=proto(), samples=samples))
+    (command,) = commands(cluster, settings)
+    assert command.samples == samples
 
 
 @pytest.mark.parametrize("change", [Change(model=None), Change(samples=(b"x",))])
