@@ -174,12 +174,12 @@ def _inflating(chance, _):
 
 
 def _beyond(chance, _):
-    """Beyond what may be unpacked: what is before is answered."""
-    before, behind = _some(chance, 3), _some(chance, 2)
+    """Beyond what may be unpacked: what is before is answered, but in plain snappy, which is unpacked whole or not."""
     codec = chance.choice([name for name in CODECS if name != "none"])
+    before, behind = [] if codec == "snappy" else _some(chance, 3), _some(chance, 2)
     bomb = Record(value=bytes((12 if CODECS[codec] == CODECS["snappy"] else 60) << 20))
     due = [*map(usual, before), *[Due(frozenset({"TOO_LARGE"}), size=ANY)] * (1 + len(behind))]
-    return Item("inflates beyond the bound", batch([*before, bomb, *behind], codec), tuple(due))
+    return Item(f"inflates beyond the bound, {codec}", batch([*before, bomb, *behind], codec), tuple(due))
 
 
 def _bomb(*_):
@@ -298,6 +298,6 @@ def _damaged(chance, number):
 
 _KINDS = (
     (_packed, 400), (_named, 200), (_many_headers, 30), (_odd_null, 20), (_tiny, 3), (_sized, 4), (_large_key, 2),
-    (_inflating, 4), (_beyond, 1), (_bomb, 0.05), (_codec_unknown, 15), (_not_packed, 15), (_garbage, 15), (_torn, 25),
+    (_inflating, 4), (_beyond, 2), (_bomb, 0.05), (_codec_unknown, 15), (_not_packed, 15), (_garbage, 15), (_torn, 25),
     (_broken_inside, 25), (_miscounted, 10), (_control, 10), (_old, 10), (_damaged, 5),
 )  # fmt: skip
