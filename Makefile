@@ -19,7 +19,8 @@ PROOFS := kills kills-swaps kills-named failpoints zombies broker storm drain sw
 RED := red-at-least-once red-unfenced
 play = cd tests && $(abspath $(VENV))/bin/python -m faults $1 $(addprefix --seed ,$(SEED)) $(addprefix --seconds ,$(SECONDS))
 
-.PHONY: help setup demo test test-all check faults $(PROOFS) $(RED) verifier model mutants bench against train jars protos lock clean
+.PHONY: help setup demo test test-all check faults $(PROOFS) $(RED) attacks verifier model mutants bench against train jars \
+	protos lock clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile
@@ -54,6 +55,9 @@ $(filter-out fuzz,$(PROOFS)) $(RED): setup
 
 fuzz: setup ## made-up requests: CSV, JSON and protobuf, then raw records (each alone: SEED=7 SECONDS=1000 of them)
 	@$(call play,fuzz fuzz-records)
+
+attacks: setup ## what strangers can send, each beside a stream: a table (WORKER=/path/to/checkout: of another commit)
+	@$(call play,attacks) $(addprefix --worker ,$(WORKER))
 
 verifier: setup ## the judge's own test: defects planted in good histories, each found
 	@cd tests && $(abspath $(VENV))/bin/python -m faults.test_verifier

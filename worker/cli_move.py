@@ -2,7 +2,7 @@
 
 import click
 
-from worker.cli_shared import deployment_argument, json_option, kafka_option, make_settings, print_json, run
+from worker.cli_shared import deployment_argument, json_option, kafka_option, make_settings, print_json, run, show
 from worker.client import Client
 from worker.errors import UsageError
 from worker.kafka.connection import Admin
@@ -31,7 +31,7 @@ def move(deployment: str, name: str, kafka: str | None, is_json: bool) -> None: 
     if is_json:
         print_json({"deployment": name, "offsets": offsets, "settings": variables})
     else:
-        click.echo(_how_to_go_on(deployment, name, offsets, variables))
+        show(_how_to_go_on(deployment, name, offsets, variables))
 
 
 async def _move(old: Settings, new: Settings) -> dict[int, int]:

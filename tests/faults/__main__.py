@@ -10,10 +10,10 @@ import time
 from pathlib import Path
 from typing import Any
 
-from faults import bad_swaps, control_storm, fuzz, fuzz_records, million
+from faults import attacks, bad_swaps, control_storm, fuzz, fuzz_records, million
 from faults.arena import run
 from faults.scenarios import RED, SCENARIOS
-from harness.fleet import Deployment
+from harness.fleet import ROOT, Deployment
 
 from worker.local_kafka import LocalKafka
 
@@ -23,17 +23,18 @@ COMMANDS = {
     "fuzz": (fuzz.run, 100_000),
     "million": (million.run, 1_000_000),
 }
-RECORDS = "fuzz-records"
+RECORDS, ATTACKS = "fuzz-records", "attacks"
 
 
 def main() -> int:
     """Run the scenarios that are asked for, one after the other."""
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # that the broker is gone is no news here
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("scenario", nargs="+", choices=[*SCENARIOS, *COMMANDS, RECORDS, *RED])
+    parser.add_argument("scenario", nargs="+", choices=[*SCENARIOS, *COMMANDS, RECORDS, ATTACKS, *RED])
     parser.add_argument("--seed", type=int, default=random.randrange(1_000_000))
     parser.add_argument("--seconds", type=float, help="how long, or how many, instead of the scenario's own measure")
     parser.add_argument("--keep", type=Path, help="folder for the workers' logs and the journal")
+    parser.add_argument("--worker", type=Path, default=ROOT, help="of the attacks: the checkout that is attacked")
     asked = parser.parse_args()
     is_good = True
     for name in asked.scenario:
@@ -53,6 +54,8 @@ def _one(name: str, asked: argparse.Namespace) -> bool:
 
 
 async def _play(name: str, asked: argparse.Namespace, folder: Path) -> list[str]:
+    if name == ATTACKS:
+        return await attacks.run(folder, code=asked.worker, say=_say)
     if name in COMMANDS:
         return await _command(name, asked, folder)
     return await (_records if name == RECORDS else _fight)(name, asked, folder)

@@ -79,8 +79,11 @@ class Deployment:
     def client(self):
         return Client(self.settings)
 
-    def start(self, worker="w1", *, child=None, prelude="", **environment):
-        """Start a worker; its log goes to a file of its own. `prelude` is Python that it runs first."""
+    def start(self, worker="w1", *, child=None, prelude="", code=ROOT, **environment):
+        """Start a worker, of this checkout or of another one; its log goes to a file of its own.
+
+        `prelude` is Python that it runs first.
+        """
         given = self.settings.model_dump(mode="json", include=self.settings.model_fields_set)
         variables = {f"HOTSWAP_{key.upper()}": str(value) for key, value in given.items()}
         variables |= {"HOTSWAP_WORKER_ID": worker, **environment}
@@ -88,7 +91,7 @@ class Deployment:
         command = [sys.executable, "-c", prelude + MAIN, *(child or CHILD)]
         with log:
             process = subprocess.Popen(
-                command, env=os.environ | variables, stdin=subprocess.DEVNULL, stderr=log, cwd=ROOT
+                command, env=os.environ | variables, stdin=subprocess.DEVNULL, stderr=log, cwd=code
             )
         self.workers[worker] = process
         return process
