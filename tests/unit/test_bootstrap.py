@@ -187,6 +187,7 @@ def test_make_help_lists_every_target():
         "check",
         "faults",
         "fuzz",
+        "attacks",
         "verifier",
         "model",
         "mutants",
