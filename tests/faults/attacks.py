@@ -83,7 +83,7 @@ async def _play(kafka, folder, code, attack):
         except Exception as error:  # noqa: BLE001 - what an attack does to the harness is a line of the table too
             seen, is_held = f"{type(error).__name__}: {error}"[:200], False
         await asyncio.sleep(max(0.0, began + _LEAST_S - time.time()))
-        ended = time.time()
+        ended = stage.over or time.time()
         unanswered, twice = await stage.settle()
         if len(stage.alive) < len(WORKERS):
             seen, is_held = f"{seen}; {len(stage.alive)} of {len(WORKERS)} workers left", False
@@ -155,6 +155,8 @@ async def _swaps_to(stage, uri):
 
 
 async def _is_back(stage):
+    """Whether hosts come again that are killed; what the stream feels of that is not the attack's doing."""
+    stage.over = time.time()
     before = stage.hosts()
     for pid in before:
         with contextlib.suppress(ProcessLookupError):
@@ -223,14 +225,11 @@ def _inodes(folder):
 
 
 async def nested_jars(stage):
-    """A zip of jars, 5 MB that unpack to 4,800 MB."""
-    inner, path = stage.folder / "inner.jar", stage.folder / "jars.zip"
-    with zipfile.ZipFile(inner, "w", zipfile.ZIP_DEFLATED) as file:
-        for number in range(4):
-            file.writestr(f"C{number}.class", bytes(100 << 20))
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as file:
-        for number in range(12):
-            file.write(inner, f"{number}.jar")
+    """A zip of jars, 2.4 MB that a host would unpack into 2,400 MB of memory."""
+    path = stage.folder / "jars.zip"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as file:
+        for number in range(24):
+            file.writestr(f"{number}.jar", bytes(100 << 20))
     command = stage.swap(model=path)
     command.swap.model.kind = "java"
     told, seen, is_good = await _after(stage, command)
@@ -266,11 +265,12 @@ def _answers(port):
 
 async def last_number(stage):
     """A swap to generation 2^64-1."""
+    # Where it has a rule against it, a log keeps it from the first command of a client that does.
+    await stage.command_line("resume")
     command = stage.swap()
     command.swap.generation = 2**64 - 1
     await stage.send(command)
     told = await stage.verdicts(command, 10)
-    stage.newest = max(stage.newest, 1)
     is_good = await stage.is_good()
     code, _ = await stage.command_line("status")
     said = ", ".join(sorted(set(told.values()))) or "no verdict"

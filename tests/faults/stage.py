@@ -41,6 +41,8 @@ class Stage:
         """What evil_child.py reads."""
         self.ports = {name: 20_000 + random.randrange(12_000) for name in WORKERS}
         self.newest = 0
+        self.over = 0.0
+        """When the attack was over, where it was before its verdict."""
         self._exits = AsyncExitStack()
 
     async def __aenter__(self):
