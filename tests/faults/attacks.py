@@ -12,10 +12,10 @@ import socket
 import sys
 import time
 import urllib.request
-import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
+from faults import bad_artifacts
 from faults.fold import Status
 from faults.raw_batches import Record, batch, of_zeros
 from faults.stage import WORKERS, Stage
@@ -166,13 +166,12 @@ async def _is_back(stage):
 
 async def store_fifo(stage):
     """Twenty swaps to a FIFO."""
-    os.mkfifo(stage.folder / "fifo")
-    return await _swaps_to(stage, (stage.folder / "fifo").as_uri())
+    return await _swaps_to(stage, bad_artifacts.fifo(stage.folder / "fifo").as_uri())
 
 
 async def store_silent(stage):
     """Twenty swaps to a server that never answers."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
+    with bad_artifacts.silent_server() as server:
         return await _swaps_to(stage, f"ftp://127.0.0.1:{server.getsockname()[1]}/model.zip")
 
 
@@ -202,11 +201,7 @@ async def long_ready(stage):
 
 async def many_inodes(stage):
     """An archive of 130,000 folders and empty files."""
-    path = stage.folder / "inodes.zip"
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as file:
-        file.writestr("model.ini", "")
-        for number in range(1_000):
-            file.writestr(f"{'/'.join([f'd{number}', *['d'] * 128])}/e", "")
+    path = bad_artifacts.many_inodes(stage.folder / "inodes.zip")
     before = _inodes(stage.folder)
     command = stage.swap(model=path)
     command.swap.deadline_ms = 2_000
@@ -226,11 +221,7 @@ def _inodes(folder):
 
 async def nested_jars(stage):
     """A zip of jars, 2.4 MB that a host would unpack into 2,400 MB of memory."""
-    path = stage.folder / "jars.zip"
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as file:
-        for number in range(24):
-            file.writestr(f"{number}.jar", bytes(100 << 20))
-    command = stage.swap(model=path)
+    command = stage.swap(model=bad_artifacts.nested_jars(stage.folder / "jars.zip", count=24, size=100 << 20))
     command.swap.model.kind = "java"
     told, seen, is_good = await _after(stage, command)
     return seen, set(told.values()) <= {"FAILED ARTIFACT_INVALID"} and bool(told) and is_good

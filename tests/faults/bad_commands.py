@@ -5,6 +5,7 @@ import time
 import zipfile
 from collections import Counter
 
+from faults import bad_artifacts
 from faults.fold import Fold
 from faults.storm_commands import MODELS, PROTO
 from harness.fleet import EXAMPLES
@@ -15,6 +16,9 @@ KINDS = {
     "truncated": "ARTIFACT_INVALID",
     "leaves_its_folder": "ARTIFACT_INVALID",
     "link": "ARTIFACT_INVALID",
+    "many_inodes": "ARTIFACT_INVALID",
+    "claimed_jars": "ARTIFACT_INVALID",
+    "names_outside": "ARTIFACT_INVALID",
     "no_mojo": "MODEL_INVALID",
     "wrong_digest": "DIGEST_MISMATCH",
     "wrong_proto_digest": "DIGEST_MISMATCH",
@@ -28,6 +32,9 @@ KINDS = {
     "no_service": "NO_OPERATION",
     "bad_sample": "SAMPLE_REFUSED",
     "no_time": "DEADLINE_EXCEEDED",
+    "hangs": "DEADLINE_EXCEEDED",
+    "never_answers": "DEADLINE_EXCEEDED",
+    "proto_hangs": "DEADLINE_EXCEEDED",
     # Refused as soon as it is read.
     "stale": "STALE",
     "stale_rollback": "STALE",
@@ -68,6 +75,14 @@ class BadCommands:
         _zip(folder / "leaves_its_folder", "../outside")
         _zip(folder / "link", "link", stat.S_IFLNK)
         _zip(folder / "no_mojo", "readme.txt")
+        bad_artifacts.many_inodes(folder / "many_inodes")
+        bad_artifacts.claimed_jars(folder / "claimed_jars")
+        bad_artifacts.fifo(folder / "hangs")
+        self._server = bad_artifacts.silent_server()
+
+    def close(self):
+        """Close what was opened."""
+        self._server.close()
 
     def first(self):
         """The good swap to generation 1."""
@@ -117,6 +132,18 @@ class BadCommands:
     def _no_mojo(self, number):
         return self._next(number, self._folder / "no_mojo")
 
+    def _many_inodes(self, number):
+        return self._next(number, self._folder / "many_inodes")
+
+    def _claimed_jars(self, number):
+        command = self._next(number, self._folder / "claimed_jars")
+        command.swap.model.kind = "java"
+        return command
+
+    def _names_outside(self, number):
+        path = self._folder / f"outside-{number}"
+        return self._next(number, bad_artifacts.names_outside(path, self._chance.choice(bad_artifacts.OUTSIDE)))
+
     def _wrong_digest(self, number):
         command = self._next(number, _GLM)
         command.swap.model.sha256 = f"{self._chance.getrandbits(256):064x}"
@@ -125,6 +152,17 @@ class BadCommands:
     def _nowhere(self, number):
         command = self._wrong_digest(number)
         command.swap.model.uri = (self._folder / "nowhere").as_uri()
+        return command
+
+    def _hangs(self, number):
+        command = self._wrong_digest(number)
+        command.swap.model.uri = (self._folder / "hangs").as_uri()
+        command.swap.deadline_ms = self._chance.randint(200, 2_000)
+        return command
+
+    def _never_answers(self, number):
+        command = self._hangs(number)
+        command.swap.model.uri = f"ftp://127.0.0.1:{self._server.getsockname()[1]}/model.zip"
         return command
 
     def _other_runtime(self, number):
@@ -151,6 +189,12 @@ class BadCommands:
     def _proto_nowhere(self, number):
         command = self._wrong_proto_digest(number)
         command.swap.proto.uri = (self._folder / "nowhere.proto").as_uri()
+        return command
+
+    def _proto_hangs(self, number):
+        command = self._wrong_proto_digest(number)
+        command.swap.proto.uri = (self._folder / "hangs").as_uri()
+        command.swap.deadline_ms = self._chance.randint(200, 2_000)
         return command
 
     def _broken_proto(self, number):

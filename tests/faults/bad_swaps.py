@@ -1,5 +1,6 @@
 """Bad swaps of every kind, one after the other: each is answered with its code, and the old generation answers all."""
 
+import contextlib
 import random
 import tempfile
 import time
@@ -17,6 +18,8 @@ _WORKERS = ("w1", "w2")
 _REQUESTS_PER_S = 200
 _ANSWER_S = 60
 _SPARE_DESCRIPTORS = 8
+_PROCESSES = 2
+"""The model host, and the one that fetches."""
 
 
 @dataclass
@@ -40,7 +43,8 @@ async def run(deployment, *, seed, count, say):
     with tempfile.TemporaryDirectory(prefix="bad-", dir=deployment.folder) as folder:
         commands = Commands(deployment.name, chance)
         bad = BadCommands(deployment=deployment.name, commands=commands, folder=Path(folder), chance=chance)
-        async with ControlPlane(deployment) as plane:
+        async with ControlPlane(deployment) as plane, contextlib.AsyncExitStack() as exits:
+            exits.callback(bad.close)
             await _start(deployment, plane, bad, figures)
             async with Steady(deployment, per_second=_REQUESTS_PER_S) as requests:
                 began = time.monotonic()
@@ -78,7 +82,6 @@ async def _send(deployment, plane, bad, figures, count, say):
             figures.before = _footprint(deployment)
         if number % 50 == 0:
             say(f"{number} bad swaps, {len(figures.findings)} findings")
-    figures.after = _footprint(deployment)
 
 
 async def _one(plane, bad, figures, kind):
@@ -120,17 +123,19 @@ async def _judge_requests(deployment, figures):
 async def _judge_workers(deployment, plane, figures):
     """The old generation is what each worker has, and no other has left anything behind."""
     await plane.until(lambda: all(tuple(plane.workers[name].loaded) == (1,) for name in _WORKERS), _ANSWER_S)
+    await plane.until(lambda: all(held["processes"] == _PROCESSES for held in _footprint(deployment).values()), 5)
+    figures.after = _footprint(deployment)
     for name in _WORKERS:
         status, was, now = plane.workers[name], figures.before[name], figures.after[name]
         if (status.generation, tuple(status.loaded)) != (1, (1,)):
             figures.findings.append(f"{name} serves {status.generation} and has loaded {list(status.loaded)}")
-        if now["processes"] != 1 or now["folders"]:
-            figures.findings.append(f"{name} is left with {now}: one model host and no folder were right")
+        if now["processes"] != _PROCESSES or now["folders"]:
+            figures.findings.append(f"{name} is left with {now}: {_PROCESSES} processes and no folder were right")
         if now["descriptors"] > was["descriptors"] + _SPARE_DESCRIPTORS or now["threads"] > was["threads"] + 2:
             figures.findings.append(f"{name} grew from {was} to {now}")
-    unfinished = [path.name for path in (deployment.folder / "cache" / "artifacts").glob(".*")]
-    if unfinished:
-        figures.findings.append(f"the cache is left with {unfinished}")
+    cache = deployment.folder / "cache" / "artifacts"
+    if not await plane.until(lambda: not list(cache.glob(".*")), 5):
+        figures.findings.append(f"the cache is left with {[path.name for path in cache.glob('.*')]}")
 
 
 def _footprint(deployment):
