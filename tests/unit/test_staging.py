@@ -105,7 +105,8 @@ async def test_a_generation_serves_once_ready_and_the_old_one_goes(world):
     await world.until(lambda: world.staging.loaded == [1])
     world.command(2)
     await world.until(lambda: world.staging.loaded == [2])
-    await world.until(lambda: FakeHost.stopped == [1])
+    await world.until(lambda: world.store.held == ["m2"])
+    assert FakeHost.stopped == [1]
     assert [(number, outcome) for number, outcome, _ in world.said] == [
         (1, "STAGING"),
         (1, "READY"),
@@ -115,7 +116,6 @@ async def test_a_generation_serves_once_ready_and_the_old_one_goes(world):
         (2, "SERVING"),
         (1, "RETIRED"),
     ]
-    assert world.store.held == ["m2"]
 
 
 async def test_only_a_generation_that_is_loaded_beside_one_that_serves_gives_way(world):
