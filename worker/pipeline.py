@@ -25,6 +25,10 @@ _LOOK_AT_DAMAGE_S = 60.0
 RETRY_S = 0.5
 """Pause before a partition is opened again after a doubt, seconds."""
 
+_LOOK_S = 0.2
+_GRACE_S = 0.5
+_LONG_S = 2.0
+
 
 class Source(Protocol):
     """One input partition, owned by this worker; every call raises Doubt where its effect is not known."""
@@ -68,6 +72,14 @@ class Limits:
 class Scorer(Protocol):
     """The model host of one generation."""
 
+    @property
+    def deadline_s(self) -> float:
+        """How long it may take for a batch, and then for each request by itself, seconds."""
+
+    @property
+    def busy_s(self) -> float:
+        """For how long it has been at the batch that is in it, seconds."""
+
     async def score(self, values: Sequence[bytes], asks: Sequence[Ask] | None = None) -> list[Answer]:
         """One answer for each value, in order; HostError where no host can be had."""
 
@@ -87,6 +99,9 @@ class Plan(Protocol):
 
     def choose(self, partition: int, position: Position) -> Serve | Wait:
         """See swap.Timeline.choose."""
+
+    def is_overtaken(self, partition: int, position: Position, number: int) -> bool:
+        """See swap.Timeline.is_overtaken."""
 
     def serving(self, number: int) -> Serving:
         """The generation of a Serve."""
@@ -135,6 +150,9 @@ class PartitionLoop:
         self._linger_s = linger_s
         self._next_at = 0.0
         self._stopping = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+        self._asked: tuple[Position, int, float] | None = None  # where, which generation, and since when
+        self._is_overtaken = False
         self._score_seconds = metrics.STAGE_SECONDS.labels(deployment, "score")
         self._commit_seconds = metrics.STAGE_SECONDS.labels(deployment, "commit")
         self._in_flight = metrics.IN_FLIGHT.labels(deployment)
@@ -144,6 +162,7 @@ class PartitionLoop:
 
     async def run(self) -> None:
         """Serves the partition; returns after `stop`, with the batch in hand committed or not begun."""
+        self._task = asyncio.current_task()
         while not self._stopping.is_set():
             try:
                 self.state.position = await self._source.open()
@@ -155,8 +174,11 @@ class PartitionLoop:
                         await self._sleep(pause)
             except (Doubt, HostError) as doubt:
                 self._recycled(doubt)
+            except asyncio.CancelledError:
+                self._give_up()
+                continue
             finally:
-                self.state.in_hand = None
+                self.state.in_hand = self._asked = None
                 await self._source.close()
             await self._sleep(RETRY_S)
 
@@ -181,6 +203,38 @@ class PartitionLoop:
             # Another replica may lead meanwhile, whose copy is sound: it is fetched again now and then.
             if not await self._hold(self.state.damage, _LOOK_AT_DAMAGE_S):
                 raise Doubt(self.state.damage)
+
+    def reconsider(self) -> None:
+        """Looks after a batch that the host does not answer: says so, and gives it up once that is of no use any more.
+
+        Only what is in the host can be given up; and only where the host is at something long, for what waits there for
+        its turn among many is soon done.
+        """
+        if self._asked is None or self._is_overtaken:
+            return
+        at, number, since = self._asked
+        taken = perf_counter() - since
+        if taken < _GRACE_S:
+            return
+        host = self._plan.serving(number).host
+        if host.busy_s > _GRACE_S and self._plan.is_overtaken(self._partition, at, number):
+            assert self._task is not None
+            self._is_overtaken = True
+            self._task.cancel()
+        elif taken > _LONG_S:
+            self.state.held = (
+                f"waits for the model of generation {number}, for {taken:.0f} s by now; it may take "
+                f"{host.deadline_s:g} s for a batch, and then for each of its requests by itself. To go on without it: "
+                f"`hotswap rollback {self._deployment} --at-once`, or another swap `--at-once`"
+            )
+
+    def _give_up(self) -> None:
+        """Takes back the cancellation with which `reconsider` ends a batch; raises where it is somebody else's."""
+        assert self._task is not None
+        if not self._is_overtaken or self._task.uncancel():
+            raise asyncio.CancelledError
+        self._is_overtaken = False
+        self._recycled(f"the model of generation {self.state.in_hand} took too long, and is not to go on")
 
     async def _turn(self, at: Position) -> None:
         """One batch: cut over, take, score, commit."""
@@ -207,8 +261,10 @@ class PartitionLoop:
         self._in_flight.inc(len(batch))
         position = Position(batch[-1].offset + 1, choice.number)
         self._source.begin(position)
+        self._asked = at, choice.number, started
         try:
             answers = await self._score(serving, batch)
+            self._asked = None
             scored = perf_counter()
             failpoint("batch.scored")
             predictions, dead_letters = self._address(batch, answers, serving)
@@ -218,6 +274,7 @@ class PartitionLoop:
             self._in_flight.dec(len(batch))
         # Only what is committed counts: after a doubt the partition is opened again where Kafka says.
         self.state.position, self.state.in_hand, self.state.last_batch_at = position, None, perf_counter()
+        self.state.held = ""  # also what `reconsider` said
         self._score_seconds.observe(scored - started)
         self._commit_seconds.observe(self.state.last_batch_at - scored)
         self._count(len(predictions), dead_letters)
@@ -299,7 +356,7 @@ class PartitionLoop:
             changed.cancel()
             stopping.cancel()
 
-    def _recycled(self, doubt: Exception) -> None:
+    def _recycled(self, doubt: Exception | str) -> None:
         metrics.TRANSACTIONS.labels(self._deployment, "recycled").inc()
         why = f"is opened again after: {doubt}"
         # A broker that is down is news once, not for each partition twice a second.
@@ -342,6 +399,13 @@ class Pipeline:
     def states(self) -> dict[int, PartitionState]:
         """Partition -> its state, for every partition that is owned now."""
         return {partition: loop.state for partition, (loop, _) in self._running.items()}
+
+    async def watch(self) -> None:
+        """Looks after the batches that take long, until cancelled: this costs less than a timer for each batch."""
+        while True:
+            await asyncio.sleep(_LOOK_S)
+            for loop, _ in self._running.values():
+                loop.reconsider()
 
     def assigned(self, partitions: Sequence[int]) -> None:
         """Starts a loop for each partition."""

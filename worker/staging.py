@@ -119,6 +119,10 @@ class Staging:
         """See swap.Timeline.skips."""
         return self._timeline.skips.get((partition, offset), "")
 
+    def is_overtaken(self, partition: int, position: Position, number: int) -> bool:
+        """See swap.Timeline.is_overtaken."""
+        return self._timeline.is_overtaken(partition, position, number)
+
     def serving(self, number: int) -> Serving:
         """What scores a generation that `choose` has named."""
         return self._loaded[number].serving

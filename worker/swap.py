@@ -308,6 +308,15 @@ class Timeline:
             )
         return Wait(None, "no generation has been accepted: send the first one with `hotswap swap`")
 
+    def is_overtaken(self, partition: int, position: Position, number: int) -> bool:
+        """Whether a batch that generation `number` has had for long is to be given up: another one may score it now.
+
+        Or none may, after a pause. A cut by offsets that lies ahead is no reason: what comes before it is for the old
+        generation alone, however long that takes.
+        """
+        choice = self.choose(partition, position)
+        return self.is_paused or (isinstance(choice, Serve) and choice.number != number)
+
     def wanted(self, partition: int, position: Position) -> int | None:
         """The generation that ought to score here, however far it is: the newest that has not failed."""
         for swap in reversed(self.swaps.values()):

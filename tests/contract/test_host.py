@@ -126,6 +126,26 @@ async def test_a_caller_that_goes_away_takes_nobodys_answers(hosts):
     assert hosts.restarts == []
 
 
+async def test_a_caller_that_goes_away_after_long_ends_the_host_and_the_next_batch_has_another_one(hosts):
+    host = await hosts.start(*HOSTILE, deadline_s=600.0)
+    requests = IRIS.requests()
+    expected = await host.score(requests)
+    pid = host.pid
+    endless = asyncio.create_task(host.score(with_magic(requests, {0: NEVER_RETURNS})))
+    waiting = asyncio.create_task(host.score(requests))
+    async with asyncio.timeout(20):
+        while host.busy_s < 0.6:
+            await asyncio.sleep(0.01)
+    endless.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await endless
+
+    assert await waiting == expected
+    assert host.busy_s == 0.0
+    assert not is_running(pid)
+    assert hosts.restarts == ["too_slow"]
+
+
 # ---- hosts that die
 
 

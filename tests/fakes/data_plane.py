@@ -102,15 +102,21 @@ class FakeSource:
 
 
 class FakeHost:
-    """Answers `<generation>:<value>`; refuses what starts with `bad`."""
+    """Answers `<generation>:<value>`; refuses what starts with `bad`; never answers what starts with `loop`."""
+
+    deadline_s = 600.0
 
     def __init__(self, number):
         self.number = number
         self.calls = []
+        self.busy_s = 0.0
 
     async def score(self, values, asks=None):
         self.calls.append((list(values), asks))
         await asyncio.sleep(0)
+        if any(value.startswith(b"loop") for value in values):
+            self.busy_s = 12.0
+            await asyncio.Event().wait()
         return [
             Refusal(Code.UNDECODABLE, "bad") if value.startswith(b"bad") else b"%d:%s" % (self.number, value)
             for value in values
@@ -130,6 +136,10 @@ class FakePlan:
     def choose(self, partition, position):
         choice = self.choose_by(partition, position)
         return Serve(choice, None) if isinstance(choice, int) else choice
+
+    def is_overtaken(self, partition, position, number):
+        choice = self.choose(partition, position)
+        return isinstance(choice, Wait) or choice.number != number
 
     def serving(self, number):
         generation = Generation(number, Model("file:///m", "a" * 64), Proto.inline("x"))

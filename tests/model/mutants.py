@@ -122,6 +122,27 @@ MUTANTS = [
         "I4",
     ),
     Mutant(
+        "a batch in a looping model is never given up",
+        PIPELINE,
+        "            self._task.cancel()\n",
+        "            pass\n",
+        "the newer generation is served",
+    ),
+    Mutant(
+        "a batch that was given up ends its partition",
+        PIPELINE,
+        "if not self._is_overtaken or self._task.uncancel():",
+        "if self._is_overtaken:",
+        "every request is answered",
+    ),
+    Mutant(
+        "a pause leaves a looping model its batch",
+        SWAP,
+        "return self.is_paused or (",
+        "return not self.is_paused and (",
+        "the pause",
+    ),
+    Mutant(
         "the floor is forgotten",
         PIPELINE,
         "Position(offset, self.state.position.floor)",

@@ -68,6 +68,7 @@ class Host:
     def __init__(self, *, load, **_):
         self._load = load
         self._process = here()
+        self._since = []
         self.is_ready = False
 
     @property
@@ -88,8 +89,18 @@ class Host:
         if "broken" in self._load.model.name:
             raise SwapError("MODEL_INVALID", "this one loads nowhere")
 
+    deadline_s = 10.0
+
+    @property
+    def busy_s(self):
+        return self._process.loop.time() - min(self._since, default=self._process.loop.time())
+
     async def score(self, values, asks=None):
-        return await self._process.ask("score", lambda: [self._answer(value) for value in values])
+        self._since.append(begun := self._process.loop.time())
+        try:
+            return await self._process.ask("score", lambda: [self._answer(value) for value in values])
+        finally:
+            self._since.remove(begun)
 
     def _answer(self, value):
         if value.startswith(b"bad"):

@@ -9,7 +9,7 @@ from model.broker import Broker, Place
 from model.law import Case, Fold, Judge, end_of, is_due
 from model.steps import Clock, Process, here
 
-from worker import service, staging
+from worker import pipeline, service, staging
 from worker.batch import Position
 from worker.kafka import membership, partition
 from worker.service import Worker
@@ -171,8 +171,18 @@ class World:
             is_at_work = loop.state.in_hand is not None or loop._stopping.is_set() or task.done()
             lost = loop.state.in_hand is not None and loop.state.in_hand not in hosts
             self.find(lost, "I11 whole: the host of {}, which holds a batch, is gone", loop.state.in_hand)
+            self._check_asked(process, number, loop)
             is_silent = loop._source._inbox._batches and not is_at_work and not loop.state.held
             self.find(is_silent, "a worker holds partition {} and does not say why", number)
+
+    def _check_asked(self, process, partition, loop):
+        """A host that does not answer keeps a partition no longer than a second from whoever may answer there now."""
+        if loop._asked is None or process.loop.time() - loop._asked[2] <= 1.0:
+            return
+        at, number, _ = loop._asked
+        case = self._case(process, partition, at)
+        heirs = [other for other in case.ready if other != number and is_due(case, other)]
+        self.find(heirs or case.meaning.is_paused, "generation {} keeps partition {} from {}", number, partition, heirs)
 
     # ------------------------------------------------------------------ at rest
 
@@ -245,6 +255,7 @@ def everything_faked():
         (service, "STATUS_S", 1e9),  # what a worker says of itself is no part of the model
         (staging, "ModelHost", surroundings.Host),
         (staging, "monotonic", lambda: here().loop.time()),  # noqa: PLW0108 - of whichever loop runs then
+        (pipeline, "perf_counter", lambda: here().loop.time()),  # noqa: PLW0108
         (membership, "AIOKafkaConsumer", clients.Consumer),
         (partition, "AIOKafkaProducer", clients.Producer),
     ]

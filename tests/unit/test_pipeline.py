@@ -1,6 +1,7 @@
 """The loop of one partition over fakes: what is committed, in which order, by which generation."""
 
 import asyncio
+from time import perf_counter
 
 import pytest
 from fakes.data_plane import FakePlan, FakeRequest, FakeSource
@@ -188,6 +189,95 @@ async def test_a_held_partition_can_be_stopped():
         await asyncio.sleep(0)
     loop.stop()
     await asyncio.wait_for(task, 5)
+
+
+async def loops(plan, source=None):
+    """A pipeline whose batch its model does not answer, and the task that looks after it."""
+    source = source or FakeSource([FakeRequest(0, b"loop")])
+    pipeline = Pipeline(lambda _: loop_of(source, plan), stop_timeout_s=5)
+    pipeline.assigned([3])
+    while plan.hosts.get(1) is None or not plan.hosts[1].busy_s:
+        await asyncio.sleep(0)
+    return pipeline, source
+
+
+@pytest.fixture
+def twelve_s_later(monkeypatch):
+    """Time stands still until it is called; then every batch has been in hand for twelve seconds."""
+    begun = perf_counter()
+    monkeypatch.setattr(pipeline, "perf_counter", lambda: begun)
+    yield lambda: monkeypatch.setattr(pipeline, "perf_counter", lambda: begun + 12)
+    monkeypatch.undo()
+
+
+async def test_a_batch_that_a_model_has_for_long_is_given_up_for_a_newer_generation_and_scored_by_that(twelve_s_later):
+    plan = FakePlan(lambda *_: 1)
+    pipeline, source = await loops(plan)
+    (loop, task) = pipeline._running[3]
+    source.requests[0].value = b"no loop for the next one"
+    plan.change(lambda *_: 2)
+    loop.reconsider()
+    await asyncio.sleep(0)
+    assert source.opened == 1, "what may soon be done is waited for"
+    twelve_s_later()
+    loop.reconsider()
+    loop.reconsider()
+    await asyncio.wait_for(source.drained.wait(), 5)
+    assert [value for _, value in answers(source)] == [b"2:no loop for the next one"]
+    assert (source.opened, source.closed, loop.state.held, task.cancelling()) == (2, 1, "", 0)
+    await pipeline.stop()
+
+
+async def test_a_batch_that_only_waits_for_its_turn_is_not_given_up(twelve_s_later):
+    plan = FakePlan(lambda *_: 1)
+    pipeline, source = await loops(plan)
+    plan.change(lambda *_: 2)
+    plan.hosts[1].busy_s = 0.1
+    twelve_s_later()
+    pipeline._running[3][0].reconsider()
+    await asyncio.sleep(0)
+    assert source.opened == 1
+    await pipeline.stop()
+
+
+async def test_a_batch_that_a_model_has_for_long_is_given_up_at_a_pause_and_scored_after_it(twelve_s_later):
+    plan = FakePlan(lambda *_: 1)
+    pipeline, source = await loops(plan)
+    twelve_s_later()
+    plan.change(lambda *_: Wait(None, "paused by command"))
+    loop = pipeline._running[3][0]
+    loop.reconsider()
+    while loop.state.held != "paused by command":
+        await asyncio.sleep(0)
+    source.requests[0].value = b"goes on"
+    plan.change(lambda *_: 1)
+    await asyncio.wait_for(source.drained.wait(), 5)
+    assert [value for _, value in answers(source)] == [b"1:goes on"]
+    await pipeline.stop()
+
+
+async def test_a_partition_says_which_model_it_waits_for_and_what_goes_on_without_it(twelve_s_later):
+    pipeline, source = await loops(FakePlan(lambda *_: 1))
+    twelve_s_later()
+    loop = pipeline._running[3][0]
+    loop.reconsider()
+    assert "waits for the model of generation 1, for 12 s by now; it may take 600 s for a batch" in loop.state.held
+    assert "`hotswap rollback d --at-once`" in loop.state.held
+    assert source.opened == 1
+    await pipeline.stop()
+
+
+async def test_a_revoke_ends_a_batch_that_is_being_given_up(twelve_s_later):
+    plan = FakePlan(lambda *_: 1)
+    pipeline, source = await loops(plan)
+    twelve_s_later()
+    plan.change(lambda *_: 2)
+    loop, task = pipeline._running[3]
+    loop.reconsider()
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    assert task.cancelled()
+    assert (source.opened, source.closed) == (1, 1)
 
 
 async def test_an_answer_too_large_for_the_topic_is_refused_and_does_not_stop_the_partition():

@@ -297,3 +297,28 @@ def test_an_illegal_transition_is_a_defect_and_is_not_carried_out():
     line = timeline(swap(1))
     with pytest.raises(AssertionError, match="no legal transition"):
         line.swaps[1].move(State.READY)
+
+
+@pytest.mark.parametrize(
+    ("later", "is_ready", "is_overtaken"),
+    [
+        (swap(2), True, True),
+        (swap(2), False, False),
+        (swap(2, cut={0: 10}), True, False),
+        (swap(2, cut={0: 5}), True, True),
+        (swap(2, cut={1: 10}), True, True),
+        (RollbackCommand(command_id="c2", generation=2, to=1), True, True),
+    ],
+)
+def test_a_long_batch_is_overtaken_by_what_may_score_it_now_and_by_no_cut_that_lies_ahead(
+    later, is_ready, is_overtaken
+):
+    line = timeline(swap(1), later, ready=(1, 2) if is_ready else (1,))
+    assert line.is_overtaken(0, Position(5, 1), 1) is is_overtaken
+
+
+def test_a_long_batch_is_overtaken_by_a_pause_until_it_ends():
+    line = timeline(swap(1), ready=(1,))
+    for is_paused in (True, False):
+        line.receive(PauseCommand(command_id=str(is_paused), is_paused=is_paused), 0)
+        assert line.is_overtaken(0, Position(5, 1), 1) is is_paused

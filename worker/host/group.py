@@ -14,6 +14,16 @@ class HostGroup:
         self._hosts = hosts
         self._batches = [0] * len(hosts)
 
+    @property
+    def deadline_s(self) -> float:
+        """How long each may take for a batch, and then for each request by itself, seconds."""
+        return self._hosts[0].deadline_s
+
+    @property
+    def busy_s(self) -> float:
+        """For how long the one that has been at its batch longest has been at it, seconds; 0: none has one."""
+        return max(host.busy_s for host in self._hosts)
+
     async def start(self, *, gives_way: bool = False) -> Description:
         """Start the first one, and once that knows that the model is good, all others beside each other.
 

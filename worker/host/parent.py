@@ -36,6 +36,7 @@ log = logging.getLogger(__name__)
 _START_SECONDS: Final = 120.0
 _STOP_SECONDS: Final = 2.0
 _DYING_SECONDS: Final = 0.5
+_PATIENCE_SECONDS: Final = 0.5
 _FUTILE_STARTS: Final = 3
 _LAST_WORDS: Final = 500
 _JAVA_OUT_OF_MEMORY: Final = 3  # the exit code of -XX:+ExitOnOutOfMemoryError
@@ -96,7 +97,8 @@ class ModelHost:
         `take_spare` may give a child that is prepared already, to be used once.
         """
         self._load = load
-        self._deadline_s = deadline_s
+        self.deadline_s = deadline_s
+        """How long it may take for a batch, and then for each request by itself."""
         self._on_restart = on_restart
         self._on_unknown = on_unknown
         self._child = child
@@ -105,12 +107,18 @@ class ModelHost:
         self._why_gone = "crashed"
         self._is_stopped = False
         self._turn = asyncio.Lock()
+        self._since: float | None = None
         self._ticket = 0
 
     @property
     def pid(self) -> int | None:
         """The child's process id, where there is a child."""
         return self._process.pid if self._process else None
+
+    @property
+    def busy_s(self) -> float:
+        """For how long it has been at the batch that is in it, seconds; 0: there is none."""
+        return 0.0 if self._since is None else asyncio.get_running_loop().time() - self._since
 
     async def start(self, *, gives_way: bool = False) -> Description:
         """Start the child, load, check and warm the generation; `gives_way` where another one serves meanwhile.
@@ -123,18 +131,23 @@ class ModelHost:
     async def score(self, values: Sequence[bytes], asks: Sequence[Ask] | None = None) -> list[Answer]:
         """Answer each request, in order. `asks[i]` is what it asks for; None: the only operation.
 
+        Where the caller is cancelled and the child has been at it for long, it is ended: the next call starts another.
         Raises HostError when the host is gone and cannot be started again; the next call tries again.
         """
         if not values:
             return []
         async with self._turn:
-            await self._ensure_started()
+            self._since = asyncio.get_running_loop().time()
             try:
-                self._send("score", values, asks)
-                return await self._answers(len(values))
-            except (HostGone, FrameError, TimeoutError) as error:
-                await self._bury(error)
-            return await self._score_carefully(values, asks)
+                return await self._score(values, asks)
+            except asyncio.CancelledError:
+                # The next one would wait for what nobody wants any more; what is soon done may be done.
+                if self.busy_s > _PATIENCE_SECONDS:
+                    self._why_gone = "too_slow"
+                    self._drop()
+                raise
+            finally:
+                self._since = None
 
     async def stop(self) -> None:
         """Finish the batch in hand and end the child, within 2 seconds; then it is killed."""
@@ -156,6 +169,15 @@ class ModelHost:
         self._drop()
 
     # ---- a batch
+
+    async def _score(self, values: Sequence[bytes], asks: Sequence[Ask] | None) -> list[Answer]:
+        await self._ensure_started()
+        try:
+            self._send("score", values, asks)
+            return await self._answers(len(values))
+        except (HostGone, FrameError, TimeoutError) as error:
+            await self._bury(error)
+        return await self._score_carefully(values, asks)
 
     async def _answers(self, count: int) -> list[Answer]:
         frame = await self._next(Kind.ANSWER)
@@ -199,7 +221,7 @@ class ModelHost:
 
     def _blame(self, error: Exception, how: str) -> Refusal:
         if isinstance(error, TimeoutError):
-            message = f"the model did not answer this request by itself within {self._deadline_s * 1e3:.0f} ms"
+            message = f"the model did not answer this request by itself within {self.deadline_s * 1e3:.0f} ms"
             return Refusal(Code.HOST_TOO_SLOW, message)
         return Refusal(Code.HOST_CRASHED, f"the model host died while it scored this request by itself: {how}")
 
@@ -212,7 +234,7 @@ class ModelHost:
     async def _next(self, kind: Kind) -> Frame:
         if self._process is None:
             raise HostGone("it was killed")
-        async with asyncio.timeout(self._deadline_s):
+        async with asyncio.timeout(self.deadline_s):
             while True:
                 frame = await self._process.receive()
                 if frame.ticket == self._ticket:
