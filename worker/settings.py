@@ -6,8 +6,11 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 from platformdirs import user_cache_path, user_data_path
-from pydantic import Field
+from pydantic import Field, ValidationInfo, field_validator
+from pydantic_core import PydanticCustomError
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from worker.errors import SwapError
 
 
 class Topics(NamedTuple):
@@ -75,6 +78,17 @@ class Settings(BaseSettings):
         "together: the records of a batch that lie behind are refused, and their values not kept",
     )
     deadline_ms: int = Field(10_000, ge=1, description="how long the host may take for a batch")
+    max_deadline_ms: int = Field(
+        600_000,
+        ge=1,
+        le=86_400_000,
+        validate_default=True,
+        description="the greatest deadline_ms that a generation's configuration may ask for; one that asks for more is "
+        "refused. Also what a swap command may ask for its staging, unless swap_deadline_ms is more. Ten minutes are "
+        "sixty times the default, and still end: only a rollback at once, a newer generation or a pause frees a "
+        "partition from a looping model before. Kafka waits for so long for a live worker in a rebalance, which it "
+        "never takes: each gives its batches up within half of stop_timeout_s",
+    )
     swap_deadline_ms: int = Field(120_000, ge=1, description="how long a worker may take to stage a generation")
     host_heap_mb: int = Field(512, ge=64, description="Java heap of a model host, MiB")
     hosts: int = Field(
@@ -107,6 +121,13 @@ class Settings(BaseSettings):
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     log_format: Literal["auto", "json", "text"] = "auto"
 
+    @field_validator("max_deadline_ms")
+    @classmethod
+    def _covers_the_default(cls, value: int, info: ValidationInfo) -> int:
+        if value < info.data.get("deadline_ms", 0):
+            raise PydanticCustomError("too_small", "is less than deadline_ms: raise it, or lower that one")
+        return value
+
     @property
     def topics(self) -> Topics:
         """The topics by their settings, else named after the deployment."""
@@ -117,6 +138,23 @@ class Settings(BaseSettings):
             control=self.control_topic,
             status=self.status_topic,
         )
+
+    def batch_ms(self, asked: int | None) -> int:
+        """How long a host may take for a batch where its configuration asks for so much.
+
+        Raises SwapError (CONFIGURATION_INVALID): that is more than this worker allows.
+        """
+        if (asked or 0) > self.max_deadline_ms:
+            raise SwapError(
+                "CONFIGURATION_INVALID",
+                f"the configuration's deadline_ms is {asked}, and HOTSWAP_MAX_DEADLINE_MS of this worker is "
+                f"{self.max_deadline_ms}: lower the one, or raise the other on every worker",
+            )
+        return asked or self.deadline_ms
+
+    def staging_ms(self, asked: int | None) -> int:
+        """How long staging may take where the command asks for so much: that, but no more than this worker allows."""
+        return min(asked or self.swap_deadline_ms, max(self.swap_deadline_ms, self.max_deadline_ms))
 
     @property
     def artifacts(self) -> Path:

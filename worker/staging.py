@@ -273,7 +273,7 @@ class Staging:
         failpoint("stage.begun")
         log.info("swap.staging", extra={"generation": swap.number})
         phases: dict[str, float] = {}
-        deadline_s = (swap.deadline_ms or self._settings.swap_deadline_ms) / 1000
+        deadline_s = self._settings.staging_ms(swap.deadline_ms) / 1000
         try:
             async with asyncio.timeout(deadline_s):
                 self._loaded[swap.number] = await self._load(swap.generation, phases)
@@ -281,6 +281,8 @@ class Staging:
             self._failed(swap, error)
         except TimeoutError:
             late = f"not ready within {deadline_s:g} s (got as far as: {', '.join(phases) or 'fetch'})"
+            if (swap.deadline_ms or 0) > deadline_s * 1000:
+                late += f": the command asks for {swap.deadline_ms} ms, and HOTSWAP_MAX_DEADLINE_MS allows no more"
             self._failed(swap, SwapError("DEADLINE_EXCEEDED", late))
         except asyncio.CancelledError:
             if swap.state is State.STAGING:
@@ -343,11 +345,11 @@ class Staging:
         return _Loaded(serving, host, load, description.paths)
 
     def _new_host(self, load: Load) -> ModelHost:
-        deployment, configuration = self._settings.deployment, load.configuration
+        deployment = self._settings.deployment
         restarts = {reason: metrics.HOST_RESTARTS.labels(deployment, reason) for reason in ("crashed", "too_slow")}
         return ModelHost(
             load=load,
-            deadline_s=(configuration.deadline_ms or self._settings.deadline_ms) / 1000,
+            deadline_s=self._settings.batch_ms(load.configuration.deadline_ms) / 1000,
             on_restart=lambda reason: restarts[reason].inc(),
             on_unknown=lambda column, count: metrics.bounded(metrics.UNKNOWN_CATEGORIES, deployment, column).inc(count),
             child=self._child,

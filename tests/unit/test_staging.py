@@ -1,6 +1,7 @@
 """Staging over fakes: beside what serves, one at a time, with a way back from every failure."""
 
 import asyncio
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -8,7 +9,7 @@ import pytest
 from worker import staging as module
 from worker.batch import Position
 from worker.errors import Doubt, SwapError
-from worker.generation import Model, Proto
+from worker.generation import Configuration, Model, Proto
 from worker.pipeline import PartitionState
 from worker.settings import Settings
 from worker.staging import Staging, Surroundings
@@ -185,6 +186,35 @@ async def test_a_swap_that_takes_too_long_fails_within_its_deadline(world):
     world.command(1, deadline_ms=20)
     await world.until(lambda: (1, "FAILED", "DEADLINE_EXCEEDED") in world.said)
     assert world.store.held == []
+
+
+@pytest.mark.parametrize(
+    ("asked", "allowed", "told"),
+    [
+        (2**32 - 1, {"swap_deadline_ms": 20}, "not ready within 0.03 s (got as far as: fetch): the command asks for"),
+        (2**32 - 1, {"swap_deadline_ms": 40}, "not ready within 0.04 s (got as far as: fetch): the command asks for"),
+        (20, {}, "not ready within 0.02 s (got as far as: fetch)"),
+    ],
+)
+async def test_a_command_is_given_no_more_time_for_its_staging_than_the_worker_allows(world, asked, allowed, told):
+    world.staging._settings = Settings(deployment="d", deadline_ms=1, max_deadline_ms=30, **allowed)
+    reasons = []
+    world.staging._around = replace(world.staging._around, report=lambda *_, error=None, **__: reasons.append(error))
+    FakeHost.go[1] = asyncio.Event()
+    world.command(1, deadline_ms=asked)
+    await world.until(lambda: any(reasons))
+    (late,) = filter(None, reasons)
+    assert late.code == "DEADLINE_EXCEEDED"
+    assert told in late.message
+    assert ("HOTSWAP_MAX_DEADLINE_MS" in late.message) is (asked > 30)
+
+
+async def test_a_configuration_with_a_longer_deadline_than_the_worker_allows_fails_its_swap(world):
+    world.command(1, configuration=Configuration(deadline_ms=600_000))
+    await world.until(lambda: world.staging.loaded == [1])
+    world.command(2, configuration=Configuration(deadline_ms=600_001))
+    await world.until(lambda: (2, "FAILED", "CONFIGURATION_INVALID") in world.said)
+    assert (world.staging.loaded, world.store.held) == ([1], ["m1"])
 
 
 async def test_a_newer_command_supersedes_the_one_that_is_being_staged(world):

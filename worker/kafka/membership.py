@@ -67,7 +67,7 @@ class Membership(ConsumerRebalanceListener):  # type: ignore[misc]
         # is thrown away whole: it may hold records of an owner, or of a position, that is no more.
         self._turn = 0
         self._member_id = ""
-        longest_batch_ms = settings.deadline_ms + int(2_000 * settings.call_timeout_s)
+        longest_batch_ms = settings.max_deadline_ms + int(2_000 * settings.call_timeout_s)
         self._consumer = AIOKafkaConsumer(
             **connection(settings),
             group_id=settings.group_id,
@@ -79,6 +79,8 @@ class Membership(ConsumerRebalanceListener):  # type: ignore[misc]
             partition_assignment_strategy=(RoundRobinPartitionAssignor,),
             session_timeout_ms=settings.session_timeout_ms,
             heartbeat_interval_ms=settings.session_timeout_ms // 6,
+            # How long the group waits for a live member to join again; a dead one is found by its session. aiokafka
+            # sends it with JoinGroup, and polls and beats apart from it (max_poll_interval_ms is the poller's alone).
             rebalance_timeout_ms=longest_batch_ms + 10_000,
             fetch_max_wait_ms=100,
         )
