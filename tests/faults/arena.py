@@ -186,7 +186,11 @@ class Arena:
         """Command a swap to the other model, and return the receipt."""
         self._swaps += 1
         model = EXAMPLES / "models" / f"{MODELS[self._swaps % 2]}.zip"
-        receipt = await self.client.swap(Change(model=model, **change))
+        return await self.command(Change(model=model, **change))
+
+    async def command(self, change):
+        """Command any swap, and return the receipt."""
+        receipt = await self.client.swap(change)
         self._newest = max(self._newest, receipt.generation)
         return receipt
 

@@ -2,18 +2,26 @@
 
 import asyncio
 import contextlib
+import hashlib
 import os
 import resource
 import signal
+import uuid
 from collections import Counter
 
 from confluent_kafka import Consumer, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
+from faults import bad_artifacts
+from faults.fold import Command
+from faults.raw_batches import RawProducer, Refused
+from faults.record_inputs import odd_batch
 from faults.schedule import Kind, schedule
 
-from worker.change import Cut
+from worker.change import Change, Cut
+from worker.generation import Model
 
 _END_TXN = 26
+_WHOLE_HEAD = 61
 _OFF_BY_AN_HOUR = """
 import time
 _true = time.time
@@ -44,6 +52,11 @@ KINDS = (
     Kind("duplicate_control", 2),
     Kind("fill_disk", 2),
     Kind("shift_clock", 2),
+    Kind("odd_record", 4),
+    Kind("damage_fetch", 2, 1, 3),
+    Kind("hanging_store", 1),
+    Kind("evil_archive", 1),
+    Kind("last_number", 1),
 )
 
 
@@ -205,7 +218,60 @@ class Faults:
         await asyncio.sleep(seconds)
         self.arena.proxy.release_held()
 
+    async def damage_fetch(self, seconds):
+        """A bit of each batch of requests is another on its way, once: a batch that is fetched again is whole."""
+        seen, topic = set(), self.arena.deployment.settings.topics.requests
+
+        def change(where, partition, batch):
+            place = partition, batch[:8]
+            if where != topic or place in seen or len(batch) < _WHOLE_HEAD:
+                return batch
+            seen.add(place)
+            return batch[:-1] + bytes([batch[-1] ^ 1])
+
+        if self.arena.proxy.change:
+            return False
+        self.arena.proxy.change = change
+        await asyncio.sleep(seconds)
+        self.arena.proxy.change = None
+        return True
+
+    # ---- the requests topic
+
+    async def odd_record(self, _):
+        """One that no client library would send; whether the broker took it need not be known."""
+        terms, port = self.arena.terms, int(self.arena.kafka.bootstrap.rpartition(":")[2])
+        made = odd_batch(self.arena.random).at(0)
+        try:
+            async with asyncio.timeout(20), RawProducer(port) as producer:
+                topic = self.arena.deployment.settings.topics.requests
+                await producer.send(topic, self.arena.random.randrange(terms.partitions), made)
+        except (OSError, TimeoutError, EOFError, Refused) as error:
+            self.arena.say(f"an odd record may not be there: {error!r}")
+            return False
+        return True
+
     # ---- the control topic
+
+    async def _bad_swap(self, path, sha256):
+        model = Model(path.as_uri(), sha256, "h2o")
+        return await self._command(lambda: self.arena.command(Change(model=model, deadline_s=2)))
+
+    async def hanging_store(self, _):
+        if not (path := self.arena.folder / "hangs").exists():
+            bad_artifacts.fifo(path)
+        return await self._bad_swap(path, "a" * 64)
+
+    async def evil_archive(self, _):
+        if not (path := self.arena.folder / "evil.zip").exists():
+            bad_artifacts.many_inodes(path)
+        return await self._bad_swap(path, hashlib.sha256(path.read_bytes()).hexdigest())
+
+    async def last_number(self, _):
+        """No generation is left above it."""
+        command = Command(command_id=str(uuid.uuid4()), deployment=self.arena.deployment.name, rules=1)
+        command.rollback.generation, command.rollback.to = 2**64 - 1, 1
+        return await self._command(lambda: asyncio.to_thread(self._append, [command.SerializeToString()]))
 
     async def swap(self, _):
         return await self._command(self.arena.swap)

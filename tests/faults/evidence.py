@@ -1,5 +1,6 @@
 """What the judge decides with: records as any client gives them, findings, and what is remembered of each partition."""
 
+import hashlib
 from array import array
 from bisect import bisect_left, bisect_right, insort
 from collections import Counter
@@ -10,7 +11,17 @@ from typing import NamedTuple
 _KEPT = 20
 """Findings of a kind that are kept in words; the others are only counted."""
 
-_OURS = frozenset({"generation", "model-digest", "operation", "source", "code", "message"})
+_OURS = frozenset(
+    {"generation", "model-digest", "operation", "source", "code", "message", "value-size", "value-sha256"}
+)
+_LARGE = 1_000_000
+"""Bytes of a value beyond which its dead letter need not hold it."""
+
+UNJOURNALED = "unjournaled"
+"""Header of a request that no journal has: whether the broker took it may not be known."""
+UNREADABLE = (("expect", b"MALFORMED_HEADER"), (UNJOURNALED, b"1"))
+UNREADABLE_KEY = b"a header name of mine is no UTF-8"
+"""The readable headers of each request that has a header name which a client cannot give, and its key."""
 
 
 class Names(NamedTuple):
@@ -151,6 +162,13 @@ class Output:
 def fingerprint(record):
     """A number for the key and the headers that an answer has from its request."""
     return hash((record.key, tuple(header for header in record.headers if header[0] not in _OURS)))
+
+
+def has_bytes(letter, value):
+    """Whether a dead letter holds the request's value, or says which it was where no dead letter can hold it."""
+    if letter.value is not None or value is None or len(value) < _LARGE:
+        return letter.value == value
+    return dict(letter.headers).get("value-sha256") == hashlib.sha256(value).hexdigest().encode()
 
 
 def at(record):

@@ -9,6 +9,7 @@ import random
 from dataclasses import dataclass, replace
 from functools import cached_property
 
+from faults.evidence import UNJOURNALED, UNREADABLE, UNREADABLE_KEY
 from faults.raw_batches import CODECS, IS_CONTROL, Batch, Record, batch, of_zeros, old_format, record, varint
 from harness.fleet import messages
 
@@ -79,6 +80,17 @@ def items(seed, number):
         (kind,) = chance.choices(kinds, weights)
         yield kind(chance, number)
         number += 1
+
+
+def odd_batch(chance):
+    """A request that no client library would send, or one that inflates, which says of itself what is due to it."""
+    if chance.random() < 0.5:
+        headers = (*((name.encode(), held) for name, held in UNREADABLE), (chance.choice(_ODD_NAMES), b"held"))
+        given = Record(value=chance.choice(_IRISES), key=UNREADABLE_KEY, headers=headers)
+        return batch([given], chance.choice(list(CODECS)))
+    headers = ((b"expect", b"TOO_LARGE"), (UNJOURNALED.encode(), b"1"))
+    codec = chance.choice([name for name in CODECS if name != "none"])
+    return batch([Record(value=bytes(3 << 20), headers=headers)], codec)
 
 
 def usual(given):

@@ -5,6 +5,7 @@
 prints the table.
 """
 
+import hashlib
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -14,7 +15,7 @@ import pytest
 if __name__ == "__main__":
     sys.path[:0] = map(str, Path(__file__).resolve().parents[1:3])
 
-from faults.evidence import Course
+from faults.evidence import Course, has_bytes
 from faults.fold import Status
 from faults.histories import CUT, DEPLOYMENT, DIGESTS, LAST, TOPICS, choose, make
 from faults.oracle import Oracle
@@ -159,6 +160,13 @@ def altered_bytes(history):
     history.change(record, value=record.value + b"\x00")
 
 
+def left_out_bytes(history):
+    """As for a value that no dead letter can hold: with its digest, and yet this one is not large."""
+    record = history.of(TOPICS.dead_letters, 1)[2]
+    digest = hashlib.sha256(record.value).hexdigest().encode()
+    history.change(record, value=None, headers=(*record.headers, ("value-sha256", digest)))
+
+
 def altered_key(history):
     record = history.of(TOPICS.predictions, 1)[9]
     history.change(record, key=b"another")
@@ -298,6 +306,7 @@ PLANTED = {
     "an acknowledged request is lost": (lost_acknowledged_request, {"vanished"}),
     "an acknowledgement is lost": (lost_acknowledgement, {"unacknowledged"}),
     "a dead letter's bytes are altered": (altered_bytes, {"altered"}),
+    "a dead letter's bytes are left out": (left_out_bytes, {"altered"}),
     "an answer's key is altered": (altered_key, {"altered"}),
     "an answer's header is altered": (altered_header, {"altered"}),
     "an answer's operation is altered": (altered_operation, {"altered"}),
@@ -310,6 +319,16 @@ MADE = {
     "a generation that goes back": ({"chosen": went_back}, {"went_back"}),
     "a batch of two generations": ({"is_mixed": True}, {"mixed"}),
 }
+
+
+def test_bytes_may_be_left_out_of_a_dead_letter_only_where_they_are_many_and_by_their_digest():
+    large = bytes(3 << 20)
+    digest = hashlib.sha256(large).hexdigest().encode()
+    letter = Record(TOPICS.dead_letters, 0, 0, 0, None, None, (("value-sha256", digest),))
+    assert has_bytes(letter, large)
+    assert not has_bytes(letter, large + b"x")
+    assert not has_bytes(replace(letter, headers=()), large)
+    assert not has_bytes(letter, b"small")
 
 
 def with_defect(name):

@@ -32,7 +32,20 @@ from bisect import bisect_left
 from collections import Counter
 from itertools import chain
 
-from faults.evidence import Answer, Finding, Ledger, Names, Output, Partition, Record, Request, at, fingerprint
+from faults.evidence import (
+    UNJOURNALED,
+    Answer,
+    Finding,
+    Ledger,
+    Names,
+    Output,
+    Partition,
+    Record,
+    Request,
+    at,
+    fingerprint,
+    has_bytes,
+)
 from faults.fold import Fold, Status
 from google.protobuf.message import DecodeError
 
@@ -131,7 +144,7 @@ class Judge:
         self._open += offset not in part.answered
         if (digest := self._acknowledged.pop((partition, offset), None)) is not None:
             self._check_digest(partition, offset, digest)
-        else:
+        elif UNJOURNALED not in headers:
             part.unacknowledged.add(offset)
         for answer in self._unasked.pop((partition, offset), ()):
             self._sort(answer)
@@ -249,7 +262,7 @@ class Judge:
             what.append("key or headers")
         if request.operation and answer.headers.get("operation") != request.operation:
             what.append("operation")
-        if answer.record.topic == self._topics.dead_letters and answer.record.value != request.value:
+        if answer.record.topic == self._topics.dead_letters and not has_bytes(answer.record, request.value):
             what.append("bytes")
         if what:
             self._say("altered", answer.partition, answer.offset, f"{at(answer.record)} has other {', '.join(what)}")
