@@ -16,6 +16,7 @@ from worker.commands import BadCommand, command_for
 from worker.errors import Doubt, SwapError
 from worker.failpoints import failpoint
 from worker.generated.hotswap.v1 import control_pb2 as wire
+from worker.host.process import HostProcess
 from worker.kafka.connection import Admin
 from worker.kafka.log import LogReader, LogWriter
 from worker.pipeline import PartitionState
@@ -218,6 +219,7 @@ class Control:
         return [
             *([passed_over] if unreadable else []),
             *([f"{damaged}: no further command is read"] if damaged else []),
+            *([HostProcess.uncontained] if HostProcess.uncontained else []),
         ]
 
     def _put_worker(self, status: wire.WorkerStatus) -> None:

@@ -75,6 +75,15 @@ class Overview:
                 lines.setdefault(line, []).append(worker)
         return (*(f"{', '.join(names)} {line}" for line, names in lines.items()), *self._out_of_reach())
 
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What is as it is on the machines of some workers, and no fault of the deployment."""
+        told: dict[str, list[str]] = {}
+        for worker in self.live:
+            for warning in worker.warnings:
+                told.setdefault(warning, []).append(worker.worker)
+        return tuple(f"{', '.join(workers)}: {warning}" for warning, workers in told.items())
+
     def _out_of_reach(self) -> Iterator[str]:
         """Partitions whose floor nobody, or not their worker, can come up to."""
         floors = {lag.partition: lag.generation for lag in self.lags}

@@ -178,7 +178,7 @@ class FakeWorker:
         cluster.on_append.append(self.react)
         self.speak()
 
-    def speak(self, *, age_s=0.0, stopped=False, generation=0, accepted=0):
+    def speak(self, *, age_s=0.0, stopped=False, generation=0, accepted=0, warnings=()):
         said = wire.WorkerStatus(
             deployment=self.settings.deployment,
             worker=self.name,
@@ -186,6 +186,7 @@ class FakeWorker:
             generation=generation,
             accepted=accepted,
             stopped=stopped,
+            warnings=warnings,
         )
         self.cluster.append(self.settings.topics.status, wire.Status(worker=said).SerializeToString())
 

@@ -16,6 +16,15 @@ from pathlib import Path
 from worker.host import frames
 from worker.host.frames import Answers, Kind
 
+FACTS = {
+    "operations": ["echo"],
+    "inputs": {},
+    "outputs": {},
+    "columns": "",
+    "paths": {},
+    "phase_seconds": {"load": 0, "warm": 0},
+}
+
 
 def framed(body):
     return struct.pack("<I", len(body)) + body
@@ -40,15 +49,7 @@ def lie(how, ticket, values):
 def main():
     file, connection = Path(sys.argv[1]), socket.socket(fileno=int(sys.argv[2]))
     frames.receive(connection)
-    facts = {
-        "operations": ["echo"],
-        "inputs": {},
-        "outputs": {},
-        "columns": "",
-        "paths": {},
-        "phase_seconds": {"load": 0, "warm": 0},
-    }
-    connection.sendall(frames.pack_facts(Kind.READY, facts))
+    connection.sendall(frames.pack_facts(Kind.READY, FACTS))
     while message := frames.receive(connection):
         verb, ticket, _, values = message
         values = list(values)

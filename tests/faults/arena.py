@@ -161,12 +161,9 @@ class Arena:
         return stat.rpartition(")")[2].split()[0] == "T"
 
     def hosts(self, name):
-        """Process ids of a worker's model hosts."""
-        pid = self.deployment.workers[name].pid
-        with contextlib.suppress(OSError):
-            children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-            return [int(child) for child in children if not _fetches(child)]
-        return []
+        """Process ids of a worker's model hosts: each has a supervisor between the two, which starts it last."""
+        supervisors = _children(self.deployment.workers[name].pid)
+        return [children[-1] for supervisor in supervisors if (children := _children(supervisor))]
 
     async def until(self, holds, seconds, what):
         """Wait until something holds; an error that says what did not come."""
@@ -247,9 +244,7 @@ async def run(scenario, *, seed, seconds, folder, say=print):
     return arena
 
 
-def _fetches(pid):
-    """Whether a worker's child is the process that fetches, or is gone."""
-    try:
-        return "worker.fetcher" in Path(f"/proc/{pid}/cmdline").read_text()
-    except OSError:
-        return True
+def _children(pid):
+    with contextlib.suppress(OSError):
+        return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    return []

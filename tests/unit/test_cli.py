@@ -234,6 +234,16 @@ def test_status_begins_with_what_is_wrong_and_exits_1(cluster, settings):
     ]
 
 
+def test_status_says_what_a_workers_machine_cannot_contain_and_exits_0(cluster, settings):
+    for name in ("w1", "w2"):
+        FakeWorker(cluster, settings, name).speak(warnings=["no namespaces [x]"])
+    FakeWorker(cluster, settings, "w3").speak()
+    hotswap("swap", "d", "--model", "model.zip", "--proto", "frame.proto", "--no-wait")
+    assert hotswap("status", "d").stdout.splitlines()[1] == "w1, w2: no namespaces [x]"
+    (view,) = json.loads(hotswap("status", "--json").stdout)
+    assert (view["warnings"], view["problems"]) == (["w1, w2: no namespaces [x]"], [])
+
+
 def test_status_of_nothing_says_how_to_begin(cluster, settings):
     assert "send a first generation with `hotswap swap`" in hotswap("status").stdout
 

@@ -186,7 +186,13 @@ def _start_jvm(ground: Ground) -> None:
     if sys.platform == "linux":
         for thread in Path("/proc/self/task").glob("*/comm"):
             if thread.read_text().startswith(("C1 Compiler", "C2 Compiler")):
-                os.setpriority(os.PRIO_PROCESS, int(thread.parent.name), _COMPILING_NICE)
+                os.setpriority(os.PRIO_PROCESS, _own_id(thread.parent), _COMPILING_NICE)
+
+
+def _own_id(thread: Path) -> int:
+    """Give a thread's id as this process knows it; /proc may be that of another namespace (supervisor.py)."""
+    (ids,) = (line for line in (thread / "status").read_text().splitlines() if line.startswith("NSpid:"))
+    return int(ids.split()[-1])
 
 
 def _aside(work: Callable[[], T], give_way: Callable[[], None]) -> T:

@@ -1,28 +1,38 @@
-"""A model host's process, seen from the worker: started, asked, killed, and nothing left of it."""
+"""A model host's process, seen from the worker: started, asked, killed, and nothing left of it.
+
+On Linux there is one between the two, which ends what the host starts (supervisor.py).
+"""
 
 import asyncio
 import contextlib
+import errno
+import logging
 import os
 import shutil
 import signal
 import socket
 import subprocess
+import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 from worker.host.frames import LENGTH, MAX_FRAME_BYTES, Frame, FrameError, check_size, parse_frame
+
+log = logging.getLogger(__name__)
 
 _SOCKET_BYTES: Final = 4 << 20
 _BUFFER_BYTES: Final = 256 << 10
 _FRAME_BYTES: Final = 256  # of memory, beside its payload
+_REPORT_BYTES: Final = 1 << 10
 _TAIL_BYTES: Final = 8 << 10
 _PIPE_BYTES: Final = 64 << 10
 _POLL_SECONDS: Final = 0.002
 _REAP_SECONDS: Final = 5.0
 _FOLDER: Final = "hotswap-host-"
 _CODE: Final = Path(__file__).parents[2]
+_SUPERVISOR: Final = (sys.executable, "-ISB", str(Path(__file__).with_name("supervisor.py")))
 
 
 class HostGone(Exception):
@@ -114,9 +124,13 @@ class _Connection(asyncio.BufferedProtocol):
 class HostProcess:
     """One child process with its connection, the tail of what it printed, and a folder of its own to work in."""
 
+    uncontained: ClassVar[str] = ""
+    """What this machine lets outlive a host, for a person; known once one was started."""
+
     def __init__(self, *, process: subprocess.Popen[bytes], printed: int, folder: Path) -> None:
         self._loop = asyncio.get_running_loop()
         self._process = process
+        self._pid = process.pid
         self._connection = _Connection()
         self._folder = folder
         self._tail = bytearray()
@@ -128,16 +142,20 @@ class HostProcess:
     async def start(cls, child: Sequence[str]) -> "HostProcess":
         """Start `child` (a command; its last arguments are added here). Raises HostGone where that is not possible."""
         try:
-            ours, theirs = socket.socketpair()
-            with ours, theirs:
+            with contextlib.ExitStack() as ends:
+                ours, theirs, hears, reports = map(ends.enter_context, (*socket.socketpair(), *socket.socketpair()))
                 for end in (ours, theirs):
                     end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SOCKET_BYTES)
                     end.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _SOCKET_BYTES)
-                ours.setblocking(False)
-                host = cls(**_spawn(child, theirs.fileno()))
+                for end in (ours, hears):
+                    end.setblocking(False)
+                host = cls(**_spawn(child, theirs.fileno(), reports.fileno()))
                 try:
                     # The transport gets a descriptor of its own, so that `with` is right on every way out of here.
                     await host._loop.create_connection(lambda: host._connection, sock=ours.dup())
+                    reports.close()
+                    if sys.platform == "linux":
+                        await host._hear(hears)
                 except BaseException:
                     host.dispose()
                     raise
@@ -149,7 +167,7 @@ class HostProcess:
     @property
     def pid(self) -> int:
         """The child's process id."""
-        return self._process.pid
+        return self._pid
 
     @property
     def is_alive(self) -> bool:
@@ -174,6 +192,10 @@ class HostProcess:
 
     def kill(self) -> None:
         """End it at once, with everything that it started."""
+        if sys.platform == "linux":
+            self._process.send_signal(signal.SIGTERM)  # to the supervisor, which then kills
+            self._process.send_signal(signal.SIGCONT)
+            return
         # Its session is its own. Also after its end: what it has started may have outlived it.
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self._process.pid, signal.SIGKILL)
@@ -192,7 +214,8 @@ class HostProcess:
         try:
             if not await self._has_ended(timeout_s):
                 self.kill()
-                await self._has_ended(_REAP_SECONDS)
+                if not await self._has_ended(_REAP_SECONDS):
+                    self._process.kill()
         finally:
             self.dispose()
         return self._process.returncode or 0
@@ -204,14 +227,25 @@ class HostProcess:
         if self._connection.transport and not self._loop.is_closed():
             self._connection.transport.abort()
         self.kill()
-        with contextlib.suppress(subprocess.TimeoutExpired):
+        try:
             self._process.wait(_REAP_SECONDS)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
         self._read_printed()
         if not self._loop.is_closed():
             self._loop.remove_reader(self._printed)
         os.close(self._printed)
         self._printed = None
         self.remove_folder()
+
+    async def _hear(self, reports: socket.socket) -> None:
+        pid, _, uncontained = (await self._loop.sock_recv(reports, _REPORT_BYTES)).decode().partition(" ")
+        if not pid:
+            raise HostGone(f"it could not be started: {self.tail}")
+        self._pid = int(pid)
+        if uncontained != HostProcess.uncontained:
+            HostProcess.uncontained = uncontained
+            log.warning("host.uncontained", extra={"why": uncontained})
 
     async def _has_ended(self, timeout_s: float) -> bool:
         until = self._loop.time() + timeout_s
@@ -232,9 +266,16 @@ class HostProcess:
                 self._loop.remove_reader(self._printed)
 
 
-def _spawn(child: Sequence[str], descriptor: int) -> dict[str, Any]:
+def _spawn(child: Sequence[str], descriptor: int, reports: int) -> dict[str, Any]:
     """Start the process. It runs on the loop's thread: Linux counts the death of the *thread* as the parent's."""
+    if not shutil.which(child[0]):
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), child[0])
     _sweep()
+    command = [*child, str(descriptor)]
+    if sys.platform == "linux":
+        command = [*_SUPERVISOR, str(reports), str(os.getpid()), *command]
+    else:
+        command.append(str(os.getpid()))
     folder = Path(tempfile.mkdtemp(prefix=f"{_FOLDER}{os.getpid()}-"))
     with contextlib.ExitStack() as undo:
         undo.callback(shutil.rmtree, folder, ignore_errors=True)
@@ -242,11 +283,11 @@ def _spawn(child: Sequence[str], descriptor: int) -> dict[str, Any]:
         undo.callback(os.close, reader)
         try:
             process = subprocess.Popen(
-                [*child, str(descriptor), str(os.getpid())],
+                command,
                 stdin=subprocess.DEVNULL,
                 stdout=writer,
                 stderr=writer,
-                pass_fds=[descriptor],
+                pass_fds=[descriptor, reports],
                 cwd=folder,
                 env=_environment(folder),
                 start_new_session=True,

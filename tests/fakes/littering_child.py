@@ -1,0 +1,49 @@
+"""A model host without a model or a Java, whose requests leave something behind: each answer says what was asked.
+
+    littering_child.py FD PARENT
+
+"litter" starts a process that shares nothing with this one any more, not even its parent, and puts a file into
+/dev/shm; both are named after the host's folder. "exit" ends this process.
+"""
+
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+from liar_child import FACTS
+
+from worker.host import frames
+from worker.host.frames import Answers, Kind
+
+SLEEPS = "import os, sys, time; os.write(1, b'.'); time.sleep(1000)"
+STARTS = "import subprocess, sys; subprocess.Popen(sys.argv[1:], env={}, start_new_session=True)"
+
+
+def litter():
+    name = Path(os.environ["TMPDIR"]).name
+    Path("/dev/shm", name).write_text("left behind")
+    sleeper = (sys.executable, "-c", SLEEPS, name)
+    starter = (sys.executable, "-c", STARTS, *sleeper)
+    with subprocess.Popen(starter, env={}, start_new_session=True, stdout=subprocess.PIPE) as started:
+        started.stdout.read(1)
+
+
+def main():
+    connection = socket.socket(fileno=int(sys.argv[1]))
+    frames.receive(connection)
+    connection.sendall(frames.pack_facts(Kind.READY, FACTS))
+    while message := frames.receive(connection):
+        verb, ticket, _, values = message
+        if verb == "careful":
+            connection.sendall(frames.pack_announcement(ticket, 0))
+        if "exit" in (wishes := [bytes(value).decode() for value in values]):
+            os._exit(7)
+        if "litter" in wishes:
+            litter()
+        connection.sendall(frames.pack_answers(ticket, Answers(list(values), {})))
+
+
+if __name__ == "__main__":
+    main()
