@@ -61,11 +61,6 @@ class Overview:
         return tuple(worker for worker in self.workers if worker.is_live(self.at))
 
     @property
-    def warnings(self) -> tuple[str, ...]:
-        """What is worth knowing, and nothing stands still for."""
-        return tuple(f"{worker.worker}: {warning}" for worker in self.live for warning in worker.warnings)
-
-    @property
     def problems(self) -> tuple[str, ...]:
         """What somebody has to see to: generations that cannot be loaded, partitions that nothing can score."""
         lines: dict[str, list[str]] = {}
@@ -77,7 +72,7 @@ class Overview:
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """What is as it is on the machines of some workers, and no fault of the deployment."""
+        """What is worth knowing, though nothing stands still for it."""
         told: dict[str, list[str]] = {}
         for worker in self.live:
             for warning in worker.warnings:
