@@ -4,7 +4,7 @@ import hashlib
 
 from aiokafka.record.default_records import DefaultRecordBatchBuilder
 from fakes.data_plane import FakeRequest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from worker.batch import Code, Refusal, Unscorable
@@ -58,6 +58,7 @@ sizes = st.sampled_from([0, 1, 63, 64, 127, 128, 8_191, 8_192, 100_000])
 headers_of = st.lists(st.tuples(st.text(max_size=20), st.none() | st.binary(max_size=300)), max_size=5)
 
 
+@settings(deadline=None)
 @given(sizes, sizes, headers_of)
 def test_no_dead_letter_is_larger_than_its_topic_takes(key, value, own):
     letter = dead_letter(FakeRequest(5, b"v" * value, key=b"k" * key), REFUSED, own, OURS, 10_000)
