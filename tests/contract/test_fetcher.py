@@ -76,7 +76,7 @@ class Silent:
                 self.connections.append(self._server.accept()[0])
 
     async def is_asked(self):
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while not self.connections:
                 await asyncio.sleep(0.01)
 
@@ -150,7 +150,7 @@ async def test_a_fetch_that_is_given_up_ends_its_process_and_leaves_nothing_in_t
         await task
     assert fetching.pid != pid, "another one is ready for the next"
     await gone(pid)
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while fetching.left():  # the next process begins by sweeping
             await asyncio.sleep(0.01)
 
@@ -213,30 +213,47 @@ async def test_the_process_knows_the_settings_of_stores_and_no_password_of_kafka
     assert "hunter2" not in environment + arguments
 
 
+WORKER = """
+import asyncio, sys
+from pathlib import Path
+from worker.fetcher import Fetcher
+from worker.generation import Model
+from worker.settings import Settings
+from worker.store import Store
+
+async def main(cache, failpoints, uri):
+    settings = Settings(cache=Path(cache), failpoints=failpoints)
+    fetcher = Fetcher(settings)
+    fetcher.start()
+    print(fetcher._idle._process.pid, flush=True)
+    await Store(settings, fetcher.fetch).fetch(Model(uri, "0" * 64))
+
+asyncio.run(main(*sys.argv[1:]))
+"""
+
+
+async def worker_that_fetches(*arguments):
+    """A process that has a Fetcher as a worker has, and the process id of that."""
+    worker = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", WORKER, *arguments, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+    )
+    return worker, int(await worker.stdout.readline())
+
+
 async def test_the_process_dies_with_a_worker_that_is_killed_also_while_a_store_hangs(tmp_path, silent):
-    script = f"""if True:
-        import asyncio
-        from pathlib import Path
-        from worker.fetcher import Fetcher
-        from worker.generation import Model
-        from worker.settings import Settings
-        from worker.store import Store
-
-        async def main():
-            settings = Settings(cache=Path({str(tmp_path)!r}))
-            fetcher = Fetcher(settings)
-            fetcher.start()
-            print(fetcher._idle._process.pid, flush=True)
-            await Store(settings, fetcher.fetch).fetch(Model({silent.uri!r}, "0" * 64))
-
-        asyncio.run(main())"""
-    worker = await asyncio.create_subprocess_exec(sys.executable, "-c", script, stdout=subprocess.PIPE)
-    pid = int(await worker.stdout.readline())
+    worker, pid = await worker_that_fetches(str(tmp_path), "", silent.uri)
     await silent.is_asked()
     worker.kill()
     await worker.wait()
     await gone(pid)
     assert not is_running(pid)
+
+
+async def test_a_failpoint_in_the_process_strikes_the_worker(tmp_path):
+    worker, pid = await worker_that_fetches(str(tmp_path), "cache.write=kill@1", MODEL.as_uri())
+    async with asyncio.timeout(60):
+        assert await worker.wait() == -signal.SIGKILL
+    await gone(pid)
 
 
 async def test_after_many_swaps_to_stores_that_hang_a_good_one_is_ready_and_a_killed_host_is_started_again(
@@ -266,7 +283,7 @@ async def test_after_many_swaps_to_stores_that_hang_a_good_one_is_ready_and_a_ki
         )
         assert timeline.receive(command, 0).outcome is None
         staging.poke()
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             while (number, outcome) not in said:
                 await asyncio.sleep(0.01)
 
@@ -279,7 +296,7 @@ async def test_after_many_swaps_to_stores_that_hang_a_good_one_is_ready_and_a_ki
         (one,) = host._hosts
         os.kill(one.pid, signal.SIGKILL)
         await gone(one.pid)
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             assert len(await host.score(IRIS.requests())) == len(IRIS.requests())
         await swap(2 + HANGING_SWAPS, model(EXAMPLES / "models" / "iris_glm.zip"), "READY")
     finally:
