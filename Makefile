@@ -19,8 +19,8 @@ PROOFS := kills kills-swaps kills-named failpoints zombies broker storm drain sw
 RED := red-at-least-once red-unfenced
 play = cd tests && $(abspath $(VENV))/bin/python -m faults $1 $(addprefix --seed ,$(SEED)) $(addprefix --seconds ,$(SECONDS))
 
-.PHONY: help setup demo test test-all check faults $(PROOFS) $(RED) attacks verifier model mutants bench against train jars \
-	protos lock clean
+.PHONY: help setup demo test test-all check faults $(PROOFS) $(RED) attacks verifier model mutants bench against cache-check \
+	train jars protos lock clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile
@@ -74,6 +74,9 @@ bench: ## rows a second, CPU a row and latency, beside the bare Kafka client; ea
 
 against: setup ## this checkout's worker beside another's, in turns: make against OLD=/path/to/it
 	@$(VENV)/bin/python benchmarks/against.py $(OLD)
+
+cache-check: setup ## how long it takes to verify a model in the cache before it is loaded, 2 GiB too
+	@$(VENV)/bin/python benchmarks/cache_check.py
 
 train: ## make the models of the examples and the tests again (downloads H2O, 266 MB, into .venv-train)
 	@:$(call stop_at,$(shell $(call bootstrap,.venv-train requirements-train.lock)))

@@ -4,6 +4,7 @@ And writes zips whose bytes depend on nothing but their content, so that its dig
 """
 
 import errno
+import os
 import shutil
 import stat
 import struct
@@ -52,6 +53,43 @@ def unpack(
     else:
         return
     raise invalid(name, fault)
+
+
+def find_change(packed: BinaryIO, folder: Path, *, is_stopped: Callable[[], bool] = lambda: False) -> str:
+    """Give what of a folder is not as `unpack` has left it, for a person; empty: nothing. Raises OSError."""
+    try:
+        with zipfile.ZipFile(_Guarded(packed, is_stopped)) as archive:
+            files = _safe_files(archive, is_stopped)
+            if odd := _plain_files(folder) ^ {str(path) for path in files}:
+                return f"{min(odd)!r} is in one of the folder and the archive alone, or is no plain file"
+            for path, entry in files.items():
+                with open_plain(folder / path) as file:
+                    if any(file.read(len(chunk)) != chunk for chunk in _chunks(archive, entry)) or file.read(1):
+                        return f"{str(path)!r} is not what is in the archive"
+    except (_Unfit, *_FOREIGN) as error:
+        return str(error)
+    return ""
+
+
+def open_plain(path: Path) -> BinaryIO:
+    """Open a file that must not be anything else: a link, or what waits for ever. Raises OSError."""
+    file = open(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK), "rb")  # noqa: PTH123, SIM115 - by flags
+    if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+        file.close()
+        raise OSError(errno.EINVAL, "is no plain file", str(path))
+    return file
+
+
+def _plain_files(folder: Path) -> set[str]:
+    """The files within by their names; one that is not plain, and a folder without any, by a name that no file has."""
+    found: set[str] = set()
+    for place, folders, files in os.walk(folder):
+        within = Path(place).relative_to(folder)
+        is_link = any(Path(place, name).is_symlink() for name in folders)
+        found.update(str(within / name) for name in files)
+        if is_link or not (folders or files):
+            found.add(f"{within}/")
+    return found
 
 
 def check_jars(packed: BinaryIO, *, name: str, max_bytes: int, is_stopped: Callable[[], bool] = lambda: False) -> None:

@@ -60,6 +60,28 @@ class Cache:
         self._prune()
         return content
 
+    def check(self, name: str, find_fault: Callable[[Path], str]) -> bool:
+        """Whether an entry is there, and `find_fault` finds nothing in its folder; else it is thrown away.
+
+        Whoever holds it holds what comes in its place, once that is there. Raises OSError.
+        """
+        entry = self._root / name
+        descriptor = _hold(entry)
+        if descriptor is None:
+            return False
+        try:
+            fault = find_fault(entry)
+            if not fault:
+                return True
+            log.warning("cache.tampered", extra={"entry": name, "why": fault})
+            with contextlib.suppress(FileNotFoundError):
+                # Another one may have been quicker: what is there now is then whole.
+                if os.path.samestat(entry.stat(), os.fstat(descriptor)):
+                    entry.rename(tempfile.mkdtemp(prefix=".gone-", dir=self._root))
+        finally:
+            os.close(descriptor)
+        return False
+
     def release(self, content: Path) -> None:
         """Take back one `get` or `put`: the entry of which no user is left may go."""
         with self._mutex:
@@ -78,7 +100,12 @@ class Cache:
         os.utime(descriptor, ns=(now, now))
         content = self._root / name / "content"
         with self._mutex:
-            self._held.setdefault(content, []).append(descriptor)
+            held = self._held.setdefault(content, [])
+            for other in held:
+                # Of an entry that was thrown away, this one came in its place.
+                if not os.path.sameopenfile(other, descriptor):
+                    os.dup2(descriptor, other, inheritable=False)
+            held.append(descriptor)
         return content
 
     def _prune(self) -> None:

@@ -112,7 +112,12 @@ class Settings(BaseSettings):
         description="where `hotswap swap` uploads artifacts to: a URL that fsspec opens and every worker reaches",
     )
     cache: Path = Field(default_factory=lambda: user_cache_path("hotswap"), description="jars and fetched artifacts")
-    cache_max_bytes: int = Field(10 << 30, ge=1, description="fetched artifacts kept on disk, least recently used go")
+    cache_max_bytes: int = Field(
+        10 << 30,
+        ge=1,
+        description="fetched artifacts kept on disk, what is unpacked (h2o, spark) packed too; the least recently "
+        "used go",
+    )
     max_artifact_bytes: int = Field(2 << 30, ge=1, description="an artifact's size, packed and unpacked")
 
     http_host: str = "127.0.0.1"

@@ -5,6 +5,7 @@ import contextlib
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from time import monotonic
 from typing import Protocol
 
@@ -326,6 +327,7 @@ class Staging:
                 configuration=configuration,
                 samples=generation.samples,
                 heap_mb=settings.host_heap_mb,
+                verify=partial(self._store.verify, generation.model),
             )
             host = HostGroup([self._new_host(load) for _ in range(self._count_hosts(load.kind))])
             description = await host.start(gives_way=bool(self._loaded))

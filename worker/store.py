@@ -10,7 +10,7 @@ import threading
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Protocol, TypeVar
 from urllib.parse import unquote
@@ -18,7 +18,7 @@ from urllib.parse import unquote
 import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
-from worker.archive import check_jars, unpack
+from worker.archive import check_jars, find_change, open_plain, unpack
 from worker.cache import Cache
 from worker.errors import SwapError
 from worker.failpoints import failpoint
@@ -47,11 +47,13 @@ class Artifact:
     sha256: str
     max_bytes: int
     is_unpacked: bool
+    is_suspect: bool = False
+    """Whether what the cache has of it is verified before it is taken."""
 
     @property
     def name(self) -> str:
         """Its entry in the cache: the same bytes may be wanted unpacked by one runtime and whole by another."""
-        return self.sha256 if self.is_unpacked else f"{self.sha256}.file"
+        return f"{self.sha256}.{'unpacked' if self.is_unpacked else 'file'}"
 
 
 class Fetch(Protocol):
@@ -77,13 +79,15 @@ class Store:
         It stays on disk until as many `release` calls name it. Raises SwapError: ARTIFACT_UNREACHABLE,
         DIGEST_MISMATCH, ARTIFACT_INVALID (no zip, unsafe names, links, too large), CACHE_FAILED (this machine's disk).
         """
-        artifact = Artifact(
-            uri=model.uri,
-            sha256=model.sha256.lower(),
-            max_bytes=self._max_bytes,
-            is_unpacked=model.kind in UNPACKED_KINDS,
-        )
-        return await self._have(artifact)
+        return await self._have(self._artifact(model))
+
+    async def verify(self, model: Model) -> None:
+        """See to it that what `fetch` gave is still what was published, else fetch it again, to the same place.
+
+        To be called before each load: a model runs as this user, and may write where the next one is loaded from. What
+        cannot be forged is the digest in the command. Raises SwapError as `fetch` does.
+        """
+        self.release(await self._have(replace(self._artifact(model), is_suspect=True)))
 
     async def fetch_proto(self, proto: Proto) -> bytes:
         """Return the proto's source, inline or from its store. Raises SwapError as `fetch` does."""
@@ -93,7 +97,11 @@ class Store:
                 raise _mismatch("the proto in the command", proto.sha256, found)
             return proto.source
         artifact = Artifact(
-            uri=proto.uri or "", sha256=proto.sha256.lower(), max_bytes=MAX_PROTO_BYTES, is_unpacked=False
+            uri=proto.uri or "",
+            sha256=proto.sha256.lower(),
+            max_bytes=MAX_PROTO_BYTES,
+            is_unpacked=False,
+            is_suspect=True,
         )
         path = await self._have(artifact)
         try:
@@ -134,6 +142,14 @@ class Store:
                 if path := self._cache.get(artifact.name):
                     return path
         raise SwapError("CACHE_FAILED", f"{without_secrets(artifact.uri)} was removed from {self._cache.root} by hand")
+
+    def _artifact(self, model: Model) -> Artifact:
+        return Artifact(
+            uri=model.uri,
+            sha256=model.sha256.lower(),
+            max_bytes=self._max_bytes,
+            is_unpacked=model.kind in UNPACKED_KINDS,
+        )
 
     def _upload(self, path: Path) -> tuple[str, str]:
         try:
@@ -179,6 +195,8 @@ def fetch_now(cache: Cache, artifact: Artifact, stop: threading.Event) -> Path:
             f"the digest of {shown} is {artifact.sha256!r}: write the 64 digits that sha256sum says",
         )
     with _kept(artifact, cache):
+        if artifact.is_suspect:
+            cache.check(artifact.name, lambda folder: _find_fault(folder, artifact, stop.is_set))
         return cache.get(artifact.name) or cache.put(artifact.name, lambda folder: _fill(folder, artifact, stop))
 
 
@@ -205,10 +223,32 @@ def _fill(folder: Path, artifact: Artifact, stop: threading.Event) -> None:
             check_names(content, name=name, is_stopped=stop.is_set)
         else:
             check_jars(file, name=name, max_bytes=artifact.max_bytes, is_stopped=stop.is_set)
-    if artifact.is_unpacked:
-        packed.unlink()
-    else:
+    if not artifact.is_unpacked:
         packed.rename(content)
+
+
+def _find_fault(folder: Path, artifact: Artifact, is_stopped: Callable[[], bool]) -> str:
+    """Give what an entry of the cache is not as `_fill` has left it, for a person; empty: nothing.
+
+    What was unpacked is compared with the packed file, which therefore stays beside it, and that with its digest.
+    """
+    content = folder / "content"
+    try:
+        with open_plain(folder / "packed" if artifact.is_unpacked else content) as file:
+            digest = hashlib.sha256()
+            for chunk in iter(lambda: file.read(_CHUNK), b""):
+                digest.update(chunk)
+                if is_stopped() or file.tell() > artifact.max_bytes:
+                    break
+            fault = "" if digest.hexdigest() == artifact.sha256 else "it has another digest"
+            if not fault and artifact.is_unpacked:
+                fault = "its folder is a link" if content.is_symlink() else ""
+                fault = fault or find_change(file, content, is_stopped=is_stopped)
+    except OSError as error:
+        fault = str(error)
+    if is_stopped():
+        raise SwapError("ARTIFACT_UNREACHABLE", f"{without_secrets(artifact.uri)} was not verified in time")
+    return fault
 
 
 def _download(artifact: Artifact, file: BinaryIO, stop: threading.Event) -> None:

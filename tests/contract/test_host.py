@@ -8,6 +8,8 @@ import shutil
 import signal
 import subprocess
 import sys
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -17,8 +19,11 @@ from fakes.processes import gone, is_running, left_behind, nothing_left, proc
 
 from worker.batch import Code, Refusal
 from worker.errors import HostError, SwapError
+from worker.generation import Model
 from worker.host import frames
 from worker.host.parent import ModelHost
+from worker.settings import Settings
+from worker.store import Store
 
 FAKES = Path(__file__).parents[1] / "fakes"
 HOSTILE = (sys.executable, str(FAKES / "hostile_child.py"))
@@ -246,6 +251,27 @@ async def test_a_batch_too_slow_only_as_a_whole_is_answered_whole(hosts, tmp_pat
 
     assert await host.score([b"a"] * 50) == [b"a"] * 50
     assert hosts.restarts == ["too_slow"]
+
+
+async def test_a_model_that_was_changed_on_disk_is_not_what_takes_the_place_of_a_host_that_died(hosts, tmp_path):
+    store = Store(Settings(cache=tmp_path / "cache", store=(tmp_path / "store").as_uri()))
+    model, other = [
+        Model(*await store.upload(EXAMPLES / "models" / f"{name}.zip"), "h2o") for name in ("iris_gbm", "iris_glm")
+    ]
+    folder, another = await store.fetch(model), await store.fetch(other)
+    load = replace(IRIS.load(model=folder), verify=partial(store.verify, model))
+    host = await hosts.start(load=load)
+    expected = await host.score(IRIS.requests())
+    shutil.rmtree(folder)
+    shutil.copytree(another, folder)
+    os.kill(host.pid, signal.SIGKILL)
+
+    assert await host.score(IRIS.requests()) == expected
+    shutil.rmtree(tmp_path / "store")
+    (folder / "model.ini").write_bytes(b"")
+    os.kill(host.pid, signal.SIGKILL)
+    with pytest.raises(HostError, match="cannot be reached"):
+        await host.score(IRIS.requests())
 
 
 async def test_a_host_that_cannot_be_started_again_is_tried_again_at_the_next_batch(hosts, tmp_path):

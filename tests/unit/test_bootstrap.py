@@ -193,6 +193,7 @@ def test_make_help_lists_every_target():
         "mutants",
         "bench",
         "against",
+        "cache-check",
         "train",
         "jars",
         "protos",

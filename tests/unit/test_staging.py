@@ -48,6 +48,9 @@ class FakeStore:
         self.held.append(model.uri)
         return model.uri
 
+    async def verify(self, model):
+        pass
+
     async def fetch_proto(self, proto):
         return proto.source
 

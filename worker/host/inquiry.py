@@ -20,7 +20,7 @@ async def ask(load: Load, child: Sequence[str] = (sys.executable, "-m", "worker.
 
     Raises SwapError: the model's own code where it cannot be loaded, HOST_FAILED, HOST_TOO_SLOW.
     """
-    order = await asyncio.to_thread(make_order, load)
+    order = await make_order(load)
     try:
         process = await HostProcess.start(child)
     except HostGone as error:

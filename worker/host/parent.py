@@ -46,6 +46,10 @@ class _Failed(SwapError):
     """Try once more if it was a spare: the process failed, and did not say that the model is at fault."""
 
 
+async def _trust() -> None:
+    """Take the artifact as it is: it is the caller's own."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Load:
     """A generation as its host gets it: the artifact on disk, the proto's bytes, the configuration."""
@@ -58,6 +62,8 @@ class Load:
     configuration: Configuration
     samples: tuple[bytes, ...]
     heap_mb: int
+    verify: Callable[[], Awaitable[None]] = field(default=_trust, compare=False)
+    """Sees to it that the artifact is what was published, before each load; raises SwapError."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -260,7 +266,7 @@ class ModelHost:
             self._on_restart(self._why_gone)
 
     async def _start(self, *, gives_way: bool) -> Description:
-        order = replace(await asyncio.to_thread(make_order, self._load), gives_way=gives_way)
+        order = replace(await make_order(self._load), gives_way=gives_way)
         if self._is_stopped:
             raise SwapError("HOST_FAILED", "the model host was stopped before it was loaded")
         if self._take_spare and (spare := await self._take_spare(order.ground)):
@@ -320,10 +326,15 @@ class ModelHost:
             process.dispose()
 
 
-def make_order(load: Load) -> Order:
-    """Give what the child needs to hold it. Raises SwapError where there is no runtime, Java or jar for it."""
+async def make_order(load: Load) -> Order:
+    """Give what the child needs to hold it, once the artifact is known to be what was published.
+
+    Raises SwapError where it cannot be had any more, or where there is no runtime, Java or jar for it.
+    """
+    ground = await asyncio.to_thread(make_ground, load.kind, load.heap_mb)
+    await load.verify()
     return Order(
-        ground=make_ground(load.kind, load.heap_mb),
+        ground=ground,
         model=str(load.model.absolute()),
         proto=load.proto,
         is_descriptor_set=load.is_descriptor_set,

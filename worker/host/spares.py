@@ -90,7 +90,7 @@ class Spares:
 
     async def _prepare(self, kind: str, practice: Load | None) -> tuple[Ground, HostProcess]:
         ground = await asyncio.to_thread(make_ground, kind, self._heap_mb)
-        order = await asyncio.to_thread(make_order, practice) if practice else None
+        order = await make_order(practice) if practice else None
         process = await HostProcess.start(self._child)
         try:
             process.send(frames.pack_prepare(ground, order))
