@@ -1,7 +1,8 @@
 """A real model host that does harm where a file says so: evil_child.py FILE FD PARENT.
 
 `ready` in FILE: READY with 60 MiB of JSON in it. `setsid`: it starts a process in a session of its own, and writes that
-process's id behind the word. Without the file it is a host as any other.
+process's id behind the word. `loops`: its model does not come back from a batch once the word is `loops now`. Without
+the file it is a host as any other.
 """
 
 import os
@@ -12,6 +13,7 @@ import time
 from pathlib import Path
 
 from worker.host import child, frames
+from worker.runtimes import h2o
 
 _MIB = 60
 
@@ -39,6 +41,20 @@ def _leave_somebody_behind(file):
     os._exit(0)
 
 
+def _loop_when_told(file):
+    score = h2o.H2OModel.score
+
+    def loop(self, table):
+        while file.exists() and file.read_text() == "loops now":
+            time.sleep(0.1)
+        return score(self, table)
+
+    def refuse_the_jvm(*_):
+        raise h2o.NotFlat("for the harm is done in Python")
+
+    h2o.H2OModel.score, h2o.FlatPlan = loop, refuse_the_jvm
+
+
 if __name__ == "__main__":
     flag = Path(sys.argv.pop(1))
     asked = flag.read_text() if flag.exists() else ""
@@ -46,4 +62,6 @@ if __name__ == "__main__":
         _say_too_much(socket.socket(fileno=int(sys.argv[1])))
     elif asked == "setsid":
         _leave_somebody_behind(flag)
+    elif asked == "loops":
+        _loop_when_told(flag)
     child.main()

@@ -183,6 +183,8 @@ class Answers:
         self.times = {}
         self.counts = Counter()
         self.letters = {}
+        self.values = {}
+        """Of the predictions."""
         topics = deployment.settings.topics
         self._dead_letters = topics.dead_letters
         self._consumer = Consumer(
@@ -221,3 +223,5 @@ class Answers:
                 self.counts[place] += 1
                 if message.topic() == self._dead_letters:
                     self.letters[place] = dict(message.headers()) | {"value": message.value()}
+                else:
+                    self.values[place] = message.value()
