@@ -1,10 +1,8 @@
 """What strangers can command: stores that hang, archives and models that are none, deadlines."""
 
 import asyncio
-import contextlib
 import os
 import re
-import signal
 import time
 
 from faults import bad_artifacts
@@ -26,19 +24,9 @@ async def _swaps_to(stage, uri):
     began = time.monotonic()
     is_good = await stage.is_good()
     took = time.monotonic() - began
-    is_back = await hosts_come_back(stage)
+    is_back = await stage.hosts_come_back()
     good = f"a good swap {f'READY in {took:.1f} s' if is_good else 'not READY'}"
     return f"{good}, a killed host {'back' if is_back else 'gone'}", is_good and is_back
-
-
-async def hosts_come_back(stage):
-    """Whether hosts come again that are killed; what the stream feels of that is not the attack's doing."""
-    stage.over = time.time()
-    before = stage.hosts()
-    for pid in before:
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGKILL)
-    return await stage.plane.until(lambda: bool(set(stage.hosts()) - set(before)), 20)
 
 
 async def store_fifo(stage):

@@ -11,7 +11,6 @@ import time
 import urllib.request
 from pathlib import Path
 
-from faults.attacks_by_swaps import hosts_come_back
 from faults.fold import Status
 from faults.raw_batches import Record, batch
 from faults.storm_commands import PROTO, sha256
@@ -25,7 +24,7 @@ async def connections(stage):
     process = Path(f"/proc/{stage.pid()}")
     threads, descriptors = len(list((process / "task").iterdir())), len(list((process / "fd").iterdir()))
     is_alive = await asyncio.to_thread(_answers, stage.ports["w1"])
-    is_good, is_back = await stage.is_good(), await hosts_come_back(stage)
+    is_good, is_back = await stage.is_good(), await stage.hosts_come_back()
     for connection in held:
         connection.close()
     seen = f"{threads} threads, {descriptors} descriptors, livez {'answers' if is_alive else 'silent'}"

@@ -27,6 +27,7 @@ KINDS = {
     "other_runtime": "MODEL_UNSUPPORTED",
     "other_columns": "SCHEMA_MISMATCH",
     "unknown_column": "SCHEMA_MISMATCH",
+    "no_end": "CONFIGURATION_INVALID",
     "broken_proto": "PROTO_INVALID",
     "broken_set": "PROTO_INVALID",
     "no_service": "NO_OPERATION",
@@ -176,6 +177,12 @@ class BadCommands:
     def _unknown_column(self, number):
         command = self._next(number, _GLM)
         command.swap.configuration.columns["stem_length"] = "sepal_length"
+        return command
+
+    def _no_end(self, number):
+        """A deadline for its batches that is as good as none."""
+        command = self._next(number, _GLM)
+        command.swap.configuration.deadline_ms = self._chance.choice((3_600_000, 2**31, 2**32 - 1))
         return command
 
     # ---- protos, samples, time

@@ -1,8 +1,10 @@
 """Two workers of any checkout under a steady stream, and what an attack on them does to the stream."""
 
 import asyncio
+import contextlib
 import os
 import random
+import signal
 import subprocess
 import sys
 import threading
@@ -77,14 +79,15 @@ class Stage:
     def pid(self, name="w1"):
         return self.deployment.workers[name].pid
 
-    def hosts(self, name="w1"):
-        """Process ids of a worker's children."""
-        try:
-            return [
-                int(pid) for pid in Path(f"/proc/{self.pid(name)}/task/{self.pid(name)}/children").read_text().split()
-            ]
-        except OSError:
-            return []
+    async def hosts_come_back(self, name="w1"):
+        """Whether a worker's hosts come again that are killed: what the stream feels of that is no part of the attack."""
+        self.over = time.time()
+        started = self.deployment.log(name).count('"host.ready"')
+        for pid in _below(self.pid(name)):
+            with contextlib.suppress(OSError):
+                if b"worker.fetcher" not in Path(f"/proc/{pid}/cmdline").read_bytes():
+                    os.kill(pid, signal.SIGKILL)
+        return await self.plane.until(lambda: self.deployment.log(name).count('"host.ready"') > started, 20)
 
     def swap(self, **given):
         """A swap to the other model, as a message to be sent or changed; it inherits from what serves."""
@@ -157,6 +160,14 @@ class Stage:
         now, times = time.time(), self.answers.times
         waits = [times.get(place, now) - at for place, at in self.stream.asked.items() if began <= at < ended]
         return float(np.percentile(waits, 99)) * 1_000 if waits else float("nan")
+
+
+def _below(pid):
+    """Process ids of all that a process has started, and that they have."""
+    with contextlib.suppress(OSError):
+        for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
+            yield int(child)
+            yield from _below(int(child))
 
 
 class Stream(Steady):
