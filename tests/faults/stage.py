@@ -80,7 +80,7 @@ class Stage:
         return self.deployment.workers[name].pid
 
     async def hosts_come_back(self, name="w1"):
-        """Whether a worker's hosts come again that are killed: what the stream feels of that is no part of the attack."""
+        """Whether a worker's hosts come again that are killed; what the stream feels of it is no part of the attack."""
         self.over = time.time()
         started = self.deployment.log(name).count('"host.ready"')
         for pid in _below(self.pid(name)):
