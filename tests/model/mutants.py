@@ -293,7 +293,7 @@ def mutated(mutant, text):
 
 
 def _copy_to(folder):
-    for name in ("worker", "tests/harness", "tests/model", "tests/conftest.py", "pyproject.toml"):
+    for name in ("worker", "tests/fakes", "tests/harness", "tests/model", "tests/conftest.py", "pyproject.toml"):
         source, target = ROOT / name, folder / name
         target.parent.mkdir(parents=True, exist_ok=True)
         if source.is_dir():
