@@ -55,6 +55,9 @@ class Store:
         self._in_use[path] += 1
         return path
 
+    async def verify(self, model):
+        pass
+
     async def fetch_proto(self, proto):
         return proto.source
 
