@@ -1,8 +1,8 @@
 """A real model host that does harm where a file says so: evil_child.py FILE FD PARENT.
 
-`ready` in FILE: READY with 60 MiB of JSON in it. `setsid`: it starts a process in a session of its own, and writes that
-process's id behind the word. `loops`: its model does not come back from a batch once the word is `loops now`. Without
-the file it is a host as any other.
+`ready` in FILE: READY with 60 MiB of JSON in it. `setsid`: it starts a process in a session of its own, which has the name
+of the file and `left-behind` in its command line. `loops`: its model does not come back from a batch once the word is
+`loops now`. Without the file it is a host as any other.
 """
 
 import os
@@ -27,18 +27,9 @@ def _say_too_much(connection):
 
 
 def _leave_somebody_behind(file):
-    pid = os.fork()
-    if pid:
-        file.write_text(f"setsid {pid}")
-        return
-    os.setsid()
-    for number in range(3, 256):
-        try:
-            os.close(number)
-        except OSError:
-            continue
-    time.sleep(600)
-    os._exit(0)
+    if not os.fork():
+        os.setsid()
+        os.execv(sys.executable, [sys.executable, "-c", "import time; time.sleep(600)", "left-behind", str(file)])
 
 
 def _loop_when_told(file):
