@@ -100,6 +100,8 @@ class Process:
         """Partition -> what its worker decided when it was last asked."""
         self.has_read = 0
         """How many records of the control log its worker knows."""
+        self.kept_since = {}
+        """Loop of a partition -> since when its host has a batch that is not for it any more."""
         self.revoked_at = None
         """Since when its partitions are being taken away."""
         self.is_paused = False

@@ -265,6 +265,18 @@ class Protocol(RuleBasedStateMachine):
         if process := self.slots[number]:
             process.unanswered = frozenset([kind])
 
+    @event(2, partition=partitions, kinds=records, is_paused=st.sampled_from([False, False, True]))
+    def loop(self, partition, kinds, is_paused):
+        """A model does not come back with a batch; then there is a pause, or the next generation."""
+        self.begin_batch(partition, kinds, "score")
+        if owner := self.world.group.owners[partition]:
+            owner.unanswered = frozenset(["score"])
+            if is_paused:
+                self.pause_command(is_paused=True)
+            else:
+                self.swap(model(self.ids), None)
+            self.flow_all(3)
+
     @event(1, number=workers)
     def pause(self, number):
         if process := self.slots[number]:

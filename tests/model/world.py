@@ -177,12 +177,16 @@ class World:
 
     def _check_asked(self, process, partition, loop):
         """A host that does not answer keeps a partition no longer than a second from whoever may answer there now."""
-        if loop._asked is None or process.loop.time() - loop._asked[2] <= 1.0:
+        heirs = []
+        if loop._asked:
+            at, number, _ = loop._asked
+            case = self._case(process, partition, at)
+            heirs = [other for other in case.ready if other != number and is_due(case, other)]
+        if not loop._asked or not (heirs or case.meaning.is_paused):
+            process.kept_since.pop(loop, None)
             return
-        at, number, _ = loop._asked
-        case = self._case(process, partition, at)
-        heirs = [other for other in case.ready if other != number and is_due(case, other)]
-        self.find(heirs or case.meaning.is_paused, "generation {} keeps partition {} from {}", number, partition, heirs)
+        kept_s = process.loop.time() - process.kept_since.setdefault(loop, process.loop.time())
+        self.find(kept_s > 1.0, "generation {} keeps partition {} from {}", number, partition, heirs or "a pause")
 
     # ------------------------------------------------------------------ at rest
 
