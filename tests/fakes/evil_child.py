@@ -1,8 +1,8 @@
 """A real model host that does harm where a file says so: evil_child.py FILE FD PARENT.
 
-`ready` in FILE: READY with 60 MiB of JSON in it. `setsid`: it starts a process in a session of its own, which has the name
-of the file and `left-behind` in its command line. `loops`: its model does not come back from a batch once the word is
-`loops now`. Without the file it is a host as any other.
+`ready` in FILE: READY with 60 MiB of JSON in it. `setsid`: it starts a process in a session of its own, which has
+`left-behind` and the name of the file in its command line. `loops`: its model does not come back from a batch once the
+word is `loops now`. Without the file it is a host as any other.
 """
 
 import os
