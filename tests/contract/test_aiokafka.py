@@ -1,6 +1,8 @@
 """What worker/kafka knows of aiokafka's inside. Red with a new version: read its sender and its fetcher again."""
 
 import asyncio
+import gc
+import weakref
 from importlib.metadata import version
 from types import SimpleNamespace
 
@@ -223,6 +225,24 @@ async def test_a_first_batch_that_is_not_whole_is_damaged_and_never_passed_over(
     consumer = SimpleNamespace(getmany=getmany, assignment=lambda: {key}, seek=lambda *to: sought.append(to))
     assert await get_batches(consumer, timeout_ms=1) == {key: [Damaged(7, 8, b"")]}
     assert sought == [(key, 7)]
+
+
+def test_what_was_fetched_goes_with_its_last_batch_and_awaits_no_search_for_cycles():
+    data = batch_of((None, b"x", []))
+    known = of_fetcher.PartitionRecords(
+        REQUESTS, of_fetcher.MemoryRecords(data), [], 0, None, None, True, of_fetcher.READ_COMMITTED
+    )
+    held = Fetched({}, Unpacker(Bounds(1 << 20, 1 << 20)))
+    held[REQUESTS] = FetchResult(REQUESTS, partition_records=known, assignment=None, backoff=0)
+    gc.disable()
+    try:
+        (batch,) = held[REQUESTS]._partition_records
+        kept = [weakref.ref(known), weakref.ref(held.pop(REQUESTS)._partition_records), weakref.ref(batch._contents)]
+        assert offsets([batch]) == [0]
+        del known, batch
+        assert [one() for one in kept] == [None, None, None]
+    finally:
+        gc.enable()
 
 
 def test_a_consumer_that_is_none_of_ours_reads_records_as_ever():

@@ -66,6 +66,8 @@ class _Batches(fetcher.PartitionRecords):  # type: ignore[misc]
             True,
             known._isolation_level,  # noqa: SLF001
         )
+        # It and its generator hold each other, and with them all that was fetched, until a search for cycles.
+        known._records_iterator = None  # noqa: SLF001
 
     def _unpack_records(self) -> Iterator[RawBatch | LegacyBatch | Damaged]:
         """Each batch whose checksum holds; a damaged one is the last that is given, and is fetched again."""

@@ -22,6 +22,7 @@ from worker.settings import Settings
 log = logging.getLogger(__name__)
 
 _AT_ONCE = 5_000
+_AT_ONCE_BYTES = 1 << 20
 _LARGEST_BYTES = 1 << 30  # none is too large to be read here
 _AGAIN_S = 1.0
 
@@ -32,6 +33,7 @@ Item: TypeAlias = tuple[bytes | None, bytes | None, Sequence[tuple[str, bytes]]]
 class LogRecord(NamedTuple):
     """A record that was read: where it stands, when it was written (ms since the epoch), and what is in it."""
 
+    topic: str
     partition: int
     offset: int
     timestamp: int
@@ -126,17 +128,19 @@ class LogReader:
                 raise Doubt(f"reading {self._topic}: {why}")
 
     async def read(self, timeout_s: float) -> list[LogRecord]:
-        """The next records, as soon as there are any, some thousands at most; an empty list after the time-out."""
+        """The next records, as soon as there are any, some thousands or a MiB at most; none after the time-out."""
         if not self._batches:
             answer = await get_batches(self._consumer, timeout_ms=int(timeout_s * 1000))
             self._batches.extend((key, batch) for key, batches in answer.items() for batch in batches)
         found: list[LogRecord] = []
-        while self._batches and len(found) < _AT_ONCE:
+        size = 0
+        while self._batches and len(found) < _AT_ONCE and size < _AT_ONCE_BYTES:
             key, batch = self._batches[0]
             if isinstance(batch, Damaged):
                 await self._stand_before(key, batch)
             elif batch.first is not None:
                 found += self._readable(key.partition, batch.take(_AT_ONCE, None))
+                size += batch.window_bytes
                 continue
             self._batches.popleft()
         return found
@@ -144,7 +148,7 @@ class LogReader:
     def _readable(self, partition: int, records: Sequence[Any]) -> list[LogRecord]:
         """The records that are some: of each what cannot be read is counted."""
         read = [
-            LogRecord(partition, record.offset, record.timestamp, record.key, record.value, record.headers)
+            LogRecord(self._topic, partition, record.offset, record.timestamp, record.key, record.value, record.headers)
             for record in records
             if type(record) is not Unscorable
         ]
