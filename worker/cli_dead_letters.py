@@ -173,7 +173,7 @@ async def _replay(settings: Settings, wanted: _Wanted, given: dict[str, Any]) ->
                 chunk.clear()
         published += len(await client.publish(chunk))
     if given["is_json"]:
-        print_json({"published": published, "not_kept": refused_here})
+        print_json({"published": published} | ({"not_kept": refused_here} if refused_here else {}))
     else:
         show(f"{published} requests published to {settings.topics.requests} again")
 

@@ -288,7 +288,7 @@ def test_a_replay_publishes_the_original_bytes_key_and_headers_once(cluster, set
     hotswap("dead-letters", "d", "--replay", input="n\n")
     assert sum(map(len, cluster.topics[settings.topics.requests])) == 1
     result = hotswap("dead-letters", "d", "--replay", "--yes", "--json")
-    assert json.loads(result.stdout) == {"published": 1, "not_kept": 0}
+    assert json.loads(result.stdout) == {"published": 1}
     again = cluster.topics[settings.topics.requests][1][0]
     assert (again.value, again.key) == (b"bytes", b"k")
     assert again.headers == (("request-id", b"7"), ("other", b"o"), ("replay-of", b"d.requests-0-0"))
@@ -300,7 +300,7 @@ def test_a_replay_that_is_refused_again_is_not_replayed_again(cluster, settings,
     for _ in range(4):
         cluster.append(settings.topics.requests, b"bad")
     result = hotswap("dead-letters", "d", "--replay", "--yes", "--json")
-    assert json.loads(result.stdout) == {"published": 4, "not_kept": 0}
+    assert json.loads(result.stdout) == {"published": 4}
     assert sum(map(len, cluster.topics[settings.topics.dead_letters])) == 8
 
 
