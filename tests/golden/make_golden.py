@@ -3,8 +3,8 @@
 What a control log has accepted stays accepted, so this file is made once, by the commit whose logs must go on to mean
 the same, and never again by a later one:
 
-    git worktree add /tmp/then b3c94c2
-    PYTHONPATH=/tmp/then .venv/bin/python tests/golden/make_golden.py
+    git worktree add ../then b3c94c2
+    PYTHONPATH=../then .venv/bin/python tests/golden/make_golden.py
 
 With `--check` nothing is written: the logs of the file are folded by the code on PYTHONPATH, and each one that comes to
 another state is named. So two commits are compared by this command at each of them.

@@ -4,10 +4,12 @@ import gzip
 import hashlib
 import struct
 import tracemalloc
+from functools import partial
 
 import cramjam
 import pytest
 from aiokafka import codec
+from harness import wire
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -27,25 +29,7 @@ CODECS = {
 KINDS = pytest.mark.parametrize("kind", CODECS)
 
 
-def varint(number):
-    number = (number << 1) ^ (number >> 63)
-    out = bytearray()
-    while number > 0x7F:
-        out.append(number & 0x7F | 0x80)
-        number >>= 7
-    return bytes([*out, number])
-
-
-def field(content):
-    return varint(-1) if content is None else varint(len(content)) + content
-
-
-def record(delta, *, key=None, value=b"v", headers=(), count=None):
-    """A record as it is on the wire; names are bytes."""
-    body = b"\0" + varint(0) + varint(delta) + field(key) + field(value)
-    body += varint(len(headers) if count is None else count)
-    body += b"".join(field(name) + field(content) for name, content in headers)
-    return varint(len(body)) + body
+record = partial(wire.record, value=b"v")
 
 
 def raw(body, *, count, last=None, kind="none", start=BASE, unpacker=None):
@@ -85,14 +69,14 @@ def test_a_header_name_that_is_no_utf_8_refuses_its_record_alone_with_all_that_c
 
 
 BROKEN = {
-    "a length that lies": varint(3) + record(1)[1:],
+    "a length that lies": wire.varint(3) + record(1)[1:],
     "more headers than there are": record(1, count=5),
     "a negative count of headers": record(1, count=-1),
-    "a key beyond the end": varint(6) + b"\0\0" + varint(1) + varint(99) + b"\0\0",
+    "a key beyond the end": wire.varint(6) + b"\0\0" + wire.varint(1) + wire.varint(99) + b"\0\0",
     "an offset of another": record(7),
     "an offset before its batch": record(-3),
-    "a number without an end": varint(12) + b"\0" + b"\x80" * 11,
-    "nothing": varint(0),
+    "a number without an end": wire.varint(12) + b"\0" + b"\x80" * 11,
+    "nothing": wire.varint(0),
 }
 
 
