@@ -33,10 +33,9 @@ class SwapError(HotswapError):
 class DamagedBatch(HotswapError):
     """Hold the partition: its next batch is not what the broker was given, and stays so however often it is fetched."""
 
-    def __init__(self, offset: int, until: int) -> None:
+    def __init__(self, offset: int) -> None:
         super().__init__(f"the batch at offset {offset} is damaged: its checksum does not hold")
         self.offset = offset
-        self.until = until
 
 
 class NoAnswer(HotswapError):

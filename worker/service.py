@@ -22,7 +22,8 @@ from worker.kafka.log import LogReader, LogWriter
 from worker.kafka.membership import Membership
 from worker.kafka.partition import Cluster, KafkaPartition
 from worker.kafka.tail import AnswersTail
-from worker.pipeline import Limits, PartitionLoop, Pipeline
+from worker.partitions import Pipeline
+from worker.pipeline import Limits, PartitionLoop
 from worker.settings import Settings
 from worker.staging import Staging, Surroundings
 from worker.store import Store

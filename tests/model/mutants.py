@@ -193,7 +193,7 @@ MUTANTS = [
     ),
     Mutant(
         "a revoked loop is waited for, whatever it does",
-        PIPELINE,
+        "worker/partitions.py",
         "                task.cancel()\n",
         "                pass\n",
         "every request is answered",

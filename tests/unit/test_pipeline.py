@@ -8,7 +8,8 @@ from fakes.data_plane import FakePlan, FakeRequest, FakeSource
 
 from worker import pipeline
 from worker.batch import Ask, Code, Position
-from worker.pipeline import Limits, PartitionLoop, Pipeline
+from worker.partitions import Pipeline
+from worker.pipeline import Limits, PartitionLoop
 from worker.swap import Serve, Wait
 
 

@@ -106,7 +106,7 @@ class Inbox:
             if (first := self._first()) is not None:
                 return first
             if self._damaged:
-                raise DamagedBatch(self._damaged.offset, self._damaged.until)
+                raise DamagedBatch(self._damaged.offset)
             if self._reached is not None:
                 reached, self._reached = self._reached, None
                 return reached
