@@ -65,9 +65,10 @@ def batch(records, codec="none", **given):
     return Batch(records=b"".join(map(record, records, range(len(records)))), count=len(records), codec=codec, **given)
 
 
-def record(given, delta, *, length=None):
-    """A record's bytes; its length is told as `length` where that is given."""
-    body = b"\x00\x00" + varint(delta) + _sized(given.key) + _sized(given.value) + varint(len(given.headers))
+def record(given, delta, *, length=None, count=None):
+    """A record's bytes; its length, and how many headers it has, are told otherwise where that is given."""
+    body = b"\x00\x00" + varint(delta) + _sized(given.key) + _sized(given.value)
+    body += varint(len(given.headers) if count is None else count)
     body += b"".join(_sized(name) + _sized(value) for name, value in given.headers)
     return varint(len(body) if length is None else length) + body
 

@@ -5,12 +5,27 @@ import hashlib
 from pathlib import Path
 
 import cramjam
+from faults import raw_batches
+from faults.raw_batches import Batch, Record
 from harness.audit import header, source
 from harness.command import hotswap
 from harness.fleet import Deployment, messages
-from harness.wire import batch, record, sending
+from harness.wire import sending
 
 MIB = 1 << 20
+
+
+def record(delta, *, value=b"", **given):
+    return raw_batches.record(Record(value=value, **given), delta)
+
+
+def batch(body, *, count):
+    return Batch(records=body, count=count).at(0)
+
+
+def packed_batch(body, *, count):
+    """A batch whose records are packed already, by zstd."""
+    return Batch(records=b"", count=count, codec="zstd", packed=bytes(body)).at(0)
 
 
 def peak_mb(process):
@@ -58,12 +73,12 @@ async def test_a_record_that_inflates_is_refused_without_its_value_and_costs_no_
     bomb = bytes(cramjam.zstd.compress(record(0, value=values[0]) + record(1, value=bytes(1 << 30)) + record(2)))
     assert len(small) < 300
     assert len(bomb) < 40_000
-    large = batch(bomb, count=3, codec=4)
+    large = packed_batch(bomb, count=3)
     async with sending(deployment.kafka.bootstrap) as send:
         at = {}
         for partition in range(4):
             at[partition] = await send(topic, partition, large, count=3)
-        first = await send(topic, 0, batch(small, count=1, codec=4), count=1)
+        first = await send(topic, 0, packed_batch(small, count=1), count=1)
         await deployment.publish(values)
         await deployment.drained()
         peak = peak_mb(deployment.workers["w1"])
@@ -89,7 +104,7 @@ async def test_dead_letters_without_their_value_are_listed_so_and_not_published_
     await deployment.serve("iris_gbm")
     topic, packed = deployment.settings.topics.requests, cramjam.zstd.compress(record(0, value=bytes(3 * MIB)))
     async with sending(deployment.kafka.bootstrap) as send:
-        await send(topic, 0, batch(bytes(packed), count=1, codec=4), count=1)
+        await send(topic, 0, packed_batch(bytes(packed), count=1), count=1)
     await deployment.publish([b"\xff\xff"])
     await deployment.drained()
     listed = await hotswap(deployment, "dead-letters", deployment.name)
@@ -107,7 +122,7 @@ async def test_offsets_that_lie_and_keys_that_fit_into_no_answer_stop_no_partiti
     key = record(0, key=bytes(3 * MIB), value=values[0])
     async with sending(deployment.kafka.bootstrap) as send:
         await send(topic, 0, batch(lying, count=3), count=3)
-        await send(topic, 0, batch(bytes(cramjam.zstd.compress(key)), count=1, codec=4), count=1)
+        await send(topic, 0, packed_batch(bytes(cramjam.zstd.compress(key)), count=1), count=1)
         await deployment.publish(values)
     await deployment.drained()
     assert "recycled" not in deployment.log()

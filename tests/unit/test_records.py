@@ -4,12 +4,12 @@ import gzip
 import hashlib
 import struct
 import tracemalloc
-from functools import partial
 
 import cramjam
 import pytest
 from aiokafka import codec
-from harness import wire
+from faults import raw_batches
+from faults.raw_batches import Record, varint
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -29,7 +29,8 @@ CODECS = {
 KINDS = pytest.mark.parametrize("kind", CODECS)
 
 
-record = partial(wire.record, value=b"v")
+def record(delta, *, value=b"v", count=None, **given):
+    return raw_batches.record(Record(value=value, **given), delta, count=count)
 
 
 def raw(body, *, count, last=None, kind="none", start=BASE, unpacker=None):
@@ -69,14 +70,14 @@ def test_a_header_name_that_is_no_utf_8_refuses_its_record_alone_with_all_that_c
 
 
 BROKEN = {
-    "a length that lies": wire.varint(3) + record(1)[1:],
+    "a length that lies": varint(3) + record(1)[1:],
     "more headers than there are": record(1, count=5),
     "a negative count of headers": record(1, count=-1),
-    "a key beyond the end": wire.varint(6) + b"\0\0" + wire.varint(1) + wire.varint(99) + b"\0\0",
+    "a key beyond the end": varint(6) + b"\0\0" + varint(1) + varint(99) + b"\0\0",
     "an offset of another": record(7),
     "an offset before its batch": record(-3),
-    "a number without an end": wire.varint(12) + b"\0" + b"\x80" * 11,
-    "nothing": wire.varint(0),
+    "a number without an end": varint(12) + b"\0" + b"\x80" * 11,
+    "nothing": varint(0),
 }
 
 
