@@ -81,7 +81,8 @@ async def run(folder, *, code=ROOT, only=(), say=print):
 
 async def _play(kafka, folder, code, attack):
     name = attack.__doc__.rstrip(".")
-    async with Stage(kafka, folder, code) as stage:
+    made = attack.make(folder) if hasattr(attack, "make") else None
+    async with Stage(kafka, folder, code, made) as stage:
         await asyncio.sleep(_QUIET_S / 4)
         quiet = time.time()
         # The attacks have good swaps in them, to see that those still go: so has the time without.

@@ -33,12 +33,14 @@ _SETTLE_S = 20
 class Stage:
     """One deployment for one attack; `code` is the checkout whose workers are attacked."""
 
-    def __init__(self, kafka, folder, code, **settings):
+    def __init__(self, kafka, folder, code, made=None, **settings):
         self.deployment = Deployment(kafka, folder, **settings)
         self.folder = folder
         self.code = Path(code)
         self.topics = self.deployment.settings.topics
         self.commands = Commands(self.deployment.name, random.Random(1))
+        self.made = made
+        """The attack's file, where it has one."""
         self.evil = folder / "evil"
         """What evil_child.py reads."""
         self.ports = {name: 20_000 + random.randrange(12_000) for name in WORKERS}

@@ -80,7 +80,8 @@ async def test_the_rate_is_not_exceeded_and_can_be_changed(own_kafka, publisher,
     slow = await seconds_for(publisher, 1_000)
     assert slow > 1.0
     publisher.rate(5_000)
-    assert 2 * await seconds_for(publisher, 1_000) < slow
+    # One of them may fall into a moment in which the machine is busy with something else.
+    assert 2 * min([await seconds_for(publisher, 1_000) for _ in range(3)]) < slow
     publisher.rate(0)
     async with asyncio.timeout(30):
         at_rest = -1
