@@ -12,6 +12,8 @@ bootstrap = for python in $(PYTHON); do \
 	echo "hotswap: no Python 3.11 or newer on PATH: install one, or name it: make PYTHON=/path/to/python3"
 stop_at = $(if $1,$(error $1))
 every_extra = :$(call stop_at,$(shell $(call bootstrap,.venv-spark requirements-spark.lock)))
+# Most tests wait, for a broker or a process, longer than they compute. Those of a module share what they prepare.
+side_by_side := --numprocesses 2 --dist loadfile
 
 # Each is a proof under fire of its own, minutes long: make kills, or make kills SEED=7 SECONDS=60.
 PROOFS := kills kills-swaps kills-named failpoints zombies broker storm drain swaps bad-swaps commands at-least-once everything \
@@ -32,11 +34,11 @@ demo: setup ## the whole story on one screen: a stream is scored while its model
 	@$(VENV)/bin/python examples/demo.py
 
 test: setup ## all tests, those against a real Kafka too; Spark's are left out (436 MB: make test-all)
-	@$(VENV)/bin/python -m pytest
+	@$(VENV)/bin/python -m pytest $(side_by_side)
 
 test-all: ## all tests with every extra installed, Spark's too, in .venv-spark
 	@$(every_extra)
-	@.venv-spark/bin/python -m pytest
+	@.venv-spark/bin/python -m pytest $(side_by_side)
 
 check: setup ## format, lint, types, imports, generated code, unit tests
 	@$(VENV)/bin/ruff format --check .

@@ -13,27 +13,33 @@ from statistics import median
 
 import stream
 from bench import rows
-from contender import OURS, ROOT, Contender, broker, fill
+from contender import OURS, ROOT, Contender, another_model, broker, fill
 from rich.console import Console
 from rich.table import Table
 from through_kafka import Backlog, measure_backlog
 
+from worker.change import Change
 from worker.settings import Settings
 
 _ROUNDS = 5
 _WARM_S = 60.0
 _FIGURES = (("rows/s", "rows_per_s", 0), ("CPU, µs a row", "cpu_us_per_row", 2))
 _STEADY = (("p50 at 1,000/s, ms", "p50_ms", 1), ("p99 at 1,000/s, ms", "p99_ms", 1))
+_SWAP = (
+    ("longest gap at a swap, ms", "longest_gap_ms", 0),
+    ("p99 in the 10 s around it, ms", "p99_around_ms", 1),
+    ("command to first prediction, s", "first_prediction_s", 2),
+)
+Round = tuple[Backlog, stream.Steady, stream.Changed]
 
 
-async def _measure(
-    old: Path, count: int, seconds: float, console: Console
-) -> dict[str, list[tuple[Backlog, stream.Steady]]]:
+async def _measure(old: Path, count: int, seconds: float, console: Console) -> dict[str, list[Round]]:
     checkouts = {"old": old, "new": ROOT, "old again": old}
-    taken: dict[str, list[tuple[Backlog, stream.Steady]]] = {name: [] for name in checkouts}
+    taken: dict[str, list[Round]] = {name: [] for name in checkouts}
     values = rows()
     with tempfile.TemporaryDirectory(prefix="hotswap-against-") as name, broker() as kafka:
         folder = Path(name)
+        swap = another_model(folder)
         console.print(f"· a broker, {_WARM_S:.0f} s to warm it")
         await stream.warm(kafka, folder, values, _WARM_S)
         backlog = Settings(kafka=kafka.bootstrap, deployment="backlog")
@@ -44,8 +50,15 @@ async def _measure(
                 one = await measure_backlog(Contender(OURS, kafka, folder, backlog.topics.requests, root=root), count)
                 steady = Contender(OURS, kafka, folder, root=root)
                 await fill(steady.settings, [], 0)
-                taken[which].append((one, await stream.measure(steady, values, seconds, stream.PER_SECOND)))
+                taken[which].append((one, *await _swapped(steady, values, seconds, swap)))
     return taken
+
+
+async def _swapped(
+    contender: Contender, values: list[bytes], seconds: float, swap: Change
+) -> tuple[stream.Steady, stream.Changed]:
+    steady, changes = await stream.measure_changes(contender, values, seconds, [swap])
+    return steady, changes[0]
 
 
 def main() -> None:
@@ -58,9 +71,9 @@ def main() -> None:
     console = Console()
     taken = asyncio.run(_measure(options.old.resolve(), options.rows, options.seconds, console))
     table = Table("", *taken, "new / old", "old again / old")
-    for place, figures in enumerate((_FIGURES, _STEADY)):
+    for place, figures in enumerate((_FIGURES, _STEADY, _SWAP)):
         for label, name, digits in figures:
-            found = {which: [getattr(pair[place], name) for pair in pairs] for which, pairs in taken.items()}
+            found = {which: [getattr(one[place], name) for one in rounds] for which, rounds in taken.items()}
             middle = {which: median(values) for which, values in found.items()}
             cells = [f"{middle[w]:,.{digits}f} ({min(v):,.{digits}f}-{max(v):,.{digits}f})" for w, v in found.items()]
             ratios = [f"{middle[which] / middle['old']:.3f}" for which in ("new", "old again")]

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 from harness.fleet import Deployment
@@ -25,6 +26,12 @@ class GivenKafka:
 _LEFT_OUT = pytest.StashKey[int]()
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Have a session of its own where tests run side by side: by it each tells its orphans from the other's."""
+    if hasattr(config, "workerinput"):
+        os.setsid()
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Leave out the tests of what is not installed."""
     left = [] if importlib.util.find_spec("pyspark") else [item for item in items if item.get_closest_marker("spark")]
@@ -32,6 +39,19 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if left:
         config.hook.pytest_deselected(items=left)
         items[:] = [item for item in items if item not in left]
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Tell who prints the summary, where that is another process, how many tests were left out here."""
+    if hasattr(session.config, "workeroutput"):
+        session.config.workeroutput["left_out"] = session.config.stash.get(_LEFT_OUT, 0)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    """Take what a process that ran tests beside others has told: each of them collects all tests."""
+    if told := getattr(node, "workeroutput", None):
+        node.config.stash[_LEFT_OUT] = told["left_out"]
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
