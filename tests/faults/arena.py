@@ -23,8 +23,10 @@ from faults.watcher import Watcher
 from harness.fleet import EXAMPLES, Deployment
 
 from worker.change import Change
+from worker.errors import NoAnswer
 
 MODELS = ("iris_gbm", "iris_glm")
+_STARTED_S = 120
 _SETTLE_S = 180
 
 
@@ -89,7 +91,7 @@ class Arena:
         receipt = await self.client.swap(
             Change(model=EXAMPLES / "models" / "iris_gbm.zip", proto=EXAMPLES / "protos" / "iris.proto")
         )
-        answer = await self.client.await_swap(receipt)
+        answer = await self._first_answer(receipt)
         assert answer.is_good, answer
         self.publisher = Publisher(
             bootstrap=self.kafka.bootstrap,
@@ -119,6 +121,13 @@ class Arena:
         self._exits.callback(self.watcher.stop)
         await self.publisher.reach(self.terms.per_second)
         self.say(f"{self.terms.workers} workers answer {self.terms.per_second} requests/s on {self.terms.partitions}")
+
+    async def _first_answer(self, receipt):
+        """What the fleet answers to a swap; on a busy machine its workers may need long until they speak at all."""
+        async with asyncio.timeout(_STARTED_S):
+            while True:
+                with contextlib.suppress(NoAnswer):
+                    return await self.client.await_swap(receipt)
 
     async def __aexit__(self, *_):
         await self._exits.aclose()
