@@ -17,9 +17,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 ROOT = Path(__file__).parents[2]
-EXAMPLES = "1500"
+EXAMPLES = "4000"
 AT_ONCE = 2
-BOUND_S = 600
+BOUND_S = 1_800
 
 
 class Mutant(NamedTuple):
