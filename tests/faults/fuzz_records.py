@@ -71,6 +71,8 @@ class Fuzz:
         self._forged = {}
         self._left = {}
         self._due = {}
+        self._ends = {}
+        """Partition -> what is due for the last offset that was published there."""
         self._wire = {}
         """Place of an offset -> SHA-256 of its batch as the worker had it, where its dead letter may name that."""
 
@@ -81,7 +83,7 @@ class Fuzz:
         async with RawProducer(int(self._deployment.kafka.bootstrap.rpartition(":")[2])) as producer:
             while figures.records < count:
                 upto = min(count, figures.records + _ROUND)
-                while figures.records < upto:
+                while figures.records < upto or self._has_a_loose_end:
                     await self._publish(producer, next(made), len(self._due) % 4)
                 if not await self._answered(worker):
                     break
@@ -109,6 +111,11 @@ class Fuzz:
 
     # ---- in
 
+    @property
+    def _has_a_loose_end(self):
+        """Whether a partition ends with what is no record, as a control batch: no answer tells that it is passed."""
+        return any(ABSENT in due.outcomes for due in self._ends.values())
+
     async def _publish(self, producer, item, partition):
         figures, topic = self._figures, self._deployment.settings.topics.requests
         published = item.placeholder or item.made
@@ -121,6 +128,7 @@ class Fuzz:
         except Refused as error:
             figures.find(f"{item.kind} is refused by the broker, {error}: it belongs to the forged ones")
             return
+        self._ends[partition] = item.due[-1]
         digest = hashlib.sha256(item.at(base)).hexdigest()
         for delta, due in enumerate(item.due):
             self._due[partition, base + delta] = item.kind, due
