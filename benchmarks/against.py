@@ -18,7 +18,6 @@ from rich.console import Console
 from rich.table import Table
 from through_kafka import Backlog, measure_backlog
 
-from worker.change import Change
 from worker.settings import Settings
 
 _ROUNDS = 5
@@ -50,15 +49,9 @@ async def _measure(old: Path, count: int, seconds: float, console: Console) -> d
                 one = await measure_backlog(Contender(OURS, kafka, folder, backlog.topics.requests, root=root), count)
                 steady = Contender(OURS, kafka, folder, root=root)
                 await fill(steady.settings, [], 0)
-                taken[which].append((one, *await _swapped(steady, values, seconds, swap)))
+                told, (changed,) = await stream.measure_changes(steady, values, seconds, [swap])
+                taken[which].append((one, told, changed))
     return taken
-
-
-async def _swapped(
-    contender: Contender, values: list[bytes], seconds: float, swap: Change
-) -> tuple[stream.Steady, stream.Changed]:
-    steady, changes = await stream.measure_changes(contender, values, seconds, [swap])
-    return steady, changes[0]
 
 
 def main() -> None:

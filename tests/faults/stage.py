@@ -33,8 +33,8 @@ _SETTLE_S = 20
 class Stage:
     """One deployment for one attack; `code` is the checkout whose workers are attacked."""
 
-    def __init__(self, kafka, folder, code, made=None, **settings):
-        self.deployment = Deployment(kafka, folder, **settings)
+    def __init__(self, kafka, folder, code, made):
+        self.deployment = Deployment(kafka, folder)
         self.folder = folder
         self.code = Path(code)
         self.topics = self.deployment.settings.topics
