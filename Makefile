@@ -2,7 +2,7 @@
 
 VENV := .venv
 PYTHON ?= python3 python3.14 python3.13 python3.12 python3.11
-OUTDATED := worker/generated is not what protos/ says: run make protos
+OUTDATED := worker/hotswap/v1 is not what protos/ says: run make protos
 
 # One line says what went wrong: bootstrap.py prints it, and make stops with it as its own.
 new_enough = import sys; sys.exit(sys.version_info < (3, 11))
@@ -46,7 +46,7 @@ check: setup ## format, lint, types, imports, generated code, unit tests
 	@$(VENV)/bin/mypy
 	@$(VENV)/bin/lint-imports --no-logo
 	@fresh=$$(mktemp -d) && trap 'rm -rf "$$fresh"' EXIT && $(call generate,$$fresh) && \
-		diff -r -x __init__.py -x __pycache__ "$$fresh" worker/generated || { echo "$(OUTDATED)" >&2; exit 1; }
+		diff -r -x __init__.py -x __pycache__ "$$fresh/hotswap/v1" worker/hotswap/v1 || { echo "$(OUTDATED)" >&2; exit 1; }
 	@$(VENV)/bin/python -m pytest tests/unit
 
 faults: setup ## every proof under fire, one after the other (two hours; RELIABILITY.md says what each one is)
@@ -88,8 +88,8 @@ train: ## make the models of the examples and the tests again (downloads H2O, 26
 jars: setup ## the jars of the tests and the one of the worker, from their sources (needs a JDK 17)
 	@$(VENV)/bin/python tests/fakes/jars.py
 
-protos: setup ## worker/generated from protos/
-	@$(call generate,worker/generated)
+protos: setup ## worker/hotswap/v1 from protos/
+	@$(call generate,worker)
 
 lock: ## requirements*.lock from pyproject.toml (needs uv)
 	@uv pip compile $(compile) --extra demo --extra dev -o requirements.lock

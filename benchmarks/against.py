@@ -18,7 +18,7 @@ from rich.console import Console
 from rich.table import Table
 from through_kafka import Backlog, measure_backlog
 
-from worker.settings import Settings
+from hotswap.settings import Settings
 
 _ROUNDS = 5
 _WARM_S = 60.0

@@ -34,8 +34,8 @@ from pydantic import TypeAdapter
 from rich.console import Console
 from through_kafka import Results
 
-from worker.codec.proto import compile as compile_proto
-from worker.local_kafka import LocalKafka
+from hotswap.codec.proto import compile as compile_proto
+from hotswap.local.kafka import LocalKafka
 
 RESULTS = Path(__file__).with_name("results.json")
 _WARM_S = 60.0

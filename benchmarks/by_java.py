@@ -9,7 +9,7 @@ import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
-from worker.jvm import fetch_jars, find_java
+from hotswap.local.jvm import fetch_jars, find_java
 
 _SOURCES = Path(__file__).with_name("java")
 _MODEL = Path(__file__).parents[1] / "examples" / "models" / "gbm_50x5.zip"

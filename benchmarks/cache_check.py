@@ -15,9 +15,9 @@ import time
 import zipfile
 from pathlib import Path
 
-from worker.generation import Model
-from worker.settings import Settings
-from worker.store import Store
+from hotswap.artifacts.store import Store
+from hotswap.generation import Model
+from hotswap.settings import Settings
 
 MIB = 1 << 20
 PARTS = 50

@@ -20,12 +20,12 @@ from typing import Any
 import by_java
 import psutil
 
-from worker.answers import Outgoing
-from worker.change import Change
-from worker.client import Client
-from worker.kafka.connection import Admin
-from worker.local_kafka import LocalKafka
-from worker.settings import Settings
+from hotswap.client.answers import Outgoing
+from hotswap.client.change import Change
+from hotswap.client.client import Client
+from hotswap.kafka.connection import Admin
+from hotswap.local.kafka import LocalKafka
+from hotswap.settings import Settings
 
 ROOT = Path(__file__).parents[1]
 EXAMPLES = ROOT / "examples"
@@ -112,7 +112,11 @@ class Contender:
 
     def _command(self) -> Sequence[str]:
         if self.is_ours:
-            return [sys.executable, "-m", "worker", "run", self.settings.deployment]
+            # Another checkout's worker is known by its command line alone: its modules may be named otherwise.
+            program = (
+                [sys.executable, "-m", "hotswap"] if self._root == ROOT else [self._root / ".venv" / "bin" / "hotswap"]
+            )
+            return [*program, "run", self.settings.deployment]
         settings, topics = self.settings, self.settings.topics
         arguments = (settings.kafka, topics.requests, topics.predictions, settings.group_id)
         if self.name in by_java.PROGRAMS:

@@ -18,11 +18,11 @@ from contender import OURS, PARTITIONS, Contender, Progress, another_model, cpu_
 from points import Growth, Lingering, Point
 from report import Figures
 
-from worker.change import Change
-from worker.client import Client
-from worker.codec.proto import compile as compile_proto
-from worker.kafka.connection import Admin
-from worker.local_kafka import LocalKafka
+from hotswap.client.change import Change
+from hotswap.client.client import Client
+from hotswap.codec.proto import compile as compile_proto
+from hotswap.kafka.connection import Admin
+from hotswap.local.kafka import LocalKafka
 
 LINGER_MS = (0, 5, 10, 20, 50, 100)
 ROWS = (10_000, 100_000, 1_000_000, 10_000_000)

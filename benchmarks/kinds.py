@@ -23,9 +23,9 @@ import report
 from report import Figures
 from rich.console import Console
 
-from worker.codec.proto import compile as compile_proto
-from worker.generation import Configuration, frozen
-from worker.host.parent import Load, ModelHost
+from hotswap.codec.proto import compile as compile_proto
+from hotswap.generation import Configuration, frozen
+from hotswap.host.parent import Load, ModelHost
 
 ROOT = Path(__file__).parents[1]
 BATCH, WARM_S, MEASURED_S, NUMBERS = 2_000, 5.0, 8.0, 10

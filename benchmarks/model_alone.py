@@ -16,10 +16,10 @@ from typing import Any
 import jpype
 import numpy as np
 
-from worker.codec.values import Table
-from worker.generation import Configuration
-from worker.jvm import find_java
-from worker.runtimes.kinds import runtime_of
+from hotswap.codec.values import Table
+from hotswap.generation import Configuration
+from hotswap.local.jvm import find_java
+from hotswap.runtimes.kinds import runtime_of
 
 WARM_S, MEASURED_S = 4.0, 4.0
 
@@ -97,7 +97,7 @@ def _text(row: dict[str, Any]) -> Any:
 
 
 def _spark(task: dict[str, Any]) -> Callable[[], None]:
-    from worker.runtimes.spark_session import session  # noqa: PLC0415 - each library only where it is asked for
+    from hotswap.runtimes.spark.session import session  # noqa: PLC0415 - each library only where it is asked for
 
     spark = session()
     model = jpype.JClass("org.apache.spark.ml.PipelineModel").load(f"file://{task['model']}")

@@ -14,8 +14,8 @@ from typing import Any
 import jpype
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 
-from worker.codec.proto import compile as compile_proto
-from worker.jvm import fetch_jars, find_java
+from hotswap.codec.proto import compile as compile_proto
+from hotswap.local.jvm import fetch_jars, find_java
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 MODEL = "gbm_50x5"

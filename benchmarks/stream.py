@@ -12,11 +12,11 @@ from typing import NamedTuple, Self
 import psutil
 from contender import OURS, Contender, cpu_s, fill, first_model
 
-from worker.change import Change
-from worker.kafka.connection import Admin
-from worker.kafka.log import LogReader, LogWriter
-from worker.local_kafka import LocalKafka
-from worker.settings import Settings
+from hotswap.client.change import Change
+from hotswap.kafka.connection import Admin
+from hotswap.kafka.log import LogReader, LogWriter
+from hotswap.local.kafka import LocalKafka
+from hotswap.settings import Settings
 
 PER_SECOND = 1_000
 AROUND_S = 10.0

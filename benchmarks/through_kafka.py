@@ -27,10 +27,10 @@ from contender import (
 from report import Figures
 from stream import Changed, Steady
 
-from worker.change import Change
-from worker.kafka.connection import Admin
-from worker.local_kafka import LocalKafka
-from worker.settings import Settings
+from hotswap.client.change import Change
+from hotswap.kafka.connection import Admin
+from hotswap.local.kafka import LocalKafka
+from hotswap.settings import Settings
 
 _ROUNDS = 3
 """How often each takes the backlog, in turns: on a shared machine one and the same varies by a tenth."""

@@ -26,15 +26,15 @@ from demo_picture import draw
 from demo_screen import Screen
 from demo_stream import Stream
 
-from worker import logs
-from worker.answers import Answers
-from worker.change import Change, Receipt
-from worker.cli_shared import exit_code
-from worker.client import Client
-from worker.errors import HotswapError, SwapError
-from worker.kafka.connection import Admin
-from worker.kafka.log import LogReader
-from worker.settings import Settings
+from hotswap import logs
+from hotswap.cli.exits import exit_code
+from hotswap.client.answers import Answers
+from hotswap.client.change import Change, Receipt
+from hotswap.client.client import Client
+from hotswap.errors import HotswapError, SwapError
+from hotswap.kafka.connection import Admin
+from hotswap.kafka.log import LogReader
+from hotswap.settings import Settings
 
 PICTURE = Path(__file__).resolve().parents[1] / "build" / "demo.svg"
 PARTITIONS = 4

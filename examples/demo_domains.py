@@ -9,9 +9,9 @@ from typing import TypeAlias
 
 from google.protobuf.message import Message
 
-from worker.change import compile_file
-from worker.codec.layout import Row
-from worker.codec.text import read_rows
+from hotswap.client.change import compile_file
+from hotswap.codec.text.layout import Row
+from hotswap.codec.text.reader import read_rows
 
 EXAMPLES = Path(__file__).resolve().parent
 DATA, MODELS, PROTOS = EXAMPLES / "data", EXAMPLES / "models", EXAMPLES / "protos"

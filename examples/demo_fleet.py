@@ -12,10 +12,10 @@ from typing import Self
 
 from demo_domains import EXAMPLES
 
-from worker.cli_shared import make_settings
-from worker.errors import StartError
-from worker.local_kafka import LocalKafka
-from worker.settings import Settings
+from hotswap.cli.shared import make_settings
+from hotswap.errors import StartError
+from hotswap.local.kafka import LocalKafka
+from hotswap.settings import Settings
 
 _STOP_S = 15.0
 _WATCH_S = 0.2
@@ -68,7 +68,7 @@ class Workers:
         for name, path in self._logs.items():
             with path.open("wb") as log:
                 self._processes[name] = subprocess.Popen(
-                    [sys.executable, "-m", "worker", "run", self._settings.deployment],
+                    [sys.executable, "-m", "hotswap", "run", self._settings.deployment],
                     env=environment | {"HOTSWAP_WORKER_ID": name},
                     cwd=EXAMPLES.parent,
                     stdin=subprocess.DEVNULL,

@@ -9,8 +9,8 @@ from contextlib import asynccontextmanager
 
 from demo_domains import Domain
 
-from worker.answers import Answers, Outgoing, Refused
-from worker.client import Client
+from hotswap.client.answers import Answers, Outgoing, Refused
+from hotswap.client.client import Client
 
 _TICK_S = 0.01
 _RATE_OVER_S = 1.0

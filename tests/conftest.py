@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from harness.fleet import Deployment
 
-from worker.local_kafka import LocalKafka
+from harness.fleet import Deployment
+from hotswap.local.kafka import LocalKafka
 
 
 @dataclass(frozen=True)

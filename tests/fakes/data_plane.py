@@ -3,12 +3,14 @@
 import asyncio
 from dataclasses import dataclass, field
 
-from worker.admission import Rules
-from worker.batch import Code, Position, Refusal
-from worker.errors import Doubt
-from worker.generation import Generation, Model, Proto
-from worker.pipeline import Serving
-from worker.swap import Serve, Wait
+from hotswap.batch import Code, Position, Refusal
+from hotswap.errors import Doubt
+from hotswap.generation import Generation, Model, Proto
+from hotswap.pipeline.admission import Rules
+from hotswap.pipeline.loop import Limits, PartitionLoop, Serving
+from hotswap.swap import Serve, Wait
+
+LIMITS = Limits(66_536, 100_000)
 
 
 @dataclass
@@ -21,7 +23,7 @@ class FakeRequest:
 
 
 class FakeBatch:
-    """A batch of `worker.kafka.records`: its requests are read already."""
+    """A batch of `hotswap.kafka.records`: its requests are read already."""
 
     def __init__(self, requests):
         self.size = self.window_bytes = sum(len(request.value or b"") for request in requests)
@@ -153,3 +155,28 @@ class FakePlan:
 
 
 __all__ = ["FakeHost", "FakePlan", "FakeRequest", "FakeSource", "Serve", "Wait"]
+
+
+def requests(count, start=0):
+    return [FakeRequest(offset, b"r%d" % offset, key=b"k%d" % offset) for offset in range(start, start + count)]
+
+
+def loop_of(source, plan, limits=LIMITS, linger_s=0.0):
+    return PartitionLoop(
+        deployment="d",
+        topic="d.requests",
+        partition=3,
+        source=source,
+        plan=plan,
+        limits=limits,
+        linger_s=linger_s,
+    )
+
+
+async def drain(source, plan, **options):
+    loop = loop_of(source, plan, **options)
+    task = asyncio.create_task(loop.run())
+    await asyncio.wait_for(source.drained.wait(), 5)
+    loop.stop()
+    await task
+    return loop

@@ -12,8 +12,8 @@ import sys
 import time
 from pathlib import Path
 
-from worker.host import child, frames
-from worker.runtimes import h2o
+from hotswap.host import child, frames
+from hotswap.runtimes.h2o import runtime as h2o
 
 _MIB = 60
 

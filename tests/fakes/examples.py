@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from worker.codec.proto import Operation
-from worker.codec.proto import compile as compile_proto
-from worker.generation import Configuration
-from worker.host.parent import Load
+from hotswap.codec.proto import Operation
+from hotswap.codec.proto import compile as compile_proto
+from hotswap.generation import Configuration
+from hotswap.host.parent import Load
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 COLD = (sys.executable, str(Path(__file__).with_name("cold_child.py")))

@@ -9,9 +9,9 @@ import sys
 import jpype
 import numpy as np
 
-from worker.jvm import find_java
-from worker.runtimes import h2o_loops
-from worker.runtimes.kinds import runtime_of
+from hotswap.local.jvm import find_java
+from hotswap.runtimes.h2o import loops
+from hotswap.runtimes.kinds import runtime_of
 
 ROWS = 10_000
 ODD = (np.nan, np.inf, -np.inf, 0.0, -0.0, 5e-324, -5e-324, 1e308, -1e308, 1.0, -1.0, 0.5)
@@ -30,8 +30,8 @@ def rows_of(model, random):
 
 def scores_of(model, rows, width):
     """What score0 gives for each row, as the bits of the numbers."""
-    scores = h2o_loops.java_rows(np.zeros((len(rows), width)))
-    h2o_loops.score_loop(has_offset=False)(model, h2o_loops.java_rows(rows), scores)
+    scores = loops.java_rows(np.zeros((len(rows), width)))
+    loops.score_loop(has_offset=False)(model, loops.java_rows(rows), scores)
     return np.asarray(scores).view(np.uint64)
 
 

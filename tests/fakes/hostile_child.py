@@ -1,6 +1,6 @@
 """A model host whose model does harm: a real MOJO, but these values in any numeric column make it misbehave.
 
-Run in the place of worker.host.child: ModelHost(child=(sys.executable, str(path_of_this_file)), ...).
+Run in the place of hotswap.host.child: ModelHost(child=(sys.executable, str(path_of_this_file)), ...).
 """
 
 import os
@@ -10,9 +10,9 @@ import time
 import jpype
 import numpy as np
 
-from worker.errors import ModelError
-from worker.host import child
-from worker.runtimes import h2o
+from hotswap.errors import ModelError
+from hotswap.host import child
+from hotswap.runtimes.h2o import runtime as h2o
 
 KILLS = 66601.0
 NEVER_RETURNS = 66602.0

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 
-from worker.jvm import fetch_jars
+from hotswap.local.jvm import fetch_jars
 
 FOLDER = Path(__file__).parents[1] / "jars"
 RUNTIMES = FOLDER.parents[1] / "worker" / "runtimes"

@@ -8,9 +8,9 @@ from functools import partial
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from worker.errors import StartError
-from worker.generated.hotswap.v1 import control_pb2 as wire
-from worker.kafka.connection import Committed
+from hotswap.errors import StartError
+from hotswap.kafka.connection import Committed
+from hotswap.v1 import control_pb2 as wire
 
 
 @dataclass
@@ -57,10 +57,10 @@ class FakeCluster:
         reader, writer = partial(FakeReader, self), partial(FakeWriter, self)
         admin = type("Admin", (FakeAdmin,), {"cluster": self})
         for module, names in {
-            "worker.client": {"LogWriter": writer, "Admin": admin},
-            "worker.overview": {"LogReader": reader, "Admin": admin},
-            "worker.answers": {"LogReader": reader, "Admin": admin},
-            "worker.cli_dead_letters": {"LogReader": reader},
+            "hotswap.client.client": {"LogWriter": writer, "Admin": admin},
+            "hotswap.client.overview": {"LogReader": reader, "Admin": admin},
+            "hotswap.client.answers": {"LogReader": reader, "Admin": admin},
+            "hotswap.cli.dead_letters": {"LogReader": reader},
         }.items():
             for name, fake in names.items():
                 monkeypatch.setattr(f"{module}.{name}", fake)

@@ -13,8 +13,8 @@ import sys
 import threading
 from pathlib import Path
 
-from worker.host import frames
-from worker.host.frames import Answers, Kind
+from hotswap.host import frames
+from hotswap.host.frames import Answers, Kind
 
 FACTS = {
     "operations": ["echo"],

@@ -14,8 +14,8 @@ from pathlib import Path
 
 from liar_child import FACTS
 
-from worker.host import frames
-from worker.host.frames import Answers, Kind
+from hotswap.host import frames
+from hotswap.host.frames import Answers, Kind
 
 SLEEPS = "import os, sys, time; os.write(1, b'.'); time.sleep(1000)"
 STARTS = "import subprocess, sys; subprocess.Popen(sys.argv[1:], env={}, start_new_session=True)"

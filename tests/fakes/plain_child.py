@@ -1,7 +1,7 @@
 """The model host's process in which every request goes through Python, also one whose rows are flat; not warmed up."""
 
-from worker.host import child
-from worker.runtimes import h2o
+from hotswap.host import child
+from hotswap.runtimes.h2o import runtime as h2o
 
 
 def refuse(*_):

@@ -1,6 +1,6 @@
 """The supervisor of a model host on a machine where namespaces are forbidden."""
 
-from worker.host import supervisor
+from hotswap.host import supervisor
 
 if __name__ == "__main__":
     supervisor._unshare = lambda: "namespaces are forbidden here (by the test)"

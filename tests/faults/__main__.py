@@ -14,8 +14,7 @@ from faults import attacks, bad_swaps, control_storm, fuzz, fuzz_records, millio
 from faults.arena import run
 from faults.scenarios import RED, SCENARIOS
 from harness.fleet import ROOT, Deployment
-
-from worker.local_kafka import LocalKafka
+from hotswap.local.kafka import LocalKafka
 
 COMMANDS = {
     "commands": (control_storm.run, 10_000),

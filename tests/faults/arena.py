@@ -21,9 +21,8 @@ from faults.publisher import Publisher
 from faults.verifier import Judge, Names
 from faults.watcher import Watcher
 from harness.fleet import EXAMPLES, Deployment
-
-from worker.change import Change
-from worker.errors import NoAnswer
+from hotswap.client.change import Change
+from hotswap.errors import NoAnswer
 
 MODELS = ("iris_gbm", "iris_glm")
 _STARTED_S = 120

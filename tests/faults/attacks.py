@@ -12,8 +12,7 @@ from faults import attacks_by_swaps as swaps
 from faults import attacks_on_processes as processes
 from faults.stage import WORKERS, Stage
 from harness.fleet import ROOT
-
-from worker.local_kafka import LocalKafka
+from hotswap.local.kafka import LocalKafka
 
 _QUIET_S = 8.0
 _LEAST_S = 8.0

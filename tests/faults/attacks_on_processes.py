@@ -91,7 +91,7 @@ async def early_term(stage):
     codes = []
     for tenths in range(16):
         process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "worker", "run", stage.deployment.name,
+            sys.executable, "-m", "hotswap", "run", stage.deployment.name,
             env={**os.environ, **_environment(stage), "HOTSWAP_WORKER_ID": "w9"}, cwd=stage.code,
             stdin=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.DEVNULL,
         )  # fmt: skip

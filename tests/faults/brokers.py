@@ -5,8 +5,7 @@ from contextlib import asynccontextmanager
 from itertools import islice
 
 from faults.proxy import Proxy
-
-from worker.local_kafka import LocalKafka, _free_ports
+from hotswap.local.kafka import LocalKafka, _free_ports
 
 
 @asynccontextmanager

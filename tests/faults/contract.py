@@ -6,6 +6,7 @@ import uuid
 from collections import defaultdict
 
 from confluent_kafka import Consumer, Producer, TopicPartition
+
 from faults.fold import Status, Verdict
 from harness.audit import read
 

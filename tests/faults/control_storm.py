@@ -13,10 +13,9 @@ from faults.fold import Command, Verdict, replay
 from faults.steady import Steady
 from faults.storm_commands import Storm, can_load
 from harness.audit import generation
-
-from worker.commands import BadCommand, command_for
-from worker.errors import SwapError
-from worker.swap import Timeline
+from hotswap.commands import BadCommand, command_for
+from hotswap.errors import SwapError
+from hotswap.swap import Timeline
 
 _SETTLE_S = 120
 _REQUESTS_PER_S = 200

@@ -11,14 +11,14 @@ from collections import Counter
 
 from confluent_kafka import Consumer, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
+
 from faults import bad_artifacts
 from faults.fold import Command
 from faults.raw_batches import RawProducer, Refused
 from faults.record_inputs import odd_batch
 from faults.schedule import Kind, schedule
-
-from worker.change import Change, Cut
-from worker.generation import Model
+from hotswap.client.change import Change, Cut
+from hotswap.generation import Model
 
 _END_TXN = 26
 _WHOLE_HEAD = 61

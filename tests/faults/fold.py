@@ -8,9 +8,10 @@ import re
 from pathlib import Path
 from typing import NamedTuple
 
-from faults.oracle import compile_proto
 from google.protobuf import message_factory
 from google.protobuf.message import DecodeError
+
+from faults.oracle import compile_proto
 
 _PROTO = Path(__file__).parents[2] / "protos" / "hotswap" / "v1" / "control.proto"
 _FILE = compile_proto(_PROTO)

@@ -6,17 +6,17 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from confluent_kafka import Producer
+from google.protobuf.message import DecodeError
+
 from faults import text_oracle, wire_oracle
 from faults.fuzz_inputs import inputs
-from google.protobuf.message import DecodeError
 from harness.audit import header, source
 from harness.fleet import EXAMPLES
-
-from worker.batch import Format, Refusal
-from worker.change import Change
-from worker.codec import wire
-from worker.codec.proto import compile as compile_proto
-from worker.generation import Proto, TextOptions
+from hotswap.batch import Format, Refusal
+from hotswap.client.change import Change
+from hotswap.codec.proto import compile as compile_proto
+from hotswap.codec.text import wire
+from hotswap.generation import Proto, TextOptions
 
 _ROUND = 2_000
 _CONTENTS = {"csv": Format.CSV, "json": Format.JSON, "protobuf": Format.PROTOBUF}

@@ -6,10 +6,11 @@ import json
 from functools import cache
 from typing import NamedTuple
 
-from faults import wire_oracle as wire
-from faults.text_oracle import ADDRESS, FRAME, ROW
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
+
+from faults import wire_oracle as wire
+from faults.text_oracle import ADDRESS, FRAME, ROW
 
 
 class Input(NamedTuple):

@@ -13,9 +13,8 @@ from faults.raw_batches import RawProducer, Refused
 from faults.record_inputs import ABSENT, ANY, PREDICTED, UNPACKED_BYTES, items
 from harness.audit import each, header, source
 from harness.fleet import EXAMPLES, Deployment
-
-from worker.change import Change
-from worker.kafka.connection import Admin
+from hotswap.client.change import Change
+from hotswap.kafka.connection import Admin
 
 _ROUND = 5_000
 _KEPT = 20

@@ -73,7 +73,7 @@ async def _predict(deployment, rows, answers, figures, say):
 
     with answers.open("wb") as output:
         process = subprocess.Popen(  # noqa: ASYNC220 - it is started at once, and ended below
-            [sys.executable, "-m", "worker", "predict", deployment.name, str(rows)],
+            [sys.executable, "-m", "hotswap", "predict", deployment.name, str(rows)],
             env=os.environ | variables(deployment) | {"TERM": "xterm", "COLUMNS": "120"},
             stdin=subprocess.DEVNULL, stdout=output, stderr=its, cwd=ROOT,
         )  # fmt: skip

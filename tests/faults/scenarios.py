@@ -12,15 +12,14 @@ from functools import partial
 from faults.arena import Arena, Terms
 from faults.everything import everything
 from faults.swaps import swaps
-
-from worker.failpoints import NAMES
+from hotswap.failpoints import NAMES
 
 QUICK_SESSION = {"session_timeout_ms": 2_000}
 """So that a dead worker's partitions are taken over soon, and a run of a hundred deaths ends today."""
 
 UNFENCED = """
 import uuid
-from worker.kafka import partition
+from hotswap.kafka import partition
 _new = partition.AIOKafkaProducer
 partition.AIOKafkaProducer = lambda **given: _new(**given | {"transactional_id": uuid.uuid4().hex})
 """

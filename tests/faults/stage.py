@@ -16,6 +16,7 @@ from pathlib import Path
 
 import numpy as np
 from confluent_kafka import OFFSET_BEGINNING, Consumer, TopicPartition
+
 from faults.contract import ControlPlane
 from faults.raw_batches import RawProducer
 from faults.steady import Steady
@@ -87,7 +88,7 @@ class Stage:
         started = self.deployment.log(name).count('"host.ready"')
         for pid in _below(self.pid(name)):
             with contextlib.suppress(OSError):
-                if b"worker.fetcher" not in Path(f"/proc/{pid}/cmdline").read_bytes():
+                if b"hotswap.artifacts.fetcher" not in Path(f"/proc/{pid}/cmdline").read_bytes():
                     os.kill(pid, signal.SIGKILL)
         return await self.plane.until(lambda: self.deployment.log(name).count('"host.ready"') > started, 20)
 
@@ -133,8 +134,9 @@ class Stage:
     async def command_line(self, *words):
         """Exit code and what the checkout's own command line shows."""
         done = await asyncio.to_thread(
-            subprocess.run, [sys.executable, "-m", "worker", *words, self.deployment.name],
-            env=os.environ | variables(self.deployment), cwd=self.code, capture_output=True, stdin=subprocess.DEVNULL,
+            subprocess.run, [sys.executable, "-m", "hotswap", *words, self.deployment.name],
+            env=os.environ | variables(self.deployment), cwd=self.code / "worker",
+            capture_output=True, stdin=subprocess.DEVNULL,
             check=False,
         )  # fmt: skip
         return done.returncode, (done.stdout + done.stderr).decode(errors="replace")

@@ -4,6 +4,7 @@ import asyncio
 import itertools
 
 from confluent_kafka import Producer
+
 from harness.fleet import messages
 
 _TURN_S = 0.05

@@ -9,13 +9,13 @@ from pathlib import Path
 from statistics import median
 
 import numpy as np
-from harness.fleet import EXAMPLES
 
-from worker.commands import encode_command
-from worker.generation import Model
-from worker.kafka.log import LogWriter
-from worker.store import Store
-from worker.swap import SwapCommand
+from harness.fleet import EXAMPLES
+from hotswap.artifacts.store import Store
+from hotswap.commands import encode_command
+from hotswap.generation import Model
+from hotswap.kafka.log import LogWriter
+from hotswap.swap import SwapCommand
 
 _MODELS = ("iris_glm", "iris_gbm")
 _BEFORE = 20

@@ -3,11 +3,11 @@
 import random
 
 import pytest
-from faults.fold import Command, Fold
 
-from worker.commands import decode_command
-from worker.errors import SwapError
-from worker.swap import Timeline
+from faults.fold import Command, Fold
+from hotswap.commands import decode_command
+from hotswap.errors import SwapError
+from hotswap.swap import Timeline
 
 MODEL, PROTO = "a" * 64, 'syntax = "proto3";'
 

@@ -4,6 +4,7 @@ import os
 from itertools import chain
 
 import pytest
+
 from faults import fuzz
 from faults.fuzz_inputs import inputs
 
@@ -31,8 +32,8 @@ async def test_a_fleet_refuses_what_the_oracle_refuses_and_answers_the_rest_as_t
 
 
 LAXER = {
-    "worker.codec.json_text.settle": lambda *_: None,
-    "worker.codec.text.CsvRows._leave_out": lambda *_: None,
+    "hotswap.codec.text.json_reader.settle": lambda *_: None,
+    "hotswap.codec.text.reader.CsvRows._leave_out": lambda *_: None,
 }
 
 

@@ -6,13 +6,13 @@ from contextlib import asynccontextmanager
 from itertools import islice
 
 import pytest
+
 from faults.brokers import proxied_kafka
 from faults.proxy import END_TXN, TXN_OFFSET_COMMIT, Proxy
 from faults.publisher import Publisher
 from harness.audit import header
 from harness.fleet import Deployment
-
-from worker.local_kafka import _free_ports
+from hotswap.local.kafka import _free_ports
 
 # What a broker says to the EndTxn of a producer that was shut out: INVALID_PRODUCER_EPOCH, in newer versions
 # PRODUCER_FENCED.

@@ -5,11 +5,11 @@ import hashlib
 import itertools
 
 import pytest
+
 from faults.publisher import Publisher, iris, requests
 from harness.audit import header, read
 from harness.fleet import Deployment, messages
-
-from worker.kafka.connection import Admin
+from hotswap.kafka.connection import Admin
 
 
 @pytest.fixture

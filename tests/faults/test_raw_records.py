@@ -6,6 +6,7 @@ import struct
 import pytest
 from aiokafka.protocol import fetch
 from aiokafka.record.memory_records import MemoryRecords
+
 from faults import fetches, fuzz_records
 from faults.raw_batches import CODECS, Record, batch, of_zeros, old_format
 from faults.record_inputs import items

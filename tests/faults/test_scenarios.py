@@ -3,6 +3,7 @@
 import os
 
 import pytest
+
 from faults.arena import run
 from faults.everything import KINDS
 from faults.scenarios import RED, SCENARIOS

@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 
 if __name__ == "__main__":
-    sys.path[:0] = map(str, Path(__file__).resolve().parents[1:3])
+    _TESTS = Path(__file__).resolve().parents[1]
+    sys.path[:0] = [str(_TESTS), str(_TESTS.parent / "worker")]
 
 from faults.evidence import Course, has_bytes
 from faults.fold import Status

@@ -4,14 +4,14 @@ import asyncio
 from contextlib import asynccontextmanager
 
 from confluent_kafka import Producer
+
 from faults.oracle import Oracle
 from faults.publisher import Publisher
 from faults.verifier import Judge, Names
 from faults.watcher import Watcher
 from harness.audit import read
 from harness.fleet import EXAMPLES, Deployment
-
-from worker.change import Change, Cut
+from hotswap.client.change import Change, Cut
 
 ORACLE = Oracle(EXAMPLES)
 

@@ -32,6 +32,8 @@ from bisect import bisect_left
 from collections import Counter
 from itertools import chain
 
+from google.protobuf.message import DecodeError
+
 from faults.evidence import (
     UNJOURNALED,
     Answer,
@@ -47,7 +49,6 @@ from faults.evidence import (
     has_bytes,
 )
 from faults.fold import Fold, Status
-from google.protobuf.message import DecodeError
 
 __all__ = ["Finding", "Judge", "Names", "Record"]
 

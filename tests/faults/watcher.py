@@ -16,6 +16,7 @@ from confluent_kafka import (
     TopicPartition,
 )
 from confluent_kafka.admin import AdminClient, OffsetSpec
+
 from faults.evidence import UNREADABLE, UNREADABLE_KEY
 from faults.verifier import Record
 

@@ -22,10 +22,10 @@ import sys
 from pathlib import Path
 from types import SimpleNamespace
 
-from worker.control import Control
-from worker.generated.hotswap.v1 import control_pb2 as wire
-from worker.settings import Settings
-from worker.swap import Timeline
+from hotswap.control import Control
+from hotswap.settings import Settings
+from hotswap.swap import Timeline
+from hotswap.v1 import control_pb2 as wire
 
 GOLDEN = Path(__file__).parent / "control_logs.jsonl.gz"
 DEPLOYMENT = "churn"
@@ -275,7 +275,7 @@ def _make():
 
 def _check():
     different = [name for name, records, state in logs() if json.loads(json.dumps(fold(records))) != state]
-    sys.stdout.write(f"{sys.modules['worker'].__path__[0]}: {different or 'the same state, all of them'}\n")
+    sys.stdout.write(f"{sys.modules['hotswap'].__path__[0]}: {different or 'the same state, all of them'}\n")
     return bool(different)
 
 

@@ -18,7 +18,7 @@ async def hotswap(deployment, *words, code=0):
     """`hotswap …`, run to its end; stdout as bytes, stderr as text. It must end with `code`."""
     done = await asyncio.to_thread(
         subprocess.run,
-        [sys.executable, "-m", "worker", *map(str, words)],
+        [sys.executable, "-m", "hotswap", *map(str, words)],
         env=os.environ | variables(deployment), cwd=ROOT, capture_output=True, stdin=subprocess.DEVNULL, check=False,
     )  # fmt: skip
     stderr = done.stderr.decode()

@@ -10,14 +10,13 @@ import uuid
 from pathlib import Path
 
 from harness.audit import audit
-
-from worker.answers import Outgoing
-from worker.change import Change
-from worker.client import Client
-from worker.codec.proto import compile as compile_proto
-from worker.kafka.connection import Admin
-from worker.service import CHILD
-from worker.settings import Settings
+from hotswap.client.answers import Outgoing
+from hotswap.client.change import Change
+from hotswap.client.client import Client
+from hotswap.codec.proto import compile as compile_proto
+from hotswap.kafka.connection import Admin
+from hotswap.service import CHILD
+from hotswap.settings import Settings
 
 ROOT = Path(__file__).parents[2]
 EXAMPLES = ROOT / "examples"
@@ -25,8 +24,8 @@ MAIN = """
 import asyncio, ctypes, sys
 if sys.platform == "linux":
     ctypes.CDLL(None).prctl(1, 9)  # PR_SET_PDEATHSIG: a test or a proof that is killed leaves no worker behind
-from worker import logs, service
-from worker.settings import Settings
+from hotswap import logs, service
+from hotswap.settings import Settings
 logs.set_up(level="INFO", style="json")
 asyncio.run(service.serve(Settings(), child=sys.argv[1:]))
 """
@@ -86,13 +85,12 @@ class Deployment:
         """
         given = self.settings.model_dump(mode="json", include=self.settings.model_fields_set)
         variables = {f"HOTSWAP_{key.upper()}": str(value) for key, value in given.items()}
-        variables |= {"HOTSWAP_WORKER_ID": worker, **environment}
+        path = os.pathsep.join([str(code / "worker"), *filter(None, [os.environ.get("PYTHONPATH")])])
+        variables |= {"HOTSWAP_WORKER_ID": worker, "PYTHONPATH": path, **environment}
         log = (self.folder / f"{worker}.log").open("ab")
         command = [sys.executable, "-c", prelude + MAIN, *(child or CHILD)]
         with log:
-            process = subprocess.Popen(
-                command, env=os.environ | variables, stdin=subprocess.DEVNULL, stderr=log, cwd=code
-            )
+            process = subprocess.Popen(command, env=os.environ | variables, stdin=subprocess.DEVNULL, stderr=log)
         self.workers[worker] = process
         return process
 

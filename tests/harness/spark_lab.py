@@ -32,7 +32,7 @@ class Lab:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "harness.spark_lab", str(theirs.fileno())],
                 cwd=folder,
-                env=os.environ | {"PYTHONPATH": os.pathsep.join(map(str, (TESTS.parent, TESTS)))},
+                env=os.environ | {"PYTHONPATH": os.pathsep.join(map(str, (TESTS.parent / "worker", TESTS)))},
                 pass_fds=[theirs.fileno()],
             )
         self._connection = ours
@@ -79,8 +79,8 @@ def _kind(value):
 
 
 def _serve(descriptor):
-    from worker.host.child import _start_jvm  # noqa: PLC0415 - only where there is Spark
-    from worker.host.ground import make_ground  # noqa: PLC0415
+    from hotswap.host.child import _start_jvm  # noqa: PLC0415 - only where there is Spark
+    from hotswap.host.jvm_spec import make_ground  # noqa: PLC0415
 
     _start_jvm(make_ground("spark", 512))
     file = socket.socket(fileno=descriptor).makefile("rwb")
@@ -92,12 +92,12 @@ def _serve(descriptor):
 def _score(model, proto, requests, configuration):
     from google.protobuf import json_format  # noqa: PLC0415
 
-    from worker.batch import Refusal  # noqa: PLC0415
-    from worker.codec.proto import compile as compile_proto  # noqa: PLC0415
-    from worker.errors import SwapError  # noqa: PLC0415
-    from worker.generation import Configuration  # noqa: PLC0415
-    from worker.host.scorer import Scorer  # noqa: PLC0415
-    from worker.runtimes.kinds import runtime_of  # noqa: PLC0415
+    from hotswap.batch import Refusal  # noqa: PLC0415
+    from hotswap.codec.proto import compile as compile_proto  # noqa: PLC0415
+    from hotswap.errors import SwapError  # noqa: PLC0415
+    from hotswap.generation import Configuration  # noqa: PLC0415
+    from hotswap.host.scorer import Scorer  # noqa: PLC0415
+    from hotswap.runtimes.kinds import runtime_of  # noqa: PLC0415
 
     given, schema = Configuration(**configuration), compile_proto(proto)
     (operation,) = schema.operations.values()

@@ -6,10 +6,10 @@ from typing import NamedTuple
 
 from aiokafka.errors import KafkaConnectionError
 from hypothesis import strategies as st
-from model.world import PARTITIONS
 
-from worker.errors import HostError, SwapError
-from worker.generation import Configuration, Model, Proto
+from hotswap.errors import HostError, SwapError
+from hotswap.generation import Configuration, Model, Proto
+from model.world import PARTITIONS
 
 WORKERS = 2
 

@@ -9,12 +9,12 @@ from types import SimpleNamespace
 
 from aiokafka import TopicPartition
 from aiokafka.structs import OffsetAndMetadata
+
 from fakes.data_plane import FakeBatch
+from hotswap.kafka import connection
+from hotswap.kafka.tail import LastAnswer
 from model.broker import OFFSETS, Place
 from model.steps import here
-
-from worker.kafka import connection
-from worker.kafka.tail import LastAnswer
 
 _BATCH = 2  # records of one produce request, so that a transaction takes several
 _FETCH = 3  # requests of a partition in one answer of the consumer
@@ -248,7 +248,7 @@ class Admin(connection.Admin):
 
 
 class AnswersTail:
-    """worker.kafka.tail.AnswersTail."""
+    """hotswap.kafka.tail.AnswersTail."""
 
     def __init__(self, _):
         self._process = here()
@@ -265,7 +265,7 @@ class AnswersTail:
 
 
 class LogReader:
-    """worker.kafka.log.LogReader of the control topic; how far this worker has read is what the law goes by."""
+    """hotswap.kafka.log.LogReader of the control topic; how far this worker has read is what the law goes by."""
 
     def __init__(self, settings, topic, *, is_isolated):
         self._process = here()
@@ -295,7 +295,7 @@ class LogReader:
 
 
 class LogWriter:
-    """worker.kafka.log.LogWriter: what the worker says of itself is no part of the model."""
+    """hotswap.kafka.log.LogWriter: what the worker says of itself is no part of the model."""
 
     def __init__(self, _):
         pass

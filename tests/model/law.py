@@ -1,4 +1,4 @@
-"""The law that the model holds the workers to, written a second time and in another way than worker/swap.py.
+"""The law that the model holds the workers to, written a second time and in another way than worker/hotswap/swap.py.
 
 `Fold` says what the control log means, `is_due` which generation may answer a request, `Judge` whether what became
 visible in Kafka keeps the promises I1 to I5 and I11 of ARCHITECTURE.md.
@@ -7,11 +7,10 @@ visible in Kafka keeps the promises I1 to I5 and I11 of ARCHITECTURE.md.
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from hotswap.generation import Configuration, Model, Proto
+from hotswap.swap import PauseCommand, RollbackCommand
+from hotswap.v1 import control_pb2 as wire
 from model.broker import OFFSETS
-
-from worker.generated.hotswap.v1 import control_pb2 as wire
-from worker.generation import Configuration, Model, Proto
-from worker.swap import PauseCommand, RollbackCommand
 
 
 class Accepted(NamedTuple):

@@ -32,11 +32,11 @@ class Mutant(NamedTuple):
     breaks: str
 
 
-SWAP, PIPELINE, STAGING = "worker/swap.py", "worker/pipeline.py", "worker/staging.py"
+SWAP, PIPELINE, STAGING = "worker/hotswap/swap.py", "worker/hotswap/pipeline/loop.py", "worker/hotswap/staging.py"
 PARTITION, MEMBERSHIP, CONNECTION = (
-    "worker/kafka/partition.py",
-    "worker/kafka/membership.py",
-    "worker/kafka/connection.py",
+    "worker/hotswap/kafka/partition.py",
+    "worker/hotswap/kafka/membership.py",
+    "worker/hotswap/kafka/connection.py",
 )
 
 MUTANTS = [
@@ -193,7 +193,7 @@ MUTANTS = [
     ),
     Mutant(
         "a revoked loop is waited for, whatever it does",
-        "worker/partitions.py",
+        "worker/hotswap/pipeline/partitions.py",
         "                task.cancel()\n",
         "                pass\n",
         "every request is answered",
@@ -307,7 +307,7 @@ def _run(folder):
     environment = os.environ | {
         "HOTSWAP_MODEL_HUNT": "1",
         "HOTSWAP_MODEL_EXAMPLES": EXAMPLES,
-        "PYTHONPATH": str(folder),
+        "PYTHONPATH": str(folder / "worker"),
         "PYTHONDONTWRITEBYTECODE": "1",
     }
     command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "tests/model/test_protocol.py"]

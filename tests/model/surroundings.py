@@ -3,16 +3,15 @@
 from collections import Counter
 from pathlib import Path
 
+from hotswap.batch import Code, Refusal
+from hotswap.errors import SwapError
+from hotswap.host.parent import Description
 from model.law import answer
 from model.steps import here
 
-from worker.batch import Code, Refusal
-from worker.errors import SwapError
-from worker.host.parent import Description
-
 
 class Health:
-    """worker.health.Health without its thread."""
+    """hotswap.health.Health without its thread."""
 
     port = 0
 
@@ -30,7 +29,7 @@ class Health:
 
 
 class Fetcher:
-    """worker.fetcher.Fetcher without its process."""
+    """hotswap.artifacts.fetcher.Fetcher without its process."""
 
     fetch = None
 
@@ -45,7 +44,7 @@ class Fetcher:
 
 
 class Store:
-    """worker.store.Store: everything is here; counts what is fetched and not released."""
+    """hotswap.artifacts.store.Store: everything is here; counts what is fetched and not released."""
 
     def __init__(self, *_):
         self._in_use = here().artifacts = Counter()
@@ -66,7 +65,7 @@ class Store:
 
 
 class Host:
-    """worker.host.parent.ModelHost: starts and scores when the world lets it, and says which parts it was given."""
+    """hotswap.host.parent.ModelHost: starts and scores when the world lets it, and says which parts it was given."""
 
     def __init__(self, *, load, **_):
         self._load = load

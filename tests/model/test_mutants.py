@@ -1,6 +1,7 @@
 """That the mutants still are mutants of the code as it is (`make mutants` runs them, which takes minutes)."""
 
 import pytest
+
 from model.mutants import MUTANTS, ROOT, mutated
 
 

@@ -16,6 +16,10 @@ import pytest
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
+
+from hotswap.commands import encode_command
+from hotswap.generation import Model
+from hotswap.swap import PauseCommand, RollbackCommand, SwapCommand
 from model.broker import Request
 from model.chances import (
     CONFIGURATIONS,
@@ -38,10 +42,6 @@ from model.chances import (
 )
 from model.steps import WRITES
 from model.world import PARTITIONS, World, everything_faked
-
-from worker.commands import encode_command
-from worker.generation import Model
-from worker.swap import PauseCommand, RollbackCommand, SwapCommand
 
 EXAMPLES = int(os.environ.get("HOTSWAP_MODEL_EXAMPLES", "150"))
 SEED = int(os.environ.get("HOTSWAP_MODEL_SEED", "0"))

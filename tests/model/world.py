@@ -4,17 +4,17 @@ import contextlib
 import logging
 from unittest.mock import patch
 
+from hotswap import service, staging
+from hotswap.batch import Position
+from hotswap.kafka import membership, partition
+from hotswap.pipeline import loop as loop_module
+from hotswap.service import Worker
+from hotswap.settings import Settings
+from hotswap.swap import Serve, State
 from model import clients, surroundings
 from model.broker import Broker, Place
 from model.law import Case, Fold, Judge, end_of, is_due
 from model.steps import Clock, Process, here
-
-from worker import pipeline, service, staging
-from worker.batch import Position
-from worker.kafka import membership, partition
-from worker.service import Worker
-from worker.settings import Settings
-from worker.swap import Serve, State
 
 PARTITIONS = 2
 SETTINGS = Settings(
@@ -259,7 +259,7 @@ def everything_faked():
         (service, "STATUS_S", 1e9),  # what a worker says of itself is no part of the model
         (staging, "ModelHost", surroundings.Host),
         (staging, "monotonic", lambda: here().loop.time()),  # noqa: PLW0108 - of whichever loop runs then
-        (pipeline, "perf_counter", lambda: here().loop.time()),  # noqa: PLW0108
+        (loop_module, "perf_counter", lambda: here().loop.time()),  # noqa: PLW0108
         (membership, "AIOKafkaConsumer", clients.Consumer),
         (partition, "AIOKafkaProducer", clients.Producer),
     ]

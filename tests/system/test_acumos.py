@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
-from harness.audit import source
 
-from worker.change import Change
-from worker.cli import main
-from worker.codec.proto import compile as compile_proto
+from harness.audit import source
+from hotswap.cli.main import main
+from hotswap.client.change import Change
+from hotswap.codec.proto import compile as compile_proto
 
 ACUMOS = Path(__file__).parents[3] / "shared" / "models" / "acumos"
 COLUMNS = ("sepal_len", "sepal_wid", "petal_len", "petal_wid", "iris_type")

@@ -9,15 +9,15 @@ import io
 import json
 
 import pytest
+
 from harness.audit import generation, header, read, source
 from harness.command import hotswap
 from harness.fleet import EXAMPLES, Deployment, messages
-
-from worker.change import Change
-from worker.codec.proto import compile as compile_proto
-from worker.codec.table import CsvTable
-from worker.generation import Configuration, Policy, Proto
-from worker.overview import read_history
+from hotswap.client.change import Change
+from hotswap.client.overview import read_history
+from hotswap.codec.proto import compile as compile_proto
+from hotswap.codec.text.writer import CsvTable
+from hotswap.generation import Configuration, Policy, Proto
 
 MODELS = {name: EXAMPLES / "models" / f"{name}.zip" for name in ("iris_gbm", "iris_glm", "cancer_gbm")}
 IRIS = EXAMPLES / "protos" / "iris.proto"

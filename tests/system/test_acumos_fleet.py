@@ -6,10 +6,9 @@ import itertools
 
 from harness.audit import generation, source
 from harness.fleet import EXAMPLES, messages
-
-from worker.answers import Outgoing
-from worker.change import Change, Cut
-from worker.codec.proto import compile as compile_proto
+from hotswap.client.answers import Outgoing
+from hotswap.client.change import Change, Cut
+from hotswap.codec.proto import compile as compile_proto
 
 PROTOS = {name: (EXAMPLES / "protos" / f"{name}.proto").read_bytes() for name in ("iris", "cancer")}
 LABELS = {"iris": {"setosa", "versicolor", "virginica"}, "cancer": {"malignant", "benign"}}

@@ -9,12 +9,12 @@ import sys
 
 import pytest
 from confluent_kafka import Producer
+
 from harness.audit import read as read_topic
 from harness.fleet import EXAMPLES, ROOT, messages
-
-from worker.answers import Outgoing, Prediction, Refused
-from worker.client import Change, Cut
-from worker.kafka.connection import Admin
+from hotswap.client.answers import Outgoing, Prediction, Refused
+from hotswap.client.client import Change, Cut
+from hotswap.kafka.connection import Admin
 
 IRIS = EXAMPLES / "data" / "iris.csv"
 PROTOS, MODELS = EXAMPLES / "protos", EXAMPLES / "models"
@@ -39,7 +39,7 @@ class Hotswap:
 
     def __call__(self, *words, code=0, **environment):
         done = subprocess.run(
-            [sys.executable, "-m", "worker", *map(str, words)],
+            [sys.executable, "-m", "hotswap", *map(str, words)],
             env=self.environment | environment, cwd=ROOT, capture_output=True, text=True, timeout=90, check=False,
         )  # fmt: skip
         assert done.returncode == code, done.stderr
@@ -172,7 +172,7 @@ async def test_a_packed_model_is_swapped_in_by_its_package_and_predicts_what_h2o
 
 def test_score_is_what_the_deployment_would_answer_and_needs_no_kafka(tmp_path):
     command = [
-        sys.executable, "-m", "worker", "score", IRIS,
+        sys.executable, "-m", "hotswap", "score", IRIS,
         "--model", MODELS / "iris_glm.zip", "--proto", PROTOS / "iris.proto",
     ]  # fmt: skip
     environment = os.environ | {"HOTSWAP_KAFKA": UNUSED}

@@ -9,15 +9,15 @@ import pytest
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
-from worker.commands import encode_command
-from worker.control import Control
-from worker.errors import SwapError
-from worker.fleet import Told, WorkerView
-from worker.generation import Model, Proto
-from worker.kafka.connection import Admin
-from worker.kafka.log import LogReader, LogWriter
-from worker.overview import read_fleet, status_log
-from worker.swap import Outcome, SwapCommand, Timeline
+from hotswap.client.fleet import Told, WorkerView
+from hotswap.client.overview import read_fleet, status_log
+from hotswap.commands import encode_command
+from hotswap.control import Control
+from hotswap.errors import SwapError
+from hotswap.generation import Model, Proto
+from hotswap.kafka.connection import Admin
+from hotswap.kafka.log import LogReader, LogWriter
+from hotswap.swap import Outcome, SwapCommand, Timeline
 
 FIRST = SwapCommand(command_id="first", generation=5, model=Model("file:///m", "a" * 64), proto=Proto.inline("x"))
 SECONDS = 5

@@ -13,7 +13,7 @@ UNUSED = "127.0.0.1:1"
 
 
 def environment(kafka):
-    return os.environ | {"HOTSWAP_KAFKA": kafka, "PYTHONPATH": str(ROOT)}
+    return os.environ | {"HOTSWAP_KAFKA": kafka, "PYTHONPATH": str(ROOT / "worker")}
 
 
 def figures(screen, first_words):

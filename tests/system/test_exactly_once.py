@@ -11,11 +11,11 @@ import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.structs import OffsetAndMetadata
 from confluent_kafka import Producer
+
 from harness.audit import read, source
 from harness.fleet import Deployment, messages
-
-from worker.errors import Doubt
-from worker.kafka.connection import Admin
+from hotswap.errors import Doubt
+from hotswap.kafka.connection import Admin
 
 
 class Stream:

@@ -7,11 +7,11 @@ what H2O itself predicts, to 1e-9.
 from pathlib import Path
 
 import pytest
+
 from fakes.mojos import Mojo
 from harness.audit import generation, source
-
-from worker.change import Change
-from worker.generation import Proto
+from hotswap.client.change import Change
+from hotswap.generation import Proto
 
 SHARED = Path(__file__).parents[3] / "shared" / "models" / "h2o"
 THEIRS = tuple(

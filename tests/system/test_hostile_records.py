@@ -5,6 +5,7 @@ import hashlib
 from pathlib import Path
 
 import cramjam
+
 from faults import raw_batches
 from faults.raw_batches import Batch, Record
 from harness.audit import header, source

@@ -5,11 +5,10 @@ from collections import Counter
 
 from fakes.jars import jar
 from harness.audit import generation, header, source
-
-from worker.change import Change
-from worker.codec.proto import compile as compile_proto
-from worker.errors import SwapError
-from worker.generation import Configuration, Proto, frozen
+from hotswap.client.change import Change
+from hotswap.codec.proto import compile as compile_proto
+from hotswap.errors import SwapError
+from hotswap.generation import Configuration, Proto, frozen
 
 FLOWERS = """
 syntax = "proto3";

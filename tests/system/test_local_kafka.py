@@ -12,9 +12,9 @@ import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
-from worker import local_kafka
-from worker.errors import StartError
-from worker.local_kafka import LocalKafka
+from hotswap.errors import StartError
+from hotswap.local import kafka as local_kafka
+from hotswap.local.kafka import LocalKafka
 
 
 async def _create(kafka: LocalKafka, topic: str) -> None:
@@ -126,9 +126,9 @@ def _is_closed(link: socket.socket) -> bool:
 
 _PARENT = textwrap.dedent("""
     import time
-    from worker.local_kafka import LocalKafka
+    from hotswap.local.kafka import LocalKafka
     kafka = LocalKafka().start()
     print(kafka.bootstrap.partition(":")[2], flush=True)
     time.sleep(120)
 """)
-_SWEEP = "from worker.local_kafka import LocalKafka; LocalKafka().start().close()"
+_SWEEP = "from hotswap.local.kafka import LocalKafka; LocalKafka().start().close()"

@@ -8,21 +8,21 @@ from types import SimpleNamespace
 import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.structs import OffsetAndMetadata
+
 from harness.audit import generation, read, source
 from harness.command import hotswap
 from harness.fleet import EXAMPLES, Deployment, messages
-
-from worker.batch import Position, Transaction
-from worker.change import Change
-from worker.commands import encode_command
-from worker.errors import Doubt, SwapError, UsageError
-from worker.generation import MOST, Model, Proto
-from worker.kafka.connection import Admin, Committed
-from worker.kafka.log import LogWriter
-from worker.kafka.moving import _Nobody, carry_over
-from worker.kafka.partition import Cluster, KafkaPartition
-from worker.kafka.tail import AnswersTail
-from worker.swap import SwapCommand
+from hotswap.batch import Position, Transaction
+from hotswap.client.change import Change
+from hotswap.commands import encode_command
+from hotswap.errors import Doubt, SwapError, UsageError
+from hotswap.generation import MOST, Model, Proto
+from hotswap.kafka.connection import Admin, Committed
+from hotswap.kafka.log import LogWriter
+from hotswap.kafka.moving import _Nobody, carry_over
+from hotswap.kafka.partition import Cluster, KafkaPartition
+from hotswap.kafka.tail import AnswersTail
+from hotswap.swap import SwapCommand
 
 MODEL, PROTO = EXAMPLES / "models" / "iris_gbm.zip", EXAMPLES / "protos" / "iris.proto"
 

@@ -6,14 +6,14 @@ from types import SimpleNamespace
 
 import pytest
 from aiokafka import TopicPartition
-from harness.audit import read
 
-from worker.batch import Position, Transaction
-from worker.kafka import partition
-from worker.kafka.connection import Admin
-from worker.kafka.inbox import Inbox
-from worker.kafka.partition import Cluster, KafkaPartition
-from worker.kafka.tail import AnswersTail
+from harness.audit import read
+from hotswap.batch import Position, Transaction
+from hotswap.kafka import partition
+from hotswap.kafka.connection import Admin
+from hotswap.kafka.inbox import Inbox
+from hotswap.kafka.partition import Cluster, KafkaPartition
+from hotswap.kafka.tail import AnswersTail
 
 
 class Membership:

@@ -14,15 +14,15 @@ from itertools import chain
 import pytest
 from confluent_kafka import Consumer, TopicPartition
 from confluent_kafka.admin import AdminClient
-from harness.fleet import EXAMPLES, ROOT, Deployment, messages
 
-from worker.change import Change
+from harness.fleet import EXAMPLES, ROOT, Deployment, messages
+from hotswap.client.change import Change
 
 SESSION_MS = 30_000
 # Run the worker by the command line, which says how an error ends it.
 COMMAND = """
 import os
-from worker.cli import main
+from hotswap.cli.main import main
 main(["run", os.environ["HOTSWAP_DEPLOYMENT"]])
 """
 
@@ -152,7 +152,16 @@ async def test_a_worker_that_joins_while_kafka_waits_for_a_dead_one_waits_too_an
 
 def status(deployment):
     """What `hotswap status --json` says of the deployment, and its exit code."""
-    words = [sys.executable, "-m", "worker", "status", deployment.name, "--kafka", deployment.kafka.bootstrap, "--json"]
+    words = [
+        sys.executable,
+        "-m",
+        "hotswap",
+        "status",
+        deployment.name,
+        "--kafka",
+        deployment.kafka.bootstrap,
+        "--json",
+    ]
     topics = {"HOTSWAP_CONTROL_TOPIC": deployment.settings.topics.control}
     topics |= {"HOTSWAP_STATUS_TOPIC": deployment.settings.topics.status}
     done = subprocess.run(words, env=os.environ | topics, cwd=ROOT, stdout=subprocess.PIPE, check=False)

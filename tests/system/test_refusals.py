@@ -3,13 +3,13 @@
 import time
 
 from confluent_kafka import Producer
+
 from fakes.hostile_child import EXHAUSTS_JAVA, EXHAUSTS_PYTHON, EXITS, KILLS, NEVER_RETURNS, RAISES
 from harness.audit import header, source
 from harness.fleet import EXAMPLES, HOSTILE, messages
-
-from worker.change import Change
-from worker.codec.proto import compile as compile_proto
-from worker.generation import Configuration, Policy, Proto
+from hotswap.client.change import Change
+from hotswap.codec.proto import compile as compile_proto
+from hotswap.generation import Configuration, Policy, Proto
 
 TEXTS = """
 syntax = "proto3";

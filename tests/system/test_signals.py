@@ -6,6 +6,7 @@ import signal
 import sys
 
 import pytest
+
 from harness.fleet import ROOT
 
 HOOK = """
@@ -21,14 +22,14 @@ sys.addaudithook(strike)
 """A sitecustomize.py: the process signals itself at the first event of a kind, at a moment and not after a time."""
 
 ENTRANCES = {
-    "module": ("-m", "worker"),
-    "script": ("-c", "import re, sys; from worker.__main__ import main; sys.exit(main())"),
+    "module": ("-m", "hotswap"),
+    "script": ("-c", "import re, sys; from hotswap.__main__ import main; sys.exit(main())"),
 }
 MOMENTS = {
-    "first line": ("import", "worker.cli"),
+    "first line": ("import", "hotswap.cli.main"),
     "settings": ("import", "pydantic"),
     "client of Kafka": ("import", "aiokafka"),
-    "last import": ("import", "worker.cli_worker"),
+    "last import": ("import", "hotswap.cli.worker"),
     "first socket": ("socket.__new__", ""),
     "Kafka is asked for": ("socket.connect", ""),
 }
@@ -40,9 +41,9 @@ def folder(tmp_path):
     return tmp_path
 
 
-async def exit_code(folder, *command, number=signal.SIGTERM, event="import", what="worker.cli"):
+async def exit_code(folder, *command, number=signal.SIGTERM, event="import", what="hotswap.cli.main"):
     """How the process ends that gets the signal at that moment; its Kafka is nowhere."""
-    environment = {"PYTHONPATH": f"{folder}:{ROOT}", "AT_EVENT": event, "AT_WHAT": what}
+    environment = {"PYTHONPATH": f"{folder}:{ROOT / 'worker'}", "AT_EVENT": event, "AT_WHAT": what}
     process = await asyncio.create_subprocess_exec(
         sys.executable, *command,
         env={**os.environ, **environment, "SIGNAL": str(int(number))}, cwd=folder,
@@ -61,4 +62,4 @@ async def test_a_signal_ends_a_worker_with_0_at_each_moment_of_its_start(folder,
 
 
 async def test_a_command_that_is_no_worker_ends_by_the_signal(folder):
-    assert await exit_code(folder, "-m", "worker", "status", "d") == -signal.SIGTERM
+    assert await exit_code(folder, "-m", "hotswap", "status", "d") == -signal.SIGTERM

@@ -7,10 +7,10 @@ import sys
 import zipfile
 
 import pytest
+
 from harness.fleet import ROOT
 from harness.spark_lab import MODELS, Lab, proto_of, read_rows
-
-from worker.jvm import find_java
+from hotswap.local.jvm import find_java
 
 pytestmark = [
     pytest.mark.spark,
@@ -31,7 +31,7 @@ def test_a_job_gives_the_same_predictions_bit_by_bit_as_the_host(tmp_path, is_st
     (given / "rows.json").write_text("".join(f"{json.dumps(row)}\n" for row in rows))
     words = [tmp_path / "model", given, made, *(["--stream", tmp_path / "checkpoint"] if is_stream else [])]
     done = subprocess.run(
-        [sys.executable, "-m", "worker.spark_job", *map(str, words)],
+        [sys.executable, "-m", "hotswap.runtimes.spark.job", *map(str, words)],
         env=os.environ
         | {"JAVA_HOME": str(find_java().library.parents[2]), "PYSPARK_SUBMIT_ARGS": "--master local[2] pyspark-shell"},
         cwd=ROOT,

@@ -6,14 +6,14 @@ from dataclasses import dataclass, replace
 from itertools import cycle
 
 import pytest
+
 from harness.audit import generation, source
 from harness.fleet import EXAMPLES, ROOT, messages
 from harness.spark_lab import MODELS, proto_of, read_rows
-
-from worker.answers import Outgoing
-from worker.change import Change, Cut
-from worker.codec.proto import compile as compile_proto
-from worker.generation import Configuration, Proto, frozen
+from hotswap.client.answers import Outgoing
+from hotswap.client.change import Change, Cut
+from hotswap.codec.proto import compile as compile_proto
+from hotswap.generation import Configuration, Proto, frozen
 
 pytestmark = pytest.mark.spark
 

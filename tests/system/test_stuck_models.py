@@ -7,10 +7,9 @@ from datetime import datetime
 from fakes.hostile_child import NEVER_RETURNS
 from harness.audit import generation, header, source
 from harness.fleet import EXAMPLES, HOSTILE, messages
-
-from worker.change import Change, Cut
-from worker.generation import Configuration
-from worker.overview import read_fleet
+from hotswap.client.change import Change, Cut
+from hotswap.client.overview import read_fleet
+from hotswap.generation import Configuration
 
 FOR_MINUTES = Configuration(deadline_ms=600_000)
 FOR_A_SECOND = Configuration(deadline_ms=1_000)

@@ -7,13 +7,13 @@ from collections import Counter
 from pathlib import Path
 
 from confluent_kafka import Producer
+
 from harness.audit import generation, source
 from harness.fleet import EXAMPLES, messages
-
-from worker.answers import Outgoing
-from worker.change import Change, Cut
-from worker.errors import SwapError
-from worker.generation import Model, Proto
+from hotswap.client.answers import Outgoing
+from hotswap.client.change import Change, Cut
+from hotswap.errors import SwapError
+from hotswap.generation import Model, Proto
 
 SWAPS = 12
 
@@ -131,7 +131,7 @@ async def test_a_backlog_of_transactions_ends_in_a_marker_and_is_cut_all_the_sam
 
 async def until_retired(deployment, number):
     async with asyncio.timeout(20):
-        while f'"event": "swap.retired", "logger": "worker.staging", "generation": {number}' not in deployment.log():
+        while f'"event": "swap.retired", "logger": "hotswap.staging", "generation": {number}' not in deployment.log():
             await asyncio.sleep(0.05)
 
 

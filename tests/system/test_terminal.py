@@ -9,10 +9,10 @@ import sys
 import time
 
 from confluent_kafka import Producer
+
 from harness.command import variables
 from harness.fleet import ROOT
-
-from worker.generated.hotswap.v1 import control_pb2 as wire
+from hotswap.v1 import control_pb2 as wire
 
 NAMES = ("[/x]", "[bold]w", "\x1b[2J\x1b]0;title\x07", "\x9b2J", "\u202ew\r\x7f")
 COMMANDS = re.compile(r"\x1b\[[0-9;]*m")
@@ -22,7 +22,7 @@ def shown(deployment, *words):
     """What a command writes on its terminal."""
     ours, its = pty.openpty()
     process = subprocess.Popen(
-        [sys.executable, "-m", "worker", *words],
+        [sys.executable, "-m", "hotswap", *words],
         env=os.environ | variables(deployment) | {"COLUMNS": "400", "TERM": "xterm-256color"},
         cwd=ROOT, stdin=subprocess.DEVNULL, stdout=its, stderr=its,
     )  # fmt: skip

@@ -5,12 +5,12 @@ import io
 import json
 
 from confluent_kafka import Producer
+
 from harness.audit import header, source
 from harness.fleet import EXAMPLES
-
-from worker.change import Change
-from worker.codec.proto import compile as compile_proto
-from worker.generation import Configuration, Proto, TextOptions
+from hotswap.client.change import Change
+from hotswap.codec.proto import compile as compile_proto
+from hotswap.generation import Configuration, Proto, TextOptions
 
 PROTO = b"""
 syntax = "proto3";

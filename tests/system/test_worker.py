@@ -8,10 +8,10 @@ import urllib.request
 
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
+
 from harness.audit import read
 from harness.fleet import EXAMPLES, Deployment, messages
-
-from worker.change import Change
+from hotswap.client.change import Change
 
 
 def get(port, path):

@@ -2,11 +2,11 @@
 
 import pytest
 
-from worker.commands import command_for, decode_command, encode_command
-from worker.errors import SwapError, UsageError
-from worker.generated.hotswap.v1 import control_pb2 as wire
-from worker.generation import Configuration, Model, Policy, Proto, frozen
-from worker.swap import PauseCommand, RollbackCommand, SwapCommand
+from hotswap.commands import command_for, decode_command, encode_command
+from hotswap.errors import SwapError, UsageError
+from hotswap.generation import Configuration, Model, Policy, Proto, frozen
+from hotswap.swap import PauseCommand, RollbackCommand, SwapCommand
+from hotswap.v1 import control_pb2 as wire
 
 FULL = SwapCommand(
     command_id="id",

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from worker import failpoints
-from worker.errors import StartError
-from worker.failpoints import NAMES, arm, failpoint
+from hotswap import failpoints
+from hotswap.errors import StartError
+from hotswap.failpoints import NAMES, arm, failpoint
 
 WORKER = Path(failpoints.__file__).parent
 
@@ -46,7 +46,7 @@ def test_a_failpoint_that_there_is_not_is_refused_with_the_names_there_are(text)
 
 def test_kill_kills_and_stop_stops_the_process():
     def run(action):
-        program = f"from worker.failpoints import arm, failpoint; arm('open.read={action}'); failpoint('open.read')"
+        program = f"from hotswap.failpoints import arm, failpoint; arm('open.read={action}'); failpoint('open.read')"
         return subprocess.Popen([sys.executable, "-c", program])
 
     killed = run("kill")

@@ -9,9 +9,9 @@ from collections import Counter
 from types import SimpleNamespace
 
 import pytest
-from golden.make_golden import DEPLOYMENT, fold, logs
 
-from worker.history import History
+from golden.make_golden import DEPLOYMENT, fold, logs
+from hotswap.client.history import History
 
 LOGS = list(logs())
 

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from worker import health as module
-from worker.errors import StartError
-from worker.health import Health
+from hotswap import health as module
+from hotswap.errors import StartError
+from hotswap.health import Health
 
 
 @pytest.fixture

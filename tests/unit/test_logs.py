@@ -6,7 +6,7 @@ import logging
 
 import pytest
 
-from worker import logs
+from hotswap import logs
 
 
 @pytest.fixture
@@ -21,13 +21,13 @@ def lines():
 
 
 def test_an_event_comes_first_and_its_facts_are_fields(lines):
-    logging.getLogger("worker.staging").info("swap.ready", extra={"generation": 7})
+    logging.getLogger("hotswap.staging").info("swap.ready", extra={"generation": 7})
     (line,) = lines()
     assert (line["event"], line["generation"], line["level"]) == ("swap.ready", 7, "INFO")
 
 
 def test_a_library_that_repeats_itself_is_heard_once_in_a_while(lines, monkeypatch):
-    library, ours = logging.getLogger("aiokafka.conn"), logging.getLogger("worker.pipeline")
+    library, ours = logging.getLogger("aiokafka.conn"), logging.getLogger("hotswap.pipeline.loop")
     for _ in range(3):
         library.error("Unable to connect to %s", "a:1")
         ours.warning("partition.held")

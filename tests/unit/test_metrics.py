@@ -1,11 +1,10 @@
 """How many series there are, whatever comes from outside."""
 
-from fakes.data_plane import FakePlan, FakeSource
 from prometheus_client import CollectorRegistry, Counter, generate_latest
-from test_pipeline import drain, requests
 
-from worker import metrics
-from worker.batch import Code, Refusal
+from fakes.data_plane import FakePlan, FakeSource, drain, requests
+from hotswap import metrics
+from hotswap.batch import Code, Refusal
 
 
 def series():

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from worker.batch import Code
-from worker.metrics import REGISTRY
+from hotswap.batch import Code
+from hotswap.metrics import REGISTRY
 
 ROOT = Path(__file__).parents[2]
 OPS = ROOT / "ops"

@@ -2,10 +2,10 @@
 
 import pytest
 
-from worker.cli_shared import make_settings
-from worker.errors import SwapError, UsageError
-from worker.kafka.membership import Membership
-from worker.settings import Settings
+from hotswap.cli.shared import make_settings
+from hotswap.errors import SwapError, UsageError
+from hotswap.kafka.membership import Membership
+from hotswap.settings import Settings
 
 
 def test_a_deadline_beyond_the_greatest_is_refused_with_both_names(monkeypatch):

@@ -6,14 +6,14 @@ from types import SimpleNamespace
 
 import pytest
 
-from worker import staging as module
-from worker.batch import Position
-from worker.errors import Doubt, SwapError
-from worker.generation import Configuration, Model, Proto
-from worker.pipeline import PartitionState
-from worker.settings import Settings
-from worker.staging import Staging, Surroundings
-from worker.swap import Serve, SwapCommand, Timeline, Wait
+from hotswap import staging as module
+from hotswap.batch import Position
+from hotswap.errors import Doubt, SwapError
+from hotswap.generation import Configuration, Model, Proto
+from hotswap.pipeline.loop import PartitionState
+from hotswap.settings import Settings
+from hotswap.staging import Staging, Surroundings
+from hotswap.swap import Serve, SwapCommand, Timeline, Wait
 
 
 class FakeHost:

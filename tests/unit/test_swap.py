@@ -4,9 +4,9 @@ from dataclasses import replace
 
 import pytest
 
-from worker.batch import Position
-from worker.generation import Configuration, Model, Proto, TextOptions
-from worker.swap import Outcome, PauseCommand, RollbackCommand, Serve, State, SwapCommand, Timeline, Wait
+from hotswap.batch import Position
+from hotswap.generation import Configuration, Model, Proto, TextOptions
+from hotswap.swap import Outcome, PauseCommand, RollbackCommand, Serve, State, SwapCommand, Timeline, Wait
 
 MODEL, PROTO = Model("file:///m", "a" * 64), Proto.inline("syntax = 'proto3';")
 

@@ -1,0 +1,266 @@
+"""What worker/kafka knows of aiokafka's inside. Red with a new version: read its sender and its fetcher again."""
+
+import asyncio
+import gc
+import weakref
+from importlib.metadata import version
+from types import SimpleNamespace
+
+import pytest
+from aiokafka import AIOKafkaProducer, TopicPartition
+from aiokafka.consumer import fetcher as of_fetcher
+from aiokafka.consumer.fetcher import FetchError, FetchResult
+from aiokafka.errors import ConcurrentTransactions, NotEnoughReplicasError, RecordTooLargeError
+from aiokafka.producer import sender as of_aiokafka
+from aiokafka.record.default_records import DefaultRecordBatchBuilder
+from aiokafka.record.memory_records import MemoryRecords
+from aiokafka.record.util import calc_crc32c
+from aiokafka.structs import OffsetAndMetadata
+
+from hotswap.kafka.internals import Fetched, get_batches
+from hotswap.kafka.partition import Cluster, KafkaPartition
+from hotswap.kafka.records import CONTROL, Bounds, Damaged, Unpacker
+from hotswap.settings import Settings
+
+ANSWERS = TopicPartition("d.predictions", 0)
+
+
+def new_partition():
+    membership = SimpleNamespace(inbox=lambda _: None)
+    settings = Settings(deployment="d")
+    return KafkaPartition(Cluster(settings=settings, membership=membership, admin=None, tail=None, batch_bytes=300), 0)
+
+
+@pytest.fixture
+async def producer(monkeypatch):
+    """The producer of a partition, as if it were connected and in a transaction; it gets what the brokers answer."""
+    made: AIOKafkaProducer = new_partition()._new_producer()
+    made._txn_manager.set_pid_and_epoch(1, 1)
+    made._txn_manager.begin_transaction()
+    yield made
+    made._closed = True
+
+
+def test_the_version_is_the_one_whose_inside_was_read():
+    assert version("aiokafka").startswith("0.14.")
+
+
+async def test_a_transaction_that_follows_closely_is_tried_again_after_one_millisecond(producer):
+    handler = of_aiokafka.AddPartitionsToTxnHandler(producer._sender, {ANSWERS})
+    answer = SimpleNamespace(errors=[(ANSWERS.topic, [(0, ConcurrentTransactions.errno)])])
+    assert handler.handle_response(answer) == 0.001
+
+
+async def test_what_a_broker_refuses_for_the_moment_is_sent_again_after_five_milliseconds(producer, monkeypatch):
+    slept = []
+
+    async def sleep(seconds):
+        slept.append(seconds)
+
+    async def nothing():
+        pass
+
+    refused = SimpleNamespace(API_VERSION=7, topics=[(ANSWERS.topic, [(0, NotEnoughReplicasError.errno, -1, -1, -1)])])
+
+    async def send(*_):
+        return refused
+
+    monkeypatch.setattr(of_aiokafka.asyncio, "sleep", sleep)
+    monkeypatch.setattr(producer.client, "send", send)
+    monkeypatch.setattr(producer.client, "_maybe_wait_metadata", nothing)
+    monkeypatch.setattr(producer._message_accumulator, "reenqueue", lambda _: None)
+    batch = producer.create_batch()
+    batch.append(timestamp=None, key=None, value=b"an answer")
+    waiting = SimpleNamespace(get_data_buffer=batch._build, retry_count=0)
+    await of_aiokafka.SendProduceReqHandler(producer._sender, {ANSWERS: waiting}).do(0)
+    assert slept == [0.005]
+
+
+async def test_the_client_itself_is_not_made_as_hasty_as_the_sender(producer):
+    assert producer.client._retry_backoff == 0.1
+
+
+async def test_a_partition_is_added_before_the_group_and_the_offset_is_sent_last(producer, monkeypatch):
+    manager, sender, steps = producer._txn_manager, producer._sender, []
+
+    def step(name, then):
+        async def run(*_):
+            steps.append(name)
+            then()
+
+        monkeypatch.setattr(sender, f"_do_{name}", run)
+
+    key = TopicPartition("d.requests", 0)
+    step("add_offsets_to_txn", lambda: manager.consumer_group_added("d"))
+    step("add_partitions_to_txn", lambda: manager.partition_added(ANSWERS))
+    step("txn_offset_commit", lambda: manager.offset_committed(key, 7, "d"))
+    manager.maybe_add_partition_to_txn(ANSWERS)
+    sent = asyncio.ensure_future(producer.send_offsets_to_transaction({key: OffsetAndMetadata(7, "")}, "d"))
+    await asyncio.sleep(0)
+    while (task := sender._maybe_do_transactional_request()) is not None:
+        await task
+    await sent
+    assert steps == ["add_partitions_to_txn", "add_offsets_to_txn", "txn_offset_commit"]
+
+
+async def test_records_are_sent_whole_and_in_order_in_batches_that_the_topic_takes(producer, monkeypatch):
+    batches = []
+
+    async def send_batch(batch, *_, **__):
+        batches.append((batch.record_count(), bytes(batch._build())))
+
+    monkeypatch.setattr(producer, "send_batch", send_batch)
+    given = [(b"key %d" % n, b"x" * n, [("source", b"%d" % n)]) for n in [*range(20), 1_000, 1]] + [(None, None, [])]
+    await new_partition()._send(producer, "d.predictions", given)
+    assert all(len(content) <= 300 or count == 1 for count, content in batches)
+    sent = [(r.key, r.value, list(r.headers)) for _, content in batches for r in MemoryRecords(content).next_batch()]
+    assert sent == given
+    assert sum(count for count, _ in batches) == len(given)
+    assert len(batches) < len(given) / 2
+
+
+REQUESTS = TopicPartition("d.requests", 0)
+
+
+def batch_of(*records, base=0, transactional=0, producer=-1):
+    """A record batch; records are (key, value, headers)."""
+    builder = DefaultRecordBatchBuilder(2, 0, transactional, producer, 0, 0, 1_000_000)
+    for delta, (key, value, headers) in enumerate(records):
+        builder.append(delta, 1_700_000_000_000 + delta, key, value, headers)
+    return base.to_bytes(8) + bytes(builder.build())[8:]
+
+
+def marker_of(producer, *, base):
+    """A control batch that ends a transaction; the checksum is made anew."""
+    batch = bytearray(batch_of((b"\0\0\0\0", b"\0" * 6, []), base=base, transactional=1, producer=producer))
+    batch[22] |= CONTROL
+    batch[17:21] = calc_crc32c(bytes(batch[21:])).to_bytes(4)
+    return bytes(batch)
+
+
+def fetched(data, *, position=0, aborted=()):
+    """What a consumer's fetcher holds once it was given `data` for a position, and where it says that it stands."""
+    state = SimpleNamespace(paused=False, position=position)
+    state.consumed_to = lambda offset: setattr(state, "position", offset)
+    assignment = SimpleNamespace(active=True, state_value=lambda _: state)
+    records = of_fetcher.PartitionRecords(
+        REQUESTS, of_fetcher.MemoryRecords(data), list(aborted), position, None, None, True, of_fetcher.READ_COMMITTED
+    )
+    held = Fetched({}, Unpacker(Bounds(1 << 20, 1 << 20)))
+    held[REQUESTS] = FetchResult(REQUESTS, partition_records=records, assignment=assignment, backoff=0)
+    return held[REQUESTS].getall(), state
+
+
+async def test_a_fetched_record_has_all_that_a_request_has_and_is_not_copied(monkeypatch):
+    monkeypatch.setattr("aiokafka.consumer.fetcher.ConsumerRecord", pytest.fail)
+    (batch,), state = fetched(batch_of((b"key", b"value", [("accept", b"text/csv")]), (None, None, [])))
+    assert batch.first == 0
+    assert [(r.offset, r.timestamp, r.key, r.value, list(r.headers)) for r in batch.take(9, None)] == [
+        (0, 1_700_000_000_000, b"key", b"value", [("accept", b"text/csv")]),
+        (1, 1_700_000_000_001, None, None, []),
+    ]
+    assert batch.first is None
+    assert state.position == 2
+
+
+def offsets(batches):
+    return [record.offset for batch in batches for record in (batch.first, batch.take(99, None))[1]]
+
+
+async def test_a_fetch_that_begins_inside_a_batch_gives_no_request_twice():
+    rows = [(None, b"x", [])] * 3
+    batches, state = fetched(batch_of(*rows) + batch_of(*rows, base=3), position=2)
+    assert offsets(batches) == [2, 3, 4, 5]
+    assert state.position == 6
+
+
+async def test_what_was_aborted_is_passed_over_and_what_the_same_producer_committed_then_is_not():
+    row = (None, b"x", [])
+    log = [
+        batch_of(row, base=0, transactional=1, producer=7),
+        marker_of(7, base=1),
+        batch_of(row, base=2, transactional=1, producer=7),
+        batch_of(row, base=3),
+        marker_of(7, base=4),
+    ]
+    batches, state = fetched(b"".join(log), aborted=[(7, 0)])
+    assert offsets(batches) == [2, 3]
+    assert state.position == 5
+
+
+async def test_a_batch_whose_checksum_does_not_hold_ends_what_is_given_and_is_fetched_again():
+    row = (None, b"x" * 50, [])
+    broken = bytearray(batch_of(row, row, base=1))
+    broken[-3] ^= 1
+    batches, state = fetched(batch_of(row) + bytes(broken) + batch_of(row, base=3))
+    assert offsets(batches[:1]) == [0]
+    assert [(one.offset, one.until, bytes(one.data)) for one in batches[1:]] == [(1, 3, bytes(broken))]
+    assert state.position == 1
+
+
+@pytest.mark.parametrize("length", [-1, 0, 30, -(1 << 31)])
+async def test_a_batch_whose_length_cannot_be_is_damaged(length):
+    row = (None, b"x" * 50, [])
+    second = bytearray(batch_of(row, base=1))
+    second[8:12] = length.to_bytes(4, signed=True)
+    batches, state = fetched(batch_of(row) + bytes(second))
+    assert type(batches[1]) is Damaged
+    assert batches[1].offset == state.position == 1
+
+
+async def test_what_the_size_of_a_fetch_cut_off_is_left_to_the_next_one():
+    row = (None, b"x" * 50, [])
+    batches, state = fetched(batch_of(row) + batch_of(row, base=1)[:-1])
+    assert offsets(batches) == [0]
+    assert state.position == 1
+
+
+async def test_a_first_batch_that_is_not_whole_is_damaged_and_never_passed_over():
+    sought = []
+    key = TopicPartition("d.requests", 0)
+
+    async def getmany(*_, timeout_ms):
+        raise RecordTooLargeError("a text of %s=%s and %s", key, 7, 1_048_576)
+
+    consumer = SimpleNamespace(getmany=getmany, assignment=lambda: {key}, seek=lambda *to: sought.append(to))
+    assert await get_batches(consumer, timeout_ms=1) == {key: [Damaged(7, 8, b"")]}
+    assert sought == [(key, 7)]
+
+
+def test_what_was_fetched_goes_with_its_last_batch_and_awaits_no_search_for_cycles():
+    data = batch_of((None, b"x", []))
+    known = of_fetcher.PartitionRecords(
+        REQUESTS, of_fetcher.MemoryRecords(data), [], 0, None, None, True, of_fetcher.READ_COMMITTED
+    )
+    held = Fetched({}, Unpacker(Bounds(1 << 20, 1 << 20)))
+    held[REQUESTS] = FetchResult(REQUESTS, partition_records=known, assignment=None, backoff=0)
+    gc.disable()
+    try:
+        (batch,) = held[REQUESTS]._partition_records
+        kept = [weakref.ref(known), weakref.ref(held.pop(REQUESTS)._partition_records), weakref.ref(batch._contents)]
+        assert offsets([batch]) == [0]
+        del known, batch
+        assert [one() for one in kept] == [None, None, None]
+    finally:
+        gc.enable()
+
+
+def test_a_consumer_that_is_none_of_ours_reads_records_as_ever():
+    records = of_fetcher.MemoryRecords(batch_of((None, b"x", [])))
+    plain = of_fetcher.PartitionRecords(REQUESTS, records, [], 0, None, None, True, of_fetcher.READ_COMMITTED)
+    assert [record.value for record in plain] == [b"x"]
+
+
+def test_what_could_not_be_fetched_is_kept_as_it_is():
+    held, error = Fetched({}, Unpacker(Bounds(1, 1))), FetchError(error=NotEnoughReplicasError(), backoff=0)
+    held[ANSWERS] = error
+    assert held[ANSWERS] is error
+
+
+async def test_the_sequence_of_a_partition_goes_on_at_0_behind_the_largest(producer):
+    manager = producer._txn_manager
+    manager._sequence_numbers[ANSWERS] = 2**31 - 2
+    manager.increment_sequence_number(ANSWERS, 1)
+    assert manager.sequence_number(ANSWERS) == 2**31 - 1
+    manager.increment_sequence_number(ANSWERS, 3)
+    assert manager.sequence_number(ANSWERS) == 2

@@ -1,0 +1,216 @@
+"""Every category and algorithm that a MOJO can have, through a real model host: what H2O itself predicts, to 1e-9.
+
+The models are made by tests/models/train_h2o.py. Contributions are compared like all else: H2O and its library compute
+the same float32.
+"""
+
+from contextlib import asynccontextmanager
+from dataclasses import replace
+
+import pytest
+
+from fakes.examples import COLD
+from fakes.mojos import Mojo
+from hotswap.batch import Code
+from hotswap.errors import SwapError
+from hotswap.generation import Configuration, Policy
+from hotswap.host.parent import ModelHost
+
+CONTRIBUTIONS, ENCODINGS, COMPONENTS = "contributions", "encodings", "components"
+MOJOS = (
+    Mojo("gbm_binomial", CONTRIBUTIONS),
+    Mojo("gbm_multinomial", "probabilities"),
+    Mojo("gbm_regression", CONTRIBUTIONS),
+    Mojo("gbm_offset", CONTRIBUTIONS),
+    Mojo("gbm_calibrated", "calibrated_probabilities"),
+    Mojo("gbm_calibrated_isotonic", "calibrated_probabilities"),
+    Mojo("gbm_one_hot_explicit", CONTRIBUTIONS),
+    Mojo("gbm_binary"),
+    Mojo("gbm_eigen"),
+    Mojo("gbm_label_encoder"),
+    Mojo("gbm_sort_by_response"),
+    Mojo("gbm_enum_limited"),
+    Mojo("drf_binomial", CONTRIBUTIONS),
+    Mojo("drf_multinomial", "probabilities"),
+    Mojo("drf_regression", CONTRIBUTIONS),
+    Mojo("xgboost_binomial", CONTRIBUTIONS),
+    Mojo("xgboost_multinomial", "probabilities"),
+    Mojo("xgboost_regression", CONTRIBUTIONS),
+    Mojo("xgboost_offset"),
+    Mojo("glm_binomial", "probabilities"),
+    Mojo("glm_quasibinomial", "probabilities"),
+    Mojo("glm_fractional_binomial", "probabilities"),
+    Mojo("glm_multinomial", "probabilities"),
+    Mojo("glm_ordinal", "probabilities"),
+    Mojo("glm_gaussian"),
+    Mojo("glm_tweedie"),
+    Mojo("glm_offset"),
+    Mojo("deep_binomial", "probabilities"),
+    Mojo("deep_multinomial", "probabilities"),
+    Mojo("deep_regression"),
+    Mojo("deep_binary"),
+    Mojo("deep_eigen"),
+    Mojo("autoencoder", "reconstruction"),
+    Mojo("autoencoder_numeric", "reconstruction"),
+    Mojo("autoencoder_not_standardized", "reconstruction"),
+    Mojo("stacked_binomial", "probabilities"),
+    Mojo("stacked_multinomial", "probabilities"),
+    Mojo("stacked_regression"),
+    Mojo("rulefit_binomial", "probabilities"),
+    Mojo("rulefit_multinomial", "probabilities"),
+    Mojo("rulefit_regression"),
+    Mojo("gam_regression"),
+    Mojo("gam_of_splines_alone"),
+    Mojo("gam_monotone"),
+    Mojo("gam_m_splines"),
+    Mojo("gam_binomial", "probabilities"),
+    Mojo("gam_multinomial", "probabilities"),
+    Mojo("isotonic"),
+    Mojo("coxph"),
+    Mojo("coxph_offset"),
+    Mojo("coxph_strata"),
+    Mojo("coxph_interactions"),
+    Mojo("uplift"),
+    Mojo("kmeans"),
+    Mojo("kmeans_numeric", "distances"),
+    Mojo("pca", COMPONENTS),
+    Mojo("glrm", COMPONENTS),
+    Mojo("isolation_forest"),
+    Mojo("isolation_forest_flagged"),
+    Mojo("extended_isolation_forest"),
+    Mojo("target_encoder_binomial", ENCODINGS),
+    Mojo("target_encoder_multinomial", ENCODINGS),
+    Mojo("target_encoder_interaction", ENCODINGS),
+    Mojo("word2vec", "embedding", rows="words.csv"),
+)
+BY_NAME = {mojo.name: mojo for mojo in MOJOS}
+REFUSED = (
+    (Mojo("deep_offset"), "trained with the offset `exposure`, which a MOJO of DEEPLEARNING leaves out"),
+    (Mojo("gam_both_splines"), "cannot expand this GAM's columns to splines"),
+)
+ONE_OF_EACH = (
+    "autoencoder",
+    "gbm_one_hot_explicit",
+    "coxph_strata",
+    "target_encoder_binomial",
+    "gam_multinomial",
+    "pca",
+)
+
+
+@asynccontextmanager
+async def serving(load, unknown=None):
+    counts = {} if unknown is None else unknown
+    host = ModelHost(load=load, deadline_s=30, on_restart=pytest.fail, on_unknown=counts.__setitem__, child=COLD)
+    try:
+        await host.start()
+        yield host
+    finally:
+        await host.stop()
+
+
+async def refusal_of(load) -> SwapError:
+    with pytest.raises(SwapError) as refused:
+        async with serving(load):
+            pass
+    return refused.value
+
+
+@pytest.mark.parametrize("mojo", MOJOS, ids=lambda mojo: mojo.name)
+async def test_a_mojo_gives_what_h2o_itself_gives_and_takes_an_unknown_level_for_a_missing_one(mojo):
+    scored, unknown = mojo.requests()[: len(mojo.expected)], {}
+    whole = mojo.whole_row
+    odd = [mojo.request(whole, **dict.fromkeys(mojo.levels, level)) for level in ("mauve", None)]
+
+    async with serving(mojo.load(), unknown) as host:
+        answers = await host.score([*scored, *odd])
+        alone = await host.score(scored[-1:])
+
+    assert mojo.faults(answers[:-2]) == []
+    assert answers[-2] == answers[-1]
+    assert unknown == dict.fromkeys(mojo.levels, 1)
+    assert alone == answers[len(scored) - 1 : len(scored)]
+
+
+@pytest.mark.parametrize("name", ONE_OF_EACH)
+async def test_missing_and_unknown_levels_are_refused_where_the_policies_say_so(name):
+    mojo = BY_NAME[name]
+    policies = replace(mojo.configuration, missing=Policy.REFUSE, unknown_category=Policy.REFUSE)
+    requests = [mojo.request(mojo.whole_row, **changed) for changed in ({}, {"color": "mauve"}, {"color": None})]
+
+    async with serving(mojo.load(configuration=policies)) as host:
+        good, *refused = await host.score(requests)
+
+    assert isinstance(good, bytes)
+    assert [refusal.code for refusal in refused] == [Code.UNKNOWN_CATEGORY, Code.MISSING_FIELD]
+
+
+@pytest.mark.parametrize(("mojo", "told"), REFUSED, ids=lambda value: getattr(value, "name", ""))
+async def test_a_mojo_whose_predictions_would_be_wrong_is_refused(mojo, told):
+    refused = await refusal_of(mojo.load())
+
+    assert (refused.code, told in refused.message) == ("MODEL_UNSUPPORTED", True)
+
+
+# ---- contributions, and other options
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("gbm_multinomial", "multinomial classification problems is not yet supported"),
+        ("glm_binomial", "only GBM, DRF and XGBoost models"),
+        ("isolation_forest", "only GBM, DRF and XGBoost models"),
+        ("word2vec", "only GBM, DRF and XGBoost models"),
+    ],
+)
+async def test_contributions_are_refused_where_the_model_cannot_give_them(name, told):
+    refused = await refusal_of(BY_NAME[name].load(configuration=Configuration(runtime={"contributions": "true"})))
+
+    assert (refused.code, told in refused.message) == ("MODEL_UNSUPPORTED", True)
+
+
+@pytest.mark.parametrize("runtime", [{}, {"contributions": "false"}], ids=str)
+async def test_contributions_are_no_output_unless_they_are_asked_for(runtime):
+    refused = await refusal_of(BY_NAME["gbm_binomial"].load(configuration=Configuration(runtime=runtime)))
+
+    assert refused.code == "SCHEMA_MISMATCH"
+    assert "`contribution_x0` (double): the model has no output `contribution_x0`" in refused.message
+
+
+@pytest.mark.parametrize(
+    ("runtime", "told"),
+    [
+        ({"contribution": "true"}, "the runtime h2o has no option `contribution`; its options are: contributions"),
+        ({"contributions": "yes"}, "the runtime h2o's option `contributions` is 'yes'; make it false or true"),
+    ],
+    ids=["name", "value"],
+)
+async def test_an_option_that_there_is_not_is_refused_with_those_that_there_are(runtime, told):
+    refused = await refusal_of(BY_NAME["gbm_binomial"].load(configuration=Configuration(runtime=runtime)))
+
+    assert (refused.code, refused.message) == ("CONFIGURATION_INVALID", told)
+
+
+# ---- models that are odd in their own way
+
+
+async def test_a_glrm_answers_a_row_alike_wherever_it_stands():
+    mojo = BY_NAME["glrm"]
+    requests = mojo.requests()
+
+    async with serving(mojo.load()) as host:
+        once, again = await host.score(requests), await host.score(requests[::-1])
+
+    assert once == again[::-1]
+
+
+async def test_a_text_of_unknown_words_is_refused_where_the_policy_says_so():
+    mojo = BY_NAME["word2vec"]
+    policy = Configuration(unknown_category=Policy.REFUSE)
+
+    async with serving(mojo.load(configuration=policy)) as host:
+        answers = await host.score([mojo.request({"word": text}) for text in ("the fox", "unicorn", "a unicorn")])
+
+    assert [isinstance(answer, bytes) for answer in answers] == [True, False, True]
+    assert answers[1].message == "row 0: the model knows none of the words of 'unicorn'"

@@ -1,0 +1,117 @@
+"""What is wrong with a deployment, from what its workers say and what is committed: each problem one line, no more."""
+
+from hotswap.client.fleet import FRESH_S, Fleet, PartitionView, Told, WorkerView
+from hotswap.client.overview import Lag, Overview
+from hotswap.control import STATUS_S
+from hotswap.swap import Outcome
+
+NOW = 1_000.0
+WAITS = "waits for generation 7, which is not ready on this worker"
+
+
+def worker(name, generation, *partitions, age_s=1.0):
+    """A worker that serves a generation; `partitions` as (number, why it is held)."""
+    return WorkerView(
+        worker=name,
+        at=NOW - age_s,
+        generation=generation,
+        accepted=generation,
+        loaded=(generation,),
+        model_sha256="a" * 64,
+        proto_sha256="b" * 64,
+        partitions=tuple(PartitionView(number, 0, generation, 0, held) for number, held in partitions),
+        is_paused=False,
+        is_stopped=False,
+        paths={"score": "in the JVM"},
+    )
+
+
+def told(name, generation, outcome, code="", message=""):
+    return Told(
+        command_id=f"c{generation}",
+        generation=generation,
+        worker=name,
+        outcome=outcome,
+        code=code,
+        message=message,
+        at=NOW,
+        phase_seconds={},
+    )
+
+
+def fleet(*said):
+    made = Fleet("d")
+    for each in said:
+        made.told.setdefault(each.command_id, {})[each.worker] = each
+    return made
+
+
+def problems(*workers, said=(), floors=(7, 7), newest=7):
+    made = fleet(*said)
+    return Overview(
+        deployment="d",
+        at=NOW,
+        newest=newest,
+        is_paused=False,
+        workers=workers,
+        commands=(),
+        lags=tuple(Lag(number, 10, 10, floor) for number, floor in enumerate(floors)),
+        failures={view.worker: tuple(made.failures(view)) for view in workers if view.is_live(NOW)},
+    ).problems
+
+
+def test_a_fleet_of_one_mind_has_no_problem():
+    ready = [told(name, 7, Outcome.SERVING) for name in ("w1", "w2")]
+    assert problems(worker("w1", 7, (0, "")), worker("w2", 7, (1, "")), said=ready) == ()
+
+
+def test_a_worker_that_cannot_load_what_others_serve_is_named_with_the_reason():
+    said = [told("w1", 7, Outcome.SERVING), told("w2", 7, Outcome.FAILED, "CACHE_FAILED", "no room: make some")]
+    lines = problems(worker("w1", 7, (0, "")), worker("w2", 6, (1, "")), said=said, floors=(7, 6))
+    assert lines == ("w2 cannot load generation 7: CACHE_FAILED no room: make some",)
+
+
+def test_workers_that_fail_alike_share_a_line():
+    said = [told(name, 7, Outcome.FAILED, "MODEL_INVALID", "no model") for name in ("w1", "w2")]
+    lines = problems(worker("w1", 6), worker("w2", 6), said=said, floors=(6, 6))
+    assert lines == ("w1, w2 cannot load generation 7: MODEL_INVALID no model",)
+
+
+def test_a_failure_is_over_once_a_newer_generation_is_in_hand_or_a_later_try_was_good():
+    failed = told("w1", 7, Outcome.FAILED, "CACHE_FAILED", "no room")
+    assert problems(worker("w1", 6), said=[failed, told("w1", 8, Outcome.STAGING)], newest=8) == ()
+    assert problems(worker("w1", 7), said=[failed]) == ()
+    two = problems(worker("w1", 6), said=[failed, told("w1", 8, Outcome.FAILED, "MODEL_INVALID", "bad")], newest=8)
+    assert two == (
+        "w1 cannot load generation 8: MODEL_INVALID bad",
+        "w1 cannot load generation 7: CACHE_FAILED no room",
+    )
+
+
+def test_a_command_that_was_refused_says_nothing_about_a_worker():
+    said = [told("w1", 9, Outcome.REFUSED, "EXPIRED", "late"), told("w1", 7, Outcome.FAILED, "CACHE_FAILED", "full")]
+    assert problems(worker("w1", 6), said=said, floors=(6, 6)) == ("w1 cannot load generation 7: CACHE_FAILED full",)
+
+
+def test_a_worker_that_is_dead_is_no_reason_for_a_line():
+    failed = told("w2", 7, Outcome.FAILED, "CACHE_FAILED", "no room")
+    assert problems(worker("w1", 7), worker("w2", 6, (1, WAITS), age_s=FRESH_S + 1), said=[failed]) == ()
+
+
+def test_partitions_that_are_held_below_their_floor_are_named_with_their_worker():
+    lines = problems(worker("w2", 6, (0, WAITS), (1, WAITS), (2, "")), floors=(7, 7, 6))
+    assert lines == (f"w2 holds partitions 0, 1: {WAITS}",)
+
+
+def test_a_pause_is_no_problem():
+    assert problems(worker("w1", 7, (0, "paused by command"))) == ()
+
+
+def test_partitions_scored_by_a_generation_that_no_command_carries_say_how_to_go_on():
+    (line,) = problems(worker("w1", 1, (0, "was last scored by generation 7, ...")), newest=1, floors=(7, 1))
+    assert line.startswith("partition 0: last scored by generation 7, and no accepted command")
+    assert line.endswith("`hotswap swap d --model … --proto … --generation 8`")
+
+
+def test_a_worker_is_taken_for_dead_after_three_words_that_did_not_come():
+    assert FRESH_S == 3 * STATUS_S

@@ -1,0 +1,36 @@
+"""Byte strings in one buffer: what went in comes out, and a buffer that does not hold together is refused."""
+
+import struct
+
+import pytest
+
+from hotswap.codec.packed import Packed, pack
+
+VALUES = [b"first", b"", b"\x00" * 300, b"last"]
+
+
+@pytest.mark.parametrize("buffer", [bytes, bytearray, memoryview])
+def test_what_was_packed_comes_out_again_in_order(buffer):
+    packed = Packed(buffer(pack(VALUES)))
+
+    assert (len(packed), list(packed)) == (4, VALUES)
+    assert [packed[0], packed[-1], packed[1:3]] == [VALUES[0], VALUES[-1], VALUES[1:3]]
+    assert all(type(value) is bytes for value in (*packed, packed[0]))
+    with pytest.raises(IndexError):
+        packed[4]
+
+
+def test_nothing_can_be_packed_too():
+    assert list(Packed(pack([]))) == []
+
+
+def test_a_buffer_that_does_not_hold_together_is_refused():
+    whole = pack(VALUES)
+
+    for end in range(len(whole)):
+        with pytest.raises(ValueError, match="strings"):
+            list(Packed(whole[:end]))
+    with pytest.raises(ValueError, match="strings that end"):
+        list(Packed(whole + b"x"))
+    with pytest.raises(ValueError, match="hold no 4294967295 strings"):
+        list(Packed(struct.pack("<I", 0xFFFFFFFF)))

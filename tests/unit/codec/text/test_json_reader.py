@@ -1,0 +1,150 @@
+"""JSON by proto3's mapping where google's json_format is laxer than it; each case was found by the fuzz, or nearly."""
+
+import io
+import json
+
+import pytest
+
+from hotswap.codec.proto import compile as compile_proto
+from hotswap.codec.text.layout import BadRow
+from hotswap.codec.text.reader import read_rows
+from hotswap.generation import TextOptions
+
+PROTO = b"""
+syntax = "proto3";
+import "google/protobuf/wrappers.proto";
+enum Color { NONE = 0; RED = 1; }
+message Place { string city = 1; Place inner = 2; }
+message Row {
+  double d = 1; float f = 2; int32 i = 3; uint64 u = 4; bool b = 5; string s = 6; bytes raw = 7; Color color = 8;
+  Place place = 9; repeated int32 many_numbers = 10; map<int32, double> tags = 11;
+  google.protobuf.DoubleValue boxed = 12;
+}
+message Frame { repeated Row my_rows = 1; string id = 2; }
+service S { rpc One(Row) returns (Row); rpc Many(Frame) returns (Frame); }
+"""
+SCHEMA = compile_proto(PROTO)
+ROW, FRAME = (SCHEMA.operations[name].input for name in ("One", "Many"))
+
+
+def read(text, message=ROW, **options):
+    return read_rows(io.StringIO(text, newline=""), "json", message, TextOptions(**options))
+
+
+def only(document, message=ROW, **options):
+    text = document if isinstance(document, str) else json.dumps(document)
+    (row,) = read(text, message, **options)
+    return row
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "reason"),
+    [
+        ("d", "1_000", "is no number"),
+        ("d", "inf", "is no number"),
+        ("d", " 1", "is no number"),
+        ("d", "1e999", "is out of range"),
+        ("d", 10**400, "is out of range"),
+        ("d", True, "is no number"),
+        ("f", 1e39, "too large"),
+        ("f", "1e39", "too large"),
+        ("i", "1_000", "is no whole number"),
+        ("i", "\u0663", "is no whole number"),
+        ("i", "1.5", "is no whole number"),
+        ("i", "1e99999999999999999999", "is out of range"),
+        ("i", True, "does not fit"),
+        ("i", 2**31, "out of range"),
+        ("u", -1, "out of range"),
+        ("b", 1, "does not fit"),
+        ("b", "true", "does not fit"),
+        ("s", 5, "is no text"),
+        ("s", "\ud800", "surrogate"),
+        ("raw", "###", "is no base64"),
+        ("raw", "AAAA=", "is no base64"),
+        ("color", 1.5, "is none of NONE, RED"),
+        ("color", True, "is none of NONE, RED"),
+        ("color", "1", "is none of NONE, RED"),
+        ("color", "RED\0", "is none of NONE, RED"),
+        ("color", "BLUE", "is none of NONE, RED"),
+        ("place", [], "is no object"),
+        ("place", "", "is no object"),
+        ("boxed", "1_0", "is no number"),
+        ("many_numbers", ["1_0"], "is no whole number"),
+        ("many_numbers", [None], "null is not allowed"),
+        ("tags", {"1_0": 1}, "is no whole number"),
+    ],
+)
+def test_a_value_that_the_json_mapping_does_not_allow_is_refused_with_its_field(field, value, reason):
+    bad = only({field: value})
+    assert isinstance(bad, BadRow)
+    assert (bad.number, bad.column.partition(".")[0]) == (1, field)
+    assert reason.lower() in bad.reason.lower()
+
+
+def test_numbers_in_strings_are_those_of_json_and_odd_floats_have_their_names():
+    row = only({"d": "1e2", "f": "-Infinity", "i": "1e2", "u": "18446744073709551615", "boxed": "NaN"}).message
+    assert (row.d, row.f, row.i, row.u) == (100.0, float("-inf"), 100, 2**64 - 1)
+    assert row.boxed.value != row.boxed.value
+    assert only({"i": 5.0, "color": 1.0, "tags": {"7": "2.5"}}).message.tags[7] == 2.5
+
+
+def test_base64_of_json_is_of_either_alphabet_padded_or_not():
+    assert [only({"raw": text}).message.raw for text in ("-_8=", "+/8", "")] == [b"\xfb\xff", b"\xfb\xff", b""]
+
+
+def test_a_field_that_is_there_twice_is_refused_and_not_overwritten():
+    for text in (
+        '{"i": 1, "i": 2}',
+        '{"many_numbers": [1], "manyNumbers": [2]}',
+        '{"place": {"city": "a", "city": "b"}}',
+    ):
+        assert "is there twice" in only(text).reason
+
+
+def test_null_is_missing_and_not_a_value():
+    row = only({"d": None, "place": None, "many_numbers": None, "s": "x"}).message
+    assert [field.name for field, _ in row.ListFields()] == ["s"]
+
+
+@pytest.mark.parametrize("name", ["\\ud800", "i\\u0000"])
+def test_a_name_that_is_no_text_is_refused_and_does_not_break_protobuf(name):
+    assert "has a name that is no text" in only(f'{{"{name}": 1}}', is_strict=False).reason
+
+
+def test_json_that_is_nested_too_deeply_is_refused_alone():
+    rows = list(read("\n".join(["[" * 100_000, '{"place":' * 300 + "{}" + "}" * 300, '{"i": 3}'])))
+    assert [type(row) for row in rows[:2]] == [BadRow, BadRow]
+    assert rows[2].message.i == 3
+    deep = '{"place": ' + '{"inner": ' * 200 + "{}" + "}" * 201
+    assert isinstance(only(deep), BadRow)
+
+
+def test_a_line_separator_inside_of_a_text_ends_no_line():
+    first, second = read('{"i": \n{"s": "a\u2028b"}')
+    assert isinstance(first, BadRow)
+    assert second.message.s == "a\u2028b"
+
+
+def test_a_whole_message_keeps_what_is_beside_its_rows():
+    rows = read('{"my_rows": [{"i": 1}, {"i": 2}], "id": "seven"}', FRAME)
+    packed = rows.layout.pack(row.message for row in rows)
+    assert ([row.i for row in packed.my_rows], packed.id) == ([1, 2], "seven")
+
+
+def test_a_whole_message_with_an_unknown_field_is_refused_or_that_field_is_ignored():
+    document = {"myRows": [{"i": 1}], "odd": 1}
+    assert 'no field named "odd"' in str(only(document, FRAME))
+    assert only(document, FRAME, is_strict=False).message.i == 1
+
+
+def test_a_whole_message_without_rows_has_none():
+    for document in ({"myRows": None}, {"myRows": []}):
+        assert list(read(json.dumps(document), FRAME)) == []
+
+
+def test_rows_under_both_of_their_names_are_refused_and_not_dropped():
+    assert "is there twice" in only({"myRows": [{"i": 1}], "my_rows": [{"i": 2}]}, FRAME).reason
+
+
+def test_an_empty_text_is_no_json():
+    assert "is no JSON" in str(only(""))

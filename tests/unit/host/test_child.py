@@ -1,0 +1,66 @@
+"""What the model host's process does before it has a Java."""
+
+import json
+import socket
+
+import pytest
+
+from hotswap.errors import SwapError
+from hotswap.generation import Configuration
+from hotswap.host import child, frames
+from hotswap.host.frames import Ground, Order
+
+
+@pytest.mark.parametrize("gives_way", [True, False])
+def test_a_generation_is_loaded_at_low_priority_only_where_it_is_to_give_way(monkeypatch, gives_way):
+    aside = []
+    monkeypatch.setattr(child, "_start_jvm", lambda _: None)
+    monkeypatch.setattr(child, "_load", lambda _: (None, {}))
+    monkeypatch.setattr(child, "_aside", lambda work, priority: aside.append(priority) or work())
+    monkeypatch.setattr(child.gc, "freeze", lambda: None)
+    monkeypatch.setattr(child.os, "chdir", lambda _: None)
+    order = Order(
+        ground=Ground(kind="h2o", heap_mb=64, jvm_library="libjvm.so", jvm_options=(), classpath=()),
+        model="m.zip",
+        proto=b"",
+        is_descriptor_set=False,
+        configuration=Configuration(),
+        samples=(),
+        gives_way=gives_way,
+    )
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        ours.sendall(frames.pack_load(order))
+        ours.shutdown(socket.SHUT_WR)
+        child._serve(theirs)
+    assert aside == ([child._give_way] if gives_way else [])
+
+
+def said(frame):
+    return json.loads(frames.parse_frame(frame[4:]).payload)
+
+
+def test_a_reason_with_a_line_for_each_of_very_many_columns_is_shortened_to_what_a_frame_may_hold():
+    lines = "\n".join(f"column \U0001f600{number} \x00 is not in the proto" for number in range(100_000))
+
+    frame = child._failed(SwapError("SCHEMA_MISMATCH", lines))
+
+    assert len(frame) <= frames.MAX_FACTS_BYTES
+    assert said(frame) == {"code": "SCHEMA_MISMATCH", "message": lines[: frames.MAX_REASON]}
+
+
+def test_a_proto_with_very_many_operations_is_ready_without_what_only_people_read():
+    names = [f"{number:0200}" for number in range(1_500)]
+    facts = {"operations": names, "columns": "", "phase_seconds": {}}
+    facts |= {part: dict.fromkeys(names, "a.Message") for part in ("inputs", "outputs", "paths")}
+
+    frame = child._ready(facts)
+
+    assert len(frame) <= frames.MAX_FACTS_BYTES
+    assert said(frame) == {**facts, "inputs": {}, "outputs": {}, "paths": {}}
+
+
+def test_operations_whose_names_alone_are_too_large_fail_the_swap_with_a_reason():
+    with pytest.raises(SwapError, match="names of its operations") as error:
+        child._ready({"operations": ["x" * 800] * 1_500})
+    assert error.value.code == "SCHEMA_MISMATCH"

@@ -1,0 +1,139 @@
+"""Why a connection fails is one line; aiokafka is heard again afterwards; and a client ends, whatever it is about."""
+
+import asyncio
+import contextlib
+import logging
+from contextlib import ExitStack
+
+import pytest
+
+from hotswap.errors import StartError
+from hotswap.kafka import connection
+from hotswap.kafka.connection import Admin, end, reaching
+from hotswap.settings import Settings
+
+SETTINGS = Settings(kafka="a:1")
+LIBRARY = logging.getLogger("aiokafka.conn")
+
+
+def connect_in_vain():
+    with reaching(SETTINGS):
+        LIBRARY.error("connection refused")
+        raise OSError("something vague")
+
+
+def test_the_reason_is_taken_from_what_the_library_said():
+    with pytest.raises(StartError, match=r"no Kafka answers at a:1 \(connection refused\)"):
+        connect_in_vain()
+
+
+def test_where_nobody_gives_a_reason_it_is_that_no_answer_came():
+    with pytest.raises(StartError, match=r"no Kafka answers at a:1 \(it does not answer in time\)"), reaching(SETTINGS):
+        raise TimeoutError
+
+
+def test_the_library_is_heard_again_after_connections_that_overlap():
+    first, second = ExitStack(), ExitStack()
+    first.enter_context(reaching(SETTINGS))
+    second.enter_context(reaching(SETTINGS))
+    assert not logging.getLogger("aiokafka").propagate
+    first.close()
+    assert not logging.getLogger("aiokafka").propagate
+    second.close()
+    assert logging.getLogger("aiokafka").propagate
+
+
+class Network:
+    """What aiokafka's clients have beneath: its cluster has a broker after so many updates."""
+
+    def __init__(self, updates=0):
+        self.updates = updates
+        self.is_closed = False
+        self.cluster = self
+
+    def brokers(self):
+        return [] if self.updates else ["one"]
+
+    async def force_metadata_update(self):
+        self.updates -= 1
+
+    async def close(self):
+        self.is_closed = True
+
+
+class Fetcher:
+    def __init__(self):
+        self._fetch_task = asyncio.ensure_future(asyncio.Event().wait())
+        self._pending_tasks = {asyncio.ensure_future(asyncio.Event().wait())}
+
+
+class Consumer:
+    """A consumer of aiokafka's whose `stop` does what `how` says."""
+
+    def __init__(self, how):
+        self._client = Network()
+        self._fetcher = Fetcher()
+        self._how = how
+
+    async def stop(self):
+        await self._how()
+
+
+async def cancelled_by_itself():
+    raise asyncio.CancelledError
+
+
+async def never_ends():
+    await asyncio.Event().wait()
+
+
+@pytest.mark.parametrize("how", [cancelled_by_itself, never_ends])
+async def test_a_client_whose_stop_fails_or_hangs_is_cut_off_with_nothing_left_running(how, monkeypatch):
+    monkeypatch.setattr(connection, "_END_S", 0.01)
+    consumer = Consumer(how)
+    await end(consumer)
+    assert consumer._client.is_closed
+    await asyncio.wait([consumer._fetcher._fetch_task, *consumer._fetcher._pending_tasks], timeout=1)
+    assert consumer._fetcher._fetch_task.cancelled()
+    assert all(task.cancelled() for task in consumer._fetcher._pending_tasks)
+
+
+async def test_a_client_whose_connections_cannot_be_closed_either_is_let_go_of():
+    consumer = Consumer(cancelled_by_itself)
+    consumer._client.close = cancelled_by_itself
+    await end(consumer)
+
+
+async def swallows_a_cancellation():
+    with contextlib.suppress(asyncio.CancelledError):
+        await never_ends()
+
+
+@pytest.mark.parametrize("how", [never_ends, swallows_a_cancellation])
+async def test_who_is_cancelled_while_it_ends_a_client_stays_cancelled(how):
+    consumer = Consumer(how)
+    ending = asyncio.create_task(end(consumer))
+    await asyncio.sleep(0)
+    ending.cancel()
+    await asyncio.wait([ending])
+    assert ending.cancelled()
+    assert consumer._client.is_closed is (how is never_ends)
+
+
+class Started:
+    """A client that starts at once."""
+
+    def __init__(self, network):
+        self._client = network
+
+    async def start(self):
+        pass
+
+
+async def test_a_cluster_that_knows_of_no_broker_yet_is_not_reached_before_it_does(monkeypatch):
+    monkeypatch.setattr(connection, "_RETRY_S", 0)
+    network = Network(updates=3)
+    for name in ("AIOKafkaAdminClient", "AIOKafkaConsumer"):
+        monkeypatch.setattr(connection, name, lambda **_: Started(network))
+    await Admin(SETTINGS).start()
+    assert network.brokers()

@@ -1,0 +1,152 @@
+"""Requests that are fetched and not yet taken: bounded, in order, split where a cut is."""
+
+import asyncio
+import hashlib
+
+import pytest
+from aiokafka import TopicPartition
+
+from fakes.data_plane import FakeBatch, FakeRequest
+from hotswap.batch import Code, Refusal
+from hotswap.errors import DamagedBatch, Doubt
+from hotswap.kafka.inbox import Inbox
+from hotswap.kafka.records import Damaged
+
+
+@pytest.fixture
+def inbox():
+    inbox = Inbox(TopicPartition("t", 0), max_bytes=100, deployment="d")
+    inbox.open(5)
+    return inbox
+
+
+def requests(*offsets, size=10):
+    return [FakeBatch([FakeRequest(offset, b"x" * size)]) for offset in offsets]
+
+
+def taken(inbox, limit, until=None):
+    return [request.offset for request in inbox.take(limit, until)]
+
+
+async def test_requests_are_taken_in_order_across_fetches(inbox):
+    inbox.put(requests(5, 6))
+    inbox.put(requests(7, 9))
+    assert await inbox.wait() == 5
+    assert taken(inbox, 3) == [5, 6, 7]
+    assert await inbox.wait() == 9
+    assert taken(inbox, 3) == [9]
+    assert inbox.position == 10
+
+
+async def test_nothing_from_the_cut_on_is_taken_even_where_offsets_have_gaps(inbox):
+    inbox.put(requests(5, 6, 9, 12))
+    assert taken(inbox, 10, until=8) == [5, 6]
+    assert taken(inbox, 10, until=12) == [9]
+    assert taken(inbox, 10, until=13) == [12]
+
+
+async def test_a_full_inbox_says_so_until_it_is_half_empty(inbox):
+    inbox.put(requests(*range(5, 15)))
+    assert inbox.is_full
+    inbox.take(4, None)
+    assert not inbox.has_room
+    inbox.take(1, None)
+    assert inbox.has_room
+
+
+async def test_a_batch_gives_its_bytes_back_once_its_last_request_is_taken(inbox):
+    inbox.put([FakeBatch([FakeRequest(5, b"x" * 90), FakeRequest(6, None), FakeRequest(7, b"x" * 10)])])
+    inbox.take(1, None)
+    inbox.take(1, None)
+    assert inbox.is_full
+    inbox.take(1, None)
+    inbox.put(requests(*range(8, 17)))
+    assert not inbox.is_full
+    inbox.put(requests(17))
+    assert inbox.is_full
+
+
+async def test_of_large_requests_so_many_are_taken_as_fit_into_memory_and_always_one(inbox):
+    inbox.put(requests(5, 6, size=4 << 20))
+    assert taken(inbox, 10) == [5]
+    assert taken(inbox, 10) == [6]
+
+
+async def test_a_damaged_batch_is_fetched_three_more_times_before_it_stops_its_partition(inbox):
+    damaged = Damaged(6, 9, b"batch")
+    inbox.put([*requests(5), damaged])
+    assert taken(inbox, 10) == [5]
+    for _ in range(2):
+        inbox.put([damaged])
+    waiting = asyncio.create_task(inbox.wait())
+    await asyncio.sleep(0)
+    assert not waiting.done()
+    inbox.put([damaged])
+    with pytest.raises(DamagedBatch) as raised:
+        await waiting
+    assert raised.value.offset == 6
+    assert inbox.is_full
+
+
+async def test_what_is_sound_when_it_is_fetched_again_is_taken_as_if_nothing_had_been(inbox):
+    damaged = Damaged(5, 6, b"batch")
+    for _ in range(2):
+        inbox.put([damaged])
+        inbox.put([damaged])
+        inbox.put(requests(inbox.position))
+    assert taken(inbox, 10) == [5, 6]
+    assert not inbox.is_full
+
+
+async def test_a_damaged_batch_that_is_skipped_is_refused_offset_by_offset(inbox):
+    for _ in range(4):
+        inbox.put([Damaged(5, 8, b"batch")])
+    assert inbox.skip("as ordered") == 8
+    assert await inbox.wait() == 5
+    refused = inbox.take(10, None)
+    assert [(one.offset, one.refusal) for one in refused] == [
+        (offset, Refusal(Code.UNREADABLE, "as ordered")) for offset in (5, 6, 7)
+    ]
+    assert refused[0].facts == (("batch-sha256", hashlib.sha256(b"batch").hexdigest().encode()),)
+    assert inbox.position == 8
+    assert inbox.has_room
+
+
+async def test_whoever_waits_is_told_to_stop_even_with_requests_left(inbox):
+    waiting = asyncio.create_task(inbox.wait())
+    await asyncio.sleep(0)
+    inbox.stop()
+    assert await waiting is None
+    inbox.put(requests(5))
+    assert await inbox.wait() is None
+
+
+async def test_a_position_that_the_topic_does_not_have_is_a_doubt_until_it_is_opened_again(inbox):
+    inbox.fail(Doubt("gone"))
+    with pytest.raises(Doubt):
+        await inbox.wait()
+    inbox.open(20)
+    inbox.put(requests(20))
+    assert await inbox.wait() == 20
+
+
+async def test_opening_again_throws_away_what_was_fetched_for_the_old_position(inbox):
+    inbox.put(requests(5, 6))
+    inbox.open(5)
+    inbox.put(requests(5))
+    assert taken(inbox, 10) == [5]
+    assert not inbox.is_full
+
+
+async def test_where_nothing_arrives_the_offsets_of_markers_are_reported_once_for_each_look(inbox):
+    inbox.reach(5)
+    waiting = asyncio.create_task(inbox.wait())
+    await asyncio.sleep(0)
+    assert not waiting.done()
+    inbox.reach(7)
+    assert await waiting == 7
+    assert inbox.take(10, None) == []
+    inbox.put(requests(9))
+    inbox.reach(9)
+    assert await inbox.wait() == 9
+    assert taken(inbox, 10) == [9]

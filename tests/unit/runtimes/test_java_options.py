@@ -1,0 +1,73 @@
+"""What a configuration says to the runtime of jars, read without a JVM."""
+
+import pytest
+
+from hotswap.errors import SwapError
+from hotswap.packages.configuration import read_configuration, read_properties
+from hotswap.runtimes.java.runtime import Options, read_options
+
+ANCESTORS = """\
+# modelConfig.properties, as the ancestor has it
+! another comment
+modelClassName = com.example.\\
+    Model
+modelMethod:predict
+modelInputType JSON
+modelOutputType=java.util.List
+"""
+
+
+def test_the_ancestors_keys_mean_ours():
+    given = read_properties(ANCESTORS)
+
+    assert read_options(given) == Options("com.example.Model", "predict", {}, "json", None)
+
+
+def test_text_is_csv_for_the_ancestors_keys_and_left_to_the_parameters_for_ours():
+    assert read_options({"modelClassName": "a.B"}).input == "csv"
+    assert read_options({"class": "a.B"}).input is None
+
+
+def test_a_method_may_be_named_for_each_operation():
+    options = read_options({"method": "all", "method.score": "one", "input": "CSV", "output": "json"})
+
+    assert options == Options(None, "all", {"score": "one"}, "csv", "json")
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        (
+            {"klass": "a.B"},
+            "`klass` is not known; known are: class, method, method.<operation>, input, output, modelCl",
+        ),
+        ({"input": "xml"}, "input is one of csv, json, file, row; not `xml`"),
+        ({"output": "xml"}, "output is csv or json, not `xml`"),
+    ],
+)
+def test_an_option_that_is_not_known_is_refused_with_those_that_are(given, told):
+    with pytest.raises(SwapError) as refused:
+        read_options(given)
+
+    assert (refused.value.code, told in refused.value.message) == ("MODEL_INVALID", True)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("a=1\r\nb = 2 \r\n", {"a": "1", "b": "2 "}),
+        ("key\\ with\\=signs\\: : v", {"key with=signs:": "v"}),
+        ("path=c\\:\\\\x\\\\", {"path": "c:\\x\\"}),
+        ("tab=\\t\\u00e9\\q", {"tab": "\té" + "q"}),
+        ("empty\nlast=1=2:3", {"empty": "", "last": "1=2:3"}),
+    ],
+)
+def test_properties_are_read_as_java_reads_them(text, expected):
+    assert read_properties(text) == expected
+
+
+def test_a_properties_file_is_a_configuration_of_runtime_options(tmp_path):
+    path = tmp_path / "modelConfig.properties"
+    path.write_text(ANCESTORS)
+
+    assert read_configuration(path).runtime["modelClassName"] == "com.example.Model"

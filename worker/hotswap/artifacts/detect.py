@@ -1,0 +1,80 @@
+"""What a local model is: its kind, by what lies in it, and the one file that a store can hold."""
+
+import re
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+from hotswap.artifacts.archive import list_names, write_zip
+from hotswap.errors import SwapError, UsageError
+
+_SPARK: Final = re.compile(r"([^/]+/)?metadata/part-[^/]+")
+
+
+def _is_mojo(names: Sequence[str]) -> bool:
+    return "model.ini" in names
+
+
+def _is_spark(names: Sequence[str]) -> bool:
+    return any(_SPARK.fullmatch(name) for name in names)
+
+
+def _is_java(names: Sequence[str]) -> bool:
+    return "META-INF/MANIFEST.MF" in names or (bool(names) and all(name.endswith(".jar") for name in names))
+
+
+_SIGNS: Final[dict[str, tuple[str, Callable[[Sequence[str]], bool]]]] = {
+    "h2o": ("a MOJO's model.ini at its top", _is_mojo),
+    "spark": ("metadata/part-* of a saved Spark pipeline", _is_spark),
+    "java": ("META-INF/MANIFEST.MF of a jar, or jars alone", _is_java),
+}
+
+
+def check_model(path: Path) -> None:
+    """Raises UsageError where a model's file or folder is not there."""
+    if not path.exists():
+        raise UsageError(f"model {path} is not there")
+
+
+def find_kind(path: Path) -> str:
+    """The kind of a local model, a file or a folder, by what lies in it.
+
+    Raises:
+        UsageError: it is not there, or of no kind that is known; the message says what was looked for.
+
+    """
+    check_model(path)
+    if path.suffix == ".jar":
+        return "java"
+    try:
+        names = _names(path)
+        why = "it has none of " + "; ".join(f"{sign} ({kind})" for kind, (sign, _) in _SIGNS.items())
+    except SwapError:
+        names, why = [], "it is neither a zip nor a folder"
+    if "modelpackage.zip" in names:
+        raise UsageError(f"{path} is a package, not a model: give it with --package")
+    kind = next((kind for kind, (_, fits) in _SIGNS.items() if fits(names)), None)
+    if kind is None:
+        raise UsageError(f"model {path} is of no kind that is known: {why}; name its kind with --kind")
+    return kind
+
+
+@contextmanager
+def as_file(path: Path) -> Iterator[Path]:
+    """The model as one file: itself, or the zip of a folder, with the same bytes for the same files, while in use."""
+    check_model(path)
+    if not path.is_dir():
+        yield path
+        return
+    with tempfile.TemporaryDirectory(prefix="hotswap-model-") as folder:
+        packed = Path(folder, f"{path.resolve().name}.zip")
+        write_zip(packed, {name: path / name for name in _names(path)})
+        yield packed
+
+
+def _names(path: Path) -> list[str]:
+    if path.is_dir():
+        return sorted(file.relative_to(path).as_posix() for file in path.rglob("*") if file.is_file())
+    return list_names(path)

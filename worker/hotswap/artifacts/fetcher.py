@@ -1,0 +1,196 @@
+"""The process that fetches for a worker, which can be killed where a store hangs: a thread that waits cannot be ended.
+
+    python -m hotswap.artifacts.fetcher FD PARENT SETTINGS
+
+It is there before it is asked, for it takes 0.2 s to start. FD is its end of a socket pair, over which
+go lines of JSON: an artifact to it; `{}` back once that is in the cache, or the SwapError; then a line to it once the
+worker holds the entry as well, for until then nothing but this process keeps it from being pruned. SETTINGS are those
+that fetching needs, and its environment is the worker's, which configures the stores (proxies, AWS_...), without
+HOTSWAP_*, which hold Kafka's password. It ends when the worker hangs up or is gone.
+"""
+
+import asyncio
+import contextlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import AsyncIterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from hotswap import logs
+from hotswap.artifacts.cache import Cache
+from hotswap.artifacts.store import Artifact, fetch_now, without_secrets
+from hotswap.errors import SwapError
+from hotswap.failpoints import arm
+from hotswap.local.lifeline import die_with
+
+if TYPE_CHECKING:  # see artifacts/store.py
+    from hotswap.settings import Settings
+
+_READ_BYTES: Final = 64 << 10
+_POLL_SECONDS: Final = 0.02
+_REAP_SECONDS: Final = 1.0
+
+
+class Fetcher:
+    """Fetches in a process of its own: `fetch` is a `store.Fetch`. Belongs to one event loop."""
+
+    def __init__(self, settings: "Settings") -> None:
+        self._settings = json.dumps(
+            {
+                "cache": str(settings.artifacts),
+                "max_bytes": settings.cache_max_bytes,
+                "log": {"level": settings.log_level, "style": settings.log_format},
+                "failpoints": settings.failpoints,
+            }
+        )
+        self._idle: _Process | None = None
+        self._ending: set[asyncio.Task[None]] = set()
+
+    def start(self) -> None:
+        """Start the process, so that no swap has to wait for that."""
+        # Where that fails (no descriptor left, no memory) the next fetch tries again, and says so.
+        with contextlib.suppress(OSError):
+            self._idle = self._idle or _Process(self._settings)
+
+    async def stop(self) -> None:
+        """End the process, and await the end of those that were killed before; bounded."""
+        if self._idle:
+            self._end(self._idle)
+            self._idle = None
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_REAP_SECONDS):
+                await asyncio.gather(*self._ending)
+
+    @contextlib.asynccontextmanager
+    async def fetch(self, artifact: Artifact) -> AsyncIterator[None]:
+        """Have the artifact in the cache, and held there until the block ends.
+
+        A fetch that is cancelled takes the process with it, whatever that is waiting for. Raises SwapError: what
+        `Store.fetch` raises there, ARTIFACT_UNREACHABLE where the process died.
+        """
+        process, self._idle = self._idle, None
+        try:
+            if process and process.has_ended:
+                self._end(process)
+                process = None
+            process = process or _Process(self._settings)
+            answer = await process.ask(asdict(artifact))
+            if not answer:
+                yield
+                process.tell({})
+        except BaseException as error:
+            if process:
+                self._end(process)
+            self.start()
+            if isinstance(error, OSError):
+                why = f"{without_secrets(artifact.uri)} was not fetched: the worker's process for that failed: {error}"
+                raise SwapError("ARTIFACT_UNREACHABLE", why) from error
+            raise
+        if self._idle:  # one that was started while two fetched at once
+            self._end(self._idle)
+        self._idle = process
+        if answer:
+            raise SwapError(**answer)
+
+    def _end(self, process: "_Process") -> None:
+        process.kill()
+        task = asyncio.create_task(process.reap(), name="reap-fetcher")
+        self._ending.add(task)
+        task.add_done_callback(self._ending.discard)
+
+
+class _Process:
+    """One such process, and the connection to it."""
+
+    def __init__(self, settings: str) -> None:
+        """Start it, on the loop's thread: Linux counts the death of the *thread* as the parent's. Raises OSError."""
+        ours, theirs = socket.socketpair()
+        with contextlib.ExitStack() as undo, theirs:
+            undo.callback(ours.close)
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "hotswap.artifacts.fetcher", str(theirs.fileno()), str(os.getpid()), settings],
+                stdin=subprocess.DEVNULL,
+                stdout=2,  # what a file system's library prints belongs to the log
+                pass_fds=[theirs.fileno()],
+                env=_environment(),
+                start_new_session=True,
+            )
+            undo.pop_all()
+        ours.setblocking(False)
+        self._connection = ours
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether it was killed while it waited."""
+        return self._process.poll() is not None
+
+    async def ask(self, order: dict[str, Any]) -> dict[str, str]:
+        """Send a line, and return the one that comes back. Raises OSError where the process is gone."""
+        loop, said = asyncio.get_running_loop(), b""
+        await loop.sock_sendall(self._connection, _line(order))
+        while not said.endswith(b"\n"):
+            read = await loop.sock_recv(self._connection, _READ_BYTES)
+            if not read:
+                raise ConnectionResetError(
+                    "it ended before it was done: look into the log of this worker and of the system"
+                )
+            said += read
+        answer: dict[str, str] = json.loads(said)
+        return answer
+
+    def tell(self, order: dict[str, Any]) -> None:
+        """Send a short line that is not answered: it fits into the socket of one that waits for it."""
+        self._connection.sendall(_line(order))
+
+    def kill(self) -> None:
+        """End it at once, with what a store's library may have started."""
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self._process.pid, signal.SIGKILL)
+        self._connection.close()
+
+    async def reap(self) -> None:
+        """Wait until the killed one has gone, however long a hanging network file system keeps it."""
+        while self._process.poll() is None:  # noqa: ASYNC110 - the end of a child is no event of asyncio's
+            await asyncio.sleep(_POLL_SECONDS)
+
+
+def _environment() -> dict[str, str]:
+    inherited = {name: value for name, value in os.environ.items() if not name.upper().startswith("HOTSWAP_")}
+    code = [str(Path(__file__).parents[2]), *filter(None, [inherited.get("PYTHONPATH")])]
+    return inherited | {"PYTHONPATH": os.pathsep.join(code)}
+
+
+def _line(message: dict[str, Any]) -> bytes:
+    return json.dumps(message).encode() + b"\n"
+
+
+def main() -> None:
+    """Fetch until the worker goes."""
+    descriptor, parent = map(int, sys.argv[1:3])
+    die_with(parent)
+    settings = json.loads(sys.argv[3])
+    logs.set_up(**settings["log"])
+    arm(settings["failpoints"], victim=parent)
+    cache = Cache(Path(settings["cache"]), max_bytes=settings["max_bytes"])
+    cache.sweep()
+    with socket.socket(fileno=descriptor) as connection, connection.makefile("rb") as lines:
+        while line := lines.readline():
+            try:
+                path = fetch_now(cache, Artifact(**json.loads(line)), threading.Event())
+            except SwapError as error:
+                connection.sendall(_line({"code": error.code, "message": error.message}))
+                continue
+            connection.sendall(_line({}))
+            lines.readline()
+            cache.release(path)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,323 @@
+"""Fetches an artifact from its store, verifies it while it is read, unpacks it safely, and keeps it once."""
+
+import asyncio
+import contextlib
+import hashlib
+import io
+import re
+import shutil
+import threading
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO, Protocol, TypeVar
+from urllib.parse import unquote
+
+import fsspec
+from fsspec.implementations.local import LocalFileSystem
+
+from hotswap.artifacts.archive import check_jars, find_change, open_plain, unpack
+from hotswap.artifacts.cache import Cache
+from hotswap.artifacts.mojo import check_names
+from hotswap.errors import SwapError
+from hotswap.failpoints import failpoint
+from hotswap.generation import Model, Proto
+
+if TYPE_CHECKING:  # the process that fetches has none, and needs no quarter of a second to load them
+    from hotswap.settings import Settings
+
+UNPACKED_KINDS = frozenset({"h2o", "spark"})
+"""Kinds of model whose artifact is a zip that the runtime reads as a folder."""
+
+MAX_PROTO_BYTES = 4 << 20
+"""Bytes of a proto in a store at most: anything larger is no proto."""
+
+_CHUNK = 1 << 20
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+_T = TypeVar("_T")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Artifact:
+    """What is wanted: where it lies, its digest, its largest size in bytes, and whether it is a zip to unpack."""
+
+    uri: str
+    sha256: str
+    max_bytes: int
+    is_unpacked: bool
+    is_suspect: bool = False
+    """Whether what the cache has of it is verified before it is taken."""
+
+    @property
+    def name(self) -> str:
+        """Its entry in the cache: the same bytes may be wanted unpacked by one runtime and whole by another."""
+        return f"{self.sha256}.{'unpacked' if self.is_unpacked else 'file'}"
+
+
+class Fetch(Protocol):
+    """Does `fetch_now` where it can be given up."""
+
+    def __call__(self, artifact: Artifact) -> AbstractAsyncContextManager[None]:
+        """Have the artifact in the cache, and held there until the block ends. Raises SwapError as `fetch` does."""
+
+
+class Store:
+    """Artifacts by their digest: `fetch` and `fetch_proto` for a worker, `upload` for whoever publishes a swap."""
+
+    def __init__(self, settings: "Settings", fetch: Fetch | None = None) -> None:
+        """Fetch by `fetch`, so that it can be given up; None: in a thread, which a command of a person's ends with."""
+        self._fetch = fetch
+        self._uri = settings.store
+        self._max_bytes = settings.max_artifact_bytes
+        self._cache = Cache(settings.artifacts, max_bytes=settings.cache_max_bytes)
+
+    async def fetch(self, model: Model) -> Path:
+        """Return the model's folder (kinds that are unpacked) or file; what is already here is not fetched again.
+
+        It stays on disk until as many `release` calls name it. Raises SwapError: ARTIFACT_UNREACHABLE,
+        DIGEST_MISMATCH, ARTIFACT_INVALID (no zip, unsafe names, links, too large), CACHE_FAILED (this machine's disk).
+        """
+        return await self._have(self._artifact(model))
+
+    async def verify(self, model: Model) -> None:
+        """See to it that what `fetch` gave is still what was published, else fetch it again, to the same place.
+
+        To be called before each load: a model runs as this user, and may write where the next one is loaded from. What
+        cannot be forged is the digest in the command. Raises SwapError as `fetch` does.
+        """
+        self.release(await self._have(replace(self._artifact(model), is_suspect=True)))
+
+    async def fetch_proto(self, proto: Proto) -> bytes:
+        """Return the proto's source, inline or from its store. Raises SwapError as `fetch` does."""
+        if proto.source is not None:
+            found = hashlib.sha256(proto.source).hexdigest()
+            if proto.sha256 and proto.sha256.lower() != found:
+                raise _mismatch("the proto in the command", proto.sha256, found)
+            return proto.source
+        artifact = Artifact(
+            uri=proto.uri or "",
+            sha256=proto.sha256.lower(),
+            max_bytes=MAX_PROTO_BYTES,
+            is_unpacked=False,
+            is_suspect=True,
+        )
+        path = await self._have(artifact)
+        try:
+            with _kept(artifact, self._cache):
+                return path.read_bytes()
+        finally:
+            self.release(path)
+
+    def release(self, path: Path) -> None:
+        """Take back one `fetch`: once no generation of any worker uses the artifact, it may go when disk is short."""
+        self._cache.release(path)
+
+    async def upload(self, path: Path) -> tuple[str, str]:
+        """Put a file into the store as `<store>/<sha256>/<name>`, whole or not at all; return its URI and SHA-256.
+
+        Raises SwapError (ARTIFACT_UNREACHABLE) where the file cannot be read or the store not be written.
+        """
+        return await asyncio.to_thread(self._upload, path)
+
+    async def upload_proto(self, proto: Proto) -> Proto:
+        """Put an inline proto into the store, as `upload` does a file; return it by its place there.
+
+        Raises SwapError: PROTO_INVALID, where no worker would fetch it, it is so large; else as `upload` does.
+        """
+        source = proto.source or b""
+        if len(source) > MAX_PROTO_BYTES:
+            raise SwapError("PROTO_INVALID", f"the proto has {len(source):,} bytes: at most {MAX_PROTO_BYTES:,} can be")
+        name = "proto.desc" if proto.is_descriptor_set else "proto.proto"
+        uri, sha256 = await asyncio.to_thread(self._put, io.BytesIO(source), name)
+        return Proto(sha256, uri=uri, is_descriptor_set=proto.is_descriptor_set)
+
+    async def _have(self, artifact: Artifact) -> Path:
+        if self._fetch is None:
+            return await _in_thread(lambda stop: fetch_now(self._cache, artifact, stop))
+        async with self._fetch(artifact):
+            # Whoever has fetched it holds it still, so nobody can be removing it, and this does not wait.
+            with _kept(artifact, self._cache):
+                if path := self._cache.get(artifact.name):
+                    return path
+        raise SwapError("CACHE_FAILED", f"{without_secrets(artifact.uri)} was removed from {self._cache.root} by hand")
+
+    def _artifact(self, model: Model) -> Artifact:
+        return Artifact(
+            uri=model.uri,
+            sha256=model.sha256.lower(),
+            max_bytes=self._max_bytes,
+            is_unpacked=model.kind in UNPACKED_KINDS,
+        )
+
+    def _upload(self, path: Path) -> tuple[str, str]:
+        try:
+            with path.open("rb") as file:
+                return self._put(file, path.name)
+        except OSError as error:
+            raise SwapError("ARTIFACT_UNREACHABLE", f"{path} cannot be read: {error.strerror}") from error
+
+    def _put(self, file: io.BufferedReader | io.BytesIO, name: str) -> tuple[str, str]:
+        # A worker elsewhere does not know our working directory.
+        base = self._uri.rstrip("/") if "://" in self._uri else Path(self._uri).resolve().as_uri()
+        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+        file.seek(0)
+        # The name is for people; the digest is what identifies the artifact.
+        uri = f"{base}/{sha256}/{re.sub(r'[^A-Za-z0-9._-]', '_', name)}"
+        _send(file, uri)
+        return uri, sha256
+
+
+def without_secrets(uri: str) -> str:
+    """The URI as it may be shown: without a password, and without a query, which may be a signature."""
+    return re.sub(r"://[^/@]*@", "://", uri).partition("?")[0]
+
+
+async def _in_thread(function: Callable[[threading.Event], _T]) -> _T:
+    # A thread cannot be cancelled: a swap that has run out of time tells it to stop at its next chunk and clean up.
+    stop = threading.Event()
+    try:
+        return await asyncio.to_thread(function, stop)
+    finally:
+        stop.set()
+
+
+def fetch_now(cache: Cache, artifact: Artifact, stop: threading.Event) -> Path:
+    """Have the artifact in the cache, held, as `Store.fetch` does, while the caller waits.
+
+    It is given up at its next chunk once `stop` is set, or by the end of the whole process.
+    """
+    if not _SHA256.fullmatch(artifact.sha256):
+        shown = without_secrets(artifact.uri)
+        raise SwapError(
+            "ARTIFACT_INVALID",
+            f"the digest of {shown} is {artifact.sha256!r}: write the 64 digits that sha256sum says",
+        )
+    with _kept(artifact, cache):
+        if artifact.is_suspect:
+            cache.check(artifact.name, lambda folder: _find_fault(folder, artifact, stop.is_set))
+        return cache.get(artifact.name) or cache.put(artifact.name, lambda folder: _fill(folder, artifact, stop))
+
+
+@contextlib.contextmanager
+def _kept(artifact: Artifact, cache: Cache) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise SwapError(
+            "CACHE_FAILED",
+            f"{without_secrets(artifact.uri)} cannot be kept in {cache.root}: {error.strerror}: make room there, or "
+            "set HOTSWAP_CACHE to a folder of a local disk that the worker may write",
+        ) from error
+
+
+def _fill(folder: Path, artifact: Artifact, stop: threading.Event) -> None:
+    packed, content = folder / "packed", folder / "content"
+    name = without_secrets(artifact.uri)
+    failpoint("cache.write")
+    with packed.open("w+b") as file:
+        _download(artifact, file, stop)
+        if artifact.is_unpacked:
+            unpack(file, content, name=name, max_bytes=artifact.max_bytes, is_stopped=stop.is_set)
+            check_names(content, name=name, is_stopped=stop.is_set)
+        else:
+            check_jars(file, name=name, max_bytes=artifact.max_bytes, is_stopped=stop.is_set)
+    if not artifact.is_unpacked:
+        packed.rename(content)
+
+
+def _find_fault(folder: Path, artifact: Artifact, is_stopped: Callable[[], bool]) -> str:
+    """Give what an entry of the cache is not as `_fill` has left it, for a person; empty: nothing.
+
+    What was unpacked is compared with the packed file, which therefore stays beside it, and that with its digest.
+    """
+    content = folder / "content"
+    try:
+        with open_plain(folder / "packed" if artifact.is_unpacked else content) as file:
+            digest = hashlib.sha256()
+            for chunk in iter(lambda: file.read(_CHUNK), b""):
+                digest.update(chunk)
+                if is_stopped() or file.tell() > artifact.max_bytes:
+                    break
+            fault = "" if digest.hexdigest() == artifact.sha256 else "it has another digest"
+            if not fault and artifact.is_unpacked:
+                fault = "its folder is a link" if content.is_symlink() else ""
+                fault = fault or find_change(file, content, is_stopped=is_stopped)
+    except OSError as error:
+        fault = str(error)
+    if is_stopped():
+        raise SwapError("ARTIFACT_UNREACHABLE", f"{without_secrets(artifact.uri)} was not verified in time")
+    return fault
+
+
+def _download(artifact: Artifact, file: BinaryIO, stop: threading.Event) -> None:
+    digest, size = hashlib.sha256(), 0
+    shown = without_secrets(artifact.uri)
+    for chunk in _chunks(artifact.uri):
+        if stop.is_set():
+            raise SwapError("ARTIFACT_UNREACHABLE", f"{shown} was given up: it did not arrive in time")
+        size += len(chunk)
+        if size > artifact.max_bytes:
+            raise SwapError("ARTIFACT_INVALID", f"{shown} is larger than the {artifact.max_bytes:,} bytes allowed")
+        digest.update(chunk)
+        file.write(chunk)
+    if digest.hexdigest() != artifact.sha256:
+        raise _mismatch(shown, artifact.sha256, digest.hexdigest())
+
+
+def _mismatch(name: str, wanted: str, found: str) -> SwapError:
+    return SwapError(
+        "DIGEST_MISMATCH",
+        f"{name} has the SHA-256 {found}, the command says {wanted}: it was changed or damaged after it was "
+        "published; publish it again",
+    )
+
+
+def _chunks(uri: str) -> Iterator[bytes]:
+    with _foreign_errors(uri):
+        system, path = _file_system(uri)
+        with system.open(path, "rb") as source:
+            while chunk := source.read(_CHUNK):
+                yield chunk
+
+
+def _send(file: BinaryIO, uri: str) -> None:
+    with _foreign_errors(uri):
+        system, path = _file_system(uri)
+        if system.exists(path):
+            return
+        system.makedirs(path.rpartition("/")[0], exist_ok=True)
+        # An object store shows a file when it is whole; on a disk somebody could fetch the half of it.
+        is_disk = isinstance(system, LocalFileSystem)
+        target = f"{path}.{uuid.uuid4().hex}" if is_disk else path
+        try:
+            with system.open(target, "wb") as sink:
+                shutil.copyfileobj(file, sink, _CHUNK)
+            if is_disk:
+                system.mv(target, path)
+        except BaseException:
+            with contextlib.suppress(Exception):
+                system.rm(target)
+            raise
+
+
+def _file_system(uri: str) -> tuple[fsspec.AbstractFileSystem, str]:
+    # fsspec takes a file URI's percent signs for part of the name.
+    system, path = fsspec.core.url_to_fs(unquote(uri) if uri.startswith("file:") else uri)
+    return system, path
+
+
+@contextlib.contextmanager
+def _foreign_errors(uri: str) -> Iterator[None]:
+    shown = without_secrets(uri)
+    try:
+        yield
+    except ImportError as error:
+        raise SwapError("ARTIFACT_UNREACHABLE", f"{shown} needs a package that is not here: {error}") from error
+    except Exception as error:  # each of fsspec's file systems raises errors of its own
+        reason = (getattr(error, "strerror", None) or str(error) or type(error).__name__).replace(uri, shown)
+        raise SwapError(
+            "ARTIFACT_UNREACHABLE",
+            f"{shown} cannot be reached: {reason}: check the address, and that this machine may read it",
+        ) from error

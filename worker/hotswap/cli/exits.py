@@ -1,0 +1,91 @@
+"""How a command ends: with 0, or with one line on stderr and an exit code. It imports little, for `--help` is quick."""
+
+import importlib
+import os
+import traceback
+from collections.abc import Mapping
+from typing import IO, Any
+
+import click
+
+from hotswap.errors import Doubt, HotswapError, NoAnswer, StartError, SwapError, UsageError
+from hotswap.printable import line_by_line, printable
+
+REFUSED, USAGE, UNREACHABLE = 1, 2, 3
+
+
+class Failure(click.ClickException):
+    """Ends the command with one line on stderr and an exit code."""
+
+    def __init__(self, message: str, exit_code: int) -> None:
+        super().__init__(one_line(message))
+        self.exit_code = exit_code  # type: ignore[misc]
+
+    def show(self, file: IO[Any] | None = None) -> None:
+        """The one line."""
+        click.echo(printable(f"hotswap: {self.format_message()}"), file=file, err=file is None)
+
+
+class Commands(click.Group):
+    """A group whose commands end every error in one line: ours with its own text, any other as the bug that it is.
+
+    `lazy` is each command's name -> the module of `cli/` that has it, and the first sentence of its help: a command is
+    imported when it is run, so that `--help` does not wait for all of them.
+    """
+
+    def __init__(self, *args: Any, lazy: Mapping[str, tuple[str, str]], **more: Any) -> None:
+        super().__init__(*args, **more)
+        self.lazy = lazy
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
+        """Every command's name."""
+        return sorted(self.lazy)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 - the same
+        """A command, imported."""
+        if cmd_name not in self.lazy:
+            return None
+        module = importlib.import_module(f"hotswap.cli.{self.lazy[cmd_name][0]}")
+        command: click.Command = getattr(module, cmd_name.replace("-", "_"))
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 - the same
+        """The list of commands, as click writes it."""
+        limit = formatter.width - 6 - max(map(len, self.lazy))
+        told = [(name, click.Command(name, help=text)) for name, (_, text) in sorted(self.lazy.items())]
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, command.get_short_help_str(limit)) for name, command in told])
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Runs the command."""
+        try:
+            return super().invoke(ctx)
+        except (click.ClickException, click.Abort, click.exceptions.Exit, BrokenPipeError):
+            raise
+        except HotswapError as error:
+            code = f"{error.code}: " if isinstance(error, SwapError) else ""
+            raise Failure(f"{code}{error}", exit_code(error)) from error
+        except Exception as error:
+            if os.environ.get("HOTSWAP_LOG_LEVEL") == "DEBUG":
+                note(traceback.format_exc())
+            what = f"{type(error).__name__}: {error}"
+            again = "HOTSWAP_LOG_LEVEL=DEBUG shows the traceback"
+            raise Failure(f"this is a bug of hotswap, please report it: {what} ({again})", REFUSED) from error
+
+
+def exit_code(error: HotswapError) -> int:
+    """The exit code of an error of ours."""
+    if isinstance(error, UsageError):
+        return USAGE
+    return UNREACHABLE if isinstance(error, StartError | NoAnswer | Doubt) else REFUSED
+
+
+def one_line(message: str) -> str:
+    """A message of several lines as one."""
+    lines = (line.strip() for line in message.splitlines())
+    return "; ".join(line for line in lines if line).replace(":; ", ": ")
+
+
+def note(lines: str) -> None:
+    """A line of progress or complaint on stderr."""
+    click.echo(line_by_line(lines), err=True)

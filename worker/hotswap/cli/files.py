@@ -1,0 +1,172 @@
+"""What commands take from files: a model, a proto, a configuration, rows."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Literal, NamedTuple, TextIO
+
+import click
+
+from hotswap.artifacts.store import Store
+from hotswap.cli.shared import local_file
+from hotswap.client import overview
+from hotswap.client.change import compile_file
+from hotswap.codec.proto import Operation, Schema
+from hotswap.codec.proto import compile as compile_proto
+from hotswap.codec.text.layout import BadRow
+from hotswap.codec.text.reader import Rows, read_rows
+from hotswap.errors import UsageError
+from hotswap.generation import Configuration, Model, Proto, TextOptions
+from hotswap.packages.configuration import read_configuration
+from hotswap.packages.package import open_package, schema_of
+from hotswap.settings import Settings
+
+Kind = Literal["csv", "json"]
+_JSON_ENDINGS = (".json", ".jsonl", ".ndjson")
+
+
+class Parts(NamedTuple):
+    """The parts of a generation, as a command line names them; None: it does not."""
+
+    model: Path | Model | None
+    kind: str | None
+    proto: Path | Proto | None
+    configuration: Configuration | None
+    samples: tuple[bytes, ...]
+
+
+package_option = click.option(
+    "--package",
+    type=local_file,
+    metavar="FILE",
+    help="A package, ours or Acumos's; what other options name goes before what is in it.",
+)
+
+
+@contextmanager
+def parts_of(given: Mapping[str, Any]) -> Iterator[Parts]:
+    """The parts that the options name, and for the others those of --package, while its files are there.
+
+    A package's samples go with its own proto.
+    """
+    model = model_of(given["model"] and str(given["model"]), given.get("model_sha256"), given["kind"])
+    proto = proto_of(given["proto"] and str(given["proto"]), given.get("proto_sha256"))
+    configuration = read_configuration(given["config"]) if given["config"] else None
+    if not given["package"]:
+        yield Parts(model, given["kind"], proto, configuration, ())
+        return
+    with open_package(given["package"]) as package:
+        yield Parts(
+            model or package.model,
+            given["kind"] or (None if model else package.kind),
+            proto or package.proto,
+            configuration or package.configuration,
+            () if proto else package.samples,
+        )
+
+
+def compile_given(proto: Path | Proto) -> Schema:
+    """The compiled proto of a local file, or of one that is given inline."""
+    return compile_file(proto) if isinstance(proto, Path) else schema_of(proto)
+
+
+def model_of(given: str | None, sha256: str | None, kind: str | None) -> Path | Model | None:
+    """A model of the command line: a local file, or a URI with its digest."""
+    if given is None:
+        return None
+    if "://" not in given:
+        return Path(given)
+    if not sha256:
+        raise UsageError(f"a model in a store needs its digest: add --model-sha256 to {given}")
+    return Model(given, sha256.lower(), kind or "h2o")
+
+
+def proto_of(given: str | None, sha256: str | None) -> Path | Proto | None:
+    """A proto of the command line: a local file, or a URI with its digest."""
+    if given is None:
+        return None
+    if "://" not in given:
+        return Path(given)
+    if not sha256:
+        raise UsageError(f"a proto in a store needs its digest: add --proto-sha256 to {given}")
+    return Proto(sha256.lower(), uri=given, is_descriptor_set=given.endswith((".desc", ".binpb")))
+
+
+@contextmanager
+def open_rows(path: Path, operation: Operation, options: TextOptions, kind: Kind | None = None) -> Iterator[Rows]:
+    """The rows of a CSV or JSON file (by its ending), read as they are asked for."""
+    with open_text(path) as file:
+        yield read_rows(file, kind or kind_of(path), operation.input, options)
+
+
+@contextmanager
+def open_text(path: Path) -> Iterator[TextIO]:
+    """A local text; bytes that are no UTF-8 stay recognizable, so that only their row is refused."""
+    try:
+        file = path.open(encoding="utf-8-sig", errors="surrogateescape", newline="")
+    except OSError as error:
+        raise UsageError(f"{path} cannot be read: {error.strerror}") from error
+    with file:
+        yield file
+
+
+def kind_of(path: Path) -> Kind:
+    """Whether a file is CSV or JSON, by its ending."""
+    return "json" if path.suffix.lower() in _JSON_ENDINGS else "csv"
+
+
+def find_operation(schema: Schema, name: str | None) -> Operation:
+    """The operation of that name; None: the only one there is.
+
+    Raises:
+        UsageError: there is no such one; the message lists those there are.
+
+    """
+    wanted = name or schema.default or ""
+    if wanted in schema.operations:
+        return schema.operations[wanted]
+    known = ", ".join(schema.operations)
+    if name:
+        raise UsageError(f"there is no operation {name!r}: the proto has {known}")
+    raise UsageError(f"name one of the proto's operations with --operation: {known}")
+
+
+async def serving_schema(settings: Settings) -> tuple[Schema, str]:
+    """The compiled proto of the serving generation, by the control topic, and its digest.
+
+    Raises:
+        UsageError: nothing serves.
+
+    """
+    history, fleet = await overview.read_history(settings), await overview.read_fleet(settings)
+    serving = history.serving(fleet)
+    if serving is None:
+        raise UsageError(
+            f"deployment {settings.deployment!r} has no generation, so its proto is not known: send one with "
+            "`hotswap swap`, or name the proto with --proto"
+        )
+    proto = serving.generation.proto
+    source = await Store(settings).fetch_proto(proto)
+    return compile_proto(source, proto.is_descriptor_set), proto.sha256
+
+
+async def read_samples(settings: Settings, path: Path, proto: Path | Proto | None) -> tuple[bytes, ...]:
+    """The rows of a file as input messages of the first operation of `proto`, or of the serving proto.
+
+    Raises:
+        UsageError: a row does not fit; samples are all or nothing.
+
+    """
+    if isinstance(proto, Path):
+        schema = compile_file(proto)
+    elif proto:
+        schema = compile_proto(await Store(settings).fetch_proto(proto), proto.is_descriptor_set)
+    else:
+        schema, _ = await serving_schema(settings)
+    samples = []
+    with open_rows(path, next(iter(schema.operations.values())), TextOptions()) as rows:
+        for row in rows:
+            if isinstance(row, BadRow):
+                raise UsageError(f"samples {path}: {row}")
+            samples.append(rows.layout.pack([row.message]).SerializeToString())
+    return tuple(samples)

@@ -1,0 +1,84 @@
+"""A command to the fleet from the command line: published, then followed until each worker has ended with it."""
+
+import sys
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeAlias
+
+from rich.console import Console
+from rich.live import Live
+from rich.table import Table
+
+from hotswap.cli.exits import note
+from hotswap.cli.shared import shortened, styled, table
+from hotswap.client.change import Receipt
+from hotswap.client.client import Client
+from hotswap.client.fleet import FleetAnswer, Told
+from hotswap.settings import Settings
+
+Publish: TypeAlias = Callable[[Client], Awaitable[Receipt]]
+_PHASES = ("fetch", "start", "load", "warm")
+_STYLES = {"SERVING": "green", "APPLIED": "green", "REFUSED": "red", "FAILED": "red", "SUPERSEDED": "yellow"}
+
+
+async def publish_and_follow(
+    settings: Settings, publish: Publish, *, is_waiting: bool = True, timeout_s: float | None = None
+) -> tuple[Receipt, FleetAnswer | None]:
+    """Publish a command and follow the fleet's answer to it on stderr; None where nobody waits for one."""
+    async with Client(settings) as client:
+        receipt = await publish(client)
+        if receipt.incompatible:
+            note(f"cut after the backlog, since the proto changes incompatibly: {'; '.join(receipt.incompatible)}")
+        if not is_waiting:
+            return receipt, None
+        shown: dict[str, Told] = {}
+        if not sys.stderr.isatty():
+            return receipt, await client.await_swap(receipt, timeout_s, on_told=lambda told: note(_line(told)))
+        with Live(console=Console(stderr=True), transient=True) as live:
+
+            def show(told: Told) -> None:
+                shown[told.worker] = told
+                live.update(outcomes(title_of(receipt), shown))
+
+            return receipt, await client.await_swap(receipt, timeout_s, on_told=show)
+
+
+def title_of(receipt: Receipt) -> str:
+    """What the command was."""
+    return f"generation {receipt.generation}" if receipt.generation else "command"
+
+
+def _phases(told: Told) -> str:
+    known = [phase for phase in _PHASES if phase in told.phase_seconds]
+    return "  ".join(f"{phase} {told.phase_seconds[phase]:.2f} s" for phase in known)
+
+
+def _line(told: Told) -> str:
+    why = ": ".join(part for part in (told.code, told.message) if part)
+    return "  ".join(part for part in (f"{told.worker}: {told.outcome}", _phases(told), why) if part)
+
+
+def outcomes(title: str, told: dict[str, Told] | Any) -> Table:
+    """Each worker's outcome, as a table."""
+    rows = [
+        (
+            worker,
+            styled(said.outcome, _STYLES.get(said.outcome, "")),
+            _phases(said),
+            f"{said.code}\n{said.message}".strip(),
+        )
+        for worker, said in sorted(told.items())
+    ]
+    return table(title, ("worker", "outcome", "phases", "why"), rows)
+
+
+def what_went_wrong(receipt: Receipt, answer: FleetAnswer) -> str:
+    """A line of the workers that did not come along, and why."""
+    reasons: dict[str, list[str]] = {}
+    for worker, told in answer.told.items():
+        if not told.is_good:
+            reasons.setdefault(f"{told.outcome.lower()}, {told.code}: {shortened(told.message)}", []).append(worker)
+    for worker in answer.missing:
+        reasons.setdefault("did not end with it in time", []).append(worker)
+    total = len(answer.told) + len(answer.missing)
+    said = "; ".join(f"{what} (on {len(by)} of {total}: {', '.join(by)})" for what, by in reasons.items())
+    return f"{title_of(receipt)}: {said}"

@@ -1,0 +1,57 @@
+"""`hotswap move`: a deployment goes on under another name, on the topics that it has."""
+
+import click
+
+from hotswap.cli.shared import deployment_argument, json_option, kafka_option, make_settings, print_json, run, show
+from hotswap.client.client import Client
+from hotswap.errors import UsageError
+from hotswap.kafka.connection import Admin
+from hotswap.kafka.moving import carry_over, check_move
+from hotswap.settings import Settings
+
+
+@click.command()
+@deployment_argument
+@click.argument("name")
+@kafka_option
+@json_option
+def move(deployment: str, name: str, kafka: str | None, is_json: bool) -> None:  # noqa: FBT001 - click's
+    """Let a deployment go on as NAME, whose generations begin anew: for one whose numbers are used up.
+
+    Stop its workers first. NAME's group then stands where the answers of the old one end, so that each request is
+    answered once, by one of the two. The topics of requests and answers stay the same, by settings that are printed.
+    The old deployment is paused, lest a worker of it that starts again answers beside the new one.
+    """
+    old = make_settings(deployment=deployment, kafka=kafka)
+    topics = {f"{role}_topic": getattr(old.topics, role) for role in ("requests", "predictions", "dead_letters")}
+    group = {"group": name} if old.group else {}
+    new = old.model_copy(update={"deployment": name} | topics | group)
+    offsets = run(_move(old, new))
+    variables = {f"HOTSWAP_{key.upper()}": value for key, value in (topics | group).items()}
+    if is_json:
+        print_json({"deployment": name, "offsets": offsets, "settings": variables})
+    else:
+        show(_how_to_go_on(deployment, name, offsets, variables))
+
+
+async def _move(old: Settings, new: Settings) -> dict[int, int]:
+    if not new.deployment:
+        raise UsageError("give the new deployment a name")
+    async with Admin.connect(old) as admin:
+        await check_move(admin, old, new)
+    async with Client(old) as client:
+        await client.pause()
+    return await carry_over(old, new)
+
+
+def _how_to_go_on(old: str, new: str, offsets: dict[int, int], variables: dict[str, str]) -> str:
+    """The commands to copy."""
+    places = "\n".join(f"partition {number}: from offset {offset} on" for number, offset in offsets.items())
+    exports = "\n".join(f"    export {name}={value}" for name, value in variables.items())
+    return f"""{places}
+
+{old} is paused, and {new} goes on there with its first generation. For its workers and commands:
+
+{exports}
+    hotswap run {new}
+    hotswap swap {new} --model MODEL --proto PROTO"""

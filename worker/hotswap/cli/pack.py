@@ -1,0 +1,56 @@
+"""`hotswap pack`: a model to the files of a package, which `hotswap swap --package` takes."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from hotswap.cli.exits import note
+from hotswap.cli.shared import json_option, kind_option, local_file, local_model, make_settings, print_json, run, show
+from hotswap.generation import Configuration
+from hotswap.packages.configuration import read_configuration
+from hotswap.packages.onboarding import Wish, onboard
+from hotswap.packages.packing import check_target, write_package
+
+
+@click.command()
+@click.argument("model", type=local_model)
+@click.option("--sample", type=local_file, metavar="FILE", help="CSV rows as the model takes them, with a header.")
+@click.option("--name", metavar="NAME", help="Of the model. [default: its file's]")
+@kind_option
+@click.option("--proto", type=local_file, metavar="FILE", help="Its own, instead of a drafted one.")
+@click.option("--config", type=local_file, metavar="FILE", help="The configuration: JSON, or modelConfig.properties.")
+@click.option("--previous", type=local_file, metavar="FILE", help="A package or a proto of the version before.")
+@click.option("--previous-version", metavar="X.Y.Z", help="Its version. [default: the package's]")
+@click.option("--out", "folder", type=local_model, metavar="FOLDER", help="[default: one called after the model]")
+@click.option("--force", "is_replacing", is_flag=True, help="Replace the files of a package that are there.")
+@json_option
+def pack(model: Path, **given: Any) -> None:
+    """Make a package of a model: its proto, metadata.json, modelpackage.zip, and modeldump.zip with all of them.
+
+    The types are those of the model itself where it tells them, else of all rows of the sample. The package is loaded
+    and checked here as a worker would do it; nothing is uploaded. A licence.json beside the model goes into it too.
+    """
+    wish = Wish(
+        model=model,
+        kind=given["kind"],
+        name=given["name"],
+        sample=given["sample"],
+        proto=given["proto"],
+        configuration=read_configuration(given["config"]) if given["config"] else Configuration(),
+        previous=given["previous"],
+        previous_version=given["previous_version"],
+    )
+    folder = given["folder"] or Path(wish.name or model.resolve().stem)
+    check_target(folder, is_replacing=given["is_replacing"])
+    content, notes = run(onboard(make_settings(), wish))
+    for line in notes:
+        note(line)
+    written = write_package(content, folder)
+    if given["is_json"]:
+        facts = {"name": content.name, "version": content.version, "reasons": list(content.reasons)}
+        print_json({**facts, "kind": content.kind, "notes": notes, "files": [str(path) for path in written]})
+        return
+    show(f"{content.name} {content.version} ({content.kind}): {'; '.join(content.reasons)}")
+    for path in written:
+        show(str(path))

@@ -1,0 +1,290 @@
+"""`hotswap encode`, `predict` and `score`: rows of a CSV or JSON file to input messages, and to predictions."""
+
+import sys
+from collections import deque
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+from contextlib import aclosing, asynccontextmanager
+from itertools import accumulate, chain
+from pathlib import Path
+from typing import Any, BinaryIO, cast
+
+import click
+from google.protobuf.message import Message
+from google.protobuf.proto import serialize_length_prefixed
+
+from hotswap.artifacts.detect import find_kind
+from hotswap.batch import Ask, Refusal
+from hotswap.cli.exits import REFUSED, Failure, note
+from hotswap.cli.files import (
+    Parts,
+    compile_given,
+    find_operation,
+    open_rows,
+    package_option,
+    parts_of,
+    serving_schema,
+)
+from hotswap.cli.follow import publish_and_follow, title_of, what_went_wrong
+from hotswap.cli.shared import (
+    deployment_argument,
+    json_option,
+    kafka_option,
+    kind_option,
+    local_file,
+    local_model,
+    make_settings,
+    print_json,
+    run,
+)
+from hotswap.cli.table import (
+    CHUNK,
+    Answered,
+    Reading,
+    chunks,
+    count_rows,
+    end,
+    format_options,
+    operation_option,
+    options_of,
+    print_answers,
+    text_options,
+)
+from hotswap.client.answers import Outgoing, Refused
+from hotswap.client.change import MAX_SAMPLES_BYTES, Change, artifact_of, compile_file, read_proto
+from hotswap.client.client import Client
+from hotswap.codec.proto import Schema
+from hotswap.errors import UsageError
+from hotswap.generation import Configuration, Proto
+from hotswap.host.parent import Load, ModelHost
+from hotswap.settings import Settings
+
+_SAMPLES = 200
+
+
+@click.command()
+@click.argument("file", type=local_file)
+@click.option("--proto", type=local_file, metavar="FILE", help="A .proto, or a descriptor set.")
+@click.option("--deployment", metavar="NAME", help="Instead of --proto: take the one that this deployment serves.")
+@operation_option
+@click.option("--per-message", type=click.IntRange(min=1), metavar="N", help="Rows in a message. [default: all]")
+@click.option("--out", "target", type=local_file, metavar="FILE", help="[default: stdout]")
+@text_options
+@kafka_option
+@json_option
+def encode(file: Path, **given: Any) -> None:
+    """Write the rows of a CSV or JSON file as serialized input messages; predict nothing.
+
+    One message is written as it is; several, each with its length before it (a varint, as protobuf's own streams have
+    it). A message without repeated fields holds one row, any other all of them.
+    """
+    operation = find_operation(_schema(given), given["operation"])
+    with open_rows(file, operation, options_of(given)) as rows:
+        reading = Reading(rows)
+        count = _encode(reading, given["target"], given["per_message"])
+    report = {"messages": count, "rows": reading.good, "refused": reading.bad, "is_delimited": count > 1}
+    if given["is_json"]:
+        print_json(report) if given["target"] else note(str(report))
+    else:
+        form = "each with its length before it" if count > 1 else "as it is"
+        note(f"rows: {reading.good}, messages: {count} ({form})")
+    end(reading.bad)
+
+
+def _schema(given: dict[str, Any]) -> Schema:
+    if bool(given["proto"]) == bool(given["deployment"]):
+        raise UsageError("name the proto: --proto FILE, or --deployment NAME for the one that it serves")
+    if given["proto"]:
+        return compile_file(given["proto"])
+    schema, _ = run(serving_schema(make_settings(deployment=given["deployment"], kafka=given["kafka"])))
+    return schema
+
+
+def _encode(reading: Reading, target: Path | None, per_message: int | None) -> int:
+    layout = reading.rows.layout
+    size = (per_message or sys.maxsize) if layout.holds_many else 1
+    messages = (layout.pack(row.message for row in chunk) for chunk in chunks(reading, size))
+    if target is None:
+        if sys.stdout.isatty():
+            raise UsageError("messages are no text for a terminal: send them to a pipe, or name a file with --out")
+        return _write(messages, sys.stdout.buffer)
+    try:
+        with target.open("wb") as output:
+            return _write(messages, output)
+    except OSError as error:
+        raise UsageError(f"{target} cannot be written: {error.strerror}") from error
+
+
+def _write(messages: Iterator[Message], output: BinaryIO) -> int:
+    first, second = next(messages, None), next(messages, None)
+    if first is None:
+        return 0
+    if second is None:
+        output.write(first.SerializeToString())
+        return 1
+    count = 0
+    for message in chain((first, second), messages):
+        serialize_length_prefixed(message, cast("Any", output))
+        count += 1
+    return count
+
+
+@click.command()
+@deployment_argument
+@click.argument("file", type=local_file)
+@click.option("--proto", type=local_file, metavar="FILE", help="[default: the serving generation's]")
+@operation_option
+@format_options
+@click.option("--rate", type=click.FloatRange(min=0, min_open=True), metavar="N", help="Requests per second at most.")
+@click.option(
+    "--window", type=click.IntRange(min=1), default=1000, show_default=True, help="Requests under way at most."
+)
+@click.option("--timeout", "timeout_s", type=float, default=60.0, show_default=True, help="Seconds without any answer.")
+@text_options
+@kafka_option
+def predict(deployment: str, file: Path, **given: Any) -> None:
+    """Publish each row of a CSV or JSON file as a request, and print its prediction, in the order of the rows.
+
+    Rows that are refused, here or by the fleet, are listed on stderr with their reasons, and make the exit code 1.
+    """
+    settings = make_settings(deployment=deployment, kafka=given["kafka"])
+    run(_predict(settings, file, given))
+
+
+async def _predict(settings: Settings, file: Path, given: dict[str, Any]) -> None:
+    if given["proto"]:
+        schema, digest = compile_file(given["proto"]), read_proto(given["proto"]).sha256
+    else:
+        schema, digest = await serving_schema(settings)
+    # Where another proto is serving, or comes to serve in between, the rows are refused, not misread.
+    headers = [("proto-digest", digest.encode())]
+    operation = find_operation(schema, given["operation"])
+    if schema.default is None:
+        headers.append(("operation", operation.name.encode()))
+    with open_rows(file, operation, options_of(given)) as rows:
+        reading = Reading(rows)
+        numbers: deque[int] = deque()
+
+        def requests() -> Iterator[Outgoing]:
+            for row in reading:
+                numbers.append(row.number)
+                yield Outgoing(rows.layout.pack([row.message]).SerializeToString(), None, headers)
+
+        async def answered() -> AsyncGenerator[Answered, None]:
+            async with Client(settings) as client:
+                answers = client.predict(
+                    requests(), window=given["window"], per_second=given["rate"], timeout_s=given["timeout_s"]
+                )
+                async with aclosing(answers):
+                    async for answer in answers:
+                        number = numbers.popleft()
+                        if isinstance(answer, Refused):
+                            reading.refuse(f"row {number}: refused, {answer.code}: {answer.message}")
+                        else:
+                            yield number, {"generation": answer.generation}, answer.value
+
+        await print_answers(answered(), operation, given["style"], count_rows(file))
+    end(reading.bad)
+
+
+@click.command()
+@click.argument("file", type=local_file)
+@click.option("--model", type=local_model, metavar="FILE", help="A file or a folder.")
+@kind_option
+@click.option("--proto", type=local_file, metavar="FILE", help="A .proto, or a descriptor set.")
+@click.option("--config", type=local_file, metavar="FILE", help="The configuration, JSON.")
+@package_option
+@operation_option
+@click.option("--activate", metavar="DEPLOYMENT", help="If no row is refused, swap this deployment to what has scored.")
+@format_options
+@text_options
+@kafka_option
+def score(file: Path, **given: Any) -> None:
+    """Score the rows of a CSV or JSON file with a model and a proto of one's own: here, without Kafka.
+
+    With --activate the model, the proto and the configuration then become what a deployment serves, with the first rows
+    as the samples that each of its workers must score before; a row that is refused leaves everything as it was.
+    """
+    settings = make_settings(deployment=given["activate"], kafka=given["kafka"])
+    with parts_of(given) as parts:
+        run(_score(settings, file, given, parts))
+
+
+async def _score(settings: Settings, file: Path, given: dict[str, Any], parts: Parts) -> None:
+    model, proto, configuration = parts.model, parts.proto, parts.configuration or Configuration()
+    if not isinstance(model, Path) or proto is None:
+        raise UsageError("a model and a proto are needed: add --model and --proto, or a --package that has both")
+    schema = compile_given(proto)
+    operation = find_operation(schema, given["operation"])
+    samples: list[bytes] = []
+    with open_rows(file, operation, options_of(given)) as rows:
+        reading = Reading(rows)
+        async with _host(settings, model, parts.kind, proto, configuration) as host:
+
+            async def answered() -> AsyncGenerator[Answered, None]:
+                for chunk in chunks(reading, CHUNK):
+                    values = [rows.layout.pack([row.message]).SerializeToString() for row in chunk]
+                    samples.extend(values[: _SAMPLES - len(samples)])
+                    answers = await host.score(values, [Ask(operation.name)] * len(values))
+                    for row, answer in zip(chunk, answers, strict=True):
+                        if isinstance(answer, Refusal):
+                            reading.refuse(f"row {row.number}: refused, {answer.code}: {answer.message}")
+                        else:
+                            yield row.number, {}, answer
+
+            await print_answers(answered(), operation, given["style"], count_rows(file))
+    end(reading.bad)
+    if given["activate"]:
+        if not samples:
+            raise Failure("no row was scored, so nothing is activated", REFUSED)
+        # Samples are of the first operation: of another one they would be refused.
+        is_first = operation is next(iter(schema.operations.values()))
+        change = Change(
+            model=model,
+            kind=parts.kind,
+            proto=proto,
+            configuration=configuration,
+            samples=_bounded(samples) if is_first else (),
+        )
+        await _activate(settings, change)
+
+
+async def _activate(settings: Settings, change: Change) -> None:
+    receipt, answer = await publish_and_follow(settings, lambda client: client.swap(change))
+    if answer is None or not answer.is_good:
+        raise Failure(what_went_wrong(receipt, answer) if answer else "nobody has answered", REFUSED)
+    note(f"{title_of(receipt)} of {settings.deployment} serves on {len(answer.told)} workers")
+
+
+def _bounded(samples: list[bytes]) -> tuple[bytes, ...]:
+    """The first samples, as many as a command on the control topic has room for."""
+    ends = accumulate(map(len, samples))
+    return tuple(sample for sample, end in zip(samples, ends, strict=True) if end <= MAX_SAMPLES_BYTES)
+
+
+@asynccontextmanager
+async def _host(
+    settings: Settings, model: Path, given_kind: str | None, given_proto: Path | Proto, configuration: Configuration
+) -> AsyncIterator[ModelHost]:
+    proto = read_proto(given_proto) if isinstance(given_proto, Path) else given_proto
+    kind = given_kind or find_kind(model)
+    async with artifact_of(settings, model, kind) as artifact:
+        host = ModelHost(
+            load=Load(
+                generation=0,
+                kind=kind,
+                model=artifact,
+                proto=proto.source or b"",
+                is_descriptor_set=proto.is_descriptor_set,
+                configuration=configuration,
+                samples=(),
+                heap_mb=settings.host_heap_mb,
+            ),
+            deadline_s=(configuration.deadline_ms or settings.deadline_ms) / 1000,
+            on_restart=lambda why: note(f"the model host was started again: it {why.replace('_', ' ')}"),
+            on_unknown=lambda column, count: note(f"column {column}: {count} unknown categories, scored as missing"),
+        )
+        try:
+            await host.start()
+            yield host
+        finally:
+            await host.stop()

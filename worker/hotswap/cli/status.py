@@ -1,0 +1,213 @@
+"""`hotswap status`: what each worker serves, where each partition stands, and what became of the last commands."""
+
+import asyncio
+from typing import Any
+
+import click
+from rich.console import Console, Group
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from hotswap.cli.exits import REFUSED, note
+from hotswap.cli.shared import (
+    json_option,
+    kafka_option,
+    local_time,
+    make_settings,
+    out,
+    print_json,
+    run,
+    shortened,
+    show,
+    styled,
+    table,
+)
+from hotswap.client.fleet import WorkerView
+from hotswap.client.overview import CommandView, Overview, deployments, overview
+from hotswap.errors import StartError
+from hotswap.settings import Settings
+from hotswap.swap import PauseCommand, RollbackCommand, SkipCommand
+
+_WATCH_S = 1.0
+_SHOWN_COMMANDS = 5
+
+
+@click.command()
+@click.argument("deployment", required=False)
+@click.option("--watch", "is_watching", is_flag=True, help="Again and again, until Ctrl-C.")
+@kafka_option
+@json_option
+def status(deployment: str | None, kafka: str | None, is_watching: bool, is_json: bool) -> None:  # noqa: FBT001 - click's
+    """Show a deployment, or every deployment there is: workers, partitions, lag, the last commands.
+
+    Exits with 1 where something is wrong, and says what in the first lines: a worker cannot load a generation, or
+    nothing can score a partition.
+    """
+    settings = make_settings(deployment=deployment, kafka=kafka)
+    if is_watching and not is_json:
+        run(_watch(settings))
+        return
+    views = run(_overviews(settings))
+    if is_json:
+        print_json([document(view) for view in views])
+    elif not views:
+        show("no deployment has been commanded yet: send a first generation with `hotswap swap`")
+    else:
+        out().print(Group(*(table for view in views for table in _tables(view))))
+    if any(view.problems for view in views):
+        raise click.exceptions.Exit(REFUSED)
+
+
+async def _overviews(settings: Settings) -> list[Overview]:
+    if settings.deployment:
+        return [await overview(settings)]
+    views = []
+    for name in await deployments(settings):
+        try:
+            views.append(await overview(settings.model_copy(update={"deployment": name})))
+        except StartError as error:  # whoever may write to the control topic may name one that never was
+            note(f"deployment {name!r}: {error}")
+    return views
+
+
+async def _watch(settings: Settings) -> None:
+    with Live(console=Console(), auto_refresh=False) as live:
+        while True:
+            views = await _overviews(settings)
+            live.update(Group(*(table for view in views for table in _tables(view))), refresh=True)
+            await asyncio.sleep(_WATCH_S)
+
+
+def _tables(view: Overview) -> list[Any]:
+    paused = ", paused" if view.is_paused else ""
+    head = f"{view.deployment}: generation {view.newest or 'none'} accepted{paused}, {len(view.live)} workers"
+    problems = [styled(shortened(problem), "bold red") for problem in view.problems]
+    warnings = [styled(shortened(warning), "yellow") for warning in view.warnings]
+    return [styled(head), *problems, *warnings, _workers(view), _partitions(view), _commands(view)]
+
+
+def _workers(view: Overview) -> Table:
+    columns = ("worker", "serves", "loaded", "cannot load", "model", "proto", "path", "partitions", "held", "last word")
+    rows = [
+        (
+            worker.worker,
+            str(worker.generation or "nothing"),
+            ", ".join(map(str, worker.loaded)),
+            ", ".join(f"{told.generation} {told.code}" for told in view.failures.get(worker.worker, ())),
+            worker.model_sha256[:12],
+            worker.proto_sha256[:12],
+            "; ".join(dict.fromkeys(worker.paths.values())),
+            ", ".join(str(part.partition) for part in worker.partitions) if worker.is_live(view.at) else "",
+            ", ".join(str(part.partition) for part in worker.partitions if part.held)
+            if worker.is_live(view.at)
+            else "",
+            _last_word(worker, view.at),
+        )
+        for worker in view.workers
+    ]
+    return table("workers", columns, rows)
+
+
+def _last_word(worker: WorkerView, now: float) -> str | Text:
+    age = f"{max(0.0, now - worker.at):.0f} s ago"
+    if worker.is_stopped:
+        return f"stopped {age}"
+    return age if worker.is_live(now) else styled(f"dead? {age}", "red")
+
+
+def _partitions(view: Overview) -> Table:
+    columns = ("partition", "worker", "answered up to", "generation", "lag", "held")
+    return table("partitions", columns, [tuple(map(str, row.values())) for row in _partition_rows(view)])
+
+
+def _partition_rows(view: Overview) -> list[dict[str, Any]]:
+    owners = {part.partition: (worker, part) for worker in view.live for part in worker.partitions}
+    rows = []
+    for lag in view.lags:
+        worker, part = owners.get(lag.partition, (None, None))
+        rows.append(
+            {
+                "partition": lag.partition,
+                "worker": worker.worker if worker else "nobody",
+                "committed": lag.committed,
+                "generation": lag.generation,
+                "lag": lag.requests,
+                "held": part.held if part else "no live worker has it",
+            }
+        )
+    return rows
+
+
+def _commands(view: Overview) -> Table:
+    rows = []
+    for command in view.commands[-_SHOWN_COMMANDS:]:
+        told = [
+            f"{said.worker}: {said.outcome} {said.code} {shortened(said.message)}".strip()
+            for said in command.told.values()
+        ]
+        verdict = command.entry.verdict
+        word = f"{verdict.outcome} {verdict.code}".strip() if verdict.outcome else "accepted"
+        rows.append((local_time(command.entry.at_ms), _title(command), word, "\n".join(told)))
+    return table("last commands", ("at", "command", "verdict", "workers"), rows)
+
+
+def _title(command: CommandView) -> str:
+    order = command.entry.command
+    if isinstance(order, PauseCommand):
+        return "pause" if order.is_paused else "resume"
+    if isinstance(order, SkipCommand):
+        return f"skip {order.offset} of partition {order.partition}"
+    if isinstance(order, RollbackCommand):
+        return f"rollback to {order.to} as {order.generation}"
+    parts = ", ".join(part for part in ("model", "proto", "configuration") if getattr(order, part))
+    return f"swap to {order.generation}: {parts or f'as {order.base}'}"
+
+
+def document(view: Overview) -> dict[str, Any]:
+    """The same for machines."""
+    return {
+        "deployment": view.deployment,
+        "accepted": view.newest,
+        "is_paused": view.is_paused,
+        "problems": list(view.problems),
+        "warnings": list(view.warnings),
+        "lag": sum(lag.requests for lag in view.lags),
+        "workers": [
+            {
+                "worker": worker.worker,
+                "is_live": worker.is_live(view.at),
+                "is_stopped": worker.is_stopped,
+                "age_seconds": round(view.at - worker.at, 3),
+                "generation": worker.generation,
+                "accepted": worker.accepted,
+                "loaded": list(worker.loaded),
+                "failed": [
+                    {"generation": told.generation, "code": told.code, "message": told.message}
+                    for told in view.failures.get(worker.worker, ())
+                ],
+                "held": [part.partition for part in worker.partitions if part.held],
+                "model_sha256": worker.model_sha256,
+                "proto_sha256": worker.proto_sha256,
+                "paths": dict(worker.paths),
+            }
+            for worker in view.workers
+        ],
+        "partitions": _partition_rows(view),
+        "commands": [
+            {
+                "command_id": command.entry.command.command_id,
+                "title": _title(command),
+                "at_ms": command.entry.at_ms,
+                "generation": command.entry.verdict.generation,
+                "verdict": command.entry.verdict.outcome or "ACCEPTED",
+                "code": command.entry.verdict.code,
+                "message": command.entry.verdict.message,
+                "workers": {
+                    worker: {"outcome": told.outcome, "code": told.code, "message": told.message}
+                    for worker, told in command.told.items()
+                },
+            }
+            for command in view.commands
+        ],
+    }

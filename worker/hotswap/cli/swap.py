@@ -1,0 +1,194 @@
+"""`hotswap swap`, `rollback`, `pause`, `resume` and `skip`: a command to the fleet, and what the fleet makes of it."""
+
+from collections.abc import Callable
+from typing import Any
+
+import click
+
+from hotswap.cli.exits import REFUSED, Failure
+from hotswap.cli.files import package_option, parts_of, read_samples
+from hotswap.cli.follow import Publish, outcomes, publish_and_follow, title_of, what_went_wrong
+from hotswap.cli.shared import (
+    deployment_argument,
+    json_option,
+    kafka_option,
+    kind_option,
+    local_file,
+    make_settings,
+    out,
+    print_json,
+    run,
+    show,
+)
+from hotswap.client.change import Change, Cut, Receipt
+from hotswap.client.client import Client
+from hotswap.client.fleet import FleetAnswer
+from hotswap.generation import MOST
+from hotswap.settings import Settings
+
+_MOST_PARTITION, _MOST_OFFSET = 2**31 - 1, 2**63 - 1
+
+number = click.IntRange(min=1, max=MOST)
+wait_option = click.option("--wait/--no-wait", "is_waiting", default=True, help="Await the whole fleet's answer.")
+timeout_option = click.option(
+    "--timeout",
+    "timeout_s",
+    type=click.FloatRange(min=0, min_open=True),
+    metavar="S",
+    help="Of the wait. [the deadline]",
+)
+
+
+def cut_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Where the new generation takes over; by default it is decided by the protos."""
+    flag = click.option(
+        "--after-backlog", "cut", flag_value="after-backlog", help="What is published by now is still for the old one."
+    )(command)
+    flag = click.option("--at-once", "cut", flag_value="at-once", help="Each partition at its next batch.")(flag)
+    return click.option(
+        "--cut", "cut", type=click.Choice([cut.value for cut in Cut]), default="auto", show_default=True,
+        help="auto: after the backlog where the proto changes incompatibly, else at once.",
+    )(flag)  # fmt: skip
+
+
+@click.command()
+@deployment_argument
+@click.option("--model", metavar="FILE|URI", help="The model; a file or folder is uploaded into HOTSWAP_STORE.")
+@click.option("--model-sha256", metavar="DIGEST", help="Of a model given by its URI.")
+@kind_option
+@click.option("--proto", metavar="FILE|URI", help="A .proto, or a descriptor set (.desc, .binpb).")
+@click.option("--proto-sha256", metavar="DIGEST", help="Of a proto given by its URI.")
+@click.option("--config", type=local_file, metavar="FILE", help="The configuration, JSON.")
+@click.option(
+    "--samples", type=local_file, metavar="FILE", help="CSV or JSON rows that must be scored before it serves."
+)
+@package_option
+@click.option("--generation", type=number, metavar="N", help="Its number. [default: the next one]")
+@click.option("--base", type=number, metavar="N", help="Inherit from this one. [default: what serves]")
+@click.option(
+    "--deadline",
+    "deadline_s",
+    type=click.FloatRange(min=0, min_open=True),
+    metavar="S",
+    help="For a worker to stage it.",
+)
+@cut_options
+@wait_option
+@timeout_option
+@kafka_option
+@json_option
+def swap(deployment: str, **given: Any) -> None:
+    """Swap model, proto, configuration, or any of them; what is not named stays as it is.
+
+    It is fetched, checked, loaded and warmed beside what serves, and takes over between two batches. Where it fails,
+    everything stays as it was, and the reasons are printed.
+    """
+    settings = make_settings(deployment=deployment, kafka=given["kafka"])
+
+    async def publish(client: Client) -> Receipt:
+        with parts_of(given) as parts:
+            samples = await read_samples(settings, given["samples"], parts.proto) if given["samples"] else parts.samples
+            change = Change(
+                model=parts.model,
+                kind=parts.kind,
+                proto=parts.proto,
+                configuration=parts.configuration,
+                samples=samples,
+                generation=given["generation"],
+                base=given["base"],
+                cut=Cut(given["cut"]),
+                deadline_s=given["deadline_s"],
+            )
+            return await client.swap(change)
+
+    _command(settings, publish, given)
+
+
+@click.command()
+@deployment_argument
+@click.option("--to", type=number, metavar="N", help="Generation. [default: the one that served before]")
+@cut_options
+@wait_option
+@timeout_option
+@kafka_option
+@json_option
+def rollback(deployment: str, **given: Any) -> None:
+    """Serve an older generation's parts again, as a new generation."""
+    settings = make_settings(deployment=deployment, kafka=given["kafka"])
+    _command(settings, lambda client: client.rollback(given["to"], cut=Cut(given["cut"])), given)
+
+
+@click.command()
+@deployment_argument
+@wait_option
+@timeout_option
+@kafka_option
+@json_option
+def pause(deployment: str, **given: Any) -> None:
+    """Take no further batch on any partition, until `resume`."""
+    _command(make_settings(deployment=deployment, kafka=given["kafka"]), Client.pause, given)
+
+
+@click.command()
+@deployment_argument
+@wait_option
+@timeout_option
+@kafka_option
+@json_option
+def resume(deployment: str, **given: Any) -> None:
+    """Go on after `pause`."""
+    _command(make_settings(deployment=deployment, kafka=given["kafka"]), Client.resume, given)
+
+
+@click.command()
+@deployment_argument
+@click.option(
+    "--partition", type=click.IntRange(0, _MOST_PARTITION), required=True, metavar="N", help="Of the requests."
+)
+@click.option("--offset", type=click.IntRange(0, _MOST_OFFSET), required=True, metavar="N", help="As `held` names it.")
+@wait_option
+@timeout_option
+@kafka_option
+@json_option
+def skip(deployment: str, **given: Any) -> None:
+    """Go on behind a damaged batch, which holds up its partition: each request of it is refused as UNREADABLE.
+
+    Where the batch at this offset is sound, nothing is skipped.
+    """
+    settings = make_settings(deployment=deployment, kafka=given["kafka"])
+    _command(settings, lambda client: client.skip(given["partition"], given["offset"]), given)
+
+
+def _command(settings: Settings, publish: Publish, given: dict[str, Any]) -> None:
+    following = publish_and_follow(settings, publish, is_waiting=given["is_waiting"], timeout_s=given["timeout_s"])
+    receipt, answer = run(following)
+    if given["is_json"]:
+        print_json(_document(receipt, answer))
+    elif answer is None:
+        show(f"{title_of(receipt)} accepted")
+    else:
+        out().print(outcomes(title_of(receipt), answer.told))
+    if answer and not answer.is_good:
+        raise Failure(what_went_wrong(receipt, answer), REFUSED)
+
+
+def _document(receipt: Receipt, answer: FleetAnswer | None) -> dict[str, Any]:
+    workers = {
+        worker: {
+            "outcome": told.outcome,
+            "code": told.code,
+            "message": told.message,
+            "phase_seconds": dict(told.phase_seconds),
+        }
+        for worker, told in (answer.told if answer else {}).items()
+    }
+    return {
+        "command_id": receipt.command_id,
+        "generation": receipt.generation,
+        "cut": dict(receipt.cut),
+        "incompatible": list(receipt.incompatible),
+        "is_complete": bool(answer and answer.is_complete),
+        "is_good": bool(answer and answer.is_good),
+        "workers": workers,
+        "missing": list(answer.missing if answer else ()),
+    }

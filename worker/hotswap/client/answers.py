@@ -1,0 +1,204 @@
+"""What a deployment answers from now on: predictions and refusals, each with the place of its request."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Iterable
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from typing import Any, NamedTuple, Self
+
+from hotswap.batch import Headers
+from hotswap.kafka.connection import Admin
+from hotswap.kafka.log import LogReader
+from hotswap.settings import Settings
+
+PAUSE_S = 0.5
+_FETCH_S = 1.0
+_DIGITS = 20  # of a number of 64 bits
+
+
+class Outgoing(NamedTuple):
+    """A request to publish: the serialized input message, its key, and headers such as `operation`."""
+
+    value: bytes | None
+    key: bytes | None = None
+    headers: Headers = ()
+
+
+class Place(NamedTuple):
+    """Where a request was published; as text it is the header `source` of its answer."""
+
+    topic: str
+    partition: int
+    offset: int
+
+    def __str__(self) -> str:
+        """`topic-partition-offset`."""
+        return f"{self.topic}-{self.partition}-{self.offset}"
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """The answer to a good request: the serialized output message, and the generation that made it."""
+
+    source: str
+    value: bytes
+    generation: int
+    operation: str
+    model_digest: str
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """The answer to a bad request: why it was refused (`code`: see batch.Code)."""
+
+    source: str
+    code: str
+    message: str
+    generation: int
+
+
+class Answers:
+    """Both answer topics of a deployment from the moment of `start`, without a group: nobody else's reading changes."""
+
+    def __init__(self, settings: Settings) -> None:
+        topics = settings.topics
+        self._settings = settings
+        self._predictions = LogReader(settings, topics.predictions, is_isolated=True)
+        self._dead_letters = LogReader(settings, topics.dead_letters, is_isolated=True)
+        self._fetches: dict[asyncio.Task[list[Any]], LogReader] = {}
+
+    @classmethod
+    @asynccontextmanager
+    async def from_now_on(cls, settings: Settings) -> AsyncIterator[Self]:
+        """Answers for a with-block; enter it before publishing, or an early answer is missed.
+
+        Raises:
+            StartError: no broker answers, or the deployment's topics are missing.
+
+        """
+        answers = cls(settings)
+        async with AsyncExitStack() as stack:
+            stack.push_async_callback(answers.stop)
+            async with Admin.connect(settings) as admin:
+                for reader, topic in answers._readers():
+                    await reader.start(await admin.end_offsets(topic, is_stable=True))
+            yield answers
+
+    def _readers(self) -> list[tuple[LogReader, str]]:
+        topics = self._settings.topics
+        return [(self._predictions, topics.predictions), (self._dead_letters, topics.dead_letters)]
+
+    async def read(self, timeout_s: float) -> list[Prediction | Refused]:
+        """The next answers, as soon as there are any; an empty list after the time-out."""
+        for reader, _ in self._readers():
+            if reader not in self._fetches.values():
+                self._fetches[asyncio.create_task(reader.read(_FETCH_S))] = reader
+        await asyncio.wait(self._fetches, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
+        found: list[Prediction | Refused] = []
+        for fetch in [fetch for fetch in self._fetches if fetch.done()]:
+            reader = self._fetches.pop(fetch)
+            read = _prediction if reader is self._predictions else refused
+            found += [read(record) for record in fetch.result()]
+        return found
+
+    async def stop(self) -> None:
+        """Closes the connections."""
+        for fetch in self._fetches:
+            fetch.cancel()
+        await asyncio.gather(*self._fetches, return_exceptions=True)
+        for reader, _ in self._readers():
+            await reader.stop()
+
+
+def _prediction(record: Any) -> Prediction:
+    headers = dict(record.headers)  # only what is asked for is decoded: this is done for each answer
+    return Prediction(
+        source=_text(headers.get("source")),
+        value=record.value or b"",
+        generation=_number(_text(headers.get("generation"))),
+        operation=_text(headers.get("operation")),
+        model_digest=_text(headers.get("model-digest")),
+    )
+
+
+def refused(record: Any) -> Refused:
+    """The refusal that a record of the dead letters carries in its headers."""
+    headers = header_texts(record)
+    return Refused(
+        source=headers.get("source", ""),
+        code=headers.get("code", ""),
+        message=headers.get("message", ""),
+        generation=_number(headers.get("generation")),
+    )
+
+
+def header_texts(record: Any) -> dict[str, str]:
+    """The headers as text; of a name that comes twice the last one, which is the worker's own."""
+    return {name: value.decode(errors="replace") for name, value in record.headers if value is not None}
+
+
+def _text(value: bytes | None) -> str:
+    return value.decode(errors="replace") if value else ""
+
+
+def _number(text: str | None) -> int:
+    return int(text) if text and text.isdecimal() and len(text) <= _DIGITS else 0
+
+
+class Flow:
+    """Requests under way: how many more may go, and their answers put back into the order of the requests."""
+
+    def __init__(self, window: int, per_second: float | None) -> None:
+        self._window = window
+        self._per_second = per_second
+        self._began = time.monotonic()
+        self._sent = 0
+        self._taken = 0
+        self._numbers: dict[str, int] = {}
+        self._answers: dict[int, Prediction | Refused] = {}
+
+    @property
+    def waiting(self) -> int:
+        """How many requests have no answer yet."""
+        return len(self._numbers)
+
+    @property
+    def is_full(self) -> bool:
+        """Whether an answer must be taken before another request may go."""
+        return self._sent - self._taken >= self._window
+
+    def room(self) -> int:
+        """How many more requests may go now."""
+        allowed = self._window - (self._sent - self._taken)
+        if self._per_second is None:
+            # Half a window at a time: else answers that come in threes are followed by requests in threes.
+            return allowed if allowed * 2 >= self._window else 0
+        due = int((time.monotonic() - self._began) * self._per_second) + 1 - self._sent
+        return max(0, min(allowed, due))
+
+    def pause_s(self) -> float:
+        """How long to listen for answers before the next request is due, seconds."""
+        if self._per_second is None:
+            return PAUSE_S
+        return max(0.0, min(PAUSE_S, self._sent / self._per_second - (time.monotonic() - self._began)))
+
+    def sent(self, places: Iterable[Place]) -> None:
+        """Takes note of requests that were published, in their order."""
+        for place in places:
+            self._numbers[str(place)] = self._sent
+            self._sent += 1
+
+    def answered(self, answer: Prediction | Refused) -> None:
+        """Takes note of an answer; those to others' requests are passed over."""
+        number = self._numbers.pop(answer.source, None)
+        if number is not None:
+            self._answers[number] = answer
+
+    def take(self) -> list[Prediction | Refused]:
+        """The answers that are next in the order of the requests, each once."""
+        ready = []
+        while self._taken in self._answers:
+            ready.append(self._answers.pop(self._taken))
+            self._taken += 1
+        return ready

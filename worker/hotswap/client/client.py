@@ -1,0 +1,337 @@
+"""For a pipeline or a trainer: publish requests and await their answers, swap a model and await the fleet's.
+
+    async with Client(Settings(deployment="churn")) as client:
+        async for answer in client.predict(Outgoing(message.SerializeToString()) for message in messages):
+            ...  # a Prediction or a Refused, in the order of the requests
+        receipt = await client.swap(Change(model=Path("better.zip")))
+        answer = await client.await_swap(receipt)
+        if not answer.is_good:
+            ...  # answer.told says what each worker makes of it, and why
+
+Everything is read without a consumer group, so a client never disturbs the workers or another client.
+"""
+
+import time
+import uuid
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
+from contextlib import aclosing
+from dataclasses import replace
+from itertools import islice
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from hotswap.artifacts.detect import as_file, find_kind
+from hotswap.artifacts.store import Store
+from hotswap.client import overview
+from hotswap.client.answers import PAUSE_S, Answers, Flow, Outgoing, Place, Prediction, Refused
+from hotswap.client.change import (
+    MAX_INLINE_PROTO_BYTES,
+    MAX_SAMPLES_BYTES,
+    Change,
+    Cut,
+    Receipt,
+    compile_file,
+    read_proto,
+)
+from hotswap.client.fleet import Fleet, FleetAnswer, Told
+from hotswap.client.history import History
+from hotswap.codec.compatibility import incompatibilities
+from hotswap.codec.proto import compile as compile_proto
+from hotswap.commands import encode_command
+from hotswap.errors import Doubt, NoAnswer, SwapError, UsageError
+from hotswap.generation import Model, Proto
+from hotswap.kafka.connection import Admin
+from hotswap.kafka.log import LogWriter
+from hotswap.settings import Settings
+from hotswap.swap import (
+    RULES,
+    Command,
+    Outcome,
+    PauseCommand,
+    RollbackCommand,
+    SkipCommand,
+    SwapCommand,
+    out_of_reach,
+)
+
+_CHUNK = 1_000
+_SILENCE_S = 10.0
+_SLACK_S = 10.0
+_LONGEST_S = ((1 << 32) - 1) // 1000  # a command carries its deadline as 32 bits of milliseconds
+
+
+class Client:
+    """One deployment seen from outside; use it in an `async with` block, from one event loop."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._store = Store(settings)
+        self._writer = LogWriter(settings)
+        self._has_topic = False
+
+    async def __aenter__(self) -> Self:
+        """Connects.
+
+        Raises:
+            StartError: no broker answers.
+
+        """
+        try:
+            await self._writer.start()
+        except BaseException:
+            await self._writer.stop()
+            raise
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._writer.stop()
+
+    async def publish(self, requests: Iterable[Outgoing]) -> list[Place]:
+        """Publishes requests, a thousand at a time, and returns where each one lies once all are acknowledged.
+
+        Raises:
+            StartError: there is no topic for requests of this deployment.
+            Doubt: Kafka did not answer in time; some may have been published.
+
+        """
+        source, topic = iter(requests), self._settings.topics.requests
+        if not self._has_topic:
+            async with Admin.connect(self._settings) as admin:
+                self._has_topic = await admin.partitions(topic) > 0
+        places: list[Place] = []
+        while chunk := list(islice(source, _CHUNK)):
+            written = await self._writer.append_many(topic, [(sent.key, sent.value, sent.headers) for sent in chunk])
+            places += [Place(topic, partition, offset) for partition, offset in written]
+        return places
+
+    async def predict(
+        self,
+        requests: Iterable[Outgoing],
+        *,
+        window: int = _CHUNK,
+        per_second: float | None = None,
+        timeout_s: float = 60.0,
+    ) -> AsyncGenerator[Prediction | Refused, None]:
+        """Publishes requests and yields their answers in the same order, with at most `window` of them under way.
+
+        Raises:
+            NoAnswer: nothing at all was answered for `timeout_s`.
+
+        """
+        source, flow = iter(requests), Flow(window, per_second)
+        async with Answers.from_now_on(self._settings) as answers:
+            is_open, last = True, time.monotonic()
+            while is_open or flow.waiting:
+                if is_open and (room := flow.room()):
+                    chunk = list(islice(source, room))
+                    is_open = len(chunk) == room
+                    flow.sent(await self.publish(chunk))
+                for answer in await answers.read(PAUSE_S if flow.is_full or not is_open else flow.pause_s()):
+                    flow.answered(answer)
+                ready = flow.take()
+                if ready or not flow.waiting:
+                    last = time.monotonic()
+                elif time.monotonic() - last > timeout_s:
+                    raise NoAnswer(self._silence(f"{flow.waiting} requests have no answer after {timeout_s:g} s"))
+                for answer in ready:
+                    yield answer
+
+    async def swap(self, change: Change) -> Receipt:
+        """Publishes a swap and reads it back from the control log: the first command with its number has won.
+
+        Raises:
+            SwapError: refused (STALE where another swap came first, and the message names the next number), or the
+                proto does not compile, or the model cannot be uploaded. OUT_OF_RANGE: its number leaves too few.
+            UsageError: a file is not there, nothing is changed, or the samples are too large for a command.
+
+        """
+        if change.model is None and change.proto is None and change.configuration is None and not change.base:
+            raise UsageError("a swap must name a model, a proto, a configuration or a base: nothing would change")
+        proto = change.proto
+        if isinstance(proto, Path):
+            compile_file(proto)
+            proto = read_proto(proto)
+        if (size := sum(map(len, change.samples))) > MAX_SAMPLES_BYTES:
+            most = MAX_SAMPLES_BYTES >> 10
+            raise UsageError(f"the samples have {size:,} bytes, more than the {most} KiB of a command: take fewer rows")
+        stored = await self._stored(proto) if proto else None
+        model = await self._upload(change.model, change.kind) if isinstance(change.model, Path) else change.model
+        history, fleet = await self._read()
+        serving = history.serving(fleet)
+        base = change.base or (serving.number if serving else 0)
+        inherited = history.timeline.swaps.get(base)
+        successor = proto or (inherited.generation.proto if inherited else None)
+        cut, why = await self._cut(change.cut, serving.generation.proto if serving else None, successor)
+        command = SwapCommand(
+            command_id=str(uuid.uuid4()),
+            generation=change.generation or _next_number(history, fleet),
+            base=base,
+            model=model,
+            proto=stored,
+            configuration=change.configuration,
+            samples=change.samples,
+            cut=cut,
+            deadline_ms=_milliseconds(change.deadline_s) if change.deadline_s else None,
+        )
+        return await self._command(command, why)
+
+    async def rollback(self, to: int | None = None, *, cut: Cut = Cut.AUTO) -> Receipt:
+        """Publishes a new generation with the parts of `to`; None: of the one that served before.
+
+        Raises:
+            SwapError: refused (STALE, UNKNOWN_BASE).
+            UsageError: there is no generation before.
+
+        """
+        history, fleet = await self._read()
+        serving = history.serving(fleet)
+        target = history.timeline.swaps.get(to) if to else history.before(fleet)
+        old = serving.generation.proto if serving else None
+        offsets, why = await self._cut(cut, old, target.generation.proto if target else None)
+        number = target.number if target else to or 0
+        generation = _next_number(history, fleet)
+        command = RollbackCommand(command_id=str(uuid.uuid4()), generation=generation, to=number, cut=offsets)
+        return await self._command(command, why)
+
+    async def pause(self) -> Receipt:
+        """No partition takes another batch until `resume`."""
+        return await self._command(PauseCommand(command_id=str(uuid.uuid4()), is_paused=True))
+
+    async def resume(self) -> Receipt:
+        """Ends a pause."""
+        return await self._command(PauseCommand(command_id=str(uuid.uuid4()), is_paused=False))
+
+    async def skip(self, partition: int, offset: int) -> Receipt:
+        """Orders to go on behind the damaged batch at this offset of the requests: each request of it is refused."""
+        return await self._command(SkipCommand(command_id=str(uuid.uuid4()), partition=partition, offset=offset))
+
+    async def outcomes(self, receipt: Receipt, *, timeout_s: float | None = None) -> AsyncGenerator[Told, None]:
+        """What each worker says becomes of the command, as it comes, until all have ended with it or time is up.
+
+        Raises:
+            NoAnswer: there is no worker that has spoken lately.
+
+        """
+        async with aclosing(self._follow(receipt, timeout_s)) as steps:
+            async for told, _ in steps:
+                if told:
+                    yield told
+
+    async def await_swap(
+        self,
+        receipt: Receipt,
+        timeout_s: float | None = None,
+        *,
+        on_told: Callable[[Told], None] = lambda _: None,
+    ) -> FleetAnswer:
+        """The fleet's answer to any command, once every live worker has ended with it or time is up.
+
+        The fleet is every worker that has spoken within `fleet.FRESH_S` and has not stopped; `timeout_s` None: the
+        swap's own deadline and a little more. Raises NoAnswer where there is no worker at all.
+        """
+        last = FleetAnswer({}, ())
+        async with aclosing(self._follow(receipt, timeout_s)) as steps:
+            async for told, answer in steps:
+                last = answer
+                if told:
+                    on_told(told)
+        return last
+
+    async def status(self) -> overview.Overview:
+        """What the deployment's workers serve, its lag, and what became of the last commands."""
+        return await overview.overview(self._settings)
+
+    async def _follow(
+        self, receipt: Receipt, timeout_s: float | None
+    ) -> AsyncGenerator[tuple[Told | None, FleetAnswer], None]:
+        began = time.monotonic()
+        give_up = began + (receipt.deadline_s + _SLACK_S if timeout_s is None else timeout_s)
+        fleet, expected = Fleet(self._settings.deployment), set[str]()
+        async with overview.status_log(self._settings) as reader:
+            records = await reader.read_to_end()
+            while True:
+                told = [said for record in records if isinstance(said := fleet.receive(record.value), Told)]
+                expected = expected or fleet.live(time.time())
+                answer = fleet.answer(receipt.command_id, expected, time.time())
+                for said in (said for said in told if said.command_id == receipt.command_id):
+                    yield said, answer
+                yield None, answer
+                if answer.is_complete or time.monotonic() > give_up:
+                    return
+                if not expected and time.monotonic() - began > _SILENCE_S:
+                    raise NoAnswer(self._silence(f"command accepted, and nobody has spoken for {_SILENCE_S:g} s"))
+                records = await reader.read(PAUSE_S)
+
+    async def _command(self, command: Command, why: Iterable[str] = ()) -> Receipt:
+        settings = self._settings
+        number = getattr(command, "generation", 0)
+        async with overview.control_log(settings) as reader:
+            history = History(settings.deployment)
+            async for records in reader.to_end():
+                history.receive(records)
+            newest = history.timeline.newest
+            # Before it is written: a log without a mark would accept such a number, and it would be the last.
+            if number and (why_not := out_of_reach(max(number, newest + 1), newest)):
+                raise SwapError("OUT_OF_RANGE", why_not)
+            value = encode_command(settings.deployment, replace(command, rules=RULES))
+            key = f"{settings.deployment}/{number}".encode()
+            _, offset = await self._writer.append(settings.topics.control, value, key=key, partition=0)
+            give_up = time.monotonic() + settings.call_timeout_s
+            while (verdict := history.verdict_at(offset)) is None:
+                if time.monotonic() > give_up:
+                    raise Doubt("the command is written, and cannot be read back: look at `hotswap status`")
+                history.receive(await reader.read(PAUSE_S))
+        if verdict.outcome is Outcome.REFUSED:
+            raise SwapError(verdict.code, verdict.message)
+        deadline_ms = getattr(command, "deadline_ms", None) or settings.swap_deadline_ms
+        return Receipt(command.command_id, number, getattr(command, "cut", {}), deadline_ms / 1000, tuple(why))
+
+    async def _read(self) -> tuple[History, Fleet]:
+        return await overview.read_history(self._settings), await overview.read_fleet(self._settings)
+
+    async def _upload(self, path: Path, kind: str | None) -> Model:
+        found = kind or find_kind(path)
+        with as_file(path) as file:
+            uri, sha256 = await self._store.upload(file)
+        return Model(uri, sha256, found)
+
+    async def _stored(self, proto: Proto) -> Proto:
+        """The proto as a command carries it: inline where it is small, else by its place in the store."""
+        is_small = proto.source is None or len(proto.source) <= MAX_INLINE_PROTO_BYTES
+        return proto if is_small else await self._store.upload_proto(proto)
+
+    async def _cut(self, cut: Cut, old: Proto | None, new: Proto | None) -> tuple[Mapping[int, int], list[str]]:
+        why: list[str] = []
+        if cut is Cut.AUTO and old and new and old.sha256 != new.sha256:
+            before, after = [
+                compile_proto(await self._store.fetch_proto(proto), proto.is_descriptor_set) for proto in (old, new)
+            ]
+            why = incompatibilities(before, after)
+        if cut is Cut.AFTER_BACKLOG or why:
+            async with Admin.connect(self._settings) as admin:
+                # Of all that is written: a request in a transaction that is still open was published before the swap.
+                return await admin.end_offsets(self._settings.topics.requests), why
+        return {}, why
+
+    def _silence(self, what: str) -> str:
+        name = self._settings.deployment
+        return (
+            f"no worker of deployment {name!r} answers ({what}): look at `hotswap status {name}`, or start a worker "
+            f"with `hotswap run {name}`"
+        )
+
+
+def _next_number(history: History, fleet: Fleet) -> int:
+    # Above what the workers say too: a control topic that was emptied does not know which numbers were used. Not above
+    # what could not follow: whoever may write to the status topic could say it.
+    newest = history.timeline.newest
+    return newest + 1 if out_of_reach(fleet.newest + 1, newest) else max(newest, fleet.newest) + 1
+
+
+def _milliseconds(seconds: float) -> int:
+    if not seconds <= _LONGEST_S:  # it may be no number at all
+        raise UsageError(f"a deadline of {seconds:g} s cannot be: {_LONGEST_S} s is the longest")
+    return int(seconds * 1000)

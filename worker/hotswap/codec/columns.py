@@ -1,0 +1,340 @@
+"""From requests to the matrix that a model scores: whole columns at a time, nothing per record that can be per batch.
+
+Shapes of an input message, told apart by where most of the model's columns are found:
+
+    single   the columns are its own scalar fields: one row a request
+    columns  the columns are its own repeated scalar fields, all of one length: a row for each element
+    rows     it has a repeated field of row messages (`DataFrame{repeated DataFrameRow rows = 1}`): a row for each
+
+A column's field is found, within the row message where there is one, by the first of these that finds any:
+
+    1. `configuration.columns`: a field, or a path (`customer.age`; `features.age`, where `features` is a map)
+    2. the column's name; that name with `_` for what an identifier cannot hold; that name as a path, where it has dots
+    3. the key of that name, where the row message has nothing but a map
+    4. the one field of that name in the messages that the row message holds; where there are several, it is a problem
+
+What fits:
+
+    numeric      any number, bool, enum (its number), or string (parsed; "" and "NA" are missing)
+    categorical  string, enum (the category is the value's name, in any case and with or without the enum's own prefix),
+                 an integer or a bool where categories are whole numbers or true/false
+    text         string, enum (the value's name)
+    whole        any integer, bool, enum (its number), or string (parsed; "" and "NA" are missing)
+    vector       a repeated number (in the shapes `single` and `rows`)
+
+Missing is NaN, the model's NA, or None for a text, a whole number or a vector: an absent `optional` field, alternative
+of a oneof, message, key of a map or whole column; but for a text an empty string, a NaN, an enum's zero whose name ends
+in UNSPECIFIED. A proto3 scalar without `optional` cannot be missing: 0 is 0.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from itertools import chain, repeat
+from operator import attrgetter
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+from google.protobuf.message import DecodeError, Message
+
+from hotswap.batch import Code, Refusal
+from hotswap.codec.fields import Column, descriptor_of
+from hotswap.codec.sources import Source, find_sources
+from hotswap.codec.values import Matrix, Table, join
+from hotswap.generation import Configuration, Policy
+
+_UNKNOWN: Final = -1.0
+_SHOWN: Final = 80
+
+
+class _Lookup(dict[Any, float]):
+    """Value -> the category's number; what is not in it is unknown. All in C for the values that are."""
+
+    def __missing__(self, value: Any) -> float:
+        return _UNKNOWN
+
+
+@dataclass(slots=True)
+class Rows:
+    """The rows of a batch's requests. `counts` is rows per request, None where each has one.
+
+    `positions` are the places in the batch of the requests that the rows are from; all others are in `refused`.
+    """
+
+    table: Table
+    positions: Sequence[int]
+    counts: npt.NDArray[np.int64] | None
+    refused: dict[int, Refusal] = field(default_factory=dict)
+    unknown: dict[str, int] = field(default_factory=dict)
+
+    def slices(self) -> list[slice]:
+        """The rows of each request."""
+        counts = repeat(1, len(self.positions)) if self.counts is None else self.counts.tolist()
+        slices, end = [], 0
+        for count in counts:
+            slices.append(slice(end, end + count))
+            end += count
+        return slices
+
+    def keep(self, requests: Sequence[int]) -> None:
+        """Drop the rows of all requests but these (indexes into `positions`, ascending)."""
+        of_request = self.slices()
+        self.table = join([self.table.part(slice(0, 0)), *(self.table.part(of_request[index]) for index in requests)])
+        self.positions = [self.positions[index] for index in requests]
+        if self.counts is not None:
+            self.counts = self.counts[list(requests)]
+
+
+class _Oddity(NamedTuple):
+    """Values of a column that the policies decide about."""
+
+    source: Source
+    code: Code
+    rows: Sequence[int]
+    values: Sequence[Any]
+
+
+class _Read(NamedTuple):
+    """The parsed messages of a batch, taken apart: `items` are what a source's path starts from."""
+
+    items: list[Message]
+    length: int
+    counts: npt.NDArray[np.int64] | None
+
+
+class Decoder:
+    """Reads the requests of one operation, for a model's columns, by a generation's policies."""
+
+    def __init__(self, *, message: type[Message], columns: Sequence[Column], configuration: Configuration) -> None:
+        """Find each column's field. What does not fit is in `problems`, a line for each; then it must not decode."""
+        found = find_sources(descriptor_of(message), columns, configuration.columns)
+        self.problems: Final[Sequence[str]] = found.problems
+        self.shape: Final = found.shape
+        self.rows_field: Final = found.rows_field
+        self.sources: Final[Sequence[Source]] = found.sources
+        self.message: Final = message
+        self._width = len(columns)
+        self.policies: Final = configuration
+        self._numbers = [source for source in found.sources if source.kind == "number" and source.key is None]
+        self._mapped = [source for source in found.sources if source.kind == "number" and source.key is not None]
+        self._texts = [source for source in found.sources if source.kind == "text"]
+        self._lookups = [(source, _Lookup(source.lookup)) for source in found.sources if source.kind == "lookup"]
+        has_presence = self.shape != "columns"
+        self._optional = [
+            source
+            for source in found.sources
+            if has_presence and source.has_presence and source.kind in ("number", "lookup")
+        ]
+        self._objects = [source for source in found.sources if source.kind == "object"]
+        self._defaults = np.array([_default(source) for source in self._optional])
+        self._take_numbers = attrgetter(*(source.path for source in self._numbers)) if self._numbers else None
+
+    def decode(self, values: Sequence[bytes]) -> Rows:
+        """Decode a batch of requests to rows x columns; the bad ones are refused, with all of their rows."""
+        refused: dict[int, Refusal] = {}
+        messages, positions = self._parse(values, refused)
+        read, positions = self._take_apart(messages, positions, refused)
+        matrix = np.empty((read.length, self._width))
+        self._fill_numbers(matrix, read)
+        oddities = [*self._fill_texts(matrix, read), *self._fill_lookups(matrix, read)]
+        self._mark_absent(matrix, read)
+        table = Table(matrix, {source.index: self._object(source, read, oddities) for source in self._objects})
+        if self.policies.missing is Policy.REFUSE:
+            oddities += self._missing(table)
+        rows = Rows(table, positions, read.counts, refused)
+        if oddities:
+            self._judge(rows, oddities)
+        return rows
+
+    # ---- from bytes to messages to items
+
+    def _parse(self, values: Sequence[bytes], refused: dict[int, Refusal]) -> tuple[list[Message], Sequence[int]]:
+        parse = self.message.FromString
+        try:
+            return list(map(parse, values)), range(len(values))
+        except (DecodeError, TypeError):
+            pass  # one of them is bad: which one is found one at a time
+        messages, positions = [], []
+        for position, value in enumerate(values):
+            try:
+                messages.append(parse(value))
+                positions.append(position)
+            except (DecodeError, TypeError):
+                what = "has no value" if value is None else f"({len(value)} bytes) does not parse"
+                message = f"the request {what}; it must be a serialized {descriptor_of(self.message).full_name}"
+                refused[position] = Refusal(Code.UNDECODABLE, message)
+        return messages, positions
+
+    def _take_apart(
+        self, messages: list[Message], positions: Sequence[int], refused: dict[int, Refusal]
+    ) -> tuple[_Read, Sequence[int]]:
+        if self.shape == "single":
+            return _Read(messages, len(messages), None), positions
+        if self.rows_field:
+            groups = list(map(attrgetter(self.rows_field), messages))
+            counts = np.fromiter(map(len, groups), np.int64, len(groups))
+            items = list(chain.from_iterable(groups))
+            return _Read(items, len(items), counts), positions
+        lengths = np.array(
+            [list(map(len, map(attrgetter(source.path), messages))) for source in self.sources], np.int64
+        )
+        counts = lengths.max(axis=0, initial=0)
+        # A column that is empty while others are not is missing; of one that is shorter nobody knows which rows.
+        is_ragged = ((lengths != counts) & (lengths != 0)).any(axis=0)
+        for index in np.flatnonzero(is_ragged).tolist():
+            told = ", ".join(
+                f"{source.path} has {length}" for source, length in zip(self.sources, lengths[:, index], strict=True)
+            )
+            message = f"the columns of the request are not of one length: {told}"
+            refused[positions[index]] = Refusal(Code.MISSING_FIELD, message)
+        good = np.flatnonzero(~is_ragged).tolist()
+        read = _Read([messages[index] for index in good], int(counts[good].sum()), counts[good])
+        return read, [positions[index] for index in good]
+
+    def _values(self, read: _Read, source: Source, absent: Any) -> Iterable[Any]:
+        values = source.values(read.items)
+        if self.shape != "columns":
+            return values
+        counts = [] if read.counts is None else read.counts.tolist()
+        return chain.from_iterable(
+            column or repeat(absent, count) for column, count in zip(values, counts, strict=True)
+        )
+
+    # ---- from items to columns
+
+    def _fill_numbers(self, matrix: Matrix, read: _Read) -> None:
+        if self.shape == "columns":
+            for source in self._numbers:
+                matrix[:, source.index] = np.fromiter(self._values(read, source, np.nan), np.float64, read.length)
+        elif self._take_numbers:
+            taken: Iterable[Any] = map(self._take_numbers, read.items)
+            width = len(self._numbers)
+            flat = np.fromiter(taken if width == 1 else chain.from_iterable(taken), np.float64, read.length * width)
+            matrix[:, [source.index for source in self._numbers]] = flat.reshape(read.length, width)
+        for source in self._mapped:
+            values = (np.nan if value is None else value for value in source.values(read.items))
+            matrix[:, source.index] = np.fromiter(values, np.float64, read.length)
+
+    def _fill_texts(self, matrix: Matrix, read: _Read) -> Iterable[_Oddity]:
+        for source in self._texts:
+            values = [value or "" for value in self._values(read, source, "")]
+            try:
+                matrix[:, source.index] = [_number(value) for value in values]
+            except ValueError:
+                parsed = [_number_or_none(value) for value in values]
+                bad = [row for row, number in enumerate(parsed) if number is None]
+                # Not NaN: that would be missing.
+                matrix[:, source.index] = [0.0 if number is None else number for number in parsed]
+                yield _Oddity(source, Code.MISTYPED_FIELD, bad, [values[row] for row in bad])
+
+    def _fill_lookups(self, matrix: Matrix, read: _Read) -> Iterable[_Oddity]:
+        for source, lookup in self._lookups:
+            numbers = map(lookup.__getitem__, self._values(read, source, None))
+            matrix[:, source.index] = column = np.fromiter(numbers, np.float64, read.length)
+            bad = np.flatnonzero(column == _UNKNOWN).tolist()
+            if bad:
+                # The absent are told apart first: an enum's 0 or a bool's false may be no category.
+                if source.has_presence and self.shape != "columns":
+                    bad = [row for row in bad if not source.is_absent(read.items[row])]
+                wanted = set(bad)
+                values = [value for row, value in enumerate(self._values(read, source, None)) if row in wanted]
+                yield _Oddity(source, Code.UNKNOWN_CATEGORY, bad, values)
+
+    def _mark_absent(self, matrix: Matrix, read: _Read) -> None:
+        if not self._optional:
+            return
+        # What is absent reads as the default: presence is asked only there, and all columns are compared at once.
+        is_default = matrix[:, [source.index for source in self._optional]] == self._defaults
+        for row, place in np.argwhere(is_default).tolist():
+            source = self._optional[place]
+            if source.is_absent(read.items[row]):
+                matrix[row, source.index] = np.nan
+
+    def _object(self, source: Source, read: _Read, oddities: list[_Oddity]) -> list[Any]:
+        """Give a column of objects, None where there is no value."""
+        assert source.convert
+        values = list(self._values(read, source, None))
+        if source.has_presence and self.shape != "columns":
+            absent = map(source.is_absent, read.items)
+            values = [None if is_absent else value for value, is_absent in zip(values, absent, strict=True)]
+        made: list[Any] = [None] * len(values)
+        bad = []
+        for row, value in enumerate(values):
+            try:
+                made[row] = None if value is None else source.convert(value)
+            except ValueError:
+                bad.append(row)
+        if bad:
+            oddities.append(_Oddity(source, Code.MISTYPED_FIELD, bad, [values[row] for row in bad]))
+        return made
+
+    def _missing(self, table: Table) -> Iterable[_Oddity]:
+        is_missing = np.isnan(table.matrix)
+        for index, values in table.objects.items():
+            is_missing[:, index] = [value is None for value in values]
+        for source in self.sources:
+            rows = np.flatnonzero(is_missing[:, source.index]).tolist()
+            if rows:
+                yield _Oddity(source, Code.MISSING_FIELD, rows, [None] * len(rows))
+
+    # ---- policies
+
+    def _judge(self, rows: Rows, oddities: Sequence[_Oddity]) -> None:
+        policies = {
+            Code.MISSING_FIELD: self.policies.missing,
+            Code.MISTYPED_FIELD: self.policies.mistyped,
+            Code.UNKNOWN_CATEGORY: self.policies.unknown_category,
+        }
+        to_refuse: list[tuple[int, int, _Oddity, Any]] = []
+        for oddity in oddities:
+            source, code, at, values = oddity
+            if policies[code] is Policy.REFUSE:
+                to_refuse += [(row, source.index, oddity, value) for row, value in zip(at, values, strict=True)]
+                continue
+            rows.table.matrix[at, source.index] = np.nan  # of an object nothing was made: None
+            if code is Code.UNKNOWN_CATEGORY and at:
+                rows.unknown[source.column.name] = len(at)
+        if to_refuse:
+            self._refuse(rows, to_refuse)
+
+    def _refuse(self, rows: Rows, troubles: list[tuple[int, int, _Oddity, Any]]) -> None:
+        starts = [part.start for part in rows.slices()]
+        ends = np.array([part.stop for part in rows.slices()])
+        bad: dict[int, Refusal] = {}
+        for row, _, oddity, value in sorted(troubles, key=lambda trouble: trouble[:2]):
+            request = int(np.searchsorted(ends, row, side="right"))
+            if request not in bad:  # the first trouble of a request is the one that is told
+                bad[request] = Refusal(oddity.code, _explain(oddity, row - starts[request], value))
+        rows.refused.update({rows.positions[request]: refusal for request, refusal in bad.items()})
+        rows.keep([request for request in range(len(rows.positions)) if request not in bad])
+
+
+def _default(source: Source) -> float:
+    """Give what an absent field of this source reads as, in the matrix."""
+    value = source.leaf.default_value
+    return float(value if source.kind == "number" else source.lookup.get(value, _UNKNOWN))
+
+
+def _number(text: str) -> float:
+    # float() alone would take 1_000, and refuse the empty string.
+    if "_" in text:
+        raise ValueError(text)
+    return float(text) if text and text != "NA" else np.nan
+
+
+def _number_or_none(text: str) -> float | None:
+    try:
+        return _number(text)
+    except ValueError:
+        return None
+
+
+def _explain(oddity: _Oddity, row: int, value: Any) -> str:
+    source, code, *_ = oddity
+    place = f"row {row}, field `{source.path}`"
+    shown = value[:_SHOWN] + "…" if isinstance(value, str) and len(value) > _SHOWN else value
+    if code is Code.MISSING_FIELD:
+        return f"{place}: there is no value, and column `{source.column.name}` may not be missing"
+    if code is Code.MISTYPED_FIELD:
+        return f"{place}: {shown!r} is no number, and column `{source.column.name}` is {source.column.kind}"
+    return f"{place}: {shown!r} is none of the categories of column `{source.column.name}` ({source.column.kind})"

@@ -1,0 +1,66 @@
+"""Whether requests made for one proto mean the same under another: it decides where a swap is cut by default.
+
+Stricter than the wire: a renamed field is another column to a model, and a field number that changes hands is read as
+something else without any error. Added fields are fine, and so is a field that became `optional` or ceased to be.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+from google.protobuf.descriptor import FieldDescriptor
+
+from hotswap.codec.proto import Schema
+
+
+def incompatibilities(old: Schema, new: Schema) -> list[str]:
+    """What keeps requests for `old` from being answered as meant by `new`, one line each; empty where nothing does."""
+    found: list[str] = []
+    if len(old.operations) == 1 and len(new.operations) > 1:
+        found.append("there are several operations now, so requests without the header `operation` are no longer clear")
+    for name, operation in old.operations.items():
+        successor = new.operations.get(name)
+        if successor is None:
+            found.append(f"operation {name} is gone")
+            continue
+        seen: set[tuple[str, str]] = set()
+        found += _message(operation.input.DESCRIPTOR, successor.input.DESCRIPTOR, seen)
+        found += _message(operation.output.DESCRIPTOR, successor.output.DESCRIPTOR, seen)
+    return list(dict.fromkeys(found))
+
+
+def _message(old: Any, new: Any, seen: set[tuple[str, str]]) -> Iterator[str]:
+    if (old.full_name, new.full_name) in seen:  # a message may hold itself
+        return
+    seen.add((old.full_name, new.full_name))
+    for number, field in old.fields_by_number.items():
+        successor = new.fields_by_number.get(number)
+        where = f"field {old.name}.{field.name} = {number}"
+        if successor is None:
+            yield f"{where} is gone"
+        elif successor.name != field.name:
+            yield f"{where} is called {successor.name} now"
+        elif (was := _type(field)) != (now := _type(successor)):
+            yield f"{where} was {was} and is {now} now"
+        elif field.message_type:
+            yield from _message(field.message_type, successor.message_type, seen)
+        elif field.enum_type:
+            yield from _enum(field.enum_type, successor.enum_type)
+
+
+def _enum(old: Any, new: Any) -> Iterator[str]:
+    for value in old.values:
+        successor = new.values_by_number.get(value.number)
+        if successor is None or successor.name != value.name:
+            yield f"enum value {old.name}.{value.name} = {value.number} is gone"
+
+
+# protobuf has two classes for each kind of descriptor, and its stubs cannot decide: hence Any.
+_TYPES = {
+    number: name.removeprefix("TYPE_").lower()
+    for name, number in vars(FieldDescriptor).items()
+    if name.startswith("TYPE_")
+}
+
+
+def _type(field: Any) -> str:
+    return f"repeated {_TYPES[field.type]}" if field.is_repeated else _TYPES[field.type]

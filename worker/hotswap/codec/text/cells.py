@@ -1,0 +1,201 @@
+"""One CSV cell into one field of a message: how each type of protobuf is written as text, and what is wrong with it."""
+
+import base64
+import json
+import math
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from google.protobuf import json_format
+from google.protobuf.descriptor import FieldDescriptor
+from google.protobuf.message import Message
+from google.protobuf.message_factory import GetMessageClass
+
+from hotswap.codec.fields import INTEGERS, TRUTHS, is_map, names_of, type_name
+
+FLOATS = {FieldDescriptor.CPPTYPE_DOUBLE, FieldDescriptor.CPPTYPE_FLOAT}
+# ASCII: Python's own digits and spaces are those of every script.
+_INTEGER = re.compile(r"[+-]?[0-9]+(\.0+)?")
+_FLOAT = re.compile(r"[+-]?(([0-9]+(\.[0-9]*)?|\.[0-9]+)(e[+-]?[0-9]+)?|inf(inity)?|nan)", re.IGNORECASE | re.ASCII)
+_BASE64 = re.compile(r"([A-Za-z0-9+/_-]*)(={0,2})")
+_SURROGATE = re.compile("[\ud800-\udfff]")
+_SPACES = " \t\r\n"
+_FLOAT_MAX = float.fromhex("0x1.fffffep+127")
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """Where a column's cells go: the message that holds the field, by `parents`, then the field, or a map's `key`."""
+
+    column: str
+    parents: tuple[str, ...]
+    field: Any
+    parse: Callable[[str], Any]
+    key: str | None = None
+
+    @property
+    def is_repeated(self) -> bool:
+        """Whether each cell appends to what is there."""
+        return bool(self.field.is_repeated) and self.key is None
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether it is a scalar field of the row itself."""
+        return not self.parents and not self.field.is_repeated and self.field.message_type is None
+
+    @property
+    def is_float(self) -> bool:
+        """Whether NaN can say that the value is missing."""
+        return self.field.cpp_type in FLOATS
+
+    @property
+    def is_zero_when_absent(self) -> bool:
+        """Whether a reader takes a value that is not there for a 0 that was meant."""
+        field = self.field
+        if field.is_repeated or field.message_type is not None or field.has_presence:
+            return False
+        is_unspecified = field.enum_type is not None and field.enum_type.values[0].name.endswith("UNSPECIFIED")
+        return field.type not in _EMPTY_IS_MISSING and not is_unspecified
+
+    def put(self, row: Message, value: Any) -> None:
+        """Put a parsed value into a row; ValueError where it does not go in (out of range, no UTF-8)."""
+        parent = row
+        for name in self.parents:
+            parent = getattr(parent, name)
+        name = self.field.name
+        if self.key is not None:
+            getattr(parent, name)[self.key] = value
+        elif self.field.is_repeated:
+            getattr(parent, name).append(value)
+        elif self.field.message_type is not None:
+            getattr(parent, name).MergeFrom(value)
+        else:
+            setattr(parent, name, value)
+
+
+_EMPTY_IS_MISSING = {FieldDescriptor.TYPE_STRING, FieldDescriptor.TYPE_BYTES}
+
+
+def is_utf8(text: str) -> bool:
+    """Whether a text can be one of protobuf's: what was read from bytes that are no UTF-8 holds lone surrogates."""
+    return text.isascii() or not _SURROGATE.search(text)
+
+
+def find_field(message: Any, name: str) -> Any:
+    """The field of exactly that name; None: no such. To protobuf itself `x` and `x` with a zero byte are one name."""
+    part = message.fields_by_name.get(name) if is_utf8(name) else None
+    return part if part is not None and part.name == name else None
+
+
+def find_cell(message: Any, column: str) -> Cell | None:
+    """The cell of a header: a field's exact name, dotted for nested ones (`address.city`, `map.key`); None: no such."""
+    *parents, last = column.split(".")
+    for depth, name in enumerate(parents):
+        part = find_field(message, name)
+        if part is None or part.message_type is None:
+            return None
+        if part.is_repeated:
+            is_last = depth == len(parents) - 1
+            return _map_cell(column, tuple(parents[:depth]), part, last) if is_last and is_map(part) else None
+        message = part.message_type
+    field = find_field(message, last)
+    parse = _parser(field) if field is not None and not is_map(field) else None
+    return Cell(column, tuple(parents), field, parse) if parse else None
+
+
+def _map_cell(column: str, parents: tuple[str, ...], part: Any, key: str) -> Cell | None:
+    entry = part.message_type.fields_by_name
+    parse = _parser(entry["value"])
+    if entry["key"].type != FieldDescriptor.TYPE_STRING or entry["value"].message_type is not None or parse is None:
+        return None
+    return Cell(column, parents, part, parse, key)
+
+
+def _parser(field: Any) -> Callable[[str], Any] | None:
+    if field.message_type is not None:
+        is_own = field.message_type.file.name.startswith("google/protobuf/")
+        return _from_json(field.message_type) if is_own and not field.is_repeated else None
+    if field.enum_type is not None:
+        return _enum(field)
+    if field.cpp_type in FLOATS:
+        return _float if field.type == FieldDescriptor.TYPE_DOUBLE else _single
+    if field.cpp_type in INTEGERS:
+        return lambda text: _integer(text, type_name(field).removeprefix("repeated "))
+    if field.cpp_type == FieldDescriptor.CPPTYPE_BOOL:
+        return _truth
+    return decode_base64 if field.type == FieldDescriptor.TYPE_BYTES else _text
+
+
+def _text(text: str) -> str:
+    return text
+
+
+def _float(text: str) -> float:
+    text = text.strip(_SPACES)
+    if not _FLOAT.fullmatch(text):  # Python's float() takes underscores too
+        raise ValueError("is no number")
+    value = float(text)
+    if math.isinf(value) and "inf" not in text.lower():
+        raise ValueError("is out of range")
+    return value
+
+
+def _single(text: str) -> float:
+    value = _float(text)
+    if _FLOAT_MAX < abs(value) < math.inf:
+        raise ValueError("is out of range")  # protobuf would make it infinity
+    return value
+
+
+def _integer(text: str, kind: str) -> int:
+    if not _INTEGER.fullmatch(text.strip(_SPACES)):
+        raise ValueError(f"is no whole number ({kind})")
+    return int(text.strip(_SPACES).partition(".")[0])  # 5.0 is how a table with missing values writes 5
+
+
+def _truth(text: str) -> bool:
+    try:
+        return TRUTHS[text.strip(_SPACES).lower()]
+    except KeyError:
+        raise ValueError("is none of true, false, 1, 0") from None
+
+
+def decode_base64(text: str) -> bytes:
+    """The bytes of a base64 text, of either alphabet (RFC 4648), padded or not; ValueError where it is none.
+
+    Python's own decoders pass over what they do not know, and take padding that is too long.
+    """
+    found = _BASE64.fullmatch(text)
+    if not found or len(found[1]) % 4 == 1 or (found[2] and len(text) % 4):
+        raise ValueError("is no base64")
+    return base64.urlsafe_b64decode(found[1].replace("+", "-").replace("/", "_") + "=" * (-len(found[1]) % 4))
+
+
+def _enum(field: Any) -> Callable[[str], int]:
+    numbers: dict[str, int] = {value.name: value.number for value in field.enum_type.values}
+    lowered = dict(names_of(field))
+
+    def parse(text: str) -> int:
+        name = text.strip(_SPACES)
+        if name in numbers:
+            return numbers[name]
+        if name.lower() in lowered:
+            return lowered[name.lower()]
+        if _INTEGER.fullmatch(name):
+            return int(name.partition(".")[0])
+        raise ValueError(f"is none of {', '.join(numbers)}")
+
+    return parse
+
+
+def _from_json(message: Any) -> Callable[[str], Message]:
+    # Timestamp, Duration, the wrappers: as proto3's JSON mapping writes them in a string.
+    def parse(text: str) -> Message:
+        try:
+            return json_format.Parse(json.dumps(text), GetMessageClass(message)())
+        except (json_format.ParseError, ValueError) as error:
+            raise ValueError(f"is no {message.full_name} ({error})") from None
+
+    return parse

@@ -1,0 +1,91 @@
+"""How the messages of a proto hold rows, where nothing is known but the proto and the columns of a text."""
+
+from collections.abc import Collection, Iterable, Sequence
+from typing import Any, NamedTuple
+
+from google.protobuf.message import Message
+from google.protobuf.message_factory import GetMessageClass
+
+from hotswap.codec.fields import Shape, is_map
+from hotswap.codec.text.cells import find_cell
+
+SHOWN = 60
+
+
+class Row(NamedTuple):
+    """A good row: its number, and its message (`Layout.row`)."""
+
+    number: int
+    message: Message
+
+
+class BadRow(NamedTuple):
+    """A row that is refused; as text it is the line for a person."""
+
+    number: int
+    column: str
+    value: str
+    reason: str
+
+    def __str__(self) -> str:
+        """`row 3, column age: 'abc' is no number`."""
+        shown = self.value if len(self.value) <= SHOWN else self.value[:SHOWN] + "…"
+        place = f"row {self.number}" + (f", column {self.column}" if self.column else "")
+        return f"{place}: {shown!r} {self.reason}" if self.column else f"{place}: {self.reason}"
+
+
+def reason_of(error: Exception) -> str:
+    """Why a value does not go into its field, after the value itself: `is not UTF-8`."""
+    if isinstance(error, UnicodeEncodeError):
+        return "is not UTF-8"
+    return str(error) or type(error).__name__
+
+
+class Layout:
+    """How an input message holds rows, in the shapes of columns.py: `row` is the class of one, `pack` joins several."""
+
+    def __init__(self, message: type[Message], header: Sequence[str] | None = None) -> None:
+        """Choose the shape by the message, and by which of its parts a CSV's header names."""
+        self.message = message
+        self.shape, self.rows_field = _shape(message.DESCRIPTOR, header)
+        if self.rows_field:
+            part: Any = message.DESCRIPTOR.fields_by_name[self.rows_field]
+            self.row: type[Message] = GetMessageClass(part.message_type)
+        else:
+            self.row = message
+
+    @property
+    def holds_many(self) -> bool:
+        """Whether one input message can hold several rows."""
+        return self.shape != "single"
+
+    def pack(self, rows: Iterable[Message]) -> Message:
+        """One input message of these rows (or whole messages); of shape `single` it takes exactly one."""
+        packed = self.message()
+        if not self.rows_field:
+            for row in rows:
+                packed.MergeFrom(row)
+            return packed
+        held = getattr(packed, self.rows_field)
+        for row in rows:
+            if row.DESCRIPTOR is packed.DESCRIPTOR:
+                packed.MergeFrom(row)
+            else:
+                held.append(row)
+        return packed
+
+
+def _shape(message: Any, header: Sequence[str] | None) -> tuple[Shape, str | None]:
+    repeated = [part for part in message.fields if part.is_repeated and part.message_type and not is_map(part)]
+    if len(repeated) == 1:
+        row = repeated[0].message_type
+        if header is None or _count(row, header) >= _count(message, header):
+            return "rows", repeated[0].name
+    are_columns = all(part.is_repeated and part.message_type is None for part in message.fields)
+    if message.fields and are_columns and len(set(header or ())) == len(header or ()):
+        return "columns", None
+    return "single", None
+
+
+def _count(message: Any, names: Collection[str]) -> int:
+    return sum(find_cell(message, name) is not None for name in names)

@@ -1,0 +1,50 @@
+"""Requests and answers that are text on the stream: CSV and JSON to input messages, output messages to CSV and JSON."""
+
+import io
+
+from google.protobuf import json_format
+
+from hotswap.batch import Code, Format, Refusal
+from hotswap.codec.proto import Operation
+from hotswap.codec.text.layout import BadRow, Layout
+from hotswap.codec.text.reader import read_rows
+from hotswap.codec.text.writer import CsvTable
+from hotswap.errors import UsageError
+from hotswap.generation import TextOptions
+
+
+def read(value: bytes, content: Format, operation: Operation, options: TextOptions) -> bytes | Refusal:
+    """The serialized input message of a text; a request is one answer's worth, so one bad row refuses all of it.
+
+    The refusal names row, column, value and reason (UNDECODABLE).
+    """
+    try:
+        # Of a CSV only the cells that a field takes must be UTF-8; a row says itself where one is not.
+        errors = "strict" if content is Format.JSON else "surrogateescape"
+        text = io.StringIO(value.decode("utf-8-sig", errors=errors), newline="")
+        rows = read_rows(text, "csv" if content is Format.CSV else "json", operation.input, options)
+        messages = []
+        for row in rows:
+            if isinstance(row, BadRow):
+                return Refusal(Code.UNDECODABLE, str(row))
+            messages.append(row.message)
+    except UnicodeDecodeError as error:
+        return Refusal(Code.UNDECODABLE, f"the request is not UTF-8: {error.reason} at byte {error.start}")
+    except UsageError as error:
+        return Refusal(Code.UNDECODABLE, str(error))
+    if not rows.layout.holds_many and len(messages) != 1:
+        name = operation.input.DESCRIPTOR.full_name
+        return Refusal(Code.UNDECODABLE, f"the request has {len(messages)} rows, and a {name} holds one")
+    return rows.layout.pack(messages).SerializeToString()
+
+
+def write(answer: bytes, accept: Format, operation: Operation) -> bytes:
+    """An output message as text: CSV with a header and a line for each row, or one object of JSON."""
+    message = operation.output.FromString(answer)
+    if accept is Format.JSON:
+        return json_format.MessageToJson(
+            message, preserving_proto_field_name=True, always_print_fields_with_no_presence=True, indent=None
+        ).encode()
+    text = io.StringIO(newline="")
+    CsvTable(text, operation.output, has_rows=Layout(operation.input).holds_many).write({}, message)
+    return text.getvalue().encode()

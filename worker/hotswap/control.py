@@ -1,0 +1,262 @@
+"""Reads the commands of the control topic, and publishes what became of them and what this worker serves."""
+
+import asyncio
+import contextlib
+import logging
+from collections import deque
+from collections.abc import Callable, Mapping
+from itertools import islice
+from time import time
+from typing import Any
+
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from hotswap import metrics
+from hotswap.commands import BadCommand, command_for
+from hotswap.errors import Doubt, SwapError
+from hotswap.failpoints import failpoint
+from hotswap.host.process import HostProcess
+from hotswap.kafka.connection import Admin
+from hotswap.kafka.log import LogReader, LogWriter
+from hotswap.pipeline.loop import PartitionState
+from hotswap.settings import Settings
+from hotswap.staging import Staging
+from hotswap.swap import Outcome, Swap, Timeline, Verdict
+from hotswap.v1 import control_pb2 as wire
+
+log = logging.getLogger(__name__)
+
+STATUS_S = 3.0
+"""Seconds between two WorkerStatus records of a worker."""
+
+_YOUNG_MS = 120_000
+_LONGEST_MESSAGE = 100_000  # it quotes what the publisher wrote, and the record has to fit into the status topic
+_FAREWELL_S = 2.0
+_AT_ONCE = 100
+_FRAMING_BYTES = 512  # what Kafka adds to a record, and to the batch that it is alone in, at most
+_LENGTHS = (10_000, 1_000, 100, 0)
+
+
+class Control:
+    """One worker's end of the control plane."""
+
+    def __init__(self, *, settings: Settings, timeline: Timeline, reader: LogReader, writer: LogWriter) -> None:
+        self._settings = settings
+        self._timeline = timeline
+        self._reader = reader
+        self._writer = writer
+        self._outbox: deque[tuple[bytes, bytes, tuple[()]]] = deque()
+        self._filled = asyncio.Event()
+        self.max_status_bytes = 1_000_000
+        """The largest message that the status topic takes; whoever starts this worker asks Kafka."""
+
+    async def replay(self) -> None:
+        """Folds the whole control topic as it is now: before this worker takes any partition (I9)."""
+        count = 0
+        async for records in self._reader.to_end():
+            for record in records:
+                self._receive(record)
+            count += len(records)
+        log.info("control.replayed", extra={"records": count, "newest": self._timeline.newest})
+
+    async def follow(self, on_command: Callable[[], None]) -> None:
+        """Folds each further command as it arrives, until cancelled."""
+        while True:
+            records = await self._reader.read(1.0)
+            for record in records:
+                self._receive(record)
+            if records:
+                on_command()
+
+    async def publish(self) -> None:
+        """Writes what is in the outbox, in order, until cancelled; tries again for as long as Kafka does not answer."""
+        while True:
+            await self._filled.wait()
+            await self._flush()
+
+    async def _flush(self) -> None:
+        # Many at once: one by one (4 ms each), the verdicts on a burst of commands would hold up this worker's own
+        # status for so long that it is taken for dead.
+        while self._outbox:
+            records = self._next()
+            try:
+                await self._writer.append_many(self._settings.topics.status, records)
+            except Doubt as doubt:
+                log.warning("status.not_published", extra={"why": str(doubt)})
+                await asyncio.sleep(1)
+            else:
+                for _ in records:
+                    self._outbox.popleft()
+        self._filled.clear()
+
+    def _next(self) -> list[tuple[bytes, bytes, tuple[()]]]:
+        """As many of the outbox's first records as go in one message; a larger one would be refused for ever."""
+        records: list[tuple[bytes, bytes, tuple[()]]] = []
+        room = self.max_status_bytes
+        for record in islice(self._outbox, _AT_ONCE):
+            room -= len(record[0]) + len(record[1]) + _FRAMING_BYTES
+            if records and room < 0:
+                break
+            records.append(record)
+        return records
+
+    def _put(self, key: str, status: wire.Status) -> None:
+        shorten(status, self.max_status_bytes - len(key.encode()) - _FRAMING_BYTES)
+        self._outbox.append((key.encode(), status.SerializeToString(), ()))
+        self._filled.set()
+
+    def report(
+        self, swap: Swap, outcome: Outcome, *, error: SwapError | None = None, phases: Mapping[str, float] | None = None
+    ) -> None:
+        """A `staging.Report`."""
+        verdict = Verdict(
+            swap.command_id, swap.number, outcome, error.code if error else "", error.message if error else ""
+        )
+        self._say(verdict, phases or {})
+
+    async def status(self, staging: Staging, states: Mapping[int, PartitionState], admin: Admin) -> None:
+        """Publishes what this worker serves and how far behind it is, and sets the gauges of the same facts."""
+        ends: Mapping[int, int] = {}
+        with contextlib.suppress(Doubt):
+            ends = await admin.end_offsets(self._settings.topics.requests, states, is_stable=True) if states else {}
+        status = self._worker_status(staging)
+        metrics.LAG.clear()  # a partition that was handed over is another worker's to report
+        for number, state in sorted(states.items()):
+            position = state.position.offset if state.position else 0
+            lag = max(ends.get(number, position) - position, 0) if state.position else 0
+            metrics.LAG.labels(self._settings.deployment, str(number)).set(lag)
+            status.partitions.add(
+                partition=number,
+                position=position,
+                generation=state.position.floor if state.position else 0,
+                lag=lag,
+                held=state.held,
+                damaged=bool(state.damage),
+            )
+        held = sum(1 for state in states.values() if state.held)
+        metrics.HELD.labels(self._settings.deployment).set(held)
+        damaged = sum(1 for state in states.values() if state.damage)
+        metrics.DAMAGED.labels(self._settings.deployment).set(damaged)
+        self._put_worker(status)
+
+    async def farewell(self, staging: Staging) -> None:
+        """Says that this worker has stopped, and writes what is still in the outbox."""
+        status = self._worker_status(staging)
+        status.stopped = True
+        self._put_worker(status)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_FAREWELL_S):
+                await self._flush()
+
+    def _receive(self, record: Any) -> None:
+        verdict = self._fold(record)
+        if verdict is None:
+            return
+        failpoint("control.received")
+        facts = {"command": verdict.command_id, "generation": verdict.generation, "offset": record.offset}
+        log.info("command.received", extra={**facts, "outcome": verdict.outcome or "ACCEPTED", "why": verdict.message})
+        # Old commands that are read again at a start were answered long ago.
+        if verdict.outcome is not None and record.timestamp > time() * 1000 - _YOUNG_MS:
+            self._say(verdict, {})
+
+    def _fold(self, record: Any) -> Verdict | None:
+        """What the command is worth; None where it is none, or not for this deployment."""
+        try:
+            command = command_for(self._settings.deployment, record.value)
+        except BadCommand as bad:
+            return Verdict(bad.command_id, bad.generation, Outcome.REFUSED, bad.code, bad.message)
+        except SwapError as error:
+            log.warning("command.malformed", extra={"offset": record.offset, "why": error.message})
+            return None
+        return self._timeline.receive(command, record.timestamp) if command else None
+
+    def _say(self, verdict: Verdict, phases: Mapping[str, float]) -> None:
+        assert verdict.outcome is not None
+        settings = self._settings
+        metrics.bounded(metrics.SWAPS, settings.deployment, verdict.outcome.lower(), verdict.code).inc()
+        swap = wire.SwapStatus(
+            command_id=verdict.command_id,
+            deployment=settings.deployment,
+            generation=verdict.generation,
+            worker=settings.worker_id,
+            outcome=f"OUTCOME_{verdict.outcome}",
+            code=verdict.code,
+            message=verdict.message[:_LONGEST_MESSAGE].encode(errors="replace").decode(),  # it may name odd files
+            at=_now(),
+            phase_seconds=phases,
+        )
+        key = f"{settings.deployment}/{verdict.generation}/{settings.worker_id}/{verdict.command_id}"
+        self._put(key, wire.Status(swap=swap))
+
+    def _worker_status(self, staging: Staging) -> wire.WorkerStatus:
+        newest = max(staging.loaded, default=0)
+        serving = staging.serving(newest).generation if newest else None
+        metrics.GENERATION.clear()
+        for number in staging.loaded:
+            state = "serving" if number == newest else "ready"
+            model = staging.serving(number).generation.model.sha256
+            metrics.GENERATION.labels(self._settings.deployment, str(number), model, state).set(1)
+        numbers = {"accepted": self._timeline.newest, "loaded": newest, "scored": staging.newest_scored}
+        for state, number in numbers.items():
+            metrics.NEWEST_GENERATION.labels(self._settings.deployment, state).set(number)
+        return wire.WorkerStatus(
+            deployment=self._settings.deployment,
+            worker=self._settings.worker_id,
+            at=_now(),
+            generation=newest,
+            model_sha256=serving.model.sha256 if serving else "",
+            proto_sha256=serving.proto.sha256 if serving else "",
+            accepted=self._timeline.newest,
+            loaded=staging.loaded,
+            paused=self._timeline.is_paused,
+            paths=staging.paths(newest) if newest else {},
+            warnings=self._warnings(),
+        )
+
+    def _warnings(self) -> list[str]:
+        unreadable, damaged = self._reader.unreadable, self._reader.damaged
+        passed_over = f"{unreadable} records of {self._settings.topics.control} cannot be read, and were passed over"
+        return [
+            *([passed_over] if unreadable else []),
+            *([f"{damaged}: no further command is read"] if damaged else []),
+            *([HostProcess.uncontained] if HostProcess.uncontained else []),
+        ]
+
+    def _put_worker(self, status: wire.WorkerStatus) -> None:
+        key = f"{self._settings.deployment}/{self._settings.worker_id}"
+        self._put(key, wire.Status(worker=status))
+
+
+def shorten(status: wire.Status, most: int) -> None:
+    """Cuts the texts of a status that are for a person until it has at most `most` bytes, and says so in them."""
+    worker = status.worker if status.HasField("worker") else None
+    swap = status.swap if status.HasField("swap") else None
+    paths = dict(worker.paths) if worker else {}
+    for longest in _LENGTHS:
+        if status.ByteSize() <= most:
+            return
+        for part in worker.partitions if worker else ():
+            part.held = _cut(part.held, longest)
+        if worker and (kept := _few(paths, longest)) != paths:
+            worker.paths.clear()
+            worker.paths.update(kept)
+        if swap:
+            swap.message = _cut(swap.message, longest)
+
+
+def _cut(text: str, longest: int) -> str:
+    return text if len(text) <= longest else f"{text[:longest]}… (shortened: too long for the status topic)"
+
+
+def _few(paths: Mapping[str, str], most: int) -> dict[str, str]:
+    """At most so many entries, of at most so many characters each, and how many more there are."""
+    short = ((name, path) for name, path in paths.items() if len(name) <= most and len(path) <= most)
+    kept = dict(islice(short, most))
+    left = len(paths) - len(kept)
+    return kept | ({"…": f"{left} operations are left out: too long for the status topic"} if left else {})
+
+
+def _now() -> Timestamp:
+    stamp = Timestamp()
+    stamp.GetCurrentTime()
+    return stamp

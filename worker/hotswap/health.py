@@ -1,0 +1,162 @@
+"""/metrics for Prometheus, /livez and /readyz for whoever restarts and routes; answered by a thread of its own.
+
+Whoever reaches the port may connect, so what anybody can hold of it is bounded: 32 connections at a time, each for 5 s
+with all that it asks and gets. A newcomer takes the place of one that has its answer, else of the oldest one: a probe,
+which asks at once, is answered at once, however many others have come only to stay.
+"""
+
+import asyncio
+import contextlib
+import socket
+import threading
+from collections import OrderedDict
+from collections.abc import Callable
+from http import HTTPStatus
+from time import monotonic
+
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+
+from hotswap.errors import StartError
+from hotswap.metrics import REGISTRY
+
+STUCK_S = 15.0
+"""/livez fails when the event loop has not turned for longer than this, seconds."""
+CONNECTIONS = 32
+WHOLE_S = 5.0
+_WAITING = 1_024
+_HEAD_BYTES = 8_192
+_LATE_PARTS = 16
+_NO_DESCRIPTOR_S = 0.5
+_TEXT = "text/plain; charset=utf-8"
+_END = b"\r\n\r\n"
+
+
+class Health:
+    """Serves the three paths; a thread, so that a stuck event loop is told from a slow one."""
+
+    def __init__(self, host: str, port: int, *, readiness: Callable[[], str]) -> None:
+        self._host = host
+        self._port = port
+        self._readiness = readiness
+        self._beat = monotonic()
+        self._listening: socket.socket | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread: threading.Thread | None = None
+        self._stopping = asyncio.Event()
+        self._served: OrderedDict[asyncio.Task[None], None] = OrderedDict()  # the first one has to go first
+
+    @property
+    def port(self) -> int:
+        """The port that was bound; 0 before `start`."""
+        return int(self._listening.getsockname()[1]) if self._listening else 0
+
+    def beat(self) -> None:
+        """Says that the event loop turns; to be called every second or so."""
+        self._beat = monotonic()
+
+    def start(self) -> None:
+        """Binds the port.
+
+        Raises:
+            StartError: the port is taken.
+
+        """
+        try:
+            self._listening = socket.create_server((self._host, self._port), backlog=_WAITING)
+        except OSError as error:
+            raise StartError(
+                f"cannot serve /metrics on {self._host}:{self._port} ({error.strerror}): set HOTSWAP_HTTP_PORT to a "
+                "free port, or to 0 for any"
+            ) from error
+        self._listening.setblocking(False)
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._run, args=(self._loop,), name="health", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Closes the port, and every connection to it."""
+        if self._listening and self._loop and self._thread:
+            self._loop.call_soon_threadsafe(self._stopping.set)
+            self._thread.join()
+            self._listening.close()
+
+    def answer(self, path: str) -> tuple[int, str, bytes]:
+        """Status code, content type and body for a path."""
+        if path == "/metrics":
+            return 200, CONTENT_TYPE_LATEST, generate_latest(REGISTRY)
+        if path == "/livez":
+            silent = monotonic() - self._beat
+            return (200, _TEXT, b"ok\n") if silent < STUCK_S else (503, _TEXT, b"stuck for %d s\n" % silent)
+        if path == "/readyz":
+            why = self._readiness()
+            return (503, _TEXT, f"{why}\n".encode()) if why else (200, _TEXT, b"ok\n")
+        return 404, _TEXT, b"there are /metrics, /livez and /readyz\n"
+
+    # ---- the thread
+
+    def _run(self, loop: asyncio.AbstractEventLoop) -> None:
+        # Its end cancels all that is under way, and so closes every connection.
+        with asyncio.Runner(loop_factory=lambda: loop) as runner:
+            runner.run(self._until_stopped())
+
+    async def _until_stopped(self) -> None:
+        accepting = asyncio.create_task(self._accept())
+        await self._stopping.wait()
+        accepting.cancel()
+
+    async def _accept(self) -> None:
+        assert self._listening
+        loop = asyncio.get_running_loop()
+        while True:
+            try:
+                connection, _ = await loop.sock_accept(self._listening)
+            except OSError:  # the process has no descriptor left, or the other side has gone already
+                await asyncio.sleep(_NO_DESCRIPTOR_S)
+                continue
+            connection.setblocking(False)
+            if len(self._served) >= CONNECTIONS:
+                first, _ = self._served.popitem(last=False)
+                first.cancel()
+            self._served[task := asyncio.create_task(self._serve(connection))] = None
+            task.add_done_callback(lambda done: self._served.pop(done, None))
+            # Neither this nor what follows waits where there is something to read: let the others have their turn.
+            await asyncio.sleep(0)
+
+    async def _serve(self, connection: socket.socket) -> None:
+        loop, head = asyncio.get_running_loop(), b""
+        with connection, contextlib.suppress(OSError, TimeoutError):
+            async with asyncio.timeout(WHOLE_S):
+                while _END not in head and len(head) < _HEAD_BYTES:
+                    part = await loop.sock_recv(connection, _HEAD_BYTES)
+                    if not part:
+                        return
+                    head += part
+                await loop.sock_sendall(connection, self._respond(head))
+                connection.shutdown(socket.SHUT_WR)
+                self._goes_first(asyncio.current_task())
+                # Closed while something has not been read (a body), it would take the answer back on its way.
+                for _ in range(_LATE_PARTS):
+                    if not await loop.sock_recv(connection, 1 << 16):
+                        break
+
+    def _goes_first(self, task: asyncio.Task[None] | None) -> None:
+        if task and task in self._served:
+            self._served.move_to_end(task, last=False)
+
+    def _respond(self, head: bytes) -> bytes:
+        method, path, version, *more = [*head.partition(b"\r\n")[0].decode("latin-1").split(" "), "", "", ""][:4]
+        allow = ""
+        if _END not in head:
+            code, kind, body = 431, _TEXT, b"the head of a request may have %d bytes\n" % _HEAD_BYTES
+        elif any(more) or not version.startswith("HTTP/1."):
+            code, kind, body = 400, _TEXT, b"this is no request of HTTP/1.1\n"
+        elif method not in ("GET", "HEAD"):
+            code, kind, body = 405, _TEXT, b"it can only be read: GET or HEAD\n"
+            allow = "Allow: GET, HEAD\r\n"
+        else:
+            code, kind, body = self.answer(path)
+        lines = (
+            f"HTTP/1.1 {code} {HTTPStatus(code).phrase}\r\nContent-Type: {kind}\r\nContent-Length: {len(body)}\r\n"
+            f"{allow}Connection: close\r\n\r\n"
+        )
+        return lines.encode() + (b"" if method == "HEAD" else body)

@@ -1,0 +1,36 @@
+"""Finds what the child of a model host stands on: a Java, and the jars and options of its kind of model."""
+
+from functools import cache
+
+from hotswap.errors import StartError, SwapError
+from hotswap.host.frames import Ground
+from hotswap.local.jvm import Java, find_java
+from hotswap.runtimes.kinds import runtime_of
+
+
+def make_ground(kind: str, heap_mb: int) -> Ground:
+    """Find what a child of this kind stands on; it may fetch jars. Raises SwapError."""
+    java, classpath = _java(kind)
+    runtime = runtime_of(kind)
+    if heap_mb < runtime.least_heap_mb:
+        raise SwapError(
+            "HOST_FAILED",
+            f"kind {kind} needs a heap of {runtime.least_heap_mb} MiB, and HOTSWAP_HOST_HEAP_MB is {heap_mb}: raise it",
+        )
+    modules = (f"--add-modules={name}" for name in runtime.java_modules if java.has_module(name))
+    return Ground(
+        kind=kind,
+        heap_mb=heap_mb,
+        jvm_library=str(java.library),
+        jvm_options=(*runtime.jvm_options, *modules),
+        classpath=classpath,
+    )
+
+
+@cache
+def _java(kind: str) -> tuple[Java, tuple[str, ...]]:
+    runtime = runtime_of(kind)
+    try:
+        return find_java(), tuple(map(str, runtime.jars()))
+    except StartError as error:
+        raise SwapError("HOST_FAILED", str(error)) from error

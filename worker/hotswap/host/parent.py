@@ -1,0 +1,377 @@
+"""The worker's side of a model host: batches in, answers out, whatever the model does to the process that runs it.
+
+What becomes of a batch whose host dies, or does not answer within the deadline:
+
+    1. The host is killed and another one started (`on_restart`).
+    2. The batch is sent again in *careful* mode: the child says the index of each request before it scores it alone,
+       and each has the batch's whole deadline for itself. So a request that is fine by itself is never refused,
+       whatever company it was in; and a batch that is only too large for its deadline is answered, slowly.
+    3. Where the host dies again, the request that was announced last is refused (HOST_CRASHED, HOST_TOO_SLOW); again a
+       new host, which goes on behind it.
+
+k bad requests in a batch of n cost k + 1 starts of a host. Bisection would cost up to k * log2(n) of them, each a
+second and more, and saves only what is cheap: scoring the batch's own requests once more.
+"""
+
+import asyncio
+import logging
+import signal
+import sys
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Final
+
+from hotswap.batch import Answer, Ask, Code, Refusal
+from hotswap.errors import HostError, SwapError
+from hotswap.generation import Configuration
+from hotswap.host import frames
+from hotswap.host.frames import OUT_OF_MEMORY, Frame, FrameError, Ground, Kind, Order
+from hotswap.host.jvm_spec import make_ground
+from hotswap.host.process import HostGone, HostProcess
+from hotswap.runtimes.kinds import runtime_of
+
+log = logging.getLogger(__name__)
+
+_START_SECONDS: Final = 120.0
+_STOP_SECONDS: Final = 2.0
+_DYING_SECONDS: Final = 0.5
+_PATIENCE_SECONDS: Final = 0.5
+_FUTILE_STARTS: Final = 3
+_LAST_WORDS: Final = 500
+_JAVA_OUT_OF_MEMORY: Final = 3  # the exit code of -XX:+ExitOnOutOfMemoryError
+
+
+class _Failed(SwapError):
+    """Try once more if it was a spare: the process failed, and did not say that the model is at fault."""
+
+
+async def _trust() -> None:
+    """Take the artifact as it is: it is the caller's own."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Load:
+    """A generation as its host gets it: the artifact on disk, the proto's bytes, the configuration."""
+
+    generation: int
+    kind: str
+    model: Path
+    proto: bytes
+    is_descriptor_set: bool
+    configuration: Configuration
+    samples: tuple[bytes, ...]
+    heap_mb: int
+    verify: Callable[[], Awaitable[None]] = field(default=_trust, compare=False)
+    """Sees to it that the artifact is what was published, before each load; raises SwapError."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Description:
+    """What a started host serves. `inputs` and `outputs` are the message types of each operation.
+
+    `paths` say for each how requests go to the model (host.scorer.Plan.path).
+    """
+
+    operations: tuple[str, ...]
+    inputs: Mapping[str, str]
+    outputs: Mapping[str, str]
+    columns: str
+    paths: Mapping[str, str]
+    phase_seconds: Mapping[str, float] = field(default_factory=dict)
+
+
+class ModelHost:
+    """A generation in a process of its own, which is started again when it dies.
+
+    One batch is in the host at a time; others wait their turn, untouched by what happens to it. A host that dies while
+    idle is replaced at the next batch.
+    """
+
+    def __init__(
+        self,
+        *,
+        load: Load,
+        deadline_s: float,
+        on_restart: Callable[[str], None],
+        on_unknown: Callable[[str, int], None],
+        child: Sequence[str] = (sys.executable, "-m", "hotswap.host.child"),
+        take_spare: Callable[[Ground], Awaitable[HostProcess | None]] | None = None,
+    ) -> None:
+        """Prepare; start() does the work. `on_restart` gets "crashed" or "too_slow", `on_unknown` column and count.
+
+        `take_spare` may give a child that is prepared already, to be used once.
+        """
+        self._load = load
+        self.deadline_s = deadline_s
+        """How long it may take for a batch, and then for each request by itself."""
+        self._on_restart = on_restart
+        self._on_unknown = on_unknown
+        self._child = child
+        self._take_spare = take_spare
+        self._process: HostProcess | None = None
+        self._why_gone = "crashed"
+        self._is_stopped = False
+        self._turn = asyncio.Lock()
+        self._since: float | None = None
+        self._ticket = 0
+
+    @property
+    def pid(self) -> int | None:
+        """The child's process id, where there is a child."""
+        return self._process.pid if self._process else None
+
+    @property
+    def busy_s(self) -> float:
+        """For how long it has been at the batch that is in it, seconds; 0: there is none."""
+        return 0.0 if self._since is None else asyncio.get_running_loop().time() - self._since
+
+    async def start(self, *, gives_way: bool = False) -> Description:
+        """Start the child, load, check and warm the generation; `gives_way` where another one serves meanwhile.
+
+        Raises SwapError when the three parts do not fit each other or cannot be loaded; nothing is left running then.
+        """
+        async with self._turn:
+            return await self._start(gives_way=gives_way)
+
+    async def score(self, values: Sequence[bytes], asks: Sequence[Ask] | None = None) -> list[Answer]:
+        """Answer each request, in order. `asks[i]` is what it asks for; None: the only operation.
+
+        Where the caller is cancelled and the child has been at it for long, it is ended: the next call starts another.
+        Raises HostError when the host is gone and cannot be started again; the next call tries again.
+        """
+        if not values:
+            return []
+        async with self._turn:
+            self._since = asyncio.get_running_loop().time()
+            try:
+                return await self._score(values, asks)
+            except asyncio.CancelledError:
+                # The next one would wait for what nobody wants any more; what is soon done may be done.
+                if self.busy_s > _PATIENCE_SECONDS:
+                    self._why_gone = "too_slow"
+                    self._drop()
+                raise
+            finally:
+                self._since = None
+
+    async def stop(self) -> None:
+        """Finish the batch in hand and end the child, within 2 seconds; then it is killed."""
+        self._is_stopped = True
+        try:
+            async with asyncio.timeout(_STOP_SECONDS):
+                await self._turn.acquire()
+        except TimeoutError:
+            self.kill()
+        else:
+            self._turn.release()
+        process, self._process = self._process, None
+        if process:
+            await process.close(_STOP_SECONDS)
+
+    def kill(self) -> None:
+        """End the child at once; a batch that is in it gets HostError."""
+        self._is_stopped = True
+        self._drop()
+
+    # ---- a batch
+
+    async def _score(self, values: Sequence[bytes], asks: Sequence[Ask] | None) -> list[Answer]:
+        await self._ensure_started()
+        try:
+            self._send("score", values, asks)
+            return await self._answers(len(values))
+        except (HostGone, FrameError, TimeoutError) as error:
+            await self._bury(error)
+        return await self._score_carefully(values, asks)
+
+    async def _answers(self, count: int) -> list[Answer]:
+        frame = await self._next(Kind.ANSWER)
+        answers, unknown = frames.parse_answers(frame.payload, count)
+        for column, times in unknown.items():
+            self._on_unknown(column, times)
+        return list(answers)
+
+    async def _score_carefully(self, values: Sequence[bytes], asks: Sequence[Ask] | None) -> list[Answer]:
+        answers: list[Answer] = []
+        futile = 0
+        while len(answers) < len(values):
+            if futile == _FUTILE_STARTS:
+                raise HostError(f"the model host of generation {self._load.generation} dies before it scores anything")
+            await self._ensure_started()
+            begun = len(answers)
+            culprit = await self._go_on(values, asks, answers)
+            if culprit:
+                answers.append(culprit)
+            futile = 0 if len(answers) > begun else futile + 1
+        return answers
+
+    async def _go_on(
+        self, values: Sequence[bytes], asks: Sequence[Ask] | None, answers: list[Answer]
+    ) -> Refusal | None:
+        """Answer the requests behind `answers`, one at a time; gives the refusal of the one that ended the host."""
+        done = len(answers)
+        is_announced = False
+        try:
+            self._send("careful", values[done:], asks and asks[done:])
+            for index in range(len(values) - done):
+                is_announced = False
+                frame = await self._next(Kind.ANNOUNCE)
+                frames.check_announcement(frame.payload, index)
+                is_announced = True
+                answers += await self._answers(1)
+        except (HostGone, FrameError, TimeoutError) as error:
+            how = await self._bury(error)
+            return self._blame(error, how) if is_announced else None
+        return None
+
+    def _blame(self, error: Exception, how: str) -> Refusal:
+        if isinstance(error, TimeoutError):
+            message = f"the model did not answer this request by itself within {self.deadline_s * 1e3:.0f} ms"
+            return Refusal(Code.HOST_TOO_SLOW, message)
+        return Refusal(Code.HOST_CRASHED, f"the model host died while it scored this request by itself: {how}")
+
+    def _send(self, verb: str, values: Sequence[bytes], asks: Sequence[Ask] | None) -> None:
+        if self._process is None:
+            raise HostGone("it was killed")
+        self._ticket = (self._ticket + 1) & 0xFFFFFFFF
+        self._process.send(frames.pack_batch(verb, self._ticket, values, asks))
+
+    async def _next(self, kind: Kind) -> Frame:
+        if self._process is None:
+            raise HostGone("it was killed")
+        async with asyncio.timeout(self.deadline_s):
+            while True:
+                frame = await self._process.receive()
+                if frame.ticket == self._ticket:
+                    break
+                # Else it answers a batch whose caller was cancelled.
+        if frame.kind is not kind:
+            raise FrameError(f"{frame.kind.name} came where {kind.name} was due")
+        return frame
+
+    # ---- the process
+
+    async def _ensure_started(self) -> None:
+        if self._process and not self._process.is_alive:
+            await self._bury(HostGone("it died while it was idle"))
+        if self._is_stopped:
+            raise HostError(f"the model host of generation {self._load.generation} is stopped")
+        if self._process is None:
+            try:
+                await self._start(gives_way=False)
+            except SwapError as error:
+                text = f"the model host of generation {self._load.generation} cannot be started again: {error.message}"
+                raise HostError(text) from error
+            self._on_restart(self._why_gone)
+
+    async def _start(self, *, gives_way: bool) -> Description:
+        order = replace(await make_order(self._load), gives_way=gives_way)
+        if self._is_stopped:
+            raise SwapError("HOST_FAILED", "the model host was stopped before it was loaded")
+        if self._take_spare and (spare := await self._take_spare(order.ground)):
+            try:
+                return await self._load_into(spare, order)
+            except _Failed as error:
+                # Whose fault it was is not known: the model gets its chance in a host without a past.
+                log.warning("spare.failed", extra={"generation": self._load.generation, "why": error.message})
+        try:
+            process = await HostProcess.start(self._child)
+        except HostGone as error:
+            raise SwapError("HOST_FAILED", f"the model host did not start: {error}") from error
+        return await self._load_into(process, order)
+
+    async def _load_into(self, process: HostProcess, order: Order) -> Description:
+        begun = asyncio.get_running_loop().time()
+        self._process = process
+        try:
+            process.send(frames.pack_load(order))
+            async with asyncio.timeout(_START_SECONDS):
+                frame = await process.receive()
+            total_s = asyncio.get_running_loop().time() - begun
+            description = await asyncio.to_thread(_describe, frame, total_s)
+            if not runtime_of(self._load.kind).needs_folder:
+                process.remove_folder()
+        except (HostGone, FrameError) as error:
+            how = await self._bury(error)
+            raise _Failed("HOST_FAILED", f"the model host failed while it loaded the model: {how}") from error
+        except TimeoutError as error:
+            await self._bury(error)
+            raise SwapError("HOST_TOO_SLOW", f"the model was not loaded within {_START_SECONDS:.0f} s") from error
+        except BaseException:
+            self._drop()
+            raise
+        log.info("host.ready", extra={"generation": self._load.generation, "pid": process.pid})
+        return description
+
+    async def _bury(self, error: Exception) -> str:
+        """Kill what is left of the process; gives how it ended, for a person."""
+        self._why_gone = "too_slow" if isinstance(error, TimeoutError) else "crashed"
+        process, self._process = self._process, None
+        if process is None:
+            return str(error)
+        try:
+            # A process that has closed its connection is on its way out: its own exit code tells more than our SIGKILL.
+            code = await process.close(_DYING_SECONDS if isinstance(error, HostGone) else 0.0)
+        finally:
+            process.dispose()
+        how = _ended(code) if isinstance(error, HostGone) else str(error)
+        facts = {"generation": self._load.generation, "reason": self._why_gone, "how": how, "stderr": process.tail}
+        log.warning("host.died", extra=facts)
+        return f"{how}{_last_words(process.tail)}"
+
+    def _drop(self) -> None:
+        process, self._process = self._process, None
+        if process:
+            process.dispose()
+
+
+async def make_order(load: Load) -> Order:
+    """Give what the child needs to hold it, once the artifact is known to be what was published.
+
+    Raises SwapError where it cannot be had any more, or where there is no runtime, Java or jar for it.
+    """
+    ground = await asyncio.to_thread(make_ground, load.kind, load.heap_mb)
+    await load.verify()
+    return Order(
+        ground=ground,
+        model=str(load.model.absolute()),
+        proto=load.proto,
+        is_descriptor_set=load.is_descriptor_set,
+        configuration=load.configuration,
+        samples=load.samples,
+    )
+
+
+def _describe(frame: Frame, total_s: float) -> Description:
+    facts = frames.parse_facts(frame.payload)
+    if frame.kind is not Kind.READY:
+        raise SwapError(
+            frames.clean(facts.get("code", "HOST_FAILED")), frames.clean(facts.get("message", ""), frames.MAX_REASON)
+        )
+    try:
+        seconds = {phase: float(facts["phase_seconds"][phase]) for phase in ("load", "warm")}
+        return Description(
+            operations=tuple(map(str, facts["operations"])),
+            inputs={str(name): str(kind) for name, kind in facts["inputs"].items()},
+            outputs={str(name): str(kind) for name, kind in facts["outputs"].items()},
+            columns=str(facts["columns"]),
+            paths={str(name): frames.clean(path) for name, path in facts["paths"].items()},
+            phase_seconds={"start": total_s - sum(seconds.values()), **seconds},
+        )
+    except (LookupError, TypeError, ValueError, AttributeError) as error:
+        raise FrameError("what it says of itself is not whole") from error
+
+
+def _ended(code: int) -> str:
+    if code == _JAVA_OUT_OF_MEMORY:
+        return "out of memory (the Java heap)"
+    if code == OUT_OF_MEMORY:
+        return "out of memory"
+    if code < 0:
+        return f"ended by signal {signal.Signals(-code).name}"
+    return f"exit code {code}"
+
+
+def _last_words(tail: str) -> str:
+    return f"; the last that it printed: {tail[-_LAST_WORDS:]}" if tail else ""

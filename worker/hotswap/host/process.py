@@ -1,0 +1,329 @@
+"""A model host's process, seen from the worker: started, asked, killed, and nothing left of it.
+
+On Linux there is one between the two, which ends what the host starts (supervisor.py).
+"""
+
+import asyncio
+import contextlib
+import errno
+import logging
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, ClassVar, Final
+
+from hotswap.host.frames import LENGTH, MAX_FRAME_BYTES, Frame, FrameError, check_size, parse_frame
+
+log = logging.getLogger(__name__)
+
+_SOCKET_BYTES: Final = 4 << 20
+_BUFFER_BYTES: Final = 256 << 10
+_FRAME_BYTES: Final = 256  # of memory, beside its payload
+_REPORT_BYTES: Final = 1 << 10
+_TAIL_BYTES: Final = 8 << 10
+_PIPE_BYTES: Final = 64 << 10
+_POLL_SECONDS: Final = 0.002
+_REAP_SECONDS: Final = 5.0
+_FOLDER: Final = "hotswap-host-"
+_CODE: Final = Path(__file__).parents[2]
+_SUPERVISOR: Final = (sys.executable, "-ISB", str(Path(__file__).with_name("supervisor.py")))
+
+
+class HostGone(Exception):
+    """Start another host: this one has died, or could not be started."""
+
+
+class _Connection(asyncio.BufferedProtocol):
+    """Cuts what the child sends into frames, in one buffer that only grows."""
+
+    def __init__(self) -> None:
+        self._end: Exception | None = None
+        self._buffer = bytearray(_BUFFER_BYTES)
+        self._view = memoryview(self._buffer)
+        self._filled = 0
+        self._frames: list[Frame] = []
+        self._kept = 0
+        self._waiter: asyncio.Future[None] | None = None
+        self.transport: asyncio.Transport | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self.transport = transport
+
+    def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002 - asyncio's signature
+        if self._filled == len(self._buffer):
+            # Grown by what has really come, not by what a header says is to come.
+            grown = bytearray(2 * len(self._buffer))
+            grown[: self._filled] = self._buffer
+            self._buffer, self._view = grown, memoryview(grown)
+        return self._view[self._filled :]
+
+    def buffer_updated(self, nbytes: int) -> None:
+        self._filled += nbytes
+        start = 0
+        while self._filled - start >= LENGTH.size:
+            (size,) = LENGTH.unpack_from(self._buffer, start)
+            begin = start + LENGTH.size
+            end = begin + size
+            try:
+                # By its first bytes, before the rest is waited for.
+                check_size(size, self._buffer[begin] if begin < self._filled else None)
+                if end > self._filled:
+                    break
+                self._keep(parse_frame(bytes(self._view[begin:end])))
+            except FrameError as error:
+                self._fail(error)
+                return
+            start = end
+        if start:
+            rest = self._filled - start
+            self._buffer[:rest] = self._buffer[start : self._filled]
+            self._filled = rest
+            self._wake()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._fail(HostGone(f"its connection is lost ({exc or 'it hung up'})"))
+
+    async def receive(self) -> Frame:
+        while not self._frames:
+            if self._end:
+                raise self._end
+            self._waiter = asyncio.get_running_loop().create_future()
+            try:
+                await self._waiter
+            finally:
+                self._waiter = None
+        frame = self._frames.pop(0)
+        self._kept -= len(frame.payload) + _FRAME_BYTES
+        return frame
+
+    def _keep(self, frame: Frame) -> None:
+        # Nobody need be listening: what a child says without being asked must not pile up.
+        self._kept += len(frame.payload) + _FRAME_BYTES
+        if self._frames and self._kept > MAX_FRAME_BYTES:
+            raise FrameError("it said more than it was asked")
+        self._frames.append(frame)
+
+    def _fail(self, end: Exception) -> None:
+        self._end = self._end or end
+        if self.transport:
+            self.transport.abort()
+        self._wake()
+
+    def _wake(self) -> None:
+        if self._waiter and not self._waiter.done():
+            self._waiter.set_result(None)
+
+
+class HostProcess:
+    """One child process with its connection, the tail of what it printed, and a folder of its own to work in."""
+
+    uncontained: ClassVar[str] = ""
+    """What this machine lets outlive a host, for a person; known once one was started."""
+
+    def __init__(self, *, process: subprocess.Popen[bytes], printed: int, folder: Path) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._process = process
+        self._pid = process.pid
+        self._connection = _Connection()
+        self._folder = folder
+        self._tail = bytearray()
+        self._printed: int | None = printed
+        os.set_blocking(printed, False)
+        self._loop.add_reader(printed, self._read_printed)
+
+    @classmethod
+    async def start(cls, child: Sequence[str]) -> "HostProcess":
+        """Start `child` (a command; its last arguments are added here). Raises HostGone where that is not possible."""
+        try:
+            with contextlib.ExitStack() as ends:
+                ours, theirs, hears, reports = map(ends.enter_context, (*socket.socketpair(), *socket.socketpair()))
+                for end in (ours, theirs):
+                    end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SOCKET_BYTES)
+                    end.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _SOCKET_BYTES)
+                for end in (ours, hears):
+                    end.setblocking(False)
+                host = cls(**_spawn(child, theirs.fileno(), reports.fileno()))
+                try:
+                    # The transport gets a descriptor of its own, so that `with` is right on every way out of here.
+                    await host._loop.create_connection(lambda: host._connection, sock=ours.dup())
+                    reports.close()
+                    if sys.platform == "linux":
+                        await host._hear(hears)
+                except BaseException:
+                    host.dispose()
+                    raise
+        except OSError as error:
+            # No program, no descriptor left, no room for its folder: this host's affair, and not the worker's.
+            raise HostGone(f"it could not be started: {error}") from error
+        return host
+
+    @property
+    def pid(self) -> int:
+        """The child's process id."""
+        return self._pid
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether it may still answer."""
+        transport = self._connection.transport
+        return transport is not None and not transport.is_closing()
+
+    @property
+    def tail(self) -> str:
+        """The last that it printed."""
+        self._read_printed()
+        return self._tail.decode(errors="replace").strip()
+
+    def send(self, frame: bytes) -> None:
+        """Send a frame; what the child cannot take yet is kept here."""
+        if self._connection.transport:
+            self._connection.transport.write(frame)
+
+    async def receive(self) -> Frame:
+        """Wait for the next frame. Raises HostGone, FrameError; what came before either is given first."""
+        return await self._connection.receive()
+
+    def kill(self) -> None:
+        """End it at once, with everything that it started."""
+        if sys.platform == "linux":
+            self._process.send_signal(signal.SIGTERM)  # to the supervisor, which then kills
+            self._process.send_signal(signal.SIGCONT)
+            return
+        # Its session is its own. Also after its end: what it has started may have outlived it.
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self._process.pid, signal.SIGKILL)
+
+    def remove_folder(self) -> None:
+        """Remove the folder that it started in; it has left it once it is ready."""
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    async def close(self, timeout_s: float = 0.0) -> int:
+        """Hang up, let it end by itself for `timeout_s`, then kill it; gives its exit code (negative: the signal).
+
+        Afterwards nothing is left of it: no process, descriptor or folder.
+        """
+        if self._connection.transport:
+            self._connection.transport.abort()
+        try:
+            if not await self._has_ended(timeout_s):
+                self.kill()
+                if not await self._has_ended(_REAP_SECONDS):
+                    self._process.kill()
+        finally:
+            self.dispose()
+        return self._process.returncode or 0
+
+    def dispose(self) -> None:
+        """Kill it and clean up at once, for where nothing can be awaited any more."""
+        if self._printed is None:
+            return
+        if self._connection.transport and not self._loop.is_closed():
+            self._connection.transport.abort()
+        self.kill()
+        try:
+            self._process.wait(_REAP_SECONDS)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+        self._read_printed()
+        if not self._loop.is_closed():
+            self._loop.remove_reader(self._printed)
+        os.close(self._printed)
+        self._printed = None
+        self.remove_folder()
+
+    async def _hear(self, reports: socket.socket) -> None:
+        pid, _, uncontained = (await self._loop.sock_recv(reports, _REPORT_BYTES)).decode().partition(" ")
+        if not pid:
+            raise HostGone(f"it could not be started: {self.tail}")
+        self._pid = int(pid)
+        if uncontained != HostProcess.uncontained:
+            HostProcess.uncontained = uncontained
+            log.warning("host.uncontained", extra={"why": uncontained})
+
+    async def _has_ended(self, timeout_s: float) -> bool:
+        until = self._loop.time() + timeout_s
+        while self._process.poll() is None:
+            if self._loop.time() > until:
+                return False
+            await asyncio.sleep(_POLL_SECONDS)
+        return True
+
+    def _read_printed(self) -> None:
+        if self._printed is None:
+            return
+        with contextlib.suppress(BlockingIOError):
+            read = os.read(self._printed, _PIPE_BYTES)
+            self._tail += read
+            del self._tail[:-_TAIL_BYTES]
+            if not read:  # it has closed its end, and would be readable for ever
+                self._loop.remove_reader(self._printed)
+
+
+def _spawn(child: Sequence[str], descriptor: int, reports: int) -> dict[str, Any]:
+    """Start the process. It runs on the loop's thread: Linux counts the death of the *thread* as the parent's."""
+    if not shutil.which(child[0]):
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), child[0])
+    _sweep()
+    command = [*child, str(descriptor)]
+    if sys.platform == "linux":
+        command = [*_SUPERVISOR, str(reports), str(os.getpid()), *command]
+    else:
+        command.append(str(os.getpid()))
+    folder = Path(tempfile.mkdtemp(prefix=f"{_FOLDER}{os.getpid()}-"))
+    with contextlib.ExitStack() as undo:
+        undo.callback(shutil.rmtree, folder, ignore_errors=True)
+        reader, writer = os.pipe()
+        undo.callback(os.close, reader)
+        try:
+            process = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=writer,
+                stderr=writer,
+                pass_fds=[descriptor, reports],
+                cwd=folder,
+                env=_environment(folder),
+                start_new_session=True,
+            )
+        finally:
+            os.close(writer)
+        undo.pop_all()
+    return {"process": process, "printed": reader, "folder": folder}
+
+
+def _sweep() -> None:
+    """Remove the folders of workers that were killed while they staged."""
+    for folder in Path(tempfile.gettempdir()).glob(f"{_FOLDER}*"):
+        owner = folder.name.removeprefix(_FOLDER).partition("-")[0]
+        if owner.isdigit() and not _lives(int(owner)):
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _lives(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass  # another user's
+    return True
+
+
+def _environment(folder: Path) -> dict[str, str]:
+    """Nothing of the worker's own: its environment holds credentials. The code is found where the worker's is."""
+    return {
+        "PATH": os.defpath,
+        "LANG": "C.UTF-8",
+        "TMPDIR": str(folder),
+        "PYTHONPATH": str(_CODE),
+        "PYTHONUTF8": "1",
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "OPENBLAS_NUM_THREADS": "1",  # no linear algebra here; each thread would reserve memory
+    }

@@ -1,0 +1,353 @@
+"""How we reach a cluster: arguments for every client, errors in our words, and the questions an administrator asks."""
+
+import asyncio
+import json
+import logging
+from collections.abc import AsyncIterator, Awaitable, Iterable, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
+from typing import Any, NamedTuple, Self, TypeVar
+
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
+from aiokafka.errors import KafkaConnectionError, KafkaError, TopicAlreadyExistsError, for_code
+from aiokafka.helpers import create_ssl_context
+
+from hotswap.errors import Doubt, StartError
+from hotswap.generation import MOST
+from hotswap.settings import Settings
+
+T = TypeVar("T")
+
+_listening: list[logging.Handler] = []
+_DEFAULT_MESSAGE_BYTES = 1_048_588  # Kafka's default of max.message.bytes
+_RETRY_S = 0.1
+_END_S = 2.0
+_HEADROOM_BYTES = 65_536  # what a dead letter's headers may add to the request
+
+
+class Committed(NamedTuple):
+    """What a group committed on a partition: the next offset (-1: never), and the generation that scored it last.
+
+    `is_ours` is False where somebody else wrote the offset (a reset by an operator's tool): it carries no generation.
+    """
+
+    offset: int
+    generation: int
+    is_ours: bool
+
+
+def connection(settings: Settings) -> dict[str, Any]:
+    """Arguments that every aiokafka client of ours takes."""
+    arguments: dict[str, Any] = {
+        "bootstrap_servers": settings.kafka,
+        "client_id": f"hotswap-{settings.worker_id}",
+        "security_protocol": settings.security_protocol,
+    }
+    if settings.security_protocol.endswith("SSL"):
+        arguments["ssl_context"] = create_ssl_context(cafile=settings.ssl_ca)
+    if settings.security_protocol.startswith("SASL"):
+        arguments |= {
+            "sasl_mechanism": settings.sasl_mechanism,
+            "sasl_plain_username": settings.sasl_username,
+            "sasl_plain_password": settings.sasl_password,
+        }
+    return arguments
+
+
+@contextmanager
+def reaching(settings: Settings) -> Iterator[None]:
+    """Turns a failed first connection into one line; the reason is only in aiokafka's log, so it is read there.
+
+    Raises:
+        StartError: no broker answers, or it does not let us in.
+
+    """
+    reasons: list[str] = []
+    listener = logging.Handler(logging.WARNING)
+    listener.emit = lambda record: reasons.append(record.getMessage())  # type: ignore[method-assign]
+    log = logging.getLogger("aiokafka")
+    log.addHandler(listener)
+    _listening.append(listener)
+    log.propagate = False
+    try:
+        yield
+    except (KafkaConnectionError, ValueError, OSError, TimeoutError) as error:
+        why = (reasons or [str(error) or "it does not answer in time"])[-1].strip().splitlines()[-1]
+        raise StartError(
+            f"no Kafka answers at {settings.kafka} ({why}): is it running, and is HOTSWAP_KAFKA (--kafka) right?"
+        ) from error
+    finally:
+        log.removeHandler(listener)
+        _listening.remove(listener)
+        # Two that connect at the same time end in any order: the last one lets aiokafka speak for itself again.
+        log.propagate = not _listening
+
+
+@asynccontextmanager
+async def doubting(seconds: float, what: str) -> AsyncIterator[None]:
+    """Bounds the Kafka calls of a block.
+
+    Raises:
+        Doubt: one failed, or they took longer; whether they took effect is not known.
+
+    """
+    try:
+        async with asyncio.timeout(seconds):
+            yield
+    except TimeoutError as error:
+        raise Doubt(f"{what}: no answer within {seconds:g} s") from error
+    # aiokafka guards its own state with asserts: begin and commit of a fenced producer raise AssertionError.
+    except (KafkaError, AssertionError, OSError) as error:
+        raise Doubt(f"{what}: {error!r}") from error
+    except asyncio.CancelledError as error:
+        if _are_we_cancelled():
+            raise
+        raise Doubt(f"{what}: the client was closed") from error
+
+
+def _are_we_cancelled() -> bool:
+    """Whether a CancelledError is our own: a future that aiokafka cancels with its client looks like it, and is not."""
+    task = asyncio.current_task()
+    return task is None or task.cancelling() > 0
+
+
+async def bounded(call: Awaitable[T], seconds: float, what: str) -> T:
+    """Awaits one Kafka call under our bound; see `doubting`."""
+    async with doubting(seconds, what):
+        return await call
+
+
+async def end(client: AIOKafkaConsumer | AIOKafkaProducer) -> None:
+    """Stops a client of aiokafka's within two seconds, or cuts it off.
+
+    Its own `stop` hangs where the broker is stalled or gone (it flushes, and leaves the group), and lets a
+    CancelledError of its own out, with the connections left open, where its last fetch has just failed. While it waits
+    for its own tasks to end it takes a cancellation of ours for theirs, and goes on.
+    """
+    try:
+        async with asyncio.timeout(_END_S):
+            await client.stop()
+    except (Exception, asyncio.CancelledError):  # noqa: BLE001 - whatever its stop fails of, it is cut off
+        # There is no `kill`: what is left would go on with retries. What a producer still has on its way is made
+        # harmless by the epoch of its successor.
+        for task in _tasks(client):
+            task.cancel()
+        # A close that our bound has cut off leaves a cancelled future behind, and the next one meets it.
+        with suppress(Exception, asyncio.CancelledError):
+            async with asyncio.timeout(_END_S):
+                await (client.client if isinstance(client, AIOKafkaProducer) else client._client).close()  # noqa: SLF001
+    if _are_we_cancelled():
+        raise asyncio.CancelledError
+
+
+def _tasks(client: Any) -> Iterator[asyncio.Task[Any]]:
+    """What runs in the background of a client."""
+    parts = [getattr(client, name, None) for name in ("_sender", "_coordinator", "_fetcher")]
+    for part in filter(None, parts):
+        yield from (value for value in vars(part).values() if isinstance(value, asyncio.Task))
+        yield from getattr(part, "_pending_tasks", ())
+
+
+class Admin:
+    """Questions to the cluster that are not records: topics, offsets, groups."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._seconds = settings.call_timeout_s
+        arguments = connection(settings)
+        self._admin = AIOKafkaAdminClient(**arguments, request_timeout_ms=int(self._seconds * 1000))
+        # Two consumers without a group: what is committed ends at the last stable offset, what is written at the end.
+        self._stable = AIOKafkaConsumer(**arguments, isolation_level="read_committed", enable_auto_commit=False)
+        self._written = AIOKafkaConsumer(**arguments, isolation_level="read_uncommitted", enable_auto_commit=False)
+
+    @classmethod
+    @asynccontextmanager
+    async def connect(cls, settings: Settings) -> AsyncIterator[Self]:
+        """An Admin for a with-block.
+
+        Raises:
+            StartError: no broker answers; one clear line.
+
+        """
+        admin = cls(settings)
+        try:
+            await admin.start()
+            yield admin
+        finally:
+            await admin.stop()
+
+    async def start(self) -> None:
+        """Connects; see `connect`."""
+        with reaching(self._settings):
+            for client in (self._admin, self._stable, self._written):
+                async with asyncio.timeout(self._seconds):
+                    await client.start()
+            async with asyncio.timeout(self._seconds):
+                await self._is_there_a_broker()
+
+    async def _is_there_a_broker(self) -> None:
+        # A lone broker that was paused answers before its controller counts it as there again, and says that the
+        # cluster has no broker: whoever asks then is turned away.
+        client = self._admin._client  # noqa: SLF001
+        while not client.cluster.brokers():
+            await client.force_metadata_update()
+            await asyncio.sleep(_RETRY_S)
+
+    async def stop(self) -> None:
+        """Closes the connections."""
+        for client in (self._written, self._stable):
+            await end(client)
+        await self._admin.close()
+
+    async def partitions(self, topic: str) -> int:
+        """How many partitions a topic has.
+
+        Raises:
+            StartError: there is no such topic.
+
+        """
+        # All of them, not this one: a broker that creates topics by itself would create the one that is asked for.
+        answer = await self._ask(self._admin.describe_topics(), "listing topics")
+        found = next((len(described["partitions"]) for described in answer if described["topic"] == topic), 0)
+        if not found:
+            raise StartError(
+                f"topic {topic} is not there: create the deployment's topics with "
+                f"`hotswap topics create {self._settings.deployment or 'DEPLOYMENT'}`"
+            )
+        return found
+
+    async def create_topics(self, partitions: int = 4, replication: int = 1) -> list[str]:
+        """Creates those of the deployment's five topics that are missing; returns the names of the new ones."""
+        topics = self._settings.topics
+        # The status topic keeps the last word per key. The control topic keeps everything: the first command in log
+        # order wins, and compaction, which keeps the last record of a key, would rewrite that history.
+        kept = {"retention.ms": "-1", "retention.bytes": "-1"}
+        # Small segments, for only what is not in the newest one is compacted, and every reader begins at the beginning.
+        latest = {"cleanup.policy": "compact", "segment.ms": "600000", "min.cleanable.dirty.ratio": "0.1"}
+        roomy = {"max.message.bytes": str(2 * _DEFAULT_MESSAGE_BYTES)}
+        wanted = [
+            NewTopic(topics.requests, partitions, replication),
+            NewTopic(topics.predictions, partitions, replication, topic_configs=roomy),
+            NewTopic(topics.dead_letters, partitions, replication, topic_configs=roomy),
+            NewTopic(topics.control, 1, replication, topic_configs=kept),
+            NewTopic(topics.status, 1, replication, topic_configs=latest),
+        ]
+        answer = await self._ask(self._admin.create_topics(wanted), "creating topics")
+        created = []
+        for name, code, *rest in answer.topic_errors:
+            if not code:
+                created.append(name)
+            elif for_code(code) is not TopicAlreadyExistsError:
+                reason = rest[0] if rest and rest[0] else for_code(code).__name__
+                raise StartError(f"topic {name} cannot be created: {reason}")
+        await bounded(self._leaders(list(topics)), self._seconds, "awaiting the new topics' leaders")
+        return created
+
+    async def _leaders(self, topics: list[str]) -> None:
+        # A topic is created before its partitions have leaders: whoever writes at once is turned away.
+        while True:
+            answer = await self._admin.describe_topics(topics)
+            if all(not t["error_code"] and all(p["leader"] >= 0 for p in t["partitions"]) for t in answer):
+                return
+            await asyncio.sleep(_RETRY_S)
+
+    async def message_bytes(self, topic: str) -> int:
+        """The largest message that a topic takes, bytes; Kafka's default where we may not ask."""
+        resource = ConfigResource(ConfigResourceType.TOPIC, topic, {"max.message.bytes": ""})
+        (answer,) = await self._ask(self._admin.describe_configs([resource]), f"reading the settings of {topic}")
+        code, _, _, _, entries = answer.resources[0]
+        return int(entries[0][1]) if not code and entries else _DEFAULT_MESSAGE_BYTES
+
+    async def check_topics(self) -> int:
+        """Checks that the deployment's topics fit each other; returns the number of partitions of its requests.
+
+        Raises:
+            StartError: one is missing, has too few or too many partitions, or takes too small messages.
+
+        """
+        topics = self._settings.topics
+        count = {topic: await self.partitions(topic) for topic in topics}
+        for topic in (topics.control, topics.status):
+            if count[topic] != 1:
+                raise StartError(f"topic {topic} has {count[topic]} partitions and must have one: its order is the law")
+        for topic in (topics.predictions, topics.dead_letters):
+            if count[topic] < count[topics.requests]:
+                raise StartError(
+                    f"topic {topic} has {count[topic]} partitions, fewer than {topics.requests} with "
+                    f"{count[topics.requests]}: each answer goes to its request's partition, so add partitions"
+                )
+        largest = await self.message_bytes(topics.requests)
+        if await self.message_bytes(topics.dead_letters) < largest + _HEADROOM_BYTES:
+            raise StartError(
+                f"topic {topics.dead_letters} must take messages {_HEADROOM_BYTES} bytes larger than {topics.requests} "
+                f"does, or a refused request could not be kept: set its max.message.bytes to {2 * largest}"
+            )
+        return count[topics.requests]
+
+    async def committed(self, group: str, topic: str, partitions: Iterable[int] | None = None) -> dict[int, Committed]:
+        """What a group committed on each partition of a topic; asks again while the coordinator is not there yet.
+
+        Raises:
+            Doubt: the coordinator did not say within our bound.
+
+        """
+        numbers = list(range(await self.partitions(topic)) if partitions is None else partitions)
+        give_up = asyncio.get_running_loop().time() + self._seconds
+        while True:
+            try:
+                return await self._committed(group, topic, numbers)
+            except Doubt:
+                if asyncio.get_running_loop().time() > give_up:
+                    raise
+                await asyncio.sleep(_RETRY_S)
+
+    async def _committed(self, group: str, topic: str, numbers: list[int]) -> dict[int, Committed]:
+        # While the coordinator loads it answers with nothing, and aiokafka drops the error that says so: an answer
+        # without a partition that was asked for is no "never committed".
+        asked = [TopicPartition(topic, number) for number in numbers]
+        answer = await self._ask(
+            self._admin.list_consumer_group_offsets(group, partitions=asked), f"offsets of {group}"
+        )
+        if missing := [key.partition for key in asked if key not in answer]:
+            raise Doubt(
+                f"offsets of {group} on {topic}: no answer for partitions {missing}, the coordinator is loading"
+            )
+        return {key.partition: _committed(answer[key].offset, answer[key].metadata) for key in asked}
+
+    async def members(self, group: str) -> list[str]:
+        """The clients that are members of a group now, or were until their sessions end."""
+        (answer,) = await self._ask(self._admin.describe_consumer_groups([group]), f"members of {group}")
+        code, _, _, _, _, members, *_ = answer.groups[0]
+        if code:
+            raise Doubt(f"members of {group}: {for_code(code).__name__}")
+        return sorted(client_id for _, client_id, *_ in members)
+
+    async def end_offsets(
+        self, topic: str, partitions: Iterable[int] | None = None, *, is_stable: bool = False
+    ) -> dict[int, int]:
+        """The next offset of each partition: of all that is written, or of what is decided (`is_stable`)."""
+        numbers = list(range(await self.partitions(topic)) if partitions is None else partitions)
+        client = self._stable if is_stable else self._written
+        ends = await self._ask(client.end_offsets([TopicPartition(topic, n) for n in numbers]), f"ends of {topic}")
+        return {key.partition: end for key, end in ends.items()}
+
+    async def beginning_offset(self, topic: str, partition: int) -> int:
+        """The oldest offset that a partition still has."""
+        key = TopicPartition(topic, partition)
+        answer: dict[TopicPartition, int] = await self._ask(
+            self._written.beginning_offsets([key]), f"beginning of {topic}-{partition}"
+        )
+        return answer[key]
+
+    async def _ask(self, call: Awaitable[Any], what: str) -> Any:
+        return await bounded(call, self._seconds, what)
+
+
+def _committed(offset: int, metadata: str) -> Committed:
+    try:
+        generation = int(json.loads(metadata)["generation"])
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError):  # whoever commits may write anything
+        return Committed(offset, 0, is_ours=False)
+    is_ours = 0 <= generation <= MOST
+    return Committed(offset, generation if is_ours else 0, is_ours=is_ours)

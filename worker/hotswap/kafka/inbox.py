@@ -1,0 +1,149 @@
+"""The requests of one partition between the poller, which fetches for all, and the loop that scores them."""
+
+import asyncio
+from collections import deque
+from collections.abc import Sequence
+from time import perf_counter
+from typing import Any
+
+from aiokafka import TopicPartition
+
+from hotswap import metrics
+from hotswap.errors import DamagedBatch, Doubt
+from hotswap.kafka.internals import Batch
+from hotswap.kafka.records import Damaged
+
+_FETCHES_OF_DAMAGE = 4
+_TAKEN_BYTES = 4 << 20
+
+
+class Inbox:
+    """The requests of one partition that are fetched and not yet taken; bounded in bytes by pausing the partition."""
+
+    def __init__(self, key: TopicPartition, *, max_bytes: int, deployment: str) -> None:
+        self.key = key
+        self.position: int | None = None
+        """Offset to fetch next; None while the partition is not open, and whatever arrives is thrown away."""
+        self.is_paused = False
+        self._max_bytes = max_bytes
+        self._bytes = 0
+        self._batches: deque[tuple[float, Batch]] = deque()
+        self._arrived = asyncio.Event()
+        self._reached: int | None = None
+        self._is_stopped = False
+        self._failure: Doubt | None = None
+        self._damaged: Damaged | None = None
+        self._damaged_fetches = 0
+        self._queue_seconds = metrics.STAGE_SECONDS.labels(deployment, "queue")
+
+    def open(self, position: int) -> None:
+        """Empties the inbox; what arrives from `position` on counts."""
+        self.close()
+        self._failure = None
+        self._reached = None
+        self.position = position
+
+    def close(self) -> None:
+        """Throws away what has arrived and what arrives."""
+        self._batches.clear()
+        self._bytes = 0
+        self._damaged, self._damaged_fetches = None, 0
+        self.position = None
+
+    def put(self, batches: Sequence[Batch]) -> None:
+        """Adds batches in order of their offsets."""
+        for batch in batches:
+            if isinstance(batch, Damaged):
+                self._damaged_fetches += 1
+                if self._damaged_fetches == _FETCHES_OF_DAMAGE:
+                    self._damaged = batch
+                    self._arrived.set()
+                return
+            self._damaged_fetches = 0
+            self._batches.append((perf_counter(), batch))
+            self._bytes += batch.size
+            self.position = batch.next
+            self._arrived.set()
+
+    def reach(self, position: int) -> None:
+        """Says that there is no request before `position`, where nothing has arrived: markers have offsets too."""
+        if self.position is not None and not self._batches and position > self.position:
+            self._reached = position
+            self._arrived.set()
+
+    @property
+    def is_full(self) -> bool:
+        """Whether nothing more should be fetched: there is enough, or what comes next is damaged."""
+        return self._bytes >= self._max_bytes or self._damaged is not None
+
+    @property
+    def has_room(self) -> bool:
+        """Whether fetching should go on: half full, so that it does not flutter."""
+        return self._bytes * 2 <= self._max_bytes and self._damaged is None
+
+    def fail(self, doubt: Doubt) -> None:
+        """Makes `wait` raise the doubt."""
+        self._failure = doubt
+        self._arrived.set()
+
+    def stop(self) -> None:
+        """Makes `wait` say None from now on."""
+        self._is_stopped = True
+        self._arrived.set()
+
+    async def wait(self) -> int | None:
+        """Offset of the first request that is here, or up to which there is none; None after `stop`.
+
+        Raises:
+            DamagedBatch: what comes next was damaged in each of four fetches.
+
+        """
+        while True:
+            if self._is_stopped:
+                return None
+            if self._failure:
+                raise self._failure
+            if (first := self._first()) is not None:
+                return first
+            if self._damaged:
+                raise DamagedBatch(self._damaged.offset)
+            if self._reached is not None:
+                reached, self._reached = self._reached, None
+                return reached
+            self._arrived.clear()
+            await self._arrived.wait()
+
+    def take(self, limit: int, until: int | None) -> list[Any]:
+        """Up to `limit` requests, none from offset `until` on; of large ones fewer, but at least one."""
+        taken: list[Any] = []
+        size = 0
+        if self._batches:
+            self._queue_seconds.observe(perf_counter() - self._batches[0][0])
+        while len(taken) < limit and size < _TAKEN_BYTES and self._first() is not None:
+            _, batch = self._batches[0]
+            assert not isinstance(batch, Damaged)
+            found = batch.take(limit - len(taken), until)
+            if not found:
+                break
+            taken += found
+            size += batch.window_bytes
+        self._first()  # what is taken to its end makes room now
+        return taken
+
+    def skip(self, why: str) -> int:
+        """Puts a refusal in the place of each offset of what is damaged; gives the offset to fetch from."""
+        assert self._damaged is not None
+        skipped, self._damaged = self._damaged.skipped(why), None
+        self.put([skipped])
+        return skipped.next
+
+    def _first(self) -> int | None:
+        """Offset of the first request that is here; batches without one are let go."""
+        while self._batches:
+            _, batch = self._batches[0]
+            assert not isinstance(batch, Damaged)
+            if batch.first is not None:
+                return batch.first
+            self._bytes -= batch.size
+            self._batches.popleft()
+        return None

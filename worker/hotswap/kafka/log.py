@@ -1,0 +1,259 @@
+"""A topic read as a log from a known place, without a group, and appended to: control, status, answers."""
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import AsyncIterator, Mapping, Sequence
+from itertools import count
+from random import randrange
+from typing import Any, NamedTuple, TypeAlias
+
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka.partitioner import DefaultPartitioner
+
+from hotswap import metrics
+from hotswap.batch import Headers, Unscorable
+from hotswap.errors import Doubt, StartError
+from hotswap.kafka.connection import bounded, connection, end, reaching
+from hotswap.kafka.internals import Batch, get_batches, take_batches, wrap_sequences
+from hotswap.kafka.records import Bounds, Damaged, Unpacker
+from hotswap.settings import Settings
+
+log = logging.getLogger(__name__)
+
+_AT_ONCE = 5_000
+_AT_ONCE_BYTES = 1 << 20
+_LARGEST_BYTES = 1 << 30  # none is too large to be read here
+_AGAIN_S = 1.0
+
+Item: TypeAlias = tuple[bytes | None, bytes | None, Sequence[tuple[str, bytes]]]
+"""A record to be written: key, value, headers."""
+
+
+class LogRecord(NamedTuple):
+    """A record that was read: where it stands, when it was written (ms since the epoch), and what is in it."""
+
+    topic: str
+    partition: int
+    offset: int
+    timestamp: int
+    key: bytes | None
+    value: bytes | None
+    headers: Headers
+
+
+class LogReader:
+    """Reads every partition of one topic in order; `is_isolated` shows only records of committed transactions.
+
+    What is no record that can be read is passed over, and counted.
+    """
+
+    def __init__(self, settings: Settings, topic: str, *, is_isolated: bool) -> None:
+        self._settings = settings
+        self._topic = topic
+        self._consumer = AIOKafkaConsumer(
+            **connection(settings),
+            enable_auto_commit=False,
+            auto_offset_reset="earliest",
+            isolation_level="read_committed" if is_isolated else "read_uncommitted",
+            fetch_max_wait_ms=100,
+        )
+        self._partitions: list[TopicPartition] = []
+        self._batches: deque[tuple[TopicPartition, Batch]] = deque()
+        self.unreadable = 0
+        """Records that were passed over: nobody can read them."""
+        self.damaged = ""
+        """Where it goes on nowhere, since the batch there is damaged, for a person; empty where it does."""
+
+    async def start(self, offsets: Mapping[int, int] | None = None) -> None:
+        """Connects and stands at `offsets` (partition -> next offset), at the beginning of those not named.
+
+        Raises:
+            StartError: no broker answers, or there is no such topic.
+
+        """
+        with reaching(self._settings):
+            async with asyncio.timeout(self._settings.call_timeout_s):
+                await self._consumer.start()
+        take_batches(self._consumer, Unpacker(Bounds(self._settings.max_unpacked_bytes, _LARGEST_BYTES)))
+        numbers = await self._ask(self._consumer._client.fetch_all_metadata(), "metadata")  # noqa: SLF001
+        numbers = numbers.partitions_for_topic(self._topic)
+        if not numbers:
+            raise StartError(f"topic {self._topic} is not there: create it with `hotswap topics create`")
+        self._partitions = [TopicPartition(self._topic, number) for number in sorted(numbers)]
+        self._consumer.assign(self._partitions)
+        begins = await self._ask(self._consumer.beginning_offsets(self._partitions), "beginning")
+        for key in self._partitions:
+            self._consumer.seek(key, max(begins[key], (offsets or {}).get(key.partition, 0)))
+
+    @property
+    def partitions(self) -> int:
+        """How many partitions the topic has."""
+        return len(self._partitions)
+
+    async def positions(self) -> dict[int, int]:
+        """Partition -> next offset to be read."""
+        ahead = {key: first for key, batch in reversed(self._batches) if (first := batch.first) is not None}
+        return {
+            key.partition: ahead[key] if key in ahead else await self._consumer.position(key)
+            for key in self._partitions
+        }
+
+    async def end(self) -> dict[int, int]:
+        """Partition -> next offset to be written (of what this reader may see)."""
+        ends = await self._ask(self._consumer.end_offsets(self._partitions), "end")
+        return {key.partition: ends[key] for key in self._partitions}
+
+    async def read_to_end(self) -> list[Any]:
+        """Every record from here to the end as it is now, in order of each partition; see `to_end`."""
+        return [record async for records in self.to_end() for record in records]
+
+    async def to_end(self) -> AsyncIterator[list[Any]]:
+        """The same, some at a time as they come, for whoever need not have all of them in memory.
+
+        Raises:
+            Doubt: nothing came for as long as our bound on a call, and the end is not reached.
+
+        """
+        ends = await self.end()
+        now = asyncio.get_running_loop().time
+        heard, before = now(), await self.positions()
+        while any(position < ends[number] for number, position in before.items()):
+            yield await self.read(0.1)
+            at = await self.positions()
+            if at != before:
+                heard, before = now(), at
+            elif now() - heard > self._settings.call_timeout_s:
+                why = self.damaged or f"nothing came for {self._settings.call_timeout_s:g} s"
+                raise Doubt(f"reading {self._topic}: {why}")
+
+    async def read(self, timeout_s: float) -> list[LogRecord]:
+        """The next records, as soon as there are any, some thousands or a MiB at most; none after the time-out."""
+        if not self._batches:
+            answer = await get_batches(self._consumer, timeout_ms=int(timeout_s * 1000))
+            self._batches.extend((key, batch) for key, batches in answer.items() for batch in batches)
+        found: list[LogRecord] = []
+        size = 0
+        while self._batches and len(found) < _AT_ONCE and size < _AT_ONCE_BYTES:
+            key, batch = self._batches[0]
+            if isinstance(batch, Damaged):
+                await self._stand_before(key, batch)
+            elif batch.first is not None:
+                found += self._readable(key.partition, batch.take(_AT_ONCE, None))
+                size += batch.window_bytes
+                continue
+            self._batches.popleft()
+        return found
+
+    def _readable(self, partition: int, records: Sequence[Any]) -> list[LogRecord]:
+        """The records that are some: of each what cannot be read is counted."""
+        read = [
+            LogRecord(self._topic, partition, record.offset, record.timestamp, record.key, record.value, record.headers)
+            for record in records
+            if type(record) is not Unscorable
+        ]
+        if odd := len(records) - len(read):
+            self.unreadable += odd
+            metrics.UNREADABLE.labels(self._topic).inc(odd)
+            first = next(record for record in records if type(record) is Unscorable)
+            facts = {"topic": self._topic, "partition": partition, "offset": first.offset, "records": odd}
+            log.warning("log.unreadable", extra={**facts, "why": first.refusal.message})
+        self.damaged = ""
+        return read
+
+    async def _stand_before(self, key: TopicPartition, batch: Damaged) -> None:
+        """Says where the log cannot be read on, and lets some time pass until it is fetched again."""
+        why = (
+            f"{key.topic}-{key.partition} is damaged at offset {batch.offset}: the checksum of its batch does not hold"
+        )
+        if why != self.damaged:
+            log.error("log.damaged", extra={"why": why})
+        self.damaged = why
+        await asyncio.sleep(_AGAIN_S)
+
+    async def stop(self) -> None:
+        """Closes the connection."""
+        await end(self._consumer)
+
+    async def _ask(self, call: Any, what: str) -> Any:
+        return await bounded(call, self._settings.call_timeout_s, f"{what} of {self._topic}")
+
+
+class LogWriter:
+    """Appends records that stand for themselves (no transaction), each acknowledged by every replica in sync."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._producer = AIOKafkaProducer(
+            **connection(settings), acks="all", enable_idempotence=True, max_batch_size=262_144
+        )
+        wrap_sequences(self._producer)
+        self._partitioner = DefaultPartitioner()
+        self._turns = count(randrange(1_000))  # noqa: S311 - where the turns begin is no secret
+
+    async def start(self) -> None:
+        """Connects.
+
+        Raises:
+            StartError: no broker answers.
+
+        """
+        with reaching(self._settings):
+            async with asyncio.timeout(self._settings.call_timeout_s):
+                await self._producer.start()
+
+    async def append(
+        self,
+        topic: str,
+        value: bytes | None,
+        *,
+        key: bytes | None = None,
+        headers: Sequence[tuple[str, bytes]] = (),
+        partition: int | None = None,
+    ) -> tuple[int, int]:
+        """Appends one record and awaits its acknowledgement; returns its partition and offset."""
+        sent = self._producer.send_and_wait(topic, value, key=key, headers=list(headers), partition=partition)
+        written = await bounded(sent, self._settings.call_timeout_s, f"writing to {topic}")
+        return written.partition, written.offset
+
+    async def append_many(self, topic: str, items: Sequence[Item]) -> list[tuple[int, int]]:
+        """Appends records (key, value, headers) and awaits all of them; returns their partitions and offsets.
+
+        The same key is the same partition, as in Kafka's own clients; records without a key take turns.
+        """
+        return await bounded(self._send(topic, items), self._settings.call_timeout_s, f"writing to {topic}")
+
+    async def _send(self, topic: str, items: Sequence[Item]) -> list[tuple[int, int]]:
+        # A future for each batch instead of each record: those were most of what it costs to publish.
+        numbers = sorted(await self._producer.partitions_for(topic))
+        available = sorted(self._producer.client.cluster.available_partitions_for_topic(topic)) or numbers
+        shares: dict[int, list[int]] = {}
+        for index, (key, _, _) in enumerate(items):
+            number = next(self._turns) % len(available)
+            where = available[number] if key is None else self._partitioner(key, numbers, available)
+            shares.setdefault(where, []).append(index)
+        parts, futures = [], []
+        for partition, share in shares.items():
+            while share:
+                batch = self._producer.create_batch()
+                taken = _fill(batch, [items[index] for index in share])
+                parts.append(share[:taken])
+                futures.append(await self._producer.send_batch(batch, topic, partition=partition))
+                del share[:taken]
+        places = [(0, 0)] * len(items)
+        for part, first in zip(parts, await asyncio.gather(*futures), strict=True):
+            for place, index in enumerate(part):
+                places[index] = (first.partition, first.offset + place)
+        return places
+
+    async def stop(self) -> None:
+        """Sends what is pending and closes the connection."""
+        await end(self._producer)
+
+
+def _fill(batch: Any, items: Sequence[Item]) -> int:
+    """Puts items into a batch until it is full; how many went in, at least one."""
+    for taken, (key, value, headers) in enumerate(items):
+        if batch.append(timestamp=None, key=key, value=value, headers=list(headers)) is None:
+            return taken
+    return len(items)

@@ -1,0 +1,115 @@
+"""One record of format v2 (KIP-98) after the other, read by itself where aiokafka's parser would not.
+
+    Record => Length Attributes TimestampDelta OffsetDelta Key Value [HeaderName HeaderValue]
+
+Lengths, deltas and counts are zigzag varints; a length of -1 is null.
+"""
+
+from typing import Any
+
+from hotswap.batch import Headers
+from hotswap.kafka.unpack import Unparseable
+
+_WINDOW_BYTES = 1 << 20
+_WINDOW_RECORDS = 5_000
+
+
+def varint(data: memoryview, at: int) -> tuple[int, int]:
+    """The zigzag number at a place, and the place behind it.
+
+    Raises:
+        Unparseable: it has no end.
+
+    """
+    value = shift = 0
+    while True:
+        if at >= len(data) or shift > 63:  # noqa: PLR2004 - bits of a varlong
+            raise Unparseable("a number has no end")
+        byte = data[at]
+        at += 1
+        value |= (byte & 0x7F) << shift
+        if byte < 0x80:  # noqa: PLR2004 - the bit that says that more follows
+            return (value >> 1) ^ -(value & 1), at
+        shift += 7
+
+
+def walk(body: memoryview, at: int, count: int, large: int) -> tuple[list[tuple[int, int]], int, str]:
+    """Where the next records begin and end, with their lengths; where they end; and what is wrong behind them.
+
+    No more of them than a window has, and one that is large is a window of its own.
+    """
+    spans: list[tuple[int, int]] = []
+    start = at
+    while count > len(spans) and len(spans) < _WINDOW_RECORDS and at - start < _WINDOW_BYTES:
+        try:
+            size, begin = varint(body, at)
+        except Unparseable as error:
+            return spans, at, f"behind {at} bytes of its batch is no record: {error}"
+        end = begin + size
+        if size < 0 or end > len(body):
+            return spans, at, f"behind {at} bytes of its batch a record claims {size} bytes"
+        if spans and end - at > large:
+            break
+        spans.append((at, end))
+        at = end
+        if end - spans[-1][0] > large:
+            break
+    return spans, at, ""
+
+
+_Fields = tuple[int, int, memoryview | None, memoryview | None, Headers, bytes | None]
+
+
+def read_record(record: memoryview, first: int, end: int) -> _Fields:
+    """Offset delta, timestamp delta, key, value, the headers that can be read, and a header name that cannot.
+
+    Raises:
+        Unparseable: it is no record, or one whose offset delta is not in `first` to `end` - 1.
+
+    """
+    _, at = varint(record, 0)
+    timestamp, at = varint(record, at + 1)
+    offset, at = varint(record, at)
+    if not first <= offset < end:
+        raise Unparseable(f"its offset delta is {offset}, and {first} to {end - 1} are left")
+    key, at = _bytes(record, at)
+    value, at = _bytes(record, at)
+    count, at = varint(record, at)
+    if not 0 <= count <= len(record):
+        raise Unparseable(f"it claims {count} headers")
+    headers: list[tuple[str, Any]] = []  # a value may be null
+    odd: bytes | None = None
+    for _ in range(count):
+        name, at = _bytes(record, at)
+        content, at = _bytes(record, at)
+        if name is None:
+            raise Unparseable("a header has no name")
+        try:
+            headers.append((str(name, "utf-8"), None if content is None else bytes(content)))
+        except UnicodeDecodeError:
+            odd = bytes(name) if odd is None else odd
+    if at != len(record):
+        raise Unparseable(f"{len(record) - at} bytes are left")
+    return offset, timestamp, key, value, headers, odd
+
+
+def _bytes(record: memoryview, at: int) -> tuple[memoryview | None, int]:
+    size, at = varint(record, at)
+    if size < 0:
+        return None, at
+    if at + size > len(record):
+        raise Unparseable(f"a field claims {size} bytes")
+    return record[at : at + size], at + size
+
+
+def value_seen(record: memoryview) -> int:
+    """Bytes of the value that are there of a record that is cut off."""
+    try:
+        _, at = varint(record, 0)
+        _, at = varint(record, at + 1)
+        _, at = varint(record, at)
+        _, at = _bytes(record, at)
+        size, at = varint(record, at)
+    except Unparseable:
+        return 0
+    return max(min(size, len(record) - at), 0)

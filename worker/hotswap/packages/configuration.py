@@ -1,0 +1,107 @@
+"""A configuration as a file has it: JSON with its fields, or the `modelConfig.properties` of an Acumos model."""
+
+import json
+import re
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+from hotswap.errors import UsageError
+from hotswap.generation import Configuration, Policy, TextOptions, frozen
+
+_MAPPINGS = ("columns", "outputs", "runtime")
+_PROPERTY = re.compile(r"((?:\\.|[^\\=:\s])*)(?:[ \t\f]*[=:][ \t\f]*|[ \t\f]+|$)(.*)")
+_ESCAPE = re.compile(r"\\(?:u([0-9a-fA-F]{4})|(.?))")
+_ESCAPES = {"t": "\t", "n": "\n", "r": "\r", "f": "\f"}
+_POLICIES = ("missing", "mistyped", "unknown_category")
+
+
+def read_configuration(path: Path) -> Configuration:
+    """A JSON file with the fields of Configuration: {"missing": "refuse", "columns": {"Age": "age"}, ...}.
+
+    The entries of a `.properties` file are the runtime's options, as they are.
+
+    Raises:
+        UsageError: it is not that; the message names the field.
+
+    """
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+        document = {"runtime": read_properties(text)} if path.suffix == ".properties" else json.loads(text)
+    except (OSError, ValueError) as error:
+        raise UsageError(f"configuration {path} cannot be read: {error}") from error
+    return configuration_of(document, str(path))
+
+
+def configuration_of(document: Any, name: str) -> Configuration:
+    """A configuration from such a JSON document; `name` says in errors where it comes from.
+
+    Raises:
+        UsageError: it is not that; the message names the field.
+
+    """
+    known = {part.name for part in fields(Configuration)}
+    if not isinstance(document, dict) or not set(document) <= known:
+        odd = ", ".join(sorted(set(document) - known)) if isinstance(document, dict) else "no object"
+        raise UsageError(f"configuration {name}: {odd}; it is a JSON object of {', '.join(sorted(known))}")
+    return Configuration(**{part: _option(name, part, value) for part, value in document.items()})
+
+
+def document_of(configuration: Configuration) -> dict[str, Any]:
+    """The JSON document of a configuration: what is not as it is by default."""
+    default = Configuration()
+    document = {
+        part.name: getattr(configuration, part.name)
+        for part in fields(Configuration)
+        if getattr(configuration, part.name) != getattr(default, part.name)
+    }
+    for part in set(document) & set(_MAPPINGS):
+        document[part] = dict(document[part])
+    if text := document.get("text"):
+        document["text"] = {
+            "delimiter": text.delimiter,
+            "missing": sorted(text.missing - {""}),
+            "ignore_unknown": not text.is_strict,
+        }
+    return document
+
+
+def read_properties(text: str) -> dict[str, str]:
+    """Keys and values of a Java .properties file (java.util.Properties.load): comments, continued lines, escapes."""
+    without_comments = re.sub(r"^[ \t\f]*[#!].*$", "", text, flags=re.MULTILINE)
+    whole = re.sub(r"(?<!\\)((?:\\\\)*)\\\r?\n[ \t\f]*", r"\1", without_comments)
+    pairs = (_PROPERTY.fullmatch(line.lstrip()) for line in whole.splitlines() if line.strip())
+    return {_unescape(pair[1]): _unescape(pair[2]) for pair in pairs if pair}
+
+
+def _unescape(text: str) -> str:
+    return _ESCAPE.sub(lambda found: chr(int(found[1], 16)) if found[1] else _ESCAPES.get(found[2], found[2]), text)
+
+
+def _option(configuration: str, name: str, value: Any) -> Any:
+    if name in _POLICIES:
+        if value not in list(Policy):
+            raise UsageError(f"configuration {configuration}: {name} is one of {', '.join(Policy)}, not {value!r}")
+        return Policy(value)
+    if name == "text":
+        return _text_options(configuration, value)
+    if name in _MAPPINGS:
+        if not isinstance(value, dict) or not all(isinstance(text, str) for text in value.values()):
+            raise UsageError(f"configuration {configuration}: {name} is an object of texts, not {value!r}")
+        return frozen(value)
+    if value is not None and (not isinstance(value, int) or isinstance(value, bool) or value < 1):
+        raise UsageError(f"configuration {configuration}: {name} is a whole number from 1, not {value!r}")
+    return value
+
+
+def _text_options(configuration: str, value: Any) -> TextOptions:
+    if not isinstance(value, dict) or not set(value) <= {"delimiter", "missing", "ignore_unknown"}:
+        raise UsageError(f"configuration {configuration}: text is an object of delimiter, missing and ignore_unknown")
+    delimiter, missing = value.get("delimiter", ","), value.get("missing", [])
+    if not isinstance(delimiter, str) or len(delimiter) != 1:
+        raise UsageError(f"configuration {configuration}: text.delimiter is one character, not {delimiter!r}")
+    if not isinstance(missing, list) or not all(isinstance(text, str) for text in missing):
+        raise UsageError(f"configuration {configuration}: text.missing is a list of texts, not {missing!r}")
+    return TextOptions(
+        delimiter=delimiter, missing=frozenset({"", *missing}), is_strict=not value.get("ignore_unknown", False)
+    )

@@ -1,0 +1,176 @@
+"""Drafts a proto for a model that has none: a row message of its columns, an answer of its outputs, one operation.
+
+The shape is the one that Acumos clients know: `DataFrame{repeated DataFrameRow rows = 1}`, a scalar per column, and
+`Prediction` with a repeated field per output, an element for each row. Every value that the model gives is in it once.
+
+A name that an identifier cannot hold is changed, and two that would then be the same are numbered. Where the codec does
+not come to the field by itself (fields.py, outputs.py), the draft says so in `columns` and `outputs`: they belong into
+the configuration.
+"""
+
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Final, NamedTuple
+
+from hotswap.codec.fields import Column
+from hotswap.codec.outputs import Output
+
+_ROW, _INPUT, _OUTPUT = "DataFrameRow", "DataFrame", "Prediction"
+_MOST_CLASSES: Final = 64  # beyond it a vector is easier to use than a field for each
+_RESERVED: Final = range(19_000, 20_000)  # protobuf's own field numbers
+_NAMELESS: Final = "field"
+_DERIVED: Final = "confidence"  # the largest of the probabilities
+
+
+class Field(NamedTuple):
+    """A field to be drafted: the column's name, its type as a proto writes it, and what a reader should know of it."""
+
+    name: str
+    type: str
+    comment: str = ""
+
+
+class Draft(NamedTuple):
+    """A proto, and what the configuration must say beside it. `fields` is column -> field, for every column."""
+
+    text: str
+    fields: Mapping[str, str]
+    columns: Mapping[str, str]
+    outputs: Mapping[str, str]
+
+
+def draft_proto(
+    name: str, *, about: str, operations: Sequence[str], inputs: Sequence[Field], outputs: Sequence[Output] | None
+) -> Draft:
+    """Draft the proto of a model called `name`. `outputs` None: nobody knows them; a text for each row then.
+
+    Where there are several operations, each has an answer of its own, `<operation>Out`.
+    """
+    fields = valid_names(field.name for field in inputs)
+    chosen = _choose(outputs or [Output("prediction", 0, 1, classes=())])
+    answers = valid_names(output.name for output in chosen)
+    rows = [(f"{field.type} {fields[field.name]}", field.comment) for field in inputs]
+    columns = [(f"repeated {_output_type(output)} {answers[output.name]}", "") for output in chosen]
+    returned = {rpc: _OUTPUT if len(operations) == 1 else f"{rpc}Out" for rpc in operations}
+    rpcs = "".join(f"  rpc {rpc}({_INPUT}) returns ({output});\n" for rpc, output in returned.items())
+    text = "\n\n".join(
+        [
+            f"// Drafted for {_one_line(about)}",
+            'syntax = "proto3";',
+            f"package {_identifier(name).lower()};",
+            f"service {_service(name)} {{\n{rpcs}}}",
+            _message(_INPUT, [(f"repeated {_ROW} rows", "")]),
+            _message(_ROW, rows),
+            *(_message(output, columns) for output in returned.values()),
+        ]
+    )
+    return Draft(
+        text + "\n",
+        fields,
+        _unfound(fields, lambda column: [column if column in fields.values() else _substituted(column)]),
+        _inverted(_unfound(answers, lambda output: _same_names(output, outputs or chosen))),
+    )
+
+
+def fields_of(columns: Iterable[Column]) -> list[Field]:
+    """The fields of a model's columns. All are optional: a value that is missing means something to it."""
+    return [Field(column.name, _input_type(column), _comment(column)) for column in columns]
+
+
+def valid_names(names: Iterable[str]) -> dict[str, str]:
+    """Name -> identifier, each different from all others even in JSON, where `a_b` and `aB` are the same.
+
+    What is an identifier already keeps its name, before others get one.
+    """
+    given = list(names)
+    used: set[str] = set()
+    valid: dict[str, str] = {}
+    for name in sorted(given, key=lambda name: _identifier(name) != name):
+        base = candidate = _identifier(name)
+        number = 1
+        while _json_name(candidate) in used:
+            number += 1
+            candidate = f"{base}_{number}"
+        used.add(_json_name(candidate))
+        valid[name] = candidate
+    return {name: valid[name] for name in given}
+
+
+def _choose(outputs: Sequence[Output]) -> list[Output]:
+    """The outputs that give each column of the scores once; numbers by their names, or a vector where they are many."""
+    numbers = [output for output in outputs if not output.is_vector and output.name != _DERIVED]
+    vectors = [output for output in outputs if output.is_vector]
+    if len(numbers) > _MOST_CLASSES:
+        labels = [output for output in numbers if output.classes is not None]
+        numbers, vectors = labels, [*vectors, *(output for output in numbers if output.classes is None)]
+    chosen: list[Output] = []
+    covered: set[int] = set()
+    for output in [*numbers, *vectors]:
+        places = set(range(output.start, output.stop))
+        if not places <= covered:
+            covered |= places
+            chosen.append(output)
+    return chosen
+
+
+def _input_type(column: Column) -> str:
+    if column.type == "vector":
+        return "repeated double"
+    if column.type == "whole":
+        return "optional int64"
+    return "optional string" if column.categories is not None or column.type == "text" else "optional double"
+
+
+def _output_type(output: Output) -> str:
+    if output.classes is not None or output.is_text:
+        return "string"
+    return "int64" if output.is_whole else "double"
+
+
+def _unfound(names: Mapping[str, str], found: Callable[[str], Sequence[str]]) -> dict[str, str]:
+    return {name: valid for name, valid in names.items() if list(found(name)) != [valid]}
+
+
+def _same_names(output: str, outputs: Sequence[Output]) -> list[str]:
+    # outputs.py takes a field for an output of that name, with `_` for what an identifier cannot hold.
+    wanted = _substituted(output)
+    return [_substituted(other.name) for other in outputs if _substituted(other.name) == wanted]
+
+
+def _inverted(names: Mapping[str, str]) -> dict[str, str]:
+    return {valid: name for name, valid in names.items()}
+
+
+def _message(name: str, fields: Sequence[tuple[str, str]]) -> str:
+    lines = []
+    for place, (field, comment) in enumerate(fields, 1):
+        number = place + len(_RESERVED) if place >= _RESERVED.start else place
+        lines.append(f"  {field} = {number};" + (f"  // {_one_line(comment)}" if comment else ""))
+    return "\n".join([f"message {name} {{", *lines, "}"])
+
+
+def _comment(column: Column) -> str:
+    return "" if column.categories is None else column.kind.removeprefix("categorical: ")
+
+
+def _identifier(name: str) -> str:
+    text = _substituted(name)
+    return text if re.match(r"[A-Za-z]", text) else f"{_NAMELESS}_{text.lstrip('_')}".rstrip("_")
+
+
+def _substituted(name: str) -> str:
+    return re.sub(r"\W", "_", name, flags=re.ASCII)
+
+
+def _json_name(name: str) -> str:
+    return name.replace("_", "").lower()
+
+
+def _service(name: str) -> str:
+    words = [word for word in _identifier(name).split("_") if word]
+    service = "".join(word[0].upper() + word[1:] for word in words)
+    return f"{service}Model" if service in (_ROW, _INPUT, _OUTPUT) else service
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())

@@ -1,0 +1,253 @@
+"""From a model to a package: finds out what the model takes and gives, drafts a proto, and sees that all fits together.
+
+Types come from the model itself where its runtime knows them, else from every row of a sample; columns are matched by
+name. What is packed has been loaded and checked just as a worker would stage it, samples and all.
+"""
+
+import io
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple
+
+from hotswap.artifacts.detect import find_kind
+from hotswap.client.change import artifact_of, read_proto
+from hotswap.codec.proto import Schema
+from hotswap.errors import UsageError
+from hotswap.generation import Configuration, Proto, frozen
+from hotswap.host.describe import ask
+from hotswap.host.interface import Interface
+from hotswap.host.parent import Load, ModelHost
+from hotswap.packages.draft import Draft, draft_proto, fields_of
+from hotswap.packages.package import encode_samples, open_package, schema_of
+from hotswap.packages.packing import Content
+from hotswap.packages.sample import Sample, read_sample
+from hotswap.packages.versions import FIRST, Version, next_version
+from hotswap.runtimes.kinds import kinds
+from hotswap.settings import Settings
+
+_NAME = re.compile(r"[A-Za-z0-9_-]+")
+_NO_PROTO = Proto("")
+_DEADLINE_S = 10.0  # of a batch, of which there is none: the samples are scored while the host starts
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wish:
+    """What somebody wants packed. None: found out (`kind`, `name`), drafted (`proto`), or not there.
+
+    `previous` is a package or a proto of the version before, whose number is `previous_version`; None: the package's.
+    """
+
+    model: Path
+    kind: str | None = None
+    name: str | None = None
+    sample: Path | None = None
+    proto: Path | None = None
+    configuration: Configuration = field(default_factory=Configuration)
+    previous: Path | None = None
+    previous_version: str | None = None
+
+
+class _Known(NamedTuple):
+    """What the model and the sample say."""
+
+    name: str
+    kind: str
+    about: str
+    interface: Interface | None
+    sample: Sample | None
+
+
+class _Fitted(NamedTuple):
+    proto: Proto
+    configuration: Configuration
+    samples: str
+    notes: list[str]
+
+
+class Onboarded(NamedTuple):
+    """What is to be packed, and what a person should know of it, a line each."""
+
+    content: Content
+    notes: list[str]
+
+
+async def onboard(settings: Settings, wish: Wish) -> Onboarded:
+    """Make a package's content; nothing is written or uploaded.
+
+    Raises:
+        UsageError: a file is not what it should be, or nobody knows what the model takes.
+        SwapError: the model cannot be loaded, or the model, the proto, the configuration and the sample do not fit
+            each other; as a worker would say it.
+
+    """
+    kind, name, sample = wish.kind or find_kind(wish.model), _name(wish), _read_sample(wish)
+    async with artifact_of(settings, wish.model, kind) as artifact:
+        load = partial(_load, settings, kind, artifact)
+        # A kind without a runtime here is packed for workers that have one; nobody can ask it or check it here.
+        is_served = kind in kinds()
+        interface = await ask(load(wish.configuration)) if is_served and not wish.proto else None
+        about = (
+            f"{name}, {interface.description.partition(': ')[0]}" if interface else f"{name}, a model of kind {kind}"
+        )
+        fitted = _fit(wish, _Known(name, kind, about, interface, sample))
+        schema = schema_of(fitted.proto)
+        samples = io.StringIO(fitted.samples, newline="")
+        messages = encode_samples(samples, schema, f"sample {wish.sample}") if fitted.samples else ()
+        if is_served:
+            await _check(load(fitted.configuration, fitted.proto, messages))
+        else:
+            fitted.notes.append(f"not checked: there is no runtime for kind {kind} here")
+    version = _version(wish, schema)
+    content = Content(
+        name=name,
+        version=version.number,
+        reasons=version.reasons,
+        kind=kind,
+        about=about,
+        model=wish.model,
+        proto=fitted.proto,
+        schema=schema,
+        configuration=fitted.configuration,
+        samples=fitted.samples,
+    )
+    return Onboarded(content, fitted.notes)
+
+
+def _name(wish: Wish) -> str:
+    name = wish.name or re.sub(r"[^A-Za-z0-9_-]", "_", wish.model.resolve().stem)
+    if not _NAME.fullmatch(name):
+        raise UsageError(f"--name {name!r}: the name of a model is letters, digits, `_` and `-`")
+    return name
+
+
+def _read_sample(wish: Wish) -> Sample | None:
+    if wish.sample is None:
+        return None
+    try:
+        with wish.sample.open(encoding="utf-8-sig", newline="") as lines:
+            return read_sample(lines, str(wish.sample), wish.configuration.text)
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"sample {wish.sample} cannot be read: {error}") from error
+
+
+def _fit(wish: Wish, known: _Known) -> _Fitted:
+    """The proto, own or drafted, with what goes beside it."""
+    configuration, sample = wish.configuration, known.sample
+    if wish.proto:
+        columns = configuration.columns
+        names = {part.name: columns.get(part.name, part.name) for part in sample.fields} if sample else {}
+        return _Fitted(read_proto(wish.proto), configuration, sample.as_csv(names) if sample else "", [])
+    draft = _draft(wish, known)
+    merged = replace(
+        configuration,
+        columns=frozen({**draft.columns, **configuration.columns}),
+        outputs=frozen({**draft.outputs, **configuration.outputs}),
+    )
+    notes = [
+        f"column {column!r} is called {valid} in the proto" for column, valid in draft.fields.items() if column != valid
+    ]
+    notes += _compare(known, draft)
+    return _Fitted(Proto.inline(draft.text), merged, sample.as_csv(draft.fields) if sample else "", notes)
+
+
+def _draft(wish: Wish, known: _Known) -> Draft:
+    if known.interface and known.interface.columns is not None:
+        inputs = fields_of(known.interface.columns)
+    elif known.sample:
+        inputs = known.sample.fields
+    else:
+        raise UsageError(
+            f"model {wish.model} (kind {known.kind}) does not tell what it takes: give rows of it with --sample "
+            "data.csv, whose header names the columns, or its own proto with --proto"
+        )
+    outputs = known.interface.outputs if known.interface else None
+    operations = _operations(wish.configuration.runtime)
+    return draft_proto(known.name, about=known.about, operations=operations, inputs=inputs, outputs=outputs)
+
+
+def _operations(options: Mapping[str, str]) -> list[str]:
+    """The operations of a jar are its methods, by its configuration; any other model has one."""
+    several = [name.removeprefix("method.") for name in options if name.startswith("method.")]
+    one = next(
+        (options[name].strip() for name in ("method", "modelMethod") if options.get(name, "").strip()), "transform"
+    )
+    names = several or [one]
+    if odd := [name for name in names if not re.fullmatch(r"[A-Za-z]\w*", name, re.ASCII)]:
+        raise UsageError(f"configuration: {odd[0]!r} is no name of an rpc; name the method with `method.<operation>`")
+    return names
+
+
+def _compare(known: _Known, draft: Draft) -> list[str]:
+    """What a person should know of the sample beside what the model takes."""
+    columns = known.interface.columns if known.interface else None
+    if known.sample is None or columns is None:
+        return []
+    types = {part.name: part.type.removeprefix("optional ") for part in known.sample.fields}
+    if not set(types) & set(draft.fields):
+        raise UsageError(
+            f"none of the sample's columns ({', '.join(types)}) is a column of the model ({', '.join(draft.fields)}): "
+            "is the header line missing?"
+        )
+    numbers = [column.name for column in columns if column.categories is None and column.type == "number"]
+    return [
+        *(
+            f"column {name!r} of the sample is none of the model's: left out"
+            for name in types
+            if name not in draft.fields
+        ),
+        *(f"column {name!r} of the model is not in the sample" for name in draft.fields if name not in types),
+        *(
+            f"column {name!r} is a number to the model, and not in every row of the sample: name texts that mean "
+            '"missing" in the configuration ({"text": {"missing": ["NA"]}})'
+            for name in numbers
+            if types.get(name) == "string"
+        ),
+    ]
+
+
+def _load(
+    settings: Settings,
+    kind: str,
+    artifact: Path,
+    configuration: Configuration,
+    proto: Proto = _NO_PROTO,
+    samples: tuple[bytes, ...] = (),
+) -> Load:
+    return Load(
+        generation=0,
+        kind=kind,
+        model=artifact,
+        proto=proto.source or b"",
+        is_descriptor_set=proto.is_descriptor_set,
+        configuration=configuration,
+        samples=samples,
+        heap_mb=settings.host_heap_mb,
+    )
+
+
+async def _check(load: Load) -> None:
+    host = ModelHost(load=load, deadline_s=_DEADLINE_S, on_restart=lambda _: None, on_unknown=lambda _, __: None)
+    try:
+        await host.start()
+    finally:
+        await host.stop()
+
+
+def _version(wish: Wish, schema: Schema) -> Version:
+    if wish.previous is None:
+        if wish.previous_version:
+            raise UsageError("--previous-version needs --previous: the package, or the proto, that has that version")
+        return Version(FIRST, ("it is the first",))
+    if wish.previous.suffix == ".zip":
+        with open_package(wish.previous) as package:
+            proto, number = package.proto, wish.previous_version or package.version
+    else:
+        proto, number = read_proto(wish.previous), wish.previous_version
+    if proto is None:
+        raise UsageError(f"--previous {wish.previous} has no proto: give its modeldump.zip, or its .proto")
+    if number is None:
+        raise UsageError(f"--previous {wish.previous} does not say its version: add --previous-version 1.2.3")
+    return next_version(number, schema_of(proto), schema)

@@ -1,0 +1,197 @@
+"""A package: a model with all that a swap needs beside it, as `hotswap pack` writes it and Acumos's clients did.
+
+    modeldump.zip       modelpackage.zip, metadata.json, default.proto, license.json where there is one
+    modelpackage.zip    the model; ours: hotswap.json, samples.csv; of a jar: modelConfig.properties
+
+hotswap.json is what Acumos has no place for: the version of the model, the configuration, which file is what, and the
+SHA-256 of each. Acumos's own readers look for the files that they know, and pass it over.
+"""
+
+import hashlib
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, Literal, TextIO
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from hotswap.artifacts.archive import unpack
+from hotswap.client.change import Change, read_proto
+from hotswap.codec.proto import Schema
+from hotswap.codec.proto import compile as compile_proto
+from hotswap.codec.text.layout import BadRow
+from hotswap.codec.text.reader import read_rows
+from hotswap.errors import SwapError, UsageError
+from hotswap.generation import Configuration, Proto
+from hotswap.packages.acumos import read_acumos
+from hotswap.packages.configuration import configuration_of
+
+MANIFEST: Final = "hotswap.json"
+PACKAGES: Final = ("modeldump.zip", "modelpackage.zip")
+PROTOS: Final = ("default.proto", "default.desc")
+"""A proto's text, or the descriptor set of one that imports others."""
+
+_MAX_BYTES: Final = 2 << 30
+_MAX_SAMPLES_BYTES: Final = 256 << 10  # a command is one record of the control topic
+
+
+class Manifest(BaseModel):
+    """What hotswap.json says: `model` and `samples` (empty: none) are names of files, each with its SHA-256."""
+
+    model_config = ConfigDict(strict=True, extra="forbid")
+
+    format: Literal["hotswap.package:1"] = "hotswap.package:1"
+    name: str
+    version: str
+    version_reasons: list[str]
+    kind: str
+    model: str
+    samples: str
+    configuration: dict[str, Any]
+    sha256: dict[str, str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Package:
+    """What is in a package. `model` is a file that is there while the package is open; `proto` None: it has none.
+
+    `version` is None in a package of Acumos's, which does not say it.
+    """
+
+    name: str
+    version: str | None
+    kind: str
+    model: Path
+    proto: Proto | None
+    configuration: Configuration
+    samples: tuple[bytes, ...] = ()
+
+    def change(self) -> Change:
+        """The swap to it: model, proto, configuration and samples."""
+        return Change(
+            model=self.model,
+            kind=self.kind,
+            proto=self.proto,
+            configuration=self.configuration,
+            samples=self.samples,
+        )
+
+
+@contextmanager
+def open_package(path: Path, *, max_bytes: int = _MAX_BYTES) -> Iterator[Package]:
+    """Unpack a modeldump.zip or modelpackage.zip, ours or Acumos's, however one lies in the other.
+
+    `max_bytes` bounds what each zip unpacks to.
+
+    Raises:
+        UsageError: it is not there, or does not say what the model is.
+        SwapError: ARTIFACT_INVALID (no zip, or an unsafe one), DIGEST_MISMATCH (changed after it was packed).
+
+    """
+    with tempfile.TemporaryDirectory(prefix="hotswap-package-") as folder:
+        files = _unpack(path, Path(folder), max_bytes)
+        manifest = next((file for file in files if file.name == MANIFEST), None)
+        yield _read(path, manifest, files) if manifest else _read_acumos(path, files)
+
+
+def encode_samples(text: TextIO, schema: Schema, name: str) -> tuple[bytes, ...]:
+    """The rows of a CSV as input messages of the proto's first operation, as many as a swap command has room for.
+
+    Raises:
+        UsageError: a row does not fit; `name` says which CSV.
+
+    """
+    rows = read_rows(text, "csv", next(iter(schema.operations.values())).input)
+    samples: list[bytes] = []
+    room = _MAX_SAMPLES_BYTES
+    for row in rows:
+        if isinstance(row, BadRow):
+            raise UsageError(f"{name}: {row}")
+        message = rows.layout.pack([row.message]).SerializeToString()
+        room -= len(message)
+        if room < 0:
+            break
+        samples.append(message)
+    return tuple(samples)
+
+
+def schema_of(proto: Proto) -> Schema:
+    """Compile a proto that is given inline. Raises SwapError PROTO_INVALID."""
+    return compile_proto(proto.source or b"", proto.is_descriptor_set)
+
+
+def _unpack(path: Path, folder: Path, max_bytes: int) -> list[Path]:
+    """The files of a package, and of those that lie in it."""
+    if not path.is_file():
+        raise UsageError(f"package {path} is not there, or is no file")
+    files: list[Path] = []
+    packed: Path | None = path
+    for number in range(len(PACKAGES) + 1):
+        if packed is None:
+            break
+        with packed.open("rb") as content:
+            unpack(content, folder / str(number), name=f"package {path}", max_bytes=max_bytes)
+        inside = sorted(file for file in (folder / str(number)).rglob("*") if file.is_file())
+        files += [file for file in inside if file.name not in PACKAGES]
+        packed = next((file for file in inside if file.name in PACKAGES), None)
+    return files
+
+
+def _read(path: Path, manifest: Path, files: list[Path]) -> Package:
+    said = _parse(path, manifest)
+    by_name = {file.name: file for file in reversed(files)}
+    for name, digest in said.sha256.items():
+        _check(path, name, by_name.get(name), digest)
+    if said.model not in said.sha256 or (said.samples and said.samples not in said.sha256):
+        raise SwapError("ARTIFACT_INVALID", f"package {path}: its {MANIFEST} names files that it gives no digest of")
+    protos = [read_proto(by_name[name]) for name in PROTOS if name in said.sha256 and name in by_name]
+    samples: tuple[bytes, ...] = ()
+    if said.samples and protos:
+        with by_name[said.samples].open(encoding="utf-8", newline="") as text:
+            samples = encode_samples(text, schema_of(protos[0]), f"samples of package {path}")
+    return Package(
+        name=said.name,
+        version=said.version,
+        kind=said.kind,
+        model=by_name[said.model],
+        proto=protos[0] if protos else None,
+        configuration=configuration_of(said.configuration, f"of package {path}"),
+        samples=samples,
+    )
+
+
+def _parse(path: Path, manifest: Path) -> Manifest:
+    try:
+        return Manifest.model_validate_json(manifest.read_bytes())
+    except ValidationError as error:
+        wrong = "; ".join(f"{'.'.join(map(str, fault['loc'])) or 'it'}: {fault['msg']}" for fault in error.errors())
+        raise SwapError("ARTIFACT_INVALID", f"package {path}: its {MANIFEST} is not whole: {wrong}") from error
+
+
+def _check(path: Path, name: str, file: Path | None, digest: str) -> None:
+    if file is None:
+        if name in PROTOS:
+            return  # a modelpackage.zip by itself: the proto lies beside it
+        raise SwapError("ARTIFACT_INVALID", f"package {path}: {name} is not in it")
+    with file.open("rb") as content:
+        found = hashlib.file_digest(content, "sha256").hexdigest()
+    if found != digest:
+        raise SwapError(
+            "DIGEST_MISMATCH",
+            f"package {path}: {name} has the SHA-256 {found}, and was packed with {digest}: it was changed or damaged "
+            "since; pack the model again, or give the other file as an option",
+        )
+
+
+def _read_acumos(path: Path, files: list[Path]) -> Package:
+    found = read_acumos(path, files)
+    return Package(
+        name=found.name,
+        version=None,
+        kind=found.kind,
+        model=found.model,
+        proto=read_proto(found.proto) if found.proto else None,
+        configuration=found.configuration,
+    )

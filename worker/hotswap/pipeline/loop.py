@@ -1,0 +1,385 @@
+"""THE HOT PATH: open → wait → cut over → take → score → commit, one loop for each partition that this worker owns."""
+
+import asyncio
+import contextlib
+import logging
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from time import perf_counter, time
+from typing import Protocol
+
+from hotswap import metrics
+from hotswap.batch import Answer, Ask, Code, Headers, Position, Record, Refusal, Request, Transaction
+from hotswap.errors import DamagedBatch, Doubt, HostError
+from hotswap.failpoints import failpoint
+from hotswap.generation import Generation
+from hotswap.pipeline.admission import Rules, admit, answered, copied, needs_a_look
+from hotswap.pipeline.dead_letters import dead_letter, record_bytes
+from hotswap.swap import Serve, Wait
+
+log = logging.getLogger(__name__)
+
+_HEADROOM_BYTES = 65_536  # of a prediction, for its key and headers
+_LOOK_AT_DAMAGE_S = 60.0
+RETRY_S = 0.5
+"""Pause before a partition is opened again after a doubt, seconds."""
+
+_GRACE_S = 0.5
+_LONG_S = 2.0
+
+
+class Source(Protocol):
+    """One input partition, owned by this worker; every call raises Doubt where its effect is not known."""
+
+    async def open(self) -> Position:
+        """Shut out every earlier owner, end what it left open, and say where the partition stands."""
+
+    async def wait(self) -> int | None:
+        """Offset of the next request, once it is here, or up to which there is none; None when asked to stop.
+
+        Raises DamagedBatch where the next batch is not what the broker was given.
+        """
+
+    def skip(self, why: str) -> None:
+        """Put a refusal in the place of each request of the batch that was damaged."""
+
+    def take(self, limit: int, until: int | None) -> Sequence[Request]:
+        """The next requests: at most `limit`, none from offset `until` on; empty only where none is here."""
+
+    def begin(self, position: Position) -> None:
+        """Say that a batch is taken, and that its commit will lead to `position`; a commit without it is legal."""
+
+    async def commit(self, transaction: Transaction) -> None:
+        """Write the transaction and await that it is committed."""
+
+    async def close(self) -> None:
+        """Throw away the producer; bounded, never raises."""
+
+    def stop(self) -> None:
+        """Make `wait` say None from now on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """The largest messages that the output topics take, bytes."""
+
+    prediction: int
+    dead_letter: int
+
+
+class Scorer(Protocol):
+    """The model host of one generation."""
+
+    @property
+    def deadline_s(self) -> float:
+        """How long it may take for a batch, and then for each request by itself, seconds."""
+
+    @property
+    def busy_s(self) -> float:
+        """For how long it has been at the batch that is in it, seconds."""
+
+    async def score(self, values: Sequence[bytes], asks: Sequence[Ask] | None = None) -> list[Answer]:
+        """One answer for each value, in order; HostError where no host can be had."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Serving:
+    """A generation that is ready: what scores it, and what it admits."""
+
+    generation: Generation
+    host: Scorer
+    rules: Rules
+    max_batch_records: int
+
+
+class Plan(Protocol):
+    """Which generation scores what; swap.Timeline decides, staging.Staging answers."""
+
+    def choose(self, partition: int, position: Position) -> Serve | Wait:
+        """See swap.Timeline.choose."""
+
+    def is_overtaken(self, partition: int, position: Position, number: int) -> bool:
+        """See swap.Timeline.is_overtaken."""
+
+    def serving(self, number: int) -> Serving:
+        """The generation of a Serve."""
+
+    def skips(self, partition: int, offset: int) -> str:
+        """The command that orders to go on behind a damaged batch at this offset; empty where there is none."""
+
+    @property
+    def changed(self) -> asyncio.Event:
+        """An event that is set once `choose` may answer differently than now."""
+
+
+@dataclass(slots=True, kw_only=True)
+class PartitionState:
+    """What others may know of a partition: for the status topic, the metrics and the retiring of generations."""
+
+    position: Position | None = None
+    in_hand: int | None = None
+    held: str = "being opened"
+    damage: str = ""
+    """What holds it, where that is a damaged batch; empty else."""
+    last_batch_at: float = field(default_factory=perf_counter)
+
+
+class PartitionLoop:
+    """Scores one partition until it is stopped; any doubt throws the producer away and opens the partition again."""
+
+    def __init__(
+        self,
+        *,
+        deployment: str,
+        topic: str,
+        partition: int,
+        source: Source,
+        plan: Plan,
+        limits: Limits,
+        linger_s: float = 0.0,
+    ) -> None:
+        self.state = PartitionState()
+        self._deployment = deployment
+        self._topic = topic
+        self._partition = partition
+        self._source = source
+        self._plan = plan
+        self._limits = limits
+        self._linger_s = linger_s
+        self._next_at = 0.0
+        self._stopping = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+        self._asked: tuple[Position, int, float] | None = None  # where, which generation, and since when
+        self._is_overtaken = False
+        self._score_seconds = metrics.STAGE_SECONDS.labels(deployment, "score")
+        self._commit_seconds = metrics.STAGE_SECONDS.labels(deployment, "commit")
+        self._in_flight = metrics.IN_FLIGHT.labels(deployment)
+        self._batch_records = metrics.BATCH_RECORDS.labels(deployment)
+        for outcome in ("answered", *Code):
+            metrics.REQUESTS.labels(deployment, outcome)  # from the first on, so that no request adds a series
+
+    async def run(self) -> None:
+        """Serves the partition; returns after `stop`, with the batch in hand committed or not begun."""
+        self._task = asyncio.current_task()
+        while not self._stopping.is_set():
+            try:
+                self.state.position = await self._source.open()
+                self.state.held = self.state.damage
+                while (offset := await self._wait()) is not None:
+                    self.state.damage = ""
+                    await self._turn(Position(offset, self.state.position.floor))
+                    if (pause := self._next_at - perf_counter()) > 0:
+                        await self._sleep(pause)
+            except (Doubt, HostError) as doubt:
+                self._recycled(doubt)
+            except asyncio.CancelledError:
+                self._give_up()
+                continue
+            finally:
+                self.state.in_hand = self._asked = None
+                await self._source.close()
+            await self._sleep(RETRY_S)
+
+    def stop(self) -> None:
+        """Lets the batch in hand end, and takes no further one."""
+        self._stopping.set()
+        self._source.stop()
+
+    async def _wait(self) -> int | None:
+        """As Source.wait; where what comes is damaged, the partition is held until that is skipped by command."""
+        while True:
+            try:
+                return await self._source.wait()
+            except DamagedBatch as damage:
+                if command := self._plan.skips(self._partition, damage.offset):
+                    self._source.skip(f"{damage}; command {command} skipped it")
+                    continue
+                self.state.damage = (
+                    f"{damage}. Is a replica of it sound? Else `hotswap skip {self._deployment} --partition "
+                    f"{self._partition} --offset {damage.offset}` refuses what is in it, and goes on behind"
+                )
+            # Another replica may lead meanwhile, whose copy is sound: it is fetched again now and then.
+            if not await self._hold(self.state.damage, _LOOK_AT_DAMAGE_S):
+                raise Doubt(self.state.damage)
+
+    def reconsider(self) -> None:
+        """Looks after a batch that the host does not answer: says so, and gives it up once that is of no use any more.
+
+        Only what is in the host can be given up; and only where the host is at something long, for what waits there for
+        its turn among many is soon done.
+        """
+        if self._asked is None or self._is_overtaken:
+            return
+        at, number, since = self._asked
+        taken = perf_counter() - since
+        if taken < _GRACE_S:
+            return
+        host = self._plan.serving(number).host
+        if host.busy_s > _GRACE_S and self._plan.is_overtaken(self._partition, at, number):
+            assert self._task is not None
+            self._is_overtaken = True
+            self._task.cancel()
+        elif taken > _LONG_S:
+            self.state.held = (
+                f"waits for the model of generation {number}, for {taken:.0f} s by now; it may take "
+                f"{host.deadline_s:g} s for a batch, and then for each of its requests by itself. To go on without it: "
+                f"`hotswap rollback {self._deployment} --at-once`, or another swap `--at-once`"
+            )
+
+    def _give_up(self) -> None:
+        """Takes back the cancellation with which `reconsider` ends a batch; raises where it is somebody else's."""
+        assert self._task is not None
+        if not self._is_overtaken or self._task.uncancel():
+            raise asyncio.CancelledError
+        self._is_overtaken = False
+        self._recycled(f"the model of generation {self.state.in_hand} took too long, and is not to go on")
+
+    async def _turn(self, at: Position) -> None:
+        """One batch: cut over, take, score, commit."""
+        choice = self._plan.choose(self._partition, at)
+        if isinstance(choice, Wait):
+            await self._hold(choice.why)
+            return
+        self.state.held = ""
+        # Only here may the generation change. A batch that was split between two generations could not be replayed to
+        # the same answers: crash after the split, and the replay scores its first half with the new one.
+        serving = self._plan.serving(choice.number)
+        is_cut_over = at.floor != choice.number
+        batch = self._source.take(serving.max_batch_records, choice.until)
+        if not batch:
+            await self._pass(at)
+            return
+        failpoint("batch.taken")
+        self.state.in_hand = choice.number
+        started = perf_counter()
+        # A full batch has others behind it, which wait long enough already.
+        self._next_at = started + self._linger_s if len(batch) < serving.max_batch_records else 0.0
+        if is_cut_over:
+            self._cut_over(at, choice.number, started)
+        self._in_flight.inc(len(batch))
+        position = Position(batch[-1].offset + 1, choice.number)
+        self._source.begin(position)
+        self._asked = at, choice.number, started
+        try:
+            answers = await self._score(serving, batch)
+            self._asked = None
+            scored = perf_counter()
+            failpoint("batch.scored")
+            predictions, dead_letters = self._address(batch, answers, serving)
+            first = at.offset if is_cut_over else None
+            await self._source.commit(Transaction(predictions, dead_letters, position.offset, choice.number, first))
+        finally:
+            self._in_flight.dec(len(batch))
+        # Only what is committed counts: after a doubt the partition is opened again where Kafka says.
+        self.state.position, self.state.in_hand, self.state.last_batch_at = position, None, perf_counter()
+        self.state.held = ""  # also what `reconsider` said
+        self._score_seconds.observe(scored - started)
+        self._commit_seconds.observe(self.state.last_batch_at - scored)
+        self._count(len(predictions), dead_letters)
+
+    async def _pass(self, at: Position) -> None:
+        """Commits that the partition has come to `at` without a request, where a cut lies in between.
+
+        The markers of transactions fill offsets too. Behind a backlog that ends in one, no request would ever carry the
+        partition over the cut, and the old generation could not be let go.
+        """
+        assert self.state.position is not None
+        choice = self._plan.choose(self._partition, self.state.position)
+        if isinstance(choice, Serve) and choice.until is not None and choice.until <= at.offset:
+            await self._source.commit(Transaction((), (), at.offset, at.floor, None))
+            self.state.position = at
+
+    async def _score(self, serving: Serving, batch: Sequence[Request]) -> list[Answer]:
+        """One answer for each request; what its headers or its size forbid never reaches the host."""
+        odd = needs_a_look(batch, serving.rules)
+        if not odd:
+            return await serving.host.score([request.value or b"" for request in batch])
+        now_ms = int(time() * 1000)
+        looked = {index: admit(batch[index], serving.rules, now_ms) for index in odd}
+        default = Ask(serving.rules.default_operation)
+        asks = [looked.get(index, default) for index in range(len(batch))]
+        admitted = [(batch[index].value or b"", ask) for index, ask in enumerate(asks) if isinstance(ask, Ask)]
+        rest = iter(await serving.host.score([value for value, _ in admitted], [ask for _, ask in admitted]))
+        return [ask if isinstance(ask, Refusal) else next(rest) for ask in asks]
+
+    def _address(
+        self, batch: Sequence[Request], answers: Sequence[Answer], serving: Serving
+    ) -> tuple[list[Record], list[Record]]:
+        """The records of the two output topics, in the order of the requests."""
+        generation = serving.generation
+        number = ("generation", str(generation.number).encode())
+        digest = ("model-digest", generation.model.sha256.encode())
+        default = ("operation", serving.rules.default_operation.encode())
+        place = f"{self._topic}-{self._partition}-%d".encode()
+        largest = self._limits.prediction - _HEADROOM_BYTES
+        predictions: list[Record] = []
+        dead_letters: list[Record] = []
+        for request, answer in zip(batch, answers, strict=True):
+            source = ("source", place % request.offset)
+            key, given = request.key, request.headers
+            if isinstance(answer, bytes):
+                if not given and len(answer) + len(key or b"") <= largest:
+                    predictions.append((key, answer, [number, digest, default, source]))
+                    continue
+                headers = [*answered(given), *(_asked(given) or [default]), number, digest, source]
+                size = record_bytes(key, answer, headers)
+                if len(answer) <= largest and size <= self._limits.prediction:
+                    predictions.append((key, answer, headers))
+                    continue
+                refusal = _too_large(answer, largest, size - len(answer))
+            else:
+                refusal = answer
+            own, ours = [*copied(given), *_asked(given)], [number, digest, source]
+            dead_letters.append(dead_letter(request, refusal, own, ours, self._limits.dead_letter))
+        return predictions, dead_letters
+
+    def _cut_over(self, at: Position, number: int, now: float) -> None:
+        failpoint("cut_over.begun")
+        facts = {"deployment": self._deployment, "partition": self._partition, "offset": at.offset}
+        log.info("partition.cut_over", extra={**facts, "generation": number, "before": at.floor})
+        if at.floor:
+            metrics.CUT_OVER_SECONDS.labels(self._deployment).observe(now - self.state.last_batch_at)
+
+    async def _hold(self, why: str, seconds: float | None = None) -> bool:
+        """Stands still until something changes; whether it did within that time."""
+        if self.state.held != why:
+            log.warning("partition.held", extra={"partition": self._partition, "why": why})
+        self.state.held = why
+        changed = asyncio.ensure_future(self._plan.changed.wait())
+        stopping = asyncio.ensure_future(self._stopping.wait())
+        try:
+            done, _ = await asyncio.wait({changed, stopping}, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+            return bool(done)
+        finally:
+            changed.cancel()
+            stopping.cancel()
+
+    def _recycled(self, doubt: Exception | str) -> None:
+        metrics.TRANSACTIONS.labels(self._deployment, "recycled").inc()
+        why = f"is opened again after: {doubt}"
+        # A broker that is down is news once, not for each partition twice a second.
+        if why != self.state.held:
+            log.warning("partition.recycled", extra={"partition": self._partition, "why": str(doubt)})
+        self.state.held = why
+
+    async def _sleep(self, seconds: float) -> None:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._stopping.wait()
+
+    def _count(self, answered: int, dead_letters: Sequence[Record]) -> None:
+        metrics.TRANSACTIONS.labels(self._deployment, "committed").inc()
+        self._batch_records.observe(answered + len(dead_letters))
+        metrics.REQUESTS.labels(self._deployment, "answered").inc(answered)
+        for code, count in Counter(dict(headers)["code"].decode() for _, _, headers in dead_letters).items():
+            metrics.REQUESTS.labels(self._deployment, code).inc(count)
+
+
+def _too_large(answer: bytes, largest: int, beside: int) -> Refusal:
+    more = f", with key and headers of {beside} bytes" if beside > _HEADROOM_BYTES else ""
+    return Refusal(Code.ANSWER_TOO_LARGE, f"{len(answer)} bytes{more}, and {largest} fit into the predictions topic")
+
+
+def _asked(headers: Headers) -> list[tuple[str, bytes]]:
+    return [header for header in headers if header[0] == "operation"][:1]

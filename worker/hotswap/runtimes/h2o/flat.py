@@ -1,0 +1,217 @@
+"""Answers requests of flat rows inside the JVM, from bytes to bytes (FlatRows.java); all else is left to RowPlan.
+
+Flat are rows (a request, or the elements of its one repeated field) whose columns are scalars of the row itself, and
+answers of labels and of numbers that score0 gives. What the JVM does not answer, because it is odd in any way, the
+plain plan answers: so the rules and the words of refusals are written once, and both ways give the same bytes.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, NamedTuple
+
+import jpype
+import numpy as np
+from google.protobuf.descriptor import Descriptor, FieldDescriptor
+from google.protobuf.descriptor_pb2 import FileDescriptorProto
+
+from hotswap.batch import Answer, Answers
+from hotswap.codec.columns import Decoder
+from hotswap.codec.encoder import Encoder, varint
+from hotswap.codec.fields import descriptor_of, is_alternative
+from hotswap.codec.outputs import FLOATS, Fill, Output
+from hotswap.codec.packed import Packed, pack
+from hotswap.codec.sources import Source
+from hotswap.generation import Policy
+from hotswap.runtimes.rows import RowPlan
+
+_LEFT: Final = 0xFFFFFFFF
+_UNKNOWN: Final = -np.inf  # a row with it is left, so that a number which is meant is none
+_LAST_FIELD: Final = 4_096
+_LABEL, _NUMBER, _NUMBERS = range(3)
+_VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5  # protobuf's wire types
+_WIRE_TYPES: Final = {
+    FieldDescriptor.TYPE_DOUBLE: _FIXED64,
+    FieldDescriptor.TYPE_FIXED64: _FIXED64,
+    FieldDescriptor.TYPE_SFIXED64: _FIXED64,
+    FieldDescriptor.TYPE_FLOAT: _FIXED32,
+    FieldDescriptor.TYPE_FIXED32: _FIXED32,
+    FieldDescriptor.TYPE_SFIXED32: _FIXED32,
+    FieldDescriptor.TYPE_STRING: _BYTES,
+    FieldDescriptor.TYPE_BYTES: _BYTES,
+}
+
+
+class NotFlat(Exception):
+    """Take the plain path: its message says what is not flat."""
+
+
+class FlatPlan:
+    """One operation of a model whose rows are flat. `plain` answers what the JVM leaves."""
+
+    def __init__(self, plain: RowPlan, model: Any, width: int) -> None:
+        """`model` is a GenModel whose score0 gives `width` numbers, the model's first outputs. Raises NotFlat.
+
+        `width` 0: score0 alone does not score it.
+        """
+        if not width:
+            raise NotFlat("the model's rows are made, or scored, by more than score0")
+        self.problems = plain.problems
+        self.used = plain.used
+        self.invent = plain.invent
+        self.path: Final = "in the JVM"
+        self._plain = plain
+        decoder, encoder = plain.decoder, plain.encoder
+        fields, parts = _fields(decoder), _parts(encoder, width)
+        may_miss = decoder.policies.missing is not Policy.REFUSE
+        rows = descriptor_of(decoder.message).fields_by_name[decoder.rows_field] if decoder.rows_field else None
+        rows_tag = rows.number << 3 | _BYTES if rows else 0
+        row_tag = varint(encoder.rows.number << 3 | _BYTES) if encoder.rows else b""
+        scorer = jpype.JClass("hotswap.Trees").of(model, width)
+        self._answer = jpype.JClass("hotswap.FlatRows")(
+            scorer, width, fields, may_miss, rows_tag, parts, _java_bytes(row_tag), encoder.is_by_row
+        ).answer
+
+    def answer(self, values: Sequence[bytes]) -> Answers:
+        """Answer a batch of requests."""
+        batch = values.buffer if isinstance(values, Packed) else bytearray(pack(values))
+        given = self._answer(jpype.nio.convertToDirectBuffer(batch))
+        answered = bytearray(memoryview(given)[: given.limit()])  # what it holds is Java's until the next batch
+        lengths = np.frombuffer(answered, "<u4", len(values), 4)
+        left = np.flatnonzero(lengths == _LEFT).tolist()
+        lengths[left] = 0
+        packed = Packed(answered)
+        if not left:
+            return Answers(packed, {})
+        answers: list[Answer] = list(packed)
+        others, unknown = self._plain.answer([values[position] for position in left])
+        for position, answer in zip(left, others, strict=True):
+            answers[position] = answer
+        return Answers(answers, unknown)
+
+
+# ---- in
+
+
+def _fields(decoder: Decoder) -> Any:
+    """What the JVM must know of a row's fields: FlatRows.Fields."""
+    if decoder.shape == "columns":
+        raise NotFlat("the columns of a request are repeated fields")
+    row = _row_of(decoder)
+    if _syntax(row) != "proto3":
+        raise NotFlat(f"{row.full_name} is not proto3")
+    sources = _by_number(decoder.sources)
+    known = [part for part in row.fields if not (part.is_repeated or part.message_type) and part.number <= _LAST_FIELD]
+    size = 1 + max((part.number for part in known), default=0)
+    tags, types, columns = [0] * size, [0] * size, [-1] * size
+    lookups = jpype.JArray(jpype.JClass("java.util.Map"))(size)
+    for part in known:
+        tags[part.number] = part.number << 3 | _WIRE_TYPES.get(part.type, _VARINT)
+        types[part.number] = part.type
+    defaults = np.empty(len(sources))
+    for number, source in sources.items():
+        columns[number] = source.index
+        value = source.leaf.default_value
+        if source.kind == "lookup":
+            lookups[number] = _java_map(source.lookup)
+            value = source.lookup.get(value, _UNKNOWN)
+        defaults[source.index] = np.nan if source.has_presence else value
+    ints = jpype.JArray(jpype.JInt)
+    return _class("Fields")(ints(tags), ints(types), ints(columns), lookups, jpype.JArray.of(defaults), float(_UNKNOWN))
+
+
+def _by_number(sources: Sequence[Source]) -> Mapping[int, Source]:
+    """The sources by the numbers of their fields. Raises NotFlat."""
+    by_number: dict[int, Source] = {}
+    for source in sources:
+        part = source.fields[0]
+        if len(source.fields) > 1 or source.key is not None or source.kind not in ("number", "lookup"):
+            raise NotFlat(f"column `{source.column.name}` comes from `{source.path}`, which is nested, or is parsed")
+        if is_alternative(part) or (part.enum_type and part.enum_type.is_closed):
+            raise NotFlat(f"field `{source.path}` is one of a oneof, or a closed enum")
+        if by_number.setdefault(part.number, source) is not source:
+            raise NotFlat(f"field `{source.path}` is in two columns")
+        if part.number > _LAST_FIELD:
+            raise NotFlat(f"field number {part.number} is beyond {_LAST_FIELD}")
+    return by_number
+
+
+def _row_of(decoder: Decoder) -> Descriptor:
+    message = descriptor_of(decoder.message)
+    row = message.fields_by_name[decoder.rows_field].message_type if decoder.rows_field else message
+    assert row
+    return row
+
+
+def _syntax(message: Descriptor) -> str:
+    file = FileDescriptorProto()
+    message.file.CopyToProto(file)
+    return file.syntax
+
+
+def _java_map(lookup: Mapping[Any, float]) -> Any:
+    numbers = jpype.JClass("java.util.HashMap")()
+    for value, number in lookup.items():
+        if value is not None:
+            key = value if isinstance(value, str) else jpype.JClass("java.lang.Long")(int(value))
+            numbers.put(key, jpype.JClass("java.lang.Double")(number))
+    return numbers
+
+
+# ---- out
+
+
+def _parts(encoder: Encoder, width: int) -> Any:
+    """What an answer is made of: FlatRows.Parts."""
+    parts = [_part(fill, encoder, width) for fill in sorted(encoder.fills, key=lambda fill: fill.field.number)]
+    ints, flags, octets = jpype.JArray(jpype.JInt), jpype.JArray(jpype.JBoolean), jpype.JArray(jpype.JByte, 2)
+    return _class("Parts")(
+        ints([part.kind for part in parts]),
+        ints([part.output.start for part in parts]),
+        ints([part.output.stop for part in parts]),
+        flags([part.is_float for part in parts]),
+        flags([part.leaves_zero_out for part in parts]),
+        octets([_java_bytes(part.tag) for part in parts]),
+        jpype.JArray(jpype.JByte, 3)([octets([*map(_java_bytes, part.labels)]) for part in parts]),
+    )
+
+
+class _Part(NamedTuple):
+    """A field of an answer. `labels` are the whole field for each class; `tag` is what comes before numbers."""
+
+    kind: int
+    output: Output
+    is_float: bool = False
+    leaves_zero_out: bool = False
+    tag: bytes = b""
+    labels: Sequence[bytes] = ()
+
+
+def _part(fill: Fill, encoder: Encoder, width: int) -> _Part:
+    part, output, name = fill.field, fill.output, fill.field.name
+    is_label = output.classes is not None
+    if fill.parents or not (is_label or part.cpp_type in FLOATS):
+        raise NotFlat(f"output field `{name}` is nested, or neither a label nor a number")
+    if output.stop > width:
+        raise NotFlat(f"output `{output.name}` is computed beside the model's scores")
+
+    def written(value: Any) -> bytes:
+        return encoder.row(**{name: [value] if part.is_repeated else value}).SerializeToString()
+
+    if is_label:
+        if part.is_repeated and not encoder.is_by_row and part.type != FieldDescriptor.TYPE_STRING:
+            raise NotFlat(f"the labels of output field `{name}` are packed")
+        return _Part(_LABEL, output, labels=[*map(written, fill.labels)])
+    is_float = part.cpp_type == FieldDescriptor.CPPTYPE_FLOAT
+    one, size = written(1.0), np.dtype(FLOATS[part.cpp_type]).itemsize
+    if not part.is_repeated:
+        return _Part(_NUMBER, output, is_float, not part.has_presence, one[:-size])
+    if one[0] & 7 != _BYTES:
+        raise NotFlat(f"output field `{name}` is not packed")
+    return _Part(_NUMBERS, output, is_float, tag=one[: -size - 1])
+
+
+def _class(name: str) -> Any:
+    return jpype.JClass(f"hotswap.FlatRows${name}")
+
+
+def _java_bytes(content: bytes) -> Any:
+    return jpype.JArray(jpype.JByte)(content)

@@ -1,0 +1,161 @@
+"""What a MOJO takes: its columns, and from their values the rows that its score0 takes.
+
+    most models             the columns that it was trained on are what it scores
+    categorical_encoding    OneHotExplicit, Binary, Eigen, LabelEncoder, EnumLimited: each level is encoded once, by the
+                            library's own encoder, and looked up afterwards
+    GAM                     has a column of splines for each knot: the library expands a row to them, one at a time
+    CoxPH                   the times, the strata's own column and the interactions are none that anybody needs to send
+    target encoder          only the columns that it encodes
+
+XGBoost's MOJOs do not know that they were trained with an encoding: they ask for the encoded columns, as numbers.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import jpype
+import numpy as np
+
+from hotswap.codec.fields import Column
+from hotswap.codec.values import Matrix
+from hotswap.errors import SwapError
+
+
+@dataclass(frozen=True, slots=True)
+class Inputs:
+    """`columns` are what to send; `arrange` makes of rows x columns the rows that score0 takes (None: they are)."""
+
+    columns: Sequence[Column]
+    arrange: Callable[[Matrix], Matrix] | None = None
+
+
+def inputs_of(model: Any) -> Inputs:
+    """Find what a MOJO takes, without its offset. Raises SwapError MODEL_UNSUPPORTED for an encoding not known here."""
+    encoding = model.getCategoricalEncoding()
+    if encoding is None:
+        raise SwapError(
+            "MODEL_UNSUPPORTED", "the model was trained with a categorical_encoding that its MOJO cannot do"
+        )
+    if str(encoding) != "AUTO":
+        return _encoded(model, encoding)
+    kind = str(model.getClass().getSimpleName())
+    count = int(model.nfeatures())
+    columns = [_column(str(name), model.getDomainValues(index)) for index, name in enumerate(model.getNames()[:count])]
+    if kind.startswith("Gam"):
+        return _expanded(model, columns)
+    if kind == "CoxPHMojoModel":
+        return _chosen(columns, _covariates(model))
+    if kind == "TargetEncoderMojoModel":
+        sent = {str(name) for mapping in model._inencMapping for name in mapping.from_()}  # noqa: SLF001 - public in Java
+        return _chosen(columns, [index for index, column in enumerate(columns) if column.name in sent])
+    return Inputs(columns)
+
+
+def _column(name: str, domain: Any) -> Column:
+    return Column(name, None if domain is None else tuple(str(value) for value in domain))
+
+
+def _chosen(columns: Sequence[Column], places: Sequence[int]) -> Inputs:
+    def arrange(matrix: Matrix) -> Matrix:
+        rows = np.full((len(matrix), len(columns)), np.nan)
+        rows[:, places] = matrix
+        return rows
+
+    return Inputs([columns[place] for place in places], arrange)
+
+
+def _encoded(model: Any, encoding: Any) -> Inputs:
+    """Columns as they were before the encoding, and a table of what each level of each is encoded to."""
+    names = model.getNames() if str(encoding) == "LabelEncoder" else model.getOrigNames()
+    domains, width = model.getOrigDomainValues(), int(model.nfeatures())
+    columns = [_column(str(name), domains[index]) for index, name in enumerate(names[: int(model.getOrigNumCols())])]
+    places = encoding.createColumnMapping(model)
+    encoders = encoding.createCategoricalEncoders(model, places)
+    numeric: list[tuple[int, int]] = []
+    tables: list[tuple[int, Any, Matrix]] = []
+    for index, column in enumerate(columns):
+        place = int(places.get(column.name))
+        if column.categories is None:
+            numeric.append((index, place))
+        else:
+            table = _encode_levels(encoders.get(jpype.JInt(place)), column.categories, width)
+            filled = np.flatnonzero(~np.isnan(table).all(axis=0))
+            tables.append((index, filled, table[:, filled]))
+    sources, targets = [pair[0] for pair in numeric], [pair[1] for pair in numeric]
+
+    def arrange(matrix: Matrix) -> Matrix:
+        rows = np.full((len(matrix), width), np.nan)
+        rows[:, targets] = matrix[:, sources]
+        for index, filled, table in tables:
+            rows[:, filled] = table[np.nan_to_num(matrix[:, index], nan=len(table) - 1).astype(np.int64)]
+        return rows
+
+    return Inputs(columns, arrange)
+
+
+def _encode_levels(encoder: Any, levels: Sequence[str], width: int) -> Matrix:
+    """Give a row for each level, and at the end the one for a missing value."""
+    table = np.empty((len(levels) + 1, width))
+    for number, level in enumerate([*levels, None]):
+        row = jpype.JArray.of(np.full(width, np.nan))
+        if level is None or not encoder.encodeCatValue(level, row):
+            encoder.encodeNA(row)
+        table[number] = row
+    return table
+
+
+def _covariates(model: Any) -> Sequence[int]:
+    """Give the places that a Cox model looks at: strata, categories, numbers with a coefficient; no interactions."""
+    strata, cats = int(field_of(model, "_strata_len")), int(field_of(model, "_cats"))
+    coefficients = len(field_of(model, "_coef"))
+    offsets = field_of(model, "_num_offsets")
+    if offsets is None:  # written by an older H2O: the numbers' coefficients follow those of the categories
+        numbers = coefficients - int(field_of(model, "_cat_offsets")[cats])
+    else:
+        numbers = sum(int(offset) < coefficients for offset in offsets)
+    made = {int(place) for place in field_of(model, "_interaction_targets") or ()}
+    return [place for place in range(strata + cats + numbers) if place not in made]
+
+
+def _expanded(model: Any, columns: Sequence[Column]) -> Inputs:
+    """The columns without the splines, and a converter of the library's for each row."""
+    base = list(columns[: len(columns) - int(field_of(model, "_numExpandedGamColsCenter"))])
+    splined = [str(name) for names in field_of(model, "_gam_columns_sorted") for name in names]
+    known = {column.name for column in base}
+    sent = [*base, *(Column(name) for name in dict.fromkeys(splined) if name not in known)]
+    places = {column.name: index for index, column in enumerate(sent)}
+    config = jpype.JClass("hex.genmodel.easy.EasyPredictModelWrapper").Config()
+    maps = [jpype.JClass("java.util.HashMap")() for _ in range(2)]
+    consumer = jpype.JClass("hex.genmodel.easy.error.VoidErrorConsumer")()
+    convert = model.makeConverterFactory(*maps, consumer, config).convert
+    row_data = jpype.JClass("hex.genmodel.easy.RowData")
+
+    def arrange(matrix: Matrix) -> Matrix:
+        rows = np.full((len(matrix), len(columns)), np.nan)
+        rows[:, : len(base)] = matrix[:, : len(base)]
+        for number, values in enumerate(matrix):
+            data = row_data()
+            for name in splined:
+                data.put(name, jpype.JDouble(values[places[name]]))
+            rows[number] = convert(data, jpype.JArray.of(rows[number]))
+        return rows
+
+    try:
+        arrange(np.zeros((1, len(sent))))
+    except jpype.JException as error:
+        told = f"the library cannot expand this GAM's columns to splines ({error}); train it with splines of one kind"
+        raise SwapError("MODEL_UNSUPPORTED", told) from error
+    return Inputs(sent, arrange)
+
+
+def field_of(model: Any, name: str) -> Any:
+    """Give a field that the library keeps to itself, and has no method for."""
+    kind = model.getClass()
+    while kind is not None:
+        for field in kind.getDeclaredFields():
+            if str(field.getName()) == name:
+                field.setAccessible(True)
+                return field.get(model)
+        kind = kind.getSuperclass()
+    raise SwapError("MODEL_UNSUPPORTED", f"the library has no field {name} for this kind of model")

@@ -1,0 +1,75 @@
+"""Scores Word2Vec MOJOs: the embedding of a word, or the mean of those of a text's words.
+
+The column (it has the name that it had in training) is one word, or several with white space between them. Words are
+looked up as they are written, as H2O does it. Where none is known the embedding is NaN, or the request refused if
+configuration.unknown_category says so.
+"""
+
+from collections.abc import Sequence
+from itertools import chain
+from typing import Any, Final
+
+import jpype
+import numpy as np
+import numpy.typing as npt
+
+from hotswap.codec.fields import Column
+from hotswap.codec.outputs import Output
+from hotswap.codec.proto import Operation
+from hotswap.codec.values import Table
+from hotswap.errors import ModelError
+from hotswap.generation import Configuration, Policy
+from hotswap.runtimes.h2o.loops import embedding_loop
+from hotswap.runtimes.h2o.outputs import outputs_of
+from hotswap.runtimes.rows import RowPlan
+
+
+class WordEmbedding:
+    """A loaded Word2Vec MOJO. `columns` and `outputs` say what score() takes and gives."""
+
+    def __init__(self, model: Any, configuration: Configuration) -> None:
+        self._model = model
+        self._size: Final = int(model.getVecSize())
+        self._is_strict = configuration.unknown_category is Policy.REFUSE
+        self._loop = embedding_loop()
+        self.columns: Final[Sequence[Column]] = [Column(str(model.getNames()[0]), type="text")]
+        self.outputs: Final[Sequence[Output]] = outputs_of(model, "WordEmbedding", self._size)
+
+    @property
+    def description(self) -> str:
+        """The algorithm and the category, what it takes and what it gives."""
+        return f"H2O WORD2VEC, WordEmbedding: {self.columns[0].name} (text) -> embedding of {self._size} numbers"
+
+    def plan(self, operation: Operation, configuration: Configuration) -> RowPlan:
+        """Each operation scores rows."""
+        return RowPlan(self, operation, configuration)
+
+    def score(self, table: Table) -> Table:
+        """Score a column of texts to rows x embedding.
+
+        Raises ModelError where none of a text's words is known, and such are to be refused.
+        """
+        texts = [(text or "").split() for text in table.objects[0]]
+        vectors = self._look_up(list(chain.from_iterable(texts)))
+        is_known = ~np.isnan(vectors[:, 0])
+        means = np.full((len(texts), self._size), np.nan, np.float32)
+        end = 0
+        for row, text in enumerate(texts):
+            part = slice(end, end + len(text))
+            end = part.stop
+            known = vectors[part][is_known[part]]
+            if len(known):
+                # In the order of the words and in float32, as H2O adds them up.
+                means[row] = np.add.reduce(known, axis=0) / np.float32(len(known))
+            elif self._is_strict:
+                raise ModelError(f"row {row}: the model knows none of the words of {table.objects[0][row]!r}")
+        return Table(means.astype(np.float64))
+
+    def _look_up(self, words: Sequence[str]) -> npt.NDArray[np.float32]:
+        """Give words x embedding; NaN for what is not known."""
+        unknown = np.full((len(words), self._size), np.nan, np.float32)
+        if not words:
+            return unknown
+        found = jpype.JArray.of(unknown)
+        self._loop(self._model, jpype.JArray(jpype.JString)(words), found)
+        return np.array(found)

@@ -1,0 +1,253 @@
+r"""How a method of a jar is called for a request: what its parameters are, decided once, by their types and the proto.
+
+The first of these that fits is taken; `input` in the configuration's `runtime` allows only the first (csv, json, file)
+or only the others (row):
+
+    text      one String, java.io.File or java.nio.file.Path: the request's rows as CSV (a header and a line for each,
+              RFC 4180 with \n) or as JSON (an array of objects; one object where a request is one row). A File is read
+              in the call only, it is gone afterwards. Without `input` a String is CSV, but where it has a field's name,
+              or the only field is a string.
+    request   the parameters are the input message's own fields (by name or by position: java_values.py)
+    rows      one array or List, Collection, Iterable of rows: double[][], Customer[], List<Map<String, Object>>, …
+    row       the parameters are the fields of a row, and the method is called for each row of the request
+
+A request's rows are the messages of its only field, where that is a repeated message; or the elements of its repeated
+scalar fields, where it has no other field; else it is one row itself. A lone parameter takes all fields: an array or a
+List of their values in the proto's order, a Map, an object of the jar's own class.
+"""
+
+import csv
+import io
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from types import SimpleNamespace
+from typing import Any, Final
+
+import jpype
+from google.protobuf import json_format
+from google.protobuf.descriptor import FieldDescriptor
+from google.protobuf.message import Message
+
+from hotswap.batch import Code
+from hotswap.codec.fields import Shape, descriptor_of
+from hotswap.codec.text.layout import Layout
+from hotswap.codec.text.writer import CsvTable
+from hotswap.runtimes.java.classes import JavaType, java, keep_file, type_of
+from hotswap.runtimes.java.scalars import BadValue, Misfit, Read, Slot
+from hotswap.runtimes.java.values import collector, find_slot, fit_all, fit_parameters, slots_of
+
+TEXTS: Final = ("csv", "json", "file")
+_PATHS: Final = ("java.io.File", "java.nio.file.Path")
+_OBJECT: Final = "java.lang.Object"
+
+
+@dataclass(frozen=True, slots=True)
+class Calls:
+    """How a method is called: `arguments` gives an Object[] for each call that answers a request.
+
+    `is_each_row`: there is a call for each row. `count_rows`: how many rows a request has; `is_one_row`: always one.
+    """
+
+    arguments: Callable[[Any], Iterator[Any]]
+    count_rows: Callable[[Any], int]
+    is_one_row: bool
+    is_each_row: bool = False
+
+
+class Table:
+    """The rows of an input message."""
+
+    def __init__(self, message: type[Message]) -> None:
+        """Find out where they are."""
+        layout = Layout(message)
+        whole = slots_of(descriptor_of(message))
+        is_lone = layout.shape == "rows" and len(whole) == 1
+        self._rows_field = layout.rows_field if is_lone else None
+        self.shape: Shape = layout.shape if is_lone or layout.shape == "columns" else "single"
+        self.message = message
+        self.whole: Sequence[Slot] = whole
+        if layout.shape == "columns":
+            self.slots: Sequence[Slot] = [Slot(slot.part, slot.path, is_many=False) for slot in whole]
+        else:
+            self.slots = slots_of(descriptor_of(layout.row)) if is_lone else whole
+        # The header is written once: with it each request would cost three times as much.
+        self._csv_text = io.StringIO(newline="")
+        self._csv = CsvTable(self._csv_text, message)
+        self._csv.write({}, message())
+        self._csv_header = self._csv_text.getvalue().partition("\n")[0] + "\n"
+
+    def rows(self, message: Any) -> Sequence[Any]:
+        """The rows of a request, each with its fields as attributes. Raises BadValue where columns differ in length."""
+        if self._rows_field:
+            return getattr(message, self._rows_field)  # type: ignore[no-any-return]
+        if self.shape == "single":
+            return [message]
+        names = [slot.part.name for slot in self.whole]
+        columns = [getattr(message, name) for name in names]
+        if len(set(map(len, columns))) > 1:
+            told = ", ".join(f"{name} has {len(column)}" for name, column in zip(names, columns, strict=True))
+            raise BadValue(Code.UNDECODABLE, f"the columns of the request are not of one length: {told}")
+        return [SimpleNamespace(**dict(zip(names, values, strict=True))) for values in zip(*columns, strict=True)]
+
+    @property
+    def nested(self) -> Slot | None:
+        """A field of a row that holds many messages."""
+        return next((slot for slot in self.slots if slot.is_many and slot.part.message_type), None)
+
+    def count(self, message: Any) -> int:
+        """How many rows a request has."""
+        return len(self.rows(message))
+
+    def write_csv(self, message: Any) -> str:
+        """A header and a line for each row."""
+        self._csv_text.seek(0)
+        self._csv_text.truncate()
+        if self.shape == "columns":
+            names = [slot.part.name for slot in self.whole]
+            writer = csv.writer(self._csv_text, lineterminator="\n")
+            writer.writerows([vars(row)[name] for name in names] for row in self.rows(message))
+        else:
+            self._csv.write({}, message)
+        return self._csv_header + self._csv_text.getvalue()
+
+    def write_json(self, message: Any) -> str:
+        """An array of the rows, proto3's mapping with the fields' own names; one object where a request is one row."""
+        if self.shape == "columns":
+            columns, count = _plain(message), self.count(message)
+            return _json([{name: columns[name][number] for name in columns} for number in range(count)])
+        if self.shape == "single":
+            return _json(_plain(message))
+        return _json([_plain(row) for row in self.rows(message)])
+
+
+def fit_calls(method: Any, table: Table, *, kind: str | None, names: Mapping[str, str]) -> Calls:
+    """Decide how `method` (java.lang.reflect.Method) is called; `kind` is the configuration's `input`.
+
+    `names` is configuration.columns: parameter or property -> field. Raises Misfit.
+    """
+    types = [type_of(one) for one in method.getGenericParameterTypes()]
+    lone = types[0] if len(types) == 1 else None
+    if kind in TEXTS or (kind is None and lone and _is_text(lone, method, table, names)):
+        if lone is None or lone.name not in ("java.lang.String", "java.lang.CharSequence", *_PATHS):
+            raise Misfit(f"input {kind} needs one parameter, a String, a File or a Path")
+        if kind != "json" and (nested := table.nested):
+            raise Misfit(f"{nested} does not fit in a CSV; say `input` json")
+        return _text_calls(lone, table, kind or "csv")
+    reasons: list[str] = []
+    for fit in (_fit_request, _fit_rows, _fit_row):
+        try:
+            return fit(method, lone, table, names)
+        except Misfit as reason:
+            reasons.append(str(reason))
+    raise Misfit(next((reason for reason in reversed(reasons) if reason), "it takes nothing that a request has"))
+
+
+def _is_text(lone: JavaType, method: Any, table: Table, names: Mapping[str, str]) -> bool:
+    if lone.name in _PATHS:
+        return True
+    if lone.name not in ("java.lang.String", "java.lang.CharSequence"):
+        return False
+    parameter = method.getParameters()[0]
+    name = str(parameter.getName())
+    is_field = parameter.isNamePresent() and find_slot(table.slots, names.get(name, name)) is not None
+    is_lone = len(table.slots) == 1 and table.slots[0].part.type == FieldDescriptor.TYPE_STRING
+    return not is_field and not is_lone
+
+
+def _text_calls(wanted: JavaType, table: Table, kind: str) -> Calls:
+    objects = jpype.JArray(jpype.JObject)
+    write = table.write_json if kind == "json" else table.write_csv
+    make = {"java.io.File": java("java.io.File"), "java.nio.file.Path": java("java.nio.file.Path").of}
+    as_file = make.get(wanted.name) or (jpype.JString if kind == "file" else None)
+
+    def arguments(message: Any) -> Iterator[Any]:
+        text = write(message)
+        if as_file is None:
+            yield objects([jpype.JString(text)])
+            return
+        path, let_go = keep_file(io.BytesIO(text.encode()), ".json" if kind == "json" else ".csv")
+        try:
+            yield objects([as_file(path)])
+        finally:
+            let_go()
+
+    return Calls(arguments, table.count, is_one_row=table.shape == "single")
+
+
+def _fit_request(method: Any, lone: JavaType | None, table: Table, names: Mapping[str, str]) -> Calls:
+    # What takes anything takes a row: a Map of one field `rows` is nothing that anybody wrote a method for.
+    is_vague = lone and (
+        lone.raw.isArray() or lone.takes("java.util.ArrayList") or lone.takes("java.util.LinkedHashMap")
+    )
+    is_vector = len(table.whole) == 1 and table.whole[0].is_many and not table.whole[0].part.message_type
+    if is_vague and table.shape != "single" and not is_vector:
+        raise Misfit("")
+    read = _fit_fields(method, lone, table.whole, names)
+
+    def arguments(message: Any) -> Iterator[Any]:
+        yield read(message)
+
+    # What takes the columns themselves has as many rows as they have elements; what takes a vector has one.
+    count = (lambda _: 1) if is_vector else table.count
+    return Calls(arguments, count, is_one_row=is_vector or table.shape == "single")
+
+
+def _fit_rows(method: Any, lone: JavaType | None, table: Table, names: Mapping[str, str]) -> Calls:  # noqa: ARG001
+    if lone is None or not (lone.raw.isArray() or lone.takes("java.util.ArrayList")) or lone.name == _OBJECT:
+        raise Misfit("")
+    element = lone.component
+    if element.raw.isPrimitive() or element.name.startswith("java.lang."):
+        raise Misfit("")
+    read_row = fit_all(table.slots, element, names)
+    objects = jpype.JArray(jpype.JObject)
+    collect = collector(lone)
+
+    def arguments(message: Any) -> Iterator[Any]:
+        rows = table.rows(message)
+        yield objects([collect([_numbered(read_row, row, number) for number, row in enumerate(rows)])])
+
+    return Calls(arguments, table.count, is_one_row=table.shape == "single")
+
+
+def _fit_row(method: Any, lone: JavaType | None, table: Table, names: Mapping[str, str]) -> Calls:
+    read = _fit_fields(method, lone, table.slots, names)
+
+    def arguments(message: Any) -> Iterator[Any]:
+        for number, row in enumerate(table.rows(message)):
+            yield _numbered(read, row, number)
+
+    return Calls(arguments, table.count, is_one_row=table.shape == "single", is_each_row=True)
+
+
+def _fit_fields(method: Any, lone: JavaType | None, slots: Sequence[Slot], names: Mapping[str, str]) -> Read:
+    if lone is None:
+        return fit_parameters(method, slots, names)
+    try:
+        return fit_parameters(method, slots, names)
+    except Misfit as first:
+        try:
+            read = fit_all(slots, lone, names)
+        except Misfit as second:
+            raise (first if lone.raw.isPrimitive() else second) from None
+    objects = jpype.JArray(jpype.JObject)
+    return lambda row: objects([read(row)])
+
+
+def _numbered(read: Read, row: Any, number: int) -> Any:
+    try:
+        return read(row)
+    except BadValue as error:
+        raise BadValue(error.code, f"row {number}, {error}") from None
+
+
+def _plain(message: Message) -> dict[str, Any]:
+    given = json_format.MessageToDict(
+        message, preserving_proto_field_name=True, always_print_fields_with_no_presence=True
+    )
+    # The library writes what is set first.
+    return {part.name: given[part.name] for part in descriptor_of(type(message)).fields if part.name in given}
+
+
+def _json(content: Any) -> str:
+    return json.dumps(content, ensure_ascii=False)

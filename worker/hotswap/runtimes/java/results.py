@@ -1,0 +1,293 @@
+"""From what a method of a jar returned to the operation's output message: checked, never guessed or cut off.
+
+An object's properties (getX(), isX(), a record's components, public fields) and a Map's entries fill the fields by
+their names, which may differ in case and underscores; `configuration.outputs` (field -> property) goes first. The
+elements of a List or an array fill them by position, one for each field; a lone value fills a lone field.
+
+Where the output holds rows (its only field is a repeated message, or all its fields are repeated scalars), there must
+be as many results as the request has rows: a List or an array with an element for each, or a call for each; an object
+or a Map may give the repeated fields themselves. Only where a request is always one row may its one result be a vector,
+that fills a lone repeated field. Where its fields are singular, there is one result.
+
+    double, float   a number that it holds          bool    a Boolean
+    integers        a whole number in range         bytes   a byte[]
+    string          a String, char, enum, number or Boolean
+    an enum         an enum's name or a String, in any case, with or without the prefix; a number that it has
+
+null leaves an `optional` field or a message out, and is refused anywhere else. A String is read as text where `output`
+in the configuration's `runtime` says csv (with a header) or json.
+"""
+
+import io
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
+from typing import Any, Final, Literal, cast
+
+import jpype
+from google.protobuf.descriptor import FieldDescriptor
+from google.protobuf.message import Message
+
+from hotswap.codec.fields import descriptor_of, is_map, type_name
+from hotswap.codec.text.layout import BadRow, Layout
+from hotswap.codec.text.reader import read_rows
+from hotswap.errors import ModelError, UsageError
+from hotswap.generation import TextOptions
+from hotswap.runtimes.java.classes import JavaType, call, java
+from hotswap.runtimes.java.scalars import convert, is_scalar, kind_of, plain
+
+_OPEN: Final = ("java.lang.Object", "java.lang.Comparable", "java.io.Serializable")
+
+
+class Results:
+    """Writes the answers of one operation. All its methods raise ModelError with what does not fit, and where."""
+
+    def __init__(self, message: type[Message], names: Mapping[str, str], *, text: str | None, is_one_row: bool) -> None:
+        """Find out what the output message holds. `names` is configuration.outputs, `text` the runtime's `output`.
+
+        `is_one_row`: a request never has more rows than one.
+        """
+        self._message = message
+        self._is_one_row = is_one_row
+        self._fields = list(descriptor_of(message).fields)
+        layout = Layout(message)
+        self._rows_field = layout.rows_field if len(self._fields) == 1 else None
+        self._row_fields = list(descriptor_of(layout.row).fields) if self._rows_field else self._fields
+        self._is_columns = layout.shape == "columns"
+        self.holds_rows = self._rows_field is not None or self._is_columns
+        self._names = names
+        self._text = cast("Literal['csv', 'json'] | None", text)
+        self._properties: dict[Any, Mapping[str, Callable[[Any], Any]]] = {}
+
+    def check(self, returned: JavaType, *, is_each_row: bool) -> list[str]:
+        """A line for each field that what a method returns can never fill; what its type does not tell is left open."""
+        if returned.name in ("void", "java.lang.Void"):
+            return ["the method returns nothing; it must return the prediction"]
+        is_by_row = _is_list(returned) and self.holds_rows and not is_each_row
+        if is_by_row:
+            returned = returned.component
+        if self._text or returned.name in _OPEN or _is_list(returned) or _is(returned, "java.util.Map"):
+            return []
+        if _is_scalar_type(returned):
+            if len(self._row_fields) == 1:
+                return []
+            listed = ", ".join(part.name for part in self._row_fields)
+            return [f"the method returns a {returned}, and the output has {len(self._row_fields)} fields ({listed})"]
+        known = self._accessors(returned.raw)
+        holders = [self._row_fields] if is_each_row or is_by_row else [self._row_fields, self._fields]
+        absent = min(([part for part in parts if self._name(part) not in known] for parts in holders), key=len)
+        return [
+            f"output field `{part.name}` ({type_name(part)}): {returned} has no property of that name, it has "
+            f"{', '.join(sorted(known)) or 'none'}; name one in configuration.outputs"
+            for part in absent
+        ]
+
+    def whole(self, value: Any, count: int) -> bytes:
+        """The answer of one call for a request of `count` rows."""
+        if value is None:
+            raise ModelError("the method returned null")
+        if self._text and isinstance(value, jpype.JString):
+            return self._parse(str(value), count)
+        if not self.holds_rows:
+            elements = _elements(value) if count == 1 else None
+            is_wrapped = elements is not None and len(elements) == 1 and len(self._fields) > 1
+            return self._one(elements[0] if is_wrapped and elements else value)
+        elements = _elements(value)
+        if elements is not None:
+            return self.rows(elements, count)
+        if is_scalar(value):
+            return self.rows([value], count)
+        get = self._getter(value)
+        if self._rows_field and get(self._fields[0]) is None:
+            return self.rows([value], count)
+        return self._one(value, count)
+
+    def rows(self, values: Sequence[Any], count: int) -> bytes:
+        """The answer of a request of `count` rows, from a result for each."""
+        if self._is_one_row and len(self._fields) == 1 and self._is_columns and len(values) != 1:
+            values = [values]  # the row's vector
+        if len(values) != count:
+            raise ModelError(f"the method gave {len(values)} results for {count} rows")
+        if not self.holds_rows:
+            return self._one(values[0])
+        message = self._message()
+        for number, value in enumerate(values):
+            place = f"row {number}, "
+            if value is None:
+                raise ModelError(f"{place}the method returned null")
+            if self._rows_field:
+                self._fill(getattr(message, self._rows_field).add(), value, place)
+            else:
+                self._append(message, value, place)
+        return message.SerializeToString()
+
+    def _one(self, value: Any, count: int | None = None) -> bytes:
+        message = self._message()
+        self._fill(message, value, "")
+        for part in self._fields if count is not None else ():
+            given = len(getattr(message, part.name))
+            if given != count:
+                raise ModelError(f"field `{part.name}`: the method gave {given} values for {count} rows")
+        return message.SerializeToString()
+
+    def _parse(self, text: str, count: int) -> bytes:
+        assert self._text
+        try:
+            rows = read_rows(io.StringIO(text, newline=""), self._text, self._message, TextOptions())
+            read = list(rows)
+            bad = next((row for row in read if isinstance(row, BadRow)), None)
+        except UsageError as error:
+            raise ModelError(f"the method returned no {self._text}: {error}") from error
+        if bad:
+            raise ModelError(f"the method returned {self._text} that is no output message: {bad}")
+        wanted = count if self.holds_rows else 1
+        if len(read) != wanted:
+            raise ModelError(f"the method gave {len(read)} results for {wanted} rows")
+        messages = [row.message for row in read if not isinstance(row, BadRow)]
+        return rows.layout.pack(messages).SerializeToString()
+
+    # ---- messages
+
+    def _append(self, message: Message, value: Any, place: str) -> None:
+        """Put one row's result into repeated scalar fields; of a lone field it may be a vector."""
+        elements = _elements(value)
+        if len(self._fields) == 1 and (is_scalar(value) or (elements is not None and self._is_one_row)):
+            part = self._fields[0]
+            for element in [value] if elements is None else elements:
+                getattr(message, part.name).append(convert(part, element, f"{place}field `{part.name}`"))
+            return
+        for part, element in self._pairs(self._fields, value, place):
+            getattr(message, part.name).append(convert(part, element, f"{place}field `{part.name}`"))
+
+    def _fill(self, message: Message, value: Any, place: str) -> None:
+        fields = list(descriptor_of(type(message)).fields)
+        elements = _elements(value)
+        if len(fields) == 1 and (is_scalar(value) or (elements is not None and fields[0].is_repeated)):
+            self._put(message, fields[0], value, place)
+            return
+        for part, element in self._pairs(fields, value, place):
+            self._put(message, part, element, place)
+
+    def _pairs(
+        self, fields: Sequence[FieldDescriptor], value: Any, place: str
+    ) -> Iterator[tuple[FieldDescriptor, Any]]:
+        elements = _elements(value)
+        if elements is not None:
+            if len(elements) != len(fields):
+                listed = ", ".join(part.name for part in fields)
+                raise ModelError(f"{place}the method gave {len(elements)} values for {len(fields)} fields ({listed})")
+            yield from zip(fields, elements, strict=True)
+        elif is_scalar(value):
+            raise ModelError(f"{place}the method gave one {kind_of(value)} for {len(fields)} fields")
+        else:
+            get = self._getter(value)
+            found = [(part, get(part)) for part in fields]
+            if fields and all(element is None for _, element in found):
+                listed = ", ".join(part.name for part in fields)
+                raise ModelError(f"{place}the method gave a {kind_of(value)} with no value of any field ({listed})")
+            yield from found
+
+    def _put(self, message: Message, part: FieldDescriptor, value: Any, place: str) -> None:
+        name, where = part.name, f"{place}field `{part.name}`"
+        if value is None:
+            if part.has_presence and not part.is_repeated:
+                return
+            raise ModelError(f"{where}: the method gave no value (null, or nothing of that name)")
+        if is_map(part):
+            self._put_entries(getattr(message, name), part, value, where)
+        elif part.is_repeated:
+            elements = _elements(value)
+            if elements is None:
+                raise ModelError(f"{where}: the method gave one {kind_of(value)} for many values")
+            target = getattr(message, name)
+            for number, element in enumerate(elements):
+                at = f"{where}, element {number}"
+                if element is None:
+                    raise ModelError(f"{at}: is null")
+                if part.message_type:
+                    self._fill(target.add(), element, f"{at}, ")
+                else:
+                    target.append(convert(part, element, at))
+        elif part.message_type:
+            getattr(message, name).SetInParent()
+            self._fill(getattr(message, name), value, f"{where}, ")
+        else:
+            setattr(message, name, convert(part, value, where))
+
+    def _put_entries(self, target: Any, part: FieldDescriptor, value: Any, where: str) -> None:
+        if not isinstance(value, java("java.util.Map")):
+            raise ModelError(f"{where}: the method gave a {kind_of(value)} where a Map is needed")
+        assert part.message_type
+        key_part, value_part = part.message_type.fields
+        for entry in value.entrySet():
+            key = convert(key_part, entry.getKey(), f"{where}, key")
+            if value_part.message_type:
+                self._fill(target[key], entry.getValue(), f"{where}, key {key}, ")
+            else:
+                target[key] = convert(value_part, entry.getValue(), f"{where}, key {key}")
+
+    # ---- properties
+
+    def _name(self, part: FieldDescriptor) -> str:
+        return plain(self._names.get(part.name, part.name))
+
+    def _getter(self, value: Any) -> Callable[[FieldDescriptor], Any]:
+        if isinstance(value, java("java.util.Map")):
+            exact = {str(entry.getKey()): entry.getValue() for entry in value.entrySet()}
+            near = {plain(name): element for name, element in exact.items()}
+            return lambda part: exact.get(self._names.get(part.name, part.name), near.get(self._name(part)))
+        known = self._accessors(value.getClass())
+
+        def get(part: FieldDescriptor) -> Any:
+            read = known.get(self._name(part))
+            return read(value) if read else None
+
+        return get
+
+    def _accessors(self, kind: Any) -> Mapping[str, Callable[[Any], Any]]:
+        found = self._properties.get(kind)
+        if found is None:
+            found = self._properties[kind] = dict(_accessors(kind))
+        return found
+
+
+def _accessors(kind: Any) -> Iterator[tuple[str, Callable[[Any], Any]]]:
+    for one in kind.getFields():
+        if one.trySetAccessible():
+            yield plain(str(one.getName())), one.get
+    components = kind.getRecordComponents()
+    methods = [] if components is None else [(str(one.getName()), one.getAccessor()) for one in components]
+    for one in kind.getMethods():
+        name = str(one.getName())
+        prefix = next((prefix for prefix in ("get", "is") if name.startswith(prefix) and name != prefix), None)
+        if prefix and name != "getClass" and one.getParameterCount() == 0:
+            methods.append((name.removeprefix(prefix), one))
+    for name, one in methods:
+        if one.trySetAccessible():  # a public method of a class that is not
+            yield plain(name), partial(_invoke, one)
+
+
+def _invoke(method: Any, value: Any) -> Any:
+    return call(method.invoke, value, jpype.JArray(jpype.JObject)(0))
+
+
+def _is(given: JavaType, name: str) -> bool:
+    return bool(java(name).class_.isAssignableFrom(given.raw))
+
+
+def _is_list(given: JavaType) -> bool:
+    return bool(given.raw.isArray()) or _is(given, "java.util.Collection")
+
+
+def _is_scalar_type(given: JavaType) -> bool:
+    return given.raw.isPrimitive() or given.raw.isEnum() or given.name.startswith(("java.lang.", "java.math."))
+
+
+def _elements(value: Any) -> list[Any] | None:
+    """The elements of an array or a collection; None for anything else."""
+    if isinstance(value, (int, float, str)):
+        return None
+    if isinstance(value, jpype.JArray):
+        return list(value)
+    if isinstance(value, java("java.util.Collection")):
+        return list(value.toArray())
+    return value if isinstance(value, list) else None

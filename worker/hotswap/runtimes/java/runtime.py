@@ -1,0 +1,262 @@
+"""Scores with any jar: a class of it, a method for each operation, called by reflection once for a request or a row.
+
+`configuration.runtime` says what is called. The keys of an Acumos modelConfig.properties mean the same:
+
+    class  (modelClassName)         the class; else the Main-Class of the manifest, or the only public class that has
+                                    the method
+    method (modelMethod)            the method, `method.<operation>` for one operation; else it is the operation's name,
+                                    as it is or with a small first letter
+    input  (modelInputType)         csv, json, file (the path of a CSV): the request's rows as text; row: as values.
+                                    Else the parameters say it (java_arguments.py)
+    output (modelOutputType)        csv, json: how a String that the method returns is read; else it is a value
+
+The method is public; where it is not static, one object is made by the public constructor without parameters, and kept
+as long as the generation. Of overloads it is the one whose parameters fit. java_arguments.py and java_results.py have
+the rules of what fits. A model must do with being called again for a request: after a crash, a batch is.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+import jpype
+from google.protobuf.message import DecodeError, Message
+
+from hotswap.batch import Answer, Answers, Code, Refusal
+from hotswap.codec.fields import descriptor_of
+from hotswap.codec.proto import Operation
+from hotswap.errors import ModelError, SwapError
+from hotswap.generation import Configuration
+from hotswap.runtimes.java.arguments import TEXTS, Calls, Table, fit_calls
+from hotswap.runtimes.java.classes import Classes, call, explain, java, shown, type_of
+from hotswap.runtimes.java.results import Results
+from hotswap.runtimes.java.scalars import BadValue, Misfit
+
+_ANCESTORS: Final = {
+    "modelClassName": "class",
+    "modelMethod": "method",
+    "modelInputType": "input",
+    "modelOutputType": "output",
+}
+_KNOWN: Final = ("class", "method", "method.<operation>", "input", "output", *_ANCESTORS)
+
+
+def load(path: Path, configuration: Configuration) -> "JavaModel":
+    """Give the model of a jar, or of a zip or a folder of jars. Raises SwapError MODEL_INVALID."""
+    return JavaModel(Classes(path), read_options(configuration.runtime))
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What `configuration.runtime` says."""
+
+    class_name: str | None = None
+    method: str | None = None
+    methods: Mapping[str, str] = field(default_factory=dict)
+    input: str | None = None
+    output: str | None = None
+
+
+def read_options(given: Mapping[str, str]) -> Options:
+    """Read `configuration.runtime`. Raises SwapError MODEL_INVALID where it holds what is not known."""
+    named = {_ANCESTORS.get(key, key): value.strip() for key, value in given.items()}
+    methods = {key.removeprefix("method."): value for key, value in named.items() if key.startswith("method.")}
+    odd = sorted(named.keys() - {*_ANCESTORS.values(), *(f"method.{name}" for name in methods)})
+    if odd:
+        raise SwapError("MODEL_INVALID", f"runtime option `{odd[0]}` is not known; known are: {', '.join(_KNOWN)}")
+    taken, returned = named.get("input", "").lower() or None, named.get("output", "").lower() or None
+    if taken not in (None, "row", *TEXTS):
+        raise SwapError("MODEL_INVALID", f"runtime option input is one of {', '.join(TEXTS)}, row; not `{taken}`")
+    if returned not in (None, "csv", "json"):
+        # The ancestor writes a Java type there, and took a List whatever it says.
+        if "output" in given:
+            raise SwapError("MODEL_INVALID", f"runtime option output is csv or json, not `{returned}`")
+        returned = None
+    if "modelClassName" in given and taken is None:
+        taken = "csv"
+    return Options(named.get("class"), named.get("method"), methods, taken, returned)
+
+
+class JavaModel:
+    """A loaded jar: its class and, where a method needs one, its object are made once."""
+
+    def __init__(self, classes: Classes, options: Options) -> None:
+        """Load the class, where it is named. Raises SwapError MODEL_INVALID."""
+        self._classes = classes
+        self._options = options
+        self._loaded: dict[str, Any] = {}
+        self._instances: dict[str, Any] = {}
+        self._said: list[str] = []
+        if options.class_name:
+            self._load(options.class_name)
+
+    @property
+    def description(self) -> str:
+        """Which method of which class answers each operation, and why that class."""
+        return f"Java {'; '.join(self._said)}"
+
+    def plan(self, operation: Operation, configuration: Configuration) -> "JavaPlan":
+        """Choose the method of an operation. Raises SwapError MODEL_INVALID where its class cannot be used."""
+        plan = JavaPlan(operation, configuration, self._options, self._classes)
+        try:
+            self._choose(plan, operation.name)
+        except jpype.JException as error:  # a class that a signature names, mostly
+            raise SwapError(
+                "MODEL_INVALID", f"the method of {operation.name} cannot be called: {explain(error)}"
+            ) from error
+        return plan
+
+    def _choose(self, plan: "JavaPlan", operation: str) -> None:
+        options = self._options
+        rpc = operation.rpartition(".")[2]
+        given = options.methods.get(operation) or options.method
+        names = [given] if given else list(dict.fromkeys([rpc, rpc[:1].lower() + rpc[1:]]))
+        class_name, why = self._find_class(names)
+        kind = self._load(class_name)
+        named = ([one for one in _methods(kind) if str(one.getName()) == name] for name in names)
+        methods = next(filter(None, named), None)
+        if methods is None:
+            plan.problems.append(_no_method(kind, names[-1], class_name))
+            return
+        plan.choose(methods)
+        if plan.method is not None:
+            plan.target = self._instance(class_name, plan.method)
+            self._said.append(f"{operation}: {class_name}.{signature(plan.method)}{why}")
+
+    def _find_class(self, methods: Sequence[str]) -> tuple[str, str]:
+        if self._options.class_name:
+            return self._options.class_name, ""
+        found = self._classes.with_method(methods)
+        if len(found) == 1:
+            is_main = found[0] == self._classes.main
+            why = "the manifest's Main-Class" if is_main else f"the only public class with `{methods[-1]}`"
+            return found[0], f" ({why})"
+        if not self._classes.names:
+            raise SwapError("MODEL_INVALID", "the artifact holds no class: it is no jar, and no zip with jars")
+        named = f"{len(found)} public classes have" if found else "no public class was found with"
+        listed = f"the classes are: {shown(found or self._classes.names)}"
+        raise SwapError("MODEL_INVALID", f"{named} a public method `{methods[-1]}`: name the `class`; {listed}")
+
+    def _load(self, name: str) -> Any:
+        if name not in self._loaded:
+            self._loaded[name] = self._classes.load(name)
+        return self._loaded[name]
+
+    def _instance(self, class_name: str, method: Any) -> Any:
+        if java("java.lang.reflect.Modifier").isStatic(method.getModifiers()):
+            return None
+        if class_name not in self._instances:
+            kind = self._load(class_name)
+            bare = [one for one in kind.getConstructors() if one.getParameterCount() == 0]
+            is_abstract = java("java.lang.reflect.Modifier").isAbstract(kind.getModifiers())
+            if not bare or is_abstract:
+                why = f"{method.getName()} is not static, and {class_name} has no public constructor without parameters"
+                raise SwapError("MODEL_INVALID", f"{why} (or is abstract): add one, or make the method static")
+            try:
+                self._instances[class_name] = call(bare[0].newInstance, jpype.JArray(jpype.JObject)(0))
+            except ModelError as error:
+                raise SwapError("MODEL_INVALID", f"no object of {class_name} can be made: {error}") from error
+        return self._instances[class_name]
+
+
+class JavaPlan:
+    """One operation of a jar. `method` answers it, once it is chosen; `target` is the object that it is called on."""
+
+    def __init__(self, operation: Operation, configuration: Configuration, options: Options, classes: Classes) -> None:
+        """Prepare; choose() decides."""
+        self.problems: list[str] = []
+        self.path: Final = "by calls of the jar's methods"
+        self.method: Any = None
+        self.target: Any = None
+        self._message: type[Message] = operation.input
+        self._names = configuration.columns
+        self._options = options
+        self._classes = classes
+        self._table = Table(operation.input)
+        self._output = operation.output
+        self._outputs = configuration.outputs
+        self._fitted: tuple[Calls, Results] | None = None
+
+    def choose(self, methods: Sequence[Any]) -> None:
+        """Take the only one of these methods (overloads) that fits; else say why there is none."""
+        fitting, reasons = [], []
+        for one in methods:
+            try:
+                fitting.append((one, self._fit(one)))
+            except Misfit as reason:
+                prefix = f"{signature(one)}: " if len(methods) > 1 else ""
+                reasons += [prefix + line for line in str(reason).splitlines()]
+        if len(fitting) == 1:
+            self.method, self._fitted = fitting[0]
+        elif fitting:
+            listed = ", ".join(signature(one) for one, _ in fitting)
+            self.problems.append(f"several methods fit: {listed}; name one of its own in `method`, or say `input`")
+        else:
+            self.problems += reasons
+
+    def answer(self, values: Sequence[bytes]) -> Answers:
+        """Answer each request by itself."""
+        return Answers([self._answer(value) for value in values], {})
+
+    def invent(self, count: int) -> Sequence[bytes]:  # noqa: ARG002 - every plan's signature
+        """Give nothing: what a jar does for a request, nobody but its publisher knows. Samples warm it."""
+        return ()
+
+    def _fit(self, method: Any) -> tuple[Calls, Results]:
+        calls = fit_calls(method, self._table, kind=self._options.input, names=self._names)
+        results = Results(self._output, self._outputs, text=self._options.output, is_one_row=calls.is_one_row)
+        problems = results.check(type_of(method.getGenericReturnType()), is_each_row=calls.is_each_row)
+        if calls.is_each_row and not calls.is_one_row and not results.holds_rows:
+            problems.append("a request has many rows, and the output message holds one result: make it repeated")
+        if problems:
+            raise Misfit("\n".join(problems))
+        return calls, results
+
+    def _answer(self, value: bytes) -> Answer:
+        try:
+            message = self._message.FromString(value)
+        except (DecodeError, TypeError):
+            what = "has no value" if value is None else f"({len(value)} bytes) does not parse"
+            name = descriptor_of(self._message).full_name
+            return Refusal(Code.UNDECODABLE, f"the request {what}; it must be a serialized {name}")
+        # A model may have changed it for whoever comes next.
+        self._classes.enter()
+        try:
+            return self._call(message)
+        except BadValue as error:
+            return Refusal(error.code, str(error))
+        except ModelError as error:
+            return Refusal(Code.MODEL_ERROR, str(error))
+        except jpype.JException as error:
+            return Refusal(Code.MODEL_ERROR, f"the model raised {explain(error)}")
+        except UnicodeDecodeError:
+            return Refusal(Code.MODEL_ERROR, "the model gave a text that is none: it holds half of a surrogate pair")
+
+    def _call(self, message: Message) -> bytes:
+        assert self._fitted, "a plan with problems must not answer"
+        calls, results = self._fitted
+        count = calls.count_rows(message)
+        given = [call(self.method.invoke, self.target, arguments) for arguments in calls.arguments(message)]
+        return results.rows(given, count) if calls.is_each_row else results.whole(given[0], count)
+
+
+def signature(method: Any) -> str:
+    """`predict(double[], String) -> List<String>`."""
+    taken = ", ".join(str(type_of(one)) for one in method.getGenericParameterTypes())
+    return f"{method.getName()}({taken}) -> {type_of(method.getGenericReturnType())}"
+
+
+def _methods(kind: Any) -> list[Any]:
+    """The public methods that a class has beside those of every object, in an order that does not change."""
+    everything = java("java.lang.Object").class_
+    # A bridge is the compiler's own twin of a generic method.
+    own = [one for one in kind.getMethods() if one.getDeclaringClass() != everything and not one.isBridge()]
+    return sorted(own, key=signature)
+
+
+def _no_method(kind: Any, name: str, class_name: str) -> str:
+    if any(str(one.getName()) == name for one in kind.getDeclaredMethods()):
+        return f"method `{name}` of {class_name} is not public: declare it `public`"
+    there = ", ".join(map(signature, _methods(kind))) or "none"
+    return f"{class_name} has no method `{name}`; its public methods are: {there}"

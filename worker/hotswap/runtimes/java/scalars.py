@@ -1,0 +1,302 @@
+"""Single values between the fields of a proto and Java, both ways, with every check: nothing is cut off or guessed."""
+
+import base64
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal, InvalidOperation
+from typing import Any, Final, TypeAlias
+
+import jpype
+from google.protobuf.descriptor import FieldDescriptor
+
+from hotswap.batch import Code
+from hotswap.codec.fields import INTEGERS, names_of, type_name
+from hotswap.codec.text.cells import FLOATS
+from hotswap.errors import ModelError
+from hotswap.runtimes.java.classes import JavaType, java
+
+Read: TypeAlias = Callable[[Any], Any]
+"""Gives a value of Java, from a message (or what has its fields as attributes), or from a field's value."""
+
+_IsTaken: TypeAlias = Callable[[FieldDescriptor], bool]
+
+_BOXES: Final = {
+    "byte": "Byte",
+    "short": "Short",
+    "int": "Integer",
+    "long": "Long",
+    "float": "Float",
+    "double": "Double",
+    "boolean": "Boolean",
+    "char": "Character",
+}
+_OWN: Final[Mapping[str, Read]] = {"Double": float, "Long": int, "Boolean": bool, "String": str}
+_BITS: Final = {"Byte": 8, "Short": 16, "Integer": 32, "Long": 64}
+_NATURAL: Final = {
+    FieldDescriptor.CPPTYPE_INT32: "Integer",
+    FieldDescriptor.CPPTYPE_UINT32: "Long",
+    FieldDescriptor.CPPTYPE_INT64: "Long",
+    FieldDescriptor.CPPTYPE_UINT64: "Long",
+    FieldDescriptor.CPPTYPE_DOUBLE: "Double",
+    FieldDescriptor.CPPTYPE_FLOAT: "Float",
+    FieldDescriptor.CPPTYPE_BOOL: "Boolean",
+}
+_JAVA: Final = ("java.lang.String", "java.lang.Number", "java.lang.Enum")
+_DIGITS: Final = 300  # more than any field holds
+_MAX_FLOAT: Final = (2 - 2**-23) * 2.0**127
+
+
+class Misfit(Exception):
+    """Say it at the swap: a field and a type do not fit each other. Its text is a whole line."""
+
+
+class BadValue(Exception):
+    """Refuse the request: a value does not fit in the type that it is for."""
+
+    def __init__(self, code: Code, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """A field, where a signature looks for it. `path` names it for a person; `is_many`: its value is a list."""
+
+    part: FieldDescriptor
+    path: str
+    is_many: bool
+
+    def __str__(self) -> str:
+        """`field `age` (int32)`."""
+        kind = type_name(self.part)
+        return f"field `{self.path}` ({kind if self.is_many else kind.removeprefix('repeated ')})"
+
+
+def plain(name: str) -> str:
+    """A name without what languages write differently."""
+    return name.replace("_", "").lower()
+
+
+# ---- to Java
+
+
+def fit_scalar(slot: Slot, wanted: JavaType) -> Read | None:
+    """What makes a value of Java of a scalar field's value, in the type that is wanted; None where it does not fit."""
+    part, name = slot.part, wanted.name.removeprefix("java.lang.")
+    name = _BOXES.get(name, name)
+    if wanted.raw.isEnum():
+        return _constant(slot, wanted) if part.enum_type or part.type == part.TYPE_STRING else None
+    if name not in _SCALARS:
+        return _natural(slot, wanted)
+    takes, make = _SCALARS[name]
+    return make(slot, name) if takes(part) else None
+
+
+def _boxed(name: str) -> Read:
+    # What JPype takes these for by itself, at half the price.
+    if own := _OWN.get(name):
+        return own
+    box: Read = java(f"java.lang.{name}")
+    return box
+
+
+def _plainly(_: Slot, name: str) -> Read:
+    return _boxed(name)
+
+
+def _float32(slot: Slot, name: str) -> Read:
+    box = _boxed(name)
+
+    def read(value: float) -> Any:
+        if math.isfinite(value) and abs(value) > _MAX_FLOAT:
+            raise BadValue(Code.MISTYPED_FIELD, f"field `{slot.path}`: {value} is out of the range of {name}")
+        return box(value)
+
+    return read
+
+
+def _whole(slot: Slot, name: str) -> Read:
+    box, end = _boxed(name), 1 << (_BITS[name] - 1)
+
+    def read(value: int) -> Any:
+        if not -end <= value < end:
+            raise BadValue(Code.MISTYPED_FIELD, f"field `{slot.path}`: {value} is out of the range of {name}")
+        return box(value)
+
+    return read
+
+
+def _character(slot: Slot, name: str) -> Read:
+    box = _boxed(name)
+
+    def read(value: str) -> Any:
+        if len(value) != 1 or ord(value) > 0xFFFF:  # noqa: PLR2004 - all that a char holds
+            raise BadValue(Code.MISTYPED_FIELD, f"field `{slot.path}`: {value[:80]!r} is not one character")
+        return box(value)
+
+    return read
+
+
+def _text(slot: Slot, _: str = "String") -> Read:
+    part = slot.part
+    if part.enum_type:
+        names = part.enum_type.values_by_number
+        return lambda value: names[value].name if value in names else str(value)
+    if part.type == part.TYPE_BYTES:
+        return lambda value: base64.b64encode(value).decode()
+    if part.cpp_type == part.CPPTYPE_BOOL:
+        return lambda value: "true" if value else "false"
+    return str
+
+
+def _constant(slot: Slot, wanted: JavaType) -> Read:
+    constants = {plain(str(one.name())): one for one in wanted.raw.getEnumConstants()}
+    by_value: dict[Any, Any]
+    if slot.part.enum_type:
+        by_value = {number: constants[plain(name)] for name, number in names_of(slot.part) if plain(name) in constants}
+        if slot.part.enum_type.values_by_number[0].name.endswith("UNSPECIFIED"):
+            by_value.setdefault(0, None)
+    else:
+        by_value = dict(constants)
+
+    def read(value: Any) -> Any:
+        key = plain(value) if isinstance(value, str) else value
+        if key not in by_value:
+            known = ", ".join(str(one.name()) for one in wanted.raw.getEnumConstants())
+            raise BadValue(Code.UNKNOWN_CATEGORY, f"field `{slot.path}`: {value!r} is none of {wanted}'s {known}")
+        return by_value[key]
+
+    return read
+
+
+def _natural(slot: Slot, wanted: JavaType) -> Read | None:
+    """The Java type that is the field's own, where it may be given for what is wanted (Object, Number, …)."""
+    part = slot.part
+    name = _NATURAL.get(part.cpp_type)
+    if part.type == part.TYPE_BYTES:
+        return jpype.JArray(jpype.JByte) if wanted.name == "java.lang.Object" else None
+    if not wanted.takes(f"java.lang.{name or 'String'}"):
+        return None
+    if name is None:
+        return _text(slot)
+    return _whole(slot, name) if name in _BITS else _boxed(name)
+
+
+_SCALARS: Final[Mapping[str, tuple[_IsTaken, Callable[[Slot, str], Read]]]] = {
+    **dict.fromkeys(_BITS, (lambda part: part.cpp_type in INTEGERS, _whole)),
+    "Float": (lambda part: part.cpp_type in INTEGERS | FLOATS, _float32),
+    "Double": (lambda part: part.cpp_type in INTEGERS | FLOATS, _plainly),
+    "Boolean": (lambda part: part.cpp_type == part.CPPTYPE_BOOL, _plainly),
+    "Character": (lambda part: part.type == part.TYPE_STRING, _character),
+    **dict.fromkeys(("String", "CharSequence"), (lambda _: True, _text)),
+    "[B": (lambda part: part.type == part.TYPE_BYTES, lambda *_: jpype.JArray(jpype.JByte)),
+}
+
+
+# ---- from Java
+
+
+def kind_of(value: Any) -> str:
+    """What a value is, in a word for a person."""
+    return str(value.getClass().getSimpleName()) if hasattr(value, "getClass") else type(value).__name__
+
+
+def is_scalar(value: Any) -> bool:
+    """Whether it is one number, truth, text or constant of an enum."""
+    # Boxes are Python's own numbers too, and those are by far the quickest to tell.
+    return isinstance(value, (int, float, str)) or any(isinstance(value, java(name)) for name in _JAVA)
+
+
+def convert(part: FieldDescriptor, value: Any, where: str) -> Any:
+    """A value of Java as the field takes it. Raises ModelError."""
+    if value is None:
+        raise ModelError(f"{where}: is null")
+    converted = next(read for takes, read in _READERS if takes(part))(part, value)
+    if converted is None:
+        kind = type_name(part).removeprefix("repeated ")
+        raise ModelError(f"{where}: {_shown(value)} is no {kind}")
+    return converted
+
+
+def _shown(value: Any) -> str:
+    return f"the {kind_of(value)} {str(value)[:80]!r}" if is_scalar(value) else f"a {kind_of(value)}"
+
+
+def _is_truth(value: Any) -> bool:
+    return isinstance(value, (bool, java("java.lang.Boolean")))
+
+
+def _string(_: FieldDescriptor, value: Any) -> str | None:
+    if isinstance(value, java("java.lang.Enum")):
+        return str(value.name())
+    if not is_scalar(value):
+        return None
+    if _is_truth(value):
+        return "true" if value else "false"
+    return str(value)
+
+
+def _bytes(_: FieldDescriptor, value: Any) -> bytes | None:
+    return bytes(value) if isinstance(value, jpype.JArray(jpype.JByte)) else None
+
+
+def _truth(_: FieldDescriptor, value: Any) -> bool | None:
+    return bool(value) if _is_truth(value) else None
+
+
+def _number(value: Any) -> int | float | Decimal | None:
+    """As Python has it, to the last digit."""
+    if isinstance(value, float):
+        return float(value)
+    if _is_truth(value) or isinstance(value, str):
+        return None
+    if isinstance(value, int):
+        return int(value)
+    if not isinstance(value, java("java.lang.Number")):
+        return None
+    # BigInteger, BigDecimal, AtomicLong, …
+    try:
+        number = Decimal(str(value))
+    except InvalidOperation:
+        return None
+    return number if number.is_finite() and number.adjusted() < _DIGITS else None
+
+
+def _integer(part: FieldDescriptor, value: Any) -> int | None:
+    number = _number(value)
+    if number is None or not math.isfinite(number) or number != int(number):
+        return None
+    bits = 64 if part.cpp_type in (part.CPPTYPE_INT64, part.CPPTYPE_UINT64) else 32
+    is_signed = part.cpp_type in (part.CPPTYPE_INT32, part.CPPTYPE_INT64)
+    low, high = (-(1 << bits - 1), 1 << bits - 1) if is_signed else (0, 1 << bits)
+    return int(number) if low <= number < high else None
+
+
+def _float(part: FieldDescriptor, value: Any) -> float | None:
+    number = _number(value)
+    if number is None:
+        return None
+    if isinstance(number, int) and int(float(number)) != number:
+        return None  # a long that a double would round
+    is_too_large = part.cpp_type == part.CPPTYPE_FLOAT and math.isfinite(number) and abs(float(number)) > _MAX_FLOAT
+    return None if is_too_large else float(number)
+
+
+def _enum(part: FieldDescriptor, value: Any) -> int | None:
+    assert part.enum_type
+    number = _number(value)
+    if number is not None:
+        return int(number) if number in part.enum_type.values_by_number else None
+    name = _string(part, value)
+    return dict(names_of(part)).get(name.lower()) if name else None
+
+
+_READERS: Final[Sequence[tuple[_IsTaken, Callable[[FieldDescriptor, Any], Any]]]] = (
+    (lambda part: part.type == part.TYPE_BYTES, _bytes),
+    (lambda part: part.type == part.TYPE_STRING, _string),
+    (lambda part: part.enum_type is not None, _enum),
+    (lambda part: part.cpp_type == part.CPPTYPE_BOOL, _truth),
+    (lambda part: part.cpp_type in INTEGERS, _integer),
+    (lambda part: part.cpp_type in FLOATS, _float),
+)

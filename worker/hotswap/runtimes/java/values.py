@@ -1,0 +1,280 @@
+"""From a message's fields to values of Java, by the types that a signature asks for.
+
+What a field fills (a repeated one an array, or a List, Collection or Iterable, of these):
+
+    byte, short, int, long      a whole number, in range
+    float, double               a number
+    boolean                     a bool
+    char                        a string of one character
+    String                      any scalar, as CSV writes it
+    byte[]                      bytes
+    an enum                     an enum or a string, by the constant's name (in any case, with or without the prefix); a
+                                zero that ends in UNSPECIFIED is null
+    Object, Number              any scalar or message, as the Java type that is its own
+    Map                         a message or a map, by the fields' names
+    a class of the jar          a message: a record or another public constructor by its parameters, else the public
+                                constructor without any, then the setters and the public fields
+
+Names are the fields' own, or differ in case and underscores only (`sepalLength`, sepal_length). Parameters of a
+constructor or a method are filled by name where their names are known: the jar was compiled with `-parameters`, or it
+is a record. Else, and where a lone one has no field's name, by position: as many as there are fields.
+
+An `optional` field that is absent is null; where the type has no null, the request is refused (MISSING_FIELD).
+"""
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Any, Final
+
+import jpype
+from google.protobuf.descriptor import Descriptor
+
+from hotswap.batch import Code
+from hotswap.codec.fields import is_map
+from hotswap.runtimes.java.classes import JavaType, call, java, type_of
+from hotswap.runtimes.java.scalars import BadValue, Misfit, Read, Slot, fit_scalar, plain
+
+_ARRAY_LIST: Final = "java.util.ArrayList"
+_HASH_MAP: Final = "java.util.LinkedHashMap"
+_DEEPEST: Final = 10
+_SETTER: Final = 3  # letters of `set`
+
+
+def slots_of(message: Descriptor, above: str = "") -> list[Slot]:
+    """The fields of a message."""
+    return [Slot(part, above + part.name, bool(part.is_repeated)) for part in message.fields]
+
+
+def find_slot(slots: Sequence[Slot], name: str) -> Slot | None:
+    """The field of a name."""
+    exact = [slot for slot in slots if slot.part.name == name]
+    near = exact or [slot for slot in slots if plain(slot.part.name) == plain(name)]
+    return near[0] if len(near) == 1 else None
+
+
+# ---- several fields
+
+
+def fit_all(slots: Sequence[Slot], wanted: JavaType, names: Mapping[str, str]) -> Read:
+    """One value of all fields: a vector, a List, a Map, an object; of a lone field its own. Raises Misfit."""
+    if wanted.raw.isArray() or (wanted.takes(_ARRAY_LIST) and wanted.name != "java.lang.Object"):
+        if len(slots) == 1 and slots[0].is_many:
+            return fit_field(slots[0], wanted)
+        return _fit_vector(slots, wanted)
+    if wanted.takes(_HASH_MAP):
+        element = wanted.component if wanted.arguments else JavaType(java("java.lang.Object").class_)
+        return _fit_map([(slot.part.name, fit_field(slot, element)) for slot in slots])
+    if _is_simple(wanted):
+        if len(slots) != 1:
+            raise Misfit(f"{wanted} takes one value, and there are {len(slots)} fields ({_listed(slots)})")
+        return fit_field(slots[0], wanted)
+    return _fit_object(slots, wanted, names)
+
+
+def fit_parameters(executable: Any, slots: Sequence[Slot], names: Mapping[str, str]) -> Read:
+    """The arguments of a method or a constructor, an Object[] from a message. `names`: parameter -> field."""
+    parameters = list(executable.getParameters())
+    types = [type_of(one) for one in executable.getGenericParameterTypes()]
+    known = [str(one.getName()) if one.isNamePresent() else None for one in parameters]
+    is_constructor = isinstance(executable, java("java.lang.reflect.Constructor"))
+    record = executable.getDeclaringClass().getRecordComponents() if is_constructor else None
+    if record is not None and len(record) == len(parameters):
+        known = [str(one.getName()) for one in record]
+    found = [name and find_slot(slots, names.get(name, name)) for name in known]
+    if any(found) or (all(known) and len(known) > 1):
+        absent = [f"`{name}`" for name, slot in zip(known, found, strict=True) if not slot]
+        if absent:
+            raise Misfit(
+                f"no field has the name of parameter {', '.join(absent)}; the fields are: {_listed(slots)}; "
+                "rename one, or name it in configuration.columns"
+            )
+        chosen = [slot for slot in found if slot]
+    elif len(slots) == len(parameters):
+        chosen = list(slots)
+    else:
+        listed = ", ".join(map(str, types))
+        raise Misfit(f"there are {len(parameters)} parameters ({listed}) and {len(slots)} fields ({_listed(slots)})")
+    reads = [fit_field(slot, kind) for slot, kind in zip(chosen, types, strict=True)]
+    objects = jpype.JArray(jpype.JObject)
+    return lambda row: objects([read(row) for read in reads])
+
+
+def _listed(slots: Sequence[Slot]) -> str:
+    return ", ".join(slot.part.name for slot in slots) or "none"
+
+
+def _fit_vector(slots: Sequence[Slot], wanted: JavaType) -> Read:
+    if many := [slot for slot in slots if slot.is_many]:
+        raise Misfit(f"{many[0]} has many values, and each element of {wanted} takes one")
+    reads = [fit_field(slot, wanted.component) for slot in slots]
+    collect = collector(wanted)
+    return lambda row: collect([read(row) for read in reads])
+
+
+def _fit_map(reads: Sequence[tuple[str, Read]]) -> Read:
+    make = java(_HASH_MAP)
+
+    def read_all(row: Any) -> Any:
+        made = make()
+        for name, read in reads:
+            made.put(name, read(row))
+        return made
+
+    return read_all
+
+
+def _fit_object(slots: Sequence[Slot], wanted: JavaType, names: Mapping[str, str]) -> Read:
+    modifier = java("java.lang.reflect.Modifier")
+    constructors = list(wanted.raw.getConstructors())
+    if modifier.isAbstract(wanted.raw.getModifiers()) or not constructors:
+        raise Misfit(f"{wanted} cannot be made: it has no public constructor that could be called")
+    bare = next((one for one in constructors if one.getParameterCount() == 0), None)
+    if bare is not None:
+        return _fit_bean(slots, wanted, bare, names)
+    fitting, reasons = [], []
+    for one in constructors:
+        try:
+            fitting.append((one, fit_parameters(one, slots, names)))
+        except Misfit as reason:
+            reasons.append(f"{wanted}: {reason}")
+    if len(fitting) != 1:
+        raise Misfit("\n".join(reasons) if not fitting else f"{wanted} has {len(fitting)} constructors that fit")
+    make, arguments = fitting[0]
+    return lambda row: call(make.newInstance, arguments(row))
+
+
+def _fit_bean(slots: Sequence[Slot], wanted: JavaType, make: Any, names: Mapping[str, str]) -> Read:
+    objects = jpype.JArray(jpype.JObject)
+    puts = list(_properties(wanted.raw))
+    fills, absent = [], []
+    for name, kind, put in puts:
+        slot = find_slot(slots, names.get(name, name))
+        if slot:
+            fills.append((fit_field(slot, kind), put))
+        else:
+            absent.append(f"`{name}`")
+    if absent or not fills:
+        what = f"property {', '.join(absent)}" if absent else "setter or public field"
+        raise Misfit(f"no field has the name of {wanted}'s {what}; the fields are: {_listed(slots)}")
+
+    def read_all(row: Any) -> Any:
+        made = call(make.newInstance, objects(0))
+        for read, put in fills:
+            put(made, read(row))
+        return made
+
+    return read_all
+
+
+def _properties(raw: Any) -> Any:
+    """The name, the type and what puts a value of each property that can be set."""
+    modifier = java("java.lang.reflect.Modifier")
+    objects = jpype.JArray(jpype.JObject)
+    seen = set()
+    for one in raw.getMethods():
+        name = str(one.getName())
+        if re.match(r"set[^a-z]", name) and one.getParameterCount() == 1 and not one.isBridge():
+            name = name[_SETTER].lower() + name[_SETTER + 1 :]
+            if not modifier.isStatic(one.getModifiers()) and name not in seen:
+                seen.add(name)
+                kind = type_of(one.getGenericParameterTypes()[0])
+                yield name, kind, lambda made, value, one=one: call(one.invoke, made, objects([value]))
+    for one in raw.getFields():
+        name, flags = str(one.getName()), one.getModifiers()
+        if not modifier.isStatic(flags) and not modifier.isFinal(flags) and name not in seen:
+            yield name, type_of(one.getGenericType()), one.set
+
+
+# ---- one field
+
+
+def fit_field(slot: Slot, wanted: JavaType) -> Read:
+    """The value of one field, from the message that holds it. Raises Misfit."""
+    part, name, path = slot.part, slot.part.name, slot.path
+    if is_map(part):
+        convert = _fit_entries(slot, wanted)
+    elif slot.is_many:
+        convert = _fit_list(slot, wanted)
+    else:
+        convert = _fit_value(slot, wanted)
+        if part.has_presence and not part.is_repeated:
+            return _optional(name, path, convert, wanted)
+    return lambda row: convert(getattr(row, name))
+
+
+def _optional(name: str, path: str, convert: Read, wanted: JavaType) -> Read:
+    has_null = not wanted.raw.isPrimitive()
+
+    def read(row: Any) -> Any:
+        if row.HasField(name):
+            return convert(getattr(row, name))
+        if has_null:
+            return None
+        raise BadValue(Code.MISSING_FIELD, f"field `{path}`: there is no value, and {wanted} has no null")
+
+    return read
+
+
+def _fit_entries(slot: Slot, wanted: JavaType) -> Read:
+    if not wanted.takes(_HASH_MAP):
+        raise Misfit(f"{slot} does not fit in {wanted}; take a Map")
+    entry = slots_of(slot.part.message_type, f"{slot.path}.")  # type: ignore[arg-type] # a map has one
+    kinds = wanted.arguments or (JavaType(java("java.lang.Object").class_),) * 2
+    read_key, read_value = (_fit_value(one, kind) for one, kind in zip(entry, kinds, strict=True))
+    make = java(_HASH_MAP)
+
+    def read(values: Mapping[Any, Any]) -> Any:
+        made = make()
+        for key, value in values.items():
+            made.put(read_key(key), read_value(value))
+        return made
+
+    return read
+
+
+def _fit_list(slot: Slot, wanted: JavaType) -> Read:
+    if not wanted.raw.isArray() and not wanted.takes(_ARRAY_LIST):
+        raise Misfit(f"{slot} has many values, and {wanted} takes one")
+    convert = _fit_value(slot, wanted.component)
+    collect = collector(wanted)
+    return lambda values: collect([convert(value) for value in values])
+
+
+def collector(wanted: JavaType) -> Callable[[list[Any]], Any]:
+    """What makes an array or a List of values."""
+    if not wanted.raw.isArray():
+        make = java(_ARRAY_LIST)
+    elif wanted.component.raw.isPrimitive():
+        return jpype.JArray(jpype.JClass(wanted.component.raw))  # type: ignore[no-any-return]
+    else:
+        # JPype looks for an array's class by its name, and knows nothing of a jar's loader.
+        make = partial(java("java.lang.reflect.Array").newInstance, wanted.component.raw)
+
+    def collect(values: list[Any]) -> Any:
+        made = make(len(values))
+        for place, value in enumerate(values):
+            if wanted.raw.isArray():
+                made[place] = value
+            else:
+                made.add(value)
+        return made
+
+    return collect
+
+
+def _is_simple(wanted: JavaType) -> bool:
+    raw = wanted.raw
+    return raw.isPrimitive() or raw.isEnum() or wanted.name.startswith("java.")
+
+
+def _fit_value(slot: Slot, wanted: JavaType) -> Read:
+    part = slot.part
+    if slot.path.count(".") > _DEEPEST:
+        raise Misfit(f"{slot} is nested too deep: a message within itself has no end")
+    if part.message_type:
+        return fit_all(slots_of(part.message_type, f"{slot.path}."), wanted, {})
+    found = fit_scalar(slot, wanted)
+    if found is None:
+        raise Misfit(f"{slot} does not fit in {wanted}")
+    return found

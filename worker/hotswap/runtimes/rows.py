@@ -1,0 +1,119 @@
+"""How a model that scores rows answers an operation: decode the requests, score their rows, encode the answers."""
+
+from collections.abc import Sequence
+from typing import Final, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from hotswap.batch import Answer, Answers, Code, Refusal
+from hotswap.codec.columns import Decoder, Rows
+from hotswap.codec.encoder import Encoder
+from hotswap.codec.fields import Column
+from hotswap.codec.outputs import Output
+from hotswap.codec.proto import Operation
+from hotswap.codec.values import Table, join
+from hotswap.errors import ModelError
+from hotswap.generation import Configuration
+
+
+class RowModel(Protocol):
+    """A model that scores a table, row by row. It lives in the host's process and is used by one thread."""
+
+    @property
+    def columns(self) -> Sequence[Column]:
+        """What it takes: a table's columns, in order."""
+
+    @property
+    def outputs(self) -> Sequence[Output]:
+        """What it gives."""
+
+    def score(self, table: Table) -> Table:
+        """Score rows x columns to rows x outputs, a row for each row; a row's scores depend on that row only.
+
+        Raises ModelError when a row makes the model raise.
+        """
+
+
+class RowPlan:
+    """One operation of a model that scores rows."""
+
+    def __init__(self, model: RowModel, operation: Operation, configuration: Configuration) -> None:
+        """Find a field for each column, and an output for each field; what does not fit is in `problems`."""
+        self._model = model
+        self.decoder: Final = Decoder(message=operation.input, columns=model.columns, configuration=configuration)
+        self.encoder: Final = Encoder(
+            message=operation.output,
+            outputs=model.outputs,
+            names=configuration.outputs,
+            is_one_row=self.decoder.shape == "single",
+        )
+        self.problems: Sequence[str] = [*self.decoder.problems, *self.encoder.problems]
+        self.path = "through Python"
+
+    @property
+    def used(self) -> Sequence[Output]:
+        """The outputs that an answer has fields for."""
+        return self.encoder.used
+
+    def answer(self, values: Sequence[bytes]) -> Answers:
+        """Answer a batch of requests."""
+        rows = self.decoder.decode(values)
+        scores = self._scores(rows)
+        valid = self.encoder.is_valid(scores)
+        if not valid.all():
+            scores = self._refuse_undecided(rows, scores, valid)
+        encoded: Sequence[Answer] = self.encoder.encode(scores, rows) if rows.positions else []
+        if not rows.refused:
+            return Answers(list(encoded), rows.unknown)
+        answers: list[Answer] = [b""] * len(values)
+        for position, answer in zip(rows.positions, encoded, strict=True):
+            answers[position] = answer
+        for position, refusal in rows.refused.items():
+            answers[position] = refusal
+        return Answers(answers, rows.unknown)
+
+    def invent(self, count: int) -> Sequence[bytes]:
+        """Make up requests of one row, of every category and of numbers around zero: always the same ones."""
+        random = np.random.default_rng(0)
+        decoder, requests = self.decoder, []
+        for _ in range(count):
+            message = decoder.message()
+            row = getattr(message, decoder.rows_field).add() if decoder.rows_field else message
+            for source in decoder.sources:
+                source.put(row, source.invent(float(random.normal())))
+            requests.append(message.SerializeToString())
+        return requests
+
+    def _scores(self, rows: Rows) -> Table:
+        try:
+            return self._model.score(rows.table) if len(rows.table) else self._none()
+        except ModelError:
+            pass
+        # One request makes the model raise: find it, and score all others.
+        scores, good = [self._none()], []
+        for index, part in enumerate(rows.slices()):
+            try:
+                scores.append(self._model.score(rows.table.part(part)) if part.start < part.stop else self._none())
+                good.append(index)
+            except ModelError as error:
+                rows.refused[rows.positions[index]] = Refusal(Code.MODEL_ERROR, str(error))
+        rows.keep(good)
+        return join(scores)
+
+    def _none(self) -> Table:
+        outputs = self._model.outputs
+        objects: dict[int, list[object]] = {output.start: [] for output in outputs if output.is_in_objects}
+        return Table(np.empty((0, max(output.stop for output in outputs))), objects)
+
+    def _refuse_undecided(self, rows: Rows, scores: Table, valid: npt.NDArray[np.bool_]) -> Table:
+        slices = rows.slices()
+        good = [index for index, part in enumerate(slices) if valid[part].all()]
+        kept = set(good)
+        for index, part in enumerate(slices):
+            if index not in kept:
+                row = int(np.flatnonzero(~valid[part])[0])
+                message = f"row {row}: {self.encoder.explain(scores.part(part), row)}"
+                rows.refused[rows.positions[index]] = Refusal(Code.MODEL_ERROR, message)
+        rows.keep(good)
+        return join([scores.part(slice(0, 0)), *(scores.part(slices[index]) for index in good)])

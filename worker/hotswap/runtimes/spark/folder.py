@@ -1,0 +1,92 @@
+"""A saved Spark model on disk, read without Spark: where it lies, and which classes loading it would instantiate."""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from hotswap.errors import SwapError
+
+_PYTHON_PIPELINE: Final = "pyspark.ml.pipeline.PipelineModel"
+_OWN: Final = "org.apache.spark.ml."
+
+
+def find_top(path: Path) -> Path:
+    """Give the folder that Spark wrote: the artifact, or the one folder in it. Raises SwapError MODEL_INVALID."""
+    inner = [entry for entry in path.iterdir() if entry.is_dir()] if path.is_dir() else []
+    folders = [path, *inner] if len(inner) == 1 else [path]
+    if found := [folder for folder in folders if (folder / "metadata").is_dir()]:
+        return found[0]
+    raise SwapError(
+        "MODEL_INVALID",
+        "the artifact is no saved Spark model: it has no folder `metadata` at its top or one level down; zip the "
+        "folder that model.write().save(…) made",
+    )
+
+
+def check_classes(top: Path, allowed: Sequence[str] = ()) -> None:
+    """Refuse a model that names any class outside of Spark's own, or of the prefixes `allowed`: loading would run it.
+
+    Raises SwapError: MODEL_INVALID where its metadata cannot be read, MODEL_UNSUPPORTED for such a class.
+    """
+    prefixes = (_OWN, *allowed)
+    for file in _metadata(top, "**/metadata/*"):
+        for name in _classes(_read(file, top)):
+            if name != _PYTHON_PIPELINE and not name.startswith(prefixes):
+                raise SwapError(
+                    "MODEL_UNSUPPORTED",
+                    f"the model names the class {name} (in {file.parent.relative_to(top)}), and only classes of {_OWN} "
+                    "are loaded; a prefix that is trusted can be added in configuration.runtime `allow`",
+                )
+
+
+def stage_folders(top: Path) -> Sequence[tuple[str, Path]]:
+    """Give the class and the folder of what Spark itself is to load, in order.
+
+    It is the model as a whole, but of a pipeline that PySpark's own writer has saved (as it does where a stage
+    is Python's) the stages one by one: Java knows no class for that.
+    """
+    metadata = next((content for file in _metadata(top, "metadata/*") if (content := _read(file, top))), {})
+    name = str(metadata.get("class", ""))
+    if name != _PYTHON_PIPELINE:
+        return [(name, top)]
+    # By their number: a stage's uid may occur twice.
+    folders = sorted((top / "stages").glob("*_*"), key=_number)
+    return [stage for folder in folders for stage in stage_folders(folder)]
+
+
+def _number(folder: Path) -> int:
+    number = folder.name.partition("_")[0]
+    return int(number) if number.isdigit() else -1
+
+
+def _metadata(top: Path, pattern: str) -> list[Path]:
+    # Whatever a file here is called, Spark reads it, unless its name begins so.
+    return sorted(file for file in top.glob(pattern) if not file.name.startswith(("_", ".")))
+
+
+def _read(file: Path, top: Path) -> Mapping[str, Any]:
+    try:
+        text = file.read_text(encoding="utf-8").strip()
+        content = json.loads(text) if text else {}
+    except (OSError, ValueError, RecursionError) as error:
+        where = file.relative_to(top)
+        raise SwapError(
+            "MODEL_INVALID", f"the artifact is no saved Spark model: {where} cannot be read: {error}"
+        ) from error
+    if not isinstance(content, dict):
+        raise SwapError("MODEL_INVALID", f"the artifact is no saved Spark model: {file.relative_to(top)} is no object")
+    return content
+
+
+def _classes(content: Any) -> Iterator[str]:
+    """Give every class that JSON names, however deep."""
+    if isinstance(content, dict):
+        for key, value in content.items():
+            if key == "class" and isinstance(value, str):
+                yield value
+            else:
+                yield from _classes(value)
+    elif isinstance(content, list):
+        for value in content:
+            yield from _classes(value)

@@ -1,0 +1,22 @@
+"""Scores with a jar that uses Spark: as java.py does, with a session at hand before any class of the jar is loaded.
+
+The jar finds it as `SparkSession.active()`; Spark itself is on the class path and need not be in the jar.
+"""
+
+from pathlib import Path
+
+from hotswap.generation import Configuration
+from hotswap.runtimes.java.classes import Classes
+from hotswap.runtimes.java.runtime import JavaModel, read_options
+from hotswap.runtimes.spark.session import session
+
+
+def load(path: Path, configuration: Configuration) -> JavaModel:
+    """Give the model of a jar, or of a zip of jars. Raises SwapError MODEL_INVALID, see java.load."""
+    session()
+    return JavaModel(Classes(path, has_class_path=True), read_options(configuration.runtime))
+
+
+def prepare() -> None:
+    """Start the session, for a spare."""
+    session()

@@ -1,0 +1,47 @@
+"""A small pipeline to practise on: put together from Spark's classes without a training, saved as any other."""
+
+from pathlib import Path
+from typing import Any
+
+import jpype
+
+from hotswap.runtimes.spark.session import session
+
+
+def save_practice(folder: Path) -> Path:
+    """Save a pipeline that takes a text `text` and a number `number`; give its folder, a new one in `folder`."""
+    session()
+    stages = jpype.JClass("java.util.ArrayList")([_indexer(), _assembler(), _regression(), _forest()])
+    pipeline = jpype.JClass("org.apache.spark.ml.PipelineModel")("practice", stages)
+    pipeline.write().save(f"file://{folder / 'practice'}")
+    return folder / "practice"
+
+
+def _indexer() -> Any:
+    labels = jpype.JArray(jpype.JString)(["a", "b"])
+    indexer = jpype.JClass("org.apache.spark.ml.feature.StringIndexerModel")("indexer", labels)
+    return indexer.setInputCol("text").setOutputCol("index").setHandleInvalid("keep")
+
+
+def _assembler() -> Any:
+    columns = jpype.JArray(jpype.JString)(["index", "number"])
+    return jpype.JClass("org.apache.spark.ml.feature.VectorAssembler")().setInputCols(columns).setOutputCol("features")
+
+
+def _regression() -> Any:
+    # How models are linear and how they are trees: most others are loaded like one of them.
+    weights = jpype.JClass("org.apache.spark.ml.linalg.DenseVector")(jpype.JArray(jpype.JDouble)([1.0, 1.0]))
+    return jpype.JClass("org.apache.spark.ml.classification.LogisticRegressionModel")("regression", weights, 0.0)
+
+
+def _forest() -> Any:
+    counts = jpype.JArray(jpype.JDouble)([1.0, 1.0])
+    impurity = jpype.JClass("org.apache.spark.mllib.tree.impurity.GiniCalculator")(counts, 2)
+    leaf = jpype.JClass("org.apache.spark.ml.tree.LeafNode")(0.0, 0.5, impurity)
+    tree = jpype.JClass("org.apache.spark.ml.classification.DecisionTreeClassificationModel")
+    trees = jpype.JArray(tree)([tree("tree", leaf, 2, 2)])
+    forest = jpype.JClass("org.apache.spark.ml.classification.RandomForestClassificationModel")("forest", trees, 2, 2)
+    forest.set("numTrees", jpype.JInt(1))
+    for name in ("Prediction", "Probability", "RawPrediction"):
+        getattr(forest, f"set{name}Col")(f"forest{name}")
+    return forest

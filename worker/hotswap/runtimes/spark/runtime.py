@@ -1,0 +1,219 @@
+"""Scores saved Spark ML pipelines in this process's JVM, row by row, without a Spark job.
+
+The model is a saved `PipelineModel`, or a single saved model or transformer: the folder that Spark wrote, at the top of
+the artifact or one level down. Spark's `transform` is asked once for its plan, over a table without rows; the plan's
+projections and filters are then called for each row (SparkRows.java). So a row's scores are what Spark computes.
+
+Options of `configuration.runtime`:
+
+    schema    types of the columns that a request has, in Spark's words: "plan STRING, age DOUBLE"; ARRAY<DOUBLE> is a
+              vector. Needed where they cannot be known (runtimes/spark/columns.py); else what stages read is enough.
+    allow     prefixes of classes, beyond Spark's own, that a model may name, separated by commas
+    fallback  "dataframe": a pipeline with other steps than projections and filters (the join of ALS) is scored by a
+              Spark job for each batch, a hundred times slower; without it such a pipeline is refused at the swap
+
+Outputs: every column that the pipeline makes, by its own name. `prediction` goes by the usual names of a label too,
+`probability` by `probabilities` and its kin. What is null is NaN in a number, is left out of a text, and refuses the
+request in a whole number or a boolean. Lists, structures and dates are not offered. What is missing in a request
+is null to Spark (and so is a NaN, which cannot be told from it).
+
+A row that makes a stage raise is refused by itself with Spark's message, and so is one that a filter drops
+(`handleInvalid="skip"`).
+"""
+
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Final
+
+import jpype
+import numpy as np
+
+from hotswap.codec.fields import Column, ColumnType
+from hotswap.codec.outputs import Output, predict_names
+from hotswap.codec.proto import Operation
+from hotswap.codec.values import Table
+from hotswap.errors import SwapError
+from hotswap.generation import Configuration
+from hotswap.runtimes.rows import RowModel, RowPlan
+from hotswap.runtimes.spark import columns, folder
+from hotswap.runtimes.spark.practice import save_practice
+from hotswap.runtimes.spark.scores import Pipeline, compiled, job
+from hotswap.runtimes.spark.session import reason, session
+
+_COLUMN_TYPES: Final[Mapping[str, ColumnType]] = {
+    "double": "number",
+    "float": "number",
+    "boolean": "number",
+    "byte": "whole",
+    "short": "whole",
+    "integer": "whole",
+    "long": "whole",
+    "string": "text",
+    "vector": "vector",
+}
+_WHOLE: Final = {"byte", "short", "integer", "long"}
+_PROBABILITY: Final = ("probabilities", "probs", "class_probabilities")
+# The first takes seconds for its classes; the next ones are what makes Java compile what a load runs.
+_PRACTICE_LOADS: Final = 8
+_OPTIONS: Final = {"schema", "allow", "fallback"}
+
+
+def load(path: Path, configuration: Configuration) -> "SparkModel":
+    """Give the model of a saved pipeline. Raises SwapError, see SparkModel."""
+    return SparkModel(path, configuration.runtime)
+
+
+def prepare() -> None:
+    """Start the session, and load and score a model that is made for it: the next one finds all of Spark loaded."""
+    with tempfile.TemporaryDirectory(dir=Path.cwd()) as folder:
+        path = save_practice(Path(folder))
+        for _ in range(_PRACTICE_LOADS):
+            SparkModel(path, {}).score(Table(np.zeros((1, 2)), {0: ["a"]}))
+
+
+class SparkModel:
+    """A loaded pipeline. `columns` and `outputs` say what it takes, and what it can give."""
+
+    def __init__(self, path: Path, options: Mapping[str, str]) -> None:
+        """Load it from the folder that it was unpacked to.
+
+        Raises SwapError: MODEL_INVALID where it is no saved model, MODEL_UNSUPPORTED where it names a class that is not
+        trusted or takes what no request can hold, SCHEMA_MISMATCH where its stages do not take what they get.
+        """
+        _check_options(options)
+        top = folder.find_top(path)
+        folder.check_classes(top, tuple(filter(None, map(str.strip, options.get("allow", "").split(",")))))
+        self._stages: Final = list(columns.flatten(_load(*stage) for stage in folder.stage_folders(top)))
+        self._is_job_allowed: Final = "fallback" in options
+        with _mismatch(self._stages):
+            self._input: Final = _find_input(self._stages, options.get("schema", ""))
+            self._table: Final = Pipeline(self._stages, self._input)
+        self.columns: Final[Sequence[Column]] = [_column(field) for field in self._input.fields()]
+        self.outputs: Final[Sequence[Output]] = self._find_outputs()
+
+    @property
+    def description(self) -> str:
+        """The stages, what they take and what they give."""
+        stages = ", ".join(map(columns.kind_of, self._stages))
+        taken = ", ".join(f"{column.name} ({column.kind})" for column in self.columns)
+        return f"Spark {stages}: {taken} -> {', '.join(output.name for output in self.outputs)}"
+
+    def plan(self, operation: Operation, configuration: Configuration) -> RowPlan:
+        """Each operation scores rows, and has Spark compute what its answer has fields for, and no more.
+
+        Raises SwapError MODEL_UNSUPPORTED where the pipeline does not go row by row.
+        """
+        plan = RowPlan(self, operation, configuration)
+        return plan if plan.problems else RowPlan(self._limited_to(plan.used), operation, configuration)
+
+    def score(self, table: Table) -> Table:
+        """Score rows x columns to rows x all outputs. Raises ModelError with Spark's words."""
+        return self._whole.score(table)
+
+    @cached_property
+    def _whole(self) -> RowModel:
+        return self._limited_to(self.outputs)
+
+    def _limited_to(self, outputs: Sequence[Output]) -> RowModel:
+        chosen = [replace(output, start=place, stop=place + 1) for place, output in enumerate(outputs)]
+        try:
+            return compiled(self._table, self.columns, chosen)
+        except jpype.JException as error:
+            why = reason(error)
+        if self._is_job_allowed:
+            return job(self._table, self.columns, chosen)
+        raise SwapError(
+            "MODEL_UNSUPPORTED",
+            f"the pipeline does not go row by row, its plan has: {why}; to score it by a Spark job for each "
+            'batch, say "dataframe" in configuration.runtime `fallback`',
+        )
+
+    def _find_outputs(self) -> list[Output]:
+        prediction, response = columns.response_of(self._stages)
+        names: dict[str, tuple[str, ...]] = {"probability": _PROBABILITY, prediction: predict_names(response)}
+        taken = {column.name for column in self.columns}
+        outputs: list[Output] = []
+        for field in self._table.schema.fields():
+            name, place = str(field.name()), len(outputs)
+            if name not in taken and (output := _output(field, Output(name, place, place + 1, names.get(name, ())))):
+                outputs.append(output)
+        if not outputs:
+            raise SwapError("MODEL_UNSUPPORTED", "the pipeline makes no column that an answer can hold")
+        return outputs
+
+
+def _check_options(options: Mapping[str, str]) -> None:
+    if unknown := sorted(options.keys() - _OPTIONS):
+        known = ", ".join(sorted(_OPTIONS))
+        raise SwapError(
+            "MODEL_UNSUPPORTED", f"configuration.runtime: kind spark knows {known}, not {', '.join(unknown)}"
+        )
+    if (fallback := options.get("fallback", "dataframe")) != "dataframe":
+        raise SwapError(
+            "MODEL_UNSUPPORTED", f'configuration.runtime `fallback`: it may be "dataframe", not "{fallback}"'
+        )
+
+
+def _load(name: str, folder: Path) -> Any:
+    session()
+    try:
+        stage = jpype.JClass(name).load(f"file://{folder.absolute()}")
+    except (TypeError, AttributeError, jpype.JException) as error:
+        told = reason(error) if isinstance(error, jpype.JException) else f"there is no class {name} that can be loaded"
+        raise SwapError("MODEL_INVALID", f"the artifact is no Spark model that can be read: {told}") from error
+    if not isinstance(stage, jpype.JClass("org.apache.spark.ml.Transformer")):
+        raise SwapError("MODEL_INVALID", f"{name} does not transform: save the model that `fit` gave")
+    return stage
+
+
+@contextmanager
+def _mismatch(stages: Sequence[Any]) -> Iterator[None]:
+    try:
+        yield
+    except jpype.JException as error:
+        told = f"Spark refuses the columns of the model: {reason(error)}{columns.advice(stages)}"
+        raise SwapError("SCHEMA_MISMATCH", told) from error
+
+
+def _find_input(stages: Sequence[Any], ddl: str) -> Any:
+    structs = jpype.JClass("org.apache.spark.sql.types.StructType")
+    vector = jpype.JClass("org.apache.spark.ml.linalg.SQLDataTypes").VectorType()
+    given = structs()
+    for field in structs.fromDDL(ddl).fields() if ddl else ():
+        kind = vector if str(field.dataType().sql()) == "ARRAY<DOUBLE>" else field.dataType()
+        given = given.add(field.name(), kind, True)
+    return columns.find_schema(stages, given, vector)
+
+
+def _column(field: Any) -> Column:
+    kind = _COLUMN_TYPES.get(str(field.dataType().typeName()))
+    if kind is None:
+        raise SwapError(
+            "MODEL_UNSUPPORTED", f"column `{field.name()}` is {field.dataType().sql()}, which a request cannot hold yet"
+        )
+    return Column(str(field.name()), type=kind)
+
+
+def _output(field: Any, output: Output) -> Output | None:
+    """Say of what kind an output is; None where it is of none that an answer can hold."""
+    kind = str(field.dataType().typeName())
+    if kind in _WHOLE:
+        return replace(output, is_whole=True, is_object=True)
+    make: Mapping[str, Callable[[], Output]] = {
+        # A class's number, or a category's: whole, although Spark keeps it as a double.
+        "double": lambda: replace(output, is_whole=_is_nominal(field) and not field.nullable()),
+        "float": lambda: output,
+        "boolean": lambda: replace(output, classes=("false", "true")),
+        "string": lambda: replace(output, is_text=True),
+        "vector": lambda: replace(output, is_vector=True, is_object=True),
+    }
+    return make[kind]() if kind in make else None
+
+
+def _is_nominal(field: Any) -> bool:
+    attributes = jpype.JClass("org.apache.spark.ml.attribute.Attribute").fromStructField(field)
+    return bool(attributes.isNominal())

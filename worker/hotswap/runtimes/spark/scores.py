@@ -1,0 +1,177 @@
+"""How Spark's rows are scored: by the compiled expressions of a plan, or else by a job for each batch."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import chain
+from typing import Any, Final
+
+import jpype
+import numpy as np
+
+from hotswap.codec.fields import Column
+from hotswap.codec.outputs import Output
+from hotswap.codec.values import Table
+from hotswap.errors import ModelError, SwapError
+from hotswap.runtimes.spark.session import reason, rows_class, session
+
+_ROW: Final = "__row"
+
+
+class Pipeline:
+    """Loaded stages, one after the other. `schema` is what comes out of the last one, of Java's type StructType."""
+
+    def __init__(self, stages: Sequence[Any], schema: Any) -> None:
+        """Transform a table without rows. Raises Spark's own errors."""
+        self._stages = stages
+        self.input: Final = schema
+        self._empty: Final = self.transform(_empty_table(schema))
+        self.schema: Final = self._empty.schema()
+
+    def transform(self, table: Any) -> Any:
+        """Give what the stages make of a DataFrame."""
+        for stage in self._stages:
+            table = stage.transform(table)
+        return table
+
+    def selected(self, outputs: Sequence[Output]) -> Any:
+        """Give the table without rows, with these columns only."""
+        return _select(self._empty, [output.name for output in outputs])
+
+
+@dataclass(frozen=True, slots=True)
+class Scores:
+    """Scores tables by one call into Java, which gives None where rows are dropped."""
+
+    columns: Sequence[Column]
+    outputs: Sequence[Output]
+    call: Callable[[Any, Any, int], Any]
+
+    def score(self, table: Table) -> Table:
+        """Score rows x columns to rows x outputs. Raises ModelError with Spark's words."""
+        try:
+            given = self.call(*_to_java(table, self.columns), len(table))
+        except jpype.JException as error:
+            raise ModelError(f"the model raised {reason(error)}") from error
+        if given is None:
+            raise ModelError('the pipeline drops a row, as by handleInvalid="skip", and gives no prediction for it')
+        return _from_java(given, self.outputs, len(table))
+
+
+def compiled(pipeline: Pipeline, columns: Sequence[Column], outputs: Sequence[Output]) -> Scores:
+    """Give the outputs of a pipeline by its compiled plan.
+
+    Raises a Java exception where it does not go row by row: UnsupportedOperationException with the name of the node.
+    """
+    table = pipeline.selected(outputs)
+    rows = rows_class()(pipeline.input, table.schema(), table.queryExecution().optimizedPlan())
+    return Scores(columns, outputs, rows.score)
+
+
+def job(pipeline: Pipeline, columns: Sequence[Column], outputs: Sequence[Output]) -> Scores:
+    """Give the outputs of a pipeline by a Spark job for each batch.
+
+    Raises SwapError MODEL_UNSUPPORTED where answers could not be told apart by their rows, or a job would need files.
+    """
+    rows, schema = rows_class(), pipeline.selected(outputs).schema()
+    numbered = pipeline.input.add(_ROW, "int", False)
+    names = [*(output.name for output in outputs), _ROW]
+
+    def execution(table: Any) -> Any:
+        return _select(pipeline.transform(table), names).queryExecution().executedPlan()
+
+    def call(numbers: Any, others: Any, count: int) -> Any:
+        table = _local_table(numbered, rows.rows(pipeline.input, numbers, others, count))
+        return rows.columns(schema, execution(table).executeCollect(), count)
+
+    try:
+        plan = execution(_empty_table(numbered))
+    except jpype.JException as error:
+        raise SwapError("MODEL_UNSUPPORTED", f"the pipeline does not keep its rows apart: {reason(error)}") from error
+    if "Exchange" in _nodes(plan):
+        # The folder that a host starts in is gone once it is ready.
+        raise SwapError("MODEL_UNSUPPORTED", "the pipeline shuffles its rows, and a model host keeps no files for that")
+    return Scores(columns, outputs, call)
+
+
+def _empty_table(schema: Any) -> Any:
+    # By an RDD: an empty local table would be folded away, and the plan with it.
+    context = jpype.JClass("org.apache.spark.api.java.JavaSparkContext")(session().sparkContext())
+    return session().createDataFrame(context.emptyRDD(), schema)
+
+
+def _local_table(schema: Any, rows: Any) -> Any:
+    attributes = jpype.JClass("org.apache.spark.sql.catalyst.types.DataTypeUtils").toAttributes(schema)
+    content = (
+        jpype.JClass("scala.jdk.javaapi.CollectionConverters").asScala(jpype.java.util.Arrays.asList(rows)).toSeq()
+    )
+    nowhere = jpype.JClass("scala.Option").empty()
+    relation = jpype.JClass("org.apache.spark.sql.catalyst.plans.logical.LocalRelation")
+    return jpype.JClass("org.apache.spark.sql.classic.Dataset").ofRows(
+        session(),
+        relation(attributes, content, False, nowhere),
+    )
+
+
+def _select(table: Any, names: Sequence[str]) -> Any:
+    # As columns, not as texts, in which dots and stars have a meaning.
+    columns = [table.col(f"`{name.replace('`', '``')}`") for name in names]
+    return table.select(jpype.JArray(jpype.JClass("org.apache.spark.sql.Column"))(columns))
+
+
+def _nodes(plan: Any) -> set[str]:
+    inner = jpype.JClass("scala.jdk.javaapi.CollectionConverters").asJava(plan.children())
+    return {str(plan.nodeName())}.union(*map(_nodes, inner))
+
+
+def _to_java(table: Table, columns: Sequence[Column]) -> tuple[Any, Any]:
+    """Give a table as SparkRows takes it."""
+    numbers = np.ascontiguousarray(table.matrix.T)
+    others = jpype.JArray(jpype.JObject)(len(columns))
+    for index, column in enumerate(columns):
+        if column.type == "number":
+            continue
+        values = table.objects[index]
+        if column.type == "text":
+            others[index] = jpype.JArray(jpype.JString)(values)
+            continue
+        numbers[index] = [np.nan if value is None else 0.0 for value in values]
+        others[index] = _vectors(values) if column.type == "vector" else _wholes(values, column)
+    return jpype.JArray.of(numbers), others
+
+
+def _wholes(values: Sequence[int | None], column: Column) -> Any:
+    try:
+        return jpype.JArray.of(np.array([value or 0 for value in values], np.int64))
+    except OverflowError as error:
+        raise ModelError(f"column `{column.name}` holds 64 bits with a sign, and a value is larger") from error
+
+
+def _vectors(values: Sequence[list[float] | None]) -> Any:
+    flat = np.fromiter(chain.from_iterable(value or () for value in values), np.float64)
+    ends = np.cumsum([len(value or ()) for value in values], dtype=np.int32)
+    return jpype.JArray(jpype.JObject)([jpype.JArray.of(flat), jpype.JArray.of(ends)])
+
+
+def _from_java(given: Any, outputs: Sequence[Output], count: int) -> Table:
+    matrix = np.full((count, len(outputs)), np.nan)
+    objects: dict[int, list[Any]] = {}
+    for index, ((is_null, values), output) in enumerate(zip(given, outputs, strict=True)):
+        present = ~np.array(is_null, np.bool_)
+        if output.is_text:
+            objects[index] = [None if text is None else str(text) for text in values]
+        elif output.is_vector:
+            objects[index] = _lists(values, present)
+        elif output.is_object:
+            numbers = np.array(values).tolist()
+            objects[index] = [number if has else None for number, has in zip(numbers, present.tolist(), strict=True)]
+        else:
+            matrix[present, index] = np.array(values)[present]
+    return Table(matrix, objects)
+
+
+def _lists(vectors: Any, present: Any) -> list[list[float] | None]:
+    values, ends = vectors
+    stops = np.array(ends).tolist()
+    flat = np.array(values)[: stops[-1] if stops else 0].tolist()
+    starts = [0, *stops[:-1]]
+    return [flat[a:b] if has else None for a, b, has in zip(starts, stops, present.tolist(), strict=True)]

@@ -1,0 +1,386 @@
+"""A swap's life cycle, decided without I/O: what a command is worth, what to stage, and who scores which offset.
+
+Every worker folds the same control log with `Timeline.receive` and comes to the same list of accepted generations. What
+differs between workers is only how far each of them is with staging:
+
+    ACCEPTED ──▶ STAGING ──▶ READY ──▶ RETIRED
+       ▲          │    │                  │
+       └──────────┘    ▼                  │  needed again (an offset was reset)
+      superseded     FAILED ──▶ STAGING ◀─┘
+                            asked for again, where a partition may be scored by nothing older
+
+`Timeline.choose` is the law of the data path. It depends on the log, the partition, the offset and the generation that
+scored the partition last; so each request has one generation that may answer it, whichever worker asks.
+"""
+
+import hashlib
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field, fields, replace
+from enum import StrEnum
+from typing import Any
+
+from hotswap.batch import Position
+from hotswap.errors import SwapError
+from hotswap.generation import MOST, Configuration, Generation, Model, Proto
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SwapCommand:
+    """Puts a new generation in the place of the serving one; what is None is inherited from `base` (0: the newest)."""
+
+    command_id: str
+    generation: int
+    base: int = 0
+    model: Model | None = None
+    proto: Proto | None = None
+    configuration: Configuration | None = None
+    samples: tuple[bytes, ...] = ()
+    cut: Mapping[int, int] = field(default_factory=dict)
+    not_after_ms: int | None = None
+    deadline_ms: int | None = None
+    rules: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RollbackCommand:
+    """A new, higher generation with the parts of generation `to`."""
+
+    command_id: str
+    generation: int
+    to: int
+    cut: Mapping[int, int] = field(default_factory=dict)
+    rules: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PauseCommand:
+    """No partition takes another batch (`is_paused`), or goes on."""
+
+    command_id: str
+    is_paused: bool
+    rules: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SkipCommand:
+    """Where the batch at this offset of the requests is damaged, what is in it is refused and the partition goes on."""
+
+    command_id: str
+    partition: int
+    offset: int
+    rules: int = 0
+
+
+Command = SwapCommand | RollbackCommand | PauseCommand | SkipCommand
+
+RULES = 1
+"""By what rules a log is read from a command on that a client of this version writes; see control.proto."""
+
+_STEP = 1 << 53
+_MOVE = "let the deployment go on under another name, with `hotswap move`"
+_SHOWN = 10
+
+
+def out_of_reach(number: int, newest: int) -> str:
+    """Why a generation cannot have this number after `newest`, and what to do; empty where it can."""
+    if number <= min(newest + _STEP, MOST):
+        return ""
+    if newest >= MOST:
+        return f"generation {newest} has the last number there is: {_MOVE}"
+    return (
+        f"generation {number} is more than 2^53 above {newest}, the newest one accepted: take a number nearer to it, "
+        f"or, where a partition was scored by a higher one, {_MOVE}"
+    )
+
+
+class State(StrEnum):
+    """How far a generation is on this worker; the module's text draws the legal transitions."""
+
+    ACCEPTED = "accepted"
+    STAGING = "staging"
+    READY = "ready"
+    FAILED = "failed"
+    RETIRED = "retired"
+
+
+_LEGAL = {
+    State.ACCEPTED: {State.STAGING},
+    State.STAGING: {State.READY, State.FAILED, State.ACCEPTED},
+    State.READY: {State.RETIRED},
+    State.FAILED: {State.STAGING},
+    State.RETIRED: {State.STAGING},
+}
+
+
+class Outcome(StrEnum):
+    """What became of a command, in the words of the status topic."""
+
+    STAGING = "STAGING"
+    READY = "READY"
+    SERVING = "SERVING"
+    RETIRED = "RETIRED"
+    REFUSED = "REFUSED"
+    FAILED = "FAILED"
+    SUPERSEDED = "SUPERSEDED"
+    APPLIED = "APPLIED"
+    DUPLICATE = "DUPLICATE"
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """The answer to a command, the same on every worker; None as outcome: accepted, its staging will tell."""
+
+    command_id: str
+    generation: int
+    outcome: Outcome | None
+    code: str = ""
+    message: str = ""
+
+
+@dataclass(slots=True)
+class Swap:
+    """An accepted generation, where it takes over, and how far it is on this worker."""
+
+    command_id: str
+    generation: Generation
+    cut: Mapping[int, int]
+    deadline_ms: int | None
+    state: State = State.ACCEPTED
+
+    @property
+    def number(self) -> int:
+        """The generation's number."""
+        return self.generation.number
+
+    def takes(self, partition: int, offset: int) -> bool:
+        """Whether this generation is the one from this offset on, as far as its own cut says."""
+        return offset >= self.cut.get(partition, 0)
+
+    def move(self, state: State) -> None:
+        """The one place where a state changes."""
+        if state not in _LEGAL[self.state]:
+            raise AssertionError(f"generation {self.number}: {self.state} -> {state} is no legal transition")
+        self.state = state
+
+
+@dataclass(frozen=True, slots=True)
+class Serve:
+    """Score with this generation; from offset `until` on (None: no end in sight) ask again."""
+
+    number: int
+    until: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """Score nothing yet: `number` must be ready first (None: there is none, or a pause), and `why` for a person."""
+
+    number: int | None
+    why: str
+
+
+class Timeline:
+    """The accepted generations of one deployment, oldest first."""
+
+    def __init__(self) -> None:
+        self.swaps: dict[int, Swap] = {}
+        self.is_paused = False
+        self.skips: dict[tuple[int, int], str] = {}
+        """Partition and offset -> the command that orders to skip what is damaged there."""
+        self._rules = 0
+        # By its id, what each command was worth, and a digest to tell the same one from another: a refused command may
+        # be as large as a message, and there may be any number of them.
+        self._seen: dict[str, tuple[bytes, Verdict]] = {}
+
+    @property
+    def newest(self) -> int:
+        """Number of the newest accepted generation; 0: none."""
+        return next(reversed(self.swaps), 0)
+
+    def receive(self, command: Command, timestamp_ms: int) -> Verdict:
+        """Folds the next command of the control log; `timestamp_ms` is its record's, so all workers agree.
+
+        The same command again is a DUPLICATE; the same id with other content is refused (EQUIVOCATION).
+        """
+        command_id = command.command_id
+        number = getattr(command, "generation", 0)
+        if not command_id:
+            return Verdict(command_id, number, Outcome.REFUSED, "MALFORMED", "a command needs a command_id (a UUID)")
+        self._rules = max(self._rules, command.rules)
+        content = _digest(command)
+        if command_id in self._seen:
+            first, verdict = self._seen[command_id]
+            if first == content:
+                return replace(verdict, outcome=Outcome.DUPLICATE)
+            why = f"command id {command_id} was used before with other content: ids are used once"
+            return Verdict(command_id, number, Outcome.REFUSED, "EQUIVOCATION", why)
+        try:
+            verdict = self._accept(command, timestamp_ms)
+        except SwapError as refused:
+            verdict = Verdict(command_id, number, Outcome.REFUSED, refused.code, refused.message)
+        self._seen[command_id] = content, verdict
+        return verdict
+
+    def _accept(self, command: Command, timestamp_ms: int) -> Verdict:
+        if isinstance(command, PauseCommand):
+            self.is_paused = command.is_paused
+            return Verdict(command.command_id, 0, Outcome.APPLIED)
+        if isinstance(command, SkipCommand):
+            self.skips[command.partition, command.offset] = command.command_id
+            return Verdict(command.command_id, 0, Outcome.APPLIED)
+        if command.generation <= self.newest:
+            raise SwapError(
+                "STALE",
+                f"generation {command.generation} is not greater than {self.newest}, the newest one accepted: another "
+                f"swap came first; look at `hotswap status`, then try again with {self.newest + 1}",
+            )
+        # Only behind a mark: what the log has accepted before stays accepted.
+        if self._rules and (why := out_of_reach(command.generation, self.newest)):
+            raise SwapError("OUT_OF_RANGE", why)
+        if isinstance(command, RollbackCommand):
+            old = self._base(command.to).generation
+            self._append(command, replace(old, number=command.generation), None)
+        else:
+            if command.not_after_ms is not None and timestamp_ms > command.not_after_ms:
+                late = timestamp_ms - command.not_after_ms
+                raise SwapError("EXPIRED", f"the command reached the control topic {late} ms after its not_after")
+            self._append(command, self._inherit(command), command.deadline_ms)
+        return Verdict(command.command_id, command.generation, None)
+
+    def _append(self, command: SwapCommand | RollbackCommand, generation: Generation, deadline_ms: int | None) -> None:
+        self.swaps[generation.number] = Swap(command.command_id, generation, command.cut, deadline_ms)
+
+    def _base(self, number: int) -> Swap:
+        if number not in self.swaps:
+            known = ", ".join(map(str, list(self.swaps)[-_SHOWN:])) or "none"
+            more = "…, " if len(self.swaps) > _SHOWN else ""
+            raise SwapError("UNKNOWN_BASE", f"generation {number} was never accepted here (accepted: {more}{known})")
+        return self.swaps[number]
+
+    def _inherit(self, command: SwapCommand) -> Generation:
+        # From `base` or from the newest in the log, never from "what serves": that differs between workers while they
+        # stage, and two workers that have read the same log must come to the same generation.
+        base = self._base(command.base or self.newest).generation if command.base or self.swaps else None
+        model = command.model or (base.model if base else None)
+        proto = command.proto or (base.proto if base else None)
+        if model is None or proto is None:
+            missing = "a model" if model is None else "a proto"
+            raise SwapError("INCOMPLETE", f"a deployment's first generation must name {missing}: nothing to inherit")
+        configuration = command.configuration or (base.configuration if base else Configuration())
+        return Generation(command.generation, model, proto, configuration, command.samples)
+
+    def choose(self, partition: int, position: Position) -> Serve | Wait:
+        """The generation that scores this partition from this offset on.
+
+        The newest one whose cut is reached. One that is cut by offsets and not ready yet is waited for (decoding its
+        requests with the old proto would answer garbage); one that is cut at once leaves the field to the one before
+        until it is ready. None below the partition's floor.
+        """
+        if self.is_paused:
+            return Wait(None, "paused by command")
+        until = None
+        candidate: int | None = None
+        for swap in reversed(self.swaps.values()):
+            if swap.number < position.floor:
+                break
+            if swap.state is State.FAILED and swap.number != position.floor:
+                continue
+            if not swap.takes(partition, position.offset):
+                cut = swap.cut[partition]
+                until = cut if until is None else min(until, cut)
+                continue
+            if swap.state is State.READY:
+                return Serve(swap.number, until)
+            candidate = candidate or swap.number
+            if partition in swap.cut:  # at 0 too: a partition that was empty when the command was given
+                break
+        if candidate is not None:
+            return Wait(candidate, f"waits for generation {candidate}, which is not ready on this worker")
+        if position.floor:
+            higher = (
+                "publish a whole generation (model and proto) with a higher number, `hotswap swap --generation "
+                f"{position.floor + 1}`"
+            )
+            return Wait(
+                position.floor,
+                f"was last scored by generation {position.floor}, and no accepted command of the control topic carries "
+                f"one as new: {out_of_reach(position.floor + 1, self.newest) or higher}",
+            )
+        return Wait(None, "no generation has been accepted: send the first one with `hotswap swap`")
+
+    def is_overtaken(self, partition: int, position: Position, number: int) -> bool:
+        """Whether a batch that generation `number` has had for long is to be given up: another one may score it now.
+
+        Or none may, after a pause. A cut by offsets that lies ahead is no reason: what comes before it is for the old
+        generation alone, however long that takes.
+        """
+        choice = self.choose(partition, position)
+        return self.is_paused or (isinstance(choice, Serve) and choice.number != number)
+
+    def wanted(self, partition: int, position: Position) -> int | None:
+        """The generation that ought to score here, however far it is: the newest that has not failed."""
+        for swap in reversed(self.swaps.values()):
+            if swap.number == position.floor:
+                return swap.number
+            if swap.number < position.floor:
+                break
+            if swap.state is not State.FAILED and swap.takes(partition, position.offset):
+                return swap.number
+        return None
+
+    def needed(self, positions: Mapping[int, Position]) -> list[int]:
+        """The generations to have ready for partitions that stand at these positions, oldest first."""
+        wanted = [number for number in (self.wanted(p, at) for p, at in positions.items()) if number]
+        intact = [swap for swap in self.swaps.values() if swap.state is not State.FAILED]
+        first = min(wanted, default=intact[-1].number if intact else 0)
+        ahead = {
+            swap.number
+            for swap in intact
+            if swap.number > first and any(not swap.takes(p, at.offset) for p, at in positions.items())
+        }
+        newest = {intact[-1].number} if intact else set()
+        return sorted(set(wanted) | ahead | newest)
+
+    def to_stage(self, positions: Mapping[int, Position], resting: Collection[int] = ()) -> int | None:
+        """The generation to stage next, or None; those that are `resting` after a failure hold up no other one."""
+        for number in self.needed(positions):
+            if self.swaps[number].state is not State.READY and number not in resting:
+                return number
+        return None
+
+    def to_retire(self, positions: Mapping[int, Position], in_hand: Iterable[int]) -> list[int]:
+        """The ready generations that no partition of the deployment will be scored with again, and no batch holds."""
+        needed = set(self.needed(positions)) | set(in_hand)
+        serving: set[int] = set()
+        for partition, position in positions.items():
+            choice = self.choose(partition, position)
+            if not isinstance(choice, Serve):
+                # Nobody can serve there yet (or a pause hides who would): let nothing go.
+                return []
+            serving.add(choice.number)
+        return [
+            swap.number
+            for swap in self.swaps.values()
+            if swap.state is State.READY and swap.number not in needed and swap.number not in serving
+        ]
+
+
+def _digest(command: Command) -> bytes:
+    """SHA-256 of a command's content: the same where two commands are equal, and only there."""
+    return hashlib.sha256(repr(_content(command)).encode("utf-8", "surrogatepass")).digest()
+
+
+def _content(value: Any) -> Any:
+    """A value with nothing in it whose text depends on an order, and with each run of bytes as its own digest."""
+    if value is None or isinstance(value, str | int):
+        return value
+    if isinstance(value, bytes):
+        return hashlib.sha256(value).digest()
+    if isinstance(value, tuple):
+        return [_content(part) for part in value]
+    if isinstance(value, frozenset):
+        return sorted(value)
+    if isinstance(value, Mapping):
+        keys = sorted(value)
+        return keys, [value[key] for key in keys]
+    return type(value).__name__, [_content(getattr(value, part.name)) for part in fields(value)]
