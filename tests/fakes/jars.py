@@ -17,7 +17,7 @@ from pathlib import Path
 from hotswap.local.jvm import fetch_jars
 
 FOLDER = Path(__file__).parents[1] / "jars"
-RUNTIMES = FOLDER.parents[1] / "worker" / "runtimes"
+OWN_FOLDER = FOLDER.parents[1] / "worker" / "hotswap" / "runtimes" / "h2o"
 OWN = "flat_rows"
 _OWN_SOURCES = ("FlatRows.java", "Trees.java")
 NAMES = ("texts", "texts_v2", "customers", "numbers", "hostile", "spark")
@@ -39,7 +39,7 @@ HAS_JDK = jdk() >= 17
 
 
 def prebuilt(name: str) -> Path:
-    return (RUNTIMES if name == OWN else FOLDER) / f"{name}.jar"
+    return (OWN_FOLDER if name == OWN else FOLDER) / f"{name}.jar"
 
 
 def jar(name: str) -> bytes:
@@ -50,7 +50,7 @@ def jar(name: str) -> bytes:
 @cache
 def compiled(name: str) -> bytes:
     """A jar from its sources, for Java 17."""
-    sources = [RUNTIMES / each for each in _OWN_SOURCES] if name == OWN else sorted((FOLDER / name).rglob("*.java"))
+    sources = [OWN_FOLDER / each for each in _OWN_SOURCES] if name == OWN else sorted((FOLDER / name).rglob("*.java"))
     classpath = ("-cp", ":".join(map(str, fetch_jars("h2o-genmodel")))) if name == OWN else ()
     with tempfile.TemporaryDirectory() as folder:
         quick = ("-J-XX:TieredStopAtLevel=1", "-J-XX:+UseSerialGC", "-J-XX:-UsePerfData")

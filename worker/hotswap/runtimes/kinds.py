@@ -67,7 +67,7 @@ _SPARK: Final = Runtime(
 _RUNTIMES: Final = {
     "h2o": Runtime(
         module="hotswap.runtimes.h2o.runtime",
-        jars=lambda: [Path(__file__).with_name("flat_rows.jar"), *fetch_jars("h2o-genmodel")],
+        jars=lambda: [Path(__file__).parent / "h2o" / "flat_rows.jar", *fetch_jars("h2o-genmodel")],
         is_stateless=True,
     ),
     "java": Runtime(module="hotswap.runtimes.java.runtime", jars=tuple, needs_folder=True),
