@@ -67,8 +67,8 @@ verifier: setup ## the judge's own test: defects planted in good histories, each
 model: setup ## the protocol's model: 10,000 examples of crashes, zombies and commands against the real decisions
 	@HOTSWAP_MODEL_EXAMPLES=10000 $(VENV)/bin/python -m pytest tests/model/test_protocol.py
 
-mutants: setup ## defects planted in the real code, each caught by the model
-	@$(VENV)/bin/python tests/model/mutants.py
+mutants: setup ## defects planted in the real code, each caught by the model or by the agenda's tests
+	@cd tests && $(abspath $(VENV))/bin/python -m model.mutants
 
 bench: ## rows a second, CPU a row and latency, beside the bare Kafka client; each kind beside its own library
 	@$(every_extra)

@@ -7,8 +7,8 @@ from hotswap.batch import Code, Position, Refusal
 from hotswap.errors import Doubt
 from hotswap.generation import Generation, Model, Proto
 from hotswap.pipeline.admission import Rules
-from hotswap.pipeline.loop import Limits, PartitionLoop, Serving
-from hotswap.swap import Serve, Wait
+from hotswap.pipeline.loop import PartitionLoop
+from hotswap.pipeline.ports import Limits, Serve, Serving, Wait
 
 LIMITS = Limits(66_536, 100_000)
 

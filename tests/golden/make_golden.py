@@ -77,6 +77,9 @@ def logs():
         for line in file:
             log = json.loads(line)
             values = ((at, None if value is None else base64.b64decode(value)) for at, value in log["records"])
+            for swap in log["state"]["accepted"]:
+                # How far a worker is with it was a field of it then; a fold alone never came to anything else.
+                assert swap.pop("state") == "accepted"
             yield log["name"], list(values), log["state"]
 
 

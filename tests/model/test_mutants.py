@@ -2,7 +2,8 @@
 
 import pytest
 
-from model.mutants import MUTANTS, ROOT, mutated
+from model.defects import MUTANTS
+from model.mutants import ROOT, mutated
 
 
 @pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.name)

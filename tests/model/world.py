@@ -8,9 +8,10 @@ from hotswap import service, staging
 from hotswap.batch import Position
 from hotswap.kafka import membership, partition
 from hotswap.pipeline import loop as loop_module
+from hotswap.pipeline.ports import Serve
+from hotswap.progress import State
 from hotswap.service import Worker
 from hotswap.settings import Settings
-from hotswap.swap import Serve, State
 from model import clients, surroundings
 from model.broker import Broker, Place
 from model.law import Case, Fold, Judge, end_of, is_due
@@ -127,14 +128,14 @@ class World:
         self.find(due, "a worker holds partition {} ({}) where {} may answer, in {}", partition, choice.why, due, case)
 
     def _case(self, process, partition, position):
-        swaps = process.worker._timeline.swaps.values()
+        swaps = process.worker._timeline.swaps
         return Case(
             self.fold.at(process.has_read),
             partition,
             position.offset,
             position.floor,
             ready=frozenset(host.number for host in process.hosts if host.is_ready),
-            failed=frozenset(swap.number for swap in swaps if swap.state is State.FAILED),
+            failed=frozenset(number for number in swaps if state_of(process, number) is State.FAILED),
         )
 
     def check_batch(self, process, partition, committed):
@@ -156,9 +157,9 @@ class World:
         }
         self.find(parts != meaning.accepted, "I9 same log, same state: {} is not {}", parts, meaning.accepted)
         self.find(worker._timeline.is_paused != meaning.is_paused, "I9 same log, same state: pause")
-        staged = [number for number, swap in swaps.items() if swap.state is State.STAGING]
+        staged = [number for number in swaps if state_of(process, number) is State.STAGING]
         self.find(len(staged) > 1, "I6 one at a time: {} are being staged", staged)
-        ready = sorted(number for number, swap in swaps.items() if swap.state is State.READY)
+        ready = sorted(number for number in swaps if state_of(process, number) is State.READY)
         hosts = sorted(host.number for host in process.hosts if host.is_ready)
         self.find(ready != hosts, "I5, I10: {} are ready, and there are hosts for {}", ready, hosts)
         if process.revoked_at is not None:
@@ -200,12 +201,12 @@ class World:
         ]
 
     def _who_could(self, process, partition, offset):
-        floor, swaps = self.judge.standing[partition].floor, process.worker._timeline.swaps
+        floor = self.judge.standing[partition].floor
         return [
             number
             for number, made in self.fold.now.accepted.items()
             if number >= floor and made.cut.get(partition, 0) <= offset and "broken" not in made.model.uri
-            if number == floor or swaps[number].state is not State.FAILED
+            if number == floor or state_of(process, number) is not State.FAILED
         ]
 
     def check_rest(self):
@@ -247,6 +248,12 @@ class World:
 async def _main(process):
     process.worker = Worker(process.settings)
     await process.worker.run(process.stopping)
+
+
+def state_of(process, number):
+    """How far a worker is with a generation."""
+    staging = process.worker._staging
+    return staging._agenda.progress.of(number) if staging else State.ACCEPTED
 
 
 @contextlib.contextmanager

@@ -9,6 +9,7 @@ import pytest
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
+from hotswap.agenda import Report
 from hotswap.client.fleet import Told, WorkerView
 from hotswap.client.overview import read_fleet, status_log
 from hotswap.commands import encode_command
@@ -82,7 +83,7 @@ async def test_a_status_that_the_topic_does_not_take_is_shortened_and_the_next_v
         for number in range(20):
             error = SwapError("SCHEMA_MISMATCH", f"{number}\n" + "columns that do not fit\n" * 200)
             swap = SimpleNamespace(command_id=f"c{number}", number=number)
-            control.report(swap, Outcome.FAILED, error=error)
+            control.report(Report(swap, Outcome.FAILED, error))
         said = await said_within(settings, 21)
         publishing.cancel()
     assert {type(words) for words in said} == {WorkerView, Told}

@@ -29,7 +29,7 @@ MOMENTS = {
     "first line": ("import", "hotswap.cli.main"),
     "settings": ("import", "pydantic"),
     "client of Kafka": ("import", "aiokafka"),
-    "last import": ("import", "hotswap.cli.worker"),
+    "the worker itself": ("import", "hotswap.service"),
     "first socket": ("socket.__new__", ""),
     "Kafka is asked for": ("socket.connect", ""),
 }

@@ -10,10 +10,10 @@ from hotswap import staging as module
 from hotswap.batch import Position
 from hotswap.errors import Doubt, SwapError
 from hotswap.generation import Configuration, Model, Proto
-from hotswap.pipeline.loop import PartitionState
+from hotswap.pipeline.ports import Serve
 from hotswap.settings import Settings
 from hotswap.staging import Staging, Surroundings
-from hotswap.swap import Serve, SwapCommand, Timeline, Wait
+from hotswap.swap import SwapCommand, Timeline
 
 
 class FakeHost:
@@ -73,8 +73,8 @@ class World:
             raise self.committed
         return self.committed
 
-    def _report(self, swap, outcome, *, error=None, phases=None):
-        self.said.append((swap.number, outcome.value, error.code if error else ""))
+    def _report(self, told):
+        self.said.append((told.swap.number, told.outcome.value, told.error.code if told.error else ""))
 
     def command(self, number, **parts):
         command = SwapCommand(
@@ -97,7 +97,7 @@ async def world(monkeypatch):
     monkeypatch.setattr(module, "_TICK_S", 0.005)
     FakeHost.started, FakeHost.stopped, FakeHost.gave_way, FakeHost.fate, FakeHost.go = [], [], {}, {}, {}
     world = World()
-    running = asyncio.create_task(world.staging.run())
+    running = world.running = asyncio.create_task(world.staging.run())
     yield world
     running.cancel()
     await asyncio.gather(running, return_exceptions=True)
@@ -202,7 +202,7 @@ async def test_a_swap_that_takes_too_long_fails_within_its_deadline(world):
 async def test_a_command_is_given_no_more_time_for_its_staging_than_the_worker_allows(world, asked, allowed, told):
     world.staging._settings = Settings(deployment="d", deadline_ms=1, max_deadline_ms=30, **allowed)
     reasons = []
-    world.staging._around = replace(world.staging._around, report=lambda *_, error=None, **__: reasons.append(error))
+    world.staging._around = replace(world.staging._around, report=lambda told: reasons.append(told.error))
     FakeHost.go[1] = asyncio.Event()
     world.command(1, deadline_ms=asked)
     await world.until(lambda: any(reasons))
@@ -230,186 +230,23 @@ async def test_a_newer_command_supersedes_the_one_that_is_being_staged(world):
     assert world.store.held == ["m2"]
 
 
-async def test_swaps_that_come_faster_than_they_can_be_staged_do_not_starve_the_worker(world):
-    for number in (1, 2, 3):
-        FakeHost.go[number] = asyncio.Event()
-    world.command(1)
-    await world.until(lambda: FakeHost.started == [1])
-    world.command(2)
-    await world.until(lambda: FakeHost.started == [1, 2])
-    world.command(3)
-    for _ in range(20):
-        await asyncio.sleep(0)
-    FakeHost.go[2].set()
-    await world.until(lambda: world.staging.loaded == [2])
-    await world.until(lambda: FakeHost.started == [1, 2, 3])
-    await world.until(world.staging.prepared.is_set)
-
-
-async def test_a_superseded_generation_is_staged_after_all_where_the_newer_one_fails(world):
-    FakeHost.go[1] = asyncio.Event()
-    FakeHost.fate[2] = SwapError("MODEL_INVALID", "garbage")
-    world.command(1)
-    await world.until(lambda: FakeHost.started == [1])
-    world.command(2)
-    await world.until(lambda: (2, "FAILED", "MODEL_INVALID") in world.said)
-    assert (1, "SUPERSEDED", "") in world.said
-    FakeHost.go[1].set()
-    await world.until(lambda: world.staging.loaded == [1])
-
-
-async def test_a_generation_with_a_batch_in_hand_is_not_taken_away(world):
-    world.command(1)
-    await world.until(lambda: world.staging.loaded == [1])
-    world.states[0] = PartitionState(position=Position(5, 1), in_hand=1)
-    world.command(2)
-    await world.until(lambda: world.staging.loaded == [1, 2])
-    await asyncio.sleep(0.05)
-    assert FakeHost.stopped == []
-    assert (2, "SERVING", "") not in world.said
-    world.states[0].in_hand = None
-    await world.until(lambda: FakeHost.stopped == [1])
-
-
-async def test_the_old_generation_stays_while_another_workers_partition_is_before_the_cut(world):
-    world.command(1)
-    await world.until(lambda: world.staging.loaded == [1])
-    world.committed = {0: Position(9, 1)}
-    world.command(2, cut={0: 10})
-    await world.until(lambda: world.staging.loaded == [1, 2])
-    await asyncio.sleep(0.05)
-    assert FakeHost.stopped == []
-    world.committed = {0: Position(10, 2)}
-    await world.until(lambda: FakeHost.stopped == [1])
-
-
-async def fails(world, number, code="CACHE_FAILED", **parts):
-    """Send a generation that this worker cannot load, and return once it has said so."""
-    FakeHost.fate[number] = SwapError(code, "why")
-    world.command(number, **parts)
-    await world.until(lambda: (number, "FAILED", code) in world.said)
-
-
-@pytest.fixture
-def impatient(monkeypatch):
-    monkeypatch.setattr(module, "_RETRY_S", 0.02)
-    monkeypatch.setattr(module, "_LOOK_S", 0.01)
-
-
-async def test_a_failed_generation_is_tried_again_where_a_partition_may_be_scored_by_nothing_older(world, impatient):
-    world.command(1)
-    await world.until(lambda: world.staging.loaded == [1])
-    await fails(world, 2)
-    world.states[0] = PartitionState(position=Position(50, 2))
-    await world.until(lambda: FakeHost.started.count(2) > 1)
-    del FakeHost.fate[2]
-    await world.until(lambda: 2 in world.staging.loaded)
-
-
-async def test_a_failed_generation_is_tried_again_once_another_worker_has_scored_with_it(world, impatient):
-    world.command(1)
-    await world.until(lambda: world.staging.loaded == [1])
-    world.states[0] = PartitionState(position=Position(50, 1))
-    await fails(world, 2)
-    await asyncio.sleep(0.1)
-    assert FakeHost.started.count(2) == 1, "a swap that failed everywhere is over"
-    world.committed = {0: Position(50, 1), 1: Position(7, 2)}
-    await world.until(lambda: FakeHost.started.count(2) > 1)
-    del FakeHost.fate[2]
-    await world.until(lambda: (2, "SERVING", "") in world.said)
-    assert world.said.count((2, "STAGING", "")) == 1
-
-
-async def test_tries_of_a_generation_that_only_others_need_grow_rarer(world, monkeypatch):
-    now = [0.0]
-    monkeypatch.setattr(module, "monotonic", lambda: now[0])
-    world.command(1)
-    await world.until(lambda: world.staging.loaded == [1])
-    world.committed = {0: Position(50, 2)}
-    await fails(world, 2)
-    pauses = []
-    for count in range(1, 7):
-        began = now[0]
-        while FakeHost.started.count(2) == count:
-            now[0] += 0.5
-            await asyncio.sleep(0.02)
-        await world.until(lambda count=count: world.said.count((2, "FAILED", "CACHE_FAILED")) == count + 1)
-        pauses.append(now[0] - began)
-    assert pauses == [pytest.approx(seconds, abs=3.0) for seconds in (5, 10, 20, 40, 60, 60)]
-
-
-async def test_what_goes_on_with_an_older_generation_is_not_held_while_the_failed_one_is_tried_again(world, impatient):
-    world.command(1)
-    await world.until(lambda: world.staging.loaded == [1])
-    await fails(world, 2, cut={0: 10})
-    FakeHost.go[2] = asyncio.Event()
-    world.committed = {0: Position(50, 2)}
-    await world.until(lambda: FakeHost.started.count(2) == 2)
-    assert world.staging.choose(0, Position(50, 1)) == Serve(1, None)
-    world.command(3)
-    await world.until(lambda: world.staging.loaded == [3])
-    assert (2, "SUPERSEDED", "") not in world.said, "that it failed is the answer that stands"
-
-
-async def test_a_generation_that_rests_after_a_failure_holds_up_no_other_one(world):
-    world.command(1)
-    await world.until(lambda: world.staging.loaded == [1])
-    await fails(world, 2)
-    world.states[0] = PartitionState(position=Position(50, 2))
-    world.command(3, cut={0: 100})
-    await world.until(lambda: 3 in world.staging.loaded)
-
-
-async def test_a_worker_that_starts_tries_what_the_partitions_were_scored_with_last_before_it_joins(world):
-    world.committed = {0: Position(50, 2)}
-    FakeHost.go[2] = asyncio.Event()
-    FakeHost.fate[2] = SwapError("CACHE_FAILED", "disk")
-    world.command(1)
-    world.command(2)
-    world.command(3, cut={0: 100})
-    await world.until(lambda: FakeHost.started == [2])
-    assert not world.staging.prepared.is_set()
-    FakeHost.go[2].set()
-    await world.until(world.staging.prepared.is_set)
-    assert (world.staging.loaded, world.staging.lacks) == ([3], "")
-    assert isinstance(world.staging.choose(0, Position(50, 2)), Wait)
-
-
-async def test_a_worker_does_not_join_before_it_knows_where_the_partitions_stand(world, impatient):
+async def test_why_a_worker_does_not_join_is_logged_and_it_joins_once_kafka_tells_where_the_partitions_stand(
+    world, caplog
+):
     world.committed = Doubt("the coordinator is loading")
     world.command(1)
     await world.until(lambda: world.staging.loaded == [1])
-    await asyncio.sleep(0.05)
+    await world.until(lambda: "committed offsets" in world.staging.lacks)
     assert not world.staging.prepared.is_set()
+    assert [record.why for record in caplog.records if record.message == "worker.does_not_join"] == [
+        world.staging.lacks
+    ]
     world.committed = {0: Position(50, 1)}
     await world.until(world.staging.prepared.is_set)
 
 
-async def test_a_worker_whose_control_topic_was_emptied_says_what_to_do_and_serves_nothing_older(
-    world, impatient, caplog
-):
-    world.committed = {0: Position(50, 2)}
-    await world.until(lambda: "hotswap swap --generation 3" in world.staging.lacks)
-    assert [record.why for record in caplog.records if record.message == "worker.does_not_join"] == [
-        world.staging.lacks
-    ]
+async def test_a_defect_while_a_generation_is_staged_ends_the_worker_and_does_not_hang_it(world):
+    FakeHost.fate[1] = ZeroDivisionError("a defect")
     world.command(1)
-    await world.until(world.staging.prepared.is_set)
-    choice = world.staging.choose(0, Position(50, 2))
-    assert isinstance(choice, Wait)
-    assert "hotswap swap --generation 3" in choice.why
-    assert (1, "SERVING", "") not in world.said
-    world.command(3)
-    await world.until(lambda: (3, "SERVING", "") in world.said)
-
-
-async def test_a_worker_is_prepared_only_once_something_is_ready(world):
-    await asyncio.sleep(0.05)
-    assert not world.staging.prepared.is_set()
-    FakeHost.fate[1] = SwapError("MODEL_INVALID", "garbage")
-    world.command(1)
-    await world.until(lambda: (1, "FAILED", "MODEL_INVALID") in world.said)
-    await asyncio.sleep(0.05)
-    assert not world.staging.prepared.is_set()
-    world.command(2)
-    await asyncio.wait_for(world.staging.prepared.wait(), 5)
+    with pytest.raises(ZeroDivisionError):
+        await asyncio.wait_for(asyncio.shield(world.running), 5)

@@ -12,16 +12,17 @@ from typing import Any
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from hotswap import metrics
+from hotswap.agenda import Report
 from hotswap.commands import BadCommand, command_for
 from hotswap.errors import Doubt, SwapError
 from hotswap.failpoints import failpoint
 from hotswap.host.process import HostProcess
 from hotswap.kafka.connection import Admin
 from hotswap.kafka.log import LogReader, LogWriter
-from hotswap.pipeline.loop import PartitionState
+from hotswap.pipeline.ports import PartitionState
 from hotswap.settings import Settings
 from hotswap.staging import Staging
-from hotswap.swap import Outcome, Swap, Timeline, Verdict
+from hotswap.swap import Outcome, Timeline, Verdict
 from hotswap.v1 import control_pb2 as wire
 
 log = logging.getLogger(__name__)
@@ -105,14 +106,11 @@ class Control:
         self._outbox.append((key.encode(), status.SerializeToString(), ()))
         self._filled.set()
 
-    def report(
-        self, swap: Swap, outcome: Outcome, *, error: SwapError | None = None, phases: Mapping[str, float] | None = None
-    ) -> None:
-        """A `staging.Report`."""
-        verdict = Verdict(
-            swap.command_id, swap.number, outcome, error.code if error else "", error.message if error else ""
-        )
-        self._say(verdict, phases or {})
+    def report(self, report: Report) -> None:
+        """Tells the status topic what became of a swap on this worker."""
+        swap, error = report.swap, report.error
+        code, message = (error.code, error.message) if error else ("", "")
+        self._say(Verdict(swap.command_id, swap.number, report.outcome, code, message), report.phases)
 
     async def status(self, staging: Staging, states: Mapping[int, PartitionState], admin: Admin) -> None:
         """Publishes what this worker serves and how far behind it is, and sets the gauges of the same facts."""

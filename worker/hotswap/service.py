@@ -23,8 +23,9 @@ from hotswap.kafka.log import LogReader, LogWriter
 from hotswap.kafka.membership import Membership
 from hotswap.kafka.partition import Cluster, KafkaPartition
 from hotswap.kafka.tail import AnswersTail
-from hotswap.pipeline.loop import Limits, PartitionLoop
+from hotswap.pipeline.loop import PartitionLoop
 from hotswap.pipeline.partitions import Pipeline
+from hotswap.pipeline.ports import Limits
 from hotswap.settings import Settings
 from hotswap.staging import Staging, Surroundings
 from hotswap.swap import Timeline

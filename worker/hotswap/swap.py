@@ -1,25 +1,16 @@
-"""A swap's life cycle, decided without I/O: what a command is worth, what to stage, and who scores which offset.
+"""What was commanded: the fold of a deployment's control log, decided without I/O.
 
-Every worker folds the same control log with `Timeline.receive` and comes to the same list of accepted generations. What
-differs between workers is only how far each of them is with staging:
-
-    ACCEPTED ──▶ STAGING ──▶ READY ──▶ RETIRED
-       ▲          │    │                  │
-       └──────────┘    ▼                  │  needed again (an offset was reset)
-      superseded     FAILED ──▶ STAGING ◀─┘
-                            asked for again, where a partition may be scored by nothing older
-
-`Timeline.choose` is the law of the data path. It depends on the log, the partition, the offset and the generation that
-scored the partition last; so each request has one generation that may answer it, whichever worker asks.
+Every worker folds the same log with `Timeline.receive`, comes to the same verdict on each command, and so to the same
+list of accepted generations. How far a worker is with each of them is for progress.py, what it does about it for
+agenda.py.
 """
 
 import hashlib
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from enum import StrEnum
 from typing import Any
 
-from hotswap.batch import Position
 from hotswap.errors import SwapError
 from hotswap.generation import MOST, Configuration, Generation, Model, Proto
 
@@ -93,25 +84,6 @@ def out_of_reach(number: int, newest: int) -> str:
     )
 
 
-class State(StrEnum):
-    """How far a generation is on this worker; the module's text draws the legal transitions."""
-
-    ACCEPTED = "accepted"
-    STAGING = "staging"
-    READY = "ready"
-    FAILED = "failed"
-    RETIRED = "retired"
-
-
-_LEGAL = {
-    State.ACCEPTED: {State.STAGING},
-    State.STAGING: {State.READY, State.FAILED, State.ACCEPTED},
-    State.READY: {State.RETIRED},
-    State.FAILED: {State.STAGING},
-    State.RETIRED: {State.STAGING},
-}
-
-
 class Outcome(StrEnum):
     """What became of a command, in the words of the status topic."""
 
@@ -137,15 +109,14 @@ class Verdict:
     message: str = ""
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Swap:
-    """An accepted generation, where it takes over, and how far it is on this worker."""
+    """An accepted generation, and where it takes over."""
 
     command_id: str
     generation: Generation
     cut: Mapping[int, int]
     deadline_ms: int | None
-    state: State = State.ACCEPTED
 
     @property
     def number(self) -> int:
@@ -155,28 +126,6 @@ class Swap:
     def takes(self, partition: int, offset: int) -> bool:
         """Whether this generation is the one from this offset on, as far as its own cut says."""
         return offset >= self.cut.get(partition, 0)
-
-    def move(self, state: State) -> None:
-        """The one place where a state changes."""
-        if state not in _LEGAL[self.state]:
-            raise AssertionError(f"generation {self.number}: {self.state} -> {state} is no legal transition")
-        self.state = state
-
-
-@dataclass(frozen=True, slots=True)
-class Serve:
-    """Score with this generation; from offset `until` on (None: no end in sight) ask again."""
-
-    number: int
-    until: int | None
-
-
-@dataclass(frozen=True, slots=True)
-class Wait:
-    """Score nothing yet: `number` must be ready first (None: there is none, or a pause), and `why` for a person."""
-
-    number: int | None
-    why: str
 
 
 class Timeline:
@@ -268,101 +217,6 @@ class Timeline:
             raise SwapError("INCOMPLETE", f"a deployment's first generation must name {missing}: nothing to inherit")
         configuration = command.configuration or (base.configuration if base else Configuration())
         return Generation(command.generation, model, proto, configuration, command.samples)
-
-    def choose(self, partition: int, position: Position) -> Serve | Wait:
-        """The generation that scores this partition from this offset on.
-
-        The newest one whose cut is reached. One that is cut by offsets and not ready yet is waited for (decoding its
-        requests with the old proto would answer garbage); one that is cut at once leaves the field to the one before
-        until it is ready. None below the partition's floor.
-        """
-        if self.is_paused:
-            return Wait(None, "paused by command")
-        until = None
-        candidate: int | None = None
-        for swap in reversed(self.swaps.values()):
-            if swap.number < position.floor:
-                break
-            if swap.state is State.FAILED and swap.number != position.floor:
-                continue
-            if not swap.takes(partition, position.offset):
-                cut = swap.cut[partition]
-                until = cut if until is None else min(until, cut)
-                continue
-            if swap.state is State.READY:
-                return Serve(swap.number, until)
-            candidate = candidate or swap.number
-            if partition in swap.cut:  # at 0 too: a partition that was empty when the command was given
-                break
-        if candidate is not None:
-            return Wait(candidate, f"waits for generation {candidate}, which is not ready on this worker")
-        if position.floor:
-            higher = (
-                "publish a whole generation (model and proto) with a higher number, `hotswap swap --generation "
-                f"{position.floor + 1}`"
-            )
-            return Wait(
-                position.floor,
-                f"was last scored by generation {position.floor}, and no accepted command of the control topic carries "
-                f"one as new: {out_of_reach(position.floor + 1, self.newest) or higher}",
-            )
-        return Wait(None, "no generation has been accepted: send the first one with `hotswap swap`")
-
-    def is_overtaken(self, partition: int, position: Position, number: int) -> bool:
-        """Whether a batch that generation `number` has had for long is to be given up: another one may score it now.
-
-        Or none may, after a pause. A cut by offsets that lies ahead is no reason: what comes before it is for the old
-        generation alone, however long that takes.
-        """
-        choice = self.choose(partition, position)
-        return self.is_paused or (isinstance(choice, Serve) and choice.number != number)
-
-    def wanted(self, partition: int, position: Position) -> int | None:
-        """The generation that ought to score here, however far it is: the newest that has not failed."""
-        for swap in reversed(self.swaps.values()):
-            if swap.number == position.floor:
-                return swap.number
-            if swap.number < position.floor:
-                break
-            if swap.state is not State.FAILED and swap.takes(partition, position.offset):
-                return swap.number
-        return None
-
-    def needed(self, positions: Mapping[int, Position]) -> list[int]:
-        """The generations to have ready for partitions that stand at these positions, oldest first."""
-        wanted = [number for number in (self.wanted(p, at) for p, at in positions.items()) if number]
-        intact = [swap for swap in self.swaps.values() if swap.state is not State.FAILED]
-        first = min(wanted, default=intact[-1].number if intact else 0)
-        ahead = {
-            swap.number
-            for swap in intact
-            if swap.number > first and any(not swap.takes(p, at.offset) for p, at in positions.items())
-        }
-        newest = {intact[-1].number} if intact else set()
-        return sorted(set(wanted) | ahead | newest)
-
-    def to_stage(self, positions: Mapping[int, Position], resting: Collection[int] = ()) -> int | None:
-        """The generation to stage next, or None; those that are `resting` after a failure hold up no other one."""
-        for number in self.needed(positions):
-            if self.swaps[number].state is not State.READY and number not in resting:
-                return number
-        return None
-
-    def to_retire(self, positions: Mapping[int, Position], in_hand: Iterable[int]) -> list[int]:
-        """The ready generations that no partition of the deployment will be scored with again, and no batch holds."""
-        needed = set(self.needed(positions)) | set(in_hand)
-        serving: set[int] = set()
-        for partition, position in positions.items():
-            choice = self.choose(partition, position)
-            if not isinstance(choice, Serve):
-                # Nobody can serve there yet (or a pause hides who would): let nothing go.
-                return []
-            serving.add(choice.number)
-        return [
-            swap.number
-            for swap in self.swaps.values()
-            if swap.state is State.READY and swap.number not in needed and swap.number not in serving
-        ]
 
 
 def _digest(command: Command) -> bytes:

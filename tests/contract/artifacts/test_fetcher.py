@@ -23,7 +23,7 @@ from hotswap.batch import Position
 from hotswap.errors import SwapError
 from hotswap.generation import Model, Proto
 from hotswap.host.jvm_spec import make_ground
-from hotswap.pipeline.loop import PartitionState
+from hotswap.pipeline.ports import PartitionState
 from hotswap.settings import Settings
 from hotswap.staging import Staging, Surroundings
 from hotswap.swap import SwapCommand, Timeline
@@ -270,9 +270,7 @@ async def test_after_many_swaps_to_stores_that_hang_a_good_one_is_ready_and_a_ki
         partitions=1,
         states=lambda: partitions,
         committed=committed,
-        report=lambda swap, outcome, *, error=None, phases=None: said.append(
-            (swap.number, error.code if error else outcome)
-        ),
+        report=lambda told: said.append((told.swap.number, told.error.code if told.error else told.outcome)),
     )
     staging = Staging(settings=fetching.settings, timeline=timeline, store=fetching.store, child=COLD, around=around)
     running = asyncio.create_task(staging.run())

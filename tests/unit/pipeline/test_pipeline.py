@@ -8,9 +8,9 @@ import pytest
 from fakes.data_plane import FakePlan, FakeRequest, FakeSource, drain, loop_of, requests
 from hotswap.batch import Ask, Code, Position
 from hotswap.pipeline import loop as loop_module
-from hotswap.pipeline.loop import Limits, PartitionLoop
+from hotswap.pipeline.loop import PartitionLoop
 from hotswap.pipeline.partitions import Pipeline
-from hotswap.swap import Serve, Wait
+from hotswap.pipeline.ports import Limits, Serve, Wait
 
 
 @pytest.fixture(autouse=True)

@@ -3,7 +3,8 @@
 import asyncio
 from collections.abc import Callable, Sequence
 
-from hotswap.pipeline.loop import PartitionLoop, PartitionState
+from hotswap.pipeline.loop import PartitionLoop
+from hotswap.pipeline.ports import PartitionState
 
 _LOOK_S = 0.2
 
