@@ -7,7 +7,7 @@ from typing import NamedTuple
 from aiokafka.errors import KafkaConnectionError
 from hypothesis import strategies as st
 
-from hotswap.errors import HostError, SwapError
+from hotswap.errors import HostError, SwapCode, SwapError
 from hotswap.generation import Configuration, Model, Proto
 from model.world import PARTITIONS
 
@@ -46,7 +46,7 @@ SLOW = ["", "load", "load", "control", "score", "end", "fetch"]
 """Which calls a worker gets no answer to for a while; none where empty."""
 LOST = partial(KafkaConnectionError, "the connection was lost")
 FAULTS = dict.fromkeys(STAGES, LOST) | {
-    "load": partial(SwapError, "HOST_FAILED", "it died"),
+    "load": partial(SwapError, SwapCode.HOST_FAILED, "it died"),
     "score": partial(HostError, "it died"),
 }
 """What a call fails with; made anew each time, for an error keeps the frames that it came through."""

@@ -4,7 +4,7 @@ from collections import Counter
 from pathlib import Path
 
 from hotswap.batch import Code, Refusal
-from hotswap.errors import SwapError
+from hotswap.errors import SwapCode, SwapError
 from hotswap.host.parent import Description
 from model.law import answer
 from model.steps import here
@@ -89,7 +89,7 @@ class Host:
 
     def _check(self):
         if "broken" in self._load.model.name:
-            raise SwapError("MODEL_INVALID", "this one loads nowhere")
+            raise SwapError(SwapCode.MODEL_INVALID, "this one loads nowhere")
 
     deadline_s = 10.0
 

@@ -14,7 +14,7 @@ from hotswap.client.fleet import Told, WorkerView
 from hotswap.client.overview import read_fleet, status_log
 from hotswap.commands import encode_command
 from hotswap.control import Control
-from hotswap.errors import SwapError
+from hotswap.errors import SwapCode, SwapError
 from hotswap.generation import Model, Proto
 from hotswap.kafka.connection import Admin
 from hotswap.kafka.log import LogReader, LogWriter
@@ -81,7 +81,7 @@ async def test_a_status_that_the_topic_does_not_take_is_shortened_and_the_next_v
         publishing = asyncio.create_task(control.publish())
         await control.status(staging, {}, admin)
         for number in range(20):
-            error = SwapError("SCHEMA_MISMATCH", f"{number}\n" + "columns that do not fit\n" * 200)
+            error = SwapError(SwapCode.SCHEMA_MISMATCH, f"{number}\n" + "columns that do not fit\n" * 200)
             swap = SimpleNamespace(command_id=f"c{number}", number=number)
             control.report(Report(swap, Outcome.FAILED, error))
         said = await said_within(settings, 21)

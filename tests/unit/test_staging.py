@@ -8,7 +8,7 @@ import pytest
 
 from hotswap import staging as module
 from hotswap.batch import Position
-from hotswap.errors import Doubt, SwapError
+from hotswap.errors import Doubt, SwapCode, SwapError
 from hotswap.generation import Configuration, Model, Proto
 from hotswap.pipeline.ports import Serve
 from hotswap.settings import Settings
@@ -132,7 +132,7 @@ async def test_only_a_generation_that_is_loaded_beside_one_that_serves_gives_way
 async def test_a_spare_is_kept_of_the_kinds_that_are_set_once_one_of_them_is_here(world, monkeypatch):
     kept = []
     monkeypatch.setattr(world.staging._spares, "keep", lambda *given: kept.append(given))
-    FakeHost.fate[1] = SwapError("MODEL_INVALID", "no model")
+    FakeHost.fate[1] = SwapError(SwapCode.MODEL_INVALID, "no model")
     world.command(1, model=Model("m1", "a" * 64, "spark"))
     await world.until(lambda: (1, "FAILED", "MODEL_INVALID") in world.said)
     world.command(2, model=Model("m2", "a" * 64, "java"))
@@ -177,7 +177,7 @@ def test_a_generation_has_a_host_for_each_core_but_one_within_bounds_or_as_many_
 async def test_a_failed_swap_leaves_what_serves_and_holds_nothing(world):
     world.command(1)
     await world.until(lambda: world.staging.loaded == [1])
-    FakeHost.fate[2] = SwapError("SCHEMA_MISMATCH", "columns")
+    FakeHost.fate[2] = SwapError(SwapCode.SCHEMA_MISMATCH, "columns")
     world.command(2)
     await world.until(lambda: (2, "FAILED", "SCHEMA_MISMATCH") in world.said)
     assert world.staging.choose(0, Position(5, 1)) == Serve(1, None)

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from hotswap.client.change import Change, Cut, Receipt
     from hotswap.client.client import Client
     from hotswap.client.fleet import FleetAnswer
-    from hotswap.errors import Doubt, HotswapError, NoAnswer, StartError, SwapError, UsageError
+    from hotswap.errors import Doubt, HotswapError, NoAnswer, StartError, SwapCode, SwapError, UsageError
     from hotswap.generation import Configuration
     from hotswap.local.kafka import LocalKafka
     from hotswap.settings import Settings
@@ -35,6 +35,7 @@ __all__ = [
     "Refused",
     "Settings",
     "StartError",
+    "SwapCode",
     "SwapError",
     "UsageError",
 ]
@@ -44,7 +45,7 @@ _ROOMS = {
     "hotswap.client.change": ("Change", "Cut", "Receipt"),
     "hotswap.client.client": ("Client",),
     "hotswap.client.fleet": ("FleetAnswer",),
-    "hotswap.errors": ("Doubt", "HotswapError", "NoAnswer", "StartError", "SwapError", "UsageError"),
+    "hotswap.errors": ("Doubt", "HotswapError", "NoAnswer", "StartError", "SwapCode", "SwapError", "UsageError"),
     "hotswap.generation": ("Configuration",),
     "hotswap.local.kafka": ("LocalKafka",),
     "hotswap.settings": ("Settings",),

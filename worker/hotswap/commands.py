@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from google.protobuf.message import DecodeError
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from hotswap.errors import SwapError, UsageError
+from hotswap.errors import SwapCode, SwapError, UsageError
 from hotswap.generation import Configuration, Model, Policy, Proto, TextOptions, frozen
 from hotswap.swap import Command, PauseCommand, RollbackCommand, SkipCommand, SwapCommand
 from hotswap.v1 import control_pb2 as wire
@@ -77,11 +77,11 @@ def decode_command(value: bytes | None) -> tuple[str, Command]:
 
     """
     if value is None:
-        raise SwapError("MALFORMED", "a record without a value")
+        raise SwapError(SwapCode.MALFORMED, "a record without a value")
     try:
         message = wire.Command.FromString(value)
     except DecodeError as error:
-        raise SwapError("MALFORMED", "the value is no hotswap.v1.Command message") from error
+        raise SwapError(SwapCode.MALFORMED, "the value is no hotswap.v1.Command message") from error
     try:
         return message.deployment, _decode(message)
     except SwapError as error:
@@ -91,9 +91,9 @@ def decode_command(value: bytes | None) -> tuple[str, Command]:
 def _decode(message: wire.Command) -> Command:
     kind = message.WhichOneof("kind")
     if kind is None:
-        raise SwapError("MALFORMED", "the command has none of swap, rollback, pause, resume")
+        raise SwapError(SwapCode.MALFORMED, "the command has none of swap, rollback, pause, resume")
     if len(message.command_id) > _LONGEST_ID:
-        raise SwapError("MALFORMED", f"the command_id has more than {_LONGEST_ID} characters: use a UUID")
+        raise SwapError(SwapCode.MALFORMED, f"the command_id has more than {_LONGEST_ID} characters: use a UUID")
     if kind in ("pause", "resume"):
         return PauseCommand(command_id=message.command_id, is_paused=kind == "pause", rules=message.rules)
     if kind == "skip":
@@ -130,7 +130,7 @@ def _milliseconds(time: Timestamp) -> int:
     try:
         return time.ToMilliseconds()
     except ValueError as error:  # the wire carries times that are none
-        raise SwapError("MALFORMED", f"not_after is no time: {error}") from error
+        raise SwapError(SwapCode.MALFORMED, f"not_after is no time: {error}") from error
 
 
 def _swap_message(command: SwapCommand) -> wire.Swap:
@@ -196,7 +196,7 @@ def _cut(message: wire.Swap | wire.Rollback) -> Mapping[int, int]:
 def _model(model: wire.Model) -> Model:
     _check_digest(model.sha256, f"model {model.uri}")
     if not model.uri:
-        raise SwapError("MALFORMED", "the model has no uri")
+        raise SwapError(SwapCode.MALFORMED, "the model has no uri")
     return Model(model.uri, model.sha256.lower(), model.kind or "h2o")
 
 
@@ -206,11 +206,11 @@ def _proto(proto: wire.Proto) -> Proto:
         _check_digest(proto.sha256, f"proto {proto.uri}")
         return Proto(proto.sha256.lower(), uri=proto.uri, is_descriptor_set=proto.uri.endswith((".desc", ".binpb")))
     if source is None:
-        raise SwapError("MALFORMED", "the proto has none of text, descriptor_set, uri")
+        raise SwapError(SwapCode.MALFORMED, "the proto has none of text, descriptor_set, uri")
     content = proto.text.encode() if source == "text" else proto.descriptor_set
     digest = hashlib.sha256(content).hexdigest()
     if proto.sha256 and proto.sha256.lower() != digest:
-        raise SwapError("DIGEST_MISMATCH", f"the proto has SHA-256 {digest}, the command says {proto.sha256}")
+        raise SwapError(SwapCode.DIGEST_MISMATCH, f"the proto has SHA-256 {digest}, the command says {proto.sha256}")
     return Proto(digest, source=content, is_descriptor_set=source == "descriptor_set")
 
 
@@ -232,7 +232,9 @@ def _configuration(message: wire.Configuration) -> Configuration:
 
 def _text(message: wire.Text) -> TextOptions:
     if len(message.delimiter) > 1:
-        raise SwapError("MALFORMED", f"configuration: text.delimiter is one character, not {message.delimiter!r}")
+        raise SwapError(
+            SwapCode.MALFORMED, f"configuration: text.delimiter is one character, not {message.delimiter!r}"
+        )
     return TextOptions(
         delimiter=message.delimiter or ",",
         missing=frozenset({"", *message.missing}),
@@ -246,4 +248,6 @@ def _policy(value: wire.Policy, default: Policy) -> Policy:
 
 def _check_digest(digest: str, what: str) -> None:
     if len(digest) != _SHA256_DIGITS or not set(digest.lower()) <= set("0123456789abcdef"):
-        raise SwapError("MALFORMED", f"{what}: sha256 must be {_SHA256_DIGITS} hexadecimal digits, not {digest!r}")
+        raise SwapError(
+            SwapCode.MALFORMED, f"{what}: sha256 must be {_SHA256_DIGITS} hexadecimal digits, not {digest!r}"
+        )

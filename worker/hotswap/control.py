@@ -171,7 +171,7 @@ class Control:
     def _say(self, verdict: Verdict, phases: Mapping[str, float]) -> None:
         assert verdict.outcome is not None
         settings = self._settings
-        metrics.bounded(metrics.SWAPS, settings.deployment, verdict.outcome.lower(), verdict.code).inc()
+        metrics.SWAPS.labels(settings.deployment, verdict.outcome.lower(), verdict.code).inc()
         swap = wire.SwapStatus(
             command_id=verdict.command_id,
             deployment=settings.deployment,

@@ -1,5 +1,69 @@
 """Errors sorted by what the caller does next; each one's docstring says when it is raised."""
 
+from enum import StrEnum
+
+
+class SwapCode(StrEnum):
+    """Why a command was refused, or a generation could not be staged: `code` on the status topic and in the metrics.
+
+    A refusal is the same on every worker, for all read the same control log. A failed staging is one worker's own, and
+    what served before goes on serving.
+    """
+
+    MALFORMED = "MALFORMED"
+    """Refuses the command: it lacks an id, a kind or a part's address, or a part of it cannot be read. Correct it."""
+    STALE = "STALE"
+    """Refuses the command: its generation is not greater than the newest one accepted, for another command came first.
+    Look at `hotswap status`, then send it again with the next number."""
+    EQUIVOCATION = "EQUIVOCATION"
+    """Refuses the command: its id was used before, with other content. Give each command an id of its own."""
+    EXPIRED = "EXPIRED"
+    """Refuses the command: it reached the control topic after its `not_after`. Send it again if it is still wanted."""
+    INCOMPLETE = "INCOMPLETE"
+    """Refuses the command: a deployment's first generation must name a model and a proto; it has nothing to inherit."""
+    UNKNOWN_BASE = "UNKNOWN_BASE"
+    """Refuses the command: the generation that it inherits from, or rolls back to, was never accepted."""
+    OUT_OF_RANGE = "OUT_OF_RANGE"
+    """Refuses the command: its generation is more than 2^53 above the newest one accepted. Take a lower number, or,
+    where none is left, continue under another name (`hotswap move`)."""
+    DIGEST_MISMATCH = "DIGEST_MISMATCH"
+    """Refuses the command where an inline proto does not have the SHA-256 that the command gives; fails the staging
+    where an artifact does not. Upload the file again, and publish it with its digest."""
+    ARTIFACT_UNREACHABLE = "ARTIFACT_UNREACHABLE"
+    """Fails the staging: the model or the proto could not be fetched from the store, or not in time. Check its address,
+    the store, and this worker's credentials."""
+    ARTIFACT_INVALID = "ARTIFACT_INVALID"
+    """Fails the staging: the file is too large, or is an archive that is damaged or unsafe to unpack. Publish the file
+    that the training wrote, unchanged."""
+    CACHE_FAILED = "CACHE_FAILED"
+    """Fails the staging: this worker cannot write to its cache, or files were removed from it. Free some space, or set
+    HOTSWAP_CACHE to another folder."""
+    PROTO_INVALID = "PROTO_INVALID"
+    """Fails the staging: the proto does not compile, or is too large. The message has protoc's lines."""
+    NO_OPERATION = "NO_OPERATION"
+    """Fails the staging: the proto declares no unary rpc, so there is nothing to serve. Add a service with one."""
+    MODEL_INVALID = "MODEL_INVALID"
+    """Fails the staging: the artifact is no model of its kind, or is damaged, or cannot be instantiated."""
+    MODEL_UNSUPPORTED = "MODEL_UNSUPPORTED"
+    """Fails the staging: the kind of model, or something that this model needs, is not supported."""
+    CONFIGURATION_INVALID = "CONFIGURATION_INVALID"
+    """Fails the staging: the configuration has an option that the model's runtime does not know, gives one a value that
+    it cannot have, or asks for a longer deadline than the worker allows (HOTSWAP_MAX_DEADLINE_MS)."""
+    SCHEMA_MISMATCH = "SCHEMA_MISMATCH"
+    """Fails the staging: the model and the proto do not fit each other. The message lists each column that does not,
+    one per line."""
+    SAMPLE_REFUSED = "SAMPLE_REFUSED"
+    """Fails the staging: the new generation refuses a sample that came with the command. Correct the sample, or the
+    model."""
+    HOST_FAILED = "HOST_FAILED"
+    """Fails the staging: the model host could not be started, or died while it loaded the model. The message and the
+    worker's log say how it ended."""
+    HOST_TOO_SLOW = "HOST_TOO_SLOW"
+    """Fails the staging: the model host did not load the model within its time."""
+    DEADLINE_EXCEEDED = "DEADLINE_EXCEEDED"
+    """Fails the staging: it took longer than the command's `deadline_ms`, or HOTSWAP_SWAP_DEADLINE_MS, allows. Raise
+    it."""
+
 
 class HotswapError(Exception):
     """Root of all errors of ours; its text is the line that a person reads: what, where, and what to do."""
@@ -18,13 +82,12 @@ class Doubt(HotswapError):
 
 
 class SwapError(HotswapError):
-    """Reject the swap and keep serving: the generation cannot be staged.
+    """Reject the command, or the swap, and keep serving: `code` says why.
 
-    `code` is one of the upper-case words of ARCHITECTURE.md (DIGEST_MISMATCH, PROTO_INVALID, SCHEMA_MISMATCH, …), the
-    text says what does not fit, line by line where it is a list of columns.
+    The message says what does not fit, line by line where it is a list of columns.
     """
 
-    def __init__(self, code: str, message: str) -> None:
+    def __init__(self, code: SwapCode, message: str) -> None:
         super().__init__(message)
         self.code = code
         self.message = message

@@ -122,7 +122,7 @@ _values: dict[Counter, set[str]] = {}
 def bounded(counter: Counter, *labels: str) -> Counter:
     """The series of a counter whose last label comes from outside: the first hundred values, all others as `other`.
 
-    Column names and codes are a model host's own word, and Prometheus keeps a series for each.
+    Column names are a model host's own word, and Prometheus keeps a series for each.
     """
     *ours, last = labels
     values = _values.setdefault(counter, set())

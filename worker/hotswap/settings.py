@@ -10,7 +10,7 @@ from pydantic import Field, ValidationInfo, field_validator
 from pydantic_core import PydanticCustomError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from hotswap.errors import SwapError
+from hotswap.errors import SwapCode, SwapError
 
 
 class Topics(NamedTuple):
@@ -151,7 +151,7 @@ class Settings(BaseSettings):
         """
         if (asked or 0) > self.max_deadline_ms:
             raise SwapError(
-                "CONFIGURATION_INVALID",
+                SwapCode.CONFIGURATION_INVALID,
                 f"the configuration's deadline_ms is {asked}, and HOTSWAP_MAX_DEADLINE_MS of this worker is "
                 f"{self.max_deadline_ms}: lower the one, or raise the other on every worker",
             )

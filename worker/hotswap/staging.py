@@ -12,7 +12,7 @@ from hotswap import metrics
 from hotswap.agenda import Action, Agenda, Cancel, Join, KeepStandby, Report, Retire, Stage, StayOut
 from hotswap.artifacts.store import Store
 from hotswap.batch import Position
-from hotswap.errors import Doubt, SwapError
+from hotswap.errors import Doubt, SwapCode, SwapError
 from hotswap.failpoints import failpoint
 from hotswap.generation import Generation
 from hotswap.host.group import HostGroup
@@ -188,7 +188,7 @@ class Staging:
             late = f"not ready within {deadline_s:g} s (got as far as: {', '.join(phases) or 'fetch'})"
             if (swap.deadline_ms or 0) > deadline_s * 1000:
                 late += f": the command asks for {swap.deadline_ms} ms, and HOTSWAP_MAX_DEADLINE_MS allows no more"
-            told = self._failed(swap, SwapError("DEADLINE_EXCEEDED", late))
+            told = self._failed(swap, SwapError(SwapCode.DEADLINE_EXCEEDED, late))
         except asyncio.CancelledError:
             told = self._agenda.given_up(swap.number)
             raise

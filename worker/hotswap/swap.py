@@ -9,9 +9,9 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from enum import StrEnum
-from typing import Any
+from typing import Any, Literal
 
-from hotswap.errors import SwapError
+from hotswap.errors import SwapCode, SwapError
 from hotswap.generation import MOST, Configuration, Generation, Model, Proto
 
 
@@ -105,7 +105,7 @@ class Verdict:
     command_id: str
     generation: int
     outcome: Outcome | None
-    code: str = ""
+    code: SwapCode | Literal[""] = ""
     message: str = ""
 
 
@@ -154,7 +154,9 @@ class Timeline:
         command_id = command.command_id
         number = getattr(command, "generation", 0)
         if not command_id:
-            return Verdict(command_id, number, Outcome.REFUSED, "MALFORMED", "a command needs a command_id (a UUID)")
+            return Verdict(
+                command_id, number, Outcome.REFUSED, SwapCode.MALFORMED, "a command needs a command_id (a UUID)"
+            )
         self._rules = max(self._rules, command.rules)
         content = _digest(command)
         if command_id in self._seen:
@@ -162,7 +164,7 @@ class Timeline:
             if first == content:
                 return replace(verdict, outcome=Outcome.DUPLICATE)
             why = f"command id {command_id} was used before with other content: ids are used once"
-            return Verdict(command_id, number, Outcome.REFUSED, "EQUIVOCATION", why)
+            return Verdict(command_id, number, Outcome.REFUSED, SwapCode.EQUIVOCATION, why)
         try:
             verdict = self._accept(command, timestamp_ms)
         except SwapError as refused:
@@ -179,20 +181,22 @@ class Timeline:
             return Verdict(command.command_id, 0, Outcome.APPLIED)
         if command.generation <= self.newest:
             raise SwapError(
-                "STALE",
+                SwapCode.STALE,
                 f"generation {command.generation} is not greater than {self.newest}, the newest one accepted: another "
                 f"swap came first; look at `hotswap status`, then try again with {self.newest + 1}",
             )
         # Only behind a mark: what the log has accepted before stays accepted.
         if self._rules and (why := out_of_reach(command.generation, self.newest)):
-            raise SwapError("OUT_OF_RANGE", why)
+            raise SwapError(SwapCode.OUT_OF_RANGE, why)
         if isinstance(command, RollbackCommand):
             old = self._base(command.to).generation
             self._append(command, replace(old, number=command.generation), None)
         else:
             if command.not_after_ms is not None and timestamp_ms > command.not_after_ms:
                 late = timestamp_ms - command.not_after_ms
-                raise SwapError("EXPIRED", f"the command reached the control topic {late} ms after its not_after")
+                raise SwapError(
+                    SwapCode.EXPIRED, f"the command reached the control topic {late} ms after its not_after"
+                )
             self._append(command, self._inherit(command), command.deadline_ms)
         return Verdict(command.command_id, command.generation, None)
 
@@ -203,7 +207,9 @@ class Timeline:
         if number not in self.swaps:
             known = ", ".join(map(str, list(self.swaps)[-_SHOWN:])) or "none"
             more = "…, " if len(self.swaps) > _SHOWN else ""
-            raise SwapError("UNKNOWN_BASE", f"generation {number} was never accepted here (accepted: {more}{known})")
+            raise SwapError(
+                SwapCode.UNKNOWN_BASE, f"generation {number} was never accepted here (accepted: {more}{known})"
+            )
         return self.swaps[number]
 
     def _inherit(self, command: SwapCommand) -> Generation:
@@ -214,7 +220,9 @@ class Timeline:
         proto = command.proto or (base.proto if base else None)
         if model is None or proto is None:
             missing = "a model" if model is None else "a proto"
-            raise SwapError("INCOMPLETE", f"a deployment's first generation must name {missing}: nothing to inherit")
+            raise SwapError(
+                SwapCode.INCOMPLETE, f"a deployment's first generation must name {missing}: nothing to inherit"
+            )
         configuration = command.configuration or (base.configuration if base else Configuration())
         return Generation(command.generation, model, proto, configuration, command.samples)
 

@@ -12,7 +12,7 @@ from fakes.examples import IRIS
 from fakes.hostile_child import NEVER_RETURNS
 from fakes.processes import gone, left_behind, nothing_left
 from hotswap.batch import Refusal
-from hotswap.errors import SwapError
+from hotswap.errors import SwapCode, SwapError
 from hotswap.host.group import HostGroup
 from hotswap.host.jvm_spec import make_ground
 from hotswap.host.parent import ModelHost
@@ -100,7 +100,7 @@ async def test_where_one_cannot_be_started_all_are_ended(monkeypatch):
     group = Group()
 
     async def fails(**_):
-        raise SwapError("HOST_FAILED", "no memory for a second one")
+        raise SwapError(SwapCode.HOST_FAILED, "no memory for a second one")
 
     monkeypatch.setattr(group.hosts[1], "start", fails)
     with pytest.raises(SwapError, match="no memory for a second one"):

@@ -9,7 +9,7 @@ import pytest
 
 from fakes.examples import CANCER, IRIS
 from fakes.processes import gone, left_behind, nothing_left
-from hotswap.errors import SwapError
+from hotswap.errors import SwapCode, SwapError
 from hotswap.host import standby as module
 from hotswap.host.jvm_spec import make_ground
 from hotswap.host.parent import ModelHost
@@ -131,7 +131,7 @@ async def test_a_kind_that_cannot_be_prepared_is_tried_again_and_stopped_with_th
 
     def fails(kind, heap_mb):
         tries.put_nowait(kind)
-        raise SwapError("HOST_FAILED", "it is not installed")
+        raise SwapError(SwapCode.HOST_FAILED, "it is not installed")
 
     monkeypatch.setattr(module, "make_ground", fails)
     spares.keep("spark")

@@ -409,6 +409,13 @@ async def test_a_swap_that_fails_on_one_worker_is_not_good(cluster, settings):
     assert len(heard) == 5
 
 
+async def test_a_code_that_only_newer_workers_know_is_told_as_it_is(cluster, settings):
+    FakeWorker(cluster, settings, "w1", ("STAGING", "FAILED"), "OF_TOMORROW", "why")
+    async with Client(settings) as client:
+        answer = await client.await_swap(await first_swap(client))
+    assert (answer.told["w1"].code, answer.told["w1"].message) == ("OF_TOMORROW", "why")
+
+
 async def test_a_swap_that_no_worker_hears_is_an_error(cluster, settings, monkeypatch):
     monkeypatch.setattr("hotswap.client.client._SILENCE_S", 0.05)
     async with Client(settings) as client:

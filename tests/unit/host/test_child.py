@@ -5,7 +5,7 @@ import socket
 
 import pytest
 
-from hotswap.errors import SwapError
+from hotswap.errors import SwapCode, SwapError
 from hotswap.generation import Configuration
 from hotswap.host import child, frames
 from hotswap.host.frames import Ground, Order
@@ -43,7 +43,7 @@ def said(frame):
 def test_a_reason_with_a_line_for_each_of_very_many_columns_is_shortened_to_what_a_frame_may_hold():
     lines = "\n".join(f"column \U0001f600{number} \x00 is not in the proto" for number in range(100_000))
 
-    frame = child._failed(SwapError("SCHEMA_MISMATCH", lines))
+    frame = child._failed(SwapError(SwapCode.SCHEMA_MISMATCH, lines))
 
     assert len(frame) <= frames.MAX_FACTS_BYTES
     assert said(frame) == {"code": "SCHEMA_MISMATCH", "message": lines[: frames.MAX_REASON]}

@@ -7,6 +7,7 @@ import struct
 import pytest
 
 from hotswap.batch import Code, Refusal
+from hotswap.errors import SwapCode
 from hotswap.generation import Configuration, Policy, frozen
 from hotswap.host import frames
 from hotswap.host.frames import Answers, FrameError, Ground, Kind, Order
@@ -140,6 +141,13 @@ def test_what_a_child_says_without_being_asked_does_not_pile_up(monkeypatch):
 
     assert "more than it was asked" in str(connection._end)
     assert 10 < len(connection._frames) < 100
+
+
+@pytest.mark.parametrize("code", ["NO_SUCH_CODE", None, ["MODEL_INVALID"]])
+def test_a_code_that_a_child_makes_up_is_told_as_a_host_that_failed(code):
+    error = frames.parse_failure(json.dumps({"code": code, "message": "why"}).encode())
+
+    assert (error.code, error.message) == (SwapCode.HOST_FAILED, "why")
 
 
 def test_facts_nested_too_deep_are_refused():

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
-from hotswap.errors import SwapError
+from hotswap.errors import SwapCode, SwapError
 
 MAX_FILES = 100_000
 """Files and folders of an archive at most, those too that only a name implies: each costs an inode, and no bytes."""
@@ -111,7 +111,7 @@ def check_jars(packed: BinaryIO, *, name: str, max_bytes: int, is_stopped: Calla
 
 def invalid(name: str, fault: str) -> SwapError:
     """Give the error for an artifact with a fault, which is the end of a sentence about it."""
-    return SwapError("ARTIFACT_INVALID", f"{name} {fault}: publish the file that the training wrote, unchanged")
+    return SwapError(SwapCode.ARTIFACT_INVALID, f"{name} {fault}: publish the file that the training wrote, unchanged")
 
 
 def list_names(path: Path) -> list[str]:
@@ -120,7 +120,7 @@ def list_names(path: Path) -> list[str]:
         with zipfile.ZipFile(path) as archive:
             return [entry.filename for entry in archive.infolist() if not entry.is_dir()]
     except (*_FOREIGN, OSError) as error:
-        raise SwapError("ARTIFACT_INVALID", f"{path} is not a zip that can be read: {error}") from error
+        raise SwapError(SwapCode.ARTIFACT_INVALID, f"{path} is not a zip that can be read: {error}") from error
 
 
 def write_zip(path: Path, content: Mapping[str, Path | bytes]) -> None:

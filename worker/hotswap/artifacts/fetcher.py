@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Any, Final
 from hotswap import logs
 from hotswap.artifacts.cache import Cache
 from hotswap.artifacts.store import Artifact, fetch_now, without_secrets
-from hotswap.errors import SwapError
+from hotswap.errors import SwapCode, SwapError
 from hotswap.failpoints import arm
 from hotswap.local.lifeline import die_with
 
@@ -91,13 +91,13 @@ class Fetcher:
             self.start()
             if isinstance(error, OSError):
                 why = f"{without_secrets(artifact.uri)} was not fetched: the worker's process for that failed: {error}"
-                raise SwapError("ARTIFACT_UNREACHABLE", why) from error
+                raise SwapError(SwapCode.ARTIFACT_UNREACHABLE, why) from error
             raise
         if self._idle:  # one that was started while two fetched at once
             self._end(self._idle)
         self._idle = process
         if answer:
-            raise SwapError(**answer)
+            raise SwapError(SwapCode(answer["code"]), answer["message"])
 
     def _end(self, process: "_Process") -> None:
         process.kill()

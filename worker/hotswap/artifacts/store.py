@@ -21,7 +21,7 @@ from fsspec.implementations.local import LocalFileSystem
 from hotswap.artifacts.archive import check_jars, find_change, open_plain, unpack
 from hotswap.artifacts.cache import Cache
 from hotswap.artifacts.mojo import check_names
-from hotswap.errors import SwapError
+from hotswap.errors import SwapCode, SwapError
 from hotswap.failpoints import failpoint
 from hotswap.generation import Model, Proto
 
@@ -128,7 +128,9 @@ class Store:
         """
         source = proto.source or b""
         if len(source) > MAX_PROTO_BYTES:
-            raise SwapError("PROTO_INVALID", f"the proto has {len(source):,} bytes: at most {MAX_PROTO_BYTES:,} can be")
+            raise SwapError(
+                SwapCode.PROTO_INVALID, f"the proto has {len(source):,} bytes: at most {MAX_PROTO_BYTES:,} can be"
+            )
         name = "proto.desc" if proto.is_descriptor_set else "proto.proto"
         uri, sha256 = await asyncio.to_thread(self._put, io.BytesIO(source), name)
         return Proto(sha256, uri=uri, is_descriptor_set=proto.is_descriptor_set)
@@ -141,7 +143,9 @@ class Store:
             with _kept(artifact, self._cache):
                 if path := self._cache.get(artifact.name):
                     return path
-        raise SwapError("CACHE_FAILED", f"{without_secrets(artifact.uri)} was removed from {self._cache.root} by hand")
+        raise SwapError(
+            SwapCode.CACHE_FAILED, f"{without_secrets(artifact.uri)} was removed from {self._cache.root} by hand"
+        )
 
     def _artifact(self, model: Model) -> Artifact:
         return Artifact(
@@ -156,7 +160,7 @@ class Store:
             with path.open("rb") as file:
                 return self._put(file, path.name)
         except OSError as error:
-            raise SwapError("ARTIFACT_UNREACHABLE", f"{path} cannot be read: {error.strerror}") from error
+            raise SwapError(SwapCode.ARTIFACT_UNREACHABLE, f"{path} cannot be read: {error.strerror}") from error
 
     def _put(self, file: io.BufferedReader | io.BytesIO, name: str) -> tuple[str, str]:
         # A worker elsewhere does not know our working directory.
@@ -191,7 +195,7 @@ def fetch_now(cache: Cache, artifact: Artifact, stop: threading.Event) -> Path:
     if not _SHA256.fullmatch(artifact.sha256):
         shown = without_secrets(artifact.uri)
         raise SwapError(
-            "ARTIFACT_INVALID",
+            SwapCode.ARTIFACT_INVALID,
             f"the digest of {shown} is {artifact.sha256!r}: write the 64 digits that sha256sum says",
         )
     with _kept(artifact, cache):
@@ -206,7 +210,7 @@ def _kept(artifact: Artifact, cache: Cache) -> Iterator[None]:
         yield
     except OSError as error:
         raise SwapError(
-            "CACHE_FAILED",
+            SwapCode.CACHE_FAILED,
             f"{without_secrets(artifact.uri)} cannot be kept in {cache.root}: {error.strerror}: make room there, or "
             "set HOTSWAP_CACHE to a folder of a local disk that the worker may write",
         ) from error
@@ -247,7 +251,7 @@ def _find_fault(folder: Path, artifact: Artifact, is_stopped: Callable[[], bool]
     except OSError as error:
         fault = str(error)
     if is_stopped():
-        raise SwapError("ARTIFACT_UNREACHABLE", f"{without_secrets(artifact.uri)} was not verified in time")
+        raise SwapError(SwapCode.ARTIFACT_UNREACHABLE, f"{without_secrets(artifact.uri)} was not verified in time")
     return fault
 
 
@@ -256,10 +260,12 @@ def _download(artifact: Artifact, file: BinaryIO, stop: threading.Event) -> None
     shown = without_secrets(artifact.uri)
     for chunk in _chunks(artifact.uri):
         if stop.is_set():
-            raise SwapError("ARTIFACT_UNREACHABLE", f"{shown} was given up: it did not arrive in time")
+            raise SwapError(SwapCode.ARTIFACT_UNREACHABLE, f"{shown} was given up: it did not arrive in time")
         size += len(chunk)
         if size > artifact.max_bytes:
-            raise SwapError("ARTIFACT_INVALID", f"{shown} is larger than the {artifact.max_bytes:,} bytes allowed")
+            raise SwapError(
+                SwapCode.ARTIFACT_INVALID, f"{shown} is larger than the {artifact.max_bytes:,} bytes allowed"
+            )
         digest.update(chunk)
         file.write(chunk)
     if digest.hexdigest() != artifact.sha256:
@@ -268,7 +274,7 @@ def _download(artifact: Artifact, file: BinaryIO, stop: threading.Event) -> None
 
 def _mismatch(name: str, wanted: str, found: str) -> SwapError:
     return SwapError(
-        "DIGEST_MISMATCH",
+        SwapCode.DIGEST_MISMATCH,
         f"{name} has the SHA-256 {found}, the command says {wanted}: it was changed or damaged after it was "
         "published; publish it again",
     )
@@ -314,10 +320,10 @@ def _foreign_errors(uri: str) -> Iterator[None]:
     try:
         yield
     except ImportError as error:
-        raise SwapError("ARTIFACT_UNREACHABLE", f"{shown} needs a package that is not here: {error}") from error
+        raise SwapError(SwapCode.ARTIFACT_UNREACHABLE, f"{shown} needs a package that is not here: {error}") from error
     except Exception as error:  # each of fsspec's file systems raises errors of its own
         reason = (getattr(error, "strerror", None) or str(error) or type(error).__name__).replace(uri, shown)
         raise SwapError(
-            "ARTIFACT_UNREACHABLE",
+            SwapCode.ARTIFACT_UNREACHABLE,
             f"{shown} cannot be reached: {reason}: check the address, and that this machine may read it",
         ) from error

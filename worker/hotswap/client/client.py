@@ -39,7 +39,7 @@ from hotswap.client.history import History
 from hotswap.codec.compatibility import incompatibilities
 from hotswap.codec.proto import compile as compile_proto
 from hotswap.commands import encode_command
-from hotswap.errors import Doubt, NoAnswer, SwapError, UsageError
+from hotswap.errors import Doubt, NoAnswer, SwapCode, SwapError, UsageError
 from hotswap.generation import Model, Proto
 from hotswap.kafka.connection import Admin
 from hotswap.kafka.log import LogWriter
@@ -275,7 +275,7 @@ class Client:
             newest = history.timeline.newest
             # Before it is written: a log without a mark would accept such a number, and it would be the last.
             if number and (why_not := out_of_reach(max(number, newest + 1), newest)):
-                raise SwapError("OUT_OF_RANGE", why_not)
+                raise SwapError(SwapCode.OUT_OF_RANGE, why_not)
             value = encode_command(settings.deployment, replace(command, rules=RULES))
             key = f"{settings.deployment}/{number}".encode()
             _, offset = await self._writer.append(settings.topics.control, value, key=key, partition=0)
@@ -285,6 +285,7 @@ class Client:
                     raise Doubt("the command is written, and cannot be read back: look at `hotswap status`")
                 history.receive(await reader.read(PAUSE_S))
         if verdict.outcome is Outcome.REFUSED:
+            assert verdict.code, "a refusal has a code"
             raise SwapError(verdict.code, verdict.message)
         deadline_ms = getattr(command, "deadline_ms", None) or settings.swap_deadline_ms
         return Receipt(command.command_id, number, getattr(command, "cut", {}), deadline_ms / 1000, tuple(why))

@@ -11,7 +11,7 @@ from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 from google.protobuf.descriptor import Descriptor, MethodDescriptor, ServiceDescriptor
 from google.protobuf.message import DecodeError, Message
 
-from hotswap.errors import SwapError
+from hotswap.errors import SwapCode, SwapError
 
 _NAME = "model.proto"
 
@@ -53,7 +53,7 @@ def compile(source: bytes, is_descriptor_set: bool = False) -> Schema:  # noqa: 
         try:
             pool.Add(file)
         except (TypeError, ValueError) as error:
-            raise SwapError("PROTO_INVALID", f"{file.name}: {error}") from error
+            raise SwapError(SwapCode.PROTO_INVALID, f"{file.name}: {error}") from error
     services: list[ServiceDescriptor] = [
         pool.FindServiceByName(f"{file.package}.{service.name}".lstrip("."))
         for file in compiled.file
@@ -63,7 +63,7 @@ def compile(source: bytes, is_descriptor_set: bool = False) -> Schema:  # noqa: 
     methods = [(service.name, method) for service in services for method in service.methods]
     if not methods:
         raise SwapError(
-            "NO_OPERATION",
+            SwapCode.NO_OPERATION,
             "the proto has no service with an rpc: add `service Model { rpc predict(Input) returns (Output); }`",
         )
     return Schema(_operations(methods), compiled)
@@ -112,10 +112,10 @@ def _compile_file(name: str, root: Path, folder: Path) -> descriptor_pb2.FileDes
         # The only way to protoc's errors as values: its command line prints them to the process's stderr.
         _protoc_compiler.get_protos(name.encode(), [include.encode() for include in includes])
     except _protoc_compiler.ProtocErrors as errors:
-        raise SwapError("PROTO_INVALID", "\n".join(map(_as_line, _unique(errors.errors())))) from None
+        raise SwapError(SwapCode.PROTO_INVALID, "\n".join(map(_as_line, _unique(errors.errors())))) from None
     arguments = ["protoc", *(f"-I{include}" for include in includes), "--include_imports"]
     if protoc.main([*arguments, f"--descriptor_set_out={output}", name]) != 0:
-        raise SwapError("PROTO_INVALID", "protoc refuses the proto and does not say why")
+        raise SwapError(SwapCode.PROTO_INVALID, "protoc refuses the proto and does not say why")
     return descriptor_pb2.FileDescriptorSet.FromString(output.read_bytes())
 
 
@@ -134,7 +134,7 @@ def _parse_set(source: bytes) -> descriptor_pb2.FileDescriptorSet:
     try:
         return descriptor_pb2.FileDescriptorSet.FromString(source)
     except DecodeError as error:
-        raise SwapError("PROTO_INVALID", f"it is no serialized FileDescriptorSet: {error}") from error
+        raise SwapError(SwapCode.PROTO_INVALID, f"it is no serialized FileDescriptorSet: {error}") from error
 
 
 def _in_order(
@@ -148,7 +148,7 @@ def _in_order(
         if not ready:
             absent = sorted({name for file in waiting.values() for name in file.dependency} - ordered.keys())
             raise SwapError(
-                "PROTO_INVALID",
+                SwapCode.PROTO_INVALID,
                 f"the descriptor set lacks what it imports: {', '.join(absent)}; build it with --include_imports",
             )
         for file in ready:

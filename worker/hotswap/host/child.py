@@ -27,7 +27,7 @@ import jpype
 
 from hotswap.batch import Ask
 from hotswap.codec import proto
-from hotswap.errors import SwapError
+from hotswap.errors import SwapCode, SwapError
 from hotswap.host import frames
 from hotswap.host.frames import Ground, Kind, Order
 from hotswap.host.interface import facts_of
@@ -115,7 +115,7 @@ def _ready(facts: Mapping[str, object]) -> bytes:
         frame = frames.pack_facts(Kind.READY, less)
     if len(frame) > frames.MAX_FACTS_BYTES:
         raise SwapError(
-            "SCHEMA_MISMATCH",
+            SwapCode.SCHEMA_MISMATCH,
             f"the names of its operations or columns take {len(frame):,} bytes, and {frames.MAX_FACTS_BYTES:,} are "
             "allowed: shorten them, or divide the model",
         )

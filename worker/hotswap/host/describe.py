@@ -5,7 +5,7 @@ import sys
 from collections.abc import Sequence
 from typing import Final
 
-from hotswap.errors import SwapError
+from hotswap.errors import SwapCode, SwapError
 from hotswap.host import frames
 from hotswap.host.frames import Frame, FrameError, Kind
 from hotswap.host.interface import Interface, parse_interface
@@ -24,7 +24,7 @@ async def ask(load: Load, child: Sequence[str] = (sys.executable, "-m", "hotswap
     try:
         process = await HostProcess.start(child)
     except HostGone as error:
-        raise SwapError("HOST_FAILED", f"the model host did not start: {error}") from error
+        raise SwapError(SwapCode.HOST_FAILED, f"the model host did not start: {error}") from error
     try:
         process.send(frames.pack_describe(order))
         async with asyncio.timeout(_SECONDS):
@@ -32,15 +32,14 @@ async def ask(load: Load, child: Sequence[str] = (sys.executable, "-m", "hotswap
         return await asyncio.to_thread(_read, frame)
     except (HostGone, FrameError) as error:
         what = f"the model host failed while it loaded the model: {error}; it printed: {process.tail or 'nothing'}"
-        raise SwapError("HOST_FAILED", what) from error
+        raise SwapError(SwapCode.HOST_FAILED, what) from error
     except TimeoutError as error:
-        raise SwapError("HOST_TOO_SLOW", f"the model was not loaded within {_SECONDS:.0f} s") from error
+        raise SwapError(SwapCode.HOST_TOO_SLOW, f"the model was not loaded within {_SECONDS:.0f} s") from error
     finally:
         process.dispose()
 
 
 def _read(frame: Frame) -> Interface:
-    facts = frames.parse_facts(frame.payload)
     if frame.kind is Kind.FAILED:
-        raise SwapError(frames.clean(facts.get("code", "HOST_FAILED")), frames.clean(facts.get("message", "")))
-    return parse_interface(facts)
+        raise frames.parse_failure(frame.payload)
+    return parse_interface(frames.parse_facts(frame.payload))

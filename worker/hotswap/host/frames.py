@@ -29,6 +29,7 @@ from typing import Any, NamedTuple
 
 from hotswap.batch import Answer, Answers, Ask, Code, Refusal
 from hotswap.codec.packed import Packed, pack
+from hotswap.errors import SwapCode, SwapError
 from hotswap.generation import Configuration
 
 LENGTH = struct.Struct("<I")
@@ -281,6 +282,16 @@ def _refusal(told: Answer) -> Refusal:
         raise ValueError("a request was refused twice")  # noqa: TRY004 - it came from a child
     code, _, message = told[: _MAX_CHARACTER * _MAX_TEXT].partition(b" ")
     return Refusal(Code(code.decode()), clean(message.decode(errors="replace")))
+
+
+def parse_failure(payload: bytes) -> SwapError:
+    """Read why a child could not load its model; an unknown code is HOST_FAILED. Raises FrameError."""
+    facts = parse_facts(payload)
+    try:
+        code = SwapCode(str(facts.get("code")))
+    except ValueError:
+        code = SwapCode.HOST_FAILED
+    return SwapError(code, clean(facts.get("message", ""), MAX_REASON))
 
 
 def clean(text: object, limit: int = _MAX_TEXT) -> str:

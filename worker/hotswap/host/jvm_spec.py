@@ -2,7 +2,7 @@
 
 from functools import cache
 
-from hotswap.errors import StartError, SwapError
+from hotswap.errors import StartError, SwapCode, SwapError
 from hotswap.host.frames import Ground
 from hotswap.local.jvm import Java, find_java
 from hotswap.runtimes.kinds import runtime_of
@@ -14,7 +14,7 @@ def make_ground(kind: str, heap_mb: int) -> Ground:
     runtime = runtime_of(kind)
     if heap_mb < runtime.least_heap_mb:
         raise SwapError(
-            "HOST_FAILED",
+            SwapCode.HOST_FAILED,
             f"kind {kind} needs a heap of {runtime.least_heap_mb} MiB, and HOTSWAP_HOST_HEAP_MB is {heap_mb}: raise it",
         )
     modules = (f"--add-modules={name}" for name in runtime.java_modules if java.has_module(name))
@@ -33,4 +33,4 @@ def _java(kind: str) -> tuple[Java, tuple[str, ...]]:
     try:
         return find_java(), tuple(map(str, runtime.jars()))
     except StartError as error:
-        raise SwapError("HOST_FAILED", str(error)) from error
+        raise SwapError(SwapCode.HOST_FAILED, str(error)) from error

@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Final
 
 from hotswap.batch import Answer, Ask, Code, Refusal
-from hotswap.errors import HostError, SwapError
+from hotswap.errors import HostError, SwapCode, SwapError
 from hotswap.generation import Configuration
 from hotswap.host import frames
 from hotswap.host.frames import OUT_OF_MEMORY, Frame, FrameError, Ground, Kind, Order
@@ -268,7 +268,7 @@ class ModelHost:
     async def _start(self, *, gives_way: bool) -> Description:
         order = replace(await make_order(self._load), gives_way=gives_way)
         if self._is_stopped:
-            raise SwapError("HOST_FAILED", "the model host was stopped before it was loaded")
+            raise SwapError(SwapCode.HOST_FAILED, "the model host was stopped before it was loaded")
         if self._take_spare and (spare := await self._take_spare(order.ground)):
             try:
                 return await self._load_into(spare, order)
@@ -278,7 +278,7 @@ class ModelHost:
         try:
             process = await HostProcess.start(self._child)
         except HostGone as error:
-            raise SwapError("HOST_FAILED", f"the model host did not start: {error}") from error
+            raise SwapError(SwapCode.HOST_FAILED, f"the model host did not start: {error}") from error
         return await self._load_into(process, order)
 
     async def _load_into(self, process: HostProcess, order: Order) -> Description:
@@ -294,10 +294,12 @@ class ModelHost:
                 process.remove_folder()
         except (HostGone, FrameError) as error:
             how = await self._bury(error)
-            raise _Failed("HOST_FAILED", f"the model host failed while it loaded the model: {how}") from error
+            raise _Failed(SwapCode.HOST_FAILED, f"the model host failed while it loaded the model: {how}") from error
         except TimeoutError as error:
             await self._bury(error)
-            raise SwapError("HOST_TOO_SLOW", f"the model was not loaded within {_START_SECONDS:.0f} s") from error
+            raise SwapError(
+                SwapCode.HOST_TOO_SLOW, f"the model was not loaded within {_START_SECONDS:.0f} s"
+            ) from error
         except BaseException:
             self._drop()
             raise
@@ -344,11 +346,9 @@ async def make_order(load: Load) -> Order:
 
 
 def _describe(frame: Frame, total_s: float) -> Description:
-    facts = frames.parse_facts(frame.payload)
     if frame.kind is not Kind.READY:
-        raise SwapError(
-            frames.clean(facts.get("code", "HOST_FAILED")), frames.clean(facts.get("message", ""), frames.MAX_REASON)
-        )
+        raise frames.parse_failure(frame.payload)
+    facts = frames.parse_facts(frame.payload)
     try:
         seconds = {phase: float(facts["phase_seconds"][phase]) for phase in ("load", "warm")}
         return Description(

@@ -6,7 +6,7 @@ from typing import Final, Protocol
 from hotswap.batch import Answer, Answers, Ask, Code, Format, Refusal
 from hotswap.codec.proto import Operation, Schema
 from hotswap.codec.text import wire
-from hotswap.errors import SwapError
+from hotswap.errors import SwapCode, SwapError
 from hotswap.generation import Configuration
 
 _SHOWN: Final = 10_000  # characters of a model's description: it names each of its columns
@@ -57,7 +57,9 @@ class Scorer:
         }
         problems = [f"{name}: {problem}" for name, plan in self.plans.items() for problem in plan.problems]
         if problems:
-            raise SwapError("SCHEMA_MISMATCH", "\n".join(["the model and the proto do not fit each other:", *problems]))
+            raise SwapError(
+                SwapCode.SCHEMA_MISMATCH, "\n".join(["the model and the proto do not fit each other:", *problems])
+            )
 
     def describe(self) -> dict[str, object]:
         """Give the facts that a status shows."""

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from hotswap.batch import Ask, Refusal
-from hotswap.errors import SwapError
+from hotswap.errors import SwapCode, SwapError
 from hotswap.host.scorer import Scorer
 
 # Measured (GBM, 50 trees): after 2,000 rows the next dozen batches still take up to three times as long; after 20,000
@@ -22,7 +22,7 @@ def check_samples(scorer: Scorer, samples: Sequence[bytes]) -> None:
     ask = Ask(next(iter(scorer.plans)))
     for index, answer in enumerate(scorer.score(samples, [ask] * len(samples)).answers):
         if isinstance(answer, Refusal):
-            raise SwapError("SAMPLE_REFUSED", f"sample {index} is refused: {answer.code}: {answer.message}")
+            raise SwapError(SwapCode.SAMPLE_REFUSED, f"sample {index} is refused: {answer.code}: {answer.message}")
 
 
 def warm(scorer: Scorer, samples: Sequence[bytes]) -> None:

@@ -23,7 +23,7 @@ from hotswap.codec.proto import Schema
 from hotswap.codec.proto import compile as compile_proto
 from hotswap.codec.text.layout import BadRow
 from hotswap.codec.text.reader import read_rows
-from hotswap.errors import SwapError, UsageError
+from hotswap.errors import SwapCode, SwapError, UsageError
 from hotswap.generation import Configuration, Proto
 from hotswap.packages.acumos import read_acumos
 from hotswap.packages.configuration import configuration_of
@@ -145,7 +145,9 @@ def _read(path: Path, manifest: Path, files: list[Path]) -> Package:
     for name, digest in said.sha256.items():
         _check(path, name, by_name.get(name), digest)
     if said.model not in said.sha256 or (said.samples and said.samples not in said.sha256):
-        raise SwapError("ARTIFACT_INVALID", f"package {path}: its {MANIFEST} names files that it gives no digest of")
+        raise SwapError(
+            SwapCode.ARTIFACT_INVALID, f"package {path}: its {MANIFEST} names files that it gives no digest of"
+        )
     protos = [read_proto(by_name[name]) for name in PROTOS if name in said.sha256 and name in by_name]
     samples: tuple[bytes, ...] = ()
     if said.samples and protos:
@@ -167,19 +169,19 @@ def _parse(path: Path, manifest: Path) -> Manifest:
         return Manifest.model_validate_json(manifest.read_bytes())
     except ValidationError as error:
         wrong = "; ".join(f"{'.'.join(map(str, fault['loc'])) or 'it'}: {fault['msg']}" for fault in error.errors())
-        raise SwapError("ARTIFACT_INVALID", f"package {path}: its {MANIFEST} is not whole: {wrong}") from error
+        raise SwapError(SwapCode.ARTIFACT_INVALID, f"package {path}: its {MANIFEST} is not whole: {wrong}") from error
 
 
 def _check(path: Path, name: str, file: Path | None, digest: str) -> None:
     if file is None:
         if name in PROTOS:
             return  # a modelpackage.zip by itself: the proto lies beside it
-        raise SwapError("ARTIFACT_INVALID", f"package {path}: {name} is not in it")
+        raise SwapError(SwapCode.ARTIFACT_INVALID, f"package {path}: {name} is not in it")
     with file.open("rb") as content:
         found = hashlib.file_digest(content, "sha256").hexdigest()
     if found != digest:
         raise SwapError(
-            "DIGEST_MISMATCH",
+            SwapCode.DIGEST_MISMATCH,
             f"package {path}: {name} has the SHA-256 {found}, and was packed with {digest}: it was changed or damaged "
             "since; pack the model again, or give the other file as an option",
         )

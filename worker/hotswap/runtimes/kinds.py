@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
-from hotswap.errors import SwapError
+from hotswap.errors import SwapCode, SwapError
 from hotswap.generation import Configuration
 from hotswap.local.jvm import fetch_jars, installed_jars
 
@@ -84,5 +84,7 @@ def kinds() -> list[str]:
 def runtime_of(kind: str) -> Runtime:
     """Give the runtime of a kind. Raises SwapError MODEL_UNSUPPORTED where there is none, with those there are."""
     if kind not in _RUNTIMES:
-        raise SwapError("MODEL_UNSUPPORTED", f"there is no runtime `{kind}`; the runtimes are: {', '.join(_RUNTIMES)}")
+        raise SwapError(
+            SwapCode.MODEL_UNSUPPORTED, f"there is no runtime `{kind}`; the runtimes are: {', '.join(_RUNTIMES)}"
+        )
     return _RUNTIMES[kind]

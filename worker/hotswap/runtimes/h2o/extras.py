@@ -9,7 +9,7 @@ import numpy as np
 
 from hotswap.codec.outputs import Output
 from hotswap.codec.values import Matrix
-from hotswap.errors import SwapError
+from hotswap.errors import SwapCode, SwapError
 from hotswap.runtimes.h2o.loops import calibration_loop, contribution_loop, java_rows
 from hotswap.runtimes.h2o.outputs import classes_of, elements
 
@@ -82,14 +82,14 @@ def contributions(model: Any) -> Extra:
     factory = jpype.JClass("hex.genmodel.PredictContributionsFactory")
     if not isinstance(model, factory):
         raise SwapError(
-            "MODEL_UNSUPPORTED",
+            SwapCode.MODEL_UNSUPPORTED,
             "configuration.runtime asks for contributions, which only GBM, DRF and XGBoost models can give",
         )
     try:
         predictor = model.makeContributionsPredictor()
     except jpype.JException as error:
         raise SwapError(
-            "MODEL_UNSUPPORTED",
+            SwapCode.MODEL_UNSUPPORTED,
             f"configuration.runtime asks for contributions, which this model cannot give: {error.getMessage()}",
         ) from error
     loop = contribution_loop()

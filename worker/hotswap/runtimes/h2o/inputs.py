@@ -19,7 +19,7 @@ import numpy as np
 
 from hotswap.codec.fields import Column
 from hotswap.codec.values import Matrix
-from hotswap.errors import SwapError
+from hotswap.errors import SwapCode, SwapError
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +35,7 @@ def inputs_of(model: Any) -> Inputs:
     encoding = model.getCategoricalEncoding()
     if encoding is None:
         raise SwapError(
-            "MODEL_UNSUPPORTED", "the model was trained with a categorical_encoding that its MOJO cannot do"
+            SwapCode.MODEL_UNSUPPORTED, "the model was trained with a categorical_encoding that its MOJO cannot do"
         )
     if str(encoding) != "AUTO":
         return _encoded(model, encoding)
@@ -145,7 +145,7 @@ def _expanded(model: Any, columns: Sequence[Column]) -> Inputs:
         arrange(np.zeros((1, len(sent))))
     except jpype.JException as error:
         told = f"the library cannot expand this GAM's columns to splines ({error}); train it with splines of one kind"
-        raise SwapError("MODEL_UNSUPPORTED", told) from error
+        raise SwapError(SwapCode.MODEL_UNSUPPORTED, told) from error
     return Inputs(sent, arrange)
 
 
@@ -158,4 +158,4 @@ def field_of(model: Any, name: str) -> Any:
                 field.setAccessible(True)
                 return field.get(model)
         kind = kind.getSuperclass()
-    raise SwapError("MODEL_UNSUPPORTED", f"the library has no field {name} for this kind of model")
+    raise SwapError(SwapCode.MODEL_UNSUPPORTED, f"the library has no field {name} for this kind of model")

@@ -19,7 +19,7 @@ from hotswap.codec.fields import Column
 from hotswap.codec.outputs import Output
 from hotswap.codec.proto import Operation
 from hotswap.codec.values import Table
-from hotswap.errors import ModelError, SwapError
+from hotswap.errors import ModelError, SwapCode, SwapError
 from hotswap.generation import Configuration
 from hotswap.runtimes.h2o import extras
 from hotswap.runtimes.h2o.flat import FlatPlan, NotFlat
@@ -58,7 +58,7 @@ def load(path: Path, configuration: Configuration) -> "H2OModel | WordEmbedding"
     model = _load(path, has_attributes=has_contributions)
     category = str(model.getModelCategory())
     if category not in _SERVED:
-        raise SwapError("MODEL_UNSUPPORTED", f"an H2O model of category {category} is not served")
+        raise SwapError(SwapCode.MODEL_UNSUPPORTED, f"an H2O model of category {category} is not served")
     contributions = extras.contributions(model) if has_contributions else None
     if category == "WordEmbedding":
         return WordEmbedding(model, configuration)
@@ -136,7 +136,7 @@ def _offset_of(model: Any) -> str | None:
     kind = str(model.getClass().getSimpleName())
     if kind not in _ADD_OFFSETS:
         raise SwapError(
-            "MODEL_UNSUPPORTED",
+            SwapCode.MODEL_UNSUPPORTED,
             f"the model was trained with the offset `{name}`, which a MOJO of {_algorithm_of(model)} leaves out: its "
             "predictions would be wrong; train it without one, or as GBM, GLM (of one class), XGBoost or CoxPH",
         )
@@ -153,21 +153,21 @@ def _check_options(configuration: Configuration) -> None:
         if name not in _OPTIONS:
             known = ", ".join(_OPTIONS)
             raise SwapError(
-                "CONFIGURATION_INVALID", f"the runtime h2o has no option `{name}`; its options are: {known}"
+                SwapCode.CONFIGURATION_INVALID, f"the runtime h2o has no option `{name}`; its options are: {known}"
             )
         if value not in _OPTIONS[name]:
             either = " or ".join(_OPTIONS[name])
             raise SwapError(
-                "CONFIGURATION_INVALID", f"the runtime h2o's option `{name}` is {value!r}; make it {either}"
+                SwapCode.CONFIGURATION_INVALID, f"the runtime h2o's option `{name}` is {value!r}; make it {either}"
             )
 
 
 def _load(path: Path, *, has_attributes: bool) -> Any:
     if path.is_dir() and not (path / "model.ini").is_file():
-        raise SwapError("MODEL_INVALID", "the artifact is no H2O MOJO: it has no model.ini at its top")
+        raise SwapError(SwapCode.MODEL_INVALID, "the artifact is no H2O MOJO: it has no model.ini at its top")
     try:
         return jpype.JClass("hex.genmodel.MojoModel").load(os.fspath(path), has_attributes)
     except jpype.JException as error:
         # A zip without a model.ini raises NullPointerException, and other broken ones whatever came first.
         reason = re.sub(re.escape(os.fspath(path)) + "/?", "", str(error))
-        raise SwapError("MODEL_INVALID", f"the artifact is no H2O MOJO that can be read: {reason}") from error
+        raise SwapError(SwapCode.MODEL_INVALID, f"the artifact is no H2O MOJO that can be read: {reason}") from error

@@ -19,7 +19,7 @@ from typing import IO, Any, Final
 
 import jpype
 
-from hotswap.errors import ModelError, SwapError
+from hotswap.errors import ModelError, SwapCode, SwapError
 
 _SHOWN: Final = 20
 _LONGEST: Final = 2_000
@@ -132,10 +132,12 @@ class Classes:
         except jpype.JException as error:
             if isinstance(error, java("java.lang.ClassNotFoundException")) and name in str(error.getMessage()):
                 there = shown(self.names) or "none"
-                raise SwapError("MODEL_INVALID", f"the jar has no class `{name}`; the classes are: {there}") from None
-            raise SwapError("MODEL_INVALID", f"class {name} cannot be loaded: {explain(error)}") from error
+                raise SwapError(
+                    SwapCode.MODEL_INVALID, f"the jar has no class `{name}`; the classes are: {there}"
+                ) from None
+            raise SwapError(SwapCode.MODEL_INVALID, f"class {name} cannot be loaded: {explain(error)}") from error
         if not java("java.lang.reflect.Modifier").isPublic(found.getModifiers()):
-            raise SwapError("MODEL_INVALID", f"class {name} is not public: declare it `public class`")
+            raise SwapError(SwapCode.MODEL_INVALID, f"class {name} is not public: declare it `public class`")
         return found
 
     def with_method(self, methods: Sequence[str]) -> list[str]:
@@ -235,10 +237,10 @@ def _find_jars(path: Path) -> Iterator[str]:
                     with archive.open(name) as content:
                         jar = keep_file(content, ".jar")[0]
                     if not zipfile.is_zipfile(jar):
-                        raise SwapError("MODEL_INVALID", f"{name} in the artifact is no jar, or a damaged one")
+                        raise SwapError(SwapCode.MODEL_INVALID, f"{name} in the artifact is no jar, or a damaged one")
                     yield jar
     except (zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError, RuntimeError) as error:
-        raise SwapError("MODEL_INVALID", f"the artifact is no jar, and no zip with jars: {error}") from error
+        raise SwapError(SwapCode.MODEL_INVALID, f"the artifact is no jar, and no zip with jars: {error}") from error
 
 
 def _class_names(entry: Path) -> Iterator[str]:

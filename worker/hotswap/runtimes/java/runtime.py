@@ -26,7 +26,7 @@ from google.protobuf.message import DecodeError, Message
 from hotswap.batch import Answer, Answers, Code, Refusal
 from hotswap.codec.fields import descriptor_of
 from hotswap.codec.proto import Operation
-from hotswap.errors import ModelError, SwapError
+from hotswap.errors import ModelError, SwapCode, SwapError
 from hotswap.generation import Configuration
 from hotswap.runtimes.java.arguments import TEXTS, Calls, Table, fit_calls
 from hotswap.runtimes.java.classes import Classes, call, explain, java, shown, type_of
@@ -64,14 +64,18 @@ def read_options(given: Mapping[str, str]) -> Options:
     methods = {key.removeprefix("method."): value for key, value in named.items() if key.startswith("method.")}
     odd = sorted(named.keys() - {*_ANCESTORS.values(), *(f"method.{name}" for name in methods)})
     if odd:
-        raise SwapError("MODEL_INVALID", f"runtime option `{odd[0]}` is not known; known are: {', '.join(_KNOWN)}")
+        raise SwapError(
+            SwapCode.MODEL_INVALID, f"runtime option `{odd[0]}` is not known; known are: {', '.join(_KNOWN)}"
+        )
     taken, returned = named.get("input", "").lower() or None, named.get("output", "").lower() or None
     if taken not in (None, "row", *TEXTS):
-        raise SwapError("MODEL_INVALID", f"runtime option input is one of {', '.join(TEXTS)}, row; not `{taken}`")
+        raise SwapError(
+            SwapCode.MODEL_INVALID, f"runtime option input is one of {', '.join(TEXTS)}, row; not `{taken}`"
+        )
     if returned not in (None, "csv", "json"):
         # The ancestor writes a Java type there, and took a List whatever it says.
         if "output" in given:
-            raise SwapError("MODEL_INVALID", f"runtime option output is csv or json, not `{returned}`")
+            raise SwapError(SwapCode.MODEL_INVALID, f"runtime option output is csv or json, not `{returned}`")
         returned = None
     if "modelClassName" in given and taken is None:
         taken = "csv"
@@ -103,7 +107,7 @@ class JavaModel:
             self._choose(plan, operation.name)
         except jpype.JException as error:  # a class that a signature names, mostly
             raise SwapError(
-                "MODEL_INVALID", f"the method of {operation.name} cannot be called: {explain(error)}"
+                SwapCode.MODEL_INVALID, f"the method of {operation.name} cannot be called: {explain(error)}"
             ) from error
         return plan
 
@@ -133,10 +137,10 @@ class JavaModel:
             why = "the manifest's Main-Class" if is_main else f"the only public class with `{methods[-1]}`"
             return found[0], f" ({why})"
         if not self._classes.names:
-            raise SwapError("MODEL_INVALID", "the artifact holds no class: it is no jar, and no zip with jars")
+            raise SwapError(SwapCode.MODEL_INVALID, "the artifact holds no class: it is no jar, and no zip with jars")
         named = f"{len(found)} public classes have" if found else "no public class was found with"
         listed = f"the classes are: {shown(found or self._classes.names)}"
-        raise SwapError("MODEL_INVALID", f"{named} a public method `{methods[-1]}`: name the `class`; {listed}")
+        raise SwapError(SwapCode.MODEL_INVALID, f"{named} a public method `{methods[-1]}`: name the `class`; {listed}")
 
     def _load(self, name: str) -> Any:
         if name not in self._loaded:
@@ -152,11 +156,11 @@ class JavaModel:
             is_abstract = java("java.lang.reflect.Modifier").isAbstract(kind.getModifiers())
             if not bare or is_abstract:
                 why = f"{method.getName()} is not static, and {class_name} has no public constructor without parameters"
-                raise SwapError("MODEL_INVALID", f"{why} (or is abstract): add one, or make the method static")
+                raise SwapError(SwapCode.MODEL_INVALID, f"{why} (or is abstract): add one, or make the method static")
             try:
                 self._instances[class_name] = call(bare[0].newInstance, jpype.JArray(jpype.JObject)(0))
             except ModelError as error:
-                raise SwapError("MODEL_INVALID", f"no object of {class_name} can be made: {error}") from error
+                raise SwapError(SwapCode.MODEL_INVALID, f"no object of {class_name} can be made: {error}") from error
         return self._instances[class_name]
 
 

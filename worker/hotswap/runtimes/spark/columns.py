@@ -9,7 +9,7 @@ in a model host, by Py4J in a job on a cluster.
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final
 
-from hotswap.errors import SwapError
+from hotswap.errors import SwapCode, SwapError
 
 _TEXT: Final = {"StringIndexerModel", "Tokenizer", "RegexTokenizer"}
 _WORDS: Final = {"CountVectorizerModel", "FPGrowthModel", "HashingTF", "NGram", "StopWordsRemover", "Word2VecModel"}
@@ -75,10 +75,13 @@ def response_of(stages: Sequence[Any]) -> tuple[str, str | None]:
 def _type(reader: Any, name: str, vector: Any) -> Any:
     kind = kind_of(reader)
     if kind in _UNKNOWN:
-        raise SwapError("SCHEMA_MISMATCH", f"{kind} reads column `{name}`, of which it takes any type; {_ADVICE}")
+        raise SwapError(
+            SwapCode.SCHEMA_MISMATCH, f"{kind} reads column `{name}`, of which it takes any type; {_ADVICE}"
+        )
     if kind in _WORDS:
         raise SwapError(
-            "MODEL_UNSUPPORTED", f"{kind} reads column `{name}`, a list of words, which a request cannot hold yet"
+            SwapCode.MODEL_UNSUPPORTED,
+            f"{kind} reads column `{name}`, a list of words, which a request cannot hold yet",
         )
     if kind in _NUMBERS or name in _parameters(reader, "offsetCol"):
         return "double"

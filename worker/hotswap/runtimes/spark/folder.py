@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from hotswap.errors import SwapError
+from hotswap.errors import SwapCode, SwapError
 
 _PYTHON_PIPELINE: Final = "pyspark.ml.pipeline.PipelineModel"
 _OWN: Final = "org.apache.spark.ml."
@@ -18,7 +18,7 @@ def find_top(path: Path) -> Path:
     if found := [folder for folder in folders if (folder / "metadata").is_dir()]:
         return found[0]
     raise SwapError(
-        "MODEL_INVALID",
+        SwapCode.MODEL_INVALID,
         "the artifact is no saved Spark model: it has no folder `metadata` at its top or one level down; zip the "
         "folder that model.write().save(…) made",
     )
@@ -34,7 +34,7 @@ def check_classes(top: Path, allowed: Sequence[str] = ()) -> None:
         for name in _classes(_read(file, top)):
             if name != _PYTHON_PIPELINE and not name.startswith(prefixes):
                 raise SwapError(
-                    "MODEL_UNSUPPORTED",
+                    SwapCode.MODEL_UNSUPPORTED,
                     f"the model names the class {name} (in {file.parent.relative_to(top)}), and only classes of {_OWN} "
                     "are loaded; a prefix that is trusted can be added in configuration.runtime `allow`",
                 )
@@ -72,10 +72,12 @@ def _read(file: Path, top: Path) -> Mapping[str, Any]:
     except (OSError, ValueError, RecursionError) as error:
         where = file.relative_to(top)
         raise SwapError(
-            "MODEL_INVALID", f"the artifact is no saved Spark model: {where} cannot be read: {error}"
+            SwapCode.MODEL_INVALID, f"the artifact is no saved Spark model: {where} cannot be read: {error}"
         ) from error
     if not isinstance(content, dict):
-        raise SwapError("MODEL_INVALID", f"the artifact is no saved Spark model: {file.relative_to(top)} is no object")
+        raise SwapError(
+            SwapCode.MODEL_INVALID, f"the artifact is no saved Spark model: {file.relative_to(top)} is no object"
+        )
     return content
 
 

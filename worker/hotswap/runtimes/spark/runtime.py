@@ -36,7 +36,7 @@ from hotswap.codec.fields import Column, ColumnType
 from hotswap.codec.outputs import Output, predict_names
 from hotswap.codec.proto import Operation
 from hotswap.codec.values import Table
-from hotswap.errors import SwapError
+from hotswap.errors import SwapCode, SwapError
 from hotswap.generation import Configuration
 from hotswap.runtimes.rows import RowModel, RowPlan
 from hotswap.runtimes.spark import columns, folder
@@ -127,7 +127,7 @@ class SparkModel:
         if self._is_job_allowed:
             return job(self._table, self.columns, chosen)
         raise SwapError(
-            "MODEL_UNSUPPORTED",
+            SwapCode.MODEL_UNSUPPORTED,
             f"the pipeline does not go row by row, its plan has: {why}; to score it by a Spark job for each "
             'batch, say "dataframe" in configuration.runtime `fallback`',
         )
@@ -142,7 +142,7 @@ class SparkModel:
             if name not in taken and (output := _output(field, Output(name, place, place + 1, names.get(name, ())))):
                 outputs.append(output)
         if not outputs:
-            raise SwapError("MODEL_UNSUPPORTED", "the pipeline makes no column that an answer can hold")
+            raise SwapError(SwapCode.MODEL_UNSUPPORTED, "the pipeline makes no column that an answer can hold")
         return outputs
 
 
@@ -150,11 +150,11 @@ def _check_options(options: Mapping[str, str]) -> None:
     if unknown := sorted(options.keys() - _OPTIONS):
         known = ", ".join(sorted(_OPTIONS))
         raise SwapError(
-            "MODEL_UNSUPPORTED", f"configuration.runtime: kind spark knows {known}, not {', '.join(unknown)}"
+            SwapCode.MODEL_UNSUPPORTED, f"configuration.runtime: kind spark knows {known}, not {', '.join(unknown)}"
         )
     if (fallback := options.get("fallback", "dataframe")) != "dataframe":
         raise SwapError(
-            "MODEL_UNSUPPORTED", f'configuration.runtime `fallback`: it may be "dataframe", not "{fallback}"'
+            SwapCode.MODEL_UNSUPPORTED, f'configuration.runtime `fallback`: it may be "dataframe", not "{fallback}"'
         )
 
 
@@ -164,9 +164,9 @@ def _load(name: str, folder: Path) -> Any:
         stage = jpype.JClass(name).load(f"file://{folder.absolute()}")
     except (TypeError, AttributeError, jpype.JException) as error:
         told = reason(error) if isinstance(error, jpype.JException) else f"there is no class {name} that can be loaded"
-        raise SwapError("MODEL_INVALID", f"the artifact is no Spark model that can be read: {told}") from error
+        raise SwapError(SwapCode.MODEL_INVALID, f"the artifact is no Spark model that can be read: {told}") from error
     if not isinstance(stage, jpype.JClass("org.apache.spark.ml.Transformer")):
-        raise SwapError("MODEL_INVALID", f"{name} does not transform: save the model that `fit` gave")
+        raise SwapError(SwapCode.MODEL_INVALID, f"{name} does not transform: save the model that `fit` gave")
     return stage
 
 
@@ -176,7 +176,7 @@ def _mismatch(stages: Sequence[Any]) -> Iterator[None]:
         yield
     except jpype.JException as error:
         told = f"Spark refuses the columns of the model: {reason(error)}{columns.advice(stages)}"
-        raise SwapError("SCHEMA_MISMATCH", told) from error
+        raise SwapError(SwapCode.SCHEMA_MISMATCH, told) from error
 
 
 def _find_input(stages: Sequence[Any], ddl: str) -> Any:
@@ -193,7 +193,8 @@ def _column(field: Any) -> Column:
     kind = _COLUMN_TYPES.get(str(field.dataType().typeName()))
     if kind is None:
         raise SwapError(
-            "MODEL_UNSUPPORTED", f"column `{field.name()}` is {field.dataType().sql()}, which a request cannot hold yet"
+            SwapCode.MODEL_UNSUPPORTED,
+            f"column `{field.name()}` is {field.dataType().sql()}, which a request cannot hold yet",
         )
     return Column(str(field.name()), type=kind)
 

@@ -11,7 +11,7 @@ import numpy as np
 from hotswap.codec.fields import Column
 from hotswap.codec.outputs import Output
 from hotswap.codec.values import Table
-from hotswap.errors import ModelError, SwapError
+from hotswap.errors import ModelError, SwapCode, SwapError
 from hotswap.runtimes.spark.session import reason, rows_class, session
 
 _ROW: Final = "__row"
@@ -86,10 +86,14 @@ def job(pipeline: Pipeline, columns: Sequence[Column], outputs: Sequence[Output]
     try:
         plan = execution(_empty_table(numbered))
     except jpype.JException as error:
-        raise SwapError("MODEL_UNSUPPORTED", f"the pipeline does not keep its rows apart: {reason(error)}") from error
+        raise SwapError(
+            SwapCode.MODEL_UNSUPPORTED, f"the pipeline does not keep its rows apart: {reason(error)}"
+        ) from error
     if "Exchange" in _nodes(plan):
         # The folder that a host starts in is gone once it is ready.
-        raise SwapError("MODEL_UNSUPPORTED", "the pipeline shuffles its rows, and a model host keeps no files for that")
+        raise SwapError(
+            SwapCode.MODEL_UNSUPPORTED, "the pipeline shuffles its rows, and a model host keeps no files for that"
+        )
     return Scores(columns, outputs, call)
 
 
