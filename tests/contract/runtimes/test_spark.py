@@ -274,10 +274,19 @@ def test_what_is_no_saved_model_is_refused(lab, unpacked, how, told):
     assert (code, told in message) == ("MODEL_INVALID", True)
 
 
-def test_an_option_that_is_not_known_is_refused_with_those_that_are(lab, unpacked):
-    code, message = lab.score(unpacked("churn"), proto_of([{"a": 1.0}], [{"b": 1.0}]), [], runtime={"fall": "x"}).error
+@pytest.mark.parametrize(
+    ("runtime", "told"),
+    [
+        ({"fall": "x"}, "allow, fallback, schema"),
+        ({"fallback": "yes"}, 'may be "dataframe", not "yes"'),
+        ({"schema": "age of x"}, "`schema` cannot be read"),
+    ],
+    ids=["name", "value", "schema"],
+)
+def test_an_option_that_there_is_not_is_refused_with_what_there_is(lab, unpacked, runtime, told):
+    code, message = lab.score(unpacked("churn"), proto_of([{"a": 1.0}], [{"b": 1.0}]), [], runtime=runtime).error
 
-    assert (code, "allow, fallback, schema" in message) == ("MODEL_UNSUPPORTED", True)
+    assert (code, told in message) == ("CONFIGURATION_INVALID", True)
 
 
 # ---- the host

@@ -49,7 +49,7 @@ def test_an_option_that_is_not_known_is_refused_with_those_that_are(given, told)
     with pytest.raises(SwapError) as refused:
         read_options(given)
 
-    assert (refused.value.code, told in refused.value.message) == ("MODEL_INVALID", True)
+    assert (refused.value.code, told in refused.value.message) == ("CONFIGURATION_INVALID", True)
 
 
 @pytest.mark.parametrize(

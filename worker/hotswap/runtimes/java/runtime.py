@@ -43,8 +43,12 @@ _KNOWN: Final = ("class", "method", "method.<operation>", "input", "output", *_A
 
 
 def load(path: Path, configuration: Configuration) -> "JavaModel":
-    """Give the model of a jar, or of a zip or a folder of jars. Raises SwapError MODEL_INVALID."""
-    return JavaModel(Classes(path), read_options(configuration.runtime))
+    """Give the model of a jar, or of a zip or a folder of jars.
+
+    Raises SwapError: CONFIGURATION_INVALID for an option that there is not, MODEL_INVALID where the jar cannot be used.
+    """
+    options = read_options(configuration.runtime)
+    return JavaModel(Classes(path), options)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,23 +63,23 @@ class Options:
 
 
 def read_options(given: Mapping[str, str]) -> Options:
-    """Read `configuration.runtime`. Raises SwapError MODEL_INVALID where it holds what is not known."""
+    """Read `configuration.runtime`. Raises SwapError CONFIGURATION_INVALID for what is not known."""
     named = {_ANCESTORS.get(key, key): value.strip() for key, value in given.items()}
     methods = {key.removeprefix("method."): value for key, value in named.items() if key.startswith("method.")}
     odd = sorted(named.keys() - {*_ANCESTORS.values(), *(f"method.{name}" for name in methods)})
     if odd:
         raise SwapError(
-            SwapCode.MODEL_INVALID, f"runtime option `{odd[0]}` is not known; known are: {', '.join(_KNOWN)}"
+            SwapCode.CONFIGURATION_INVALID, f"runtime option `{odd[0]}` is not known; known are: {', '.join(_KNOWN)}"
         )
     taken, returned = named.get("input", "").lower() or None, named.get("output", "").lower() or None
     if taken not in (None, "row", *TEXTS):
         raise SwapError(
-            SwapCode.MODEL_INVALID, f"runtime option input is one of {', '.join(TEXTS)}, row; not `{taken}`"
+            SwapCode.CONFIGURATION_INVALID, f"runtime option input is one of {', '.join(TEXTS)}, row; not `{taken}`"
         )
     if returned not in (None, "csv", "json"):
         # The ancestor writes a Java type there, and took a List whatever it says.
         if "output" in given:
-            raise SwapError(SwapCode.MODEL_INVALID, f"runtime option output is csv or json, not `{returned}`")
+            raise SwapError(SwapCode.CONFIGURATION_INVALID, f"runtime option output is csv or json, not `{returned}`")
         returned = None
     if "modelClassName" in given and taken is None:
         taken = "csv"

@@ -12,9 +12,10 @@ from hotswap.runtimes.spark.session import session
 
 
 def load(path: Path, configuration: Configuration) -> JavaModel:
-    """Give the model of a jar, or of a zip of jars. Raises SwapError MODEL_INVALID, see java.load."""
+    """Give the model of a jar, or of a zip of jars. Raises SwapError, see java.load."""
+    options = read_options(configuration.runtime)
     session()
-    return JavaModel(Classes(path, has_class_path=True), read_options(configuration.runtime))
+    return JavaModel(Classes(path, has_class_path=True), options)
 
 
 def prepare() -> None:

@@ -81,8 +81,9 @@ class SparkModel:
     def __init__(self, path: Path, options: Mapping[str, str]) -> None:
         """Load it from the folder that it was unpacked to.
 
-        Raises SwapError: MODEL_INVALID where it is no saved model, MODEL_UNSUPPORTED where it names a class that is not
-        trusted or takes what no request can hold, SCHEMA_MISMATCH where its stages do not take what they get.
+        Raises SwapError: CONFIGURATION_INVALID for an option that there is not, MODEL_INVALID where it is no saved
+        model, MODEL_UNSUPPORTED where it names a class that is not trusted or takes what no request can hold,
+        SCHEMA_MISMATCH where its stages do not take what they get.
         """
         _check_options(options)
         top = folder.find_top(path)
@@ -150,11 +151,11 @@ def _check_options(options: Mapping[str, str]) -> None:
     if unknown := sorted(options.keys() - _OPTIONS):
         known = ", ".join(sorted(_OPTIONS))
         raise SwapError(
-            SwapCode.MODEL_UNSUPPORTED, f"configuration.runtime: kind spark knows {known}, not {', '.join(unknown)}"
+            SwapCode.CONFIGURATION_INVALID, f"configuration.runtime: kind spark knows {known}, not {', '.join(unknown)}"
         )
     if (fallback := options.get("fallback", "dataframe")) != "dataframe":
         raise SwapError(
-            SwapCode.MODEL_UNSUPPORTED, f'configuration.runtime `fallback`: it may be "dataframe", not "{fallback}"'
+            SwapCode.CONFIGURATION_INVALID, f'configuration.runtime `fallback`: it may be "dataframe", not "{fallback}"'
         )
 
 
@@ -180,13 +181,21 @@ def _mismatch(stages: Sequence[Any]) -> Iterator[None]:
 
 
 def _find_input(stages: Sequence[Any], ddl: str) -> Any:
-    structs = jpype.JClass("org.apache.spark.sql.types.StructType")
     vector = jpype.JClass("org.apache.spark.ml.linalg.SQLDataTypes").VectorType()
-    given = structs()
-    for field in structs.fromDDL(ddl).fields() if ddl else ():
+    given = jpype.JClass("org.apache.spark.sql.types.StructType")()
+    for field in _parse_schema(ddl) if ddl else ():
         kind = vector if str(field.dataType().sql()) == "ARRAY<DOUBLE>" else field.dataType()
         given = given.add(field.name(), kind, True)
     return columns.find_schema(stages, given, vector)
+
+
+def _parse_schema(ddl: str) -> Sequence[Any]:
+    try:
+        fields: Sequence[Any] = jpype.JClass("org.apache.spark.sql.types.StructType").fromDDL(ddl).fields()
+    except jpype.JException as error:
+        told = f"configuration.runtime `schema` cannot be read: {reason(error)}"
+        raise SwapError(SwapCode.CONFIGURATION_INVALID, told) from error
+    return fields
 
 
 def _column(field: Any) -> Column:
