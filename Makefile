@@ -3,6 +3,7 @@
 VENV := .venv
 PYTHON ?= python3 python3.14 python3.13 python3.12 python3.11
 OUTDATED := worker/hotswap/v1 is not what protos/ says: run make protos
+STALE := docs/ is not what the code says: run make docs
 
 # One line says what went wrong: bootstrap.py prints it, and make stops with it as its own.
 new_enough = import sys; sys.exit(sys.version_info < (3, 11))
@@ -22,7 +23,7 @@ RED := red-at-least-once red-unfenced
 play = cd tests && $(abspath $(VENV))/bin/python -m faults $1 $(addprefix --seed ,$(SEED)) $(addprefix --seconds ,$(SECONDS))
 
 .PHONY: help setup demo test test-all check faults $(PROOFS) $(RED) attacks verifier model mutants bench against cache-check \
-	train jars protos lock clean
+	train jars protos docs lock clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile
@@ -40,13 +41,15 @@ test-all: ## all tests with every extra installed, Spark's too, in .venv-spark
 	@$(every_extra)
 	@.venv-spark/bin/python -m pytest $(side_by_side)
 
-check: setup ## format, lint, types, imports, generated code, unit tests
+check: setup ## format, lint, types, imports, what is generated, unit tests
 	@$(VENV)/bin/ruff format --check .
 	@$(VENV)/bin/ruff check .
 	@$(VENV)/bin/mypy
 	@$(VENV)/bin/lint-imports --no-logo
 	@fresh=$$(mktemp -d) && trap 'rm -rf "$$fresh"' EXIT && $(call generate,$$fresh) && \
 		diff -r -x __init__.py -x __pycache__ "$$fresh/hotswap/v1" worker/hotswap/v1 || { echo "$(OUTDATED)" >&2; exit 1; }
+	@fresh=$$(mktemp -d) && trap 'rm -rf "$$fresh"' EXIT && $(VENV)/bin/python docs/generate.py "$$fresh" && \
+		for page in "$$fresh"/*; do diff "$$page" docs || { echo "$(STALE)" >&2; exit 1; }; done
 	@$(VENV)/bin/python -m pytest tests/unit
 
 faults: setup ## every proof under fire, one after the other (two hours; RELIABILITY.md says what each one is)
@@ -90,6 +93,9 @@ jars: setup ## the jars of the tests and the one of the worker, from their sourc
 
 protos: setup ## worker/hotswap/v1 from protos/
 	@$(call generate,worker)
+
+docs: setup ## docs/codes.md, settings.md and metrics.md from the code
+	@$(VENV)/bin/python docs/generate.py
 
 lock: ## requirements*.lock from pyproject.toml (needs uv)
 	@uv pip compile $(compile) --extra demo --extra dev -o requirements.lock

@@ -197,6 +197,7 @@ def test_make_help_lists_every_target():
         "train",
         "jars",
         "protos",
+        "docs",
         "lock",
         "clean",
     ]

@@ -5,6 +5,7 @@ import contextlib
 import logging
 from collections import deque
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from itertools import islice
 from time import time
 from typing import Any
@@ -108,9 +109,10 @@ class Control:
 
     def report(self, report: Report) -> None:
         """Tells the status topic what became of a swap on this worker."""
-        swap, error = report.swap, report.error
-        code, message = (error.code, error.message) if error else ("", "")
-        self._say(Verdict(swap.command_id, swap.number, report.outcome, code, message), report.phases)
+        verdict = Verdict(report.swap.command_id, report.swap.number, report.outcome)
+        if report.error:
+            verdict = replace(verdict, code=report.error.code, message=report.error.message)
+        self._say(verdict, report.phases)
 
     async def status(self, staging: Staging, states: Mapping[int, PartitionState], admin: Admin) -> None:
         """Publishes what this worker serves and how far behind it is, and sets the gauges of the same facts."""

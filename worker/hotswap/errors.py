@@ -41,7 +41,7 @@ class SwapCode(StrEnum):
     PROTO_INVALID = "PROTO_INVALID"
     """Fails the staging: the proto does not compile, or is too large. The message has protoc's lines."""
     NO_OPERATION = "NO_OPERATION"
-    """Fails the staging: the proto declares no unary rpc, so there is nothing to serve. Add a service with one."""
+    """Fails the staging: the proto declares no rpc, so there is nothing to serve. Add a service with one."""
     MODEL_INVALID = "MODEL_INVALID"
     """Fails the staging: the artifact is no model of its kind, or is damaged, or cannot be instantiated."""
     MODEL_UNSUPPORTED = "MODEL_UNSUPPORTED"

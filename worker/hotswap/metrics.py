@@ -14,20 +14,20 @@ REQUESTS = Counter(
 )
 UNREADABLE = Counter(
     "hotswap_unreadable_records_total",
-    "Records of a control or status topic that were passed over, for nobody can read them.",
+    "Records of the control or the status topic that were skipped because they cannot be read.",
     ["topic"],
     registry=REGISTRY,
 )
 STAGE_SECONDS = Histogram(
     "hotswap_stage_seconds",
-    "Seconds a batch spent in each stage: `queue` (its oldest record, from the fetch to the batch), `score`, `commit`.",
+    "Time that a batch spent in each stage: `queue` (its oldest request, from fetch to batch), `score`, `commit`.",
     ["deployment", "stage"],
     buckets=_SECONDS,
     registry=REGISTRY,
 )
 BATCH_RECORDS = Histogram(
     "hotswap_batch_records",
-    "Requests in a batch.",
+    "Requests per batch.",
     ["deployment"],
     buckets=(1, 2, 5, 10, 25, 50, 100, 250, 500, 1_000, 2_500, 5_000),
     registry=REGISTRY,
@@ -40,76 +40,76 @@ IN_FLIGHT = Gauge(
 )
 LAG = Gauge(
     "hotswap_lag_requests",
-    "Requests published and not yet answered, by partition that this worker owns.",
+    "Requests published and not yet answered, for each partition that this worker owns.",
     ["deployment", "partition"],
     registry=REGISTRY,
 )
 HELD = Gauge(
     "hotswap_held_partitions",
-    "Partitions that this worker owns and does not score: no generation that may score them is ready, or a pause.",
+    "Partitions that this worker owns but does not score: paused, or no generation that may score them is ready.",
     ["deployment"],
     registry=REGISTRY,
 )
 DAMAGED = Gauge(
     "hotswap_damaged_partitions",
-    "Partitions that this worker owns and that stand still since their next batch is damaged.",
+    "Partitions that this worker owns but does not score, because their next record batch is damaged.",
     ["deployment"],
     registry=REGISTRY,
 )
 GENERATION = Gauge(
     "hotswap_generation_info",
-    "1 for each generation whose host is up; `state` is `ready` or `serving`.",
+    "Always 1, for each generation whose model host is up, by state: `ready` or `serving`.",
     ["deployment", "generation", "model_sha256", "state"],
     registry=REGISTRY,
 )
 NEWEST_GENERATION = Gauge(
     "hotswap_newest_generation",
-    "Number of the newest generation that is `accepted` from the control topic, `loaded` on this worker, and that a "
-    "partition of the deployment was `scored` with, as far as this worker knows; 0: none.",
+    "Number of the newest generation in each state: `accepted` from the control topic, `loaded` on this worker, or "
+    "`scored` (it has scored a partition of the deployment, as far as this worker knows). 0: none.",
     ["deployment", "state"],
     registry=REGISTRY,
 )
 SWAPS = Counter(
     "hotswap_swaps_total",
-    "Swap commands by what became of them on this worker.",
+    "Commands, by their outcome on this worker, and the code of the refusal or the failure.",
     ["deployment", "outcome", "code"],
     registry=REGISTRY,
 )
 SWAP_PHASE_SECONDS = Histogram(
     "hotswap_swap_phase_seconds",
-    "Seconds spent in each phase of staging a generation: `fetch`, `start`, `load`, `warm`.",
+    "Time spent in each phase of staging a generation: `fetch`, `start`, `load`, `warm`.",
     ["deployment", "phase"],
     buckets=(0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0),
     registry=REGISTRY,
 )
 CUT_OVER_SECONDS = Histogram(
     "hotswap_cut_over_pause_seconds",
-    "Seconds between the last batch of a generation on a partition and the start of the first batch of the next.",
+    "Time on a partition from the last batch of a generation to the start of the first batch of the next.",
     ["deployment"],
     buckets=_SECONDS,
     registry=REGISTRY,
 )
 HOST_RESTARTS = Counter(
     "hotswap_host_restarts_total",
-    "Model hosts started again, by reason: `crashed` or `too_slow`.",
+    "Restarts of model hosts, by reason: `crashed` or `too_slow`.",
     ["deployment", "reason"],
     registry=REGISTRY,
 )
 UNKNOWN_CATEGORIES = Counter(
     "hotswap_unknown_categories_total",
-    "Values scored as missing because the model does not know their category, by column.",
+    "Values scored as missing because the model does not know the category, by column.",
     ["deployment", "column"],
     registry=REGISTRY,
 )
 REBALANCES = Counter(
     "hotswap_rebalances_total",
-    "Times that this worker's partitions were taken away or handed out.",
+    "Rebalances of this worker's partitions, by event: `assigned` or `revoked`.",
     ["deployment", "event"],
     registry=REGISTRY,
 )
 TRANSACTIONS = Counter(
     "hotswap_transactions_total",
-    "Transactions by outcome: `committed`, or `recycled` where any doubt made the worker read its position again.",
+    "Transactions, by outcome: `committed`, or `recycled` where it was in doubt and the position was read again.",
     ["deployment", "outcome"],
     registry=REGISTRY,
 )
