@@ -84,7 +84,6 @@ class Arena:
         self._exits.callback(self._close)
         await self.deployment.create(self.terms.partitions)
         self.client = await self._exits.enter_async_context(self.deployment.client())
-        topics, journal = self.deployment.settings.topics, self.folder / "journal"
         for _ in range(self.terms.workers):
             self.join()
         receipt = await self.client.swap(
@@ -92,6 +91,13 @@ class Arena:
         )
         answer = await self._first_answer(receipt)
         assert answer.is_good, answer
+        self._watch()
+        await self.publisher.reach(self.terms.per_second)
+        self.say(f"{self.terms.workers} workers answer {self.terms.per_second} requests/s on {self.terms.partitions}")
+
+    def _watch(self):
+        """Start what publishes and what judges."""
+        topics, journal = self.deployment.settings.topics, self.folder / "journal"
         self.publisher = Publisher(
             bootstrap=self.kafka.bootstrap,
             topic=topics.requests,
@@ -118,8 +124,6 @@ class Arena:
         self._exits.callback(self.publisher.kill)
         self.watcher.start()
         self._exits.callback(self.watcher.stop)
-        await self.publisher.reach(self.terms.per_second)
-        self.say(f"{self.terms.workers} workers answer {self.terms.per_second} requests/s on {self.terms.partitions}")
 
     async def _first_answer(self, receipt):
         """What the fleet answers to a swap; on a busy machine its workers may need long until they speak at all."""

@@ -8,7 +8,7 @@ from functools import partial
 from confluent_kafka import Producer
 from google.protobuf.message import DecodeError
 
-from faults import text_oracle, wire_oracle
+from faults import oracle_schema, text_oracle, wire_oracle
 from faults.fuzz_inputs import inputs
 from harness.audit import header, source
 from harness.fleet import EXAMPLES
@@ -20,7 +20,7 @@ from hotswap.generation import Proto, TextOptions
 
 _ROUND = 2_000
 _CONTENTS = {"csv": Format.CSV, "json": Format.JSON, "protobuf": Format.PROTOBUF}
-_SCHEMA = compile_proto(text_oracle.PROTO)
+_SCHEMA = compile_proto(oracle_schema.PROTO)
 _KEPT = 20
 
 
@@ -68,7 +68,7 @@ async def run(deployment, *, seed, count, say):
 async def _serve(deployment):
     deployment.start()
     async with deployment.client() as client:
-        change = Change(model=EXAMPLES / "models" / "mixed_glm.zip", proto=Proto.inline(text_oracle.PROTO))
+        change = Change(model=EXAMPLES / "models" / "mixed_glm.zip", proto=Proto.inline(oracle_schema.PROTO))
         answer = await client.await_swap(await client.swap(change))
         assert answer.is_good, (answer, deployment.log()[-3000:])
 
@@ -112,7 +112,7 @@ def _publish(deployment, producer, asked, numbered, rows):
     headers = {"operation": item.operation, "accept": str(Format.PROTOBUF)}
     requests = [(item.value, headers | {"content-type": str(_CONTENTS[item.content])}, item)]
     if rows is not None:
-        message = text_oracle.ROW if item.operation == "One" else text_oracle.FRAME
+        message = oracle_schema.ROW if item.operation == "One" else oracle_schema.FRAME
         clean = rows[0] if item.operation == "One" else {"rows": rows}
         requests.append((wire_oracle.write(clean, message), headers, None))
 

@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 
 from faults import wire_oracle as wire
-from faults.text_oracle import ADDRESS, FRAME, ROW
+from faults.oracle_schema import ADDRESS, FRAME, ROW
 
 
 class Input(NamedTuple):

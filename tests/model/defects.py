@@ -138,8 +138,8 @@ MUTANTS = [
     Mutant(
         "the last request of a batch is scored again",
         PIPELINE,
-        "Position(batch[-1].offset + 1, choice.number)",
-        "Position(batch[-1].offset, choice.number)",
+        "Position(batch[-1].offset + 1, number)",
+        "Position(batch[-1].offset, number)",
         "I1, I11",
     ),
     Mutant(
@@ -240,7 +240,7 @@ MUTANTS = [
 
 
 def _rule(name: str, old: str, new: str) -> Mutant:
-    found_by = ("tests/unit/test_agenda.py", "tests/unit/test_progress.py")
+    found_by = tuple(f"tests/unit/test_{name}.py" for name in ("agenda", "agenda_failures", "progress"))
     return Mutant(name, AGENDA, old, new, "a rule of the agenda", found_by)
 
 

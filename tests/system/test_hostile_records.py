@@ -129,6 +129,22 @@ async def test_offsets_that_lie_and_keys_that_fit_into_no_answer_stop_no_partiti
     assert "recycled" not in deployment.log()
 
 
+async def publish_what_rots(kafka, topic, values):
+    """Three batches on partition 0, the middle one (offsets 1 to 3) rotten on the broker's disk; one on partition 1."""
+    marked = [value + b"\x9a\x06\x06rotten" for value in values[:3]]  # a field that no proto of ours has
+    body = b"".join(record(delta, value=value) for delta, value in enumerate(marked))
+    async with sending(kafka.bootstrap) as send:
+        for part in (values[3:4], marked, values[4:5]):
+            rows = [record(delta, value=value) for delta, value in enumerate(part)]
+            await send(topic, 0, batch(b"".join(rows), count=len(rows)), count=len(rows))
+        await send(topic, 1, batch(body, count=3), count=3)
+    (log,) = kafka._directory.rglob(f"{topic}-0/00000000000000000000.log")
+    whole = log.read_bytes()
+    with log.open("r+b") as file:
+        file.seek(whole.index(b"rotten") + 2)
+        file.write(b"?")
+
+
 async def test_a_batch_whose_bytes_rot_on_the_brokers_disk_holds_its_partition_until_a_command_skips_it(
     own_kafka, tmp_path
 ):
@@ -136,19 +152,7 @@ async def test_a_batch_whose_bytes_rot_on_the_brokers_disk_holds_its_partition_u
     await deployment.create(partitions=2)
     try:
         values, _, _ = messages("iris")
-        topic, segment = deployment.settings.topics.requests, "00000000000000000000.log"
-        marked = [value + b"\x9a\x06\x06rotten" for value in values[:3]]  # a field that no proto of ours has
-        body = b"".join(record(delta, value=value) for delta, value in enumerate(marked))
-        async with sending(own_kafka.bootstrap) as send:
-            for part in (values[3:4], marked, values[4:5]):
-                rows = [record(delta, value=value) for delta, value in enumerate(part)]
-                await send(topic, 0, batch(b"".join(rows), count=len(rows)), count=len(rows))
-            await send(topic, 1, batch(body, count=3), count=3)
-        (log,) = own_kafka._directory.rglob(f"{topic}-0/{segment}")
-        whole = log.read_bytes()
-        with log.open("r+b") as file:
-            file.seek(whole.index(b"rotten") + 2)
-            file.write(b"?")
+        await publish_what_rots(own_kafka, deployment.settings.topics.requests, values)
         await deployment.serve("iris_gbm")
         async with deployment.client() as client, asyncio.timeout(30):
             while not (problems := (await client.status()).problems):

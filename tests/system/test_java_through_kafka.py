@@ -42,6 +42,15 @@ async def swap(deployment, **change):
         return receipt, await client.await_swap(receipt)
 
 
+def expect_labels(flowers, predicted, places):
+    """The first generation labels each flower, the second says only that it is the second."""
+    for place, label in zip(places, ["setosa", "versicolor", "virginica"] * 200, strict=True):
+        message = predicted[place.partition, place.offset]
+        expected = label if generation(message) == 1 else "second"
+        said = list(flowers.output.FromString(message.value()).prediction)
+        assert said == [expected], (place, message.value(), generation(message), message.headers())
+
+
 async def test_jars_are_swapped_and_refused_under_a_stream_and_a_hostile_one_costs_only_the_requests_it_harms(
     deployment, tmp_path
 ):
@@ -82,15 +91,7 @@ async def test_jars_are_swapped_and_refused_under_a_stream_and_a_hostile_one_cos
     predicted = {source(message): message for message in result.predictions}
     by_generation = Counter(generation(predicted[place.partition, place.offset]) for place in after)
     assert by_generation == {receipt.generation: len(after)}
-    for place, label in zip([*before, *after], ["setosa", "versicolor", "virginica"] * 200, strict=True):
-        message = predicted[place.partition, place.offset]
-        expected = label if generation(message) == 1 else "second"
-        assert list(flowers.output.FromString(message.value()).prediction) == [expected], (
-            place,
-            message.value(),
-            generation(message),
-            message.headers(),
-        )
+    expect_labels(flowers, predicted, [*before, *after])
     refused = {source(message): header(message, "code") for message in result.dead_letters}
     told = {what: refused.get((place.partition, place.offset)) for place, what in zip(said, spoken, strict=True)}
     assert told == {what: HARMS.get(what) for what in spoken}

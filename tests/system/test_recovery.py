@@ -196,6 +196,16 @@ async def swap(deployment, model, proto=None, timeout_s=None, **change):
         return await client.await_swap(await client.swap(Change(**files, **change)), timeout_s)
 
 
+async def holds(deployment, partitions):
+    """Requests come; return once w2 says that it holds these partitions, for it lacks generation 2."""
+    await deployment.publish(messages("iris")[0])
+    said, code = await says(deployment, lambda said: [row["held"] for row in said["workers"]][1] == partitions)
+    waits = "waits for generation 2, which is not ready on this worker"
+    assert code == 1
+    assert said["problems"][1] == f"w2 holds partitions {', '.join(map(str, partitions))}: {waits}"
+    assert metric(deployment, "w2", "hotswap_held_partitions") == len(partitions)
+
+
 async def test_a_worker_that_cannot_load_a_generation_says_so_at_once_and_loads_it_once_the_cause_is_mended(
     deployment, tmp_path
 ):
@@ -225,14 +235,8 @@ async def test_a_worker_that_cannot_load_a_generation_says_so_at_once_and_loads_
     assert [newest(deployment, "w2", state) for state in ("accepted", "loaded")] == [2, 1]
 
     # What w1 has scored with the new generation must not go back: w2 holds it, and goes on with the rest.
-    above = [row["partition"] for row in said["partitions"] if row["generation"] == 2]
     deployment.kill("w1")
-    await deployment.publish(messages("iris")[0])
-    said, code = await says(deployment, lambda said: [row["held"] for row in said["workers"]][1] == above)
-    waits = "waits for generation 2, which is not ready on this worker"
-    assert code == 1
-    assert said["problems"][1] == f"w2 holds partitions {', '.join(map(str, above))}: {waits}"
-    assert metric(deployment, "w2", "hotswap_held_partitions") == len(above)
+    await holds(deployment, [row["partition"] for row in said["partitions"] if row["generation"] == 2])
     tries = len(events(deployment, "w2", "swap.failed"))
     await happens(deployment, "w2", "swap.failed", tries + 1)
 

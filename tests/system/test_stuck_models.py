@@ -71,17 +71,19 @@ async def test_a_model_that_does_not_return_keeps_no_partition_from_a_pause_a_ne
     after = await deployment.publish(values[:20])
     await deployment.drained()
 
-    result = await deployment.audit()
+    check_who_answered(await deployment.audit(), first[0], before, after)
+    await deployment.publish([endless])
+    await held(deployment, "waits for the model of generation 3")
+    assert await deployment.stop() == 0
+
+
+def check_who_answered(result, first, before, after):
     assert result.faults == {}
     answers = {source(message): message for message in [*result.predictions, *result.dead_letters]}
     by = {place: generation(message) for place, message in answers.items()}
     assert {by[place.partition, place.offset] for place in before} == {2}
     assert {by[place.partition, place.offset] for place in after} == {3}
-    assert by[first[0].partition, first[0].offset] == 2
+    assert by[first.partition, first.offset] == 2
     codes = {source(message): header(message, "code") for message in result.dead_letters}
-    endings = [first[0], before[1], before[8]]
+    endings = [first, before[1], before[8]]
     assert codes == {(place.partition, place.offset): "HOST_TOO_SLOW" for place in endings}
-
-    await deployment.publish([endless])
-    await held(deployment, "waits for the model of generation 3")
-    assert await deployment.stop() == 0

@@ -256,24 +256,35 @@ async def test_a_failpoint_in_the_process_strikes_the_worker(tmp_path):
     await gone(pid)
 
 
-async def test_after_many_swaps_to_stores_that_hang_a_good_one_is_ready_and_a_killed_host_is_started_again(
-    fetching, silent, tmp_path
-):
-    os.mkfifo(tmp_path / "hangs.zip")
-    await asyncio.to_thread(make_ground, "h2o", 128)
-    said, timeline, partitions = [], Timeline(), {0: PartitionState(position=Position(0))}
+@contextlib.asynccontextmanager
+async def staging_of(fetching, timeline, said):
+    """Staging at work; what it reports of each generation is appended to `said`."""
 
     async def committed():
         return {0: Position(0)}
 
     around = Surroundings(
         partitions=1,
-        states=lambda: partitions,
+        states=lambda: {0: PartitionState(position=Position(0))},
         committed=committed,
         report=lambda told: said.append((told.swap.number, told.error.code if told.error else told.outcome)),
     )
     staging = Staging(settings=fetching.settings, timeline=timeline, store=fetching.store, child=COLD, around=around)
     running = asyncio.create_task(staging.run())
+    try:
+        yield staging
+    finally:
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+        await staging.stop()
+
+
+async def test_after_many_swaps_to_stores_that_hang_a_good_one_is_ready_and_a_killed_host_is_started_again(
+    fetching, silent, tmp_path
+):
+    os.mkfifo(tmp_path / "hangs.zip")
+    await asyncio.to_thread(make_ground, "h2o", 128)
+    said, timeline = [], Timeline()
 
     async def swap(number, wanted, outcome, **more):
         command = SwapCommand(
@@ -285,7 +296,7 @@ async def test_after_many_swaps_to_stores_that_hang_a_good_one_is_ready_and_a_ki
             while (number, outcome) not in said:
                 await asyncio.sleep(0.01)
 
-    try:
+    async with staging_of(fetching, timeline, said) as staging:
         await swap(1, model(), "READY")
         for number in range(2, 2 + HANGING_SWAPS):
             uri = (tmp_path / "hangs.zip").as_uri() if number % 2 else silent.uri
@@ -297,7 +308,3 @@ async def test_after_many_swaps_to_stores_that_hang_a_good_one_is_ready_and_a_ki
         async with asyncio.timeout(60):
             assert len(await host.score(IRIS.requests())) == len(IRIS.requests())
         await swap(2 + HANGING_SWAPS, model(EXAMPLES / "models" / "iris_glm.zip"), "READY")
-    finally:
-        running.cancel()
-        await asyncio.gather(running, return_exceptions=True)
-        await staging.stop()

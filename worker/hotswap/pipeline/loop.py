@@ -69,7 +69,7 @@ class PartitionLoop:
                 self.state.held = self.state.damage
                 while (offset := await self._wait()) is not None:
                     self.state.damage = ""
-                    await self._turn(Position(offset, self.state.position.floor))
+                    await self._advance(Position(offset, self.state.position.floor))
                     if (pause := self._next_at - perf_counter()) > 0:
                         await self._sleep(pause)
             except (Doubt, HostError) as doubt:
@@ -136,8 +136,8 @@ class PartitionLoop:
         self._is_overtaken = False
         self._recycled(f"the model of generation {self.state.in_hand} took too long, and is not to go on")
 
-    async def _turn(self, at: Position) -> None:
-        """One batch: cut over, take, score, commit."""
+    async def _advance(self, at: Position) -> None:
+        """One batch, or none where it has to wait: cut over, take, score, commit."""
         choice = self._plan.choose(self._partition, at)
         if isinstance(choice, Wait):
             await self._hold(choice.why)
@@ -146,22 +146,26 @@ class PartitionLoop:
         # Only here may the generation change. A batch that was split between two generations could not be replayed to
         # the same answers: crash after the split, and the replay scores its first half with the new one.
         serving = self._plan.serving(choice.number)
-        is_cut_over = at.floor != choice.number
-        batch = self._source.take(serving.max_batch_records, choice.until)
-        if not batch:
+        if batch := self._source.take(serving.max_batch_records, choice.until):
+            await self._answer(at, serving, batch)
+        else:
             await self._pass(at)
-            return
+
+    async def _answer(self, at: Position, serving: Serving, batch: Sequence[Request]) -> None:
+        """Scores a batch with one generation and commits its answers, whole or not at all."""
         failpoint("batch.taken")
-        self.state.in_hand = choice.number
+        number = serving.generation.number
+        is_cut_over = at.floor != number
+        self.state.in_hand = number
         started = perf_counter()
         # A full batch has others behind it, which wait long enough already.
         self._next_at = started + self._linger_s if len(batch) < serving.max_batch_records else 0.0
         if is_cut_over:
-            self._cut_over(at, choice.number, started)
+            self._cut_over(at, number, started)
         self._in_flight.inc(len(batch))
-        position = Position(batch[-1].offset + 1, choice.number)
+        position = Position(batch[-1].offset + 1, number)
         self._source.begin(position)
-        self._asked = at, choice.number, started
+        self._asked = at, number, started
         try:
             answers = await self._score(serving, batch)
             self._asked = None
@@ -169,7 +173,7 @@ class PartitionLoop:
             failpoint("batch.scored")
             predictions, dead_letters = self._address(batch, answers, serving)
             first = at.offset if is_cut_over else None
-            await self._source.commit(Transaction(predictions, dead_letters, position.offset, choice.number, first))
+            await self._source.commit(Transaction(predictions, dead_letters, position.offset, number, first))
         finally:
             self._in_flight.dec(len(batch))
         # Only what is committed counts: after a doubt the partition is opened again where Kafka says.

@@ -1,0 +1,83 @@
+"""A worker's agenda on a desk: no hosts, no clock, no Kafka, and what it was told to do in words."""
+
+from hotswap.agenda import Agenda, Cancel, Join, KeepStandby, Report, Retire, Stage, StayOut
+from hotswap.batch import Position
+from hotswap.errors import SwapError
+from hotswap.generation import Model, Proto
+from hotswap.pipeline.ports import PartitionState
+from hotswap.swap import SwapCommand, Timeline
+
+
+class Desk:
+    """A worker's agenda, and what it was told to do, in words."""
+
+    def __init__(self, *numbers, partitions=1):
+        self.timeline, self.own, self.now, self.partitions = Timeline(), {}, 100.0, partitions
+        self.agenda = Agenda(self.timeline, partitions=partitions)
+        for number in numbers:
+            self.command(number)
+
+    def command(self, number, kind="h2o", **parts):
+        model = Model(f"m{number}", "a" * 64, kind)
+        command = SwapCommand(command_id=f"c{number}", generation=number, model=model, proto=Proto.inline("x"), **parts)
+        assert self.timeline.receive(command, 0).outcome is None
+
+    def stands(self, floor, offset=50, partition=0, **more):
+        """A partition of this worker's own."""
+        self.own[partition] = PartitionState(position=Position(offset, floor), **more)
+
+    def looked(self, *positions):
+        self.agenda.looked(dict(enumerate(positions)), self.now)
+
+    def turn(self):
+        return words(self.agenda.turn(self.now, self.own))
+
+    def ready(self, number):
+        return words(self.agenda.ready(number, {"load": 0.1}))
+
+    def failed(self, number, code="CACHE_FAILED"):
+        return words(self.agenda.failed(number, SwapError(code, "why"), self.now))
+
+    def given_up(self, number):
+        return words(self.agenda.given_up(number))
+
+    def serves(self, *numbers):
+        """Stage each of them, one after the other, to its end, on partitions that stand at their beginning."""
+        self.looked(*[Position(0)] * self.partitions)
+        for number in numbers:
+            assert f"stage {number}" in self.turn()
+            self.ready(number)
+        self.turn()
+        return self
+
+    def tried_again_after(self):
+        """Seconds until what has failed is staged again; 0 where it never is."""
+        began = self.now
+        while self.now - began < 1_000:
+            self.now += 0.5
+            if any(word.startswith("stage") for word in self.turn()):
+                return self.now - began
+        return 0
+
+
+def words(actions):
+    return [word for action in actions if (word := in_words(action))]
+
+
+def in_words(action):
+    match action:
+        case Stage(swap):
+            said = f"stage {swap.number}"
+        case Report(swap, outcome, error):
+            said = f"{swap.number} {outcome} {error.code}" if error else f"{swap.number} {outcome}"
+        case Retire(number):
+            said = f"retire {number}"
+        case KeepStandby(generation):
+            said = f"standby {generation.model.kind} {generation.number}"
+        case Cancel():
+            said = "cancel"
+        case Join():
+            said = "join"
+        case StayOut(why):
+            said = f"stay out: {why}" if "does not know yet" not in why else ""
+    return said

@@ -1,0 +1,214 @@
+"""What a worker does next where something failed, or is not known: it tries again, asks, and joins when it can."""
+
+import pytest
+
+from fakes.desk import Desk
+from hotswap.batch import Position
+from hotswap.pipeline.ports import Serve, Wait
+from hotswap.progress import State
+
+STAGED = ["1 STAGING", "stage 1"]
+
+
+# ---- failed
+
+
+def test_a_failed_swap_leaves_what_serves_and_is_over_where_nobody_needs_it():
+    desk = Desk(1).serves(1)
+    desk.stands(1)
+    desk.command(2)
+    desk.turn()
+    assert desk.failed(2, "SCHEMA_MISMATCH") == ["2 FAILED SCHEMA_MISMATCH", "standby h2o 1"]
+    assert desk.tried_again_after() == 0
+    assert desk.agenda.progress.choose(0, Position(50, 1)) == Serve(1, None)
+
+
+def test_when_the_newest_fails_the_one_before_is_staged_so_that_all_workers_end_alike():
+    desk = Desk(1).serves(1)
+    desk.command(2)
+    desk.command(3)
+    desk.turn()
+    desk.failed(3)
+    assert desk.turn() == ["2 STAGING", "stage 2"]
+
+
+def test_a_failed_generation_is_tried_again_where_a_partition_of_ours_may_be_scored_by_nothing_older():
+    desk = Desk(1).serves(1)
+    desk.command(2)
+    desk.stands(2)
+    desk.turn()
+    for _ in range(3):
+        desk.failed(2)
+        assert desk.tried_again_after() == 5
+    assert "2 READY" in desk.ready(2)
+
+
+def test_tries_of_a_generation_that_only_others_need_grow_rarer_until_one_succeeds():
+    desk = Desk(1).serves(1)
+    desk.looked(Position(50, 2))
+    desk.command(2)
+    desk.turn()
+    pauses = []
+    for _ in range(6):
+        desk.failed(2)
+        pauses.append(desk.tried_again_after())
+    assert pauses == [5, 10, 20, 40, 60, 60]
+
+
+def test_after_a_success_the_tries_of_a_later_failure_come_soon_again():
+    desk = Desk(1).serves(1)
+    desk.looked(Position(50, 2))
+    desk.command(2)
+    desk.turn()
+    for _ in range(3):
+        desk.failed(2)
+        desk.tried_again_after()
+    desk.ready(2)
+    desk.command(3, cut={0: 60})
+    desk.turn()
+    desk.ready(3)
+    desk.looked(Position(60, 3))
+    assert "retire 2" in desk.turn()
+    desk.looked(Position(50, 2))
+    assert "stage 2" in desk.turn()
+    desk.failed(2)
+    assert desk.tried_again_after() == 5
+
+
+def test_a_failed_generation_stays_failed_while_it_is_tried_again_and_what_it_said_stands():
+    desk = Desk(1).serves(1)
+    desk.command(2, cut={0: 10})
+    desk.turn()
+    desk.failed(2)
+    desk.looked(Position(50, 2))
+    desk.now += 10
+    assert desk.turn() == ["stage 2"], "its answer was given: STAGING is not said again"
+    assert desk.agenda.progress.choose(0, Position(50, 1)) == Serve(1, None)
+    desk.command(3)
+    assert desk.turn() == ["cancel"]
+    assert desk.given_up(2) == ["standby h2o 1"]
+
+
+def test_a_generation_that_rests_after_a_failure_holds_up_no_other_one():
+    desk = Desk(1).serves(1)
+    desk.command(2)
+    desk.turn()
+    desk.stands(2)
+    desk.failed(2)
+    desk.command(3, cut={0: 100})
+    assert desk.turn() == ["3 STAGING", "stage 3"]
+
+
+# ---- where the partitions of others stand
+
+
+def test_kafka_is_asked_where_others_stand_until_this_worker_joins_and_no_more_than_every_two_seconds():
+    desk = Desk(1)
+    assert desk.agenda.must_look(desk.now, desk.own)
+    desk.looked(Position(0))
+    assert not desk.agenda.must_look(desk.now + 1.9, desk.own)
+    assert desk.agenda.must_look(desk.now + 2, desk.own)
+    desk.serves(1)
+    assert not desk.agenda.must_look(desk.now + 1_000, desk.own)
+
+
+def test_kafka_is_asked_at_every_turn_while_a_cut_by_offsets_is_ahead():
+    desk = Desk(1).serves(1)
+    desk.looked(Position(9, 1))
+    desk.command(2, cut={0: 10})
+    assert desk.agenda.must_look(desk.now, desk.own)
+    desk.turn()
+    desk.ready(2)
+    assert desk.agenda.must_look(desk.now, desk.own)
+    desk.looked(Position(10, 2))
+    desk.turn()
+    desk.turn()
+    assert not desk.agenda.must_look(desk.now + 1_000, desk.own)
+
+
+def test_kafka_is_asked_now_and_then_while_something_newer_than_what_serves_is_failed():
+    desk = Desk(1)
+    desk.looked(Position(0))
+    desk.serves(1)
+    desk.command(2)
+    desk.turn()
+    desk.failed(2)
+    assert not desk.agenda.must_look(desk.now + 1.9, desk.own)
+    assert desk.agenda.must_look(desk.now + 2, desk.own)
+
+
+# ---- joining
+
+
+def test_a_worker_does_not_join_before_it_knows_where_the_partitions_stand():
+    desk = Desk(1)
+    desk.turn()
+    assert "does not know yet" in desk.agenda.lacks
+    desk.ready(1)
+    assert "join" not in desk.turn()
+    desk.looked(Position(50, 1))
+    assert "join" in desk.turn()
+    assert desk.agenda.lacks == ""
+
+
+def test_a_worker_joins_only_once_something_is_ready():
+    desk = Desk()
+    desk.looked(Position(0))
+    assert desk.turn() == ["stay out: no generation is ready on this worker"]
+    desk.command(1)
+    desk.turn()
+    desk.failed(1)
+    assert desk.turn() == ["stay out: no generation is ready on this worker"]
+    desk.command(2)
+    desk.turn()
+    desk.ready(2)
+    assert "join" in desk.turn()
+
+
+def test_why_a_worker_stays_out_is_said_once():
+    desk = Desk()
+    desk.looked(Position(0))
+    assert (desk.turn(), desk.turn()) == (["stay out: no generation is ready on this worker"], [])
+
+
+def test_a_worker_that_starts_tries_what_the_partitions_were_scored_with_last_before_it_joins():
+    desk = Desk(1, 2)
+    desk.command(3, cut={0: 100})
+    desk.looked(Position(50, 2))
+    assert "stage 2" in desk.turn()
+    desk.failed(2)
+    assert "stage 3" in desk.turn()
+    assert "join" not in desk.turn()
+    desk.ready(3)
+    assert "join" in desk.turn(), "it has come as far as it can"
+    assert isinstance(desk.agenda.progress.choose(0, Position(50, 2)), Wait)
+
+
+def test_a_worker_whose_control_topic_was_emptied_says_what_to_do():
+    desk = Desk()
+    desk.looked(Position(50, 2))
+    desk.turn()
+    assert "hotswap swap --generation 3" in desk.agenda.lacks
+    desk.command(1)
+    desk.turn()
+    desk.ready(1)
+    assert desk.turn() == ["join"]
+
+
+def test_a_worker_joins_though_swaps_come_faster_than_it_can_stage_them():
+    desk = Desk(1)
+    desk.looked(Position(0))
+    desk.turn()
+    desk.command(2)
+    desk.turn()
+    desk.command(3)
+    desk.ready(1)
+    assert "join" in desk.turn()
+
+
+@pytest.mark.parametrize("state", [State.READY, State.FAILED, State.RETIRED])
+def test_an_illegal_transition_is_a_defect_and_is_not_carried_out(state):
+    desk = Desk(1)
+    with pytest.raises(AssertionError, match="no legal transition"):
+        desk.agenda.progress.move(1, state)
+    assert desk.agenda.progress.of(1) is State.ACCEPTED
