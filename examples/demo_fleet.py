@@ -15,6 +15,7 @@ from demo_domains import EXAMPLES
 from hotswap.cli.shared import make_settings
 from hotswap.errors import StartError
 from hotswap.local.kafka import LocalKafka
+from hotswap.local.lifeline import start_watchdog
 from hotswap.settings import Settings
 
 _STOP_S = 15.0
@@ -56,6 +57,7 @@ class Workers:
         self._settings = settings
         self._logs = {name: folder / f"{name}.log" for name in names}
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
+        self._watchdog: subprocess.Popen[bytes] | None = None
 
     @property
     def size(self) -> int:
@@ -65,6 +67,7 @@ class Workers:
     def __enter__(self) -> Self:
         given = self._settings.model_dump(mode="json", include=self._settings.model_fields_set)
         environment = os.environ | {f"HOTSWAP_{name.upper()}": str(value) for name, value in given.items()}
+        self._watchdog = start_watchdog()
         for name, path in self._logs.items():
             with path.open("wb") as log:
                 self._processes[name] = subprocess.Popen(
@@ -74,8 +77,8 @@ class Workers:
                     stdin=subprocess.DEVNULL,
                     stdout=log,
                     stderr=log,
-                    # A group of its own: Ctrl-C is for the demo, which then stops its workers cleanly, once.
-                    process_group=0,
+                    # Not the demo's own group: Ctrl-C is for the demo, which then stops its workers cleanly, once.
+                    process_group=self._watchdog.pid,
                 )
         return self
 
@@ -97,6 +100,8 @@ class Workers:
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
+        if self._watchdog:
+            self._watchdog.communicate()
 
 
 def _last_word(log: Path) -> str:

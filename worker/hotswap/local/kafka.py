@@ -19,6 +19,7 @@ from typing import IO, Self
 
 from hotswap.errors import StartError
 from hotswap.local.jvm import fetch_jars, find_java
+from hotswap.local.lifeline import start_watchdog
 
 # Below Linux's ephemeral ports: else a client's own connection takes the port of a broker that is down, for good.
 _PORTS = range(20_000, 32_768)
@@ -183,7 +184,7 @@ class LocalKafka:
 
     def _launch(self, directory: Path) -> None:
         """Start the broker and wait until it answers, at most a minute."""
-        self._watchdog = _start_watchdog()
+        self._watchdog = start_watchdog()
         temporary = directory / "tmp"  # the native libraries that Kafka unpacks: gone with the directory
         temporary.mkdir(exist_ok=True)
         java = [*self._command, f"-Djava.io.tmpdir={temporary}", "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn"]
@@ -217,16 +218,6 @@ class LocalKafka:
         if self._watchdog:
             self._watchdog.communicate()
             self._watchdog = None
-
-
-def _start_watchdog() -> subprocess.Popen[bytes]:
-    """Start the leader of a process group, which kills the whole group when this process ends, however it ends.
-
-    A parent-death signal (Linux only) would need code between fork and exec, and is sent already when the *thread* that
-    started the broker ends. The end of a pipe works everywhere: `read` returns when nobody holds the other end. There
-    is no moment without guard: the broker is born into the group, and until it has become Java it holds the pipe too.
-    """
-    return subprocess.Popen(["/bin/sh", "-c", "read -r _; kill -9 0"], stdin=subprocess.PIPE, process_group=0)
 
 
 def _lock(directory: Path) -> IO[bytes]:
