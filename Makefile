@@ -78,7 +78,8 @@ bench: ## rows a second, CPU a row and latency, beside the bare Kafka client; ea
 	@.venv-spark/bin/python benchmarks/bench.py
 
 against: setup ## this checkout's worker beside another's, in turns: make against OLD=/path/to/it
-	@$(VENV)/bin/python benchmarks/against.py $(OLD)
+	@$(VENV)/bin/python benchmarks/against.py $(OLD) $(addprefix --rounds ,$(ROUNDS)) $(addprefix --rows ,$(ROWS)) \
+		$(addprefix --seconds ,$(SECONDS))
 
 cache-check: setup ## how long it takes to verify a model in the cache before it is loaded, 2 GiB too
 	@$(VENV)/bin/python benchmarks/cache_check.py

@@ -2,77 +2,137 @@
 
     make against OLD=/path/to/another/checkout
 
-The other one is measured twice, so that what a machine does to one and the same worker is seen too.
+The other one is measured twice, so that what a machine does to one and the same worker is seen too. The change passes
+where its CPU a row and its rows/s are worse by at most 2 % and what the other one differs by from itself.
 """
 
 import argparse
 import asyncio
+import sys
 import tempfile
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from statistics import median
+from typing import NamedTuple
 
 import stream
-from bench import rows
-from contender import OURS, ROOT, Contender, another_model, broker, fill
+from contender import OURS, ROOT, Contender, broker, command_line, fill
 from rich.console import Console
 from rich.table import Table
 from through_kafka import Backlog, measure_backlog
+from workload import another_model, rows
 
 from hotswap.settings import Settings
 
-_ROUNDS = 5
+OLD, NEW, AGAIN = "old", "new", "old again"
 _WARM_S = 60.0
-_FIGURES = (("rows/s", "rows_per_s", 0), ("CPU, µs a row", "cpu_us_per_row", 2))
-_STEADY = (("p50 at 1,000/s, ms", "p50_ms", 1), ("p99 at 1,000/s, ms", "p99_ms", 1))
-_SWAP = (
-    ("longest gap at a swap, ms", "longest_gap_ms", 0),
-    ("p99 in the 10 s around it, ms", "p99_around_ms", 1),
-    ("command to first prediction, s", "first_prediction_s", 2),
+_ALLOWED = 1.02
+_WIDTH = 160
+
+
+class Round(NamedTuple):
+    """What one worker gave in one turn."""
+
+    backlog: Backlog
+    steady: stream.Steady
+    swap: stream.Changed
+
+
+class Figure(NamedTuple):
+    """A figure of a round: where it stands there, and its digits; the judged ones decide."""
+
+    label: str
+    of: str
+    name: str
+    digits: int
+    is_judged: bool = False
+    is_better_high: bool = False
+
+
+_FIGURES = (
+    Figure("rows/s", "backlog", "rows_per_s", 0, is_judged=True, is_better_high=True),
+    Figure("CPU, µs a row", "backlog", "cpu_us_per_row", 2, is_judged=True),
+    Figure("CPU of Kafka, µs a row", "backlog", "kafka_us_per_row", 2),
+    Figure("p50 at 1,000/s, ms", "steady", "p50_ms", 1),
+    Figure("p99 at 1,000/s, ms", "steady", "p99_ms", 1),
+    Figure("longest gap at a swap, ms", "swap", "longest_gap_ms", 0),
+    Figure("p99 in the 10 s around it, ms", "swap", "p99_around_ms", 1),
+    Figure("command to first prediction, s", "swap", "first_prediction_s", 2),
 )
-Round = tuple[Backlog, stream.Steady, stream.Changed]
+Taken = Mapping[str, list[Round]]
 
 
-async def _measure(old: Path, count: int, seconds: float, console: Console) -> dict[str, list[Round]]:
-    checkouts = {"old": old, "new": ROOT, "old again": old}
+async def measure(old: Path, options: argparse.Namespace, console: Console) -> Taken:
+    """All rounds of all three."""
+    checkouts = {OLD: old, NEW: ROOT, AGAIN: old}
     taken: dict[str, list[Round]] = {name: [] for name in checkouts}
-    values = rows()
     with tempfile.TemporaryDirectory(prefix="hotswap-against-") as name, broker() as kafka:
         folder = Path(name)
         swap = another_model(folder)
         console.print(f"· a broker, {_WARM_S:.0f} s to warm it")
-        await stream.warm(kafka, folder, values, _WARM_S)
+        await stream.warm(kafka, folder, _WARM_S)
         backlog = Settings(kafka=kafka.bootstrap, deployment="backlog")
-        await fill(backlog, values, count)
-        for number in range(_ROUNDS):
+        await fill(backlog, rows(), options.rows)
+        for number in range(options.rounds):
             for which, root in checkouts.items():
-                console.print(f"· {which}, {number + 1} of {_ROUNDS}")
-                one = await measure_backlog(Contender(OURS, kafka, folder, backlog.topics.requests, root=root), count)
-                steady = Contender(OURS, kafka, folder, root=root)
-                await fill(steady.settings, [], 0)
-                told, (changed,) = await stream.measure_changes(steady, values, seconds, [swap])
-                taken[which].append((one, told, changed))
+                console.print(f"· {which}, {number + 1} of {options.rounds}")
+                lying = Contender(OURS, kafka, folder, backlog.topics.requests, root=root)
+                one = await measure_backlog(lying, options.rows)
+                flowing = Contender(OURS, kafka, folder, root=root)
+                steady, (changed,) = await stream.measure_changes(flowing, options.seconds, [swap])
+                taken[which].append(Round(one, steady, changed))
     return taken
 
 
-def main() -> None:
-    """Measures, and prints the medians with their ratios."""
+def table(taken: Taken) -> Table:
+    """Of every figure the medians, in brackets the least and the most, and their ratios."""
+    made = Table("", *taken, f"{NEW} / {OLD}", f"{AGAIN} / {OLD}")
+    for figure in _FIGURES:
+        found = {which: _values(rounds, figure) for which, rounds in taken.items()}
+        cells = [" ".join(_cells(values, figure.digits)) for values in found.values()]
+        middle = {which: median(values) for which, values in found.items()}
+        made.add_row(figure.label, *cells, *(f"{middle[which] / middle[OLD]:.3f}" for which in (NEW, AGAIN)))
+    return made
+
+
+def _cells(values: list[float], digits: int) -> Iterator[str]:
+    yield f"{median(values):,.{digits}f}"
+    yield f"({min(values):,.{digits}f}-{max(values):,.{digits}f})"
+
+
+def _values(rounds: list[Round], figure: Figure) -> list[float]:
+    return [getattr(getattr(one, figure.of), figure.name) for one in rounds]
+
+
+def verdict(taken: Taken) -> tuple[bool, str]:
+    """Whether the new one passes, and a line that says why."""
+    passes, said = True, []
+    for figure in (figure for figure in _FIGURES if figure.is_judged):
+        old, new, again = (median(_values(taken[which], figure)) for which in (OLD, NEW, AGAIN))
+        worse = old / new if figure.is_better_high else new / old
+        allowed = _ALLOWED + max(old / again, again / old) - 1
+        passes = passes and worse <= allowed
+        said.append(f"{figure.label} {worse:.3f} times worse, at most {allowed:.3f} allowed")
+    return passes, f"{'passed' if passes else 'failed'}: {'; '.join(said)}"
+
+
+def main() -> int:
+    """Measures, and prints the table and the verdict; exit code 1: it failed."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("old", type=Path, help="another checkout of this repository")
     parser.add_argument("--rows", type=int, default=1_000_000, help="requests of the backlog (default 1,000,000)")
     parser.add_argument("--seconds", type=float, default=10, help="of the steady stream (default 10)")
+    parser.add_argument("--rounds", type=int, default=7, help="turns of each (default 7)")
     options = parser.parse_args()
-    console = Console()
-    taken = asyncio.run(_measure(options.old.resolve(), options.rows, options.seconds, console))
-    table = Table("", *taken, "new / old", "old again / old")
-    for place, figures in enumerate((_FIGURES, _STEADY, _SWAP)):
-        for label, name, digits in figures:
-            found = {which: [getattr(one[place], name) for one in rounds] for which, rounds in taken.items()}
-            middle = {which: median(values) for which, values in found.items()}
-            cells = [f"{middle[w]:,.{digits}f} ({min(v):,.{digits}f}-{max(v):,.{digits}f})" for w, v in found.items()]
-            ratios = [f"{middle[which] / middle['old']:.3f}" for which in ("new", "old again")]
-            table.add_row(label, *cells, *ratios)
-    console.print(table)
+    console = Console(width=None if sys.stdout.isatty() else _WIDTH)
+    old = options.old.resolve()
+    command_line(old)
+    taken = asyncio.run(measure(old, options, console))
+    console.print(table(taken))
+    passes, said = verdict(taken)
+    console.print(said)
+    return 0 if passes else 1
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -9,7 +9,6 @@ in benchmarks/results.json, of every part those of its last run.
 
 import argparse
 import asyncio
-import csv
 import datetime as dt
 import importlib.metadata
 import os
@@ -27,14 +26,14 @@ import kinds
 import report
 import stream
 import through_kafka
-from contender import EXAMPLES, MODEL, ROOT
+from contender import ROOT
 from kinds import Line as Kind
 from points import Growth, Lingering
 from pydantic import TypeAdapter
 from rich.console import Console
 from through_kafka import Results
+from workload import rows
 
-from hotswap.codec.proto import compile as compile_proto
 from hotswap.local.kafka import LocalKafka
 
 RESULTS = Path(__file__).with_name("results.json")
@@ -70,21 +69,6 @@ _KEPT = TypeAdapter(Report)
 PARTS = ("contenders", "linger", "growth", "kinds")
 
 
-def rows() -> list[bytes]:
-    """The 2,000 rows of the GBM with 50 trees of depth 5 on 12 columns, as messages of its proto."""
-    schema = compile_proto((EXAMPLES / "protos" / f"{MODEL}.proto").read_bytes(), is_descriptor_set=False)
-    (operation,) = schema.operations.values()
-    texts = {field.name for field in operation.input.DESCRIPTOR.fields if field.type == field.TYPE_STRING}
-    names = {field.name for field in operation.input.DESCRIPTOR.fields}
-    with (EXAMPLES / "data" / f"{MODEL}.csv").open(newline="") as file:
-        return [
-            operation.input(
-                **{key: value if key in texts else float(value) for key, value in row.items() if value and key in names}
-            ).SerializeToString()
-            for row in csv.DictReader(file)
-        ]
-
-
 def machine() -> Machine:
     """What the figures were measured on and with, and when."""
     names = ("aiokafka", "protobuf", "jpype1", "numpy")
@@ -100,24 +84,23 @@ def machine() -> Machine:
 
 
 @contextmanager
-def _kafka(values: list[bytes], say: Say) -> Iterator[tuple[LocalKafka, Path]]:
+def _kafka(say: Say) -> Iterator[tuple[LocalKafka, Path]]:
     with tempfile.TemporaryDirectory(prefix="hotswap-bench-") as name, contender.broker() as kafka:
         say(f"a broker, {_WARM_S:.0f} s to warm it")
-        asyncio.run(stream.warm(kafka, Path(name), values, _WARM_S))
+        asyncio.run(stream.warm(kafka, Path(name), _WARM_S))
         yield kafka, Path(name)
 
 
 def _measure(part: str, options: argparse.Namespace, say: Say) -> Any:
     if part == "kinds":
         return asyncio.run(kinds.measure_all(say))
-    values = rows()
-    with _kafka(values, say) as (kafka, folder):
+    with _kafka(say) as (kafka, folder):
         if part == "contenders":
-            run = through_kafka.measure_all(kafka, folder, values, options.rows, options.seconds, say)
+            run = through_kafka.measure_all(kafka, folder, rows(), options.rows, options.seconds, say)
             return asyncio.run(run)
         if part == "linger":
-            return asyncio.run(curves.measure_linger(kafka, folder, values, options.seconds, say))
-        return asyncio.run(curves.measure_growth(kafka, folder, values, say))
+            return asyncio.run(curves.measure_linger(kafka, folder, options.seconds, say))
+        return asyncio.run(curves.measure_growth(kafka, folder, rows(), say))
 
 
 def main() -> None:

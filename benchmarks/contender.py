@@ -6,13 +6,12 @@ just started takes three times as long for a transaction.
 
 import asyncio
 import itertools
-import multiprocessing
+import json
 import os
 import subprocess
 import sys
-import zipfile
+from asyncio.subprocess import PIPE
 from collections.abc import AsyncIterator, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
@@ -25,11 +24,10 @@ from hotswap.client.change import Change
 from hotswap.client.client import Client
 from hotswap.kafka.connection import Admin
 from hotswap.local.kafka import LocalKafka
+from hotswap.local.lifeline import start_watchdog
 from hotswap.settings import Settings
 
 ROOT = Path(__file__).parents[1]
-EXAMPLES = ROOT / "examples"
-MODEL = "gbm_50x5"
 PARTITIONS = 4
 NAIVE = "aiokafka by hand, record by record"
 BARE = "bare loop, nothing scored"
@@ -50,34 +48,27 @@ def broker() -> Iterator[LocalKafka]:
         yield kafka
 
 
-def first_model() -> Change:
-    """The GBM of 50 trees, and its proto."""
-    return Change(model=EXAMPLES / "models" / f"{MODEL}.zip", proto=EXAMPLES / "protos" / f"{MODEL}.proto")
-
-
-def another_model(folder: Path) -> Change:
-    """The same as if it were trained anew, for the same proto: with 40 of its 50 trees it predicts otherwise."""
-    made = folder / f"{MODEL}_of_40.zip"
-    with zipfile.ZipFile(EXAMPLES / "models" / f"{MODEL}.zip") as old, zipfile.ZipFile(made, "w") as new:
-        for name in old.namelist():
-            content = old.read(name)
-            new.writestr(name, content.replace(b"n_trees = 50", b"n_trees = 40") if name == "model.ini" else content)
-    return Change(model=made)
+def command_line(checkout: Path) -> list[str]:
+    """The `hotswap` of a checkout: all that is known of its worker, which may be of another commit."""
+    if checkout == ROOT:
+        return [sys.executable, "-m", "hotswap"]
+    program = checkout / ".venv" / "bin" / "hotswap"
+    if not program.is_file():
+        raise SystemExit(f"{program} is not there: run `make setup` in {checkout}")
+    return [str(program)]
 
 
 class Contender:
     """One process tree that answers a requests topic into a predictions topic of its own."""
 
     _numbers = itertools.count()
-    # A process of its own, as a control plane is: what it computes must not stop the clock of the stream.
-    _control_plane = ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn"))
 
     def __init__(
         self, name: str, kafka: LocalKafka, folder: Path, requests: str = "", *, root: Path = ROOT, **settings: Any
     ) -> None:
         """`root` is the checkout whose worker runs, where it is ours."""
         self.name = name
-        self._root = root
+        self._root, self._program = root, command_line(root)
         self.is_ours = name in (OURS, OURS_AT_LEAST)
         self.kafka = kafka
         self.folder = folder
@@ -93,30 +84,33 @@ class Contender:
             log_level="WARNING",
             **settings,
         )
+        given = self.settings.model_dump(mode="json", include=self.settings.model_fields_set)
+        environment = os.environ | {f"HOTSWAP_{key.upper()}": str(value) for key, value in given.items()}
+        self._where: dict[str, Any] = {"env": environment, "cwd": root}
 
     @asynccontextmanager
     async def running(self, partitions: int = PARTITIONS) -> AsyncIterator[psutil.Process]:
         """The process, serving the first model; stopped at the end."""
-        async with Admin.connect(self.settings) as admin:
-            await admin.create_topics(partitions)
-        self._start()
-        try:
-            yield psutil.Process(self._process.pid)
-        finally:
-            self._stop()
+        with start_watchdog() as watchdog:
+            self._where["process_group"] = watchdog.pid
+            await self._hotswap("topics", "create", self.settings.deployment, "--partitions", str(partitions))
+            self._start()
+            try:
+                yield psutil.Process(self._process.pid)
+            finally:
+                self._stop()
+
+    def broker_cpu_s(self) -> float:
+        """CPU seconds of the broker so far."""
+        assert self.kafka.pid is not None
+        return cpu_s(psutil.Process(self.kafka.pid))
 
     def _start(self) -> None:
-        given = self.settings.model_dump(mode="json", include=self.settings.model_fields_set)
-        environment = os.environ | {f"HOTSWAP_{key.upper()}": str(value) for key, value in given.items()}
-        self._process = subprocess.Popen(self._command(), env=environment, cwd=self._root)
+        self._process = subprocess.Popen(self._command(), **self._where)
 
     def _command(self) -> Sequence[str]:
         if self.is_ours:
-            # Another checkout's worker is known by its command line alone: its modules may be named otherwise.
-            program = (
-                [sys.executable, "-m", "hotswap"] if self._root == ROOT else [self._root / ".venv" / "bin" / "hotswap"]
-            )
-            return [*program, "run", self.settings.deployment]
+            return [*self._program, "run", self.settings.deployment]
         settings, topics = self.settings, self.settings.topics
         arguments = (settings.kafka, topics.requests, topics.predictions, settings.group_id)
         if self.name in by_java.PROGRAMS:
@@ -137,20 +131,18 @@ class Contender:
         """Sends a swap, awaits that it serves and gives its generation; those that have no swap serve what they are."""
         if not self.is_ours:
             return 0
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._control_plane, _swap, self.settings, change)
+        parts = [word for name in ("model", "proto") if (part := getattr(change, name)) for word in (f"--{name}", part)]
+        return int((await self._hotswap("swap", self.settings.deployment, *parts))["generation"])
 
-
-def _swap(settings: Settings, change: Change) -> int:
-    async def swap() -> int:
-        async with Client(settings) as client:
-            receipt = await client.swap(change)
-            answer = await client.await_swap(receipt)
-        if not answer.is_good:
-            raise SystemExit(f"{settings.deployment} cannot serve the benchmark's model: {answer}")
-        return receipt.generation
-
-    return asyncio.run(swap())
+    async def _hotswap(self, *words: str | Path) -> dict[str, Any]:
+        """Runs a command of the checkout, and gives its JSON."""
+        command = [*self._program, *words, "--json"]
+        process = await asyncio.create_subprocess_exec(*command, stdout=PIPE, stderr=PIPE, **self._where)
+        said, complaint = await process.communicate()
+        if process.returncode:
+            raise SystemExit(f"hotswap {words[0]} of {self._root} failed: {complaint.decode().strip()}")
+        document: dict[str, Any] = json.loads(said)
+        return document
 
 
 def cpu_s(process: psutil.Process) -> float:

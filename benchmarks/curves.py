@@ -5,7 +5,7 @@ counts from there until the last of it is answered.
 """
 
 import zipfile
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from itertools import cycle, islice
 from pathlib import Path
@@ -14,9 +14,10 @@ from statistics import fmean
 import plots
 import psutil
 import stream
-from contender import OURS, PARTITIONS, Contender, Progress, another_model, cpu_s, fill, first_model, memory_mb
+from contender import OURS, PARTITIONS, Contender, Progress, cpu_s, fill, memory_mb
 from points import Growth, Lingering, Point
 from report import Figures
+from workload import another_model, first_model
 
 from hotswap.client.change import Change
 from hotswap.client.client import Client
@@ -36,16 +37,13 @@ _WIDE_BYTES = 400_000_000
 Say = Callable[[str], None]
 
 
-async def measure_linger(
-    kafka: LocalKafka, folder: Path, values: list[bytes], seconds: float, say: Say
-) -> list[Lingering]:
+async def measure_linger(kafka: LocalKafka, folder: Path, seconds: float, say: Say) -> list[Lingering]:
     """1,000 requests a second, once for each setting."""
     made = []
     for linger_ms in LINGER_MS:
         say(f"linger_ms {linger_ms}: {stream.PER_SECOND:,} requests/s")
         contender = Contender(OURS, kafka, folder, linger_ms=linger_ms)
-        await fill(contender.settings, [], 0)
-        made.append(Lingering(linger_ms, await stream.measure(contender, values, seconds)))
+        made.append(Lingering(linger_ms, await stream.measure(contender, seconds)))
     return made
 
 
@@ -88,8 +86,7 @@ async def _over_swaps(kafka: LocalKafka, folder: Path, values: list[bytes], say:
     async with _worker(kafka, folder, first_model(), values) as worker:
         for much in SWAPS:
             say(f"{much:,} swaps, then {_BACKLOG:,} rows")
-            for change in islice(models, much - done):
-                await worker.contender.swap(change)
+            await worker.swap(islice(models, much - done))
             done = much
             made.append(await worker.point(much, values, _BACKLOG))
     return made
@@ -106,6 +103,13 @@ class Worker:
         """What a row of a backlog costs; small ones come several times, for CPU is counted in units of 10 ms."""
         costs = [await self.answer(values, rows) for _ in range(max(1, _WARM // rows))]
         return Point(much, fmean(costs), memory_mb(self._process))
+
+    async def swap(self, changes: Iterable[Change]) -> None:
+        """One swap after the other, without the start of a command line for each."""
+        async with Client(self.contender.settings) as client:
+            for change in changes:
+                answer = await client.await_swap(await client.swap(change))
+                assert answer.is_good, answer
 
     async def answer(self, values: list[bytes], rows: int) -> float:
         """Publishes a backlog while the worker is paused; gives the CPU microseconds a row until all are answered."""

@@ -26,6 +26,7 @@ from rich.console import Console
 from hotswap.codec.proto import compile as compile_proto
 from hotswap.generation import Configuration, frozen
 from hotswap.host.parent import Load, ModelHost
+from hotswap.local.lifeline import start_watchdog
 
 ROOT = Path(__file__).parents[1]
 BATCH, WARM_S, MEASURED_S, NUMBERS = 2_000, 5.0, 8.0, 10
@@ -182,8 +183,12 @@ def limit(contender: Contender) -> float:
     """CPU microseconds a row of the library alone, on the same rows, in a process of its own."""
     task = {"kind": contender.kind, "model": str(contender.model), "rows": contender.rows, "runtime": contender.runtime}
     command = [sys.executable, str(Path(__file__).with_name("model_alone.py"))]
-    with tempfile.TemporaryDirectory(prefix="hotswap-bench-") as folder:  # Spark's session writes where it runs
-        ran = subprocess.run(command, cwd=folder, input=json.dumps(task), stdout=subprocess.PIPE, text=True, check=True)
+    with (
+        tempfile.TemporaryDirectory(prefix="hotswap-bench-") as folder,  # Spark's session writes where it runs
+        start_watchdog() as watchdog,
+    ):
+        options = {"cwd": folder, "process_group": watchdog.pid, "input": json.dumps(task), "text": True}
+        ran = subprocess.run(command, stdout=subprocess.PIPE, check=True, **options)
     return float(ran.stdout.splitlines()[-1])
 
 

@@ -1,5 +1,6 @@
 """All contenders on one broker and the same records: a backlog, a steady stream, a change of the model under it."""
 
+import asyncio
 import itertools
 import time
 from collections.abc import Callable, Sequence
@@ -17,15 +18,14 @@ from contender import (
     PARTITIONS,
     Contender,
     Progress,
-    another_model,
     contenders,
     cpu_s,
     fill,
-    first_model,
     memory_mb,
 )
 from report import Figures
-from stream import Changed, Steady
+from stream import Changed, Floor, Steady
+from workload import another_model, first_model
 
 from hotswap.client.change import Change
 from hotswap.kafka.connection import Admin
@@ -45,6 +45,7 @@ class Backlog:
     rows_per_s: float
     cpu_us_per_row: float
     memory_mb: float
+    kafka_us_per_row: float | None = None
 
 
 @dataclass(slots=True)
@@ -60,10 +61,10 @@ class Line:
 
 @dataclass(slots=True)
 class Results:
-    """What a run gave; the floor is p50 and p99 of the measuring itself, milliseconds."""
+    """What a run gave; the floors are of 1,000 requests a second, and of the most at half of a maximum."""
 
     rows: int
-    floor_ms: tuple[float, float]
+    floors: list[Floor]
     lines: list[Line]
 
 
@@ -75,10 +76,6 @@ async def measure_all(
         by_java.compile_programs(folder)
     else:
         say(f"there is no JDK: without {', '.join(by_java.PROGRAMS)}")
-    say("the measuring itself")
-    measuring = Settings(kafka=kafka.bootstrap, deployment="measuring")
-    await fill(measuring, values, 0)
-    floor_ms = await stream.floor(measuring, values, seconds)
     say(f"publishing {count:,} requests")
     backlog = Settings(kafka=kafka.bootstrap, deployment="backlog")
     await fill(backlog, values, count)
@@ -87,24 +84,22 @@ async def measure_all(
         say(f"{name}: {count:,} requests that lie ready, {number + 1} of {_ROUNDS}")
         contender = Contender(name, kafka, folder, backlog.topics.requests)
         taken[name].append(await measure_backlog(contender, min(count, _SLOW.get(name, count))))
+    halves = {name: median(one.rows_per_s for one in backlogs) / 2 for name, backlogs in taken.items()}
+    say("the measuring itself")
+    measuring = Settings(kafka=kafka.bootstrap, deployment="measuring")
+    await fill(measuring, [], 0)
+    floors = [await stream.floor(measuring, seconds, rate) for rate in (stream.PER_SECOND, max(halves.values()))]
     lines = []
     for name, backlogs in taken.items():
         line = Line(name, backlogs)
         say(f"{name}: {stream.PER_SECOND:,} requests/s, and a change of the model")
         line.steady, line.changes = await stream.measure_changes(
-            await _fresh(name, kafka, folder), values, seconds, _changes(name, folder)
+            Contender(name, kafka, folder), seconds, _changes(name, folder)
         )
-        half = median(one.rows_per_s for one in backlogs) / 2
-        say(f"{name}: {half:,.0f} requests/s")
-        line.at_half = await stream.measure(await _fresh(name, kafka, folder), values, seconds, half)
+        say(f"{name}: {halves[name]:,.0f} requests/s")
+        line.at_half = await stream.measure(Contender(name, kafka, folder), seconds, halves[name])
         lines.append(line)
-    return Results(count, floor_ms, lines)
-
-
-async def _fresh(name: str, kafka: LocalKafka, folder: Path) -> Contender:
-    contender = Contender(name, kafka, folder)
-    await fill(contender.settings, [], 0)
-    return contender
+    return Results(count, floors, lines)
 
 
 def _changes(name: str, folder: Path) -> list[Change]:
@@ -116,14 +111,22 @@ def _changes(name: str, folder: Path) -> list[Change]:
 
 async def measure_backlog(contender: Contender, count: int) -> Backlog:
     """Answers `count` requests that lie ready; the figures are of the second half, when everything is warm."""
-    async with contender.running() as process, Admin.connect(contender.settings) as admin:
-        await contender.swap(first_model())
+    async with (
+        contender.running() as process,
+        Admin.connect(contender.settings) as admin,
+        asyncio.TaskGroup() as beside,
+    ):
+        beside.create_task(contender.swap(first_model()))  # it serves before the command line has heard of it
         progress = Progress(admin, contender.settings)
         half = await progress.answered(count // 2)
-        began, used = time.perf_counter(), cpu_s(process)
-        done = await progress.answered(count)
-        seconds, spent = time.perf_counter() - began, cpu_s(process) - used
-        return Backlog((done - half) / seconds, spent / (done - half) * 1e6, memory_mb(process))
+        began, used, broker = time.monotonic(), cpu_s(process), contender.broker_cpu_s()
+        rows = await progress.answered(count) - half
+        return Backlog(
+            rows_per_s=rows / (time.monotonic() - began),
+            cpu_us_per_row=(cpu_s(process) - used) / rows * 1e6,
+            memory_mb=memory_mb(process),
+            kafka_us_per_row=(contender.broker_cpu_s() - broker) / rows * 1e6,
+        )
 
 
 def figures(results: Results) -> list[Figures]:
@@ -131,6 +134,7 @@ def figures(results: Results) -> list[Figures]:
     rows = [
         ("rows/s (warm half)", "backlogs", "rows_per_s", 0),
         ("CPU, µs a row (warm half)", "backlogs", "cpu_us_per_row", 1),
+        ("CPU of Kafka, µs a row (warm half)", "backlogs", "kafka_us_per_row", 1),
         ("memory, MB", "backlogs", "memory_mb", 0),
         ("p50 at 1,000/s, ms", "steady", "p50_ms", 1),
         ("p99 at 1,000/s, ms", "steady", "p99_ms", 1),
@@ -147,15 +151,16 @@ def figures(results: Results) -> list[Figures]:
     ]
     body = [[label, *(_cell(line, of, name, digits) for line in results.lines)] for label, of, name, digits in rows]
     title = f"Through Kafka: GBM of 50 trees on 12 columns, {PARTITIONS} partitions, {results.rows:,} requests"
-    floor = "p50 {:.1f} and p99 {:.1f} ms".format(*results.floor_ms)
+    floor = ", ".join(
+        f"p50 {one.p50_ms:.1f} and p99 {one.p99_ms:.1f} ms at {one.per_second:,.0f}/s" for one in results.floors
+    )
     note = (
-        f"Latency is from publishing a request to reading its committed answer. The measuring alone takes {floor} (the "
-        "requests read as if they were their own answers). The backlog is taken in turns: the median of "
+        "Latency is from when a request is due to reading its committed answer; publisher and reader are processes of "
+        f"their own, on the same cores. The measuring alone takes {floor} (the requests read as if they were their own "
+        "answers). The backlog is taken in turns: the median of "
         f"{_ROUNDS}, in brackets the least and the most. Of four swaps, there and back: the median, and in brackets "
         "the worst. Ours prepares the next spare host in the ten seconds after those around a swap; the backlog has "
-        "been answered before that. Publisher and reader are one process, which does not keep up with much "
-        "more than 100,000 requests/s: at half of their maximum the latency of the fastest contenders is mostly its "
-        "own (they and Kafka take less than one of the two cores there)."
+        "been answered before that."
     )
     return [Figures(title, ["", *(line.name for line in results.lines)], body, note)]
 

@@ -1,0 +1,44 @@
+"""The publisher of a steady stream, in a process of its own: nothing else keeps it from its rate.
+
+    python benchmarks/publisher.py BOOTSTRAP TOPIC PER_SECOND
+
+Every 5 ms a bunch of requests is due, to one partition after the other. What is late is sent as soon as it can be, and
+counts from when it was due (no coordinated omission): that is the key of a request whose answer is timed, all of them
+at 1,000 a second, and about a thousand a second of more, so that the measuring costs little of what is measured.
+"""
+
+import itertools
+import sys
+import time
+
+from confluent_kafka import Producer
+from workload import rows
+
+TICK_S = 0.005
+_TIMED_PER_SECOND = 1_000
+_SETTINGS = {
+    "enable.idempotence": True,
+    "linger.ms": 1,  # a bunch is one batch
+    "queue.buffering.max.messages": 0,  # no bound: what a slow broker does not take waits here, and gets late
+    "log_level": 3,
+}
+
+
+def publish(bootstrap: str, topic: str, per_second: float) -> None:
+    """Publishes until it is killed."""
+    producer, values = Producer({"bootstrap.servers": bootstrap, **_SETTINGS}), rows()
+    partitions = len(producer.list_topics(topic, 10).topics[topic].partitions)
+    timed = max(1, round(per_second / _TIMED_PER_SECOND))
+    began, sent = time.monotonic(), 0
+    for tick in itertools.count(1):
+        due = began + tick * TICK_S
+        producer.poll(0)
+        time.sleep(max(0.0, due - time.monotonic()))
+        key, partition, until = str(due).encode(), tick % partitions, int(tick * TICK_S * per_second)
+        for number in range(sent, until):
+            producer.produce(topic, values[number % len(values)], None if number % timed else key, partition)
+        sent = until
+
+
+if __name__ == "__main__":
+    publish(sys.argv[1], sys.argv[2], float(sys.argv[3]))

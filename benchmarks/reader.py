@@ -1,0 +1,53 @@
+"""The reader of a steady stream's answers, in a process of its own: nothing else keeps it from reading them.
+
+    python benchmarks/reader.py BOOTSTRAP TOPIC
+
+It writes to stdout when each answer to a timed request was read, and when that was due (publisher.py): an ANSWER each.
+"""
+
+import struct
+import sys
+import time
+from typing import Any
+
+from confluent_kafka import OFFSET_END, Consumer, KafkaException, TopicPartition
+
+ANSWER = struct.Struct("ddQ")
+"""When it was read and when its request was due, on the system's monotonic clock, and its generation (0: none)."""
+_AT_ONCE = 10_000
+_SETTINGS = {
+    "group.id": "reader",  # the library asks for one; nothing is committed
+    "enable.auto.commit": False,
+    "isolation.level": "read_committed",
+    "fetch.wait.max.ms": 100,
+    "queued.min.messages": 1_000_000,
+    "fetch.queue.backoff.ms": 1,
+    "log_level": 3,
+}
+
+
+def read(bootstrap: str, topic: str) -> None:
+    """Reads what comes from now on, until it is killed."""
+    consumer = Consumer({"bootstrap.servers": bootstrap, **_SETTINGS})
+    partitions = consumer.list_topics(topic, 10).topics[topic].partitions
+    consumer.assign([TopicPartition(topic, number, OFFSET_END) for number in partitions])
+    while True:
+        # `consume` alone would wait until there are so many.
+        if first := consumer.poll(1):
+            messages = [first, *consumer.consume(_AT_ONCE, 0)]
+            now = time.monotonic()
+            sys.stdout.buffer.write(b"".join(_answer(now, message) for message in messages))
+            sys.stdout.buffer.flush()
+
+
+def _answer(now: float, message: Any) -> bytes:
+    if error := message.error():
+        raise KafkaException(error)
+    if not (key := message.key()):
+        return b""
+    generation = next((value for name, value in message.headers() or () if name == "generation"), 0)
+    return ANSWER.pack(now, float(key), int(generation))
+
+
+if __name__ == "__main__":
+    read(*sys.argv[1:3])

@@ -1,0 +1,80 @@
+"""What the benchmark promises of its measuring, and what it and the demo leave behind when they are killed."""
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+import time
+from itertools import pairwise
+
+import psutil
+import pytest
+
+from fakes.processes import gone
+from harness.fleet import EXAMPLES, ROOT
+
+sys.path.insert(0, str(ROOT / "benchmarks"))
+
+from publisher import TICK_S
+from stream import Stream
+
+LATE_S = 0.7
+DEMO = [EXAMPLES / "demo.py", "--seconds", "60"]
+BENCH = [ROOT / "benchmarks" / "bench.py", "contenders"]
+
+
+async def test_what_a_publisher_that_stood_still_sends_late_counts_from_when_it_was_due(deployment):
+    requests = deployment.settings.topics.requests
+    settings = deployment.settings.model_copy(update={"predictions_topic": requests})
+    async with Stream(settings) as flow:
+        assert await flow.first(0, lambda _: True)
+        flow._publisher.send_signal(signal.SIGSTOP)
+        stopped = time.monotonic()
+        await asyncio.sleep(LATE_S)  # that it stands still for so long is what is tested
+        flow._publisher.send_signal(signal.SIGCONT)
+        resumed = time.monotonic()
+        assert await flow.first(0, lambda answer: answer.at - answer.took > resumed + 1)
+    late = {
+        answer.at - answer.took: answer.took for answer in flow.arrived if stopped < answer.at - answer.took < resumed
+    }
+    assert max(late.values()) > LATE_S - 0.1
+    assert max(after - before for before, after in pairwise(sorted(late))) < 2 * TICK_S, "some were left out"
+
+
+@pytest.mark.parametrize(
+    ("command", "needed"),
+    [
+        pytest.param(DEMO, ["hotswap run", "hotswap.host.child"], id="demo"),
+        pytest.param(BENCH, ["kafka.Kafka", "hotswap run", "publisher.py", "reader.py"], id="benchmark"),
+    ],
+)
+async def test_what_is_killed_leaves_no_process_behind(command, needed, kafka, tmp_path):
+    # The demo's Kafka is one that lives on: without one its workers might end by themselves.
+    environment = os.environ | {"TMPDIR": str(tmp_path), "HOTSWAP_KAFKA": kafka.bootstrap}
+    program = await asyncio.create_subprocess_exec(
+        sys.executable, *command, env=environment, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    try:
+        started = await everything(psutil.Process(program.pid), needed)
+    finally:
+        program.kill()
+        await program.wait()
+    for pid in started:
+        await gone(pid)
+
+
+async def everything(program, needed):
+    """The processes under one, as soon as those that are needed are among them: process id -> command line."""
+    async with asyncio.timeout(120):
+        while True:
+            assert program.status() != psutil.STATUS_ZOMBIE, "it has ended"
+            found = {}
+            for one in program.children(recursive=True):
+                try:
+                    found[one.pid] = " ".join(one.cmdline())
+                except psutil.Error:
+                    continue  # it has just ended
+            if all(any(word in line for line in found.values()) for word in needed):
+                return found
+            await asyncio.sleep(0.05)

@@ -1,0 +1,49 @@
+"""The verdict of `make against`, on made-up rounds, and a checkout that cannot be measured."""
+
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
+
+from against import AGAIN, NEW, OLD, Round, verdict
+from contender import command_line
+from stream import Changed, Steady
+from through_kafka import Backlog
+
+
+def turn(rows_per_s, cpu_us):
+    steady = Steady(per_second=1_000, p50_ms=3, p99_ms=9, longest_gap_ms=40, cores=0.3, broker_cores=0.3)
+    changed = Changed(longest_gap_ms=40, p99_around_ms=9, p99_after_ms=9, first_prediction_s=0.3)
+    return Round(Backlog(rows_per_s, cpu_us, 350, 4.0), steady, changed)
+
+
+@pytest.mark.parametrize(
+    ("new", "again", "is_good"),
+    [
+        ((100_000, 4.0), (100_000, 4.0), True),
+        ((98_100, 4.07), (100_000, 4.0), True),
+        ((97_000, 4.0), (100_000, 4.0), False),
+        ((100_000, 4.1), (100_000, 4.0), False),
+        ((97_000, 4.0), (97_000, 4.0), True),
+        ((100_000, 4.1), (100_000, 3.9), True),
+        ((150_000, 2.0), (100_000, 4.0), True),
+    ],
+)
+def test_new_may_be_two_percent_worse_and_what_old_differs_by_from_itself(new, again, is_good):
+    passes, said = verdict({OLD: [turn(100_000, 4.0)], NEW: [turn(*new)], AGAIN: [turn(*again)]})
+    assert passes == is_good
+    assert said.startswith("passed: rows/s" if is_good else "failed: rows/s")
+
+
+def test_one_odd_round_of_several_decides_nothing():
+    steady = [turn(100_000, 4.0)] * 2
+    passes, said = verdict({OLD: steady, NEW: [*steady, turn(10_000, 40.0)], AGAIN: steady})
+    assert passes
+    assert said.count("1.000 times worse, at most 1.020 allowed") == 2
+
+
+def test_a_checkout_that_was_not_set_up_is_told_how_to_be(tmp_path):
+    with pytest.raises(SystemExit, match=r"hotswap is not there: run `make setup` in "):
+        command_line(tmp_path)
