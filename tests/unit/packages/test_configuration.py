@@ -4,7 +4,7 @@ import pytest
 
 from hotswap.errors import UsageError
 from hotswap.generation import Configuration, Policy, TextOptions, frozen
-from hotswap.packages.configuration import configuration_of, document_of, read_configuration
+from hotswap.packages.configuration import configuration_of, document_of, read_configuration, read_properties
 
 FULL = Configuration(
     columns=frozen({"Age": "age"}),
@@ -27,6 +27,46 @@ def test_the_ancestors_model_configuration_is_read_as_it_is(tmp_path):
     (tmp_path / "modelConfig.properties").write_bytes(b"\xef\xbb\xbf" + text.encode())
     options = read_configuration(tmp_path / "modelConfig.properties").runtime
     assert options == {"modelClassName": "org.example.Iris", "modelMethod": "predict", "modelInputType": ""}
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("a=1\r\nb = 2 \r\n", {"a": "1", "b": "2 "}),
+        ("key\\ with\\=signs\\: : v", {"key with=signs:": "v"}),
+        ("path=c\\:\\\\x\\\\", {"path": "c:\\x\\"}),
+        ("tab=\\t\\u00e9\\q", {"tab": "\té" + "q"}),
+        ("empty\nlast=1=2:3", {"empty": "", "last": "1=2:3"}),
+        ("a b c\nd\te", {"a": "b c", "d": "e"}),
+        ("# c \\\n ! d\na==b", {"a": "=b"}),
+        ("a=one,\\\r\n   two", {"a": "one,two"}),
+        ("a=b\\\\\\\nc", {"a": "b\\c"}),
+        ("a=\\ud83d\\ude00", {"a": "\U0001f600"}),
+        # What was read otherwise before javaproperties read it.
+        ("a=one,\\\r  two\rb=2\r", {"a": "one,two", "b": "2"}),
+        ("a=one,\\\n#two\nb=2", {"a": "one,#two", "b": "2"}),
+        ("a=x\\\n  !y", {"a": "x!y"}),
+        ("a\fb", {"a": "b"}),
+        ("a=x\u0085y\nb=1", {"a": "x\u0085y", "b": "1"}),
+        ("a=x\u2028y", {"a": "x\u2028y"}),
+        ("a=x\vy", {"a": "x\vy"}),
+        ("a=x\x1cy", {"a": "x\x1cy"}),
+        ("\u00a0a=1", {"\u00a0a": "1"}),
+    ],
+)
+def test_properties_are_read_as_java_reads_them(text, expected):
+    # What java.util.Properties of OpenJDK 17 makes of it.
+    assert read_properties(text.encode()) == expected
+
+
+def test_properties_that_are_no_utf8_are_latin_1():
+    assert read_properties("a=Grün".encode("latin-1")) == read_properties("a=Grün".encode()) == {"a": "Grün"}
+
+
+def test_properties_with_an_escape_that_is_none_are_refused_as_java_refuses_them(tmp_path):
+    (tmp_path / "modelConfig.properties").write_text("modelMethod=\\u12\n")
+    with pytest.raises(UsageError, match=r"cannot be read: Invalid \\u escape sequence: \\u12"):
+        read_configuration(tmp_path / "modelConfig.properties")
 
 
 def test_a_configuration_that_is_none_names_the_file_and_the_field(tmp_path):

@@ -3,6 +3,7 @@ import io
 import json
 import tempfile
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from hotswap.artifacts.archive import write_zip
 from hotswap.codec.proto import compile as compile_proto
 from hotswap.errors import SwapError, UsageError
 from hotswap.generation import Configuration, Proto, frozen
+from hotswap.packages.configuration import read_properties
 from hotswap.packages.package import encode_samples, open_package
 from hotswap.packages.packing import Content, check_target, write_package
 
@@ -99,6 +101,17 @@ def test_the_files_are_the_ancestors(dump):
         "explain": ("DataFrame", "Prediction"),
     }
     assert entries(dump.parent / "modelpackage.zip")["modelConfig.properties"] == b"modelMethod=score\n"
+
+
+def test_options_of_any_text_are_read_from_the_properties_as_they_were_given(content, tmp_path):
+    odd = {"method.a=b": " C:\\dir\n#x", "method": "prüfe"}
+    configured = replace(content, configuration=Configuration(runtime=frozen(odd)))
+    write_package(configured, tmp_path / "out")
+    inside = entries(tmp_path / "out" / "modelpackage.zip")
+    assert read_properties(inside["modelConfig.properties"]) == {
+        "method.a=b": odd["method.a=b"],
+        "modelMethod": "prüfe",
+    }
 
 
 def test_the_same_model_is_packed_to_the_same_bytes(content, dump, tmp_path):

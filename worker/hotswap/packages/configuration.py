@@ -1,7 +1,6 @@
 """A configuration as a file has it: JSON with its fields, or the `modelConfig.properties` of an Acumos model."""
 
 import json
-import re
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -10,9 +9,6 @@ from hotswap.errors import UsageError
 from hotswap.generation import Configuration, Policy, TextOptions, frozen
 
 _MAPPINGS = ("columns", "outputs", "runtime")
-_PROPERTY = re.compile(r"((?:\\.|[^\\=:\s])*)(?:[ \t\f]*[=:][ \t\f]*|[ \t\f]+|$)(.*)")
-_ESCAPE = re.compile(r"\\(?:u([0-9a-fA-F]{4})|(.?))")
-_ESCAPES = {"t": "\t", "n": "\n", "r": "\r", "f": "\f"}
 _POLICIES = ("missing", "mistyped", "unknown_category")
 
 
@@ -26,8 +22,9 @@ def read_configuration(path: Path) -> Configuration:
 
     """
     try:
-        text = path.read_text(encoding="utf-8-sig")
-        document = {"runtime": read_properties(text)} if path.suffix == ".properties" else json.loads(text)
+        data = path.read_bytes()
+        is_java = path.suffix == ".properties"
+        document = {"runtime": read_properties(data)} if is_java else json.loads(data.decode("utf-8-sig"))
     except (OSError, ValueError) as error:
         raise UsageError(f"configuration {path} cannot be read: {error}") from error
     return configuration_of(document, str(path))
@@ -66,16 +63,19 @@ def document_of(configuration: Configuration) -> dict[str, Any]:
     return document
 
 
-def read_properties(text: str) -> dict[str, str]:
-    """Keys and values of a Java .properties file (java.util.Properties.load): comments, continued lines, escapes."""
-    without_comments = re.sub(r"^[ \t\f]*[#!].*$", "", text, flags=re.MULTILINE)
-    whole = re.sub(r"(?<!\\)((?:\\\\)*)\\\r?\n[ \t\f]*", r"\1", without_comments)
-    pairs = (_PROPERTY.fullmatch(line.lstrip()) for line in whole.splitlines() if line.strip())
-    return {_unescape(pair[1]): _unescape(pair[2]) for pair in pairs if pair}
+def read_properties(data: bytes) -> dict[str, str]:
+    """Keys and values of a Java .properties file, as java.util.Properties reads them.
 
+    UTF-8 (a byte order mark is passed over), else Latin-1: the rule of java.util.PropertyResourceBundle. Raises
+    ValueError: an escape that is none.
+    """
+    import javaproperties  # noqa: PLC0415 - 30 ms, and few models come with such a file
 
-def _unescape(text: str) -> str:
-    return _ESCAPE.sub(lambda found: chr(int(found[1], 16)) if found[1] else _ESCAPES.get(found[2], found[2]), text)
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        text = data.decode("latin-1")
+    return javaproperties.loads(text)
 
 
 def _option(configuration: str, name: str, value: Any) -> Any:

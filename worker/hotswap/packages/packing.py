@@ -129,7 +129,9 @@ def _licence(model: Path) -> Path | None:
 
 
 def _properties(options: Mapping[str, str]) -> bytes:
-    return "".join(f"{OPTIONS.get(name, name)}={value}\n" for name, value in options.items()).encode()
+    import javaproperties  # noqa: PLC0415 - as in configuration.py
+
+    return javaproperties.dumps({OPTIONS.get(name, name): options[name] for name in options}, timestamp=None).encode()
 
 
 def _sha256(path: Path) -> str:
