@@ -1,23 +1,35 @@
-"""What worker/kafka knows of aiokafka's inside. Red with a new version: read its sender and its fetcher again."""
+"""What kafka/internals.py knows of the inside of aiokafka, by source and by behaviour."""
 
 import asyncio
 import gc
+import hashlib
+import inspect
 import weakref
+from functools import partial
 from importlib.metadata import version
 from types import SimpleNamespace
 
 import pytest
-from aiokafka import AIOKafkaProducer, TopicPartition
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka.client import AIOKafkaClient
+from aiokafka.cluster import ClusterMetadata
 from aiokafka.consumer import fetcher as of_fetcher
 from aiokafka.consumer.fetcher import FetchError, FetchResult
-from aiokafka.errors import ConcurrentTransactions, NotEnoughReplicasError, RecordTooLargeError
+from aiokafka.consumer.group_coordinator import CoordinatorGroupRebalance, GroupCoordinator
+from aiokafka.errors import ConcurrentTransactions, NotEnoughReplicasError, RecordTooLargeError, for_code
 from aiokafka.producer import sender as of_aiokafka
+from aiokafka.producer.message_accumulator import BatchBuilder, MessageAccumulator
+from aiokafka.producer.transaction_manager import TransactionManager
 from aiokafka.record.default_records import DefaultRecordBatchBuilder
 from aiokafka.record.memory_records import MemoryRecords
 from aiokafka.record.util import calc_crc32c
 from aiokafka.structs import OffsetAndMetadata
 
-from hotswap.kafka.internals import Fetched, get_batches
+from hotswap.kafka.fetched import cut, get_batches
+from hotswap.kafka.internals import (
+    CHECKED_AGAINST,
+    Fetched,
+)
 from hotswap.kafka.partition import Cluster, KafkaPartition
 from hotswap.kafka.records import CONTROL, Bounds, Damaged, Unpacker
 from hotswap.settings import Settings
@@ -41,8 +53,53 @@ async def producer(monkeypatch):
     made._closed = True
 
 
+# What kafka/internals.py relies on, and the digest of its source as it was when that was checked.
+RELIED_ON = {
+    # Where the bytes that were fetched become records, and what becomes of those.
+    of_fetcher.FetchResult: "d7db13f06de8",
+    of_fetcher.PartitionRecords: "94aa0da0dbec",
+    of_fetcher.Fetcher._proc_fetch_request: "59bf948fff47",
+    of_fetcher.Fetcher.fetched_records: "be4348896b9b",
+    AIOKafkaConsumer.getmany: "bc6d248e42a4",
+    # Sequences, partitions that are added, and the order in which a transaction's steps are sent.
+    TransactionManager: "d0932794d69a",
+    of_aiokafka.Sender.__init__: "dae60514401a",
+    of_aiokafka.Sender._maybe_do_transactional_request: "71227a8a4d9c",
+    of_aiokafka.BaseHandler: "41fc76293ab9",
+    of_aiokafka.AddPartitionsToTxnHandler: "112129b2ac04",
+    of_aiokafka.SendProduceReqHandler: "708c9da866ca",
+    BatchBuilder: "8050802ca751",
+    MessageAccumulator.add_batch: "5ed1c5b1367a",
+    # What a client leaves behind that cannot be stopped.
+    AIOKafkaConsumer.stop: "bc5da9c98595",
+    AIOKafkaProducer.stop: "43ef97147111",
+    of_aiokafka.Sender.close: "f60b3d023d25",
+    of_fetcher.Fetcher.close: "1cd24bc1c442",
+    GroupCoordinator.close: "f30d83108945",
+    AIOKafkaClient.close: "02119d4d618a",
+    # Who we are in the group, and how an answer that is not known is told.
+    GroupCoordinator.reset_generation: "537aa37c531b",
+    GroupCoordinator._do_heartbeat: "dc1d6632aaa6",
+    CoordinatorGroupRebalance.perform_group_join: "ff2c2109b2e9",
+    for_code: "26ee93889946",
+    # The cluster as a client knows it.
+    AIOKafkaClient.fetch_all_metadata: "8eeea5926b0d",
+    AIOKafkaClient.force_metadata_update: "cb7befef21c8",
+    ClusterMetadata.available_partitions_for_topic: "ffc4343ac293",
+    ClusterMetadata.partitions_for_topic: "5a3e84a15bc0",
+    ClusterMetadata.brokers: "7bed0c723658",
+}
+
+
+@pytest.mark.parametrize("part", RELIED_ON, ids=lambda part: part.__qualname__)
+def test_what_is_relied_on_is_what_was_read(part):
+    # Red after an upgrade: read it again, and what internals.py says of it; then put its new digest here, and the
+    # version into CHECKED_AGAINST.
+    assert hashlib.sha256(inspect.getsource(part).encode()).hexdigest()[:12] == RELIED_ON[part]
+
+
 def test_the_version_is_the_one_whose_inside_was_read():
-    assert version("aiokafka").startswith("0.14.")
+    assert version("aiokafka") == CHECKED_AGAINST
 
 
 async def test_a_transaction_that_follows_closely_is_tried_again_after_one_millisecond(producer):
@@ -146,7 +203,7 @@ def fetched(data, *, position=0, aborted=()):
     records = of_fetcher.PartitionRecords(
         REQUESTS, of_fetcher.MemoryRecords(data), list(aborted), position, None, None, True, of_fetcher.READ_COMMITTED
     )
-    held = Fetched({}, Unpacker(Bounds(1 << 20, 1 << 20)))
+    held = Fetched({}, partial(cut, unpacker=Unpacker(Bounds(1 << 20, 1 << 20))))
     held[REQUESTS] = FetchResult(REQUESTS, partition_records=records, assignment=assignment, backoff=0)
     return held[REQUESTS].getall(), state
 
@@ -232,7 +289,7 @@ def test_what_was_fetched_goes_with_its_last_batch_and_awaits_no_search_for_cycl
     known = of_fetcher.PartitionRecords(
         REQUESTS, of_fetcher.MemoryRecords(data), [], 0, None, None, True, of_fetcher.READ_COMMITTED
     )
-    held = Fetched({}, Unpacker(Bounds(1 << 20, 1 << 20)))
+    held = Fetched({}, partial(cut, unpacker=Unpacker(Bounds(1 << 20, 1 << 20))))
     held[REQUESTS] = FetchResult(REQUESTS, partition_records=known, assignment=None, backoff=0)
     gc.disable()
     try:
@@ -252,7 +309,10 @@ def test_a_consumer_that_is_none_of_ours_reads_records_as_ever():
 
 
 def test_what_could_not_be_fetched_is_kept_as_it_is():
-    held, error = Fetched({}, Unpacker(Bounds(1, 1))), FetchError(error=NotEnoughReplicasError(), backoff=0)
+    held, error = (
+        Fetched({}, partial(cut, unpacker=Unpacker(Bounds(1, 1)))),
+        FetchError(error=NotEnoughReplicasError(), backoff=0),
+    )
     held[ANSWERS] = error
     assert held[ANSWERS] is error
 

@@ -4,7 +4,7 @@ import asyncio
 import json
 import logging
 from collections.abc import AsyncIterator, Awaitable, Iterable, Iterator
-from contextlib import asynccontextmanager, contextmanager, suppress
+from contextlib import asynccontextmanager, contextmanager
 from typing import Any, NamedTuple, Self, TypeVar
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
@@ -15,6 +15,7 @@ from aiokafka.helpers import create_ssl_context
 
 from hotswap.errors import Doubt, StartError
 from hotswap.generation import MOST
+from hotswap.kafka.internals import cut_off, wait_for_a_broker
 from hotswap.settings import Settings
 
 T = TypeVar("T")
@@ -129,24 +130,9 @@ async def end(client: AIOKafkaConsumer | AIOKafkaProducer) -> None:
         async with asyncio.timeout(_END_S):
             await client.stop()
     except (Exception, asyncio.CancelledError):  # noqa: BLE001 - whatever its stop fails of, it is cut off
-        # There is no `kill`: what is left would go on with retries. What a producer still has on its way is made
-        # harmless by the epoch of its successor.
-        for task in _tasks(client):
-            task.cancel()
-        # A close that our bound has cut off leaves a cancelled future behind, and the next one meets it.
-        with suppress(Exception, asyncio.CancelledError):
-            async with asyncio.timeout(_END_S):
-                await (client.client if isinstance(client, AIOKafkaProducer) else client._client).close()  # noqa: SLF001
+        await cut_off(client, _END_S)
     if _are_we_cancelled():
         raise asyncio.CancelledError
-
-
-def _tasks(client: Any) -> Iterator[asyncio.Task[Any]]:
-    """What runs in the background of a client."""
-    parts = [getattr(client, name, None) for name in ("_sender", "_coordinator", "_fetcher")]
-    for part in filter(None, parts):
-        yield from (value for value in vars(part).values() if isinstance(value, asyncio.Task))
-        yield from getattr(part, "_pending_tasks", ())
 
 
 class Admin:
@@ -184,15 +170,9 @@ class Admin:
                 async with asyncio.timeout(self._seconds):
                     await client.start()
             async with asyncio.timeout(self._seconds):
-                await self._is_there_a_broker()
-
-    async def _is_there_a_broker(self) -> None:
-        # A lone broker that was paused answers before its controller counts it as there again, and says that the
-        # cluster has no broker: whoever asks then is turned away.
-        client = self._admin._client  # noqa: SLF001
-        while not client.cluster.brokers():
-            await client.force_metadata_update()
-            await asyncio.sleep(_RETRY_S)
+                # A lone broker that was paused answers before its controller counts it as there again, and says that
+                # the cluster has no broker: whoever asks then is turned away.
+                await wait_for_a_broker(self._admin, _RETRY_S)
 
     async def stop(self) -> None:
         """Closes the connections."""

@@ -10,7 +10,7 @@ from aiokafka import TopicPartition
 
 from hotswap import metrics
 from hotswap.errors import DamagedBatch, Doubt
-from hotswap.kafka.internals import Batch
+from hotswap.kafka.fetched import Batch
 from hotswap.kafka.records import Damaged
 
 _FETCHES_OF_DAMAGE = 4

@@ -1,40 +1,47 @@
-"""The border to the inside of aiokafka 0.14: what it fetches comes to us as batches, and sequences wrap as Kafka's do.
+"""The border to the inside of aiokafka: all that is used of it beside its documented interface, and every patch.
 
-What is not its public interface is used here or in `connection.py`; `tests/contract/kafka/test_aiokafka.py`
-holds what is known of it. Membership, positions, pausing, leaders, back-off and errors stay aiokafka's: only the
-generator that would unpack a fetched partition into records is another one.
+CHECKED_AGAINST is the version whose source was read for this. `tests/contract/kafka/test_aiokafka.py` holds what is
+relied on, by source and by behaviour, and turns red where another version changes it; `docs/upstream/` has for each
+touch the issue that would make it needless. Membership, positions, pausing, leaders and errors stay aiokafka's.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, TypeAlias
+import asyncio
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from typing import Any, Final
 
+import aiokafka.producer.sender
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.consumer import fetcher
-from aiokafka.errors import RecordTooLargeError
-from aiokafka.record.default_records import DefaultRecordBatch
+from aiokafka.errors import BrokerResponseError, RecordTooLargeError, kafka_errors
+from aiokafka.record.default_records import DefaultRecord, DefaultRecordBatch
 from aiokafka.record.legacy_records import LegacyRecordBatch
 from aiokafka.record.memory_records import MemoryRecords
 
-from hotswap.kafka.records import (
-    ATTRIBUTES_AT,
-    CONTROL,
-    HEAD,
-    MAGIC_AT,
-    OVERHEAD,
-    TRANSACTIONAL,
-    Damaged,
-    LegacyBatch,
-    RawBatch,
-    Skipped,
-    Unpacker,
-)
+__all__ = ["DefaultRecord", "DefaultRecordBatch", "LegacyRecordBatch", "MemoryRecords"]
 
-_SEQUENCES = 1 << 31
-_LEAST_LEGACY_BYTES = OVERHEAD + 14
+CHECKED_AGAINST: Final = "0.14.0"
+
+_SEQUENCES: Final = 1 << 31
+_RETRY_BACKOFF_S: Final = 0.005
+
+# ---- patches of the library, for the whole process
+
+# The wait after CONCURRENT_TRANSACTIONS, which a `begin` meets that follows the last commit closely: 20 ms in aiokafka,
+# where the broker needs about 2. This and the sender's back-off (100 ms, met after NotEnoughReplicas) are most of the
+# latency at low rates.
+aiokafka.producer.sender.BACKOFF_OVERRIDE = 0.001
 
 
-Batch: TypeAlias = RawBatch | LegacyBatch | Skipped | Damaged
-Fetches: TypeAlias = Mapping[TopicPartition, Sequence[Batch]]
+class FencedInstanceIdError(BrokerResponseError):  # type: ignore[misc]
+    """Another member has joined with our `group_instance_id` (KIP-345); aiokafka does not know this answer."""
+
+    errno = 82
+    message = "FENCED_INSTANCE_ID"
+
+
+kafka_errors[FencedInstanceIdError.errno] = FencedInstanceIdError
 
 
 class _KeptBytes:
@@ -48,110 +55,98 @@ class _KeptBytes:
 
 fetcher.MemoryRecords = _KeptBytes
 
+# ---- a consumer
 
-class _Batches(fetcher.PartitionRecords):  # type: ignore[misc]
-    """What was fetched of a partition, as batches instead of records; which are passed over is as in its base class."""
+
+class PartitionFetch(fetcher.PartitionRecords):  # type: ignore[misc]
+    """What was fetched of a partition, cut into what `cut` makes of it instead of records.
+
+    `cut` moves `next_fetch_offset` on, which becomes the consumer's position.
+    """
 
     next_fetch_offset: int
 
-    def __init__(self, known: Any, unpacker: Unpacker) -> None:
-        self._unpacker = unpacker
+    def __init__(self, known: Any, cut: Callable[["PartitionFetch"], Iterator[Any]]) -> None:
+        self._cut = cut
         super().__init__(
-            known._tp,  # noqa: SLF001
-            known._records,  # noqa: SLF001
-            known._aborted_transactions,  # noqa: SLF001
+            known._tp,
+            known._records,
+            known._aborted_transactions,
             known.next_fetch_offset,
             None,
             None,
             True,
-            known._isolation_level,  # noqa: SLF001
+            known._isolation_level,
         )
         # It and its generator hold each other, and with them all that was fetched, until a search for cycles.
-        known._records_iterator = None  # noqa: SLF001
+        known._records_iterator = None
 
-    def _unpack_records(self) -> Iterator[RawBatch | LegacyBatch | Damaged]:
-        """Each batch whose checksum holds; a damaged one is the last that is given, and is fetched again."""
-        whole = memoryview(self._records.data)
-        at = 0
-        while len(whole) - at >= OVERHEAD:
-            end = at + OVERHEAD + int.from_bytes(whole[at + 8 : at + OVERHEAD], signed=True)
-            if end > len(whole) and at:
-                return  # cut off by the size of the fetch
-            batch = whole[at:end]
-            if not _is_sound(batch):
-                yield self._damaged(batch or whole[at:], whole[end:] if end > at else whole[:0])
-                return
-            at = end
-            if batch[MAGIC_AT] < 2:  # noqa: PLR2004 - format v2
-                found: RawBatch | LegacyBatch = LegacyBatch(
-                    batch, start=self.next_fetch_offset, bound=self._unpacker.bounds.unpacked
-                )
-            elif self._is_passed_over(batch):
-                self.next_fetch_offset = max(self.next_fetch_offset, _behind(batch))
-                continue
-            else:
-                found = RawBatch(batch, start=self.next_fetch_offset, unpacker=self._unpacker)
-            if found.next > self.next_fetch_offset:
-                self.next_fetch_offset = found.next
-                yield found
+    @property
+    def data(self) -> bytes:
+        """The bytes, as they were on the wire."""
+        kept: bytes = self._records.data
+        return kept
 
-    def _is_passed_over(self, batch: memoryview) -> bool:
-        """Whether it is no request's: a marker, or part of a transaction that was aborted."""
-        first, _, _, _, _, attributes, _, _, _, producer, *_ = HEAD.unpack_from(batch)
-        if self._isolation_level == fetcher.READ_COMMITTED:
-            self._consume_aborted_up_to(first)
-            if attributes & CONTROL:
-                # Of a producer one of whose transactions was aborted the next marker is that one's end.
-                self._aborted_producers.discard(producer)
-            if attributes & TRANSACTIONAL and producer in self._aborted_producers:
-                return True
-        return bool(attributes & CONTROL)
+    def is_aborted(self, offset: int, producer: int, *, is_transactional: bool, is_control: bool) -> bool:
+        """Whether a batch is of a transaction that was aborted; to be asked of each, in order."""
+        if self._isolation_level != fetcher.READ_COMMITTED:
+            return False
+        self._consume_aborted_up_to(offset)
+        if is_control:
+            # Of a producer one of whose transactions was aborted the next marker is that one's end.
+            self._aborted_producers.discard(producer)
+        return is_transactional and producer in self._aborted_producers
 
-    def _damaged(self, batch: memoryview, rest: memoryview) -> Damaged:
-        """The offsets that go with a batch of which nothing is certain: up to the next one, where that can be read."""
-        start = self.next_fetch_offset
-        if len(rest) >= HEAD.size and (after := int.from_bytes(rest[:8], signed=True)) > start and _is_sound(rest):
-            return Damaged(start, after, bytes(batch))
-        after = _behind(batch) if len(batch) >= HEAD.size else 0
-        return Damaged(start, after if start < after <= start + len(batch) else start + 1, bytes(batch))
+    def _unpack_records(self) -> Iterator[Any]:
+        return self._cut(self)
 
 
 class Fetched(dict[TopicPartition, Any]):
-    """What the fetcher of a consumer has fetched, in place of its own dict: batches are taken out, no records."""
+    """What the fetcher of a consumer has fetched, in place of its own dict: `getmany` gives what `cut` makes of it."""
 
-    def __init__(self, known: Mapping[TopicPartition, Any], unpacker: Unpacker) -> None:
+    def __init__(self, known: Mapping[TopicPartition, Any], cut: Callable[[PartitionFetch], Iterator[Any]]) -> None:
         super().__init__()
-        self._unpacker = unpacker
+        self._cut = cut
         for key, fetched in known.items():
             self[key] = fetched
 
     def __setitem__(self, key: TopicPartition, fetched: Any) -> None:
         if isinstance(fetched, fetcher.FetchResult):
-            fetched._partition_records = _Batches(fetched._partition_records, self._unpacker)  # noqa: SLF001
+            fetched._partition_records = PartitionFetch(fetched._partition_records, self._cut)
         super().__setitem__(key, fetched)
 
 
-def take_batches(consumer: AIOKafkaConsumer, unpacker: Unpacker) -> None:
-    """Makes `get_batches` of a consumer that is started possible, and everything impossible that gives records."""
-    of = consumer._fetcher  # noqa: SLF001
-    of._records = Fetched(of._records, unpacker)  # noqa: SLF001
+def cut_fetches(consumer: AIOKafkaConsumer, cut: Callable[[PartitionFetch], Iterator[Any]]) -> None:
+    """Makes `getmany` of a consumer that is started give what `cut` makes of each fetch."""
+    of = consumer._fetcher
+    of._records = Fetched(of._records, cut)
 
 
-async def get_batches(consumer: AIOKafkaConsumer, *keys: TopicPartition, timeout_ms: int) -> Fetches:
-    """The batches that were fetched, as soon as there are any; a Damaged ends those of its partition.
+def where_it_is_too_large(error: RecordTooLargeError) -> tuple[TopicPartition, int]:
+    """The partition and the offset of a first batch that was not fetched whole."""
+    _, key, offset, *_ = error.args
+    return key, offset
 
-    What is damaged is fetched again by the next call: the consumer's position has not moved past it.
-    """
-    try:
-        fetched: Fetches = await consumer.getmany(*keys, timeout_ms=timeout_ms)
-    except RecordTooLargeError as error:
-        # So it calls a first batch that is not whole, which no broker sends: its length was damaged. It goes on behind
-        # the offset by itself, and must not.
-        _, key, offset, *_ = error.args
-        if key in consumer.assignment():
-            consumer.seek(key, offset)
-        return {key: [Damaged(offset, offset + 1, b"")]}
-    return fetched
+
+async def partitions_for_topic(consumer: AIOKafkaConsumer, topic: str) -> set[int]:
+    """The partitions of a topic as the cluster has them now; asked of all topics, so that none is created by it."""
+    metadata = await consumer._client.fetch_all_metadata()
+    return metadata.partitions_for_topic(topic) or set()
+
+
+def member_id(consumer: AIOKafkaConsumer) -> str:
+    """Who the consumer is in its group; empty where it joins as new."""
+    known: str = consumer._coordinator.member_id
+    return known
+
+
+def join_as(consumer: AIOKafkaConsumer, member: str) -> None:
+    """Joins the group as `member` next time, where aiokafka has forgotten who it was."""
+    if not consumer._coordinator.member_id:
+        consumer._coordinator.member_id = member
+
+
+# ---- a producer
 
 
 def wrap_sequences(producer: AIOKafkaProducer) -> None:
@@ -160,25 +155,76 @@ def wrap_sequences(producer: AIOKafkaProducer) -> None:
     aiokafka goes on at -2^31, and the broker refuses what follows with an error that is not tried again: after 2^31
     records of one producer to one partition, which are five hours at 117,000 a second.
     """
-    manager = producer._txn_manager  # noqa: SLF001
+    manager = producer._txn_manager
 
     def increment(key: TopicPartition, by: int) -> None:
-        manager._sequence_numbers[key] = (manager._sequence_numbers[key] + by) % _SEQUENCES  # noqa: SLF001
+        manager._sequence_numbers[key] = (manager._sequence_numbers[key] + by) % _SEQUENCES
 
     manager.increment_sequence_number = increment
 
 
-def _is_sound(data: memoryview) -> bool:
-    """Whether a batch is there whole, and its checksum holds."""
-    size = OVERHEAD + int.from_bytes(data[8:OVERHEAD], signed=True)
-    if not _LEAST_LEGACY_BYTES <= size <= len(data):
-        return False
-    magic = data[MAGIC_AT]
-    if magic < 2:  # noqa: PLR2004 - format v2
-        return bool(LegacyRecordBatch(bytes(data[:size]), magic).validate_crc())
-    return size >= HEAD.size and bool(DefaultRecordBatch(data[:size]).validate_crc())
+def retry_soon(producer: AIOKafkaProducer) -> None:
+    """Sends again after 5 ms what a broker refuses for the moment.
+
+    Of the sender alone. As the argument retry_backoff_ms it would be the client's too, which would then try to reach a
+    broker that is down 200 times a second, a line of log each.
+    """
+    producer._sender._retry_backoff = _RETRY_BACKOFF_S
 
 
-def _behind(batch: memoryview) -> int:
-    """The offset behind a batch, as its header says."""
-    return int.from_bytes(batch[:8], signed=True) + int.from_bytes(batch[ATTRIBUTES_AT + 2 : ATTRIBUTES_AT + 6]) + 1
+def add_to_transaction(producer: AIOKafkaProducer, key: TopicPartition) -> None:
+    """Adds a partition to the open transaction before anything is sent to it."""
+    producer._txn_manager.maybe_add_partition_to_txn(key)
+
+
+def fill(batch: Any, timestamp_ms: int, records: Sequence[Any]) -> int:
+    """Puts (key, value, headers) into a new batch until it is full; gives how many went in.
+
+    What a batch's own `append` does beside this for each record costs half as much again.
+    """
+    append, count = batch._builder.append, 0
+    for key, value, headers in records:
+        if not append(count, timestamp_ms, key, value, headers):
+            break
+        count += 1
+    batch._relative_offset = count
+    return count
+
+
+def available_partitions(producer: AIOKafkaProducer, topic: str) -> set[int]:
+    """The partitions of a topic that have a leader, as far as the producer knows."""
+    known: set[int] = producer.client.cluster.available_partitions_for_topic(topic)
+    return known
+
+
+# ---- any client
+
+
+async def wait_for_a_broker(admin: AIOKafkaAdminClient, retry_s: float) -> None:
+    """Waits until the cluster says that it has a broker, asking every `retry_s`."""
+    client = admin._client
+    while not client.cluster.brokers():
+        await client.force_metadata_update()
+        await asyncio.sleep(retry_s)
+
+
+async def cut_off(client: AIOKafkaConsumer | AIOKafkaProducer, seconds: float) -> None:
+    """Ends a client whose `stop` has failed: its tasks are cancelled, its connections closed within `seconds`.
+
+    There is no `kill`: what is left would go on with retries. What a producer still has on its way is made harmless by
+    the epoch of its successor.
+    """
+    for task in _tasks(client):
+        task.cancel()
+    # A close that a bound has cut off leaves a cancelled future behind, and the next one meets it.
+    with suppress(Exception, asyncio.CancelledError):
+        async with asyncio.timeout(seconds):
+            await (client.client if isinstance(client, AIOKafkaProducer) else client._client).close()
+
+
+def _tasks(client: Any) -> Iterator[asyncio.Task[Any]]:
+    """What runs in the background of a client."""
+    parts = [getattr(client, name, None) for name in ("_sender", "_coordinator", "_fetcher")]
+    for part in filter(None, parts):
+        yield from (value for value in vars(part).values() if isinstance(value, asyncio.Task))
+        yield from getattr(part, "_pending_tasks", ())

@@ -15,7 +15,8 @@ from hotswap import metrics
 from hotswap.batch import Headers, Unscorable
 from hotswap.errors import Doubt, StartError
 from hotswap.kafka.connection import bounded, connection, end, reaching
-from hotswap.kafka.internals import Batch, get_batches, take_batches, wrap_sequences
+from hotswap.kafka.fetched import Batch, get_batches, take_batches
+from hotswap.kafka.internals import available_partitions, partitions_for_topic, wrap_sequences
 from hotswap.kafka.records import Bounds, Damaged, Unpacker
 from hotswap.settings import Settings
 
@@ -76,8 +77,7 @@ class LogReader:
             async with asyncio.timeout(self._settings.call_timeout_s):
                 await self._consumer.start()
         take_batches(self._consumer, Unpacker(Bounds(self._settings.max_unpacked_bytes, _LARGEST_BYTES)))
-        numbers = await self._ask(self._consumer._client.fetch_all_metadata(), "metadata")  # noqa: SLF001
-        numbers = numbers.partitions_for_topic(self._topic)
+        numbers = await self._ask(partitions_for_topic(self._consumer, self._topic), "metadata")
         if not numbers:
             raise StartError(f"topic {self._topic} is not there: create it with `hotswap topics create`")
         self._partitions = [TopicPartition(self._topic, number) for number in sorted(numbers)]
@@ -226,7 +226,7 @@ class LogWriter:
     async def _send(self, topic: str, items: Sequence[Item]) -> list[tuple[int, int]]:
         # A future for each batch instead of each record: those were most of what it costs to publish.
         numbers = sorted(await self._producer.partitions_for(topic))
-        available = sorted(self._producer.client.cluster.available_partitions_for_topic(topic)) or numbers
+        available = sorted(available_partitions(self._producer, topic)) or numbers
         shares: dict[int, list[int]] = {}
         for index, (key, _, _) in enumerate(items):
             number = next(self._turns) % len(available)

@@ -8,14 +8,12 @@ from typing import Any
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
 from aiokafka.coordinator.assignors.roundrobin import RoundRobinPartitionAssignor
 from aiokafka.errors import (
-    BrokerResponseError,
     GroupAuthorizationFailedError,
     KafkaConnectionError,
     KafkaError,
     NoOffsetForPartitionError,
     OffsetOutOfRangeError,
     TopicAuthorizationFailedError,
-    kafka_errors,
 )
 from aiokafka.structs import OffsetAndMetadata
 
@@ -23,8 +21,9 @@ from hotswap import metrics
 from hotswap.errors import Doubt, StartError
 from hotswap.failpoints import failpoint
 from hotswap.kafka.connection import bounded, connection, end
+from hotswap.kafka.fetched import Fetches, get_batches, take_batches
 from hotswap.kafka.inbox import Inbox
-from hotswap.kafka.internals import Fetches, get_batches, take_batches
+from hotswap.kafka.internals import FencedInstanceIdError, join_as, member_id
 from hotswap.kafka.records import Bounds, Unpacker
 from hotswap.settings import Settings
 
@@ -32,16 +31,6 @@ log = logging.getLogger(__name__)
 
 _POLL_MS = 200
 _AGAIN_S = 0.1
-
-
-class FencedInstanceIdError(BrokerResponseError):  # type: ignore[misc]
-    """Another member has joined with our `group_instance_id` (KIP-345); aiokafka 0.14 does not know this answer."""
-
-    errno = 82
-    message = "FENCED_INSTANCE_ID"
-
-
-kafka_errors[FencedInstanceIdError.errno] = FencedInstanceIdError
 
 
 class Membership(ConsumerRebalanceListener):  # type: ignore[misc]
@@ -206,7 +195,7 @@ class Membership(ConsumerRebalanceListener):  # type: ignore[misc]
     async def on_partitions_assigned(self, assigned: list[TopicPartition]) -> None:
         """Starts a loop for each partition; each opens itself, so that none waits for another."""
         self._turn += 1
-        self._member_id = self._consumer._coordinator.member_id  # noqa: SLF001
+        self._member_id = member_id(self._consumer)
         metrics.REBALANCES.labels(self._settings.deployment, "assigned").inc()
         partitions = sorted(key.partition for key in assigned)
         log.info("membership.assigned", extra={"partitions": partitions})
@@ -226,9 +215,8 @@ class Membership(ConsumerRebalanceListener):  # type: ignore[misc]
         ever. With the old id the broker says what is the case: the name is another's now (FENCED_INSTANCE_ID), or our
         session ended and it is free (UNKNOWN_MEMBER_ID, and we join as new).
         """
-        coordinator = self._consumer._coordinator  # noqa: SLF001
-        if self._settings.group_instance_id and not coordinator.member_id:
-            coordinator.member_id = self._member_id
+        if self._settings.group_instance_id:
+            join_as(self._consumer, self._member_id)
 
     def _fenced(self) -> str:
         name, group = self._settings.group_instance_id, self._settings.group_id

@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from time import time
 from typing import Any
 
-import aiokafka.producer.sender
 from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.structs import OffsetAndMetadata
 
@@ -23,7 +22,7 @@ from hotswap.errors import Doubt
 from hotswap.failpoints import failpoint
 from hotswap.kafka.connection import Admin, bounded, connection, doubting, end
 from hotswap.kafka.inbox import Inbox
-from hotswap.kafka.internals import wrap_sequences
+from hotswap.kafka.internals import add_to_transaction, fill, retry_soon, wrap_sequences
 from hotswap.kafka.membership import Membership
 from hotswap.kafka.tail import AnswersTail
 from hotswap.settings import Settings
@@ -31,11 +30,6 @@ from hotswap.v1 import control_pb2 as wire
 
 log = logging.getLogger(__name__)
 
-# The wait after CONCURRENT_TRANSACTIONS, which a `begin` meets that follows the last commit closely: 20 ms in aiokafka
-# 0.14, where the broker needs about 2. This and the sender's back-off (100 ms, met after NotEnoughReplicas) are most of
-# the latency at low rates.
-aiokafka.producer.sender.BACKOFF_OVERRIDE = 0.001
-_RETRY_BACKOFF_S = 0.005
 _TRANSACTION_TIMEOUT_MS = 30_000
 _IDLE_TRANSACTION_S = 10.0
 """How long a transaction may be open while its batch is scored: well below its time-out, seconds."""
@@ -180,9 +174,7 @@ class KafkaPartition:
             request_timeout_ms=int(4_000 * settings.call_timeout_s),
         )
         wrap_sequences(producer)
-        # Of the sender alone. As the argument retry_backoff_ms it would be the client's too, which would then try to
-        # reach a broker that is down 200 times a second, a line of log each.
-        producer._sender._retry_backoff = _RETRY_BACKOFF_S  # noqa: SLF001
+        retry_soon(producer)
         return producer
 
     async def _position(self) -> Position:
@@ -262,7 +254,7 @@ class KafkaPartition:
             await producer.begin_transaction()
             failpoint("commit.begun")
             # Before the group: what follows a commit too closely is tried again soonest for a partition.
-            producer._txn_manager.maybe_add_partition_to_txn(self._answers)  # noqa: SLF001
+            add_to_transaction(producer, self._answers)
             await producer.send_offsets_to_transaction(self._offset(position), self._settings.group_id)
             failpoint("commit.offsets_sent")
 
@@ -281,19 +273,14 @@ class KafkaPartition:
     ) -> list[asyncio.Future[Any]]:
         where = self._partition if partition is None else partition
         sent: list[asyncio.Future[Any]] = []
-        now_ms, left = int(time() * 1000), iter(records)
-        record = next(left, None)
-        while record is not None:
+        now_ms = int(time() * 1000)
+        while records:
             # Always of this producer: a batch of another one would not be part of the transaction.
             batch = producer.create_batch()
-            # What a batch's own `append` does beside this for each record costs half as much again.
-            append, count = batch._builder.append, 0  # noqa: SLF001
-            while record is not None and append(count, now_ms, *record):
-                count += 1
-                record = next(left, None)
-            if record and not count:
-                raise Doubt(f"a record of {len(record[1] or b'')} bytes does not fit into a batch for {topic}")
-            batch._relative_offset = count  # noqa: SLF001
+            count = fill(batch, now_ms, records)
+            if not count:
+                raise Doubt(f"a record of {len(records[0][1] or b'')} bytes does not fit into a batch for {topic}")
+            records = records[count:]
             sent.append(await producer.send_batch(batch, topic, partition=where))
         return sent
 

@@ -13,10 +13,8 @@ from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from typing import Any, NamedTuple
 
-from aiokafka.record.default_records import DefaultRecord, DefaultRecordBatch
-from aiokafka.record.memory_records import MemoryRecords
-
 from hotswap.batch import Code, Headers, Refusal, Unscorable
+from hotswap.kafka.internals import DefaultRecord, DefaultRecordBatch, MemoryRecords
 from hotswap.kafka.parse import read_record, value_seen, walk
 from hotswap.kafka.unpack import Unparseable, unpack
 

@@ -8,7 +8,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from hotswap.errors import Doubt
 from hotswap.generation import MOST
 from hotswap.kafka.connection import connection, doubting, end, reaching
-from hotswap.kafka.internals import Batch, get_batches, take_batches
+from hotswap.kafka.fetched import Batch, get_batches, take_batches
 from hotswap.kafka.records import Bounds, Damaged, Unpacker
 from hotswap.settings import Settings
 
