@@ -28,13 +28,13 @@ from hotswap.artifacts.cache import Cache
 from hotswap.artifacts.store import Artifact, fetch_now, without_secrets
 from hotswap.errors import SwapCode, SwapError
 from hotswap.failpoints import arm
+from hotswap.local.children import has_ended
 from hotswap.local.lifeline import die_with
 
 if TYPE_CHECKING:  # see artifacts/store.py
     from hotswap.settings import Settings
 
 _READ_BYTES: Final = 64 << 10
-_POLL_SECONDS: Final = 0.02
 _REAP_SECONDS: Final = 1.0
 
 
@@ -157,8 +157,7 @@ class _Process:
 
     async def reap(self) -> None:
         """Wait until the killed one has gone, however long a hanging network file system keeps it."""
-        while self._process.poll() is None:  # noqa: ASYNC110 - the end of a child is no event of asyncio's
-            await asyncio.sleep(_POLL_SECONDS)
+        await has_ended(self._process)
 
 
 def _environment() -> dict[str, str]:

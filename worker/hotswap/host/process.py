@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Final
 
 from hotswap.host.frames import LENGTH, MAX_FRAME_BYTES, Frame, FrameError, check_size, parse_frame
+from hotswap.local.children import has_ended
 
 log = logging.getLogger(__name__)
 
@@ -28,7 +29,6 @@ _FRAME_BYTES: Final = 256  # of memory, beside its payload
 _REPORT_BYTES: Final = 1 << 10
 _TAIL_BYTES: Final = 8 << 10
 _PIPE_BYTES: Final = 64 << 10
-_POLL_SECONDS: Final = 0.002
 _REAP_SECONDS: Final = 5.0
 _FOLDER: Final = "hotswap-host-"
 _CODE: Final = Path(__file__).parents[2]
@@ -212,9 +212,9 @@ class HostProcess:
         if self._connection.transport:
             self._connection.transport.abort()
         try:
-            if not await self._has_ended(timeout_s):
+            if not await has_ended(self._process, timeout_s):
                 self.kill()
-                if not await self._has_ended(_REAP_SECONDS):
+                if not await has_ended(self._process, _REAP_SECONDS):
                     self._process.kill()
         finally:
             self.dispose()
@@ -246,14 +246,6 @@ class HostProcess:
         if uncontained != HostProcess.uncontained:
             HostProcess.uncontained = uncontained
             log.warning("host.uncontained", extra={"why": uncontained})
-
-    async def _has_ended(self, timeout_s: float) -> bool:
-        until = self._loop.time() + timeout_s
-        while self._process.poll() is None:
-            if self._loop.time() > until:
-                return False
-            await asyncio.sleep(_POLL_SECONDS)
-        return True
 
     def _read_printed(self) -> None:
         if self._printed is None:

@@ -19,7 +19,6 @@ import os
 import resource
 import signal
 import sys
-import time
 from collections.abc import Iterator
 from typing import NoReturn
 
@@ -27,7 +26,6 @@ _PDEATHSIG, _CHILD_SUBREAPER = 1, 36
 _NEWNS, _NEWUSER, _NEWPID = 0x20000, 0x10000000, 0x20000000
 _NOSUID, _NODEV, _NOEXEC, _REC, _SLAVE = 0x2, 0x4, 0x8, 0x4000, 0x80000
 _SIGNALS = {signal.SIGTERM, signal.SIGCHLD}
-_POLL_SECONDS = 0.001
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -159,9 +157,10 @@ def _end_orphans() -> None:
             for child in _children():
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(child, signal.SIGKILL)
+            # Whoever ends leaves its children to us.
+            os.waitpid(-1, 0)
             while os.waitpid(-1, os.WNOHANG)[0]:
                 pass
-            time.sleep(_POLL_SECONDS)
 
 
 def _children() -> Iterator[int]:
