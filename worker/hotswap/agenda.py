@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from hotswap.batch import Position
-from hotswap.errors import SwapError
+from hotswap.errors import SwapError, pause_before
 from hotswap.generation import Generation
 from hotswap.pipeline.ports import PartitionState, Serve, Wait
 from hotswap.progress import Progress, State
@@ -140,7 +140,7 @@ class Agenda:
             return False
         count, at = self._failures[number]
         is_awaited = any(state.position is not None and state.position.floor >= number for state in own.values())
-        return now - at < (_RETRY_S if is_awaited else min(_RETRY_S * 2.0 ** (count - 1), _RETRY_AT_MOST_S))
+        return now - at < (_RETRY_S if is_awaited else pause_before(count, first=_RETRY_S, most=_RETRY_AT_MOST_S))
 
     def _positions(self, own: Partitions) -> dict[int, Position]:
         known = {partition: Position(0) for partition in range(self._partitions)} | dict(self._elsewhere)

@@ -1,6 +1,9 @@
 """Errors sorted by what the caller does next; each one's docstring says when it is raised."""
 
 from enum import StrEnum
+from typing import Final
+
+_DOUBLINGS: Final = 60  # beyond any bound; 2.0 ** 1024 is no float
 
 
 class SwapCode(StrEnum):
@@ -111,3 +114,12 @@ class HostError(HotswapError):
 
 class ModelError(HotswapError):
     """Refuse the request and go on: the model raised an error while it scored it."""
+
+
+def pause_before(attempt: int, *, first: float, most: float) -> float:
+    """Seconds before what failed is tried for the `attempt`-th time, from 1: twice as many each time, at most `most`.
+
+    Of our own, for it only says a number: stamina and tenacity repeat a call until it works, and what is tried again
+    here waits in a loop that does other things meanwhile, or is decided without a clock.
+    """
+    return min(first * 2.0 ** min(attempt - 1, _DOUBLINGS), most)

@@ -8,9 +8,10 @@ where there is no spare, a host is started from the beginning.
 import asyncio
 import logging
 from collections.abc import Sequence
+from itertools import count
 from typing import Final
 
-from hotswap.errors import SwapError
+from hotswap.errors import SwapError, pause_before
 from hotswap.host import frames
 from hotswap.host.frames import FrameError, Ground, check_prepared
 from hotswap.host.jvm_spec import make_ground
@@ -74,11 +75,9 @@ class Spares:
             process.dispose()
 
     async def _keep(self, kind: str, practice: Load | None) -> None:
-        rest = _REST_SECONDS
-        while True:
+        for attempt in count(1):
             # It takes a second of CPU and more: not right after a swap, whose stream has just had to wait.
-            await asyncio.sleep(rest)
-            rest = min(2 * rest, _REST_AT_MOST_SECONDS)
+            await asyncio.sleep(pause_before(attempt, first=_REST_SECONDS, most=_REST_AT_MOST_SECONDS))
             try:
                 ground, process = await self._prepare(kind, practice)
             except (SwapError, HostGone, FrameError, TimeoutError) as error:
