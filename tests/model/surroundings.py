@@ -5,7 +5,7 @@ from pathlib import Path
 
 from hotswap.batch import Code, Refusal
 from hotswap.errors import SwapCode, SwapError
-from hotswap.host.parent import Description
+from hotswap.host.facts import Description
 from model.law import answer
 from model.steps import here
 

@@ -5,14 +5,49 @@ import sys
 from collections.abc import Sequence
 from typing import Final
 
+from pydantic import BaseModel
+
+from hotswap.codec.fields import Column, ColumnType
+from hotswap.codec.outputs import Output
 from hotswap.errors import SwapCode, SwapError
-from hotswap.host import frames
+from hotswap.host import facts, frames
 from hotswap.host.frames import Frame, FrameError, Kind
-from hotswap.host.interface import Interface, parse_interface
+from hotswap.host.interface import Interface
 from hotswap.host.parent import Load, make_order
 from hotswap.host.process import HostGone, HostProcess
 
 _SECONDS: Final = 120.0
+
+
+class _Column(BaseModel):
+    model_config = facts.STRICT
+
+    name: facts.Clean
+    categories: facts.Many[facts.Clean] | None
+    type: ColumnType
+
+
+class _Output(BaseModel):
+    model_config = facts.STRICT
+
+    name: facts.Clean
+    start: int
+    stop: int
+    aliases: facts.Many[facts.Clean]
+    classes: facts.Many[facts.Clean] | None
+    keys: facts.Many[facts.Clean] | None
+    is_whole: bool
+    is_vector: bool
+    is_text: bool
+    is_object: bool
+
+
+class _Described(BaseModel):
+    model_config = facts.STRICT
+
+    description: facts.Clean
+    columns: facts.Many[_Column] | None
+    outputs: facts.Many[_Output] | None
 
 
 async def ask(load: Load, child: Sequence[str] = (sys.executable, "-m", "hotswap.host.child")) -> Interface:
@@ -42,4 +77,27 @@ async def ask(load: Load, child: Sequence[str] = (sys.executable, "-m", "hotswap
 def _read(frame: Frame) -> Interface:
     if frame.kind is Kind.FAILED:
         raise frames.parse_failure(frame.payload)
-    return parse_interface(frames.parse_facts(frame.payload))
+    return read_interface(frame.payload)
+
+
+def read_interface(payload: bytes) -> Interface:
+    """Read what a child that describes its model says (interface.facts_of). Raises FrameError."""
+    told = facts.read(_Described, payload, "its model")
+    return Interface(
+        told.description,
+        None if told.columns is None else [_column(column) for column in told.columns],
+        None if told.outputs is None else [_output(output) for output in told.outputs],
+    )
+
+
+def _column(told: _Column) -> Column:
+    return Column(told.name, _tuple(told.categories), told.type)
+
+
+def _output(told: _Output) -> Output:
+    texts = {"aliases": tuple(told.aliases), "classes": _tuple(told.classes), "keys": _tuple(told.keys)}
+    return Output(**told.model_dump() | texts)
+
+
+def _tuple(texts: list[str] | None) -> tuple[str, ...] | None:
+    return None if texts is None else tuple(texts)

@@ -4,7 +4,8 @@ import asyncio
 from collections.abc import Sequence
 
 from hotswap.batch import Answer, Ask
-from hotswap.host.parent import Description, ModelHost
+from hotswap.host.facts import Description
+from hotswap.host.parent import ModelHost
 
 
 class HostGroup:

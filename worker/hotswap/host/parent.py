@@ -17,7 +17,7 @@ import asyncio
 import logging
 import signal
 import sys
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
@@ -26,6 +26,7 @@ from hotswap.batch import Answer, Ask, Code, Refusal
 from hotswap.errors import HostError, SwapCode, SwapError
 from hotswap.generation import Configuration
 from hotswap.host import frames
+from hotswap.host.facts import Description, read_ready
 from hotswap.host.frames import OUT_OF_MEMORY, Frame, FrameError, Ground, Kind, Order
 from hotswap.host.jvm_spec import make_ground
 from hotswap.host.process import HostGone, HostProcess
@@ -64,21 +65,6 @@ class Load:
     heap_mb: int
     verify: Callable[[], Awaitable[None]] = field(default=_trust, compare=False)
     """Sees to it that the artifact is what was published, before each load; raises SwapError."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Description:
-    """What a started host serves. `inputs` and `outputs` are the message types of each operation.
-
-    `paths` say for each how requests go to the model (host.scorer.Plan.path).
-    """
-
-    operations: tuple[str, ...]
-    inputs: Mapping[str, str]
-    outputs: Mapping[str, str]
-    columns: str
-    paths: Mapping[str, str]
-    phase_seconds: Mapping[str, float] = field(default_factory=dict)
 
 
 class ModelHost:
@@ -289,7 +275,7 @@ class ModelHost:
             async with asyncio.timeout(_START_SECONDS):
                 frame = await process.receive()
             total_s = asyncio.get_running_loop().time() - begun
-            description = await asyncio.to_thread(_describe, frame, total_s)
+            description = await asyncio.to_thread(read_ready, frame, total_s)
             if not runtime_of(self._load.kind).needs_folder:
                 process.remove_folder()
         except (HostGone, FrameError) as error:
@@ -343,24 +329,6 @@ async def make_order(load: Load) -> Order:
         configuration=load.configuration,
         samples=load.samples,
     )
-
-
-def _describe(frame: Frame, total_s: float) -> Description:
-    if frame.kind is not Kind.READY:
-        raise frames.parse_failure(frame.payload)
-    facts = frames.parse_facts(frame.payload)
-    try:
-        seconds = {phase: float(facts["phase_seconds"][phase]) for phase in ("load", "warm")}
-        return Description(
-            operations=tuple(map(str, facts["operations"])),
-            inputs={str(name): str(kind) for name, kind in facts["inputs"].items()},
-            outputs={str(name): str(kind) for name, kind in facts["outputs"].items()},
-            columns=str(facts["columns"]),
-            paths={str(name): frames.clean(path) for name, path in facts["paths"].items()},
-            phase_seconds={"start": total_s - sum(seconds.values()), **seconds},
-        )
-    except (LookupError, TypeError, ValueError, AttributeError) as error:
-        raise FrameError("what it says of itself is not whole") from error
 
 
 def _ended(code: int) -> str:

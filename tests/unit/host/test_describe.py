@@ -1,0 +1,48 @@
+"""What a child says of a model that it describes is taken whole, or not at all."""
+
+import json
+
+import pytest
+
+from hotswap.codec.fields import Column
+from hotswap.codec.outputs import Output
+from hotswap.host.describe import read_interface
+from hotswap.host.frames import FrameError
+from hotswap.host.interface import Interface, facts_of
+
+OUTPUT = {"name": "p", "start": 0, "stop": 1, "aliases": [], "classes": None, "keys": None} | dict.fromkeys(
+    ("is_whole", "is_vector", "is_text", "is_object"), False
+)
+INTERFACE = {
+    "description": "a model",
+    "columns": [{"name": "x", "categories": None, "type": "number"}],
+    "outputs": [OUTPUT],
+}
+
+
+def test_an_interface_is_read_as_the_child_gave_it():
+    class Model:
+        description = "a model"
+        columns = (Column("x"), Column("c", ("a", "b")))
+        outputs = (Output("p", 0, 1, aliases=("q",)),)
+
+    read = read_interface(json.dumps(facts_of(Model)).encode())
+    assert read == Interface("a model", [*Model.columns], [*Model.outputs])
+    assert read_interface(json.dumps(INTERFACE | {"columns": None, "outputs": []}).encode()) == Interface(
+        "a model", None, []
+    )
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        {},
+        INTERFACE | {"columns": [{"name": "x", "categories": None, "type": "made up"}]},
+        INTERFACE | {"columns": [{"name": "x", "categories": [1], "type": "number"}]},
+        INTERFACE | {"outputs": [OUTPUT | {"start": "0"}]},
+        INTERFACE | {"outputs": [OUTPUT | {"is_text": 1}]},
+    ],
+)
+def test_an_interface_that_is_not_whole_is_refused(told):
+    with pytest.raises(FrameError, match="what it says of its model is not whole"):
+        read_interface(json.dumps(told).encode())

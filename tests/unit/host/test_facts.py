@@ -1,0 +1,68 @@
+"""What a child says of itself is taken whole and clean, or not at all."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from hotswap.host import facts
+from hotswap.host.frames import Frame, FrameError, Kind
+
+READY = {
+    "operations": ["score"],
+    "inputs": {"score": "Rows"},
+    "outputs": {"score": "Scores"},
+    "columns": "x: number",
+    "paths": {"score": "flat"},
+    "phase_seconds": {"load": 1, "warm": 0.5},
+}
+
+
+def read(told):
+    return facts.read_ready(Frame(Kind.READY, 0, json.dumps(told).encode()), 2.0)
+
+
+def test_what_is_whole_is_read():
+    ready = read(READY)
+    assert (ready.operations, ready.paths) == (("score",), {"score": "flat"})
+    assert ready.phase_seconds == {"start": 0.5, "load": 1, "warm": 0.5}
+
+
+def test_a_text_of_any_length_is_cut():
+    assert len(read(READY | {"paths": {"score": "x" * 50_000}}).paths["score"]) == 4_000
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        {},
+        *({name: value for name, value in READY.items() if name != left_out} for left_out in READY),
+        READY | {"operations": "score"},
+        READY | {"operations": [1]},
+        READY | {"inputs": {"score": 1}},
+        READY | {"columns": None},
+        READY | {"columns": "\ud800"},
+        READY | {"paths": {"score": ["flat"]}},
+        READY | {"phase_seconds": {"load": "1", "warm": 0}},
+        READY | {"phase_seconds": {"load": float("nan"), "warm": 0}},
+        READY | {"phase_seconds": {"load": float("inf"), "warm": 0}},
+        READY | {"phase_seconds": {"load": 10**400, "warm": 0}},
+        READY | {"phase_seconds": {"load": True, "warm": 0}},
+    ],
+    ids=lambda told: str(told)[:60],
+)
+def test_what_is_not_whole_is_refused(told):
+    with pytest.raises(FrameError, match="what it says of itself is not whole"):
+        read(told)
+
+
+@pytest.mark.parametrize("payload", [b"", b"{", b"\xff", b"[" * 100_000, b"[]", b"null"])
+def test_what_is_no_json_object_is_refused(payload):
+    with pytest.raises(FrameError, match=r"a frame(| is|'s JSON is) no (JSON|object)"):
+        facts.read_ready(Frame(Kind.READY, 0, payload), 2.0)
+
+
+def test_the_child_does_not_pay_for_what_checks_it():
+    script = "import sys, hotswap.host.child; sys.exit('pydantic' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0
