@@ -74,6 +74,7 @@ def test_a_configuration_that_is_none_names_the_file_and_the_field(tmp_path):
         ("c.json", "[]", "no object"),
         ("c.json", "{", "cannot be read"),
         ("c.json", '{"colums": {}}', "colums; it is a JSON object of"),
+        ("c.json", '{"text": {"ignore_unknown": "false"}}', "text.ignore_unknown is true or false, not 'false'"),
         ("c.json", '{"deadline_ms": 0}', "deadline_ms is a whole number from 1"),
     ):
         (tmp_path / name).write_text(text)

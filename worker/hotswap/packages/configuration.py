@@ -98,10 +98,11 @@ def _text_options(configuration: str, value: Any) -> TextOptions:
     if not isinstance(value, dict) or not set(value) <= {"delimiter", "missing", "ignore_unknown"}:
         raise UsageError(f"configuration {configuration}: text is an object of delimiter, missing and ignore_unknown")
     delimiter, missing = value.get("delimiter", ","), value.get("missing", [])
+    ignore_unknown = value.get("ignore_unknown", False)
     if not isinstance(delimiter, str) or len(delimiter) != 1:
         raise UsageError(f"configuration {configuration}: text.delimiter is one character, not {delimiter!r}")
     if not isinstance(missing, list) or not all(isinstance(text, str) for text in missing):
         raise UsageError(f"configuration {configuration}: text.missing is a list of texts, not {missing!r}")
-    return TextOptions(
-        delimiter=delimiter, missing=frozenset({"", *missing}), is_strict=not value.get("ignore_unknown", False)
-    )
+    if not isinstance(ignore_unknown, bool):
+        raise UsageError(f"configuration {configuration}: text.ignore_unknown is true or false, not {ignore_unknown!r}")
+    return TextOptions(delimiter=delimiter, missing=frozenset({"", *missing}), is_strict=not ignore_unknown)
