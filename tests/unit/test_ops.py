@@ -1,3 +1,4 @@
+import importlib
 import json
 import re
 from pathlib import Path
@@ -59,3 +60,12 @@ def test_every_alert_has_a_test_and_a_runbook_that_it_names(alert):
 
 def test_no_runbook_is_about_an_alert_that_is_gone():
     assert sorted(page.stem for page in (OPS / "runbooks").glob("*.md")) == sorted(ALERTS)
+
+
+def test_what_the_image_is_built_with_is_where_the_dockerfile_imports_it_from():
+    imports = re.findall(
+        r"from (hotswap[\w.]*|worker[\w.]*) import (\w+)", (OPS / "Dockerfile").read_text(encoding="utf-8")
+    )
+    assert imports
+    for module, name in imports:
+        assert hasattr(importlib.import_module(module), name)
