@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from hotswap.local.kafka import LocalKafka
     from hotswap.settings import Settings
 
+__version__ = "0.1.0"  # the only place that names it: packages, the image and `hotswap --version` read it here
+
 __all__ = [
     "Answers",
     "Change",

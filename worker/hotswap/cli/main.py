@@ -2,6 +2,7 @@
 
 import click
 
+from hotswap import __version__
 from hotswap.cli.exits import Commands
 
 _COMMANDS = {
@@ -42,7 +43,7 @@ _COMMANDS = {
 
 
 @click.group(cls=Commands, lazy=_COMMANDS, context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(package_name="hotswap")
+@click.version_option(__version__)
 def main() -> None:
     """A standing fleet that scores Kafka streams exactly once, and swaps its model while they flow.
 

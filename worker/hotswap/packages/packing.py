@@ -5,10 +5,10 @@ import json
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from importlib.metadata import version as version_of
 from pathlib import Path
 from typing import Any, Final
 
+from hotswap import __version__
 from hotswap.artifacts.archive import write_zip
 from hotswap.artifacts.detect import as_file
 from hotswap.codec.proto import Schema
@@ -116,7 +116,7 @@ def _metadata(content: Content) -> dict[str, Any]:
         "runtime": {
             "name": RUNTIMES.get(content.kind, content.kind),
             "encoding": "protobuf",
-            "version": version_of("hotswap"),
+            "version": __version__,
             "dependencies": {"java": java},
         },
         "methods": methods,
