@@ -16,7 +16,8 @@ every_extra = :$(call stop_at,$(shell $(call bootstrap,.venv-spark requirements-
 # Most tests wait, for a broker or a process, longer than they compute. Those of a module share what they prepare.
 side_by_side := --numprocesses 2 --dist loadfile
 
-# Each is a proof under fire of its own, minutes long: make kills, or make kills SEED=7 SECONDS=60.
+# Each is a proof under fire of its own, minutes long: make kills, or make kills SEED=7 SECONDS=60. With RECORD=1, as
+# with the other proofs below, the run is appended to docs/proofs.jsonl.
 PROOFS := kills kills-swaps kills-named failpoints zombies broker storm drain swaps bad-swaps commands at-least-once everything \
 	million fuzz fuzz-records
 RED := red-at-least-once red-unfenced
@@ -50,6 +51,7 @@ check: setup ## format, lint, types, imports, what is generated, unit tests
 		diff -r -x __init__.py -x __pycache__ "$$fresh/hotswap/v1" worker/hotswap/v1 || { echo "$(OUTDATED)" >&2; exit 1; }
 	@fresh=$$(mktemp -d) && trap 'rm -rf "$$fresh"' EXIT && $(VENV)/bin/python docs/generate.py "$$fresh" && \
 		for page in "$$fresh"/*; do diff "$$page" docs || { echo "$(STALE)" >&2; exit 1; }; done
+	@$(VENV)/bin/python tests/harness/proofs.py --check
 	@$(VENV)/bin/python -m pytest tests/unit
 
 faults: setup ## every proof under fire, one after the other (two hours; RELIABILITY.md says what each one is)
@@ -95,8 +97,9 @@ jars: setup ## the jars of the tests and the one of the worker, from their sourc
 protos: setup ## worker/hotswap/v1 from protos/
 	@$(call generate,worker)
 
-docs: setup ## docs/codes.md, settings.md and metrics.md from the code
+docs: setup ## docs/codes.md, settings.md and metrics.md from the code; RELIABILITY.md's table from docs/proofs.jsonl
 	@$(VENV)/bin/python docs/generate.py
+	@$(VENV)/bin/python tests/harness/proofs.py
 
 lock: ## requirements*.lock from pyproject.toml (needs uv)
 	@uv pip compile $(compile) --extra demo --extra dev -o requirements.lock

@@ -1,4 +1,7 @@
-"""`python -m faults SCENARIO… [--seed N] [--seconds S]`, in tests/: proofs under fire; ends with 1 where one broke."""
+"""`python -m faults SCENARIO… [--seed N] [--seconds S]`, in tests/: proofs under fire; ends with 1 where one broke.
+
+With RECORD=1 each run is appended to docs/proofs.jsonl, which needs a clean git tree.
+"""
 
 import argparse
 import asyncio
@@ -8,12 +11,13 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from faults import attacks, bad_swaps, control_storm, fuzz, fuzz_records, million
 from faults.arena import run
 from faults.scenarios import RED, SCENARIOS
 from harness.fleet import ROOT, Deployment
+from harness.proofs import is_recording, recorded
 from hotswap.local.kafka import LocalKafka
 
 COMMANDS = {
@@ -23,6 +27,19 @@ COMMANDS = {
     "million": (million.run, 1_000_000),
 }
 RECORDS, ATTACKS = "fuzz-records", "attacks"
+FULL_LENGTHS = {
+    **{name: scenario.seconds for name, scenario in (SCENARIOS | RED).items()},
+    **{name: count for name, (_, count) in COMMANDS.items()},
+    RECORDS: 100_000,
+    ATTACKS: len(attacks.ATTACKS),
+}
+
+
+class Outcome(NamedTuple):
+    """What a run came to; without findings every promise was kept."""
+
+    findings: list[str]
+    figures: dict[str, Any]
 
 
 def main() -> int:
@@ -35,6 +52,8 @@ def main() -> int:
     parser.add_argument("--keep", type=Path, help="folder for the workers' logs and the journal")
     parser.add_argument("--worker", type=Path, default=ROOT, help="of the attacks: the checkout that is attacked")
     asked = parser.parse_args()
+    if is_recording() and asked.worker != ROOT:
+        parser.error("RECORD=1 records runs of this checkout's workers, and --worker names another one's")
     is_good = True
     for name in asked.scenario:
         is_good &= _one(name, asked)
@@ -43,52 +62,49 @@ def main() -> int:
 
 def _one(name: str, asked: argparse.Namespace) -> bool:
     began = time.monotonic()
-    with tempfile.TemporaryDirectory(prefix="hotswap-faults-") as temporary:
+    full_length = FULL_LENGTHS[name]
+    length = full_length if asked.seconds is None or name == ATTACKS else asked.seconds
+    with (
+        tempfile.TemporaryDirectory(prefix="hotswap-faults-") as temporary,
+        recorded(name, seed=asked.seed, length=length, full_length=full_length) as run_of_it,
+    ):
         folder = (asked.keep / name if asked.keep else Path(temporary)).absolute()
         folder.mkdir(parents=True, exist_ok=True)
-        findings = asyncio.run(_play(name, asked, folder))
-    is_good = bool(findings) if name in RED else not findings
+        outcome = asyncio.run(_play(name, asked, length, folder))
+        run_of_it.figures, run_of_it.findings = outcome.figures, len(outcome.findings)
+    is_good = bool(outcome.findings) if name in RED else not outcome.findings
     _say(f"{name}: {'holds' if is_good else 'BROKEN'}, seed {asked.seed}, {time.monotonic() - began:.0f} s in all")
     return is_good
 
 
-async def _play(name: str, asked: argparse.Namespace, folder: Path) -> list[str]:
+async def _play(name: str, asked: argparse.Namespace, length: float, folder: Path) -> Outcome:
     if name == ATTACKS:
-        return await attacks.run(folder, code=asked.worker, say=_say)
+        rows = await attacks.run(folder, code=asked.worker, say=_say)
+        return Outcome([str(row) for row in rows if not row.holds], attacks.figures(rows))
     if name in COMMANDS:
-        return await _command(name, asked, folder)
-    return await (_records if name == RECORDS else _fight)(name, asked, folder)
+        return _told(name, await _command(name, asked.seed, int(length), folder))
+    if name == RECORDS:
+        return _told(name, await fuzz_records.run(folder, seed=asked.seed, count=int(length), say=_say))
+    arena = await run((SCENARIOS | RED)[name], seed=asked.seed, seconds=length, folder=folder, say=_say)
+    return Outcome(arena.findings, arena.figures)
 
 
-async def _records(name: str, asked: argparse.Namespace, folder: Path) -> list[str]:
-    """A scenario in which what is fetched is bad."""
-    figures = await fuzz_records.run(folder, seed=asked.seed, count=int(asked.seconds or 100_000), say=_say)
-    return _tell(name, figures)
-
-
-async def _fight(name: str, asked: argparse.Namespace, folder: Path) -> list[str]:
-    """A scenario in which the fleet is under fire."""
-    scenario = SCENARIOS.get(name) or RED[name]
-    seconds = scenario.seconds if asked.seconds is None else asked.seconds
-    return (await run(scenario, seed=asked.seed, seconds=seconds, folder=folder, say=_say)).findings
-
-
-async def _command(name: str, asked: argparse.Namespace, folder: Path) -> list[str]:
-    """A scenario in which only what is commanded is bad."""
-    play, count = COMMANDS[name]
+async def _command(name: str, seed: int, count: int, folder: Path) -> Any:
+    """A proof in which only what is commanded is bad; its figures."""
+    play, _ = COMMANDS[name]
     with LocalKafka() as kafka:
         deployment = Deployment(kafka, folder)
         try:
             await deployment.create()
-            figures = await play(deployment, seed=asked.seed, count=int(asked.seconds or count), say=_say)
+            return await play(deployment, seed=seed, count=count, say=_say)
         finally:
             deployment.close()
-    return _tell(name, figures)
 
 
-def _tell(name: str, figures: Any) -> list[str]:
-    _say("\n".join(f"{name}: {value}" for name, value in vars(figures).items()))
-    return figures.findings
+def _told(name: str, figures: Any) -> Outcome:
+    told = vars(figures)
+    _say("\n".join(f"{name}: {value}" for name, value in told.items()))
+    return Outcome(figures.findings, {name: value for name, value in told.items() if name not in ("seed", "findings")})
 
 
 def _say(text: str) -> None:

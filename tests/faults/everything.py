@@ -74,7 +74,7 @@ async def everything(arena, seconds):
     await asyncio.gather(*running)
     keeping.cancel()
     await asyncio.gather(keeping, return_exceptions=True)
-    arena.figures["faults"] = f"{faults.done.total()}: {dict(sorted(faults.done.items()))}"
+    arena.figures |= {"faults": faults.done.total(), "faults by kind": dict(sorted(faults.done.items()))}
     arena.figures["left out, for another of its kind was going on"] = faults.left_out
 
 

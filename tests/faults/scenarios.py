@@ -158,7 +158,8 @@ async def zombies(arena, count, steps=_STEPS):
             arena.deployment.kill(worker)
 
     await asyncio.gather(haunt(), haunt())
-    arena.figures["zombies woken"] = f"{sum(woken.values())}: {dict(sorted(woken.items()))}"
+    arena.figures["zombies woken"] = woken.total()
+    arena.figures["zombies woken at"] = dict(sorted(woken.items()))
 
 
 def _random_stops(arena, steps, count):

@@ -16,6 +16,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from harness.proofs import recorded
 from model.defects import MUTANTS
 
 ROOT = Path(__file__).parents[2]
@@ -27,6 +28,15 @@ BOUND_S = 1_800
 
 def main(words):
     chosen = [mutant for mutant in MUTANTS if not words or any(word in mutant.name for word in words)]
+    with recorded("mutants", seed=0, length=len(chosen), full_length=len(MUTANTS)) as run:
+        survivors, red = _hunt_all(chosen)
+        run.figures = {"caught": len(chosen) - len(survivors), "examples for each": int(EXAMPLES)}
+        run.findings = len(survivors) + bool(red)
+    return 1 if survivors or red else 0
+
+
+def _hunt_all(chosen):
+    """The names of the mutants that survive, and the broken promise where the code as it is does not pass."""
     started = time.monotonic()
     with ThreadPoolExecutor(AT_ONCE) as pool:
         as_it_is = pool.submit(_trial, None)
@@ -36,7 +46,7 @@ def main(words):
         _say(f"SURVIVED: {name}")
     if red := as_it_is.result():
         _say(f"The code as it is does not pass either ({red}), so this means nothing.")
-    return 1 if survivors or red else 0
+    return survivors, red
 
 
 def _hunt(mutant):
@@ -85,6 +95,7 @@ def _copy_to(folder):
 def _run(folder, tests):
     """The broken promise that the model names, or the test that failed; None where nothing is found."""
     environment = os.environ | {
+        "RECORD": "",
         "HOTSWAP_MODEL_HUNT": "1",
         "HOTSWAP_MODEL_EXAMPLES": EXAMPLES,
         "PYTHONPATH": str(folder / "worker"),

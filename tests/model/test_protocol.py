@@ -17,6 +17,7 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
+from harness.proofs import recorded
 from hotswap.commands import encode_command
 from hotswap.generation import Model
 from hotswap.swap import PauseCommand, RollbackCommand, SwapCommand
@@ -403,5 +404,5 @@ def test_the_promises_hold_whatever_the_world_does(seed):
         phases=[Phase.generate] if IS_HUNT else [Phase.generate, Phase.shrink],
         report_multiple_bugs=False,
     )
-    with everything_faked():
+    with recorded("model", seed=seed, length=EXAMPLES, full_length=10_000), everything_faked():
         run_state_machine_as_test(hypothesis.seed(seed)(Protocol), settings=plan)

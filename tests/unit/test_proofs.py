@@ -1,0 +1,122 @@
+"""How runs of the proofs are recorded, chosen and shown; what a run is, here, is made up."""
+
+import json
+
+import pytest
+
+from harness import proofs
+from harness.proofs import BEGIN, END, Run, newest_full, parse, recorded, render, with_table
+
+COMMIT = "0123456789abcdef"
+
+
+def run(proof="kills", **given):
+    return Run(**{"proof": proof, "seed": 7, "length": 600, "full_length": 600, "commit": COMMIT} | given)
+
+
+@pytest.fixture
+def tree(monkeypatch, tmp_path):
+    """A git tree, as its two commands tell of it, and a file for the runs."""
+    told = {"status": "", "rev-parse": f"{COMMIT}\n"}
+    monkeypatch.setattr(proofs, "_git", lambda command, *_: told[command])
+    monkeypatch.setattr(proofs, "RUNS", tmp_path / "proofs.jsonl")
+    monkeypatch.setenv("RECORD", "1")
+    return told
+
+
+def the_runs():
+    return parse(proofs.RUNS.read_text()) if proofs.RUNS.exists() else []
+
+
+def test_the_newest_run_of_full_length_of_each_proof_is_shown():
+    runs = [run(seed=1), run("storm", seed=2), run(seed=3), run(seed=4, length=60), run(seed=5, full_length=None)]
+    assert [(chosen.proof, chosen.seed) for chosen in newest_full(runs)] == [("kills", 5), ("storm", 2)]
+
+
+def test_a_short_run_does_not_replace_a_full_one():
+    assert [chosen.seed for chosen in newest_full([run(seed=1), run(seed=2, length=599)])] == [1]
+
+
+@pytest.mark.parametrize(
+    ("proof", "findings", "verdict"),
+    [
+        ("kills", 0, "holds"),
+        ("kills", 2, "BROKEN, 2 findings"),
+        ("red-unfenced", 4, "found out"),
+        ("red-unfenced", None, "found out"),
+        ("red-unfenced", 0, "BROKEN, 0 findings"),
+    ],
+)
+def test_a_proof_holds_without_findings_and_a_red_one_with_them(proof, findings, verdict):
+    assert render([run(proof, findings=findings)]).endswith(f"| {verdict} |\n")
+
+
+def test_a_row_has_commit_seed_length_and_those_figures_that_are_one_value():
+    figures = {"acknowledged": 603621, "by kind": {"a": 1}, "gap, s": 1.5, "model": "a|b"}
+    row = render([run(date="2026-11-26", seconds=634.4, figures=figures)]).splitlines()[-1]
+    assert row == (
+        "| `make kills` | 0123456, 2026-11-26 | 7 | 600 "
+        "| acknowledged: 603,621; gap, s: 1.5; model: a\\|b; took, s: 634 | holds |"
+    )
+
+
+def test_what_is_not_known_of_a_run_is_said_to_be_unknown():
+    row = render([run(seed=None, length=None, commit=None, written="7d396a3")]).splitlines()[-1]
+    assert row == "| `make kills` | unknown, written down in 7d396a3 | - | unknown |  | holds |"
+
+
+def test_only_what_is_between_the_markers_changes():
+    assert with_table(f"before\n{BEGIN}old\n{END}after\n", "new\n") == f"before\n{BEGIN}\nnew\n\n{END}after\n"
+
+
+def test_a_run_is_recorded_with_its_commit_and_read_again_as_it_was(tree):
+    with recorded("bad-swaps", seed=3, length=200, full_length=200) as made:
+        made.figures, made.findings = {"codes": {"STALE": 2}, "slowest": (1, 2.5)}, 1
+    (read,) = the_runs()
+    assert (read.proof, read.seed, read.commit, read.findings, read.is_full) == ("bad-swaps", 3, COMMIT, 1, True)
+    assert read.figures == {"codes": {"STALE": 2}, "slowest": [1, 2.5]}
+    assert read.seconds is not None
+    assert read.date is not None
+
+
+def test_runs_are_appended_one_object_a_line(tree):
+    for seed in (1, 2):
+        with recorded("kills", seed=seed, length=1, full_length=600):
+            pass
+    assert [json.loads(line)["seed"] for line in proofs.RUNS.read_text().splitlines()] == [1, 2]
+
+
+def test_an_error_in_a_run_is_a_finding(tree):
+    with pytest.raises(ValueError, match="broken"), recorded("model", seed=0, length=1, full_length=1):
+        raise ValueError("broken")
+    assert [read.findings for read in the_runs()] == [1]
+
+
+def test_a_run_that_is_interrupted_is_not_recorded(tree):
+    with pytest.raises(KeyboardInterrupt), recorded("model", seed=0, length=1, full_length=1):
+        raise KeyboardInterrupt
+    assert the_runs() == []
+
+
+def test_nothing_is_run_for_the_record_on_a_tree_with_changes(tree):
+    tree["status"] = " M worker/hotswap/swap.py\n"
+    played = []
+    with pytest.raises(SystemExit, match=r"clean git tree; .*\n M worker/hotswap/swap.py"):  # noqa: SIM117
+        with recorded("kills", seed=1, length=1, full_length=1):
+            played.append("kills")
+    assert played == []
+
+
+@pytest.mark.parametrize("change", [{"status": " M worker/hotswap/swap.py\n"}, {"rev-parse": "another\n"}])
+def test_a_run_in_which_the_tree_changed_is_not_recorded(tree, change):
+    with pytest.raises(SystemExit), recorded("kills", seed=1, length=1, full_length=1):
+        tree |= change
+    assert the_runs() == []
+
+
+def test_without_record_nothing_is_recorded_and_any_tree_will_do(tree, monkeypatch):
+    monkeypatch.delenv("RECORD")
+    tree["status"] = " M worker/hotswap/swap.py\n"
+    with recorded("kills", seed=1, length=1, full_length=1):
+        pass
+    assert the_runs() == []
