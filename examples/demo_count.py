@@ -181,6 +181,16 @@ def longest(gaps: Iterable[Gap], begin: float, end: float) -> Gap | None:
     return max((gap for gap in gaps if gap.end > begin and gap.begin < end), key=lambda gap: gap.seconds, default=None)
 
 
+def silences(count: Count, begin: float, end: float) -> tuple[Gap | None, Gap | None]:
+    """The longest gaps that touch the time from `begin` to `end`: of the whole stream, and of one partition."""
+    return longest(gaps(count.answered), begin, end), longest(partition_gaps(count.answered), begin, end)
+
+
+def milliseconds(gap: Gap | None) -> str:
+    """A gap as the screen and the picture show it."""
+    return f"{gap.seconds * 1000:,.0f} ms" if gap else "-"
+
+
 def longest_outside(gaps: Iterable[Gap], windows: Sequence[tuple[float, float]]) -> Gap | None:
     """The longest gap that touches none of the windows: how long the gaps are when nothing happens."""
     steady = [gap for gap in gaps if not any(gap.end > begin and gap.begin < end for begin, end in windows)]

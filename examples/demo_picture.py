@@ -7,7 +7,7 @@ from statistics import median
 from typing import Any
 
 import matplotlib as mpl
-from demo_count import Count, Moment, gaps, longest, per_bin, window
+from demo_count import Count, Moment, milliseconds, per_bin, silences, window
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
@@ -62,7 +62,6 @@ def _predictions(axes: Axes, count: Count, begin: float, colors: dict[int, str])
 
 
 def _commands(axes: Axes, count: Count, moments: list[Moment], begin: float) -> None:
-    found = gaps(count.answered)
     for moment in moments:
         color, mark = (_REFUSED, "✗") if moment.reason else (_INK, "▸")
         title = f"{moment.generation} {mark} {moment.title}{', refused' if moment.reason else ''}"
@@ -74,8 +73,8 @@ def _commands(axes: Axes, count: Count, moments: list[Moment], begin: float) -> 
         if not moment.reason:
             axes.axvspan(sent, over, color=_LOADING, linewidth=0, zorder=0)
             axes.axvline(over, color=color, linewidth=1)
-        if gap := longest(found, *window(moment, count)):
-            _write(axes, f"gap {gap.seconds * 1000:,.0f} ms", over, above=-4, color=color)
+        stream, partition = map(milliseconds, silences(count, *window(moment, count)))
+        _write(axes, f"gap {stream}\n({partition})", over, above=-4, color=color)
 
 
 def _write(axes: Axes, text: str, at: float, *, above: float, color: str) -> None:
@@ -121,4 +120,5 @@ def _legend(count: Count, colors: dict[int, str]) -> Iterator[Patch]:
         label = f"generation {score.generation}, {score.model}: {right:.2%} right (offline {offline:.2%})"
         yield Patch(color=colors.get(score.generation, _FAINT), label=label)
     yield Patch(color=_LOADING, label="a generation is loaded beside the serving one")
-    yield Patch(color="white", label="(4, 5: another proto, so what is asked now waits for it)")
+    yield Patch(color="white", label="gap: longest time without a prediction (in brackets: on one partition)")
+    yield Patch(color="white", label="4 and 5 change the proto: what is asked now waits for the new generation")

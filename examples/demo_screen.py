@@ -7,7 +7,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from demo_count import Count, Gap, Moment, gaps, longest, longest_outside, partition_gaps, window
+from demo_count import Count, Moment, gaps, longest_outside, milliseconds, partition_gaps, silences, window
 from demo_stream import Stream
 from rich.console import Console
 from rich.live import Live
@@ -104,13 +104,12 @@ def _scores(count: Count) -> Table:
 
 
 def _gaps(count: Count, moments: list[Moment]) -> Table:
-    table = _table("longest gap between predictions at", "anywhere", "on one partition")
+    table = _table("longest gap between predictions at", "whole stream", "one partition")
     windows = [window(moment, count) for moment in moments]
-    everywhere, alone = gaps(count.answered), partition_gaps(count.answered)
     for moment, (begin, end) in zip(moments[1:], windows[1:], strict=True):
-        table.add_row(_name(moment), _ms(longest(everywhere, begin, end)), _ms(longest(alone, begin, end)))
-    steady = longest_outside(everywhere, windows), longest_outside(alone, windows)
-    table.add_row("no command: the steady stream", *map(_ms, steady))
+        table.add_row(_name(moment), *map(milliseconds, silences(count, begin, end)))
+    steady = (longest_outside(found(count.answered), windows) for found in (gaps, partition_gaps))
+    table.add_row("no command: the steady stream", *map(milliseconds, steady))
     return table
 
 
@@ -124,7 +123,3 @@ def _table(first: str, *figures: str) -> Table:
 
 def _name(moment: Moment) -> str:
     return f"{moment.generation} {moment.title}"
-
-
-def _ms(gap: Gap | None) -> str:
-    return f"{gap.seconds * 1000:,.0f} ms" if gap else "-"

@@ -1,6 +1,8 @@
 """The demo's judge: what it counts, compares and measures, on small made-up records."""
 
+import re
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -173,3 +175,22 @@ def test_the_shipped_rows_and_h2os_own_predictions_belong_together(name, model, 
     assert sum(p[domain.label] == known for p, known in zip(offline.predictions, domain.classes, strict=True)) == right
     digests = (Path(domain.proto).parents[1] / "models" / "DIGESTS").read_text()
     assert offline.sha256 in digests
+
+
+def test_a_silence_is_told_of_the_whole_stream_and_of_one_partition():
+    answers = [*answered(0.0, 0.4, partition=0), *answered(0.1, 0.2, 0.3, partition=1)]
+    counted = replace(count([], []), answered=tuple(answers))
+    assert tuple(map(judge.milliseconds, judge.silences(counted, 0.0, 1.0))) == ("100 ms", "400 ms")
+    assert tuple(map(judge.milliseconds, judge.silences(counted, 5.0, 6.0))) == ("-", "-")
+
+
+def test_the_picture_and_the_text_of_the_readme_are_of_one_run():
+    root = Path(__file__).parents[2]
+    readme, picture = ((root / name).read_text(encoding="utf-8") for name in ("README.md", "docs/demo.svg"))
+    asked = re.search(r"asked (\S+) · answered (\S+) · lost", readme)[1]
+    assert f"{asked} requests, 0 lost" in picture
+    gaps = re.findall(r"^    [2-5] .* ([\d,]+ ms) +([\d,]+ ms)$", readme, re.MULTILINE)
+    assert len(gaps) == 4
+    for stream, partition in gaps:
+        assert f">gap {stream}<" in picture
+        assert f">({partition})<" in picture
