@@ -87,6 +87,7 @@ def _write(axes: Axes, text: str, at: float, *, above: float, color: str) -> Non
         textcoords="offset points",
         va="bottom" if above > 0 else "top",
         color=color,
+        bbox={"facecolor": "white", "alpha": 0.8, "linewidth": 0, "pad": 1},
     )
 
 
