@@ -25,7 +25,8 @@ from rich.console import Console
 
 from hotswap.codec.proto import compile as compile_proto
 from hotswap.generation import Configuration, frozen
-from hotswap.host.parent import Load, ModelHost
+from hotswap.host.load import Load
+from hotswap.host.parent import ModelHost
 from hotswap.local.lifeline import start_watchdog
 
 ROOT = Path(__file__).parents[1]

@@ -9,7 +9,7 @@ from pathlib import Path
 from hotswap.codec.proto import Operation
 from hotswap.codec.proto import compile as compile_proto
 from hotswap.generation import Configuration
-from hotswap.host.parent import Load
+from hotswap.host.load import Load
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 COLD = (sys.executable, str(Path(__file__).with_name("cold_child.py")))

@@ -11,7 +11,7 @@ from pathlib import Path
 from hotswap.codec.proto import Operation
 from hotswap.codec.proto import compile as compile_proto
 from hotswap.generation import Configuration
-from hotswap.host.parent import Load
+from hotswap.host.load import Load
 
 MODELS = Path(__file__).parents[1] / "models" / "h2o"
 SMALLEST = 1e-9

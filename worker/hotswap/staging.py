@@ -16,7 +16,8 @@ from hotswap.errors import Doubt, SwapCode, SwapError
 from hotswap.failpoints import failpoint
 from hotswap.generation import Generation
 from hotswap.host.group import HostGroup
-from hotswap.host.parent import Load, ModelHost
+from hotswap.host.load import Load
+from hotswap.host.parent import ModelHost
 from hotswap.host.standby import Spares
 from hotswap.local.cores import cores_at_hand
 from hotswap.pipeline.admission import Rules

@@ -20,7 +20,8 @@ from hotswap.codec.text.reader import read_rows
 from hotswap.errors import SwapError, UsageError
 from hotswap.generation import Configuration, frozen
 from hotswap.host.describe import ask
-from hotswap.host.parent import Load, ModelHost
+from hotswap.host.load import Load
+from hotswap.host.parent import ModelHost
 from hotswap.packages.configuration import read_configuration
 from hotswap.packages.onboarding import Wish, onboard
 from hotswap.packages.package import open_package

@@ -16,7 +16,8 @@ from harness.spark_lab import MODELS, Lab, proto_of, read_rows
 from hotswap.batch import Refusal
 from hotswap.codec.proto import compile as compile_proto
 from hotswap.generation import Configuration
-from hotswap.host.parent import Load, ModelHost
+from hotswap.host.load import Load
+from hotswap.host.parent import ModelHost
 from hotswap.host.standby import Spares
 from hotswap.local.jvm import find_java
 

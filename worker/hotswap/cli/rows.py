@@ -55,7 +55,8 @@ from hotswap.client.client import Client
 from hotswap.codec.proto import Schema
 from hotswap.errors import UsageError
 from hotswap.generation import Configuration, Proto
-from hotswap.host.parent import Load, ModelHost
+from hotswap.host.load import Load
+from hotswap.host.parent import ModelHost
 from hotswap.settings import Settings
 
 _SAMPLES = 200

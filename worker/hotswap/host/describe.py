@@ -13,7 +13,7 @@ from hotswap.errors import SwapCode, SwapError
 from hotswap.host import facts, frames
 from hotswap.host.frames import Frame, FrameError, Kind
 from hotswap.host.interface import Interface
-from hotswap.host.parent import Load, make_order
+from hotswap.host.load import Load, make_order
 from hotswap.host.process import HostGone, HostProcess
 
 _SECONDS: Final = 120.0

@@ -9,6 +9,13 @@ What becomes of a batch whose host dies, or does not answer within the deadline:
     3. Where the host dies again, the request that was announced last is refused (HOST_CRASHED, HOST_TOO_SLOW); again a
        new host, which goes on behind it.
 
+The states of the process:
+
+    GONE ──▶ LOADING ──▶ READY
+     ▲          │          │
+     └──────────┴──────────┘     it died, was killed, or could not load
+    each ──▶ STOPPED             for good: a batch in hand may end, and no process is started any more
+
 k bad requests in a batch of n cost k + 1 starts of a host. Bisection would cost up to k * log2(n) of them, each a
 second and more, and saves only what is cheap: scoring the batch's own requests once more.
 """
@@ -18,17 +25,16 @@ import logging
 import signal
 import sys
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field, replace
-from pathlib import Path
+from dataclasses import replace
+from enum import StrEnum
 from typing import Final
 
 from hotswap.batch import Answer, Ask, Code, Refusal
 from hotswap.errors import HostError, SwapCode, SwapError
-from hotswap.generation import Configuration
 from hotswap.host import frames
 from hotswap.host.facts import Description, read_ready
 from hotswap.host.frames import OUT_OF_MEMORY, Frame, FrameError, Ground, Kind, Order
-from hotswap.host.jvm_spec import make_ground
+from hotswap.host.load import Load, make_order
 from hotswap.host.process import HostGone, HostProcess
 from hotswap.runtimes.kinds import runtime_of
 
@@ -40,6 +46,7 @@ _DYING_SECONDS: Final = 0.5
 _PATIENCE_SECONDS: Final = 0.5
 _FUTILE_STARTS: Final = 3
 _LAST_WORDS: Final = 500
+_STOPPED_EARLY: Final = "the model host was stopped before it was loaded"
 _JAVA_OUT_OF_MEMORY: Final = 3  # the exit code of -XX:+ExitOnOutOfMemoryError
 
 
@@ -47,24 +54,21 @@ class _Failed(SwapError):
     """Try once more if it was a spare: the process failed, and did not say that the model is at fault."""
 
 
-async def _trust() -> None:
-    """Take the artifact as it is: it is the caller's own."""
+class State(StrEnum):
+    """What there is of a host's process; the module's text draws the legal transitions."""
+
+    GONE = "gone"
+    LOADING = "loading"
+    READY = "ready"
+    STOPPED = "stopped"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Load:
-    """A generation as its host gets it: the artifact on disk, the proto's bytes, the configuration."""
-
-    generation: int
-    kind: str
-    model: Path
-    proto: bytes
-    is_descriptor_set: bool
-    configuration: Configuration
-    samples: tuple[bytes, ...]
-    heap_mb: int
-    verify: Callable[[], Awaitable[None]] = field(default=_trust, compare=False)
-    """Sees to it that the artifact is what was published, before each load; raises SwapError."""
+_LEGAL: Final = {
+    State.GONE: {State.LOADING, State.STOPPED},
+    State.LOADING: {State.READY, State.GONE, State.STOPPED},
+    State.READY: {State.GONE, State.STOPPED},
+    State.STOPPED: {State.STOPPED},
+}
 
 
 class ModelHost:
@@ -97,8 +101,8 @@ class ModelHost:
         self._take_spare = take_spare
         self._process: HostProcess | None = None
         self._why_gone = "crashed"
-        self._is_stopped = False
-        self._turn = asyncio.Lock()
+        self._state = State.GONE
+        self._one_batch = asyncio.Lock()
         self._since: float | None = None
         self._ticket = 0
 
@@ -117,7 +121,7 @@ class ModelHost:
 
         Raises SwapError when the three parts do not fit each other or cannot be loaded; nothing is left running then.
         """
-        async with self._turn:
+        async with self._one_batch:
             return await self._start(gives_way=gives_way)
 
     async def score(self, values: Sequence[bytes], asks: Sequence[Ask] | None = None) -> list[Answer]:
@@ -128,7 +132,7 @@ class ModelHost:
         """
         if not values:
             return []
-        async with self._turn:
+        async with self._one_batch:
             self._since = asyncio.get_running_loop().time()
             try:
                 return await self._score(values, asks)
@@ -143,21 +147,20 @@ class ModelHost:
 
     async def stop(self) -> None:
         """Finish the batch in hand and end the child, within 2 seconds; then it is killed."""
-        self._is_stopped = True
+        self._move(State.STOPPED)
         try:
             async with asyncio.timeout(_STOP_SECONDS):
-                await self._turn.acquire()
+                await self._one_batch.acquire()
         except TimeoutError:
             self.kill()
         else:
-            self._turn.release()
-        process, self._process = self._process, None
-        if process:
+            self._one_batch.release()
+        if process := self._give_up():
             await process.close(_STOP_SECONDS)
 
     def kill(self) -> None:
         """End the child at once; a batch that is in it gets HostError."""
-        self._is_stopped = True
+        self._move(State.STOPPED)
         self._drop()
 
     # ---- a batch
@@ -241,9 +244,9 @@ class ModelHost:
     async def _ensure_started(self) -> None:
         if self._process and not self._process.is_alive:
             await self._bury(HostGone("it died while it was idle"))
-        if self._is_stopped:
+        if self._state is State.STOPPED:
             raise HostError(f"the model host of generation {self._load.generation} is stopped")
-        if self._process is None:
+        if self._state is State.GONE:
             try:
                 await self._start(gives_way=False)
             except SwapError as error:
@@ -253,8 +256,8 @@ class ModelHost:
 
     async def _start(self, *, gives_way: bool) -> Description:
         order = replace(await make_order(self._load), gives_way=gives_way)
-        if self._is_stopped:
-            raise SwapError(SwapCode.HOST_FAILED, "the model host was stopped before it was loaded")
+        if self._state is State.STOPPED:
+            raise SwapError(SwapCode.HOST_FAILED, _STOPPED_EARLY)
         if self._take_spare and (spare := await self._take_spare(order.ground)):
             try:
                 return await self._load_into(spare, order)
@@ -271,6 +274,7 @@ class ModelHost:
         begun = asyncio.get_running_loop().time()
         self._process = process
         try:
+            self._move(State.LOADING)
             process.send(frames.pack_load(order))
             async with asyncio.timeout(_START_SECONDS):
                 frame = await process.receive()
@@ -278,6 +282,7 @@ class ModelHost:
             description = await asyncio.to_thread(read_ready, frame, total_s)
             if not runtime_of(self._load.kind).needs_folder:
                 process.remove_folder()
+            self._move(State.READY)
         except (HostGone, FrameError) as error:
             how = await self._bury(error)
             raise _Failed(SwapCode.HOST_FAILED, f"the model host failed while it loaded the model: {how}") from error
@@ -295,7 +300,7 @@ class ModelHost:
     async def _bury(self, error: Exception) -> str:
         """Kill what is left of the process; gives how it ended, for a person."""
         self._why_gone = "too_slow" if isinstance(error, TimeoutError) else "crashed"
-        process, self._process = self._process, None
+        process = self._give_up()
         if process is None:
             return str(error)
         try:
@@ -309,26 +314,23 @@ class ModelHost:
         return f"{how}{_last_words(process.tail)}"
 
     def _drop(self) -> None:
-        process, self._process = self._process, None
-        if process:
+        if process := self._give_up():
             process.dispose()
 
+    def _give_up(self) -> HostProcess | None:
+        """The process, if there is one, which is no longer ours."""
+        process, self._process = self._process, None
+        if process and self._state is not State.STOPPED:
+            self._move(State.GONE)
+        return process
 
-async def make_order(load: Load) -> Order:
-    """Give what the child needs to hold it, once the artifact is known to be what was published.
-
-    Raises SwapError where it cannot be had any more, or where there is no runtime, Java or jar for it.
-    """
-    ground = await asyncio.to_thread(make_ground, load.kind, load.heap_mb)
-    await load.verify()
-    return Order(
-        ground=ground,
-        model=str(load.model.absolute()),
-        proto=load.proto,
-        is_descriptor_set=load.is_descriptor_set,
-        configuration=load.configuration,
-        samples=load.samples,
-    )
+    def _move(self, state: State) -> None:
+        """The one place where the state changes; SwapError where the host was stopped meanwhile."""
+        if self._state is State.STOPPED and state is not State.STOPPED:
+            raise SwapError(SwapCode.HOST_FAILED, _STOPPED_EARLY)
+        if state not in _LEGAL[self._state]:
+            raise AssertionError(f"a model host: {self._state} -> {state} is no legal transition")
+        self._state = state
 
 
 def _ended(code: int) -> str:

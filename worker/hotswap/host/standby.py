@@ -15,7 +15,7 @@ from hotswap.errors import SwapError, pause_before
 from hotswap.host import frames
 from hotswap.host.frames import FrameError, Ground, check_prepared
 from hotswap.host.jvm_spec import make_ground
-from hotswap.host.parent import Load, make_order
+from hotswap.host.load import Load, make_order
 from hotswap.host.process import HostGone, HostProcess
 
 log = logging.getLogger(__name__)

@@ -3,6 +3,10 @@
 aiokafka sends offsets without the group's member and membership (no KIP-447), so one thing only shuts out a zombie: the
 transactional id of the *partition*, `<group>-<topic>-<partition>`, which every owner initializes anew before it reads
 the committed offset (KIP-98). Any doubt throws the producer away; what it still sends is refused by its old epoch.
+
+    CLOSED ──▶ OPENING ──▶ OPEN ──▶ BEGUN ──▶ COMMITTING ──▶ OPEN
+                            └───────────────────▲  a commit that was not begun
+    each ──▶ CLOSED         the producer is thrown away
 """
 
 import asyncio
@@ -11,6 +15,7 @@ import json
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from time import time
 from typing import Any
 
@@ -52,6 +57,25 @@ def committed_at(offset: int, generation: int) -> OffsetAndMetadata:
     return OffsetAndMetadata(offset, json.dumps({"generation": generation}))
 
 
+class State(StrEnum):
+    """How far a partition is with its batch; the module's text draws the legal transitions."""
+
+    CLOSED = "closed"
+    OPENING = "opening"
+    OPEN = "open"
+    BEGUN = "begun"
+    COMMITTING = "committing"
+
+
+_LEGAL = {
+    State.CLOSED: {State.OPENING},
+    State.OPENING: {State.OPEN},
+    State.OPEN: {State.BEGUN, State.COMMITTING},
+    State.BEGUN: {State.COMMITTING},
+    State.COMMITTING: {State.OPEN},
+}
+
+
 class KafkaPartition:
     """A `pipeline.Source` on a real cluster."""
 
@@ -65,7 +89,8 @@ class KafkaPartition:
         self._name = f"{self._topics.requests}-{partition}"
         self._is_transactional = cluster.settings.delivery == "exactly_once"
         self._inbox: Inbox = cluster.membership.inbox(partition)
-        self._producer: AIOKafkaProducer | None = None
+        self._state = State.CLOSED
+        self._producer: AIOKafkaProducer | None = None  # none in CLOSED
         # Both go on while the loop scores: the first that batch, the second the one behind it.
         self._beginning: asyncio.Task[bool] | None = None
         self._committing: asyncio.Task[None] | None = None
@@ -73,6 +98,7 @@ class KafkaPartition:
 
     async def open(self) -> Position:
         """Fences every earlier owner, ends what it left open, and only then reads where the partition stands."""
+        self._move(State.OPENING)
         failpoint("open.begun")
         self._producer = self._new_producer()
         await bounded(self._producer.start(), self._settings.call_timeout_s, f"fencing {self._name}")
@@ -85,6 +111,7 @@ class KafkaPartition:
         self._cluster.membership.seek(self._inbox, position.offset)
         facts = {"partition": self._partition, "offset": position.offset, "floor": position.floor}
         log.info("partition.opened", extra=facts)
+        self._move(State.OPEN)
         return position
 
     async def wait(self) -> int | None:
@@ -105,6 +132,7 @@ class KafkaPartition:
         Three of a transaction's five round trips take place while the host works: the partition and the group are added
         to it, and the offset is sent.
         """
+        self._move(State.BEGUN)
         if self._is_transactional:
             self._is_scored.clear()
             self._beginning = asyncio.create_task(self._begin(position))
@@ -119,6 +147,7 @@ class KafkaPartition:
             Doubt: not known to be committed; the producer must not be used again.
 
         """
+        self._move(State.COMMITTING)
         producer = self._producer
         assert producer is not None
         position = Position(transaction.next_offset, transaction.generation)
@@ -138,10 +167,12 @@ class KafkaPartition:
                 await producer.commit_transaction()
         if not self._is_transactional:
             await self._commit_behind(position)
+        self._move(State.OPEN)
         failpoint("commit.done")
 
     async def close(self) -> None:
         """Buries the producer: stopped within two seconds, else cut off; then nothing of it can be committed."""
+        self._state = State.CLOSED
         self._inbox.close()
         if self._beginning:
             self._beginning.cancel()
@@ -155,6 +186,12 @@ class KafkaPartition:
     def stop(self) -> None:
         """Makes `wait` say None from now on."""
         self._inbox.stop()
+
+    def _move(self, state: State) -> None:
+        """The one place where the state changes, but for `close`, which any state allows."""
+        if state not in _LEGAL[self._state]:
+            raise AssertionError(f"{self._name}: {self._state} -> {state} is no legal transition")
+        self._state = state
 
     def _new_producer(self) -> AIOKafkaProducer:
         settings = self._settings

@@ -19,7 +19,8 @@ from hotswap.errors import UsageError
 from hotswap.generation import Configuration, Proto, frozen
 from hotswap.host.describe import ask
 from hotswap.host.interface import Interface
-from hotswap.host.parent import Load, ModelHost
+from hotswap.host.load import Load
+from hotswap.host.parent import ModelHost
 from hotswap.packages.draft import Draft, draft_proto, fields_of
 from hotswap.packages.package import encode_samples, open_package, schema_of
 from hotswap.packages.packing import Content
