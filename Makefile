@@ -23,7 +23,7 @@ PROOFS := kills kills-swaps kills-named failpoints zombies broker storm drain sw
 RED := red-at-least-once red-unfenced
 play = cd tests && $(abspath $(VENV))/bin/python -m faults $1 $(addprefix --seed ,$(SEED)) $(addprefix --seconds ,$(SECONDS))
 
-.PHONY: help setup demo test test-all check faults $(PROOFS) $(RED) attacks verifier model mutants bench against cache-check \
+.PHONY: help setup demo test test-all check coverage faults $(PROOFS) $(RED) attacks verifier model mutants bench against cache-check \
 	train jars protos docs lock clean
 
 help: ## this list
@@ -52,7 +52,12 @@ check: setup ## format, lint, types, imports, what is generated, unit tests
 	@fresh=$$(mktemp -d) && trap 'rm -rf "$$fresh"' EXIT && $(VENV)/bin/python docs/generate.py "$$fresh" && \
 		for page in "$$fresh"/*; do diff "$$page" docs || { echo "$(STALE)" >&2; exit 1; }; done
 	@$(VENV)/bin/python tests/harness/proofs.py --check
-	@$(VENV)/bin/python -m pytest tests/unit
+	@$(VENV)/bin/coverage run -m pytest tests/unit
+	@$(VENV)/bin/coverage report
+
+coverage: setup ## the decisions and the hot path: each branch of them is taken by the unit tests and the model
+	@$(VENV)/bin/coverage run -m pytest tests/unit tests/model
+	@$(VENV)/bin/coverage report
 
 faults: setup ## every proof under fire, one after the other (two hours; RELIABILITY.md says what each one is)
 	@$(call play,$(PROOFS) $(RED))
@@ -108,7 +113,7 @@ lock: ## requirements*.lock from pyproject.toml (needs uv)
 	@uv pip compile $(compile) --extra train -o requirements-train.lock
 
 clean: ## remove what the targets made here
-	@rm -rf .venv .venv-spark .venv-train .mypy_cache .pytest_cache .ruff_cache .import_linter_cache build dist
+	@rm -rf .venv .venv-spark .venv-train .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .coverage build dist
 
 generate = $(VENV)/bin/python -m grpc_tools.protoc -I protos --python_out=$1 --pyi_out=$1 hotswap/v1/control.proto
 compile = -q --universal --python-version 3.11 --generate-hashes --custom-compile-command 'make lock' pyproject.toml

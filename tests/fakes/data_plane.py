@@ -1,14 +1,18 @@
-"""Fakes of the pipeline's surroundings: a partition that keeps what was committed, a host, a plan."""
+"""Fakes of the pipeline's surroundings: a partition that keeps what was committed, a host, a plan.
+
+The suites of tests/contract/pipeline hold the source and the host to what the real ones do.
+"""
 
 import asyncio
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from hotswap.batch import Code, Position, Refusal
-from hotswap.errors import Doubt
+from hotswap.batch import Answer, Ask, Code, Headers, Position, Refusal, Request, Transaction, Unscorable
+from hotswap.errors import DamagedBatch, Doubt
 from hotswap.generation import Generation, Model, Proto
 from hotswap.pipeline.admission import Rules
 from hotswap.pipeline.loop import PartitionLoop
-from hotswap.pipeline.ports import Limits, Serve, Serving, Wait
+from hotswap.pipeline.ports import Limits, Plan, Scorer, Serve, Serving, Source, Wait
 
 LIMITS = Limits(66_536, 100_000)
 
@@ -18,89 +22,142 @@ class FakeRequest:
     offset: int
     value: bytes | None
     key: bytes | None = None
-    headers: list = field(default_factory=list)
+    headers: Headers = field(default_factory=list)
     timestamp: int = 0
 
 
 class FakeBatch:
     """A batch of `hotswap.kafka.records`: its requests are read already."""
 
-    def __init__(self, requests):
+    def __init__(self, requests: Sequence[Request]) -> None:
         self.size = self.window_bytes = sum(len(request.value or b"") for request in requests)
         self.next = requests[-1].offset + 1
         self._requests = list(requests)
 
     @property
-    def first(self):
+    def first(self) -> int | None:
         return self._requests[0].offset if self._requests else None
 
-    def take(self, limit, until):
+    def take(self, limit: int, until: int | None) -> Sequence[Request]:
         taken = [r for r in self._requests[:limit] if until is None or r.offset < until]
         del self._requests[: len(taken)]
         return taken
 
 
+@dataclass
+class FakePartition:
+    """What the brokers know of a partition, whoever owns it."""
+
+    requests: list[Request]
+    committed: Position
+    end: int = 0
+    """Where the log ends: behind the last request, where the marker of a transaction follows it."""
+    damaged: dict[int, int] = field(default_factory=dict)
+    """First offset of each damaged batch -> the offset behind it."""
+    transactions: list[Transaction] = field(default_factory=list)
+    owner: "FakeSource | None" = None
+
+    def publish(self, *requests: Request, markers: int = 0) -> None:
+        """Adds requests, and so many markers behind them."""
+        self.requests += requests
+        self.end = (requests[-1].offset + 1 if requests else self.end) + markers
+        if self.owner:
+            self.owner.wake()
+
+
 class FakeSource:
-    """A `pipeline.Source`: a log in memory; commits can be made to fail before or after they take effect."""
+    """A `pipeline.Source`: a log in memory; it can fail to open, and commits before or after they take effect."""
 
-    def __init__(self, requests, *, at=None):
-        self.requests = list(requests)
-        self.committed = at or Position(0)
-        self.transactions = []
+    def __init__(
+        self, requests: Sequence[Request] = (), *, at: Position | None = None, of: FakePartition | None = None
+    ) -> None:
+        self.partition = of or FakePartition(list(requests), at or Position(0))
+        self.requests, self.transactions = self.partition.requests, self.partition.transactions
         self.opened = self.closed = 0
-        self.fail_before = self.fail_after = 0
-        self.reached = self.begun = None
+        self.fail_open = self.fail_before = self.fail_after = 0
+        self.begun: Position | None = None
         self.drained = asyncio.Event()
-        self._next = None
-        self._stopped = asyncio.Event()
+        self._next = 0
+        self._skipped: dict[int, Unscorable] = {}
+        self._is_stopped = False
+        self._woken = asyncio.Event()
 
-    async def open(self):
+    @property
+    def committed(self) -> Position:
+        return self.partition.committed
+
+    async def open(self) -> Position:
         self.opened += 1
+        if self.fail_open:
+            self.fail_open -= 1
+            raise Doubt("no answer")
+        self.partition.owner = self
+        self.begun = None
+        self._skipped = {}
         self._next = self.committed.offset
         return self.committed
 
-    def _rest(self):
-        return [request for request in self.requests if request.offset >= self._next]
+    def _rest(self) -> list[Request]:
+        """What is here: up to the next damaged batch that nobody has skipped."""
+        damage = min((at for at in self._damaged() if at >= self._next), default=None)
+        there = [self._skipped.get(request.offset, request) for request in self.requests]
+        return [r for r in there if r.offset >= self._next and (damage is None or r.offset < damage)]
 
-    async def wait(self):
+    def _damaged(self) -> list[int]:
+        return [at for at in self.partition.damaged if at not in self._skipped]
+
+    async def wait(self) -> int | None:
         await asyncio.sleep(0)
-        if self._stopped.is_set():
-            return None
-        if rest := self._rest():
-            return rest[0].offset
-        if self.reached is not None:
-            reached, self.reached = self.reached, None
-            return reached
-        self.drained.set()
-        await self._stopped.wait()
+        while not self._is_stopped:
+            if rest := self._rest():
+                return rest[0].offset
+            if self._next in self._damaged():
+                raise DamagedBatch(self._next)
+            if self.partition.end > self._next:
+                self._next = self.partition.end
+                return self._next
+            self.drained.set()
+            self._woken.clear()
+            await self._woken.wait()
         return None
 
-    def take(self, limit, until):
+    def wake(self) -> None:
+        self._woken.set()
+
+    def skip(self, why: str) -> None:
+        refusal = Refusal(Code.UNREADABLE, why)
+        for offset in range(self._next, self.partition.damaged[self._next]):
+            self._skipped[offset] = Unscorable(offset, 0, None, (), refusal)
+
+    def take(self, limit: int, until: int | None) -> Sequence[Request]:
         taken = [r for r in self._rest()[:limit] if until is None or r.offset < until]
         self._next = taken[-1].offset + 1 if taken else self._next
         return taken
 
-    def begin(self, position):
+    def begin(self, position: Position) -> None:
         self.begun = position
 
-    async def commit(self, transaction):
+    async def commit(self, transaction: Transaction) -> None:
         begun, self.begun = self.begun, None
         assert begun in (None, Position(transaction.next_offset, transaction.generation))
         await asyncio.sleep(0)
+        if self.partition.owner is not self:
+            raise Doubt("another owner has the partition")
         if self.fail_before:
             self.fail_before -= 1
             raise Doubt("no answer")
         self.transactions.append(transaction)
-        self.committed = Position(transaction.next_offset, transaction.generation)
+        self.partition.committed = Position(transaction.next_offset, transaction.generation)
         if self.fail_after:
             self.fail_after -= 1
             raise Doubt("no answer")
 
-    async def close(self):
+    async def close(self) -> None:
         self.closed += 1
 
-    def stop(self):
-        self._stopped.set()
+    def stop(self) -> None:
+        self._is_stopped = True
+        self.wake()
 
 
 class FakeHost:
@@ -108,60 +165,85 @@ class FakeHost:
 
     deadline_s = 600.0
 
-    def __init__(self, number):
+    def __init__(self, number: int) -> None:
         self.number = number
-        self.calls = []
+        self.calls: list[tuple[list[bytes], Sequence[Ask] | None]] = []
         self.busy_s = 0.0
+        self._turn = asyncio.Lock()
 
-    async def score(self, values, asks=None):
-        self.calls.append((list(values), asks))
-        await asyncio.sleep(0)
-        if any(value.startswith(b"loop") for value in values):
-            self.busy_s = 12.0
+    async def score(self, values: Sequence[bytes], asks: Sequence[Ask] | None = None) -> list[Answer]:
+        if not values:
+            return []
+        async with self._turn:
+            self.calls.append((list(values), asks))
+            await asyncio.sleep(0)
+            if any(value.startswith(b"loop") for value in values):
+                await self._hang()
+            return [self._answer(value) for value in values]
+
+    async def _hang(self) -> None:
+        self.busy_s = 12.0
+        try:
             await asyncio.Event().wait()
-        return [
-            Refusal(Code.UNDECODABLE, "bad") if value.startswith(b"bad") else b"%d:%s" % (self.number, value)
-            for value in values
-        ]
+        finally:
+            self.busy_s = 0.0
+
+    def _answer(self, value: bytes) -> Answer:
+        if value.startswith(b"bad"):
+            return Refusal(Code.UNDECODABLE, "bad")
+        return b"%d:%s" % (self.number, value)
 
 
 class FakePlan:
-    """Serves what `choices` says for an offset; `change` lets waiting loops ask again."""
+    """Serves what `choose` says for an offset; `change` lets waiting loops ask again."""
 
-    def __init__(self, choose, *, operations=("score",), max_request_bytes=1_000, max_batch_records=3):
+    def __init__(
+        self,
+        choose: Callable[[int, Position], int | Serve | Wait],
+        *,
+        operations: tuple[str, ...] = ("score",),
+        max_request_bytes: int = 1_000,
+        max_batch_records: int = 3,
+    ) -> None:
         self.choose_by = choose
-        self.hosts = {}
+        self.hosts: dict[int, FakeHost] = {}
         self.changed = asyncio.Event()
+        self.skipped: dict[int, str] = {}
+        """Offset of a damaged batch -> the command that orders to go on behind it."""
         self._rules = Rules(proto_sha256="f" * 64, operations=operations, max_request_bytes=max_request_bytes)
         self._limit = max_batch_records
 
-    def choose(self, partition, position):
+    def choose(self, partition: int, position: Position) -> Serve | Wait:
         choice = self.choose_by(partition, position)
         return Serve(choice, None) if isinstance(choice, int) else choice
 
-    def is_overtaken(self, partition, position, number):
+    def is_overtaken(self, partition: int, position: Position, number: int) -> bool:
         choice = self.choose(partition, position)
         return isinstance(choice, Wait) or choice.number != number
 
-    def serving(self, number):
+    def serving(self, number: int) -> Serving:
         generation = Generation(number, Model("file:///m", "a" * 64), Proto.inline("x"))
         host = self.hosts.setdefault(number, FakeHost(number))
         return Serving(generation=generation, host=host, rules=self._rules, max_batch_records=self._limit)
 
-    def change(self, choose):
+    def skips(self, partition: int, offset: int) -> str:
+        return self.skipped.get(offset, "")
+
+    def change(self, choose: Callable[[int, Position], int | Serve | Wait]) -> None:
         self.choose_by = choose
         self.changed.set()
         self.changed = asyncio.Event()
 
 
-__all__ = ["FakeHost", "FakePlan", "FakeRequest", "FakeSource", "Serve", "Wait"]
+FAKES: tuple[type[Source], type[Scorer], type[Plan], type[Request]] = FakeSource, FakeHost, FakePlan, FakeRequest
+"""Each has what its Protocol asks for: mypy says so here."""
 
 
-def requests(count, start=0):
+def requests(count: int, start: int = 0) -> list[Request]:
     return [FakeRequest(offset, b"r%d" % offset, key=b"k%d" % offset) for offset in range(start, start + count)]
 
 
-def loop_of(source, plan, limits=LIMITS, linger_s=0.0):
+def loop_of(source: Source, plan: Plan, limits: Limits = LIMITS, linger_s: float = 0.0) -> PartitionLoop:
     return PartitionLoop(
         deployment="d",
         topic="d.requests",
@@ -173,8 +255,8 @@ def loop_of(source, plan, limits=LIMITS, linger_s=0.0):
     )
 
 
-async def drain(source, plan, **options):
-    loop = loop_of(source, plan, **options)
+async def drain(source: FakeSource, plan: Plan, limits: Limits = LIMITS) -> PartitionLoop:
+    loop = loop_of(source, plan, limits)
     task = asyncio.create_task(loop.run())
     await asyncio.wait_for(source.drained.wait(), 5)
     loop.stop()

@@ -185,6 +185,7 @@ def test_make_help_lists_every_target():
         "test",
         "test-all",
         "check",
+        "coverage",
         "faults",
         "fuzz",
         "attacks",

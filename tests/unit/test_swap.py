@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from hotswap.generation import Configuration, Model, Proto, TextOptions
-from hotswap.swap import Outcome, PauseCommand, RollbackCommand, SwapCommand, Timeline
+from hotswap.swap import Outcome, PauseCommand, RollbackCommand, SkipCommand, SwapCommand, Timeline, out_of_reach
 
 MODEL, PROTO = Model("file:///m", "a" * 64), Proto.inline("syntax = 'proto3';")
 
@@ -76,6 +76,11 @@ def test_what_a_log_accepted_before_its_mark_stays_and_goes_on_from_there():
     line = timeline(swap(1), swap(2**60))
     line.receive(MARK, 0)
     assert line.receive(swap(2**60 + FAR), 0).outcome is None
+
+
+def test_behind_the_last_number_there_is_a_deployment_has_to_move():
+    assert "generation 18446744073709551615 has the last number there is" in out_of_reach(2**64, 2**64 - 1)
+    assert "hotswap move" in out_of_reach(2**64, 2**64 - 1)
 
 
 def test_two_commands_are_the_same_exactly_where_nothing_in_them_differs():
@@ -170,3 +175,16 @@ def test_two_workers_that_read_the_same_log_accept_the_same_generations():
         other.receive(command, 1)
     assert one.swaps == other.swaps
     assert list(one.swaps) == [1, 3, 4]
+
+
+def test_a_command_without_an_id_is_refused_and_changes_nothing():
+    line = Timeline()
+    verdict = line.receive(replace(swap(1), command_id=""), 0)
+    assert (verdict.outcome, verdict.code) == (Outcome.REFUSED, "MALFORMED")
+    assert line.newest == 0
+
+
+def test_a_skip_is_applied_to_its_partition_and_offset_alone():
+    line = Timeline()
+    assert line.receive(SkipCommand(command_id="s", partition=3, offset=7), 0).outcome is Outcome.APPLIED
+    assert line.skips == {(3, 7): "s"}

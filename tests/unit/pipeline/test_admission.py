@@ -3,7 +3,7 @@
 import pytest
 
 from fakes.data_plane import FakeRequest
-from hotswap.batch import Ask, Code, Format, Refusal
+from hotswap.batch import Ask, Code, Format, Refusal, Unscorable
 from hotswap.pipeline.admission import Rules, admit, answered, needs_a_look
 
 RULES = Rules(proto_sha256="ab" * 32, operations=("one",), max_request_bytes=10)
@@ -79,6 +79,11 @@ def test_a_request_without_value_or_too_large_is_refused():
     assert asked(value=None).code is Code.UNDECODABLE
     assert asked(value=b"x" * 11).code is Code.TOO_LARGE
     assert asked(value=b"x" * 10) == Ask("one")
+
+
+def test_what_was_refused_when_it_was_read_keeps_that_refusal():
+    refusal = Refusal(Code.UNREADABLE, "its batch is damaged")
+    assert admit(Unscorable(0, 0, None, [("content-type", b"text/xml")], refusal), RULES, NOW_MS) is refusal
 
 
 def test_only_plain_requests_take_the_fast_way():

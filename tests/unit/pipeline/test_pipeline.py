@@ -8,6 +8,7 @@ import pytest
 from fakes.data_plane import FakePlan, FakeRequest, FakeSource, drain, loop_of, requests
 from hotswap.batch import Ask, Code, Position
 from hotswap.pipeline import loop as loop_module
+from hotswap.pipeline import partitions as partitions_module
 from hotswap.pipeline.loop import PartitionLoop
 from hotswap.pipeline.partitions import Pipeline
 from hotswap.pipeline.ports import Limits, Serve, Wait
@@ -53,7 +54,7 @@ async def test_a_batch_ends_at_the_cut_and_the_next_one_is_of_the_new_generation
 
 async def test_a_backlog_that_ends_in_markers_is_carried_over_the_cut_without_a_request():
     source = FakeSource(requests(2))
-    source.reached = 5
+    source.partition.end = 5
     await drain(source, FakePlan(lambda _, at: Serve(1, 4) if at.offset < 4 else Serve(2, None)))
     assert source.committed == Position(5, 1)
     assert len(answers(source)) == 2
@@ -61,7 +62,7 @@ async def test_a_backlog_that_ends_in_markers_is_carried_over_the_cut_without_a_
 
 async def test_markers_alone_are_no_reason_to_commit():
     source = FakeSource(requests(2))
-    source.reached = 5
+    source.partition.end = 5
     await drain(source, FakePlan(lambda *_: 1))
     assert source.committed == Position(2, 1)
 
@@ -123,6 +124,14 @@ async def test_a_commit_that_took_effect_without_an_answer_is_not_done_again():
     source.fail_after = 1
     await drain(source, FakePlan(lambda *_: 1))
     assert [value for _, value in answers(source)] == [b"1:r%d" % n for n in range(4)]
+
+
+async def test_a_broker_that_is_down_is_logged_once_however_often_the_partition_is_opened(caplog):
+    source = FakeSource(requests(4))
+    source.fail_open = 3
+    await drain(source, FakePlan(lambda *_: 1))
+    assert source.opened == source.closed == 4
+    assert [record.getMessage() for record in caplog.records].count("partition.recycled") == 1
 
 
 async def test_a_partition_goes_on_where_it_was_committed_and_is_held_until_its_floor_is_ready():
@@ -240,6 +249,31 @@ async def test_a_partition_says_which_model_it_waits_for_and_what_goes_on_withou
     await pipeline.stop()
 
 
+async def test_a_batch_that_is_not_overtaken_is_waited_for_without_a_word_at_first(monkeypatch, twelve_s_later):
+    pipeline, source = await loops(FakePlan(lambda *_: 1))
+    begun = loop_module.perf_counter()
+    monkeypatch.setattr(loop_module, "perf_counter", lambda: begun + 1)
+    loop = pipeline._running[3][0]
+    loop.reconsider()
+    await asyncio.sleep(0)
+    assert (source.opened, loop.state.held) == (1, "")
+    await pipeline.stop()
+
+
+async def test_the_batches_of_all_partitions_are_looked_after_while_they_are_watched(monkeypatch, twelve_s_later):
+    monkeypatch.setattr(partitions_module, "_LOOK_S", 0)
+    plan = FakePlan(lambda *_: 1)
+    pipeline, source = await loops(plan)
+    source.requests[0].value = b"no loop for the next one"
+    plan.change(lambda *_: 2)
+    twelve_s_later()
+    watch = asyncio.create_task(pipeline.watch())
+    await asyncio.wait_for(source.drained.wait(), 5)
+    watch.cancel()
+    assert [value for _, value in answers(source)] == [b"2:no loop for the next one"]
+    await pipeline.stop()
+
+
 async def test_a_revoke_ends_a_batch_that_is_being_given_up(twelve_s_later):
     plan = FakePlan(lambda *_: 1)
     pipeline, source = await loops(plan)
@@ -304,3 +338,11 @@ async def test_a_defect_in_a_loop_is_seen_and_not_swallowed():
         await asyncio.sleep(0)
     assert isinstance(pipelines.failure(), KeyError)
     await pipelines.revoked()
+
+
+async def test_a_worker_that_owns_nothing_has_nothing_to_give_back_and_takes_nothing_once_it_is_stopped():
+    pipeline = Pipeline(lambda _: pytest.fail("a loop was opened"), stop_timeout_s=5)
+    await pipeline.revoked()
+    await pipeline.stop()
+    pipeline.assigned([3])
+    assert pipeline.states == {}

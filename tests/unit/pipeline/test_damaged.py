@@ -1,0 +1,98 @@
+"""A partition whose next batch is damaged: held and said, skipped by command, fetched again now and then."""
+
+import asyncio
+
+import pytest
+
+from fakes.data_plane import FakePlan, FakeSource, drain, loop_of, requests
+from hotswap.pipeline import loop as loop_module
+
+
+@pytest.fixture(autouse=True)
+def _no_pause(monkeypatch):
+    monkeypatch.setattr(loop_module, "RETRY_S", 0.001)
+
+
+@pytest.fixture
+def source():
+    """Five requests, the two at offsets 2 and 3 in a damaged batch."""
+    source = FakeSource(requests(5))
+    source.partition.damaged = {2: 4}
+    return source
+
+
+async def held(loop):
+    async with asyncio.timeout(5):
+        while not loop.state.damage:
+            await asyncio.sleep(0)
+
+
+def refused(source):
+    letters = [headers for made in source.transactions for _, _, headers in made.dead_letters]
+    return [(dict(headers)["code"], dict(headers)["source"]) for headers in letters]
+
+
+async def test_a_damaged_batch_holds_its_partition_which_says_where_and_how_to_go_on(source):
+    loop = loop_of(source, FakePlan(lambda *_: 1))
+    task = asyncio.create_task(loop.run())
+    await held(loop)
+    assert source.committed.offset == 2
+    assert loop.state.held == loop.state.damage
+    assert "the batch at offset 2 is damaged" in loop.state.held
+    assert "`hotswap skip d --partition 3 --offset 2`" in loop.state.held
+    loop.stop()
+    await asyncio.wait_for(task, 5)
+
+
+async def test_a_damaged_batch_that_a_command_skips_is_refused_request_by_request_and_the_rest_is_scored(source):
+    plan = FakePlan(lambda *_: 1, max_batch_records=9)
+    plan.skipped = {2: "command-7"}
+    loop = await drain(source, plan)
+    assert refused(source) == [(b"UNREADABLE", b"d.requests-3-2"), (b"UNREADABLE", b"d.requests-3-3")]
+    (message, _) = [dict(h)["message"] for made in source.transactions for _, _, h in made.dead_letters]
+    assert b"offset 2 is damaged" in message
+    assert b"command-7 skipped it" in message
+    assert [value for made in source.transactions for _, value, _ in made.predictions] == [b"1:r0", b"1:r1", b"1:r4"]
+    assert (source.opened, loop.state.damage) == (1, "")
+
+
+async def test_a_partition_that_is_held_goes_on_at_once_when_the_command_comes(source):
+    plan = FakePlan(lambda *_: 1)
+    loop = loop_of(source, plan)
+    task = asyncio.create_task(loop.run())
+    await held(loop)
+    plan.skipped = {2: "command-7"}
+    plan.change(plan.choose_by)
+    await asyncio.wait_for(source.drained.wait(), 5)
+    assert (source.opened, loop.state.held, len(refused(source))) == (1, "", 2)
+    loop.stop()
+    await task
+
+
+async def test_a_damaged_batch_is_fetched_again_now_and_then_and_scored_where_it_is_sound_by_then(source, monkeypatch):
+    monkeypatch.setattr(loop_module, "_LOOK_AT_DAMAGE_S", 0)
+    loop = loop_of(source, FakePlan(lambda *_: 1))
+    task = asyncio.create_task(loop.run())
+    await held(loop)
+    source.partition.damaged = {}
+    await asyncio.wait_for(source.drained.wait(), 5)
+    loop.stop()
+    await task
+    assert source.committed.offset == 5
+    assert source.opened == source.closed > 1
+    assert refused(source) == []
+    assert (loop.state.held, loop.state.damage) == ("", "")
+
+
+async def test_what_holds_a_partition_is_logged_once_however_often_the_damaged_batch_is_fetched(
+    source, monkeypatch, caplog
+):
+    monkeypatch.setattr(loop_module, "_LOOK_AT_DAMAGE_S", 0)
+    loop = loop_of(source, FakePlan(lambda *_: 1))
+    task = asyncio.create_task(loop.run())
+    async with asyncio.timeout(5):
+        while source.opened < 4:
+            await asyncio.sleep(0.001)
+    loop.stop()
+    await task
+    assert [record.getMessage() for record in caplog.records].count("partition.held") == 1
