@@ -1,0 +1,287 @@
+"""What a loop may rely on in its partition: the same promises of the fake in memory and of a real Kafka."""
+
+import asyncio
+import contextlib
+
+import pytest
+from aiokafka import AIOKafkaProducer
+
+from fakes.data_plane import FakePartition, FakeRequest, FakeSource
+from harness.audit import read
+from harness.fleet import Deployment
+from hotswap.batch import Code, Position, Transaction
+from hotswap.errors import DamagedBatch, Doubt
+from hotswap.kafka import internals
+from hotswap.kafka.connection import Admin
+from hotswap.kafka.membership import Membership
+from hotswap.kafka.partition import Cluster, KafkaPartition
+from hotswap.kafka.tail import AnswersTail
+
+DAMAGED = b"damaged"
+"""A batch with this value in it is damaged on its way."""
+
+
+class InMemory:
+    """A partition of the fakes."""
+
+    def __init__(self):
+        self._partition = FakePartition([], Position(0))
+
+    def source(self):
+        return FakeSource(of=self._partition)
+
+    async def publish(self, *values, is_transaction=False):
+        first = self._partition.end
+        if DAMAGED in values:
+            self._partition.damaged[first] = first + len(values)
+        made = [FakeRequest(first + n, value, b"key") for n, value in enumerate(values)]
+        self._partition.publish(*made, markers=int(is_transaction))
+
+    async def committed(self):
+        return self._partition.committed
+
+    async def answers(self):
+        return [value for made in self._partition.transactions for _, value, _ in made.predictions]
+
+    async def letters(self):
+        return [value for made in self._partition.transactions for _, value, _ in made.dead_letters]
+
+
+class OnKafka:
+    """The first partition of a deployment, which a real consumer fetches."""
+
+    def __init__(self, cluster):
+        self._cluster = cluster
+        self._settings = cluster.settings
+
+    def source(self):
+        return KafkaPartition(self._cluster, 0)
+
+    async def publish(self, *values, is_transaction=False):
+        name = {"transactional_id": f"{self._settings.deployment}-publisher"} if is_transaction else {}
+        async with AIOKafkaProducer(bootstrap_servers=self._settings.kafka, **name) as producer:
+            if is_transaction:
+                async with producer.transaction():
+                    await self._send(producer, values)
+            else:
+                await self._send(producer, values)
+
+    async def _send(self, producer, values):
+        batch = producer.create_batch()
+        for value in values:
+            assert batch.append(key=b"key", value=value, timestamp=None)
+        await (await producer.send_batch(batch, self._settings.topics.requests, partition=0))
+
+    async def committed(self):
+        settings = self._settings
+        found = (await self._cluster.admin.committed(settings.group_id, settings.topics.requests, [0]))[0]
+        return Position(max(found.offset, 0), found.generation)
+
+    async def answers(self):
+        return await self._values(self._settings.topics.predictions)
+
+    async def letters(self):
+        return await self._values(self._settings.topics.dead_letters)
+
+    async def _values(self, topic):
+        return [record.value() for record in await asyncio.to_thread(read, self._settings.kafka, topic)]
+
+
+@contextlib.asynccontextmanager
+async def on_kafka(settings, monkeypatch):
+    is_sound = internals._is_sound
+    monkeypatch.setattr(internals, "_is_sound", lambda data: DAMAGED not in bytes(data) and is_sound(data))
+    is_assigned = asyncio.Event()
+    async with Admin.connect(settings) as admin:
+        tail = await AnswersTail(settings).start()
+        membership = Membership(settings, on_assigned=lambda _: is_assigned.set(), on_revoked=lambda: asyncio.sleep(0))
+        await membership.start(900_000)
+        poller = asyncio.create_task(membership.run())
+        await is_assigned.wait()
+        yield OnKafka(Cluster(settings=settings, membership=membership, admin=admin, tail=tail, batch_bytes=900_000))
+        poller.cancel()
+        await asyncio.gather(poller, return_exceptions=True)
+        await membership.stop()
+        await tail.stop()
+
+
+@pytest.fixture(params=["fake", "kafka"])
+async def partition(request, monkeypatch, tmp_path):
+    if request.param == "fake":
+        yield InMemory()
+        return
+    deployment = await Deployment(request.getfixturevalue("kafka"), tmp_path).create(partitions=1)
+    async with on_kafka(deployment.settings, monkeypatch) as made:
+        yield made
+
+
+async def next_of(source):
+    async with asyncio.timeout(30):
+        return await source.wait()
+
+
+async def begun(call):
+    """A call that has got as far as it gets by itself."""
+    task = asyncio.create_task(call)
+    for _ in range(10):
+        await asyncio.sleep(0)
+    return task
+
+
+def batch(position, *values, refused=()):
+    """What a batch leaves behind that leads to a position."""
+    return Transaction(
+        [(b"key", value, []) for value in values],
+        [(b"key", value, []) for value in refused],
+        position.offset,
+        position.floor,
+        None,
+    )
+
+
+def values(requests):
+    return [request.value for request in requests]
+
+
+async def test_a_partition_opens_at_its_beginning_and_then_where_the_last_commit_led(partition):
+    source = partition.source()
+    assert await source.open() == Position(0, 0)
+    await source.commit(batch(Position(2, 7), b"1", b"2"))
+    await source.close()
+    assert await source.open() == Position(2, 7)
+    await source.close()
+    other = partition.source()
+    assert await other.open() == Position(2, 7)
+    await other.close()
+
+
+async def test_requests_are_taken_in_order_no_more_than_the_limit_and_none_from_the_cut_on(partition):
+    await partition.publish(*(b"%d" % n for n in range(5)))
+    source = partition.source()
+    await source.open()
+    assert await next_of(source) == 0
+    taken = source.take(2, None)
+    assert [(r.offset, r.key, r.value, list(r.headers)) for r in taken] == [
+        (0, b"key", b"0", []),
+        (1, b"key", b"1", []),
+    ]
+    assert await next_of(source) == 2
+    assert values(source.take(9, 4)) == [b"2", b"3"]
+    assert await next_of(source) == 4
+    assert values(source.take(9, None)) == [b"4"]
+    assert list(source.take(9, None)) == []
+    await source.close()
+
+
+async def test_requests_that_come_later_are_waited_for(partition):
+    source = partition.source()
+    await source.open()
+    waiting = await begun(next_of(source))
+    assert not waiting.done()
+    await partition.publish(b"late")
+    assert await waiting == 0
+    assert values(source.take(1, None)) == [b"late"]
+    await source.close()
+
+
+async def test_a_batch_that_is_committed_is_visible_whole_with_its_position_begun_or_not(partition):
+    source = partition.source()
+    await source.open()
+    source.begin(Position(3, 1))
+    await source.commit(batch(Position(3, 1), b"a", b"b", refused=[b"c"]))
+    await source.commit(batch(Position(4, 2), b"d"))
+    assert await partition.answers() == [b"a", b"b", b"d"]
+    assert await partition.letters() == [b"c"]
+    assert await partition.committed() == Position(4, 2)
+    await source.close()
+
+
+async def test_a_batch_that_was_given_up_leaves_nothing_and_is_taken_again(partition):
+    await partition.publish(b"a", b"b")
+    source = partition.source()
+    for _ in range(2):
+        assert await source.open() == Position(0, 0)
+        assert await next_of(source) == 0
+        assert values(source.take(9, None)) == [b"a", b"b"]
+        source.begin(Position(2, 1))
+        await source.close()
+    assert await partition.answers() == []
+    assert await partition.committed() == Position(0, 0)
+
+
+@pytest.mark.parametrize("is_begun", [False, True])
+async def test_whoever_opens_a_partition_shuts_out_its_earlier_owner(partition, is_begun):
+    zombie, heir = partition.source(), partition.source()
+    await zombie.open()
+    if is_begun:
+        zombie.begin(Position(1, 1))
+    assert await heir.open() == Position(0, 0)
+    with pytest.raises(Doubt):
+        await zombie.commit(batch(Position(1, 1), b"of the zombie"))
+    await heir.commit(batch(Position(1, 2), b"of the heir"))
+    assert await partition.answers() == [b"of the heir"]
+    assert await partition.committed() == Position(1, 2)
+    await zombie.close()
+    await heir.close()
+
+
+async def test_a_marker_at_the_end_is_gone_past_without_a_request(partition):
+    await partition.publish(b"a", is_transaction=True)
+    source = partition.source()
+    await source.open()
+    assert await next_of(source) == 0
+    assert values(source.take(9, None)) == [b"a"]
+    assert await next_of(source) == 2
+    assert list(source.take(9, None)) == []
+    await source.close()
+
+
+async def test_a_damaged_batch_is_refused_offset_by_offset_once_it_is_skipped_and_not_before(partition):
+    await partition.publish(b"a", b"b")
+    await partition.publish(b"c", DAMAGED)
+    await partition.publish(b"e")
+    source = partition.source()
+    await source.open()
+    assert await next_of(source) == 0
+    assert values(source.take(9, None)) == [b"a", b"b"]
+    for _ in range(2):
+        with pytest.raises(DamagedBatch) as damage:
+            await next_of(source)
+        assert damage.value.offset == 2
+    source.skip("somebody said so")
+    assert await next_of(source) == 2
+    assert [(r.offset, r.value, r.refusal) for r in source.take(2, None)] == [
+        (n, None, (Code.UNREADABLE, "somebody said so")) for n in (2, 3)
+    ]
+    assert await next_of(source) == 4
+    assert values(source.take(9, None)) == [b"e"]
+    await source.close()
+
+
+async def test_a_source_that_is_stopped_gives_no_request_any_more(partition):
+    await partition.publish(b"a")
+    source = partition.source()
+    await source.open()
+    assert await next_of(source) == 0
+    source.stop()
+    assert await next_of(source) is None
+    await source.close()
+
+
+async def test_a_stop_ends_the_wait_for_a_request(partition):
+    source = partition.source()
+    await source.open()
+    waiting = await begun(next_of(source))
+    source.stop()
+    assert await waiting is None
+    await source.close()
+
+
+async def test_a_source_may_be_closed_as_often_as_one_likes(partition):
+    source = partition.source()
+    await source.close()
+    await source.open()
+    await source.close()
+    await source.close()
+    assert await source.open() == Position(0, 0)
+    await source.close()
