@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import hypothesis  # noqa: F401 - its plugin would load it after the last test, at which Python 3.11.7 fails (gh-106905)
 import pytest
 
 from harness.fleet import Deployment

@@ -2,14 +2,18 @@
 
 Only what the promises rest on, and as unkind as the real one was seen to be: a coordinator that loads answers with
 nothing; a late request of an older epoch is refused, one of the same epoch is not; the markers of a lone broker that is
-killed can get lost (ARCHITECTURE.md, Non-obvious).
+killed can get lost (ARCHITECTURE.md, Non-obvious). tests/contract/kafka/test_model_broker.py holds it to a real broker.
 """
 
 from collections import Counter
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from enum import Enum, auto
+from typing import Any, Literal, NamedTuple
 
 from aiokafka.errors import OutOfOrderSequenceNumber, ProducerFenced
+
+from hotswap.batch import Headers
 
 OFFSETS = "offsets"
 """Where the offsets of the group go, beside the topics."""
@@ -29,113 +33,143 @@ class Request:
     offset: int
     key: bytes | None
     value: bytes | None
-    headers: list
+    headers: Headers
     kind: str
     timestamp: int = 0
 
 
-@dataclass(slots=True)
+class _Fate(Enum):
+    """What became of a record; a marker is the end of a transaction, and has an offset too."""
+
+    OPEN = auto()
+    COMMITTED = auto()
+    ABORTED = auto()
+    MARKER = auto()
+
+
+@dataclass(slots=True, eq=False)
 class _Coordinator:
-    """One transactional id. `left`: records whose commit marker got lost, which the next marker there will cover."""
+    """One transactional id.
+
+    `open`: the places of its transaction, in order; `left`: those with records whose commit marker got lost, which the
+    next marker there will cover.
+    """
 
     epoch: int = -1
-    sequences: Counter = field(default_factory=Counter)
-    open: dict = field(default_factory=dict)
-    left: dict = field(default_factory=dict)
+    sequences: Counter[Place] = field(default_factory=Counter)
+    open: dict[Place, None] = field(default_factory=dict)
+    left: dict[Place, None] = field(default_factory=dict)
+
+
+@dataclass(slots=True, eq=False)
+class _Entry:
+    writer: _Coordinator
+    item: Any
+    fate: _Fate = _Fate.OPEN
 
 
 class Broker:
     """The cluster; `on_commit` is told of every transaction that became visible, place by place."""
 
-    def __init__(self, *, partitions, shared, on_commit):
-        self.requests = [[] for _ in range(partitions)]
+    def __init__(
+        self, *, partitions: int, shared: Collection[Place], on_commit: Callable[[Mapping[Place, list[Any]]], None]
+    ) -> None:
+        self.requests: list[list[Request | None]] = [[] for _ in range(partitions)]
         """Requests by their offset; None is the marker of a publisher's transaction."""
-        self.offsets = {}
+        self.offsets: dict[int, tuple[int, str]] = {}
         """Partition -> next offset and metadata, as committed."""
         self.is_loading = False
         self._shared = shared
-        self._ends = {}
-        self._ids = {}
+        self._logs: dict[Place, list[_Entry]] = {}
+        self._ids: dict[str, _Coordinator] = {}
         self._on_commit = on_commit
 
-    def end(self, partition):
+    def end(self, partition: int) -> int:
         return len(self.requests[partition])
 
-    def written(self, place, *, is_stable):
-        """End of an output partition: of what is decided, or of all."""
-        undecided = sum(
-            len(records.get(place, ())) for c in self._ids.values() for records in (c.open, c.left) if not is_stable
-        )
-        return self._ends.get(place, 0) + undecided
+    def written(self, place: Place, *, is_stable: bool) -> int:
+        """End of an output partition: the last stable offset, or behind all that was written."""
+        log = self._logs.get(place, [])
+        undecided = (at for at, entry in enumerate(log) if entry.fate is _Fate.OPEN)
+        return next(undecided, len(log)) if is_stable else len(log)
 
-    def has_open(self):
+    def read(self, place: Place, *, is_committed: bool) -> list[Any]:
+        """What a consumer gets: all that was written, or what is committed, up to the last stable offset."""
+        log = self._logs.get(place, [])
+        if not is_committed:
+            return [entry.item for entry in log if entry.fate is not _Fate.MARKER]
+        stable = log[: self.written(place, is_stable=True)]
+        return [entry.item for entry in stable if entry.fate is _Fate.COMMITTED]
+
+    def has_open(self) -> bool:
         return any(c.open or c.left for c in self._ids.values())
 
-    def torn(self):
+    def torn(self) -> set[int]:
         """Partitions whose offset's marker got lost: the next commit there ends that."""
         return {place.partition for c in self._ids.values() for place in c.left if place.topic == OFFSETS}
 
     # A producer's requests, each refused where a newer producer has the id.
 
-    def init(self, transactional_id):
+    def init(self, transactional_id: str) -> int:
         """Shuts out every earlier producer of the id, aborts what it left open, and says the new epoch."""
         coordinator = self._ids.setdefault(transactional_id, _Coordinator())
         coordinator.epoch += 1
         coordinator.sequences.clear()
-        self._abort(coordinator)
+        self._decide(coordinator, _Fate.ABORTED)
         return coordinator.epoch
 
-    def write(self, transactional_id, epoch, place, items, sequence):
+    def write(self, transactional_id: str, epoch: int, place: Place, items: Sequence[Any], sequence: int) -> None:
         """Adds records, or an offset of the group, to the open transaction; `sequence` shows where one is missing."""
         coordinator = self._fenced(transactional_id, epoch)
         if coordinator.sequences[place] != sequence:
             raise OutOfOrderSequenceNumber
         coordinator.sequences[place] += 1
-        coordinator.open.setdefault(place, []).extend(items)
+        coordinator.open[place] = None
+        self._logs.setdefault(place, []).extend(_Entry(coordinator, item) for item in items)
 
-    def finish(self, transactional_id, epoch, *, is_commit):
+    def finish(self, transactional_id: str, epoch: int, *, is_commit: bool) -> None:
         coordinator = self._fenced(transactional_id, epoch)
-        if is_commit:
-            self._commit(coordinator)
-        else:
-            self._abort(coordinator)
+        self._decide(coordinator, _Fate.COMMITTED if is_commit else _Fate.ABORTED)
 
-    def can_lose(self, transactional_id, epoch, *, lost):
+    def can_lose(self, transactional_id: str, epoch: int, *, lost: Literal["all", "offset"]) -> bool:
         """The loss of the offset alone, at a partition's first commit ever, looks like an operator's order."""
         coordinator = self._ids[transactional_id]
         places = [place for place in coordinator.open if place.topic == OFFSETS and place.partition in self.offsets]
-        return coordinator.epoch == epoch and (lost == "all" or places)
+        return coordinator.epoch == epoch and (lost == "all" or bool(places))
 
-    def finish_without_markers(self, transactional_id, epoch, *, lost):
+    def finish_without_markers(self, transactional_id: str, epoch: int, *, lost: Literal["all", "offset"]) -> None:
         """A commit that a lone broker loses the markers of: of "all" partitions of the id, or of the "offset" alone."""
         coordinator = self._fenced(transactional_id, epoch)
-        own = [
-            place
-            for place in coordinator.open
-            if place.topic == OFFSETS or (lost == "all" and place not in self._shared)
-        ]
-        for place in own:
-            coordinator.left.setdefault(place, []).extend(coordinator.open.pop(place))
-        self._commit(coordinator)
+        for place in list(coordinator.open):
+            if place.topic == OFFSETS or (lost == "all" and place not in self._shared):
+                del coordinator.open[place]
+                coordinator.left[place] = None
+        self._decide(coordinator, _Fate.COMMITTED)
 
-    def _fenced(self, transactional_id, epoch):
+    def _fenced(self, transactional_id: str, epoch: int) -> _Coordinator:
         coordinator = self._ids[transactional_id]
         if coordinator.epoch != epoch:
             raise ProducerFenced
         return coordinator
 
-    def _abort(self, coordinator):
-        for place in coordinator.open:
+    def _decide(self, coordinator: _Coordinator, fate: _Fate) -> None:
+        """Writes a marker at each place of the transaction: it covers all that the id has open there."""
+        decided = {place: self._mark(place, coordinator, fate) for place in coordinator.open}
+        for place in decided:
             coordinator.left.pop(place, None)
         coordinator.open = {}
-
-    def _commit(self, coordinator):
-        visible = {place: coordinator.left.pop(place, []) + items for place, items in coordinator.open.items()}
-        coordinator.open = {}
-        for place, items in visible.items():
+        if fate is not _Fate.COMMITTED:
+            return
+        for place, items in decided.items():
             if place.topic == OFFSETS:
                 self.offsets[place.partition] = items[-1]
-            else:
-                self._ends[place] = self._ends.get(place, 0) + len(items)
-        if visible:
-            self._on_commit(visible)
+        if decided:
+            self._on_commit(decided)
+
+    def _mark(self, place: Place, coordinator: _Coordinator, fate: _Fate) -> list[Any]:
+        log = self._logs[place]
+        covered = [entry for entry in log if entry.writer is coordinator and entry.fate is _Fate.OPEN]
+        for entry in covered:
+            entry.fate = fate
+        log.append(_Entry(coordinator, None, _Fate.MARKER))
+        return [entry.item for entry in covered]
