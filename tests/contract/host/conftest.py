@@ -1,0 +1,13 @@
+"""What the tests of model hosts share."""
+
+import pytest
+
+from fakes.hosts import Hosts
+
+
+@pytest.fixture
+async def hosts():
+    made = Hosts()
+    yield made
+    for host in made.made:
+        await host.stop()

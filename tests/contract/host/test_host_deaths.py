@@ -1,0 +1,158 @@
+"""Whatever a model host's process does, each request gets what it deserves, and the next batch another host."""
+
+import asyncio
+import os
+import shutil
+import signal
+from dataclasses import replace
+from functools import partial
+
+import pytest
+
+from fakes.examples import EXAMPLES, IRIS
+from fakes.hostile_child import EXHAUSTS_JAVA, EXHAUSTS_PYTHON, EXITS, KILLS, NEVER_RETURNS, RAISES
+from fakes.hosts import HOSTILE, LIAR, with_magic
+from fakes.processes import gone
+from hotswap.artifacts.store import Store
+from hotswap.batch import Code, Refusal
+from hotswap.errors import HostError
+from hotswap.generation import Model
+from hotswap.settings import Settings
+
+
+@pytest.mark.parametrize(
+    ("harm", "code", "restarts", "told"),
+    [
+        (KILLS, Code.HOST_CRASHED, ["crashed", "crashed"], "SIGKILL"),
+        (EXITS, Code.HOST_CRASHED, ["crashed", "crashed"], "exit code 0"),
+        (EXHAUSTS_JAVA, Code.HOST_CRASHED, ["crashed", "crashed"], "out of memory (the Java heap)"),
+        (EXHAUSTS_PYTHON, Code.HOST_CRASHED, ["crashed", "crashed"], "out of memory"),
+        (RAISES, Code.MODEL_ERROR, [], "IllegalStateException: as it was asked to"),
+    ],
+)
+async def test_a_request_that_harms_its_host_is_refused_and_the_rest_is_scored(hosts, harm, code, restarts, told):
+    host = await hosts.start(*HOSTILE)
+    requests = IRIS.requests()
+    expected = await host.score(requests)
+
+    answers = await host.score(with_magic(requests, {37: harm}))
+
+    refusal = answers.pop(37)
+    assert isinstance(refusal, Refusal)
+    assert (refusal.code, told in refusal.message) == (code, True)
+    assert answers == expected[:37] + expected[38:]
+    assert hosts.restarts == restarts
+
+
+async def test_a_request_that_never_returns_is_refused_and_the_rest_is_scored(hosts):
+    host = await hosts.start(*HOSTILE, deadline_s=1.0)
+    requests = IRIS.requests()[:20]
+    expected = await host.score(requests)
+
+    answers = await host.score(with_magic(requests, {0: NEVER_RETURNS}))
+
+    assert answers[0].code is Code.HOST_TOO_SLOW
+    assert "1000 ms" in answers[0].message
+    assert answers[1:] == expected[1:]
+    assert hosts.restarts == ["too_slow", "too_slow"]
+
+
+async def test_each_of_several_harmful_requests_is_refused_with_one_restart_more_than_there_are(hosts):
+    host = await hosts.start(*HOSTILE)
+    requests = IRIS.requests()[:10]
+    expected = await host.score(requests)
+
+    answers = await host.score(with_magic(requests, {0: KILLS, 1: EXITS, 5: RAISES, 8: KILLS}))
+
+    codes = {place: answer.code for place, answer in enumerate(answers) if isinstance(answer, Refusal)}
+    crashed = dict.fromkeys((0, 1, 8), Code.HOST_CRASHED)
+    assert codes == {**crashed, 5: Code.MODEL_ERROR}
+    assert [answers[place] for place in (2, 3, 4, 6, 7, 9)] == [expected[place] for place in (2, 3, 4, 6, 7, 9)]
+    assert hosts.restarts == ["crashed"] * 4
+
+
+async def test_batches_that_wait_are_not_touched_by_one_that_kills_the_host(hosts):
+    host = await hosts.start(*HOSTILE)
+    requests = IRIS.requests()[:10]
+    expected = await host.score(requests)
+
+    answers = await asyncio.gather(*(host.score(with_magic(requests, {3: KILLS} if n == 1 else {})) for n in range(4)))
+
+    assert [answers[n] for n in (0, 2, 3)] == [expected] * 3
+    assert [isinstance(answer, Refusal) for answer in answers[1]] == [place == 3 for place in range(10)]
+
+
+async def test_a_host_killed_from_outside_loses_and_refuses_nothing(hosts):
+    host = await hosts.start()
+    requests = IRIS.requests()
+    expected = await host.score(requests)
+
+    os.kill(host.pid, signal.SIGKILL)  # while it is idle
+    await gone(host.pid)
+    assert await host.score(requests) == expected
+    batch = asyncio.create_task(host.score(requests * 20))
+    await asyncio.sleep(0)  # until it is sent
+    os.kill(host.pid, signal.SIGKILL)
+
+    assert await batch == expected * 20
+    assert hosts.restarts == ["crashed", "crashed"]
+
+
+@pytest.mark.parametrize(
+    "lie",
+    ["too few", "too many", "no frame", "a huge frame", "a pickle", "another kind", "no such code", "not in turn"],
+)
+async def test_a_host_that_sends_what_is_no_answer_is_replaced_and_the_batch_is_answered(hosts, lie, tmp_path):
+    # It lies once, about a whole batch; then it is honest, so every request is answered.
+    (tmp_path / "lie").write_text(lie)
+    host = await hosts.start(*LIAR, str(tmp_path / "lie"))
+
+    assert await host.score([b"a", b"bc"]) == [b"a", b"bc"]
+    assert hosts.restarts == ["crashed"]
+
+
+async def test_a_batch_too_slow_only_as_a_whole_is_answered_whole(hosts, tmp_path):
+    (tmp_path / "lie").write_text("sleeps")
+    host = await hosts.start(*LIAR, str(tmp_path / "lie"), deadline_s=1.0)
+
+    assert await host.score([b"a"] * 50) == [b"a"] * 50
+    assert hosts.restarts == ["too_slow"]
+
+
+async def test_a_model_that_was_changed_on_disk_is_not_what_takes_the_place_of_a_host_that_died(hosts, tmp_path):
+    store = Store(Settings(cache=tmp_path / "cache", store=(tmp_path / "store").as_uri()))
+    model, other = [
+        Model(*await store.upload(EXAMPLES / "models" / f"{name}.zip"), "h2o") for name in ("iris_gbm", "iris_glm")
+    ]
+    folder, another = await store.fetch(model), await store.fetch(other)
+    load = replace(IRIS.load(model=folder), verify=partial(store.verify, model))
+    host = await hosts.start(load=load)
+    expected = await host.score(IRIS.requests())
+    shutil.rmtree(folder)
+    shutil.copytree(another, folder)
+    os.kill(host.pid, signal.SIGKILL)
+
+    assert await host.score(IRIS.requests()) == expected
+    shutil.rmtree(tmp_path / "store")
+    (folder / "model.ini").write_bytes(b"")
+    os.kill(host.pid, signal.SIGKILL)
+    with pytest.raises(HostError, match="cannot be reached"):
+        await host.score(IRIS.requests())
+
+
+async def test_a_host_that_cannot_be_started_again_is_tried_again_at_the_next_batch(hosts, tmp_path):
+    model, away = tmp_path / "model.zip", tmp_path / "away.zip"
+    shutil.copy(EXAMPLES / "models" / "iris_gbm.zip", model)
+    host = await hosts.start(load=IRIS.load(model=model))
+    requests = IRIS.requests()
+    expected = await host.score(requests)
+    shutil.move(model, away)
+    os.kill(host.pid, signal.SIGKILL)
+
+    for _ in range(2):
+        with pytest.raises(HostError, match=r"generation 1 cannot be started again: .*no H2O MOJO"):
+            await host.score(requests)
+    shutil.move(away, model)
+
+    assert await host.score(requests) == expected
+    assert hosts.restarts == ["crashed"]

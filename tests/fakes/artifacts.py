@@ -1,0 +1,54 @@
+"""Artifacts that are made up, and what a store says of them."""
+
+import hashlib
+import io
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from hotswap.errors import SwapError
+
+MOJO = {
+    "model.ini": b"[info]\nalgo = gbm\n",
+    "domains/d00.txt": b"red\nblue\n",
+    "trees/t00_000.bin": bytes(range(256)) * 40,
+}
+
+
+def make_zip(files=MOJO, *, method=zipfile.ZIP_DEFLATED):
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", method) as target:
+        for name, content in files.items():
+            target.writestr(name, content)
+    return buffer.getvalue()
+
+
+def special_zip(name, mode):
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as target:
+        target.writestr("model.ini", b"x")
+        entry = zipfile.ZipInfo(name)
+        entry.create_system = 3
+        entry.external_attr = mode << 16
+        target.writestr(entry, b"/etc/passwd")
+    return buffer.getvalue()
+
+
+def sha256(content):
+    return hashlib.sha256(content).hexdigest()
+
+
+async def refusal(store, model):
+    with pytest.raises(SwapError) as caught:
+        await store.fetch(model)
+    return caught.value
+
+
+def left(settings):
+    root = settings.cache / "artifacts"
+    return sorted(entry.name for entry in root.iterdir()) if root.exists() else []
+
+
+def open_descriptors():
+    return len(list(Path("/dev/fd").iterdir()))

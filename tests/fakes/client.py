@@ -1,0 +1,22 @@
+"""A first swap, its parts, and the commands that a client has written."""
+
+from hotswap.client.client import Change
+from hotswap.commands import decode_command
+from hotswap.generation import Model, Proto
+
+SHA = "a" * 64
+MODEL = Model("file:///m.zip", SHA)
+PROTO = 'syntax="proto3"; message A { optional double x = 1; } message B { string y = 1; } '
+SERVICE = "service S { rpc P(A) returns (B); }"
+
+
+def proto(text=PROTO + SERVICE):
+    return Proto.inline(text)
+
+
+def commands(cluster, settings):
+    return [decode_command(record.value)[1] for record in cluster.topics[settings.topics.control][0]]
+
+
+async def first_swap(client):
+    return await client.swap(Change(model=MODEL, proto=proto()))

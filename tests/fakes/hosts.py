@@ -1,0 +1,42 @@
+"""Hosts of the example models, honest ones and hostile ones."""
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from fakes.examples import IRIS
+from hotswap.host.parent import ModelHost
+
+FAKES = Path(__file__).parent
+HOSTILE = (sys.executable, str(FAKES / "hostile_child.py"))
+LIAR = (sys.executable, str(FAKES / "liar_child.py"))
+
+
+class Hosts:
+    """Makes hosts that are stopped at the end of a test; `restarts` has the reason of each restart of any of them."""
+
+    def __init__(self):
+        self.restarts = []
+        self.made = []
+
+    async def start(self, *child, load=None, deadline_s=30.0):
+        host = ModelHost(
+            load=load or IRIS.load(),
+            deadline_s=deadline_s,
+            on_restart=self.restarts.append,
+            on_unknown=pytest.fail,
+            **({"child": child} if child else {}),
+        )
+        self.made.append(host)
+        await host.start()
+        return host
+
+
+def with_magic(requests, places):
+    """Replace some of the requests with ones that make the hostile child misbehave."""
+    message = IRIS.operation.input
+    changed = list(requests)
+    for place, value in places.items():
+        changed[place] = message(sepal_length=value).SerializeToString()
+    return changed

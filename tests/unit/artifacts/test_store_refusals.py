@@ -1,0 +1,279 @@
+"""What is in a store may be anything: what is no model is refused before it is in the cache, within bounds."""
+
+import asyncio
+import io
+import os
+import stat
+import threading
+import zipfile
+
+import fsspec
+import pytest
+
+from fakes.artifacts import MOJO, left, make_zip, refusal, special_zip
+from hotswap.artifacts import archive, store
+from hotswap.artifacts.store import Store
+from hotswap.errors import SwapError
+from hotswap.generation import Model
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["../evil.txt", "a/../../evil.txt", "/etc/evil.txt", "C:\\evil.txt", "a\\..\\evil.txt", "ok.txt\0/../../evil"],
+)
+async def test_a_name_that_leaves_the_folder_is_refused_before_anything_is_written(settings, publish, tmp_path, name):
+    placeholder = "X" * len(name)
+    content = make_zip({"model.ini": b"x", placeholder: b"evil"}).replace(placeholder.encode(), name.encode())
+    error = await refusal(Store(settings), publish(content))
+    assert error.code == "ARTIFACT_INVALID"
+    assert "leaves its folder" in error.message
+    assert left(settings) == []
+    assert not list(tmp_path.rglob("evil*"))
+
+
+@pytest.mark.parametrize("mode", [stat.S_IFLNK | 0o777, stat.S_IFIFO | 0o644, stat.S_IFCHR | 0o644])
+async def test_a_link_or_a_device_in_a_zip_is_refused(settings, publish, mode):
+    error = await refusal(Store(settings), publish(special_zip("trees", mode)))
+    assert error.code == "ARTIFACT_INVALID"
+    assert "link or a device" in error.message
+    assert left(settings) == []
+
+
+async def test_a_bomb_is_stopped_by_the_bytes_that_it_really_has(settings, publish):
+    bomb = make_zip({f"{n}.bin": bytes(600_000) for n in range(2)})
+    assert len(bomb) < 10_000
+    error = await refusal(Store(settings), publish(bomb))
+    assert error.code == "ARTIFACT_INVALID"
+    assert "larger, unpacked" in error.message
+    assert left(settings) == []
+
+
+@pytest.mark.parametrize("claimed", [100, 2_000_000])
+async def test_a_size_in_a_header_that_lies_is_refused(settings, publish, claimed):
+    content = make_zip({"model.ini": bytes(700_000)})
+    lie = content.replace((700_000).to_bytes(4, "little"), claimed.to_bytes(4, "little"))
+    assert lie != content
+    error = await refusal(Store(settings), publish(lie))
+    assert error.code == "ARTIFACT_INVALID"
+    assert left(settings) == []
+
+
+async def test_a_method_whose_reads_cannot_be_bounded_is_refused(settings, publish):
+    error = await refusal(Store(settings), publish(make_zip(method=zipfile.ZIP_LZMA)))
+    assert "another method than deflate" in error.message
+
+
+async def test_an_encrypted_entry_is_refused(settings, publish):
+    content = bytearray(make_zip({"model.ini": b"x"}))
+    content[content.index(b"PK\x01\x02") + 8] |= 1
+    assert "encrypted" in (await refusal(Store(settings), publish(bytes(content)))).message
+
+
+async def test_two_entries_of_one_name_are_refused(settings, publish):
+    content = make_zip({"a.txt": b"1", "b.txt": b"2"}).replace(b"b.txt", b"a.txt")
+    assert "same name" in (await refusal(Store(settings), publish(content))).message
+
+
+async def test_too_many_files_are_refused_although_they_hold_no_bytes(settings, publish, monkeypatch):
+    monkeypatch.setattr(archive, "MAX_FILES", 10)
+    content = make_zip({f"{n}": b"" for n in range(11)})
+    assert "more than 10 files and folders" in (await refusal(Store(settings), publish(content))).message
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        [f"folder{n}/" for n in range(11)],
+        ["a/b/c/d/e/f/g/h/i/j/k/empty"],
+        [f"folder{n}/empty" for n in range(6)],
+        [f"{n}" for n in range(6)] + [f"folder{n}/" for n in range(6)],
+    ],
+)
+async def test_folders_count_as_files_do_and_those_too_that_only_a_name_implies(settings, publish, monkeypatch, names):
+    monkeypatch.setattr(archive, "MAX_FILES", 10)
+    content = make_zip(dict.fromkeys(names, b""))
+    assert "more than 10 files and folders" in (await refusal(Store(settings), publish(content))).message
+    assert left(settings) == []
+
+
+async def test_names_without_end_are_refused_before_they_are_all_read(settings, publish, monkeypatch):
+    monkeypatch.setattr(archive, "_MAX_READ", 1_000)
+    content = make_zip({f"{n:030}": b"" for n in range(20)})
+    assert "very long names" in (await refusal(Store(settings), publish(content))).message
+    monkeypatch.setattr(archive, "_MAX_READ", 1 << 20)
+    assert "has 5,000 characters" in (await refusal(Store(settings), publish(make_zip({"a/" * 2_500: b""})))).message
+
+
+@pytest.mark.parametrize(
+    ("files", "checks"),
+    [
+        ({f"folder{n}/": b"" for n in range(50)}, 20),
+        ({f"{n}": b"" for n in range(50)}, 70),
+        ({"one": bytes(9 << 20)}, 8),
+    ],
+)
+def test_unpacking_is_given_up_in_the_middle_of_folders_of_empty_files_and_of_one_large_file(tmp_path, files, checks):
+    asked = iter(range(checks))
+    with pytest.raises(SwapError, match="given up"):
+        archive.unpack(
+            io.BytesIO(make_zip(files, method=zipfile.ZIP_STORED)),
+            tmp_path / "new",
+            name="it",
+            max_bytes=1 << 30,
+            is_stopped=lambda: next(asked, None) is None,
+        )
+    assert next(asked, None) is None
+
+
+async def test_the_jars_in_a_zip_count_by_what_they_unpack_to(settings, publish, monkeypatch):
+    jars = {f"{n}.jar": bytes(600_000) for n in range(2)}
+    bomb = publish(make_zip(jars), kind="java")
+    error = await refusal(Store(settings), bomb)
+    assert error.code == "ARTIFACT_INVALID"
+    assert "larger, unpacked" in error.message
+    assert left(settings) == []
+    monkeypatch.setattr(archive, "MAX_FILES", 10)
+    error = await refusal(Store(settings), publish(make_zip({f"{n}.jar": b"" for n in range(11)}), kind="java"))
+    assert "more than 10 files" in error.message
+    await Store(settings).fetch(publish(make_zip({"a.jar": bytes(600_000), "b": bytes(600_000)}), kind="java"))
+
+
+def test_two_jars_of_one_name_count_twice_as_what_the_name_stands_for():
+    content = make_zip({"a.jar": b"", "b.jar": bytes(600_000)}).replace(b"a.jar", b"b.jar")
+    with pytest.raises(SwapError, match="larger, unpacked"):
+        archive.check_jars(io.BytesIO(content), name="it", max_bytes=1 << 20)
+
+
+async def test_a_mojo_that_names_a_file_outside_is_refused_before_it_is_in_the_cache(settings, publish):
+    ini = b"[info]\nn_columns = 1\n[columns]\na\n[domains]\n0: 1 ../../../../proc/1/environ\n"
+    error = await refusal(Store(settings), publish(make_zip({**MOJO, "model.ini": ini})))
+    assert error.code == "ARTIFACT_INVALID"
+    assert "model.zip names the file 'domains/../../../../proc/1/environ' in 'model.ini'" in error.message
+    assert left(settings) == []
+
+
+async def test_a_truncated_mojo_and_a_text_are_refused_with_their_names(settings, publish):
+    for content in (make_zip()[:-30], b"this is no model", b""):
+        error = await refusal(Store(settings), publish(content, name="garbage.zip"))
+        assert error.code == "ARTIFACT_INVALID"
+        assert "garbage.zip is not a zip" in error.message
+    assert left(settings) == []
+
+
+async def test_damaged_bytes_are_never_anything_but_a_refusal_or_the_right_files(settings, publish):
+    codes = set()
+    whole = bytearray(make_zip({"model.ini": b"abc" * 50, "é.txt": b"x"}))
+    store = Store(settings)
+    for position in range(len(whole)):
+        damaged = bytes(whole[:position]) + bytes([whole[position] ^ 0xFF]) + bytes(whole[position + 1 :])
+        try:
+            await store.fetch(publish(damaged))
+        except SwapError as error:
+            codes.add(error.code)
+    assert codes == {"ARTIFACT_INVALID"}
+
+
+async def test_an_artifact_larger_than_allowed_is_refused(settings, publish):
+    error = await refusal(Store(settings), publish(os.urandom((1 << 20) + 1), kind="java"))
+    assert error.code == "ARTIFACT_INVALID"
+    assert "1,048,576 bytes" in error.message
+    assert left(settings) == []
+
+
+async def test_a_missing_file_is_unreachable_and_says_which(settings, tmp_path):
+    error = await refusal(Store(settings), Model((tmp_path / "gone.zip").as_uri(), "0" * 64))
+    assert error.code == "ARTIFACT_UNREACHABLE"
+    assert "gone.zip" in error.message
+    assert left(settings) == []
+
+
+async def test_an_unknown_protocol_is_unreachable_and_a_missing_package_is_named(settings):
+    unknown = await refusal(Store(settings), Model("gopher://host/model.zip", "0" * 64))
+    assert (unknown.code, "gopher" in unknown.message) == ("ARTIFACT_UNREACHABLE", True)
+    missing = await refusal(Store(settings), Model("s3://bucket/model.zip", "0" * 64))
+    assert (missing.code, "s3fs" in missing.message) == ("ARTIFACT_UNREACHABLE", True)
+
+
+async def test_a_password_in_an_address_is_never_shown(settings):
+    error = await refusal(Store(settings), Model("gopher://me:hunter2@host/m.zip?sig=hunter2", "0" * 64))
+    assert "gopher://host/m.zip" in error.message
+    assert "hunter2" not in error.message
+
+
+async def test_a_cache_that_cannot_be_written_says_where_and_what_to_do(settings, publish):
+    settings.cache.write_text("a file where the folder should be")
+    error = await refusal(Store(settings), publish(make_zip()))
+    assert error.code == "CACHE_FAILED"
+    assert "HOTSWAP_CACHE" in error.message
+
+
+class _Gate(io.BytesIO):
+    """A source that breaks off in the middle, or waits there until the test lets it go on."""
+
+    def __init__(self, content, *, then):
+        super().__init__(content)
+        self._then = then
+
+    def read(self, size=-1):
+        if self.tell():
+            self._then()
+        return super().read(min(size, 1000) if size > 0 else 1000)
+
+
+async def test_a_download_that_breaks_off_leaves_nothing(settings, publish, monkeypatch):
+    model = publish(content := os.urandom(5000), kind="java")
+
+    def broken():
+        raise ConnectionResetError("the other side went away")
+
+    monkeypatch.setattr(
+        fsspec.implementations.local.LocalFileSystem, "open", lambda *_, **__: _Gate(content, then=broken)
+    )
+    error = await refusal(Store(settings), model)
+    assert error.code == "ARTIFACT_UNREACHABLE"
+    assert "went away" in error.message
+    assert left(settings) == []
+
+
+async def test_a_cancelled_fetch_stops_at_its_next_chunk_and_cleans_up(settings, publish, monkeypatch):
+    model = publish(content := os.urandom(5000), kind="java")
+    in_the_middle, go_on, cleaned = threading.Event(), threading.Event(), threading.Event()
+
+    def wait():
+        in_the_middle.set()
+        assert go_on.wait(30)
+
+    def removed(path, **kwargs):
+        rmtree(path, **kwargs)
+        cleaned.set()
+
+    rmtree = store.shutil.rmtree
+    monkeypatch.setattr("hotswap.artifacts.cache.shutil.rmtree", removed)
+    monkeypatch.setattr(
+        fsspec.implementations.local.LocalFileSystem, "open", lambda *_, **__: _Gate(content, then=wait)
+    )
+    task = asyncio.create_task(Store(settings).fetch(model))
+    assert await asyncio.to_thread(in_the_middle.wait, 30)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    go_on.set()
+    assert await asyncio.to_thread(cleaned.wait, 30)
+    assert left(settings) == []
+
+
+async def test_two_stores_that_fetch_the_same_at_once_both_get_it_and_one_entry_stays(settings, publish, monkeypatch):
+    content = make_zip()
+    model = publish(content)
+    both_are_reading = threading.Barrier(2, timeout=30)
+    opened = fsspec.implementations.local.LocalFileSystem.open
+
+    def open_together(self, path, mode="rb", **kwargs):
+        both_are_reading.wait()
+        return opened(self, path, mode, **kwargs)
+
+    monkeypatch.setattr(fsspec.implementations.local.LocalFileSystem, "open", open_together)
+    one, other = await asyncio.gather(Store(settings).fetch(model), Store(settings).fetch(model))
+    assert one == other
+    assert (one / "model.ini").read_bytes() == MOJO["model.ini"]
+    assert left(settings) == [f"{model.sha256}.unpacked"]

@@ -1,0 +1,16 @@
+"""What the tests of the client share."""
+
+import pytest
+
+from fakes.kafka_logs import FakeCluster
+from hotswap.settings import Settings
+
+
+@pytest.fixture
+def settings(tmp_path):
+    return Settings(deployment="d", store=(tmp_path / "store").as_uri(), cache=tmp_path / "cache")
+
+
+@pytest.fixture
+def cluster(monkeypatch, settings):
+    return FakeCluster().create(settings).install(monkeypatch)
