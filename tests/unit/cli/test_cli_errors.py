@@ -1,0 +1,145 @@
+"""The command line over logs in memory: one line and an exit code for what went wrong, harmless on a terminal."""
+
+import io
+import json
+import logging
+
+import pytest
+
+from fakes.command_line import PROTO, hotswap, one_line
+from fakes.hostile_text import HOSTILE, is_harmless
+from fakes.kafka_logs import FakeWorker, answer_requests
+from hotswap import logs
+from hotswap.cli import worker as cli_worker
+from hotswap.cli.exits import Failure, exit_code
+from hotswap.cli.main import main
+from hotswap.cli.table import print_answers
+from hotswap.codec.proto import compile as compile_proto
+from hotswap.errors import Doubt, HostError, HotswapError, NoAnswer, StartError, SwapError, UsageError
+from hotswap.printable import printable
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (UsageError("x"), 2), (StartError("x"), 3), (NoAnswer("x"), 3), (Doubt("x"), 3),
+        (SwapError("C", "x"), 1), (HostError("x"), 1),
+    ],
+)  # fmt: skip
+def test_the_exit_code_says_what_the_caller_does_next(error, code):
+    assert exit_code(error) == code
+
+
+def test_a_message_of_several_lines_is_one_line():
+    assert Failure("fits not:\n  a\n  b\n", 1).format_message() == "fits not: a; b"
+
+
+def test_an_unexpected_error_is_one_line_that_calls_it_a_bug(files, monkeypatch):
+    monkeypatch.setattr("hotswap.cli.files.find_operation", None)
+    monkeypatch.setattr("hotswap.cli.rows.find_operation", lambda *_: 1 / 0)
+    line = one_line(hotswap("encode", "rows.csv", "--proto", "frame.proto", code=1))
+    assert "this is a bug of hotswap, please report it: ZeroDivisionError" in line
+    monkeypatch.setenv("HOTSWAP_LOG_LEVEL", "DEBUG")
+    assert "Traceback" in hotswap("encode", "rows.csv", "--proto", "frame.proto", code=1).stderr
+
+
+def test_a_setting_of_the_environment_that_cannot_be_is_named(files, monkeypatch):
+    monkeypatch.setenv("HOTSWAP_HTTP_PORT", "many")
+    assert "HOTSWAP_HTTP_PORT" in one_line(hotswap("status", "d", code=2))
+
+
+def test_dev_says_how_to_go_on_with_the_files_that_are_there(tmp_path):
+    assert "--model MODEL.zip" in cli_worker.how_to_go_on("d", "127.0.0.1:1", tmp_path)
+    assert "export HOTSWAP_KAFKA=127.0.0.1:1" in cli_worker.how_to_go_on("d", "127.0.0.1:1")
+
+
+def test_a_log_record_is_json_with_the_event_and_its_facts_or_text():
+    for style, wanted in {"json": '"event": "swap.cut_over"', "text": "INFO    swap.cut_over  generation=7"}.items():
+        stream = io.StringIO()
+        logs.set_up(style=style, stream=stream)
+        logging.getLogger("hotswap.test").info("swap.cut_over", extra={"generation": 7})
+        logging.getLogger("aiokafka").info("chatter")
+        (line,) = stream.getvalue().splitlines()
+        assert wanted in line
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+def test_an_error_that_quotes_it_is_one_harmless_line(files, monkeypatch, text):
+    for error in (ValueError(text), UsageError(text), SwapError(text, text)):
+
+        def fail(*_, error=error):
+            raise error
+
+        monkeypatch.setattr("hotswap.cli.rows.find_operation", fail)
+        for level in ("INFO", "DEBUG"):
+            monkeypatch.setenv("HOTSWAP_LOG_LEVEL", level)
+            result = hotswap(
+                "encode",
+                "rows.csv",
+                "--proto",
+                "frame.proto",
+                code=exit_code(error) if isinstance(error, HotswapError) else 1,
+            )
+            assert is_harmless(result.stderr)
+
+
+@pytest.mark.parametrize("text", HOSTILE[:-1])
+def test_every_command_shows_what_workers_and_requests_say_escaped_and_gives_it_to_machines_as_it_is(
+    cluster,
+    settings,
+    files,
+    text,
+    monkeypatch,
+):
+    monkeypatch.setattr("hotswap.client.client._SILENCE_S", 0.05)
+    FakeWorker(cluster, settings, text, ("STAGING", "FAILED"), text, f"{text}\n{text}").speak(generation=1)
+    FakeWorker(cluster, settings, f"dead {text}").speak(age_s=20)
+    answer_requests(cluster, settings, refuse=lambda _: True, why=text)
+    shown = [
+        hotswap("swap", "d", "--model", "model.zip", "--proto", "frame.proto", "--timeout", "0.5", code=1),
+        hotswap("status", "d"),
+        hotswap("status", "d", "--json"),
+        hotswap("predict", "d", "rows.csv", "--proto", "frame.proto", code=1),
+        hotswap("dead-letters", "d"),
+        hotswap("dead-letters", "d", "--json"),
+    ]
+    assert all(is_harmless(result.stdout) and is_harmless(result.stderr) for result in shown)
+    (view,) = json.loads(shown[2].stdout)
+    assert text in [worker["worker"] for worker in view["workers"]]
+    assert printable(text) in shown[1].stdout
+    assert {json.loads(line)["message"] for line in shown[5].stdout.splitlines()} == {text}
+
+
+@pytest.mark.parametrize("text", HOSTILE[:-1])
+@pytest.mark.parametrize("style", ["csv", "json"])
+async def test_predictions_are_escaped_on_a_terminal_and_untouched_in_a_pipe(monkeypatch, text, style):
+    operation = compile_proto(PROTO.encode(), False).operations["Predict"]
+    value = operation.output(rows=[{"a": text}]).SerializeToString()
+
+    async def answers():
+        yield 1, {}, value
+
+    written = {}
+    for is_terminal in (True, False):
+        monkeypatch.setattr("sys.stdout", stdout := io.StringIO())
+        stdout.isatty = lambda is_terminal=is_terminal: is_terminal
+        await print_answers(answers(), operation, style, 1)
+        written[is_terminal] = stdout.getvalue()
+    assert is_harmless(written[True])
+    if style == "json":
+        assert json.loads(written[True]) == json.loads(written[False])
+        assert json.loads(written[True])["prediction"]["rows"][0]["a"] == text
+    else:
+        assert text in written[False]
+
+
+def test_messages_are_not_written_on_a_terminal(files, monkeypatch):
+    monkeypatch.setattr("click.testing._NamedTextIOWrapper.isatty", lambda _: True)
+    assert "--out" in one_line(hotswap("encode", "rows.csv", "--proto", "frame.proto", code=2))
+
+
+def test_the_list_of_commands_says_what_each_one_says_of_itself():
+    for name, (_, told) in main.lazy.items():
+        command = main.get_command(None, name)
+        assert command.name == name
+        assert told == " ".join(command.help.split("\n\n")[0].split())

@@ -1,0 +1,123 @@
+"""The command line over logs in memory: what status, predict and dead-letters show, and replays."""
+
+import hashlib
+import json
+
+import pytest
+
+from fakes.command_line import CSV, PROTO, hotswap, one_line
+from fakes.kafka_logs import FakeWorker, answer_requests
+from hotswap.cli.dead_letters import parse_since
+from hotswap.errors import UsageError
+
+
+def test_status_shows_who_serves_what_and_who_is_dead(cluster, settings):
+    FakeWorker(cluster, settings, "w1").speak(generation=1)
+    FakeWorker(cluster, settings, "w2", ("FAILED",), "SCHEMA_MISMATCH", "column x").speak(age_s=20)
+    FakeWorker(cluster, settings, "w3").speak(age_s=4_000)
+    hotswap("swap", "d", "--model", "model.zip", "--proto", "frame.proto", "--no-wait")
+    cluster.append(settings.topics.requests, b"")
+    (view,) = json.loads(hotswap("status", "--json").stdout)
+    assert (view["deployment"], view["accepted"], view["lag"], view["is_paused"]) == ("d", 1, 1, False)
+    assert [(worker["worker"], worker["is_live"]) for worker in view["workers"]] == [("w1", True), ("w2", False)]
+    (command,) = view["commands"]
+    assert (command["title"], command["verdict"]) == ("swap to 1: model, proto", "ACCEPTED")
+    assert command["workers"]["w2"] == {"outcome": "FAILED", "code": "SCHEMA_MISMATCH", "message": "column x"}
+    shown = hotswap("status", "d").stdout
+    assert "d: generation 1 accepted, 1 workers" in shown
+    assert "dead?" in shown
+    assert "w2: FAILED SCHEMA_MISMATCH column x" in shown
+
+
+def test_status_begins_with_what_is_wrong_and_exits_1(cluster, settings):
+    FakeWorker(cluster, settings, "w1").speak(generation=1)
+    FakeWorker(cluster, settings, "w2", ("FAILED",), "CACHE_FAILED", "no room in [x]:\nmake some")
+    hotswap("swap", "d", "--model", "model.zip", "--proto", "frame.proto", "--no-wait")
+    shown = hotswap("status", "d", code=1).stdout
+    assert "w2 cannot load generation 1: CACHE_FAILED no room in [x]: (and 1 lines more)" in shown.splitlines()[1]
+    (view,) = json.loads(hotswap("status", "--json", code=1).stdout)
+    assert view["problems"] == ["w2 cannot load generation 1: CACHE_FAILED no room in [x]:\nmake some"]
+    assert [worker["failed"] for worker in view["workers"]] == [
+        [],
+        [{"generation": 1, "code": "CACHE_FAILED", "message": "no room in [x]:\nmake some"}],
+    ]
+
+
+def test_status_says_what_a_workers_machine_cannot_contain_and_exits_0(cluster, settings):
+    for name in ("w1", "w2"):
+        FakeWorker(cluster, settings, name).speak(warnings=["no namespaces [x]"])
+    FakeWorker(cluster, settings, "w3").speak()
+    hotswap("swap", "d", "--model", "model.zip", "--proto", "frame.proto", "--no-wait")
+    assert hotswap("status", "d").stdout.splitlines()[1] == "w1, w2: no namespaces [x]"
+    (view,) = json.loads(hotswap("status", "--json").stdout)
+    assert (view["warnings"], view["problems"]) == (["w1, w2: no namespaces [x]"], [])
+
+
+def test_status_of_nothing_says_how_to_begin(cluster, settings):
+    assert "send a first generation with `hotswap swap`" in hotswap("status").stdout
+
+
+def test_predict_prints_the_predictions_in_order_and_lists_what_was_refused(cluster, settings, files):
+    FakeWorker(cluster, settings)
+    answer_requests(cluster, settings, refuse=lambda value: b"second" in value)
+    hotswap("swap", "d", "--model", "model.zip", "--proto", "frame.proto")
+    (files / "rows.csv").write_text(CSV + "third,3\n")
+    result = hotswap("predict", "d", "rows.csv", code=1)
+    assert result.stdout.splitlines() == ["row,generation,a,x", "1,1,first,1.5", "3,1,third,3.0"]
+    assert "row 2: refused, UNDECODABLE: is no message" in result.stderr
+    assert result.stderr.splitlines()[-1] == "hotswap: 1 rows were refused, listed above"
+
+
+def test_predict_says_for_which_proto_its_rows_are(cluster, settings):
+    FakeWorker(cluster, settings)
+    answer_requests(cluster, settings)
+    hotswap("swap", "d", "--model", "model.zip", "--proto", "frame.proto")
+    hotswap("predict", "d", "rows.csv", "--json")
+    record = cluster.topics[settings.topics.requests][0][0]
+    assert dict(record.headers) == {"proto-digest": hashlib.sha256(PROTO.encode()).hexdigest().encode()}
+
+
+def test_predict_without_a_generation_needs_a_proto(cluster, settings):
+    assert "name the proto with --proto" in one_line(hotswap("predict", "d", "rows.csv", code=2))
+
+
+def test_dead_letters_are_listed_newest_last_and_filtered(cluster, settings):
+    answer_requests(cluster, settings, refuse=lambda _: True)
+    for number in range(5):
+        cluster.append(settings.topics.requests, b"%d" % number)
+    listed = hotswap("dead-letters", "d", "--limit", "2", "--json")
+    assert [json.loads(line)["code"] for line in listed.stdout.splitlines()] == ["UNDECODABLE"] * 2
+    assert "d.requests-0-0  generation 1  UNDECODABLE  is no message" in hotswap("dead-letters", "d").stdout
+    assert hotswap("dead-letters", "d", "--code", "EXPIRED").stdout == ""
+
+
+def test_a_replay_publishes_the_original_bytes_key_and_headers_once(cluster, settings):
+    answer_requests(cluster, settings, refuse=lambda _: True)
+    cluster.append(settings.topics.requests, b"bytes", key=b"k", headers=(("request-id", b"7"), ("other", b"o")))
+    hotswap("dead-letters", "d", "--replay", input="n\n")
+    assert sum(map(len, cluster.topics[settings.topics.requests])) == 1
+    result = hotswap("dead-letters", "d", "--replay", "--yes", "--json")
+    assert json.loads(result.stdout) == {"published": 1}
+    again = cluster.topics[settings.topics.requests][1][0]
+    assert (again.value, again.key) == (b"bytes", b"k")
+    assert again.headers == (("request-id", b"7"), ("other", b"o"), ("replay-of", b"d.requests-0-0"))
+
+
+def test_a_replay_that_is_refused_again_is_not_replayed_again(cluster, settings, monkeypatch):
+    monkeypatch.setattr("hotswap.cli.dead_letters._CHUNK", 1)
+    answer_requests(cluster, settings, refuse=lambda _: True)
+    for _ in range(4):
+        cluster.append(settings.topics.requests, b"bad")
+    result = hotswap("dead-letters", "d", "--replay", "--yes", "--json")
+    assert json.loads(result.stdout) == {"published": 4}
+    assert sum(map(len, cluster.topics[settings.topics.dead_letters])) == 8
+
+
+@pytest.mark.parametrize(("text", "ms"), [("10m", 400_000), ("1970-01-01T00:00:05+00:00", 5_000)])
+def test_since_is_a_length_or_a_time(text, ms):
+    assert parse_since(text, 1_000.0) == ms
+
+
+def test_since_anything_else_is_a_usage_error():
+    with pytest.raises(UsageError, match="neither so long ago"):
+        parse_since("yesterday", 0)
