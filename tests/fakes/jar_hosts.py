@@ -8,7 +8,8 @@ from hotswap.batch import Ask, Format, Refusal
 from hotswap.codec.proto import compile as compile_proto
 from hotswap.errors import SwapError
 from hotswap.generation import Configuration, frozen
-from hotswap.host.parent import Load, ModelHost
+from hotswap.host.load import Load
+from hotswap.host.parent import ModelHost
 
 IRIS = """
 message Row { double sepal_len = 1; double petal_len = 2; optional string note = 3; }
