@@ -26,7 +26,6 @@ may yet make good (an answer that is missing, a generation that nobody accepted)
 """
 
 import hashlib
-import json
 from array import array
 from bisect import bisect_left
 from collections import Counter
@@ -34,6 +33,7 @@ from itertools import chain
 
 from google.protobuf.message import DecodeError
 
+from faults.answer_checks import findings_of
 from faults.evidence import (
     UNJOURNALED,
     Answer,
@@ -46,8 +46,8 @@ from faults.evidence import (
     Request,
     at,
     fingerprint,
-    has_bytes,
 )
+from faults.final_checks import hanging, stale, torn_announcements
 from faults.fold import Fold, Status
 
 __all__ = ["Finding", "Judge", "Names", "Record"]
@@ -235,9 +235,8 @@ class Judge:
         request = self._part(answer.partition).requests[answer.offset]
         if answer.is_first:
             self._count(answer, request)
-        self._check_copy(answer, request)
-        self._check_code(answer, request)
-        self._check_generation(answer, request, accepted)
+        for kind, text in findings_of(answer, request, accepted, self._topics, self._oracle):
+            self._say(kind, answer.partition, answer.offset, text)
         if not self.generations[answer.generation]:
             self._loaded(accepted)
         self.generations[answer.generation] += 1
@@ -256,37 +255,6 @@ class Judge:
         part.heard_s = answer.arrived_s
         self.arrivals.append(answer.arrived_s)
         self.latencies.append(answer.arrived_s - asked_s)
-
-    def _check_copy(self, answer, request):
-        what = []
-        if fingerprint(answer.record) != request.fingerprint:
-            what.append("key or headers")
-        if request.operation and answer.headers.get("operation") != request.operation:
-            what.append("operation")
-        if answer.record.topic == self._topics.dead_letters and not has_bytes(answer.record, request.value):
-            what.append("bytes")
-        if what:
-            self._say("altered", answer.partition, answer.offset, f"{at(answer.record)} has other {', '.join(what)}")
-
-    def _check_code(self, answer, request):
-        code = None
-        if answer.record.topic == self._topics.dead_letters:
-            code = (answer.headers.get("code") or b"without a code").decode(errors="replace")
-        if code != request.expect:
-            said = f"refused {code}: {answer.headers.get('message')}" if code else "predicted"
-            text = f"{said}, expected {request.expect or 'a prediction'}"
-            self._say("wrong_code", answer.partition, answer.offset, text)
-
-    def _check_generation(self, answer, request, accepted):
-        digest = (answer.headers.get("model-digest") or b"").decode(errors="replace")
-        if digest != accepted.model[1]:
-            text = f"generation {accepted.number} has model {accepted.model[1][:12]}, the answer names {digest[:12]}"
-            self._say("wrong_generation", answer.partition, answer.offset, text)
-        elif answer.record.topic == self._topics.predictions:
-            value = answer.record.value
-            if self._oracle.agrees(digest, accepted.proto, request.value or b"", value or b"") is False:
-                text = f"{at(answer.record)} is not what generation {accepted.number} says offline"
-                self._say("wrong_answer", answer.partition, answer.offset, text)
 
     def _loaded(self, accepted):
         # One that has answered anything can be loaded: then nothing older may answer behind its cut. A generation that
@@ -327,19 +295,20 @@ class Judge:
         self._final = Ledger()
         for number, part in sorted(self._partitions.items()):
             self._missing(number, part, committed.get(number, (-1, ""))[0])
-            self._stale(number, part, *committed.get(number, (-1, "")))
+            self._close(stale(number, part, *committed.get(number, (-1, "")), is_once=self._is_once))
             for offset in sorted(part.unacknowledged) if self._has_journal else ():
                 self._final.say("unacknowledged", number, offset, "the topic holds it, and no journal does")
         for (partition, offset), digest in self._acknowledged.items():
             self._final.say("vanished", partition, offset, f"acknowledged ({digest}), and not in the topic")
         self._undecided()
         if self._is_once:
-            self._torn_announcements()
-        for topic, number, stable, end in _flat(ends):
-            if stable < end:
-                text = f"{topic}-{number} ends at {end}, and only what is before {stable} is stable"
-                self._final.say("hanging", number, None, text)
+            self._close(torn_announcements(self._partitions, self._announced))
+        self._close(hanging(ends))
         return self.findings
+
+    def _close(self, found):
+        for finding in found:
+            self._final.say(*finding)
 
     def _undecided(self):
         for answer in chain.from_iterable(self._unasked.values()):
@@ -371,27 +340,6 @@ class Judge:
                 return True
         return False
 
-    def _stale(self, number, part, committed, metadata):
-        last, generation = part.course.last
-        if last < 0:
-            return
-        if committed <= last:
-            kind, text = ("stale_offset", "answered") if self._is_once else ("lagging", "answered, and will be again")
-            self._final.say(kind, number, last, f"{text}, and the committed offset is {committed}")
-        elif self._is_once and (named := _generation(metadata)) != generation:
-            text = f"the last answer is by generation {generation}, the committed offset names {named}"
-            self._final.say("stale_offset", number, last, text)
-
-    def _torn_announcements(self):
-        seen = {(p, g): span for p, part in self._partitions.items() for g, span in part.course.spans.items()}
-        for partition, generation in seen.keys() - self._announced.keys():
-            text = f"the first batch of generation {generation} is there without its CutOverDone"
-            self._final.say("torn", partition, seen[partition, generation][0], text)
-        for (partition, generation), first in self._announced.items():
-            if seen.get((partition, generation), (0, -1))[1] < first:
-                text = f"the CutOverDone of generation {generation} is there without its first batch"
-                self._final.say("torn", partition, first, text)
-
     def _part(self, number):
         part = self._partitions.get(number)
         if part is None:
@@ -400,16 +348,3 @@ class Judge:
 
     def _say(self, kind, partition, offset, text):
         self._online.say(kind, partition, offset, text)
-
-
-def _flat(ends):
-    for topic, partitions in ends.items():
-        for number, (stable, end) in sorted(partitions.items()):
-            yield topic, number, stable, end
-
-
-def _generation(metadata):
-    try:
-        return int(json.loads(metadata)["generation"])
-    except (ValueError, KeyError, TypeError):
-        return None

@@ -1,0 +1,314 @@
+"""What may happen in the world of the model: requests, commands, answers late or lost, crashes, rebalances."""
+
+from dataclasses import replace
+
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
+
+from hotswap.commands import encode_command
+from hotswap.generation import Model
+from hotswap.swap import PauseCommand, RollbackCommand, SwapCommand
+from model.broker import Request
+from model.chances import (
+    CONFIGURATIONS,
+    FAULTS,
+    HEADERS,
+    LOST,
+    ORDERS,
+    PARTS,
+    PROTOS,
+    SLOW,
+    STAGES,
+    WORKERS,
+    cuts,
+    event,
+    events,
+    model,
+    partitions,
+    records,
+    workers,
+)
+from model.steps import WRITES
+from model.world import PARTITIONS, World
+
+
+class Happenings(RuleBasedStateMachine):
+    """The world and its workers; each example is a draw of events."""
+
+    def __init__(self):
+        super().__init__()
+        self.world = World()
+        self.ids = 0
+        self.slots = [None] * WORKERS
+
+    # ------------------------------------------------------------------ how it begins
+
+    @initialize(is_warm=st.sampled_from([True, True, True, False]))
+    def begin(self, is_warm):
+        if is_warm:
+            self.swap(model(0), PROTOS[0])
+        for number in range(WORKERS):
+            self.slots[number] = self.world.start(f"worker-{number}")
+        if is_warm:
+            self.flow_all(3)
+            self.share()
+            self.flow_all(1)
+
+    @rule(happening=st.deferred(events))
+    def happens(self, happening):
+        getattr(self, happening.name)(**happening.arguments)
+
+    # ------------------------------------------------------------------ requests
+
+    @event(2, partition=partitions, kinds=records)
+    def publish(self, partition, kinds):
+        log = self.world.broker.requests[partition]
+        for kind in kinds:
+            offset = len(log)
+            value = {"undecodable": b"bad", "no value": None, "large": b"l" * 20}.get(kind, b"%d" % offset)
+            request = Request(offset=offset, key=b"k%d" % offset, value=value, headers=HEADERS.get(kind, []), kind=kind)
+            log.append(None if kind == "marker" else request)
+
+    @event(6, partition=partitions, kinds=records, stage=st.sampled_from(STAGES))
+    def begin_batch(self, partition, kinds, stage):
+        """Requests come, and their owner gets as far with them as to wait for this answer."""
+        self.publish(partition, kinds)
+        if owner := self.world.group.owners[partition]:
+            owner.reach(stage)
+
+    # ------------------------------------------------------------------ commands
+
+    @event(
+        5,
+        number=workers,
+        calls=st.integers(0, 8),
+        parts=st.sampled_from(PARTS),
+        is_broken=st.sampled_from([False] * 5 + [True]),
+        cut=cuts,
+        base=st.sampled_from([0, 0, 0, 0, 1, 2, 99]),
+        step=st.sampled_from([1, 1, 1, 1, 1, 3, 0, -1]),
+    )
+    def swaps(self, number, calls, parts, is_broken, cut, base, step):
+        """A swap is commanded, and one worker gets as far with it as so many answers take it."""
+        has_model, has_proto, configuration = parts
+        self.swap(
+            model(self.ids, is_broken=is_broken) if has_model or is_broken else None,
+            PROTOS[self.ids % 2] if has_proto else None,
+            None if configuration is None else CONFIGURATIONS[configuration],
+            step=step,
+            base=base,
+            cut=self.cut(cut),
+        )
+        if process := self.slots[number]:
+            process.flow(calls)
+
+    def swap(self, a_model, proto, configuration=None, *, step=1, **more):
+        parts = {"model": a_model, "proto": proto, "configuration": configuration}
+        generation = max(self.newest + step, 0)
+        self.command(SwapCommand(command_id=self.new_id(), generation=generation, **parts, **more))
+
+    @event(2, to=st.sampled_from([1, 1, 2, 3, 99]), cut=cuts)
+    def rollback(self, to, cut):
+        generation = self.newest + 1
+        self.command(RollbackCommand(command_id=self.new_id(), generation=generation, to=to, cut=self.cut(cut)))
+
+    @event(1, is_paused=st.sampled_from([True, False, False]))
+    def pause_command(self, is_paused):
+        self.command(PauseCommand(command_id=self.new_id(), is_paused=is_paused))
+
+    @event(
+        2,
+        which=st.integers(0, 5),
+        kind=st.sampled_from(["again", "other content", "expired", "malformed", "foreign", "no id"]),
+    )
+    def bad_command(self, which, kind):
+        fold = self.world.fold
+        if not fold.records:
+            return
+        which = len(fold.records) - 1 - which % len(fold.records)
+        (_, value), old = fold.records[which], fold.commands[which]
+        good = SwapCommand(command_id=self.new_id(), generation=self.newest + 1, model=model(666), proto=PROTOS[0])
+        if kind == "again":
+            self.append(value, old)
+        elif kind == "other content" and old is not None:
+            self.command(replace(good, command_id=old.command_id))
+        elif kind == "expired":
+            self.command(replace(good, not_after_ms=self.now_ms - 1))
+        elif kind == "no id":
+            self.command(replace(good, command_id=""))
+        elif kind == "malformed":
+            self.append(encode_command("d", replace(good, model=Model("model 666", "no digest"))), None)
+        else:
+            self.append(encode_command("another deployment", good), None)
+
+    def command(self, command):
+        self.append(encode_command("d", command), command)
+
+    def append(self, value, command):
+        self.world.fold.append(self.now_ms, value, command)
+
+    def cut(self, cut):
+        """Where the cuts are drawn around the end of what has been published."""
+        return {p: max(self.world.broker.end(p) + distance, 0) for p, distance in cut.items()}
+
+    def new_id(self):
+        self.ids += 1
+        return f"command {self.ids}"
+
+    @property
+    def newest(self):
+        return max(self.world.fold.now.accepted, default=0)
+
+    @property
+    def now_ms(self):
+        return int(self.world.clock.now * 1000)
+
+    # ------------------------------------------------------------------ the world's answers, one by one or all of them
+
+    @event(6, number=workers, order=st.sampled_from(ORDERS), limit=st.sampled_from([1, None]))
+    def step(self, number, order, limit):
+        self.world.read_limit = limit
+        process = self.slots[number]
+        for pick in order:
+            due = process.due() if process else []
+            if due:
+                process.serve(due[pick % len(due)])
+                process.settle()
+
+    @event(3, number=workers, turns=st.integers(1, 3))
+    def flow(self, number, turns):
+        for _ in range(turns):
+            if process := self.slots[number]:
+                process.flow()
+            self.pass_time(0.3)
+
+    @event(3, turns=st.integers(1, 3))
+    def flow_all(self, turns):
+        for _ in range(turns):
+            for process in self.processes:
+                process.flow()
+            self.pass_time(0.3)
+
+    @event(4, number=workers, stage=st.sampled_from([*FAULTS]), has_effect=st.booleans())
+    def fault(self, number, stage, has_effect):
+        """A call fails for its caller, and has had its effect, or none. (One that is left alone is a silent broker.)"""
+        process = self.slots[number]
+        if process and (call := process.reach(stage)):
+            if has_effect and call.kind in WRITES:
+                call.take_effect()
+            process.refuse(call, FAULTS[stage]())
+            process.settle()
+
+    @event(2, seconds=st.sampled_from([0.1, 0.6, 3, 11, 70]))
+    def pass_time(self, seconds):
+        self.world.clock.now += seconds
+        for process in self.processes:
+            process.settle()
+
+    @event(2, which=st.integers(0, 3), is_lost=st.booleans())
+    def land(self, which, is_lost):
+        """What was on its way since its sender gave it up, or died, arrives or gets lost."""
+        if found := self.on_the_way():
+            home, call = found[which % len(found)]
+            home.remove(call)
+            if not is_lost:
+                call.take_effect()
+
+    def on_the_way(self):
+        astray = [(self.world.astray, call) for call in self.world.astray]
+        return astray + [(process.calls, call) for process in self.processes for call in process.held()]
+
+    @property
+    def processes(self):
+        return [process for process in self.slots if process]
+
+    # ------------------------------------------------------------------ zombies, crashes, rebalances, the broker
+
+    @event(4, partition=partitions, number=workers, calls=st.integers(0, 12))
+    def give(self, partition, number, calls):
+        """One worker gets a partition and begins with it; its last owner is not told until its own turn comes."""
+        process = self.slots[number]
+        if process in self.world.group.members:
+            self.world.group.give(partition, process)
+            process.settle()
+            process.flow(calls)
+
+    @event(4, partition=partitions, kinds=records, stage=st.sampled_from(STAGES), later=st.integers(0, 20))
+    def zombie(self, partition, kinds, stage, later):
+        """An owner stops in the middle of a batch, another one takes the partition over, and the first one wakes up."""
+        owner = self.world.group.owners[partition]
+        heirs = [number for number, process in enumerate(self.slots) if process is not owner]
+        if owner in self.processes and heirs:
+            self.begin_batch(partition, kinds, stage)
+            owner.is_paused = True
+            self.give(partition, heirs[0], later)
+            self.wake(self.slots.index(owner))
+
+    @event(2, number=workers, kind=st.sampled_from(SLOW))
+    def slow(self, number, kind):
+        """From now on a worker gets no answer to such calls: it stages slowly, hears late of commands, and so on."""
+        if process := self.slots[number]:
+            process.unanswered = frozenset([kind])
+
+    @event(2, partition=partitions, kinds=records, is_paused=st.sampled_from([False, False, True]))
+    def loop(self, partition, kinds, is_paused):
+        """A model does not come back with a batch; then there is a pause, or the next generation."""
+        self.begin_batch(partition, kinds, "score")
+        if owner := self.world.group.owners[partition]:
+            owner.unanswered = frozenset(["score"])
+            if is_paused:
+                self.pause_command(is_paused=True)
+            else:
+                self.swap(model(self.ids), None)
+            self.flow_all(3)
+
+    @event(1, number=workers)
+    def pause(self, number):
+        if process := self.slots[number]:
+            process.is_paused = True
+
+    @event(2, number=workers)
+    def wake(self, number):
+        if process := self.slots[number]:
+            process.is_paused = False
+            process.settle()
+
+    @event(2, number=workers, calls=st.integers(0, 12))
+    def crash(self, number, calls):
+        """A worker is killed, and another one is started in its place."""
+        if process := self.slots[number]:
+            self.world.crash(process)
+            self.slots[number] = None
+        self.start(number, calls)
+
+    def start(self, number, calls):
+        if self.slots[number] is None:
+            self.slots[number] = self.world.start(f"worker-{number}")
+            self.slots[number].flow(calls)
+
+    @event(1, number=workers)
+    def terminate(self, number):
+        if process := self.slots[number]:
+            process.terminate()
+
+    def share(self):
+        members = self.world.group.members
+        for partition in range(PARTITIONS if members else 0):
+            owner = members[partition % len(members)]
+            if self.world.group.owners[partition] is not owner:
+                self.world.group.give(partition, owner)
+
+    @event(1, is_loading=st.booleans())
+    def coordinator(self, is_loading):
+        self.world.broker.is_loading = is_loading
+
+    @event(2, partition=partitions, kinds=records, lost=st.sampled_from(["all", "offset"]))
+    def lone_broker(self, partition, kinds, lost):
+        """A broker without replicas is killed at a commit: the transaction is decided, its markers get lost."""
+        self.publish(partition, kinds)
+        owner = self.world.group.owners[partition]
+        call = owner and owner.reach("end")
+        if call and call.effect.can_lose(lost):
+            call.effect.lose(lost)
+            owner.refuse(call, LOST())
+            owner.settle()

@@ -1,0 +1,55 @@
+"""The house stays one that a stranger can read: short modules, short functions, few rooms to enter."""
+
+import ast
+import subprocess
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+MOST_LINES, MOST_IN_A_FUNCTION, MOST_AT_THE_TOP = 350, 40, 16
+FOLDERS = ("worker", "tests", "benchmarks", "examples")
+GENERATED = "worker/hotswap/v1/"
+_LITERALS = ast.Constant | ast.Dict | ast.List | ast.Tuple | ast.Set | ast.JoinedStr
+
+
+def modules():
+    listed = subprocess.run(["git", "ls-files", *FOLDERS], cwd=ROOT, check=True, capture_output=True, text=True).stdout
+    names = [name for name in listed.splitlines() if name.endswith(".py") and not name.startswith(GENERATED)]
+    return [name for name in names if (ROOT / name).exists()]
+
+
+def lines_of(function):
+    """The lines of a function without those of literals: a table or a text is read as one thing."""
+    inside = {
+        line
+        for node in ast.walk(function)
+        if isinstance(node, _LITERALS)
+        for line in range(node.lineno + 1, node.end_lineno + 1)
+    }
+    return len(set(range(function.lineno, function.end_lineno + 1)) - inside)
+
+
+def too_long(name):
+    text = (ROOT / name).read_text()
+    if (length := text.count("\n")) > MOST_LINES:
+        yield f"{name} has {length} lines"
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and (length := lines_of(node)) > MOST_IN_A_FUNCTION:
+            yield f"{name}: {node.name} has {length} lines"
+
+
+def test_no_module_and_no_function_is_longer_than_a_reader_holds():
+    assert [said for name in modules() for said in too_long(name)] == []
+
+
+def test_the_package_has_few_modules_at_its_top():
+    top = {path.stem for path in (ROOT / "worker" / "hotswap").glob("*.py")} - {"__init__", "__main__"}
+    assert len(top) <= MOST_AT_THE_TOP, sorted(top)
+
+
+@pytest.mark.parametrize("folder", ["unit", "contract"])
+def test_the_tests_mirror_the_rooms(folder):
+    rooms = {path.name for path in (ROOT / "worker" / "hotswap").iterdir() if path.is_dir()}
+    mine = {path.name for path in (ROOT / "tests" / folder).iterdir() if path.is_dir() and any(path.glob("**/*.py"))}
+    assert mine <= rooms
