@@ -225,7 +225,7 @@ def growth_figures(growth: Growth) -> list[Figures]:
     ]
     header = ("", "CPU of worker and host, µs a row", "times the first", "memory, MB")
     note = (
-        f"Exactly once, a warm worker without a spare; {_BACKLOG:,} rows in the backlog, but for the first curve, and "
+        f"Exactly once, a warm worker, no standby; {_BACKLOG:,} rows in the backlog, but for the first curve, and "
         f"{_WIDE_BYTES / 1e6:.0f} MB of wide rows; a GBM of 50 trees, and for the columns a linear regression."
     )
     return [Figures("Growth", header, rows, note, plots.growth(growth))]

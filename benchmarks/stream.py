@@ -201,7 +201,7 @@ async def _change(stream: Stream, contender: Contender, to: Change) -> Changed:
 
 async def _commanded_at(settings: Settings) -> float:
     """When the newest command came to the control topic."""
-    reader = LogReader(settings, settings.topics.control, is_isolated=False)
+    reader = LogReader(settings, settings.topics.control, read_committed=False)
     try:
         await reader.start()
         newest = max(record.timestamp for record in await reader.read_to_end())

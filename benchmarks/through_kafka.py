@@ -159,7 +159,7 @@ def figures(results: Results) -> list[Figures]:
         f"their own, on the same cores. The measuring alone takes {floor} (the requests read as if they were their own "
         "answers). The backlog is taken in turns: the median of "
         f"{_ROUNDS}, in brackets the least and the most. Of four swaps, there and back: the median, and in brackets "
-        "the worst. Ours prepares the next spare host in the ten seconds after those around a swap; the backlog has "
+        "the worst. Ours prepares the next standby host in the ten seconds after those around a swap; the backlog has "
         "been answered before that."
     )
     return [Figures(title, ["", *(line.name for line in results.lines)], body, note)]

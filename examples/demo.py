@@ -138,7 +138,7 @@ async def judge(settings: Settings, iris: Domain, cancer: Domain) -> Count:
 
 async def read(settings: Settings, topic: str) -> list[Any]:
     """Every committed record of a topic."""
-    reader = LogReader(settings, topic, is_isolated=True)
+    reader = LogReader(settings, topic, read_committed=True)
     try:
         await reader.start()
         return await reader.read_to_end()

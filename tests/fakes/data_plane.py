@@ -1,4 +1,4 @@
-"""Fakes of the pipeline's surroundings: a partition that keeps what was committed, a host, a plan.
+"""Fakes of the pipeline's surroundings: a partition that keeps what was committed, a host, a router.
 
 The suites of tests/contract/pipeline hold the source and the host to what the real ones do.
 """
@@ -12,7 +12,7 @@ from hotswap.errors import DamagedBatch, Doubt
 from hotswap.generation import Generation, Model, Proto
 from hotswap.pipeline.admission import Rules
 from hotswap.pipeline.loop import PartitionLoop
-from hotswap.pipeline.ports import Limits, Plan, Scorer, Serve, Serving, Source, Wait
+from hotswap.pipeline.ports import Limits, Router, Scorer, Serve, Serving, Source, Wait
 
 LIMITS = Limits(66_536, 100_000)
 
@@ -194,7 +194,7 @@ class FakeHost:
         return b"%d:%s" % (self.number, value)
 
 
-class FakePlan:
+class FakeRouter:
     """Serves what `choose` says for an offset; `change` lets waiting loops ask again."""
 
     def __init__(
@@ -235,7 +235,7 @@ class FakePlan:
         self.changed = asyncio.Event()
 
 
-FAKES: tuple[type[Source], type[Scorer], type[Plan], type[Request]] = FakeSource, FakeHost, FakePlan, FakeRequest
+FAKES: tuple[type[Source], type[Scorer], type[Router], type[Request]] = FakeSource, FakeHost, FakeRouter, FakeRequest
 """Each has what its Protocol asks for: mypy says so here."""
 
 
@@ -243,20 +243,20 @@ def requests(count: int, start: int = 0) -> list[Request]:
     return [FakeRequest(offset, b"r%d" % offset, key=b"k%d" % offset) for offset in range(start, start + count)]
 
 
-def loop_of(source: Source, plan: Plan, limits: Limits = LIMITS, linger_s: float = 0.0) -> PartitionLoop:
+def loop_of(source: Source, router: Router, limits: Limits = LIMITS, linger_s: float = 0.0) -> PartitionLoop:
     return PartitionLoop(
         deployment="d",
         topic="d.requests",
         partition=3,
         source=source,
-        plan=plan,
+        router=router,
         limits=limits,
         linger_s=linger_s,
     )
 
 
-async def drain(source: FakeSource, plan: Plan, limits: Limits = LIMITS) -> PartitionLoop:
-    loop = loop_of(source, plan, limits)
+async def drain(source: FakeSource, router: Router, limits: Limits = LIMITS) -> PartitionLoop:
+    loop = loop_of(source, router, limits)
     task = asyncio.create_task(loop.run())
     await asyncio.wait_for(source.drained.wait(), 5)
     loop.stop()

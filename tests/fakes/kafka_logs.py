@@ -70,7 +70,7 @@ class FakeCluster:
 class FakeReader:
     """A `LogReader`; a read waits until the cluster grows, 50 ms at most."""
 
-    def __init__(self, cluster, settings, topic, *, is_isolated):
+    def __init__(self, cluster, settings, topic, *, read_committed):
         self.cluster, self.topic, self.places = cluster, topic, {}
 
     async def start(self, offsets=None):
@@ -159,7 +159,7 @@ class FakeAdmin:
     async def beginning_offset(self, topic, partition):
         return 0
 
-    async def end_offsets(self, topic, partitions=None, *, is_stable=False):
+    async def end_offsets(self, topic, partitions=None, *, read_committed=False):
         return self.cluster.ends(topic)
 
 

@@ -2,8 +2,8 @@
 
     liar_child.py FILE FD PARENT
 
-FILE says how, and is deleted before the lie: the process that comes after is honest. In careful mode there is no lie,
-unless it is "not in turn".
+FILE says how, and is deleted before the lie: the process that comes after is honest. In one-by-one retry there is no
+lie, unless it is "not in turn".
 """
 
 import pickle
@@ -14,7 +14,7 @@ import threading
 from pathlib import Path
 
 from hotswap.host import frames
-from hotswap.host.frames import Answers, Kind
+from hotswap.host.frames import Kind, ScoredBatch
 
 FACTS = {
     "operations": ["echo"],
@@ -35,8 +35,8 @@ def lie(how, ticket, values):
     if how == "sleeps":
         threading.Event().wait()
     return {
-        "too few": frames.pack_answers(ticket, Answers(values[1:], {})),
-        "too many": frames.pack_answers(ticket, Answers([*values, b""], {})),
+        "too few": frames.pack_answers(ticket, ScoredBatch(values[1:], {})),
+        "too many": frames.pack_answers(ticket, ScoredBatch([*values, b""], {})),
         "no frame": framed(b"\xff" * 100),
         "a huge frame": struct.pack("<I", 0xFFFFFFFF) + head,
         "a pickle": framed(head + pickle.dumps(values)),
@@ -58,11 +58,11 @@ def main():
             file.unlink()
             connection.sendall(lie(how, ticket, values))
         elif verb == "score":
-            connection.sendall(frames.pack_answers(ticket, Answers(values, {})))
+            connection.sendall(frames.pack_answers(ticket, ScoredBatch(values, {})))
         else:
             for index, value in enumerate(values):
                 connection.sendall(frames.pack_announcement(ticket, index))
-                connection.sendall(frames.pack_answers(ticket, Answers([value], {})))
+                connection.sendall(frames.pack_answers(ticket, ScoredBatch([value], {})))
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ from pathlib import Path
 from liar_child import FACTS
 
 from hotswap.host import frames
-from hotswap.host.frames import Answers, Kind
+from hotswap.host.frames import Kind, ScoredBatch
 
 SLEEPS = "import os, sys, time; os.write(1, b'.'); time.sleep(1000)"
 STARTS = "import subprocess, sys; subprocess.Popen(sys.argv[1:], env={}, start_new_session=True)"
@@ -36,13 +36,13 @@ def main():
     connection.sendall(frames.pack_facts(Kind.READY, FACTS))
     while message := frames.receive(connection):
         verb, ticket, _, values = message
-        if verb == "careful":
+        if verb == "one_by_one":
             connection.sendall(frames.pack_announcement(ticket, 0))
         if "exit" in (wishes := [bytes(value).decode() for value in values]):
             os._exit(7)
         if "litter" in wishes:
             litter()
-        connection.sendall(frames.pack_answers(ticket, Answers(list(values), {})))
+        connection.sendall(frames.pack_answers(ticket, ScoredBatch(list(values), {})))
 
 
 if __name__ == "__main__":

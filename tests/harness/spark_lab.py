@@ -96,19 +96,19 @@ def _score(model, proto, requests, configuration):
     from hotswap.codec.proto import compile as compile_proto  # noqa: PLC0415
     from hotswap.errors import SwapError  # noqa: PLC0415
     from hotswap.generation import Configuration  # noqa: PLC0415
-    from hotswap.host.scorer import Scorer  # noqa: PLC0415
+    from hotswap.host.dispatcher import Dispatcher  # noqa: PLC0415
     from hotswap.runtimes.kinds import runtime_of  # noqa: PLC0415
 
     given, schema = Configuration(**configuration), compile_proto(proto)
     (operation,) = schema.operations.values()
     try:
         loaded = runtime_of("spark").load(Path(model), given)
-        scorer = Scorer(model=loaded, schema=schema, configuration=given)
+        dispatcher = Dispatcher(model=loaded, schema=schema, configuration=given)
     except SwapError as error:
         return (error.code, error.message), [], ""
     values = [json_format.ParseDict(row, operation.input()).SerializeToString() for row in requests]
     answers = []
-    for answer in scorer.score(values).answers:
+    for answer in dispatcher.score(values).answers:
         if isinstance(answer, Refusal):
             answers.append((str(answer.code), answer.message))
         else:

@@ -87,18 +87,18 @@ class Broker:
     def end(self, partition: int) -> int:
         return len(self.requests[partition])
 
-    def written(self, place: Place, *, is_stable: bool) -> int:
+    def written(self, place: Place, *, read_committed: bool) -> int:
         """End of an output partition: the last stable offset, or behind all that was written."""
         log = self._logs.get(place, [])
         undecided = (at for at, entry in enumerate(log) if entry.fate is _Fate.OPEN)
-        return next(undecided, len(log)) if is_stable else len(log)
+        return next(undecided, len(log)) if read_committed else len(log)
 
     def read(self, place: Place, *, is_committed: bool) -> list[Any]:
         """What a consumer gets: all that was written, or what is committed, up to the last stable offset."""
         log = self._logs.get(place, [])
         if not is_committed:
             return [entry.item for entry in log if entry.fate is not _Fate.MARKER]
-        stable = log[: self.written(place, is_stable=True)]
+        stable = log[: self.written(place, read_committed=True)]
         return [entry.item for entry in stable if entry.fate is _Fate.COMMITTED]
 
     def has_open(self) -> bool:

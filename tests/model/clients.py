@@ -237,11 +237,11 @@ class Admin(connection.Admin):
     async def message_bytes(self, topic):
         return 1_000_000
 
-    async def end_offsets(self, topic, partitions=None, *, is_stable=False):
+    async def end_offsets(self, topic, partitions=None, *, read_committed=False):
         broker = self._process.world.broker
         if topic == self._settings.topics.requests:
             return {number: broker.end(number) for number in partitions}
-        return {number: broker.written(Place(topic, number), is_stable=is_stable) for number in partitions}
+        return {number: broker.written(Place(topic, number), read_committed=read_committed) for number in partitions}
 
     async def beginning_offset(self, topic, partition):
         return 0
@@ -267,7 +267,7 @@ class AnswersTail:
 class LogReader:
     """hotswap.kafka.log.LogReader of the control topic; how far this worker has read is what the law goes by."""
 
-    def __init__(self, settings, topic, *, is_isolated):
+    def __init__(self, settings, topic, *, read_committed):
         self._process = here()
 
     async def start(self):

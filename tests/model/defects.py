@@ -334,5 +334,5 @@ MUTANTS += [
         "if True:\n            self.progress.of(number)",
     ),
     _rule("a standby of another kind is kept", "if generation.model.kind == kind][-1:]", "][-1:]"),
-    _rule("a standby practises on the oldest", "== kind][-1:]", "== kind][:1]"),
+    _rule("a standby is prewarmed on the oldest", "== kind][-1:]", "== kind][:1]"),
 ]

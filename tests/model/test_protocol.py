@@ -35,7 +35,7 @@ class Protocol(Happenings):
     def promises_are_kept(self):
         for number, process in enumerate(self.slots):
             if process and process.main.done():
-                self.world.bury(process)
+                self.world.discard(process)
                 self.slots[number] = None
             elif process:
                 self.world.check_worker(process)

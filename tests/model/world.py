@@ -95,7 +95,7 @@ class World:
         self.astray += process.crash()
         self.processes.remove(process)
 
-    def bury(self, process):
+    def discard(self, process):
         """Takes away a process that has ended by itself."""
         self.find(process.main.exception(), "a worker ended by itself: {!r}", process.main.exception())
         hosts = [host.number for host in process.hosts]

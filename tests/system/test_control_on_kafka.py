@@ -28,7 +28,7 @@ SECONDS = 5
 async def control_of(deployment):
     """A worker's end of the control plane, without the rest of the worker."""
     settings = deployment.settings
-    reader = LogReader(settings, settings.topics.control, is_isolated=True)
+    reader = LogReader(settings, settings.topics.control, read_committed=True)
     writer, timeline = LogWriter(settings), Timeline()
     try:
         await writer.start()

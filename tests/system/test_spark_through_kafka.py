@@ -116,7 +116,9 @@ async def test_swaps_from_h2o_to_spark_to_java_and_back_lose_nothing_and_give_sp
     assert await deployment.stop() == 0
 
     hosts = {facts["generation"]: facts["pid"] for facts in told(deployment, "host.ready")}
-    assert hosts[3] == told(deployment, "spare.ready")[0]["pid"], "the second Spark generation was loaded in the spare"
+    assert hosts[3] == told(deployment, "spare.ready")[0]["pid"], (
+        "the second Spark generation was loaded in the standby"
+    )
     result = await deployment.audit()
     assert result.faults == {}
     assert result.dead_letters == []

@@ -2,7 +2,7 @@
 
 from prometheus_client import CollectorRegistry, Counter, generate_latest
 
-from fakes.data_plane import FakePlan, FakeSource, drain, requests
+from fakes.data_plane import FakeRouter, FakeSource, drain, requests
 from hotswap import metrics
 from hotswap.batch import Code, Refusal
 
@@ -12,16 +12,16 @@ def series():
 
 
 async def test_a_request_that_is_refused_adds_no_series_whatever_the_reason():
-    await drain(FakeSource(requests(1)), FakePlan(lambda *_: 1))
+    await drain(FakeSource(requests(1)), FakeRouter(lambda *_: 1))
     before = series()
 
     async def refuse(values, asks=None):
         return [Refusal(code, "odd") for code in list(Code)[: len(values)]]
 
-    plan = FakePlan(lambda *_: 1, max_batch_records=100)
-    plan.serving(1).host.score = refuse
+    router = FakeRouter(lambda *_: 1, max_batch_records=100)
+    router.serving(1).host.score = refuse
     source = FakeSource(requests(len(Code)))
-    await drain(source, plan)
+    await drain(source, router)
     assert len(source.transactions[0].dead_letters) == len(Code)
     assert series() == before
 

@@ -19,14 +19,14 @@ from hotswap.swap import SwapCommand, Timeline
 class FakeHost:
     """A host whose start waits for `go` and then does what `fate` says for its generation."""
 
-    started, stopped, gave_way, fate, go = [], [], {}, {}, {}
+    started, stopped, low_priority, fate, go = [], [], {}, {}, {}
 
     def __init__(self, *, load, **_):
         self.number = load.generation
 
-    async def start(self, *, gives_way):
+    async def start(self, *, is_low_priority):
         FakeHost.started.append(self.number)
-        FakeHost.gave_way[self.number] = gives_way
+        FakeHost.low_priority[self.number] = is_low_priority
         if self.number in FakeHost.go:
             await FakeHost.go[self.number].wait()
         if error := FakeHost.fate.get(self.number):
@@ -95,7 +95,7 @@ class World:
 async def world(monkeypatch):
     monkeypatch.setattr(module, "ModelHost", FakeHost)
     monkeypatch.setattr(module, "_TICK_S", 0.005)
-    FakeHost.started, FakeHost.stopped, FakeHost.gave_way, FakeHost.fate, FakeHost.go = [], [], {}, {}, {}
+    FakeHost.started, FakeHost.stopped, FakeHost.low_priority, FakeHost.fate, FakeHost.go = [], [], {}, {}, {}
     world = World()
     running = world.running = asyncio.create_task(world.staging.run())
     yield world
@@ -122,16 +122,16 @@ async def test_a_generation_serves_once_ready_and_the_old_one_goes(world):
     ]
 
 
-async def test_only_a_generation_that_is_loaded_beside_one_that_serves_gives_way(world):
+async def test_only_a_generation_that_is_loaded_beside_one_that_serves_has_low_priority(world):
     for number in (1, 2):
         world.command(number)
         await world.until(lambda number=number: world.staging.loaded == [number])
-    assert (FakeHost.gave_way[1], FakeHost.gave_way[2]) == (False, True)
+    assert (FakeHost.low_priority[1], FakeHost.low_priority[2]) == (False, True)
 
 
-async def test_a_spare_is_kept_of_the_kinds_that_are_set_once_one_of_them_is_here(world, monkeypatch):
+async def test_a_standby_is_kept_of_the_kinds_that_are_set_once_one_of_them_is_here(world, monkeypatch):
     kept = []
-    monkeypatch.setattr(world.staging._spares, "keep", lambda *given: kept.append(given))
+    monkeypatch.setattr(world.staging._standbys, "keep", lambda *given: kept.append(given))
     FakeHost.fate[1] = SwapError(SwapCode.MODEL_INVALID, "no model")
     world.command(1, model=Model("m1", "a" * 64, "spark"))
     await world.until(lambda: (1, "FAILED", "MODEL_INVALID") in world.said)
@@ -145,13 +145,13 @@ async def test_a_spare_is_kept_of_the_kinds_that_are_set_once_one_of_them_is_her
     assert kept == [("spark", None), ("spark", None)]
 
 
-async def test_a_spare_of_a_kind_without_state_practises_on_the_newest_generation_of_it(world, monkeypatch):
+async def test_a_standby_of_a_kind_without_state_is_prewarmed_on_the_newest_generation_of_it(world, monkeypatch):
     kept = []
-    monkeypatch.setattr(world.staging._spares, "keep", lambda *given: kept.append(given))
+    monkeypatch.setattr(world.staging._standbys, "keep", lambda *given: kept.append(given))
     for number in (1, 2):
         world.command(number)
         await world.until(lambda number=number: world.staging.loaded == [number])
-    assert [(kind, practice.generation) for kind, practice in kept] == [("h2o", 1), ("h2o", 2)]
+    assert [(kind, prewarm_on.generation) for kind, prewarm_on in kept] == [("h2o", 1), ("h2o", 2)]
 
 
 @pytest.mark.parametrize(

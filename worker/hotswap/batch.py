@@ -113,7 +113,7 @@ Answer: TypeAlias = bytes | Refusal
 """What became of one request: the operation's output message, serialized, or why there is none."""
 
 
-class Answers(NamedTuple):
+class ScoredBatch(NamedTuple):
     """The answers to a batch in the order of its requests, and how many unknown categories each column had."""
 
     answers: Sequence[Answer]

@@ -118,7 +118,9 @@ class Control:
         """Publishes what this worker serves and how far behind it is, and sets the gauges of the same facts."""
         ends: Mapping[int, int] = {}
         with contextlib.suppress(Doubt):
-            ends = await admin.end_offsets(self._settings.topics.requests, states, is_stable=True) if states else {}
+            ends = (
+                await admin.end_offsets(self._settings.topics.requests, states, read_committed=True) if states else {}
+            )
         status = self._worker_status(staging)
         metrics.LAG.clear()  # a partition that was handed over is another worker's to report
         for number, state in sorted(states.items()):

@@ -49,7 +49,7 @@ class Worker:
         self._admin = Admin(settings)
         self._tail = AnswersTail(settings)
         self._writer = LogWriter(settings)
-        self._reader = LogReader(settings, settings.topics.control, is_isolated=True)
+        self._reader = LogReader(settings, settings.topics.control, read_committed=True)
         self._control = Control(settings=settings, timeline=self._timeline, reader=self._reader, writer=self._writer)
         self._pipeline = Pipeline(self._open_loop, stop_timeout_s=settings.stop_timeout_s / 2)
         self._membership = Membership(settings, on_assigned=self._pipeline.assigned, on_revoked=self._pipeline.revoked)
@@ -168,7 +168,7 @@ class Worker:
             topic=self._settings.topics.requests,
             partition=partition,
             source=KafkaPartition(cluster, partition),
-            plan=self._staging,
+            router=self._staging,
             limits=self._limits,
             linger_s=self._settings.linger_ms / 1000,
         )

@@ -18,7 +18,7 @@ from hotswap.generation import Generation
 from hotswap.host.group import HostGroup
 from hotswap.host.load import Load
 from hotswap.host.parent import ModelHost
-from hotswap.host.standby import Spares
+from hotswap.host.standby import Standbys
 from hotswap.local.cores import cores_at_hand
 from hotswap.pipeline.admission import Rules
 from hotswap.pipeline.ports import PartitionState, Serve, Serving, Wait
@@ -54,7 +54,7 @@ class _Loaded:
 
 
 class Staging:
-    """The hosts of this worker, one for each generation that may still score something: a `pipeline.Plan`."""
+    """The hosts of this worker, one for each generation that may still score something: a `pipeline.Router`."""
 
     def __init__(
         self, *, settings: Settings, timeline: Timeline, store: Store, child: Sequence[str], around: Surroundings
@@ -65,7 +65,7 @@ class Staging:
         self._child = child
         self._around = around
         self._agenda = Agenda(timeline, partitions=around.partitions)
-        self._spares = Spares(heap_mb=settings.host_heap_mb, child=child)
+        self._standbys = Standbys(heap_mb=settings.host_heap_mb, child=child)
         self._spare_kinds = set(filter(None, map(str.strip, settings.spare_kinds.split(","))))
         self._loaded: dict[int, _Loaded] = {}
         self._task: asyncio.Task[None] | None = None
@@ -142,7 +142,7 @@ class Staging:
         if self._task:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
-        await self._spares.stop()
+        await self._standbys.stop()
         await asyncio.gather(*(loaded.host.stop() for loaded in self._loaded.values()), return_exceptions=True)
         await asyncio.gather(*self._retiring, return_exceptions=True)
 
@@ -150,7 +150,7 @@ class Staging:
         """Ends every host at once, for when a clean stop takes too long."""
         for loaded in self._loaded.values():
             loaded.host.kill()
-        self._spares.kill()
+        self._standbys.kill()
 
     def _perform(self, actions: Sequence[Action]) -> None:
         for action in actions:
@@ -165,7 +165,7 @@ class Staging:
                 case Retire(number):
                     self._retire(number)
                 case KeepStandby(generation):
-                    self._keep_spare(generation)
+                    self._keep_standby(generation)
                 case StayOut(why):
                     log.warning("worker.does_not_join", extra={"why": why})
                 case Join():
@@ -201,11 +201,11 @@ class Staging:
         log.error("swap.failed", extra={"generation": swap.number, "code": error.code, "why": error.message})
         return self._agenda.failed(swap.number, error, monotonic())
 
-    def _keep_spare(self, generation: Generation) -> None:
-        """Has a spare prepared for the next swap."""
+    def _keep_standby(self, generation: Generation) -> None:
+        """Has a standby prepared for the next swap."""
         kind = generation.model.kind
         if kind in self._spare_kinds:
-            self._spares.keep(kind, self._loaded[generation.number].load if runtime_of(kind).is_stateless else None)
+            self._standbys.keep(kind, self._loaded[generation.number].load if runtime_of(kind).is_stateless else None)
 
     async def _load(self, generation: Generation, phases: dict[str, float]) -> _Loaded:
         settings, configuration = self._settings, generation.configuration
@@ -227,7 +227,7 @@ class Staging:
                 verify=partial(self._store.verify, generation.model),
             )
             host = HostGroup([self._new_host(load) for _ in range(self._count_hosts(load.kind))])
-            description = await host.start(gives_way=bool(self._loaded))
+            description = await host.start(is_low_priority=bool(self._loaded))
         except BaseException:
             self._store.release(folder)
             raise
@@ -252,7 +252,7 @@ class Staging:
             on_restart=lambda reason: restarts[reason].inc(),
             on_unknown=lambda column, count: metrics.bounded(metrics.UNKNOWN_CATEGORIES, deployment, column).inc(count),
             child=self._child,
-            take_spare=self._spares.take,
+            take_standby=self._standbys.take,
         )
 
     def _count_hosts(self, kind: str) -> int:

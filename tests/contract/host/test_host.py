@@ -33,11 +33,11 @@ async def test_a_host_gives_way_where_it_is_told_to_and_not_in_the_place_of_one_
     orders, pack = [], frames.pack_load
     monkeypatch.setattr(frames, "pack_load", lambda order: orders.append(order) or pack(order))
     host = ModelHost(load=IRIS.load(), deadline_s=30, on_restart=lambda _: None, on_unknown=pytest.fail)
-    await host.start(gives_way=True)
+    await host.start(is_low_priority=True)
     os.kill(host.pid, signal.SIGKILL)
     await host.score(IRIS.requests())
     await host.stop()
-    assert [order.gives_way for order in orders] == [True, False]
+    assert [order.is_low_priority for order in orders] == [True, False]
 
 
 async def test_batches_that_come_at_once_each_get_their_own_answers(hosts):

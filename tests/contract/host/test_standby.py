@@ -1,4 +1,4 @@
-"""Spare hosts, real ones: used once, replaced, and never the reason that a swap fails."""
+"""Standby hosts, real ones: used once, replaced, and never the reason that a swap fails."""
 
 import asyncio
 import os
@@ -13,45 +13,49 @@ from hotswap.errors import SwapCode, SwapError
 from hotswap.host import standby as module
 from hotswap.host.jvm_spec import make_ground
 from hotswap.host.parent import ModelHost
-from hotswap.host.standby import Spares
+from hotswap.host.standby import Standbys
 
 CHILD = (sys.executable, "-m", "hotswap.host.child")
 HEAP_MB = 128
 
 
 @pytest.fixture
-async def spares(monkeypatch):
+async def standbys(monkeypatch):
     monkeypatch.setattr(module, "_REST_SECONDS", 0.0)
-    made = Spares(heap_mb=HEAP_MB, child=CHILD)
+    made = Standbys(heap_mb=HEAP_MB, child=CHILD)
     yield made
     await made.stop()
 
 
-async def ready(spares, other_than=None):
-    """Wait for a spare, and give its process."""
+async def ready(standbys, other_than=None):
+    """Wait for a standby, and give its process."""
     async with asyncio.timeout(60):
-        while not spares.ready or spares._ready["h2o"][1] is other_than:
+        while not standbys.ready or standbys._ready["h2o"][1] is other_than:
             await asyncio.sleep(0.01)
-    return spares._ready["h2o"][1]
+    return standbys._ready["h2o"][1]
 
 
-async def started(spares, **load):
+async def started(standbys, **load):
     host = ModelHost(
-        load=IRIS.load(**load), deadline_s=30, on_restart=pytest.fail, on_unknown=pytest.fail, take_spare=spares.take
+        load=IRIS.load(**load),
+        deadline_s=30,
+        on_restart=pytest.fail,
+        on_unknown=pytest.fail,
+        take_standby=standbys.take,
     )
     await host.start()
     return host
 
 
-async def test_a_spare_is_used_once_and_another_one_is_prepared_when_asked_for(spares):
-    spares.keep("h2o")
-    first = await ready(spares)
-    hosts = [await started(spares)]
-    assert spares.ready == []
-    hosts.append(await started(spares))
-    spares.keep("h2o")
-    second = await ready(spares)
-    hosts.append(await started(spares))
+async def test_a_standby_is_used_once_and_another_one_is_prepared_when_asked_for(standbys):
+    standbys.keep("h2o")
+    first = await ready(standbys)
+    hosts = [await started(standbys)]
+    assert standbys.ready == []
+    hosts.append(await started(standbys))
+    standbys.keep("h2o")
+    second = await ready(standbys)
+    hosts.append(await started(standbys))
 
     answers = [await host.score(IRIS.requests()) for host in hosts]
     pids = [host.pid for host in hosts]
@@ -60,73 +64,73 @@ async def test_a_spare_is_used_once_and_another_one_is_prepared_when_asked_for(s
 
     assert answers[0] == answers[1] == answers[2]
     assert (pids[0], pids[2]) == (first.pid, second.pid)
-    assert pids[1] not in (first.pid, second.pid), "there was no spare: it was started from the beginning"
+    assert pids[1] not in (first.pid, second.pid), "there was no standby: it was started from the beginning"
 
 
-async def test_a_spare_that_has_practised_on_one_model_answers_as_another_one(spares):
-    spares.keep("h2o", CANCER.load())
-    spare = await ready(spares)
-    practised, fresh = await started(spares), await started(spares)
-    answers = [await host.score(IRIS.requests()) for host in (practised, fresh)]
-    pids = practised.pid, fresh.pid
-    for host in (practised, fresh):
+async def test_a_standby_that_was_prewarmed_on_one_model_answers_as_another_one(standbys):
+    standbys.keep("h2o", CANCER.load())
+    standby = await ready(standbys)
+    prewarmed, fresh = await started(standbys), await started(standbys)
+    answers = [await host.score(IRIS.requests()) for host in (prewarmed, fresh)]
+    pids = prewarmed.pid, fresh.pid
+    for host in (prewarmed, fresh):
         await host.stop()
-    assert pids[0] == spare.pid != pids[1]
+    assert pids[0] == standby.pid != pids[1]
     assert answers[0] == answers[1]
 
 
-async def test_a_spare_whose_practice_is_gone_is_a_spare_all_the_same(spares, tmp_path):
-    spares.keep("h2o", IRIS.load(model=tmp_path / "retired.zip"))
-    spare = await ready(spares)
-    host = await started(spares)
+async def test_a_standby_whose_prewarm_model_is_gone_is_a_standby_all_the_same(standbys, tmp_path):
+    standbys.keep("h2o", IRIS.load(model=tmp_path / "retired.zip"))
+    standby = await ready(standbys)
+    host = await started(standbys)
     pid = host.pid
     await host.stop()
-    assert pid == spare.pid
+    assert pid == standby.pid
 
 
-async def test_a_spare_that_dies_is_replaced(spares):
-    spares.keep("h2o")
-    spares.keep("h2o")
-    first = await ready(spares)
+async def test_a_standby_that_dies_is_replaced(standbys):
+    standbys.keep("h2o")
+    standbys.keep("h2o")
+    first = await ready(standbys)
     os.kill(first.pid, signal.SIGKILL)
 
-    assert (await ready(spares, other_than=first)).pid != first.pid
+    assert (await ready(standbys, other_than=first)).pid != first.pid
     await gone(first.pid)
 
 
-async def test_a_spare_that_dies_as_it_is_taken_costs_time_and_no_swap(spares):
-    spares.keep("h2o")
-    spare = await ready(spares)
-    os.kill(spare.pid, signal.SIGKILL)  # the loop has not heard of it yet
+async def test_a_standby_that_dies_as_it_is_taken_costs_time_and_no_swap(standbys):
+    standbys.keep("h2o")
+    standby = await ready(standbys)
+    os.kill(standby.pid, signal.SIGKILL)  # the loop has not heard of it yet
 
-    host = await started(spares)
+    host = await started(standbys)
     pid = host.pid
     await host.stop()
 
-    assert pid not in (None, spare.pid)
+    assert pid not in (None, standby.pid)
 
 
-async def test_a_model_that_is_refused_in_a_spare_is_refused_for_its_own_reason(spares, tmp_path):
+async def test_a_model_that_is_refused_in_a_standby_is_refused_for_its_own_reason(standbys, tmp_path):
     (tmp_path / "model.zip").write_bytes(b"this is no zip at all")
-    spares.keep("h2o")
-    spare = await ready(spares)
+    standbys.keep("h2o")
+    standby = await ready(standbys)
 
     with pytest.raises(SwapError, match="no H2O MOJO"):
-        await started(spares, model=tmp_path / "model.zip")
+        await started(standbys, model=tmp_path / "model.zip")
 
-    await gone(spare.pid)
-
-
-async def test_a_spare_on_other_ground_is_not_taken(spares):
-    spares.keep("h2o")
-    spare = await ready(spares)
-
-    assert await spares.take(make_ground("h2o", HEAP_MB + 1)) is None
-    assert await spares.take(make_ground("h2o", HEAP_MB)) is spare
-    spare.dispose()
+    await gone(standby.pid)
 
 
-async def test_a_kind_that_cannot_be_prepared_is_tried_again_and_stopped_with_the_rest(spares, monkeypatch):
+async def test_a_standby_on_other_ground_is_not_taken(standbys):
+    standbys.keep("h2o")
+    standby = await ready(standbys)
+
+    assert await standbys.take(make_ground("h2o", HEAP_MB + 1)) is None
+    assert await standbys.take(make_ground("h2o", HEAP_MB)) is standby
+    standby.dispose()
+
+
+async def test_a_kind_that_cannot_be_prepared_is_tried_again_and_stopped_with_the_rest(standbys, monkeypatch):
     tries = asyncio.Queue()
 
     def fails(kind, heap_mb):
@@ -134,24 +138,24 @@ async def test_a_kind_that_cannot_be_prepared_is_tried_again_and_stopped_with_th
         raise SwapError(SwapCode.HOST_FAILED, "it is not installed")
 
     monkeypatch.setattr(module, "make_ground", fails)
-    spares.keep("spark")
+    standbys.keep("spark")
     async with asyncio.timeout(10):
         assert [await tries.get() for _ in range(3)] == ["spark"] * 3
-    await spares.stop()
+    await standbys.stop()
 
-    assert spares.ready == []
+    assert standbys.ready == []
 
 
-async def test_stopping_leaves_no_spare_and_none_that_is_being_prepared():
-    spares = Spares(heap_mb=HEAP_MB, child=CHILD)
+async def test_stopping_leaves_no_standby_and_none_that_is_being_prepared():
+    standbys = Standbys(heap_mb=HEAP_MB, child=CHILD)
     await asyncio.to_thread(make_ground, "h2o", HEAP_MB)
     before = left_behind()
-    spares.keep("h2o")
-    await ready(spares)
-    await spares.stop()
-    spares.keep("h2o")
+    standbys.keep("h2o")
+    await ready(standbys)
+    await standbys.stop()
+    standbys.keep("h2o")
     await asyncio.sleep(0)
-    await spares.stop()
+    await standbys.stop()
 
-    assert spares.ready == []
+    assert standbys.ready == []
     await nothing_left(before)

@@ -107,13 +107,17 @@ class Brokers:
 
     def _model_facts(self):
         ends, stable = (
-            [self._model.written(place, is_stable=is_stable) for place in self._places] for is_stable in (False, True)
+            [self._model.written(place, read_committed=read_committed) for place in self._places]
+            for read_committed in (False, True)
         )
         return ends, stable, [self._model.offsets.get(number, (-1, 0)) for number in range(SHARED)]
 
     async def _real_facts(self):
         admin, settings, numbers = self._admin, self._settings, range(SHARED + 1)
-        ends = [await admin.end_offsets(self.topic, numbers, is_stable=is_stable) for is_stable in (False, True)]
+        ends = [
+            await admin.end_offsets(self.topic, numbers, read_committed=read_committed)
+            for read_committed in (False, True)
+        ]
         committed = await admin.committed(settings.group_id, settings.topics.requests, range(SHARED))
         return (
             *([found[number] for number in numbers] for found in ends),
@@ -129,7 +133,7 @@ class Brokers:
         async with AIOKafkaConsumer(bootstrap_servers=self._settings.kafka, isolation_level=isolation) as consumer:
             consumer.assign(keys)
             await consumer.seek_to_beginning()
-            ends = [self._model.written(place, is_stable=is_committed) for place in self._places]
+            ends = [self._model.written(place, read_committed=is_committed) for place in self._places]
             async with asyncio.timeout(20):
                 while [await consumer.position(key) for key in keys] != ends:
                     for key, records in (await consumer.getmany(timeout_ms=20)).items():

@@ -11,7 +11,7 @@ from harness.audit import read
 from harness.fleet import Deployment
 from hotswap.batch import Code, Position, Transaction
 from hotswap.errors import DamagedBatch, Doubt
-from hotswap.kafka import internals
+from hotswap.kafka import fetched
 from hotswap.kafka.connection import Admin
 from hotswap.kafka.membership import Membership
 from hotswap.kafka.partition import Cluster, KafkaPartition
@@ -89,8 +89,8 @@ class OnKafka:
 
 @contextlib.asynccontextmanager
 async def on_kafka(settings, monkeypatch):
-    is_sound = internals._is_sound
-    monkeypatch.setattr(internals, "_is_sound", lambda data: DAMAGED not in bytes(data) and is_sound(data))
+    is_sound = fetched._is_sound
+    monkeypatch.setattr(fetched, "_is_sound", lambda data: DAMAGED not in bytes(data) and is_sound(data))
     is_assigned = asyncio.Event()
     async with Admin.connect(settings) as admin:
         tail = await AnswersTail(settings).start()

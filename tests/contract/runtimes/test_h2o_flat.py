@@ -141,7 +141,7 @@ class Requests:
 
     def _fill(self, row):
         # Most are whole, or hardly any row would be good.
-        oddity = self._random.choice((0.0, 0.0, 0.05, 0.3))
+        violation = self._random.choice((0.0, 0.0, 0.05, 0.3))
         for part in row.DESCRIPTOR.fields:
             if part.is_repeated or part.message_type:
                 if self._random.random() < 0.01:
@@ -149,7 +149,7 @@ class Requests:
                 continue
             if part.name in ("note", "raw") and self._random.random() < 0.9:
                 continue
-            if self._random.random() >= oddity:
+            if self._random.random() >= violation:
                 setattr(row, part.name, self._usual(part))
             elif self._random.random() < 0.5:
                 setattr(row, part.name, self._odd(part))

@@ -18,7 +18,7 @@ from hotswap.codec.proto import compile as compile_proto
 from hotswap.generation import Configuration
 from hotswap.host.load import Load
 from hotswap.host.parent import ModelHost
-from hotswap.host.standby import Spares
+from hotswap.host.standby import Standbys
 from hotswap.local.jvm import find_java
 
 pytestmark = pytest.mark.spark
@@ -294,9 +294,9 @@ def test_an_option_that_there_is_not_is_refused_with_what_there_is(lab, unpacked
 
 
 @pytest.fixture
-async def spares(monkeypatch):
+async def standbys(monkeypatch):
     monkeypatch.setattr("hotswap.host.standby._REST_SECONDS", 0.0)
-    made = Spares(heap_mb=512, child=(sys.executable, "-m", "hotswap.host.child"))
+    made = Standbys(heap_mb=512, child=(sys.executable, "-m", "hotswap.host.child"))
     yield made
     await made.stop()
 
@@ -327,13 +327,13 @@ async def answers_of(host, name, times):
     ]
 
 
-async def test_a_host_and_a_spare_answer_the_same_and_a_spare_needs_no_start_of_java(unpacked, spares):
+async def test_a_host_and_a_standby_answer_the_same_and_a_standby_needs_no_start_of_java(unpacked, standbys):
     expected = [{key: row[key] for key in ("probability", "prediction")} for row in read_rows("forest", "pred")]
-    spares.keep("spark")
+    standbys.keep("spark")
     async with asyncio.timeout(120):
-        while not spares.ready:
+        while not standbys.ready:
             await asyncio.sleep(0.05)
-    hosts = [host_of("forest", unpacked("forest"), take_spare=spares.take), host_of("forest", unpacked("forest"))]
+    hosts = [host_of("forest", unpacked("forest"), take_standby=standbys.take), host_of("forest", unpacked("forest"))]
     try:
         warm, cold = [await host.start() for host in hosts]
         for host in hosts:

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from hotswap.codec.columns import Rows
+from hotswap.codec.columns import DecodedRows
 from hotswap.codec.encoder import Encoder
 from hotswap.codec.outputs import Output, class_names, predict_names
 from hotswap.codec.proto import compile as compile_proto
@@ -27,10 +27,10 @@ def encoder(messages, outputs=OUTPUTS, names=None, *, is_one_row=True):
 
 
 def rows_of(*counts):
-    return Rows(Table(np.empty((sum(counts), 0))), range(len(counts)), np.array(counts))
+    return DecodedRows(Table(np.empty((sum(counts), 0))), range(len(counts)), np.array(counts))
 
 
-ONE_EACH = Rows(Table(np.empty((3, 0))), range(3), None)
+ONE_EACH = DecodedRows(Table(np.empty((3, 0))), range(3), None)
 
 
 def encoded(messages, rows=ONE_EACH, **options):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from hotswap.batch import Code, Refusal
-from hotswap.codec.columns import Decoder, Rows
+from hotswap.codec.columns import DecodedRows, Decoder
 from hotswap.codec.encoder import Encoder
 from hotswap.codec.fields import Column
 from hotswap.codec.outputs import Output, class_names, predict_names
@@ -56,7 +56,7 @@ def encoded(messages, scores=SCORES, **options):
     made, message = encoder(messages, **options)
     assert made.problems == []
     assert made.is_valid(scores).all()
-    rows = Rows(Table(np.empty((len(scores), 0))), range(len(scores)), None)
+    rows = DecodedRows(Table(np.empty((len(scores), 0))), range(len(scores)), None)
     answers = made.encode(scores, rows)
     parsed = [message.FromString(answer) for answer in answers]
     assert [message.SerializeToString(deterministic=True) for message in parsed] == answers
@@ -291,7 +291,7 @@ def test_a_batch_of_no_rows_is_valid_and_has_no_answers(fields):
     made, _ = encoder(f"message Out {{ {fields} }}")
 
     assert made.is_valid(nothing).tolist() == []
-    assert made.encode(nothing, Rows(nothing, range(0), None)) == []
+    assert made.encode(nothing, DecodedRows(nothing, range(0), None)) == []
 
 
 def test_a_whole_number_that_is_not_there_is_told_apart():
@@ -304,7 +304,7 @@ def test_a_whole_number_that_is_not_there_is_told_apart():
 
 def test_answers_of_many_rows_take_texts_and_vectors_row_after_row():
     made, message = encoder("message Out { repeated string label = 1; repeated double terms = 2; }", is_one_row=False)
-    rows = Rows(Table(np.empty((2, 0))), range(1), np.array([2]))
+    rows = DecodedRows(Table(np.empty((2, 0))), range(1), np.array([2]))
 
     (answer,) = made.encode(SCORES, rows)
 

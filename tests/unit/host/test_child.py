@@ -11,8 +11,8 @@ from hotswap.host import child, frames
 from hotswap.host.frames import Ground, Order
 
 
-@pytest.mark.parametrize("gives_way", [True, False])
-def test_a_generation_is_loaded_at_low_priority_only_where_it_is_to_give_way(monkeypatch, gives_way):
+@pytest.mark.parametrize("is_low_priority", [True, False])
+def test_a_generation_is_loaded_at_low_priority_only_where_it_is_to_give_way(monkeypatch, is_low_priority):
     aside = []
     monkeypatch.setattr(child, "_start_jvm", lambda _: None)
     monkeypatch.setattr(child, "_load", lambda _: (None, {}))
@@ -26,14 +26,14 @@ def test_a_generation_is_loaded_at_low_priority_only_where_it_is_to_give_way(mon
         is_descriptor_set=False,
         configuration=Configuration(),
         samples=(),
-        gives_way=gives_way,
+        is_low_priority=is_low_priority,
     )
     ours, theirs = socket.socketpair()
     with ours, theirs:
         ours.sendall(frames.pack_load(order))
         ours.shutdown(socket.SHUT_WR)
         child._serve(theirs)
-    assert aside == ([child._give_way] if gives_way else [])
+    assert aside == ([child._give_way] if is_low_priority else [])
 
 
 def said(frame):

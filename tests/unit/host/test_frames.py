@@ -10,7 +10,7 @@ from hotswap.batch import Code, Refusal
 from hotswap.errors import SwapCode
 from hotswap.generation import Configuration, Policy, frozen
 from hotswap.host import frames
-from hotswap.host.frames import Answers, FrameError, Ground, Kind, Order
+from hotswap.host.frames import FrameError, Ground, Kind, Order, ScoredBatch
 from hotswap.host.process import _Connection
 
 ANSWERS = [b"first", Refusal(Code.MISTYPED_FIELD, "row 0: é is no number"), b"", b"last"]
@@ -22,19 +22,19 @@ def body_of(frame: bytes) -> bytes:
     return frame[4:]
 
 
-def answered(batch: Answers) -> bytes:
+def answered(batch: ScoredBatch) -> bytes:
     return frames.parse_frame(body_of(frames.pack_answers(7, batch))).payload
 
 
 def test_answers_come_back_in_order_with_refusals_and_unknown_categories():
-    frame = frames.parse_frame(body_of(frames.pack_answers(7, Answers(list(ANSWERS), {"color": 3}))))
+    frame = frames.parse_frame(body_of(frames.pack_answers(7, ScoredBatch(list(ANSWERS), {"color": 3}))))
 
     assert (frame.kind, frame.ticket) == (Kind.ANSWER, 7)
     assert frames.parse_answers(frame.payload, 4) == (ANSWERS, {"color": 3})
 
 
 def test_an_empty_answer_is_a_message_and_no_refusal():
-    assert frames.parse_answers(answered(Answers([b""], {})), 1).answers == [b""]
+    assert frames.parse_answers(answered(ScoredBatch([b""], {})), 1).answers == [b""]
 
 
 def test_an_announcement_out_of_turn_is_refused():
@@ -48,11 +48,11 @@ def test_an_announcement_out_of_turn_is_refused():
 @pytest.mark.parametrize("count", [0, 3, 5, 1 << 20])
 def test_answers_to_another_number_of_requests_are_refused(count):
     with pytest.raises(FrameError):
-        frames.parse_answers(answered(Answers(list(ANSWERS), {})), count)
+        frames.parse_answers(answered(ScoredBatch(list(ANSWERS), {})), count)
 
 
 def test_answers_cut_short_anywhere_are_refused():
-    payload = answered(Answers(list(ANSWERS), {"color": 3}))
+    payload = answered(ScoredBatch(list(ANSWERS), {"color": 3}))
 
     for end in range(len(payload)):
         with pytest.raises(FrameError):
@@ -111,7 +111,7 @@ def test_unknown_columns_that_take_more_than_64_kib_are_not_parsed(monkeypatch):
 def test_of_very_many_unknown_columns_those_are_told_that_were_unknown_most_often():
     unknown = {f"column_{number:06}": number for number in range(1, 20_001)}
 
-    told = frames.parse_answers(answered(Answers([b""], unknown)), 1).unknown
+    told = frames.parse_answers(answered(ScoredBatch([b""], unknown)), 1).unknown
 
     assert 1_000 < len(told) < 20_000
     assert min(told.values()) > 20_000 - len(told)
@@ -164,7 +164,7 @@ def test_a_frame_of_no_known_kind_is_refused(body):
 def test_a_message_of_a_refusal_is_bounded_and_sound_text():
     refusal = Refusal(Code.MODEL_ERROR, "\ud800" + "x" * 100_000)
 
-    (told,) = frames.parse_answers(answered(Answers([refusal], {})), 1).answers
+    (told,) = frames.parse_answers(answered(ScoredBatch([refusal], {})), 1).answers
 
     assert isinstance(told, Refusal)
     assert len(told.message.encode()) < 5_000

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from fakes.data_plane import FakePlan, FakeSource, drain, loop_of, requests
+from fakes.data_plane import FakeRouter, FakeSource, drain, loop_of, requests
 from hotswap.pipeline import loop as loop_module
 
 
@@ -33,7 +33,7 @@ def refused(source):
 
 
 async def test_a_damaged_batch_holds_its_partition_which_says_where_and_how_to_go_on(source):
-    loop = loop_of(source, FakePlan(lambda *_: 1))
+    loop = loop_of(source, FakeRouter(lambda *_: 1))
     task = asyncio.create_task(loop.run())
     await held(loop)
     assert source.committed.offset == 2
@@ -45,9 +45,9 @@ async def test_a_damaged_batch_holds_its_partition_which_says_where_and_how_to_g
 
 
 async def test_a_damaged_batch_that_a_command_skips_is_refused_request_by_request_and_the_rest_is_scored(source):
-    plan = FakePlan(lambda *_: 1, max_batch_records=9)
-    plan.skipped = {2: "command-7"}
-    loop = await drain(source, plan)
+    router = FakeRouter(lambda *_: 1, max_batch_records=9)
+    router.skipped = {2: "command-7"}
+    loop = await drain(source, router)
     assert refused(source) == [(b"UNREADABLE", b"d.requests-3-2"), (b"UNREADABLE", b"d.requests-3-3")]
     (message, _) = [dict(h)["message"] for made in source.transactions for _, _, h in made.dead_letters]
     assert b"offset 2 is damaged" in message
@@ -57,12 +57,12 @@ async def test_a_damaged_batch_that_a_command_skips_is_refused_request_by_reques
 
 
 async def test_a_partition_that_is_held_goes_on_at_once_when_the_command_comes(source):
-    plan = FakePlan(lambda *_: 1)
-    loop = loop_of(source, plan)
+    router = FakeRouter(lambda *_: 1)
+    loop = loop_of(source, router)
     task = asyncio.create_task(loop.run())
     await held(loop)
-    plan.skipped = {2: "command-7"}
-    plan.change(plan.choose_by)
+    router.skipped = {2: "command-7"}
+    router.change(router.choose_by)
     await asyncio.wait_for(source.drained.wait(), 5)
     assert (source.opened, loop.state.held, len(refused(source))) == (1, "", 2)
     loop.stop()
@@ -71,7 +71,7 @@ async def test_a_partition_that_is_held_goes_on_at_once_when_the_command_comes(s
 
 async def test_a_damaged_batch_is_fetched_again_now_and_then_and_scored_where_it_is_sound_by_then(source, monkeypatch):
     monkeypatch.setattr(loop_module, "_LOOK_AT_DAMAGE_S", 0)
-    loop = loop_of(source, FakePlan(lambda *_: 1))
+    loop = loop_of(source, FakeRouter(lambda *_: 1))
     task = asyncio.create_task(loop.run())
     await held(loop)
     source.partition.damaged = {}
@@ -88,7 +88,7 @@ async def test_what_holds_a_partition_is_logged_once_however_often_the_damaged_b
     source, monkeypatch, caplog
 ):
     monkeypatch.setattr(loop_module, "_LOOK_AT_DAMAGE_S", 0)
-    loop = loop_of(source, FakePlan(lambda *_: 1))
+    loop = loop_of(source, FakeRouter(lambda *_: 1))
     task = asyncio.create_task(loop.run())
     async with asyncio.timeout(5):
         while source.opened < 4:

@@ -5,7 +5,7 @@ from time import perf_counter
 
 import pytest
 
-from fakes.data_plane import FakePlan, FakeRequest, FakeSource, drain, loop_of, requests
+from fakes.data_plane import FakeRequest, FakeRouter, FakeSource, drain, loop_of, requests
 from hotswap.batch import Ask, Code, Position
 from hotswap.pipeline import loop as loop_module
 from hotswap.pipeline import partitions as partitions_module
@@ -25,7 +25,7 @@ def answers(source):
 
 async def test_every_request_is_answered_once_in_order_with_its_source_and_generation():
     source = FakeSource(requests(8))
-    await drain(source, FakePlan(lambda *_: 7))
+    await drain(source, FakeRouter(lambda *_: 7))
     assert answers(source) == [(b"k%d" % n, b"7:r%d" % n) for n in range(8)]
     last = dict(source.transactions[-1].predictions[-1][2])
     assert last == {
@@ -38,13 +38,13 @@ async def test_every_request_is_answered_once_in_order_with_its_source_and_gener
 
 async def test_a_batch_is_no_larger_than_the_generation_allows():
     source = FakeSource(requests(8))
-    await drain(source, FakePlan(lambda *_: 1, max_batch_records=3))
+    await drain(source, FakeRouter(lambda *_: 1, max_batch_records=3))
     assert [len(t.predictions) for t in source.transactions] == [3, 3, 2]
 
 
 async def test_a_batch_ends_at_the_cut_and_the_next_one_is_of_the_new_generation():
     source = FakeSource(requests(6))
-    await drain(source, FakePlan(lambda _, at: Serve(1, 2) if at.offset < 2 else Serve(2, None)))
+    await drain(source, FakeRouter(lambda _, at: Serve(1, 2) if at.offset < 2 else Serve(2, None)))
     assert [(t.generation, len(t.predictions), t.cut_over_at) for t in source.transactions] == [
         (1, 2, 0),
         (2, 3, 2),
@@ -55,7 +55,7 @@ async def test_a_batch_ends_at_the_cut_and_the_next_one_is_of_the_new_generation
 async def test_a_backlog_that_ends_in_markers_is_carried_over_the_cut_without_a_request():
     source = FakeSource(requests(2))
     source.partition.end = 5
-    await drain(source, FakePlan(lambda _, at: Serve(1, 4) if at.offset < 4 else Serve(2, None)))
+    await drain(source, FakeRouter(lambda _, at: Serve(1, 4) if at.offset < 4 else Serve(2, None)))
     assert source.committed == Position(5, 1)
     assert len(answers(source)) == 2
 
@@ -63,7 +63,7 @@ async def test_a_backlog_that_ends_in_markers_is_carried_over_the_cut_without_a_
 async def test_markers_alone_are_no_reason_to_commit():
     source = FakeSource(requests(2))
     source.partition.end = 5
-    await drain(source, FakePlan(lambda *_: 1))
+    await drain(source, FakeRouter(lambda *_: 1))
     assert source.committed == Position(2, 1)
 
 
@@ -79,7 +79,7 @@ async def test_a_loop_that_lingers_lets_requests_gather_but_not_behind_a_full_ba
             await asyncio.Event().wait()
 
     monkeypatch.setattr(PartitionLoop, "_sleep", sleep)
-    task = asyncio.create_task(loop_of(source, FakePlan(lambda *_: 1, max_batch_records=3), linger_s=60).run())
+    task = asyncio.create_task(loop_of(source, FakeRouter(lambda *_: 1, max_batch_records=3), linger_s=60).run())
     await asyncio.wait_for(gathered.wait(), 5)
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
@@ -90,7 +90,7 @@ async def test_a_loop_that_lingers_lets_requests_gather_but_not_behind_a_full_ba
 
 async def test_a_loop_that_lingers_stops_at_once():
     source = FakeSource(requests(1))
-    loop = loop_of(source, FakePlan(lambda *_: 1), linger_s=600)
+    loop = loop_of(source, FakeRouter(lambda *_: 1), linger_s=600)
     task = asyncio.create_task(loop.run())
     while not source.transactions:
         await asyncio.sleep(0)
@@ -102,7 +102,7 @@ async def test_a_bad_request_is_refused_alone_in_order_with_its_original_bytes()
     source = FakeSource(
         [FakeRequest(0, b"good"), FakeRequest(1, b"bad", b"key", [("trace", b"t")]), FakeRequest(2, b"x")]
     )
-    await drain(source, FakePlan(lambda *_: 1))
+    await drain(source, FakeRouter(lambda *_: 1))
     (only,) = source.transactions
     assert [value for _, value, _ in only.predictions] == [b"1:good", b"1:x"]
     (letter,) = only.dead_letters
@@ -114,7 +114,7 @@ async def test_a_bad_request_is_refused_alone_in_order_with_its_original_bytes()
 async def test_an_aborted_batch_is_read_again_and_committed_once():
     source = FakeSource(requests(4))
     source.fail_before = 2
-    await drain(source, FakePlan(lambda *_: 1))
+    await drain(source, FakeRouter(lambda *_: 1))
     assert [value for _, value in answers(source)] == [b"1:r%d" % n for n in range(4)]
     assert source.opened == source.closed == 3
 
@@ -122,27 +122,27 @@ async def test_an_aborted_batch_is_read_again_and_committed_once():
 async def test_a_commit_that_took_effect_without_an_answer_is_not_done_again():
     source = FakeSource(requests(4))
     source.fail_after = 1
-    await drain(source, FakePlan(lambda *_: 1))
+    await drain(source, FakeRouter(lambda *_: 1))
     assert [value for _, value in answers(source)] == [b"1:r%d" % n for n in range(4)]
 
 
 async def test_a_broker_that_is_down_is_logged_once_however_often_the_partition_is_opened(caplog):
     source = FakeSource(requests(4))
     source.fail_open = 3
-    await drain(source, FakePlan(lambda *_: 1))
+    await drain(source, FakeRouter(lambda *_: 1))
     assert source.opened == source.closed == 4
     assert [record.getMessage() for record in caplog.records].count("partition.recycled") == 1
 
 
 async def test_a_partition_goes_on_where_it_was_committed_and_is_held_until_its_floor_is_ready():
     source = FakeSource(requests(5), at=Position(3, 9))
-    plan = FakePlan(lambda _, at: Wait(9, "waits for 9") if at.floor == 9 else 1)
-    loop = loop_of(source, plan)
+    router = FakeRouter(lambda _, at: Wait(9, "waits for 9") if at.floor == 9 else 1)
+    loop = loop_of(source, router)
     task = asyncio.create_task(loop.run())
     while loop.state.held != "waits for 9":
         await asyncio.sleep(0)
     assert source.transactions == []
-    plan.change(lambda *_: 9)
+    router.change(lambda *_: 9)
     await asyncio.wait_for(source.drained.wait(), 5)
     loop.stop()
     await task
@@ -151,21 +151,21 @@ async def test_a_partition_goes_on_where_it_was_committed_and_is_held_until_its_
 
 
 async def test_what_holds_a_partition_is_logged_once_however_often_it_asks_again(caplog):
-    plan = FakePlan(lambda *_: Wait(9, "waits for 9"))
-    loop = loop_of(FakeSource(requests(1)), plan)
+    router = FakeRouter(lambda *_: Wait(9, "waits for 9"))
+    loop = loop_of(FakeSource(requests(1)), router)
     task = asyncio.create_task(loop.run())
     for _ in range(3):
         for _ in range(10):
             await asyncio.sleep(0)
         assert loop.state.held == "waits for 9"
-        plan.change(plan.choose_by)
+        router.change(router.choose_by)
     loop.stop()
     await task
     assert [record.getMessage() for record in caplog.records].count("partition.held") == 1
 
 
 async def test_a_held_partition_can_be_stopped():
-    loop = loop_of(FakeSource(requests(1)), FakePlan(lambda *_: Wait(None, "paused")))
+    loop = loop_of(FakeSource(requests(1)), FakeRouter(lambda *_: Wait(None, "paused")))
     task = asyncio.create_task(loop.run())
     while loop.state.held != "paused":
         await asyncio.sleep(0)
@@ -173,12 +173,12 @@ async def test_a_held_partition_can_be_stopped():
     await asyncio.wait_for(task, 5)
 
 
-async def loops(plan, source=None):
+async def loops(router, source=None):
     """A pipeline whose batch its model does not answer, and the task that looks after it."""
     source = source or FakeSource([FakeRequest(0, b"loop")])
-    pipeline = Pipeline(lambda _: loop_of(source, plan), stop_timeout_s=5)
+    pipeline = Pipeline(lambda _: loop_of(source, router), stop_timeout_s=5)
     pipeline.assigned([3])
-    while plan.hosts.get(1) is None or not plan.hosts[1].busy_s:
+    while router.hosts.get(1) is None or not router.hosts[1].busy_s:
         await asyncio.sleep(0)
     return pipeline, source
 
@@ -193,11 +193,11 @@ def twelve_s_later(monkeypatch):
 
 
 async def test_a_batch_that_a_model_has_for_long_is_given_up_for_a_newer_generation_and_scored_by_that(twelve_s_later):
-    plan = FakePlan(lambda *_: 1)
-    pipeline, source = await loops(plan)
+    router = FakeRouter(lambda *_: 1)
+    pipeline, source = await loops(router)
     (loop, task) = pipeline._running[3]
     source.requests[0].value = b"no loop for the next one"
-    plan.change(lambda *_: 2)
+    router.change(lambda *_: 2)
     loop.reconsider()
     await asyncio.sleep(0)
     assert source.opened == 1, "what may soon be done is waited for"
@@ -211,10 +211,10 @@ async def test_a_batch_that_a_model_has_for_long_is_given_up_for_a_newer_generat
 
 
 async def test_a_batch_that_only_waits_for_its_turn_is_not_given_up(twelve_s_later):
-    plan = FakePlan(lambda *_: 1)
-    pipeline, source = await loops(plan)
-    plan.change(lambda *_: 2)
-    plan.hosts[1].busy_s = 0.1
+    router = FakeRouter(lambda *_: 1)
+    pipeline, source = await loops(router)
+    router.change(lambda *_: 2)
+    router.hosts[1].busy_s = 0.1
     twelve_s_later()
     pipeline._running[3][0].reconsider()
     await asyncio.sleep(0)
@@ -223,23 +223,23 @@ async def test_a_batch_that_only_waits_for_its_turn_is_not_given_up(twelve_s_lat
 
 
 async def test_a_batch_that_a_model_has_for_long_is_given_up_at_a_pause_and_scored_after_it(twelve_s_later):
-    plan = FakePlan(lambda *_: 1)
-    pipeline, source = await loops(plan)
+    router = FakeRouter(lambda *_: 1)
+    pipeline, source = await loops(router)
     twelve_s_later()
-    plan.change(lambda *_: Wait(None, "paused by command"))
+    router.change(lambda *_: Wait(None, "paused by command"))
     loop = pipeline._running[3][0]
     loop.reconsider()
     while loop.state.held != "paused by command":
         await asyncio.sleep(0)
     source.requests[0].value = b"goes on"
-    plan.change(lambda *_: 1)
+    router.change(lambda *_: 1)
     await asyncio.wait_for(source.drained.wait(), 5)
     assert [value for _, value in answers(source)] == [b"1:goes on"]
     await pipeline.stop()
 
 
 async def test_a_partition_says_which_model_it_waits_for_and_what_goes_on_without_it(twelve_s_later):
-    pipeline, source = await loops(FakePlan(lambda *_: 1))
+    pipeline, source = await loops(FakeRouter(lambda *_: 1))
     twelve_s_later()
     loop = pipeline._running[3][0]
     loop.reconsider()
@@ -250,7 +250,7 @@ async def test_a_partition_says_which_model_it_waits_for_and_what_goes_on_withou
 
 
 async def test_a_batch_that_is_not_overtaken_is_waited_for_without_a_word_at_first(monkeypatch, twelve_s_later):
-    pipeline, source = await loops(FakePlan(lambda *_: 1))
+    pipeline, source = await loops(FakeRouter(lambda *_: 1))
     begun = loop_module.perf_counter()
     monkeypatch.setattr(loop_module, "perf_counter", lambda: begun + 1)
     loop = pipeline._running[3][0]
@@ -262,10 +262,10 @@ async def test_a_batch_that_is_not_overtaken_is_waited_for_without_a_word_at_fir
 
 async def test_the_batches_of_all_partitions_are_looked_after_while_they_are_watched(monkeypatch, twelve_s_later):
     monkeypatch.setattr(partitions_module, "_LOOK_S", 0)
-    plan = FakePlan(lambda *_: 1)
-    pipeline, source = await loops(plan)
+    router = FakeRouter(lambda *_: 1)
+    pipeline, source = await loops(router)
     source.requests[0].value = b"no loop for the next one"
-    plan.change(lambda *_: 2)
+    router.change(lambda *_: 2)
     twelve_s_later()
     watch = asyncio.create_task(pipeline.watch())
     await asyncio.wait_for(source.drained.wait(), 5)
@@ -275,10 +275,10 @@ async def test_the_batches_of_all_partitions_are_looked_after_while_they_are_wat
 
 
 async def test_a_revoke_ends_a_batch_that_is_being_given_up(twelve_s_later):
-    plan = FakePlan(lambda *_: 1)
-    pipeline, source = await loops(plan)
+    router = FakeRouter(lambda *_: 1)
+    pipeline, source = await loops(router)
     twelve_s_later()
-    plan.change(lambda *_: 2)
+    router.change(lambda *_: 2)
     loop, task = pipeline._running[3]
     loop.reconsider()
     task.cancel()
@@ -289,7 +289,7 @@ async def test_a_revoke_ends_a_batch_that_is_being_given_up(twelve_s_later):
 
 async def test_an_answer_too_large_for_the_topic_is_refused_and_does_not_stop_the_partition():
     source = FakeSource([FakeRequest(0, b"x" * 90), FakeRequest(1, b"y")])
-    await drain(source, FakePlan(lambda *_: 1), limits=Limits(65_586, 100_000))
+    await drain(source, FakeRouter(lambda *_: 1), limits=Limits(65_586, 100_000))
     assert dict(source.transactions[0].dead_letters[0][2])["code"] == Code.ANSWER_TOO_LARGE.encode()
     assert [value for _, value in answers(source)] == [b"1:y"]
 
@@ -302,23 +302,23 @@ async def test_what_headers_forbid_never_reaches_the_host():
         FakeRequest(3, b"b", headers=[("operation", b"score")]),
     ]
     source = FakeSource(odd)
-    plan = FakePlan(lambda *_: 1, max_batch_records=9)
-    await drain(source, plan)
-    assert plan.hosts[1].calls == [([b"b"], [Ask("score")])]
+    router = FakeRouter(lambda *_: 1, max_batch_records=9)
+    await drain(source, router)
+    assert router.hosts[1].calls == [([b"b"], [Ask("score")])]
     codes = [dict(headers)["code"].decode() for _, _, headers in source.transactions[0].dead_letters]
     assert codes == [Code.UNDECODABLE, Code.TOO_LARGE, Code.UNKNOWN_OPERATION]
 
 
 async def test_headers_of_ours_in_a_request_are_not_mistaken_for_the_answers():
     source = FakeSource([FakeRequest(0, b"a", headers=[("source", b"elsewhere-0-1"), ("generation", b"99")])])
-    await drain(source, FakePlan(lambda *_: 1))
+    await drain(source, FakeRouter(lambda *_: 1))
     headers = source.transactions[0].predictions[0][2]
     assert [value for name, value in headers if name in ("source", "generation")] == [b"1", b"d.requests-3-0"]
 
 
 async def test_a_revoked_partition_ends_with_its_batch_in_hand_committed():
     source = FakeSource(requests(3))
-    pipelines = Pipeline(lambda _: loop_of(source, FakePlan(lambda *_: 1)), stop_timeout_s=60)
+    pipelines = Pipeline(lambda _: loop_of(source, FakeRouter(lambda *_: 1)), stop_timeout_s=60)
     pipelines.assigned([3])
     while pipelines.states[3].in_hand is None:
         await asyncio.sleep(0)
@@ -332,7 +332,7 @@ async def test_a_defect_in_a_loop_is_seen_and_not_swallowed():
     def broken(*_):
         raise KeyError("defect")
 
-    pipelines = Pipeline(lambda _: loop_of(FakeSource(requests(1)), FakePlan(broken)), stop_timeout_s=5)
+    pipelines = Pipeline(lambda _: loop_of(FakeSource(requests(1)), FakeRouter(broken)), stop_timeout_s=5)
     pipelines.assigned([0])
     while pipelines.failure() is None:
         await asyncio.sleep(0)

@@ -88,7 +88,7 @@ def parse_since(text: str, now: float) -> int:
 
 async def _read(settings: Settings, wanted: _Wanted, *, is_following: bool = False) -> AsyncGenerator[Any, None]:
     """The dead letters up to the end as it is now (a replay that fails again must not be replayed for ever)."""
-    reader = LogReader(settings, settings.topics.dead_letters, is_isolated=True)
+    reader = LogReader(settings, settings.topics.dead_letters, read_committed=True)
     try:
         await reader.start()
         ends = await reader.end()

@@ -14,7 +14,7 @@ from hotswap.client.change import compile_file
 from hotswap.codec.proto import Operation, Schema
 from hotswap.codec.proto import compile as compile_proto
 from hotswap.codec.text.layout import BadRow
-from hotswap.codec.text.reader import Rows, read_rows
+from hotswap.codec.text.reader import RowReader, read_rows
 from hotswap.errors import UsageError
 from hotswap.generation import Configuration, Model, Proto, TextOptions
 from hotswap.packages.configuration import read_configuration
@@ -93,7 +93,7 @@ def proto_of(given: str | None, sha256: str | None) -> Path | Proto | None:
 
 
 @contextmanager
-def open_rows(path: Path, operation: Operation, options: TextOptions, kind: Kind | None = None) -> Iterator[Rows]:
+def open_rows(path: Path, operation: Operation, options: TextOptions, kind: Kind | None = None) -> Iterator[RowReader]:
     """The rows of a CSV or JSON file (by its ending), read as they are asked for."""
     with open_text(path) as file:
         yield read_rows(file, kind or kind_of(path), operation.input, options)

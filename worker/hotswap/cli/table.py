@@ -14,14 +14,14 @@ from hotswap.cli.files import kind_of
 from hotswap.cli.shared import progress
 from hotswap.codec.proto import Operation
 from hotswap.codec.text.layout import BadRow, Row
-from hotswap.codec.text.reader import Rows
+from hotswap.codec.text.reader import RowReader
 from hotswap.codec.text.writer import CsvTable, JsonTable
 from hotswap.errors import UsageError
 from hotswap.generation import TextOptions
 from hotswap.printable import Escaping, printable, printable_json
 
 CHUNK = 500
-"""Rows that are handled together, where nothing else says how many."""
+"""RowReader that are handled together, where nothing else says how many."""
 
 Answered = tuple[int, dict[str, Any], bytes]
 """A row's number, facts about its prediction, and the serialized output message."""
@@ -79,7 +79,7 @@ async def print_answers(
 class Reading:
     """The good rows of a file; the bad ones are listed on stderr as they come, and counted."""
 
-    def __init__(self, rows: Rows) -> None:
+    def __init__(self, rows: RowReader) -> None:
         self.rows = rows
         self.good = 0
         self.bad = 0

@@ -64,8 +64,8 @@ class Answers:
     def __init__(self, settings: Settings) -> None:
         topics = settings.topics
         self._settings = settings
-        self._predictions = LogReader(settings, topics.predictions, is_isolated=True)
-        self._dead_letters = LogReader(settings, topics.dead_letters, is_isolated=True)
+        self._predictions = LogReader(settings, topics.predictions, read_committed=True)
+        self._dead_letters = LogReader(settings, topics.dead_letters, read_committed=True)
         self._fetches: dict[asyncio.Task[list[Any]], LogReader] = {}
 
     @classmethod
@@ -82,7 +82,7 @@ class Answers:
             stack.push_async_callback(answers.stop)
             async with Admin.connect(settings) as admin:
                 for reader, topic in answers._readers():
-                    await reader.start(await admin.end_offsets(topic, is_stable=True))
+                    await reader.start(await admin.end_offsets(topic, read_committed=True))
             yield answers
 
     def _readers(self) -> list[tuple[LogReader, str]]:

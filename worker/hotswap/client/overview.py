@@ -133,7 +133,7 @@ async def overview(settings: Settings) -> Overview:
 
 async def _lags(settings: Settings, admin: Admin) -> tuple[Lag, ...]:
     topic = settings.topics.requests
-    ends = await admin.end_offsets(topic, is_stable=True)
+    ends = await admin.end_offsets(topic, read_committed=True)
     committed = await admin.committed(settings.group_id, topic)
     lags = []
     for partition, end in sorted(ends.items()):
@@ -147,7 +147,7 @@ async def _lags(settings: Settings, admin: Admin) -> tuple[Lag, ...]:
 @asynccontextmanager
 async def control_log(settings: Settings) -> AsyncIterator[LogReader]:
     """The control topic from its beginning, isolated as the workers read it."""
-    async with _reading(LogReader(settings, settings.topics.control, is_isolated=True)) as reader:
+    async with _reading(LogReader(settings, settings.topics.control, read_committed=True)) as reader:
         if reader.partitions != 1:
             raise StartError(
                 f"topic {settings.topics.control} has {reader.partitions} partitions and must have one: "
@@ -159,7 +159,7 @@ async def control_log(settings: Settings) -> AsyncIterator[LogReader]:
 @asynccontextmanager
 async def status_log(settings: Settings) -> AsyncIterator[LogReader]:
     """The status topic from its beginning; not isolated, so that what workers say never waits for a transaction."""
-    async with _reading(LogReader(settings, settings.topics.status, is_isolated=False)) as reader:
+    async with _reading(LogReader(settings, settings.topics.status, read_committed=False)) as reader:
         yield reader
 
 

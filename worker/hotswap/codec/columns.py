@@ -39,7 +39,7 @@ from google.protobuf.message import DecodeError, Message
 
 from hotswap.batch import Code, Refusal
 from hotswap.codec.fields import Column, descriptor_of
-from hotswap.codec.sources import Source, find_sources
+from hotswap.codec.sources import FieldSource, find_sources
 from hotswap.codec.values import Matrix, Table, join
 from hotswap.generation import Configuration, Policy
 
@@ -55,7 +55,7 @@ class _Lookup(dict[Any, float]):
 
 
 @dataclass(slots=True)
-class Rows:
+class DecodedRows:
     """The rows of a batch's requests. `counts` is rows per request, None where each has one.
 
     `positions` are the places in the batch of the requests that the rows are from; all others are in `refused`.
@@ -85,10 +85,10 @@ class Rows:
             self.counts = self.counts[list(requests)]
 
 
-class _Oddity(NamedTuple):
+class _Violation(NamedTuple):
     """Values of a column that the policies decide about."""
 
-    source: Source
+    source: FieldSource
     code: Code
     rows: Sequence[int]
     values: Sequence[Any]
@@ -111,7 +111,7 @@ class Decoder:
         self.problems: Final[Sequence[str]] = found.problems
         self.shape: Final = found.shape
         self.rows_field: Final = found.rows_field
-        self.sources: Final[Sequence[Source]] = found.sources
+        self.sources: Final[Sequence[FieldSource]] = found.sources
         self.message: Final = message
         self._width = len(columns)
         self.policies: Final = configuration
@@ -129,21 +129,21 @@ class Decoder:
         self._defaults = np.array([_default(source) for source in self._optional])
         self._take_numbers = attrgetter(*(source.path for source in self._numbers)) if self._numbers else None
 
-    def decode(self, values: Sequence[bytes]) -> Rows:
+    def decode(self, values: Sequence[bytes]) -> DecodedRows:
         """Decode a batch of requests to rows x columns; the bad ones are refused, with all of their rows."""
         refused: dict[int, Refusal] = {}
         messages, positions = self._parse(values, refused)
         read, positions = self._take_apart(messages, positions, refused)
         matrix = np.empty((read.length, self._width))
         self._fill_numbers(matrix, read)
-        oddities = [*self._fill_texts(matrix, read), *self._fill_lookups(matrix, read)]
+        violations = [*self._fill_texts(matrix, read), *self._fill_lookups(matrix, read)]
         self._mark_absent(matrix, read)
-        table = Table(matrix, {source.index: self._object(source, read, oddities) for source in self._objects})
+        table = Table(matrix, {source.index: self._object(source, read, violations) for source in self._objects})
         if self.policies.missing is Policy.REFUSE:
-            oddities += self._missing(table)
-        rows = Rows(table, positions, read.counts, refused)
-        if oddities:
-            self._judge(rows, oddities)
+            violations += self._missing(table)
+        rows = DecodedRows(table, positions, read.counts, refused)
+        if violations:
+            self._judge(rows, violations)
         return rows
 
     # ---- from bytes to messages to items
@@ -191,7 +191,7 @@ class Decoder:
         read = _Read([messages[index] for index in good], int(counts[good].sum()), counts[good])
         return read, [positions[index] for index in good]
 
-    def _values(self, read: _Read, source: Source, absent: Any) -> Iterable[Any]:
+    def _values(self, read: _Read, source: FieldSource, absent: Any) -> Iterable[Any]:
         values = source.values(read.items)
         if self.shape != "columns":
             return values
@@ -215,7 +215,7 @@ class Decoder:
             values = (np.nan if value is None else value for value in source.values(read.items))
             matrix[:, source.index] = np.fromiter(values, np.float64, read.length)
 
-    def _fill_texts(self, matrix: Matrix, read: _Read) -> Iterable[_Oddity]:
+    def _fill_texts(self, matrix: Matrix, read: _Read) -> Iterable[_Violation]:
         for source in self._texts:
             values = [value or "" for value in self._values(read, source, "")]
             try:
@@ -225,9 +225,9 @@ class Decoder:
                 bad = [row for row, number in enumerate(parsed) if number is None]
                 # Not NaN: that would be missing.
                 matrix[:, source.index] = [0.0 if number is None else number for number in parsed]
-                yield _Oddity(source, Code.MISTYPED_FIELD, bad, [values[row] for row in bad])
+                yield _Violation(source, Code.MISTYPED_FIELD, bad, [values[row] for row in bad])
 
-    def _fill_lookups(self, matrix: Matrix, read: _Read) -> Iterable[_Oddity]:
+    def _fill_lookups(self, matrix: Matrix, read: _Read) -> Iterable[_Violation]:
         for source, lookup in self._lookups:
             numbers = map(lookup.__getitem__, self._values(read, source, None))
             matrix[:, source.index] = column = np.fromiter(numbers, np.float64, read.length)
@@ -238,7 +238,7 @@ class Decoder:
                     bad = [row for row in bad if not source.is_absent(read.items[row])]
                 wanted = set(bad)
                 values = [value for row, value in enumerate(self._values(read, source, None)) if row in wanted]
-                yield _Oddity(source, Code.UNKNOWN_CATEGORY, bad, values)
+                yield _Violation(source, Code.UNKNOWN_CATEGORY, bad, values)
 
     def _mark_absent(self, matrix: Matrix, read: _Read) -> None:
         if not self._optional:
@@ -250,7 +250,7 @@ class Decoder:
             if source.is_absent(read.items[row]):
                 matrix[row, source.index] = np.nan
 
-    def _object(self, source: Source, read: _Read, oddities: list[_Oddity]) -> list[Any]:
+    def _object(self, source: FieldSource, read: _Read, violations: list[_Violation]) -> list[Any]:
         """Give a column of objects, None where there is no value."""
         assert source.convert
         values = list(self._values(read, source, None))
@@ -265,31 +265,31 @@ class Decoder:
             except ValueError:
                 bad.append(row)
         if bad:
-            oddities.append(_Oddity(source, Code.MISTYPED_FIELD, bad, [values[row] for row in bad]))
+            violations.append(_Violation(source, Code.MISTYPED_FIELD, bad, [values[row] for row in bad]))
         return made
 
-    def _missing(self, table: Table) -> Iterable[_Oddity]:
+    def _missing(self, table: Table) -> Iterable[_Violation]:
         is_missing = np.isnan(table.matrix)
         for index, values in table.objects.items():
             is_missing[:, index] = [value is None for value in values]
         for source in self.sources:
             rows = np.flatnonzero(is_missing[:, source.index]).tolist()
             if rows:
-                yield _Oddity(source, Code.MISSING_FIELD, rows, [None] * len(rows))
+                yield _Violation(source, Code.MISSING_FIELD, rows, [None] * len(rows))
 
     # ---- policies
 
-    def _judge(self, rows: Rows, oddities: Sequence[_Oddity]) -> None:
+    def _judge(self, rows: DecodedRows, violations: Sequence[_Violation]) -> None:
         policies = {
             Code.MISSING_FIELD: self.policies.missing,
             Code.MISTYPED_FIELD: self.policies.mistyped,
             Code.UNKNOWN_CATEGORY: self.policies.unknown_category,
         }
-        to_refuse: list[tuple[int, int, _Oddity, Any]] = []
-        for oddity in oddities:
-            source, code, at, values = oddity
+        to_refuse: list[tuple[int, int, _Violation, Any]] = []
+        for violation in violations:
+            source, code, at, values = violation
             if policies[code] is Policy.REFUSE:
-                to_refuse += [(row, source.index, oddity, value) for row, value in zip(at, values, strict=True)]
+                to_refuse += [(row, source.index, violation, value) for row, value in zip(at, values, strict=True)]
                 continue
             rows.table.matrix[at, source.index] = np.nan  # of an object nothing was made: None
             if code is Code.UNKNOWN_CATEGORY and at:
@@ -297,19 +297,19 @@ class Decoder:
         if to_refuse:
             self._refuse(rows, to_refuse)
 
-    def _refuse(self, rows: Rows, troubles: list[tuple[int, int, _Oddity, Any]]) -> None:
+    def _refuse(self, rows: DecodedRows, troubles: list[tuple[int, int, _Violation, Any]]) -> None:
         starts = [part.start for part in rows.slices()]
         ends = np.array([part.stop for part in rows.slices()])
         bad: dict[int, Refusal] = {}
-        for row, _, oddity, value in sorted(troubles, key=lambda trouble: trouble[:2]):
+        for row, _, violation, value in sorted(troubles, key=lambda trouble: trouble[:2]):
             request = int(np.searchsorted(ends, row, side="right"))
             if request not in bad:  # the first trouble of a request is the one that is told
-                bad[request] = Refusal(oddity.code, _explain(oddity, row - starts[request], value))
+                bad[request] = Refusal(violation.code, _explain(violation, row - starts[request], value))
         rows.refused.update({rows.positions[request]: refusal for request, refusal in bad.items()})
         rows.keep([request for request in range(len(rows.positions)) if request not in bad])
 
 
-def _default(source: Source) -> float:
+def _default(source: FieldSource) -> float:
     """Give what an absent field of this source reads as, in the matrix."""
     value = source.leaf.default_value
     return float(value if source.kind == "number" else source.lookup.get(value, _UNKNOWN))
@@ -329,8 +329,8 @@ def _number_or_none(text: str) -> float | None:
         return None
 
 
-def _explain(oddity: _Oddity, row: int, value: Any) -> str:
-    source, code, *_ = oddity
+def _explain(violation: _Violation, row: int, value: Any) -> str:
+    source, code, *_ = violation
     place = f"row {row}, field `{source.path}`"
     shown = value[:_SHOWN] + "…" if isinstance(value, str) and len(value) > _SHOWN else value
     if code is Code.MISSING_FIELD:

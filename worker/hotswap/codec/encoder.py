@@ -9,7 +9,7 @@ import numpy.typing as npt
 from google.protobuf import message_factory
 from google.protobuf.message import Message
 
-from hotswap.codec.columns import Rows
+from hotswap.codec.columns import DecodedRows
 from hotswap.codec.fields import descriptor_of, is_map
 from hotswap.codec.outputs import FLOATS, Fill, Filling, Output, paths
 from hotswap.codec.values import Matrix, Table
@@ -72,7 +72,7 @@ class Encoder:
                 return f"the model gave no {what}, but {value}"
         raise AssertionError("the row is valid")
 
-    def encode(self, scores: Table, rows: Rows) -> list[bytes]:
+    def encode(self, scores: Table, rows: DecodedRows) -> list[bytes]:
         """Encode rows x outputs to an answer for each request that `rows` are from. All rows must be valid."""
         if self._row_encoder is None:
             return self._encode_columns(scores, rows.slices())

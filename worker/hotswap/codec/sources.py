@@ -17,7 +17,7 @@ _FRACTIONS = {FieldDescriptor.CPPTYPE_DOUBLE, FieldDescriptor.CPPTYPE_FLOAT}
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
+class FieldSource:
     """Where a column's values come from. `path` leads there from a row (or from the message, in shape `columns`).
 
     kind "number": the value itself; "text": a string to be parsed; "lookup": a category's number by `lookup[value]`;
@@ -93,7 +93,7 @@ class Sources:
 
     shape: Shape
     rows_field: str | None
-    sources: list[Source] = field(default_factory=list)
+    sources: list[FieldSource] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
 
 
@@ -110,7 +110,7 @@ def find_sources(message: Descriptor, columns: Sequence[Column], names: Mapping[
     for index, column in enumerate(columns):
         place = _find(shape, row, column, names)
         source = _fit(index, column, place) if isinstance(place, _Place) else place
-        if isinstance(source, Source):
+        if isinstance(source, FieldSource):
             found.sources.append(source)
         else:
             found.problems.append(f"column `{column.name}` ({column.kind}): {source}")
@@ -205,12 +205,12 @@ def _holds_scalars(part: FieldDescriptor) -> bool:
     return key.type == FieldDescriptor.TYPE_STRING and _value_of(part).message_type is None
 
 
-def _fit(index: int, column: Column, place: _Place) -> Source | str:
+def _fit(index: int, column: Column, place: _Place) -> FieldSource | str:
     part = place.fields[-1] if place.key is None else _value_of(place.fields[-1])
     is_text = part.type == FieldDescriptor.TYPE_STRING
 
-    def source(kind: Kind, **more: Any) -> Source:
-        return Source(index, column, place.path, place.fields, kind, key=place.key, **more)
+    def source(kind: Kind, **more: Any) -> FieldSource:
+        return FieldSource(index, column, place.path, place.fields, kind, key=place.key, **more)
 
     if column.type != "number":
         convert, advice = _converter(column.type, part)

@@ -1,6 +1,6 @@
 """The model host's process: one generation, loaded once, scoring the batches that its parent sends.
 
-It may be prepared before the generation is known (a spare): its Java is up then, and what its kind of model needs.
+It may be prepared before the generation is known (a standby): its Java is up then, and what its kind of model needs.
 
     python -m hotswap.host.child FD PARENT
 
@@ -29,9 +29,9 @@ from hotswap.batch import Ask
 from hotswap.codec import proto
 from hotswap.errors import SwapCode, SwapError
 from hotswap.host import frames
+from hotswap.host.dispatcher import Dispatcher
 from hotswap.host.frames import Ground, Kind, Order
 from hotswap.host.interface import facts_of
-from hotswap.host.scorer import Scorer
 from hotswap.host.warm import check_samples, warm
 from hotswap.local.lifeline import die_with
 from hotswap.runtimes.kinds import runtime_of
@@ -72,9 +72,9 @@ def _serve(connection: socket.socket) -> None:
     message = frames.receive(connection)
     is_prepared = False
     if message and message[0] == "prepare":
-        ground, practice = message[1:]
+        ground, prewarm_on = message[1:]
         _start_jvm(ground)
-        _aside(partial(_prepare, ground.kind, practice), _give_up_the_cpu)
+        _aside(partial(_prepare, ground.kind, prewarm_on), _give_up_the_cpu)
         connection.sendall(frames.pack_facts(Kind.PREPARED, {}))
         is_prepared = True
         message = frames.receive(connection)
@@ -88,7 +88,7 @@ def _serve(connection: socket.socket) -> None:
         if not is_prepared:
             _start_jvm(order.ground)
         load = partial(_load, order)
-        scorer, facts = _aside(load, _give_way) if order.gives_way else load()
+        dispatcher, facts = _aside(load, _give_way) if order.is_low_priority else load()
         ready = _ready(facts)
     except SwapError as error:
         connection.sendall(_failed(error))
@@ -101,10 +101,10 @@ def _serve(connection: socket.socket) -> None:
     connection.sendall(ready)
     while (message := frames.receive(connection)) is not None:
         verb, ticket, asks, values = message
-        if verb == "careful":
-            _score_carefully(connection, scorer, ticket, values, asks)
+        if verb == "one_by_one":
+            _score_one_by_one(connection, dispatcher, ticket, values, asks)
         else:
-            connection.sendall(frames.pack_answers(ticket, scorer.score(values, asks)))
+            connection.sendall(frames.pack_answers(ticket, dispatcher.score(values, asks)))
 
 
 def _ready(facts: Mapping[str, object]) -> bytes:
@@ -126,42 +126,42 @@ def _failed(error: SwapError) -> bytes:
     return frames.pack_facts(Kind.FAILED, {"code": error.code, "message": error.message[: frames.MAX_REASON]})
 
 
-def _score_carefully(
-    connection: socket.socket, scorer: Scorer, ticket: int, values: Sequence[bytes], asks: list[Ask] | None
+def _score_one_by_one(
+    connection: socket.socket, dispatcher: Dispatcher, ticket: int, values: Sequence[bytes], asks: list[Ask] | None
 ) -> None:
     for index, value in enumerate(values):
         connection.sendall(frames.pack_announcement(ticket, index))
-        answers = scorer.score([value], asks and [asks[index]])
+        answers = dispatcher.score([value], asks and [asks[index]])
         connection.sendall(frames.pack_answers(ticket, answers))
 
 
-def _prepare(kind: str, practice: Order | None) -> None:
+def _prepare(kind: str, prewarm_on: Order | None) -> None:
     runtime_of(kind).prepare()
-    if practice:
+    if prewarm_on:
         # Java has then read and compiled most of what the next model of this kind runs on. One that cannot be loaded
-        # any more (it was retired meanwhile) leaves a spare that is less warm.
+        # any more (it was retired meanwhile) leaves a standby that is less warm.
         with contextlib.suppress(SwapError):
-            _practise(practice)
+            _prewarm(prewarm_on)
         gc.collect()
 
 
-def _practise(order: Order) -> None:
+def _prewarm(order: Order) -> None:
     model = runtime_of(order.ground.kind).load(Path(order.model), order.configuration)
     schema = proto.compile(order.proto, order.is_descriptor_set)
-    warm(Scorer(model=model, schema=schema, configuration=order.configuration), order.samples)
+    warm(Dispatcher(model=model, schema=schema, configuration=order.configuration), order.samples)
 
 
-def _load(order: Order) -> tuple[Scorer, dict[str, object]]:
+def _load(order: Order) -> tuple[Dispatcher, dict[str, object]]:
     begun = time.perf_counter()
     schema = proto.compile(order.proto, order.is_descriptor_set)
     model = runtime_of(order.ground.kind).load(Path(order.model), order.configuration)
-    scorer = Scorer(model=model, schema=schema, configuration=order.configuration)
+    dispatcher = Dispatcher(model=model, schema=schema, configuration=order.configuration)
     loaded = time.perf_counter()
-    check_samples(scorer, order.samples)
-    warm(scorer, order.samples)
+    check_samples(dispatcher, order.samples)
+    warm(dispatcher, order.samples)
     warmed = time.perf_counter()
     seconds = {"load": loaded - begun, "warm": warmed - loaded}
-    return scorer, {**scorer.describe(), "phase_seconds": seconds}
+    return dispatcher, {**dispatcher.describe(), "phase_seconds": seconds}
 
 
 def _describe(order: Order) -> dict[str, object]:

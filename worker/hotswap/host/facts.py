@@ -49,7 +49,7 @@ class _Ready(BaseModel):
 class Description:
     """What a started host serves. `inputs` and `outputs` are the message types of each operation.
 
-    `paths` say for each how requests go to the model (host.scorer.Plan.path).
+    `paths` say for each how requests go to the model (host.dispatcher.Plan.path).
     """
 
     operations: tuple[str, ...]

@@ -1,8 +1,8 @@
 """What a model host and its parent say to each other: frames of a 4-byte length (little-endian) and a body.
 
 Parent to child, trusted: u32 and so many bytes of a pickled (verb, ...) tuple, then a batch's values (codec/packed.py).
-`load` comes once, at first or some time after a `prepare`; then batches, `score` or `careful`, each with a ticket that
-its answers repeat, so that the answers of a batch whose caller has gone are told apart.
+`load` comes once, at first or some time after a `prepare`; then batches, `score` or `one_by_one`, each with a ticket
+that its answers repeat, so that the answers of a batch whose caller has gone are told apart.
 
 Child to parent, NOT trusted (a stranger's model runs there): never unpickled; every length is checked before it is
 used, and a frame that does not hold together raises FrameError: the parent then treats the host as crashed.
@@ -10,7 +10,7 @@ used, and a frame that does not hold together raises FrameError: the parent then
     kind (1 byte), ticket (u32), then
     PREPARED       an empty JSON object
     READY, FAILED  a JSON object
-    ANNOUNCE       u32: the index of the request that is scored next (careful mode only)
+    ANNOUNCE       u32: the index of the request that is scored next (one-by-one mode only)
     ANSWER         u32 and so many bytes of answers (codec/packed.py), u32 n and n x u32, the indices of those that are
                    refusals ("CODE message"), and a JSON object that is mostly empty: {unknown column: count}
 
@@ -27,7 +27,7 @@ from dataclasses import dataclass, replace
 from enum import IntEnum
 from typing import Any, NamedTuple
 
-from hotswap.batch import Answer, Answers, Ask, Code, Refusal
+from hotswap.batch import Answer, Ask, Code, Refusal, ScoredBatch
 from hotswap.codec.packed import Packed, pack
 from hotswap.errors import SwapCode, SwapError
 from hotswap.generation import Configuration
@@ -93,7 +93,7 @@ class Ground:
 class Order:
     """What the child needs to hold a generation: the triple, and the ground to load it on.
 
-    It `gives_way` while it loads where another one serves meanwhile; else it is waited for.
+    It `is_low_priority` while it loads where another one serves meanwhile; else it is waited for.
     """
 
     ground: Ground
@@ -102,15 +102,15 @@ class Order:
     is_descriptor_set: bool
     configuration: Configuration
     samples: tuple[bytes, ...]
-    gives_way: bool = False
+    is_low_priority: bool = False
 
 
 # ---- parent to child
 
 
-def pack_prepare(ground: Ground, practice: Order | None = None) -> bytes:
-    """Give the frame that makes a child do all that it can before it has a generation; `practice` is one to try on."""
-    return _order_frame(("prepare", ground, practice and _plain(practice)))
+def pack_prepare(ground: Ground, prewarm_on: Order | None = None) -> bytes:
+    """Give the frame that makes a child do all that it can before it has a generation; `prewarm_on` is one to load."""
+    return _order_frame(("prepare", ground, prewarm_on and _plain(prewarm_on)))
 
 
 def pack_load(order: Order) -> bytes:
@@ -131,7 +131,7 @@ def _plain(order: Order) -> Order:
 
 
 def pack_batch(verb: str, ticket: int, values: Sequence[bytes], asks: Sequence[Ask] | None) -> bytes:
-    """Give the frame of a batch; `verb` is "score", or "careful" to announce and answer each request by itself."""
+    """Give the frame of a batch; `verb` is "score", or "one_by_one" to announce and answer each request by itself."""
     return _order_frame((verb, ticket, asks), pack(values))
 
 
@@ -182,7 +182,7 @@ def pack_announcement(ticket: int, index: int) -> bytes:
     return _framed(_HEAD.pack(Kind.ANNOUNCE, ticket) + LENGTH.pack(index))
 
 
-def pack_answers(ticket: int, batch: Answers) -> bytes:
+def pack_answers(ticket: int, batch: ScoredBatch) -> bytes:
     """Give the frame that answers a batch."""
     answers, unknown = batch
     refused: list[int] = []
@@ -252,7 +252,7 @@ def check_announcement(payload: bytes, index: int) -> None:
         raise FrameError(f"request {index} was not announced in its turn")
 
 
-def parse_answers(payload: bytes, count: int) -> Answers:
+def parse_answers(payload: bytes, count: int) -> ScoredBatch:
     """Read the answers to a batch of `count` requests. Raises FrameError."""
     try:
         end = LENGTH.size + LENGTH.unpack_from(payload)[0]
@@ -274,7 +274,7 @@ def parse_answers(payload: bytes, count: int) -> Answers:
         unknown = {clean(column): _whole(times, 1 << 32) for column, times in facts.items()}
     except ValueError as error:
         raise FrameError(f"a batch was answered with refusals that are none: {error}") from error
-    return Answers(answers, unknown)
+    return ScoredBatch(answers, unknown)
 
 
 def _refusal(told: Answer) -> Refusal:

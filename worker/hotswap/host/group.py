@@ -25,16 +25,16 @@ class HostGroup:
         """For how long the one that has been at its batch longest has been at it, seconds; 0: none has one."""
         return max(host.busy_s for host in self._hosts)
 
-    async def start(self, *, gives_way: bool = False) -> Description:
+    async def start(self, *, is_low_priority: bool = False) -> Description:
         """Start the first one, and once that knows that the model is good, all others beside each other.
 
         Raises SwapError as ModelHost.start does; none is left running then.
         """
         try:
-            description = await self._hosts[0].start(gives_way=gives_way)
+            description = await self._hosts[0].start(is_low_priority=is_low_priority)
             async with asyncio.TaskGroup() as others:
                 for host in self._hosts[1:]:
-                    others.create_task(host.start(gives_way=gives_way))
+                    others.create_task(host.start(is_low_priority=is_low_priority))
         except BaseException as error:
             self.kill()
             if isinstance(error, ExceptionGroup):

@@ -3,8 +3,8 @@
 What becomes of a batch whose host dies, or does not answer within the deadline:
 
     1. The host is killed and another one started (`on_restart`).
-    2. The batch is sent again in *careful* mode: the child says the index of each request before it scores it alone,
-       and each has the batch's whole deadline for itself. So a request that is fine by itself is never refused,
+    2. The batch is sent again for a *one-by-one retry*: the child says the index of each request before it scores it
+       alone, and each has the batch's whole deadline for itself. So a request that is fine by itself is never refused,
        whatever company it was in; and a batch that is only too large for its deadline is answered, slowly.
     3. Where the host dies again, the request that was announced last is refused (HOST_CRASHED, HOST_TOO_SLOW); again a
        new host, which goes on behind it.
@@ -51,7 +51,7 @@ _JAVA_OUT_OF_MEMORY: Final = 3  # the exit code of -XX:+ExitOnOutOfMemoryError
 
 
 class _Failed(SwapError):
-    """Try once more if it was a spare: the process failed, and did not say that the model is at fault."""
+    """Try once more if it was a standby: the process failed, and did not say that the model is at fault."""
 
 
 class State(StrEnum):
@@ -86,11 +86,11 @@ class ModelHost:
         on_restart: Callable[[str], None],
         on_unknown: Callable[[str, int], None],
         child: Sequence[str] = (sys.executable, "-m", "hotswap.host.child"),
-        take_spare: Callable[[Ground], Awaitable[HostProcess | None]] | None = None,
+        take_standby: Callable[[Ground], Awaitable[HostProcess | None]] | None = None,
     ) -> None:
         """Prepare; start() does the work. `on_restart` gets "crashed" or "too_slow", `on_unknown` column and count.
 
-        `take_spare` may give a child that is prepared already, to be used once.
+        `take_standby` may give a child that is prepared already, to be used once.
         """
         self._load = load
         self.deadline_s = deadline_s
@@ -98,7 +98,7 @@ class ModelHost:
         self._on_restart = on_restart
         self._on_unknown = on_unknown
         self._child = child
-        self._take_spare = take_spare
+        self._take_standby = take_standby
         self._process: HostProcess | None = None
         self._why_gone = "crashed"
         self._state = State.GONE
@@ -116,13 +116,13 @@ class ModelHost:
         """For how long it has been at the batch that is in it, seconds; 0: there is none."""
         return 0.0 if self._since is None else asyncio.get_running_loop().time() - self._since
 
-    async def start(self, *, gives_way: bool = False) -> Description:
-        """Start the child, load, check and warm the generation; `gives_way` where another one serves meanwhile.
+    async def start(self, *, is_low_priority: bool = False) -> Description:
+        """Start the child, load, check and warm the generation; `is_low_priority` where another one serves meanwhile.
 
         Raises SwapError when the three parts do not fit each other or cannot be loaded; nothing is left running then.
         """
         async with self._one_batch:
-            return await self._start(gives_way=gives_way)
+            return await self._start(is_low_priority=is_low_priority)
 
     async def score(self, values: Sequence[bytes], asks: Sequence[Ask] | None = None) -> list[Answer]:
         """Answer each request, in order. `asks[i]` is what it asks for; None: the only operation.
@@ -171,8 +171,8 @@ class ModelHost:
             self._send("score", values, asks)
             return await self._answers(len(values))
         except (HostGone, FrameError, TimeoutError) as error:
-            await self._bury(error)
-        return await self._score_carefully(values, asks)
+            await self._discard(error)
+        return await self._score_one_by_one(values, asks)
 
     async def _answers(self, count: int) -> list[Answer]:
         frame = await self._next(Kind.ANSWER)
@@ -181,7 +181,7 @@ class ModelHost:
             self._on_unknown(column, times)
         return list(answers)
 
-    async def _score_carefully(self, values: Sequence[bytes], asks: Sequence[Ask] | None) -> list[Answer]:
+    async def _score_one_by_one(self, values: Sequence[bytes], asks: Sequence[Ask] | None) -> list[Answer]:
         answers: list[Answer] = []
         futile = 0
         while len(answers) < len(values):
@@ -202,7 +202,7 @@ class ModelHost:
         done = len(answers)
         is_announced = False
         try:
-            self._send("careful", values[done:], asks and asks[done:])
+            self._send("one_by_one", values[done:], asks and asks[done:])
             for index in range(len(values) - done):
                 is_announced = False
                 frame = await self._next(Kind.ANNOUNCE)
@@ -210,7 +210,7 @@ class ModelHost:
                 is_announced = True
                 answers += await self._answers(1)
         except (HostGone, FrameError, TimeoutError) as error:
-            how = await self._bury(error)
+            how = await self._discard(error)
             return self._blame(error, how) if is_announced else None
         return None
 
@@ -243,24 +243,24 @@ class ModelHost:
 
     async def _ensure_started(self) -> None:
         if self._process and not self._process.is_alive:
-            await self._bury(HostGone("it died while it was idle"))
+            await self._discard(HostGone("it died while it was idle"))
         if self._state is State.STOPPED:
             raise HostError(f"the model host of generation {self._load.generation} is stopped")
         if self._state is State.GONE:
             try:
-                await self._start(gives_way=False)
+                await self._start(is_low_priority=False)
             except SwapError as error:
                 text = f"the model host of generation {self._load.generation} cannot be started again: {error.message}"
                 raise HostError(text) from error
             self._on_restart(self._why_gone)
 
-    async def _start(self, *, gives_way: bool) -> Description:
-        order = replace(await make_order(self._load), gives_way=gives_way)
+    async def _start(self, *, is_low_priority: bool) -> Description:
+        order = replace(await make_order(self._load), is_low_priority=is_low_priority)
         if self._state is State.STOPPED:
             raise SwapError(SwapCode.HOST_FAILED, _STOPPED_EARLY)
-        if self._take_spare and (spare := await self._take_spare(order.ground)):
+        if self._take_standby and (standby := await self._take_standby(order.ground)):
             try:
-                return await self._load_into(spare, order)
+                return await self._load_into(standby, order)
             except _Failed as error:
                 # Whose fault it was is not known: the model gets its chance in a host without a past.
                 log.warning("spare.failed", extra={"generation": self._load.generation, "why": error.message})
@@ -284,10 +284,10 @@ class ModelHost:
                 process.remove_folder()
             self._move(State.READY)
         except (HostGone, FrameError) as error:
-            how = await self._bury(error)
+            how = await self._discard(error)
             raise _Failed(SwapCode.HOST_FAILED, f"the model host failed while it loaded the model: {how}") from error
         except TimeoutError as error:
-            await self._bury(error)
+            await self._discard(error)
             raise SwapError(
                 SwapCode.HOST_TOO_SLOW, f"the model was not loaded within {_START_SECONDS:.0f} s"
             ) from error
@@ -297,7 +297,7 @@ class ModelHost:
         log.info("host.ready", extra={"generation": self._load.generation, "pid": process.pid})
         return description
 
-    async def _bury(self, error: Exception) -> str:
+    async def _discard(self, error: Exception) -> str:
         """Kill what is left of the process; gives how it ended, for a person."""
         self._why_gone = "too_slow" if isinstance(error, TimeoutError) else "crashed"
         process = self._give_up()

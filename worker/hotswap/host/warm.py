@@ -6,7 +6,7 @@ from typing import Final
 
 from hotswap.batch import Ask, Refusal
 from hotswap.errors import SwapCode, SwapError
-from hotswap.host.scorer import Scorer
+from hotswap.host.dispatcher import Dispatcher
 
 # Measured (GBM, 50 trees): after 2,000 rows the next dozen batches still take up to three times as long; after 20,000
 # only the first of 2,000 does.
@@ -17,25 +17,25 @@ _INVENTED: Final = 500
 _SIZES: Final = (*[1] * 50, *[50] * 20, *[500] * 30, *[2_000] * 2)
 
 
-def check_samples(scorer: Scorer, samples: Sequence[bytes]) -> None:
+def check_samples(dispatcher: Dispatcher, samples: Sequence[bytes]) -> None:
     """Score the publisher's samples, requests of the first operation. Raises SwapError SAMPLE_REFUSED."""
-    ask = Ask(next(iter(scorer.plans)))
-    for index, answer in enumerate(scorer.score(samples, [ask] * len(samples)).answers):
+    ask = Ask(next(iter(dispatcher.plans)))
+    for index, answer in enumerate(dispatcher.score(samples, [ask] * len(samples)).answers):
         if isinstance(answer, Refusal):
             raise SwapError(SwapCode.SAMPLE_REFUSED, f"sample {index} is refused: {answer.code}: {answer.message}")
 
 
-def warm(scorer: Scorer, samples: Sequence[bytes]) -> None:
+def warm(dispatcher: Dispatcher, samples: Sequence[bytes]) -> None:
     """Score rows all the way, from bytes to bytes, until 20,000 are done or a second has passed.
 
     They are the samples, again and again, where there are some (the first operation's); else made up by the plan.
     """
     until = time.monotonic() + _SECONDS
-    for name, plan in scorer.plans.items():
+    for name, plan in dispatcher.plans.items():
         requests = list(samples or plan.invent(_INVENTED))
         samples = ()
         for size in _SIZES if requests else ():
             if time.monotonic() > until:
                 return
             batch = (requests * (size // len(requests) + 1))[:size]
-            scorer.score(batch, [Ask(name)] * size)
+            dispatcher.score(batch, [Ask(name)] * size)

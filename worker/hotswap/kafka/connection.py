@@ -304,11 +304,11 @@ class Admin:
         return sorted(client_id for _, client_id, *_ in members)
 
     async def end_offsets(
-        self, topic: str, partitions: Iterable[int] | None = None, *, is_stable: bool = False
+        self, topic: str, partitions: Iterable[int] | None = None, *, read_committed: bool = False
     ) -> dict[int, int]:
-        """The next offset of each partition: of all that is written, or of what is decided (`is_stable`)."""
+        """The next offset of each partition: of all that is written, or of what is decided (`read_committed`)."""
         numbers = list(range(await self.partitions(topic)) if partitions is None else partitions)
-        client = self._stable if is_stable else self._written
+        client = self._stable if read_committed else self._written
         ends = await self._ask(client.end_offsets([TopicPartition(topic, n) for n in numbers]), f"ends of {topic}")
         return {key.partition: end for key, end in ends.items()}
 

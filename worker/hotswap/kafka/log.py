@@ -44,19 +44,19 @@ class LogRecord(NamedTuple):
 
 
 class LogReader:
-    """Reads every partition of one topic in order; `is_isolated` shows only records of committed transactions.
+    """Reads every partition of one topic in order; `read_committed` shows only records of committed transactions.
 
     What is no record that can be read is passed over, and counted.
     """
 
-    def __init__(self, settings: Settings, topic: str, *, is_isolated: bool) -> None:
+    def __init__(self, settings: Settings, topic: str, *, read_committed: bool) -> None:
         self._settings = settings
         self._topic = topic
         self._consumer = AIOKafkaConsumer(
             **connection(settings),
             enable_auto_commit=False,
             auto_offset_reset="earliest",
-            isolation_level="read_committed" if is_isolated else "read_uncommitted",
+            isolation_level="read_committed" if read_committed else "read_uncommitted",
             fetch_max_wait_ms=100,
         )
         self._partitions: list[TopicPartition] = []

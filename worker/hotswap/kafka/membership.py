@@ -54,7 +54,7 @@ class Membership(ConsumerRebalanceListener):  # type: ignore[misc]
         self._inboxes: dict[int, Inbox] = {}
         # Goes up whenever positions or owners change. An answer of the poller that was asked for before such a change
         # is thrown away whole: it may hold records of an owner, or of a position, that is no more.
-        self._turn = 0
+        self._epoch = 0
         self._member_id = ""
         longest_batch_ms = settings.max_deadline_ms + int(2_000 * settings.call_timeout_s)
         self._consumer = AIOKafkaConsumer(
@@ -102,7 +102,7 @@ class Membership(ConsumerRebalanceListener):  # type: ignore[misc]
 
         """
         while True:
-            turn = self._turn
+            epoch = self._epoch
             try:
                 # Never bounded from outside and never cancelled but at the end: during a rebalance it ignores its own
                 # time-out, and a cancelled call would switch max_poll_interval_ms off for good.
@@ -120,7 +120,7 @@ class Membership(ConsumerRebalanceListener):  # type: ignore[misc]
                 log.warning("membership.poll_failed", extra={"why": repr(error)})
                 await asyncio.sleep(_AGAIN_S)
                 continue
-            if turn != self._turn:
+            if epoch != self._epoch:
                 self._rewind()
             elif answer:
                 self._deliver(answer)
@@ -150,7 +150,7 @@ class Membership(ConsumerRebalanceListener):  # type: ignore[misc]
 
         """
         self._check_owned(inbox)
-        self._turn += 1
+        self._epoch += 1
         self._consumer.seek(inbox.key, offset)
         inbox.open(offset)
         self._fetch_on(inbox)
@@ -169,7 +169,7 @@ class Membership(ConsumerRebalanceListener):  # type: ignore[misc]
 
         """
         self._check_owned(inbox)
-        self._turn += 1
+        self._epoch += 1
         self._consumer.seek(inbox.key, inbox.skip(why))
         self._fetch_on(inbox)
 
@@ -184,7 +184,7 @@ class Membership(ConsumerRebalanceListener):  # type: ignore[misc]
 
     async def on_partitions_revoked(self, revoked: list[TopicPartition]) -> None:
         """Ends every loop; called by the consumer before the group hands out the partitions anew."""
-        self._turn += 1
+        self._epoch += 1
         self._stand_by_member_id()
         metrics.REBALANCES.labels(self._settings.deployment, "revoked").inc()
         log.info("membership.revoked", extra={"partitions": sorted(key.partition for key in revoked)})
@@ -194,7 +194,7 @@ class Membership(ConsumerRebalanceListener):  # type: ignore[misc]
 
     async def on_partitions_assigned(self, assigned: list[TopicPartition]) -> None:
         """Starts a loop for each partition; each opens itself, so that none waits for another."""
-        self._turn += 1
+        self._epoch += 1
         self._member_id = member_id(self._consumer)
         metrics.REBALANCES.labels(self._settings.deployment, "assigned").inc()
         partitions = sorted(key.partition for key in assigned)

@@ -247,7 +247,7 @@ class KafkaPartition:
         admin, one = self._cluster.admin, [self._partition]
         torn = []
         for topic in (self._topics.predictions, self._topics.dead_letters):
-            stable = await admin.end_offsets(topic, one, is_stable=True)
+            stable = await admin.end_offsets(topic, one, read_committed=True)
             if stable != await admin.end_offsets(topic, one):
                 torn.append(topic)
         if not torn:

@@ -184,7 +184,7 @@ class _Contents:
                 is_large = at - begin > self._unpacker.bounds.record
                 records = None if is_large else self._parse(body[begin:at], len(spans), offset)
                 if records is None:
-                    records = self._parse_carefully(body, spans, offset)
+                    records = self._parse_one_by_one(body, spans, offset)
                 offset = max(offset, records[-1].offset + 1) if records else self.next
                 yield records
             if fault and not is_whole:
@@ -217,7 +217,7 @@ class _Contents:
             return offsets == list(range(first, first + len(offsets)))
         return all(before < after for before, after in pairwise([first - 1, *offsets, self.next]))
 
-    def _parse_carefully(self, body: memoryview, spans: Sequence[tuple[int, int]], offset: int) -> Sequence[Any]:
+    def _parse_one_by_one(self, body: memoryview, spans: Sequence[tuple[int, int]], offset: int) -> Sequence[Any]:
         records = []
         for begin, end in spans:
             if offset >= self.next:

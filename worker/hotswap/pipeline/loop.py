@@ -13,7 +13,7 @@ from hotswap.errors import DamagedBatch, Doubt, HostError
 from hotswap.failpoints import failpoint
 from hotswap.pipeline.admission import admit, answered, copied, needs_a_look
 from hotswap.pipeline.dead_letters import dead_letter, record_bytes
-from hotswap.pipeline.ports import Limits, PartitionState, Plan, Serve, Serving, Source, Wait
+from hotswap.pipeline.ports import Limits, PartitionState, Router, Serve, Serving, Source, Wait
 
 log = logging.getLogger(__name__)
 
@@ -36,7 +36,7 @@ class PartitionLoop:
         topic: str,
         partition: int,
         source: Source,
-        plan: Plan,
+        router: Router,
         limits: Limits,
         linger_s: float = 0.0,
     ) -> None:
@@ -45,7 +45,7 @@ class PartitionLoop:
         self._topic = topic
         self._partition = partition
         self._source = source
-        self._plan = plan
+        self._router = router
         self._limits = limits
         self._linger_s = linger_s
         self._next_at = 0.0
@@ -93,7 +93,7 @@ class PartitionLoop:
             try:
                 return await self._source.wait()
             except DamagedBatch as damage:
-                if command := self._plan.skips(self._partition, damage.offset):
+                if command := self._router.skips(self._partition, damage.offset):
                     self._source.skip(f"{damage}; command {command} skipped it")
                     continue
                 self.state.damage = (
@@ -116,8 +116,8 @@ class PartitionLoop:
         taken = perf_counter() - since
         if taken < _GRACE_S:
             return
-        host = self._plan.serving(number).host
-        if host.busy_s > _GRACE_S and self._plan.is_overtaken(self._partition, at, number):
+        host = self._router.serving(number).host
+        if host.busy_s > _GRACE_S and self._router.is_overtaken(self._partition, at, number):
             assert self._task is not None
             self._is_overtaken = True
             self._task.cancel()
@@ -138,14 +138,14 @@ class PartitionLoop:
 
     async def _advance(self, at: Position) -> None:
         """One batch, or none where it has to wait: cut over, take, score, commit."""
-        choice = self._plan.choose(self._partition, at)
+        choice = self._router.choose(self._partition, at)
         if isinstance(choice, Wait):
             await self._hold(choice.why)
             return
         self.state.held = ""
         # Only here may the generation change. A batch that was split between two generations could not be replayed to
         # the same answers: crash after the split, and the replay scores its first half with the new one.
-        serving = self._plan.serving(choice.number)
+        serving = self._router.serving(choice.number)
         if batch := self._source.take(serving.max_batch_records, choice.until):
             await self._answer(at, serving, batch)
         else:
@@ -190,7 +190,7 @@ class PartitionLoop:
         partition over the cut, and the old generation could not be let go.
         """
         assert self.state.position is not None
-        choice = self._plan.choose(self._partition, self.state.position)
+        choice = self._router.choose(self._partition, self.state.position)
         if isinstance(choice, Serve) and choice.until is not None and choice.until <= at.offset:
             await self._source.commit(Transaction((), (), at.offset, at.floor, None))
             self.state.position = at
@@ -251,7 +251,7 @@ class PartitionLoop:
         if self.state.held != why:
             log.warning("partition.held", extra={"partition": self._partition, "why": why})
         self.state.held = why
-        changed = asyncio.ensure_future(self._plan.changed.wait())
+        changed = asyncio.ensure_future(self._router.changed.wait())
         stopping = asyncio.ensure_future(self._stopping.wait())
         try:
             done, _ = await asyncio.wait({changed, stopping}, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)

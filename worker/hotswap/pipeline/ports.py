@@ -91,7 +91,7 @@ class Wait:
     why: str
 
 
-class Plan(Protocol):
+class Router(Protocol):
     """Which generation scores what: the agenda decides, and staging has what scores it."""
 
     def choose(self, partition: int, position: Position) -> Serve | Wait:

@@ -16,12 +16,13 @@ from hotswap.local.jvm import fetch_jars, installed_jars
 class Runtime:
     """A library that scores models of one kind.
 
-    `module` has `load(path, configuration)`, which gives a `host.scorer.Model`; only the host's process imports it.
-    It may have `prepare()`, which does before the model is known what takes long, for a spare. `jars` finds or fetches
-    what it runs on (StartError). `java_modules` are used where this Java has them. `least_heap_mb`: Java's heap, MiB.
+    `module` has `load(path, configuration)`, which gives a `host.dispatcher.LoadedModel`; only the host imports it.
+    It may have `prepare()`, which does what takes long before the model is known, for a standby. `jars` finds or
+    fetches what it runs on (StartError). `java_modules` are used where this Java has them. `least_heap_mb`: Java's
+    heap, MiB.
     `needs_folder`: its host keeps the folder that it started in, Java's temporary one, while it serves.
-    `is_stateless`: a model of it leaves nothing behind in a process, so a spare may practise on one before it has its
-    own.
+    `is_stateless`: a model of it leaves nothing behind in a process, so a standby may be prewarmed on one before it
+    has its own.
     """
 
     module: str

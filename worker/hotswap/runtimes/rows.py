@@ -6,8 +6,8 @@ from typing import Final, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from hotswap.batch import Answer, Answers, Code, Refusal
-from hotswap.codec.columns import Decoder, Rows
+from hotswap.batch import Answer, Code, Refusal, ScoredBatch
+from hotswap.codec.columns import DecodedRows, Decoder
 from hotswap.codec.encoder import Encoder
 from hotswap.codec.fields import Column
 from hotswap.codec.outputs import Output
@@ -56,7 +56,7 @@ class RowPlan:
         """The outputs that an answer has fields for."""
         return self.encoder.used
 
-    def answer(self, values: Sequence[bytes]) -> Answers:
+    def answer(self, values: Sequence[bytes]) -> ScoredBatch:
         """Answer a batch of requests."""
         rows = self.decoder.decode(values)
         scores = self._scores(rows)
@@ -65,13 +65,13 @@ class RowPlan:
             scores = self._refuse_undecided(rows, scores, valid)
         encoded: Sequence[Answer] = self.encoder.encode(scores, rows) if rows.positions else []
         if not rows.refused:
-            return Answers(list(encoded), rows.unknown)
+            return ScoredBatch(list(encoded), rows.unknown)
         answers: list[Answer] = [b""] * len(values)
         for position, answer in zip(rows.positions, encoded, strict=True):
             answers[position] = answer
         for position, refusal in rows.refused.items():
             answers[position] = refusal
-        return Answers(answers, rows.unknown)
+        return ScoredBatch(answers, rows.unknown)
 
     def invent(self, count: int) -> Sequence[bytes]:
         """Make up requests of one row, of every category and of numbers around zero: always the same ones."""
@@ -85,7 +85,7 @@ class RowPlan:
             requests.append(message.SerializeToString())
         return requests
 
-    def _scores(self, rows: Rows) -> Table:
+    def _scores(self, rows: DecodedRows) -> Table:
         try:
             return self._model.score(rows.table) if len(rows.table) else self._none()
         except ModelError:
@@ -106,7 +106,7 @@ class RowPlan:
         objects: dict[int, list[object]] = {output.start: [] for output in outputs if output.is_in_objects}
         return Table(np.empty((0, max(output.stop for output in outputs))), objects)
 
-    def _refuse_undecided(self, rows: Rows, scores: Table, valid: npt.NDArray[np.bool_]) -> Table:
+    def _refuse_undecided(self, rows: DecodedRows, scores: Table, valid: npt.NDArray[np.bool_]) -> Table:
         slices = rows.slices()
         good = [index for index, part in enumerate(slices) if valid[part].all()]
         kept = set(good)

@@ -2,7 +2,7 @@
 
 CSV is RFC 4180 in UTF-8, with or without a byte order mark. The header names the fields exactly, in any order, dotted
 for nested ones; a header that comes again fills a repeated field. JSON is proto3's mapping: an array, or one object a
-line, of rows or of whole input messages. Rows are numbered from 1.
+line, of rows or of whole input messages. RowReader are numbered from 1.
 """
 
 import csv
@@ -27,7 +27,7 @@ _DEEPEST = 98
 """Messages in which a field may lie: protobuf reads a hundred, with the row and what holds it; it dies of 100,000."""
 
 
-class Rows(Protocol):
+class RowReader(Protocol):
     """What is read: rows and bad rows in order, once; `notes` then says what a person should know beside them."""
 
     layout: Layout
@@ -41,7 +41,7 @@ class Rows(Protocol):
 
 def read_rows(
     file: TextIO, kind: Literal["csv", "json"], message: type[Message], options: TextOptions | None = None
-) -> Rows:
+) -> RowReader:
     """Reads rows for an input message from an open text (newline="", encoding "utf-8-sig", errors "surrogateescape").
 
     Raises:

@@ -1,4 +1,4 @@
-"""Answers requests of flat rows inside the JVM, from bytes to bytes (FlatRows.java); all else is left to RowPlan.
+"""ScoredBatch requests of flat rows inside the JVM, from bytes to bytes (FlatRows.java); all else is left to RowPlan.
 
 Flat are rows (a request, or the elements of its one repeated field) whose columns are scalars of the row itself, and
 answers of labels and of numbers that score0 gives. What the JVM does not answer, because it is odd in any way, the
@@ -13,13 +13,13 @@ import numpy as np
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.descriptor_pb2 import FileDescriptorProto
 
-from hotswap.batch import Answer, Answers
+from hotswap.batch import Answer, ScoredBatch
 from hotswap.codec.columns import Decoder
 from hotswap.codec.encoder import Encoder, varint
 from hotswap.codec.fields import descriptor_of, is_alternative
 from hotswap.codec.outputs import FLOATS, Fill, Output
 from hotswap.codec.packed import Packed, pack
-from hotswap.codec.sources import Source
+from hotswap.codec.sources import FieldSource
 from hotswap.generation import Policy
 from hotswap.runtimes.rows import RowPlan
 
@@ -70,7 +70,7 @@ class FlatPlan:
             scorer, width, fields, may_miss, rows_tag, parts, _java_bytes(row_tag), encoder.is_by_row
         ).answer
 
-    def answer(self, values: Sequence[bytes]) -> Answers:
+    def answer(self, values: Sequence[bytes]) -> ScoredBatch:
         """Answer a batch of requests."""
         batch = values.buffer if isinstance(values, Packed) else bytearray(pack(values))
         given = self._answer(jpype.nio.convertToDirectBuffer(batch))
@@ -80,12 +80,12 @@ class FlatPlan:
         lengths[left] = 0
         packed = Packed(answered)
         if not left:
-            return Answers(packed, {})
+            return ScoredBatch(packed, {})
         answers: list[Answer] = list(packed)
         others, unknown = self._plain.answer([values[position] for position in left])
         for position, answer in zip(left, others, strict=True):
             answers[position] = answer
-        return Answers(answers, unknown)
+        return ScoredBatch(answers, unknown)
 
 
 # ---- in
@@ -118,9 +118,9 @@ def _fields(decoder: Decoder) -> Any:
     return _class("Fields")(ints(tags), ints(types), ints(columns), lookups, jpype.JArray.of(defaults), float(_UNKNOWN))
 
 
-def _by_number(sources: Sequence[Source]) -> Mapping[int, Source]:
+def _by_number(sources: Sequence[FieldSource]) -> Mapping[int, FieldSource]:
     """The sources by the numbers of their fields. Raises NotFlat."""
-    by_number: dict[int, Source] = {}
+    by_number: dict[int, FieldSource] = {}
     for source in sources:
         part = source.fields[0]
         if len(source.fields) > 1 or source.key is not None or source.kind not in ("number", "lookup"):

@@ -55,7 +55,7 @@ class Calls:
     is_each_row: bool = False
 
 
-class Table:
+class MessageRows:
     """The rows of an input message."""
 
     def __init__(self, message: type[Message]) -> None:
@@ -121,7 +121,7 @@ class Table:
         return _json([_plain(row) for row in self.rows(message)])
 
 
-def fit_calls(method: Any, table: Table, *, kind: str | None, names: Mapping[str, str]) -> Calls:
+def fit_calls(method: Any, table: MessageRows, *, kind: str | None, names: Mapping[str, str]) -> Calls:
     """Decide how `method` (java.lang.reflect.Method) is called; `kind` is the configuration's `input`.
 
     `names` is configuration.columns: parameter or property -> field. Raises Misfit.
@@ -143,7 +143,7 @@ def fit_calls(method: Any, table: Table, *, kind: str | None, names: Mapping[str
     raise Misfit(next((reason for reason in reversed(reasons) if reason), "it takes nothing that a request has"))
 
 
-def _is_text(lone: JavaType, method: Any, table: Table, names: Mapping[str, str]) -> bool:
+def _is_text(lone: JavaType, method: Any, table: MessageRows, names: Mapping[str, str]) -> bool:
     if lone.name in _PATHS:
         return True
     if lone.name not in ("java.lang.String", "java.lang.CharSequence"):
@@ -155,7 +155,7 @@ def _is_text(lone: JavaType, method: Any, table: Table, names: Mapping[str, str]
     return not is_field and not is_lone
 
 
-def _text_calls(wanted: JavaType, table: Table, kind: str) -> Calls:
+def _text_calls(wanted: JavaType, table: MessageRows, kind: str) -> Calls:
     objects = jpype.JArray(jpype.JObject)
     write = table.write_json if kind == "json" else table.write_csv
     make = {"java.io.File": java("java.io.File"), "java.nio.file.Path": java("java.nio.file.Path").of}
@@ -175,7 +175,7 @@ def _text_calls(wanted: JavaType, table: Table, kind: str) -> Calls:
     return Calls(arguments, table.count, is_one_row=table.shape == "single")
 
 
-def _fit_request(method: Any, lone: JavaType | None, table: Table, names: Mapping[str, str]) -> Calls:
+def _fit_request(method: Any, lone: JavaType | None, table: MessageRows, names: Mapping[str, str]) -> Calls:
     # What takes anything takes a row: a Map of one field `rows` is nothing that anybody wrote a method for.
     is_vague = lone and (
         lone.raw.isArray() or lone.takes("java.util.ArrayList") or lone.takes("java.util.LinkedHashMap")
@@ -193,7 +193,7 @@ def _fit_request(method: Any, lone: JavaType | None, table: Table, names: Mappin
     return Calls(arguments, count, is_one_row=is_vector or table.shape == "single")
 
 
-def _fit_rows(method: Any, lone: JavaType | None, table: Table, names: Mapping[str, str]) -> Calls:  # noqa: ARG001
+def _fit_rows(method: Any, lone: JavaType | None, table: MessageRows, names: Mapping[str, str]) -> Calls:  # noqa: ARG001
     if lone is None or not (lone.raw.isArray() or lone.takes("java.util.ArrayList")) or lone.name == _OBJECT:
         raise Misfit("")
     element = lone.component
@@ -210,7 +210,7 @@ def _fit_rows(method: Any, lone: JavaType | None, table: Table, names: Mapping[s
     return Calls(arguments, table.count, is_one_row=table.shape == "single")
 
 
-def _fit_row(method: Any, lone: JavaType | None, table: Table, names: Mapping[str, str]) -> Calls:
+def _fit_row(method: Any, lone: JavaType | None, table: MessageRows, names: Mapping[str, str]) -> Calls:
     read = _fit_fields(method, lone, table.slots, names)
 
     def arguments(message: Any) -> Iterator[Any]:

@@ -23,12 +23,12 @@ from typing import Any, Final
 import jpype
 from google.protobuf.message import DecodeError, Message
 
-from hotswap.batch import Answer, Answers, Code, Refusal
+from hotswap.batch import Answer, Code, Refusal, ScoredBatch
 from hotswap.codec.fields import descriptor_of
 from hotswap.codec.proto import Operation
 from hotswap.errors import ModelError, SwapCode, SwapError
 from hotswap.generation import Configuration
-from hotswap.runtimes.java.arguments import TEXTS, Calls, Table, fit_calls
+from hotswap.runtimes.java.arguments import TEXTS, Calls, MessageRows, fit_calls
 from hotswap.runtimes.java.classes import Classes, call, explain, java, shown, type_of
 from hotswap.runtimes.java.results import Results
 from hotswap.runtimes.java.scalars import BadValue, Misfit
@@ -181,7 +181,7 @@ class JavaPlan:
         self._names = configuration.columns
         self._options = options
         self._classes = classes
-        self._table = Table(operation.input)
+        self._table = MessageRows(operation.input)
         self._output = operation.output
         self._outputs = configuration.outputs
         self._fitted: tuple[Calls, Results] | None = None
@@ -203,9 +203,9 @@ class JavaPlan:
         else:
             self.problems += reasons
 
-    def answer(self, values: Sequence[bytes]) -> Answers:
+    def answer(self, values: Sequence[bytes]) -> ScoredBatch:
         """Answer each request by itself."""
-        return Answers([self._answer(value) for value in values], {})
+        return ScoredBatch([self._answer(value) for value in values], {})
 
     def invent(self, count: int) -> Sequence[bytes]:  # noqa: ARG002 - every plan's signature
         """Give nothing: what a jar does for a request, nobody but its publisher knows. Samples warm it."""

@@ -19,5 +19,5 @@ def load(path: Path, configuration: Configuration) -> JavaModel:
 
 
 def prepare() -> None:
-    """Start the session, for a spare."""
+    """Start the session, for a standby."""
     session()

@@ -40,7 +40,7 @@ from hotswap.errors import SwapCode, SwapError
 from hotswap.generation import Configuration
 from hotswap.runtimes.rows import RowModel, RowPlan
 from hotswap.runtimes.spark import columns, folder
-from hotswap.runtimes.spark.practice import save_practice
+from hotswap.runtimes.spark.prewarm import save_pipeline
 from hotswap.runtimes.spark.scores import Pipeline, compiled, job
 from hotswap.runtimes.spark.session import reason, session
 
@@ -58,7 +58,7 @@ _COLUMN_TYPES: Final[Mapping[str, ColumnType]] = {
 _WHOLE: Final = {"byte", "short", "integer", "long"}
 _PROBABILITY: Final = ("probabilities", "probs", "class_probabilities")
 # The first takes seconds for its classes; the next ones are what makes Java compile what a load runs.
-_PRACTICE_LOADS: Final = 8
+_PREWARM_LOADS: Final = 8
 _OPTIONS: Final = {"schema", "allow", "fallback"}
 
 
@@ -70,8 +70,8 @@ def load(path: Path, configuration: Configuration) -> "SparkModel":
 def prepare() -> None:
     """Start the session, and load and score a model that is made for it: the next one finds all of Spark loaded."""
     with tempfile.TemporaryDirectory(dir=Path.cwd()) as folder:
-        path = save_practice(Path(folder))
-        for _ in range(_PRACTICE_LOADS):
+        path = save_pipeline(Path(folder))
+        for _ in range(_PREWARM_LOADS):
             SparkModel(path, {}).score(Table(np.zeros((1, 2)), {0: ["a"]}))
 
 

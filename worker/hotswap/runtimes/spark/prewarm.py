@@ -1,4 +1,4 @@
-"""A small pipeline to practise on: put together from Spark's classes without a training, saved as any other."""
+"""A small pipeline to prewarm on: put together from Spark's classes without a training, saved as any other."""
 
 from pathlib import Path
 from typing import Any
@@ -8,13 +8,13 @@ import jpype
 from hotswap.runtimes.spark.session import session
 
 
-def save_practice(folder: Path) -> Path:
+def save_pipeline(folder: Path) -> Path:
     """Save a pipeline that takes a text `text` and a number `number`; give its folder, a new one in `folder`."""
     session()
     stages = jpype.JClass("java.util.ArrayList")([_indexer(), _assembler(), _regression(), _forest()])
-    pipeline = jpype.JClass("org.apache.spark.ml.PipelineModel")("practice", stages)
-    pipeline.write().save(f"file://{folder / 'practice'}")
-    return folder / "practice"
+    pipeline = jpype.JClass("org.apache.spark.ml.PipelineModel")("prewarm", stages)
+    pipeline.write().save(f"file://{folder / 'prewarm'}")
+    return folder / "prewarm"
 
 
 def _indexer() -> Any:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Final, Protocol
 
-from hotswap.batch import Answer, Answers, Ask, Code, Format, Refusal
+from hotswap.batch import Answer, Ask, Code, Format, Refusal, ScoredBatch
 from hotswap.codec.proto import Operation, Schema
 from hotswap.codec.text import wire
 from hotswap.errors import SwapCode, SwapError
@@ -23,14 +23,14 @@ class Plan(Protocol):
     def path(self) -> str:
         """The way that a request goes to the model and its answer back, for a person."""
 
-    def answer(self, values: Sequence[bytes]) -> Answers:
+    def answer(self, values: Sequence[bytes]) -> ScoredBatch:
         """Answer each request, a serialized input message, in order. A bad one is refused alone; nothing is raised."""
 
     def invent(self, count: int) -> Sequence[bytes]:
         """Make up requests to warm up with; none where the model must not be called with what nobody sent."""
 
 
-class Model(Protocol):
+class LoadedModel(Protocol):
     """A loaded model, as a runtime gives it."""
 
     @property
@@ -41,10 +41,10 @@ class Model(Protocol):
         """Make the plan for an operation of the proto."""
 
 
-class Scorer:
+class Dispatcher:
     """A generation whose three parts fit each other."""
 
-    def __init__(self, *, model: Model, schema: Schema, configuration: Configuration) -> None:
+    def __init__(self, *, model: LoadedModel, schema: Schema, configuration: Configuration) -> None:
         """Check the model and the proto against each other: all operations, all columns, all output fields.
 
         Raises SwapError SCHEMA_MISMATCH with a line for each that does not fit.
@@ -71,7 +71,7 @@ class Scorer:
             "paths": {name: plan.path for name, plan in self.plans.items()},
         }
 
-    def score(self, values: Sequence[bytes], asks: Sequence[Ask] | None = None) -> Answers:
+    def score(self, values: Sequence[bytes], asks: Sequence[Ask] | None = None) -> ScoredBatch:
         """Answer a batch. `asks[i]` is what request i asks for; None, or no operation: the only one there is."""
         groups = self._groups(len(values), asks)
         if len(groups) == 1:
@@ -84,7 +84,7 @@ class Scorer:
                 answers[position] = answer
             for column, times in odd.items():
                 unknown[column] = unknown.get(column, 0) + times
-        return Answers(answers, unknown)
+        return ScoredBatch(answers, unknown)
 
     def _groups(self, count: int, asks: Sequence[Ask] | None) -> Mapping[Ask, Sequence[int]]:
         if asks is None or len(set(asks)) <= 1:
@@ -94,16 +94,16 @@ class Scorer:
             groups.setdefault(ask, []).append(position)
         return groups
 
-    def _answer(self, ask: Ask, values: Sequence[bytes]) -> Answers:
+    def _answer(self, ask: Ask, values: Sequence[bytes]) -> ScoredBatch:
         name = ask.operation or self._schema.default or ""
         plan = self.plans.get(name)
         if plan is None:
-            return Answers([self._unknown_operation(ask.operation)] * len(values), {})
+            return ScoredBatch([self._unknown_operation(ask.operation)] * len(values), {})
         if ask.content is ask.accept is Format.PROTOBUF:
             return plan.answer(values)
         return self._answer_text(plan, self._schema.operations[name], ask, values)
 
-    def _answer_text(self, plan: Plan, operation: Operation, ask: Ask, values: Sequence[bytes]) -> Answers:
+    def _answer_text(self, plan: Plan, operation: Operation, ask: Ask, values: Sequence[bytes]) -> ScoredBatch:
         read: list[Answer] = list(values)
         if ask.content is not Format.PROTOBUF:
             read = [wire.read(value, ask.content, operation, self._text) for value in values]
@@ -114,7 +114,7 @@ class Scorer:
             whole = [
                 answer if isinstance(answer, Refusal) else wire.write(answer, ask.accept, operation) for answer in whole
             ]
-        return Answers(whole, unknown)
+        return ScoredBatch(whole, unknown)
 
     def _unknown_operation(self, name: str) -> Refusal:
         known = ", ".join(self.plans)

@@ -10,7 +10,7 @@ from hotswap.codec.proto import compile as compile_proto
 from hotswap.codec.values import Table
 from hotswap.errors import ModelError, SwapError
 from hotswap.generation import Configuration
-from hotswap.host.scorer import Scorer
+from hotswap.host.dispatcher import Dispatcher
 from hotswap.host.warm import check_samples, warm
 from hotswap.runtimes.rows import RowPlan
 
@@ -44,8 +44,8 @@ class FakeModel:
         return Table(np.where(matrix == UNDECIDED, np.nan, matrix > 0))
 
 
-def scorer():
-    return Scorer(model=FakeModel(), schema=compile_proto(PROTO), configuration=Configuration())
+def dispatcher():
+    return Dispatcher(model=FakeModel(), schema=compile_proto(PROTO), configuration=Configuration())
 
 
 def asks(*operations):
@@ -66,7 +66,7 @@ def label(*words):
 def test_requests_of_several_operations_are_answered_in_their_places():
     values = [request(1), request(-1, 1, many=True), request(-1), request(many=True), request(1)]
 
-    answers = scorer().score(values, asks("one", "many", "one", "many", "none")).answers
+    answers = dispatcher().score(values, asks("one", "many", "one", "many", "none")).answers
 
     assert answers[:4] == [label("yes"), label("no", "yes"), label("no"), b""]
     assert answers[4] == Refusal(
@@ -76,7 +76,7 @@ def test_requests_of_several_operations_are_answered_in_their_places():
 
 def test_a_request_that_names_none_of_several_operations_is_refused_with_their_names():
     for asked in (None, asks("", "")):
-        answers = scorer().score([request(1)] * 2, asked).answers
+        answers = dispatcher().score([request(1)] * 2, asked).answers
         assert [answer.code for answer in answers] == [Code.UNKNOWN_OPERATION] * 2
         assert "several; the header `operation` may name: one, many" in answers[0].message
 
@@ -84,7 +84,7 @@ def test_a_request_that_names_none_of_several_operations_is_refused_with_their_n
 def test_a_request_that_makes_the_model_raise_is_refused_alone():
     values = [request(1, 1, many=True), request(1, RAISES, many=True), b"\xff", request(-1, many=True)]
 
-    first, raised, undecodable, last = scorer().score(values, asks("many") * 4).answers
+    first, raised, undecodable, last = dispatcher().score(values, asks("many") * 4).answers
 
     assert (first, last) == (label("yes", "yes"), label("no"))
     assert raised == Refusal(Code.MODEL_ERROR, "unlucky")
@@ -94,14 +94,14 @@ def test_a_request_that_makes_the_model_raise_is_refused_alone():
 def test_a_request_without_a_class_is_refused_alone_with_its_row():
     values = [request(1, many=True), request(1, UNDECIDED, many=True), request(-1, many=True)]
 
-    first, undecided, last = scorer().score(values, asks("many") * 3).answers
+    first, undecided, last = dispatcher().score(values, asks("many") * 3).answers
 
     assert (first, last) == (label("yes"), label("no"))
     assert undecided == Refusal(Code.MODEL_ERROR, "row 1: the model gave no class, but nan")
 
 
 def test_a_batch_of_nothing_but_bad_requests_is_answered():
-    answers = scorer().score([b"\xff", request(RAISES), request(UNDECIDED)], asks("one") * 3).answers
+    answers = dispatcher().score([b"\xff", request(RAISES), request(UNDECIDED)], asks("one") * 3).answers
 
     assert [answer.code for answer in answers] == [Code.UNDECODABLE, Code.MODEL_ERROR, Code.MODEL_ERROR]
 
@@ -110,14 +110,14 @@ def test_what_does_not_fit_is_told_for_each_operation_in_one_refusal():
     proto = PROTO.replace(b"double x", b"bytes x").replace(b"string label", b"string colour")
 
     with pytest.raises(SwapError) as refused:
-        Scorer(model=FakeModel(), schema=compile_proto(proto), configuration=Configuration())
+        Dispatcher(model=FakeModel(), schema=compile_proto(proto), configuration=Configuration())
 
     assert refused.value.code == "SCHEMA_MISMATCH"
     assert [line.partition(" ")[0] for line in refused.value.message.splitlines()[1:]] == ["one:"] * 2 + ["many:"] * 2
 
 
 def test_samples_are_of_the_first_operation_and_a_refused_one_is_named():
-    made = scorer()
+    made = dispatcher()
     check_samples(made, [request(1), request(-1)])
 
     with pytest.raises(SwapError, match="sample 1 is refused: MODEL_ERROR: unlucky") as refused:
@@ -127,6 +127,6 @@ def test_samples_are_of_the_first_operation_and_a_refused_one_is_named():
 
 def test_a_host_is_warmed_with_rows_of_every_operation():
     model = FakeModel()
-    warm(Scorer(model=model, schema=compile_proto(PROTO), configuration=Configuration()), [])
+    warm(Dispatcher(model=model, schema=compile_proto(PROTO), configuration=Configuration()), [])
 
     assert model.scored > 20_000
