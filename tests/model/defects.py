@@ -249,8 +249,8 @@ MUTANTS += [
     _rule("every try of a failed one comes as soon", "_RETRY_S if is_awaited else", "_RETRY_S if True else"),
     _rule(
         "tries grow rarer without end",
-        "min(_RETRY_S * 2.0 ** (count - 1), _RETRY_AT_MOST_S)",
-        "_RETRY_S * 2.0 ** (count - 1)",
+        "first=_RETRY_S, most=_RETRY_AT_MOST_S)",
+        "first=_RETRY_S, most=1e9)",
     ),
     _rule(
         "one that rests holds up the others",
