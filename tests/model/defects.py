@@ -228,7 +228,7 @@ MUTANTS = [
         "        if missing := []:",
         "I1",
     ),
-    Mutant("an answer from before a seek counts", MEMBERSHIP, "if turn != self._turn:", "if turn < 0:", "I1"),
+    Mutant("an answer from before a seek counts", MEMBERSHIP, "if epoch != self._epoch:", "if epoch < 0:", "I1"),
     Mutant(
         "a partition stays paused when it is opened again",
         MEMBERSHIP,
