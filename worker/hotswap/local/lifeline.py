@@ -1,4 +1,4 @@
-"""Ends a process when the one that started it dies, however that happens."""
+"""Ends processes when the one that started them dies, however it dies."""
 
 import ctypes
 import os
@@ -14,12 +14,12 @@ _WATCH_SECONDS: Final = 1.0
 
 
 def die_with(parent: int) -> None:
-    """End this process when its parent, the process `parent`, dies."""
+    """End this process when its parent, whose process id is `parent`, dies."""
     if sys.platform == "linux":
         ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     else:
         threading.Thread(target=_watch, args=(parent,), daemon=True).start()
-    # The parent may have died before either was in place.
+    # The parent may have died before either took effect.
     if os.getppid() != parent:
         os._exit(0)
 
@@ -31,14 +31,13 @@ def _watch(parent: int) -> None:
 
 
 def start_watchdog() -> subprocess.Popen[bytes]:
-    """Start the leader of a process group, which kills the whole group when this process ends, however it ends.
+    """Start the leader of a process group that kills the whole group when this process ends, however it ends.
 
-    Whoever is started with `process_group=watchdog.pid` is in the group. As a context manager it kills the group at the
-    end of its block; so does `communicate`.
+    Processes started with `process_group=watchdog.pid` join the group. Used as a context manager, the watchdog kills
+    the group at the end of the block; so does `communicate`.
 
-    A parent-death signal (Linux only) would need code between fork and exec, and is sent already when the *thread* that
-    started the process ends. The end of a pipe works everywhere: `read` returns when nobody holds the other end. There
-    is no moment without guard: a process is born into the group, and until it has become its program it holds the pipe
-    too.
+    A parent-death signal (Linux only) would need code between fork and exec, and is sent as soon as the *thread* that
+    started the process ends. Closing a pipe works everywhere: `read` returns once nobody holds the other end. There is
+    no unguarded moment: a process starts in the group, and until exec it holds the pipe too.
     """
     return subprocess.Popen(["/bin/sh", "-c", "read -r _; kill -9 0"], stdin=subprocess.PIPE, process_group=0)
