@@ -75,7 +75,7 @@ class FakeReader:
 
     async def start(self, offsets=None):
         if self.topic not in self.cluster.topics:
-            raise StartError(f"topic {self.topic} is not there")
+            raise StartError(f"topic {self.topic} does not exist")
         self.places = {number: (offsets or {}).get(number, 0) for number in range(self.partitions)}
 
     @property
@@ -150,7 +150,7 @@ class FakeAdmin:
 
     async def partitions(self, topic):
         if topic not in self.cluster.topics:
-            raise StartError(f"topic {topic} is not there")
+            raise StartError(f"topic {topic} does not exist")
         return len(self.cluster.topics[topic])
 
     async def committed(self, group, topic):

@@ -232,7 +232,7 @@ MUTANTS = [
     Mutant(
         "a partition stays paused when it is opened again",
         MEMBERSHIP,
-        "        inbox.open(offset)\n        self._fetch_on(inbox)\n",
+        "        inbox.open(offset)\n        self._resume(inbox)\n",
         "        inbox.open(offset)\n",
         "every request is answered",
     ),

@@ -170,8 +170,8 @@ def cluster_of(cluster, settings):
 
 async def test_a_group_that_has_members_or_offsets_is_not_moved_to(cluster):
     settings, new = cluster.settings, renamed(cluster.settings)
-    with pytest.raises(UsageError, match="both deployments have the group"):
+    with pytest.raises(UsageError, match="both deployments use the group"):
         await carry_over(settings, settings)
     await commit(new, 2, 0, "")
-    with pytest.raises(UsageError, match=r"has offsets of .* already \(partitions 2\)"):
+    with pytest.raises(UsageError, match=r"already has offsets on .* \(partitions 2\)"):
         await carry_over(settings, new)

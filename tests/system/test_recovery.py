@@ -109,8 +109,8 @@ async def test_the_older_of_two_workers_with_one_name_ends_with_one_line_and_exi
     start_static(patient, "newer", "twin")
     assert await asyncio.to_thread(older.wait, 30) == 3
     assert patient.log("older").splitlines()[-1] == (
-        f"hotswap: another worker has joined group {patient.name} as 'twin', so this one ends: give each worker a "
-        "HOTSWAP_GROUP_INSTANCE_ID of its own, or none"
+        f"hotswap: another worker has joined group {patient.name} as 'twin', so this one ends: give each worker its "
+        "own HOTSWAP_GROUP_INSTANCE_ID, or none"
     )
     await patient.publish(messages("iris")[0])
     await patient.drained()

@@ -1,1 +1,1 @@
-"""Apache Kafka behind our words: nothing outside this folder imports aiokafka."""
+"""Apache Kafka behind our own types and errors: nothing outside this folder imports aiokafka."""

@@ -1,4 +1,4 @@
-"""How we reach a cluster: arguments for every client, errors in our words, and the questions an administrator asks."""
+"""Connections to a cluster: arguments for every client, aiokafka's errors as ours, and administrative requests."""
 
 import asyncio
 import json
@@ -24,13 +24,13 @@ _listening: list[logging.Handler] = []
 _DEFAULT_MESSAGE_BYTES = 1_048_588  # Kafka's default of max.message.bytes
 _RETRY_S = 0.1
 _END_S = 2.0
-_HEADROOM_BYTES = 65_536  # what a dead letter's headers may add to the request
+_HEADROOM_BYTES = 65_536  # how much a dead letter's headers may add to the request
 
 
 class Committed(NamedTuple):
-    """What a group committed on a partition: the next offset (-1: never), and the generation that scored it last.
+    """A group's committed offset on a partition (-1: none), and the generation that scored the partition last.
 
-    `is_ours` is False where somebody else wrote the offset (a reset by an operator's tool): it carries no generation.
+    `is_ours` is False if something else than a worker wrote the offset (an operator's reset): it has no generation.
     """
 
     offset: int
@@ -39,7 +39,7 @@ class Committed(NamedTuple):
 
 
 def connection(settings: Settings) -> dict[str, Any]:
-    """Arguments that every aiokafka client of ours takes."""
+    """Return the arguments common to all our aiokafka clients."""
     arguments: dict[str, Any] = {
         "bootstrap_servers": settings.kafka,
         "client_id": f"hotswap-{settings.worker_id}",
@@ -58,10 +58,10 @@ def connection(settings: Settings) -> dict[str, Any]:
 
 @contextmanager
 def reaching(settings: Settings) -> Iterator[None]:
-    """Turns a failed first connection into one line; the reason is only in aiokafka's log, so it is read there.
+    """Turn a failed first connection into one line; aiokafka gives the reason only in its log, so capture that.
 
     Raises:
-        StartError: no broker answers, or it does not let us in.
+        StartError: no broker answers, or it rejects us.
 
     """
     reasons: list[str] = []
@@ -81,16 +81,16 @@ def reaching(settings: Settings) -> Iterator[None]:
     finally:
         log.removeHandler(listener)
         _listening.remove(listener)
-        # Two that connect at the same time end in any order: the last one lets aiokafka speak for itself again.
+        # Concurrent connections end in any order: the last one restores aiokafka's own logging.
         log.propagate = not _listening
 
 
 @asynccontextmanager
 async def doubting(seconds: float, what: str) -> AsyncIterator[None]:
-    """Bounds the Kafka calls of a block.
+    """Bound the Kafka calls of a block to `seconds`.
 
     Raises:
-        Doubt: one failed, or they took longer; whether they took effect is not known.
+        Doubt: a call failed or timed out, so it is in doubt.
 
     """
     try:
@@ -98,7 +98,7 @@ async def doubting(seconds: float, what: str) -> AsyncIterator[None]:
             yield
     except TimeoutError as error:
         raise Doubt(f"{what}: no answer within {seconds:g} s") from error
-    # aiokafka guards its own state with asserts: begin and commit of a fenced producer raise AssertionError.
+    # aiokafka checks its own state with asserts: begin and commit of a fenced producer raise AssertionError.
     except (KafkaError, AssertionError, OSError) as error:
         raise Doubt(f"{what}: {error!r}") from error
     except asyncio.CancelledError as error:
@@ -108,52 +108,52 @@ async def doubting(seconds: float, what: str) -> AsyncIterator[None]:
 
 
 def _are_we_cancelled() -> bool:
-    """Whether a CancelledError is our own: a future that aiokafka cancels with its client looks like it, and is not."""
+    """Whether our own task is being cancelled; aiokafka cancels futures of its own, which looks the same."""
     task = asyncio.current_task()
     return task is None or task.cancelling() > 0
 
 
 async def bounded(call: Awaitable[T], seconds: float, what: str) -> T:
-    """Awaits one Kafka call under our bound; see `doubting`."""
+    """Await one Kafka call, bounded; see `doubting`."""
     async with doubting(seconds, what):
         return await call
 
 
 async def end(client: AIOKafkaConsumer | AIOKafkaProducer) -> None:
-    """Stops a client of aiokafka's within two seconds, or cuts it off.
+    """Stop an aiokafka client within two seconds, or else cut it off.
 
-    Its own `stop` hangs where the broker is stalled or gone (it flushes, and leaves the group), and lets a
-    CancelledError of its own out, with the connections left open, where its last fetch has just failed. While it waits
-    for its own tasks to end it takes a cancellation of ours for theirs, and goes on.
+    Its own `stop` hangs if the broker is stalled or gone (it flushes, and leaves the group). If its last fetch has just
+    failed, it leaks a CancelledError of its own and leaves the connections open. While it waits for its own tasks, it
+    mistakes a cancellation of ours for theirs and swallows it.
     """
     try:
         async with asyncio.timeout(_END_S):
             await client.stop()
-    except (Exception, asyncio.CancelledError):  # noqa: BLE001 - whatever its stop fails of, it is cut off
+    except (Exception, asyncio.CancelledError):  # noqa: BLE001 - however its stop fails, it is cut off
         await cut_off(client, _END_S)
     if _are_we_cancelled():
         raise asyncio.CancelledError
 
 
 class Admin:
-    """Questions to the cluster that are not records: topics, offsets, groups."""
+    """Administrative requests to the cluster: topics, offsets, groups."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._seconds = settings.call_timeout_s
         arguments = connection(settings)
         self._admin = AIOKafkaAdminClient(**arguments, request_timeout_ms=int(self._seconds * 1000))
-        # Two consumers without a group: what is committed ends at the last stable offset, what is written at the end.
+        # Two consumers without a group: read_committed ends at the last stable offset, read_uncommitted at the log end.
         self._stable = AIOKafkaConsumer(**arguments, isolation_level="read_committed", enable_auto_commit=False)
         self._written = AIOKafkaConsumer(**arguments, isolation_level="read_uncommitted", enable_auto_commit=False)
 
     @classmethod
     @asynccontextmanager
     async def connect(cls, settings: Settings) -> AsyncIterator[Self]:
-        """An Admin for a with-block.
+        """Provide a started Admin for a with-block.
 
         Raises:
-            StartError: no broker answers; one clear line.
+            StartError: no broker answers.
 
         """
         admin = cls(settings)
@@ -164,46 +164,46 @@ class Admin:
             await admin.stop()
 
     async def start(self) -> None:
-        """Connects; see `connect`."""
+        """Connect; see `connect`."""
         with reaching(self._settings):
             for client in (self._admin, self._stable, self._written):
                 async with asyncio.timeout(self._seconds):
                     await client.start()
             async with asyncio.timeout(self._seconds):
-                # A lone broker that was paused answers before its controller counts it as there again, and says that
-                # the cluster has no broker: whoever asks then is turned away.
+                # A lone broker that was paused answers before its controller has registered it again, and reports a
+                # cluster without brokers: requests would fail until it has.
                 await wait_for_a_broker(self._admin, _RETRY_S)
 
     async def stop(self) -> None:
-        """Closes the connections."""
+        """Close the connections."""
         for client in (self._written, self._stable):
             await end(client)
         await self._admin.close()
 
     async def partitions(self, topic: str) -> int:
-        """How many partitions a topic has.
+        """Return the number of partitions of a topic.
 
         Raises:
             StartError: there is no such topic.
 
         """
-        # All of them, not this one: a broker that creates topics by itself would create the one that is asked for.
+        # Describe all topics: naming this one would create it on a broker with auto.create.topics.enable.
         answer = await self._ask(self._admin.describe_topics(), "listing topics")
         found = next((len(described["partitions"]) for described in answer if described["topic"] == topic), 0)
         if not found:
             raise StartError(
-                f"topic {topic} is not there: create the deployment's topics with "
+                f"topic {topic} does not exist: create the deployment's topics with "
                 f"`hotswap topics create {self._settings.deployment or 'DEPLOYMENT'}`"
             )
         return found
 
     async def create_topics(self, partitions: int = 4, replication: int = 1) -> list[str]:
-        """Creates those of the deployment's five topics that are missing; returns the names of the new ones."""
+        """Create those of the deployment's five topics that are missing; return the names of the new ones."""
         topics = self._settings.topics
-        # The status topic keeps the last word per key. The control topic keeps everything: the first command in log
+        # The status topic keeps the last record per key. The control topic keeps everything: the first command in log
         # order wins, and compaction, which keeps the last record of a key, would rewrite that history.
         kept = {"retention.ms": "-1", "retention.bytes": "-1"}
-        # Small segments, for only what is not in the newest one is compacted, and every reader begins at the beginning.
+        # Small segments: the newest one is never compacted, and every reader starts at the beginning.
         latest = {"cleanup.policy": "compact", "segment.ms": "600000", "min.cleanable.dirty.ratio": "0.1"}
         roomy = {"max.message.bytes": str(2 * _DEFAULT_MESSAGE_BYTES)}
         wanted = [
@@ -225,7 +225,7 @@ class Admin:
         return created
 
     async def _leaders(self, topics: list[str]) -> None:
-        # A topic is created before its partitions have leaders: whoever writes at once is turned away.
+        # A topic exists before its partitions have leaders: writes before that fail.
         while True:
             answer = await self._admin.describe_topics(topics)
             if all(not t["error_code"] and all(p["leader"] >= 0 for p in t["partitions"]) for t in answer):
@@ -233,24 +233,26 @@ class Admin:
             await asyncio.sleep(_RETRY_S)
 
     async def message_bytes(self, topic: str) -> int:
-        """The largest message that a topic takes, bytes; Kafka's default where we may not ask."""
+        """Return a topic's `max.message.bytes`; Kafka's default if we are not allowed to read it."""
         resource = ConfigResource(ConfigResourceType.TOPIC, topic, {"max.message.bytes": ""})
         (answer,) = await self._ask(self._admin.describe_configs([resource]), f"reading the settings of {topic}")
         code, _, _, _, entries = answer.resources[0]
         return int(entries[0][1]) if not code and entries else _DEFAULT_MESSAGE_BYTES
 
     async def check_topics(self) -> int:
-        """Checks that the deployment's topics fit each other; returns the number of partitions of its requests.
+        """Check that the deployment's topics fit each other; return the number of partitions of the requests topic.
 
         Raises:
-            StartError: one is missing, has too few or too many partitions, or takes too small messages.
+            StartError: one is missing, has too few or too many partitions, or accepts too small messages only.
 
         """
         topics = self._settings.topics
         count = {topic: await self.partitions(topic) for topic in topics}
         for topic in (topics.control, topics.status):
             if count[topic] != 1:
-                raise StartError(f"topic {topic} has {count[topic]} partitions and must have one: its order is the law")
+                raise StartError(
+                    f"topic {topic} has {count[topic]} partitions and must have one: its records need one order"
+                )
         for topic in (topics.predictions, topics.dead_letters):
             if count[topic] < count[topics.requests]:
                 raise StartError(
@@ -260,16 +262,16 @@ class Admin:
         largest = await self.message_bytes(topics.requests)
         if await self.message_bytes(topics.dead_letters) < largest + _HEADROOM_BYTES:
             raise StartError(
-                f"topic {topics.dead_letters} must take messages {_HEADROOM_BYTES} bytes larger than {topics.requests} "
-                f"does, or a refused request could not be kept: set its max.message.bytes to {2 * largest}"
+                f"topic {topics.dead_letters} must accept messages {_HEADROOM_BYTES} bytes larger than those of "
+                f"{topics.requests}, or refused requests could not be kept: set its max.message.bytes to {2 * largest}"
             )
         return count[topics.requests]
 
     async def committed(self, group: str, topic: str, partitions: Iterable[int] | None = None) -> dict[int, Committed]:
-        """What a group committed on each partition of a topic; asks again while the coordinator is not there yet.
+        """Return what a group committed on each partition of a topic; retries while the coordinator is unavailable.
 
         Raises:
-            Doubt: the coordinator did not say within our bound.
+            Doubt: the coordinator did not answer in time.
 
         """
         numbers = list(range(await self.partitions(topic)) if partitions is None else partitions)
@@ -283,20 +285,20 @@ class Admin:
                 await asyncio.sleep(_RETRY_S)
 
     async def _committed(self, group: str, topic: str, numbers: list[int]) -> dict[int, Committed]:
-        # While the coordinator loads it answers with nothing, and aiokafka drops the error that says so: an answer
-        # without a partition that was asked for is no "never committed".
+        # While the coordinator is loading, its response is empty, and aiokafka drops the error that says so: a missing
+        # partition does not mean "never committed".
         asked = [TopicPartition(topic, number) for number in numbers]
         answer = await self._ask(
             self._admin.list_consumer_group_offsets(group, partitions=asked), f"offsets of {group}"
         )
         if missing := [key.partition for key in asked if key not in answer]:
             raise Doubt(
-                f"offsets of {group} on {topic}: no answer for partitions {missing}, the coordinator is loading"
+                f"offsets of {group} on {topic}: no answer for partitions {missing}; the coordinator is loading"
             )
         return {key.partition: _committed(answer[key].offset, answer[key].metadata) for key in asked}
 
     async def members(self, group: str) -> list[str]:
-        """The clients that are members of a group now, or were until their sessions end."""
+        """Return the client ids of a group's members; dead ones count until their sessions end."""
         (answer,) = await self._ask(self._admin.describe_consumer_groups([group]), f"members of {group}")
         code, _, _, _, _, members, *_ = answer.groups[0]
         if code:
@@ -306,14 +308,14 @@ class Admin:
     async def end_offsets(
         self, topic: str, partitions: Iterable[int] | None = None, *, read_committed: bool = False
     ) -> dict[int, int]:
-        """The next offset of each partition: of all that is written, or of what is decided (`read_committed`)."""
+        """Return each partition's end offset, or its last stable offset (`read_committed`)."""
         numbers = list(range(await self.partitions(topic)) if partitions is None else partitions)
         client = self._stable if read_committed else self._written
         ends = await self._ask(client.end_offsets([TopicPartition(topic, n) for n in numbers]), f"ends of {topic}")
         return {key.partition: end for key, end in ends.items()}
 
     async def beginning_offset(self, topic: str, partition: int) -> int:
-        """The oldest offset that a partition still has."""
+        """Return the oldest offset that a partition still has."""
         key = TopicPartition(topic, partition)
         answer: dict[TopicPartition, int] = await self._ask(
             self._written.beginning_offsets([key]), f"beginning of {topic}-{partition}"
@@ -327,7 +329,7 @@ class Admin:
 def _committed(offset: int, metadata: str) -> Committed:
     try:
         generation = int(json.loads(metadata)["generation"])
-    except (ValueError, KeyError, TypeError, OverflowError, RecursionError):  # whoever commits may write anything
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError):  # anyone may have written it
         return Committed(offset, 0, is_ours=False)
     is_ours = 0 <= generation <= MOST
     return Committed(offset, generation if is_ours else 0, is_ours=is_ours)

@@ -1,4 +1,4 @@
-"""What a consumer has fetched, as batches instead of records: damaged ones are told apart, aborted ones passed over."""
+"""Fetches record batches instead of records: reports damaged batches, and skips aborted ones and markers."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
@@ -35,20 +35,20 @@ Fetches: TypeAlias = Mapping[TopicPartition, Sequence[Batch]]
 
 
 def take_batches(consumer: AIOKafkaConsumer, unpacker: Unpacker) -> None:
-    """Makes `get_batches` of a consumer that is started possible, and everything impossible that gives records."""
+    """Switch a started consumer to `get_batches`; its methods that return records no longer work."""
     cut_fetches(consumer, partial(cut, unpacker=unpacker))
 
 
 async def get_batches(consumer: AIOKafkaConsumer, *keys: TopicPartition, timeout_ms: int) -> Fetches:
-    """The batches that were fetched, as soon as there are any; a Damaged ends those of its partition.
+    """Return the next batches as soon as there are any; a Damaged is the last one of its partition.
 
-    What is damaged is fetched again by the next call: the consumer's position has not moved past it.
+    The next call fetches a damaged batch again: the consumer's position does not move past it.
     """
     try:
         fetched: Fetches = await consumer.getmany(*keys, timeout_ms=timeout_ms)
     except RecordTooLargeError as error:
-        # So it calls a first batch that is not whole, which no broker sends: its length was damaged. It goes on behind
-        # the offset by itself, and must not.
+        # aiokafka raises this for an incomplete first batch, which no broker sends: its length field is damaged. It has
+        # also skipped past the offset, so seek back.
         key, offset = where_it_is_too_large(error)
         if key in consumer.assignment():
             consumer.seek(key, offset)
@@ -57,13 +57,13 @@ async def get_batches(consumer: AIOKafkaConsumer, *keys: TopicPartition, timeout
 
 
 def cut(of: PartitionFetch, unpacker: Unpacker) -> Iterator[RawBatch | LegacyBatch | Damaged]:
-    """Each batch whose checksum holds; a damaged one is the last that is given, and is fetched again."""
+    """Yield each batch whose checksum matches; stop after a damaged one, which will be fetched again."""
     whole = memoryview(of.data)
     at = 0
     while len(whole) - at >= OVERHEAD:
         end = at + OVERHEAD + int.from_bytes(whole[at + 8 : at + OVERHEAD], signed=True)
         if end > len(whole) and at:
-            return  # cut off by the size of the fetch
+            return  # truncated by the fetch size
         batch = whole[at:end]
         if not _is_sound(batch):
             yield _damaged(of.next_fetch_offset, batch or whole[at:], whole[end:] if end > at else whole[:0])
@@ -73,8 +73,8 @@ def cut(of: PartitionFetch, unpacker: Unpacker) -> Iterator[RawBatch | LegacyBat
             found: RawBatch | LegacyBatch = LegacyBatch(
                 batch, start=of.next_fetch_offset, bound=unpacker.bounds.unpacked
             )
-        elif _is_passed_over(of, batch):
-            of.next_fetch_offset = max(of.next_fetch_offset, _behind(batch))
+        elif _is_skipped(of, batch):
+            of.next_fetch_offset = max(of.next_fetch_offset, _next_offset(batch))
             continue
         else:
             found = RawBatch(batch, start=of.next_fetch_offset, unpacker=unpacker)
@@ -83,8 +83,8 @@ def cut(of: PartitionFetch, unpacker: Unpacker) -> Iterator[RawBatch | LegacyBat
             yield found
 
 
-def _is_passed_over(of: PartitionFetch, batch: memoryview) -> bool:
-    """Whether it is no request's: a marker, or part of a transaction that was aborted."""
+def _is_skipped(of: PartitionFetch, batch: memoryview) -> bool:
+    """Whether it holds no requests: a transaction marker, or part of an aborted transaction."""
     first, _, _, _, _, attributes, _, _, _, producer, *_ = HEAD.unpack_from(batch)
     is_control = bool(attributes & CONTROL)
     is_transactional = bool(attributes & TRANSACTIONAL)
@@ -92,15 +92,15 @@ def _is_passed_over(of: PartitionFetch, batch: memoryview) -> bool:
 
 
 def _damaged(start: int, batch: memoryview, rest: memoryview) -> Damaged:
-    """The offsets that go with a batch of which nothing is certain: up to the next one, where that can be read."""
+    """Return a Damaged that spans the offsets up to the next batch, if that can be read, else to the best guess."""
     if len(rest) >= HEAD.size and (after := int.from_bytes(rest[:8], signed=True)) > start and _is_sound(rest):
         return Damaged(start, after, bytes(batch))
-    after = _behind(batch) if len(batch) >= HEAD.size else 0
+    after = _next_offset(batch) if len(batch) >= HEAD.size else 0
     return Damaged(start, after if start < after <= start + len(batch) else start + 1, bytes(batch))
 
 
 def _is_sound(data: memoryview) -> bool:
-    """Whether a batch is there whole, and its checksum holds."""
+    """Whether a batch is complete and its checksum matches."""
     size = OVERHEAD + int.from_bytes(data[8:OVERHEAD], signed=True)
     if not _LEAST_LEGACY_BYTES <= size <= len(data):
         return False
@@ -110,6 +110,6 @@ def _is_sound(data: memoryview) -> bool:
     return size >= HEAD.size and bool(DefaultRecordBatch(data[:size]).validate_crc())
 
 
-def _behind(batch: memoryview) -> int:
-    """The offset behind a batch, as its header says."""
+def _next_offset(batch: memoryview) -> int:
+    """Return the offset after a batch, according to its header."""
     return int.from_bytes(batch[:8], signed=True) + int.from_bytes(batch[ATTRIBUTES_AT + 2 : ATTRIBUTES_AT + 6]) + 1

@@ -1,4 +1,4 @@
-"""The requests of one partition between the poller, which fetches for all, and the loop that scores them."""
+"""Queue of one partition's requests, between the poller, which fetches for all partitions, and the loop."""
 
 import asyncio
 from collections import deque
@@ -18,12 +18,12 @@ _TAKEN_BYTES = 4 << 20
 
 
 class Inbox:
-    """The requests of one partition that are fetched and not yet taken; bounded in bytes by pausing the partition."""
+    """The fetched requests of one partition that are not yet taken; bounded in bytes by pausing the partition."""
 
     def __init__(self, key: TopicPartition, *, max_bytes: int, deployment: str) -> None:
         self.key = key
         self.position: int | None = None
-        """Offset to fetch next; None while the partition is not open, and whatever arrives is thrown away."""
+        """Offset to fetch next; None while the partition is not open: whatever arrives then is dropped."""
         self.is_paused = False
         self._max_bytes = max_bytes
         self._bytes = 0
@@ -37,21 +37,21 @@ class Inbox:
         self._queue_seconds = metrics.STAGE_SECONDS.labels(deployment, "queue")
 
     def open(self, position: int) -> None:
-        """Empties the inbox; what arrives from `position` on counts."""
+        """Empty the inbox, and accept what arrives from `position` on."""
         self.close()
         self._failure = None
         self._reached = None
         self.position = position
 
     def close(self) -> None:
-        """Throws away what has arrived and what arrives."""
+        """Drop what has arrived, and whatever arrives until `open`."""
         self._batches.clear()
         self._bytes = 0
         self._damaged, self._damaged_fetches = None, 0
         self.position = None
 
     def put(self, batches: Sequence[Batch]) -> None:
-        """Adds batches in order of their offsets."""
+        """Add batches, in order of their offsets."""
         for batch in batches:
             if isinstance(batch, Damaged):
                 self._damaged_fetches += 1
@@ -66,36 +66,37 @@ class Inbox:
             self._arrived.set()
 
     def reach(self, position: int) -> None:
-        """Says that there is no request before `position`, where nothing has arrived: markers have offsets too."""
+        """Record that there is no request before `position`, if the inbox is empty: markers have offsets too."""
         if self.position is not None and not self._batches and position > self.position:
             self._reached = position
             self._arrived.set()
 
     @property
     def is_full(self) -> bool:
-        """Whether nothing more should be fetched: there is enough, or what comes next is damaged."""
+        """Whether to stop fetching: there are enough bytes, or the next batch is damaged."""
         return self._bytes >= self._max_bytes or self._damaged is not None
 
     @property
     def has_room(self) -> bool:
-        """Whether fetching should go on: half full, so that it does not flutter."""
+        """Whether to resume fetching: at most half full, so that pausing does not flap."""
         return self._bytes * 2 <= self._max_bytes and self._damaged is None
 
     def fail(self, doubt: Doubt) -> None:
-        """Makes `wait` raise the doubt."""
+        """Make `wait` raise the doubt."""
         self._failure = doubt
         self._arrived.set()
 
     def stop(self) -> None:
-        """Makes `wait` say None from now on."""
+        """Make `wait` return None from now on."""
         self._is_stopped = True
         self._arrived.set()
 
     async def wait(self) -> int | None:
-        """Offset of the first request that is here, or up to which there is none; None after `stop`.
+        """Wait for a request; return its offset, or an offset before which there is none; None after `stop`.
 
         Raises:
-            DamagedBatch: what comes next was damaged in each of four fetches.
+            DamagedBatch: the next batch was damaged in each of four fetches.
+            Doubt: see `fail`.
 
         """
         while True:
@@ -114,7 +115,7 @@ class Inbox:
             await self._arrived.wait()
 
     def take(self, limit: int, until: int | None) -> list[Any]:
-        """Up to `limit` requests, none from offset `until` on; of large ones fewer, but at least one."""
+        """Take up to `limit` requests, none from offset `until` on; fewer if they are large, but at least one."""
         taken: list[Any] = []
         size = 0
         if self._batches:
@@ -127,18 +128,18 @@ class Inbox:
                 break
             taken += found
             size += batch.window_bytes
-        self._first()  # what is taken to its end makes room now
+        self._first()  # drops a batch that was taken to its end, which makes room
         return taken
 
     def skip(self, why: str) -> int:
-        """Puts a refusal in the place of each offset of what is damaged; gives the offset to fetch from."""
+        """Replace each offset of the damaged batch with a refusal; return the offset to fetch from."""
         assert self._damaged is not None
         skipped, self._damaged = self._damaged.skipped(why), None
         self.put([skipped])
         return skipped.next
 
     def _first(self) -> int | None:
-        """Offset of the first request that is here; batches without one are let go."""
+        """Return the offset of the first request; drop batches that have none left."""
         while self._batches:
             _, batch = self._batches[0]
             assert not isinstance(batch, Damaged)

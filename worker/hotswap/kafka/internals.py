@@ -1,8 +1,8 @@
-"""The border to the inside of aiokafka: all that is used of it beside its documented interface, and every patch.
+"""Every use of aiokafka beyond its documented interface, and every patch of it.
 
-CHECKED_AGAINST is the version whose source was read for this. `tests/contract/kafka/test_aiokafka.py` holds what is
-relied on, by source and by behaviour, and turns red where another version changes it; `docs/upstream/` has for each
-touch the issue that would make it needless. Membership, positions, pausing, leaders and errors stay aiokafka's.
+CHECKED_AGAINST is the version whose source was read for this. `tests/contract/kafka/test_aiokafka.py` checks what this
+relies on, by source and by behaviour, and fails if another version changes it; `docs/upstream/` drafts, for each use,
+the issue that would make it unnecessary. Membership, positions, pausing, leaders and errors stay aiokafka's.
 """
 
 import asyncio
@@ -26,16 +26,16 @@ CHECKED_AGAINST: Final = "0.14.0"
 _SEQUENCES: Final = 1 << 31
 _RETRY_BACKOFF_S: Final = 0.005
 
-# ---- patches of the library, for the whole process
+# ---- patches of the library, process-wide
 
-# The wait after CONCURRENT_TRANSACTIONS, which a `begin` meets that follows the last commit closely: 20 ms in aiokafka,
-# where the broker needs about 2. This and the sender's back-off (100 ms, met after NotEnoughReplicas) are most of the
-# latency at low rates.
+# The back-off after CONCURRENT_TRANSACTIONS, which a `begin` right after a commit runs into: 20 ms in aiokafka, while
+# the broker needs about 2. This and the sender's back-off (100 ms, after NotEnoughReplicas) are most of the latency at
+# low rates.
 aiokafka.producer.sender.BACKOFF_OVERRIDE = 0.001
 
 
 class FencedInstanceIdError(BrokerResponseError):  # type: ignore[misc]
-    """Another member has joined with our `group_instance_id` (KIP-345); aiokafka does not know this answer."""
+    """Another member has joined with our `group_instance_id` (KIP-345); aiokafka does not know this error code."""
 
     errno = 82
     message = "FENCED_INSTANCE_ID"
@@ -45,7 +45,7 @@ kafka_errors[FencedInstanceIdError.errno] = FencedInstanceIdError
 
 
 class _KeptBytes:
-    """aiokafka's MemoryRecords, for any consumer of this process, with the bytes that it was given."""
+    """aiokafka's MemoryRecords that keeps its raw bytes, for every consumer of this process."""
 
     def __init__(self, data: bytes) -> None:
         self.data = data
@@ -59,9 +59,9 @@ fetcher.MemoryRecords = _KeptBytes
 
 
 class PartitionFetch(fetcher.PartitionRecords):  # type: ignore[misc]
-    """What was fetched of a partition, cut into what `cut` makes of it instead of records.
+    """The data fetched for a partition, split by `cut` instead of parsed to records.
 
-    `cut` moves `next_fetch_offset` on, which becomes the consumer's position.
+    `cut` advances `next_fetch_offset`, which becomes the consumer's position.
     """
 
     next_fetch_offset: int
@@ -78,22 +78,23 @@ class PartitionFetch(fetcher.PartitionRecords):  # type: ignore[misc]
             True,
             known._isolation_level,
         )
-        # It and its generator hold each other, and with them all that was fetched, until a search for cycles.
+        # The object and its generator form a reference cycle, which would keep the fetched data until the cycle
+        # collector runs.
         known._records_iterator = None
 
     @property
     def data(self) -> bytes:
-        """The bytes, as they were on the wire."""
+        """The raw bytes from the wire."""
         kept: bytes = self._records.data
         return kept
 
     def is_aborted(self, offset: int, producer: int, *, is_transactional: bool, is_control: bool) -> bool:
-        """Whether a batch is of a transaction that was aborted; to be asked of each, in order."""
+        """Whether a batch belongs to an aborted transaction; call this for each batch, in order."""
         if self._isolation_level != fetcher.READ_COMMITTED:
             return False
         self._consume_aborted_up_to(offset)
         if is_control:
-            # Of a producer one of whose transactions was aborted the next marker is that one's end.
+            # The next marker of a producer with an aborted transaction ends that transaction.
             self._aborted_producers.discard(producer)
         return is_transactional and producer in self._aborted_producers
 
@@ -102,7 +103,7 @@ class PartitionFetch(fetcher.PartitionRecords):  # type: ignore[misc]
 
 
 class Fetched(dict[TopicPartition, Any]):
-    """What the fetcher of a consumer has fetched, in place of its own dict: `getmany` gives what `cut` makes of it."""
+    """Replacement for the fetcher's dict of fetched data, with which `getmany` returns what `cut` yields."""
 
     def __init__(self, known: Mapping[TopicPartition, Any], cut: Callable[[PartitionFetch], Iterator[Any]]) -> None:
         super().__init__()
@@ -117,31 +118,31 @@ class Fetched(dict[TopicPartition, Any]):
 
 
 def cut_fetches(consumer: AIOKafkaConsumer, cut: Callable[[PartitionFetch], Iterator[Any]]) -> None:
-    """Makes `getmany` of a consumer that is started give what `cut` makes of each fetch."""
+    """Make a started consumer's `getmany` return what `cut` yields for each fetch."""
     of = consumer._fetcher
     of._records = Fetched(of._records, cut)
 
 
 def where_it_is_too_large(error: RecordTooLargeError) -> tuple[TopicPartition, int]:
-    """The partition and the offset of a first batch that was not fetched whole."""
+    """Return the partition and offset of a first batch that was not fetched completely."""
     _, key, offset, *_ = error.args
     return key, offset
 
 
 async def partitions_for_topic(consumer: AIOKafkaConsumer, topic: str) -> set[int]:
-    """The partitions of a topic as the cluster has them now; asked of all topics, so that none is created by it."""
+    """Return the topic's current partitions; requests the metadata of all topics, so that the broker creates none."""
     metadata = await consumer._client.fetch_all_metadata()
     return metadata.partitions_for_topic(topic) or set()
 
 
 def member_id(consumer: AIOKafkaConsumer) -> str:
-    """Who the consumer is in its group; empty where it joins as new."""
+    """Return the consumer's member id in its group; empty if it will join as a new member."""
     known: str = consumer._coordinator.member_id
     return known
 
 
 def join_as(consumer: AIOKafkaConsumer, member: str) -> None:
-    """Joins the group as `member` next time, where aiokafka has forgotten who it was."""
+    """Make the consumer join next time as `member`, if aiokafka has forgotten its member id."""
     if not consumer._coordinator.member_id:
         consumer._coordinator.member_id = member
 
@@ -150,10 +151,10 @@ def join_as(consumer: AIOKafkaConsumer, member: str) -> None:
 
 
 def wrap_sequences(producer: AIOKafkaProducer) -> None:
-    """Lets a producer's sequence numbers go on at 0 behind 2^31 - 1, as Kafka's do.
+    """Make a producer's sequence numbers wrap from 2^31 - 1 to 0, as Kafka's do.
 
-    aiokafka goes on at -2^31, and the broker refuses what follows with an error that is not tried again: after 2^31
-    records of one producer to one partition, which are five hours at 117,000 a second.
+    aiokafka wraps to -2^31, which the broker rejects with a non-retriable error: after 2^31 records from one producer
+    to one partition, which is five hours at 117,000 a second.
     """
     manager = producer._txn_manager
 
@@ -164,23 +165,23 @@ def wrap_sequences(producer: AIOKafkaProducer) -> None:
 
 
 def retry_soon(producer: AIOKafkaProducer) -> None:
-    """Sends again after 5 ms what a broker refuses for the moment.
+    """Make a producer retry after 5 ms when the broker returns a retriable error.
 
-    Of the sender alone. As the argument retry_backoff_ms it would be the client's too, which would then try to reach a
-    broker that is down 200 times a second, a line of log each.
+    Sets the sender's back-off only. The argument retry_backoff_ms would also set the client's, which would then try to
+    connect to a broker that is down 200 times a second, with a log line each.
     """
     producer._sender._retry_backoff = _RETRY_BACKOFF_S
 
 
 def add_to_transaction(producer: AIOKafkaProducer, key: TopicPartition) -> None:
-    """Adds a partition to the open transaction before anything is sent to it."""
+    """Add a partition to the open transaction before anything is sent to it."""
     producer._txn_manager.maybe_add_partition_to_txn(key)
 
 
 def fill(batch: Any, timestamp_ms: int, records: Sequence[Any]) -> int:
-    """Puts (key, value, headers) into a new batch until it is full; gives how many went in.
+    """Append (key, value, headers) to a new batch until it is full; return the number appended.
 
-    What a batch's own `append` does beside this for each record costs half as much again.
+    The batch's own `append` does more per record, which costs half as much again.
     """
     append, count = batch._builder.append, 0
     for key, value, headers in records:
@@ -192,7 +193,7 @@ def fill(batch: Any, timestamp_ms: int, records: Sequence[Any]) -> int:
 
 
 def available_partitions(producer: AIOKafkaProducer, topic: str) -> set[int]:
-    """The partitions of a topic that have a leader, as far as the producer knows."""
+    """Return the topic's partitions that have a leader, as far as the producer knows."""
     known: set[int] = producer.client.cluster.available_partitions_for_topic(topic)
     return known
 
@@ -201,7 +202,7 @@ def available_partitions(producer: AIOKafkaProducer, topic: str) -> set[int]:
 
 
 async def wait_for_a_broker(admin: AIOKafkaAdminClient, retry_s: float) -> None:
-    """Waits until the cluster says that it has a broker, asking every `retry_s`."""
+    """Wait until the cluster reports a broker, polling every `retry_s` seconds."""
     client = admin._client
     while not client.cluster.brokers():
         await client.force_metadata_update()
@@ -209,21 +210,21 @@ async def wait_for_a_broker(admin: AIOKafkaAdminClient, retry_s: float) -> None:
 
 
 async def cut_off(client: AIOKafkaConsumer | AIOKafkaProducer, seconds: float) -> None:
-    """Ends a client whose `stop` has failed: its tasks are cancelled, its connections closed within `seconds`.
+    """Cancel the tasks of a client whose `stop` has failed, and close its connections within `seconds`.
 
-    There is no `kill`: what is left would go on with retries. What a producer still has on its way is made harmless by
-    the epoch of its successor.
+    aiokafka has no `kill`, and tasks left running would keep retrying. The epoch of a producer's successor fences what
+    the producer still has in flight.
     """
     for task in _tasks(client):
         task.cancel()
-    # A close that a bound has cut off leaves a cancelled future behind, and the next one meets it.
+    # A close that timed out leaves a cancelled future behind, which the next close awaits.
     with suppress(Exception, asyncio.CancelledError):
         async with asyncio.timeout(seconds):
             await (client.client if isinstance(client, AIOKafkaProducer) else client._client).close()
 
 
 def _tasks(client: Any) -> Iterator[asyncio.Task[Any]]:
-    """What runs in the background of a client."""
+    """Yield the background tasks of a client."""
     parts = [getattr(client, name, None) for name in ("_sender", "_coordinator", "_fetcher")]
     for part in filter(None, parts):
         yield from (value for value in vars(part).values() if isinstance(value, asyncio.Task))

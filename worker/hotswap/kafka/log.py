@@ -1,4 +1,4 @@
-"""A topic read as a log from a known place, without a group, and appended to: control, status, answers."""
+"""Reads a topic as a log, without a consumer group, and appends to one: control, status, answers."""
 
 import asyncio
 import logging
@@ -24,15 +24,15 @@ log = logging.getLogger(__name__)
 
 _AT_ONCE = 5_000
 _AT_ONCE_BYTES = 1 << 20
-_LARGEST_BYTES = 1 << 30  # none is too large to be read here
+_LARGEST_BYTES = 1 << 30  # no record is too large here
 _AGAIN_S = 1.0
 
 Item: TypeAlias = tuple[bytes | None, bytes | None, Sequence[tuple[str, bytes]]]
-"""A record to be written: key, value, headers."""
+"""A record to write: key, value, headers."""
 
 
 class LogRecord(NamedTuple):
-    """A record that was read: where it stands, when it was written (ms since the epoch), and what is in it."""
+    """A record that was read; `timestamp` is in milliseconds since the epoch."""
 
     topic: str
     partition: int
@@ -44,9 +44,9 @@ class LogRecord(NamedTuple):
 
 
 class LogReader:
-    """Reads every partition of one topic in order; `read_committed` shows only records of committed transactions.
+    """Reads every partition of one topic in order; `read_committed` returns only records of committed transactions.
 
-    What is no record that can be read is passed over, and counted.
+    Records that cannot be read are skipped, and counted.
     """
 
     def __init__(self, settings: Settings, topic: str, *, read_committed: bool) -> None:
@@ -62,12 +62,12 @@ class LogReader:
         self._partitions: list[TopicPartition] = []
         self._batches: deque[tuple[TopicPartition, Batch]] = deque()
         self.unreadable = 0
-        """Records that were passed over: nobody can read them."""
+        """Number of records that were skipped because they cannot be read."""
         self.damaged = ""
-        """Where it goes on nowhere, since the batch there is damaged, for a person; empty where it does."""
+        """Where reading is stuck at a damaged batch, as text for a person; empty while it progresses."""
 
     async def start(self, offsets: Mapping[int, int] | None = None) -> None:
-        """Connects and stands at `offsets` (partition -> next offset), at the beginning of those not named.
+        """Connect, and seek to `offsets` (partition -> next offset); partitions not named start at their beginning.
 
         Raises:
             StartError: no broker answers, or there is no such topic.
@@ -79,7 +79,7 @@ class LogReader:
         take_batches(self._consumer, Unpacker(Bounds(self._settings.max_unpacked_bytes, _LARGEST_BYTES)))
         numbers = await self._ask(partitions_for_topic(self._consumer, self._topic), "metadata")
         if not numbers:
-            raise StartError(f"topic {self._topic} is not there: create it with `hotswap topics create`")
+            raise StartError(f"topic {self._topic} does not exist: create it with `hotswap topics create`")
         self._partitions = [TopicPartition(self._topic, number) for number in sorted(numbers)]
         self._consumer.assign(self._partitions)
         begins = await self._ask(self._consumer.beginning_offsets(self._partitions), "beginning")
@@ -88,11 +88,11 @@ class LogReader:
 
     @property
     def partitions(self) -> int:
-        """How many partitions the topic has."""
+        """Number of partitions of the topic."""
         return len(self._partitions)
 
     async def positions(self) -> dict[int, int]:
-        """Partition -> next offset to be read."""
+        """Return the next offset to read of each partition."""
         ahead = {key: first for key, batch in reversed(self._batches) if (first := batch.first) is not None}
         return {
             key.partition: ahead[key] if key in ahead else await self._consumer.position(key)
@@ -100,19 +100,19 @@ class LogReader:
         }
 
     async def end(self) -> dict[int, int]:
-        """Partition -> next offset to be written (of what this reader may see)."""
+        """Return the end of each partition that this reader sees: its last stable offset, if read_committed."""
         ends = await self._ask(self._consumer.end_offsets(self._partitions), "end")
         return {key.partition: ends[key] for key in self._partitions}
 
     async def read_to_end(self) -> list[Any]:
-        """Every record from here to the end as it is now, in order of each partition; see `to_end`."""
+        """Read every record up to the current end, in order within each partition; see `to_end`."""
         return [record async for records in self.to_end() for record in records]
 
     async def to_end(self) -> AsyncIterator[list[Any]]:
-        """The same, some at a time as they come, for whoever need not have all of them in memory.
+        """Yield every record up to the current end in chunks as they arrive, so that not all need fit into memory.
 
         Raises:
-            Doubt: nothing came for as long as our bound on a call, and the end is not reached.
+            Doubt: nothing arrived for `call_timeout_s` before the end was reached.
 
         """
         ends = await self.end()
@@ -124,11 +124,11 @@ class LogReader:
             if at != before:
                 heard, before = now(), at
             elif now() - heard > self._settings.call_timeout_s:
-                why = self.damaged or f"nothing came for {self._settings.call_timeout_s:g} s"
+                why = self.damaged or f"nothing arrived for {self._settings.call_timeout_s:g} s"
                 raise Doubt(f"reading {self._topic}: {why}")
 
     async def read(self, timeout_s: float) -> list[LogRecord]:
-        """The next records, as soon as there are any, some thousands or a MiB at most; none after the time-out."""
+        """Return the next records as soon as there are any, at most some thousands or a MiB; none on time-out."""
         if not self._batches:
             answer = await get_batches(self._consumer, timeout_ms=int(timeout_s * 1000))
             self._batches.extend((key, batch) for key, batches in answer.items() for batch in batches)
@@ -137,7 +137,7 @@ class LogReader:
         while self._batches and len(found) < _AT_ONCE and size < _AT_ONCE_BYTES:
             key, batch = self._batches[0]
             if isinstance(batch, Damaged):
-                await self._stand_before(key, batch)
+                await self._wait_at(key, batch)
             elif batch.first is not None:
                 found += self._readable(key.partition, batch.take(_AT_ONCE, None))
                 size += batch.window_bytes
@@ -146,33 +146,31 @@ class LogReader:
         return found
 
     def _readable(self, partition: int, records: Sequence[Any]) -> list[LogRecord]:
-        """The records that are some: of each what cannot be read is counted."""
+        """Return the readable records; count and log the others."""
         read = [
             LogRecord(self._topic, partition, record.offset, record.timestamp, record.key, record.value, record.headers)
             for record in records
             if type(record) is not Unscorable
         ]
-        if odd := len(records) - len(read):
-            self.unreadable += odd
-            metrics.UNREADABLE.labels(self._topic).inc(odd)
+        if skipped := len(records) - len(read):
+            self.unreadable += skipped
+            metrics.UNREADABLE.labels(self._topic).inc(skipped)
             first = next(record for record in records if type(record) is Unscorable)
-            facts = {"topic": self._topic, "partition": partition, "offset": first.offset, "records": odd}
+            facts = {"topic": self._topic, "partition": partition, "offset": first.offset, "records": skipped}
             log.warning("log.unreadable", extra={**facts, "why": first.refusal.message})
         self.damaged = ""
         return read
 
-    async def _stand_before(self, key: TopicPartition, batch: Damaged) -> None:
-        """Says where the log cannot be read on, and lets some time pass until it is fetched again."""
-        why = (
-            f"{key.topic}-{key.partition} is damaged at offset {batch.offset}: the checksum of its batch does not hold"
-        )
+    async def _wait_at(self, key: TopicPartition, batch: Damaged) -> None:
+        """Report a damaged batch, and wait a while before it is fetched again."""
+        why = f"{key.topic}-{key.partition} is damaged at offset {batch.offset}: its batch's checksum does not match"
         if why != self.damaged:
             log.error("log.damaged", extra={"why": why})
         self.damaged = why
         await asyncio.sleep(_AGAIN_S)
 
     async def stop(self) -> None:
-        """Closes the connection."""
+        """Close the connection."""
         await end(self._consumer)
 
     async def _ask(self, call: Any, what: str) -> Any:
@@ -180,7 +178,7 @@ class LogReader:
 
 
 class LogWriter:
-    """Appends records that stand for themselves (no transaction), each acknowledged by every replica in sync."""
+    """Appends records outside transactions, each acknowledged by every in-sync replica."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -189,10 +187,10 @@ class LogWriter:
         )
         wrap_sequences(self._producer)
         self._partitioner = DefaultPartitioner()
-        self._turns = count(randrange(1_000))  # noqa: S311 - where the turns begin is no secret
+        self._turns = count(randrange(1_000))  # noqa: S311 - where the round robin starts is no secret
 
     async def start(self) -> None:
-        """Connects.
+        """Connect.
 
         Raises:
             StartError: no broker answers.
@@ -211,20 +209,29 @@ class LogWriter:
         headers: Sequence[tuple[str, bytes]] = (),
         partition: int | None = None,
     ) -> tuple[int, int]:
-        """Appends one record and awaits its acknowledgement; returns its partition and offset."""
+        """Append one record and await its acknowledgement; return its partition and offset.
+
+        Raises:
+            Doubt: whether it was written is not known.
+
+        """
         sent = self._producer.send_and_wait(topic, value, key=key, headers=list(headers), partition=partition)
         written = await bounded(sent, self._settings.call_timeout_s, f"writing to {topic}")
         return written.partition, written.offset
 
     async def append_many(self, topic: str, items: Sequence[Item]) -> list[tuple[int, int]]:
-        """Appends records (key, value, headers) and awaits all of them; returns their partitions and offsets.
+        """Append records and await their acknowledgements; return their partitions and offsets.
 
-        The same key is the same partition, as in Kafka's own clients; records without a key take turns.
+        Keys are partitioned as by Kafka's own clients; records without a key go round robin.
+
+        Raises:
+            Doubt: which of them were written is not known.
+
         """
         return await bounded(self._send(topic, items), self._settings.call_timeout_s, f"writing to {topic}")
 
     async def _send(self, topic: str, items: Sequence[Item]) -> list[tuple[int, int]]:
-        # A future for each batch instead of each record: those were most of what it costs to publish.
+        # One future per batch instead of per record: those were most of the cost of publishing.
         numbers = sorted(await self._producer.partitions_for(topic))
         available = sorted(available_partitions(self._producer, topic)) or numbers
         shares: dict[int, list[int]] = {}
@@ -247,12 +254,12 @@ class LogWriter:
         return places
 
     async def stop(self) -> None:
-        """Sends what is pending and closes the connection."""
+        """Send what is pending, and close the connection."""
         await end(self._producer)
 
 
 def _fill(batch: Any, items: Sequence[Item]) -> int:
-    """Puts items into a batch until it is full; how many went in, at least one."""
+    """Append items to a batch until it is full; return the number appended, at least one."""
     for taken, (key, value, headers) in enumerate(items):
         if batch.append(timestamp=None, key=key, value=value, headers=list(headers)) is None:
             return taken

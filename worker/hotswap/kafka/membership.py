@@ -1,4 +1,4 @@
-"""This worker's place in the deployment's consumer group: which partitions it owns, and the requests that arrive."""
+"""This worker's membership in the deployment's consumer group: the partitions it owns, and their requests."""
 
 import asyncio
 import logging
@@ -34,10 +34,10 @@ _AGAIN_S = 0.1
 
 
 class Membership(ConsumerRebalanceListener):  # type: ignore[misc]
-    """One member of the group: a single poller fills the inboxes; rebalances are passed on.
+    """One member of the group: a single poller fills the inboxes; rebalances are forwarded to the pipeline.
 
-    Partitions come and go all at once (the eager protocol): on a rebalance every loop ends its batch in hand before the
-    group goes on, and opens again what it is given.
+    All partitions are revoked and assigned at once (the eager protocol): in a rebalance every loop ends its batch in
+    hand before the group continues, and opens its partition again if that is assigned.
     """
 
     def __init__(
@@ -52,8 +52,8 @@ class Membership(ConsumerRebalanceListener):  # type: ignore[misc]
         self._on_revoked = on_revoked
         self._topic = settings.topics.requests
         self._inboxes: dict[int, Inbox] = {}
-        # Goes up whenever positions or owners change. An answer of the poller that was asked for before such a change
-        # is thrown away whole: it may hold records of an owner, or of a position, that is no more.
+        # Incremented whenever positions or owners change. A poll that began before such a change is discarded whole: it
+        # may hold records from before a seek, or of a partition that is no longer ours.
         self._epoch = 0
         self._member_id = ""
         longest_batch_ms = settings.max_deadline_ms + int(2_000 * settings.call_timeout_s)
@@ -64,29 +64,29 @@ class Membership(ConsumerRebalanceListener):  # type: ignore[misc]
             enable_auto_commit=False,
             auto_offset_reset="none",
             isolation_level="read_committed",
-            # Exactly one, and not the sticky one: aiokafka's issues 1175 and 1176.
+            # Only one assignor, and not the sticky one: aiokafka issues 1175 and 1176.
             partition_assignment_strategy=(RoundRobinPartitionAssignor,),
             session_timeout_ms=settings.session_timeout_ms,
             heartbeat_interval_ms=settings.session_timeout_ms // 6,
-            # How long the group waits for a live member to join again; a dead one is found by its session. aiokafka
-            # sends it with JoinGroup, and polls and beats apart from it (max_poll_interval_ms is the poller's alone).
+            # How long the group waits for a live member to rejoin; a dead one is detected by its session. aiokafka only
+            # sends it with JoinGroup; polls and heartbeats do not use it (max_poll_interval_ms is the poller's alone).
             rebalance_timeout_ms=longest_batch_ms + 10_000,
             fetch_max_wait_ms=100,
         )
 
     async def start(self, largest_record: int) -> None:
-        """Joins the group, however long that takes: Kafka waits for members that died while they joined.
+        """Join the group, however long that takes: Kafka waits for members that died while joining.
 
-        A request of more bytes than `largest_record`, which is what a dead letter may have, is not kept whole.
+        A request larger than `largest_record` bytes, the limit of a dead letter, is not kept whole.
 
         Raises:
             StartError: no broker answers.
 
         """
         self._consumer.subscribe([self._topic], listener=self)
-        waiting = asyncio.create_task(self._say_what_takes_long())
+        waiting = asyncio.create_task(self._warn_while_waiting())
         try:
-            # Not `reaching`: what aiokafka says meanwhile is to be heard, and Kafka was reached a moment ago.
+            # Not `reaching`, which silences aiokafka's log; and Kafka was reachable a moment ago.
             await self._consumer.start()
         except KafkaConnectionError as error:
             raise StartError(f"no Kafka answers at {self._settings.kafka} any more: {error}") from error
@@ -95,17 +95,17 @@ class Membership(ConsumerRebalanceListener):  # type: ignore[misc]
         take_batches(self._consumer, Unpacker(Bounds(self._settings.max_unpacked_bytes, largest_record)))
 
     async def run(self) -> None:
-        """Polls until cancelled.
+        """Poll until cancelled.
 
         Raises:
-            StartError: the brokers forbid this worker its group or its topic, or another one has its name.
+            StartError: this worker is not authorized for its group or topic, or another one has taken its name.
 
         """
         while True:
             epoch = self._epoch
             try:
-                # Never bounded from outside and never cancelled but at the end: during a rebalance it ignores its own
-                # time-out, and a cancelled call would switch max_poll_interval_ms off for good.
+                # Never bounded from outside, and cancelled only at the end: during a rebalance it ignores its own
+                # timeout, and cancelling it would disable max_poll_interval_ms for good.
                 answer = await get_batches(self._consumer, timeout_ms=_POLL_MS)
             except (NoOffsetForPartitionError, OffsetOutOfRangeError) as error:
                 self._out_of_range(error)
@@ -114,7 +114,7 @@ class Membership(ConsumerRebalanceListener):  # type: ignore[misc]
             except (GroupAuthorizationFailedError, TopicAuthorizationFailedError) as error:
                 raise StartError(f"Kafka forbids this worker to read {self._topic}: {error}") from error
             except KafkaError as error:
-                # aiokafka passes on what it did not expect as the text of a plain KafkaError.
+                # aiokafka reports unexpected errors as the text of a plain KafkaError.
                 if FencedInstanceIdError.__name__ in str(error):
                     raise StartError(self._fenced()) from error
                 log.warning("membership.poll_failed", extra={"why": repr(error)})
@@ -128,64 +128,64 @@ class Membership(ConsumerRebalanceListener):  # type: ignore[misc]
                 await self._reach()
 
     async def stop(self) -> None:
-        """Leaves the group, but for a static member, whose place is kept; the caller has ended the loops before."""
+        """Leave the group, unless a static member, which keeps its place; the loops must have ended before."""
         await end(self._consumer)
 
     def inbox(self, partition: int) -> Inbox:
-        """The inbox of a partition that is owned now.
+        """Return the inbox of an owned partition.
 
         Raises:
-            Doubt: it was taken away meanwhile.
+            Doubt: it has been revoked.
 
         """
         if partition not in self._inboxes:
-            raise Doubt(f"{self._topic}-{partition} is not ours any more")
+            raise Doubt(f"{self._topic}-{partition} has been revoked from this worker")
         return self._inboxes[partition]
 
     def seek(self, inbox: Inbox, offset: int) -> None:
-        """Opens the inbox at an offset: the next record that it gets has this offset or a later one.
+        """Open the inbox at an offset: the next record that it gets has this offset or a later one.
 
         Raises:
-            Doubt: the partition was taken away meanwhile.
+            Doubt: the partition has been revoked.
 
         """
         self._check_owned(inbox)
         self._epoch += 1
         self._consumer.seek(inbox.key, offset)
         inbox.open(offset)
-        self._fetch_on(inbox)
+        self._resume(inbox)
 
     def take(self, inbox: Inbox, limit: int, until: int | None) -> list[Any]:
-        """Takes requests (see Inbox.take), and fetches on where there is room again."""
+        """Take requests (see Inbox.take), and resume fetching if there is room again."""
         taken = inbox.take(limit, until)
-        self._fetch_on(inbox)
+        self._resume(inbox)
         return taken
 
     def skip(self, inbox: Inbox, why: str) -> None:
-        """Goes on behind a damaged batch, each of whose offsets is refused.
+        """Skip past a damaged batch; each of its offsets is refused.
 
         Raises:
-            Doubt: the partition was taken away meanwhile.
+            Doubt: the partition has been revoked.
 
         """
         self._check_owned(inbox)
         self._epoch += 1
         self._consumer.seek(inbox.key, inbox.skip(why))
-        self._fetch_on(inbox)
+        self._resume(inbox)
 
     async def commit(self, offsets: dict[TopicPartition, OffsetAndMetadata]) -> None:
-        """Commits offsets outside any transaction: for delivery at least once only.
+        """Commit offsets outside a transaction, for at-least-once delivery only.
 
         Raises:
-            Doubt: not known to be committed.
+            Doubt: the commit is in doubt.
 
         """
         await bounded(self._consumer.commit(offsets), self._settings.call_timeout_s, f"committing {offsets}")
 
     async def on_partitions_revoked(self, revoked: list[TopicPartition]) -> None:
-        """Ends every loop; called by the consumer before the group hands out the partitions anew."""
+        """End every loop; the consumer calls this before the group assigns the partitions anew."""
         self._epoch += 1
-        self._stand_by_member_id()
+        self._rejoin_with_same_id()
         metrics.REBALANCES.labels(self._settings.deployment, "revoked").inc()
         log.info("membership.revoked", extra={"partitions": sorted(key.partition for key in revoked)})
         failpoint("membership.revoked")
@@ -193,7 +193,7 @@ class Membership(ConsumerRebalanceListener):  # type: ignore[misc]
         self._inboxes.clear()
 
     async def on_partitions_assigned(self, assigned: list[TopicPartition]) -> None:
-        """Starts a loop for each partition; each opens itself, so that none waits for another."""
+        """Start a loop for each partition; each opens its own, so that none waits for another."""
         self._epoch += 1
         self._member_id = member_id(self._consumer)
         metrics.REBALANCES.labels(self._settings.deployment, "assigned").inc()
@@ -207,13 +207,13 @@ class Membership(ConsumerRebalanceListener):  # type: ignore[misc]
         failpoint("membership.assigned")
         self._on_assigned(partitions)
 
-    def _stand_by_member_id(self) -> None:
-        """Joins again as who we were, so that a second worker with our name is found out.
+    def _rejoin_with_same_id(self) -> None:
+        """Rejoin with our old member id, so that a second worker with our name is detected.
 
-        A second one takes our place, and our heartbeats, which aiokafka sends without the name, are those of an unknown
-        member. aiokafka forgets the member id then and joins as new, which throws out the second one, and so on for
-        ever. With the old id the broker says what is the case: the name is another's now (FENCED_INSTANCE_ID), or our
-        session ended and it is free (UNKNOWN_MEMBER_ID, and we join as new).
+        A second one takes our place, and our heartbeats, which aiokafka sends without the name, are then those of an
+        unknown member. aiokafka would forget its member id and join as a new member, which evicts the second one, and
+        so on for ever. With the old id the broker tells the cases apart: the name belongs to another member now
+        (FENCED_INSTANCE_ID), or our session has ended and the name is free (UNKNOWN_MEMBER_ID, and we join as new).
         """
         if self._settings.group_instance_id:
             join_as(self._consumer, self._member_id)
@@ -221,17 +221,17 @@ class Membership(ConsumerRebalanceListener):  # type: ignore[misc]
     def _fenced(self) -> str:
         name, group = self._settings.group_instance_id, self._settings.group_id
         return (
-            f"another worker has joined group {group} as {name!r}, so this one ends: give each worker a "
-            "HOTSWAP_GROUP_INSTANCE_ID of its own, or none"
+            f"another worker has joined group {group} as {name!r}, so this one ends: give each worker its own "
+            "HOTSWAP_GROUP_INSTANCE_ID, or none"
         )
 
     def _check_owned(self, inbox: Inbox) -> None:
         if self._inboxes.get(inbox.key.partition) is not inbox or inbox.key not in self._consumer.assignment():
-            raise Doubt(f"{inbox.key.topic}-{inbox.key.partition} is not ours any more")
+            raise Doubt(f"{inbox.key.topic}-{inbox.key.partition} has been revoked from this worker")
 
-    def _fetch_on(self, inbox: Inbox) -> None:
-        # A seek does not end a pause: a partition that is opened again after a doubt, with a full inbox, would get
-        # nothing any more until the next rebalance.
+    def _resume(self, inbox: Inbox) -> None:
+        # A seek does not resume a paused partition: one that is opened again after a doubt, with a full inbox, would
+        # receive nothing until the next rebalance.
         if inbox.is_paused and inbox.has_room and inbox.key in self._consumer.assignment():
             self._consumer.resume(inbox.key)
             inbox.is_paused = False
@@ -257,15 +257,15 @@ class Membership(ConsumerRebalanceListener):  # type: ignore[misc]
             if inbox.position is not None and inbox.key in owned:
                 self._consumer.seek(inbox.key, inbox.position)
 
-    async def _say_what_takes_long(self) -> None:
+    async def _warn_while_waiting(self) -> None:
         while True:
             await asyncio.sleep(self._settings.call_timeout_s)
-            why = "Kafka waits for other members of the group: for one that is dead until its session ends, or longer"
+            why = "Kafka is waiting for other members of the group; for a dead one, until its session ends or longer"
             log.warning("membership.waits", extra={"why": why})
 
     def _out_of_range(self, error: KafkaError) -> None:
-        # Before a partition is opened the consumer may stand nowhere, which is no news. An open one whose position the
-        # topic does not have any more must be opened again.
+        # Before a partition is opened the consumer may have no position, which is normal. An open one whose position no
+        # longer exists in the topic must be opened again.
         (where,) = error.args
         for key in where if isinstance(where, dict) else [where]:
             inbox = self._inboxes.get(key.partition)

@@ -1,4 +1,4 @@
-"""A deployment's partitions carried over to another group: it goes on under another name."""
+"""Moves a deployment's committed offsets to another group, so that it continues under another name."""
 
 from contextlib import AsyncExitStack
 from typing import cast
@@ -18,7 +18,7 @@ _BATCH_BYTES = 1 << 14  # nothing is answered here
 
 
 class _Nobody:
-    """In the place of a membership: nobody is in the group, and nothing is fetched."""
+    """Stand-in for a membership: no member joins the group, and nothing is fetched."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -32,40 +32,40 @@ class _Nobody:
 
 
 async def check_move(admin: Admin, old: Settings, new: Settings) -> None:
-    """Whether one deployment's group may go on as the other's, on the same topics.
+    """Check that the new deployment's group can take over from the old one's, on the same topics.
 
     Raises:
-        UsageError: one of the groups has members, or the new one has offsets, or they are one group.
+        UsageError: one of the groups has members, the new one has offsets, or both are the same group.
 
     """
     if old.group_id == new.group_id:
-        raise UsageError(f"both deployments have the group {old.group_id}: give the new one another name")
+        raise UsageError(f"both deployments use the group {old.group_id}: give the new one another name")
     for group in (old.group_id, new.group_id):
         if members := await admin.members(group):
             raise UsageError(
-                f"group {group} has members ({', '.join(members)}): stop its workers first (one that was killed is a "
+                f"group {group} has members ({', '.join(members)}): stop its workers first (a killed one stays a "
                 "member until its session ends)"
             )
     committed = await admin.committed(new.group_id, new.topics.requests)
     if begun := sorted(partition for partition, at in committed.items() if at.offset >= 0):
         raise UsageError(
-            f"group {new.group_id} has offsets of {new.topics.requests} already (partitions "
-            f"{', '.join(map(str, begun))}): it was moved there before, or has answered requests; take another name"
+            f"group {new.group_id} already has offsets on {new.topics.requests} (partitions "
+            f"{', '.join(map(str, begun))}): it was moved before, or has answered requests; choose another name"
         )
 
 
 async def carry_over(old: Settings, new: Settings) -> dict[int, int]:
-    """Sets the new group to where the old one's partitions truly stand; returns partition -> next offset.
+    """Commit the old group's true positions to the new group; return partition -> next offset.
 
-    Each partition is opened as by a worker of the old group. So one that was only paused, and wakes up, can commit
-    nothing more, what it left open is ended, and where an offset's marker was lost the answers say how far it came.
-    What is written names no generation of the old deployment, for the numbers of the new one begin anew; and its
-    answers, whose headers name some, all lie before the offset, where they are no witness. But where an operator has
-    set the offset back: that stays an order, which no witness corrects.
+    Each partition is opened as by a worker of the old group. That fences a worker that was only paused, ends what it
+    left open, and, if an offset's marker was lost, finds the position from the answers. The committed metadata names
+    no generation of the old deployment, because the new one numbers its own from the start; the old answers, whose
+    headers do name generations, all lie before the offset, so they set no floor. An offset that an operator has set
+    back is an exception: it stays an order, which the answers do not correct.
 
     Raises:
         UsageError: see `check_move`.
-        Doubt: Kafka did not answer in time; nothing is carried over, or all of it.
+        Doubt: Kafka did not answer in time; either nothing was moved, or everything.
 
     """
     async with AsyncExitStack() as parts:
@@ -94,7 +94,7 @@ async def _commit(new: Settings, places: dict[int, OffsetAndMetadata]) -> None:
         with reaching(new):
             await bounded(consumer.start(), new.call_timeout_s, "connecting")
         consumer.assign(list(written))
-        # All in one request, which Kafka refuses where the group has members by now.
+        # All in one request, which Kafka rejects if the group has gained members meanwhile.
         await bounded(consumer.commit(written), new.call_timeout_s, f"committing the offsets of {new.group_id}")
     finally:
         await end(consumer)

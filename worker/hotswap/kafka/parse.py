@@ -1,4 +1,4 @@
-"""One record of format v2 (KIP-98) after the other, read by itself where aiokafka's parser would not.
+"""Reads records of format v2 (KIP-98) one by one, where aiokafka's parser would fail.
 
     Record => Length Attributes TimestampDelta OffsetDelta Key Value [HeaderName HeaderValue]
 
@@ -15,7 +15,7 @@ _WINDOW_RECORDS = 5_000
 
 
 def varint(data: memoryview, at: int) -> tuple[int, int]:
-    """The zigzag number at a place, and the place behind it.
+    """Read the zigzag varint at `at`; return it and the position after it.
 
     Raises:
         Unparseable: it has no end.
@@ -24,19 +24,19 @@ def varint(data: memoryview, at: int) -> tuple[int, int]:
     value = shift = 0
     while True:
         if at >= len(data) or shift > 63:  # noqa: PLR2004 - bits of a varlong
-            raise Unparseable("a number has no end")
+            raise Unparseable("a varint has no end")
         byte = data[at]
         at += 1
         value |= (byte & 0x7F) << shift
-        if byte < 0x80:  # noqa: PLR2004 - the bit that says that more follows
+        if byte < 0x80:  # noqa: PLR2004 - the continuation bit
             return (value >> 1) ^ -(value & 1), at
         shift += 7
 
 
 def walk(body: memoryview, at: int, count: int, large: int) -> tuple[list[tuple[int, int]], int, str]:
-    """Where the next records begin and end, with their lengths; where they end; and what is wrong behind them.
+    """Return the spans of the next records, length prefixes included, the position after them, and any fault there.
 
-    No more of them than a window has, and one that is large is a window of its own.
+    At most a window's worth of records; a record larger than `large` is a window of its own.
     """
     spans: list[tuple[int, int]] = []
     start = at
@@ -44,10 +44,10 @@ def walk(body: memoryview, at: int, count: int, large: int) -> tuple[list[tuple[
         try:
             size, begin = varint(body, at)
         except Unparseable as error:
-            return spans, at, f"behind {at} bytes of its batch is no record: {error}"
+            return spans, at, f"no record begins after {at} bytes of its batch: {error}"
         end = begin + size
         if size < 0 or end > len(body):
-            return spans, at, f"behind {at} bytes of its batch a record claims {size} bytes"
+            return spans, at, f"after {at} bytes of its batch, a record claims {size} bytes"
         if spans and end - at > large:
             break
         spans.append((at, end))
@@ -61,17 +61,17 @@ _Fields = tuple[int, int, memoryview | None, memoryview | None, Headers, bytes |
 
 
 def read_record(record: memoryview, first: int, end: int) -> _Fields:
-    """Offset delta, timestamp delta, key, value, the headers that can be read, and a header name that cannot.
+    """Return the offset delta, timestamp delta, key, value, readable headers, and the first unreadable header name.
 
     Raises:
-        Unparseable: it is no record, or one whose offset delta is not in `first` to `end` - 1.
+        Unparseable: it is not a record, or its offset delta is not in `first` to `end` - 1.
 
     """
     _, at = varint(record, 0)
     timestamp, at = varint(record, at + 1)
     offset, at = varint(record, at)
     if not first <= offset < end:
-        raise Unparseable(f"its offset delta is {offset}, and {first} to {end - 1} are left")
+        raise Unparseable(f"its offset delta is {offset}, not one of {first} to {end - 1}")
     key, at = _bytes(record, at)
     value, at = _bytes(record, at)
     count, at = varint(record, at)
@@ -103,7 +103,7 @@ def _bytes(record: memoryview, at: int) -> tuple[memoryview | None, int]:
 
 
 def value_seen(record: memoryview) -> int:
-    """Bytes of the value that are there of a record that is cut off."""
+    """Return how many bytes of the value are present in a truncated record."""
     try:
         _, at = varint(record, 0)
         _, at = varint(record, at + 1)

@@ -1,12 +1,13 @@
-"""One input partition on Kafka: fenced, opened where it truly stands, and committed in one transaction per batch.
+"""One input partition on Kafka: fenced, opened at its true position, and committed in one transaction per batch.
 
-aiokafka sends offsets without the group's member and membership (no KIP-447), so one thing only shuts out a zombie: the
-transactional id of the *partition*, `<group>-<topic>-<partition>`, which every owner initializes anew before it reads
-the committed offset (KIP-98). Any doubt throws the producer away; what it still sends is refused by its old epoch.
+aiokafka sends offsets without the member id and generation of the group (no KIP-447), so only one thing fences a
+zombie: the transactional id of the *partition*, `<group>-<topic>-<partition>`, which every owner initializes before it
+reads the committed offset (KIP-98). Anything in doubt discards the producer; whatever that still sends is rejected for
+its old epoch.
 
     CLOSED ──▶ OPENING ──▶ OPEN ──▶ BEGUN ──▶ COMMITTING ──▶ OPEN
-                            └───────────────────▲  a commit that was not begun
-    each ──▶ CLOSED         the producer is thrown away
+                            └───────────────────▲  a commit without `begin`
+    any ──▶ CLOSED          the producer is discarded
 """
 
 import asyncio
@@ -37,28 +38,28 @@ log = logging.getLogger(__name__)
 
 _TRANSACTION_TIMEOUT_MS = 30_000
 _IDLE_TRANSACTION_S = 10.0
-"""How long a transaction may be open while its batch is scored: well below its time-out, seconds."""
+"""How long a transaction may stay open while its batch is scored, seconds: well below its timeout."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cluster:
-    """What every partition of a worker shares."""
+    """What the partitions of a worker share."""
 
     settings: Settings
     membership: Membership
     admin: Admin
     tail: AnswersTail
     batch_bytes: int
-    """How many bytes of records go to an output topic at once; both must take as much in one message."""
+    """Largest produce batch, bytes; both output topics must accept it as one message."""
 
 
 def committed_at(offset: int, generation: int) -> OffsetAndMetadata:
-    """What a worker commits: the next offset, and the generation that scored the one before it."""
+    """Return what a worker commits: the next offset, and the generation that scored the one before it."""
     return OffsetAndMetadata(offset, json.dumps({"generation": generation}))
 
 
 class State(StrEnum):
-    """How far a partition is with its batch; the module's text draws the legal transitions."""
+    """State of a partition; the module's docstring draws the legal transitions."""
 
     CLOSED = "closed"
     OPENING = "opening"
@@ -90,14 +91,14 @@ class KafkaPartition:
         self._is_transactional = cluster.settings.delivery == "exactly_once"
         self._inbox: Inbox = cluster.membership.inbox(partition)
         self._state = State.CLOSED
-        self._producer: AIOKafkaProducer | None = None  # none in CLOSED
-        # Both go on while the loop scores: the first that batch, the second the one behind it.
+        self._producer: AIOKafkaProducer | None = None  # None in CLOSED
+        # Both run while the loop scores: the first during its own batch, the second during the next one.
         self._beginning: asyncio.Task[bool] | None = None
         self._committing: asyncio.Task[None] | None = None
         self._is_scored = asyncio.Event()
 
     async def open(self) -> Position:
-        """Fences every earlier owner, ends what it left open, and only then reads where the partition stands."""
+        """Fence every earlier owner, end what it left open, and only then read the partition's position."""
         self._move(State.OPENING)
         failpoint("open.begun")
         self._producer = self._new_producer()
@@ -115,22 +116,22 @@ class KafkaPartition:
         return position
 
     async def wait(self) -> int | None:
-        """Offset of the next request, once it is here, or up to which there is none; None after `stop`."""
+        """See Inbox.wait."""
         return await self._inbox.wait()
 
     def take(self, limit: int, until: int | None) -> Sequence[Any]:
-        """At most `limit` requests, none from offset `until` on; none at all where none is here."""
+        """Take at most `limit` requests, none from offset `until` on; empty if none has arrived."""
         return self._cluster.membership.take(self._inbox, limit, until)
 
     def skip(self, why: str) -> None:
-        """Goes on behind the damaged batch that `wait` has met: each of its offsets is refused, for this reason."""
+        """Skip past the damaged batch that `wait` raised; each of its offsets is refused, with `why` as the message."""
         self._cluster.membership.skip(self._inbox, why)
 
     def begin(self, position: Position) -> None:
-        """Begins the transaction of a batch that is about to be scored and leads to `position`.
+        """Begin the transaction of a batch that is about to be scored and leads to `position`.
 
-        Three of a transaction's five round trips take place while the host works: the partition and the group are added
-        to it, and the offset is sent.
+        Three of a transaction's five round trips happen while the host works: adding the partition, adding the group,
+        and sending the offset.
         """
         self._move(State.BEGUN)
         if self._is_transactional:
@@ -138,13 +139,13 @@ class KafkaPartition:
             self._beginning = asyncio.create_task(self._begin(position))
 
     async def commit(self, transaction: Transaction) -> None:
-        """Writes the batch's records and its offset; returns when both are committed.
+        """Write the batch's records and its offset; return when both are committed.
 
-        With delivery at least once it returns when the records are written: their offset is committed while the next
-        batch is scored, and a doubt about it is raised by the next commit.
+        With at-least-once delivery, return when the records are written: their offset is committed while the next batch
+        is scored, and the next commit raises a doubt about it.
 
         Raises:
-            Doubt: not known to be committed; the producer must not be used again.
+            Doubt: the commit is in doubt; the producer must not be used again.
 
         """
         self._move(State.COMMITTING)
@@ -159,7 +160,7 @@ class KafkaPartition:
             if transaction.cut_over_at is not None:
                 sent += await self._announce(producer, transaction)
             failpoint("commit.sent")
-            # A commit does not look at these: with one of them failed it would still say OK, and records would be lost.
+            # commit_transaction ignores these futures: if one had failed it would still succeed, and records be lost.
             for produced in sent:
                 await produced
             failpoint("commit.acknowledged")
@@ -171,7 +172,7 @@ class KafkaPartition:
         failpoint("commit.done")
 
     async def close(self) -> None:
-        """Buries the producer: stopped within two seconds, else cut off; then nothing of it can be committed."""
+        """Discard the producer: stop it within two seconds, or cut it off; nothing of it can be committed later."""
         self._state = State.CLOSED
         self._inbox.close()
         if self._beginning:
@@ -184,21 +185,21 @@ class KafkaPartition:
             await end(producer)
 
     def stop(self) -> None:
-        """Makes `wait` say None from now on."""
+        """Make `wait` return None from now on."""
         self._inbox.stop()
 
     def _move(self, state: State) -> None:
-        """The one place where the state changes, but for `close`, which any state allows."""
+        """Change the state; the only place that does, except for `close`, which is legal in any state."""
         if state not in _LEGAL[self._state]:
-            raise AssertionError(f"{self._name}: {self._state} -> {state} is no legal transition")
+            raise AssertionError(f"{self._name}: {self._state} -> {state} is not a legal transition")
         self._state = state
 
     def _new_producer(self) -> AIOKafkaProducer:
         settings = self._settings
         arguments: dict[str, Any] = {"enable_idempotence": True}
         if self._is_transactional:
-            # Stable and of the partition: a random one would leave a dead worker's transaction open, and one of the
-            # worker would fence nobody else who has the partition.
+            # Stable, and one per partition: a random id would leave a dead worker's transaction open, and an id per
+            # worker would not fence other owners of the partition.
             transactional_id = f"{settings.group_id}-{self._topics.requests}-{self._partition}"
             arguments = {"transactional_id": transactional_id, "transaction_timeout_ms": _TRANSACTION_TIMEOUT_MS}
         producer = AIOKafkaProducer(
@@ -206,8 +207,8 @@ class KafkaPartition:
             **arguments,
             acks="all",
             max_batch_size=self._cluster.batch_bytes,
-            # Longer than our own bound: else aiokafka repeats TxnOffsetCommit and EndTxn by itself, and the late first
-            # copy of one lands in the next transaction.
+            # Longer than our own timeout: otherwise aiokafka retries TxnOffsetCommit and EndTxn by itself, and a late
+            # first copy lands in the next transaction.
             request_timeout_ms=int(4_000 * settings.call_timeout_s),
         )
         wrap_sequences(producer)
@@ -222,8 +223,8 @@ class KafkaPartition:
         first = await self._cluster.admin.beginning_offset(requests, self._partition)
         position = Position(max(committed.offset, 0), committed.generation)
         if committed.is_ours and self._is_transactional:
-            # A lone broker that is killed can lose the marker of the offset alone (1 of 16 kills). The answers then
-            # show how far the partition came. An offset that an operator has set is an order, and is not corrected.
+            # A lone broker that is killed can lose just the offset's transaction marker (1 of 16 kills). The answers
+            # then show the true position. An offset that an operator has set is an order, and is not corrected.
             last = await self._cluster.tail.last(requests, self._partition)
             if last and last.offset >= position.offset:
                 log.warning("partition.offset_was_lost", extra={"partition": self._partition, "found": last.offset + 1})
@@ -236,11 +237,11 @@ class KafkaPartition:
         return position
 
     async def _end_what_is_open(self) -> None:
-        """Ends records that a lost commit marker has left open although this id was just initialized.
+        """Abort records that a lost commit marker has left open, although this id was just initialized.
 
         A lone Kafka 4.3 broker that is killed while commits are pending can drop their markers (3 of 9 kills). The
-        records stay invisible, and *our* next commit would publish them. It shows as stable end < end, and an aborted
-        transaction over the same partitions ends them as if they had never been sent.
+        records stay invisible, and *our* next commit would publish them. The symptom is a last stable offset below the
+        end offset; an aborted transaction over the same partitions ends the records as if they had never been sent.
         """
         producer = self._producer
         assert producer is not None
@@ -259,26 +260,26 @@ class KafkaPartition:
                 await producer.send_and_wait(topic, b"", partition=self._partition)
             await producer.send_offsets_to_transaction({self._key: OffsetAndMetadata(0, "")}, self._settings.group_id)
             await producer.abort_transaction()
-            # A second one cannot begin before the markers of the first are written: it is the wait for them.
+            # A second transaction cannot begin before the markers of the first are written, so it waits for them.
             await producer.begin_transaction()
             await producer.send_and_wait(torn[0], b"", partition=self._partition)
             await producer.abort_transaction()
 
     async def _begin(self, position: Position) -> bool:
-        """Opens the transaction, and ends it again where the host takes too long; whether it is still open then."""
+        """Open the transaction, and abort it if the host takes too long; return whether it is still open."""
         await self._open_transaction(position)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_IDLE_TRANSACTION_S):
                 await self._is_scored.wait()
                 return True
-        # Kafka would end it at its time-out, and shut out our producer: a batch that takes longer could never be done.
+        # Kafka would abort it at its timeout and fence our producer: batches that take longer could never be committed.
         assert self._producer is not None
         async with doubting(self._settings.call_timeout_s, f"giving up the transaction of {self._name}"):
             await self._producer.abort_transaction()
         return False
 
     async def _begun(self, position: Position) -> None:
-        """Awaits that the transaction is open and has the offset, or opens it now."""
+        """Wait until the transaction is open and has the offset, or open it now."""
         self._is_scored.set()
         beginning, self._beginning = self._beginning, None
         if not (beginning and await beginning):
@@ -290,13 +291,13 @@ class KafkaPartition:
         async with doubting(self._settings.call_timeout_s, f"beginning {self._name} up to {position.offset}"):
             await producer.begin_transaction()
             failpoint("commit.begun")
-            # Before the group: what follows a commit too closely is tried again soonest for a partition.
+            # Before the group: too soon after a commit the broker refuses either; adding a partition is retried sooner.
             add_to_transaction(producer, self._answers)
             await producer.send_offsets_to_transaction(self._offset(position), self._settings.group_id)
             failpoint("commit.offsets_sent")
 
     async def _commit_behind(self, position: Position) -> None:
-        """Commits the offset in the background, once the one before is."""
+        """Commit the offset in the background, once the previous one is committed."""
         if self._committing:
             await self._committing
         offset = self._offset(position)
@@ -312,7 +313,7 @@ class KafkaPartition:
         sent: list[asyncio.Future[Any]] = []
         now_ms = int(time() * 1000)
         while records:
-            # Always of this producer: a batch of another one would not be part of the transaction.
+            # Always from this producer: another one's batch would not be part of the transaction.
             batch = producer.create_batch()
             count = fill(batch, now_ms, records)
             if not count:

@@ -1,9 +1,9 @@
-"""Record batches as they were fetched, and their records: unpacked under a bound, and read whatever is in them.
+"""Fetched record batches and their records, decompressed up to a bound, and parsed whatever they contain.
 
-A batch (format v2, KIP-98) whose checksum holds may still hold what no client ought to have written: header names that
-are no UTF-8, lengths that lie, 32 KiB that unpack to a gigabyte. Each of its offsets becomes a record all the same, and
-where it cannot be a request it is an Unscorable, whose refusal says why. aiokafka's parser reads what is plainly good,
-whole batches at a time; where it raises, they are read once more here, record by record.
+A batch (format v2, KIP-98) whose checksum matches may still be malformed: header names that are not UTF-8, false
+lengths, 32 KiB that decompress to a gigabyte. Each of its offsets still becomes a record; one that cannot be a request
+is an Unscorable, whose refusal says why. aiokafka's parser reads well-formed batches as a whole (the fast path); if it
+raises, the records are parsed here, one by one (the fallback).
 """
 
 import hashlib
@@ -20,7 +20,7 @@ from hotswap.kafka.unpack import Unparseable, unpack
 
 HEAD = struct.Struct(">qiibIhiqqqhii")
 """Base offset, length, leader epoch, magic, CRC, attributes, last offset delta, two timestamps, producer id and epoch,
-base sequence, count of records."""
+base sequence, record count."""
 
 OVERHEAD, MAGIC_AT, ATTRIBUTES_AT, COUNT_AT = 12, 16, 21, 57
 CODEC, LOG_APPEND_TIME, TRANSACTIONAL, CONTROL = 0x07, 0x08, 0x10, 0x20
@@ -31,14 +31,14 @@ _WINDOW_RECORDS = 5_000
 
 
 class Bounds(NamedTuple):
-    """What reading may cost: bytes that a batch may unpack to, and bytes of the largest record that is kept whole."""
+    """Limits in bytes: how far a batch is decompressed, and the largest record that is kept whole."""
 
     unpacked: int
     record: int
 
 
 class Damaged(NamedTuple):
-    """Offsets `offset` to `until - 1`, whose batch is not what the broker was given: its checksum does not hold."""
+    """A corrupt batch at offsets `offset` to `until - 1`: its checksum does not match."""
 
     offset: int
     until: int
@@ -50,22 +50,22 @@ class Damaged(NamedTuple):
         return len(self.data)
 
     def skipped(self, why: str) -> "Skipped":
-        """What is put in its place once somebody has ordered to go on behind it."""
+        """Return what replaces it once a command skips it."""
         return Skipped(self, why)
 
 
 class Unpacker:
-    """Batches that are unpacked now: of all partitions together no more bytes than the bound, the least recent go."""
+    """LRU cache of decompressed batches, of all partitions together no larger than the bound."""
 
     def __init__(self, bounds: Bounds) -> None:
         self.bounds = bounds
         self._held: OrderedDict[_Contents, tuple[memoryview, bool]] = OrderedDict()
 
     def unpack(self, batch: "_Contents") -> tuple[memoryview, bool]:
-        """The records' bytes as far as the bound, and whether they are all; kept where they are worth it.
+        """Return the records' bytes up to the bound, and whether they are complete; large results are cached.
 
         Raises:
-            Unparseable: an unknown codec, or bytes that are none of it.
+            Unparseable: unknown codec, or malformed data.
 
         """
         packed = batch.data[HEAD.size :]
@@ -82,12 +82,12 @@ class Unpacker:
         return found
 
     def forget(self, batch: "_Contents") -> None:
-        """Lets go what a batch that is read to its end, or thrown away, was unpacked to."""
+        """Drop the cached data of a batch that was read to its end or discarded."""
         self._held.pop(batch, None)
 
 
 class RawBatch:
-    """A batch in the bytes of the wire; its records are read when they are asked for, some thousands at a time."""
+    """A batch as raw bytes; its records are parsed on demand, some thousands at a time."""
 
     def __init__(self, data: memoryview, *, start: int, unpacker: Unpacker) -> None:
         self._contents = _Contents(data, unpacker)
@@ -105,17 +105,17 @@ class RawBatch:
 
     @property
     def next(self) -> int:
-        """Offset behind the last one of the batch."""
+        """Offset after the batch's last one."""
         return self._contents.next
 
     @property
     def window_bytes(self) -> int:
-        """Bytes of the records that were read last, unpacked."""
+        """Decompressed bytes of the records that were parsed last."""
         return self._contents.window_bytes
 
     @property
     def first(self) -> int | None:
-        """Offset of the first record that is not taken yet; None where none is left."""
+        """Offset of the first record that is not taken yet; None if none is left."""
         while not self._ready:
             window = next(self._windows, None)
             if window is None:
@@ -125,7 +125,7 @@ class RawBatch:
         return offset
 
     def take(self, limit: int, until: int | None) -> Sequence[Any]:
-        """At most `limit` records, none from offset `until` on, of those that were read last."""
+        """Take at most `limit` of the records that were parsed last, none from offset `until` on."""
         ready = self._ready
         end = min(len(ready), limit)
         if end and until is not None and ready[end - 1].offset >= until:
@@ -135,7 +135,7 @@ class RawBatch:
 
 
 class _Contents:
-    """What is in a batch, read as far as it can be."""
+    """The contents of a batch, parsed as far as possible."""
 
     def __init__(self, data: memoryview, unpacker: Unpacker) -> None:
         head = HEAD.unpack_from(data)
@@ -150,15 +150,15 @@ class _Contents:
         self._unpacker = unpacker
 
     def forget(self) -> None:
-        """Gives back the memory that it is unpacked to."""
+        """Drop the decompressed data."""
         self._unpacker.forget(self)
 
     def windows(self) -> Iterator[Sequence[Any]]:
-        """The records, some thousands at a time; every offset has one, but those that compaction has removed."""
+        """Yield the records, some thousands at a time; every offset has one, except those removed by compaction."""
         try:
             body, is_whole = self._unpacker.unpack(self)
         except Unparseable as error:
-            yield from self._refused(self._base, Code.UNREADABLE, f"its batch cannot be unpacked: {error}")
+            yield from self._refused(self._base, Code.UNREADABLE, f"its batch cannot be decompressed: {error}")
             return
         at_once = min(_WHOLE_BYTES, self._unpacker.bounds.record)
         if is_whole and len(body) <= at_once and 0 <= self._count <= _WHOLE_RECORDS:
@@ -174,7 +174,7 @@ class _Contents:
         at, left, offset = 0, self._count, self._base
         fault = "" if left >= 0 else f"its batch claims {left} records"
         while left > 0 and not fault:
-            # Asked for again each time: what was unpacked may have had to make room for another partition's.
+            # Each time anew: another partition's batch may have evicted the decompressed data.
             body, is_whole = self._unpacker.unpack(self)
             begin = at
             spans, at, fault = walk(body, at, left, self._unpacker.bounds.record)
@@ -191,13 +191,13 @@ class _Contents:
                 yield from self._cut_off(offset, value_seen(body[at:]))
                 return
         if not fault and at < (size := len(self._unpacker.unpack(self)[0])):
-            # It has more records than it claims: their offsets must not pass for some that compaction has removed.
-            fault = f"its batch claims {self._count} records, and {size - at} bytes are left behind them"
+            # It has more records than it claims: their offsets must not be mistaken for ones removed by compaction.
+            fault = f"its batch claims {self._count} records, but {size - at} bytes follow them"
         if fault:
             yield from self._refused(offset, Code.UNREADABLE, fault)
 
     def _parse(self, body: memoryview, count: int, first: int) -> Sequence[Any] | None:
-        """The records from offset `first` on by aiokafka's own parser; None where it raises, or their offsets lie."""
+        """Parse the records from offset `first` on with aiokafka; None if it raises, or their offsets are wrong."""
         batch: Any = self.data
         if self.codec or count != self._count:
             batch = bytearray(self.data[: HEAD.size]) + body
@@ -205,13 +205,13 @@ class _Contents:
             struct.pack_into(">i", batch, COUNT_AT, count)
         try:
             records = list(DefaultRecordBatch(batch))
-        except Exception:  # noqa: BLE001 - whatever it raises, they are read once more, one by one
+        except Exception:  # noqa: BLE001 - whatever it raises, they are parsed again, one by one
             return None
         return records if self._are_in_order(records, first) else None
 
     def _are_in_order(self, records: Sequence[Any], first: int) -> bool:
-        # A broker passes on what deltas an uncompressed batch has: a position that follows one that lies would skip
-        # requests, or answer them twice.
+        # A broker does not check the offset deltas of an uncompressed batch: trusting a wrong one would skip requests,
+        # or answer them twice.
         offsets = [record.offset for record in records]
         if not self._has_gaps:
             return offsets == list(range(first, first + len(offsets)))
@@ -227,7 +227,7 @@ class _Contents:
         return records
 
     def _one(self, record: memoryview, expected: int) -> Any:
-        """One record of which nothing is taken for granted; `expected`: its offset where it says none that can be."""
+        """Parse one untrusted record; `expected` is its offset if it claims an impossible one."""
         try:
             first = expected - self._base
             end = self.next - self._base if self._has_gaps else first + 1
@@ -243,20 +243,20 @@ class _Contents:
             return Unscorable(offset, timestamp, name, headers, refusal, facts=facts)
         content = None if value is None else bytes(value)
         if odd is not None:
-            refusal = Refusal(Code.MALFORMED_HEADER, f"the header name {odd[:80]!r} is no UTF-8")
+            refusal = Refusal(Code.MALFORMED_HEADER, f"the header name {odd[:80]!r} is not valid UTF-8")
             return Unscorable(offset, timestamp, name, headers, refusal, content)
         return DefaultRecord(offset, timestamp, int(self._append_time is not None), name, content, list(headers))
 
     def _cut_off(self, offset: int, seen: int) -> Iterator[Sequence[Unscorable]]:
-        """What lies behind the bound: of its first value `seen` bytes were read, of the others nothing."""
+        """Refuse every offset beyond the bound; `seen` bytes of the first one's value were read, none of the others."""
         bound = self._unpacker.bounds.unpacked
-        why = f"its batch unpacks to more than {bound} bytes (HOTSWAP_MAX_UNPACKED_BYTES): its value is not kept"
+        why = f"its batch decompresses to more than {bound} bytes (HOTSWAP_MAX_UNPACKED_BYTES): its value is not kept"
         for window in self._refused(offset, Code.TOO_LARGE, why):
             sizes = [("value-size-at-least", b"%d" % (seen if one.offset == offset else 0)) for one in window]
             yield [one._replace(facts=(size, *one.facts)) for one, size in zip(window, sizes, strict=True)]
 
     def _refused(self, offset: int, code: Code, why: str) -> Iterator[Sequence[Unscorable]]:
-        """Every offset from this one to the last of the batch, refused for the same reason."""
+        """Refuse every offset from this one to the batch's last, for the same reason."""
         refusal, facts = Refusal(code, why), self._wire()
         for start in range(offset, self.next, _WINDOW_RECORDS):
             offsets = range(start, min(start + _WINDOW_RECORDS, self.next))
@@ -267,7 +267,7 @@ class _Contents:
 
 
 class LegacyBatch:
-    """A message (set) of the formats v0 and v1, which old logs still hold; aiokafka reads it."""
+    """A message (set) in format v0 or v1, which old logs still contain; aiokafka parses it."""
 
     def __init__(self, data: memoryview, *, start: int, bound: int) -> None:
         self.size = self.window_bytes = len(data)
@@ -275,25 +275,25 @@ class LegacyBatch:
         try:
             records = _read_legacy(data, bound)
         except Unparseable as error:
-            refusal = Refusal(Code.UNREADABLE, f"a message of an old format cannot be read: {error}")
+            refusal = Refusal(Code.UNREADABLE, f"a message in an old format cannot be read: {error}")
             records = [Unscorable(max(base, start), 0, None, (), refusal, facts=wire_facts(data))]
         self.next = max(base, records[-1].offset if records else base) + 1
         self._ready = _from(records, start)
 
     @property
     def first(self) -> int | None:
-        """As RawBatch.first."""
+        """See RawBatch.first."""
         return int(self._ready[0].offset) if self._ready else None
 
     def take(self, limit: int, until: int | None) -> Sequence[Any]:
-        """As RawBatch.take."""
+        """See RawBatch.take."""
         end = min(limit, sum(1 for record in self._ready if until is None or record.offset < until))
         taken, self._ready = self._ready[:end], self._ready[end:]
         return taken
 
 
 class Skipped:
-    """A damaged batch behind which somebody has ordered to go on: each of its offsets is refused."""
+    """A damaged batch that a command skips: each of its offsets is refused."""
 
     def __init__(self, damaged: Damaged, why: str) -> None:
         self.size = self.window_bytes = damaged.size
@@ -303,7 +303,7 @@ class Skipped:
         self._facts = wire_facts(damaged.data)
 
     def take(self, limit: int, until: int | None) -> Sequence[Any]:
-        """As RawBatch.take."""
+        """See RawBatch.take."""
         if self.first is None:
             return ()
         end = min(self.next, self.first + limit, *([] if until is None else [until]))
@@ -313,20 +313,20 @@ class Skipped:
 
 
 def wire_facts(data: bytes | memoryview) -> Headers:
-    """What a dead letter says where the value itself could not be read: the digest of its batch as it was fetched."""
+    """Return the header that stands for a value that could not be read: the digest of its batch as fetched."""
     return (("batch-sha256", hashlib.sha256(data).hexdigest().encode()),) if data else ()
 
 
 def without_value(value: bytes | memoryview | None) -> tuple[Refusal, Headers]:
-    """The refusal of a record that no dead letter can hold, and what its dead letter says of the value instead."""
+    """Return the refusal of a record too large for a dead letter, and the headers that stand for its value."""
     size = len(value or b"")
     digest = hashlib.sha256(value or b"").hexdigest().encode()
-    why = f"the record is larger than a dead letter may be (a value of {size} bytes): its value is not kept"
+    why = f"the record is too large for a dead letter (its value has {size} bytes): its value is not kept"
     return Refusal(Code.TOO_LARGE, why), (("value-size", b"%d" % size), ("value-sha256", digest))
 
 
 def _from(records: Sequence[Any], start: int) -> Sequence[Any]:
-    """Those from an offset on: a fetch gives the whole batch in which it begins."""
+    """Return the records from offset `start` on: a fetch returns the whole batch that contains its offset."""
     if not records or records[0].offset >= start:
         return records
     return [record for record in records if record.offset >= start]
@@ -335,12 +335,12 @@ def _from(records: Sequence[Any], start: int) -> Sequence[Any]:
 def _read_legacy(data: memoryview, bound: int) -> Sequence[Any]:
     codec = data[MAGIC_AT + 1] & CODEC
     if codec:
-        # Unpacked once under the bound before aiokafka does it without one.
+        # Decompress once within the bound, before aiokafka does so without one.
         at = MAGIC_AT + 2 + (8 if data[MAGIC_AT] else 0)
         at += 4 + max(struct.unpack_from(">i", data, at)[0], 0)
         if not unpack(codec, data[at + 4 :], bound)[1]:
-            raise Unparseable(f"it unpacks to more than {bound} bytes (HOTSWAP_MAX_UNPACKED_BYTES)")
+            raise Unparseable(f"it decompresses to more than {bound} bytes (HOTSWAP_MAX_UNPACKED_BYTES)")
     try:
         return list(MemoryRecords(bytes(data)).next_batch() or ())
-    except Exception as error:  # whatever aiokafka raises of it
+    except Exception as error:  # aiokafka may raise anything
         raise Unparseable(repr(error)) from error

@@ -1,4 +1,4 @@
-"""The last answer of a partition that is committed: the second witness of how far it was answered."""
+"""Finds a partition's last committed answer, the second witness of its position."""
 
 import asyncio
 from typing import Any, NamedTuple, Self
@@ -15,19 +15,19 @@ from hotswap.settings import Settings
 _FIRST_LOOK = 64
 _WIDER = 16
 _AT_ONCE = 5_000
-_LARGEST_BYTES = 1 << 20  # an answer's headers are asked for, not its value
+_LARGEST_BYTES = 1 << 20  # an answer's headers are needed, not its value
 _DIGITS = 20
 
 
 class LastAnswer(NamedTuple):
-    """Offset of the request that was answered last on a partition, and the generation that did."""
+    """Offset of the last answered request of a partition, and the generation that scored it."""
 
     offset: int
     generation: int
 
 
 class AnswersTail:
-    """Reads the ends of the output topics, one at a time, as a reader that isolates committed transactions."""
+    """Reads the ends of the output topics as a read_committed consumer, one at a time."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -41,7 +41,12 @@ class AnswersTail:
         )
 
     async def start(self) -> Self:
-        """Connects; StartError where no broker answers."""
+        """Connect.
+
+        Raises:
+            StartError: no broker answers.
+
+        """
         with reaching(self._settings):
             async with asyncio.timeout(self._settings.call_timeout_s):
                 await self._consumer.start()
@@ -49,14 +54,14 @@ class AnswersTail:
         return self
 
     async def stop(self) -> None:
-        """Closes the connection."""
+        """Close the connection."""
         await end(self._consumer)
 
     async def last(self, requests: str, partition: int) -> LastAnswer | None:
-        """The last request of this partition that a committed prediction or dead letter names as its source.
+        """Return the last request of this partition that a committed prediction or dead letter names as its source.
 
         Raises:
-            Doubt: Kafka did not answer within our bound.
+            Doubt: Kafka did not answer in time, or an answer's batch is damaged.
 
         """
         topics = self._settings.topics
@@ -85,14 +90,14 @@ class AnswersTail:
                     named += _named(batch, prefix)
             if named or start == begin:
                 return [max(named)] if named else []
-            # An aborted batch may lie between the end and the last committed record: look farther back.
+            # Aborted batches may lie between the last committed record and the end: look farther back.
             look *= _WIDER
         return []
 
 
 def _named(batch: Batch, prefix: bytes) -> list[LastAnswer]:
     if isinstance(batch, Damaged):
-        raise Doubt(f"the answers of {prefix.decode()} are damaged at offset {batch.offset}: they are fetched again")
+        raise Doubt(f"the answers to {prefix.decode()} are damaged at offset {batch.offset}: they are fetched again")
     named = []
     while batch.first is not None:
         named += [found for record in batch.take(_AT_ONCE, None) if (found := _source(record, prefix))]
@@ -100,7 +105,7 @@ def _named(batch: Batch, prefix: bytes) -> list[LastAnswer]:
 
 
 def _source(record: Any, prefix: bytes) -> LastAnswer | None:
-    # Anybody may write to the topic: a header may be null, or a number of thousands of digits.
+    # Anyone may write to the topic: a header may be null, or a number with thousands of digits.
     headers = dict(record.headers)
     source, generation = headers.get("source") or b"", headers.get("generation") or b""
     offset = source.removeprefix(prefix)
@@ -110,5 +115,5 @@ def _source(record: Any, prefix: bytes) -> LastAnswer | None:
 
 
 def _is_number(text: bytes) -> bool:
-    """Whether it is a number of at most 64 bits: anybody may write to a topic that lacks ACLs."""
+    """Whether it is a number of at most 64 bits: anyone may write to a topic without ACLs."""
     return text.isdigit() and len(text) <= _DIGITS and int(text) <= MOST

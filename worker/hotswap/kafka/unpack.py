@@ -1,4 +1,4 @@
-"""What a batch of records was packed to by a codec of Kafka's, unpacked under a bound."""
+"""Decompresses record batches, for each of Kafka's codecs, up to a bound."""
 
 import struct
 import zlib
@@ -14,14 +14,14 @@ _FIRST_TRY_BYTES = 1 << 16
 
 
 class Unparseable(Exception):
-    """Refuse every record that was to be read there: the bytes are not what they have to be."""
+    """Refuse every record that should be there: the bytes are malformed."""
 
 
 def unpack(codec: int, packed: memoryview, bound: int) -> tuple[memoryview, bool]:
-    """At most `bound` bytes of what is packed, and whether that is all.
+    """Decompress at most `bound` bytes; return them, and whether that is all.
 
     Raises:
-        Unparseable: an unknown codec, or bytes that are none of it.
+        Unparseable: unknown codec, or malformed data.
 
     """
     try:
@@ -35,7 +35,7 @@ def unpack(codec: int, packed: memoryview, bound: int) -> tuple[memoryview, bool
             return _into(cramjam.zstd.decompress_into, packed, bound)
     except (cramjam.DecompressionError, zlib.error, struct.error, ValueError) as error:
         raise Unparseable(str(error)) from error
-    raise Unparseable(f"there is no codec {codec}")
+    raise Unparseable(f"unknown codec {codec}")
 
 
 def _into(decompress: Any, packed: memoryview, bound: int) -> tuple[memoryview, bool]:
@@ -47,7 +47,7 @@ def _into(decompress: Any, packed: memoryview, bound: int) -> tuple[memoryview, 
         except cramjam.DecompressionError as error:
             if "whole buffer" not in str(error):
                 raise
-            # It is full, up to its end, of what is right; whatever else there is does not fit.
+            # The whole buffer holds correct data; the rest does not fit.
             if size == bound:
                 return memoryview(buffer), False
             size = min(bound, 8 * size)
@@ -63,7 +63,7 @@ def _gunzip(packed: memoryview, bound: int) -> tuple[memoryview, bool]:
         if len(found) > bound:
             break
         if not member.eof:
-            raise Unparseable("it ends too early")
+            raise Unparseable("gzip data ends too early")
         rest = member.unused_data.lstrip(b"\0")
     return memoryview(found)[:bound], len(found) <= bound
 
