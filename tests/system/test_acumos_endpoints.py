@@ -116,7 +116,7 @@ async def test_post_model_methods_of_an_unknown_operation_is_refused_with_a_list
         for headers in ({"operation": b"transform"}, {}, {"operation": b"Guess"})
     ]
     assert (header(unknown, "code"), header(left_out, "code")) == ("UNKNOWN_OPERATION", "UNKNOWN_OPERATION")
-    assert "there are: Classify, Guess" in header(unknown, "message")
+    assert "the proto has: Classify, Guess" in header(unknown, "message")
     assert header(right, "operation") == "Guess"
 
 

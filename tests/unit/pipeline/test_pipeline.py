@@ -243,7 +243,7 @@ async def test_a_partition_says_which_model_it_waits_for_and_what_goes_on_withou
     twelve_s_later()
     loop = pipeline._running[3][0]
     loop.reconsider()
-    assert "waits for the model of generation 1, for 12 s by now; it may take 600 s for a batch" in loop.state.held
+    assert "waits for the model of generation 1, 12 s so far; it may take 600 s for a batch" in loop.state.held
     assert "`hotswap rollback d --at-once`" in loop.state.held
     assert source.opened == 1
     await pipeline.stop()

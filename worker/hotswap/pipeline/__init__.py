@@ -1,1 +1,1 @@
-"""The hot path: one loop for each partition, with what it asks of the rest of the worker; `service` builds it."""
+"""The hot path: one loop per partition, and the Protocols it needs from the rest of the worker; `service` builds it."""

@@ -1,4 +1,4 @@
-"""What a request's headers and size say before anything looks into it: the operation it asks for, or a refusal."""
+"""Admits requests by their headers and size, without parsing them: returns the operation asked for, or a refusal."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from functools import lru_cache
 from hotswap.batch import Ask, Code, Format, Headers, Refusal, Request, Unscorable
 
 OURS = frozenset({"generation", "model-digest", "operation", "source", "code", "message"})
-"""Headers that an answer carries from us: a request's own of these names are not copied."""
+"""Headers that we set on an answer; a request's own headers of these names are not copied."""
 
 _FORMATS = {
     b"application/x-protobuf": Format.PROTOBUF,
@@ -30,12 +30,12 @@ class Rules:
 
     @property
     def default_operation(self) -> str:
-        """The operation of a request that names none; empty where the proto has several."""
+        """The operation of a request that names none; empty if the proto has several."""
         return self.operations[0] if len(self.operations) == 1 else ""
 
 
 def needs_a_look(batch: Sequence[Request], rules: Rules) -> list[int]:
-    """Indices of the requests that the fast way does not cover: with headers, without a value, or too large."""
+    """Return the indices of requests that the fast path does not cover: with headers, without a value, or too large."""
     if not rules.default_operation:
         return list(range(len(batch)))
     limit = rules.max_request_bytes
@@ -47,14 +47,14 @@ def needs_a_look(batch: Sequence[Request], rules: Rules) -> list[int]:
 
 
 def admit(request: Request, rules: Rules, now_ms: int) -> Ask | Refusal:
-    """What a request asks for, or why it is not scored; its answer is written as the request is, unless it says how."""
+    """Return what a request asks for, or why it is refused; by default the answer has the request's own format."""
     if isinstance(request, Unscorable):
         return request.refusal
     if request.value is None:
-        return Refusal(Code.UNDECODABLE, "the record has no value; an empty message is zero bytes, not none")
+        return Refusal(Code.UNDECODABLE, "the record has no value; an empty message is zero bytes, not null")
     if len(request.value) > rules.max_request_bytes:
         return Refusal(
-            Code.TOO_LARGE, f"{len(request.value)} bytes, and {rules.max_request_bytes} are allowed (max_request_bytes)"
+            Code.TOO_LARGE, f"{len(request.value)} bytes, but max_request_bytes allows {rules.max_request_bytes}"
         )
     named = dict(request.headers)
     try:
@@ -67,12 +67,12 @@ def admit(request: Request, rules: Rules, now_ms: int) -> Ask | Refusal:
 
 
 def copied(headers: Headers) -> list[tuple[str, bytes]]:
-    """The request's headers that its answer carries too."""
+    """Return the request's headers that are copied to its answer."""
     return [header for header in headers if header[0] not in OURS]
 
 
 def answered(headers: Headers) -> list[tuple[str, bytes]]:
-    """The headers that the prediction of an admitted request carries too; its content type is the prediction's own."""
+    """Return the headers copied to the prediction of an admitted request, with the prediction's own content type."""
     kept = copied(headers)
     named = {name: value for name, value in kept if name in ("content-type", "accept")}
     if not named:
@@ -84,12 +84,12 @@ def answered(headers: Headers) -> list[tuple[str, bytes]]:
 
 @lru_cache(maxsize=1_000)
 def _ask(operation: str, content: Format, accept: Format) -> Ask:
-    """The one object for all requests that ask the same: a batch is pickled for its host, and each once (1.7 µs)."""
+    """Share one object among equal asks: a batch is pickled for its host, and each distinct object costs 1.7 µs."""
     return Ask(operation, content, accept)
 
 
 class _Refused(Exception):
-    """Answer with the refusal."""
+    """Answer the request with the refusal."""
 
     def __init__(self, code: Code, message: str) -> None:
         super().__init__(message)
@@ -97,7 +97,7 @@ class _Refused(Exception):
 
 
 def _format(name: str, value: bytes | None) -> Format | None:
-    """The format that a header names; None where it is not there, or takes any. Of several the first that is served."""
+    """Return the first supported format that a header names; None if it is absent or accepts any."""
     if not value:
         return None
     for part in value.split(b","):
@@ -108,7 +108,8 @@ def _format(name: str, value: bytes | None) -> Format | None:
             return None
     served = ", ".join(Format)
     raise _Refused(
-        Code.UNSUPPORTED_CONTENT_TYPE, f"header {name}: {value[:80].decode(errors='replace')!r}; served are {served}"
+        Code.UNSUPPORTED_CONTENT_TYPE,
+        f"header {name}: {value[:80].decode(errors='replace')!r} is not supported; supported are {served}",
     )
 
 
@@ -116,7 +117,7 @@ def _guard(named: dict[str, bytes], rules: Rules, now_ms: int) -> None:
     digest = named.get("proto-digest")
     if digest and digest.decode(errors="replace").lower() != rules.proto_sha256:
         shown = digest[:80].decode(errors="replace")
-        raise _Refused(Code.PROTO_MISMATCH, f"the request was made for proto {shown}, serving is {rules.proto_sha256}")
+        raise _Refused(Code.PROTO_MISMATCH, f"the request was made for proto {shown}, but {rules.proto_sha256} serves")
     not_after = named.get("not-after")
     if not not_after:
         return
@@ -144,11 +145,11 @@ def _operation(named: dict[str, bytes], rules: Rules) -> str:
     if not asked:
         if rules.default_operation:
             return rules.default_operation
-        raise _Refused(Code.UNKNOWN_OPERATION, f"no header operation, and the proto has several: {known}")
+        raise _Refused(Code.UNKNOWN_OPERATION, f"no header operation, but the proto has several: {known}")
     try:
         operation = asked.decode()
     except UnicodeDecodeError:
-        raise _Refused(Code.MALFORMED_HEADER, f"header operation: {asked[:80]!r} is no UTF-8 text") from None
+        raise _Refused(Code.MALFORMED_HEADER, f"header operation: {asked[:80]!r} is not valid UTF-8") from None
     if operation not in rules.operations:
-        raise _Refused(Code.UNKNOWN_OPERATION, f"operation {operation[:80]!r} is unknown; there are: {known}")
+        raise _Refused(Code.UNKNOWN_OPERATION, f"operation {operation[:80]!r} is unknown; the proto has: {known}")
     return operation

@@ -1,25 +1,25 @@
-"""What a refused request leaves behind: its own bytes, and where those do not fit, what can be said of them."""
+"""Builds dead letters: a refused request's own bytes, or facts about them where they do not fit."""
 
 import hashlib
 from collections.abc import Iterable
 
 from hotswap.batch import Headers, Record, Refusal, Request, Unscorable
 
-_BATCH_BYTES = 61  # a batch's own, and
-_RECORD_BYTES = 36  # the most that lengths, deltas and counts of a record take,
+_BATCH_BYTES = 61  # the overhead of a batch,
+_RECORD_BYTES = 36  # the most that the lengths, deltas and counts of a record take,
 _HEADER_BYTES = 10  # and those of a header
 
 
 def record_bytes(key: bytes | None, value: bytes | None, headers: Headers) -> int:
-    """Bytes that a record takes at most by itself, as a batch of one (format v2, KIP-98)."""
+    """Return an upper bound on the bytes that a record takes as a batch of one (format v2, KIP-98)."""
     return _BATCH_BYTES + _RECORD_BYTES + len(key or b"") + len(value or b"") + _header_bytes(headers)
 
 
 def dead_letter(request: Request, refusal: Refusal, own: Headers, ours: Headers, limit: int) -> Record:
-    """The dead letter of a request: its key, its value, its own headers, and ours, `code` and `message` among them.
+    """Build the dead letter of a request: its key, value and own headers, plus ours, including `code` and `message`.
 
-    What does not fit into `limit` bytes is left out, the value first, then its own headers, then the key; `value-size`
-    and `value-sha256` stand for the value, and `message` says what is missing.
+    Parts that do not fit into `limit` bytes are dropped: first the value, then its own headers, then the key.
+    `value-size` and `value-sha256` then stand for the value, and `message` says what is missing.
     """
     key, value = request.key, request.value
     facts: Headers = ()

@@ -20,14 +20,14 @@ log = logging.getLogger(__name__)
 _HEADROOM_BYTES = 65_536  # of a prediction, for its key and headers
 _LOOK_AT_DAMAGE_S = 60.0
 RETRY_S = 0.5
-"""Pause before a partition is opened again after a doubt, seconds."""
+"""Pause before a partition in doubt is opened again, seconds."""
 
 _GRACE_S = 0.5
 _LONG_S = 2.0
 
 
 class PartitionLoop:
-    """Scores one partition until it is stopped; any doubt throws the producer away and opens the partition again."""
+    """Scores one partition until stopped; anything in doubt discards the producer and opens the partition again."""
 
     def __init__(
         self,
@@ -51,17 +51,17 @@ class PartitionLoop:
         self._next_at = 0.0
         self._stopping = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
-        self._asked: tuple[Position, int, float] | None = None  # where, which generation, and since when
+        self._asked: tuple[Position, int, float] | None = None  # position, generation and start of the batch in hand
         self._is_overtaken = False
         self._score_seconds = metrics.STAGE_SECONDS.labels(deployment, "score")
         self._commit_seconds = metrics.STAGE_SECONDS.labels(deployment, "commit")
         self._in_flight = metrics.IN_FLIGHT.labels(deployment)
         self._batch_records = metrics.BATCH_RECORDS.labels(deployment)
         for outcome in ("answered", *Code):
-            metrics.REQUESTS.labels(deployment, outcome)  # from the first on, so that no request adds a series
+            metrics.REQUESTS.labels(deployment, outcome)  # create every series up front
 
     async def run(self) -> None:
-        """Serves the partition; returns after `stop`, with the batch in hand committed or not begun."""
+        """Serve the partition; return after `stop`, with the batch in hand committed or never begun."""
         self._task = asyncio.current_task()
         while not self._stopping.is_set():
             try:
@@ -83,12 +83,12 @@ class PartitionLoop:
             await self._sleep(RETRY_S)
 
     def stop(self) -> None:
-        """Lets the batch in hand end, and takes no further one."""
+        """Finish the batch in hand and take no further one."""
         self._stopping.set()
         self._source.stop()
 
     async def _wait(self) -> int | None:
-        """As Source.wait; where what comes is damaged, the partition is held until that is skipped by command."""
+        """Wait as Source.wait does; hold the partition at a damaged batch until a command skips it."""
         while True:
             try:
                 return await self._source.wait()
@@ -97,18 +97,18 @@ class PartitionLoop:
                     self._source.skip(f"{damage}; command {command} skipped it")
                     continue
                 self.state.damage = (
-                    f"{damage}. Is a replica of it sound? Else `hotswap skip {self._deployment} --partition "
-                    f"{self._partition} --offset {damage.offset}` refuses what is in it, and goes on behind"
+                    f"{damage}. If no replica has a sound copy, `hotswap skip {self._deployment} --partition "
+                    f"{self._partition} --offset {damage.offset}` refuses its requests and continues after it"
                 )
-            # Another replica may lead meanwhile, whose copy is sound: it is fetched again now and then.
+            # A replica with a sound copy may have become the leader: fetch the batch again now and then.
             if not await self._hold(self.state.damage, _LOOK_AT_DAMAGE_S):
                 raise Doubt(self.state.damage)
 
     def reconsider(self) -> None:
-        """Looks after a batch that the host does not answer: says so, and gives it up once that is of no use any more.
+        """Check on a batch that the host takes long to answer: report it, and give it up once it has been overtaken.
 
-        Only what is in the host can be given up; and only where the host is at something long, for what waits there for
-        its turn among many is soon done.
+        Only a batch that is in the host can be given up, and only if the host itself is stuck in one for long: a batch
+        that merely queues behind others is soon done.
         """
         if self._asked is None or self._is_overtaken:
             return
@@ -123,28 +123,28 @@ class PartitionLoop:
             self._task.cancel()
         elif taken > _LONG_S:
             self.state.held = (
-                f"waits for the model of generation {number}, for {taken:.0f} s by now; it may take "
-                f"{host.deadline_s:g} s for a batch, and then for each of its requests by itself. To go on without it: "
-                f"`hotswap rollback {self._deployment} --at-once`, or another swap `--at-once`"
+                f"waits for the model of generation {number}, {taken:.0f} s so far; it may take {host.deadline_s:g} s "
+                f"for a batch, and then as long for each of its requests alone. To continue without it: `hotswap "
+                f"rollback {self._deployment} --at-once`, or another swap `--at-once`"
             )
 
     def _give_up(self) -> None:
-        """Takes back the cancellation with which `reconsider` ends a batch; raises where it is somebody else's."""
+        """Undo the cancellation by which `reconsider` ends a batch; re-raise any other cancellation."""
         assert self._task is not None
         if not self._is_overtaken or self._task.uncancel():
             raise asyncio.CancelledError
         self._is_overtaken = False
-        self._recycled(f"the model of generation {self.state.in_hand} took too long, and is not to go on")
+        self._recycled(f"the model of generation {self.state.in_hand} took too long, and its batch was given up")
 
     async def _advance(self, at: Position) -> None:
-        """One batch, or none where it has to wait: cut over, take, score, commit."""
+        """Process one batch: cut over, take, score, commit; or hold, if no generation may score it yet."""
         choice = self._router.choose(self._partition, at)
         if isinstance(choice, Wait):
             await self._hold(choice.why)
             return
         self.state.held = ""
-        # Only here may the generation change. A batch that was split between two generations could not be replayed to
-        # the same answers: crash after the split, and the replay scores its first half with the new one.
+        # The generation may change only here. A batch split between two generations could not be replayed to the same
+        # answers: after a crash, the replay would score its first half with the new one.
         serving = self._router.serving(choice.number)
         if batch := self._source.take(serving.max_batch_records, choice.until):
             await self._answer(at, serving, batch)
@@ -152,13 +152,13 @@ class PartitionLoop:
             await self._pass(at)
 
     async def _answer(self, at: Position, serving: Serving, batch: Sequence[Request]) -> None:
-        """Scores a batch with one generation and commits its answers, whole or not at all."""
+        """Score a batch with one generation and commit its answers, whole or not at all."""
         failpoint("batch.taken")
         number = serving.generation.number
         is_cut_over = at.floor != number
         self.state.in_hand = number
         started = perf_counter()
-        # A full batch has others behind it, which wait long enough already.
+        # Behind a full batch there is a backlog: do not linger.
         self._next_at = started + self._linger_s if len(batch) < serving.max_batch_records else 0.0
         if is_cut_over:
             self._cut_over(at, number, started)
@@ -176,18 +176,18 @@ class PartitionLoop:
             await self._source.commit(Transaction(predictions, dead_letters, position.offset, number, first))
         finally:
             self._in_flight.dec(len(batch))
-        # Only what is committed counts: after a doubt the partition is opened again where Kafka says.
+        # Only after the commit: if that is in doubt, the partition is opened again at the position that Kafka has.
         self.state.position, self.state.in_hand, self.state.last_batch_at = position, None, perf_counter()
-        self.state.held = ""  # also what `reconsider` said
+        self.state.held = ""  # `reconsider` may have set it
         self._score_seconds.observe(scored - started)
         self._commit_seconds.observe(self.state.last_batch_at - scored)
         self._count(len(predictions), dead_letters)
 
     async def _pass(self, at: Position) -> None:
-        """Commits that the partition has come to `at` without a request, where a cut lies in between.
+        """Commit `at` without a request, if a cut lies between the partition's position and `at`.
 
-        The markers of transactions fill offsets too. Behind a backlog that ends in one, no request would ever carry the
-        partition over the cut, and the old generation could not be let go.
+        Transaction markers occupy offsets too. After a backlog that ends in one, no request would carry the partition
+        over the cut, and the old generation could never be retired.
         """
         assert self.state.position is not None
         choice = self._router.choose(self._partition, self.state.position)
@@ -196,12 +196,12 @@ class PartitionLoop:
             self.state.position = at
 
     async def _score(self, serving: Serving, batch: Sequence[Request]) -> list[Answer]:
-        """One answer for each request; what its headers or its size forbid never reaches the host."""
-        odd = needs_a_look(batch, serving.rules)
-        if not odd:
+        """Return one answer per request; requests refused for their headers or size never reach the host."""
+        slow = needs_a_look(batch, serving.rules)
+        if not slow:
             return await serving.host.score([request.value or b"" for request in batch])
         now_ms = int(time() * 1000)
-        looked = {index: admit(batch[index], serving.rules, now_ms) for index in odd}
+        looked = {index: admit(batch[index], serving.rules, now_ms) for index in slow}
         default = Ask(serving.rules.default_operation)
         asks = [looked.get(index, default) for index in range(len(batch))]
         admitted = [(batch[index].value or b"", ask) for index, ask in enumerate(asks) if isinstance(ask, Ask)]
@@ -211,7 +211,7 @@ class PartitionLoop:
     def _address(
         self, batch: Sequence[Request], answers: Sequence[Answer], serving: Serving
     ) -> tuple[list[Record], list[Record]]:
-        """The records of the two output topics, in the order of the requests."""
+        """Build the records of the two output topics, in the order of the requests."""
         generation = serving.generation
         number = ("generation", str(generation.number).encode())
         digest = ("model-digest", generation.model.sha256.encode())
@@ -247,7 +247,7 @@ class PartitionLoop:
             metrics.CUT_OVER_SECONDS.labels(self._deployment).observe(now - self.state.last_batch_at)
 
     async def _hold(self, why: str, seconds: float | None = None) -> bool:
-        """Stands still until something changes; whether it did within that time."""
+        """Hold the partition until something changes; return whether it did within `seconds`."""
         if self.state.held != why:
             log.warning("partition.held", extra={"partition": self._partition, "why": why})
         self.state.held = why
@@ -262,8 +262,8 @@ class PartitionLoop:
 
     def _recycled(self, doubt: Exception | str) -> None:
         metrics.TRANSACTIONS.labels(self._deployment, "recycled").inc()
-        why = f"is opened again after: {doubt}"
-        # A broker that is down is news once, not for each partition twice a second.
+        why = f"is being opened again after: {doubt}"
+        # Log a broker that is down once, not twice a second for each partition.
         if why != self.state.held:
             log.warning("partition.recycled", extra={"partition": self._partition, "why": str(doubt)})
         self.state.held = why
@@ -283,7 +283,7 @@ class PartitionLoop:
 
 def _too_large(answer: bytes, largest: int, beside: int) -> Refusal:
     more = f", with key and headers of {beside} bytes" if beside > _HEADROOM_BYTES else ""
-    return Refusal(Code.ANSWER_TOO_LARGE, f"{len(answer)} bytes{more}, and {largest} fit into the predictions topic")
+    return Refusal(Code.ANSWER_TOO_LARGE, f"{len(answer)} bytes{more}, but the predictions topic allows {largest}")
 
 
 def _asked(headers: Headers) -> list[tuple[str, bytes]]:

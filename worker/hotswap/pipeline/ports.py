@@ -1,4 +1,4 @@
-"""What the loop of a partition asks of the rest of the worker, and what others may know of it: values and Protocols."""
+"""The Protocols that a partition's loop needs from the rest of the worker, and the values it shares with it."""
 
 import asyncio
 from collections.abc import Sequence
@@ -12,39 +12,41 @@ from hotswap.pipeline.admission import Rules
 
 
 class Source(Protocol):
-    """One input partition, owned by this worker; every call raises Doubt where its effect is not known."""
+    """One input partition, owned by this worker; every call raises Doubt if its effect is in doubt."""
 
     async def open(self) -> Position:
-        """Shut out every earlier owner, end what it left open, and say where the partition stands."""
+        """Fence every earlier owner, end what it left open, and return the partition's position."""
 
     async def wait(self) -> int | None:
-        """Offset of the next request, once it is here, or up to which there is none; None when asked to stop.
+        """Wait for the next request; return its offset, or an offset before which there is none; None after `stop`.
 
-        Raises DamagedBatch where the next batch is not what the broker was given.
+        Raises:
+            DamagedBatch: the next batch is corrupt.
+
         """
 
     def skip(self, why: str) -> None:
-        """Put a refusal in the place of each request of the batch that was damaged."""
+        """Replace each request of the damaged batch with a refusal."""
 
     def take(self, limit: int, until: int | None) -> Sequence[Request]:
-        """The next requests: at most `limit`, none from offset `until` on; empty only where none is here."""
+        """Return the next requests, at most `limit`, none from offset `until` on; empty only if none has arrived."""
 
     def begin(self, position: Position) -> None:
-        """Say that a batch is taken, and that its commit will lead to `position`; a commit without it is legal."""
+        """Announce that a batch was taken and its commit will lead to `position`; optional before `commit`."""
 
     async def commit(self, transaction: Transaction) -> None:
-        """Write the transaction and await that it is committed."""
+        """Write the transaction, and return once it is committed."""
 
     async def close(self) -> None:
-        """Throw away the producer; bounded, never raises."""
+        """Discard the producer; bounded, never raises."""
 
     def stop(self) -> None:
-        """Make `wait` say None from now on."""
+        """Make `wait` return None from now on."""
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """The largest messages that the output topics take, bytes."""
+    """The largest messages that the output topics accept, bytes."""
 
     prediction: int
     dead_letter: int
@@ -55,19 +57,24 @@ class Scorer(Protocol):
 
     @property
     def deadline_s(self) -> float:
-        """How long it may take for a batch, and then for each request by itself, seconds."""
+        """Time limit for a batch, and then for each request in a one-by-one retry, seconds."""
 
     @property
     def busy_s(self) -> float:
-        """For how long it has been at the batch that is in it, seconds."""
+        """How long the host has been scoring its current batch, seconds."""
 
     async def score(self, values: Sequence[bytes], asks: Sequence[Ask] | None = None) -> list[Answer]:
-        """One answer for each value, in order; HostError where no host can be had."""
+        """Return one answer per value, in order.
+
+        Raises:
+            HostError: no host could be started.
+
+        """
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Serving:
-    """A generation that is ready: what scores it, and what it admits."""
+    """A ready generation: what scores it, and which requests it admits."""
 
     generation: Generation
     host: Scorer
@@ -77,7 +84,7 @@ class Serving:
 
 @dataclass(frozen=True, slots=True)
 class Serve:
-    """Score with this generation; from offset `until` on (None: no end in sight) ask again."""
+    """Score with this generation up to offset `until` (exclusive; None: no limit), then choose again."""
 
     number: int
     until: int | None
@@ -85,39 +92,39 @@ class Serve:
 
 @dataclass(frozen=True, slots=True)
 class Wait:
-    """Score nothing yet: `number` must be ready first (None: there is none, or a pause), and `why` for a person."""
+    """Score nothing yet: `number` must be ready first (None: no such generation, or a pause); `why` is for a person."""
 
     number: int | None
     why: str
 
 
 class Router(Protocol):
-    """Which generation scores what: the agenda decides, and staging has what scores it."""
+    """Decides which generation scores what: the agenda chooses, and staging has the hosts."""
 
     def choose(self, partition: int, position: Position) -> Serve | Wait:
-        """See agenda.Agenda.choose."""
+        """See progress.Progress.choose."""
 
     def is_overtaken(self, partition: int, position: Position, number: int) -> bool:
-        """See agenda.Agenda.is_overtaken."""
+        """See progress.Progress.is_overtaken."""
 
     def serving(self, number: int) -> Serving:
-        """The generation of a Serve."""
+        """Return the generation that a Serve names."""
 
     def skips(self, partition: int, offset: int) -> str:
-        """The command that orders to go on behind a damaged batch at this offset; empty where there is none."""
+        """Return the id of the command that skips the damaged batch at this offset; empty if there is none."""
 
     @property
     def changed(self) -> asyncio.Event:
-        """An event that is set once `choose` may answer differently than now."""
+        """An event that is set as soon as `choose` may return something else than now."""
 
 
 @dataclass(slots=True, kw_only=True)
 class PartitionState:
-    """What others may know of a partition: for the status topic, the metrics and the retiring of generations."""
+    """A partition's public state, for the status topic, the metrics and the retirement of generations."""
 
     position: Position | None = None
     in_hand: int | None = None
     held: str = "being opened"
     damage: str = ""
-    """What holds it, where that is a damaged batch; empty else."""
+    """Why the partition is held, if that is a damaged batch; else empty."""
     last_batch_at: float = field(default_factory=perf_counter)
