@@ -79,5 +79,5 @@ def in_words(action):
         case Join():
             said = "join"
         case StayOut(why):
-            said = f"stay out: {why}" if "does not know yet" not in why else ""
+            said = f"stay out: {why}" if "does not know the partitions' positions" not in why else ""
     return said

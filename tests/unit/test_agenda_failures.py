@@ -143,7 +143,7 @@ def test_kafka_is_asked_now_and_then_while_something_newer_than_what_serves_is_f
 def test_a_worker_does_not_join_before_it_knows_where_the_partitions_stand():
     desk = Desk(1)
     desk.turn()
-    assert "does not know yet" in desk.agenda.lacks
+    assert "does not know the partitions' positions" in desk.agenda.lacks
     desk.ready(1)
     assert "join" not in desk.turn()
     desk.looked(Position(50, 1))
@@ -209,6 +209,6 @@ def test_a_worker_joins_though_swaps_come_faster_than_it_can_stage_them():
 @pytest.mark.parametrize("state", [State.READY, State.FAILED, State.RETIRED])
 def test_an_illegal_transition_is_a_defect_and_is_not_carried_out(state):
     desk = Desk(1)
-    with pytest.raises(AssertionError, match="no legal transition"):
+    with pytest.raises(AssertionError, match="not a legal transition"):
         desk.agenda.progress.move(1, state)
     assert desk.agenda.progress.of(1) is State.ACCEPTED

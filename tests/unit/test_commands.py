@@ -64,7 +64,7 @@ def test_what_is_encoded_is_decoded_to_the_same_command(command):
     ],
 )
 def test_a_value_that_no_field_holds_is_a_usage_error(command):
-    with pytest.raises(UsageError, match="cannot be written"):
+    with pytest.raises(UsageError, match="cannot be encoded"):
         encode_command("churn", command)
 
 
@@ -98,8 +98,8 @@ def swap(**parts):
 @pytest.mark.parametrize(
     ("value", "code", "says"),
     [
-        (None, "MALFORMED", "without a value"),
-        (b"\xff\xff", "MALFORMED", "no hotswap.v1.Command"),
+        (None, "MALFORMED", "has no value"),
+        (b"\xff\xff", "MALFORMED", "not a hotswap.v1.Command"),
         (wire.Command(command_id="x").SerializeToString(), "MALFORMED", "none of swap"),
         (swap(model=wire.Model(uri="file:///m", sha256="abc")), "MALFORMED", "64 hexadecimal digits"),
         (swap(model=wire.Model(sha256="ab" * 32)), "MALFORMED", "no uri"),

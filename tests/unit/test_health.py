@@ -52,7 +52,7 @@ def test_metrics_are_served_with_their_help(health):
 
 
 def test_an_unknown_path_is_answered_with_those_that_there_are(health):
-    assert get(health, "/") == (404, "there are /metrics, /livez and /readyz\n")
+    assert get(health, "/") == (404, "the paths are /metrics, /livez and /readyz\n")
 
 
 def test_a_taken_port_is_one_line_that_names_the_setting(health):

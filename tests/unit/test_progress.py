@@ -101,7 +101,7 @@ def test_a_pause_holds_every_partition_until_a_resume():
 
 def test_an_illegal_transition_is_a_defect_and_is_not_carried_out():
     line = progress(swap(1))
-    with pytest.raises(AssertionError, match="no legal transition"):
+    with pytest.raises(AssertionError, match="not a legal transition"):
         line.move(1, State.READY)
 
 

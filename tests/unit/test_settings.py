@@ -19,7 +19,7 @@ def test_a_deadline_beyond_the_greatest_is_refused_with_both_names(monkeypatch):
 def test_a_configuration_may_ask_for_as_much_as_the_greatest_and_no_more():
     settings = Settings(max_deadline_ms=20_000)
     assert (settings.batch_ms(None), settings.batch_ms(20_000)) == (10_000, 20_000)
-    with pytest.raises(SwapError, match=r"deadline_ms is 20001, and HOTSWAP_MAX_DEADLINE_MS of this worker is 20000"):
+    with pytest.raises(SwapError, match=r"deadline_ms is 20001, but HOTSWAP_MAX_DEADLINE_MS of this worker is 20000"):
         settings.batch_ms(20_001)
 
 

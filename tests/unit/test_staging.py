@@ -194,9 +194,9 @@ async def test_a_swap_that_takes_too_long_fails_within_its_deadline(world):
 @pytest.mark.parametrize(
     ("asked", "allowed", "told"),
     [
-        (2**32 - 1, {"swap_deadline_ms": 20}, "not ready within 0.03 s (got as far as: fetch): the command asks for"),
-        (2**32 - 1, {"swap_deadline_ms": 40}, "not ready within 0.04 s (got as far as: fetch): the command asks for"),
-        (20, {}, "not ready within 0.02 s (got as far as: fetch)"),
+        (2**32 - 1, {"swap_deadline_ms": 20}, "not ready within 0.03 s (reached: fetch): the command's deadline_ms is"),
+        (2**32 - 1, {"swap_deadline_ms": 40}, "not ready within 0.04 s (reached: fetch): the command's deadline_ms is"),
+        (20, {}, "not ready within 0.02 s (reached: fetch)"),
     ],
 )
 async def test_a_command_is_given_no_more_time_for_its_staging_than_the_worker_allows(world, asked, allowed, told):

@@ -79,7 +79,7 @@ def test_what_a_log_accepted_before_its_mark_stays_and_goes_on_from_there():
 
 
 def test_behind_the_last_number_there_is_a_deployment_has_to_move():
-    assert "generation 18446744073709551615 has the last number there is" in out_of_reach(2**64, 2**64 - 1)
+    assert "generation 18446744073709551615 has the last possible number" in out_of_reach(2**64, 2**64 - 1)
     assert "hotswap move" in out_of_reach(2**64, 2**64 - 1)
 
 

@@ -1,7 +1,7 @@
-"""Hotswap: a standing fleet of workers that scores a stream and swaps its model while it flows.
+"""Hotswap: a standing fleet of workers that scores a stream and swaps its model while the stream flows.
 
-What a program may rely on is listed here, and nothing else; each name is imported when it is first asked for, for a
-worker or `hotswap --help` needs few of them.
+The public API is the names listed here, and nothing else. Each is imported on first access, because a worker or
+`hotswap --help` needs few of them.
 """
 
 import importlib
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from hotswap.local.kafka import LocalKafka
     from hotswap.settings import Settings
 
-__version__ = "0.1.0"  # the only place that names it: packages, the image and `hotswap --version` read it here
+__version__ = "0.1.0"  # the single source of the version: the package, the image and `hotswap --version` read it
 
 __all__ = [
     "Answers",

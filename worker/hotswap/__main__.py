@@ -1,4 +1,4 @@
-"""The program `hotswap`, and `python -m worker`: it can be stopped from its first line on, before it loads the rest."""
+"""Entry point of `hotswap` and `python -m hotswap`; it handles signals before it imports the rest."""
 
 import os
 import signal
@@ -7,19 +7,20 @@ from types import FrameType
 
 
 def _leave(_number: int, _frame: FrameType | None) -> None:
-    # Nothing is begun yet that would have to be ended. No exception: whatever is being imported might catch it.
+    # Nothing has been started yet that would need to be stopped. Not an exception: a module being imported might catch
+    # it.
     os._exit(0)
 
 
 if sys.argv[1:2] == ["run"]:
-    # The imports take seconds where the machine is busy; the loop takes the signals over once it runs (service.serve).
+    # Imports take seconds on a busy machine; the event loop takes over the signals once it runs (service.serve).
     for _number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(_number, _leave)
 
 
 def main() -> None:
     """Run the command that the command line names."""
-    from hotswap.cli.main import main as command  # noqa: PLC0415 - only behind the lines above
+    from hotswap.cli.main import main as command  # noqa: PLC0415 - only after the lines above
 
     command()
 

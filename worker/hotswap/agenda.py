@@ -1,8 +1,8 @@
-"""What a worker has to do next about its generations, decided without I/O.
+"""A worker's next actions for its generations, decided without I/O.
 
-From what was commanded (swap.py), how far this worker is (progress.py), where the partitions stand and what failed
-when, `Agenda.turn` says what comes next. staging.py does it, and tells what became of it: `ready`, `failed`,
-`given_up`, `looked`. No clock is read here: the time is given, in seconds.
+`Agenda.turn` derives them from the accepted commands (swap.py), this worker's progress (progress.py), the positions of
+the partitions and the time of each failure. staging.py performs them and reports back through `ready`, `failed`,
+`given_up` and `looked`. No clock is read here: callers pass the time, in seconds.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -20,24 +20,24 @@ _RETRY_S = 5.0
 _RETRY_AT_MOST_S = 60.0
 
 Partitions = Mapping[int, PartitionState]
-"""The partitions that this worker owns."""
+"""The partitions that this worker owns, by number."""
 
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """Fetch and load this generation beside what serves."""
+    """Fetch and load this generation beside the serving one."""
 
     swap: Swap
 
 
 @dataclass(frozen=True, slots=True)
 class Cancel:
-    """Give up what is being staged."""
+    """Cancel the current staging."""
 
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """Tell the status topic what became of a swap: why it failed, how many seconds each phase of its staging took."""
+    """Publish a swap's outcome to the status topic, with its error or the seconds that each phase of staging took."""
 
     swap: Swap
     outcome: Outcome
@@ -47,21 +47,21 @@ class Report:
 
 @dataclass(frozen=True, slots=True)
 class Retire:
-    """End the host of a generation."""
+    """Stop the host of a generation."""
 
     number: int
 
 
 @dataclass(frozen=True, slots=True)
 class KeepStandby:
-    """Keep a warm standby for the next swap to this generation's kind of model; it is the newest of the kind here."""
+    """Keep a warm standby for the next swap to this kind of model; `generation` is the newest of that kind here."""
 
     generation: Generation
 
 
 @dataclass(frozen=True, slots=True)
 class Join:
-    """Join the group: this worker can score every partition, or has come as far as it can for now."""
+    """Join the group: this worker can score every partition, or has staged all it can for now."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,16 +75,16 @@ Action = Stage | Cancel | Report | Retire | KeepStandby | Join | StayOut
 
 
 class Agenda:
-    """The generations of one worker: how far each one is, and what comes next."""
+    """The state of each generation on one worker, and the actions that follow from it."""
 
     def __init__(self, timeline: Timeline, *, partitions: int) -> None:
-        """`partitions` is how many the deployment has."""
+        """Start with nothing staged; `partitions` is the deployment's number of partitions."""
         self._timeline = timeline
         self._partitions = partitions
         self.progress = Progress(timeline)
-        self._staged: int | None = None  # the one that is being staged
+        self._staged: int | None = None  # being staged now
         self._has_superseded = False
-        self._failures: dict[int, tuple[int, float]] = {}  # generation -> how often, and when last
+        self._failures: dict[int, tuple[int, float]] = {}  # generation -> number of failures, time of the last one
         self._announced = 0
         self._answered = 0
         self._untouched: list[Swap] = []
@@ -95,20 +95,20 @@ class Agenda:
 
     @property
     def lacks(self) -> str:
-        """Why this worker does not join the group yet, for a person; empty where it may."""
+        """Why this worker does not join the group yet, as text for a person; empty once it may."""
         return self._lacks
 
     def newest_scored(self, own: Partitions) -> int:
-        """The newest generation that a partition was scored with, as far as is known here."""
+        """Return the newest generation known here to have scored a partition; 0 if none has."""
         return max((position.floor for position in self._positions(own).values()), default=0)
 
-    # ---- what is needed, and what is not
+    # ---- which generations are needed
 
     def _needed(self, positions: Mapping[int, Position]) -> list[int]:
-        """The generations to have ready for partitions that stand at these positions, oldest first.
+        """Return the generations that must be ready for partitions at these positions, oldest first.
 
-        Of each partition's course those up to the one that takes its offset; and the newest of all, for partitions to
-        come.
+        From each partition's course, those up to the one that takes its offset; plus the newest of all, for partitions
+        yet to be assigned.
         """
         needed = self.progress.newest_intact
         for partition, position in positions.items():
@@ -119,23 +119,23 @@ class Agenda:
         return sorted(needed)
 
     def _unneeded(self, positions: Mapping[int, Position], own: Partitions) -> list[int]:
-        """The ready generations that are on no partition's course any more, and hold no batch."""
+        """Return the ready generations that are on no partition's course and hold no batch in hand."""
         if not all(isinstance(self.progress.choose(partition, at), Serve) for partition, at in positions.items()):
-            # Nobody can serve there yet (or a pause hides who would): let nothing go.
+            # Some partition has no generation to serve it yet, or a pause hides which one would: retire nothing.
             return []
         kept = {swap.number for partition, at in positions.items() for swap in self.progress.course(partition, at)}
         kept |= {state.in_hand for state in own.values() if state.in_hand is not None}
         return [number for number in self.progress.loaded if number not in kept]
 
     def _next(self, now: float, positions: Mapping[int, Position], own: Partitions) -> int | None:
-        """The generation to stage next; one that rests after a failure holds up no other."""
+        """Return the generation to stage next; one that backs off after a failure does not block the others."""
         for number in self._needed(positions):
             if self.progress.of(number) is not State.READY and not self._rests(now, number, own):
                 return number
         return None
 
     def _rests(self, now: float, number: int, own: Partitions) -> bool:
-        """Whether it has failed just now; the pause is short while a partition of ours waits for it, else it grows."""
+        """Whether it backs off after a failure: briefly while an owned partition waits for it, else ever longer."""
         if number not in self._failures:
             return False
         count, at = self._failures[number]
@@ -146,17 +146,17 @@ class Agenda:
         known = {partition: Position(0) for partition in range(self._partitions)} | dict(self._elsewhere)
         return known | {partition: state.position for partition, state in own.items() if state.position is not None}
 
-    # ---- what comes next
+    # ---- the next actions
 
     def replayed(self) -> None:
-        """What the timeline has by now was answered long ago."""
+        """Treat every command in the timeline as already answered."""
         self._answered = self._timeline.newest
 
     def must_look(self, now: float, own: Partitions) -> bool:
-        """Whether to ask Kafka where the partitions of other workers stand, and tell it with `looked`.
+        """Whether to fetch the committed positions of other workers' partitions and pass them to `looked`.
 
-        That matters before this worker joins, while a cut by offsets is ahead, and while a generation is failed that is
-        newer than what is loaded: once one partition was scored with it, it is needed by all.
+        They matter before this worker joins, while a cut by offsets lies ahead, and while a generation newer than the
+        loaded ones has failed here: once any partition was scored with it, every worker needs it.
         """
         swaps, loaded = self._timeline.swaps.values(), self.progress.loaded
         oldest, newest = (loaded[0], loaded[-1]) if loaded else (0, 0)
@@ -168,7 +168,7 @@ class Agenda:
         return is_due and (is_behind or not self._is_prepared)
 
     def turn(self, now: float, own: Partitions) -> list[Action]:
-        """What is to be done now."""
+        """Return the actions that are due now, in order."""
         positions = self._positions(own)
         return [
             *self._cancel_superseded(positions),
@@ -180,17 +180,17 @@ class Agenda:
         ]
 
     def _cancel_superseded(self, positions: Mapping[int, Position]) -> Iterator[Action]:
-        """Gives up what a newer swap has made needless, once; the next one is let finish.
+        """Cancel a staging that a newer swap has superseded, but only once in a row: the next one may finish.
 
-        Swaps that come faster than a generation can be staged would else be given up one after the other: nothing new
-        would ever serve, and a worker that starts would never have anything to join with.
+        Otherwise swaps that arrive faster than a generation can be staged would cancel each other for ever: nothing new
+        would serve, and a starting worker would never be able to join.
         """
         if self._staged is not None and not self._has_superseded and self._staged not in self._needed(positions):
             self._has_superseded = True
             yield Cancel()
 
     def _answer_untouched(self, positions: Mapping[int, Position]) -> Iterator[Action]:
-        """Says SUPERSEDED of swaps that a newer one followed before they were begun: somebody awaits their outcome."""
+        """Report SUPERSEDED for swaps that were overtaken before staging began: a client awaits their outcome."""
         for swap in reversed(self._timeline.swaps.values()):
             if swap.number <= self._answered:
                 break
@@ -205,15 +205,15 @@ class Agenda:
         if self._staged is not None or (number := self._next(now, positions, own)) is None:
             return
         self._staged, swap = number, self._timeline.swaps[number]
-        # Once failed it stays so while it is tried again: what can be scored by an older generation goes on, and
-        # whoever awaits this worker's answer has it.
+        # A failed generation stays FAILED while it is retried: older generations keep scoring what they may, and the
+        # client already has this worker's outcome.
         if self.progress.of(number) is not State.FAILED:
             self.progress.move(number, State.STAGING)
             yield Report(swap, Outcome.STAGING)
         yield Stage(swap)
 
     def _announce(self, own: Partitions) -> Iterator[Action]:
-        """Says SERVING once every partition that this worker owns is past the cut of the newest ready generation."""
+        """Report SERVING once every owned partition is past the cut of the newest ready generation."""
         newest = max(self.progress.loaded, default=0)
         if newest <= self._announced or newest < self.newest_scored(own):
             return
@@ -232,9 +232,9 @@ class Agenda:
             yield Report(self._timeline.swaps[number], Outcome.RETIRED)
 
     def _join(self, now: float, positions: Mapping[int, Position], own: Partitions) -> Iterator[Action]:
-        """Whoever joins takes partitions from others: not before this worker can score every one.
+        """Join once every partition can be scored here, because joining takes partitions from other workers.
 
-        But it must not wait until nothing is left to stage: swaps may come faster than that.
+        Do not wait until nothing is left to stage: swaps may arrive faster than that.
         """
         if self._is_prepared:
             return
@@ -249,21 +249,21 @@ class Agenda:
 
     def _missing(self, positions: Mapping[int, Position]) -> str:
         if self._looked_at is None:
-            return "does not know yet where the partitions stand: Kafka has not told the committed offsets"
+            return "does not know the partitions' positions yet: Kafka has not returned the committed offsets"
         for partition, position in sorted(positions.items()):
             choice = self.progress.choose(partition, position)
             if isinstance(choice, Wait) and choice.number is not None:
                 return f"partition {partition} {choice.why}"
         return "" if self.progress.loaded else "no generation is ready on this worker"
 
-    # ---- what became of it
+    # ---- results of actions
 
     def looked(self, committed: Mapping[int, Position], now: float) -> None:
-        """Kafka has told where every partition of the deployment stands."""
+        """Record the committed position of every partition of the deployment."""
         self._elsewhere, self._looked_at = committed, now
 
     def ready(self, number: int, phases: Mapping[str, float]) -> list[Action]:
-        """What was staged is loaded and warm."""
+        """Record that the staged generation is loaded and warm; return the actions that follow."""
         if self.progress.of(number) is State.FAILED:
             self.progress.move(number, State.STAGING)
         self.progress.move(number, State.READY)
@@ -272,7 +272,7 @@ class Agenda:
         return [Report(self._timeline.swaps[number], Outcome.READY, phases=phases), *self._end_of_staging(number)]
 
     def failed(self, number: int, error: SwapError, now: float) -> list[Action]:
-        """What was staged cannot be loaded."""
+        """Record that staging failed; return the actions that follow."""
         if self.progress.of(number) is State.STAGING:
             self.progress.move(number, State.FAILED)
         self._failures[number] = self._failures.get(number, (0, 0.0))[0] + 1, now
@@ -280,7 +280,7 @@ class Agenda:
         return [Report(self._timeline.swaps[number], Outcome.FAILED, error), *self._end_of_staging(number)]
 
     def given_up(self, number: int) -> list[Action]:
-        """What was staged was cancelled."""
+        """Record that staging was cancelled; return the actions that follow."""
         told: list[Action] = []
         if self.progress.of(number) is State.STAGING:
             self.progress.move(number, State.ACCEPTED)
@@ -288,7 +288,7 @@ class Agenda:
         return [*told, *self._end_of_staging(number)]
 
     def _end_of_staging(self, number: int) -> Sequence[KeepStandby]:
-        """A standby costs memory: it is kept once a generation of the kind is here."""
+        """Allow the next staging; keep a standby only if a generation of that kind is loaded, as it costs memory."""
         self._staged = None
         kind = self._timeline.swaps[number].generation.model.kind
         loaded = [self._timeline.swaps[one].generation for one in self.progress.loaded]

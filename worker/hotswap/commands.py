@@ -1,4 +1,4 @@
-"""The records of the control topic (protos/hotswap/v1/control.proto) to the values of swap.py and back."""
+"""Converts records of the control topic (protos/hotswap/v1/control.proto) to the values of swap.py and back."""
 
 import contextlib
 import hashlib
@@ -15,11 +15,11 @@ from hotswap.v1 import control_pb2 as wire
 
 _POLICIES = {Policy.ACCEPT: wire.POLICY_ACCEPT, Policy.REFUSE: wire.POLICY_REFUSE}
 _SHA256_DIGITS = 64
-_LONGEST_ID = 200  # it is part of the status topic's keys and messages, which have to fit
+_LONGEST_ID = 200  # ids are part of the status topic's keys and messages, which are bounded
 
 
 class BadCommand(SwapError):
-    """Answer whoever sent this command with the code: it says nothing that could be done, and uses up no id."""
+    """Report the code to the sender: the command has nothing that could be acted on, and its id stays unused."""
 
     def __init__(self, error: SwapError, message: wire.Command) -> None:
         super().__init__(error.code, error.message)
@@ -29,16 +29,16 @@ class BadCommand(SwapError):
 
 
 def encode_command(deployment: str, command: Command) -> bytes:
-    """The value of the control topic's record for a command; its key is `<deployment>/<generation>`.
+    """Encode a command as the value of a control record; the record's key is `<deployment>/<generation>`.
 
     Raises:
-        UsageError: a number is too large for its field, or a text is not Unicode.
+        UsageError: a number is too large for its field, or a text is not valid Unicode.
 
     """
     try:
         return _message(deployment, command).SerializeToString()
     except (ValueError, OverflowError, OSError) as error:
-        raise UsageError(f"the command has a value that cannot be written: {error}") from error
+        raise UsageError(f"the command has a value that cannot be encoded: {error}") from error
 
 
 def _message(deployment: str, command: Command) -> wire.Command:
@@ -57,31 +57,31 @@ def _message(deployment: str, command: Command) -> wire.Command:
 
 
 def command_for(deployment: str, value: bytes | None) -> Command | None:
-    """The command of a control record; None where it is another deployment's, of which the rest is not read.
+    """Decode a control record's command; None, without reading the rest, if it is for another deployment.
 
     Raises:
         SwapError: see `decode_command`.
 
     """
-    with contextlib.suppress(DecodeError):  # what is no message is told below
+    with contextlib.suppress(DecodeError):  # decode_command reports it
         if value is not None and wire.CommandAddress.FromString(value).deployment != deployment:
             return None
     return decode_command(value)[1]
 
 
 def decode_command(value: bytes | None) -> tuple[str, Command]:
-    """Deployment and command of a control record.
+    """Decode a control record to its deployment and command.
 
     Raises:
-        SwapError: MALFORMED, with what is wrong; nothing in it can be acted on. A BadCommand where it is known whose.
+        SwapError: MALFORMED, with the reason; nothing in it can be acted on. A BadCommand if its sender is known.
 
     """
     if value is None:
-        raise SwapError(SwapCode.MALFORMED, "a record without a value")
+        raise SwapError(SwapCode.MALFORMED, "the record has no value")
     try:
         message = wire.Command.FromString(value)
     except DecodeError as error:
-        raise SwapError(SwapCode.MALFORMED, "the value is no hotswap.v1.Command message") from error
+        raise SwapError(SwapCode.MALFORMED, "the value is not a hotswap.v1.Command message") from error
     try:
         return message.deployment, _decode(message)
     except SwapError as error:
@@ -129,7 +129,7 @@ def _decode(message: wire.Command) -> Command:
 def _milliseconds(time: Timestamp) -> int:
     try:
         return time.ToMilliseconds()
-    except ValueError as error:  # the wire carries times that are none
+    except ValueError as error:  # a Timestamp on the wire may be out of range
         raise SwapError(SwapCode.MALFORMED, f"not_after is no time: {error}") from error
 
 

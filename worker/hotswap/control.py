@@ -1,4 +1,4 @@
-"""Reads the commands of the control topic, and publishes what became of them and what this worker serves."""
+"""Reads commands from the control topic; publishes their outcomes and this worker's status."""
 
 import asyncio
 import contextlib
@@ -29,13 +29,13 @@ from hotswap.v1 import control_pb2 as wire
 log = logging.getLogger(__name__)
 
 STATUS_S = 3.0
-"""Seconds between two WorkerStatus records of a worker."""
+"""Interval between two WorkerStatus records of a worker, seconds."""
 
 _YOUNG_MS = 120_000
-_LONGEST_MESSAGE = 100_000  # it quotes what the publisher wrote, and the record has to fit into the status topic
+_LONGEST_MESSAGE = 100_000  # messages quote the publisher's text, and the record must fit into the status topic
 _FAREWELL_S = 2.0
 _AT_ONCE = 100
-_FRAMING_BYTES = 512  # what Kafka adds to a record, and to the batch that it is alone in, at most
+_FRAMING_BYTES = 512  # upper bound on Kafka's overhead for a record in a batch of its own
 _LENGTHS = (10_000, 1_000, 100, 0)
 
 
@@ -50,10 +50,10 @@ class Control:
         self._outbox: deque[tuple[bytes, bytes, tuple[()]]] = deque()
         self._filled = asyncio.Event()
         self.max_status_bytes = 1_000_000
-        """The largest message that the status topic takes; whoever starts this worker asks Kafka."""
+        """The status topic's `max.message.bytes`; the service sets it to what Kafka reports."""
 
     async def replay(self) -> None:
-        """Folds the whole control topic as it is now: before this worker takes any partition (I9)."""
+        """Fold the control topic up to its current end, before this worker takes any partition (I9)."""
         count = 0
         async for records in self._reader.to_end():
             for record in records:
@@ -62,7 +62,7 @@ class Control:
         log.info("control.replayed", extra={"records": count, "newest": self._timeline.newest})
 
     async def follow(self, on_command: Callable[[], None]) -> None:
-        """Folds each further command as it arrives, until cancelled."""
+        """Fold further commands as they arrive, until cancelled."""
         while True:
             records = await self._reader.read(1.0)
             for record in records:
@@ -71,14 +71,14 @@ class Control:
                 on_command()
 
     async def publish(self) -> None:
-        """Writes what is in the outbox, in order, until cancelled; tries again for as long as Kafka does not answer."""
+        """Write the outbox to the status topic, in order, until cancelled; retry while Kafka does not answer."""
         while True:
             await self._filled.wait()
             await self._flush()
 
     async def _flush(self) -> None:
-        # Many at once: one by one (4 ms each), the verdicts on a burst of commands would hold up this worker's own
-        # status for so long that it is taken for dead.
+        # Many at once: one by one (4 ms each), the verdicts on a burst of commands would delay this worker's own status
+        # for so long that it would be presumed dead.
         while self._outbox:
             records = self._next()
             try:
@@ -92,7 +92,7 @@ class Control:
         self._filled.clear()
 
     def _next(self) -> list[tuple[bytes, bytes, tuple[()]]]:
-        """As many of the outbox's first records as go in one message; a larger one would be refused for ever."""
+        """Return as many records from the front of the outbox as fit into one message; Kafka rejects larger ones."""
         records: list[tuple[bytes, bytes, tuple[()]]] = []
         room = self.max_status_bytes
         for record in islice(self._outbox, _AT_ONCE):
@@ -108,21 +108,21 @@ class Control:
         self._filled.set()
 
     def report(self, report: Report) -> None:
-        """Tells the status topic what became of a swap on this worker."""
+        """Publish a swap's outcome on this worker to the status topic."""
         verdict = Verdict(report.swap.command_id, report.swap.number, report.outcome)
         if report.error:
             verdict = replace(verdict, code=report.error.code, message=report.error.message)
         self._say(verdict, report.phases)
 
     async def status(self, staging: Staging, states: Mapping[int, PartitionState], admin: Admin) -> None:
-        """Publishes what this worker serves and how far behind it is, and sets the gauges of the same facts."""
+        """Publish what this worker serves and its lag, and set the corresponding gauges."""
         ends: Mapping[int, int] = {}
         with contextlib.suppress(Doubt):
             ends = (
                 await admin.end_offsets(self._settings.topics.requests, states, read_committed=True) if states else {}
             )
         status = self._worker_status(staging)
-        metrics.LAG.clear()  # a partition that was handed over is another worker's to report
+        metrics.LAG.clear()  # partitions that were revoked are another worker's to report
         for number, state in sorted(states.items()):
             position = state.position.offset if state.position else 0
             lag = max(ends.get(number, position) - position, 0) if state.position else 0
@@ -142,7 +142,7 @@ class Control:
         self._put_worker(status)
 
     async def farewell(self, staging: Staging) -> None:
-        """Says that this worker has stopped, and writes what is still in the outbox."""
+        """Publish that this worker has stopped, and flush the outbox."""
         status = self._worker_status(staging)
         status.stopped = True
         self._put_worker(status)
@@ -157,12 +157,12 @@ class Control:
         failpoint("control.received")
         facts = {"command": verdict.command_id, "generation": verdict.generation, "offset": record.offset}
         log.info("command.received", extra={**facts, "outcome": verdict.outcome or "ACCEPTED", "why": verdict.message})
-        # Old commands that are read again at a start were answered long ago.
+        # Old commands that are replayed at start were answered long ago.
         if verdict.outcome is not None and record.timestamp > time() * 1000 - _YOUNG_MS:
             self._say(verdict, {})
 
     def _fold(self, record: Any) -> Verdict | None:
-        """What the command is worth; None where it is none, or not for this deployment."""
+        """Return the verdict on a record's command; None if it holds no command for this deployment."""
         try:
             command = command_for(self._settings.deployment, record.value)
         except BadCommand as bad:
@@ -183,7 +183,7 @@ class Control:
             worker=settings.worker_id,
             outcome=f"OUTCOME_{verdict.outcome}",
             code=verdict.code,
-            message=verdict.message[:_LONGEST_MESSAGE].encode(errors="replace").decode(),  # it may name odd files
+            message=verdict.message[:_LONGEST_MESSAGE].encode(errors="replace").decode(),  # may hold lone surrogates
             at=_now(),
             phase_seconds=phases,
         )
@@ -217,10 +217,10 @@ class Control:
 
     def _warnings(self) -> list[str]:
         unreadable, damaged = self._reader.unreadable, self._reader.damaged
-        passed_over = f"{unreadable} records of {self._settings.topics.control} cannot be read, and were passed over"
+        skipped = f"{unreadable} records of {self._settings.topics.control} cannot be read and were skipped"
         return [
-            *([passed_over] if unreadable else []),
-            *([f"{damaged}: no further command is read"] if damaged else []),
+            *([skipped] if unreadable else []),
+            *([f"{damaged}: no further commands are read"] if damaged else []),
             *([HostProcess.uncontained] if HostProcess.uncontained else []),
         ]
 
@@ -230,7 +230,7 @@ class Control:
 
 
 def shorten(status: wire.Status, most: int) -> None:
-    """Cuts the texts of a status that are for a person until it has at most `most` bytes, and says so in them."""
+    """Shorten the human-readable texts of a status until it has at most `most` bytes, and mark each shortened text."""
     worker = status.worker if status.HasField("worker") else None
     swap = status.swap if status.HasField("swap") else None
     paths = dict(worker.paths) if worker else {}
@@ -251,7 +251,7 @@ def _cut(text: str, longest: int) -> str:
 
 
 def _few(paths: Mapping[str, str], most: int) -> dict[str, str]:
-    """At most so many entries, of at most so many characters each, and how many more there are."""
+    """Keep at most `most` entries of at most `most` characters each; a last entry counts those left out."""
     short = ((name, path) for name, path in paths.items() if len(name) <= most and len(path) <= most)
     kept = dict(islice(short, most))
     left = len(paths) - len(kept)

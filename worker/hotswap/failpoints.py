@@ -1,12 +1,12 @@
-"""Named points between two steps of the work, where a test lets this process die, stand still or run out of disk.
+"""Named points between two steps, where a test can kill or stop this process, or make its disk full.
 
-Off, at the cost of one look at an empty mapping, unless the environment asks for them when the process starts:
+Off, at the cost of checking an empty mapping, unless the environment arms them when the process starts:
 
     HOTSWAP_FAILPOINTS="commit.sent=kill@3,open.fenced=stop@1"
 
-means: the third time that `commit.sent` is passed the process kills itself, the first time that `open.fenced` is passed
-it stops until somebody continues it. A fault that is placed so hits the one moment between two calls that a kill from
-outside would have to be lucky to find.
+means: the process kills itself the third time it passes `commit.sent`, and stops (SIGSTOP) the first time it passes
+`open.fenced`, until it is continued. Such a fault hits exactly the moment between two calls that a kill from outside
+would hit only by luck.
 """
 
 import errno
@@ -45,7 +45,7 @@ NAMES = (
     "stop.drained",
     "cache.write",
 )
-"""Every failpoint there is, in the order of a worker's life."""
+"""All failpoints, in the order of a worker's life."""
 
 
 def _kill() -> None:
@@ -67,14 +67,14 @@ _victim = 0  # this process itself
 
 
 def _parse(text: str) -> dict[tuple[str, int], str]:
-    """(name, which time it is passed) -> action."""
+    """Parse a specification to (name, nth pass) -> action."""
     armed = {}
     for word in filter(None, text.split(",")):
         name, _, what = word.partition("=")
         action, _, count = what.partition("@")
         if name not in NAMES or action not in _ACTIONS or not (count or "1").isdigit():
             raise StartError(
-                f"HOTSWAP_FAILPOINTS: {word} is no NAME=ACTION@COUNT; the actions are {', '.join(_ACTIONS)}, the names "
+                f"HOTSWAP_FAILPOINTS: {word} is not NAME=ACTION@COUNT; actions: {', '.join(_ACTIONS)}; names: "
                 f"{', '.join(NAMES)}"
             )
         armed[name, int(count or 1)] = action
@@ -82,24 +82,24 @@ def _parse(text: str) -> dict[tuple[str, int], str]:
 
 
 def arm(text: str, *, victim: int = 0) -> None:
-    """Arms the failpoints of a text as above; it is for the start of a process.
+    """Arm the failpoints that a text specifies (see above), when a process starts.
 
-    In a process that works for a worker, the worker is the `victim` that dies or stands still.
+    In a process that works for a worker, `victim` is the worker's process id: the worker is killed or stopped.
 
     Raises:
-        StartError: a name or an action that there is not.
+        StartError: unknown name or action.
 
     """
-    global _victim  # noqa: PLW0603 - as the rest of this module it is of the process
+    global _victim  # noqa: PLW0603 - process-wide, like the rest of this module
     _victim = victim
     _armed.update(_parse(text))
 
 
 def failpoint(name: str) -> None:
-    """Passes the point `name`, of NAMES; does nothing unless it is armed.
+    """Pass the failpoint `name`, one of NAMES; does nothing unless it is armed.
 
     Raises:
-        OSError: no space left on the device, where that is asked for.
+        OSError: no space left on device, for the action `full`.
 
     """
     if not _armed:

@@ -1,4 +1,4 @@
-"""The immutable triple that a deployment scores with: one model, one proto, one configuration."""
+"""The immutable triple that a deployment scores with: a model, a proto and a configuration."""
 
 import hashlib
 from collections.abc import Mapping
@@ -7,18 +7,18 @@ from enum import StrEnum
 from types import MappingProxyType
 
 MOST = (1 << 64) - 1
-"""The last number that a generation can have."""
+"""The highest number that a generation can have."""
 
 
 class Policy(StrEnum):
-    """What to do with a value that does not fit: score it as missing, or refuse the request."""
+    """How to treat a value that does not fit: score it as missing, or refuse the request."""
 
     ACCEPT = "accept"
     REFUSE = "refuse"
 
 
 def frozen(items: Mapping[str, str] | None = None) -> Mapping[str, str]:
-    """A copy of a mapping that cannot be changed."""
+    """Return a read-only copy of a mapping."""
     return MappingProxyType(dict(items or {}))
 
 
@@ -42,14 +42,14 @@ class Proto:
 
     @classmethod
     def inline(cls, source: bytes | str, *, is_descriptor_set: bool = False) -> "Proto":
-        """The proto given in full, with its digest."""
+        """Create a Proto from its full content, with its digest."""
         content = source.encode() if isinstance(source, str) else source
         return cls(sha256=hashlib.sha256(content).hexdigest(), source=content, is_descriptor_set=is_descriptor_set)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TextOptions:
-    """How a text is read: CSV's delimiter, which cells are missing, and whether JSON's unknown fields are refused."""
+    """How text is read: CSV's delimiter, the cells that mean missing, and whether to refuse JSON's unknown fields."""
 
     delimiter: str = ","
     missing: frozenset[str] = frozenset({""})
@@ -58,7 +58,7 @@ class TextOptions:
 
 @dataclass(frozen=True, slots=True)
 class Configuration:
-    """The runtime's options and the serving options of a generation; None means the worker's setting."""
+    """Runtime and serving options of a generation; None means the worker's setting."""
 
     columns: Mapping[str, str] = field(default_factory=frozen)
     outputs: Mapping[str, str] = field(default_factory=frozen)
@@ -74,7 +74,7 @@ class Configuration:
 
 @dataclass(frozen=True, slots=True)
 class Generation:
-    """Model, proto and configuration that belong together; `number` only grows and is never reused."""
+    """A model, a proto and a configuration that serve together; numbers only grow and are never reused."""
 
     number: int
     model: Model

@@ -1,8 +1,8 @@
-"""/metrics for Prometheus, /livez and /readyz for whoever restarts and routes; answered by a thread of its own.
+"""Serves /metrics for Prometheus and the probes /livez and /readyz, in a thread of its own.
 
-Whoever reaches the port may connect, so what anybody can hold of it is bounded: 32 connections at a time, each for 5 s
-with all that it asks and gets. A newcomer takes the place of one that has its answer, else of the oldest one: a probe,
-which asks at once, is answered at once, however many others have come only to stay.
+Anyone who reaches the port may connect, so connections are bounded: 32 at a time, each for at most 5 s in total. A new
+connection replaces one that has its response already, or else the oldest one. So a probe, which sends its request at
+once, is answered at once, however many idle connections are open.
 """
 
 import asyncio
@@ -20,7 +20,7 @@ from hotswap.errors import StartError
 from hotswap.metrics import REGISTRY
 
 STUCK_S = 15.0
-"""/livez fails when the event loop has not turned for longer than this, seconds."""
+"""/livez fails once the event loop has been blocked for longer than this, seconds."""
 CONNECTIONS = 32
 WHOLE_S = 5.0
 _WAITING = 1_024
@@ -32,7 +32,7 @@ _END = b"\r\n\r\n"
 
 
 class Health:
-    """Serves the three paths; a thread, so that a stuck event loop is told from a slow one."""
+    """HTTP server for the three paths, in a thread so that it can report a blocked event loop."""
 
     def __init__(self, host: str, port: int, *, readiness: Callable[[], str]) -> None:
         self._host = host
@@ -43,22 +43,22 @@ class Health:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
         self._stopping = asyncio.Event()
-        self._served: OrderedDict[asyncio.Task[None], None] = OrderedDict()  # the first one has to go first
+        self._served: OrderedDict[asyncio.Task[None], None] = OrderedDict()  # in the order of replacement
 
     @property
     def port(self) -> int:
-        """The port that was bound; 0 before `start`."""
+        """The bound port; 0 before `start`."""
         return int(self._listening.getsockname()[1]) if self._listening else 0
 
     def beat(self) -> None:
-        """Says that the event loop turns; to be called every second or so."""
+        """Record that the event loop is running; call it about every second."""
         self._beat = monotonic()
 
     def start(self) -> None:
-        """Binds the port.
+        """Bind the port and start the thread.
 
         Raises:
-            StartError: the port is taken.
+            StartError: the port cannot be bound.
 
         """
         try:
@@ -74,14 +74,14 @@ class Health:
         self._thread.start()
 
     def stop(self) -> None:
-        """Closes the port, and every connection to it."""
+        """Close the port and all its connections."""
         if self._listening and self._loop and self._thread:
             self._loop.call_soon_threadsafe(self._stopping.set)
             self._thread.join()
             self._listening.close()
 
     def answer(self, path: str) -> tuple[int, str, bytes]:
-        """Status code, content type and body for a path."""
+        """Return the status code, content type and body for a path."""
         if path == "/metrics":
             return 200, CONTENT_TYPE_LATEST, generate_latest(REGISTRY)
         if path == "/livez":
@@ -90,12 +90,12 @@ class Health:
         if path == "/readyz":
             why = self._readiness()
             return (503, _TEXT, f"{why}\n".encode()) if why else (200, _TEXT, b"ok\n")
-        return 404, _TEXT, b"there are /metrics, /livez and /readyz\n"
+        return 404, _TEXT, b"the paths are /metrics, /livez and /readyz\n"
 
     # ---- the thread
 
     def _run(self, loop: asyncio.AbstractEventLoop) -> None:
-        # Its end cancels all that is under way, and so closes every connection.
+        # The runner cancels the remaining tasks at its end, which closes their connections.
         with asyncio.Runner(loop_factory=lambda: loop) as runner:
             runner.run(self._until_stopped())
 
@@ -110,7 +110,7 @@ class Health:
         while True:
             try:
                 connection, _ = await loop.sock_accept(self._listening)
-            except OSError:  # the process has no descriptor left, or the other side has gone already
+            except OSError:  # out of file descriptors, or the peer has already disconnected
                 await asyncio.sleep(_NO_DESCRIPTOR_S)
                 continue
             connection.setblocking(False)
@@ -119,7 +119,7 @@ class Health:
                 first.cancel()
             self._served[task := asyncio.create_task(self._serve(connection))] = None
             task.add_done_callback(lambda done: self._served.pop(done, None))
-            # Neither this nor what follows waits where there is something to read: let the others have their turn.
+            # Nothing above suspends while connections are pending: yield to the other tasks.
             await asyncio.sleep(0)
 
     async def _serve(self, connection: socket.socket) -> None:
@@ -133,13 +133,13 @@ class Health:
                     head += part
                 await loop.sock_sendall(connection, self._respond(head))
                 connection.shutdown(socket.SHUT_WR)
-                self._goes_first(asyncio.current_task())
-                # Closed while something has not been read (a body), it would take the answer back on its way.
+                self._replace_first(asyncio.current_task())
+                # Drain what is unread (a body): closing before that resets the connection, and the response is lost.
                 for _ in range(_LATE_PARTS):
                     if not await loop.sock_recv(connection, 1 << 16):
                         break
 
-    def _goes_first(self, task: asyncio.Task[None] | None) -> None:
+    def _replace_first(self, task: asyncio.Task[None] | None) -> None:
         if task and task in self._served:
             self._served.move_to_end(task, last=False)
 
@@ -147,11 +147,11 @@ class Health:
         method, path, version, *more = [*head.partition(b"\r\n")[0].decode("latin-1").split(" "), "", "", ""][:4]
         allow = ""
         if _END not in head:
-            code, kind, body = 431, _TEXT, b"the head of a request may have %d bytes\n" % _HEAD_BYTES
+            code, kind, body = 431, _TEXT, b"the request's head may have at most %d bytes\n" % _HEAD_BYTES
         elif any(more) or not version.startswith("HTTP/1."):
-            code, kind, body = 400, _TEXT, b"this is no request of HTTP/1.1\n"
+            code, kind, body = 400, _TEXT, b"this is not an HTTP/1.1 request\n"
         elif method not in ("GET", "HEAD"):
-            code, kind, body = 405, _TEXT, b"it can only be read: GET or HEAD\n"
+            code, kind, body = 405, _TEXT, b"the method must be GET or HEAD\n"
             allow = "Allow: GET, HEAD\r\n"
         else:
             code, kind, body = self.answer(path)

@@ -1,4 +1,4 @@
-"""Sets up the log: one JSON object a line for machines, readable text on a terminal; the event first, then its facts.
+"""Sets up logging: one JSON object per line for machines, readable text on a terminal; the event, then its facts.
 
 log.info("swap.cut_over", extra={"deployment": "churn", "generation": 7, "partition": 0, "offset": 1234})
 """
@@ -22,7 +22,7 @@ def set_up(
     style: Literal["auto", "json", "text"] = "auto",
     stream: TextIO | None = None,
 ) -> None:
-    """Sends every record from `level` on to `stream` (default: stderr); "auto" is text on a terminal, else JSON."""
+    """Send records of at least `level` to `stream` (default: stderr); "auto" is text on a terminal, else JSON."""
     target = stream or sys.stderr
     is_text = style == "text" or (style == "auto" and target.isatty())
     output = logging.StreamHandler(target)
@@ -34,26 +34,26 @@ def set_up(
         root.removeHandler(old)
     root.addHandler(output)
     root.setLevel(level)
-    # Below a warning aiokafka speaks of its own affairs. Not above: why a connection fails is only in its warnings, and
-    # kafka/connection.py listens to them.
+    # Below WARNING, aiokafka logs its internals. No higher either: the reason for a failed connection is only in its
+    # warnings, which kafka/connection.py captures.
     logging.getLogger("aiokafka").setLevel(logging.DEBUG if level == "DEBUG" else logging.WARNING)
 
 
 class _Repeats(logging.Filter):
-    """Lets the same words of a library pass once in ten seconds: while Kafka is down, aiokafka says so at each try."""
+    """Passes identical aiokafka messages once in ten seconds: while Kafka is down, it logs one for each attempt."""
 
     def __init__(self) -> None:
         super().__init__()
-        self._said: dict[str, float] = {}
+        self._seen: dict[str, float] = {}
 
     def filter(self, record: logging.LogRecord) -> bool:
         if not record.name.startswith("aiokafka"):
             return True
-        words, now = record.getMessage(), time.monotonic()
-        self._said = {said: at for said, at in self._said.items() if now - at < _REPEAT_S}
-        if words in self._said:
+        message, now = record.getMessage(), time.monotonic()
+        self._seen = {seen: at for seen, at in self._seen.items() if now - at < _REPEAT_S}
+        if message in self._seen:
             return False
-        self._said[words] = now
+        self._seen[message] = now
         return True
 
 
@@ -70,7 +70,7 @@ def _json() -> JsonFormatter:
 
 
 class _Text(logging.Formatter):
-    """`12:34:56.789 INFO    swap.cut_over  generation=7 partition=0`, and a traceback below where there is one."""
+    """`12:34:56.789 INFO    swap.cut_over  generation=7 partition=0`, followed by the traceback if there is one."""
 
     def __init__(self) -> None:
         super().__init__("{asctime}.{msecs:03.0f} {levelname:7} {message}", datefmt="%H:%M:%S", style="{")
@@ -81,5 +81,5 @@ class _Text(logging.Formatter):
         return line + "".join(f"  {name}={printable(str(value))}" for name, value in facts.items())
 
     def format(self, record: logging.LogRecord) -> str:
-        # A traceback has lines, and in them what somebody sent.
+        # A traceback has several lines, which may quote untrusted text.
         return line_by_line(super().format(record))

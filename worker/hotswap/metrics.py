@@ -1,4 +1,4 @@
-"""Every Prometheus metric of a worker, each defined once: https://prometheus.io/docs/practices/naming/."""
+"""All Prometheus metrics of a worker, named as https://prometheus.io/docs/practices/naming/ asks."""
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
@@ -14,13 +14,13 @@ REQUESTS = Counter(
 )
 UNREADABLE = Counter(
     "hotswap_unreadable_records_total",
-    "Records of the control or the status topic that were skipped because they cannot be read.",
+    "Records of the control or status topic that were skipped because they cannot be read.",
     ["topic"],
     registry=REGISTRY,
 )
 STAGE_SECONDS = Histogram(
     "hotswap_stage_seconds",
-    "Time that a batch spent in each stage: `queue` (its oldest request, from fetch to batch), `score`, `commit`.",
+    "Time a batch spent in each stage: `queue` (its oldest request, from fetch to batch), `score`, `commit`.",
     ["deployment", "stage"],
     buckets=_SECONDS,
     registry=REGISTRY,
@@ -40,13 +40,14 @@ IN_FLIGHT = Gauge(
 )
 LAG = Gauge(
     "hotswap_lag_requests",
-    "Requests published and not yet answered, for each partition that this worker owns.",
+    "Requests published but not yet answered, for each partition that this worker owns.",
     ["deployment", "partition"],
     registry=REGISTRY,
 )
 HELD = Gauge(
     "hotswap_held_partitions",
-    "Partitions that this worker owns but does not score: paused, or no generation that may score them is ready.",
+    "Partitions that this worker owns but does not score, as they are paused or no generation that may score them is "
+    "ready.",
     ["deployment"],
     registry=REGISTRY,
 )
@@ -58,20 +59,20 @@ DAMAGED = Gauge(
 )
 GENERATION = Gauge(
     "hotswap_generation_info",
-    "Always 1, for each generation whose model host is up, by state: `ready` or `serving`.",
+    "Constant 1 for each generation whose model host is up, by state: `ready` or `serving`.",
     ["deployment", "generation", "model_sha256", "state"],
     registry=REGISTRY,
 )
 NEWEST_GENERATION = Gauge(
     "hotswap_newest_generation",
-    "Number of the newest generation in each state: `accepted` from the control topic, `loaded` on this worker, or "
-    "`scored` (it has scored a partition of the deployment, as far as this worker knows). 0: none.",
+    "Number of the newest generation that was `accepted` from the control topic, is `loaded` on this worker, or has "
+    "`scored` a partition of the deployment as far as this worker knows. 0: none.",
     ["deployment", "state"],
     registry=REGISTRY,
 )
 SWAPS = Counter(
     "hotswap_swaps_total",
-    "Commands, by their outcome on this worker, and the code of the refusal or the failure.",
+    "Outcomes of commands on this worker, with the code of the refusal or failure.",
     ["deployment", "outcome", "code"],
     registry=REGISTRY,
 )
@@ -84,7 +85,7 @@ SWAP_PHASE_SECONDS = Histogram(
 )
 CUT_OVER_SECONDS = Histogram(
     "hotswap_cut_over_pause_seconds",
-    "Time on a partition from the last batch of a generation to the start of the first batch of the next.",
+    "Time on a partition from the last batch of one generation to the start of the first batch of the next.",
     ["deployment"],
     buckets=_SECONDS,
     registry=REGISTRY,
@@ -109,7 +110,7 @@ REBALANCES = Counter(
 )
 TRANSACTIONS = Counter(
     "hotswap_transactions_total",
-    "Transactions, by outcome: `committed`, or `recycled` where it was in doubt and the position was read again.",
+    "Transactions, by outcome: `committed`, or `recycled` if in doubt, so that the partition was opened again.",
     ["deployment", "outcome"],
     registry=REGISTRY,
 )
@@ -120,9 +121,9 @@ _values: dict[Counter, set[str]] = {}
 
 
 def bounded(counter: Counter, *labels: str) -> Counter:
-    """The series of a counter whose last label comes from outside: the first hundred values, all others as `other`.
+    """Return a counter's series whose last label is untrusted: its first hundred values, then `other` for the rest.
 
-    Column names are a model host's own word, and Prometheus keeps a series for each.
+    Column names come from the model host, and Prometheus keeps a series for each value.
     """
     *ours, last = labels
     values = _values.setdefault(counter, set())

@@ -1,4 +1,4 @@
-"""Text from outside as a terminal may have it: names, messages and headers can hold sequences that command it."""
+"""Makes untrusted text safe for a terminal: names, messages and headers may hold escape sequences."""
 
 import json
 from collections.abc import Callable
@@ -6,29 +6,29 @@ from typing import TextIO
 
 
 def printable(text: str) -> str:
-    r"""One line of text, what is not printable escaped (ESC as `\x1b`): controls, bidi marks, halves of characters."""
+    r"""Escape what is not printable in a line of text (ESC as `\x1b`): controls, bidi marks, lone surrogates."""
     return text if text.isprintable() else "".join(map(_escaped, text))
 
 
 def printable_json(text: str) -> str:
-    """A line of JSON of the same values: what is not printable, which only its strings can hold, as JSON escapes it."""
+    """Escape a line of JSON without changing its values: only its strings can hold what is not printable."""
     return text if text.isprintable() else "".join(map(_escaped_as_json, text))
 
 
 def line_by_line(text: str, escape: Callable[[str], str] = printable) -> str:
-    """Each line of a text escaped; the line feeds stay."""
+    """Escape each line of a text; keep the line feeds."""
     return "\n".join(map(escape, text.split("\n")))
 
 
 class Escaping:
-    """A terminal to write lines on, each of them escaped."""
+    """Wrapper of a text file that escapes each line written to it."""
 
     def __init__(self, file: TextIO, escape: Callable[[str], str]) -> None:
         self._file = file
         self._escape = escape
 
     def write(self, text: str) -> int:
-        """Write; the count is of what was given."""
+        """Write `text` escaped; returns the length of `text` itself."""
         self._file.write(line_by_line(text, self._escape))
         return len(text)
 

@@ -1,15 +1,15 @@
-"""How far this worker is with each generation that was commanded, and by that: who scores which offset.
+"""The state of each accepted generation on this worker, and from it: which generation scores which offset.
 
-The timeline (swap.py) is the same on every worker. What differs is only this, and nobody but the agenda writes it:
+The timeline (swap.py) is the same on every worker. Only these states differ, and only the agenda changes them:
 
     ACCEPTED ──▶ STAGING ──▶ READY ──▶ RETIRED
        ▲          │    │                  │
        └──────────┘    ▼                  │  needed again (an offset was reset)
       superseded     FAILED ──▶ STAGING ◀─┘
-                            asked for again, where a partition may be scored by nothing older
+                            retried, where no older generation may score a partition
 
 `Progress.choose` is the law of the data path. It depends on the log, the partition, the offset and the generation that
-scored the partition last; so each request has one generation that may answer it, whichever worker asks.
+scored the partition last, so exactly one generation may answer each request, whichever worker owns it.
 """
 
 from collections.abc import Iterator
@@ -22,7 +22,7 @@ from hotswap.swap import Swap, Timeline, out_of_reach
 
 
 class State(StrEnum):
-    """How far a generation is on this worker; the module's text draws the legal transitions."""
+    """State of a generation on this worker; the module's docstring draws the legal transitions."""
 
     ACCEPTED = "accepted"
     STAGING = "staging"
@@ -48,13 +48,13 @@ class Progress:
         self._states: dict[int, State] = {}
 
     def of(self, number: int) -> State:
-        """How far an accepted generation is."""
+        """Return the state of an accepted generation."""
         return self._states.get(number, State.ACCEPTED)
 
     def move(self, number: int, state: State) -> None:
-        """The one place where a state changes."""
+        """Change a generation's state; the only place that does."""
         if state not in _LEGAL[self.of(number)]:
-            raise AssertionError(f"generation {number}: {self.of(number)} -> {state} is no legal transition")
+            raise AssertionError(f"generation {number}: {self.of(number)} -> {state} is not a legal transition")
         self._states[number] = state
 
     @property
@@ -64,12 +64,12 @@ class Progress:
 
     @property
     def newest_intact(self) -> set[int]:
-        """The newest generation that has not failed; none where all have, or there is none."""
+        """The newest generation that has not failed; empty if all have, or none was accepted."""
         numbers = reversed(self.timeline.swaps)
         return set(islice((number for number in numbers if self.of(number) is not State.FAILED), 1))
 
     def choose(self, partition: int, position: Position) -> Serve | Wait:
-        """The generation that scores this partition from this offset on; none below the partition's floor."""
+        """Return the generation that scores this partition from this offset on, never one below its floor."""
         if self.timeline.is_paused:
             return Wait(None, "paused by command")
         until = None
@@ -92,25 +92,25 @@ class Progress:
         )
         return Wait(
             position.floor,
-            f"was last scored by generation {position.floor}, and no accepted command of the control topic carries "
-            f"one as new: {out_of_reach(position.floor + 1, self.timeline.newest) or higher}",
+            f"was last scored by generation {position.floor}, and the control topic has no accepted command for one "
+            f"that may follow it: {out_of_reach(position.floor + 1, self.timeline.newest) or higher}",
         )
 
     def is_overtaken(self, partition: int, position: Position, number: int) -> bool:
-        """Whether a batch that generation `number` has had for long is to be given up: another one may score it now.
+        """Whether to give up a batch that generation `number` has long had in hand.
 
-        Or none may, after a pause. A cut by offsets that lies ahead is no reason: what comes before it is for the old
-        generation alone, however long that takes.
+        True if another generation may score it now, or if a pause lets none do so. A cut by offsets that lies ahead is
+        no reason: requests before it belong to the old generation alone, however long they take.
         """
         choice = self.choose(partition, position)
         return self.timeline.is_paused or (isinstance(choice, Serve) and choice.number != number)
 
     def course(self, partition: int, position: Position) -> Iterator[Swap]:
-        """The generations that may score a partition from here on, newest first.
+        """Yield the generations that may score a partition from here on, newest first.
 
-        Those whose cut lies ahead, and the newest one that takes this offset. While that is not ready it leaves the
-        field to the ones before it, if it is cut at once; one that is cut by offsets is waited for, since decoding its
-        requests with the old proto would answer garbage. None below the floor, and none that failed but the floor.
+        Those whose cut lies ahead, then the newest one that takes this offset. Until that one is ready, older ones
+        follow it if it cuts over at once; one that cuts over at offsets is waited for, because decoding its requests
+        with the old proto would produce garbage. None is below the floor, and none has failed except the floor itself.
         """
         for swap in reversed(self.timeline.swaps.values()):
             if swap.number < position.floor:
@@ -119,6 +119,6 @@ class Progress:
             if state is State.FAILED and swap.number != position.floor:
                 continue
             yield swap
-            # A partition that was empty when the command was given is cut at 0.
+            # A partition that was empty when the command was sent has its cut at offset 0.
             if swap.takes(partition, position.offset) and (state is State.READY or partition in swap.cut):
                 return

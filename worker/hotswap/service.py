@@ -1,4 +1,4 @@
-"""The composition root: builds every part of a worker, starts them in order, and stops them in the reverse order."""
+"""The composition root: builds the parts of a worker, starts them in order, and stops them in reverse order."""
 
 import asyncio
 import contextlib
@@ -37,11 +37,11 @@ CHILD = (sys.executable, "-m", "hotswap.host.child")
 _BEAT_S = 1.0
 _YOUNG_OBJECTS = 500_000
 _BATCH_BYTES = 900_000
-"""Answers that are sent at once: a partition of ours has one produce request on its way, so each part is a wait."""
+"""Largest produce batch: a partition has one produce request in flight, so each further batch is another round trip."""
 
 
 class Worker:
-    """One process of the fleet: `run` until it is told to stop, `kill` where stopping takes too long."""
+    """One process of the fleet: `run` works until told to stop; `kill` is for a stop that takes too long."""
 
     def __init__(self, settings: Settings, *, child: Sequence[str] = CHILD) -> None:
         self._settings = settings
@@ -62,14 +62,14 @@ class Worker:
         self._is_joined = False
 
     async def run(self, stopping: asyncio.Event) -> None:
-        """Works until `stopping` is set, then finishes what is in hand and takes everything down again.
+        """Work until `stopping` is set, then finish the batches in hand and stop every part.
 
         Raises:
-            StartError: this worker cannot work as it is set up.
+            StartError: this worker cannot work as it is configured.
 
         """
         async with AsyncExitStack() as parts:
-            # What is built and never started is stopped too: aiokafka complains of a client that is dropped open.
+            # Stop clients that were never started too: aiokafka warns about a client that is garbage-collected open.
             for part in (self._admin, self._tail, self._writer, self._reader, self._membership):
                 parts.push_async_callback(_quietly, part.stop)
             staging = await _unless(stopping, self._start(parts))
@@ -101,12 +101,12 @@ class Worker:
         return staging
 
     def kill(self) -> None:
-        """Ends the model hosts at once, for when a clean stop takes too long."""
+        """Kill the model hosts, when a clean stop takes too long."""
         if self._staging:
             self._staging.kill()
 
     async def _work(self, staging: Staging, stopping: asyncio.Event) -> None:
-        """Everything that runs side by side; the first part that fails, or the order to stop, ends all of them."""
+        """Run the concurrent parts; the first one that fails, or `stopping`, ends all of them."""
         parts: list[Coroutine[Any, Any, None]] = [
             staging.run(),
             self._serve(staging),
@@ -123,7 +123,7 @@ class Worker:
             for task in done - {stop}:
                 task.result()
         finally:
-            # The batch in hand is committed or given up before anything that it needs is taken away.
+            # Commit the batches in hand, or give them up, before anything that they need is stopped.
             failpoint("stop.begun")
             await self._pipeline.stop()
             failpoint("stop.drained")
@@ -133,7 +133,7 @@ class Worker:
             await self._membership.stop()
 
     async def _serve(self, staging: Staging) -> None:
-        # Whoever joins takes partitions from others: not before something is ready to score them.
+        # Joining takes partitions from other workers: wait until something is ready to score them.
         await staging.prepared.wait()
         failpoint("start.joining")
         await self._membership.start(self._limits.dead_letter)
@@ -199,7 +199,7 @@ class Worker:
 
 
 async def _unless(stopping: asyncio.Event, work: Coroutine[Any, Any, T]) -> T | None:
-    """What the work gives; None where it was cut off because the worker is to stop (its Kafka may be out of reach)."""
+    """Return the result of `work`, or None if `stopping` was set first (Kafka may be unreachable)."""
     task, stop = asyncio.create_task(work), asyncio.create_task(stopping.wait())
     try:
         await asyncio.wait((task, stop), return_when=asyncio.FIRST_COMPLETED)
@@ -211,23 +211,23 @@ async def _unless(stopping: asyncio.Event, work: Coroutine[Any, Any, T]) -> T | 
 
 
 async def _quietly(stop: Callable[[], Awaitable[None]]) -> None:
-    # A part that cannot say goodbye (its broker is gone) must not keep the others from it.
+    # A part that fails to stop (its broker is gone) must not prevent the others from stopping.
     with contextlib.suppress(Exception):
         await stop()
 
 
 async def serve(settings: Settings, *, child: Sequence[str] = CHILD) -> None:
-    """Runs a worker until SIGTERM or SIGINT; a second signal, or a stop that takes too long, ends it hard.
+    """Run a worker until SIGTERM or SIGINT; a second signal, or a stop that takes too long, kills it.
 
-    A hard end loses nothing: what is not committed is answered by the partition's next owner.
+    Killing it loses nothing: requests that are not committed are answered by the partition's next owner.
 
     Raises:
-        StartError: this worker cannot work as it is set up.
+        StartError: this worker cannot work as it is configured.
 
     """
     arm(settings.failpoints)
-    # A batch is thousands of young objects without a cycle among them. Looking for cycles is a quarter of the loop's
-    # own CPU at Python's default of 700, and at 50,000 still 0.2 µs a row, with pauses of up to 46 ms (measured).
+    # A batch is thousands of young objects without cycles. The cycle collector takes a quarter of the loop's own CPU at
+    # Python's default threshold of 700, and at 50,000 still 0.2 µs a row, with pauses of up to 46 ms (measured).
     gc.freeze()
     gc.set_threshold(_YOUNG_OBJECTS, 20, 100)
     loop = asyncio.get_running_loop()
@@ -251,6 +251,6 @@ async def serve(settings: Settings, *, child: Sequence[str] = CHILD) -> None:
     try:
         await worker.run(stopping)
     except StartError:
-        # That it could not start is no news to whoever has told it to stop meanwhile.
+        # If the worker was told to stop meanwhile, that it could not start no longer matters.
         if not stopping.is_set():
             raise

@@ -1,4 +1,4 @@
-"""Performs the agenda: fetches, loads and warms generations beside the serving one, and retires the old ones."""
+"""Performs the agenda: fetches, loads and warms generations beside the serving one, and retires old ones."""
 
 import asyncio
 import contextlib
@@ -34,15 +34,15 @@ _HOSTS_AT_MOST = 4
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Surroundings:
-    """What staging asks of the rest of the worker."""
+    """What staging needs from the rest of the worker."""
 
     partitions: int
     states: Callable[[], Mapping[int, PartitionState]]
     """The partitions that this worker owns."""
     committed: Callable[[], Awaitable[Mapping[int, Position]]]
-    """Where every partition of the deployment stands, as committed; Doubt where Kafka does not say."""
+    """Returns the committed position of every partition of the deployment; raises Doubt if Kafka does not answer."""
     report: Callable[[Report], None]
-    """Tells the status topic what became of a swap on this worker; never blocks."""
+    """Publishes a swap's outcome on this worker to the status topic; never blocks."""
 
 
 @dataclass(slots=True)
@@ -54,7 +54,7 @@ class _Loaded:
 
 
 class Staging:
-    """The hosts of this worker, one for each generation that may still score something: a `pipeline.Router`."""
+    """Owner of this worker's hosts, one group for each generation that may still score; a `pipeline.Router`."""
 
     def __init__(
         self, *, settings: Settings, timeline: Timeline, store: Store, child: Sequence[str], around: Surroundings
@@ -72,12 +72,12 @@ class Staging:
         self._retiring: set[asyncio.Task[None]] = set()
         self._wake = asyncio.Event()
         self.prepared = asyncio.Event()
-        """Set once this worker can score every partition, or has come as far as it can for now: time to join."""
+        """Set once this worker can score every partition, or has staged all it can for now: time to join the group."""
         self._changed = asyncio.Event()
 
     @property
     def changed(self) -> asyncio.Event:
-        """An event that is set once `choose` may answer differently than now."""
+        """An event that is set as soon as `choose` may return something else than now."""
         return self._changed
 
     @property
@@ -92,7 +92,7 @@ class Staging:
 
     @property
     def lacks(self) -> str:
-        """Why this worker does not join the group yet, for a person; empty where it may."""
+        """See agenda.Agenda.lacks."""
         return self._agenda.lacks
 
     def choose(self, partition: int, position: Position) -> Serve | Wait:
@@ -108,37 +108,37 @@ class Staging:
         return self._agenda.progress.is_overtaken(partition, position, number)
 
     def serving(self, number: int) -> Serving:
-        """What scores a generation that `choose` has named."""
+        """Return what scores a generation that `choose` returned."""
         return self._loaded[number].serving
 
     def paths(self, number: int) -> Mapping[str, str]:
-        """Operation of a loaded generation -> the way of its requests to the model, for a person."""
+        """Return, for each operation of a loaded generation, how its requests reach the model, as text for a person."""
         return self._loaded[number].paths
 
     def poke(self) -> None:
-        """The timeline has changed: look again at what to stage, and let waiting partitions ask again."""
+        """Wake the staging loop and the waiting partitions, after the timeline has changed."""
         self._changed.set()
         self._changed = asyncio.Event()
         self._wake.set()
 
     async def run(self) -> None:
-        """Stages and retires until cancelled."""
+        """Stage and retire generations until cancelled."""
         self._agenda.replayed()
         while True:
-            # Not wait_for: in Python 3.11 it swallows a cancellation that meets a wake-up, and this loop would not end.
+            # Not wait_for: in Python 3.11 it swallows a cancellation that races a wake-up, and this loop would not end.
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(_TICK_S):
                     await self._wake.wait()
             self._wake.clear()
             if self._task and self._task.done() and not self._task.cancelled():
-                self._task.result()  # a defect of ours ends the worker
+                self._task.result()  # raises: a bug ends the worker
             if self._agenda.must_look(monotonic(), self._around.states()):
                 with contextlib.suppress(Doubt):
                     self._agenda.looked(await self._around.committed(), monotonic())
             self._perform(self._agenda.turn(monotonic(), self._around.states()))
 
     async def stop(self) -> None:
-        """Ends every host."""
+        """Stop every host."""
         if self._task:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
@@ -147,7 +147,7 @@ class Staging:
         await asyncio.gather(*self._retiring, return_exceptions=True)
 
     def kill(self) -> None:
-        """Ends every host at once, for when a clean stop takes too long."""
+        """Kill every host, when a clean stop takes too long."""
         for loaded in self._loaded.values():
             loaded.host.kill()
         self._standbys.kill()
@@ -186,9 +186,9 @@ class Staging:
         except SwapError as error:
             told = self._failed(swap, error)
         except TimeoutError:
-            late = f"not ready within {deadline_s:g} s (got as far as: {', '.join(phases) or 'fetch'})"
+            late = f"not ready within {deadline_s:g} s (reached: {', '.join(phases) or 'fetch'})"
             if (swap.deadline_ms or 0) > deadline_s * 1000:
-                late += f": the command asks for {swap.deadline_ms} ms, and HOTSWAP_MAX_DEADLINE_MS allows no more"
+                late += f": the command's deadline_ms is {swap.deadline_ms}, but HOTSWAP_MAX_DEADLINE_MS allows no more"
             told = self._failed(swap, SwapError(SwapCode.DEADLINE_EXCEEDED, late))
         except asyncio.CancelledError:
             told = self._agenda.given_up(swap.number)
@@ -202,7 +202,7 @@ class Staging:
         return self._agenda.failed(swap.number, error, monotonic())
 
     def _keep_standby(self, generation: Generation) -> None:
-        """Has a standby prepared for the next swap."""
+        """Keep a warm standby for the next swap; its Java and libraries are up before the swap arrives."""
         kind = generation.model.kind
         if kind in self._spare_kinds:
             self._standbys.keep(kind, self._loaded[generation.number].load if runtime_of(kind).is_stateless else None)
@@ -256,7 +256,7 @@ class Staging:
         )
 
     def _count_hosts(self, kind: str) -> int:
-        # Several of one that keeps a state would each have a part of it: not unless an operator says so.
+        # Hosts of a stateful model would each hold a part of its state: one only, unless an operator sets `hosts`.
         by_cores = min(cores_at_hand() - 1, _HOSTS_AT_MOST) if runtime_of(kind).is_stateless else 1
         return max(1, min(self._settings.hosts or by_cores, self._around.partitions))
 

@@ -1,8 +1,8 @@
-"""What was commanded: the fold of a deployment's control log, decided without I/O.
+"""The fold of a deployment's control log, decided without I/O.
 
-Every worker folds the same log with `Timeline.receive`, comes to the same verdict on each command, and so to the same
-list of accepted generations. How far a worker is with each of them is for progress.py, what it does about it for
-agenda.py.
+Every worker folds the same log with `Timeline.receive`, reaches the same verdict on each command, and so has the same
+list of accepted generations. progress.py tracks the state of each of them on one worker; agenda.py decides what the
+worker does next.
 """
 
 import hashlib
@@ -17,7 +17,7 @@ from hotswap.generation import MOST, Configuration, Generation, Model, Proto
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SwapCommand:
-    """Puts a new generation in the place of the serving one; what is None is inherited from `base` (0: the newest)."""
+    """Replace the serving generation with a new one; parts that are None are inherited from `base` (0: the newest)."""
 
     command_id: str
     generation: int
@@ -34,7 +34,7 @@ class SwapCommand:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RollbackCommand:
-    """A new, higher generation with the parts of generation `to`."""
+    """Create a new, higher generation with the parts of generation `to`."""
 
     command_id: str
     generation: int
@@ -45,7 +45,7 @@ class RollbackCommand:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PauseCommand:
-    """No partition takes another batch (`is_paused`), or goes on."""
+    """Pause every partition before its next batch (`is_paused`), or resume them."""
 
     command_id: str
     is_paused: bool
@@ -54,7 +54,7 @@ class PauseCommand:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SkipCommand:
-    """Where the batch at this offset of the requests is damaged, what is in it is refused and the partition goes on."""
+    """Refuse the requests of the damaged batch at this offset, so that the partition continues past it."""
 
     command_id: str
     partition: int
@@ -65,27 +65,27 @@ class SkipCommand:
 Command = SwapCommand | RollbackCommand | PauseCommand | SkipCommand
 
 RULES = 1
-"""By what rules a log is read from a command on that a client of this version writes; see control.proto."""
+"""Version of the rules that apply to a log from a command of this client version on; see control.proto."""
 
 _STEP = 1 << 53
-_MOVE = "let the deployment go on under another name, with `hotswap move`"
+_MOVE = "continue the deployment under another name, with `hotswap move`"
 _SHOWN = 10
 
 
 def out_of_reach(number: int, newest: int) -> str:
-    """Why a generation cannot have this number after `newest`, and what to do; empty where it can."""
+    """Return why a generation cannot have this number after `newest`, and what to do; empty if it can."""
     if number <= min(newest + _STEP, MOST):
         return ""
     if newest >= MOST:
-        return f"generation {newest} has the last number there is: {_MOVE}"
+        return f"generation {newest} has the last possible number: {_MOVE}"
     return (
-        f"generation {number} is more than 2^53 above {newest}, the newest one accepted: take a number nearer to it, "
-        f"or, where a partition was scored by a higher one, {_MOVE}"
+        f"generation {number} is more than 2^53 above {newest}, the newest one accepted: choose a number closer to it, "
+        f"or, if a partition was scored by a higher one, {_MOVE}"
     )
 
 
 class Outcome(StrEnum):
-    """What became of a command, in the words of the status topic."""
+    """Outcome of a command, as the status topic names it."""
 
     STAGING = "STAGING"
     READY = "READY"
@@ -100,7 +100,7 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """The answer to a command, the same on every worker; None as outcome: accepted, its staging will tell."""
+    """The verdict on a command, the same on every worker; `outcome` None: accepted, and staging will report more."""
 
     command_id: str
     generation: int
@@ -111,7 +111,7 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True)
 class Swap:
-    """An accepted generation, and where it takes over."""
+    """An accepted generation, and the offsets at which it takes over."""
 
     command_id: str
     generation: Generation
@@ -124,7 +124,7 @@ class Swap:
         return self.generation.number
 
     def takes(self, partition: int, offset: int) -> bool:
-        """Whether this generation is the one from this offset on, as far as its own cut says."""
+        """Whether this offset is at or past the generation's own cut."""
         return offset >= self.cut.get(partition, 0)
 
 
@@ -135,10 +135,10 @@ class Timeline:
         self.swaps: dict[int, Swap] = {}
         self.is_paused = False
         self.skips: dict[tuple[int, int], str] = {}
-        """Partition and offset -> the command that orders to skip what is damaged there."""
+        """(partition, offset) of a damaged batch -> id of the command to skip it."""
         self._rules = 0
-        # By its id, what each command was worth, and a digest to tell the same one from another: a refused command may
-        # be as large as a message, and there may be any number of them.
+        # Command id -> digest and verdict. Digests tell duplicates from equivocations; whole commands are not kept, as
+        # a refused one may be as large as a message, and there may be any number of them.
         self._seen: dict[str, tuple[bytes, Verdict]] = {}
 
     @property
@@ -147,9 +147,9 @@ class Timeline:
         return next(reversed(self.swaps), 0)
 
     def receive(self, command: Command, timestamp_ms: int) -> Verdict:
-        """Folds the next command of the control log; `timestamp_ms` is its record's, so all workers agree.
+        """Fold the next command of the control log; `timestamp_ms` is its record's timestamp, so all workers agree.
 
-        The same command again is a DUPLICATE; the same id with other content is refused (EQUIVOCATION).
+        A repeated command is a DUPLICATE; a repeated id with different content is refused (EQUIVOCATION).
         """
         command_id = command.command_id
         number = getattr(command, "generation", 0)
@@ -185,7 +185,7 @@ class Timeline:
                 f"generation {command.generation} is not greater than {self.newest}, the newest one accepted: another "
                 f"swap came first; look at `hotswap status`, then try again with {self.newest + 1}",
             )
-        # Only behind a mark: what the log has accepted before stays accepted.
+        # Only after a command that carries the mark: what the log accepted before stays accepted.
         if self._rules and (why := out_of_reach(command.generation, self.newest)):
             raise SwapError(SwapCode.OUT_OF_RANGE, why)
         if isinstance(command, RollbackCommand):
@@ -213,8 +213,8 @@ class Timeline:
         return self.swaps[number]
 
     def _inherit(self, command: SwapCommand) -> Generation:
-        # From `base` or from the newest in the log, never from "what serves": that differs between workers while they
-        # stage, and two workers that have read the same log must come to the same generation.
+        # From `base` or the newest in the log, never from the serving one: that differs between workers while they
+        # stage, and two workers that have read the same log must reach the same generation.
         base = self._base(command.base or self.newest).generation if command.base or self.swaps else None
         model = command.model or (base.model if base else None)
         proto = command.proto or (base.proto if base else None)
@@ -228,12 +228,12 @@ class Timeline:
 
 
 def _digest(command: Command) -> bytes:
-    """SHA-256 of a command's content: the same where two commands are equal, and only there."""
+    """Return the SHA-256 of a command's content: equal for equal commands only."""
     return hashlib.sha256(repr(_content(command)).encode("utf-8", "surrogatepass")).digest()
 
 
 def _content(value: Any) -> Any:
-    """A value with nothing in it whose text depends on an order, and with each run of bytes as its own digest."""
+    """Normalize a value so that its repr depends on no iteration order, with bytes replaced by their digest."""
     if value is None or isinstance(value, str | int):
         return value
     if isinstance(value, bytes):
