@@ -1,6 +1,6 @@
-"""Fakes of the pipeline's surroundings: a partition that keeps what was committed, a host, a router.
+"""Fakes of the pipeline's ports: a partition that keeps what was committed, a host, a router.
 
-The suites of tests/contract/pipeline hold the source and the host to what the real ones do.
+The contract suites in tests/contract/pipeline run over the source and the host, and over the real ones.
 """
 
 import asyncio
@@ -27,7 +27,7 @@ class FakeRequest:
 
 
 class FakeBatch:
-    """A batch of `hotswap.kafka.records`: its requests are read already."""
+    """A batch of `hotswap.kafka.records` whose requests are already parsed."""
 
     def __init__(self, requests: Sequence[Request]) -> None:
         self.size = self.window_bytes = sum(len(request.value or b"") for request in requests)
@@ -46,19 +46,19 @@ class FakeBatch:
 
 @dataclass
 class FakePartition:
-    """What the brokers know of a partition, whoever owns it."""
+    """The brokers' state of a partition, whoever owns it."""
 
     requests: list[Request]
     committed: Position
     end: int = 0
-    """Where the log ends: behind the last request, where the marker of a transaction follows it."""
+    """End offset: past the last request, and past the transaction markers that follow it."""
     damaged: dict[int, int] = field(default_factory=dict)
-    """First offset of each damaged batch -> the offset behind it."""
+    """First offset of each damaged batch -> the offset after it."""
     transactions: list[Transaction] = field(default_factory=list)
     owner: "FakeSource | None" = None
 
     def publish(self, *requests: Request, markers: int = 0) -> None:
-        """Adds requests, and so many markers behind them."""
+        """Append requests, followed by `markers` transaction markers."""
         self.requests += requests
         self.end = (requests[-1].offset + 1 if requests else self.end) + markers
         if self.owner:
@@ -66,7 +66,7 @@ class FakePartition:
 
 
 class FakeSource:
-    """A `pipeline.Source`: a log in memory; it can fail to open, and commits before or after they take effect."""
+    """A `pipeline.Source` in memory; `open` can fail, and `commit` can fail before or after it takes effect."""
 
     def __init__(
         self, requests: Sequence[Request] = (), *, at: Position | None = None, of: FakePartition | None = None
@@ -98,7 +98,7 @@ class FakeSource:
         return self.committed
 
     def _rest(self) -> list[Request]:
-        """What is here: up to the next damaged batch that nobody has skipped."""
+        """Return the available requests, up to the next damaged batch that is not skipped."""
         damage = min((at for at in self._damaged() if at >= self._next), default=None)
         there = [self._skipped.get(request.offset, request) for request in self.requests]
         return [r for r in there if r.offset >= self._next and (damage is None or r.offset < damage)]
@@ -169,12 +169,12 @@ class FakeHost:
         self.number = number
         self.calls: list[tuple[list[bytes], Sequence[Ask] | None]] = []
         self.busy_s = 0.0
-        self._turn = asyncio.Lock()
+        self._lock = asyncio.Lock()
 
     async def score(self, values: Sequence[bytes], asks: Sequence[Ask] | None = None) -> list[Answer]:
         if not values:
             return []
-        async with self._turn:
+        async with self._lock:
             self.calls.append((list(values), asks))
             await asyncio.sleep(0)
             if any(value.startswith(b"loop") for value in values):
@@ -195,7 +195,7 @@ class FakeHost:
 
 
 class FakeRouter:
-    """Serves what `choose` says for an offset; `change` lets waiting loops ask again."""
+    """Serves the generation that `choose` returns for an offset; `change` wakes the waiting loops."""
 
     def __init__(
         self,
@@ -209,7 +209,7 @@ class FakeRouter:
         self.hosts: dict[int, FakeHost] = {}
         self.changed = asyncio.Event()
         self.skipped: dict[int, str] = {}
-        """Offset of a damaged batch -> the command that orders to go on behind it."""
+        """Offset of a damaged batch -> id of the command that skips it."""
         self._rules = Rules(proto_sha256="f" * 64, operations=operations, max_request_bytes=max_request_bytes)
         self._limit = max_batch_records
 
@@ -236,7 +236,7 @@ class FakeRouter:
 
 
 FAKES: tuple[type[Source], type[Scorer], type[Router], type[Request]] = FakeSource, FakeHost, FakeRouter, FakeRequest
-"""Each has what its Protocol asks for: mypy says so here."""
+"""Lets mypy check each fake against its Protocol."""
 
 
 def requests(count: int, start: int = 0) -> list[Request]:

@@ -1,4 +1,4 @@
-"""A worker's agenda on a desk: no hosts, no clock, no Kafka, and what it was told to do in words."""
+"""A worker's agenda without hosts, clock or Kafka, and its actions in words."""
 
 from hotswap.agenda import Agenda, Cancel, Join, KeepStandby, Report, Retire, Stage, StayOut
 from hotswap.batch import Position
@@ -9,7 +9,7 @@ from hotswap.swap import SwapCommand, Timeline
 
 
 class Desk:
-    """A worker's agenda, and what it was told to do, in words."""
+    """A worker's agenda whose methods return the actions in words."""
 
     def __init__(self, *numbers, partitions=1):
         self.timeline, self.own, self.now, self.partitions = Timeline(), {}, 100.0, partitions
@@ -23,7 +23,7 @@ class Desk:
         assert self.timeline.receive(command, 0).outcome is None
 
     def stands(self, floor, offset=50, partition=0, **more):
-        """A partition of this worker's own."""
+        """Set the state of a partition that this worker owns."""
         self.own[partition] = PartitionState(position=Position(offset, floor), **more)
 
     def looked(self, *positions):
@@ -42,7 +42,7 @@ class Desk:
         return words(self.agenda.given_up(number))
 
     def serves(self, *numbers):
-        """Stage each of them, one after the other, to its end, on partitions that stand at their beginning."""
+        """Stage each generation to its end, one after the other, with partitions at their beginning."""
         self.looked(*[Position(0)] * self.partitions)
         for number in numbers:
             assert f"stage {number}" in self.turn()
@@ -51,7 +51,7 @@ class Desk:
         return self
 
     def tried_again_after(self):
-        """Seconds until what has failed is staged again; 0 where it never is."""
+        """Return the seconds until the failed generation is staged again; 0 if it never is."""
         began = self.now
         while self.now - began < 1_000:
             self.now += 0.5

@@ -1,4 +1,4 @@
-"""A cluster in memory behind the three classes through which a client reaches Kafka: no broker, no waiting."""
+"""An in-memory cluster behind the three classes through which a client reaches Kafka: no broker, no waiting."""
 
 import asyncio
 import time
@@ -26,7 +26,7 @@ class FakeRecord:
 
 @dataclass
 class FakeCluster:
-    """Topics by name, each a list of partitions, each a list of records. `on_append` plays the workers."""
+    """Topics by name, each a list of partitions, each a list of records; `on_append` simulates the workers."""
 
     topics: dict = field(default_factory=dict)
     on_append: list = field(default_factory=list)
@@ -53,7 +53,7 @@ class FakeCluster:
         return {number: len(records) for number, records in enumerate(self.topics[topic])}
 
     def install(self, monkeypatch):
-        """Puts the cluster behind every module through which a client reaches Kafka."""
+        """Patch the cluster into every module through which a client reaches Kafka."""
         reader, writer = partial(FakeReader, self), partial(FakeWriter, self)
         admin = type("Admin", (FakeAdmin,), {"cluster": self})
         for module, names in {
@@ -68,7 +68,7 @@ class FakeCluster:
 
 
 class FakeReader:
-    """A `LogReader`; a read waits until the cluster grows, 50 ms at most."""
+    """A `LogReader`; a read waits until the cluster grows, for at most 50 ms."""
 
     def __init__(self, cluster, settings, topic, *, read_committed):
         self.cluster, self.topic, self.places = cluster, topic, {}
@@ -108,7 +108,7 @@ class FakeReader:
         return found
 
     def _one_partition(self):
-        # One at a time, as a fetch may bring them: nobody may rely on partitions going forward together.
+        # One at a time, as a fetch may return them: no caller may rely on partitions advancing together.
         for number, records in enumerate(self.cluster.topics[self.topic]):
             if found := records[self.places[number] :]:
                 self.places[number] = len(records)
@@ -139,7 +139,7 @@ class FakeWriter:
 
 
 class FakeAdmin:
-    """An `Admin`; nobody has committed anything."""
+    """An `Admin` of a group without committed offsets."""
 
     cluster: FakeCluster
 
@@ -170,7 +170,7 @@ def stamp(seconds):
 
 
 class FakeWorker:
-    """Speaks on the status topic as a worker does; `outcomes` are what it says of each swap, in order."""
+    """Writes to the status topic as a worker does; `outcomes` are its reports on each swap, in order."""
 
     def __init__(self, cluster, settings, name="w1", outcomes=("STAGING", "READY", "SERVING"), code="", message=""):
         self.cluster, self.settings, self.name = cluster, settings, name
@@ -219,7 +219,7 @@ class FakeWorker:
 
 
 def answer_requests(cluster, settings, *, generation=1, refuse=lambda _: False, why="is no message"):
-    """Plays the data path: each request is echoed as a prediction, or refused."""
+    """Simulate the data path: echo each request as a prediction, or refuse it."""
 
     def react(record):
         if record.topic != settings.topics.requests:

@@ -1,4 +1,4 @@
-"""The verdict of `make against`, on made-up rounds, and a checkout that cannot be measured."""
+"""The verdict of `make against`, on synthetic rounds, and a checkout that cannot be measured."""
 
 import sys
 from pathlib import Path
@@ -31,19 +31,19 @@ def turn(rows_per_s, cpu_us):
         ((150_000, 2.0), (100_000, 4.0), True),
     ],
 )
-def test_new_may_be_two_percent_worse_and_what_old_differs_by_from_itself(new, again, is_good):
+def test_the_new_commit_may_be_two_percent_worse_plus_the_difference_of_the_old_one_from_itself(new, again, is_good):
     passes, said = verdict({OLD: [turn(100_000, 4.0)], NEW: [turn(*new)], AGAIN: [turn(*again)]})
     assert passes == is_good
     assert said.startswith("passed: rows/s" if is_good else "failed: rows/s")
 
 
-def test_one_odd_round_of_several_decides_nothing():
+def test_one_outlying_round_decides_nothing():
     steady = [turn(100_000, 4.0)] * 2
     passes, said = verdict({OLD: steady, NEW: [*steady, turn(10_000, 40.0)], AGAIN: steady})
     assert passes
     assert said.count("1.000 times worse, at most 1.020 allowed") == 2
 
 
-def test_a_checkout_that_was_not_set_up_is_told_how_to_be(tmp_path):
+def test_a_checkout_without_an_environment_is_told_to_run_make_setup(tmp_path):
     with pytest.raises(SystemExit, match=r"hotswap is not there: run `make setup` in "):
         command_line(tmp_path)

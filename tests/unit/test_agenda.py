@@ -1,4 +1,4 @@
-"""What a worker does next about its generations: decided without hosts, clocks or Kafka."""
+"""A worker's next actions for its generations, decided without hosts, clocks or Kafka."""
 
 from fakes.desk import Desk
 from hotswap.batch import Position
@@ -10,7 +10,7 @@ STAGED = ["1 STAGING", "stage 1"]
 # ---- from one generation to the next
 
 
-def test_a_generation_serves_once_ready_and_the_old_one_goes():
+def test_a_generation_serves_once_ready_and_the_old_one_is_retired():
     desk = Desk(1)
     desk.looked(Position(0))
     assert desk.turn() == [*STAGED, "stay out: partition 0 waits for generation 1, which is not ready on this worker"]
@@ -24,7 +24,7 @@ def test_a_generation_serves_once_ready_and_the_old_one_goes():
     assert desk.agenda.progress.loaded == [2]
 
 
-def test_what_a_staging_took_is_reported():
+def test_the_phases_of_a_staging_are_reported():
     desk = Desk(1)
     desk.turn()
     assert desk.agenda.ready(1, {"load": 0.1})[0].phases == {"load": 0.1}
@@ -40,7 +40,7 @@ def test_one_generation_is_staged_at_a_time():
     assert desk.turn()[:2] == ["3 STAGING", "stage 3"]
 
 
-def test_a_standby_is_kept_of_a_kind_that_is_here_and_of_no_other():
+def test_a_standby_is_kept_only_for_a_kind_that_is_loaded():
     desk = Desk()
     desk.command(1, kind="spark")
     desk.turn()
@@ -53,7 +53,7 @@ def test_a_standby_is_kept_of_a_kind_that_is_here_and_of_no_other():
     assert desk.failed(3) == ["3 FAILED CACHE_FAILED"]
 
 
-def test_a_newer_command_at_once_makes_a_pending_one_unneeded_and_somebody_awaits_its_outcome():
+def test_a_swap_that_is_superseded_before_staging_begins_is_reported():
     desk = Desk(1).serves(1)
     desk.command(2)
     desk.command(3)
@@ -61,7 +61,7 @@ def test_a_newer_command_at_once_makes_a_pending_one_unneeded_and_somebody_await
     assert desk.turn() == []
 
 
-def test_a_swap_that_waits_behind_another_is_answered_once_it_is_not_needed_any_more():
+def test_a_swap_that_waits_behind_another_is_reported_superseded_once_it_is_no_longer_needed():
     desk = Desk(1).serves(1)
     desk.command(2, cut={0: 100})
     desk.command(3, cut={0: 200})
@@ -70,7 +70,7 @@ def test_a_swap_that_waits_behind_another_is_answered_once_it_is_not_needed_any_
     assert desk.turn() == ["cancel", "3 SUPERSEDED"]
 
 
-def test_commands_that_are_read_again_at_a_start_were_answered_long_ago():
+def test_replayed_commands_are_not_answered_again():
     desk = Desk(1, 2, 3)
     desk.agenda.replayed()
     assert desk.turn() == ["3 STAGING", "stage 3"]
@@ -88,7 +88,7 @@ def test_three_generations_with_two_cuts_ahead_are_all_staged_oldest_first():
 # ---- superseded
 
 
-def test_a_newer_command_gives_up_the_one_that_is_being_staged():
+def test_a_newer_command_cancels_the_current_staging():
     desk = Desk(1)
     desk.turn()
     desk.command(2)
@@ -97,7 +97,7 @@ def test_a_newer_command_gives_up_the_one_that_is_being_staged():
     assert desk.turn() == ["2 STAGING", "stage 2"]
 
 
-def test_swaps_that_come_faster_than_they_can_be_staged_do_not_starve_the_worker():
+def test_swaps_that_arrive_faster_than_they_can_be_staged_do_not_starve_the_worker():
     desk = Desk(1)
     desk.turn()
     desk.command(2)
@@ -105,14 +105,14 @@ def test_swaps_that_come_faster_than_they_can_be_staged_do_not_starve_the_worker
     desk.given_up(1)
     desk.turn()
     desk.command(3)
-    assert desk.turn() == [], "what has superseded another is let finish"
+    assert desk.turn() == [], "a generation that has superseded another may finish"
     desk.ready(2)
     assert "3 STAGING" in desk.turn()
     desk.command(4)
-    assert desk.turn() == ["cancel"], "and then the next one may be given up"
+    assert desk.turn() == ["cancel"], "after that the next one may be cancelled"
 
 
-def test_a_superseded_generation_is_staged_after_all_where_the_newer_one_fails():
+def test_a_superseded_generation_is_staged_after_all_if_the_newer_one_fails():
     desk = Desk(1)
     desk.turn()
     desk.command(2)
@@ -136,10 +136,10 @@ def test_after_a_failure_a_staging_may_be_superseded_again():
     assert desk.turn() == ["cancel"]
 
 
-# ---- serving, and letting go
+# ---- serving and retiring
 
 
-def test_a_generation_with_a_batch_in_hand_is_not_let_go_and_its_successor_does_not_serve_yet():
+def test_a_generation_with_a_batch_in_hand_is_not_retired_and_its_successor_does_not_serve_yet():
     desk = Desk(1).serves(1)
     desk.stands(1, in_hand=1)
     desk.command(2)
@@ -150,7 +150,7 @@ def test_a_generation_with_a_batch_in_hand_is_not_let_go_and_its_successor_does_
     assert desk.turn() == ["2 SERVING", "retire 1", "1 RETIRED"]
 
 
-def test_a_generation_serves_once_every_partition_of_ours_is_past_its_cut():
+def test_a_generation_serves_once_every_owned_partition_is_past_its_cut():
     desk = Desk(1, partitions=2).serves(1)
     desk.command(2, cut={0: 100, 1: 100})
     desk.turn()
@@ -162,7 +162,7 @@ def test_a_generation_serves_once_every_partition_of_ours_is_past_its_cut():
     assert "2 SERVING" in desk.turn()
 
 
-def test_an_older_generation_than_a_partition_was_scored_with_does_not_serve():
+def test_a_generation_below_a_partitions_floor_does_not_serve():
     desk = Desk(1)
     desk.stands(2)
     desk.turn()
@@ -182,7 +182,7 @@ def test_the_old_generation_stays_while_another_workers_partition_is_before_the_
     assert "retire 1" in desk.turn()
 
 
-def test_nothing_is_let_go_while_a_successor_is_staged_or_during_a_pause():
+def test_nothing_is_retired_while_a_successor_is_staged_or_during_a_pause():
     desk = Desk(1).serves(1)
     desk.command(2)
     assert "retire 1" not in desk.turn()
@@ -193,7 +193,7 @@ def test_nothing_is_let_go_while_a_successor_is_staged_or_during_a_pause():
     assert "retire 1" in desk.turn()
 
 
-def test_a_retired_generation_is_staged_again_where_an_offset_was_reset():
+def test_a_retired_generation_is_staged_again_after_an_offset_reset():
     desk = Desk(1).serves(1)
     desk.command(2, cut={0: 10})
     desk.stands(1, 10)

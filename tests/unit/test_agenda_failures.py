@@ -1,4 +1,4 @@
-"""What a worker does next where something failed, or is not known: it tries again, asks, and joins when it can."""
+"""A worker's next actions after a failure or in doubt: it retries, asks Kafka, and joins when it can."""
 
 import pytest
 
@@ -13,7 +13,7 @@ STAGED = ["1 STAGING", "stage 1"]
 # ---- failed
 
 
-def test_a_failed_swap_leaves_what_serves_and_is_over_where_nobody_needs_it():
+def test_a_failed_swap_keeps_the_serving_generation_and_is_not_retried_if_no_partition_needs_it():
     desk = Desk(1).serves(1)
     desk.stands(1)
     desk.command(2)
@@ -23,7 +23,7 @@ def test_a_failed_swap_leaves_what_serves_and_is_over_where_nobody_needs_it():
     assert desk.agenda.progress.choose(0, Position(50, 1)) == Serve(1, None)
 
 
-def test_when_the_newest_fails_the_one_before_is_staged_so_that_all_workers_end_alike():
+def test_when_the_newest_fails_the_one_before_is_staged_so_that_all_workers_agree():
     desk = Desk(1).serves(1)
     desk.command(2)
     desk.command(3)
@@ -32,7 +32,7 @@ def test_when_the_newest_fails_the_one_before_is_staged_so_that_all_workers_end_
     assert desk.turn() == ["2 STAGING", "stage 2"]
 
 
-def test_a_failed_generation_is_tried_again_where_a_partition_of_ours_may_be_scored_by_nothing_older():
+def test_a_failed_generation_is_retried_while_an_owned_partition_needs_it():
     desk = Desk(1).serves(1)
     desk.command(2)
     desk.stands(2)
@@ -43,7 +43,7 @@ def test_a_failed_generation_is_tried_again_where_a_partition_of_ours_may_be_sco
     assert "2 READY" in desk.ready(2)
 
 
-def test_tries_of_a_generation_that_only_others_need_grow_rarer_until_one_succeeds():
+def test_retries_of_a_generation_that_only_other_workers_need_back_off_until_one_succeeds():
     desk = Desk(1).serves(1)
     desk.looked(Position(50, 2))
     desk.command(2)
@@ -55,7 +55,7 @@ def test_tries_of_a_generation_that_only_others_need_grow_rarer_until_one_succee
     assert pauses == [5, 10, 20, 40, 60, 60]
 
 
-def test_after_a_success_the_tries_of_a_later_failure_come_soon_again():
+def test_a_success_resets_the_back_off():
     desk = Desk(1).serves(1)
     desk.looked(Position(50, 2))
     desk.command(2)
@@ -75,21 +75,21 @@ def test_after_a_success_the_tries_of_a_later_failure_come_soon_again():
     assert desk.tried_again_after() == 5
 
 
-def test_a_failed_generation_stays_failed_while_it_is_tried_again_and_what_it_said_stands():
+def test_a_failed_generation_stays_failed_while_it_is_retried_and_reports_nothing_new():
     desk = Desk(1).serves(1)
     desk.command(2, cut={0: 10})
     desk.turn()
     desk.failed(2)
     desk.looked(Position(50, 2))
     desk.now += 10
-    assert desk.turn() == ["stage 2"], "its answer was given: STAGING is not said again"
+    assert desk.turn() == ["stage 2"], "its outcome was reported: STAGING is not repeated"
     assert desk.agenda.progress.choose(0, Position(50, 1)) == Serve(1, None)
     desk.command(3)
     assert desk.turn() == ["cancel"]
     assert desk.given_up(2) == ["standby h2o 1"]
 
 
-def test_a_generation_that_rests_after_a_failure_holds_up_no_other_one():
+def test_a_generation_that_backs_off_does_not_block_the_others():
     desk = Desk(1).serves(1)
     desk.command(2)
     desk.turn()
@@ -99,10 +99,10 @@ def test_a_generation_that_rests_after_a_failure_holds_up_no_other_one():
     assert desk.turn() == ["3 STAGING", "stage 3"]
 
 
-# ---- where the partitions of others stand
+# ---- positions of other workers' partitions
 
 
-def test_kafka_is_asked_where_others_stand_until_this_worker_joins_and_no_more_than_every_two_seconds():
+def test_committed_positions_are_fetched_until_this_worker_joins_at_most_every_two_seconds():
     desk = Desk(1)
     assert desk.agenda.must_look(desk.now, desk.own)
     desk.looked(Position(0))
@@ -112,7 +112,7 @@ def test_kafka_is_asked_where_others_stand_until_this_worker_joins_and_no_more_t
     assert not desk.agenda.must_look(desk.now + 1_000, desk.own)
 
 
-def test_kafka_is_asked_at_every_turn_while_a_cut_by_offsets_is_ahead():
+def test_committed_positions_are_fetched_at_every_turn_while_a_cut_by_offsets_is_ahead():
     desk = Desk(1).serves(1)
     desk.looked(Position(9, 1))
     desk.command(2, cut={0: 10})
@@ -126,7 +126,7 @@ def test_kafka_is_asked_at_every_turn_while_a_cut_by_offsets_is_ahead():
     assert not desk.agenda.must_look(desk.now + 1_000, desk.own)
 
 
-def test_kafka_is_asked_now_and_then_while_something_newer_than_what_serves_is_failed():
+def test_committed_positions_are_fetched_now_and_then_while_a_newer_generation_than_the_serving_one_is_failed():
     desk = Desk(1)
     desk.looked(Position(0))
     desk.serves(1)
@@ -140,7 +140,7 @@ def test_kafka_is_asked_now_and_then_while_something_newer_than_what_serves_is_f
 # ---- joining
 
 
-def test_a_worker_does_not_join_before_it_knows_where_the_partitions_stand():
+def test_a_worker_does_not_join_before_it_knows_the_partitions_positions():
     desk = Desk(1)
     desk.turn()
     assert "does not know the partitions' positions" in desk.agenda.lacks
@@ -151,7 +151,7 @@ def test_a_worker_does_not_join_before_it_knows_where_the_partitions_stand():
     assert desk.agenda.lacks == ""
 
 
-def test_a_worker_joins_only_once_something_is_ready():
+def test_a_worker_joins_only_once_a_generation_is_ready():
     desk = Desk()
     desk.looked(Position(0))
     assert desk.turn() == ["stay out: no generation is ready on this worker"]
@@ -165,13 +165,13 @@ def test_a_worker_joins_only_once_something_is_ready():
     assert "join" in desk.turn()
 
 
-def test_why_a_worker_stays_out_is_said_once():
+def test_why_a_worker_does_not_join_is_reported_once():
     desk = Desk()
     desk.looked(Position(0))
     assert (desk.turn(), desk.turn()) == (["stay out: no generation is ready on this worker"], [])
 
 
-def test_a_worker_that_starts_tries_what_the_partitions_were_scored_with_last_before_it_joins():
+def test_a_starting_worker_stages_the_partitions_floors_before_it_joins():
     desk = Desk(1, 2)
     desk.command(3, cut={0: 100})
     desk.looked(Position(50, 2))
@@ -180,7 +180,7 @@ def test_a_worker_that_starts_tries_what_the_partitions_were_scored_with_last_be
     assert "stage 3" in desk.turn()
     assert "join" not in desk.turn()
     desk.ready(3)
-    assert "join" in desk.turn(), "it has come as far as it can"
+    assert "join" in desk.turn(), "it has staged all it can"
     assert isinstance(desk.agenda.progress.choose(0, Position(50, 2)), Wait)
 
 
@@ -195,7 +195,7 @@ def test_a_worker_whose_control_topic_was_emptied_says_what_to_do():
     assert desk.turn() == ["join"]
 
 
-def test_a_worker_joins_though_swaps_come_faster_than_it_can_stage_them():
+def test_a_worker_joins_even_if_swaps_arrive_faster_than_it_can_stage_them():
     desk = Desk(1)
     desk.looked(Position(0))
     desk.turn()
@@ -207,7 +207,7 @@ def test_a_worker_joins_though_swaps_come_faster_than_it_can_stage_them():
 
 
 @pytest.mark.parametrize("state", [State.READY, State.FAILED, State.RETIRED])
-def test_an_illegal_transition_is_a_defect_and_is_not_carried_out(state):
+def test_an_illegal_transition_raises_and_changes_nothing(state):
     desk = Desk(1)
     with pytest.raises(AssertionError, match="not a legal transition"):
         desk.agenda.progress.move(1, state)

@@ -1,4 +1,4 @@
-"""The set-up is done once, again when something changed, and says in one line what is in its way."""
+"""The set-up runs once, and again after a change; a failure is reported in one line."""
 
 import importlib.util
 import subprocess
@@ -11,7 +11,7 @@ ROOT = Path(__file__).parents[2]
 
 
 class Programs:
-    """Stands in for venv, pip and uv: writes down what is run, and fails where a test says so."""
+    """Stands in for venv, pip and uv: records the commands, and fails where a test says so."""
 
     def __init__(self):
         self.run: list[list[str]] = []
@@ -24,7 +24,7 @@ class Programs:
         return subprocess.CompletedProcess(command, int(is_failing), self.output if is_failing else b"")
 
     def installed(self) -> list[str]:
-        """What was installed, the lock or the project, in order; forgets it."""
+        """Return what was installed, the lock or the project, in order, and clear the record."""
         words = [command[-1] for command in self.run if "install" in command]
         self.run.clear()
         return [Path(word).name for word in words]
@@ -59,7 +59,7 @@ def test_the_second_run_starts_no_program(bootstrap, programs):
     assert programs.run == []
 
 
-def test_a_changed_lock_makes_the_environment_anew(bootstrap, programs):
+def test_a_changed_lock_recreates_the_environment(bootstrap, programs):
     bootstrap.main()
     programs.run.clear()
     (bootstrap.ROOT / ".venv" / "old").touch()
@@ -77,7 +77,7 @@ def test_a_changed_project_is_installed_again_and_nothing_else(bootstrap, progra
     assert programs.installed() == ["project"]
 
 
-def test_a_moved_folder_gets_an_environment_of_its_own(bootstrap, programs):
+def test_a_moved_folder_gets_a_new_environment(bootstrap, programs):
     bootstrap.main()
     programs.run.clear()
     bootstrap.ROOT = bootstrap.ROOT.rename(bootstrap.ROOT.with_name("moved"))
@@ -85,7 +85,7 @@ def test_a_moved_folder_gets_an_environment_of_its_own(bootstrap, programs):
     assert programs.installed() == ["requirements.lock", "moved"]
 
 
-def test_a_set_up_that_failed_starts_anew(bootstrap, programs):
+def test_a_failed_set_up_starts_over(bootstrap, programs):
     programs.failing = "--editable"
     assert bootstrap.main() == 1
     programs.failing = ""
@@ -100,7 +100,7 @@ def test_every_package_is_checked_against_the_lock_and_none_is_compiled(bootstra
     assert {"--require-hashes", "--no-deps", "--only-binary"} <= set(command)
 
 
-def test_uv_is_used_where_it_is_on_path(bootstrap, programs, monkeypatch):
+def test_uv_is_used_if_it_is_on_path(bootstrap, programs, monkeypatch):
     monkeypatch.setattr("shutil.which", lambda name: f"/somewhere/{name}")
     bootstrap.main()
     assert [" ".join(command[:2]) for command in programs.run] == ["/somewhere/uv venv", *["/somewhere/uv pip"] * 2]
@@ -139,7 +139,7 @@ def test_a_python_that_is_too_old_is_told_what_is_needed(bootstrap, monkeypatch,
     assert capsys.readouterr().out.endswith(", but 3.11 or newer is needed: install one\n")
 
 
-def test_a_python_without_half_of_its_library_is_told_so_in_one_line():
+def test_a_python_with_an_incomplete_library_is_reported_in_one_line():
     program = f"import sys, runpy; sys.modules['json'] = None; runpy.run_path({str(ROOT / 'bootstrap.py')!r})"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
     assert done.returncode == 1
@@ -147,13 +147,15 @@ def test_a_python_without_half_of_its_library_is_told_so_in_one_line():
     assert done.stderr == ""
 
 
-def test_a_folder_that_cannot_be_made_is_named(bootstrap, capsys):
+def test_a_folder_that_cannot_be_created_is_named(bootstrap, capsys):
     (bootstrap.ROOT / ".venv").touch()
     assert bootstrap.main() == 1
     assert capsys.readouterr().out.count(".venv") == 1
 
 
-def test_an_interruption_leaves_one_line_and_an_environment_to_be_made_anew(bootstrap, programs, monkeypatch, capsys):
+def test_an_interruption_prints_one_line_and_leaves_an_environment_that_is_recreated(
+    bootstrap, programs, monkeypatch, capsys
+):
     def interrupt(*_, **__):
         raise KeyboardInterrupt
 

@@ -1,4 +1,4 @@
-"""What is inside a foreign library is touched in one place, where the version is named that it was checked against."""
+"""Each library's undocumented parts are used in one file, which names the version it was checked against."""
 
 import ast
 import re
@@ -9,7 +9,7 @@ import hotswap
 PACKAGE = Path(hotswap.__file__).parent
 INTERNALS = PACKAGE / "kafka" / "internals.py"
 SOURCES = {path: path.read_text(encoding="utf-8") for path in PACKAGE.rglob("*.py") if path.parent != PACKAGE / "v1"}
-# Beside these modules nothing of aiokafka's is in its documentation.
+# aiokafka documents only these modules.
 DOCUMENTED = re.compile(
     r"aiokafka(\.(abc|admin(\..+)?|coordinator\.assignors\..+|errors|helpers|partitioner|structs))?"
 )
@@ -26,7 +26,7 @@ def imported(source, library):
         yield from (name for name in names if name.partition(".")[0] == library)
 
 
-def test_what_aiokafka_does_not_document_is_touched_in_internals_alone():
+def test_undocumented_parts_of_aiokafka_are_used_in_internals_only():
     touched = {
         (str(path.relative_to(PACKAGE)), name)
         for path, source in SOURCES.items()
@@ -34,11 +34,11 @@ def test_what_aiokafka_does_not_document_is_touched_in_internals_alone():
         if path != INTERNALS and not DOCUMENTED.fullmatch(name)
     }
     assert touched == set()
-    # The linter sees what is behind an underscore; nobody else in kafka/ may tell it not to.
+    # The linter reports access to private names; no other file in kafka/ may suppress that.
     assert [path.name for path, source in SOURCES.items() if path.parent.name == "kafka" and "SLF001" in source] == []
 
 
-def test_nothing_that_jpype_does_not_document_is_touched_anywhere():
+def test_undocumented_parts_of_jpype_are_used_nowhere():
     touched = {
         (str(path.relative_to(PACKAGE)), name)
         for path, source in SOURCES.items()

@@ -1,4 +1,4 @@
-"""The control topic's records, there and back."""
+"""Records of the control topic, encoded and decoded."""
 
 import pytest
 
@@ -47,7 +47,7 @@ FULL = SwapCommand(
         SwapCommand(command_id="id", generation=2**64 - 1, rules=2**32 - 1),
     ],
 )
-def test_what_is_encoded_is_decoded_to_the_same_command(command):
+def test_an_encoded_command_decodes_to_itself(command):
     assert decode_command(encode_command("churn", command)) == ("churn", command)
 
 
@@ -63,12 +63,12 @@ def test_what_is_encoded_is_decoded_to_the_same_command(command):
         RollbackCommand(command_id="id", generation=1, to=2**64),
     ],
 )
-def test_a_value_that_no_field_holds_is_a_usage_error(command):
+def test_a_value_that_does_not_fit_its_field_is_a_usage_error(command):
     with pytest.raises(UsageError, match="cannot be encoded"):
         encode_command("churn", command)
 
 
-def test_another_deployments_command_is_passed_over_whatever_else_is_in_it():
+def test_another_deployments_command_is_skipped_whatever_else_it_holds():
     mine, good = wire.Command(command_id="id", deployment="churn"), encode_command("churn", FULL)
     assert command_for("churn", good) == FULL
     assert command_for("churn", encode_command("churn2", FULL)) is None
@@ -78,7 +78,7 @@ def test_another_deployments_command_is_passed_over_whatever_else_is_in_it():
         command_for("churn", mine.SerializeToString())
 
 
-def test_what_is_left_out_of_a_configuration_is_the_safe_default():
+def test_missing_parts_of_a_configuration_have_safe_defaults():
     message = wire.Command(command_id="id", deployment="d")
     message.swap.configuration.SetInParent()
     _, command = decode_command(message.SerializeToString())
@@ -108,7 +108,7 @@ def swap(**parts):
         (swap(proto=wire.Proto(text="x", sha256="ab" * 32)), "DIGEST_MISMATCH", "SHA-256"),
     ],
 )
-def test_a_record_that_cannot_be_acted_on_is_refused_with_what_is_wrong(value, code, says):
+def test_a_record_that_cannot_be_acted_on_is_refused_with_the_reason(value, code, says):
     with pytest.raises(SwapError, match=says) as caught:
         decode_command(value)
     assert caught.value.code == code

@@ -1,4 +1,4 @@
-"""The demo's judge: what it counts, compares and measures, on small made-up records."""
+"""The demo's verifier: what it counts, compares and measures, on small synthetic records."""
 
 import re
 import sys
@@ -70,14 +70,14 @@ def test_a_request_without_an_answer_is_lost():
     assert (counted.lost, counted.faults) == (1, ["1 lost"])
 
 
-def test_a_second_answer_counts_as_twice_whether_it_is_a_prediction_or_a_refusal():
+def test_a_second_answer_is_a_duplicate_whether_it_is_a_prediction_or_a_refusal():
     asked = [request(0, 0), request(1, 0)]
     counted = count(asked, [answer(0, "a"), answer(0, "a"), answer(1, "a")], [refusal(1)])
     assert (counted.twice, counted.lost) == (2, 0)
     assert "2 answered twice" in counted.faults
 
 
-def test_a_refused_request_is_not_lost_and_still_a_fault():
+def test_a_refused_request_is_a_fault_but_not_lost():
     counted = count([request(0, 0)], [], [refusal(0)])
     assert (counted.lost, counted.refused) == (0, 1)
     assert counted.faults == ["1 good requests refused"]
@@ -103,8 +103,8 @@ def test_each_generation_is_compared_with_its_own_model_offline():
     assert (second.generation, second.model, second.right, second.right_offline) == (2, "second", 2, 2)
 
 
-def test_two_wrongs_that_make_the_same_accuracy_are_seen_to_differ():
-    # Offline `first` says a, a: one right. This one is right as often, at the other row.
+def test_two_errors_that_give_the_same_accuracy_are_told_apart():
+    # Offline `first` predicts a, a: one is right. This one is right as often, on the other row.
     counted = count([request(0, 0), request(1, 1)], [answer(0, "b"), answer(1, "b")])
     (score,) = counted.scores
     assert score.right == score.right_offline == 1
@@ -141,13 +141,13 @@ def test_the_longest_gap_at_a_swap_may_begin_before_it_and_end_after_it():
     assert judge.longest(gaps, 10.0, 11.0) is None
 
 
-def test_the_steady_stretches_are_what_no_swap_touches():
+def test_steady_periods_exclude_every_swap():
     gaps = judge.gaps(answered(0.0, 1.0, 3.0, 3.5, 9.0))
     assert judge.longest_outside(gaps, [(1.5, 2.0), (5.0, 6.0)]) == judge.Gap(0.0, 1.0)
     assert judge.longest_outside(gaps, [(0.0, 10.0)]) is None
 
 
-def test_a_swap_lasts_until_the_last_partition_is_taken_over_and_a_refused_one_until_the_fleet_has_said_so():
+def test_a_swap_lasts_until_the_last_cut_over_and_a_refused_one_until_the_fleet_has_reported_it():
     asked = [request(n, 0, partition=n % 2) for n in range(4)]
     said = [
         answer(n, "a", partition=n % 2, generation=g, model=m, at=at)
@@ -177,7 +177,7 @@ def test_the_shipped_rows_and_h2os_own_predictions_belong_together(name, model, 
     assert offline.sha256 in digests
 
 
-def test_a_silence_is_told_of_the_whole_stream_and_of_one_partition():
+def test_a_silence_is_measured_for_the_whole_stream_and_for_one_partition():
     answers = [*answered(0.0, 0.4, partition=0), *answered(0.1, 0.2, 0.3, partition=1)]
     counted = replace(count([], []), answered=tuple(answers))
     assert tuple(map(judge.milliseconds, judge.silences(counted, 0.0, 1.0))) == ("100 ms", "400 ms")

@@ -1,4 +1,4 @@
-"""Failpoints: off unless asked for, hit at the time that is named, and every one of them in the code."""
+"""Failpoints are off unless armed, are hit at the named pass, and each is in the code."""
 
 import errno
 import os
@@ -29,7 +29,7 @@ def test_a_failpoint_that_is_not_armed_does_nothing():
     assert not failpoints._passed
 
 
-def test_an_armed_failpoint_is_hit_the_time_that_is_named_and_not_again():
+def test_an_armed_failpoint_is_hit_at_the_named_pass_only():
     arm("cache.write=full@2,commit.sent=full")
     failpoint("cache.write")
     with pytest.raises(OSError, match="space") as caught:
@@ -39,7 +39,7 @@ def test_an_armed_failpoint_is_hit_the_time_that_is_named_and_not_again():
 
 
 @pytest.mark.parametrize("text", ["commit.snt=kill", "commit.sent=explode", "commit.sent=kill@soon", "commit.sent"])
-def test_a_failpoint_that_there_is_not_is_refused_with_the_names_there_are(text):
+def test_an_unknown_failpoint_is_refused_with_the_known_names(text):
     with pytest.raises(StartError, match=r"HOTSWAP_FAILPOINTS: .*commit\.acknowledged"):
         arm(text)
 

@@ -1,4 +1,4 @@
-"""What probes and Prometheus are told, and what others can do to them."""
+"""What probes and Prometheus receive, and what other clients can do to them."""
 
 import http.client
 import socket
@@ -51,11 +51,11 @@ def test_metrics_are_served_with_their_help(health):
     assert "# HELP hotswap_requests_total" in body
 
 
-def test_an_unknown_path_is_answered_with_those_that_there_are(health):
+def test_an_unknown_path_is_answered_with_the_known_ones(health):
     assert get(health, "/") == (404, "the paths are /metrics, /livez and /readyz\n")
 
 
-def test_a_taken_port_is_one_line_that_names_the_setting(health):
+def test_a_port_in_use_is_one_line_that_names_the_setting(health):
     with pytest.raises(StartError, match="HOTSWAP_HTTP_PORT"):
         Health("127.0.0.1", health.port, readiness=str).start()
 
@@ -82,7 +82,7 @@ def descriptors():
 
 @pytest.fixture
 def crowd(health):
-    """Connections that are there to stay: by number, and what each of them has sent."""
+    """Open connections that stay open: how many, and what each of them sends."""
     held = []
 
     def come(count, sent=b""):
@@ -96,14 +96,14 @@ def crowd(health):
         connection.close()
 
 
-def test_a_head_is_what_get_says_without_its_body(health):
+def test_head_is_answered_like_get_without_the_body(health):
     status, body, headers = ask(health, "HEAD", "/metrics")
     assert (status, body) == (200, b"")
     assert int(headers["Content-Length"]) > 1_000
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "TRACE", "OPTIONS", "ODD"])
-def test_what_is_no_reading_is_not_allowed(health, method):
+def test_only_get_and_head_are_allowed(health, method):
     status, _, headers = ask(health, method, body=b"x" * 100_000)
     assert (status, headers["Allow"]) == (405, "GET, HEAD")
 
@@ -112,16 +112,18 @@ def test_what_is_no_reading_is_not_allowed(health, method):
     "sent",
     [b"\r\n\r\n", b"GET\r\n\r\n", b"GET /livez\r\n\r\n", b"\xff\x00 / HTTP/2\r\n\r\n", b"GET / a HTTP/1.1\r\n\r\n"],
 )
-def test_what_is_no_request_is_told_so(health, sent):
+def test_a_malformed_request_is_answered_with_400(health, sent):
     assert raw(health, sent).startswith(b"HTTP/1.1 400 Bad Request\r\n")
 
 
-def test_a_request_without_an_end_is_cut_off(health):
+def test_an_endless_request_is_cut_off(health):
     assert raw(health, b"GET /livez HTTP/1.1\r\nx: " + b"x" * 8_192).startswith(b"HTTP/1.1 431 ")
 
 
 @pytest.mark.parametrize("sent", [b"", b"GET /metrics HTTP/1.1\r\n", b"GET /metrics HTTP/1.1\r\n\r\n"])
-def test_a_thousand_that_never_end_cost_one_thread_and_32_descriptors_and_the_next_one_is_answered(health, crowd, sent):
+def test_a_thousand_connections_that_stay_open_cost_one_thread_and_32_descriptors_and_the_next_one_is_answered(
+    health, crowd, sent
+):
     before = threading.active_count(), descriptors()
     held = crowd(1_000, sent)
     assert get(health, "/metrics")[0] == 200
@@ -131,7 +133,7 @@ def test_a_thousand_that_never_end_cost_one_thread_and_32_descriptors_and_the_ne
     assert ours <= module.CONNECTIONS
 
 
-def test_31_that_hang_on_leave_room_for_one(health, crowd):
+def test_31_open_connections_leave_room_for_one(health, crowd):
     held = crowd(module.CONNECTIONS - 1)
     for _ in range(100):
         assert get(health, "/metrics")[0] == 200
@@ -141,7 +143,7 @@ def test_31_that_hang_on_leave_room_for_one(health, crowd):
             connection.recv(1)
 
 
-def test_one_that_drips_is_closed_when_its_time_is_over_whatever_it_still_sends(health, monkeypatch):
+def test_a_slow_sender_is_closed_at_its_deadline_whatever_it_still_sends(health, monkeypatch):
     monkeypatch.setattr(module, "WHOLE_S", 0.3)
     with socket.create_connection(("127.0.0.1", health.port), timeout=5) as connection:
         connection.settimeout(0.05)
@@ -158,7 +160,7 @@ def test_one_that_drips_is_closed_when_its_time_is_over_whatever_it_still_sends(
         assert 0 < drops < 200
 
 
-def test_one_that_sends_for_ever_does_not_keep_the_others_from_their_answer(health):
+def test_an_endless_sender_does_not_delay_the_others(health):
     with socket.create_connection(("127.0.0.1", health.port), timeout=5) as connection:
         with pytest.raises(ConnectionError):  # noqa: PT012 - any of them may meet the end
             connection.sendall(b"POST / HTTP/1.1\r\n\r\n")
@@ -167,7 +169,7 @@ def test_one_that_sends_for_ever_does_not_keep_the_others_from_their_answer(heal
         assert get(health, "/livez") == (200, "ok\n")
 
 
-def test_a_stop_closes_what_is_open():
+def test_stop_closes_open_connections():
     stopped = Health("127.0.0.1", 0, readiness=str)
     stopped.start()
     with socket.create_connection(("127.0.0.1", stopped.port), timeout=5) as connection:

@@ -1,4 +1,4 @@
-"""The house stays one that a stranger can read: short modules, short functions, few rooms to enter."""
+"""The package stays easy to read: short modules, short functions, few modules at the top."""
 
 import ast
 import subprocess
@@ -20,7 +20,7 @@ def modules():
 
 
 def lines_of(function):
-    """The lines of a function without those of literals: a table or a text is read as one thing."""
+    """Return the lines of a function without those of literals: a table or a text reads as one thing."""
     inside = {
         line
         for node in ast.walk(function)
@@ -39,7 +39,7 @@ def too_long(name):
             yield f"{name}: {node.name} has {length} lines"
 
 
-def test_no_module_and_no_function_is_longer_than_a_reader_holds():
+def test_no_module_and_no_function_is_too_long():
     assert [said for name in modules() for said in too_long(name)] == []
 
 

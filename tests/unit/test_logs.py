@@ -1,4 +1,4 @@
-"""What reaches the log, and what does not again and again."""
+"""What is logged, and which repeated messages are not."""
 
 import io
 import json
@@ -26,7 +26,7 @@ def test_an_event_comes_first_and_its_facts_are_fields(lines):
     assert (line["event"], line["generation"], line["level"]) == ("swap.ready", 7, "INFO")
 
 
-def test_a_library_that_repeats_itself_is_heard_once_in_a_while(lines, monkeypatch):
+def test_repeated_messages_of_a_library_are_logged_now_and_then(lines, monkeypatch):
     library, ours = logging.getLogger("aiokafka.conn"), logging.getLogger("hotswap.pipeline.loop")
     for _ in range(3):
         library.error("Unable to connect to %s", "a:1")

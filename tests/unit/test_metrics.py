@@ -1,4 +1,4 @@
-"""How many series there are, whatever comes from outside."""
+"""The number of series is bounded, whatever clients and models send."""
 
 from prometheus_client import CollectorRegistry, Counter, generate_latest
 
@@ -26,7 +26,7 @@ async def test_a_request_that_is_refused_adds_no_series_whatever_the_reason():
     assert series() == before
 
 
-def test_a_hundred_values_from_outside_have_a_series_and_all_others_share_one():
+def test_a_hundred_untrusted_values_have_a_series_each_and_the_others_share_one():
     registry = CollectorRegistry()
     counter = Counter("hits", "h", ["deployment", "column"], registry=registry)
     for number in range(1_000):

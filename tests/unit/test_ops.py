@@ -28,13 +28,13 @@ def expressions():
         yield from (OPS / name).read_text(encoding="utf-8").splitlines()
 
 
-def test_every_metric_that_ops_asks_for_is_one_of_ours():
+def test_every_metric_in_ops_exists():
     asked = {name for text in expressions() for name in re.findall(r"(?<!deployment:)\bhotswap_\w+", text)}
     assert asked
     assert asked - SAMPLES == set()
 
 
-def test_every_metric_of_ours_but_the_details_is_on_the_dashboard():
+def test_every_metric_except_the_details_is_on_the_dashboard():
     shown = " ".join(expressions())
     families = {metric.name for metric in REGISTRY.collect()}
     assert {name for name in families if name not in shown} == {
@@ -51,18 +51,18 @@ def test_every_refusal_code_that_a_runbook_names_exists():
 
 
 @pytest.mark.parametrize("alert", ALERTS)
-def test_every_alert_has_a_test_and_a_runbook_that_it_names(alert):
+def test_every_alert_has_a_test_and_names_its_runbook(alert):
     page = f"ops/runbooks/{alert}.md"
     assert (ROOT / page).read_text(encoding="utf-8").startswith(f"# {alert}\n")
     assert page in (OPS / "alerts.yml").read_text(encoding="utf-8")
     assert f"alertname: {alert}\n" in (OPS / "alerts_test.yml").read_text(encoding="utf-8")
 
 
-def test_no_runbook_is_about_an_alert_that_is_gone():
+def test_every_runbook_belongs_to_an_alert():
     assert sorted(page.stem for page in (OPS / "runbooks").glob("*.md")) == sorted(ALERTS)
 
 
-def test_what_the_image_is_built_with_is_where_the_dockerfile_imports_it_from():
+def test_the_dockerfile_imports_modules_that_exist():
     imports = re.findall(
         r"from (hotswap[\w.]*|worker[\w.]*) import (\w+)", (OPS / "Dockerfile").read_text(encoding="utf-8")
     )

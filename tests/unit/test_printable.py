@@ -1,4 +1,4 @@
-"""What came from outside commands no terminal, wherever it is shown, and machines get it as it was."""
+"""Untrusted text never controls a terminal, wherever it is shown; machines get it unchanged."""
 
 import io
 import json
@@ -25,7 +25,7 @@ FACTS = {"generation": 1, "command_id": "x", "at": 0.0, "phase_seconds": {}}
 
 @given(nasty)
 @example("\t\n")
-def test_what_is_printable_stays_and_all_else_is_escaped(text):
+def test_printable_text_stays_and_everything_else_is_escaped(text):
     assert printable(text).isprintable()
     assert printable(text) == text or not text.isprintable()
     assert is_harmless(line_by_line(text))
@@ -33,14 +33,14 @@ def test_what_is_printable_stays_and_all_else_is_escaped(text):
 
 
 @given(some.recursive(sound, lambda inner: some.lists(inner) | some.dictionaries(sound, inner), max_leaves=8))
-def test_json_is_escaped_and_has_the_very_same_values(document):
+def test_escaped_json_has_the_same_values(document):
     shown = printable_json(json.dumps(document, ensure_ascii=False))
     assert shown.isprintable()
     assert json.loads(shown) == document
 
 
 @given(nasty, nasty, nasty, some.booleans())
-def test_a_table_shows_words_as_they_are_whatever_is_in_them(worker, code, message, is_terminal):
+def test_a_table_shows_texts_escaped_and_otherwise_unchanged(worker, code, message, is_terminal):
     told = Told(worker=worker, outcome="FAILED", code=code, message=message, **FACTS)
     stream = io.StringIO()
     screen = Console(file=stream, force_terminal=is_terminal, width=10_000, color_system="truecolor")
@@ -51,7 +51,7 @@ def test_a_table_shows_words_as_they_are_whatever_is_in_them(worker, code, messa
 
 
 @given(nasty, nasty)
-def test_a_log_line_for_a_person_is_one_line_without_commands(event, fact):
+def test_a_text_log_line_is_one_line_without_escape_sequences(event, fact):
     stream = io.StringIO()
     formatter = logs._Text()
     record = logging.makeLogRecord({"msg": event.replace("%", ""), "levelname": "INFO", "name": "w", "why": fact})
@@ -59,7 +59,7 @@ def test_a_log_line_for_a_person_is_one_line_without_commands(event, fact):
     assert stream.getvalue().isprintable()
 
 
-def test_a_traceback_in_the_log_keeps_its_lines_and_nothing_else():
+def test_a_logged_traceback_keeps_its_line_feeds_and_is_escaped():
     try:
         int(HOSTILE[0])
     except ValueError:
@@ -69,7 +69,7 @@ def test_a_traceback_in_the_log_keeps_its_lines_and_nothing_else():
     assert shown.count("\n") >= 3
 
 
-def test_nothing_is_shown_but_where_it_is_escaped():
+def test_every_output_goes_through_an_escaping_writer():
     ways = re.compile(r"click\.(echo|secho)\(|\bprint\(|\bTable\(|\bText\(|print_exc\(|from_markup")
     for path in Path(hotswap.__path__[0], "cli").glob("*.py"):
         found = [line for line in path.read_text().splitlines() if ways.search(line)]

@@ -1,4 +1,4 @@
-"""Who scores which offset: decided from the log, and from what is ready on this worker."""
+"""Which generation scores which offset, decided from the log and from what is ready on this worker."""
 
 import pytest
 
@@ -29,7 +29,7 @@ def advance(line, number, to):
     line.move(number, to)
 
 
-def test_a_swap_at_once_leaves_the_field_to_the_one_before_until_it_is_ready():
+def test_the_generation_before_an_immediate_swap_serves_until_the_new_one_is_ready():
     line = progress(swap(1), swap(2), ready=[1])
     assert line.choose(0, Position(10)) == Serve(1, None)
     advance(line, 2, State.READY)
@@ -50,7 +50,7 @@ def test_a_partition_that_was_empty_at_the_cut_waits_for_the_new_generation():
     assert line.choose(1, Position(0)) == Serve(1, None)
 
 
-def test_a_partition_that_the_cut_does_not_name_is_cut_at_once():
+def test_a_partition_that_the_cut_does_not_name_cuts_over_at_once():
     line = progress(swap(1), swap(2, cut={0: 100}), ready=[1, 2])
     assert line.choose(3, Position(0)) == Serve(2, None)
 
@@ -62,13 +62,13 @@ def test_a_partition_at_its_cut_waits_for_the_new_generation_and_is_not_scored_w
     assert choice.number == 2
 
 
-def test_a_failed_swap_by_offsets_gives_the_partition_back_to_the_old_generation():
+def test_a_failed_swap_by_offsets_returns_the_partition_to_the_old_generation():
     line = progress(swap(1), swap(2, cut={0: 100}), ready=[1])
     advance(line, 2, State.FAILED)
     assert line.choose(0, Position(100)) == Serve(1, None)
 
 
-def test_a_partition_is_never_scored_with_an_older_generation_than_before():
+def test_a_partition_is_never_scored_below_its_floor():
     line = progress(swap(1), swap(2), ready=[1])
     choice = line.choose(0, Position(10, floor=2))
     assert isinstance(choice, Wait)
@@ -82,7 +82,7 @@ def test_a_floor_above_everything_accepted_holds_the_partition_and_says_so():
     assert "generation 9" in choice.why
 
 
-def test_three_generations_with_two_cuts_ahead_each_have_their_stretch():
+def test_three_generations_with_two_cuts_ahead_each_score_their_range():
     line = progress(swap(1), swap(2, cut={0: 100}), swap(3, cut={0: 200}), ready=[1, 2, 3])
     assert [line.choose(0, Position(offset)) for offset in (50, 150, 250)] == [
         Serve(1, 100),
@@ -99,7 +99,7 @@ def test_a_pause_holds_every_partition_until_a_resume():
     assert line.choose(0, Position(0)) == Serve(1, None)
 
 
-def test_an_illegal_transition_is_a_defect_and_is_not_carried_out():
+def test_an_illegal_transition_raises_and_changes_nothing():
     line = progress(swap(1))
     with pytest.raises(AssertionError, match="not a legal transition"):
         line.move(1, State.READY)
@@ -116,7 +116,7 @@ def test_an_illegal_transition_is_a_defect_and_is_not_carried_out():
         (RollbackCommand(command_id="c2", generation=2, to=1), True, True),
     ],
 )
-def test_a_long_batch_is_overtaken_by_what_may_score_it_now_and_by_no_cut_that_lies_ahead(
+def test_a_long_batch_is_overtaken_by_a_generation_that_may_score_it_now_but_not_by_a_cut_ahead(
     later, is_ready, is_overtaken
 ):
     line = progress(swap(1), later, ready=(1, 2) if is_ready else (1,))
@@ -130,6 +130,6 @@ def test_a_long_batch_is_overtaken_by_a_pause_until_it_ends():
         assert line.is_overtaken(0, Position(5, 1), 1) is is_paused
 
 
-def test_a_partition_at_the_last_number_there_is_says_how_to_go_on():
+def test_a_partition_at_the_highest_number_says_how_to_continue():
     line = progress(swap(1), ready=[1])
     assert "hotswap move" in line.choose(0, Position(10, floor=2**64 - 1)).why

@@ -1,4 +1,4 @@
-"""How runs of the proofs are recorded, chosen and shown; what a run is, here, is made up."""
+"""How runs of the proofs are recorded, chosen and shown, on synthetic runs."""
 
 import json
 
@@ -16,7 +16,7 @@ def run(proof="kills", **given):
 
 @pytest.fixture
 def tree(monkeypatch, tmp_path):
-    """A git tree, as its two commands tell of it, and a file for the runs."""
+    """A git tree, faked by the output of two commands, and a file for the runs."""
     told = {"status": "", "rev-parse": f"{COMMIT}\n"}
     monkeypatch.setattr(proofs, "_git", lambda command, *_: told[command])
     monkeypatch.setattr(proofs, "RUNS", tmp_path / "proofs.jsonl")
@@ -51,7 +51,7 @@ def test_a_proof_holds_without_findings_and_a_red_one_with_them(proof, findings,
     assert render([run(proof, findings=findings)]).endswith(f"| {verdict} |\n")
 
 
-def test_a_row_has_commit_seed_length_and_those_figures_that_are_one_value():
+def test_a_row_has_commit_seed_length_and_the_scalar_figures():
     figures = {"acknowledged": 603621, "by kind": {"a": 1}, "gap, s": 1.5, "model": "a|b"}
     row = render([run(date="2026-11-26", seconds=634.4, figures=figures)]).splitlines()[-1]
     assert row == (
@@ -60,16 +60,16 @@ def test_a_row_has_commit_seed_length_and_those_figures_that_are_one_value():
     )
 
 
-def test_what_is_not_known_of_a_run_is_said_to_be_unknown():
+def test_missing_facts_of_a_run_are_shown_as_unknown():
     row = render([run(seed=None, length=None, commit=None, written="7d396a3")]).splitlines()[-1]
     assert row == "| `make kills` | unknown, written down in 7d396a3 | - | unknown |  | holds |"
 
 
-def test_only_what_is_between_the_markers_changes():
+def test_only_the_text_between_the_markers_changes():
     assert with_table(f"before\n{BEGIN}old\n{END}after\n", "new\n") == f"before\n{BEGIN}\nnew\n\n{END}after\n"
 
 
-def test_a_run_is_recorded_with_its_commit_and_read_again_as_it_was(tree):
+def test_a_recorded_run_has_its_commit_and_reads_back_unchanged(tree):
     with recorded("bad-swaps", seed=3, length=200, full_length=200) as made:
         made.figures, made.findings = {"codes": {"STALE": 2}, "slowest": (1, 2.5)}, 1
     (read,) = the_runs()
@@ -98,7 +98,7 @@ def test_a_run_that_is_interrupted_is_not_recorded(tree):
     assert the_runs() == []
 
 
-def test_nothing_is_run_for_the_record_on_a_tree_with_changes(tree):
+def test_recording_on_a_dirty_tree_is_refused_before_the_run(tree):
     tree["status"] = " M worker/hotswap/swap.py\n"
     played = []
     with pytest.raises(SystemExit, match=r"clean git tree; .*\n M worker/hotswap/swap.py"):  # noqa: SIM117
@@ -114,7 +114,7 @@ def test_a_run_in_which_the_tree_changed_is_not_recorded(tree, change):
     assert the_runs() == []
 
 
-def test_without_record_nothing_is_recorded_and_any_tree_will_do(tree, monkeypatch):
+def test_without_record_any_tree_will_do_and_nothing_is_recorded(tree, monkeypatch):
     monkeypatch.delenv("RECORD")
     tree["status"] = " M worker/hotswap/swap.py\n"
     with recorded("kills", seed=1, length=1, full_length=1):

@@ -1,4 +1,4 @@
-"""The references in docs/ that are made from the code: whether the code says enough to make them."""
+"""The references in docs/ are generated from the code, which documents everything that they list."""
 
 import runpy
 from pathlib import Path
@@ -22,7 +22,7 @@ def test_every_setting_has_a_description(name):
     assert Settings.model_fields[name].description
 
 
-def test_a_default_that_depends_on_the_machine_is_told_in_words_only():
+def test_a_default_that_depends_on_the_machine_is_described_in_words():
     made = {name: field for name, field in Settings.model_fields.items() if field.default_factory}
 
     shown = {cells[0]: cells[2] for cells in rows("settings.md")}

@@ -8,7 +8,7 @@ from hotswap.kafka.membership import Membership
 from hotswap.settings import Settings
 
 
-def test_a_deadline_beyond_the_greatest_is_refused_with_both_names(monkeypatch):
+def test_a_deadline_above_the_maximum_is_refused_with_both_names(monkeypatch):
     monkeypatch.setenv("HOTSWAP_DEADLINE_MS", "600001")
     with pytest.raises(UsageError, match="HOTSWAP_MAX_DEADLINE_MS is less than deadline_ms"):
         make_settings(deployment="d")
@@ -16,14 +16,14 @@ def test_a_deadline_beyond_the_greatest_is_refused_with_both_names(monkeypatch):
     assert make_settings(deployment="d").batch_ms(None) == 600_001
 
 
-def test_a_configuration_may_ask_for_as_much_as_the_greatest_and_no_more():
+def test_a_configuration_may_ask_for_the_maximum_and_no_more():
     settings = Settings(max_deadline_ms=20_000)
     assert (settings.batch_ms(None), settings.batch_ms(20_000)) == (10_000, 20_000)
     with pytest.raises(SwapError, match=r"deadline_ms is 20001, but HOTSWAP_MAX_DEADLINE_MS of this worker is 20000"):
         settings.batch_ms(20_001)
 
 
-async def test_a_rebalance_waits_for_the_longest_batch_that_is_allowed():
+async def test_a_rebalance_waits_for_the_longest_allowed_batch():
     settings = Settings(deployment="d", max_deadline_ms=50_000, call_timeout_s=1)
     member = Membership(settings, on_assigned=pytest.fail, on_revoked=pytest.fail)
     assert member._consumer._rebalance_timeout_ms == 50_000 + 2_000 + 10_000

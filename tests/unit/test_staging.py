@@ -1,4 +1,4 @@
-"""Staging over fakes: beside what serves, one at a time, with a way back from every failure."""
+"""Staging over fakes: beside the serving generation, one at a time, recovering from every failure."""
 
 import asyncio
 from dataclasses import replace
@@ -37,7 +37,7 @@ class FakeHost:
         FakeHost.stopped.append(self.number)
 
     def kill(self):
-        pass  # what did not start has nothing to end
+        pass  # never started
 
 
 class FakeStore:
@@ -104,7 +104,7 @@ async def world(monkeypatch):
     await world.staging.stop()
 
 
-async def test_a_generation_serves_once_ready_and_the_old_one_goes(world):
+async def test_a_generation_serves_once_ready_and_the_old_one_is_retired(world):
     world.command(1)
     await world.until(lambda: world.staging.loaded == [1])
     world.command(2)
@@ -122,14 +122,14 @@ async def test_a_generation_serves_once_ready_and_the_old_one_goes(world):
     ]
 
 
-async def test_only_a_generation_that_is_loaded_beside_one_that_serves_has_low_priority(world):
+async def test_only_a_generation_loaded_beside_a_serving_one_has_low_priority(world):
     for number in (1, 2):
         world.command(number)
         await world.until(lambda number=number: world.staging.loaded == [number])
     assert (FakeHost.low_priority[1], FakeHost.low_priority[2]) == (False, True)
 
 
-async def test_a_standby_is_kept_of_the_kinds_that_are_set_once_one_of_them_is_here(world, monkeypatch):
+async def test_a_standby_is_kept_for_a_configured_kind_once_one_is_loaded(world, monkeypatch):
     kept = []
     monkeypatch.setattr(world.staging._standbys, "keep", lambda *given: kept.append(given))
     FakeHost.fate[1] = SwapError(SwapCode.MODEL_INVALID, "no model")
@@ -145,7 +145,7 @@ async def test_a_standby_is_kept_of_the_kinds_that_are_set_once_one_of_them_is_h
     assert kept == [("spark", None), ("spark", None)]
 
 
-async def test_a_standby_of_a_kind_without_state_is_prewarmed_on_the_newest_generation_of_it(world, monkeypatch):
+async def test_a_standby_of_a_stateless_kind_is_prewarmed_on_its_newest_generation(world, monkeypatch):
     kept = []
     monkeypatch.setattr(world.staging._standbys, "keep", lambda *given: kept.append(given))
     for number in (1, 2):
@@ -167,14 +167,14 @@ async def test_a_standby_of_a_kind_without_state_is_prewarmed_on_the_newest_gene
         ("h2o", 2, 4, {"hosts": 6}, 4),
     ],
 )
-def test_a_generation_has_a_host_for_each_core_but_one_within_bounds_or_as_many_as_are_set(
+def test_a_generation_has_one_host_per_core_minus_one_within_bounds_or_as_many_as_are_set(
     monkeypatch, kind, cores, partitions, settings, hosts
 ):
     monkeypatch.setattr(module, "cores_at_hand", lambda: cores)
     assert World(partitions, **settings).staging._count_hosts(kind) == hosts
 
 
-async def test_a_failed_swap_leaves_what_serves_and_holds_nothing(world):
+async def test_a_failed_swap_keeps_the_serving_generation_and_releases_its_artifact(world):
     world.command(1)
     await world.until(lambda: world.staging.loaded == [1])
     FakeHost.fate[2] = SwapError(SwapCode.SCHEMA_MISMATCH, "columns")
@@ -199,7 +199,7 @@ async def test_a_swap_that_takes_too_long_fails_within_its_deadline(world):
         (20, {}, "not ready within 0.02 s (reached: fetch)"),
     ],
 )
-async def test_a_command_is_given_no_more_time_for_its_staging_than_the_worker_allows(world, asked, allowed, told):
+async def test_staging_gets_no_more_time_than_the_worker_allows(world, asked, allowed, told):
     world.staging._settings = Settings(deployment="d", deadline_ms=1, max_deadline_ms=30, **allowed)
     reasons = []
     world.staging._around = replace(world.staging._around, report=lambda told: reasons.append(told.error))
@@ -220,7 +220,7 @@ async def test_a_configuration_with_a_longer_deadline_than_the_worker_allows_fai
     assert (world.staging.loaded, world.store.held) == ([1], ["m1"])
 
 
-async def test_a_newer_command_supersedes_the_one_that_is_being_staged(world):
+async def test_a_newer_command_supersedes_the_current_staging(world):
     FakeHost.go[1] = asyncio.Event()
     world.command(1)
     await world.until(lambda: FakeHost.started == [1])
@@ -230,9 +230,7 @@ async def test_a_newer_command_supersedes_the_one_that_is_being_staged(world):
     assert world.store.held == ["m2"]
 
 
-async def test_why_a_worker_does_not_join_is_logged_and_it_joins_once_kafka_tells_where_the_partitions_stand(
-    world, caplog
-):
+async def test_why_a_worker_does_not_join_is_logged_and_it_joins_once_the_positions_are_known(world, caplog):
     world.committed = Doubt("the coordinator is loading")
     world.command(1)
     await world.until(lambda: world.staging.loaded == [1])
@@ -245,7 +243,7 @@ async def test_why_a_worker_does_not_join_is_logged_and_it_joins_once_kafka_tell
     await world.until(world.staging.prepared.is_set)
 
 
-async def test_a_defect_while_a_generation_is_staged_ends_the_worker_and_does_not_hang_it(world):
+async def test_a_bug_during_staging_ends_the_worker_instead_of_hanging_it(world):
     FakeHost.fate[1] = ZeroDivisionError("a defect")
     world.command(1)
     with pytest.raises(ZeroDivisionError):

@@ -1,4 +1,4 @@
-"""What a command is worth: decided from the log alone."""
+"""The verdict on a command, decided from the log alone."""
 
 from dataclasses import replace
 
@@ -28,7 +28,7 @@ def test_a_command_whose_generation_is_not_greater_is_refused_with_the_next_numb
     assert "try again with 8" in verdict.message
 
 
-def test_the_same_command_again_is_answered_as_duplicate_and_does_nothing():
+def test_a_repeated_command_is_a_duplicate_and_does_nothing():
     line = timeline(swap(1))
     assert line.receive(swap(1), 0).outcome is Outcome.DUPLICATE
     assert list(line.swaps) == [1]
@@ -46,7 +46,7 @@ FAR = 2**53
 
 
 @pytest.mark.parametrize("number", [FAR + 2, 2**63, 2**64 - 1])
-def test_a_number_that_leaves_too_few_is_refused_behind_a_mark_and_taken_in_a_log_without_one(number):
+def test_a_number_that_leaves_too_few_is_refused_after_a_mark_and_accepted_in_a_log_without_one(number):
     line = timeline(swap(1), swap(number))
     assert line.newest == number
     line = timeline(swap(1))
@@ -59,31 +59,31 @@ def test_a_number_that_leaves_too_few_is_refused_behind_a_mark_and_taken_in_a_lo
 
 
 @pytest.mark.parametrize("number", [5, 2**64 - 1])
-def test_a_command_that_is_marked_itself_is_held_to_the_rules_whatever_it_is_worth(number):
+def test_a_marked_command_itself_is_held_to_the_rules_whatever_its_verdict(number):
     line = timeline(swap(1))
     first = line.receive(swap(number, rules=1, base=0 if number == 5 else 9), 0)
     assert first.code == ("" if number == 5 else "OUT_OF_RANGE")
     assert line.receive(replace(swap(2**64 - 1), command_id="again"), 0).code == "OUT_OF_RANGE"
 
 
-def test_rules_of_a_later_version_are_those_that_are_known_here():
+def test_rules_of_a_later_version_are_applied_as_far_as_they_are_known():
     line = timeline(swap(1))
     line.receive(replace(MARK, rules=2**32 - 1), 0)
     assert line.receive(swap(2**64 - 1), 0).code == "OUT_OF_RANGE"
 
 
-def test_what_a_log_accepted_before_its_mark_stays_and_goes_on_from_there():
+def test_after_a_mark_the_limit_counts_from_what_the_log_accepted_before_it():
     line = timeline(swap(1), swap(2**60))
     line.receive(MARK, 0)
     assert line.receive(swap(2**60 + FAR), 0).outcome is None
 
 
-def test_behind_the_last_number_there_is_a_deployment_has_to_move():
+def test_after_the_highest_number_a_deployment_has_to_move():
     assert "generation 18446744073709551615 has the last possible number" in out_of_reach(2**64, 2**64 - 1)
     assert "hotswap move" in out_of_reach(2**64, 2**64 - 1)
 
 
-def test_two_commands_are_the_same_exactly_where_nothing_in_them_differs():
+def test_two_commands_are_equal_only_if_nothing_in_them_differs():
     text = TextOptions(missing=frozenset(f"NA{n}" for n in range(40)))
     other_order = TextOptions(missing=frozenset(f"NA{n}" for n in reversed(range(40))))
     commands = [
@@ -115,33 +115,33 @@ def test_two_commands_are_the_same_exactly_where_nothing_in_them_differs():
             assert (said.outcome is Outcome.DUPLICATE) == (first == second), (first, second)
 
 
-def test_a_refused_command_stays_refused_when_it_comes_again():
+def test_a_repeated_refused_command_stays_refused():
     line = timeline(swap(5))
     assert line.receive(swap(3), 0).outcome is Outcome.REFUSED
     again = line.receive(swap(3), 0)
     assert (again.outcome, again.code) == (Outcome.DUPLICATE, "STALE")
 
 
-def test_a_command_that_reached_the_log_after_its_not_after_is_refused_whenever_it_is_read():
+def test_a_command_that_reached_the_log_after_its_not_after_is_refused_whenever_it_is_folded():
     line = Timeline()
     late = line.receive(swap(1, not_after_ms=1_000), 1_001)
     assert (late.outcome, late.code) == (Outcome.REFUSED, "EXPIRED")
     assert line.receive(replace(swap(1, not_after_ms=1_000), command_id="in time"), 1_000).outcome is None
 
 
-def test_parts_that_are_not_named_come_from_the_newest_accepted_generation():
+def test_missing_parts_are_inherited_from_the_newest_accepted_generation():
     configuration = Configuration(max_batch_records=9)
     line = timeline(swap(1, configuration=configuration), swap(2, model=Model("file:///n", "b" * 64), proto=None))
     second = line.swaps[2].generation
     assert (second.model.uri, second.proto, second.configuration) == ("file:///n", PROTO, configuration)
 
 
-def test_parts_come_from_the_base_that_is_named():
+def test_missing_parts_are_inherited_from_the_named_base():
     line = timeline(swap(1), swap(2, model=Model("file:///garbage", "b" * 64)), swap(3, model=None, proto=None, base=1))
     assert line.swaps[3].generation.model == MODEL
 
 
-def test_samples_are_not_inherited_for_they_may_be_of_another_proto():
+def test_samples_are_not_inherited_because_they_may_need_another_proto():
     line = timeline(swap(1, samples=(b"one",)), swap(2, proto=None))
     assert line.swaps[2].generation.samples == ()
 

@@ -1,4 +1,4 @@
-"""Why a connection fails is one line; aiokafka is heard again afterwards; and a client ends, whatever it is about."""
+"""A failed connection gives one line and restores aiokafka's log; a client can always be ended."""
 
 import asyncio
 import contextlib
@@ -22,17 +22,17 @@ def connect_in_vain():
         raise OSError("something vague")
 
 
-def test_the_reason_is_taken_from_what_the_library_said():
+def test_the_reason_comes_from_the_librarys_log():
     with pytest.raises(StartError, match=r"no Kafka answers at a:1 \(connection refused\)"):
         connect_in_vain()
 
 
-def test_where_nobody_gives_a_reason_it_is_that_no_answer_came():
+def test_without_a_reason_the_error_says_that_no_answer_arrived():
     with pytest.raises(StartError, match=r"no Kafka answers at a:1 \(it does not answer in time\)"), reaching(SETTINGS):
         raise TimeoutError
 
 
-def test_the_library_is_heard_again_after_connections_that_overlap():
+def test_the_librarys_log_is_restored_after_overlapping_connections():
     first, second = ExitStack(), ExitStack()
     first.enter_context(reaching(SETTINGS))
     second.enter_context(reaching(SETTINGS))
@@ -44,7 +44,7 @@ def test_the_library_is_heard_again_after_connections_that_overlap():
 
 
 class Network:
-    """What aiokafka's clients have beneath: its cluster has a broker after so many updates."""
+    """Stand-in for aiokafka's low-level client: its cluster has a broker after so many updates."""
 
     def __init__(self, updates=0):
         self.updates = updates
@@ -68,7 +68,7 @@ class Fetcher:
 
 
 class Consumer:
-    """A consumer of aiokafka's whose `stop` does what `how` says."""
+    """An aiokafka consumer whose `stop` does what `how` says."""
 
     def __init__(self, how):
         self._client = Network()
@@ -98,7 +98,7 @@ async def test_a_client_whose_stop_fails_or_hangs_is_cut_off_with_nothing_left_r
     assert all(task.cancelled() for task in consumer._fetcher._pending_tasks)
 
 
-async def test_a_client_whose_connections_cannot_be_closed_either_is_let_go_of():
+async def test_a_client_whose_connections_cannot_be_closed_either_is_abandoned():
     consumer = Consumer(cancelled_by_itself)
     consumer._client.close = cancelled_by_itself
     await end(consumer)
@@ -110,7 +110,7 @@ async def swallows_a_cancellation():
 
 
 @pytest.mark.parametrize("how", [never_ends, swallows_a_cancellation])
-async def test_who_is_cancelled_while_it_ends_a_client_stays_cancelled(how):
+async def test_a_cancellation_during_end_is_not_swallowed(how):
     consumer = Consumer(how)
     ending = asyncio.create_task(end(consumer))
     await asyncio.sleep(0)
@@ -130,7 +130,7 @@ class Started:
         pass
 
 
-async def test_a_cluster_that_knows_of_no_broker_yet_is_not_reached_before_it_does(monkeypatch):
+async def test_start_waits_until_the_cluster_reports_a_broker(monkeypatch):
     monkeypatch.setattr(connection, "_RETRY_S", 0)
     network = Network(updates=3)
     for name in ("AIOKafkaAdminClient", "AIOKafkaConsumer"):

@@ -1,4 +1,4 @@
-"""Requests that are fetched and not yet taken: bounded, in order, split where a cut is."""
+"""Requests fetched but not yet taken: bounded, in order, split at a cut."""
 
 import asyncio
 import hashlib
@@ -54,7 +54,7 @@ async def test_a_full_inbox_says_so_until_it_is_half_empty(inbox):
     assert inbox.has_room
 
 
-async def test_a_batch_gives_its_bytes_back_once_its_last_request_is_taken(inbox):
+async def test_a_batch_frees_its_bytes_once_its_last_request_is_taken(inbox):
     inbox.put([FakeBatch([FakeRequest(5, b"x" * 90), FakeRequest(6, None), FakeRequest(7, b"x" * 10)])])
     inbox.take(1, None)
     inbox.take(1, None)
@@ -66,13 +66,13 @@ async def test_a_batch_gives_its_bytes_back_once_its_last_request_is_taken(inbox
     assert inbox.is_full
 
 
-async def test_of_large_requests_so_many_are_taken_as_fit_into_memory_and_always_one(inbox):
+async def test_large_requests_are_taken_up_to_a_byte_limit_and_always_at_least_one(inbox):
     inbox.put(requests(5, 6, size=4 << 20))
     assert taken(inbox, 10) == [5]
     assert taken(inbox, 10) == [6]
 
 
-async def test_a_damaged_batch_is_fetched_three_more_times_before_it_stops_its_partition(inbox):
+async def test_a_damaged_batch_is_fetched_three_more_times_before_it_holds_its_partition(inbox):
     damaged = Damaged(6, 9, b"batch")
     inbox.put([*requests(5), damaged])
     assert taken(inbox, 10) == [5]
@@ -88,7 +88,7 @@ async def test_a_damaged_batch_is_fetched_three_more_times_before_it_stops_its_p
     assert inbox.is_full
 
 
-async def test_what_is_sound_when_it_is_fetched_again_is_taken_as_if_nothing_had_been(inbox):
+async def test_a_batch_that_is_sound_when_fetched_again_is_taken_normally(inbox):
     damaged = Damaged(5, 6, b"batch")
     for _ in range(2):
         inbox.put([damaged])
@@ -112,7 +112,7 @@ async def test_a_damaged_batch_that_is_skipped_is_refused_offset_by_offset(inbox
     assert inbox.has_room
 
 
-async def test_whoever_waits_is_told_to_stop_even_with_requests_left(inbox):
+async def test_wait_returns_none_after_stop_even_with_requests_left(inbox):
     waiting = asyncio.create_task(inbox.wait())
     await asyncio.sleep(0)
     inbox.stop()
@@ -121,7 +121,7 @@ async def test_whoever_waits_is_told_to_stop_even_with_requests_left(inbox):
     assert await inbox.wait() is None
 
 
-async def test_a_position_that_the_topic_does_not_have_is_a_doubt_until_it_is_opened_again(inbox):
+async def test_a_position_that_the_topic_does_not_have_raises_doubt_until_opened_again(inbox):
     inbox.fail(Doubt("gone"))
     with pytest.raises(Doubt):
         await inbox.wait()
@@ -130,7 +130,7 @@ async def test_a_position_that_the_topic_does_not_have_is_a_doubt_until_it_is_op
     assert await inbox.wait() == 20
 
 
-async def test_opening_again_throws_away_what_was_fetched_for_the_old_position(inbox):
+async def test_opening_again_drops_what_was_fetched_for_the_old_position(inbox):
     inbox.put(requests(5, 6))
     inbox.open(5)
     inbox.put(requests(5))
@@ -138,7 +138,7 @@ async def test_opening_again_throws_away_what_was_fetched_for_the_old_position(i
     assert not inbox.is_full
 
 
-async def test_where_nothing_arrives_the_offsets_of_markers_are_reported_once_for_each_look(inbox):
+async def test_an_empty_inbox_reports_the_offsets_of_markers_once(inbox):
     inbox.reach(5)
     waiting = asyncio.create_task(inbox.wait())
     await asyncio.sleep(0)

@@ -1,4 +1,4 @@
-"""Whatever is in a batch whose checksum holds: each of its offsets becomes a request, or is refused for a reason."""
+"""Whatever a batch with a valid checksum contains, each of its offsets becomes a request or is refused with a code."""
 
 import gzip
 import hashlib
@@ -51,7 +51,7 @@ def told(records):
 
 
 @KINDS
-def test_what_is_plainly_good_is_read_whole_with_every_codec(kind):
+def test_well_formed_batches_take_the_fast_path_with_every_codec(kind):
     body = b"".join(record(n, key=b"k%d" % n, value=b"v%d" % n, headers=[(b"h", None)]) for n in range(50))
     records = all_of(raw(body, count=50, kind=kind))
     assert [(r.offset, r.key, r.value, list(r.headers)) for r in records] == [
@@ -60,7 +60,7 @@ def test_what_is_plainly_good_is_read_whole_with_every_codec(kind):
 
 
 @KINDS
-def test_a_header_name_that_is_no_utf_8_refuses_its_record_alone_with_all_that_can_be_kept(kind):
+def test_a_header_name_that_is_not_utf_8_refuses_its_record_alone_and_keeps_the_rest(kind):
     odd = record(1, key=b"k", value=b"kept", headers=[(b"\xff\xfe", b"1"), (b"fine", b"2")])
     records = all_of(raw(record(0) + odd + record(2), count=3, kind=kind))
     assert told(records) == [(BASE, b"v"), (BASE + 1, Code.MALFORMED_HEADER), (BASE + 2, b"v")]
@@ -82,7 +82,7 @@ BROKEN = {
 
 
 @pytest.mark.parametrize("broken", BROKEN.values(), ids=BROKEN)
-def test_a_record_that_is_none_is_refused_and_those_around_it_are_requests(broken):
+def test_a_malformed_record_is_refused_alone(broken):
     batch = raw(record(0) + broken + record(2), count=3)
     records = all_of(batch)
     assert told(records)[0] == (BASE, b"v")
@@ -91,7 +91,7 @@ def test_a_record_that_is_none_is_refused_and_those_around_it_are_requests(broke
     assert dict(records[1].facts).keys() == {"batch-sha256"}
 
 
-def test_a_body_that_ends_too_early_refuses_each_offset_that_is_missing():
+def test_a_truncated_body_refuses_each_missing_offset():
     body = record(0) + record(1)
     for count in (5, 1 << 30):
         assert told(all_of(raw(body, count=count, last=4))) == [
@@ -102,13 +102,13 @@ def test_a_body_that_ends_too_early_refuses_each_offset_that_is_missing():
 
 
 @KINDS
-def test_a_record_behind_those_that_a_batch_claims_is_refused_and_is_no_gap(kind):
+def test_a_record_beyond_the_claimed_count_is_refused_and_not_taken_for_a_gap(kind):
     batch = raw(b"".join(record(n) for n in range(3)), count=2, last=2, kind=kind)
     assert told(all_of(batch)) == [(BASE, b"v"), (BASE + 1, b"v"), (BASE + 2, Code.UNREADABLE)]
 
 
 @pytest.mark.parametrize("number", [1, 2, 3, 4, 5, 6, 7])
-def test_what_is_not_packed_as_it_says_refuses_every_offset(number):
+def test_a_batch_that_cannot_be_decompressed_refuses_every_offset(number):
     batch = HEAD.pack(BASE, 0, 0, 2, 0, number, 2, 7, 9, -1, -1, -1, 3) + b"no codec gives this"
     records = all_of(RawBatch(memoryview(batch), start=BASE + 1, unpacker=Unpacker(BOUNDS)))
     assert told(records) == [(BASE + 1, Code.UNREADABLE), (BASE + 2, Code.UNREADABLE)]
@@ -116,7 +116,7 @@ def test_what_is_not_packed_as_it_says_refuses_every_offset(number):
 
 
 @KINDS
-def test_a_value_beyond_the_bound_of_a_record_is_told_by_size_and_digest(kind):
+def test_a_value_too_large_for_a_record_is_replaced_by_its_size_and_digest(kind):
     value = bytes(3 << 20)
     records = all_of(raw(record(0) + record(1, key=b"k", value=value) + record(2), count=3, kind=kind))
     assert told(records) == [(BASE, b"v"), (BASE + 1, Code.TOO_LARGE), (BASE + 2, b"v")]
@@ -128,7 +128,7 @@ def test_a_value_beyond_the_bound_of_a_record_is_told_by_size_and_digest(kind):
 
 
 @pytest.mark.parametrize("kind", ["gzip", "xerial", "lz4", "zstd"])
-def test_what_unpacks_beyond_the_bound_is_answered_up_to_there_and_refused_behind(kind):
+def test_a_batch_that_decompresses_beyond_the_bound_is_answered_up_to_it_and_refused_after_it(kind):
     large = bytes(5 << 20)
     batch = raw(record(0) + record(1, value=large) + record(2) + record(3), count=4, kind=kind)
     records = all_of(batch)
@@ -139,13 +139,13 @@ def test_what_unpacks_beyond_the_bound_is_answered_up_to_there_and_refused_behin
     assert [one["value-size-at-least"] for one in facts[1:]] == [b"0", b"0"]
 
 
-def test_raw_snappy_beyond_the_bound_is_refused_whole_and_never_unpacked():
+def test_raw_snappy_beyond_the_bound_is_refused_whole_and_never_decompressed():
     records = all_of(raw(record(0) + record(1, value=bytes(5 << 20)), count=2, kind="snappy"))
     assert told(records) == [(BASE, Code.TOO_LARGE), (BASE + 1, Code.TOO_LARGE)]
 
 
 @pytest.mark.parametrize(("pack", "number"), [(cramjam.zstd.compress, 4), (gzip.compress, 1)])
-def test_memory_stays_within_the_bound_whatever_a_batch_unpacks_to(pack, number):
+def test_memory_stays_within_the_bound_whatever_a_batch_decompresses_to(pack, number):
     body = record(0, value=bytes(100 << 20))
     packed = bytes(pack(body))
     batch = HEAD.pack(BASE, 0, 0, 2, 0, number, 0, 7, 9, -1, -1, -1, 1) + packed
@@ -157,7 +157,7 @@ def test_memory_stays_within_the_bound_whatever_a_batch_unpacks_to(pack, number)
     assert peak < 3 * BOUNDS.unpacked
 
 
-def test_batches_of_many_partitions_are_together_within_the_bound_and_none_loses_a_record():
+def test_batches_of_all_partitions_share_the_bound_and_none_loses_a_record():
     unpacker = Unpacker(BOUNDS)
     rows = 3_000
     body = b"".join(record(n, value=b"%08d" % n * 120) for n in range(rows))
@@ -173,7 +173,7 @@ def test_batches_of_many_partitions_are_together_within_the_bound_and_none_loses
     assert not unpacker._held
 
 
-def test_tiny_records_are_read_some_thousands_at_a_time():
+def test_tiny_records_are_parsed_some_thousands_at_a_time():
     rows = 120_000
     batch = raw(b"".join(record(n, value=b"") for n in range(rows)), count=rows, kind="zstd")
     sizes = []
@@ -193,14 +193,14 @@ def test_records_before_the_fetch_and_from_the_cut_on_are_not_taken():
     assert batch.first is None
 
 
-def test_the_time_is_the_brokers_where_the_topic_says_so():
+def test_the_timestamp_is_the_brokers_with_log_append_time():
     for broken in (record(0), record(0, headers=[(b"\xff", b"")])):
         batch = bytearray(HEAD.pack(BASE, 0, 0, 2, 0, 0, 0, 7, 9, -1, -1, -1, 1) + broken)
         struct.pack_into(">h", batch, ATTRIBUTES_AT, 8)
         assert all_of(RawBatch(memoryview(batch), start=BASE, unpacker=Unpacker(BOUNDS)))[0].timestamp == 9
 
 
-def test_a_message_of_an_old_format_that_cannot_be_read_is_refused():
+def test_an_unreadable_message_in_an_old_format_is_refused():
     message = struct.pack(">qiIbb", BASE, 30, 0, 1, 1) + bytes(12) + b"x" * 16
     batch = LegacyBatch(memoryview(message), start=BASE, bound=100)
     assert told(batch.take(9, None)) == [(BASE, Code.UNREADABLE)]
@@ -209,7 +209,7 @@ def test_a_message_of_an_old_format_that_cannot_be_read_is_refused():
 
 @settings(max_examples=300, deadline=None)
 @given(st.data())
-def test_every_offset_of_a_damaged_body_comes_once_and_in_order(data):
+def test_every_offset_of_a_damaged_body_is_returned_once_and_in_order(data):
     rows = data.draw(st.integers(1, 6))
     kind = data.draw(st.sampled_from(sorted(CODECS)))
     body = bytearray(

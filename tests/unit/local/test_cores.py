@@ -1,4 +1,4 @@
-"""The cores of a container are those of its quota, not of the machine."""
+"""The cores of a container are those of its quota, not those of the machine."""
 
 import os
 

@@ -1,4 +1,4 @@
-"""A Java and its jars: the first good one is taken, each file is checked, and what is wrong is said in one line."""
+"""A Java and its jars: the first usable one is taken, each file is verified, and a failure is one line."""
 
 import hashlib
 import io
@@ -48,7 +48,7 @@ def test_a_shim_on_path_leads_to_the_library_of_the_java_that_it_starts(machine)
 
 
 @pytest.mark.parametrize("version", ["1.8", "11"])
-def test_a_java_that_is_too_old_is_passed_over(machine, monkeypatch, version):
+def test_a_java_that_is_too_old_is_skipped(machine, monkeypatch, version):
     _java(machine / "old", version)
     monkeypatch.setenv("JAVA_HOME", str(machine / "old"))
     new = _java(machine / "new", "17", machine / "bin" / "java")
@@ -65,13 +65,13 @@ def test_without_any_java_one_line_says_what_was_tried_and_what_to_do(machine, m
     )
 
 
-def test_a_java_home_that_is_no_java_is_named_with_the_reason(machine, monkeypatch):
+def test_an_unusable_java_home_is_named_with_the_reason(machine, monkeypatch):
     monkeypatch.setenv("JAVA_HOME", str(machine / "nowhere"))
     with pytest.raises(StartError, match=r"nowhere/bin/java: No such file or directory"):
         find_java()
 
 
-def test_the_wheel_brings_a_java_to_a_machine_without_one(monkeypatch, tmp_path):
+def test_the_wheel_provides_a_java_to_a_machine_without_one(monkeypatch, tmp_path):
     monkeypatch.delenv("JAVA_HOME", raising=False)
     monkeypatch.setenv("PATH", str(tmp_path))
     java = find_java()
@@ -80,7 +80,7 @@ def test_the_wheel_brings_a_java_to_a_machine_without_one(monkeypatch, tmp_path)
 
 
 class Maven:
-    """Stands in for jgo: gives the bytes that a test put up, into the folder that it is told."""
+    """Stands in for jgo: writes the bytes that a test offers into the given folder."""
 
     def __init__(self):
         self.offered: dict[str, bytes] = {}
@@ -166,7 +166,7 @@ def test_without_a_network_one_line_names_the_jar_and_where_to_put_it(maven, tmp
     assert _kept(tmp_path) == []
 
 
-def test_a_failure_waits_for_the_downloads_under_way_and_keeps_what_they_bring(maven, tmp_path):
+def test_after_a_failure_the_downloads_in_progress_finish_and_are_kept(maven, tmp_path):
     def fail_one_while_the_other_is_under_way(context):
         if context.where.name == "one-1.0.jar":
             assert has_asked.wait(10)
@@ -183,14 +183,14 @@ def test_a_failure_waits_for_the_downloads_under_way_and_keeps_what_they_bring(m
     assert list((tmp_path / "repository").glob(".hotswap-*")) == []
 
 
-def test_a_repository_that_cannot_be_written_is_named_with_the_setting_that_moves_it(maven, monkeypatch, tmp_path):
+def test_an_unwritable_repository_is_named_with_the_setting_that_moves_it(maven, monkeypatch, tmp_path):
     (tmp_path / "file").touch()
     monkeypatch.setenv("M2_REPO", str(tmp_path / "file" / "repository"))
     with pytest.raises(StartError, match=r"cannot store jars in .*file/repository: .*: set M2_REPO"):
         fetch_jars("test")
 
 
-def test_a_download_that_takes_long_is_told_to_the_person_who_waits(maven, monkeypatch):
+def test_a_long_download_shows_progress(maven, monkeypatch):
     class Terminal(io.StringIO):
         def write(self, text):
             is_told.set()

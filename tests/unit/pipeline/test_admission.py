@@ -1,4 +1,4 @@
-"""What headers and size decide before anything looks into a request."""
+"""What a request's headers and size decide before it is parsed."""
 
 import pytest
 
@@ -27,7 +27,7 @@ def asked(*headers, value=b"v", rules=RULES):
         ("anything", b"\xff"),
     ],
 )
-def test_a_header_that_fits_admits_the_request(header):
+def test_a_valid_header_admits_the_request(header):
     assert asked(header) == Ask("one")
 
 
@@ -46,7 +46,7 @@ def test_a_header_that_fits_admits_the_request(header):
         (("operation", b"\xff"), Code.MALFORMED_HEADER),
     ],
 )
-def test_a_header_that_does_not_fit_refuses_the_request_with_its_code(header, code):
+def test_an_invalid_header_refuses_the_request_with_its_code(header, code):
     refusal = asked(header)
     assert isinstance(refusal, Refusal)
     assert refusal.code is code
@@ -62,13 +62,13 @@ def test_a_header_that_does_not_fit_refuses_the_request_with_its_code(header, co
         ({"content-type": b"text/csv", "accept": b"application/x-protobuf"}, Format.CSV, Format.PROTOBUF),
     ],
 )
-def test_a_request_is_answered_as_it_is_written_unless_it_says_how(headers, content, accept):
+def test_an_answer_has_the_requests_own_format_unless_accept_names_one(headers, content, accept):
     given = list(headers.items())
     assert asked(*given) == Ask("one", content, accept)
     assert dict(answered(given))["content-type"] == accept.encode()
 
 
-def test_an_unknown_operation_is_answered_with_those_that_there_are():
+def test_an_unknown_operation_is_refused_with_the_known_ones():
     rules = Rules(proto_sha256="", operations=("one", "two"), max_request_bytes=10)
     assert "one, two" in asked(("operation", b"three"), rules=rules).message
     assert "one, two" in asked(rules=rules).message
@@ -81,12 +81,12 @@ def test_a_request_without_value_or_too_large_is_refused():
     assert asked(value=b"x" * 10) == Ask("one")
 
 
-def test_what_was_refused_when_it_was_read_keeps_that_refusal():
+def test_an_unscorable_request_keeps_its_refusal():
     refusal = Refusal(Code.UNREADABLE, "its batch is damaged")
     assert admit(Unscorable(0, 0, None, [("content-type", b"text/xml")], refusal), RULES, NOW_MS) is refusal
 
 
-def test_only_plain_requests_take_the_fast_way():
+def test_only_plain_requests_take_the_fast_path():
     batch = [
         FakeRequest(0, b"v"),
         FakeRequest(1, None),

@@ -1,4 +1,4 @@
-"""A partition whose next batch is damaged: held and said, skipped by command, fetched again now and then."""
+"""A partition whose next batch is damaged: held and reported, skipped by command, fetched again now and then."""
 
 import asyncio
 
@@ -32,7 +32,7 @@ def refused(source):
     return [(dict(headers)["code"], dict(headers)["source"]) for headers in letters]
 
 
-async def test_a_damaged_batch_holds_its_partition_which_says_where_and_how_to_go_on(source):
+async def test_a_damaged_batch_holds_its_partition_which_says_where_and_how_to_continue(source):
     loop = loop_of(source, FakeRouter(lambda *_: 1))
     task = asyncio.create_task(loop.run())
     await held(loop)
@@ -56,7 +56,7 @@ async def test_a_damaged_batch_that_a_command_skips_is_refused_request_by_reques
     assert (source.opened, loop.state.damage) == (1, "")
 
 
-async def test_a_partition_that_is_held_goes_on_at_once_when_the_command_comes(source):
+async def test_a_held_partition_continues_as_soon_as_the_command_arrives(source):
     router = FakeRouter(lambda *_: 1)
     loop = loop_of(source, router)
     task = asyncio.create_task(loop.run())
@@ -69,7 +69,7 @@ async def test_a_partition_that_is_held_goes_on_at_once_when_the_command_comes(s
     await task
 
 
-async def test_a_damaged_batch_is_fetched_again_now_and_then_and_scored_where_it_is_sound_by_then(source, monkeypatch):
+async def test_a_damaged_batch_is_fetched_again_now_and_then_and_scored_once_it_is_sound(source, monkeypatch):
     monkeypatch.setattr(loop_module, "_LOOK_AT_DAMAGE_S", 0)
     loop = loop_of(source, FakeRouter(lambda *_: 1))
     task = asyncio.create_task(loop.run())
@@ -84,9 +84,7 @@ async def test_a_damaged_batch_is_fetched_again_now_and_then_and_scored_where_it
     assert (loop.state.held, loop.state.damage) == ("", "")
 
 
-async def test_what_holds_a_partition_is_logged_once_however_often_the_damaged_batch_is_fetched(
-    source, monkeypatch, caplog
-):
+async def test_a_damaged_batch_is_logged_once_however_often_it_is_fetched(source, monkeypatch, caplog):
     monkeypatch.setattr(loop_module, "_LOOK_AT_DAMAGE_S", 0)
     loop = loop_of(source, FakeRouter(lambda *_: 1))
     task = asyncio.create_task(loop.run())

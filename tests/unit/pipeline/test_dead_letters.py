@@ -1,4 +1,4 @@
-"""A dead letter holds what fits, says what it lacks, and never grows beyond what its topic takes."""
+"""A dead letter holds what fits, says what it lacks, and never exceeds its topic's limit."""
 
 import hashlib
 
@@ -20,14 +20,14 @@ def size_of(letter):
     return len(builder.build())
 
 
-def test_what_fits_is_kept_as_it_came():
+def test_a_request_that_fits_is_kept_unchanged():
     own = [("request-id", b"r"), ("value-size", b"the user's own")]
     key, value, headers = dead_letter(FakeRequest(5, b"v", key=b"k"), REFUSED, own, OURS, 1_000)
     assert (key, value) == (b"k", b"v")
     assert headers == [*own, *OURS, ("code", b"UNDECODABLE"), ("message", b"why")]
 
 
-def test_a_value_that_does_not_fit_is_told_by_size_and_digest():
+def test_a_value_that_does_not_fit_is_replaced_by_its_size_and_digest():
     request = FakeRequest(5, b"v" * 2_000, key=b"k")
     key, value, headers = dead_letter(request, REFUSED, [("value-size", b"forged")], OURS, 1_000)
     assert (key, value) == (b"k", None)
@@ -39,7 +39,7 @@ def test_a_value_that_does_not_fit_is_told_by_size_and_digest():
     assert dict(headers)["message"] == b"why (value not kept: a dead letter has at most 1000 bytes)"
 
 
-def test_headers_go_behind_the_value_and_the_key_goes_last():
+def test_the_value_is_dropped_first_then_the_headers_then_the_key():
     request = FakeRequest(5, b"v" * 2_000, key=b"k" * 2_000)
     key, value, headers = dead_letter(request, REFUSED, [("a", b"x" * 2_000)], OURS, 1_000)
     assert (key, value) == (None, None)
@@ -47,7 +47,7 @@ def test_headers_go_behind_the_value_and_the_key_goes_last():
     assert b"value and headers and key not kept" in dict(headers)["message"]
 
 
-def test_what_was_refused_when_it_was_read_keeps_its_value_and_its_facts():
+def test_an_unscorable_request_keeps_its_value_and_facts():
     odd = Unscorable(5, 0, b"k", (), Refusal(Code.MALFORMED_HEADER, "odd"), b"kept")
     assert dead_letter(odd, odd.refusal, (), OURS, 1_000)[1] == b"kept"
     gone = Unscorable(5, 0, b"k", (), REFUSED, facts=(("batch-sha256", b"d"),))
@@ -60,6 +60,6 @@ headers_of = st.lists(st.tuples(st.text(max_size=20), st.none() | st.binary(max_
 
 @settings(deadline=None)
 @given(sizes, sizes, headers_of)
-def test_no_dead_letter_is_larger_than_its_topic_takes(key, value, own):
+def test_no_dead_letter_is_larger_than_its_topic_allows(key, value, own):
     letter = dead_letter(FakeRequest(5, b"v" * value, key=b"k" * key), REFUSED, own, OURS, 10_000)
     assert size_of(letter) <= record_bytes(*letter) <= 10_000

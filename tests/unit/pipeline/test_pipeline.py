@@ -1,4 +1,4 @@
-"""The loop of one partition over fakes: what is committed, in which order, by which generation."""
+"""The loop of one partition over fakes: what is committed, in which order, scored by which generation."""
 
 import asyncio
 from time import perf_counter
@@ -42,7 +42,7 @@ async def test_a_batch_is_no_larger_than_the_generation_allows():
     assert [len(t.predictions) for t in source.transactions] == [3, 3, 2]
 
 
-async def test_a_batch_ends_at_the_cut_and_the_next_one_is_of_the_new_generation():
+async def test_a_batch_ends_at_the_cut_and_the_new_generation_scores_the_next_one():
     source = FakeSource(requests(6))
     await drain(source, FakeRouter(lambda _, at: Serve(1, 2) if at.offset < 2 else Serve(2, None)))
     assert [(t.generation, len(t.predictions), t.cut_over_at) for t in source.transactions] == [
@@ -60,14 +60,14 @@ async def test_a_backlog_that_ends_in_markers_is_carried_over_the_cut_without_a_
     assert len(answers(source)) == 2
 
 
-async def test_markers_alone_are_no_reason_to_commit():
+async def test_markers_alone_cause_no_commit():
     source = FakeSource(requests(2))
     source.partition.end = 5
     await drain(source, FakeRouter(lambda *_: 1))
     assert source.committed == Position(2, 1)
 
 
-async def test_a_loop_that_lingers_lets_requests_gather_but_not_behind_a_full_batch(monkeypatch):
+async def test_a_lingering_loop_lets_requests_accumulate_except_after_a_full_batch(monkeypatch):
     source, gathered = FakeSource(requests(4)), asyncio.Event()
     slept = []
 
@@ -88,7 +88,7 @@ async def test_a_loop_that_lingers_lets_requests_gather_but_not_behind_a_full_ba
     assert all(59 < seconds <= 60 for seconds, _ in slept)
 
 
-async def test_a_loop_that_lingers_stops_at_once():
+async def test_a_lingering_loop_stops_at_once():
     source = FakeSource(requests(1))
     loop = loop_of(source, FakeRouter(lambda *_: 1), linger_s=600)
     task = asyncio.create_task(loop.run())
@@ -119,7 +119,7 @@ async def test_an_aborted_batch_is_read_again_and_committed_once():
     assert source.opened == source.closed == 3
 
 
-async def test_a_commit_that_took_effect_without_an_answer_is_not_done_again():
+async def test_a_commit_that_took_effect_without_a_response_is_not_repeated():
     source = FakeSource(requests(4))
     source.fail_after = 1
     await drain(source, FakeRouter(lambda *_: 1))
@@ -134,7 +134,7 @@ async def test_a_broker_that_is_down_is_logged_once_however_often_the_partition_
     assert [record.getMessage() for record in caplog.records].count("partition.recycled") == 1
 
 
-async def test_a_partition_goes_on_where_it_was_committed_and_is_held_until_its_floor_is_ready():
+async def test_a_partition_resumes_at_its_committed_offset_and_is_held_until_its_floor_is_ready():
     source = FakeSource(requests(5), at=Position(3, 9))
     router = FakeRouter(lambda _, at: Wait(9, "waits for 9") if at.floor == 9 else 1)
     loop = loop_of(source, router)
@@ -150,7 +150,7 @@ async def test_a_partition_goes_on_where_it_was_committed_and_is_held_until_its_
     assert source.transactions[0].cut_over_at is None
 
 
-async def test_what_holds_a_partition_is_logged_once_however_often_it_asks_again(caplog):
+async def test_why_a_partition_is_held_is_logged_once(caplog):
     router = FakeRouter(lambda *_: Wait(9, "waits for 9"))
     loop = loop_of(FakeSource(requests(1)), router)
     task = asyncio.create_task(loop.run())
@@ -174,7 +174,7 @@ async def test_a_held_partition_can_be_stopped():
 
 
 async def loops(router, source=None):
-    """A pipeline whose batch its model does not answer, and the task that looks after it."""
+    """Return a pipeline whose model does not answer its batch, and the pipeline's source."""
     source = source or FakeSource([FakeRequest(0, b"loop")])
     pipeline = Pipeline(lambda _: loop_of(source, router), stop_timeout_s=5)
     pipeline.assigned([3])
@@ -185,14 +185,14 @@ async def loops(router, source=None):
 
 @pytest.fixture
 def twelve_s_later(monkeypatch):
-    """Time stands still until it is called; then every batch has been in hand for twelve seconds."""
+    """Freeze the clock; calling the fixture makes every batch twelve seconds old."""
     begun = perf_counter()
     monkeypatch.setattr(loop_module, "perf_counter", lambda: begun)
     yield lambda: monkeypatch.setattr(loop_module, "perf_counter", lambda: begun + 12)
     monkeypatch.undo()
 
 
-async def test_a_batch_that_a_model_has_for_long_is_given_up_for_a_newer_generation_and_scored_by_that(twelve_s_later):
+async def test_a_stuck_batch_is_given_up_for_a_newer_generation_and_scored_by_it(twelve_s_later):
     router = FakeRouter(lambda *_: 1)
     pipeline, source = await loops(router)
     (loop, task) = pipeline._running[3]
@@ -210,7 +210,7 @@ async def test_a_batch_that_a_model_has_for_long_is_given_up_for_a_newer_generat
     await pipeline.stop()
 
 
-async def test_a_batch_that_only_waits_for_its_turn_is_not_given_up(twelve_s_later):
+async def test_a_batch_that_only_queues_for_the_host_is_not_given_up(twelve_s_later):
     router = FakeRouter(lambda *_: 1)
     pipeline, source = await loops(router)
     router.change(lambda *_: 2)
@@ -222,7 +222,7 @@ async def test_a_batch_that_only_waits_for_its_turn_is_not_given_up(twelve_s_lat
     await pipeline.stop()
 
 
-async def test_a_batch_that_a_model_has_for_long_is_given_up_at_a_pause_and_scored_after_it(twelve_s_later):
+async def test_a_stuck_batch_is_given_up_at_a_pause_and_scored_after_it(twelve_s_later):
     router = FakeRouter(lambda *_: 1)
     pipeline, source = await loops(router)
     twelve_s_later()
@@ -238,7 +238,7 @@ async def test_a_batch_that_a_model_has_for_long_is_given_up_at_a_pause_and_scor
     await pipeline.stop()
 
 
-async def test_a_partition_says_which_model_it_waits_for_and_what_goes_on_without_it(twelve_s_later):
+async def test_a_partition_says_which_model_it_waits_for_and_how_to_continue_without_it(twelve_s_later):
     pipeline, source = await loops(FakeRouter(lambda *_: 1))
     twelve_s_later()
     loop = pipeline._running[3][0]
@@ -249,7 +249,7 @@ async def test_a_partition_says_which_model_it_waits_for_and_what_goes_on_withou
     await pipeline.stop()
 
 
-async def test_a_batch_that_is_not_overtaken_is_waited_for_without_a_word_at_first(monkeypatch, twelve_s_later):
+async def test_a_batch_that_is_not_overtaken_is_awaited_silently_at_first(monkeypatch, twelve_s_later):
     pipeline, source = await loops(FakeRouter(lambda *_: 1))
     begun = loop_module.perf_counter()
     monkeypatch.setattr(loop_module, "perf_counter", lambda: begun + 1)
@@ -260,7 +260,7 @@ async def test_a_batch_that_is_not_overtaken_is_waited_for_without_a_word_at_fir
     await pipeline.stop()
 
 
-async def test_the_batches_of_all_partitions_are_looked_after_while_they_are_watched(monkeypatch, twelve_s_later):
+async def test_watch_checks_the_batches_of_all_partitions(monkeypatch, twelve_s_later):
     monkeypatch.setattr(partitions_module, "_LOOK_S", 0)
     router = FakeRouter(lambda *_: 1)
     pipeline, source = await loops(router)
@@ -274,7 +274,7 @@ async def test_the_batches_of_all_partitions_are_looked_after_while_they_are_wat
     await pipeline.stop()
 
 
-async def test_a_revoke_ends_a_batch_that_is_being_given_up(twelve_s_later):
+async def test_a_revoke_while_a_batch_is_given_up_ends_the_loop(twelve_s_later):
     router = FakeRouter(lambda *_: 1)
     pipeline, source = await loops(router)
     twelve_s_later()
@@ -294,7 +294,7 @@ async def test_an_answer_too_large_for_the_topic_is_refused_and_does_not_stop_th
     assert [value for _, value in answers(source)] == [b"1:y"]
 
 
-async def test_what_headers_forbid_never_reaches_the_host():
+async def test_requests_refused_for_their_headers_never_reach_the_host():
     odd = [
         FakeRequest(0, None),
         FakeRequest(1, b"z" * 1_001),
@@ -309,7 +309,7 @@ async def test_what_headers_forbid_never_reaches_the_host():
     assert codes == [Code.UNDECODABLE, Code.TOO_LARGE, Code.UNKNOWN_OPERATION]
 
 
-async def test_headers_of_ours_in_a_request_are_not_mistaken_for_the_answers():
+async def test_our_own_header_names_in_a_request_are_not_copied_to_the_answer():
     source = FakeSource([FakeRequest(0, b"a", headers=[("source", b"elsewhere-0-1"), ("generation", b"99")])])
     await drain(source, FakeRouter(lambda *_: 1))
     headers = source.transactions[0].predictions[0][2]
@@ -328,7 +328,7 @@ async def test_a_revoked_partition_ends_with_its_batch_in_hand_committed():
     assert source.closed == source.opened
 
 
-async def test_a_defect_in_a_loop_is_seen_and_not_swallowed():
+async def test_a_bug_in_a_loop_is_reported_and_not_swallowed():
     def broken(*_):
         raise KeyError("defect")
 
@@ -340,7 +340,7 @@ async def test_a_defect_in_a_loop_is_seen_and_not_swallowed():
     await pipelines.revoked()
 
 
-async def test_a_worker_that_owns_nothing_has_nothing_to_give_back_and_takes_nothing_once_it_is_stopped():
+async def test_a_stopped_pipeline_ignores_assignments_and_revoking_nothing_is_harmless():
     pipeline = Pipeline(lambda _: pytest.fail("a loop was opened"), stop_timeout_s=5)
     await pipeline.revoked()
     await pipeline.stop()
