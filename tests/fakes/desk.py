@@ -50,7 +50,7 @@ class Desk:
         self.turn()
         return self
 
-    def tried_again_after(self):
+    def retried_after(self):
         """Return the seconds until the failed generation is staged again; 0 if it never is."""
         began = self.now
         while self.now - began < 1_000:

@@ -19,7 +19,7 @@ def test_a_failed_swap_keeps_the_serving_generation_and_is_not_retried_if_no_par
     desk.command(2)
     desk.turn()
     assert desk.failed(2, "SCHEMA_MISMATCH") == ["2 FAILED SCHEMA_MISMATCH", "standby h2o 1"]
-    assert desk.tried_again_after() == 0
+    assert desk.retried_after() == 0
     assert desk.agenda.progress.choose(0, Position(50, 1)) == Serve(1, None)
 
 
@@ -39,7 +39,7 @@ def test_a_failed_generation_is_retried_while_an_owned_partition_needs_it():
     desk.turn()
     for _ in range(3):
         desk.failed(2)
-        assert desk.tried_again_after() == 5
+        assert desk.retried_after() == 5
     assert "2 READY" in desk.ready(2)
 
 
@@ -51,7 +51,7 @@ def test_retries_of_a_generation_that_only_other_workers_need_back_off_until_one
     pauses = []
     for _ in range(6):
         desk.failed(2)
-        pauses.append(desk.tried_again_after())
+        pauses.append(desk.retried_after())
     assert pauses == [5, 10, 20, 40, 60, 60]
 
 
@@ -62,7 +62,7 @@ def test_a_success_resets_the_back_off():
     desk.turn()
     for _ in range(3):
         desk.failed(2)
-        desk.tried_again_after()
+        desk.retried_after()
     desk.ready(2)
     desk.command(3, cut={0: 60})
     desk.turn()
@@ -72,7 +72,7 @@ def test_a_success_resets_the_back_off():
     desk.looked(Position(50, 2))
     assert "stage 2" in desk.turn()
     desk.failed(2)
-    assert desk.tried_again_after() == 5
+    assert desk.retried_after() == 5
 
 
 def test_a_failed_generation_stays_failed_while_it_is_retried_and_reports_nothing_new():

@@ -281,11 +281,11 @@ class Agenda:
 
     def given_up(self, number: int) -> list[Action]:
         """Record that staging was cancelled; return the actions that follow."""
-        told: list[Action] = []
+        actions: list[Action] = []
         if self.progress.of(number) is State.STAGING:
             self.progress.move(number, State.ACCEPTED)
-            told.append(Report(self._timeline.swaps[number], Outcome.SUPERSEDED))
-        return [*told, *self._end_of_staging(number)]
+            actions.append(Report(self._timeline.swaps[number], Outcome.SUPERSEDED))
+        return [*actions, *self._end_of_staging(number)]
 
     def _end_of_staging(self, number: int) -> Sequence[KeepStandby]:
         """Allow the next staging; keep a standby only if a generation of that kind is loaded, as it costs memory."""

@@ -80,7 +80,7 @@ class Control:
         # Many at once: one by one (4 ms each), the verdicts on a burst of commands would delay this worker's own status
         # for so long that it would be presumed dead.
         while self._outbox:
-            records = self._next()
+            records = self._next_chunk()
             try:
                 await self._writer.append_many(self._settings.topics.status, records)
             except Doubt as doubt:
@@ -91,7 +91,7 @@ class Control:
                     self._outbox.popleft()
         self._filled.clear()
 
-    def _next(self) -> list[tuple[bytes, bytes, tuple[()]]]:
+    def _next_chunk(self) -> list[tuple[bytes, bytes, tuple[()]]]:
         """Return as many records from the front of the outbox as fit into one message; Kafka rejects larger ones."""
         records: list[tuple[bytes, bytes, tuple[()]]] = []
         room = self.max_status_bytes
@@ -102,7 +102,7 @@ class Control:
             records.append(record)
         return records
 
-    def _put(self, key: str, status: wire.Status) -> None:
+    def _enqueue(self, key: str, status: wire.Status) -> None:
         shorten(status, self.max_status_bytes - len(key.encode()) - _FRAMING_BYTES)
         self._outbox.append((key.encode(), status.SerializeToString(), ()))
         self._filled.set()
@@ -112,7 +112,7 @@ class Control:
         verdict = Verdict(report.swap.command_id, report.swap.number, report.outcome)
         if report.error:
             verdict = replace(verdict, code=report.error.code, message=report.error.message)
-        self._say(verdict, report.phases)
+        self._publish_verdict(verdict, report.phases)
 
     async def status(self, staging: Staging, states: Mapping[int, PartitionState], admin: Admin) -> None:
         """Publish what this worker serves and its lag, and set the corresponding gauges."""
@@ -139,13 +139,13 @@ class Control:
         metrics.HELD.labels(self._settings.deployment).set(held)
         damaged = sum(1 for state in states.values() if state.damage)
         metrics.DAMAGED.labels(self._settings.deployment).set(damaged)
-        self._put_worker(status)
+        self._enqueue_worker_status(status)
 
     async def farewell(self, staging: Staging) -> None:
         """Publish that this worker has stopped, and flush the outbox."""
         status = self._worker_status(staging)
         status.stopped = True
-        self._put_worker(status)
+        self._enqueue_worker_status(status)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_FAREWELL_S):
                 await self._flush()
@@ -159,7 +159,7 @@ class Control:
         log.info("command.received", extra={**facts, "outcome": verdict.outcome or "ACCEPTED", "why": verdict.message})
         # Old commands that are replayed at start were answered long ago.
         if verdict.outcome is not None and record.timestamp > time() * 1000 - _YOUNG_MS:
-            self._say(verdict, {})
+            self._publish_verdict(verdict, {})
 
     def _fold(self, record: Any) -> Verdict | None:
         """Return the verdict on a record's command; None if it holds no command for this deployment."""
@@ -172,7 +172,7 @@ class Control:
             return None
         return self._timeline.receive(command, record.timestamp) if command else None
 
-    def _say(self, verdict: Verdict, phases: Mapping[str, float]) -> None:
+    def _publish_verdict(self, verdict: Verdict, phases: Mapping[str, float]) -> None:
         assert verdict.outcome is not None
         settings = self._settings
         metrics.SWAPS.labels(settings.deployment, verdict.outcome.lower(), verdict.code).inc()
@@ -188,7 +188,7 @@ class Control:
             phase_seconds=phases,
         )
         key = f"{settings.deployment}/{verdict.generation}/{settings.worker_id}/{verdict.command_id}"
-        self._put(key, wire.Status(swap=swap))
+        self._enqueue(key, wire.Status(swap=swap))
 
     def _worker_status(self, staging: Staging) -> wire.WorkerStatus:
         newest = max(staging.loaded, default=0)
@@ -224,9 +224,9 @@ class Control:
             *([HostProcess.uncontained] if HostProcess.uncontained else []),
         ]
 
-    def _put_worker(self, status: wire.WorkerStatus) -> None:
+    def _enqueue_worker_status(self, status: wire.WorkerStatus) -> None:
         key = f"{self._settings.deployment}/{self._settings.worker_id}"
-        self._put(key, wire.Status(worker=status))
+        self._enqueue(key, wire.Status(worker=status))
 
 
 def shorten(status: wire.Status, most: int) -> None:

@@ -113,7 +113,7 @@ class Worker:
             self._pipeline.watch(),
             self._control.follow(staging.poke),
             self._control.publish(),
-            self._speak(staging),
+            self._publish_status(staging),
             self._beat(),
         ]
         tasks = [asyncio.create_task(part) for part in parts]
@@ -140,7 +140,7 @@ class Worker:
         self._is_joined = True
         await self._membership.run()
 
-    async def _speak(self, staging: Staging) -> None:
+    async def _publish_status(self, staging: Staging) -> None:
         while True:
             await self._control.status(staging, self._pipeline.states, self._admin)
             with contextlib.suppress(TimeoutError):
@@ -234,17 +234,17 @@ async def serve(settings: Settings, *, child: Sequence[str] = CHILD) -> None:
     stopping = asyncio.Event()
     worker = Worker(settings, child=child)
 
-    def hard_end(why: str) -> None:
+    def kill(why: str) -> None:
         log.error("worker.killed", extra={"why": why})
         worker.kill()
         os._exit(1)
 
     def stop() -> None:
         if stopping.is_set():
-            hard_end("a second signal")
+            kill("a second signal")
         log.info("worker.stopping")
         stopping.set()
-        loop.call_later(settings.stop_timeout_s, hard_end, "the clean stop took too long")
+        loop.call_later(settings.stop_timeout_s, kill, "the clean stop took too long")
 
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop)

@@ -176,25 +176,25 @@ class Staging:
         log.info("swap.staging", extra={"generation": swap.number})
         phases: dict[str, float] = {}
         deadline_s = self._settings.staging_ms(swap.deadline_ms) / 1000
-        told: Sequence[Action] = ()
+        actions: Sequence[Action] = ()
         try:
             async with asyncio.timeout(deadline_s):
                 self._loaded[swap.number] = await self._load(swap.generation, phases)
             failpoint("stage.ready")
-            told = self._agenda.ready(swap.number, phases)
+            actions = self._agenda.ready(swap.number, phases)
             log.info("swap.ready", extra={"generation": swap.number, "phases": phases})
         except SwapError as error:
-            told = self._failed(swap, error)
+            actions = self._failed(swap, error)
         except TimeoutError:
             late = f"not ready within {deadline_s:g} s (reached: {', '.join(phases) or 'fetch'})"
             if (swap.deadline_ms or 0) > deadline_s * 1000:
                 late += f": the command's deadline_ms is {swap.deadline_ms}, but HOTSWAP_MAX_DEADLINE_MS allows no more"
-            told = self._failed(swap, SwapError(SwapCode.DEADLINE_EXCEEDED, late))
+            actions = self._failed(swap, SwapError(SwapCode.DEADLINE_EXCEEDED, late))
         except asyncio.CancelledError:
-            told = self._agenda.given_up(swap.number)
+            actions = self._agenda.given_up(swap.number)
             raise
         finally:
-            self._perform(told)
+            self._perform(actions)
             self.poke()
 
     def _failed(self, swap: Swap, error: SwapError) -> Sequence[Action]:

@@ -102,12 +102,12 @@ async def doubting(seconds: float, what: str) -> AsyncIterator[None]:
     except (KafkaError, AssertionError, OSError) as error:
         raise Doubt(f"{what}: {error!r}") from error
     except asyncio.CancelledError as error:
-        if _are_we_cancelled():
+        if _is_own_cancellation():
             raise
         raise Doubt(f"{what}: the client was closed") from error
 
 
-def _are_we_cancelled() -> bool:
+def _is_own_cancellation() -> bool:
     """Whether our own task is being cancelled; aiokafka cancels futures of its own, which looks the same."""
     task = asyncio.current_task()
     return task is None or task.cancelling() > 0
@@ -131,7 +131,7 @@ async def end(client: AIOKafkaConsumer | AIOKafkaProducer) -> None:
             await client.stop()
     except (Exception, asyncio.CancelledError):  # noqa: BLE001 - however its stop fails, it is cut off
         await cut_off(client, _END_S)
-    if _are_we_cancelled():
+    if _is_own_cancellation():
         raise asyncio.CancelledError
 
 

@@ -153,7 +153,7 @@ class KafkaPartition:
         assert producer is not None
         position = Position(transaction.next_offset, transaction.generation)
         if self._is_transactional:
-            await self._begun(position)
+            await self._await_begin(position)
         async with doubting(self._settings.call_timeout_s, f"committing {self._name} at {position.offset}"):
             sent = await self._send(producer, self._topics.predictions, transaction.predictions)
             sent += await self._send(producer, self._topics.dead_letters, transaction.dead_letters)
@@ -167,7 +167,7 @@ class KafkaPartition:
             if self._is_transactional:
                 await producer.commit_transaction()
         if not self._is_transactional:
-            await self._commit_behind(position)
+            await self._commit_in_background(position)
         self._move(State.OPEN)
         failpoint("commit.done")
 
@@ -278,7 +278,7 @@ class KafkaPartition:
             await self._producer.abort_transaction()
         return False
 
-    async def _begun(self, position: Position) -> None:
+    async def _await_begin(self, position: Position) -> None:
         """Wait until the transaction is open and has the offset, or open it now."""
         self._is_scored.set()
         beginning, self._beginning = self._beginning, None
@@ -296,7 +296,7 @@ class KafkaPartition:
             await producer.send_offsets_to_transaction(self._offset(position), self._settings.group_id)
             failpoint("commit.offsets_sent")
 
-    async def _commit_behind(self, position: Position) -> None:
+    async def _commit_in_background(self, position: Position) -> None:
         """Commit the offset in the background, once the previous one is committed."""
         if self._committing:
             await self._committing

@@ -35,10 +35,10 @@ class Java:
     def has_module(self, name: str) -> bool:
         """Whether it includes an optional module, according to its `release` file."""
         try:
-            said = (self.library.parents[2] / "release").read_text(encoding="utf-8")
+            release = (self.library.parents[2] / "release").read_text(encoding="utf-8")
         except OSError:
             return False
-        modules = re.search(r'^MODULES="([^"]*)"', said, re.MULTILINE)
+        modules = re.search(r'^MODULES="([^"]*)"', release, re.MULTILINE)
         return name in (modules[1].split() if modules else ())
 
 
@@ -112,7 +112,7 @@ def _candidates() -> Iterator[Path]:
 def _probe(executable: Path) -> Java | str:
     """Run `executable` to learn its home and version (it may be a stub or shim); return a str if it is unusable."""
     try:
-        asked = subprocess.run(
+        run = subprocess.run(
             [executable, "-XX:-UsePerfData", "-XshowSettings:properties", "-version"],
             capture_output=True,
             check=False,
@@ -121,11 +121,11 @@ def _probe(executable: Path) -> Java | str:
         )
     except (OSError, subprocess.TimeoutExpired) as error:
         return str(error.strerror if isinstance(error, OSError) else error)
-    said = asked.stderr + asked.stdout
-    home = re.search(r"^\s*java\.home = (.+)$", said, re.MULTILINE)
-    version = re.search(r"^\s*java\.specification\.version = (?:1\.)?(\d+)", said, re.MULTILINE)
+    output = run.stderr + run.stdout
+    home = re.search(r"^\s*java\.home = (.+)$", output, re.MULTILINE)
+    version = re.search(r"^\s*java\.specification\.version = (?:1\.)?(\d+)", output, re.MULTILINE)
     if not home or not version:
-        return said.strip().partition("\n")[0] or f"exit code {asked.returncode}"
+        return output.strip().partition("\n")[0] or f"exit code {run.returncode}"
     for library in ("lib/server/libjvm.so", "lib/server/libjvm.dylib", "bin/server/jvm.dll"):
         if Path(home[1], library).is_file():
             return Java(executable, Path(home[1], library), int(version[1]))
@@ -195,22 +195,22 @@ def _download_one(jar: _Jar, temporary: Path, repository: Path) -> None:
 
 def _follow(pending: set[Future[None]], lock: str) -> None:
     """Wait for the downloads, showing progress if that takes longer than a second; raise the first failure."""
-    total, told, is_terminal = len(pending), -math.inf, sys.stderr.isatty()
+    total, shown_at, is_terminal = len(pending), -math.inf, sys.stderr.isatty()
     try:
         while pending:
             done, pending = wait(pending, timeout=_PROGRESS_EVERY_S, return_when="FIRST_EXCEPTION")
             for future in done:
                 future.result()
-            if pending and time.monotonic() - told > (_PROGRESS_EVERY_S if is_terminal else 10 * _PROGRESS_EVERY_S):
+            if pending and time.monotonic() - shown_at > (_PROGRESS_EVERY_S if is_terminal else 10 * _PROGRESS_EVERY_S):
                 ready = total - len(pending)
                 line = f"hotswap: downloading the Java libraries of {lock} (only once): {ready} of {total}"
                 sys.stderr.write(f"\r{line}" if is_terminal else f"{line}\n")
                 sys.stderr.flush()
-                told = time.monotonic()
+                shown_at = time.monotonic()
     finally:
         # After a failure, downloads in progress still write to the temporary folder, which must outlive them.
         for future in pending:
             future.cancel()
         wait(pending)
-        if told > 0 and is_terminal:
+        if shown_at > 0 and is_terminal:
             sys.stderr.write("\n")

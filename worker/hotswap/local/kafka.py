@@ -184,7 +184,7 @@ class LocalKafka:
             [*self._command, "kafka.tools.StorageTool", *words], capture_output=True, check=False, text=True
         )
         if done.returncode:
-            raise StartError(f"Kafka cannot format {directory}: {_last_words(done.stdout + done.stderr)}")
+            raise StartError(f"Kafka cannot format {directory}: {_reason(done.stdout + done.stderr)}")
 
     def _launch(self, directory: Path) -> None:
         """Start the broker and wait until it answers, for at most a minute."""
@@ -204,7 +204,7 @@ class LocalKafka:
         while time.monotonic() < deadline:
             if self._process.poll() is not None:
                 log = directory / "broker.log"
-                raise StartError(f"Kafka did not start: {_last_words(_log(directory))} (its log: {log})")
+                raise StartError(f"Kafka did not start: {_reason(_log(directory))} (its log: {log})")
             if _answers(self._port):
                 return
             time.sleep(0.02)
@@ -304,8 +304,8 @@ def _log(directory: Path) -> str:
     return (directory / "broker.log").read_text(encoding="utf-8", errors="replace")
 
 
-def _last_words(said: str) -> str:
+def _reason(output: str) -> str:
     """Return the line of a Java program's output that best explains why it ended."""
-    lines = [line.strip() for line in said.splitlines() if line.strip() and not line.startswith(("\t", " "))]
+    lines = [line.strip() for line in output.splitlines() if line.strip() and not line.startswith(("\t", " "))]
     errors = [line for line in lines if "Exception: " in line]
     return (errors or lines or ["it gave no reason"])[-1]

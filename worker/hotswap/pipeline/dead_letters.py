@@ -37,10 +37,10 @@ def dead_letter(request: Request, refusal: Refusal, own: Headers, ours: Headers,
         key = None
         left_out.append("key")
     names = [name for name, _ in facts]
-    said = refusal.message
+    message = refusal.message
     if left_out:
-        said = f"{said} ({' and '.join(left_out)} not kept: a dead letter has at most {limit} bytes)"
-    why = [("code", refusal.code.encode()), ("message", said.encode(errors="replace"))]
+        message = f"{message} ({' and '.join(left_out)} not kept: a dead letter has at most {limit} bytes)"
+    why = [("code", refusal.code.encode()), ("message", message.encode(errors="replace"))]
     return key, value, [*(header for header in own if header[0] not in names), *ours, *facts, *why]
 
 
