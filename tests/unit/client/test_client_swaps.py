@@ -132,7 +132,7 @@ async def test_what_a_command_has_no_room_for_is_refused_before_anything_is_uplo
     async with Client(settings) as client:
         with pytest.raises(UsageError, match="take fewer rows"):
             await client.swap(Change(model=MODEL, proto=proto(), samples=(*samples, b"x")))
-        with pytest.raises(SwapError, match="at most 4,194,304 can be"):
+        with pytest.raises(SwapError, match="at most 4,194,304 are allowed"):
             await client.swap(Change(model=MODEL, proto=Proto.inline(bytes(MAX_PROTO_BYTES + 1))))
         assert commands(cluster, settings) == []
         await client.swap(Change(model=MODEL, proto=proto(), samples=samples))
@@ -152,7 +152,7 @@ async def test_files_that_are_no_model_and_no_proto_publish_nothing(cluster, set
     broken = tmp_path / "broken.proto"
     broken.write_text("message")
     async with Client(settings) as client:
-        with pytest.raises(UsageError, match=r"absent\.zip is not there"):
+        with pytest.raises(UsageError, match=r"absent\.zip does not exist"):
             await client.swap(Change(model=tmp_path / "absent.zip"))
         with pytest.raises(UsageError, match=r"absent.proto cannot be read: No such file"):
             await client.swap(Change(proto=tmp_path / "absent.proto"))

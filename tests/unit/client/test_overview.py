@@ -109,7 +109,7 @@ def test_a_pause_is_no_problem():
 
 def test_partitions_scored_by_a_generation_that_no_command_carries_say_how_to_go_on():
     (line,) = problems(worker("w1", 1, (0, "was last scored by generation 7, ...")), newest=1, floors=(7, 1))
-    assert line.startswith("partition 0: last scored by generation 7, and no accepted command")
+    assert line.startswith("partition 0: last scored by generation 7, but the control topic has no")
     assert line.endswith("`hotswap swap d --model … --proto … --generation 8`")
 
 

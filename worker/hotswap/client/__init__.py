@@ -1,1 +1,1 @@
-"""A deployment seen from outside: publish, swap, await, look; for users' programs and the CLI, never for a worker."""
+"""A deployment from the outside: publish, swap, wait, inspect. For users' programs and the CLI, never for a worker."""

@@ -1,4 +1,4 @@
-"""What a deployment answers from now on: predictions and refusals, each with the place of its request."""
+"""Reads a deployment's answers as they arrive: predictions and refusals, each with the place of its request."""
 
 import asyncio
 import time
@@ -14,7 +14,7 @@ from hotswap.settings import Settings
 
 PAUSE_S = 0.5
 _FETCH_S = 1.0
-_DIGITS = 20  # of a number of 64 bits
+_DIGITS = 20  # the most that a 64-bit number has
 
 
 class Outgoing(NamedTuple):
@@ -39,7 +39,7 @@ class Place(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Prediction:
-    """The answer to a good request: the serialized output message, and the generation that made it."""
+    """The answer to a valid request: the serialized output message, and the generation that produced it."""
 
     source: str
     value: bytes
@@ -50,7 +50,7 @@ class Prediction:
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """The answer to a bad request: why it was refused (`code`: see batch.Code)."""
+    """The answer to a refused request, with the reason (`code`: see batch.Code)."""
 
     source: str
     code: str
@@ -59,7 +59,7 @@ class Refused:
 
 
 class Answers:
-    """Both answer topics of a deployment from the moment of `start`, without a group: nobody else's reading changes."""
+    """Both answer topics of a deployment, read without a consumer group, so that no other reader is affected."""
 
     def __init__(self, settings: Settings) -> None:
         topics = settings.topics
@@ -71,7 +71,7 @@ class Answers:
     @classmethod
     @asynccontextmanager
     async def from_now_on(cls, settings: Settings) -> AsyncIterator[Self]:
-        """Answers for a with-block; enter it before publishing, or an early answer is missed.
+        """Yields the answers that arrive during a with-block; enter it before you publish, or you miss early ones.
 
         Raises:
             StartError: no broker answers, or the deployment's topics are missing.
@@ -90,7 +90,7 @@ class Answers:
         return [(self._predictions, topics.predictions), (self._dead_letters, topics.dead_letters)]
 
     async def read(self, timeout_s: float) -> list[Prediction | Refused]:
-        """The next answers, as soon as there are any; an empty list after the time-out."""
+        """Returns the next answers as soon as there are any, or an empty list on time-out."""
         for reader, _ in self._readers():
             if reader not in self._fetches.values():
                 self._fetches[asyncio.create_task(reader.read(_FETCH_S))] = reader
@@ -112,7 +112,7 @@ class Answers:
 
 
 def _prediction(record: Any) -> Prediction:
-    headers = dict(record.headers)  # only what is asked for is decoded: this is done for each answer
+    headers = dict(record.headers)  # runs for each answer, so only the headers needed are decoded
     return Prediction(
         source=_text(headers.get("source")),
         value=record.value or b"",
@@ -123,7 +123,7 @@ def _prediction(record: Any) -> Prediction:
 
 
 def refused(record: Any) -> Refused:
-    """The refusal that a record of the dead letters carries in its headers."""
+    """Returns the refusal in the headers of a dead letter."""
     headers = header_texts(record)
     return Refused(
         source=headers.get("source", ""),
@@ -134,7 +134,7 @@ def refused(record: Any) -> Refused:
 
 
 def header_texts(record: Any) -> dict[str, str]:
-    """The headers as text; of a name that comes twice the last one, which is the worker's own."""
+    """Returns the headers as text; of a repeated name the last one, which the worker has added."""
     return {name: value.decode(errors="replace") for name, value in record.headers if value is not None}
 
 
@@ -147,7 +147,7 @@ def _number(text: str | None) -> int:
 
 
 class Flow:
-    """Requests under way: how many more may go, and their answers put back into the order of the requests."""
+    """Requests in flight: how many more may be sent, and their answers put back into the order of the requests."""
 
     def __init__(self, window: int, per_second: float | None) -> None:
         self._window = window
@@ -160,43 +160,43 @@ class Flow:
 
     @property
     def waiting(self) -> int:
-        """How many requests have no answer yet."""
+        """The number of requests that have no answer yet."""
         return len(self._numbers)
 
     @property
     def is_full(self) -> bool:
-        """Whether an answer must be taken before another request may go."""
+        """Whether an answer must be taken before another request may be sent."""
         return self._sent - self._taken >= self._window
 
     def room(self) -> int:
-        """How many more requests may go now."""
+        """Returns how many more requests may be sent now."""
         allowed = self._window - (self._sent - self._taken)
         if self._per_second is None:
-            # Half a window at a time: else answers that come in threes are followed by requests in threes.
+            # Half a window at a time: otherwise answers that arrive in threes would be followed by requests in threes.
             return allowed if allowed * 2 >= self._window else 0
         due = int((time.monotonic() - self._began) * self._per_second) + 1 - self._sent
         return max(0, min(allowed, due))
 
     def pause_s(self) -> float:
-        """How long to listen for answers before the next request is due, seconds."""
+        """Returns how long to wait for answers before the next request is due, in seconds."""
         if self._per_second is None:
             return PAUSE_S
         return max(0.0, min(PAUSE_S, self._sent / self._per_second - (time.monotonic() - self._began)))
 
     def sent(self, places: Iterable[Place]) -> None:
-        """Takes note of requests that were published, in their order."""
+        """Records requests that were published, in their order."""
         for place in places:
             self._numbers[str(place)] = self._sent
             self._sent += 1
 
     def answered(self, answer: Prediction | Refused) -> None:
-        """Takes note of an answer; those to others' requests are passed over."""
+        """Records an answer; ignores answers to other publishers' requests."""
         number = self._numbers.pop(answer.source, None)
         if number is not None:
             self._answers[number] = answer
 
     def take(self) -> list[Prediction | Refused]:
-        """The answers that are next in the order of the requests, each once."""
+        """Returns the answers that are next in the order of the requests, each once."""
         ready = []
         while self._taken in self._answers:
             ready.append(self._answers.pop(self._taken))

@@ -1,4 +1,4 @@
-"""What a publisher asks of a fleet, and the local files that it is made of."""
+"""A change that a publisher requests of a fleet, and the local files it is made of."""
 
 import hashlib
 from collections.abc import AsyncIterator, Mapping
@@ -16,31 +16,31 @@ from hotswap.generation import Configuration, Model, Proto
 from hotswap.settings import Settings
 
 MAX_INLINE_PROTO_BYTES = 64 << 10
-"""A larger proto goes into the store: every worker keeps the control topic's commands, and reads them at each start."""
+"""A larger proto goes into the store: every worker replays the control topic at each start, and keeps its commands."""
 
 MAX_SAMPLES_BYTES = 256 << 10
-"""Of the samples of a swap together, for the same reason."""
+"""Limit on all samples of a swap together, for the same reason."""
 
 
 class Cut(StrEnum):
     """Where the new generation takes over."""
 
     AUTO = "auto"
-    """After the backlog where the proto changes incompatibly, else at once."""
+    """After the backlog if the proto changes incompatibly, otherwise at once."""
     AT_ONCE = "at-once"
     """On each partition at its next batch once the generation is ready."""
     AFTER_BACKLOG = "after-backlog"
-    """What was published before the command is answered by the old generation, what comes after by the new one."""
+    """The old generation answers what was published before the command, the new one what comes after."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Change:
-    """What a swap puts in the place of what serves; a part that is None is inherited from `base`.
+    """The parts that a swap replaces; a part that is None is inherited from `base`.
 
-    A path is a local file: a model is uploaded into the settings' store (a folder as a zip), a proto (.proto, or a
-    descriptor set .desc or .binpb) goes inline, or into the store where it is larger than 64 KiB. The samples have at
-    most 256 KiB. `kind` None: found out from the model's file. `base` None: the newest generation that no worker failed
-    to stage. `generation` None: the next free number. `deadline_s`: how long a worker may take to stage it; None: the
+    A path is a local file: a model is uploaded to the settings' store (a folder as a zip); a proto (.proto, or a
+    descriptor set .desc or .binpb) goes inline, or to the store if it is larger than 64 KiB. The samples take at most
+    256 KiB. `kind` None: detected from the model's file. `base` None: the newest generation that no worker failed to
+    stage. `generation` None: the next free number. `deadline_s`: how long a worker may take to stage it; None: the
     worker's setting.
     """
 
@@ -57,9 +57,9 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
-    """A command that the control log has accepted; `cut` is partition -> offset, empty where it cuts at once.
+    """A command that the control log has accepted; `cut` is partition -> offset, empty for a cut at once.
 
-    `incompatible` says why the cut is after the backlog, where that was decided by the protos.
+    `incompatible` has the reasons for a cut after the backlog, if the protos decided it.
     """
 
     command_id: str
@@ -70,13 +70,13 @@ class Receipt:
 
 
 def read_proto(path: Path) -> Proto:
-    """The proto of a local file: a .proto text, or a serialized FileDescriptorSet (.desc, .binpb).
+    """Reads a proto from a local file: a .proto text, or a serialized FileDescriptorSet (.desc, .binpb).
 
     A text that imports other files, by their paths from its own folder, becomes a descriptor set with all of them.
 
     Raises:
-        UsageError: it cannot be read.
-        SwapError: PROTO_INVALID, where the files that it imports are not there, or do not compile.
+        UsageError: the file cannot be read.
+        SwapError: PROTO_INVALID, if a file that it imports is missing or does not compile.
 
     """
     try:
@@ -91,10 +91,10 @@ def read_proto(path: Path) -> Proto:
 
 
 def compile_file(path: Path) -> Schema:
-    """The compiled proto of a local file.
+    """Compiles the proto of a local file.
 
     Raises:
-        UsageError: it cannot be read.
+        UsageError: the file cannot be read.
         SwapError: PROTO_INVALID, with the file and protoc's line.
 
     """
@@ -107,7 +107,7 @@ def compile_file(path: Path) -> Schema:
 
 @asynccontextmanager
 async def artifact_of(settings: Settings, path: Path, kind: str) -> AsyncIterator[Path]:
-    """A local model as the store would give it to a worker: checked and unpacked."""
+    """Yields a local model as a worker would get it from the store: checked and unpacked."""
     store = Store(settings)
     with as_file(path) as file:
         artifact = await store.fetch(_local_model(file, kind))

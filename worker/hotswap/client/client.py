@@ -1,4 +1,4 @@
-"""For a pipeline or a trainer: publish requests and await their answers, swap a model and await the fleet's.
+"""The client for a pipeline or a trainer: publish requests and await their answers, swap a model and await the fleet.
 
     async with Client(Settings(deployment="churn")) as client:
         async for answer in client.predict(Outgoing(message.SerializeToString()) for message in messages):
@@ -6,9 +6,9 @@
         receipt = await client.swap(Change(model=Path("better.zip")))
         answer = await client.await_swap(receipt)
         if not answer.is_good:
-            ...  # answer.told says what each worker makes of it, and why
+            ...  # answer.told has each worker's outcome and reason
 
-Everything is read without a consumer group, so a client never disturbs the workers or another client.
+A client reads without a consumer group, so it never disturbs the workers or another client.
 """
 
 import time
@@ -62,7 +62,7 @@ _LONGEST_S = ((1 << 32) - 1) // 1000  # a command carries its deadline as 32 bit
 
 
 class Client:
-    """One deployment seen from outside; use it in an `async with` block, from one event loop."""
+    """The client of one deployment; use it in an `async with` block, from one event loop."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -90,10 +90,10 @@ class Client:
         await self._writer.stop()
 
     async def publish(self, requests: Iterable[Outgoing]) -> list[Place]:
-        """Publishes requests, a thousand at a time, and returns where each one lies once all are acknowledged.
+        """Publishes requests, a thousand at a time, and returns the place of each one once all are acknowledged.
 
         Raises:
-            StartError: there is no topic for requests of this deployment.
+            StartError: the deployment's requests topic does not exist.
             Doubt: Kafka did not answer in time; some may have been published.
 
         """
@@ -115,10 +115,10 @@ class Client:
         per_second: float | None = None,
         timeout_s: float = 60.0,
     ) -> AsyncGenerator[Prediction | Refused, None]:
-        """Publishes requests and yields their answers in the same order, with at most `window` of them under way.
+        """Publishes requests and yields their answers in the same order, with at most `window` of them in flight.
 
         Raises:
-            NoAnswer: nothing at all was answered for `timeout_s`.
+            NoAnswer: no answer arrived for `timeout_s`.
 
         """
         source, flow = iter(requests), Flow(window, per_second)
@@ -140,23 +140,24 @@ class Client:
                     yield answer
 
     async def swap(self, change: Change) -> Receipt:
-        """Publishes a swap and reads it back from the control log: the first command with its number has won.
+        """Publishes a swap and reads it back from the control log: the first command with a number wins.
 
         Raises:
-            SwapError: refused (STALE where another swap came first, and the message names the next number), or the
-                proto does not compile, or the model cannot be uploaded. OUT_OF_RANGE: its number leaves too few.
-            UsageError: a file is not there, nothing is changed, or the samples are too large for a command.
+            SwapError: the command was refused (STALE if another swap came first; the message names the next number),
+                the proto does not compile, or the model cannot be uploaded. OUT_OF_RANGE: the number would leave too
+                few above it.
+            UsageError: a file is missing, nothing would change, or the samples are too large for a command.
 
         """
         if change.model is None and change.proto is None and change.configuration is None and not change.base:
-            raise UsageError("a swap must name a model, a proto, a configuration or a base: nothing would change")
+            raise UsageError("nothing would change: name a model, a proto, a configuration or a base")
         proto = change.proto
         if isinstance(proto, Path):
             compile_file(proto)
             proto = read_proto(proto)
         if (size := sum(map(len, change.samples))) > MAX_SAMPLES_BYTES:
             most = MAX_SAMPLES_BYTES >> 10
-            raise UsageError(f"the samples have {size:,} bytes, more than the {most} KiB of a command: take fewer rows")
+            raise UsageError(f"the samples take {size:,} bytes, and a command holds {most} KiB: take fewer rows")
         stored = await self._stored(proto) if proto else None
         model = await self._upload(change.model, change.kind) if isinstance(change.model, Path) else change.model
         history, fleet = await self._read()
@@ -179,11 +180,11 @@ class Client:
         return await self._command(command, why)
 
     async def rollback(self, to: int | None = None, *, cut: Cut = Cut.AUTO) -> Receipt:
-        """Publishes a new generation with the parts of `to`; None: of the one that served before.
+        """Publishes a new generation with the parts of `to`; None: those of the generation that served before.
 
         Raises:
-            SwapError: refused (STALE, UNKNOWN_BASE).
-            UsageError: there is no generation before.
+            SwapError: the command was refused (STALE, UNKNOWN_BASE).
+            UsageError: no generation served before.
 
         """
         history, fleet = await self._read()
@@ -197,7 +198,7 @@ class Client:
         return await self._command(command, why)
 
     async def pause(self) -> Receipt:
-        """No partition takes another batch until `resume`."""
+        """Pauses the deployment: no partition takes another batch until `resume`."""
         return await self._command(PauseCommand(command_id=str(uuid.uuid4()), is_paused=True))
 
     async def resume(self) -> Receipt:
@@ -205,14 +206,14 @@ class Client:
         return await self._command(PauseCommand(command_id=str(uuid.uuid4()), is_paused=False))
 
     async def skip(self, partition: int, offset: int) -> Receipt:
-        """Orders to go on behind the damaged batch at this offset of the requests: each request of it is refused."""
+        """Skips the damaged batch at this offset of the requests: each request of it is refused."""
         return await self._command(SkipCommand(command_id=str(uuid.uuid4()), partition=partition, offset=offset))
 
     async def outcomes(self, receipt: Receipt, *, timeout_s: float | None = None) -> AsyncGenerator[Told, None]:
-        """What each worker says becomes of the command, as it comes, until all have ended with it or time is up.
+        """Yields each worker's reports on the command as they arrive, until all are final or time is up.
 
         Raises:
-            NoAnswer: there is no worker that has spoken lately.
+            NoAnswer: no live worker has reported.
 
         """
         async with aclosing(self._follow(receipt, timeout_s)) as steps:
@@ -227,10 +228,10 @@ class Client:
         *,
         on_told: Callable[[Told], None] = lambda _: None,
     ) -> FleetAnswer:
-        """The fleet's answer to any command, once every live worker has ended with it or time is up.
+        """Returns the fleet's answer to any command, once every live worker's outcome is final or time is up.
 
-        The fleet is every worker that has spoken within `fleet.FRESH_S` and has not stopped; `timeout_s` None: the
-        swap's own deadline and a little more. Raises NoAnswer where there is no worker at all.
+        The fleet is every worker that has reported within `fleet.FRESH_S` and has not stopped. `timeout_s` None: the
+        swap's own deadline and a little more. Raises NoAnswer if there is no worker at all.
         """
         last = FleetAnswer({}, ())
         async with aclosing(self._follow(receipt, timeout_s)) as steps:
@@ -241,7 +242,7 @@ class Client:
         return last
 
     async def status(self) -> overview.Overview:
-        """What the deployment's workers serve, its lag, and what became of the last commands."""
+        """Returns what the deployment's workers serve, its lag, and the outcomes of the last commands."""
         return await overview.overview(self._settings)
 
     async def _follow(
@@ -262,7 +263,7 @@ class Client:
                 if answer.is_complete or time.monotonic() > give_up:
                     return
                 if not expected and time.monotonic() - began > _SILENCE_S:
-                    raise NoAnswer(self._silence(f"command accepted, and nobody has spoken for {_SILENCE_S:g} s"))
+                    raise NoAnswer(self._silence(f"command accepted, but no report for {_SILENCE_S:g} s"))
                 records = await reader.read(PAUSE_S)
 
     async def _command(self, command: Command, why: Iterable[str] = ()) -> Receipt:
@@ -273,7 +274,7 @@ class Client:
             async for records in reader.to_end():
                 history.receive(records)
             newest = history.timeline.newest
-            # Before it is written: a log without a mark would accept such a number, and it would be the last.
+            # Before writing: a log without a mark would accept such a number, and it would be the last one.
             if number and (why_not := out_of_reach(max(number, newest + 1), newest)):
                 raise SwapError(SwapCode.OUT_OF_RANGE, why_not)
             value = encode_command(settings.deployment, replace(command, rules=RULES))
@@ -282,7 +283,7 @@ class Client:
             give_up = time.monotonic() + settings.call_timeout_s
             while (verdict := history.verdict_at(offset)) is None:
                 if time.monotonic() > give_up:
-                    raise Doubt("the command is written, and cannot be read back: look at `hotswap status`")
+                    raise Doubt("the command was written, but could not be read back in time: check `hotswap status`")
                 history.receive(await reader.read(PAUSE_S))
         if verdict.outcome is Outcome.REFUSED:
             assert verdict.code, "a refusal has a code"
@@ -300,7 +301,7 @@ class Client:
         return Model(uri, sha256, found)
 
     async def _stored(self, proto: Proto) -> Proto:
-        """The proto as a command carries it: inline where it is small, else by its place in the store."""
+        """Returns the proto as a command carries it: inline if it is small, otherwise by its place in the store."""
         is_small = proto.source is None or len(proto.source) <= MAX_INLINE_PROTO_BYTES
         return proto if is_small else await self._store.upload_proto(proto)
 
@@ -313,26 +314,26 @@ class Client:
             why = incompatibilities(before, after)
         if cut is Cut.AFTER_BACKLOG or why:
             async with Admin.connect(self._settings) as admin:
-                # Of all that is written: a request in a transaction that is still open was published before the swap.
+                # The high watermark, not the last stable offset: a request in an open transaction precedes the swap.
                 return await admin.end_offsets(self._settings.topics.requests), why
         return {}, why
 
     def _silence(self, what: str) -> str:
         name = self._settings.deployment
         return (
-            f"no worker of deployment {name!r} answers ({what}): look at `hotswap status {name}`, or start a worker "
-            f"with `hotswap run {name}`"
+            f"no worker of deployment {name!r} answers ({what}): check `hotswap status {name}`, or start a worker with "
+            f"`hotswap run {name}`"
         )
 
 
 def _next_number(history: History, fleet: Fleet) -> int:
-    # Above what the workers say too: a control topic that was emptied does not know which numbers were used. Not above
-    # what could not follow: whoever may write to the status topic could say it.
+    # Above what the workers report, too: a control topic that was emptied does not know which numbers were used. But
+    # not where nothing could follow: anybody who may write to the status topic could report such a number.
     newest = history.timeline.newest
     return newest + 1 if out_of_reach(fleet.newest + 1, newest) else max(newest, fleet.newest) + 1
 
 
 def _milliseconds(seconds: float) -> int:
-    if not seconds <= _LONGEST_S:  # it may be no number at all
-        raise UsageError(f"a deadline of {seconds:g} s cannot be: {_LONGEST_S} s is the longest")
+    if not seconds <= _LONGEST_S:  # so that NaN is refused, too
+        raise UsageError(f"a deadline of {seconds:g} s is not possible: the longest is {_LONGEST_S} s")
     return int(seconds * 1000)

@@ -1,7 +1,7 @@
-"""What a deployment's workers say on the status topic, folded: what each one serves, what became of each command.
+"""Folds the status topic: what each worker of a deployment serves, and the outcome of each command.
 
-Written outside transactions for the most part, so it is read without isolation; a `CutOverDone`, which only an isolated
-reader may trust, is passed over. Nothing here does I/O: `client/client.py` feeds it the records.
+Workers write most of it outside transactions, so it is read with read_uncommitted; a `CutOverDone`, which only a
+read_committed reader may trust, is ignored. Nothing here does I/O: `client/client.py` feeds it the records.
 """
 
 from collections.abc import Collection, Mapping
@@ -15,7 +15,7 @@ from hotswap.swap import Outcome
 from hotswap.v1 import control_pb2 as wire
 
 FRESH_S = 9.0
-"""A worker that has said nothing for longer is taken for dead: three times `control.STATUS_S`, at which it speaks."""
+"""A worker silent for longer counts as dead: three times `control.STATUS_S`, the interval of its reports."""
 
 _KEPT_COMMANDS = 1_000
 _OUTCOMES = {wire.Outcome.Value(f"OUTCOME_{outcome}"): outcome for outcome in Outcome}
@@ -27,7 +27,7 @@ _GOOD = frozenset({Outcome.SERVING, Outcome.RETIRED, Outcome.APPLIED, Outcome.DU
 
 @dataclass(frozen=True, slots=True)
 class PartitionView:
-    """A partition as its worker sees it; `held` says why it stands still, where it does."""
+    """A partition as its worker reports it; `held` is the reason if the partition is held, else empty."""
 
     partition: int
     position: int
@@ -39,7 +39,7 @@ class PartitionView:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkerView:
-    """The last word of a worker about itself; `at` in seconds since the epoch, by the worker's clock."""
+    """A worker's last report about itself; `at` in seconds since the epoch, by the worker's clock."""
 
     worker: str
     at: float
@@ -52,18 +52,18 @@ class WorkerView:
     is_paused: bool
     is_stopped: bool
     paths: Mapping[str, str]
-    """Operation of `generation` -> the way of its requests to the model."""
+    """Operation of `generation` -> the path that its requests take to the model."""
     warnings: tuple[str, ...] = ()
-    """What an operator ought to know of it, though nothing stands still."""
+    """What an operator should know, though no partition is held for it."""
 
     def is_live(self, now: float) -> bool:
-        """Whether it has spoken within `FRESH_S` and has not said that it stops."""
+        """Whether it has reported within `FRESH_S`, and not that it stops."""
         return not self.is_stopped and now - self.at <= FRESH_S
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Told:
-    """What one worker says became of one command; `code` and `message` say why, where it was refused or failed."""
+    """One worker's outcome of one command; `code` and `message` give the reason if it was refused or failed."""
 
     command_id: str
     generation: int
@@ -76,43 +76,43 @@ class Told:
 
     @property
     def is_final(self) -> bool:
-        """Whether nothing more is to come from this worker (but that it lets the generation go, one day)."""
+        """Whether this worker is done with the command (but for retiring the generation, one day)."""
         return self.outcome in _FINAL
 
     @property
     def is_good(self) -> bool:
-        """Whether the worker did what the command asks."""
+        """Whether the worker did what the command requested."""
         return self.outcome in _GOOD
 
 
 @dataclass(frozen=True, slots=True)
 class FleetAnswer:
-    """What the whole fleet made of a command: by worker, and the workers that have not come to an end with it."""
+    """The fleet's outcomes of a command, by worker, and the workers whose outcome is not final yet."""
 
     told: Mapping[str, Told]
     missing: tuple[str, ...]
 
     @property
     def is_complete(self) -> bool:
-        """Whether every live worker has come to an end with the command."""
+        """Whether every live worker's outcome is final."""
         return bool(self.told) and not self.missing
 
     @property
     def is_good(self) -> bool:
-        """Whether every live worker did what the command asks."""
+        """Whether every live worker did what the command requested."""
         return self.is_complete and all(told.is_good for told in self.told.values())
 
 
 @dataclass(slots=True)
 class Fleet:
-    """The workers of one deployment, by the records of the status topic received so far."""
+    """The workers of one deployment, according to the records of the status topic received so far."""
 
     deployment: str
     workers: dict[str, WorkerView] = field(default_factory=dict)
     told: dict[str, dict[str, Told]] = field(default_factory=dict)
 
     def receive(self, value: bytes | None) -> Told | WorkerView | None:
-        """Folds the next record; returns what it says, or None where it is not about this deployment."""
+        """Folds the next record and returns its content, or None if it is not about this deployment."""
         status = decode_status(value)
         kind = status.WhichOneof("kind") if status else None
         if status is None or kind is None or getattr(status, kind).deployment != self.deployment:
@@ -139,12 +139,12 @@ class Fleet:
 
     @property
     def newest(self) -> int:
-        """The newest generation that a worker has accepted or scored with: a control topic that was emptied forgets."""
+        """The newest generation that a worker has accepted or scored with, even if the control topic was emptied."""
         said = [(view.accepted, *(part.generation for part in view.partitions)) for view in self.workers.values()]
         return max(map(max, said), default=0)
 
     def live(self, now: float) -> set[str]:
-        """The workers that are there."""
+        """Returns the names of the live workers."""
         return {view.worker for view in self.workers.values() if view.is_live(now)}
 
     def answer(self, command_id: str, expected: Collection[str], now: float) -> FleetAnswer:
@@ -160,20 +160,20 @@ class Fleet:
         return FleetAnswer(final, tuple(sorted(asked - set(final))))
 
     def failures(self, worker: WorkerView) -> list[Told]:
-        """The newest generations that a worker could not stage and goes without, the newest first."""
+        """Returns the newest generations that a worker could not stage and runs without, newest first."""
         said = [by_worker[worker.worker] for by_worker in self.told.values() if worker.worker in by_worker]
         staged = [told for told in said if told.generation > worker.generation and told.outcome in _STAGED]
         newest_first = sorted(staged, key=lambda told: told.generation, reverse=True)
         return list(takewhile(lambda told: told.outcome is Outcome.FAILED, newest_first))
 
     def has_failed(self, command_id: str) -> bool:
-        """Whether the generation of this command could not be staged anywhere: failed somewhere, and ready nowhere."""
+        """Returns whether the generation of this command failed on some worker and became ready on none."""
         outcomes = {told.outcome for told in self.told.get(command_id, {}).values()}
         return Outcome.FAILED in outcomes and not outcomes & _WAS_READY
 
 
 def decode_status(value: bytes | None) -> wire.Status | None:
-    """The message of a status record; None where it is none (a deleted key, somebody else's record)."""
+    """Returns the message of a status record; None if it is not one (a deleted key, a foreign record)."""
     try:
         return wire.Status.FromString(value) if value else None
     except DecodeError:
@@ -181,14 +181,14 @@ def decode_status(value: bytes | None) -> wire.Status | None:
 
 
 def deployment_of(value: bytes | None) -> str:
-    """The deployment that a status record is about; empty where it is none."""
+    """Returns the deployment that a status record is about; empty if it is not a status record."""
     status = decode_status(value)
     kind = status.WhichOneof("kind") if status else None
     return str(getattr(status, kind).deployment) if kind else ""
 
 
 def _seconds(time: Timestamp) -> float:
-    # Not Timestamp's own methods: the wire carries times that are none, and they raise.
+    # Not Timestamp's own methods: they raise for times out of range, which the wire can carry.
     return time.seconds + time.nanos / 1e9
 
 
@@ -214,7 +214,7 @@ def _worker_view(message: wire.WorkerStatus) -> WorkerView:
 
 def _told(message: wire.SwapStatus) -> Told | None:
     outcome = _OUTCOMES.get(message.outcome)
-    if outcome is None:  # a word of a later version of the contract
+    if outcome is None:  # from a later version of the contract
         return None
     return Told(
         command_id=message.command_id,

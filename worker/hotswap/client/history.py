@@ -1,7 +1,7 @@
-"""The commands of one deployment in the order of the control log, each with its verdict: what a publisher folds.
+"""The commands of one deployment in the order of the control log, each with its verdict.
 
-It is the same fold as the workers' (`swap.Timeline`), so a publisher knows whether its command was accepted or came too
-late as soon as it has read it back, without asking any worker.
+The fold is the workers' own (`swap.Timeline`), so a publisher knows whether its command was accepted or came too late
+as soon as it has read it back, without asking any worker.
 """
 
 from collections import deque
@@ -19,7 +19,7 @@ _KEPT_ENTRIES = 100
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A command as the log has it: its offset, its time in ms since the epoch, and what it was worth."""
+    """A command in the log: its offset, its timestamp in ms since the epoch, and the verdict on it."""
 
     offset: int
     at_ms: int
@@ -29,14 +29,14 @@ class Entry:
 
 @dataclass(slots=True)
 class History:
-    """What was commanded: the accepted generations (`timeline`) and the last commands (`entries`, oldest first)."""
+    """The accepted generations (`timeline`) and the last commands (`entries`, oldest first)."""
 
     deployment: str
     timeline: Timeline = field(default_factory=Timeline)
     entries: deque[Entry] = field(default_factory=lambda: deque(maxlen=_KEPT_ENTRIES))
 
     def receive(self, records: Iterable[Any]) -> None:
-        """Folds records of the control topic; what is not for this deployment, or no command at all, is passed over."""
+        """Folds records of the control topic; ignores those for other deployments, and those that are not commands."""
         for record in records:
             try:
                 command = command_for(self.deployment, record.value)
@@ -47,16 +47,16 @@ class History:
                 self.entries.append(Entry(record.offset, record.timestamp, command, verdict))
 
     def verdict_at(self, offset: int) -> Verdict | None:
-        """What the command at this offset was worth; None where it has not been read."""
+        """Returns the verdict on the command at this offset; None if it has not been read yet."""
         return next((entry.verdict for entry in reversed(self.entries) if entry.offset == offset), None)
 
     def serving(self, fleet: Fleet) -> Swap | None:
-        """The newest accepted generation that has not failed: what serves, or is about to."""
+        """Returns the newest accepted generation that has not failed: the one that serves, or is about to."""
         intact = (swap for swap in self.timeline.swaps.values() if not fleet.has_failed(swap.command_id))
         return max(intact, key=lambda swap: swap.number, default=None)
 
     def before(self, fleet: Fleet) -> Swap:
-        """The generation to roll back to: the newest one before the serving one that could be staged.
+        """Returns the generation to roll back to: the newest one before the serving one that has not failed.
 
         Raises:
             UsageError: there is none.

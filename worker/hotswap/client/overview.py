@@ -1,4 +1,4 @@
-"""A deployment at a glance, from its topics and the group's committed offsets: what `hotswap status` shows."""
+"""An overview of a deployment from its topics and its group's committed offsets: what `hotswap status` shows."""
 
 import time
 from collections.abc import AsyncIterator, Iterator, Mapping
@@ -15,12 +15,12 @@ from hotswap.settings import Settings
 from hotswap.swap import out_of_reach
 
 _FORGOTTEN_S = 3_600.0
-"""A worker that is gone is shown for this long: the status topic keeps its last word for ever."""
+"""How long a worker that is gone is shown: the status topic keeps its last report for ever."""
 
 
 @dataclass(frozen=True, slots=True)
 class Lag:
-    """A partition by Kafka's own word: next offset to be answered, end of what is decided, generation of the last."""
+    """A partition according to Kafka: committed offset, last stable offset, generation of the last answer."""
 
     partition: int
     committed: int
@@ -29,13 +29,13 @@ class Lag:
 
     @property
     def requests(self) -> int:
-        """Offsets not yet answered (the markers of transactions count too)."""
+        """The number of offsets not yet answered (transaction markers count, too)."""
         return max(0, self.end - self.committed)
 
 
 @dataclass(frozen=True, slots=True)
 class CommandView:
-    """A command, what it was worth, and what each worker says became of it."""
+    """A command, the verdict on it, and each worker's outcome."""
 
     entry: Entry
     told: Mapping[str, Told]
@@ -53,16 +53,16 @@ class Overview:
     commands: tuple[CommandView, ...]
     lags: tuple[Lag, ...]
     failures: Mapping[str, tuple[Told, ...]]
-    """Live worker -> the generations that it could not load and goes without, the newest first."""
+    """Live worker -> the generations that it could not load and runs without, newest first."""
 
     @property
     def live(self) -> tuple[WorkerView, ...]:
-        """The workers that have spoken lately."""
+        """The workers that have reported recently."""
         return tuple(worker for worker in self.workers if worker.is_live(self.at))
 
     @property
     def problems(self) -> tuple[str, ...]:
-        """What somebody has to see to: generations that cannot be loaded, partitions that nothing can score."""
+        """What needs an operator: generations that cannot be loaded, partitions that nothing can score."""
         lines: dict[str, list[str]] = {}
         for worker, failures in self.failures.items():
             for told in failures:
@@ -72,7 +72,7 @@ class Overview:
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """What is worth knowing, though nothing stands still for it."""
+        """What is worth knowing, though no partition is held for it."""
         told: dict[str, list[str]] = {}
         for worker in self.live:
             for warning in worker.warnings:
@@ -80,7 +80,7 @@ class Overview:
         return tuple(f"{', '.join(workers)}: {warning}" for warning, workers in told.items())
 
     def _out_of_reach(self) -> Iterator[str]:
-        """Partitions whose floor nobody, or not their worker, can come up to."""
+        """Yields the partitions whose floor no worker, or not their own worker, can reach."""
         floors = {lag.partition: lag.generation for lag in self.lags}
         if lost := [partition for partition, floor in floors.items() if floor > self.newest]:
             floor = max(floors.values())
@@ -89,8 +89,8 @@ class Overview:
                 f"`hotswap swap {self.deployment} --model … --proto … --generation {floor + 1}`"
             )
             yield (
-                f"{_named(lost)}: last scored by generation {floor}, and no accepted command of the "
-                f"control topic carries one as new (was it emptied?): {out_of_reach(floor + 1, self.newest) or higher}"
+                f"{_named(lost)}: last scored by generation {floor}, but the control topic has no accepted command "
+                f"that new (was it emptied?): {out_of_reach(floor + 1, self.newest) or higher}"
             )
         for worker in self.live:
             for part in worker.partitions:
@@ -106,7 +106,7 @@ def _named(partitions: list[int]) -> str:
 
 
 async def overview(settings: Settings) -> Overview:
-    """Read everything once.
+    """Reads the topics and the committed offsets once.
 
     Raises:
         StartError: no broker answers, or a topic is missing.
@@ -138,7 +138,7 @@ async def _lags(settings: Settings, admin: Admin) -> tuple[Lag, ...]:
     lags = []
     for partition, end in sorted(ends.items()):
         at = committed[partition]
-        # Never committed: a worker begins at the oldest record that is still there.
+        # Never committed: a worker starts at the oldest record that still exists.
         offset = at.offset if at.offset >= 0 else await admin.beginning_offset(topic, partition)
         lags.append(Lag(partition, offset, end, at.generation))
     return tuple(lags)
@@ -146,19 +146,19 @@ async def _lags(settings: Settings, admin: Admin) -> tuple[Lag, ...]:
 
 @asynccontextmanager
 async def control_log(settings: Settings) -> AsyncIterator[LogReader]:
-    """The control topic from its beginning, isolated as the workers read it."""
+    """Yields a read_committed reader of the control topic from its beginning, as the workers read it."""
     async with _reading(LogReader(settings, settings.topics.control, read_committed=True)) as reader:
         if reader.partitions != 1:
             raise StartError(
                 f"topic {settings.topics.control} has {reader.partitions} partitions and must have one: "
-                "the order of commands is its order"
+                "its order is the order of the commands"
             )
         yield reader
 
 
 @asynccontextmanager
 async def status_log(settings: Settings) -> AsyncIterator[LogReader]:
-    """The status topic from its beginning; not isolated, so that what workers say never waits for a transaction."""
+    """Yields a read_uncommitted reader of the status topic, so that reports never wait for a transaction."""
     async with _reading(LogReader(settings, settings.topics.status, read_committed=False)) as reader:
         yield reader
 
@@ -173,7 +173,7 @@ async def _reading(reader: LogReader) -> AsyncIterator[LogReader]:
 
 
 async def read_history(settings: Settings) -> History:
-    """The control topic's commands for the deployment, from the first to the last."""
+    """Reads all of the deployment's commands from the control topic."""
     history = History(settings.deployment)
     async with control_log(settings) as reader:
         async for records in reader.to_end():
@@ -182,7 +182,7 @@ async def read_history(settings: Settings) -> History:
 
 
 async def read_fleet(settings: Settings) -> Fleet:
-    """What the workers of the deployment have said, up to now."""
+    """Reads what the deployment's workers have reported up to now."""
     fleet = Fleet(settings.deployment)
     async with status_log(settings) as reader:
         async for records in reader.to_end():
@@ -192,7 +192,7 @@ async def read_fleet(settings: Settings) -> Fleet:
 
 
 async def deployments(settings: Settings) -> list[str]:
-    """Every deployment that was ever commanded or has had a worker, by name."""
+    """Returns the names of all deployments that ever had a command or a worker, sorted."""
     async with control_log(settings) as commands, status_log(settings) as status:
         names = {_commanded(record.value) async for records in commands.to_end() for record in records}
         names |= {deployment_of(record.value) async for records in status.to_end() for record in records}
