@@ -170,7 +170,7 @@ async def test_get_binary_is_encode_of_csv_by_a_given_proto(fleet):
     stdout, stderr = await hotswap(fleet, "encode", CSV, "--proto", IRIS)
     values = messages("iris")[0]
     assert stdout == b"".join(bytes([len(value)]) + value for value in values)
-    assert "rows: 150, messages: 150 (each with its length before it)" in stderr
+    assert "rows: 150, messages: 150 (each preceded by its length)" in stderr
 
 
 async def test_get_binary_json_is_encode_of_json_by_a_given_proto(fleet, tmp_path):

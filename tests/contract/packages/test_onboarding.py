@@ -171,7 +171,7 @@ async def test_the_sample_is_matched_by_name_and_what_is_odd_in_it_is_said(setti
     content, notes = await onboard(settings, Wish(model=iris, sample=tmp_path / "s.csv"))
     assert content.samples == "petal_width,sepal_length\n0.2,5\n,-1\n"
     assert notes == [
-        "column 'colour' of the sample is none of the model's: left out",
+        "column 'colour' of the sample is not a column of the model: left out",
         "column 'sepal_width' of the model is not in the sample",
         "column 'petal_length' of the model is not in the sample",
     ]

@@ -39,13 +39,13 @@ def test_a_model_of_no_known_kind_is_told_what_was_looked_for(tmp_path):
             find_kind(tmp_path / name)
     with pytest.raises(UsageError, match="is neither a zip nor a folder; name its kind with --kind"):
         find_kind(tmp_path / "garbage.zip")
-    with pytest.raises(UsageError, match=r"absent is not there"):
+    with pytest.raises(UsageError, match=r"absent does not exist"):
         find_kind(tmp_path / "absent")
 
 
 def test_a_package_is_not_taken_for_a_model(tmp_path):
     write_zip(tmp_path / "modeldump.zip", {"modelpackage.zip": b"", "default.proto": b""})
-    with pytest.raises(UsageError, match="is a package, not a model: give it with --package"):
+    with pytest.raises(UsageError, match="is a package, not a model: pass it with --package"):
         find_kind(tmp_path / "modeldump.zip")
 
 

@@ -73,7 +73,7 @@ def test_a_swap_that_fails_says_where_and_why_and_exits_1(cluster, settings):
     FakeWorker(cluster, settings, "w2", ("STAGING", "FAILED"), "SCHEMA_MISMATCH", "no field for:\ncolumn x\ncolumn y")
     result = hotswap("swap", "d", "--model", "model.zip", "--proto", "frame.proto", code=1)
     *_, last = result.stderr.splitlines()
-    assert last == ("hotswap: generation 1: failed, SCHEMA_MISMATCH: no field for: (and 2 lines more) (on 1 of 2: w2)")
+    assert last == ("hotswap: generation 1: failed, SCHEMA_MISMATCH: no field for: (and 2 more lines) (on 1 of 2: w2)")
     assert "column y" in result.stdout
 
 
@@ -87,7 +87,7 @@ def test_a_swap_that_came_too_late_exits_1_and_names_the_next_number(cluster, se
 
 def test_a_swap_of_nothing_or_of_an_absent_model_exits_2(cluster, settings):
     assert "nothing would change" in one_line(hotswap("swap", "d", code=2))
-    assert "model x.zip is not there" in one_line(hotswap("swap", "d", "--model", "x.zip", code=2))
+    assert "model x.zip does not exist" in one_line(hotswap("swap", "d", "--model", "x.zip", code=2))
     assert "--model-sha256" in one_line(hotswap("swap", "d", "--model", "s3://b/x.zip", code=2))
 
 
@@ -101,9 +101,9 @@ def test_a_configuration_is_read_and_a_wrong_one_is_refused_by_field(cluster, se
     FakeWorker(cluster, settings)
     words = ("swap", "d", "--model", "model.zip", "--proto", "frame.proto", "--config", "c.json")
     for text, complaint in {
-        '{"missing": "maybe"}': "missing is one of accept, refuse, not 'maybe'",
-        '{"deadline_ms": 0}': "deadline_ms is a whole number from 1, not 0",
-        '{"columns": ["x"]}': "columns is an object of texts",
+        '{"missing": "maybe"}': "missing must be one of accept, refuse, not 'maybe'",
+        '{"deadline_ms": 0}': "deadline_ms must be an integer from 1, not 0",
+        '{"columns": ["x"]}': "columns must be an object of strings",
         '{"odd": 1}': "odd; it is a JSON object of",
         "nope": "cannot be read",
     }.items():

@@ -69,11 +69,11 @@ def complaint(result):
 def test_a_sample_makes_the_proto_of_a_model_that_does_not_tell(files):
     result = pack("--sample", "rows.csv", "--config", "c.json")
     assert result.stdout.splitlines() == [
-        "churn 1.0.0 (abacus): it is the first",
+        "churn 1.0.0 (abacus): it is the first version",
         *(f"churn/{name}" for name in ("default.proto", "metadata.json", "modelpackage.zip", "modeldump.zip")),
     ]
     assert "column 'Größe' is called Gr__e in the proto" in result.stderr
-    assert "not checked: there is no runtime for kind abacus here" in result.stderr
+    assert "not checked: no runtime for kind abacus is installed here" in result.stderr
     text = (files / "churn" / "default.proto").read_text()
     assert FIELDS in text
     assert "service Churn {\n  rpc score(DataFrame) returns (Prediction);\n}" in text
@@ -94,7 +94,7 @@ def test_nothing_is_uploaded_and_nothing_is_written_beside_the_package(files):
 
 def test_a_model_that_does_not_tell_and_has_no_sample_says_what_to_give(files):
     line = complaint(pack(code=2))
-    assert "churn.zip (kind abacus) does not tell what it takes" in line
+    assert "churn.zip (kind abacus) does not describe its inputs" in line
     assert "--sample data.csv" in line
     assert "--proto" in line
     assert not (files / "churn").exists()
@@ -158,7 +158,7 @@ def test_a_version_that_cannot_be_known_says_what_to_add(files):
     pack("--sample", "rows.csv")
     for words, reason in (
         (("--previous", "churn/default.proto"), "add --previous-version 1.2.3"),
-        (("--previous", "churn/modelpackage.zip"), "has no proto: give its modeldump.zip"),
+        (("--previous", "churn/modelpackage.zip"), "has no proto: pass its modeldump.zip"),
         (("--previous", "churn/default.proto", "--previous-version", "2"), "write it as 1.2.3"),
         (("--previous-version", "1.0.0"), "--previous-version needs --previous"),
     ):
@@ -166,9 +166,9 @@ def test_a_version_that_cannot_be_known_says_what_to_add(files):
 
 
 def test_names_that_cannot_be_are_usage_errors(files):
-    assert "the name of a model is letters" in complaint(pack("--name", "a b", "--sample", "rows.csv", code=2))
+    assert "the name of a model consists of letters" in complaint(pack("--name", "a b", "--sample", "rows.csv", code=2))
     (files / "c.json").write_text('{"runtime": {"method": "score it"}}')
-    assert "'score it' is no name of an rpc" in pack("--sample", "rows.csv", "--config", "c.json", code=2).stderr
+    assert "'score it' is not a valid rpc name" in pack("--sample", "rows.csv", "--config", "c.json", code=2).stderr
 
 
 # ---- swap and score by a package

@@ -34,7 +34,7 @@ def test_status_begins_with_what_is_wrong_and_exits_1(cluster, settings):
     FakeWorker(cluster, settings, "w2", ("FAILED",), "CACHE_FAILED", "no room in [x]:\nmake some")
     hotswap("swap", "d", "--model", "model.zip", "--proto", "frame.proto", "--no-wait")
     shown = hotswap("status", "d", code=1).stdout
-    assert "w2 cannot load generation 1: CACHE_FAILED no room in [x]: (and 1 lines more)" in shown.splitlines()[1]
+    assert "w2 cannot load generation 1: CACHE_FAILED no room in [x]: (and 1 more line)" in shown.splitlines()[1]
     (view,) = json.loads(hotswap("status", "--json", code=1).stdout)
     assert view["problems"] == ["w2 cannot load generation 1: CACHE_FAILED no room in [x]:\nmake some"]
     assert [worker["failed"] for worker in view["workers"]] == [
@@ -54,7 +54,7 @@ def test_status_says_what_a_workers_machine_cannot_contain_and_exits_0(cluster, 
 
 
 def test_status_of_nothing_says_how_to_begin(cluster, settings):
-    assert "send a first generation with `hotswap swap`" in hotswap("status").stdout
+    assert "publish a first generation with `hotswap swap`" in hotswap("status").stdout
 
 
 def test_predict_prints_the_predictions_in_order_and_lists_what_was_refused(cluster, settings, files):
@@ -119,5 +119,5 @@ def test_since_is_a_length_or_a_time(text, ms):
 
 
 def test_since_anything_else_is_a_usage_error():
-    with pytest.raises(UsageError, match="neither so long ago"):
+    with pytest.raises(UsageError, match="neither an age"):
         parse_since("yesterday", 0)

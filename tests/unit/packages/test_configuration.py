@@ -71,11 +71,11 @@ def test_properties_with_an_escape_that_is_none_are_refused_as_java_refuses_them
 
 def test_a_configuration_that_is_none_names_the_file_and_the_field(tmp_path):
     for name, text, reason in (
-        ("c.json", "[]", "no object"),
+        ("c.json", "[]", "not an object"),
         ("c.json", "{", "cannot be read"),
         ("c.json", '{"colums": {}}', "colums; it is a JSON object of"),
-        ("c.json", '{"text": {"ignore_unknown": "false"}}', "text.ignore_unknown is true or false, not 'false'"),
-        ("c.json", '{"deadline_ms": 0}', "deadline_ms is a whole number from 1"),
+        ("c.json", '{"text": {"ignore_unknown": "false"}}', "text.ignore_unknown must be true or false, not 'false'"),
+        ("c.json", '{"deadline_ms": 0}', "deadline_ms must be an integer from 1"),
     ):
         (tmp_path / name).write_text(text)
         with pytest.raises(UsageError, match=rf"configuration .*{name}.*{reason}"):

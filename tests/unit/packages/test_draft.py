@@ -163,9 +163,9 @@ def test_a_sample_that_is_no_table_names_the_row():
     for text, reason in (
         ("", "a header that names each column once"),
         ("a,a\n1,2\n", "a header that names each column once"),
-        ("a,b\n", "has no row below its header"),
-        ("a,b\n1,2\n1\n", "row 2 has 1 cells, and the header names 2"),
-        ('a,b\n1,"2', "line 2 is no CSV"),
+        ("a,b\n", "has no rows below its header"),
+        ("a,b\n1,2\n1\n", "row 2 has 1 cells, but the header names 2"),
+        ('a,b\n1,"2', "line 2 is not valid CSV"),
     ):
         with pytest.raises(UsageError, match=reason):
             types(text)

@@ -146,7 +146,7 @@ def test_a_package_is_read_however_it_is_nested(dump, tmp_path):
 
 
 def test_a_failed_write_leaves_no_file_behind(content, tmp_path):
-    with pytest.raises(UsageError, match=r"absent.zip is not there"):
+    with pytest.raises(UsageError, match=r"absent.zip does not exist"):
         write_package(Content(**{**fields(content), "model": tmp_path / "absent.zip"}), tmp_path / "out")
     assert list((tmp_path / "out").iterdir()) == []
     (tmp_path / "file").write_text("")
@@ -200,7 +200,7 @@ def test_what_was_changed_after_it_was_packed_is_refused(dump, tmp_path):
     assert refused(tmp_path / "proto.zip")[0] == "DIGEST_MISMATCH"
     assert refused(repacked(dump, tmp_path, churn__zip=None)) == (
         "ARTIFACT_INVALID",
-        f"package {tmp_path / 'changed.zip'}: churn.zip is not in it",
+        f"package {tmp_path / 'changed.zip'}: churn.zip is missing",
     )
 
 
@@ -209,15 +209,15 @@ def test_a_manifest_that_is_not_whole_is_refused_with_its_field(dump, tmp_path):
     outside.write_bytes(b"secret")
     sha256 = hashlib.sha256(b"secret").hexdigest()
     for changed, reason in (
-        (b"{", "is not whole"),
-        (b"[]", "is not whole"),
+        (b"{", "is invalid"),
+        (b"[]", "is invalid"),
         (manifest(dump, kind=None), "kind: Field required"),
         (manifest(dump, name=7), "name: Input should be a valid string"),
         (manifest(dump, more="1"), "more: Extra inputs are not permitted"),
         (manifest(dump, format="hotswap.package:2"), "format: Input should be 'hotswap.package:1'"),
-        (manifest(dump, model="samples.txt"), "names files that it gives no digest of"),
-        (manifest(dump, model="../outside.zip", sha256={"../outside.zip": sha256}), "../outside.zip is not in it"),
-        (manifest(dump, model=str(outside), sha256={str(outside): sha256}), "outside.zip is not in it"),
+        (manifest(dump, model="samples.txt"), "names files without giving their digests"),
+        (manifest(dump, model="../outside.zip", sha256={"../outside.zip": sha256}), "../outside.zip is missing"),
+        (manifest(dump, model=str(outside), sha256={str(outside): sha256}), "outside.zip is missing"),
     ):
         code, message = refused(repacked(dump, tmp_path, hotswap__json=changed))
         assert (code, reason in message) == ("ARTIFACT_INVALID", True), message
@@ -244,7 +244,7 @@ def test_hostile_zips_are_refused_and_leave_nothing(dump, tmp_path):
     assert "which is a link" in refused(tmp_path / "link.zip")[1]
     with zipfile.ZipFile(tmp_path / "bomb.zip", "w", zipfile.ZIP_DEFLATED) as file:
         file.writestr("modelpackage.zip", b"\0" * 5_000_000)
-    assert "is larger, unpacked" in refused(tmp_path / "bomb.zip", max_bytes=1_000_000)[1]
+    assert "unpacks to more than" in refused(tmp_path / "bomb.zip", max_bytes=1_000_000)[1]
     (tmp_path / "text.zip").write_bytes(b"no zip")
     assert refused(tmp_path / "text.zip")[0] == "ARTIFACT_INVALID"
 
@@ -262,7 +262,7 @@ def test_packages_within_packages_without_end_are_not_followed(dump, tmp_path):
 
 
 def test_a_package_that_is_not_there_is_said_so(tmp_path):
-    with pytest.raises(UsageError, match=r"absent.zip is not there"), open_package(tmp_path / "absent.zip"):
+    with pytest.raises(UsageError, match=r"absent.zip does not exist"), open_package(tmp_path / "absent.zip"):
         pass
 
 

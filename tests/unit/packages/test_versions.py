@@ -30,7 +30,7 @@ CHANGES = {
     "a field made repeated": ("string job", "repeated string job", "2.0.0", "is repeated string now"),
     "a renamed enum value": ("BLUE = 1;", "NAVY = 1;", "2.0.0", "Colour.BLUE = 1 is gone"),
     "a renamed operation": ("rpc transform", "rpc predict", "2.0.0", "operation transform is gone"),
-    "a renamed message": ("Prediction", "Answer", "2.0.0", "transform returns Answer now, and not Prediction"),
+    "a renamed message": ("Prediction", "Answer", "2.0.0", "transform returns Answer now, not Prediction"),
     "a second operation": (
         "(Prediction);", "(Prediction); rpc explain(Frame) returns (Prediction);", "2.0.0", "no longer clear",
     ),

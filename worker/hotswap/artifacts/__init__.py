@@ -1,1 +1,1 @@
-"""Artifacts: models and protos in a store, known by their digests; fetched, unpacked, checked and cached by staging."""
+"""Artifacts: models and protos in a store, identified by digest. Staging fetches, unpacks, checks and caches them."""

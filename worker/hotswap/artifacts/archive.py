@@ -1,6 +1,6 @@
-"""Unpacks a zip that nobody vouches for: only plain files, only inside the folder, only as many as allowed.
+"""Unpacks untrusted zips: only regular files, only inside the folder, only as many as allowed.
 
-And writes zips whose bytes depend on nothing but their content, so that its digest is the content's.
+It also writes zips whose bytes depend on their content alone, so that the digest identifies the content.
 """
 
 import errno
@@ -17,22 +17,22 @@ from typing import BinaryIO
 from hotswap.errors import SwapCode, SwapError
 
 MAX_FILES = 100_000
-"""Files and folders of an archive at most, those too that only a name implies: each costs an inode, and no bytes."""
+"""The most files and folders in an archive, including folders that only a name implies: each costs an inode."""
 
 _CHUNK = 1 << 20
-_MAX_READ = 32 << 20  # zipfile reads all entries' names at once, and makes of each byte ten in memory
+_MAX_READ = 32 << 20  # zipfile reads the names of all entries at once, and needs ten bytes of memory for each byte
 _MAX_NAME = 4_096
-_NO_TIME = (1980, 1, 1, 0, 0, 0)  # the earliest that a zip can say
-# zipfile bounds what one read may unpack only for these two; a few kilobytes of bzip2 or LZMA may become gigabytes.
+_NO_TIME = (1980, 1, 1, 0, 0, 0)  # the earliest that a zip can store
+# zipfile bounds what one read unpacks for these two only; a few kilobytes of bzip2 or LZMA may become gigabytes.
 _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
-# What zipfile raises for damaged bytes, found by flipping them: names that are no UTF-8, negative positions, passwords.
+# What zipfile raises for damaged bytes, found by flipping them: invalid UTF-8 names, negative positions, passwords.
 _FOREIGN = (zipfile.BadZipFile, zlib.error, struct.error, EOFError, ValueError, RuntimeError)
 
 
 def unpack(
     packed: BinaryIO, folder: Path, *, name: str, max_bytes: int, is_stopped: Callable[[], bool] = lambda: False
 ) -> None:
-    """Unpack into a new folder, at most `max_bytes` as they are really written, whatever the zip's headers say.
+    """Unpack into a new folder, writing at most `max_bytes`, whatever the zip's headers say.
 
     Raises SwapError (ARTIFACT_INVALID): not a zip, damaged, names that leave the folder, links, too large.
     """
@@ -42,11 +42,11 @@ def unpack(
     except _Unfit as error:
         fault = str(error)
     except _FOREIGN as error:
-        fault = f"is not a zip, or a damaged one ({str(error) or type(error).__name__})"
+        fault = f"is not a zip, or is damaged ({str(error) or type(error).__name__})"
     except (FileExistsError, NotADirectoryError, IsADirectoryError):
-        fault = "holds two files of the same name"
+        fault = "has two files of the same name"
     except OSError as error:
-        # Its positions and names are the archive's; a full disk is not its fault.
+        # The archive is to blame for bad positions and names, but not for a full disk.
         if error.errno not in (errno.EINVAL, errno.ENAMETOOLONG):
             raise
         fault = f"is damaged ({error.strerror})"
@@ -56,32 +56,32 @@ def unpack(
 
 
 def find_change(packed: BinaryIO, folder: Path, *, is_stopped: Callable[[], bool] = lambda: False) -> str:
-    """Give what of a folder is not as `unpack` has left it, for a person; empty: nothing. Raises OSError."""
+    """Describe how a folder differs from what `unpack` wrote into it; empty if it does not. Raises OSError."""
     try:
         with zipfile.ZipFile(_Guarded(packed, is_stopped)) as archive:
             files = _safe_files(archive, is_stopped)
             if odd := _plain_files(folder) ^ {str(path) for path in files}:
-                return f"{min(odd)!r} is in one of the folder and the archive alone, or is no plain file"
+                return f"{min(odd)!r} is in the folder or the archive only, or is not a regular file"
             for path, entry in files.items():
                 with open_plain(folder / path) as file:
                     if any(file.read(len(chunk)) != chunk for chunk in _chunks(archive, entry)) or file.read(1):
-                        return f"{str(path)!r} is not what is in the archive"
+                        return f"{str(path)!r} differs from the archive"
     except (_Unfit, *_FOREIGN) as error:
         return str(error)
     return ""
 
 
 def open_plain(path: Path) -> BinaryIO:
-    """Open a file that must not be anything else: a link, or what waits for ever. Raises OSError."""
+    """Open a regular file, not a link nor anything that could block. Raises OSError."""
     file = open(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK), "rb")  # noqa: PTH123, SIM115 - by flags
     if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
         file.close()
-        raise OSError(errno.EINVAL, "is no plain file", str(path))
+        raise OSError(errno.EINVAL, "is not a regular file", str(path))
     return file
 
 
 def _plain_files(folder: Path) -> set[str]:
-    """The files within by their names; one that is not plain, and a folder without any, by a name that no file has."""
+    """List the names of the files within; a linked or an empty folder appears under a name that no file can have."""
     found: set[str] = set()
     for place, folders, files in os.walk(folder):
         within = Path(place).relative_to(folder)
@@ -93,7 +93,7 @@ def _plain_files(folder: Path) -> set[str]:
 
 
 def check_jars(packed: BinaryIO, *, name: str, max_bytes: int, is_stopped: Callable[[], bool] = lambda: False) -> None:
-    """Check what the jars in a zip are unpacked to (a host keeps them in memory); whatever is no zip has none.
+    """Check the unpacked size of the jars in a zip (a host keeps them in memory); a file that is not a zip has none.
 
     Raises SwapError (ARTIFACT_INVALID).
     """
@@ -101,7 +101,7 @@ def check_jars(packed: BinaryIO, *, name: str, max_bytes: int, is_stopped: Calla
         with zipfile.ZipFile(_Guarded(packed, is_stopped)) as archive:
             jars = [archive.getinfo(name) for name in archive.namelist() if name.endswith(".jar")]
             _check_count(len(jars))
-            # Here the sizes of the headers hold: zipfile gives no more than they say.
+            # The sizes in the headers are reliable here: zipfile never returns more than they say.
             _check_size(sum(entry.file_size for entry in jars), max_bytes)
     except _Unfit as error:
         raise invalid(name, str(error)) from error
@@ -110,27 +110,27 @@ def check_jars(packed: BinaryIO, *, name: str, max_bytes: int, is_stopped: Calla
 
 
 def invalid(name: str, fault: str) -> SwapError:
-    """Give the error for an artifact with a fault, which is the end of a sentence about it."""
+    """Return the error for an artifact; `fault` is the predicate of a sentence about it."""
     return SwapError(SwapCode.ARTIFACT_INVALID, f"{name} {fault}: publish the file that the training wrote, unchanged")
 
 
 def list_names(path: Path) -> list[str]:
-    """The names of the files in a zip, as they are, safe or not. Raises SwapError (ARTIFACT_INVALID): no zip."""
+    """List the names of the files in a zip, safe or not. Raises SwapError (ARTIFACT_INVALID): not a zip."""
     try:
         with zipfile.ZipFile(path) as archive:
             return [entry.filename for entry in archive.infolist() if not entry.is_dir()]
     except (*_FOREIGN, OSError) as error:
-        raise SwapError(SwapCode.ARTIFACT_INVALID, f"{path} is not a zip that can be read: {error}") from error
+        raise SwapError(SwapCode.ARTIFACT_INVALID, f"{path} is not a readable zip: {error}") from error
 
 
 def write_zip(path: Path, content: Mapping[str, Path | bytes]) -> None:
-    """Write a new zip of these files, by their names in it: the same bytes wherever and whenever it is done."""
+    """Write a new zip of these files, by their names in it: the same bytes wherever and whenever it runs."""
     with zipfile.ZipFile(path, "x") as archive:
         for name in sorted(content):
-            # Stored, not deflated: what deflate gives differs between versions of zlib.
+            # Stored, not deflated: the output of deflate differs between versions of zlib.
             entry = zipfile.ZipInfo(name, _NO_TIME)
             entry.external_attr = (stat.S_IFREG | 0o644) << 16
-            entry.create_system = 3  # Unix, wherever this is run
+            entry.create_system = 3  # Unix, wherever this runs
             given = content[name]
             if isinstance(given, bytes):
                 archive.writestr(entry, given)
@@ -141,11 +141,11 @@ def write_zip(path: Path, content: Mapping[str, Path | bytes]) -> None:
 
 
 class _Unfit(Exception):
-    """What is wrong with the archive, as the end of a sentence."""
+    """A fault of the archive, as the predicate of a sentence."""
 
 
 class _Guarded:
-    """A file as zipfile reads it: never very much at once, and not beyond the time that there is."""
+    """A file for zipfile to read: bounds each read, and fails once the time is up."""
 
     def __init__(self, file: BinaryIO, is_stopped: Callable[[], bool]) -> None:
         self._file = file
@@ -156,7 +156,7 @@ class _Guarded:
         _check_time(self._is_stopped)
         data = self._file.read(_MAX_READ + 1 if size < 0 else min(size, _MAX_READ + 1))
         if len(data) > _MAX_READ:
-            raise _Unfit(f"holds more files than {MAX_FILES:,}, or very long names")
+            raise _Unfit(f"has more than {MAX_FILES:,} files, or very long names")
         return data
 
 
@@ -176,7 +176,7 @@ def _unpack(archive: zipfile.ZipFile, folder: Path, *, max_bytes: int, is_stoppe
 
 
 def _safe_files(archive: zipfile.ZipFile, is_stopped: Callable[[], bool]) -> dict[PurePosixPath, zipfile.ZipInfo]:
-    """Give the files by their paths, once their names and their number are known to be harmless."""
+    """Return the files by path, after checking that their names are safe and that they are not too many."""
     files: dict[PurePosixPath, zipfile.ZipInfo] = {}
     folders = {PurePosixPath()}
     for entry in archive.infolist():
@@ -184,7 +184,7 @@ def _safe_files(archive: zipfile.ZipFile, is_stopped: Callable[[], bool]) -> dic
         path = _safe_path(entry)
         if not entry.is_dir():
             if path in files:
-                raise _Unfit(f"holds two files of the same name: {str(path)!r}")
+                raise _Unfit(f"has two files of the same name: {str(path)!r}")
             files[path] = entry
             path = path.parent
         while path not in folders:
@@ -197,32 +197,32 @@ def _safe_files(archive: zipfile.ZipFile, is_stopped: Callable[[], bool]) -> dic
 
 def _check_time(is_stopped: Callable[[], bool]) -> None:
     if is_stopped():
-        raise _Unfit("was given up: it was not unpacked in time")
+        raise _Unfit("was abandoned: it was not unpacked in time")
 
 
 def _check_count(count: int) -> None:
     if count > MAX_FILES:
-        raise _Unfit(f"holds more than {MAX_FILES:,} files and folders")
+        raise _Unfit(f"has more than {MAX_FILES:,} files and folders")
 
 
 def _check_size(size: int, max_bytes: int) -> None:
     if size > max_bytes:
-        raise _Unfit(f"is larger, unpacked, than the {max_bytes:,} bytes allowed")
+        raise _Unfit(f"unpacks to more than the {max_bytes:,} bytes allowed")
 
 
 def _safe_path(entry: zipfile.ZipInfo) -> PurePosixPath:
-    # The name as it lies in the archive: `filename` has been cut at a NUL and may hide what comes after it.
+    # The name as stored in the archive: `filename` is cut at a NUL and may hide what follows.
     name = entry.orig_filename
     if len(name) > _MAX_NAME:
-        raise _Unfit(f"holds a file whose name has {len(name):,} characters")
+        raise _Unfit(f"has a file whose name has {len(name):,} characters")
     path = PurePosixPath(name)
     if path.is_absolute() or ".." in path.parts or not path.parts or any(sign in name for sign in "\\:\0"):
-        raise _Unfit(f"holds a file whose name leaves its folder: {name!r}")
+        raise _Unfit(f"has a file whose name leaves its folder: {name!r}")
     kind = stat.S_IFMT(entry.external_attr >> 16)
     if kind not in (0, stat.S_IFREG, stat.S_IFDIR):
-        raise _Unfit(f"holds {name!r}, which is a link or a device, not a file")
+        raise _Unfit(f"has {name!r}, which is a link or a device, not a file")
     if entry.compress_type not in _METHODS:
-        raise _Unfit(f"holds {name!r}, which is packed by another method than deflate")
+        raise _Unfit(f"has {name!r}, which is packed by a method other than deflate")
     return path
 
 
@@ -233,4 +233,4 @@ def _chunks(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> Iterator[bytes]
             size += len(chunk)
             yield chunk
     if size != entry.file_size:
-        raise _Unfit(f"says that {entry.filename!r} has {entry.file_size:,} bytes, and it has {size:,}")
+        raise _Unfit(f"says that {entry.filename!r} has {entry.file_size:,} bytes, but it has {size:,}")

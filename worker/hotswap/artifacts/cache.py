@@ -1,8 +1,8 @@
-"""A folder of entries that several workers of a machine share: an entry is there whole, or not at all.
+"""A folder of entries that several workers of a machine share: an entry is complete, or does not exist.
 
-Who uses an entry holds a shared `flock` on its folder, which the kernel lets go when the process dies, however it
-dies. So whatever can be locked exclusively is in nobody's use: an old entry that may be pruned, or what a killed
-worker left half done.
+Each user of an entry holds a shared `flock` on its folder, which the kernel releases when the process dies, however it
+dies. So whatever can be locked exclusively is unused: an old entry that may be pruned, or what a killed worker left
+half done.
 """
 
 import contextlib
@@ -21,7 +21,7 @@ log = logging.getLogger(__name__)
 
 
 class Cache:
-    """Entries by name, each a folder with one `content`, a file or a folder; the least recently used go first.
+    """Entries by name, each a folder with one `content`, a file or a folder; the least recently used are pruned first.
 
     Every path that `get` or `put` returns stays until `release`. Safe for threads and for several processes.
     """
@@ -38,14 +38,14 @@ class Cache:
         return self._root
 
     def get(self, name: str) -> Path | None:
-        """Return an entry's content, held; None where there is no such entry. Raises OSError."""
+        """Return an entry's content, held; None if there is no such entry. Raises OSError."""
         descriptor = _hold(self._root / name)
         return None if descriptor is None else self._keep(name, descriptor)
 
     def put(self, name: str, fill: Callable[[Path], None]) -> Path:
-        """Make an entry and return its content, held: `fill` is given a new folder, and creates `content` in it.
+        """Make an entry and return its content, held: `fill` gets a new folder, and creates `content` in it.
 
-        Whatever `fill` raises goes through, and nothing is left behind. Raises OSError.
+        Whatever `fill` raises propagates, and nothing is left behind. Raises OSError.
         """
         self._root.mkdir(parents=True, exist_ok=True)
         with contextlib.ExitStack() as undo:
@@ -61,9 +61,9 @@ class Cache:
         return content
 
     def check(self, name: str, find_fault: Callable[[Path], str]) -> bool:
-        """Whether an entry is there, and `find_fault` finds nothing in its folder; else it is thrown away.
+        """Return whether an entry exists and `find_fault` finds none in its folder; discard a faulty entry.
 
-        Whoever holds it holds what comes in its place, once that is there. Raises OSError.
+        Its holders hold the replacement instead, once that exists. Raises OSError.
         """
         entry = self._root / name
         descriptor = _hold(entry)
@@ -75,7 +75,7 @@ class Cache:
                 return True
             log.warning("cache.tampered", extra={"entry": name, "why": fault})
             with contextlib.suppress(FileNotFoundError):
-                # Another one may have been quicker: what is there now is then whole.
+                # Another worker may have been faster: then the entry that exists now is a good one.
                 if os.path.samestat(entry.stat(), os.fstat(descriptor)):
                     entry.rename(tempfile.mkdtemp(prefix=".gone-", dir=self._root))
         finally:
@@ -83,26 +83,26 @@ class Cache:
         return False
 
     def release(self, content: Path) -> None:
-        """Take back one `get` or `put`: the entry of which no user is left may go."""
+        """Undo one `get` or `put`: an entry without users may be pruned."""
         with self._mutex:
             os.close(self._held[content].pop())
             if not self._held[content]:
                 del self._held[content]
 
     def sweep(self) -> None:
-        """Remove what those left half done who were killed."""
+        """Remove what killed workers left half done."""
         for leftover in self._root.glob(".*"):
             _remove_unused(leftover)
 
     def _keep(self, name: str, descriptor: int) -> Path:
-        # Its place in the order of pruning; the kernel's own idea of now moves in steps of milliseconds.
+        # Sets its place in the order of pruning; the kernel's own clock for "now" moves in steps of milliseconds.
         now = time.time_ns()
         os.utime(descriptor, ns=(now, now))
         content = self._root / name / "content"
         with self._mutex:
             held = self._held.setdefault(content, [])
             for other in held:
-                # Of an entry that was thrown away, this one came in its place.
+                # A descriptor of a discarded entry, which this one replaces.
                 if not os.path.sameopenfile(other, descriptor):
                     os.dup2(descriptor, other, inheritable=False)
             held.append(descriptor)
@@ -120,7 +120,7 @@ class Cache:
 
 
 def _hold(entry: Path) -> int | None:
-    """Lock an entry against removal; None where there is none (any more)."""
+    """Lock an entry against removal; None if it does not exist (any more)."""
     try:
         descriptor = os.open(entry, os.O_RDONLY | os.O_DIRECTORY)
     except FileNotFoundError:
@@ -128,7 +128,7 @@ def _hold(entry: Path) -> int | None:
     with contextlib.ExitStack() as undo:
         undo.callback(os.close, descriptor)
         fcntl.flock(descriptor, fcntl.LOCK_SH)
-        # We open it; another worker, pruning, moves it away and lets its lock go; we lock what is being removed.
+        # Another worker that prunes may rename it between our open and our lock: then we hold what is being removed.
         with contextlib.suppress(FileNotFoundError):
             if os.path.samestat(entry.stat(), os.fstat(descriptor)):
                 undo.pop_all()
@@ -137,7 +137,7 @@ def _hold(entry: Path) -> int | None:
 
 
 def _staging(root: Path) -> tuple[Path, int]:
-    # Between its creation and its lock another worker may take the folder for a leftover: then make another.
+    # Between its creation and its lock, another worker may remove the folder as a leftover: then make another.
     while True:
         staging = Path(tempfile.mkdtemp(prefix=".staging-", dir=root))
         descriptor = _hold(staging)
@@ -146,7 +146,7 @@ def _staging(root: Path) -> tuple[Path, int]:
 
 
 def _publish(staging: Path, entry: Path) -> int | None:
-    """Make the staged folder the entry; where another worker was first, return the hold on its entry instead."""
+    """Make the staged folder the entry; if another worker was first, return the hold on its entry instead."""
     while True:
         try:
             staging.rename(entry)
@@ -165,7 +165,7 @@ def _remove_unused(entry: Path) -> bool:
         descriptor = os.open(entry, os.O_RDONLY | os.O_DIRECTORY)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            # First out of the way: killed in the middle of the removal, we must not leave half an entry.
+            # Renamed first: a worker killed in the middle of the removal must not leave half an entry.
             gone = entry.rename(Path(tempfile.mkdtemp(prefix=".gone-", dir=entry.parent)))
             shutil.rmtree(gone, ignore_errors=True)
         finally:

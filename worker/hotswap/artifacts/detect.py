@@ -1,4 +1,4 @@
-"""What a local model is: its kind, by what lies in it, and the one file that a store can hold."""
+"""Detects the kind of a local model from its files, and packs it as the one file that a store can hold."""
 
 import re
 import tempfile
@@ -28,21 +28,21 @@ def _is_java(names: Sequence[str]) -> bool:
 _SIGNS: Final[dict[str, tuple[str, Callable[[Sequence[str]], bool]]]] = {
     "h2o": ("a MOJO's model.ini at its top", _is_mojo),
     "spark": ("metadata/part-* of a saved Spark pipeline", _is_spark),
-    "java": ("META-INF/MANIFEST.MF of a jar, or jars alone", _is_java),
+    "java": ("META-INF/MANIFEST.MF of a jar, or only jars", _is_java),
 }
 
 
 def check_model(path: Path) -> None:
-    """Raises UsageError where a model's file or folder is not there."""
+    """Raise UsageError if a model's file or folder does not exist."""
     if not path.exists():
-        raise UsageError(f"model {path} is not there")
+        raise UsageError(f"model {path} does not exist")
 
 
 def find_kind(path: Path) -> str:
-    """The kind of a local model, a file or a folder, by what lies in it.
+    """Detect the kind of a local model, a file or a folder, from its content.
 
     Raises:
-        UsageError: it is not there, or of no kind that is known; the message says what was looked for.
+        UsageError: it does not exist, or its kind is unknown; the message lists what was looked for.
 
     """
     check_model(path)
@@ -54,16 +54,16 @@ def find_kind(path: Path) -> str:
     except SwapError:
         names, why = [], "it is neither a zip nor a folder"
     if "modelpackage.zip" in names:
-        raise UsageError(f"{path} is a package, not a model: give it with --package")
+        raise UsageError(f"{path} is a package, not a model: pass it with --package")
     kind = next((kind for kind, (_, fits) in _SIGNS.items() if fits(names)), None)
     if kind is None:
-        raise UsageError(f"model {path} is of no kind that is known: {why}; name its kind with --kind")
+        raise UsageError(f"model {path} is of no known kind: {why}; name its kind with --kind")
     return kind
 
 
 @contextmanager
 def as_file(path: Path) -> Iterator[Path]:
-    """The model as one file: itself, or the zip of a folder, with the same bytes for the same files, while in use."""
+    """Yield the model as one file: itself, or a temporary zip of a folder, with the same bytes for the same files."""
     check_model(path)
     if not path.is_dir():
         yield path

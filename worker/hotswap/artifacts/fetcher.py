@@ -1,12 +1,12 @@
-"""The process that fetches for a worker, which can be killed where a store hangs: a thread that waits cannot be ended.
+"""Fetches for a worker in a process that can be killed when a store hangs: a blocked thread cannot be ended.
 
     python -m hotswap.artifacts.fetcher FD PARENT SETTINGS
 
-It is there before it is asked, for it takes 0.2 s to start. FD is its end of a socket pair, over which
-go lines of JSON: an artifact to it; `{}` back once that is in the cache, or the SwapError; then a line to it once the
-worker holds the entry as well, for until then nothing but this process keeps it from being pruned. SETTINGS are those
-that fetching needs, and its environment is the worker's, which configures the stores (proxies, AWS_...), without
-HOTSWAP_*, which hold Kafka's password. It ends when the worker hangs up or is gone.
+It is started ahead of the first fetch, since that takes 0.2 s. FD is its end of a socket pair that carries lines of
+JSON: an artifact to it; `{}` back once that is in the cache, or the SwapError; then a line to it once the worker holds
+the entry as well, because until then only this process keeps it from being pruned. SETTINGS are those that fetching
+needs. Its environment is the worker's, which configures the stores (proxies, AWS_...), without HOTSWAP_*, which holds
+Kafka's password. It ends when the worker closes the connection or dies.
 """
 
 import asyncio
@@ -39,7 +39,7 @@ _REAP_SECONDS: Final = 1.0
 
 
 class Fetcher:
-    """Fetches in a process of its own: `fetch` is a `store.Fetch`. Belongs to one event loop."""
+    """Fetches in a separate process; `fetch` is a `store.Fetch`. Belongs to one event loop."""
 
     def __init__(self, settings: "Settings") -> None:
         self._settings = json.dumps(
@@ -54,13 +54,13 @@ class Fetcher:
         self._ending: set[asyncio.Task[None]] = set()
 
     def start(self) -> None:
-        """Start the process, so that no swap has to wait for that."""
-        # Where that fails (no descriptor left, no memory) the next fetch tries again, and says so.
+        """Start the process, so that no swap has to wait for it."""
+        # If that fails (no descriptors or memory left), the next fetch tries again and reports it.
         with contextlib.suppress(OSError):
             self._idle = self._idle or _Process(self._settings)
 
     async def stop(self) -> None:
-        """End the process, and await the end of those that were killed before; bounded."""
+        """End the process, and wait for those killed before, for a bounded time."""
         if self._idle:
             self._end(self._idle)
             self._idle = None
@@ -70,10 +70,10 @@ class Fetcher:
 
     @contextlib.asynccontextmanager
     async def fetch(self, artifact: Artifact) -> AsyncIterator[None]:
-        """Have the artifact in the cache, and held there until the block ends.
+        """Fetch the artifact into the cache, and hold it there until the block ends.
 
-        A fetch that is cancelled takes the process with it, whatever that is waiting for. Raises SwapError: what
-        `Store.fetch` raises there, ARTIFACT_UNREACHABLE where the process died.
+        Cancelling a fetch kills the process, whatever it is waiting for. Raises SwapError: what `fetch_now` raises
+        there, or ARTIFACT_UNREACHABLE if the process died.
         """
         process, self._idle = self._idle, None
         try:
@@ -90,10 +90,10 @@ class Fetcher:
                 self._end(process)
             self.start()
             if isinstance(error, OSError):
-                why = f"{without_secrets(artifact.uri)} was not fetched: the worker's process for that failed: {error}"
+                why = f"{without_secrets(artifact.uri)} was not fetched: the worker's fetching process failed: {error}"
                 raise SwapError(SwapCode.ARTIFACT_UNREACHABLE, why) from error
             raise
-        if self._idle:  # one that was started while two fetched at once
+        if self._idle:  # started while two fetches ran at once
             self._end(self._idle)
         self._idle = process
         if answer:
@@ -107,17 +107,17 @@ class Fetcher:
 
 
 class _Process:
-    """One such process, and the connection to it."""
+    """A fetching process, and the connection to it."""
 
     def __init__(self, settings: str) -> None:
-        """Start it, on the loop's thread: Linux counts the death of the *thread* as the parent's. Raises OSError."""
+        """Start it, on the loop's thread: Linux takes the death of the *thread* for the parent's. Raises OSError."""
         ours, theirs = socket.socketpair()
         with contextlib.ExitStack() as undo, theirs:
             undo.callback(ours.close)
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "hotswap.artifacts.fetcher", str(theirs.fileno()), str(os.getpid()), settings],
                 stdin=subprocess.DEVNULL,
-                stdout=2,  # what a file system's library prints belongs to the log
+                stdout=2,  # what a file system's library prints belongs in the log
                 pass_fds=[theirs.fileno()],
                 env=_environment(),
                 start_new_session=True,
@@ -128,35 +128,35 @@ class _Process:
 
     @property
     def has_ended(self) -> bool:
-        """Whether it was killed while it waited."""
+        """Whether it has ended, such as killed while idle."""
         return self._process.poll() is not None
 
     async def ask(self, order: dict[str, Any]) -> dict[str, str]:
-        """Send a line, and return the one that comes back. Raises OSError where the process is gone."""
+        """Send a line and return the reply. Raises OSError if the process is gone."""
         loop, said = asyncio.get_running_loop(), b""
         await loop.sock_sendall(self._connection, _line(order))
         while not said.endswith(b"\n"):
             read = await loop.sock_recv(self._connection, _READ_BYTES)
             if not read:
                 raise ConnectionResetError(
-                    "it ended before it was done: look into the log of this worker and of the system"
+                    "it ended before it was done: check the logs of this worker and of the system"
                 )
             said += read
         answer: dict[str, str] = json.loads(said)
         return answer
 
     def tell(self, order: dict[str, Any]) -> None:
-        """Send a short line that is not answered: it fits into the socket of one that waits for it."""
+        """Send a short line that has no reply; it fits into the socket's buffer, so this does not block."""
         self._connection.sendall(_line(order))
 
     def kill(self) -> None:
-        """End it at once, with what a store's library may have started."""
+        """Kill it, with whatever a store's library has started."""
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self._process.pid, signal.SIGKILL)
         self._connection.close()
 
     async def reap(self) -> None:
-        """Wait until the killed one has gone, however long a hanging network file system keeps it."""
+        """Wait until the killed process is gone, however long a hanging network file system keeps it."""
         await has_ended(self._process)
 
 
@@ -171,7 +171,7 @@ def _line(message: dict[str, Any]) -> bytes:
 
 
 def main() -> None:
-    """Fetch until the worker goes."""
+    """Fetch until the worker closes the connection."""
     descriptor, parent = map(int, sys.argv[1:3])
     die_with(parent)
     settings = json.loads(sys.argv[3])

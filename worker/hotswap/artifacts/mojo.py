@@ -1,8 +1,8 @@
-"""What files an unpacked MOJO names, checked before a host opens them: genmodel opens whatever its texts say.
+"""Checks the files that an unpacked MOJO names before a host opens them: genmodel opens whatever its texts name.
 
-Two things in a model.ini are names: the files of [domains], and `submodel_dir_<n>` in [info], before which a stacked
-ensemble or a RuleFit puts the names of all that its models consist of, another model.ini first. All other files have
-names of genmodel's own (ModelMojoReader, MultiModelMojoReader, of h2o-genmodel 3.46).
+Two things in a model.ini are names: the files of [domains], and `submodel_dir_<n>` in [info], the prefix that a stacked
+ensemble or a RuleFit puts before the names of a submodel's files, another model.ini first. All other files have fixed
+names that genmodel chooses (ModelMojoReader, MultiModelMojoReader, of h2o-genmodel 3.46).
 """
 
 from collections.abc import Callable, Iterator
@@ -12,14 +12,14 @@ from typing import Final, TextIO
 from hotswap.artifacts.archive import invalid
 
 INI: Final = "model.ini"
-_LONGEST: Final = 64 << 10  # longer are the numbers of a network's layer, never a name
+_LONGEST: Final = 64 << 10  # only the numbers of a network's layer are longer, never a name
 _SHOWN: Final = 200
-_TRIMMED: Final = "".join(map(chr, range(33)))  # by Java's String.trim
-_SPACES: Final = " \t\n\v\f\r"  # \\s of a regular expression of Java's
+_TRIMMED: Final = "".join(map(chr, range(33)))  # what Java's String.trim removes
+_SPACES: Final = " \t\n\v\f\r"  # \\s of a Java regular expression
 
 
 def check_names(folder: Path, *, name: str, is_stopped: Callable[[], bool] = lambda: False) -> None:
-    """Check that all files that a MOJO names are files of its own; a folder without a model.ini names none.
+    """Check that every file that a MOJO names is one of its own; a folder without a model.ini names none.
 
     Raises SwapError (ARTIFACT_INVALID).
     """
@@ -36,17 +36,17 @@ def check_names(folder: Path, *, name: str, is_stopped: Callable[[], bool] = lam
         seen.add(ini)
         for named, is_model in _names(folder / ini, prefix):
             if is_stopped():
-                raise invalid(name, "was given up: it was not read in time")
+                raise invalid(name, "was abandoned: it was not read in time")
             whole = named + INI if is_model else named
-            # Also one that would lead back into the folder is none that H2O writes.
+            # H2O never writes `..` or a backslash, not even in a path that ends up inside the folder.
             if whole not in files or ".." in PurePosixPath(whole).parts or "\\" in whole:
-                raise invalid(name, f"names the file {whole[:_SHOWN]!r} in {ini[:_SHOWN]!r}, which is none of its own")
+                raise invalid(name, f"names the file {whole[:_SHOWN]!r} in {ini[:_SHOWN]!r}, which is not its own")
             if is_model:
                 models.append(named)
 
 
 def _names(ini: Path, prefix: str) -> Iterator[tuple[str, bool]]:
-    """Give the names of a model.ini, and whether each is what the names of a model's files begin with."""
+    """Yield the names in a model.ini, and whether each one is the prefix of a submodel's files."""
     section = ""
     with ini.open(encoding="utf-8", errors="replace") as file:
         for line, is_whole in _lines(file):
@@ -63,7 +63,7 @@ def _names(ini: Path, prefix: str) -> Iterator[tuple[str, bool]]:
 
 
 def _lines(file: TextIO) -> Iterator[tuple[str, bool]]:
-    """Give each line as genmodel trims it, or its beginning, and whether it is the whole line."""
+    """Yield each line as genmodel trims it, or only its beginning, and whether it is the whole line."""
     is_begin = True
     while piece := file.readline(_LONGEST):
         is_whole = piece.endswith("\n") or len(piece) < _LONGEST

@@ -1,4 +1,4 @@
-"""Fetches an artifact from its store, verifies it while it is read, unpacks it safely, and keeps it once."""
+"""Fetches artifacts from their store: verifies each while reading, unpacks it safely, and caches it once."""
 
 import asyncio
 import contextlib
@@ -25,14 +25,14 @@ from hotswap.errors import SwapCode, SwapError
 from hotswap.failpoints import failpoint
 from hotswap.generation import Model, Proto
 
-if TYPE_CHECKING:  # the process that fetches has none, and needs no quarter of a second to load them
+if TYPE_CHECKING:  # the fetching process does not need them, and loading takes a quarter of a second
     from hotswap.settings import Settings
 
 UNPACKED_KINDS = frozenset({"h2o", "spark"})
-"""Kinds of model whose artifact is a zip that the runtime reads as a folder."""
+"""The kinds of model whose artifact is a zip that the runtime reads as a folder."""
 
 MAX_PROTO_BYTES = 4 << 20
-"""Bytes of a proto in a store at most: anything larger is no proto."""
+"""The largest proto in a store, in bytes: anything larger is not a proto."""
 
 _CHUNK = 1 << 20
 _SHA256 = re.compile(r"[0-9a-f]{64}")
@@ -41,51 +41,51 @@ _T = TypeVar("_T")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Artifact:
-    """What is wanted: where it lies, its digest, its largest size in bytes, and whether it is a zip to unpack."""
+    """An artifact to fetch: its place, its digest, the largest size allowed in bytes, and whether to unpack it."""
 
     uri: str
     sha256: str
     max_bytes: int
     is_unpacked: bool
     is_suspect: bool = False
-    """Whether what the cache has of it is verified before it is taken."""
+    """Whether to verify the cached copy before using it."""
 
     @property
     def name(self) -> str:
-        """Its entry in the cache: the same bytes may be wanted unpacked by one runtime and whole by another."""
+        """The name of its cache entry: one runtime may need the same bytes unpacked that another needs packed."""
         return f"{self.sha256}.{'unpacked' if self.is_unpacked else 'file'}"
 
 
 class Fetch(Protocol):
-    """Does `fetch_now` where it can be given up."""
+    """Runs `fetch_now` where it can be cancelled."""
 
     def __call__(self, artifact: Artifact) -> AbstractAsyncContextManager[None]:
-        """Have the artifact in the cache, and held there until the block ends. Raises SwapError as `fetch` does."""
+        """Fetch the artifact into the cache, held there until the block ends. Raises SwapError as `fetch` does."""
 
 
 class Store:
-    """Artifacts by their digest: `fetch` and `fetch_proto` for a worker, `upload` for whoever publishes a swap."""
+    """Artifacts by digest: `fetch` and `fetch_proto` for a worker, `upload` for the publisher of a swap."""
 
     def __init__(self, settings: "Settings", fetch: Fetch | None = None) -> None:
-        """Fetch by `fetch`, so that it can be given up; None: in a thread, which a command of a person's ends with."""
+        """Fetch with `fetch`, which can be cancelled; None: in a thread, enough for a command line that ends anyway."""
         self._fetch = fetch
         self._uri = settings.store
         self._max_bytes = settings.max_artifact_bytes
         self._cache = Cache(settings.artifacts, max_bytes=settings.cache_max_bytes)
 
     async def fetch(self, model: Model) -> Path:
-        """Return the model's folder (kinds that are unpacked) or file; what is already here is not fetched again.
+        """Return the model's folder (kinds that are unpacked) or file; fetch it only if it is not cached.
 
-        It stays on disk until as many `release` calls name it. Raises SwapError: ARTIFACT_UNREACHABLE,
-        DIGEST_MISMATCH, ARTIFACT_INVALID (no zip, unsafe names, links, too large), CACHE_FAILED (this machine's disk).
+        It stays on disk until as many `release` calls name it. Raises SwapError: ARTIFACT_UNREACHABLE, DIGEST_MISMATCH,
+        ARTIFACT_INVALID (not a zip, unsafe names, links, too large), CACHE_FAILED (this machine's disk).
         """
         return await self._have(self._artifact(model))
 
     async def verify(self, model: Model) -> None:
-        """See to it that what `fetch` gave is still what was published, else fetch it again, to the same place.
+        """Verify that what `fetch` returned is still what was published; otherwise fetch it again, to the same place.
 
-        To be called before each load: a model runs as this user, and may write where the next one is loaded from. What
-        cannot be forged is the digest in the command. Raises SwapError as `fetch` does.
+        Call it before each load: a model runs as this user, and may write to where the next one is loaded from. The
+        digest in the command cannot be forged. Raises SwapError as `fetch` does.
         """
         self.release(await self._have(replace(self._artifact(model), is_suspect=True)))
 
@@ -111,25 +111,25 @@ class Store:
             self.release(path)
 
     def release(self, path: Path) -> None:
-        """Take back one `fetch`: once no generation of any worker uses the artifact, it may go when disk is short."""
+        """Undo one `fetch`: once no generation of any worker uses the artifact, it may be pruned to free disk space."""
         self._cache.release(path)
 
     async def upload(self, path: Path) -> tuple[str, str]:
-        """Put a file into the store as `<store>/<sha256>/<name>`, whole or not at all; return its URI and SHA-256.
+        """Upload a file to the store as `<store>/<sha256>/<name>`, whole or not at all; return its URI and SHA-256.
 
-        Raises SwapError (ARTIFACT_UNREACHABLE) where the file cannot be read or the store not be written.
+        Raises SwapError (ARTIFACT_UNREACHABLE) if the file cannot be read or the store cannot be written.
         """
         return await asyncio.to_thread(self._upload, path)
 
     async def upload_proto(self, proto: Proto) -> Proto:
-        """Put an inline proto into the store, as `upload` does a file; return it by its place there.
+        """Upload an inline proto to the store, as `upload` does a file; return it by its place there.
 
-        Raises SwapError: PROTO_INVALID, where no worker would fetch it, it is so large; else as `upload` does.
+        Raises SwapError: PROTO_INVALID if it is too large for a worker to fetch; otherwise as `upload` does.
         """
         source = proto.source or b""
         if len(source) > MAX_PROTO_BYTES:
             raise SwapError(
-                SwapCode.PROTO_INVALID, f"the proto has {len(source):,} bytes: at most {MAX_PROTO_BYTES:,} can be"
+                SwapCode.PROTO_INVALID, f"the proto has {len(source):,} bytes: at most {MAX_PROTO_BYTES:,} are allowed"
             )
         name = "proto.desc" if proto.is_descriptor_set else "proto.proto"
         uri, sha256 = await asyncio.to_thread(self._put, io.BytesIO(source), name)
@@ -139,7 +139,7 @@ class Store:
         if self._fetch is None:
             return await _in_thread(lambda stop: fetch_now(self._cache, artifact, stop))
         async with self._fetch(artifact):
-            # Whoever has fetched it holds it still, so nobody can be removing it, and this does not wait.
+            # The fetching process still holds it, so nobody can be removing it, and this does not block.
             with _kept(artifact, self._cache):
                 if path := self._cache.get(artifact.name):
                     return path
@@ -174,12 +174,12 @@ class Store:
 
 
 def without_secrets(uri: str) -> str:
-    """The URI as it may be shown: without a password, and without a query, which may be a signature."""
+    """Return the URI as it may be shown: without the password, and without the query, which may be a signature."""
     return re.sub(r"://[^/@]*@", "://", uri).partition("?")[0]
 
 
 async def _in_thread(function: Callable[[threading.Event], _T]) -> _T:
-    # A thread cannot be cancelled: a swap that has run out of time tells it to stop at its next chunk and clean up.
+    # A thread cannot be cancelled: on a time-out it is told to stop at its next chunk and clean up.
     stop = threading.Event()
     try:
         return await asyncio.to_thread(function, stop)
@@ -188,15 +188,15 @@ async def _in_thread(function: Callable[[threading.Event], _T]) -> _T:
 
 
 def fetch_now(cache: Cache, artifact: Artifact, stop: threading.Event) -> Path:
-    """Have the artifact in the cache, held, as `Store.fetch` does, while the caller waits.
+    """Fetch the artifact into the cache, held, as `Store.fetch` does; blocks.
 
-    It is given up at its next chunk once `stop` is set, or by the end of the whole process.
+    It stops at the next chunk once `stop` is set, or when the whole process is killed.
     """
     if not _SHA256.fullmatch(artifact.sha256):
         shown = without_secrets(artifact.uri)
         raise SwapError(
             SwapCode.ARTIFACT_INVALID,
-            f"the digest of {shown} is {artifact.sha256!r}: write the 64 digits that sha256sum says",
+            f"the digest of {shown} is {artifact.sha256!r}: give the 64 digits that sha256sum prints",
         )
     with _kept(artifact, cache):
         if artifact.is_suspect:
@@ -211,8 +211,8 @@ def _kept(artifact: Artifact, cache: Cache) -> Iterator[None]:
     except OSError as error:
         raise SwapError(
             SwapCode.CACHE_FAILED,
-            f"{without_secrets(artifact.uri)} cannot be kept in {cache.root}: {error.strerror}: make room there, or "
-            "set HOTSWAP_CACHE to a folder of a local disk that the worker may write",
+            f"{without_secrets(artifact.uri)} cannot be kept in {cache.root}: {error.strerror}: free space there, or "
+            "set HOTSWAP_CACHE to a folder on a local disk that the worker may write to",
         ) from error
 
 
@@ -232,9 +232,9 @@ def _fill(folder: Path, artifact: Artifact, stop: threading.Event) -> None:
 
 
 def _find_fault(folder: Path, artifact: Artifact, is_stopped: Callable[[], bool]) -> str:
-    """Give what an entry of the cache is not as `_fill` has left it, for a person; empty: nothing.
+    """Describe the first difference between a cache entry and what `_fill` wrote; empty if there is none.
 
-    What was unpacked is compared with the packed file, which therefore stays beside it, and that with its digest.
+    The unpacked files are compared with the packed file, which therefore stays beside them, and that with its digest.
     """
     content = folder / "content"
     try:
@@ -260,7 +260,7 @@ def _download(artifact: Artifact, file: BinaryIO, stop: threading.Event) -> None
     shown = without_secrets(artifact.uri)
     for chunk in _chunks(artifact.uri):
         if stop.is_set():
-            raise SwapError(SwapCode.ARTIFACT_UNREACHABLE, f"{shown} was given up: it did not arrive in time")
+            raise SwapError(SwapCode.ARTIFACT_UNREACHABLE, f"{shown} was abandoned: it did not arrive in time")
         size += len(chunk)
         if size > artifact.max_bytes:
             raise SwapError(
@@ -275,7 +275,7 @@ def _download(artifact: Artifact, file: BinaryIO, stop: threading.Event) -> None
 def _mismatch(name: str, wanted: str, found: str) -> SwapError:
     return SwapError(
         SwapCode.DIGEST_MISMATCH,
-        f"{name} has the SHA-256 {found}, the command says {wanted}: it was changed or damaged after it was "
+        f"{name} has the SHA-256 {found}, but the command says {wanted}: it was changed or damaged after it was "
         "published; publish it again",
     )
 
@@ -294,7 +294,7 @@ def _send(file: BinaryIO, uri: str) -> None:
         if system.exists(path):
             return
         system.makedirs(path.rpartition("/")[0], exist_ok=True)
-        # An object store shows a file when it is whole; on a disk somebody could fetch the half of it.
+        # An object store shows a file once it is complete; on a disk somebody could fetch half of it.
         is_disk = isinstance(system, LocalFileSystem)
         target = f"{path}.{uuid.uuid4().hex}" if is_disk else path
         try:
@@ -309,7 +309,7 @@ def _send(file: BinaryIO, uri: str) -> None:
 
 
 def _file_system(uri: str) -> tuple[fsspec.AbstractFileSystem, str]:
-    # fsspec takes a file URI's percent signs for part of the name.
+    # fsspec takes the percent signs of a file URI as part of the name.
     system, path = fsspec.core.url_to_fs(unquote(uri) if uri.startswith("file:") else uri)
     return system, path
 
@@ -320,10 +320,12 @@ def _foreign_errors(uri: str) -> Iterator[None]:
     try:
         yield
     except ImportError as error:
-        raise SwapError(SwapCode.ARTIFACT_UNREACHABLE, f"{shown} needs a package that is not here: {error}") from error
-    except Exception as error:  # each of fsspec's file systems raises errors of its own
+        raise SwapError(
+            SwapCode.ARTIFACT_UNREACHABLE, f"{shown} needs a package that is not installed: {error}"
+        ) from error
+    except Exception as error:  # each file system of fsspec raises its own errors
         reason = (getattr(error, "strerror", None) or str(error) or type(error).__name__).replace(uri, shown)
         raise SwapError(
             SwapCode.ARTIFACT_UNREACHABLE,
-            f"{shown} cannot be reached: {reason}: check the address, and that this machine may read it",
+            f"{shown} cannot be reached: {reason}: check the address, and this machine's access to it",
         ) from error

@@ -1,4 +1,4 @@
-"""`hotswap dead-letters`: which requests were refused and why, and publishing them again."""
+"""`hotswap dead-letters`: lists refused requests with the reasons, and publishes them again."""
 
 import heapq
 import re
@@ -47,10 +47,10 @@ class _Wanted:
 
 @click.command("dead-letters")
 @deployment_argument
-@click.option("--since", metavar="TIME", help="Such as 10m, 2h, 3d, or 2026-05-01T12:00.")
-@click.option("--code", metavar="CODE", help="Only those refused for this.")
-@click.option("--limit", type=click.IntRange(min=1), metavar="N", help="The newest N.")
-@click.option("--follow", "is_following", is_flag=True, help="Go on with those to come, until Ctrl-C.")
+@click.option("--since", metavar="TIME", help="From then on: 10m, 2h, 3d ago, or 2026-05-01T12:00.")
+@click.option("--code", metavar="CODE", help="Only those with this code.")
+@click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Only the newest N.")
+@click.option("--follow", "is_following", is_flag=True, help="Print new ones as they arrive, until Ctrl-C.")
 @click.option("--replay", "is_replaying", is_flag=True, help="Publish their requests again.")
 @click.option("--yes", "is_sure", is_flag=True, help="Do not ask before the replay.")
 @kafka_option
@@ -58,8 +58,8 @@ class _Wanted:
 def dead_letters(deployment: str, **given: Any) -> None:
     """List the refused requests: when, where, by which generation, and why.
 
-    --replay publishes the original bytes, key and headers to the requests topic once more, and keeps the request-id, so
-    that whoever waits for it is answered; the header `replay-of` names the request that was refused.
+    --replay publishes the original bytes, key and headers to the requests topic again and keeps the request-id, so that
+    a client waiting for it is answered; the header `replay-of` names the request that was refused.
     """
     settings = make_settings(deployment=deployment, kafka=given["kafka"])
     wanted = _Wanted(parse_since(given["since"], time.time()) if given["since"] else 0, given["code"])
@@ -72,7 +72,7 @@ def dead_letters(deployment: str, **given: Any) -> None:
 
 
 def parse_since(text: str, now: float) -> int:
-    """A time in ms since the epoch: that long ago (10m, 2h), or an ISO 8601 time (local where it names no zone).
+    """Return a time in ms since the epoch, given as an age (10m, 2h) or in ISO 8601 (local time without a zone).
 
     Raises:
         UsageError: it is neither.
@@ -83,11 +83,11 @@ def parse_since(text: str, now: float) -> int:
     try:
         return int(datetime.fromisoformat(text).timestamp() * 1000)
     except ValueError:
-        raise UsageError(f"--since {text!r} is neither so long ago (10m, 2h, 3d) nor an ISO 8601 time") from None
+        raise UsageError(f"--since {text!r} is neither an age (10m, 2h, 3d) nor an ISO 8601 time") from None
 
 
 async def _read(settings: Settings, wanted: _Wanted, *, is_following: bool = False) -> AsyncGenerator[Any, None]:
-    """The dead letters up to the end as it is now (a replay that fails again must not be replayed for ever)."""
+    """Yield the dead letters up to the current end (a replay that is refused again must not be replayed for ever)."""
     reader = LogReader(settings, settings.topics.dead_letters, read_committed=True)
     try:
         await reader.start()
@@ -179,12 +179,12 @@ async def _replay(settings: Settings, wanted: _Wanted, given: dict[str, Any]) ->
 
 
 def lacks_value(record: Any) -> bool:
-    """Whether the value of the refused request was not kept: it was too large, or could not be read."""
+    """Return whether the value of the refused request was not kept: it was too large, or unreadable."""
     return record.value is None and header_texts(record).get("code") in (Code.TOO_LARGE, Code.UNREADABLE)
 
 
 def as_request(record: Any) -> Outgoing:
-    """The request that a dead letter was: its bytes, its key, its own headers, and which request it repeats."""
+    """Restore the request of a dead letter: its bytes, key and own headers, and which request it repeats."""
     source = refused(record).source
     headers = [(name, value) for name, value in record.headers if name not in (*_OURS, "replay-of")]
     return Outgoing(record.value, record.key, [*headers, ("replay-of", source.encode())])

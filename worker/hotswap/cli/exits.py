@@ -1,4 +1,4 @@
-"""How a command ends: with 0, or with one line on stderr and an exit code. It imports little, for `--help` is quick."""
+"""How a command ends: with 0, or with one line on stderr and an exit code. Imports little, to keep `--help` fast."""
 
 import importlib
 import os
@@ -22,15 +22,15 @@ class Failure(click.ClickException):
         self.exit_code = exit_code  # type: ignore[misc]
 
     def show(self, file: IO[Any] | None = None) -> None:
-        """The one line."""
+        """Print the line."""
         click.echo(printable(f"hotswap: {self.format_message()}"), file=file, err=file is None)
 
 
 class Commands(click.Group):
-    """A group whose commands end every error in one line: ours with its own text, any other as the bug that it is.
+    """A group whose commands report every error in one line: ours with its own text, any other as a bug.
 
-    `lazy` is each command's name -> the module of `cli/` that has it, and the first sentence of its help: a command is
-    imported when it is run, so that `--help` does not wait for all of them.
+    `lazy` is the name of each command -> the module of `cli/` that defines it, and the first sentence of its help. A
+    command is imported when it runs, so that `--help` does not import them all.
     """
 
     def __init__(self, *args: Any, lazy: Mapping[str, tuple[str, str]], **more: Any) -> None:
@@ -38,11 +38,11 @@ class Commands(click.Group):
         self.lazy = lazy
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
-        """Every command's name."""
+        """Return the names of all commands."""
         return sorted(self.lazy)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 - the same
-        """A command, imported."""
+        """Import a command and return it."""
         if cmd_name not in self.lazy:
             return None
         module = importlib.import_module(f"hotswap.cli.{self.lazy[cmd_name][0]}")
@@ -50,14 +50,14 @@ class Commands(click.Group):
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 - the same
-        """The list of commands, as click writes it."""
+        """Write the list of commands, as click does."""
         limit = formatter.width - 6 - max(map(len, self.lazy))
         told = [(name, click.Command(name, help=text)) for name, (_, text) in sorted(self.lazy.items())]
         with formatter.section("Commands"):
             formatter.write_dl([(name, command.get_short_help_str(limit)) for name, command in told])
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Runs the command."""
+        """Run the command."""
         try:
             return super().invoke(ctx)
         except (click.ClickException, click.Abort, click.exceptions.Exit, BrokenPipeError):
@@ -74,18 +74,18 @@ class Commands(click.Group):
 
 
 def exit_code(error: HotswapError) -> int:
-    """The exit code of an error of ours."""
+    """Return the exit code for one of our errors."""
     if isinstance(error, UsageError):
         return USAGE
     return UNREACHABLE if isinstance(error, StartError | NoAnswer | Doubt) else REFUSED
 
 
 def one_line(message: str) -> str:
-    """A message of several lines as one."""
+    """Join the lines of a message into one."""
     lines = (line.strip() for line in message.splitlines())
     return "; ".join(line for line in lines if line).replace(":; ", ": ")
 
 
 def note(lines: str) -> None:
-    """A line of progress or complaint on stderr."""
+    """Print a line of progress, or an error, on stderr."""
     click.echo(line_by_line(lines), err=True)

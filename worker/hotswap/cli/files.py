@@ -1,4 +1,4 @@
-"""What commands take from files: a model, a proto, a configuration, rows."""
+"""Reads what commands take from files: a model, a proto, a configuration, rows."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -26,7 +26,7 @@ _JSON_ENDINGS = (".json", ".jsonl", ".ndjson")
 
 
 class Parts(NamedTuple):
-    """The parts of a generation, as a command line names them; None: it does not."""
+    """The parts of a generation that a command line names; None: not named."""
 
     model: Path | Model | None
     kind: str | None
@@ -39,15 +39,15 @@ package_option = click.option(
     "--package",
     type=local_file,
     metavar="FILE",
-    help="A package, ours or Acumos's; what other options name goes before what is in it.",
+    help="A package, ours or Acumos's; other options override its parts.",
 )
 
 
 @contextmanager
 def parts_of(given: Mapping[str, Any]) -> Iterator[Parts]:
-    """The parts that the options name, and for the others those of --package, while its files are there.
+    """Yield the parts that the options name, and the others from --package, while its files exist.
 
-    A package's samples go with its own proto.
+    A package's samples are used with its own proto only.
     """
     model = model_of(given["model"] and str(given["model"]), given.get("model_sha256"), given["kind"])
     proto = proto_of(given["proto"] and str(given["proto"]), given.get("proto_sha256"))
@@ -66,12 +66,12 @@ def parts_of(given: Mapping[str, Any]) -> Iterator[Parts]:
 
 
 def compile_given(proto: Path | Proto) -> Schema:
-    """The compiled proto of a local file, or of one that is given inline."""
+    """Compile the proto of a local file, or an inline one."""
     return compile_file(proto) if isinstance(proto, Path) else schema_of(proto)
 
 
 def model_of(given: str | None, sha256: str | None, kind: str | None) -> Path | Model | None:
-    """A model of the command line: a local file, or a URI with its digest."""
+    """Return a model from the command line: a local file, or a URI with its digest."""
     if given is None:
         return None
     if "://" not in given:
@@ -82,7 +82,7 @@ def model_of(given: str | None, sha256: str | None, kind: str | None) -> Path | 
 
 
 def proto_of(given: str | None, sha256: str | None) -> Path | Proto | None:
-    """A proto of the command line: a local file, or a URI with its digest."""
+    """Return a proto from the command line: a local file, or a URI with its digest."""
     if given is None:
         return None
     if "://" not in given:
@@ -94,14 +94,14 @@ def proto_of(given: str | None, sha256: str | None) -> Path | Proto | None:
 
 @contextmanager
 def open_rows(path: Path, operation: Operation, options: TextOptions, kind: Kind | None = None) -> Iterator[RowReader]:
-    """The rows of a CSV or JSON file (by its ending), read as they are asked for."""
+    """Open the rows of a CSV or JSON file (by its suffix), to be read lazily."""
     with open_text(path) as file:
         yield read_rows(file, kind or kind_of(path), operation.input, options)
 
 
 @contextmanager
 def open_text(path: Path) -> Iterator[TextIO]:
-    """A local text; bytes that are no UTF-8 stay recognizable, so that only their row is refused."""
+    """Open a local text; invalid UTF-8 is preserved, so that only the row with it is refused."""
     try:
         file = path.open(encoding="utf-8-sig", errors="surrogateescape", newline="")
     except OSError as error:
@@ -111,15 +111,15 @@ def open_text(path: Path) -> Iterator[TextIO]:
 
 
 def kind_of(path: Path) -> Kind:
-    """Whether a file is CSV or JSON, by its ending."""
+    """Return whether a file is CSV or JSON, by its suffix."""
     return "json" if path.suffix.lower() in _JSON_ENDINGS else "csv"
 
 
 def find_operation(schema: Schema, name: str | None) -> Operation:
-    """The operation of that name; None: the only one there is.
+    """Return the operation of that name; None: the only one.
 
     Raises:
-        UsageError: there is no such one; the message lists those there are.
+        UsageError: there is none; the message lists the operations.
 
     """
     wanted = name or schema.default or ""
@@ -132,17 +132,17 @@ def find_operation(schema: Schema, name: str | None) -> Operation:
 
 
 async def serving_schema(settings: Settings) -> tuple[Schema, str]:
-    """The compiled proto of the serving generation, by the control topic, and its digest.
+    """Return the compiled proto of the serving generation, according to the control topic, and its digest.
 
     Raises:
-        UsageError: nothing serves.
+        UsageError: no generation serves.
 
     """
     history, fleet = await overview.read_history(settings), await overview.read_fleet(settings)
     serving = history.serving(fleet)
     if serving is None:
         raise UsageError(
-            f"deployment {settings.deployment!r} has no generation, so its proto is not known: send one with "
+            f"deployment {settings.deployment!r} has no generation, so its proto is unknown: publish one with "
             "`hotswap swap`, or name the proto with --proto"
         )
     proto = serving.generation.proto
@@ -151,7 +151,7 @@ async def serving_schema(settings: Settings) -> tuple[Schema, str]:
 
 
 async def read_samples(settings: Settings, path: Path, proto: Path | Proto | None) -> tuple[bytes, ...]:
-    """The rows of a file as input messages of the first operation of `proto`, or of the serving proto.
+    """Encode the rows of a file as input messages of the first operation of `proto`, or of the serving proto.
 
     Raises:
         UsageError: a row does not fit; samples are all or nothing.

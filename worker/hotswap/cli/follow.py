@@ -1,4 +1,4 @@
-"""A command to the fleet from the command line: published, then followed until each worker has ended with it."""
+"""Publishes a command from the command line, and follows it until every worker's outcome is final."""
 
 import sys
 from collections.abc import Awaitable, Callable
@@ -23,11 +23,11 @@ _STYLES = {"SERVING": "green", "APPLIED": "green", "REFUSED": "red", "FAILED": "
 async def publish_and_follow(
     settings: Settings, publish: Publish, *, is_waiting: bool = True, timeout_s: float | None = None
 ) -> tuple[Receipt, FleetAnswer | None]:
-    """Publish a command and follow the fleet's answer to it on stderr; None where nobody waits for one."""
+    """Publish a command and show the fleet's answer on stderr as it arrives; without waiting, the answer is None."""
     async with Client(settings) as client:
         receipt = await publish(client)
         if receipt.incompatible:
-            note(f"cut after the backlog, since the proto changes incompatibly: {'; '.join(receipt.incompatible)}")
+            note(f"cut after the backlog, because the proto changes incompatibly: {'; '.join(receipt.incompatible)}")
         if not is_waiting:
             return receipt, None
         shown: dict[str, Told] = {}
@@ -43,7 +43,7 @@ async def publish_and_follow(
 
 
 def title_of(receipt: Receipt) -> str:
-    """What the command was."""
+    """Return what to call the command."""
     return f"generation {receipt.generation}" if receipt.generation else "command"
 
 
@@ -58,7 +58,7 @@ def _line(told: Told) -> str:
 
 
 def outcomes(title: str, told: dict[str, Told] | Any) -> Table:
-    """Each worker's outcome, as a table."""
+    """Build a table of each worker's outcome."""
     rows = [
         (
             worker,
@@ -72,13 +72,13 @@ def outcomes(title: str, told: dict[str, Told] | Any) -> Table:
 
 
 def what_went_wrong(receipt: Receipt, answer: FleetAnswer) -> str:
-    """A line of the workers that did not come along, and why."""
+    """Return a line with the workers that did not apply the command, and the reasons."""
     reasons: dict[str, list[str]] = {}
     for worker, told in answer.told.items():
         if not told.is_good:
             reasons.setdefault(f"{told.outcome.lower()}, {told.code}: {shortened(told.message)}", []).append(worker)
     for worker in answer.missing:
-        reasons.setdefault("did not end with it in time", []).append(worker)
+        reasons.setdefault("did not finish in time", []).append(worker)
     total = len(answer.told) + len(answer.missing)
     said = "; ".join(f"{what} (on {len(by)} of {total}: {', '.join(by)})" for what, by in reasons.items())
     return f"{title_of(receipt)}: {said}"

@@ -1,4 +1,4 @@
-"""`hotswap move`: a deployment goes on under another name, on the topics that it has."""
+"""`hotswap move`: continues a deployment under another name, on the same topics."""
 
 import click
 
@@ -16,11 +16,11 @@ from hotswap.settings import Settings
 @kafka_option
 @json_option
 def move(deployment: str, name: str, kafka: str | None, is_json: bool) -> None:  # noqa: FBT001 - click's
-    """Let a deployment go on as NAME, whose generations begin anew: for one whose numbers are used up.
+    """Continue a deployment as NAME, with generations from 1 again, when its numbers are used up.
 
-    Stop its workers first. NAME's group then stands where the answers of the old one end, so that each request is
+    Stop its workers first. NAME's group then starts where the answers of the old one end, so that each request is
     answered once, by one of the two. The topics of requests and answers stay the same, by settings that are printed.
-    The old deployment is paused, lest a worker of it that starts again answers beside the new one.
+    The old deployment is paused, so that a worker of it that starts again does not answer beside the new one.
     """
     old = make_settings(deployment=deployment, kafka=kafka)
     topics = {f"{role}_topic": getattr(old.topics, role) for role in ("requests", "predictions", "dead_letters")}
@@ -36,7 +36,7 @@ def move(deployment: str, name: str, kafka: str | None, is_json: bool) -> None: 
 
 async def _move(old: Settings, new: Settings) -> dict[int, int]:
     if not new.deployment:
-        raise UsageError("give the new deployment a name")
+        raise UsageError("the new deployment needs a name: NAME is empty")
     async with Admin.connect(old) as admin:
         await check_move(admin, old, new)
     async with Client(old) as client:
@@ -45,12 +45,12 @@ async def _move(old: Settings, new: Settings) -> dict[int, int]:
 
 
 def _how_to_go_on(old: str, new: str, offsets: dict[int, int], variables: dict[str, str]) -> str:
-    """The commands to copy."""
+    """Return the commands to copy."""
     places = "\n".join(f"partition {number}: from offset {offset} on" for number, offset in offsets.items())
     exports = "\n".join(f"    export {name}={value}" for name, value in variables.items())
     return f"""{places}
 
-{old} is paused, and {new} goes on there with its first generation. For its workers and commands:
+{old} is paused, and {new} continues there with its first generation. For its workers and commands:
 
 {exports}
     hotswap run {new}

@@ -1,4 +1,4 @@
-"""`hotswap pack`: a model to the files of a package, which `hotswap swap --package` takes."""
+"""`hotswap pack`: packages a model for `hotswap swap --package`."""
 
 from pathlib import Path
 from typing import Any
@@ -15,21 +15,23 @@ from hotswap.packages.packing import check_target, write_package
 
 @click.command()
 @click.argument("model", type=local_model)
-@click.option("--sample", type=local_file, metavar="FILE", help="CSV rows as the model takes them, with a header.")
-@click.option("--name", metavar="NAME", help="Of the model. [default: its file's]")
+@click.option("--sample", type=local_file, metavar="FILE", help="CSV rows of the model's inputs, with a header.")
+@click.option("--name", metavar="NAME", help="The model's name. [default: its file's]")
 @kind_option
-@click.option("--proto", type=local_file, metavar="FILE", help="Its own, instead of a drafted one.")
+@click.option("--proto", type=local_file, metavar="FILE", help="The model's proto, instead of a drafted one.")
 @click.option("--config", type=local_file, metavar="FILE", help="The configuration: JSON, or modelConfig.properties.")
-@click.option("--previous", type=local_file, metavar="FILE", help="A package or a proto of the version before.")
+@click.option("--previous", type=local_file, metavar="FILE", help="The package or the proto of the previous version.")
 @click.option("--previous-version", metavar="X.Y.Z", help="Its version. [default: the package's]")
-@click.option("--out", "folder", type=local_model, metavar="FOLDER", help="[default: one called after the model]")
-@click.option("--force", "is_replacing", is_flag=True, help="Replace the files of a package that are there.")
+@click.option(
+    "--out", "folder", type=local_model, metavar="FOLDER", help="Where to write it. [default: named after the model]"
+)
+@click.option("--force", "is_replacing", is_flag=True, help="Replace the files of an existing package.")
 @json_option
 def pack(model: Path, **given: Any) -> None:
-    """Make a package of a model: its proto, metadata.json, modelpackage.zip, and modeldump.zip with all of them.
+    """Package a model: its proto, metadata.json, modelpackage.zip, and modeldump.zip with all of them.
 
-    The types are those of the model itself where it tells them, else of all rows of the sample. The package is loaded
-    and checked here as a worker would do it; nothing is uploaded. A licence.json beside the model goes into it too.
+    The types come from the model itself if it has them, otherwise from all rows of the sample. The package is loaded
+    and checked here as a worker would do it; nothing is uploaded. A licence.json beside the model is included.
     """
     wish = Wish(
         model=model,

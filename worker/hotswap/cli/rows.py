@@ -65,18 +65,18 @@ _SAMPLES = 200
 @click.command()
 @click.argument("file", type=local_file)
 @click.option("--proto", type=local_file, metavar="FILE", help="A .proto, or a descriptor set.")
-@click.option("--deployment", metavar="NAME", help="Instead of --proto: take the one that this deployment serves.")
+@click.option("--deployment", metavar="NAME", help="Instead of --proto: use the one that this deployment serves.")
 @operation_option
-@click.option("--per-message", type=click.IntRange(min=1), metavar="N", help="Rows in a message. [default: all]")
-@click.option("--out", "target", type=local_file, metavar="FILE", help="[default: stdout]")
+@click.option("--per-message", type=click.IntRange(min=1), metavar="N", help="Rows per message. [default: all]")
+@click.option("--out", "target", type=local_file, metavar="FILE", help="Where to write. [default: stdout]")
 @text_options
 @kafka_option
 @json_option
 def encode(file: Path, **given: Any) -> None:
     """Write the rows of a CSV or JSON file as serialized input messages; predict nothing.
 
-    One message is written as it is; several, each with its length before it (a varint, as protobuf's own streams have
-    it). A message without repeated fields holds one row, any other all of them.
+    One message is written as it is; several are each preceded by their length (a varint, as in protobuf's own streams).
+    A message without repeated fields holds one row, any other all of them.
     """
     operation = find_operation(_schema(given), given["operation"])
     with open_rows(file, operation, options_of(given)) as rows:
@@ -86,7 +86,7 @@ def encode(file: Path, **given: Any) -> None:
     if given["is_json"]:
         print_json(report) if given["target"] else note(str(report))
     else:
-        form = "each with its length before it" if count > 1 else "as it is"
+        form = "each preceded by its length" if count > 1 else "as it is"
         note(f"rows: {reading.good}, messages: {count} ({form})")
     end(reading.bad)
 
@@ -106,7 +106,7 @@ def _encode(reading: Reading, target: Path | None, per_message: int | None) -> i
     messages = (layout.pack(row.message for row in chunk) for chunk in chunks(reading, size))
     if target is None:
         if sys.stdout.isatty():
-            raise UsageError("messages are no text for a terminal: send them to a pipe, or name a file with --out")
+            raise UsageError("messages are binary, not for a terminal: send them to a pipe, or name a file with --out")
         return _write(messages, sys.stdout.buffer)
     try:
         with target.open("wb") as output:
@@ -135,17 +135,24 @@ def _write(messages: Iterator[Message], output: BinaryIO) -> int:
 @click.option("--proto", type=local_file, metavar="FILE", help="[default: the serving generation's]")
 @operation_option
 @format_options
-@click.option("--rate", type=click.FloatRange(min=0, min_open=True), metavar="N", help="Requests per second at most.")
+@click.option("--rate", type=click.FloatRange(min=0, min_open=True), metavar="N", help="The most requests per second.")
 @click.option(
-    "--window", type=click.IntRange(min=1), default=1000, show_default=True, help="Requests under way at most."
+    "--window", type=click.IntRange(min=1), default=1000, show_default=True, help="The most requests in flight."
 )
-@click.option("--timeout", "timeout_s", type=float, default=60.0, show_default=True, help="Seconds without any answer.")
+@click.option(
+    "--timeout",
+    "timeout_s",
+    type=float,
+    default=60.0,
+    show_default=True,
+    help="Give up after this many seconds without an answer.",
+)
 @text_options
 @kafka_option
 def predict(deployment: str, file: Path, **given: Any) -> None:
-    """Publish each row of a CSV or JSON file as a request, and print its prediction, in the order of the rows.
+    """Publish each row of a CSV or JSON file as a request, and print the predictions in the order of the rows.
 
-    Rows that are refused, here or by the fleet, are listed on stderr with their reasons, and make the exit code 1.
+    Rows that are refused, here or by the fleet, are listed on stderr with the reasons, and the exit code is then 1.
     """
     settings = make_settings(deployment=deployment, kafka=given["kafka"])
     run(_predict(settings, file, given))
@@ -156,7 +163,7 @@ async def _predict(settings: Settings, file: Path, given: dict[str, Any]) -> Non
         schema, digest = compile_file(given["proto"]), read_proto(given["proto"]).sha256
     else:
         schema, digest = await serving_schema(settings)
-    # Where another proto is serving, or comes to serve in between, the rows are refused, not misread.
+    # If another proto serves, or starts to serve in between, the rows are refused, not misread.
     headers = [("proto-digest", digest.encode())]
     operation = find_operation(schema, given["operation"])
     if schema.default is None:
@@ -189,21 +196,21 @@ async def _predict(settings: Settings, file: Path, given: dict[str, Any]) -> Non
 
 @click.command()
 @click.argument("file", type=local_file)
-@click.option("--model", type=local_model, metavar="FILE", help="A file or a folder.")
+@click.option("--model", type=local_model, metavar="FILE", help="The model, a file or a folder.")
 @kind_option
 @click.option("--proto", type=local_file, metavar="FILE", help="A .proto, or a descriptor set.")
 @click.option("--config", type=local_file, metavar="FILE", help="The configuration, JSON.")
 @package_option
 @operation_option
-@click.option("--activate", metavar="DEPLOYMENT", help="If no row is refused, swap this deployment to what has scored.")
+@click.option("--activate", metavar="DEPLOYMENT", help="If no row is refused, swap this deployment to the same model.")
 @format_options
 @text_options
 @kafka_option
 def score(file: Path, **given: Any) -> None:
-    """Score the rows of a CSV or JSON file with a model and a proto of one's own: here, without Kafka.
+    """Score the rows of a CSV or JSON file locally, without Kafka, with a given model and proto.
 
-    With --activate the model, the proto and the configuration then become what a deployment serves, with the first rows
-    as the samples that each of its workers must score before; a row that is refused leaves everything as it was.
+    With --activate, a deployment is then swapped to the model, the proto and the configuration, with the first rows as
+    the samples that each of its workers must score first; if a row is refused, nothing changes.
     """
     settings = make_settings(deployment=given["activate"], kafka=given["kafka"])
     with parts_of(given) as parts:
@@ -237,7 +244,7 @@ async def _score(settings: Settings, file: Path, given: dict[str, Any], parts: P
     if given["activate"]:
         if not samples:
             raise Failure("no row was scored, so nothing is activated", REFUSED)
-        # Samples are of the first operation: of another one they would be refused.
+        # Samples are for the first operation: messages of another one would be refused.
         is_first = operation is next(iter(schema.operations.values()))
         change = Change(
             model=model,
@@ -252,12 +259,12 @@ async def _score(settings: Settings, file: Path, given: dict[str, Any], parts: P
 async def _activate(settings: Settings, change: Change) -> None:
     receipt, answer = await publish_and_follow(settings, lambda client: client.swap(change))
     if answer is None or not answer.is_good:
-        raise Failure(what_went_wrong(receipt, answer) if answer else "nobody has answered", REFUSED)
+        raise Failure(what_went_wrong(receipt, answer) if answer else "no worker has answered", REFUSED)
     note(f"{title_of(receipt)} of {settings.deployment} serves on {len(answer.told)} workers")
 
 
 def _bounded(samples: list[bytes]) -> tuple[bytes, ...]:
-    """The first samples, as many as a command on the control topic has room for."""
+    """Return the first samples, as many as fit into a command on the control topic."""
     ends = accumulate(map(len, samples))
     return tuple(sample for sample, end in zip(samples, ends, strict=True) if end <= MAX_SAMPLES_BYTES)
 
@@ -281,7 +288,7 @@ async def _host(
                 heap_mb=settings.host_heap_mb,
             ),
             deadline_s=(configuration.deadline_ms or settings.deadline_ms) / 1000,
-            on_restart=lambda why: note(f"the model host was started again: it {why.replace('_', ' ')}"),
+            on_restart=lambda why: note(f"the model host was restarted: it {why.replace('_', ' ')}"),
             on_unknown=lambda column, count: note(f"column {column}: {count} unknown categories, scored as missing"),
         )
         try:

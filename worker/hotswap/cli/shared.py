@@ -1,8 +1,8 @@
-"""What every command shares: its options, its settings, its two streams, and how an error ends it.
+"""What all commands share: options, settings, the two output streams, and how an error ends a command.
 
-Results go to stdout, progress and complaints to stderr; `--json` makes the results JSON. Exit codes: 0 done; 1 it was
-refused or has failed, wholly or in part; 2 the command line asks for what cannot be; 3 Kafka, a worker or Java cannot
-be reached or started. What is shown may have come from anybody: it is escaped here, and nothing is shown but from here.
+Results go to stdout, progress and errors to stderr; `--json` makes the results JSON. Exit codes: 0 done; 1 refused or
+failed, wholly or in part; 2 the command line is wrong; 3 Kafka, a worker or Java cannot be reached or started. Text to
+show may come from anybody, so it is escaped here, and nothing is printed except through this module.
 """
 
 import asyncio
@@ -31,21 +31,21 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 _PIPE_WIDTH = 160
 
 kafka_option = click.option("--kafka", metavar="HOST:PORT", help="Bootstrap servers. [default: HOTSWAP_KAFKA]")
-json_option = click.option("--json", "is_json", is_flag=True, help="Results as JSON, for machines.")
+json_option = click.option("--json", "is_json", is_flag=True, help="Print results as JSON.")
 deployment_argument = click.argument("deployment")
-kind_option = click.option("--kind", metavar="KIND", help="The runtime that loads the model. [default: by the model]")
+kind_option = click.option("--kind", metavar="KIND", help="The runtime that loads the model. [default: detected]")
 local_file = click.Path(exists=False, dir_okay=False, path_type=Path)
 local_model = click.Path(exists=False, path_type=Path)
 
 
 def shortened(message: str) -> str:
-    """The first line of a message, and how many more there are."""
+    """Return the first line of a message, and the number of further lines."""
     first, *more = message.splitlines() or [""]
-    return f"{first} (and {len(more)} lines more)" if more else first
+    return f"{first} (and {len(more)} more line{'s' * (len(more) > 1)})" if more else first
 
 
 def local_time(at_ms: int) -> str:
-    """A record's time as a person reads it; its publisher may have given it one that no calendar has."""
+    """Format a record's timestamp for a person; a publisher may have set one that no calendar has."""
     try:
         return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(at_ms / 1000))
     except (ValueError, OverflowError, OSError):
@@ -53,10 +53,10 @@ def local_time(at_ms: int) -> str:
 
 
 def make_settings(**given: Any) -> Settings:
-    """Settings of the environment, with what the command line gives on top.
+    """Return the settings of the environment, overridden by those of the command line.
 
     Raises:
-        UsageError: an environment variable or an option has no possible value.
+        UsageError: the value of an environment variable or an option is invalid.
 
     """
     try:
@@ -67,35 +67,35 @@ def make_settings(**given: Any) -> Settings:
 
 
 def run(main: Coroutine[Any, Any, T]) -> T:
-    """Runs a command's coroutine. Its log is silent below errors: what a person must know is printed."""
+    """Run a command's coroutine. The log is off (unless DEBUG): what a person must know is printed."""
     is_debug = os.environ.get("HOTSWAP_LOG_LEVEL") == "DEBUG"
     logs.set_up(level="DEBUG" if is_debug else "CRITICAL", style="text")
     return asyncio.run(main)
 
 
 def print_json(document: Any) -> None:
-    """One JSON document on one line of stdout."""
+    """Print a JSON document on one line of stdout."""
     click.echo(printable_json(json.dumps(document, ensure_ascii=False, default=str)))
 
 
 def show(lines: str) -> None:
-    """A result on stdout."""
+    """Print a result on stdout."""
     click.echo(line_by_line(lines))
 
 
 def out() -> Console:
-    """Stdout for tables; a pipe gets a width of its own, so that nothing is cut at 80 columns."""
+    """Return stdout for tables; a pipe gets a fixed width, so that nothing is cut at 80 columns."""
     console = Console(highlight=False)
     return console if console.is_terminal else Console(highlight=False, width=_PIPE_WIDTH)
 
 
 def styled(words: str, style: str = "") -> Text:
-    """Words for a table or beside one: as they are, no markup."""
+    """Return escaped text for a table, or beside one, without interpreting markup."""
     return Text(line_by_line(words), style)
 
 
 def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str | Text]]) -> Table:
-    """A table; a cell has a style where it is `styled`."""
+    """Build a table; cells that are `styled` keep their style."""
     made = Table(title=styled(title, "table.title"), title_justify="left")
     for name in columns:
         made.add_column(name, overflow="fold")
@@ -105,7 +105,7 @@ def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str | Text
 
 
 def progress(*, is_shown: bool = True) -> Progress:
-    """A progress bar on stderr, which is not there where stderr is no terminal."""
+    """Return a progress bar on stderr, disabled if stderr is not a terminal."""
     console = Console(stderr=True)
     return Progress(
         SpinnerColumn(),

@@ -1,4 +1,4 @@
-"""`hotswap status`: what each worker serves, where each partition stands, and what became of the last commands."""
+"""`hotswap status`: what each worker serves, the position of each partition, the outcomes of the last commands."""
 
 import asyncio
 from typing import Any
@@ -35,14 +35,14 @@ _SHOWN_COMMANDS = 5
 
 @click.command()
 @click.argument("deployment", required=False)
-@click.option("--watch", "is_watching", is_flag=True, help="Again and again, until Ctrl-C.")
+@click.option("--watch", "is_watching", is_flag=True, help="Refresh until Ctrl-C.")
 @kafka_option
 @json_option
 def status(deployment: str | None, kafka: str | None, is_watching: bool, is_json: bool) -> None:  # noqa: FBT001 - click's
-    """Show a deployment, or every deployment there is: workers, partitions, lag, the last commands.
+    """Show one deployment, or all of them: workers, partitions, lag, the last commands.
 
-    Exits with 1 where something is wrong, and says what in the first lines: a worker cannot load a generation, or
-    nothing can score a partition.
+    Exits with 1 if something is wrong, and the first lines say what: a worker cannot load a generation, or nothing can
+    score a partition.
     """
     settings = make_settings(deployment=deployment, kafka=kafka)
     if is_watching and not is_json:
@@ -52,7 +52,7 @@ def status(deployment: str | None, kafka: str | None, is_watching: bool, is_json
     if is_json:
         print_json([document(view) for view in views])
     elif not views:
-        show("no deployment has been commanded yet: send a first generation with `hotswap swap`")
+        show("there is no deployment yet: publish a first generation with `hotswap swap`")
     else:
         out().print(Group(*(table for view in views for table in _tables(view))))
     if any(view.problems for view in views):
@@ -66,7 +66,7 @@ async def _overviews(settings: Settings) -> list[Overview]:
     for name in await deployments(settings):
         try:
             views.append(await overview(settings.model_copy(update={"deployment": name})))
-        except StartError as error:  # whoever may write to the control topic may name one that never was
+        except StartError as error:  # a record on the control topic may name one that never existed
             note(f"deployment {name!r}: {error}")
     return views
 
@@ -165,7 +165,7 @@ def _title(command: CommandView) -> str:
 
 
 def document(view: Overview) -> dict[str, Any]:
-    """The same for machines."""
+    """Return the overview as a JSON document."""
     return {
         "deployment": view.deployment,
         "accepted": view.newest,

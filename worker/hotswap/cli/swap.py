@@ -1,4 +1,4 @@
-"""`hotswap swap`, `rollback`, `pause`, `resume` and `skip`: a command to the fleet, and what the fleet makes of it."""
+"""`hotswap swap`, `rollback`, `pause`, `resume` and `skip`: a command to the fleet, and the fleet's answer."""
 
 from collections.abc import Callable
 from typing import Any
@@ -29,48 +29,53 @@ from hotswap.settings import Settings
 _MOST_PARTITION, _MOST_OFFSET = 2**31 - 1, 2**63 - 1
 
 number = click.IntRange(min=1, max=MOST)
-wait_option = click.option("--wait/--no-wait", "is_waiting", default=True, help="Await the whole fleet's answer.")
+wait_option = click.option(
+    "--wait/--no-wait", "is_waiting", default=True, help="Wait for the answer of the whole fleet."
+)
 timeout_option = click.option(
     "--timeout",
     "timeout_s",
     type=click.FloatRange(min=0, min_open=True),
     metavar="S",
-    help="Of the wait. [the deadline]",
+    help="How long to wait. [default: the deadline]",
 )
 
 
 def cut_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Where the new generation takes over; by default it is decided by the protos."""
+    """Where the new generation takes over; by default the protos decide it."""
     flag = click.option(
-        "--after-backlog", "cut", flag_value="after-backlog", help="What is published by now is still for the old one."
+        "--after-backlog",
+        "cut",
+        flag_value="after-backlog",
+        help="The old generation answers what is published by now.",
     )(command)
     flag = click.option("--at-once", "cut", flag_value="at-once", help="Each partition at its next batch.")(flag)
     return click.option(
         "--cut", "cut", type=click.Choice([cut.value for cut in Cut]), default="auto", show_default=True,
-        help="auto: after the backlog where the proto changes incompatibly, else at once.",
+        help="auto: after the backlog if the proto changes incompatibly, otherwise at once.",
     )(flag)  # fmt: skip
 
 
 @click.command()
 @deployment_argument
-@click.option("--model", metavar="FILE|URI", help="The model; a file or folder is uploaded into HOTSWAP_STORE.")
-@click.option("--model-sha256", metavar="DIGEST", help="Of a model given by its URI.")
+@click.option("--model", metavar="FILE|URI", help="The model; a file or folder is uploaded to HOTSWAP_STORE.")
+@click.option("--model-sha256", metavar="DIGEST", help="The SHA-256 of a model given by its URI.")
 @kind_option
 @click.option("--proto", metavar="FILE|URI", help="A .proto, or a descriptor set (.desc, .binpb).")
-@click.option("--proto-sha256", metavar="DIGEST", help="Of a proto given by its URI.")
-@click.option("--config", type=local_file, metavar="FILE", help="The configuration, JSON.")
+@click.option("--proto-sha256", metavar="DIGEST", help="The SHA-256 of a proto given by its URI.")
+@click.option("--config", type=local_file, metavar="FILE", help="The configuration, as JSON.")
 @click.option(
-    "--samples", type=local_file, metavar="FILE", help="CSV or JSON rows that must be scored before it serves."
+    "--samples", type=local_file, metavar="FILE", help="CSV or JSON rows that it must score before it serves."
 )
 @package_option
 @click.option("--generation", type=number, metavar="N", help="Its number. [default: the next one]")
-@click.option("--base", type=number, metavar="N", help="Inherit from this one. [default: what serves]")
+@click.option("--base", type=number, metavar="N", help="The generation to inherit from. [default: what serves]")
 @click.option(
     "--deadline",
     "deadline_s",
     type=click.FloatRange(min=0, min_open=True),
     metavar="S",
-    help="For a worker to stage it.",
+    help="How long a worker may take to stage it.",
 )
 @cut_options
 @wait_option
@@ -78,10 +83,10 @@ def cut_options(command: Callable[..., Any]) -> Callable[..., Any]:
 @kafka_option
 @json_option
 def swap(deployment: str, **given: Any) -> None:
-    """Swap model, proto, configuration, or any of them; what is not named stays as it is.
+    """Swap the model, the proto, the configuration, or any of them; the rest is inherited.
 
-    It is fetched, checked, loaded and warmed beside what serves, and takes over between two batches. Where it fails,
-    everything stays as it was, and the reasons are printed.
+    The new generation is fetched, checked, loaded and warmed beside the one that serves, and takes over between two
+    batches. If it fails, nothing changes, and the reasons are printed.
     """
     settings = make_settings(deployment=deployment, kafka=given["kafka"])
 
@@ -106,7 +111,7 @@ def swap(deployment: str, **given: Any) -> None:
 
 @click.command()
 @deployment_argument
-@click.option("--to", type=number, metavar="N", help="Generation. [default: the one that served before]")
+@click.option("--to", type=number, metavar="N", help="The generation. [default: the one that served before]")
 @cut_options
 @wait_option
 @timeout_option
@@ -125,7 +130,7 @@ def rollback(deployment: str, **given: Any) -> None:
 @kafka_option
 @json_option
 def pause(deployment: str, **given: Any) -> None:
-    """Take no further batch on any partition, until `resume`."""
+    """Stop taking batches on every partition, until `resume`."""
     _command(make_settings(deployment=deployment, kafka=given["kafka"]), Client.pause, given)
 
 
@@ -136,7 +141,7 @@ def pause(deployment: str, **given: Any) -> None:
 @kafka_option
 @json_option
 def resume(deployment: str, **given: Any) -> None:
-    """Go on after `pause`."""
+    """Resume after `pause`."""
     _command(make_settings(deployment=deployment, kafka=given["kafka"]), Client.resume, given)
 
 
@@ -145,15 +150,17 @@ def resume(deployment: str, **given: Any) -> None:
 @click.option(
     "--partition", type=click.IntRange(0, _MOST_PARTITION), required=True, metavar="N", help="Of the requests."
 )
-@click.option("--offset", type=click.IntRange(0, _MOST_OFFSET), required=True, metavar="N", help="As `held` names it.")
+@click.option(
+    "--offset", type=click.IntRange(0, _MOST_OFFSET), required=True, metavar="N", help="As `hotswap status` prints it."
+)
 @wait_option
 @timeout_option
 @kafka_option
 @json_option
 def skip(deployment: str, **given: Any) -> None:
-    """Go on behind a damaged batch, which holds up its partition: each request of it is refused as UNREADABLE.
+    """Skip a damaged batch that holds its partition: each request in it is refused as UNREADABLE.
 
-    Where the batch at this offset is sound, nothing is skipped.
+    If the batch at this offset is intact, nothing is skipped.
     """
     settings = make_settings(deployment=deployment, kafka=given["kafka"])
     _command(settings, lambda client: client.skip(given["partition"], given["offset"]), given)

@@ -1,4 +1,4 @@
-"""What the commands on rows share: how a table is read, and how predictions are printed."""
+"""What the commands on rows share: reading a table, and printing predictions."""
 
 import sys
 from collections.abc import AsyncGenerator, Callable, Iterable, Iterator
@@ -21,29 +21,31 @@ from hotswap.generation import TextOptions
 from hotswap.printable import Escaping, printable, printable_json
 
 CHUNK = 500
-"""RowReader that are handled together, where nothing else says how many."""
+"""How many rows are handled together, unless stated otherwise."""
 
 Answered = tuple[int, dict[str, Any], bytes]
 """A row's number, facts about its prediction, and the serialized output message."""
 
 
 def text_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """How FILE is read."""
-    command = click.option("--delimiter", default=",", show_default=True, metavar="CHAR", help="Of the CSV.")(command)
+    """Add the options for reading FILE."""
+    command = click.option(
+        "--delimiter", default=",", show_default=True, metavar="CHAR", help="The delimiter of the CSV."
+    )(command)
     command = click.option(
         "--missing",
         multiple=True,
         metavar="TEXT",
-        help='A cell that means "missing", such as NA; an empty one always does.',
+        help='A cell that means "missing", such as NA; an empty cell always does.',
     )(command)
     return click.option("--lenient", "is_lenient", is_flag=True, help="Ignore unknown fields of JSON.")(command)
 
 
-operation_option = click.option("--operation", metavar="RPC", help="Where the proto has several.")
+operation_option = click.option("--operation", metavar="RPC", help="The rpc, if the proto has several.")
 
 
 def format_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """How the predictions are written."""
+    """Add the options for printing predictions."""
     command = click.option("--json", "style", flag_value="json", help="The same as --format json.")(command)
     return click.option(
         "--format",
@@ -51,19 +53,19 @@ def format_options(command: Callable[..., Any]) -> Callable[..., Any]:
         type=click.Choice(["csv", "json"]),
         default="csv",
         show_default=True,
-        help="Of the predictions.",
+        help="The format of the predictions.",
     )(command)
 
 
 async def print_answers(
     answered: AsyncGenerator[Answered, None], operation: Operation, style: str, total: int | None
 ) -> None:
-    """Print predictions as they come, with a bar for `total` rows on stderr."""
+    """Print predictions as they arrive, with a progress bar for `total` rows on stderr."""
     escape = printable if style == "csv" else printable_json
     file = cast("TextIO", Escaping(sys.stdout, escape)) if sys.stdout.isatty() else sys.stdout
     table = CsvTable(file, operation.output) if style == "csv" else JsonTable(file)
     parse = operation.output.FromString
-    # On a terminal the bar would be drawn between the predictions: there they are the progress.
+    # On a terminal the bar would appear between the predictions, which show the progress themselves.
     with progress(is_shown=not sys.stdout.isatty()) as bar:
         task, done = bar.add_task("rows", total=total), 0
         async with aclosing(answered):
@@ -77,7 +79,7 @@ async def print_answers(
 
 
 class Reading:
-    """The good rows of a file; the bad ones are listed on stderr as they come, and counted."""
+    """The good rows of a file; bad rows are listed on stderr as they are read, and counted."""
 
     def __init__(self, rows: RowReader) -> None:
         self.rows = rows
@@ -95,30 +97,30 @@ class Reading:
             note(line)
 
     def refuse(self, line: str) -> None:
-        """Lists a row that has no prediction."""
+        """List a row that has no prediction."""
         self.bad += 1
         note(line)
 
 
 def chunks(reading: Iterable[Row], size: int) -> Iterator[list[Row]]:
-    """The rows, so many at a time."""
+    """Yield the rows in chunks of at most `size`."""
     rows = iter(reading)
     while chunk := list(islice(rows, size)):
         yield chunk
 
 
 def options_of(given: dict[str, Any]) -> TextOptions:
-    """What `text_options` were given as. Raises UsageError where the delimiter is no character."""
+    """Return the values of `text_options`. Raises UsageError if the delimiter is not one character."""
     delimiter = "\t" if given["delimiter"] == r"\t" else given["delimiter"]
     if len(delimiter) != 1:
-        raise UsageError(f"--delimiter is one character, not {delimiter!r}")
+        raise UsageError(f"--delimiter must be one character, not {delimiter!r}")
     return TextOptions(
         delimiter=delimiter, missing=frozenset({"", *given["missing"]}), is_strict=not given["is_lenient"]
     )
 
 
 def count_rows(path: Path) -> int | None:
-    """About how many rows there are, for the progress bar: lines, without a CSV's header."""
+    """Estimate the number of rows, for the progress bar: lines, without a CSV's header."""
     if not sys.stderr.isatty():
         return None
     with path.open("rb") as file:
@@ -127,6 +129,6 @@ def count_rows(path: Path) -> int | None:
 
 
 def end(refused: int) -> None:
-    """End the command with 1 where rows were refused."""
+    """End the command with 1 if rows were refused."""
     if refused:
         raise Failure(f"{refused} rows were refused, listed above", REFUSED)

@@ -1,4 +1,4 @@
-"""`hotswap run`, `topics create` and `dev`: workers, their topics, and a Kafka to play with."""
+"""`hotswap run`, `topics create` and `dev`: workers, their topics, and a local Kafka for trying things out."""
 
 import asyncio
 import signal
@@ -21,7 +21,7 @@ _EXAMPLES = Path(__file__).parents[3] / "examples"
 @deployment_argument
 @kafka_option
 @click.option(
-    "--create-topics", type=click.IntRange(min=1), metavar="N", help="First create missing topics, with N partitions."
+    "--create-topics", type=click.IntRange(min=1), metavar="N", help="Create missing topics first, with N partitions."
 )
 def run(deployment: str, kafka: str | None, create_topics: int | None) -> None:
     """Run one worker of a deployment until SIGTERM or Ctrl-C; its log goes to stderr."""
@@ -45,17 +45,21 @@ def topics() -> None:
 @deployment_argument
 @kafka_option
 @json_option
-@click.option("--partitions", default=4, show_default=True, type=click.IntRange(min=1), help="Of the requests' topic.")
-@click.option("--replication", default=1, show_default=True, type=click.IntRange(min=1), help="Copies of each.")
+@click.option(
+    "--partitions", default=4, show_default=True, type=click.IntRange(min=1), help="Partitions of the requests topic."
+)
+@click.option(
+    "--replication", default=1, show_default=True, type=click.IntRange(min=1), help="Replicas of each partition."
+)
 def create(deployment: str, kafka: str | None, is_json: bool, partitions: int, replication: int) -> None:  # noqa: FBT001 - click's
-    """Create those of the deployment's topics that are missing."""
+    """Create the deployment's topics that are missing."""
     settings = make_settings(deployment=deployment, kafka=kafka)
     created = run_command(_create(settings, partitions, replication))
     if is_json:
         print_json({"created": created, "topics": settings.topics._asdict()})
     else:
         for name in settings.topics:
-            show(f"{name}  {'created' if name in created else 'was there'}")
+            show(f"{name}  {'created' if name in created else 'exists'}")
 
 
 async def _create(settings: Settings, partitions: int, replication: int) -> list[str]:
@@ -69,13 +73,13 @@ async def _create(settings: Settings, partitions: int, replication: int) -> list
 @click.option("--port", type=int, help="Kafka's port. [default: a free one]")
 @click.option("--partitions", default=4, show_default=True, type=click.IntRange(min=1))
 def dev(deployment: str, keep: Path | None, port: int | None, partitions: int) -> None:
-    """Start a local Apache Kafka and one worker, and say how to go on; Ctrl-C stops both.
+    """Start a local Apache Kafka and one worker, and print what to do next; Ctrl-C stops both.
 
-    Needs no Docker and no Java: both come from the package registries at the first start.
+    Needs no Docker and no Java: Kafka and Java come from the package registries at the first start.
     """
-    note("starting a local Apache Kafka (the first time it is fetched, a few seconds) ...")
-    # In this process, so that a worker never outlives its Kafka: the SIGINT of a terminal is the worker's clean stop,
-    # and the broker, in a process group of its own, is closed after it.
+    note("starting a local Apache Kafka (the first time, it is downloaded, which takes a few seconds) ...")
+    # In this process, so that a worker never outlives its Kafka: a terminal's SIGINT stops the worker cleanly, and the
+    # broker, in its own process group, is closed after it.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         with LocalKafka(directory=keep, port=port) as kafka:
@@ -85,11 +89,11 @@ def dev(deployment: str, keep: Path | None, port: int | None, partitions: int) -
             _serve(settings)
     except KeyboardInterrupt:
         pass
-    note("stopped" + (f"; the data are in {keep}" if keep else ""))
+    note("stopped" + (f"; the data is in {keep}" if keep else ""))
 
 
 def how_to_go_on(deployment: str, bootstrap: str, examples: Path = _EXAMPLES) -> str:
-    """The commands to copy into another terminal."""
+    """Return the commands to copy into another terminal."""
     if (examples / "models" / "iris_gbm.zip").is_file():
         folder = examples.relative_to(Path.cwd()) if examples.is_relative_to(Path.cwd()) else examples
         model, other = folder / "models/iris_gbm.zip", folder / "models/iris_glm.zip"
@@ -97,7 +101,7 @@ def how_to_go_on(deployment: str, bootstrap: str, examples: Path = _EXAMPLES) ->
     else:
         model, other, proto, rows = Path("MODEL.zip"), Path("OTHER.zip"), Path("MODEL.proto"), Path("ROWS.csv")
     return f"""
-Kafka is at {bootstrap}, and a worker of {deployment!r} waits for its first generation. In another terminal:
+Kafka is at {bootstrap}, and a worker of {deployment!r} is waiting for its first generation. In another terminal:
 
     export HOTSWAP_KAFKA={bootstrap}
     hotswap swap {deployment} --model {model} --proto {proto}

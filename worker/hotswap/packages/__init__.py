@@ -1,1 +1,1 @@
-"""From a model to a package and back: a draft of its proto, its configuration, samples; for the client and the CLI."""
+"""Models to packages and back: a drafted proto, the configuration, samples. For the client and the CLI."""

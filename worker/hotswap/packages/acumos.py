@@ -1,7 +1,7 @@
-"""Reads what Acumos's own clients put into a package, where nothing says which of the files is the model.
+"""Reads the packages of Acumos's own clients, in which nothing says which of the files is the model.
 
-A modelpackage.zip has the model (`<name>.zip` of H2O, `<name>.jar` else), the jar of Acumos's own runner, its
-application.properties, and of a Java model modelConfig.properties; metadata.json and default.proto lie beside it.
+A modelpackage.zip has the model (`<name>.zip` for H2O, otherwise `<name>.jar`), the jar of Acumos's own runner, its
+application.properties and, for a Java model, modelConfig.properties. metadata.json and default.proto are beside it.
 """
 
 import json
@@ -17,7 +17,7 @@ from hotswap.generation import Configuration
 from hotswap.packages.configuration import read_configuration
 
 RUNTIMES: Final = {"h2o": "h2o", "java": "javageneric", "spark": "javaspark", "spark-jar": "javaspark"}
-"""Our kinds of model, and what Acumos calls their runtimes: its own javaspark is a jar."""
+"""Our kinds of model -> Acumos's names for their runtimes; its own javaspark is a jar."""
 
 OPTIONS: Final = {
     "class": "modelClassName",
@@ -25,7 +25,7 @@ OPTIONS: Final = {
     "input": "modelInputType",
     "output": "modelOutputType",
 }
-"""Our options of a jar's configuration, and what modelConfig.properties calls them."""
+"""Our options for a jar -> their names in modelConfig.properties."""
 
 _KINDS: Final = {runtime: kind for kind, runtime in RUNTIMES.items()}
 _SHOWN: Final = 8
@@ -34,7 +34,7 @@ _RUNNERS: Final = ("modelservice", "modelrunner", "model-runner", "model_runner"
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What is what among the files of a package."""
+    """The roles of a package's files."""
 
     name: str
     kind: str
@@ -44,10 +44,10 @@ class Found:
 
 
 def read_acumos(path: Path, files: Sequence[Path]) -> Found:
-    """Find out what the files of the package `path` are.
+    """Identify the files of the package `path`.
 
     Raises:
-        UsageError: none, or more than one of them, can be the model; the message lists what is there.
+        UsageError: none of them, or more than one, can be the model; the message lists the files.
 
     """
     settings = _named(files, "modelConfig.properties")
@@ -70,7 +70,7 @@ def read_acumos(path: Path, files: Sequence[Path]) -> Found:
         names = sorted(file.name for file in files)
         there = ", ".join(names[:_SHOWN]) + (f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else "")
         raise UsageError(
-            f"package {path} does not tell which of its files is the model ({there or 'it has none'}): name the model "
+            f"package {path} does not tell which of its files is the model ({there or 'it has none'}): pass the model "
             "itself with --model"
         )
     proto = _named(files, "default.proto") or next((file for file in files if file.suffix == ".proto"), None)
@@ -86,7 +86,7 @@ def _metadata(files: Sequence[Path]) -> dict[str, Any]:
     try:
         document = json.loads(file.read_bytes()) if file else {}
     except (ValueError, RecursionError):
-        return {}  # the files tell enough
+        return {}  # the files are enough
     return document if isinstance(document, dict) else {}
 
 

@@ -1,4 +1,4 @@
-"""A configuration as a file has it: JSON with its fields, or the `modelConfig.properties` of an Acumos model."""
+"""Reads a configuration from a file: JSON with its fields, or the `modelConfig.properties` of an Acumos model."""
 
 import json
 from dataclasses import fields
@@ -13,12 +13,12 @@ _POLICIES = ("missing", "mistyped", "unknown_category")
 
 
 def read_configuration(path: Path) -> Configuration:
-    """A JSON file with the fields of Configuration: {"missing": "refuse", "columns": {"Age": "age"}, ...}.
+    """Read a JSON file with the fields of Configuration: {"missing": "refuse", "columns": {"Age": "age"}, ...}.
 
-    The entries of a `.properties` file are the runtime's options, as they are.
+    The entries of a `.properties` file become the runtime's options, unchanged.
 
     Raises:
-        UsageError: it is not that; the message names the field.
+        UsageError: the file cannot be read, or is not a configuration; the message names the field.
 
     """
     try:
@@ -31,21 +31,21 @@ def read_configuration(path: Path) -> Configuration:
 
 
 def configuration_of(document: Any, name: str) -> Configuration:
-    """A configuration from such a JSON document; `name` says in errors where it comes from.
+    """Convert such a JSON document to a configuration; errors call it `name`.
 
     Raises:
-        UsageError: it is not that; the message names the field.
+        UsageError: it is not a configuration; the message names the field.
 
     """
     known = {part.name for part in fields(Configuration)}
     if not isinstance(document, dict) or not set(document) <= known:
-        odd = ", ".join(sorted(set(document) - known)) if isinstance(document, dict) else "no object"
+        odd = ", ".join(sorted(set(document) - known)) if isinstance(document, dict) else "not an object"
         raise UsageError(f"configuration {name}: {odd}; it is a JSON object of {', '.join(sorted(known))}")
     return Configuration(**{part: _option(name, part, value) for part, value in document.items()})
 
 
 def document_of(configuration: Configuration) -> dict[str, Any]:
-    """The JSON document of a configuration: what is not as it is by default."""
+    """Convert a configuration to its JSON document: only what differs from the default."""
     default = Configuration()
     document = {
         part.name: getattr(configuration, part.name)
@@ -64,10 +64,10 @@ def document_of(configuration: Configuration) -> dict[str, Any]:
 
 
 def read_properties(data: bytes) -> dict[str, str]:
-    """Keys and values of a Java .properties file, as java.util.Properties reads them.
+    """Read the keys and values of a Java .properties file, as java.util.Properties does.
 
-    UTF-8 (a byte order mark is passed over), else Latin-1: the rule of java.util.PropertyResourceBundle. Raises
-    ValueError: an escape that is none.
+    UTF-8 (a byte order mark is skipped), otherwise Latin-1: the rule of java.util.PropertyResourceBundle. Raises
+    ValueError: an invalid escape sequence.
     """
     import javaproperties  # noqa: PLC0415 - 30 ms, and few models come with such a file
 
@@ -81,28 +81,32 @@ def read_properties(data: bytes) -> dict[str, str]:
 def _option(configuration: str, name: str, value: Any) -> Any:
     if name in _POLICIES:
         if value not in list(Policy):
-            raise UsageError(f"configuration {configuration}: {name} is one of {', '.join(Policy)}, not {value!r}")
+            raise UsageError(f"configuration {configuration}: {name} must be one of {', '.join(Policy)}, not {value!r}")
         return Policy(value)
     if name == "text":
         return _text_options(configuration, value)
     if name in _MAPPINGS:
         if not isinstance(value, dict) or not all(isinstance(text, str) for text in value.values()):
-            raise UsageError(f"configuration {configuration}: {name} is an object of texts, not {value!r}")
+            raise UsageError(f"configuration {configuration}: {name} must be an object of strings, not {value!r}")
         return frozen(value)
     if value is not None and (not isinstance(value, int) or isinstance(value, bool) or value < 1):
-        raise UsageError(f"configuration {configuration}: {name} is a whole number from 1, not {value!r}")
+        raise UsageError(f"configuration {configuration}: {name} must be an integer from 1, not {value!r}")
     return value
 
 
 def _text_options(configuration: str, value: Any) -> TextOptions:
     if not isinstance(value, dict) or not set(value) <= {"delimiter", "missing", "ignore_unknown"}:
-        raise UsageError(f"configuration {configuration}: text is an object of delimiter, missing and ignore_unknown")
+        raise UsageError(
+            f"configuration {configuration}: text must be an object of delimiter, missing and ignore_unknown"
+        )
     delimiter, missing = value.get("delimiter", ","), value.get("missing", [])
     ignore_unknown = value.get("ignore_unknown", False)
     if not isinstance(delimiter, str) or len(delimiter) != 1:
-        raise UsageError(f"configuration {configuration}: text.delimiter is one character, not {delimiter!r}")
+        raise UsageError(f"configuration {configuration}: text.delimiter must be one character, not {delimiter!r}")
     if not isinstance(missing, list) or not all(isinstance(text, str) for text in missing):
-        raise UsageError(f"configuration {configuration}: text.missing is a list of texts, not {missing!r}")
+        raise UsageError(f"configuration {configuration}: text.missing must be a list of strings, not {missing!r}")
     if not isinstance(ignore_unknown, bool):
-        raise UsageError(f"configuration {configuration}: text.ignore_unknown is true or false, not {ignore_unknown!r}")
+        raise UsageError(
+            f"configuration {configuration}: text.ignore_unknown must be true or false, not {ignore_unknown!r}"
+        )
     return TextOptions(delimiter=delimiter, missing=frozenset({"", *missing}), is_strict=not ignore_unknown)

@@ -1,11 +1,12 @@
-"""Drafts a proto for a model that has none: a row message of its columns, an answer of its outputs, one operation.
+"""Drafts a proto for a model without one: a row message of its columns, an answer of its outputs, one operation.
 
-The shape is the one that Acumos clients know: `DataFrame{repeated DataFrameRow rows = 1}`, a scalar per column, and
-`Prediction` with a repeated field per output, an element for each row. Every value that the model gives is in it once.
+The shape is the one that Acumos clients know: `DataFrame{repeated DataFrameRow rows = 1}` with a scalar per column, and
+`Prediction` with a repeated field per output, one element for each row. Every value that the model returns is in it
+once.
 
-A name that an identifier cannot hold is changed, and two that would then be the same are numbered. Where the codec does
-not come to the field by itself (fields.py, outputs.py), the draft says so in `columns` and `outputs`: they belong into
-the configuration.
+A name that is not a valid identifier is changed, and names that would then be equal are numbered. Where the codec does
+not find the field by itself (fields.py, outputs.py), the draft lists it in `columns` or `outputs`, which belong in the
+configuration.
 """
 
 import re
@@ -16,14 +17,14 @@ from hotswap.codec.fields import Column
 from hotswap.codec.outputs import Output
 
 _ROW, _INPUT, _OUTPUT = "DataFrameRow", "DataFrame", "Prediction"
-_MOST_CLASSES: Final = 64  # beyond it a vector is easier to use than a field for each
+_MOST_CLASSES: Final = 64  # above it, one vector is easier to use than a field for each
 _RESERVED: Final = range(19_000, 20_000)  # protobuf's own field numbers
 _NAMELESS: Final = "field"
 _DERIVED: Final = "confidence"  # the largest of the probabilities
 
 
 class Field(NamedTuple):
-    """A field to be drafted: the column's name, its type as a proto writes it, and what a reader should know of it."""
+    """A field to draft: the column's name, its proto type, and a comment for the reader."""
 
     name: str
     type: str
@@ -31,7 +32,7 @@ class Field(NamedTuple):
 
 
 class Draft(NamedTuple):
-    """A proto, and what the configuration must say beside it. `fields` is column -> field, for every column."""
+    """A proto, and the mappings that the configuration needs with it. `fields` is column -> field, for every column."""
 
     text: str
     fields: Mapping[str, str]
@@ -42,9 +43,9 @@ class Draft(NamedTuple):
 def draft_proto(
     name: str, *, about: str, operations: Sequence[str], inputs: Sequence[Field], outputs: Sequence[Output] | None
 ) -> Draft:
-    """Draft the proto of a model called `name`. `outputs` None: nobody knows them; a text for each row then.
+    """Draft the proto of a model called `name`. `outputs` None: unknown; the answer is then a string for each row.
 
-    Where there are several operations, each has an answer of its own, `<operation>Out`.
+    If there are several operations, each has its own answer, `<operation>Out`.
     """
     fields = valid_names(field.name for field in inputs)
     chosen = _choose(outputs or [Output("prediction", 0, 1, classes=())])
@@ -73,14 +74,14 @@ def draft_proto(
 
 
 def fields_of(columns: Iterable[Column]) -> list[Field]:
-    """The fields of a model's columns. All are optional: a value that is missing means something to it."""
+    """Return the fields of a model's columns. All are optional: a missing value means something to a model."""
     return [Field(column.name, _input_type(column), _comment(column)) for column in columns]
 
 
 def valid_names(names: Iterable[str]) -> dict[str, str]:
-    """Name -> identifier, each different from all others even in JSON, where `a_b` and `aB` are the same.
+    """Map each name to an identifier that is unique even in JSON, where `a_b` and `aB` are the same.
 
-    What is an identifier already keeps its name, before others get one.
+    Names that are valid identifiers keep them; the others choose after them.
     """
     given = list(names)
     used: set[str] = set()
@@ -97,7 +98,7 @@ def valid_names(names: Iterable[str]) -> dict[str, str]:
 
 
 def _choose(outputs: Sequence[Output]) -> list[Output]:
-    """The outputs that give each column of the scores once; numbers by their names, or a vector where they are many."""
+    """Choose outputs that cover each column of the scores once: named numbers, or a vector if there are many."""
     numbers = [output for output in outputs if not output.is_vector and output.name != _DERIVED]
     vectors = [output for output in outputs if output.is_vector]
     if len(numbers) > _MOST_CLASSES:
@@ -132,7 +133,7 @@ def _unfound(names: Mapping[str, str], found: Callable[[str], Sequence[str]]) ->
 
 
 def _same_names(output: str, outputs: Sequence[Output]) -> list[str]:
-    # outputs.py takes a field for an output of that name, with `_` for what an identifier cannot hold.
+    # outputs.py matches a field to an output by name, with `_` for characters that an identifier cannot have.
     wanted = _substituted(output)
     return [_substituted(other.name) for other in outputs if _substituted(other.name) == wanted]
 

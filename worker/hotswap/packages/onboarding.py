@@ -1,7 +1,7 @@
-"""From a model to a package: finds out what the model takes and gives, drafts a proto, and sees that all fits together.
+"""Prepares a package of a model: detects its inputs and outputs, drafts a proto, and checks that they fit together.
 
-Types come from the model itself where its runtime knows them, else from every row of a sample; columns are matched by
-name. What is packed has been loaded and checked just as a worker would stage it, samples and all.
+Types come from the model itself if its runtime knows them, otherwise from every row of a sample; columns are matched by
+name. What is packed has been loaded and checked just as a worker would stage it, including the samples.
 """
 
 import io
@@ -31,14 +31,14 @@ from hotswap.settings import Settings
 
 _NAME = re.compile(r"[A-Za-z0-9_-]+")
 _NO_PROTO = Proto("")
-_DEADLINE_S = 10.0  # of a batch, of which there is none: the samples are scored while the host starts
+_DEADLINE_S = 10.0  # of a batch; unused, since the samples are scored while the host starts
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wish:
-    """What somebody wants packed. None: found out (`kind`, `name`), drafted (`proto`), or not there.
+    """What to pack. None: detected (`kind`, `name`), drafted (`proto`), or absent.
 
-    `previous` is a package or a proto of the version before, whose number is `previous_version`; None: the package's.
+    `previous` is a package or a proto of the version before; `previous_version` its number, None: the package's.
     """
 
     model: Path
@@ -52,7 +52,7 @@ class Wish:
 
 
 class _Known(NamedTuple):
-    """What the model and the sample say."""
+    """What is known from the model and the sample."""
 
     name: str
     kind: str
@@ -69,25 +69,25 @@ class _Fitted(NamedTuple):
 
 
 class Onboarded(NamedTuple):
-    """What is to be packed, and what a person should know of it, a line each."""
+    """The content to pack, and notes on it for the user, a line each."""
 
     content: Content
     notes: list[str]
 
 
 async def onboard(settings: Settings, wish: Wish) -> Onboarded:
-    """Make a package's content; nothing is written or uploaded.
+    """Prepare the content of a package; writes and uploads nothing.
 
     Raises:
-        UsageError: a file is not what it should be, or nobody knows what the model takes.
+        UsageError: a file is not what it should be, or the model's inputs are unknown.
         SwapError: the model cannot be loaded, or the model, the proto, the configuration and the sample do not fit
-            each other; as a worker would say it.
+            each other; the error is a worker's own.
 
     """
     kind, name, sample = wish.kind or find_kind(wish.model), _name(wish), _read_sample(wish)
     async with artifact_of(settings, wish.model, kind) as artifact:
         load = partial(_load, settings, kind, artifact)
-        # A kind without a runtime here is packed for workers that have one; nobody can ask it or check it here.
+        # A kind without a runtime here is packed for workers that have one; it cannot be described or checked here.
         is_served = kind in kinds()
         interface = await ask(load(wish.configuration)) if is_served and not wish.proto else None
         about = (
@@ -100,7 +100,7 @@ async def onboard(settings: Settings, wish: Wish) -> Onboarded:
         if is_served:
             await _check(load(fitted.configuration, fitted.proto, messages))
         else:
-            fitted.notes.append(f"not checked: there is no runtime for kind {kind} here")
+            fitted.notes.append(f"not checked: no runtime for kind {kind} is installed here")
     version = _version(wish, schema)
     content = Content(
         name=name,
@@ -120,7 +120,7 @@ async def onboard(settings: Settings, wish: Wish) -> Onboarded:
 def _name(wish: Wish) -> str:
     name = wish.name or re.sub(r"[^A-Za-z0-9_-]", "_", wish.model.resolve().stem)
     if not _NAME.fullmatch(name):
-        raise UsageError(f"--name {name!r}: the name of a model is letters, digits, `_` and `-`")
+        raise UsageError(f"--name {name!r}: the name of a model consists of letters, digits, `_` and `-`")
     return name
 
 
@@ -135,7 +135,7 @@ def _read_sample(wish: Wish) -> Sample | None:
 
 
 def _fit(wish: Wish, known: _Known) -> _Fitted:
-    """The proto, own or drafted, with what goes beside it."""
+    """Return the proto, given or drafted, with the configuration and samples that fit it."""
     configuration, sample = wish.configuration, known.sample
     if wish.proto:
         columns = configuration.columns
@@ -161,8 +161,8 @@ def _draft(wish: Wish, known: _Known) -> Draft:
         inputs = known.sample.fields
     else:
         raise UsageError(
-            f"model {wish.model} (kind {known.kind}) does not tell what it takes: give rows of it with --sample "
-            "data.csv, whose header names the columns, or its own proto with --proto"
+            f"model {wish.model} (kind {known.kind}) does not describe its inputs: pass sample rows with --sample "
+            "data.csv, whose header names the columns, or the model's proto with --proto"
         )
     outputs = known.interface.outputs if known.interface else None
     operations = _operations(wish.configuration.runtime)
@@ -170,19 +170,21 @@ def _draft(wish: Wish, known: _Known) -> Draft:
 
 
 def _operations(options: Mapping[str, str]) -> list[str]:
-    """The operations of a jar are its methods, by its configuration; any other model has one."""
+    """Return the operations: for a jar the methods that its configuration names, for any other model one."""
     several = [name.removeprefix("method.") for name in options if name.startswith("method.")]
     one = next(
         (options[name].strip() for name in ("method", "modelMethod") if options.get(name, "").strip()), "transform"
     )
     names = several or [one]
     if odd := [name for name in names if not re.fullmatch(r"[A-Za-z]\w*", name, re.ASCII)]:
-        raise UsageError(f"configuration: {odd[0]!r} is no name of an rpc; name the method with `method.<operation>`")
+        raise UsageError(
+            f"configuration: {odd[0]!r} is not a valid rpc name; name the method with `method.<operation>`"
+        )
     return names
 
 
 def _compare(known: _Known, draft: Draft) -> list[str]:
-    """What a person should know of the sample beside what the model takes."""
+    """Return notes on the differences between the sample and the model's inputs."""
     columns = known.interface.columns if known.interface else None
     if known.sample is None or columns is None:
         return []
@@ -195,13 +197,13 @@ def _compare(known: _Known, draft: Draft) -> list[str]:
     numbers = [column.name for column in columns if column.categories is None and column.type == "number"]
     return [
         *(
-            f"column {name!r} of the sample is none of the model's: left out"
+            f"column {name!r} of the sample is not a column of the model: left out"
             for name in types
             if name not in draft.fields
         ),
         *(f"column {name!r} of the model is not in the sample" for name in draft.fields if name not in types),
         *(
-            f"column {name!r} is a number to the model, and not in every row of the sample: name texts that mean "
+            f"column {name!r} is numeric in the model, but not in every row of the sample: list the texts that mean "
             '"missing" in the configuration ({"text": {"missing": ["NA"]}})'
             for name in numbers
             if types.get(name) == "string"
@@ -240,15 +242,15 @@ async def _check(load: Load) -> None:
 def _version(wish: Wish, schema: Schema) -> Version:
     if wish.previous is None:
         if wish.previous_version:
-            raise UsageError("--previous-version needs --previous: the package, or the proto, that has that version")
-        return Version(FIRST, ("it is the first",))
+            raise UsageError("--previous-version needs --previous: the package or the proto of that version")
+        return Version(FIRST, ("it is the first version",))
     if wish.previous.suffix == ".zip":
         with open_package(wish.previous) as package:
             proto, number = package.proto, wish.previous_version or package.version
     else:
         proto, number = read_proto(wish.previous), wish.previous_version
     if proto is None:
-        raise UsageError(f"--previous {wish.previous} has no proto: give its modeldump.zip, or its .proto")
+        raise UsageError(f"--previous {wish.previous} has no proto: pass its modeldump.zip, or its .proto")
     if number is None:
-        raise UsageError(f"--previous {wish.previous} does not say its version: add --previous-version 1.2.3")
+        raise UsageError(f"--previous {wish.previous} has no version: add --previous-version 1.2.3")
     return next_version(number, schema_of(proto), schema)

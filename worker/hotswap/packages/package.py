@@ -1,10 +1,10 @@
-"""A package: a model with all that a swap needs beside it, as `hotswap pack` writes it and Acumos's clients did.
+"""Packages: a model with everything that a swap needs, as `hotswap pack` writes it and Acumos's clients did.
 
-    modeldump.zip       modelpackage.zip, metadata.json, default.proto, license.json where there is one
-    modelpackage.zip    the model; ours: hotswap.json, samples.csv; of a jar: modelConfig.properties
+    modeldump.zip       modelpackage.zip, metadata.json, default.proto, license.json if there is one
+    modelpackage.zip    the model; ours: hotswap.json, samples.csv; for a jar: modelConfig.properties
 
-hotswap.json is what Acumos has no place for: the version of the model, the configuration, which file is what, and the
-SHA-256 of each. Acumos's own readers look for the files that they know, and pass it over.
+hotswap.json has what Acumos has no place for: the model's version, the configuration, the role of each file, and its
+SHA-256. Acumos's own readers look for the files that they know, and ignore it.
 """
 
 import hashlib
@@ -31,14 +31,14 @@ from hotswap.packages.configuration import configuration_of
 MANIFEST: Final = "hotswap.json"
 PACKAGES: Final = ("modeldump.zip", "modelpackage.zip")
 PROTOS: Final = ("default.proto", "default.desc")
-"""A proto's text, or the descriptor set of one that imports others."""
+"""A proto's text, or a descriptor set if it imports others."""
 
 _MAX_BYTES: Final = 2 << 30
 _MAX_SAMPLES_BYTES: Final = 256 << 10  # a command is one record of the control topic
 
 
 class Manifest(BaseModel):
-    """What hotswap.json says: `model` and `samples` (empty: none) are names of files, each with its SHA-256."""
+    """The content of hotswap.json: `model` and `samples` (empty: none) name files, with their digests in `sha256`."""
 
     model_config = ConfigDict(strict=True, extra="forbid")
 
@@ -55,9 +55,9 @@ class Manifest(BaseModel):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Package:
-    """What is in a package. `model` is a file that is there while the package is open; `proto` None: it has none.
+    """The content of a package. `model` is a file that exists while the package is open; `proto` None: it has none.
 
-    `version` is None in a package of Acumos's, which does not say it.
+    `version` is None in a package of Acumos's, which has no version.
     """
 
     name: str
@@ -69,7 +69,7 @@ class Package:
     samples: tuple[bytes, ...] = ()
 
     def change(self) -> Change:
-        """The swap to it: model, proto, configuration and samples."""
+        """Return the swap to it: model, proto, configuration and samples."""
         return Change(
             model=self.model,
             kind=self.kind,
@@ -81,13 +81,13 @@ class Package:
 
 @contextmanager
 def open_package(path: Path, *, max_bytes: int = _MAX_BYTES) -> Iterator[Package]:
-    """Unpack a modeldump.zip or modelpackage.zip, ours or Acumos's, however one lies in the other.
+    """Unpack a modeldump.zip or modelpackage.zip, ours or Acumos's, however they are nested.
 
     `max_bytes` bounds what each zip unpacks to.
 
     Raises:
-        UsageError: it is not there, or does not say what the model is.
-        SwapError: ARTIFACT_INVALID (no zip, or an unsafe one), DIGEST_MISMATCH (changed after it was packed).
+        UsageError: it does not exist, or does not tell which file is the model.
+        SwapError: ARTIFACT_INVALID (not a zip, or unsafe), DIGEST_MISMATCH (changed after it was packed).
 
     """
     with tempfile.TemporaryDirectory(prefix="hotswap-package-") as folder:
@@ -97,10 +97,10 @@ def open_package(path: Path, *, max_bytes: int = _MAX_BYTES) -> Iterator[Package
 
 
 def encode_samples(text: TextIO, schema: Schema, name: str) -> tuple[bytes, ...]:
-    """The rows of a CSV as input messages of the proto's first operation, as many as a swap command has room for.
+    """Encode the rows of a CSV as input messages of the proto's first operation, as many as fit into a swap command.
 
     Raises:
-        UsageError: a row does not fit; `name` says which CSV.
+        UsageError: a row does not fit; the message calls the CSV `name`.
 
     """
     rows = read_rows(text, "csv", next(iter(schema.operations.values())).input)
@@ -118,14 +118,14 @@ def encode_samples(text: TextIO, schema: Schema, name: str) -> tuple[bytes, ...]
 
 
 def schema_of(proto: Proto) -> Schema:
-    """Compile a proto that is given inline. Raises SwapError PROTO_INVALID."""
+    """Compile an inline proto. Raises SwapError PROTO_INVALID."""
     return compile_proto(proto.source or b"", proto.is_descriptor_set)
 
 
 def _unpack(path: Path, folder: Path, max_bytes: int) -> list[Path]:
-    """The files of a package, and of those that lie in it."""
+    """Return the files of a package, and of the packages inside it."""
     if not path.is_file():
-        raise UsageError(f"package {path} is not there, or is no file")
+        raise UsageError(f"package {path} does not exist, or is not a file")
     files: list[Path] = []
     packed: Path | None = path
     for number in range(len(PACKAGES) + 1):
@@ -146,7 +146,7 @@ def _read(path: Path, manifest: Path, files: list[Path]) -> Package:
         _check(path, name, by_name.get(name), digest)
     if said.model not in said.sha256 or (said.samples and said.samples not in said.sha256):
         raise SwapError(
-            SwapCode.ARTIFACT_INVALID, f"package {path}: its {MANIFEST} names files that it gives no digest of"
+            SwapCode.ARTIFACT_INVALID, f"package {path}: its {MANIFEST} names files without giving their digests"
         )
     protos = [read_proto(by_name[name]) for name in PROTOS if name in said.sha256 and name in by_name]
     samples: tuple[bytes, ...] = ()
@@ -169,21 +169,21 @@ def _parse(path: Path, manifest: Path) -> Manifest:
         return Manifest.model_validate_json(manifest.read_bytes())
     except ValidationError as error:
         wrong = "; ".join(f"{'.'.join(map(str, fault['loc'])) or 'it'}: {fault['msg']}" for fault in error.errors())
-        raise SwapError(SwapCode.ARTIFACT_INVALID, f"package {path}: its {MANIFEST} is not whole: {wrong}") from error
+        raise SwapError(SwapCode.ARTIFACT_INVALID, f"package {path}: its {MANIFEST} is invalid: {wrong}") from error
 
 
 def _check(path: Path, name: str, file: Path | None, digest: str) -> None:
     if file is None:
         if name in PROTOS:
-            return  # a modelpackage.zip by itself: the proto lies beside it
-        raise SwapError(SwapCode.ARTIFACT_INVALID, f"package {path}: {name} is not in it")
+            return  # a modelpackage.zip on its own: the proto is beside it
+        raise SwapError(SwapCode.ARTIFACT_INVALID, f"package {path}: {name} is missing")
     with file.open("rb") as content:
         found = hashlib.file_digest(content, "sha256").hexdigest()
     if found != digest:
         raise SwapError(
             SwapCode.DIGEST_MISMATCH,
-            f"package {path}: {name} has the SHA-256 {found}, and was packed with {digest}: it was changed or damaged "
-            "since; pack the model again, or give the other file as an option",
+            f"package {path}: {name} has the SHA-256 {found}, but was packed with {digest}: it was changed or damaged "
+            "since; pack the model again, or pass the other file as an option",
         )
 
 

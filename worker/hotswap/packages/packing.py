@@ -1,4 +1,4 @@
-"""Writes a package: the four files that Acumos's clients wrote, each whole or not at all."""
+"""Writes a package: the four files that Acumos's clients wrote, each one complete or not at all."""
 
 import hashlib
 import json
@@ -26,7 +26,7 @@ _LEAST_JAVA: Final = "17"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Content:
-    """What is to be packed. `model` is a file or a folder; `samples` a CSV under the proto's names, or empty."""
+    """What to pack. `model` is a file or a folder; `samples` a CSV with the proto's names in its header, or empty."""
 
     name: str
     version: str
@@ -41,16 +41,17 @@ class Content:
 
 
 def check_target(folder: Path, *, is_replacing: bool) -> None:
-    """Raises UsageError where a package's files are there already, unless they may be replaced."""
+    """Raise UsageError if a package's files already exist, unless they may be replaced."""
     there = [name for name in _FILES if (folder / name).exists()]
     if there and not is_replacing:
         raise UsageError(f"{folder} has {', '.join(there)} already: choose another folder with --out, or add --force")
 
 
 def write_package(content: Content, folder: Path) -> list[Path]:
-    """Write the four files into a folder, and give their paths; the modeldump.zip, which has it all, comes last.
+    """Write the four files into a folder and return their paths; modeldump.zip, which contains the others, is last.
 
-    The same content is the same bytes. Raises UsageError where the folder cannot be written, or a licence be read.
+    The same content gives the same bytes. Raises UsageError if the folder cannot be written or the licence cannot be
+    read.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -73,7 +74,7 @@ def write_package(content: Content, folder: Path) -> list[Path]:
 
 
 def _write_model_package(content: Content, model: Path, target: Path) -> None:
-    model_name = f"{content.name}{model.suffix}"  # Acumos knows the model's file by the model's name
+    model_name = f"{content.name}{model.suffix}"  # Acumos finds the model's file by the model's name
     samples = content.samples.encode()
     digests = {model_name: _sha256(model), _proto_name(content): content.proto.sha256}
     inside: dict[str, Path | bytes] = {model_name: model}

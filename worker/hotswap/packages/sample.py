@@ -1,4 +1,4 @@
-"""The types of a CSV's columns, from all of its rows: for the proto of a model that cannot say what it takes."""
+"""Detects the types of a CSV's columns from all of its rows, for the proto of a model that has no type information."""
 
 import csv
 import math
@@ -12,9 +12,9 @@ from hotswap.generation import TextOptions
 from hotswap.packages.draft import Field
 
 SAMPLES: Final = 100
-"""Rows that are kept as samples, at most: they go into every swap command."""
+"""The most rows that are kept as samples: they go into every swap command."""
 
-_WHOLE: Final = re.compile(r"[+-]?(0|[1-9]\d{0,18})", re.ASCII)  # 007 is a name that is made of digits
+_WHOLE: Final = re.compile(r"[+-]?(0|[1-9]\d{0,18})", re.ASCII)  # 007 is a name made of digits
 _NUMBER: Final = re.compile(r"[+-]?(0|[1-9]\d*|(?=\.\d))(\.\d*)?([eE][+-]?\d+)?", re.ASCII)
 _INT64: Final = range(-(1 << 63), 1 << 63)
 _TRUTHS: Final = {"true", "false"}
@@ -22,7 +22,7 @@ _TRUTHS: Final = {"true", "false"}
 
 @dataclass(slots=True)
 class _Type:
-    """What every cell of a column so far has been."""
+    """What all cells of a column so far have in common."""
 
     is_truth: bool = True
     is_whole: bool = True
@@ -44,23 +44,23 @@ class _Type:
 
 @dataclass(slots=True)
 class Sample:
-    """A CSV that was read: its columns with their types, and its first rows, where an empty text is a missing value."""
+    """The content of a CSV: its columns with their types, and its first rows; an empty string is a missing value."""
 
     fields: list[Field]
     rows: list[Sequence[str]] = field(default_factory=list)
 
     def as_csv(self, names: Mapping[str, str]) -> str:
-        """The first rows as CSV, only the columns of `names` and under the names there."""
+        """Return the first rows as CSV, with only the columns of `names`, under the names there."""
         kept = [(place, names[part.name]) for place, part in enumerate(self.fields) if part.name in names]
         lines = [[name for _, name in kept], *([row[place] for place, _ in kept] for row in self.rows)]
         return "".join(",".join(map(_quoted, line)) + "\n" for line in lines)
 
 
 def read_sample(lines: Iterable[str], name: str, options: TextOptions) -> Sample:
-    """Read a whole CSV; `name` says in errors which one.
+    """Read a whole CSV; errors call it `name`.
 
     Raises:
-        UsageError: it has no header or no row, two columns of one name, or a row of another length.
+        UsageError: it has no header or no rows, two columns of the same name, or a row of a different length.
 
     """
     reader = csv.reader(lines, delimiter=options.delimiter, strict=True)
@@ -70,20 +70,22 @@ def read_sample(lines: Iterable[str], name: str, options: TextOptions) -> Sample
             raise UsageError(f"sample {name}: its first line must be a header that names each column once")
         types = [_Type() for _ in header]
         sample = Sample([])
-        is_narrow = len(header) == 1  # then an empty line is a row whose only value is missing
+        is_narrow = len(header) == 1  # an empty line is then a row whose only value is missing
         for number, row in enumerate((row for row in reader if row or is_narrow), 1):
             _take(row or [""], number, types, sample, name, options)
     except csv.Error as error:
-        raise UsageError(f"sample {name}: line {reader.line_num} is no CSV: {error}") from error
+        raise UsageError(f"sample {name}: line {reader.line_num} is not valid CSV: {error}") from error
     if not sample.rows:
-        raise UsageError(f"sample {name} has no row below its header: the types of its columns cannot be known")
+        raise UsageError(
+            f"sample {name} has no rows below its header, so the types of its columns are unknown: add rows"
+        )
     sample.fields = [Field(column, str(kind)) for column, kind in zip(header, types, strict=True)]
     return sample
 
 
 def _take(row: list[str], number: int, types: list[_Type], sample: Sample, name: str, options: TextOptions) -> None:
     if len(row) != len(types):
-        raise UsageError(f"sample {name}: row {number} has {len(row)} cells, and the header names {len(types)}")
+        raise UsageError(f"sample {name}: row {number} has {len(row)} cells, but the header names {len(types)}")
     texts = ["" if text in options.missing else text.strip() for text in row]
     for kind, text in zip(types, texts, strict=True):
         if text:

@@ -1,14 +1,14 @@
-"""The next version of a model, from the difference between its proto and the one before (semantic versioning).
+"""Chooses the next version of a model from the difference between its proto and the previous one (semantic versioning).
 
-    major   requests for the old proto are no longer answered as they were meant, or what was generated from it does not
-            fit: an operation, a field or an enum's value is removed, renamed, renumbered or retyped, a message of an
-            operation has another name, or a field is added to the input that an old request leaves at 0 unseen
+    major   requests for the old proto are no longer answered as they were meant, or code generated from it does not
+            fit: an operation, a field or an enum value is removed, renamed, renumbered or retyped, a message of an
+            operation has another name, or the input has a new field that an old request silently leaves at 0
     minor   something is added: an operation, a repeated or `optional` field or a message, any field of the output, an
-            enum's value; or a field has become `optional`, or ceased to be
+            enum value; or a field has become `optional`, or is no longer
     patch   neither: the contract is the same
 
-The rules are Acumos's (same contract: patch; an added repeated field: minor; removed, renamed, retyped: major), but it
-looks away from field numbers, and knows no `optional`.
+The rules are Acumos's (same contract: patch; an added repeated field: minor; removed, renamed, retyped: major), except
+that Acumos ignores field numbers, and does not know `optional`.
 """
 
 import re
@@ -23,17 +23,17 @@ FIRST: Final = "1.0.0"
 
 
 class Version(NamedTuple):
-    """A version, and why it is not the one before."""
+    """A version, and the reasons for the step from the previous one."""
 
     number: str
     reasons: tuple[str, ...]
 
 
 def next_version(previous: str, old: Schema, new: Schema) -> Version:
-    """The version of `new` after `old`, which has version `previous` (major.minor.patch).
+    """Return the version of `new` after `old`, which has version `previous` (major.minor.patch).
 
     Raises:
-        UsageError: `previous` is no such version.
+        UsageError: `previous` is not such a version.
 
     """
     if not re.fullmatch(r"(0|[1-9]\d{0,8})(\.(0|[1-9]\d{0,8})){2}", previous):
@@ -48,7 +48,7 @@ def next_version(previous: str, old: Schema, new: Schema) -> Version:
 
 
 def _differences(old: Schema, new: Schema) -> tuple[list[str], list[str]]:
-    """What is breaking, and what is added, a line each."""
+    """Return the breaking changes and the additions, a line each."""
     breaking = incompatibilities(old, new)
     added = [f"operation {name} is new" for name in new.operations if name not in old.operations]
     for name, operation in old.operations.items():
@@ -64,11 +64,11 @@ def _differences(old: Schema, new: Schema) -> tuple[list[str], list[str]]:
 def _renamed_messages(old: Operation, new: Operation) -> Iterator[str]:
     for what, was, now in (("takes", old.input, new.input), ("returns", old.output, new.output)):
         if was.DESCRIPTOR.name != now.DESCRIPTOR.name:
-            yield f"operation {old.name} {what} {now.DESCRIPTOR.name} now, and not {was.DESCRIPTOR.name}"
+            yield f"operation {old.name} {what} {now.DESCRIPTOR.name} now, not {was.DESCRIPTOR.name}"
 
 
 def _message(old: Any, new: Any, seen: set[str], *, is_input: bool) -> Iterator[tuple[str, bool]]:
-    if old.full_name in seen:  # a message may hold itself
+    if old.full_name in seen:  # a message may contain itself
         return
     seen.add(old.full_name)
     for number, field in new.fields_by_number.items():
