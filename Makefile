@@ -72,7 +72,7 @@ fuzz: setup ## made-up requests: CSV, JSON and protobuf, then raw records (each 
 attacks: setup ## what strangers can send, each beside a stream: a table (WORKER=/path/to/checkout: of another commit)
 	@$(call play,attacks) $(addprefix --worker ,$(WORKER))
 
-verifier: setup ## the judge's own test: defects planted in good histories, each found
+verifier: setup ## the verifier's own test: defects planted in good histories, each found
 	@cd tests && $(abspath $(VENV))/bin/python -m faults.test_verifier
 
 model: setup ## the protocol's model: 10,000 examples of crashes, zombies and commands against the real decisions

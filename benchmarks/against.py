@@ -39,19 +39,19 @@ class Round(NamedTuple):
 
 
 class Figure(NamedTuple):
-    """A figure of a round: where it stands there, and its digits; the judged ones decide."""
+    """A figure of a round: its place there, its digits, and whether it decides the verdict."""
 
     label: str
     of: str
     name: str
     digits: int
-    is_judged: bool = False
+    is_decisive: bool = False
     is_better_high: bool = False
 
 
 _FIGURES = (
-    Figure("rows/s", "backlog", "rows_per_s", 0, is_judged=True, is_better_high=True),
-    Figure("CPU, µs a row", "backlog", "cpu_us_per_row", 2, is_judged=True),
+    Figure("rows/s", "backlog", "rows_per_s", 0, is_decisive=True, is_better_high=True),
+    Figure("CPU, µs a row", "backlog", "cpu_us_per_row", 2, is_decisive=True),
     Figure("CPU of Kafka, µs a row", "backlog", "kafka_us_per_row", 2),
     Figure("p50 at 1,000/s, ms", "steady", "p50_ms", 1),
     Figure("p99 at 1,000/s, ms", "steady", "p99_ms", 1),
@@ -107,7 +107,7 @@ def _values(rounds: list[Round], figure: Figure) -> list[float]:
 def verdict(taken: Taken) -> tuple[bool, str]:
     """Whether the new one passes, and a line that says why."""
     passes, said = True, []
-    for figure in (figure for figure in _FIGURES if figure.is_judged):
+    for figure in (figure for figure in _FIGURES if figure.is_decisive):
         old, new, again = (median(_values(taken[which], figure)) for which in (OLD, NEW, AGAIN))
         worse = old / new if figure.is_better_high else new / old
         allowed = _ALLOWED + max(old / again, again / old) - 1

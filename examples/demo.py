@@ -126,8 +126,8 @@ async def command(scene: Scene, client: Client, stream: Stream, screen: Screen) 
     return moment
 
 
-async def judge(settings: Settings, iris: Domain, cancer: Domain) -> Count:
-    """Counts from the topics themselves, as a reader sees them that isolates committed records."""
+async def count_answers(settings: Settings, iris: Domain, cancer: Domain) -> Count:
+    """Counts the answers from the topics themselves, with read_committed."""
     models = [load_offline("iris_gbm", iris), load_offline("iris_glm", iris), load_offline("cancer_gbm", cancer)]
     topics = settings.topics
     requests, predictions, dead_letters = [
@@ -170,7 +170,7 @@ async def demo(bootstrap: str, folder: Path, screen: Screen, options: argparse.N
     screen.say(f"Kafka at {bootstrap}, deployment {settings.deployment}, two workers, {options.rate:g} requests/s")
     with Workers(settings, folder) as workers:
         moments = await play(scenes(iris, cancer, garbage), settings, workers, screen, options)
-    counted = await judge(settings, iris, cancer)
+    counted = await count_answers(settings, iris, cancer)
     if counted.answered:
         draw(counted, moments, options.picture)
     screen.report(counted, moments, options.picture)

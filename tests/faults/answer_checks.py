@@ -1,4 +1,4 @@
-"""What is wrong with one answer by itself: as a copy of its request, as a refusal, as the word of its generation."""
+"""Checks one answer on its own: as a copy of its request, as a refusal, as its generation's prediction."""
 
 from faults.evidence import at, fingerprint, has_bytes
 

@@ -1,7 +1,7 @@
-"""A fleet under fire: a real Kafka behind a proxy, workers as processes, a journaling publisher, a judge looking on.
+"""A fleet under fire: a real Kafka behind a proxy, workers as processes, a journaling publisher, and a verifier.
 
 A scenario gets an `Arena` that is already under load, breaks what it wants to break, and returns; `verdict` then lets
-the fleet come to rest and says what the judge found.
+the fleet settle and reports the verifier's findings.
 """
 
 import asyncio
@@ -18,7 +18,7 @@ from pathlib import Path
 from faults.brokers import proxied_kafka
 from faults.oracle import Oracle
 from faults.publisher import Publisher
-from faults.verifier import Judge, Names
+from faults.verifier import Names, Verifier
 from faults.watcher import Watcher
 from harness.fleet import EXAMPLES, Deployment
 from hotswap.client.change import Change
@@ -31,9 +31,9 @@ _SETTLE_S = 180
 
 @dataclass(frozen=True, kw_only=True)
 class Terms:
-    """What a scenario is run with; `judged_as` is the delivery that the judge holds the fleet to.
+    """The parameters of a scenario; `verified_as` is the delivery that the verifier holds the fleet to.
 
-    `is_static`: each worker has a name in the group that whoever takes its place inherits (KIP-345).
+    `is_static`: each worker has a static group id, which its replacement inherits (KIP-345).
     """
 
     partitions: int = 4
@@ -41,14 +41,14 @@ class Terms:
     workers: int = 3
     bad_share: float = 0.02
     settings: dict = field(default_factory=dict)
-    judged_as: str = "exactly_once"
+    verified_as: str = "exactly_once"
     prelude: str = ""
     is_proxied: bool = False
     is_static: bool = False
 
 
 class Arena:
-    """One run of one scenario; everything in it that is random comes from `random`."""
+    """One run of one scenario; all randomness comes from `random`."""
 
     def __init__(self, *, terms, seed, folder, say=print):
         self.terms = terms
@@ -96,7 +96,7 @@ class Arena:
         self.say(f"{self.terms.workers} workers answer {self.terms.per_second} requests/s on {self.terms.partitions}")
 
     def _watch(self):
-        """Start what publishes and what judges."""
+        """Start the publisher and the verifier."""
         topics, journal = self.deployment.settings.topics, self.folder / "journal"
         self.publisher = Publisher(
             bootstrap=self.kafka.bootstrap,
@@ -107,17 +107,17 @@ class Arena:
             seed=self.seed,
             bad_share=self.terms.bad_share,
         )
-        self.judge = Judge(
+        self.verifier = Verifier(
             topics=Names(*topics),
             deployment=self.deployment.name,
             oracle=Oracle(EXAMPLES),
-            delivery=self.terms.judged_as,
+            delivery=self.terms.verified_as,
         )
         self.watcher = Watcher(
             bootstrap=self.kafka.bootstrap,
             names=Names(*topics),
             group=self.deployment.settings.group_id,
-            judge=self.judge,
+            verifier=self.verifier,
             journal=journal,
         )
         self.publisher.start()
@@ -126,7 +126,7 @@ class Arena:
         self._exits.callback(self.watcher.stop)
 
     async def _first_answer(self, receipt):
-        """What the fleet answers to a swap; on a busy machine its workers may need long until they speak at all."""
+        """Return the fleet's answer to a swap; on a busy machine the workers may take long until they report at all."""
         async with asyncio.timeout(_STARTED_S):
             while True:
                 with contextlib.suppress(NoAnswer):
@@ -145,11 +145,11 @@ class Arena:
 
     @property
     def workers(self):
-        """Names of the workers whose process is there."""
+        """The names of the running workers."""
         return [name for name, process in self.deployment.workers.items() if process.poll() is None]
 
     def join(self, failpoints="", prelude="", in_place_of=None, **environment):
-        """Start one more worker, behind the proxy where the terms say so; returns its name."""
+        """Start one more worker, behind the proxy if the terms say so; return its name."""
         name = next(self._names)
         if self.terms.is_static:
             self._instances[name] = self._instances.get(in_place_of, name)
@@ -168,17 +168,17 @@ class Arena:
         self.deployment.workers[name].send_signal(number)
 
     def is_stopped(self, name):
-        """Whether the worker's process stands still."""
+        """Whether the worker's process is stopped."""
         stat = Path(f"/proc/{self.deployment.workers[name].pid}/stat").read_text()
         return stat.rpartition(")")[2].split()[0] == "T"
 
     def hosts(self, name):
-        """Process ids of a worker's model hosts: each has a supervisor between the two, which starts it last."""
+        """Return the process ids of a worker's model hosts: each has a supervisor in between, which starts it last."""
         supervisors = _children(self.deployment.workers[name].pid)
         return [children[-1] for supervisor in supervisors if (children := _children(supervisor))]
 
     async def until(self, holds, seconds, what):
-        """Wait until something holds; an error that says what did not come."""
+        """Wait until `holds()` is true; on time-out, raise an error that names `what`."""
         give_up = time.monotonic() + seconds
         while not holds():
             if time.monotonic() > give_up:
@@ -192,34 +192,34 @@ class Arena:
     # ---- swaps
 
     async def swap(self, **change):
-        """Command a swap to the other model, and return the receipt."""
+        """Publish a swap to the other model, and return the receipt."""
         self._swaps += 1
         model = EXAMPLES / "models" / f"{MODELS[self._swaps % 2]}.zip"
         return await self.command(Change(model=model, **change))
 
     async def command(self, change):
-        """Command any swap, and return the receipt."""
+        """Publish any swap, and return the receipt."""
         receipt = await self.client.swap(change)
         self._newest = max(self._newest, receipt.generation)
         return receipt
 
     async def swap_whole(self):
-        """Command a swap that inherits nothing, above every generation so far: the remedy for a lost control log."""
+        """Publish a swap that inherits nothing, above every generation so far: the remedy for a lost control log."""
         return await self.swap(proto=EXAMPLES / "protos" / "iris.proto", generation=self._newest + 1)
 
     async def swap_for_ever(self, every_s):
-        """Command a swap every so often, until cancelled."""
+        """Publish a swap every `every_s` seconds, until cancelled."""
         while True:
             await asyncio.sleep(every_s)
             try:
                 await self.swap()
-            except Exception as error:  # noqa: BLE001 - the broker may be what is broken just now
-                self.say(f"a swap could not be commanded: {error}")
+            except Exception as error:  # noqa: BLE001 - the broker may be down at the moment
+                self.say(f"a swap could not be published: {error}")
 
     # ---- the end
 
     async def verdict(self):
-        """Stop the publisher, let the fleet come to rest, and say what was found."""
+        """Stop the publisher, let the fleet settle, and print the findings."""
         self.proxy.heal()
         if not self.workers:
             self.join()
@@ -227,25 +227,25 @@ class Arena:
         began = time.monotonic()
         self.findings += [str(finding) for finding in await self.watcher.settle(_SETTLE_S)]
         self.figures["at rest after, s"] = round(time.monotonic() - began, 1)
-        judge = self.judge
+        verifier = self.verifier
         self.figures |= {
             "acknowledged": self.publisher.acknowledged,
-            "answered": judge.answered,
-            "refused": judge.refused,
-            "transactions": judge.transactions,
-            "generations": len(judge.generations),
+            "answered": verifier.answered,
+            "refused": verifier.refused,
+            "transactions": verifier.transactions,
+            "generations": len(verifier.generations),
         }
-        gaps = judge.longest_gaps
+        gaps = verifier.longest_gaps
         self.figures["longest gap of a partition, s"] = round(max(gaps.values(), default=0), 2)
         for name, value in self.figures.items():
             self.say(f"{name}: {value}")
-        self.say(f"found: {dict(judge.counts) or 'nothing: 0 lost, 0 twice'}")
+        self.say(f"found: {dict(verifier.counts) or 'nothing: 0 lost, 0 twice'}")
         for finding in self.findings[:20]:
             self.say(f"  {finding}")
 
 
 async def run(scenario, *, seed, seconds, folder, say=print):
-    """Run one scenario to its verdict; returns the arena, which holds figures and findings."""
+    """Run one scenario to its verdict; return the arena, which has the figures and findings."""
     say(f"{scenario.name}: seed {seed}, {seconds} s, on {os.cpu_count()} cores; {scenario.promise}")
     async with Arena(terms=scenario.terms, seed=seed, folder=folder, say=say) as arena:
         try:

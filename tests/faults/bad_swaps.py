@@ -52,8 +52,8 @@ async def run(deployment, *, seed, count, say):
                 figures.seconds = round(time.monotonic() - began, 1)
                 so_far = requests.acknowledged
                 await plane.until(lambda: requests.acknowledged > so_far + _REQUESTS_PER_S, _ANSWER_S)
-            await _judge_requests(deployment, figures)
-            await _judge_workers(deployment, plane, figures)
+            await _check_requests(deployment, figures)
+            await _check_workers(deployment, plane, figures)
     for worker in _WORKERS:
         if code := await deployment.stop(worker):
             figures.findings.append(f"{worker} ended with {code}: {deployment.log(worker)[-500:]}")
@@ -108,7 +108,7 @@ async def _one(plane, bad, figures, kind):
             figures.findings.append(f"{kind}: {worker} says {said}, and right is {right}")
 
 
-async def _judge_requests(deployment, figures):
+async def _check_requests(deployment, figures):
     await deployment.drained()
     audit = await deployment.audit()
     figures.asked = audit.asked
@@ -120,7 +120,7 @@ async def _judge_requests(deployment, figures):
         figures.findings.append(f"{len(audit.dead_letters)} good requests were refused")
 
 
-async def _judge_workers(deployment, plane, figures):
+async def _check_workers(deployment, plane, figures):
     """The old generation is what each worker has, and no other has left anything behind."""
     await plane.until(lambda: all(tuple(plane.workers[name].loaded) == (1,) for name in _WORKERS), _ANSWER_S)
     await plane.until(lambda: all(held["processes"] == _PROCESSES for held in _footprint(deployment).values()), 5)

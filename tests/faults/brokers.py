@@ -1,4 +1,4 @@
-"""A real Kafka with a second door: workers come through a proxy, the publisher and the judge go straight in."""
+"""A real Kafka with two ways in: workers connect through a proxy, the publisher and the verifier directly."""
 
 import asyncio
 from contextlib import asynccontextmanager

@@ -1,4 +1,4 @@
-"""The control plane in the judge's hands, with none of the worker's code: commands sent, statuses followed."""
+"""The control plane for the verifier, without the worker's code: publishes commands, follows the status topic."""
 
 import asyncio
 import contextlib
@@ -17,13 +17,13 @@ OUTCOMES = {
 
 
 async def read_log(deployment):
-    """Every record of the control topic: (value, timestamp in ms)."""
+    """Read all records of the control topic: (value, timestamp in ms)."""
     messages = await asyncio.to_thread(read, deployment.kafka.bootstrap, deployment.settings.topics.control)
     return [(message.value(), message.timestamp()[1]) for message in messages]
 
 
 class ControlPlane:
-    """Commands in, statuses out: `publish` appends as it is told, and one reader follows the status topic."""
+    """Commands in, statuses out: `publish` appends records unchanged, and one reader follows the status topic."""
 
     def __init__(self, deployment):
         self.said = defaultdict(list)
@@ -63,7 +63,7 @@ class ControlPlane:
         assert not errors, errors
 
     async def until(self, is_so, timeout_s):
-        """Wait until it is so; whether it came to it in time."""
+        """Wait until it holds; return whether it did in time."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(timeout_s):
                 while not is_so():

@@ -69,7 +69,7 @@ async def run(deployment, *, seed, count, say):
         figures.join_s = await _settle(deployment, plane, fold, ("w4",), figures)
         say(f"as the log says after {figures.settle_s:.1f} s, a new worker after {figures.join_s:.1f} s")
         figures.resident_mb, figures.cpu_s = _costs(deployment)
-    await _judge_requests(deployment, figures)
+    await _check_requests(deployment, figures)
     figures.findings += by_the_workers_own_fold(deployment.name, log, fold)
     figures.findings += [text for worker, said in plane.said.items() for text in told(worker, said, fold)]
     _count(figures, plane, fold)
@@ -205,7 +205,7 @@ def _first_difference(who, told, wanted):
     return []
 
 
-async def _judge_requests(deployment, figures):
+async def _check_requests(deployment, figures):
     await deployment.drained(timeout=_SETTLE_S)
     audit = await deployment.audit()
     figures.asked = audit.asked

@@ -1,4 +1,4 @@
-"""What the judge decides with: records as any client gives them, findings, and what is remembered of each partition."""
+"""What the verifier works with: records as any client returns them, findings, and the state of each partition."""
 
 import hashlib
 from array import array
@@ -9,19 +9,19 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 _KEPT = 20
-"""Findings of a kind that are kept in words; the others are only counted."""
+"""How many findings of a kind are kept; the others are only counted."""
 
 _OURS = frozenset(
     {"generation", "model-digest", "operation", "source", "code", "message", "value-size", "value-sha256"}
 )
 _LARGE = 1_000_000
-"""Bytes of a value beyond which its dead letter need not hold it."""
+"""The size in bytes above which a dead letter need not have its request's value."""
 
 UNJOURNALED = "unjournaled"
-"""Header of a request that no journal has: whether the broker took it may not be known."""
+"""Header of a request that is in no journal: whether the broker accepted it may be unknown."""
 UNREADABLE = (("expect", b"MALFORMED_HEADER"), (UNJOURNALED, b"1"))
 UNREADABLE_KEY = b"a header name of mine is no UTF-8"
-"""The readable headers of each request that has a header name which a client cannot give, and its key."""
+"""The key, and the readable headers, of each request with a header name that a client cannot return."""
 
 
 class Names(NamedTuple):
@@ -36,7 +36,7 @@ class Names(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """A record as any Kafka client gives it."""
+    """A record as any Kafka client returns it."""
 
     topic: str
     partition: int
@@ -49,7 +49,7 @@ class Record:
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that broke the promise; partition and offset are the request's, where it is about one."""
+    """A breach of the promise; partition and offset are the request's, if it is about one."""
 
     kind: str
     partition: int | None
@@ -62,7 +62,7 @@ class Finding:
 
 
 class Ledger:
-    """Findings: counted exactly, kept up to a few of each kind."""
+    """Findings: all are counted, a few of each kind are kept."""
 
     def __init__(self):
         self.counts = Counter()
@@ -93,7 +93,7 @@ class Answer(NamedTuple):
 
 
 class Course:
-    """Which generation answered a partition from where to where, and which had to."""
+    """Which generation answered which offsets of a partition, and which had to."""
 
     def __init__(self):
         self.spans: dict[int, list[int]] = {}
@@ -102,7 +102,7 @@ class Course:
         self._newest = []
 
     def answered(self, offset, generation):
-        """Whether the generations still only grow along the offsets with this answer."""
+        """Add an answer; return whether the generations still never decrease along the offsets."""
         at = bisect_left(self._numbers, generation)
         is_new = generation not in self.spans
         older, newer = at - 1, at if is_new else at + 1
@@ -118,7 +118,7 @@ class Course:
         return True
 
     def cut(self, offset, generation):
-        """From this offset on nothing older may answer; returns the last answers that already did."""
+        """Allow nothing older from this offset on; return the last answers that already were."""
         insort(self._cuts, (offset, generation))
         self._newest = []
         for _, number in self._cuts:
@@ -126,13 +126,13 @@ class Course:
         return [(last, number) for number, (_, last) in self.spans.items() if number < generation and last >= offset]
 
     def least(self, offset):
-        """The oldest generation that may answer this offset, as far as cuts say."""
+        """Return the oldest generation that may answer this offset, according to the cuts."""
         at = bisect_right(self._cuts, (offset, 1 << 64))
         return self._newest[at - 1] if at else 0
 
     @property
     def last(self):
-        """Offset and generation of the answer that is furthest on; (-1, 0): none."""
+        """Offset and generation of the answer with the highest offset; (-1, 0): none."""
         return max(((last, number) for number, (_, last) in self.spans.items()), default=(-1, 0))
 
 
@@ -160,12 +160,12 @@ class Output:
 
 
 def fingerprint(record):
-    """A number for the key and the headers that an answer has from its request."""
+    """Hash the key and the headers that an answer copies from its request."""
     return hash((record.key, tuple(header for header in record.headers if header[0] not in _OURS)))
 
 
 def has_bytes(letter, value):
-    """Whether a dead letter holds the request's value, or says which it was where no dead letter can hold it."""
+    """Whether a dead letter has the request's value, or identifies it if no dead letter can hold it."""
     if letter.value is not None or value is None or len(value) < _LARGE:
         return letter.value == value
     return dict(letter.headers).get("value-sha256") == hashlib.sha256(value).hexdigest().encode()

@@ -1,10 +1,10 @@
-"""What can be said of a partition only once nothing more will come; each yields kind, partition, offset and text."""
+"""Checks that are possible only once nothing more will come; each yields kind, partition, offset and text."""
 
 import json
 
 
 def stale(number, part, committed, metadata, *, is_once):
-    """Whether the committed offset and its generation go with the last answer."""
+    """Check that the committed offset and its generation match the last answer."""
     last, generation = part.course.last
     if last < 0:
         return
@@ -17,7 +17,7 @@ def stale(number, part, committed, metadata, *, is_once):
 
 
 def torn_announcements(partitions, announced):
-    """First batches without their CutOverDone on the status topic, and the reverse."""
+    """Find first batches without a CutOverDone on the status topic, and the reverse."""
     seen = {(p, g): span for p, part in partitions.items() for g, span in part.course.spans.items()}
     for partition, generation in seen.keys() - announced.keys():
         text = f"the first batch of generation {generation} is there without its CutOverDone"
@@ -29,7 +29,7 @@ def torn_announcements(partitions, announced):
 
 
 def hanging(ends):
-    """Transactions without an end; `ends`: topic -> partition -> last stable offset and end."""
+    """Find transactions that never ended; `ends`: topic -> partition -> last stable offset and end."""
     for topic, partitions in ends.items():
         for number, (stable, end) in sorted(partitions.items()):
             if stable < end:

@@ -1,6 +1,6 @@
-"""The judge's own reading of the control topic, by control.proto alone: what each command is worth, and what it leaves.
+"""The verifier's own fold of the control topic, from control.proto alone: each command's verdict, and the final state.
 
-Nothing here is the worker's code: a defect in its reading or folding of commands must not be repeated by its judge.
+It uses none of the worker's code, so that it cannot repeat a defect in the worker's reading or folding of commands.
 """
 
 import hashlib
@@ -18,12 +18,12 @@ _FILE = compile_proto(_PROTO)
 Command, Status = (message_factory.GetMessageClass(_FILE.message_types_by_name[name]) for name in ("Command", "Status"))
 
 _SHA256 = re.compile(r"[0-9a-f]{64}", re.IGNORECASE)
-_TIMES_S = range(-62_135_596_800, 253_402_300_800)  # what a google.protobuf.Timestamp may be: the years 1 to 9999
+_TIMES_S = range(-62_135_596_800, 253_402_300_800)  # the range of a google.protobuf.Timestamp: the years 1 to 9999
 _LONGEST_ID = 200
 
 
 class Verdict(NamedTuple):
-    """What a command was worth, or what a worker says became of it; `outcome` is empty where it was accepted."""
+    """The verdict on a command, or a worker's outcome; `outcome` is empty if it was accepted."""
 
     command_id: str
     generation: int
@@ -48,7 +48,7 @@ class Refused(Exception):
 
 
 class Fold:
-    """The state that a control log gives, by control.proto: what every worker must come to."""
+    """The state that a control log defines, according to control.proto: what every worker must reach."""
 
     def __init__(self, deployment):
         self.accepted = {}
@@ -65,7 +65,7 @@ class Fold:
         return next(reversed(self.accepted), 0)
 
     def receive(self, value, timestamp_ms):
-        """Fold the next record; its verdict, None where there is nobody to answer."""
+        """Fold the next record and return the verdict; None if there is nobody to answer."""
         try:
             command = Command.FromString(value or b"")
         except DecodeError:
@@ -74,15 +74,15 @@ class Fold:
             return None
         kind = command.WhichOneof("kind")
         generation = getattr(getattr(command, kind), "generation", 0) if kind else 0
-        verdict = Verdict(command.command_id[:_LONGEST_ID], generation, *self._judge(command, kind, timestamp_ms))
+        verdict = Verdict(command.command_id[:_LONGEST_ID], generation, *self._decide(command, kind, timestamp_ms))
         self.verdicts.append(verdict)
         self.trace.append((self.newest, self.is_paused))
         return verdict
 
-    def _judge(self, command, kind, timestamp_ms):
+    def _decide(self, command, kind, timestamp_ms):
         if not 0 < len(command.command_id) <= _LONGEST_ID:
             return "REFUSED", "MALFORMED"
-        # What says nothing that could be done uses up no id: its sender may mend it and send it again.
+        # A malformed command does not use up its id: its sender may correct it and send it again.
         if wrong := _wrong(command, kind):
             return "REFUSED", wrong
         self._is_marked |= command.rules > 0
@@ -135,7 +135,7 @@ class Fold:
 
 
 def _wrong(command, kind):
-    """The code for what is wrong with a command whatever the log says before it; empty where nothing is."""
+    """Return the code for a fault of the command itself, whatever the log before it; empty if there is none."""
     if kind != "swap":
         return "" if kind else "MALFORMED"
     swap = command.swap
@@ -153,14 +153,14 @@ def _wrong(command, kind):
 
 
 def _digest(proto):
-    """SHA-256 of a proto's source."""
+    """Return the SHA-256 of a proto's source."""
     if proto.WhichOneof("source") == "uri":
         return proto.sha256.lower()
     return hashlib.sha256(proto.text.encode() or proto.descriptor_set).hexdigest()
 
 
 def replay(deployment, log):
-    """The fold of a whole control log, (value, timestamp in ms) by record."""
+    """Fold a whole control log, (value, timestamp in ms) by record."""
     fold = Fold(deployment)
     for value, timestamp_ms in log:
         fold.receive(value, timestamp_ms)

@@ -49,7 +49,7 @@ async def run(deployment, *, seed, count, say):
     for number in range(0, count, _ROUND):
         made = inputs(seed * 1_000_003 + number, min(_ROUND, count - number))
         for place, item in enumerate(made, number):
-            rows = judge(item, figures)
+            rows = check(item, figures)
             _publish(deployment, producer, asked, (place, item), rows)
         producer.flush(60)
         await deployment.drained(timeout=120)
@@ -59,7 +59,7 @@ async def run(deployment, *, seed, count, say):
         figures.find(f"the worker ended with {worker.returncode}: {deployment.log()[-500:]}")
     if "host.died" in deployment.log():
         figures.find("the model host died")
-    await _judge_answers(deployment, asked, figures)
+    await _check_answers(deployment, asked, figures)
     if code := await deployment.stop():
         figures.find(f"the worker ended with {code}: {deployment.log()[-500:]}")
     return figures
@@ -73,8 +73,8 @@ async def _serve(deployment):
         assert answer.is_good, (answer, deployment.log()[-3000:])
 
 
-def judge(item, figures):
-    """The rows of an input as the oracle has them, None where it refuses; what the codec makes of it is compared."""
+def check(item, figures):
+    """Compare the codec with the oracle on an input; return the oracle's rows, None if it refuses."""
     try:
         rows = text_oracle.rows(*item)
     except wire_oracle.Refused:
@@ -126,7 +126,7 @@ def _publish(deployment, producer, asked, numbered, rows):
     producer.poll(0)
 
 
-async def _judge_answers(deployment, asked, figures):
+async def _check_answers(deployment, asked, figures):
     audit = await deployment.audit()
     figures.asked = audit.asked
     if audit.faults:

@@ -95,7 +95,7 @@ class Fuzz:
             figures.find(f"the worker ended with {code} when it was asked to")
         if "host.died" in self._deployment.log():
             figures.find("the model host died")
-        await asyncio.to_thread(self._judge)
+        await asyncio.to_thread(self._check_answers)
 
     async def _serve(self):
         self._proxy.change = self._change
@@ -183,7 +183,7 @@ class Fuzz:
 
     # ---- the verdict
 
-    def _judge(self):
+    def _check_answers(self):
         topics, bootstrap = self._deployment.settings.topics, self._deployment.kafka.bootstrap
         open_places, last = set(self._due), {}
         for topic in (topics.predictions, topics.dead_letters):

@@ -52,8 +52,8 @@ class History:
     def drop(self, record):
         self.records[record.topic].remove(record)
 
-    def feed(self, judge, seed=0):
-        """Tell a judge all of it, the topics mixed at random; returns what it finds at the end."""
+    def feed(self, verifier, seed=0):
+        """Feed all of it to a verifier, the topics mixed at random; return the findings at the end."""
         streams = [[("journal", line) for line in self.journal]]
         for topic, records in self.records.items():
             streams += (
@@ -64,10 +64,10 @@ class History:
         random.Random(seed).shuffle(turns)
         for kind, content in map(next, turns):
             if kind == "journal":
-                judge.acknowledged(*content)
+                verifier.acknowledged(*content)
             else:
-                judge.receive(content, content.timestamp_ms / 1000 + 0.05)
-        return judge.finish(self.committed, self.ends)
+                verifier.receive(content, content.timestamp_ms / 1000 + 0.05)
+        return verifier.finish(self.committed, self.ends)
 
 
 def make(oracle, *, seed=0, chosen=choose, is_mixed=False):

@@ -46,9 +46,9 @@ async def run(deployment, *, seed, count, say):
     figures.rows_per_s = round(count / figures.seconds)
     if code:
         figures.findings.append(f"the command ended with {code}: {screen[-500:]}")
-    _judge_answers(answers, figures)
-    _judge_bar(screen, figures)
-    judge_memory(figures)
+    _check_answers(answers, figures)
+    _check_bar(screen, figures)
+    check_memory(figures)
     if code := await deployment.stop():
         figures.findings.append(f"the worker ended with {code}: {deployment.log()[-500:]}")
     return figures
@@ -102,7 +102,7 @@ def _bars(screen):
     return _BAR.findall(_TERMINAL.sub("", screen))
 
 
-def _judge_answers(path, figures):
+def _check_answers(path, figures):
     with path.open() as file:
         header = next(file, "")
         if not header.startswith("row,generation,species,"):
@@ -117,14 +117,14 @@ def _judge_answers(path, figures):
         figures.findings.append(f"{figures.rows} rows have {figures.answers} answers")
 
 
-def _judge_bar(screen, figures):
+def _check_bar(screen, figures):
     bars = _bars(screen)
     figures.bar = "/".join(bars[-1]) if bars else "none"
     if figures.bar != f"{figures.rows}/{figures.rows}":
         figures.findings.append(f"the bar ends at {figures.bar}")
 
 
-def judge_memory(figures):
+def check_memory(figures):
     memory = figures.megabytes
     early, later = memory[: len(memory) // 4 + 1], memory[len(memory) // 4 :]
     figures.megabytes = [max(early, default=0), max(later, default=0)]

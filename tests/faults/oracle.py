@@ -28,7 +28,7 @@ _MODELS = {
 
 def compile_proto(path):
     """The file descriptor of a .proto, in a pool of its own."""
-    with tempfile.TemporaryDirectory(prefix="hotswap-judge-") as folder:
+    with tempfile.TemporaryDirectory(prefix="hotswap-verifier-") as folder:
         output = Path(folder, "set.binpb")
         includes = [f"-I{path.parent}", f"-I{files('grpc_tools') / '_proto'}"]
         assert protoc.main(["protoc", *includes, "--include_imports", f"--descriptor_set_out={output}", str(path)]) == 0

@@ -1,4 +1,4 @@
-"""The defects that the judge must find: each is planted into a good history of its own."""
+"""The defects that the verifier must find: each is planted into its own good history."""
 
 import hashlib
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""A publisher in a process of its own that writes down every request which the broker has acknowledged.
+"""A publisher in a separate process that journals every request that the broker has acknowledged.
 
 Run as a script it is the child: its standard input gives a rate per line (requests per second) and ends it when it
 closes, so it never outlives its parent. A line of the journal is `partition offset digest kind`: the digest is the
@@ -21,8 +21,8 @@ from pathlib import Path
 from confluent_kafka import KafkaError, Producer
 
 _IRIS = Path(__file__).parents[2] / "examples" / "data" / "iris.csv"
-# A broker that is down for a minute must not end a request: what is given up may have been written all the same, and
-# nobody could say what ought to become of it.
+# A broker that is down for a minute must not fail a request: one that times out may have been written all the same, and
+# then the expected outcome would be unknown.
 _GIVE_UP_S = 180
 
 
@@ -46,7 +46,7 @@ class Publisher:
 
     @property
     def acknowledged(self):
-        """How many requests the broker has acknowledged."""
+        """The number of requests that the broker has acknowledged."""
         with self._journal.open("rb") as journal:
             journal.seek(self._read_to)
             news = journal.read()
@@ -64,12 +64,12 @@ class Publisher:
         return self
 
     def rate(self, per_second):
-        """Publish so many requests per second from now on; 0 is a pause."""
+        """Set the rate, in requests per second; 0 pauses."""
         self._process.stdin.write(f"{per_second}\n")
         self._process.stdin.flush()
 
     async def reach(self, count, timeout=90):
-        """Return once so many more requests are acknowledged."""
+        """Wait until so many more requests are acknowledged."""
         goal = self.acknowledged + count
         async with asyncio.timeout(timeout):
             while self.acknowledged < goal:
@@ -77,7 +77,7 @@ class Publisher:
                 await asyncio.sleep(0.02)
 
     def stop(self, timeout=_GIVE_UP_S + 10):
-        """Let it publish what it holds, and return once all of it is acknowledged and written down."""
+        """Let it publish what it holds, and wait until all of it is acknowledged and journaled."""
         if self._process is None:
             return
         self._process.stdin.close()
@@ -88,7 +88,7 @@ class Publisher:
         assert code == 0, f"the publisher ended with {code}: see its traceback"
 
     def kill(self):
-        """End it at once, whatever it holds; nothing where it has ended."""
+        """Kill it, whatever it holds; does nothing if it has ended."""
         process, self._process = self._process, None
         if process is not None:
             process.kill()
@@ -96,7 +96,7 @@ class Publisher:
 
 
 def requests(*, partitions, seed, bad_share):
-    """Every request in turn, without end: partition, key, value, headers, kind."""
+    """Yield requests without end: partition, key, value, headers, kind."""
     chance = random.Random(seed)
     values = iris()
     sequence = 0
@@ -122,7 +122,7 @@ def iris():
     ]
 
 
-# Code, headers, and the value where it is the value that is bad.
+# Code, headers, and the value if that is what is bad.
 _BAD = (
     ("UNDECODABLE", [], b"\xff" * 11),
     ("UNDECODABLE", [], b"\x09\x00\x00"),
@@ -138,7 +138,7 @@ _BAD = (
 
 
 class _Child:
-    """The process's own half: publishes what is due, and writes down what comes back."""
+    """The child process: publishes what is due, and journals the acknowledgements."""
 
     def __init__(self, *, bootstrap, topic, journal, **kind):
         self._topic = topic
@@ -186,7 +186,7 @@ class _Child:
         def acknowledge(error, message):
             if error is not None and error.code() == KafkaError._MSG_TIMED_OUT:
                 # librdkafka can lose sight of a record (1 of 430,000 in a run, all others of its partition were
-                # written). So it is published anew; had it been written after all, the judge would find a request
+                # written). So it is published anew; had it been written after all, the verifier would find a request
                 # that no journal has.
                 self._publish(partition, key, value, headers, kind)
                 return
@@ -197,7 +197,7 @@ class _Child:
         self._producer.produce(self._topic, value, key, partition, headers=headers, on_delivery=acknowledge)
 
     def _write(self):
-        # Whole lines in one call: who reads along never sees half of one.
+        # Whole lines in one call: a concurrent reader never sees half a line.
         if self._lines:
             self._journal.write("".join(self._lines).encode())
             self._lines.clear()

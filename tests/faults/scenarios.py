@@ -1,4 +1,4 @@
-"""The proofs under fire, each as a short story: what dies, when, and what must hold besides the judge's verdict."""
+"""The proofs under fire, each a short story: what dies, when, and what must hold besides the verifier's verdict."""
 
 import asyncio
 import contextlib
@@ -15,7 +15,7 @@ from faults.swaps import swaps
 from hotswap.failpoints import NAMES
 
 QUICK_SESSION = {"session_timeout_ms": 2_000}
-"""So that a dead worker's partitions are taken over soon, and a run of a hundred deaths ends today."""
+"""A short session, so that a dead worker's partitions move soon and a run of a hundred deaths does not take hours."""
 
 UNFENCED = """
 import uuid
@@ -23,12 +23,12 @@ from hotswap.kafka import partition
 _new = partition.AIOKafkaProducer
 partition.AIOKafkaProducer = lambda **given: _new(**given | {"transactional_id": uuid.uuid4().hex})
 """
-"""A worker whose producers shut out nobody: each has a transactional id of its own."""
+"""A worker whose producers fence nobody: each has its own transactional id."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Scenario:
-    """What `make NAME` plays; `seconds` is its full measure: a time, or how many of what it counts."""
+    """What `make NAME` plays; `seconds` is its full length: a time, or a number of what it counts."""
 
     name: str
     promise: str
@@ -47,7 +47,7 @@ async def kills(arena, seconds, every_s=3.0):
         arena.join(in_place_of=victim)
         deaths += 1
         if deaths % 20 == 0:
-            arena.say(f"{deaths} killed, {arena.judge.answered} answered, {arena.judge.counts.total()} findings")
+            arena.say(f"{deaths} killed, {arena.verifier.answered} answered, {arena.verifier.counts.total()} findings")
     arena.figures["workers killed"] = deaths
 
 
@@ -62,13 +62,13 @@ async def kills_and_swaps(arena, seconds):
 
 
 async def kills_by_name(arena, seconds):
-    """The same again, where each worker's name stays: no partition waits for the session of a dead one to end."""
+    """The same again with static membership: no partition waits for the session of a dead worker to end."""
     await kills_and_swaps(arena, seconds)
     _each_partition_has_moved(arena)
 
 
 def _each_partition_has_moved(arena, every_s=30):
-    slowest = max(arena.judge.longest_gaps.values())
+    slowest = max(arena.verifier.longest_gaps.values())
     assert slowest <= every_s, f"a partition stood still for {slowest:.1f} s"
 
 
@@ -77,14 +77,14 @@ _RARE = ("membership.", "open.", "cut_over.", "retire.", "stop.")
 
 
 def _count(arena, name):
-    """At which time of passing to strike: what happens per batch may be met late, what happens seldom must not."""
+    """Choose at which pass to strike: late for what happens in every batch, early for what is rare."""
     if name in _STARTS or name.startswith(_RARE):
         return arena.random.randint(1, 2) if name.startswith("open.") else 1
     return arena.random.randint(1, 40)
 
 
 async def failpoints(arena, times):
-    """Kill a worker at every failpoint, `times` times each, two at a time; swaps and rebalances go on meanwhile."""
+    """Kill a worker at every failpoint, `times` times each, two at a time, during swaps and rebalances."""
     swapping = asyncio.create_task(arena.swap_for_ever(6))
     queue = [name for name in NAMES for _ in range(int(times))]
     arena.random.shuffle(queue)
@@ -100,7 +100,7 @@ async def failpoints(arena, times):
                 assert misses[name] <= times, f"workers do not come to {name}"
                 queue.insert(0, name)
             if hits.total() % 20 == 0:
-                arena.say(f"{hits.total()} killed, {len(queue)} to go, {arena.judge.answered} answered")
+                arena.say(f"{hits.total()} killed, {len(queue)} to go, {arena.verifier.answered} answered")
 
     try:
         await asyncio.gather(strike(), strike())
@@ -112,7 +112,7 @@ async def failpoints(arena, times):
 
 
 async def _struck(arena, name):
-    """One worker that dies at the failpoint; whether it did."""
+    """Start a worker that is to die at the failpoint; return whether it did."""
     cache = arena.folder / f"cache-{arena.random.getrandbits(32):x}"
     own_cache = {"HOTSWAP_CACHE": str(cache)} if name == "cache.write" else {}
     worker = arena.join(failpoints=f"{name}=kill@{_count(arena, name)}", **own_cache)
@@ -133,7 +133,7 @@ _STEPS = tuple(name for name in NAMES if name.startswith(("open.", "batch.", "co
 
 
 async def zombies(arena, count, steps=_STEPS):
-    """Workers that stop at a random step, lose their partitions unknowingly, and wake up again in the middle of it."""
+    """Stop workers at a random step until they have lost their partitions, and let them wake in the middle of it."""
     woken = Counter()
 
     async def haunt():
@@ -148,12 +148,12 @@ async def zombies(arena, count, steps=_STEPS):
                 step, said = _step_of(arena, worker), len(arena.deployment.log(worker))
                 took_over = await _taken_over(arena)
                 process.send_signal(signal.SIGCONT)
-                # It must have done what it can do before it is killed: it ends that with a word of its own.
+                # It must have done its worst before it is killed: it logs a line at the end of that.
                 with contextlib.suppress(AssertionError):
                     await arena.until(lambda: len(arena.deployment.log(worker)) > said, 10, f"{worker} wakes up")  # noqa: B023
                 woken[step] += took_over
                 if took_over and sum(woken.values()) % 10 == 0:
-                    arena.say(f"{sum(woken.values())} zombies woken, {arena.judge.counts.total()} findings")
+                    arena.say(f"{sum(woken.values())} zombies woken, {arena.verifier.counts.total()} findings")
             process.send_signal(signal.SIGCONT)
             arena.deployment.kill(worker)
 
@@ -172,7 +172,7 @@ def _step_of(arena, worker):
 
 
 async def _taken_over(arena):
-    """Wait until the group has gone on without the one that stands still."""
+    """Wait until the group has continued without the stopped worker."""
     before = _openings(arena)
     try:
         await arena.until(lambda: _openings(arena) > before, 15, "its partitions are opened by another worker")
@@ -188,7 +188,7 @@ def _openings(arena):
 
 
 async def broker(arena, seconds):
-    """Kill the broker five times, then leave it down for `seconds`; the fleet must go on by itself."""
+    """Kill the broker five times, then leave it down for `seconds`; the fleet must recover by itself."""
     before = set(arena.workers)
     slowest = 0.0
     for pause in [*(arena.random.uniform(0, 3) for _ in range(5)), seconds]:
@@ -197,12 +197,12 @@ async def broker(arena, seconds):
         arena.say(f"broker killed, down for {pause:.1f} s")
         await asyncio.sleep(pause)
         await asyncio.to_thread(arena.kafka.start)
-        answered, up = arena.judge.answered, time.monotonic()
-        await arena.until(lambda: arena.judge.answered > answered, 60, "answers come again")  # noqa: B023
+        answered, up = arena.verifier.answered, time.monotonic()
+        await arena.until(lambda: arena.verifier.answered > answered, 60, "answers come again")  # noqa: B023
         slowest = max(slowest, time.monotonic() - up)
         arena.say(f"answers again {time.monotonic() - up:.1f} s after the broker was back")
     arena.figures["goes on after the broker's return within, s"] = round(slowest, 1)
-    assert slowest <= 30, "the fleet did not go on within 30 s"
+    assert slowest <= 30, "the fleet did not recover within 30 s"
     assert set(arena.workers) == before, "a worker ended because of its broker"
 
 
@@ -217,7 +217,7 @@ async def storm(arena, seconds):
             arena.signal(arena.random.choice(arena.workers), signal.SIGTERM)
         moves += 1
         if moves % 30 == 0:
-            gaps = arena.judge.longest_gaps
+            gaps = arena.verifier.longest_gaps
             arena.say(f"{moves} joins and leaves, longest gap so far {max(gaps.values(), default=0):.1f} s")
     arena.figures["joins and leaves"] = moves
     arena.figures["rebalances"] = sum(
@@ -227,7 +227,7 @@ async def storm(arena, seconds):
 
 
 async def drain(arena, _):
-    """SIGTERM each worker in turn, as a rolling upgrade does; the next one when the new one takes partitions."""
+    """SIGTERM each worker in turn, as in a rolling upgrade; the next one once the new one has opened partitions."""
     for worker in list(arena.workers):
         await asyncio.sleep(3)
         process = arena.deployment.workers[worker]
@@ -238,10 +238,10 @@ async def drain(arena, _):
     await asyncio.sleep(3)
     logs = [path.read_text() for path in arena.folder.glob("w*.log")]
     recycled = sum(log.count('"partition.recycled"') for log in logs)
-    gaps = {partition: round(gap, 2) for partition, gap in sorted(arena.judge.longest_gaps.items())}
+    gaps = {partition: round(gap, 2) for partition, gap in sorted(arena.verifier.longest_gaps.items())}
     arena.figures["longest gap by partition, s"] = gaps
     arena.figures["transactions given up"] = recycled
-    assert recycled == 0, "a batch was given up, so its requests were delivered again"
+    assert recycled == 0, "a batch was abandoned, so its requests were delivered again"
 
 
 FULL_LOAD = Terms(partitions=12, per_second=1_000, workers=3)
@@ -266,7 +266,7 @@ SCENARIOS = {
         ),
         Scenario(
             name="kills-named",
-            promise="the same, each worker with a name that stays: and each partition moves at least every 30 s",
+            promise="the same with static membership, and each partition moves at least every 30 s",
             play=kills_by_name,
             seconds=600,
             terms=replace(FULL_LOAD, is_static=True),
@@ -280,14 +280,14 @@ SCENARIOS = {
         ),
         Scenario(
             name="zombies",
-            promise="a hundred workers wake up in the middle of a transaction that is not theirs any more",
+            promise="a hundred workers wake up in the middle of a transaction that is no longer theirs",
             play=zombies,
             seconds=100,
             terms=UNDER_ZOMBIES,
         ),
         Scenario(
             name="broker",
-            promise="the broker is killed five times and then down for a minute; the fleet goes on by itself",
+            promise="the broker is killed five times and then down for a minute; the fleet recovers by itself",
             play=broker,
             seconds=60,
         ),
@@ -312,17 +312,17 @@ SCENARIOS = {
         ),
         Scenario(
             name="everything",
-            promise="every fault there is, overlapping; in a quarter of the time none begins",
+            promise="all kinds of faults, overlapping; in a quarter of the time none begins",
             play=everything,
             seconds=600,
             terms=Terms(settings={"deadline_ms": 3_000}, is_proxied=True),
         ),
         Scenario(
             name="at-least-once",
-            promise="delivery=at_least_once under the same kills: more allowed, less never",
+            promise="delivery=at_least_once under the same kills: duplicates are allowed, losses are not",
             play=kills,
             seconds=60,
-            terms=Terms(settings={"delivery": "at_least_once"}, judged_as="at_least_once"),
+            terms=Terms(settings={"delivery": "at_least_once"}, verified_as="at_least_once"),
         ),
     )
 }
@@ -332,19 +332,19 @@ RED = {
     for scenario in (
         Scenario(
             name="red-at-least-once",
-            promise="the judge's own proof: a fleet at least once, judged as exactly once",
+            promise="the verifier's own proof: an at-least-once fleet, verified as exactly once",
             play=kills,
             seconds=60,
             terms=Terms(settings={"delivery": "at_least_once"}),
         ),
         Scenario(
             name="red-unfenced",
-            promise="the judge's own proof: a fleet whose fencing is taken out",
-            # In the midst of a transaction: who wakes up elsewhere has nothing to commit, and does no harm unfenced.
+            promise="the verifier's own proof: a fleet without fencing",
+            # Inside a transaction: a zombie that wakes elsewhere has nothing to commit, and does no harm unfenced.
             play=partial(zombies, steps=("commit.acknowledged", "commit.offsets_sent")),
             seconds=15,
             terms=Terms(workers=2, settings=QUICK_SESSION, prelude=UNFENCED),
         ),
     )
 }
-"""Runs in which the judge must find something."""
+"""Runs in which the verifier must find something."""

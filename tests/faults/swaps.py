@@ -1,4 +1,4 @@
-"""A thousand swaps in a row under a steady stream: what the stream feels of them, and what they leave behind."""
+"""A thousand swaps in a row under a steady stream: their effect on latency, and what they leave behind."""
 
 import asyncio
 import os
@@ -62,14 +62,14 @@ async def _play(arena, commands, count):
             arena.say(f"{number + 1 + _BEFORE} swaps, p99 {p99:.0f} ms, {_footprint(arena)}")
     during = (began, time.time())
     steady.append(await _quiet(_STEADY_S))
-    _judge(arena, count, durations, steady, during, before, _footprint(arena))
+    _check(arena, count, durations, steady, during, before, _footprint(arena))
 
 
 class _Commands:
     """Appends swaps to the control topic, and reads nothing back.
 
-    The client does, from the beginning: in this process, which also holds the judge, that would be ever more of the
-    time that is measured.
+    The client does, from the beginning of the topic: in this process, which also runs the verifier, that would take
+    ever more of the measured time.
     """
 
     def __init__(self, settings):
@@ -102,7 +102,7 @@ async def _one(arena, commands):
     """One swap, from the command until the old generation is gone everywhere; returns the seconds it took."""
     began = time.monotonic()
     generation = await commands.swap()
-    await arena.until(lambda: generation in arena.judge.generations, 60, f"generation {generation}")
+    await arena.until(lambda: generation in arena.verifier.generations, 60, f"generation {generation}")
     await arena.until(lambda: _hosts(arena) == len(arena.workers), 30, "the hosts of the generation before are gone")
     return time.monotonic() - began
 
@@ -119,8 +119,8 @@ async def _quiet(seconds):
 
 
 def _percentile(arena, spans, which):
-    # Copies, for the judge's thread appends meanwhile: first to the one, then to the other.
-    latencies, arrivals = arena.judge.latencies[:], arena.judge.arrivals[:]
+    # Copies, since the verifier's thread appends concurrently: first to arrivals, then to latencies.
+    latencies, arrivals = arena.verifier.latencies[:], arena.verifier.arrivals[:]
     seconds, arrived = np.array(latencies), np.array(arrivals[: len(latencies)])
     inside = np.zeros(len(arrived), bool)
     for began, ended in spans:
@@ -128,7 +128,7 @@ def _percentile(arena, spans, which):
     return float(np.percentile(seconds[inside], which)) * 1000
 
 
-def _judge(arena, count, durations, steady, during, before, after):
+def _check(arena, count, durations, steady, during, before, after):
     p99 = {"steady": _percentile(arena, steady, 99), "during swaps": _percentile(arena, [during], 99)}
     arena.figures |= {
         "swaps": count,

@@ -1,4 +1,4 @@
-"""Short forms of the storm and of the bad swaps, and the proof that their judge sees what it is there to see."""
+"""Short runs of the command storm and the bad swaps, and a test that their checks can fail."""
 
 import random
 

@@ -1,4 +1,4 @@
-"""The judge reads the control topic as the workers do, with none of their code."""
+"""The verifier folds the control topic as the workers do, with none of their code."""
 
 import random
 

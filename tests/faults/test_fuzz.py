@@ -19,7 +19,7 @@ def test_the_same_seed_is_the_same_inputs_and_another_one_is_others():
 def test_the_codec_refuses_and_reads_what_an_independent_oracle_does():
     figures = fuzz.Figures(SEED)
     for item in inputs(SEED, 1_500):
-        fuzz.judge(item, figures)
+        fuzz.check(item, figures)
     assert figures.findings == []
     assert len(figures.inputs) == 6
     assert min(figures.inputs.values()) > 50, figures.inputs
@@ -42,7 +42,7 @@ def test_the_fuzz_finds_out_a_codec_that_is_laxer_than_the_rules(place, monkeypa
     monkeypatch.setattr(place, LAXER[place])
     figures = fuzz.Figures(SEED)
     for item in chain.from_iterable(inputs(SEED + number, 500) for number in range(10)):
-        fuzz.judge(item, figures)
+        fuzz.check(item, figures)
         if figures.findings:
             return
     pytest.fail("5,000 inputs, and no finding")

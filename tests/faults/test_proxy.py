@@ -14,7 +14,7 @@ from harness.audit import header
 from harness.fleet import Deployment
 from hotswap.local.kafka import _free_ports
 
-# What a broker says to the EndTxn of a producer that was shut out: INVALID_PRODUCER_EPOCH, in newer versions
+# A broker's answer to the EndTxn of a fenced producer: INVALID_PRODUCER_EPOCH, in newer versions
 # PRODUCER_FENCED.
 FENCED = {47, 90}
 
@@ -196,8 +196,8 @@ async def test_a_worker_behind_a_slow_held_or_cut_connection_loses_nothing_and_a
     await is_answered_once(deployment, publisher)
 
 
-async def test_a_commit_that_arrives_after_its_producer_was_given_up_is_refused_by_the_broker(behind):
-    # 1. The EndTxn of all four partitions is on its way and does not arrive; after 2 s the worker buries its producers.
+async def test_a_commit_that_arrives_after_its_producer_was_discarded_is_refused_by_the_broker(behind):
+    # 1. The EndTxn of all four partitions does not arrive; after 2 s the worker discards the producers.
     # 2. It opens the partitions again, reads the offsets (nothing was committed) and scores the same requests again.
     # 3. In the middle of that second transaction, answers written and offset not, the first EndTxn arrives. Were it
     #    obeyed, it would commit the first transaction too, or half of the second: answers twice.

@@ -1,4 +1,4 @@
-"""The proofs under fire in short: each plays its story for some seconds; `make faults` plays them in full."""
+"""Short runs of the proofs under fire, some seconds each; `make faults` plays them in full."""
 
 import os
 
@@ -19,7 +19,7 @@ async def test_a_fleet_under_fire_answers_every_request_once_in_order_by_the_rig
     assert arena.findings == []
 
 
-async def test_the_judge_finds_out_a_fleet_whose_fencing_is_taken_out(tmp_path):
+async def test_the_verifier_detects_a_fleet_without_fencing(tmp_path):
     arena = await run(RED["red-unfenced"], seed=SEED, seconds=5, folder=tmp_path)
     assert any("twice" in finding for finding in arena.findings), arena.figures
 

@@ -1,4 +1,4 @@
-"""The judge's own test: each defect that is planted in a good history is found as what it is, and nothing else is.
+"""The verifier's own test: it finds each defect planted in a good history, with the right kind, and nothing else.
 
     python tests/faults/test_verifier.py
 
@@ -31,21 +31,21 @@ from faults.planted import (
     with_defect,
     wrong_answer,
 )
-from faults.verifier import Judge, Record
+from faults.verifier import Record, Verifier
 from harness.proofs import recorded
 
 SEEDS = range(5)
 
 
-def judge(**settings):
-    return Judge(topics=TOPICS, deployment=DEPLOYMENT, oracle=ORACLE, **settings)
+def new_verifier(**settings):
+    return Verifier(topics=TOPICS, deployment=DEPLOYMENT, oracle=ORACLE, **settings)
 
 
 def found(history, seed=0, **settings):
     """Kinds that are found in a history."""
-    judging = judge(**settings)
-    history.feed(judging, seed)
-    return set(judging.counts)
+    verifier = new_verifier(**settings)
+    history.feed(verifier, seed)
+    return set(verifier.counts)
 
 
 def test_bytes_may_be_left_out_of_a_dead_letter_only_where_they_are_many_and_by_their_digest():
@@ -60,12 +60,12 @@ def test_bytes_may_be_left_out_of_a_dead_letter_only_where_they_are_many_and_by_
 
 @pytest.mark.parametrize("seed", SEEDS)
 def test_a_good_history_gives_no_finding_in_whatever_order_it_is_told(seed):
-    judging = judge()
-    assert make(ORACLE, seed=seed).feed(judging, seed) == []
-    assert judging.asked == judging.answered + judging.refused == 2 * 195
-    assert judging.outstanding == 0
-    assert judging.refused > 20
-    assert set(judging.generations) == {1, 2, 3}
+    verifier = new_verifier()
+    assert make(ORACLE, seed=seed).feed(verifier, seed) == []
+    assert verifier.asked == verifier.answered + verifier.refused == 2 * 195
+    assert verifier.outstanding == 0
+    assert verifier.refused > 20
+    assert set(verifier.generations) == {1, 2, 3}
 
 
 @pytest.mark.parametrize("name", [*PLANTED, *MADE])
@@ -77,12 +77,12 @@ def test_a_planted_defect_is_found_as_what_it_is(name):
 
 @pytest.mark.parametrize(("plant", "kind"), [(double, "twice"), (wrong_answer, "wrong_answer"), (reorder, "reordered")])
 def test_what_can_be_decided_is_found_before_the_end(plant, kind):
-    history, judging = make(ORACLE), judge()
+    history, verifier = make(ORACLE), new_verifier()
     plant(history)
     history.committed = history.ends = {}
-    judging.finish = lambda *_: []
-    history.feed(judging)
-    assert [finding.kind for finding in judging.findings] == [kind]
+    verifier.finish = lambda *_: []
+    history.feed(verifier)
+    assert [finding.kind for finding in verifier.findings] == [kind]
 
 
 def test_a_request_that_is_published_with_the_command_may_be_answered_by_either_side_of_the_cut():
@@ -112,12 +112,12 @@ def test_a_cut_holds_on_a_partition_that_its_generation_has_not_come_to():
     def chosen(partition, offset):
         return 1 if partition == 1 else choose(partition, offset)
 
-    history, judging = make(ORACLE, chosen=chosen), judge()
+    history, verifier = make(ORACLE, chosen=chosen), new_verifier()
     history.records[TOPICS.requests] = history.of(TOPICS.requests, 0) + history.of(TOPICS.requests, 1)
     for topic in (TOPICS.control, TOPICS.requests, TOPICS.predictions, TOPICS.dead_letters):
         for record in sorted(history.records[topic], key=lambda record: record.partition):
-            judging.receive(record, 0)
-    assert judging.counts == {"wrong_cut": len([r for r in history.of(TOPICS.requests, 1) if r.offset >= CUT[1]])}
+            verifier.receive(record, 0)
+    assert verifier.counts == {"wrong_cut": len([r for r in history.of(TOPICS.requests, 1) if r.offset >= CUT[1]])}
 
 
 def test_generations_only_grow_along_a_partition_in_whatever_order_they_are_heard():
@@ -131,10 +131,10 @@ def test_at_least_once_allows_more_and_never_less():
     history = make(ORACLE)
     for record in plain_batch(history):
         again(history, record)
-    judging = judge(delivery="at_least_once")
-    assert history.feed(judging) == []
-    assert judging.answered + judging.refused == judging.asked == len(judging.latencies)
-    assert judging.repeated == len(plain_batch(history))
+    verifier = new_verifier(delivery="at_least_once")
+    assert history.feed(verifier) == []
+    assert verifier.answered + verifier.refused == verifier.asked == len(verifier.latencies)
+    assert verifier.repeated == len(plain_batch(history))
     assert found(history) == {"twice"}
     history.drop(history.of(TOPICS.predictions, 0)[5])
     assert found(history, delivery="at_least_once") == {"lost"}
@@ -148,21 +148,21 @@ def test_a_repeated_answer_is_held_to_the_same_truth_as_the_first():
 
 
 def test_findings_are_counted_exactly_and_told_in_a_few_words():
-    history, judging = make(ORACLE), judge()
+    history, verifier = make(ORACLE), new_verifier()
     history.records[TOPICS.predictions] = []
-    history.feed(judging)
-    assert judging.counts["lost"] + judging.counts["torn"] + judging.counts["lagging"] > 250
-    assert len(judging.findings) <= 20 * len(judging.counts)
+    history.feed(verifier)
+    assert verifier.counts["lost"] + verifier.counts["torn"] + verifier.counts["lagging"] > 250
+    assert len(verifier.findings) <= 20 * len(verifier.counts)
 
 
 def test_latencies_and_gaps_are_those_of_the_history():
-    judging = judge()
+    verifier = new_verifier()
     history = make(ORACLE)
-    history.feed(judging)
-    assert len(judging.latencies) == len(judging.arrivals) == judging.asked
-    assert {round(seconds, 3) for seconds in judging.latencies} == {0.07}
-    assert set(judging.longest_gaps) == {0, 1}
-    assert judging.transactions == sum(
+    history.feed(verifier)
+    assert len(verifier.latencies) == len(verifier.arrivals) == verifier.asked
+    assert {round(seconds, 3) for seconds in verifier.latencies} == {0.07}
+    assert set(verifier.longest_gaps) == {0, 1}
+    assert verifier.transactions == sum(
         len(batches(history, topic, partition))
         for topic in (TOPICS.predictions, TOPICS.dead_letters)
         for partition in (0, 1)

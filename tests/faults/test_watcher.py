@@ -1,4 +1,4 @@
-"""The judge on a real Kafka: silent where all is well, and not to be deceived where a broker or a worker errs."""
+"""The verifier on a real Kafka: silent if all is well, and not deceived when a broker or a worker errs."""
 
 import asyncio
 from contextlib import asynccontextmanager
@@ -7,7 +7,7 @@ from confluent_kafka import Producer
 
 from faults.oracle import Oracle
 from faults.publisher import Publisher
-from faults.verifier import Judge, Names
+from faults.verifier import Names, Verifier
 from faults.watcher import Watcher
 from harness.audit import read
 from harness.fleet import EXAMPLES, Deployment
@@ -36,20 +36,20 @@ async def published(deployment):
 
 
 @asynccontextmanager
-async def judged(deployment, **settings):
-    """A judge, and the watcher that tells it what happens."""
+async def verified(deployment, **settings):
+    """A verifier, and the watcher that tells it what happens."""
     topics = Names(*deployment.settings.topics)
-    judge = Judge(topics=topics, deployment=deployment.name, oracle=ORACLE, **settings)
+    verifier = Verifier(topics=topics, deployment=deployment.name, oracle=ORACLE, **settings)
     watcher = Watcher(
         bootstrap=deployment.kafka.bootstrap,
         names=topics,
         group=deployment.settings.group_id,
-        judge=judge,
+        verifier=verifier,
         journal=deployment.folder / "journal",
     )
     watcher.start()
     try:
-        yield judge, watcher
+        yield verifier, watcher
     finally:
         watcher.stop()
 
@@ -79,34 +79,34 @@ async def test_swaps_under_load_give_no_finding_and_an_answer_that_is_written_ag
         await deployment.serve("iris_gbm", workers=("w1", "w2"))
         async with (
             published(deployment) as publisher,
-            judged(deployment) as (judge, watcher),
+            verified(deployment) as (verifier, watcher),
             deployment.client() as client,
         ):
             for model, cut in (("iris_glm", Cut.AFTER_BACKLOG), ("iris_gbm", Cut.AT_ONCE)):
                 await publisher.reach(300)
                 receipt = await client.swap(Change(model=EXAMPLES / "models" / f"{model}.zip", cut=cut))
                 assert (await client.await_swap(receipt)).is_good
-            await until(lambda: 3 in judge.generations)
+            await until(lambda: 3 in verifier.generations)
             assert await settled(publisher, watcher) == []
-            assert judge.asked == publisher.acknowledged == judge.answered + judge.refused
-            assert set(judge.generations) == {1, 2, 3}
-            assert judge.refused > 0
+            assert verifier.asked == publisher.acknowledged == verifier.answered + verifier.refused
+            assert set(verifier.generations) == {1, 2, 3}
+            assert verifier.refused > 0
             message = read(kafka.bootstrap, deployment.settings.topics.predictions)[10]
             producer = Producer({"bootstrap.servers": kafka.bootstrap})
             topic, partition = message.topic(), message.partition()
             producer.produce(topic, message.value(), message.key(), partition, headers=message.headers())
             producer.flush()
             await settled(publisher, watcher)
-            assert judge.counts == {"twice": 1}
+            assert verifier.counts == {"twice": 1}
 
 
-async def test_a_worker_at_least_once_that_dies_is_found_out_by_the_judge_of_exactly_once(kafka, tmp_path):
+async def test_the_verifier_of_exactly_once_detects_an_at_least_once_worker_that_dies(kafka, tmp_path):
     async with deployed(kafka, tmp_path, delivery="at_least_once") as deployment:
         await deployment.serve("iris_gbm")
         async with (
             published(deployment) as publisher,
-            judged(deployment) as (strict, watcher),
-            judged(deployment, delivery="at_least_once") as (lenient, second),
+            verified(deployment) as (strict, watcher),
+            verified(deployment, delivery="at_least_once") as (lenient, second),
         ):
             await publisher.reach(100)
             await deployment.stop()
@@ -119,10 +119,10 @@ async def test_a_worker_at_least_once_that_dies_is_found_out_by_the_judge_of_exa
             assert lenient.repeated == strict.counts["twice"] > 0
 
 
-async def test_the_judge_looks_on_through_a_broker_that_is_killed_and_sees_what_is_left_open(own_kafka, tmp_path):
+async def test_the_verifier_survives_a_killed_broker_and_detects_a_hanging_transaction(own_kafka, tmp_path):
     async with deployed(own_kafka, tmp_path, call_timeout_s=2) as deployment:
         await deployment.serve("iris_gbm")
-        async with published(deployment) as publisher, judged(deployment) as (judge, watcher):
+        async with published(deployment) as publisher, verified(deployment) as (verifier, watcher):
             await publisher.reach(300)
             await asyncio.to_thread(own_kafka.kill)
             await asyncio.to_thread(own_kafka.start)
@@ -134,6 +134,6 @@ async def test_the_judge_looks_on_through_a_broker_that_is_killed_and_sees_what_
             producer.produce(deployment.settings.topics.predictions, b"", partition=1)
             producer.flush()
             await settled(publisher, watcher, timeout_s=2)
-            assert judge.counts == {"hanging": 1}
+            assert verifier.counts == {"hanging": 1}
             producer.abort_transaction(30)
             assert await settled(publisher, watcher) == []

@@ -1,28 +1,28 @@
-"""The judge: from the records of the topics and the publisher's journal alone, what broke the promise, and where.
+"""The verifier: finds what broke the promise, and where, from the topics' records and the publisher's journal alone.
 
-It shares no code with the worker. It is told everything in any order that keeps each partition's own: an answer may
-come before its request, or before the command of its generation. What can be decided is said at once; what something
-may yet make good (an answer that is missing, a generation that nobody accepted) is said by `finish`. The kinds:
+It shares no code with the worker. It receives everything in any order that keeps the order of each partition: an answer
+may come before its request, or before the command of its generation. It reports at once what can be decided at once;
+what may still be made good (a missing answer, a generation that nobody accepted) is left to `finish`. The kinds:
 
-    lost          a request without an answer, where the partition has gone on
-    torn          the same, in the midst of a batch whose other answers are there; or a first batch and its announcement
-                  on the status topic, one without the other
+    lost          a request without an answer, although the partition has moved past it
+    torn          the same, inside a batch whose other requests are answered; or a first batch without its announcement
+                  on the status topic, or the reverse
     twice         more than one answer to a request
-    phantom       an answer to nothing that was asked
-    reordered     answers of an output partition in another order than their requests
-    misplaced     an answer in another partition than its request
+    phantom       an answer to a request that does not exist
+    reordered     answers of an output partition in an order different from that of their requests
+    misplaced     an answer in a partition other than its request's
     went_back     an older generation after a newer one along a partition
     mixed         two generations in one transaction
-    wrong_cut     a generation before its cut, or an older one behind it
-    wrong_generation  a generation that was never accepted, or another model than the generation's
-    wrong_answer  not what the generation's model says
-    wrong_code    a good request refused, a bad one predicted, or refused with another code than expected
-    altered       a key, a header or a dead letter's bytes are not the request's; a request's are not the publisher's
-    vanished      an acknowledged request that the topic does not hold
-    unacknowledged    a request that no journal has
-    stale_offset  the committed offset or its generation does not go with the last answer
-    lagging       requests that nobody has come to yet
-    hanging       a transaction without an end
+    wrong_cut     a generation before its cut, or an older one after it
+    wrong_generation  a generation that was never accepted, or a model other than the generation's
+    wrong_answer  not what the generation's model predicts
+    wrong_code    a good request refused, or a bad one predicted, or refused with an unexpected code
+    altered       a key, a header or a dead letter's bytes differ from the request; a request from the publisher's
+    vanished      an acknowledged request that is not in the topic
+    unacknowledged    a request that is in no journal
+    stale_offset  the committed offset or its generation does not match the last answer
+    lagging       requests that no worker has reached yet
+    hanging       a transaction that never ends
 """
 
 import hashlib
@@ -50,17 +50,17 @@ from faults.evidence import (
 from faults.final_checks import hanging, stale, torn_announcements
 from faults.fold import Fold, Status
 
-__all__ = ["Finding", "Judge", "Names", "Record"]
+__all__ = ["Finding", "Names", "Record", "Verifier"]
 
 
-class Judge:
-    """Decides; holds a few hundred bytes for each request, no records."""
+class Verifier:
+    """Checks the promise; keeps a few hundred bytes for each request, no records."""
 
     def __init__(self, *, topics, deployment, oracle, delivery="exactly_once", cut_grace_s=2.0):
-        """`cut_grace_s`: how long after a command a request may be published and still be answered as if it were not.
+        """`cut_grace_s`: how long after a command a request may be published and still be answered as if before it.
 
-        No worker can honour a cut before it has read the command, and a cut "after the backlog" has requests behind it
-        by the time that the command is in the log.
+        No worker can honour a cut before it has read the command, and there are requests after a cut "after the
+        backlog" by the time that the command is in the log.
         """
         self.asked = self.answered = self.refused = self.repeated = 0
         self.generations = Counter()
@@ -87,7 +87,7 @@ class Judge:
 
     @property
     def findings(self):
-        """What was found so far, up to twenty of each kind."""
+        """The findings so far, up to twenty of each kind."""
         return self._online.kept + self._final.kept
 
     @property
@@ -97,12 +97,12 @@ class Judge:
 
     @property
     def outstanding(self):
-        """Requests that are published, as far as anybody knows, and not answered."""
+        """The number of requests that are published, as far as is known, and not answered."""
         return self._open + len(self._acknowledged)
 
     @property
     def transactions(self):
-        """Transactions seen, in each output topic for itself."""
+        """The number of transactions seen, counted in each output topic separately."""
         return sum(len(output.firsts) for output in self._outputs.values())
 
     @property
@@ -110,10 +110,10 @@ class Judge:
         """Partition -> offset of its last request."""
         return {number: part.last_request for number, part in self._partitions.items() if part.requests}
 
-    # ---- what it is told
+    # ---- input
 
     def acknowledged(self, partition, offset, digest):
-        """A line of the journal: the broker has acknowledged this request (`digest`: 16 digits of its SHA-256)."""
+        """Receive a line of the journal: an acknowledged request (`digest`: 16 digits of its SHA-256)."""
         self._has_journal = True
         part = self._part(partition)
         if offset in part.requests:
@@ -123,7 +123,7 @@ class Judge:
             self._acknowledged[partition, offset] = digest
 
     def receive(self, record, arrived_s):
-        """A record of one of the five topics, in order of its partition; `arrived_s` in seconds since the epoch."""
+        """Receive a record of one of the five topics, in partition order; `arrived_s` in seconds since the epoch."""
         if record.topic == self._topics.requests:
             self._request(record)
         elif record.topic == self._topics.control:
@@ -154,7 +154,7 @@ class Judge:
         verdict = self._fold.receive(record.value, record.timestamp_ms)
         is_accepted = verdict is not None and verdict.outcome == ""
         for answer in self._unaccepted.pop(verdict.generation, ()) if is_accepted else ():
-            self._judge(answer)
+            self._check(answer)
 
     def _status(self, record):
         try:
@@ -178,10 +178,10 @@ class Judge:
         self._follow(answer)
         self._place(answer)
 
-    # ---- what follows at once
+    # ---- checked at once
 
     def _follow(self, answer):
-        """Transactions: offsets without a gap, for the marker of each takes one."""
+        """Follow transactions: offsets without a gap, since each transaction marker takes one."""
         record = answer.record
         output = self._outputs.setdefault((record.topic, record.partition), Output())
         if record.offset != output.offset + 1 or not self._is_once:
@@ -216,7 +216,7 @@ class Judge:
         self._sort(answer)
 
     def _sort(self, answer):
-        """Judges an answer once its request and its generation are known."""
+        """Check an answer once its request and its generation are known."""
         part = self._part(answer.partition)
         if answer.offset not in part.requests:
             self._unasked.setdefault((answer.partition, answer.offset), []).append(answer)
@@ -225,9 +225,9 @@ class Judge:
         if answer.is_first and not part.course.answered(answer.offset, answer.generation) and self._is_once:
             text = f"answered by generation {answer.generation}; an older request was by a newer one, or the reverse"
             self._say("went_back", answer.partition, answer.offset, text)
-        self._judge(answer)
+        self._check(answer)
 
-    def _judge(self, answer):
+    def _check(self, answer):
         accepted = self._fold.accepted.get(answer.generation)
         if accepted is None:
             self._unaccepted.setdefault(answer.generation, []).append(answer)
@@ -242,7 +242,7 @@ class Judge:
         self.generations[answer.generation] += 1
         self._check_cut(answer, request, accepted)
 
-    # ---- what each answer is checked for
+    # ---- checked for each answer
 
     def _count(self, answer, request):
         is_refusal = answer.record.topic == self._topics.dead_letters
@@ -257,7 +257,7 @@ class Judge:
         self.latencies.append(answer.arrived_s - asked_s)
 
     def _loaded(self, accepted):
-        # One that has answered anything can be loaded: then nothing older may answer behind its cut. A generation that
+        # A generation that has answered anything can be loaded: then nothing older may answer after its cut. One that
         # no worker could stage cuts nothing.
         for partition, cut in accepted.cut.items():
             part = self._part(partition)
@@ -285,10 +285,10 @@ class Judge:
         if hashlib.sha256(value or b"").hexdigest()[:16] != digest:
             self._say("altered", partition, offset, "the topic holds other bytes than the publisher's journal")
 
-    # ---- the end
+    # ---- at the end
 
     def finish(self, committed, ends):
-        """Everything that was found, now that nothing more will come; may be called again if it does.
+        """Return all findings, now that nothing more will come; may be called again if it does.
 
         `committed`: partition -> offset and metadata of the group. `ends`: topic -> partition -> stable end and end.
         """

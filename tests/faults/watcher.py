@@ -1,4 +1,4 @@
-"""The judge's eyes: reads a deployment's topics while it is broken and mended, and tells the judge what they hold."""
+"""Reads a deployment's topics for the verifier, while the deployment is broken and mended."""
 
 import asyncio
 import threading
@@ -27,10 +27,10 @@ _CATCH_UP_S = 20.0
 
 
 class Watcher:
-    """Follows the five topics and the journal in a thread, through every fault of the broker between it and them."""
+    """Follows the five topics and the journal in a thread, through every fault of the broker."""
 
-    def __init__(self, *, bootstrap, names, group, judge, journal=None):
-        """`group`: the workers' consumer group. `journal`: the publisher's file, None where there is none."""
+    def __init__(self, *, bootstrap, names, group, verifier, journal=None):
+        """`group`: the workers' consumer group. `journal`: the publisher's file, None if there is none."""
         settings = {
             "bootstrap.servers": bootstrap,
             "topic.metadata.refresh.interval.ms": 2_000,
@@ -39,7 +39,7 @@ class Watcher:
         }
         self._names = names
         self._group = group
-        self._judge = judge
+        self._verifier = verifier
         self._journal = _Journal(journal) if journal else None
         self._admin = AdminClient(settings)
         self._consumer = Consumer(
@@ -63,14 +63,14 @@ class Watcher:
         self._error = None
 
     def start(self):
-        """Begin at the beginning of every topic; they must be there."""
+        """Start at the beginning of every topic; the topics must exist."""
         found = self._consumer.list_topics(timeout=_CALL_S).topics
         self._partitions = [(topic, number) for topic in self._names for number in found[topic].partitions]
         self._consumer.assign([TopicPartition(*place, OFFSET_BEGINNING) for place in self._partitions])
         self._thread.start()
 
     def stop(self):
-        """End the thread; an error in it is raised here."""
+        """Stop the thread; an error in it is raised here."""
         self._stopping.set()
         if self._thread.is_alive():
             self._thread.join()
@@ -81,7 +81,7 @@ class Watcher:
             raise self._error
 
     async def settle(self, timeout_s):
-        """The findings, once everything is answered, committed and stable, or the time is over."""
+        """Return the findings, once everything is answered, committed and stable, or on time-out."""
         return await asyncio.to_thread(self._settle, timeout_s)
 
     # ---- the thread
@@ -104,21 +104,21 @@ class Watcher:
     def _read_journal(self):
         for line in self._journal.read() if self._journal else ():
             partition, offset, digest = line.split()[:3]
-            self._judge.acknowledged(int(partition), int(offset), digest)
+            self._verifier.acknowledged(int(partition), int(offset), digest)
 
     def _receive(self, message, arrived_s):
         place = message.topic(), message.partition()
         if message.error():
-            # Others say only that the broker is away; librdkafka goes on by itself.
+            # Other errors only mean that the broker is away; librdkafka retries by itself.
             if message.error().code() == KafkaError._PARTITION_EOF:
                 self._ends[place] = message.offset()
             return
-        # Where the log has become shorter, it is read from its beginning again. For commands that is as good as new:
-        # workers read them again too. Answers and requests are told once.
+        # A log that has become shorter is read from its beginning again. Commands are then passed on again, as workers
+        # read them again, too; requests and answers are passed on once.
         if message.offset() <= self._seen.get(place, -1) and place[0] != self._names.control:
             return
         self._seen[place] = message.offset()
-        self._judge.receive(_record(message, self._names.requests), arrived_s)
+        self._verifier.receive(_record(message, self._names.requests), arrived_s)
 
     # ---- the end
 
@@ -141,16 +141,16 @@ class Watcher:
         with self._lock:
             self._read_journal()
             ends = {topic: where for topic, where in ends.items() if topic not in self._inputs}
-            return self._judge.finish(committed, ends)
+            return self._verifier.finish(committed, ends)
 
     @property
     def _inputs(self):
-        """Topics in which an open transaction is the publisher's own affair."""
+        """Topics in which an open transaction is the publisher's own."""
         return self._names.requests, self._names.control
 
     def _is_at_rest(self, committed, ends):
         with self._lock:
-            lasts, outstanding = self._judge.last_requests, self._judge.outstanding
+            lasts, outstanding = self._verifier.last_requests, self._verifier.outstanding
         are_stable = all(
             stable == end for topic in set(ends) - set(self._inputs) for stable, end in ends[topic].values()
         )
@@ -158,7 +158,7 @@ class Watcher:
         return are_stable and is_answered and self._has_read_to(ends)
 
     def _catch_up(self, ends):
-        """Waits until the reader has come to the ends that were seen last: answers may be there that nobody awaits."""
+        """Wait until the reader has reached the ends that were seen last: there may be unexpected answers."""
         deadline = time.monotonic() + _CATCH_UP_S
         while self._error is None and time.monotonic() < deadline:
             if self._has_read_to(ends):
@@ -173,7 +173,7 @@ class Watcher:
         )
 
     def _all_ends(self):
-        """Topic -> partition -> the end of what committed readers may see, and the end."""
+        """Topic -> partition -> last stable offset and end."""
         asked = {TopicPartition(*place): OffsetSpec.latest() for place in self._partitions}
         stable, end = (
             self._admin.list_offsets(asked, isolation_level=level, request_timeout=_CALL_S)
@@ -197,7 +197,7 @@ class Watcher:
 
 
 class _Journal:
-    """The whole lines of a file that grows."""
+    """Reads the complete lines of a growing file."""
 
     def __init__(self, path):
         self._path = Path(path)
@@ -205,7 +205,7 @@ class _Journal:
         self._rest = ""
 
     def read(self):
-        """The lines that were added since the last time."""
+        """Return the lines that were added since the last call."""
         if self._file is None:
             if not self._path.exists():
                 return []
@@ -219,8 +219,8 @@ class _Journal:
 
 
 def _metadata(place):
-    # confluent-kafka hands out librdkafka's buffer up to the next zero byte, and it has a length, not a zero: what
-    # follows our JSON is anything at all, and need not be text.
+    # confluent-kafka returns librdkafka's buffer up to the next zero byte, but the buffer has a length and no
+    # terminator: what follows our JSON is arbitrary, and need not be text.
     try:
         text = place.metadata or ""
     except UnicodeDecodeError as error:
@@ -229,7 +229,7 @@ def _metadata(place):
 
 
 def _record(message, requests):
-    # confluent-kafka gives a broken list where a header's name is no UTF-8: it is not asked for.
+    # confluent-kafka returns a broken list if a header name is invalid UTF-8, so it is not called then.
     is_odd = message.topic() == requests and message.key() == UNREADABLE_KEY
     headers = UNREADABLE if is_odd else tuple(message.headers() or ())
     return Record(

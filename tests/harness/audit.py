@@ -1,4 +1,4 @@
-"""The judge of a run: reads the topics with another Kafka client than the worker's, isolated, and counts."""
+"""Audits a run: reads the topics with read_committed, with a Kafka client other than the worker's, and counts."""
 
 import uuid
 from collections import Counter
@@ -9,7 +9,7 @@ from confluent_kafka import Consumer, TopicPartition
 
 @dataclass
 class Audit:
-    """What became of every request that was published."""
+    """The outcomes of all published requests."""
 
     asked: int
     predictions: list = field(default_factory=list)
@@ -22,7 +22,7 @@ class Audit:
 
     @property
     def faults(self):
-        """Everything that breaks the promise; empty in a good run."""
+        """All breaches of the promise; empty in a good run."""
         named = ("lost", "twice", "phantom", "went_back", "out_of_order")
         return {name: found for name in named if (found := getattr(self, name))}
 
@@ -41,7 +41,7 @@ def generation(message):
 
 
 def read(bootstrap, topic):
-    """Every committed record of a topic, in order of each partition."""
+    """Read the committed records of a topic, in the order of each partition."""
     return list(each(bootstrap, topic))
 
 

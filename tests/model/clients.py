@@ -260,7 +260,7 @@ class AnswersTail:
         pass
 
     async def last(self, requests, partition):
-        standing = self._process.world.judge.standing[partition]
+        standing = self._process.world.verifier.standing[partition]
         return LastAnswer(standing.last, standing.floor) if standing.last is not None else None
 
 

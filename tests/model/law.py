@@ -1,7 +1,7 @@
-"""The law that the model holds the workers to, written a second time and in another way than worker/hotswap/swap.py.
+"""The law that the model holds the workers to: a second implementation, independent of worker/hotswap/swap.py.
 
-`Fold` says what the control log means, `is_due` which generation may answer a request, `Judge` whether what became
-visible in Kafka keeps the promises I1 to I5 and I11 of ARCHITECTURE.md.
+`Fold` interprets the control log, `is_due` decides which generation may answer a request, and `Verifier` checks that
+what becomes visible in Kafka keeps the promises I1 to I5 and I11 of ARCHITECTURE.md.
 """
 
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from model.broker import OFFSETS
 
 
 class Accepted(NamedTuple):
-    """A generation that the log made: its three parts, where it takes over, and by which command."""
+    """An accepted generation: its three parts, where it takes over, and the command that made it."""
 
     model: Model
     proto: Proto
@@ -24,20 +24,20 @@ class Accepted(NamedTuple):
 
 
 class Meaning(NamedTuple):
-    """What a prefix of the control log means: every accepted generation by its number, and whether all is paused."""
+    """The meaning of a prefix of the control log: the accepted generations by number, and whether there is a pause."""
 
     accepted: dict
     is_paused: bool
 
 
 class Fold:
-    """The control log and what each prefix of it means."""
+    """The control log, and the meaning of each prefix of it."""
 
     def __init__(self):
         self.records = []
-        """(timestamp in ms, value) of each record, as the topic has them."""
+        """(timestamp in ms, value) of each record, in the order of the topic."""
         self.commands = []
-        """The command that each record holds; None where it holds none for this deployment."""
+        """The command in each record; None if there is none for this deployment."""
         self._meanings = [Meaning({}, is_paused=False)]
         self._ids = {}
 
@@ -85,7 +85,7 @@ class Fold:
 
 
 class Case(NamedTuple):
-    """All that decides who may answer a request on a worker, at the moment when it takes the batch."""
+    """Everything that decides which generation may answer a request, at the moment when a worker takes the batch."""
 
     meaning: Meaning
     partition: int
@@ -96,7 +96,7 @@ class Case(NamedTuple):
 
 
 def is_due(case, number):
-    """Whether the generation may answer here: nothing that ought to come after it stands in its way (I2, I3, I5)."""
+    """Whether the generation may answer here: no generation that supersedes it is due (I2, I3, I5)."""
     accepted = case.meaning.accepted
     if case.meaning.is_paused or number not in accepted or number not in case.ready or number < case.floor:
         return False
@@ -112,7 +112,7 @@ def is_due(case, number):
 
 
 def end_of(case, number):
-    """The first offset that the generation may not answer, as far as this worker has read; None where there is none."""
+    """The first offset that the generation may not answer, as far as this worker has read; None if there is none."""
     cuts = [
         made.cut[case.partition]
         for newer, made in case.meaning.accepted.items()
@@ -122,13 +122,13 @@ def end_of(case, number):
 
 
 def answer(generation, model, proto, configuration, value):
-    """What the model's hosts answer: it names every part that had a hand in it."""
+    """The answer of the model's hosts: it names every part that produced it."""
     tag = configuration.runtime.get("tag", "")
     return b"|".join([b"%d" % generation, str(model).encode(), proto, tag.encode(), value])
 
 
 def refusal(kind, made):
-    """The code that a request of this kind is refused with by this generation; None: it is answered."""
+    """The code with which this generation refuses a request of this kind; None: it answers it."""
     limit = made.configuration.max_request_bytes
     if kind == "large":
         return "TOO_LARGE" if limit else None
@@ -149,11 +149,11 @@ class Standing:
     answered: int = 0
     floor: int = 0
     last: int | None = None
-    """The request that was answered last."""
+    """The last request that was answered."""
 
 
-class Judge:
-    """Looks at each transaction at the moment when readers can see it; `broken` says which promises were not kept."""
+class Verifier:
+    """Checks each transaction at the moment when readers can see it; `broken` lists the promises that were not kept."""
 
     def __init__(self, *, topics, fold, requests, partitions):
         self.broken = []
@@ -163,13 +163,13 @@ class Judge:
         self._requests = requests
 
     def unanswered(self):
-        """Partition -> offset of the first request there that has no answer yet."""
+        """Partition -> offset of its first request without an answer."""
         logs = enumerate(zip(self.standing, self._requests(), strict=True))
         first = {n: [r.offset for r in log[standing.answered :] if r is not None][:1] for n, (standing, log) in logs}
         return {number: offsets[0] for number, offsets in first.items() if offsets}
 
     def find(self, is_wrong, text, *facts):
-        """Notes a promise that was not kept; the facts fill the text's braces."""
+        """Records a broken promise; the facts fill the braces of the text."""
         if is_wrong:
             self.broken.append(text.format(*facts))
 

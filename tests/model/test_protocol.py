@@ -63,12 +63,12 @@ class Protocol(Happenings):
         if world.fold.now.is_paused:
             self.pause_command(is_paused=False)
         self.rest()
-        if world.judge.unanswered():
+        if world.verifier.unanswered():
             stuck = world.must_be_answered()
             assert not stuck, f"liveness: partitions {stuck} can be answered and are not"
             self.swap(model(1000), PROTOS[0])
             self.rest()
-        assert not world.judge.unanswered(), f"liveness: {world.judge.unanswered()} are not answered"
+        assert not world.verifier.unanswered(), f"liveness: {world.verifier.unanswered()} are not answered"
         world.check_rest()
         self.promises_are_kept()
         for number in range(WORKERS):
@@ -86,10 +86,10 @@ class Protocol(Happenings):
             self.share()
             self.flow_all(2)
             self.promises_are_kept()
-            more -= not self.world.judge.unanswered()
+            more -= not self.world.verifier.unanswered()
             if not more:
                 return
-            if turn > 10 or not self.world.judge.unanswered():
+            if turn > 10 or not self.world.verifier.unanswered():
                 self.pass_time(9)
 
 

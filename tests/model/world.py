@@ -14,7 +14,7 @@ from hotswap.service import Worker
 from hotswap.settings import Settings
 from model import clients, surroundings
 from model.broker import Broker, Place
-from model.law import Case, Fold, Judge, end_of, is_due
+from model.law import Case, Fold, Verifier, end_of, is_due
 from model.steps import Clock, Process, here
 
 PARTITIONS = 2
@@ -74,9 +74,11 @@ class World:
     def __init__(self):
         self.clock = Clock()
         self.fold = Fold()
-        self.judge = Judge(topics=TOPICS, fold=self.fold, requests=lambda: self.broker.requests, partitions=PARTITIONS)
-        self.broken = self.judge.broken
-        self.broker = Broker(partitions=PARTITIONS, shared={Place(TOPICS.status, 0)}, on_commit=self.judge.committed)
+        self.verifier = Verifier(
+            topics=TOPICS, fold=self.fold, requests=lambda: self.broker.requests, partitions=PARTITIONS
+        )
+        self.broken = self.verifier.broken
+        self.broker = Broker(partitions=PARTITIONS, shared={Place(TOPICS.status, 0)}, on_commit=self.verifier.committed)
         self.group = Group()
         self.processes = []
         self.astray = []
@@ -104,7 +106,7 @@ class World:
         self.crash(process)
 
     def find(self, is_wrong, text, *facts):
-        self.judge.find(is_wrong, text, *facts)
+        self.verifier.find(is_wrong, text, *facts)
 
     def watch(self, process, task):
         """A task that only the model has: its failure is told like the breach of a promise."""
@@ -195,13 +197,13 @@ class World:
         """The partitions with open requests that somebody is there to answer."""
         return [
             partition
-            for partition, offset in self.judge.unanswered().items()
+            for partition, offset in self.verifier.unanswered().items()
             for process in ([self.group.owners[partition]] if self.group.members else self.processes)
             if self._who_could(process, partition, offset)
         ]
 
     def _who_could(self, process, partition, offset):
-        floor = self.judge.standing[partition].floor
+        floor = self.verifier.standing[partition].floor
         return [
             number
             for number, made in self.fold.now.accepted.items()
@@ -212,7 +214,7 @@ class World:
     def check_rest(self):
         """Nothing is left open, and each worker has what it needs and no more (I10)."""
         self.find(self.broker.has_open(), "a transaction hangs")
-        for number, standing in enumerate(self.judge.standing):
+        for number, standing in enumerate(self.verifier.standing):
             offset, _ = self.broker.offsets.get(number, (0, ""))
             self.find(
                 offset != standing.answered, "lag: {} is committed to {}, not {}", number, offset, standing.answered
@@ -239,7 +241,7 @@ class World:
 
     def _is_cut_ahead(self):
         return any(
-            cut > self.judge.standing[number].answered
+            cut > self.verifier.standing[number].answered
             for made in self.fold.now.accepted.values()
             for number, cut in made.cut.items()
         )

@@ -84,7 +84,7 @@ async def test_a_record_that_inflates_is_refused_without_its_value_and_costs_no_
         await deployment.drained()
         peak = peak_mb(deployment.workers["w1"])
     result = await deployment.audit()
-    # The judge's own client reads no batch that unpacks to a gigabyte: what it finds missing in the requests is that.
+    # The verifier's client cannot read a batch that unpacks to a gigabyte: that is the request it reports as missing.
     assert not any((result.twice, result.out_of_order, result.went_back))
     letters = {source(letter): letter for letter in result.dead_letters}
     assert letters.keys() == {(0, first), *((p, at[p] + n) for p in range(4) for n in (1, 2))}

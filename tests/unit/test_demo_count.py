@@ -1,4 +1,4 @@
-"""The demo's verifier: what it counts, compares and measures, on small synthetic records."""
+"""The demo's count: what it counts, compares and measures, on small synthetic records."""
 
 import re
 import sys
@@ -11,7 +11,7 @@ from google.protobuf.wrappers_pb2 import DoubleValue, StringValue
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "examples"))
 
-import demo_count as judge
+import demo_count
 from demo_domains import Domain, Offline, load_domain, load_offline
 
 
@@ -52,11 +52,11 @@ def refusal(offset):
 
 
 def count(requests, predictions, dead_letters=()):
-    return judge.count(requests, predictions, dead_letters, [FIRST, SECOND])
+    return demo_count.count(requests, predictions, dead_letters, [FIRST, SECOND])
 
 
 def answered(*times, generation=1, partition=0):
-    return [judge.Answered(0.0, at, partition, generation) for at in times]
+    return [demo_count.Answered(0.0, at, partition, generation) for at in times]
 
 
 def test_a_good_run_has_no_faults():
@@ -124,27 +124,27 @@ def test_a_probability_is_compared_to_the_last_digits(difference, differ):
     )
     model = Offline(name="sure", sha256="33", domain=numbers, predictions=({"value": 0.25},))
     said = answer(0, "", model=model)._replace(value=DoubleValue(value=0.25 + difference).SerializeToString())
-    (score,) = judge.count([request(0, 0, domain="numbers")], [said], [], [model]).scores
+    (score,) = demo_count.count([request(0, 0, domain="numbers")], [said], [], [model]).scores
     assert score.differ == differ
 
 
 def test_a_gap_is_from_one_prediction_to_the_next_in_time_whatever_the_partition():
     answers = answered(1.0, 4.0) + answered(2.0, 3.5, partition=1)
-    assert [(gap.begin, gap.end) for gap in judge.gaps(answers)] == [(1.0, 2.0), (2.0, 3.5), (3.5, 4.0)]
-    assert max(gap.seconds for gap in judge.partition_gaps(answers)) == 3.0
+    assert [(gap.begin, gap.end) for gap in demo_count.gaps(answers)] == [(1.0, 2.0), (2.0, 3.5), (3.5, 4.0)]
+    assert max(gap.seconds for gap in demo_count.partition_gaps(answers)) == 3.0
 
 
 def test_the_longest_gap_at_a_swap_may_begin_before_it_and_end_after_it():
-    gaps = judge.gaps(answered(0.0, 1.0, 3.0, 3.5, 9.0))
-    assert judge.longest(gaps, 1.5, 2.0) == judge.Gap(1.0, 3.0)
-    assert judge.longest(gaps, 3.1, 3.2) == judge.Gap(3.0, 3.5)
-    assert judge.longest(gaps, 10.0, 11.0) is None
+    gaps = demo_count.gaps(answered(0.0, 1.0, 3.0, 3.5, 9.0))
+    assert demo_count.longest(gaps, 1.5, 2.0) == demo_count.Gap(1.0, 3.0)
+    assert demo_count.longest(gaps, 3.1, 3.2) == demo_count.Gap(3.0, 3.5)
+    assert demo_count.longest(gaps, 10.0, 11.0) is None
 
 
 def test_steady_periods_exclude_every_swap():
-    gaps = judge.gaps(answered(0.0, 1.0, 3.0, 3.5, 9.0))
-    assert judge.longest_outside(gaps, [(1.5, 2.0), (5.0, 6.0)]) == judge.Gap(0.0, 1.0)
-    assert judge.longest_outside(gaps, [(0.0, 10.0)]) is None
+    gaps = demo_count.gaps(answered(0.0, 1.0, 3.0, 3.5, 9.0))
+    assert demo_count.longest_outside(gaps, [(1.5, 2.0), (5.0, 6.0)]) == demo_count.Gap(0.0, 1.0)
+    assert demo_count.longest_outside(gaps, [(0.0, 10.0)]) is None
 
 
 def test_a_swap_lasts_until_the_last_cut_over_and_a_refused_one_until_the_fleet_has_reported_it():
@@ -155,12 +155,12 @@ def test_a_swap_lasts_until_the_last_cut_over_and_a_refused_one_until_the_fleet_
     ]
     counted = count(asked, said)
     assert counted.taken_over(2) == 8.0
-    assert judge.window(judge.Moment(2, "swap", 4.0, 6.0, ""), counted) == (4.0, 8.0)
-    assert judge.window(judge.Moment(3, "refused", 4.0, 6.0, "why"), counted) == (4.0, 6.0)
+    assert demo_count.window(demo_count.Moment(2, "swap", 4.0, 6.0, ""), counted) == (4.0, 8.0)
+    assert demo_count.window(demo_count.Moment(3, "refused", 4.0, 6.0, "why"), counted) == (4.0, 6.0)
 
 
 def test_every_prediction_is_drawn_once_under_its_generation():
-    bins = judge.per_bin(answered(10.0, 10.05, 10.31) + answered(10.35, generation=2), 10.0, 0.1)
+    bins = demo_count.per_bin(answered(10.0, 10.05, 10.31) + answered(10.35, generation=2), 10.0, 0.1)
     assert bins == {1: {0: 2, 3: 1}, 2: {3: 1}}
 
 
@@ -180,8 +180,8 @@ def test_the_shipped_rows_and_h2os_own_predictions_belong_together(name, model, 
 def test_a_silence_is_measured_for_the_whole_stream_and_for_one_partition():
     answers = [*answered(0.0, 0.4, partition=0), *answered(0.1, 0.2, 0.3, partition=1)]
     counted = replace(count([], []), answered=tuple(answers))
-    assert tuple(map(judge.milliseconds, judge.silences(counted, 0.0, 1.0))) == ("100 ms", "400 ms")
-    assert tuple(map(judge.milliseconds, judge.silences(counted, 5.0, 6.0))) == ("-", "-")
+    assert tuple(map(demo_count.milliseconds, demo_count.silences(counted, 0.0, 1.0))) == ("100 ms", "400 ms")
+    assert tuple(map(demo_count.milliseconds, demo_count.silences(counted, 5.0, 6.0))) == ("-", "-")
 
 
 def test_the_picture_and_the_text_of_the_readme_are_of_one_run():
