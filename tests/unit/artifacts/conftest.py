@@ -1,4 +1,4 @@
-"""What the tests of artifacts share."""
+"""Fixtures for the tests of artifacts."""
 
 import pytest
 

@@ -19,7 +19,7 @@ CONTENTS = {
 
 
 @pytest.mark.parametrize("name", CONTENTS)
-def test_the_kind_of_a_model_is_found_by_what_lies_in_it(tmp_path, name):
+def test_the_kind_of_a_model_is_detected_from_its_files(tmp_path, name):
     content, kind = CONTENTS[name]
     write_zip(tmp_path / name, content)
     assert find_kind(tmp_path / name) == kind
@@ -29,7 +29,7 @@ def test_the_kind_of_a_model_is_found_by_what_lies_in_it(tmp_path, name):
         assert find_kind(tmp_path / "unpacked") == kind
 
 
-def test_a_model_of_no_known_kind_is_told_what_was_looked_for(tmp_path):
+def test_an_unknown_kind_of_model_lists_what_was_looked_for(tmp_path):
     write_zip(tmp_path / "readme.zip", {"readme.txt": b"", "sub/model.ini": b""})
     (tmp_path / "garbage.zip").write_bytes(b"garbage")
     (tmp_path / "empty").mkdir()

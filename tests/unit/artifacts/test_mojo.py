@@ -1,4 +1,4 @@
-"""The files that a MOJO names: those of its own, or it is refused."""
+"""The files that a MOJO names must be its own, or it is refused."""
 
 import io
 import zipfile
@@ -38,13 +38,13 @@ def ini(domains="0: 4 d000.txt", info=""):
 
 
 @pytest.mark.parametrize("path", MOJOS, ids=lambda path: path.stem)
-def test_what_h2o_writes_names_only_files_of_its_own(path, tmp_path):
+def test_h2os_own_mojos_name_only_their_own_files(path, tmp_path):
     with path.open("rb") as packed:
         unpack(packed, tmp_path / "mojo", name=path.name, max_bytes=1 << 30)
     check_names(tmp_path / "mojo", name=path.name)
 
 
-def test_the_mojos_are_all_there_with_ensembles_and_rulefits():
+def test_the_mojos_include_ensembles_and_rulefits():
     assert len(MOJOS) > 50
     assert {"stacked_binomial", "rulefit_binomial", "target_encoder_binomial"} <= {path.stem for path in MOJOS}
 
@@ -71,26 +71,26 @@ def test_the_mojos_are_all_there_with_ensembles_and_rulefits():
         " " * 100_000 + "0: 1 /etc/passwd",
     ],
 )
-def test_a_domain_in_a_file_that_is_none_of_its_own_is_refused(check, domains):
+def test_a_domain_in_a_foreign_file_is_refused(check, domains):
     with pytest.raises(SwapError, match="which is not its own") as error:
         check(**{"model.ini": ini(domains)})
     assert error.value.code == "ARTIFACT_INVALID"
 
 
 @pytest.mark.parametrize("domains", ["", "0: 4 d000.txt", "0:4 d000.txt\r\n#1: 4 /x", "0: 4 Ä", " 0: 4 d000.txt "])
-def test_a_domain_in_a_file_of_its_own_is_let_through(check, domains):
+def test_a_domain_in_its_own_file_is_accepted(check, domains):
     check(**{"model.ini": ini(domains)})
 
 
 @pytest.mark.parametrize(
     "directory", ["models/b/", "models//a/", "./models/a/", "../models/a/", "/models/a/", "models/a"]
 )
-def test_a_model_within_that_is_not_in_the_archive_is_refused(check, directory):
+def test_a_submodel_that_is_not_in_the_archive_is_refused(check, directory):
     with pytest.raises(SwapError, match="which is not its own"):
         check(**{"model.ini": ini(info=f"submodel_dir_0={directory}"), "models/a/model.ini": "", "models/b/x": ""})
 
 
-def test_the_names_of_models_within_models_are_looked_at_too(check):
+def test_the_names_in_nested_submodels_are_checked_too(check):
     files = {
         "model.ini": ini(info="submodel_count = 1\nsubmodel_dir_0 = models/a/"),
         "models/a/model.ini": ini("", "submodel_dir_0 = models/b/"),
@@ -101,7 +101,7 @@ def test_the_names_of_models_within_models_are_looked_at_too(check):
     check(**files, **{"models/a/models/b/domains/d.txt": ""})
 
 
-def test_a_model_that_is_its_own_part_is_looked_at_once(check):
+def test_a_model_that_contains_itself_is_checked_once(check):
     check(**{"model.ini": ini(info="submodel_dir_0 =")})
 
 
@@ -112,7 +112,7 @@ def test_long_lines_are_a_networks_numbers_and_never_names(check):
             check(**{"model.ini": ini(info=info)})
 
 
-def test_any_bytes_are_read(check):
+def test_arbitrary_bytes_are_read(check):
     check(**{"model.ini": bytes(range(256)) * 100})
     with pytest.raises(SwapError):
         check(**{"model.ini": b"[domains]\n0: 1 \xff\xc0\xae\xc0\xae/x"})

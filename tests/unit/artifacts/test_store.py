@@ -1,4 +1,4 @@
-"""From an address and a digest to a verified path in the cache, and nothing else."""
+"""From an address and a digest to a verified path in the cache."""
 
 import fsspec
 import pytest
@@ -15,7 +15,7 @@ async def test_a_mojo_is_unpacked_into_a_folder_with_the_same_bytes(settings, pu
     assert left(settings) == [f"{model.sha256}.unpacked"]
 
 
-async def test_an_artifact_of_another_kind_is_returned_as_the_file_that_it_is(settings, publish):
+async def test_an_artifact_of_another_kind_is_returned_as_a_file(settings, publish):
     content = make_zip()
     as_jar, as_mojo = publish(content, kind="java"), publish(content)
     store = Store(settings)
@@ -24,7 +24,7 @@ async def test_an_artifact_of_another_kind_is_returned_as_the_file_that_it_is(se
     assert folder.is_dir()
 
 
-async def test_what_is_present_is_not_fetched_again(settings, publish):
+async def test_a_cached_artifact_is_not_fetched_again(settings, publish):
     model = publish(make_zip())
     first = await Store(settings).fetch(model)
     fsspec.filesystem("file").rm(model.uri)
@@ -42,7 +42,7 @@ async def test_a_wrong_digest_is_refused_with_both_digests_and_leaves_nothing(se
 
 
 @pytest.mark.parametrize("digest", ["", "abc", "../../../../tmp/x", "g" * 64])
-async def test_a_digest_that_is_none_never_becomes_a_path(settings, publish, digest):
+async def test_an_invalid_digest_never_becomes_a_path(settings, publish, digest):
     error = await refusal(Store(settings), Model(publish(make_zip()).uri, digest))
     assert error.code == "ARTIFACT_INVALID"
     assert not settings.cache.exists()

@@ -1,4 +1,4 @@
-"""What stays in the cache, and what was changed there."""
+"""What the cache keeps, and what happens if something changes it."""
 
 import os
 import subprocess
@@ -17,7 +17,7 @@ from hotswap.errors import SwapError
 from hotswap.generation import Proto
 
 
-async def test_the_oldest_go_when_the_cache_is_full_and_what_was_just_fetched_never_does(settings, publish):
+async def test_the_oldest_are_pruned_when_the_cache_is_full_and_the_last_fetched_never_is(settings, publish):
     tight = settings.model_copy(update={"cache_max_bytes": 2500})
     store = Store(tight)
     models = [publish(os.urandom(1000), kind="java", name=f"{n}.jar") for n in range(5)]
@@ -30,7 +30,7 @@ async def test_the_oldest_go_when_the_cache_is_full_and_what_was_just_fetched_ne
     assert large.exists()
 
 
-async def test_what_a_worker_uses_is_never_pruned_by_another_one(settings, publish):
+async def test_what_a_worker_uses_is_never_pruned_by_another(settings, publish):
     tight = settings.model_copy(update={"cache_max_bytes": 1})
     mine, theirs = Store(tight), Store(tight)
     model = publish(make_zip())
@@ -152,7 +152,7 @@ async def test_a_proto_that_was_changed_in_the_cache_is_fetched_again(settings, 
     assert await Store(settings).fetch_proto(proto) == b"true"
 
 
-async def test_what_is_whole_stays_and_is_not_fetched_again(settings, publish, caplog):
+async def test_an_intact_entry_stays_and_is_not_fetched_again(settings, publish, caplog):
     store = Store(settings)
     for kind in ("h2o", "java"):
         model = publish(make_zip(), kind=kind)
@@ -164,7 +164,7 @@ async def test_what_is_whole_stays_and_is_not_fetched_again(settings, publish, c
     assert caplog.records == []
 
 
-async def test_who_holds_what_was_thrown_away_holds_what_came_in_its_place(settings, publish):
+async def test_holders_of_a_discarded_entry_hold_its_replacement(settings, publish):
     tight = settings.model_copy(update={"cache_max_bytes": 1})
     store, model = Store(tight), publish(make_zip())
     folder = await store.fetch(model)
@@ -178,7 +178,7 @@ async def test_who_holds_what_was_thrown_away_holds_what_came_in_its_place(setti
     assert not folder.exists()
 
 
-async def test_a_verification_that_is_given_up_throws_nothing_away(settings, publish):
+async def test_an_abandoned_verification_discards_nothing(settings, publish):
     store, model = Store(settings), publish(make_zip())
     folder = await store.fetch(model)
     stop = threading.Event()

@@ -1,4 +1,4 @@
-"""What is in a store may be anything: what is no model is refused before it is in the cache, within bounds."""
+"""A store may hold anything: invalid artifacts are refused before they are in the cache, within bounds."""
 
 import asyncio
 import io
@@ -39,7 +39,7 @@ async def test_a_link_or_a_device_in_a_zip_is_refused(settings, publish, mode):
     assert left(settings) == []
 
 
-async def test_a_bomb_is_stopped_by_the_bytes_that_it_really_has(settings, publish):
+async def test_a_zip_bomb_is_stopped_by_its_actual_size(settings, publish):
     bomb = make_zip({f"{n}.bin": bytes(600_000) for n in range(2)})
     assert len(bomb) < 10_000
     error = await refusal(Store(settings), publish(bomb))
@@ -49,7 +49,7 @@ async def test_a_bomb_is_stopped_by_the_bytes_that_it_really_has(settings, publi
 
 
 @pytest.mark.parametrize("claimed", [100, 2_000_000])
-async def test_a_size_in_a_header_that_lies_is_refused(settings, publish, claimed):
+async def test_a_wrong_size_in_a_header_is_refused(settings, publish, claimed):
     content = make_zip({"model.ini": bytes(700_000)})
     lie = content.replace((700_000).to_bytes(4, "little"), claimed.to_bytes(4, "little"))
     assert lie != content
@@ -69,12 +69,12 @@ async def test_an_encrypted_entry_is_refused(settings, publish):
     assert "encrypted" in (await refusal(Store(settings), publish(bytes(content)))).message
 
 
-async def test_two_entries_of_one_name_are_refused(settings, publish):
+async def test_two_entries_of_the_same_name_are_refused(settings, publish):
     content = make_zip({"a.txt": b"1", "b.txt": b"2"}).replace(b"b.txt", b"a.txt")
     assert "same name" in (await refusal(Store(settings), publish(content))).message
 
 
-async def test_too_many_files_are_refused_although_they_hold_no_bytes(settings, publish, monkeypatch):
+async def test_too_many_files_are_refused_even_if_they_are_empty(settings, publish, monkeypatch):
     monkeypatch.setattr(archive, "MAX_FILES", 10)
     content = make_zip({f"{n}": b"" for n in range(11)})
     assert "more than 10 files and folders" in (await refusal(Store(settings), publish(content))).message
@@ -89,14 +89,14 @@ async def test_too_many_files_are_refused_although_they_hold_no_bytes(settings, 
         [f"{n}" for n in range(6)] + [f"folder{n}/" for n in range(6)],
     ],
 )
-async def test_folders_count_as_files_do_and_those_too_that_only_a_name_implies(settings, publish, monkeypatch, names):
+async def test_folders_count_as_files_do_even_if_only_a_name_implies_them(settings, publish, monkeypatch, names):
     monkeypatch.setattr(archive, "MAX_FILES", 10)
     content = make_zip(dict.fromkeys(names, b""))
     assert "more than 10 files and folders" in (await refusal(Store(settings), publish(content))).message
     assert left(settings) == []
 
 
-async def test_names_without_end_are_refused_before_they_are_all_read(settings, publish, monkeypatch):
+async def test_endless_names_are_refused_before_they_are_all_read(settings, publish, monkeypatch):
     monkeypatch.setattr(archive, "_MAX_READ", 1_000)
     content = make_zip({f"{n:030}": b"" for n in range(20)})
     assert "very long names" in (await refusal(Store(settings), publish(content))).message
@@ -125,7 +125,7 @@ def test_unpacking_is_abandoned_in_the_middle_of_folders_of_empty_files_and_of_o
     assert next(asked, None) is None
 
 
-async def test_the_jars_in_a_zip_count_by_what_they_unpack_to(settings, publish, monkeypatch):
+async def test_the_jars_in_a_zip_count_with_their_unpacked_size(settings, publish, monkeypatch):
     jars = {f"{n}.jar": bytes(600_000) for n in range(2)}
     bomb = publish(make_zip(jars), kind="java")
     error = await refusal(Store(settings), bomb)
@@ -138,7 +138,7 @@ async def test_the_jars_in_a_zip_count_by_what_they_unpack_to(settings, publish,
     await Store(settings).fetch(publish(make_zip({"a.jar": bytes(600_000), "b": bytes(600_000)}), kind="java"))
 
 
-def test_two_jars_of_one_name_count_twice_as_what_the_name_stands_for():
+def test_two_jars_of_the_same_name_count_twice():
     content = make_zip({"a.jar": b"", "b.jar": bytes(600_000)}).replace(b"a.jar", b"b.jar")
     with pytest.raises(SwapError, match="unpacks to more than"):
         archive.check_jars(io.BytesIO(content), name="it", max_bytes=1 << 20)
@@ -160,7 +160,7 @@ async def test_a_truncated_mojo_and_a_text_are_refused_with_their_names(settings
     assert left(settings) == []
 
 
-async def test_damaged_bytes_are_never_anything_but_a_refusal_or_the_right_files(settings, publish):
+async def test_damaged_bytes_cause_a_refusal_or_give_the_right_files(settings, publish):
     codes = set()
     whole = bytearray(make_zip({"model.ini": b"abc" * 50, "é.txt": b"x"}))
     store = Store(settings)
@@ -208,7 +208,7 @@ async def test_a_cache_that_cannot_be_written_says_where_and_what_to_do(settings
 
 
 class _Gate(io.BytesIO):
-    """A source that breaks off in the middle, or waits there until the test lets it go on."""
+    """A source that fails in the middle, or waits there until the test lets it continue."""
 
     def __init__(self, content, *, then):
         super().__init__(content)
@@ -220,7 +220,7 @@ class _Gate(io.BytesIO):
         return super().read(min(size, 1000) if size > 0 else 1000)
 
 
-async def test_a_download_that_breaks_off_leaves_nothing(settings, publish, monkeypatch):
+async def test_an_interrupted_download_leaves_nothing(settings, publish, monkeypatch):
     model = publish(content := os.urandom(5000), kind="java")
 
     def broken():
@@ -262,7 +262,7 @@ async def test_a_cancelled_fetch_stops_at_its_next_chunk_and_cleans_up(settings,
     assert left(settings) == []
 
 
-async def test_two_stores_that_fetch_the_same_at_once_both_get_it_and_one_entry_stays(settings, publish, monkeypatch):
+async def test_two_stores_that_fetch_the_same_at_once_both_get_it_and_one_entry_remains(settings, publish, monkeypatch):
     content = make_zip()
     model = publish(content)
     both_are_reading = threading.Barrier(2, timeout=30)

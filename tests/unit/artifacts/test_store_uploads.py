@@ -1,4 +1,4 @@
-"""What is uploaded is fetched by its digest, from every kind of store."""
+"""Uploaded files are fetched by digest, from every kind of store."""
 
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from hotswap.errors import SwapError
 from hotswap.generation import Model, Proto
 
 
-async def test_what_is_uploaded_is_fetched_by_its_digest_and_uploaded_once(settings, tmp_path):
+async def test_an_uploaded_file_is_fetched_by_its_digest_and_uploaded_once(settings, tmp_path):
     path = tmp_path / "my model (1).zip"
     path.write_bytes(content := make_zip())
     store = Store(settings)
@@ -34,14 +34,14 @@ async def test_a_store_whose_folder_has_a_blank_in_its_name_works(settings, tmp_
     assert (await store.fetch(Model(uri, digest))).is_dir()
 
 
-async def test_a_store_given_as_a_relative_folder_is_published_as_a_full_address(settings, tmp_path, monkeypatch):
+async def test_a_store_given_as_a_relative_folder_is_published_as_an_absolute_uri(settings, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "m.zip").write_bytes(make_zip())
     uri, digest = await Store(settings.model_copy(update={"store": "here"})).upload(Path("m.zip"))
     assert uri == f"{(tmp_path / 'here').as_uri()}/{digest}/m.zip"
 
 
-async def test_another_file_system_serves_as_a_store(settings, tmp_path):
+async def test_another_file_system_works_as_a_store(settings, tmp_path):
     (tmp_path / "m.zip").write_bytes(content := make_zip())
     store = Store(settings.model_copy(update={"store": "memory://models"}))
     uri, digest = await store.upload(tmp_path / "m.zip")
@@ -49,7 +49,7 @@ async def test_another_file_system_serves_as_a_store(settings, tmp_path):
     assert (await store.fetch(Model(uri, digest)) / "model.ini").exists()
 
 
-async def test_an_upload_that_breaks_off_leaves_nothing_in_the_store(settings, tmp_path, monkeypatch):
+async def test_an_interrupted_upload_leaves_nothing_in_the_store(settings, tmp_path, monkeypatch):
     def broken(source, sink, _):
         sink.write(source.read(10))
         assert not list((tmp_path / "remote").rglob("m.zip")), "half of it could be fetched"
@@ -62,7 +62,7 @@ async def test_an_upload_that_breaks_off_leaves_nothing_in_the_store(settings, t
     assert [file for file in (tmp_path / "remote").rglob("*") if file.is_file()] == []
 
 
-async def test_an_upload_of_a_file_that_is_not_there_says_which(settings, tmp_path):
+async def test_an_upload_of_a_missing_file_names_it(settings, tmp_path):
     with pytest.raises(SwapError, match=r"nothing\.zip cannot be read"):
         await Store(settings).upload(tmp_path / "nothing.zip")
 

@@ -16,7 +16,7 @@ def test_rows_are_encoded_into_one_message_byte_for_byte(files):
     assert hotswap("encode", "rows.csv", "--proto", "frame.proto").stdout_bytes == GOLDEN
 
 
-def test_several_messages_are_encoded_each_with_its_length(files):
+def test_several_messages_are_each_preceded_by_their_length(files):
     words = ("--proto", "frame.proto", "--per-message", "1", "--out", "rows.bin", "--json")
     report = json.loads(hotswap("encode", "rows.csv", *words).stdout)
     assert report == {"messages": 2, "rows": 2, "refused": 0, "is_delimited": True}
@@ -53,7 +53,7 @@ def test_a_mistake_in_a_file_is_one_line_that_names_the_file(files):
         assert one_line(hotswap("encode", rows, "--proto", proto, code=code)) == line
 
 
-def test_an_unknown_operation_lists_those_there_are(files):
+def test_an_unknown_operation_lists_the_known_ones(files):
     result = hotswap("encode", "bad.csv", "--proto", "single.proto", "--operation", "R", code=2)
     assert one_line(result) == "hotswap: there is no operation 'R': the proto has P, Q"
 
@@ -91,7 +91,7 @@ def test_a_swap_of_nothing_or_of_an_absent_model_exits_2(cluster, settings):
     assert "--model-sha256" in one_line(hotswap("swap", "d", "--model", "s3://b/x.zip", code=2))
 
 
-def test_a_deployment_without_workers_is_said_and_exits_3(cluster, settings, monkeypatch):
+def test_a_deployment_without_workers_is_reported_and_exits_3(cluster, settings, monkeypatch):
     monkeypatch.setattr("hotswap.client.client._SILENCE_S", 0.05)
     result = hotswap("swap", "d", "--model", "model.zip", "--proto", "frame.proto", code=3)
     assert "no worker of deployment 'd' answers" in one_line(result)

@@ -1,4 +1,4 @@
-"""The command line over logs in memory: one line and an exit code for what went wrong, harmless on a terminal."""
+"""The command line over logs in memory: one line and an exit code for each error, harmless on a terminal."""
 
 import io
 import json
@@ -43,12 +43,12 @@ def test_an_unexpected_error_is_one_line_that_calls_it_a_bug(files, monkeypatch)
     assert "Traceback" in hotswap("encode", "rows.csv", "--proto", "frame.proto", code=1).stderr
 
 
-def test_a_setting_of_the_environment_that_cannot_be_is_named(files, monkeypatch):
+def test_an_invalid_setting_of_the_environment_is_named(files, monkeypatch):
     monkeypatch.setenv("HOTSWAP_HTTP_PORT", "many")
     assert "HOTSWAP_HTTP_PORT" in one_line(hotswap("status", "d", code=2))
 
 
-def test_dev_says_how_to_go_on_with_the_files_that_are_there(tmp_path):
+def test_dev_prints_the_next_commands_with_the_files_that_exist(tmp_path):
     assert "--model MODEL.zip" in cli_worker.how_to_go_on("d", "127.0.0.1:1", tmp_path)
     assert "export HOTSWAP_KAFKA=127.0.0.1:1" in cli_worker.how_to_go_on("d", "127.0.0.1:1")
 
@@ -84,7 +84,7 @@ def test_an_error_that_quotes_it_is_one_harmless_line(files, monkeypatch, text):
 
 
 @pytest.mark.parametrize("text", HOSTILE[:-1])
-def test_every_command_shows_what_workers_and_requests_say_escaped_and_gives_it_to_machines_as_it_is(
+def test_every_command_escapes_what_workers_and_requests_say_but_not_in_json(
     cluster,
     settings,
     files,
@@ -138,7 +138,7 @@ def test_messages_are_not_written_on_a_terminal(files, monkeypatch):
     assert "--out" in one_line(hotswap("encode", "rows.csv", "--proto", "frame.proto", code=2))
 
 
-def test_the_list_of_commands_says_what_each_one_says_of_itself():
+def test_the_list_of_commands_agrees_with_the_help_of_each_command():
     for name, (_, told) in main.lazy.items():
         command = main.get_command(None, name)
         assert command.name == name

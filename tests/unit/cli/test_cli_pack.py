@@ -57,7 +57,7 @@ def hotswap(*words, code=0):
 
 
 def pack(*words, code=0):
-    """A model of a kind that nobody can load here: the sample alone says what it takes."""
+    """A model of a kind that has no runtime here: only the sample describes its inputs."""
     return hotswap("pack", "churn.zip", "--kind", "abacus", *words, code=code)
 
 
@@ -66,7 +66,7 @@ def complaint(result):
     return line
 
 
-def test_a_sample_makes_the_proto_of_a_model_that_does_not_tell(files):
+def test_a_sample_makes_the_proto_of_a_model_without_type_information(files):
     result = pack("--sample", "rows.csv", "--config", "c.json")
     assert result.stdout.splitlines() == [
         "churn 1.0.0 (abacus): it is the first version",
@@ -92,7 +92,7 @@ def test_nothing_is_uploaded_and_nothing_is_written_beside_the_package(files):
     assert len(list((files / "there" / "deep").iterdir())) == 4
 
 
-def test_a_model_that_does_not_tell_and_has_no_sample_says_what_to_give(files):
+def test_a_model_without_type_information_or_a_sample_says_what_to_pass(files):
     line = complaint(pack(code=2))
     assert "churn.zip (kind abacus) does not describe its inputs" in line
     assert "--sample data.csv" in line
@@ -106,13 +106,13 @@ def test_a_model_of_unknown_kind_says_what_was_looked_for(files):
     assert "--kind" in line
 
 
-def test_a_package_that_is_there_is_only_replaced_by_force(files):
+def test_an_existing_package_is_replaced_with_force_only(files):
     pack("--sample", "rows.csv")
     assert "churn has default.proto" in complaint(pack("--sample", "rows.csv", code=2))
     pack("--sample", "rows.csv", "--force")
 
 
-def test_its_own_proto_is_packed_as_it_is_and_the_sample_must_fit_it(files):
+def test_a_given_proto_is_packed_unchanged_and_the_sample_must_fit_it(files):
     pack("--proto", "own.proto", "--sample", "rows.csv", "--name", "mine")
     assert (files / "mine" / "default.proto").read_bytes() == (files / "own.proto").read_bytes()
     metadata = json.loads((files / "mine" / "metadata.json").read_text())
@@ -136,7 +136,7 @@ def test_a_proto_that_imports_others_is_packed_whole(files):
         assert list(compile_proto(package.proto.source, True).operations) == ["P"]
 
 
-def test_the_version_follows_from_the_one_before(files):
+def test_the_version_follows_from_the_previous_one(files):
     pack("--sample", "rows.csv")
     previous = "churn/modeldump.zip"
     document = json.loads(pack("--sample", "rows.csv", "--previous", previous, "--out", "same", "--json").stdout)
@@ -154,7 +154,7 @@ def test_the_version_follows_from_the_one_before(files):
         assert package.version == "8.0.0"
 
 
-def test_a_version_that_cannot_be_known_says_what_to_add(files):
+def test_an_unknown_version_says_what_to_add(files):
     pack("--sample", "rows.csv")
     for words, reason in (
         (("--previous", "churn/default.proto"), "add --previous-version 1.2.3"),
@@ -165,13 +165,13 @@ def test_a_version_that_cannot_be_known_says_what_to_add(files):
         assert reason in complaint(pack("--proto", "own.proto", "--out", "x", *words, code=2)), words
 
 
-def test_names_that_cannot_be_are_usage_errors(files):
+def test_invalid_names_are_usage_errors(files):
     assert "the name of a model consists of letters" in complaint(pack("--name", "a b", "--sample", "rows.csv", code=2))
     (files / "c.json").write_text('{"runtime": {"method": "score it"}}')
     assert "'score it' is not a valid rpc name" in pack("--sample", "rows.csv", "--config", "c.json", code=2).stderr
 
 
-# ---- swap and score by a package
+# ---- swap and score from a package
 
 
 @pytest.fixture
@@ -184,7 +184,7 @@ def last_command(cluster):
     return decode_command(record.value)[1]
 
 
-def test_a_package_is_swapped_in_with_all_that_it_holds(cluster, files):
+def test_a_package_is_swapped_in_with_all_its_parts(cluster, files):
     FakeWorker(cluster, Settings(deployment="d"), "w1")
     pack("--sample", "rows.csv", "--config", "c.json")
     hotswap("swap", "d", "--package", "churn/modeldump.zip")
@@ -198,7 +198,7 @@ def test_a_package_is_swapped_in_with_all_that_it_holds(cluster, files):
     assert stored.read_bytes() == (files / "churn.zip").read_bytes()
 
 
-def test_what_options_name_goes_before_what_is_in_the_package(cluster, files):
+def test_options_override_the_parts_of_a_package(cluster, files):
     FakeWorker(cluster, Settings(deployment="d"), "w1")
     pack("--sample", "rows.csv")
     write_zip(files / "mojo.zip", {"model.ini": b""})
@@ -214,7 +214,7 @@ def test_what_options_name_goes_before_what_is_in_the_package(cluster, files):
     assert (last_command(cluster).model.kind, last_command(cluster).samples) == ("abacus", (b"\x08\x03",))
 
 
-def test_a_package_that_cannot_be_read_publishes_nothing(cluster, files):
+def test_an_unreadable_package_publishes_nothing(cluster, files):
     (files / "broken.zip").write_bytes(b"PK")
     assert "ARTIFACT_INVALID: package broken.zip" in complaint(hotswap("swap", "d", "--package", "broken.zip", code=1))
     assert cluster.topics[Settings(deployment="d").topics.control] == [[]]

@@ -29,7 +29,7 @@ def test_status_shows_who_serves_what_and_who_is_dead(cluster, settings):
     assert "w2: FAILED SCHEMA_MISMATCH column x" in shown
 
 
-def test_status_begins_with_what_is_wrong_and_exits_1(cluster, settings):
+def test_status_starts_with_the_problems_and_exits_1(cluster, settings):
     FakeWorker(cluster, settings, "w1").speak(generation=1)
     FakeWorker(cluster, settings, "w2", ("FAILED",), "CACHE_FAILED", "no room in [x]:\nmake some")
     hotswap("swap", "d", "--model", "model.zip", "--proto", "frame.proto", "--no-wait")
@@ -53,7 +53,7 @@ def test_status_says_what_a_workers_machine_cannot_contain_and_exits_0(cluster, 
     assert (view["warnings"], view["problems"]) == (["w1, w2: no namespaces [x]"], [])
 
 
-def test_status_of_nothing_says_how_to_begin(cluster, settings):
+def test_status_without_a_deployment_says_how_to_start(cluster, settings):
     assert "publish a first generation with `hotswap swap`" in hotswap("status").stdout
 
 
@@ -68,7 +68,7 @@ def test_predict_prints_the_predictions_in_order_and_lists_what_was_refused(clus
     assert result.stderr.splitlines()[-1] == "hotswap: 1 rows were refused, listed above"
 
 
-def test_predict_says_for_which_proto_its_rows_are(cluster, settings):
+def test_predict_names_the_proto_of_its_rows(cluster, settings):
     FakeWorker(cluster, settings)
     answer_requests(cluster, settings)
     hotswap("swap", "d", "--model", "model.zip", "--proto", "frame.proto")
@@ -114,7 +114,7 @@ def test_a_replay_that_is_refused_again_is_not_replayed_again(cluster, settings,
 
 
 @pytest.mark.parametrize(("text", "ms"), [("10m", 400_000), ("1970-01-01T00:00:05+00:00", 5_000)])
-def test_since_is_a_length_or_a_time(text, ms):
+def test_since_is_an_age_or_a_time(text, ms):
     assert parse_since(text, 1_000.0) == ms
 
 

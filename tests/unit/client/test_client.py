@@ -34,7 +34,7 @@ async def test_answers_come_in_the_order_of_the_requests_and_refusals_say_why(cl
     assert (answers[3].code, answers[3].message, answers[3].generation) == ("UNDECODABLE", "is no message", 4)
 
 
-async def test_answers_to_others_and_answers_from_before_are_passed_over(cluster, settings):
+async def test_answers_to_others_and_earlier_answers_are_ignored(cluster, settings):
     answer_requests(cluster, settings)
     cluster.append(settings.topics.requests, b"of another client")
     cluster.append(settings.topics.predictions, b"odd", headers=(("source", b"d.requests-9-9"),))
@@ -43,7 +43,7 @@ async def test_answers_to_others_and_answers_from_before_are_passed_over(cluster
     assert [a.value for a in answers] == [b"mine"]
 
 
-async def test_no_more_requests_are_under_way_than_the_window(cluster, settings):
+async def test_no_more_requests_are_in_flight_than_the_window(cluster, settings):
     asked = []
 
     def requests():
@@ -70,7 +70,7 @@ def prediction(source):
     return Prediction(source=source, value=b"", generation=1, operation="", model_digest="")
 
 
-def test_answers_are_put_back_into_the_order_of_the_requests_whatever_order_they_come_in():
+def test_answers_are_put_back_into_the_order_of_the_requests_whatever_order_they_arrive_in():
     flow = Flow(window=3, per_second=None)
     flow.sent(Place("t", 0, offset) for offset in range(3))
     assert (flow.room(), flow.is_full, flow.waiting) == (0, True, 3)
@@ -85,7 +85,7 @@ def test_answers_are_put_back_into_the_order_of_the_requests_whatever_order_they
     assert (flow.room(), flow.waiting) == (3, 0)
 
 
-def test_requests_go_half_a_window_at_a_time_so_that_neither_side_waits_for_the_other():
+def test_requests_are_sent_half_a_window_at_a_time_so_that_neither_side_waits_for_the_other():
     flow = Flow(window=4, per_second=None)
     flow.sent(Place("t", 0, offset) for offset in range(4))
     room = []
@@ -96,7 +96,7 @@ def test_requests_go_half_a_window_at_a_time_so_that_neither_side_waits_for_the_
     assert room == [0, 2, 3]
 
 
-def test_a_rate_lets_requests_go_no_faster():
+def test_a_rate_limits_how_fast_requests_are_sent():
     flow = Flow(window=1000, per_second=10)
     assert flow.room() == 1
     flow.sent([Place("t", 0, 0)])

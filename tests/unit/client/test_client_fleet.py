@@ -1,4 +1,4 @@
-"""The client over logs in memory: what a fleet says of a command, and what is passed over."""
+"""The client over logs in memory: a fleet's answer to a command, and records to ignore."""
 
 import asyncio
 import time
@@ -41,7 +41,7 @@ async def _speak(slow, receipt, said):
     return True
 
 
-async def test_a_worker_that_does_not_end_with_the_swap_is_named(cluster, settings):
+async def test_a_worker_that_does_not_finish_the_swap_is_named(cluster, settings):
     FakeWorker(cluster, settings, "w1")
     FakeWorker(cluster, settings, "w2", outcomes=("STAGING",))
     FakeWorker(cluster, settings, "silent", outcomes=())
@@ -61,14 +61,14 @@ async def test_a_swap_that_fails_on_one_worker_is_not_good(cluster, settings):
     assert len(heard) == 5
 
 
-async def test_a_code_that_only_newer_workers_know_is_told_as_it_is(cluster, settings):
+async def test_a_code_that_only_newer_workers_know_is_passed_on_unchanged(cluster, settings):
     FakeWorker(cluster, settings, "w1", ("STAGING", "FAILED"), "OF_TOMORROW", "why")
     async with Client(settings) as client:
         answer = await client.await_swap(await first_swap(client))
     assert (answer.told["w1"].code, answer.told["w1"].message) == ("OF_TOMORROW", "why")
 
 
-async def test_a_swap_that_no_worker_hears_is_an_error(cluster, settings, monkeypatch):
+async def test_a_swap_that_no_worker_receives_is_an_error(cluster, settings, monkeypatch):
     monkeypatch.setattr("hotswap.client.client._SILENCE_S", 0.05)
     async with Client(settings) as client:
         receipt = await first_swap(client)
@@ -92,7 +92,7 @@ async def test_a_control_topic_with_two_partitions_is_refused(monkeypatch, setti
             await first_swap(client)
 
 
-async def test_commands_of_other_deployments_and_broken_records_are_passed_over(cluster, settings):
+async def test_commands_of_other_deployments_and_broken_records_are_ignored(cluster, settings):
     other = SwapCommand(command_id="x", generation=7, model=MODEL, proto=proto())
     cluster.append(settings.topics.control, encode_command("other", other))
     cluster.append(settings.topics.control, b"\xff\xff")
@@ -111,7 +111,7 @@ def test_a_duplicate_does_not_hide_the_first_answer(settings):
     assert fleet.told["c"]["w1"].outcome is Outcome.SERVING
 
 
-def test_records_that_are_no_status_of_this_deployment_are_passed_over():
+def test_records_that_are_not_a_status_of_this_deployment_are_ignored():
     fleet = Fleet("d")
     for value in (None, b"", b"\xff", b"\x0a\x06\x12\x04else"):
         assert fleet.receive(value) is None

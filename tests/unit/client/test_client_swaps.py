@@ -15,7 +15,7 @@ from hotswap.generation import Configuration, Model, Policy, Proto
 from hotswap.swap import RollbackCommand, SwapCommand
 
 
-async def test_the_first_swap_is_generation_1_and_the_next_ones_count_on(cluster, settings):
+async def test_the_first_swap_is_generation_1_and_later_ones_increment_it(cluster, settings):
     FakeWorker(cluster, settings)
     async with Client(settings) as client:
         receipts = [await first_swap(client), await client.swap(Change(model=MODEL))]
@@ -25,7 +25,7 @@ async def test_the_first_swap_is_generation_1_and_the_next_ones_count_on(cluster
     assert (second.model, second.proto, second.base) == (MODEL, None, 1)
 
 
-async def test_a_number_that_a_worker_has_scored_with_is_not_given_again_where_the_control_topic_was_emptied(
+async def test_a_number_that_a_worker_has_scored_with_is_not_reused_after_the_control_topic_was_emptied(
     cluster, settings
 ):
     FakeWorker(cluster, settings).speak(accepted=7)
@@ -62,7 +62,7 @@ async def test_a_number_that_leaves_too_few_is_refused_before_it_is_written(clus
 
 
 @pytest.mark.parametrize("generation", [None, 7])
-async def test_a_deployment_that_has_used_its_last_number_says_how_it_goes_on(cluster, settings, generation):
+async def test_a_deployment_that_has_used_its_last_number_says_how_to_continue(cluster, settings, generation):
     last = SwapCommand(command_id="c", generation=2**64 - 1, model=MODEL, proto=proto())
     cluster.append(settings.topics.control, encode_command("d", last))
     async with Client(settings) as client:
@@ -98,7 +98,7 @@ async def test_a_local_model_is_uploaded_and_named_with_its_digest(cluster, sett
 
 
 @pytest.mark.parametrize("is_descriptor_set", [False, True])
-async def test_a_proto_that_is_large_goes_into_the_store_and_a_worker_finds_the_same_there(
+async def test_a_large_proto_goes_into_the_store_and_a_worker_finds_the_same_there(
     cluster, settings, tmp_path, is_descriptor_set
 ):
     schema = compile_proto((PROTO + SERVICE).encode(), is_descriptor_set=False)
@@ -127,7 +127,7 @@ async def test_a_proto_that_is_large_goes_into_the_store_and_a_worker_finds_the_
         assert await Store(settings).fetch_proto(command.proto) == source
 
 
-async def test_what_a_command_has_no_room_for_is_refused_before_anything_is_uploaded(cluster, settings):
+async def test_parts_too_large_for_a_command_are_refused_before_anything_is_uploaded(cluster, settings):
     samples = (bytes(MAX_SAMPLES_BYTES // 2), bytes(MAX_SAMPLES_BYTES // 2))
     async with Client(settings) as client:
         with pytest.raises(UsageError, match="take fewer rows"):
@@ -148,7 +148,7 @@ async def test_a_swap_that_changes_nothing_is_a_usage_error(cluster, settings, c
     assert commands(cluster, settings) == []
 
 
-async def test_files_that_are_no_model_and_no_proto_publish_nothing(cluster, settings, tmp_path):
+async def test_invalid_models_and_protos_publish_nothing(cluster, settings, tmp_path):
     broken = tmp_path / "broken.proto"
     broken.write_text("message")
     async with Client(settings) as client:
@@ -184,7 +184,7 @@ async def test_a_swap_back_to_a_base_of_another_proto_is_cut_after_the_backlog(c
     assert receipt.cut == {0: 0, 1: 0}
 
 
-async def test_where_the_cut_is_can_be_said(cluster, settings):
+async def test_the_place_of_the_cut_can_be_chosen(cluster, settings):
     cluster.append(settings.topics.requests, b"")
     async with Client(settings) as client:
         await first_swap(client)
@@ -231,7 +231,7 @@ async def test_a_rollback_goes_to_what_served_before(cluster, settings):
     assert (first, second) == (1, 2)
 
 
-async def test_a_rollback_to_what_never_was_is_refused(cluster, settings):
+async def test_a_rollback_to_an_unknown_generation_is_refused(cluster, settings):
     async with Client(settings) as client:
         await first_swap(client)
         with pytest.raises(SwapError, match="generation 9 was never accepted") as refused:

@@ -1,4 +1,4 @@
-"""What is wrong with a deployment, from what its workers say and what is committed: each problem one line, no more."""
+"""The problems of a deployment, from its workers' reports and the committed offsets: one line each."""
 
 from hotswap.client.fleet import FRESH_S, Fleet, PartitionView, Told, WorkerView
 from hotswap.client.overview import Lag, Overview
@@ -10,7 +10,7 @@ WAITS = "waits for generation 7, which is not ready on this worker"
 
 
 def worker(name, generation, *partitions, age_s=1.0):
-    """A worker that serves a generation; `partitions` as (number, why it is held)."""
+    """A worker that serves a generation; `partitions` as (number, the reason if held)."""
     return WorkerView(
         worker=name,
         at=NOW - age_s,
@@ -60,7 +60,7 @@ def problems(*workers, said=(), floors=(7, 7), newest=7):
     ).problems
 
 
-def test_a_fleet_of_one_mind_has_no_problem():
+def test_a_fleet_in_agreement_has_no_problems():
     ready = [told(name, 7, Outcome.SERVING) for name in ("w1", "w2")]
     assert problems(worker("w1", 7, (0, "")), worker("w2", 7, (1, "")), said=ready) == ()
 
@@ -77,7 +77,7 @@ def test_workers_that_fail_alike_share_a_line():
     assert lines == ("w1, w2 cannot load generation 7: MODEL_INVALID no model",)
 
 
-def test_a_failure_is_over_once_a_newer_generation_is_in_hand_or_a_later_try_was_good():
+def test_a_failure_is_over_once_a_newer_generation_is_staged_or_a_retry_succeeded():
     failed = told("w1", 7, Outcome.FAILED, "CACHE_FAILED", "no room")
     assert problems(worker("w1", 6), said=[failed, told("w1", 8, Outcome.STAGING)], newest=8) == ()
     assert problems(worker("w1", 7), said=[failed]) == ()
@@ -93,7 +93,7 @@ def test_a_command_that_was_refused_says_nothing_about_a_worker():
     assert problems(worker("w1", 6), said=said, floors=(6, 6)) == ("w1 cannot load generation 7: CACHE_FAILED full",)
 
 
-def test_a_worker_that_is_dead_is_no_reason_for_a_line():
+def test_a_dead_worker_is_not_a_problem():
     failed = told("w2", 7, Outcome.FAILED, "CACHE_FAILED", "no room")
     assert problems(worker("w1", 7), worker("w2", 6, (1, WAITS), age_s=FRESH_S + 1), said=[failed]) == ()
 
@@ -103,15 +103,15 @@ def test_partitions_that_are_held_below_their_floor_are_named_with_their_worker(
     assert lines == (f"w2 holds partitions 0, 1: {WAITS}",)
 
 
-def test_a_pause_is_no_problem():
+def test_a_pause_is_not_a_problem():
     assert problems(worker("w1", 7, (0, "paused by command"))) == ()
 
 
-def test_partitions_scored_by_a_generation_that_no_command_carries_say_how_to_go_on():
+def test_partitions_scored_by_a_generation_without_a_command_say_how_to_continue():
     (line,) = problems(worker("w1", 1, (0, "was last scored by generation 7, ...")), newest=1, floors=(7, 1))
     assert line.startswith("partition 0: last scored by generation 7, but the control topic has no")
     assert line.endswith("`hotswap swap d --model … --proto … --generation 8`")
 
 
-def test_a_worker_is_taken_for_dead_after_three_words_that_did_not_come():
+def test_a_worker_counts_as_dead_after_three_missing_reports():
     assert FRESH_S == 3 * STATUS_S

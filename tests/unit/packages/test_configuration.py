@@ -22,7 +22,7 @@ def test_a_configuration_survives_being_written_and_read(tmp_path):
     assert configuration_of({}, "nothing") == Configuration()
 
 
-def test_the_ancestors_model_configuration_is_read_as_it_is(tmp_path):
+def test_the_model_configuration_of_acumos_is_read_unchanged(tmp_path):
     text = "# of the model\r\nmodelClassName=org.example.Iris\r\nmodelMethod : predict\r\n! end\r\nmodelInputType=\r\n"
     (tmp_path / "modelConfig.properties").write_bytes(b"\xef\xbb\xbf" + text.encode())
     options = read_configuration(tmp_path / "modelConfig.properties").runtime
@@ -42,7 +42,7 @@ def test_the_ancestors_model_configuration_is_read_as_it_is(tmp_path):
         ("a=one,\\\r\n   two", {"a": "one,two"}),
         ("a=b\\\\\\\nc", {"a": "b\\c"}),
         ("a=\\ud83d\\ude00", {"a": "\U0001f600"}),
-        # What was read otherwise before javaproperties read it.
+        # What our own parser, before javaproperties, read differently.
         ("a=one,\\\r  two\rb=2\r", {"a": "one,two", "b": "2"}),
         ("a=one,\\\n#two\nb=2", {"a": "one,#two", "b": "2"}),
         ("a=x\\\n  !y", {"a": "x!y"}),
@@ -55,21 +55,21 @@ def test_the_ancestors_model_configuration_is_read_as_it_is(tmp_path):
     ],
 )
 def test_properties_are_read_as_java_reads_them(text, expected):
-    # What java.util.Properties of OpenJDK 17 makes of it.
+    # The result of java.util.Properties of OpenJDK 17.
     assert read_properties(text.encode()) == expected
 
 
-def test_properties_that_are_no_utf8_are_latin_1():
+def test_properties_that_are_not_utf8_are_latin_1():
     assert read_properties("a=Grün".encode("latin-1")) == read_properties("a=Grün".encode()) == {"a": "Grün"}
 
 
-def test_properties_with_an_escape_that_is_none_are_refused_as_java_refuses_them(tmp_path):
+def test_properties_with_an_invalid_escape_are_refused_as_by_java(tmp_path):
     (tmp_path / "modelConfig.properties").write_text("modelMethod=\\u12\n")
     with pytest.raises(UsageError, match=r"cannot be read: Invalid \\u escape sequence: \\u12"):
         read_configuration(tmp_path / "modelConfig.properties")
 
 
-def test_a_configuration_that_is_none_names_the_file_and_the_field(tmp_path):
+def test_an_invalid_configuration_names_the_file_and_the_field(tmp_path):
     for name, text, reason in (
         ("c.json", "[]", "not an object"),
         ("c.json", "{", "cannot be read"),

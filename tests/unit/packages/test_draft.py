@@ -34,7 +34,7 @@ def draft(columns, outputs, name="model"):
 
 
 def problems(given, columns, outputs):
-    """What a model host would say of the draft, with its own configuration and nothing else."""
+    """The errors that a model host would report for the draft, with only the draft's own configuration."""
     (operation,) = compile_proto(given.text.encode()).operations.values()
     configuration = Configuration(columns=frozen(given.columns), outputs=frozen(given.outputs))
     decoder = Decoder(message=operation.input, columns=columns, configuration=configuration)
@@ -59,7 +59,7 @@ def test_a_draft_has_the_usual_shape_and_each_value_of_the_model_once():
     assert problems(made, [Column("age"), Column("job", LABELS)], CLASSIFIER)[0] == []
 
 
-def test_names_that_no_identifier_can_hold_fit_by_the_mapping_of_the_draft():
+def test_names_that_are_not_identifiers_are_mapped_by_the_draft():
     outputs = [Output("predict", 0, 1, classes=("a-b", "a_b")), Output("p_a-b", 1, 2), Output("p_a_b", 2, 3)]
     made = draft(ODD, outputs)
     found, paths = problems(made, ODD, outputs)
@@ -67,7 +67,7 @@ def test_names_that_no_identifier_can_hold_fit_by_the_mapping_of_the_draft():
     assert paths == [made.fields[column.name] for column in ODD]
     assert len(set(paths)) == len(ODD)
     assert made.columns["a-b"] == "a_b_3"
-    assert "x.y" not in made.columns  # fields.py finds x_y for it by itself
+    assert "x.y" not in made.columns  # fields.py finds x_y by itself
     assert made.outputs == {"p_a_b_2": "p_a-b", "p_a_b": "p_a_b"}
 
 
@@ -75,7 +75,7 @@ def test_valid_names_keep_what_is_valid_and_differ_in_json_too():
     assert valid_names(["a b", "a_b", "aB"]) == {"a b": "a_b_3", "a_b": "a_b", "aB": "aB_2"}
 
 
-def test_a_model_of_very_many_classes_answers_with_a_vector():
+def test_a_model_with_many_classes_answers_with_a_vector():
     labels = tuple(f"c{number}" for number in range(100))
     each = [Output(f"p_{label}", number, number + 1) for number, label in enumerate(labels, 1)]
     outputs = [Output("predict", 0, 1, classes=labels), *each, Output("probabilities", 1, 101, is_vector=True)]
@@ -92,19 +92,19 @@ def test_whole_numbers_and_vectors_have_their_types():
     assert "repeated double parts = 2;" in text
 
 
-def test_a_model_that_does_not_tell_its_outputs_answers_with_a_text():
+def test_a_model_with_unknown_outputs_answers_with_a_string():
     made = draft_proto("m", about="it", operations=["predict"], inputs=[Field("x", "int64")], outputs=None)
     assert "repeated string prediction = 1;" in made.text
     assert "rpc predict(DataFrame)" in made.text
 
 
-def test_each_of_several_operations_has_an_answer_of_its_own():
+def test_each_of_several_operations_has_its_own_answer():
     made = draft_proto("m", about="it", operations=["score", "explain"], inputs=[Field("x", "bool")], outputs=None)
     outputs = {name: rpc.output.DESCRIPTOR.name for name, rpc in compile_proto(made.text.encode()).operations.items()}
     assert outputs == {"score": "scoreOut", "explain": "explainOut"}
 
 
-def test_more_columns_than_protobuf_has_numbers_below_its_own_are_numbered_past_them():
+def test_field_numbers_skip_those_that_protobuf_reserves():
     text = draft([Column(f"x{number}") for number in range(19_002)], CLASSIFIER).text
     assert "x18998 = 18999;" in text
     assert "x18999 = 20000;" in text
@@ -131,7 +131,7 @@ def test_types_are_those_of_all_rows_and_not_of_the_first():
     }  # fmt: skip
 
 
-def test_what_only_looks_like_a_number_is_a_text():
+def test_what_only_looks_like_a_number_is_a_string():
     for cell in ("007", "1_000", "0x10", "1,5", "nan", "1\N{ARABIC-INDIC DIGIT ONE}", "--1", "1" * 5_000):
         assert types(f'x\n"{cell}"\n') == {"x": "string"}, cell
     assert types("x\n9223372036854775808\n") == {"x": "double"}
@@ -139,14 +139,14 @@ def test_what_only_looks_like_a_number_is_a_text():
     assert types("zero,one\n0,1\n") == {"zero": "int64", "one": "int64"}
 
 
-def test_a_column_of_gaps_is_an_optional_text_and_the_configured_texts_are_gaps():
+def test_an_empty_column_is_an_optional_string_and_configured_texts_count_as_missing():
     assert types("a;b\nNA;1\n;NA\n", delimiter=";", missing=frozenset({"", "NA"})) == {
         "a": "optional string",
         "b": "optional int64",
     }
 
 
-def test_an_empty_line_is_a_gap_of_a_lone_column_and_nothing_else():
+def test_an_empty_line_is_a_missing_value_of_a_single_column_only():
     assert types("x\n1\n\n2\n") == {"x": "optional int64"}
     assert types("x,y\n1,2\n\n3,4\n") == {"x": "int64", "y": "int64"}
 
@@ -159,7 +159,7 @@ def test_the_first_rows_are_kept_under_the_names_of_the_fields():
     assert len(lines) == SAMPLES + 1
 
 
-def test_a_sample_that_is_no_table_names_the_row():
+def test_an_invalid_sample_names_the_row():
     for text, reason in (
         ("", "a header that names each column once"),
         ("a,a\n1,2\n", "a header that names each column once"),

@@ -85,7 +85,7 @@ def test_a_package_is_read_as_it_was_written(dump, model):
     assert not package.model.exists()
 
 
-def test_the_files_are_the_ancestors(dump):
+def test_the_files_are_those_of_acumos(dump):
     dumped = entries(dump)
     assert list(dumped) == ["default.proto", "metadata.json", "modelpackage.zip"]
     assert dumped == {name: (dump.parent / name).read_bytes() for name in dumped}
@@ -103,7 +103,7 @@ def test_the_files_are_the_ancestors(dump):
     assert entries(dump.parent / "modelpackage.zip")["modelConfig.properties"] == b"modelMethod=score\n"
 
 
-def test_options_of_any_text_are_read_from_the_properties_as_they_were_given(content, tmp_path):
+def test_options_with_any_text_survive_the_properties_file(content, tmp_path):
     odd = {"method.a=b": " C:\\dir\n#x", "method": "prüfe"}
     configured = replace(content, configuration=Configuration(runtime=frozen(odd)))
     write_package(configured, tmp_path / "out")
@@ -119,7 +119,7 @@ def test_the_same_model_is_packed_to_the_same_bytes(content, dump, tmp_path):
     assert again.read_bytes() == dump.read_bytes()
 
 
-def test_a_licence_beside_the_model_goes_into_the_dump(content, tmp_path):
+def test_a_licence_beside_the_model_is_in_the_dump(content, tmp_path):
     (tmp_path / "licence.json").write_text('{"keyword": "Apache-2.0"}')
     assert entries(write_package(content, tmp_path / "out")[-1])["license.json"] == b'{"keyword": "Apache-2.0"}'
 
@@ -154,7 +154,7 @@ def test_a_failed_write_leaves_no_file_behind(content, tmp_path):
         write_package(content, tmp_path / "file")
 
 
-def test_files_that_are_there_are_only_replaced_when_asked(content, dump):
+def test_existing_files_are_replaced_only_on_request(content, dump):
     with pytest.raises(UsageError, match=r"has default.proto, metadata.json, .* already: .*--force"):
         check_target(dump.parent, is_replacing=False)
     check_target(dump.parent, is_replacing=True)
@@ -162,17 +162,17 @@ def test_files_that_are_there_are_only_replaced_when_asked(content, dump):
     assert write_package(content, dump.parent)[-1] == dump
 
 
-def test_no_more_samples_are_read_than_a_command_has_room_for():
+def test_no_more_samples_are_read_than_fit_into_a_command():
     schema = compile_proto(PROTO.replace("optional double x", "string x").encode())
     text = io.StringIO("x\n" + ("y" * 1_000 + "\n") * 300)
     assert len(encode_samples(text, schema, "s")) == (256 << 10) // 1_006
 
 
-# ---- not to be trusted
+# ---- untrusted
 
 
 def repacked(dump, tmp_path, **changes):
-    """The dump with other files in its modelpackage.zip; those of None are left out."""
+    """The dump with other files in its modelpackage.zip; None removes a file."""
     inner = {**entries(dump.parent / "modelpackage.zip"), **{n.replace("__", "."): d for n, d in changes.items()}}
     outer = {**entries(dump), "modelpackage.zip": zipped(**{n: d for n, d in inner.items() if d is not None})}
     (tmp_path / "changed.zip").write_bytes(zipped(**outer))
@@ -204,7 +204,7 @@ def test_what_was_changed_after_it_was_packed_is_refused(dump, tmp_path):
     )
 
 
-def test_a_manifest_that_is_not_whole_is_refused_with_its_field(dump, tmp_path):
+def test_an_invalid_manifest_is_refused_with_the_field(dump, tmp_path):
     outside = tmp_path / "outside.zip"
     outside.write_bytes(b"secret")
     sha256 = hashlib.sha256(b"secret").hexdigest()
@@ -249,7 +249,7 @@ def test_hostile_zips_are_refused_and_leave_nothing(dump, tmp_path):
     assert refused(tmp_path / "text.zip")[0] == "ARTIFACT_INVALID"
 
 
-def test_packages_within_packages_without_end_are_not_followed(dump, tmp_path):
+def test_endlessly_nested_packages_are_not_followed(dump, tmp_path):
     content = dump.read_bytes()
     for _ in range(5):
         content = zipped(modeldump__zip=content)
@@ -261,7 +261,7 @@ def test_packages_within_packages_without_end_are_not_followed(dump, tmp_path):
         pass
 
 
-def test_a_package_that_is_not_there_is_said_so(tmp_path):
+def test_a_missing_package_is_reported(tmp_path):
     with pytest.raises(UsageError, match=r"absent.zip does not exist"), open_package(tmp_path / "absent.zip"):
         pass
 
@@ -287,7 +287,7 @@ RUNNER = {"H2OModelService__jar": jar("BOOT-INF/classes/Runner"), "application__
 CONFIG = b"modelClassName=org.example.Iris\nmodelMethod=classify\n"
 
 
-def test_an_h2o_package_of_the_ancestor_is_read(tmp_path):
+def test_an_h2o_package_of_acumos_is_read(tmp_path):
     package = {"iris_drf__zip": zipped(model__ini=b""), **RUNNER}
     beside = {"metadata__json": metadata("iris_drf", "h2o"), "default__proto": PROTO}
     with open_package(acumos(tmp_path, package, **beside)) as found:
@@ -297,10 +297,10 @@ def test_an_h2o_package_of_the_ancestor_is_read(tmp_path):
 
 
 @pytest.mark.parametrize("named", ["by_metadata", "by_class", "by_runner", "alone"])
-def test_the_model_of_a_java_package_is_told_from_the_runner(tmp_path, named):
+def test_the_model_of_a_java_package_is_distinguished_from_the_runner(tmp_path, named):
     runner = {"GenericModelService__jar": jar("BOOT-INF/classes/Runner"), "application__properties": b""}
     package = {"iris__jar": jar("org/example/Iris" if named == "by_class" else "Main"), **runner}
-    if named in ("by_class", "by_metadata"):  # and the runner goes by a name that nobody knows
+    if named in ("by_class", "by_metadata"):  # and the runner has an unknown name
         package["service__jar"] = package.pop("GenericModelService__jar")
     if named == "alone":
         del package["GenericModelService__jar"]
@@ -311,7 +311,7 @@ def test_the_model_of_a_java_package_is_told_from_the_runner(tmp_path, named):
         assert found.configuration.runtime == {"modelClassName": "org.example.Iris", "modelMethod": "classify"}
 
 
-def test_a_jar_for_spark_is_of_spark(tmp_path):
+def test_a_jar_for_spark_is_of_kind_spark_jar(tmp_path):
     package = {"job__jar": jar("org/example/Iris"), "SparkModelService__jar": jar(), "modelConfig__properties": CONFIG}
     with open_package(acumos(tmp_path, package, metadata__json=metadata("x", "javaspark"))) as found:
         assert (found.kind, found.model.name) == ("spark-jar", "job.jar")
@@ -327,7 +327,7 @@ def test_a_package_without_metadata_tells_its_kind_by_its_files(tmp_path):
         assert (found.name, found.kind) == ("m", "java")
 
 
-def test_a_package_with_two_models_or_none_lists_what_is_there(tmp_path):
+def test_a_package_with_two_models_or_none_lists_its_files(tmp_path):
     for package in ({"a__jar": jar(), "b__jar": jar()}, {"readme__txt": b""}):
         path = acumos(tmp_path, package, metadata__json=metadata("c", "javageneric"))
         with pytest.raises(UsageError, match=r"which of its files is the model \(.*--model"), open_package(path):

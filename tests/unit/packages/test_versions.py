@@ -12,7 +12,7 @@ message Prediction { repeated string prediction = 1; }
 enum Colour { RED = 0; BLUE = 1; }
 """
 CHANGES = {
-    # what changes: (old text, new text, version after 1.2.3, what the reason says)
+    # change: (old text, new text, version after 1.2.3, text of the reason)
     "nothing": ("", "", "1.2.4", "the contract is the same"),
     "a comment": ("message Row {", "// rows\nmessage Row {", "1.2.4", "the contract is the same"),
     "an added repeated field": ("job = 2;", "job = 2; repeated double more = 4;", "1.3.0", "Row.more = 4 is new"),
@@ -55,7 +55,7 @@ def test_a_third_operation_is_a_minor_change():
 
 
 @pytest.mark.parametrize("text", ["1.2", "v1.2.3", "1.2.3.4", "01.2.3", "", "1.2.-3"])
-def test_a_version_that_is_none_is_a_usage_error(text):
+def test_an_invalid_version_is_a_usage_error(text):
     schema = compile_proto(OLD.encode())
     with pytest.raises(UsageError, match=r"write it as 1\.2\.3"):
         next_version(text, schema, schema)
