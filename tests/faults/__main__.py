@@ -1,4 +1,4 @@
-"""`python -m faults SCENARIO… [--seed N] [--seconds S]`, in tests/: proofs under fire; ends with 1 where one broke.
+"""`python -m faults SCENARIO… [--seed N] [--seconds S]`, in tests/: proofs under fire; exits with 1 if one failed.
 
 With RECORD=1 each run is appended to docs/proofs.jsonl, which needs a clean git tree.
 """
@@ -36,15 +36,15 @@ FULL_LENGTHS = {
 
 
 class Outcome(NamedTuple):
-    """What a run came to; without findings every promise was kept."""
+    """The results of a run; without findings, every promise was kept."""
 
     findings: list[str]
     figures: dict[str, Any]
 
 
 def main() -> int:
-    """Run the scenarios that are asked for, one after the other."""
-    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # that the broker is gone is no news here
+    """Run the requested scenarios, one after the other."""
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # broker faults are expected here
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("scenario", nargs="+", choices=[*SCENARIOS, *COMMANDS, RECORDS, ATTACKS, *RED])
     parser.add_argument("--seed", type=int, default=random.randrange(1_000_000))
@@ -90,7 +90,7 @@ async def _play(name: str, asked: argparse.Namespace, length: float, folder: Pat
 
 
 async def _command(name: str, seed: int, count: int, folder: Path) -> Any:
-    """A proof in which only what is commanded is bad; its figures."""
+    """Run a proof in which only the commands are bad; return its figures."""
     play, _ = COMMANDS[name]
     with LocalKafka() as kafka:
         deployment = Deployment(kafka, folder)

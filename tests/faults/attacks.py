@@ -1,6 +1,6 @@
-"""What strangers can send, each played beside a steady stream: what was seen, and what the stream felt of it.
+"""What strangers can send, each played beside a steady stream: the outcome, and the effect on the stream.
 
-`make attacks` prints the table; `make attacks WORKER=/path/to/checkout` the one of another commit's workers.
+`make attacks` prints the table; `make attacks WORKER=/path/to/checkout` the one for another commit's workers.
 """
 
 import asyncio
@@ -21,7 +21,7 @@ _TIMES = 3.0
 
 @dataclass(frozen=True)
 class Row:
-    """A line of the table."""
+    """A row of the table."""
 
     attack: str
     seen: str
@@ -65,7 +65,7 @@ HEAD = "| attack | seen | unanswered | twice | p99 without → with, ms | verdic
 
 
 async def run(folder, *, code=ROOT, only=(), say=print):
-    """Play the attacks on workers of a checkout; the rows of the table."""
+    """Play the attacks on workers of a checkout; return the rows of the table."""
     rows = []
     with LocalKafka() as kafka:
         say(f"attacks on the workers of {code}\n{HEAD}")
@@ -79,7 +79,7 @@ async def run(folder, *, code=ROOT, only=(), say=print):
 
 
 def figures(rows):
-    """What the table comes to."""
+    """Summarize the table."""
     return {
         "attacks": len(rows),
         "unanswered": sum(row.unanswered for row in rows),
@@ -94,7 +94,7 @@ async def _play(kafka, folder, code, attack):
     async with Stage(kafka, folder, code, made) as stage:
         await asyncio.sleep(_QUIET_S / 4)
         quiet = time.time()
-        # The attacks have good swaps in them, to see that those still go: so has the time without.
+        # The attacks include good swaps, to check that those still work: so does the time without an attack.
         assert await stage.is_good()
         await asyncio.sleep(max(0.0, quiet + _QUIET_S - time.time()))
         began = time.time()

@@ -16,7 +16,7 @@ def _told(letter):
 
 
 async def header_name(stage):
-    """A header name that is no UTF-8."""
+    """A header name that is not valid UTF-8."""
     place = await stage.raw.send(stage.topics.requests, 0, batch([Record(value=_IRIS, headers=_ODD)]).at(0))
     letter = await stage.letter(0, place)
     return _told(letter), bool(letter) and letter["code"] == b"MALFORMED_HEADER" and letter["value"] == _IRIS

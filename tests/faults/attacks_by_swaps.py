@@ -1,4 +1,4 @@
-"""What strangers can command: stores that hang, archives and models that are none, deadlines."""
+"""What strangers can command: stores that hang, invalid archives and models, deadlines."""
 
 import asyncio
 import os
@@ -14,7 +14,7 @@ _IRIS = messages("iris")[0][0]
 
 
 def made_before(make):
-    """An attack's file is made in a folder before the stream begins: the time that takes is none of the attack's."""
+    """Make an attack's file in a folder before the stream begins, so that this time is not part of the attack."""
 
     def mark(attack):
         attack.make = make
@@ -51,7 +51,7 @@ async def store_silent(stage):
 
 
 async def _after(stage, command, seconds=60):
-    """What becomes of a bad swap, and whether the next one is good."""
+    """Return the outcome of a bad swap, and whether the next one is good."""
     began = time.monotonic()
     await stage.send(command)
     told = await stage.verdicts(command, seconds)
@@ -112,7 +112,7 @@ async def names_outside(stage):
 
 
 async def tampered_cache(stage):
-    """A model that is another in the cache than in its store."""
+    """A model that differs in the cache from the one in its store."""
     await stage.is_good()
     right = await _asked(stage)
     await stage.is_good()
@@ -131,7 +131,7 @@ async def tampered_cache(stage):
 
 
 async def _asked(stage):
-    """What is answered to one request."""
+    """Return the answer to one request."""
     place = 0, await stage.raw.send(stage.topics.requests, 0, batch([Record(value=_IRIS)]).at(0))
     await stage.plane.until(lambda: place in stage.answers.values, 20)
     return stage.answers.values.get(place)

@@ -42,7 +42,7 @@ def _answers(port):
 
 async def last_number(stage):
     """A swap to generation 2^64-1."""
-    # Where it has a rule against it, a log keeps it from the first command of a client that does.
+    # A log has a rule against it from the first command of a client that does.
     await stage.command_line("resume")
     command = stage.swap()
     command.swap.generation = 2**64 - 1
@@ -109,7 +109,7 @@ def _environment(stage):
 
 
 async def left_behind(stage):
-    """A process in a session of its own, started by a model."""
+    """A process in its own session, started by a model."""
     stage.evil.write_text("setsid")
     is_good = await stage.is_good()
     there = _left_behind(stage.evil)
@@ -123,7 +123,7 @@ async def left_behind(stage):
 
 
 def _left_behind(file):
-    """Ids of the processes that evil_child.py has left behind for this file; it may know them by others."""
+    """Return the ids of the processes that evil_child.py left behind for this file; in its namespace they differ."""
     found, words = [], [b"left-behind", str(file).encode()]
     for process in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):

@@ -1,4 +1,4 @@
-"""Archives that ask for more than they weigh, models that name files of others, and stores that never answer."""
+"""Archives that unpack to far more than their size, models that name foreign files, and stores that never answer."""
 
 import os
 import socket
@@ -13,7 +13,7 @@ OUTSIDE = ("../../../../../etc/hostname", "/etc/passwd", "..\\secret.txt", "doma
 
 
 def many_inodes(path, *, folders=1_000, deep=128):
-    """A zip of half a megabyte: each of its empty files lies in so many folders, which only its name implies."""
+    """Write a zip of half a megabyte: each of its empty files is in many folders that only its name implies."""
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as file:
         file.writestr("model.ini", "")
         for number in range(folders):
@@ -22,7 +22,7 @@ def many_inodes(path, *, folders=1_000, deep=128):
 
 
 def nested_jars(path, *, count, size):
-    """A zip of jars of so many zeros, a thousandth of that in size."""
+    """Write a zip of jars full of zeros, a thousandth of their unpacked size."""
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as file:
         for number in range(count):
             file.writestr(f"{number}.jar", bytes(size))
@@ -30,7 +30,7 @@ def nested_jars(path, *, count, size):
 
 
 def claimed_jars(path):
-    """A zip of three small jars that are said to be 3.5 GB each."""
+    """Write a zip of three small jars that claim to be 3.5 GB each."""
     nested_jars(path, count=3, size=1_000)
     made = bytearray(path.read_bytes())
     at = made.find(_CENTRAL)
@@ -42,7 +42,7 @@ def claimed_jars(path):
 
 
 def names_outside(path, name):
-    """A MOJO with this name where one of its own files is named."""
+    """Write a MOJO with this name in place of one of its own files."""
     with zipfile.ZipFile(MODELS["iris_glm"]) as good, zipfile.ZipFile(path, "w") as bad:
         for entry in good.infolist():
             content = good.read(entry)
@@ -56,11 +56,11 @@ def names_outside(path, name):
 
 
 def fifo(path):
-    """A file that nobody ever writes to: whoever opens it waits."""
+    """Make a FIFO that nobody writes to: opening it blocks."""
     os.mkfifo(path)
     return path
 
 
 def silent_server():
-    """A server that takes connections and never says a word; to be closed."""
+    """Start a server that accepts connections and never answers; the caller closes it."""
     return socket.create_server(("127.0.0.1", 0))

@@ -1,4 +1,4 @@
-"""Bad swaps of every kind, each with the answer that is right: the artifacts, the protos and the commands."""
+"""Bad swaps of every kind, each with the right answer: the artifacts, the protos and the commands."""
 
 import stat
 import time
@@ -11,7 +11,7 @@ from faults.storm_commands import MODELS, PROTO
 from harness.fleet import EXAMPLES
 
 KINDS = {
-    # Accepted by the log, and refused by each worker that tries to stage it.
+    # Accepted by the log, but failing on each worker that tries to stage it.
     "garbage": "ARTIFACT_INVALID",
     "truncated": "ARTIFACT_INVALID",
     "leaves_its_folder": "ARTIFACT_INVALID",
@@ -36,7 +36,7 @@ KINDS = {
     "hangs": "DEADLINE_EXCEEDED",
     "never_answers": "DEADLINE_EXCEEDED",
     "proto_hangs": "DEADLINE_EXCEEDED",
-    # Refused as soon as it is read.
+    # Refused when it is read.
     "stale": "STALE",
     "stale_rollback": "STALE",
     "too_far": "OUT_OF_RANGE",
@@ -52,7 +52,7 @@ KINDS = {
     "duplicate": "DUPLICATE",
 }
 FIRST = {"incomplete": "INCOMPLETE"}
-"""What only a deployment without any generation refuses."""
+"""What only a deployment without a generation refuses."""
 
 _GBM, _GLM = MODELS["iris_gbm"], MODELS["iris_glm"]
 _NO_SERVICE = 'syntax = "proto3"; message Lonely { double x = 1; }'
@@ -61,7 +61,7 @@ _NO_DIGEST = "0" * 64
 
 
 class BadCommands:
-    """Makes bad swaps of a deployment in which generation 1 is good; `fold` is the log of all that was made."""
+    """Makes bad swaps for a deployment whose generation 1 is good; `fold` has the log of all of them."""
 
     def __init__(self, *, deployment, commands, folder, chance):
         self.fold = Fold(deployment)
@@ -82,18 +82,18 @@ class BadCommands:
         self._server = bad_artifacts.silent_server()
 
     def close(self):
-        """Close what was opened."""
+        """Close open servers and files."""
         self._server.close()
 
     def first(self):
-        """The good swap to generation 1."""
+        """Return the good swap to generation 1."""
         command = self._commands.swap(1, model=_GBM, proto=PROTO)
         self.fold.receive(command.SerializeToString(), time.time() * 1_000)
         self._sent.append(command)
         return command
 
     def round(self):
-        """Every kind once, in an order of chance with different codes first."""
+        """Return every kind once, in a random order with different codes first."""
         kinds, seen = list(KINDS), Counter()
         self._chance.shuffle(kinds)
         rank = {}
@@ -103,7 +103,7 @@ class BadCommands:
         return sorted(kinds, key=rank.get)
 
     def make(self, kind):
-        """A command of this kind, and the outcome and the code with which every worker must answer it."""
+        """Return a command of this kind, with the outcome and the code that every worker must report."""
         code = (KINDS | FIRST)[kind]
         command = getattr(self, f"_{kind}")(self.fold.newest + 1)
         verdict = self.fold.receive(command.SerializeToString(), time.time() * 1_000)
@@ -180,7 +180,7 @@ class BadCommands:
         return command
 
     def _no_end(self, number):
-        """A deadline for its batches that is as good as none."""
+        """A batch deadline so long that it is none."""
         command = self._next(number, _GLM)
         command.swap.configuration.deadline_ms = self._chance.choice((3_600_000, 2**31, 2**32 - 1))
         return command
@@ -237,14 +237,14 @@ class BadCommands:
         return self._commands.rollback(self._chance.randrange(number), to=1)
 
     def _too_far(self, number):
-        """So far above the newest that few numbers, or none, would be left."""
+        """A generation so far above the newest that few numbers, or none, would be left."""
         far = number + (1 << 53)
         command = self._next(self._chance.choice((far, 1 << 63, (1 << 64) - 1, self._chance.randrange(far, 1 << 64))))
         command.rules = self._chance.choice((1, 1, (1 << 32) - 1))
         return command
 
     def _too_far_back(self, number):
-        """The same as a rollback, unmarked: the log is marked already, or this command marks it."""
+        """The same as a rollback, without a mark: the log is already marked, or this command marks it."""
         command = self._commands.rollback((1 << 64) - 1, to=1)
         command.rules = self._chance.choice((0, 1)) if self._is_marked else 1
         self._is_marked = True

@@ -1,4 +1,4 @@
-"""Bad swaps of every kind, one after the other: each is answered with its code, and the old generation answers all."""
+"""Bad swaps of every kind, one by one: each gets its code, and the old generation answers all requests."""
 
 import contextlib
 import random
@@ -19,12 +19,12 @@ _REQUESTS_PER_S = 200
 _ANSWER_S = 60
 _SPARE_DESCRIPTORS = 8
 _PROCESSES = 2
-"""The model host, and the one that fetches."""
+"""The model host and the fetching process."""
 
 
 @dataclass
 class Figures:
-    """What a run came to; `findings` is empty where every promise was kept."""
+    """The results of a run; `findings` is empty if every promise was kept."""
 
     seed: int
     codes: Counter = field(default_factory=Counter)
@@ -62,7 +62,7 @@ async def run(deployment, *, seed, count, say):
 
 
 async def _start(deployment, plane, bad, figures):
-    """What only a deployment without any generation refuses; then the good one that must go on serving."""
+    """Publish what only a deployment without a generation refuses; then the good swap that must continue to serve."""
     for worker in _WORKERS:
         deployment.start(worker)
     assert await plane.until(lambda: len(plane.workers) == len(_WORKERS), _ANSWER_S), deployment.log()[-2_000:]
@@ -85,7 +85,7 @@ async def _send(deployment, plane, bad, figures, count, say):
 
 
 async def _one(plane, bad, figures, kind):
-    """Publish one bad swap, and compare what each worker says of it with what is right."""
+    """Publish one bad swap, and compare each worker's outcome with the right one."""
     command, right = bad.make(kind)
     wanted = command.command_id, getattr(command, command.WhichOneof("kind")).generation
     marks = {worker: len(plane.said[worker]) for worker in _WORKERS}
@@ -121,7 +121,7 @@ async def _check_requests(deployment, figures):
 
 
 async def _check_workers(deployment, plane, figures):
-    """The old generation is what each worker has, and no other has left anything behind."""
+    """Check that each worker has the old generation only, and that no other has left anything behind."""
     await plane.until(lambda: all(tuple(plane.workers[name].loaded) == (1,) for name in _WORKERS), _ANSWER_S)
     await plane.until(lambda: all(held["processes"] == _PROCESSES for held in _footprint(deployment).values()), 5)
     figures.after = _footprint(deployment)
@@ -139,7 +139,7 @@ async def _check_workers(deployment, plane, figures):
 
 
 def _footprint(deployment):
-    """What each worker has: child processes, open descriptors, threads, folders of hosts, resident memory in MB."""
+    """Count each worker's child processes, open descriptors, threads, host folders, and resident memory in MB."""
     return {name: _holds(deployment.workers[name].pid) for name in _WORKERS}
 
 

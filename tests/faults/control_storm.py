@@ -1,4 +1,4 @@
-"""A storm of control commands, most of them bad: every worker ends in the state that a pure replay of the log gives."""
+"""A storm of control commands, most of them bad: every worker must reach the state of a pure replay of the log."""
 
 import asyncio
 import itertools
@@ -21,7 +21,7 @@ _SETTLE_S = 120
 _REQUESTS_PER_S = 200
 _LARGEST_BURST = 300
 _QUIET_S = 10.0
-"""At most so long is every fifth pause of the storm: until a generation serves."""
+"""The longest duration of every fifth pause of the storm: until a generation serves."""
 _WORKERS = ("w1", "w2", "w3")
 _TOLD_BY_THE_LOG = ("REFUSED", "APPLIED", "DUPLICATE")
 _ENDS = ("SERVING", "RETIRED", "FAILED", "SUPERSEDED")
@@ -30,7 +30,7 @@ _SHOWN = 3
 
 @dataclass
 class Figures:
-    """What a storm came to; `findings` is empty where every promise was kept."""
+    """The results of a storm; `findings` is empty if every promise was kept."""
 
     seed: int
     sent: Counter = field(default_factory=Counter)
@@ -49,7 +49,7 @@ class Figures:
 
 
 async def run(deployment, *, seed, count, say):
-    """Send `count` commands to three workers under a stream; one is started again half-way, one joins at the end."""
+    """Send `count` commands to three workers under a stream; one is restarted half-way, one joins at the end."""
     figures, storm = Figures(seed), Storm(seed=seed, deployment=deployment.name)
     say(f"control storm: seed {seed}, {count} commands")
     async with ControlPlane(deployment) as plane, Steady(deployment, per_second=_REQUESTS_PER_S) as requests:
@@ -84,7 +84,7 @@ async def _send(plane, commands, figures):
 
 
 async def _blow(deployment, plane, storm, requests, figures, count):
-    """Bursts, most of them close together; every fifth is followed by a quiet in which a swap can come to its end."""
+    """Send bursts, most of them close together; after every fifth, wait so that a swap can finish."""
     chance = random.Random(figures.seed)
     has_restarted = False
     for number in itertools.count(1):
@@ -109,7 +109,7 @@ def _serves(plane, worker, number):
 
 
 async def _settle(deployment, plane, fold, workers, figures):
-    """Seconds until each of the workers says that it is in the fold's state; what it says instead is a finding."""
+    """Return the seconds until each worker reports the fold's state; any other report is a finding."""
     began, wanted = time.monotonic(), expected_state(fold)
 
     def are_there():
@@ -125,20 +125,20 @@ async def _settle(deployment, plane, fold, workers, figures):
 
 
 def expected_state(fold):
-    """What a worker says once it has nothing left to do: accepted, serving, model, proto, loaded, paused."""
+    """Return what a worker must report once it has nothing to do: accepted, serving, model, proto, loaded, paused."""
     serving = max(number for number, parts in fold.accepted.items() if can_load(parts))
     parts = fold.accepted[serving]
     return fold.newest, serving, parts.model[1], parts.proto, (serving,), fold.is_paused
 
 
 def state(status):
-    """The same of a WorkerStatus."""
+    """Return the same from a WorkerStatus."""
     model, proto = status.model_sha256, status.proto_sha256
     return status.accepted, status.generation, model, proto, tuple(status.loaded), status.paused
 
 
 def by_the_workers_own_fold(deployment, log, fold):
-    """Where a Timeline that is fed with the log, without Kafka and hosts, comes to another state than the contract."""
+    """Return where a Timeline fed with the log, without Kafka and hosts, differs from the contract's state."""
     timeline, verdicts, trace = Timeline(), [], []
     for value, timestamp_ms in log:
         try:
@@ -174,13 +174,13 @@ def _parts_by_contract(fold, number):
 
 
 def told(worker, said, fold):
-    """What is wrong with a worker's verdicts: each must be the log's, and who was there all the time gives them all."""
+    """Return the faults of a worker's verdicts: each must be the log's, and a worker that never left reports all."""
     wanted = [verdict for verdict in fold.verdicts if verdict.outcome]
     told = [verdict for verdict in said if verdict.outcome in _TOLD_BY_THE_LOG]
     if worker in ("w1", "w3"):
         found = _first_difference(worker, told, wanted)
     else:
-        # It says again what it reads again at its start, of the last two minutes; w2 was away for a second only.
+        # At its start it reports again what it replays of the last two minutes; w2 was away for only a second.
         missing = set(wanted) - set(told) if worker == "w2" else set()
         found = [f"{worker} never said {verdict}" for verdict in sorted(missing)[:_SHOWN]]
         found += [f"{worker} made up {verdict}" for verdict in sorted(set(told) - set(wanted))[:_SHOWN]]
@@ -225,7 +225,7 @@ def _count(figures, plane, fold):
 
 
 def _costs(deployment):
-    """Resident memory in MB and CPU in seconds so far of each worker's own process."""
+    """Return resident memory in MB and CPU in seconds so far of each worker's own process."""
     memory, cpu = {}, {}
     for name, process in deployment.workers.items():
         pages = int(Path(f"/proc/{process.pid}/statm").read_text().split()[1])

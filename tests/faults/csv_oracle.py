@@ -1,4 +1,4 @@
-"""What a CSV request holds, by RFC 4180 with a header that names fields."""
+"""Reads a CSV request, by RFC 4180 with a header that names fields."""
 
 import math
 import re
@@ -11,7 +11,7 @@ _CSV_WHOLE = re.compile(r"([+-]?[0-9]+)(?:\.0+)?")
 
 
 def csv_rows(value):
-    """The rows of a CSV with its header."""
+    """Return the rows of a CSV with a header."""
     text = value.decode("utf-8", errors="surrogateescape").removeprefix("\ufeff")
     records = list(_records(text))
     if not records or records[0] is None:
@@ -34,7 +34,7 @@ def csv_rows(value):
 
 
 def _records(text):
-    """Records of RFC 4180; an empty line is None."""
+    """Return the records of RFC 4180; an empty line is None."""
     at, end = 0, len(text)
     while at < end:
         cells, is_empty = [], text[at] in "\r\n"
@@ -74,7 +74,7 @@ def _cell(text, at):
 
 
 def _column(name):
-    """The path of a column and its field; None: unknown."""
+    """Return the path of a column and its field; None: unknown."""
     message, path, parts = ROW, [], name.split(".")
     for place, part in enumerate(parts):
         field = message.get(part)

@@ -1,4 +1,4 @@
-"""All faults in one run, overlapping, by a schedule that the seed gives: `python -m faults everything`."""
+"""All faults in one run, overlapping, on a schedule that the seed determines: `python -m faults everything`."""
 
 import asyncio
 import contextlib
@@ -61,7 +61,7 @@ KINDS = (
 
 
 async def everything(arena, seconds):
-    """Play the schedule; two workers at least are there at any time, four at most."""
+    """Play the schedule, with at least two workers at any time and at most four."""
     faults = Faults(arena)
     plan = schedule(KINDS, seed=arena.seed, seconds=seconds)
     began = asyncio.get_running_loop().time()
@@ -79,7 +79,7 @@ async def everything(arena, seconds):
 
 
 class Faults:
-    """One method for each kind of fault, named after it."""
+    """A method for each kind of fault, named after it."""
 
     def __init__(self, arena):
         self.arena = arena
@@ -88,7 +88,7 @@ class Faults:
         self._broker = asyncio.Lock()
         self._host = asyncio.Lock()
         self._control = asyncio.Lock()
-        # Silent: librdkafka tells of each fault of the broker at length, and hides what was found.
+        # Silent: librdkafka reports each broker fault at length, which would hide the findings.
         self._kafka = {"bootstrap.servers": arena.kafka.bootstrap, "log_level": 0}
         self._producer = Producer(self._kafka)
 
@@ -99,7 +99,7 @@ class Faults:
             self.done[fault.name] += 1
 
     async def keep_a_fleet(self):
-        """What a container platform does: start a worker where one is gone; ask one to go where there are many."""
+        """Act as a container platform: replace a worker that is gone, stop one if there are too many."""
         while True:
             if len(self.arena.workers) < 2:
                 self.arena.join()
@@ -145,7 +145,7 @@ class Faults:
         seconds = self.arena.random.choice((-3_600, 3_600))
         self.arena.join(prelude=_OFF_BY_AN_HOUR.format(seconds=seconds))
 
-    # ---- model hosts: one at a time, for a request that is alone in a host which dies twice is rightly blamed
+    # ---- model hosts: one at a time, since a request that is alone in a host that dies twice is blamed
 
     async def _on_a_host(self, act, seconds=0.0):
         if self._host.locked():
@@ -166,7 +166,7 @@ class Faults:
         return await self._on_a_host(lambda pid: os.kill(pid, signal.SIGSTOP), seconds)
 
     async def exhaust_host(self, _):
-        # No byte more of address space: its next allocation fails, as under a limit of the container's.
+        # No more address space: its next allocation fails, as under a container's limit.
         return await self._on_a_host(lambda pid: resource.prlimit(pid, resource.RLIMIT_AS, (1 << 20, -1)))
 
     # ---- the broker: one at a time
@@ -219,7 +219,7 @@ class Faults:
         self.arena.proxy.release_held()
 
     async def damage_fetch(self, seconds):
-        """A bit of each batch of requests is another on its way, once: a batch that is fetched again is whole."""
+        """Flip a bit of each batch of requests in transit, once: a batch that is fetched again is intact."""
         seen, topic = set(), self.arena.deployment.settings.topics.requests
 
         def change(where, partition, batch):
@@ -239,7 +239,7 @@ class Faults:
     # ---- the requests topic
 
     async def odd_record(self, _):
-        """One that no client library would send; whether the broker took it need not be known."""
+        """Publish one that no client library would send; whether the broker accepts it may stay unknown."""
         terms, port = self.arena.terms, int(self.arena.kafka.bootstrap.rpartition(":")[2])
         made = odd_batch(self.arena.random).at(0)
         try:
@@ -268,7 +268,7 @@ class Faults:
         return await self._bad_swap(path, hashlib.sha256(path.read_bytes()).hexdigest())
 
     async def last_number(self, _):
-        """No generation is left above it."""
+        """Publish a swap that leaves no generation above it."""
         command = Command(command_id=str(uuid.uuid4()), deployment=self.arena.deployment.name, rules=1)
         command.rollback.generation, command.rollback.to = 2**64 - 1, 1
         return await self._command(lambda: asyncio.to_thread(self._append, [command.SerializeToString()]))
@@ -290,7 +290,7 @@ class Faults:
             return True
 
     def _log(self):
-        """Every record of the control topic that is still there."""
+        """Read all records that are still in the control topic."""
         consumer = Consumer(self._kafka | {"group.id": "faults"})
         where = TopicPartition(self.arena.deployment.settings.topics.control, 0)
         begin, end = consumer.get_watermark_offsets(where, timeout=20)
@@ -319,7 +319,7 @@ class Faults:
         return await self._command(act)
 
     async def rewind_control(self, _):
-        """The whole log again, as a mirror that starts over does it."""
+        """Append the whole log again, as a mirror that starts over does."""
         return await self._abuse(lambda values: values)
 
     async def duplicate_control(self, _):
@@ -334,7 +334,7 @@ class Faults:
         return await self._abuse(forge)
 
     async def truncate_control(self, _):
-        """What was commanded is gone; then what an operator does: a swap that names everything, above what served."""
+        """Delete the commands; then do what an operator does: publish a complete swap, above what served."""
 
         async def act():
             settings = self.arena.deployment.settings

@@ -1,4 +1,4 @@
-"""What a broker answers to a Fetch (versions 4 to 11), with batches of records changed on their way."""
+"""A broker's answers to a Fetch (versions 4 to 11), with record batches changed in transit."""
 
 import struct
 
@@ -7,13 +7,13 @@ VERSIONS = range(4, 12)
 
 
 def version_of(request):
-    """The version of a request with its size before it, where it is a Fetch that can be read here; else None."""
+    """Return the version of a size-prefixed request, if it is a Fetch that can be parsed here; otherwise None."""
     kind, version = struct.unpack_from(">hh", request, 4)
     return version if kind == FETCH and version in VERSIONS else None
 
 
 def changed(answer, version, change):
-    """An answer with its size before it; each batch is what `change(topic, partition, batch)` makes of it."""
+    """Return a size-prefixed answer, with each batch replaced by `change(topic, partition, batch)`."""
     reading = _Reading(answer, 8)
     reading.skip(4)  # throttled for
     if version >= 7:
@@ -34,7 +34,7 @@ def changed(answer, version, change):
 
 
 def _batches(records):
-    """Each batch, or message of an old format; what is torn at the end stays as it is."""
+    """Change each batch, or message of an old format; an incomplete one at the end is not changed."""
     at = 0
     while at < len(records):
         size = 12 + int.from_bytes(records[at + 8 : at + 12], "big")
@@ -43,7 +43,7 @@ def _batches(records):
 
 
 class _Reading:
-    """Goes through bytes and keeps what it passes."""
+    """Reads through bytes and keeps what it has read."""
 
     def __init__(self, data, at):
         self._data = data
@@ -68,7 +68,7 @@ class _Reading:
         return taken
 
     def put(self, data, *, instead_of):
-        """Put `data` in the place of the last bytes that were kept."""
+        """Replace the last bytes that were kept by `data`."""
         self._parts[-1] = self._parts[-1][:-instead_of] + data
 
     def whole(self):

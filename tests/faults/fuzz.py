@@ -1,4 +1,4 @@
-"""Made-up requests of CSV, JSON and protobuf against a real fleet: refused or answered exactly as an oracle says."""
+"""Generated requests of CSV, JSON and protobuf against a real fleet: refused or answered exactly as an oracle says."""
 
 import time
 from collections import Counter
@@ -26,7 +26,7 @@ _KEPT = 20
 
 @dataclass
 class Figures:
-    """What a run came to; `findings` is empty where every promise was kept."""
+    """The results of a run; `findings` is empty if every promise was kept."""
 
     seed: int
     inputs: Counter = field(default_factory=Counter)
@@ -40,7 +40,7 @@ class Figures:
 
 
 async def run(deployment, *, seed, count, say):
-    """Publish `count` inputs, each that is good beside a clean request of protobuf with the same meaning."""
+    """Publish `count` inputs, each good one beside a clean protobuf request with the same meaning."""
     figures = Figures(seed)
     say(f"fuzz: seed {seed}, {count} inputs")
     await _serve(deployment)
@@ -93,7 +93,7 @@ def check(item, figures):
 
 
 def _read(item):
-    """What the codec reads: the rows in the message that it gives to the model's plan."""
+    """Return what the codec reads: the rows in the message that it passes to the model's plan."""
     operation, value = _SCHEMA.operations[item.operation], item.value
     if item.content != "protobuf":
         value = wire.read(value, _CONTENTS[item.content], operation, TextOptions())
@@ -107,7 +107,7 @@ def _read(item):
 
 
 def _publish(deployment, producer, asked, numbered, rows):
-    """The input, and its clean twin; both are answered in protobuf, so that two answers can be compared."""
+    """Return the input and its clean twin; both are answered in protobuf, so that the answers can be compared."""
     number, item = numbered
     headers = {"operation": item.operation, "accept": str(Format.PROTOBUF)}
     requests = [(item.value, headers | {"content-type": str(_CONTENTS[item.content])}, item)]

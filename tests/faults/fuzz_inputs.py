@@ -1,4 +1,4 @@
-"""Inputs that hypothesis makes up for the fuzz: CSV, JSON and protobuf, good ones, nearly good ones and garbage."""
+"""Inputs that hypothesis generates for the fuzzing: CSV, JSON and protobuf, good, nearly good, and garbage."""
 
 import csv
 import io
@@ -14,7 +14,7 @@ from faults.oracle_schema import ADDRESS, FRAME, ROW
 
 
 class Input(NamedTuple):
-    """A request: how it is written (csv, json, protobuf), the operation that it asks for, and its value."""
+    """A request: its format (csv, json, protobuf), the operation that it asks for, and its value."""
 
     content: str
     operation: str
@@ -22,7 +22,7 @@ class Input(NamedTuple):
 
 
 def inputs(number, count):
-    """`count` inputs of a seed: the same ones for the same number, whatever ran before."""
+    """Generate `count` inputs from a seed: the same ones for the same seed, whatever ran before."""
     found = []
 
     @seed(number)
@@ -87,7 +87,7 @@ _SUBTLE = {
     "enum": st.sampled_from([1.5, True, "1", "red", 1.0]), "string": st.sampled_from([5, True, ["a"], "\ud800"]),
     "bytes": _BASE64, "bool": st.sampled_from([0, 1, "true", 1.0]),
 }  # fmt: skip
-"""Odd values of JSON that a reader takes easily, and must not."""
+"""Odd JSON values that a reader easily accepts, but must not."""
 
 
 @cache
@@ -227,7 +227,7 @@ def _fields(names):
 
 @st.composite
 def _message(draw, message=ROW, depth=0):
-    """Fields in any order, several times, of the right wire type or another one, and fields that nobody knows."""
+    """Fields in any order, repeated, of the right wire type or another one, and unknown fields."""
     parts = []
     for name in draw(_fields(tuple(message))):
         field = message[name]

@@ -1,4 +1,4 @@
-"""Made-up batches of raw records against a real worker: each offset gets what is due, and no partition stands still."""
+"""Generated batches of raw records against a real worker: each offset gets what is due, and no partition stalls."""
 
 import asyncio
 import hashlib
@@ -28,11 +28,11 @@ _NOTES = {"value-size", "value-sha256", "value-size-at-least", "batch-sha256"}
 
 @dataclass
 class Figures:
-    """What a run came to; `findings` is empty where every promise was kept."""
+    """The results of a run; `findings` is empty if every promise was kept."""
 
     seed: int
     kinds: Counter = field(default_factory=Counter)
-    """Of the batches that a worker had to read."""
+    """Of the batches that the worker had to read."""
     records: int = 0
     outcomes: Counter = field(default_factory=Counter)
     seconds: float = 0.0

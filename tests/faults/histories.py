@@ -1,4 +1,4 @@
-"""Good histories of a deployment, made up in memory: what the topics hold after a run in which nothing went wrong."""
+"""Good histories of a deployment, generated in memory: the topics' content after a run in which nothing went wrong."""
 
 import hashlib
 import json
@@ -28,13 +28,13 @@ _MARKERS = 37  # each so many offsets of the requests are the marker of somebody
 
 
 def choose(partition, offset):
-    """The generation that ought to answer."""
+    """The generation that must answer."""
     return 3 if offset >= LAST[partition] else 2 if offset >= CUT[partition] else 1
 
 
 @dataclass
 class History:
-    """Topic -> records in order of each partition, the journal, and what Kafka says at the end."""
+    """Topic -> records in the order of each partition, the journal, and Kafka's offsets at the end."""
 
     records: dict[str, list[Record]] = field(default_factory=dict)
     journal: list[tuple[int, int, str]] = field(default_factory=list)
@@ -45,7 +45,7 @@ class History:
         return [record for record in self.records[topic] if record.partition == partition]
 
     def change(self, record, **changes):
-        """Put another record in the place of one."""
+        """Replace a record by another."""
         records = self.records[record.topic]
         records[records.index(record)] = replace(record, **changes)
 
@@ -71,7 +71,7 @@ class History:
 
 
 def make(oracle, *, seed=0, chosen=choose, is_mixed=False):
-    """A history in which `chosen` says who answers what; `is_mixed`: batches do not end where that changes."""
+    """Return a history in which `chosen` picks the generation of each answer; `is_mixed`: within a batch, too."""
     history = History(records={topic: [] for topic in TOPICS})
     dice = random.Random(seed)
     history.records[TOPICS.control] = _commands()
@@ -142,7 +142,7 @@ def _requests(history, partition, oracle, dice):
 
 
 def answer(request, generation, offset, oracle):
-    """A worker's answer to a request, at this offset of its output topic."""
+    """Return a worker's answer to a request, at this offset of its output topic."""
     given = tuple(header for header in request.headers if header[0] != "operation")
     ours = (
         ("operation", b"Classify"),

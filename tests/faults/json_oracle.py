@@ -1,4 +1,4 @@
-"""What a JSON request holds, by proto3's mapping, strictly."""
+"""Reads a JSON request, strictly by proto3's mapping."""
 
 import json
 import math
@@ -18,7 +18,7 @@ class _Pairs(list):
 
 
 def json_rows(value, operation):
-    """The rows of a JSON text."""
+    """Return the rows of a JSON text."""
     try:
         text = value.decode().removeprefix("\ufeff")
     except UnicodeDecodeError:

@@ -1,4 +1,4 @@
-"""A CSV of a million rows through `hotswap predict`: constant memory, a bar to the end, as many answers as rows."""
+"""A CSV of a million rows through `hotswap predict`: constant memory, a complete bar, as many answers as rows."""
 
 import asyncio
 import contextlib
@@ -15,7 +15,7 @@ from harness.command import variables
 from harness.fleet import ROOT
 
 _GROWTH_MB = 24
-"""What the command may grow by in its last three quarters: a million rows that were kept would be hundreds."""
+"""How much the command may grow in its last three quarters: keeping a million rows would take hundreds."""
 
 _TERMINAL = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 _BAR = re.compile(r"(\d+)/(\d+)")
@@ -23,7 +23,7 @@ _BAR = re.compile(r"(\d+)/(\d+)")
 
 @dataclass
 class Figures:
-    """What a run came to; `findings` is empty where every promise was kept."""
+    """The results of a run; `findings` is empty if every promise was kept."""
 
     rows: int
     seconds: float = 0.0
@@ -35,7 +35,7 @@ class Figures:
 
 
 async def run(deployment, *, seed, count, say):
-    """Let a worker serve the iris model, and run the real command on a file of `count` rows under a terminal."""
+    """Start a worker with the iris model, and run the real command on a file of `count` rows with a terminal."""
     figures = Figures(count)
     rows, answers = deployment.folder / "rows.csv", deployment.folder / "answers.csv"
     _write_rows(rows, count, random.Random(seed))
@@ -62,12 +62,12 @@ def _write_rows(path, count, chance):
 
 
 async def _predict(deployment, rows, answers, figures, say):
-    """The command with a terminal as its stderr; its exit code, and all that the terminal was sent."""
+    """Run the command with a terminal as its stderr; return the exit code, and everything sent to the terminal."""
     ours, its = os.openpty()
     screen = bytearray()
 
     def listen():
-        with contextlib.suppress(OSError):  # EIO: the command has ended, and nobody has the terminal any more
+        with contextlib.suppress(OSError):  # EIO: the command has ended, and nobody holds the terminal open
             while heard := os.read(ours, 65_536):
                 screen.extend(heard)
 

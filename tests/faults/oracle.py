@@ -1,4 +1,4 @@
-"""What each answer ought to be: H2O's own offline predictions for the examples, read without the worker's code."""
+"""The right answers: H2O's own offline predictions for the examples, read without the worker's code."""
 
 import csv
 import hashlib
@@ -27,7 +27,7 @@ _MODELS = {
 
 
 def compile_proto(path):
-    """The file descriptor of a .proto, in a pool of its own."""
+    """Return the file descriptor of a .proto, in its own pool."""
     with tempfile.TemporaryDirectory(prefix="hotswap-verifier-") as folder:
         output = Path(folder, "set.binpb")
         includes = [f"-I{path.parent}", f"-I{files('grpc_tools') / '_proto'}"]
@@ -40,7 +40,7 @@ def compile_proto(path):
 
 
 class _Model:
-    """One example: its messages, its rows, and what H2O said to each."""
+    """An example: its messages, its rows, and H2O's prediction for each."""
 
     def __init__(self, examples, name):
         proto, rows = _MODELS[name]
@@ -79,7 +79,7 @@ class _Model:
         return int(said[column]) if kind.cpp_type == kind.CPPTYPE_INT32 else float(said[column])
 
     def known(self, value):
-        """Output field -> what H2O said; None for a value that is no row of the data."""
+        """Return output field -> H2O's value; None for a value that is not a row of the data."""
         try:
             return self._known.get(self._key(value))
         except DecodeError:
@@ -101,21 +101,21 @@ class Oracle:
         for line in (examples / "models" / "DIGESTS").read_text().splitlines():
             digest, file = line.split()
             self._models[digest] = _Model(examples, file.removesuffix(".zip"))
-        # A run asks a few hundred different rows a million times.
+        # A run asks for a few hundred different rows a million times.
         self.agrees = lru_cache(maxsize=100_000)(self._agrees)
 
     def expected(self, model_sha256, value):
-        """The answer as H2O gave it offline; None for a model or a value that is not among the examples."""
+        """Return H2O's offline answer; None for a model or a value that is not among the examples."""
         model = self._models.get(model_sha256)
         known = model and model.known(value)
         return model.output(**known).SerializeToString() if known else None
 
     def values(self, model_sha256):
-        """The model's rows as requests."""
+        """Return the model's rows as requests."""
         return self._models[model_sha256].values
 
     def _agrees(self, model_sha256, proto_sha256, value, answer):
-        """Whether the answer is H2O's own, as far as is known: None for what is not among the examples."""
+        """Return whether the answer is H2O's own; None, unknown, for what is not among the examples."""
         model = self._models.get(model_sha256)
         if model is None or model.proto_sha256 != proto_sha256 or (known := model.known(value)) is None:
             return None

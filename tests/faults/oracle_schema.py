@@ -1,4 +1,4 @@
-"""The proto of the fuzzed requests, told to the oracles a second time, and the values that its fields take."""
+"""The proto of the fuzzed requests, defined again for the oracles, and the values that its fields accept."""
 
 import base64
 import re

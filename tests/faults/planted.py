@@ -25,7 +25,7 @@ def with_header(record, name, value):
 
 
 def batches(history, topic=TOPICS.predictions, partition=0):
-    """The transactions of an output partition, each a list of records."""
+    """Return the transactions of an output partition, each a list of records."""
     found = []
     for record in history.of(topic, partition):
         if found and found[-1][-1].offset + 1 == record.offset:
@@ -36,7 +36,7 @@ def batches(history, topic=TOPICS.predictions, partition=0):
 
 
 def plain_batch(history, at_least=3):
-    """A batch, well in the midst, whose requests follow each other and were all predicted by generation 1."""
+    """Return a batch in the middle of consecutive requests, all predicted by generation 1."""
     return next(
         batch
         for batch in batches(history)
@@ -49,12 +49,12 @@ def request_of(history, record):
 
 
 def again(history, record, **changes):
-    """Append a record once more, in a transaction of its own."""
+    """Append a record once more, in its own transaction."""
     last = history.of(record.topic, record.partition)[-1]
     history.records[record.topic].append(replace(record, offset=last.offset + 2, **changes))
 
 
-# ---- the defects, each planted into a history of its own
+# ---- the defects, each planted into its own history
 
 
 def drop(history):
@@ -136,7 +136,7 @@ def altered_bytes(history):
 
 
 def left_out_bytes(history):
-    """As for a value that no dead letter can hold: with its digest, and yet this one is not large."""
+    """Replace a small value by its digest, as if no dead letter could hold it."""
     record = history.of(TOPICS.dead_letters, 1)[2]
     digest = hashlib.sha256(record.value).hexdigest().encode()
     history.change(record, value=None, headers=(*record.headers, ("value-sha256", digest)))
@@ -241,7 +241,7 @@ def lost_acknowledgement(history):
 
 
 def slipped(by):
-    """Generation 2 takes over so many offsets off its cut."""
+    """Let generation 2 take over some offsets off its cut."""
 
     def chosen(partition, offset):
         return 3 if offset >= LAST[partition] else 2 if offset >= CUT[partition] + by else 1
@@ -250,7 +250,7 @@ def slipped(by):
 
 
 def went_back(partition, offset):
-    """Generation 2 once more, after 3."""
+    """Let generation 2 answer once more, after 3."""
     return 2 if partition == 0 and 170 <= offset < 175 else choose(partition, offset)
 
 
@@ -297,7 +297,7 @@ MADE = {
 
 
 def with_defect(name):
-    """A history with the defect in it, and the kinds as which it ought to be found."""
+    """Return a history with the defect in it, and the kinds of findings that it must cause."""
     if name in MADE:
         how, kinds = MADE[name]
         return make(ORACLE, **how), kinds

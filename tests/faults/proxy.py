@@ -1,4 +1,4 @@
-"""A proxy on loopback between workers and a broker that delays, holds, cuts, lets requests arrive late, and forges.
+"""A loopback proxy between workers and a broker that delays, holds, cuts, delivers requests late, and forges.
 
 Kafka's protocol is a stream of frames, each led by its size (4 bytes). A request's next bytes are its kind (2), version
 (2) and correlation id (4); an answer's are the correlation id. The proxy reads no further, but in answers to a Fetch,
@@ -17,7 +17,7 @@ TXN_OFFSET_COMMIT = 28
 
 
 class Held:
-    """Requests of one kind that are kept back: `answers` is what the broker says to each when it comes at last."""
+    """Requests of one kind that are held back; `answers` are the broker's answers once they arrive at last."""
 
     def __init__(self, api_key, count):
         self.api_key = api_key
@@ -29,17 +29,17 @@ class Held:
         self._is_released = asyncio.Event()
 
     def release(self):
-        """Lets go what is held, whether or not the client still waits for it, and holds no more."""
+        """Release what is held, whether or not the client still waits for it, and hold no more."""
         self._left = 0
         self._is_released.set()
 
     async def full(self, timeout=30):
-        """Return once as many requests are held as were asked for."""
+        """Wait until as many requests are held as were asked for."""
         async with asyncio.timeout(timeout):
             await self._is_full.wait()
 
     async def answered(self, timeout=30):
-        """Return the broker's answers, without size and correlation id, once it has answered all that were held."""
+        """Return the broker's answers, without size and correlation id, once it has answered all held requests."""
         async with asyncio.timeout(timeout):
             await self._is_answered.wait()
         return self.answers
@@ -63,14 +63,14 @@ class Held:
 
 
 class Proxy:
-    """Listens on one port of 127.0.0.1 and passes everything on to another; `async with` starts and stops it."""
+    """Listens on a port of 127.0.0.1 and forwards everything to another; `async with` starts and stops it."""
 
     def __init__(self, *, listen_port, target_port, seed=0):
         self.port = listen_port
         self.random = random.Random(seed)
         self.delay_s = 0.0
         self.change = None
-        """What a fetched batch becomes: (topic, partition, bytes) -> bytes. None: it stays as it is."""
+        """Changes a fetched batch: (topic, partition, bytes) -> bytes. None: no change."""
         self._target_port = target_port
         self._held_share = 0.0
         self._filters = []
@@ -90,23 +90,23 @@ class Proxy:
         await self._server.wait_closed()
 
     def delay(self, seconds):
-        """Make each request and each answer wait so long, one after the other."""
+        """Delay each request and each answer by so long, one after the other."""
         self.delay_s = seconds
 
     def hold(self, share=1.0):
-        """Let nothing through, in about this share of the connections' directions; what is held is torn in two."""
+        """Block about this share of the connections' directions; a frame in transit is torn in two."""
         self._held_share = share
         for link in self._links.values():
             link.hold(share)
 
     def release(self):
-        """End `hold`: everything that waited goes on, also to the broker from clients that are gone."""
+        """End `hold`: forward everything that waited, even to the broker from clients that are gone."""
         self._held_share = 0.0
         for link in self._links.values():
             link.release()
 
     def cut(self):
-        """Close every connection; of those with a held request the client's side only, for that still arrives."""
+        """Close every connection; of those with a held request only the client's side, so that it still arrives."""
         for task, link in self._links.items():
             if link.is_holding_request:
                 link.leave_client()
@@ -114,7 +114,7 @@ class Proxy:
                 task.cancel()
 
     def hold_requests(self, api_key=END_TXN, count=1):
-        """Hold the next requests of a kind, with all that follows on their connections; returns the `Held`."""
+        """Hold the next requests of a kind, with all that follows on their connections; return the `Held`."""
         held = Held(api_key, count)
         self._filters.append(held)
         return held
@@ -132,7 +132,7 @@ class Proxy:
         self.release_held()
 
     def held_by(self, request):
-        """The filter that keeps a request back, or None."""
+        """Return the filter that holds a request back, or None."""
         return next((held for held in self._filters if held.takes(request)), None)
 
     def _accept(self, reader, writer):
@@ -147,7 +147,7 @@ class Proxy:
 
 
 class _Link:
-    """One client's connection and its continuation to the broker; it ends when the broker's end does."""
+    """A client's connection and its counterpart to the broker; it ends when the broker's side does."""
 
     def __init__(self, proxy, reader, writer):
         self.is_holding_request = False
@@ -194,7 +194,7 @@ class _Link:
                 self._fetches[request[8:12]] = version
             await self._pass(request, broker, self._gates["requests"])
         if not broker.is_closing():
-            # Half of the connection only: the broker is to answer what came before, and then ends its own half.
+            # Only half of the connection: the broker must still answer what came before, and then closes its half.
             broker.write_eof()
 
     async def _pass_answers(self, reader):
@@ -218,7 +218,7 @@ class _Link:
 
 
 async def _write(writer, part):
-    """Write, or drop it where nobody is left to read: a client that is gone must not end what it has on its way."""
+    """Write, or drop the data if nobody reads it any more: a client that is gone must not cancel what is in transit."""
     try:
         if not writer.is_closing():
             writer.write(part)
@@ -228,7 +228,7 @@ async def _write(writer, part):
 
 
 async def _frame(reader):
-    """The next frame with its size, or nothing at the end."""
+    """Return the next frame with its size, or nothing at the end."""
     try:
         size = await reader.readexactly(4)
         return size + await reader.readexactly(int.from_bytes(size, "big"))

@@ -1,4 +1,4 @@
-"""Batches of records byte by byte, good ones and others, and a producer that sends them just as they are.
+"""Record batches built byte by byte, good ones and others, and a producer that sends them unchanged.
 
 Kafka's format of a batch (magic 2): https://kafka.apache.org/documentation/#recordbatch. A record has its own length
 before it; all of a record's whole numbers are zigzag varints.
@@ -14,7 +14,7 @@ import cramjam
 from aiokafka.record.util import calc_crc32c
 
 CODECS = {"none": 0, "gzip": 1, "snappy": 2, "xerial": 2, "lz4": 3, "zstd": 4}
-"""How records are packed, and the number that a batch has for it; `xerial` is how Java frames snappy."""
+"""The codecs, and the number of each in a batch; `xerial` is Java's framing of snappy."""
 
 IS_CONTROL = 1 << 5
 _XERIAL = b"\x82SNAPPY\x00" + struct.pack(">ii", 1, 1)
@@ -26,7 +26,7 @@ _VERSION = 7
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Record:
-    """A record as it is written: header names are bytes, and a value of a header may be none."""
+    """A record to write: header names are bytes, and a header's value may be None."""
 
     value: bytes | None
     key: bytes | None = None
@@ -35,7 +35,7 @@ class Record:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Batch:
-    """A batch: what its head says, and the bytes of its records (not packed yet)."""
+    """A batch: the fields of its header, and the bytes of its records (not compressed yet)."""
 
     records: bytes
     count: int
@@ -61,12 +61,12 @@ class Batch:
 
 
 def batch(records, codec="none", **given):
-    """A good batch of these records."""
+    """Return a good batch of these records."""
     return Batch(records=b"".join(map(record, records, range(len(records)))), count=len(records), codec=codec, **given)
 
 
 def record(given, delta, *, length=None, count=None):
-    """A record's bytes; its length, and how many headers it has, are told otherwise where that is given."""
+    """Return a record's bytes; its length and number of headers can be overridden with wrong ones."""
     body = b"\x00\x00" + varint(delta) + _sized(given.key) + _sized(given.value)
     body += varint(len(given.headers) if count is None else count)
     body += b"".join(_sized(name) + _sized(value) for name, value in given.headers)
@@ -88,7 +88,7 @@ def varint(number):
 
 
 def pack(body, codec):
-    """What a codec makes of the records' bytes."""
+    """Compress the records' bytes with a codec."""
     if codec == "gzip":
         return gzip.compress(body, 6, mtime=0)
     if codec == "snappy":
@@ -98,7 +98,7 @@ def pack(body, codec):
         packed = [bytes(cramjam.snappy.compress_raw(block)) for block in blocks]
         return _XERIAL + b"".join(struct.pack(">i", len(block)) + block for block in packed)
     if codec == "lz4":
-        # A broker takes independent blocks only (KIP-57).
+        # A broker accepts independent blocks only (KIP-57).
         packer = cramjam.lz4.Compressor(level=9, content_checksum=False, block_linked=False)
         packer.compress(body)
         return bytes(packer.finish())
@@ -106,7 +106,7 @@ def pack(body, codec):
 
 
 def of_zeros(size, *, part=1 << 20):
-    """A batch of one record whose value is `size` zeros, packed by zstd without having them in memory."""
+    """Return a batch of one record whose value is `size` zeros, compressed by zstd without holding them in memory."""
     body = b"\x00\x00" + varint(0) + varint(-1) + varint(size)
     packer = cramjam.zstd.Compressor()
     for piece in (varint(len(body) + size + 1) + body, *[bytes(part)] * (size // part), bytes(size % part), varint(0)):
@@ -115,7 +115,7 @@ def of_zeros(size, *, part=1 << 20):
 
 
 def old_format(given, base, magic):
-    """A message of the format before batches (magic 0 or 1), which has no headers."""
+    """Return a message in the format before batches (magic 0 or 1), which has no headers."""
     middle = struct.pack(">bb", magic, 0) + (struct.pack(">q", _AT_MS) if magic else b"")
     body = middle + b"".join(
         struct.pack(">i", -1) if part is None else struct.pack(">i", len(part)) + part
@@ -126,7 +126,7 @@ def old_format(given, base, magic):
 
 
 class Refused(Exception):
-    """The broker does not take the batch: the number of its error."""
+    """The broker refused the batch, with this error number."""
 
 
 class RawProducer:
@@ -144,7 +144,7 @@ class RawProducer:
         self._writer.close()
 
     async def send(self, topic, partition, batch_bytes):
-        """The offset that the batch begins at. Raises Refused."""
+        """Return the offset that the batch begins at. Raises Refused."""
         self._number += 1
         body = struct.pack(">hhih", _PRODUCE, _VERSION, self._number, -1) + struct.pack(">hhii", -1, -1, 30_000, 1)
         body += struct.pack(">h", len(topic)) + topic.encode() + struct.pack(">iii", 1, partition, len(batch_bytes))

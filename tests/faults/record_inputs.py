@@ -1,7 +1,7 @@
-"""Batches made up for the fuzz of raw records, and what must become of each of their offsets.
+"""Batches generated for the fuzzing of raw records, with the outcome that is due to each of their offsets.
 
-What a broker takes is published. What it refuses itself (`forged`) is not: a good batch goes in its place, and the
-proxy gives the worker the forged one instead of it.
+What a broker accepts is published. What it refuses itself (`forged`) is not: a good batch is published in its place,
+and the proxy passes the forged one to the worker instead.
 """
 
 import hashlib
@@ -14,12 +14,12 @@ from faults.raw_batches import CODECS, IS_CONTROL, Batch, Record, batch, of_zero
 from harness.fleet import messages
 
 UNPACKED_BYTES = 8 << 20
-"""What the fuzz lets a worker unpack of a batch: less than its default, so that going beyond it takes little."""
+"""The fuzzing's bound on what a batch may unpack to: below the default, so that exceeding it takes little."""
 REQUEST_BYTES = 900_000
 
 PREDICTED, ABSENT = "predicted", "absent"
 ANY = -1
-"""For the size of a value: a dead letter may have it, or say of it what could be known."""
+"""For the size of a value: a dead letter may have the value, or what could be found out about it."""
 _ODD_NAMES = (b"\xff\xfe", b"\xc0\x80", b"\xed\xa0\x80", b"\xe2\x82", b"ok\x80", b"\xf5\x80\x80\x80", b"\x80")
 _GOOD_NAMES = (b"a", b"trace-id", b"", "ü".encode(), b"a b", b"x" * 200)
 _IRISES = messages("iris")[0]
@@ -27,7 +27,7 @@ _IRISES = messages("iris")[0]
 
 @dataclass(frozen=True, slots=True)
 class Due:
-    """What must become of an offset: one of `outcomes`, which are codes, `predicted` or `absent`."""
+    """The outcome due to an offset: one of `outcomes`, which are codes, `predicted` or `absent`."""
 
     outcomes: frozenset
     size: int | None = None
@@ -35,7 +35,7 @@ class Due:
     sha256: str = ""
     key: bytes | None = None
     headers: tuple = ()
-    """Those that must be copied, in order."""
+    """The headers that must be copied, in order."""
 
     @classmethod
     def of(cls, given, *outcomes):
@@ -52,14 +52,14 @@ class Due:
 
 @dataclass(frozen=True)
 class Item:
-    """A batch, and what is due to its offsets in order; a forged one has a good batch to be published in its place."""
+    """A batch, and what is due to its offsets in order; a forged one has a good batch to publish in its place."""
 
     kind: str
     made: Batch | list
     due: tuple
     placeholder: Batch | None = None
     fetches: int = 0
-    """How often it is forged before the good one passes; 0: always."""
+    """How often the forged one is passed on before the good one; 0: always."""
 
     @cached_property
     def is_forged(self):
@@ -73,7 +73,7 @@ class Item:
 
 
 def items(seed, number):
-    """One after the other, for ever: the same ones for the same seed; `number` is the first one's own."""
+    """Yield batches for ever: the same ones for the same seed; `number` is that of the first one."""
     chance = random.Random(seed)
     kinds, weights = zip(*_KINDS, strict=True)
     while True:
@@ -83,7 +83,7 @@ def items(seed, number):
 
 
 def odd_batch(chance):
-    """A request that no client library would send, or one that inflates, which says of itself what is due to it."""
+    """Build a request that no client library would send, or one that inflates, with a header for what is due to it."""
     if chance.random() < 0.5:
         headers = (*((name.encode(), held) for name, held in UNREADABLE), (chance.choice(_ODD_NAMES), b"held"))
         given = Record(value=chance.choice(_IRISES), key=UNREADABLE_KEY, headers=headers)
@@ -94,7 +94,7 @@ def odd_batch(chance):
 
 
 def usual(given):
-    """What is due to a record by its headers and its value, where nothing else is the matter."""
+    """Return what is due to a record by its headers and its value, if nothing else is wrong."""
     if not all(_is_text(name) for name, _ in given.headers):
         return Due.of(given, "MALFORMED_HEADER")
     if given.value and len(given.value) > REQUEST_BYTES:
@@ -137,7 +137,7 @@ def _item(kind, records, codec):
     return Item(kind, batch(records, codec), tuple(map(usual, records)))
 
 
-# ---- what a broker takes
+# ---- what a broker accepts
 
 
 def _packed(chance, _):
@@ -165,13 +165,13 @@ def _many_headers(chance, _):
 
 
 def _sized(chance, _):
-    """Around the greatest request, which a worker refuses with its bytes, and up to what the topic takes."""
+    """Values around the largest request, which a worker refuses with its bytes, and up to the topic's limit."""
     size = REQUEST_BYTES + chance.choice((-2, 0, 1, 1_000, 100_000))
     return _item("size", [Record(value=b"\xff" * size)], "none")
 
 
 def _large_key(chance, _):
-    """Neither an answer nor a dead letter fits its topic with such a key or header, but where they are packed too."""
+    """Keys or headers with which no answer or dead letter fits its topic, unless those are compressed, too."""
     large = bytes(chance.choice((1_100_000, 3 << 20)))
     given = chance.choice((Record(value=_IRISES[0], key=large), Record(value=_IRISES[0], headers=((b"h", large),))))
     due = replace(Due.of(given, PREDICTED, "TOO_LARGE", "ANSWER_TOO_LARGE"), size=ANY)
@@ -179,14 +179,14 @@ def _large_key(chance, _):
 
 
 def _inflating(chance, _):
-    """Larger than any topic takes, and within the bound: its own dead letter does not have it."""
+    """A value larger than any topic accepts, but within the bound: its own dead letter does not have it."""
     records = _some(chance, 3)
     records.insert(chance.randint(0, len(records)), Record(value=bytes(chance.choice((2, 3, 6)) << 20)))
     return _item("inflates", records, chance.choice([name for name in CODECS if name != "none"]))
 
 
 def _beyond(chance, _):
-    """Beyond what may be unpacked: what is before is answered, but in plain snappy, which is unpacked whole or not."""
+    """A batch over the unpacking bound: earlier records are answered, except in raw snappy, which is all or nothing."""
     codec = chance.choice([name for name in CODECS if name != "none"])
     before, behind = [] if codec == "snappy" else _some(chance, 3), _some(chance, 2)
     bomb = Record(value=bytes((12 if CODECS[codec] == CODECS["snappy"] else 60) << 20))
@@ -204,7 +204,7 @@ def _tiny(chance, _):
 
 
 def _odd_null(chance, _):
-    """A value of a negative length that is not -1: brokers take it, for no value."""
+    """A value with a negative length other than -1: brokers accept it, as no value."""
     body = b"\x00\x00" + varint(0) + varint(-1) + varint(-chance.randint(2, 100)) + varint(0)
     return Item(
         "negative length",
@@ -213,7 +213,7 @@ def _odd_null(chance, _):
     )
 
 
-# ---- what a broker refuses, and a worker may meet all the same
+# ---- what a broker refuses, but a worker may meet all the same
 
 
 def _forged(kind, made, due, number, count, **more):
@@ -248,7 +248,7 @@ def _garbage(chance, number):
 
 
 def _torn(chance, number):
-    """The records end in the midst of one: those before it are answered."""
+    """The records end in the middle of one: those before it are answered."""
     records = _some(chance)
     parts = list(map(record, records, range(len(records))))
     at = chance.randrange(len(records))
@@ -259,7 +259,7 @@ def _torn(chance, number):
 
 
 def _broken_inside(chance, number):
-    """One record does not hold together within its length: the others do."""
+    """One record is malformed within its length; the others are not."""
     records = _some(chance, 6)
     parts = list(map(record, records, range(len(records))))
     at = chance.randrange(len(records))
@@ -281,7 +281,7 @@ def _broken_inside(chance, number):
 
 
 def _miscounted(chance, number):
-    """Its head counts other than there are: each record is answered, or none can be trusted."""
+    """The header has a wrong count: each record is answered, or none can be trusted."""
     records = _some(chance, 6)
     made = batch(records).replaced(count=len(records) + chance.choice((-1, 1, 100)), last_delta=len(records) - 1)
     either = [replace(due, outcomes=due.outcomes | {"UNREADABLE"}, size=ANY) for due in map(usual, records)]
@@ -302,7 +302,7 @@ def _old(chance, number):
 
 
 def _damaged(chance, number):
-    """Its checksum does not hold for the first fetches: then it does, and nothing has happened."""
+    """The checksum is wrong in the first fetches, then right: nothing must come of it."""
     records = [Record(value=_IRISES[0], key=b"forge-%09d." % number), *_some(chance)]
     good = batch(records)
     return Item("checksum", good, tuple(map(usual, records)), good, fetches=chance.randint(1, 3))

@@ -1,11 +1,11 @@
-"""When which fault begins and how long it lasts: decided by the seed alone, before anything is broken."""
+"""The schedule of faults, their starts and durations: determined by the seed alone, before anything is broken."""
 
 import random
 from dataclasses import dataclass
 
 CYCLE_S = 40.0
 QUIET_S = 10.0
-"""In the last part of each cycle no fault begins: what never rests never shows that it recovers."""
+"""No fault begins in the last part of each cycle: without rest, recovery would never show."""
 
 _GAP_S = 2.5
 _FIRST_S = 2.0
@@ -13,7 +13,7 @@ _FIRST_S = 2.0
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """A fault that may happen: how often beside the others, and how long it lasts, seconds."""
+    """A possible fault: its relative frequency, and how long it lasts, in seconds."""
 
     name: str
     weight: int
@@ -23,7 +23,7 @@ class Kind:
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """A fault that will happen, seconds after the beginning."""
+    """A scheduled fault, in seconds after the start."""
 
     at: float
     name: str
@@ -35,7 +35,7 @@ class Fault:
 
 
 def schedule(kinds, *, seed, seconds):
-    """The faults of a run in order; where there is time for it, each kind happens at least once."""
+    """Return the faults of a run in order; if there is time, each kind occurs at least once."""
     chance = random.Random(seed)
     moments = list(_moments(chance, seconds))
     chosen = [*kinds, *chance.choices(kinds, [kind.weight for kind in kinds], k=max(0, len(moments) - len(kinds)))]

@@ -1,4 +1,4 @@
-"""Two workers of any checkout under a steady stream, and what an attack on them does to the stream."""
+"""Two workers of any checkout under a steady stream, and the effect of an attack on the stream."""
 
 import asyncio
 import contextlib
@@ -41,13 +41,13 @@ class Stage:
         self.topics = self.deployment.settings.topics
         self.commands = Commands(self.deployment.name, random.Random(1))
         self.made = made
-        """The attack's file, where it has one."""
+        """The attack's file, if it has one."""
         self.evil = folder / "evil"
-        """What evil_child.py reads."""
+        """The file that evil_child.py reads."""
         self.ports = {name: 20_000 + random.randrange(12_000) for name in WORKERS}
         self.newest = 0
         self.over = 0.0
-        """When the attack was over, where it was before its verdict."""
+        """When the attack was over, if that was before its verdict."""
         self._exits = AsyncExitStack()
 
     async def __aenter__(self):
@@ -83,7 +83,7 @@ class Stage:
         return self.deployment.workers[name].pid
 
     async def hosts_come_back(self, name="w1"):
-        """Whether a worker's hosts come again that are killed; what the stream feels of it is no part of the attack."""
+        """Check that a worker replaces killed hosts; the effect of that on the stream is not part of the attack."""
         self.over = time.time()
         started = self.deployment.log(name).count('"host.ready"')
         for pid in _below(self.pid(name)):
@@ -93,7 +93,7 @@ class Stage:
         return await self.plane.until(lambda: self.deployment.log(name).count('"host.ready"') > started, 20)
 
     def swap(self, **given):
-        """A swap to the other model, as a message to be sent or changed; it inherits from what serves."""
+        """Return a swap to the other model, as a message to send or change; it inherits from what serves."""
         self.newest += 1
         model = MODELS[("iris_gbm", "iris_glm")[self.newest % 2]]
         return self.commands.swap(self.newest, **{"model": model} | given)
@@ -102,7 +102,7 @@ class Stage:
         await self.plane.publish([(command.command_id.encode(), command.SerializeToString()) for command in commands])
 
     async def verdicts(self, command, seconds=30):
-        """What each worker that still runs says became of it in that time: worker -> outcome and code."""
+        """Return the outcome on each running worker within that time: worker -> outcome and code."""
         told = {}
 
         def are_there():
@@ -121,18 +121,18 @@ class Stage:
         return told
 
     async def is_good(self, seconds=30, **given):
-        """Whether a good swap is ready on every worker in that time."""
+        """Return whether a good swap is ready on every worker within that time."""
         command = self.swap(**given)
         await self.send(command)
         return await self.verdicts(command, seconds) == dict.fromkeys(WORKERS, "READY")
 
     async def letter(self, partition, offset, seconds=15):
-        """The dead letter of a request: its headers; None where there is none in that time."""
+        """Return the headers of a request's dead letter; None if there is none within that time."""
         await self.plane.until(lambda: (partition, offset) in self.answers.letters, seconds)
         return self.answers.letters.get((partition, offset))
 
     async def command_line(self, *words):
-        """Exit code and what the checkout's own command line shows."""
+        """Run the checkout's own command line; return the exit code and the output."""
         done = await asyncio.to_thread(
             subprocess.run, [sys.executable, "-m", "hotswap", *words, self.deployment.name],
             env=os.environ | variables(self.deployment), cwd=self.code / "worker",
@@ -142,7 +142,7 @@ class Stage:
         return done.returncode, (done.stdout + done.stderr).decode(errors="replace")
 
     def peak_mb(self):
-        """The most memory that a worker has had."""
+        """Return the peak memory of the workers."""
         peaks = [0]
         for name in self.alive:
             status = Path(f"/proc/{self.pid(name)}/status").read_text()
@@ -152,7 +152,7 @@ class Stage:
     # ---- the end
 
     async def settle(self):
-        """Requests of the stream without an answer, and those with more than one, once it has come to rest."""
+        """Count the stream's requests without an answer, and those with more than one, once it has settled."""
         await self.stream.end()
         places = self.stream.asked
         await self.plane.until(lambda: all(place in self.answers.times for place in places), _SETTLE_S)
@@ -160,14 +160,14 @@ class Stage:
         return sum(place not in counts for place in places), sum(counts[place] > 1 for place in places)
 
     def p99_ms(self, began, ended):
-        """Of the stream's requests of a time; one without an answer has waited until now."""
+        """Return the p99 of the stream's requests in a time span; one without an answer has waited until now."""
         now, times = time.time(), self.answers.times
         waits = [times.get(place, now) - at for place, at in self.stream.asked.items() if began <= at < ended]
         return float(np.percentile(waits, 99)) * 1_000 if waits else float("nan")
 
 
 def _below(pid):
-    """Process ids of all that a process has started, and that they have."""
+    """Yield the ids of all descendants of a process."""
     with contextlib.suppress(OSError):
         for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
             yield int(child)
@@ -175,7 +175,7 @@ def _below(pid):
 
 
 class Stream(Steady):
-    """A steady stream that remembers where each request is, and when it was made."""
+    """A steady stream that remembers the place and the time of each request."""
 
     def __init__(self, deployment, *, per_second):
         super().__init__(deployment, per_second=per_second)
@@ -186,13 +186,13 @@ class Stream(Steady):
         self.asked[message.partition(), message.offset()] = message.timestamp()[1] / 1_000
 
     async def end(self):
-        """Publish no more."""
+        """Stop publishing."""
         self._is_over = True
         await self._task
 
 
 class Answers:
-    """Reads predictions and dead letters in a thread, as they come."""
+    """Reads predictions and dead letters in a thread, as they arrive."""
 
     def __init__(self, deployment):
         self.times = {}

@@ -1,4 +1,4 @@
-"""A steady stream of good requests beside whatever a scenario does to the control plane."""
+"""A steady stream of good requests, beside whatever a scenario does to the control plane."""
 
 import asyncio
 import itertools
@@ -11,7 +11,7 @@ _TURN_S = 0.05
 
 
 class Steady:
-    """Publishes irises, round and round, while its block runs; `ends` are the next offsets, partition -> offset."""
+    """Publishes the iris rows in a cycle while its block runs; `ends` are the next offsets, partition -> offset."""
 
     def __init__(self, deployment, *, per_second):
         self.acknowledged = 0

@@ -22,7 +22,7 @@ _2001_S, _2023_S = 1_000_000_000, 1_700_000_000
 
 
 class Commands:
-    """Builds commands of one deployment, with ids that a seed gives."""
+    """Builds the commands of one deployment, with ids from a seed."""
 
     def __init__(self, deployment, chance):
         self._deployment = deployment
@@ -35,7 +35,7 @@ class Commands:
         return command
 
     def swap(self, number, *, base=0, model=None, proto=None):
-        """A swap to generation `number`; `model` is the path of its artifact, `proto` a text."""
+        """Build a swap to generation `number`; `model` is the path of its artifact, `proto` a text."""
         command = self.new("swap")
         command.swap.generation, command.swap.base = number, base
         if model:
@@ -51,7 +51,7 @@ class Commands:
 
 
 _KINDS = {
-    # Three in ten are valid; a resume for each pause comes on top.
+    # Three in ten are valid, plus a resume for each pause.
     "swap": 11,
     "swap_cut": 3,
     "configuration": 8,
@@ -82,7 +82,7 @@ def can_load(parts):
 
 
 class Storm:
-    """Commands one after the other, each (kind, key, value); the same seed and offsets give the same storm."""
+    """A sequence of commands, each (kind, key, value); the same seed and offsets give the same storm."""
 
     def __init__(self, *, seed, deployment):
         self.fold = Fold(deployment)
@@ -100,7 +100,7 @@ class Storm:
         return self._good[-1]
 
     def prologue(self):
-        """Before the first generation nothing can be inherited; then that generation."""
+        """Yield swaps that have nothing to inherit, before the first generation; then that generation."""
         make, model = self._commands.swap, MODELS["iris_gbm"]
         yield self._send("incomplete", make(1, model=model))
         yield self._send("incomplete", make(1, proto=PROTO))
@@ -108,7 +108,7 @@ class Storm:
         yield self._send("swap", make(1, model=model, proto=PROTO))
 
     def next(self, ends):
-        """The next command; `ends` of the requests topic, partition -> offset, are where cuts by offsets aim."""
+        """Return the next command; cuts by offsets aim at `ends` of the requests topic, partition -> offset."""
         self._ends = ends
         if self._until_resume:
             self._until_resume -= 1
@@ -118,7 +118,7 @@ class Storm:
         return self._send(kind, getattr(self, f"_a_{kind}")())
 
     def epilogue(self):
-        """A resume, where the storm would end in a pause."""
+        """Return a resume, if the storm would end in a pause."""
         if self.fold.is_paused:
             yield self._send("resume", self._commands.new("resume"))
 
@@ -132,7 +132,7 @@ class Storm:
         return kind, f"{self._deployment}/{self.fold.newest}".encode(), value
 
     def _next(self):
-        """A good swap to another model, of which the callers spoil what they want spoilt."""
+        """Build a good swap to another model, for the callers to spoil."""
         number = self.fold.newest + self._random.choice((1, 1, 1, 2, 5))
         return self._commands.swap(number, base=self._good[-1], model=self._random.choice(list(MODELS.values())))
 
@@ -187,7 +187,7 @@ class Storm:
         return command
 
     def _a_other_content(self):
-        """A newer swap under an id that was used: it would be accepted under one of its own."""
+        """Build a newer swap under a used id: it would be accepted under its own."""
         command = self._random.choice((self._next, self._a_rollback, lambda: self._commands.new("resume")))()
         command.command_id = self._random.choice(self._sent[-500:]).command_id
         return command
@@ -203,7 +203,7 @@ class Storm:
         return command
 
     def _a_wrong_digest(self):
-        """Accepted, for only who fetches the artifact can tell; it must be refused then, and replaced by a good one."""
+        """Build a swap that the log accepts, since only fetching reveals the fault; it must then fail."""
         command = self._next()
         command.swap.model.sha256 = f"{self._random.getrandbits(256):064x}"
         return command
@@ -231,7 +231,7 @@ class Storm:
         return self._random.choice((None, b""))
 
     def _a_bad_field(self):
-        """One field that says nothing that could be done; everything else is good."""
+        """Build a command with one meaningless field; everything else is good."""
         command = self._next()
         swap = command.swap
         match self._random.randrange(8):

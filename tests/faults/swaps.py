@@ -19,10 +19,10 @@ from hotswap.swap import SwapCommand
 
 _MODELS = ("iris_glm", "iris_gbm")
 _BEFORE = 20
-"""Swaps after which everything has been used once, and the figures of the beginning are taken."""
+"""Swaps after which everything has been used once, and the baseline is taken."""
 _STEADY_S = 40
 _RENEWED_S = 310
-"""Seconds after which each client of a worker has renewed its metadata, and opened the last of its connections."""
+"""Seconds after which each client of a worker has refreshed its metadata, and opened the last of its connections."""
 _WORKER_THREADS = 2 + min(32, (os.cpu_count() or 1) + 4)
 """The event loop's, the health server's, and asyncio's pool for blocking calls, full once enough overlap."""
 _TIMES_P99 = 1.5
@@ -31,7 +31,7 @@ _FLAT = 1.05
 
 @dataclass(frozen=True, slots=True)
 class Footprint:
-    """What a fleet holds: processes, descriptors, threads, temporary entries; memory of workers and of hosts, MiB."""
+    """A fleet's resources: processes, descriptors, threads, temporary entries; memory of workers and of hosts, MiB."""
 
     processes: int
     descriptors: int
@@ -43,7 +43,7 @@ class Footprint:
 
 
 async def swaps(arena, count):
-    """Swap `count` times, each as soon as the one before has retired on every worker; compare with quiet times."""
+    """Swap `count` times, each once the previous generation has retired on every worker; compare with quiet times."""
     async with _Commands(arena.deployment.settings) as commands:
         await _play(arena, commands, int(count))
 
@@ -88,7 +88,7 @@ class _Commands:
         await self._writer.stop()
 
     async def swap(self):
-        """Command the other model; returns the generation's number."""
+        """Publish a swap to the other model; return the generation's number."""
         self._generation += 1
         model = self._models[self._generation % 2]
         command = SwapCommand(command_id=str(uuid.uuid4()), generation=self._generation, model=model)
@@ -99,11 +99,11 @@ class _Commands:
 
 
 async def _one(arena, commands):
-    """One swap, from the command until the old generation is gone everywhere; returns the seconds it took."""
+    """Swap once, from the command until the old generation is gone everywhere; return the seconds it took."""
     began = time.monotonic()
     generation = await commands.swap()
     await arena.until(lambda: generation in arena.verifier.generations, 60, f"generation {generation}")
-    await arena.until(lambda: _hosts(arena) == len(arena.workers), 30, "the hosts of the generation before are gone")
+    await arena.until(lambda: _hosts(arena) == len(arena.workers), 30, "the hosts of the previous generation are gone")
     return time.monotonic() - began
 
 
@@ -112,7 +112,7 @@ def _hosts(arena):
 
 
 async def _quiet(seconds):
-    """A time without swaps: when it began and ended."""
+    """Wait for a time without swaps; return when it began and ended."""
     began = time.time()
     await asyncio.sleep(seconds)
     return began, time.time()
@@ -171,6 +171,6 @@ def _threads(pids):
 
 
 def _resident_mib(pid):
-    """Memory that is the process's own, MiB (RSS without what is mapped from files)."""
+    """Return the process's own memory, MiB (RSS without file mappings)."""
     lines = Path(f"/proc/{pid}/status").read_text().splitlines()
     return next(int(line.split()[1]) for line in lines if line.startswith("RssAnon")) / 1024

@@ -11,7 +11,7 @@ _ENDS = dict.fromkeys(range(4), 1_000)
 
 
 def storm(seed, count):
-    """The log that a storm of so many commands leaves."""
+    """Return the log that a storm of so many commands leaves."""
     made = Storm(seed=seed, deployment="d")
     sent = [*made.prologue(), *(made.next(_ENDS) for _ in range(count)), *made.epilogue()]
     return [(value, _NOW_MS) for _, _, value in sent]

@@ -13,7 +13,7 @@ MODEL, PROTO = "a" * 64, 'syntax = "proto3";'
 
 
 def swap(generation, command_id=None, deployment="d", **fields):
-    """A whole swap; a field that is given None is left out."""
+    """A complete swap; a field that is None is left out."""
     command = Command(command_id=f"c{generation}" if command_id is None else command_id, deployment=deployment)
     whole = {"model": {"uri": "file:///m", "sha256": MODEL}, "proto": {"text": PROTO}} | fields
     command.swap.generation = generation
@@ -83,7 +83,7 @@ def test_what_is_not_named_comes_from_the_base():
 
 
 def dice_command(dice, about):
-    """A command for a generation of about this number that may be good, and often is not."""
+    """A command for a generation with about this number; it may be good, but often is not."""
     number = max(0, about + dice.randint(-3, 3))
     command_id = dice.choice([f"c{number}", f"x{dice.random()}", "", "c1"])
     if dice.random() < 0.3:

@@ -1,4 +1,4 @@
-"""The fuzz in short: the codec alone against the oracle, then a real fleet; `make fuzz` plays it in full."""
+"""A short fuzzing run: the codec alone against the oracle, then a real fleet; `make fuzz` plays it in full."""
 
 import os
 from itertools import chain

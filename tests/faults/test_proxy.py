@@ -1,4 +1,4 @@
-"""What the proxy does to connections, on a small server; what a worker makes of that, on a real broker."""
+"""The proxy's effect on connections, with a small server; a worker's reaction to it, with a real broker."""
 
 import asyncio
 import struct
@@ -20,14 +20,14 @@ FENCED = {47, 90}
 
 
 def frame(number, api_key=0, size=100):
-    """A request: kind, version, correlation id, and its number as often as it takes to be of some size."""
+    """A request: kind, version, correlation id, and its number, repeated to reach some size."""
     body = struct.pack(">hhi", api_key, 0, number).ljust(size, b"x")
     return struct.pack(">i", len(body)) + body
 
 
 @asynccontextmanager
 async def echoing():
-    """A proxy before a server that answers each request with its correlation id, and the ids that came to it."""
+    """A proxy before a server that answers each request with its correlation id, and the ids that the server got."""
     front, behind = islice(_free_ports(), 2)
     came = []
 
@@ -130,7 +130,7 @@ async def test_a_held_request_arrives_late_although_its_client_is_gone(end):
 
 @pytest.fixture
 async def behind(tmp_path):
-    """A worker behind a proxy with a short bound on its calls, a publisher that is not, and the proxy."""
+    """A worker with a short bound on its calls behind a proxy, a publisher that is not behind it, and the proxy."""
     async with proxied_kafka() as (kafka, proxy):
         deployment = await Deployment(kafka, tmp_path, call_timeout_s=2).create()
         publisher = Publisher(
@@ -154,7 +154,7 @@ async def behind(tmp_path):
 
 
 async def is_answered_once(deployment, publisher):
-    """Everything published has one answer, and each bad request the refusal that it was to get."""
+    """Check that everything published has one answer, and each bad request the right refusal."""
     await asyncio.to_thread(publisher.stop)
     await deployment.drained(timeout=90)
     result = await deployment.audit()
@@ -166,7 +166,7 @@ async def is_answered_once(deployment, publisher):
 
 
 async def opened(deployment, count):
-    """Return once the worker has opened partitions so many times."""
+    """Wait until the worker has opened partitions so many times."""
     async with asyncio.timeout(30):
         while deployment.log().count("partition.opened") < count:
             await asyncio.sleep(0.02)

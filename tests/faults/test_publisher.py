@@ -28,7 +28,7 @@ def publisher(own_kafka, tmp_path):
 
 
 async def published(kafka, tmp_path):
-    """What is in the topic and what the journal says of it, as sets of the journal's lines, and how many both hold."""
+    """Return the content of the topic and of the journal, as sets of the journal's lines, and their size."""
     there = await asyncio.to_thread(read, kafka.bootstrap, "d.requests")
     lines = (tmp_path / "journal").read_text().splitlines()
     found = {
@@ -80,12 +80,12 @@ async def test_the_rate_is_not_exceeded_and_can_be_changed(own_kafka, publisher,
     slow = await seconds_for(publisher, 1_000)
     assert slow > 1.0
     publisher.rate(5_000)
-    # One of them may fall into a moment in which the machine is busy with something else.
+    # One of them may fall into a moment when the machine is busy.
     assert 2 * min([await seconds_for(publisher, 1_000) for _ in range(3)]) < slow
     publisher.rate(0)
     async with asyncio.timeout(30):
         at_rest = -1
-        while publisher.acknowledged != at_rest:  # what was under way still comes
+        while publisher.acknowledged != at_rest:  # what was in flight still arrives
             at_rest = publisher.acknowledged
             await asyncio.sleep(0.5)
     publisher.rate(500)

@@ -1,4 +1,4 @@
-"""The instruments of the fuzz of raw records: batches as Kafka's own client reads them, and their way by the proxy."""
+"""The tools for fuzzing raw records: batches as Kafka's own client reads them, and their way through the proxy."""
 
 import os
 import struct
@@ -20,7 +20,7 @@ RECORDS = [
 
 
 def read(data):
-    """Offset, key, value and headers of each record, as aiokafka reads them."""
+    """Return offset, key, value and headers of each record, as aiokafka reads them."""
     memory, found = MemoryRecords(data), []
     while memory.has_next():
         each = memory.next_batch()

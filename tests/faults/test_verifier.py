@@ -42,7 +42,7 @@ def new_verifier(**settings):
 
 
 def found(history, seed=0, **settings):
-    """Kinds that are found in a history."""
+    """Return the kinds of findings in a history."""
     verifier = new_verifier(**settings)
     history.feed(verifier, seed)
     return set(verifier.counts)
@@ -182,7 +182,7 @@ def test_the_answer_of_an_example_is_the_one_that_its_file_has():
 
 
 def table(say=print):
-    """Say every defect and as what it is found; returns how many are not found."""
+    """Print every defect and the kinds as which it is found; return how many are not found."""
     missed = 0
     for name in ("nothing", *PLANTED, *MADE):
         history, kinds = (make(ORACLE), set()) if name == "nothing" else with_defect(name)

@@ -18,7 +18,7 @@ ORACLE = Oracle(EXAMPLES)
 
 @asynccontextmanager
 async def published(deployment):
-    """300 requests a second, some of them bad, until it is stopped."""
+    """Publish 300 requests a second, some of them bad, until stopped."""
     publisher = Publisher(
         bootstrap=deployment.kafka.bootstrap,
         topic=deployment.settings.topics.requests,
@@ -37,7 +37,7 @@ async def published(deployment):
 
 @asynccontextmanager
 async def verified(deployment, **settings):
-    """A verifier, and the watcher that tells it what happens."""
+    """A verifier, and the watcher that feeds it."""
     topics = Names(*deployment.settings.topics)
     verifier = Verifier(topics=topics, deployment=deployment.name, oracle=ORACLE, **settings)
     watcher = Watcher(

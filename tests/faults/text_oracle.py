@@ -1,7 +1,7 @@
-"""What is right for a request of CSV, JSON or protobuf, by the rules alone: it shares no code with the worker.
+"""The right reading of a CSV, JSON or protobuf request, from the rules alone: it shares no code with the worker.
 
-CSV is RFC 4180 with a header that names fields; JSON is proto3's mapping, strictly. `rows` gives what a request holds,
-or Refused where the request must be refused: one bad row refuses all of it.
+CSV is RFC 4180 with a header that names fields; JSON is strictly proto3's mapping. `rows` returns the content of a
+request, or raises Refused if it must be refused: one bad row refuses all of it.
 """
 
 import math
@@ -14,7 +14,7 @@ from faults.wire_oracle import Refused, read, settled
 
 
 def rows(content, operation, value):
-    """The rows of a request; `content` is csv, json or protobuf, `operation` One (of one row) or Many."""
+    """Return the rows of a request; `content` is csv, json or protobuf, `operation` One (of one row) or Many."""
     if content == "protobuf":
         return [read(value, ROW)] if operation == "One" else read(value, FRAME).get("rows", [])
     found = csv_rows(value) if content == "csv" else json_rows(value, operation)
@@ -24,7 +24,7 @@ def rows(content, operation, value):
 
 
 def meaning(found):
-    """Rows such that two of the same meaning are equal: what the wire cannot tell is dropped or rounded."""
+    """Normalize rows so that equal meanings are equal: what the wire cannot express is dropped or rounded."""
     return [settled(_plain(row, ROW)) for row in found]
 
 

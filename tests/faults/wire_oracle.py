@@ -1,6 +1,6 @@
-"""Protobuf's wire format read and written again, by the encoding's description alone: it shares nothing with protobuf.
+"""A second reader and writer of protobuf's wire format, from its description alone: it shares nothing with protobuf.
 
-A message is a dict of the fields that are there, by their names; its type is a dict of Fields by their names.
+A message is a dict of its present fields, by name; its type is a dict of Fields, by name.
 """
 
 import math
@@ -40,7 +40,7 @@ def wire_type(kind):
 
 
 def read(data, message, depth=0):
-    """The fields of a serialized message; Refused where it is none."""
+    """Return the fields of a serialized message. Raises Refused if it is not one."""
     found = {}
     if depth > _DEPTH:
         raise Refused("too deep")
@@ -122,7 +122,7 @@ def _take(found, name, field, kind, value, depth):
 
 
 def merge(into, given):
-    """What comes later wins; messages are merged, repeated fields grow."""
+    """Add a field: the last value wins; messages are merged, repeated fields grow."""
     for name, value in given.items():
         if isinstance(value, dict) and isinstance(into.get(name), dict):
             merge(into[name], value)
@@ -167,7 +167,7 @@ def _whole(kind, value):
 
 
 def write(values, message):
-    """A message, serialized in the order of the dict."""
+    """Serialize a message in the order of the dict."""
     return b"".join(_field(message[name], value) for name, value in values.items())
 
 
@@ -182,7 +182,7 @@ def varint(value):
 
 
 def record(number, kind, payload):
-    """A tag and what follows it; `payload` is the bytes after the length, or after the tag where there is none."""
+    """Return a tag and what follows it; `payload` is the bytes after the length, or after the tag if it has none."""
     length = varint(len(payload)) if kind == BYTES else b""
     return varint(number << 3 | kind) + length + payload
 
@@ -197,7 +197,7 @@ def _field(field, value):
 
 
 def payload(kind, value):
-    """One value as its wire type has it."""
+    """Encode one value in its wire type."""
     if not isinstance(kind, str):
         return write(value, kind)
     if kind in _FORMS:
@@ -208,7 +208,7 @@ def payload(kind, value):
 
 
 def settled(values):
-    """A message such that two of the same meaning are equal: NaN is NaN, and nothing is in an order."""
+    """Normalize a message so that equal meanings are equal: NaN equals NaN, and order does not matter."""
     if isinstance(values, dict):
         return sorted((name, settled(value)) for name, value in values.items())
     if isinstance(values, list):

@@ -46,7 +46,7 @@ def read(bootstrap, topic):
 
 
 def each(bootstrap, topic):
-    """The same, one after the other."""
+    """The same, record by record."""
     consumer = Consumer(
         {
             "bootstrap.servers": bootstrap,
@@ -54,7 +54,7 @@ def each(bootstrap, topic):
             "isolation.level": "read_committed",
             "enable.auto.commit": False,
             "enable.partition.eof": True,
-            "fetch.wait.max.ms": 20,  # of a topic that has ended, half a second else
+            "fetch.wait.max.ms": 20,  # at the end of a topic; otherwise half a second
             "auto.offset.reset": "earliest",
         }
     )

@@ -1,4 +1,4 @@
-"""The real command line as a process, for a deployment of a test's own."""
+"""The real command line as a process, for a test's own deployment."""
 
 import asyncio
 import os
@@ -9,13 +9,13 @@ from harness.fleet import ROOT
 
 
 def variables(deployment):
-    """The settings of a deployment as the environment has them; its name is an argument of the commands."""
+    """Return a deployment's settings as environment variables; its name is an argument of the commands."""
     given = deployment.settings.model_dump(mode="json", include=deployment.settings.model_fields_set)
     return {f"HOTSWAP_{name.upper()}": str(value) for name, value in given.items() if name != "deployment"}
 
 
 async def hotswap(deployment, *words, code=0):
-    """`hotswap …`, run to its end; stdout as bytes, stderr as text. It must end with `code`."""
+    """Run `hotswap …` to its end; return stdout as bytes, stderr as text. It must exit with `code`."""
     done = await asyncio.to_thread(
         subprocess.run,
         [sys.executable, "-m", "hotswap", *map(str, words)],

@@ -1,4 +1,4 @@
-"""A deployment of a test's own on a real Kafka, with its workers as processes."""
+"""A test's own deployment on a real Kafka, with its workers as processes."""
 
 import asyncio
 import csv
@@ -23,7 +23,7 @@ EXAMPLES = ROOT / "examples"
 MAIN = """
 import asyncio, ctypes, sys
 if sys.platform == "linux":
-    ctypes.CDLL(None).prctl(1, 9)  # PR_SET_PDEATHSIG: a test or a proof that is killed leaves no worker behind
+    ctypes.CDLL(None).prctl(1, 9)  # PR_SET_PDEATHSIG: a killed test or proof leaves no worker behind
 from hotswap import logs, service
 from hotswap.settings import Settings
 logs.set_up(level="INFO", style="json")
@@ -33,7 +33,7 @@ HOSTILE = (sys.executable, str(ROOT / "tests" / "fakes" / "hostile_child.py"))
 
 
 def messages(name, proto=None):
-    """The rows of examples/data/<name>.csv as serialized messages of its proto, and their known classes."""
+    """Return the rows of examples/data/<name>.csv as serialized messages of its proto, with their known classes."""
     path = EXAMPLES / "protos" / f"{proto or name}.proto"
     schema = compile_proto(path.read_bytes(), False)
     (operation,) = schema.operations.values()
@@ -52,7 +52,7 @@ def messages(name, proto=None):
 
 
 class Deployment:
-    """Topics, workers and a client; `close` ends what is left."""
+    """Topics, workers and a client; `close` ends what still runs."""
 
     def __init__(self, kafka, folder, *, name=None, **settings):
         self.kafka = kafka
@@ -79,7 +79,7 @@ class Deployment:
         return Client(self.settings)
 
     def start(self, worker="w1", *, child=None, prelude="", code=ROOT, **environment):
-        """Start a worker, of this checkout or of another one; its log goes to a file of its own.
+        """Start a worker, of this checkout or another one; each logs to its own file.
 
         `prelude` is Python that it runs first.
         """
@@ -98,7 +98,7 @@ class Deployment:
         return (self.folder / f"{worker}.log").read_text(errors="replace")
 
     async def stop(self, worker="w1", timeout=15):
-        """SIGTERM, and the exit code."""
+        """Send SIGTERM, and return the exit code."""
         process = self.workers.pop(worker)
         process.send_signal(signal.SIGTERM)
         return await asyncio.to_thread(process.wait, timeout)
@@ -109,7 +109,7 @@ class Deployment:
         process.wait()
 
     async def serve(self, model, proto=None, workers=("w1",), **change):
-        """Start workers, send the first swap, and return once the deployment serves it."""
+        """Start workers, publish the first swap, and wait until the deployment serves it."""
         for worker in workers:
             self.start(worker)
         async with self.client() as client:
@@ -130,7 +130,7 @@ class Deployment:
             return await client.publish(Outgoing(value, headers=extra) for value in values)
 
     async def drained(self, timeout=60):
-        """Return once every published request is answered: the group's committed offsets are at the ends."""
+        """Wait until every published request is answered: the group's committed offsets are at the ends."""
         async with asyncio.timeout(timeout), Admin.connect(self.settings) as admin:
             while True:
                 committed = await admin.committed(self.name, self.settings.topics.requests)

@@ -26,7 +26,7 @@ _HEAD = "| proof | commit | seed | length | figures | verdict |\n|---|---|---|--
 class Run:
     """One run of a proof; `length` counts what the proof counts (seconds, examples, swaps).
 
-    Runs from before this file existed have None for what is not known of them, and in `written` the commit that wrote
+    Runs from before this file existed have None for what is unknown, and in `written` the commit that wrote
     them into RELIABILITY.md by hand.
     """
 
@@ -43,12 +43,12 @@ class Run:
 
     @property
     def is_full(self) -> bool:
-        """Whether it was as long as the proof is meant to be."""
+        """Whether the run had the proof's full length."""
         return self.length is None or self.full_length is None or self.length >= self.full_length
 
     @property
     def holds(self) -> bool:
-        """Whether it came to what it should; in a red one, the verifier finds something."""
+        """Whether it has the expected result: in a red one, the verifier finds something."""
         return self.findings is None or bool(self.findings) == self.is_red
 
     @property
@@ -61,12 +61,12 @@ class Run:
 
 
 def parse(text: str) -> list[Run]:
-    """The runs in the order in which they were recorded."""
+    """Return the runs in the order in which they were recorded."""
     return [Run(**json.loads(line)) for line in text.splitlines()]
 
 
 def newest_full(runs: Iterable[Run]) -> list[Run]:
-    """The last run of full length of each proof, in the order of the proofs' first ones."""
+    """Return the last full-length run of each proof, in the order of the proofs' first runs."""
     newest: dict[str, Run] = {}
     for run in runs:
         if run.is_full:
@@ -75,7 +75,7 @@ def newest_full(runs: Iterable[Run]) -> list[Run]:
 
 
 def render(runs: Iterable[Run]) -> str:
-    """A Markdown table with a row for each run."""
+    """Return a Markdown table with a row for each run."""
     return _HEAD + "".join(f"| {' | '.join(_cells(run))} |\n" for run in runs)
 
 
@@ -96,7 +96,7 @@ def _number(value: float | str) -> str:
 
 
 def with_table(document: str, table: str) -> str:
-    """The document with another table between its markers."""
+    """Return the document with the table between its markers replaced."""
     before, rest = document.split(BEGIN)
     _, after = rest.split(END)
     return f"{before}{BEGIN}\n{table}\n{END}{after}"
@@ -107,7 +107,7 @@ def with_table(document: str, table: str) -> str:
 
 @contextmanager
 def recorded(proof: str, *, seed: int | None, length: float, full_length: float) -> Iterator[Run]:
-    """Append the block's run to docs/proofs.jsonl, where RECORD is set; the block fills in figures and findings.
+    """Append the block's run to docs/proofs.jsonl, if RECORD is set; the block fills in figures and findings.
 
     An error that ends the block is a finding. Ends the program before the block where the tree is not clean, and after
     it where the tree is not what it was.
@@ -120,7 +120,7 @@ def recorded(proof: str, *, seed: int | None, length: float, full_length: float)
     error = None
     try:
         yield run
-    except Exception as raised:  # noqa: BLE001 - it is raised again, once it is recorded
+    except Exception as raised:  # noqa: BLE001 - raised again once it is recorded
         error, run.findings = raised, (run.findings or 0) + 1
     run.seconds = round(time.monotonic() - began, 1)
     _append(run)
@@ -134,7 +134,7 @@ def is_recording() -> bool:
 
 
 def clean_commit() -> str:
-    """The commit that the tree is, but for the records themselves; ends the program where it is none."""
+    """Return the commit of the tree, which may differ in the records only; otherwise end the program."""
     if changes := _git("status", "--porcelain", "--", ".", ":!docs/proofs.jsonl", ":!RELIABILITY.md"):
         raise SystemExit(f"RECORD=1 needs a clean git tree; commit, stash or remove:\n{changes}")
     return _git("rev-parse", "HEAD").strip()
@@ -149,7 +149,7 @@ def _append(run: Run) -> None:
 
 
 def _plain(value: Any) -> Any:
-    """A value as JSON has it."""
+    """Convert a value for JSON."""
     if isinstance(value, Mapping):
         return {str(key): _plain(held) for key, held in value.items()}
     if isinstance(value, list | tuple):

@@ -1,4 +1,4 @@
-"""Many Spark models in one Java, one after the other: what a model host does, without ten seconds of host for each."""
+"""Many Spark models in one Java, one by one: what a model host does, without its ten seconds of start for each."""
 
 import json
 import os
@@ -15,7 +15,7 @@ MODELS = TESTS / "models" / "spark"
 
 @dataclass(frozen=True)
 class Told:
-    """What became of a model and its requests: answers as messages or (code, message), or why it was refused."""
+    """The outcome for a model and its requests: answers as messages or (code, message), or why it was refused."""
 
     error: tuple[str, str] | None = None
     answers: list = field(default_factory=list)
@@ -23,7 +23,7 @@ class Told:
 
 
 class Lab:
-    """A process of its own with a Spark session; `close` ends it."""
+    """A separate process with a Spark session; `close` ends it."""
 
     def __init__(self, folder):
         folder.mkdir()
@@ -45,20 +45,20 @@ class Lab:
         return Told(*pickle.load(self._file))
 
     def close(self):
-        self._process.kill()  # Spark's threads are in no hurry
+        self._process.kill()  # Spark's threads take long to end
         self._process.wait()
         self._file.close()
         self._connection.close()
 
 
 def read_rows(name, what):
-    """The rows of a shipped model: its "input", or what Spark's own transform gave, "pred"."""
+    """Return the rows of a shipped model: its "input", or "pred", the result of Spark's own transform."""
     lines = (MODELS / f"{name}.{what}.jsonl").read_text(encoding="utf-8").splitlines()
     return [json.loads(line) for line in lines]
 
 
 def proto_of(rows, answers):
-    """A proto with an optional field for each column of such rows and answers."""
+    """Return a proto with an optional field for each column of such rows and answers."""
     messages = "".join(f"message {name} {{ {_fields(table)} }} " for name, table in (("In", rows), ("Out", answers)))
     return f'syntax = "proto3"; {messages} service S {{ rpc f(In) returns (Out); }}'.encode()
 

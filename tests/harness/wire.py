@@ -1,4 +1,4 @@
-"""A publisher that sends finished record batches as they are, which no client library would (faults/raw_batches.py)."""
+"""A publisher that sends finished record batches unchanged, unlike client libraries (faults/raw_batches.py)."""
 
 from contextlib import asynccontextmanager
 
@@ -35,7 +35,7 @@ class _Finished:
 
 @asynccontextmanager
 async def sending(bootstrap):
-    """Gives a coroutine that sends a finished batch to a partition, and gives its first offset."""
+    """Yield a coroutine function that sends a finished batch to a partition and returns its first offset."""
     producer = AIOKafkaProducer(bootstrap_servers=bootstrap, acks="all")
     await producer.start()
 

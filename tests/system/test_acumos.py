@@ -1,4 +1,4 @@
-"""The real model of the ancestor, read where it lies: the tests that are skipped where ../shared is absent."""
+"""Acumos's own model, read in place; these tests are skipped if ../shared is absent."""
 
 import csv
 import json

@@ -1,4 +1,4 @@
-"""Each endpoint of the ancestor as the operation of ours that takes its place, on one real deployment.
+"""Each endpoint of Acumos as the operation of ours that replaces it, on one real deployment.
 
 A test carries the endpoint's name, and begins with what it needs to be served: the deployment is one for all of them.
 """
@@ -50,14 +50,14 @@ def fleet(kafka, tmp_path_factory):
 
 
 async def serve(fleet, **parts):
-    """What serves these parts, by a swap where it must be; the generation, as the control log has it."""
+    """Make these parts serve, by a swap if necessary; return the generation, as the control log has it."""
     if parts.items() <= fleet.parts.items():
         return await newest(fleet)
     return await swap(fleet, **parts)
 
 
 async def swap(fleet, **change):
-    """A swap that must be served; the generation, as the control log has it."""
+    """Swap, and check that it serves; return the generation, as the control log has it."""
     fleet.parts = fleet.parts | change
     async with fleet.client() as client:
         receipt = await client.swap(Change(**change))
@@ -97,7 +97,7 @@ def species(stdout):
     return [row["species"] for row in csv.DictReader(io.StringIO(stdout.decode()))]
 
 
-# ---- what the ancestor answers and replaces
+# ---- what Acumos answers and replaces
 
 
 async def test_post_model_methods_operation_is_a_record_that_names_the_operation_or_leaves_it_out(fleet):
@@ -109,7 +109,7 @@ async def test_post_model_methods_operation_is_a_record_that_names_the_operation
     assert [message.value() for message in named] == [message.value() for message in left_out]
 
 
-async def test_post_model_methods_of_an_unknown_operation_is_refused_with_a_list_of_those_there_are(fleet):
+async def test_post_model_methods_of_an_unknown_operation_is_refused_with_a_list_of_the_known_ones(fleet):
     await serve(fleet, model=MODELS["iris_gbm"], proto=Proto.inline(TWO))
     unknown, left_out, right = [
         (await ask(fleet, [b""], **headers))[0]
@@ -149,7 +149,7 @@ async def test_put_model_configuration_replaces_the_configuration_and_nothing_el
     assert (header(accepted, "code"), header(refused, "code")) == (None, "MISSING_FIELD")
 
 
-async def test_what_the_ancestor_puts_one_after_the_other_is_one_generation_and_no_request_sees_half_of_it(fleet):
+async def test_what_acumos_puts_one_after_the_other_is_one_generation_and_no_request_sees_half_of_it(fleet):
     await serve(fleet, model=MODELS["iris_gbm"], proto=IRIS, configuration=Configuration())
     iris, _, flower = messages("iris")
     cancer, _, cell = messages("cancer")

@@ -1,4 +1,4 @@
-"""The faults of the ancestor that concern a whole deployment, on a real Kafka; tests/contract has the others."""
+"""The defects of Acumos that concern a whole deployment, on a real Kafka; tests/contract has the others."""
 
 import asyncio
 import hashlib
@@ -19,7 +19,7 @@ async def swap(deployment, **change):
         return await client.await_swap(await client.swap(Change(**change)))
 
 
-async def test_garbage_for_a_model_or_a_proto_is_refused_and_what_serves_goes_on(deployment, tmp_path):
+async def test_garbage_for_a_model_or_a_proto_is_refused_and_the_serving_generation_continues(deployment, tmp_path):
     await deployment.serve("iris_gbm")
     values, known, operation = messages("iris")
     (tmp_path / "garbage.zip").write_bytes(b"garbage" * 1_000)
@@ -86,7 +86,7 @@ async def test_a_request_in_flight_is_never_scored_by_the_new_model_under_the_ol
 
 
 def scored_by(predictions, sent):
-    """The generations that answered; each request by one of its own kind, and with a label of its own."""
+    """Return the generations that answered, after checking each answer's kind and label."""
     outputs = {name: compile_proto(text).operations for name, text in PROTOS.items()}
     seen = set()
     for message in predictions:

@@ -1,4 +1,4 @@
-"""What the benchmark promises of its measuring, and what it and the demo leave behind when they are killed."""
+"""What the benchmark promises about its measurements, and that it and the demo leave nothing behind when killed."""
 
 import asyncio
 import os
@@ -24,14 +24,14 @@ DEMO = [EXAMPLES / "demo.py", "--seconds", "60"]
 BENCH = [ROOT / "benchmarks" / "bench.py", "contenders"]
 
 
-async def test_what_a_publisher_that_stood_still_sends_late_counts_from_when_it_was_due(deployment):
+async def test_what_a_stalled_publisher_sends_late_counts_from_when_it_was_due(deployment):
     requests = deployment.settings.topics.requests
     settings = deployment.settings.model_copy(update={"predictions_topic": requests})
     async with Stream(settings) as flow:
         assert await flow.first(0, lambda _: True)
         flow._publisher.send_signal(signal.SIGSTOP)
         stopped = time.monotonic()
-        await asyncio.sleep(LATE_S)  # that it stands still for so long is what is tested
+        await asyncio.sleep(LATE_S)  # the stall is what is tested
         flow._publisher.send_signal(signal.SIGCONT)
         resumed = time.monotonic()
         assert await flow.first(0, lambda answer: answer.at - answer.took > resumed + 1)
@@ -49,8 +49,8 @@ async def test_what_a_publisher_that_stood_still_sends_late_counts_from_when_it_
         pytest.param(BENCH, ["kafka.Kafka", "hotswap run", "publisher.py", "reader.py"], id="benchmark"),
     ],
 )
-async def test_what_is_killed_leaves_no_process_behind(command, needed, kafka, tmp_path):
-    # The demo's Kafka is one that lives on: without one its workers might end by themselves.
+async def test_a_killed_command_leaves_no_process_behind(command, needed, kafka, tmp_path):
+    # The demo uses a Kafka that keeps running: without one, its workers might end by themselves.
     environment = os.environ | {"TMPDIR": str(tmp_path), "HOTSWAP_KAFKA": kafka.bootstrap}
     program = await asyncio.create_subprocess_exec(
         sys.executable, *command, env=environment, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
@@ -65,7 +65,7 @@ async def test_what_is_killed_leaves_no_process_behind(command, needed, kafka, t
 
 
 async def everything(program, needed):
-    """The processes under one, as soon as those that are needed are among them: process id -> command line."""
+    """Wait until the needed processes are among a process's descendants; return process id -> command line."""
     async with asyncio.timeout(120):
         while True:
             assert program.status() != psutil.STATUS_ZOMBIE, "it has ended"

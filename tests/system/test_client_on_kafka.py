@@ -67,10 +67,10 @@ async def test_answers_come_in_the_order_of_the_requests_from_every_partition(de
     assert {answer.generation for answer in answers} == {1}
 
 
-async def test_each_request_lies_where_its_place_says_and_a_key_is_the_partition_that_any_client_gives_it(deployment):
+async def test_each_request_is_at_its_place_and_a_key_has_the_partition_that_any_client_gives_it(deployment):
     keys = [None, b"a", b"\xff\x00", b"customer-17", b""]
     sent = [Outgoing(b"%d " % number * (number % 97 + 1), keys[number % 5]) for number in range(2_500)]
-    sent[7] = Outgoing(b"x" * 500_000, b"a")  # larger than a batch may grow to
+    sent[7] = Outgoing(b"x" * 500_000, b"a")  # larger than the limit of a batch
     async with deployment.client() as client:
         places = await client.publish(sent)
     assert len(set(places)) == 2_500
@@ -144,7 +144,7 @@ async def test_the_commands_tell_the_story_from_the_first_swap_to_the_replay(dep
     await deployment.drained()
     (view,) = json.loads(hotswap("status", name, "--json").stdout)
     assert (view["accepted"], view["lag"]) == (3, 0)
-    # The replayed requests were made for the proto that serves again: answered now.
+    # The replayed requests are for the proto that serves again, so they are answered now.
     assert (await deployment.audit()).faults == {}
 
 
@@ -185,7 +185,7 @@ def test_score_is_what_the_deployment_would_answer_and_needs_no_kafka(tmp_path):
 
 
 @pytest.mark.parametrize("command", ["run", "status", "rollback", "dead-letters", "topics create"])
-def test_a_kafka_that_is_not_there_is_one_clear_line(deployment, command):
+def test_an_unreachable_kafka_is_one_clear_line(deployment, command):
     line = Hotswap(deployment).complaint(*command.split(), "d", code=3, HOTSWAP_KAFKA=UNUSED)
     assert f"no Kafka answers at {UNUSED}" in line
     assert "HOTSWAP_KAFKA" in line

@@ -1,4 +1,4 @@
-"""A worker's end of the control plane on a real Kafka: what it holds of the log, and what its own words may weigh."""
+"""A worker's end of the control plane on a real Kafka: how much of the log it keeps, and how large a status may be."""
 
 import asyncio
 import contextlib
@@ -55,12 +55,12 @@ async def test_refused_and_foreign_commands_are_read_and_not_kept(deployment):
         tracemalloc.stop()
     assert timeline.newest == 5
     assert len(timeline._seen) == 1 + 15
-    assert after - before < 4 * len(blob)  # what the client has fetched ahead, of 27 MB that were written
+    assert after - before < 4 * len(blob)  # what the client has prefetched of the 27 MB that were written
     assert peak - before < 10 * len(blob)
 
 
 @pytest.mark.parametrize("most", [None, 20_000])
-async def test_a_status_that_the_topic_does_not_take_is_shortened_and_the_next_verdict_arrives(deployment, most):
+async def test_a_status_too_large_for_its_topic_is_shortened_and_the_next_verdict_arrives(deployment, most):
     settings = deployment.settings
     if most:
         admin = AIOKafkaAdminClient(bootstrap_servers=settings.kafka)

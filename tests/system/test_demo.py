@@ -1,4 +1,4 @@
-"""`make demo` as a person sees it: a short run of the whole story, Ctrl-C in the middle, and no Kafka."""
+"""`make demo` as a user sees it: a short run of the whole story, Ctrl-C in the middle, and no Kafka."""
 
 import os
 import re
@@ -17,7 +17,7 @@ def environment(kafka):
 
 
 def figures(screen, first_words):
-    """What stands behind these words in the lines of a table."""
+    """Return what follows these words in the lines of a table."""
     return [re.split(r"\s{2,}", line.strip())[1:] for line in screen.splitlines() if re.match(first_words, line)]
 
 
@@ -56,7 +56,7 @@ def test_ctrl_c_stops_the_demo_with_everything_that_it_started(kafka):
         stderr=subprocess.PIPE,
         text=True,
         bufsize=1,
-        # A shell starts what runs in its background with SIGINT ignored, and that is inherited: by these tests too.
+        # A shell starts background jobs with SIGINT ignored, and children inherit that: these tests, too.
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509 - nothing here has threads
     ) as demo:
         try:
@@ -66,7 +66,7 @@ def test_ctrl_c_stops_the_demo_with_everything_that_it_started(kafka):
             _, complaint = demo.communicate(timeout=30)
         finally:
             demo.kill()
-    # That no process and no folder is left is what the whole session ends with.
+    # The end of the test session checks that no process or folder is left.
     assert demo.returncode == 130
     assert complaint == "hotswap: interrupted: everything is stopped, nothing is left behind\n"
 

@@ -1,4 +1,4 @@
-"""Exactly once on a real Kafka through the faults that break naive loops: each test is a trap that was met."""
+"""Exactly once on a real Kafka through the faults that break naive loops: we have met each of these."""
 
 import asyncio
 import contextlib
@@ -19,7 +19,7 @@ from hotswap.kafka.connection import Admin
 
 
 class Stream:
-    """A publisher in a thread, with a client that goes on through restarts of the broker."""
+    """A publisher in a thread, with a client that survives restarts of the broker."""
 
     def __init__(self, deployment, per_second=300, partitions=4):
         self.acknowledged = 0
@@ -55,7 +55,7 @@ class Stream:
         self.acknowledged += error is None
 
     async def reach(self, count):
-        """Return once so many more requests are acknowledged."""
+        """Wait until so many more requests are acknowledged."""
         goal = self.acknowledged + count
         async with asyncio.timeout(90):
             while self.acknowledged < goal:
@@ -71,7 +71,7 @@ class Stream:
 
 
 async def settled(deployment):
-    """The run's faults, once everything is answered."""
+    """Return the run's faults, once everything is answered."""
     await deployment.drained(timeout=90)
     result = await deployment.audit()
     assert result.asked > 0
@@ -79,7 +79,7 @@ async def settled(deployment):
 
 
 async def takes_over(deployment, worker, count=1):
-    """Return once a worker says that it has opened so many partitions."""
+    """Wait until a worker has logged that it has opened so many partitions."""
     async with asyncio.timeout(60):
         while deployment.log(worker).count("partition.opened") < count:
             await asyncio.sleep(0.05)
@@ -104,7 +104,7 @@ async def test_a_second_signal_ends_a_worker_at_once_and_nothing_is_lost(deploym
 
 @pytest.fixture
 async def fragile(own_kafka, tmp_path):
-    """A deployment on a broker of its own, with a short bound on each call."""
+    """A deployment on its own broker, with a short bound on each call."""
     made = Deployment(own_kafka, tmp_path, call_timeout_s=2)
     await made.create()
     yield made
@@ -117,7 +117,7 @@ async def test_late_copies_of_requests_to_a_stalled_broker_do_no_harm(fragile):
         for _ in range(2):
             await stream.reach(300)
             os.kill(fragile.kafka.pid, signal.SIGSTOP)
-            # Longer than the bound on a call: the worker gives up requests that the broker still has in its sockets.
+            # Longer than the bound on a call: requests time out while the broker still has them in its sockets.
             await asyncio.sleep(5)
             os.kill(fragile.kafka.pid, signal.SIGCONT)
         await stream.reach(300)
@@ -174,7 +174,7 @@ async def set_offset(deployment, partition, offset, metadata):
 
 
 async def answered_in_partition_0(deployment):
-    """Publish into one partition and let it be answered; returns how many."""
+    """Publish to one partition and wait for the answers; return how many."""
     await deployment.serve("iris_gbm")
     values, _, _ = messages("iris")
     producer = Producer({"bootstrap.servers": deployment.kafka.bootstrap})
@@ -186,7 +186,7 @@ async def answered_in_partition_0(deployment):
     return len(values)
 
 
-async def test_an_offset_whose_marker_was_lost_is_made_good_by_the_answers_themselves(deployment):
+async def test_an_offset_whose_marker_was_lost_is_restored_from_the_answers(deployment):
     count = await answered_in_partition_0(deployment)
     await set_offset(deployment, 0, count - 50, '{"generation": 1}')
     deployment.start("w2")

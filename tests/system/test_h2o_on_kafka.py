@@ -1,4 +1,4 @@
-"""Every category of H2O model through a real Kafka: one deployment, one model swapped for the next of another kind.
+"""Every category of H2O model through a real Kafka: one deployment, each model swapped for one of another category.
 
 Each model comes with a proto of its own, made from the headers of its data; what is read from the predictions topic is
 what H2O itself predicts, to 1e-9.
@@ -43,7 +43,7 @@ OURS = (
 
 
 async def serve_one_after_the_other(deployment, mojos):
-    """Swap to each model, ask it about all of its rows, and compare what all of them said in the end."""
+    """Swap to each model, request predictions for all of its rows, and compare them all at the end."""
     deployment.start()
     places = {}
     async with deployment.client() as client:
@@ -64,9 +64,9 @@ async def serve_one_after_the_other(deployment, mojos):
 
 
 @pytest.mark.skipif(not SHARED.is_dir(), reason="../shared/models/h2o is not here")
-async def test_models_of_another_h2o_say_through_kafka_what_it_said_itself(deployment):
+async def test_models_of_another_h2o_predict_through_kafka_what_it_predicted_itself(deployment):
     await serve_one_after_the_other(deployment, THEIRS)
 
 
-async def test_every_category_of_h2o_model_says_through_kafka_what_h2o_says_itself(deployment):
+async def test_every_category_of_h2o_model_predicts_through_kafka_what_h2o_predicts_itself(deployment):
     await serve_one_after_the_other(deployment, OURS)

@@ -1,4 +1,4 @@
-"""Records that no client library would send, on a real Kafka: each is refused alone, and nothing stops for it."""
+"""Records that no client library would send, on a real Kafka: each is refused alone, and nothing stalls."""
 
 import asyncio
 import hashlib
@@ -25,12 +25,12 @@ def batch(body, *, count):
 
 
 def packed_batch(body, *, count):
-    """A batch whose records are packed already, by zstd."""
+    """A batch whose records are already compressed, by zstd."""
     return Batch(records=b"", count=count, codec="zstd", packed=bytes(body)).at(0)
 
 
 def peak_mb(process):
-    """The most memory that a worker's own process ever had resident, MB."""
+    """Return the peak resident memory of a worker's own process, MB."""
     lines = Path(f"/proc/{process.pid}/status").read_text().splitlines()
     return int(next(line for line in lines if line.startswith("VmHWM")).split()[1]) * 1024 / 1e6
 
@@ -101,7 +101,7 @@ async def test_a_record_that_inflates_is_refused_without_its_value_and_costs_no_
     assert peak < 300, peak
 
 
-async def test_dead_letters_without_their_value_are_listed_so_and_not_published_again(deployment):
+async def test_dead_letters_without_a_value_are_marked_and_not_published_again(deployment):
     await deployment.serve("iris_gbm")
     topic, packed = deployment.settings.topics.requests, cramjam.zstd.compress(record(0, value=bytes(3 * MIB)))
     async with sending(deployment.kafka.bootstrap) as send:
@@ -115,7 +115,7 @@ async def test_dead_letters_without_their_value_are_listed_so_and_not_published_
     assert f"{topic}-0-0 cannot be published again: value not kept" in noted
 
 
-async def test_offsets_that_lie_and_keys_that_fit_into_no_answer_stop_no_partition(deployment):
+async def test_false_offsets_and_keys_too_large_for_an_answer_stop_no_partition(deployment):
     values, _, _ = messages("iris")
     await deployment.serve("iris_gbm")
     topic = deployment.settings.topics.requests
@@ -130,8 +130,8 @@ async def test_offsets_that_lie_and_keys_that_fit_into_no_answer_stop_no_partiti
 
 
 async def publish_what_rots(kafka, topic, values):
-    """Three batches on partition 0, the middle one (offsets 1 to 3) rotten on the broker's disk; one on partition 1."""
-    marked = [value + b"\x9a\x06\x06rotten" for value in values[:3]]  # a field that no proto of ours has
+    """Publish three batches to partition 0 and one to partition 1; damage offsets 1 to 3 on the broker's disk."""
+    marked = [value + b"\x9a\x06\x06rotten" for value in values[:3]]  # a field that none of our protos has
     body = b"".join(record(delta, value=value) for delta, value in enumerate(marked))
     async with sending(kafka.bootstrap) as send:
         for part in (values[3:4], marked, values[4:5]):
@@ -159,7 +159,7 @@ async def test_a_batch_whose_bytes_rot_on_the_brokers_disk_holds_its_partition_u
                 await asyncio.sleep(0.1)
         (problem,) = problems
         assert f"hotswap skip {deployment.name} --partition 0 --offset 1`" in problem
-        # Another partition goes on, and so does this one once it is told to.
+        # The other partition continues, and so does this one after the command.
         skipped, _ = await hotswap(deployment, "skip", deployment.name, "--partition", 0, "--offset", 1)
         assert b"APPLIED" in skipped
         await deployment.drained()

@@ -74,7 +74,7 @@ async def test_jars_are_swapped_and_refused_under_a_stream_and_a_hostile_one_cos
     }
     after = await deployment.publish(asked)
 
-    # Another proto and a jar that does harm: cut after the backlog.
+    # Another proto and a harmful jar: cut after the backlog.
     words = compile_proto(WORDS.encode()).operations["act"]
     hostile = java("hostile.Hostile", deadline_ms=4_000)
     _, last = await swap(deployment, model=tmp_path / "hostile.jar", proto=Proto.inline(WORDS), configuration=hostile)
@@ -98,7 +98,7 @@ async def test_jars_are_swapped_and_refused_under_a_stream_and_a_hostile_one_cos
 
 
 async def codes(deployment, **change):
-    """The codes with which a swap is refused, by the client or by the worker."""
+    """Return the codes with which the client or the worker refuses a swap."""
     try:
         _, answer = await swap(deployment, **change)
     except SwapError as error:

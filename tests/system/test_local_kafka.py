@@ -56,7 +56,7 @@ async def test_a_transaction_outlives_the_end_of_its_broker_and_an_aborted_one_s
     assert await _read(own_kafka, "kept") == [b"committed"]
 
 
-async def test_a_directory_of_ones_own_keeps_data_and_port_for_the_next_run(tmp_path):
+async def test_a_given_directory_keeps_data_and_port_for_the_next_run(tmp_path):
     with LocalKafka(directory=tmp_path / "data") as first:
         await _create(first, "kept")
         await _write_one_committed_and_one_aborted(first, "kept")
@@ -76,7 +76,7 @@ def test_a_taken_port_is_named_and_nothing_is_started():
         kafka.close()
 
 
-def test_a_port_that_another_program_takes_in_the_last_moment_is_chosen_anew(monkeypatch):
+def test_a_port_that_another_program_takes_at_the_last_moment_is_chosen_again(monkeypatch):
     with socket.create_server(("127.0.0.1", 0)) as other:
         choices = [(other.getsockname()[1], local_kafka._ports(0)[1]), local_kafka._ports(0)]
         chosen = iter(choices)
@@ -117,7 +117,7 @@ def test_a_live_brokers_data_are_not_taken_for_a_leftover(own_kafka):
 
 
 def _is_closed(link: socket.socket) -> bool:
-    """Wait for the broker to go: the kernel then ends its connections."""
+    """Wait for the broker to end: the kernel then closes its connections."""
     try:
         return link.recv(1) == b""
     except ConnectionResetError:

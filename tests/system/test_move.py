@@ -1,4 +1,4 @@
-"""A deployment whose numbers are used up goes on under another name, and each request is answered once."""
+"""A deployment whose numbers are used up continues under another name, and each request is answered once."""
 
 import asyncio
 import hashlib
@@ -37,7 +37,7 @@ async def commit(settings, partition, offset, metadata):
 
 
 async def command(deployment, generation):
-    """A swap as a publisher of an earlier version, or a foreign one, writes it: unmarked."""
+    """A swap as a publisher of an earlier version, or a foreign one, writes it: without a mark."""
     model = Model(MODEL.as_uri(), hashlib.sha256(MODEL.read_bytes()).hexdigest())
     swap = SwapCommand(
         command_id=f"c{generation}", generation=generation, model=model, proto=Proto.inline(PROTO.read_text())
@@ -48,7 +48,7 @@ async def command(deployment, generation):
     await writer.stop()
 
 
-async def test_a_deployment_whose_numbers_are_used_up_goes_on_under_another_name(kafka, deployment, tmp_path):
+async def test_a_deployment_whose_numbers_are_used_up_continues_under_another_name(kafka, deployment, tmp_path):
     values, _, _ = messages("iris")
     deployment.start()
     await command(deployment, MOST)
@@ -61,7 +61,7 @@ async def test_a_deployment_whose_numbers_are_used_up_goes_on_under_another_name
     _, stderr = await hotswap(deployment, "move", deployment.name, name, code=2)
     assert "has members" in stderr
     assert await deployment.stop() == 0
-    # Of one partition a lone broker lost the marker of the last offset, as if its answers had not been committed.
+    # For one partition, a lone broker lost the marker of the last offset, as if its answers had not been committed.
     await commit(deployment.settings, 0, 1, json.dumps({"generation": MOST}))
     behind = await deployment.publish(values)
 
@@ -81,7 +81,7 @@ async def test_a_deployment_whose_numbers_are_used_up_goes_on_under_another_name
         assert await new.stop() == 0
     finally:
         new.close()
-    # The numbers begin anew, once on each partition; nothing else breaks the promise.
+    # The numbers start again, once on each partition; nothing else breaks the promise.
     assert faults.keys() == {"went_back"}
     assert answered == {MOST: {tuple(place)[1:] for place in before}, 1: {tuple(place)[1:] for place in behind}}
     async with deployment.client() as client:
@@ -89,7 +89,7 @@ async def test_a_deployment_whose_numbers_are_used_up_goes_on_under_another_name
 
 
 async def answered_by(deployment):
-    """What breaks the promise, and by generation the requests that it answered, (partition, offset)."""
+    """Return the breaches of the promise, and generation -> the requests that it answered, (partition, offset)."""
     result, answered = await deployment.audit(), {}
     for message in result.predictions:
         answered.setdefault(generation(message), set()).add(source(message))
@@ -149,7 +149,7 @@ async def test_the_answers_of_the_old_numbers_set_no_floor_for_the_new_ones(clus
         await partition.close()
 
 
-async def test_an_offset_that_an_operator_has_set_back_is_carried_over_as_the_order_that_it_is(cluster):
+async def test_an_offset_that_an_operator_has_reset_is_carried_over_and_obeyed(cluster):
     settings, new = cluster.settings, renamed(cluster.settings)
     source_of = KafkaPartition(cluster, 0)
     await source_of.open()

@@ -1,4 +1,4 @@
-"""One partition on a real Kafka: what is begun while the host scores, and what becomes of it."""
+"""One partition on a real Kafka: transactions that begin while the host scores, and how they end."""
 
 import asyncio
 from dataclasses import replace
@@ -75,7 +75,7 @@ async def test_a_batch_that_takes_longer_than_a_transaction_may_is_committed_all
     assert await committed(cluster) == 1
 
 
-async def test_an_offset_whose_batch_was_given_up_is_not_committed(cluster):
+async def test_the_offset_of_an_abandoned_batch_is_not_committed(cluster):
     first, second = KafkaPartition(cluster, 0), KafkaPartition(cluster, 0)
     await first.open()
     first.begin(Position(1, 1))
@@ -113,12 +113,12 @@ async def test_at_least_once_the_offset_follows_behind_and_is_there_once_the_par
 
 
 @pytest.mark.parametrize("size", [3, 4])
-async def test_a_producers_sequence_goes_on_behind_the_largest_within_a_transaction_and_across_one(cluster, size):
+async def test_a_producers_sequence_wraps_past_the_largest_within_a_transaction_and_between_two(cluster, size):
     answers = TopicPartition(cluster.settings.topics.predictions, 0)
-    one = replace(cluster, batch_bytes=300)  # each answer is a produce request of its own
+    one = replace(cluster, batch_bytes=300)  # each answer is a separate produce request
     source = KafkaPartition(one, 0)
     await source.open()
-    # A broker that knows nothing of a producer takes whatever sequence it begins with.
+    # A broker accepts any first sequence from a producer that it does not know.
     source._producer._txn_manager._sequence_numbers[answers] = 2**31 - 5
     offsets = range(0, 3 * size, size)
     for first in offsets:

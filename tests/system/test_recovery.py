@@ -1,4 +1,4 @@
-"""Every part comes back by itself, and whatever cannot says why: on a real Kafka, with workers as processes."""
+"""Every part recovers by itself, or says why it cannot: on a real Kafka, with workers as processes."""
 
 import asyncio
 import json
@@ -19,7 +19,7 @@ from harness.fleet import EXAMPLES, ROOT, Deployment, messages
 from hotswap.client.change import Change
 
 SESSION_MS = 30_000
-# Run the worker by the command line, which says how an error ends it.
+# Run the worker through the command line, which defines how an error ends it.
 COMMAND = """
 import os
 from hotswap.cli.main import main
@@ -28,7 +28,7 @@ main(["run", os.environ["HOTSWAP_DEPLOYMENT"]])
 
 
 def events(deployment, worker, event):
-    """The worker's log records of this event so far."""
+    """Return the worker's log records of this event so far."""
     lines = [line for line in deployment.log(worker).splitlines() if line.startswith("{")]
     return [record for record in map(json.loads, lines) if record["event"] == event]
 
@@ -38,12 +38,12 @@ def note(figure):
 
 
 def partitions(deployment, worker):
-    """The partitions that the worker was given last."""
+    """Return the partitions that the worker was assigned last."""
     return events(deployment, worker, "membership.assigned")[-1]["partitions"]
 
 
 async def happens(deployment, worker, event, count=1):
-    """Return once the worker has logged the event so often, with the last record of it."""
+    """Wait until the worker has logged the event so often; return its last record."""
     async with asyncio.timeout(60):
         while len(seen := events(deployment, worker, event)) < count:
             await asyncio.sleep(0.02)
@@ -51,7 +51,7 @@ async def happens(deployment, worker, event, count=1):
 
 
 async def are_shared(deployment, *workers):
-    """Return once each of these workers has opened some of the partitions, and all of them together all four."""
+    """Wait until each of these workers has opened some partitions, and all of them together all four."""
     async with asyncio.timeout(60):
         while True:
             given = [events(deployment, worker, "membership.assigned") for worker in workers]
@@ -63,7 +63,7 @@ async def are_shared(deployment, *workers):
 
 @pytest.fixture
 async def patient(kafka, tmp_path):
-    """A deployment whose workers are missed only after half a minute."""
+    """A deployment with sessions of half a minute."""
     made = Deployment(kafka, tmp_path, session_timeout_ms=SESSION_MS)
     await made.create()
     yield made
@@ -71,7 +71,7 @@ async def patient(kafka, tmp_path):
 
 
 def start_static(deployment, worker, name=None):
-    """Start a worker with a name in the group that stays when it is started again; returns when."""
+    """Start a worker with static membership; return when."""
     deployment.start(worker, HOTSWAP_GROUP_INSTANCE_ID=name or worker)
     return time.monotonic()
 
@@ -84,7 +84,7 @@ async def two_static_workers(deployment):
 
 
 @pytest.mark.parametrize("end", ["killed", "stopped"])
-async def test_a_static_worker_started_again_gets_its_partitions_back_and_the_others_notice_nothing(patient, end):
+async def test_a_restarted_static_worker_gets_its_partitions_back_and_the_others_notice_nothing(patient, end):
     await two_static_workers(patient)
     before = partitions(patient, "w2"), len(events(patient, "w1", "membership.revoked"))
     count = len(events(patient, "w2", "membership.assigned"))
@@ -151,7 +151,7 @@ async def test_a_worker_that_joins_while_kafka_waits_for_a_dead_one_waits_too_an
 
 
 def status(deployment):
-    """What `hotswap status --json` says of the deployment, and its exit code."""
+    """Return the output of `hotswap status --json`, and its exit code."""
     words = [
         sys.executable,
         "-m",
@@ -169,7 +169,7 @@ def status(deployment):
 
 
 async def says(deployment, wanted):
-    """Return once `hotswap status` satisfies a condition, with what it says and its exit code."""
+    """Wait until `hotswap status` satisfies a condition; return its output and exit code."""
     async with asyncio.timeout(60):
         while True:
             said, code = await asyncio.to_thread(status, deployment)
@@ -178,7 +178,7 @@ async def says(deployment, wanted):
 
 
 def metric(deployment, worker, series):
-    """The value of a series that the worker exports."""
+    """Return the value of a series that the worker exports."""
     port = events(deployment, worker, "worker.started")[-1]["http_port"]
     with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics") as answer:
         lines = answer.read().decode().splitlines()
@@ -190,14 +190,14 @@ def newest(deployment, worker, state):
 
 
 async def swap(deployment, model, proto=None, timeout_s=None, **change):
-    """Publish a swap; returns the fleet's answer."""
+    """Publish a swap; return the fleet's answer."""
     files = {"model": EXAMPLES / "models" / f"{model}.zip", "proto": proto and EXAMPLES / "protos" / f"{proto}.proto"}
     async with deployment.client() as client:
         return await client.await_swap(await client.swap(Change(**files, **change)), timeout_s)
 
 
 async def holds(deployment, partitions):
-    """Requests come; return once w2 says that it holds these partitions, for it lacks generation 2."""
+    """Publish requests, and wait until w2 reports these partitions as held, since it lacks generation 2."""
     await deployment.publish(messages("iris")[0])
     said, code = await says(deployment, lambda said: [row["held"] for row in said["workers"]][1] == partitions)
     waits = "waits for generation 2, which is not ready on this worker"
@@ -206,7 +206,7 @@ async def holds(deployment, partitions):
     assert metric(deployment, "w2", "hotswap_held_partitions") == len(partitions)
 
 
-async def test_a_worker_that_cannot_load_a_generation_says_so_at_once_and_loads_it_once_the_cause_is_mended(
+async def test_a_worker_that_cannot_load_a_generation_says_so_at_once_and_loads_it_once_the_cause_is_fixed(
     deployment, tmp_path
 ):
     deployment.start("w1")
@@ -234,7 +234,7 @@ async def test_a_worker_that_cannot_load_a_generation_says_so_at_once_and_loads_
             await asyncio.sleep(0.1)
     assert [newest(deployment, "w2", state) for state in ("accepted", "loaded")] == [2, 1]
 
-    # What w1 has scored with the new generation must not go back: w2 holds it, and goes on with the rest.
+    # What w1 has scored with the new generation must not go back: w2 holds it, and continues with the rest.
     deployment.kill("w1")
     await holds(deployment, [row["partition"] for row in said["partitions"] if row["generation"] == 2])
     tries = len(events(deployment, "w2", "swap.failed"))
@@ -269,7 +269,7 @@ async def test_a_control_topic_that_was_emptied_holds_every_partition_until_a_wh
         "partitions 0, 1, 2, 3: last scored by generation 2, but the control topic has no"
     )
 
-    # A number that was used before is no way back: nothing is scored with another model under the same number.
+    # Reusing a number does not help: nothing is scored with another model under the same number.
     await deployment.publish(messages("iris")[0])
     answer = await swap(deployment, "iris_gbm", "iris", generation=1, timeout_s=5)
     assert (answer.told, answer.missing) == ({}, ("w2",)), "ready is not serving"
@@ -287,7 +287,7 @@ async def test_a_control_topic_that_was_emptied_holds_every_partition_until_a_wh
 
 
 def empty(deployment, topic):
-    """Delete every record of a topic's only partition, as an operator's tool or a retention does."""
+    """Delete every record of a topic's only partition, as an operator's tool or retention does."""
     consumer = Consumer({"bootstrap.servers": deployment.kafka.bootstrap, "group.id": "none"})
     _, end = consumer.get_watermark_offsets(TopicPartition(topic, 0), timeout=10)
     consumer.close()
@@ -296,7 +296,7 @@ def empty(deployment, topic):
         assert deleted.result(10).low_watermark == end
 
 
-async def test_the_partitions_of_a_killed_worker_are_taken_over_once_its_session_is_over(deployment):
+async def test_the_partitions_of_a_killed_worker_are_taken_over_once_its_session_has_expired(deployment):
     await deployment.serve("iris_gbm", workers=("w1", "w2"))
     await are_shared(deployment, "w1", "w2")
     await deployment.publish(messages("iris")[0])
@@ -322,7 +322,7 @@ async def test_the_partitions_of_a_killed_worker_are_taken_over_once_its_session
     assert await deployment.stop("w1") == 0
 
 
-async def test_a_killed_worker_is_not_waited_for_longer_than_three_of_its_words(deployment):
+async def test_nobody_waits_for_a_killed_worker_longer_than_three_reports(deployment):
     await deployment.serve("iris_gbm", workers=("w1", "w2"))
     await are_shared(deployment, "w1", "w2")
     deployment.kill("w2")

@@ -27,7 +27,7 @@ STRICT = Configuration(
 
 
 def rows():
-    """A good row's builder, from the proto that the deployment serves."""
+    """Return a builder of good rows, from the proto that the deployment serves."""
     row = compile_proto(TEXTS.encode(), False).operations["Estimate"].input
 
     def build(**changed):
@@ -38,7 +38,7 @@ def rows():
 
 
 def records():
-    """Name -> (value, headers, code that is expected; None: a prediction)."""
+    """Return name -> (value, headers, expected code; None: a prediction)."""
     build, estimate = rows(), {"operation": b"Estimate"}
     past, future = str(int(time.time() * 1000) - 1).encode(), b"2999-01-01T00:00:00Z"
     return {
@@ -68,7 +68,7 @@ def records():
 
 
 def publish(deployment, items, partition=None):
-    """By another client than ours: it can also publish records with neither key nor value."""
+    """Publish with a client other than ours, which can also publish records with neither key nor value."""
     placed = {}
     producer = Producer({"bootstrap.servers": deployment.kafka.bootstrap})
     for number, (name, (value, headers, _)) in enumerate(items):
@@ -122,7 +122,7 @@ async def test_a_request_that_kills_the_host_or_never_returns_or_exhausts_memory
     harms = {
         KILLS: "HOST_CRASHED",
         NEVER_RETURNS: "HOST_TOO_SLOW",
-        EXHAUSTS_JAVA: "HOST_CRASHED|HOST_TOO_SLOW",  # the latter where the machine is busy
+        EXHAUSTS_JAVA: "HOST_CRASHED|HOST_TOO_SLOW",  # the latter if the machine is busy
         EXHAUSTS_PYTHON: "MODEL_ERROR|HOST_CRASHED|HOST_TOO_SLOW",
         RAISES: "MODEL_ERROR",
         EXITS: "HOST_CRASHED",

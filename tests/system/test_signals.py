@@ -1,4 +1,4 @@
-"""A worker that is told to stop ends with 0 from the first line of its program on, and not by the signal."""
+"""A worker that is told to stop exits with 0, not by the signal, from the first line of its program on."""
 
 import asyncio
 import os
@@ -19,7 +19,7 @@ def strike(event, given):
         os.kill(os.getpid(), int(os.environ["SIGNAL"]))
 sys.addaudithook(strike)
 """
-"""A sitecustomize.py: the process signals itself at the first event of a kind, at a moment and not after a time."""
+"""A sitecustomize.py: the process signals itself at the first event of a kind, not after some time."""
 
 ENTRANCES = {
     "module": ("-m", "hotswap"),
@@ -42,7 +42,7 @@ def folder(tmp_path):
 
 
 async def exit_code(folder, *command, number=signal.SIGTERM, event="import", what="hotswap.cli.main"):
-    """How the process ends that gets the signal at that moment; its Kafka is nowhere."""
+    """Return how a process ends that gets the signal at that moment; it has no Kafka."""
     environment = {"PYTHONPATH": f"{folder}:{ROOT / 'worker'}", "AT_EVENT": event, "AT_WHAT": what}
     process = await asyncio.create_subprocess_exec(
         sys.executable, *command,
@@ -61,5 +61,5 @@ async def test_a_signal_ends_a_worker_with_0_at_each_moment_of_its_start(folder,
     assert dict(zip(MOMENTS, codes, strict=True)) == dict.fromkeys(MOMENTS, 0)
 
 
-async def test_a_command_that_is_no_worker_ends_by_the_signal(folder):
+async def test_a_command_that_is_not_a_worker_ends_by_the_signal(folder):
     assert await exit_code(folder, "-m", "hotswap", "status", "d") == -signal.SIGTERM

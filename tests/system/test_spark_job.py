@@ -22,7 +22,7 @@ pytestmark = [
 
 
 @pytest.mark.parametrize("is_stream", [False, True])
-def test_a_job_gives_the_same_predictions_bit_by_bit_as_the_host(tmp_path, is_stream):
+def test_a_job_gives_exactly_the_same_predictions_as_the_host(tmp_path, is_stream):
     rows, expected = read_rows("churn", "input"), read_rows("churn", "pred")
     with zipfile.ZipFile(MODELS / "churn.zip") as archive:
         archive.extractall(tmp_path)

@@ -22,7 +22,7 @@ PARTITIONS = 4
 
 @dataclass
 class Leg:
-    """What a stretch of the stream holds: the change that begins it, requests, and what is expected of each."""
+    """A stretch of the stream: the change that begins it, its requests, and the expected answers."""
 
     change: Change
     values: list
@@ -55,7 +55,7 @@ def java_leg():
 
 
 class Stream:
-    """Publishes the requests of the leg in hand until it is stopped; `sent` has what lies where."""
+    """Publishes the requests of the current leg until stopped; `sent` has the place of each."""
 
     def __init__(self, client, leg):
         self._client = client
@@ -66,7 +66,7 @@ class Stream:
         self._task = asyncio.create_task(self._run())
 
     async def swap(self, leg):
-        """Swap, and publish the next leg's requests from the cut on: it lies between two requests."""
+        """Swap, and publish the next leg's requests from the cut on, which is between two requests."""
         async with self._between:
             receipt = await self._client.swap(replace(leg.change, cut=Cut.AFTER_BACKLOG))
             self._leg = leg
@@ -74,7 +74,7 @@ class Stream:
         assert answer.is_good, answer
 
     async def stop(self):
-        # Not cancelled: of a request that is being published nobody would know where it lies.
+        # Not cancelled: the place of a request that is being published would be unknown.
         self._is_stopped = True
         await self._task
 

@@ -1,4 +1,4 @@
-"""A model that does not come back, on a real Kafka: what frees its partition, and what the partition says meanwhile."""
+"""A model that never returns, on a real Kafka: what frees its partition, and what is reported meanwhile."""
 
 import asyncio
 import json
@@ -16,7 +16,7 @@ FOR_A_SECOND = Configuration(deadline_ms=1_000)
 
 
 async def held(deployment, *words):
-    """Wait until a partition says that it is held, in these words."""
+    """Wait until a partition is reported as held, with these words."""
     async with asyncio.timeout(30):
         while True:
             (worker,) = (await read_fleet(deployment.settings)).workers.values()
@@ -26,13 +26,13 @@ async def held(deployment, *words):
 
 
 def events(deployment, name):
-    """When the worker logged such an event."""
+    """Return when the worker logged such an event."""
     lines = (json.loads(line) for line in deployment.log().splitlines() if line.startswith("{"))
     return [datetime.fromisoformat(line["time"]) for line in lines if line["event"] == name]
 
 
 def seconds_until_freed(deployment, event):
-    """From the last event of that name until the batch that was in the model was given up."""
+    """Return the seconds from the last event of that name until the batch in the model was abandoned."""
     return (events(deployment, "partition.recycled")[-1] - events(deployment, event)[-1]).total_seconds()
 
 
@@ -42,7 +42,7 @@ async def swap(deployment, configuration, cut):
         assert answer.is_good, (answer, deployment.log()[-3000:])
 
 
-async def test_a_model_that_does_not_return_keeps_no_partition_from_a_pause_a_newer_generation_or_a_stop(deployment):
+async def test_a_model_that_never_returns_keeps_no_partition_from_a_pause_a_newer_generation_or_a_stop(deployment):
     values, _, operation = messages("iris")
     endless = operation.input(sepal_length=NEVER_RETURNS).SerializeToString()
     deployment.start(child=HOSTILE, HOTSWAP_STOP_TIMEOUT_S="4")

@@ -19,7 +19,7 @@ SWAPS = 12
 
 
 async def stream(deployment, values, stop, per_second=200):
-    """Publish values round and round until told to stop."""
+    """Publish values in a cycle until told to stop."""
     async with deployment.client() as client:
         for chunk in itertools.cycle([values[start : start + 10] for start in range(0, len(values), 10)]):
             if stop.is_set():
@@ -29,7 +29,7 @@ async def stream(deployment, values, stop, per_second=200):
 
 
 async def descriptors(process):
-    """How many a worker has open, once the old generation's host is gone: one is left, and what fetches."""
+    """Count a worker's open descriptors, once the old generation's host is gone: one host and the fetcher remain."""
     children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
     async with asyncio.timeout(10):
         while len(children.read_text().split()) != 2:
@@ -89,7 +89,7 @@ async def test_a_swap_after_the_backlog_never_decodes_old_requests_with_the_new_
     assert await deployment.stop("w2") == 0
 
 
-async def test_what_comes_to_an_empty_topic_behind_a_swap_to_another_proto_waits_for_it(deployment):
+async def test_requests_to_an_empty_topic_after_a_swap_to_another_proto_wait_for_it(deployment):
     await deployment.serve("iris_gbm")
     cancers, _, _ = messages("cancer")
     async with deployment.client() as client:
@@ -135,7 +135,7 @@ async def until_retired(deployment, number):
             await asyncio.sleep(0.05)
 
 
-async def test_every_kind_of_bad_swap_is_refused_with_its_code_and_the_old_generation_goes_on(deployment, tmp_path):
+async def test_every_kind_of_bad_swap_is_refused_with_its_code_and_the_old_generation_continues(deployment, tmp_path):
     await deployment.serve("iris_gbm")
     values, _, _ = messages("iris")
     models = EXAMPLES / "models"
@@ -162,7 +162,7 @@ async def test_every_kind_of_bad_swap_is_refused_with_its_code_and_the_old_gener
         for name, change in changes.items():
             try:
                 answer = await client.await_swap(await client.swap(change))
-            except SwapError as error:  # the client has seen it before any worker
+            except SwapError as error:  # the client detects it before any worker
                 said[name] = error.code, error.message
                 continue
             assert not answer.is_good, name

@@ -1,4 +1,4 @@
-"""The real command line on a real terminal, where the fleet's topics hold what commands terminals."""
+"""The real command line on a real terminal, while the fleet's topics contain terminal escape sequences."""
 
 import asyncio
 import os
@@ -19,7 +19,7 @@ COMMANDS = re.compile(r"\x1b\[[0-9;]*m")
 
 
 def shown(deployment, *words):
-    """What a command writes on its terminal."""
+    """Return what a command writes to its terminal."""
     ours, its = pty.openpty()
     process = subprocess.Popen(
         [sys.executable, "-m", "hotswap", *words],
@@ -37,13 +37,13 @@ def _read(terminal):
     try:
         while part := os.read(terminal, 1 << 16):
             parts.append(part)
-    except OSError:  # how Linux says that the other side has closed it
+    except OSError:  # how Linux reports that the other side has closed it
         pass
     os.close(terminal)
     return b"".join(parts).decode()
 
 
-async def test_whatever_workers_and_requests_are_called_no_command_reaches_the_terminal(deployment):
+async def test_whatever_workers_and_requests_are_called_no_escape_sequence_reaches_the_terminal(deployment):
     topics, producer = deployment.settings.topics, Producer({"bootstrap.servers": deployment.kafka.bootstrap})
     for name in NAMES:
         said = wire.WorkerStatus(deployment=deployment.name, worker=name, paths={"score": name}, model_sha256=name)

@@ -1,4 +1,4 @@
-"""Requests of CSV and JSON on a real Kafka: each is answered once, as it asks for it, or refused as it came."""
+"""CSV and JSON requests on a real Kafka: each is answered once, in the format it asks for, or refused unchanged."""
 
 import csv
 import io
@@ -34,7 +34,7 @@ def flowers():
 
 
 def written(rows, form):
-    """Some rows as a request; a CSV is quoted, with CRLF, its columns in another order and one that nobody knows."""
+    """Encode rows as a request; a CSV is quoted, with CRLF, its columns in another order, and an unknown one."""
     if form == "csv":
         file = io.StringIO(newline="")
         writer = csv.writer(file, quoting=csv.QUOTE_ALL)
@@ -53,7 +53,7 @@ def _rest(row):
 
 
 def read(message):
-    """An answer's species and probabilities, by its own content type; without one it is protobuf."""
+    """Return an answer's species and probabilities, by its content type; without one it is protobuf."""
     form, value = header(message, "content-type"), message.value()
     if form == "text/csv":
         lines = list(csv.DictReader(io.StringIO(value.decode(), newline="")))
@@ -67,7 +67,7 @@ def read(message):
 
 
 def publish(deployment, requests):
-    """Requests (value, headers) to one partition, so that they are one batch; offset -> request."""
+    """Publish requests (value, headers) to one partition, so that they are one batch; return offset -> request."""
     producer, placed = Producer({"bootstrap.servers": deployment.kafka.bootstrap}), {}
     for request in requests:
 
@@ -84,7 +84,7 @@ def publish(deployment, requests):
 
 
 async def serve(deployment, **configuration):
-    """A worker that finds all the requests there at its start: they are read as one batch, or a few."""
+    """Start a worker that finds all the requests at its start, so that it reads them as one batch, or a few."""
     deployment.start()
     async with deployment.client() as client:
         change = Change(

@@ -1,4 +1,4 @@
-"""What users install: the wheel, built here, in an environment that has nothing of this checkout."""
+"""What users install: the wheel, built here, in an environment without this checkout."""
 
 import asyncio
 import os
@@ -12,13 +12,13 @@ import pytest
 
 from harness.fleet import ROOT
 
-# Its folders only, not the .pth files in it: an editable installation is not seen.
+# Only its folders, not its .pth files, so that an editable installation is not visible.
 _LIBRARIES = sysconfig.get_path("purelib")
 _HEAVY = {"aiokafka", "numpy", "pydantic", "google.protobuf", "rich"}
 
 
 class Installed:
-    """An environment with the wheel; the libraries that it depends on are those of this one."""
+    """An environment with the wheel; its dependencies are taken from this environment."""
 
     def __init__(self, folder):
         run(sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", folder / "dist", cwd=ROOT)
@@ -61,11 +61,11 @@ def test_the_wheel_installs_hotswap_and_nothing_beside_it(installed):
         assert (folder / name).is_file(), name
 
 
-def test_every_public_name_is_there(installed):
+def test_every_public_name_exists(installed):
     assert installed.python("from hotswap import *; print(Client.__module__)") == "hotswap.client.client"
 
 
-def test_help_and_the_package_load_no_library_that_takes_long(installed):
+def test_help_and_the_package_load_no_slow_library(installed):
     script = "import sys, hotswap, hotswap.cli.main as m; m.main(['-h'], standalone_mode=False); print(*sys.modules)"
     assert not _HEAVY & set(installed.python(script).splitlines()[-1].split())
 

@@ -1,4 +1,4 @@
-"""A worker's life on a real Kafka: ready, recovered, held where it must not score, and at least once where asked."""
+"""A worker's life on a real Kafka: ready, recovered, held where it must not score, and at least once on request."""
 
 import asyncio
 import shutil
@@ -55,7 +55,7 @@ async def test_a_worker_is_ready_only_once_it_can_score_and_counts_what_it_answe
     assert await deployment.stop() == 0
 
 
-async def test_answers_are_sent_in_parts_that_the_output_topics_take(deployment):
+async def test_answers_are_sent_in_parts_that_the_output_topics_accept(deployment):
     topics = deployment.settings.topics
     most = {topics.requests: 300_000, topics.predictions: 370_000, topics.dead_letters: 370_000}
     admin = AIOKafkaAdminClient(bootstrap_servers=deployment.settings.kafka)
@@ -64,7 +64,7 @@ async def test_answers_are_sent_in_parts_that_the_output_topics_take(deployment)
         await admin.alter_configs([ConfigResource(ConfigResourceType.TOPIC, topic, {"max.message.bytes": str(count)})])
     await admin.close()
     values, _, _ = messages("iris")
-    # As a backlog, so that a batch is many times what a topic takes at once.
+    # As a backlog, so that a batch is many times what a topic accepts at once.
     await deployment.publish(120 * [*values, b"\xff\xff"])
     await deployment.serve("iris_gbm")
     await deployment.drained()
@@ -99,7 +99,7 @@ async def test_a_partition_is_held_and_never_scored_with_an_older_generation_tha
     await deployment.publish(values)
     await deployment.drained()
     assert await deployment.stop() == 0
-    # The newest model is out of reach for the next worker: all it could load is the generation before.
+    # The next worker cannot reach the newest model: it could only load the previous generation.
     digest = next(
         line.split()[0]
         for line in (EXAMPLES / "models" / "DIGESTS").read_text().splitlines()
@@ -120,7 +120,7 @@ async def test_a_partition_is_held_and_never_scored_with_an_older_generation_tha
 
 
 async def held_for(deployment, worker, why):
-    """Return once the fleet's status says that the worker holds all of its partitions, and why."""
+    """Wait until the fleet's status shows that all of the worker's partitions are held, with the reason."""
     async with asyncio.timeout(30), deployment.client() as client:
         while True:
             views = {view.worker: view.partitions for view in (await client.status()).workers}
