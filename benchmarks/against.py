@@ -1,9 +1,9 @@
-"""The worker of another checkout beside this one's, in turns on one warm broker: it tells whether a change is slower.
+"""Compares the worker of another checkout with this one's, in turns on one warm broker, to see if it is slower.
 
     make against OLD=/path/to/another/checkout
 
-The other one is measured twice, so that what a machine does to one and the same worker is seen too. The change passes
-where its CPU a row and its rows/s are worse by at most 2 % and what the other one differs by from itself.
+The other one is measured twice, to show how much the same worker varies on the machine. The change passes if its CPU
+per row and its rows/s are worse by at most 2 % plus the difference of the other one from itself.
 """
 
 import argparse
@@ -31,7 +31,7 @@ _WIDTH = 160
 
 
 class Round(NamedTuple):
-    """What one worker gave in one turn."""
+    """The results of one worker in one turn."""
 
     backlog: Backlog
     steady: stream.Steady
@@ -85,7 +85,7 @@ async def measure(old: Path, options: argparse.Namespace, console: Console) -> T
 
 
 def table(taken: Taken) -> Table:
-    """Of every figure the medians, in brackets the least and the most, and their ratios."""
+    """Build the table of the medians, in brackets minimum and maximum, and their ratios."""
     made = Table("", *taken, f"{NEW} / {OLD}", f"{AGAIN} / {OLD}")
     for figure in _FIGURES:
         found = {which: _values(rounds, figure) for which, rounds in taken.items()}
@@ -105,7 +105,7 @@ def _values(rounds: list[Round], figure: Figure) -> list[float]:
 
 
 def verdict(taken: Taken) -> tuple[bool, str]:
-    """Whether the new one passes, and a line that says why."""
+    """Return whether the new one passes, and a line with the reason."""
     passes, said = True, []
     for figure in (figure for figure in _FIGURES if figure.is_decisive):
         old, new, again = (median(_values(taken[which], figure)) for which in (OLD, NEW, AGAIN))

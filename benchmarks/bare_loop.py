@@ -1,8 +1,8 @@
-"""The floor: a bare aiokafka loop in transactions that scores nothing and copies every value, one loop a partition.
+"""The floor: a bare transactional aiokafka loop per partition, which scores nothing and copies every value.
 
     python benchmarks/bare_loop.py BOOTSTRAP REQUESTS PREDICTIONS GROUP
 
-It is fast and not safe: it trusts the committed offset, and no doubt makes it read again. Ours is compared with it.
+It is fast but not safe: it trusts the committed offset, and never rereads when in doubt. Ours is compared with it.
 """
 
 import asyncio
@@ -34,7 +34,7 @@ class Copier(ConsumerRebalanceListener):  # type: ignore[misc]
         self.consumer.subscribe([requests], listener=self)
 
     async def on_partitions_revoked(self, revoked: list[TopicPartition]) -> None:
-        """Never with partitions: there is one process, and it only ends."""
+        """Is never called with partitions: there is one process, which only ends."""
 
     async def on_partitions_assigned(self, assigned: list[TopicPartition]) -> None:
         """Starts a loop and a producer for each partition."""

@@ -1,10 +1,10 @@
-"""What rows cost and how soon they are answered, in one run, on one local Kafka: tables and plots in BENCHMARKS.md.
+"""Measures the cost and the latency of rows, in one run, on one local Kafka: tables and plots in BENCHMARKS.md.
 
     make bench                                   all of it (an hour on two cores)
     python benchmarks/bench.py contenders        one part: contenders, linger, growth or kinds
 
-Figures are for comparing the lines of one part with each other; machines differ, ratios hold. The raw figures are kept
-in benchmarks/results.json, of every part those of its last run.
+Compare figures only within one part; machines differ, ratios hold. benchmarks/results.json keeps the raw figures of the
+last run of each part.
 """
 
 import argparse
@@ -45,7 +45,7 @@ Say = Callable[[str], None]
 
 @dataclass(slots=True)
 class Report:
-    """All figures there are, and what each part was measured on and with."""
+    """All figures, and what each part was measured on and with."""
 
     measured_on: dict[str, Machine]
     contenders: Results | None = None

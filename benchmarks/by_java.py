@@ -1,7 +1,7 @@
 """What the same job costs in Java: consumer and producer by hand, and Kafka Streams (benchmarks/java).
 
-They are compiled where there is a JDK, and left out elsewhere. The model and the proto are written into them: to score
-with others they are redeployed.
+They are compiled if there is a JDK, and left out otherwise. The model and the proto are hard-coded: scoring with others
+takes a redeploy.
 """
 
 import shutil
@@ -30,7 +30,7 @@ def compile_programs(folder: Path) -> None:
 
 
 def command(name: str, folder: Path, *arguments: str) -> Sequence[str]:
-    """Give the command that runs one; `arguments` are bootstrap, requests, predictions and group."""
+    """Return the command that runs one; `arguments` are bootstrap, requests, predictions and group."""
     java, classes = find_java().executable, f"{folder}:{_classpath()}"
     quiet = "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn"
     return [str(java), quiet, "-cp", classes, PROGRAMS[name], *arguments, str(_MODEL), str(_THREADS)]

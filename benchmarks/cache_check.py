@@ -1,9 +1,9 @@
-"""Prints how long it takes to verify what lies in the cache, as it is done before each load of a model.
+"""Prints how long it takes to verify a cache entry, as is done before each load of a model.
 
     python benchmarks/cache_check.py [MIB ...]
 
-For each size a MOJO of so many MiB, unpacked, deflated to half of that, and a jar of as many. Without sizes: 0.1, 2 and
-2,048 MiB; it needs three times the largest on the disk.
+For each size, it takes a MOJO of that many MiB, deflated to half of that, and a jar of that many. Without sizes: 0.1, 2
+and 2,048 MiB; it needs three times the largest on the disk.
 """
 
 import asyncio
@@ -35,7 +35,7 @@ def main() -> None:
 
 
 async def measure(kind: str, mib: float, folder: Path) -> float:
-    """Give the seconds of the fastest of some verifications."""
+    """Return the seconds of the fastest of several verifications."""
     path = folder / "artifact"
     if kind == "h2o":
         pack(path, mib)

@@ -1,6 +1,6 @@
-"""Contenders on a Kafka: process trees that answer one requests topic each, how far they are, and what they cost.
+"""Contenders on a Kafka: process trees that answer one requests topic each, their progress, and their cost.
 
-The broker runs as Kafka's own start script runs one, and is warm before anything is measured: a broker whose Java has
+The broker runs as Kafka's own start script runs it, and is warm before anything is measured: a broker whose Java has
 just started takes three times as long for a transaction.
 """
 
@@ -37,7 +37,7 @@ _CHUNK = 10_000
 
 
 def contenders() -> list[str]:
-    """All that can run here: those in Java need a JDK."""
+    """Return all contenders that can run here: those in Java need a JDK."""
     return [BARE, OURS_AT_LEAST, OURS, *(by_java.PROGRAMS if by_java.can_compile() else ()), NAIVE]
 
 
@@ -49,7 +49,7 @@ def broker() -> Iterator[LocalKafka]:
 
 
 def command_line(checkout: Path) -> list[str]:
-    """The `hotswap` of a checkout: all that is known of its worker, which may be of another commit."""
+    """Return the `hotswap` command of a checkout: the only interface to its worker, which may be of another commit."""
     if checkout == ROOT:
         return [sys.executable, "-m", "hotswap"]
     program = checkout / ".venv" / "bin" / "hotswap"
@@ -59,7 +59,7 @@ def command_line(checkout: Path) -> list[str]:
 
 
 class Contender:
-    """One process tree that answers a requests topic into a predictions topic of its own."""
+    """A process tree that answers a requests topic on its own predictions topic."""
 
     _numbers = itertools.count()
 
@@ -128,14 +128,14 @@ class Contender:
         self._start()
 
     async def swap(self, change: Change) -> int:
-        """Sends a swap, awaits that it serves and gives its generation; those that have no swap serve what they are."""
+        """Publishes a swap, waits until it serves and returns its generation; contenders without swaps do nothing."""
         if not self.is_ours:
             return 0
         parts = [word for name in ("model", "proto") if (part := getattr(change, name)) for word in (f"--{name}", part)]
         return int((await self._hotswap("swap", self.settings.deployment, *parts))["generation"])
 
     async def _hotswap(self, *words: str | Path) -> dict[str, Any]:
-        """Runs a command of the checkout, and gives its JSON."""
+        """Runs a command of the checkout, and returns its JSON."""
         command = [*self._program, *words, "--json"]
         process = await asyncio.create_subprocess_exec(*command, stdout=PIPE, stderr=PIPE, **self._where)
         said, complaint = await process.communicate()
@@ -146,7 +146,7 @@ class Contender:
 
 
 def cpu_s(process: psutil.Process) -> float:
-    """CPU seconds of a process and its children so far, those that have ended too."""
+    """Returns the CPU seconds so far of a process and its children, including those that have ended."""
     tree = [process, *process.children(recursive=True)]
     times = [one.cpu_times() for one in tree]
     ended = getattr(times[0], "children_user", 0.0) + getattr(times[0], "children_system", 0.0)
@@ -159,13 +159,13 @@ def memory_mb(process: psutil.Process) -> float:
 
 
 class Progress:
-    """How far a group has answered a topic."""
+    """Follows how far a group has answered a topic."""
 
     def __init__(self, admin: Admin, settings: Settings, partitions: int = PARTITIONS) -> None:
         self._admin, self._settings, self._partitions = admin, settings, partitions
 
     async def answered(self, at_least: int) -> int:
-        """Waits until so many are answered, and gives how many are."""
+        """Waits until so many are answered, and returns how many are."""
         group, topic = self._settings.group_id, self._settings.topics.requests
         while True:
             committed = await self._admin.committed(group, topic, range(self._partitions))

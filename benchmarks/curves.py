@@ -1,7 +1,7 @@
-"""Curves: what requests that linger cost and save, and whether a row costs the same however much of anything there is.
+"""Curves: what lingering costs and saves, and whether the cost of a row stays the same as everything grows.
 
-One worker at a time, exactly once. A point of growth is a backlog: it is published while the worker is paused, and
-counts from there until the last of it is answered.
+One worker at a time, exactly once. A point of growth is a backlog: it is published while the worker is paused, and is
+measured from the resume until its last request is answered.
 """
 
 import zipfile
@@ -93,26 +93,26 @@ async def _over_swaps(kafka: LocalKafka, folder: Path, values: list[bytes], say:
 
 
 class Worker:
-    """A worker of ours that runs, warm."""
+    """A running, warm worker of ours."""
 
     def __init__(self, contender: Contender, process: psutil.Process, progress: Progress, partitions: int) -> None:
         self.contender = contender
         self._process, self._progress, self._partitions = process, progress, partitions
 
     async def point(self, much: int, values: list[bytes], rows: int) -> Point:
-        """What a row of a backlog costs; small ones come several times, for CPU is counted in units of 10 ms."""
+        """Measures the cost of a row of a backlog; repeats small ones, since CPU is counted in units of 10 ms."""
         costs = [await self.answer(values, rows) for _ in range(max(1, _WARM // rows))]
         return Point(much, fmean(costs), memory_mb(self._process))
 
     async def swap(self, changes: Iterable[Change]) -> None:
-        """One swap after the other, without the start of a command line for each."""
+        """Swaps repeatedly, without starting a command line for each."""
         async with Client(self.contender.settings) as client:
             for change in changes:
                 answer = await client.await_swap(await client.swap(change))
                 assert answer.is_good, answer
 
     async def answer(self, values: list[bytes], rows: int) -> float:
-        """Publishes a backlog while the worker is paused; gives the CPU microseconds a row until all are answered."""
+        """Publishes a backlog while the worker is paused; returns the CPU microseconds per row to answer it."""
         settings = self.contender.settings
         before = await self._progress.answered(0)
         async with Client(settings) as client:
@@ -128,7 +128,7 @@ class Worker:
 async def _worker(
     kafka: LocalKafka, folder: Path, change: Change, values: list[bytes], partitions: int = PARTITIONS
 ) -> AsyncIterator[Worker]:
-    contender = Contender(OURS, kafka, folder, spare_kinds="")  # its preparation would count as the rows' own
+    contender = Contender(OURS, kafka, folder, spare_kinds="")  # preparing one would count towards the rows
     async with contender.running(partitions) as process, Admin.connect(contender.settings) as admin:
         await contender.swap(change)
         worker = Worker(contender, process, Progress(admin, contender.settings, partitions), partitions)
@@ -137,7 +137,7 @@ async def _worker(
 
 
 def _regression(folder: Path, columns: int) -> tuple[Change, list[bytes]]:
-    """A linear regression over so many numbers, written by hand in H2O's own format, and rows for it."""
+    """Builds a linear regression over so many numbers, by hand in H2O's own format, and rows for it."""
     names = [f"x{place}" for place in range(columns)]
     facts = {
         "h2o_version": "3.46.0.11",

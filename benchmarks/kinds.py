@@ -1,7 +1,7 @@
-"""What each kind of model costs in its host, beside what its own library costs when it is called in a loop in Java.
+"""Measures each kind of model in its host, beside its own library called in a loop in Java.
 
-No Kafka: batches go to a model host and come back, as the worker sends them; bench.py has the way through Kafka for one
-of them. The limit is measured in the same run, by model_alone.py.
+No Kafka: batches go to a model host and back, as the worker sends them; bench.py measures one of them through Kafka.
+The limit is measured in the same run, by model_alone.py.
 """
 
 import asyncio
@@ -50,7 +50,7 @@ class Contender:
     heap_mb: int = 512
 
     def load(self) -> Load:
-        """What a host needs of it."""
+        """Returns what a host needs."""
         return Load(
             generation=1,
             kind=self.kind,
@@ -63,7 +63,7 @@ class Contender:
         )
 
     def requests(self) -> list[bytes]:
-        """A batch of requests, a row each."""
+        """Returns a batch of requests, a row each."""
         (operation,) = compile_proto(self.proto).operations.values()
         made = [operation.input(**row).SerializeToString() for row in self.rows]
         return (made * (BATCH // len(made) + 1))[:BATCH]
@@ -141,7 +141,7 @@ def _spark(folder: Path) -> Contender:
 
 
 async def measure(contender: Contender) -> Line:
-    """A host from its start until it has answered batches for some seconds."""
+    """Measures a host from its start until it has answered batches for some seconds."""
     requests = contender.requests()
     host = ModelHost(load=contender.load(), deadline_s=60, on_restart=_stop, on_unknown=lambda *_: None)
     began = time.perf_counter()
@@ -160,7 +160,7 @@ async def measure(contender: Contender) -> Line:
 
 
 def _stop(why: str) -> None:
-    raise SystemExit(f"the model host was started again: it {why}")
+    raise SystemExit(f"the model host was restarted: it {why}")
 
 
 async def _score_for(host: ModelHost, requests: list[bytes], seconds: float) -> int:
@@ -181,7 +181,7 @@ def _cpu_s(process: psutil.Process) -> float:
 
 
 def limit(contender: Contender) -> float:
-    """CPU microseconds a row of the library alone, on the same rows, in a process of its own."""
+    """Measures the CPU microseconds per row of the library alone, on the same rows, in a separate process."""
     task = {"kind": contender.kind, "model": str(contender.model), "rows": contender.rows, "runtime": contender.runtime}
     command = [sys.executable, str(Path(__file__).with_name("model_alone.py"))]
     with (

@@ -1,6 +1,6 @@
-"""CPU microseconds a row of a model's own library, called in a loop in Java with nothing around it.
+"""Measures the CPU microseconds per row of a model's own library, called in a bare loop in Java.
 
-No worker that uses the library can go below it. Standard input is a task of kinds.py, JSON: kind, model, rows, runtime.
+No worker that uses the library can be faster. Standard input is a task of kinds.py, JSON: kind, model, rows, runtime.
 For h2o it is score0, for java the method itself, for spark `transform` on a table of all rows, collected.
 """
 
@@ -97,7 +97,7 @@ def _text(row: dict[str, Any]) -> Any:
 
 
 def _spark(task: dict[str, Any]) -> Callable[[], None]:
-    from hotswap.runtimes.spark.session import session  # noqa: PLC0415 - each library only where it is asked for
+    from hotswap.runtimes.spark.session import session  # noqa: PLC0415 - each library only when needed
 
     spark = session()
     model = jpype.JClass("org.apache.spark.ml.PipelineModel").load(f"file://{task['model']}")

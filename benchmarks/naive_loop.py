@@ -1,4 +1,4 @@
-"""What one writes first, after aiokafka's own example: poll, then score and send record by record, in a transaction.
+"""The naive loop, after aiokafka's own example: poll, then score and send record by record, in a transaction.
 
     python benchmarks/naive_loop.py BOOTSTRAP REQUESTS PREDICTIONS GROUP
 

@@ -1,4 +1,4 @@
-"""The curves as pictures, docs/*.svg."""
+"""Draws the curves, docs/*.svg."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -25,7 +25,7 @@ _STYLE: Any = {
     "lines.marker": "o",
     "lines.markersize": 4,
     "legend.frameon": False,
-    "svg.fonttype": "none",  # texts as texts
+    "svg.fonttype": "none",  # text as text
     "svg.hashsalt": "hotswap",  # the same figures give the same file
 }
 

@@ -1,4 +1,4 @@
-"""The points of the curves: what was measured for so much of something."""
+"""The points of the curves: a measurement for an amount of something."""
 
 from dataclasses import dataclass
 
@@ -15,7 +15,7 @@ class Lingering:
 
 @dataclass(slots=True)
 class Point:
-    """What a row costs with so much of something, and the memory of the worker and its hosts after it."""
+    """The cost of a row with an amount of something, and the memory of the worker and its hosts afterwards."""
 
     much: int
     cpu_us_per_row: float

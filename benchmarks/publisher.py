@@ -1,10 +1,10 @@
-"""The publisher of a steady stream, in a process of its own: nothing else keeps it from its rate.
+"""The publisher of a steady stream, in a separate process, so that nothing else affects its rate.
 
     python benchmarks/publisher.py BOOTSTRAP TOPIC PER_SECOND
 
-Every 5 ms a bunch of requests is due, to one partition after the other. What is late is sent as soon as it can be, and
-counts from when it was due (no coordinated omission): that is the key of a request whose answer is timed, all of them
-at 1,000 a second, and about a thousand a second of more, so that the measuring costs little of what is measured.
+Every 5 ms a group of requests is due, to one partition after the other. A late request is sent as soon as possible, and
+counts from when it was due (no coordinated omission): the due time is the key of a request whose answer is timed. At
+1,000 a second all are timed, above that about a thousand a second, so that the measurement itself costs little.
 """
 
 import itertools
@@ -18,8 +18,8 @@ TICK_S = 0.005
 _TIMED_PER_SECOND = 1_000
 _SETTINGS = {
     "enable.idempotence": True,
-    "linger.ms": 1,  # a bunch is one batch
-    "queue.buffering.max.messages": 0,  # no bound: what a slow broker does not take waits here, and gets late
+    "linger.ms": 1,  # a group is one batch
+    "queue.buffering.max.messages": 0,  # no bound: what a slow broker does not accept waits here, and is late
     "log_level": 3,
 }
 

@@ -1,8 +1,8 @@
-"""The reader of a steady stream's answers, in a process of its own: nothing else keeps it from reading them.
+"""The reader of a steady stream's answers, in a separate process, so that nothing else delays it.
 
     python benchmarks/reader.py BOOTSTRAP TOPIC
 
-It writes to stdout when each answer to a timed request was read, and when that was due (publisher.py): an ANSWER each.
+For each answer to a timed request it writes an ANSWER to stdout: when it was read, and when the request was due.
 """
 
 import struct
@@ -16,7 +16,7 @@ ANSWER = struct.Struct("ddQ")
 """When it was read and when its request was due, on the system's monotonic clock, and its generation (0: none)."""
 _AT_ONCE = 10_000
 _SETTINGS = {
-    "group.id": "reader",  # the library asks for one; nothing is committed
+    "group.id": "reader",  # the library requires one; nothing is committed
     "enable.auto.commit": False,
     "isolation.level": "read_committed",
     "fetch.wait.max.ms": 100,
@@ -27,12 +27,12 @@ _SETTINGS = {
 
 
 def read(bootstrap: str, topic: str) -> None:
-    """Reads what comes from now on, until it is killed."""
+    """Reads what arrives from now on, until it is killed."""
     consumer = Consumer({"bootstrap.servers": bootstrap, **_SETTINGS})
     partitions = consumer.list_topics(topic, 10).topics[topic].partitions
     consumer.assign([TopicPartition(topic, number, OFFSET_END) for number in partitions])
     while True:
-        # `consume` alone would wait until there are so many.
+        # `consume` alone would wait until it has so many.
         if first := consumer.poll(1):
             messages = [first, *consumer.consume(_AT_ONCE, 0)]
             now = time.monotonic()

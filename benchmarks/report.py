@@ -17,7 +17,7 @@ with each other.
 
 
 class Figures(NamedTuple):
-    """A table: what it is, its header, its rows, what to know about it, and its picture."""
+    """A table: title, header, rows, a note, and its picture."""
 
     title: str
     header: Sequence[str]

@@ -1,4 +1,4 @@
-"""A steady stream of requests at a contender: how soon each is answered, and what a change of the model does to it."""
+"""A steady stream of requests to a contender: the latency of each, and the effect of a change of the model."""
 
 import asyncio
 import contextlib
@@ -44,7 +44,7 @@ class Steady:
 
 @dataclass(slots=True)
 class Floor:
-    """What the measuring alone takes at a rate."""
+    """The latency of the measurement itself at a rate."""
 
     per_second: float
     p50_ms: float
@@ -53,7 +53,7 @@ class Floor:
 
 @dataclass(slots=True)
 class Changed:
-    """What a swap, or a redeploy, did to a steady stream: in the ten seconds around it, and in the ten after these."""
+    """The effect of a swap, or a redeploy, on a steady stream: in the ten seconds around it, and in the next ten."""
 
     longest_gap_ms: float
     p99_around_ms: float
@@ -103,13 +103,13 @@ class Stream:
                 self.arrived.append(Arrived(at, at - due, generation))
 
     def between(self, begin: float, end: float) -> list[Arrived]:
-        """The answers that were read in a stretch of time."""
+        """Returns the answers that were read in a time span."""
         if self._reading.done() or self._publisher.returncode is not None:
             raise SystemExit("the publisher or the reader has ended: see what it said")
         return [answer for answer in self.arrived if begin <= answer.at < end]
 
     async def first(self, seen: int, is_wanted: Callable[[Arrived], bool]) -> Arrived | None:
-        """The first wanted answer after so many that have been seen; None if none comes within a minute."""
+        """Returns the first wanted answer after those already seen; None if none arrives within a minute."""
         until = time.monotonic() + _BACK_WITHIN_S
         while time.monotonic() < until:
             for answer in self.arrived[seen:]:
@@ -121,7 +121,7 @@ class Stream:
 
 
 async def measure(contender: Contender, seconds: float, per_second: float = PER_SECOND) -> Steady:
-    """A contender under a steady stream for so many seconds, once it has settled."""
+    """Measures a contender under a steady stream for so many seconds, once it has settled."""
     async with contender.running() as process:
         await contender.swap(first_model())
         async with Stream(contender.settings, per_second) as stream:
@@ -132,7 +132,7 @@ async def measure(contender: Contender, seconds: float, per_second: float = PER_
 async def measure_changes(
     contender: Contender, seconds: float, changes: Sequence[Change]
 ) -> tuple[Steady, list[Changed]]:
-    """The same, and then one change of the model after the other under the same stream."""
+    """The same, followed by changes of the model, one by one, under the same stream."""
     async with contender.running() as process:
         await contender.swap(first_model())
         async with Stream(contender.settings) as stream:
@@ -142,7 +142,7 @@ async def measure_changes(
 
 
 async def floor(settings: Settings, seconds: float, per_second: float = PER_SECOND) -> Floor:
-    """What the measuring itself takes: the requests are read as if they were their own answers."""
+    """Measures the measurement itself: the requests are read as if they were their own answers."""
     own = settings.model_copy(update={"predictions_topic": settings.topics.requests})
     async with Stream(own, per_second) as stream:
         await asyncio.sleep(_SETTLE_S)
@@ -153,7 +153,7 @@ async def floor(settings: Settings, seconds: float, per_second: float = PER_SECO
 
 
 async def warm(kafka: LocalKafka, folder: Path, seconds: float) -> None:
-    """Makes the broker warm: transactions, as they come later, that nobody measures."""
+    """Warms up the broker with transactions like the later ones, without measuring them."""
     await measure(Contender(OURS, kafka, folder), seconds)
 
 
@@ -176,7 +176,7 @@ async def _steady(
 
 
 async def _change(stream: Stream, contender: Contender, to: Change) -> Changed:
-    """Changes the model: by a swap, or where there is none by a redeploy."""
+    """Changes the model: by a swap, or, for a contender without swaps, by a redeploy."""
     begin, seen = time.monotonic(), len(stream.arrived)
     if contender.is_ours:
         generation = await contender.swap(to)
@@ -189,7 +189,7 @@ async def _change(stream: Stream, contender: Contender, to: Change) -> Changed:
     end = max(begin + AROUND_S / 2, time.monotonic() + 1)
     await asyncio.sleep(end + AROUND_S - time.monotonic())
     around = stream.between(begin - AROUND_S / 2, end)
-    # Who has not come back by then has a gap of at least so long.
+    # A contender that has not returned by then has a gap of at least that long.
     gap = _longest_gap_ms([*(answer.at for answer in around if answer.at >= begin - 0.5), end])
     return Changed(
         longest_gap_ms=gap,
@@ -200,7 +200,7 @@ async def _change(stream: Stream, contender: Contender, to: Change) -> Changed:
 
 
 async def _commanded_at(settings: Settings) -> float:
-    """When the newest command came to the control topic."""
+    """Returns when the newest command was appended to the control topic."""
     reader = LogReader(settings, settings.topics.control, read_committed=False)
     try:
         await reader.start()

@@ -33,14 +33,14 @@ from hotswap.local.kafka import LocalKafka
 from hotswap.settings import Settings
 
 _ROUNDS = 3
-"""How often each takes the backlog, in turns: on a shared machine one and the same varies by a tenth."""
+"""How often each takes the backlog, in turns: on a shared machine, the same contender varies by a tenth."""
 _SLOW = {NAIVE: 100_000}
-"""Rows of those that would be at it for minutes."""
+"""Rows for contenders that would otherwise take minutes."""
 
 
 @dataclass(slots=True)
 class Backlog:
-    """What requests that lay ready took."""
+    """The cost of a backlog."""
 
     rows_per_s: float
     cpu_us_per_row: float
@@ -61,7 +61,7 @@ class Line:
 
 @dataclass(slots=True)
 class Results:
-    """What a run gave; the floors are of 1,000 requests a second, and of the most at half of a maximum."""
+    """The results of a run; the floors are at 1,000 requests a second, and at the highest half of a maximum."""
 
     rows: int
     floors: list[Floor]
@@ -71,7 +71,7 @@ class Results:
 async def measure_all(
     kafka: LocalKafka, folder: Path, values: list[bytes], count: int, seconds: float, say: Callable[[str], None]
 ) -> Results:
-    """Every contender, one after the other."""
+    """Measures every contender, one after the other."""
     if by_java.can_compile():
         by_java.compile_programs(folder)
     else:
@@ -81,7 +81,7 @@ async def measure_all(
     await fill(backlog, values, count)
     taken: dict[str, list[Backlog]] = {name: [] for name in contenders()}
     for number, name in itertools.product(range(_ROUNDS), taken):
-        say(f"{name}: {count:,} requests that lie ready, {number + 1} of {_ROUNDS}")
+        say(f"{name}: {count:,} requests as a backlog, {number + 1} of {_ROUNDS}")
         contender = Contender(name, kafka, folder, backlog.topics.requests)
         taken[name].append(await measure_backlog(contender, min(count, _SLOW.get(name, count))))
     halves = {name: median(one.rows_per_s for one in backlogs) / 2 for name, backlogs in taken.items()}
@@ -103,20 +103,20 @@ async def measure_all(
 
 
 def _changes(name: str, folder: Path) -> list[Change]:
-    """What to change to, one after the other: swaps to another model and back, or a redeploy."""
+    """Returns the changes, one after the other: swaps to another model and back, or a redeploy."""
     if name == BARE:
         return []
     return 2 * [another_model(folder), first_model()] if name in (OURS, OURS_AT_LEAST) else [first_model()]
 
 
 async def measure_backlog(contender: Contender, count: int) -> Backlog:
-    """Answers `count` requests that lie ready; the figures are of the second half, when everything is warm."""
+    """Measures a backlog of `count` requests; the figures are of the second half, when everything is warm."""
     async with (
         contender.running() as process,
         Admin.connect(contender.settings) as admin,
         asyncio.TaskGroup() as beside,
     ):
-        beside.create_task(contender.swap(first_model()))  # it serves before the command line has heard of it
+        beside.create_task(contender.swap(first_model()))  # it serves before the command line has received the answer
         progress = Progress(admin, contender.settings)
         half = await progress.answered(count // 2)
         began, used, broker = time.monotonic(), cpu_s(process), contender.broker_cpu_s()
@@ -130,7 +130,7 @@ async def measure_backlog(contender: Contender, count: int) -> Backlog:
 
 
 def figures(results: Results) -> list[Figures]:
-    """The table of the contenders, a column for each, and what was asked of ours."""
+    """Builds the table of the contenders, a column for each."""
     rows = [
         ("rows/s (warm half)", "backlogs", "rows_per_s", 0),
         ("CPU, µs a row (warm half)", "backlogs", "cpu_us_per_row", 1),
@@ -166,7 +166,7 @@ def figures(results: Results) -> list[Figures]:
 
 
 def _cell(line: Line, of: str, name: str, digits: int) -> str:
-    """A figure; of several the median, and in brackets the worst change, or the least and the most of the backlogs."""
+    """Formats a figure; of several the median, and in brackets the worst change, or the backlogs' range."""
     owners: Sequence[object] = {
         "backlogs": line.backlogs,
         "steady": [line.steady],

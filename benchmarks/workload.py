@@ -1,4 +1,4 @@
-"""What is scored: a GBM of 50 trees of depth 5 on 12 columns, a second model for the same proto, and 2,000 rows."""
+"""The workload: a GBM of 50 trees of depth 5 on 12 columns, a second model for the same proto, and 2,000 rows."""
 
 import csv
 import zipfile
@@ -13,12 +13,12 @@ _PROTO = EXAMPLES / "protos" / f"{MODEL}.proto"
 
 
 def first_model() -> Change:
-    """The GBM of 50 trees, and its proto."""
+    """Returns the GBM of 50 trees, and its proto."""
     return Change(model=EXAMPLES / "models" / f"{MODEL}.zip", proto=_PROTO)
 
 
 def another_model(folder: Path) -> Change:
-    """The same as if it were trained anew, for the same proto: with 40 of its 50 trees it predicts otherwise."""
+    """Returns the model as if retrained, for the same proto: with 40 of its 50 trees it predicts differently."""
     made = folder / f"{MODEL}_of_40.zip"
     with zipfile.ZipFile(EXAMPLES / "models" / f"{MODEL}.zip") as old, zipfile.ZipFile(made, "w") as new:
         for name in old.namelist():
@@ -28,7 +28,7 @@ def another_model(folder: Path) -> Change:
 
 
 def rows() -> list[bytes]:
-    """The rows, as messages of the proto."""
+    """Returns the rows, as messages of the proto."""
     (operation,) = compile_proto(_PROTO.read_bytes(), is_descriptor_set=False).operations.values()
     texts = {field.name for field in operation.input.DESCRIPTOR.fields if field.type == field.TYPE_STRING}
     names = {field.name for field in operation.input.DESCRIPTOR.fields}

@@ -2,9 +2,9 @@
 
     make demo        (or: python examples/demo.py --help)
 
-Five commands go to one standing deployment of two workers, and a steady stream of requests goes through all of it. In
-the end everything is counted from the topics themselves, and drawn. With HOTSWAP_KAFKA set it uses that Kafka, else it
-starts a real one of its own.
+Five commands go to one standing deployment of two workers, while a steady stream of requests flows through it. At the
+end, everything is counted from the topics themselves, and drawn. If HOTSWAP_KAFKA is set, the demo uses that Kafka;
+otherwise it starts a real one of its own.
 """
 
 import argparse
@@ -44,7 +44,7 @@ FAULTY, INTERRUPTED = 1, 130
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scene:
-    """One command to the deployment, and which questions are asked from then on."""
+    """A command to the deployment, and the domain of the requests from then on."""
 
     title: str
     send: Callable[[Client], Awaitable[Receipt]]
@@ -53,7 +53,7 @@ class Scene:
 
 
 def scenes(iris: Domain, cancer: Domain, garbage: Path) -> list[Scene]:
-    """The story: what somebody who runs a deployment does to it, one command each."""
+    """Returns the story: what an operator does to a deployment, one command each."""
     gbm, glm, oncology = (MODELS / f"{name}.zip" for name in ("iris_gbm", "iris_glm", "cancer_gbm"))
     return [
         Scene(
@@ -88,7 +88,7 @@ def scenes(iris: Domain, cancer: Domain, garbage: Path) -> list[Scene]:
 async def play(
     scenes: list[Scene], settings: Settings, workers: Workers, screen: Screen, options: argparse.Namespace
 ) -> list[Moment]:
-    """Sends command after command while the stream flows; returns what came of each once every request is answered."""
+    """Sends the commands while the stream flows; returns the outcome of each once every request is answered."""
     async with Client(settings) as client, Answers.from_now_on(settings) as answers:
         stream = Stream(client, scenes[0].domain, per_second=options.rate)
         moments = []
@@ -107,12 +107,12 @@ async def play(
 
 async def everyone_at_work(client: Client, size: int) -> None:
     """Waits until each worker has its share of the partitions."""
-    while sum(bool(worker.partitions) for worker in (await client.status()).live) < size:  # noqa: ASYNC110 - it asks Kafka
+    while sum(bool(worker.partitions) for worker in (await client.status()).live) < size:  # noqa: ASYNC110 - it polls Kafka
         await asyncio.sleep(WATCH_S)
 
 
 async def command(scene: Scene, client: Client, stream: Stream, screen: Screen) -> Moment:
-    """Sends one command, and awaits what each worker of the fleet makes of it."""
+    """Sends a command, and awaits the outcome on each worker of the fleet."""
     screen.now = scene.title
     began = time.time()
     async with stream.switched_to(scene.domain):
@@ -137,7 +137,7 @@ async def count_answers(settings: Settings, iris: Domain, cancer: Domain) -> Cou
 
 
 async def read(settings: Settings, topic: str) -> list[Any]:
-    """Every committed record of a topic."""
+    """Returns every committed record of a topic."""
     reader = LogReader(settings, topic, read_committed=True)
     try:
         await reader.start()
@@ -148,7 +148,7 @@ async def read(settings: Settings, topic: str) -> list[Any]:
 
 @asynccontextmanager
 async def beside(*parts: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
-    """Runs the parts as long as the block; the first that fails ends everything with its own error."""
+    """Runs the parts for as long as the block; the first that fails ends everything with its own error."""
     try:
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(part) for part in parts]
@@ -160,7 +160,7 @@ async def beside(*parts: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
 
 
 async def demo(bootstrap: str, folder: Path, screen: Screen, options: argparse.Namespace) -> int:
-    """Topics, workers, the story, the count and the picture; returns the exit code."""
+    """Runs it all: topics, workers, the story, the count and the picture; returns the exit code."""
     iris, cancer = load_domain("iris"), load_domain("cancer")
     garbage = folder / "better.zip"
     garbage.write_bytes(b"This is no model.")
@@ -178,7 +178,7 @@ async def demo(bootstrap: str, folder: Path, screen: Screen, options: argparse.N
 
 
 def parse() -> argparse.Namespace:
-    """The command line."""
+    """Parses the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rate", type=float, default=300, help="requests per second (default 300)")
     parser.add_argument("--seconds", type=float, default=6, help="of steady stream after each command (default 6)")
@@ -187,7 +187,7 @@ def parse() -> argparse.Namespace:
 
 
 def main() -> int:
-    """Runs the demo; exit code 0: all is as promised, 1: it is not, 3: it cannot run, 130: interrupted."""
+    """Runs the demo; exit code 0: everything as promised, 1: not so, 3: it cannot run, 130: interrupted."""
     options, screen = parse(), Screen()
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, lambda *_: signal.raise_signal(signal.SIGINT))

@@ -1,4 +1,4 @@
-"""Counts what became of every request, from nothing but the records of the topics; no I/O."""
+"""Counts the outcome of every request, from the records of the topics alone; no I/O."""
 
 import math
 from collections import Counter
@@ -26,7 +26,7 @@ class Record(Protocol):
 
 
 class Answered(NamedTuple):
-    """A request that was predicted: when asked, when answered (seconds since the epoch), where, and by whom."""
+    """An answered request: when asked, when answered (seconds since the epoch), its partition, its generation."""
 
     asked_at: float
     answered_at: float
@@ -42,12 +42,12 @@ class Gap(NamedTuple):
 
     @property
     def seconds(self) -> float:
-        """How long it was."""
+        """Its length."""
         return self.end - self.begin
 
 
 class Moment(NamedTuple):
-    """A command as it went: sent and ended (seconds since the epoch); `reason` says why it was refused, else empty."""
+    """A command: when sent, when ended (seconds since the epoch); `reason` is why it was refused, else empty."""
 
     generation: int
     title: str
@@ -58,7 +58,7 @@ class Moment(NamedTuple):
 
 @dataclass(slots=True)
 class Score:
-    """What one generation answered, beside what the same model says offline to the same rows."""
+    """The answers of one generation, compared with the same model's offline predictions for the same rows."""
 
     generation: int
     model: str
@@ -70,7 +70,7 @@ class Score:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Count:
-    """What became of every request."""
+    """The outcomes of all requests."""
 
     asked: int
     refused: int
@@ -82,7 +82,7 @@ class Count:
 
     @property
     def faults(self) -> list[str]:
-        """What broke the promise, in words; empty in a good run."""
+        """The breaches of the promise, as text; empty in a good run."""
         counts = {
             "lost": self.lost,
             "answered twice": self.twice,
@@ -96,7 +96,7 @@ class Count:
         return [f"{number} {what}" for what, number in counts.items() if number]
 
     def taken_over(self, generation: int) -> float | None:
-        """When the last partition had its first prediction of a generation; None: it never answered."""
+        """Returns when the last partition had its first prediction of a generation; None: it never answered."""
         first: dict[int, float] = {}
         for answer in self.answered:
             if answer.generation == generation:
@@ -139,7 +139,7 @@ def _compare(score: Score, request: Record, prediction: Record, model: Offline) 
     domain = model.domain
     name, _, row = (request.key or b"").decode().rpartition("-")
     score.answered += 1
-    if name != domain.name:  # a model that answered a question of another domain: nothing to compare with
+    if name != domain.name:  # a model that answered a request of another domain: nothing to compare with
         score.differ += 1
         return
     known, offline = domain.classes[int(row)], model.predictions[int(row)]
@@ -159,17 +159,17 @@ def _is_same(said: Said, offline: Said) -> bool:
 
 
 def header(record: Record, name: str) -> str:
-    """A header as text; of a name that comes twice the last one, which is the worker's own."""
+    """Returns a header as text; of a repeated name the last one, which the worker has added."""
     return dict(record.headers)[name].decode()
 
 
 def gaps(answered: Iterable[Answered]) -> list[Gap]:
-    """Every stretch from one prediction to the next, in order of time."""
+    """Returns every gap between one prediction and the next, in order of time."""
     return [Gap(before, after) for before, after in pairwise(sorted(answer.answered_at for answer in answered))]
 
 
 def partition_gaps(answered: Iterable[Answered]) -> list[Gap]:
-    """The same of each partition by itself: while one stands still, another may go on."""
+    """Returns the gaps of each partition on its own: while one stalls, another may continue."""
     partitions: dict[int, list[Answered]] = {}
     for answer in answered:
         partitions.setdefault(answer.partition, []).append(answer)
@@ -177,28 +177,28 @@ def partition_gaps(answered: Iterable[Answered]) -> list[Gap]:
 
 
 def longest(gaps: Iterable[Gap], begin: float, end: float) -> Gap | None:
-    """The longest gap that touches the time from `begin` to `end`."""
+    """Returns the longest gap that overlaps the time from `begin` to `end`."""
     return max((gap for gap in gaps if gap.end > begin and gap.begin < end), key=lambda gap: gap.seconds, default=None)
 
 
 def silences(count: Count, begin: float, end: float) -> tuple[Gap | None, Gap | None]:
-    """The longest gaps that touch the time from `begin` to `end`: of the whole stream, and of one partition."""
+    """Returns the longest gaps that overlap the time from `begin` to `end`: of the stream, and of one partition."""
     return longest(gaps(count.answered), begin, end), longest(partition_gaps(count.answered), begin, end)
 
 
 def milliseconds(gap: Gap | None) -> str:
-    """A gap as the screen and the picture show it."""
+    """Formats a gap for the screen and the picture."""
     return f"{gap.seconds * 1000:,.0f} ms" if gap else "-"
 
 
 def longest_outside(gaps: Iterable[Gap], windows: Sequence[tuple[float, float]]) -> Gap | None:
-    """The longest gap that touches none of the windows: how long the gaps are when nothing happens."""
+    """Returns the longest gap that overlaps none of the windows: how long gaps are when nothing happens."""
     steady = [gap for gap in gaps if not any(gap.end > begin and gap.begin < end for begin, end in windows)]
     return max(steady, key=lambda gap: gap.seconds, default=None)
 
 
 def per_bin(answered: Iterable[Answered], begin: float, width_s: float) -> Mapping[int, Counter[int]]:
-    """For each generation: how many predictions in each stretch of `width_s` since `begin`."""
+    """Returns the number of predictions in each bin of `width_s` since `begin`, for each generation."""
     bins: dict[int, Counter[int]] = {}
     for answer in answered:
         bins.setdefault(answer.generation, Counter())[int((answer.answered_at - begin) / width_s)] += 1
@@ -206,5 +206,5 @@ def per_bin(answered: Iterable[Answered], begin: float, width_s: float) -> Mappi
 
 
 def window(moment: Moment, count: Count) -> tuple[float, float]:
-    """From the command to when the last partition was taken over, or to when the fleet had refused it."""
+    """Returns the time from the command until the last partition was cut over, or the fleet had refused it."""
     return moment.sent_at, max(moment.ended_at, count.taken_over(moment.generation) or 0.0)

@@ -1,4 +1,4 @@
-"""What the demo asks and what is right: rows as requests, their known classes, and what each model says offline."""
+"""The demo's requests and the right answers: rows, their known classes, and each model's offline predictions."""
 
 import csv
 import hashlib
@@ -22,7 +22,7 @@ Said: TypeAlias = Mapping[str, str | float]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Domain:
-    """One kind of question: the rows of data/<name>.csv, ready to be published, and the class of each."""
+    """A kind of request: the rows of data/<name>.csv, ready to be published, and the class of each."""
 
     name: str
     proto: Path
@@ -32,14 +32,14 @@ class Domain:
     output: type[Message]
 
     def read(self, value: bytes) -> Said:
-        """The prediction that a record of the predictions topic holds."""
+        """Returns the prediction in a record of the predictions topic."""
         message = self.output.FromString(value)
         return {field.name: getattr(message, field.name) for field in self.output.DESCRIPTOR.fields}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Offline:
-    """A model, known by its digest, and what H2O itself predicted with it for each row when it was trained."""
+    """A model, identified by its digest, and H2O's own prediction for each row when the model was trained."""
 
     name: str
     sha256: str

@@ -1,4 +1,4 @@
-"""What the demo runs on: a Kafka, and workers as processes; all of it is gone at the end."""
+"""The demo's Kafka, and its workers as processes; nothing is left at the end."""
 
 import asyncio
 import os
@@ -24,16 +24,16 @@ _WATCH_S = 0.2
 
 @contextmanager
 def kafka() -> Iterator[str]:
-    """The Kafka of HOTSWAP_KAFKA, else a local one of our own: where clients connect."""
+    """Yields the bootstrap servers of HOTSWAP_KAFKA's Kafka, otherwise of a new local one."""
     given = os.environ.get("HOTSWAP_KAFKA")
     with nullcontext() if given else LocalKafka() as local:
         yield local.bootstrap if local else str(given)
 
 
 def settings_for(bootstrap: str, folder: Path) -> Settings:
-    """A deployment of a name of its own, whose store, cache, control and status are nobody else's."""
+    """Returns settings for a deployment with a unique name, and its own store, cache, control and status topics."""
     name = f"demo-{uuid.uuid4().hex[:8]}"
-    # Said one by one, so that what the environment says of another deployment is not touched.
+    # Set one by one, so that the environment's settings for another deployment have no effect.
     topics = {
         f"{kind}_topic": f"{name}.{kind}" for kind in ("requests", "predictions", "dead_letters", "control", "status")
     }
@@ -51,7 +51,7 @@ def settings_for(bootstrap: str, folder: Path) -> Settings:
 
 
 class Workers:
-    """Processes of `hotswap run`, for a with-block; each writes its log into the folder."""
+    """Processes of `hotswap run`, for a with-block; each logs to a file in the folder."""
 
     def __init__(self, settings: Settings, folder: Path, names: tuple[str, ...] = ("worker-1", "worker-2")) -> None:
         self._settings = settings
@@ -61,7 +61,7 @@ class Workers:
 
     @property
     def size(self) -> int:
-        """How many there are."""
+        """The number of workers."""
         return len(self._logs)
 
     def __enter__(self) -> Self:
@@ -77,13 +77,13 @@ class Workers:
                     stdin=subprocess.DEVNULL,
                     stdout=log,
                     stderr=log,
-                    # Not the demo's own group: Ctrl-C is for the demo, which then stops its workers cleanly, once.
+                    # Not the demo's process group: Ctrl-C goes to the demo alone, which then stops its workers cleanly.
                     process_group=self._watchdog.pid,
                 )
         return self
 
     async def watch(self) -> None:
-        """Raises StartError, with the worker's own last word, as soon as one has ended."""
+        """Raises StartError, with the worker's last log line, as soon as one has ended."""
         while True:
             for name, process in self._processes.items():
                 if process.poll() is not None:

@@ -22,13 +22,13 @@ _STYLE: Any = {
     "axes.edgecolor": _FAINT,
     "xtick.color": _INK,
     "ytick.color": _INK,
-    "svg.fonttype": "none",  # texts as texts: half the size, and they can be read aloud
+    "svg.fonttype": "none",  # text as text: half the size, and screen readers can read it
     "svg.hashsalt": "hotswap",  # the same run gives the same file
 }
 
 
 def draw(count: Count, moments: list[Moment], path: Path) -> None:
-    """Writes the picture; the ending of `path` says which kind (.svg, .png)."""
+    """Writes the picture; the suffix of `path` selects the format (.svg, .png)."""
     begin = min(answer.asked_at for answer in count.answered)
     colors = {score.generation: color for score, color in zip(count.scores, _COLORS, strict=False)}
     with mpl.rc_context(_STYLE):
@@ -68,7 +68,7 @@ def _commands(axes: Axes, count: Count, moments: list[Moment], begin: float) -> 
         sent, over = (max(0.0, at - begin) for at in window(moment, count))
         axes.axvline(sent, color=color, linewidth=1, linestyle=(0, (3, 2)))
         _write(axes, _folded(title), sent, above=4, color=color)
-        if moment is moments[0]:  # it is sent before the stream
+        if moment is moments[0]:  # sent before the stream
             continue
         if not moment.reason:
             axes.axvspan(sent, over, color=_LOADING, linewidth=0, zorder=0)
@@ -78,7 +78,7 @@ def _commands(axes: Axes, count: Count, moments: list[Moment], begin: float) -> 
 
 
 def _write(axes: Axes, text: str, at: float, *, above: float, color: str) -> None:
-    """A text right of the time `at`, so many points above (or below) the upper edge."""
+    """Draws text to the right of the time `at`, so many points above (or below) the upper edge."""
     axes.annotate(
         text,
         (at, 1),
@@ -92,7 +92,7 @@ def _write(axes: Axes, text: str, at: float, *, above: float, color: str) -> Non
 
 
 def _folded(text: str, width: int = 20) -> str:
-    """A text on two lines of about the same length, where it is longer than `width`."""
+    """Splits a text longer than `width` into two lines of about the same length."""
     spaces = [place for place, letter in enumerate(text) if letter == " "] if len(text) > width else []
     cut = min(spaces, key=lambda place: abs(place - len(text) / 2 - 1), default=None)
     return text if cut is None else f"{text[:cut]}\n{text[cut + 1 :]}"
@@ -100,7 +100,7 @@ def _folded(text: str, width: int = 20) -> str:
 
 def _frame(axes: Axes, count: Count, begin: float) -> None:
     per_generation = per_bin(count.answered, begin, _BIN_S)
-    # What waited is answered in a burst, which would make all the rest small: a burst is cut off, and says its height.
+    # Requests that waited are answered in a burst, which would dwarf the rest: it is cut off, and labelled.
     top = round(3.2 * median(chain.from_iterable(bins.values() for bins in per_generation.values())))
     axes.set_ylim(0, top)
     for bins in per_generation.values():

@@ -1,4 +1,4 @@
-"""The one screen of the demo: a line for each command, a line that lives, and the count at the end."""
+"""The demo's screen: a line for each command, a live progress line, and the count at the end."""
 
 import asyncio
 import re
@@ -21,7 +21,7 @@ _PLAIN_S = 3.0
 
 
 class Screen:
-    """Prints to standard output; `now` says what is being done. Where that is no terminal, progress is plain lines."""
+    """Prints to standard output; `now` is the current activity. Without a terminal, progress is plain lines."""
 
     def __init__(self) -> None:
         self.now = "starting Kafka"
@@ -50,28 +50,28 @@ class Screen:
         return Text("  " + " · ".join([*parts, self.now]), style="dim", no_wrap=True, overflow="ellipsis")
 
     def say(self, line: str) -> None:
-        """A line that stays; `line` may hold rich's markup."""
+        """Prints a permanent line; `line` may contain rich's markup."""
         self._console.print(line, soft_wrap=True)
 
     def said(self, moment: Moment) -> None:
-        """The line of a command that has ended."""
+        """Prints the line of a finished command."""
         took = moment.ended_at - moment.sent_at
         mark, what = ("[red]✗[/]", "refused") if moment.reason else ("[green]✓[/]", "serves")
         self.say(f"{mark} {_name(moment):<34} {what} after {took:.1f} s")
         if moment.reason:
-            # Where the store keeps the file is of no interest here: its name is enough.
+            # The file's place in the store is of no interest here: its name is enough.
             reason = re.sub(r"\w+://\S*/", "", moment.reason)
             self._console.print(Padding(Text(reason, style="red"), (0, 0, 0, 4)))
 
     async def follow(self, stream: Stream) -> None:
-        """Shows how the stream is going, as long as it runs."""
+        """Shows the progress of the stream, as long as it runs."""
         self._stream = stream
         while not self._console.is_terminal:
             await asyncio.sleep(_PLAIN_S)
             self._console.print(self._progress(), soft_wrap=True)
 
     def report(self, count: Count, moments: list[Moment], picture: Path) -> None:
-        """The count at the end."""
+        """Prints the count at the end."""
         self._live.stop()
         self.say(
             f"\n[bold]asked {count.asked:,} · answered {len(count.answered):,} · lost {count.lost} · "
@@ -86,7 +86,7 @@ class Screen:
         self.say(f"{verdict}, the picture of it is {escape(str(shown))}")
 
     def complain(self, line: str) -> None:
-        """One line on standard error."""
+        """Prints a line on standard error."""
         Console(stderr=True, highlight=False).print(f"hotswap: {line}", markup=False, soft_wrap=True)
 
 

@@ -1,4 +1,4 @@
-"""The steady stream of the demo: asks about the rows of a domain, round and round, and follows the answers."""
+"""The demo's steady stream: publishes the rows of a domain in a cycle, and follows the answers."""
 
 import asyncio
 import contextlib
@@ -18,7 +18,7 @@ _DRAIN_S = 30.0
 
 
 class Stream:
-    """Publishes at a steady rate until `stop`; `asked`, `answered` and the rest say how it is going."""
+    """Publishes at a steady rate until `stop`; `asked`, `answered` and the rest show the progress."""
 
     def __init__(self, client: Client, domain: Domain, *, per_second: float) -> None:
         self._client = client
@@ -35,7 +35,7 @@ class Stream:
 
     @property
     def answered(self) -> int:
-        """Predictions that have arrived."""
+        """The number of predictions that have arrived."""
         return self.answered_by.total()
 
     @property
@@ -44,13 +44,13 @@ class Stream:
         return max(self.answered_by, default=0)
 
     async def publish(self) -> None:
-        """Asks from `start` to `stop`; a request's key names its row, `iris-17`, so that its answer can be checked."""
+        """Publishes from `start` to `stop`; a request's key names its row, `iris-17`, to check its answer."""
         await self._started.wait()
         due, last = 0.0, time.monotonic()
         while True:
             await asyncio.sleep(_TICK_S)
             now = time.monotonic()
-            # After a hold it goes on at the same rate: what was not asked meanwhile is not asked in a burst.
+            # After a pause it continues at the same rate: there is no burst to catch up.
             due, last = due + min(now - last, 2 * _TICK_S) * self._per_second, now
             async with self._publishing:
                 if not self._is_open:
@@ -65,7 +65,7 @@ class Stream:
 
     @asynccontextmanager
     async def switched_to(self, domain: Domain) -> AsyncIterator[None]:
-        """Asks nothing within the block, and about another domain after it.
+        """Publishes nothing within the block, and rows of another domain after it.
 
         A swap to another proto is cut after the backlog: what was published before the command is for the old
         generation, and what is published after it is for the new one. So whoever publishes holds on for the command
@@ -79,7 +79,7 @@ class Stream:
             self._domain = domain
 
     async def follow(self, answers: Answers) -> None:
-        """Counts the answers as they arrive; `rate` is of the last second."""
+        """Counts the answers as they arrive; `rate` is that of the last second."""
         arrivals: deque[tuple[float, int]] = deque()
         while True:
             arrived = await answers.read(0.1)
@@ -96,11 +96,11 @@ class Stream:
                 self._all_answered.set()
 
     def start(self) -> None:
-        """Asks from now on; to start again is nothing."""
+        """Starts publishing; does nothing if already started."""
         self._started.set()
 
     async def stop(self) -> None:
-        """Asks no more, and waits until everything is answered; what is not after half a minute is lost."""
+        """Stops publishing, and waits until everything is answered; what is not after half a minute is lost."""
         async with self._publishing:
             self._is_open = False
         with contextlib.suppress(TimeoutError):

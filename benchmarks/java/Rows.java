@@ -8,7 +8,7 @@ import java.util.Arrays;
 import java.util.HashMap;
 import java.util.Map;
 
-/** What somebody writes who knows the model and the proto (gbm_50x5) beforehand: bytes in, score0, bytes out. */
+/** Hard-coded for one model and its proto (gbm_50x5): bytes in, score0, bytes out. */
 final class Rows {
   private static final int NUMBERS = 10;
   private static final int COLUMNS = 12;

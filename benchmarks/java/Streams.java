@@ -9,7 +9,7 @@ import org.apache.kafka.streams.kstream.Consumed;
 import org.apache.kafka.streams.kstream.Produced;
 
 /**
- * The same by Kafka Streams, exactly_once_v2, its settings as they are by default.
+ * The same with Kafka Streams, exactly_once_v2, with its default settings.
  *
  * <p>java Streams BOOTSTRAP REQUESTS PREDICTIONS GROUP MOJO THREADS
  */

@@ -151,5 +151,5 @@ async def long_deadline(stage):
     before = len(stage.answers.times)
     goes_on = await stage.plane.until(lambda: len(stage.answers.times) > before + 1_000, 15)
     stage.evil.unlink()
-    seen = f"{said}, next swap {'READY' if is_good else 'not READY'}, stream {'goes on' if goes_on else 'stands'}"
+    seen = f"{said}, next swap {'READY' if is_good else 'not READY'}, stream {'continues' if goes_on else 'stalls'}"
     return seen, set(told.values()) == {"FAILED CONFIGURATION_INVALID"} and is_good and goes_on

@@ -120,7 +120,7 @@ async def _settle(deployment, plane, fold, workers, figures):
             said = state(plane.workers[name]) if name in plane.workers else "nothing"
             alive = "" if deployment.workers[name].poll() is None else " (its process has ended)"
             if said != wanted:
-                figures.findings.append(f"{name}{alive} is in state {said}, and the log gives {wanted}")
+                figures.findings.append(f"{name}{alive} is in state {said}, but the log implies {wanted}")
     return time.monotonic() - began
 
 
@@ -201,7 +201,7 @@ def told(worker, said, fold):
 def _first_difference(who, told, wanted):
     for number, (mine, right) in enumerate(itertools.zip_longest(told, wanted)):
         if mine != right:
-            return [f"{who}: after command {number} of {len(wanted)} it says {mine}, and the log gives {right}"]
+            return [f"{who}: after command {number} of {len(wanted)} it says {mine}, but the log implies {right}"]
     return []
 
 

@@ -150,7 +150,7 @@ class Fuzz:
     # ---- out
 
     async def _answered(self, worker):
-        """Whether all is answered; a partition that stands still is a finding."""
+        """Wait until everything is answered; return whether it was. A partition that stalls is a finding."""
         settings, moved = self._deployment.settings, {}
         async with Admin.connect(settings) as admin:
             while True:

@@ -276,7 +276,7 @@ PLANTED = {
     "an announcement without its batch": (announced_without_a_batch, {"torn"}),
     "a committed offset that is stale": (stale_offset, {"stale_offset"}),
     "a committed generation that is stale": (stale_generation, {"stale_offset"}),
-    "requests that nobody comes to": (lagging, {"lagging"}),
+    "requests that no worker reaches": (lagging, {"lagging"}),
     "a transaction that hangs": (hanging, {"hanging"}),
     "an acknowledged request is lost": (lost_acknowledged_request, {"vanished"}),
     "an acknowledgement is lost": (lost_acknowledgement, {"unacknowledged"}),
