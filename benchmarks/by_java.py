@@ -1,4 +1,4 @@
-"""What the same job costs in Java: consumer and producer by hand, and Kafka Streams (benchmarks/java).
+"""Contenders in Java for the same job: consumer and producer by hand, and Kafka Streams (benchmarks/java).
 
 They are compiled if there is a JDK, and left out otherwise. The model and the proto are hard-coded: scoring with others
 takes a redeploy.

@@ -70,9 +70,9 @@ class Arrived(NamedTuple):
 
 
 class Stream:
-    """Requests at a steady rate and their answers, from when it is entered until it is left.
+    """Requests at a steady rate and their answers, for a with-block.
 
-    Publisher and reader are processes of their own.
+    Publisher and reader are separate processes.
     """
 
     def __init__(self, settings: Settings, per_second: float = PER_SECOND) -> None:

@@ -107,9 +107,9 @@ class Count:
 def count(
     requests: Iterable[Record], predictions: Iterable[Record], dead_letters: Iterable[Record], models: Iterable[Offline]
 ) -> Count:
-    """Finds for each request its answers (their header `source` names it) and compares them with what is known.
+    """Finds the answers to each request (their header `source` names it) and compares them with what is known.
 
-    A request's key says which row it asks about: `iris-17`. A prediction's header `model-digest` says who made it.
+    A request's key names its row: `iris-17`. A prediction's header `model-digest` names its model.
     """
     asked = {f"{request.topic}-{request.partition}-{request.offset}": request for request in requests}
     by_digest = {model.sha256: model for model in models}

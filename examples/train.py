@@ -1,7 +1,7 @@
 """Regenerates the example models, their data and H2O's own predictions: `make train`, well under a minute.
 
-Everything is seeded, so the trees and coefficients come out the same on the same version of H2O. The digests do not: a
-MOJO holds the time and an id of its training. `models/DIGESTS` belongs to the files as they were made last.
+Everything is seeded, so the trees and coefficients are the same on the same version of H2O. The digests are not: a MOJO
+contains the time and an id of its training. `models/DIGESTS` matches the files generated last.
 """
 
 import csv

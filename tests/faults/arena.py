@@ -33,7 +33,7 @@ _SETTLE_S = 180
 class Terms:
     """The parameters of a scenario; `verified_as` is the delivery that the verifier holds the fleet to.
 
-    `is_static`: each worker has a static group id, which its replacement inherits (KIP-345).
+    `is_static`: each worker has a group instance id, which its replacement inherits (KIP-345).
     """
 
     partitions: int = 4

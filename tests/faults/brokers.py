@@ -12,8 +12,8 @@ from hotswap.local.kafka import LocalKafka, _free_ports
 async def proxied_kafka(*, seed=0):
     """Start a broker and its proxy for a with-block: `kafka.bootstrap` is the direct way, `proxy.port` the other.
 
-    Who comes through the proxy is told the proxy's port as the broker's address, so it stays behind it. All four ports
-    are fixed: the broker comes back to them after each stop and kill.
+    Clients that connect through the proxy get the proxy's port as the broker's address, so they stay behind it. All
+    four ports are fixed: the broker returns to them after each stop and kill.
     """
     direct, behind, controller, front = islice(_free_ports(), 4)
     kafka = LocalKafka(

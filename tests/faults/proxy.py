@@ -1,9 +1,9 @@
 """A loopback proxy between workers and a broker that delays, holds, cuts, delivers requests late, and forges.
 
 Kafka's protocol is a stream of frames, each led by its size (4 bytes). A request's next bytes are its kind (2), version
-(2) and correlation id (4); an answer's are the correlation id. The proxy reads no further, but in answers to a Fetch,
-where batches may be changed on their way (`fetches.py`). The broker must advertise the proxy's own port to those who
-come through it (`brokers.py`).
+(2) and correlation id (4); an answer's are the correlation id. The proxy parses no further, except in answers to a
+Fetch, whose batches it can change in transit (`fetches.py`). The broker must advertise the proxy's own port to clients
+that connect through it (`brokers.py`).
 """
 
 import asyncio

@@ -1,7 +1,7 @@
 """A publisher in a separate process that journals every request that the broker has acknowledged.
 
-Run as a script it is the child: its standard input gives a rate per line (requests per second) and ends it when it
-closes, so it never outlives its parent. A line of the journal is `partition offset digest kind`: the digest is the
+Run as a script, it is the child: it reads a rate per line (requests per second) from its standard input and ends when
+that closes, so it never outlives its parent. A line of the journal is `partition offset digest kind`: the digest is the
 first 16 hex digits of the value's SHA-256, the kind `good` or the code with which the request must be refused.
 """
 

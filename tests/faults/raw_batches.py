@@ -1,7 +1,7 @@
 """Record batches built byte by byte, good ones and others, and a producer that sends them unchanged.
 
-Kafka's format of a batch (magic 2): https://kafka.apache.org/documentation/#recordbatch. A record has its own length
-before it; all of a record's whole numbers are zigzag varints.
+Kafka's batch format (magic 2): https://kafka.apache.org/documentation/#recordbatch. A record is prefixed with its
+length; all integers of a record are zigzag varints.
 """
 
 import asyncio

@@ -290,7 +290,7 @@ class Verifier:
     def finish(self, committed, ends):
         """Return all findings, now that nothing more will come; may be called again if it does.
 
-        `committed`: partition -> offset and metadata of the group. `ends`: topic -> partition -> stable end and end.
+        `committed`: partition -> offset and metadata. `ends`: topic -> partition -> (last stable offset, end).
         """
         self._final = Ledger()
         for number, part in sorted(self._partitions.items()):

@@ -1,7 +1,7 @@
 """The runs of the proofs, one JSON object a line in docs/proofs.jsonl, and RELIABILITY.md's table of the newest.
 
-RECORD=1 make kills                          appends the run; the tree must be clean, so that its commit says it all
-python tests/harness/proofs.py [--check]     writes the table, or ends with 1 where it is stale
+RECORD=1 make kills                          appends the run; needs a clean tree, so that the commit identifies what ran
+python tests/harness/proofs.py [--check]     writes the table, or exits with 1 if it is stale
 """
 
 import json
@@ -109,8 +109,8 @@ def with_table(document: str, table: str) -> str:
 def recorded(proof: str, *, seed: int | None, length: float, full_length: float) -> Iterator[Run]:
     """Append the block's run to docs/proofs.jsonl, if RECORD is set; the block fills in figures and findings.
 
-    An error that ends the block is a finding. Ends the program before the block where the tree is not clean, and after
-    it where the tree is not what it was.
+    An error that ends the block is a finding. Ends the program before the block if the tree is not clean, and after it
+    if the tree has changed.
     """
     run = Run(proof=proof, seed=seed, length=length, full_length=full_length)
     if not is_recording():

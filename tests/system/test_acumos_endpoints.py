@@ -1,6 +1,6 @@
 """Each endpoint of Acumos as the operation of ours that replaces it, on one real deployment.
 
-A test carries the endpoint's name, and begins with what it needs to be served: the deployment is one for all of them.
+Each test is named after an endpoint, and first makes its model serve: they all share one deployment.
 """
 
 import asyncio

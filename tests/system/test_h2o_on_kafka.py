@@ -1,7 +1,7 @@
 """Every category of H2O model through a real Kafka: one deployment, each model swapped for one of another category.
 
-Each model comes with a proto of its own, made from the headers of its data; what is read from the predictions topic is
-what H2O itself predicts, to 1e-9.
+Each model has its own proto, made from the header of its data; the predictions topic must have what H2O itself
+predicts, to 1e-9.
 """
 
 from pathlib import Path

@@ -104,7 +104,7 @@ def test_a_configuration_is_read_and_a_wrong_one_is_refused_by_field(cluster, se
         '{"missing": "maybe"}': "missing must be one of accept, refuse, not 'maybe'",
         '{"deadline_ms": 0}': "deadline_ms must be an integer from 1, not 0",
         '{"columns": ["x"]}': "columns must be an object of strings",
-        '{"odd": 1}': "odd; it is a JSON object of",
+        '{"odd": 1}': "unknown fields odd; it must be a JSON object of",
         "nope": "cannot be read",
     }.items():
         (files / "c.json").write_text(text)

@@ -73,7 +73,7 @@ def test_an_invalid_configuration_names_the_file_and_the_field(tmp_path):
     for name, text, reason in (
         ("c.json", "[]", "not an object"),
         ("c.json", "{", "cannot be read"),
-        ("c.json", '{"colums": {}}', "colums; it is a JSON object of"),
+        ("c.json", '{"colums": {}}', "unknown fields colums; it must be a JSON object of"),
         ("c.json", '{"text": {"ignore_unknown": "false"}}', "text.ignore_unknown must be true or false, not 'false'"),
         ("c.json", '{"deadline_ms": 0}', "deadline_ms must be an integer from 1"),
     ):

@@ -222,7 +222,9 @@ def test_an_invalid_manifest_is_refused_with_the_field(dump, tmp_path):
         code, message = refused(repacked(dump, tmp_path, hotswap__json=changed))
         assert (code, reason in message) == ("ARTIFACT_INVALID", True), message
     with (
-        pytest.raises(UsageError, match=r"configuration of package .*: deadline is no|deadline; it is a JSON object"),
+        pytest.raises(
+            UsageError, match=r"configuration of package .*: deadline is no|deadline; it must be a JSON object"
+        ),
         open_package(repacked(dump, tmp_path, hotswap__json=manifest(dump, configuration={"deadline": 1}))),
     ):
         pass

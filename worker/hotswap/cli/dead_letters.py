@@ -65,7 +65,7 @@ def dead_letters(deployment: str, **given: Any) -> None:
     wanted = _Wanted(parse_since(given["since"], time.time()) if given["since"] else 0, given["code"])
     if given["is_replaying"]:
         if given["is_following"] or given["limit"]:
-            raise UsageError("--replay goes with --since and --code, not with --follow or --limit")
+            raise UsageError("--replay can be combined with --since and --code, but not with --follow or --limit")
         run(_replay(settings, wanted, given))
     else:
         run(_list(settings, wanted, given))

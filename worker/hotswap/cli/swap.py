@@ -147,9 +147,7 @@ def resume(deployment: str, **given: Any) -> None:
 
 @click.command()
 @deployment_argument
-@click.option(
-    "--partition", type=click.IntRange(0, _MOST_PARTITION), required=True, metavar="N", help="Of the requests."
-)
+@click.option("--partition", type=click.IntRange(0, _MOST_PARTITION), required=True, metavar="N", help="Its partition.")
 @click.option(
     "--offset", type=click.IntRange(0, _MOST_OFFSET), required=True, metavar="N", help="As `hotswap status` prints it."
 )

@@ -26,7 +26,7 @@ class Outgoing(NamedTuple):
 
 
 class Place(NamedTuple):
-    """Where a request was published; as text it is the header `source` of its answer."""
+    """Where a request was published; its text is the header `source` of the answer."""
 
     topic: str
     partition: int

@@ -148,11 +148,11 @@ class Fleet:
         return {view.worker for view in self.workers.values() if view.is_live(now)}
 
     def answer(self, command_id: str, expected: Collection[str], now: float) -> FleetAnswer:
-        """What the fleet has made of a command so far; `expected` are the workers that were there when it was sent.
+        """Returns the outcomes of a command so far; `expected` are the workers that were live when it was sent.
 
-        A worker that answered and went stays counted; one that went without an answer is not waited for, since its
-        partitions are with others now. One that came later reads the command before it takes partitions, and counts
-        once it says something about it.
+        A worker that answered and left is still counted. One that left without an answer is not waited for, since
+        others have its partitions now. One that joined later reads the command before it takes partitions, and counts
+        once it reports on it.
         """
         told = self.told.get(command_id, {})
         final = {worker: said for worker, said in told.items() if said.is_final}

@@ -39,8 +39,12 @@ def configuration_of(document: Any, name: str) -> Configuration:
     """
     known = {part.name for part in fields(Configuration)}
     if not isinstance(document, dict) or not set(document) <= known:
-        odd = ", ".join(sorted(set(document) - known)) if isinstance(document, dict) else "not an object"
-        raise UsageError(f"configuration {name}: {odd}; it is a JSON object of {', '.join(sorted(known))}")
+        odd = (
+            "unknown fields " + ", ".join(sorted(set(document) - known))
+            if isinstance(document, dict)
+            else "not an object"
+        )
+        raise UsageError(f"configuration {name}: {odd}; it must be a JSON object of {', '.join(sorted(known))}")
     return Configuration(**{part: _option(name, part, value) for part, value in document.items()})
 
 
