@@ -250,7 +250,7 @@ async def test_transform_csv_with_activate_changes_nothing_where_a_row_is_refuse
     (tmp_path / "bad.csv").write_text("sepal_length\n5.1\nlong\n")
     (tmp_path / "none.csv").write_text("sepal_length\n")
     _, stderr = await hotswap(fleet, "score", tmp_path / "bad.csv", *words, code=1)
-    assert "row 2, column sepal_length: 'long' is no number" in stderr
+    assert "row 2, column sepal_length: 'long' is not a number" in stderr
     _, stderr = await hotswap(fleet, "score", tmp_path / "none.csv", *words, code=1)
     assert "no row was scored, so nothing is activated" in stderr
     assert (await newest(fleet)).number == before

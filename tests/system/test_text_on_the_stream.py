@@ -130,13 +130,13 @@ async def test_a_bad_row_refuses_its_request_with_row_column_value_and_reason_an
     good = b"sepal_length;petal_length;petal_width;sepal_width\n5,1;NA;0,2;3\n".replace(b",", b".")
     cases = {
         "good": (good, "csv", None),
-        "bad cell": (good.replace(b"0.2", b"wide"), "csv", "row 1, column petal_width: 'wide' is no number"),
-        "short row": (good + b"1;2\n", "csv", "row 2: has 2 cells, and the header names 4"),
-        "open quote": (good + b'"1;2;3;4\n', "csv", "row 2: is no CSV: unexpected end of data"),
-        "no UTF-8": (good.replace(b"0.2", b"\xff"), "csv", "row 1, column petal_width: '\\udcff' is no number"),
+        "bad cell": (good.replace(b"0.2", b"wide"), "csv", "row 1, column petal_width: 'wide' is not a number"),
+        "short row": (good + b"1;2\n", "csv", "row 2: has 2 cells, but the header names 4"),
+        "open quote": (good + b'"1;2;3;4\n', "csv", "row 2: is not valid CSV: unexpected end of data"),
+        "no UTF-8": (good.replace(b"0.2", b"\xff"), "csv", "row 1, column petal_width: '\\udcff' is not a number"),
         "no header": (b"5.1;1.4;0.2;3\n", "csv", "is the header line missing?"),
         "empty": (b"", "csv", "the CSV is empty"),
-        "no JSON": (b'[{"sepal_length": 1}', "json", "row 1: is no JSON"),
+        "no JSON": (b'[{"sepal_length": 1}', "json", "row 1: is not valid JSON"),
         "bad value": (b'[{"sepal_length": 1}, {"sepal_length": "long"}]', "json", "row 2, column sepal_length: 'long'"),
         "unknown field": (b'{"sepal_lenght": 1}', "json", 'no field named "sepal_lenght"'),
         "a flower": (b'{"sepal_length": 1}', "json", None),

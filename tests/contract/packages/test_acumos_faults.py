@@ -69,7 +69,7 @@ async def test_a_bad_row_of_a_csv_is_named_and_no_row_is_dropped_silently():
         )
 
     assert [line.split(",")[0] for line in lines(whole)[1:]] == ["setosa", "virginica"]
-    assert refused == Refusal(Code.UNDECODABLE, "row 3, column petal_length: '?' is no number")
+    assert refused == Refusal(Code.UNDECODABLE, "row 3, column petal_length: '?' is not a number")
 
 
 async def test_an_unseen_category_costs_nobody_else_an_answer():
@@ -191,7 +191,7 @@ async def test_crlf_quotes_and_utf8_change_nothing_and_lose_no_column(text):
 
 async def test_utf8_in_a_request_comes_back_as_it_was():
     message = MIXED_GLM.operation.input
-    value = "row 0, field `color`: 'Größe 😀' is none of the categories"
+    value = "row 0, field `color`: 'Größe 😀' is not one of the categories"
     load = MIXED_GLM.load(configuration=Configuration(unknown_category=Policy.REFUSE, text=TextOptions(delimiter=";")))
 
     async with serving(load) as host:

@@ -117,7 +117,7 @@ async def test_a_model_says_what_it_takes_and_gives(settings):
     [
         ("import os; os._exit(7)", "failed while it loaded the model"),
         ("from hotswap.host import frames; send(frames.pack_facts(frames.Kind.READY, {}))", "is not whole"),
-        ("from hotswap.host import frames; send(frames.pack_announcement(1, 1))", "is no JSON"),
+        ("from hotswap.host import frames; send(frames.pack_announcement(1, 1))", "is not valid JSON"),
     ],
 )
 async def test_a_host_that_gives_no_sound_description_is_an_error_and_leaves_nothing(tmp_path, code, reason):
@@ -179,7 +179,7 @@ async def test_the_sample_is_matched_by_name_and_what_is_odd_in_it_is_said(setti
     with pytest.raises(UsageError, match="is the header line missing"):
         await onboard(settings, Wish(model=iris, sample=tmp_path / "s.csv"))
     (tmp_path / "s.csv").write_text("petal_width\n0.2\nNA\n")
-    with pytest.raises(UsageError, match="row 2, column petal_width: 'NA' is no number"):
+    with pytest.raises(UsageError, match="row 2, column petal_width: 'NA' is not a number"):
         await onboard(settings, Wish(model=iris, sample=tmp_path / "s.csv"))
 
 

@@ -35,7 +35,7 @@ def test_rows_are_encoded_by_the_proto_that_a_deployment_serves(cluster, setting
 
 def test_a_bad_row_is_listed_and_the_others_are_encoded(files):
     result = hotswap("encode", "bad.csv", "--proto", "single.proto", "--operation", "Q", "--out", "x.bin", code=1)
-    assert "row 2, column x: 'abc' is no number" in result.stderr
+    assert "row 2, column x: 'abc' is not a number" in result.stderr
     assert "rows: 2, messages: 2" in result.stderr
     assert (files / "x.bin").stat().st_size == 2 * (1 + 9)
 

@@ -121,7 +121,7 @@ def test_a_given_proto_is_packed_unchanged_and_the_sample_must_fit_it(files):
         assert len(package.samples) == 2
     (files / "rows.csv").write_text("age\nold\n")
     result = pack("--proto", "own.proto", "--sample", "rows.csv", "--out", "other", code=2)
-    assert "sample rows.csv: row 1, column age: 'old' is no whole number" in complaint(result)
+    assert "sample rows.csv: row 1, column age: 'old' is not a whole number" in complaint(result)
     assert not (files / "other").exists()
 
 

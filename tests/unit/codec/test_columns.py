@@ -176,7 +176,7 @@ def test_each_column_that_does_not_fit_is_told_with_what_to_do():
 def test_a_configured_column_that_the_model_lacks_is_told():
     made = decoder("message In { double age = 1; string color = 2; }", names={"agee": "age"})
 
-    assert made.problems == ["configuration.columns names `agee`, which is no column of the model"]
+    assert made.problems == ["configuration.columns names `agee`, which is not a column of the model"]
 
 
 # ---- missing, mistyped, unknown
@@ -219,7 +219,7 @@ def test_a_missing_value_refuses_its_request_where_the_policy_says_so():
     rows = decode(made, {"r": [{"age": 1, "color": "red"}]}, {"r": [{"age": 1, "color": "red"}, {"color": "red"}]})
 
     assert rows.refused[1].code is Code.MISSING_FIELD
-    assert rows.refused[1].message == "row 1, field `age`: there is no value, and column `age` may not be missing"
+    assert rows.refused[1].message == "row 1, field `age`: there is no value, but column `age` must not be missing"
     assert_matrix(rows, [[1, 1]])
 
 
@@ -248,7 +248,7 @@ def test_an_unknown_category_refuses_its_request_where_the_policy_says_so():
 
     assert rows.unknown == {}
     assert rows.refused[1].code is Code.UNKNOWN_CATEGORY
-    assert "row 0, field `color`: 'green' is none of the categories" in rows.refused[1].message
+    assert "row 0, field `color`: 'green' is not one of the categories" in rows.refused[1].message
     assert_matrix(rows, [[0, 1]])
 
 
@@ -259,7 +259,7 @@ def test_text_that_is_no_number_refuses_its_request(text):
     rows = decode(made, {"age": "1"}, {"age": text}, {"age": ""})
 
     assert rows.refused[1].code is Code.MISTYPED_FIELD
-    assert f"row 0, field `age`: {text!r} is no number" in rows.refused[1].message
+    assert f"row 0, field `age`: {text!r} is not a number" in rows.refused[1].message
     assert list(rows.positions) == [0, 2]
     assert_matrix(rows, [[1, NAN], [NAN, NAN]])
 

@@ -156,9 +156,9 @@ def test_a_name_of_two_outputs_is_a_problem_and_no_guess():
     ("messages", "told"),
     [
         ("message Out { string colour = 1; }", "has no output `colour`; name one of predict, p_no, p_yes"),
-        ("message Out { double predict = 1; }", "`predict` does not fit in it; make it a string"),
-        ("message Out { int32 p_yes = 1; }", "`p_yes` does not fit in it; make it a double"),
-        ("message Out { double probabilities = 1; }", "`probabilities` has many values; make it repeated"),
+        ("message Out { double predict = 1; }", "`predict` does not fit into it; make it a string"),
+        ("message Out { int32 p_yes = 1; }", "`p_yes` does not fit into it; make it a double"),
+        ("message Out { double probabilities = 1; }", "`probabilities` has several values; make it repeated"),
         ("enum E { YES = 0; } message Out { E predict = 1; }", "does not fit"),
         ("message Out {}", "Out has no field"),
         ("message Inner {} message Out { Inner predict = 1; }", "does not fit"),
@@ -174,14 +174,14 @@ def test_a_field_that_cannot_be_filled_is_told_with_what_to_do(messages, told):
 def test_a_singular_field_cannot_hold_many_rows():
     made, _ = encoder("message Out { string predict = 1; }", is_one_row=False)
 
-    assert "a request has many rows; make it repeated" in made.problems[0]
+    assert "a request may have several rows; make it repeated" in made.problems[0]
 
 
 def test_a_configured_output_that_is_not_there_is_told():
     made, _ = encoder("message Out { string predict = 1; }", names={"predict": "nothing", "gone": "predict"})
 
     assert "has no output `nothing`" in made.problems[0]
-    assert "configuration.outputs names `gone`, which is no field of Out" in made.problems[1]
+    assert "configuration.outputs names `gone`, which is not a field of Out" in made.problems[1]
 
 
 def test_a_row_without_a_class_is_told_apart():

@@ -176,7 +176,7 @@ def test_a_text_that_is_no_whole_number_refuses_its_request_or_is_missing(text):
 
     assert strict.table.objects == {0: [-7, None]}
     assert strict.refused == {
-        1: Refusal(Code.MISTYPED_FIELD, f"row 0, field `n`: {text!r} is no number, and column `n` is a whole number")
+        1: Refusal(Code.MISTYPED_FIELD, f"row 0, field `n`: {text!r} is not a number, but column `n` is a whole number")
     }
     assert lenient.table.objects == {0: [-7, None, None]}
 
@@ -224,7 +224,7 @@ def test_the_configuration_names_a_nested_field_by_its_path():
     assert (
         encoder(messages, names={"of.worst": "p_no"})[0]
         .problems[-1]
-        .startswith("configuration.outputs names `of.worst`, which is no field")
+        .startswith("configuration.outputs names `of.worst`, which is not a field")
     )
 
 
@@ -246,9 +246,12 @@ def test_of_a_oneof_the_alternative_is_filled_for_which_there_is_an_output():
     [
         (
             "string label = 1; double p_yes = 2;",
-            "`which`: label and p_yes can be filled, and it holds one of label, p_yes",
+            "`which`: label and p_yes can be filled, but it holds exactly one of label, p_yes",
         ),
-        ("string colour = 1; double size = 2;", "`which`: nothing can be filled, and it holds one of colour, size"),
+        (
+            "string colour = 1; double size = 2;",
+            "`which`: nothing can be filled, but it holds exactly one of colour, size",
+        ),
     ],
 )
 def test_a_oneof_with_two_outputs_or_none_is_a_problem_and_no_guess(fields, told):
@@ -282,7 +285,7 @@ def test_a_text_fits_an_enum_and_one_that_is_no_value_of_it_is_told_apart():
 
     assert [out.why for out in encoded(messages)] == [1, 0]
     assert made.is_valid(odd).tolist() == [True, False]
-    assert made.explain(odd, 1) == "the model gave no value of field `why`, but blue"
+    assert made.explain(odd, 1) == "the model returned blue, which is not a valid value of field `why`"
 
 
 @pytest.mark.parametrize("fields", ["string label = 1;", "repeated double probs = 1;", "string why = 1; int64 id = 2;"])
@@ -299,7 +302,7 @@ def test_a_whole_number_that_is_not_there_is_told_apart():
     odd = Table(np.array([[0, 0, 0, NAN, 0, 0, 0], [0] * 7]), {**SCORES.objects, 6: [1, None]})
 
     assert made.is_valid(odd).tolist() == [False, False]
-    assert made.explain(odd, 1) == "the model gave no value of field `id`, but None"
+    assert made.explain(odd, 1) == "the model returned None, which is not a valid value of field `id`"
 
 
 def test_answers_of_many_rows_take_texts_and_vectors_row_after_row():

@@ -97,7 +97,7 @@ def test_a_request_without_a_class_is_refused_alone_with_its_row():
     first, undecided, last = dispatcher().score(values, asks("many") * 3).answers
 
     assert (first, last) == (label("yes"), label("no"))
-    assert undecided == Refusal(Code.MODEL_ERROR, "row 1: the model gave no class, but nan")
+    assert undecided == Refusal(Code.MODEL_ERROR, "row 1: the model returned nan, which is not a valid class")
 
 
 def test_a_batch_of_nothing_but_bad_requests_is_answered():

@@ -32,7 +32,7 @@ CHANGES = {
     "a renamed operation": ("rpc transform", "rpc predict", "2.0.0", "operation transform is gone"),
     "a renamed message": ("Prediction", "Answer", "2.0.0", "transform returns Answer now, not Prediction"),
     "a second operation": (
-        "(Prediction);", "(Prediction); rpc explain(Frame) returns (Prediction);", "2.0.0", "no longer clear",
+        "(Prediction);", "(Prediction); rpc explain(Frame) returns (Prediction);", "2.0.0", "ambiguous",
     ),
 }  # fmt: skip
 

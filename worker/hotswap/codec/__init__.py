@@ -1,1 +1,1 @@
-"""Protobuf, CSV and JSON to rows of columns and back."""
+"""Decodes protobuf, CSV and JSON to rows of columns, and encodes a model's outputs as answers."""

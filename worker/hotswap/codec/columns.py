@@ -1,19 +1,19 @@
-"""From requests to the matrix that a model scores: whole columns at a time, nothing per record that can be per batch.
+"""Decodes requests to the matrix that a model scores, a column at a time: nothing per record that can be per batch.
 
-Shapes of an input message, told apart by where most of the model's columns are found:
+The shape of an input message is the one in which most of the model's columns are found:
 
     single   the columns are its own scalar fields: one row a request
     columns  the columns are its own repeated scalar fields, all of one length: a row for each element
     rows     it has a repeated field of row messages (`DataFrame{repeated DataFrameRow rows = 1}`): a row for each
 
-A column's field is found, within the row message where there is one, by the first of these that finds any:
+A column's field is looked up, in the row message if there is one, by the first of these rules that matches:
 
     1. `configuration.columns`: a field, or a path (`customer.age`; `features.age`, where `features` is a map)
     2. the column's name; that name with `_` for what an identifier cannot hold; that name as a path, where it has dots
-    3. the key of that name, where the row message has nothing but a map
-    4. the one field of that name in the messages that the row message holds; where there are several, it is a problem
+    3. the key of that name, if the row message has nothing but a map
+    4. the only field of that name in the messages nested in the row message; several are reported as a problem
 
-What fits:
+Types that fit:
 
     numeric      any number, bool, enum (its number), or string (parsed; "" and "NA" are missing)
     categorical  string, enum (the category is the value's name, in any case and with or without the enum's own prefix),
@@ -22,9 +22,9 @@ What fits:
     whole        any integer, bool, enum (its number), or string (parsed; "" and "NA" are missing)
     vector       a repeated number (in the shapes `single` and `rows`)
 
-Missing is NaN, the model's NA, or None for a text, a whole number or a vector: an absent `optional` field, alternative
-of a oneof, message, key of a map or whole column; but for a text an empty string, a NaN, an enum's zero whose name ends
-in UNSPECIFIED. A proto3 scalar without `optional` cannot be missing: 0 is 0.
+A missing value is NaN, the model's NA; for a text, a whole number or a vector it is None. Missing are: an absent
+`optional` field, alternative of a oneof, message, key of a map or whole column; an empty string, except for a text; a
+NaN; an enum's zero whose name ends in UNSPECIFIED. A proto3 scalar without `optional` cannot be missing: 0 is 0.
 """
 
 from collections.abc import Iterable, Sequence
@@ -48,7 +48,7 @@ _SHOWN: Final = 80
 
 
 class _Lookup(dict[Any, float]):
-    """Value -> the category's number; what is not in it is unknown. All in C for the values that are."""
+    """Value -> the category's number; other values are unknown. Known values are looked up entirely in C."""
 
     def __missing__(self, value: Any) -> float:
         return _UNKNOWN
@@ -56,9 +56,9 @@ class _Lookup(dict[Any, float]):
 
 @dataclass(slots=True)
 class DecodedRows:
-    """The rows of a batch's requests. `counts` is rows per request, None where each has one.
+    """The rows of a batch's requests. `counts` is the number of rows per request; None: one each.
 
-    `positions` are the places in the batch of the requests that the rows are from; all others are in `refused`.
+    `positions` are the indices in the batch of the requests that the rows come from; all others are in `refused`.
     """
 
     table: Table
@@ -68,7 +68,7 @@ class DecodedRows:
     unknown: dict[str, int] = field(default_factory=dict)
 
     def slices(self) -> list[slice]:
-        """The rows of each request."""
+        """Return the rows of each request."""
         counts = repeat(1, len(self.positions)) if self.counts is None else self.counts.tolist()
         slices, end = [], 0
         for count in counts:
@@ -77,7 +77,7 @@ class DecodedRows:
         return slices
 
     def keep(self, requests: Sequence[int]) -> None:
-        """Drop the rows of all requests but these (indexes into `positions`, ascending)."""
+        """Keep only the rows of these requests (indices into `positions`, ascending)."""
         of_request = self.slices()
         self.table = join([self.table.part(slice(0, 0)), *(self.table.part(of_request[index]) for index in requests)])
         self.positions = [self.positions[index] for index in requests]
@@ -86,7 +86,7 @@ class DecodedRows:
 
 
 class _Violation(NamedTuple):
-    """Values of a column that the policies decide about."""
+    """The values of a column that violate a policy or are replaced by NaN under it."""
 
     source: FieldSource
     code: Code
@@ -95,7 +95,7 @@ class _Violation(NamedTuple):
 
 
 class _Read(NamedTuple):
-    """The parsed messages of a batch, taken apart: `items` are what a source's path starts from."""
+    """The parsed messages of a batch; a source's path starts from each of the `items`."""
 
     items: list[Message]
     length: int
@@ -103,10 +103,10 @@ class _Read(NamedTuple):
 
 
 class Decoder:
-    """Reads the requests of one operation, for a model's columns, by a generation's policies."""
+    """Decodes the requests of one operation to a model's columns, under a generation's policies."""
 
     def __init__(self, *, message: type[Message], columns: Sequence[Column], configuration: Configuration) -> None:
-        """Find each column's field. What does not fit is in `problems`, a line for each; then it must not decode."""
+        """Find each column's field. `problems` has a line for each mismatch; if there are any, do not call decode."""
         found = find_sources(descriptor_of(message), columns, configuration.columns)
         self.problems: Final[Sequence[str]] = found.problems
         self.shape: Final = found.shape
@@ -130,7 +130,7 @@ class Decoder:
         self._take_numbers = attrgetter(*(source.path for source in self._numbers)) if self._numbers else None
 
     def decode(self, values: Sequence[bytes]) -> DecodedRows:
-        """Decode a batch of requests to rows x columns; the bad ones are refused, with all of their rows."""
+        """Decode a batch of requests to rows x columns; a bad request is refused with all of its rows."""
         refused: dict[int, Refusal] = {}
         messages, positions = self._parse(values, refused)
         read, positions = self._take_apart(messages, positions, refused)
@@ -143,7 +143,7 @@ class Decoder:
             violations += self._missing(table)
         rows = DecodedRows(table, positions, read.counts, refused)
         if violations:
-            self._judge(rows, violations)
+            self._apply_policies(rows, violations)
         return rows
 
     # ---- from bytes to messages to items
@@ -153,7 +153,7 @@ class Decoder:
         try:
             return list(map(parse, values)), range(len(values))
         except (DecodeError, TypeError):
-            pass  # one of them is bad: which one is found one at a time
+            pass  # one of them is bad: parse them one at a time to find it
         messages, positions = [], []
         for position, value in enumerate(values):
             try:
@@ -179,13 +179,13 @@ class Decoder:
             [list(map(len, map(attrgetter(source.path), messages))) for source in self.sources], np.int64
         )
         counts = lengths.max(axis=0, initial=0)
-        # A column that is empty while others are not is missing; of one that is shorter nobody knows which rows.
+        # A column that is empty while others are not is missing; in a shorter one, the missing rows are not known.
         is_ragged = ((lengths != counts) & (lengths != 0)).any(axis=0)
         for index in np.flatnonzero(is_ragged).tolist():
-            told = ", ".join(
+            lengths_told = ", ".join(
                 f"{source.path} has {length}" for source, length in zip(self.sources, lengths[:, index], strict=True)
             )
-            message = f"the columns of the request are not of one length: {told}"
+            message = f"the columns of the request differ in length: {lengths_told}"
             refused[positions[index]] = Refusal(Code.MISSING_FIELD, message)
         good = np.flatnonzero(~is_ragged).tolist()
         read = _Read([messages[index] for index in good], int(counts[good].sum()), counts[good])
@@ -223,7 +223,7 @@ class Decoder:
             except ValueError:
                 parsed = [_number_or_none(value) for value in values]
                 bad = [row for row, number in enumerate(parsed) if number is None]
-                # Not NaN: that would be missing.
+                # Not NaN, which would mean missing.
                 matrix[:, source.index] = [0.0 if number is None else number for number in parsed]
                 yield _Violation(source, Code.MISTYPED_FIELD, bad, [values[row] for row in bad])
 
@@ -233,7 +233,7 @@ class Decoder:
             matrix[:, source.index] = column = np.fromiter(numbers, np.float64, read.length)
             bad = np.flatnonzero(column == _UNKNOWN).tolist()
             if bad:
-                # The absent are told apart first: an enum's 0 or a bool's false may be no category.
+                # Skip absent values: the default they read as (an enum's 0, a bool's false) may not be a category.
                 if source.has_presence and self.shape != "columns":
                     bad = [row for row in bad if not source.is_absent(read.items[row])]
                 wanted = set(bad)
@@ -243,7 +243,7 @@ class Decoder:
     def _mark_absent(self, matrix: Matrix, read: _Read) -> None:
         if not self._optional:
             return
-        # What is absent reads as the default: presence is asked only there, and all columns are compared at once.
+        # An absent field reads as its default: compare all columns at once, and test presence only where they match.
         is_default = matrix[:, [source.index for source in self._optional]] == self._defaults
         for row, place in np.argwhere(is_default).tolist():
             source = self._optional[place]
@@ -251,7 +251,7 @@ class Decoder:
                 matrix[row, source.index] = np.nan
 
     def _object(self, source: FieldSource, read: _Read, violations: list[_Violation]) -> list[Any]:
-        """Give a column of objects, None where there is no value."""
+        """Return a column of objects, None for a missing value."""
         assert source.convert
         values = list(self._values(read, source, None))
         if source.has_presence and self.shape != "columns":
@@ -279,7 +279,7 @@ class Decoder:
 
     # ---- policies
 
-    def _judge(self, rows: DecodedRows, violations: Sequence[_Violation]) -> None:
+    def _apply_policies(self, rows: DecodedRows, violations: Sequence[_Violation]) -> None:
         policies = {
             Code.MISSING_FIELD: self.policies.missing,
             Code.MISTYPED_FIELD: self.policies.mistyped,
@@ -291,32 +291,32 @@ class Decoder:
             if policies[code] is Policy.REFUSE:
                 to_refuse += [(row, source.index, violation, value) for row, value in zip(at, values, strict=True)]
                 continue
-            rows.table.matrix[at, source.index] = np.nan  # of an object nothing was made: None
+            rows.table.matrix[at, source.index] = np.nan  # an object is None already
             if code is Code.UNKNOWN_CATEGORY and at:
                 rows.unknown[source.column.name] = len(at)
         if to_refuse:
             self._refuse(rows, to_refuse)
 
-    def _refuse(self, rows: DecodedRows, troubles: list[tuple[int, int, _Violation, Any]]) -> None:
+    def _refuse(self, rows: DecodedRows, to_refuse: list[tuple[int, int, _Violation, Any]]) -> None:
         starts = [part.start for part in rows.slices()]
         ends = np.array([part.stop for part in rows.slices()])
         bad: dict[int, Refusal] = {}
-        for row, _, violation, value in sorted(troubles, key=lambda trouble: trouble[:2]):
+        for row, _, violation, value in sorted(to_refuse, key=lambda entry: entry[:2]):
             request = int(np.searchsorted(ends, row, side="right"))
-            if request not in bad:  # the first trouble of a request is the one that is told
+            if request not in bad:  # report only the first violation of a request
                 bad[request] = Refusal(violation.code, _explain(violation, row - starts[request], value))
         rows.refused.update({rows.positions[request]: refusal for request, refusal in bad.items()})
         rows.keep([request for request in range(len(rows.positions)) if request not in bad])
 
 
 def _default(source: FieldSource) -> float:
-    """Give what an absent field of this source reads as, in the matrix."""
+    """Return the number in the matrix that an absent field of this source reads as."""
     value = source.leaf.default_value
     return float(value if source.kind == "number" else source.lookup.get(value, _UNKNOWN))
 
 
 def _number(text: str) -> float:
-    # float() alone would take 1_000, and refuse the empty string.
+    # float() alone would accept 1_000 and reject the empty string.
     if "_" in text:
         raise ValueError(text)
     return float(text) if text and text != "NA" else np.nan
@@ -334,7 +334,7 @@ def _explain(violation: _Violation, row: int, value: Any) -> str:
     place = f"row {row}, field `{source.path}`"
     shown = value[:_SHOWN] + "…" if isinstance(value, str) and len(value) > _SHOWN else value
     if code is Code.MISSING_FIELD:
-        return f"{place}: there is no value, and column `{source.column.name}` may not be missing"
+        return f"{place}: there is no value, but column `{source.column.name}` must not be missing"
     if code is Code.MISTYPED_FIELD:
-        return f"{place}: {shown!r} is no number, and column `{source.column.name}` is {source.column.kind}"
-    return f"{place}: {shown!r} is none of the categories of column `{source.column.name}` ({source.column.kind})"
+        return f"{place}: {shown!r} is not a number, but column `{source.column.name}` is {source.column.kind}"
+    return f"{place}: {shown!r} is not one of the categories of column `{source.column.name}` ({source.column.kind})"

@@ -1,7 +1,7 @@
-"""Whether requests made for one proto mean the same under another: it decides where a swap is cut by default.
+"""Whether requests written for one proto mean the same under another, which decides where a swap cuts by default.
 
-Stricter than the wire: a renamed field is another column to a model, and a field number that changes hands is read as
-something else without any error. Added fields are fine, and so is a field that became `optional` or ceased to be.
+Stricter than the wire format: to a model, a renamed field is another column, and a reused field number is read as
+something else without any error. Fields may be added, and may become `optional` or cease to be.
 """
 
 from collections.abc import Iterator
@@ -13,10 +13,10 @@ from hotswap.codec.proto import Schema
 
 
 def incompatibilities(old: Schema, new: Schema) -> list[str]:
-    """What keeps requests for `old` from being answered as meant by `new`, one line each; empty where nothing does."""
+    """List the reasons why `new` would misread requests written for `old`, one line each; empty if there are none."""
     found: list[str] = []
     if len(old.operations) == 1 and len(new.operations) > 1:
-        found.append("there are several operations now, so requests without the header `operation` are no longer clear")
+        found.append("there are several operations now, so requests without the header `operation` are ambiguous")
     for name, operation in old.operations.items():
         successor = new.operations.get(name)
         if successor is None:
@@ -29,7 +29,7 @@ def incompatibilities(old: Schema, new: Schema) -> list[str]:
 
 
 def _message(old: Any, new: Any, seen: set[tuple[str, str]]) -> Iterator[str]:
-    if (old.full_name, new.full_name) in seen:  # a message may hold itself
+    if (old.full_name, new.full_name) in seen:  # a message may contain itself
         return
     seen.add((old.full_name, new.full_name))
     for number, field in old.fields_by_number.items():
@@ -54,7 +54,7 @@ def _enum(old: Any, new: Any) -> Iterator[str]:
             yield f"enum value {old.name}.{value.name} = {value.number} is gone"
 
 
-# protobuf has two classes for each kind of descriptor, and its stubs cannot decide: hence Any.
+# protobuf has two classes for each kind of descriptor, and its stubs do not agree on one: hence Any.
 _TYPES = {
     number: name.removeprefix("TYPE_").lower()
     for name, number in vars(FieldDescriptor).items()

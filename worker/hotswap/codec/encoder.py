@@ -1,4 +1,4 @@
-"""From a model's outputs to answers: serialized messages of an operation's output type, by the rules of outputs.py."""
+"""Encodes a model's outputs as answers: serialized messages of an operation's output type (rules: outputs.py)."""
 
 from collections.abc import Mapping, Sequence
 from itertools import chain
@@ -14,20 +14,20 @@ from hotswap.codec.fields import descriptor_of, is_map
 from hotswap.codec.outputs import FLOATS, Fill, Filling, Output, paths
 from hotswap.codec.values import Matrix, Table
 
-_VARINT: Final = 0x7F  # seven bits in a byte, the eighth says that more follow
+_VARINT: Final = 0x7F  # seven bits per byte; the eighth says that more follow
 
 
 class Encoder:
-    """Writes the answers of one operation, from a model's outputs."""
+    """Encodes the answers of one operation."""
 
     def __init__(
         self, *, message: type[Message], outputs: Sequence[Output], names: Mapping[str, str], is_one_row: bool
     ) -> None:
-        """Find what fills each field (`names`: configuration.outputs); `problems` has a line for each that none does.
+        """Find the output for each field (`names`: configuration.outputs); `problems` has a line for each unfilled one.
 
-        `is_one_row`: each request has exactly one row, so that singular fields can hold its answer. What fills each
-        field is in `fills`. Where `is_by_row`, each row is answered by a message `row`, an element of the field `rows`
-        where there is one; else the answer's own fields are repeated.
+        `is_one_row`: each request has exactly one row, so that singular fields can hold its answer. `fills` has the
+        output of each field. With `is_by_row`, each row is answered by a message `row`: an element of the field `rows`
+        if there is one, else the answer itself. Otherwise the answer's own fields are repeated.
         """
         parts = descriptor_of(message).fields
         lone = parts[0] if len(parts) == 1 and parts[0].is_repeated and not is_map(parts[0]) else None
@@ -40,10 +40,10 @@ class Encoder:
         self.fills: Final = filling.fill(row_type)
         self.problems: Final[list[str]] = filling.problems
         if not self.fills and not self.problems:
-            self.problems.append(f"{row_type.full_name} has no field: add one for each output that is wanted")
+            self.problems.append(f"{row_type.full_name} has no field: add one for each output that you want")
         known = set(paths(row_type))
         self.problems.extend(
-            f"configuration.outputs names `{name}`, which is no field of {row_type.full_name}"
+            f"configuration.outputs names `{name}`, which is not a field of {row_type.full_name}"
             for name in names
             if name not in known
         )
@@ -51,29 +51,29 @@ class Encoder:
 
     @property
     def used(self) -> list[Output]:
-        """The outputs that some field is filled with, each once."""
+        """The outputs that fill a field, without duplicates."""
         return list(dict.fromkeys(fill.output for fill in self.fills))
 
     def is_valid(self, scores: Table) -> npt.NDArray[np.bool_]:
-        """Say for each row whether the fields can hold what they are given (a model may give NaN for a class)."""
+        """Return for each row whether the fields can hold its outputs (a model may return NaN for a class)."""
         valid = np.ones(len(scores), np.bool_)
         for fill in self.fills:
             valid &= fill.is_valid(scores)
         return valid
 
     def explain(self, scores: Table, row: int) -> str:
-        """Say what is wrong with a row that is not valid."""
+        """Describe what is wrong with a row that is not valid."""
         for fill in self.fills:
             if not fill.is_valid(scores)[row]:
                 output = fill.output
                 given = scores.objects if output.is_in_objects else {}
                 value = given[output.start][row] if given else scores.matrix[row, output.start]
                 what = "class" if output.classes is not None else f"value of field `{fill.field.name}`"
-                return f"the model gave no {what}, but {value}"
+                return f"the model returned {value}, which is not a valid {what}"
         raise AssertionError("the row is valid")
 
     def encode(self, scores: Table, rows: DecodedRows) -> list[bytes]:
-        """Encode rows x outputs to an answer for each request that `rows` are from. All rows must be valid."""
+        """Encode rows x outputs to one answer per request that `rows` come from. All rows must be valid."""
         if self._row_encoder is None:
             return self._encode_columns(scores, rows.slices())
         answers = self._row_encoder.encode(scores)
@@ -100,7 +100,7 @@ class Encoder:
 
 
 class _RowEncoder:
-    """Serializes one message per row: by a template where it is a label and then floats, else field by field."""
+    """Serializes one message per row: by a template if it is an optional label and then floats, else field by field."""
 
     def __init__(self, message: type[Message], fills: Sequence[Fill]) -> None:
         self._message = message
@@ -126,7 +126,7 @@ class _RowEncoder:
         return self._message(**{name: value}).SerializeToString()
 
     def _build_template(self) -> None:
-        # [tag, value] for each float: the tag is what the library itself writes before the 8 (or 4) bytes of a value.
+        # [tag, value] for each float: the tag is what protobuf itself writes before the 8 (or 4) bytes of a value.
         layout = []
         self._tags = []
         for fill in self._floats:
@@ -141,7 +141,7 @@ class _RowEncoder:
         for name, tag in self._tags:
             table[name] = tag
         is_zero = np.zeros(len(matrix), np.bool_)
-        with np.errstate(over="ignore"):  # too large for a float is inf, as the library has it
+        with np.errstate(over="ignore"):  # too large for a float becomes inf, as in protobuf
             for fill in self._floats:
                 table[f"value_{fill.field.number}"] = matrix[:, fill.output.start]
                 if not fill.field.has_presence:
@@ -152,7 +152,7 @@ class _RowEncoder:
             labels = self._labels
             numbers = matrix[:, self._label].astype(np.int64).tolist()
             cells = [labels[number] + cell for number, cell in zip(numbers, cells, strict=True)]
-        # proto3 leaves a zero out: such a row is written by the library, so that all answers are in the one usual form.
+        # proto3 omits zeros: protobuf serializes these rows, so that every answer is in the canonical form.
         zeros = np.flatnonzero(is_zero).tolist()
         for row, cell in zip(zeros, self._by_field(Table(matrix[zeros])) if zeros else (), strict=True):
             cells[row] = cell
@@ -166,12 +166,12 @@ class _RowEncoder:
             message.Clear()
             for fill, values in columns:
                 fill.put(message, values[row])
-            cells.append(message.SerializeToString(deterministic=True))  # the same bytes again, maps too
+            cells.append(message.SerializeToString(deterministic=True))  # reproducible bytes, also for maps
         return cells
 
 
 def varint(number: int) -> bytes:
-    """Give a number as protobuf writes it."""
+    """Encode a number as a protobuf varint."""
     encoded = bytearray()
     while number > _VARINT:
         encoded.append(number & _VARINT | 0x80)

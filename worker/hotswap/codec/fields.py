@@ -1,4 +1,4 @@
-"""What a proto's fields are called and hold, and what a model's columns are."""
+"""The names and types of a proto's fields, and the columns of a model."""
 
 import re
 from collections.abc import Iterator
@@ -33,9 +33,9 @@ _SHOWN = 5
 
 
 class Column(NamedTuple):
-    """An input of a model: a number, or a category of those listed in the order of their numbers, or what `type` says.
+    """An input of a model: a number, a category (listed in the order of their numbers), or whatever `type` says.
 
-    In a table a number (a category's number) is in the matrix; a text, a whole number of 64 bits and a vector are
+    In a table, a number or a category's number is in the matrix; a text, a 64-bit whole number and a vector are
     objects: str, int, list[float].
     """
 
@@ -45,7 +45,7 @@ class Column(NamedTuple):
 
     @property
     def kind(self) -> str:
-        """Say what it takes, for a person."""
+        """The values that it accepts, for people to read."""
         if self.type != "number":
             return _KINDS[self.type]
         if self.categories is None:
@@ -55,28 +55,28 @@ class Column(NamedTuple):
 
 
 def descriptor_of(message: type[Message]) -> Descriptor:
-    """Give a message class's descriptor; its declared type is that of protobuf's C library."""
+    """Return a message class's descriptor, cast from the type that protobuf's stubs declare."""
     return cast("Descriptor", message.DESCRIPTOR)
 
 
 def type_name(part: FieldDescriptor) -> str:
-    """Give a field's type as a proto writes it."""
+    """Return a field's type as written in a proto."""
     kind = part.enum_type or part.message_type
     return ("repeated " if part.is_repeated else "") + (kind.full_name if kind else _TYPE_NAMES[part.type])
 
 
 def is_map(part: FieldDescriptor) -> bool:
-    """Whether it is a `map<…>`: a repeated message on the wire."""
+    """Return whether it is a `map<…>`, which is a repeated message on the wire."""
     return bool(part.message_type and part.message_type.GetOptions().map_entry)
 
 
 def is_alternative(part: FieldDescriptor) -> bool:
-    """Tell a field of a oneof from one that is `optional`, which protobuf holds as a oneof of its own."""
+    """Return whether it belongs to a real oneof: protobuf represents an `optional` field as a oneof of one."""
     return part.containing_oneof is not None and len(part.containing_oneof.fields) > 1
 
 
 def names_of(part: FieldDescriptor) -> Iterator[tuple[str, int]]:
-    """Give every name by which a value of an enum may be called, in lower case: its own, and without the prefix."""
+    """Yield every accepted name of each enum value, in lower case: its own name, and the one without the prefix."""
     enum = part.enum_type
     assert enum
     prefix = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", enum.name).lower() + "_"

@@ -1,26 +1,26 @@
-"""What fills the fields of an output message: a model's outputs, found by their names, never by type or place.
+"""Matches a model's outputs to the fields of an output message: by their names, never by type or position.
 
-A name is compared with `_` for what an identifier cannot hold; then in any case and without any `_`. Where two outputs
-go by the same name, it is a problem, not a guess:
+Names are compared with `_` for what an identifier cannot hold; then ignoring case and `_`. Two outputs that match the
+same name are reported as a problem:
 
     predict        `predict`, `prediction`, `predicted`, `label`, `class`, `value`, `cluster`, `result`, `outcome`, or
                    the name of the model's response column
     p_<class>      `p_<class>`, `p<class>`, `prob_<class>`, `probability_<class>`, or the class itself
-    other outputs  their own name and the names that the runtime gives them (`score`, `confidence`, `probabilities`, …)
+    other outputs  their own name and the runtime's aliases (`score`, `confidence`, `probabilities`, …)
 
-`configuration.outputs` (field, or path of a nested one -> output) goes first; an empty output leaves the field out.
-What fits:
+`configuration.outputs` (field, or path of a nested one -> output) takes precedence; an empty output leaves the field
+unset. Types that fit:
 
-    a label        string, an enum that has every class as a name, an integer or a bool where the classes are such
-    a number       double, float, string; an integer only where the output is whole (a cluster)
-    a text         string, or an enum (a text that is none of its names refuses the request)
-    a vector       a repeated double, float or string (row after row where a request has several rows); a
-                   `map<string, double>` where its elements have names (a probability for each class)
+    a label        string, an enum that has every class as a name, an integer or a bool if all classes are such
+    a number       double, float, string; an integer only if the output is whole (a cluster)
+    a text         string, or an enum (a text that is not one of its names refuses the request)
+    a vector       a repeated double, float or string (row after row if a request has several rows); a
+                   `map<string, double>` if its elements have names (a probability for each class)
 
-A message that is held once is filled like its holder. Of a oneof one alternative may be filled.
+A singular nested message is filled like its parent. Exactly one alternative of a oneof may be filled.
 
-Shapes of an output message: fields of its own (repeated: an element per row; singular: only where a request has one
-row), or one repeated field of row messages (`Scores{repeated Score rows = 1}`): one for each row.
+Shapes of an output message: its own fields (repeated: an element per row; singular: only if a request has one row), or
+one repeated field of row messages (`Scores{repeated Score rows = 1}`): one for each row.
 """
 
 import re
@@ -41,10 +41,10 @@ _LABEL_NAMES: Final = ("predict", "prediction", "predicted", "label", "class", "
 
 @dataclass(frozen=True, slots=True)
 class Output:
-    """What a model gives for each row, in columns `start` to `stop` of its table.
+    """What a model returns for each row, in columns `start` to `stop` of its table.
 
     `classes`: the value is the number of one of these labels. `is_whole`: it is a whole number. `is_text`: it is a
-    text. `is_object`: it is among the table's objects, at `start` (so is every text). `keys`: the names of a vector's
+    text. `is_object`: it is among the table's objects, at `start` (as is every text). `keys`: the names of a vector's
     elements. `aliases`: other names.
     """
 
@@ -61,17 +61,17 @@ class Output:
 
     @property
     def is_in_objects(self) -> bool:
-        """Whether its values are no numbers of the matrix."""
+        """Whether its values are objects of the table, not numbers of the matrix."""
         return self.is_text or self.is_object
 
 
 def predict_names(response: str | None) -> tuple[str, ...]:
-    """Give the names that a field for the prediction itself may have."""
+    """Return the names that a field for the prediction itself may have."""
     return (*_LABEL_NAMES, response) if response else _LABEL_NAMES
 
 
 def class_names(label: str) -> tuple[str, ...]:
-    """Give the names that a field for the probability of a class may have."""
+    """Return the names that a field for the probability of a class may have."""
     return (f"p{label}", f"prob_{label}", f"probability_{label}", label)
 
 
@@ -79,17 +79,17 @@ _Convert: TypeAlias = Callable[[Matrix], list[Any]]
 
 
 def _flags(count: int, flags: Iterable[bool]) -> npt.NDArray[np.bool_]:
-    """Give flags for so many rows; all are set where none are given."""
+    """Return the flags as an array; `count` set ones if there are none."""
     given = np.fromiter(flags, np.bool_)
     return given if len(given) else np.ones(count, np.bool_)
 
 
 @dataclass(frozen=True, slots=True)
 class Fill:
-    """A field and what fills it; `parents` are the fields that lead to it.
+    """A field and the output that fills it; `parents` are the fields that lead to it.
 
-    `convert` gives a Python value for each row from the output's numbers (for a vector: a list for each). `labels` are
-    the field's values for the classes; `names` are those of an enum for texts.
+    `convert` turns the output's numbers into a Python value per row (a list for a vector). `labels` are the field's
+    values for the classes; `names` are an enum's numbers by text.
     """
 
     parents: tuple[str, ...]
@@ -100,7 +100,7 @@ class Fill:
     names: Mapping[str, int] | None = None
 
     def values(self, scores: Table) -> list[Any]:
-        """Give a value for each row; None where there is none to be written."""
+        """Return a value for each row; None if there is none to write."""
         output = self.output
         if output.is_text:
             texts, names = scores.objects[output.start], self.names
@@ -110,7 +110,7 @@ class Fill:
         return self.convert(scores.matrix)
 
     def is_valid(self, scores: Table) -> npt.NDArray[np.bool_]:
-        """Say for each row whether there is a value that the field can hold."""
+        """Return for each row whether the field can hold its value."""
         output = self.output
         if output.is_text:
             names = self.names
@@ -126,7 +126,7 @@ class Fill:
         return np.ones(len(scores), np.bool_)
 
     def put(self, message: Any, value: Any) -> None:
-        """Put the value of a row into a message."""
+        """Set the field in a message to the value of a row."""
         if value is None:
             return
         for name in self.parents:
@@ -143,9 +143,9 @@ class Fill:
 
 
 class Filling:
-    """Finds what fills the fields of a message; what nothing fills is in `problems`.
+    """Finds the output for each field of a message; `problems` has a line for each field without one.
 
-    `is_by_row`: each message is one row's.
+    `is_by_row`: each message answers one row.
     """
 
     def __init__(self, outputs: Sequence[Output], names: Mapping[str, str], *, is_by_row: bool) -> None:
@@ -155,7 +155,7 @@ class Filling:
         self._is_by_row = is_by_row
 
     def fill(self, message: Descriptor, parents: tuple[str, ...] = (), above: tuple[str, ...] = ()) -> list[Fill]:
-        """Give what fills each field of a message, and of those that it holds (`above`: those that hold it)."""
+        """Return the fills of a message's fields, nested ones included (`above`: types of the enclosing messages)."""
         fills: list[Fill] = []
         for part in message.fields:
             if not is_alternative(part):
@@ -166,7 +166,7 @@ class Filling:
         return fills
 
     def fill_field(self, part: FieldDescriptor, parents: tuple[str, ...], above: tuple[str, ...]) -> list[Fill]:
-        """Give what fills one field, or all those in it."""
+        """Return the fill of one field, or those of the message that it holds."""
         path = ".".join((*parents, part.name))
         if self._names.get(path) == "":
             return []
@@ -180,7 +180,7 @@ class Filling:
         return []
 
     def _fill_one_of(self, group: Any, parents: tuple[str, ...], above: tuple[str, ...]) -> list[Fill]:
-        """Fill the one alternative of a oneof for which there is an output: a message holds one of them only."""
+        """Fill the only alternative of a oneof that has an output: a message can hold just one."""
         good: dict[str, list[Fill]] = {}
         for part in group.fields:
             trial = Filling(self._outputs, self._names, is_by_row=self._is_by_row)
@@ -192,7 +192,7 @@ class Filling:
         which = f"{' and '.join(good)} can be filled" if good else "nothing can be filled"
         known = ", ".join(part.name for part in group.fields)
         self.problems.append(
-            f"output oneof `{group.name}`: {which}, and it holds one of {known}; name its output in "
+            f"output oneof `{group.name}`: {which}, but it holds exactly one of {known}; name its output in "
             "configuration.outputs, and an empty one for each of the others"
         )
         return []
@@ -206,17 +206,17 @@ class Filling:
             return f"{why}; name one of {offered} in configuration.outputs, or an empty one to leave it out"
         (output,) = found
         if not self._is_by_row and not part.is_repeated:
-            return "a request has many rows; make it repeated"
+            return "a request may have several rows; make it repeated"
         if output.is_vector and not part.is_repeated:
-            return f"`{output.name}` has many values; make it repeated"
+            return f"`{output.name}` has several values; make it repeated"
         if fill := _fit(part, parents, output, is_by_row=self._is_by_row):
             return fill
         wanted = "a string, or an enum with its classes as names" if output.classes else "a double"
-        return f"`{output.name}` does not fit in it; make it {'a string' if output.is_text else wanted}"
+        return f"`{output.name}` does not fit into it; make it {'a string' if output.is_text else wanted}"
 
 
 def _find_outputs(name: str, asked: str | None, outputs: Sequence[Output]) -> list[Output]:
-    """Give what may fill a field: the outputs that the first rule finds which finds any."""
+    """Return the outputs that may fill a field: those found by the first rule that matches any."""
     if asked:
         return [output for output in outputs if output.name == asked]
     for normal in (_identifier, _plain):
@@ -275,7 +275,7 @@ def _number_converter(part: FieldDescriptor, output: Output) -> _Convert | None:
 
 
 def _labels(part: FieldDescriptor, classes: Sequence[str]) -> list[Any] | None:
-    """Give the value of the field for each class; None where the field cannot hold them all."""
+    """Return the value of the field for each class; None if the field cannot hold them all."""
     if _is_string(part):
         return list(classes)
     if part.cpp_type == FieldDescriptor.CPPTYPE_ENUM:
@@ -291,7 +291,7 @@ def _labels(part: FieldDescriptor, classes: Sequence[str]) -> list[Any] | None:
 
 
 def paths(message: Descriptor, above: tuple[str, ...] = ()) -> Iterator[str]:
-    """Give the path of every field of a message that can be filled, those of the messages that it holds once too."""
+    """Yield the path of every field of a message that can be filled, including those of singular nested messages."""
     for part in message.fields:
         yield part.name
         inner = part.message_type

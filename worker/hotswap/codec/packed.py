@@ -1,6 +1,6 @@
 """Many byte strings in one buffer: u32 n, n x u32 lengths, the strings joined; little-endian.
 
-So the values of a batch go from the worker to its model host, into Java, and back, without an object for each.
+The values of a batch travel in it from the worker to its model host, into Java, and back, without an object for each.
 """
 
 import struct
@@ -15,9 +15,9 @@ Buffer: TypeAlias = bytes | bytearray | memoryview
 
 
 class Packed(Sequence[bytes]):
-    """The strings of a buffer that holds nothing else; they are looked for when one of them is asked for.
+    """The strings of a buffer that holds nothing else; it is parsed on the first access.
 
-    Each way to ask raises ValueError where the buffer does not hold together.
+    Every access raises ValueError if the buffer is malformed.
     """
 
     def __init__(self, buffer: Buffer) -> None:
@@ -29,17 +29,17 @@ class Packed(Sequence[bytes]):
         try:
             lengths = struct.unpack_from(f"<{count}I", self.buffer, 4)
         except struct.error as error:
-            raise ValueError(f"{len(self.buffer)} bytes hold no {count} strings") from error
+            raise ValueError(f"{len(self.buffer)} bytes cannot hold {count} strings") from error
         ends = list(accumulate(lengths, initial=4 * (count + 1)))
         if ends[-1] != len(self.buffer):
-            raise ValueError(f"strings that end at {ends[-1]} are in {len(self.buffer)} bytes")
+            raise ValueError(f"strings that end at byte {ends[-1]} do not fill a buffer of {len(self.buffer)} bytes")
         return ends
 
     def __len__(self) -> int:
         try:
             return int(_COUNT.unpack_from(self.buffer)[0])
         except struct.error as error:
-            raise ValueError(f"{len(self.buffer)} bytes hold no strings") from error
+            raise ValueError(f"{len(self.buffer)} bytes are too few for a count of strings") from error
 
     @overload
     def __getitem__(self, index: int) -> bytes: ...
@@ -57,6 +57,6 @@ class Packed(Sequence[bytes]):
 
 
 def pack(values: Sequence[bytes]) -> bytes:
-    """Give the buffer of some strings."""
+    """Pack strings into one buffer."""
     count = len(values)
     return b"".join([struct.pack(f"<{count + 1}I", count, *map(len, values)), *values])

@@ -1,4 +1,4 @@
-"""Compiles a proto at run time, in a pool of its own: two generations may name different messages the same."""
+"""Compiles a proto at run time, in its own descriptor pool: two generations may use a name for different messages."""
 
 import re
 import tempfile
@@ -18,7 +18,7 @@ _NAME = "model.proto"
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """An rpc of the proto: what it takes and what it returns."""
+    """An rpc of the proto, with its input and output types."""
 
     name: str
     input: type[Message]
@@ -27,9 +27,9 @@ class Operation:
 
 @dataclass(frozen=True, slots=True)
 class Schema:
-    """A compiled proto. `operations` are in the order of the proto; `files` is what it was compiled to.
+    """A compiled proto. `operations` are in the proto's order; `files` is the compiled descriptor set.
 
-    An operation is called by its rpc's name; where two services have an rpc of the same name, by `Service.rpc`.
+    An operation has its rpc's name, or `Service.rpc` if several services have an rpc of that name.
     """
 
     operations: Mapping[str, Operation]
@@ -37,15 +37,15 @@ class Schema:
 
     @property
     def default(self) -> str | None:
-        """The operation of a request that names none: the only one there is."""
+        """The operation of a request that names none: the only one, or None if there are several."""
         return next(iter(self.operations)) if len(self.operations) == 1 else None
 
 
 def compile(source: bytes, is_descriptor_set: bool = False) -> Schema:  # noqa: A001, FBT001, FBT002 - the contract's name
-    """Compile a .proto text, or take a serialized FileDescriptorSet with all imports.
+    """Compile a .proto text, or load a serialized FileDescriptorSet with all imports.
 
     A text may import google/protobuf's own types and nothing else (see `gather`). Raises SwapError: PROTO_INVALID with
-    protoc's own lines, NO_OPERATION where no service has an rpc.
+    protoc's own lines, or NO_OPERATION if no service has an rpc.
     """
     compiled = _parse_set(source) if is_descriptor_set else _run_protoc(source)
     pool = descriptor_pool.DescriptorPool()
@@ -83,7 +83,7 @@ def _message_class(descriptor: Descriptor) -> type[Message]:
 
 
 def gather(path: Path) -> bytes:
-    """Give the serialized FileDescriptorSet of a .proto file with all that it imports, by paths from its own folder.
+    """Return the serialized FileDescriptorSet of a .proto file and all its imports, with paths relative to its folder.
 
     Raises SwapError PROTO_INVALID with the file and protoc's own lines.
     """
@@ -92,7 +92,7 @@ def gather(path: Path) -> bytes:
 
 
 def has_own_imports(source: bytes) -> bool:
-    """Whether a .proto text imports other files than google/protobuf's own, which `compile` does not find."""
+    """Return whether a .proto text imports files other than google/protobuf's own, which `compile` cannot find."""
     return bool(re.search(rb'^\s*import\s+(?:public\s+|weak\s+)?["\'](?!google/protobuf/)', source, re.MULTILINE))
 
 
@@ -103,19 +103,19 @@ def _run_protoc(source: bytes) -> descriptor_pb2.FileDescriptorSet:
 
 
 def _compile_file(name: str, root: Path, folder: Path) -> descriptor_pb2.FileDescriptorSet:
-    # Imported here: it takes 0.1 s, and a descriptor set needs none of it.
+    # Imported here: it takes 0.1 s, and a descriptor set does not need it.
     from grpc_tools import _protoc_compiler, protoc  # noqa: PLC0415
 
     output = folder / "set.binpb"
     includes = [str(root), str(files("grpc_tools") / "_proto")]
     try:
-        # The only way to protoc's errors as values: its command line prints them to the process's stderr.
+        # The only way to get protoc's errors as values: its command line prints them to the process's stderr.
         _protoc_compiler.get_protos(name.encode(), [include.encode() for include in includes])
     except _protoc_compiler.ProtocErrors as errors:
         raise SwapError(SwapCode.PROTO_INVALID, "\n".join(map(_as_line, _unique(errors.errors())))) from None
     arguments = ["protoc", *(f"-I{include}" for include in includes), "--include_imports"]
     if protoc.main([*arguments, f"--descriptor_set_out={output}", name]) != 0:
-        raise SwapError(SwapCode.PROTO_INVALID, "protoc refuses the proto and does not say why")
+        raise SwapError(SwapCode.PROTO_INVALID, "protoc rejected the proto without giving a reason")
     return descriptor_pb2.FileDescriptorSet.FromString(output.read_bytes())
 
 
@@ -124,7 +124,7 @@ def _unique(errors: Iterable[object]) -> list[object]:
 
 
 def _as_line(error: object) -> str:
-    # protoc counts lines and columns from 0, people and editors from 1; -1 is for the file as a whole.
+    # protoc counts lines and columns from 0, people and editors from 1; -1 stands for the whole file.
     file, line, column, message = error.args  # type: ignore[attr-defined]
     place = f"{line + 1}:{column + 1}:" if line >= 0 else ""
     return f"{file.decode()}:{place} {message.decode()}"
@@ -134,13 +134,13 @@ def _parse_set(source: bytes) -> descriptor_pb2.FileDescriptorSet:
     try:
         return descriptor_pb2.FileDescriptorSet.FromString(source)
     except DecodeError as error:
-        raise SwapError(SwapCode.PROTO_INVALID, f"it is no serialized FileDescriptorSet: {error}") from error
+        raise SwapError(SwapCode.PROTO_INVALID, f"it is not a serialized FileDescriptorSet: {error}") from error
 
 
 def _in_order(
     given: Iterable[descriptor_pb2.FileDescriptorProto],
 ) -> list[descriptor_pb2.FileDescriptorProto]:
-    """Sort files so that each comes after its imports; a set need not be sorted."""
+    """Sort files so that each comes after its imports; a descriptor set need not be sorted."""
     waiting = {file.name: file for file in given}
     ordered: dict[str, descriptor_pb2.FileDescriptorProto] = {}
     while waiting:
@@ -149,7 +149,7 @@ def _in_order(
             absent = sorted({name for file in waiting.values() for name in file.dependency} - ordered.keys())
             raise SwapError(
                 SwapCode.PROTO_INVALID,
-                f"the descriptor set lacks what it imports: {', '.join(absent)}; build it with --include_imports",
+                f"the descriptor set lacks its imports {', '.join(absent)}; build it with --include_imports",
             )
         for file in ready:
             ordered[file.name] = waiting.pop(file.name)

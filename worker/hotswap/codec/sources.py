@@ -1,4 +1,4 @@
-"""Finds the field of an input message for each column of a model, and says for each that does not fit what to do."""
+"""Finds the field of an input message for each column of a model; each mismatch is reported with what to do."""
 
 import math
 import re
@@ -18,10 +18,10 @@ _FRACTIONS = {FieldDescriptor.CPPTYPE_DOUBLE, FieldDescriptor.CPPTYPE_FLOAT}
 
 @dataclass(frozen=True, slots=True)
 class FieldSource:
-    """Where a column's values come from. `path` leads there from a row (or from the message, in shape `columns`).
+    """The field that a column's values come from; `path` starts at a row (in shape `columns`, at the message).
 
-    kind "number": the value itself; "text": a string to be parsed; "lookup": a category's number by `lookup[value]`;
-    "object": `convert(value)`. `key`: the last field is a map, and the value the one of this key.
+    kind "number": the value itself; "text": a string to parse; "lookup": a category's number, `lookup[value]`;
+    "object": `convert(value)`. `key`: the last field is a map, and the value is the one under this key.
     """
 
     index: int
@@ -35,23 +35,23 @@ class FieldSource:
 
     @property
     def has_presence(self) -> bool:
-        """Whether a value that was sent can be told from one that was not."""
+        """Whether an absent value can be told from the default."""
         return self.key is None and any(part.has_presence and not part.is_repeated for part in self.fields)
 
     @property
     def leaf(self) -> FieldDescriptor:
-        """The field that holds the value: a map's is that of its entries."""
+        """The field that holds the value; for a map, the value field of its entries."""
         return self.fields[-1] if self.key is None else _value_of(self.fields[-1])
 
     def values(self, items: Iterable[Message]) -> Iterable[Any]:
-        """What is in the field in each item; None where a map has no such key."""
+        """Return the field's value in each item; None if a map lacks the key."""
         if self.key is None:
             return map(attrgetter(self.path), items)
         key = self.key
         return (values.get(key) for values in map(attrgetter(self.path.removesuffix(f".{key}")), items))
 
     def put(self, row: Message, value: Any) -> None:
-        """Put a value into a row."""
+        """Set the field of a row to a value."""
         for part in self.fields[:-1]:
             row = getattr(row, part.name)
         name = self.fields[-1].name
@@ -63,7 +63,7 @@ class FieldSource:
             setattr(row, name, value)
 
     def invent(self, number: float) -> Any:
-        """Give a value that fits the field; `number`, any at all, chooses it."""
+        """Return some value that fits the field, chosen by `number`, which may be any."""
         part = self.leaf
         if self.kind == "lookup":
             known = [value for value in self.lookup if value not in (None, "")] or [part.default_value]
@@ -79,7 +79,7 @@ class FieldSource:
         return number
 
     def is_absent(self, row: Message) -> bool:
-        """Whether the row holds no value here."""
+        """Return whether the row has no value for this field."""
         for part in self.fields:
             if part.has_presence and not row.HasField(part.name):
                 return True
@@ -89,7 +89,7 @@ class FieldSource:
 
 @dataclass(slots=True)
 class Sources:
-    """The fields of a model's columns in the order of the columns; `problems` has a line for each that does not fit."""
+    """The fields of a model's columns, in the order of the columns; `problems` has a line for each mismatch."""
 
     shape: Shape
     rows_field: str | None
@@ -98,14 +98,16 @@ class Sources:
 
 
 def find_sources(message: Descriptor, columns: Sequence[Column], names: Mapping[str, str]) -> Sources:
-    """Choose the shape in which most columns are found, then find each; `names` are configuration.columns."""
+    """Choose the shape in which most columns are found, then find each one; `names` is configuration.columns."""
     known = {column.name for column in columns}
     shape, row, rows_field = max(
         _shapes(message), key=lambda choice: _count_found(choice[0], choice[1], columns, names)
     )
     found = Sources(shape, rows_field)
     found.problems += [
-        f"configuration.columns names `{name}`, which is no column of the model" for name in names if name not in known
+        f"configuration.columns names `{name}`, which is not a column of the model"
+        for name in names
+        if name not in known
     ]
     for index, column in enumerate(columns):
         place = _find(shape, row, column, names)
@@ -130,7 +132,7 @@ def _count_found(shape: Shape, row: Descriptor, columns: Sequence[Column], names
 
 
 class _Place(NamedTuple):
-    """A field found for a column: how to get there, and the key where it is a map."""
+    """A field found for a column: its path, and the key if it is a map."""
 
     path: str
     fields: tuple[FieldDescriptor, ...]
@@ -138,7 +140,7 @@ class _Place(NamedTuple):
 
 
 def _find(shape: Shape, row: Descriptor, column: Column, names: Mapping[str, str]) -> _Place | str:
-    """Find the field of a column by the rules of columns.py, or say why there is none."""
+    """Find the field of a column by the rules of columns.py, or return why there is none."""
     is_repeated = shape == "columns" or column.type == "vector"
     if shape == "columns" and column.type == "vector":
         return _absent(row, column.name, is_repeated=True)
@@ -182,7 +184,7 @@ def _walk(row: Descriptor, parts: Sequence[str], *, is_repeated: bool) -> _Place
 
 
 def _nested(row: Descriptor, name: str, *, is_repeated: bool, seen: frozenset[str] = frozenset()) -> Iterator[_Place]:
-    """Give every field of that name in the messages that a row holds once, at any depth."""
+    """Yield every field of that name in a row's singular nested messages, at any depth."""
     for part in row.fields:
         inner = part.message_type
         if inner is None or part.is_repeated or inner.full_name in seen:
@@ -194,7 +196,7 @@ def _nested(row: Descriptor, name: str, *, is_repeated: bool, seen: frozenset[st
 
 
 def _value_of(part: FieldDescriptor) -> FieldDescriptor:
-    """Give the field of a map's values."""
+    """Return the value field of a map's entries."""
     assert part.message_type
     return part.message_type.fields_by_name["value"]
 
@@ -221,7 +223,7 @@ def _fit(index: int, column: Column, place: _Place) -> FieldSource | str:
         return source("text") if is_text else _misfit(place.path, part, "make it a number")
     if is_text:
         by_name = {name: float(number) for number, name in enumerate(column.categories)}
-        # The empty string is missing, unless the model was trained with it.
+        # The empty string is missing, unless it is one of the model's categories.
         return source("lookup", lookup={"": math.nan, None: math.nan, **by_name})
     reader = next((read for types, read in _CATEGORY_READERS if part.cpp_type in types), None)
     lookup = reader(column.categories, part) if reader else {}
@@ -235,7 +237,7 @@ def _misfit(path: str, part: FieldDescriptor, advice: str) -> str:
 
 
 def _converter(kind: ColumnType, part: FieldDescriptor) -> tuple[Callable[[Any], Any] | None, str]:
-    """Give what makes an object of a field's value, or advice where nothing does."""
+    """Return the function that converts a field's value to an object, or None and advice."""
     if kind == "vector":
         is_number = part.cpp_type in NUMBERS
         return (lambda values: [float(value) for value in values]) if is_number else None, "make it repeated double"

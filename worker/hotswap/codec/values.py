@@ -1,4 +1,4 @@
-"""Tables of values, as models take and give them: rows x columns, numbers in one matrix and all else beside it."""
+"""Tables of a model's inputs or outputs: rows x columns, numbers in one matrix and all other values beside it."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -12,10 +12,10 @@ Matrix: TypeAlias = npt.NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """`matrix` is rows x columns: a number, or a category's; NaN is missing.
+    """Rows x columns. `matrix` holds numbers, and a category as its number; NaN is missing.
 
-    A column whose values are no such numbers (texts, whole numbers of 64 bits, vectors) is in `objects` by its index, a
-    value for each row, None where it is missing; its place in the matrix means nothing.
+    A column of other values (texts, 64-bit whole numbers, vectors) is in `objects` by its index, a value per row, None
+    for a missing one; its column in the matrix is meaningless.
     """
 
     matrix: Matrix
@@ -25,12 +25,12 @@ class Table:
         return len(self.matrix)
 
     def part(self, rows: slice) -> "Table":
-        """Some of the rows."""
+        """Return a table of these rows."""
         return Table(self.matrix[rows], {index: values[rows] for index, values in self.objects.items()})
 
 
 def join(tables: Sequence[Table]) -> Table:
-    """The rows of tables of the same columns, one after the other; at least one table."""
+    """Concatenate the rows of at least one table; all tables have the same columns."""
     matrix = np.concatenate([table.matrix for table in tables])
     kinds = {index for table in tables for index in table.objects}
     objects = {index: [value for table in tables for value in table.objects.get(index, ())] for index in sorted(kinds)}

@@ -40,38 +40,38 @@ def only(document, message=ROW, **options):
 @pytest.mark.parametrize(
     ("field", "value", "reason"),
     [
-        ("d", "1_000", "is no number"),
-        ("d", "inf", "is no number"),
-        ("d", " 1", "is no number"),
+        ("d", "1_000", "is not a number"),
+        ("d", "inf", "is not a number"),
+        ("d", " 1", "is not a number"),
         ("d", "1e999", "is out of range"),
         ("d", 10**400, "is out of range"),
-        ("d", True, "is no number"),
+        ("d", True, "is not a number"),
         ("f", 1e39, "too large"),
         ("f", "1e39", "too large"),
-        ("i", "1_000", "is no whole number"),
-        ("i", "\u0663", "is no whole number"),
-        ("i", "1.5", "is no whole number"),
+        ("i", "1_000", "is not a whole number"),
+        ("i", "\u0663", "is not a whole number"),
+        ("i", "1.5", "is not a whole number"),
         ("i", "1e99999999999999999999", "is out of range"),
         ("i", True, "does not fit"),
         ("i", 2**31, "out of range"),
         ("u", -1, "out of range"),
         ("b", 1, "does not fit"),
         ("b", "true", "does not fit"),
-        ("s", 5, "is no text"),
+        ("s", 5, "is not a string"),
         ("s", "\ud800", "surrogate"),
-        ("raw", "###", "is no base64"),
-        ("raw", "AAAA=", "is no base64"),
-        ("color", 1.5, "is none of NONE, RED"),
-        ("color", True, "is none of NONE, RED"),
-        ("color", "1", "is none of NONE, RED"),
-        ("color", "RED\0", "is none of NONE, RED"),
-        ("color", "BLUE", "is none of NONE, RED"),
-        ("place", [], "is no object"),
-        ("place", "", "is no object"),
-        ("boxed", "1_0", "is no number"),
-        ("many_numbers", ["1_0"], "is no whole number"),
+        ("raw", "###", "is not valid base64"),
+        ("raw", "AAAA=", "is not valid base64"),
+        ("color", 1.5, "is not one of NONE, RED"),
+        ("color", True, "is not one of NONE, RED"),
+        ("color", "1", "is not one of NONE, RED"),
+        ("color", "RED\0", "is not one of NONE, RED"),
+        ("color", "BLUE", "is not one of NONE, RED"),
+        ("place", [], "is not an object"),
+        ("place", "", "is not an object"),
+        ("boxed", "1_0", "is not a number"),
+        ("many_numbers", ["1_0"], "is not a whole number"),
         ("many_numbers", [None], "null is not allowed"),
-        ("tags", {"1_0": 1}, "is no whole number"),
+        ("tags", {"1_0": 1}, "is not a whole number"),
     ],
 )
 def test_a_value_that_the_json_mapping_does_not_allow_is_refused_with_its_field(field, value, reason):
@@ -98,7 +98,7 @@ def test_a_field_that_is_there_twice_is_refused_and_not_overwritten():
         '{"many_numbers": [1], "manyNumbers": [2]}',
         '{"place": {"city": "a", "city": "b"}}',
     ):
-        assert "is there twice" in only(text).reason
+        assert "occurs twice" in only(text).reason
 
 
 def test_null_is_missing_and_not_a_value():
@@ -108,7 +108,7 @@ def test_null_is_missing_and_not_a_value():
 
 @pytest.mark.parametrize("name", ["\\ud800", "i\\u0000"])
 def test_a_name_that_is_no_text_is_refused_and_does_not_break_protobuf(name):
-    assert "has a name that is no text" in only(f'{{"{name}": 1}}', is_strict=False).reason
+    assert "has a name that is not valid text" in only(f'{{"{name}": 1}}', is_strict=False).reason
 
 
 def test_json_that_is_nested_too_deeply_is_refused_alone():
@@ -143,8 +143,8 @@ def test_a_whole_message_without_rows_has_none():
 
 
 def test_rows_under_both_of_their_names_are_refused_and_not_dropped():
-    assert "is there twice" in only({"myRows": [{"i": 1}], "my_rows": [{"i": 2}]}, FRAME).reason
+    assert "occurs twice" in only({"myRows": [{"i": 1}], "my_rows": [{"i": 2}]}, FRAME).reason
 
 
 def test_an_empty_text_is_no_json():
-    assert "is no JSON" in str(only(""))
+    assert "is not valid JSON" in str(only(""))

@@ -92,7 +92,7 @@ def test_columns_are_found_by_name_in_any_order_behind_a_byte_order_mark(tmp_pat
         rows = read_rows(text, "csv", ONE)
         (row,) = rows
     assert (row.message.s, row.message.i) == ('a, "b"\r\nc', 3)
-    assert "ignored 1 of 3 columns, which no field takes: odd" in rows.notes()
+    assert "ignored 1 of 3 columns, which match no field: odd" in rows.notes()
 
 
 def test_an_empty_cell_is_missing_and_never_0():
@@ -102,12 +102,12 @@ def test_an_empty_cell_is_missing_and_never_0():
 
 
 def test_words_for_missing_are_as_configured():
-    assert lines("d\nNA\n") == ["row 1, column d: 'NA' is no number"]
+    assert lines("d\nNA\n") == ["row 1, column d: 'NA' is not a number"]
     assert not good("d\nNA\n", missing=frozenset({"", "NA"}))[0].HasField("d")
 
 
 def test_an_empty_cell_of_a_field_that_cannot_be_missing_is_refused_and_not_0():
-    why = "is missing, and the field cannot say so: write `optional` before it in the proto"
+    why = "is missing, which the field cannot express: write `optional` before it in the proto"
     assert lines("i,s\n,x\n7,y\n") == [f"row 1, column i: '' {why}"]
     assert good("colour,s\n,x\n")[0].colour == 0  # COLOUR_UNSPECIFIED says it
 
@@ -137,22 +137,22 @@ def test_a_csv_without_a_header_is_refused_with_the_fields_there_are():
 @pytest.mark.parametrize(
     ("column", "value", "reason"),
     [
-        ("d", "abc", "is no number"),
-        ("d", "1_000", "is no number"),
+        ("d", "abc", "is not a number"),
+        ("d", "1_000", "is not a number"),
         ("d", "1e999", "is out of range"),
-        ("d", "\u0663", "is no number"),
-        ("d", "\u0131nf", "is no number"),
-        ("d", "7\u00a0", "is no number"),
+        ("d", "\u0663", "is not a number"),
+        ("d", "\u0131nf", "is not a number"),
+        ("d", "7\u00a0", "is not a number"),
         ("f", "1e39", "is out of range"),
-        ("i", "\u0663", "is no whole number (int32)"),
-        ("i", "1.5", "is no whole number (int32)"),
+        ("i", "\u0663", "is not a whole number (int32)"),
+        ("i", "1.5", "is not a whole number (int32)"),
         ("i", "2147483648", "out of range"),
         ("u", "-1", "out of range"),
-        ("b", "yes", "is none of true, false, 1, 0"),
-        ("raw", "###", "is no base64"),
-        ("raw", "AAAA=", "is no base64"),
-        ("colour", "GREEN", "is none of COLOUR_UNSPECIFIED, COLOUR_RED, BLUE"),
-        ("at", "yesterday", "is no google.protobuf.Timestamp"),
+        ("b", "yes", "is not one of true, false, 1, 0"),
+        ("raw", "###", "is not valid base64"),
+        ("raw", "AAAA=", "is not valid base64"),
+        ("colour", "GREEN", "is not one of COLOUR_UNSPECIFIED, COLOUR_RED, BLUE"),
+        ("at", "yesterday", "is not a google.protobuf.Timestamp"),
     ],
 )
 def test_a_bad_row_is_refused_with_row_column_value_and_reason_and_the_others_go_on(column, value, reason):
@@ -167,15 +167,15 @@ def test_a_bad_row_is_refused_with_row_column_value_and_reason_and_the_others_go
 
 def test_rows_with_too_few_or_too_many_cells_are_refused_alone():
     assert lines("a,x\n1\n1,2,3\nok,2\n", FRAME) == [
-        "row 1: has 1 cells, and the header names 2",
-        "row 2: has 3 cells, and the header names 2",
+        "row 1: has 1 cells, but the header names 2",
+        "row 2: has 3 cells, but the header names 2",
     ]
 
 
 def test_broken_quotes_are_refused_alone_and_empty_lines_are_no_rows():
     rows = list(read('a,x\n"b"c,1\n\nok,2\n', FRAME))
     assert [row.number for row in rows] == [1, 2]
-    assert "is no CSV" in str(rows[0])
+    assert "is not valid CSV" in str(rows[0])
     assert rows[1].message.a == "ok"
 
 
@@ -196,7 +196,7 @@ def test_a_header_that_is_not_utf8_is_refused_since_its_column_would_be_missing(
 def test_a_header_is_a_field_by_its_exact_name_alone():
     rows = read("a\0,A,a ,x\n1,2,3,4\n", FRAME)
     assert [(row.message.a, row.message.x) for row in rows] == [("3", 4.0)]
-    assert "ignored 2 of 4 columns, which no field takes: a\0, A" in rows.notes()
+    assert "ignored 2 of 4 columns, which match no field: a\0, A" in rows.notes()
 
 
 def test_the_rows_of_a_plain_table_and_of_any_other_are_read_alike():
@@ -214,7 +214,7 @@ def test_a_message_of_columns_takes_a_row_as_an_element_of_each_field():
     assert (packed.x[0], list(packed.s), list(packed.n)) == (1.0, ["a", ""], [7, 8])
     assert math.isnan(packed.x[1])
     assert lines("x,n\n1,\n", COLUMNS) == [
-        "row 1, column n: '' is missing, and a repeated field of this type cannot say so"
+        "row 1, column n: '' is missing, which a repeated field of this type cannot express"
     ]
 
 
@@ -240,8 +240,8 @@ def test_a_bad_object_of_json_is_refused_alone():
     assert [row.number for row in rows if isinstance(row, BadRow)] == [2, 3, 4, 5]
     assert (rows[1].column, rows[1].value) == ("i", "x")
     assert 'no field named "odd"' in str(rows[2])
-    assert "is no JSON object" in str(rows[3])
-    assert "is no JSON" in str(rows[4])
+    assert "is not a JSON object" in str(rows[3])
+    assert "is not valid JSON" in str(rows[4])
     assert rows[5].message.i == 3
 
 

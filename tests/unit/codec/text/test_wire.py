@@ -48,19 +48,19 @@ def test_a_request_of_json_is_read_as_rows_lines_or_the_whole_message():
 @pytest.mark.parametrize(
     ("content", "value", "said"),
     [
-        (Format.CSV, b"x\n1\nabc\n2\n", "row 2, column x: 'abc' is no number"),
+        (Format.CSV, b"x\n1\nabc\n2\n", "row 2, column x: 'abc' is not a number"),
         (Format.CSV, b"s\nok\n\xff\n", "row 2, column s: '\\udcff' is not UTF-8"),
         (Format.CSV, b"s\xff,x\na,1\n", "the CSV's header is not UTF-8: column 's\\udcff'"),
-        (Format.CSV, b'x\n"1', "row 1: is no CSV: unexpected end of data"),
+        (Format.CSV, b'x\n"1', "row 1: is not valid CSV: unexpected end of data"),
         (
             Format.CSV,
             b"odd\n1\n",
             "none of the CSV's columns (odd) is a field of Row (x, s, row): is the header line missing?",
         ),
         (Format.CSV, b"", "the CSV is empty: its first line must be a header with the names of the fields"),
-        (Format.JSON, b'[{"x": 1}, {"x": "abc"}]', "row 2, column x: 'abc' is no number"),
+        (Format.JSON, b'[{"x": 1}, {"x": "abc"}]', "row 2, column x: 'abc' is not a number"),
         (Format.JSON, b'{"s": "\xff"}', "the request is not UTF-8: invalid start byte at byte 7"),
-        (Format.JSON, b"", "row 1: is no JSON: Expecting value: line 1 column 1 (char 0)"),
+        (Format.JSON, b"", "row 1: is not valid JSON: Expecting value: line 1 column 1 (char 0)"),
     ],
 )
 def test_one_bad_row_refuses_the_request_with_row_column_value_and_reason(content, value, said):
@@ -68,8 +68,8 @@ def test_one_bad_row_refuses_the_request_with_row_column_value_and_reason(conten
 
 
 def test_a_message_of_one_row_takes_a_text_of_exactly_one():
-    assert read(b"x\n1\n2\n", operation=ONE).message == "the request has 2 rows, and a Row holds one"
-    assert read(b"[]", Format.JSON, ONE).message == "the request has 0 rows, and a Row holds one"
+    assert read(b"x\n1\n2\n", operation=ONE).message == "the request has 2 rows, but a Row holds one"
+    assert read(b"[]", Format.JSON, ONE).message == "the request has 0 rows, but a Row holds one"
     assert ONE.input.FromString(read(b"x\n1\n", operation=ONE)).x == 1.0
 
 
@@ -79,7 +79,7 @@ def test_the_delimiter_and_what_means_missing_are_as_configured():
     assert (first, second) == (("a", 0.0), ("", 1.0))
     frame = MANY.input.FromString(read(value, delimiter=";", missing=frozenset({"", "NA"})))
     assert [row.HasField("x") for row in frame.rows] == [False, True]
-    assert "'NA' is no number" in read(value, delimiter=";").message
+    assert "'NA' is not a number" in read(value, delimiter=";").message
 
 
 def test_unknown_fields_of_json_are_refused_or_ignored_as_configured():
@@ -115,8 +115,8 @@ def test_a_field_that_is_nested_too_deeply_is_refused_before_protobuf_dies_of_it
 
 def test_a_hostile_text_is_refused_in_a_time_that_grows_with_its_length_alone():
     digits = b"9" * 500_000
-    assert "is no number" in read(b"x\n" + digits + b"x\n").message
-    assert "is no number" in read(b'{"x": "' + digits + b'x"}', Format.JSON).message
+    assert "is not a number" in read(b"x\n" + digits + b"x\n").message
+    assert "is not a number" in read(b'{"x": "' + digits + b'x"}', Format.JSON).message
     names = b",".join(b"n%d,n%d" % (number, number) for number in range(50_000))
     assert "is the header line missing?" in read(names + b"\n").message
     assert "names x twice" in read(names + b",x,x\n").message

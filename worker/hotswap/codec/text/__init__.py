@@ -1,1 +1,1 @@
-"""CSV and JSON to input messages, and output messages to CSV and JSON; for the model host and the CLI."""
+"""Reads CSV and JSON to input messages, and writes output messages as CSV and JSON; for the model host and the CLI."""

@@ -1,4 +1,4 @@
-"""One CSV cell into one field of a message: how each type of protobuf is written as text, and what is wrong with it."""
+"""Parses a CSV cell into a field of a message: how each protobuf type is written as text, and the error messages."""
 
 import base64
 import json
@@ -16,7 +16,7 @@ from google.protobuf.message_factory import GetMessageClass
 from hotswap.codec.fields import INTEGERS, TRUTHS, is_map, names_of, type_name
 
 FLOATS = {FieldDescriptor.CPPTYPE_DOUBLE, FieldDescriptor.CPPTYPE_FLOAT}
-# ASCII: Python's own digits and spaces are those of every script.
+# ASCII only: Python's \d and \s also match the digits and spaces of other scripts.
 _INTEGER = re.compile(r"[+-]?[0-9]+(\.0+)?")
 _FLOAT = re.compile(r"[+-]?(([0-9]+(\.[0-9]*)?|\.[0-9]+)(e[+-]?[0-9]+)?|inf(inity)?|nan)", re.IGNORECASE | re.ASCII)
 _BASE64 = re.compile(r"([A-Za-z0-9+/_-]*)(={0,2})")
@@ -27,7 +27,7 @@ _FLOAT_MAX = float.fromhex("0x1.fffffep+127")
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """Where a column's cells go: the message that holds the field, by `parents`, then the field, or a map's `key`."""
+    """The field that a column's cells fill: `parents` lead to the message that holds it; `key` is an entry of a map."""
 
     column: str
     parents: tuple[str, ...]
@@ -37,7 +37,7 @@ class Cell:
 
     @property
     def is_repeated(self) -> bool:
-        """Whether each cell appends to what is there."""
+        """Whether each cell appends a value."""
         return bool(self.field.is_repeated) and self.key is None
 
     @property
@@ -52,7 +52,7 @@ class Cell:
 
     @property
     def is_zero_when_absent(self) -> bool:
-        """Whether a reader takes a value that is not there for a 0 that was meant."""
+        """Whether a reader cannot tell an absent value from 0."""
         field = self.field
         if field.is_repeated or field.message_type is not None or field.has_presence:
             return False
@@ -60,7 +60,7 @@ class Cell:
         return field.type not in _EMPTY_IS_MISSING and not is_unspecified
 
     def put(self, row: Message, value: Any) -> None:
-        """Put a parsed value into a row; ValueError where it does not go in (out of range, no UTF-8)."""
+        """Set the field of a row to a parsed value. Raises ValueError if it does not fit (out of range, not UTF-8)."""
         parent = row
         for name in self.parents:
             parent = getattr(parent, name)
@@ -79,18 +79,18 @@ _EMPTY_IS_MISSING = {FieldDescriptor.TYPE_STRING, FieldDescriptor.TYPE_BYTES}
 
 
 def is_utf8(text: str) -> bool:
-    """Whether a text can be one of protobuf's: what was read from bytes that are no UTF-8 holds lone surrogates."""
+    """Return whether protobuf can hold the text: bytes that are not UTF-8 were read as lone surrogates."""
     return text.isascii() or not _SURROGATE.search(text)
 
 
 def find_field(message: Any, name: str) -> Any:
-    """The field of exactly that name; None: no such. To protobuf itself `x` and `x` with a zero byte are one name."""
+    """Return the field of exactly that name, or None. To protobuf itself, `x` and `x` with a zero byte are one name."""
     part = message.fields_by_name.get(name) if is_utf8(name) else None
     return part if part is not None and part.name == name else None
 
 
 def find_cell(message: Any, column: str) -> Cell | None:
-    """The cell of a header: a field's exact name, dotted for nested ones (`address.city`, `map.key`); None: no such."""
+    """Return the cell for a header: a field's exact name, dotted if nested (`address.city`, `map.key`); else None."""
     *parents, last = column.split(".")
     for depth, name in enumerate(parents):
         part = find_field(message, name)
@@ -134,8 +134,8 @@ def _text(text: str) -> str:
 
 def _float(text: str) -> float:
     text = text.strip(_SPACES)
-    if not _FLOAT.fullmatch(text):  # Python's float() takes underscores too
-        raise ValueError("is no number")
+    if not _FLOAT.fullmatch(text):  # Python's float() also accepts underscores
+        raise ValueError("is not a number")
     value = float(text)
     if math.isinf(value) and "inf" not in text.lower():
         raise ValueError("is out of range")
@@ -145,31 +145,31 @@ def _float(text: str) -> float:
 def _single(text: str) -> float:
     value = _float(text)
     if _FLOAT_MAX < abs(value) < math.inf:
-        raise ValueError("is out of range")  # protobuf would make it infinity
+        raise ValueError("is out of range")  # protobuf would turn it into infinity
     return value
 
 
 def _integer(text: str, kind: str) -> int:
     if not _INTEGER.fullmatch(text.strip(_SPACES)):
-        raise ValueError(f"is no whole number ({kind})")
-    return int(text.strip(_SPACES).partition(".")[0])  # 5.0 is how a table with missing values writes 5
+        raise ValueError(f"is not a whole number ({kind})")
+    return int(text.strip(_SPACES).partition(".")[0])  # a table with missing values writes 5 as 5.0
 
 
 def _truth(text: str) -> bool:
     try:
         return TRUTHS[text.strip(_SPACES).lower()]
     except KeyError:
-        raise ValueError("is none of true, false, 1, 0") from None
+        raise ValueError("is not one of true, false, 1, 0") from None
 
 
 def decode_base64(text: str) -> bytes:
-    """The bytes of a base64 text, of either alphabet (RFC 4648), padded or not; ValueError where it is none.
+    """Decode base64 of either alphabet (RFC 4648), padded or not. Raises ValueError if the text is invalid.
 
-    Python's own decoders pass over what they do not know, and take padding that is too long.
+    Python's own decoders skip unknown characters and accept too much padding.
     """
     found = _BASE64.fullmatch(text)
     if not found or len(found[1]) % 4 == 1 or (found[2] and len(text) % 4):
-        raise ValueError("is no base64")
+        raise ValueError("is not valid base64")
     return base64.urlsafe_b64decode(found[1].replace("+", "-").replace("/", "_") + "=" * (-len(found[1]) % 4))
 
 
@@ -185,17 +185,17 @@ def _enum(field: Any) -> Callable[[str], int]:
             return lowered[name.lower()]
         if _INTEGER.fullmatch(name):
             return int(name.partition(".")[0])
-        raise ValueError(f"is none of {', '.join(numbers)}")
+        raise ValueError(f"is not one of {', '.join(numbers)}")
 
     return parse
 
 
 def _from_json(message: Any) -> Callable[[str], Message]:
-    # Timestamp, Duration, the wrappers: as proto3's JSON mapping writes them in a string.
+    # Timestamp, Duration, the wrappers: written as in the strings of proto3's JSON mapping.
     def parse(text: str) -> Message:
         try:
             return json_format.Parse(json.dumps(text), GetMessageClass(message)())
         except (json_format.ParseError, ValueError) as error:
-            raise ValueError(f"is no {message.full_name} ({error})") from None
+            raise ValueError(f"is not a {message.full_name} ({error})") from None
 
     return parse

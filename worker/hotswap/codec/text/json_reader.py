@@ -1,4 +1,4 @@
-"""JSON to input messages: proto3's mapping, as an array or one object a line, of rows or of whole input messages."""
+"""Reads JSON to input messages (proto3's mapping): an array or one object per line, of rows or of whole messages."""
 
 import json
 from collections.abc import Iterable, Iterator
@@ -16,11 +16,11 @@ from hotswap.generation import TextOptions
 
 _DECODER = json.JSONDecoder(object_pairs_hook=unique)
 _SPACES = " \t\r\n"
-"""JSON's own: a line of any other space is no empty one."""
+"""JSON's whitespace: a line of any other spaces is not empty."""
 
 
 class JsonRows:
-    """The rows of a JSON text: one object a line is read as it comes, an array is held in memory."""
+    """The rows of a JSON text: one object per line is streamed, an array is held in memory."""
 
     def __init__(self, file: TextIO, message: type[Message], options: TextOptions) -> None:
         self._file = file
@@ -36,7 +36,7 @@ class JsonRows:
             yield self._read_row(number, item)
 
     def _rows_of(self, document: Any) -> Iterable[Any]:
-        # A whole input message of the shape `rows` is taken apart, so that a bad row in it is refused alone.
+        # Split a whole input message of the shape `rows`, so that a bad row in it is refused alone.
         if not isinstance(document, dict) or self._keys.isdisjoint(document):
             return [document]
         rows = document[next(iter(self._keys.intersection(document)))]
@@ -47,12 +47,12 @@ class JsonRows:
 
     def _read_row(self, number: int, item: Any) -> Row | BadRow:
         if isinstance(item, _Broken):
-            return BadRow(number, "", "", f"is no JSON: {item.reason}")
+            return BadRow(number, "", "", f"is not valid JSON: {item.reason}")
         row = self.layout.row()
         if isinstance(item, _Whole):
             item, row = item.document, self.layout.message()
         if not isinstance(item, dict):
-            return BadRow(number, "", "", f"is no JSON object but {json.dumps(item)[:SHOWN]}")
+            return BadRow(number, "", "", f"is not a JSON object but {json.dumps(item)[:SHOWN]}")
         try:
             settle(item, descriptor_of(type(row)))
             message = json_format.ParseDict(item, row, ignore_unknown_fields=not self._is_strict)
@@ -63,7 +63,7 @@ class JsonRows:
         return Row(number, message)
 
     def notes(self) -> list[str]:
-        """Nothing: what is odd in JSON is a bad row."""
+        """Return no notes: JSON reports everything as bad rows."""
         return []
 
 
@@ -74,7 +74,7 @@ class _Broken:
 
 @dataclass(frozen=True, slots=True)
 class _Whole:
-    """An input message that has more than its rows."""
+    """An input message that has other fields beside its rows."""
 
     document: Any
 
@@ -87,11 +87,11 @@ def _documents(file: TextIO) -> Iterator[Any]:
     first = next((line for line in file if line.strip(_SPACES)), "")
     document = _load(first)
     if isinstance(document, _Broken):
-        # One document over several lines, or lines of which the first is broken.
+        # Either one document over several lines, or one per line of which the first is broken.
         rest = file.read()
         whole = _load(first + rest)
         if isinstance(whole, _Broken):
-            # Not splitlines: JSON's texts may have other ends of lines than JSON's own.
+            # Not splitlines(): JSON strings may contain other line separators.
             yield from (_load(line) for line in (first + rest).split("\n") if line.strip(_SPACES) or not first)
             return
         yield from whole if isinstance(whole, list) else [whole]
@@ -116,7 +116,7 @@ def _load(text: str) -> Any:
 def _bad_json(number: int, item: dict[str, Any], error: Exception) -> BadRow:
     reason = reason_of(error)
     if reason.startswith("Failed to parse ") and ": " in reason:
-        # json_format's own words: "Failed to parse <path> field: <why>."
+        # json_format's own message: "Failed to parse <path> field: <why>."
         place, _, why = reason.removeprefix("Failed to parse ").partition(" field: ")
         return BadRow(number, place, _shown(item.get(place, "")), f"does not fit: {why}")
     return BadRow(number, "", "", reason)

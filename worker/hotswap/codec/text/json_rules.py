@@ -1,7 +1,7 @@
-"""Proto3's JSON mapping where google's json_format is laxer than it: what that would misread is refused or put right.
+"""Enforces proto3's JSON mapping where google's json_format is laxer: refuses or corrects what that would misread.
 
-json_format reads numbers in strings as Python does ("1_000" is 1000, "1e999" is infinity), takes any text for base64,
-1.5 for an enum's 1, true for 1.0 and [] for a message, and of `myField` and `my_field` the later one.
+json_format reads numbers in strings as Python does ("1_000" is 1000, "1e999" is infinity), accepts any text as base64,
+1.5 as an enum's 1, true as 1.0 and [] as a message, and keeps the later one of `myField` and `my_field`.
 """
 
 import math
@@ -20,7 +20,7 @@ _MAX_DIGITS = 20
 
 
 class Misfit(ValueError):
-    """A value that the mapping does not allow; `place` is the dotted path to it."""
+    """A value that violates the mapping; `place` is the dotted path to it."""
 
     def __init__(self, place: str, value: Any, reason: str) -> None:
         super().__init__(reason)
@@ -29,13 +29,13 @@ class Misfit(ValueError):
 
 
 class Twice(dict[str, Any]):
-    """An object of JSON in which a key comes twice; `key` is that."""
+    """A JSON object with the duplicate key `key`."""
 
     key = ""
 
 
 def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """An object as json.loads finds it (its `object_pairs_hook`), marked where json would drop the first of two."""
+    """Build an object for json.loads (as `object_pairs_hook`); return a Twice if it has a duplicate key."""
     document = dict(pairs)
     if len(document) == len(pairs):
         return document
@@ -45,27 +45,27 @@ def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def settle(document: Any, message: Descriptor, place: str = "") -> None:
-    """Check a document before json_format parses it as a `message`; numbers in strings become numbers, in place.
+    """Check a document before json_format parses it as a `message`, and turn numbers in strings into numbers in place.
 
     Raises:
-        Misfit: a value that json_format would take and the mapping does not allow.
+        Misfit: json_format would accept a value that the mapping does not allow.
 
     """
     if not isinstance(document, dict):
-        raise Misfit(place, document, f"is no object ({message.full_name})")
+        raise Misfit(place, document, f"is not an object ({message.full_name})")
     if isinstance(document, Twice):
-        raise Misfit(f"{place}.{document.key}".lstrip("."), document[document.key], "is there twice")
+        raise Misfit(f"{place}.{document.key}".lstrip("."), document[document.key], "occurs twice")
     by_json_name = {part.json_name: part for part in message.fields}
     seen = set[int]()
     for name, value in document.items():
-        if not is_utf8(name) or "\0" in name:  # json_format breaks, or takes it for the name without the zero byte
-            raise Misfit(f"{place}.{name}".lstrip("."), value, "has a name that is no text")
+        if not is_utf8(name) or "\0" in name:  # json_format fails, or reads it as the name without the zero byte
+            raise Misfit(f"{place}.{name}".lstrip("."), value, "has a name that is not valid text")
         part = by_json_name.get(name) or find_field(message, name)
         if part is None:
             continue
         where = f"{place}.{name}".lstrip(".")
         if part.number in seen:
-            raise Misfit(where, value, f"is there twice, as {part.name} and as {part.json_name}")
+            raise Misfit(where, value, f"occurs twice, as {part.name} and as {part.json_name}")
         seen.add(part.number)
         document[name] = _settled(value, part, where)
 
@@ -84,7 +84,7 @@ def _settled(value: Any, part: FieldDescriptor, place: str) -> Any:
 
 
 def _one(value: Any, part: FieldDescriptor, place: str) -> Any:
-    """One value of a field; null is json_format's to judge."""
+    """Check one value of a field; null is left to json_format."""
     inner = part.message_type
     if value is None:
         return value
@@ -105,7 +105,7 @@ def _scalar(value: Any, part: FieldDescriptor, place: str) -> Any:
     if part.cpp_type in FLOATS:
         return _number(value, place)
     if part.cpp_type == FieldDescriptor.CPPTYPE_STRING and not isinstance(value, str):
-        raise Misfit(place, value, "is no text")
+        raise Misfit(place, value, "is not a string")
     if part.type == FieldDescriptor.TYPE_BYTES:
         try:
             decode_base64(value)
@@ -119,31 +119,31 @@ def _enum(value: Any, part: FieldDescriptor, place: str) -> Any:
     is_whole = type(value) is int or (isinstance(value, float) and value.is_integer())
     if is_whole or (isinstance(value, str) and value in names):
         return value
-    raise Misfit(place, value, f"is none of {', '.join(names)}")
+    raise Misfit(place, value, f"is not one of {', '.join(names)}")
 
 
 def _whole_number(text: str, place: str) -> int:
     if not _NUMBER.fullmatch(text):
-        raise Misfit(place, text, "is no whole number")
+        raise Misfit(place, text, "is not a whole number")
     try:
         number = Decimal(text)
-    except ArithmeticError:  # an exponent that is out of all range
+    except ArithmeticError:  # the exponent exceeds Decimal's range
         raise Misfit(place, text, "is out of range") from None
     if number and number.adjusted() > _MAX_DIGITS:
         raise Misfit(place, text, "is out of range")
     if number != number.to_integral_value():
-        raise Misfit(place, text, "is no whole number")
+        raise Misfit(place, text, "is not a whole number")
     return int(number)
 
 
 def _number(value: Any, place: str) -> Any:
     if isinstance(value, bool):
-        raise Misfit(place, value, "is no number")
+        raise Misfit(place, value, "is not a number")
     if isinstance(value, str):
         if value in _ODD_FLOATS:
             return value
         if not _NUMBER.fullmatch(value):
-            raise Misfit(place, value, "is no number")
+            raise Misfit(place, value, "is not a number")
     try:
         number = float(value) if isinstance(value, str | int) else value
     except OverflowError:

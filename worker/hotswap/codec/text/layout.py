@@ -1,4 +1,4 @@
-"""How the messages of a proto hold rows, where nothing is known but the proto and the columns of a text."""
+"""How a proto's messages hold rows, decided from the proto and a text's columns alone, without a model."""
 
 from collections.abc import Collection, Iterable, Sequence
 from typing import Any, NamedTuple
@@ -20,7 +20,7 @@ class Row(NamedTuple):
 
 
 class BadRow(NamedTuple):
-    """A row that is refused; as text it is the line for a person."""
+    """A refused row; str() is the message for people to read."""
 
     number: int
     column: str
@@ -28,24 +28,24 @@ class BadRow(NamedTuple):
     reason: str
 
     def __str__(self) -> str:
-        """`row 3, column age: 'abc' is no number`."""
+        """`row 3, column age: 'abc' is not a number`."""
         shown = self.value if len(self.value) <= SHOWN else self.value[:SHOWN] + "…"
         place = f"row {self.number}" + (f", column {self.column}" if self.column else "")
         return f"{place}: {shown!r} {self.reason}" if self.column else f"{place}: {self.reason}"
 
 
 def reason_of(error: Exception) -> str:
-    """Why a value does not go into its field, after the value itself: `is not UTF-8`."""
+    """Return why a value does not fit its field, worded to follow the value: `is not UTF-8`."""
     if isinstance(error, UnicodeEncodeError):
         return "is not UTF-8"
     return str(error) or type(error).__name__
 
 
 class Layout:
-    """How an input message holds rows, in the shapes of columns.py: `row` is the class of one, `pack` joins several."""
+    """How an input message holds rows, in the shapes of columns.py: `row` is the class of a row, `pack` joins rows."""
 
     def __init__(self, message: type[Message], header: Sequence[str] | None = None) -> None:
-        """Choose the shape by the message, and by which of its parts a CSV's header names."""
+        """Choose the shape by the message, and by the fields that a CSV's header names."""
         self.message = message
         self.shape, self.rows_field = _shape(message.DESCRIPTOR, header)
         if self.rows_field:
@@ -60,7 +60,7 @@ class Layout:
         return self.shape != "single"
 
     def pack(self, rows: Iterable[Message]) -> Message:
-        """One input message of these rows (or whole messages); of shape `single` it takes exactly one."""
+        """Return an input message of these rows (or whole messages); the shape `single` takes exactly one."""
         packed = self.message()
         if not self.rows_field:
             for row in rows:

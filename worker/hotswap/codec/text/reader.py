@@ -1,8 +1,8 @@
-"""CSV and JSON to input messages, row by row: a bad row is refused with its reasons, and the others go on.
+"""Reads CSV and JSON to input messages, row by row: a bad row is refused with its reason, the others are unaffected.
 
 CSV is RFC 4180 in UTF-8, with or without a byte order mark. The header names the fields exactly, in any order, dotted
-for nested ones; a header that comes again fills a repeated field. JSON is proto3's mapping: an array, or one object a
-line, of rows or of whole input messages. RowReader are numbered from 1.
+for nested ones; a repeated name fills a repeated field. JSON is proto3's mapping: an array, or one object per line, of
+rows or of whole input messages. Rows are numbered from 1.
 """
 
 import csv
@@ -23,26 +23,26 @@ from hotswap.errors import UsageError
 from hotswap.generation import TextOptions
 
 _MAX_CELL = 1 << 24
-_DEEPEST = 98
-"""Messages in which a field may lie: protobuf reads a hundred, with the row and what holds it; it dies of 100,000."""
+_MAX_DEPTH = 98
+"""Maximum nesting of a field: protobuf reads 100 levels, including the row and its message; 100,000 crash it."""
 
 
 class RowReader(Protocol):
-    """What is read: rows and bad rows in order, once; `notes` then says what a person should know beside them."""
+    """Iterates once over rows and bad rows, in order; `notes` then has remarks for people to read."""
 
     layout: Layout
 
     def __iter__(self) -> Iterator[Row | BadRow]: ...
 
     def notes(self) -> list[str]:
-        """Things that were passed over, a line each."""
+        """Return what was ignored, a line each."""
         ...
 
 
 def read_rows(
     file: TextIO, kind: Literal["csv", "json"], message: type[Message], options: TextOptions | None = None
 ) -> RowReader:
-    """Reads rows for an input message from an open text (newline="", encoding "utf-8-sig", errors "surrogateescape").
+    """Read rows for an input message from an open text (newline="", encoding "utf-8-sig", errors "surrogateescape").
 
     Raises:
         UsageError: the CSV has no header, or none of its columns is a field.
@@ -55,7 +55,7 @@ def read_rows(
 
 @dataclass(frozen=True, slots=True)
 class _Plan:
-    """What a header means for a message. `plain` is empty, or all there is to do: place of a cell, field, parser."""
+    """How a header maps to a message. `plain`, if not empty, suffices for a row: index of a cell, field, parser."""
 
     layout: Layout
     cells: Sequence[Cell | None]
@@ -63,7 +63,7 @@ class _Plan:
     plain: Sequence[tuple[int, str, Callable[[str], Any]]]
 
 
-@lru_cache(maxsize=32)  # a publisher's requests have one header
+@lru_cache(maxsize=32)  # a publisher's requests share a header
 def _make_plan(message: type[Message], header: tuple[str, ...]) -> _Plan:
     layout = Layout(message, header)
     row = descriptor_of(layout.row)
@@ -76,18 +76,18 @@ def _make_plan(message: type[Message], header: tuple[str, ...]) -> _Plan:
     count = Counter(header)
     for cell in cells:
         if cell and count[cell.column] > 1 and not cell.is_repeated:
-            raise UsageError(f"the CSV's header names {cell.column} twice, and that field holds one value")
+            raise UsageError(f"the CSV's header names {cell.column} twice, but that field holds one value")
     named = {name.partition(".")[0] for name in header}
     others = [find_cell(row, part.name) for part in row.fields if part.name not in named]
     absent = [cell for cell in others if cell and cell.is_zero_when_absent]
-    # Most tables are one scalar field a column: then a row is made in one call.
+    # Most tables have one scalar field per column: a row is then built in one call.
     is_plain = not absent and all(cell is None or cell.is_plain for cell in cells)
     plain = [(at, cell.column, cell.parse) for at, cell in enumerate(cells) if cell] if is_plain else []
     return _Plan(layout, cells, absent, plain)
 
 
 class CsvRows:
-    """The rows of a CSV; nothing of it is kept in memory."""
+    """The rows of a CSV, streamed."""
 
     def __init__(self, lines: Iterable[str], message: type[Message], options: TextOptions) -> None:
         csv.field_size_limit(_MAX_CELL)
@@ -105,9 +105,9 @@ class CsvRows:
         if not header:
             raise UsageError("the CSV is empty: its first line must be a header with the names of the fields")
         for name in header:
-            if not is_utf8(name):  # to pass over it would make a column missing that is there
+            if not is_utf8(name):  # ignoring it would make an existing column missing
                 raise UsageError(f"the CSV's header is not UTF-8: column {name!r}")
-            if name.count(".") > _DEEPEST:
+            if name.count(".") > _MAX_DEPTH:
                 raise UsageError(f"the CSV's header names a field that is nested too deeply: {name[:SHOWN]}…")
         return [name.strip(" \t") for name in header]
 
@@ -118,7 +118,7 @@ class CsvRows:
             try:
                 cells = next(self._reader, None)
             except csv.Error as error:
-                yield BadRow(number, "", "", f"is no CSV: {error}")
+                yield BadRow(number, "", "", f"is not valid CSV: {error}")
                 continue
             if cells is None:
                 return
@@ -129,13 +129,13 @@ class CsvRows:
 
     def _read_row(self, number: int, texts: list[str]) -> Row | BadRow:
         if len(texts) != len(self._header):
-            return BadRow(number, "", "", f"has {len(texts)} cells, and the header names {len(self._header)}")
+            return BadRow(number, "", "", f"has {len(texts)} cells, but the header names {len(self._header)}")
         if self._plan.plain and self._options.missing.isdisjoint(texts):
             try:
                 values = {name: parse(texts[at]) for at, name, parse in self._plan.plain}
                 return Row(number, self.layout.row(**values))
             except (ValueError, TypeError):
-                pass  # which cell it is, is found one at a time
+                pass  # parse one cell at a time to find the bad one
         row = self.layout.row()
         for cell, text in zip(self._plan.cells, texts, strict=True):
             if cell is None:
@@ -153,22 +153,22 @@ class CsvRows:
         return Row(number, row)
 
     def _leave_out(self, cell: Cell, row: Message) -> None:
-        # Without `optional` a reader takes an absent number for 0. NaN says "missing" where the type has one.
+        # Without `optional`, a reader cannot tell an absent number from 0. NaN means missing, if the type has it.
         if self.layout.shape == "columns":
             cell.put(row, _nothing(cell))
         elif cell.is_zero_when_absent:
             if not cell.is_float:
-                raise ValueError("is missing, and the field cannot say so: write `optional` before it in the proto")
+                raise ValueError("is missing, which the field cannot express: write `optional` before it in the proto")
             cell.put(row, math.nan)
 
     def notes(self) -> list[str]:
-        """Columns that no field takes, and fields that no column fills and that are read as 0."""
+        """Return notes on columns that match no field, and on fields without a column that are read as 0."""
         unknown = [name for name, cell in zip(self._header, self._plan.cells, strict=True) if cell is None]
         zeros = [cell.column for cell in self._plan.absent if not cell.is_float]
         notes = []
         if unknown:
             count = f"{len(unknown)} of {len(self._header)} columns"
-            notes.append(f"ignored {count}, which no field takes: {', '.join(unknown)}")
+            notes.append(f"ignored {count}, which match no field: {', '.join(unknown)}")
         if zeros:
             advice = "write `optional` before them in the proto"
             notes.append(f"no column fills {', '.join(zeros)}, which will be read as 0: {advice}")
@@ -180,4 +180,4 @@ def _nothing(cell: Cell) -> Any:
         return math.nan
     if isinstance(cell.field.default_value, str) or cell.field.cpp_type == cell.field.CPPTYPE_STRING:
         return "" if cell.field.type == cell.field.TYPE_STRING else b""
-    raise ValueError("is missing, and a repeated field of this type cannot say so")
+    raise ValueError("is missing, which a repeated field of this type cannot express")

@@ -1,4 +1,4 @@
-"""Requests and answers that are text on the stream: CSV and JSON to input messages, output messages to CSV and JSON."""
+"""Text on the stream: reads requests from CSV and JSON, and writes answers as CSV and JSON."""
 
 import io
 
@@ -14,12 +14,12 @@ from hotswap.generation import TextOptions
 
 
 def read(value: bytes, content: Format, operation: Operation, options: TextOptions) -> bytes | Refusal:
-    """The serialized input message of a text; a request is one answer's worth, so one bad row refuses all of it.
+    """Return the serialized input message of a text. A request has one answer, so one bad row refuses all of it.
 
-    The refusal names row, column, value and reason (UNDECODABLE).
+    The refusal (UNDECODABLE) names row, column, value and reason.
     """
     try:
-        # Of a CSV only the cells that a field takes must be UTF-8; a row says itself where one is not.
+        # In a CSV, only the cells that fill a field must be UTF-8; the row reports a cell that is not.
         errors = "strict" if content is Format.JSON else "surrogateescape"
         text = io.StringIO(value.decode("utf-8-sig", errors=errors), newline="")
         rows = read_rows(text, "csv" if content is Format.CSV else "json", operation.input, options)
@@ -34,12 +34,12 @@ def read(value: bytes, content: Format, operation: Operation, options: TextOptio
         return Refusal(Code.UNDECODABLE, str(error))
     if not rows.layout.holds_many and len(messages) != 1:
         name = operation.input.DESCRIPTOR.full_name
-        return Refusal(Code.UNDECODABLE, f"the request has {len(messages)} rows, and a {name} holds one")
+        return Refusal(Code.UNDECODABLE, f"the request has {len(messages)} rows, but a {name} holds one")
     return rows.layout.pack(messages).SerializeToString()
 
 
 def write(answer: bytes, accept: Format, operation: Operation) -> bytes:
-    """An output message as text: CSV with a header and a line for each row, or one object of JSON."""
+    """Return an output message as text: CSV with a header and a line for each row, or one JSON object."""
     message = operation.output.FromString(answer)
     if accept is Format.JSON:
         return json_format.MessageToJson(

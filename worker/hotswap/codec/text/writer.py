@@ -1,4 +1,4 @@
-"""Output messages as text: a line of CSV for each row, or an object of JSON for each message."""
+"""Writes output messages as text: a line of CSV for each row, or a JSON object for each message."""
 
 import base64
 import csv
@@ -18,7 +18,7 @@ from hotswap.codec.text.layout import Layout
 class CsvTable:
     """Writes messages of one type as CSV; nested fields are dotted, several values of one field are a JSON array.
 
-    `has_rows`: the elements of a message that is nothing but repeated fields are rows (`Prediction{repeated string}`).
+    `has_rows`: the elements of a message of repeated fields only are rows (`Prediction{repeated string}`).
     """
 
     def __init__(self, file: TextIO, message: type[Message], *, has_rows: bool = False) -> None:
@@ -28,7 +28,7 @@ class CsvTable:
         self._has_header = False
 
     def write(self, facts: Mapping[str, Any], message: Message) -> None:
-        """Write a message: `facts` (always the same ones) come first; a line for each row of it."""
+        """Write a line for each row of a message, preceded by `facts` (the same keys in every call)."""
         if not self._has_header:
             self._writer.writerow([*facts, *self._columns.names])
             self._has_header = True
@@ -47,7 +47,7 @@ class CsvTable:
 
 
 class JsonTable:
-    """Writes messages as JSON, one object a line: `facts`, and the message as `prediction` (proto3's mapping)."""
+    """Writes messages as JSON, one object per line: `facts`, and the message as `prediction` (proto3's mapping)."""
 
     def __init__(self, file: TextIO) -> None:
         self._file = file
@@ -63,10 +63,10 @@ class _Columns(NamedTuple):
     names: Sequence[str]
     readers: Sequence[Callable[[Any], str]]
     elements: Sequence[Callable[[Any], list[str]]]
-    """Of a message that is nothing but repeated fields."""
+    """For a message of repeated fields only."""
 
 
-@lru_cache(maxsize=32)  # an answer on the stream is a table of its own
+@lru_cache(maxsize=32)  # each answer on the stream creates a table
 def _columns_of(message: type[Message]) -> _Columns:
     layout = Layout(message)
     leaves = list(_leaves(descriptor_of(layout.row), ()))
@@ -81,7 +81,7 @@ def _elements(part: FieldDescriptor) -> Callable[[Any], list[str]]:
 
 
 _Path: TypeAlias = tuple[FieldDescriptor, ...]
-"""From a row to a field in it, through the messages that hold it."""
+"""The fields from a row down to a field in it."""
 
 
 def _leaves(message: Descriptor, above: _Path) -> Iterator[_Path]:
@@ -96,7 +96,7 @@ def _leaves(message: Descriptor, above: _Path) -> Iterator[_Path]:
 
 
 def _reader(path: _Path) -> Callable[[Any], str]:
-    """How the cell of a field is read from a row: what a descriptor says is asked once, not for each row."""
+    """Return the function that reads a field's cell from a row; descriptors are evaluated once, not for each row."""
     *parents, part = path
     name, text = part.name, _texter(part)
     if part.is_repeated:
@@ -135,7 +135,7 @@ def _repeated_reader(part: FieldDescriptor, text: Callable[[Any], str]) -> Calla
 
 
 def _texter(part: FieldDescriptor) -> Callable[[Any], str]:
-    """How one value of a field is written."""
+    """Return the function that formats one value of a field."""
     if part.message_type:
         return lambda value: json_format.MessageToJson(value, indent=None).strip('"')
     if part.enum_type:
