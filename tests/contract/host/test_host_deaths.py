@@ -150,7 +150,7 @@ async def test_a_host_that_cannot_be_started_again_is_tried_again_at_the_next_ba
     os.kill(host.pid, signal.SIGKILL)
 
     for _ in range(2):
-        with pytest.raises(HostError, match=r"generation 1 cannot be started again: .*no H2O MOJO"):
+        with pytest.raises(HostError, match=r"generation 1 cannot be restarted: .*not a readable H2O MOJO"):
             await host.score(requests)
     shutil.move(away, model)
 

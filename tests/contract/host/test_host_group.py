@@ -89,7 +89,7 @@ async def test_a_model_that_is_refused_is_refused_once_and_leaves_nothing(tmp_pa
     (tmp_path / "model.zip").write_bytes(b"this is no zip at all")
     before = left_behind()
     group = Group(model=tmp_path / "model.zip")
-    with pytest.raises(SwapError, match="no H2O MOJO"):
+    with pytest.raises(SwapError, match="not a readable H2O MOJO"):
         await group.start()
     await nothing_left(before)
 

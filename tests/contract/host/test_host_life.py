@@ -20,12 +20,12 @@ from hotswap.host.parent import ModelHost
 @pytest.mark.parametrize(
     ("program", "told"),
     [
-        ("print('some last words'); raise SystemExit(9)", "exit code 9; the last that it printed: some last words"),
-        ("import os, sys; os.write(int(sys.argv[1]), b'\\1\\0\\0\\0x')", "a frame of 1 bytes is of no known kind"),
-        ("import os, sys; os.write(int(sys.argv[1]), b'\\7\\0\\0\\0\\1\\0\\0\\0\\0{}')", "of itself is not whole"),
+        ("print('some last words'); raise SystemExit(9)", "exit code 9; its last output: some last words"),
+        ("import os, sys; os.write(int(sys.argv[1]), b'\\1\\0\\0\\0x')", "a frame of 1 bytes has an unknown kind"),
+        ("import os, sys; os.write(int(sys.argv[1]), b'\\7\\0\\0\\0\\1\\0\\0\\0\\0{}')", "of itself is malformed"),
         (
             "import os, sys; os.write(int(sys.argv[1]), b'\\0\\0\\0\\4\\1'); os.read(int(sys.argv[1]), 1)",
-            "frame READY of 67,108,864",
+            "READY frame of 67,108,864",
         ),
         (None, "could not be started"),
     ],

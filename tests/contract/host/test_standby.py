@@ -21,7 +21,7 @@ HEAP_MB = 128
 
 @pytest.fixture
 async def standbys(monkeypatch):
-    monkeypatch.setattr(module, "_REST_SECONDS", 0.0)
+    monkeypatch.setattr(module, "_PAUSE_SECONDS", 0.0)
     made = Standbys(heap_mb=HEAP_MB, child=CHILD)
     yield made
     await made.stop()
@@ -115,7 +115,7 @@ async def test_a_model_that_is_refused_in_a_standby_is_refused_for_its_own_reaso
     standbys.keep("h2o")
     standby = await ready(standbys)
 
-    with pytest.raises(SwapError, match="no H2O MOJO"):
+    with pytest.raises(SwapError, match="not a readable H2O MOJO"):
         await started(standbys, model=tmp_path / "model.zip")
 
     await gone(standby.pid)

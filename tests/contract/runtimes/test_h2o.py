@@ -221,7 +221,7 @@ async def test_an_unknown_operation_is_refused_with_those_that_there_are():
 
     assert answers[0] == answers[2]
     assert [answer.code for answer in answers[1::2]] == [Code.UNKNOWN_OPERATION] * 2
-    assert answers[1].message == "there is no operation `classify`; the header `operation` may name: Classify"
+    assert answers[1].message == "there is no operation `classify`; set the header `operation` to one of: Classify"
 
 
 # ---- what is no generation
@@ -258,7 +258,7 @@ async def test_what_is_no_mojo_is_refused(tmp_path, how):
     refused = await refusal_of(IRIS.load(model=broken(tmp_path, how)))
 
     assert refused.code == "MODEL_INVALID"
-    assert "no H2O MOJO" in refused.message
+    assert "not a readable H2O MOJO" in refused.message
     assert str(tmp_path) not in refused.message
 
 
@@ -288,7 +288,7 @@ async def test_a_sample_that_is_refused_fails_the_start():
 
     refused = await refusal_of(IRIS.load(samples=samples))
 
-    assert (refused.code, "sample 1 is refused: UNDECODABLE" in refused.message) == ("SAMPLE_REFUSED", True)
+    assert (refused.code, "sample 1 was refused: UNDECODABLE" in refused.message) == ("SAMPLE_REFUSED", True)
 
 
 async def test_a_runtime_that_is_not_there_is_refused():

@@ -259,9 +259,9 @@ async def test_the_models_of_the_examples_are_answered_in_the_jvm(example):
         (
             OPTIONAL.replace("optional double x3 = 4;", "oneof either { double x3 = 4; double other = 40; }") + ONE,
             "Row",
-            "field `x3` is one of a oneof",
+            "field `x3` is in a oneof",
         ),
-        (OPTIONAL + ONE.replace("p_no = 2", "confidence = 2"), "Row", "output `confidence` is computed beside"),
+        (OPTIONAL + ONE.replace("p_no = 2", "confidence = 2"), "Row", "output `confidence` is not computed by score0"),
         (OPTIONAL + "message Answer { map<string, double> probabilities = 1; }", "Row", "output field `probabilities`"),
         (OPTIONAL.replace(" x3 = 4", " x3 = 400000") + ONE, "Row", "field number 400000 is beyond 4096"),
     ],
@@ -282,4 +282,4 @@ async def test_a_model_that_is_more_than_its_score0_goes_through_python():
     async with serving(MIXED_KMEANS.load(), "cold_child.py") as (_, described, _):
         (path,) = described.paths.values()
 
-    assert path == "through Python: the model's rows are made, or scored, by more than score0"
+    assert path == "through Python: the model's rows are built, or scored, by more than score0"

@@ -137,7 +137,7 @@ async def test_parameters_whose_names_are_not_known_are_filled_by_position_where
     refused = await refusal_of(load(put("texts"), messages, {"classify": "Rows Labels"}, runtime))
 
     assert answer.prediction == ["setosa", "virginica"]
-    told = "there are 2 parameters (double, double) and 3 fields (sepal_len, petal_len, note)"
+    told = "there are 2 parameters (double, double) but 3 fields (sepal_len, petal_len, note)"
     assert (refused.code, told in refused.message) == ("SCHEMA_MISMATCH", True)
 
 

@@ -10,17 +10,17 @@ from hotswap.batch import Code, Format, Refusal
 
 ODD = [
     ("Long", "null", "returned null"),
-    ("Long", "half", "field `n`: the Double '0.5' is no int64"),
-    ("Small", "large", "field `n`: the Long '3000000000' is no int32"),
-    ("Long", "text", "field `n`: the String 'eight' is no int64"),
-    ("Long", "object", "the method gave a Numbers with no value of any field (n)"),
-    ("Maybe", "object", "the method gave a Numbers with no value of any field (a, b)"),
+    ("Long", "half", "field `n`: the Double '0.5' is not a valid int64"),
+    ("Small", "large", "field `n`: the Long '3000000000' is not a valid int32"),
+    ("Long", "text", "field `n`: the String 'eight' is not a valid int64"),
+    ("Long", "object", "the method returned a Numbers without a value for any field (n)"),
+    ("Maybe", "object", "the method returned a Numbers without a value for any field (a, b)"),
     ("Long", "list", "gave 2 values for 1 fields (n)"),
-    ("Long", "nested null", "field `n`: the method gave no value"),
+    ("Long", "nested null", "field `n`: the method returned no value"),
     ("Long", "raises", "java.lang.IllegalStateException: as it was asked to, at numbers.Numbers.odd(Numbers.java:"),
-    ("Long", "many digits", "is no int64"),
-    ("Number", "long", "field `d`: the Long '9007199254740993' is no double"),
-    ("Number", "text", "field `d`: the String 'eight' is no double"),
+    ("Long", "many digits", "is not a valid int64"),
+    ("Number", "long", "field `d`: the Long '9007199254740993' is not a valid double"),
+    ("Number", "text", "field `d`: the String 'eight' is not a valid double"),
     ("Text", "null", "returned null"),
     ("Text", "half a character", "half of a surrogate pair"),
 ]
@@ -57,12 +57,12 @@ async def test_a_missing_number_is_never_0_and_a_value_that_does_not_fit_is_refu
         told["row"] = await served.ask("scoreAll", {"rows": [ANN, {"name": "Bob"}]})
 
     assert told == {
-        "absent": Refusal(Code.MISSING_FIELD, "field `a`: there is no value, and double has no null"),
+        "absent": Refusal(Code.MISSING_FIELD, "field `a`: there is no value, but double cannot be null"),
         "large": Refusal(Code.MISTYPED_FIELD, "field `b`: 40000 is out of the range of Short"),
         "float": Refusal(Code.MISTYPED_FIELD, "field `a`: 1e+300 is out of the range of Float"),
         "letters": Refusal(Code.MISTYPED_FIELD, "field `letter`: 'ab' is not one character"),
-        "ragged": Refusal(Code.UNDECODABLE, "the columns of the request are not of one length: a has 1, b has 0"),
-        "row": Refusal(Code.MISSING_FIELD, "row 1, field `age`: there is no value, and int has no null"),
+        "ragged": Refusal(Code.UNDECODABLE, "the columns of the request differ in length: a has 1, b has 0"),
+        "row": Refusal(Code.MISSING_FIELD, "row 1, field `age`: there is no value, but int cannot be null"),
     }
 
 
@@ -72,7 +72,7 @@ async def test_as_many_rows_come_out_as_went_in_or_the_request_is_refused(put):
     async with serving(load(put("texts"), IRIS, rpcs, {"class": "iris.Model"})) as served:
         refused = await served.ask("dropsRows", {"rows": [{"petal_len": 3}] * 3})
 
-    assert refused == Refusal(Code.MODEL_ERROR, "the method gave 2 results for 3 rows")
+    assert refused == Refusal(Code.MODEL_ERROR, "the method returned 2 results for 3 rows")
 
 
 async def test_each_rpc_calls_a_method_of_its_own(put):
@@ -140,8 +140,8 @@ UNFIT = {
     "texts": ("Row Text", "no field has the name of parameter `word`, `flag`, `letter`; the fields are: a, b"),
     "sumInts": ("Row Long", "field `a` (double) does not fit in int"),
     "bare": ("Row Number", "field `b` (double) does not fit in short"),
-    "pair": ("Rows Pair", "a request has many rows, and the output message holds one result: make it repeated"),
-    "sum": ("Row Pair", "the method returns a double, and the output has 2 fields (label, v)"),
+    "pair": ("Rows Pair", "a request may have several rows, but the output message holds one result: make it repeated"),
+    "sum": ("Row Pair", "the method returns a double, but the output has 2 fields (label, v)"),
     "Decide": ("Row Pair", "numbers.Numbers has no method `decide`"),
 }
 
@@ -150,7 +150,7 @@ NO_MODEL = {
     "Nobody": ({}, "public classes have a public method `act`: name the `class`"),
     "Nowhere": ({"class": "hostile.Nowhere"}, "no class `hostile.Nowhere`; the classes are: hostile.ExitsAtStart, "),
     "Hidden": ({"class": "hostile.Hidden"}, "hostile.Hidden is not public"),
-    "Lacking": ({"class": "hostile.Lacking"}, "missing/Library (a class that it needs is not there"),
+    "Lacking": ({"class": "hostile.Lacking"}, "missing/Library (a class that it needs is missing"),
     "RaisesAtStart": ({"class": "hostile.RaisesAtStart"}, "its static initializer raised java.lang.NumberFormat"),
     "NeverMade": ({"class": "hostile.NeverMade"}, "no public constructor without parameters"),
     "RaisesWhenMade": ({"class": "hostile.RaisesWhenMade"}, "there is no model file"),
@@ -188,7 +188,7 @@ async def test_an_output_that_no_getter_fills_and_an_input_without_end_are_refus
 
     assert refused.code == "SCHEMA_MISMATCH"
     assert "field `limit` (double): Decision has no property of that name, it has counts, granted" in refused.message
-    assert "inner.name` (string) is nested too deep: a message within itself has no end" in refused.message
+    assert "inner.name` (string) is nested too deeply: a message that contains itself has no end" in refused.message
 
 
 async def test_a_jar_for_a_newer_java_is_refused_with_both_versions(put):
@@ -199,15 +199,15 @@ async def test_a_jar_for_a_newer_java_is_refused_with_both_versions(put):
     refused = await refusal_of(load(path, IRIS, {"predict": "Rows Labels"}, {"class": "iris.Model"}))
 
     assert refused.code == "MODEL_INVALID"
-    assert "it was compiled for Java 99, and the workers run Java" in refused.message
+    assert "it was compiled for Java 99, but the workers run Java" in refused.message
 
 
 @pytest.mark.parametrize(
     ("content", "told"),
     [
-        (b"garbage", "the artifact is no jar, and no zip with jars"),
+        (b"garbage", "the artifact is neither a jar nor a zip of jars"),
         (packed({"readme.txt": b"no class"}), "the artifact holds no class"),
-        (packed({"lib/broken.jar": b"garbage"}), "lib/broken.jar in the artifact is no jar"),
+        (packed({"lib/broken.jar": b"garbage"}), "lib/broken.jar in the artifact is not a jar"),
     ],
 )
 async def test_garbage_is_no_model(content, told, put):

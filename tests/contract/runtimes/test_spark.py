@@ -259,7 +259,7 @@ def test_a_proto_of_another_domain_is_refused_with_every_column(lab, unpacked):
 
 @pytest.mark.parametrize(
     ("how", "told"),
-    [("empty", "no folder `metadata`"), ("garbage", "cannot be read"), ("no data", "no Spark model that can be read")],
+    [("empty", "no folder `metadata`"), ("garbage", "cannot be read"), ("no data", "not a readable Spark model")],
 )
 def test_what_is_no_saved_model_is_refused(lab, unpacked, how, told):
     model = unpacked("churn")
@@ -279,7 +279,7 @@ def test_what_is_no_saved_model_is_refused(lab, unpacked, how, told):
     ("runtime", "told"),
     [
         ({"fall": "x"}, "allow, fallback, schema"),
-        ({"fallback": "yes"}, 'may be "dataframe", not "yes"'),
+        ({"fallback": "yes"}, '`fallback` is "yes"; make it "dataframe"'),
         ({"schema": "age of x"}, "`schema` cannot be read"),
     ],
     ids=["name", "value", "schema"],
@@ -295,7 +295,7 @@ def test_an_option_that_there_is_not_is_refused_with_what_there_is(lab, unpacked
 
 @pytest.fixture
 async def standbys(monkeypatch):
-    monkeypatch.setattr("hotswap.host.standby._REST_SECONDS", 0.0)
+    monkeypatch.setattr("hotswap.host.standby._PAUSE_SECONDS", 0.0)
     made = Standbys(heap_mb=512, child=(sys.executable, "-m", "hotswap.host.child"))
     yield made
     await made.stop()

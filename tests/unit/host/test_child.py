@@ -16,7 +16,7 @@ def test_a_generation_is_loaded_at_low_priority_only_where_it_is_to_give_way(mon
     aside = []
     monkeypatch.setattr(child, "_start_jvm", lambda _: None)
     monkeypatch.setattr(child, "_load", lambda _: (None, {}))
-    monkeypatch.setattr(child, "_aside", lambda work, priority: aside.append(priority) or work())
+    monkeypatch.setattr(child, "_run_in_thread", lambda work, priority: aside.append(priority) or work())
     monkeypatch.setattr(child.gc, "freeze", lambda: None)
     monkeypatch.setattr(child.os, "chdir", lambda _: None)
     order = Order(
@@ -33,7 +33,7 @@ def test_a_generation_is_loaded_at_low_priority_only_where_it_is_to_give_way(mon
         ours.sendall(frames.pack_load(order))
         ours.shutdown(socket.SHUT_WR)
         child._serve(theirs)
-    assert aside == ([child._give_way] if is_low_priority else [])
+    assert aside == ([child._lower_priority] if is_low_priority else [])
 
 
 def said(frame):

@@ -44,5 +44,5 @@ def test_an_interface_is_read_as_the_child_gave_it():
     ],
 )
 def test_an_interface_that_is_not_whole_is_refused(told):
-    with pytest.raises(FrameError, match="what it says of its model is not whole"):
+    with pytest.raises(FrameError, match="its description of its model is malformed"):
         read_interface(json.dumps(told).encode())

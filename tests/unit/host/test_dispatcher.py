@@ -70,7 +70,7 @@ def test_requests_of_several_operations_are_answered_in_their_places():
 
     assert answers[:4] == [label("yes"), label("no", "yes"), label("no"), b""]
     assert answers[4] == Refusal(
-        Code.UNKNOWN_OPERATION, "there is no operation `none`; the header `operation` may name: one, many"
+        Code.UNKNOWN_OPERATION, "there is no operation `none`; set the header `operation` to one of: one, many"
     )
 
 
@@ -78,7 +78,7 @@ def test_a_request_that_names_none_of_several_operations_is_refused_with_their_n
     for asked in (None, asks("", "")):
         answers = dispatcher().score([request(1)] * 2, asked).answers
         assert [answer.code for answer in answers] == [Code.UNKNOWN_OPERATION] * 2
-        assert "several; the header `operation` may name: one, many" in answers[0].message
+        assert "several; set the header `operation` to one of: one, many" in answers[0].message
 
 
 def test_a_request_that_makes_the_model_raise_is_refused_alone():
@@ -120,7 +120,7 @@ def test_samples_are_of_the_first_operation_and_a_refused_one_is_named():
     made = dispatcher()
     check_samples(made, [request(1), request(-1)])
 
-    with pytest.raises(SwapError, match="sample 1 is refused: MODEL_ERROR: unlucky") as refused:
+    with pytest.raises(SwapError, match="sample 1 was refused: MODEL_ERROR: unlucky") as refused:
         check_samples(made, [request(1), request(RAISES)])
     assert refused.value.code == "SAMPLE_REFUSED"
 

@@ -53,13 +53,13 @@ def test_a_text_of_any_length_is_cut():
     ids=lambda told: str(told)[:60],
 )
 def test_what_is_not_whole_is_refused(told):
-    with pytest.raises(FrameError, match="what it says of itself is not whole"):
+    with pytest.raises(FrameError, match="its description of itself is malformed"):
         read(told)
 
 
 @pytest.mark.parametrize("payload", [b"", b"{", b"\xff", b"[" * 100_000, b"[]", b"null"])
 def test_what_is_no_json_object_is_refused(payload):
-    with pytest.raises(FrameError, match=r"a frame(| is|'s JSON is) no (JSON|object)"):
+    with pytest.raises(FrameError, match=r"a frame(| is|'s JSON is) not (valid JSON|an object)"):
         facts.read_ready(Frame(Kind.READY, 0, payload), 2.0)
 
 

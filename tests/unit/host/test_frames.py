@@ -13,7 +13,7 @@ from hotswap.host import frames
 from hotswap.host.frames import FrameError, Ground, Kind, Order, ScoredBatch
 from hotswap.host.process import _Connection
 
-ANSWERS = [b"first", Refusal(Code.MISTYPED_FIELD, "row 0: é is no number"), b"", b"last"]
+ANSWERS = [b"first", Refusal(Code.MISTYPED_FIELD, "row 0: é is not a number"), b"", b"last"]
 
 
 def body_of(frame: bytes) -> bytes:
@@ -62,7 +62,7 @@ def test_answers_cut_short_anywhere_are_refused():
 def test_a_length_beyond_the_frame_is_refused():
     payload = struct.pack("<4I", 13, 2, 1, 0xFFFFFFFF) + b"a" + struct.pack("<I", 0) + b"{}"
 
-    with pytest.raises(FrameError, match="strings that end at 4294967308 are in 13 bytes"):
+    with pytest.raises(FrameError, match="strings that end at byte 4294967308 do not fill a buffer of 13 bytes"):
         frames.parse_answers(payload, 2)
 
 
@@ -97,14 +97,14 @@ def test_more_values_than_were_asked_for_are_not_even_looked_at(monkeypatch):
     payload = struct.pack("<2I", 4 + 4 * 1000, 1000) + bytes(4 * 1000)
     monkeypatch.setattr(frames.Packed, "__iter__", lambda _: pytest.fail("they were unpacked"))
 
-    with pytest.raises(FrameError, match="batch of 1 was answered with 1000 values"):
+    with pytest.raises(FrameError, match="batch of 1 requests was answered with 1000 values"):
         frames.parse_answers(payload, 1)
 
 
 def test_unknown_columns_that_take_more_than_64_kib_are_not_parsed(monkeypatch):
     monkeypatch.setattr(frames.json, "loads", lambda _: pytest.fail("it was parsed"))
 
-    with pytest.raises(FrameError, match="65,537 bytes of unknown columns"):
+    with pytest.raises(FrameError, match="counts of unknown categories take 65,537 bytes"):
         frames.parse_answers(struct.pack("<4I", 8, 1, 0, 0) + bytes((64 << 10) + 1), 1)
 
 
@@ -128,7 +128,7 @@ def test_a_frame_larger_than_its_kind_may_be_is_refused_by_its_first_five_bytes(
     connection.get_buffer(-1)[:1] = begun[4:]
     connection.buffer_updated(1)
 
-    assert f"a frame {kind.name} of 1,048,577 bytes" in str(connection._end)
+    assert f"a {kind.name} frame of 1,048,577 bytes" in str(connection._end)
 
 
 def test_what_a_child_says_without_being_asked_does_not_pile_up(monkeypatch):

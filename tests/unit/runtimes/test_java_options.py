@@ -39,10 +39,10 @@ def test_a_method_may_be_named_for_each_operation():
     [
         (
             {"klass": "a.B"},
-            "`klass` is not known; known are: class, method, method.<operation>, input, output, modelCl",
+            "no option `klass`; its options are: class, method, method.<operation>, input, output, modelCl",
         ),
-        ({"input": "xml"}, "input is one of csv, json, file, row; not `xml`"),
-        ({"output": "xml"}, "output is csv or json, not `xml`"),
+        ({"input": "xml"}, "input must be one of csv, json, file, row; not `xml`"),
+        ({"output": "xml"}, "output must be csv or json, not `xml`"),
     ],
 )
 def test_an_option_that_is_not_known_is_refused_with_those_that_are(given, told):

@@ -1,1 +1,1 @@
-"""The model host: a child process that holds exactly one generation."""
+"""The model host: a child process that holds exactly one generation, and the worker's side of it."""

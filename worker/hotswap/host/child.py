@@ -1,12 +1,13 @@
-"""The model host's process: one generation, loaded once, scoring the batches that its parent sends.
+"""The model host's process: loads one generation, once, and scores the batches that its parent sends.
 
-It may be prepared before the generation is known (a standby): its Java is up then, and what its kind of model needs.
+It may be prepared before the generation is known (a warm standby): it then has started Java and loaded what its kind of
+model needs.
 
     python -m hotswap.host.child FD PARENT
 
-FD is its end of a socket pair (frames.py), PARENT the worker's process id. It has no environment and no Kafka, a
-session of its own, limits on memory and core files; what it prints goes to stderr, whose end the parent keeps. It ends
-when the parent closes the connection or is gone.
+FD is its end of a socket pair (frames.py), PARENT the worker's process id. It inherits no environment, has no Kafka,
+leads its own session and has limits on memory and core files; the parent keeps the tail of its output. It exits when
+the parent closes the connection or dies.
 """
 
 import contextlib
@@ -43,15 +44,15 @@ _LOADING_NICE: Final = 10
 _COMPILING_NICE: Final = 5
 _JVM_FLAGS: Final = (
     "-XX:+UseSerialGC",  # 145 MB less than the default collector; batches are short-lived garbage
-    "-XX:+ExitOnOutOfMemoryError",  # a JVM that has lost an allocation half-way is not to be trusted further
-    "-Xrs",  # signals stay Python's
+    "-XX:+ExitOnOutOfMemoryError",  # a JVM cannot be trusted after a failed allocation
+    "-Xrs",  # leave the signals to Python
     "-XX:-UsePerfData",  # no files in the shared temporary folder
     "--enable-native-access=ALL-UNNAMED",  # JPype's own library; newer Javas warn of it
 )
 
 
 def main() -> None:
-    """Serve until the parent goes."""
+    """Serve until the parent closes the connection or dies."""
     descriptor, parent = map(int, sys.argv[1:])
     die_with(parent)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
@@ -61,10 +62,10 @@ def main() -> None:
     except (BrokenPipeError, ConnectionResetError):
         pass  # the parent is gone
     except MemoryError:
-        # Whatever is left half-done here: the parent starts a clean process, and finds the request that did it.
+        # This process may be in any state; the parent starts a clean one and finds the request that caused it.
         os.write(2, b"the model host is out of memory\n")
         os._exit(frames.OUT_OF_MEMORY)
-    # Java threads of a model that are no daemons would keep the process; nothing here needs an orderly end.
+    # A model's non-daemon Java threads would keep the process alive, and nothing here needs an orderly shutdown.
     os._exit(0)
 
 
@@ -74,7 +75,7 @@ def _serve(connection: socket.socket) -> None:
     if message and message[0] == "prepare":
         ground, prewarm_on = message[1:]
         _start_jvm(ground)
-        _aside(partial(_prepare, ground.kind, prewarm_on), _give_up_the_cpu)
+        _run_in_thread(partial(_prepare, ground.kind, prewarm_on), _run_when_idle)
         connection.sendall(frames.pack_facts(Kind.PREPARED, {}))
         is_prepared = True
         message = frames.receive(connection)
@@ -88,15 +89,15 @@ def _serve(connection: socket.socket) -> None:
         if not is_prepared:
             _start_jvm(order.ground)
         load = partial(_load, order)
-        dispatcher, facts = _aside(load, _give_way) if order.is_low_priority else load()
+        dispatcher, facts = _run_in_thread(load, _lower_priority) if order.is_low_priority else load()
         ready = _ready(facts)
     except SwapError as error:
         connection.sendall(_failed(error))
         return
-    # What is loaded stays: the collector need not walk it in the middle of a batch.
+    # The loaded objects stay for good: spare the garbage collector from walking them in the middle of a batch.
     gc.collect()
     gc.freeze()
-    # Most need their folder no more (Runtime.needs_folder): it goes now, for a killed worker could not remove it.
+    # Leave the folder, which the parent removes now unless Runtime.needs_folder: a killed worker could not do it later.
     os.chdir("/")
     connection.sendall(ready)
     while (message := frames.receive(connection)) is not None:
@@ -108,7 +109,7 @@ def _serve(connection: socket.socket) -> None:
 
 
 def _ready(facts: Mapping[str, object]) -> bytes:
-    """Give the frame READY, without what only people read where the whole is too large for it. Raises SwapError."""
+    """Return the READY frame; if it would be too large, without the facts only people read. Raises SwapError."""
     frame = frames.pack_facts(Kind.READY, facts)
     if len(frame) > frames.MAX_FACTS_BYTES:
         less = dict(facts, **{name: {} for name in ("inputs", "outputs", "paths") if name in facts})
@@ -116,8 +117,8 @@ def _ready(facts: Mapping[str, object]) -> bytes:
     if len(frame) > frames.MAX_FACTS_BYTES:
         raise SwapError(
             SwapCode.SCHEMA_MISMATCH,
-            f"the names of its operations or columns take {len(frame):,} bytes, and {frames.MAX_FACTS_BYTES:,} are "
-            "allowed: shorten them, or divide the model",
+            f"the names of its operations or columns take {len(frame):,} bytes; at most {frames.MAX_FACTS_BYTES:,} are "
+            "allowed: shorten them, or split the model",
         )
     return frame
 
@@ -138,8 +139,8 @@ def _score_one_by_one(
 def _prepare(kind: str, prewarm_on: Order | None) -> None:
     runtime_of(kind).prepare()
     if prewarm_on:
-        # Java has then read and compiled most of what the next model of this kind runs on. One that cannot be loaded
-        # any more (it was retired meanwhile) leaves a standby that is less warm.
+        # Java then has loaded and compiled most of the code that the next model of this kind runs. If this one can no
+        # longer be loaded (it has been retired meanwhile), the standby is only less warm.
         with contextlib.suppress(SwapError):
             _prewarm(prewarm_on)
         gc.collect()
@@ -170,9 +171,9 @@ def _describe(order: Order) -> dict[str, object]:
 
 
 def _start_jvm(ground: Ground) -> None:
-    # The heap, and what a JVM, numpy and protobuf need beside it. What goes beyond ends this process, no other one.
+    # The heap, plus what a JVM, numpy and protobuf need beside it. Exceeding it ends this process and no other.
     limit = (ground.heap_mb << 20) + _BEYOND_HEAP_BYTES
-    if sys.platform == "linux":  # elsewhere the limit does not count mapped memory
+    if sys.platform == "linux":  # elsewhere the limit does not cover mapped memory
         resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
     jpype.startJVM(
         *_JVM_FLAGS,
@@ -190,19 +191,19 @@ def _start_jvm(ground: Ground) -> None:
 
 
 def _own_id(thread: Path) -> int:
-    """Give a thread's id as this process knows it; /proc may be that of another namespace (supervisor.py)."""
+    """Return a thread's id in this process's namespace; /proc may show another namespace's (supervisor.py)."""
     (ids,) = (line for line in (thread / "status").read_text().splitlines() if line.startswith("NSpid:"))
     return int(ids.split()[-1])
 
 
-def _aside(work: Callable[[], T], give_way: Callable[[], None]) -> T:
-    """Do it in a thread of its own, whose priority can go down and need not come back."""
+def _run_in_thread(work: Callable[[], T], lower_priority: Callable[[], None]) -> T:
+    """Run `work` in a new thread: an unprivileged one can lower its priority, but cannot raise it again."""
 
     def run() -> T:
-        if sys.platform == "linux":  # elsewhere it would be the whole process's
-            give_way()
+        if sys.platform == "linux":  # elsewhere the priority is the whole process's
+            lower_priority()
         thread = jpype.JClass("java.lang.Thread")
-        # Java's main thread has a class loader of its own, and others that come from outside have none.
+        # Java's main thread has a context class loader; a thread attached from outside has none.
         thread.currentThread().setContextClassLoader(jpype.JClass("java.lang.ClassLoader").getSystemClassLoader())
         try:
             return work()
@@ -213,11 +214,11 @@ def _aside(work: Callable[[], T], give_way: Callable[[], None]) -> T:
         return pool.submit(run).result()
 
 
-def _give_way() -> None:
+def _lower_priority() -> None:
     os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _LOADING_NICE)
 
 
-def _give_up_the_cpu() -> None:
+def _run_when_idle() -> None:
     os.sched_setscheduler(threading.get_native_id(), os.SCHED_IDLE, os.sched_param(0))
 
 

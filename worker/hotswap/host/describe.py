@@ -1,4 +1,4 @@
-"""Asks a model what it takes and gives, in a model host of its own that ends with the answer."""
+"""Finds out a model's interface in a model host started for this alone, which exits once it has answered."""
 
 import asyncio
 import sys
@@ -51,15 +51,15 @@ class _Described(BaseModel):
 
 
 async def ask(load: Load, child: Sequence[str] = (sys.executable, "-m", "hotswap.host.child")) -> Interface:
-    """Load the model alone and give its interface; the proto and the samples of `load` are not looked at.
+    """Load only the model and return its interface; the proto and the samples of `load` are ignored.
 
-    Raises SwapError: the model's own code where it cannot be loaded, HOST_FAILED, HOST_TOO_SLOW.
+    Raises SwapError: the runtime's code if the model cannot be loaded, else HOST_FAILED or HOST_TOO_SLOW.
     """
     order = await make_order(load)
     try:
         process = await HostProcess.start(child)
     except HostGone as error:
-        raise SwapError(SwapCode.HOST_FAILED, f"the model host did not start: {error}") from error
+        raise SwapError(SwapCode.HOST_FAILED, f"the model host could not be started: {error}") from error
     try:
         process.send(frames.pack_describe(order))
         async with asyncio.timeout(_SECONDS):
@@ -81,7 +81,7 @@ def _read(frame: Frame) -> Interface:
 
 
 def read_interface(payload: bytes) -> Interface:
-    """Read what a child that describes its model says (interface.facts_of). Raises FrameError."""
+    """Read a child's description of its model (interface.facts_of). Raises FrameError."""
     told = facts.read(_Described, payload, "its model")
     return Interface(
         told.description,

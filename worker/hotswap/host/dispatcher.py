@@ -1,4 +1,4 @@
-"""One generation at work: each request of a batch is answered by the plan of the operation that it asks for."""
+"""Dispatches each request of a batch to the plan of the operation that it names."""
 
 from collections.abc import Mapping, Sequence
 from typing import Final, Protocol
@@ -9,7 +9,7 @@ from hotswap.codec.text import wire
 from hotswap.errors import SwapCode, SwapError
 from hotswap.generation import Configuration
 
-_SHOWN: Final = 10_000  # characters of a model's description: it names each of its columns
+_MAX_DESCRIPTION: Final = 10_000  # characters: a description names each of the model's columns
 
 
 class Plan(Protocol):
@@ -17,37 +17,37 @@ class Plan(Protocol):
 
     @property
     def problems(self) -> Sequence[str]:
-        """A line for each thing that does not fit; where there is any it must not answer."""
+        """A line for each mismatch between model and proto; while there are any, `answer` must not be called."""
 
     @property
     def path(self) -> str:
-        """The way that a request goes to the model and its answer back, for a person."""
+        """How a request reaches the model and its answer comes back, for people to read."""
 
     def answer(self, values: Sequence[bytes]) -> ScoredBatch:
-        """Answer each request, a serialized input message, in order. A bad one is refused alone; nothing is raised."""
+        """Answer each request, a serialized input message, in order. Refuses bad ones individually; never raises."""
 
     def invent(self, count: int) -> Sequence[bytes]:
-        """Make up requests to warm up with; none where the model must not be called with what nobody sent."""
+        """Make up requests for the warm-up; none if the model must not be called with made-up values."""
 
 
 class LoadedModel(Protocol):
-    """A loaded model, as a runtime gives it."""
+    """A model as a runtime loads it."""
 
     @property
     def description(self) -> str:
-        """What it is, takes and gives, in a line."""
+        """The model's type, columns and outputs, in a line."""
 
     def plan(self, operation: Operation, configuration: Configuration) -> Plan:
         """Make the plan for an operation of the proto."""
 
 
 class Dispatcher:
-    """A generation whose three parts fit each other."""
+    """Answers the requests of one generation, whose model, proto and configuration fit each other."""
 
     def __init__(self, *, model: LoadedModel, schema: Schema, configuration: Configuration) -> None:
-        """Check the model and the proto against each other: all operations, all columns, all output fields.
+        """Check the model against the proto: all operations, all columns, all output fields.
 
-        Raises SwapError SCHEMA_MISMATCH with a line for each that does not fit.
+        Raises SwapError SCHEMA_MISMATCH with a line for each mismatch.
         """
         self._model = model
         self._text = configuration.text
@@ -62,27 +62,27 @@ class Dispatcher:
             )
 
     def describe(self) -> dict[str, object]:
-        """Give the facts that a status shows."""
+        """Return the facts that a status shows."""
         return {
             "operations": list(self.plans),
             "inputs": {name: rpc.input.DESCRIPTOR.full_name for name, rpc in self._schema.operations.items()},
             "outputs": {name: rpc.output.DESCRIPTOR.full_name for name, rpc in self._schema.operations.items()},
-            "columns": self._model.description[:_SHOWN],
+            "columns": self._model.description[:_MAX_DESCRIPTION],
             "paths": {name: plan.path for name, plan in self.plans.items()},
         }
 
     def score(self, values: Sequence[bytes], asks: Sequence[Ask] | None = None) -> ScoredBatch:
-        """Answer a batch. `asks[i]` is what request i asks for; None, or no operation: the only one there is."""
+        """Answer a batch. `asks[i]` says what request i asks for; without it, or without an operation, the default."""
         groups = self._groups(len(values), asks)
         if len(groups) == 1:
             return self._answer(next(iter(groups)), values)
         answers: list[Answer] = [b""] * len(values)
         unknown: dict[str, int] = {}
         for ask, positions in groups.items():
-            given, odd = self._answer(ask, [values[position] for position in positions])
-            for position, answer in zip(positions, given, strict=True):
+            scored, counts = self._answer(ask, [values[position] for position in positions])
+            for position, answer in zip(positions, scored, strict=True):
                 answers[position] = answer
-            for column, times in odd.items():
+            for column, times in counts.items():
                 unknown[column] = unknown.get(column, 0) + times
         return ScoredBatch(answers, unknown)
 
@@ -118,5 +118,7 @@ class Dispatcher:
 
     def _unknown_operation(self, name: str) -> Refusal:
         known = ", ".join(self.plans)
-        what = f"there is no operation `{name}`" if name else "the request names no operation, and there are several"
-        return Refusal(Code.UNKNOWN_OPERATION, f"{what}; the header `operation` may name: {known}")
+        what = (
+            f"there is no operation `{name}`" if name else "the request names no operation, but the proto has several"
+        )
+        return Refusal(Code.UNKNOWN_OPERATION, f"{what}; set the header `operation` to one of: {known}")

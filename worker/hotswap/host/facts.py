@@ -1,6 +1,6 @@
-"""What a child says of itself, checked: a stranger's code may have written it.
+"""Validates what a child reports about itself: untrusted code may have written it.
 
-For the worker's side alone: pydantic would add half as much again to what the child's start costs.
+For the worker only: importing pydantic would make the child's start half as expensive again.
 """
 
 from collections.abc import Mapping
@@ -13,7 +13,7 @@ from hotswap.host.frames import Frame, FrameError, Kind, clean, parse_facts, par
 
 
 def _sound(text: str) -> str:
-    text.encode()  # what is no UTF-8 raises a ValueError: no message of ours could hold it
+    text.encode()  # raises ValueError for a lone surrogate, which no message of ours could hold
     return text
 
 
@@ -47,9 +47,9 @@ class _Ready(BaseModel):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Description:
-    """What a started host serves. `inputs` and `outputs` are the message types of each operation.
+    """What a started host serves. `inputs` and `outputs` map each operation to its message type.
 
-    `paths` say for each how requests go to the model (host.dispatcher.Plan.path).
+    `paths` tells for each operation how its requests reach the model (host.dispatcher.Plan.path).
     """
 
     operations: tuple[str, ...]
@@ -61,19 +61,21 @@ class Description:
 
 
 def read(kind: type[Told], payload: bytes, of: str = "itself") -> Told:
-    """Read the JSON that such a frame has. Raises FrameError."""
-    # Not by pydantic: each of its errors would hold what is wrong anew, and a stranger may make many.
+    """Parse and validate a frame's JSON. Raises FrameError."""
+    # Not parsed by pydantic: each of its errors would copy the bad input, and a hostile child can cause many.
     told = parse_facts(payload)
     try:
         return kind.model_validate(told)
     except ValidationError as error:
-        raise FrameError(f"what it says of {of} is not whole") from error
+        raise FrameError(f"its description of {of} is malformed") from error
 
 
 def read_ready(frame: Frame, total_s: float) -> Description:
-    """Read what a child says that has loaded a generation, within `total_s` in all.
+    """Read the report of a child that took `total_s` to start and load a generation.
 
-    Raises SwapError: it says why it could not. Raises FrameError.
+    Raises:
+        SwapError: the child could not load the generation, for the reason that it gave.
+        FrameError: the frame is malformed.
     """
     if frame.kind is not Kind.READY:
         raise parse_failure(frame.payload)

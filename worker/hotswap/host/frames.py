@@ -1,21 +1,21 @@
-"""What a model host and its parent say to each other: frames of a 4-byte length (little-endian) and a body.
+"""The protocol between a model host and its parent: frames of a 4-byte length (little-endian) and a body.
 
-Parent to child, trusted: u32 and so many bytes of a pickled (verb, ...) tuple, then a batch's values (codec/packed.py).
-`load` comes once, at first or some time after a `prepare`; then batches, `score` or `one_by_one`, each with a ticket
-that its answers repeat, so that the answers of a batch whose caller has gone are told apart.
+Parent to child, trusted: u32 and that many bytes of a pickled (verb, ...) tuple, then a batch's values
+(codec/packed.py). `load` comes once, either first or some time after a `prepare`; batches follow, as `score` or
+`one_by_one`, each with a ticket that its answers repeat, so that late answers to a cancelled batch can be told apart.
 
-Child to parent, NOT trusted (a stranger's model runs there): never unpickled; every length is checked before it is
-used, and a frame that does not hold together raises FrameError: the parent then treats the host as crashed.
+Child to parent, NOT trusted (it runs somebody else's model): never unpickled; every length is checked before it is
+used, and a malformed frame raises FrameError, upon which the parent treats the host as crashed.
 
     kind (1 byte), ticket (u32), then
     PREPARED       an empty JSON object
     READY, FAILED  a JSON object
     ANNOUNCE       u32: the index of the request that is scored next (one-by-one mode only)
-    ANSWER         u32 and so many bytes of answers (codec/packed.py), u32 n and n x u32, the indices of those that are
-                   refusals ("CODE message"), and a JSON object that is mostly empty: {unknown column: count}
+    ANSWER         u32 and that many bytes of answers (codec/packed.py), u32 n and n x u32, the indices of those that
+                   are refusals ("CODE message"), and a JSON object, usually empty: {unknown column: count}
 
-What JSON there is, is short: a minute's parsing would be a minute in which nothing else runs, for Python's parser lets
-no other thread in. So each kind has a size that it may not exceed, and a child shortens what it says of itself.
+JSON is kept short: Python's parser holds the GIL, so nothing else runs while it parses. Each kind of frame therefore
+has a maximum size, and a child shortens what it reports about itself.
 """
 
 import json
@@ -34,13 +34,13 @@ from hotswap.generation import Configuration
 
 LENGTH = struct.Struct("<I")
 MAX_FACTS_BYTES = 1 << 20
-"""Bytes of READY and of FAILED at most."""
+"""Maximum size of READY and FAILED, bytes."""
 MAX_FRAME_BYTES = 1 << 30
-"""Bytes of ANSWER at most, and of all that a child may have said before anybody listened."""
+"""Maximum size of ANSWER, and of all frames of a child that nobody has received yet, bytes."""
 OUT_OF_MEMORY = 70
-"""The exit code of a child that could not allocate memory outside of Java's heap."""
+"""Exit code of a child that could not allocate memory outside the Java heap."""
 MAX_REASON = 100_000
-"""Characters of why a model was not loaded at most: a line for each column that does not fit."""
+"""Maximum length of the reason why a model was not loaded, characters: it has a line per mismatched column."""
 _MAX_TEXT = 4_000
 _MAX_CHARACTER = 4  # bytes of UTF-8
 _MAX_UNKNOWN_BYTES = 64 << 10
@@ -48,7 +48,7 @@ _HEAD = struct.Struct("<BI")
 
 
 class Kind(IntEnum):
-    """What a frame of the child says."""
+    """The kind of a child's frame."""
 
     READY = 1
     FAILED = 2
@@ -57,7 +57,7 @@ class Kind(IntEnum):
     PREPARED = 5
 
 
-_MOST = {
+_MAX_SIZES = {
     Kind.READY: MAX_FACTS_BYTES,
     Kind.FAILED: MAX_FACTS_BYTES,
     Kind.ANNOUNCE: _HEAD.size + LENGTH.size,
@@ -67,11 +67,11 @@ _MOST = {
 
 
 class FrameError(Exception):
-    """Treat the host as crashed: it sent something that is no frame of ours."""
+    """Treat the host as crashed: it sent a frame that violates the protocol."""
 
 
 class Frame(NamedTuple):
-    """A frame of the child, its payload still to be read by the reader of its kind."""
+    """A child's frame; the payload is still unparsed."""
 
     kind: Kind
     ticket: int
@@ -80,7 +80,7 @@ class Frame(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ground:
-    """What a child stands on before it has a generation: the kind of model, and the Java that it runs on."""
+    """What a child needs before it has a generation: the kind of model, and the JVM to run it on."""
 
     kind: str
     heap_mb: int
@@ -91,9 +91,9 @@ class Ground:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Order:
-    """What the child needs to hold a generation: the triple, and the ground to load it on.
+    """What the child needs to load a generation: the model, proto and configuration, and the JVM to load them on.
 
-    It `is_low_priority` while it loads where another one serves meanwhile; else it is waited for.
+    With `is_low_priority` the load yields the CPU to the generation that is serving; without it the stream is waiting.
     """
 
     ground: Ground
@@ -109,21 +109,21 @@ class Order:
 
 
 def pack_prepare(ground: Ground, prewarm_on: Order | None = None) -> bytes:
-    """Give the frame that makes a child do all that it can before it has a generation; `prewarm_on` is one to load."""
-    return _order_frame(("prepare", ground, prewarm_on and _plain(prewarm_on)))
+    """Return the frame that prepares a child before its generation is known; it prewarms on `prewarm_on`, if given."""
+    return _order_frame(("prepare", ground, prewarm_on and _picklable(prewarm_on)))
 
 
 def pack_load(order: Order) -> bytes:
-    """Give the frame that makes a child load a generation."""
-    return _order_frame(("load", _plain(order)))
+    """Return the frame that makes a child load a generation."""
+    return _order_frame(("load", _picklable(order)))
 
 
 def pack_describe(order: Order) -> bytes:
-    """Give the frame that makes a child load a model alone, say what it takes and gives (interface.py), and end."""
-    return _order_frame(("describe", _plain(order)))
+    """Return the frame that makes a child load only the model, report its interface (interface.py), and exit."""
+    return _order_frame(("describe", _picklable(order)))
 
 
-def _plain(order: Order) -> Order:
+def _picklable(order: Order) -> Order:
     # A read-only mapping cannot be pickled, a dict can.
     given = order.configuration
     plain = replace(given, columns=dict(given.columns), outputs=dict(given.outputs), runtime=dict(given.runtime))
@@ -131,27 +131,27 @@ def _plain(order: Order) -> Order:
 
 
 def pack_batch(verb: str, ticket: int, values: Sequence[bytes], asks: Sequence[Ask] | None) -> bytes:
-    """Give the frame of a batch; `verb` is "score", or "one_by_one" to announce and answer each request by itself."""
+    """Return the frame of a batch; `verb` is "score", or "one_by_one" to announce and answer requests separately."""
     return _order_frame((verb, ticket, asks), pack(values))
 
 
 def _order_frame(order: tuple[Any, ...], values: bytes = b"") -> bytes:
-    said = pickle.dumps(order, protocol=5)
-    return _framed(LENGTH.pack(len(said)) + said + values)
+    pickled = pickle.dumps(order, protocol=5)
+    return _framed(LENGTH.pack(len(pickled)) + pickled + values)
 
 
 def receive(connection: socket.socket) -> tuple[Any, ...] | None:
-    """Wait for the parent's next message, behind which come its values, where it has any.
+    """Wait for the parent's next message; a batch's values, if any, are appended to the tuple.
 
-    None when the parent has closed the connection (or is dead).
+    Returns None once the parent has closed the connection (or died).
     """
     head = _receive_exactly(connection, LENGTH.size)
     body = head and _receive_exactly(connection, LENGTH.unpack(head)[0])
     if not body:
         return None
     end = LENGTH.size + LENGTH.unpack_from(body)[0]
-    said = pickle.loads(memoryview(body)[LENGTH.size : end])  # noqa: S301 - the parent is the worker itself
-    return (*said, Packed(memoryview(body)[end:])) if end < len(body) else said
+    pickled = pickle.loads(memoryview(body)[LENGTH.size : end])  # noqa: S301 - the parent is the worker itself
+    return (*pickled, Packed(memoryview(body)[end:])) if end < len(body) else pickled
 
 
 def _receive_exactly(connection: socket.socket, count: int) -> bytearray | None:
@@ -173,17 +173,17 @@ def _framed(body: bytes) -> bytes:
 
 
 def pack_facts(kind: Kind, facts: Mapping[str, Any]) -> bytes:
-    """Give the frame READY or FAILED."""
+    """Return a frame whose payload is JSON: READY, FAILED or PREPARED."""
     return _framed(_HEAD.pack(kind, 0) + json.dumps(facts, ensure_ascii=False).encode(errors="replace"))
 
 
 def pack_announcement(ticket: int, index: int) -> bytes:
-    """Give the frame that names the request that is scored next."""
+    """Return the frame that announces the request to be scored next."""
     return _framed(_HEAD.pack(Kind.ANNOUNCE, ticket) + LENGTH.pack(index))
 
 
 def pack_answers(ticket: int, batch: ScoredBatch) -> bytes:
-    """Give the frame that answers a batch."""
+    """Return the frame that answers a batch."""
     answers, unknown = batch
     refused: list[int] = []
     values: Any = answers
@@ -200,7 +200,7 @@ def pack_answers(ticket: int, batch: ScoredBatch) -> bytes:
 
 
 def _pack_unknown(unknown: Mapping[str, int]) -> bytes:
-    """Give the columns that most often had unknown categories, as many of them as may be told."""
+    """Serialize the columns with the most unknown categories, as many as fit into the limit."""
     most = sorted(unknown.items(), key=lambda item: -item[1])
     while len(packed := json.dumps(dict(most)).encode()) > _MAX_UNKNOWN_BYTES:
         del most[len(most) // 2 :]
@@ -208,72 +208,75 @@ def _pack_unknown(unknown: Mapping[str, int]) -> bytes:
 
 
 def check_size(size: int, kind: int | None) -> None:
-    """Check a frame by its length and its first byte, where that is there yet. Raises FrameError."""
+    """Check a frame's length against its kind (its first byte, None if not received yet). Raises FrameError."""
     if kind is None:
         most = MAX_FRAME_BYTES
-    elif kind in _MOST:
-        most = _MOST[Kind(kind)]
+    elif kind in _MAX_SIZES:
+        most = _MAX_SIZES[Kind(kind)]
     else:
-        raise FrameError(f"a frame of {size} bytes is of no known kind")
+        raise FrameError(f"a frame of {size} bytes has an unknown kind")
     if size > most:
-        name = "" if kind is None else f" {Kind(kind).name}"
-        raise FrameError(f"it announced a frame{name} of {size:,} bytes, and {most:,} are allowed")
+        name = "frame" if kind is None else f"{Kind(kind).name} frame"
+        raise FrameError(f"it announced a {name} of {size:,} bytes; at most {most:,} are allowed")
 
 
 def parse_frame(body: bytes) -> Frame:
-    """Read the kind and the ticket of a child's frame. Raises FrameError."""
+    """Split a child's frame into kind, ticket and payload. Raises FrameError."""
     try:
         kind, ticket = _HEAD.unpack_from(body)
         return Frame(Kind(kind), ticket, body[_HEAD.size :])
     except (struct.error, ValueError) as error:
-        raise FrameError(f"a frame of {len(body)} bytes is of no known kind") from error
+        raise FrameError(f"a frame of {len(body)} bytes has an unknown kind") from error
 
 
 def parse_facts(payload: bytes) -> dict[str, Any]:
-    """Read what READY or FAILED says. Raises FrameError."""
+    """Parse the JSON object of READY or FAILED. Raises FrameError."""
     try:
         facts = json.loads(payload)
     except (ValueError, RecursionError) as error:
-        raise FrameError("a frame is no JSON") from error
+        raise FrameError("a frame is not valid JSON") from error
     if not isinstance(facts, dict):
-        raise FrameError("a frame's JSON is no object")
+        raise FrameError("a frame's JSON is not an object")
     return facts
 
 
 def check_prepared(frame: Frame) -> None:
-    """Check that it is what a child says once it is prepared. Raises FrameError."""
+    """Check that the frame is PREPARED. Raises FrameError."""
     if frame.kind is not Kind.PREPARED:
-        raise FrameError(f"{frame.kind.name} came where PREPARED was due")
+        raise FrameError(f"expected PREPARED, received {frame.kind.name}")
 
 
 def check_announcement(payload: bytes, index: int) -> None:
-    """Check that request `index` is the one that is announced. Raises FrameError."""
+    """Check that the frame announces request `index`. Raises FrameError."""
     if payload != LENGTH.pack(index):
-        raise FrameError(f"request {index} was not announced in its turn")
+        raise FrameError(f"request {index} was not announced in order")
 
 
 def parse_answers(payload: bytes, count: int) -> ScoredBatch:
-    """Read the answers to a batch of `count` requests. Raises FrameError."""
+    """Parse the answers to a batch of `count` requests. Raises FrameError."""
     try:
         end = LENGTH.size + LENGTH.unpack_from(payload)[0]
         packed = Packed(payload[LENGTH.size : end])
         if len(packed) != count:
-            raise FrameError(f"a batch of {count} was answered with {len(packed)} values")
+            raise FrameError(f"a batch of {count} requests was answered with {len(packed)} values")
         answers: list[Answer] = list(packed)
-        refused = _whole(LENGTH.unpack_from(payload, end)[0], count + 1)
+        refused = _bounded(LENGTH.unpack_from(payload, end)[0], count + 1)
         places = struct.unpack_from(f"<{refused}I", payload, end + LENGTH.size)
     except (struct.error, ValueError) as error:
-        raise FrameError(f"{len(payload)} bytes cannot answer a batch of {count}: {error}") from error
+        raise FrameError(f"{len(payload)} bytes cannot answer a batch of {count} requests: {error}") from error
     tail = end + (1 + refused) * LENGTH.size
     if len(payload) - tail > _MAX_UNKNOWN_BYTES:
-        raise FrameError(f"{len(payload) - tail:,} bytes of unknown columns, and {_MAX_UNKNOWN_BYTES:,} are allowed")
+        raise FrameError(
+            f"its counts of unknown categories take {len(payload) - tail:,} bytes; at most {_MAX_UNKNOWN_BYTES:,} are "
+            "allowed"
+        )
     facts = parse_facts(payload[tail:])
     try:
         for index in places:
-            answers[index] = _refusal(answers[_whole(index, count)])
-        unknown = {clean(column): _whole(times, 1 << 32) for column, times in facts.items()}
+            answers[index] = _refusal(answers[_bounded(index, count)])
+        unknown = {clean(column): _bounded(times, 1 << 32) for column, times in facts.items()}
     except ValueError as error:
-        raise FrameError(f"a batch was answered with refusals that are none: {error}") from error
+        raise FrameError(f"a batch was answered with invalid refusals: {error}") from error
     return ScoredBatch(answers, unknown)
 
 
@@ -285,7 +288,7 @@ def _refusal(told: Answer) -> Refusal:
 
 
 def parse_failure(payload: bytes) -> SwapError:
-    """Read why a child could not load its model; an unknown code is HOST_FAILED. Raises FrameError."""
+    """Return the error that FAILED reports; an unknown code becomes HOST_FAILED. Raises FrameError."""
     facts = parse_facts(payload)
     try:
         code = SwapCode(str(facts.get("code")))
@@ -295,11 +298,11 @@ def parse_failure(payload: bytes) -> SwapError:
 
 
 def clean(text: object, limit: int = _MAX_TEXT) -> str:
-    """Make a text of a child's one that any header or message can hold: of bounded length, and sound UTF-8."""
+    """Make a child's text safe for any header or message: of bounded length and valid UTF-8."""
     return str(text)[:limit].encode(errors="replace").decode()
 
 
-def _whole(number: object, end: int) -> int:
+def _bounded(number: object, end: int) -> int:
     if type(number) is not int or not 0 <= number < end:
-        raise ValueError(f"{number!r} is not in 0 to {end - 1}")
+        raise ValueError(f"{number!r} is not between 0 and {end - 1}")
     return number

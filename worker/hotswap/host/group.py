@@ -1,4 +1,4 @@
-"""The model hosts of one generation on a worker: as many batches are scored at a time as there are hosts."""
+"""The model hosts of one generation on a worker, which score as many batches at a time as there are hosts."""
 
 import asyncio
 from collections.abc import Sequence
@@ -9,7 +9,7 @@ from hotswap.host.parent import ModelHost
 
 
 class HostGroup:
-    """One host or several of the same generation, which start, serve and end together."""
+    """One or more hosts of the same generation, which start, serve and stop together."""
 
     def __init__(self, hosts: Sequence[ModelHost]) -> None:
         self._hosts = hosts
@@ -17,18 +17,18 @@ class HostGroup:
 
     @property
     def deadline_s(self) -> float:
-        """How long each may take for a batch, and then for each request by itself, seconds."""
+        """The deadline for a batch, and for each request of a one-by-one retry, seconds."""
         return self._hosts[0].deadline_s
 
     @property
     def busy_s(self) -> float:
-        """For how long the one that has been at its batch longest has been at it, seconds; 0: none has one."""
+        """How long the longest-running batch has been in its host, seconds; 0 when all hosts are idle."""
         return max(host.busy_s for host in self._hosts)
 
     async def start(self, *, is_low_priority: bool = False) -> Description:
-        """Start the first one, and once that knows that the model is good, all others beside each other.
+        """Start the first host and, once it has accepted the model, all others concurrently.
 
-        Raises SwapError as ModelHost.start does; none is left running then.
+        Raises SwapError as ModelHost.start does; no host is left running then.
         """
         try:
             description = await self._hosts[0].start(is_low_priority=is_low_priority)
@@ -43,7 +43,7 @@ class HostGroup:
         return description
 
     async def score(self, values: Sequence[bytes], asks: Sequence[Ask] | None = None) -> list[Answer]:
-        """Answer a batch as ModelHost.score does, by the host that has the fewest in hand."""
+        """Answer a batch as ModelHost.score does, on the host with the fewest batches."""
         place = self._batches.index(min(self._batches))
         self._batches[place] += 1
         try:
@@ -52,10 +52,10 @@ class HostGroup:
             self._batches[place] -= 1
 
     async def stop(self) -> None:
-        """Finish the batches in hand and end all, within 2 seconds."""
+        """Finish the batches in progress and stop all hosts, within 2 seconds."""
         await asyncio.gather(*(host.stop() for host in self._hosts))
 
     def kill(self) -> None:
-        """End all at once."""
+        """Kill all hosts."""
         for host in self._hosts:
             host.kill()

@@ -1,4 +1,4 @@
-"""What a model takes and gives, as its runtime knows it before there is any proto: for whoever drafts one."""
+"""A model's columns and outputs as its runtime knows them without a proto, from which one can be drafted."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -7,13 +7,13 @@ from typing import Any, Final
 from hotswap.codec.fields import Column
 from hotswap.codec.outputs import Output
 
-_TOLD: Final = 100  # categories of a column: a draft shows fewer, and a column may have a million
-_TOLD_CHARACTERS: Final = 4_000
+_MAX_CATEGORIES: Final = 100  # of a column: a draft shows fewer, and a column may have a million
+_MAX_DESCRIPTION: Final = 4_000  # characters
 
 
 @dataclass(frozen=True, slots=True)
 class Interface:
-    """A model's columns and outputs, None where it cannot tell (a jar takes what its code makes of it)."""
+    """A model's columns and outputs; None if the model does not declare them (a jar's code may read anything)."""
 
     description: str
     columns: Sequence[Column] | None
@@ -21,14 +21,16 @@ class Interface:
 
 
 def facts_of(model: Any) -> dict[str, Any]:
-    """Give the facts of a loaded model, to be sent to the parent; of long lists of texts only the first."""
+    """Return the facts of a loaded model for the parent; long lists are cut to their first 100 texts."""
     columns, outputs = getattr(model, "columns", None), getattr(model, "outputs", None)
     return {
-        "description": model.description[:_TOLD_CHARACTERS],
+        "description": model.description[:_MAX_DESCRIPTION],
         "columns": columns and [_shortened(column._asdict()) for column in columns],
         "outputs": outputs and [_shortened(asdict(output)) for output in outputs],
     }
 
 
 def _shortened(facts: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value[:_TOLD] if isinstance(value, tuple | list) else value for name, value in facts.items()}
+    return {
+        name: value[:_MAX_CATEGORIES] if isinstance(value, tuple | list) else value for name, value in facts.items()
+    }

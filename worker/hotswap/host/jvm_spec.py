@@ -1,4 +1,4 @@
-"""Finds what the child of a model host stands on: a Java, and the jars and options of its kind of model."""
+"""Finds the JVM for a model host's child: a Java, and the jars and options of its kind of model."""
 
 from functools import cache
 
@@ -9,13 +9,14 @@ from hotswap.runtimes.kinds import runtime_of
 
 
 def make_ground(kind: str, heap_mb: int) -> Ground:
-    """Find what a child of this kind stands on; it may fetch jars. Raises SwapError."""
+    """Find the Java, jars and options for this kind of model; may download jars. Raises SwapError."""
     java, classpath = _java(kind)
     runtime = runtime_of(kind)
     if heap_mb < runtime.least_heap_mb:
         raise SwapError(
             SwapCode.HOST_FAILED,
-            f"kind {kind} needs a heap of {runtime.least_heap_mb} MiB, and HOTSWAP_HOST_HEAP_MB is {heap_mb}: raise it",
+            f"kind {kind} needs a heap of at least {runtime.least_heap_mb} MiB, but HOTSWAP_HOST_HEAP_MB is {heap_mb}: "
+            "raise it",
         )
     modules = (f"--add-modules={name}" for name in runtime.java_modules if java.has_module(name))
     return Ground(

@@ -1,4 +1,4 @@
-"""A generation as a model host gets it, and what its child is told of it."""
+"""A generation as a model host receives it, and the order that it sends to its child."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -11,12 +11,12 @@ from hotswap.host.jvm_spec import make_ground
 
 
 async def _trust() -> None:
-    """Take the artifact as it is: it is the caller's own."""
+    """Accept the artifact unverified: it is the caller's own file."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Load:
-    """A generation as its host gets it: the artifact on disk, the proto's bytes, the configuration."""
+    """A generation as its host receives it: the artifact on disk, the proto's bytes, the configuration."""
 
     generation: int
     kind: str
@@ -27,13 +27,13 @@ class Load:
     samples: tuple[bytes, ...]
     heap_mb: int
     verify: Callable[[], Awaitable[None]] = field(default=_trust, compare=False)
-    """Sees to it that the artifact is what was published, before each load; raises SwapError."""
+    """Verifies before each load that the artifact is the one that was published; raises SwapError."""
 
 
 async def make_order(load: Load) -> Order:
-    """Give what the child needs to hold it, once the artifact is known to be what was published.
+    """Verify the artifact and return everything the child needs to load the generation.
 
-    Raises SwapError where it cannot be had any more, or where there is no runtime, Java or jar for it.
+    Raises SwapError if the artifact is no longer available, or if a runtime, Java or a jar is missing.
     """
     ground = await asyncio.to_thread(make_ground, load.kind, load.heap_mb)
     await load.verify()

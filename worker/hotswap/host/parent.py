@@ -1,23 +1,23 @@
 """The worker's side of a model host: batches in, answers out, whatever the model does to the process that runs it.
 
-What becomes of a batch whose host dies, or does not answer within the deadline:
+If the host dies while it scores a batch, or does not answer within the deadline:
 
-    1. The host is killed and another one started (`on_restart`).
-    2. The batch is sent again for a *one-by-one retry*: the child says the index of each request before it scores it
-       alone, and each has the batch's whole deadline for itself. So a request that is fine by itself is never refused,
-       whatever company it was in; and a batch that is only too large for its deadline is answered, slowly.
-    3. Where the host dies again, the request that was announced last is refused (HOST_CRASHED, HOST_TOO_SLOW); again a
-       new host, which goes on behind it.
+    1. The host is killed and another one is started (`on_restart`).
+    2. The batch is sent again for a *one-by-one retry*: the child announces the index of each request, then scores it
+       alone, and each request has the whole deadline. So a request that is fine by itself is never refused because of
+       its batch, and a batch that is merely too large for its deadline is answered, slowly.
+    3. If the host dies again, the request announced last is refused (HOST_CRASHED, HOST_TOO_SLOW), and a new host
+       continues with the request after it.
 
 The states of the process:
 
     GONE ──▶ LOADING ──▶ READY
      ▲          │          │
      └──────────┴──────────┘     it died, was killed, or could not load
-    each ──▶ STOPPED             for good: a batch in hand may end, and no process is started any more
+    each ──▶ STOPPED             final: the batch in progress may finish, and no process is started again
 
-k bad requests in a batch of n cost k + 1 starts of a host. Bisection would cost up to k * log2(n) of them, each a
-second and more, and saves only what is cheap: scoring the batch's own requests once more.
+k bad requests in a batch of n cost k + 1 starts of a host. Bisection would cost up to k * log2(n) of them, each more
+than a second, and would only save scoring the batch's other requests once more, which is cheap.
 """
 
 import asyncio
@@ -43,19 +43,19 @@ log = logging.getLogger(__name__)
 _START_SECONDS: Final = 120.0
 _STOP_SECONDS: Final = 2.0
 _DYING_SECONDS: Final = 0.5
-_PATIENCE_SECONDS: Final = 0.5
-_FUTILE_STARTS: Final = 3
-_LAST_WORDS: Final = 500
+_CANCEL_GRACE_SECONDS: Final = 0.5
+_MAX_FUTILE_STARTS: Final = 3
+_LAST_OUTPUT: Final = 500  # characters
 _STOPPED_EARLY: Final = "the model host was stopped before it was loaded"
 _JAVA_OUT_OF_MEMORY: Final = 3  # the exit code of -XX:+ExitOnOutOfMemoryError
 
 
 class _Failed(SwapError):
-    """Try once more if it was a standby: the process failed, and did not say that the model is at fault."""
+    """Retry in a fresh host if this was a standby: the process failed without blaming the model."""
 
 
 class State(StrEnum):
-    """What there is of a host's process; the module's text draws the legal transitions."""
+    """State of a host's process; the module's docstring draws the legal transitions."""
 
     GONE = "gone"
     LOADING = "loading"
@@ -72,9 +72,9 @@ _LEGAL: Final = {
 
 
 class ModelHost:
-    """A generation in a process of its own, which is started again when it dies.
+    """A generation in its own process, which is restarted when it dies.
 
-    One batch is in the host at a time; others wait their turn, untouched by what happens to it. A host that dies while
+    The host scores one batch at a time; others wait for it and are unaffected by how it ends. A host that dies while
     idle is replaced at the next batch.
     """
 
@@ -88,13 +88,13 @@ class ModelHost:
         child: Sequence[str] = (sys.executable, "-m", "hotswap.host.child"),
         take_standby: Callable[[Ground], Awaitable[HostProcess | None]] | None = None,
     ) -> None:
-        """Prepare; start() does the work. `on_restart` gets "crashed" or "too_slow", `on_unknown` column and count.
+        """Start nothing yet: start() does. `on_restart` gets "crashed" or "too_slow", `on_unknown` column and count.
 
-        `take_standby` may give a child that is prepared already, to be used once.
+        `take_standby` returns a warm standby, to be used once, or None.
         """
         self._load = load
         self.deadline_s = deadline_s
-        """How long it may take for a batch, and then for each request by itself."""
+        """The deadline for a batch, and for each request of a one-by-one retry, seconds."""
         self._on_restart = on_restart
         self._on_unknown = on_unknown
         self._child = child
@@ -108,27 +108,28 @@ class ModelHost:
 
     @property
     def pid(self) -> int | None:
-        """The child's process id, where there is a child."""
+        """The child's process id, or None if no child is running."""
         return self._process.pid if self._process else None
 
     @property
     def busy_s(self) -> float:
-        """For how long it has been at the batch that is in it, seconds; 0: there is none."""
+        """How long the current batch has been in the host, seconds; 0 when it is idle."""
         return 0.0 if self._since is None else asyncio.get_running_loop().time() - self._since
 
     async def start(self, *, is_low_priority: bool = False) -> Description:
-        """Start the child, load, check and warm the generation; `is_low_priority` where another one serves meanwhile.
+        """Start the child, then load, check and warm the generation; at low priority while another one is serving.
 
-        Raises SwapError when the three parts do not fit each other or cannot be loaded; nothing is left running then.
+        Raises SwapError if model, proto and configuration do not fit each other or cannot be loaded; no process is
+        left running then.
         """
         async with self._one_batch:
             return await self._start(is_low_priority=is_low_priority)
 
     async def score(self, values: Sequence[bytes], asks: Sequence[Ask] | None = None) -> list[Answer]:
-        """Answer each request, in order. `asks[i]` is what it asks for; None: the only operation.
+        """Answer each request, in order. `asks[i]` says what request i asks for; None: the only operation.
 
-        Where the caller is cancelled and the child has been at it for long, it is ended: the next call starts another.
-        Raises HostError when the host is gone and cannot be started again; the next call tries again.
+        If the caller is cancelled when the batch has run for over half a second, kills the child; the next call starts
+        another. Raises HostError if the host died and cannot be restarted; the next call tries again.
         """
         if not values:
             return []
@@ -137,8 +138,8 @@ class ModelHost:
             try:
                 return await self._score(values, asks)
             except asyncio.CancelledError:
-                # The next one would wait for what nobody wants any more; what is soon done may be done.
-                if self.busy_s > _PATIENCE_SECONDS:
+                # The next batch would wait for answers that nobody needs; a batch that has just begun may finish.
+                if self.busy_s > _CANCEL_GRACE_SECONDS:
                     self._why_gone = "too_slow"
                     self._drop()
                 raise
@@ -146,7 +147,7 @@ class ModelHost:
                 self._since = None
 
     async def stop(self) -> None:
-        """Finish the batch in hand and end the child, within 2 seconds; then it is killed."""
+        """Finish the batch in progress and end the child; kill it if that takes longer than 2 seconds."""
         self._move(State.STOPPED)
         try:
             async with asyncio.timeout(_STOP_SECONDS):
@@ -155,11 +156,11 @@ class ModelHost:
             self.kill()
         else:
             self._one_batch.release()
-        if process := self._give_up():
+        if process := self._release():
             await process.close(_STOP_SECONDS)
 
     def kill(self) -> None:
-        """End the child at once; a batch that is in it gets HostError."""
+        """Kill the child; a batch in progress raises HostError."""
         self._move(State.STOPPED)
         self._drop()
 
@@ -185,20 +186,22 @@ class ModelHost:
         answers: list[Answer] = []
         futile = 0
         while len(answers) < len(values):
-            if futile == _FUTILE_STARTS:
-                raise HostError(f"the model host of generation {self._load.generation} dies before it scores anything")
+            if futile == _MAX_FUTILE_STARTS:
+                raise HostError(
+                    f"the model host of generation {self._load.generation} dies before it scores any request"
+                )
             await self._ensure_started()
             begun = len(answers)
-            culprit = await self._go_on(values, asks, answers)
+            culprit = await self._score_rest(values, asks, answers)
             if culprit:
                 answers.append(culprit)
             futile = 0 if len(answers) > begun else futile + 1
         return answers
 
-    async def _go_on(
+    async def _score_rest(
         self, values: Sequence[bytes], asks: Sequence[Ask] | None, answers: list[Answer]
     ) -> Refusal | None:
-        """Answer the requests behind `answers`, one at a time; gives the refusal of the one that ended the host."""
+        """Answer the requests after `answers`, one at a time; return the refusal of the one that killed the host."""
         done = len(answers)
         is_announced = False
         try:
@@ -234,9 +237,9 @@ class ModelHost:
                 frame = await self._process.receive()
                 if frame.ticket == self._ticket:
                     break
-                # Else it answers a batch whose caller was cancelled.
+                # Otherwise a late answer to a batch whose caller was cancelled.
         if frame.kind is not kind:
-            raise FrameError(f"{frame.kind.name} came where {kind.name} was due")
+            raise FrameError(f"expected {kind.name}, received {frame.kind.name}")
         return frame
 
     # ---- the process
@@ -250,7 +253,7 @@ class ModelHost:
             try:
                 await self._start(is_low_priority=False)
             except SwapError as error:
-                text = f"the model host of generation {self._load.generation} cannot be started again: {error.message}"
+                text = f"the model host of generation {self._load.generation} cannot be restarted: {error.message}"
                 raise HostError(text) from error
             self._on_restart(self._why_gone)
 
@@ -262,12 +265,12 @@ class ModelHost:
             try:
                 return await self._load_into(standby, order)
             except _Failed as error:
-                # Whose fault it was is not known: the model gets its chance in a host without a past.
+                # The standby or the model may be at fault: retry the model in a fresh host.
                 log.warning("spare.failed", extra={"generation": self._load.generation, "why": error.message})
         try:
             process = await HostProcess.start(self._child)
         except HostGone as error:
-            raise SwapError(SwapCode.HOST_FAILED, f"the model host did not start: {error}") from error
+            raise SwapError(SwapCode.HOST_FAILED, f"the model host could not be started: {error}") from error
         return await self._load_into(process, order)
 
     async def _load_into(self, process: HostProcess, order: Order) -> Description:
@@ -298,38 +301,38 @@ class ModelHost:
         return description
 
     async def _discard(self, error: Exception) -> str:
-        """Kill what is left of the process; gives how it ended, for a person."""
+        """Kill the process if it is still there; return how it ended, for people to read."""
         self._why_gone = "too_slow" if isinstance(error, TimeoutError) else "crashed"
-        process = self._give_up()
+        process = self._release()
         if process is None:
             return str(error)
         try:
-            # A process that has closed its connection is on its way out: its own exit code tells more than our SIGKILL.
+            # A process that closed its connection is exiting: its own exit code tells more than our SIGKILL.
             code = await process.close(_DYING_SECONDS if isinstance(error, HostGone) else 0.0)
         finally:
             process.dispose()
         how = _ended(code) if isinstance(error, HostGone) else str(error)
         facts = {"generation": self._load.generation, "reason": self._why_gone, "how": how, "stderr": process.tail}
         log.warning("host.died", extra=facts)
-        return f"{how}{_last_words(process.tail)}"
+        return f"{how}{_last_output(process.tail)}"
 
     def _drop(self) -> None:
-        if process := self._give_up():
+        if process := self._release():
             process.dispose()
 
-    def _give_up(self) -> HostProcess | None:
-        """The process, if there is one, which is no longer ours."""
+    def _release(self) -> HostProcess | None:
+        """Return the process, if any, and pass its ownership to the caller."""
         process, self._process = self._process, None
         if process and self._state is not State.STOPPED:
             self._move(State.GONE)
         return process
 
     def _move(self, state: State) -> None:
-        """The one place where the state changes; SwapError where the host was stopped meanwhile."""
+        """Change the state, which nothing else does. Raises SwapError if the host has been stopped."""
         if self._state is State.STOPPED and state is not State.STOPPED:
             raise SwapError(SwapCode.HOST_FAILED, _STOPPED_EARLY)
         if state not in _LEGAL[self._state]:
-            raise AssertionError(f"a model host: {self._state} -> {state} is no legal transition")
+            raise AssertionError(f"a model host: {self._state} -> {state} is not a legal transition")
         self._state = state
 
 
@@ -339,9 +342,9 @@ def _ended(code: int) -> str:
     if code == OUT_OF_MEMORY:
         return "out of memory"
     if code < 0:
-        return f"ended by signal {signal.Signals(-code).name}"
+        return f"killed by signal {signal.Signals(-code).name}"
     return f"exit code {code}"
 
 
-def _last_words(tail: str) -> str:
-    return f"; the last that it printed: {tail[-_LAST_WORDS:]}" if tail else ""
+def _last_output(tail: str) -> str:
+    return f"; its last output: {tail[-_LAST_OUTPUT:]}" if tail else ""

@@ -1,6 +1,6 @@
-"""A model host's process, seen from the worker: started, asked, killed, and nothing left of it.
+"""A model host's process as the worker drives it: starts it, exchanges frames, kills it, and leaves nothing behind.
 
-On Linux there is one between the two, which ends what the host starts (supervisor.py).
+On Linux a supervisor stands between the two and ends everything that the host starts (supervisor.py).
 """
 
 import asyncio
@@ -25,7 +25,7 @@ log = logging.getLogger(__name__)
 
 _SOCKET_BYTES: Final = 4 << 20
 _BUFFER_BYTES: Final = 256 << 10
-_FRAME_BYTES: Final = 256  # of memory, beside its payload
+_FRAME_BYTES: Final = 256  # of memory per frame, on top of its payload
 _REPORT_BYTES: Final = 1 << 10
 _TAIL_BYTES: Final = 8 << 10
 _PIPE_BYTES: Final = 64 << 10
@@ -36,11 +36,11 @@ _SUPERVISOR: Final = (sys.executable, "-ISB", str(Path(__file__).with_name("supe
 
 
 class HostGone(Exception):
-    """Start another host: this one has died, or could not be started."""
+    """Start another host: this one died, or could not be started."""
 
 
 class _Connection(asyncio.BufferedProtocol):
-    """Cuts what the child sends into frames, in one buffer that only grows."""
+    """Splits the child's stream into frames, in one buffer that only grows."""
 
     def __init__(self) -> None:
         self._end: Exception | None = None
@@ -58,7 +58,7 @@ class _Connection(asyncio.BufferedProtocol):
 
     def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002 - asyncio's signature
         if self._filled == len(self._buffer):
-            # Grown by what has really come, not by what a header says is to come.
+            # Grow by what has arrived, not by what a header announces.
             grown = bytearray(2 * len(self._buffer))
             grown[: self._filled] = self._buffer
             self._buffer, self._view = grown, memoryview(grown)
@@ -72,7 +72,7 @@ class _Connection(asyncio.BufferedProtocol):
             begin = start + LENGTH.size
             end = begin + size
             try:
-                # By its first bytes, before the rest is waited for.
+                # Checked by its first bytes, before waiting for the rest.
                 check_size(size, self._buffer[begin] if begin < self._filled else None)
                 if end > self._filled:
                     break
@@ -88,7 +88,7 @@ class _Connection(asyncio.BufferedProtocol):
             self._wake()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._fail(HostGone(f"its connection is lost ({exc or 'it hung up'})"))
+        self._fail(HostGone(f"its connection was lost ({exc or 'it hung up'})"))
 
     async def receive(self) -> Frame:
         while not self._frames:
@@ -104,10 +104,10 @@ class _Connection(asyncio.BufferedProtocol):
         return frame
 
     def _keep(self, frame: Frame) -> None:
-        # Nobody need be listening: what a child says without being asked must not pile up.
+        # Nobody may be receiving: frames that were not asked for must not pile up.
         self._kept += len(frame.payload) + _FRAME_BYTES
         if self._frames and self._kept > MAX_FRAME_BYTES:
-            raise FrameError("it said more than it was asked")
+            raise FrameError("it sent more than it was asked for")
         self._frames.append(frame)
 
     def _fail(self, end: Exception) -> None:
@@ -122,10 +122,10 @@ class _Connection(asyncio.BufferedProtocol):
 
 
 class HostProcess:
-    """One child process with its connection, the tail of what it printed, and a folder of its own to work in."""
+    """One child process with its connection, the tail of its output, and its own working folder."""
 
     uncontained: ClassVar[str] = ""
-    """What this machine lets outlive a host, for a person; known once one was started."""
+    """What may outlive a host on this machine, for people to read; known once a host has been started."""
 
     def __init__(self, *, process: subprocess.Popen[bytes], printed: int, folder: Path) -> None:
         self._loop = asyncio.get_running_loop()
@@ -140,7 +140,7 @@ class HostProcess:
 
     @classmethod
     async def start(cls, child: Sequence[str]) -> "HostProcess":
-        """Start `child` (a command; its last arguments are added here). Raises HostGone where that is not possible."""
+        """Start the command `child`, adding its last arguments. Raises HostGone if it cannot be started."""
         try:
             with contextlib.ExitStack() as ends:
                 ours, theirs, hears, reports = map(ends.enter_context, (*socket.socketpair(), *socket.socketpair()))
@@ -151,16 +151,16 @@ class HostProcess:
                     end.setblocking(False)
                 host = cls(**_spawn(child, theirs.fileno(), reports.fileno()))
                 try:
-                    # The transport gets a descriptor of its own, so that `with` is right on every way out of here.
+                    # The transport gets its own descriptor, so that the `with` may close ours on every path.
                     await host._loop.create_connection(lambda: host._connection, sock=ours.dup())
                     reports.close()
                     if sys.platform == "linux":
-                        await host._hear(hears)
+                        await host._read_report(hears)
                 except BaseException:
                     host.dispose()
                     raise
         except OSError as error:
-            # No program, no descriptor left, no room for its folder: this host's affair, and not the worker's.
+            # No program, no free descriptor, no room for its folder: fails this host, not the worker.
             raise HostGone(f"it could not be started: {error}") from error
         return host
 
@@ -171,43 +171,43 @@ class HostProcess:
 
     @property
     def is_alive(self) -> bool:
-        """Whether it may still answer."""
+        """Whether its connection is still open."""
         transport = self._connection.transport
         return transport is not None and not transport.is_closing()
 
     @property
     def tail(self) -> str:
-        """The last that it printed."""
+        """The last 8 KiB of its output."""
         self._read_printed()
         return self._tail.decode(errors="replace").strip()
 
     def send(self, frame: bytes) -> None:
-        """Send a frame; what the child cannot take yet is kept here."""
+        """Send a frame; whatever the child is not ready to read is buffered here."""
         if self._connection.transport:
             self._connection.transport.write(frame)
 
     async def receive(self) -> Frame:
-        """Wait for the next frame. Raises HostGone, FrameError; what came before either is given first."""
+        """Wait for the next frame. Raises HostGone or FrameError, after all frames received before it."""
         return await self._connection.receive()
 
     def kill(self) -> None:
-        """End it at once, with everything that it started."""
+        """Kill it, with everything that it started."""
         if sys.platform == "linux":
-            self._process.send_signal(signal.SIGTERM)  # to the supervisor, which then kills
+            self._process.send_signal(signal.SIGTERM)  # to the supervisor, which kills the rest
             self._process.send_signal(signal.SIGCONT)
             return
-        # Its session is its own. Also after its end: what it has started may have outlived it.
+        # It leads its own session. Signalled even after it exited: processes that it started may have outlived it.
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self._process.pid, signal.SIGKILL)
 
     def remove_folder(self) -> None:
-        """Remove the folder that it started in; it has left it once it is ready."""
+        """Remove the folder that it started in; a ready host has left it."""
         shutil.rmtree(self._folder, ignore_errors=True)
 
     async def close(self, timeout_s: float = 0.0) -> int:
-        """Hang up, let it end by itself for `timeout_s`, then kill it; gives its exit code (negative: the signal).
+        """Close the connection, give it `timeout_s` to exit, then kill it; return its exit code (negative: a signal).
 
-        Afterwards nothing is left of it: no process, descriptor or folder.
+        Leaves no process, descriptor or folder behind.
         """
         if self._connection.transport:
             self._connection.transport.abort()
@@ -221,7 +221,7 @@ class HostProcess:
         return self._process.returncode or 0
 
     def dispose(self) -> None:
-        """Kill it and clean up at once, for where nothing can be awaited any more."""
+        """Kill it and clean up without awaiting anything, e.g. in an exception handler."""
         if self._printed is None:
             return
         if self._connection.transport and not self._loop.is_closed():
@@ -238,7 +238,7 @@ class HostProcess:
         self._printed = None
         self.remove_folder()
 
-    async def _hear(self, reports: socket.socket) -> None:
+    async def _read_report(self, reports: socket.socket) -> None:
         pid, _, uncontained = (await self._loop.sock_recv(reports, _REPORT_BYTES)).decode().partition(" ")
         if not pid:
             raise HostGone(f"it could not be started: {self.tail}")
@@ -254,15 +254,15 @@ class HostProcess:
             read = os.read(self._printed, _PIPE_BYTES)
             self._tail += read
             del self._tail[:-_TAIL_BYTES]
-            if not read:  # it has closed its end, and would be readable for ever
+            if not read:  # end of file: it would stay readable for ever
                 self._loop.remove_reader(self._printed)
 
 
 def _spawn(child: Sequence[str], descriptor: int, reports: int) -> dict[str, Any]:
-    """Start the process. It runs on the loop's thread: Linux counts the death of the *thread* as the parent's."""
+    """Start the process; call it on the loop's thread: to Linux, the parent dies with the *thread* that forked."""
     if not shutil.which(child[0]):
         raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), child[0])
-    _sweep()
+    _remove_stale_folders()
     command = [*child, str(descriptor)]
     if sys.platform == "linux":
         command = [*_SUPERVISOR, str(reports), str(os.getpid()), *command]
@@ -290,26 +290,26 @@ def _spawn(child: Sequence[str], descriptor: int, reports: int) -> dict[str, Any
     return {"process": process, "printed": reader, "folder": folder}
 
 
-def _sweep() -> None:
-    """Remove the folders of workers that were killed while they staged."""
+def _remove_stale_folders() -> None:
+    """Remove the folders of workers that were killed while they staged a generation."""
     for folder in Path(tempfile.gettempdir()).glob(f"{_FOLDER}*"):
         owner = folder.name.removeprefix(_FOLDER).partition("-")[0]
-        if owner.isdigit() and not _lives(int(owner)):
+        if owner.isdigit() and not _is_running(int(owner)):
             shutil.rmtree(folder, ignore_errors=True)
 
 
-def _lives(pid: int) -> bool:
+def _is_running(pid: int) -> bool:
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
         return False
     except PermissionError:
-        pass  # another user's
+        pass  # it runs as another user
     return True
 
 
 def _environment(folder: Path) -> dict[str, str]:
-    """Nothing of the worker's own: its environment holds credentials. The code is found where the worker's is."""
+    """Return the child's environment. It inherits nothing, for the worker's holds credentials; only the code's path."""
     return {
         "PATH": os.defpath,
         "LANG": "C.UTF-8",
@@ -317,5 +317,5 @@ def _environment(folder: Path) -> dict[str, str]:
         "PYTHONPATH": str(_CODE),
         "PYTHONUTF8": "1",
         "PYTHONDONTWRITEBYTECODE": "1",
-        "OPENBLAS_NUM_THREADS": "1",  # no linear algebra here; each thread would reserve memory
+        "OPENBLAS_NUM_THREADS": "1",  # a host does no linear algebra, and each thread would reserve memory
     }

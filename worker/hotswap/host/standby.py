@@ -1,8 +1,8 @@
-"""Standby hosts: children whose Java and libraries are up and that wait for a model, so that no swap waits for these.
+"""Warm standbys: children that have started Java and the libraries and wait for a model, so that no swap has to.
 
-One for each kind that is kept. It is used once; the next one is prepared some seconds after `keep` is called again. One
-that dies, or that cannot be prepared, is replaced, ever more seldom where that fails again. Nothing here fails a swap:
-where there is no standby, a host is started from the beginning.
+There is at most one per kind of model. It is used once; the next one is prepared some seconds after the next call of
+`keep`. A standby that dies or cannot be prepared is replaced, with a back-off between attempts. A failure here never
+fails a swap: without a standby, the swap starts a host from scratch.
 """
 
 import asyncio
@@ -21,16 +21,16 @@ from hotswap.host.process import HostGone, HostProcess
 log = logging.getLogger(__name__)
 
 _PREPARE_SECONDS: Final = 300.0
-_REST_SECONDS: Final = 10.0
-_REST_AT_MOST_SECONDS: Final = 300.0
-_LAST_WORDS: Final = 500
+_PAUSE_SECONDS: Final = 10.0
+_MAX_PAUSE_SECONDS: Final = 300.0
+_LAST_OUTPUT: Final = 500  # characters
 
 
 class Standbys:
-    """At most one standby for each kind; belongs to one event loop."""
+    """At most one warm standby per kind of model; belongs to one event loop."""
 
     def __init__(self, *, heap_mb: int, child: Sequence[str]) -> None:
-        """Keep nothing yet. `child` is the command of a model host; each has a Java heap of `heap_mb` MiB."""
+        """Start with no standbys. `child` is the command of a model host; each gets a Java heap of `heap_mb` MiB."""
         self._heap_mb = heap_mb
         self._child = child
         self._keepers: dict[str, asyncio.Task[None]] = {}
@@ -38,29 +38,29 @@ class Standbys:
 
     @property
     def ready(self) -> list[str]:
-        """The kinds of which a standby is waiting."""
+        """The kinds that have a standby waiting."""
         return sorted(self._ready)
 
     def keep(self, kind: str, prewarm_on: Load | None = None) -> None:
-        """See to it that there is a standby of this kind before long, which has prewarmed on a model of it."""
+        """Prepare a standby of this kind in the background, unless there is one; it prewarms on `prewarm_on`."""
         keeper = self._keepers.get(kind)
         if keeper is None or keeper.done():
             self._keepers[kind] = asyncio.create_task(self._keep(kind, prewarm_on), name=f"standby-{kind}")
 
     async def take(self, ground: Ground) -> HostProcess | None:
-        """Give the standby that stands on this ground, which is the caller's then; None where there is none."""
+        """Return the standby that runs on this JVM, or None; the caller takes ownership of it."""
         has, process = self._ready.get(ground.kind, (None, None))
         if process is None or has != ground:
             return None
         del self._ready[ground.kind]
         keeper = self._keepers.pop(ground.kind)
         keeper.cancel()
-        # Two cannot listen to one process: the caller must not begin before the keeper has ended.
+        # Only one task may receive from a process: wait until the keeper has stopped.
         await asyncio.gather(keeper, return_exceptions=True)
         return process
 
     async def stop(self) -> None:
-        """End all standbys, and those that are being prepared."""
+        """Stop all standbys, including those still being prepared."""
         keepers = list(self._keepers.values())
         self._keepers.clear()
         for keeper in keepers:
@@ -69,15 +69,15 @@ class Standbys:
         self.kill()
 
     def kill(self) -> None:
-        """End all standbys at once."""
+        """Kill all standbys that are ready."""
         while self._ready:
             _, (_, process) = self._ready.popitem()
             process.dispose()
 
     async def _keep(self, kind: str, prewarm_on: Load | None) -> None:
         for attempt in count(1):
-            # It takes a second of CPU and more: not right after a swap, whose stream has just had to wait.
-            await asyncio.sleep(pause_before(attempt, first=_REST_SECONDS, most=_REST_AT_MOST_SECONDS))
+            # Preparing takes more than a second of CPU: not right after a swap, when the stream has a backlog.
+            await asyncio.sleep(pause_before(attempt, first=_PAUSE_SECONDS, most=_MAX_PAUSE_SECONDS))
             try:
                 ground, process = await self._prepare(kind, prewarm_on)
             except (SwapError, HostGone, FrameError, TimeoutError) as error:
@@ -99,13 +99,13 @@ class Standbys:
         except BaseException as error:
             process.dispose()
             if isinstance(error, HostGone):
-                raise HostGone(f"{error}; the last that it printed: {process.tail[-_LAST_WORDS:]}") from error
+                raise HostGone(f"{error}; its last output: {process.tail[-_LAST_OUTPUT:]}") from error
             raise
         return ground, process
 
     async def _watch(self, kind: str, process: HostProcess) -> None:
-        """Wait until a standby that nobody has taken is gone; it has nothing to say before it is asked."""
-        why = "it spoke without being asked"
+        """Wait until an untaken standby dies or sends a frame, which it must not, and discard it."""
+        why = "it sent a frame without being asked"
         try:
             await process.receive()
         except (HostGone, FrameError) as error:

@@ -1,16 +1,17 @@
-"""The process between a worker and its model host: whatever a model starts ends with its host, however that ends.
+"""The process between a worker and its model host: everything that a model starts ends with its host.
 
     python supervisor.py REPORT WORKER COMMAND...
 
-WORKER is the process id of the worker. COMMAND becomes the host; its parent's id, as it sees that, is added to it. Once
-it is started REPORT, a descriptor, gets its process id and what of this was not to be had, for a person:
+WORKER is the worker's process id. COMMAND runs the host; the process id of its parent, as the host sees it, is
+appended. Once the host has started, its process id is written to the descriptor REPORT, followed by a text for people
+to read that names what could not be set up of:
 
-    A process namespace, whose end the kernel makes the end of all in it, and a /dev/shm of its own, which goes with it.
-    Without privileges both need a user namespace, which many a container forbids. Then whatever the host's own
-    processes leave alone becomes this one's child, and is killed by it.
+    A PID namespace, whose processes the kernel kills together, and a private /dev/shm, which goes with it. Without
+    privileges both need a user namespace, which many containers forbid. In that case the supervisor becomes the parent
+    of the host's orphaned processes (a subreaper) and kills them.
 
-SIGTERM ends the host, and so does the worker's death. It says how the host has ended by ending in the same way. It
-imports as little as can be, for there is one beside each host. Linux only.
+SIGTERM ends the host, as does the worker's death. The supervisor ends the way the host ended: with its exit code, or by
+its signal. It imports as little as possible, for one runs beside each host. Linux only.
 """
 
 import contextlib
@@ -31,39 +32,39 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 
 def main() -> None:
-    """Run the host until it ends, and end as it did."""
+    """Run the host until it ends, then end the same way."""
     report, worker, command = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3:]
     connection = int(command[-1])
     signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
-    lacks = _unshare()
-    # Only now: whoever comes into a namespace may lose it.
+    missing = _unshare()
+    # Only now: entering a namespace may clear the death signal.
     _call("prctl", _PDEATHSIG, signal.SIGTERM)
     if os.getppid() != worker:
         os._exit(0)
     init = None
-    if lacks:
+    if missing:
         _call("prctl", _CHILD_SUBREAPER, 1)
     else:
         init = _start_init(report, connection)
-        lacks = _own_shared_memory()
+        missing = _mount_shared_memory()
     host = os.fork()
     if host == 0:
-        _become(command, report)
-    os.write(report, f"{host} {lacks}".encode())
-    _let_go(report, connection)
+        _exec(command, report)
+    os.write(report, f"{host} {missing}".encode())
+    _close_inherited(report, connection)
     status = _wait(host)
     if init is None:
         _end_orphans()
     else:
         os.kill(init, signal.SIGKILL)
-        os.waitpid(init, 0)  # returns when nothing is left in its namespace
+        os.waitpid(init, 0)  # returns once its namespace is empty
     _end_as(status)
 
 
 def _unshare() -> str:
-    """Have all that is started from now on in namespaces of its own; gives why that cannot be."""
+    """Put all processes started from now on into new namespaces; return why that failed, or an empty text."""
     why = ""
-    # As root without a user namespace: in one, root may read less than outside.
+    # First without a user namespace, as root can: inside one, root may read less than outside.
     for more in (0, _NEWUSER):
         user, group = os.getuid(), os.getgid()
         try:
@@ -75,11 +76,11 @@ def _unshare() -> str:
             _write("setgroups", "deny")
             _write("uid_map", f"{user} {user} 1")
             _write("gid_map", f"{group} {group} 1")
-        # What is unmounted outside is to be unmounted here too, and the other way round not.
+        # Unmounts outside propagate into this namespace, but not the other way round.
         with contextlib.suppress(OSError):
             _call("mount", b"none", b"/", None, _REC | _SLAVE, None)
         return ""
-    return f"namespaces are forbidden here ({why}): what a model leaves in /dev/shm stays, and so may its processes"
+    return f"namespaces are forbidden here ({why}): a model's files in /dev/shm stay behind, and so may its processes"
 
 
 def _write(name: str, text: str) -> None:
@@ -87,16 +88,16 @@ def _write(name: str, text: str) -> None:
         file.write(text)
 
 
-def _own_shared_memory() -> str:
+def _mount_shared_memory() -> str:
     try:
         _call("mount", b"tmpfs", b"/dev/shm", b"tmpfs", _NOSUID | _NODEV, b"mode=1777")
     except OSError as error:
-        return f"no /dev/shm of its own is to be had here ({error.strerror}): what a model leaves there stays"
+        return f"a private /dev/shm cannot be mounted here ({error.strerror}): a model's files there stay behind"
     return ""
 
 
 def _start_init(*given: int) -> int:
-    """Start what the namespace begins and ends with: it reaps there, and mounts a /proc of these processes alone."""
+    """Start the namespace's init: it reaps orphans, mounts a /proc of this namespace, and ends all of it by ending."""
     reader, writer = os.pipe()
     if init := os.fork():
         os.close(writer)
@@ -104,26 +105,26 @@ def _start_init(*given: int) -> int:
         os.close(reader)
         return init
     _call("prctl", _PDEATHSIG, signal.SIGKILL)
-    # Not where a container covers parts of its /proc; then that one is seen, as it is without a namespace.
+    # Fails where a container masks parts of its /proc; the outer /proc then stays visible, as without a namespace.
     with contextlib.suppress(OSError):
         _call("mount", b"proc", b"/proc", b"proc", _NOSUID | _NODEV | _NOEXEC, None)
-    _let_go(*given, reader, writer)
+    _close_inherited(*given, reader, writer)
     while True:
         signal.sigwait({signal.SIGCHLD})
         _reap()
 
 
-def _become(command: list[str], report: int) -> NoReturn:
+def _exec(command: list[str], report: int) -> NoReturn:
     os.close(report)
     os.setsid()
     _call("prctl", _PDEATHSIG, signal.SIGKILL)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
-    signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # as Python has found it
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # Python ignores it; the host starts with the default
     os.execvp(command[0], [*command, str(os.getppid())])  # noqa: S606 - the worker's own command
 
 
-def _let_go(*given: int) -> None:
-    """Close what is the host's: its connection, and what it prints to, must be seen to end with it."""
+def _close_inherited(*given: int) -> None:
+    """Close the host's connection and output here, so that the worker sees both end when the host ends."""
     nothing = os.open(os.devnull, os.O_RDWR)
     for standard in (1, 2):
         os.dup2(nothing, standard)
@@ -141,7 +142,7 @@ def _wait(host: int) -> int:
 
 
 def _reap(host: int = 0) -> int | None:
-    """Take note of all children that have ended; gives how the host has, where it is among them."""
+    """Reap all children that have ended; return the host's status if it is among them, else None."""
     found = None
     with contextlib.suppress(ChildProcessError):
         while (ended := os.waitpid(-1, os.WNOHANG))[0]:
@@ -151,13 +152,13 @@ def _reap(host: int = 0) -> int | None:
 
 
 def _end_orphans() -> None:
-    """Kill all that the host has left; their children become ours in turn."""
+    """Kill all processes that the host left behind; their children become ours in turn."""
     with contextlib.suppress(ChildProcessError):
         while True:
             for child in _children():
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(child, signal.SIGKILL)
-            # Whoever ends leaves its children to us.
+            # A process that ends leaves its children to us.
             os.waitpid(-1, 0)
             while os.waitpid(-1, os.WNOHANG)[0]:
                 pass

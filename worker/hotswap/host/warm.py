@@ -1,4 +1,4 @@
-"""Makes a fresh host fast before it serves: a JVM compiles what runs often, and only then is as quick as it will be."""
+"""Warms a fresh host before it serves: a JVM reaches full speed only once it has compiled the code that runs often."""
 
 import time
 from collections.abc import Sequence
@@ -9,26 +9,26 @@ from hotswap.errors import SwapCode, SwapError
 from hotswap.host.dispatcher import Dispatcher
 
 # Measured (GBM, 50 trees): after 2,000 rows the next dozen batches still take up to three times as long; after 20,000
-# only the first of 2,000 does.
+# only the first batch of 2,000 rows does.
 _ROWS: Final = 20_000
 _SECONDS: Final = 1.0
 _INVENTED: Final = 500
-# Small batches first: they have a path of their own.
+# Small batches first: they take a separate code path.
 _SIZES: Final = (*[1] * 50, *[50] * 20, *[500] * 30, *[2_000] * 2)
 
 
 def check_samples(dispatcher: Dispatcher, samples: Sequence[bytes]) -> None:
-    """Score the publisher's samples, requests of the first operation. Raises SwapError SAMPLE_REFUSED."""
+    """Score the publisher's samples as requests of the first operation. Raises SwapError SAMPLE_REFUSED."""
     ask = Ask(next(iter(dispatcher.plans)))
     for index, answer in enumerate(dispatcher.score(samples, [ask] * len(samples)).answers):
         if isinstance(answer, Refusal):
-            raise SwapError(SwapCode.SAMPLE_REFUSED, f"sample {index} is refused: {answer.code}: {answer.message}")
+            raise SwapError(SwapCode.SAMPLE_REFUSED, f"sample {index} was refused: {answer.code}: {answer.message}")
 
 
 def warm(dispatcher: Dispatcher, samples: Sequence[bytes]) -> None:
-    """Score rows all the way, from bytes to bytes, until 20,000 are done or a second has passed.
+    """Score requests end to end, from bytes to bytes, until 20,000 rows are done or a second has passed.
 
-    They are the samples, again and again, where there are some (the first operation's); else made up by the plan.
+    Repeats the samples, if any, for the first operation; otherwise the plan makes requests up.
     """
     until = time.monotonic() + _SECONDS
     for name, plan in dispatcher.plans.items():

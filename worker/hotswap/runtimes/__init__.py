@@ -1,1 +1,1 @@
-"""The libraries inside a model host: one module per kind of model."""
+"""The libraries inside a model host: one package per kind of model."""

@@ -1,4 +1,4 @@
-"""The kinds of model that a host can hold: which module loads each, on which jars, with which options of the JVM."""
+"""The kinds of model that a host can load: the module, the jars and the JVM options of each."""
 
 import importlib
 from collections.abc import Callable, Sequence
@@ -16,13 +16,13 @@ from hotswap.local.jvm import fetch_jars, installed_jars
 class Runtime:
     """A library that scores models of one kind.
 
-    `module` has `load(path, configuration)`, which gives a `host.dispatcher.LoadedModel`; only the host imports it.
-    It may have `prepare()`, which does what takes long before the model is known, for a standby. `jars` finds or
-    fetches what it runs on (StartError). `java_modules` are used where this Java has them. `least_heap_mb`: Java's
-    heap, MiB.
-    `needs_folder`: its host keeps the folder that it started in, Java's temporary one, while it serves.
-    `is_stateless`: a model of it leaves nothing behind in a process, so a standby may be prewarmed on one before it
-    has its own.
+    `module` has `load(path, configuration)`, which returns a `host.dispatcher.LoadedModel`; only the host imports it.
+    It may have `prepare()`, which does the slow work that does not depend on the model, for a warm standby. `jars`
+    finds or downloads the jars (raises StartError). `java_modules` are added if the Java at hand has them.
+    `least_heap_mb`: the minimum Java heap, MiB.
+    `needs_folder`: its host keeps the folder that it started in, which is Java's temporary one, while it serves.
+    `is_stateless`: its models leave no state in the process, so a standby may prewarm on one model and then load
+    another.
     """
 
     module: str
@@ -34,17 +34,17 @@ class Runtime:
     is_stateless: bool = False
 
     def load(self, path: Path, configuration: Configuration) -> Any:
-        """Load a model into this process's JVM. Raises SwapError where it is no model of this kind."""
+        """Load a model into this process's JVM. Raises SwapError if it is not a model of this kind."""
         return importlib.import_module(self.module).load(path, configuration)
 
     def prepare(self) -> None:
-        """Get this process as ready for a model of this kind as it can be without one."""
+        """Do everything for a model of this kind that can be done without one."""
         module = importlib.import_module(self.module)
         if hasattr(module, "prepare"):
             module.prepare()
 
 
-# What Spark's own launcher opens to it (org.apache.spark.launcher.JavaModuleOptions).
+# The packages that Spark's own launcher opens (org.apache.spark.launcher.JavaModuleOptions).
 _SPARK_OPENS: Final = (
     *(f"java.base/java.{name}" for name in ("io", "lang", "lang.invoke", "lang.reflect", "net", "nio", "util")),
     *(f"java.base/java.util.{name}" for name in ("concurrent", "concurrent.atomic")),
@@ -60,10 +60,10 @@ _SPARK: Final = Runtime(
         "-Djdk.reflect.useDirectMethodHandle=false",
         "-Dio.netty.tryReflectionSetAccessible=true",
     ),
-    # With it Spark adds products in another order: without it the last bits are not those of a cluster.
+    # With it, Spark adds products in another order; without it, the last bits differ from a cluster's.
     java_modules=("jdk.incubator.vector",),
     least_heap_mb=512,  # Spark's own bound
-    needs_folder=True,  # what its jobs say to each other
+    needs_folder=True,  # its jobs exchange files there
 )
 _RUNTIMES: Final = {
     "h2o": Runtime(
@@ -78,12 +78,12 @@ _RUNTIMES: Final = {
 
 
 def kinds() -> list[str]:
-    """Give the kinds that have a runtime here."""
+    """Return the kinds that have a runtime."""
     return list(_RUNTIMES)
 
 
 def runtime_of(kind: str) -> Runtime:
-    """Give the runtime of a kind. Raises SwapError MODEL_UNSUPPORTED where there is none, with those there are."""
+    """Return the runtime of a kind. Raises SwapError MODEL_UNSUPPORTED, listing the known kinds, if there is none."""
     if kind not in _RUNTIMES:
         raise SwapError(
             SwapCode.MODEL_UNSUPPORTED, f"there is no runtime `{kind}`; the runtimes are: {', '.join(_RUNTIMES)}"

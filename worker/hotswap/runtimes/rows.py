@@ -1,4 +1,4 @@
-"""How a model that scores rows answers an operation: decode the requests, score their rows, encode the answers."""
+"""The plan of a model that scores rows: decode the requests, score their rows, encode the answers."""
 
 from collections.abc import Sequence
 from typing import Final, Protocol
@@ -22,16 +22,16 @@ class RowModel(Protocol):
 
     @property
     def columns(self) -> Sequence[Column]:
-        """What it takes: a table's columns, in order."""
+        """The columns of the tables that it scores, in order."""
 
     @property
     def outputs(self) -> Sequence[Output]:
-        """What it gives."""
+        """The outputs of each row."""
 
     def score(self, table: Table) -> Table:
-        """Score rows x columns to rows x outputs, a row for each row; a row's scores depend on that row only.
+        """Score rows x columns to rows x outputs; a row's scores depend on that row only.
 
-        Raises ModelError when a row makes the model raise.
+        Raises ModelError if the model raises for any row.
         """
 
 
@@ -39,7 +39,7 @@ class RowPlan:
     """One operation of a model that scores rows."""
 
     def __init__(self, model: RowModel, operation: Operation, configuration: Configuration) -> None:
-        """Find a field for each column, and an output for each field; what does not fit is in `problems`."""
+        """Find a field for each column, and an output for each field; mismatches are listed in `problems`."""
         self._model = model
         self.decoder: Final = Decoder(message=operation.input, columns=model.columns, configuration=configuration)
         self.encoder: Final = Encoder(
@@ -53,7 +53,7 @@ class RowPlan:
 
     @property
     def used(self) -> Sequence[Output]:
-        """The outputs that an answer has fields for."""
+        """The outputs that fill a field of the answer."""
         return self.encoder.used
 
     def answer(self, values: Sequence[bytes]) -> ScoredBatch:
@@ -74,7 +74,7 @@ class RowPlan:
         return ScoredBatch(answers, rows.unknown)
 
     def invent(self, count: int) -> Sequence[bytes]:
-        """Make up requests of one row, of every category and of numbers around zero: always the same ones."""
+        """Make up requests of one row, with every category and numbers around zero; deterministic."""
         random = np.random.default_rng(0)
         decoder, requests = self.decoder, []
         for _ in range(count):
@@ -90,7 +90,7 @@ class RowPlan:
             return self._model.score(rows.table) if len(rows.table) else self._none()
         except ModelError:
             pass
-        # One request makes the model raise: find it, and score all others.
+        # Some request makes the model raise: score each by itself, and refuse those that do.
         scores, good = [self._none()], []
         for index, part in enumerate(rows.slices()):
             try:

@@ -1,1 +1,1 @@
-"""H2O's MOJOs: `runtime.load` is what `kinds` calls, in a model host; the rest is its own."""
+"""H2O's MOJOs: `kinds` calls `runtime.load` in a model host; everything else is private."""

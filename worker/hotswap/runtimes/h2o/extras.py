@@ -1,4 +1,4 @@
-"""What is computed of a MOJO's rows beside its score0: the confidence, calibration, an autoencoder's error, SHAP."""
+"""Outputs computed in addition to a MOJO's score0: confidence, calibration, an autoencoder's error, SHAP."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ from hotswap.runtimes.h2o.outputs import classes_of, elements
 
 @dataclass(frozen=True, slots=True)
 class Extra:
-    """`values` makes of the rows that score0 takes, and of its scores, more columns; `outputs` count from the first."""
+    """`values` computes `width` more columns from score0's rows and scores; `outputs` are relative to the first one."""
 
     outputs: list[Output]
     width: int
@@ -24,12 +24,12 @@ class Extra:
 
 
 def confidence(model: Any) -> Extra:
-    """The probability of the class that is predicted, which need not be the greatest."""
+    """Return the probability of the predicted class, which need not be the greatest one."""
     count = len(classes_of(model))
     scores = ("score",) if count > 2 else ()  # noqa: PLR2004 - a binomial's score is the second class's
 
     def values(_: Matrix, scores: Matrix) -> Matrix:
-        # Class 0 where there is none: the encoder refuses such a row by its label.
+        # A row without a class takes class 0: the encoder refuses it because of its label.
         predicted = np.nan_to_num(scores[:, 0]).astype(np.int64) + 1
         return scores[np.arange(len(scores)), predicted][:, np.newaxis]
 
@@ -37,7 +37,7 @@ def confidence(model: Any) -> Extra:
 
 
 def calibration(model: Any) -> Extra | None:
-    """The probabilities as the model calibrates them; None where it was not trained to."""
+    """Return the calibrated probabilities; None if the model was trained without calibration."""
     if not model.calibrateClassProbabilities(java_rows(np.array([[0, 0.5, 0.5]]))[0]):
         return None
     loop, classes = calibration_loop(), classes_of(model)
@@ -53,7 +53,7 @@ def calibration(model: Any) -> Extra | None:
 
 
 def reconstruction_error(model: Any) -> Extra:
-    """H2O's anomaly(): the mean squared error over the network's inputs, standardized, a level each for categories."""
+    """Return H2O's anomaly(): the mean squared error over the network's inputs (standardized, categories one-hot)."""
     cats, nums = int(model._cats), int(model._nums)  # noqa: SLF001 - public in Java
     starts = np.array(model._catoffsets)  # noqa: SLF001
     scale, center = (np.array(values) for values in (model._normmul, model._normsub))  # noqa: SLF001
@@ -64,7 +64,7 @@ def reconstruction_error(model: Any) -> Extra:
     def values(rows: Matrix, scores: Matrix) -> Matrix:
         wanted = np.zeros_like(scores)
         for place in range(cats):
-            # The last of a column's places is that of a missing value.
+            # The last index of a column stands for a missing value.
             level = np.where(np.isnan(rows[:, place]), starts[place + 1] - 1, starts[place] + rows[:, place])
             wanted[np.arange(len(rows)), level.astype(np.int64)] = 1
         numbers = standardize(rows[:, cats : cats + nums])
@@ -78,19 +78,19 @@ def reconstruction_error(model: Any) -> Extra:
 
 
 def contributions(model: Any) -> Extra:
-    """What each column adds to a prediction (SHAP). Raises SwapError MODEL_UNSUPPORTED where the model cannot say."""
+    """Return each column's contribution (SHAP). Raises SwapError MODEL_UNSUPPORTED if the model has none."""
     factory = jpype.JClass("hex.genmodel.PredictContributionsFactory")
     if not isinstance(model, factory):
         raise SwapError(
             SwapCode.MODEL_UNSUPPORTED,
-            "configuration.runtime asks for contributions, which only GBM, DRF and XGBoost models can give",
+            "configuration.runtime asks for contributions, which only GBM, DRF and XGBoost models support",
         )
     try:
         predictor = model.makeContributionsPredictor()
     except jpype.JException as error:
         raise SwapError(
             SwapCode.MODEL_UNSUPPORTED,
-            f"configuration.runtime asks for contributions, which this model cannot give: {error.getMessage()}",
+            f"configuration.runtime asks for contributions, which this model does not support: {error.getMessage()}",
         ) from error
     loop = contribution_loop()
     columns = [str(name) for name in predictor.getContributionNames()][:-1]

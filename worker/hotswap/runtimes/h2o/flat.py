@@ -1,8 +1,9 @@
-"""ScoredBatch requests of flat rows inside the JVM, from bytes to bytes (FlatRows.java); all else is left to RowPlan.
+"""The fast path: scores requests of flat rows inside the JVM, from bytes to bytes (FlatRows.java).
 
-Flat are rows (a request, or the elements of its one repeated field) whose columns are scalars of the row itself, and
-answers of labels and of numbers that score0 gives. What the JVM does not answer, because it is odd in any way, the
-plain plan answers: so the rules and the words of refusals are written once, and both ways give the same bytes.
+Rows (a request, or the elements of its one repeated field) are flat if their columns are scalar fields of the row
+itself, and answers are flat if they consist of labels and of numbers that score0 returns. Any request that the JVM
+declines, because it is unusual in some way, goes to the fallback, a RowPlan: so the rules and the messages of refusals
+are written once, and both paths return the same bytes.
 """
 
 from collections.abc import Mapping, Sequence
@@ -23,8 +24,8 @@ from hotswap.codec.sources import FieldSource
 from hotswap.generation import Policy
 from hotswap.runtimes.rows import RowPlan
 
-_LEFT: Final = 0xFFFFFFFF
-_UNKNOWN: Final = -np.inf  # a row with it is left, so that a number which is meant is none
+_DECLINED: Final = 0xFFFFFFFF  # the length of an answer that the JVM leaves to the fallback
+_UNKNOWN: Final = -np.inf  # a row with it goes to the fallback, so a genuine -inf is scored correctly too
 _LAST_FIELD: Final = 4_096
 _LABEL, _NUMBER, _NUMBERS = range(3)
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5  # protobuf's wire types
@@ -41,25 +42,25 @@ _WIRE_TYPES: Final = {
 
 
 class NotFlat(Exception):
-    """Take the plain path: its message says what is not flat."""
+    """Use the fallback for all requests: the message says what is not flat."""
 
 
 class FlatPlan:
-    """One operation of a model whose rows are flat. `plain` answers what the JVM leaves."""
+    """One operation of a model whose rows are flat. `fallback` answers the requests that the JVM declines."""
 
-    def __init__(self, plain: RowPlan, model: Any, width: int) -> None:
-        """`model` is a GenModel whose score0 gives `width` numbers, the model's first outputs. Raises NotFlat.
+    def __init__(self, fallback: RowPlan, model: Any, width: int) -> None:
+        """`model` is a GenModel whose score0 returns `width` numbers, the model's first outputs. Raises NotFlat.
 
-        `width` 0: score0 alone does not score it.
+        `width` 0: score0 alone does not score the model.
         """
         if not width:
-            raise NotFlat("the model's rows are made, or scored, by more than score0")
-        self.problems = plain.problems
-        self.used = plain.used
-        self.invent = plain.invent
+            raise NotFlat("the model's rows are built, or scored, by more than score0")
+        self.problems = fallback.problems
+        self.used = fallback.used
+        self.invent = fallback.invent
         self.path: Final = "in the JVM"
-        self._plain = plain
-        decoder, encoder = plain.decoder, plain.encoder
+        self._fallback = fallback
+        decoder, encoder = fallback.decoder, fallback.encoder
         fields, parts = _fields(decoder), _parts(encoder, width)
         may_miss = decoder.policies.missing is not Policy.REFUSE
         rows = descriptor_of(decoder.message).fields_by_name[decoder.rows_field] if decoder.rows_field else None
@@ -74,16 +75,16 @@ class FlatPlan:
         """Answer a batch of requests."""
         batch = values.buffer if isinstance(values, Packed) else bytearray(pack(values))
         given = self._answer(jpype.nio.convertToDirectBuffer(batch))
-        answered = bytearray(memoryview(given)[: given.limit()])  # what it holds is Java's until the next batch
+        answered = bytearray(memoryview(given)[: given.limit()])  # copied: Java reuses the buffer for the next batch
         lengths = np.frombuffer(answered, "<u4", len(values), 4)
-        left = np.flatnonzero(lengths == _LEFT).tolist()
-        lengths[left] = 0
+        declined = np.flatnonzero(lengths == _DECLINED).tolist()
+        lengths[declined] = 0
         packed = Packed(answered)
-        if not left:
+        if not declined:
             return ScoredBatch(packed, {})
         answers: list[Answer] = list(packed)
-        others, unknown = self._plain.answer([values[position] for position in left])
-        for position, answer in zip(left, others, strict=True):
+        others, unknown = self._fallback.answer([values[position] for position in declined])
+        for position, answer in zip(declined, others, strict=True):
             answers[position] = answer
         return ScoredBatch(answers, unknown)
 
@@ -92,7 +93,7 @@ class FlatPlan:
 
 
 def _fields(decoder: Decoder) -> Any:
-    """What the JVM must know of a row's fields: FlatRows.Fields."""
+    """Describe a row's fields to the JVM, as FlatRows.Fields. Raises NotFlat."""
     if decoder.shape == "columns":
         raise NotFlat("the columns of a request are repeated fields")
     row = _row_of(decoder)
@@ -119,16 +120,16 @@ def _fields(decoder: Decoder) -> Any:
 
 
 def _by_number(sources: Sequence[FieldSource]) -> Mapping[int, FieldSource]:
-    """The sources by the numbers of their fields. Raises NotFlat."""
+    """Return the sources by their field numbers. Raises NotFlat."""
     by_number: dict[int, FieldSource] = {}
     for source in sources:
         part = source.fields[0]
         if len(source.fields) > 1 or source.key is not None or source.kind not in ("number", "lookup"):
-            raise NotFlat(f"column `{source.column.name}` comes from `{source.path}`, which is nested, or is parsed")
+            raise NotFlat(f"column `{source.column.name}` comes from `{source.path}`, which is nested or parsed")
         if is_alternative(part) or (part.enum_type and part.enum_type.is_closed):
-            raise NotFlat(f"field `{source.path}` is one of a oneof, or a closed enum")
+            raise NotFlat(f"field `{source.path}` is in a oneof, or a closed enum")
         if by_number.setdefault(part.number, source) is not source:
-            raise NotFlat(f"field `{source.path}` is in two columns")
+            raise NotFlat(f"field `{source.path}` fills two columns")
         if part.number > _LAST_FIELD:
             raise NotFlat(f"field number {part.number} is beyond {_LAST_FIELD}")
     return by_number
@@ -160,7 +161,7 @@ def _java_map(lookup: Mapping[Any, float]) -> Any:
 
 
 def _parts(encoder: Encoder, width: int) -> Any:
-    """What an answer is made of: FlatRows.Parts."""
+    """Describe the parts of an answer to the JVM, as FlatRows.Parts. Raises NotFlat."""
     parts = [_part(fill, encoder, width) for fill in sorted(encoder.fills, key=lambda fill: fill.field.number)]
     ints, flags, octets = jpype.JArray(jpype.JInt), jpype.JArray(jpype.JBoolean), jpype.JArray(jpype.JByte, 2)
     return _class("Parts")(
@@ -175,7 +176,7 @@ def _parts(encoder: Encoder, width: int) -> Any:
 
 
 class _Part(NamedTuple):
-    """A field of an answer. `labels` are the whole field for each class; `tag` is what comes before numbers."""
+    """A field of an answer. `labels` has the serialized field for each class; `tag` precedes the numbers."""
 
     kind: int
     output: Output
@@ -191,7 +192,7 @@ def _part(fill: Fill, encoder: Encoder, width: int) -> _Part:
     if fill.parents or not (is_label or part.cpp_type in FLOATS):
         raise NotFlat(f"output field `{name}` is nested, or neither a label nor a number")
     if output.stop > width:
-        raise NotFlat(f"output `{output.name}` is computed beside the model's scores")
+        raise NotFlat(f"output `{output.name}` is not computed by score0")
 
     def written(value: Any) -> bytes:
         return encoder.row(**{name: [value] if part.is_repeated else value}).SerializeToString()

@@ -1,13 +1,13 @@
-"""What a MOJO takes: its columns, and from their values the rows that its score0 takes.
+"""The inputs of a MOJO: its columns, and how their values become the rows of its score0.
 
-    most models             the columns that it was trained on are what it scores
+    most models             score0 takes the columns that the model was trained on
     categorical_encoding    OneHotExplicit, Binary, Eigen, LabelEncoder, EnumLimited: each level is encoded once, by the
                             library's own encoder, and looked up afterwards
-    GAM                     has a column of splines for each knot: the library expands a row to them, one at a time
-    CoxPH                   the times, the strata's own column and the interactions are none that anybody needs to send
+    GAM                     has a column of splines for each knot: the library expands one row at a time to them
+    CoxPH                   the times, the strata's own column and the interactions need not be sent
     target encoder          only the columns that it encodes
 
-XGBoost's MOJOs do not know that they were trained with an encoding: they ask for the encoded columns, as numbers.
+XGBoost's MOJOs do not know that they were trained with an encoding: their columns are the encoded ones, as numbers.
 """
 
 from collections.abc import Callable, Sequence
@@ -24,18 +24,18 @@ from hotswap.errors import SwapCode, SwapError
 
 @dataclass(frozen=True, slots=True)
 class Inputs:
-    """`columns` are what to send; `arrange` makes of rows x columns the rows that score0 takes (None: they are)."""
+    """`columns` are to be sent; `arrange` turns rows x columns into the rows of score0 (None: they are the same)."""
 
     columns: Sequence[Column]
     arrange: Callable[[Matrix], Matrix] | None = None
 
 
 def inputs_of(model: Any) -> Inputs:
-    """Find what a MOJO takes, without its offset. Raises SwapError MODEL_UNSUPPORTED for an encoding not known here."""
+    """Return the inputs of a MOJO, without its offset. Raises SwapError MODEL_UNSUPPORTED for an unknown encoding."""
     encoding = model.getCategoricalEncoding()
     if encoding is None:
         raise SwapError(
-            SwapCode.MODEL_UNSUPPORTED, "the model was trained with a categorical_encoding that its MOJO cannot do"
+            SwapCode.MODEL_UNSUPPORTED, "the model was trained with a categorical_encoding that MOJOs do not support"
         )
     if str(encoding) != "AUTO":
         return _encoded(model, encoding)
@@ -66,7 +66,7 @@ def _chosen(columns: Sequence[Column], places: Sequence[int]) -> Inputs:
 
 
 def _encoded(model: Any, encoding: Any) -> Inputs:
-    """Columns as they were before the encoding, and a table of what each level of each is encoded to."""
+    """Return the columns from before the encoding; a table per column maps each level to its encoding."""
     names = model.getNames() if str(encoding) == "LabelEncoder" else model.getOrigNames()
     domains, width = model.getOrigDomainValues(), int(model.nfeatures())
     columns = [_column(str(name), domains[index]) for index, name in enumerate(names[: int(model.getOrigNumCols())])]
@@ -95,7 +95,7 @@ def _encoded(model: Any, encoding: Any) -> Inputs:
 
 
 def _encode_levels(encoder: Any, levels: Sequence[str], width: int) -> Matrix:
-    """Give a row for each level, and at the end the one for a missing value."""
+    """Return a row for each level, and a last one for a missing value."""
     table = np.empty((len(levels) + 1, width))
     for number, level in enumerate([*levels, None]):
         row = jpype.JArray.of(np.full(width, np.nan))
@@ -106,7 +106,10 @@ def _encode_levels(encoder: Any, levels: Sequence[str], width: int) -> Matrix:
 
 
 def _covariates(model: Any) -> Sequence[int]:
-    """Give the places that a Cox model looks at: strata, categories, numbers with a coefficient; no interactions."""
+    """Return the indices of the columns that a Cox model reads: strata, categories, numbers with a coefficient.
+
+    Interactions are left out.
+    """
     strata, cats = int(field_of(model, "_strata_len")), int(field_of(model, "_cats"))
     coefficients = len(field_of(model, "_coef"))
     offsets = field_of(model, "_num_offsets")
@@ -119,7 +122,7 @@ def _covariates(model: Any) -> Sequence[int]:
 
 
 def _expanded(model: Any, columns: Sequence[Column]) -> Inputs:
-    """The columns without the splines, and a converter of the library's for each row."""
+    """Return the columns without the splines; the library's converter expands each row."""
     base = list(columns[: len(columns) - int(field_of(model, "_numExpandedGamColsCenter"))])
     splined = [str(name) for names in field_of(model, "_gam_columns_sorted") for name in names]
     known = {column.name for column in base}
@@ -150,7 +153,7 @@ def _expanded(model: Any, columns: Sequence[Column]) -> Inputs:
 
 
 def field_of(model: Any, name: str) -> Any:
-    """Give a field that the library keeps to itself, and has no method for."""
+    """Return the value of a private field that the library has no accessor for."""
     kind = model.getClass()
     while kind is not None:
         for field in kind.getDeclaredFields():

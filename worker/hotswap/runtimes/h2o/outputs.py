@@ -1,26 +1,26 @@
-"""What a MOJO gives, by its category. A field is found by any of the names: codec/outputs.py has the rule.
+"""The outputs of a MOJO, by its category. Any of the names matches a field: codec/outputs.py has the rules.
 
     Binomial, Multinomial, Ordinal   `predict` (by the model's own threshold), `p_<class>` for each, `probabilities`,
                                      `confidence` (of the predicted class), `score` (binomial: the probability of the
-                                     second class; else the same as confidence); where it was trained with calibration
+                                     second class; else the same as confidence); if it was trained with calibration,
                                      `cal_p_<class>` and `calibrated_probabilities`
     Regression                       `predict`, or `score`
     CoxPH                            `lp`, or `predict`, `score`, `linear_predictor`
     BinomialUplift                   `uplift_predict`, or `predict`, `score`, `uplift`; `p_y1_with_treatment`,
                                      `p_y1_without_treatment`
-    Clustering                       `predict` (the cluster's number); where the library gives them `distance_<number>`
+    Clustering                       `predict` (the cluster's number); if the library returns them, `distance_<number>`
                                      for each cluster and `distances`: squared, in the space that the model clusters in
     AutoEncoder                      `reconstr_<column>` for each numeric column, `reconstr_<column>.<level>` and
                                      `reconstr_<column>.missing(NA)` for the levels of the others, `reconstruction` (all
                                      of these), `mse` (H2O's anomaly(), its Reconstruction.MSE), or `anomaly_score`,
                                      `anomaly`, `reconstruction_error`, `score`
-    AnomalyDetection                 `predict`, or `score`, `anomaly_score`, `anomaly`; `mean_length`; where it was
-                                     trained with a contamination `predict` is 0 or 1, and the other names the score's
+    AnomalyDetection                 `predict`, or `score`, `anomaly_score`, `anomaly`; `mean_length`; if it was trained
+                                     with a contamination, `predict` is 0 or 1 and the other names are the score's
     DimReduction (PCA, GLRM)         `pc<i>`, or `dim<i>`, `arch<i>`, from 1, and `components`, or `dimensions`
     TargetEncoder                    `<column>_te` for each (`<column>_<class>_te` of several classes), and `encodings`
     WordEmbedding                    `embedding`, and `dim<i>` for each, or `c<i>`, from 1
 
-With `contributions` on, trees give `contribution_<column>` for each column, `contribution_bias` (or
+With `contributions` on, trees also return `contribution_<column>` for each column, `contribution_bias` (or
 `contribution_BiasTerm`), and `contributions`: all of them, the bias last.
 """
 
@@ -42,7 +42,7 @@ _PREDICT: Final = {
 
 
 def outputs_of(model: Any, category: str, width: int) -> list[Output]:
-    """Give what score0 fills, in its order: `width` numbers a row."""
+    """Return the outputs that score0 fills, in its order: `width` numbers per row."""
     response = str(model.getResponseName()) if category in CLASSIFIERS | {"Regression"} else None
     names = predict_names(response)
     if category in CLASSIFIERS:
@@ -55,19 +55,19 @@ def outputs_of(model: Any, category: str, width: int) -> list[Output]:
 
 
 def classes_of(model: Any) -> tuple[str, ...]:
-    """Give a classifier's labels; a quasi-binomial model may have none of its own."""
+    """Return a classifier's labels; a quasi-binomial model may declare none and gets "0" and "1"."""
     domain = model.getDomainValues(model.getResponseIdx())
     return ("0", "1") if domain is None else tuple(str(label) for label in domain)
 
 
 def elements(names: Sequence[str], aliases: Sequence[tuple[str, ...]], vector: Output) -> list[Output]:
-    """Give one output for each name, and one with all of them."""
+    """Return an output for each name, and a vector of all of them."""
     each = [Output(name, index, index + 1, aliases[index]) for index, name in enumerate(names)]
     return [*each, replace(vector, start=0, stop=len(names), is_vector=True, keys=tuple(names))]
 
 
 def shifted(outputs: Sequence[Output], places: int) -> list[Output]:
-    """Give outputs as they are that many columns further to the right."""
+    """Return the outputs moved by that many columns to the right."""
     return [replace(output, start=output.start + places, stop=output.stop + places) for output in outputs]
 
 
@@ -91,7 +91,7 @@ def _classes(classes: tuple[str, ...], names: tuple[str, ...]) -> list[Output]:
         *(Output(f"p_{name}", number, number + 1, class_names(name)) for number, name in enumerate(classes, 1)),
         Output("probabilities", 1, last, _VECTORS, is_vector=True, keys=classes),
     ]
-    is_binomial = len(classes) == 2  # noqa: PLR2004 - it is what binomial means
+    is_binomial = len(classes) == 2  # noqa: PLR2004 - what binomial means
     return [*outputs, Output("score", 2, 3)] if is_binomial else outputs
 
 
@@ -108,7 +108,7 @@ def _predictions(model: Any, category: str, names: tuple[str, ...], width: int) 
 
 
 def _anomaly(given: Sequence[str]) -> list[Output]:
-    """The score is `predict`, or beside a `predict` that is 0 or 1, or `anomaly_score`."""
+    """Return the outputs of an anomaly detector: its score is `predict`, or a `score` beside a `predict` of 0 or 1."""
     names = predict_names(None)
     if "score" in given:
         flag = Output("predict", 0, 1, names, classes=("0", "1"))

@@ -1,7 +1,7 @@
-"""Scores H2O MOJOs in this process's JVM, a whole batch with one crossing into it.
+"""Scores H2O MOJOs in this process's JVM, with one call into Java for a whole batch.
 
-What each category of model gives, and by which names a field gets it, is written in h2o_outputs.py; what it takes in
-h2o_inputs.py. Options of configuration.runtime:
+outputs.py lists the outputs of each category of model and the field names that match them; inputs.py describes the
+columns. Options of configuration.runtime:
 
     contributions   `true`: what each column adds to a prediction, SHAP (GBM, DRF and XGBoost, of one or two classes)
 """
@@ -41,24 +41,24 @@ _SERVED: Final = {
     "TargetEncoder",
     "WordEmbedding",
 }
-# All others leave it out without a word, among them GLM's of several classes.
+# All others silently ignore the offset, among them GLM's of several classes.
 _ADD_OFFSETS: Final = {"CoxPHMojoModel", "GbmMojoModel", "GlmMojoModel", "XGBoostJavaMojoModel"}
 _OPTIONS: Final = {"contributions": ("false", "true")}
 
 
 def load(path: Path, configuration: Configuration) -> "H2OModel | WordEmbedding":
-    """Give the model of a MOJO: its zip, or the folder that it was unpacked to.
+    """Load a MOJO from its zip, or from the folder that it was unpacked to.
 
-    Raises SwapError: MODEL_INVALID where it is no MOJO, MODEL_UNSUPPORTED where it is of a kind that is not served,
-    CONFIGURATION_INVALID where configuration.runtime has an option that there is not.
+    Raises SwapError: MODEL_INVALID if it is not a MOJO, MODEL_UNSUPPORTED if its category is not supported,
+    CONFIGURATION_INVALID if configuration.runtime has an unknown option.
     """
     _check_options(configuration)
     has_contributions = configuration.runtime.get("contributions") == "true"
-    # DRF's contributions need the importance of each column, which is beside the model in its MOJO.
+    # DRF's contributions need the importance of each column, which the MOJO holds as an attribute.
     model = _load(path, has_attributes=has_contributions)
     category = str(model.getModelCategory())
     if category not in _SERVED:
-        raise SwapError(SwapCode.MODEL_UNSUPPORTED, f"an H2O model of category {category} is not served")
+        raise SwapError(SwapCode.MODEL_UNSUPPORTED, f"H2O models of category {category} are not supported")
     contributions = extras.contributions(model) if has_contributions else None
     if category == "WordEmbedding":
         return WordEmbedding(model, configuration)
@@ -66,10 +66,10 @@ def load(path: Path, configuration: Configuration) -> "H2OModel | WordEmbedding"
 
 
 class H2OModel:
-    """A loaded MOJO that scores rows. `columns` and `outputs` say what score() takes and gives."""
+    """A loaded MOJO that scores rows. `columns` and `outputs` describe the tables of score()."""
 
     def __init__(self, model: Any, contributions: extras.Extra | None) -> None:
-        """Find out what it takes and gives. Raises SwapError MODEL_UNSUPPORTED where it cannot be scored so."""
+        """Determine the columns and outputs. Raises SwapError MODEL_UNSUPPORTED if its MOJO cannot be scored."""
         self._model = model
         self._category: Final = str(model.getModelCategory())
         self._offset: Final = _offset_of(model)
@@ -87,13 +87,13 @@ class H2OModel:
 
     @property
     def description(self) -> str:
-        """The algorithm and the category, what it takes and what it gives."""
+        """The algorithm and the category, the columns and the outputs."""
         columns = ", ".join(f"{column.name} ({column.kind})" for column in self.columns)
         outputs = ", ".join(output.name for output in self.outputs)
         return f"H2O {_algorithm_of(self._model)}, {self._category}: {columns} -> {outputs}"
 
     def plan(self, operation: Operation, configuration: Configuration) -> RowPlan | FlatPlan:
-        """Each operation scores rows, in the JVM where they are flat."""
+        """Return the plan of an operation: the fast path in the JVM if its rows are flat, else the fallback."""
         plan = RowPlan(self, operation, configuration)
         if plan.problems:
             return plan
@@ -106,7 +106,7 @@ class H2OModel:
     def score(self, table: Table) -> Table:
         """Score rows x columns to rows x outputs.
 
-        Raises ModelError with the Java exception's words when any of the rows makes the model raise.
+        Raises ModelError with the Java exception's message if the model raises for any row.
         """
         matrix = table.matrix
         try:
@@ -129,7 +129,7 @@ def _extras(model: Any, category: str) -> list[extras.Extra]:
 
 
 def _offset_of(model: Any) -> str | None:
-    # Its name, not requiresOffset(): that says no for models that were trained with one, and are wrong without it.
+    # Check the name, not requiresOffset(): that is false for models trained with an offset, which are wrong without it.
     name = model.getOffsetName()
     if name is None:
         return None
@@ -137,14 +137,14 @@ def _offset_of(model: Any) -> str | None:
     if kind not in _ADD_OFFSETS:
         raise SwapError(
             SwapCode.MODEL_UNSUPPORTED,
-            f"the model was trained with the offset `{name}`, which a MOJO of {_algorithm_of(model)} leaves out: its "
+            f"the model was trained with the offset `{name}`, which a MOJO of {_algorithm_of(model)} ignores: its "
             "predictions would be wrong; train it without one, or as GBM, GLM (of one class), XGBoost or CoxPH",
         )
     return str(name)
 
 
 def _algorithm_of(model: Any) -> str:
-    """Give the algorithm's name, in capitals."""
+    """Return the algorithm's name in capitals."""
     return str(model.getClass().getSimpleName()).removesuffix("MojoModel").removesuffix("Java").upper()
 
 
@@ -164,10 +164,12 @@ def _check_options(configuration: Configuration) -> None:
 
 def _load(path: Path, *, has_attributes: bool) -> Any:
     if path.is_dir() and not (path / "model.ini").is_file():
-        raise SwapError(SwapCode.MODEL_INVALID, "the artifact is no H2O MOJO: it has no model.ini at its top")
+        raise SwapError(
+            SwapCode.MODEL_INVALID, "the artifact is not a readable H2O MOJO: it has no model.ini at its top level"
+        )
     try:
         return jpype.JClass("hex.genmodel.MojoModel").load(os.fspath(path), has_attributes)
     except jpype.JException as error:
-        # A zip without a model.ini raises NullPointerException, and other broken ones whatever came first.
+        # A zip without a model.ini raises NullPointerException, other broken ones raise all kinds of exceptions.
         reason = re.sub(re.escape(os.fspath(path)) + "/?", "", str(error))
-        raise SwapError(SwapCode.MODEL_INVALID, f"the artifact is no H2O MOJO that can be read: {reason}") from error
+        raise SwapError(SwapCode.MODEL_INVALID, f"the artifact is not a readable H2O MOJO: {reason}") from error

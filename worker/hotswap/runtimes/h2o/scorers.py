@@ -1,4 +1,4 @@
-"""How the rows of a MOJO become its scores: score0 for a whole batch, and what H2O does beside it."""
+"""Scores the rows of a MOJO: score0 for a whole batch, plus the steps that H2O takes outside of it."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple, TypeAlias
@@ -10,12 +10,12 @@ from hotswap.codec.values import Matrix
 from hotswap.runtimes.h2o.inputs import field_of
 from hotswap.runtimes.h2o.loops import distance_loop, java_rows, score_loop, seeded_score_loop
 
-# Rows x inputs, and an offset for each row, to rows x numbers.
+# (rows x inputs, an offset per row) -> rows x numbers
 Score: TypeAlias = Callable[[Matrix, Matrix], Matrix]
 
 
 class Scoring(NamedTuple):
-    """How a MOJO scores, how many numbers it gives for a row, and whether that is score0 and nothing else."""
+    """The function that scores a MOJO, the numbers that it returns per row, and whether it is score0 alone."""
 
     score: Score
     width: int
@@ -23,14 +23,14 @@ class Scoring(NamedTuple):
 
 
 def scorer_of(model: Any, *, has_offset: bool) -> Scoring:
-    """Find how a MOJO scores."""
+    """Return how a MOJO is scored."""
     kind = str(model.getClass().getSimpleName())
     if isinstance(model, jpype.JClass("hex.genmodel.IClusteringModel")):
         return Scoring(_clusters(model), int(model.getNumClusters()) + 1)
     width = int(model.getPredsSize(model.getModelCategory()))
     if kind == "GlrmMojoModel":
-        # Left to itself it counts the rows, and starts each from another seed: its answers would depend on what came
-        # before. Here every row is the first.
+        # By itself it counts the rows and starts each one from another seed, so answers would depend on earlier
+        # requests. Here every row uses the seed of the first.
         return Scoring(_plain(model, seeded_score_loop(int(model._seed)), width), width)  # noqa: SLF001 - public in Java
     score = _plain_with_offsets(model, width) if has_offset else _plain(model, score_loop(has_offset=False), width)
     if kind == "IsolationForestMojoModel" and "score" in map(str, model.getOutputNames()):
@@ -54,7 +54,7 @@ def _plain_with_offsets(model: Any, width: int) -> Score:
 
     def score(rows: Matrix, offsets: Matrix) -> Matrix:
         outputs = java_rows(np.zeros((len(rows), width)))
-        # H2O's own wrapper takes a missing offset for 0.
+        # H2O's own wrapper treats a missing offset as 0.
         loop(model, java_rows(rows), java_rows(np.nan_to_num(offsets)), outputs)
         return np.array(outputs)
 
@@ -74,7 +74,7 @@ def _clusters(model: Any) -> Score:
 
 
 def _flagged(score: Score, threshold: float) -> Score:
-    """At the threshold itself a cluster of H2O says that it is an anomaly, and the library that it is none."""
+    """Recompute the flag: at the threshold itself, an H2O cluster reports an anomaly and the library does not."""
 
     def flagged(rows: Matrix, offsets: Matrix) -> Matrix:
         scores = score(rows, offsets)
@@ -85,7 +85,7 @@ def _flagged(score: Score, threshold: float) -> Score:
 
 
 def _stratified(score: Score, strata: int) -> Score:
-    """The library takes a missing stratum for the first one; a cluster of H2O gives no answer."""
+    """Score NaN for a missing stratum, as an H2O cluster does; the library would use the first stratum."""
 
     def stratified(rows: Matrix, offsets: Matrix) -> Matrix:
         scores = score(rows, offsets)

@@ -1,8 +1,8 @@
-"""Scores Word2Vec MOJOs: the embedding of a word, or the mean of those of a text's words.
+"""Scores Word2Vec MOJOs: the embedding of a word, or the mean embedding of a text's words.
 
-The column (it has the name that it had in training) is one word, or several with white space between them. Words are
-looked up as they are written, as H2O does it. Where none is known the embedding is NaN, or the request refused if
-configuration.unknown_category says so.
+The column (named as in training) is one word, or several separated by white space. Words are looked up exactly as
+written, as H2O does. If no word is known, the embedding is NaN, or the request is refused if
+configuration.unknown_category is REFUSE.
 """
 
 from collections.abc import Sequence
@@ -25,7 +25,7 @@ from hotswap.runtimes.rows import RowPlan
 
 
 class WordEmbedding:
-    """A loaded Word2Vec MOJO. `columns` and `outputs` say what score() takes and gives."""
+    """A loaded Word2Vec MOJO. `columns` and `outputs` describe the tables of score()."""
 
     def __init__(self, model: Any, configuration: Configuration) -> None:
         self._model = model
@@ -37,17 +37,17 @@ class WordEmbedding:
 
     @property
     def description(self) -> str:
-        """The algorithm and the category, what it takes and what it gives."""
+        """The algorithm and the category, the columns and the outputs."""
         return f"H2O WORD2VEC, WordEmbedding: {self.columns[0].name} (text) -> embedding of {self._size} numbers"
 
     def plan(self, operation: Operation, configuration: Configuration) -> RowPlan:
-        """Each operation scores rows."""
+        """Return the plan of an operation: each one scores rows."""
         return RowPlan(self, operation, configuration)
 
     def score(self, table: Table) -> Table:
         """Score a column of texts to rows x embedding.
 
-        Raises ModelError where none of a text's words is known, and such are to be refused.
+        Raises ModelError if none of a text's words is known and the policy for unknown categories is REFUSE.
         """
         texts = [(text or "").split() for text in table.objects[0]]
         vectors = self._look_up(list(chain.from_iterable(texts)))
@@ -59,14 +59,14 @@ class WordEmbedding:
             end = part.stop
             known = vectors[part][is_known[part]]
             if len(known):
-                # In the order of the words and in float32, as H2O adds them up.
+                # Summed in the order of the words and in float32, as H2O does.
                 means[row] = np.add.reduce(known, axis=0) / np.float32(len(known))
             elif self._is_strict:
                 raise ModelError(f"row {row}: the model knows none of the words of {table.objects[0][row]!r}")
         return Table(means.astype(np.float64))
 
     def _look_up(self, words: Sequence[str]) -> npt.NDArray[np.float32]:
-        """Give words x embedding; NaN for what is not known."""
+        """Return words x embedding; NaN for unknown words."""
         unknown = np.full((len(words), self._size), np.nan, np.float32)
         if not words:
             return unknown

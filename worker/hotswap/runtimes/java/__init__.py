@@ -1,1 +1,1 @@
-"""Any jar, its methods called by reflection: `runtime.load` is what `kinds` calls, in a model host."""
+"""Any jar, its methods called by reflection: `kinds` calls `runtime.load` in a model host."""

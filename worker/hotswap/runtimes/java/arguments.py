@@ -1,19 +1,19 @@
-r"""How a method of a jar is called for a request: what its parameters are, decided once, by their types and the proto.
+r"""Decides how a jar's method is called for a request: once, from the types of its parameters and the proto.
 
-The first of these that fits is taken; `input` in the configuration's `runtime` allows only the first (csv, json, file)
-or only the others (row):
+The first of these that fits is used; the runtime option `input` restricts them to the first (csv, json, file) or to the
+others (row):
 
     text      one String, java.io.File or java.nio.file.Path: the request's rows as CSV (a header and a line for each,
-              RFC 4180 with \n) or as JSON (an array of objects; one object where a request is one row). A File is read
-              in the call only, it is gone afterwards. Without `input` a String is CSV, but where it has a field's name,
-              or the only field is a string.
-    request   the parameters are the input message's own fields (by name or by position: java_values.py)
+              RFC 4180 with \n) or as JSON (an array of objects; one object if a request is one row). A File exists
+              during the call only. Without `input`, a String is CSV, unless it has a field's name or the only field
+              is a string.
+    request   the parameters are the input message's own fields (by name or by position: values.py)
     rows      one array or List, Collection, Iterable of rows: double[][], Customer[], List<Map<String, Object>>, …
     row       the parameters are the fields of a row, and the method is called for each row of the request
 
-A request's rows are the messages of its only field, where that is a repeated message; or the elements of its repeated
-scalar fields, where it has no other field; else it is one row itself. A lone parameter takes all fields: an array or a
-List of their values in the proto's order, a Map, an object of the jar's own class.
+A request's rows are the messages of its only field, if that is a repeated message; or the elements of its repeated
+scalar fields, if it has no other fields; else it is one row itself. A single parameter takes all fields: an array or a
+List of their values in the proto's order, a Map, or an object of one of the jar's classes.
 """
 
 import csv
@@ -44,9 +44,9 @@ _OBJECT: Final = "java.lang.Object"
 
 @dataclass(frozen=True, slots=True)
 class Calls:
-    """How a method is called: `arguments` gives an Object[] for each call that answers a request.
+    """How a method is called: `arguments` yields an Object[] for each call that answers a request.
 
-    `is_each_row`: there is a call for each row. `count_rows`: how many rows a request has; `is_one_row`: always one.
+    `is_each_row`: there is a call for each row. `count_rows` returns the rows of a request; `is_one_row`: always one.
     """
 
     arguments: Callable[[Any], Iterator[Any]]
@@ -59,7 +59,7 @@ class MessageRows:
     """The rows of an input message."""
 
     def __init__(self, message: type[Message]) -> None:
-        """Find out where they are."""
+        """Find the fields that hold the rows."""
         layout = Layout(message)
         whole = slots_of(descriptor_of(message))
         is_lone = layout.shape == "rows" and len(whole) == 1
@@ -71,14 +71,14 @@ class MessageRows:
             self.slots: Sequence[Slot] = [Slot(slot.part, slot.path, is_many=False) for slot in whole]
         else:
             self.slots = slots_of(descriptor_of(layout.row)) if is_lone else whole
-        # The header is written once: with it each request would cost three times as much.
+        # The header is written once: including it, each request would cost three times as much.
         self._csv_text = io.StringIO(newline="")
         self._csv = CsvTable(self._csv_text, message)
         self._csv.write({}, message())
         self._csv_header = self._csv_text.getvalue().partition("\n")[0] + "\n"
 
     def rows(self, message: Any) -> Sequence[Any]:
-        """The rows of a request, each with its fields as attributes. Raises BadValue where columns differ in length."""
+        """Return a request's rows, with their fields as attributes. Raises BadValue if columns differ in length."""
         if self._rows_field:
             return getattr(message, self._rows_field)  # type: ignore[no-any-return]
         if self.shape == "single":
@@ -86,21 +86,21 @@ class MessageRows:
         names = [slot.part.name for slot in self.whole]
         columns = [getattr(message, name) for name in names]
         if len(set(map(len, columns))) > 1:
-            told = ", ".join(f"{name} has {len(column)}" for name, column in zip(names, columns, strict=True))
-            raise BadValue(Code.UNDECODABLE, f"the columns of the request are not of one length: {told}")
+            lengths = ", ".join(f"{name} has {len(column)}" for name, column in zip(names, columns, strict=True))
+            raise BadValue(Code.UNDECODABLE, f"the columns of the request differ in length: {lengths}")
         return [SimpleNamespace(**dict(zip(names, values, strict=True))) for values in zip(*columns, strict=True)]
 
     @property
     def nested(self) -> Slot | None:
-        """A field of a row that holds many messages."""
+        """The first field of a row that holds repeated messages, or None."""
         return next((slot for slot in self.slots if slot.is_many and slot.part.message_type), None)
 
     def count(self, message: Any) -> int:
-        """How many rows a request has."""
+        """Return the number of rows of a request."""
         return len(self.rows(message))
 
     def write_csv(self, message: Any) -> str:
-        """A header and a line for each row."""
+        """Return the rows as CSV: a header and a line for each row."""
         self._csv_text.seek(0)
         self._csv_text.truncate()
         if self.shape == "columns":
@@ -112,7 +112,7 @@ class MessageRows:
         return self._csv_header + self._csv_text.getvalue()
 
     def write_json(self, message: Any) -> str:
-        """An array of the rows, proto3's mapping with the fields' own names; one object where a request is one row."""
+        """Return the rows as a JSON array (proto3's mapping, original field names); one object for a single row."""
         if self.shape == "columns":
             columns, count = _plain(message), self.count(message)
             return _json([{name: columns[name][number] for name in columns} for number in range(count)])
@@ -132,7 +132,7 @@ def fit_calls(method: Any, table: MessageRows, *, kind: str | None, names: Mappi
         if lone is None or lone.name not in ("java.lang.String", "java.lang.CharSequence", *_PATHS):
             raise Misfit(f"input {kind} needs one parameter, a String, a File or a Path")
         if kind != "json" and (nested := table.nested):
-            raise Misfit(f"{nested} does not fit in a CSV; say `input` json")
+            raise Misfit(f"{nested} does not fit in a CSV; set `input` to json")
         return _text_calls(lone, table, kind or "csv")
     reasons: list[str] = []
     for fit in (_fit_request, _fit_rows, _fit_row):
@@ -140,7 +140,7 @@ def fit_calls(method: Any, table: MessageRows, *, kind: str | None, names: Mappi
             return fit(method, lone, table, names)
         except Misfit as reason:
             reasons.append(str(reason))
-    raise Misfit(next((reason for reason in reversed(reasons) if reason), "it takes nothing that a request has"))
+    raise Misfit(next((reason for reason in reversed(reasons) if reason), "its parameters match nothing in a request"))
 
 
 def _is_text(lone: JavaType, method: Any, table: MessageRows, names: Mapping[str, str]) -> bool:
@@ -166,17 +166,17 @@ def _text_calls(wanted: JavaType, table: MessageRows, kind: str) -> Calls:
         if as_file is None:
             yield objects([jpype.JString(text)])
             return
-        path, let_go = keep_file(io.BytesIO(text.encode()), ".json" if kind == "json" else ".csv")
+        path, release = keep_file(io.BytesIO(text.encode()), ".json" if kind == "json" else ".csv")
         try:
             yield objects([as_file(path)])
         finally:
-            let_go()
+            release()
 
     return Calls(arguments, table.count, is_one_row=table.shape == "single")
 
 
 def _fit_request(method: Any, lone: JavaType | None, table: MessageRows, names: Mapping[str, str]) -> Calls:
-    # What takes anything takes a row: a Map of one field `rows` is nothing that anybody wrote a method for.
+    # A parameter that accepts anything takes a row: nobody writes a method for a Map with the only key `rows`.
     is_vague = lone and (
         lone.raw.isArray() or lone.takes("java.util.ArrayList") or lone.takes("java.util.LinkedHashMap")
     )
@@ -188,7 +188,7 @@ def _fit_request(method: Any, lone: JavaType | None, table: MessageRows, names: 
     def arguments(message: Any) -> Iterator[Any]:
         yield read(message)
 
-    # What takes the columns themselves has as many rows as they have elements; what takes a vector has one.
+    # A method that takes the columns has as many rows as they have elements; one that takes a vector has one row.
     count = (lambda _: 1) if is_vector else table.count
     return Calls(arguments, count, is_one_row=is_vector or table.shape == "single")
 
@@ -245,7 +245,7 @@ def _plain(message: Message) -> dict[str, Any]:
     given = json_format.MessageToDict(
         message, preserving_proto_field_name=True, always_print_fields_with_no_presence=True
     )
-    # The library writes what is set first.
+    # Restore the proto's order: json_format writes the fields that are set first.
     return {part.name: given[part.name] for part in descriptor_of(type(message)).fields if part.name in given}
 
 

@@ -1,7 +1,7 @@
-"""The classes of a jar: one class loader over all that the artifact holds, and what Java's errors mean, in words.
+"""The classes of a jar: one class loader over the whole artifact, and Java's errors explained.
 
-The artifact is a jar; or a zip or a folder with several (the model's and its libraries', at any depth), and then all of
-them are on the class path, behind its own classes. Nothing of the worker's own class path is.
+The artifact is a jar, or a zip or folder with several (the model's and its libraries', at any depth); all of them are
+then on the class path, after the artifact's own classes. The worker's own class path is not visible.
 """
 
 import os
@@ -24,18 +24,18 @@ from hotswap.errors import ModelError, SwapCode, SwapError
 _SHOWN: Final = 20
 _LONGEST: Final = 2_000
 _SEARCHED: Final = 2_000
-_FIRST_JAVA: Final = 44  # the version of a class file is 44 more than that of its Java
+_FIRST_JAVA: Final = 44  # a class file's version is its Java's version plus 44
 _JDK: Final = re.compile(r"(java|javax|jdk|sun|org\.jpype)\.")
 
 
 @cache
 def java(name: str) -> Any:
-    """A class of Java's own, by its full name."""
+    """Return a class of the JVM's class path by its full name."""
     return jpype.JClass(name)
 
 
 class _Here(threading.local):
-    """The thread that calls, as Java sees it: models are loaded in one and score in another."""
+    """The calling thread as a java.lang.Thread: models are loaded in one thread and score in another."""
 
     def __init__(self) -> None:
         self.thread = java("java.lang.Thread").currentThread()
@@ -43,13 +43,13 @@ class _Here(threading.local):
 
 @dataclass(frozen=True, slots=True)
 class JavaType:
-    """A type as a signature writes it: its class (java.lang.Class), and what is between < and >."""
+    """A type in a signature: its class (java.lang.Class) and its type arguments."""
 
     raw: Any
     arguments: tuple["JavaType", ...] = ()
 
     def __str__(self) -> str:
-        """`List<double[]>`: without packages."""
+        """Return it without packages: `List<double[]>`."""
         inner = f"<{', '.join(map(str, self.arguments))}>" if self.arguments else ""
         return str(self.raw.getSimpleName()) + inner
 
@@ -60,18 +60,18 @@ class JavaType:
 
     @property
     def component(self) -> "JavaType":
-        """What an array holds, or a collection; Object where that is not said."""
+        """The element type of an array or a collection; Object if it is not declared."""
         if self.raw.isArray():
             return JavaType(self.raw.getComponentType(), self.arguments)
         return self.arguments[-1] if self.arguments else JavaType(java("java.lang.Object").class_)
 
     def takes(self, name: str) -> bool:
-        """Whether a value of the class `name` may be given for it."""
+        """Return whether a value of the class `name` is assignable to it."""
         return bool(self.raw.isAssignableFrom(java(name).class_))
 
 
 def type_of(given: Any) -> JavaType:
-    """The type that a java.lang.reflect.Type is; a variable and a wildcard are what they extend."""
+    """Convert a java.lang.reflect.Type; a type variable or wildcard becomes its upper bound."""
     if isinstance(given, java("java.lang.reflect.ParameterizedType")):
         return JavaType(given.getRawType(), tuple(map(type_of, given.getActualTypeArguments())))
     if isinstance(given, java("java.lang.reflect.GenericArrayType")):
@@ -81,19 +81,19 @@ def type_of(given: Any) -> JavaType:
     if isinstance(given, java("java.lang.reflect.WildcardType")):
         return type_of(given.getUpperBounds()[0])
     if isinstance(given, java("java.lang.reflect.TypeVariable")):
-        bound = given.getBounds()[0]  # its arguments may name the variable itself
+        bound = given.getBounds()[0]  # its type arguments may refer to the variable itself
         is_generic = isinstance(bound, java("java.lang.reflect.ParameterizedType"))
         return JavaType(bound.getRawType()) if is_generic else type_of(bound)
     return JavaType(given)
 
 
 class Classes:
-    """What a jar holds, loaded by a class loader of its own, under which alone the model then runs."""
+    """The classes of an artifact, loaded by their own class loader, which is the only one that the model sees."""
 
     def __init__(self, path: Path, *, has_class_path: bool = False) -> None:
-        """Open the artifact; `has_class_path`: it sees this JVM's class path too, and not only Java's own classes.
+        """Open the artifact; with `has_class_path` it also sees this JVM's class path, not only Java's own classes.
 
-        Raises SwapError MODEL_INVALID where it is no jar.
+        Raises SwapError MODEL_INVALID if it is not a jar.
         """
         self._path = path
         self._jars = [Path(jar) for jar in _find_jars(path)]
@@ -106,17 +106,17 @@ class Classes:
         self.enter()
 
     def enter(self) -> None:
-        """Make this thread the model's: what it looks up by the thread's class loader is found in the jar."""
+        """Set this thread's context class loader, so that lookups through it find the jar's classes."""
         self._here.thread.setContextClassLoader(self._loader)
 
     @cached_property
     def names(self) -> Sequence[str]:
-        """The classes there are, without those within others, the model's own before its libraries'."""
+        """The top-level classes, the model's own before its libraries'."""
         return list(dict.fromkeys(name for entry in [self._path, *self._jars] for name in _class_names(entry)))
 
     @cached_property
     def main(self) -> str | None:
-        """The Main-Class of the first manifest that names one."""
+        """The Main-Class of the first manifest that names one, or None."""
         for entry in [self._path, *self._jars]:
             text = _read(entry, "META-INF/MANIFEST.MF").decode(errors="replace")
             found = re.search(r"^Main-Class:\s*(\S+)", re.sub(r"\r?\n ", "", text), re.MULTILINE)
@@ -125,10 +125,10 @@ class Classes:
         return None
 
     def load(self, name: str) -> Any:
-        """Load and initialize a public class. Raises SwapError MODEL_INVALID with what is wrong with it."""
+        """Load and initialize a public class. Raises SwapError MODEL_INVALID with the reason if that fails."""
         try:
             found = java("java.lang.Class").forName(name, True, self._loader)
-            found.getMethods()  # the classes of its signatures are looked for here
+            found.getMethods()  # resolves the classes in its signatures
         except jpype.JException as error:
             if isinstance(error, java("java.lang.ClassNotFoundException")) and name in str(error.getMessage()):
                 there = shown(self.names) or "none"
@@ -141,26 +141,26 @@ class Classes:
         return found
 
     def with_method(self, methods: Sequence[str]) -> list[str]:
-        """The public classes that have a public method of one of these names, or only the main one where it has."""
+        """Return the public classes with a public method of one of these names; only the main class if it has one."""
         if self.main and self._has_method(self.main, methods):
             return [self.main]
         names = self.names if len(self.names) <= _SEARCHED else ()
         return [name for name in names if self._has_method(name, methods)]
 
     def _has_method(self, name: str, methods: Sequence[str]) -> bool:
-        """Whether a public class has such a method; none of its code runs for that."""
+        """Return whether a public class has such a method, without running any of its code."""
         try:
             found = self._loader.loadClass(name)
             is_public = java("java.lang.reflect.Modifier").isPublic(found.getModifiers())
             return bool(is_public) and any(str(one.getName()) in methods for one in found.getMethods())
         except jpype.JException:
-            return False  # a library's optional part, mostly
+            return False  # usually an optional part of a library
 
 
 def call(function: Any, *arguments: Any) -> Any:
-    """Call the model: a method's `invoke`, or a constructor's `newInstance`, of java.lang.reflect.
+    """Call the model through java.lang.reflect: a method's `invoke`, or a constructor's `newInstance`.
 
-    Raises ModelError with the exception's words; MemoryError where Java has none left.
+    Raises ModelError with the exception explained; MemoryError if Java is out of memory.
     """
     try:
         return function(*arguments)
@@ -169,15 +169,15 @@ def call(function: Any, *arguments: Any) -> Any:
 
 
 def explain(error: Any) -> str:
-    """An exception of Java in words: what it is, what it says, and where in the jar it was raised.
+    """Describe a Java exception: its class, its message, and where in the jar it was raised.
 
-    Raises MemoryError where Java has no memory left: whoever cannot start a thread is not to be trusted further.
+    Raises MemoryError if Java is out of memory: a process that cannot even start a thread must not go on.
     """
-    # Ours is one; a jar that reflects itself has more.
+    # Our own call adds one; a jar that uses reflection adds more.
     while isinstance(error, java("java.lang.reflect.InvocationTargetException")) and error.getCause() is not None:
         error = error.getCause()
     if isinstance(error, java("java.lang.OutOfMemoryError")):
-        raise MemoryError(str(error))  # noqa: TRY004 - it is what it is
+        raise MemoryError(str(error))  # noqa: TRY004 - it is not a type check
     if isinstance(error, java("java.lang.ExceptionInInitializerError")) and error.getCause() is not None:
         return f"its static initializer raised {explain(error.getCause())}"
     try:
@@ -187,7 +187,7 @@ def explain(error: Any) -> str:
     if isinstance(error, java("java.lang.UnsupportedClassVersionError")):
         return _explain_version(said)
     if isinstance(error, (java("java.lang.NoClassDefFoundError"), java("java.lang.ClassNotFoundException"))):
-        said += " (a class that it needs is not there: put the library's jar beside the model's into one zip)"
+        said += " (a class that it needs is missing: put the library's jar beside the model's into one zip)"
     frames = [str(frame) for frame in error.getStackTrace()]
     own = next((frame for frame in frames if not _JDK.match(frame.rpartition("/")[2])), "")
     return said + (f", at {own.rpartition('/')[2]}" if own else "")
@@ -199,21 +199,21 @@ def _explain_version(said: str) -> str:
         return said
     here = java("java.lang.System").getProperty("java.specification.version")
     return (
-        f"it was compiled for Java {int(needs[1]) - _FIRST_JAVA}, and the workers run Java {here}: compile it for that"
+        f"it was compiled for Java {int(needs[1]) - _FIRST_JAVA}, but the workers run Java {here}: compile it for that"
     )
 
 
 def shown(names: Sequence[str]) -> str:
-    """Names in a line for a person, however many there are."""
+    """Join names for people to read, at most 20 of them."""
     more = f" and {len(names) - _SHOWN:,} more" if len(names) > _SHOWN else ""
     return ", ".join(names[:_SHOWN]) + more
 
 
 def keep_file(content: IO[bytes], suffix: str) -> tuple[str, Callable[[], None]]:
-    """Keep bytes where Java can open them by a path; gives the path, and what lets go of it.
+    """Store bytes where Java can open them by a path; return the path, and the function that releases it.
 
-    However this process ends, nothing is left: the file is in memory where the system has that. Its own folder cannot
-    hold it, that goes once the host is ready.
+    The file is in memory if the system supports that, so that nothing is left behind however this process ends. It
+    cannot be in the host's own folder, which is removed once the host is ready.
     """
     if hasattr(os, "memfd_create"):
         descriptor = os.memfd_create("hotswap")
@@ -226,7 +226,7 @@ def keep_file(content: IO[bytes], suffix: str) -> tuple[str, Callable[[], None]]
 
 
 def _find_jars(path: Path) -> Iterator[str]:
-    """The jars within: a loader reads no jar in a jar, and reads a resource by its path long after it was opened."""
+    """Yield the jars inside: a class loader cannot read a jar in a jar, and reopens its files by path at any time."""
     if path.is_dir():
         yield from map(os.fspath, sorted(path.rglob("*.jar")))
         return
@@ -237,10 +237,10 @@ def _find_jars(path: Path) -> Iterator[str]:
                     with archive.open(name) as content:
                         jar = keep_file(content, ".jar")[0]
                     if not zipfile.is_zipfile(jar):
-                        raise SwapError(SwapCode.MODEL_INVALID, f"{name} in the artifact is no jar, or a damaged one")
+                        raise SwapError(SwapCode.MODEL_INVALID, f"{name} in the artifact is not a jar, or is damaged")
                     yield jar
     except (zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError, RuntimeError) as error:
-        raise SwapError(SwapCode.MODEL_INVALID, f"the artifact is no jar, and no zip with jars: {error}") from error
+        raise SwapError(SwapCode.MODEL_INVALID, f"the artifact is neither a jar nor a zip of jars: {error}") from error
 
 
 def _class_names(entry: Path) -> Iterator[str]:

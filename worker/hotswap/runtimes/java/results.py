@@ -1,21 +1,21 @@
-"""From what a method of a jar returned to the operation's output message: checked, never guessed or cut off.
+"""Converts the result of a jar's method to the operation's output message: checked, never guessed or truncated.
 
 An object's properties (getX(), isX(), a record's components, public fields) and a Map's entries fill the fields by
-their names, which may differ in case and underscores; `configuration.outputs` (field -> property) goes first. The
-elements of a List or an array fill them by position, one for each field; a lone value fills a lone field.
+name, ignoring case and underscores; `configuration.outputs` (field -> property) takes precedence. The elements of a
+List or an array fill them by position, one for each field; a single value fills a single field.
 
-Where the output holds rows (its only field is a repeated message, or all its fields are repeated scalars), there must
-be as many results as the request has rows: a List or an array with an element for each, or a call for each; an object
-or a Map may give the repeated fields themselves. Only where a request is always one row may its one result be a vector,
-that fills a lone repeated field. Where its fields are singular, there is one result.
+If the output holds rows (its only field is a repeated message, or all its fields are repeated scalars), there must be
+as many results as the request has rows: a List or an array with an element for each, or a call for each; an object or a
+Map may instead hold the repeated fields themselves. Only if a request is always one row may its one result be a vector,
+which fills a single repeated field. If the output's fields are singular, there is one result.
 
-    double, float   a number that it holds          bool    a Boolean
+    double, float   a number without loss           bool    a Boolean
     integers        a whole number in range         bytes   a byte[]
     string          a String, char, enum, number or Boolean
-    an enum         an enum's name or a String, in any case, with or without the prefix; a number that it has
+    an enum         an enum's name or a String, in any case, with or without the prefix; one of its numbers
 
-null leaves an `optional` field or a message out, and is refused anywhere else. A String is read as text where `output`
-in the configuration's `runtime` says csv (with a header) or json.
+null leaves an `optional` field or a message unset, and is refused anywhere else. A String is parsed as text if `output`
+in configuration.runtime is csv (with a header) or json.
 """
 
 import io
@@ -39,12 +39,12 @@ _OPEN: Final = ("java.lang.Object", "java.lang.Comparable", "java.io.Serializabl
 
 
 class Results:
-    """Writes the answers of one operation. All its methods raise ModelError with what does not fit, and where."""
+    """Encodes the answers of one operation. `whole` and `rows` raise ModelError with what does not fit, and where."""
 
     def __init__(self, message: type[Message], names: Mapping[str, str], *, text: str | None, is_one_row: bool) -> None:
-        """Find out what the output message holds. `names` is configuration.outputs, `text` the runtime's `output`.
+        """Analyse the output message. `names` is configuration.outputs, `text` the runtime option `output`.
 
-        `is_one_row`: a request never has more rows than one.
+        `is_one_row`: a request never has more than one row.
         """
         self._message = message
         self._is_one_row = is_one_row
@@ -59,7 +59,7 @@ class Results:
         self._properties: dict[Any, Mapping[str, Callable[[Any], Any]]] = {}
 
     def check(self, returned: JavaType, *, is_each_row: bool) -> list[str]:
-        """A line for each field that what a method returns can never fill; what its type does not tell is left open."""
+        """Return a line for each field that the returned type can never fill; undeclared types are not checked."""
         if returned.name in ("void", "java.lang.Void"):
             return ["the method returns nothing; it must return the prediction"]
         is_by_row = _is_list(returned) and self.holds_rows and not is_each_row
@@ -71,7 +71,7 @@ class Results:
             if len(self._row_fields) == 1:
                 return []
             listed = ", ".join(part.name for part in self._row_fields)
-            return [f"the method returns a {returned}, and the output has {len(self._row_fields)} fields ({listed})"]
+            return [f"the method returns a {returned}, but the output has {len(self._row_fields)} fields ({listed})"]
         known = self._accessors(returned.raw)
         holders = [self._row_fields] if is_each_row or is_by_row else [self._row_fields, self._fields]
         absent = min(([part for part in parts if self._name(part) not in known] for parts in holders), key=len)
@@ -82,7 +82,7 @@ class Results:
         ]
 
     def whole(self, value: Any, count: int) -> bytes:
-        """The answer of one call for a request of `count` rows."""
+        """Encode the result of one call for a request of `count` rows."""
         if value is None:
             raise ModelError("the method returned null")
         if self._text and isinstance(value, jpype.JString):
@@ -102,11 +102,11 @@ class Results:
         return self._one(value, count)
 
     def rows(self, values: Sequence[Any], count: int) -> bytes:
-        """The answer of a request of `count` rows, from a result for each."""
+        """Encode the results for a request of `count` rows, one for each."""
         if self._is_one_row and len(self._fields) == 1 and self._is_columns and len(values) != 1:
             values = [values]  # the row's vector
         if len(values) != count:
-            raise ModelError(f"the method gave {len(values)} results for {count} rows")
+            raise ModelError(f"the method returned {len(values)} results for {count} rows")
         if not self.holds_rows:
             return self._one(values[0])
         message = self._message()
@@ -126,7 +126,7 @@ class Results:
         for part in self._fields if count is not None else ():
             given = len(getattr(message, part.name))
             if given != count:
-                raise ModelError(f"field `{part.name}`: the method gave {given} values for {count} rows")
+                raise ModelError(f"field `{part.name}`: the method returned {given} values for {count} rows")
         return message.SerializeToString()
 
     def _parse(self, text: str, count: int) -> bytes:
@@ -136,19 +136,19 @@ class Results:
             read = list(rows)
             bad = next((row for row in read if isinstance(row, BadRow)), None)
         except UsageError as error:
-            raise ModelError(f"the method returned no {self._text}: {error}") from error
+            raise ModelError(f"the method returned invalid {self._text}: {error}") from error
         if bad:
-            raise ModelError(f"the method returned {self._text} that is no output message: {bad}")
+            raise ModelError(f"the method returned {self._text} that is not an output message: {bad}")
         wanted = count if self.holds_rows else 1
         if len(read) != wanted:
-            raise ModelError(f"the method gave {len(read)} results for {wanted} rows")
+            raise ModelError(f"the method returned {len(read)} results for {wanted} rows")
         messages = [row.message for row in read if not isinstance(row, BadRow)]
         return rows.layout.pack(messages).SerializeToString()
 
     # ---- messages
 
     def _append(self, message: Message, value: Any, place: str) -> None:
-        """Put one row's result into repeated scalar fields; of a lone field it may be a vector."""
+        """Append one row's result to repeated scalar fields; to a single field, it may be a vector."""
         elements = _elements(value)
         if len(self._fields) == 1 and (is_scalar(value) or (elements is not None and self._is_one_row)):
             part = self._fields[0]
@@ -174,16 +174,20 @@ class Results:
         if elements is not None:
             if len(elements) != len(fields):
                 listed = ", ".join(part.name for part in fields)
-                raise ModelError(f"{place}the method gave {len(elements)} values for {len(fields)} fields ({listed})")
+                raise ModelError(
+                    f"{place}the method returned {len(elements)} values for {len(fields)} fields ({listed})"
+                )
             yield from zip(fields, elements, strict=True)
         elif is_scalar(value):
-            raise ModelError(f"{place}the method gave one {kind_of(value)} for {len(fields)} fields")
+            raise ModelError(f"{place}the method returned one {kind_of(value)} for {len(fields)} fields")
         else:
             get = self._getter(value)
             found = [(part, get(part)) for part in fields]
             if fields and all(element is None for _, element in found):
                 listed = ", ".join(part.name for part in fields)
-                raise ModelError(f"{place}the method gave a {kind_of(value)} with no value of any field ({listed})")
+                raise ModelError(
+                    f"{place}the method returned a {kind_of(value)} without a value for any field ({listed})"
+                )
             yield from found
 
     def _put(self, message: Message, part: FieldDescriptor, value: Any, place: str) -> None:
@@ -191,13 +195,13 @@ class Results:
         if value is None:
             if part.has_presence and not part.is_repeated:
                 return
-            raise ModelError(f"{where}: the method gave no value (null, or nothing of that name)")
+            raise ModelError(f"{where}: the method returned no value (null, or nothing of that name)")
         if is_map(part):
             self._put_entries(getattr(message, name), part, value, where)
         elif part.is_repeated:
             elements = _elements(value)
             if elements is None:
-                raise ModelError(f"{where}: the method gave one {kind_of(value)} for many values")
+                raise ModelError(f"{where}: the method returned one {kind_of(value)} for many values")
             target = getattr(message, name)
             for number, element in enumerate(elements):
                 at = f"{where}, element {number}"
@@ -215,7 +219,7 @@ class Results:
 
     def _put_entries(self, target: Any, part: FieldDescriptor, value: Any, where: str) -> None:
         if not isinstance(value, java("java.util.Map")):
-            raise ModelError(f"{where}: the method gave a {kind_of(value)} where a Map is needed")
+            raise ModelError(f"{where}: the method returned a {kind_of(value)}, but a Map is needed")
         assert part.message_type
         key_part, value_part = part.message_type.fields
         for entry in value.entrySet():
@@ -262,7 +266,7 @@ def _accessors(kind: Any) -> Iterator[tuple[str, Callable[[Any], Any]]]:
         if prefix and name != "getClass" and one.getParameterCount() == 0:
             methods.append((name.removeprefix(prefix), one))
     for name, one in methods:
-        if one.trySetAccessible():  # a public method of a class that is not
+        if one.trySetAccessible():  # needed for a public method of a non-public class
             yield plain(name), partial(_invoke, one)
 
 
@@ -283,7 +287,7 @@ def _is_scalar_type(given: JavaType) -> bool:
 
 
 def _elements(value: Any) -> list[Any] | None:
-    """The elements of an array or a collection; None for anything else."""
+    """Return the elements of an array or a collection; None for anything else."""
     if isinstance(value, (int, float, str)):
         return None
     if isinstance(value, jpype.JArray):

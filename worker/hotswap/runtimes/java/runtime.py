@@ -1,18 +1,18 @@
-"""Scores with any jar: a class of it, a method for each operation, called by reflection once for a request or a row.
+"""Scores with any jar: one of its classes, a method for each operation, called by reflection per request or per row.
 
-`configuration.runtime` says what is called. The keys of an Acumos modelConfig.properties mean the same:
+`configuration.runtime` selects what is called. The keys of an Acumos modelConfig.properties mean the same:
 
-    class  (modelClassName)         the class; else the Main-Class of the manifest, or the only public class that has
-                                    the method
-    method (modelMethod)            the method, `method.<operation>` for one operation; else it is the operation's name,
-                                    as it is or with a small first letter
-    input  (modelInputType)         csv, json, file (the path of a CSV): the request's rows as text; row: as values.
-                                    Else the parameters say it (java_arguments.py)
-    output (modelOutputType)        csv, json: how a String that the method returns is read; else it is a value
+    class  (modelClassName)         the class; default: the Main-Class of the manifest, or the only public class that
+                                    has the method
+    method (modelMethod)            the method; `method.<operation>` for a single operation; default: the operation's
+                                    name, as it is or with a lower-case first letter
+    input  (modelInputType)         csv, json, file (the path of a CSV): the request's rows as text; row: as values;
+                                    default: according to the parameters (arguments.py)
+    output (modelOutputType)        csv, json: the format of a String that the method returns; default: it is a value
 
-The method is public; where it is not static, one object is made by the public constructor without parameters, and kept
-as long as the generation. Of overloads it is the one whose parameters fit. java_arguments.py and java_results.py have
-the rules of what fits. A model must do with being called again for a request: after a crash, a batch is.
+The method must be public. Unless it is static, one object is created by the public constructor without parameters, and
+kept as long as the generation. Among overloads, the one whose parameters fit is called. arguments.py and results.py
+have the rules of what fits. A model must tolerate repeated calls for a request: after a crash, its batch is retried.
 """
 
 from collections.abc import Mapping, Sequence
@@ -33,19 +33,19 @@ from hotswap.runtimes.java.classes import Classes, call, explain, java, shown, t
 from hotswap.runtimes.java.results import Results
 from hotswap.runtimes.java.scalars import BadValue, Misfit
 
-_ANCESTORS: Final = {
+_ACUMOS_KEYS: Final = {
     "modelClassName": "class",
     "modelMethod": "method",
     "modelInputType": "input",
     "modelOutputType": "output",
 }
-_KNOWN: Final = ("class", "method", "method.<operation>", "input", "output", *_ANCESTORS)
+_KNOWN: Final = ("class", "method", "method.<operation>", "input", "output", *_ACUMOS_KEYS)
 
 
 def load(path: Path, configuration: Configuration) -> "JavaModel":
-    """Give the model of a jar, or of a zip or a folder of jars.
+    """Load a jar, or a zip or folder of jars.
 
-    Raises SwapError: CONFIGURATION_INVALID for an option that there is not, MODEL_INVALID where the jar cannot be used.
+    Raises SwapError: CONFIGURATION_INVALID for an unknown option, MODEL_INVALID if the jar cannot be used.
     """
     options = read_options(configuration.runtime)
     return JavaModel(Classes(path), options)
@@ -53,7 +53,7 @@ def load(path: Path, configuration: Configuration) -> "JavaModel":
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What `configuration.runtime` says."""
+    """The options in `configuration.runtime`."""
 
     class_name: str | None = None
     method: str | None = None
@@ -63,23 +63,27 @@ class Options:
 
 
 def read_options(given: Mapping[str, str]) -> Options:
-    """Read `configuration.runtime`. Raises SwapError CONFIGURATION_INVALID for what is not known."""
-    named = {_ANCESTORS.get(key, key): value.strip() for key, value in given.items()}
+    """Read `configuration.runtime`. Raises SwapError CONFIGURATION_INVALID for an unknown option or value."""
+    named = {_ACUMOS_KEYS.get(key, key): value.strip() for key, value in given.items()}
     methods = {key.removeprefix("method."): value for key, value in named.items() if key.startswith("method.")}
-    odd = sorted(named.keys() - {*_ANCESTORS.values(), *(f"method.{name}" for name in methods)})
+    odd = sorted(named.keys() - {*_ACUMOS_KEYS.values(), *(f"method.{name}" for name in methods)})
     if odd:
         raise SwapError(
-            SwapCode.CONFIGURATION_INVALID, f"runtime option `{odd[0]}` is not known; known are: {', '.join(_KNOWN)}"
+            SwapCode.CONFIGURATION_INVALID,
+            f"the runtime java has no option `{odd[0]}`; its options are: {', '.join(_KNOWN)}",
         )
     taken, returned = named.get("input", "").lower() or None, named.get("output", "").lower() or None
     if taken not in (None, "row", *TEXTS):
         raise SwapError(
-            SwapCode.CONFIGURATION_INVALID, f"runtime option input is one of {', '.join(TEXTS)}, row; not `{taken}`"
+            SwapCode.CONFIGURATION_INVALID,
+            f"runtime option input must be one of {', '.join(TEXTS)}, row; not `{taken}`",
         )
     if returned not in (None, "csv", "json"):
-        # The ancestor writes a Java type there, and took a List whatever it says.
+        # Acumos writes a Java type there, and accepted a List whatever it said.
         if "output" in given:
-            raise SwapError(SwapCode.CONFIGURATION_INVALID, f"runtime option output is csv or json, not `{returned}`")
+            raise SwapError(
+                SwapCode.CONFIGURATION_INVALID, f"runtime option output must be csv or json, not `{returned}`"
+            )
         returned = None
     if "modelClassName" in given and taken is None:
         taken = "csv"
@@ -87,10 +91,10 @@ def read_options(given: Mapping[str, str]) -> Options:
 
 
 class JavaModel:
-    """A loaded jar: its class and, where a method needs one, its object are made once."""
+    """A loaded jar. Each class is loaded, and each object that a method needs is created, once."""
 
     def __init__(self, classes: Classes, options: Options) -> None:
-        """Load the class, where it is named. Raises SwapError MODEL_INVALID."""
+        """Load the class, if the options name it. Raises SwapError MODEL_INVALID."""
         self._classes = classes
         self._options = options
         self._loaded: dict[str, Any] = {}
@@ -101,15 +105,15 @@ class JavaModel:
 
     @property
     def description(self) -> str:
-        """Which method of which class answers each operation, and why that class."""
+        """The method that answers each operation, and why its class was chosen."""
         return f"Java {'; '.join(self._said)}"
 
     def plan(self, operation: Operation, configuration: Configuration) -> "JavaPlan":
-        """Choose the method of an operation. Raises SwapError MODEL_INVALID where its class cannot be used."""
+        """Choose the method for an operation. Raises SwapError MODEL_INVALID if its class cannot be used."""
         plan = JavaPlan(operation, configuration, self._options, self._classes)
         try:
             self._choose(plan, operation.name)
-        except jpype.JException as error:  # a class that a signature names, mostly
+        except jpype.JException as error:  # usually a class in a signature that cannot be loaded
             raise SwapError(
                 SwapCode.MODEL_INVALID, f"the method of {operation.name} cannot be called: {explain(error)}"
             ) from error
@@ -141,7 +145,9 @@ class JavaModel:
             why = "the manifest's Main-Class" if is_main else f"the only public class with `{methods[-1]}`"
             return found[0], f" ({why})"
         if not self._classes.names:
-            raise SwapError(SwapCode.MODEL_INVALID, "the artifact holds no class: it is no jar, and no zip with jars")
+            raise SwapError(
+                SwapCode.MODEL_INVALID, "the artifact holds no class: it is neither a jar nor a zip of jars"
+            )
         named = f"{len(found)} public classes have" if found else "no public class was found with"
         listed = f"the classes are: {shown(found or self._classes.names)}"
         raise SwapError(SwapCode.MODEL_INVALID, f"{named} a public method `{methods[-1]}`: name the `class`; {listed}")
@@ -159,20 +165,20 @@ class JavaModel:
             bare = [one for one in kind.getConstructors() if one.getParameterCount() == 0]
             is_abstract = java("java.lang.reflect.Modifier").isAbstract(kind.getModifiers())
             if not bare or is_abstract:
-                why = f"{method.getName()} is not static, and {class_name} has no public constructor without parameters"
+                why = f"{method.getName()} is not static, but {class_name} has no public constructor without parameters"
                 raise SwapError(SwapCode.MODEL_INVALID, f"{why} (or is abstract): add one, or make the method static")
             try:
                 self._instances[class_name] = call(bare[0].newInstance, jpype.JArray(jpype.JObject)(0))
             except ModelError as error:
-                raise SwapError(SwapCode.MODEL_INVALID, f"no object of {class_name} can be made: {error}") from error
+                raise SwapError(SwapCode.MODEL_INVALID, f"no object of {class_name} can be created: {error}") from error
         return self._instances[class_name]
 
 
 class JavaPlan:
-    """One operation of a jar. `method` answers it, once it is chosen; `target` is the object that it is called on."""
+    """One operation of a jar. `method` answers it, once chosen; `target` is the object that it is called on."""
 
     def __init__(self, operation: Operation, configuration: Configuration, options: Options, classes: Classes) -> None:
-        """Prepare; choose() decides."""
+        """Choose nothing yet: choose() does."""
         self.problems: list[str] = []
         self.path: Final = "by calls of the jar's methods"
         self.method: Any = None
@@ -187,7 +193,7 @@ class JavaPlan:
         self._fitted: tuple[Calls, Results] | None = None
 
     def choose(self, methods: Sequence[Any]) -> None:
-        """Take the only one of these methods (overloads) that fits; else say why there is none."""
+        """Choose the only one of these methods (overloads) that fits, or add to `problems` why there is none."""
         fitting, reasons = [], []
         for one in methods:
             try:
@@ -199,16 +205,16 @@ class JavaPlan:
             self.method, self._fitted = fitting[0]
         elif fitting:
             listed = ", ".join(signature(one) for one, _ in fitting)
-            self.problems.append(f"several methods fit: {listed}; name one of its own in `method`, or say `input`")
+            self.problems.append(f"several methods fit: {listed}; name another one in `method`, or set `input`")
         else:
             self.problems += reasons
 
     def answer(self, values: Sequence[bytes]) -> ScoredBatch:
-        """Answer each request by itself."""
+        """Answer each request separately."""
         return ScoredBatch([self._answer(value) for value in values], {})
 
     def invent(self, count: int) -> Sequence[bytes]:  # noqa: ARG002 - every plan's signature
-        """Give nothing: what a jar does for a request, nobody but its publisher knows. Samples warm it."""
+        """Return no requests: only the publisher knows what a jar does for one. Samples warm it."""
         return ()
 
     def _fit(self, method: Any) -> tuple[Calls, Results]:
@@ -216,7 +222,9 @@ class JavaPlan:
         results = Results(self._output, self._outputs, text=self._options.output, is_one_row=calls.is_one_row)
         problems = results.check(type_of(method.getGenericReturnType()), is_each_row=calls.is_each_row)
         if calls.is_each_row and not calls.is_one_row and not results.holds_rows:
-            problems.append("a request has many rows, and the output message holds one result: make it repeated")
+            problems.append(
+                "a request may have several rows, but the output message holds one result: make it repeated"
+            )
         if problems:
             raise Misfit("\n".join(problems))
         return calls, results
@@ -228,7 +236,7 @@ class JavaPlan:
             what = "has no value" if value is None else f"({len(value)} bytes) does not parse"
             name = descriptor_of(self._message).full_name
             return Refusal(Code.UNDECODABLE, f"the request {what}; it must be a serialized {name}")
-        # A model may have changed it for whoever comes next.
+        # The model may have changed the context class loader in an earlier call.
         self._classes.enter()
         try:
             return self._call(message)
@@ -239,7 +247,7 @@ class JavaPlan:
         except jpype.JException as error:
             return Refusal(Code.MODEL_ERROR, f"the model raised {explain(error)}")
         except UnicodeDecodeError:
-            return Refusal(Code.MODEL_ERROR, "the model gave a text that is none: it holds half of a surrogate pair")
+            return Refusal(Code.MODEL_ERROR, "the model returned invalid text: it contains half of a surrogate pair")
 
     def _call(self, message: Message) -> bytes:
         assert self._fitted, "a plan with problems must not answer"
@@ -250,15 +258,15 @@ class JavaPlan:
 
 
 def signature(method: Any) -> str:
-    """`predict(double[], String) -> List<String>`."""
+    """Return a method's signature: `predict(double[], String) -> List<String>`."""
     taken = ", ".join(str(type_of(one)) for one in method.getGenericParameterTypes())
     return f"{method.getName()}({taken}) -> {type_of(method.getGenericReturnType())}"
 
 
 def _methods(kind: Any) -> list[Any]:
-    """The public methods that a class has beside those of every object, in an order that does not change."""
+    """Return a class's public methods, without those of java.lang.Object, in a stable order."""
     everything = java("java.lang.Object").class_
-    # A bridge is the compiler's own twin of a generic method.
+    # A bridge is a copy of a generic method that the compiler adds.
     own = [one for one in kind.getMethods() if one.getDeclaringClass() != everything and not one.isBridge()]
     return sorted(own, key=signature)
 

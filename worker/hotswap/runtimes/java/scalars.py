@@ -1,4 +1,4 @@
-"""Single values between the fields of a proto and Java, both ways, with every check: nothing is cut off or guessed."""
+"""Converts single values between proto fields and Java, both ways: checked, never truncated or guessed."""
 
 import base64
 import math
@@ -17,7 +17,7 @@ from hotswap.errors import ModelError
 from hotswap.runtimes.java.classes import JavaType, java
 
 Read: TypeAlias = Callable[[Any], Any]
-"""Gives a value of Java, from a message (or what has its fields as attributes), or from a field's value."""
+"""Returns a Java value for a message (or an object with its fields as attributes), or for a field's value."""
 
 _IsTaken: TypeAlias = Callable[[FieldDescriptor], bool]
 
@@ -48,11 +48,11 @@ _MAX_FLOAT: Final = (2 - 2**-23) * 2.0**127
 
 
 class Misfit(Exception):
-    """Say it at the swap: a field and a type do not fit each other. Its text is a whole line."""
+    """Report it at the swap: a field and a type do not fit each other. Its text is a line of its own."""
 
 
 class BadValue(Exception):
-    """Refuse the request: a value does not fit in the type that it is for."""
+    """Refuse the request: a value does not fit the Java type that it is for."""
 
     def __init__(self, code: Code, message: str) -> None:
         super().__init__(message)
@@ -61,20 +61,20 @@ class BadValue(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Slot:
-    """A field, where a signature looks for it. `path` names it for a person; `is_many`: its value is a list."""
+    """A field that a signature may use. `path` names it in messages; `is_many`: its value is a list."""
 
     part: FieldDescriptor
     path: str
     is_many: bool
 
     def __str__(self) -> str:
-        """`field `age` (int32)`."""
+        """Return it with its type: `field `age` (int32)`."""
         kind = type_name(self.part)
         return f"field `{self.path}` ({kind if self.is_many else kind.removeprefix('repeated ')})"
 
 
 def plain(name: str) -> str:
-    """A name without what languages write differently."""
+    """Normalize a name, so that naming conventions of languages do not matter."""
     return name.replace("_", "").lower()
 
 
@@ -82,7 +82,7 @@ def plain(name: str) -> str:
 
 
 def fit_scalar(slot: Slot, wanted: JavaType) -> Read | None:
-    """What makes a value of Java of a scalar field's value, in the type that is wanted; None where it does not fit."""
+    """Return the function that converts a scalar field's value to the wanted Java type; None if it does not fit."""
     part, name = slot.part, wanted.name.removeprefix("java.lang.")
     name = _BOXES.get(name, name)
     if wanted.raw.isEnum():
@@ -94,7 +94,7 @@ def fit_scalar(slot: Slot, wanted: JavaType) -> Read | None:
 
 
 def _boxed(name: str) -> Read:
-    # What JPype takes these for by itself, at half the price.
+    # JPype converts these itself, at half the cost.
     if own := _OWN.get(name):
         return own
     box: Read = java(f"java.lang.{name}")
@@ -164,14 +164,14 @@ def _constant(slot: Slot, wanted: JavaType) -> Read:
         key = plain(value) if isinstance(value, str) else value
         if key not in by_value:
             known = ", ".join(str(one.name()) for one in wanted.raw.getEnumConstants())
-            raise BadValue(Code.UNKNOWN_CATEGORY, f"field `{slot.path}`: {value!r} is none of {wanted}'s {known}")
+            raise BadValue(Code.UNKNOWN_CATEGORY, f"field `{slot.path}`: {value!r} is not one of {wanted}'s {known}")
         return by_value[key]
 
     return read
 
 
 def _natural(slot: Slot, wanted: JavaType) -> Read | None:
-    """The Java type that is the field's own, where it may be given for what is wanted (Object, Number, …)."""
+    """Return the conversion to the field's natural Java type, if that is assignable to `wanted` (Object, Number, …)."""
     part = slot.part
     name = _NATURAL.get(part.cpp_type)
     if part.type == part.TYPE_BYTES:
@@ -198,24 +198,24 @@ _SCALARS: Final[Mapping[str, tuple[_IsTaken, Callable[[Slot, str], Read]]]] = {
 
 
 def kind_of(value: Any) -> str:
-    """What a value is, in a word for a person."""
+    """Return the name of a value's class, for people to read."""
     return str(value.getClass().getSimpleName()) if hasattr(value, "getClass") else type(value).__name__
 
 
 def is_scalar(value: Any) -> bool:
-    """Whether it is one number, truth, text or constant of an enum."""
-    # Boxes are Python's own numbers too, and those are by far the quickest to tell.
+    """Return whether it is a single number, Boolean, text or enum constant."""
+    # JPype's boxes are also Python numbers, which are by far the fastest to test for.
     return isinstance(value, (int, float, str)) or any(isinstance(value, java(name)) for name in _JAVA)
 
 
 def convert(part: FieldDescriptor, value: Any, where: str) -> Any:
-    """A value of Java as the field takes it. Raises ModelError."""
+    """Convert a Java value to the field's type. Raises ModelError."""
     if value is None:
         raise ModelError(f"{where}: is null")
     converted = next(read for takes, read in _READERS if takes(part))(part, value)
     if converted is None:
         kind = type_name(part).removeprefix("repeated ")
-        raise ModelError(f"{where}: {_shown(value)} is no {kind}")
+        raise ModelError(f"{where}: {_shown(value)} is not a valid {kind}")
     return converted
 
 
@@ -246,7 +246,7 @@ def _truth(_: FieldDescriptor, value: Any) -> bool | None:
 
 
 def _number(value: Any) -> int | float | Decimal | None:
-    """As Python has it, to the last digit."""
+    """Return a Java number as a Python one without loss; None if it is not a number."""
     if isinstance(value, float):
         return float(value)
     if _is_truth(value) or isinstance(value, str):

@@ -1,6 +1,6 @@
-"""From a message's fields to values of Java, by the types that a signature asks for.
+"""Converts a message's fields to Java values, by the types in a signature.
 
-What a field fills (a repeated one an array, or a List, Collection or Iterable, of these):
+Java types and the fields that fit (a repeated field fills an array, or a List, Collection or Iterable, of these):
 
     byte, short, int, long      a whole number, in range
     float, double               a number
@@ -10,16 +10,16 @@ What a field fills (a repeated one an array, or a List, Collection or Iterable, 
     byte[]                      bytes
     an enum                     an enum or a string, by the constant's name (in any case, with or without the prefix); a
                                 zero that ends in UNSPECIFIED is null
-    Object, Number              any scalar or message, as the Java type that is its own
+    Object, Number              any scalar or message, as its natural Java type
     Map                         a message or a map, by the fields' names
-    a class of the jar          a message: a record or another public constructor by its parameters, else the public
-                                constructor without any, then the setters and the public fields
+    a class of the jar          a message: by the public constructor without parameters, then the setters and public
+                                fields; without one, by a record's or another public constructor's parameters
 
-Names are the fields' own, or differ in case and underscores only (`sepalLength`, sepal_length). Parameters of a
-constructor or a method are filled by name where their names are known: the jar was compiled with `-parameters`, or it
-is a record. Else, and where a lone one has no field's name, by position: as many as there are fields.
+Names match if they differ only in case and underscores (`sepalLength`, sepal_length). Parameters of a constructor or
+method are filled by name if their names are known: in a record, or in a jar compiled with `-parameters`. Otherwise, and
+if a single parameter does not have a field's name, they are filled by position: there must be as many as fields.
 
-An `optional` field that is absent is null; where the type has no null, the request is refused (MISSING_FIELD).
+An absent `optional` field is null; for a type that cannot be null, the request is refused (MISSING_FIELD).
 """
 
 import re
@@ -37,17 +37,17 @@ from hotswap.runtimes.java.scalars import BadValue, Misfit, Read, Slot, fit_scal
 
 _ARRAY_LIST: Final = "java.util.ArrayList"
 _HASH_MAP: Final = "java.util.LinkedHashMap"
-_DEEPEST: Final = 10
+_MAX_DEPTH: Final = 10
 _SETTER: Final = 3  # letters of `set`
 
 
 def slots_of(message: Descriptor, above: str = "") -> list[Slot]:
-    """The fields of a message."""
+    """Return the fields of a message."""
     return [Slot(part, above + part.name, bool(part.is_repeated)) for part in message.fields]
 
 
 def find_slot(slots: Sequence[Slot], name: str) -> Slot | None:
-    """The field of a name."""
+    """Return the field of that name: the exact match, else the only one apart from case and underscores, else None."""
     exact = [slot for slot in slots if slot.part.name == name]
     near = exact or [slot for slot in slots if plain(slot.part.name) == plain(name)]
     return near[0] if len(near) == 1 else None
@@ -57,7 +57,7 @@ def find_slot(slots: Sequence[Slot], name: str) -> Slot | None:
 
 
 def fit_all(slots: Sequence[Slot], wanted: JavaType, names: Mapping[str, str]) -> Read:
-    """One value of all fields: a vector, a List, a Map, an object; of a lone field its own. Raises Misfit."""
+    """Return the reader of one value from all fields: an array, List, Map, object, or a lone field's. Raises Misfit."""
     if wanted.raw.isArray() or (wanted.takes(_ARRAY_LIST) and wanted.name != "java.lang.Object"):
         if len(slots) == 1 and slots[0].is_many:
             return fit_field(slots[0], wanted)
@@ -67,13 +67,13 @@ def fit_all(slots: Sequence[Slot], wanted: JavaType, names: Mapping[str, str]) -
         return _fit_map([(slot.part.name, fit_field(slot, element)) for slot in slots])
     if _is_simple(wanted):
         if len(slots) != 1:
-            raise Misfit(f"{wanted} takes one value, and there are {len(slots)} fields ({_listed(slots)})")
+            raise Misfit(f"{wanted} takes one value, but there are {len(slots)} fields ({_listed(slots)})")
         return fit_field(slots[0], wanted)
     return _fit_object(slots, wanted, names)
 
 
 def fit_parameters(executable: Any, slots: Sequence[Slot], names: Mapping[str, str]) -> Read:
-    """The arguments of a method or a constructor, an Object[] from a message. `names`: parameter -> field."""
+    """Return the reader of a method's or constructor's arguments, an Object[]. `names`: parameter -> field."""
     parameters = list(executable.getParameters())
     types = [type_of(one) for one in executable.getGenericParameterTypes()]
     known = [str(one.getName()) if one.isNamePresent() else None for one in parameters]
@@ -94,7 +94,7 @@ def fit_parameters(executable: Any, slots: Sequence[Slot], names: Mapping[str, s
         chosen = list(slots)
     else:
         listed = ", ".join(map(str, types))
-        raise Misfit(f"there are {len(parameters)} parameters ({listed}) and {len(slots)} fields ({_listed(slots)})")
+        raise Misfit(f"there are {len(parameters)} parameters ({listed}) but {len(slots)} fields ({_listed(slots)})")
     reads = [fit_field(slot, kind) for slot, kind in zip(chosen, types, strict=True)]
     objects = jpype.JArray(jpype.JObject)
     return lambda row: objects([read(row) for read in reads])
@@ -106,7 +106,7 @@ def _listed(slots: Sequence[Slot]) -> str:
 
 def _fit_vector(slots: Sequence[Slot], wanted: JavaType) -> Read:
     if many := [slot for slot in slots if slot.is_many]:
-        raise Misfit(f"{many[0]} has many values, and each element of {wanted} takes one")
+        raise Misfit(f"{many[0]} has many values, but each element of {wanted} takes one")
     reads = [fit_field(slot, wanted.component) for slot in slots]
     collect = collector(wanted)
     return lambda row: collect([read(row) for read in reads])
@@ -128,7 +128,7 @@ def _fit_object(slots: Sequence[Slot], wanted: JavaType, names: Mapping[str, str
     modifier = java("java.lang.reflect.Modifier")
     constructors = list(wanted.raw.getConstructors())
     if modifier.isAbstract(wanted.raw.getModifiers()) or not constructors:
-        raise Misfit(f"{wanted} cannot be made: it has no public constructor that could be called")
+        raise Misfit(f"{wanted} cannot be created: it has no public constructor that can be called")
     bare = next((one for one in constructors if one.getParameterCount() == 0), None)
     if bare is not None:
         return _fit_bean(slots, wanted, bare, names)
@@ -168,7 +168,7 @@ def _fit_bean(slots: Sequence[Slot], wanted: JavaType, make: Any, names: Mapping
 
 
 def _properties(raw: Any) -> Any:
-    """The name, the type and what puts a value of each property that can be set."""
+    """Yield the name, the type and the setter function of each writable property."""
     modifier = java("java.lang.reflect.Modifier")
     objects = jpype.JArray(jpype.JObject)
     seen = set()
@@ -190,7 +190,7 @@ def _properties(raw: Any) -> Any:
 
 
 def fit_field(slot: Slot, wanted: JavaType) -> Read:
-    """The value of one field, from the message that holds it. Raises Misfit."""
+    """Return the reader of one field, from the message that holds it. Raises Misfit."""
     part, name, path = slot.part, slot.part.name, slot.path
     if is_map(part):
         convert = _fit_entries(slot, wanted)
@@ -211,7 +211,7 @@ def _optional(name: str, path: str, convert: Read, wanted: JavaType) -> Read:
             return convert(getattr(row, name))
         if has_null:
             return None
-        raise BadValue(Code.MISSING_FIELD, f"field `{path}`: there is no value, and {wanted} has no null")
+        raise BadValue(Code.MISSING_FIELD, f"field `{path}`: there is no value, but {wanted} cannot be null")
 
     return read
 
@@ -235,20 +235,20 @@ def _fit_entries(slot: Slot, wanted: JavaType) -> Read:
 
 def _fit_list(slot: Slot, wanted: JavaType) -> Read:
     if not wanted.raw.isArray() and not wanted.takes(_ARRAY_LIST):
-        raise Misfit(f"{slot} has many values, and {wanted} takes one")
+        raise Misfit(f"{slot} has many values, but {wanted} takes one")
     convert = _fit_value(slot, wanted.component)
     collect = collector(wanted)
     return lambda values: collect([convert(value) for value in values])
 
 
 def collector(wanted: JavaType) -> Callable[[list[Any]], Any]:
-    """What makes an array or a List of values."""
+    """Return the function that makes an array or a List of values."""
     if not wanted.raw.isArray():
         make = java(_ARRAY_LIST)
     elif wanted.component.raw.isPrimitive():
         return jpype.JArray(jpype.JClass(wanted.component.raw))  # type: ignore[no-any-return]
     else:
-        # JPype looks for an array's class by its name, and knows nothing of a jar's loader.
+        # JPype looks an array's class up by name, without the jar's class loader.
         make = partial(java("java.lang.reflect.Array").newInstance, wanted.component.raw)
 
     def collect(values: list[Any]) -> Any:
@@ -270,8 +270,8 @@ def _is_simple(wanted: JavaType) -> bool:
 
 def _fit_value(slot: Slot, wanted: JavaType) -> Read:
     part = slot.part
-    if slot.path.count(".") > _DEEPEST:
-        raise Misfit(f"{slot} is nested too deep: a message within itself has no end")
+    if slot.path.count(".") > _MAX_DEPTH:
+        raise Misfit(f"{slot} is nested too deeply: a message that contains itself has no end")
     if part.message_type:
         return fit_all(slots_of(part.message_type, f"{slot.path}."), wanted, {})
     found = fit_scalar(slot, wanted)

@@ -1,1 +1,1 @@
-"""Saved Spark pipelines and jars that use Spark; `job` scores with the same pipeline on a cluster."""
+"""Saved Spark pipelines, and jars that use Spark; `job` scores the same pipeline on a cluster."""

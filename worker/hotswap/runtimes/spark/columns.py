@@ -1,9 +1,9 @@
-"""The columns that a Spark model takes, which its files do not say: from its stages, by their own parameters.
+"""The columns that a Spark model reads, which its files do not list: derived from its stages' parameters.
 
-What no earlier stage makes, and a stage reads, comes from the request. Its type is what the stage that reads it takes;
-Spark's own `transformSchema` confirms it, stage by stage. Where the type cannot be known (SQLTransformer does not even
-say what it reads, FeatureHasher takes anything) it must be given. The objects here are Spark's own, of Java: by JPype
-in a model host, by Py4J in a job on a cluster.
+A column that a stage reads and no earlier stage adds comes from the request. It has the type that the reading stage
+accepts; Spark's own `transformSchema` confirms it, stage by stage. If the type cannot be known (SQLTransformer does not
+even declare what it reads, FeatureHasher accepts anything), it must be configured. The objects here are Spark's Java
+objects: through JPype in a model host, through Py4J in a job on a cluster.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -24,11 +24,11 @@ _NUMBERS: Final = {
 }
 _WHOLE: Final = {"ALSModel"}
 _UNKNOWN: Final = {"FeatureHasher", "SQLTransformer"}
-_ADVICE: Final = 'say the types in configuration.runtime `schema`, as in "plan STRING, age DOUBLE"'
+_ADVICE: Final = 'declare the types in configuration.runtime `schema`, as in "plan STRING, age DOUBLE"'
 
 
 def flatten(stages: Iterable[Any]) -> Iterator[Any]:
-    """Give the stages of pipelines within pipelines one by one."""
+    """Yield the stages one by one, descending into nested pipelines."""
     for stage in stages:
         if kind_of(stage) == "PipelineModel":
             yield from flatten(stage.stages())
@@ -37,10 +37,10 @@ def flatten(stages: Iterable[Any]) -> Iterator[Any]:
 
 
 def find_schema(stages: Sequence[Any], given: Any, vector: Any) -> Any:
-    """Give the StructType of the columns that a request must have: those `given`, then what stages read beyond them.
+    """Return the StructType of the columns that a request must have: those `given`, then all others that stages read.
 
-    `vector` is Spark's vector type. Raises SwapError SCHEMA_MISMATCH where a type cannot be known; Spark's own errors
-    where a stage does not take what it gets.
+    `vector` is Spark's vector type. Raises SwapError SCHEMA_MISMATCH if a type cannot be known, and Spark's own errors
+    if a stage rejects its input.
     """
     labels = {name for stage in stages for name in _parameters(stage, "labelCol")}
     needed = schema = given
@@ -54,18 +54,18 @@ def find_schema(stages: Sequence[Any], given: Any, vector: Any) -> Any:
 
 
 def advice(stages: Sequence[Any]) -> str:
-    """Say what to do where Spark refuses the columns that were found."""
+    """Return what to do if Spark rejects the columns that were found."""
     odd = sorted({kind_of(stage) for stage in stages} & _UNKNOWN)
-    return f"; what {' and '.join(odd)} reads cannot be known: {_ADVICE}" if odd else f"; or {_ADVICE}"
+    return f"; the columns that {' and '.join(odd)} reads are not known: {_ADVICE}" if odd else f"; or {_ADVICE}"
 
 
 def kind_of(stage: Any) -> str:
-    """Give the name of a stage's class."""
+    """Return the name of a stage's class."""
     return str(stage.getClass().getSimpleName())
 
 
 def response_of(stages: Sequence[Any]) -> tuple[str, str | None]:
-    """Give the column of the prediction itself, and the name of the column that it was trained to predict."""
+    """Return the prediction column, and the name of the column that the model was trained to predict, if known."""
     for stage in reversed(stages):
         if found := _parameters(stage, "predictionCol"):
             return found[0], next(iter(_parameters(stage, "labelCol")), None)
@@ -76,12 +76,12 @@ def _type(reader: Any, name: str, vector: Any) -> Any:
     kind = kind_of(reader)
     if kind in _UNKNOWN:
         raise SwapError(
-            SwapCode.SCHEMA_MISMATCH, f"{kind} reads column `{name}`, of which it takes any type; {_ADVICE}"
+            SwapCode.SCHEMA_MISMATCH, f"{kind} reads column `{name}`, for which it accepts any type; {_ADVICE}"
         )
     if kind in _WORDS:
         raise SwapError(
             SwapCode.MODEL_UNSUPPORTED,
-            f"{kind} reads column `{name}`, a list of words, which a request cannot hold yet",
+            f"{kind} reads column `{name}`, a list of words, which requests do not support yet",
         )
     if kind in _NUMBERS or name in _parameters(reader, "offsetCol"):
         return "double"
@@ -89,15 +89,15 @@ def _type(reader: Any, name: str, vector: Any) -> Any:
 
 
 def _inputs(stage: Any, labels: set[str], stages: Sequence[Any]) -> list[tuple[Any, str]]:
-    """Give the columns that a stage must have to transform, each with the stage that really reads it."""
+    """Return the columns that a stage needs to transform, each with the stage that actually reads it."""
     if kind_of(stage) == "RFormulaModel":
-        # It is a pipeline in disguise: its formula's columns are those that its stages read.
+        # A pipeline in disguise: its formula's columns are those that its stages read.
         inner = list(flatten(stage.pipelineModel().stages()))
         made = {name for part in inner for name in _outputs(part)}
         return [read for part in inner for read in _inputs(part, labels, inner) if read[1] not in made]
     names = _reads(stage)
     if kind_of(stage) == "StringIndexerModel":
-        # One that makes the label was of use in training only; Spark leaves it out where its column is not there.
+        # An indexer of the label is needed in training only; Spark skips it if its input column is absent.
         used = {name for other in stages if other is not stage for name in _reads(other)}
         names = [name for name, made in zip(names, _outputs(stage), strict=True) if made in used or made not in labels]
     return [(stage, name) for name in names]
@@ -114,7 +114,7 @@ def _outputs(stage: Any) -> list[str]:
 
 
 def _parameters(stage: Any, name: str) -> list[str]:
-    """Give the texts of a parameter, of which there may be none."""
+    """Return the texts of a parameter; none if the stage lacks it or it is not set."""
     if not stage.hasParam(name):
         return []
     parameter = stage.getParam(name)

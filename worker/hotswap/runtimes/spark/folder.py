@@ -1,4 +1,4 @@
-"""A saved Spark model on disk, read without Spark: where it lies, and which classes loading it would instantiate."""
+"""A saved Spark model on disk, inspected without Spark: its folder, and the classes that loading would instantiate."""
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -12,22 +12,22 @@ _OWN: Final = "org.apache.spark.ml."
 
 
 def find_top(path: Path) -> Path:
-    """Give the folder that Spark wrote: the artifact, or the one folder in it. Raises SwapError MODEL_INVALID."""
+    """Return the folder that Spark wrote: the artifact, or its only subfolder. Raises SwapError MODEL_INVALID."""
     inner = [entry for entry in path.iterdir() if entry.is_dir()] if path.is_dir() else []
     folders = [path, *inner] if len(inner) == 1 else [path]
     if found := [folder for folder in folders if (folder / "metadata").is_dir()]:
         return found[0]
     raise SwapError(
         SwapCode.MODEL_INVALID,
-        "the artifact is no saved Spark model: it has no folder `metadata` at its top or one level down; zip the "
-        "folder that model.write().save(…) made",
+        "the artifact is not a saved Spark model: it has no folder `metadata` at its top or one level down; zip the "
+        "folder that model.write().save(…) created",
     )
 
 
 def check_classes(top: Path, allowed: Sequence[str] = ()) -> None:
-    """Refuse a model that names any class outside of Spark's own, or of the prefixes `allowed`: loading would run it.
+    """Refuse a model that names any class but Spark's own and those prefixed by one of `allowed`: loading would run it.
 
-    Raises SwapError: MODEL_INVALID where its metadata cannot be read, MODEL_UNSUPPORTED for such a class.
+    Raises SwapError: MODEL_INVALID if its metadata cannot be read, MODEL_UNSUPPORTED for such a class.
     """
     prefixes = (_OWN, *allowed)
     for file in _metadata(top, "**/metadata/*"):
@@ -35,22 +35,22 @@ def check_classes(top: Path, allowed: Sequence[str] = ()) -> None:
             if name != _PYTHON_PIPELINE and not name.startswith(prefixes):
                 raise SwapError(
                     SwapCode.MODEL_UNSUPPORTED,
-                    f"the model names the class {name} (in {file.parent.relative_to(top)}), and only classes of {_OWN} "
-                    "are loaded; a prefix that is trusted can be added in configuration.runtime `allow`",
+                    f"the model names the class {name} (in {file.parent.relative_to(top)}), but only classes of {_OWN} "
+                    "are loaded; if you trust it, add its prefix to configuration.runtime `allow`",
                 )
 
 
 def stage_folders(top: Path) -> Sequence[tuple[str, Path]]:
-    """Give the class and the folder of what Spark itself is to load, in order.
+    """Return the class and the folder of everything that Spark has to load, in order.
 
-    It is the model as a whole, but of a pipeline that PySpark's own writer has saved (as it does where a stage
-    is Python's) the stages one by one: Java knows no class for that.
+    This is the model as a whole; but if PySpark's own writer saved a pipeline (as it does if a stage is written in
+    Python), the stages one by one: Java has no class for that pipeline.
     """
     metadata = next((content for file in _metadata(top, "metadata/*") if (content := _read(file, top))), {})
     name = str(metadata.get("class", ""))
     if name != _PYTHON_PIPELINE:
         return [(name, top)]
-    # By their number: a stage's uid may occur twice.
+    # Sorted by number: a stage's uid may occur twice.
     folders = sorted((top / "stages").glob("*_*"), key=_number)
     return [stage for folder in folders for stage in stage_folders(folder)]
 
@@ -61,7 +61,7 @@ def _number(folder: Path) -> int:
 
 
 def _metadata(top: Path, pattern: str) -> list[Path]:
-    # Whatever a file here is called, Spark reads it, unless its name begins so.
+    # Spark reads a file here whatever its name, unless it begins with one of these.
     return sorted(file for file in top.glob(pattern) if not file.name.startswith(("_", ".")))
 
 
@@ -72,17 +72,18 @@ def _read(file: Path, top: Path) -> Mapping[str, Any]:
     except (OSError, ValueError, RecursionError) as error:
         where = file.relative_to(top)
         raise SwapError(
-            SwapCode.MODEL_INVALID, f"the artifact is no saved Spark model: {where} cannot be read: {error}"
+            SwapCode.MODEL_INVALID, f"the artifact is not a saved Spark model: {where} cannot be read: {error}"
         ) from error
     if not isinstance(content, dict):
         raise SwapError(
-            SwapCode.MODEL_INVALID, f"the artifact is no saved Spark model: {file.relative_to(top)} is no object"
+            SwapCode.MODEL_INVALID,
+            f"the artifact is not a saved Spark model: {file.relative_to(top)} is not a JSON object",
         )
     return content
 
 
 def _classes(content: Any) -> Iterator[str]:
-    """Give every class that JSON names, however deep."""
+    """Yield every class that the JSON names, at any depth."""
     if isinstance(content, dict):
         for key, value in content.items():
             if key == "class" and isinstance(value, str):

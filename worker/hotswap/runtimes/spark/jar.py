@@ -1,6 +1,6 @@
-"""Scores with a jar that uses Spark: as java.py does, with a session at hand before any class of the jar is loaded.
+"""Scores with a jar that uses Spark: as java/runtime.py does, but starts a session before any class of the jar loads.
 
-The jar finds it as `SparkSession.active()`; Spark itself is on the class path and need not be in the jar.
+The jar gets it by `SparkSession.active()`; Spark itself is on the class path and need not be in the jar.
 """
 
 from pathlib import Path
@@ -12,12 +12,12 @@ from hotswap.runtimes.spark.session import session
 
 
 def load(path: Path, configuration: Configuration) -> JavaModel:
-    """Give the model of a jar, or of a zip of jars. Raises SwapError, see java.load."""
+    """Load a jar, or a zip of jars. Raises SwapError like java.runtime.load."""
     options = read_options(configuration.runtime)
     session()
     return JavaModel(Classes(path, has_class_path=True), options)
 
 
 def prepare() -> None:
-    """Start the session, for a standby."""
+    """Start the session, for a warm standby."""
     session()

@@ -1,16 +1,16 @@
-"""Scores what does not fit one machine: the same saved pipeline as a job on an existing Spark cluster.
+"""Scores data that does not fit on one machine: the same saved pipeline as a job on an existing Spark cluster.
 
     spark-submit worker/hotswap/runtimes/spark/job.py MODEL INPUT OUTPUT [--schema DDL] [--stream CHECKPOINT]
     python -m hotswap.runtimes.spark.job …          the same, with the session that PySpark finds or starts
 
-MODEL is the folder that Spark saved (unpack a zip first), on storage that the cluster reads, and so are INPUT and
-OUTPUT: a folder or file of Parquet or of JSON lines (by its name, .parquet or else) with a column for each of the
-model's columns, and a folder of the same format for the predictions: the input's columns and what the pipeline makes.
-`--schema` is configuration.runtime's `schema`. With `--stream` what has come to the folder INPUT since the last run is
-scored (Structured Streaming), remembered in the folder CHECKPOINT.
+MODEL is the folder that Spark saved (unpack a zip first). It must be on storage that the cluster reads, as must INPUT
+and OUTPUT. INPUT is a folder or file of Parquet (if its name ends in .parquet) or else of JSON lines, with a column for
+each of the model's columns; OUTPUT is a folder in the same format for the predictions: the input's columns plus those
+that the pipeline adds. `--schema` is configuration.runtime's `schema`. With `--stream`, only what was added to the
+folder INPUT since the last run is scored (Structured Streaming); the folder CHECKPOINT keeps track of it.
 
-The columns and types are found as in a model host, and a NaN is null as there: the predictions are the same, bit by
-bit, where both run on the same Java.
+Columns and types are found as in a model host, and a NaN is null as there: the predictions are identical, bit by bit,
+if both run on the same Java.
 """
 
 import argparse
@@ -45,10 +45,10 @@ def main() -> None:
 
 
 class Model:
-    """A saved pipeline, loaded by a cluster's session; `schema` is what its input must hold, as DDL."""
+    """A saved pipeline, loaded by a cluster's session; `schema` is the required input schema, as DDL."""
 
     def __init__(self, spark: SparkSession, path: str, ddl: str = "") -> None:
-        """Load it from where the cluster finds it. Raises SwapError, see find_schema."""
+        """Load it from a path that the cluster can read. Raises SwapError, see find_schema."""
         self._spark = spark
         java: Any = spark._jvm  # noqa: SLF001 - Spark's own objects, which the model host has too
         self._model = java.org.apache.spark.ml.PipelineModel.load(path)
@@ -61,7 +61,7 @@ class Model:
         self.schema = str(found.toDDL())
 
     def transform(self, table: DataFrame) -> DataFrame:
-        """Give the table with the columns that the pipeline makes."""
+        """Return the table with the columns that the pipeline adds."""
         for name, kind in table.dtypes:
             if kind in ("double", "float"):
                 table = table.withColumn(name, sql.when(~sql.isnan(name), table[name]))

@@ -1,4 +1,4 @@
-"""A small pipeline to prewarm on: put together from Spark's classes without a training, saved as any other."""
+"""A small pipeline to prewarm on: built from Spark's classes without training, and saved like any other."""
 
 from pathlib import Path
 from typing import Any
@@ -9,7 +9,7 @@ from hotswap.runtimes.spark.session import session
 
 
 def save_pipeline(folder: Path) -> Path:
-    """Save a pipeline that takes a text `text` and a number `number`; give its folder, a new one in `folder`."""
+    """Save a pipeline that reads a text `text` and a number `number`; return its folder, a new one in `folder`."""
     session()
     stages = jpype.JClass("java.util.ArrayList")([_indexer(), _assembler(), _regression(), _forest()])
     pipeline = jpype.JClass("org.apache.spark.ml.PipelineModel")("prewarm", stages)
@@ -29,7 +29,7 @@ def _assembler() -> Any:
 
 
 def _regression() -> Any:
-    # How models are linear and how they are trees: most others are loaded like one of them.
+    # A linear model and a forest: most other models load like one of the two.
     weights = jpype.JClass("org.apache.spark.ml.linalg.DenseVector")(jpype.JArray(jpype.JDouble)([1.0, 1.0]))
     return jpype.JClass("org.apache.spark.ml.classification.LogisticRegressionModel")("regression", weights, 0.0)
 

@@ -1,21 +1,21 @@
 """Scores saved Spark ML pipelines in this process's JVM, row by row, without a Spark job.
 
 The model is a saved `PipelineModel`, or a single saved model or transformer: the folder that Spark wrote, at the top of
-the artifact or one level down. Spark's `transform` is asked once for its plan, over a table without rows; the plan's
-projections and filters are then called for each row (SparkRows.java). So a row's scores are what Spark computes.
+the artifact or one level down. Spark's `transform` is called once, over a table without rows, for its plan; the plan's
+projections and filters are then evaluated for each row (SparkRows.java). So a row's scores are what Spark computes.
 
 Options of `configuration.runtime`:
 
-    schema    types of the columns that a request has, in Spark's words: "plan STRING, age DOUBLE"; ARRAY<DOUBLE> is a
-              vector. Needed where they cannot be known (runtimes/spark/columns.py); else what stages read is enough.
+    schema    types of a request's columns as Spark DDL: "plan STRING, age DOUBLE"; ARRAY<DOUBLE> is a vector. Needed
+              only where the stages do not tell them (runtimes/spark/columns.py).
     allow     prefixes of classes, beyond Spark's own, that a model may name, separated by commas
-    fallback  "dataframe": a pipeline with other steps than projections and filters (the join of ALS) is scored by a
-              Spark job for each batch, a hundred times slower; without it such a pipeline is refused at the swap
+    fallback  "dataframe": a pipeline with steps other than projections and filters (the join of ALS) is scored by a
+              Spark job for each batch, a hundred times slower; without it, such a pipeline is refused at the swap
 
-Outputs: every column that the pipeline makes, by its own name. `prediction` goes by the usual names of a label too,
-`probability` by `probabilities` and its kin. What is null is NaN in a number, is left out of a text, and refuses the
-request in a whole number or a boolean. Lists, structures and dates are not offered. What is missing in a request
-is null to Spark (and so is a NaN, which cannot be told from it).
+Outputs: every column that the pipeline adds, by its own name. `prediction` also matches the usual names of a label,
+`probability` matches `probabilities` and its synonyms. A null is NaN in a number, is left out of a text, and refuses
+the request in a whole number or a boolean. Lists, structures and dates are not offered. A value missing in a request
+is null to Spark (as is a NaN, which cannot be told from it).
 
 A row that makes a stage raise is refused by itself with Spark's message, and so is one that a filter drops
 (`handleInvalid="skip"`).
@@ -57,18 +57,18 @@ _COLUMN_TYPES: Final[Mapping[str, ColumnType]] = {
 }
 _WHOLE: Final = {"byte", "short", "integer", "long"}
 _PROBABILITY: Final = ("probabilities", "probs", "class_probabilities")
-# The first takes seconds for its classes; the next ones are what makes Java compile what a load runs.
+# The first load takes seconds to load classes; the following ones make Java compile the code that a load runs.
 _PREWARM_LOADS: Final = 8
 _OPTIONS: Final = {"schema", "allow", "fallback"}
 
 
 def load(path: Path, configuration: Configuration) -> "SparkModel":
-    """Give the model of a saved pipeline. Raises SwapError, see SparkModel."""
+    """Load a saved pipeline. Raises SwapError, see SparkModel."""
     return SparkModel(path, configuration.runtime)
 
 
 def prepare() -> None:
-    """Start the session, and load and score a model that is made for it: the next one finds all of Spark loaded."""
+    """Start the session, then load and score a made-up model: the next model finds all of Spark loaded."""
     with tempfile.TemporaryDirectory(dir=Path.cwd()) as folder:
         path = save_pipeline(Path(folder))
         for _ in range(_PREWARM_LOADS):
@@ -76,14 +76,14 @@ def prepare() -> None:
 
 
 class SparkModel:
-    """A loaded pipeline. `columns` and `outputs` say what it takes, and what it can give."""
+    """A loaded pipeline. `columns` and `outputs` are all that it reads and can return."""
 
     def __init__(self, path: Path, options: Mapping[str, str]) -> None:
         """Load it from the folder that it was unpacked to.
 
-        Raises SwapError: CONFIGURATION_INVALID for an option that there is not, MODEL_INVALID where it is no saved
-        model, MODEL_UNSUPPORTED where it names a class that is not trusted or takes what no request can hold,
-        SCHEMA_MISMATCH where its stages do not take what they get.
+        Raises SwapError: CONFIGURATION_INVALID for an unknown option, MODEL_INVALID if it is not a saved model,
+        MODEL_UNSUPPORTED if it names an untrusted class or reads a type that no request can hold, SCHEMA_MISMATCH if
+        its stages reject their input columns.
         """
         _check_options(options)
         top = folder.find_top(path)
@@ -98,21 +98,21 @@ class SparkModel:
 
     @property
     def description(self) -> str:
-        """The stages, what they take and what they give."""
+        """The stages, the columns and the outputs."""
         stages = ", ".join(map(columns.kind_of, self._stages))
         taken = ", ".join(f"{column.name} ({column.kind})" for column in self.columns)
         return f"Spark {stages}: {taken} -> {', '.join(output.name for output in self.outputs)}"
 
     def plan(self, operation: Operation, configuration: Configuration) -> RowPlan:
-        """Each operation scores rows, and has Spark compute what its answer has fields for, and no more.
+        """Return the plan of an operation, for which Spark computes only the outputs that fill a field.
 
-        Raises SwapError MODEL_UNSUPPORTED where the pipeline does not go row by row.
+        Raises SwapError MODEL_UNSUPPORTED if the pipeline cannot be scored row by row.
         """
         plan = RowPlan(self, operation, configuration)
         return plan if plan.problems else RowPlan(self._limited_to(plan.used), operation, configuration)
 
     def score(self, table: Table) -> Table:
-        """Score rows x columns to rows x all outputs. Raises ModelError with Spark's words."""
+        """Score rows x columns to rows x all outputs. Raises ModelError with Spark's message."""
         return self._whole.score(table)
 
     @cached_property
@@ -129,8 +129,8 @@ class SparkModel:
             return job(self._table, self.columns, chosen)
         raise SwapError(
             SwapCode.MODEL_UNSUPPORTED,
-            f"the pipeline does not go row by row, its plan has: {why}; to score it by a Spark job for each "
-            'batch, say "dataframe" in configuration.runtime `fallback`',
+            f"the pipeline cannot be scored row by row, its plan has: {why}; to score it by a Spark job for each "
+            'batch, set configuration.runtime `fallback` to "dataframe"',
         )
 
     def _find_outputs(self) -> list[Output]:
@@ -143,7 +143,7 @@ class SparkModel:
             if name not in taken and (output := _output(field, Output(name, place, place + 1, names.get(name, ())))):
                 outputs.append(output)
         if not outputs:
-            raise SwapError(SwapCode.MODEL_UNSUPPORTED, "the pipeline makes no column that an answer can hold")
+            raise SwapError(SwapCode.MODEL_UNSUPPORTED, "the pipeline adds no column that an answer can hold")
         return outputs
 
 
@@ -151,11 +151,12 @@ def _check_options(options: Mapping[str, str]) -> None:
     if unknown := sorted(options.keys() - _OPTIONS):
         known = ", ".join(sorted(_OPTIONS))
         raise SwapError(
-            SwapCode.CONFIGURATION_INVALID, f"configuration.runtime: kind spark knows {known}, not {', '.join(unknown)}"
+            SwapCode.CONFIGURATION_INVALID,
+            f"configuration.runtime: kind spark has no option {', '.join(unknown)}; its options are: {known}",
         )
     if (fallback := options.get("fallback", "dataframe")) != "dataframe":
         raise SwapError(
-            SwapCode.CONFIGURATION_INVALID, f'configuration.runtime `fallback`: it may be "dataframe", not "{fallback}"'
+            SwapCode.CONFIGURATION_INVALID, f'configuration.runtime `fallback` is "{fallback}"; make it "dataframe"'
         )
 
 
@@ -165,9 +166,9 @@ def _load(name: str, folder: Path) -> Any:
         stage = jpype.JClass(name).load(f"file://{folder.absolute()}")
     except (TypeError, AttributeError, jpype.JException) as error:
         told = reason(error) if isinstance(error, jpype.JException) else f"there is no class {name} that can be loaded"
-        raise SwapError(SwapCode.MODEL_INVALID, f"the artifact is no Spark model that can be read: {told}") from error
+        raise SwapError(SwapCode.MODEL_INVALID, f"the artifact is not a readable Spark model: {told}") from error
     if not isinstance(stage, jpype.JClass("org.apache.spark.ml.Transformer")):
-        raise SwapError(SwapCode.MODEL_INVALID, f"{name} does not transform: save the model that `fit` gave")
+        raise SwapError(SwapCode.MODEL_INVALID, f"{name} is not a Transformer: save the model that `fit` returned")
     return stage
 
 
@@ -176,7 +177,7 @@ def _mismatch(stages: Sequence[Any]) -> Iterator[None]:
     try:
         yield
     except jpype.JException as error:
-        told = f"Spark refuses the columns of the model: {reason(error)}{columns.advice(stages)}"
+        told = f"Spark rejects the columns of the model: {reason(error)}{columns.advice(stages)}"
         raise SwapError(SwapCode.SCHEMA_MISMATCH, told) from error
 
 
@@ -203,18 +204,18 @@ def _column(field: Any) -> Column:
     if kind is None:
         raise SwapError(
             SwapCode.MODEL_UNSUPPORTED,
-            f"column `{field.name()}` is {field.dataType().sql()}, which a request cannot hold yet",
+            f"column `{field.name()}` is {field.dataType().sql()}, which requests do not support yet",
         )
     return Column(str(field.name()), type=kind)
 
 
 def _output(field: Any, output: Output) -> Output | None:
-    """Say of what kind an output is; None where it is of none that an answer can hold."""
+    """Return the output with its kind set; None if no answer can hold its type."""
     kind = str(field.dataType().typeName())
     if kind in _WHOLE:
         return replace(output, is_whole=True, is_object=True)
     make: Mapping[str, Callable[[], Output]] = {
-        # A class's number, or a category's: whole, although Spark keeps it as a double.
+        # The number of a class or category is whole, although Spark stores it as a double.
         "double": lambda: replace(output, is_whole=_is_nominal(field) and not field.nullable()),
         "float": lambda: output,
         "boolean": lambda: replace(output, classes=("false", "true")),

@@ -1,4 +1,4 @@
-"""How Spark's rows are scored: by the compiled expressions of a plan, or else by a job for each batch."""
+"""Scores rows with Spark: by the compiled expressions of a plan, or as the fallback by a job for each batch."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -18,49 +18,49 @@ _ROW: Final = "__row"
 
 
 class Pipeline:
-    """Loaded stages, one after the other. `schema` is what comes out of the last one, of Java's type StructType."""
+    """A sequence of loaded stages. `schema` is the last one's output, a Java StructType."""
 
     def __init__(self, stages: Sequence[Any], schema: Any) -> None:
-        """Transform a table without rows. Raises Spark's own errors."""
+        """Transform a table without rows to find the output's schema. Raises Spark's own errors."""
         self._stages = stages
         self.input: Final = schema
         self._empty: Final = self.transform(_empty_table(schema))
         self.schema: Final = self._empty.schema()
 
     def transform(self, table: Any) -> Any:
-        """Give what the stages make of a DataFrame."""
+        """Return a DataFrame transformed by all stages."""
         for stage in self._stages:
             table = stage.transform(table)
         return table
 
     def selected(self, outputs: Sequence[Output]) -> Any:
-        """Give the table without rows, with these columns only."""
+        """Return the transformed table without rows, with these columns only."""
         return _select(self._empty, [output.name for output in outputs])
 
 
 @dataclass(frozen=True, slots=True)
 class Scores:
-    """Scores tables by one call into Java, which gives None where rows are dropped."""
+    """Scores tables by one call into Java, which returns None if rows are dropped."""
 
     columns: Sequence[Column]
     outputs: Sequence[Output]
     call: Callable[[Any, Any, int], Any]
 
     def score(self, table: Table) -> Table:
-        """Score rows x columns to rows x outputs. Raises ModelError with Spark's words."""
+        """Score rows x columns to rows x outputs. Raises ModelError with Spark's message."""
         try:
             given = self.call(*_to_java(table, self.columns), len(table))
         except jpype.JException as error:
             raise ModelError(f"the model raised {reason(error)}") from error
         if given is None:
-            raise ModelError('the pipeline drops a row, as by handleInvalid="skip", and gives no prediction for it')
+            raise ModelError('the pipeline dropped a row, as with handleInvalid="skip", and has no prediction for it')
         return _from_java(given, self.outputs, len(table))
 
 
 def compiled(pipeline: Pipeline, columns: Sequence[Column], outputs: Sequence[Output]) -> Scores:
-    """Give the outputs of a pipeline by its compiled plan.
+    """Return the scorer of a pipeline that runs its compiled plan.
 
-    Raises a Java exception where it does not go row by row: UnsupportedOperationException with the name of the node.
+    Raises a Java exception if it cannot be scored row by row: UnsupportedOperationException with the node's name.
     """
     table = pipeline.selected(outputs)
     rows = rows_class()(pipeline.input, table.schema(), table.queryExecution().optimizedPlan())
@@ -68,9 +68,9 @@ def compiled(pipeline: Pipeline, columns: Sequence[Column], outputs: Sequence[Ou
 
 
 def job(pipeline: Pipeline, columns: Sequence[Column], outputs: Sequence[Output]) -> Scores:
-    """Give the outputs of a pipeline by a Spark job for each batch.
+    """Return the scorer of a pipeline that runs a Spark job for each batch.
 
-    Raises SwapError MODEL_UNSUPPORTED where answers could not be told apart by their rows, or a job would need files.
+    Raises SwapError MODEL_UNSUPPORTED if answers could not be matched to their rows, or if a job would need files.
     """
     rows, schema = rows_class(), pipeline.selected(outputs).schema()
     numbered = pipeline.input.add(_ROW, "int", False)
@@ -87,18 +87,18 @@ def job(pipeline: Pipeline, columns: Sequence[Column], outputs: Sequence[Output]
         plan = execution(_empty_table(numbered))
     except jpype.JException as error:
         raise SwapError(
-            SwapCode.MODEL_UNSUPPORTED, f"the pipeline does not keep its rows apart: {reason(error)}"
+            SwapCode.MODEL_UNSUPPORTED, f"the pipeline's results cannot be matched to its rows: {reason(error)}"
         ) from error
     if "Exchange" in _nodes(plan):
-        # The folder that a host starts in is gone once it is ready.
+        # The folder that a host starts in is removed once the host is ready.
         raise SwapError(
-            SwapCode.MODEL_UNSUPPORTED, "the pipeline shuffles its rows, and a model host keeps no files for that"
+            SwapCode.MODEL_UNSUPPORTED, "the pipeline shuffles its rows, for which a model host has no files"
         )
     return Scores(columns, outputs, call)
 
 
 def _empty_table(schema: Any) -> Any:
-    # By an RDD: an empty local table would be folded away, and the plan with it.
+    # From an RDD: an empty local table would be optimized away, and the plan with it.
     context = jpype.JClass("org.apache.spark.api.java.JavaSparkContext")(session().sparkContext())
     return session().createDataFrame(context.emptyRDD(), schema)
 
@@ -117,7 +117,7 @@ def _local_table(schema: Any, rows: Any) -> Any:
 
 
 def _select(table: Any, names: Sequence[str]) -> Any:
-    # As columns, not as texts, in which dots and stars have a meaning.
+    # As columns, not as strings, in which dots and stars have a special meaning.
     columns = [table.col(f"`{name.replace('`', '``')}`") for name in names]
     return table.select(jpype.JArray(jpype.JClass("org.apache.spark.sql.Column"))(columns))
 
@@ -128,7 +128,7 @@ def _nodes(plan: Any) -> set[str]:
 
 
 def _to_java(table: Table, columns: Sequence[Column]) -> tuple[Any, Any]:
-    """Give a table as SparkRows takes it."""
+    """Convert a table to the arguments of SparkRows."""
     numbers = np.ascontiguousarray(table.matrix.T)
     others = jpype.JArray(jpype.JObject)(len(columns))
     for index, column in enumerate(columns):
@@ -147,7 +147,7 @@ def _wholes(values: Sequence[int | None], column: Column) -> Any:
     try:
         return jpype.JArray.of(np.array([value or 0 for value in values], np.int64))
     except OverflowError as error:
-        raise ModelError(f"column `{column.name}` holds 64 bits with a sign, and a value is larger") from error
+        raise ModelError(f"a value of column `{column.name}` is too large for a signed 64-bit integer") from error
 
 
 def _vectors(values: Sequence[list[float] | None]) -> Any:

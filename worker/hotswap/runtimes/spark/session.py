@@ -1,4 +1,4 @@
-"""A Spark session in a model host: one thread, no cluster, nothing that listens beyond this machine."""
+"""A Spark session in a model host: one thread, no cluster, and it listens on the loopback interface only."""
 
 from functools import cache
 from pathlib import Path
@@ -13,12 +13,12 @@ _SETTINGS: Final = {
     "spark.driver.bindAddress": "127.0.0.1",
     "spark.ui.enabled": "false",
     "spark.ui.showConsoleProgress": "false",
-    # What has been done is remembered for a page that nobody sees: as little of it as can be.
+    # Spark remembers finished work for its UI, which is off: keep as little of it as possible.
     "spark.ui.retainedJobs": "1",
     "spark.ui.retainedStages": "1",
     "spark.ui.retainedTasks": "1",
     "spark.sql.ui.retainedExecutions": "1",
-    # One row at a time is compiled by ourselves; compiling the few jobs of a load as well would only take longer.
+    # We compile the scoring of single rows ourselves; compiling the few jobs of a load would only take longer.
     "spark.sql.codegen.wholeStage": "false",
     "spark.sql.codegen.factoryMode": "FALLBACK",
     "spark.sql.adaptive.enabled": "false",
@@ -26,7 +26,7 @@ _SETTINGS: Final = {
     "spark.default.parallelism": "1",
     "spark.sql.catalogImplementation": "in-memory",
 }
-_JAVA: Final = 8  # the newest that Janino knows; any newer Java runs it
+_JAVA: Final = 8  # the newest class version that Janino writes; any newer Java runs it
 _LOGGING: Final = """\
 rootLogger.level = error
 rootLogger.appenderRef.stderr.ref = stderr
@@ -40,7 +40,7 @@ appender.stderr.layout.pattern = %p %c{1}: %m%n%ex
 
 @cache
 def session() -> Any:
-    """Give this process's session; the first call starts it, which takes seconds and writes into the current folder."""
+    """Return this process's session; the first call starts it, which takes seconds and writes to the current folder."""
     folder = Path.cwd()
     logging = folder / "log4j2.properties"
     logging.write_text(_LOGGING, encoding="ascii")
@@ -54,7 +54,7 @@ def session() -> Any:
 
 @cache
 def rows_class() -> Any:
-    """Give the class of SparkRows.java, compiled by the Janino that Spark brings along: no JDK is needed."""
+    """Compile SparkRows.java with the Janino that Spark bundles, so no JDK is needed, and return its class."""
     source = Path(__file__).with_name("SparkRows.java").read_text(encoding="utf-8")
     compiler = jpype.JClass("org.codehaus.janino.SimpleCompiler")()
     compiler.setSourceVersion(_JAVA)
@@ -65,7 +65,7 @@ def rows_class() -> Any:
 
 
 def reason(error: jpype.JException) -> str:
-    """Give what Spark says of an error: the first line of the cause behind all wrappers."""
+    """Return Spark's message for an error: the first line of its root cause."""
     while error.getCause() is not None:
         error = error.getCause()
     said = str(error.getMessage() or error.getClass().getName())
