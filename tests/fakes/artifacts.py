@@ -1,4 +1,4 @@
-"""Artifacts that are made up, and what a store says of them."""
+"""Made-up artifacts, and helpers to fetch them from a store."""
 
 import hashlib
 import io

@@ -1,4 +1,4 @@
-"""A first swap, its parts, and the commands that a client has written."""
+"""A first swap, its parts, and the commands that a client wrote."""
 
 from hotswap.client.client import Change
 from hotswap.commands import decode_command

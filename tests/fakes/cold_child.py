@@ -1,4 +1,4 @@
-"""The model host's process, which does not warm up: for tests of what a model says, not of how soon it is quick."""
+"""The model host's process without the warm-up: for tests of answers, not of speed."""
 
 from hotswap.host import child
 

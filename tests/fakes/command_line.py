@@ -1,4 +1,4 @@
-"""The command line in this process, and files for it."""
+"""Runs the command line in this process, with files for it."""
 
 from click.testing import CliRunner
 
@@ -28,7 +28,7 @@ def hotswap(*words, code=0, **more):
 
 
 def one_line(result):
-    """The complaint: exactly one line on stderr, and nothing that looks like a traceback."""
+    """Return the error message: exactly one line on stderr, without a traceback."""
     (line,) = result.stderr.splitlines()
     assert line.startswith("hotswap: ")
     return line

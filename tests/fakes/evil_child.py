@@ -1,8 +1,8 @@
-"""A real model host that does harm where a file says so: evil_child.py FILE FD PARENT.
+"""A real model host that does harm if a file says so: evil_child.py FILE FD PARENT.
 
-`ready` in FILE: READY with 60 MiB of JSON in it. `setsid`: it starts a process in a session of its own, which has
-`left-behind` and the name of the file in its command line. `loops`: its model does not come back from a batch once the
-word is `loops now`. Without the file it is a host as any other.
+`ready` in FILE: it sends READY with 60 MiB of JSON. `setsid`: it starts a process in its own session, which has
+`left-behind` and the name of the file in its command line. `loops`: its model does not return from a batch once FILE
+contains `loops now`. Without the file it is a normal host.
 """
 
 import os
@@ -41,7 +41,7 @@ def _loop_when_told(file):
         return score(self, table)
 
     def refuse_the_jvm(*_):
-        raise h2o.NotFlat("for the harm is done in Python")
+        raise h2o.NotFlat("the harm is done in Python")
 
     h2o.H2OModel.score, h2o.FlatPlan = loop, refuse_the_jvm
 

@@ -1,4 +1,4 @@
-"""The models that the project ships, ready to be put into a model host, with rows and H2O's own predictions."""
+"""The models that the project ships, ready to load into a model host, with rows and H2O's own predictions."""
 
 import csv
 import sys
@@ -13,12 +13,12 @@ from hotswap.host.load import Load
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 COLD = (sys.executable, str(Path(__file__).with_name("cold_child.py")))
-"""A model host that does not warm up: half a second less for each."""
+"""The command of a model host that does not warm up, which saves half a second."""
 
 
 @dataclass(frozen=True)
 class Example:
-    """A MOJO of examples/models with the proto and the data that belong to it."""
+    """A MOJO of examples/models with its proto and data."""
 
     model: str
     proto: str
@@ -46,7 +46,7 @@ class Example:
         )
 
     def requests(self) -> list[bytes]:
-        """Every row of the data as a request of one row; an empty cell is left out."""
+        """Return every row of the data as a request of one row; empty cells are left out."""
         message = self.operation.input
         fields = {
             part.name: str if part.cpp_type == part.CPPTYPE_STRING else float for part in message.DESCRIPTOR.fields
@@ -57,7 +57,7 @@ class Example:
         ]
 
     def predictions(self) -> list[dict[str, str]]:
-        """What H2O itself predicted for these rows, by its own column names."""
+        """Return H2O's own predictions for these rows, by its column names."""
         return read_csv(EXAMPLES / "data" / f"{self.model}.pred.csv")
 
 

@@ -1,6 +1,6 @@
 """Scores rows with the trees of MOJOs (Trees.java) and with H2O's own score0; prints a line of JSON for each MOJO.
 
-With `--otherwise` H2O's score0 says half a point for each tree, whatever is in it: that of 100 rows, for it is slow.
+With `--otherwise`, H2O's score0 returns 0.5 for each tree, whatever it contains; only for 100 rows, since it is slow.
 """
 
 import json
@@ -18,7 +18,7 @@ ODD = (np.nan, np.inf, -np.inf, 0.0, -0.0, 5e-324, -5e-324, 1e308, -1e308, 1.0, 
 
 
 def rows_of(model, random):
-    """Rows of ordinary and odd numbers, and of levels that the model knows; a tenth of them is missing."""
+    """Return rows of ordinary and extreme numbers and of known levels; a tenth of the values is missing."""
     rows = random.normal(0, 2, (ROWS, int(model.nfeatures())))
     rows = np.where(random.random(rows.shape) < 0.3, np.round(rows), rows)
     rows = np.where(random.random(rows.shape) < 0.05, random.choice(ODD, rows.shape), rows)
@@ -29,7 +29,7 @@ def rows_of(model, random):
 
 
 def scores_of(model, rows, width):
-    """What score0 gives for each row, as the bits of the numbers."""
+    """Return the bits of the numbers that score0 returns for each row."""
     scores = loops.java_rows(np.zeros((len(rows), width)))
     loops.score_loop(has_offset=False)(model, loops.java_rows(rows), scores)
     return np.asarray(scores).view(np.uint64)

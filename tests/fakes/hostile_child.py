@@ -1,6 +1,6 @@
 """A model host whose model does harm: a real MOJO, but these values in any numeric column make it misbehave.
 
-Run in the place of hotswap.host.child: ModelHost(child=(sys.executable, str(path_of_this_file)), ...).
+Run it instead of hotswap.host.child: ModelHost(child=(sys.executable, str(path_of_this_file)), ...).
 """
 
 import os
@@ -63,7 +63,7 @@ def _score_hostile(self, table):
 
 
 def _refuse_the_jvm(*_):
-    raise h2o.NotFlat("for the harm is done in Python")
+    raise h2o.NotFlat("the harm is done in Python")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Texts that would command a terminal, and whether what is shown of them does."""
+"""Texts with terminal escape sequences, and a check that the output neutralizes them."""
 
 import re
 
@@ -15,5 +15,5 @@ STYLE = re.compile(r"\x1b\[[0-9;]*m")
 
 
 def is_harmless(shown):
-    """Line feeds and what is printable; of a terminal's own commands only those that colour."""
+    """Return whether it has only line feeds, printable characters, and of escape sequences only colours."""
     return all(line.isprintable() for line in STYLE.sub("", shown).split("\n"))

@@ -14,7 +14,7 @@ LIAR = (sys.executable, str(FAKES / "liar_child.py"))
 
 
 class Hosts:
-    """Makes hosts that are stopped at the end of a test; `restarts` has the reason of each restart of any of them."""
+    """Starts hosts that are stopped at the end of a test; `restarts` has the reason of each restart of any of them."""
 
     def __init__(self):
         self.restarts = []
@@ -34,7 +34,7 @@ class Hosts:
 
 
 def with_magic(requests, places):
-    """Replace some of the requests with ones that make the hostile child misbehave."""
+    """Replace some of the requests by ones that make the hostile child misbehave."""
     message = IRIS.operation.input
     changed = list(requests)
     for place, value in places.items():

@@ -1,4 +1,4 @@
-"""Hosts of the jars of the tests: their protos, and how they are loaded and asked."""
+"""Hosts of the test jars: their protos, and helpers to load and call them."""
 
 from contextlib import asynccontextmanager
 
@@ -77,7 +77,7 @@ FLOWERS = {"rows": [{"petal_len": 3}, {"sepal_len": 9, "petal_len": 5}]}
 
 
 class Served:
-    """A jar in a host; `ask` gives the answer to one request, as a message or a refusal."""
+    """A jar in a host; `ask` returns the answer to one request, as a message or a refusal."""
 
     def __init__(self, host, operations):
         self.host = host

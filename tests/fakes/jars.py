@@ -1,7 +1,7 @@
-"""The jars of the tests: compiled from tests/jars where there is a JDK, else as they lie there, already compiled.
+"""The test jars: compiled from tests/jars if there is a JDK, else the prebuilt ones in that folder.
 
-Run as a program it compiles what lies there, and the worker's own jar (`make jars`). The same sources and the same JDK
-give the same bytes.
+Run as a program, it compiles the sources there, and the worker's own jar (`make jars`). The same sources and the same
+JDK give the same bytes.
 """
 
 import io
@@ -22,12 +22,12 @@ OWN = "flat_rows"
 _OWN_SOURCES = ("FlatRows.java", "Trees.java")
 NAMES = ("texts", "texts_v2", "customers", "numbers", "hostile", "spark")
 _LEFT_OUT = ("missing/",)
-_NAMELESS = ("texts",)  # compiled as most jars are: without the names of parameters
+_NAMELESS = ("texts",)  # compiled like most jars: without parameter names
 _MANIFESTS = {"customers": "Main-Class: credit.Scorer\r\n"}
 
 
 def jdk() -> int:
-    """The version of the JDK on the path; 0: there is none."""
+    """Return the version of the JDK on the path; 0 if there is none."""
     if shutil.which("javac") is None:
         return 0
     said = subprocess.run(["javac", "-version"], capture_output=True, text=True, check=False).stdout
@@ -43,13 +43,13 @@ def prebuilt(name: str) -> Path:
 
 
 def jar(name: str) -> bytes:
-    """A jar of the tests."""
+    """Return a test jar."""
     return compiled(name) if HAS_JDK else prebuilt(name).read_bytes()
 
 
 @cache
 def compiled(name: str) -> bytes:
-    """A jar from its sources, for Java 17."""
+    """Compile a jar from its sources, for Java 17."""
     sources = [OWN_FOLDER / each for each in _OWN_SOURCES] if name == OWN else sorted((FOLDER / name).rglob("*.java"))
     classpath = ("-cp", ":".join(map(str, fetch_jars("h2o-genmodel")))) if name == OWN else ()
     with tempfile.TemporaryDirectory() as folder:
@@ -66,7 +66,7 @@ def compiled(name: str) -> bytes:
 
 
 def packed(files: Mapping[str, bytes]) -> bytes:
-    """A zip, always the same one for the same files."""
+    """Return a zip with reproducible bytes."""
     whole = io.BytesIO()
     with zipfile.ZipFile(whole, "w", zipfile.ZIP_DEFLATED) as archive:
         for path, content in files.items():

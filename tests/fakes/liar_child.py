@@ -1,9 +1,9 @@
-"""A model host without a model: it answers each request with the request, but lies about the first batch.
+"""A model host without a model: it echoes each request, but sends a malformed answer to the first batch.
 
     liar_child.py FILE FD PARENT
 
-FILE says how, and is deleted before the lie: the process that comes after is honest. In one-by-one retry there is no
-lie, unless it is "not in turn".
+FILE says how, and is deleted before the lie: the next process is honest. It does not lie in a one-by-one retry, unless
+the lie is "not in turn".
 """
 
 import pickle

@@ -1,8 +1,8 @@
-"""A model host without a model or a Java, whose requests leave something behind: each answer says what was asked.
+"""A model host without a model or Java, whose requests leave things behind: each answer echoes its request.
 
     littering_child.py FD PARENT
 
-"litter" starts a process that shares nothing with this one any more, not even its parent, and puts a file into
+"litter" starts a detached process that shares nothing with this one, not even its parent, and creates a file in
 /dev/shm; both are named after the host's folder. "exit" ends this process.
 """
 

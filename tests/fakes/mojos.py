@@ -1,4 +1,4 @@
-"""MOJOs with their rows and H2O's own predictions, and protos made for them from the headers of these."""
+"""MOJOs with their rows and H2O's own predictions, and protos generated from the headers of both."""
 
 import csv
 import math
@@ -15,13 +15,13 @@ from hotswap.host.load import Load
 
 MODELS = Path(__file__).parents[1] / "models" / "h2o"
 SMALLEST = 1e-9
-# What H2O gives beside its predictions, and how its columns are called here.
+# What H2O returns beside its predictions, and the prefix that its columns get here.
 BESIDE = {"anomaly": "", "contributions": "contribution_", "distances": ""}
 
 
 @dataclass(frozen=True)
 class Mojo:
-    """A MOJO of a folder: `<name>.zip`, `<name>.pred.csv` and `rows`. `vector` is the output with all that it gives."""
+    """A MOJO in a folder: `<name>.zip`, `<name>.pred.csv` and `rows`. `vector` is the output that holds all others."""
 
     name: str
     vector: str = ""
@@ -38,12 +38,12 @@ class Mojo:
 
     @property
     def whole_row(self) -> dict[str, str]:
-        """The first row in which nothing is missing."""
+        """The first row without missing values."""
         return next(row for row in self.inputs if all(row.values()))
 
     @cached_property
     def expected(self) -> list[dict[str, str]]:
-        """H2O's own predictions, a field's name -> its text."""
+        """H2O's own predictions: field name -> text."""
         found = read_csv(self.folder / f"{self.name}.pred.csv")
         for ending, prefix in BESIDE.items():
             if (path := self.folder / f"{self.name}.{ending}.csv").exists():
@@ -53,13 +53,13 @@ class Mojo:
 
     @cached_property
     def is_classifier(self) -> bool:
-        """Whether H2O predicts a label: then there are probabilities, or a score, beside it."""
+        """Whether H2O predicts a label: there are then probabilities, or a score, beside it."""
         names = {name for name in self.expected[0] if not name.startswith(tuple(filter(None, BESIDE.values())))}
         return "predict" in names and bool(names - {"predict", "mean_length"} - {f"distance_{n}" for n in range(9)})
 
     @cached_property
     def levels(self) -> set[str]:
-        """The columns of categories that the model takes, encoded ones too (`color.blue`, `color:0`)."""
+        """The categorical columns that the model reads, including encoded ones (`color.blue`, `color:0`)."""
         with zipfile.ZipFile(self.model) as mojo:
             columns = mojo.read("model.ini").decode().partition("[columns]")[2]
         return set(re.findall(r"^(color|country)\b", columns, flags=re.MULTILINE))
@@ -102,7 +102,7 @@ class Mojo:
         )
 
     def request(self, row: dict[str, str], **changed: str | None) -> bytes:
-        """A row as a request; an empty cell, and None, are left out."""
+        """Return a row as a request; empty cells and None are left out."""
         types = {part.name: part.cpp_type for part in self.operation.input.DESCRIPTOR.fields}
         values = {name: value for name, value in {**row, **changed}.items() if value}
         message = self.operation.input
@@ -115,7 +115,7 @@ class Mojo:
         return [self.request(row) for row in self.inputs]
 
     def faults(self, answers: list[bytes]) -> list[str]:
-        """What of the answers H2O does not say itself."""
+        """Return a line for each answer that differs from H2O's own."""
         told = []
         for number, (answer, expected) in enumerate(zip(answers, self.expected, strict=True)):
             message = self.operation.output.FromString(answer)
@@ -131,7 +131,7 @@ class Mojo:
 
 
 def identifier(name: str) -> str:
-    """A column of H2O's as a field's name."""
+    """Return H2O's column name as a field name."""
     return re.sub(r"^(?=\d)", "p", re.sub(r"\W", "_", name))
 
 
@@ -150,13 +150,13 @@ def is_same(value: float | str, expected: str) -> bool:
 
 
 def is_among(vector: list[float], values: list[float | str]) -> bool:
-    """Whether a vector's elements are the given values, in their order, with nothing in between."""
+    """Return whether a vector's elements occur among the values, in order and contiguously."""
     texts, wanted = list(map(repr, values)), list(map(repr, vector))
     return any(texts[start : start + len(wanted)] == wanted for start in range(len(texts)))
 
 
 def read_csv(path: Path) -> list[dict[str, str]]:
-    """Rows of a CSV; of one column, an empty line is a row too."""
+    """Return the rows of a CSV; with one column, an empty line is a row too."""
     with path.open(newline="") as file:
         header, *rows = csv.reader(file)
     return [dict(zip(header, row or [""], strict=True)) for row in rows]

@@ -1,4 +1,4 @@
-"""The model host's process in which every request goes through Python, also one whose rows are flat; not warmed up."""
+"""The model host's process without the fast path: every request goes through Python. It does not warm up."""
 
 from hotswap.host import child
 from hotswap.runtimes.h2o import runtime as h2o

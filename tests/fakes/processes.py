@@ -1,4 +1,4 @@
-"""What a test asks the system about processes, and about what they left."""
+"""Queries about processes, and about what they leave behind."""
 
 import asyncio
 import os
@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import TypeAlias
 
 Left: TypeAlias = tuple[int, set[threading.Thread], list[str]]
-"""How many descriptors, which threads, which temporary folders."""
+"""The number of descriptors, the threads, the temporary folders."""
 
 
 def left_behind() -> Left:
-    """Give what a host of ours may leave: descriptors, threads but for asyncio's own pool, temporary folders.
+    """Return what a host of ours may leave behind: descriptors, threads except asyncio's pool, temporary folders.
 
-    Of the temporary folders only those that a host or its Java makes: other programs have theirs in the same place.
+    Only the temporary folders of a host or its Java count: other programs use the same place.
     """
     threads = {thread for thread in threading.enumerate() if not thread.name.startswith("asyncio_")}
     ours = (f"hotswap-host-{os.getpid()}-", "hsperfdata")
@@ -24,7 +24,7 @@ def left_behind() -> Left:
 
 
 async def nothing_left(before: Left) -> None:
-    """Wait until nothing is left beyond `before`: asyncio closes a transport's descriptors in its own next turns."""
+    """Wait until nothing is left beyond `before`: asyncio closes a transport's descriptors in later iterations."""
     async with asyncio.timeout(10):
         while left_behind() != before:
             await asyncio.sleep(0.01)
@@ -35,10 +35,10 @@ def names(folder: str | Path) -> list[str]:
 
 
 def is_running(pid: int) -> bool:
-    """Whether there is such a process; a zombie of a killed worker waits for its new parent, and counts as gone."""
+    """Return whether the process is running; a zombie of a killed worker awaits its new parent and counts as gone."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except (FileNotFoundError, ProcessLookupError):  # gone before it was opened, or before it was read
+    except (FileNotFoundError, ProcessLookupError):  # it ended before the file was opened, or before it was read
         return False
 
 
@@ -47,7 +47,7 @@ def proc(pid: int, name: str) -> str:
 
 
 async def gone(pid: int) -> None:
-    """Wait until a process that need not be our child has ended."""
+    """Wait until a process, which need not be our child, has ended."""
     try:
         descriptor = os.pidfd_open(pid)
     except ProcessLookupError:

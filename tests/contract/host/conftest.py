@@ -1,4 +1,4 @@
-"""What the tests of model hosts share."""
+"""Fixtures for the tests of model hosts."""
 
 import pytest
 

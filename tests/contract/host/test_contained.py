@@ -1,4 +1,4 @@
-"""What a model starts ends with its host, however that ends: in namespaces, and where these are forbidden."""
+"""Everything that a model starts ends with its host: in namespaces, and where these are forbidden."""
 
 import asyncio
 import contextlib
@@ -43,11 +43,11 @@ async def host():
 
 
 def started_by(worker):
-    """What models of a worker have started, by what is in their command lines."""
+    """Return the processes that a worker's models have started, by their command lines."""
     mark = f"hotswap-host-{worker}-".encode()
     found = []
     for each in Path("/proc").glob("[0-9]*"):
-        with contextlib.suppress(OSError):  # it has ended meanwhile
+        with contextlib.suppress(OSError):  # it ended in the meantime
             if mark in (each / "cmdline").read_bytes():
                 found.append(int(each.name))
     return found
@@ -75,7 +75,7 @@ async def make_it_exit(host):
 
 
 @pytest.mark.parametrize("end", [stop, kill, kill_from_outside, make_it_exit])
-async def test_nothing_that_a_model_has_started_outlives_its_host(is_namespaced, host, end):
+async def test_nothing_that_a_model_starts_outlives_its_host(is_namespaced, host, end):
     assert await host.score([b"litter"]) == [b"litter"]
     left = started_by(os.getpid())
     assert left
@@ -89,7 +89,7 @@ async def test_nothing_that_a_model_has_started_outlives_its_host(is_namespaced,
         file.unlink()
 
 
-async def test_a_worker_that_is_killed_leaves_nothing_that_its_models_have_started(is_namespaced):
+async def test_a_killed_worker_leaves_no_processes_of_its_models(is_namespaced):
     script = f"""if True:
         import asyncio, sys
         sys.path[:0] = [{str(FAKES.parent)!r}, {str(ROOT / "worker")!r}]
@@ -121,7 +121,7 @@ async def test_a_worker_that_is_killed_leaves_nothing_that_its_models_have_start
         file.unlink()
 
 
-async def test_what_this_machine_cannot_contain_is_known_once_a_host_was_started(monkeypatch):
+async def test_what_this_machine_cannot_contain_is_known_once_a_host_has_started(monkeypatch):
     monkeypatch.setattr(HostProcess, "uncontained", "")
     monkeypatch.setattr(process, "_SUPERVISOR", UNPRIVILEGED)
     before = left_behind()
@@ -134,6 +134,6 @@ async def test_what_this_machine_cannot_contain_is_known_once_a_host_was_started
 @pytest.mark.parametrize(
     ("program", "code"), [("raise SystemExit(9)", 9), ("import os; os.kill(os.getpid(), 11)", -11)]
 )
-async def test_a_host_is_seen_to_end_as_it_did(is_namespaced, program, code):
+async def test_the_exit_status_of_a_host_is_reported(is_namespaced, program, code):
     host = await HostProcess.start((sys.executable, "-c", program))
     assert await host.close(5) == code

@@ -1,4 +1,4 @@
-"""The promises of a model host, with a real MOJO: what it says of itself, and whose answers are whose."""
+"""A model host with a real MOJO: its description, and that callers get their own answers."""
 
 import asyncio
 import os
@@ -14,7 +14,7 @@ from hotswap.host import frames
 from hotswap.host.parent import ModelHost
 
 
-async def test_a_host_says_what_it_serves_and_how_long_each_phase_took():
+async def test_a_host_reports_what_it_serves_and_how_long_each_phase_took():
     host = ModelHost(load=IRIS.load(), deadline_s=30, on_restart=pytest.fail, on_unknown=pytest.fail)
     description = await host.start()
     await host.stop()
@@ -29,7 +29,7 @@ async def test_a_host_says_what_it_serves_and_how_long_each_phase_took():
     assert all(seconds > 0 for seconds in description.phase_seconds.values())
 
 
-async def test_a_host_gives_way_where_it_is_told_to_and_not_in_the_place_of_one_that_died(monkeypatch):
+async def test_a_host_loads_at_low_priority_on_request_but_not_when_it_replaces_a_dead_one(monkeypatch):
     orders, pack = [], frames.pack_load
     monkeypatch.setattr(frames, "pack_load", lambda order: orders.append(order) or pack(order))
     host = ModelHost(load=IRIS.load(), deadline_s=30, on_restart=lambda _: None, on_unknown=pytest.fail)
@@ -40,7 +40,7 @@ async def test_a_host_gives_way_where_it_is_told_to_and_not_in_the_place_of_one_
     assert [order.is_low_priority for order in orders] == [True, False]
 
 
-async def test_batches_that_come_at_once_each_get_their_own_answers(hosts):
+async def test_concurrent_batches_each_get_their_own_answers(hosts):
     host = await hosts.start()
     requests = IRIS.requests()
     expected = await host.score(requests)
@@ -52,7 +52,7 @@ async def test_batches_that_come_at_once_each_get_their_own_answers(hosts):
     assert await host.score([]) == []
 
 
-async def test_a_batch_larger_than_every_buffer_comes_back_whole(hosts):
+async def test_a_batch_larger_than_every_buffer_is_answered_completely(hosts):
     host = await hosts.start()
     requests = IRIS.requests() * 400
 
@@ -62,7 +62,7 @@ async def test_a_batch_larger_than_every_buffer_comes_back_whole(hosts):
     assert answers[:150] == answers[-150:]
 
 
-async def test_a_caller_that_goes_away_takes_nobodys_answers(hosts):
+async def test_a_cancelled_caller_does_not_disturb_others_answers(hosts):
     host = await hosts.start()
     requests = IRIS.requests()
     expected = await host.score(requests)
@@ -75,7 +75,7 @@ async def test_a_caller_that_goes_away_takes_nobodys_answers(hosts):
     assert hosts.restarts == []
 
 
-async def test_a_caller_that_goes_away_after_long_ends_the_host_and_the_next_batch_has_another_one(hosts):
+async def test_a_caller_cancelled_late_kills_the_host_and_the_next_batch_gets_another(hosts):
     host = await hosts.start(*HOSTILE, deadline_s=600.0)
     requests = IRIS.requests()
     expected = await host.score(requests)

@@ -1,4 +1,4 @@
-"""Whatever a model host's process does, each request gets what it deserves, and the next batch another host."""
+"""Whatever a model host's process does, only the culprit is refused, and the next batch gets another host."""
 
 import asyncio
 import os
@@ -30,7 +30,7 @@ from hotswap.settings import Settings
         (RAISES, Code.MODEL_ERROR, [], "IllegalStateException: as it was asked to"),
     ],
 )
-async def test_a_request_that_harms_its_host_is_refused_and_the_rest_is_scored(hosts, harm, code, restarts, told):
+async def test_a_request_that_kills_its_host_is_refused_and_the_rest_is_scored(hosts, harm, code, restarts, told):
     host = await hosts.start(*HOSTILE)
     requests = IRIS.requests()
     expected = await host.score(requests)
@@ -57,7 +57,7 @@ async def test_a_request_that_never_returns_is_refused_and_the_rest_is_scored(ho
     assert hosts.restarts == ["too_slow", "too_slow"]
 
 
-async def test_each_of_several_harmful_requests_is_refused_with_one_restart_more_than_there_are(hosts):
+async def test_k_harmful_requests_are_refused_with_k_plus_one_restarts(hosts):
     host = await hosts.start(*HOSTILE)
     requests = IRIS.requests()[:10]
     expected = await host.score(requests)
@@ -71,7 +71,7 @@ async def test_each_of_several_harmful_requests_is_refused_with_one_restart_more
     assert hosts.restarts == ["crashed"] * 4
 
 
-async def test_batches_that_wait_are_not_touched_by_one_that_kills_the_host(hosts):
+async def test_waiting_batches_are_unaffected_by_one_that_kills_the_host(hosts):
     host = await hosts.start(*HOSTILE)
     requests = IRIS.requests()[:10]
     expected = await host.score(requests)
@@ -82,7 +82,7 @@ async def test_batches_that_wait_are_not_touched_by_one_that_kills_the_host(host
     assert [isinstance(answer, Refusal) for answer in answers[1]] == [place == 3 for place in range(10)]
 
 
-async def test_a_host_killed_from_outside_loses_and_refuses_nothing(hosts):
+async def test_no_request_is_lost_or_refused_when_a_host_is_killed_from_outside(hosts):
     host = await hosts.start()
     requests = IRIS.requests()
     expected = await host.score(requests)
@@ -102,8 +102,8 @@ async def test_a_host_killed_from_outside_loses_and_refuses_nothing(hosts):
     "lie",
     ["too few", "too many", "no frame", "a huge frame", "a pickle", "another kind", "no such code", "not in turn"],
 )
-async def test_a_host_that_sends_what_is_no_answer_is_replaced_and_the_batch_is_answered(hosts, lie, tmp_path):
-    # It lies once, about a whole batch; then it is honest, so every request is answered.
+async def test_a_host_that_sends_a_malformed_answer_is_replaced_and_the_batch_is_answered(hosts, lie, tmp_path):
+    # It sends one malformed answer, to a whole batch; from then on it is honest, so every request is answered.
     (tmp_path / "lie").write_text(lie)
     host = await hosts.start(*LIAR, str(tmp_path / "lie"))
 
@@ -111,7 +111,7 @@ async def test_a_host_that_sends_what_is_no_answer_is_replaced_and_the_batch_is_
     assert hosts.restarts == ["crashed"]
 
 
-async def test_a_batch_too_slow_only_as_a_whole_is_answered_whole(hosts, tmp_path):
+async def test_a_batch_that_is_too_slow_only_as_a_whole_is_answered_completely(hosts, tmp_path):
     (tmp_path / "lie").write_text("sleeps")
     host = await hosts.start(*LIAR, str(tmp_path / "lie"), deadline_s=1.0)
 
@@ -119,7 +119,7 @@ async def test_a_batch_too_slow_only_as_a_whole_is_answered_whole(hosts, tmp_pat
     assert hosts.restarts == ["too_slow"]
 
 
-async def test_a_model_that_was_changed_on_disk_is_not_what_takes_the_place_of_a_host_that_died(hosts, tmp_path):
+async def test_a_model_changed_on_disk_is_not_loaded_to_replace_a_dead_host(hosts, tmp_path):
     store = Store(Settings(cache=tmp_path / "cache", store=(tmp_path / "store").as_uri()))
     model, other = [
         Model(*await store.upload(EXAMPLES / "models" / f"{name}.zip"), "h2o") for name in ("iris_gbm", "iris_glm")
@@ -140,7 +140,7 @@ async def test_a_model_that_was_changed_on_disk_is_not_what_takes_the_place_of_a
         await host.score(IRIS.requests())
 
 
-async def test_a_host_that_cannot_be_started_again_is_tried_again_at_the_next_batch(hosts, tmp_path):
+async def test_restarting_a_host_is_retried_at_the_next_batch(hosts, tmp_path):
     model, away = tmp_path / "model.zip", tmp_path / "away.zip"
     shutil.copy(EXAMPLES / "models" / "iris_gbm.zip", model)
     host = await hosts.start(load=IRIS.load(model=model))

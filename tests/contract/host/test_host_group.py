@@ -1,4 +1,4 @@
-"""Several real hosts of one generation: batches side by side, and one's death is nothing to the others."""
+"""Several real hosts of one generation: they score batches concurrently, and one's death does not affect the others."""
 
 import asyncio
 import os
@@ -21,7 +21,7 @@ HOSTILE = (sys.executable, str(Path(__file__).parents[2] / "fakes" / "hostile_ch
 
 
 class Group(HostGroup):
-    """Two hosts; `restarts` has the reason of each restart of any of them."""
+    """Two hosts; `restarts` has the reason of each restart of either."""
 
     def __init__(self, *child, **load):
         self.restarts = []
@@ -38,7 +38,7 @@ class Group(HostGroup):
         super().__init__(self.hosts)
 
 
-async def test_a_batch_that_takes_long_keeps_no_other_waiting():
+async def test_a_slow_batch_does_not_delay_others():
     group = Group(*HOSTILE)
     await group.start()
     endless = [IRIS.operation.input(sepal_length=NEVER_RETURNS).SerializeToString()]
@@ -55,7 +55,7 @@ async def test_a_batch_that_takes_long_keeps_no_other_waiting():
     assert set(group.restarts) == {"too_slow"}
 
 
-async def test_batches_that_come_at_once_are_shared_out_and_each_gets_its_own_answers():
+async def test_concurrent_batches_are_distributed_and_each_gets_its_own_answers():
     group = Group()
     await group.start()
     requests = IRIS.requests()
@@ -69,7 +69,7 @@ async def test_batches_that_come_at_once_are_shared_out_and_each_gets_its_own_an
     assert min(tickets) >= len(parts) // 2
 
 
-async def test_one_that_dies_is_replaced_alone():
+async def test_a_host_that_dies_is_replaced_alone():
     group = Group()
     await group.start()
     first, second = (host.pid for host in group.hosts)
@@ -85,7 +85,7 @@ async def test_one_that_dies_is_replaced_alone():
     assert group.restarts == ["crashed"]
 
 
-async def test_a_model_that_is_refused_is_refused_once_and_leaves_nothing(tmp_path):
+async def test_a_model_is_refused_once_and_leaves_nothing_behind(tmp_path):
     (tmp_path / "model.zip").write_bytes(b"this is no zip at all")
     before = left_behind()
     group = Group(model=tmp_path / "model.zip")
@@ -94,8 +94,8 @@ async def test_a_model_that_is_refused_is_refused_once_and_leaves_nothing(tmp_pa
     await nothing_left(before)
 
 
-async def test_where_one_cannot_be_started_all_are_ended(monkeypatch):
-    await asyncio.to_thread(make_ground, "h2o", 128)  # fetched jars are no leftovers
+async def test_all_hosts_are_stopped_if_one_cannot_be_started(monkeypatch):
+    await asyncio.to_thread(make_ground, "h2o", 128)  # downloaded jars do not count as left behind
     before = left_behind()
     group = Group()
 

@@ -1,4 +1,4 @@
-"""How a model host starts and ends, what it may have while it is there, and that nothing is left of it."""
+"""How a model host starts and stops, what it may access, and that it leaves nothing behind."""
 
 import asyncio
 import errno
@@ -30,7 +30,7 @@ from hotswap.host.parent import ModelHost
         (None, "could not be started"),
     ],
 )
-async def test_a_child_that_does_not_get_ready_is_a_failed_host_with_its_last_words(program, told):
+async def test_a_child_that_does_not_become_ready_is_a_failed_host_with_its_last_output(program, told):
     before = left_behind()
     child = (sys.executable, "-c", program) if program else ("/no/such/program",)
     host = ModelHost(load=IRIS.load(), deadline_s=30, on_restart=pytest.fail, on_unknown=pytest.fail, child=child)
@@ -44,7 +44,7 @@ async def test_a_child_that_does_not_get_ready_is_a_failed_host_with_its_last_wo
 
 
 @pytest.mark.parametrize(("what", "error"), [("tempfile.mkdtemp", errno.ENOSPC), ("os.pipe", errno.EMFILE)])
-async def test_a_host_for_which_there_is_no_room_is_a_failed_host_and_leaves_nothing(what, error, hosts, monkeypatch):
+async def test_a_host_that_runs_out_of_resources_fails_and_leaves_nothing_behind(what, error, hosts, monkeypatch):
     before = left_behind()
 
     def fails(*_, **__):
@@ -58,7 +58,7 @@ async def test_a_host_for_which_there_is_no_room_is_a_failed_host_and_leaves_not
     await nothing_left(before)
 
 
-async def test_nothing_is_left_of_a_host_however_it_ends(hosts):
+async def test_a_host_leaves_nothing_behind_however_it_ends(hosts):
     before = left_behind()
 
     stopped = await hosts.start()
@@ -75,13 +75,13 @@ async def test_nothing_is_left_of_a_host_however_it_ends(hosts):
     cancelled.cancel()
     with pytest.raises(asyncio.CancelledError):
         await cancelled
-    await asyncio.sleep(0)  # closed transports let go of their descriptors at the next turn of the loop
+    await asyncio.sleep(0)  # closed transports release their descriptors in the loop's next iteration
 
     await nothing_left(before)
     assert not any(map(is_running, (first, second, third)))
 
 
-async def test_a_stop_ends_a_host_that_never_returns_and_its_batch_is_in_doubt(hosts):
+async def test_stop_kills_a_host_that_never_returns_and_its_batch_is_in_doubt(hosts):
     host = await hosts.start(*HOSTILE)
     pid = host.pid
     batch = asyncio.create_task(host.score(with_magic(IRIS.requests(), {0: NEVER_RETURNS})))
@@ -98,7 +98,7 @@ async def test_a_stop_ends_a_host_that_never_returns_and_its_batch_is_in_doubt(h
     assert hosts.restarts == []
 
 
-async def test_a_stop_lets_the_batch_in_hand_finish(hosts):
+async def test_stop_lets_the_batch_in_progress_finish(hosts):
     host = await hosts.start()
     batch = asyncio.create_task(host.score(IRIS.requests()))
     await asyncio.sleep(0)
@@ -165,7 +165,7 @@ async def test_unknown_categories_are_reported():
     assert seen == {"color": 2, "country": 1}
 
 
-def test_the_parent_never_loads_what_belongs_to_the_child():
+def test_the_parent_never_imports_the_childs_modules():
     script = "import sys, json, hotswap.host.parent; print(json.dumps([*sys.modules]))"
     loaded = json.loads(subprocess.run([sys.executable, "-c", script], capture_output=True, check=True).stdout)
 

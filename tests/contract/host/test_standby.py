@@ -1,4 +1,4 @@
-"""Standby hosts, real ones: used once, replaced, and never the reason that a swap fails."""
+"""Real warm standbys: used once, replaced, and never the reason that a swap fails."""
 
 import asyncio
 import os
@@ -28,7 +28,7 @@ async def standbys(monkeypatch):
 
 
 async def ready(standbys, other_than=None):
-    """Wait for a standby, and give its process."""
+    """Wait for a standby and return its process."""
     async with asyncio.timeout(60):
         while not standbys.ready or standbys._ready["h2o"][1] is other_than:
             await asyncio.sleep(0.01)
@@ -47,7 +47,7 @@ async def started(standbys, **load):
     return host
 
 
-async def test_a_standby_is_used_once_and_another_one_is_prepared_when_asked_for(standbys):
+async def test_a_standby_is_used_once_and_another_is_prepared_on_request(standbys):
     standbys.keep("h2o")
     first = await ready(standbys)
     hosts = [await started(standbys)]
@@ -64,10 +64,10 @@ async def test_a_standby_is_used_once_and_another_one_is_prepared_when_asked_for
 
     assert answers[0] == answers[1] == answers[2]
     assert (pids[0], pids[2]) == (first.pid, second.pid)
-    assert pids[1] not in (first.pid, second.pid), "there was no standby: it was started from the beginning"
+    assert pids[1] not in (first.pid, second.pid), "there was no standby: it was started from scratch"
 
 
-async def test_a_standby_that_was_prewarmed_on_one_model_answers_as_another_one(standbys):
+async def test_a_standby_prewarmed_on_one_model_serves_another(standbys):
     standbys.keep("h2o", CANCER.load())
     standby = await ready(standbys)
     prewarmed, fresh = await started(standbys), await started(standbys)
@@ -79,7 +79,7 @@ async def test_a_standby_that_was_prewarmed_on_one_model_answers_as_another_one(
     assert answers[0] == answers[1]
 
 
-async def test_a_standby_whose_prewarm_model_is_gone_is_a_standby_all_the_same(standbys, tmp_path):
+async def test_a_standby_whose_prewarm_model_is_gone_can_still_be_used(standbys, tmp_path):
     standbys.keep("h2o", IRIS.load(model=tmp_path / "retired.zip"))
     standby = await ready(standbys)
     host = await started(standbys)
@@ -98,10 +98,10 @@ async def test_a_standby_that_dies_is_replaced(standbys):
     await gone(first.pid)
 
 
-async def test_a_standby_that_dies_as_it_is_taken_costs_time_and_no_swap(standbys):
+async def test_a_standby_that_dies_when_taken_delays_the_swap_but_does_not_fail_it(standbys):
     standbys.keep("h2o")
     standby = await ready(standbys)
-    os.kill(standby.pid, signal.SIGKILL)  # the loop has not heard of it yet
+    os.kill(standby.pid, signal.SIGKILL)  # the loop has not noticed yet
 
     host = await started(standbys)
     pid = host.pid
@@ -121,7 +121,7 @@ async def test_a_model_that_is_refused_in_a_standby_is_refused_for_its_own_reaso
     await gone(standby.pid)
 
 
-async def test_a_standby_on_other_ground_is_not_taken(standbys):
+async def test_a_standby_on_another_jvm_is_not_taken(standbys):
     standbys.keep("h2o")
     standby = await ready(standbys)
 
@@ -130,7 +130,7 @@ async def test_a_standby_on_other_ground_is_not_taken(standbys):
     standby.dispose()
 
 
-async def test_a_kind_that_cannot_be_prepared_is_tried_again_and_stopped_with_the_rest(standbys, monkeypatch):
+async def test_preparing_a_kind_is_retried_until_the_standbys_stop(standbys, monkeypatch):
     tries = asyncio.Queue()
 
     def fails(kind, heap_mb):
@@ -146,7 +146,7 @@ async def test_a_kind_that_cannot_be_prepared_is_tried_again_and_stopped_with_th
     assert standbys.ready == []
 
 
-async def test_stopping_leaves_no_standby_and_none_that_is_being_prepared():
+async def test_stopping_ends_all_standbys_including_those_being_prepared():
     standbys = Standbys(heap_mb=HEAP_MB, child=CHILD)
     await asyncio.to_thread(make_ground, "h2o", HEAP_MB)
     before = left_behind()

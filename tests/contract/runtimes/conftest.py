@@ -1,4 +1,4 @@
-"""What the tests of runtimes share."""
+"""Fixtures for the tests of runtimes."""
 
 import pytest
 
@@ -7,7 +7,7 @@ from fakes.jars import jar
 
 @pytest.fixture
 def put(tmp_path):
-    """Write a jar of the tests, or any bytes, to a file as the store would give it: without an ending."""
+    """Write a test jar, or any bytes, to a file as the store would: without a suffix."""
 
     def write(content, name="content"):
         path = tmp_path / name

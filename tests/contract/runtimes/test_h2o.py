@@ -52,7 +52,7 @@ def with_proto(example: Example, messages: str) -> bytes:
 
 
 @pytest.mark.parametrize("example", [IRIS, IRIS_GLM, CANCER, GBM], ids=lambda example: example.model)
-async def test_a_classifier_gives_h2os_own_labels_and_probabilities(example):
+async def test_a_classifier_returns_h2os_own_labels_and_probabilities(example):
     async with serving(example.load()) as host:
         answers = await host.score(example.requests())
 
@@ -65,7 +65,7 @@ async def test_a_classifier_gives_h2os_own_labels_and_probabilities(example):
                 assert is_close(value, expected[part.name.removeprefix("p_")])
 
 
-async def test_a_regression_gives_h2os_own_values():
+async def test_a_regression_returns_h2os_own_values():
     async with serving(MIXED_GLM.load()) as host:
         answers = await host.score(MIXED_GLM.requests())
 
@@ -73,7 +73,7 @@ async def test_a_regression_gives_h2os_own_values():
     assert all(map(is_close, values, (row["predict"] for row in MIXED_GLM.predictions())))
 
 
-async def test_a_clustering_gives_h2os_own_clusters():
+async def test_a_clustering_returns_h2os_own_clusters():
     async with serving(MIXED_KMEANS.load()) as host:
         answers = await host.score(MIXED_KMEANS.requests())
 
@@ -130,7 +130,7 @@ async def test_the_size_of_a_batch_and_the_shape_of_a_request_change_no_predicti
     assert list(operations["columns"].output.FromString(answers[-1]).label) == labels
 
 
-async def test_all_outputs_of_a_classifier_can_be_had():
+async def test_all_outputs_of_a_classifier_are_available():
     message = "string predict = 1; repeated double probabilities = 2; double confidence = 3; double score = 4;"
     numbers = " ".join(f"optional double x{number} = {number + 1};" for number in range(10))
     columns = f"{numbers} optional string color = 11; optional string country = 12;"
@@ -148,7 +148,7 @@ async def test_all_outputs_of_a_classifier_can_be_had():
 
 
 def with_offset(path: Path) -> Path:
-    """Make of the shipped GLM one that was trained with the offset column `exposure`."""
+    """Turn the shipped GLM into one that was trained with the offset column `exposure`."""
     with zipfile.ZipFile(EXAMPLES / "models" / "mixed_glm.zip") as old, zipfile.ZipFile(path, "w") as new:
         for name in old.namelist():
             content = old.read(name)
@@ -162,7 +162,7 @@ def with_offset(path: Path) -> Path:
     return path
 
 
-async def test_a_model_with_an_offset_asks_for_it_and_adds_it(tmp_path):
+async def test_a_model_with_an_offset_requires_and_adds_it(tmp_path):
     source = MIXED_GLM.source.replace(b"message Row {", b"message Row { optional double exposure = 99;")
     message = compile_proto(source).operations["Estimate"].input
     output = MIXED_GLM.operation.output
@@ -194,7 +194,7 @@ async def test_unknown_categories_are_counted_and_scored_like_missing_ones():
     assert unknown == {"color": 2}
 
 
-async def test_the_policies_refuse_what_they_are_told_to():
+async def test_the_policies_refuse_what_is_configured():
     policies = Configuration(missing=Policy.REFUSE, unknown_category=Policy.REFUSE)
     message = MIXED_GLM.operation.input
     whole = dict.fromkeys((f"x{number}" for number in range(9)), 1.0)
@@ -213,7 +213,7 @@ async def test_the_policies_refuse_what_they_are_told_to():
     assert "`x3`" in refused[1].message
 
 
-async def test_an_unknown_operation_is_refused_with_those_that_there_are():
+async def test_an_unknown_operation_is_refused_with_the_known_ones():
     (request, *_) = IRIS.requests()
 
     async with serving(IRIS.load()) as host:
@@ -224,7 +224,7 @@ async def test_an_unknown_operation_is_refused_with_those_that_there_are():
     assert answers[1].message == "there is no operation `classify`; set the header `operation` to one of: Classify"
 
 
-# ---- what is no generation
+# ---- what is refused at the start
 
 
 def broken(tmp_path: Path, how: str) -> Path:
@@ -254,7 +254,7 @@ def broken(tmp_path: Path, how: str) -> Path:
     "how",
     ["garbage", "truncated", "another zip", "a part is gone", "an empty folder", "a senseless model.ini", "nothing"],
 )
-async def test_what_is_no_mojo_is_refused(tmp_path, how):
+async def test_an_artifact_that_is_not_a_mojo_is_refused(tmp_path, how):
     refused = await refusal_of(IRIS.load(model=broken(tmp_path, how)))
 
     assert refused.code == "MODEL_INVALID"
@@ -283,7 +283,7 @@ async def test_a_proto_that_cannot_serve_is_refused(proto, code, told):
     assert (refused.code, told in refused.message) == (code, True)
 
 
-async def test_a_sample_that_is_refused_fails_the_start():
+async def test_a_refused_sample_fails_the_start():
     samples = (IRIS.requests()[0], b"\xff\xff")
 
     refused = await refusal_of(IRIS.load(samples=samples))
@@ -291,13 +291,13 @@ async def test_a_sample_that_is_refused_fails_the_start():
     assert (refused.code, "sample 1 was refused: UNDECODABLE" in refused.message) == ("SAMPLE_REFUSED", True)
 
 
-async def test_a_runtime_that_is_not_there_is_refused():
+async def test_an_unknown_runtime_is_refused():
     refused = await refusal_of(IRIS.load(kind="onnx"))
 
     assert (refused.code, "`onnx`" in refused.message) == ("MODEL_UNSUPPORTED", True)
 
 
-async def test_names_that_differ_are_mapped_by_the_configuration(tmp_path):
+async def test_the_configuration_maps_different_names(tmp_path):
     fields = "double a = 1; double b = 2; double c = 3; double d = 4;"
     source = with_proto(
         IRIS, f"message Leaf {{ {fields} }} message In {{ Leaf leaf = 1; }} message Out {{ string x = 1; }}"

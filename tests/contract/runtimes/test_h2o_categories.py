@@ -117,7 +117,7 @@ async def refusal_of(load) -> SwapError:
 
 
 @pytest.mark.parametrize("mojo", MOJOS, ids=lambda mojo: mojo.name)
-async def test_a_mojo_gives_what_h2o_itself_gives_and_takes_an_unknown_level_for_a_missing_one(mojo):
+async def test_a_mojo_predicts_what_h2o_predicts_and_treats_an_unknown_level_as_missing(mojo):
     scored, unknown = mojo.requests()[: len(mojo.expected)], {}
     whole = mojo.whole_row
     odd = [mojo.request(whole, **dict.fromkeys(mojo.levels, level)) for level in ("mauve", None)]
@@ -133,7 +133,7 @@ async def test_a_mojo_gives_what_h2o_itself_gives_and_takes_an_unknown_level_for
 
 
 @pytest.mark.parametrize("name", ONE_OF_EACH)
-async def test_missing_and_unknown_levels_are_refused_where_the_policies_say_so(name):
+async def test_missing_and_unknown_levels_are_refused_if_the_policies_say_so(name):
     mojo = BY_NAME[name]
     policies = replace(mojo.configuration, missing=Policy.REFUSE, unknown_category=Policy.REFUSE)
     requests = [mojo.request(mojo.whole_row, **changed) for changed in ({}, {"color": "mauve"}, {"color": None})]
@@ -164,14 +164,14 @@ async def test_a_mojo_whose_predictions_would_be_wrong_is_refused(mojo, told):
         ("word2vec", "only GBM, DRF and XGBoost models"),
     ],
 )
-async def test_contributions_are_refused_where_the_model_cannot_give_them(name, told):
+async def test_contributions_are_refused_if_the_model_does_not_support_them(name, told):
     refused = await refusal_of(BY_NAME[name].load(configuration=Configuration(runtime={"contributions": "true"})))
 
     assert (refused.code, told in refused.message) == ("MODEL_UNSUPPORTED", True)
 
 
 @pytest.mark.parametrize("runtime", [{}, {"contributions": "false"}], ids=str)
-async def test_contributions_are_no_output_unless_they_are_asked_for(runtime):
+async def test_contributions_are_an_output_only_if_configured(runtime):
     refused = await refusal_of(BY_NAME["gbm_binomial"].load(configuration=Configuration(runtime=runtime)))
 
     assert refused.code == "SCHEMA_MISMATCH"
@@ -186,7 +186,7 @@ async def test_contributions_are_no_output_unless_they_are_asked_for(runtime):
     ],
     ids=["name", "value"],
 )
-async def test_an_option_that_there_is_not_is_refused_with_those_that_there_are(runtime, told):
+async def test_an_unknown_option_is_refused_with_the_known_ones(runtime, told):
     refused = await refusal_of(BY_NAME["gbm_binomial"].load(configuration=Configuration(runtime=runtime)))
 
     assert (refused.code, refused.message) == ("CONFIGURATION_INVALID", told)
@@ -195,7 +195,7 @@ async def test_an_option_that_there_is_not_is_refused_with_those_that_there_are(
 # ---- models that are odd in their own way
 
 
-async def test_a_glrm_answers_a_row_alike_wherever_it_stands():
+async def test_a_glrm_scores_a_row_the_same_at_any_position():
     mojo = BY_NAME["glrm"]
     requests = mojo.requests()
 
@@ -205,7 +205,7 @@ async def test_a_glrm_answers_a_row_alike_wherever_it_stands():
     assert once == again[::-1]
 
 
-async def test_a_text_of_unknown_words_is_refused_where_the_policy_says_so():
+async def test_a_text_of_unknown_words_is_refused_if_the_policy_says_so():
     mojo = BY_NAME["word2vec"]
     policy = Configuration(unknown_category=Policy.REFUSE)
 

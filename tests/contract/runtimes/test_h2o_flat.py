@@ -1,4 +1,4 @@
-"""Requests whose rows are flat are answered inside the JVM: with the same bytes and refusals as through Python."""
+"""The fast path answers requests of flat rows inside the JVM, with the same bytes and refusals as the fallback."""
 
 import math
 import random
@@ -54,10 +54,10 @@ LISTS = "message Answer { repeated double p_yes = 20; repeated string response =
 TABLE = "message Score { string response = 1; double p_yes = 2; } message Answer { repeated Score scores = 17; }"
 BEHIND = (
     b"",
-    *(b"\xa2\x06\x01x", b"\xa0\x06\x05", b"\xa1\x06" + b"8" * 8, b"\x00"),  # fields that there are not
+    *(b"\xa2\x06\x01x", b"\xa0\x06\x05", b"\xa1\x06" + b"8" * 8, b"\x00"),  # unknown fields
     *(b"\x08\x01", b"\x0d1234", b"\x0a\x01x", b"\x0b\x0c"),  # of another wire type; a group
-    *(b"\x5a\x02\xc3\x28", b"\x5a\x03\xed\xa0\x80"),  # no UTF-8
-    # Varints that are longer than they need be, or too long.
+    *(b"\x5a\x02\xc3\x28", b"\x5a\x03\xed\xa0\x80"),  # invalid UTF-8
+    # Varints that are longer than necessary, or too long.
     *(
         b"\x89\x80\x80\x80\x80\x00" + b"12345678",
         b"\x89\x80\x80\x80\x70" + b"12345678",
@@ -140,7 +140,7 @@ class Requests:
         return value if self._random.random() < 0.85 else self._damaged(value)
 
     def _fill(self, row):
-        # Most are whole, or hardly any row would be good.
+        # Most are undamaged, or hardly any row would be good.
         violation = self._random.choice((0.0, 0.0, 0.05, 0.3))
         for part in row.DESCRIPTOR.fields:
             if part.is_repeated or part.message_type:
@@ -195,7 +195,7 @@ class Requests:
 
 
 @pytest.mark.parametrize("name", CASES)
-async def test_both_ways_give_the_same_bytes_refusals_and_counts(name):
+async def test_the_fast_path_and_the_fallback_return_the_same_bytes_refusals_and_counts(name):
     messages, taken, answer, configuration = CASES[name]
     source = proto(messages + answer, taken)
     (operation,) = compile_proto(source).operations.values()
@@ -213,7 +213,7 @@ async def test_both_ways_give_the_same_bytes_refusals_and_counts(name):
     assert 0 < refused < 0.8 * REQUESTS
 
 
-async def test_a_zero_is_left_out_of_an_answer_where_proto3_leaves_it_out():
+async def test_a_zero_is_omitted_from_an_answer_where_proto3_omits_it():
     answer = (
         "message Answer { string species = 1; float setosa = 2; double versicolor = 3; optional float virginica = 4;"
     )
@@ -267,7 +267,7 @@ async def test_the_models_of_the_examples_are_answered_in_the_jvm(example):
     ],
     ids=["parsed", "nested", "oneof", "computed", "map", "far"],
 )
-async def test_what_is_not_flat_goes_through_python_and_the_status_says_why(messages, taken, why):
+async def test_rows_that_are_not_flat_go_through_python_and_the_status_says_why(messages, taken, why):
     source = proto(messages, taken)
     (operation,) = compile_proto(source).operations.values()
     async with serving(GBM.load(proto=source), "cold_child.py") as (host, described, _):
@@ -278,7 +278,7 @@ async def test_what_is_not_flat_goes_through_python_and_the_status_says_why(mess
     assert path.startswith(f"through Python: {why}")
 
 
-async def test_a_model_that_is_more_than_its_score0_goes_through_python():
+async def test_a_model_that_needs_more_than_score0_goes_through_python():
     async with serving(MIXED_KMEANS.load(), "cold_child.py") as (_, described, _):
         (path,) = described.paths.values()
 

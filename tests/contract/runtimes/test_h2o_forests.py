@@ -1,4 +1,4 @@
-"""The trees of a forest are walked in arrays of our own, and say to the bit what H2O's score0 says."""
+"""Our own walk over a forest's trees scores exactly, to the bit, as H2O's score0 does."""
 
 import json
 import os
@@ -27,7 +27,7 @@ def forests():
 
 
 def compared(*words):
-    """For each MOJO: whether its trees are walked, and how many of 10,000 rows they score otherwise than score0."""
+    """For each MOJO: whether we walk its trees, and how many of 10,000 rows score differently from score0."""
     command = [sys.executable, str(TESTS / "fakes" / "forests.py"), *map(str, words)]
     environment = {**os.environ, "PYTHONPATH": str(TESTS.parent / "worker")}
     ran = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True, env=environment)
@@ -37,12 +37,12 @@ def compared(*words):
     }
 
 
-def test_every_forest_scores_each_row_to_the_bit_as_h2o_does():
+def test_every_forest_scores_each_row_bit_by_bit_as_h2o_does():
     said = compared(*forests())
 
     assert len(said) >= 20
     assert {name: verdict for name, verdict in said.items() if verdict != (True, 0)} == {}
 
 
-def test_a_forest_whose_trees_do_not_say_what_score0_says_is_left_to_h2o():
+def test_a_forest_whose_trees_disagree_with_score0_is_left_to_h2o():
     assert compared("--otherwise", EXAMPLES / "models" / "gbm_50x5.zip") == {"gbm_50x5.zip": (False, 0)}

@@ -1,4 +1,4 @@
-"""A jar as a model, in a real host: texts and values go in and come out."""
+"""A jar as a model, in a real host: how texts and values are passed in and returned."""
 
 import tempfile
 from pathlib import Path
@@ -8,7 +8,7 @@ from fakes.processes import left_behind, names
 from hotswap.codec.proto import compile as compile_proto
 
 
-async def test_rows_go_to_a_jar_of_the_ancestor_as_csv_and_its_list_comes_back_by_row(put):
+async def test_an_acumos_jar_gets_rows_as_csv_and_returns_a_list_by_row(put):
     rpcs = dict.fromkeys(("predict", "predictFile", "predictPath", "echo"), "Rows Labels")
     runtime = {"modelClassName": "iris.Model", "modelInputType": "CSV", "modelOutputType": "java.util.List"}
     async with serving(load(put("texts"), IRIS, rpcs, runtime)) as served:
@@ -19,7 +19,7 @@ async def test_rows_go_to_a_jar_of_the_ancestor_as_csv_and_its_list_comes_back_b
     assert told.prediction == ['sepal_len,petal_len,note\n0.0,1.5,"a ""b"", c\nd é"\n']
 
 
-async def test_rows_go_to_a_jar_as_json_or_as_the_name_of_a_file_where_the_configuration_says_so(put):
+async def test_a_jar_gets_rows_as_json_or_as_a_file_if_configured(put):
     rows = {"rows": [{"petal_len": 1.5, "note": "é"}]}
     json_text = '[{"sepal_len": 0.0, "petal_len": 1.5, "note": "é"}]'
     runtime = {"class": "iris.Model", "input": "json"}
@@ -30,7 +30,7 @@ async def test_rows_go_to_a_jar_as_json_or_as_the_name_of_a_file_where_the_confi
         assert (await served.ask("Named", FLOWERS)).prediction == ["versicolor", "virginica"]
 
 
-async def test_a_text_that_a_jar_returns_is_read_as_csv_where_the_configuration_says_so(put):
+async def test_text_that_a_jar_returns_is_parsed_as_csv_if_configured(put):
     runtime = {"class": "iris.Model", "output": "csv"}
     async with serving(load(put("texts"), IRIS, {"table": "Rows Table"}, runtime)) as served:
         table = await served.ask("table", FLOWERS)
@@ -38,7 +38,7 @@ async def test_a_text_that_a_jar_returns_is_read_as_csv_where_the_configuration_
     assert [(row.label, row.score) for row in table.rows] == [("versicolor", 0.5), ("virginica", 0.5)]
 
 
-async def test_a_file_that_a_jar_is_given_leaves_nothing_on_disk_and_nothing_open(put):
+async def test_a_file_passed_to_a_jar_leaves_nothing_on_disk_and_nothing_open(put):
     before = left_behind()
     async with serving(load(put("texts"), IRIS, {"predictFile": "Rows Labels"}, {"class": "iris.Model"})) as served:
         await served.ask("predictFile", FLOWERS)
@@ -97,7 +97,7 @@ async def test_each_kind_of_parameter_is_filled_and_each_kind_of_result_fills_it
             assert await served.ask(name, asked) == served.operations[name].output(**expected), name
 
 
-async def test_objects_are_made_of_nested_messages_and_read_back_from_getters_records_and_maps(put):
+async def test_objects_are_created_from_nested_messages_and_read_from_getters_records_and_maps(put):
     rpcs = {"Score": "Customer Decision", "scoreAll": "Customers Decisions", "scoreArray": "Customers Decisions"}
     rpcs |= {"Each": "Customers Decisions", "types": "Customer Decision"}
     told = "Ann 30 null VERY_BAD true 1.0 2.5 Ulm/Point[x=1.0, y=2] a=1.0 b=2.0 2"
@@ -120,7 +120,7 @@ async def test_objects_are_made_of_nested_messages_and_read_back_from_getters_re
     assert [(point.x, point.y) for point in types.points] == [(1, 2), (3.5, 4)]
 
 
-async def test_the_configuration_maps_parameters_and_outputs_that_have_other_names(put):
+async def test_the_configuration_maps_parameters_and_outputs_with_other_names(put):
     mapped = {"columns": {"z": "b"}, "outputs": {"granted": "score"}}
     messages = NUMBERS + "message Renamed { float granted = 1; } message Named { repeated Renamed rows = 1; }"
     rpcs = {"unfilled": "Row Number", "table": "Rows Named"}
@@ -129,7 +129,7 @@ async def test_the_configuration_maps_parameters_and_outputs_that_have_other_nam
         assert [row.granted for row in (await served.ask("table", ROWS)).rows] == [0.25, 0.25]
 
 
-async def test_parameters_whose_names_are_not_known_are_filled_by_position_where_there_are_as_many_fields(put):
+async def test_parameters_of_unknown_names_are_filled_by_position_if_there_are_as_many_fields(put):
     messages = IRIS + "message Two { double y = 1; double x = 2; } message Twos { repeated Two rows = 1; }"
     runtime = {"class": "iris.Model"}
     async with serving(load(put("texts"), messages, {"classify": "Twos Labels"}, runtime)) as served:
@@ -141,7 +141,7 @@ async def test_parameters_whose_names_are_not_known_are_filled_by_position_where
     assert (refused.code, told in refused.message) == ("SCHEMA_MISMATCH", True)
 
 
-async def test_one_object_lives_as_long_as_the_generation_and_nothing_calls_it_but_requests(put):
+async def test_one_object_lives_as_long_as_the_generation_and_only_requests_call_it(put):
     async with serving(load(put("numbers"), NUMBERS, {"next": "Row Long"}, {"class": "numbers.Numbers"})) as served:
         assert [(await served.ask("next", ROW)).n for _ in range(3)] == [1, 2, 3]
 

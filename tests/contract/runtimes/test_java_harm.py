@@ -13,7 +13,7 @@ from hotswap.host.parent import ModelHost
 
 
 def split(name, part):
-    """A jar in two: what has `part` in its name, and the rest."""
+    """Split a jar in two: the files with `part` in their names, and the rest."""
     files = unpacked(jar(name))
     library = {path: content for path, content in files.items() if part in path}
     return packed(library), packed({path: content for path, content in files.items() if path not in library})
@@ -71,7 +71,7 @@ async def hostile(put):
         yield served
 
 
-async def test_requests_that_make_a_jar_end_its_host_are_refused_and_the_rest_is_scored(hostile):
+async def test_requests_that_kill_the_host_of_a_jar_are_refused_and_the_rest_is_scored(hostile):
     message, said = hostile.operations["act"].input, hostile.operations["act"].output
     asked = [what for number, harm in enumerate(HARMS) for what in (harm, f"good {number}")]
 
@@ -104,13 +104,13 @@ async def test_a_jar_that_recurses_raises_reads_writes_or_starts_threads_harms_n
     assert not is_running(pid)
 
 
-async def test_each_request_finds_the_jars_own_class_loader_whatever_the_one_before_has_done(hostile):
+async def test_each_request_sees_the_jars_class_loader_whatever_the_previous_one_did(hostile):
     answers = [(await hostile.ask("act", {"what": what})).said for what in ("which loader", "loader", "which loader")]
 
     assert answers == ["mine", "changed", "mine"]
 
 
-def test_a_csv_is_scored_on_the_command_line_by_a_jar_and_the_ancestors_configuration(put, tmp_path):
+def test_a_csv_is_scored_on_the_command_line_by_a_jar_with_its_acumos_configuration(put, tmp_path):
     config = tmp_path / "modelConfig.properties"
     config.write_text("# as it is\nmodelClassName=iris.Model\nmodelMethod = predict\nmodelInputType: CSV\n")
     proto = tmp_path / "iris.proto"
@@ -128,9 +128,9 @@ def test_a_csv_is_scored_on_the_command_line_by_a_jar_and_the_ancestors_configur
 
 @pytest.mark.skipif(not HAS_JDK, reason="there is no JDK 17 or newer: the jars are taken as they lie")
 @pytest.mark.parametrize("name", [*NAMES, OWN])
-def test_the_jars_that_lie_here_are_what_their_sources_say(name):
+def test_the_prebuilt_jars_match_their_sources(name):
     now, then = unpacked(compiled(name)), unpacked(prebuilt(name).read_bytes())
 
     assert now.keys() == then.keys()
-    if jdk() == 17:  # another compiler may write other bytes
+    if jdk() == 17:  # another compiler may write different bytes
         assert now == then

@@ -1,4 +1,4 @@
-"""A jar as a model, in a real host: what is refused, of a request and at the swap."""
+"""A jar as a model, in a real host: what is refused, per request and at the swap."""
 
 import asyncio
 
@@ -15,7 +15,7 @@ ODD = [
     ("Long", "text", "field `n`: the String 'eight' is not a valid int64"),
     ("Long", "object", "the method returned a Numbers without a value for any field (n)"),
     ("Maybe", "object", "the method returned a Numbers without a value for any field (a, b)"),
-    ("Long", "list", "gave 2 values for 1 fields (n)"),
+    ("Long", "list", "returned 2 values for 1 fields (n)"),
     ("Long", "nested null", "field `n`: the method returned no value"),
     ("Long", "raises", "java.lang.IllegalStateException: as it was asked to, at numbers.Numbers.odd(Numbers.java:"),
     ("Long", "many digits", "is not a valid int64"),
@@ -27,7 +27,7 @@ ODD = [
 
 
 async def test_almost_every_error_is_a_refusal_that_names_the_field_and_the_reason(put):
-    """The ancestor answers almost every error with an empty 200."""
+    """Acumos answers almost every error with an empty 200."""
     rpcs = {f"To{kind}": f"What {kind}" for kind in ("Long", "Small", "Number", "Text", "Maybe")}
     runtime = {"class": "numbers.Numbers", "method": "odd"}
     async with serving(load(put("numbers"), NUMBERS, rpcs, runtime)) as served:
@@ -42,7 +42,7 @@ async def test_almost_every_error_is_a_refusal_that_names_the_field_and_the_reas
 
 
 async def test_a_missing_number_is_never_0_and_a_value_that_does_not_fit_is_refused_with_row_and_field(put):
-    """The ancestor makes 0 of a missing number."""
+    """Acumos turns a missing number into 0."""
     rpcs = {"bare": "Maybe Number", "texts": "Texts Text", "SumColumns": "Columns Numbers", "half": "Row Number"}
     runtime = {"class": "numbers.Numbers", "method.SumColumns": "sum"}
     async with serving(load(put("numbers"), NUMBERS, rpcs, runtime)) as served:
@@ -66,8 +66,8 @@ async def test_a_missing_number_is_never_0_and_a_value_that_does_not_fit_is_refu
     }
 
 
-async def test_as_many_rows_come_out_as_went_in_or_the_request_is_refused(put):
-    """The ancestor drops a bad row in silence: fewer rows come out, and nothing says which."""
+async def test_a_request_gets_as_many_results_as_it_has_rows_or_is_refused(put):
+    """Acumos silently drops a bad row: fewer rows come out, and nothing says which."""
     rpcs = {"dropsRows": "Rows Labels"}
     async with serving(load(put("texts"), IRIS, rpcs, {"class": "iris.Model"})) as served:
         refused = await served.ask("dropsRows", {"rows": [{"petal_len": 3}] * 3})
@@ -75,8 +75,8 @@ async def test_as_many_rows_come_out_as_went_in_or_the_request_is_refused(put):
     assert refused == Refusal(Code.MODEL_ERROR, "the method returned 2 results for 3 rows")
 
 
-async def test_each_rpc_calls_a_method_of_its_own(put):
-    """In the ancestor every rpc calls the same method."""
+async def test_each_rpc_calls_its_own_method(put):
+    """In Acumos every rpc calls the same method."""
     rpcs = dict.fromkeys(("sum", "half", "Third", "Fourth"), "Whole Number")
     runtime = {"class": "numbers.Numbers", "method.Third": "weigh", "method.Fourth": "sumInts"}
     async with serving(load(put("numbers"), NUMBERS, rpcs, runtime)) as served:
@@ -86,15 +86,15 @@ async def test_each_rpc_calls_a_method_of_its_own(put):
 
 
 async def test_outputs_are_matched_by_name_and_not_by_type_or_order(put):
-    """The ancestor fills the output's fields by the runtime type of the results, in their order."""
+    """Acumos fills the output's fields by the runtime type of the results, in their order."""
     async with serving(load(put("numbers"), NUMBERS, {"table": "Rows Table"}, {"class": "numbers.Numbers"})) as served:
         (row, _) = (await served.ask("table", ROWS)).rows
 
     assert (row.b, row.label, row.score) == (2, "L1.0", 0.25)
 
 
-async def test_crlf_quotes_and_utf8_reach_the_jar_as_they_were_meant(put):
-    """In the ancestor CRLF loses the last column, quotes are not understood and UTF-8 is corrupted."""
+async def test_crlf_quotes_and_utf8_reach_the_jar_intact(put):
+    """In Acumos CRLF loses the last column, quotes are not understood and UTF-8 is corrupted."""
     text = 'note,petal_len\r\n"a ""b"", ç\r\n☃",1.5\r\n'.encode()
     async with serving(load(put("texts"), IRIS, {"echo": "Rows Labels"}, {"class": "iris.Model"})) as served:
         told = await served.ask("echo", text, content=Format.CSV)
@@ -102,8 +102,8 @@ async def test_crlf_quotes_and_utf8_reach_the_jar_as_they_were_meant(put):
     assert told.prediction == ['sepal_len,petal_len,note\nnan,1.5,"a ""b"", ç\r\n☃"\n']
 
 
-async def test_a_jar_swapped_for_another_with_the_same_class_name_is_the_new_code(put):
-    """In the ancestor the old code keeps answering."""
+async def test_a_swap_to_a_jar_with_the_same_class_name_runs_the_new_code(put):
+    """In Acumos the old code keeps answering."""
     runtime, rpcs = {"class": "iris.Model"}, {"predict": "Rows Labels"}
     async with (
         serving(load(put("texts", "one"), IRIS, rpcs, runtime)) as first,
@@ -114,8 +114,8 @@ async def test_a_jar_swapped_for_another_with_the_same_class_name_is_the_new_cod
         assert (await first.ask("predict", FLOWERS)).prediction == ["versicolor", "virginica"]
 
 
-async def test_eight_requests_at_once_are_all_answered_right(put):
-    """In the ancestor 0 to 2 of eight parallel requests are right."""
+async def test_eight_concurrent_requests_are_all_answered_correctly(put):
+    """In Acumos 0 to 2 of eight parallel requests are right."""
     lengths, expected = [1, 3, 5, 1, 3, 5, 1, 3], ["setosa", "versicolor", "virginica"]
     async with serving(load(put("texts"), IRIS, {"predictFile": "Rows Labels"}, {"class": "iris.Model"})) as served:
         asks = [served.ask("predictFile", {"rows": [{"petal_len": length}]}) for length in lengths]
@@ -158,7 +158,7 @@ NO_MODEL = {
 }
 
 
-async def test_each_operation_that_does_not_fit_is_told_at_the_swap_with_what_to_do(put):
+async def test_each_mismatched_operation_is_reported_at_the_swap_with_what_to_do(put):
     rpcs = {name: kinds for name, (kinds, _) in UNFIT.items()}
 
     refused = await refusal_of(load(put("numbers"), NUMBERS, rpcs, {"class": "numbers.Numbers"}))
@@ -210,8 +210,8 @@ async def test_a_jar_for_a_newer_java_is_refused_with_both_versions(put):
         (packed({"lib/broken.jar": b"garbage"}), "lib/broken.jar in the artifact is not a jar"),
     ],
 )
-async def test_garbage_is_no_model(content, told, put):
-    """The ancestor accepts any file as a model with 200."""
+async def test_garbage_is_refused(content, told, put):
+    """Acumos accepts any file as a model with 200."""
     refused = await refusal_of(load(put(content), IRIS, {"predict": "Rows Labels"}))
 
     assert refused.code == "MODEL_INVALID"

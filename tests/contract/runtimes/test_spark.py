@@ -1,4 +1,4 @@
-"""Saved Spark pipelines in a real Spark: the same predictions as its own `transform`, and refusals that say why."""
+"""Saved Spark pipelines in a real Spark: the same predictions as its own `transform`, and refusals with a reason."""
 
 import asyncio
 import json
@@ -29,7 +29,7 @@ ROW_BY_ROW = ["churn", "forest", "formula", "offset", "words", "sql", "skip"]
 
 
 async def score_in_a_host(kind, model, proto, rows, **runtime):
-    """The answers of a model host that has just become ready, as JSON objects."""
+    """Return the answers of a freshly started model host, as JSON objects."""
     (operation,) = compile_proto(proto).operations.values()
     load = Load(
         generation=1,
@@ -51,7 +51,7 @@ async def score_in_a_host(kind, model, proto, rows, **runtime):
     return [json_format.MessageToDict(operation.output.FromString(answer)) for answer in answers]
 
 
-async def test_a_jar_that_uses_spark_has_a_session_at_hand(tmp_path):
+async def test_a_jar_that_uses_spark_has_an_active_session(tmp_path):
     path = tmp_path / "squares.jar"
     path.write_bytes(jar("spark"))
     proto = proto_of([{"x": 1.0}], [{"value": 1.0}])
@@ -63,7 +63,7 @@ async def test_a_jar_that_uses_spark_has_a_session_at_hand(tmp_path):
     assert squares == [{"value": 2.25}, {"value": 9}]
 
 
-async def test_a_host_that_serves_can_still_run_a_job(unpacked):
+async def test_a_serving_host_can_still_run_a_job(unpacked):
     rows, expected = read_rows("ratings", "input"), read_rows("ratings", "pred")
 
     answers = await score_in_a_host("spark", unpacked("ratings"), proto_of(rows, expected), rows, fallback="dataframe")
@@ -80,7 +80,7 @@ def lab(tmp_path_factory):
 
 @pytest.fixture
 def unpacked(tmp_path):
-    """Unpacks a shipped model to a folder, the model one level down."""
+    """Unpack a shipped model to a folder, with the model one level down."""
 
     def unpack(name):
         folder = tmp_path / name
@@ -96,7 +96,7 @@ def options(name):
 
 
 def assert_same(given, expected):
-    """Bit by bit; but where this Java lacks the vectors of a cluster's, Spark adds in another order."""
+    """Compare bit by bit; without the vector module that a cluster's Java has, Spark adds in another order."""
     if find_java().has_module("jdk.incubator.vector"):
         assert given == expected
         return
@@ -113,7 +113,7 @@ def assert_same(given, expected):
 
 
 @pytest.mark.parametrize("name", ROW_BY_ROW)
-def test_a_pipeline_gives_sparks_own_predictions_bit_by_bit(lab, unpacked, name):
+def test_a_pipeline_returns_sparks_own_predictions_bit_by_bit(lab, unpacked, name):
     rows, expected = read_rows(name, "input"), read_rows(name, "pred")
 
     told = lab.score(unpacked(name), proto_of(rows, expected), rows, **options(name))
@@ -133,7 +133,7 @@ def test_a_pipeline_that_pysparks_own_writer_saved_is_loaded_stage_by_stage(lab,
 
 @pytest.mark.skipif(not SHARED.is_dir(), reason="../shared/models/spark is not here")
 @pytest.mark.parametrize("name", ["lr", "rf50", "text"])
-def test_the_shared_models_give_sparks_own_predictions(lab, name):
+def test_the_shared_models_return_sparks_own_predictions(lab, name):
     rows, expected = (
         [json.loads(line) for line in (SHARED / name / f"{what}.jsonl").read_text().splitlines()]
         for what in ("input", "pred")
@@ -144,7 +144,7 @@ def test_the_shared_models_give_sparks_own_predictions(lab, name):
     assert_same(told.answers, expected)
 
 
-def test_only_what_the_answer_has_fields_for_is_offered_by_name(lab, unpacked):
+def test_only_outputs_that_an_answer_can_hold_are_offered(lab, unpacked):
     rows = read_rows("churn", "input")[:5]
     answers = [{"label": 0.0, "probabilities": [0.5], "churn": ""}]
 
@@ -160,7 +160,7 @@ def test_only_what_the_answer_has_fields_for_is_offered_by_name(lab, unpacked):
 # ---- bad requests
 
 
-def test_a_row_that_makes_a_stage_raise_is_refused_alone_with_sparks_words(lab, unpacked):
+def test_a_row_that_makes_a_stage_raise_is_refused_alone_with_sparks_message(lab, unpacked):
     rows, expected = read_rows("churn", "input"), read_rows("churn", "pred")
     bad = [*rows[:7], {**rows[7], "plan": "gold"}, {**rows[8], "age": None}, *rows[9:]]
     proto = proto_of(rows, expected)
@@ -183,7 +183,7 @@ def test_a_row_that_a_filter_drops_is_refused_with_that_reason(lab, unpacked):
     assert_same([told.answers[0], told.answers[2]], [expected[0], expected[2]])
 
 
-def test_what_does_not_fit_in_a_column_of_fewer_bits_is_refused(lab, unpacked):
+def test_a_value_too_large_for_its_column_is_refused(lab, unpacked):
     rows, expected = read_rows("sql", "input"), read_rows("sql", "pred")
 
     told = lab.score(unpacked("sql"), proto_of(rows, expected), [{**rows[0], "b": 2**31}, rows[1]], **options("sql"))
@@ -201,7 +201,7 @@ def rewrite(folder, old, new):
         file.write_text(file.read_text().replace(old, new))
 
 
-def test_a_class_that_is_not_sparks_own_is_refused_before_anything_is_loaded(lab, unpacked):
+def test_a_class_other_than_sparks_own_is_refused_before_anything_is_loaded(lab, unpacked):
     model = unpacked("churn")
     rewrite(model, "org.apache.spark.ml.feature.VectorAssembler", "com.example.Evil")
     proto = proto_of(read_rows("churn", "input"), read_rows("churn", "pred"))
@@ -222,7 +222,7 @@ def test_a_class_in_a_file_of_any_other_name_is_refused_too(lab, unpacked):
     assert (code, "com.example.Evil" in message) == ("MODEL_UNSUPPORTED", True)
 
 
-def test_a_pipeline_that_does_not_go_row_by_row_is_refused_with_the_step_or_scored_by_jobs_as_configured(lab, unpacked):
+def test_a_pipeline_that_cannot_be_scored_row_by_row_is_refused_or_scored_by_jobs_as_configured(lab, unpacked):
     rows, expected = read_rows("ratings", "input"), read_rows("ratings", "pred")
     proto = proto_of(rows, expected)
 
@@ -235,13 +235,13 @@ def test_a_pipeline_that_does_not_go_row_by_row_is_refused_with_the_step_or_scor
     assert math.isnan(told.answers[-1]["prediction"]), "of an unknown user ALS knows nothing"
 
 
-def test_columns_that_cannot_be_known_are_asked_for(lab, unpacked):
+def test_columns_whose_types_are_not_known_must_be_configured(lab, unpacked):
     code, message = lab.score(unpacked("sql"), proto_of(read_rows("sql", "input"), read_rows("sql", "pred")), []).error
 
     assert (code, "SQLTransformer" in message, "`schema`" in message) == ("SCHEMA_MISMATCH", True, True)
 
 
-def test_a_schema_that_the_pipeline_does_not_take_is_refused_with_sparks_reason(lab, unpacked):
+def test_a_schema_that_the_pipeline_rejects_is_refused_with_sparks_reason(lab, unpacked):
     proto = proto_of(read_rows("churn", "input"), read_rows("churn", "pred"))
 
     code, message = lab.score(unpacked("churn"), proto, [], runtime={"schema": "age STRING"}).error
@@ -261,7 +261,7 @@ def test_a_proto_of_another_domain_is_refused_with_every_column(lab, unpacked):
     ("how", "told"),
     [("empty", "no folder `metadata`"), ("garbage", "cannot be read"), ("no data", "not a readable Spark model")],
 )
-def test_what_is_no_saved_model_is_refused(lab, unpacked, how, told):
+def test_an_artifact_that_is_not_a_saved_model_is_refused(lab, unpacked, how, told):
     model = unpacked("churn")
     if how == "empty":
         shutil.rmtree(model / "model")
@@ -284,7 +284,7 @@ def test_what_is_no_saved_model_is_refused(lab, unpacked, how, told):
     ],
     ids=["name", "value", "schema"],
 )
-def test_an_option_that_there_is_not_is_refused_with_what_there_is(lab, unpacked, runtime, told):
+def test_an_unknown_option_is_refused_with_the_known_ones(lab, unpacked, runtime, told):
     code, message = lab.score(unpacked("churn"), proto_of([{"a": 1.0}], [{"b": 1.0}]), [], runtime=runtime).error
 
     assert (code, told in message) == ("CONFIGURATION_INVALID", True)
@@ -327,7 +327,7 @@ async def answers_of(host, name, times):
     ]
 
 
-async def test_a_host_and_a_standby_answer_the_same_and_a_standby_needs_no_start_of_java(unpacked, standbys):
+async def test_a_host_and_a_standby_answer_alike_and_a_standby_skips_javas_start(unpacked, standbys):
     expected = [{key: row[key] for key in ("probability", "prediction")} for row in read_rows("forest", "pred")]
     standbys.keep("spark")
     async with asyncio.timeout(120):

@@ -1,4 +1,4 @@
-"""Whatever a Command, a Status, a header or a committed offset can carry, those who read it answer; none breaks."""
+"""Readers handle whatever a Command, a Status, a header or a committed offset can carry; none of them breaks."""
 
 import asyncio
 import contextlib
@@ -44,7 +44,7 @@ def scalars(field):
 
 @st.composite
 def messages(draw, kind):
-    """A message of any content; a field is there or not."""
+    """Messages of any content; each field may be absent."""
     made = kind()
     for field in kind.DESCRIPTOR.fields:
         if field.containing_oneof and len(field.containing_oneof.fields) > 1:
@@ -73,7 +73,7 @@ def fill(draw, made, field):
 
 
 def whole(number):
-    """A swap that is accepted, so that there is something to inherit, to roll back to, and to be above."""
+    """An accepted swap, so that there is something to inherit, to roll back to, and to exceed."""
     command = wire.Command(command_id=f"first{number}", deployment="d")
     command.swap.generation = number
     command.swap.model.uri, command.swap.model.sha256 = "file:///m", "a" * 64

@@ -1,4 +1,4 @@
-"""Requests become rows and columns, in every shape of message, and what is bad in them is refused by policy."""
+"""Requests are decoded to rows and columns in every shape of message, and refused as the policies say."""
 
 import math
 
@@ -16,7 +16,7 @@ NAN = math.nan
 
 
 def decoder(messages, columns=(AGE, COLOR), names=None, **policies):
-    """Give a Decoder of the message `In` that a proto text declares."""
+    """Return a Decoder of the message `In` in a proto text."""
     configuration = Configuration(columns=names or {}, **policies)
     text = f'syntax = "proto3"; {messages} service S {{ rpc f(In) returns (In); }}'
     message = compile_proto(text.encode()).operations["f"].input
@@ -77,7 +77,7 @@ def test_columns_of_different_lengths_refuse_their_request_only():
     assert_matrix(rows, [[1, 1], [4, NAN]])
 
 
-def test_a_nested_field_is_reached_by_the_configuration_alone():
+def test_a_nested_field_is_found_by_the_configuration():
     messages = "message Person { optional double years = 1; } message In { Person who = 1; string color = 2; }"
 
     made = decoder(messages, names={"age": "who.years"})
@@ -88,7 +88,7 @@ def test_a_nested_field_is_reached_by_the_configuration_alone():
     assert "no scalar field `age`" in decoder(messages).problems[0]
 
 
-def test_a_column_whose_name_is_no_identifier_is_found_with_underscores():
+def test_a_column_whose_name_is_not_an_identifier_is_found_with_underscores():
     made = decoder("message In { double sepal_length = 1; }", columns=[Column("sepal.length")])
 
     assert_matrix(decode(made, {"sepal_length": 2}), [[2]])
@@ -152,13 +152,13 @@ def test_a_category_may_be_a_string_or_an_enum(kind, value, number):
     ("kind", "categories", "value", "number"),
     [("int32", ("-1", "10"), 10, 1), ("bool", ("false", "true"), True, 1), ("bool", ("0", "1"), False, 0)],
 )
-def test_a_category_that_is_a_number_or_a_truth_may_be_sent_as_such(kind, categories, value, number):
+def test_a_category_that_is_a_number_or_a_boolean_may_be_sent_as_such(kind, categories, value, number):
     made = decoder(f"message In {{ {kind} c = 1; }}", columns=[Column("c", categories)])
 
     assert_matrix(decode(made, {"c": value}), [[number]])
 
 
-def test_each_column_that_does_not_fit_is_told_with_what_to_do():
+def test_each_mismatched_column_is_reported_with_what_to_do():
     columns = [AGE, COLOR, Column("gone"), Column("size", ("s", "m")), Column("flag", ("yes", "no"))]
     made = decoder(
         "message In { bytes age = 1; double color = 2; Other size = 3; bool flag = 4; } message Other {}", columns
@@ -173,7 +173,7 @@ def test_each_column_that_does_not_fit_is_told_with_what_to_do():
     assert "`gone` (numeric): In has no scalar field `gone`; add it" in told
 
 
-def test_a_configured_column_that_the_model_lacks_is_told():
+def test_a_configured_column_that_the_model_lacks_is_reported():
     made = decoder("message In { double age = 1; string color = 2; }", names={"agee": "age"})
 
     assert made.problems == ["configuration.columns names `agee`, which is not a column of the model"]
@@ -197,7 +197,7 @@ def test_an_absent_enum_is_missing_and_not_its_zero():
     assert_matrix(decode(made, {}, {"color": 0}, {"color": 1}), [[NAN], [0], [1]])
 
 
-def test_an_absent_enum_whose_zero_is_no_category_is_missing_and_not_unknown():
+def test_an_absent_enum_whose_zero_is_not_a_category_is_missing_and_not_unknown():
     made = decoder(
         "enum C { NONE = 0; BLUE = 1; RED = 2; } message In { optional C color = 1; }",
         columns=[COLOR],
@@ -210,7 +210,7 @@ def test_an_absent_enum_whose_zero_is_no_category_is_missing_and_not_unknown():
     assert_matrix(rows, [[NAN]])
 
 
-def test_a_missing_value_refuses_its_request_where_the_policy_says_so():
+def test_a_missing_value_refuses_its_request_if_the_policy_says_so():
     made = decoder(
         "message Row { optional double age = 1; string color = 2; } message In { repeated Row r = 1; }",
         missing=Policy.REFUSE,
@@ -241,7 +241,7 @@ def test_unknown_categories_are_scored_as_missing_and_counted_by_column():
     assert_matrix(rows, [[0, NAN], [0, 1], [0, NAN], [0, NAN]])
 
 
-def test_an_unknown_category_refuses_its_request_where_the_policy_says_so():
+def test_an_unknown_category_refuses_its_request_if_the_policy_says_so():
     made = decoder("message In { double age = 1; string color = 2; }", unknown_category=Policy.REFUSE)
 
     rows = decode(made, {"color": "red"}, {"color": "green"})
@@ -253,7 +253,7 @@ def test_an_unknown_category_refuses_its_request_where_the_policy_says_so():
 
 
 @pytest.mark.parametrize("text", ["abc", "1,5", "1_000", "0x10", "null"])
-def test_text_that_is_no_number_refuses_its_request(text):
+def test_text_that_is_not_a_number_refuses_its_request(text):
     made = decoder("message In { string age = 1; string color = 2; }")
 
     rows = decode(made, {"age": "1"}, {"age": text}, {"age": ""})
@@ -264,7 +264,7 @@ def test_text_that_is_no_number_refuses_its_request(text):
     assert_matrix(rows, [[1, NAN], [NAN, NAN]])
 
 
-def test_text_that_is_no_number_is_missing_where_the_policy_says_so():
+def test_text_that_is_not_a_number_is_missing_if_the_policy_says_so():
     made = decoder("message In { string age = 1; string color = 2; }", mistyped=Policy.ACCEPT)
 
     rows = decode(made, {"age": "abc"}, {"age": "2"})
@@ -273,7 +273,7 @@ def test_text_that_is_no_number_is_missing_where_the_policy_says_so():
     assert_matrix(rows, [[NAN, NAN], [2, NAN]])
 
 
-def test_the_first_trouble_of_a_request_is_told_and_a_long_value_is_cut():
+def test_the_first_violation_of_a_request_is_reported_and_a_long_value_is_truncated():
     made = decoder("message In { string age = 1; string color = 2; }", unknown_category=Policy.REFUSE)
 
     rows = decode(made, {"age": "x" * 10_000, "color": "green"})
@@ -282,7 +282,7 @@ def test_the_first_trouble_of_a_request_is_told_and_a_long_value_is_cut():
     assert len(rows.refused[0].message) < 300
 
 
-def test_bytes_that_are_no_message_refuse_their_request_only():
+def test_bytes_that_do_not_parse_refuse_their_request_only():
     made = decoder("message In { double age = 1; string color = 2; }")
     good = made.message(age=3, color="red").SerializeToString()
 

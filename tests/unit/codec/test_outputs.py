@@ -1,4 +1,4 @@
-"""A model's outputs become serialized messages, each field filled by its name."""
+"""A model's outputs are encoded as messages, each field filled by its name."""
 
 import numpy as np
 import pytest
@@ -38,7 +38,7 @@ def encoded(messages, rows=ONE_EACH, **options):
     assert made.problems == []
     answers = made.encode(Table(SCORES), rows)
     parsed = [message.FromString(answer) for answer in answers]
-    # The one usual form, whichever way it was written.
+    # The canonical form, whichever way it was encoded.
     assert [message.SerializeToString() for message in parsed] == answers
     return parsed
 
@@ -47,29 +47,29 @@ def encoded(messages, rows=ONE_EACH, **options):
     "field",
     ["predict", "prediction", "Label", "class", "value", "response", "result", "outcome", "predicted"],
 )
-def test_the_label_goes_to_a_field_of_any_of_its_names(field):
+def test_the_label_fills_a_field_of_any_of_its_names(field):
     assert [getattr(out, field) for out in encoded(f"message Out {{ string {field} = 1; }}")] == ["yes", "no", "yes"]
 
 
 @pytest.mark.parametrize("field", ["p_yes", "pyes", "pYes", "prob_yes", "probability_yes", "yes", "YES"])
-def test_a_probability_goes_to_a_field_of_any_of_its_names(field):
+def test_a_probability_fills_a_field_of_any_of_its_names(field):
     assert [getattr(out, field) for out in encoded(f"message Out {{ double {field} = 1; }}")] == [0.75, 0.0, 0.5]
 
 
-def test_a_label_and_its_probabilities_are_written_as_the_library_does_zeros_too():
+def test_a_label_and_its_probabilities_are_serialized_as_by_protobuf_including_zeros():
     first, second, _ = encoded("message Out { string label = 1; double no = 2; double yes = 300; }")
 
     assert (first.label, first.no, first.yes) == ("yes", 0.25, 0.75)
     assert (second.label, second.no, second.yes) == ("no", 1.0, 0.0)
 
 
-def test_an_optional_zero_is_written():
+def test_an_optional_zero_is_serialized():
     _, second, _ = encoded("message Out { optional string label = 1; optional double yes = 2; optional float no = 3; }")
 
     assert second.HasField("yes")
 
 
-def test_fields_are_filled_by_name_in_whatever_order():
+def test_fields_are_filled_by_name_in_any_order():
     (first, *_) = encoded("message Out { float yes = 1; string predict = 2; double no = 9; }")
 
     assert (first.predict, first.no, first.yes) == ("yes", 0.25, 0.75)
@@ -95,7 +95,7 @@ def test_repeated_row_messages_take_a_row_each():
     assert (len(none.rows), [row.label for row in last.rows]) == (0, ["yes"])
 
 
-def test_a_row_longer_than_127_bytes_is_framed_right():
+def test_a_row_longer_than_127_bytes_has_the_right_length_prefix():
     long = (Output("predict", 0, 1, classes=("n" * 200, "y" * 40_000)),)
 
     (first, second, _) = encoded(
@@ -128,13 +128,13 @@ def test_a_label_fits_an_enum_with_all_classes():
 @pytest.mark.parametrize(
     ("kind", "classes", "values"), [("int32", ("-1", "1"), [1, -1, 1]), ("bool", ("0", "1"), [1, 0, 1])]
 )
-def test_a_label_that_is_a_number_or_a_truth_fits_such_a_field(kind, classes, values):
+def test_a_label_that_is_a_number_or_a_boolean_fits_such_a_field(kind, classes, values):
     outputs = (Output("predict", 0, 1, classes=classes),)
 
     assert [out.predict for out in encoded(f"message Out {{ {kind} predict = 1; }}", outputs=outputs)] == values
 
 
-def test_the_configuration_goes_before_the_names():
+def test_the_configuration_takes_precedence_over_the_names():
     (first, *_) = encoded(
         "message Out { double label = 1; string yes = 2; }", names={"label": "p_no", "yes": "predict"}
     )
@@ -142,7 +142,7 @@ def test_the_configuration_goes_before_the_names():
     assert (first.label, first.yes) == (0.25, "yes")
 
 
-def test_a_name_of_two_outputs_is_a_problem_and_no_guess():
+def test_a_name_of_two_outputs_is_reported_as_ambiguous():
     classes = ("-1", "1")
     outputs = tuple(Output(f"p_{name}", place, place + 1, class_names(name)) for place, name in enumerate(classes, 1))
 
@@ -165,26 +165,26 @@ def test_a_name_of_two_outputs_is_a_problem_and_no_guess():
         ("message Out { map<string, string> predict = 1; }", "does not fit"),
     ],
 )
-def test_a_field_that_cannot_be_filled_is_told_with_what_to_do(messages, told):
+def test_a_field_that_cannot_be_filled_is_reported_with_what_to_do(messages, told):
     made, _ = encoder(messages)
 
     assert told in made.problems[0]
 
 
-def test_a_singular_field_cannot_hold_many_rows():
+def test_a_singular_field_cannot_hold_several_rows():
     made, _ = encoder("message Out { string predict = 1; }", is_one_row=False)
 
     assert "a request may have several rows; make it repeated" in made.problems[0]
 
 
-def test_a_configured_output_that_is_not_there_is_told():
+def test_a_configured_output_field_that_does_not_exist_is_reported():
     made, _ = encoder("message Out { string predict = 1; }", names={"predict": "nothing", "gone": "predict"})
 
     assert "has no output `nothing`" in made.problems[0]
     assert "configuration.outputs names `gone`, which is not a field of Out" in made.problems[1]
 
 
-def test_a_row_without_a_class_is_told_apart():
+def test_a_row_without_a_class_is_invalid():
     made, _ = encoder("message Out { string predict = 1; }")
 
     assert made.is_valid(Table(np.array([[0.0], [np.nan], [2.0], [-1.0]]))).tolist() == [True, False, False, False]

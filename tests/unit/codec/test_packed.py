@@ -1,4 +1,4 @@
-"""Byte strings in one buffer: what went in comes out, and a buffer that does not hold together is refused."""
+"""Byte strings in one buffer: they are read as packed, and a malformed buffer is rejected."""
 
 import struct
 
@@ -10,7 +10,7 @@ VALUES = [b"first", b"", b"\x00" * 300, b"last"]
 
 
 @pytest.mark.parametrize("buffer", [bytes, bytearray, memoryview])
-def test_what_was_packed_comes_out_again_in_order(buffer):
+def test_packed_strings_are_read_in_order(buffer):
     packed = Packed(buffer(pack(VALUES)))
 
     assert (len(packed), list(packed)) == (4, VALUES)
@@ -20,11 +20,11 @@ def test_what_was_packed_comes_out_again_in_order(buffer):
         packed[4]
 
 
-def test_nothing_can_be_packed_too():
+def test_no_strings_can_be_packed():
     assert list(Packed(pack([]))) == []
 
 
-def test_a_buffer_that_does_not_hold_together_is_refused():
+def test_a_malformed_buffer_is_rejected():
     whole = pack(VALUES)
 
     for end in range(len(whole)):

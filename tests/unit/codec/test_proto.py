@@ -1,4 +1,4 @@
-"""Protos are compiled at run time by protoc itself, each in a pool of its own."""
+"""Protos are compiled at run time by protoc itself, each in its own descriptor pool."""
 
 import pytest
 from google.protobuf import descriptor_pb2
@@ -11,7 +11,7 @@ PROTO = 'syntax = "proto3"; message In { double x = 1; } message Out { string y 
 SERVICE = "service Model { rpc predict(In) returns (Out); }"
 
 
-def test_a_proto_gives_its_operations_by_the_names_of_its_rpcs():
+def test_the_operations_of_a_proto_have_the_names_of_its_rpcs():
     schema = compile_proto((PROTO + "service A { rpc one(In) returns (Out); rpc two(Out) returns (In); }").encode())
 
     assert list(schema.operations) == ["one", "two"]
@@ -23,7 +23,7 @@ def test_the_only_operation_is_the_default():
     assert compile_proto((PROTO + SERVICE).encode()).default == "predict"
 
 
-def test_rpcs_of_the_same_name_are_called_by_their_service():
+def test_rpcs_of_the_same_name_are_qualified_by_their_service():
     schema = compile_proto(
         (
             PROTO
@@ -34,14 +34,14 @@ def test_rpcs_of_the_same_name_are_called_by_their_service():
     assert list(schema.operations) == ["A.f", "B.f", "g"]
 
 
-def test_two_protos_may_name_different_messages_the_same():
+def test_two_protos_may_use_a_name_for_different_messages():
     first = compile_proto((PROTO + SERVICE).encode()).operations["predict"].input
     second = compile_proto((PROTO.replace("double x", "string x") + SERVICE).encode()).operations["predict"].input
 
     assert first(x=1.0).SerializeToString() != second(x="1").SerializeToString()
 
 
-def test_what_the_ancestors_parser_failed_on_compiles():
+def test_protos_that_acumos_failed_to_parse_compile():
     schema = compile_proto(
         b"""
         syntax = "proto3";
@@ -69,7 +69,7 @@ def test_what_the_ancestors_parser_failed_on_compiles():
         ('syntax = "proto4";', "model.proto:1:"),
     ],
 )
-def test_a_proto_that_does_not_compile_is_refused_with_protocs_own_line(text, place, capfd):
+def test_a_proto_that_does_not_compile_is_refused_with_protocs_own_message(text, place, capfd):
     with pytest.raises(SwapError) as refused:
         compile_proto(text.encode())
 
@@ -86,7 +86,7 @@ def test_a_proto_without_an_rpc_is_refused(service):
     assert refused.value.code == "NO_OPERATION"
 
 
-def test_a_descriptor_set_serves_like_its_text_in_any_order_of_files():
+def test_a_descriptor_set_compiles_like_its_text_in_any_order_of_files():
     text = b"""syntax = "proto3"; import "google/protobuf/timestamp.proto";
         message In { google.protobuf.Timestamp at = 1; } service S { rpc f(In) returns (In); }"""
     files = compile_proto(text).files
@@ -107,14 +107,14 @@ def test_a_descriptor_set_that_lacks_an_import_is_refused_with_its_name():
 
 
 @pytest.mark.parametrize("source", [b"\xff\xff\xff", b"syntax", b'\n\x05\n\x01a"\x00'])
-def test_bytes_that_are_no_descriptor_set_are_refused(source):
+def test_bytes_that_are_not_a_descriptor_set_are_refused(source):
     with pytest.raises(SwapError) as refused:
         compile_proto(source, is_descriptor_set=True)
 
     assert refused.value.code in {"PROTO_INVALID", "NO_OPERATION"}
 
 
-def test_a_proto_with_files_of_its_own_is_gathered_with_all_of_them(tmp_path):
+def test_a_proto_is_gathered_with_all_files_that_it_imports(tmp_path):
     (tmp_path / "common").mkdir()
     (tmp_path / "common" / "row.proto").write_text('syntax = "proto3"; package c; message Row { double x = 1; }')
     path = tmp_path / "model.proto"
@@ -130,7 +130,7 @@ def test_a_proto_with_files_of_its_own_is_gathered_with_all_of_them(tmp_path):
     assert [field.name for field in operation.input(rows=[{"x": 1}]).rows[0].DESCRIPTOR.fields] == ["x"]
 
 
-def test_an_import_that_is_not_there_is_refused_with_its_name(tmp_path):
+def test_a_missing_import_is_refused_with_its_name(tmp_path):
     path = tmp_path / "model.proto"
     path.write_text('syntax = "proto3";\nimport "common/row.proto";\nmessage A {}')
 

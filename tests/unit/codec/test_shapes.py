@@ -1,4 +1,4 @@
-"""Messages of any shape: nested, maps, oneof, imports; and columns and outputs that are no numbers."""
+"""Messages of any shape: nested, maps, oneof, imports; and columns and outputs other than numbers."""
 
 import numpy as np
 import pytest
@@ -66,7 +66,7 @@ def encoded(messages, scores=SCORES, **options):
 # ---- requests
 
 
-def test_a_column_is_found_in_a_message_that_the_row_holds():
+def test_a_column_is_found_in_a_nested_message():
     made = decoder(
         "message Person { optional double age = 1; } message Look { string color = 1; } "
         "message In { Person person = 1; Look look = 2; }",
@@ -79,13 +79,13 @@ def test_a_column_is_found_in_a_message_that_the_row_holds():
     np.testing.assert_array_equal(rows.table.matrix, [[3, 1], [NAN, NAN], [NAN, NAN]])
 
 
-def test_a_field_of_the_row_goes_before_one_of_the_same_name_that_is_nested():
+def test_a_field_of_the_row_takes_precedence_over_a_nested_one():
     made = decoder("message Person { double age = 1; } message In { Person person = 1; double age = 2; }", AGE)
 
     assert matrix(decode(made, {"person": {"age": 3}, "age": 4})) == [[4]]
 
 
-def test_two_nested_fields_of_one_name_are_a_problem_and_no_guess():
+def test_two_nested_fields_of_one_name_are_reported_as_ambiguous():
     messages = "message Person { double age = 1; } message In { Person buyer = 1; Person seller = 2; }"
 
     assert decoder(messages, AGE).problems == [
@@ -100,11 +100,11 @@ def test_a_column_with_dots_in_its_name_may_be_a_path():
     assert matrix(decode(made, {"q": {"age": 5}})) == [[5]]
 
 
-def test_a_message_that_holds_itself_is_searched_once():
+def test_a_recursive_message_is_searched_once():
     assert "no scalar field `age`" in decoder("message In { In next = 1; double x = 2; }", AGE).problems[0]
 
 
-def test_the_keys_of_a_lone_map_are_columns_and_one_that_is_not_there_is_missing():
+def test_the_keys_of_a_lone_map_are_columns_and_an_absent_key_is_missing():
     made = decoder("message Row { map<string, double> values = 1; } message In { repeated Row rows = 1; }", AGE)
 
     rows = decode(made, {"rows": [{"values": {"age": 3, "other": 1}}, {"values": {"age": 0}}, {}]})
@@ -134,7 +134,7 @@ def test_an_alternative_of_a_oneof_that_was_not_sent_is_missing():
     np.testing.assert_array_equal(decode(made, {"age": 0}, {"color": "blue"}).table.matrix, [[0, NAN], [NAN, 0]])
 
 
-def test_a_message_may_import_what_protobuf_itself_has():
+def test_a_message_may_import_protobufs_own_types():
     made = decoder(
         'import "google/protobuf/wrappers.proto"; message In { google.protobuf.DoubleValue age = 1; }',
         AGE,
@@ -144,7 +144,7 @@ def test_a_message_may_import_what_protobuf_itself_has():
     np.testing.assert_array_equal(decode(made, {"age": {"value": 2}}, {}).table.matrix, [[2], [NAN]])
 
 
-def test_texts_whole_numbers_and_vectors_come_as_they_were_sent():
+def test_texts_whole_numbers_and_vectors_are_decoded_as_sent():
     made = decoder(
         "enum E { A = 0; B = 1; } message In { optional string t = 1; sint64 n = 2; repeated float v = 3; E e = 4; }",
         TEXT,
@@ -158,7 +158,7 @@ def test_texts_whole_numbers_and_vectors_come_as_they_were_sent():
     assert rows.table.objects == {0: ["", None], 1: [-(1 << 62), 0], 2: [[1.0, 2.0], []], 3: ["B", "A"]}
 
 
-def test_texts_and_whole_numbers_come_in_columns_too():
+def test_texts_and_whole_numbers_may_be_sent_as_columns():
     made = decoder("message In { repeated string t = 1; repeated int64 n = 2; }", TEXT, WHOLE)
 
     rows = decode(made, {"t": ["a", "b"], "n": [1, 2]}, {"t": ["c"]})
@@ -167,7 +167,7 @@ def test_texts_and_whole_numbers_come_in_columns_too():
 
 
 @pytest.mark.parametrize("text", ["1.5", "x", "9223372036854775808", "1_0"])
-def test_a_text_that_is_no_whole_number_refuses_its_request_or_is_missing(text):
+def test_a_text_that_is_not_a_whole_number_refuses_its_request_or_is_missing(text):
     messages = "message In { string n = 1; }"
     requests = [{"n": "-7"}, {"n": text}, {"n": ""}]
 
@@ -181,7 +181,7 @@ def test_a_text_that_is_no_whole_number_refuses_its_request_or_is_missing(text):
     assert lenient.table.objects == {0: [-7, None, None]}
 
 
-def test_a_missing_text_refuses_its_request_where_the_policy_says_so():
+def test_a_missing_text_refuses_its_request_if_the_policy_says_so():
     rows = decode(decoder("message In { optional string t = 1; }", TEXT, missing=Policy.REFUSE), {"t": "a"}, {})
 
     assert rows.table.objects == {0: ["a"]}
@@ -197,7 +197,7 @@ def test_a_missing_text_refuses_its_request_where_the_policy_says_so():
         (VECTOR, "double v", "no repeated scalar field `v`"),
     ],
 )
-def test_a_field_that_cannot_hold_such_a_column_is_a_problem(column, field, advice):
+def test_a_field_that_does_not_fit_its_column_is_reported(column, field, advice):
     (problem,) = decoder(f"message In {{ {field} = 1; int32 other = 2; }}", column).problems
 
     assert advice in problem
@@ -206,7 +206,7 @@ def test_a_field_that_cannot_hold_such_a_column_is_a_problem(column, field, advi
 # ---- answers
 
 
-def test_a_message_that_the_answer_holds_is_filled_like_the_answer():
+def test_a_nested_message_is_filled_like_the_answer():
     first, second = encoded(
         "message P { double no = 1; double yes = 2; } message Out { string label = 1; P of = 2; int64 rank = 3; }"
     )
@@ -228,14 +228,14 @@ def test_the_configuration_names_a_nested_field_by_its_path():
     )
 
 
-def test_a_map_takes_a_probability_for_each_class_by_its_name():
+def test_a_map_holds_a_probability_for_each_class_by_its_name():
     first, second = encoded("message Out { map<string, double> probabilities = 1; string label = 2; }")
 
     assert dict(first.probabilities) == {"no": 0.25, "yes": 0.75}
     assert dict(second.probabilities) == {"no": 1.0, "yes": 0.0}
 
 
-def test_of_a_oneof_the_alternative_is_filled_for_which_there_is_an_output():
+def test_the_alternative_of_a_oneof_that_has_an_output_is_filled():
     first, _ = encoded("message Out { oneof result { string label = 1; string error = 2; } }")
 
     assert first.WhichOneof("result") == "label"
@@ -254,7 +254,7 @@ def test_of_a_oneof_the_alternative_is_filled_for_which_there_is_an_output():
         ),
     ],
 )
-def test_a_oneof_with_two_outputs_or_none_is_a_problem_and_no_guess(fields, told):
+def test_a_oneof_with_two_outputs_or_none_is_reported(fields, told):
     made, _ = encoder(f"message Out {{ oneof which {{ {fields} }} }}")
 
     assert told in made.problems[0]
@@ -271,14 +271,14 @@ def test_an_empty_output_in_the_configuration_leaves_a_field_out():
     assert first.yes == 0.75
 
 
-def test_texts_vectors_and_whole_numbers_are_written_as_they_are():
+def test_texts_vectors_and_whole_numbers_are_encoded_unchanged():
     first, second = encoded("message Out { optional string why = 1; repeated double terms = 2; int64 id = 3; }")
 
     assert (first.why, list(first.terms), first.id) == ("Red", [1.0, 2.0], 1 << 62)
     assert (second.HasField("why"), list(second.terms), second.id) == (False, [], 3)
 
 
-def test_a_text_fits_an_enum_and_one_that_is_no_value_of_it_is_told_apart():
+def test_a_text_fits_an_enum_unless_it_is_not_one_of_its_names():
     messages = "enum E { E_UNSPECIFIED = 0; E_RED = 1; } message Out { E why = 1; }"
     odd = Table(SCORES.matrix, {**SCORES.objects, 4: ["red", "blue"]})
     made, _ = encoder(messages)
@@ -297,7 +297,7 @@ def test_a_batch_of_no_rows_is_valid_and_has_no_answers(fields):
     assert made.encode(nothing, DecodedRows(nothing, range(0), None)) == []
 
 
-def test_a_whole_number_that_is_not_there_is_told_apart():
+def test_a_missing_whole_number_is_invalid():
     made, _ = encoder("message Out { int32 rank = 1; int64 id = 2; }")
     odd = Table(np.array([[0, 0, 0, NAN, 0, 0, 0], [0] * 7]), {**SCORES.objects, 6: [1, None]})
 
@@ -305,7 +305,7 @@ def test_a_whole_number_that_is_not_there_is_told_apart():
     assert made.explain(odd, 1) == "the model returned None, which is not a valid value of field `id`"
 
 
-def test_answers_of_many_rows_take_texts_and_vectors_row_after_row():
+def test_answers_of_several_rows_hold_texts_and_vectors_row_after_row():
     made, message = encoder("message Out { repeated string label = 1; repeated double terms = 2; }", is_one_row=False)
     rows = DecodedRows(Table(np.empty((2, 0))), range(1), np.array([2]))
 

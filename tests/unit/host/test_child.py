@@ -1,4 +1,4 @@
-"""What the model host's process does before it has a Java."""
+"""The model host's process, tested without a JVM."""
 
 import json
 import socket
@@ -12,7 +12,7 @@ from hotswap.host.frames import Ground, Order
 
 
 @pytest.mark.parametrize("is_low_priority", [True, False])
-def test_a_generation_is_loaded_at_low_priority_only_where_it_is_to_give_way(monkeypatch, is_low_priority):
+def test_a_generation_is_loaded_at_low_priority_only_if_the_order_says_so(monkeypatch, is_low_priority):
     aside = []
     monkeypatch.setattr(child, "_start_jvm", lambda _: None)
     monkeypatch.setattr(child, "_load", lambda _: (None, {}))
@@ -40,7 +40,7 @@ def said(frame):
     return json.loads(frames.parse_frame(frame[4:]).payload)
 
 
-def test_a_reason_with_a_line_for_each_of_very_many_columns_is_shortened_to_what_a_frame_may_hold():
+def test_a_reason_with_lines_for_very_many_columns_is_truncated_to_the_maximum_frame_size():
     lines = "\n".join(f"column \U0001f600{number} \x00 is not in the proto" for number in range(100_000))
 
     frame = child._failed(SwapError(SwapCode.SCHEMA_MISMATCH, lines))
@@ -49,7 +49,7 @@ def test_a_reason_with_a_line_for_each_of_very_many_columns_is_shortened_to_what
     assert said(frame) == {"code": "SCHEMA_MISMATCH", "message": lines[: frames.MAX_REASON]}
 
 
-def test_a_proto_with_very_many_operations_is_ready_without_what_only_people_read():
+def test_ready_for_very_many_operations_leaves_out_the_facts_only_people_read():
     names = [f"{number:0200}" for number in range(1_500)]
     facts = {"operations": names, "columns": "", "phase_seconds": {}}
     facts |= {part: dict.fromkeys(names, "a.Message") for part in ("inputs", "outputs", "paths")}
@@ -60,7 +60,7 @@ def test_a_proto_with_very_many_operations_is_ready_without_what_only_people_rea
     assert said(frame) == {**facts, "inputs": {}, "outputs": {}, "paths": {}}
 
 
-def test_operations_whose_names_alone_are_too_large_fail_the_swap_with_a_reason():
+def test_operation_names_that_exceed_the_maximum_frame_size_fail_the_swap_with_a_reason():
     with pytest.raises(SwapError, match="names of its operations") as error:
         child._ready({"operations": ["x" * 800] * 1_500})
     assert error.value.code == "SCHEMA_MISMATCH"

@@ -1,4 +1,4 @@
-"""What a child says of a model that it describes is taken whole, or not at all."""
+"""A child's description of its model is validated completely before it is used."""
 
 import json
 
@@ -20,7 +20,7 @@ INTERFACE = {
 }
 
 
-def test_an_interface_is_read_as_the_child_gave_it():
+def test_an_interface_is_read_as_the_child_sent_it():
     class Model:
         description = "a model"
         columns = (Column("x"), Column("c", ("a", "b")))
@@ -43,6 +43,6 @@ def test_an_interface_is_read_as_the_child_gave_it():
         INTERFACE | {"outputs": [OUTPUT | {"is_text": 1}]},
     ],
 )
-def test_an_interface_that_is_not_whole_is_refused(told):
+def test_a_malformed_interface_is_rejected(told):
     with pytest.raises(FrameError, match="its description of its model is malformed"):
         read_interface(json.dumps(told).encode())

@@ -1,4 +1,4 @@
-"""A batch of mixed requests over a fake model: each is answered in its place, and a bad one alone is refused."""
+"""Batches of mixed requests over a fake model: answers are in order, and bad requests are refused individually."""
 
 import numpy as np
 import pytest
@@ -63,7 +63,7 @@ def label(*words):
     return b"".join(b"\x0a" + bytes([len(word)]) + word.encode() for word in words)
 
 
-def test_requests_of_several_operations_are_answered_in_their_places():
+def test_requests_of_several_operations_are_answered_in_order():
     values = [request(1), request(-1, 1, many=True), request(-1), request(many=True), request(1)]
 
     answers = dispatcher().score(values, asks("one", "many", "one", "many", "none")).answers
@@ -100,13 +100,13 @@ def test_a_request_without_a_class_is_refused_alone_with_its_row():
     assert undecided == Refusal(Code.MODEL_ERROR, "row 1: the model returned nan, which is not a valid class")
 
 
-def test_a_batch_of_nothing_but_bad_requests_is_answered():
+def test_a_batch_of_bad_requests_only_is_answered():
     answers = dispatcher().score([b"\xff", request(RAISES), request(UNDECIDED)], asks("one") * 3).answers
 
     assert [answer.code for answer in answers] == [Code.UNDECODABLE, Code.MODEL_ERROR, Code.MODEL_ERROR]
 
 
-def test_what_does_not_fit_is_told_for_each_operation_in_one_refusal():
+def test_mismatches_of_all_operations_are_reported_in_one_error():
     proto = PROTO.replace(b"double x", b"bytes x").replace(b"string label", b"string colour")
 
     with pytest.raises(SwapError) as refused:
@@ -116,7 +116,7 @@ def test_what_does_not_fit_is_told_for_each_operation_in_one_refusal():
     assert [line.partition(" ")[0] for line in refused.value.message.splitlines()[1:]] == ["one:"] * 2 + ["many:"] * 2
 
 
-def test_samples_are_of_the_first_operation_and_a_refused_one_is_named():
+def test_samples_go_to_the_first_operation_and_a_refused_one_is_named():
     made = dispatcher()
     check_samples(made, [request(1), request(-1)])
 
@@ -125,7 +125,7 @@ def test_samples_are_of_the_first_operation_and_a_refused_one_is_named():
     assert refused.value.code == "SAMPLE_REFUSED"
 
 
-def test_a_host_is_warmed_with_rows_of_every_operation():
+def test_a_host_is_warmed_with_requests_of_every_operation():
     model = FakeModel()
     warm(Dispatcher(model=model, schema=compile_proto(PROTO), configuration=Configuration()), [])
 

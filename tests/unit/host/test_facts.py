@@ -1,4 +1,4 @@
-"""What a child says of itself is taken whole and clean, or not at all."""
+"""A child's report about itself is validated and cleaned completely before it is used."""
 
 import json
 import subprocess
@@ -23,13 +23,13 @@ def read(told):
     return facts.read_ready(Frame(Kind.READY, 0, json.dumps(told).encode()), 2.0)
 
 
-def test_what_is_whole_is_read():
+def test_well_formed_facts_are_read():
     ready = read(READY)
     assert (ready.operations, ready.paths) == (("score",), {"score": "flat"})
     assert ready.phase_seconds == {"start": 0.5, "load": 1, "warm": 0.5}
 
 
-def test_a_text_of_any_length_is_cut():
+def test_a_text_of_any_length_is_truncated():
     assert len(read(READY | {"paths": {"score": "x" * 50_000}}).paths["score"]) == 4_000
 
 
@@ -52,17 +52,17 @@ def test_a_text_of_any_length_is_cut():
     ],
     ids=lambda told: str(told)[:60],
 )
-def test_what_is_not_whole_is_refused(told):
+def test_malformed_facts_are_rejected(told):
     with pytest.raises(FrameError, match="its description of itself is malformed"):
         read(told)
 
 
 @pytest.mark.parametrize("payload", [b"", b"{", b"\xff", b"[" * 100_000, b"[]", b"null"])
-def test_what_is_no_json_object_is_refused(payload):
+def test_a_payload_that_is_not_a_json_object_is_rejected(payload):
     with pytest.raises(FrameError, match=r"a frame(| is|'s JSON is) not (valid JSON|an object)"):
         facts.read_ready(Frame(Kind.READY, 0, payload), 2.0)
 
 
-def test_the_child_does_not_pay_for_what_checks_it():
+def test_the_child_does_not_import_pydantic():
     script = "import sys, hotswap.host.child; sys.exit('pydantic' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0

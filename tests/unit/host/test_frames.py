@@ -1,4 +1,4 @@
-"""The frames of a model host: what the child says is checked before it is believed."""
+"""The frames of a model host: everything from the child is checked before it is used."""
 
 import json
 import socket
@@ -33,11 +33,11 @@ def test_answers_come_back_in_order_with_refusals_and_unknown_categories():
     assert frames.parse_answers(frame.payload, 4) == (ANSWERS, {"color": 3})
 
 
-def test_an_empty_answer_is_a_message_and_no_refusal():
+def test_an_empty_answer_is_a_message_and_not_a_refusal():
     assert frames.parse_answers(answered(ScoredBatch([b""], {})), 1).answers == [b""]
 
 
-def test_an_announcement_out_of_turn_is_refused():
+def test_an_announcement_out_of_order_is_rejected():
     frame = frames.parse_frame(body_of(frames.pack_announcement(3, 5)))
 
     frames.check_announcement(frame.payload, 5)
@@ -46,12 +46,12 @@ def test_an_announcement_out_of_turn_is_refused():
 
 
 @pytest.mark.parametrize("count", [0, 3, 5, 1 << 20])
-def test_answers_to_another_number_of_requests_are_refused(count):
+def test_answers_to_another_number_of_requests_are_rejected(count):
     with pytest.raises(FrameError):
         frames.parse_answers(answered(ScoredBatch(list(ANSWERS), {})), count)
 
 
-def test_answers_cut_short_anywhere_are_refused():
+def test_truncated_answers_are_rejected():
     payload = answered(ScoredBatch(list(ANSWERS), {"color": 3}))
 
     for end in range(len(payload)):
@@ -59,7 +59,7 @@ def test_answers_cut_short_anywhere_are_refused():
             frames.parse_answers(payload[:end], len(ANSWERS))
 
 
-def test_a_length_beyond_the_frame_is_refused():
+def test_a_length_beyond_the_frame_is_rejected():
     payload = struct.pack("<4I", 13, 2, 1, 0xFFFFFFFF) + b"a" + struct.pack("<I", 0) + b"{}"
 
     with pytest.raises(FrameError, match="strings that end at byte 4294967308 do not fill a buffer of 13 bytes"):
@@ -67,7 +67,7 @@ def test_a_length_beyond_the_frame_is_refused():
 
 
 @pytest.mark.parametrize("unknown", [[], [1], 1, {"color": -1}, {"color": "many"}, {"color": True}])
-def test_facts_that_are_none_are_refused(unknown):
+def test_malformed_unknown_counts_are_rejected(unknown):
     payload = struct.pack("<4I", 8, 1, 0, 0) + json.dumps(unknown).encode()
 
     with pytest.raises(FrameError):
@@ -85,7 +85,7 @@ def test_facts_that_are_none_are_refused(unknown):
         (b"", (0,)),
     ],
 )
-def test_refusals_that_are_none_are_refused(told, places):
+def test_malformed_refusals_are_rejected(told, places):
     values = struct.pack("<2I", 1, len(told)) + told
     tail = struct.pack(f"<{1 + len(places)}I", len(places), *places)
 
@@ -93,7 +93,7 @@ def test_refusals_that_are_none_are_refused(told, places):
         frames.parse_answers(struct.pack("<I", len(values)) + values + tail + b"{}", 1)
 
 
-def test_more_values_than_were_asked_for_are_not_even_looked_at(monkeypatch):
+def test_more_values_than_requests_are_rejected_without_being_unpacked(monkeypatch):
     payload = struct.pack("<2I", 4 + 4 * 1000, 1000) + bytes(4 * 1000)
     monkeypatch.setattr(frames.Packed, "__iter__", lambda _: pytest.fail("they were unpacked"))
 
@@ -108,7 +108,7 @@ def test_unknown_columns_that_take_more_than_64_kib_are_not_parsed(monkeypatch):
         frames.parse_answers(struct.pack("<4I", 8, 1, 0, 0) + bytes((64 << 10) + 1), 1)
 
 
-def test_of_very_many_unknown_columns_those_are_told_that_were_unknown_most_often():
+def test_of_very_many_unknown_columns_those_with_the_highest_counts_are_reported():
     unknown = {f"column_{number:06}": number for number in range(1, 20_001)}
 
     told = frames.parse_answers(answered(ScoredBatch([b""], unknown)), 1).unknown
@@ -118,7 +118,7 @@ def test_of_very_many_unknown_columns_those_are_told_that_were_unknown_most_ofte
 
 
 @pytest.mark.parametrize("kind", [Kind.READY, Kind.FAILED, Kind.ANNOUNCE, Kind.PREPARED])
-def test_a_frame_larger_than_its_kind_may_be_is_refused_by_its_first_five_bytes(kind):
+def test_a_frame_larger_than_its_kind_allows_is_rejected_by_its_first_five_bytes(kind):
     connection = _Connection()
     begun = struct.pack("<IB", (1 << 20) + 1, kind)
     connection.get_buffer(-1)[:4] = begun[:4]
@@ -131,7 +131,7 @@ def test_a_frame_larger_than_its_kind_may_be_is_refused_by_its_first_five_bytes(
     assert f"a {kind.name} frame of 1,048,577 bytes" in str(connection._end)
 
 
-def test_what_a_child_says_without_being_asked_does_not_pile_up(monkeypatch):
+def test_unsolicited_frames_do_not_pile_up(monkeypatch):
     monkeypatch.setattr("hotswap.host.process.MAX_FRAME_BYTES", 10_000)
     connection = _Connection()
     said = frames.pack_announcement(1, 1)
@@ -144,24 +144,24 @@ def test_what_a_child_says_without_being_asked_does_not_pile_up(monkeypatch):
 
 
 @pytest.mark.parametrize("code", ["NO_SUCH_CODE", None, ["MODEL_INVALID"]])
-def test_a_code_that_a_child_makes_up_is_told_as_a_host_that_failed(code):
+def test_an_unknown_code_from_a_child_becomes_host_failed(code):
     error = frames.parse_failure(json.dumps({"code": code, "message": "why"}).encode())
 
     assert (error.code, error.message) == (SwapCode.HOST_FAILED, "why")
 
 
-def test_facts_nested_too_deep_are_refused():
+def test_facts_nested_too_deeply_are_rejected():
     with pytest.raises(FrameError):
         frames.parse_facts(b"[" * 100_000)
 
 
 @pytest.mark.parametrize("body", [b"", b"\x04", b"\x09\x00\x00\x00\x00", b"\x00\x00\x00\x00\x00"])
-def test_a_frame_of_no_known_kind_is_refused(body):
+def test_a_frame_of_an_unknown_kind_is_rejected(body):
     with pytest.raises(FrameError):
         frames.parse_frame(body)
 
 
-def test_a_message_of_a_refusal_is_bounded_and_sound_text():
+def test_the_message_of_a_refusal_is_bounded_and_valid_utf8():
     refusal = Refusal(Code.MODEL_ERROR, "\ud800" + "x" * 100_000)
 
     (told,) = frames.parse_answers(answered(ScoredBatch([refusal], {})), 1).answers
@@ -170,7 +170,7 @@ def test_a_message_of_a_refusal_is_bounded_and_sound_text():
     assert len(told.message.encode()) < 5_000
 
 
-def test_the_child_reads_what_the_parent_wrote_and_then_the_end():
+def test_the_child_reads_the_parents_messages_and_then_the_end():
     order = Order(
         ground=Ground(kind="h2o", heap_mb=64, jvm_library="libjvm.so", jvm_options=(), classpath=()),
         model="m.zip",

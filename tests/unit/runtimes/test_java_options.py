@@ -1,4 +1,4 @@
-"""What a configuration says to the runtime of jars, read without a JVM."""
+"""The options of the runtime for jars, read without a JVM."""
 
 import pytest
 
@@ -7,7 +7,7 @@ from hotswap.packages.configuration import read_configuration, read_properties
 from hotswap.runtimes.java.runtime import Options, read_options
 
 ANCESTORS = """\
-# modelConfig.properties, as the ancestor has it
+# Acumos's modelConfig.properties
 ! another comment
 modelClassName = com.example.\\
     Model
@@ -17,13 +17,13 @@ modelOutputType=java.util.List
 """
 
 
-def test_the_ancestors_keys_mean_ours():
+def test_acumos_keys_are_synonyms_of_ours():
     given = read_properties(ANCESTORS.encode())
 
     assert read_options(given) == Options("com.example.Model", "predict", {}, "json", None)
 
 
-def test_text_is_csv_for_the_ancestors_keys_and_left_to_the_parameters_for_ours():
+def test_input_defaults_to_csv_for_acumos_keys_and_to_the_parameters_for_ours():
     assert read_options({"modelClassName": "a.B"}).input == "csv"
     assert read_options({"class": "a.B"}).input is None
 
@@ -45,7 +45,7 @@ def test_a_method_may_be_named_for_each_operation():
         ({"output": "xml"}, "output must be csv or json, not `xml`"),
     ],
 )
-def test_an_option_that_is_not_known_is_refused_with_those_that_are(given, told):
+def test_an_unknown_option_is_refused_with_the_known_ones(given, told):
     with pytest.raises(SwapError) as refused:
         read_options(given)
 

@@ -1,4 +1,4 @@
-"""What every runtime makes of options that it does not know, without a JVM and before it looks at the model."""
+"""Every runtime rejects unknown options, without a JVM and before it looks at the model."""
 
 from pathlib import Path
 

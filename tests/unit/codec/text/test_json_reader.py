@@ -1,4 +1,4 @@
-"""JSON by proto3's mapping where google's json_format is laxer than it; each case was found by the fuzz, or nearly."""
+"""Proto3's JSON mapping is enforced where google's json_format is laxer; fuzzing found most of these cases."""
 
 import io
 import json
@@ -81,18 +81,18 @@ def test_a_value_that_the_json_mapping_does_not_allow_is_refused_with_its_field(
     assert reason.lower() in bad.reason.lower()
 
 
-def test_numbers_in_strings_are_those_of_json_and_odd_floats_have_their_names():
+def test_numbers_in_strings_follow_jsons_grammar_and_special_floats_have_names():
     row = only({"d": "1e2", "f": "-Infinity", "i": "1e2", "u": "18446744073709551615", "boxed": "NaN"}).message
     assert (row.d, row.f, row.i, row.u) == (100.0, float("-inf"), 100, 2**64 - 1)
     assert row.boxed.value != row.boxed.value
     assert only({"i": 5.0, "color": 1.0, "tags": {"7": "2.5"}}).message.tags[7] == 2.5
 
 
-def test_base64_of_json_is_of_either_alphabet_padded_or_not():
+def test_base64_in_json_may_be_of_either_alphabet_padded_or_not():
     assert [only({"raw": text}).message.raw for text in ("-_8=", "+/8", "")] == [b"\xfb\xff", b"\xfb\xff", b""]
 
 
-def test_a_field_that_is_there_twice_is_refused_and_not_overwritten():
+def test_a_duplicate_field_is_refused_and_not_overwritten():
     for text in (
         '{"i": 1, "i": 2}',
         '{"many_numbers": [1], "manyNumbers": [2]}',
@@ -107,7 +107,7 @@ def test_null_is_missing_and_not_a_value():
 
 
 @pytest.mark.parametrize("name", ["\\ud800", "i\\u0000"])
-def test_a_name_that_is_no_text_is_refused_and_does_not_break_protobuf(name):
+def test_a_name_that_is_not_valid_text_is_refused_and_does_not_break_protobuf(name):
     assert "has a name that is not valid text" in only(f'{{"{name}": 1}}', is_strict=False).reason
 
 
@@ -119,19 +119,19 @@ def test_json_that_is_nested_too_deeply_is_refused_alone():
     assert isinstance(only(deep), BadRow)
 
 
-def test_a_line_separator_inside_of_a_text_ends_no_line():
+def test_a_line_separator_inside_a_text_does_not_end_the_line():
     first, second = read('{"i": \n{"s": "a\u2028b"}')
     assert isinstance(first, BadRow)
     assert second.message.s == "a\u2028b"
 
 
-def test_a_whole_message_keeps_what_is_beside_its_rows():
+def test_a_whole_message_keeps_the_fields_beside_its_rows():
     rows = read('{"my_rows": [{"i": 1}, {"i": 2}], "id": "seven"}', FRAME)
     packed = rows.layout.pack(row.message for row in rows)
     assert ([row.i for row in packed.my_rows], packed.id) == ([1, 2], "seven")
 
 
-def test_a_whole_message_with_an_unknown_field_is_refused_or_that_field_is_ignored():
+def test_an_unknown_field_of_a_whole_message_is_refused_or_ignored_as_configured():
     document = {"myRows": [{"i": 1}], "odd": 1}
     assert 'no field named "odd"' in str(only(document, FRAME))
     assert only(document, FRAME, is_strict=False).message.i == 1
@@ -142,9 +142,9 @@ def test_a_whole_message_without_rows_has_none():
         assert list(read(json.dumps(document), FRAME)) == []
 
 
-def test_rows_under_both_of_their_names_are_refused_and_not_dropped():
+def test_rows_under_both_field_names_are_refused_and_not_dropped():
     assert "occurs twice" in only({"myRows": [{"i": 1}], "my_rows": [{"i": 2}]}, FRAME).reason
 
 
-def test_an_empty_text_is_no_json():
+def test_an_empty_text_is_not_valid_json():
     assert "is not valid JSON" in str(only(""))

@@ -52,14 +52,14 @@ def lines(text, message=ONE, kind="csv", **options):
     return [str(row) for row in read(text, message, kind, **options) if isinstance(row, BadRow)]
 
 
-def test_a_csv_of_rows_becomes_the_bytes_that_acumos_getbinary_gives():
+def test_a_csv_of_rows_becomes_the_bytes_that_acumos_getbinary_returns():
     rows = read("a,x\nfirst,1.5\nsecond,\n", FRAME)
     packed = rows.layout.pack(row.message for row in rows).SerializeToString()
     # rows=1 (length 16): a=1 "first", x=2 1.5; rows=1 (length 8): a=1 "second".
     assert packed == b"\x0a\x10\x0a\x05first\x11\x00\x00\x00\x00\x00\x00\xf8\x3f\x0a\x08\x0a\x06second"
 
 
-def test_every_type_is_read_from_its_text():
+def test_every_type_is_parsed_from_text():
     text = (
         "d,f,i,u,b,s,raw,colour,address.city,address.number,tags.k,at,boxed,n\n"
         "-1.5e3,.5,-7,18446744073709551615,TRUE, spaced ,AQI=,BLUE,Lodz,4,2.5,2026-01-02T03:04:05Z,0.25,5.0\n"
@@ -101,7 +101,7 @@ def test_an_empty_cell_is_missing_and_never_0():
     assert math.isnan(row.f)
 
 
-def test_words_for_missing_are_as_configured():
+def test_the_texts_for_missing_are_configurable():
     assert lines("d\nNA\n") == ["row 1, column d: 'NA' is not a number"]
     assert not good("d\nNA\n", missing=frozenset({"", "NA"}))[0].HasField("d")
 
@@ -109,10 +109,10 @@ def test_words_for_missing_are_as_configured():
 def test_an_empty_cell_of_a_field_that_cannot_be_missing_is_refused_and_not_0():
     why = "is missing, which the field cannot express: write `optional` before it in the proto"
     assert lines("i,s\n,x\n7,y\n") == [f"row 1, column i: '' {why}"]
-    assert good("colour,s\n,x\n")[0].colour == 0  # COLOUR_UNSPECIFIED says it
+    assert good("colour,s\n,x\n")[0].colour == 0  # COLOUR_UNSPECIFIED means missing
 
 
-def test_fields_that_no_column_fills_and_that_are_read_as_0_are_told():
+def test_fields_without_a_column_that_are_read_as_0_are_noted():
     rows = read("s\nx\n")
     assert len(list(rows)) == 1
     assert "no column fills i, n, which will be read as 0: write `optional` before them in the proto" in rows.notes()
@@ -122,12 +122,12 @@ def test_a_repeated_header_fills_a_repeated_field():
     assert list(good("many,many,i,many\n1,,5,3\n")[0].many) == [1, 3]
 
 
-def test_a_header_that_comes_twice_for_one_value_is_refused():
+def test_a_duplicate_header_for_a_single_value_is_refused():
     with pytest.raises(UsageError, match="names i twice"):
         read("i,i\n1,2\n")
 
 
-def test_a_csv_without_a_header_is_refused_with_the_fields_there_are():
+def test_a_csv_without_a_header_is_refused_with_the_known_fields():
     with pytest.raises(UsageError, match=r"none of the CSV's columns \(5.1, 3.5\) is a field of t.Line \(a, x\)"):
         read("5.1,3.5\n", FRAME)
     with pytest.raises(UsageError, match="empty"):
@@ -155,8 +155,8 @@ def test_a_csv_without_a_header_is_refused_with_the_fields_there_are():
         ("at", "yesterday", "is not a google.protobuf.Timestamp"),
     ],
 )
-def test_a_bad_row_is_refused_with_row_column_value_and_reason_and_the_others_go_on(column, value, reason):
-    fine = "7" if column == "i" else ""  # it is not optional: an empty cell of it is a bad one
+def test_a_bad_row_is_refused_alone_with_row_column_value_and_reason(column, value, reason):
+    fine = "7" if column == "i" else ""  # `i` is not optional: it must not be empty
     rows = list(read(f"s,{column}\na,{fine}\nb,{value}\nc,{fine}\n"))
     assert [type(row) for row in rows if isinstance(row, BadRow)] == [BadRow]
     bad = rows[1]
@@ -172,7 +172,7 @@ def test_rows_with_too_few_or_too_many_cells_are_refused_alone():
     ]
 
 
-def test_broken_quotes_are_refused_alone_and_empty_lines_are_no_rows():
+def test_broken_quotes_are_refused_alone_and_empty_lines_are_skipped():
     rows = list(read('a,x\n"b"c,1\n\nok,2\n', FRAME))
     assert [row.number for row in rows] == [1, 2]
     assert "is not valid CSV" in str(rows[0])
@@ -193,7 +193,7 @@ def test_a_header_that_is_not_utf8_is_refused_since_its_column_would_be_missing(
         read("a\udcff,x\n1,2\n", FRAME)
 
 
-def test_a_header_is_a_field_by_its_exact_name_alone():
+def test_a_header_must_be_a_fields_exact_name():
     rows = read("a\0,A,a ,x\n1,2,3,4\n", FRAME)
     assert [(row.message.a, row.message.x) for row in rows] == [("3", 4.0)]
     assert "ignored 2 of 4 columns, which match no field: a\0, A" in rows.notes()
@@ -208,7 +208,7 @@ def test_the_delimiter_is_an_option():
     assert good("i;s\n1;a,b\n", delimiter=";")[0].s == "a,b"
 
 
-def test_a_message_of_columns_takes_a_row_as_an_element_of_each_field():
+def test_a_row_is_an_element_of_each_field_in_a_message_of_columns():
     rows = read("x,s,n\n1,a,7\n,,8\n", COLUMNS)
     packed = rows.layout.pack(row.message for row in rows)
     assert (packed.x[0], list(packed.s), list(packed.n)) == (1.0, ["a", ""], [7, 8])
@@ -228,13 +228,13 @@ def test_json_is_read_as_an_array_as_lines_and_as_a_whole_message():
         assert [(row.a, row.x) for row in good(text, FRAME, "json")] == wanted
 
 
-def test_json_takes_camel_case_and_original_names():
+def test_json_accepts_camel_case_and_original_names():
     proto = b'syntax="proto3"; message A { int32 my_field = 1; } service S { rpc P(A) returns (A); }'
     message = compile_proto(proto, False).operations["P"].input
     assert [row.my_field for row in good('{"myField": 1}\n{"my_field": 2}', message, "json")] == [1, 2]
 
 
-def test_a_bad_object_of_json_is_refused_alone():
+def test_a_bad_json_object_is_refused_alone():
     text = '{"i": 1}\n{"i": "x"}\n{"odd": 1}\n[1]\nnope\n{"i": 3}\n'
     rows = list(read(text, ONE, "json"))
     assert [row.number for row in rows if isinstance(row, BadRow)] == [2, 3, 4, 5]
@@ -245,7 +245,7 @@ def test_a_bad_object_of_json_is_refused_alone():
     assert rows[5].message.i == 3
 
 
-def test_unknown_fields_of_json_are_ignored_where_asked():
+def test_unknown_json_fields_are_ignored_if_configured():
     assert good('{"odd": 1, "i": 2}', ONE, "json", is_strict=False)[0].i == 2
 
 
@@ -287,7 +287,7 @@ def test_a_prediction_of_rows_is_a_line_of_csv_for_each():
     assert file.getvalue().splitlines() == ["row,a,x", "7,p,", "7,q,1.0"]
 
 
-def test_predictions_are_written_as_an_object_of_json_a_line():
+def test_predictions_are_written_as_one_json_object_per_line():
     file = io.StringIO()
     JsonTable(file).write({"row": 1, "generation": 3}, OUT(label="ü", p=[0.5]))
     assert json.loads(file.getvalue()) == {"row": 1, "generation": 3, "prediction": {"label": "ü", "p": [0.5]}}

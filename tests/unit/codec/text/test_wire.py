@@ -1,4 +1,4 @@
-"""A request of text is one answer's worth: it is read whole or refused, and answered in the format that it asks for."""
+"""A text request is read completely or refused, and answered in the format that it asks for."""
 
 import json
 
@@ -31,12 +31,12 @@ def rows(value, content=Format.CSV, **options):
     return [(row.s, row.x) for row in MANY.input.FromString(read_bytes).rows]
 
 
-def test_a_request_of_csv_is_read_with_crlf_quotes_embedded_newlines_and_a_byte_order_mark():
+def test_a_csv_request_may_have_crlf_quotes_embedded_newlines_and_a_byte_order_mark():
     value = '\ufeffs,x\r\n"a,""b""\r\nc",1\r\nü,2'.encode()
     assert rows(value) == [('a,"b"\r\nc', 1.0), ("ü", 2.0)]
 
 
-def test_a_request_of_json_is_read_as_rows_lines_or_the_whole_message():
+def test_a_json_request_may_be_rows_lines_or_the_whole_message():
     wanted = [("p", 1.0), ("q", 2.0)]
     for text in (
         '[{"s": "p", "x": 1}, {"s": "q", "x": 2}]', '{"s": "p", "x": 1}\n{"s": "q", "x": 2}',
@@ -67,13 +67,13 @@ def test_one_bad_row_refuses_the_request_with_row_column_value_and_reason(conten
     assert read(value, content) == Refusal(Code.UNDECODABLE, said)
 
 
-def test_a_message_of_one_row_takes_a_text_of_exactly_one():
+def test_a_message_of_one_row_requires_a_text_of_exactly_one():
     assert read(b"x\n1\n2\n", operation=ONE).message == "the request has 2 rows, but a Row holds one"
     assert read(b"[]", Format.JSON, ONE).message == "the request has 0 rows, but a Row holds one"
     assert ONE.input.FromString(read(b"x\n1\n", operation=ONE)).x == 1.0
 
 
-def test_the_delimiter_and_what_means_missing_are_as_configured():
+def test_the_delimiter_and_the_texts_for_missing_are_configurable():
     value = b"s;x\na;NA\nNA;1\n"
     first, second = rows(value, delimiter=";", missing=frozenset({"", "NA"}))
     assert (first, second) == (("a", 0.0), ("", 1.0))
@@ -82,20 +82,20 @@ def test_the_delimiter_and_what_means_missing_are_as_configured():
     assert "'NA' is not a number" in read(value, delimiter=";").message
 
 
-def test_unknown_fields_of_json_are_refused_or_ignored_as_configured():
+def test_unknown_json_fields_are_refused_or_ignored_as_configured():
     value = b'{"x": 1, "odd": 2}'
     assert 'no field named "odd"' in read(value, Format.JSON).message
     assert rows(value, Format.JSON, is_strict=False) == [("", 1.0)]
 
 
-def test_an_answer_is_written_as_csv_with_a_header_or_as_an_object_of_json_with_every_field():
+def test_an_answer_is_written_as_csv_with_a_header_or_as_a_json_object_with_every_field():
     answer = ONE.output(label="a,b", p=[0.25, 0.75]).SerializeToString()
     assert wire.write(answer, Format.CSV, ONE) == b'label,p\n"a,b","[0.25, 0.75]"\n'
     assert json.loads(wire.write(answer, Format.JSON, ONE)) == {"label": "a,b", "p": [0.25, 0.75]}
     assert json.loads(wire.write(b"", Format.JSON, ONE)) == {"label": "", "p": []}
 
 
-def test_an_answer_of_several_rows_has_a_line_of_csv_for_each_whatever_shape_its_message_has():
+def test_an_answer_of_several_rows_has_a_csv_line_for_each_in_every_shape():
     frame = MANY.output(rows=[{"x": 1, "s": "a"}, {"s": "b"}]).SerializeToString()
     assert wire.write(frame, Format.CSV, MANY) == b"x,s,row\n1.0,a,\n,b,\n"
     operation = SCHEMA.operations["Label"]
@@ -106,14 +106,14 @@ def test_an_answer_of_several_rows_has_a_line_of_csv_for_each_whatever_shape_its
     assert wire.write(ragged, Format.CSV, operation) == b'label,p,is_sure\na,"[0.5, 1.0]",[]\n'
 
 
-def test_a_field_that_is_nested_too_deeply_is_refused_before_protobuf_dies_of_it():
+def test_a_field_nested_too_deeply_is_refused_before_it_crashes_protobuf():
     assert "nested too deeply" in read(b"row." * 200_000 + b"x\n1\n").message
     assert "nested too deeply" in read(b'{"row":' * 200_000, Format.JSON).message
     deepest = read(b"row." * 98 + b"x\n1\n")
     assert MANY.input.FromString(deepest).rows[0].HasField("row")
 
 
-def test_a_hostile_text_is_refused_in_a_time_that_grows_with_its_length_alone():
+def test_a_hostile_text_is_refused_in_linear_time():
     digits = b"9" * 500_000
     assert "is not a number" in read(b"x\n" + digits + b"x\n").message
     assert "is not a number" in read(b'{"x": "' + digits + b'x"}', Format.JSON).message
