@@ -116,7 +116,7 @@ async def test_a_model_says_what_it_takes_and_gives(settings):
     ("code", "reason"),
     [
         ("import os; os._exit(7)", "failed while it loaded the model"),
-        ("from hotswap.host import frames; send(frames.pack_facts(frames.Kind.READY, {}))", "is not whole"),
+        ("from hotswap.host import frames; send(frames.pack_facts(frames.Kind.READY, {}))", "is malformed"),
         ("from hotswap.host import frames; send(frames.pack_announcement(1, 1))", "is not valid JSON"),
     ],
 )
