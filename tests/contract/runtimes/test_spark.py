@@ -179,7 +179,7 @@ def test_a_row_that_a_filter_drops_is_refused_with_that_reason(lab, unpacked):
 
     told = lab.score(unpacked("skip"), proto_of(rows, expected), [rows[0], {"y": 1.0}, rows[2]])
 
-    assert (told.answers[1][0], "drops" in told.answers[1][1]) == ("MODEL_ERROR", True)
+    assert (told.answers[1][0], "dropped" in told.answers[1][1]) == ("MODEL_ERROR", True)
     assert_same([told.answers[0], told.answers[2]], [expected[0], expected[2]])
 
 
