@@ -1,8 +1,11 @@
 """A worker's agenda without hosts, clock or Kafka, and its actions in words."""
 
-from hotswap.agenda import Agenda, Cancel, Join, KeepStandby, Report, Retire, Stage, StayOut
+from collections.abc import Sequence
+from typing import Any, Self
+
+from hotswap.agenda import Action, Agenda, Cancel, Join, KeepStandby, Report, Retire, Stage, StayOut
 from hotswap.batch import Position
-from hotswap.errors import SwapError
+from hotswap.errors import SwapCode, SwapError
 from hotswap.generation import Model, Proto
 from hotswap.pipeline.ports import PartitionState
 from hotswap.swap import SwapCommand, Timeline
@@ -11,37 +14,38 @@ from hotswap.swap import SwapCommand, Timeline
 class Desk:
     """A worker's agenda whose methods return the actions in words."""
 
-    def __init__(self, *numbers, partitions=1):
-        self.timeline, self.own, self.now, self.partitions = Timeline(), {}, 100.0, partitions
+    def __init__(self, *numbers: int, partitions: int = 1) -> None:
+        self.timeline, self.now, self.partitions = Timeline(), 100.0, partitions
+        self.own: dict[int, PartitionState] = {}
         self.agenda = Agenda(self.timeline, partitions=partitions)
         for number in numbers:
             self.command(number)
 
-    def command(self, number, kind="h2o", **parts):
+    def command(self, number: int, kind: str = "h2o", **parts: Any) -> None:
         model = Model(f"m{number}", "a" * 64, kind)
         command = SwapCommand(command_id=f"c{number}", generation=number, model=model, proto=Proto.inline("x"), **parts)
         assert self.timeline.receive(command, 0).outcome is None
 
-    def stands(self, floor, offset=50, partition=0, **more):
+    def stands(self, floor: int, offset: int = 50, partition: int = 0, **more: Any) -> None:
         """Set the state of a partition that this worker owns."""
         self.own[partition] = PartitionState(position=Position(offset, floor), **more)
 
-    def looked(self, *positions):
+    def looked(self, *positions: Position) -> None:
         self.agenda.looked(dict(enumerate(positions)), self.now)
 
-    def turn(self):
+    def turn(self) -> list[str]:
         return words(self.agenda.turn(self.now, self.own))
 
-    def ready(self, number):
+    def ready(self, number: int) -> list[str]:
         return words(self.agenda.ready(number, {"load": 0.1}))
 
-    def failed(self, number, code="CACHE_FAILED"):
+    def failed(self, number: int, code: SwapCode = SwapCode.CACHE_FAILED) -> list[str]:
         return words(self.agenda.failed(number, SwapError(code, "why"), self.now))
 
-    def given_up(self, number):
+    def given_up(self, number: int) -> list[str]:
         return words(self.agenda.given_up(number))
 
-    def serves(self, *numbers):
+    def serves(self, *numbers: int) -> Self:
         """Stage each generation to its end, one after the other, with partitions at their beginning."""
         self.looked(*[Position(0)] * self.partitions)
         for number in numbers:
@@ -50,7 +54,7 @@ class Desk:
         self.turn()
         return self
 
-    def retried_after(self):
+    def retried_after(self) -> float:
         """Return the seconds until the failed generation is staged again; 0 if it never is."""
         began = self.now
         while self.now - began < 1_000:
@@ -60,11 +64,11 @@ class Desk:
         return 0
 
 
-def words(actions):
+def words(actions: Sequence[Action]) -> list[str]:
     return [word for action in actions if (word := in_words(action))]
 
 
-def in_words(action):
+def in_words(action: Action) -> str:
     match action:
         case Stage(swap):
             said = f"stage {swap.number}"

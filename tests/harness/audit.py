@@ -2,9 +2,16 @@
 
 import uuid
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import cast
 
-from confluent_kafka import Consumer, TopicPartition
+from confluent_kafka import Consumer, Message, TopicPartition
+
+from hotswap.settings import Topics
+
+Place = tuple[int, int]
+"""Partition and offset of a request."""
 
 
 @dataclass
@@ -12,40 +19,41 @@ class Audit:
     """The outcomes of all published requests."""
 
     asked: int
-    predictions: list = field(default_factory=list)
-    dead_letters: list = field(default_factory=list)
-    lost: set = field(default_factory=set)
-    twice: set = field(default_factory=set)
-    phantom: set = field(default_factory=set)
-    went_back: list = field(default_factory=list)
-    out_of_order: list = field(default_factory=list)
+    predictions: list[Message] = field(default_factory=list)
+    dead_letters: list[Message] = field(default_factory=list)
+    lost: set[Place] = field(default_factory=set)
+    twice: set[Place] = field(default_factory=set)
+    phantom: set[Place] = field(default_factory=set)
+    went_back: list[Place] = field(default_factory=list)
+    out_of_order: list[Place] = field(default_factory=list)
 
     @property
-    def faults(self):
+    def faults(self) -> dict[str, object]:
         """All breaches of the promise; empty in a good run."""
         named = ("lost", "twice", "phantom", "went_back", "out_of_order")
         return {name: found for name in named if (found := getattr(self, name))}
 
 
-def header(message, name):
-    return next((value.decode() for key, value in message.headers() or [] if key == name), None)
+def header(message: Message, name: str) -> str | None:
+    headers = cast("list[tuple[str, bytes | None]]", message.headers() or [])  # as a consumer gives them
+    return next((value.decode() for key, value in headers if key == name and value is not None), None)
 
 
-def source(message):
-    _, partition, offset = header(message, "source").rsplit("-", 2)
+def source(message: Message) -> Place:
+    _, partition, offset = (header(message, "source") or "").rsplit("-", 2)
     return int(partition), int(offset)
 
 
-def generation(message):
-    return int(header(message, "generation"))
+def generation(message: Message) -> int:
+    return int(header(message, "generation") or "")
 
 
-def read(bootstrap, topic):
+def read(bootstrap: str, topic: str) -> list[Message]:
     """Read the committed records of a topic, in the order of each partition."""
     return list(each(bootstrap, topic))
 
 
-def each(bootstrap, topic):
+def each(bootstrap: str, topic: str) -> Iterator[Message]:
     """The same, record by record."""
     consumer = Consumer(
         {
@@ -61,7 +69,7 @@ def each(bootstrap, topic):
     try:
         partitions = consumer.list_topics(topic, timeout=10).topics[topic].partitions
         consumer.assign([TopicPartition(topic, number, 0) for number in partitions])
-        at_end = set()
+        at_end: set[int | None] = set()
         while len(at_end) < len(partitions):
             message = consumer.poll(10)
             assert message is not None, f"{topic} does not end: is a transaction left open?"
@@ -73,9 +81,9 @@ def each(bootstrap, topic):
         consumer.close()
 
 
-def audit(bootstrap, topics):
+def audit(bootstrap: str, topics: Topics) -> Audit:
     """Compare the requests of a deployment with its predictions and dead letters."""
-    asked = {(message.partition(), message.offset()) for message in read(bootstrap, topics.requests)}
+    asked = {(message.partition() or 0, message.offset() or 0) for message in read(bootstrap, topics.requests)}
     result = Audit(len(asked), read(bootstrap, topics.predictions), read(bootstrap, topics.dead_letters))
     answers = result.predictions + result.dead_letters
     times = Counter(source(message) for message in answers)
@@ -83,13 +91,13 @@ def audit(bootstrap, topics):
     result.phantom = times.keys() - asked
     result.twice = {key for key, count in times.items() if count > 1}
     for answered in (result.predictions, result.dead_letters):
-        last = {}
+        last: dict[int, int] = {}
         for message in answered:
             partition, offset = source(message)
             if message.partition() != partition or offset <= last.get(partition, -1):
                 result.out_of_order.append((partition, offset))
             last[partition] = offset
-    newest = {}
+    newest: dict[int, int] = {}
     for message in sorted(answers, key=source):
         partition, offset = source(message)
         if generation(message) < newest.get(partition, 0):

@@ -5,16 +5,16 @@ import os
 import subprocess
 import sys
 
-from harness.fleet import ROOT
+from harness.fleet import ROOT, Deployment
 
 
-def variables(deployment):
+def variables(deployment: Deployment) -> dict[str, str]:
     """Return a deployment's settings as environment variables; its name is an argument of the commands."""
     given = deployment.settings.model_dump(mode="json", include=deployment.settings.model_fields_set)
     return {f"HOTSWAP_{name.upper()}": str(value) for name, value in given.items() if name != "deployment"}
 
 
-async def hotswap(deployment, *words, code=0):
+async def hotswap(deployment: Deployment, *words: object, code: int = 0) -> tuple[bytes, str]:
     """Run `hotswap …` to its end; return stdout as bytes, stderr as text. It must exit with `code`."""
     done = await asyncio.to_thread(
         subprocess.run,

@@ -7,12 +7,15 @@ import signal
 import subprocess
 import sys
 import uuid
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any, Protocol, Self
 
-from harness.audit import audit
-from hotswap.client.answers import Outgoing
-from hotswap.client.change import Change
+from harness.audit import Audit, audit
+from hotswap.client.answers import Outgoing, Place
+from hotswap.client.change import Change, Receipt
 from hotswap.client.client import Client
+from hotswap.codec.proto import Operation
 from hotswap.codec.proto import compile as compile_proto
 from hotswap.kafka.connection import Admin
 from hotswap.service import CHILD
@@ -32,7 +35,15 @@ asyncio.run(service.serve(Settings(), child=sys.argv[1:]))
 HOSTILE = (sys.executable, str(ROOT / "tests" / "fakes" / "hostile_child.py"))
 
 
-def messages(name, proto=None):
+class Kafka(Protocol):
+    """A cluster that tests run on."""
+
+    @property
+    def bootstrap(self) -> str:
+        """Its bootstrap servers."""
+
+
+def messages(name: str, proto: str | None = None) -> tuple[list[bytes], list[str], Operation]:
     """Return the rows of examples/data/<name>.csv as serialized messages of its proto, with their known classes."""
     path = EXAMPLES / "protos" / f"{proto or name}.proto"
     schema = compile_proto(path.read_bytes(), False)
@@ -54,7 +65,7 @@ def messages(name, proto=None):
 class Deployment:
     """Topics, workers and a client; `close` ends what still runs."""
 
-    def __init__(self, kafka, folder, *, name=None, **settings):
+    def __init__(self, kafka: Kafka, folder: Path, *, name: str | None = None, **settings: Any) -> None:
         self.kafka = kafka
         self.folder = folder
         self.name = name or f"d{uuid.uuid4().hex[:8]}"
@@ -66,19 +77,27 @@ class Deployment:
             store=(folder / "store").as_uri(),
             cache=folder / "cache",
             # A second Java for each worker would only slow the tests down.
-            **{"spare_kinds": "spark", "hosts": 1} | settings,
+            **{"spare_kinds": "spark", "hosts": 1, **settings},
         )
-        self.workers = {}
+        self.workers: dict[str, subprocess.Popen[bytes]] = {}
 
-    async def create(self, partitions=4):
+    async def create(self, partitions: int = 4) -> Self:
         async with Admin.connect(self.settings) as admin:
             await admin.create_topics(partitions)
         return self
 
-    def client(self):
+    def client(self) -> Client:
         return Client(self.settings)
 
-    def start(self, worker="w1", *, child=None, prelude="", code=ROOT, **environment):
+    def start(
+        self,
+        worker: str = "w1",
+        *,
+        child: Sequence[str] | None = None,
+        prelude: str = "",
+        code: Path = ROOT,
+        **environment: str,
+    ) -> subprocess.Popen[bytes]:
         """Start a worker, of this checkout or another one; each logs to its own file.
 
         `prelude` is Python that it runs first.
@@ -94,21 +113,23 @@ class Deployment:
         self.workers[worker] = process
         return process
 
-    def log(self, worker="w1"):
+    def log(self, worker: str = "w1") -> str:
         return (self.folder / f"{worker}.log").read_text(errors="replace")
 
-    async def stop(self, worker="w1", timeout=15):
+    async def stop(self, worker: str = "w1", timeout: float = 15) -> int:
         """Send SIGTERM, and return the exit code."""
         process = self.workers.pop(worker)
         process.send_signal(signal.SIGTERM)
         return await asyncio.to_thread(process.wait, timeout)
 
-    def kill(self, worker="w1"):
+    def kill(self, worker: str = "w1") -> None:
         process = self.workers.pop(worker)
         process.kill()
         process.wait()
 
-    async def serve(self, model, proto=None, workers=("w1",), **change):
+    async def serve(
+        self, model: str, proto: str | None = None, workers: Sequence[str] = ("w1",), **change: Any
+    ) -> Receipt:
         """Start workers, publish the first swap, and wait until the deployment serves it."""
         for worker in workers:
             self.start(worker)
@@ -116,7 +137,7 @@ class Deployment:
             receipt = await client.swap(
                 Change(
                     model=EXAMPLES / "models" / f"{model}.zip",
-                    proto=EXAMPLES / "protos" / f"{proto or model.split('_')[0]}.proto",
+                    proto=EXAMPLES / "protos" / f"{proto or model.split('_', maxsplit=1)[0]}.proto",
                     **change,
                 )
             )
@@ -124,12 +145,12 @@ class Deployment:
             assert answer.is_good, (answer, self.log(workers[0])[-3000:])
             return receipt
 
-    async def publish(self, values, **headers):
+    async def publish(self, values: Iterable[bytes | None], **headers: bytes) -> list[Place]:
         extra = tuple((key.replace("_", "-"), value) for key, value in headers.items())
         async with self.client() as client:
             return await client.publish(Outgoing(value, headers=extra) for value in values)
 
-    async def drained(self, timeout=60):
+    async def drained(self, timeout: float = 60) -> None:
         """Wait until every published request is answered: the group's committed offsets are at the ends."""
         async with asyncio.timeout(timeout), Admin.connect(self.settings) as admin:
             while True:
@@ -139,10 +160,10 @@ class Deployment:
                     return
                 await asyncio.sleep(0.05)
 
-    async def audit(self):
+    async def audit(self) -> Audit:
         return await asyncio.to_thread(audit, self.kafka.bootstrap, self.settings.topics)
 
-    def close(self):
+    def close(self) -> None:
         for process in self.workers.values():
             process.kill()
             process.wait()

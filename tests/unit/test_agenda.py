@@ -2,6 +2,7 @@
 
 from fakes.desk import Desk
 from hotswap.batch import Position
+from hotswap.errors import SwapCode
 from hotswap.swap import PauseCommand
 
 STAGED = ["1 STAGING", "stage 1"]
@@ -119,7 +120,7 @@ def test_a_superseded_generation_is_staged_after_all_if_the_newer_one_fails():
     desk.turn()
     desk.given_up(1)
     desk.turn()
-    assert desk.failed(2, "MODEL_INVALID") == ["2 FAILED MODEL_INVALID"]
+    assert desk.failed(2, SwapCode.MODEL_INVALID) == ["2 FAILED MODEL_INVALID"]
     assert desk.turn() == STAGED
 
 

@@ -4,6 +4,7 @@ import pytest
 
 from fakes.desk import Desk
 from hotswap.batch import Position
+from hotswap.errors import SwapCode
 from hotswap.pipeline.ports import Serve, Wait
 from hotswap.progress import State
 
@@ -18,7 +19,7 @@ def test_a_failed_swap_keeps_the_serving_generation_and_is_not_retried_if_no_par
     desk.stands(1)
     desk.command(2)
     desk.turn()
-    assert desk.failed(2, "SCHEMA_MISMATCH") == ["2 FAILED SCHEMA_MISMATCH", "standby h2o 1"]
+    assert desk.failed(2, SwapCode.SCHEMA_MISMATCH) == ["2 FAILED SCHEMA_MISMATCH", "standby h2o 1"]
     assert desk.retried_after() == 0
     assert desk.agenda.progress.choose(0, Position(50, 1)) == Serve(1, None)
 
