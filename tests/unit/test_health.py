@@ -26,7 +26,7 @@ def health():
 
 def get(health, path):
     try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{health.port}{path}", timeout=5) as answer:
+        with urllib.request.urlopen(f"http://127.0.0.1:{health.port}{path}", timeout=60) as answer:
             return answer.status, answer.read().decode()
     except urllib.error.HTTPError as error:
         with error:
@@ -61,7 +61,7 @@ def test_a_port_in_use_is_one_line_that_names_the_setting(health):
 
 
 def ask(health, method, path="/livez", body=None):
-    connection = http.client.HTTPConnection("127.0.0.1", health.port, timeout=5)
+    connection = http.client.HTTPConnection("127.0.0.1", health.port, timeout=60)
     try:
         connection.request(method, path, body)
         answer = connection.getresponse()
@@ -71,7 +71,7 @@ def ask(health, method, path="/livez", body=None):
 
 
 def raw(health, sent):
-    with socket.create_connection(("127.0.0.1", health.port), timeout=5) as connection:
+    with socket.create_connection(("127.0.0.1", health.port), timeout=60) as connection:
         connection.sendall(sent)
         return b"".join(iter(lambda: connection.recv(1 << 16), b""))
 
@@ -87,7 +87,7 @@ def crowd(health):
 
     def come(count, sent=b""):
         for _ in range(count):
-            held.append(socket.create_connection(("127.0.0.1", health.port), timeout=10))
+            held.append(socket.create_connection(("127.0.0.1", health.port), timeout=60))
             held[-1].sendall(sent)
         return held
 
