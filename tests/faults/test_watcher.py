@@ -120,8 +120,9 @@ async def test_the_verifier_of_exactly_once_detects_an_at_least_once_worker_that
 
 
 async def test_the_verifier_survives_a_killed_broker_and_detects_a_hanging_transaction(own_kafka, tmp_path):
-    async with deployed(own_kafka, tmp_path, call_timeout_s=2) as deployment:
-        await deployment.serve("iris_gbm")
+    async with deployed(own_kafka, tmp_path) as deployment:
+        deployment.start(HOTSWAP_CALL_TIMEOUT_S="2")  # the worker's alone: a new broker may keep the client waiting
+        await deployment.serve("iris_gbm", workers=())
         async with published(deployment) as publisher, verified(deployment) as (verifier, watcher):
             await publisher.reach(300)
             await asyncio.to_thread(own_kafka.kill)
