@@ -142,7 +142,7 @@ class Deployment:
                 )
             )
             answer = await client.await_swap(receipt)
-            assert answer.is_good, (answer, self.log(workers[0])[-3000:])
+            assert answer.is_good, (answer, self.log(next(iter(self.workers), "w1"))[-3000:])
             return receipt
 
     async def publish(self, values: Iterable[bytes | None], **headers: bytes) -> list[Place]:
