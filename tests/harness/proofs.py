@@ -39,6 +39,7 @@ class Run:
     seconds: float | None = None
     figures: dict[str, Any] = field(default_factory=dict)
     findings: int | None = 0
+    error: str | None = None
     written: str | None = None
 
     @property
@@ -48,8 +49,8 @@ class Run:
 
     @property
     def holds(self) -> bool:
-        """Whether it has the expected result: in a red one, the verifier finds something."""
-        return self.findings is None or bool(self.findings) == self.is_red
+        """Whether it came to its end with the expected result: in a red one, the verifier finds something."""
+        return self.error is None and (self.findings is None or bool(self.findings) == self.is_red)
 
     @property
     def is_red(self) -> bool:
@@ -84,7 +85,8 @@ def _cells(run: Run) -> list[str]:
     if run.seconds is not None:
         shown["took, s"] = round(run.seconds)
     commit = f"{run.commit[:7]}, {run.date}" if run.commit else f"unknown, written down in {run.written}"
-    verdict = ("found out" if run.is_red else "holds") if run.holds else f"BROKEN, {run.findings} findings"
+    broken = f"BROKEN, {run.error or f'{run.findings} findings'}"
+    verdict = ("found out" if run.is_red else "holds") if run.holds else _number(broken)
     figures = "; ".join(f"{name}: {_number(value)}" for name, value in shown.items())
     seed = "-" if run.seed is None else str(run.seed)
     length = "unknown" if run.length is None else _number(run.length)
@@ -109,8 +111,8 @@ def with_table(document: str, table: str) -> str:
 def recorded(proof: str, *, seed: int | None, length: float, full_length: float) -> Iterator[Run]:
     """Append the block's run to docs/proofs.jsonl, if RECORD is set; the block fills in figures and findings.
 
-    An error that ends the block is a finding. Ends the program before the block if the tree is not clean, and after it
-    if the tree has changed.
+    A run that ends with an error never holds, not even a red one: the verifier has found nothing. Ends the program
+    before the block if the tree is not clean, and after it if the tree has changed.
     """
     run = Run(proof=proof, seed=seed, length=length, full_length=full_length)
     if not is_recording():
@@ -121,7 +123,7 @@ def recorded(proof: str, *, seed: int | None, length: float, full_length: float)
     try:
         yield run
     except Exception as raised:  # noqa: BLE001 - raised again once it is recorded
-        error, run.findings = raised, (run.findings or 0) + 1
+        error, run.error = raised, f"{type(raised).__name__}: {raised}".splitlines()[0]
     run.seconds = round(time.monotonic() - began, 1)
     _append(run)
     if error:

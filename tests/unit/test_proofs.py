@@ -86,10 +86,13 @@ def test_runs_are_appended_one_object_a_line(tree):
     assert [json.loads(line)["seed"] for line in proofs.RUNS.read_text().splitlines()] == [1, 2]
 
 
-def test_an_error_in_a_run_is_a_finding(tree):
-    with pytest.raises(ValueError, match="broken"), recorded("model", seed=0, length=1, full_length=1):
-        raise ValueError("broken")
-    assert [read.findings for read in the_runs()] == [1]
+@pytest.mark.parametrize("proof", ["model", "red-unfenced"])
+def test_a_run_that_ends_with_an_error_does_not_hold_not_even_a_red_one(tree, proof):
+    with pytest.raises(ValueError, match="broken"), recorded(proof, seed=0, length=1, full_length=1):
+        raise ValueError("broken\nwith more")
+    (read,) = the_runs()
+    assert not read.holds
+    assert "| BROKEN, ValueError: broken |" in render([read])
 
 
 def test_a_run_that_is_interrupted_is_not_recorded(tree):

@@ -8,39 +8,28 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from hotswap.client.answers import Answers, Outgoing, Place, Prediction, Refused
-    from hotswap.client.change import Change, Cut, Receipt
-    from hotswap.client.client import Client
-    from hotswap.client.fleet import FleetAnswer
-    from hotswap.errors import Doubt, HotswapError, NoAnswer, StartError, SwapCode, SwapError, UsageError
-    from hotswap.generation import Configuration
-    from hotswap.local.kafka import LocalKafka
-    from hotswap.settings import Settings
+    from hotswap.client.answers import Answers as Answers
+    from hotswap.client.answers import Outgoing as Outgoing
+    from hotswap.client.answers import Place as Place
+    from hotswap.client.answers import Prediction as Prediction
+    from hotswap.client.answers import Refused as Refused
+    from hotswap.client.change import Change as Change
+    from hotswap.client.change import Cut as Cut
+    from hotswap.client.change import Receipt as Receipt
+    from hotswap.client.client import Client as Client
+    from hotswap.client.fleet import FleetAnswer as FleetAnswer
+    from hotswap.errors import Doubt as Doubt
+    from hotswap.errors import HotswapError as HotswapError
+    from hotswap.errors import NoAnswer as NoAnswer
+    from hotswap.errors import StartError as StartError
+    from hotswap.errors import SwapCode as SwapCode
+    from hotswap.errors import SwapError as SwapError
+    from hotswap.errors import UsageError as UsageError
+    from hotswap.generation import Configuration as Configuration
+    from hotswap.local.kafka import LocalKafka as LocalKafka
+    from hotswap.settings import Settings as Settings
 
 __version__ = "0.1.0"  # the single source of the version: the package, the image and `hotswap --version` read it
-
-__all__ = [
-    "Answers",
-    "Change",
-    "Client",
-    "Configuration",
-    "Cut",
-    "Doubt",
-    "FleetAnswer",
-    "HotswapError",
-    "LocalKafka",
-    "NoAnswer",
-    "Outgoing",
-    "Place",
-    "Prediction",
-    "Receipt",
-    "Refused",
-    "Settings",
-    "StartError",
-    "SwapCode",
-    "SwapError",
-    "UsageError",
-]
 
 _ROOMS = {
     "hotswap.client.answers": ("Answers", "Outgoing", "Place", "Prediction", "Refused"),
@@ -53,6 +42,7 @@ _ROOMS = {
     "hotswap.settings": ("Settings",),
 }
 _MODULE_OF = {name: module for module, names in _ROOMS.items() for name in names}
+__all__ = list(_MODULE_OF)
 
 
 def __getattr__(name: str) -> Any:

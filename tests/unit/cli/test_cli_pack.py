@@ -1,6 +1,5 @@
 import csv
 import json
-import logging
 
 import pytest
 from click.testing import CliRunner
@@ -38,16 +37,6 @@ def files(tmp_path, monkeypatch):
         'syntax = "proto3"; service S { rpc P(R) returns (R); } message R { int64 age = 1; double x = 2; }'
     )
     return tmp_path
-
-
-@pytest.fixture(autouse=True)
-def quiet_logs():
-    root = logging.getLogger()
-    before = root.level, root.handlers[:], logging.getLogger("aiokafka").level
-    yield
-    root.setLevel(before[0])
-    root.handlers[:] = before[1]
-    logging.getLogger("aiokafka").setLevel(before[2])
 
 
 def hotswap(*words, code=0):
