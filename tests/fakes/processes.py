@@ -1,33 +1,47 @@
 """Queries about processes, and about what they leave behind."""
 
 import asyncio
+import contextlib
 import os
 import select
 import tempfile
 import threading
+import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TypeAlias
 
-Left: TypeAlias = tuple[int, set[threading.Thread], list[str]]
-"""The number of descriptors, the threads, the temporary folders."""
+Left: TypeAlias = set[threading.Thread | str]
+"""Threads, descriptors (each with what it is open on), temporary folders."""
 
 
 def left_behind() -> Left:
-    """Return what a host of ours may leave behind: descriptors, threads except asyncio's pool, temporary folders.
-
-    Only the temporary folders of a host or its Java count: other programs use the same place.
-    """
+    """Return what a host of ours may leave behind."""
     threads = {thread for thread in threading.enumerate() if not thread.name.startswith("asyncio_")}
+    return {*threads, *_descriptors(), *temporary_folders()}
+
+
+def temporary_folders() -> list[str]:
+    """Return those of a host or its Java: other programs use the same place."""
     ours = (f"hotswap-host-{os.getpid()}-", "hsperfdata")
-    folders = [name for name in names(tempfile.gettempdir()) if name.startswith(ours)]
-    return len(names("/proc/self/fd")), threads, folders
+    return [name for name in names(tempfile.gettempdir()) if name.startswith(ours)]
+
+
+def _descriptors() -> Iterator[str]:
+    for descriptor in names("/proc/self/fd"):
+        with contextlib.suppress(FileNotFoundError):  # the one with which the folder was read
+            yield f"{descriptor} -> {Path('/proc/self/fd', descriptor).readlink()}"
 
 
 async def nothing_left(before: Left) -> None:
-    """Wait until nothing is left beyond `before`: asyncio closes a transport's descriptors in later iterations."""
-    async with asyncio.timeout(10):
-        while left_behind() != before:
-            await asyncio.sleep(0.01)
+    """Wait until nothing is left beyond `before`: asyncio closes a transport's descriptors in later iterations.
+
+    What an earlier test left, and what ends only now, is not this one's.
+    """
+    give_up = time.monotonic() + 10
+    while left := left_behind() - before:
+        assert time.monotonic() < give_up, f"left behind: {left}"
+        await asyncio.sleep(0.01)
 
 
 def names(folder: str | Path) -> list[str]:

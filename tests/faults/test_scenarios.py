@@ -19,8 +19,9 @@ async def test_a_fleet_under_fire_answers_every_request_once_in_order_by_the_rig
     assert arena.findings == []
 
 
-async def test_the_verifier_detects_a_fleet_without_fencing(tmp_path):
-    arena = await run(RED["red-unfenced"], seed=SEED, seconds=5, folder=tmp_path)
+@pytest.mark.parametrize(("name", "times"), [("red-unfenced", 5), ("red-at-least-once", 1)])
+async def test_the_verifier_detects_a_fleet_that_cannot_keep_the_promise(name, times, tmp_path):
+    arena = await run(RED[name], seed=SEED, seconds=times, folder=tmp_path)
     assert any("twice" in finding for finding in arena.findings), arena.figures
 
 

@@ -4,7 +4,7 @@ import tempfile
 from pathlib import Path
 
 from fakes.jar_hosts import ANN, COLUMNS, CREDIT, FLOWERS, IRIS, NUMBERS, ROW, ROWS, load, refusal_of, serving
-from fakes.processes import left_behind, names
+from fakes.processes import names, temporary_folders
 from hotswap.codec.proto import compile as compile_proto
 
 
@@ -39,17 +39,17 @@ async def test_text_that_a_jar_returns_is_parsed_as_csv_if_configured(put):
 
 
 async def test_a_file_passed_to_a_jar_leaves_nothing_on_disk_and_nothing_open(put):
-    before = left_behind()
+    before = temporary_folders()
     async with serving(load(put("texts"), IRIS, {"predictFile": "Rows Labels"}, {"class": "iris.Model"})) as served:
         await served.ask("predictFile", FLOWERS)
         opened = names(f"/proc/{served.host.pid}/fd")
         assert (await served.ask("predictFile", FLOWERS)).prediction == ["versicolor", "virginica"]
         assert names(f"/proc/{served.host.pid}/fd") == opened
-        (folder,) = set(left_behind()[2]) - set(before[2])
+        (folder,) = set(temporary_folders()) - set(before)
         assert names(Path(tempfile.gettempdir()) / folder) == []
         served.host.kill()
 
-    assert left_behind()[2] == before[2]
+    assert temporary_folders() == before
 
 
 TABLE = {"rows": [{"label": "L1.0", "score": 0.25, "b": 2}, {"label": "L3.0", "score": 0.25, "b": 4}]}
