@@ -15,7 +15,8 @@ from hotswap.health import Health
 
 
 @pytest.fixture
-def health():
+def health(monkeypatch):
+    monkeypatch.setattr(module, "STUCK_S", 3_600)  # no event loop beats here, and a busy machine may take its time
     state = {"why": ""}
     served = Health("127.0.0.1", 0, readiness=lambda: state["why"])
     served.state = state
