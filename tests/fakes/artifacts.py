@@ -3,11 +3,15 @@
 import hashlib
 import io
 import zipfile
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 
+from hotswap.artifacts.store import Store
 from hotswap.errors import SwapError
+from hotswap.generation import Model
+from hotswap.settings import Settings
 
 MOJO = {
     "model.ini": b"[info]\nalgo = gbm\n",
@@ -16,7 +20,7 @@ MOJO = {
 }
 
 
-def make_zip(files=MOJO, *, method=zipfile.ZIP_DEFLATED):
+def make_zip(files: Mapping[str, bytes] = MOJO, *, method: int = zipfile.ZIP_DEFLATED) -> bytes:
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", method) as target:
         for name, content in files.items():
@@ -24,7 +28,7 @@ def make_zip(files=MOJO, *, method=zipfile.ZIP_DEFLATED):
     return buffer.getvalue()
 
 
-def special_zip(name, mode):
+def special_zip(name: str, mode: int) -> bytes:
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as target:
         target.writestr("model.ini", b"x")
@@ -35,20 +39,20 @@ def special_zip(name, mode):
     return buffer.getvalue()
 
 
-def sha256(content):
+def sha256(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
-async def refusal(store, model):
+async def refusal(store: Store, model: Model) -> SwapError:
     with pytest.raises(SwapError) as caught:
         await store.fetch(model)
     return caught.value
 
 
-def left(settings):
+def left(settings: Settings) -> list[str]:
     root = settings.cache / "artifacts"
     return sorted(entry.name for entry in root.iterdir()) if root.exists() else []
 
 
-def open_descriptors():
+def open_descriptors() -> int:
     return len(list(Path("/dev/fd").iterdir()))

@@ -1,8 +1,12 @@
 """A first swap, its parts, and the commands that a client wrote."""
 
-from hotswap.client.client import Change
+from fakes.kafka_logs import FakeCluster
+from hotswap.client.change import Change, Receipt
+from hotswap.client.client import Client
 from hotswap.commands import decode_command
 from hotswap.generation import Model, Proto
+from hotswap.settings import Settings
+from hotswap.swap import Command
 
 SHA = "a" * 64
 MODEL = Model("file:///m.zip", SHA)
@@ -10,13 +14,13 @@ PROTO = 'syntax="proto3"; message A { optional double x = 1; } message B { strin
 SERVICE = "service S { rpc P(A) returns (B); }"
 
 
-def proto(text=PROTO + SERVICE):
+def proto(text: str = PROTO + SERVICE) -> Proto:
     return Proto.inline(text)
 
 
-def commands(cluster, settings):
+def commands(cluster: FakeCluster, settings: Settings) -> list[Command]:
     return [decode_command(record.value)[1] for record in cluster.topics[settings.topics.control][0]]
 
 
-async def first_swap(client):
+async def first_swap(client: Client) -> Receipt:
     return await client.swap(Change(model=MODEL, proto=proto()))

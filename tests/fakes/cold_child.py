@@ -3,5 +3,5 @@
 from hotswap.host import child
 
 if __name__ == "__main__":
-    child.warm = lambda scorer, samples: None
+    vars(child)["warm"] = lambda scorer, samples: None
     child.main()

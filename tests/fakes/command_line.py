@@ -1,6 +1,8 @@
 """Runs the command line in this process, with files for it."""
 
-from click.testing import CliRunner
+from typing import Any
+
+from click.testing import CliRunner, Result
 
 from hotswap.cli.main import main
 
@@ -21,13 +23,13 @@ CSV = "a,x\nfirst,1.5\nsecond,\n"
 GOLDEN = b"\x0a\x10\x0a\x05first\x11\x00\x00\x00\x00\x00\x00\xf8\x3f\x0a\x08\x0a\x06second"
 
 
-def hotswap(*words, code=0, **more):
+def hotswap(*words: object, code: int = 0, **more: Any) -> Result:
     result = CliRunner().invoke(main, [str(word) for word in words], **more)
     assert result.exit_code == code, (result.output, result.exception)
     return result
 
 
-def one_line(result):
+def one_line(result: Result) -> str:
     """Return the error message: exactly one line on stderr, without a traceback."""
     (line,) = result.stderr.splitlines()
     assert line.startswith("hotswap: ")

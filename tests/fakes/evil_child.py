@@ -11,39 +11,42 @@ import struct
 import sys
 import time
 from pathlib import Path
+from typing import NoReturn
 
+from hotswap.codec.values import Table
 from hotswap.host import child, frames
 from hotswap.runtimes.h2o import runtime as h2o
+from hotswap.runtimes.h2o.flat import NotFlat
 
 _MIB = 60
 
 
-def _say_too_much(connection):
-    while frames.receive(connection)[0] != "load":
+def _say_too_much(connection: socket.socket) -> None:
+    while (message := frames.receive(connection)) and message[0] != "load":
         pass
+    assert message, "the parent is gone"
     body = struct.pack("<BI", frames.Kind.READY, 0) + b'{"x": [' + b"0," * (_MIB << 19) + b"0]}"
     connection.sendall(struct.pack("<I", len(body)) + body)
     time.sleep(60)
 
 
-def _leave_somebody_behind(file):
+def _leave_somebody_behind(file: Path) -> None:
     if not os.fork():
         os.setsid()
         os.execv(sys.executable, [sys.executable, "-c", "import time; time.sleep(600)", "left-behind", str(file)])
 
 
-def _loop_when_told(file):
-    score = h2o.H2OModel.score
+def _loop_when_told(file: Path) -> None:
+    class Looping(h2o.H2OModel):
+        def score(self, table: Table) -> Table:
+            while file.exists() and file.read_text() == "loops now":
+                time.sleep(0.1)
+            return super().score(table)
 
-    def loop(self, table):
-        while file.exists() and file.read_text() == "loops now":
-            time.sleep(0.1)
-        return score(self, table)
+    def refuse_the_jvm(*_: object) -> NoReturn:
+        raise NotFlat("the harm is done in Python")
 
-    def refuse_the_jvm(*_):
-        raise h2o.NotFlat("the harm is done in Python")
-
-    h2o.H2OModel.score, h2o.FlatPlan = loop, refuse_the_jvm
+    vars(h2o).update(H2OModel=Looping, FlatPlan=refuse_the_jvm)
 
 
 if __name__ == "__main__":

@@ -33,7 +33,16 @@ class Example:
         (operation,) = compile_proto(self.source).operations.values()
         return operation
 
-    def load(self, *, configuration=None, samples=(), model=None, proto=None, kind="h2o", is_descriptor_set=False):
+    def load(
+        self,
+        *,
+        configuration: Configuration | None = None,
+        samples: tuple[bytes, ...] = (),
+        model: Path | None = None,
+        proto: bytes | None = None,
+        kind: str = "h2o",
+        is_descriptor_set: bool = False,
+    ) -> Load:
         return Load(
             generation=1,
             kind=kind,

@@ -5,10 +5,13 @@ With `--otherwise`, H2O's score0 returns 0.5 for each tree, whatever it contains
 
 import json
 import sys
+from typing import Any
 
 import jpype
 import numpy as np
+import numpy.typing as npt
 
+from hotswap.codec.values import Matrix
 from hotswap.local.jvm import find_java
 from hotswap.runtimes.h2o import loops
 from hotswap.runtimes.kinds import runtime_of
@@ -17,7 +20,7 @@ ROWS = 10_000
 ODD = (np.nan, np.inf, -np.inf, 0.0, -0.0, 5e-324, -5e-324, 1e308, -1e308, 1.0, -1.0, 0.5)
 
 
-def rows_of(model, random):
+def rows_of(model: Any, random: np.random.Generator) -> Matrix:
     """Return rows of ordinary and extreme numbers and of known levels; a tenth of the values is missing."""
     rows = random.normal(0, 2, (ROWS, int(model.nfeatures())))
     rows = np.where(random.random(rows.shape) < 0.3, np.round(rows), rows)
@@ -28,20 +31,20 @@ def rows_of(model, random):
     return np.where(random.random(rows.shape) < 0.1, np.nan, rows)
 
 
-def scores_of(model, rows, width):
+def scores_of(model: Any, rows: Matrix, width: int) -> npt.NDArray[np.uint64]:
     """Return the bits of the numbers that score0 returns for each row."""
     scores = loops.java_rows(np.zeros((len(rows), width)))
     loops.score_loop(has_offset=False)(model, loops.java_rows(rows), scores)
     return np.asarray(scores).view(np.uint64)
 
 
-def score_otherwise(model):
+def score_otherwise(model: Any) -> None:
     field = jpype.JClass("hex.genmodel.algos.tree.SharedTreeMojoModel").class_.getDeclaredField("_scoreTree")
     field.setAccessible(True)
     field.set(model, jpype.JProxy("hex.genmodel.algos.tree.ScoreTree", dict={"scoreTree": lambda *_: 0.5}))
 
 
-def main():
+def main() -> None:
     jars = [str(jar) for jar in runtime_of("h2o").jars()]
     jpype.startJVM("-XX:+UseSerialGC", "-Xmx512m", jvmpath=str(find_java().library), classpath=jars)
     is_otherwise, paths = sys.argv[1] == "--otherwise", [path for path in sys.argv[1:] if path != "--otherwise"]

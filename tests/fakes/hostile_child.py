@@ -6,13 +6,17 @@ Run it instead of hotswap.host.child: ModelHost(child=(sys.executable, str(path_
 import os
 import signal
 import time
+from collections.abc import Callable
+from typing import NoReturn
 
 import jpype
 import numpy as np
 
+from hotswap.codec.values import Table
 from hotswap.errors import ModelError
 from hotswap.host import child
 from hotswap.runtimes.h2o import runtime as h2o
+from hotswap.runtimes.h2o.flat import NotFlat
 
 KILLS = 66601.0
 NEVER_RETURNS = 66602.0
@@ -20,8 +24,6 @@ EXHAUSTS_JAVA = 66603.0
 RAISES = 66604.0
 EXHAUSTS_PYTHON = 66605.0
 EXITS = 66606.0
-
-_score = h2o.H2OModel.score
 
 
 def _exhaust_java() -> None:
@@ -45,7 +47,7 @@ def _raise() -> None:
     raise ModelError("the model raised java.lang.IllegalStateException: as it was asked to")
 
 
-_HARM = {
+_HARM: dict[float, Callable[[], None]] = {
     KILLS: lambda: os.kill(os.getpid(), signal.SIGKILL),
     NEVER_RETURNS: _sleep_for_ever,
     EXHAUSTS_JAVA: _exhaust_java,
@@ -55,18 +57,18 @@ _HARM = {
 }
 
 
-def _score_hostile(self, table):
-    for value, harm in _HARM.items():
-        if (table.matrix == value).any():
-            harm()
-    return _score(self, table)
+class _Hostile(h2o.H2OModel):
+    def score(self, table: Table) -> Table:
+        for value, harm in _HARM.items():
+            if (table.matrix == value).any():
+                harm()
+        return super().score(table)
 
 
-def _refuse_the_jvm(*_):
-    raise h2o.NotFlat("the harm is done in Python")
+def _refuse_the_jvm(*_: object) -> NoReturn:
+    raise NotFlat("the harm is done in Python")
 
 
 if __name__ == "__main__":
-    h2o.H2OModel.score = _score_hostile
-    h2o.FlatPlan = _refuse_the_jvm
+    vars(h2o).update(H2OModel=_Hostile, FlatPlan=_refuse_the_jvm)
     child.main()

@@ -14,6 +14,6 @@ HOSTILE = (
 STYLE = re.compile(r"\x1b\[[0-9;]*m")
 
 
-def is_harmless(shown):
+def is_harmless(shown: str) -> bool:
     """Return whether it has only line feeds, printable characters, and of escape sequences only colours."""
     return all(line.isprintable() for line in STYLE.sub("", shown).split("\n"))

@@ -1,10 +1,15 @@
 """Hosts of the test jars: their protos, and helpers to load and call them."""
 
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
 
 import pytest
+from google.protobuf.message import Message
 
 from hotswap.batch import Ask, Format, Refusal
+from hotswap.codec.proto import Operation
 from hotswap.codec.proto import compile as compile_proto
 from hotswap.errors import SwapError
 from hotswap.generation import Configuration, frozen
@@ -79,18 +84,27 @@ FLOWERS = {"rows": [{"petal_len": 3}, {"sepal_len": 9, "petal_len": 5}]}
 class Served:
     """A jar in a host; `ask` returns the answer to one request, as a message or a refusal."""
 
-    def __init__(self, host, operations):
+    def __init__(self, host: ModelHost, operations: Mapping[str, Operation]) -> None:
         self.host = host
         self.operations = operations
 
-    async def ask(self, operation, asked, content=Format.PROTOBUF):
+    async def ask(
+        self, operation: str, asked: bytes | Mapping[str, object], content: Format = Format.PROTOBUF
+    ) -> Message | Refusal:
         rpc = self.operations[operation]
         value = asked if isinstance(asked, bytes) else rpc.input(**asked).SerializeToString()
         (answer,) = await self.host.score([value], [Ask(operation, content)])
         return answer if isinstance(answer, Refusal) else rpc.output.FromString(answer)
 
 
-def load(path, messages, rpcs, runtime=None, samples=(), **configuration):
+def load(
+    path: Path,
+    messages: str,
+    rpcs: Mapping[str, str],
+    runtime: Mapping[str, str] | None = None,
+    samples: tuple[bytes, ...] = (),
+    **configuration: Any,
+) -> Load:
     """`rpcs`: operation -> "Input Output"."""
     service = " ".join("rpc {} ({}) returns ({});".format(name, *kinds.split()) for name, kinds in rpcs.items())
     return Load(
@@ -106,12 +120,12 @@ def load(path, messages, rpcs, runtime=None, samples=(), **configuration):
 
 
 @asynccontextmanager
-async def serving(given, restarts=None, deadline_s=30.0):
+async def serving(given: Load, restarts: list[str] | None = None, deadline_s: float = 30.0) -> AsyncIterator[Served]:
     host = ModelHost(
         load=given,
         deadline_s=deadline_s,
         on_restart=pytest.fail if restarts is None else restarts.append,
-        on_unknown=pytest.fail,
+        on_unknown=lambda column, _: pytest.fail(column),
     )
     await host.start()
     try:
@@ -120,8 +134,10 @@ async def serving(given, restarts=None, deadline_s=30.0):
         await host.stop()
 
 
-async def refusal_of(given) -> SwapError:
-    host = ModelHost(load=given, deadline_s=30, on_restart=pytest.fail, on_unknown=pytest.fail)
+async def refusal_of(given: Load) -> SwapError:
+    host = ModelHost(
+        load=given, deadline_s=30, on_restart=pytest.fail, on_unknown=lambda column, _: pytest.fail(column)
+    )
     try:
         with pytest.raises(SwapError) as refused:
             await host.start()

@@ -2,14 +2,20 @@
 
 import asyncio
 import time
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
+from typing import Self
 
+import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
 
+from hotswap.batch import Headers
 from hotswap.errors import StartError
 from hotswap.kafka.connection import Committed
+from hotswap.kafka.log import Item
+from hotswap.settings import Settings
 from hotswap.v1 import control_pb2 as wire
 
 
@@ -20,7 +26,7 @@ class FakeRecord:
     offset: int
     key: bytes | None
     value: bytes | None
-    headers: tuple
+    headers: Headers
     timestamp: int
 
 
@@ -28,17 +34,25 @@ class FakeRecord:
 class FakeCluster:
     """Topics by name, each a list of partitions, each a list of records; `on_append` simulates the workers."""
 
-    topics: dict = field(default_factory=dict)
-    on_append: list = field(default_factory=list)
+    topics: dict[str, list[list[FakeRecord]]] = field(default_factory=dict)
+    on_append: list[Callable[[FakeRecord], None]] = field(default_factory=list)
     grown: asyncio.Event = field(default_factory=asyncio.Event)
 
-    def create(self, settings, partitions=2):
+    def create(self, settings: Settings, partitions: int = 2) -> Self:
         for topic in settings.topics:
             single = topic in (settings.topics.control, settings.topics.status)
             self.topics.setdefault(topic, [[] for _ in range(1 if single else partitions)])
         return self
 
-    def append(self, topic, value, *, key=None, headers=(), partition=None):
+    def append(
+        self,
+        topic: str,
+        value: bytes | None,
+        *,
+        key: bytes | None = None,
+        headers: Headers = (),
+        partition: int | None = None,
+    ) -> tuple[int, int]:
         partitions = self.topics[topic]
         number = partition if partition is not None else min(range(len(partitions)), key=lambda n: len(partitions[n]))
         offset = len(partitions[number])
@@ -49,19 +63,20 @@ class FakeCluster:
         self.grown.set()
         return number, offset
 
-    def ends(self, topic):
+    def ends(self, topic: str) -> dict[int, int]:
         return {number: len(records) for number, records in enumerate(self.topics[topic])}
 
-    def install(self, monkeypatch):
+    def install(self, monkeypatch: pytest.MonkeyPatch) -> Self:
         """Patch the cluster into every module through which a client reaches Kafka."""
         reader, writer = partial(FakeReader, self), partial(FakeWriter, self)
         admin = type("Admin", (FakeAdmin,), {"cluster": self})
-        for module, names in {
+        fakes: dict[str, dict[str, object]] = {
             "hotswap.client.client": {"LogWriter": writer, "Admin": admin},
             "hotswap.client.overview": {"LogReader": reader, "Admin": admin},
             "hotswap.client.answers": {"LogReader": reader, "Admin": admin},
             "hotswap.cli.dead_letters": {"LogReader": reader},
-        }.items():
+        }
+        for module, names in fakes.items():
             for name, fake in names.items():
                 monkeypatch.setattr(f"{module}.{name}", fake)
         return self
@@ -70,35 +85,36 @@ class FakeCluster:
 class FakeReader:
     """A `LogReader`; a read waits until the cluster grows, for at most 50 ms."""
 
-    def __init__(self, cluster, settings, topic, *, read_committed):
-        self.cluster, self.topic, self.places = cluster, topic, {}
+    def __init__(self, cluster: FakeCluster, settings: Settings, topic: str, *, read_committed: bool) -> None:
+        self.cluster, self.topic = cluster, topic
+        self.places: dict[int, int] = {}
 
-    async def start(self, offsets=None):
+    async def start(self, offsets: Mapping[int, int] | None = None) -> None:
         if self.topic not in self.cluster.topics:
             raise StartError(f"topic {self.topic} does not exist")
         self.places = {number: (offsets or {}).get(number, 0) for number in range(self.partitions)}
 
     @property
-    def partitions(self):
+    def partitions(self) -> int:
         return len(self.cluster.topics[self.topic])
 
-    async def end(self):
+    async def end(self) -> dict[int, int]:
         return self.cluster.ends(self.topic)
 
-    async def positions(self):
+    async def positions(self) -> dict[int, int]:
         return dict(self.places)
 
-    async def read_to_end(self):
-        found = []
+    async def read_to_end(self) -> list[FakeRecord]:
+        found: list[FakeRecord] = []
         for number, records in enumerate(self.cluster.topics[self.topic]):
             found += records[self.places[number] :]
             self.places[number] = len(records)
         return found
 
-    async def to_end(self):
+    async def to_end(self) -> AsyncIterator[list[FakeRecord]]:
         yield await self.read_to_end()
 
-    async def read(self, timeout_s):
+    async def read(self, timeout_s: float) -> list[FakeRecord]:
         found = self._one_partition()
         if not found:
             self.cluster.grown.clear()
@@ -107,7 +123,7 @@ class FakeReader:
             found = self._one_partition()
         return found
 
-    def _one_partition(self):
+    def _one_partition(self) -> list[FakeRecord]:
         # One at a time, as a fetch may return them: no caller may rely on partitions advancing together.
         for number, records in enumerate(self.cluster.topics[self.topic]):
             if found := records[self.places[number] :]:
@@ -115,26 +131,34 @@ class FakeReader:
                 return found
         return []
 
-    async def stop(self):
+    async def stop(self) -> None:
         pass
 
 
 class FakeWriter:
     """A `LogWriter`."""
 
-    def __init__(self, cluster, settings):
+    def __init__(self, cluster: FakeCluster, settings: Settings) -> None:
         self.cluster = cluster
 
-    async def start(self):
+    async def start(self) -> None:
         pass
 
-    async def append(self, topic, value, *, key=None, headers=(), partition=None):
+    async def append(
+        self,
+        topic: str,
+        value: bytes | None,
+        *,
+        key: bytes | None = None,
+        headers: Headers = (),
+        partition: int | None = None,
+    ) -> tuple[int, int]:
         return self.cluster.append(topic, value, key=key, headers=headers, partition=partition)
 
-    async def append_many(self, topic, items):
+    async def append_many(self, topic: str, items: Sequence[Item]) -> list[tuple[int, int]]:
         return [self.cluster.append(topic, value, key=key, headers=headers) for key, value, headers in items]
 
-    async def stop(self):
+    async def stop(self) -> None:
         pass
 
 
@@ -145,25 +169,27 @@ class FakeAdmin:
 
     @classmethod
     @asynccontextmanager
-    async def connect(cls, settings):
+    async def connect(cls, settings: Settings) -> AsyncIterator[Self]:
         yield cls()
 
-    async def partitions(self, topic):
+    async def partitions(self, topic: str) -> int:
         if topic not in self.cluster.topics:
             raise StartError(f"topic {topic} does not exist")
         return len(self.cluster.topics[topic])
 
-    async def committed(self, group, topic):
+    async def committed(self, group: str, topic: str) -> dict[int, Committed]:
         return {number: Committed(-1, 0, is_ours=False) for number in range(len(self.cluster.topics[topic]))}
 
-    async def beginning_offset(self, topic, partition):
+    async def beginning_offset(self, topic: str, partition: int) -> int:
         return 0
 
-    async def end_offsets(self, topic, partitions=None, *, read_committed=False):
+    async def end_offsets(
+        self, topic: str, partitions: Iterable[int] | None = None, *, read_committed: bool = False
+    ) -> dict[int, int]:
         return self.cluster.ends(topic)
 
 
-def stamp(seconds):
+def stamp(seconds: float) -> Timestamp:
     made = Timestamp()
     made.FromMilliseconds(int(seconds * 1000))
     return made
@@ -172,13 +198,29 @@ def stamp(seconds):
 class FakeWorker:
     """Writes to the status topic as a worker does; `outcomes` are its reports on each swap, in order."""
 
-    def __init__(self, cluster, settings, name="w1", outcomes=("STAGING", "READY", "SERVING"), code="", message=""):
+    def __init__(
+        self,
+        cluster: FakeCluster,
+        settings: Settings,
+        name: str = "w1",
+        outcomes: Sequence[str] = ("STAGING", "READY", "SERVING"),
+        code: str = "",
+        message: str = "",
+    ) -> None:
         self.cluster, self.settings, self.name = cluster, settings, name
         self.outcomes, self.code, self.message = outcomes, code, message
         cluster.on_append.append(self.react)
         self.speak()
 
-    def speak(self, *, age_s=0.0, stopped=False, generation=0, accepted=0, warnings=()):
+    def speak(
+        self,
+        *,
+        age_s: float = 0.0,
+        stopped: bool = False,
+        generation: int = 0,
+        accepted: int = 0,
+        warnings: Sequence[str] = (),
+    ) -> None:
         said = wire.WorkerStatus(
             deployment=self.settings.deployment,
             worker=self.name,
@@ -190,7 +232,7 @@ class FakeWorker:
         )
         self.cluster.append(self.settings.topics.status, wire.Status(worker=said).SerializeToString())
 
-    def say(self, command_id, generation, outcome, code="", message=""):
+    def say(self, command_id: str, generation: int, outcome: str, code: str = "", message: str = "") -> None:
         said = wire.SwapStatus(
             command_id=command_id,
             deployment=self.settings.deployment,
@@ -204,9 +246,10 @@ class FakeWorker:
         )
         self.cluster.append(self.settings.topics.status, wire.Status(swap=said).SerializeToString())
 
-    def react(self, record):
+    def react(self, record: FakeRecord) -> None:
         if record.topic != self.settings.topics.control:
             return
+        assert record.value is not None, "a command has a value"
         command = wire.Command.FromString(record.value)
         kind = command.WhichOneof("kind")
         if kind in ("pause", "resume"):
@@ -218,10 +261,17 @@ class FakeWorker:
             self.say(command.command_id, getattr(command, kind).generation, outcome, *why)
 
 
-def answer_requests(cluster, settings, *, generation=1, refuse=lambda _: False, why="is no message"):
+def answer_requests(
+    cluster: FakeCluster,
+    settings: Settings,
+    *,
+    generation: int = 1,
+    refuse: Callable[[bytes | None], bool] = lambda _: False,
+    why: str = "is no message",
+) -> None:
     """Simulate the data path: echo each request as a prediction, or refuse it."""
 
-    def react(record):
+    def react(record: FakeRecord) -> None:
         if record.topic != settings.topics.requests:
             return
         source = f"{record.topic}-{record.partition}-{record.offset}".encode()

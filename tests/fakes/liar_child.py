@@ -13,8 +13,9 @@ import sys
 import threading
 from pathlib import Path
 
+from hotswap.batch import ScoredBatch
 from hotswap.host import frames
-from hotswap.host.frames import Kind, ScoredBatch
+from hotswap.host.frames import Kind
 
 FACTS = {
     "operations": ["echo"],
@@ -26,11 +27,11 @@ FACTS = {
 }
 
 
-def framed(body):
+def framed(body: bytes) -> bytes:
     return struct.pack("<I", len(body)) + body
 
 
-def lie(how, ticket, values):
+def lie(how: str, ticket: int, values: list[bytes]) -> bytes:
     head = struct.pack("<BI", Kind.ANSWER, ticket)
     if how == "sleeps":
         threading.Event().wait()
@@ -46,7 +47,7 @@ def lie(how, ticket, values):
     }[how]
 
 
-def main():
+def main() -> None:
     file, connection = Path(sys.argv[1]), socket.socket(fileno=int(sys.argv[2]))
     frames.receive(connection)
     connection.sendall(frames.pack_facts(Kind.READY, FACTS))

@@ -11,26 +11,32 @@ import socket
 import subprocess
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from liar_child import FACTS
-
+from hotswap.batch import ScoredBatch
 from hotswap.host import frames
-from hotswap.host.frames import Kind, ScoredBatch
+from hotswap.host.frames import Kind
+
+if TYPE_CHECKING:
+    from fakes.liar_child import FACTS
+else:  # a script's path starts at its own folder
+    from liar_child import FACTS
 
 SLEEPS = "import os, sys, time; os.write(1, b'.'); time.sleep(1000)"
 STARTS = "import subprocess, sys; subprocess.Popen(sys.argv[1:], env={}, start_new_session=True)"
 
 
-def litter():
+def litter() -> None:
     name = Path(os.environ["TMPDIR"]).name
     Path("/dev/shm", name).write_text("left behind")
     sleeper = (sys.executable, "-c", SLEEPS, name)
     starter = (sys.executable, "-c", STARTS, *sleeper)
     with subprocess.Popen(starter, env={}, start_new_session=True, stdout=subprocess.PIPE) as started:
+        assert started.stdout
         started.stdout.read(1)
 
 
-def main():
+def main() -> None:
     connection = socket.socket(fileno=int(sys.argv[1]))
     frames.receive(connection)
     connection.sendall(frames.pack_facts(Kind.READY, FACTS))

@@ -89,7 +89,7 @@ class Mojo:
     def operation(self) -> Operation:
         return compile_proto(self.proto).operations["Score"]
 
-    def load(self, *, configuration=None, proto=None) -> Load:
+    def load(self, *, configuration: Configuration | None = None, proto: bytes | None = None) -> Load:
         return Load(
             generation=1,
             kind="h2o",

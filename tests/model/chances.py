@@ -1,15 +1,19 @@
 """What may happen in the world of the model, how often, and with which arguments."""
 
 import itertools
+from collections.abc import Callable, Mapping
 from functools import partial
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from aiokafka.errors import KafkaConnectionError
 from hypothesis import strategies as st
+from hypothesis.strategies import SearchStrategy
 
 from hotswap.errors import HostError, SwapCode, SwapError
 from hotswap.generation import Configuration, Model, Proto
 from model.world import PARTITIONS
+
+Method = TypeVar("Method", bound=Callable[..., None])
 
 WORKERS = 2
 
@@ -24,7 +28,7 @@ ORDERS = [[0] * count for count in range(1, 9)] + [
     list(picks) for count in range(1, 5) for picks in itertools.product(range(3), repeat=count)
 ]
 """Which of the calls that wait is answered next, for a few steps."""
-CUTS = [{}] * 4 + [{0: at} for at in range(-1, 4)] * 2 + [{1: at} for at in range(-1, 4)] * 2
+CUTS: list[dict[int, int]] = [{}] * 4 + [{0: at} for at in range(-1, 4)] * 2 + [{1: at} for at in range(-1, 4)] * 2
 CUTS += [{0: at, 1: other} for at in (0, 2) for other in (0, 1, 3)]
 """Offsets from the end of each partition at which a swap is to take over."""
 PARTS = [*itertools.product([True, True, False], [True, False], [None, None, 0, 1])]
@@ -45,7 +49,7 @@ STAGES = ["init", "committed", "score", "produce", "offsets", "end"]
 SLOW = ["", "load", "load", "control", "score", "end", "fetch"]
 """Which calls a worker gets no answer to for a while; none where empty."""
 LOST = partial(KafkaConnectionError, "the connection was lost")
-FAULTS = dict.fromkeys(STAGES, LOST) | {
+FAULTS: Mapping[str, Callable[[], Exception]] = dict.fromkeys(STAGES, LOST) | {
     "load": partial(SwapError, SwapCode.HOST_FAILED, "it died"),
     "score": partial(HostError, "it died"),
 }
@@ -56,14 +60,14 @@ partitions = st.integers(0, PARTITIONS - 1)
 records = st.sampled_from(RECORDS)
 cuts = st.sampled_from(CUTS)
 
-EVENTS = {}
+EVENTS: dict[str, tuple[int, Mapping[str, SearchStrategy[object]]]] = {}
 """The methods that the world may call, each with its weight and the strategy of its arguments."""
 
 
-def event(weight, /, **arguments):
+def event(weight: int, /, **arguments: SearchStrategy[object]) -> Callable[[Method], Method]:
     """Makes a method one of the things that may happen."""
 
-    def add(method):
+    def add(method: Method) -> Method:
         EVENTS[method.__name__] = weight, arguments
         return method
 
@@ -71,7 +75,7 @@ def event(weight, /, **arguments):
 
 
 @st.composite
-def events(draw):
+def events(draw: st.DrawFn) -> "Happening":
     """What happens next."""
     # Not rules of hypothesis: those have no weights, and half of them are switched off in most examples. Nothing comes
     # of a world in which nobody publishes, or nobody is answered.
@@ -81,11 +85,11 @@ def events(draw):
 
 class Happening(NamedTuple):
     name: str
-    arguments: dict
+    arguments: dict[str, object]
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return f"{self.name}({', '.join(f'{key}={value!r}' for key, value in self.arguments.items())})"
 
 
-def model(number, *, is_broken=False):
+def model(number: int, *, is_broken: bool = False) -> Model:
     return Model(f"model {number}{' broken' if is_broken else ''}", f"{number:064x}")

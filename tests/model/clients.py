@@ -5,16 +5,24 @@ They stand in for aiokafka's producer and consumer, and for the parts of worker/
 
 import asyncio
 from collections import Counter
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from types import SimpleNamespace
+from typing import Any, Literal, Self, TypeVar
 
 from aiokafka import TopicPartition
 from aiokafka.structs import OffsetAndMetadata
 
 from fakes.data_plane import FakeBatch
+from hotswap.batch import Record
 from hotswap.kafka import connection
+from hotswap.kafka.log import Item
+from hotswap.kafka.membership import Membership
 from hotswap.kafka.tail import LastAnswer
-from model.broker import OFFSETS, Place
+from hotswap.settings import Settings
+from model.broker import OFFSETS, Broker, Place
 from model.steps import here
+
+T = TypeVar("T")
 
 _BATCH = 2  # records of one produce request, so that a transaction takes several
 _FETCH = 3  # requests of a partition in one answer of the consumer
@@ -23,96 +31,100 @@ _FETCH = 3  # requests of a partition in one answer of the consumer
 class Producer:
     """aiokafka.AIOKafkaProducer with a transactional id."""
 
-    def __init__(self, *, transactional_id, **_):
+    def __init__(self, *, transactional_id: str, **_: object) -> None:
         self._process = here()
         self._id = transactional_id
-        self._epoch = None
+        self._epoch = -1
         self._is_open = False
-        self._sequences = Counter()
-        self._sent = []
+        self._sequences: Counter[Place] = Counter()
+        self._sent: list[asyncio.Future[Any]] = []
         self._sender = SimpleNamespace(sender_task=None)
         self._txn_manager = SimpleNamespace(maybe_add_partition_to_txn=lambda _: None)
 
-    async def start(self):
+    async def start(self) -> None:
         broker = self._process.world.broker
         self._process.producers.add(self)
         self._epoch = await self._ask("init", lambda: broker.init(self._id))
 
-    async def begin_transaction(self):
+    async def begin_transaction(self) -> None:
         assert not self._is_open
         self._is_open = True
         self._has_records = False
 
-    def create_batch(self):
+    def create_batch(self) -> "_Batch":
         return _Batch()
 
-    async def send_batch(self, batch, topic, *, partition):
+    async def send_batch(self, batch: "_Batch", topic: str, *, partition: int) -> asyncio.Future[None]:
         self._has_records = True
         return self._write(Place(topic, partition), batch.records)
 
-    async def send_and_wait(self, topic, value, *, partition):
+    async def send_and_wait(self, topic: str, value: bytes, *, partition: int) -> None:
         await self._write(Place(topic, partition), [(None, value, [])])
 
-    async def send_offsets_to_transaction(self, offsets, _):
+    async def send_offsets_to_transaction(self, offsets: dict[TopicPartition, OffsetAndMetadata], _: str) -> None:
         ((key, committed),) = self._offsets = offsets.items()
         await self._write(Place(OFFSETS, key.partition), [(committed.offset, committed.metadata)], "offsets")
 
-    async def commit_transaction(self):
+    async def commit_transaction(self) -> None:
         if self._has_records:
             ((key, committed),) = self._offsets
             self._process.world.check_batch(self._process, key.partition, committed)
         await self._finish(is_commit=True)
 
-    async def abort_transaction(self):
+    async def abort_transaction(self) -> None:
         await self._finish(is_commit=False)
 
-    async def stop(self):
+    async def stop(self) -> None:
         self._process.producers.discard(self)
         for future in self._sent:
             future.cancel()
 
-    async def _finish(self, *, is_commit):
+    async def _finish(self, *, is_commit: bool) -> None:
         assert self._is_open
         broker = self._process.world.broker
-        await self._ask("end", _End(broker, self._id, self._epoch, is_commit))
+        await self._ask("end", End(broker, self._id, self._epoch, is_commit=is_commit))
         self._is_open = False
 
-    def _write(self, place, items, kind="produce"):
+    def _write(
+        self, place: Place, items: Sequence[Record | tuple[int, str]], kind: str = "produce"
+    ) -> asyncio.Future[None]:
         assert self._is_open
         broker, sequence = self._process.world.broker, self._sequences[place]
         self._sequences[place] += 1
         return self._ask(kind, lambda: broker.write(self._id, self._epoch, place, items, sequence))
 
-    def _ask(self, kind, effect):
+    def _ask(self, kind: str, effect: Callable[[], T]) -> asyncio.Future[T]:
         future = self._process.ask(kind, effect, lane=self)
         self._sent.append(future)
         return future
 
 
-class _End:
+class End:
     """The end of a transaction on its way; a broker that dies may do it without its markers."""
 
-    def __init__(self, broker, transactional_id, epoch, is_commit):
+    def __init__(self, broker: Broker, transactional_id: str, epoch: int, *, is_commit: bool) -> None:
         self.is_commit = is_commit
         self._broker = broker
         self._whose = transactional_id, epoch
 
-    def __call__(self):
+    def __call__(self) -> None:
         self._broker.finish(*self._whose, is_commit=self.is_commit)
 
-    def can_lose(self, lost):
+    def can_lose(self, lost: Literal["all", "offset"]) -> bool:
         return self.is_commit and self._broker.can_lose(*self._whose, lost=lost)
 
-    def lose(self, lost):
+    def lose(self, lost: Literal["all", "offset"]) -> None:
         self._broker.finish_without_markers(*self._whose, lost=lost)
 
 
 class _Batch:
-    def __init__(self):
-        self.records = []
+    def __init__(self) -> None:
+        self.records: list[Record] = []
         self._builder = SimpleNamespace(append=self._append)
 
-    def _append(self, offset, timestamp, key, value, headers):
+    def _append(
+        self, offset: int, timestamp: int, key: bytes | None, value: bytes | None, headers: list[tuple[str, bytes]]
+    ) -> Self | None:
         assert offset == len(self.records)
         if len(self.records) == _BATCH:
             return None
@@ -127,30 +139,30 @@ class Consumer:
     asked, whatever has been sought since.
     """
 
-    def __init__(self, **_):
+    def __init__(self, **_: object) -> None:
         self._process = here()
-        self._owned = set()
-        self._paused = set()
-        self._positions = {}
+        self._owned: set[TopicPartition] = set()
+        self._paused: set[TopicPartition] = set()
+        self._positions: dict[TopicPartition, int] = {}
         self._coordinator = SimpleNamespace(member_id="a member")
         self._fetcher = SimpleNamespace(_records={})
-        self._task = None
+        self._task: asyncio.Task[None] | None = None
 
-    def subscribe(self, topics, *, listener):
+    def subscribe(self, topics: list[str], *, listener: Membership) -> None:
         (self._topic,) = topics
         self._listener = listener
 
-    async def start(self):
+    async def start(self) -> None:
         self._process.world.group.join(self._process)
         self._task = asyncio.create_task(self._coordinate())
         self._task.add_done_callback(lambda task: self._process.world.watch(self._process, task))
 
-    async def stop(self):
+    async def stop(self) -> None:
         self._process.world.group.leave(self._process)
         if self._task:
             self._task.cancel()
 
-    async def _coordinate(self):
+    async def _coordinate(self) -> None:
         group, process = self._process.world.group, self._process
         while True:
             await process.ask("rebalance", lambda: None, lambda: not group.is_told(process))
@@ -163,35 +175,35 @@ class Consumer:
             self._paused = set()
             await self._listener.on_partitions_assigned([*self._owned])
 
-    def assignment(self):
+    def assignment(self) -> set[TopicPartition]:
         return self._owned
 
-    def seek(self, key, offset):
+    def seek(self, key: TopicPartition, offset: int) -> None:
         self._positions[key] = offset
 
-    async def position(self, key):
+    async def position(self, key: TopicPartition) -> int:
         return self._positions[key]
 
-    def pause(self, key):
+    def pause(self, key: TopicPartition) -> None:
         self._paused.add(key)
 
-    def resume(self, key):
+    def resume(self, key: TopicPartition) -> None:
         self._paused.discard(key)
 
-    async def getmany(self, *, timeout_ms):
+    async def getmany(self, *, timeout_ms: int) -> dict[TopicPartition, list[FakeBatch]]:
         asked = dict(self._positions)
         now = self._process.loop.time
         late = now() + timeout_ms / 1000
         return await self._process.ask("fetch", lambda: self._fetch(asked), lambda: self._has_news() or now() >= late)
 
-    def _has_news(self):
+    def _has_news(self) -> bool:
         log = self._process.world.broker.requests
         return any(at < len(log[key.partition]) for key, at in self._wanted())
 
-    def _wanted(self):
+    def _wanted(self) -> list[tuple[TopicPartition, int]]:
         return [(key, at) for key, at in self._positions.items() if key in self._owned - self._paused]
 
-    def _fetch(self, asked):
+    def _fetch(self, asked: dict[TopicPartition, int]) -> dict[TopicPartition, list[FakeBatch]]:
         answers = {}
         for key, at in self._wanted():
             log = self._process.world.broker.requests[key.partition]
@@ -205,61 +217,66 @@ class Consumer:
 class Admin(connection.Admin):
     """The worker's own Admin, on the model's client; what it may know without a call is answered at once."""
 
-    def __init__(self, settings):
+    def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._seconds = settings.call_timeout_s
         self._admin = self
         self._process = here()
 
-    async def list_consumer_group_offsets(self, _, *, partitions):
+    async def list_consumer_group_offsets(
+        self, _: str, *, partitions: list[TopicPartition]
+    ) -> dict[TopicPartition, OffsetAndMetadata]:
         """As aiokafka's: nothing at all from a coordinator that loads."""
         broker = self._process.world.broker
 
-        def effect():
+        def effect() -> dict[TopicPartition, OffsetAndMetadata]:
             if broker.is_loading:
                 return {}
             return {key: OffsetAndMetadata(*broker.offsets.get(key.partition, (-1, ""))) for key in partitions}
 
         return await self._process.ask("committed", effect)
 
-    async def start(self):
+    async def start(self) -> None:
         pass
 
-    async def stop(self):
+    async def stop(self) -> None:
         pass
 
-    async def partitions(self, topic):
+    async def partitions(self, topic: str) -> int:
         return len(self._process.world.broker.requests)
 
-    async def check_topics(self):
+    async def check_topics(self) -> int:
         return await self.partitions("")
 
-    async def message_bytes(self, topic):
+    async def message_bytes(self, topic: str) -> int:
         return 1_000_000
 
-    async def end_offsets(self, topic, partitions=None, *, read_committed=False):
+    async def end_offsets(
+        self, topic: str, partitions: Iterable[int] | None = None, *, read_committed: bool = False
+    ) -> dict[int, int]:
+        assert partitions is not None
         broker = self._process.world.broker
         if topic == self._settings.topics.requests:
             return {number: broker.end(number) for number in partitions}
         return {number: broker.written(Place(topic, number), read_committed=read_committed) for number in partitions}
 
-    async def beginning_offset(self, topic, partition):
+    async def beginning_offset(self, topic: str, partition: int) -> int:
         return 0
 
 
 class AnswersTail:
     """hotswap.kafka.tail.AnswersTail."""
 
-    def __init__(self, _):
+    def __init__(self, _: Settings) -> None:
         self._process = here()
 
-    async def start(self):
+    async def start(self) -> Self:
         return self
 
-    async def stop(self):
+    async def stop(self) -> None:
         pass
 
-    async def last(self, requests, partition):
+    async def last(self, requests: str, partition: int) -> LastAnswer | None:
         standing = self._process.world.verifier.standing[partition]
         return LastAnswer(standing.last, standing.floor) if standing.last is not None else None
 
@@ -267,27 +284,27 @@ class AnswersTail:
 class LogReader:
     """hotswap.kafka.log.LogReader of the control topic; how far this worker has read is what the law goes by."""
 
-    def __init__(self, settings, topic, *, read_committed):
+    def __init__(self, settings: Settings, topic: str, *, read_committed: bool) -> None:
         self._process = here()
 
-    async def start(self):
+    async def start(self) -> None:
         pass
 
-    async def stop(self):
+    async def stop(self) -> None:
         pass
 
     unreadable, damaged = 0, ""
 
-    async def to_end(self):
+    async def to_end(self) -> AsyncIterator[list[SimpleNamespace]]:
         yield await self._process.ask("replay", lambda: self._next(None))
 
-    async def read(self, timeout_s):
+    async def read(self, timeout_s: float) -> list[SimpleNamespace]:
         world, process = self._process.world, self._process
         return await process.ask(
             "control", lambda: self._next(world.read_limit), lambda: process.has_read < len(world.fold.records)
         )
 
-    def _next(self, limit):
+    def _next(self, limit: int | None) -> list[SimpleNamespace]:
         start = self._process.has_read
         found = self._process.world.fold.records[start:][:limit]
         self._process.has_read += len(found)
@@ -297,14 +314,14 @@ class LogReader:
 class LogWriter:
     """hotswap.kafka.log.LogWriter: what the worker says of itself is no part of the model."""
 
-    def __init__(self, _):
+    def __init__(self, _: Settings) -> None:
         pass
 
-    async def start(self):
+    async def start(self) -> None:
         pass
 
-    async def stop(self):
+    async def stop(self) -> None:
         pass
 
-    async def append_many(self, topic, items):
+    async def append_many(self, topic: str, items: Sequence[Item]) -> None:
         pass

@@ -1,12 +1,14 @@
 """What may happen in the world of the model: requests, commands, answers late or lost, crashes, rebalances."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Literal
 
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 
 from hotswap.commands import encode_command
-from hotswap.generation import Model
+from hotswap.generation import Configuration, Model, Proto
 from hotswap.swap import PauseCommand, RollbackCommand, SwapCommand
 from model.broker import Request
 from model.chances import (
@@ -20,6 +22,7 @@ from model.chances import (
     SLOW,
     STAGES,
     WORKERS,
+    Happening,
     cuts,
     event,
     events,
@@ -28,23 +31,25 @@ from model.chances import (
     records,
     workers,
 )
-from model.steps import WRITES
+from model.clients import End
+from model.law import Command
+from model.steps import WRITES, Call, Process
 from model.world import PARTITIONS, World
 
 
 class Happenings(RuleBasedStateMachine):
     """The world and its workers; each example is a draw of events."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         super().__init__()
         self.world = World()
         self.ids = 0
-        self.slots = [None] * WORKERS
+        self.slots: list[Process | None] = [None] * WORKERS
 
     # ------------------------------------------------------------------ how it begins
 
     @initialize(is_warm=st.sampled_from([True, True, True, False]))
-    def begin(self, is_warm):
+    def begin(self, *, is_warm: bool) -> None:
         if is_warm:
             self.swap(model(0), PROTOS[0])
         for number in range(WORKERS):
@@ -55,13 +60,13 @@ class Happenings(RuleBasedStateMachine):
             self.flow_all(1)
 
     @rule(happening=st.deferred(events))
-    def happens(self, happening):
+    def happens(self, happening: Happening) -> None:
         getattr(self, happening.name)(**happening.arguments)
 
     # ------------------------------------------------------------------ requests
 
     @event(2, partition=partitions, kinds=records)
-    def publish(self, partition, kinds):
+    def publish(self, partition: int, kinds: Sequence[str]) -> None:
         log = self.world.broker.requests[partition]
         for kind in kinds:
             offset = len(log)
@@ -70,7 +75,7 @@ class Happenings(RuleBasedStateMachine):
             log.append(None if kind == "marker" else request)
 
     @event(6, partition=partitions, kinds=records, stage=st.sampled_from(STAGES))
-    def begin_batch(self, partition, kinds, stage):
+    def begin_batch(self, partition: int, kinds: Sequence[str], stage: str) -> None:
         """Requests come, and their owner gets as far with them as to wait for this answer."""
         self.publish(partition, kinds)
         if owner := self.world.group.owners[partition]:
@@ -88,7 +93,17 @@ class Happenings(RuleBasedStateMachine):
         base=st.sampled_from([0, 0, 0, 0, 1, 2, 99]),
         step=st.sampled_from([1, 1, 1, 1, 1, 3, 0, -1]),
     )
-    def swaps(self, number, calls, parts, is_broken, cut, base, step):
+    def swaps(
+        self,
+        *,
+        number: int,
+        calls: int,
+        parts: tuple[bool, bool, int | None],
+        is_broken: bool,
+        cut: Mapping[int, int],
+        base: int,
+        step: int,
+    ) -> None:
         """A swap is commanded, and one worker gets as far with it as so many answers take it."""
         has_model, has_proto, configuration = parts
         self.swap(
@@ -102,18 +117,34 @@ class Happenings(RuleBasedStateMachine):
         if process := self.slots[number]:
             process.flow(calls)
 
-    def swap(self, a_model, proto, configuration=None, *, step=1, **more):
-        parts = {"model": a_model, "proto": proto, "configuration": configuration}
-        generation = max(self.newest + step, 0)
-        self.command(SwapCommand(command_id=self.new_id(), generation=generation, **parts, **more))
+    def swap(
+        self,
+        a_model: Model | None,
+        proto: Proto | None,
+        configuration: Configuration | None = None,
+        *,
+        step: int = 1,
+        base: int = 0,
+        cut: Mapping[int, int] | None = None,
+    ) -> None:
+        command = SwapCommand(
+            command_id=self.new_id(),
+            generation=max(self.newest + step, 0),
+            base=base,
+            model=a_model,
+            proto=proto,
+            configuration=configuration,
+            cut=cut or {},
+        )
+        self.command(command)
 
     @event(2, to=st.sampled_from([1, 1, 2, 3, 99]), cut=cuts)
-    def rollback(self, to, cut):
+    def rollback(self, to: int, cut: Mapping[int, int]) -> None:
         generation = self.newest + 1
         self.command(RollbackCommand(command_id=self.new_id(), generation=generation, to=to, cut=self.cut(cut)))
 
     @event(1, is_paused=st.sampled_from([True, False, False]))
-    def pause_command(self, is_paused):
+    def pause_command(self, *, is_paused: bool) -> None:
         self.command(PauseCommand(command_id=self.new_id(), is_paused=is_paused))
 
     @event(
@@ -121,7 +152,7 @@ class Happenings(RuleBasedStateMachine):
         which=st.integers(0, 5),
         kind=st.sampled_from(["again", "other content", "expired", "malformed", "foreign", "no id"]),
     )
-    def bad_command(self, which, kind):
+    def bad_command(self, which: int, kind: str) -> None:
         fold = self.world.fold
         if not fold.records:
             return
@@ -141,56 +172,55 @@ class Happenings(RuleBasedStateMachine):
         else:
             self.append(encode_command("another deployment", good), None)
 
-    def command(self, command):
+    def command(self, command: Command) -> None:
         self.append(encode_command("d", command), command)
 
-    def append(self, value, command):
+    def append(self, value: bytes, command: Command | None) -> None:
         self.world.fold.append(self.now_ms, value, command)
 
-    def cut(self, cut):
+    def cut(self, cut: Mapping[int, int]) -> dict[int, int]:
         """Where the cuts are drawn around the end of what has been published."""
         return {p: max(self.world.broker.end(p) + distance, 0) for p, distance in cut.items()}
 
-    def new_id(self):
+    def new_id(self) -> str:
         self.ids += 1
         return f"command {self.ids}"
 
     @property
-    def newest(self):
+    def newest(self) -> int:
         return max(self.world.fold.now.accepted, default=0)
 
     @property
-    def now_ms(self):
+    def now_ms(self) -> int:
         return int(self.world.clock.now * 1000)
 
     # ------------------------------------------------------------------ the world's answers, one by one or all of them
 
     @event(6, number=workers, order=st.sampled_from(ORDERS), limit=st.sampled_from([1, None]))
-    def step(self, number, order, limit):
+    def step(self, number: int, order: Sequence[int], limit: int | None) -> None:
         self.world.read_limit = limit
         process = self.slots[number]
         for pick in order:
-            due = process.due() if process else []
-            if due:
+            if process and (due := process.due()):
                 process.serve(due[pick % len(due)])
                 process.settle()
 
     @event(3, number=workers, turns=st.integers(1, 3))
-    def flow(self, number, turns):
+    def flow(self, number: int, turns: int) -> None:
         for _ in range(turns):
             if process := self.slots[number]:
                 process.flow()
             self.pass_time(0.3)
 
     @event(3, turns=st.integers(1, 3))
-    def flow_all(self, turns):
+    def flow_all(self, turns: int) -> None:
         for _ in range(turns):
             for process in self.processes:
                 process.flow()
             self.pass_time(0.3)
 
     @event(4, number=workers, stage=st.sampled_from([*FAULTS]), has_effect=st.booleans())
-    def fault(self, number, stage, has_effect):
+    def fault(self, number: int, stage: str, *, has_effect: bool) -> None:
         """A call fails for its caller, and has had its effect, or none. (One that is left alone is a silent broker.)"""
         process = self.slots[number]
         if process and (call := process.reach(stage)):
@@ -200,13 +230,13 @@ class Happenings(RuleBasedStateMachine):
             process.settle()
 
     @event(2, seconds=st.sampled_from([0.1, 0.6, 3, 11, 70]))
-    def pass_time(self, seconds):
+    def pass_time(self, seconds: float) -> None:
         self.world.clock.now += seconds
         for process in self.processes:
             process.settle()
 
     @event(2, which=st.integers(0, 3), is_lost=st.booleans())
-    def land(self, which, is_lost):
+    def land(self, which: int, *, is_lost: bool) -> None:
         """What was on its way since its sender gave it up, or died, arrives or gets lost."""
         if found := self.on_the_way():
             home, call = found[which % len(found)]
@@ -214,18 +244,18 @@ class Happenings(RuleBasedStateMachine):
             if not is_lost:
                 call.take_effect()
 
-    def on_the_way(self):
+    def on_the_way(self) -> list[tuple[list[Call], Call]]:
         astray = [(self.world.astray, call) for call in self.world.astray]
         return astray + [(process.calls, call) for process in self.processes for call in process.held()]
 
     @property
-    def processes(self):
+    def processes(self) -> list[Process]:
         return [process for process in self.slots if process]
 
     # ------------------------------------------------------------------ zombies, crashes, rebalances, the broker
 
     @event(4, partition=partitions, number=workers, calls=st.integers(0, 12))
-    def give(self, partition, number, calls):
+    def give(self, partition: int, number: int, calls: int) -> None:
         """One worker gets a partition and begins with it; its last owner is not told until its own turn comes."""
         process = self.slots[number]
         if process in self.world.group.members:
@@ -234,7 +264,7 @@ class Happenings(RuleBasedStateMachine):
             process.flow(calls)
 
     @event(4, partition=partitions, kinds=records, stage=st.sampled_from(STAGES), later=st.integers(0, 20))
-    def zombie(self, partition, kinds, stage, later):
+    def zombie(self, partition: int, kinds: Sequence[str], stage: str, later: int) -> None:
         """An owner stops in the middle of a batch, another one takes the partition over, and the first one wakes up."""
         owner = self.world.group.owners[partition]
         heirs = [number for number, process in enumerate(self.slots) if process is not owner]
@@ -245,13 +275,13 @@ class Happenings(RuleBasedStateMachine):
             self.wake(self.slots.index(owner))
 
     @event(2, number=workers, kind=st.sampled_from(SLOW))
-    def slow(self, number, kind):
+    def slow(self, number: int, kind: str) -> None:
         """From now on a worker gets no answer to such calls: it stages slowly, hears late of commands, and so on."""
         if process := self.slots[number]:
             process.unanswered = frozenset([kind])
 
     @event(2, partition=partitions, kinds=records, is_paused=st.sampled_from([False, False, True]))
-    def loop(self, partition, kinds, is_paused):
+    def loop(self, partition: int, kinds: Sequence[str], *, is_paused: bool) -> None:
         """A model does not come back with a batch; then there is a pause, or the next generation."""
         self.begin_batch(partition, kinds, "score")
         if owner := self.world.group.owners[partition]:
@@ -263,35 +293,35 @@ class Happenings(RuleBasedStateMachine):
             self.flow_all(3)
 
     @event(1, number=workers)
-    def pause(self, number):
+    def pause(self, number: int) -> None:
         if process := self.slots[number]:
             process.is_paused = True
 
     @event(2, number=workers)
-    def wake(self, number):
+    def wake(self, number: int) -> None:
         if process := self.slots[number]:
             process.is_paused = False
             process.settle()
 
     @event(2, number=workers, calls=st.integers(0, 12))
-    def crash(self, number, calls):
+    def crash(self, number: int, calls: int) -> None:
         """A worker is killed, and another one is started in its place."""
         if process := self.slots[number]:
             self.world.crash(process)
             self.slots[number] = None
         self.start(number, calls)
 
-    def start(self, number, calls):
+    def start(self, number: int, calls: int) -> None:
         if self.slots[number] is None:
-            self.slots[number] = self.world.start(f"worker-{number}")
-            self.slots[number].flow(calls)
+            process = self.slots[number] = self.world.start(f"worker-{number}")
+            process.flow(calls)
 
     @event(1, number=workers)
-    def terminate(self, number):
+    def terminate(self, number: int) -> None:
         if process := self.slots[number]:
             process.terminate()
 
-    def share(self):
+    def share(self) -> None:
         members = self.world.group.members
         for partition in range(PARTITIONS if members else 0):
             owner = members[partition % len(members)]
@@ -299,16 +329,15 @@ class Happenings(RuleBasedStateMachine):
                 self.world.group.give(partition, owner)
 
     @event(1, is_loading=st.booleans())
-    def coordinator(self, is_loading):
+    def coordinator(self, *, is_loading: bool) -> None:
         self.world.broker.is_loading = is_loading
 
     @event(2, partition=partitions, kinds=records, lost=st.sampled_from(["all", "offset"]))
-    def lone_broker(self, partition, kinds, lost):
+    def lone_broker(self, partition: int, kinds: Sequence[str], lost: Literal["all", "offset"]) -> None:
         """A broker without replicas is killed at a commit: the transaction is decided, its markers get lost."""
         self.publish(partition, kinds)
         owner = self.world.group.owners[partition]
-        call = owner and owner.reach("end")
-        if call and call.effect.can_lose(lost):
+        if owner and (call := owner.reach("end")) and isinstance(call.effect, End) and call.effect.can_lose(lost):
             call.effect.lose(lost)
             owner.refuse(call, LOST())
             owner.settle()

@@ -4,13 +4,20 @@
 what becomes visible in Kafka keeps the promises I1 to I5 and I11 of ARCHITECTURE.md.
 """
 
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from pathlib import Path
+from typing import Any, NamedTuple, TypeAlias
 
+from hotswap.batch import Headers, Record
 from hotswap.generation import Configuration, Model, Proto
-from hotswap.swap import PauseCommand, RollbackCommand
+from hotswap.settings import Topics
+from hotswap.swap import PauseCommand, RollbackCommand, SwapCommand
 from hotswap.v1 import control_pb2 as wire
-from model.broker import OFFSETS
+from model.broker import OFFSETS, Place, Request
+
+Command: TypeAlias = SwapCommand | RollbackCommand | PauseCommand
+"""What the model commands; no batch of it is damaged, so there is none to skip."""
 
 
 class Accepted(NamedTuple):
@@ -19,41 +26,41 @@ class Accepted(NamedTuple):
     model: Model
     proto: Proto
     configuration: Configuration
-    cut: dict
+    cut: dict[int, int]
     command_id: str
 
 
 class Meaning(NamedTuple):
     """The meaning of a prefix of the control log: the accepted generations by number, and whether there is a pause."""
 
-    accepted: dict
+    accepted: dict[int, Accepted]
     is_paused: bool
 
 
 class Fold:
     """The control log, and the meaning of each prefix of it."""
 
-    def __init__(self):
-        self.records = []
+    def __init__(self) -> None:
+        self.records: list[tuple[int, bytes]] = []
         """(timestamp in ms, value) of each record, in the order of the topic."""
-        self.commands = []
+        self.commands: list[Command | None] = []
         """The command in each record; None if there is none for this deployment."""
         self._meanings = [Meaning({}, is_paused=False)]
-        self._ids = {}
+        self._ids: dict[str, Command] = {}
 
     @property
-    def now(self):
+    def now(self) -> Meaning:
         return self._meanings[-1]
 
-    def at(self, length):
+    def at(self, length: int) -> Meaning:
         return self._meanings[length]
 
-    def append(self, timestamp_ms, value, command):
+    def append(self, timestamp_ms: int, value: bytes, command: Command | None) -> None:
         self.records.append((timestamp_ms, value))
         self.commands.append(command)
         self._meanings.append(self._next(command, timestamp_ms))
 
-    def _next(self, command, timestamp_ms):
+    def _next(self, command: Command | None, timestamp_ms: int) -> Meaning:
         before = self.now
         if command is None or not command.command_id or command.command_id in self._ids:
             return before
@@ -66,19 +73,23 @@ class Fold:
         made = self._make(command, before.accepted, newest, timestamp_ms)
         return before if made is None else before._replace(accepted={**before.accepted, command.generation: made})
 
-    def _make(self, command, accepted, newest, timestamp_ms):
+    def _make(
+        self, command: SwapCommand | RollbackCommand, accepted: dict[int, Accepted], newest: int, timestamp_ms: int
+    ) -> Accepted | None:
         if isinstance(command, RollbackCommand):
             old = accepted.get(command.to)
             return old and old._replace(cut=dict(command.cut), command_id=command.command_id)
         if command.not_after_ms is not None and command.not_after_ms < timestamp_ms:
             return None
         base = accepted.get(command.base or newest)
-        if base is None and (command.base or not (command.model and command.proto)):
-            return None
+        if base is None:
+            if command.base or command.model is None or command.proto is None:
+                return None
+            base = Accepted(command.model, command.proto, Configuration(), {}, "")
         return Accepted(
             command.model or base.model,
             command.proto or base.proto,
-            command.configuration or (base.configuration if base else Configuration()),
+            command.configuration or base.configuration,
             dict(command.cut),
             command.command_id,
         )
@@ -91,11 +102,11 @@ class Case(NamedTuple):
     partition: int
     offset: int
     floor: int
-    ready: frozenset
-    failed: frozenset
+    ready: frozenset[int]
+    failed: frozenset[int]
 
 
-def is_due(case, number):
+def is_due(case: Case, number: int) -> bool:
     """Whether the generation may answer here: no generation that supersedes it is due (I2, I3, I5)."""
     accepted = case.meaning.accepted
     if case.meaning.is_paused or number not in accepted or number not in case.ready or number < case.floor:
@@ -111,7 +122,7 @@ def is_due(case, number):
     return True
 
 
-def end_of(case, number):
+def end_of(case: Case, number: int) -> int | None:
     """The first offset that the generation may not answer, as far as this worker has read; None if there is none."""
     cuts = [
         made.cut[case.partition]
@@ -121,13 +132,13 @@ def end_of(case, number):
     return min(cuts, default=None)
 
 
-def answer(generation, model, proto, configuration, value):
+def answer(generation: int, model: str | Path, proto: bytes, configuration: Configuration, value: bytes) -> bytes:
     """The answer of the model's hosts: it names every part that produced it."""
     tag = configuration.runtime.get("tag", "")
     return b"|".join([b"%d" % generation, str(model).encode(), proto, tag.encode(), value])
 
 
-def refusal(kind, made):
+def refusal(kind: str, made: Accepted) -> str | None:
     """The code with which this generation refuses a request of this kind; None: it answers it."""
     limit = made.configuration.max_request_bytes
     if kind == "large":
@@ -155,37 +166,47 @@ class Standing:
 class Verifier:
     """Checks each transaction at the moment when readers can see it; `broken` lists the promises that were not kept."""
 
-    def __init__(self, *, topics, fold, requests, partitions):
-        self.broken = []
+    def __init__(
+        self, *, topics: Topics, fold: Fold, requests: Callable[[], list[list[Request | None]]], partitions: int
+    ) -> None:
+        self.broken: list[str] = []
         self.standing = [Standing() for _ in range(partitions)]
         self._topics = topics
         self._fold = fold
         self._requests = requests
 
-    def unanswered(self):
+    def unanswered(self) -> dict[int, int]:
         """Partition -> offset of its first request without an answer."""
         logs = enumerate(zip(self.standing, self._requests(), strict=True))
         first = {n: [r.offset for r in log[standing.answered :] if r is not None][:1] for n, (standing, log) in logs}
         return {number: offsets[0] for number, offsets in first.items() if offsets}
 
-    def find(self, is_wrong, text, *facts):
+    def find(self, is_wrong: object, text: str, *facts: object) -> None:
         """Records a broken promise; the facts fill the braces of the text."""
         if is_wrong:
             self.broken.append(text.format(*facts))
 
-    def committed(self, visible):
+    def committed(self, visible: Mapping[Place, list[Any]]) -> None:
         """A transaction became visible: its items by place."""
-        partitions = {place.partition for place in visible if place.topic != self._topics.status}
+        status = Place(self._topics.status, 0)
+        partitions = {place.partition for place in visible if place.topic != status.topic}
         for partition in partitions:
             self._commit(
                 partition,
-                visible.get((self._topics.predictions, partition), []),
-                visible.get((self._topics.dead_letters, partition), []),
-                [wire.Status.FromString(value).cut_over for _, value, _ in visible.get((self._topics.status, 0), [])],
-                visible.get((OFFSETS, partition), []),
+                visible.get(Place(self._topics.predictions, partition), []),
+                visible.get(Place(self._topics.dead_letters, partition), []),
+                [wire.Status.FromString(value).cut_over for _, value, _ in visible.get(status, [])],
+                visible.get(Place(OFFSETS, partition), []),
             )
 
-    def _commit(self, partition, predictions, dead_letters, cut_overs, offsets):
+    def _commit(
+        self,
+        partition: int,
+        predictions: Sequence[Record],
+        dead_letters: Sequence[Record],
+        cut_overs: Sequence[wire.CutOverDone],
+        offsets: Sequence[tuple[int, str]],
+    ) -> None:
         standing = self.standing[partition]
         answered = [(self._source(record, partition), record) for record in predictions]
         refused = [(self._source(record, partition), record) for record in dead_letters]
@@ -199,9 +220,9 @@ class Verifier:
         due = [offset for offset in range(first, end) if offset < len(log) and log[offset] is not None]
         numbers = [number for number, _ in batch]
         self.find(numbers != due, "I1 once: partition {} answers {} where {} was due", partition, numbers, due)
-        generations = {dict(record[2]).get("generation") for _, record in batch}
+        generations = {dict(record[2]).get("generation", b"") for _, record in batch}
         self.find(len(generations) > 1, "I2 one generation per batch: partition {} mixes {}", partition, generations)
-        generation = int(max(generations, default=None) or floor)
+        generation = int(max(generations, default=b"") or floor)
         self.find(generation < floor, "I3 never back: partition {} went from {} to {}", partition, floor, generation)
         for offset, record in answered:
             self._prediction(partition, offset, record, generation)
@@ -214,29 +235,30 @@ class Verifier:
         standing.answered, standing.floor = end, generation
         standing.last = numbers[-1] if numbers else standing.last
 
-    def _offset(self, partition, end, generation, offsets):
+    def _offset(self, partition: int, end: int, generation: int, offsets: Sequence[tuple[int, str]]) -> None:
         for offset, metadata in offsets[-1:]:
             wanted = (end, f'{{"generation": {generation}}}')
             self.find(
                 (offset, metadata) != wanted, "I11 whole: partition {} {} != {}", partition, offset, metadata, wanted
             )
 
-    def _source(self, record, partition):
+    def _source(self, record: Record, partition: int) -> int:
         topic, number, offset = dict(record[2]).get("source", b"--").decode().rsplit("-", 2)
         self.find((topic, number) != (self._topics.requests, str(partition)), "I1 phantom: {}", record)
         return int(offset or -1)
 
-    def _prediction(self, partition, offset, record, generation):
+    def _prediction(self, partition: int, offset: int, record: Record, generation: int) -> None:
         request, made = self._case(partition, offset, generation)
         if request is None or made is None:
             return
         key, value, headers = record
+        assert made.proto.source is not None
         wanted = answer(generation, made.model.uri, made.proto.source, made.configuration, request.value or b"")
         self.find(value != wanted, "I2 parts of one fold: {}-{} is {}, not {}", partition, offset, value, wanted)
         self.find(refusal(request.kind, made), "I1 refusal: {}-{} ({}) was answered", partition, offset, request.kind)
         self._copied(request, key, headers)
 
-    def _dead_letter(self, partition, offset, record, generation):
+    def _dead_letter(self, partition: int, offset: int, record: Record, generation: int) -> None:
         request, made = self._case(partition, offset, generation)
         if request is None or made is None:
             return
@@ -248,12 +270,12 @@ class Verifier:
         self.find(value != request.value, "I1 refusal: {}-{} has other bytes than its request", partition, offset)
         self._copied(request, key, headers)
 
-    def _copied(self, request, key, headers):
+    def _copied(self, request: Request, key: bytes | None, headers: Headers) -> None:
         self.find(key != request.key, "I1 key: {} answers {}", key, request.key)
         own = [header for header in request.headers if header[0] == "own"]
         self.find([header for header in headers if header[0] == "own"] != own, "I1 headers: {}", headers)
 
-    def _case(self, partition, offset, generation):
+    def _case(self, partition: int, offset: int, generation: int) -> tuple[Request | None, Accepted | None]:
         log, made = self._requests()[partition], self._fold.now.accepted.get(generation)
         self.find(made is None, "I5 refused generations: {}-{} was scored by {}", partition, offset, generation)
         if made is None or not 0 <= offset < len(log):

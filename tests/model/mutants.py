@@ -13,11 +13,12 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from harness.proofs import recorded
-from model.defects import MUTANTS
+from model.defects import MUTANTS, Mutant
 
 ROOT = Path(__file__).parents[2]
 EXAMPLES = "4000"
@@ -26,7 +27,7 @@ EVERY = tuple({test: None for mutant in MUTANTS for test in mutant.found_by})
 BOUND_S = 1_800
 
 
-def main(words):
+def main(words: Sequence[str]) -> int:
     chosen = [mutant for mutant in MUTANTS if not words or any(word in mutant.name for word in words)]
     with recorded("mutants", seed=0, length=len(chosen), full_length=len(MUTANTS)) as run:
         survivors, red = _hunt_all(chosen)
@@ -35,7 +36,7 @@ def main(words):
     return 1 if survivors or red else 0
 
 
-def _hunt_all(chosen):
+def _hunt_all(chosen: Sequence[Mutant]) -> tuple[list[str], str | None]:
     """The names of the mutants that survive, and the broken promise where the code as it is does not pass."""
     started = time.monotonic()
     with ThreadPoolExecutor(AT_ONCE) as pool:
@@ -49,7 +50,7 @@ def _hunt_all(chosen):
     return survivors, red
 
 
-def _hunt(mutant):
+def _hunt(mutant: Mutant) -> str | None:
     started = time.monotonic()
     by = _trial(mutant)
     caught = f"caught in {time.monotonic() - started:3.0f} s by {by}" if by else "SURVIVED"
@@ -57,7 +58,7 @@ def _hunt(mutant):
     return by
 
 
-def _trial(mutant):
+def _trial(mutant: Mutant | None) -> str | None:
     with tempfile.TemporaryDirectory(prefix="hotswap-mutant-") as folder:
         copy = Path(folder)
         _copy_to(copy)
@@ -67,14 +68,14 @@ def _trial(mutant):
         return _run(copy, mutant.found_by if mutant else EVERY)
 
 
-def mutated(mutant, text):
+def mutated(mutant: Mutant, text: str) -> str:
     """The text with the defect in it."""
     if text.count(mutant.old) != 1:
         raise SystemExit(f"mutant {mutant.name!r}: its text occurs {text.count(mutant.old)} times in {mutant.file}")
     return text.replace(mutant.old, mutant.new)
 
 
-def _copy_to(folder):
+def _copy_to(folder: Path) -> None:
     for name in (
         "worker",
         "tests/fakes",
@@ -92,7 +93,7 @@ def _copy_to(folder):
             shutil.copy(source, target)
 
 
-def _run(folder, tests):
+def _run(folder: Path, tests: Sequence[str]) -> str | None:
     """The broken promise that the model names, or the test that failed; None where nothing is found."""
     environment = os.environ | {
         "RECORD": "",
@@ -117,7 +118,7 @@ def _run(folder, tests):
     return (promise if promise and "test_protocol" in test[0] else test)[1][:70]
 
 
-def _say(text):
+def _say(text: str) -> None:
     sys.stdout.write(f"{text}\n")
     sys.stdout.flush()
 

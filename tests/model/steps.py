@@ -7,19 +7,34 @@ timers neither, and what it has sent is on its way all the same. All loops share
 import asyncio
 import contextlib
 import selectors
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from aiokafka.errors import KafkaConnectionError, KafkaError
+
+from hotswap.pipeline.loop import PartitionLoop
+from hotswap.pipeline.ports import Serve, Wait
+from hotswap.service import Worker
+from hotswap.settings import Settings
+
+if TYPE_CHECKING:  # they import this module
+    from model.clients import Producer
+    from model.surroundings import Host
+    from model.world import World
+
+T = TypeVar("T")
 
 
 class Clock:
     """Seconds; called like time.monotonic."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.now = 1_000.0
 
-    def __call__(self):
+    def __call__(self) -> float:
         return self.now
 
 
@@ -28,7 +43,7 @@ class _NeverWaits(selectors.SelectSelector):
 
     on_idle: Callable[[], None]
 
-    def select(self, timeout=None):
+    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
         if timeout != 0:
             self.on_idle()
         return []
@@ -37,7 +52,7 @@ class _NeverWaits(selectors.SelectSelector):
 class StepLoop(asyncio.SelectorEventLoop):
     """Runs until every task waits for the world or for the clock."""
 
-    def __init__(self, clock, process):
+    def __init__(self, clock: Clock, process: "Process") -> None:
         selector = _NeverWaits()
         selector.on_idle = self.stop
         super().__init__(selector)
@@ -46,10 +61,10 @@ class StepLoop(asyncio.SelectorEventLoop):
         self._model_clock = clock
         self.set_exception_handler(lambda *_: None)  # futures of a process that is gone, which nobody asks any more
 
-    def time(self):
+    def time(self) -> float:
         return self._model_clock.now + self.skew
 
-    def settle(self):
+    def settle(self) -> None:
         self.run_forever()
 
 
@@ -59,16 +74,16 @@ class Call:
 
     kind: str
     effect: Callable[[], object]
-    future: asyncio.Future
+    future: asyncio.Future[Any]
     is_due: Callable[[], bool]
     lane: object = None
     """The connection that it goes over, where what is sent first arrives first."""
 
     @property
-    def is_awaited(self):
+    def is_awaited(self) -> bool:
         return not self.future.done()
 
-    def take_effect(self):
+    def take_effect(self) -> None:
         """Happens, and nobody hears of it."""
         with contextlib.suppress(KafkaError):
             self.effect()
@@ -81,63 +96,77 @@ ENDLESS = 2_000
 """So many calls in a row are a worker that has gone mad: the longest example has requests for some hundred."""
 
 
-def here():
+def here() -> "Process":
     """The process that is running."""
-    return asyncio.get_running_loop().process
+    loop = asyncio.get_running_loop()
+    assert isinstance(loop, StepLoop)
+    return loop.process
 
 
 class Process:
     """One run of a worker, from its start to its end or its crash."""
 
-    def __init__(self, clock, world, settings, main):
+    worker: Worker
+    artifacts: Counter[Path]
+    """How often each file is in use."""
+
+    def __init__(
+        self,
+        clock: Clock,
+        world: "World",
+        settings: Settings,
+        main: Callable[["Process"], Coroutine[Any, Any, None]],
+    ) -> None:
         self.world = world
         self.settings = settings
         self.loop = StepLoop(clock, self)
         self.calls: list[Call] = []
-        self.hosts = []
-        self.producers = set()
-        self.decisions = {}
+        self.hosts: list[Host] = []
+        self.producers: set[Producer] = set()
+        self.decisions: dict[int, Serve | Wait] = {}
         """Partition -> what its worker decided when it was last asked."""
         self.has_read = 0
         """How many records of the control log its worker knows."""
-        self.kept_since = {}
+        self.kept_since: dict[PartitionLoop, float] = {}
         """Loop of a partition -> since when its host has a batch that is not for it any more."""
-        self.revoked_at = None
+        self.revoked_at: float | None = None
         """Since when its partitions are being taken away."""
         self.is_paused = False
         self.is_dead = False
-        self.unanswered = frozenset()
+        self.unanswered: frozenset[str] = frozenset()
         """Kinds of calls that the world does not answer for now."""
         self.stopping = asyncio.Event()
         self.main = self.loop.create_task(main(self))
         self.settle()
 
     @property
-    def is_running(self):
+    def is_running(self) -> bool:
         return not self.is_dead and not self.main.done()
 
-    def ask(self, kind, effect, is_due=lambda: True, lane=None):
+    def ask(
+        self, kind: str, effect: Callable[[], T], is_due: Callable[[], bool] = lambda: True, lane: object = None
+    ) -> asyncio.Future[T]:
         """A call into the world; the model decides when it takes effect, and whether the answer arrives."""
-        future = self.loop.create_future()
+        future: asyncio.Future[T] = self.loop.create_future()
         if self.is_dead:
             future.set_exception(KafkaConnectionError("this process is dead"))
         else:
             self.calls.append(Call(kind, effect, future, is_due, lane or future))
         return future
 
-    def due(self):
+    def due(self) -> list[Call]:
         """The calls that can be answered now."""
-        first = {}
+        first: dict[object, Call] = {}
         for call in self.calls:
             first.setdefault(call.lane, call)
         return [c for c in first.values() if c.is_awaited and c.kind not in self.unanswered and c.is_due()]
 
-    def held(self):
+    def held(self) -> list[Call]:
         """What is on its way although its caller has given it up."""
         self.calls = [call for call in self.calls if call.is_awaited or call.kind in WRITES]
         return [call for call in self.calls if not call.is_awaited]
 
-    def serve(self, call):
+    def serve(self, call: Call) -> None:
         """Lets a call take effect and answers it."""
         self.calls.remove(call)
         try:
@@ -148,7 +177,7 @@ class Process:
             if call.is_awaited:
                 call.future.set_result(result)
 
-    def refuse(self, call, error):
+    def refuse(self, call: Call, error: Exception) -> None:
         """Answers a call with an error; it may have taken effect before, or not."""
         if call in self.calls:
             self.calls.remove(call)
@@ -156,7 +185,7 @@ class Process:
             call.future.set_exception(error)
             call.future.exception()  # seen: a call that was given up would otherwise complain
 
-    def flow(self, calls=ENDLESS):
+    def flow(self, calls: int = ENDLESS) -> None:
         """Answers so many calls in order, or all there are."""
         for _ in range(calls):
             due = [] if self.is_paused else self.due()
@@ -166,7 +195,7 @@ class Process:
             self.settle()
         assert calls < ENDLESS, f"a worker asks without end, now for {[call.kind for call in due]}"
 
-    def reach(self, kind):
+    def reach(self, kind: str) -> Call | None:
         """Answers calls in order until one of this kind waits, which is returned; None where none comes."""
         for _ in range(20):
             due = [] if self.is_paused else self.due()
@@ -177,17 +206,17 @@ class Process:
                 self.settle()
         return None
 
-    def settle(self):
+    def settle(self) -> None:
         """Runs this process until it waits."""
         if not self.is_paused and not self.is_dead:
             self.loop.settle()
 
-    def terminate(self):
+    def terminate(self) -> None:
         """What SIGTERM does."""
         self.stopping.set()
         self.settle()
 
-    def crash(self):
+    def crash(self) -> list[Call]:
         """The process is gone at once; returns what it had sent and is still on its way."""
         self.is_dead = True
         sent = [call for call in self.calls if call.kind in WRITES]

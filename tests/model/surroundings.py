@@ -1,11 +1,15 @@
 """The model's files, processes and sockets of a worker: everything but Kafka that it would reach."""
 
 from collections import Counter
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from hotswap.batch import Code, Refusal
+from hotswap.batch import Answer, Ask, Code, Refusal
 from hotswap.errors import SwapCode, SwapError
+from hotswap.generation import Model, Proto
 from hotswap.host.facts import Description
+from hotswap.host.load import Load
+from hotswap.settings import Settings
 from model.law import answer
 from model.steps import here
 
@@ -15,16 +19,16 @@ class Health:
 
     port = 0
 
-    def __init__(self, host, port, *, readiness):
+    def __init__(self, host: str, port: int, *, readiness: Callable[[], str]) -> None:
         pass
 
-    def start(self):
+    def start(self) -> None:
         pass
 
-    def stop(self):
+    def stop(self) -> None:
         pass
 
-    def beat(self):
+    def beat(self) -> None:
         pass
 
 
@@ -33,51 +37,52 @@ class Fetcher:
 
     fetch = None
 
-    def __init__(self, _):
+    def __init__(self, _: Settings) -> None:
         pass
 
-    def start(self):
+    def start(self) -> None:
         pass
 
-    async def stop(self):
+    async def stop(self) -> None:
         pass
 
 
 class Store:
     """hotswap.artifacts.store.Store: everything is here; counts what is fetched and not released."""
 
-    def __init__(self, *_):
-        self._in_use = here().artifacts = Counter()
+    def __init__(self, *_: object) -> None:
+        self._in_use = here().artifacts = Counter[Path]()
 
-    async def fetch(self, model):
+    async def fetch(self, model: Model) -> Path:
         path = Path(model.uri)
         self._in_use[path] += 1
         return path
 
-    async def verify(self, model):
+    async def verify(self, model: Model) -> None:
         pass
 
-    async def fetch_proto(self, proto):
+    async def fetch_proto(self, proto: Proto) -> bytes:
+        assert proto.source is not None
         return proto.source
 
-    def release(self, path):
+    def release(self, path: Path) -> None:
         self._in_use[path] -= 1
 
 
 class Host:
     """hotswap.host.parent.ModelHost: starts and scores when the world lets it, and says which parts it was given."""
 
-    def __init__(self, *, load, **_):
+    def __init__(self, *, load: Load, **_: object) -> None:
         self._load = load
         self._process = here()
-        self._since = []
+        self._since: list[float] = []
         self.is_ready = False
 
     @property
-    def number(self):
+    def number(self) -> int:
         return self._load.generation
 
-    async def start(self, **_):
+    async def start(self, **_: object) -> Description:
         self._process.hosts.append(self)
         try:
             await self._process.ask("load", self._check)
@@ -87,30 +92,30 @@ class Host:
         self.is_ready = True
         return Description(operations=("score",), inputs={}, outputs={}, columns="", paths={})
 
-    def _check(self):
+    def _check(self) -> None:
         if "broken" in self._load.model.name:
             raise SwapError(SwapCode.MODEL_INVALID, "this one loads nowhere")
 
     deadline_s = 10.0
 
     @property
-    def busy_s(self):
+    def busy_s(self) -> float:
         return self._process.loop.time() - min(self._since, default=self._process.loop.time())
 
-    async def score(self, values, asks=None):
+    async def score(self, values: Sequence[bytes], asks: Sequence[Ask] | None = None) -> list[Answer]:
         self._since.append(begun := self._process.loop.time())
         try:
             return await self._process.ask("score", lambda: [self._answer(value) for value in values])
         finally:
             self._since.remove(begun)
 
-    def _answer(self, value):
+    def _answer(self, value: bytes) -> Answer:
         if value.startswith(b"bad"):
             return Refusal(Code.UNDECODABLE, "no message")
         return answer(self.number, self._load.model, self._load.proto, self._load.configuration, value)
 
-    async def stop(self):
+    async def stop(self) -> None:
         self._process.hosts.remove(self)
 
-    def kill(self):
+    def kill(self) -> None:
         pass

@@ -32,7 +32,7 @@ IS_HUNT = os.environ.get("HOTSWAP_MODEL_HUNT") == "1"
 
 class Protocol(Happenings):
     @invariant()
-    def promises_are_kept(self):
+    def promises_are_kept(self) -> None:
         for number, process in enumerate(self.slots):
             if process and process.main.done():
                 self.world.discard(process)
@@ -41,7 +41,7 @@ class Protocol(Happenings):
                 self.world.check_worker(process)
         assert not self.world.broken, "\n".join(self.world.broken)
 
-    def teardown(self):
+    def teardown(self) -> None:
         try:
             if not self.world.broken:
                 self.come_to_rest()
@@ -49,7 +49,7 @@ class Protocol(Happenings):
             for process in self.world.processes:
                 process.crash()
 
-    def come_to_rest(self):
+    def come_to_rest(self) -> None:
         """The world becomes kind: what can be answered is answered, and what nobody needs any more is gone."""
         world = self.world
         world.broker.is_loading = False
@@ -77,7 +77,7 @@ class Protocol(Happenings):
         self.promises_are_kept()
         assert not self.processes, "a worker does not stop"
 
-    def rest(self):
+    def rest(self) -> None:
         """Time passes while nothing bad happens: until all is answered, and then a little more."""
         more = 3
         for turn in range(30):
@@ -94,7 +94,7 @@ class Protocol(Happenings):
 
 
 @pytest.mark.parametrize("seed", [pytest.param(SEED, id=f"HOTSWAP_MODEL_SEED={SEED}, {EXAMPLES} examples")])
-def test_the_promises_hold_whatever_the_world_does(seed):
+def test_the_promises_hold_whatever_the_world_does(seed: int) -> None:
     plan = settings(
         max_examples=EXAMPLES,
         stateful_step_count=40,

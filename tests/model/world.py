@@ -1,31 +1,40 @@
 """The world of the model: a broker, a clock, a control log, and workers that are the worker's own code throughout."""
 
+import asyncio
 import contextlib
 import logging
+from collections.abc import Iterator
+from types import ModuleType
 from unittest.mock import patch
+
+from aiokafka.structs import OffsetAndMetadata
 
 from hotswap import service, staging
 from hotswap.batch import Position
 from hotswap.kafka import membership, partition
+from hotswap.kafka.partition import KafkaPartition
 from hotswap.pipeline import loop as loop_module
-from hotswap.pipeline.ports import Serve
+from hotswap.pipeline.loop import PartitionLoop
+from hotswap.pipeline.ports import Serve, Wait
 from hotswap.progress import State
 from hotswap.service import Worker
 from hotswap.settings import Settings
 from model import clients, surroundings
 from model.broker import Broker, Place
-from model.law import Case, Fold, Verifier, end_of, is_due
-from model.steps import Clock, Process, here
+from model.law import Case, Fold, Standing, Verifier, end_of, is_due
+from model.steps import Call, Clock, Process, here
 
 PARTITIONS = 2
-SETTINGS = Settings(
-    deployment="d",
-    max_batch_records=3,
-    max_queued_bytes=5,
-    swap_deadline_ms=60_000,
-    call_timeout_s=10,
-    worker_id="w",
-    hosts=1,  # the law counts them
+SETTINGS = Settings.model_validate(
+    {
+        "deployment": "d",
+        "max_batch_records": 3,
+        "max_queued_bytes": 5,
+        "swap_deadline_ms": 60_000,
+        "call_timeout_s": 10,
+        "worker_id": "w",
+        "hosts": 1,  # the law counts them
+    }
 )
 TOPICS = SETTINGS.topics
 
@@ -33,7 +42,7 @@ TOPICS = SETTINGS.topics
 class WatchedStaging(staging.Staging):
     """The worker's own, with the law looking over its shoulder at every choice."""
 
-    def choose(self, partition, position):
+    def choose(self, partition: int, position: Position) -> Serve | Wait:
         choice = super().choose(partition, position)
         here().world.check_choice(here(), partition, position, choice)
         return choice
@@ -42,28 +51,28 @@ class WatchedStaging(staging.Staging):
 class Group:
     """The consumer group: who owns what. A member that is not told goes on as if nothing had happened."""
 
-    def __init__(self):
-        self.members = []
-        self.owners = [None] * PARTITIONS
+    def __init__(self) -> None:
+        self.members: list[Process] = []
+        self.owners: list[Process | None] = [None] * PARTITIONS
         self._version = 0
-        self._told = {}
+        self._told: dict[Process, int] = {}
 
-    def join(self, process):
+    def join(self, process: Process) -> None:
         self.members.append(process)
         self._told[process] = -1
 
-    def leave(self, process):
+    def leave(self, process: Process) -> None:
         if process in self.members:
             self.members.remove(process)
 
-    def give(self, partition, process):
+    def give(self, partition: int, process: Process) -> None:
         self.owners[partition] = process
         self._version += 1
 
-    def is_told(self, process):
+    def is_told(self, process: Process) -> bool:
         return self._told[process] == self._version
 
-    def tell(self, process):
+    def tell(self, process: Process) -> list[int]:
         self._told[process] = self._version
         return [number for number, owner in enumerate(self.owners) if owner is process]
 
@@ -71,7 +80,7 @@ class Group:
 class World:
     """Everything outside the workers, and the workers; `broken` collects the promises that were not kept."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.clock = Clock()
         self.fold = Fold()
         self.verifier = Verifier(
@@ -80,24 +89,24 @@ class World:
         self.broken = self.verifier.broken
         self.broker = Broker(partitions=PARTITIONS, shared={Place(TOPICS.status, 0)}, on_commit=self.verifier.committed)
         self.group = Group()
-        self.processes = []
-        self.astray = []
+        self.processes: list[Process] = []
+        self.astray: list[Call] = []
         """Requests of processes that are gone, still on their way to the broker."""
-        self.read_limit = None
+        self.read_limit: int | None = None
 
     # ------------------------------------------------------------------ the life of a process
 
-    def start(self, name):
+    def start(self, name: str) -> Process:
         process = Process(self.clock, self, SETTINGS.model_copy(update={"worker_id": name}), _main)
         self.processes.append(process)
         return process
 
-    def crash(self, process):
+    def crash(self, process: Process) -> None:
         self.group.leave(process)
         self.astray += process.crash()
         self.processes.remove(process)
 
-    def discard(self, process):
+    def discard(self, process: Process) -> None:
         """Takes away a process that has ended by itself."""
         self.find(process.main.exception(), "a worker ended by itself: {!r}", process.main.exception())
         hosts = [host.number for host in process.hosts]
@@ -105,17 +114,17 @@ class World:
         self.find(process.producers, "I10 leaves nothing: {} producers outlive a worker", len(process.producers))
         self.crash(process)
 
-    def find(self, is_wrong, text, *facts):
+    def find(self, is_wrong: object, text: str, *facts: object) -> None:
         self.verifier.find(is_wrong, text, *facts)
 
-    def watch(self, process, task):
+    def watch(self, process: Process, task: asyncio.Task[None]) -> None:
         """A task that only the model has: its failure is told like the breach of a promise."""
         if not task.cancelled() and not process.is_dead:
             self.find(task.exception(), "a listener raised {!r}", task.exception())
 
     # ------------------------------------------------------------------ the law, at each decision
 
-    def check_choice(self, process, partition, position, choice):
+    def check_choice(self, process: Process, partition: int, position: Position, choice: Serve | Wait) -> None:
         if process.is_dead:
             return
         case = self._case(process, partition, position)
@@ -129,7 +138,7 @@ class World:
         due = [number for number in case.meaning.accepted if is_due(case, number)]
         self.find(due, "a worker holds partition {} ({}) where {} may answer, in {}", partition, choice.why, due, case)
 
-    def _case(self, process, partition, position):
+    def _case(self, process: Process, partition: int, position: Position) -> Case:
         swaps = process.worker._timeline.swaps
         return Case(
             self.fold.at(process.has_read),
@@ -140,7 +149,7 @@ class World:
             failed=frozenset(number for number in swaps if state_of(process, number) is State.FAILED),
         )
 
-    def check_batch(self, process, partition, committed):
+    def check_batch(self, process: Process, partition: int, committed: OffsetAndMetadata) -> None:
         """A batch is about to be committed: it keeps to what was decided when it was taken."""
         decision = process.decisions[partition]
         until = decision.until if isinstance(decision, Serve) else None
@@ -148,7 +157,7 @@ class World:
 
     # ------------------------------------------------------------------ invariants of the workers that run
 
-    def check_worker(self, process):
+    def check_worker(self, process: Process) -> None:
         if process.is_paused:
             return
         worker, meaning = process.worker, self.fold.at(process.has_read)
@@ -169,18 +178,19 @@ class World:
             self.find(late, "a revoke is not done within its bound")
         self._check_partitions(process, hosts)
 
-    def _check_partitions(self, process, hosts):
+    def _check_partitions(self, process: Process, hosts: list[int]) -> None:
         for number, (loop, task) in process.worker._pipeline._running.items():
             is_at_work = loop.state.in_hand is not None or loop._stopping.is_set() or task.done()
             lost = loop.state.in_hand is not None and loop.state.in_hand not in hosts
             self.find(lost, "I11 whole: the host of {}, which holds a batch, is gone", loop.state.in_hand)
             self._check_asked(process, number, loop)
+            assert isinstance(loop._source, KafkaPartition)
             is_silent = loop._source._inbox._batches and not is_at_work and not loop.state.held
             self.find(is_silent, "a worker holds partition {} and does not say why", number)
 
-    def _check_asked(self, process, partition, loop):
+    def _check_asked(self, process: Process, partition: int, loop: PartitionLoop) -> None:
         """A host that does not answer keeps a partition no longer than a second from whoever may answer there now."""
-        heirs = []
+        heirs: list[int] = []
         if loop._asked:
             at, number, _ = loop._asked
             case = self._case(process, partition, at)
@@ -193,16 +203,16 @@ class World:
 
     # ------------------------------------------------------------------ at rest
 
-    def must_be_answered(self):
+    def must_be_answered(self) -> list[int]:
         """The partitions with open requests that somebody is there to answer."""
         return [
             partition
             for partition, offset in self.verifier.unanswered().items()
             for process in ([self.group.owners[partition]] if self.group.members else self.processes)
-            if self._who_could(process, partition, offset)
+            if process and self._who_could(process, partition, offset)
         ]
 
-    def _who_could(self, process, partition, offset):
+    def _who_could(self, process: Process, partition: int, offset: int) -> list[int]:
         floor = self.verifier.standing[partition].floor
         return [
             number
@@ -211,7 +221,7 @@ class World:
             if number == floor or state_of(process, number) is not State.FAILED
         ]
 
-    def check_rest(self):
+    def check_rest(self) -> None:
         """Nothing is left open, and each worker has what it needs and no more (I10)."""
         self.find(self.broker.has_open(), "a transaction hangs")
         for number, standing in enumerate(self.verifier.standing):
@@ -230,7 +240,7 @@ class World:
             held = {number: state.held for number, state in process.worker._pipeline.states.items() if state.held}
             self.find(held, "at rest a worker holds {}", held)
 
-    def _check_carried(self, partition, standing):
+    def _check_carried(self, partition: int, standing: Standing) -> None:
         # Only markers may lie between where the partition stands and the end; a cut there is no reason to keep what
         # serves before it.
         if process := self.group.owners[partition]:
@@ -239,7 +249,7 @@ class World:
             is_behind = any(end is not None and end <= self.broker.end(partition) for end in ends)
             self.find(is_behind, "I10 leaves nothing: partition {} is not carried over a cut at {}", partition, ends)
 
-    def _is_cut_ahead(self):
+    def _is_cut_ahead(self) -> bool:
         return any(
             cut > self.verifier.standing[number].answered
             for made in self.fold.now.accepted.values()
@@ -247,21 +257,21 @@ class World:
         )
 
 
-async def _main(process):
+async def _main(process: Process) -> None:
     process.worker = Worker(process.settings)
     await process.worker.run(process.stopping)
 
 
-def state_of(process, number):
+def state_of(process: Process, number: int) -> State:
     """How far a worker is with a generation."""
     staging = process.worker._staging
     return staging._agenda.progress.of(number) if staging else State.ACCEPTED
 
 
 @contextlib.contextmanager
-def everything_faked():
+def everything_faked() -> Iterator[None]:
     """The worker's own code on the model's clients."""
-    fakes = [
+    fakes: list[tuple[ModuleType, str, object]] = [
         *((service, name, getattr(clients, name)) for name in ("Admin", "AnswersTail", "LogReader", "LogWriter")),
         *((service, name, getattr(surroundings, name)) for name in ("Fetcher", "Health", "Store")),
         (service, "Staging", WatchedStaging),
