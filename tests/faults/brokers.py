@@ -25,6 +25,8 @@ async def proxied_kafka(*, seed=0):
             "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,PROXIED:PLAINTEXT,CONTROLLER:PLAINTEXT",
             "controller.quorum.voters": f"1@127.0.0.1:{controller}",
             "group.min.session.timeout.ms": "1000",
+            # The raw records have old timestamps: Kafka deletes such when it first looks, 30 s after its start.
+            "log.retention.ms": "-1",
         },
     )
     async with Proxy(listen_port=front, target_port=behind, seed=seed) as proxy:

@@ -11,7 +11,7 @@ import sys
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -145,7 +145,7 @@ def clean_commit() -> str:
 def _append(run: Run) -> None:
     if clean_commit() != run.commit:
         raise SystemExit(f"{run.proof} is not recorded: it began on {run.commit}, and another commit is checked out")
-    told = {name: value for name, value in asdict(run).items() if name != "written"}
+    told = {name: value for name, value in vars(run).items() if name != "written"}
     with RUNS.open("a", encoding="utf-8") as file:
         file.write(json.dumps(_plain(told), ensure_ascii=False) + "\n")
 

@@ -1,6 +1,7 @@
 """How runs of the proofs are recorded, chosen and shown, on synthetic runs."""
 
 import json
+from collections import Counter
 
 import pytest
 
@@ -71,7 +72,7 @@ def test_only_the_text_between_the_markers_changes():
 
 def test_a_recorded_run_has_its_commit_and_reads_back_unchanged(tree):
     with recorded("bad-swaps", seed=3, length=200, full_length=200) as made:
-        made.figures, made.findings = {"codes": {"STALE": 2}, "slowest": (1, 2.5)}, 1
+        made.figures, made.findings = {"codes": Counter({"STALE": 2}), "slowest": (1, 2.5)}, 1
     (read,) = the_runs()
     assert (read.proof, read.seed, read.commit, read.findings, read.is_full) == ("bad-swaps", 3, COMMIT, 1, True)
     assert read.figures == {"codes": {"STALE": 2}, "slowest": [1, 2.5]}
