@@ -94,7 +94,7 @@ def _cells(run: Run) -> list[str]:
 
 
 def _number(value: float | str) -> str:
-    return value.replace("|", "\\|") if isinstance(value, str) else f"{value:,}"
+    return value.replace("|", "\\|") if isinstance(value, str) else f"{round(value, 2):,}"
 
 
 def with_table(document: str, table: str) -> str:

@@ -53,7 +53,7 @@ def test_a_proof_holds_without_findings_and_a_red_one_with_them(proof, findings,
 
 
 def test_a_row_has_commit_seed_length_and_the_scalar_figures():
-    figures = {"acknowledged": 603621, "by kind": {"a": 1}, "gap, s": 1.5, "model": "a|b"}
+    figures = {"acknowledged": 603621, "by kind": {"a": 1}, "gap, s": 1.504, "model": "a|b"}
     row = render([run(date="2026-11-26", seconds=634.4, figures=figures)]).splitlines()[-1]
     assert row == (
         "| `make kills` | 0123456, 2026-11-26 | 7 | 600 "
