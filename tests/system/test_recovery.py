@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 import signal
+import subprocess
 import sys
 import time
 import urllib.error
@@ -11,12 +12,10 @@ import urllib.request
 from itertools import chain
 
 import pytest
-from click.testing import CliRunner
 from confluent_kafka import Consumer, TopicPartition
 from confluent_kafka.admin import AdminClient
 
-from harness.fleet import EXAMPLES, Deployment, messages
-from hotswap.cli.main import main
+from harness.fleet import EXAMPLES, ROOT, Deployment, messages
 from hotswap.client.change import Change
 
 SESSION_MS = 30_000
@@ -152,12 +151,21 @@ async def test_a_worker_that_joins_while_kafka_waits_for_a_dead_one_waits_too_an
 
 
 def status(deployment):
-    """Return the output of `hotswap status --json`, and its exit code; asked in this process, for it is asked often."""
-    words = ["status", deployment.name, "--kafka", deployment.kafka.bootstrap, "--json"]
+    """Return the output of `hotswap status --json`, and its exit code."""
+    words = [
+        sys.executable,
+        "-m",
+        "hotswap",
+        "status",
+        deployment.name,
+        "--kafka",
+        deployment.kafka.bootstrap,
+        "--json",
+    ]
     topics = {"HOTSWAP_CONTROL_TOPIC": deployment.settings.topics.control}
     topics |= {"HOTSWAP_STATUS_TOPIC": deployment.settings.topics.status}
-    done = CliRunner().invoke(main, words, env=topics)
-    return json.loads(done.stdout)[0], done.exit_code
+    done = subprocess.run(words, env=os.environ | topics, cwd=ROOT, stdout=subprocess.PIPE, check=False)
+    return json.loads(done.stdout)[0], done.returncode
 
 
 async def says(deployment, wanted):
