@@ -46,15 +46,15 @@ async def failpoints(arena, times):
     arena.figures["workers that did not come to theirs"] = misses.total()
 
 
-async def kills_in_doubt(arena, times, name="commit.acknowledged"):
+async def kills_in_doubt(arena, times):
     """Kill `times` workers, one after the other, between the write of their answers and the commit of the offset."""
     hits = misses = 0
     while hits < times:
-        if await _struck(arena, name):
+        if await _struck(arena, "commit.acknowledged"):
             hits += 1
         else:
             misses += 1
-            assert misses <= times, f"workers do not come to {name}"
+            assert misses <= times, "workers do not come to commit.acknowledged"
     arena.figures["workers killed"] = hits
 
 
