@@ -209,10 +209,11 @@ class World:
             partition
             for partition, offset in self.verifier.unanswered().items()
             for process in ([self.group.owners[partition]] if self.group.members else self.processes)
-            if process and self._who_could(process, partition, offset)
+            if self._who_could(process, partition, offset)
         ]
 
-    def _who_could(self, process: Process, partition: int, offset: int) -> list[int]:
+    def _who_could(self, process: Process | None, partition: int, offset: int) -> list[int]:
+        assert process, f"partition {partition} has no owner, though the group has members"
         floor = self.verifier.standing[partition].floor
         return [
             number
