@@ -5,7 +5,7 @@ import os
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -90,12 +90,26 @@ def nothing_left_behind(tmp_path_factory: pytest.TempPathFactory) -> Iterator[No
     assert _remaining(folder, processes) == {}, "processes were left behind"
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_setupnodes(config: pytest.Config) -> None:
+    """Start one Kafka for all the processes that run tests side by side, before they start."""
+    shared = ExitStack()
+    config.add_cleanup(shared.close)
+    os.environ["HOTSWAP_TEST_KAFKA"] = shared.enter_context(_any_kafka()).bootstrap
+
+
 @pytest.fixture(scope="session")
 def kafka(nothing_left_behind) -> Iterator[GivenKafka | LocalKafka]:
     """The Kafka of HOTSWAP_TEST_KAFKA, else Docker's if HOTSWAP_TEST_DOCKER=1 and an engine answers, else a local one.
 
     Tests share it: each has a deployment and topics of its own, and none stops it.
     """
+    with _any_kafka() as found:
+        yield found
+
+
+@contextmanager
+def _any_kafka() -> Iterator[GivenKafka | LocalKafka]:
     if given := os.environ.get("HOTSWAP_TEST_KAFKA"):
         yield GivenKafka(given)
     elif os.environ.get("HOTSWAP_TEST_DOCKER") == "1" and _engine_answers():

@@ -1,17 +1,20 @@
-"""Many Spark models in one Java, one by one: what a model host does, without its ten seconds of start for each."""
+"""Spark models in one Java, one by one, without a host's ten seconds of start for each; their rows and protos."""
 
 import json
-import os
-import pickle
-import socket
-import subprocess
-import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
-TESTS = Path(__file__).parents[1]
+from google.protobuf import json_format
+
+from harness.lab import TESTS, Lab
+from hotswap.batch import Refusal
+from hotswap.codec.proto import compile as compile_proto
+from hotswap.errors import SwapError
+from hotswap.generation import Configuration
+from hotswap.host.load import Load
+
 MODELS = TESTS / "models" / "spark"
 Row = dict[str, Any]
 
@@ -25,33 +28,37 @@ class Told:
     description: str = ""
 
 
-class Lab:
-    """A separate process with a Spark session; `close` ends it."""
+class SparkLab(Lab):
+    """A lab of Spark models, whose requests and answers are JSON objects here."""
 
     def __init__(self, folder: Path) -> None:
-        folder.mkdir()
-        ours, theirs = socket.socketpair()
-        with theirs:
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", "harness.spark_lab", str(theirs.fileno())],
-                cwd=folder,
-                env=os.environ | {"PYTHONPATH": os.pathsep.join(map(str, (TESTS.parent / "worker", TESTS)))},
-                pass_fds=[theirs.fileno()],
-            )
-        self._connection = ours
-        self._file = ours.makefile("rwb")
+        super().__init__(folder, "spark")
 
-    def score(self, model: Path, proto: bytes, requests: Sequence[Row], **configuration: Any) -> Told:
+    def outcome(self, model: Path, proto: bytes, requests: Sequence[Row], **configuration: Any) -> Told:
         """Load a saved model for a proto's only operation, and score JSON objects of its input message."""
-        pickle.dump((model, proto, requests, configuration), self._file)
-        self._file.flush()
-        return Told(*pickle.load(self._file))
-
-    def close(self) -> None:
-        self._process.kill()  # Spark's threads take long to end
-        self._process.wait()
-        self._file.close()
-        self._connection.close()
+        (operation,) = compile_proto(proto).operations.values()
+        load = Load(
+            generation=1,
+            kind="spark",
+            model=model,
+            proto=proto,
+            is_descriptor_set=False,
+            configuration=Configuration(**configuration),
+            samples=(),
+            heap_mb=512,
+        )
+        try:
+            described = self.load(load)
+        except SwapError as error:
+            return Told((error.code, error.message))
+        values = [json_format.ParseDict(row, operation.input()).SerializeToString() for row in requests]
+        answers = [
+            (str(answer.code), answer.message)
+            if isinstance(answer, Refusal)
+            else _plain(operation.output.FromString(answer))
+            for answer in self.score(values).answers
+        ]
+        return Told(None, answers, described.columns)
 
 
 def read_rows(name: str, what: str) -> list[Row]:
@@ -78,56 +85,9 @@ def _kind(value: Any) -> str:
     return f"optional {names[type(value)]}"
 
 
-# ---- in the process
-
-
-def _serve(descriptor: int) -> NoReturn:
-    from hotswap.host.child import _start_jvm  # noqa: PLC0415 - only where there is Spark
-    from hotswap.host.jvm_spec import make_ground  # noqa: PLC0415
-
-    _start_jvm(make_ground("spark", 512))
-    file = socket.socket(fileno=descriptor).makefile("rwb")
-    while True:
-        pickle.dump(_score(*pickle.load(file)), file)
-        file.flush()
-
-
-def _score(
-    model: Path, proto: bytes, requests: Sequence[Row], configuration: Mapping[str, Any]
-) -> tuple[tuple[str, str] | None, list[Any], str]:
-    from google.protobuf import json_format  # noqa: PLC0415
-
-    from hotswap.batch import Refusal  # noqa: PLC0415
-    from hotswap.codec.proto import compile as compile_proto  # noqa: PLC0415
-    from hotswap.errors import SwapError  # noqa: PLC0415
-    from hotswap.generation import Configuration  # noqa: PLC0415
-    from hotswap.host.dispatcher import Dispatcher  # noqa: PLC0415
-    from hotswap.runtimes.kinds import runtime_of  # noqa: PLC0415
-
-    given, schema = Configuration(**configuration), compile_proto(proto)
-    (operation,) = schema.operations.values()
-    try:
-        loaded = runtime_of("spark").load(Path(model), given)
-        dispatcher = Dispatcher(model=loaded, schema=schema, configuration=given)
-    except SwapError as error:
-        return (error.code, error.message), [], ""
-    values = [json_format.ParseDict(row, operation.input()).SerializeToString() for row in requests]
-    answers: list[Any] = []
-    for answer in dispatcher.score(values).answers:
-        if isinstance(answer, Refusal):
-            answers.append((str(answer.code), answer.message))
-        else:
-            answers.append(_plain(operation.output.FromString(answer)))
-    return None, answers, loaded.description
-
-
 def _plain(message: Any) -> Row:
     return {
         part.name: list(value) if part.is_repeated else value if message.HasField(part.name) else None
         for part in message.DESCRIPTOR.fields
         for value in [getattr(message, part.name)]
     }
-
-
-if __name__ == "__main__":
-    _serve(int(sys.argv[1]))

@@ -9,7 +9,7 @@ import zipfile
 import pytest
 
 from harness.fleet import ROOT
-from harness.spark_lab import MODELS, Lab, proto_of, read_rows
+from harness.spark_lab import MODELS, SparkLab, proto_of, read_rows
 from hotswap.local.jvm import find_java
 
 pytestmark = [
@@ -21,8 +21,15 @@ pytestmark = [
 ]
 
 
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory):
+    made = SparkLab(tmp_path_factory.mktemp("lab") / "spark")
+    yield made
+    made.close()
+
+
 @pytest.mark.parametrize("is_stream", [False, True])
-def test_a_job_gives_exactly_the_same_predictions_as_the_host(tmp_path, is_stream):
+def test_a_job_gives_exactly_the_same_predictions_as_the_host(lab, tmp_path, is_stream):
     rows, expected = read_rows("churn", "input"), read_rows("churn", "pred")
     with zipfile.ZipFile(MODELS / "churn.zip") as archive:
         archive.extractall(tmp_path)
@@ -40,9 +47,7 @@ def test_a_job_gives_exactly_the_same_predictions_as_the_host(tmp_path, is_strea
         check=False,
     )
     assert done.returncode == 0, done.stderr[-3000:]
-    lab = Lab(tmp_path / "lab")
-    told = lab.score(tmp_path / "model", proto_of(rows, expected), rows)
-    lab.close()
+    told = lab.outcome(tmp_path / "model", proto_of(rows, expected), rows)
 
     by_job = [json.loads(line) for file in made.glob("part-*") for line in file.read_text().splitlines()]
     by_row = {tuple(row[name] for name in rows[0]): row for row in by_job}

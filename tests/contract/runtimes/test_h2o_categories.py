@@ -1,20 +1,18 @@
-"""Every category and algorithm that a MOJO can have, through a real model host: what H2O itself predicts, to 1e-9.
+"""Every category and algorithm that a MOJO can have, in one Java: what H2O itself predicts, to 1e-9.
 
-The models are made by tests/models/train_h2o.py. Contributions are compared like all else: H2O and its library compute
-the same float32.
+test_h2o.py has a real model host for each of its models. These are made by tests/models/train_h2o.py. Contributions are
+compared like all else: H2O and its library compute the same float32.
 """
 
-from contextlib import asynccontextmanager
 from dataclasses import replace
 
 import pytest
 
-from fakes.examples import COLD
 from fakes.mojos import Mojo
+from harness.lab import Lab
 from hotswap.batch import Code
 from hotswap.errors import SwapError
 from hotswap.generation import Configuration, Policy
-from hotswap.host.parent import ModelHost
 
 CONTRIBUTIONS, ENCODINGS, COMPONENTS = "contributions", "encodings", "components"
 MOJOS = (
@@ -98,33 +96,34 @@ ONE_OF_EACH = (
 )
 
 
-@asynccontextmanager
-async def serving(load, unknown=None):
-    counts = {} if unknown is None else unknown
-    host = ModelHost(load=load, deadline_s=30, on_restart=pytest.fail, on_unknown=counts.__setitem__, child=COLD)
-    try:
-        await host.start()
-        yield host
-    finally:
-        await host.stop()
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory):
+    made = Lab(tmp_path_factory.mktemp("lab") / "h2o", "h2o", heap_mb=128)
+    yield made
+    made.close()
 
 
-async def refusal_of(load) -> SwapError:
-    with pytest.raises(SwapError) as refused:
-        async with serving(load):
-            pass
-    return refused.value
+@pytest.fixture
+def refusal_of(lab):
+    """Try to load a model, and return why it is refused."""
+
+    def refuse(load) -> SwapError:
+        with pytest.raises(SwapError) as refused:
+            lab.load(load)
+        return refused.value
+
+    return refuse
 
 
 @pytest.mark.parametrize("mojo", MOJOS, ids=lambda mojo: mojo.name)
-async def test_a_mojo_predicts_what_h2o_predicts_and_treats_an_unknown_level_as_missing(mojo):
-    scored, unknown = mojo.requests()[: len(mojo.expected)], {}
+def test_a_mojo_predicts_what_h2o_predicts_and_treats_an_unknown_level_as_missing(lab, mojo):
+    scored = mojo.requests()[: len(mojo.expected)]
     whole = mojo.whole_row
     odd = [mojo.request(whole, **dict.fromkeys(mojo.levels, level)) for level in ("mauve", None)]
 
-    async with serving(mojo.load(), unknown) as host:
-        answers = await host.score([*scored, *odd])
-        alone = await host.score(scored[-1:])
+    lab.load(mojo.load())
+    answers, unknown = lab.score([*scored, *odd])
+    alone, _ = lab.score(scored[-1:])
 
     assert mojo.faults(answers[:-2]) == []
     assert answers[-2] == answers[-1]
@@ -133,21 +132,21 @@ async def test_a_mojo_predicts_what_h2o_predicts_and_treats_an_unknown_level_as_
 
 
 @pytest.mark.parametrize("name", ONE_OF_EACH)
-async def test_missing_and_unknown_levels_are_refused_if_the_policies_say_so(name):
+def test_missing_and_unknown_levels_are_refused_if_the_policies_say_so(lab, name):
     mojo = BY_NAME[name]
     policies = replace(mojo.configuration, missing=Policy.REFUSE, unknown_category=Policy.REFUSE)
     requests = [mojo.request(mojo.whole_row, **changed) for changed in ({}, {"color": "mauve"}, {"color": None})]
 
-    async with serving(mojo.load(configuration=policies)) as host:
-        good, *refused = await host.score(requests)
+    lab.load(mojo.load(configuration=policies))
+    (good, *refused), _ = lab.score(requests)
 
     assert isinstance(good, bytes)
     assert [refusal.code for refusal in refused] == [Code.UNKNOWN_CATEGORY, Code.MISSING_FIELD]
 
 
 @pytest.mark.parametrize(("mojo", "told"), REFUSED, ids=lambda value: getattr(value, "name", ""))
-async def test_a_mojo_whose_predictions_would_be_wrong_is_refused(mojo, told):
-    refused = await refusal_of(mojo.load())
+def test_a_mojo_whose_predictions_would_be_wrong_is_refused(refusal_of, mojo, told):
+    refused = refusal_of(mojo.load())
 
     assert (refused.code, told in refused.message) == ("MODEL_UNSUPPORTED", True)
 
@@ -164,15 +163,15 @@ async def test_a_mojo_whose_predictions_would_be_wrong_is_refused(mojo, told):
         ("word2vec", "only GBM, DRF and XGBoost models"),
     ],
 )
-async def test_contributions_are_refused_if_the_model_does_not_support_them(name, told):
-    refused = await refusal_of(BY_NAME[name].load(configuration=Configuration(runtime={"contributions": "true"})))
+def test_contributions_are_refused_if_the_model_does_not_support_them(refusal_of, name, told):
+    refused = refusal_of(BY_NAME[name].load(configuration=Configuration(runtime={"contributions": "true"})))
 
     assert (refused.code, told in refused.message) == ("MODEL_UNSUPPORTED", True)
 
 
 @pytest.mark.parametrize("runtime", [{}, {"contributions": "false"}], ids=str)
-async def test_contributions_are_an_output_only_if_configured(runtime):
-    refused = await refusal_of(BY_NAME["gbm_binomial"].load(configuration=Configuration(runtime=runtime)))
+def test_contributions_are_an_output_only_if_configured(refusal_of, runtime):
+    refused = refusal_of(BY_NAME["gbm_binomial"].load(configuration=Configuration(runtime=runtime)))
 
     assert refused.code == "SCHEMA_MISMATCH"
     assert "`contribution_x0` (double): the model has no output `contribution_x0`" in refused.message
@@ -186,8 +185,8 @@ async def test_contributions_are_an_output_only_if_configured(runtime):
     ],
     ids=["name", "value"],
 )
-async def test_an_unknown_option_is_refused_with_the_known_ones(runtime, told):
-    refused = await refusal_of(BY_NAME["gbm_binomial"].load(configuration=Configuration(runtime=runtime)))
+def test_an_unknown_option_is_refused_with_the_known_ones(refusal_of, runtime, told):
+    refused = refusal_of(BY_NAME["gbm_binomial"].load(configuration=Configuration(runtime=runtime)))
 
     assert (refused.code, refused.message) == ("CONFIGURATION_INVALID", told)
 
@@ -195,22 +194,22 @@ async def test_an_unknown_option_is_refused_with_the_known_ones(runtime, told):
 # ---- models that are odd in their own way
 
 
-async def test_a_glrm_scores_a_row_the_same_at_any_position():
+def test_a_glrm_scores_a_row_the_same_at_any_position(lab):
     mojo = BY_NAME["glrm"]
     requests = mojo.requests()
 
-    async with serving(mojo.load()) as host:
-        once, again = await host.score(requests), await host.score(requests[::-1])
+    lab.load(mojo.load())
+    (once, _), (again, _) = lab.score(requests), lab.score(requests[::-1])
 
     assert once == again[::-1]
 
 
-async def test_a_text_of_unknown_words_is_refused_if_the_policy_says_so():
+def test_a_text_of_unknown_words_is_refused_if_the_policy_says_so(lab):
     mojo = BY_NAME["word2vec"]
     policy = Configuration(unknown_category=Policy.REFUSE)
 
-    async with serving(mojo.load(configuration=policy)) as host:
-        answers = await host.score([mojo.request({"word": text}) for text in ("the fox", "unicorn", "a unicorn")])
+    lab.load(mojo.load(configuration=policy))
+    answers, _ = lab.score([mojo.request({"word": text}) for text in ("the fox", "unicorn", "a unicorn")])
 
     assert [isinstance(answer, bytes) for answer in answers] == [True, False, True]
     assert answers[1].message == "row 0: the model knows none of the words of 'unicorn'"

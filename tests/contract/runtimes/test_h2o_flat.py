@@ -3,20 +3,16 @@
 import math
 import random
 import struct
-import sys
 from collections import Counter
-from contextlib import asynccontextmanager
-from pathlib import Path
 
 import pytest
 
 from fakes.examples import CANCER, GBM, IRIS, IRIS_GLM, MIXED_GLM, MIXED_KMEANS
+from harness.lab import Lab
 from hotswap.batch import Refusal
 from hotswap.codec.proto import compile as compile_proto
 from hotswap.generation import Configuration, Policy, frozen
-from hotswap.host.parent import ModelHost
 
-FAKES = Path(__file__).parents[2] / "fakes"
 REQUESTS = 10_000
 BATCHES = (1, 2, 50, 997)
 STRICT = Configuration(missing=Policy.REFUSE, unknown_category=Policy.REFUSE)
@@ -89,30 +85,33 @@ def proto(messages, taken, given="Answer"):
     return f'syntax = "proto3"; {messages} service S {{ rpc f({taken}) returns ({given}); }}'.encode()
 
 
-@asynccontextmanager
-async def serving(load, child):
-    counts = Counter()
-    command = (sys.executable, str(FAKES / child))
-    host = ModelHost(
-        load=load,
-        deadline_s=60,
-        on_restart=pytest.fail,
-        on_unknown=lambda column, times: counts.update({column: times}),
-        child=command,
-    )
-    try:
-        described = await host.start()
-        yield host, described, counts
-    finally:
-        await host.stop()
+@pytest.fixture(scope="module")
+def fast(tmp_path_factory):
+    made = Lab(tmp_path_factory.mktemp("lab") / "fast", "h2o")
+    yield made
+    made.close()
 
 
-async def answers_of(load, requests, child):
-    async with serving(load, child) as (host, described, unknown):
-        (path,) = described.paths.values()
-        answers, sizes = [], random.Random(0)
-        while len(answers) < len(requests):
-            answers += await host.score(requests[len(answers) :][: sizes.choice(BATCHES)])
+@pytest.fixture(scope="module")
+def plain(tmp_path_factory):
+    made = Lab(tmp_path_factory.mktemp("lab") / "plain", "h2o", main="fakes.plain_lab")
+    yield made
+    made.close()
+
+
+def path_of(lab, load):
+    """Load a generation; return how its only operation is answered."""
+    (path,) = lab.load(load).paths.values()
+    return path
+
+
+def answers_of(lab, load, requests):
+    """Return the path, the answers to batches of several sizes, and the counts of unknown categories."""
+    path, answers, unknown, sizes = path_of(lab, load), [], Counter(), random.Random(0)
+    while len(answers) < len(requests):
+        batch = lab.score(requests[len(answers) :][: sizes.choice(BATCHES)])
+        answers += batch.answers
+        unknown.update(batch.unknown)
     return path, answers, unknown
 
 
@@ -195,15 +194,15 @@ class Requests:
 
 
 @pytest.mark.parametrize("name", CASES)
-async def test_the_fast_path_and_the_fallback_return_the_same_bytes_refusals_and_counts(name):
+def test_the_fast_path_and_the_fallback_return_the_same_bytes_refusals_and_counts(fast, plain, name):
     messages, taken, answer, configuration = CASES[name]
     source = proto(messages + answer, taken)
     (operation,) = compile_proto(source).operations.values()
     requests = Requests(operation, seed=len(name)).take(REQUESTS)
     load = GBM.load(proto=source, configuration=configuration)
 
-    path, answers, unknown = await answers_of(load, requests, "cold_child.py")
-    plain_path, expected, expected_unknown = await answers_of(load, requests, "plain_child.py")
+    path, answers, unknown = answers_of(fast, load, requests)
+    plain_path, expected, expected_unknown = answers_of(plain, load, requests)
 
     assert (path, plain_path) == ("in the JVM", "through Python: as the test wants it")
     different = [n for n, pair in enumerate(zip(answers, expected, strict=True)) if pair[0] != pair[1]]
@@ -213,7 +212,7 @@ async def test_the_fast_path_and_the_fallback_return_the_same_bytes_refusals_and
     assert 0 < refused < 0.8 * REQUESTS
 
 
-async def test_a_zero_is_omitted_from_an_answer_where_proto3_omits_it():
+def test_a_zero_is_omitted_from_an_answer_where_proto3_omits_it(fast, plain):
     answer = (
         "message Answer { string species = 1; float setosa = 2; double versicolor = 3; optional float virginica = 4;"
     )
@@ -229,8 +228,8 @@ async def test_a_zero_is_omitted_from_an_answer_where_proto3_omits_it():
     ]
     load = IRIS_GLM.load(proto=source)
 
-    _, answers, _ = await answers_of(load, requests, "cold_child.py")
-    _, expected, _ = await answers_of(load, requests, "plain_child.py")
+    _, answers, _ = answers_of(fast, load, requests)
+    _, expected, _ = answers_of(plain, load, requests)
 
     assert answers == expected
     said = [operation.output.FromString(answer) for answer in answers]
@@ -239,9 +238,9 @@ async def test_a_zero_is_omitted_from_an_answer_where_proto3_omits_it():
 
 
 @pytest.mark.parametrize("example", [IRIS, IRIS_GLM, CANCER, GBM, MIXED_GLM], ids=lambda example: example.model)
-async def test_the_models_of_the_examples_are_answered_in_the_jvm(example):
-    path, answers, _ = await answers_of(example.load(), example.requests(), "cold_child.py")
-    _, expected, _ = await answers_of(example.load(), example.requests(), "plain_child.py")
+def test_the_models_of_the_examples_are_answered_in_the_jvm(fast, plain, example):
+    path, answers, _ = answers_of(fast, example.load(), example.requests())
+    _, expected, _ = answers_of(plain, example.load(), example.requests())
 
     assert path == "in the JVM"
     assert answers == expected
@@ -267,19 +266,18 @@ async def test_the_models_of_the_examples_are_answered_in_the_jvm(example):
     ],
     ids=["parsed", "nested", "oneof", "computed", "map", "far"],
 )
-async def test_rows_that_are_not_flat_go_through_python_and_the_status_says_why(messages, taken, why):
+def test_rows_that_are_not_flat_go_through_python_and_the_status_says_why(fast, messages, taken, why):
     source = proto(messages, taken)
     (operation,) = compile_proto(source).operations.values()
-    async with serving(GBM.load(proto=source), "cold_child.py") as (host, described, _):
-        (answer,) = await host.score([operation.input(x1=1.0, color="red").SerializeToString()])
+    path = path_of(fast, GBM.load(proto=source))
+    (answer,), _ = fast.score([operation.input(x1=1.0, color="red").SerializeToString()])
 
     assert isinstance(answer, bytes)
-    (path,) = described.paths.values()
     assert path.startswith(f"through Python: {why}")
 
 
-async def test_a_model_that_needs_more_than_score0_goes_through_python():
-    async with serving(MIXED_KMEANS.load(), "cold_child.py") as (_, described, _):
-        (path,) = described.paths.values()
-
-    assert path == "through Python: the model's rows are built, or scored, by more than score0"
+def test_a_model_that_needs_more_than_score0_goes_through_python(fast):
+    assert (
+        path_of(fast, MIXED_KMEANS.load())
+        == "through Python: the model's rows are built, or scored, by more than score0"
+    )

@@ -4,15 +4,15 @@ import asyncio
 import json
 import math
 import shutil
-import sys
 import zipfile
 from pathlib import Path
 
 import pytest
 from google.protobuf import json_format
 
+from fakes.examples import COLD
 from fakes.jars import jar
-from harness.spark_lab import MODELS, Lab, proto_of, read_rows
+from harness.spark_lab import MODELS, SparkLab, proto_of, read_rows
 from hotswap.batch import Refusal
 from hotswap.codec.proto import compile as compile_proto
 from hotswap.generation import Configuration
@@ -73,7 +73,7 @@ async def test_a_serving_host_can_still_run_a_job(unpacked):
 
 @pytest.fixture(scope="module")
 def lab(tmp_path_factory):
-    made = Lab(tmp_path_factory.mktemp("lab") / "spark")
+    made = SparkLab(tmp_path_factory.mktemp("lab") / "spark")
     yield made
     made.close()
 
@@ -116,7 +116,7 @@ def assert_same(given, expected):
 def test_a_pipeline_returns_sparks_own_predictions_bit_by_bit(lab, unpacked, name):
     rows, expected = read_rows(name, "input"), read_rows(name, "pred")
 
-    told = lab.score(unpacked(name), proto_of(rows, expected), rows, **options(name))
+    told = lab.outcome(unpacked(name), proto_of(rows, expected), rows, **options(name))
 
     assert told.error is None
     assert_same(told.answers, expected)
@@ -125,7 +125,7 @@ def test_a_pipeline_returns_sparks_own_predictions_bit_by_bit(lab, unpacked, nam
 def test_a_pipeline_that_pysparks_own_writer_saved_is_loaded_stage_by_stage(lab, unpacked):
     rows, expected = read_rows("churn", "input"), read_rows("churn", "pred")
 
-    told = lab.score(unpacked("by_python"), proto_of(rows, expected), rows)
+    told = lab.outcome(unpacked("by_python"), proto_of(rows, expected), rows)
 
     assert told.error is None
     assert_same(told.answers, expected)
@@ -139,7 +139,7 @@ def test_the_shared_models_return_sparks_own_predictions(lab, name):
         for what in ("input", "pred")
     )
 
-    told = lab.score(SHARED / name / "model", proto_of(rows, expected), rows)
+    told = lab.outcome(SHARED / name / "model", proto_of(rows, expected), rows)
 
     assert_same(told.answers, expected)
 
@@ -148,7 +148,7 @@ def test_only_outputs_that_an_answer_can_hold_are_offered(lab, unpacked):
     rows = read_rows("churn", "input")[:5]
     answers = [{"label": 0.0, "probabilities": [0.5], "churn": ""}]
 
-    told = lab.score(unpacked("churn"), proto_of(rows, answers), rows)
+    told = lab.outcome(unpacked("churn"), proto_of(rows, answers), rows)
 
     expected = read_rows("churn", "pred")
     assert [answer["churn"] for answer in told.answers] == [row["churn"] for row in expected[:5]]
@@ -165,7 +165,7 @@ def test_a_row_that_makes_a_stage_raise_is_refused_alone_with_sparks_message(lab
     bad = [*rows[:7], {**rows[7], "plan": "gold"}, {**rows[8], "age": None}, *rows[9:]]
     proto = proto_of(rows, expected)
 
-    told = lab.score(unpacked("churn"), proto, [{k: v for k, v in row.items() if v is not None} for row in bad])
+    told = lab.outcome(unpacked("churn"), proto, [{k: v for k, v in row.items() if v is not None} for row in bad])
 
     unseen, missing = told.answers[7:9]
     assert unseen[0] == missing[0] == "MODEL_ERROR"
@@ -177,7 +177,7 @@ def test_a_row_that_makes_a_stage_raise_is_refused_alone_with_sparks_message(lab
 def test_a_row_that_a_filter_drops_is_refused_with_that_reason(lab, unpacked):
     rows, expected = read_rows("skip", "input"), read_rows("skip", "pred")
 
-    told = lab.score(unpacked("skip"), proto_of(rows, expected), [rows[0], {"y": 1.0}, rows[2]])
+    told = lab.outcome(unpacked("skip"), proto_of(rows, expected), [rows[0], {"y": 1.0}, rows[2]])
 
     assert (told.answers[1][0], "dropped" in told.answers[1][1]) == ("MODEL_ERROR", True)
     assert_same([told.answers[0], told.answers[2]], [expected[0], expected[2]])
@@ -186,7 +186,7 @@ def test_a_row_that_a_filter_drops_is_refused_with_that_reason(lab, unpacked):
 def test_a_value_too_large_for_its_column_is_refused(lab, unpacked):
     rows, expected = read_rows("sql", "input"), read_rows("sql", "pred")
 
-    told = lab.score(unpacked("sql"), proto_of(rows, expected), [{**rows[0], "b": 2**31}, rows[1]], **options("sql"))
+    told = lab.outcome(unpacked("sql"), proto_of(rows, expected), [{**rows[0], "b": 2**31}, rows[1]], **options("sql"))
 
     assert told.answers[0][0] == "MODEL_ERROR"
     assert "2147483648 does not fit in column `b`, INT" in told.answers[0][1]
@@ -206,8 +206,8 @@ def test_a_class_other_than_sparks_own_is_refused_before_anything_is_loaded(lab,
     rewrite(model, "org.apache.spark.ml.feature.VectorAssembler", "com.example.Evil")
     proto = proto_of(read_rows("churn", "input"), read_rows("churn", "pred"))
 
-    code, message = lab.score(model, proto, []).error
-    trusted, _ = lab.score(model, proto, [], runtime={"allow": "com.example."}).error
+    code, message = lab.outcome(model, proto, []).error
+    trusted, _ = lab.outcome(model, proto, [], runtime={"allow": "com.example."}).error
 
     assert (code, "com.example.Evil" in message) == ("MODEL_UNSUPPORTED", True)
     assert trusted == "MODEL_INVALID", "it is trusted, but nowhere to be found"
@@ -217,7 +217,7 @@ def test_a_class_in_a_file_of_any_other_name_is_refused_too(lab, unpacked):
     model = unpacked("churn")
     (next(model.rglob("metadata")) / "a-first").write_text('{"class": "com.example.Evil"}')
 
-    code, message = lab.score(model, proto_of([{"a": 1.0}], [{"b": 1.0}]), []).error
+    code, message = lab.outcome(model, proto_of([{"a": 1.0}], [{"b": 1.0}]), []).error
 
     assert (code, "com.example.Evil" in message) == ("MODEL_UNSUPPORTED", True)
 
@@ -226,8 +226,8 @@ def test_a_pipeline_that_cannot_be_scored_row_by_row_is_refused_or_scored_by_job
     rows, expected = read_rows("ratings", "input"), read_rows("ratings", "pred")
     proto = proto_of(rows, expected)
 
-    code, message = lab.score(unpacked("ratings"), proto, rows).error
-    told = lab.score(unpacked("ratings"), proto, [*rows, {"user": 99, "item": 1}], runtime={"fallback": "dataframe"})
+    code, message = lab.outcome(unpacked("ratings"), proto, rows).error
+    told = lab.outcome(unpacked("ratings"), proto, [*rows, {"user": 99, "item": 1}], runtime={"fallback": "dataframe"})
 
     assert (code, "Join" in message, "fallback" in message) == ("MODEL_UNSUPPORTED", True, True)
     assert told.error is None
@@ -236,7 +236,9 @@ def test_a_pipeline_that_cannot_be_scored_row_by_row_is_refused_or_scored_by_job
 
 
 def test_columns_whose_types_are_not_known_must_be_configured(lab, unpacked):
-    code, message = lab.score(unpacked("sql"), proto_of(read_rows("sql", "input"), read_rows("sql", "pred")), []).error
+    code, message = lab.outcome(
+        unpacked("sql"), proto_of(read_rows("sql", "input"), read_rows("sql", "pred")), []
+    ).error
 
     assert (code, "SQLTransformer" in message, "`schema`" in message) == ("SCHEMA_MISMATCH", True, True)
 
@@ -244,13 +246,13 @@ def test_columns_whose_types_are_not_known_must_be_configured(lab, unpacked):
 def test_a_schema_that_the_pipeline_rejects_is_refused_with_sparks_reason(lab, unpacked):
     proto = proto_of(read_rows("churn", "input"), read_rows("churn", "pred"))
 
-    code, message = lab.score(unpacked("churn"), proto, [], runtime={"schema": "age STRING"}).error
+    code, message = lab.outcome(unpacked("churn"), proto, [], runtime={"schema": "age STRING"}).error
 
     assert (code, "age" in message) == ("SCHEMA_MISMATCH", True)
 
 
 def test_a_proto_of_another_domain_is_refused_with_every_column(lab, unpacked):
-    code, message = lab.score(unpacked("churn"), proto_of([{"x": 1.0}], [{"cluster_of": 1.0}]), []).error
+    code, message = lab.outcome(unpacked("churn"), proto_of([{"x": 1.0}], [{"cluster_of": 1.0}]), []).error
 
     assert code == "SCHEMA_MISMATCH"
     assert message.count("f: column `") == 5
@@ -270,7 +272,7 @@ def test_an_artifact_that_is_not_a_saved_model_is_refused(lab, unpacked, how, to
     else:
         shutil.rmtree(next(model.rglob("data")))
 
-    code, message = lab.score(model, proto_of([{"a": 1.0}], [{"b": 1.0}]), []).error
+    code, message = lab.outcome(model, proto_of([{"a": 1.0}], [{"b": 1.0}]), []).error
 
     assert (code, told in message) == ("MODEL_INVALID", True)
 
@@ -285,7 +287,7 @@ def test_an_artifact_that_is_not_a_saved_model_is_refused(lab, unpacked, how, to
     ids=["name", "value", "schema"],
 )
 def test_an_unknown_option_is_refused_with_the_known_ones(lab, unpacked, runtime, told):
-    code, message = lab.score(unpacked("churn"), proto_of([{"a": 1.0}], [{"b": 1.0}]), [], runtime=runtime).error
+    code, message = lab.outcome(unpacked("churn"), proto_of([{"a": 1.0}], [{"b": 1.0}]), [], runtime=runtime).error
 
     assert (code, told in message) == ("CONFIGURATION_INVALID", True)
 
@@ -296,7 +298,7 @@ def test_an_unknown_option_is_refused_with_the_known_ones(lab, unpacked, runtime
 @pytest.fixture
 async def standbys(monkeypatch):
     monkeypatch.setattr("hotswap.host.standby._PAUSE_SECONDS", 0.0)
-    made = Standbys(heap_mb=512, child=(sys.executable, "-m", "hotswap.host.child"))
+    made = Standbys(heap_mb=512, child=COLD)
     yield made
     await made.stop()
 
@@ -313,7 +315,7 @@ def host_of(name, model, **options):
         samples=(),
         heap_mb=512,
     )
-    return ModelHost(load=load, deadline_s=30, on_restart=pytest.fail, on_unknown=pytest.fail, **options)
+    return ModelHost(load=load, deadline_s=30, on_restart=pytest.fail, on_unknown=pytest.fail, child=COLD, **options)
 
 
 async def answers_of(host, name, times):

@@ -1,8 +1,8 @@
-"""The model host's process without the fast path: every request goes through Python. It does not warm up."""
+"""A lab whose models have no fast path: every request goes through Python."""
 
 from typing import NoReturn
 
-from hotswap.host import child
+from harness import lab
 from hotswap.runtimes.h2o import runtime as h2o
 from hotswap.runtimes.h2o.flat import NotFlat
 
@@ -12,6 +12,5 @@ def refuse(*_: object) -> NoReturn:
 
 
 if __name__ == "__main__":
-    vars(child)["warm"] = lambda scorer, samples: None
     vars(h2o)["FlatPlan"] = refuse
-    child.main()
+    lab.serve()

@@ -1,0 +1,85 @@
+"""Many models in one Java, one after the other: what a model host's process does, without its start for each."""
+
+import asyncio
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from hotswap.batch import ScoredBatch
+from hotswap.errors import SwapError
+from hotswap.host import frames
+from hotswap.host.facts import Description, read_ready
+from hotswap.host.jvm_spec import make_ground
+from hotswap.host.load import Load, make_order
+
+TESTS = Path(__file__).parents[1]
+
+
+class Lab:
+    """A separate process for models of one kind, which `close` ends; it speaks a model host's frames.
+
+    `main` is the module that it runs, and ends up in `serve`.
+    """
+
+    def __init__(self, folder: Path, kind: str, *, heap_mb: int = 512, main: str = "harness.lab") -> None:
+        folder.mkdir()
+        self._connection, theirs = socket.socketpair()
+        with theirs:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", main, str(theirs.fileno()), kind, str(heap_mb)],
+                cwd=folder,
+                env=os.environ | {"PYTHONPATH": os.pathsep.join(map(str, (TESTS.parent / "worker", TESTS)))},
+                pass_fds=[theirs.fileno()],
+            )
+
+    def load(self, load: Load) -> Description:
+        """Load a generation in place of the last one. Raises SwapError."""
+        return read_ready(self._ask(frames.pack_load(asyncio.run(make_order(load)))), 0.0)
+
+    def score(self, values: Sequence[bytes]) -> ScoredBatch:
+        """Answer a batch of requests of the default operation."""
+        return frames.parse_answers(self._ask(frames.pack_batch("score", 1, values, None)).payload, len(values))
+
+    def close(self) -> None:
+        self._process.kill()  # Spark's threads take long to end
+        self._process.wait()
+        self._connection.close()
+
+    def _ask(self, order: bytes) -> frames.Frame:
+        self._connection.sendall(order)
+        head = self._receive(frames.LENGTH.size)
+        return frames.parse_frame(self._receive(frames.LENGTH.unpack(head)[0]))
+
+    def _receive(self, count: int) -> bytes:
+        received = frames._receive_exactly(self._connection, count)
+        assert received is not None, "the lab has died"
+        return bytes(received)
+
+
+def serve() -> None:
+    """Load and score as asked, in the process."""
+    from hotswap.host import child  # noqa: PLC0415 - it imports JPype
+
+    descriptor, kind, heap_mb = int(sys.argv[1]), sys.argv[2], int(sys.argv[3])
+    vars(child)["warm"] = lambda dispatcher, samples: None
+    vars(child)["_JVM_FLAGS"] += ("-XX:TieredStopAtLevel=1",)
+    child._start_jvm(make_ground(kind, heap_mb))
+    connection = socket.socket(fileno=descriptor)
+    while (message := frames.receive(connection)) is not None:
+        if message[0] == "load":
+            try:
+                dispatcher, facts = child._load(message[1])
+                told = child._ready(facts)
+            except SwapError as error:
+                told = child._failed(error)
+        else:
+            _, ticket, asks, values = message
+            told = frames.pack_answers(ticket, dispatcher.score(values, asks))
+        connection.sendall(told)
+
+
+if __name__ == "__main__":
+    serve()
