@@ -13,9 +13,9 @@ bootstrap = for python in $(PYTHON); do \
 	echo "hotswap: no Python 3.11 or newer on PATH: install one, or name it: make PYTHON=/path/to/python3"
 stop_at = $(if $1,$(error $1))
 every_extra = :$(call stop_at,$(shell $(call bootstrap,.venv-spark requirements-spark.lock)))
-# Most tests wait, for a broker or a process, longer than they compute. Those of a module share what they prepare.
-# conftest.py says in which order.
-side_by_side := --numprocesses 2 --dist loadfile --no-loadscope-reorder
+# Most tests wait, for a broker or a process, longer than they compute: three at a time keep two cores busy. Those of a
+# module share what they prepare. conftest.py says in which order.
+side_by_side := --numprocesses 3 --dist loadfile --no-loadscope-reorder
 
 # Each is a proof under fire of its own, minutes long: make kills, or make kills SEED=7 SECONDS=60. With RECORD=1, as
 # with the other proofs below, the run is appended to docs/proofs.jsonl.

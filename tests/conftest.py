@@ -36,7 +36,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out the tests of what is not installed; of the rest the longest come first, for two run side by side."""
+    """Leave out the tests of what is not installed; of the rest the longest come first, for some run side by side."""
     items.sort(key=_place)
     left = [] if importlib.util.find_spec("pyspark") else [item for item in items if item.get_closest_marker("spark")]
     config.stash[_LEFT_OUT] = len(left)
@@ -46,7 +46,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def _place(item: pytest.Item) -> int:
-    """What takes minutes, then what takes seconds, then what takes none: at the end both processes have work."""
+    """What takes minutes, then what takes seconds, then what takes none: at the end every process has work."""
     folder = item.path.relative_to(_TESTS).parts[0]
     return 0 if item.get_closest_marker("spark") else 1 + _LONGEST_FIRST.index(folder)
 
