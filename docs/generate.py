@@ -41,14 +41,24 @@ def render_settings() -> str:
         "Settings",
         "worker/hotswap/settings.py",
         "Environment variables of workers and of the command line. In a program each is an argument of `Settings`, in "
-        'lower case and without the prefix: `Settings(deployment="churn")`.',
+        'lower case and without the prefix: `Settings(deployment="churn")`. `hotswap settings` prints each value and '
+        "where it comes from. The strongest source wins:",
+        "1. an option of the command line, or an argument of `Settings`;\n"
+        "2. the environment variable;\n"
+        "3. a file named like the setting (`sasl_password`) in the folder `HOTSWAP_SECRETS_DIR`, as Kubernetes mounts "
+        "secrets;\n"
+        "4. a key named like the setting (`linger_ms = 5`) in the TOML file `HOTSWAP_CONFIG_FILE`, or `hotswap "
+        "--config FILE`;\n"
+        "5. the default.",
+        "A variable that nearly spells a setting's name ends the command with exit code 2; any other `HOTSWAP_*` that "
+        "is no setting is a warning, so that a newer version's setting does not stop an older one.",
         _table(("Variable", "Type", "Default", "Description"), rows),
     )
 
 
 def render_metrics() -> str:
     """Each metric: its name, type, labels, unit and help."""
-    defined = [one for one in vars(metrics).values() if isinstance(one, MetricWrapperBase)]
+    defined = [one for one in vars(metrics).values() if isinstance(one, MetricWrapperBase | metrics.CountedHistogram)]
     return _page(
         "Metrics",
         "worker/hotswap/metrics.py",
@@ -57,7 +67,7 @@ def render_metrics() -> str:
     )
 
 
-def _metric(metric: MetricWrapperBase) -> tuple[str, ...]:
+def _metric(metric: MetricWrapperBase | metrics.CountedHistogram) -> tuple[str, ...]:
     (told,) = metric.describe()
     name = told.name + ("_total" if told.type == "counter" else "")
     labels = ", ".join(f"`{label}`" for label in metric._labelnames)  # noqa: SLF001 - describe() leaves them out

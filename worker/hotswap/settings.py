@@ -1,16 +1,32 @@
-"""All settings of the worker and the command line, read from environment variables HOTSWAP_<NAME>."""
+"""All settings of the worker and the command line: from variables HOTSWAP_<NAME>, secret files and a TOML file."""
 
 import os
 import socket
+import tomllib
+from collections.abc import Iterable, Iterator, Mapping
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Literal, NamedTuple
 
 from platformdirs import user_cache_path, user_data_path
 from pydantic import Field, ValidationInfo, field_validator
 from pydantic_core import PydanticCustomError
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import (
+    BaseSettings,
+    EnvSettingsSource,
+    PydanticBaseSettingsSource,
+    SecretsSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
 
-from hotswap.errors import SwapCode, SwapError
+from hotswap.errors import SwapCode, SwapError, UsageError
+
+PREFIX = "HOTSWAP_"
+CONFIG_FILE = "HOTSWAP_CONFIG_FILE"
+SECRETS_DIR = "HOTSWAP_SECRETS_DIR"
+_OF_TESTS = "HOTSWAP_TEST_"
+_ALIKE = 0.8
 
 
 class Topics(NamedTuple):
@@ -24,9 +40,18 @@ class Topics(NamedTuple):
 
 
 class Settings(BaseSettings):
-    """Settings with safe defaults; each field is set by the variable HOTSWAP_ plus its name in capitals."""
+    """Settings with safe defaults; each field is set by the variable HOTSWAP_ plus its name in capitals.
 
-    model_config = SettingsConfigDict(env_prefix="HOTSWAP_", frozen=True, extra="forbid")
+    What an argument does not set comes from the first of these that does: the environment; the file of that name in the
+    folder HOTSWAP_SECRETS_DIR; the key of that name in the TOML file HOTSWAP_CONFIG_FILE; the default.
+
+    Raises:
+        pydantic.ValidationError: a value is invalid, or the TOML file has a key that is no setting.
+        UsageError: the folder or the file cannot be read.
+
+    """
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="forbid")
 
     kafka: str = Field("127.0.0.1:9092", description="Bootstrap servers: `host:port`, separated by commas.")
     security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = Field(
@@ -173,6 +198,18 @@ class Settings(BaseSettings):
         "auto", description="Format of log lines. `auto`: text on a terminal, else JSON."
     )
 
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - pydantic-settings calls with its name
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - the same
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - the same
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Say where settings come from, the strongest first."""
+        return init_settings, *(source for _, source in _sources(settings_cls))
+
     @field_validator("max_deadline_ms")
     @classmethod
     def _covers_the_default(cls, value: int, info: ValidationInfo) -> int:
@@ -219,3 +256,43 @@ class Settings(BaseSettings):
     def group_id(self) -> str:
         """The consumer group of the deployment's workers."""
         return self.group or self.deployment
+
+
+def _sources(settings: type[BaseSettings]) -> Iterator[tuple[str, PydanticBaseSettingsSource]]:
+    """Yield a source's name for a person, and the source; the strongest first. Raises UsageError."""
+    yield "environment", EnvSettingsSource(settings)
+    if folder := os.environ.get(SECRETS_DIR):
+        if not Path(folder).is_dir():
+            raise UsageError(f"{SECRETS_DIR} is {folder}, which is no folder: correct it, or unset it")
+        yield folder, SecretsSettingsSource(settings, secrets_dir=folder, env_prefix="")
+    if file := os.environ.get(CONFIG_FILE):
+        if not Path(file).is_file():
+            raise UsageError(f"{CONFIG_FILE} is {file}, which is no file: correct it, or unset it")
+        try:
+            yield file, TomlConfigSettingsSource(settings, toml_file=file)
+        except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            raise UsageError(f"{file} is no TOML that can be read: {error}") from error
+
+
+def origins() -> Mapping[str, str]:
+    """Return where each setting that has no default value comes from: its name -> the environment, or a path.
+
+    Raises UsageError, as Settings does.
+    """
+    found: dict[str, str] = {}
+    for where, source in reversed(list(_sources(Settings))):
+        found |= dict.fromkeys(source(), where)
+    return found
+
+
+def unknown_variables() -> Mapping[str, str]:
+    """Return each variable HOTSWAP_* that is no setting -> the setting's that it nearly spells, or nothing."""
+    known = {PREFIX + name.upper() for name in Settings.model_fields} | {CONFIG_FILE, SECRETS_DIR}
+    unknown = [name for name in sorted(os.environ) if name.upper().startswith(PREFIX) and name.upper() not in known]
+    return {name: nearest(name.upper(), known) for name in unknown if not name.startswith(_OF_TESTS)}
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """Return the one of `known` that `name` nearly spells; nothing if none is near. The prefix does not count."""
+    bare = {one.removeprefix(PREFIX): one for one in known}
+    return next((bare[one] for one in get_close_matches(name.removeprefix(PREFIX), bare, 1, _ALIKE)), "")

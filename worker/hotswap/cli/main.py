@@ -1,9 +1,13 @@
 """The command `hotswap`; shared.py describes its input, output and exit codes."""
 
+import os
+
 import click
 
 from hotswap import __version__
 from hotswap.cli.exits import Commands
+
+CONFIG_FILE = "HOTSWAP_CONFIG_FILE"  # as settings.py, which takes long to import for `--help`
 
 _COMMANDS = {
     "dead-letters": ("dead_letters", "List the refused requests: when, where, by which generation, and why."),
@@ -29,6 +33,7 @@ _COMMANDS = {
         "rows",
         "Score the rows of a CSV or JSON file locally, without Kafka, with a given model and proto.",
     ),
+    "settings": ("settings", "Print each setting, its value, and where that comes from; secrets are masked."),
     "skip": (
         "swap",
         "Skip a damaged batch that holds its partition: each request in it is refused as UNREADABLE.",
@@ -44,12 +49,16 @@ _COMMANDS = {
 
 @click.group(cls=Commands, lazy=_COMMANDS, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__)
-def main() -> None:
+@click.option("--config", metavar="FILE", envvar=CONFIG_FILE, help=f"A TOML file of settings. [default: {CONFIG_FILE}]")
+def main(config: str | None) -> None:
     """A standing fleet that scores Kafka streams exactly once, and swaps its model while they flow.
 
     Every setting is an environment variable HOTSWAP_<NAME>; HOTSWAP_KAFKA says where Kafka is.
+    `hotswap settings` prints them all, and where their values come from.
 
     \b
     Exit codes: 0 done; 1 refused or failed, wholly or in part; 2 the command line is wrong;
     3 Kafka, a worker or Java cannot be reached or started.
     """  # noqa: D301 - click's own mark: do not wrap this paragraph
+    if config:
+        os.environ[CONFIG_FILE] = config

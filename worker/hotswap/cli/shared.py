@@ -11,19 +11,21 @@ import os
 import time
 from collections.abc import Callable, Coroutine, Iterable, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
 import click
 from pydantic import ValidationError
+from pydantic_core import ErrorDetails
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 from rich.text import Text
 
-from hotswap import logs
+from hotswap import __version__, logs
+from hotswap.cli.exits import note
 from hotswap.errors import UsageError
 from hotswap.printable import line_by_line, printable_json
-from hotswap.settings import Settings
+from hotswap.settings import PREFIX, Settings, nearest, unknown_variables
 
 T = TypeVar("T")
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -53,17 +55,35 @@ def local_time(at_ms: int) -> str:
 
 
 def make_settings(**given: Any) -> Settings:
-    """Return the settings of the environment, overridden by those of the command line.
+    """Return the settings of the environment and its files, overridden by those of the command line.
 
     Raises:
-        UsageError: the value of an environment variable or an option is invalid.
+        UsageError: the value of a setting is invalid, or a variable nearly spells a setting's.
 
     """
+    for name, meant in unknown_variables().items():
+        if meant:
+            raise UsageError(f"there is no setting {name}: did you mean {meant}?")
+        note(f"hotswap: {name} is no setting of this version ({__version__}), and is ignored")
     try:
         return Settings(**{name: value for name, value in given.items() if value is not None})
     except ValidationError as error:
-        wrong = [f"{str(at['loc'][0]).upper()} {at['msg'].lower()} (it is {at['input']!r})" for at in error.errors()]
-        raise UsageError("settings: " + "; ".join(f"HOTSWAP_{line}" for line in wrong)) from error
+        raise UsageError("settings: " + "; ".join(map(_fault, error.errors()))) from error
+
+
+def _fault(at: ErrorDetails) -> str:
+    """Return what is wrong with a setting, and what was meant if that is clear."""
+    name, given = str(at["loc"][0]), at["input"]
+    field = Settings.model_fields.get(name)
+    if field is None:
+        meant = nearest(name, Settings.model_fields)
+        return f"there is no setting `{name}`" + (f": did you mean `{meant}`?" if meant else "")
+    given = repr(given) if field.repr else "a secret"
+    choices = [choice for choice in get_args(field.annotation) if isinstance(choice, str)]
+    meant = next((choice for choice in choices if choice.lower() == str(at["input"]).lower()), "")
+    meant = meant or nearest(str(at["input"]), choices)
+    wrong = f"{PREFIX}{name.upper()} {at['msg'][0].lower()}{at['msg'][1:]} (it is {given})"
+    return wrong + (f": did you mean {meant!r}?" if meant else "")
 
 
 def run(main: Coroutine[Any, Any, T]) -> T:

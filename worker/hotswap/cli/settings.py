@@ -1,0 +1,45 @@
+"""`hotswap settings`: every setting, its value, and where that comes from."""
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import click
+
+from hotswap.cli.shared import json_option, kafka_option, make_settings, out, print_json, table
+from hotswap.settings import Settings, origins
+
+_MASK = "********"
+_PASSWORD = re.compile(r"(?<=://)([^/@:]*):[^/@]*(?=@)")  # of a URL
+
+
+@click.command()
+@click.argument("deployment", required=False)
+@kafka_option
+@json_option
+def settings(deployment: str | None, kafka: str | None, is_json: bool) -> None:  # noqa: FBT001 - click's
+    """Print each setting, its value, and where that comes from; secrets are masked.
+
+    The strongest source wins: the command line, the environment (HOTSWAP_<NAME>), the folder of secret files
+    (HOTSWAP_SECRETS_DIR, a file for each), the TOML file (--config or HOTSWAP_CONFIG_FILE), the default.
+    """
+    given = {"deployment": deployment, "kafka": kafka}
+    made = make_settings(**given)
+    sources = {**origins(), **{name: "command line" for name, value in given.items() if value is not None}}
+    rows = {name: (_shown(made, name), sources.get(name, "default")) for name in Settings.model_fields}
+    if is_json:
+        print_json({name: {"value": value, "from": source} for name, (value, source) in rows.items()})
+        return
+    out().print(table("Settings", ("Setting", "Value", "From"), _cells(rows)))
+
+
+def _shown(made: Settings, name: str) -> Any:
+    """Return a setting's value for a person: JSON's types, without secrets."""
+    value = getattr(made, name)
+    if value is not None and not Settings.model_fields[name].repr:
+        return _MASK
+    return _PASSWORD.sub(rf"\1:{_MASK}", str(value)) if not isinstance(value, int | float | None) else value
+
+
+def _cells(rows: Mapping[str, tuple[Any, str]]) -> list[tuple[str, str, str]]:
+    return [(name, "" if value is None else str(value), source) for name, (value, source) in rows.items()]
