@@ -35,7 +35,7 @@ def get(health, path):
 
 
 def test_a_worker_that_is_not_ready_says_why(health):
-    assert get(health, "/readyz") == (200, "ok\n")
+    assert get(health, "/readyz") == get(health, "/readyz?verbose") == (200, "ok\n")
     health.state["why"] = "no generation is ready"
     assert get(health, "/readyz") == (503, "no generation is ready\n")
 
@@ -53,7 +53,8 @@ def test_metrics_are_served_with_their_help(health):
 
 
 def test_an_unknown_path_is_answered_with_the_known_ones(health):
-    assert get(health, "/") == (404, "the paths are /metrics, /livez and /readyz\n")
+    assert get(health, "/metrics?name[]=up")[0] == 200
+    assert get(health, "/") == get(health, "/?x=/metrics") == (404, "the paths are /metrics, /livez and /readyz\n")
 
 
 def test_a_port_in_use_is_one_line_that_names_the_setting(health):

@@ -1,8 +1,11 @@
 """The number of series is bounded, whatever clients and models send."""
 
+import time
+
+import pytest
 from prometheus_client import CollectorRegistry, Counter, generate_latest
 
-from fakes.data_plane import FakeRouter, FakeSource, drain, requests
+from fakes.data_plane import FakeRequest, FakeRouter, FakeSource, drain, requests
 from hotswap import metrics
 from hotswap.batch import Code, Refusal
 
@@ -24,6 +27,28 @@ async def test_a_request_that_is_refused_adds_no_series_whatever_the_reason():
     await drain(source, router)
     assert len(source.transactions[0].dead_letters) == len(Code)
     assert series() == before
+
+
+async def test_latency_counts_from_the_request_s_timestamp_and_a_clock_that_is_ahead_as_nothing():
+    def latencies():
+        (family,) = metrics.LATENCY_SECONDS.collect()
+        return {(s.name.removeprefix("hotswap_latency_seconds_"), s.labels.get("le")): s.value for s in family.samples}
+
+    now_ms = int(time.time() * 1000)
+    batch = requests(1_000)
+    for number, request in enumerate(batch):
+        request.timestamp = now_ms + 3_600_000 if number < 500 else now_ms - 20_000
+    batch.append(FakeRequest(1_000, b"", timestamp=-1))  # it has none
+    await drain(FakeSource(requests(1)), FakeRouter(lambda *_: 1))
+    before = latencies()
+    await drain(FakeSource(batch), FakeRouter(lambda *_: 1, max_batch_records=len(batch)))
+    grown = {key: value - before[key] for key, value in latencies().items()}
+
+    measured = {
+        key: grown[key] for key in [("bucket", "0.0005"), ("bucket", "10.0"), ("bucket", "30.0"), ("count", None)]
+    }
+    assert list(measured.values()) == pytest.approx([500, 500, 1_000, 1_000], abs=3)
+    assert 500 * 20 <= grown["sum", None] <= 500 * 25
 
 
 def test_a_hundred_untrusted_values_have_a_series_each_and_the_others_share_one():

@@ -81,7 +81,8 @@ class Health:
             self._listening.close()
 
     def answer(self, path: str) -> tuple[int, str, bytes]:
-        """Return the status code, content type and body for a path."""
+        """Return the status code, content type and body for a path; a query (`/readyz?verbose`) changes nothing."""
+        path = path.partition("?")[0]
         if path == "/metrics":
             return 200, CONTENT_TYPE_LATEST, generate_latest(REGISTRY)
         if path == "/livez":
