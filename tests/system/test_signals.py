@@ -42,24 +42,29 @@ def folder(tmp_path):
 
 
 async def exit_code(folder, *command, number=signal.SIGTERM, event="import", what="hotswap.cli.main"):
-    """Return how a process ends that gets the signal at that moment; it has no Kafka."""
+    """Return how a process ends that gets the signal at that moment; it has no Kafka. It must not leave a traceback."""
     environment = {"PYTHONPATH": f"{folder}:{ROOT / 'worker'}", "AT_EVENT": event, "AT_WHAT": what}
     process = await asyncio.create_subprocess_exec(
         sys.executable, *command,
         env={**os.environ, **environment, "SIGNAL": str(int(number))}, cwd=folder,
-        stdin=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.DEVNULL,
+        stdin=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.PIPE,
     )  # fmt: skip
-    return await process.wait()
+    _, said = await process.communicate()
+    assert b"Traceback" not in said
+    return process.returncode
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 @pytest.mark.parametrize("entrance", ENTRANCES)
 async def test_a_signal_ends_a_worker_with_0_at_each_moment_of_its_start(folder, entrance, number):
-    run = (*ENTRANCES[entrance], "run", "d", "--kafka", "127.0.0.1:9")
+    (folder / "hotswap.toml").touch()
+    config = ("--config", "hotswap.toml") if entrance == "module" else ("--config=hotswap.toml",)
+    run = (*ENTRANCES[entrance], *config, "run", "d", "--kafka", "127.0.0.1:9")
     ends = [exit_code(folder, *run, number=number, event=event, what=what) for event, what in MOMENTS.values()]
     codes = await asyncio.gather(*ends)
     assert dict(zip(MOMENTS, codes, strict=True)) == dict.fromkeys(MOMENTS, 0)
 
 
-async def test_a_command_that_is_not_a_worker_ends_by_the_signal(folder):
-    assert await exit_code(folder, "-m", "hotswap", "status", "d") == -signal.SIGTERM
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+async def test_a_command_that_is_not_a_worker_ends_by_the_signal(folder, number):
+    assert await exit_code(folder, "-m", "hotswap", "status", "d", number=number) == -number

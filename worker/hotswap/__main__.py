@@ -12,16 +12,24 @@ def _leave(_number: int, _frame: FrameType | None) -> None:
     os._exit(0)
 
 
-if sys.argv[1:2] == ["run"]:
-    # Imports take seconds on a busy machine; the event loop takes over the signals once it runs (service.serve).
+_words = sys.argv[3:] if sys.argv[1:2] == ["--config"] else sys.argv[1:]
+_is_worker = [word for word in _words if not word.startswith("--config=")][:1] == ["run"]
+
+# Imports take seconds on a busy machine, and a Ctrl-C during them would be a traceback.
+if _is_worker:
+    # The event loop takes over the signals once it runs (service.serve).
     for _number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(_number, _leave)
+elif signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def main() -> None:
     """Run the command that the command line names."""
     from hotswap.cli.main import main as command  # noqa: PLC0415 - only after the lines above
 
+    if not _is_worker and signal.getsignal(signal.SIGINT) is signal.SIG_DFL:
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # click reports it from here on
     command()
 
 

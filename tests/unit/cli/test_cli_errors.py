@@ -5,6 +5,7 @@ import json
 import logging
 
 import pytest
+from rich.console import Console
 
 from fakes.command_line import PROTO, hotswap, one_line
 from fakes.hostile_text import HOSTILE, is_harmless
@@ -12,11 +13,14 @@ from fakes.kafka_logs import FakeWorker, answer_requests
 from hotswap import logs
 from hotswap.cli import worker as cli_worker
 from hotswap.cli.exits import Failure, exit_code
+from hotswap.cli.follow import outcomes
 from hotswap.cli.main import main
 from hotswap.cli.table import print_answers
+from hotswap.client.fleet import Told
 from hotswap.codec.proto import compile as compile_proto
 from hotswap.errors import Doubt, HostError, HotswapError, NoAnswer, StartError, SwapError, UsageError
 from hotswap.printable import printable
+from hotswap.swap import Outcome
 
 
 @pytest.mark.parametrize(
@@ -41,6 +45,31 @@ def test_an_unexpected_error_is_one_line_that_calls_it_a_bug(files, monkeypatch)
     assert "this is a bug of hotswap, please report it: ZeroDivisionError" in line
     monkeypatch.setenv("HOTSWAP_LOG_LEVEL", "DEBUG")
     assert "Traceback" in hotswap("encode", "rows.csv", "--proto", "frame.proto", code=1).stderr
+
+
+def test_a_port_that_no_computer_has_is_a_wrong_command_line():
+    assert "80000 is not in the range 1<=x<=65535" in hotswap("dev", "--port", "80000", code=2).stderr
+
+
+def test_help_cuts_no_summary():
+    summaries = " ".join(hotswap("--help").stdout.split())
+    assert all(text in summaries for _, text in main.lazy.values())
+
+
+def test_a_reason_that_several_workers_give_is_printed_once():
+    why = "the model and the proto do not fit each other:\n" + "\n".join(f"column {n}" for n in range(35))
+    names = ("w1", "w2", "w3")
+    told = {
+        name: Told(
+            command_id="c", generation=2, worker=name, outcome=Outcome.FAILED, code="SCHEMA_MISMATCH",
+            message=why if name != "w3" else "another", at=0.0, phase_seconds={},
+        )
+        for name in names
+    }  # fmt: skip
+    screen = Console(file=io.StringIO(), width=120)
+    screen.print(outcomes("generation 2", told))
+    printed = screen.file.getvalue()
+    assert (printed.count("column 7 "), "SCHEMA_MISMATCH, as w1" in printed, "another" in printed) == (1, True, True)
 
 
 def test_an_invalid_setting_of_the_environment_is_named(files, monkeypatch):

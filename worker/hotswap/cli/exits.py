@@ -50,11 +50,9 @@ class Commands(click.Group):
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 - the same
-        """Write the list of commands, as click does."""
-        limit = formatter.width - 6 - max(map(len, self.lazy))
-        told = [(name, click.Command(name, help=text)) for name, (_, text) in sorted(self.lazy.items())]
+        """Write the list of commands with their whole summaries; click would cut each to one line."""
         with formatter.section("Commands"):
-            formatter.write_dl([(name, command.get_short_help_str(limit)) for name, command in told])
+            formatter.write_dl([(name, text) for name, (_, text) in sorted(self.lazy.items())])
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command."""

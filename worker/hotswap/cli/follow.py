@@ -1,12 +1,13 @@
 """Publishes a command from the command line, and follows it until every worker's outcome is final."""
 
 import sys
-from collections.abc import Awaitable, Callable
-from typing import Any, TypeAlias
+from collections.abc import Awaitable, Callable, Mapping
+from typing import TypeAlias
 
 from rich.console import Console
 from rich.live import Live
 from rich.table import Table
+from rich.text import Text
 
 from hotswap.cli.exits import note
 from hotswap.cli.shared import shortened, styled, table
@@ -57,17 +58,15 @@ def _line(told: Told) -> str:
     return "  ".join(part for part in (f"{told.worker}: {told.outcome}", _phases(told), why) if part)
 
 
-def outcomes(title: str, told: dict[str, Told] | Any) -> Table:
-    """Build a table of each worker's outcome."""
-    rows = [
-        (
-            worker,
-            styled(said.outcome, _STYLES.get(said.outcome, "")),
-            _phases(said),
-            f"{said.code}\n{said.message}".strip(),
-        )
-        for worker, said in sorted(told.items())
-    ]
+def outcomes(title: str, told: Mapping[str, Told]) -> Table:
+    """Build a table of each worker's outcome; a reason that several give is printed once."""
+    rows: list[tuple[str, Text, str, str]] = []
+    first: dict[str, str] = {}
+    for worker, said in sorted(told.items()):
+        why = f"{said.code}\n{said.message}".strip()
+        same = first.setdefault(why, worker)
+        shown = why if same == worker or not said.message else f"{said.code}, as {same}"
+        rows.append((worker, styled(said.outcome, _STYLES.get(said.outcome, "")), _phases(said), shown))
     return table(title, ("worker", "outcome", "phases", "why"), rows)
 
 

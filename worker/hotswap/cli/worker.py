@@ -70,7 +70,7 @@ async def _create(settings: Settings, partitions: int, replication: int) -> list
 @click.command()
 @click.argument("deployment", default="iris")
 @click.option("--keep", type=click.Path(file_okay=False, path_type=Path), metavar="DIR", help="Keep Kafka's data here.")
-@click.option("--port", type=int, help="Kafka's port. [default: a free one]")
+@click.option("--port", type=click.IntRange(1, 65_535), metavar="N", help="Kafka's port. [default: a free one]")
 @click.option("--partitions", default=4, show_default=True, type=click.IntRange(min=1))
 def dev(deployment: str, keep: Path | None, port: int | None, partitions: int) -> None:
     """Start a local Apache Kafka and one worker, and print what to do next; Ctrl-C stops both.
