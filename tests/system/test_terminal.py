@@ -11,7 +11,7 @@ import time
 from confluent_kafka import Producer
 
 from harness.command import variables
-from harness.fleet import ROOT
+from harness.fleet import EXAMPLES, ROOT
 from hotswap.v1 import control_pb2 as wire
 
 NAMES = ("[/x]", "[bold]w", "\x1b[2J\x1b]0;title\x07", "\x9b2J", "\u202ew\r\x7f")
@@ -57,3 +57,22 @@ async def test_whatever_workers_and_requests_are_called_no_escape_sequence_reach
         assert all(line.isprintable() for line in COMMANDS.sub("", written).replace("\r\n", "\n").split("\n")), written
         for name in ("[/x]", "[bold]w", r"\x1b[2J", r"\x9b2J", r"\u202ew\r\x7f"):
             assert name in written
+
+
+def test_a_bar_and_the_messages_beside_it_have_lines_of_their_own(tmp_path):
+    rows = (EXAMPLES / "data" / "iris.csv").read_text().splitlines()
+    rows[2] = "no number,1,1,1,setosa"
+    (tmp_path / "rows.csv").write_text("\n".join(rows))
+    model, proto = EXAMPLES / "models" / "iris_gbm.zip", EXAMPLES / "protos" / "iris.proto"
+    ours, its = pty.openpty()
+    with (tmp_path / "predictions.csv").open("w") as file:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "hotswap", "score", tmp_path / "rows.csv", "--model", model, "--proto", proto],
+            env=os.environ | {"TERM": "xterm-256color", "COLUMNS": "100"},
+            cwd=ROOT, stdin=subprocess.DEVNULL, stdout=file, stderr=its,
+        )  # fmt: skip
+        os.close(its)
+        written = _read(ours)
+        assert process.wait(10) == 1
+    assert "rows" in written
+    assert re.search(r"(?:\n|\r|\x1b\[2K|\x1b\[1A)row 2,", written), written

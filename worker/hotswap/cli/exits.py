@@ -2,6 +2,7 @@
 
 import importlib
 import os
+import sys
 import traceback
 from collections.abc import Mapping
 from typing import IO, Any
@@ -85,5 +86,7 @@ def one_line(message: str) -> str:
 
 
 def note(lines: str) -> None:
-    """Print a line of progress, or an error, on stderr."""
-    click.echo(line_by_line(lines), err=True)
+    """Print a line of progress, or an error, on stderr; while a bar is shown, above it."""
+    # Not click.echo: it writes past rich's proxy of stderr, into the bar.
+    sys.stderr.write(f"{line_by_line(lines)}\n")
+    sys.stderr.flush()
