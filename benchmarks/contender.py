@@ -22,7 +22,7 @@ import psutil
 from hotswap.client.answers import Outgoing
 from hotswap.client.change import Change
 from hotswap.client.client import Client
-from hotswap.kafka.connection import Admin
+from hotswap.kafka.admin import Admin
 from hotswap.local.kafka import LocalKafka
 from hotswap.local.lifeline import start_watchdog
 from hotswap.settings import Settings

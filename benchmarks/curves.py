@@ -22,7 +22,7 @@ from workload import another_model, first_model
 from hotswap.client.change import Change
 from hotswap.client.client import Client
 from hotswap.codec.proto import compile as compile_proto
-from hotswap.kafka.connection import Admin
+from hotswap.kafka.admin import Admin
 from hotswap.local.kafka import LocalKafka
 
 LINGER_MS = (0, 5, 10, 20, 50, 100)

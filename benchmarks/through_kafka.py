@@ -28,7 +28,7 @@ from stream import Changed, Floor, Steady
 from workload import another_model, first_model
 
 from hotswap.client.change import Change
-from hotswap.kafka.connection import Admin
+from hotswap.kafka.admin import Admin
 from hotswap.local.kafka import LocalKafka
 from hotswap.settings import Settings
 

@@ -32,7 +32,7 @@ from hotswap.client.answers import Answers
 from hotswap.client.change import Change, Receipt
 from hotswap.client.client import Client
 from hotswap.errors import HotswapError, SwapError
-from hotswap.kafka.connection import Admin
+from hotswap.kafka.admin import Admin
 from hotswap.kafka.log import LogReader
 from hotswap.settings import Settings
 

@@ -13,7 +13,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from hotswap.batch import Headers
 from hotswap.errors import StartError
-from hotswap.kafka.connection import Committed
+from hotswap.kafka.admin import Committed
 from hotswap.kafka.log import Item
 from hotswap.settings import Settings
 from hotswap.v1 import control_pb2 as wire
@@ -72,6 +72,7 @@ class FakeCluster:
         admin = type("Admin", (FakeAdmin,), {"cluster": self})
         fakes: dict[str, dict[str, object]] = {
             "hotswap.client.client": {"LogWriter": writer, "Admin": admin},
+            "hotswap.client.forget": {"LogWriter": writer, "Admin": admin},
             "hotswap.client.overview": {"LogReader": reader, "Admin": admin},
             "hotswap.client.answers": {"LogReader": reader, "Admin": admin},
             "hotswap.cli.dead_letters": {"LogReader": reader},
@@ -180,12 +181,16 @@ class FakeAdmin:
     async def committed(self, group: str, topic: str) -> dict[int, Committed]:
         return {number: Committed(-1, 0, is_ours=False) for number in range(len(self.cluster.topics[topic]))}
 
+    async def has_offsets(self, group: str, topic: str) -> bool:
+        return False
+
     async def beginning_offset(self, topic: str, partition: int) -> int:
         return 0
 
     async def end_offsets(
         self, topic: str, partitions: Iterable[int] | None = None, *, read_committed: bool = False
     ) -> dict[int, int]:
+        await self.partitions(topic)
         return self.cluster.ends(topic)
 
 

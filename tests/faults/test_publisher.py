@@ -9,7 +9,7 @@ import pytest
 from faults.publisher import Publisher, iris, requests
 from harness.audit import header, read
 from harness.fleet import Deployment, messages
-from hotswap.kafka.connection import Admin
+from hotswap.kafka.admin import Admin
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from aiokafka.structs import OffsetAndMetadata
 
 from fakes.data_plane import FakeBatch
 from hotswap.batch import Record
-from hotswap.kafka import connection
+from hotswap.kafka import admin
 from hotswap.kafka.log import Item
 from hotswap.kafka.membership import Membership
 from hotswap.kafka.tail import LastAnswer
@@ -214,7 +214,7 @@ class Consumer:
         return answers
 
 
-class Admin(connection.Admin):
+class Admin(admin.Admin):
     """The worker's own Admin, on the model's client; what it may know without a call is answered at once."""
 
     def __init__(self, settings: Settings) -> None:

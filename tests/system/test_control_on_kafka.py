@@ -16,7 +16,7 @@ from hotswap.commands import encode_command
 from hotswap.control import Control
 from hotswap.errors import SwapCode, SwapError
 from hotswap.generation import Model, Proto
-from hotswap.kafka.connection import Admin
+from hotswap.kafka.admin import Admin
 from hotswap.kafka.log import LogReader, LogWriter
 from hotswap.swap import Outcome, SwapCommand, Timeline
 

@@ -17,7 +17,7 @@ from hotswap.client.change import Change
 from hotswap.commands import encode_command
 from hotswap.errors import Doubt, SwapError, UsageError
 from hotswap.generation import MOST, Model, Proto
-from hotswap.kafka.connection import Admin, Committed
+from hotswap.kafka.admin import Admin, Committed
 from hotswap.kafka.log import LogWriter
 from hotswap.kafka.moving import _Nobody, carry_over
 from hotswap.kafka.partition import Cluster, KafkaPartition

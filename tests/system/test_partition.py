@@ -10,7 +10,7 @@ from aiokafka import TopicPartition
 from harness.audit import read
 from hotswap.batch import Position, Transaction
 from hotswap.kafka import partition
-from hotswap.kafka.connection import Admin
+from hotswap.kafka.admin import Admin
 from hotswap.kafka.inbox import Inbox
 from hotswap.kafka.partition import Cluster, KafkaPartition
 from hotswap.kafka.tail import AnswersTail

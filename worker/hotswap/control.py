@@ -18,7 +18,7 @@ from hotswap.commands import BadCommand, command_for
 from hotswap.errors import Doubt, SwapError
 from hotswap.failpoints import failpoint
 from hotswap.host.process import HostProcess
-from hotswap.kafka.connection import Admin
+from hotswap.kafka.admin import Admin
 from hotswap.kafka.log import LogReader, LogWriter
 from hotswap.pipeline.ports import PartitionState
 from hotswap.settings import Settings

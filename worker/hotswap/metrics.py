@@ -1,14 +1,11 @@
 """All Prometheus metrics of a worker, named as https://prometheus.io/docs/practices/naming/ asks."""
 
-import platform
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
 from prometheus_client.core import HistogramMetricFamily
 from prometheus_client.registry import Collector
-
-from hotswap import __version__
 
 REGISTRY = CollectorRegistry()
 ProcessCollector(registry=REGISTRY)
@@ -60,7 +57,6 @@ BUILD = Gauge(
     ["version", "python"],
     registry=REGISTRY,
 )
-BUILD.labels(__version__, platform.python_version()).set(1)
 REQUESTS = Counter(
     "hotswap_requests_total",
     "Requests answered, by outcome: `answered`, or the code of the refusal.",

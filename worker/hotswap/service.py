@@ -5,12 +5,14 @@ import contextlib
 import gc
 import logging
 import os
+import platform
 import signal
 import sys
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from contextlib import AsyncExitStack
 from typing import Any, TypeVar
 
+from hotswap import __version__, metrics
 from hotswap.artifacts.fetcher import Fetcher
 from hotswap.artifacts.store import Store
 from hotswap.batch import Position
@@ -18,7 +20,7 @@ from hotswap.control import STATUS_S, Control
 from hotswap.errors import StartError
 from hotswap.failpoints import arm, failpoint
 from hotswap.health import Health
-from hotswap.kafka.connection import Admin
+from hotswap.kafka.admin import Admin
 from hotswap.kafka.log import LogReader, LogWriter
 from hotswap.kafka.membership import Membership
 from hotswap.kafka.partition import Cluster, KafkaPartition
@@ -226,6 +228,7 @@ async def serve(settings: Settings, *, child: Sequence[str] = CHILD) -> None:
 
     """
     arm(settings.failpoints)
+    metrics.BUILD.labels(__version__, platform.python_version()).set(1)
     # A batch is thousands of young objects without cycles. The cycle collector takes a quarter of the loop's own CPU at
     # Python's default threshold of 700, and at 50,000 still 0.2 µs a row, with pauses of up to 46 ms (measured).
     gc.freeze()

@@ -19,7 +19,8 @@ import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.errors import KafkaError, ProducerFenced
 
-from hotswap.kafka.connection import Admin, end
+from hotswap.kafka.admin import Admin
+from hotswap.kafka.connection import end
 from hotswap.kafka.partition import committed_at
 from model.broker import OFFSETS, Broker, Place
 

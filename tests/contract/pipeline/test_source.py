@@ -12,7 +12,7 @@ from harness.fleet import Deployment
 from hotswap.batch import Code, Position, Transaction
 from hotswap.errors import DamagedBatch, Doubt
 from hotswap.kafka import fetched
-from hotswap.kafka.connection import Admin
+from hotswap.kafka.admin import Admin
 from hotswap.kafka.membership import Membership
 from hotswap.kafka.partition import Cluster, KafkaPartition
 from hotswap.kafka.tail import AnswersTail

@@ -19,7 +19,7 @@ from hotswap.client.change import Change
 from hotswap.client.client import Client
 from hotswap.errors import HotswapError
 from hotswap.generation import MOST, Model, Proto
-from hotswap.kafka.connection import Committed, _committed
+from hotswap.kafka.admin import Committed, _committed
 from hotswap.kafka.tail import LastAnswer, _source
 from hotswap.settings import Settings
 from hotswap.v1 import control_pb2 as wire

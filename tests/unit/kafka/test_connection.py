@@ -8,8 +8,9 @@ from contextlib import ExitStack
 import pytest
 
 from hotswap.errors import StartError
-from hotswap.kafka import connection
-from hotswap.kafka.connection import Admin, end, reaching
+from hotswap.kafka import admin, connection
+from hotswap.kafka.admin import Admin
+from hotswap.kafka.connection import end, reaching
 from hotswap.settings import Settings
 
 SETTINGS = Settings(kafka="a:1")
@@ -131,9 +132,9 @@ class Started:
 
 
 async def test_start_waits_until_the_cluster_reports_a_broker(monkeypatch):
-    monkeypatch.setattr(connection, "_RETRY_S", 0)
+    monkeypatch.setattr(admin, "_RETRY_S", 0)
     network = Network(updates=3)
     for name in ("AIOKafkaAdminClient", "AIOKafkaConsumer"):
-        monkeypatch.setattr(connection, name, lambda **_: Started(network))
+        monkeypatch.setattr(admin, name, lambda **_: Started(network))
     await Admin(SETTINGS).start()
     assert network.brokers()

@@ -13,6 +13,7 @@ _COMMANDS = {
     "dead-letters": ("dead_letters", "List the refused requests: when, where, by which generation, and why."),
     "dev": ("worker", "Start a local Apache Kafka and one worker, and print what to do next; Ctrl-C stops both."),
     "encode": ("rows", "Write the rows of a CSV or JSON file as serialized input messages; predict nothing."),
+    "forget": ("swap", "Hide a deployment from `hotswap status`, as after a misspelt name."),
     "move": (
         "move",
         "Continue a deployment as NAME, with generations from 1 again, when its numbers are used up.",

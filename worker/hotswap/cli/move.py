@@ -5,7 +5,7 @@ import click
 from hotswap.cli.shared import deployment_argument, json_option, kafka_option, make_settings, print_json, run, show
 from hotswap.client.client import Client
 from hotswap.errors import UsageError
-from hotswap.kafka.connection import Admin
+from hotswap.kafka.admin import Admin
 from hotswap.kafka.moving import carry_over, check_move
 from hotswap.settings import Settings
 

@@ -1,6 +1,7 @@
 """`hotswap status`: what each worker serves, the position of each partition, the outcomes of the last commands."""
 
 import asyncio
+import shlex
 from typing import Any
 
 import click
@@ -25,7 +26,7 @@ from hotswap.cli.shared import (
 )
 from hotswap.client.fleet import WorkerView
 from hotswap.client.overview import CommandView, Overview, deployments, overview
-from hotswap.errors import StartError
+from hotswap.errors import Doubt, StartError
 from hotswap.settings import Settings
 from hotswap.swap import PauseCommand, RollbackCommand, SkipCommand
 
@@ -66,8 +67,8 @@ async def _overviews(settings: Settings) -> list[Overview]:
     for name in await deployments(settings):
         try:
             views.append(await overview(settings.model_copy(update={"deployment": name})))
-        except StartError as error:  # a record on the control topic may name one that never existed
-            note(f"deployment {name!r}: {error}")
+        except (StartError, Doubt) as error:  # a record on the control topic may name one that never existed
+            note(f"deployment {name!r} cannot be shown: {error}. To hide it: `hotswap forget {shlex.quote(name)}`")
     return views
 
 

@@ -23,6 +23,7 @@ from hotswap.cli.shared import (
 from hotswap.client.change import Change, Cut, Receipt
 from hotswap.client.client import Client
 from hotswap.client.fleet import FleetAnswer
+from hotswap.client.forget import forget as hide
 from hotswap.generation import MOST
 from hotswap.settings import Settings
 
@@ -162,6 +163,19 @@ def skip(deployment: str, **given: Any) -> None:
     """
     settings = make_settings(deployment=deployment, kafka=given["kafka"])
     _command(settings, lambda client: client.skip(given["partition"], given["offset"]), given)
+
+
+@click.command()
+@deployment_argument
+@kafka_option
+def forget(deployment: str, kafka: str | None) -> None:
+    """Hide a deployment from `hotswap status`, as after a misspelt name.
+
+    A later command for it shows it again. Refused while its workers live, or if its group has answered requests. Its
+    topics and its numbers stay as they are.
+    """
+    run(hide(make_settings(deployment=deployment, kafka=kafka)))
+    show(f"`hotswap status` does not list {deployment} any more")
 
 
 def _command(settings: Settings, publish: Publish, given: dict[str, Any]) -> None:

@@ -41,7 +41,7 @@ from hotswap.codec.proto import compile as compile_proto
 from hotswap.commands import encode_command
 from hotswap.errors import Doubt, NoAnswer, SwapCode, SwapError, UsageError
 from hotswap.generation import Model, Proto
-from hotswap.kafka.connection import Admin
+from hotswap.kafka.admin import Admin
 from hotswap.kafka.log import LogWriter
 from hotswap.settings import Settings
 from hotswap.swap import (
@@ -98,9 +98,7 @@ class Client:
 
         """
         source, topic = iter(requests), self._settings.topics.requests
-        if not self._has_topic:
-            async with Admin.connect(self._settings) as admin:
-                self._has_topic = await admin.partitions(topic) > 0
+        await self._check_topic()
         places: list[Place] = []
         while chunk := list(islice(source, _CHUNK)):
             written = await self._writer.append_many(topic, [(sent.key, sent.value, sent.headers) for sent in chunk])
@@ -147,8 +145,11 @@ class Client:
                 the proto does not compile, or the model cannot be uploaded. OUT_OF_RANGE: the number would leave too
                 few above it.
             UsageError: a file is missing, nothing would change, or the samples are too large for a command.
+            StartError: the deployment's requests topic does not exist; nothing is uploaded or written. Other commands
+                raise this, too.
 
         """
+        await self._check_topic()
         if change.model is None and change.proto is None and change.configuration is None and not change.base:
             raise UsageError("nothing would change: name a model, a proto, a configuration or a base")
         proto = change.proto
@@ -267,6 +268,7 @@ class Client:
                 records = await reader.read(PAUSE_S)
 
     async def _command(self, command: Command, why: Iterable[str] = ()) -> Receipt:
+        await self._check_topic()
         settings = self._settings
         number = getattr(command, "generation", 0)
         async with overview.control_log(settings) as reader:
@@ -291,7 +293,14 @@ class Client:
         deadline_ms = getattr(command, "deadline_ms", None) or settings.swap_deadline_ms
         return Receipt(command.command_id, number, getattr(command, "cut", {}), deadline_ms / 1000, tuple(why))
 
+    async def _check_topic(self) -> None:
+        """Raises StartError if the requests topic does not exist: a command for such a name could not be taken back."""
+        if not self._has_topic:
+            async with Admin.connect(self._settings) as admin:
+                self._has_topic = await admin.partitions(self._settings.topics.requests) > 0
+
     async def _read(self) -> tuple[History, Fleet]:
+        await self._check_topic()
         return await overview.read_history(self._settings), await overview.read_fleet(self._settings)
 
     async def _upload(self, path: Path, kind: str | None) -> Model:

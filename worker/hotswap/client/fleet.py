@@ -187,6 +187,12 @@ def deployment_of(value: bytes | None) -> str:
     return str(getattr(status, kind).deployment) if kind else ""
 
 
+def is_forgotten(value: bytes | None) -> bool:
+    """Returns whether a status record hides its deployment."""
+    status = decode_status(value)
+    return status is not None and status.HasField("forgotten")
+
+
 def _seconds(time: Timestamp) -> float:
     # Not Timestamp's own methods: they raise for times out of range, which the wire can carry.
     return time.seconds + time.nanos / 1e9

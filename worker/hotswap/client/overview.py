@@ -5,11 +5,11 @@ from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
-from hotswap.client.fleet import Fleet, Told, WorkerView, deployment_of
+from hotswap.client.fleet import Fleet, Told, WorkerView, deployment_of, is_forgotten
 from hotswap.client.history import Entry, History
 from hotswap.commands import decode_command
 from hotswap.errors import StartError, SwapError
-from hotswap.kafka.connection import Admin
+from hotswap.kafka.admin import Admin
 from hotswap.kafka.log import LogReader
 from hotswap.settings import Settings
 from hotswap.swap import out_of_reach
@@ -192,11 +192,19 @@ async def read_fleet(settings: Settings) -> Fleet:
 
 
 async def deployments(settings: Settings) -> list[str]:
-    """Returns the names of all deployments that ever had a command or a worker, sorted."""
+    """Returns the names of the deployments that had a command or a worker since they were last forgotten, sorted."""
+    named: dict[str, int] = {}
+    forgotten: dict[str, int] = {}
     async with control_log(settings) as commands, status_log(settings) as status:
-        names = {_commanded(record.value) async for records in commands.to_end() for record in records}
-        names |= {deployment_of(record.value) async for records in status.to_end() for record in records}
-    return sorted(names - {""})
+        async for records in commands.to_end():
+            for record in records:
+                named[_commanded(record.value)] = record.timestamp
+        async for records in status.to_end():
+            for record in records:
+                at = forgotten if is_forgotten(record.value) else named
+                name = deployment_of(record.value)
+                at[name] = max(at.get(name, 0), record.timestamp)
+    return sorted(name for name, at in named.items() if name and at > forgotten.get(name, -1))
 
 
 def _commanded(value: bytes | None) -> str:

@@ -1,41 +1,23 @@
-"""Connections to a cluster: arguments for every client, aiokafka's errors as ours, and administrative requests."""
+"""Connections to a cluster: the arguments of every client, and aiokafka's errors as ours."""
 
 import asyncio
-import json
 import logging
-from collections.abc import AsyncIterator, Awaitable, Iterable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Iterator
 from contextlib import asynccontextmanager, contextmanager
-from typing import Any, NamedTuple, Self, TypeVar
+from typing import Any, TypeVar
 
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
-from aiokafka.admin import AIOKafkaAdminClient, NewTopic
-from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
-from aiokafka.errors import KafkaConnectionError, KafkaError, TopicAlreadyExistsError, for_code
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from aiokafka.errors import KafkaConnectionError, KafkaError
 from aiokafka.helpers import create_ssl_context
 
 from hotswap.errors import Doubt, StartError
-from hotswap.generation import MOST
-from hotswap.kafka.internals import cut_off, wait_for_a_broker
+from hotswap.kafka.internals import cut_off
 from hotswap.settings import Settings
 
 T = TypeVar("T")
 
 _listening: list[logging.Handler] = []
-_DEFAULT_MESSAGE_BYTES = 1_048_588  # Kafka's default of max.message.bytes
-_RETRY_S = 0.1
 _END_S = 2.0
-_HEADROOM_BYTES = 65_536  # how much a dead letter's headers may add to the request
-
-
-class Committed(NamedTuple):
-    """A group's committed offset on a partition (-1: none), and the generation that scored the partition last.
-
-    `is_ours` is False if something else than a worker wrote the offset (an operator's reset): it has no generation.
-    """
-
-    offset: int
-    generation: int
-    is_ours: bool
 
 
 def connection(settings: Settings) -> dict[str, Any]:
@@ -133,203 +115,3 @@ async def end(client: AIOKafkaConsumer | AIOKafkaProducer) -> None:
         await cut_off(client, _END_S)
     if _is_own_cancellation():
         raise asyncio.CancelledError
-
-
-class Admin:
-    """Administrative requests to the cluster: topics, offsets, groups."""
-
-    def __init__(self, settings: Settings) -> None:
-        self._settings = settings
-        self._seconds = settings.call_timeout_s
-        arguments = connection(settings)
-        self._admin = AIOKafkaAdminClient(**arguments, request_timeout_ms=int(self._seconds * 1000))
-        # Two consumers without a group: read_committed ends at the last stable offset, read_uncommitted at the log end.
-        self._stable = AIOKafkaConsumer(**arguments, isolation_level="read_committed", enable_auto_commit=False)
-        self._written = AIOKafkaConsumer(**arguments, isolation_level="read_uncommitted", enable_auto_commit=False)
-
-    @classmethod
-    @asynccontextmanager
-    async def connect(cls, settings: Settings) -> AsyncIterator[Self]:
-        """Provide a started Admin for a with-block.
-
-        Raises:
-            StartError: no broker answers.
-
-        """
-        admin = cls(settings)
-        try:
-            await admin.start()
-            yield admin
-        finally:
-            await admin.stop()
-
-    async def start(self) -> None:
-        """Connect; see `connect`."""
-        with reaching(self._settings):
-            for client in (self._admin, self._stable, self._written):
-                async with asyncio.timeout(self._seconds):
-                    await client.start()
-            async with asyncio.timeout(self._seconds):
-                # A lone broker that was paused answers before its controller has registered it again, and reports a
-                # cluster without brokers: requests would fail until it has.
-                await wait_for_a_broker(self._admin, _RETRY_S)
-
-    async def stop(self) -> None:
-        """Close the connections."""
-        for client in (self._written, self._stable):
-            await end(client)
-        await self._admin.close()
-
-    async def partitions(self, topic: str) -> int:
-        """Return the number of partitions of a topic.
-
-        Raises:
-            StartError: there is no such topic.
-
-        """
-        # Describe all topics: naming this one would create it on a broker with auto.create.topics.enable.
-        answer = await self._ask(self._admin.describe_topics(), "listing topics")
-        found = next((len(described["partitions"]) for described in answer if described["topic"] == topic), 0)
-        if not found:
-            raise StartError(
-                f"topic {topic} does not exist: create the deployment's topics with "
-                f"`hotswap topics create {self._settings.deployment or 'DEPLOYMENT'}`"
-            )
-        return found
-
-    async def create_topics(self, partitions: int = 4, replication: int = 1) -> list[str]:
-        """Create those of the deployment's five topics that are missing; return the names of the new ones."""
-        topics = self._settings.topics
-        # The status topic keeps the last record per key. The control topic keeps everything: the first command in log
-        # order wins, and compaction, which keeps the last record of a key, would rewrite that history.
-        kept = {"retention.ms": "-1", "retention.bytes": "-1"}
-        # Small segments: the newest one is never compacted, and every reader starts at the beginning.
-        latest = {"cleanup.policy": "compact", "segment.ms": "600000", "min.cleanable.dirty.ratio": "0.1"}
-        roomy = {"max.message.bytes": str(2 * _DEFAULT_MESSAGE_BYTES)}
-        wanted = [
-            NewTopic(topics.requests, partitions, replication),
-            NewTopic(topics.predictions, partitions, replication, topic_configs=roomy),
-            NewTopic(topics.dead_letters, partitions, replication, topic_configs=roomy),
-            NewTopic(topics.control, 1, replication, topic_configs=kept),
-            NewTopic(topics.status, 1, replication, topic_configs=latest),
-        ]
-        answer = await self._ask(self._admin.create_topics(wanted), "creating topics")
-        created = []
-        for name, code, *rest in answer.topic_errors:
-            if not code:
-                created.append(name)
-            elif for_code(code) is not TopicAlreadyExistsError:
-                reason = rest[0] if rest and rest[0] else for_code(code).__name__
-                raise StartError(f"topic {name} cannot be created: {reason}")
-        await bounded(self._leaders(list(topics)), self._seconds, "awaiting the new topics' leaders")
-        return created
-
-    async def _leaders(self, topics: list[str]) -> None:
-        # A topic exists before its partitions have leaders: writes before that fail.
-        while True:
-            answer = await self._admin.describe_topics(topics)
-            if all(not t["error_code"] and all(p["leader"] >= 0 for p in t["partitions"]) for t in answer):
-                return
-            await asyncio.sleep(_RETRY_S)
-
-    async def message_bytes(self, topic: str) -> int:
-        """Return a topic's `max.message.bytes`; Kafka's default if we are not allowed to read it."""
-        resource = ConfigResource(ConfigResourceType.TOPIC, topic, {"max.message.bytes": ""})
-        (answer,) = await self._ask(self._admin.describe_configs([resource]), f"reading the settings of {topic}")
-        code, _, _, _, entries = answer.resources[0]
-        return int(entries[0][1]) if not code and entries else _DEFAULT_MESSAGE_BYTES
-
-    async def check_topics(self) -> int:
-        """Check that the deployment's topics fit each other; return the number of partitions of the requests topic.
-
-        Raises:
-            StartError: one is missing, has too few or too many partitions, or accepts too small messages only.
-
-        """
-        topics = self._settings.topics
-        count = {topic: await self.partitions(topic) for topic in topics}
-        for topic in (topics.control, topics.status):
-            if count[topic] != 1:
-                raise StartError(
-                    f"topic {topic} has {count[topic]} partitions and must have one: its records need one order"
-                )
-        for topic in (topics.predictions, topics.dead_letters):
-            if count[topic] < count[topics.requests]:
-                raise StartError(
-                    f"topic {topic} has {count[topic]} partitions, fewer than {topics.requests} with "
-                    f"{count[topics.requests]}: each answer goes to its request's partition, so add partitions"
-                )
-        largest = await self.message_bytes(topics.requests)
-        if await self.message_bytes(topics.dead_letters) < largest + _HEADROOM_BYTES:
-            raise StartError(
-                f"topic {topics.dead_letters} must accept messages {_HEADROOM_BYTES} bytes larger than those of "
-                f"{topics.requests}, or refused requests could not be kept: set its max.message.bytes to {2 * largest}"
-            )
-        return count[topics.requests]
-
-    async def committed(self, group: str, topic: str, partitions: Iterable[int] | None = None) -> dict[int, Committed]:
-        """Return what a group committed on each partition of a topic; retries while the coordinator is unavailable.
-
-        Raises:
-            Doubt: the coordinator did not answer in time.
-
-        """
-        numbers = list(range(await self.partitions(topic)) if partitions is None else partitions)
-        give_up = asyncio.get_running_loop().time() + self._seconds
-        while True:
-            try:
-                return await self._committed(group, topic, numbers)
-            except Doubt:
-                if asyncio.get_running_loop().time() > give_up:
-                    raise
-                await asyncio.sleep(_RETRY_S)
-
-    async def _committed(self, group: str, topic: str, numbers: list[int]) -> dict[int, Committed]:
-        # While the coordinator is loading, its response is empty, and aiokafka drops the error that says so: a missing
-        # partition does not mean "never committed".
-        asked = [TopicPartition(topic, number) for number in numbers]
-        answer = await self._ask(
-            self._admin.list_consumer_group_offsets(group, partitions=asked), f"offsets of {group}"
-        )
-        if missing := [key.partition for key in asked if key not in answer]:
-            raise Doubt(
-                f"offsets of {group} on {topic}: no answer for partitions {missing}; the coordinator is loading"
-            )
-        return {key.partition: _committed(answer[key].offset, answer[key].metadata) for key in asked}
-
-    async def members(self, group: str) -> list[str]:
-        """Return the client ids of a group's members; dead ones count until their sessions end."""
-        (answer,) = await self._ask(self._admin.describe_consumer_groups([group]), f"members of {group}")
-        code, _, _, _, _, members, *_ = answer.groups[0]
-        if code:
-            raise Doubt(f"members of {group}: {for_code(code).__name__}")
-        return sorted(client_id for _, client_id, *_ in members)
-
-    async def end_offsets(
-        self, topic: str, partitions: Iterable[int] | None = None, *, read_committed: bool = False
-    ) -> dict[int, int]:
-        """Return each partition's end offset, or its last stable offset (`read_committed`)."""
-        numbers = list(range(await self.partitions(topic)) if partitions is None else partitions)
-        client = self._stable if read_committed else self._written
-        ends = await self._ask(client.end_offsets([TopicPartition(topic, n) for n in numbers]), f"ends of {topic}")
-        return {key.partition: end for key, end in ends.items()}
-
-    async def beginning_offset(self, topic: str, partition: int) -> int:
-        """Return the oldest offset that a partition still has."""
-        key = TopicPartition(topic, partition)
-        answer: dict[TopicPartition, int] = await self._ask(
-            self._written.beginning_offsets([key]), f"beginning of {topic}-{partition}"
-        )
-        return answer[key]
-
-    async def _ask(self, call: Awaitable[Any], what: str) -> Any:
-        return await bounded(call, self._seconds, what)
-
-
-def _committed(offset: int, metadata: str) -> Committed:
-    try:
-        generation = int(json.loads(metadata)["generation"])
-    except (ValueError, KeyError, TypeError, OverflowError, RecursionError):  # anyone may have written it
-        return Committed(offset, 0, is_ours=False)
-    is_ours = 0 <= generation <= MOST
-    return Committed(offset, generation if is_ours else 0, is_ours=is_ours)

@@ -7,7 +7,8 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.structs import OffsetAndMetadata
 
 from hotswap.errors import UsageError
-from hotswap.kafka.connection import Admin, bounded, connection, end, reaching
+from hotswap.kafka.admin import Admin
+from hotswap.kafka.connection import bounded, connection, end, reaching
 from hotswap.kafka.inbox import Inbox
 from hotswap.kafka.membership import Membership
 from hotswap.kafka.partition import Cluster, KafkaPartition, committed_at

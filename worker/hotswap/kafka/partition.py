@@ -26,7 +26,8 @@ from aiokafka.structs import OffsetAndMetadata
 from hotswap.batch import Position, Record, Transaction
 from hotswap.errors import Doubt
 from hotswap.failpoints import failpoint
-from hotswap.kafka.connection import Admin, bounded, connection, doubting, end
+from hotswap.kafka.admin import Admin
+from hotswap.kafka.connection import bounded, connection, doubting, end
 from hotswap.kafka.inbox import Inbox
 from hotswap.kafka.internals import add_to_transaction, fill, retry_soon, wrap_sequences
 from hotswap.kafka.membership import Membership

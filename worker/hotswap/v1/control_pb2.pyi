@@ -302,12 +302,20 @@ class CutOverDone(_message.Message):
     worker: str
     def __init__(self, deployment: _Optional[str] = ..., generation: _Optional[int] = ..., partition: _Optional[int] = ..., first_offset: _Optional[int] = ..., worker: _Optional[str] = ...) -> None: ...
 
+class DeploymentForgotten(_message.Message):
+    __slots__ = ("deployment",)
+    DEPLOYMENT_FIELD_NUMBER: _ClassVar[int]
+    deployment: str
+    def __init__(self, deployment: _Optional[str] = ...) -> None: ...
+
 class Status(_message.Message):
-    __slots__ = ("swap", "worker", "cut_over")
+    __slots__ = ("swap", "worker", "cut_over", "forgotten")
     SWAP_FIELD_NUMBER: _ClassVar[int]
     WORKER_FIELD_NUMBER: _ClassVar[int]
     CUT_OVER_FIELD_NUMBER: _ClassVar[int]
+    FORGOTTEN_FIELD_NUMBER: _ClassVar[int]
     swap: SwapStatus
     worker: WorkerStatus
     cut_over: CutOverDone
-    def __init__(self, swap: _Optional[_Union[SwapStatus, _Mapping]] = ..., worker: _Optional[_Union[WorkerStatus, _Mapping]] = ..., cut_over: _Optional[_Union[CutOverDone, _Mapping]] = ...) -> None: ...
+    forgotten: DeploymentForgotten
+    def __init__(self, swap: _Optional[_Union[SwapStatus, _Mapping]] = ..., worker: _Optional[_Union[WorkerStatus, _Mapping]] = ..., cut_over: _Optional[_Union[CutOverDone, _Mapping]] = ..., forgotten: _Optional[_Union[DeploymentForgotten, _Mapping]] = ...) -> None: ...
