@@ -13,7 +13,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from hotswap.batch import Headers
 from hotswap.errors import StartError
-from hotswap.kafka.admin import Committed
+from hotswap.kafka.admin import Lag
 from hotswap.kafka.log import Item
 from hotswap.settings import Settings
 from hotswap.v1 import control_pb2 as wire
@@ -178,14 +178,12 @@ class FakeAdmin:
             raise StartError(f"topic {topic} does not exist")
         return len(self.cluster.topics[topic])
 
-    async def committed(self, group: str, topic: str) -> dict[int, Committed]:
-        return {number: Committed(-1, 0, is_ours=False) for number in range(len(self.cluster.topics[topic]))}
+    async def lags(self, group: str, topic: str) -> tuple[Lag, ...]:
+        await self.partitions(topic)
+        return tuple(Lag(number, 0, end, 0) for number, end in self.cluster.ends(topic).items())
 
     async def has_offsets(self, group: str, topic: str) -> bool:
         return False
-
-    async def beginning_offset(self, topic: str, partition: int) -> int:
-        return 0
 
     async def end_offsets(
         self, topic: str, partitions: Iterable[int] | None = None, *, read_committed: bool = False

@@ -15,7 +15,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from hotswap import metrics
 from hotswap.agenda import Report
 from hotswap.commands import BadCommand, command_for
-from hotswap.errors import Doubt, SwapError
+from hotswap.errors import Doubt, StartError, SwapError
 from hotswap.failpoints import failpoint
 from hotswap.host.process import HostProcess
 from hotswap.kafka.admin import Admin
@@ -140,6 +140,17 @@ class Control:
         damaged = sum(1 for state in states.values() if state.damage)
         metrics.DAMAGED.labels(self._settings.deployment).set(damaged)
         self._enqueue_worker_status(status)
+
+    async def watch_backlog(self, admin: Admin) -> None:
+        """Export what waits on every partition, until cancelled: this worker may own none, or may be unable to score.
+
+        Apart from `status`, which must be on time.
+        """
+        while True:
+            with contextlib.suppress(Doubt, StartError):  # StartError: the topic is gone
+                for lag in await admin.lags(self._settings.group_id, self._settings.topics.requests):
+                    metrics.BACKLOG.labels(self._settings.deployment, str(lag.partition)).set(lag.requests)
+            await asyncio.sleep(STATUS_S)
 
     async def farewell(self, staging: Staging) -> None:
         """Publish that this worker has stopped, and flush the outbox."""

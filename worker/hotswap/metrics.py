@@ -103,6 +103,13 @@ LAG = Gauge(
     ["deployment", "partition"],
     registry=REGISTRY,
 )
+BACKLOG = Gauge(
+    "hotswap_backlog",
+    "Offsets of the requests topic not yet answered, for each partition, whoever owns it: every worker exports all of "
+    "them, so read them with max by (deployment, partition).",
+    ["deployment", "partition"],
+    registry=REGISTRY,
+)
 HELD = Gauge(
     "hotswap_held_partitions",
     "Partitions that this worker owns but does not score, as they are paused or no generation that may score them is "

@@ -116,6 +116,7 @@ class Worker:
             self._control.follow(staging.poke),
             self._control.publish(),
             self._publish_status(staging),
+            self._control.watch_backlog(self._admin),
             self._beat(),
         ]
         tasks = [asyncio.create_task(part) for part in parts]

@@ -46,7 +46,7 @@ def fleet(*said):
     return made
 
 
-def problems(*workers, said=(), floors=(7, 7), newest=7):
+def problems(*workers, said=(), floors=(7, 7), newest=7, waiting=0):
     made = fleet(*said)
     return Overview(
         deployment="d",
@@ -55,7 +55,7 @@ def problems(*workers, said=(), floors=(7, 7), newest=7):
         is_paused=False,
         workers=workers,
         commands=(),
-        lags=tuple(Lag(number, 10, 10, floor) for number, floor in enumerate(floors)),
+        lags=tuple(Lag(number, 10, 10 + waiting, floor) for number, floor in enumerate(floors)),
         failures={view.worker: tuple(made.failures(view)) for view in workers if view.is_live(NOW)},
     ).problems
 
@@ -63,6 +63,16 @@ def problems(*workers, said=(), floors=(7, 7), newest=7):
 def test_a_fleet_in_agreement_has_no_problems():
     ready = [told(name, 7, Outcome.SERVING) for name in ("w1", "w2")]
     assert problems(worker("w1", 7, (0, "")), worker("w2", 7, (1, "")), said=ready) == ()
+
+
+def test_requests_that_no_worker_can_score_are_counted_with_what_to_do():
+    assert problems(worker("w1", 0), floors=(0, 0), newest=0, waiting=5) == (
+        "10 requests wait, and no generation has been accepted: `hotswap swap d --model … --proto …` publishes one",
+    )
+    dead = worker("w1", 7, age_s=FRESH_S + 1)
+    assert problems(dead, waiting=5) == ("10 requests wait, and no worker lives: `hotswap run d` starts one",)
+    assert problems(worker("w1", 0), waiting=5) == ("10 requests wait, and no live worker has loaded a generation",)
+    assert problems(worker("w1", 0), worker("w2", 7), waiting=5) == problems(worker("w1", 0)) == ()
 
 
 def test_a_worker_that_cannot_load_what_others_serve_is_named_with_the_reason():

@@ -9,28 +9,13 @@ from hotswap.client.fleet import Fleet, Told, WorkerView, deployment_of, is_forg
 from hotswap.client.history import Entry, History
 from hotswap.commands import decode_command
 from hotswap.errors import StartError, SwapError
-from hotswap.kafka.admin import Admin
+from hotswap.kafka.admin import Admin, Lag
 from hotswap.kafka.log import LogReader
 from hotswap.settings import Settings
 from hotswap.swap import out_of_reach
 
 _FORGOTTEN_S = 3_600.0
 """How long a worker that is gone is shown: the status topic keeps its last report for ever."""
-
-
-@dataclass(frozen=True, slots=True)
-class Lag:
-    """A partition according to Kafka: committed offset, last stable offset, generation of the last answer."""
-
-    partition: int
-    committed: int
-    end: int
-    generation: int
-
-    @property
-    def requests(self) -> int:
-        """The number of offsets not yet answered (transaction markers count, too)."""
-        return max(0, self.end - self.committed)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +53,8 @@ class Overview:
             for told in failures:
                 line = f"cannot load generation {told.generation}: {told.code} {told.message}"
                 lines.setdefault(line, []).append(worker)
-        return (*(f"{', '.join(names)} {line}" for line, names in lines.items()), *self._out_of_reach())
+        failed = (f"{', '.join(names)} {line}" for line, names in lines.items())
+        return (*self._unserved(), *failed, *self._out_of_reach())
 
     @property
     def warnings(self) -> tuple[str, ...]:
@@ -78,6 +64,18 @@ class Overview:
             for warning in worker.warnings:
                 told.setdefault(warning, []).append(worker.worker)
         return tuple(f"{', '.join(workers)}: {warning}" for warning, workers in told.items())
+
+    def _unserved(self) -> Iterator[str]:
+        """Yields why requests wait, if no worker has a generation to score them with."""
+        waiting = sum(lag.requests for lag in self.lags)
+        if not waiting or any(worker.generation for worker in self.live):
+            return
+        why = "no live worker has loaded a generation"
+        if not self.newest:
+            why = f"no generation has been accepted: `hotswap swap {self.deployment} --model … --proto …` publishes one"
+        elif not self.live:
+            why = f"no worker lives: `hotswap run {self.deployment}` starts one"
+        yield f"{waiting} requests wait, and {why}"
 
     def _out_of_reach(self) -> Iterator[str]:
         """Yields the partitions whose floor no worker, or not their own worker, can reach."""
@@ -114,7 +112,7 @@ async def overview(settings: Settings) -> Overview:
 
     """
     async with Admin.connect(settings) as admin:
-        lags = await _lags(settings, admin)
+        lags = await admin.lags(settings.group_id, settings.topics.requests)
     history, fleet = await read_history(settings), await read_fleet(settings)
     now, entries = time.time(), list(history.entries)
     workers = sorted(fleet.workers.values(), key=lambda view: view.worker)
@@ -129,19 +127,6 @@ async def overview(settings: Settings) -> Overview:
         lags=lags,
         failures={view.worker: tuple(failures) for view in live if (failures := fleet.failures(view))},
     )
-
-
-async def _lags(settings: Settings, admin: Admin) -> tuple[Lag, ...]:
-    topic = settings.topics.requests
-    ends = await admin.end_offsets(topic, read_committed=True)
-    committed = await admin.committed(settings.group_id, topic)
-    lags = []
-    for partition, end in sorted(ends.items()):
-        at = committed[partition]
-        # Never committed: a worker starts at the oldest record that still exists.
-        offset = at.offset if at.offset >= 0 else await admin.beginning_offset(topic, partition)
-        lags.append(Lag(partition, offset, end, at.generation))
-    return tuple(lags)
 
 
 @asynccontextmanager

@@ -4,6 +4,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Awaitable, Iterable, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any, NamedTuple, Self
 
@@ -32,6 +33,21 @@ class Committed(NamedTuple):
     offset: int
     generation: int
     is_ours: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Lag:
+    """A partition according to Kafka: committed offset, last stable offset, generation of the last answer."""
+
+    partition: int
+    committed: int
+    end: int
+    generation: int
+
+    @property
+    def requests(self) -> int:
+        """The number of offsets not yet answered (transaction markers count, too)."""
+        return max(0, self.end - self.committed)
 
 
 class Admin:
@@ -197,6 +213,18 @@ class Admin:
                 f"offsets of {group} on {topic}: no answer for partitions {missing}; the coordinator is loading"
             )
         return {key.partition: _committed(answer[key].offset, answer[key].metadata) for key in asked}
+
+    async def lags(self, group: str, topic: str) -> tuple[Lag, ...]:
+        """Return what a group has not answered yet, for each partition of a topic, whoever owns it."""
+        ends = await self.end_offsets(topic, read_committed=True)
+        committed = await self.committed(group, topic, ends)
+        lags = []
+        for partition in sorted(ends):
+            at = committed[partition]
+            # Never committed: a worker starts at the oldest record that still exists.
+            offset = at.offset if at.offset >= 0 else await self.beginning_offset(topic, partition)
+            lags.append(Lag(partition, offset, ends[partition], at.generation))
+        return tuple(lags)
 
     async def has_offsets(self, group: str, topic: str) -> bool:
         """Return whether a group has committed an offset on a topic, which may not exist."""
