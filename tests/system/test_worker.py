@@ -25,6 +25,12 @@ def get(port, path):
         return 0, ""
 
 
+def backlog(port):
+    """Return the sum of what the worker exports as waiting."""
+    lines = get(port, "/metrics")[1].splitlines()
+    return sum(float(line.rpartition(" ")[2]) for line in lines if line.startswith("hotswap_backlog{"))
+
+
 async def until(what, timeout=30):
     async with asyncio.timeout(timeout):
         while not what():
@@ -39,16 +45,21 @@ async def test_a_worker_is_ready_only_once_it_can_score_and_counts_what_it_answe
     await until(lambda: get(port, "/livez")[0] == 200)
     status, why = get(port, "/readyz")
     assert (status, why) == (503, "no generation is ready on this worker\n")
+    await deployment.publish([b""] * 5)
+    await until(lambda: backlog(port) == 5)
     async with deployment.client() as client:
+        (problem,) = (await client.status()).problems
+        assert problem.startswith("5 requests wait, and no generation has been accepted")
         change = Change(model=EXAMPLES / "models" / "iris_gbm.zip", proto=EXAMPLES / "protos" / "iris.proto")
         await client.await_swap(await client.swap(change))
     await until(lambda: get(port, "/readyz")[0] == 200)
     values, _, _ = messages("iris")
     await deployment.publish([*values, b"\xff\xff"])
     await deployment.drained()
+    await until(lambda: backlog(port) == 0)
     body = get(port, "/metrics")[1]
     name = deployment.name
-    assert f'hotswap_requests_total{{deployment="{name}",outcome="answered"}} 150.0' in body
+    assert f'hotswap_requests_total{{deployment="{name}",outcome="answered"}} 155.0' in body
     assert f'hotswap_requests_total{{deployment="{name}",outcome="UNDECODABLE"}} 1.0' in body
     assert f'hotswap_swaps_total{{code="",deployment="{name}",outcome="serving"}} 1.0' in body
     assert f'hotswap_in_flight_requests{{deployment="{name}"}} 0.0' in body
