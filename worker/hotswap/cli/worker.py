@@ -10,7 +10,7 @@ from hotswap import logs, service
 from hotswap.cli.exits import note
 from hotswap.cli.shared import deployment_argument, json_option, kafka_option, make_settings, print_json, show
 from hotswap.cli.shared import run as run_command
-from hotswap.kafka.admin import Admin
+from hotswap.kafka.admin import COPIES, Admin
 from hotswap.local.kafka import LocalKafka
 from hotswap.settings import Settings
 
@@ -27,7 +27,7 @@ def run(deployment: str, kafka: str | None, create_topics: int | None) -> None:
     """Run one worker of a deployment until SIGTERM or Ctrl-C; its log goes to stderr."""
     settings = make_settings(deployment=deployment, kafka=kafka)
     if create_topics:
-        run_command(_create(settings, create_topics, replication=1))
+        run_command(_create(settings, create_topics))
     _serve(settings)
 
 
@@ -49,9 +49,12 @@ def topics() -> None:
     "--partitions", default=4, show_default=True, type=click.IntRange(min=1), help="Partitions of the requests topic."
 )
 @click.option(
-    "--replication", default=1, show_default=True, type=click.IntRange(min=1), help="Replicas of each partition."
+    "--replication",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Copies of each partition. [default: 3 if there are three brokers, else 1]",
 )
-def create(deployment: str, kafka: str | None, is_json: bool, partitions: int, replication: int) -> None:  # noqa: FBT001 - click's
+def create(deployment: str, kafka: str | None, is_json: bool, partitions: int, replication: int | None) -> None:  # noqa: FBT001 - click's
     """Create the deployment's topics that are missing."""
     settings = make_settings(deployment=deployment, kafka=kafka)
     created = run_command(_create(settings, partitions, replication))
@@ -62,9 +65,16 @@ def create(deployment: str, kafka: str | None, is_json: bool, partitions: int, r
             show(f"{name}  {'created' if name in created else 'exists'}")
 
 
-async def _create(settings: Settings, partitions: int, replication: int) -> list[str]:
+async def _create(settings: Settings, partitions: int, replication: int | None = None) -> list[str]:
     async with Admin.connect(settings) as admin:
-        return await admin.create_topics(partitions, replication)
+        copies = replication or (COPIES if await admin.brokers() >= COPIES else 1)
+        created = await admin.create_topics(partitions, copies)
+    if created and copies < COPIES:
+        note(
+            f"hotswap: {copies} {'copy' if copies == 1 else 'copies'} of each partition: what is acknowledged can be lost "
+            f"with a broker. Where that matters, use three brokers, and --replication {COPIES}"
+        )
+    return created
 
 
 @click.command()
@@ -84,12 +94,17 @@ def dev(deployment: str, keep: Path | None, port: int | None, partitions: int) -
     try:
         with LocalKafka(directory=keep, port=port) as kafka:
             settings = make_settings(deployment=deployment, kafka=kafka.bootstrap)
-            run_command(_create(settings, partitions, replication=1))
+            run_command(_create_here(settings, partitions))
             note(how_to_go_on(deployment, kafka.bootstrap))
             _serve(settings)
     except KeyboardInterrupt:
         pass
     note("stopped" + (f"; the data is in {keep}" if keep else ""))
+
+
+async def _create_here(settings: Settings, partitions: int) -> None:
+    async with Admin.connect(settings) as admin:
+        await admin.create_topics(partitions)
 
 
 def how_to_go_on(deployment: str, bootstrap: str, examples: Path = _EXAMPLES) -> str:

@@ -19,6 +19,9 @@ from hotswap.kafka.connection import bounded, connection, end, reaching
 from hotswap.kafka.internals import wait_for_a_broker
 from hotswap.settings import Settings
 
+COPIES = 3
+"""What RELIABILITY.md asks for: with two of them in sync, nothing acknowledged is lost with a broker."""
+
 _DEFAULT_MESSAGE_BYTES = 1_048_588  # Kafka's default of max.message.bytes
 _RETRY_S = 0.1
 _HEADROOM_BYTES = 65_536  # how much a dead letter's headers may add to the request
@@ -114,21 +117,32 @@ class Admin:
             )
         return found
 
-    async def create_topics(self, partitions: int = 4, replication: int = 1) -> list[str]:
-        """Create those of the deployment's five topics that are missing; return the names of the new ones."""
+    async def brokers(self) -> int:
+        """Return the number of brokers of the cluster."""
+        answer = await self._ask(self._admin.describe_cluster(), "listing brokers")
+        return len(answer["brokers"])
+
+    async def create_topics(self, partitions: int = 4, copies: int = 1) -> list[str]:
+        """Create those of the deployment's five topics that are missing; return the names of the new ones.
+
+        With three copies or more, a record is acknowledged once it is on two of them.
+        """
         topics = self._settings.topics
+        safe = {"min.insync.replicas": "2"} if copies >= COPIES else {}
         # The status topic keeps the last record per key. The control topic keeps everything: the first command in log
-        # order wins, and compaction, which keeps the last record of a key, would rewrite that history.
-        kept = {"retention.ms": "-1", "retention.bytes": "-1"}
+        # order wins, and compaction, which keeps the last record of a key, would rewrite that history. Its timestamps
+        # are the broker's, so that no publisher's clock decides whether a command has expired.
+        kept = {"cleanup.policy": "delete", "retention.ms": "-1", "retention.bytes": "-1"}
+        kept |= {"message.timestamp.type": "LogAppendTime"}
         # Small segments: the newest one is never compacted, and every reader starts at the beginning.
         latest = {"cleanup.policy": "compact", "segment.ms": "600000", "min.cleanable.dirty.ratio": "0.1"}
         roomy = {"max.message.bytes": str(2 * _DEFAULT_MESSAGE_BYTES)}
         wanted = [
-            NewTopic(topics.requests, partitions, replication),
-            NewTopic(topics.predictions, partitions, replication, topic_configs=roomy),
-            NewTopic(topics.dead_letters, partitions, replication, topic_configs=roomy),
-            NewTopic(topics.control, 1, replication, topic_configs=kept),
-            NewTopic(topics.status, 1, replication, topic_configs=latest),
+            NewTopic(topics.requests, partitions, copies, topic_configs=safe),
+            NewTopic(topics.predictions, partitions, copies, topic_configs=roomy | safe),
+            NewTopic(topics.dead_letters, partitions, copies, topic_configs=roomy | safe),
+            NewTopic(topics.control, 1, copies, topic_configs=kept | safe),
+            NewTopic(topics.status, 1, copies, topic_configs=latest | safe),
         ]
         answer = await self._ask(self._admin.create_topics(wanted), "creating topics")
         created = []
