@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from hotswap.batch import Answer, Ask, Code, Headers, Position, Refusal, Request, Transaction, Unscorable
-from hotswap.errors import DamagedBatch, Doubt
+from hotswap.errors import DamagedBatch, Doubt, TopicMismatch
 from hotswap.generation import Generation, Model, Proto
 from hotswap.pipeline.admission import Rules
 from hotswap.pipeline.loop import PartitionLoop
@@ -75,6 +75,8 @@ class FakeSource:
         self.requests, self.transactions = self.partition.requests, self.partition.transactions
         self.opened = self.closed = 0
         self.fail_open = self.fail_before = self.fail_after = 0
+        self.mismatches: list[str] = []
+        """What is wrong with the topics, at each of the next times that it is opened."""
         self.begun: Position | None = None
         self.drained = asyncio.Event()
         self._next = 0
@@ -88,6 +90,8 @@ class FakeSource:
 
     async def open(self) -> Position:
         self.opened += 1
+        if self.mismatches:
+            raise TopicMismatch(self.mismatches.pop(0))
         if self.fail_open:
             self.fail_open -= 1
             raise Doubt("no answer")

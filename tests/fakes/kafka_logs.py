@@ -182,6 +182,9 @@ class FakeAdmin:
         await self.partitions(topic)
         return tuple(Lag(number, 0, end, 0) for number, end in self.cluster.ends(topic).items())
 
+    async def topic_faults(self) -> list[str]:
+        return []
+
     async def has_offsets(self, group: str, topic: str) -> bool:
         return False
 

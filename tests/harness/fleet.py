@@ -2,6 +2,7 @@
 
 import asyncio
 import csv
+import json
 import os
 import signal
 import subprocess
@@ -115,6 +116,11 @@ class Deployment:
 
     def log(self, worker: str = "w1") -> str:
         return (self.folder / f"{worker}.log").read_text(errors="replace")
+
+    def port(self, worker: str = "w1") -> int:
+        """Return the port on which a started worker serves its probes."""
+        lines = [json.loads(line) for line in self.log(worker).splitlines() if line.startswith("{")]
+        return int(next(line["http_port"] for line in reversed(lines) if line["event"] == "worker.started"))
 
     async def stop(self, worker: str = "w1", timeout: float = 15) -> int:
         """Send SIGTERM, and return the exit code."""

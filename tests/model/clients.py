@@ -248,6 +248,15 @@ class Admin(admin.Admin):
     async def check_topics(self) -> int:
         return await self.partitions("")
 
+    async def topic_faults(self) -> list[str]:
+        return []
+
+    async def check_partition(self, partition: int) -> None:
+        pass
+
+    async def lags(self, group: str, topic: str) -> tuple[admin.Lag, ...]:
+        return ()
+
     async def message_bytes(self, topic: str) -> int:
         return 1_000_000
 

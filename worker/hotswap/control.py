@@ -49,6 +49,8 @@ class Control:
         self._writer = writer
         self._outbox: deque[tuple[bytes, bytes, tuple[()]]] = deque()
         self._filled = asyncio.Event()
+        self.topic_faults: list[str] = []
+        """What was wrong with the deployment's topics at the last look."""
         self.max_status_bytes = 1_000_000
         """The status topic's `max.message.bytes`; the service sets it to what Kafka reports."""
 
@@ -141,15 +143,18 @@ class Control:
         metrics.DAMAGED.labels(self._settings.deployment).set(damaged)
         self._enqueue_worker_status(status)
 
-    async def watch_backlog(self, admin: Admin) -> None:
-        """Export what waits on every partition, until cancelled: this worker may own none, or may be unable to score.
+    async def watch_topics(self, admin: Admin) -> None:
+        """Export what waits on every partition, and what is wrong with the topics, until cancelled.
 
-        Apart from `status`, which must be on time.
+        A worker that owns no partition, or cannot score, does so too. Apart from `status`, which must be on time.
         """
+        settings = self._settings
         while True:
-            with contextlib.suppress(Doubt, StartError):  # StartError: the topic is gone
-                for lag in await admin.lags(self._settings.group_id, self._settings.topics.requests):
-                    metrics.BACKLOG.labels(self._settings.deployment, str(lag.partition)).set(lag.requests)
+            with contextlib.suppress(Doubt, StartError):  # StartError: the requests topic is gone
+                self.topic_faults = await admin.topic_faults()
+                metrics.TOPIC_FAULTS.labels(settings.deployment).set(len(self.topic_faults))
+                for lag in await admin.lags(settings.group_id, settings.topics.requests):
+                    metrics.BACKLOG.labels(settings.deployment, str(lag.partition)).set(lag.requests)
             await asyncio.sleep(STATUS_S)
 
     async def farewell(self, staging: Staging) -> None:

@@ -105,6 +105,10 @@ class DamagedBatch(HotswapError):
         self.offset = offset
 
 
+class TopicMismatch(HotswapError):
+    """Hold the partition, and look again soon: a topic that its answers go to is gone, or has too few partitions."""
+
+
 class NoAnswer(HotswapError):
     """Check the fleet, then retry: no worker answered in time, and one may still do so."""
 

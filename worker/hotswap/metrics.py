@@ -110,6 +110,13 @@ BACKLOG = Gauge(
     ["deployment", "partition"],
     registry=REGISTRY,
 )
+TOPIC_FAULTS = Gauge(
+    "hotswap_topic_faults",
+    "Number of faults of the deployment's topics that this worker sees: one is gone, has too few partitions, or takes "
+    "too small messages only. `hotswap status` and `/readyz` say which.",
+    ["deployment"],
+    registry=REGISTRY,
+)
 HELD = Gauge(
     "hotswap_held_partitions",
     "Partitions that this worker owns but does not score, as they are paused or no generation that may score them is "

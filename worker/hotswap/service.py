@@ -116,7 +116,7 @@ class Worker:
             self._control.follow(staging.poke),
             self._control.publish(),
             self._publish_status(staging),
-            self._control.watch_backlog(self._admin),
+            self._control.watch_topics(self._admin),
             self._beat(),
         ]
         tasks = [asyncio.create_task(part) for part in parts]
@@ -198,6 +198,8 @@ class Worker:
     def _readiness(self) -> str:
         if self._staging is None or not self._staging.loaded:
             return "no generation is ready on this worker"
+        if faults := self._control.topic_faults:
+            return faults[0]
         return self._staging.lacks or ("" if self._is_joined else "has not joined the group yet")
 
 

@@ -11,6 +11,7 @@ from types import SimpleNamespace
 
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.client import AIOKafkaClient
 from aiokafka.cluster import ClusterMetadata
 from aiokafka.consumer import fetcher as of_fetcher
@@ -20,6 +21,7 @@ from aiokafka.errors import ConcurrentTransactions, NotEnoughReplicasError, Reco
 from aiokafka.producer import sender as of_aiokafka
 from aiokafka.producer.message_accumulator import BatchBuilder, MessageAccumulator
 from aiokafka.producer.transaction_manager import TransactionManager
+from aiokafka.protocol.metadata import MetadataRequest
 from aiokafka.record.default_records import DefaultRecordBatchBuilder
 from aiokafka.record.memory_records import MemoryRecords
 from aiokafka.record.util import calc_crc32c
@@ -88,6 +90,10 @@ RELIED_ON = {
     ClusterMetadata.available_partitions_for_topic: "ffc4343ac293",
     ClusterMetadata.partitions_for_topic: "5a3e84a15bc0",
     ClusterMetadata.brokers: "7bed0c723658",
+    # Where a topic would be created by being named.
+    MetadataRequest: "0a2584162e6d",
+    AIOKafkaClient._metadata_update: "06dc51ed3e0d",
+    AIOKafkaAdminClient._get_cluster_metadata: "a6c7a68344da",
 }
 
 

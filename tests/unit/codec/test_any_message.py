@@ -19,7 +19,7 @@ from hotswap.client.change import Change
 from hotswap.client.client import Client
 from hotswap.errors import HotswapError
 from hotswap.generation import MOST, Model, Proto
-from hotswap.kafka.admin import Committed, _committed
+from hotswap.kafka.admin import Committed, Lag, _committed
 from hotswap.kafka.tail import LastAnswer, _source
 from hotswap.settings import Settings
 from hotswap.v1 import control_pb2 as wire
@@ -102,7 +102,7 @@ def given_settings(tmp_path, monkeypatch):
 def test_status_and_commands_say_what_is_wrong_and_never_break(given_settings, monkeypatch, commands, spoken, floor):
     topics = given_settings.topics
     cluster = FakeCluster().create(given_settings).install(monkeypatch)
-    monkeypatch.setattr(FakeAdmin, "committed", committed_by(floor))
+    monkeypatch.setattr(FakeAdmin, "lags", lags_at(floor))
     for topic, sent in ((topics.control, commands), (topics.status, spoken)):
         for message, at in sent:
             records = cluster.topics[topic][0]
@@ -118,11 +118,11 @@ def test_status_and_commands_say_what_is_wrong_and_never_break(given_settings, m
     asyncio.run(give_commands(given_settings))
 
 
-def committed_by(floor):
-    async def committed(self, group, topic):
-        return {number: Committed(5, floor, is_ours=True) for number in range(len(self.cluster.topics[topic]))}
+def lags_at(floor):
+    async def lags(self, group, topic):
+        return tuple(Lag(number, 5, end, floor) for number, end in self.cluster.ends(topic).items())
 
-    return committed
+    return lags
 
 
 async def give_commands(settings):

@@ -1,4 +1,4 @@
-"""A partition whose next batch is damaged: held and reported, skipped by command, fetched again now and then."""
+"""A partition that is held, as its next batch is damaged or its topics do not fit: reported, and looked at again."""
 
 import asyncio
 
@@ -94,3 +94,14 @@ async def test_a_damaged_batch_is_logged_once_however_often_it_is_fetched(source
     loop.stop()
     await task
     assert [record.getMessage() for record in caplog.records].count("partition.held") == 1
+
+
+async def test_a_partition_whose_answers_have_nowhere_to_go_is_held_for_that_reason_and_looked_at_again(
+    monkeypatch, caplog
+):
+    monkeypatch.setattr(loop_module, "_LOOK_AT_TOPICS_S", 0.001)
+    source = FakeSource(requests(3))
+    source.mismatches = ["topic p has 1 partitions"] * 4
+    loop = await drain(source, FakeRouter(lambda *_: 1))
+    held = [record.why for record in caplog.records if record.getMessage() == "partition.held"]
+    assert (held, source.opened, loop.state.held) == (["topic p has 1 partitions"], 5, "")

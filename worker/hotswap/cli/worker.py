@@ -70,9 +70,10 @@ async def _create(settings: Settings, partitions: int, replication: int | None =
         copies = replication or (COPIES if await admin.brokers() >= COPIES else 1)
         created = await admin.create_topics(partitions, copies)
     if created and copies < COPIES:
+        noun = "copy" if copies == 1 else "copies"
         note(
-            f"hotswap: {copies} {'copy' if copies == 1 else 'copies'} of each partition: what is acknowledged can be lost "
-            f"with a broker. Where that matters, use three brokers, and --replication {COPIES}"
+            f"hotswap: {copies} {noun} of each partition: what is acknowledged can be lost with a broker. Where that "
+            f"matters, use three brokers, and --replication {COPIES}"
         )
     return created
 

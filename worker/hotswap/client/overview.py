@@ -39,6 +39,8 @@ class Overview:
     lags: tuple[Lag, ...]
     failures: Mapping[str, tuple[Told, ...]]
     """Live worker -> the generations that it could not load and runs without, newest first."""
+    topic_faults: tuple[str, ...] = ()
+    """What is wrong with the deployment's topics."""
 
     @property
     def live(self) -> tuple[WorkerView, ...]:
@@ -54,7 +56,7 @@ class Overview:
                 line = f"cannot load generation {told.generation}: {told.code} {told.message}"
                 lines.setdefault(line, []).append(worker)
         failed = (f"{', '.join(names)} {line}" for line, names in lines.items())
-        return (*self._unserved(), *failed, *self._out_of_reach())
+        return (*self.topic_faults, *self._unserved(), *failed, *self._out_of_reach())
 
     @property
     def warnings(self) -> tuple[str, ...]:
@@ -113,6 +115,7 @@ async def overview(settings: Settings) -> Overview:
     """
     async with Admin.connect(settings) as admin:
         lags = await admin.lags(settings.group_id, settings.topics.requests)
+        topic_faults = tuple(await admin.topic_faults())
     history, fleet = await read_history(settings), await read_fleet(settings)
     now, entries = time.time(), list(history.entries)
     workers = sorted(fleet.workers.values(), key=lambda view: view.worker)
@@ -126,6 +129,7 @@ async def overview(settings: Settings) -> Overview:
         commands=tuple(CommandView(entry, fleet.told.get(entry.command.command_id, {})) for entry in entries),
         lags=lags,
         failures={view.worker: tuple(failures) for view in live if (failures := fleet.failures(view))},
+        topic_faults=topic_faults,
     )
 
 
@@ -188,8 +192,8 @@ async def deployments(settings: Settings) -> list[str]:
             for record in records:
                 at = forgotten if is_forgotten(record.value) else named
                 name = deployment_of(record.value)
-                at[name] = max(at.get(name, 0), record.timestamp)
-    return sorted(name for name, at in named.items() if name and at > forgotten.get(name, -1))
+                at[name] = max(at.get(name, record.timestamp), record.timestamp)
+    return sorted(name for name, at in named.items() if name and (name not in forgotten or at > forgotten[name]))
 
 
 def _commanded(value: bytes | None) -> str:

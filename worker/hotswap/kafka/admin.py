@@ -13,7 +13,7 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import TopicAlreadyExistsError, for_code
 
-from hotswap.errors import Doubt, StartError
+from hotswap.errors import Doubt, StartError, TopicMismatch
 from hotswap.generation import MOST
 from hotswap.kafka.connection import bounded, connection, end, reaching
 from hotswap.kafka.internals import wait_for_a_broker
@@ -98,6 +98,11 @@ class Admin:
             await end(client)
         await self._admin.close()
 
+    async def counts(self, topics: Iterable[str]) -> dict[str, int]:
+        """Return the number of partitions of each topic; 0: it does not exist."""
+        answer = await self._ask(self._admin.describe_topics(list(topics)), "describing topics")
+        return {described["topic"]: len(described["partitions"]) for described in answer}
+
     async def partitions(self, topic: str) -> int:
         """Return the number of partitions of a topic.
 
@@ -105,17 +110,19 @@ class Admin:
             StartError: there is no such topic.
 
         """
-        # Describe all topics: naming this one would create it on a broker with auto.create.topics.enable.
-        answer = await self._ask(self._admin.describe_topics(), "listing topics")
-        found = next((len(described["partitions"]) for described in answer if described["topic"] == topic), 0)
+        found = (await self.counts([topic])).get(topic, 0)
         if not found:
-            deployment = self._settings.deployment or "DEPLOYMENT"
-            meant = _meant(deployment, topic, [described["topic"] for described in answer])
-            raise StartError(
-                f"topic {topic} does not exist: {meant}create the deployment's topics with "
-                f"`hotswap topics create {deployment}`"
-            )
+            raise StartError(await self._missing(topic))
         return found
+
+    async def _missing(self, topic: str) -> str:
+        deployment = self._settings.deployment or "DEPLOYMENT"
+        answer = await self._ask(self._admin.describe_topics(), "listing topics")
+        meant = _meant(deployment, topic, [described["topic"] for described in answer])
+        return (
+            f"topic {topic} does not exist: {meant}create the deployment's topics with "
+            f"`hotswap topics create {deployment}`"
+        )
 
     async def brokers(self) -> int:
         """Return the number of brokers of the cluster."""
@@ -174,29 +181,56 @@ class Admin:
         """Check that the deployment's topics fit each other; return the number of partitions of the requests topic.
 
         Raises:
-            StartError: one is missing, has too few or too many partitions, or accepts too small messages only.
+            StartError: they do not; the message is the first of `topic_faults`.
+
+        """
+        if faults := await self.topic_faults():
+            raise StartError(faults[0])
+        return await self.partitions(self._settings.topics.requests)
+
+    async def topic_faults(self) -> list[str]:
+        """Return what is wrong with the deployment's topics, a line each: one is missing, or does not fit."""
+        topics = self._settings.topics
+        count = await self.counts(topics)
+        faults = [await self._missing(topic) for topic in topics if not count.get(topic)]
+        faults += [
+            f"topic {topic} has {count[topic]} partitions and must have one: its records need one order"
+            for topic in (topics.control, topics.status)
+            if count.get(topic, 0) > 1
+        ]
+        faults += [
+            f"topic {topic} has {count[topic]} partitions, fewer than {topics.requests} with "
+            f"{count[topics.requests]}: each answer goes to its request's partition, so add partitions"
+            for topic in (topics.predictions, topics.dead_letters)
+            if 0 < count.get(topic, 0) < count.get(topics.requests, 0)
+        ]
+        if count.get(topics.requests) and count.get(topics.dead_letters):
+            largest = await self.message_bytes(topics.requests)
+            if await self.message_bytes(topics.dead_letters) < largest + _HEADROOM_BYTES:
+                faults.append(
+                    f"topic {topics.dead_letters} must accept messages {_HEADROOM_BYTES} bytes larger than those of "
+                    f"{topics.requests}, or refused requests could not be kept: set its max.message.bytes to "
+                    f"{2 * largest}"
+                )
+        return faults
+
+    async def check_partition(self, partition: int) -> None:
+        """Check that a partition of the requests has its counterparts.
+
+        Raises:
+            TopicMismatch: a topic of the deployment has no such partition.
 
         """
         topics = self._settings.topics
-        count = {topic: await self.partitions(topic) for topic in topics}
-        for topic in (topics.control, topics.status):
-            if count[topic] != 1:
-                raise StartError(
-                    f"topic {topic} has {count[topic]} partitions and must have one: its records need one order"
+        count = await self.counts([topics.requests, topics.predictions, topics.dead_letters])
+        for topic, partitions in count.items():
+            if not partitions:
+                raise TopicMismatch(await self._missing(topic))
+            if partitions <= partition:
+                raise TopicMismatch(
+                    f"topic {topic} has {partitions} partitions, and no partition {partition} as {topics.requests}: "
+                    "each answer goes to its request's partition, so add partitions"
                 )
-        for topic in (topics.predictions, topics.dead_letters):
-            if count[topic] < count[topics.requests]:
-                raise StartError(
-                    f"topic {topic} has {count[topic]} partitions, fewer than {topics.requests} with "
-                    f"{count[topics.requests]}: each answer goes to its request's partition, so add partitions"
-                )
-        largest = await self.message_bytes(topics.requests)
-        if await self.message_bytes(topics.dead_letters) < largest + _HEADROOM_BYTES:
-            raise StartError(
-                f"topic {topics.dead_letters} must accept messages {_HEADROOM_BYTES} bytes larger than those of "
-                f"{topics.requests}, or refused requests could not be kept: set its max.message.bytes to {2 * largest}"
-            )
-        return count[topics.requests]
 
     async def committed(self, group: str, topic: str, partitions: Iterable[int] | None = None) -> dict[int, Committed]:
         """Return what a group committed on each partition of a topic; retries while the coordinator is unavailable.
@@ -242,8 +276,7 @@ class Admin:
 
     async def has_offsets(self, group: str, topic: str) -> bool:
         """Return whether a group has committed an offset on a topic, which may not exist."""
-        answer = await self._ask(self._admin.describe_topics(), "listing topics")
-        if topic not in [described["topic"] for described in answer]:
+        if not (await self.counts([topic])).get(topic):
             return False
         return any(at.offset >= 0 for at in (await self.committed(group, topic)).values())
 

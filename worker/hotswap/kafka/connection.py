@@ -26,6 +26,8 @@ def connection(settings: Settings) -> dict[str, Any]:
         "bootstrap_servers": settings.kafka,
         "client_id": f"hotswap-{settings.worker_id}",
         "security_protocol": settings.security_protocol,
+        # How soon partitions that are added, and topics that are gone or back, are noticed; 5 minutes in aiokafka.
+        "metadata_max_age_ms": 10_000,
     }
     if settings.security_protocol.endswith("SSL"):
         arguments["ssl_context"] = create_ssl_context(cafile=settings.ssl_ca)

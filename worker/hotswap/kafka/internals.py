@@ -10,11 +10,14 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, Final
 
+import aiokafka.admin.client
+import aiokafka.client
 import aiokafka.producer.sender
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.consumer import fetcher
 from aiokafka.errors import BrokerResponseError, RecordTooLargeError, kafka_errors
+from aiokafka.protocol.metadata import MetadataRequest
 from aiokafka.record.default_records import DefaultRecord, DefaultRecordBatch
 from aiokafka.record.legacy_records import LegacyRecordBatch
 from aiokafka.record.memory_records import MemoryRecords
@@ -32,6 +35,20 @@ _RETRY_BACKOFF_S: Final = 0.005
 # the broker needs about 2. This and the sender's back-off (100 ms, after NotEnoughReplicas) are most of the latency at
 # low rates.
 aiokafka.producer.sender.BACKOFF_OVERRIDE = 0.001
+
+
+class NamingRequest(MetadataRequest):  # type: ignore[misc]
+    """A metadata request that never creates the topics that it names, as aiokafka's do where a broker allows it.
+
+    A deleted topic of a deployment would be back at once, with the broker's default of partitions.
+    """
+
+    def __init__(self, topics: list[str] | None = None) -> None:
+        super().__init__(topics, allow_auto_topic_creation=False)
+
+
+aiokafka.client.MetadataRequest = NamingRequest
+aiokafka.admin.client.MetadataRequest = NamingRequest
 
 
 class FencedInstanceIdError(BrokerResponseError):  # type: ignore[misc]

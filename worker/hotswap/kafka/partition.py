@@ -102,6 +102,7 @@ class KafkaPartition:
         """Fence every earlier owner, end what it left open, and only then read the partition's position."""
         self._move(State.OPENING)
         failpoint("open.begun")
+        await self._cluster.admin.check_partition(self._partition)
         self._producer = self._new_producer()
         await bounded(self._producer.start(), self._settings.call_timeout_s, f"fencing {self._name}")
         failpoint("open.fenced")

@@ -10,7 +10,7 @@ from time import perf_counter, time
 
 from hotswap import metrics
 from hotswap.batch import Answer, Ask, Code, Headers, Position, Record, Refusal, Request, Transaction
-from hotswap.errors import DamagedBatch, Doubt, HostError
+from hotswap.errors import DamagedBatch, Doubt, HostError, TopicMismatch
 from hotswap.failpoints import failpoint
 from hotswap.pipeline.admission import admit, answered, copied, needs_a_look
 from hotswap.pipeline.dead_letters import dead_letter, record_bytes
@@ -22,6 +22,7 @@ _TIMESTAMP = attrgetter("timestamp")
 _MEASURED = 500
 _HEADROOM_BYTES = 65_536  # of a prediction, for its key and headers
 _LOOK_AT_DAMAGE_S = 60.0
+_LOOK_AT_TOPICS_S = 5.0
 RETRY_S = 0.5
 """Pause before a partition in doubt is opened again, seconds."""
 
@@ -77,6 +78,8 @@ class PartitionLoop:
                         await self._sleep(pause)
             except (Doubt, HostError) as doubt:
                 self._recycled(doubt)
+            except TopicMismatch as mismatch:
+                await self._hold(str(mismatch), _LOOK_AT_TOPICS_S)
             except asyncio.CancelledError:
                 self._give_up()
                 continue

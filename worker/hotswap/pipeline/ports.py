@@ -15,7 +15,13 @@ class Source(Protocol):
     """One input partition, owned by this worker; every call raises Doubt if its effect is in doubt."""
 
     async def open(self) -> Position:
-        """Fence every earlier owner, end what it left open, and return the partition's position."""
+        """Fence every earlier owner, end what it left open, and return the partition's position.
+
+        Raises:
+            TopicMismatch: its answers have nowhere to go.
+            Doubt: a call is in doubt.
+
+        """
 
     async def wait(self) -> int | None:
         """Wait for the next request; return its offset, or an offset before which there is none; None after `stop`.
