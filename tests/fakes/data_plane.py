@@ -75,6 +75,7 @@ class FakeSource:
         self.requests, self.transactions = self.partition.requests, self.partition.transactions
         self.opened = self.closed = 0
         self.fail_open = self.fail_before = self.fail_after = 0
+        self.deleted = (0, 0)
         self.mismatches: list[str] = []
         """What is wrong with the topics, at each of the next times that it is opened."""
         self.begun: Position | None = None

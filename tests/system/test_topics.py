@@ -8,6 +8,8 @@ import pytest
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.admin.new_partitions import NewPartitions
+from confluent_kafka import TopicPartition
+from confluent_kafka.admin import AdminClient
 
 from harness.fleet import Deployment, messages
 from hotswap.kafka.admin import Admin
@@ -58,6 +60,11 @@ def unready(deployment):
     except urllib.error.HTTPError as error:
         with error:
             return error.read().decode()
+
+
+def metrics(deployment):
+    with urllib.request.urlopen(f"http://127.0.0.1:{deployment.port()}/metrics", timeout=5) as answer:
+        return answer.read().decode()
 
 
 async def publish_to(deployment, partition, count):
@@ -127,3 +134,25 @@ async def test_a_topic_that_is_deleted_stays_away_is_named_and_all_goes_on_once_
     assert await problems(deployment) == ()
     assert await deployment.stop() == 0
     assert len((await deployment.audit()).predictions) == 150
+
+
+async def test_requests_that_are_deleted_unread_are_counted_and_named_and_the_rest_is_answered(deployment):
+    topics = deployment.settings.topics
+    await deployment.serve("iris_gbm")
+    await publish_to(deployment, 0, 10)
+    await deployment.drained()
+    assert await deployment.stop() == 0
+    await publish_to(deployment, 0, 40)
+    admin = AdminClient({"bootstrap.servers": deployment.kafka.bootstrap})
+    for deleted in admin.delete_records([TopicPartition(topics.requests, 0, 30)]).values():
+        assert (await asyncio.to_thread(deleted.result, 10)).low_watermark == 30
+    deployment.start()
+    await deployment.drained()
+    async with deployment.client() as client, asyncio.timeout(NOTICED_S):
+        while not (warnings := (await client.status()).warnings):
+            await asyncio.sleep(0.2)
+    assert warnings[0] == "partition 0: the requests from offset 10 to 29 were deleted before they were read"
+    exported = await asyncio.to_thread(metrics, deployment)
+    assert f'hotswap_requests_deleted_total{{deployment="{deployment.name}"}} 20.0' in exported
+    assert await deployment.stop() == 0
+    assert len((await deployment.audit()).predictions) == 30

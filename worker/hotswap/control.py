@@ -136,6 +136,8 @@ class Control:
                 lag=lag,
                 held=state.held,
                 damaged=bool(state.damage),
+                deleted_from=state.deleted[0],
+                deleted_to=state.deleted[1],
             )
         held = sum(1 for state in states.values() if state.held)
         metrics.HELD.labels(self._settings.deployment).set(held)

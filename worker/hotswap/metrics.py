@@ -63,6 +63,12 @@ REQUESTS = Counter(
     ["deployment", "outcome"],
     registry=REGISTRY,
 )
+DELETED = Counter(
+    "hotswap_requests_deleted_total",
+    "Requests that were deleted, by retention or an operator, before they were read; nobody can answer them any more.",
+    ["deployment"],
+    registry=REGISTRY,
+)
 UNREADABLE = Counter(
     "hotswap_unreadable_records_total",
     "Records of the control or status topic that were skipped because they cannot be read.",

@@ -35,6 +35,8 @@ class PartitionView:
     lag: int
     held: str
     is_damaged: bool = False
+    deleted: tuple[int, int] = (0, 0)
+    """First offset of the requests that were deleted before they were read, and the one after; (0, 0): none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -208,7 +210,15 @@ def _worker_view(message: wire.WorkerStatus) -> WorkerView:
         model_sha256=message.model_sha256,
         proto_sha256=message.proto_sha256,
         partitions=tuple(
-            PartitionView(part.partition, part.position, part.generation, part.lag, part.held, part.damaged)
+            PartitionView(
+                part.partition,
+                part.position,
+                part.generation,
+                part.lag,
+                part.held,
+                part.damaged,
+                (part.deleted_from, part.deleted_to),
+            )
             for part in message.partitions
         ),
         is_paused=message.paused,

@@ -65,7 +65,14 @@ class Overview:
         for worker in self.live:
             for warning in worker.warnings:
                 told.setdefault(warning, []).append(worker.worker)
-        return tuple(f"{', '.join(workers)}: {warning}" for warning, workers in told.items())
+        deleted = (
+            f"partition {part.partition}: the requests from offset {part.deleted[0]} to {part.deleted[1] - 1} were "
+            "deleted before they were read"
+            for worker in self.live
+            for part in worker.partitions
+            if part.deleted[1]
+        )
+        return (*deleted, *(f"{', '.join(workers)}: {warning}" for warning, workers in told.items()))
 
     def _unserved(self) -> Iterator[str]:
         """Yields why requests wait, if no worker has a generation to score them with."""

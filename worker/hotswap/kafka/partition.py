@@ -23,6 +23,7 @@ from typing import Any
 from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.structs import OffsetAndMetadata
 
+from hotswap import metrics
 from hotswap.batch import Position, Record, Transaction
 from hotswap.errors import Doubt
 from hotswap.failpoints import failpoint
@@ -97,6 +98,7 @@ class KafkaPartition:
         self._beginning: asyncio.Task[bool] | None = None
         self._committing: asyncio.Task[None] | None = None
         self._is_scored = asyncio.Event()
+        self.deleted = (0, 0)
 
     async def open(self) -> Position:
         """Fence every earlier owner, end what it left open, and only then read the partition's position."""
@@ -233,10 +235,16 @@ class KafkaPartition:
                 position = Position(last.offset + 1, max(last.generation, position.floor))
         if position.offset < first:
             if committed.offset >= 0:
-                gone = {"partition": self._partition, "from": position.offset, "to": first}
-                log.error("partition.requests_were_deleted", extra=gone)
+                self._told_deleted((position.offset, first))
             position = Position(first, position.floor)
         return position
+
+    def _told_deleted(self, deleted: tuple[int, int]) -> None:
+        """Report requests that nobody can answer any more, once, however often the partition is opened at them."""
+        if deleted != self.deleted:
+            begin, end = self.deleted = deleted
+            log.error("partition.requests_were_deleted", extra={"partition": self._partition, "from": begin, "to": end})
+            metrics.DELETED.labels(self._settings.deployment).inc(end - begin)
 
     async def _end_what_is_open(self) -> None:
         """Abort records that a lost commit marker has left open, although this id was just initialized.

@@ -70,7 +70,7 @@ class PartitionLoop:
         while not self._stopping.is_set():
             try:
                 self.state.position = await self._source.open()
-                self.state.held = self.state.damage
+                self.state.held, self.state.deleted = self.state.damage, self._source.deleted
                 while (offset := await self._wait()) is not None:
                     self.state.damage = ""
                     await self._advance(Position(offset, self.state.position.floor))

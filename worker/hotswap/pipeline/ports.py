@@ -14,6 +14,10 @@ from hotswap.pipeline.admission import Rules
 class Source(Protocol):
     """One input partition, owned by this worker; every call raises Doubt if its effect is in doubt."""
 
+    @property
+    def deleted(self) -> tuple[int, int]:
+        """First offset of the requests that were deleted before they were read, and the one after; (0, 0): none."""
+
     async def open(self) -> Position:
         """Fence every earlier owner, end what it left open, and return the partition's position.
 
@@ -133,4 +137,6 @@ class PartitionState:
     held: str = "being opened"
     damage: str = ""
     """Why the partition is held, if that is a damaged batch; else empty."""
+    deleted: tuple[int, int] = (0, 0)
+    """See Source.deleted."""
     last_batch_at: float = field(default_factory=perf_counter)

@@ -273,20 +273,24 @@ class WorkerStatus(_message.Message):
     def __init__(self, deployment: _Optional[str] = ..., worker: _Optional[str] = ..., at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., generation: _Optional[int] = ..., model_sha256: _Optional[str] = ..., proto_sha256: _Optional[str] = ..., accepted: _Optional[int] = ..., loaded: _Optional[_Iterable[int]] = ..., partitions: _Optional[_Iterable[_Union[PartitionStatus, _Mapping]]] = ..., paused: _Optional[bool] = ..., stopped: _Optional[bool] = ..., paths: _Optional[_Mapping[str, str]] = ..., warnings: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class PartitionStatus(_message.Message):
-    __slots__ = ("partition", "position", "generation", "lag", "held", "damaged")
+    __slots__ = ("partition", "position", "generation", "lag", "held", "damaged", "deleted_from", "deleted_to")
     PARTITION_FIELD_NUMBER: _ClassVar[int]
     POSITION_FIELD_NUMBER: _ClassVar[int]
     GENERATION_FIELD_NUMBER: _ClassVar[int]
     LAG_FIELD_NUMBER: _ClassVar[int]
     HELD_FIELD_NUMBER: _ClassVar[int]
     DAMAGED_FIELD_NUMBER: _ClassVar[int]
+    DELETED_FROM_FIELD_NUMBER: _ClassVar[int]
+    DELETED_TO_FIELD_NUMBER: _ClassVar[int]
     partition: int
     position: int
     generation: int
     lag: int
     held: str
     damaged: bool
-    def __init__(self, partition: _Optional[int] = ..., position: _Optional[int] = ..., generation: _Optional[int] = ..., lag: _Optional[int] = ..., held: _Optional[str] = ..., damaged: _Optional[bool] = ...) -> None: ...
+    deleted_from: int
+    deleted_to: int
+    def __init__(self, partition: _Optional[int] = ..., position: _Optional[int] = ..., generation: _Optional[int] = ..., lag: _Optional[int] = ..., held: _Optional[str] = ..., damaged: _Optional[bool] = ..., deleted_from: _Optional[int] = ..., deleted_to: _Optional[int] = ...) -> None: ...
 
 class CutOverDone(_message.Message):
     __slots__ = ("deployment", "generation", "partition", "first_offset", "worker")
