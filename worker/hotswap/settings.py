@@ -25,6 +25,7 @@ from hotswap.errors import SwapCode, SwapError, UsageError
 PREFIX = "HOTSWAP_"
 CONFIG_FILE = "HOTSWAP_CONFIG_FILE"
 SECRETS_DIR = "HOTSWAP_SECRETS_DIR"
+_BESIDE = (CONFIG_FILE, SECRETS_DIR, "HOTSWAP_MAVEN_URL")  # variables that are no settings
 _OF_TESTS = "HOTSWAP_TEST_"
 _ALIKE = 0.8
 
@@ -287,7 +288,7 @@ def origins() -> Mapping[str, str]:
 
 def unknown_variables() -> Mapping[str, str]:
     """Return each variable HOTSWAP_* that is no setting -> the setting's that it nearly spells, or nothing."""
-    known = {PREFIX + name.upper() for name in Settings.model_fields} | {CONFIG_FILE, SECRETS_DIR}
+    known = {PREFIX + name.upper() for name in Settings.model_fields} | set(_BESIDE)
     unknown = [name for name in sorted(os.environ) if name.upper().startswith(PREFIX) and name.upper() not in known]
     return {name: nearest(name.upper(), known) for name in unknown if not name.startswith(_OF_TESTS)}
 

@@ -2,7 +2,10 @@
 
 import hashlib
 import io
+import re
 import threading
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -88,8 +91,8 @@ class Maven:
         self.before = lambda _: None
         self._lock = threading.Lock()
 
-    def __call__(self, *, repo_cache, timeout):
-        assert timeout > 0
+    def __call__(self, *, repo_cache, timeout, remote_repos):
+        assert (timeout > 0, remote_repos) == (True, None)
         maven = self
 
         class Context:
@@ -159,11 +162,63 @@ def test_without_a_network_one_line_names_the_jar_and_where_to_put_it(maven, tmp
         raise requests.ConnectionError("a page of text about sockets")
 
     maven.before = fail
-    with pytest.raises(StartError, match=r"(one-1|two-2)\.0\.jar: Maven's repository is unreachable") as raised:
+    with pytest.raises(StartError, match=r"(one-1|two-2)\.0\.jar: Maven Central is unreachable") as raised:
         fetch_jars("test")
     assert "a page of text" not in str(raised.value)
     assert str(tmp_path / "repository" / "org") in str(raised.value)
     assert _kept(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (requests.ConnectionError, "name a proxy in HTTPS_PROXY or a mirror of Maven Central in HOTSWAP_MAVEN_URL"),
+        (requests.exceptions.SSLError, "name a bundle with your proxy's authority in SSL_CERT_FILE"),
+        (requests.exceptions.ProxyError, "the proxy of HTTPS_PROXY (http://proxy:3128) does not let us through"),
+    ],
+)
+def test_behind_a_proxy_the_line_names_the_variable_that_helps(maven, monkeypatch, error, told):
+    def fail(_):
+        raise error
+
+    monkeypatch.setenv("HTTPS_PROXY", "http://proxy:3128")
+    maven.before = fail
+    with pytest.raises(StartError, match=re.escape(told)):
+        fetch_jars("test")
+
+
+@pytest.mark.parametrize("name", ["REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "PIP_CERT", "SSL_CERT_FILE"])
+def test_the_authorities_of_pip_curl_and_openssl_are_trusted(maven, monkeypatch, name):
+    for each in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "PIP_CERT", "SSL_CERT_FILE"):
+        monkeypatch.delenv(each, raising=False)
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", "")
+    monkeypatch.setenv(name, "/bundle.pem")
+    given = partial(requests.Session().merge_environment_settings, "https://x", {}, None, None, None)
+    trusted = []
+    maven.before = lambda _: trusted.append(given()["verify"])
+    fetch_jars("test")
+    assert set(trusted) == {"/bundle.pem"}
+
+
+def test_jars_come_from_the_mirror_that_is_named(maven, monkeypatch, tmp_path):
+    monkeypatch.undo()
+    monkeypatch.setattr(jvm, "_LOCKS", tmp_path / "locks")
+    monkeypatch.setenv("M2_REPO", str(tmp_path / "repository"))
+    for path, content in (("org/a/one/1.0/one-1.0.jar", b"first"), ("org/b/c/two/2.0/two-2.0.jar", b"second")):
+        jar = tmp_path / "mirror" / path
+        jar.parent.mkdir(parents=True)
+        jar.write_bytes(content)
+    handler = partial(Quiet, directory=tmp_path / "mirror")
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        monkeypatch.setenv("HOTSWAP_MAVEN_URL", f"http://127.0.0.1:{server.server_port}")
+        assert [jar.read_bytes() for jar in fetch_jars("test")] == [b"first", b"second"]
+        server.shutdown()
+
+
+class Quiet(SimpleHTTPRequestHandler):
+    def log_message(self, *_):
+        pass
 
 
 def test_after_a_failure_the_downloads_in_progress_finish_and_are_kept(maven, tmp_path):
@@ -177,7 +232,7 @@ def test_after_a_failure_the_downloads_in_progress_finish_and_are_kept(maven, tm
 
     has_asked, may_go_on = threading.Event(), threading.Event()
     maven.before = fail_one_while_the_other_is_under_way
-    with pytest.raises(StartError, match=r"one-1\.0\.jar: Maven's repository is unreachable"):
+    with pytest.raises(StartError, match=r"one-1\.0\.jar: Maven Central is unreachable"):
         fetch_jars("test")
     assert _kept(tmp_path) == ["two-2.0.jar"]
     assert list((tmp_path / "repository").glob(".hotswap-*")) == []

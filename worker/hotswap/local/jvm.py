@@ -19,6 +19,9 @@ from pathlib import Path
 from hotswap.errors import StartError
 
 _LOCKS = Path(__file__).with_name("locks")
+MIRROR = "HOTSWAP_MAVEN_URL"
+_BUNDLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "PIP_CERT", "SSL_CERT_FILE")
+_PROXIES = ("HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy")
 _DOWNLOADS = 8
 _TIMEOUT_S = 60
 _PROGRESS_EVERY_S = 1.0
@@ -66,7 +69,8 @@ def fetch_jars(lock: str) -> list[Path]:
     """Return the jars that locks/`lock`.lock names, each verified against its SHA-256 there.
 
     They are in the local Maven repository (M2_REPO, else ~/.m2/repository), which other tools share; missing or damaged
-    ones are downloaded.
+    ones are downloaded, from Maven Central or the mirror HOTSWAP_MAVEN_URL. The proxy and the bundle of authorities are
+    those of the variables that pip, requests and curl know.
 
     Raises:
         StartError: a jar cannot be downloaded or stored.
@@ -163,6 +167,8 @@ class _Jar:
 def _download(pool: ThreadPoolExecutor, lock: str, jars: list[_Jar], repository: Path) -> None:
     # jgo writes in place and only warns about a bad checksum. Two processes that start together would read each other's
     # partial files, so each downloads into its own folder and moves the files it has verified.
+    if bundle := next(filter(None, map(os.environ.get, _BUNDLES)), None):
+        os.environ["REQUESTS_CA_BUNDLE"] = bundle  # requests itself knows the first two
     try:
         repository.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=repository, prefix=".hotswap-") as temporary:
@@ -176,21 +182,35 @@ def _download_one(jar: _Jar, temporary: Path, repository: Path) -> None:
     from jgo.maven import MavenContext  # noqa: PLC0415 - 0.2 s, needed once in a machine's life
     from requests import RequestException  # noqa: PLC0415 - the same
 
-    advice = f"check the network, or put the jar at {repository / jar.path}"
+    mirror = os.environ.get(MIRROR)
+    advice = f"or put the jar at {repository / jar.path}"
     try:
-        context = MavenContext(repo_cache=temporary, timeout=_TIMEOUT_S)
+        remote = {"mirror": mirror} if mirror else None
+        context = MavenContext(repo_cache=temporary, timeout=_TIMEOUT_S, remote_repos=remote)
         fetched = Path(context.project(jar.group, jar.artifact).at_version(jar.version).artifact().resolve())
     except RequestException as error:
-        reason = f"Maven's repository is unreachable ({type(error).__name__})"
-        raise StartError(f"cannot download {jar.path.name}: {reason}: {advice}") from error
+        reason = f"{mirror or 'Maven Central'} is unreachable ({type(error).__name__})"
+        raise StartError(f"cannot download {jar.path.name}: {reason}: {_way(error)}, {advice}") from error
     except (AssertionError, RuntimeError) as error:
-        raise StartError(f"cannot download {jar.path.name}: {error}: {advice}") from error
+        raise StartError(f"cannot download {jar.path.name}: {error}: {_way(None)}, {advice}") from error
     if not jar.is_good(temporary):
         raise StartError(
             f"{fetched.name} as downloaded does not match the lock's SHA-256: a proxy may have changed it; try again"
         )
     (repository / jar.path).parent.mkdir(parents=True, exist_ok=True)
     fetched.replace(repository / jar.path)
+
+
+def _way(error: Exception | None) -> str:
+    """Return what to do about a download that failed."""
+    from requests.exceptions import ProxyError, SSLError  # noqa: PLC0415 - 0.2 s, needed once in a machine's life
+
+    if isinstance(error, SSLError):
+        return "its certificate is not trusted here: name a bundle with your proxy's authority in SSL_CERT_FILE"
+    if isinstance(error, ProxyError):
+        name, proxy = next(((name, os.environ[name]) for name in _PROXIES if os.environ.get(name)), ("HTTPS_PROXY", ""))
+        return f"the proxy of {name} ({proxy}) does not let us through: correct it"
+    return f"check the network, name a proxy in HTTPS_PROXY or a mirror of Maven Central in {MIRROR}"
 
 
 def _follow(pending: set[Future[None]], lock: str) -> None:
