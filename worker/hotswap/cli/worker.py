@@ -1,7 +1,9 @@
 """`hotswap run`, `topics create` and `dev`: workers, their topics, and a local Kafka for trying things out."""
 
 import asyncio
+import shutil
 import signal
+import sys
 from pathlib import Path
 
 import click
@@ -116,10 +118,12 @@ def how_to_go_on(deployment: str, bootstrap: str, examples: Path = _EXAMPLES) ->
         proto, rows = folder / "protos/iris.proto", folder / "data/iris.csv"
     else:
         model, other, proto, rows = Path("MODEL.zip"), Path("OTHER.zip"), Path("MODEL.proto"), Path("ROWS.csv")
+    # Beside the Python that runs this, unless the other terminal finds it by itself.
+    path = "" if shutil.which("hotswap") else f'    export PATH="{Path(sys.executable).parent}:$PATH"\n'
     return f"""
 Kafka is at {bootstrap}, and a worker of {deployment!r} is waiting for its first generation. In another terminal:
 
-    export HOTSWAP_KAFKA={bootstrap}
+{path}    export HOTSWAP_KAFKA={bootstrap}
     hotswap swap {deployment} --model {model} --proto {proto}
     hotswap predict {deployment} {rows}
     hotswap swap {deployment} --model {other}
