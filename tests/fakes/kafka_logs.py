@@ -215,6 +215,8 @@ class FakeWorker:
     ) -> None:
         self.cluster, self.settings, self.name = cluster, settings, name
         self.outcomes, self.code, self.message = outcomes, code, message
+        self.reads: dict[str, wire.FieldPaths] = {}
+        """What it tells of each generation that it loads."""
         cluster.on_append.append(self.react)
         self.speak()
 
@@ -249,6 +251,7 @@ class FakeWorker:
             message=message,
             at=stamp(time.time()),
             phase_seconds={"load": 0.5} if outcome == "READY" else {},
+            reads=self.reads,
         )
         self.cluster.append(self.settings.topics.status, wire.Status(swap=said).SerializeToString())
 

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import logging
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from itertools import islice
 from time import time
@@ -114,7 +114,7 @@ class Control:
         verdict = Verdict(report.swap.command_id, report.swap.number, report.outcome)
         if report.error:
             verdict = replace(verdict, code=report.error.code, message=report.error.message)
-        self._publish_verdict(verdict, report.phases)
+        self._publish_verdict(verdict, report.phases, report.reads)
 
     async def status(self, staging: Staging, states: Mapping[int, PartitionState], admin: Admin) -> None:
         """Publish what this worker serves and its lag, and set the corresponding gauges."""
@@ -177,7 +177,7 @@ class Control:
         log.info("command.received", extra={**facts, "outcome": verdict.outcome or "ACCEPTED", "why": verdict.message})
         # Old commands that are replayed at start were answered long ago.
         if verdict.outcome is not None and record.timestamp > time() * 1000 - _YOUNG_MS:
-            self._publish_verdict(verdict, {})
+            self._publish_verdict(verdict, {}, {})
 
     def _fold(self, record: Any) -> Verdict | None:
         """Return the verdict on a record's command; None if it holds no command for this deployment."""
@@ -190,7 +190,9 @@ class Control:
             return None
         return self._timeline.receive(command, record.timestamp) if command else None
 
-    def _publish_verdict(self, verdict: Verdict, phases: Mapping[str, float]) -> None:
+    def _publish_verdict(
+        self, verdict: Verdict, phases: Mapping[str, float], reads: Mapping[str, Sequence[str]]
+    ) -> None:
         assert verdict.outcome is not None
         settings = self._settings
         metrics.SWAPS.labels(settings.deployment, verdict.outcome.lower(), verdict.code).inc()
@@ -204,6 +206,7 @@ class Control:
             message=verdict.message[:_LONGEST_MESSAGE].encode(errors="replace").decode(),  # may hold lone surrogates
             at=_now(),
             phase_seconds=phases,
+            reads={operation: wire.FieldPaths(paths=fields) for operation, fields in reads.items()},
         )
         key = f"{settings.deployment}/{verdict.generation}/{settings.worker_id}/{verdict.command_id}"
         self._enqueue(key, wire.Status(swap=swap))
@@ -261,6 +264,7 @@ def shorten(status: wire.Status, most: int) -> None:
             worker.paths.clear()
             worker.paths.update(kept)
         if swap:
+            swap.reads.clear()
             swap.message = _cut(swap.message, longest)
 
 

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from time import monotonic
 
@@ -15,6 +15,7 @@ from hotswap.batch import Position
 from hotswap.errors import Doubt, SwapCode, SwapError
 from hotswap.failpoints import failpoint
 from hotswap.generation import Generation
+from hotswap.host.facts import Description
 from hotswap.host.group import HostGroup
 from hotswap.host.load import Load
 from hotswap.host.parent import ModelHost
@@ -50,7 +51,7 @@ class _Loaded:
     serving: Serving
     host: HostGroup
     load: Load
-    paths: Mapping[str, str]
+    description: Description
 
 
 class Staging:
@@ -113,7 +114,7 @@ class Staging:
 
     def paths(self, number: int) -> Mapping[str, str]:
         """Return, for each operation of a loaded generation, how its requests reach the model, as text for a person."""
-        return self._loaded[number].paths
+        return self._loaded[number].description.paths
 
     def poke(self) -> None:
         """Wake the staging loop and the waiting partitions, after the timeline has changed."""
@@ -155,8 +156,9 @@ class Staging:
     def _perform(self, actions: Sequence[Action]) -> None:
         for action in actions:
             match action:
-                case Report():
-                    self._around.report(action)
+                case Report(swap):
+                    loaded = self._loaded.get(swap.number)
+                    self._around.report(replace(action, reads=loaded.description.reads) if loaded else action)
                 case Stage(swap):
                     self._task = asyncio.create_task(self._stage(swap), name=f"stage-{swap.number}")
                 case Cancel():
@@ -241,7 +243,7 @@ class Staging:
         )
         limit = min(configuration.max_batch_records or settings.max_batch_records, settings.max_batch_records)
         serving = Serving(generation=generation, host=host, rules=rules, max_batch_records=limit)
-        return _Loaded(serving, host, load, description.paths)
+        return _Loaded(serving, host, load, description)
 
     def _new_host(self, load: Load) -> ModelHost:
         deployment = self._settings.deployment

@@ -61,6 +61,10 @@ def fill(draw, made, field):
     inner = field.message_type
     if inner and inner.GetOptions().map_entry:
         key, value = inner.fields
+        if value.message_type:
+            for name in draw(st.lists(scalars(key), max_size=2)):
+                getattr(made, field.name)[name].CopyFrom(draw(messages(value.message_type._concrete_class)))
+            return
         getattr(made, field.name).update(draw(st.dictionaries(scalars(key), scalars(value), max_size=2)))
     elif inner and field.is_repeated:
         getattr(made, field.name).extend(draw(st.lists(messages(inner._concrete_class), max_size=2)))

@@ -44,6 +44,8 @@ def test_a_text_of_any_length_is_truncated():
         READY | {"columns": None},
         READY | {"columns": "\ud800"},
         READY | {"paths": {"score": ["flat"]}},
+        READY | {"reads": {"score": "x"}},
+        READY | {"reads": {"score": [1]}},
         READY | {"phase_seconds": {"load": "1", "warm": 0}},
         READY | {"phase_seconds": {"load": float("nan"), "warm": 0}},
         READY | {"phase_seconds": {"load": float("inf"), "warm": 0}},

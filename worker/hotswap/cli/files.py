@@ -1,6 +1,6 @@
 """Reads what commands take from files: a model, a proto, a configuration, rows."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, TextIO
@@ -131,8 +131,16 @@ def find_operation(schema: Schema, name: str | None) -> Operation:
     raise UsageError(f"name one of the proto's operations with --operation: {known}")
 
 
-async def serving_schema(settings: Settings) -> tuple[Schema, str]:
-    """Return the compiled proto of the serving generation, according to the control topic, and its digest.
+class Served(NamedTuple):
+    """The serving generation's proto, compiled, its digest, and what the model reads, as far as workers told it."""
+
+    schema: Schema
+    proto_sha256: str
+    reads: Mapping[str, Sequence[str]]
+
+
+async def serving_schema(settings: Settings) -> Served:
+    """Return what serves, according to the control topic and the workers' reports.
 
     Raises:
         UsageError: no generation serves.
@@ -147,7 +155,9 @@ async def serving_schema(settings: Settings) -> tuple[Schema, str]:
         )
     proto = serving.generation.proto
     source = await Store(settings).fetch_proto(proto)
-    return compile_proto(source, proto.is_descriptor_set), proto.sha256
+    told = fleet.told.get(serving.command_id, {}).values()
+    reads = next((said.reads for said in told if said.reads), {})
+    return Served(compile_proto(source, proto.is_descriptor_set), proto.sha256, reads)
 
 
 async def read_samples(settings: Settings, path: Path, proto: Path | Proto | None) -> tuple[bytes, ...]:
@@ -162,7 +172,7 @@ async def read_samples(settings: Settings, path: Path, proto: Path | Proto | Non
     elif proto:
         schema = compile_proto(await Store(settings).fetch_proto(proto), proto.is_descriptor_set)
     else:
-        schema, _ = await serving_schema(settings)
+        schema = (await serving_schema(settings)).schema
     samples = []
     with open_rows(path, next(iter(schema.operations.values())), TextOptions()) as rows:
         for row in rows:

@@ -2,7 +2,7 @@
 
 import sys
 from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager
 from itertools import accumulate, chain
 from pathlib import Path
@@ -17,6 +17,7 @@ from hotswap.batch import Ask, Refusal
 from hotswap.cli.exits import REFUSED, Failure, note
 from hotswap.cli.files import (
     Parts,
+    Served,
     compile_given,
     find_operation,
     open_rows,
@@ -40,6 +41,7 @@ from hotswap.cli.table import (
     CHUNK,
     Answered,
     Reading,
+    allow_missing_option,
     chunks,
     count_rows,
     end,
@@ -55,6 +57,7 @@ from hotswap.client.client import Client
 from hotswap.codec.proto import Schema
 from hotswap.errors import UsageError
 from hotswap.generation import Configuration, Proto
+from hotswap.host.facts import Description
 from hotswap.host.load import Load
 from hotswap.host.parent import ModelHost
 from hotswap.settings import Settings
@@ -67,6 +70,7 @@ _SAMPLES = 200
 @click.option("--proto", type=local_file, metavar="FILE", help="A .proto, or a descriptor set.")
 @click.option("--deployment", metavar="NAME", help="Instead of --proto: use the one that this deployment serves.")
 @operation_option
+@allow_missing_option
 @click.option("--per-message", type=click.IntRange(min=1), metavar="N", help="Rows per message. [default: all]")
 @click.option("--out", "target", type=local_file, metavar="FILE", help="Where to write. [default: stdout]")
 @text_options
@@ -78,9 +82,10 @@ def encode(file: Path, **given: Any) -> None:
     One message is written as it is; several are each preceded by their length (a varint, as in protobuf's own streams).
     A message without repeated fields holds one row, any other all of them.
     """
-    operation = find_operation(_schema(given), given["operation"])
+    schema, reads = _schema(given)
+    operation = find_operation(schema, given["operation"])
     with open_rows(file, operation, options_of(given)) as rows:
-        reading = Reading(rows)
+        reading = Reading(rows, reads.get(operation.name, ()), may_lack=given["may_lack"])
         count = _encode(reading, given["target"], given["per_message"])
     report = {"messages": count, "rows": reading.good, "refused": reading.bad, "is_delimited": count > 1}
     if given["is_json"]:
@@ -91,13 +96,13 @@ def encode(file: Path, **given: Any) -> None:
     end(reading.bad)
 
 
-def _schema(given: dict[str, Any]) -> Schema:
+def _schema(given: dict[str, Any]) -> tuple[Schema, Mapping[str, Sequence[str]]]:
     if bool(given["proto"]) == bool(given["deployment"]):
         raise UsageError("name the proto: --proto FILE, or --deployment NAME for the one that it serves")
     if given["proto"]:
-        return compile_file(given["proto"])
-    schema, _ = run(serving_schema(make_settings(deployment=given["deployment"], kafka=given["kafka"])))
-    return schema
+        return compile_file(given["proto"]), {}
+    served = run(serving_schema(make_settings(deployment=given["deployment"], kafka=given["kafka"])))
+    return served.schema, served.reads
 
 
 def _encode(reading: Reading, target: Path | None, per_message: int | None) -> int:
@@ -134,6 +139,7 @@ def _write(messages: Iterator[Message], output: BinaryIO) -> int:
 @click.argument("file", type=local_file)
 @click.option("--proto", type=local_file, metavar="FILE", help="[default: the serving generation's]")
 @operation_option
+@allow_missing_option
 @format_options
 @click.option("--rate", type=click.FloatRange(min=0, min_open=True), metavar="N", help="The most requests per second.")
 @click.option(
@@ -160,16 +166,17 @@ def predict(deployment: str, file: Path, **given: Any) -> None:
 
 async def _predict(settings: Settings, file: Path, given: dict[str, Any]) -> None:
     if given["proto"]:
-        schema, digest = compile_file(given["proto"]), read_proto(given["proto"]).sha256
+        served = Served(compile_file(given["proto"]), read_proto(given["proto"]).sha256, {})
     else:
-        schema, digest = await serving_schema(settings)
+        served = await serving_schema(settings)
+    schema = served.schema
     # If another proto serves, or starts to serve in between, the rows are refused, not misread.
-    headers = [("proto-digest", digest.encode())]
+    headers = [("proto-digest", served.proto_sha256.encode())]
     operation = find_operation(schema, given["operation"])
     if schema.default is None:
         headers.append(("operation", operation.name.encode()))
     with open_rows(file, operation, options_of(given)) as rows:
-        reading = Reading(rows)
+        reading = Reading(rows, served.reads.get(operation.name, ()), may_lack=given["may_lack"])
         numbers: deque[int] = deque()
 
         def requests() -> Iterator[Outgoing]:
@@ -202,6 +209,7 @@ async def _predict(settings: Settings, file: Path, given: dict[str, Any]) -> Non
 @click.option("--config", type=local_file, metavar="FILE", help="The configuration, JSON.")
 @package_option
 @operation_option
+@allow_missing_option
 @click.option("--activate", metavar="DEPLOYMENT", help="If no row is refused, swap this deployment to the same model.")
 @format_options
 @text_options
@@ -225,8 +233,8 @@ async def _score(settings: Settings, file: Path, given: dict[str, Any], parts: P
     operation = find_operation(schema, given["operation"])
     samples: list[bytes] = []
     with open_rows(file, operation, options_of(given)) as rows:
-        reading = Reading(rows)
-        async with _host(settings, model, parts.kind, proto, configuration) as host:
+        async with _host(settings, model, parts.kind, proto, configuration) as (host, description):
+            reading = Reading(rows, description.reads.get(operation.name, ()), may_lack=given["may_lack"])
 
             async def answered() -> AsyncGenerator[Answered, None]:
                 for chunk in chunks(reading, CHUNK):
@@ -272,7 +280,7 @@ def _bounded(samples: list[bytes]) -> tuple[bytes, ...]:
 @asynccontextmanager
 async def _host(
     settings: Settings, model: Path, given_kind: str | None, given_proto: Path | Proto, configuration: Configuration
-) -> AsyncIterator[ModelHost]:
+) -> AsyncIterator[tuple[ModelHost, Description]]:
     proto = read_proto(given_proto) if isinstance(given_proto, Path) else given_proto
     kind = given_kind or find_kind(model)
     async with artifact_of(settings, model, kind) as artifact:
@@ -292,7 +300,6 @@ async def _host(
             on_unknown=lambda column, count: note(f"column {column}: {count} unknown categories, scored as missing"),
         )
         try:
-            await host.start()
-            yield host
+            yield host, await host.start()
         finally:
             await host.stop()

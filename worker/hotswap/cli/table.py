@@ -1,13 +1,14 @@
 """What the commands on rows share: reading a table, and printing predictions."""
 
 import sys
-from collections.abc import AsyncGenerator, Callable, Iterable, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Sequence
 from contextlib import aclosing
 from itertools import islice
 from pathlib import Path
 from typing import Any, TextIO, cast
 
 import click
+from google.protobuf.message import Message
 
 from hotswap.cli.exits import REFUSED, Failure, note
 from hotswap.cli.files import kind_of
@@ -41,6 +42,12 @@ def text_options(command: Callable[..., Any]) -> Callable[..., Any]:
     return click.option("--lenient", "is_lenient", is_flag=True, help="Ignore unknown fields of JSON.")(command)
 
 
+allow_missing_option = click.option(
+    "--allow-missing",
+    "may_lack",
+    is_flag=True,
+    help="Go on where the file lacks a field that the model reads and the proto does not call optional.",
+)
 operation_option = click.option("--operation", metavar="RPC", help="The rpc, if the proto has several.")
 
 
@@ -79,27 +86,77 @@ async def print_answers(
 
 
 class Reading:
-    """The good rows of a file; bad rows are listed on stderr as they are read, and counted."""
+    """The good rows of a file; bad rows are listed on stderr as they are read, and counted.
 
-    def __init__(self, rows: RowReader) -> None:
+    `reads` are the fields that the model reads. One that the proto does not call optional must be given, or the command
+    ends, unless it `may_lack` some: a CSV's before its first row, of JSON at the first row that lacks one.
+    """
+
+    def __init__(self, rows: RowReader, reads: Sequence[str] = (), *, may_lack: bool = False) -> None:
         self.rows = rows
         self.good = 0
         self.bad = 0
+        self._may_lack = may_lack
+        self._needed = [path for path in reads if not _is_optional(rows.layout.row, path)]
+        lacking = rows.watch(reads)
+        if needed := [path for path in self._needed if path in lacking]:
+            self._lack(f"no column fills {_listed(needed)}")
+        if optional := [path for path in lacking if path not in self._needed]:
+            note(
+                f"no column fills {_listed(optional)}, which the model reads: optional, so they are missing in each row"
+            )
 
     def __iter__(self) -> Iterator[Row]:
-        for row in self.rows:
+        rows, lacking = iter(self.rows), 0
+        for row in rows:
             if isinstance(row, BadRow):
                 self.refuse(str(row))
-            else:
-                self.good += 1
-                yield row
+                continue
+            if needed := [path for path in row.lacks if path in self._needed]:
+                if not lacking and not self._may_lack:
+                    further = sum(1 for _ in filter(self._is_lacking, rows))
+                    self._lack(
+                        f"row {row.number} has no {_listed(needed)} ({further} further rows lack such fields, too)"
+                    )
+                lacking += 1
+            self.good += 1
+            yield row
+        if lacking:
+            note(f"{lacking} rows lack fields that the model reads, which were scored as missing, or as 0")
         for line in self.rows.notes():
             note(line)
+
+    def _is_lacking(self, row: Row | BadRow) -> bool:
+        return isinstance(row, Row) and not set(self._needed).isdisjoint(row.lacks)
+
+    def _lack(self, what: str) -> None:
+        """Say what is lacking. Raises UsageError unless that is allowed."""
+        why = f"{what}, which the model reads and the proto does not call optional"
+        if not self._may_lack:
+            notes = "".join(f" ({line})" for line in self.rows.notes())
+            raise UsageError(f"{why}{notes}: correct the file, or add --allow-missing")
+        note(why)
 
     def refuse(self, line: str) -> None:
         """List a row that has no prediction."""
         self.bad += 1
         note(line)
+
+
+def _is_optional(row: type[Message], path: str) -> bool:
+    """Return whether the proto calls a field optional; an entry of a map may be absent, too."""
+    message: Any = row.DESCRIPTOR
+    part = None
+    for name in path.split("."):
+        part = message.fields_by_name.get(name) if message else None
+        if part is None:
+            return True
+        message = part.message_type
+    return bool(part and part.has_presence)
+
+
+def _listed(paths: Sequence[str]) -> str:
+    return ", ".join(f"`{path}`" for path in paths)
 
 
 def chunks(reading: Iterable[Row], size: int) -> Iterator[list[Row]]:

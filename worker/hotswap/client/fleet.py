@@ -75,6 +75,8 @@ class Told:
     message: str
     at: float
     phase_seconds: Mapping[str, float]
+    reads: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Operation -> the fields of its input that the generation reads, where a worker has told them."""
 
     @property
     def is_final(self) -> bool:
@@ -241,4 +243,5 @@ def _told(message: wire.SwapStatus) -> Told | None:
         message=message.message,
         at=_seconds(message.at),
         phase_seconds=dict(message.phase_seconds),
+        reads={operation: tuple(fields.paths) for operation, fields in message.reads.items()},
     )

@@ -23,6 +23,10 @@ class Plan(Protocol):
     def path(self) -> str:
         """How a request reaches the model and its answer comes back, for people to read."""
 
+    @property
+    def reads(self) -> Sequence[str]:
+        """The paths of the input's fields that it reads, each from a row on; empty if that is not known."""
+
     def answer(self, values: Sequence[bytes]) -> ScoredBatch:
         """Answer each request, a serialized input message, in order. Refuses bad ones individually; never raises."""
 
@@ -69,6 +73,7 @@ class Dispatcher:
             "outputs": {name: rpc.output.DESCRIPTOR.full_name for name, rpc in self._schema.operations.items()},
             "columns": self._model.description[:_MAX_DESCRIPTION],
             "paths": {name: plan.path for name, plan in self.plans.items()},
+            "reads": {name: list(plan.reads) for name, plan in self.plans.items()},
         }
 
     def score(self, values: Sequence[bytes], asks: Sequence[Ask] | None = None) -> ScoredBatch:

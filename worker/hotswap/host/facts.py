@@ -3,7 +3,7 @@
 For the worker only: importing pydantic would make the child's start half as expensive again.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, Final, TypeVar
 
@@ -42,6 +42,7 @@ class _Ready(BaseModel):
     outputs: dict[Sound, Sound]
     columns: Sound
     paths: dict[Sound, Clean]
+    reads: dict[Sound, Many[Sound]] = {}
     phase_seconds: _Phases
 
 
@@ -49,7 +50,7 @@ class _Ready(BaseModel):
 class Description:
     """What a started host serves. `inputs` and `outputs` map each operation to its message type.
 
-    `paths` tells for each operation how its requests reach the model (host.dispatcher.Plan.path).
+    `paths` tells for each operation how its requests reach the model, `reads` which fields it reads (dispatcher.Plan).
     """
 
     operations: tuple[str, ...]
@@ -57,6 +58,7 @@ class Description:
     outputs: Mapping[str, str]
     columns: str
     paths: Mapping[str, str]
+    reads: Mapping[str, Sequence[str]] = field(default_factory=dict)
     phase_seconds: Mapping[str, float] = field(default_factory=dict)
 
 
@@ -87,5 +89,6 @@ def read_ready(frame: Frame, total_s: float) -> Description:
         outputs=ready.outputs,
         columns=ready.columns,
         paths=ready.paths,
+        reads=ready.reads,
         phase_seconds={"start": total_s - phases.load - phases.warm, "load": phases.load, "warm": phases.warm},
     )

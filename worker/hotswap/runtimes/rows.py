@@ -50,6 +50,7 @@ class RowPlan:
         )
         self.problems: Sequence[str] = [*self.decoder.problems, *self.encoder.problems]
         self.path = "through Python"
+        self.reads: Final = tuple(dict.fromkeys(source.path for source in self.decoder.sources))
 
     @property
     def used(self) -> Sequence[Output]:

@@ -207,7 +207,7 @@ class CutOver(_message.Message):
     def __init__(self, offsets: _Optional[_Mapping[int, int]] = ...) -> None: ...
 
 class SwapStatus(_message.Message):
-    __slots__ = ("command_id", "deployment", "generation", "worker", "outcome", "code", "message", "at", "phase_seconds")
+    __slots__ = ("command_id", "deployment", "generation", "worker", "outcome", "code", "message", "at", "phase_seconds", "reads")
     class PhaseSecondsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -215,6 +215,13 @@ class SwapStatus(_message.Message):
         key: str
         value: float
         def __init__(self, key: _Optional[str] = ..., value: _Optional[float] = ...) -> None: ...
+    class ReadsEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: FieldPaths
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[_Union[FieldPaths, _Mapping]] = ...) -> None: ...
     COMMAND_ID_FIELD_NUMBER: _ClassVar[int]
     DEPLOYMENT_FIELD_NUMBER: _ClassVar[int]
     GENERATION_FIELD_NUMBER: _ClassVar[int]
@@ -224,6 +231,7 @@ class SwapStatus(_message.Message):
     MESSAGE_FIELD_NUMBER: _ClassVar[int]
     AT_FIELD_NUMBER: _ClassVar[int]
     PHASE_SECONDS_FIELD_NUMBER: _ClassVar[int]
+    READS_FIELD_NUMBER: _ClassVar[int]
     command_id: str
     deployment: str
     generation: int
@@ -233,7 +241,14 @@ class SwapStatus(_message.Message):
     message: str
     at: _timestamp_pb2.Timestamp
     phase_seconds: _containers.ScalarMap[str, float]
-    def __init__(self, command_id: _Optional[str] = ..., deployment: _Optional[str] = ..., generation: _Optional[int] = ..., worker: _Optional[str] = ..., outcome: _Optional[_Union[Outcome, str]] = ..., code: _Optional[str] = ..., message: _Optional[str] = ..., at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., phase_seconds: _Optional[_Mapping[str, float]] = ...) -> None: ...
+    reads: _containers.MessageMap[str, FieldPaths]
+    def __init__(self, command_id: _Optional[str] = ..., deployment: _Optional[str] = ..., generation: _Optional[int] = ..., worker: _Optional[str] = ..., outcome: _Optional[_Union[Outcome, str]] = ..., code: _Optional[str] = ..., message: _Optional[str] = ..., at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., phase_seconds: _Optional[_Mapping[str, float]] = ..., reads: _Optional[_Mapping[str, FieldPaths]] = ...) -> None: ...
+
+class FieldPaths(_message.Message):
+    __slots__ = ("paths",)
+    PATHS_FIELD_NUMBER: _ClassVar[int]
+    paths: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, paths: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class WorkerStatus(_message.Message):
     __slots__ = ("deployment", "worker", "at", "generation", "model_sha256", "proto_sha256", "accepted", "loaded", "partitions", "paused", "stopped", "paths", "warnings")

@@ -196,7 +196,7 @@ def test_a_header_that_is_not_utf8_is_refused_since_its_column_would_be_missing(
 def test_a_header_must_be_a_fields_exact_name():
     rows = read("a\0,A,a ,x\n1,2,3,4\n", FRAME)
     assert [(row.message.a, row.message.x) for row in rows] == [("3", 4.0)]
-    assert "ignored 2 of 4 columns, which match no field: a\0, A" in rows.notes()
+    assert "ignored 2 of 4 columns, which match no field: a\0 (did you mean a?), A" in rows.notes()
 
 
 def test_the_rows_of_a_plain_table_and_of_any_other_are_read_alike():

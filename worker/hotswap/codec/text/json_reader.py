@@ -1,7 +1,8 @@
 """Reads JSON to input messages (proto3's mapping): an array or one object per line, of rows or of whole messages."""
 
 import json
-from collections.abc import Iterable, Iterator
+import re
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from typing import Any, TextIO
@@ -25,6 +26,7 @@ class JsonRows:
     def __init__(self, file: TextIO, message: type[Message], options: TextOptions) -> None:
         self._file = file
         self._is_strict = options.is_strict
+        self._watched: list[tuple[str, list[str]]] = []
         self.layout = Layout(message)
         whole, row = descriptor_of(message), descriptor_of(self.layout.row)
         part = whole.fields_by_name.get(self.layout.rows_field or "")
@@ -60,7 +62,12 @@ class JsonRows:
             return BadRow(number, misfit.place, _shown(misfit.value), str(misfit))
         except (json_format.ParseError, ValueError, TypeError, RecursionError) as error:
             return _bad_json(number, item, error)
-        return Row(number, message)
+        return Row(number, message, [path for path, parts in self._watched if not _has(item, parts)])
+
+    def watch(self, fields: Collection[str]) -> list[str]:
+        """Tell from now on which of these fields a row lacks; of all rows nothing is known before they are read."""
+        self._watched = [(path, path.split(".")) for path in fields]
+        return []
 
     def notes(self) -> list[str]:
         """Return no notes: JSON reports everything as bad rows."""
@@ -81,6 +88,18 @@ class _Whole:
 
 def _names(message: Any) -> set[str]:
     return {name for part in message.fields for name in (part.name, part.json_name)}
+
+
+def _has(document: Any, parts: Sequence[str]) -> bool:
+    """Return whether a row has a value for a field, by its name in the proto or in proto3's JSON."""
+    for part in parts:
+        if not isinstance(document, dict):
+            return True  # a list, or what stands for a message otherwise: not ours to look into
+        camel = re.sub("_(.)", lambda match: match[1].upper(), part)
+        document = document.get(part, document.get(camel))
+        if document is None:
+            return False
+    return True
 
 
 def _documents(file: TextIO) -> Iterator[Any]:

@@ -13,10 +13,11 @@ SHOWN = 60
 
 
 class Row(NamedTuple):
-    """A good row: its number, and its message (`Layout.row`)."""
+    """A good row: its number, its message (`Layout.row`), and those of the watched fields that it lacks."""
 
     number: int
     message: Message
+    lacks: Sequence[str] = ()
 
 
 class BadRow(NamedTuple):

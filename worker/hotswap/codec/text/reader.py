@@ -8,8 +8,9 @@ rows or of whole input messages. Rows are numbered from 1.
 import csv
 import math
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 from functools import lru_cache
 from typing import Any, Literal, Protocol, TextIO
 
@@ -33,6 +34,13 @@ class RowReader(Protocol):
     layout: Layout
 
     def __iter__(self) -> Iterator[Row | BadRow]: ...
+
+    def watch(self, fields: Collection[str]) -> list[str]:
+        """Watch for these fields (paths from a row on): return those that no row will have, as a CSV's header tells.
+
+        What a single row of JSON lacks is in its Row.
+        """
+        ...
 
     def notes(self) -> list[str]:
         """Return what was ignored, a line each."""
@@ -84,6 +92,15 @@ def _make_plan(message: type[Message], header: tuple[str, ...]) -> _Plan:
     is_plain = not absent and all(cell is None or cell.is_plain for cell in cells)
     plain = [(at, cell.column, cell.parse) for at, cell in enumerate(cells) if cell] if is_plain else []
     return _Plan(layout, cells, absent, plain)
+
+
+def _columns(row: Any) -> Iterator[str]:
+    """Yield what a header may name for a row: its fields, and those of the messages in it, which have a dot."""
+    for part in row.fields:
+        inner = part.message_type.fields if part.message_type else ()
+        yield from (f"{part.name}.{of.name}" for of in inner)
+        if not inner:
+            yield part.name
 
 
 class CsvRows:
@@ -161,6 +178,11 @@ class CsvRows:
                 raise ValueError("is missing, which the field cannot express: write `optional` before it in the proto")
             cell.put(row, math.nan)
 
+    def watch(self, fields: Collection[str]) -> list[str]:
+        """Return those of the fields that no column fills."""
+        filled = {cell.column for cell in self._plan.cells if cell}
+        return [path for path in fields if path not in filled]
+
     def notes(self) -> list[str]:
         """Return notes on columns that match no field, and on fields without a column that are read as 0."""
         unknown = [name for name, cell in zip(self._header, self._plan.cells, strict=True) if cell is None]
@@ -168,7 +190,10 @@ class CsvRows:
         notes = []
         if unknown:
             count = f"{len(unknown)} of {len(self._header)} columns"
-            notes.append(f"ignored {count}, which match no field: {', '.join(unknown)}")
+            names = list(_columns(descriptor_of(self.layout.row)))
+            meant = {name: get_close_matches(name, names, 1) for name in unknown}
+            listed = [f"{name} (did you mean {near[0]}?)" if near else name for name, near in meant.items()]
+            notes.append(f"ignored {count}, which match no field: {', '.join(listed)}")
         if zeros:
             advice = "write `optional` before them in the proto"
             notes.append(f"no column fills {', '.join(zeros)}, which will be read as 0: {advice}")

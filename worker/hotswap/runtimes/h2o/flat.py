@@ -59,6 +59,7 @@ class FlatPlan:
         self.used = fallback.used
         self.invent = fallback.invent
         self.path: Final = "in the JVM"
+        self.reads: Final = fallback.reads
         self._fallback = fallback
         decoder, encoder = fallback.decoder, fallback.encoder
         fields, parts = _fields(decoder), _parts(encoder, width)

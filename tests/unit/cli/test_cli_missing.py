@@ -1,0 +1,61 @@
+"""Fields that the model reads and a file does not have: named, and the command ends unless it may go on."""
+
+import pytest
+
+from fakes.command_line import hotswap, one_line
+from fakes.kafka_logs import FakeWorker, answer_requests
+from hotswap.v1 import control_pb2 as wire
+
+PROTO = """syntax = "proto3";
+message Row { double age = 1; optional double income = 2; Address address = 3; string note = 4; }
+message Address { string city = 1; }
+service S { rpc Predict(Row) returns (Row); }
+"""
+
+
+@pytest.fixture
+def serving(cluster, settings, files):
+    """A deployment whose model reads the age, the income and the city."""
+    worker = FakeWorker(cluster, settings)
+    worker.reads = {"Predict": wire.FieldPaths(paths=["age", "income", "address.city"])}
+    answer_requests(cluster, settings)
+    (files / "model.proto").write_text(PROTO)
+    hotswap("swap", "d", "--model", "model.zip", "--proto", "model.proto")
+    return files
+
+
+def sent(cluster, settings):
+    return sum(map(len, cluster.topics[settings.topics.requests]))
+
+
+def test_a_misspelt_column_ends_the_command_before_its_first_row_and_says_what_was_meant(serving, cluster, settings):
+    (serving / "rows.csv").write_text("agee,income,adress.city,address.city\n40,1,Rome,Rome\n")
+    for words in (["predict", "d", "rows.csv"], ["encode", "rows.csv", "--deployment", "d", "--out", "x"]):
+        line = one_line(hotswap(*words, code=2))
+        assert "no column fills `age`, which the model reads and the proto does not call optional" in line
+        assert "agee (did you mean age?), adress.city (did you mean address.city?)" in line
+        assert "--allow-missing" in line
+    assert sent(cluster, settings) == 0
+
+
+def test_it_goes_on_if_told_to_and_names_the_field_all_the_same(serving, cluster, settings):
+    (serving / "rows.csv").write_text("income,address.city\n1,Rome\n")
+    said = hotswap("predict", "d", "rows.csv", "--allow-missing").stderr
+    assert "no column fills `age`, which the model reads" in said
+    assert sent(cluster, settings) == 1
+
+
+def test_a_field_that_the_proto_calls_optional_is_named_and_does_not_stop(serving):
+    (serving / "rows.csv").write_text("age,address.city\n40,Rome\n")
+    assert "no column fills `income`, which the model reads: optional" in hotswap("predict", "d", "rows.csv").stderr
+
+
+def test_json_ends_at_the_first_row_that_lacks_a_field_and_counts_the_others(serving):
+    whole, lacking = '{"age": 40, "address": {"city": "Rome"}}', '{"age": 40, "address": {}}'
+    (serving / "rows.json").write_text("\n".join([whole, lacking, whole, lacking, lacking]))
+    line = one_line(hotswap("encode", "rows.json", "--deployment", "d", "--out", "x", code=2))
+    assert "row 2 has no `address.city` (2 further rows lack such fields, too)" in line
+
+    said = hotswap("predict", "d", "rows.json", "--allow-missing")
+    assert "3 rows lack fields that the model reads" in said.stderr
+    assert len(said.stdout.splitlines()) == 1 + 5
