@@ -5,7 +5,7 @@ from typing import Any
 from click.testing import CliRunner, Result
 
 # A command is imported when it is called: if that were first in a test that has fakes in place, it would keep them.
-from hotswap.cli import dead_letters, files, follow, move, pack, rows, settings, status, swap, table, worker  # noqa: F401
+from hotswap.cli import dead_letters, doctor, files, follow, move, pack, rows, settings, status, swap, table, worker  # noqa: F401
 from hotswap.cli.main import main
 
 PROTO = """syntax = "proto3";

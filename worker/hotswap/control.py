@@ -20,6 +20,7 @@ from hotswap.failpoints import failpoint
 from hotswap.host.process import HostProcess
 from hotswap.kafka.admin import Admin
 from hotswap.kafka.log import LogReader, LogWriter
+from hotswap.local.machine import describe
 from hotswap.pipeline.ports import PartitionState
 from hotswap.settings import Settings
 from hotswap.staging import Staging
@@ -31,6 +32,7 @@ log = logging.getLogger(__name__)
 STATUS_S = 3.0
 """Interval between two WorkerStatus records of a worker, seconds."""
 
+_MACHINE_S = 60.0
 _YOUNG_MS = 120_000
 _LONGEST_MESSAGE = 100_000  # messages quote the publisher's text, and the record must fit into the status topic
 _FAREWELL_S = 2.0
@@ -49,6 +51,7 @@ class Control:
         self._writer = writer
         self._outbox: deque[tuple[bytes, bytes, tuple[()]]] = deque()
         self._filled = asyncio.Event()
+        self._machine: Mapping[str, str] = {}
         self.topic_faults: list[str] = []
         """What was wrong with the deployment's topics at the last look."""
         self.max_status_bytes = 1_000_000
@@ -159,6 +162,12 @@ class Control:
                     metrics.BACKLOG.labels(settings.deployment, str(lag.partition)).set(lag.requests)
             await asyncio.sleep(STATUS_S)
 
+    async def watch_machine(self) -> None:
+        """Look now and then what there is to tell of this machine, until cancelled."""
+        while True:
+            self._machine = await asyncio.to_thread(describe, self._settings.cache)
+            await asyncio.sleep(_MACHINE_S)
+
     async def farewell(self, staging: Staging) -> None:
         """Publish that this worker has stopped, and flush the outbox."""
         status = self._worker_status(staging)
@@ -234,6 +243,7 @@ class Control:
             paused=self._timeline.is_paused,
             paths=staging.paths(newest) if newest else {},
             warnings=self._warnings(),
+            machine=self._machine,
         )
 
     def _warnings(self) -> list[str]:

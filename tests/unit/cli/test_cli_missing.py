@@ -52,7 +52,7 @@ def test_a_field_that_the_proto_calls_optional_is_named_and_does_not_stop(servin
 
 def test_json_ends_at_the_first_row_that_lacks_a_field_and_counts_the_others(serving):
     whole, lacking = '{"age": 40, "address": {"city": "Rome"}}', '{"age": 40, "address": {}}'
-    (serving / "rows.json").write_text("\n".join([whole, lacking, whole, lacking, lacking]))
+    (serving / "rows.json").write_text(f"{whole}\n{lacking}\n{whole}\n{lacking}\n{lacking}")
     line = one_line(hotswap("encode", "rows.json", "--deployment", "d", "--out", "x", code=2))
     assert "row 2 has no `address.city` (2 further rows lack such fields, too)" in line
 

@@ -12,6 +12,7 @@ CONFIG_FILE = "HOTSWAP_CONFIG_FILE"  # as settings.py, which takes long to impor
 _COMMANDS = {
     "dead-letters": ("dead_letters", "List the refused requests: when, where, by which generation, and why."),
     "dev": ("worker", "Start a local Apache Kafka and one worker, and print what to do next; Ctrl-C stops both."),
+    "doctor": ("doctor", "Examine a deployment: Kafka, its topics and their settings, its workers; changes nothing."),
     "encode": ("rows", "Write the rows of a CSV or JSON file as serialized input messages; predict nothing."),
     "forget": ("swap", "Hide a deployment from `hotswap status`, as after a misspelt name."),
     "move": (

@@ -12,7 +12,8 @@ from hotswap import logs, service
 from hotswap.cli.exits import note
 from hotswap.cli.shared import deployment_argument, json_option, kafka_option, make_settings, print_json, show
 from hotswap.cli.shared import run as run_command
-from hotswap.kafka.admin import COPIES, Admin
+from hotswap.kafka.admin import Admin
+from hotswap.kafka.topics import COPIES
 from hotswap.local.kafka import LocalKafka
 from hotswap.settings import Settings
 

@@ -57,6 +57,8 @@ class WorkerView:
     """Operation of `generation` -> the path that its requests take to the model."""
     warnings: tuple[str, ...] = ()
     """What an operator should know, though no partition is held for it."""
+    machine: Mapping[str, str] = field(default_factory=dict)
+    """What it says of its machine: its Java, the free space of its cache."""
 
     def is_live(self, now: float) -> bool:
         """Whether it has reported within `FRESH_S`, and not that it stops."""
@@ -227,6 +229,7 @@ def _worker_view(message: wire.WorkerStatus) -> WorkerView:
         is_stopped=message.stopped,
         paths=dict(message.paths),
         warnings=tuple(message.warnings),
+        machine=dict(message.machine),
     )
 
 

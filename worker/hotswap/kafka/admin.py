@@ -9,7 +9,7 @@ from difflib import get_close_matches
 from typing import Any, NamedTuple, Self
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
-from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import TopicAlreadyExistsError, for_code
 
@@ -17,12 +17,9 @@ from hotswap.errors import Doubt, StartError, TopicMismatch
 from hotswap.generation import MOST
 from hotswap.kafka.connection import bounded, connection, end, reaching
 from hotswap.kafka.internals import wait_for_a_broker
+from hotswap.kafka.topics import DEFAULT_MESSAGE_BYTES, misfits, new_topics
 from hotswap.settings import Settings
 
-COPIES = 3
-"""What RELIABILITY.md asks for: with two of them in sync, nothing acknowledged is lost with a broker."""
-
-_DEFAULT_MESSAGE_BYTES = 1_048_588  # Kafka's default of max.message.bytes
 _RETRY_S = 0.1
 _HEADROOM_BYTES = 65_536  # how much a dead letter's headers may add to the request
 
@@ -51,6 +48,15 @@ class Lag:
     def requests(self) -> int:
         """The number of offsets not yet answered (transaction markers count, too)."""
         return max(0, self.end - self.committed)
+
+
+@dataclass(frozen=True, slots=True)
+class Placement:
+    """A topic's partitions, the copies of the one that has fewest, and how many have copies that are not in sync."""
+
+    partitions: int
+    copies: int
+    behind: int
 
 
 class Admin:
@@ -135,22 +141,7 @@ class Admin:
         With three copies or more, a record is acknowledged once it is on two of them.
         """
         topics = self._settings.topics
-        safe = {"min.insync.replicas": "2"} if copies >= COPIES else {}
-        # The status topic keeps the last record per key. The control topic keeps everything: the first command in log
-        # order wins, and compaction, which keeps the last record of a key, would rewrite that history. Its timestamps
-        # are the broker's, so that no publisher's clock decides whether a command has expired.
-        kept = {"cleanup.policy": "delete", "retention.ms": "-1", "retention.bytes": "-1"}
-        kept |= {"message.timestamp.type": "LogAppendTime"}
-        # Small segments: the newest one is never compacted, and every reader starts at the beginning.
-        latest = {"cleanup.policy": "compact", "segment.ms": "600000", "min.cleanable.dirty.ratio": "0.1"}
-        roomy = {"max.message.bytes": str(2 * _DEFAULT_MESSAGE_BYTES)}
-        wanted = [
-            NewTopic(topics.requests, partitions, copies, topic_configs=safe),
-            NewTopic(topics.predictions, partitions, copies, topic_configs=roomy | safe),
-            NewTopic(topics.dead_letters, partitions, copies, topic_configs=roomy | safe),
-            NewTopic(topics.control, 1, copies, topic_configs=kept | safe),
-            NewTopic(topics.status, 1, copies, topic_configs=latest | safe),
-        ]
+        wanted = new_topics(topics, partitions, copies)
         answer = await self._ask(self._admin.create_topics(wanted), "creating topics")
         created = []
         for name, code, *rest in answer.topic_errors:
@@ -170,12 +161,35 @@ class Admin:
                 return
             await asyncio.sleep(_RETRY_S)
 
+    async def placement(self, topics: Iterable[str]) -> dict[str, Placement]:
+        """Return where the topics that exist have their copies."""
+        answer = await self._ask(self._admin.describe_topics(list(topics)), "describing topics")
+        return {
+            topic["topic"]: Placement(
+                partitions=len(topic["partitions"]),
+                copies=min(len(part["replicas"]) for part in topic["partitions"]),
+                behind=sum(len(part["isr"]) < len(part["replicas"]) for part in topic["partitions"]),
+            )
+            for topic in answer
+            if topic["partitions"]
+        }
+
+    async def topic_settings(self, topics: Iterable[str]) -> dict[str, dict[str, str] | None]:
+        """Return the settings of topics, the cluster's defaults with them; None where we may not read them."""
+        told: dict[str, dict[str, str] | None] = {}
+        for topic in topics:
+            resource = ConfigResource(ConfigResourceType.TOPIC, topic)
+            (answer,) = await self._ask(self._admin.describe_configs([resource]), f"reading the settings of {topic}")
+            code, _, _, _, entries = answer.resources[0]
+            told[topic] = None if code else {entry[0]: entry[1] for entry in entries}
+        return told
+
     async def message_bytes(self, topic: str) -> int:
         """Return a topic's `max.message.bytes`; Kafka's default if we are not allowed to read it."""
         resource = ConfigResource(ConfigResourceType.TOPIC, topic, {"max.message.bytes": ""})
         (answer,) = await self._ask(self._admin.describe_configs([resource]), f"reading the settings of {topic}")
         code, _, _, _, entries = answer.resources[0]
-        return int(entries[0][1]) if not code and entries else _DEFAULT_MESSAGE_BYTES
+        return int(entries[0][1]) if not code and entries else DEFAULT_MESSAGE_BYTES
 
     async def check_topics(self) -> int:
         """Check that the deployment's topics fit each other; return the number of partitions of the requests topic.
@@ -193,17 +207,7 @@ class Admin:
         topics = self._settings.topics
         count = await self.counts(topics)
         faults = [await self._missing(topic) for topic in topics if not count.get(topic)]
-        faults += [
-            f"topic {topic} has {count[topic]} partitions and must have one: its records need one order"
-            for topic in (topics.control, topics.status)
-            if count.get(topic, 0) > 1
-        ]
-        faults += [
-            f"topic {topic} has {count[topic]} partitions, fewer than {topics.requests} with "
-            f"{count[topics.requests]}: each answer goes to its request's partition, so add partitions"
-            for topic in (topics.predictions, topics.dead_letters)
-            if 0 < count.get(topic, 0) < count.get(topics.requests, 0)
-        ]
+        faults += misfits(topics, count)
         if count.get(topics.requests) and count.get(topics.dead_letters):
             largest = await self.message_bytes(topics.requests)
             if await self.message_bytes(topics.dead_letters) < largest + _HEADROOM_BYTES:

@@ -251,8 +251,15 @@ class FieldPaths(_message.Message):
     def __init__(self, paths: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class WorkerStatus(_message.Message):
-    __slots__ = ("deployment", "worker", "at", "generation", "model_sha256", "proto_sha256", "accepted", "loaded", "partitions", "paused", "stopped", "paths", "warnings")
+    __slots__ = ("deployment", "worker", "at", "generation", "model_sha256", "proto_sha256", "accepted", "loaded", "partitions", "paused", "stopped", "paths", "warnings", "machine")
     class PathsEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: str
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
+    class MachineEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
         VALUE_FIELD_NUMBER: _ClassVar[int]
@@ -272,6 +279,7 @@ class WorkerStatus(_message.Message):
     STOPPED_FIELD_NUMBER: _ClassVar[int]
     PATHS_FIELD_NUMBER: _ClassVar[int]
     WARNINGS_FIELD_NUMBER: _ClassVar[int]
+    MACHINE_FIELD_NUMBER: _ClassVar[int]
     deployment: str
     worker: str
     at: _timestamp_pb2.Timestamp
@@ -285,7 +293,8 @@ class WorkerStatus(_message.Message):
     stopped: bool
     paths: _containers.ScalarMap[str, str]
     warnings: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, deployment: _Optional[str] = ..., worker: _Optional[str] = ..., at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., generation: _Optional[int] = ..., model_sha256: _Optional[str] = ..., proto_sha256: _Optional[str] = ..., accepted: _Optional[int] = ..., loaded: _Optional[_Iterable[int]] = ..., partitions: _Optional[_Iterable[_Union[PartitionStatus, _Mapping]]] = ..., paused: _Optional[bool] = ..., stopped: _Optional[bool] = ..., paths: _Optional[_Mapping[str, str]] = ..., warnings: _Optional[_Iterable[str]] = ...) -> None: ...
+    machine: _containers.ScalarMap[str, str]
+    def __init__(self, deployment: _Optional[str] = ..., worker: _Optional[str] = ..., at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., generation: _Optional[int] = ..., model_sha256: _Optional[str] = ..., proto_sha256: _Optional[str] = ..., accepted: _Optional[int] = ..., loaded: _Optional[_Iterable[int]] = ..., partitions: _Optional[_Iterable[_Union[PartitionStatus, _Mapping]]] = ..., paused: _Optional[bool] = ..., stopped: _Optional[bool] = ..., paths: _Optional[_Mapping[str, str]] = ..., warnings: _Optional[_Iterable[str]] = ..., machine: _Optional[_Mapping[str, str]] = ...) -> None: ...
 
 class PartitionStatus(_message.Message):
     __slots__ = ("partition", "position", "generation", "lag", "held", "damaged", "deleted_from", "deleted_to")

@@ -1,0 +1,95 @@
+"""Each check of `hotswap doctor`, red once and green once, on a real Kafka."""
+
+import asyncio
+import time
+
+import pytest
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
+from aiokafka.admin.new_partitions import NewPartitions
+from confluent_kafka import Producer
+
+from hotswap.client.doctor import Level, examine
+from hotswap.v1 import control_pb2 as wire
+
+GOOD = {"cleanup.policy": "delete", "retention.ms": "-1", "retention.bytes": "-1"}
+GOOD |= {"message.timestamp.type": "LogAppendTime"}
+
+
+@pytest.fixture
+async def admin(deployment):
+    made = AIOKafkaAdminClient(bootstrap_servers=deployment.settings.kafka)
+    await made.start()
+    yield made
+    await made.close()
+
+
+async def alter(admin, topic, **settings):
+    named = {name.replace("_", "."): value for name, value in settings.items()}
+    await admin.alter_configs([ConfigResource(ConfigResourceType.TOPIC, topic, named)])
+
+
+async def found(deployment, level):
+    """Return what is found at this level, what it is about first."""
+    return [f"{one.about}: {one.what}" async for one in examine(deployment.settings) if one.level is level]
+
+
+async def test_a_deployment_that_is_well_has_no_fault_and_its_workers_tell_of_their_machines(deployment):
+    await deployment.serve("iris_gbm")
+    async with asyncio.timeout(30):
+        while "; java " not in "".join(well := await found(deployment, Level.OK)):
+            await asyncio.sleep(0.2)
+    assert await found(deployment, Level.FAULT) == []
+    assert well[:2] == [
+        f"kafka: 1 brokers at {deployment.settings.kafka}",
+        "topics: all five are there, and fit each other",
+    ]
+    worker = next(line for line in well if line.startswith("w1: "))
+    assert "serves generation 1; cache " in worker
+    assert "GiB free" in worker
+    copies = [line for line in await found(deployment, Level.WARNING) if "has 1 of 3 copies" in line]
+    assert len(copies) == 5
+    assert await deployment.stop() == 0
+
+
+async def test_what_is_wrong_with_a_topic_is_a_line_with_its_remedy(deployment, admin):
+    topics = deployment.settings.topics
+    assert await found(deployment, Level.FAULT) == ["fleet: no worker lives"]
+
+    await admin.create_partitions({topics.requests: NewPartitions(5)})
+    await alter(admin, topics.control, **GOOD | {"cleanup_policy": "compact", "retention_ms": "1000"})
+    await alter(admin, topics.status, cleanup_policy="delete")
+    assert await found(deployment, Level.FAULT) == [
+        f"topics: topic {topics.predictions} has 4 partitions, fewer than {topics.requests} with 5",
+        f"topics: topic {topics.dead_letters} has 4 partitions, fewer than {topics.requests} with 5",
+        f"{topics.control}: is compacted, which rewrites the history of commands",
+        f"{topics.control}: forgets commands: a worker that starts later lacks them",
+        "fleet: no worker lives",
+    ]
+    assert f"{topics.status}: is not compacted: it grows, or forgets workers" in await found(deployment, Level.WARNING)
+
+    await alter(admin, topics.control, **GOOD | {"message_timestamp_type": "CreateTime"})
+    told = await found(deployment, Level.WARNING)
+    assert f"{topics.control}: has its publishers' timestamps, so their clocks decide what has expired" in told
+
+    await admin.delete_topics([topics.dead_letters])
+    assert f"topics: topic {topics.dead_letters} does not exist" in await found(deployment, Level.FAULT)
+
+
+async def test_a_clock_that_is_ahead_and_a_misspelt_variable_are_warnings(deployment, monkeypatch):
+    said = wire.WorkerStatus(deployment=deployment.name, worker="w7", warnings=["no namespaces"])
+    said.at.FromSeconds(int(time.time()) + 60)
+    producer = Producer({"bootstrap.servers": deployment.kafka.bootstrap})
+    producer.produce(deployment.settings.topics.status, wire.Status(worker=said).SerializeToString(), key="w7")
+    assert await asyncio.to_thread(producer.flush, 10) == 0
+    monkeypatch.setenv("HOTSWAP_LINGERMS", "1")
+    told = await found(deployment, Level.WARNING)
+    assert told[0] == "settings: HOTSWAP_LINGERMS is no setting of this version"
+    assert "fleet: w7: no namespaces" in told
+    assert any(line.startswith("w7: its clock is ") and "s ahead" in line for line in told)
+
+
+async def test_an_unreachable_kafka_is_a_fault_and_the_last_line(deployment):
+    nowhere = deployment.settings.model_copy(update={"kafka": "127.0.0.1:9", "call_timeout_s": 1.0})
+    (fault,) = [one async for one in examine(nowhere)]
+    assert (fault.level, fault.what.startswith("no Kafka answers at 127.0.0.1:9")) == (Level.FAULT, True)

@@ -1,0 +1,48 @@
+"""`hotswap doctor`: one line for each thing that a deployment depends on, and what to do where it is not right."""
+
+from typing import Any
+
+import click
+
+from hotswap.cli.exits import REFUSED
+from hotswap.cli.shared import (
+    deployment_argument,
+    json_option,
+    kafka_option,
+    make_settings,
+    out,
+    print_json,
+    run,
+    styled,
+)
+from hotswap.client.doctor import Finding, Level, examine
+
+_STYLES = {Level.OK: "green", Level.WARNING: "yellow", Level.FAULT: "bold red"}
+
+
+@click.command()
+@deployment_argument
+@kafka_option
+@json_option
+def doctor(deployment: str, kafka: str | None, is_json: bool) -> None:  # noqa: FBT001 - click's
+    """Examine a deployment: Kafka, its topics and their settings, its workers; changes nothing.
+
+    Prints a line for each, and what to do where it is not right. Exits with 1 if there is a fault; warnings are not.
+    """
+    settings = make_settings(deployment=deployment, kafka=kafka)
+
+    async def collect() -> list[Finding]:
+        return [finding async for finding in examine(settings)]
+
+    findings = run(collect())
+    if is_json:
+        print_json([_document(finding) for finding in findings])
+    for finding in () if is_json else findings:
+        line = f"{finding.level:<8} {finding.about}: {finding.what}"
+        out().print(styled(line + (f" -> {finding.advice}" if finding.advice else ""), _STYLES[finding.level]))
+    if any(finding.level is Level.FAULT for finding in findings):
+        raise click.exceptions.Exit(REFUSED)
+
+
+def _document(finding: Finding) -> dict[str, Any]:
+    return {"level": finding.level, "about": finding.about, "what": finding.what, "advice": finding.advice}

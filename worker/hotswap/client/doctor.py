@@ -1,0 +1,135 @@
+"""Examines a deployment: its cluster, its topics and their settings, its workers; for each finding, what to do."""
+
+import time
+from collections.abc import AsyncIterator, Iterator, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+from hotswap.client.overview import Overview, overview
+from hotswap.errors import Doubt, StartError
+from hotswap.kafka.admin import Admin, Placement
+from hotswap.kafka.topics import COPIES
+from hotswap.settings import Settings, unknown_variables
+
+_AHEAD_S = 2.0
+_IN_SYNC = 2
+
+
+class Level(StrEnum):
+    """How bad a finding is: a FAULT keeps the deployment from its promises, a WARNING may do so one day."""
+
+    OK = "ok"
+    WARNING = "warning"
+    FAULT = "fault"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One line of the examination; `advice` is empty if all is well."""
+
+    level: Level
+    about: str
+    what: str
+    advice: str = ""
+
+
+async def examine(settings: Settings) -> AsyncIterator[Finding]:
+    """Yield what is found, in the order of what depends on what; nothing is changed."""
+    for finding in _variables():
+        yield finding
+    try:
+        async with Admin.connect(settings) as admin:
+            brokers = await admin.brokers()
+            yield Finding(Level.OK, "kafka", f"{brokers} brokers at {settings.kafka}")
+            faults = await admin.topic_faults()
+            for fault in faults:
+                what, _, advice = fault.partition(": ")
+                yield Finding(Level.FAULT, "topics", what, advice)
+            if not faults:
+                yield Finding(Level.OK, "topics", "all five are there, and fit each other")
+            placed = await admin.placement(settings.topics)
+            told = await admin.topic_settings(placed)
+            for name in placed:
+                for finding in _topic(settings, name, told[name], placed[name], brokers):
+                    yield finding
+            await admin.members(settings.group_id)
+            yield Finding(Level.OK, "group", f"the coordinator of {settings.group_id} answers")
+        seen = await overview(settings)
+    except (StartError, Doubt) as error:
+        what, _, advice = str(error).partition(": ")
+        yield Finding(Level.FAULT, "kafka", what, advice)
+        return
+    for finding in _fleet(seen):
+        yield finding
+
+
+def _variables() -> Iterator[Finding]:
+    for name, meant in unknown_variables().items():
+        advice = f"set {meant} instead" if meant else "unset it, unless a newer version on this machine needs it"
+        yield Finding(Level.WARNING, "settings", f"{name} is no setting of this version", advice)
+
+
+def _topic(
+    settings: Settings, name: str, told: Mapping[str, str] | None, placed: Placement, brokers: int
+) -> Iterator[Finding]:
+    """Yield what may lose records of a topic, or lets it grow for ever."""
+    findings = list(_copies(name, told, placed, brokers))
+    if told is None:
+        findings.append(
+            Finding(
+                Level.WARNING, name, "its settings may not be read", "grant DescribeConfigs on the topic to this user"
+            )
+        )
+    elif name == settings.topics.control:
+        findings += _control(name, told)
+    elif name == settings.topics.status and "compact" not in told["cleanup.policy"]:
+        advice = "set its cleanup.policy to compact"
+        findings.append(Finding(Level.WARNING, name, "is not compacted: it grows, or forgets workers", advice))
+    yield from findings or [Finding(Level.OK, name, f"{placed.partitions} partitions, {placed.copies} copies of each")]
+
+
+def _copies(name: str, told: Mapping[str, str] | None, placed: Placement, brokers: int) -> Iterator[Finding]:
+    if placed.behind:
+        yield Finding(
+            Level.WARNING, name, f"{placed.behind} partitions have copies that are behind", "look after the brokers"
+        )
+    if placed.copies < COPIES:
+        what = f"has {placed.copies} of {COPIES} copies: what is acknowledged can be lost with a broker"
+        advice = f"add copies, with kafka-reassign-partitions.sh{'' if brokers >= COPIES else ', and brokers'}"
+        yield Finding(Level.WARNING, name, what, advice)
+    elif told and int(told["min.insync.replicas"]) < _IN_SYNC:
+        advice = f"set its min.insync.replicas to {_IN_SYNC}"
+        yield Finding(Level.WARNING, name, "acknowledges what is on one broker only", advice)
+
+
+def _control(name: str, told: Mapping[str, str]) -> Iterator[Finding]:
+    if "compact" in told["cleanup.policy"]:
+        advice = "set its cleanup.policy to delete: the first command with a number wins, and compaction keeps the last"
+        yield Finding(Level.FAULT, name, "is compacted, which rewrites the history of commands", advice)
+    if (told["retention.ms"], told["retention.bytes"]) != ("-1", "-1"):
+        advice = "set its retention.ms and retention.bytes to -1"
+        yield Finding(Level.FAULT, name, "forgets commands: a worker that starts later lacks them", advice)
+    if told["message.timestamp.type"] != "LogAppendTime":
+        advice = "set its message.timestamp.type to LogAppendTime"
+        yield Finding(
+            Level.WARNING, name, "has its publishers' timestamps, so their clocks decide what has expired", advice
+        )
+
+
+def _fleet(seen: Overview) -> Iterator[Finding]:
+    """Yield what `hotswap status` calls a problem, and what each worker tells of its machine."""
+    for problem in seen.problems:
+        if problem not in seen.topic_faults:
+            yield Finding(Level.FAULT, "fleet", problem.splitlines()[0], f"see `hotswap status {seen.deployment}`")
+    for warning in seen.warnings:
+        yield Finding(Level.WARNING, "fleet", warning, f"see `hotswap status {seen.deployment}`")
+    if not seen.live:
+        yield Finding(Level.FAULT, "fleet", "no worker lives", f"start one: `hotswap run {seen.deployment}`")
+    for worker in seen.live:
+        ahead = worker.at - time.time()
+        if ahead > _AHEAD_S:
+            advice = "synchronize the clocks, of its machine or of this one"
+            yield Finding(Level.WARNING, worker.worker, f"its clock is {ahead:.0f} s ahead of this one's", advice)
+        told = "; ".join(f"{name} {value}" for name, value in sorted(worker.machine.items()))
+        loaded = f"serves generation {worker.generation}" if worker.generation else "serves no generation yet"
+        yield Finding(Level.OK, worker.worker, f"{loaded}{'; ' if told else ''}{told}")

@@ -1,0 +1,52 @@
+"""A deployment's five topics: how they are made, and how they must fit each other."""
+
+from collections.abc import Mapping
+from typing import Final
+
+from aiokafka.admin import NewTopic
+
+from hotswap.settings import Topics
+
+COPIES: Final = 3
+"""What RELIABILITY.md asks for: with two of them in sync, nothing acknowledged is lost with a broker."""
+
+DEFAULT_MESSAGE_BYTES: Final = 1_048_588
+"""Kafka's default of max.message.bytes."""
+
+
+def new_topics(topics: Topics, partitions: int, copies: int) -> list[NewTopic]:
+    """Return the topics as they are made; with three copies, two must have a record before it is acknowledged."""
+    safe = {"min.insync.replicas": "2"} if copies >= COPIES else {}
+    # The status topic keeps the last record per key. The control topic keeps everything: the first command in log order
+    # wins, and compaction, which keeps the last record of a key, would rewrite that history. Its timestamps are the
+    # broker's, so that no publisher's clock decides whether a command has expired.
+    kept = {"cleanup.policy": "delete", "retention.ms": "-1", "retention.bytes": "-1"}
+    kept |= {"message.timestamp.type": "LogAppendTime"}
+    # Small segments: the newest one is never compacted, and every reader starts at the beginning.
+    latest = {"cleanup.policy": "compact", "segment.ms": "600000", "min.cleanable.dirty.ratio": "0.1"}
+    roomy = {"max.message.bytes": str(2 * DEFAULT_MESSAGE_BYTES)}
+    return [
+        NewTopic(topics.requests, partitions, copies, topic_configs=safe),
+        NewTopic(topics.predictions, partitions, copies, topic_configs=roomy | safe),
+        NewTopic(topics.dead_letters, partitions, copies, topic_configs=roomy | safe),
+        NewTopic(topics.control, 1, copies, topic_configs=kept | safe),
+        NewTopic(topics.status, 1, copies, topic_configs=latest | safe),
+    ]
+
+
+def misfits(topics: Topics, count: Mapping[str, int]) -> list[str]:
+    """Return a line for each existing topic whose number of partitions does not fit; 0: it does not exist."""
+    several = [topic for topic in (topics.control, topics.status) if count.get(topic, 0) > 1]
+    asked = count.get(topics.requests, 0)
+    short = [topic for topic in (topics.predictions, topics.dead_letters) if 0 < count.get(topic, 0) < asked]
+    return [
+        *(
+            f"topic {topic} has {count[topic]} partitions and must have one: its records need one order"
+            for topic in several
+        ),
+        *(
+            f"topic {topic} has {count[topic]} partitions, fewer than {topics.requests} with {asked}: each answer goes "
+            "to its request's partition, so add partitions"
+            for topic in short
+        ),
+    ]
