@@ -80,6 +80,7 @@ def logs():
             for swap in log["state"]["accepted"]:
                 # How far a worker is with it was a field of it then; a fold alone never came to anything else.
                 assert swap.pop("state") == "accepted"
+                swap["generation"]["model"]["name"] = ""  # models had none
             yield log["name"], list(values), log["state"]
 
 

@@ -15,6 +15,7 @@ from hotswap.v1 import control_pb2 as wire
 
 _POLICIES = {Policy.ACCEPT: wire.POLICY_ACCEPT, Policy.REFUSE: wire.POLICY_REFUSE}
 _SHA256_DIGITS = 64
+_LONGEST_NAME = 100
 _LONGEST_ID = 200  # ids are part of the status topic's keys and messages, which are bounded
 
 
@@ -142,7 +143,7 @@ def _swap_message(command: SwapCommand) -> wire.Swap:
     )
     if command.model:
         model = command.model
-        message.model.CopyFrom(wire.Model(uri=model.uri, sha256=model.sha256, kind=model.kind))
+        message.model.CopyFrom(wire.Model(uri=model.uri, sha256=model.sha256, kind=model.kind, name=model.name))
     if command.proto:
         message.proto.CopyFrom(_proto_message(command.proto))
     if command.configuration:
@@ -197,7 +198,7 @@ def _model(model: wire.Model) -> Model:
     _check_digest(model.sha256, f"model {model.uri}")
     if not model.uri:
         raise SwapError(SwapCode.MALFORMED, "the model has no uri")
-    return Model(model.uri, model.sha256.lower(), model.kind or "h2o")
+    return Model(model.uri, model.sha256.lower(), model.kind or "h2o", model.name[:_LONGEST_NAME])
 
 
 def _proto(proto: wire.Proto) -> Proto:

@@ -226,8 +226,9 @@ class Control:
         metrics.GENERATION.clear()
         for number in staging.loaded:
             state = "serving" if number == newest else "ready"
-            model = staging.serving(number).generation.model.sha256
-            metrics.GENERATION.labels(self._settings.deployment, str(number), model, state).set(1)
+            model = staging.serving(number).generation.model
+            labels = (self._settings.deployment, str(number), model.name, model.sha256, state)
+            metrics.GENERATION.labels(*labels).set(1)
         numbers = {"accepted": self._timeline.newest, "loaded": newest, "scored": staging.newest_scored}
         for state, number in numbers.items():
             metrics.NEWEST_GENERATION.labels(self._settings.deployment, state).set(number)
@@ -237,6 +238,7 @@ class Control:
             at=_now(),
             generation=newest,
             model_sha256=serving.model.sha256 if serving else "",
+            model_name=serving.model.name if serving else "",
             proto_sha256=serving.proto.sha256 if serving else "",
             accepted=self._timeline.newest,
             loaded=staging.loaded,

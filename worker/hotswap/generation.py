@@ -24,11 +24,15 @@ def frozen(items: Mapping[str, str] | None = None) -> Mapping[str, str]:
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """A model artifact in a store: its URI, its SHA-256 (64 hexadecimal digits), and the runtime that loads it."""
+    """A model artifact in a store: its URI, its SHA-256 (64 hexadecimal digits), and the runtime that loads it.
+
+    The `name` is for people, and identifies nothing.
+    """
 
     uri: str
     sha256: str
     kind: str = "h2o"
+    name: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -138,8 +138,8 @@ DAMAGED = Gauge(
 )
 GENERATION = Gauge(
     "hotswap_generation_info",
-    "Constant 1 for each generation whose model host is up, by state: `ready` or `serving`.",
-    ["deployment", "generation", "model_sha256", "state"],
+    "Constant 1 for each generation whose model host is up, by state: `ready` or `serving`. `model` is its name.",
+    ["deployment", "generation", "model", "model_sha256", "state"],
     registry=REGISTRY,
 )
 NEWEST_GENERATION = Gauge(

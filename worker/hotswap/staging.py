@@ -175,7 +175,7 @@ class Staging:
 
     async def _stage(self, swap: Swap) -> None:
         failpoint("stage.begun")
-        log.info("swap.staging", extra={"generation": swap.number})
+        log.info("swap.staging", extra={"generation": swap.number, "model": swap.generation.model.name})
         phases: dict[str, float] = {}
         deadline_s = self._settings.staging_ms(swap.deadline_ms) / 1000
         actions: Sequence[Action] = ()

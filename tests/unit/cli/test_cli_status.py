@@ -21,7 +21,7 @@ def test_status_shows_who_serves_what_and_who_is_dead(cluster, settings):
     assert (view["deployment"], view["accepted"], view["lag"], view["is_paused"]) == ("d", 1, 1, False)
     assert [(worker["worker"], worker["is_live"]) for worker in view["workers"]] == [("w1", True), ("w2", False)]
     (command,) = view["commands"]
-    assert (command["title"], command["verdict"]) == ("swap to 1: model, proto", "ACCEPTED")
+    assert (command["title"], command["verdict"]) == ("swap to 1: model model, proto", "ACCEPTED")
     assert command["workers"]["w2"] == {"outcome": "FAILED", "code": "SCHEMA_MISMATCH", "message": "column x"}
     shown = hotswap("status", "d").stdout
     assert "d: generation 1 accepted, 1 workers" in shown

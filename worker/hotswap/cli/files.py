@@ -33,6 +33,8 @@ class Parts(NamedTuple):
     proto: Path | Proto | None
     configuration: Configuration | None
     samples: tuple[bytes, ...]
+    name: str | None = None
+    """The model's, as a package calls it."""
 
 
 package_option = click.option(
@@ -62,6 +64,7 @@ def parts_of(given: Mapping[str, Any]) -> Iterator[Parts]:
             proto or package.proto,
             configuration or package.configuration,
             () if proto else package.samples,
+            None if model else package.name,
         )
 
 

@@ -96,7 +96,7 @@ def _workers(view: Overview) -> Table:
             str(worker.generation or "nothing"),
             ", ".join(map(str, worker.loaded)),
             ", ".join(f"{told.generation} {told.code}" for told in view.failures.get(worker.worker, ())),
-            worker.model_sha256[:12],
+            f"{worker.model_name}\n{worker.model_sha256[:12]}".strip(),
             worker.proto_sha256[:12],
             "; ".join(dict.fromkeys(worker.paths.values())),
             ", ".join(str(part.partition) for part in worker.partitions) if worker.is_live(view.at) else "",
@@ -161,7 +161,8 @@ def _title(command: CommandView) -> str:
         return f"skip {order.offset} of partition {order.partition}"
     if isinstance(order, RollbackCommand):
         return f"rollback to {order.to} as {order.generation}"
-    parts = ", ".join(part for part in ("model", "proto", "configuration") if getattr(order, part))
+    named = {"model": f"model {order.model.name}".strip() if order.model else "model"}
+    parts = ", ".join(named.get(part, part) for part in ("model", "proto", "configuration") if getattr(order, part))
     return f"swap to {order.generation}: {parts or f'as {order.base}'}"
 
 
@@ -188,6 +189,7 @@ def document(view: Overview) -> dict[str, Any]:
                     for told in view.failures.get(worker.worker, ())
                 ],
                 "held": [part.partition for part in worker.partitions if part.held],
+                "model": worker.model_name,
                 "model_sha256": worker.model_sha256,
                 "proto_sha256": worker.proto_sha256,
                 "paths": dict(worker.paths),

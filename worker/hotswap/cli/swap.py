@@ -62,6 +62,7 @@ def cut_options(command: Callable[..., Any]) -> Callable[..., Any]:
 @click.option("--model", metavar="FILE|URI", help="The model; a file or folder is uploaded to HOTSWAP_STORE.")
 @click.option("--model-sha256", metavar="DIGEST", help="The SHA-256 of a model given by its URI.")
 @kind_option
+@click.option("--name", metavar="NAME", help="What to call the model. [default: its file's or package's name]")
 @click.option("--proto", metavar="FILE|URI", help="A .proto, or a descriptor set (.desc, .binpb).")
 @click.option("--proto-sha256", metavar="DIGEST", help="The SHA-256 of a proto given by its URI.")
 @click.option("--config", type=local_file, metavar="FILE", help="The configuration, as JSON.")
@@ -97,6 +98,7 @@ def swap(deployment: str, **given: Any) -> None:
             change = Change(
                 model=parts.model,
                 kind=parts.kind,
+                name=given["name"] or parts.name,
                 proto=parts.proto,
                 configuration=parts.configuration,
                 samples=samples,

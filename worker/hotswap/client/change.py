@@ -39,13 +39,14 @@ class Change:
 
     A path is a local file: a model is uploaded to the settings' store (a folder as a zip); a proto (.proto, or a
     descriptor set .desc or .binpb) goes inline, or to the store if it is larger than 64 KiB. The samples take at most
-    256 KiB. `kind` None: detected from the model's file. `base` None: the newest generation that no worker failed to
-    stage. `generation` None: the next free number. `deadline_s`: how long a worker may take to stage it; None: the
-    worker's setting.
+    256 KiB. `kind` None: detected from the model's file. `name` None: the file's, without its ending. `base` None: the
+    newest generation that no worker failed to stage. `generation` None: the next free number. `deadline_s`: how long a
+    worker may take to stage it; None: the worker's setting.
     """
 
     model: Path | Model | None = None
     kind: str | None = None
+    name: str | None = None
     proto: Path | Proto | None = None
     configuration: Configuration | None = None
     samples: tuple[bytes, ...] = ()

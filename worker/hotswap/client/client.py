@@ -17,7 +17,7 @@ from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
 from contextlib import aclosing
 from dataclasses import replace
 from itertools import islice
-from pathlib import Path
+from pathlib import Path, PurePath
 from types import TracebackType
 from typing import Self
 
@@ -161,6 +161,7 @@ class Client:
             raise UsageError(f"the samples take {size:,} bytes, and a command holds {most} KiB: take fewer rows")
         stored = await self._stored(proto) if proto else None
         model = await self._upload(change.model, change.kind) if isinstance(change.model, Path) else change.model
+        model = model and replace(model, name=change.name or model.name or PurePath(model.uri).stem)
         history, fleet = await self._read()
         serving = history.serving(fleet)
         base = change.base or (serving.number if serving else 0)
@@ -307,7 +308,7 @@ class Client:
         found = kind or find_kind(path)
         with as_file(path) as file:
             uri, sha256 = await self._store.upload(file)
-        return Model(uri, sha256, found)
+        return Model(uri, sha256, found, path.stem.encode(errors="replace").decode())
 
     async def _stored(self, proto: Proto) -> Proto:
         """Returns the proto as a command carries it: inline if it is small, otherwise by its place in the store."""

@@ -59,6 +59,7 @@ class WorkerView:
     """What an operator should know, though no partition is held for it."""
     machine: Mapping[str, str] = field(default_factory=dict)
     """What it says of its machine: its Java, the free space of its cache."""
+    model_name: str = ""
 
     def is_live(self, now: float) -> bool:
         """Whether it has reported within `FRESH_S`, and not that it stops."""
@@ -230,6 +231,7 @@ def _worker_view(message: wire.WorkerStatus) -> WorkerView:
         paths=dict(message.paths),
         warnings=tuple(message.warnings),
         machine=dict(message.machine),
+        model_name=message.model_name,
     )
 
 
