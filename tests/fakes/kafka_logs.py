@@ -228,6 +228,8 @@ class FakeWorker:
         generation: int = 0,
         accepted: int = 0,
         warnings: Sequence[str] = (),
+        partitions: Sequence[int] = (),
+        model_name: str = "",
     ) -> None:
         said = wire.WorkerStatus(
             deployment=self.settings.deployment,
@@ -237,6 +239,8 @@ class FakeWorker:
             accepted=accepted,
             stopped=stopped,
             warnings=warnings,
+            partitions=[wire.PartitionStatus(partition=number, generation=generation) for number in partitions],
+            model_name=model_name,
         )
         self.cluster.append(self.settings.topics.status, wire.Status(worker=said).SerializeToString())
 

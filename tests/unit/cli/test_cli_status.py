@@ -29,6 +29,19 @@ def test_status_shows_who_serves_what_and_who_is_dead(cluster, settings):
     assert "w2: FAILED SCHEMA_MISMATCH column x" in shown
 
 
+def test_status_fits_into_80_columns_with_each_word_whole(cluster, settings, monkeypatch):
+    monkeypatch.setattr("hotswap.cli.shared._PIPE_WIDTH", 80)
+    for name in ("hotswap-7f9c6-x2x", "hotswap-7f9c6-k8z"):
+        FakeWorker(cluster, settings, name).speak(generation=1, partitions=(0, 1, 2, 5), model_name="iris_gbm")
+    hotswap("swap", "d", "--model", "model.zip", "--proto", "frame.proto", "--no-wait")
+    shown = hotswap("status", "d").stdout
+    assert max(map(len, shown.splitlines())) <= 80
+    for word in ("hotswap-7f9c6-x2x", "iris_gbm", "partitions", "0-2, 5", "last word", "0 s ago"):
+        assert word in shown
+    for detail in ("proto", "path", "held", "cannot load"):
+        assert f" {detail} " not in shown.split("last commands")[0]
+
+
 def test_status_starts_with_the_problems_and_exits_1(cluster, settings):
     FakeWorker(cluster, settings, "w1").speak(generation=1)
     FakeWorker(cluster, settings, "w2", ("FAILED",), "CACHE_FAILED", "no room in [x]:\nmake some")

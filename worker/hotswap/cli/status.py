@@ -2,6 +2,7 @@
 
 import asyncio
 import shlex
+from collections.abc import Sequence
 from typing import Any
 
 import click
@@ -32,6 +33,7 @@ from hotswap.swap import PauseCommand, RollbackCommand, SkipCommand
 
 _WATCH_S = 1.0
 _SHOWN_COMMANDS = 5
+_WIDE = 120  # columns of a terminal
 
 
 @click.command()
@@ -55,7 +57,8 @@ def status(deployment: str | None, kafka: str | None, is_watching: bool, is_json
     elif not views:
         show("there is no deployment yet: publish a first generation with `hotswap swap`")
     else:
-        out().print(Group(*(table for view in views for table in _tables(view))))
+        width = out().width
+        out().print(Group(*(table for view in views for table in _tables(view, width))))
     if any(view.problems for view in views):
         raise click.exceptions.Exit(REFUSED)
 
@@ -76,38 +79,52 @@ async def _watch(settings: Settings) -> None:
     with Live(console=Console(), auto_refresh=False) as live:
         while True:
             views = await _overviews(settings)
-            live.update(Group(*(table for view in views for table in _tables(view))), refresh=True)
+            width = live.console.width
+            live.update(Group(*(table for view in views for table in _tables(view, width))), refresh=True)
             await asyncio.sleep(_WATCH_S)
 
 
-def _tables(view: Overview) -> list[Any]:
+def _tables(view: Overview, width: int) -> list[Any]:
     paused = ", paused" if view.is_paused else ""
     head = f"{view.deployment}: generation {view.newest or 'none'} accepted{paused}, {len(view.live)} workers"
     problems = [styled(shortened(problem), "bold red") for problem in view.problems]
     warnings = [styled(shortened(warning), "yellow") for warning in view.warnings]
-    return [styled(head), *problems, *warnings, _workers(view), _partitions(view), _commands(view)]
+    return [styled(head), *problems, *warnings, _workers(view, width), _partitions(view), _commands(view)]
 
 
-def _workers(view: Overview) -> Table:
-    columns = ("worker", "serves", "loaded", "cannot load", "model", "proto", "path", "partitions", "held", "last word")
-    rows = [
-        (
-            worker.worker,
-            str(worker.generation or "nothing"),
-            ", ".join(map(str, worker.loaded)),
-            ", ".join(f"{told.generation} {told.code}" for told in view.failures.get(worker.worker, ())),
-            f"{worker.model_name}\n{worker.model_sha256[:12]}".strip(),
-            worker.proto_sha256[:12],
-            "; ".join(dict.fromkeys(worker.paths.values())),
-            ", ".join(str(part.partition) for part in worker.partitions) if worker.is_live(view.at) else "",
-            ", ".join(str(part.partition) for part in worker.partitions if part.held)
-            if worker.is_live(view.at)
-            else "",
-            _last_word(worker, view.at),
-        )
-        for worker in view.workers
-    ]
-    return table("workers", columns, rows)
+def _workers(view: Overview, width: int) -> Table:
+    """Build the table of workers; what is empty for each, or is only a detail and does not fit, is left out."""
+    live = [worker if worker.is_live(view.at) else None for worker in view.workers]
+    held = [[part.partition for part in worker.partitions if part.held] if worker else [] for worker in live]
+    columns: dict[str, list[str | Text]] = {
+        "worker": [worker.worker for worker in view.workers],
+        "serves": [str(worker.generation or "nothing") for worker in view.workers],
+        "loaded": [", ".join(map(str, worker.loaded)) for worker in view.workers],
+        "cannot load": [
+            ", ".join(f"{told.generation} {told.code}" for told in view.failures.get(worker.worker, ()))
+            for worker in view.workers
+        ],
+        "model": [f"{worker.model_name} {worker.model_sha256[:8]}".strip() for worker in view.workers],
+        "proto": [worker.proto_sha256[:8] for worker in view.workers],
+        "path": ["; ".join(dict.fromkeys(worker.paths.values())) for worker in view.workers],
+        "partitions": [_numbers([part.partition for part in worker.partitions] if worker else []) for worker in live],
+        "held": [_numbers(numbers) for numbers in held],
+        "last word": [_last_word(worker, view.at) for worker in view.workers],
+    }
+    details = ("loaded", "proto", "path") if width < _WIDE else ()
+    shown = {name: cells for name, cells in columns.items() if any(map(str, cells)) and name not in details}
+    return table("workers", list(shown), list(zip(*shown.values(), strict=True)))
+
+
+def _numbers(numbers: Sequence[int]) -> str:
+    """Write numbers shortly: `0-3, 7`."""
+    runs: list[list[int]] = []
+    for number in sorted(numbers):
+        if runs and number == runs[-1][-1] + 1:
+            runs[-1].append(number)
+        else:
+            runs.append([number])
+    return ", ".join(str(run[0]) if len(run) == 1 else f"{run[0]}-{run[-1]}" for run in runs)
 
 
 def _last_word(worker: WorkerView, now: float) -> str | Text:
@@ -118,8 +135,11 @@ def _last_word(worker: WorkerView, now: float) -> str | Text:
 
 
 def _partitions(view: Overview) -> Table:
-    columns = ("partition", "worker", "answered up to", "generation", "lag", "held")
-    return table("partitions", columns, [tuple(map(str, row.values())) for row in _partition_rows(view)])
+    columns = ["partition", "worker", "answered up to", "generation", "lag", "held"]
+    rows = [list(map(str, row.values())) for row in _partition_rows(view)]
+    if not any(row[-1] for row in rows):
+        columns, rows = columns[:-1], [row[:-1] for row in rows]
+    return table("partitions", columns, rows)
 
 
 def _partition_rows(view: Overview) -> list[dict[str, Any]]:
