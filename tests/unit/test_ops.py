@@ -55,7 +55,7 @@ def test_every_refusal_code_that_a_runbook_names_exists():
 def test_every_alert_has_a_test_and_names_its_runbook(alert):
     page = f"ops/runbooks/{alert}.md"
     assert (ROOT / page).read_text(encoding="utf-8").startswith(f"# {alert}\n")
-    assert page in (OPS / "alerts.yml").read_text(encoding="utf-8")
+    assert f'"{{{{ $externalURL }}}}/user/{alert}.md"' in (OPS / "alerts.yml").read_text(encoding="utf-8")
     assert f"alertname: {alert}\n" in (OPS / "alerts_test.yml").read_text(encoding="utf-8")
 
 
