@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 from rich.console import Console
 
 from fakes.command_line import PROTO, hotswap, one_line
@@ -56,6 +57,11 @@ def test_a_port_that_no_computer_has_is_a_wrong_command_line():
 def test_help_cuts_no_summary():
     summaries = " ".join(hotswap("--help").stdout.split())
     assert all(text in summaries for _, text in main.lazy.values())
+
+
+def test_a_shell_completes_commands():
+    asked = {"_HOTSWAP_COMPLETE": "bash_complete", "COMP_WORDS": "hotswap sta", "COMP_CWORD": "1"}
+    assert CliRunner().invoke(main, [], env=asked, prog_name="hotswap").stdout == "plain,status\n"
 
 
 def test_a_reason_that_several_workers_give_is_printed_once():
