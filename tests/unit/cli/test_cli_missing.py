@@ -59,3 +59,16 @@ def test_json_ends_at_the_first_row_that_lacks_a_field_and_counts_the_others(ser
     said = hotswap("predict", "d", "rows.json", "--allow-missing")
     assert "3 rows lack fields that the model reads" in said.stderr
     assert len(said.stdout.splitlines()) == 1 + 5
+
+
+def test_what_the_configuration_says_means_missing_does_so_for_the_commands(serving):
+    (serving / "config.json").write_text('{"text": {"missing": ["NA"]}}')
+    (serving / "rows.csv").write_text("age,income,address.city\n40,NA,Rome\n")
+    said = hotswap("predict", "d", "rows.csv", code=1).stderr
+    assert "row 1, column income: 'NA' is not a number" in said
+    assert "if 'NA' means that a value is missing, add --missing NA" in said
+    hotswap("predict", "d", "rows.csv", "--missing", "NA")
+
+    hotswap("swap", "d", "--config", "config.json")
+    hotswap("predict", "d", "rows.csv")
+    hotswap("encode", "rows.csv", "--deployment", "d", "--out", "x")

@@ -140,6 +140,7 @@ class Served(NamedTuple):
     schema: Schema
     proto_sha256: str
     reads: Mapping[str, Sequence[str]]
+    text: TextOptions | None = None
 
 
 async def serving_schema(settings: Settings) -> Served:
@@ -160,7 +161,8 @@ async def serving_schema(settings: Settings) -> Served:
     source = await Store(settings).fetch_proto(proto)
     told = fleet.told.get(serving.command_id, {}).values()
     reads = next((said.reads for said in told if said.reads), {})
-    return Served(compile_proto(source, proto.is_descriptor_set), proto.sha256, reads)
+    text = serving.generation.configuration.text
+    return Served(compile_proto(source, proto.is_descriptor_set), proto.sha256, reads, text)
 
 
 async def read_samples(settings: Settings, path: Path, proto: Path | Proto | None) -> tuple[bytes, ...]:

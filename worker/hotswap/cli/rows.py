@@ -2,7 +2,7 @@
 
 import sys
 from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from contextlib import aclosing, asynccontextmanager
 from itertools import accumulate, chain
 from pathlib import Path
@@ -54,7 +54,6 @@ from hotswap.cli.table import (
 from hotswap.client.answers import Outgoing, Refused
 from hotswap.client.change import MAX_SAMPLES_BYTES, Change, artifact_of, compile_file, read_proto
 from hotswap.client.client import Client
-from hotswap.codec.proto import Schema
 from hotswap.errors import UsageError
 from hotswap.generation import Configuration, Proto
 from hotswap.host.facts import Description
@@ -82,10 +81,10 @@ def encode(file: Path, **given: Any) -> None:
     One message is written as it is; several are each preceded by their length (a varint, as in protobuf's own streams).
     A message without repeated fields holds one row, any other all of them.
     """
-    schema, reads = _schema(given)
-    operation = find_operation(schema, given["operation"])
-    with open_rows(file, operation, options_of(given)) as rows:
-        reading = Reading(rows, reads.get(operation.name, ()), may_lack=given["may_lack"])
+    served = _served(given)
+    operation = find_operation(served.schema, given["operation"])
+    with open_rows(file, operation, options_of(given, served.text)) as rows:
+        reading = Reading(rows, served.reads.get(operation.name, ()), may_lack=given["may_lack"])
         count = _encode(reading, given["target"], given["per_message"])
     report = {"messages": count, "rows": reading.good, "refused": reading.bad, "is_delimited": count > 1}
     if given["is_json"]:
@@ -96,13 +95,12 @@ def encode(file: Path, **given: Any) -> None:
     end(reading.bad)
 
 
-def _schema(given: dict[str, Any]) -> tuple[Schema, Mapping[str, Sequence[str]]]:
+def _served(given: dict[str, Any]) -> Served:
     if bool(given["proto"]) == bool(given["deployment"]):
         raise UsageError("name the proto: --proto FILE, or --deployment NAME for the one that it serves")
     if given["proto"]:
-        return compile_file(given["proto"]), {}
-    served = run(serving_schema(make_settings(deployment=given["deployment"], kafka=given["kafka"])))
-    return served.schema, served.reads
+        return Served(compile_file(given["proto"]), "", {})
+    return run(serving_schema(make_settings(deployment=given["deployment"], kafka=given["kafka"])))
 
 
 def _encode(reading: Reading, target: Path | None, per_message: int | None) -> int:
@@ -175,7 +173,7 @@ async def _predict(settings: Settings, file: Path, given: dict[str, Any]) -> Non
     operation = find_operation(schema, given["operation"])
     if schema.default is None:
         headers.append(("operation", operation.name.encode()))
-    with open_rows(file, operation, options_of(given)) as rows:
+    with open_rows(file, operation, options_of(given, served.text)) as rows:
         reading = Reading(rows, served.reads.get(operation.name, ()), may_lack=given["may_lack"])
         numbers: deque[int] = deque()
 
@@ -232,7 +230,7 @@ async def _score(settings: Settings, file: Path, given: dict[str, Any], parts: P
     schema = compile_given(proto)
     operation = find_operation(schema, given["operation"])
     samples: list[bytes] = []
-    with open_rows(file, operation, options_of(given)) as rows:
+    with open_rows(file, operation, options_of(given, configuration.text)) as rows:
         async with _host(settings, model, parts.kind, proto, configuration) as (host, description):
             reading = Reading(rows, description.reads.get(operation.name, ()), may_lack=given["may_lack"])
 

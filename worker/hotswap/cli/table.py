@@ -21,6 +21,9 @@ from hotswap.errors import UsageError
 from hotswap.generation import TextOptions
 from hotswap.printable import Escaping, printable, printable_json
 
+_MAY_MEAN_MISSING = {"na", "n/a", "nan", "null", "none", "nil", "?", "-"}
+"""Never taken for missing unasked: NA is Namibia, too."""
+
 CHUNK = 500
 """How many rows are handled together, unless stated otherwise."""
 
@@ -107,10 +110,12 @@ class Reading:
             )
 
     def __iter__(self) -> Iterator[Row]:
-        rows, lacking = iter(self.rows), 0
+        rows, lacking, spellings = iter(self.rows), 0, set[str]()
         for row in rows:
             if isinstance(row, BadRow):
                 self.refuse(str(row))
+                if row.value.casefold() in _MAY_MEAN_MISSING:
+                    spellings.add(row.value)
                 continue
             if needed := [path for path in row.lacks if path in self._needed]:
                 if not lacking and not self._may_lack:
@@ -123,6 +128,8 @@ class Reading:
             yield row
         if lacking:
             note(f"{lacking} rows lack fields that the model reads, which were scored as missing, or as 0")
+        for value in sorted(spellings):
+            note(f"if {value!r} means that a value is missing, add --missing {value}")
         for line in self.rows.notes():
             note(line)
 
@@ -166,14 +173,16 @@ def chunks(reading: Iterable[Row], size: int) -> Iterator[list[Row]]:
         yield chunk
 
 
-def options_of(given: dict[str, Any]) -> TextOptions:
-    """Return the values of `text_options`. Raises UsageError if the delimiter is not one character."""
+def options_of(given: dict[str, Any], configured: TextOptions | None = None) -> TextOptions:
+    """Return the values of `text_options`, and beside --missing what the model's configuration says means missing.
+
+    Raises UsageError if the delimiter is not one character.
+    """
     delimiter = "\t" if given["delimiter"] == r"\t" else given["delimiter"]
     if len(delimiter) != 1:
         raise UsageError(f"--delimiter must be one character, not {delimiter!r}")
-    return TextOptions(
-        delimiter=delimiter, missing=frozenset({"", *given["missing"]}), is_strict=not given["is_lenient"]
-    )
+    missing = {"", *given["missing"], *(configured.missing if configured else ())}
+    return TextOptions(delimiter=delimiter, missing=frozenset(missing), is_strict=not given["is_lenient"])
 
 
 def count_rows(path: Path) -> int | None:
