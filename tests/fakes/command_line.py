@@ -1,12 +1,15 @@
 """Runs the command line in this process, with files for it."""
 
+import importlib
 from typing import Any
 
 from click.testing import CliRunner, Result
 
-# A command is imported when it is called: if that were first in a test that has fakes in place, it would keep them.
-from hotswap.cli import dead_letters, doctor, files, follow, move, pack, rows, settings, status, swap, table, worker  # noqa: F401
 from hotswap.cli.main import main
+
+# A command is imported when it is called: if that were first in a test that has fakes in place, it would keep them.
+for _module, _ in main.lazy.values():
+    importlib.import_module(f"hotswap.cli.{_module}")
 
 PROTO = """syntax = "proto3";
 message Frame { repeated Row rows = 1; }

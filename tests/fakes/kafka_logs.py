@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Self
+from typing import Any, Self
 
 import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -220,27 +220,18 @@ class FakeWorker:
         cluster.on_append.append(self.react)
         self.speak()
 
-    def speak(
-        self,
-        *,
-        age_s: float = 0.0,
-        stopped: bool = False,
-        generation: int = 0,
-        accepted: int = 0,
-        warnings: Sequence[str] = (),
-        partitions: Sequence[int] = (),
-        model_name: str = "",
-    ) -> None:
+    def speak(self, *, age_s: float = 0.0, partitions: Mapping[int, str] | None = None, **told: Any) -> None:
+        """Report; `partitions` maps a partition's number to why it is held, `told` are other fields of WorkerStatus."""
+        parts = [
+            wire.PartitionStatus(partition=number, generation=told.get("generation", 0), held=held)
+            for number, held in (partitions or {}).items()
+        ]
         said = wire.WorkerStatus(
             deployment=self.settings.deployment,
             worker=self.name,
             at=stamp(time.time() - age_s),
-            generation=generation,
-            accepted=accepted,
-            stopped=stopped,
-            warnings=warnings,
-            partitions=[wire.PartitionStatus(partition=number, generation=generation) for number in partitions],
-            model_name=model_name,
+            partitions=parts,
+            **told,
         )
         self.cluster.append(self.settings.topics.status, wire.Status(worker=said).SerializeToString())
 

@@ -2,6 +2,7 @@
 
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
+from math import inf
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
 from prometheus_client.core import HistogramMetricFamily
@@ -34,6 +35,19 @@ class CountedHistogram(Collector):
         for value, count in observations:
             buckets[bisect_left(self._bounds, value)] += count
             total[0] += value * count
+
+    def counts(self, labels: tuple[str, ...]) -> list[int]:
+        """Return how many observations each bucket has so far."""
+        return [*self._children.get(labels, ([0] * (len(self._bounds) + 1), []))[0]]
+
+    def quantile(self, share: float, counts: Sequence[int]) -> float:
+        """Return the upper bound of the bucket that holds the quantile of these counts; 0 if they are all 0."""
+        passed, total = 0, sum(counts)
+        for bound, count in zip((*self._bounds, inf), counts, strict=True):
+            passed += count
+            if total and passed >= share * total:
+                return bound
+        return 0.0
 
     def describe(self) -> Iterator[HistogramMetricFamily]:
         """Return the family without its series, as registries ask for."""

@@ -32,7 +32,9 @@ def test_status_shows_who_serves_what_and_who_is_dead(cluster, settings):
 def test_status_fits_into_80_columns_with_each_word_whole(cluster, settings, monkeypatch):
     monkeypatch.setattr("hotswap.cli.shared._PIPE_WIDTH", 80)
     for name in ("hotswap-7f9c6-x2x", "hotswap-7f9c6-k8z"):
-        FakeWorker(cluster, settings, name).speak(generation=1, partitions=(0, 1, 2, 5), model_name="iris_gbm")
+        FakeWorker(cluster, settings, name).speak(
+            generation=1, partitions=dict.fromkeys((0, 1, 2, 5), ""), model_name="iris_gbm"
+        )
     hotswap("swap", "d", "--model", "model.zip", "--proto", "frame.proto", "--no-wait")
     shown = hotswap("status", "d").stdout
     assert max(map(len, shown.splitlines())) <= 80

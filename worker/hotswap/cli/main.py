@@ -45,6 +45,10 @@ _COMMANDS = {
         "Show one deployment, or all of them: workers, partitions, lag, the last commands.",
     ),
     "swap": ("swap", "Swap the model, the proto, the configuration, or any of them; the rest is inherited."),
+    "top": (
+        "top",
+        "Watch deployments live: partitions, lag, rate, latency, the swap under way, the last refusals.",
+    ),
     "topics": ("worker", "The topics of a deployment."),
 }
 

@@ -51,7 +51,7 @@ def status(deployment: str | None, kafka: str | None, is_watching: bool, is_json
     if is_watching and not is_json:
         run(_watch(settings))
         return
-    views = run(_overviews(settings))
+    views = run(overviews(settings))
     if is_json:
         print_json([document(view) for view in views])
     elif not views:
@@ -63,7 +63,8 @@ def status(deployment: str | None, kafka: str | None, is_watching: bool, is_json
         raise click.exceptions.Exit(REFUSED)
 
 
-async def _overviews(settings: Settings) -> list[Overview]:
+async def overviews(settings: Settings) -> list[Overview]:
+    """Return the overview of the deployment, or of each that can be shown; the others are named on stderr."""
     if settings.deployment:
         return [await overview(settings)]
     views = []
@@ -78,7 +79,7 @@ async def _overviews(settings: Settings) -> list[Overview]:
 async def _watch(settings: Settings) -> None:
     with Live(console=Console(), auto_refresh=False) as live:
         while True:
-            views = await _overviews(settings)
+            views = await overviews(settings)
             width = live.console.width
             live.update(Group(*(table for view in views for table in _tables(view, width))), refresh=True)
             await asyncio.sleep(_WATCH_S)
@@ -169,11 +170,12 @@ def _commands(view: Overview) -> Table:
         ]
         verdict = command.entry.verdict
         word = f"{verdict.outcome} {verdict.code}".strip() if verdict.outcome else "accepted"
-        rows.append((local_time(command.entry.at_ms), _title(command), word, "\n".join(told)))
+        rows.append((local_time(command.entry.at_ms), title_of(command), word, "\n".join(told)))
     return table("last commands", ("at", "command", "verdict", "workers"), rows)
 
 
-def _title(command: CommandView) -> str:
+def title_of(command: CommandView) -> str:
+    """Return what to call a command."""
     order = command.entry.command
     if isinstance(order, PauseCommand):
         return "pause" if order.is_paused else "resume"
@@ -220,7 +222,7 @@ def document(view: Overview) -> dict[str, Any]:
         "commands": [
             {
                 "command_id": command.entry.command.command_id,
-                "title": _title(command),
+                "title": title_of(command),
                 "at_ms": command.entry.at_ms,
                 "generation": command.entry.verdict.generation,
                 "verdict": command.entry.verdict.outcome or "ACCEPTED",

@@ -1,0 +1,228 @@
+"""`hotswap top`: the fleet live in a terminal. It only reads."""
+
+import asyncio
+import contextlib
+import os
+import sys
+import termios
+import time
+import tty
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import click
+from rich.console import Group
+from rich.live import Live
+
+from hotswap.cli.shared import kafka_option, local_time, make_settings, out, run, shortened, styled, table
+from hotswap.cli.status import overviews, title_of
+from hotswap.client.answers import refused
+from hotswap.client.overview import Overview
+from hotswap.errors import Doubt, StartError
+from hotswap.kafka.admin import Lag
+from hotswap.kafka.log import LogReader
+from hotswap.settings import Settings
+from hotswap.swap import Outcome
+
+_REFRESH_S = 1.0
+_REFUSALS = 3
+_UNDER_WAY = (Outcome.STAGING, Outcome.READY)
+_LONGEST_KEY = 8
+_KEYS = {"\x1b[A": -1, "k": -1, "\x1b[B": 1, "j": 1}
+_HELP = "up and down pick a partition, Enter shows its reason, q ends"
+
+
+@click.command()
+@click.argument("deployment", required=False)
+@click.option("--once", "is_once", is_flag=True, help="Print it once, after a second of watching, and end.")
+@kafka_option
+def top(deployment: str | None, kafka: str | None, is_once: bool) -> None:  # noqa: FBT001 - click's
+    """Watch deployments live: partitions, lag, rate, latency, the swap under way, the last refusals.
+
+    It only reads. The arrows pick a partition, Enter shows why it is held and the command that would help, q ends.
+    """
+    settings = make_settings(deployment=deployment, kafka=kafka)
+    with contextlib.suppress(KeyboardInterrupt):
+        run(_once(settings) if is_once else _watch(settings))
+
+
+async def _once(settings: Settings) -> None:
+    screen = Screen()
+    screen.observe(await overviews(settings), time.monotonic())
+    await asyncio.sleep(_REFRESH_S)
+    screen.observe(await overviews(settings), time.monotonic())
+    out().print(screen.render(out().width))
+
+
+async def _watch(settings: Settings) -> None:
+    screen, done = Screen(), asyncio.Event()
+    with Live(console=out(), screen=out().is_terminal, auto_refresh=False) as live:
+
+        def draw() -> None:
+            live.update(screen.render(live.console.width), refresh=True)
+
+        def press(key: str) -> None:
+            done.set() if key == "q" else screen.press(key)
+            draw()
+
+        async def refusals() -> None:
+            with contextlib.suppress(StartError, Doubt):  # there may be no such topic, of any of the deployments
+                await _follow(settings, screen)
+
+        following = asyncio.create_task(refusals())
+        with _keys(press):
+            while not done.is_set():
+                screen.observe(await overviews(settings), time.monotonic())
+                draw()
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(done.wait(), _REFRESH_S)
+        following.cancel()
+        await asyncio.gather(following, return_exceptions=True)
+
+
+async def _follow(settings: Settings, screen: "Screen") -> None:
+    """Keep the last refusals of one deployment."""
+    reader = LogReader(settings, settings.topics.dead_letters, read_committed=True)
+    try:
+        await reader.start()
+        ends = await reader.end()
+        await reader.stop()
+        reader = LogReader(settings, settings.topics.dead_letters, read_committed=True)
+        await reader.start({number: max(end - _REFUSALS, 0) for number, end in ends.items()})
+        while True:
+            for record in await reader.read(_REFRESH_S):
+                why = refused(record)
+                at = local_time(record.timestamp)
+                screen.refusals.append(f"{at}  {why.source}  {why.code}  {shortened(why.message)}")
+    finally:
+        await reader.stop()
+
+
+@contextlib.contextmanager
+def _keys(press: Callable[[str], None]) -> Iterator[None]:
+    """Call `press` with each key, while in the block, if there is a keyboard."""
+    if not sys.stdin.isatty():
+        yield
+        return
+    descriptor, loop = sys.stdin.fileno(), asyncio.get_running_loop()
+    before = termios.tcgetattr(descriptor)
+    tty.setcbreak(descriptor)
+    loop.add_reader(descriptor, lambda: press(os.read(descriptor, _LONGEST_KEY).decode(errors="replace")))
+    try:
+        yield
+    finally:
+        loop.remove_reader(descriptor)
+        termios.tcsetattr(descriptor, termios.TCSADRAIN, before)
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A partition on the screen."""
+
+    deployment: str
+    lag: Lag
+    worker: str
+    held: str
+    rate: float
+
+
+class Screen:
+    """What is on the screen: the last overviews, the rates since those before, the selection."""
+
+    def __init__(self) -> None:
+        self.refusals: deque[str] = deque(maxlen=_REFUSALS)
+        self._views: Sequence[Overview] = ()
+        self._rows: list[Row] = []
+        self._seen: dict[tuple[str, int], tuple[float, int]] = {}
+        self._selected = 0
+        self._is_open = False
+
+    def observe(self, views: Sequence[Overview], now: float) -> None:
+        """Take new overviews; `now` in seconds, for the rates."""
+        rows, seen = [], {}
+        for view in views:
+            owners = {part.partition: (worker.worker, part.held) for worker in view.live for part in worker.partitions}
+            for lag in view.lags:
+                place = view.deployment, lag.partition
+                then, committed = self._seen.get(place, (now, lag.committed))
+                rate = (lag.committed - committed) / (now - then) if now > then else 0.0
+                worker, held = owners.get(lag.partition, ("nobody", "no live worker has it"))
+                rows.append(Row(view.deployment, lag, worker, held, max(rate, 0.0)))
+                seen[place] = now, lag.committed
+        self._views, self._rows, self._seen = views, rows, seen
+        self._selected = min(self._selected, max(len(rows) - 1, 0))
+
+    def press(self, key: str) -> None:
+        """Move the selection, or open or close the selected partition's reason."""
+        self._selected = min(max(self._selected + _KEYS.get(key, 0), 0), max(len(self._rows) - 1, 0))
+        self._is_open ^= key in "\r\n"
+
+    def render(self, width: int) -> Group:
+        """Return what fits into `width` columns."""
+        lines = [styled(_summary(view, self._rows)) for view in self._views]
+        problems = [styled(shortened(line), "bold red") for view in self._views for line in view.problems[:2]]
+        under_way = [styled(line, "cyan") for view in self._views for line in _under_way(view)]
+        parts: list[Any] = [*lines, *problems, *under_way, self._table()]
+        if self._is_open and self._rows:
+            parts += [styled(line, "bold") for line in _reason(self._rows[self._selected])]
+        parts += [styled(line[:width], "yellow") for line in self.refusals]
+        return Group(*parts, styled(_HELP, "dim"))
+
+    def _table(self) -> Any:
+        columns = ["", "deployment", "partition", "worker", "generation", "lag", "answers/s", "held"]
+        rows = [
+            [
+                ">" if number == self._selected else "",
+                row.deployment,
+                str(row.lag.partition),
+                row.worker,
+                str(row.lag.generation),
+                str(row.lag.requests),
+                f"{row.rate:,.0f}",
+                "yes" if row.held else "",
+            ]
+            for number, row in enumerate(self._rows)
+        ]
+        if len(self._views) == 1:
+            columns, rows = [columns[0], *columns[2:]], [[row[0], *row[2:]] for row in rows]
+        return table("partitions", columns, rows)
+
+
+def _summary(view: Overview, rows: Sequence[Row]) -> str:
+    ours = [row for row in rows if row.deployment == view.deployment]
+    rate, lag = sum(row.rate for row in ours), sum(row.lag.requests for row in ours)
+    slowest = max((worker.latency_p99_s for worker in view.live), default=0.0)
+    latency = f", p99 within {slowest:g} s" if slowest else ""
+    paused = ", paused" if view.is_paused else ""
+    return (
+        f"{view.deployment}: generation {view.newest or 'none'}{paused}, {len(view.live)} workers, lag {lag:,}, "
+        f"{rate:,.0f} answers/s{latency}"
+    )
+
+
+def _under_way(view: Overview) -> Iterator[str]:
+    """Yield the newest command while a live worker stages it, with the phases of each."""
+    live = {worker.worker for worker in view.live}
+    for command in view.commands[-1:]:
+        told = [said for said in command.told.values() if said.worker in live]
+        if any(said.outcome in _UNDER_WAY for said in told):
+            phases = [
+                " ".join([said.worker, said.outcome, *(f"{name} {s:.1f} s" for name, s in said.phase_seconds.items())])
+                for said in told
+            ]
+            yield f"{title_of(command)}: {'; '.join(phases)}"
+
+
+def _reason(row: Row) -> list[str]:
+    """Return why a partition is held, and the command that would help."""
+    name = row.deployment
+    if not row.held:
+        return [f"partition {row.lag.partition} is served by {row.worker}"]
+    advice = f"hotswap status {name}"
+    if "paused" in row.held:
+        advice = f"hotswap resume {name}"
+    elif row.worker == "nobody":
+        advice = f"hotswap run {name}"
+    return [f"partition {row.lag.partition}: {row.held}", f"try: {advice}"]
