@@ -1,11 +1,14 @@
 """The real command line on a real terminal, while the fleet's topics contain terminal escape sequences."""
 
 import asyncio
+import fcntl
 import os
 import pty
 import re
+import struct
 import subprocess
 import sys
+import termios
 import time
 
 from confluent_kafka import Producer
@@ -76,3 +79,38 @@ def test_a_bar_and_the_messages_beside_it_have_lines_of_their_own(tmp_path):
         assert process.wait(10) == 1
     assert "rows" in written
     assert re.search(r"(?:\n|\r|\x1b\[2K|\x1b\[1A)row 2,", written), written
+
+
+async def test_top_shows_the_fleet_in_80_by_24_and_follows_the_keys(deployment):
+    await deployment.serve("iris_gbm")
+    process, ours = _on_a_screen(deployment, "top", deployment.name)
+    seen = await asyncio.to_thread(_read_until, ours, "answers/s")
+    assert f"{deployment.name}: generation 1, 1 workers" in seen
+    os.write(ours, b"\x1b[B\r")
+    await asyncio.to_thread(_read_until, ours, "partition 1 is served by w1")
+    os.write(ours, b"q")
+    _read(ours)
+    assert await asyncio.to_thread(process.wait, 10) == 0
+    assert await deployment.stop() == 0
+
+
+def _on_a_screen(deployment, *words):
+    """Start a command on a terminal of 80 by 24; return the process, and the other end of the terminal."""
+    ours, its = pty.openpty()
+    fcntl.ioctl(its, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
+    process = subprocess.Popen(
+        [sys.executable, "-m", "hotswap", *words],
+        env=os.environ | variables(deployment) | {"TERM": "xterm-256color"},
+        cwd=ROOT, stdin=its, stdout=its, stderr=its,
+    )  # fmt: skip
+    os.close(its)
+    return process, ours
+
+
+def _read_until(terminal, text):
+    """Return what a terminal shows up to a text, without its escape sequences."""
+    shown, ends = "", time.monotonic() + 30
+    while text not in shown:
+        assert time.monotonic() < ends, shown
+        shown += re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", os.read(terminal, 1 << 16).decode(errors="replace"))
+    return shown
