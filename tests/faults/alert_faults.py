@@ -1,0 +1,205 @@
+"""The real situation that each alert of ops/ is for: a context manager, in which it lasts, and after which it is over.
+
+Each yields the labels by which its alert is known. Those that are over at once (a swap that failed) leave their mark in
+a counter, and their alerts resolve once that is out of the rule's window.
+"""
+
+import asyncio
+import contextlib
+import os
+import shutil
+import signal
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+
+from confluent_kafka import TopicPartition
+from confluent_kafka.admin import AdminClient
+
+from fakes.hostile_child import KILLS
+from faults.alert_field import Field
+from faults.raw_batches import Record, batch
+from harness.fleet import EXAMPLES, HOSTILE, messages
+from harness.wire import sending
+from hotswap.client.change import Change
+
+Labels = Mapping[str, str]
+Fault = Callable[[Field], AbstractAsyncContextManager[Labels]]
+
+_ODD = ((b"\xff\xfe", b"1"),)
+_CUT_EVERY_S = 4.0
+
+
+@asynccontextmanager
+async def worker_down(field: Field) -> AsyncIterator[Labels]:
+    """A worker is killed."""
+    made = await field.serve("down")
+    made.kill("w1")
+    yield {"instance": field.instance("down", "w1")}
+    field.start(made, "w1")
+
+
+@asynccontextmanager
+async def lag_growing(field: Field) -> AsyncIterator[Labels]:
+    """The model stands still under a stream: its host is stopped, and has a deadline of ten minutes."""
+    made = await field.serve("lagging", deadline_ms=600_000)
+    hosts = field.hosts(made)
+    for host in hosts:
+        os.kill(host, signal.SIGSTOP)
+    await made.publish(messages("iris")[0] * 8)
+    async with field.streaming(made, per_second=20):
+        yield {"deployment": made.name}
+    for host in hosts:
+        os.kill(host, signal.SIGCONT)
+
+
+@asynccontextmanager
+async def nothing_scores(field: Field) -> AsyncIterator[Labels]:
+    """The store is out of reach after a restart, and the worker's cache is gone."""
+    made = await field.serve("storeless")
+    assert await made.stop() == 0
+    store, away = made.folder / "store", made.folder / "away"
+    store.rename(away)
+    shutil.rmtree(made.settings.cache)
+    field.start(made, "w1")
+    await made.publish(messages("iris")[0])
+    yield {"deployment": made.name}
+    away.rename(store)
+
+
+@asynccontextmanager
+async def partition_held(field: Field) -> AsyncIterator[Labels]:
+    """The deployment is paused, and somebody has forgotten it."""
+    made = await field.serve("paused")
+    async with made.client() as client:
+        await client.pause()
+    yield {"deployment": made.name}
+    async with made.client() as client:
+        await client.resume()
+
+
+@asynccontextmanager
+async def topic_fault(field: Field) -> AsyncIterator[Labels]:
+    """The requests topic gets more partitions, and the topics of the answers do not."""
+    made = await field.serve("widened")
+    topics = made.settings.topics
+    await field.widen(topics.requests, 5)
+    yield {"deployment": made.name}
+    for topic in (topics.predictions, topics.dead_letters):
+        await field.widen(topic, 5)
+
+
+@asynccontextmanager
+async def requests_deleted(field: Field) -> AsyncIterator[Labels]:
+    """Retention deletes requests while no worker runs."""
+    made = await field.serve("expired")
+    await made.publish(messages("iris")[0])
+    await made.drained()
+    assert await made.stop() == 0
+    await made.publish(messages("iris")[0])
+    admin = AdminClient({"bootstrap.servers": made.kafka.bootstrap})
+    ends = [TopicPartition(made.settings.topics.requests, number, -1) for number in range(4)]
+    for deleted in admin.delete_records(ends).values():
+        await asyncio.to_thread(deleted.result, 10)
+    field.start(made, "w1")
+    yield {"deployment": made.name}
+
+
+@asynccontextmanager
+async def batch_damaged(field: Field) -> AsyncIterator[Labels]:
+    """A batch has a wrong checksum however often it is fetched."""
+    made = await field.serve("rotten", is_proxied=True)
+    topic = made.settings.topics.requests
+    field.proxy.change = lambda where, _, data: data[:-1] + bytes([data[-1] ^ 1]) if where == topic else data
+    await made.publish(messages("iris")[0])
+    yield {"deployment": made.name}
+    field.proxy.change = None
+
+
+@asynccontextmanager
+async def control_unreadable(field: Field) -> AsyncIterator[Labels]:
+    """Somebody writes to the control topic what no client can read."""
+    made = await field.serve("scribbled")
+    async with sending(made.kafka.bootstrap) as send:
+        await send(made.settings.topics.control, 0, batch([Record(value=b"x", key=b"k", headers=_ODD)]).at(0), count=1)
+    yield {"topic": made.settings.topics.control}
+
+
+@asynccontextmanager
+async def swap_failed(field: Field) -> AsyncIterator[Labels]:
+    """A swap to a model that cannot be loaded."""
+    made = await field.serve("unswapped")
+    broken = made.folder / "broken.zip"
+    broken.write_bytes((EXAMPLES / "models" / "iris_gbm.zip").read_bytes()[:1000])
+    async with made.client() as client:
+        assert not (await client.await_swap(await client.swap(Change(model=broken, kind="h2o")))).is_good
+    yield {"deployment": made.name}
+
+
+@asynccontextmanager
+async def host_restarting(field: Field) -> AsyncIterator[Labels]:
+    """Requests keep killing the model's host."""
+    made = await field.serve("crashing", child=HOSTILE)
+    operation = messages("iris")[2]
+    for _ in range(3):
+        await made.publish([operation.input(sepal_length=KILLS).SerializeToString()])
+        await made.drained()
+    yield {"deployment": made.name}
+
+
+@asynccontextmanager
+async def transactions_recycling(field: Field) -> AsyncIterator[Labels]:
+    """The network to Kafka is cut every few seconds."""
+    made = await field.serve("severed", is_proxied=True)
+
+    async def cut() -> None:
+        while True:
+            await asyncio.sleep(_CUT_EVERY_S)
+            field.proxy.cut()
+
+    async with field.streaming(made, per_second=50):
+        cutting = asyncio.create_task(cut())
+        yield {"deployment": made.name}
+        cutting.cancel()
+        await asyncio.gather(cutting, return_exceptions=True)
+
+
+@asynccontextmanager
+async def dead_letters_rising(field: Field) -> AsyncIterator[Labels]:
+    """A publisher sends what is no message."""
+    made = await field.serve("misfed")
+    async with field.streaming(made, per_second=5, values=[b"\xff\xff"]):
+        yield {"deployment": made.name}
+
+
+@asynccontextmanager
+async def generations_differ(field: Field) -> AsyncIterator[Labels]:
+    """One of two workers has no room in its cache for the next generation."""
+    cache = field.folder / "second"
+    made = await field.serve("divided", workers=("w1", "w2"), w2={"HOTSWAP_CACHE": str(cache)})
+    artifacts, away = cache / "artifacts", cache / "away"
+    artifacts.rename(away)
+    artifacts.write_text("no folder")
+    async with made.client() as client:
+        await client.await_swap(await client.swap(Change(model=EXAMPLES / "models" / "iris_glm.zip")))
+    await made.publish(messages("iris")[0])
+    yield {"deployment": made.name}
+    with contextlib.suppress(FileNotFoundError):
+        artifacts.unlink()
+    away.rename(artifacts)
+
+
+FAULTS: Mapping[str, Fault] = {
+    "HotswapWorkerDown": worker_down,
+    "HotswapLagGrowing": lag_growing,
+    "HotswapNothingScores": nothing_scores,
+    "HotswapPartitionHeld": partition_held,
+    "HotswapTopicFault": topic_fault,
+    "HotswapRequestsDeleted": requests_deleted,
+    "HotswapBatchDamaged": batch_damaged,
+    "HotswapControlUnreadable": control_unreadable,
+    "HotswapSwapFailed": swap_failed,
+    "HotswapHostRestarting": host_restarting,
+    "HotswapTransactionsRecycling": transactions_recycling,
+    "HotswapDeadLettersRising": dead_letters_rising,
+    "HotswapGenerationsDiffer": generations_differ,
+}
