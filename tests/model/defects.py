@@ -19,10 +19,10 @@ class Mutant(NamedTuple):
 
 SWAP, PIPELINE = "worker/hotswap/swap.py", "worker/hotswap/pipeline/loop.py"
 PROGRESS, AGENDA = "worker/hotswap/progress.py", "worker/hotswap/agenda.py"
-PARTITION, MEMBERSHIP, CONNECTION = (
+PARTITION, MEMBERSHIP, ADMIN = (
     "worker/hotswap/kafka/partition.py",
     "worker/hotswap/kafka/membership.py",
-    "worker/hotswap/kafka/connection.py",
+    "worker/hotswap/kafka/admin.py",
 )
 
 MUTANTS = [
@@ -222,7 +222,7 @@ MUTANTS = [
     ),
     Mutant(
         "a coordinator that loads means nothing is committed",
-        CONNECTION,
+        ADMIN,
         "if missing := [key.partition for key in asked if key not in answer]:",
         'answer = dict.fromkeys(asked, type("Never", (), {"offset": -1, "metadata": ""})) | answer\n'
         "        if missing := []:",
