@@ -103,6 +103,12 @@ async def bounded(call: Awaitable[T], seconds: float, what: str) -> T:
         return await call
 
 
+def claimed(future: asyncio.Future[T]) -> asyncio.Future[T]:
+    """Keep asyncio from logging a traceback if the future fails after an earlier one has, when nobody awaits it."""
+    future.add_done_callback(lambda done: done.cancelled() or done.exception())
+    return future
+
+
 async def end(client: AIOKafkaConsumer | AIOKafkaProducer) -> None:
     """Stop an aiokafka client within two seconds, or else cut it off.
 

@@ -28,7 +28,7 @@ from hotswap.batch import Position, Record, Transaction
 from hotswap.errors import Doubt
 from hotswap.failpoints import failpoint
 from hotswap.kafka.admin import Admin
-from hotswap.kafka.connection import bounded, connection, doubting, end
+from hotswap.kafka.connection import bounded, claimed, connection, doubting, end
 from hotswap.kafka.inbox import Inbox
 from hotswap.kafka.internals import add_to_transaction, fill, retry_soon, wrap_sequences
 from hotswap.kafka.membership import Membership
@@ -329,7 +329,7 @@ class KafkaPartition:
             if not count:
                 raise Doubt(f"a record of {len(records[0][1] or b'')} bytes does not fit into a batch for {topic}")
             records = records[count:]
-            sent.append(await producer.send_batch(batch, topic, partition=where))
+            sent.append(claimed(await producer.send_batch(batch, topic, partition=where)))
         return sent
 
     async def _announce(self, producer: AIOKafkaProducer, transaction: Transaction) -> list[asyncio.Future[Any]]:
