@@ -2,6 +2,7 @@ import base64
 import io
 import json
 import math
+import re
 
 import pytest
 
@@ -196,7 +197,24 @@ def test_a_header_that_is_not_utf8_is_refused_since_its_column_would_be_missing(
 def test_a_header_must_be_a_fields_exact_name():
     rows = read("a\0,A,a ,x\n1,2,3,4\n", FRAME)
     assert [(row.message.a, row.message.x) for row in rows] == [("3", 4.0)]
-    assert "ignored 2 of 4 columns, which match no field: a\0 (did you mean a?), A" in rows.notes()
+    assert "ignored 2 of 4 columns, which match no field: a\0 (did you mean a?), A (did you mean a?)" in rows.notes()
+
+
+@pytest.mark.parametrize(
+    ("header", "hint"),
+    [
+        ("Age,INCOME", "did you mean age by Age, income by INCOME?"),
+        ("aeg", "did you mean age by aeg?"),
+        ("city", "did you mean home.city by city?"),
+        ("age;income;city", "is the delimiter ';'?"),
+        ("40,1000", "is the header line missing?"),
+    ],
+)
+def test_a_header_without_any_field_is_told_what_is_probably_wrong(header, hint):
+    proto = """syntax = "proto3"; message Row { double age = 1; double income = 2; Home home = 3; }
+        message Home { string city = 1; } service S { rpc P(Row) returns (Row); }"""
+    with pytest.raises(UsageError, match=re.escape(hint)):
+        read(f"{header}\n1\n", compile_proto(proto.encode()).operations["P"].input)
 
 
 def test_the_rows_of_a_plain_table_and_of_any_other_are_read_alike():

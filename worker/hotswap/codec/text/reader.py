@@ -24,6 +24,7 @@ from hotswap.errors import UsageError
 from hotswap.generation import TextOptions
 
 _MAX_CELL = 1 << 24
+_DELIMITERS = ";\t|"
 _MAX_DEPTH = 98
 """Maximum nesting of a field: protobuf reads 100 levels, including the row and its message; 100,000 crash it."""
 
@@ -79,7 +80,7 @@ def _make_plan(message: type[Message], header: tuple[str, ...]) -> _Plan:
     if not any(cells):
         raise UsageError(
             f"none of the CSV's columns ({', '.join(header)}) is a field of {row.full_name} "
-            f"({', '.join(part.name for part in row.fields)}): is the header line missing?"
+            f"({', '.join(part.name for part in row.fields)}): {_hint(header, row)}"
         )
     count = Counter(header)
     for cell in cells:
@@ -92,6 +93,24 @@ def _make_plan(message: type[Message], header: tuple[str, ...]) -> _Plan:
     is_plain = not absent and all(cell is None or cell.is_plain for cell in cells)
     plain = [(at, cell.column, cell.parse) for at, cell in enumerate(cells) if cell] if is_plain else []
     return _Plan(layout, cells, absent, plain)
+
+
+def _hint(header: Sequence[str], row: Any) -> str:
+    """Return what is probably wrong with a header of which no name is a field."""
+    for delimiter in _DELIMITERS if len(header) == 1 else ():
+        if delimiter in header[0]:
+            return f"is the delimiter {delimiter!r}?"
+    meant = {name: near for name in header if (near := _near(name, row))}
+    if meant:
+        return "did you mean " + ", ".join(f"{near} by {name}" for name, near in meant.items()) + "?"
+    return "is the header line missing?"
+
+
+def _near(name: str, row: Any) -> str:
+    """Return the column that a name probably means: in another case, without its message, or misspelt; or nothing."""
+    names = list(_columns(row))
+    same = [one for one in names if name.casefold() in (one.casefold(), one.rpartition(".")[2].casefold())]
+    return next(iter(same or get_close_matches(name, names, 1)), "")
 
 
 def _columns(row: Any) -> Iterator[str]:
@@ -190,9 +209,8 @@ class CsvRows:
         notes = []
         if unknown:
             count = f"{len(unknown)} of {len(self._header)} columns"
-            names = list(_columns(descriptor_of(self.layout.row)))
-            meant = {name: get_close_matches(name, names, 1) for name in unknown}
-            listed = [f"{name} (did you mean {near[0]}?)" if near else name for name, near in meant.items()]
+            meant = {name: _near(name, descriptor_of(self.layout.row)) for name in unknown}
+            listed = [f"{name} (did you mean {near}?)" if near else name for name, near in meant.items()]
             notes.append(f"ignored {count}, which match no field: {', '.join(listed)}")
         if zeros:
             advice = "write `optional` before them in the proto"
