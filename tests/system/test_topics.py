@@ -52,6 +52,13 @@ async def says(deployment, text):
             await asyncio.sleep(0.2)
 
 
+async def held_for(deployment, why):
+    """Return the partitions that are held for this reason."""
+    async with deployment.client() as client:
+        rows = [part for worker in (await client.status()).live for part in worker.partitions]
+    return [part.partition for part in rows if why in part.held]
+
+
 def unready(deployment):
     """Return why the worker is not ready; nothing if it is."""
     try:
@@ -79,9 +86,9 @@ async def publish_to(deployment, partition, count):
 async def test_commands_are_kept_for_ever_with_the_broker_s_time_and_of_reports_the_last(deployment, admin):
     topics = deployment.settings.topics
     asked = [ConfigResource(ConfigResourceType.TOPIC, name) for name in (topics.control, topics.status)]
-    control, status = [
-        {entry[0]: entry[1] for entry in answer.resources[0][4]} for answer in await admin.describe_configs(asked)
-    ]
+    (answer,) = await admin.describe_configs(asked)
+    told = {resource[3]: {entry[0]: entry[1] for entry in resource[4]} for resource in answer.resources}
+    control, status = told[topics.control], told[topics.status]
     kept = ("cleanup.policy", "retention.ms", "retention.bytes", "message.timestamp.type")
     assert [control[name] for name in kept] == ["delete", "-1", "-1", "LogAppendTime"]
     assert status["cleanup.policy"] == "compact"
@@ -95,12 +102,11 @@ async def test_added_partitions_are_read_once_their_answers_have_a_place_and_unt
     await admin.create_partitions({topics.requests: NewPartitions(3)})
     await says(deployment, f"topic {topics.predictions} has 2 partitions, fewer than {topics.requests} with 3")
     await publish_to(deployment, 2, 50)
+    why = f"topic {topics.predictions} has 2 partitions, and no partition 2"
     async with asyncio.timeout(NOTICED_S):
-        while (why := f"topic {topics.predictions} has 2 partitions, and no partition 2") not in deployment.log():
+        while (held := await held_for(deployment, why)) != [2]:
+            assert held == []
             await asyncio.sleep(0.1)
-    async with deployment.client() as client:
-        rows = [part for worker in (await client.status()).live for part in worker.partitions]
-    assert [part.partition for part in rows if why in part.held] == [2]
 
     await admin.create_partitions({name: NewPartitions(3) for name in (topics.predictions, topics.dead_letters)})
     await deployment.drained(NOTICED_S)

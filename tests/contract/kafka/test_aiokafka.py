@@ -171,6 +171,7 @@ async def test_records_are_sent_whole_and_in_order_in_batches_that_the_topic_tak
 
     async def send_batch(batch, *_, **__):
         batches.append((batch.record_count(), bytes(batch._build())))
+        return asyncio.get_running_loop().create_future()
 
     monkeypatch.setattr(producer, "send_batch", send_batch)
     given = [(b"key %d" % n, b"x" * n, [("source", b"%d" % n)]) for n in [*range(20), 1_000, 1]] + [(None, None, [])]

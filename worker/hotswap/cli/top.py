@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import os
+import re
 import sys
 import termios
 import time
@@ -29,7 +30,8 @@ from hotswap.swap import Outcome
 _REFRESH_S = 1.0
 _REFUSALS = 3
 _UNDER_WAY = (Outcome.STAGING, Outcome.READY)
-_LONGEST_KEY = 8
+_AT_ONCE = 256
+_KEY = re.compile(r"\x1b\[[A-D]|.", re.DOTALL)
 _KEYS = {"\x1b[A": -1, "k": -1, "\x1b[B": 1, "j": 1}
 _HELP = "up and down pick a partition, Enter shows its reason, q ends"
 
@@ -109,7 +111,12 @@ def _keys(press: Callable[[str], None]) -> Iterator[None]:
     descriptor, loop = sys.stdin.fileno(), asyncio.get_running_loop()
     before = termios.tcgetattr(descriptor)
     tty.setcbreak(descriptor)
-    loop.add_reader(descriptor, lambda: press(os.read(descriptor, _LONGEST_KEY).decode(errors="replace")))
+
+    def read() -> None:
+        for key in _KEY.findall(os.read(descriptor, _AT_ONCE).decode(errors="replace")):
+            press(key)
+
+    loop.add_reader(descriptor, read)
     try:
         yield
     finally:
