@@ -191,6 +191,7 @@ def test_make_help_lists_every_target():
         "faults",
         "fuzz",
         "attacks",
+        "alerts",
         "verifier",
         "model",
         "mutants",
