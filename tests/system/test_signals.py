@@ -35,6 +35,14 @@ MOMENTS = {
 }
 
 
+@pytest.fixture(autouse=True)
+def sigint():
+    """Let the processes of a test have Ctrl-C's usual effect, which those of a background job ignore."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 @pytest.fixture
 def folder(tmp_path):
     (tmp_path / "sitecustomize.py").write_text(HOOK)

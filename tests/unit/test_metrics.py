@@ -38,7 +38,7 @@ async def test_latency_counts_from_the_request_s_timestamp_and_a_clock_that_is_a
     batch = requests(1_000)
     for number, request in enumerate(batch):
         request.timestamp = now_ms + 3_600_000 if number < 500 else now_ms - 20_000
-    batch.append(FakeRequest(1_000, b"", timestamp=-1))  # it has none
+    batch += [FakeRequest(1_000, b"", timestamp=-1), FakeRequest(1_001, b"", timestamp=None)]  # they have none
     await drain(FakeSource(requests(1)), FakeRouter(lambda *_: 1))
     before = latencies()
     await drain(FakeSource(batch), FakeRouter(lambda *_: 1, max_batch_records=len(batch)))

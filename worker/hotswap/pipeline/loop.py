@@ -282,8 +282,10 @@ class PartitionLoop:
     def _count(self, batch: Sequence[Request], answered: int, dead_letters: Sequence[Record]) -> None:
         now_ms = time() * 1000
         every = len(batch) // _MEASURED + 1  # looking at each of 5,000 would take 2 % of a worker's CPU
-        sent = Counter(map(_TIMESTAMP, batch[::every]))
-        latencies = ((max(now_ms - at_ms, 0.0) / 1000, count * every) for at_ms, count in sent.items() if at_ms >= 0)
+        sent = Counter(map(_TIMESTAMP, batch[::every]))  # a request may have none: aiokafka then says None
+        latencies = (
+            (max(now_ms - at_ms, 0.0) / 1000, count * every) for at_ms, count in sent.items() if (at_ms or 0) > 0
+        )
         metrics.LATENCY_SECONDS.observe((self._deployment,), latencies)
         metrics.TRANSACTIONS.labels(self._deployment, "committed").inc()
         self._batch_records.observe(answered + len(dead_letters))
