@@ -26,7 +26,7 @@ Labels = Mapping[str, str]
 Fault = Callable[[Field], AbstractAsyncContextManager[Labels]]
 
 _ODD = ((b"\xff\xfe", b"1"),)
-_CUT_EVERY_S = 4.0
+_HELD_S = 3.0
 
 
 @asynccontextmanager
@@ -72,6 +72,7 @@ async def partition_held(field: Field) -> AsyncIterator[Labels]:
     made = await field.serve("paused")
     async with made.client() as client:
         await client.pause()
+    await made.publish(messages("iris")[0])  # a partition with nothing to score is not held
     yield {"deployment": made.name}
     async with made.client() as client:
         await client.resume()
@@ -148,19 +149,22 @@ async def host_restarting(field: Field) -> AsyncIterator[Labels]:
 
 @asynccontextmanager
 async def transactions_recycling(field: Field) -> AsyncIterator[Labels]:
-    """The network to Kafka is cut every few seconds."""
-    made = await field.serve("severed", is_proxied=True)
+    """The network to Kafka stands still every few seconds, for longer than a call may take."""
+    made = await field.serve("severed", is_proxied=True, call_timeout_s=1.0)
 
-    async def cut() -> None:
+    async def hold() -> None:
         while True:
-            await asyncio.sleep(_CUT_EVERY_S)
-            field.proxy.cut()
+            await asyncio.sleep(_HELD_S)
+            field.proxy.hold()
+            await asyncio.sleep(_HELD_S)
+            field.proxy.release()
 
     async with field.streaming(made, per_second=50):
-        cutting = asyncio.create_task(cut())
+        holding = asyncio.create_task(hold())
         yield {"deployment": made.name}
-        cutting.cancel()
-        await asyncio.gather(cutting, return_exceptions=True)
+        holding.cancel()
+        await asyncio.gather(holding, return_exceptions=True)
+        field.proxy.release()
 
 
 @asynccontextmanager
