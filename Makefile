@@ -72,7 +72,7 @@ fuzz: setup ## made-up requests: CSV, JSON and protobuf, then raw records (each 
 attacks: setup ## what strangers can send, each beside a stream: a table (WORKER=/path/to/checkout: of another commit)
 	@$(call play,attacks) $(addprefix --worker ,$(WORKER))
 
-alerts: setup ## each alert of ops/, fired by its real situation in a real Prometheus (needs prometheus on PATH; 20 minutes)
+alerts: setup ## the situation that each alert of ops/ is for, in a real Prometheus (needs prometheus on PATH; 20 minutes at most)
 	@$(call play,alerts)
 
 verifier: setup ## the verifier's own test: defects planted in good histories, each found

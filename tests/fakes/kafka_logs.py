@@ -76,6 +76,7 @@ class FakeCluster:
             "hotswap.client.overview": {"LogReader": reader, "Admin": admin},
             "hotswap.client.answers": {"LogReader": reader, "Admin": admin},
             "hotswap.cli.dead_letters": {"LogReader": reader},
+            "hotswap.cli.top": {"LogReader": reader, "Admin": admin},
         }
         for module, names in fakes.items():
             for name, fake in names.items():

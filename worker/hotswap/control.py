@@ -128,7 +128,7 @@ class Control:
                 await admin.end_offsets(self._settings.topics.requests, states, read_committed=True) if states else {}
             )
         status = self._worker_status(staging)
-        status.latency_p50_s, status.latency_p99_s = self._latencies()
+        status.latency_p99_s = self._latency_p99_s()
         metrics.LAG.clear()  # partitions that were revoked are another worker's to report
         for number, state in sorted(states.items()):
             position = state.position.offset if state.position else 0
@@ -150,13 +150,13 @@ class Control:
         metrics.DAMAGED.labels(self._settings.deployment).set(damaged)
         self._enqueue_worker_status(status)
 
-    def _latencies(self) -> tuple[float, float]:
-        """Return the median and the 99th percentile of the latency since the last report, seconds."""
+    def _latency_p99_s(self) -> float:
+        """Return the 99th percentile of the latency since the last report, seconds."""
         histogram, labels = metrics.LATENCY_SECONDS, (self._settings.deployment,)
         counts = histogram.counts(labels)
         since = [now - before for now, before in zip(counts, self._reported or [0] * len(counts), strict=True)]
         self._reported = counts
-        return histogram.quantile(0.5, since), histogram.quantile(0.99, since)
+        return histogram.quantile(0.99, since)
 
     async def watch_topics(self, admin: Admin) -> None:
         """Export what waits on every partition, and what is wrong with the topics, until cancelled.

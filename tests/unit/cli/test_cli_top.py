@@ -67,7 +67,12 @@ async def test_a_rate_is_what_was_answered_since_the_last_look(worker, settings)
     assert "500 answers/s" in drawn(screen)
 
 
-def test_once_prints_it_and_ends(worker, monkeypatch):
+def test_once_prints_it_with_the_last_refusals_and_ends(worker, cluster, settings, monkeypatch):
+    for number in range(5):
+        headers = (("code", b"UNDECODABLE"), ("message", b"is no message"), ("source", b"d.requests-0-%d" % number))
+        cluster.append(settings.topics.dead_letters, b"", headers=(*headers, ("generation", b"1")), partition=0)
     monkeypatch.setattr("hotswap.cli.top._REFRESH_S", 0.01)
-    assert "d: generation 1, 1 workers, lag 1" in hotswap("top", "d", "--once").stdout
+    shown = hotswap("top", "d", "--once").stdout
+    assert "d: generation 1, 1 workers, lag 1" in shown
+    assert [f"d.requests-0-{number}" in shown for number in range(5)] == [False, False, True, True, True]
     assert "d: generation 1, 1 workers, lag 1" in hotswap("top", "--once").stdout

@@ -9,7 +9,7 @@ import termios
 import time
 import tty
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,7 +22,7 @@ from hotswap.cli.status import overviews, title_of
 from hotswap.client.answers import refused
 from hotswap.client.overview import Overview
 from hotswap.errors import Doubt, StartError
-from hotswap.kafka.admin import Lag
+from hotswap.kafka.admin import Admin, Lag
 from hotswap.kafka.log import LogReader
 from hotswap.settings import Settings
 from hotswap.swap import Outcome
@@ -43,7 +43,8 @@ _HELP = "up and down pick a partition, Enter shows its reason, q ends"
 def top(deployment: str | None, kafka: str | None, is_once: bool) -> None:  # noqa: FBT001 - click's
     """Watch deployments live: partitions, lag, rate, latency, the swap under way, the last refusals.
 
-    It only reads. The arrows pick a partition, Enter shows why it is held and the command that would help, q ends.
+    It only reads; refusals are shown of a DEPLOYMENT that is named. The arrows pick a partition, Enter shows why it is
+    held and the command that would help, q ends.
     """
     settings = make_settings(deployment=deployment, kafka=kafka)
     with contextlib.suppress(KeyboardInterrupt):
@@ -52,9 +53,10 @@ def top(deployment: str | None, kafka: str | None, is_once: bool) -> None:  # no
 
 async def _once(settings: Settings) -> None:
     screen = Screen()
-    screen.observe(await overviews(settings), time.monotonic())
-    await asyncio.sleep(_REFRESH_S)
-    screen.observe(await overviews(settings), time.monotonic())
+    async with _refusals(settings, screen):
+        screen.observe(await overviews(settings), time.monotonic())
+        await asyncio.sleep(_REFRESH_S)
+        screen.observe(await overviews(settings), time.monotonic())
     out().print(screen.render(out().width))
 
 
@@ -69,37 +71,42 @@ async def _watch(settings: Settings) -> None:
             done.set() if key == "q" else screen.press(key)
             draw()
 
-        async def refusals() -> None:
-            with contextlib.suppress(StartError, Doubt):  # there may be no such topic, of any of the deployments
-                await _follow(settings, screen)
+        async with _refusals(settings, screen):
+            with _keys(press):
+                while not done.is_set():
+                    screen.observe(await overviews(settings), time.monotonic())
+                    draw()
+                    with contextlib.suppress(TimeoutError):
+                        await asyncio.wait_for(done.wait(), _REFRESH_S)
 
-        following = asyncio.create_task(refusals())
-        with _keys(press):
-            while not done.is_set():
-                screen.observe(await overviews(settings), time.monotonic())
-                draw()
-                with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(done.wait(), _REFRESH_S)
-        following.cancel()
-        await asyncio.gather(following, return_exceptions=True)
+
+@contextlib.asynccontextmanager
+async def _refusals(settings: Settings, screen: "Screen") -> AsyncIterator[None]:
+    """Keep the last refusals of one deployment on the screen while in the block; without a name there are none."""
+    following = asyncio.create_task(_follow(settings, screen)) if settings.deployment else None
+    try:
+        yield
+    finally:
+        if following:
+            following.cancel()
+            await asyncio.gather(following, return_exceptions=True)
 
 
 async def _follow(settings: Settings, screen: "Screen") -> None:
-    """Keep the last refusals of one deployment."""
-    reader = LogReader(settings, settings.topics.dead_letters, read_committed=True)
-    try:
-        await reader.start()
-        ends = await reader.end()
-        await reader.stop()
-        reader = LogReader(settings, settings.topics.dead_letters, read_committed=True)
-        await reader.start({number: max(end - _REFUSALS, 0) for number, end in ends.items()})
-        while True:
-            for record in await reader.read(_REFRESH_S):
-                why = refused(record)
-                at = local_time(record.timestamp)
-                screen.refusals.append(f"{at}  {why.source}  {why.code}  {shortened(why.message)}")
-    finally:
-        await reader.stop()
+    topic = settings.topics.dead_letters
+    reader = LogReader(settings, topic, read_committed=True)
+    with contextlib.suppress(StartError, Doubt):  # the topic may be gone: the first lines of the screen say so
+        try:
+            async with Admin.connect(settings) as admin:
+                ends = await admin.end_offsets(topic)
+            await reader.start({number: max(end - _REFUSALS, 0) for number, end in ends.items()})
+            while True:
+                for record in await reader.read(_REFRESH_S):
+                    why = refused(record)
+                    at = local_time(record.timestamp)
+                    screen.refusals.append(f"{at}  {why.source}  {why.code}  {shortened(why.message)}")
+        finally:
+            await reader.stop()
 
 
 @contextlib.contextmanager

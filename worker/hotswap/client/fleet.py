@@ -60,9 +60,8 @@ class WorkerView:
     machine: Mapping[str, str] = field(default_factory=dict)
     """What it says of its machine: its Java, the free space of its cache."""
     model_name: str = ""
-    latency_p50_s: float = 0.0
     latency_p99_s: float = 0.0
-    """Within how many seconds of their timestamps half and 99 % of the last requests were answered; 0: none was."""
+    """Within how many seconds of their timestamps 99 % of the last requests were answered; 0: none was."""
 
     def is_live(self, now: float) -> bool:
         """Whether it has reported within `FRESH_S`, and not that it stops."""
@@ -235,7 +234,6 @@ def _worker_view(message: wire.WorkerStatus) -> WorkerView:
         warnings=tuple(message.warnings),
         machine=dict(message.machine),
         model_name=message.model_name,
-        latency_p50_s=message.latency_p50_s,
         latency_p99_s=message.latency_p99_s,
     )
 

@@ -253,7 +253,7 @@ class FieldPaths(_message.Message):
     def __init__(self, paths: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class WorkerStatus(_message.Message):
-    __slots__ = ("deployment", "worker", "at", "generation", "model_sha256", "proto_sha256", "accepted", "loaded", "partitions", "paused", "stopped", "paths", "warnings", "machine", "model_name", "latency_p50_s", "latency_p99_s")
+    __slots__ = ("deployment", "worker", "at", "generation", "model_sha256", "proto_sha256", "accepted", "loaded", "partitions", "paused", "stopped", "paths", "warnings", "machine", "model_name", "latency_p99_s")
     class PathsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -283,7 +283,6 @@ class WorkerStatus(_message.Message):
     WARNINGS_FIELD_NUMBER: _ClassVar[int]
     MACHINE_FIELD_NUMBER: _ClassVar[int]
     MODEL_NAME_FIELD_NUMBER: _ClassVar[int]
-    LATENCY_P50_S_FIELD_NUMBER: _ClassVar[int]
     LATENCY_P99_S_FIELD_NUMBER: _ClassVar[int]
     deployment: str
     worker: str
@@ -300,9 +299,8 @@ class WorkerStatus(_message.Message):
     warnings: _containers.RepeatedScalarFieldContainer[str]
     machine: _containers.ScalarMap[str, str]
     model_name: str
-    latency_p50_s: float
     latency_p99_s: float
-    def __init__(self, deployment: _Optional[str] = ..., worker: _Optional[str] = ..., at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., generation: _Optional[int] = ..., model_sha256: _Optional[str] = ..., proto_sha256: _Optional[str] = ..., accepted: _Optional[int] = ..., loaded: _Optional[_Iterable[int]] = ..., partitions: _Optional[_Iterable[_Union[PartitionStatus, _Mapping]]] = ..., paused: _Optional[bool] = ..., stopped: _Optional[bool] = ..., paths: _Optional[_Mapping[str, str]] = ..., warnings: _Optional[_Iterable[str]] = ..., machine: _Optional[_Mapping[str, str]] = ..., model_name: _Optional[str] = ..., latency_p50_s: _Optional[float] = ..., latency_p99_s: _Optional[float] = ...) -> None: ...
+    def __init__(self, deployment: _Optional[str] = ..., worker: _Optional[str] = ..., at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., generation: _Optional[int] = ..., model_sha256: _Optional[str] = ..., proto_sha256: _Optional[str] = ..., accepted: _Optional[int] = ..., loaded: _Optional[_Iterable[int]] = ..., partitions: _Optional[_Iterable[_Union[PartitionStatus, _Mapping]]] = ..., paused: _Optional[bool] = ..., stopped: _Optional[bool] = ..., paths: _Optional[_Mapping[str, str]] = ..., warnings: _Optional[_Iterable[str]] = ..., machine: _Optional[_Mapping[str, str]] = ..., model_name: _Optional[str] = ..., latency_p99_s: _Optional[float] = ...) -> None: ...
 
 class PartitionStatus(_message.Message):
     __slots__ = ("partition", "position", "generation", "lag", "held", "damaged", "deleted_from", "deleted_to")
