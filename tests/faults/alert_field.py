@@ -5,7 +5,6 @@ import contextlib
 import json
 import shutil
 import signal
-import socket
 import subprocess
 import urllib.request
 from collections.abc import AsyncIterator, Sequence
@@ -18,6 +17,7 @@ from confluent_kafka.admin import AdminClient, NewPartitions
 from faults.arena import _children
 from faults.brokers import proxied_kafka
 from harness.fleet import ROOT, Deployment, messages
+from hotswap.local.kafka import _free_ports
 
 _READY_S = 30
 
@@ -30,7 +30,7 @@ class Field:
         self._exits = AsyncExitStack()
         self._ports: dict[tuple[str, str], int] = {}
         self._terms: dict[str, dict[str, Any]] = {}
-        self._port = _free_port()
+        self._port = next(_free_ports())
 
     async def __aenter__(self) -> Self:
         self.kafka, self.proxy = await self._exits.enter_async_context(proxied_kafka())
@@ -83,7 +83,7 @@ class Field:
         kafka = {"HOTSWAP_KAFKA": f"127.0.0.1:{self.proxy.port}"} if is_proxied else {}
         self._terms[name] = {"child": child, **kafka}
         for worker in workers:
-            self._ports[name, worker] = _free_port()
+            self._ports[name, worker] = next(_free_ports())
             self.start(made, worker, **((w2 or {}) if worker == "w2" else {}))
         self._write_targets()
         await made.serve("iris_gbm", workers=())
@@ -145,12 +145,6 @@ class Field:
         new = self._targets.with_suffix(".new")
         new.write_text(json.dumps([{"targets": [f"127.0.0.1:{port}" for port in self._ports.values()]}]))
         new.replace(self._targets)
-
-
-def _free_port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return int(free.getsockname()[1])
 
 
 def _started(command: Sequence[str], log: Path) -> subprocess.Popen[bytes]:
