@@ -19,7 +19,6 @@ from hotswap.local.jvm import fetch_jars
 FOLDER = Path(__file__).parents[1] / "jars"
 OWN_FOLDER = FOLDER.parents[1] / "worker" / "hotswap" / "runtimes" / "h2o"
 OWN = "flat_rows"
-_OWN_SOURCES = ("FlatRows.java", "Trees.java")
 NAMES = ("texts", "texts_v2", "customers", "numbers", "hostile", "spark")
 _LEFT_OUT = ("missing/",)
 _NAMELESS = ("texts",)  # compiled like most jars: without parameter names
@@ -50,7 +49,7 @@ def jar(name: str) -> bytes:
 @cache
 def compiled(name: str) -> bytes:
     """Compile a jar from its sources, for Java 17."""
-    sources = [OWN_FOLDER / each for each in _OWN_SOURCES] if name == OWN else sorted((FOLDER / name).rglob("*.java"))
+    sources = sorted((OWN_FOLDER if name == OWN else FOLDER / name).rglob("*.java"))
     classpath = ("-cp", ":".join(map(str, fetch_jars("h2o-genmodel")))) if name == OWN else ()
     with tempfile.TemporaryDirectory() as folder:
         quick = ("-J-XX:TieredStopAtLevel=1", "-J-XX:+UseSerialGC", "-J-XX:-UsePerfData")

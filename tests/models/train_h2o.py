@@ -129,6 +129,7 @@ RECIPES = (
     Recipe("gbm_binomial", GBM, "response", TREES, extra=SHAP),
     Recipe("gbm_multinomial", GBM, "grade", TREES),
     Recipe("gbm_regression", GBM, "amount", TREES, extra=SHAP),
+    Recipe("gbm_many_sets", GBM, "amount", {**TREES, "ntrees": 120, "max_depth": 6}),
     Recipe("gbm_offset", GBM, "count", {**TREES, **OFFSET, "distribution": "poisson"}, extra=SHAP),
     Recipe("gbm_calibrated", GBM, "response", CALIBRATED),
     Recipe("gbm_calibrated_isotonic", GBM, "response", {**CALIBRATED, "calibration_method": "IsotonicRegression"}),

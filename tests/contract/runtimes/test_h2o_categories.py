@@ -19,6 +19,7 @@ MOJOS = (
     Mojo("gbm_binomial", CONTRIBUTIONS),
     Mojo("gbm_multinomial", "probabilities"),
     Mojo("gbm_regression", CONTRIBUTIONS),
+    Mojo("gbm_many_sets"),
     Mojo("gbm_offset", CONTRIBUTIONS),
     Mojo("gbm_calibrated", "calibrated_probabilities"),
     Mojo("gbm_calibrated_isotonic", "calibrated_probabilities"),

@@ -129,7 +129,8 @@ class Requests:
     def _one(self):
         message = self._message()
         if self._rows:
-            for _ in range(self._random.choice((0, 1, 1, 2, 5))):
+            is_large = self._random.random() < 0.003  # more rows than are scored at a time
+            for _ in range(600 if is_large else self._random.choice((0, 1, 1, 2, 5))):
                 self._fill(message.rows.add())
             if self._random.random() < 0.02:
                 message.note = "beside the rows"

@@ -67,10 +67,9 @@ class FlatPlan:
         rows = descriptor_of(decoder.message).fields_by_name[decoder.rows_field] if decoder.rows_field else None
         rows_tag = rows.number << 3 | _BYTES if rows else 0
         row_tag = varint(encoder.rows.number << 3 | _BYTES) if encoder.rows else b""
-        scorer = jpype.JClass("hotswap.Trees").of(model, width)
-        self._answer = jpype.JClass("hotswap.FlatRows")(
-            scorer, width, fields, may_miss, rows_tag, parts, _java_bytes(row_tag), encoder.is_by_row
-        ).answer
+        reader = _class("RowReader")(fields, may_miss, rows_tag)
+        writer = _class("AnswerWriter")(width, parts, _java_bytes(row_tag), encoder.is_by_row)
+        self._answer = _class("FlatRows")(model, reader, writer).answer
 
     def answer(self, values: Sequence[bytes]) -> ScoredBatch:
         """Answer a batch of requests."""
@@ -94,7 +93,7 @@ class FlatPlan:
 
 
 def _fields(decoder: Decoder) -> Any:
-    """Describe a row's fields to the JVM, as FlatRows.Fields. Raises NotFlat."""
+    """Describe a row's fields to the JVM, as RowReader.Fields. Raises NotFlat."""
     if decoder.shape == "columns":
         raise NotFlat("the columns of a request are repeated fields")
     row = _row_of(decoder)
@@ -117,7 +116,9 @@ def _fields(decoder: Decoder) -> Any:
             value = source.lookup.get(value, _UNKNOWN)
         defaults[source.index] = np.nan if source.has_presence else value
     ints = jpype.JArray(jpype.JInt)
-    return _class("Fields")(ints(tags), ints(types), ints(columns), lookups, jpype.JArray.of(defaults), float(_UNKNOWN))
+    return _class("RowReader$Fields")(
+        ints(tags), ints(types), ints(columns), lookups, jpype.JArray.of(defaults), float(_UNKNOWN)
+    )
 
 
 def _by_number(sources: Sequence[FieldSource]) -> Mapping[int, FieldSource]:
@@ -162,10 +163,10 @@ def _java_map(lookup: Mapping[Any, float]) -> Any:
 
 
 def _parts(encoder: Encoder, width: int) -> Any:
-    """Describe the parts of an answer to the JVM, as FlatRows.Parts. Raises NotFlat."""
+    """Describe the parts of an answer to the JVM, as AnswerWriter.Parts. Raises NotFlat."""
     parts = [_part(fill, encoder, width) for fill in sorted(encoder.fills, key=lambda fill: fill.field.number)]
     ints, flags, octets = jpype.JArray(jpype.JInt), jpype.JArray(jpype.JBoolean), jpype.JArray(jpype.JByte, 2)
-    return _class("Parts")(
+    return _class("AnswerWriter$Parts")(
         ints([part.kind for part in parts]),
         ints([part.output.start for part in parts]),
         ints([part.output.stop for part in parts]),
@@ -212,7 +213,7 @@ def _part(fill: Fill, encoder: Encoder, width: int) -> _Part:
 
 
 def _class(name: str) -> Any:
-    return jpype.JClass(f"hotswap.FlatRows${name}")
+    return jpype.JClass(f"hotswap.{name}")
 
 
 def _java_bytes(content: bytes) -> Any:

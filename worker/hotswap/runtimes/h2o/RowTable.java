@@ -1,0 +1,66 @@
+package hotswap;
+
+import java.util.Arrays;
+
+/** The rows of some requests, and their scores: they are scored in blocks, each as soon as it is full. */
+final class RowTable {
+  private static final int MAX_BLOCK = 256;
+  private static final int MAX_NUMBERS = 1 << 16; // of a block
+
+  private final BlockScorer scorer;
+  private final int columns;
+  private final int width;
+  private final double[] block;
+  private final double[] blockScores;
+  private double[] scores = new double[1 << 10];
+  private int waiting; // rows of the block, which are the table's last
+  private int size;
+
+  RowTable(BlockScorer scorer, int columns, int width) {
+    int rows = Math.max(1, Math.min(MAX_BLOCK, MAX_NUMBERS / Math.max(1, columns)));
+    this.scorer = scorer;
+    this.columns = columns;
+    this.width = width;
+    this.block = new double[rows * columns];
+    this.blockScores = new double[rows * width];
+  }
+
+  int size() {
+    return size;
+  }
+
+  boolean isLarge() {
+    return size >= MAX_BLOCK;
+  }
+
+  /** Adds a row. Raises what the model raises for the rows of a block that is full. */
+  void add(double[] row) {
+    if (waiting * width == blockScores.length) {
+      score();
+    }
+    System.arraycopy(row, 0, block, waiting * columns, columns);
+    waiting++;
+    size++;
+  }
+
+  /** Forgets the rows behind `size`. */
+  void cut(int size) {
+    waiting = Math.max(0, waiting - (this.size - size));
+    this.size = size;
+  }
+
+  /** The scores of all rows. Raises what the model raises for one of them. */
+  double[] scores() {
+    score();
+    return scores;
+  }
+
+  private void score() {
+    if (scores.length < size * width) {
+      scores = Arrays.copyOf(scores, 2 * size * width);
+    }
+    scorer.score(block, waiting, blockScores);
+    System.arraycopy(blockScores, 0, scores, (size - waiting) * width, waiting * width);
+    waiting = 0;
+  }
+}
