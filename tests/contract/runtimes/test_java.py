@@ -30,6 +30,32 @@ async def test_a_jar_gets_rows_as_json_or_as_a_file_if_configured(put):
         assert (await served.ask("Named", FLOWERS)).prediction == ["versicolor", "virginica"]
 
 
+async def test_json_of_an_acumos_jar_is_the_whole_message_and_its_lists_first_element_the_whole_answer(put):
+    runtime = {"modelClassName": "iris.Model", "modelMethod": "echo", "modelInputType": "JSON"}
+    messages = IRIS + "message Columns { repeated double a = 1; repeated double b = 2; } message One { double a = 1; }"
+    rows = {"rows": [{"petal_len": 1.5, "note": "é"}, {}]}
+    async with serving(load(put("texts"), messages, {"echo": "Rows Labels"}, runtime)) as served:
+        (told,) = (await served.ask("echo", {"rows": rows["rows"][:1]})).prediction
+        assert told == '{"rows": [{"sepal_len": 0.0, "petal_len": 1.5, "note": "é"}]}'
+
+    runtime |= {"modelOutputType": "JSON", "method.drops": "dropsFirst"}
+    rpcs = {"rows": "Rows Rows", "columns": "Columns Columns", "one": "One One", "drops": "Rows Rows"}
+    async with serving(load(put("texts"), messages, rpcs, runtime)) as served:
+        for operation, content in {"rows": rows, "columns": COLUMNS, "one": {"a": 5}}.items():
+            answer = await served.ask(operation, content)
+            assert answer == type(answer)(**content), operation
+        refused = await served.ask("drops", rows)
+        assert refused.message == "field `rows`: the method returned 1 values for 2 rows"
+
+
+async def test_json_that_is_not_the_answer_of_an_acumos_jar_is_refused(put):
+    runtime = {"modelClassName": "iris.Model", "modelOutputType": "JSON"}
+    async with serving(load(put("texts"), IRIS, {"predict": "Rows Labels"}, runtime)) as served:
+        refused = await served.ask("predict", FLOWERS)
+
+    assert (refused.code, "returned json that is not an output message" in refused.message) == ("MODEL_ERROR", True)
+
+
 async def test_text_that_a_jar_returns_is_parsed_as_csv_if_configured(put):
     runtime = {"class": "iris.Model", "output": "csv"}
     async with serving(load(put("texts"), IRIS, {"table": "Rows Table"}, runtime)) as served:

@@ -17,10 +17,12 @@ modelOutputType=java.util.List
 """
 
 
-def test_acumos_keys_are_synonyms_of_ours():
+def test_acumos_keys_are_synonyms_of_ours_but_their_json_is_a_whole_message():
     given = read_properties(ANCESTORS.encode())
 
-    assert read_options(given) == Options("com.example.Model", "predict", {}, "json", None)
+    assert read_options(given) == Options("com.example.Model", "predict", {}, "message", None)
+    assert read_options(given | {"modelOutputType": "Json"}).output == "message"
+    assert read_options(given | {"modelInputType": "CSV"}).input == "csv"
 
 
 def test_input_defaults_to_csv_for_acumos_keys_and_to_the_parameters_for_ours():

@@ -4,9 +4,9 @@ The first of these that fits is used; the runtime option `input` restricts them 
 others (row):
 
     text      one String, java.io.File or java.nio.file.Path: the request's rows as CSV (a header and a line for each,
-              RFC 4180 with \n) or as JSON (an array of objects; one object if a request is one row). A File exists
-              during the call only. Without `input`, a String is CSV, unless it has a field's name or the only field
-              is a string.
+              RFC 4180 with \n) or as JSON (an array of objects; one object if a request is one row; for Acumos's
+              `modelInputType`, the whole input message). A File exists during the call only. Without `input`, a
+              String is CSV, unless it has a field's name or the only field is a string.
     request   the parameters are the input message's own fields (by name or by position: values.py)
     rows      one array or List, Collection, Iterable of rows: double[][], Customer[], List<Map<String, Object>>, …
     row       the parameters are the fields of a row, and the method is called for each row of the request
@@ -26,11 +26,11 @@ from typing import Any, Final
 
 import jpype
 from google.protobuf import json_format
-from google.protobuf.descriptor import FieldDescriptor
+from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.message import Message
 
 from hotswap.batch import Code
-from hotswap.codec.fields import Shape, descriptor_of
+from hotswap.codec.fields import Shape, descriptor_of, is_map
 from hotswap.codec.text.layout import Layout
 from hotswap.codec.text.writer import CsvTable
 from hotswap.runtimes.java.classes import JavaType, java, keep_file, type_of
@@ -38,6 +38,9 @@ from hotswap.runtimes.java.scalars import BadValue, Misfit, Read, Slot
 from hotswap.runtimes.java.values import collector, find_slot, fit_all, fit_parameters, slots_of
 
 TEXTS: Final = ("csv", "json", "file")
+MESSAGE: Final = "message"
+"""The whole message as JSON: what JSON is in Acumos's modelConfig.properties."""
+
 _PATHS: Final = ("java.io.File", "java.nio.file.Path")
 _OBJECT: Final = "java.lang.Object"
 
@@ -111,13 +114,17 @@ class MessageRows:
             self._csv.write({}, message)
         return self._csv_header + self._csv_text.getvalue()
 
+    def write_message(self, message: Any) -> str:
+        """Return the whole message as JSON (proto3's mapping, original field names), its zeros, too."""
+        return _json(_plain(message))
+
     def write_json(self, message: Any) -> str:
-        """Return the rows as a JSON array (proto3's mapping, original field names); one object for a single row."""
+        """Return the rows as a JSON array; one object for a single row."""
         if self.shape == "columns":
             columns, count = _plain(message), self.count(message)
             return _json([{name: columns[name][number] for name in columns} for number in range(count)])
         if self.shape == "single":
-            return _json(_plain(message))
+            return self.write_message(message)
         return _json([_plain(row) for row in self.rows(message)])
 
 
@@ -128,10 +135,11 @@ def fit_calls(method: Any, table: MessageRows, *, kind: str | None, names: Mappi
     """
     types = [type_of(one) for one in method.getGenericParameterTypes()]
     lone = types[0] if len(types) == 1 else None
-    if kind in TEXTS or (kind is None and lone and _is_text(lone, method, table, names)):
+    if kind in (*TEXTS, MESSAGE) or (kind is None and lone and _is_text(lone, method, table, names)):
         if lone is None or lone.name not in ("java.lang.String", "java.lang.CharSequence", *_PATHS):
-            raise Misfit(f"input {kind} needs one parameter, a String, a File or a Path")
-        if kind != "json" and (nested := table.nested):
+            shown = "json" if kind == MESSAGE else kind
+            raise Misfit(f"input {shown} needs one parameter, a String, a File or a Path")
+        if kind not in ("json", MESSAGE) and (nested := table.nested):
             raise Misfit(f"{nested} does not fit in a CSV; set `input` to json")
         return _text_calls(lone, table, kind or "csv")
     reasons: list[str] = []
@@ -157,7 +165,9 @@ def _is_text(lone: JavaType, method: Any, table: MessageRows, names: Mapping[str
 
 def _text_calls(wanted: JavaType, table: MessageRows, kind: str) -> Calls:
     objects = jpype.JArray(jpype.JObject)
-    write = table.write_json if kind == "json" else table.write_csv
+    write, suffix = {"json": (table.write_json, ".json"), MESSAGE: (table.write_message, ".json")}.get(
+        kind, (table.write_csv, ".csv")
+    )
     make = {"java.io.File": java("java.io.File"), "java.nio.file.Path": java("java.nio.file.Path").of}
     as_file = make.get(wanted.name) or (jpype.JString if kind == "file" else None)
 
@@ -166,7 +176,7 @@ def _text_calls(wanted: JavaType, table: MessageRows, kind: str) -> Calls:
         if as_file is None:
             yield objects([jpype.JString(text)])
             return
-        path, release = keep_file(io.BytesIO(text.encode()), ".json" if kind == "json" else ".csv")
+        path, release = keep_file(io.BytesIO(text.encode()), suffix)
         try:
             yield objects([as_file(path)])
         finally:
@@ -245,8 +255,17 @@ def _plain(message: Message) -> dict[str, Any]:
     given = json_format.MessageToDict(
         message, preserving_proto_field_name=True, always_print_fields_with_no_presence=True
     )
-    # Restore the proto's order: json_format writes the fields that are set first.
-    return {part.name: given[part.name] for part in descriptor_of(type(message)).fields if part.name in given}
+    return _ordered(given, descriptor_of(type(message)))
+
+
+def _ordered(given: Any, message: Descriptor) -> Any:
+    """Restore the proto's order: json_format writes the fields that are set first."""
+    if isinstance(given, list):
+        return [_ordered(element, message) for element in given]
+    if not isinstance(given, dict) or message.full_name.startswith("google.protobuf."):
+        return given
+    inner = {part.name: None if is_map(part) else part.message_type for part in message.fields if part.name in given}
+    return {name: _ordered(given[name], kind) if kind else given[name] for name, kind in inner.items()}
 
 
 def _json(content: Any) -> str:

@@ -15,13 +15,14 @@ which fills a single repeated field. If the output's fields are singular, there 
     an enum         an enum's name or a String, in any case, with or without the prefix; one of its numbers
 
 null leaves an `optional` field or a message unset, and is refused anywhere else. A String is parsed as text if `output`
-in configuration.runtime is csv (with a header) or json.
+in configuration.runtime is csv (with a header) or json. With Acumos's `modelOutputType` JSON, the String, or the one
+that a List begins with, is the whole output message.
 """
 
 import io
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
-from typing import Any, Final, Literal, cast
+from typing import Any, Final, Literal
 
 import jpype
 from google.protobuf.descriptor import FieldDescriptor
@@ -32,6 +33,7 @@ from hotswap.codec.text.layout import BadRow, Layout
 from hotswap.codec.text.reader import read_rows
 from hotswap.errors import ModelError, UsageError
 from hotswap.generation import TextOptions
+from hotswap.runtimes.java.arguments import MESSAGE
 from hotswap.runtimes.java.classes import JavaType, call, java
 from hotswap.runtimes.java.scalars import convert, is_scalar, kind_of, plain
 
@@ -55,7 +57,7 @@ class Results:
         self._is_columns = layout.shape == "columns"
         self.holds_rows = self._rows_field is not None or self._is_columns
         self._names = names
-        self._text = cast("Literal['csv', 'json'] | None", text)
+        self._text = text
         self._properties: dict[Any, Mapping[str, Callable[[Any], Any]]] = {}
 
     def check(self, returned: JavaType, *, is_each_row: bool) -> list[str]:
@@ -85,8 +87,9 @@ class Results:
         """Encode the result of one call for a request of `count` rows."""
         if value is None:
             raise ModelError("the method returned null")
-        if self._text and isinstance(value, jpype.JString):
-            return self._parse(str(value), count)
+        first = next(iter(_elements(value) or ()), value) if self._text == MESSAGE else value
+        if self._text and isinstance(first, jpype.JString):
+            return self._parse(str(first), count)
         if not self.holds_rows:
             elements = _elements(value) if count == 1 else None
             is_wrapped = elements is not None and len(elements) == 1 and len(self._fields) > 1
@@ -123,27 +126,34 @@ class Results:
     def _one(self, value: Any, count: int | None = None) -> bytes:
         message = self._message()
         self._fill(message, value, "")
-        for part in self._fields if count is not None else ():
+        if count is not None:
+            self._check_count(message, count)
+        return message.SerializeToString()
+
+    def _check_count(self, message: Message, count: int) -> None:
+        for part in self._fields:
             given = len(getattr(message, part.name))
             if given != count:
                 raise ModelError(f"field `{part.name}`: the method returned {given} values for {count} rows")
-        return message.SerializeToString()
 
     def _parse(self, text: str, count: int) -> bytes:
-        assert self._text
+        kind: Literal["csv", "json"] = "csv" if self._text == "csv" else "json"
         try:
-            rows = read_rows(io.StringIO(text, newline=""), self._text, self._message, TextOptions())
+            rows = read_rows(io.StringIO(text, newline=""), kind, self._message, TextOptions())
             read = list(rows)
             bad = next((row for row in read if isinstance(row, BadRow)), None)
         except UsageError as error:
-            raise ModelError(f"the method returned invalid {self._text}: {error}") from error
+            raise ModelError(f"the method returned invalid {kind}: {error}") from error
         if bad:
-            raise ModelError(f"the method returned {self._text} that is not an output message: {bad}")
+            raise ModelError(f"the method returned {kind} that is not an output message: {bad}")
+        is_whole = self._text == MESSAGE and rows.layout.holds_many
         wanted = count if self.holds_rows else 1
-        if len(read) != wanted:
+        if len(read) != wanted and not is_whole:
             raise ModelError(f"the method returned {len(read)} results for {wanted} rows")
-        messages = [row.message for row in read if not isinstance(row, BadRow)]
-        return rows.layout.pack(messages).SerializeToString()
+        message = rows.layout.pack(row.message for row in read if not isinstance(row, BadRow))
+        if is_whole and self.holds_rows and not self._is_one_row:
+            self._check_count(message, count)
+        return message.SerializeToString()
 
     # ---- messages
 

@@ -10,6 +10,9 @@
                                     default: according to the parameters (arguments.py)
     output (modelOutputType)        csv, json: the format of a String that the method returns; default: it is a value
 
+Except that, as in Acumos, JSON in modelInputType is the whole input message, as {"rows": [...]}, and in modelOutputType
+the whole output message: the first element of the List that the method returns.
+
 The method must be public. Unless it is static, one object is created by the public constructor without parameters, and
 kept as long as the generation. Among overloads, the one whose parameters fit is called. arguments.py and results.py
 have the rules of what fits. A model must tolerate repeated calls for a request: after a crash, its batch is retried.
@@ -28,7 +31,7 @@ from hotswap.codec.fields import descriptor_of
 from hotswap.codec.proto import Operation
 from hotswap.errors import ModelError, SwapCode, SwapError
 from hotswap.generation import Configuration
-from hotswap.runtimes.java.arguments import TEXTS, Calls, MessageRows, fit_calls
+from hotswap.runtimes.java.arguments import MESSAGE, TEXTS, Calls, MessageRows, fit_calls
 from hotswap.runtimes.java.classes import Classes, call, explain, java, shown, type_of
 from hotswap.runtimes.java.results import Results
 from hotswap.runtimes.java.scalars import BadValue, Misfit
@@ -87,6 +90,9 @@ def read_options(given: Mapping[str, str]) -> Options:
         returned = None
     if "modelClassName" in given and taken is None:
         taken = "csv"
+    # Under its own names, Acumos's JSON is a whole message.
+    taken = MESSAGE if taken == "json" and "input" not in given else taken
+    returned = MESSAGE if returned == "json" and "output" not in given else returned
     return Options(named.get("class"), named.get("method"), methods, taken, returned)
 
 
