@@ -143,6 +143,26 @@ def test_the_version_follows_from_the_previous_one(files):
         assert package.version == "8.0.0"
 
 
+def test_what_means_missing_is_packed_and_read_so_in_the_sample(files, cluster):
+    (files / "rows.csv").write_text("age,plan\nNA,basic\n41,-\n")
+    (files / "c.json").write_text('{"text": {"missing": ["-"], "delimiter": ","}}')
+    pack("--sample", "rows.csv", "--config", "c.json", "--missing", "NA", "--missing", "")
+    assert "optional int64 age = 1;\n  optional string plan = 2;" in (files / "churn" / "default.proto").read_text()
+    with open_package(files / "churn" / "modeldump.zip") as package:
+        assert package.configuration.text.missing == {"", "-", "NA"}
+        assert len(package.samples) == 2
+    FakeWorker(cluster, Settings(deployment="d"), "w1")
+    hotswap("swap", "d", "--package", "churn/modeldump.zip", "--samples", "rows.csv")
+    assert last_command(cluster).configuration.text.missing == {"", "-", "NA"}
+    assert len(last_command(cluster).samples) == 2
+
+
+def test_a_sample_that_may_spell_missing_in_its_own_way_says_what_to_add(files):
+    (files / "na.csv").write_text("age,x\n3,NA\n")
+    line = complaint(pack("--proto", "own.proto", "--sample", "na.csv", code=2))
+    assert "'NA' is not a number (if 'NA' means that a value is missing, add --missing NA)" in line
+
+
 def test_an_unknown_version_says_what_to_add(files):
     pack("--sample", "rows.csv")
     for words, reason in (

@@ -165,21 +165,27 @@ async def serving_schema(settings: Settings) -> Served:
     return Served(compile_proto(source, proto.is_descriptor_set), proto.sha256, reads, text)
 
 
-async def read_samples(settings: Settings, path: Path, proto: Path | Proto | None) -> tuple[bytes, ...]:
+async def read_samples(
+    settings: Settings, path: Path, proto: Path | Proto | None, configuration: Configuration | None
+) -> tuple[bytes, ...]:
     """Encode the rows of a file as input messages of the first operation of `proto`, or of the serving proto.
+
+    They are read as the `configuration` says, or the serving one where the proto is the serving one.
 
     Raises:
         UsageError: a row does not fit; samples are all or nothing.
 
     """
+    text = None
     if isinstance(proto, Path):
         schema = compile_file(proto)
     elif proto:
         schema = compile_proto(await Store(settings).fetch_proto(proto), proto.is_descriptor_set)
     else:
-        schema = (await serving_schema(settings)).schema
+        schema, _, _, text = await serving_schema(settings)
+    options = configuration.text if configuration else text or TextOptions()
     samples = []
-    with open_rows(path, next(iter(schema.operations.values())), TextOptions()) as rows:
+    with open_rows(path, next(iter(schema.operations.values())), options) as rows:
         for row in rows:
             if isinstance(row, BadRow):
                 raise UsageError(f"samples {path}: {row}")

@@ -1,5 +1,6 @@
 """`hotswap pack`: packages a model for `hotswap swap --package`."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,12 @@ from hotswap.packages.packing import check_target, write_package
 @kind_option
 @click.option("--proto", type=local_file, metavar="FILE", help="The model's proto, instead of a drafted one.")
 @click.option("--config", type=local_file, metavar="FILE", help="The configuration: JSON, or modelConfig.properties.")
+@click.option(
+    "--missing",
+    multiple=True,
+    metavar="TEXT",
+    help='What means "missing" in a CSV, such as NA: in the sample, and in every CSV that the model is to read.',
+)
 @click.option("--previous", type=local_file, metavar="FILE", help="The package or the proto of the previous version.")
 @click.option("--previous-version", metavar="X.Y.Z", help="Its version. [default: the package's]")
 @click.option(
@@ -33,13 +40,15 @@ def pack(model: Path, **given: Any) -> None:
     The types come from the model itself if it has them, otherwise from all rows of the sample. The package is loaded
     and checked here as a worker would do it; nothing is uploaded. A licence.json beside the model is included.
     """
+    configuration = read_configuration(given["config"]) if given["config"] else Configuration()
+    text = replace(configuration.text, missing=configuration.text.missing | set(given["missing"]))
     wish = Wish(
         model=model,
         kind=given["kind"],
         name=given["name"],
         sample=given["sample"],
         proto=given["proto"],
-        configuration=read_configuration(given["config"]) if given["config"] else Configuration(),
+        configuration=replace(configuration, text=text),
         previous=given["previous"],
         previous_version=given["previous_version"],
     )

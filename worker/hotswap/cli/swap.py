@@ -94,7 +94,9 @@ def swap(deployment: str, **given: Any) -> None:
 
     async def publish(client: Client) -> Receipt:
         with parts_of(given) as parts:
-            samples = await read_samples(settings, given["samples"], parts.proto) if given["samples"] else parts.samples
+            samples = parts.samples
+            if given["samples"]:
+                samples = await read_samples(settings, given["samples"], parts.proto, parts.configuration)
             change = Change(
                 model=parts.model,
                 kind=parts.kind,

@@ -21,9 +21,6 @@ from hotswap.errors import UsageError
 from hotswap.generation import TextOptions
 from hotswap.printable import Escaping, printable, printable_json
 
-_MAY_MEAN_MISSING = {"na", "n/a", "nan", "null", "none", "nil", "?", "-"}
-"""Never taken for missing unasked: NA is Namibia, too."""
-
 CHUNK = 500
 """How many rows are handled together, unless stated otherwise."""
 
@@ -110,12 +107,12 @@ class Reading:
             )
 
     def __iter__(self) -> Iterator[Row]:
-        rows, lacking, spellings = iter(self.rows), 0, set[str]()
+        rows, lacking, hints = iter(self.rows), 0, set[str]()
         for row in rows:
             if isinstance(row, BadRow):
                 self.refuse(str(row))
-                if row.value.casefold() in _MAY_MEAN_MISSING:
-                    spellings.add(row.value)
+                if row.hint:
+                    hints.add(row.hint)
                 continue
             if needed := [path for path in row.lacks if path in self._needed]:
                 if not lacking and not self._may_lack:
@@ -128,8 +125,8 @@ class Reading:
             yield row
         if lacking:
             note(f"{lacking} rows lack fields that the model reads, which were scored as missing, or as 0")
-        for value in sorted(spellings):
-            note(f"if {value!r} means that a value is missing, add --missing {value}")
+        for hint in sorted(hints):
+            note(hint)
         for line in self.rows.notes():
             note(line)
 

@@ -203,8 +203,8 @@ def _compare(known: _Known, draft: Draft) -> list[str]:
         ),
         *(f"column {name!r} of the model is not in the sample" for name in draft.fields if name not in types),
         *(
-            f"column {name!r} is numeric in the model, but not in every row of the sample: list the texts that mean "
-            '"missing" in the configuration ({"text": {"missing": ["NA"]}})'
+            f"column {name!r} is numeric in the model, but not in every row of the sample: add --missing for each text "
+            "that means that a value is missing, such as NA"
             for name in numbers
             if types.get(name) == "string"
         ),

@@ -108,7 +108,7 @@ def encode_samples(text: TextIO, schema: Schema, name: str) -> tuple[bytes, ...]
     room = _MAX_SAMPLES_BYTES
     for row in rows:
         if isinstance(row, BadRow):
-            raise UsageError(f"{name}: {row}")
+            raise UsageError(f"{name}: {row}" + (f" ({row.hint})" if row.hint else ""))
         message = rows.layout.pack([row.message]).SerializeToString()
         room -= len(message)
         if room < 0:

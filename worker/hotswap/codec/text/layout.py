@@ -10,6 +10,8 @@ from hotswap.codec.fields import Shape, is_map
 from hotswap.codec.text.cells import find_cell
 
 SHOWN = 60
+_MAY_MEAN_MISSING = {"na", "n/a", "nan", "null", "none", "nil", "?", "-"}
+"""Never taken for missing unasked: NA is Namibia, too."""
 
 
 class Row(NamedTuple):
@@ -33,6 +35,13 @@ class BadRow(NamedTuple):
         shown = self.value if len(self.value) <= SHOWN else self.value[:SHOWN] + "…"
         place = f"row {self.number}" + (f", column {self.column}" if self.column else "")
         return f"{place}: {shown!r} {self.reason}" if self.column else f"{place}: {self.reason}"
+
+    @property
+    def hint(self) -> str:
+        """What to do if the value was meant as missing; empty if it does not look like that."""
+        if self.value.casefold() not in _MAY_MEAN_MISSING:
+            return ""
+        return f"if {self.value!r} means that a value is missing, add --missing {self.value}"
 
 
 def reason_of(error: Exception) -> str:
