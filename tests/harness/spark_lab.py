@@ -1,7 +1,7 @@
 """Spark models in one Java, one by one, without a host's ten seconds of start for each; their rows and protos."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,7 @@ class Told:
     error: tuple[str, str] | None = None
     answers: list[Any] = field(default_factory=list)
     description: str = ""
+    reads: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
 
 class SparkLab(Lab):
@@ -58,7 +59,7 @@ class SparkLab(Lab):
             else _plain(operation.output.FromString(answer))
             for answer in self.score(values).answers
         ]
-        return Told(None, answers, described.columns)
+        return Told(None, answers, described.columns, described.reads[operation.name])
 
 
 def read_rows(name: str, what: str) -> list[Row]:

@@ -132,8 +132,13 @@ async def test_the_commands_tell_the_story_from_the_first_swap_to_the_replay(dep
     rows = list(csv.DictReader(io.StringIO(hotswap("predict", name, IRIS).stdout)))
     assert [row["row"] for row in rows] == [str(number) for number in range(1, 151)]
 
-    swapped = hotswap("swap", name, "--model", MODELS / "cancer_gbm.zip", "--proto", PROTOS / "cancer.proto", "--json")
+    mixed = ("--model", MODELS / "mixed_glm.zip", "--proto", PROTOS / "mixed_glm.proto")
+    swapped = hotswap("swap", name, *mixed, "--json")
     assert json.loads(swapped.stdout)["incompatible"] == ["operation Classify is gone"]
+    (tmp_path / "odd.csv").write_text("x0,color,country\n1,mauve,PL\n1,red,PL\n")
+    for command in (("predict", name), ("score", *mixed)):
+        said = hotswap(*command, tmp_path / "odd.csv").stderr
+        assert "`color`: the model does not know 'mauve' (1 row): scored as missing or unknown\n" in said, command
     stale = hotswap("predict", name, IRIS, "--proto", PROTOS / "iris.proto", code=1)
     assert stale.stderr.count("PROTO_MISMATCH") == 150
     hotswap("rollback", name)

@@ -39,14 +39,14 @@ class Cancel:
 class Report:
     """Publish a swap's outcome to the status topic, with its error or the seconds that each phase of staging took.
 
-    Staging adds what the generation `reads`, if it is loaded: operation -> fields.
+    Staging adds what the generation `reads`, if it is loaded: operation -> field -> the values that it knows.
     """
 
     swap: Swap
     outcome: Outcome
     error: SwapError | None = None
     phases: Mapping[str, float] = field(default_factory=dict)
-    reads: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    reads: Mapping[str, Mapping[str, Sequence[str]]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

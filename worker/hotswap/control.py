@@ -210,7 +210,7 @@ class Control:
         return self._timeline.receive(command, record.timestamp) if command else None
 
     def _publish_verdict(
-        self, verdict: Verdict, phases: Mapping[str, float], reads: Mapping[str, Sequence[str]]
+        self, verdict: Verdict, phases: Mapping[str, float], reads: Mapping[str, Mapping[str, Sequence[str]]]
     ) -> None:
         assert verdict.outcome is not None
         settings = self._settings
@@ -225,7 +225,7 @@ class Control:
             message=verdict.message[:_LONGEST_MESSAGE].encode(errors="replace").decode(),  # may hold lone surrogates
             at=_now(),
             phase_seconds=phases,
-            reads={operation: wire.FieldPaths(paths=fields) for operation, fields in reads.items()},
+            reads={operation: _field_paths(fields) for operation, fields in reads.items()},
         )
         key = f"{settings.deployment}/{verdict.generation}/{settings.worker_id}/{verdict.command_id}"
         self._enqueue(key, wire.Status(swap=swap))
@@ -270,6 +270,11 @@ class Control:
     def _enqueue_worker_status(self, status: wire.WorkerStatus) -> None:
         key = f"{self._settings.deployment}/{self._settings.worker_id}"
         self._enqueue(key, wire.Status(worker=status))
+
+
+def _field_paths(fields: Mapping[str, Sequence[str]]) -> wire.FieldPaths:
+    known = {path: wire.KnownValues(values=values) for path, values in fields.items() if values}
+    return wire.FieldPaths(paths=fields, known=known)
 
 
 def shorten(status: wire.Status, most: int) -> None:

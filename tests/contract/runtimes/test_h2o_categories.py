@@ -122,13 +122,14 @@ def test_a_mojo_predicts_what_h2o_predicts_and_treats_an_unknown_level_as_missin
     whole = mojo.whole_row
     odd = [mojo.request(whole, **dict.fromkeys(mojo.levels, level)) for level in ("mauve", None)]
 
-    lab.load(mojo.load())
+    (reads,) = lab.load(mojo.load()).reads.values()
     answers, unknown = lab.score([*scored, *odd])
     alone, _ = lab.score(scored[-1:])
 
     assert mojo.faults(answers[:-2]) == []
     assert answers[-2] == answers[-1]
     assert unknown == dict.fromkeys(mojo.levels, 1)
+    assert {path for path, known in reads.items() if known} == mojo.levels
     assert alone == answers[len(scored) - 1 : len(scored)]
 
 
@@ -138,11 +139,12 @@ def test_missing_and_unknown_levels_are_refused_if_the_policies_say_so(lab, name
     policies = replace(mojo.configuration, missing=Policy.REFUSE, unknown_category=Policy.REFUSE)
     requests = [mojo.request(mojo.whole_row, **changed) for changed in ({}, {"color": "mauve"}, {"color": None})]
 
-    lab.load(mojo.load(configuration=policies))
+    described = lab.load(mojo.load(configuration=policies))
     (good, *refused), _ = lab.score(requests)
 
     assert isinstance(good, bytes)
     assert [refusal.code for refusal in refused] == [Code.UNKNOWN_CATEGORY, Code.MISSING_FIELD]
+    assert not any(known for reads in described.reads.values() for known in reads.values()), "the refusal says it"
 
 
 @pytest.mark.parametrize(("mojo", "told"), REFUSED, ids=lambda value: getattr(value, "name", ""))

@@ -74,6 +74,20 @@ def test_requests_of_several_operations_are_answered_in_order():
     )
 
 
+def test_known_values_are_told_of_the_fields_of_which_they_are_few():
+    columns = [Column("few", ("a", "b")), Column("many", tuple(map(str, range(301)))), Column("long", ("x" * 8000,))]
+    fields = "".join(f"string {column.name} = {number}; " for number, column in enumerate(columns, 1))
+    messages = f"message R {{ {fields} }} message L {{ string label = 1; }}"
+    service = "service S { rpc one(R) returns (L); rpc two(R) returns (L); }"
+    schema, model = compile_proto(f'syntax = "proto3"; {messages} {service}'.encode()), FakeModel()
+    model.columns = tuple(columns)
+
+    told = Dispatcher(model=model, schema=schema, configuration=Configuration()).describe()
+
+    few = {"few": ["", "a", "b"], "many": [], "long": []}
+    assert told["reads"] == {"one": few, "two": few}
+
+
 def test_a_request_that_names_none_of_several_operations_is_refused_with_their_names():
     for asked in (None, asks("", "")):
         answers = dispatcher().score([request(1)] * 2, asked).answers

@@ -1,6 +1,6 @@
 """Reads what commands take from files: a model, a proto, a configuration, rows."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, TextIO
@@ -139,7 +139,7 @@ class Served(NamedTuple):
 
     schema: Schema
     proto_sha256: str
-    reads: Mapping[str, Sequence[str]]
+    reads: Mapping[str, Mapping[str, Collection[str]]]
     text: TextOptions | None = None
 
 

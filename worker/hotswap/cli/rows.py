@@ -1,7 +1,7 @@
 """`hotswap encode`, `predict` and `score`: rows of a CSV or JSON file to input messages, and to predictions."""
 
 import sys
-from collections import deque
+from collections import Counter, deque
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from contextlib import aclosing, asynccontextmanager
 from itertools import accumulate, chain
@@ -84,7 +84,8 @@ def encode(file: Path, **given: Any) -> None:
     served = _served(given)
     operation = find_operation(served.schema, given["operation"])
     with open_rows(file, operation, options_of(given, served.text)) as rows:
-        reading = Reading(rows, served.reads.get(operation.name, ()), may_lack=given["may_lack"])
+        reads = dict.fromkeys(served.reads.get(operation.name, ()), ())  # the fields alone: nothing is scored
+        reading = Reading(rows, reads, may_lack=given["may_lack"])
         count = _encode(reading, given["target"], given["per_message"])
     report = {"messages": count, "rows": reading.good, "refused": reading.bad, "is_delimited": count > 1}
     if given["is_json"]:
@@ -174,7 +175,7 @@ async def _predict(settings: Settings, file: Path, given: dict[str, Any]) -> Non
     if schema.default is None:
         headers.append(("operation", operation.name.encode()))
     with open_rows(file, operation, options_of(given, served.text)) as rows:
-        reading = Reading(rows, served.reads.get(operation.name, ()), may_lack=given["may_lack"])
+        reading = Reading(rows, served.reads.get(operation.name, {}), may_lack=given["may_lack"])
         numbers: deque[int] = deque()
 
         def requests() -> Iterator[Outgoing]:
@@ -230,9 +231,10 @@ async def _score(settings: Settings, file: Path, given: dict[str, Any], parts: P
     schema = compile_given(proto)
     operation = find_operation(schema, given["operation"])
     samples: list[bytes] = []
+    unknown = Counter[str]()
     with open_rows(file, operation, options_of(given, configuration.text)) as rows:
-        async with _host(settings, model, parts.kind, proto, configuration) as (host, description):
-            reading = Reading(rows, description.reads.get(operation.name, ()), may_lack=given["may_lack"])
+        async with _host(settings, model, parts.kind, proto, configuration, unknown) as (host, description):
+            reading = Reading(rows, description.reads.get(operation.name, {}), may_lack=given["may_lack"])
 
             async def answered() -> AsyncGenerator[Answered, None]:
                 for chunk in chunks(reading, CHUNK):
@@ -246,6 +248,7 @@ async def _score(settings: Settings, file: Path, given: dict[str, Any], parts: P
                             yield row.number, {}, answer
 
             await print_answers(answered(), operation, given["style"], count_rows(file))
+    reading.unknown.note_untold(unknown)
     end(reading.bad)
     if given["activate"]:
         if not samples:
@@ -277,7 +280,12 @@ def _bounded(samples: list[bytes]) -> tuple[bytes, ...]:
 
 @asynccontextmanager
 async def _host(
-    settings: Settings, model: Path, given_kind: str | None, given_proto: Path | Proto, configuration: Configuration
+    settings: Settings,
+    model: Path,
+    given_kind: str | None,
+    given_proto: Path | Proto,
+    configuration: Configuration,
+    unknown: Counter[str],
 ) -> AsyncIterator[tuple[ModelHost, Description]]:
     proto = read_proto(given_proto) if isinstance(given_proto, Path) else given_proto
     kind = given_kind or find_kind(model)
@@ -295,7 +303,7 @@ async def _host(
             ),
             deadline_s=(configuration.deadline_ms or settings.deadline_ms) / 1000,
             on_restart=lambda why: note(f"the model host was restarted: it {why.replace('_', ' ')}"),
-            on_unknown=lambda column, count: note(f"column {column}: {count} unknown categories, scored as missing"),
+            on_unknown=lambda column, count: unknown.update({column: count}),
         )
         try:
             yield host, await host.start()

@@ -1,7 +1,7 @@
 """What the commands on rows share: reading a table, and printing predictions."""
 
 import sys
-from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Sequence
+from collections.abc import AsyncGenerator, Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import aclosing
 from itertools import islice
 from pathlib import Path
@@ -13,6 +13,7 @@ from google.protobuf.message import Message
 from hotswap.cli.exits import REFUSED, Failure, note
 from hotswap.cli.files import kind_of
 from hotswap.cli.shared import progress
+from hotswap.cli.unknown import Unknown
 from hotswap.codec.proto import Operation
 from hotswap.codec.text.layout import BadRow, Row
 from hotswap.codec.text.reader import RowReader
@@ -89,16 +90,18 @@ class Reading:
     """The good rows of a file; bad rows are listed on stderr as they are read, and counted.
 
     `reads` are the fields that the model reads. One that the proto does not call optional must be given, or the command
-    ends, unless it `may_lack` some: a CSV's before its first row, of JSON at the first row that lacks one.
+    ends, unless it `may_lack` some: a CSV's before its first row, of JSON at the first row that lacks one. Of a field
+    that has known values there, all others are listed at the end.
     """
 
-    def __init__(self, rows: RowReader, reads: Sequence[str] = (), *, may_lack: bool = False) -> None:
+    def __init__(self, rows: RowReader, reads: Mapping[str, Collection[str]], *, may_lack: bool = False) -> None:
         self.rows = rows
+        self.unknown = Unknown(rows.layout, reads)
         self.good = 0
         self.bad = 0
         self._may_lack = may_lack
         self._needed = [path for path in reads if not _is_optional(rows.layout.row, path)]
-        lacking = rows.watch(reads)
+        lacking = rows.watch(list(reads))
         if needed := [path for path in self._needed if path in lacking]:
             self._lack(f"no column fills {_listed(needed)}")
         if optional := [path for path in lacking if path not in self._needed]:
@@ -122,11 +125,12 @@ class Reading:
                     )
                 lacking += 1
             self.good += 1
+            self.unknown.look(row.message)
             yield row
         if lacking:
             note(f"{lacking} rows lack fields that the model reads, which were scored as missing, or as 0")
-        for hint in sorted(hints):
-            note(hint)
+        for line in (*sorted(hints), *self.unknown.notes()):
+            note(line)
         for line in self.rows.notes():
             note(line)
 

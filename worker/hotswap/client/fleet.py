@@ -80,8 +80,11 @@ class Told:
     message: str
     at: float
     phase_seconds: Mapping[str, float]
-    reads: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    """Operation -> the fields of its input that the generation reads, where a worker has told them."""
+    reads: Mapping[str, Mapping[str, frozenset[str]]] = field(default_factory=dict)
+    """Operation -> the fields of its input that the generation reads, where a worker has told them.
+
+    For a category, with the values that it knows, if they are few; others are scored as missing or unknown.
+    """
 
     @property
     def is_final(self) -> bool:
@@ -251,5 +254,8 @@ def _told(message: wire.SwapStatus) -> Told | None:
         message=message.message,
         at=_seconds(message.at),
         phase_seconds=dict(message.phase_seconds),
-        reads={operation: tuple(fields.paths) for operation, fields in message.reads.items()},
+        reads={
+            operation: {path: frozenset(fields.known[path].values) for path in fields.paths}
+            for operation, fields in message.reads.items()
+        },
     )

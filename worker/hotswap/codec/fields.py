@@ -36,12 +36,13 @@ class Column(NamedTuple):
     """An input of a model: a number, a category (listed in the order of their numbers), or whatever `type` says.
 
     In a table, a number or a category's number is in the matrix; a text, a 64-bit whole number and a vector are
-    objects: str, int, list[float].
+    objects: str, int, list[float]. `known`: the texts that the model tells from unknown ones, where it does.
     """
 
     name: str
     categories: tuple[str, ...] | None = None
     type: ColumnType = "number"
+    known: tuple[str, ...] = ()
 
     @property
     def kind(self) -> str:

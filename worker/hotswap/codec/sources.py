@@ -43,6 +43,15 @@ class FieldSource:
         """The field that holds the value; for a map, the value field of its entries."""
         return self.fields[-1] if self.key is None else _value_of(self.fields[-1])
 
+    @property
+    def known(self) -> Sequence[str]:
+        """The field's values that the column has a category for, as str() writes them; empty if it takes any."""
+        if self.kind == "lookup":
+            return [str(value) for value in self.lookup if value is not None]
+        if self.leaf.enum_type:
+            return [str(value.number) for value in self.leaf.enum_type.values if value.name in self.column.known]
+        return self.column.known
+
     def values(self, items: Iterable[Message]) -> Iterable[Any]:
         """Return the field's value in each item; None if a map lacks the key."""
         if self.key is None:

@@ -10,6 +10,8 @@ from hotswap.errors import SwapCode, SwapError
 from hotswap.generation import Configuration
 
 _MAX_DESCRIPTION: Final = 10_000  # characters: a description names each of the model's columns
+_MOST_KNOWN: Final = 300  # values of a field
+_MAX_KNOWN: Final = 8_000  # characters, of all fields: every worker writes them to the status topic
 
 
 class Plan(Protocol):
@@ -24,8 +26,11 @@ class Plan(Protocol):
         """How a request reaches the model and its answer comes back, for people to read."""
 
     @property
-    def reads(self) -> Sequence[str]:
-        """The paths of the input's fields that it reads, each from a row on; empty if that is not known."""
+    def reads(self) -> Mapping[str, Sequence[str]]:
+        """The paths of the input's fields that it reads, each from a row on; empty if that is not known.
+
+        For a category whose unknown values are scored, the values that the model knows, as str() writes them.
+        """
 
     def answer(self, values: Sequence[bytes]) -> ScoredBatch:
         """Answer each request, a serialized input message, in order. Refuses bad ones individually; never raises."""
@@ -73,8 +78,21 @@ class Dispatcher:
             "outputs": {name: rpc.output.DESCRIPTOR.full_name for name, rpc in self._schema.operations.items()},
             "columns": self._model.description[:_MAX_DESCRIPTION],
             "paths": {name: plan.path for name, plan in self.plans.items()},
-            "reads": {name: list(plan.reads) for name, plan in self.plans.items()},
+            "reads": self._reads(),
         }
+
+    def _reads(self) -> dict[str, dict[str, list[str]]]:
+        """Return the plans' `reads`, without the known values of a field that would not keep them short."""
+        room = _MAX_KNOWN
+        told: dict[str, dict[str, list[str]]] = {}
+        for name, plan in self.plans.items():
+            told[name] = {}
+            for path, known in plan.reads.items():
+                size = sum(map(len, known))
+                is_short = len(known) <= _MOST_KNOWN and size <= room
+                told[name][path] = list(known) if is_short else []
+                room -= size if is_short else 0
+        return told
 
     def score(self, values: Sequence[bytes], asks: Sequence[Ask] | None = None) -> ScoredBatch:
         """Answer a batch. `asks[i]` says what request i asks for; without it, or without an operation, the default."""

@@ -42,7 +42,7 @@ class _Ready(BaseModel):
     outputs: dict[Sound, Sound]
     columns: Sound
     paths: dict[Sound, Clean]
-    reads: dict[Sound, Many[Sound]] = {}
+    reads: dict[Sound, dict[Sound, Many[Sound]]] = {}
     phase_seconds: _Phases
 
 
@@ -50,7 +50,8 @@ class _Ready(BaseModel):
 class Description:
     """What a started host serves. `inputs` and `outputs` map each operation to its message type.
 
-    `paths` tells for each operation how its requests reach the model, `reads` which fields it reads (dispatcher.Plan).
+    `paths` tells for each operation how its requests reach the model, `reads` which fields it reads, and the
+    values that it knows of each (dispatcher.Plan).
     """
 
     operations: tuple[str, ...]
@@ -58,7 +59,7 @@ class Description:
     outputs: Mapping[str, str]
     columns: str
     paths: Mapping[str, str]
-    reads: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    reads: Mapping[str, Mapping[str, Sequence[str]]] = field(default_factory=dict)
     phase_seconds: Mapping[str, float] = field(default_factory=dict)
 
 

@@ -14,7 +14,7 @@ from hotswap.codec.outputs import Output
 from hotswap.codec.proto import Operation
 from hotswap.codec.values import Table, join
 from hotswap.errors import ModelError
-from hotswap.generation import Configuration
+from hotswap.generation import Configuration, Policy
 
 
 class RowModel(Protocol):
@@ -50,7 +50,8 @@ class RowPlan:
         )
         self.problems: Sequence[str] = [*self.decoder.problems, *self.encoder.problems]
         self.path = "through Python"
-        self.reads: Final = tuple(dict.fromkeys(source.path for source in self.decoder.sources))
+        is_told = configuration.unknown_category is Policy.REFUSE
+        self.reads: Final = {source.path: () if is_told else source.known for source in self.decoder.sources}
 
     @property
     def used(self) -> Sequence[Output]:

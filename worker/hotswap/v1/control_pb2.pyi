@@ -247,10 +247,25 @@ class SwapStatus(_message.Message):
     def __init__(self, command_id: _Optional[str] = ..., deployment: _Optional[str] = ..., generation: _Optional[int] = ..., worker: _Optional[str] = ..., outcome: _Optional[_Union[Outcome, str]] = ..., code: _Optional[str] = ..., message: _Optional[str] = ..., at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., phase_seconds: _Optional[_Mapping[str, float]] = ..., reads: _Optional[_Mapping[str, FieldPaths]] = ...) -> None: ...
 
 class FieldPaths(_message.Message):
-    __slots__ = ("paths",)
+    __slots__ = ("paths", "known")
+    class KnownEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: KnownValues
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[_Union[KnownValues, _Mapping]] = ...) -> None: ...
     PATHS_FIELD_NUMBER: _ClassVar[int]
+    KNOWN_FIELD_NUMBER: _ClassVar[int]
     paths: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, paths: _Optional[_Iterable[str]] = ...) -> None: ...
+    known: _containers.MessageMap[str, KnownValues]
+    def __init__(self, paths: _Optional[_Iterable[str]] = ..., known: _Optional[_Mapping[str, KnownValues]] = ...) -> None: ...
+
+class KnownValues(_message.Message):
+    __slots__ = ("values",)
+    VALUES_FIELD_NUMBER: _ClassVar[int]
+    values: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, values: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class WorkerStatus(_message.Message):
     __slots__ = ("deployment", "worker", "at", "generation", "model_sha256", "proto_sha256", "accepted", "loaded", "partitions", "paused", "stopped", "paths", "warnings", "machine", "model_name", "latency_p99_s")

@@ -251,7 +251,7 @@ def _numbered(read: Read, row: Any, number: int) -> Any:
         raise BadValue(error.code, f"row {number}, {error}") from None
 
 
-def _plain(message: Message) -> dict[str, Any]:
+def _plain(message: Message) -> Any:
     given = json_format.MessageToDict(
         message, preserving_proto_field_name=True, always_print_fields_with_no_presence=True
     )

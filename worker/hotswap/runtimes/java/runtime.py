@@ -187,7 +187,7 @@ class JavaPlan:
         """Choose nothing yet: choose() does."""
         self.problems: list[str] = []
         self.path: Final = "by calls of the jar's methods"
-        self.reads: Final = ()  # a method gets the whole message
+        self.reads: Final[Mapping[str, Sequence[str]]] = {}  # a method gets the whole message
         self.method: Any = None
         self.target: Any = None
         self._message: type[Message] = operation.input

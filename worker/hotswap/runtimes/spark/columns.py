@@ -53,6 +53,16 @@ def find_schema(stages: Sequence[Any], given: Any, vector: Any) -> Any:
     return needed
 
 
+def labels_of(stages: Iterable[Any]) -> dict[str, tuple[str, ...]]:
+    """Return the columns whose unknown values an indexer keeps (`handleInvalid="keep"`), with the values it knows."""
+    return {
+        name: tuple(map(str, labels))
+        for stage in stages
+        if kind_of(stage) == "StringIndexerModel" and _parameters(stage, "handleInvalid") == ["keep"]
+        for name, labels in zip(_reads(stage), stage.labelsArray(), strict=True)
+    }
+
+
 def advice(stages: Sequence[Any]) -> str:
     """Return what to do if Spark rejects the columns that were found."""
     odd = sorted({kind_of(stage) for stage in stages} & _UNKNOWN)

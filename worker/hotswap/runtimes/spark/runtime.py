@@ -93,7 +93,8 @@ class SparkModel:
         with _mismatch(self._stages):
             self._input: Final = _find_input(self._stages, options.get("schema", ""))
             self._table: Final = Pipeline(self._stages, self._input)
-        self.columns: Final[Sequence[Column]] = [_column(field) for field in self._input.fields()]
+        labels = columns.labels_of(self._stages)
+        self.columns: Final[Sequence[Column]] = [_column(field, labels) for field in self._input.fields()]
         self.outputs: Final[Sequence[Output]] = self._find_outputs()
 
     @property
@@ -199,14 +200,15 @@ def _parse_schema(ddl: str) -> Sequence[Any]:
     return fields
 
 
-def _column(field: Any) -> Column:
+def _column(field: Any, labels: Mapping[str, tuple[str, ...]]) -> Column:
     kind = _COLUMN_TYPES.get(str(field.dataType().typeName()))
     if kind is None:
         raise SwapError(
             SwapCode.MODEL_UNSUPPORTED,
             f"column `{field.name()}` is {field.dataType().sql()}, which requests do not support yet",
         )
-    return Column(str(field.name()), type=kind)
+    name = str(field.name())
+    return Column(name, type=kind, known=labels.get(name, ()) if kind == "text" else ())
 
 
 def _output(field: Any, output: Output) -> Output | None:

@@ -1,0 +1,88 @@
+"""Counts the values in a file's rows that the model does not know, which it scores without a word."""
+
+from collections import Counter
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from typing import Any
+
+from google.protobuf.descriptor import FieldDescriptor
+from google.protobuf.message import Message
+
+from hotswap.cli.exits import note
+from hotswap.codec.fields import is_map
+from hotswap.codec.text.layout import SHOWN, Layout
+
+_LISTED = 3
+_COUNTED = 1000  # different values of a field: a file may have no two alike
+
+
+class Unknown:
+    """The unknown values of each category field, with their rows. `known`: the field's path -> what the model knows."""
+
+    def __init__(self, layout: Layout, known: Mapping[str, Collection[str]]) -> None:
+        self._layout = layout
+        self._known = [(path, path.split("."), values) for path, values in known.items() if values]
+        self._found: dict[str, Counter[str]] = {path: Counter() for path, *_ in self._known}
+        self._more: Counter[str] = Counter()
+
+    def look(self, message: Message) -> None:
+        """Count the unknown values of a row, or of a whole message of rows."""
+        part = self._layout.rows_field if message.DESCRIPTOR is not self._layout.row.DESCRIPTOR else None
+        for row in getattr(message, part) if part else (message,):
+            for path, parts, known in self._known:
+                for field, value in _values(row, parts):
+                    if str(value) not in known:
+                        self._count(path, _shown(field, value))
+
+    def note_untold(self, counts: Counter[str]) -> None:
+        """Note the counts of a model host, by column, if there were more: of columns with too many values to tell."""
+        if counts.total() > self._more.total() + sum(found.total() for found in self._found.values()):
+            for column, count in counts.items():
+                note(f"column {column}: {count} unknown categories, scored as missing")
+
+    def notes(self) -> Iterator[str]:
+        """Yield a line for each field with unknown values."""
+        for path, found in self._found.items():
+            listed = found.most_common(_LISTED)
+            others = found.total() + self._more[path] - sum(rows for _, rows in listed)
+            texts = [f"{value} ({_rows(rows)})" for value, rows in listed]
+            if others:
+                texts.append(f"others ({_rows(others)})")
+            if texts:
+                yield f"`{path}`: the model does not know {', '.join(texts)}: scored as missing or unknown"
+
+    def _count(self, path: str, value: str) -> None:
+        found = self._found[path]
+        if value in found or len(found) < _COUNTED:
+            found[value] += 1
+        else:
+            self._more[path] += 1
+
+
+def _values(message: Any, parts: Sequence[str]) -> Iterator[tuple[FieldDescriptor, Any]]:
+    """Yield the values of a field by its path, none where it is absent, each with the field that holds it."""
+    field = message.DESCRIPTOR.fields_by_name[parts[0]]
+    value = getattr(message, field.name)
+    if is_map(field):
+        key = ".".join(parts[1:])
+        if key in value:
+            yield field.message_type.fields_by_name["value"], value[key]
+        return
+    if field.has_presence and not field.is_repeated and not message.HasField(field.name):
+        return
+    for one in value if field.is_repeated else (value,):
+        if len(parts) > 1:
+            yield from _values(one, parts[1:])
+        else:
+            yield field, one
+
+
+def _shown(field: FieldDescriptor, value: Any) -> str:
+    if field.enum_type:
+        named = field.enum_type.values_by_number.get(value)
+        return named.name if named else str(value)
+    text = repr(value)
+    return text if len(text) <= SHOWN else text[:SHOWN] + "…"
+
+
+def _rows(count: int) -> str:
+    return f"{count} row{'s' * (count > 1)}"
