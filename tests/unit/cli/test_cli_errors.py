@@ -3,6 +3,7 @@
 import io
 import json
 import logging
+import re
 import sys
 from pathlib import Path
 
@@ -57,6 +58,13 @@ def test_a_port_that_no_computer_has_is_a_wrong_command_line():
 def test_help_cuts_no_summary():
     summaries = " ".join(hotswap("--help").stdout.split())
     assert all(text in summaries for _, text in main.lazy.values())
+
+
+@pytest.mark.parametrize("command", [*main.lazy, "topics create", ""])
+def test_help_fits_into_80_columns_and_shows_no_type_and_no_bound_of_the_machine(command):
+    told = hotswap(*command.split(), "--help").stdout
+    assert [line for line in told.splitlines() if len(line) > 80] == []
+    assert re.findall(r"INTEGER|FLOAT|RANGE|\d{10}", told) == []
 
 
 def test_a_shell_completes_commands():

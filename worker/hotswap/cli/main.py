@@ -63,8 +63,11 @@ def main(config: str | None) -> None:
     `hotswap settings` prints them all, and where their values come from.
 
     \b
-    Exit codes: 0 done; 1 refused or failed, wholly or in part; 2 the command line is wrong;
-    3 Kafka, a worker or Java cannot be reached or started.
+    Exit codes:
+      0  done
+      1  refused or failed, wholly or in part
+      2  the command line, a setting or a file is wrong
+      3  Kafka, a worker or Java cannot be reached or started
     """  # noqa: D301 - click's own mark: do not wrap this paragraph
     if config:
         os.environ[CONFIG_FILE] = config

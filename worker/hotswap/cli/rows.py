@@ -136,13 +136,18 @@ def _write(messages: Iterator[Message], output: BinaryIO) -> int:
 @click.command()
 @deployment_argument
 @click.argument("file", type=local_file)
-@click.option("--proto", type=local_file, metavar="FILE", help="[default: the serving generation's]")
+@click.option("--proto", type=local_file, metavar="FILE", help="A .proto, or a descriptor set. [default: what serves]")
 @operation_option
 @allow_missing_option
 @format_options
 @click.option("--rate", type=click.FloatRange(min=0, min_open=True), metavar="N", help="The most requests per second.")
 @click.option(
-    "--window", type=click.IntRange(min=1), default=1000, show_default=True, help="The most requests in flight."
+    "--window",
+    type=click.IntRange(min=1),
+    default=1000,
+    show_default=True,
+    metavar="N",
+    help="The most requests in flight.",
 )
 @click.option(
     "--timeout",
@@ -150,6 +155,7 @@ def _write(messages: Iterator[Message], output: BinaryIO) -> int:
     type=float,
     default=60.0,
     show_default=True,
+    metavar="S",
     help="Give up after this many seconds without an answer.",
 )
 @text_options
@@ -205,7 +211,7 @@ async def _predict(settings: Settings, file: Path, given: dict[str, Any]) -> Non
 @click.option("--model", type=local_model, metavar="FILE", help="The model, a file or a folder.")
 @kind_option
 @click.option("--proto", type=local_file, metavar="FILE", help="A .proto, or a descriptor set.")
-@click.option("--config", type=local_file, metavar="FILE", help="The configuration, JSON.")
+@click.option("--config", type=local_file, metavar="FILE", help="The configuration: JSON, or modelConfig.properties.")
 @package_option
 @operation_option
 @allow_missing_option

@@ -40,6 +40,17 @@ local_file = click.Path(exists=False, dir_okay=False, path_type=Path)
 local_model = click.Path(exists=False, path_type=Path)
 
 
+class Counted(click.Option):
+    """An option whose help leaves out the end of its range: it is what a record can hold, and helps nobody."""
+
+    def get_help_extra(self, ctx: click.Context) -> Any:
+        """Return what click prints in brackets."""
+        extra = super().get_help_extra(ctx)
+        assert isinstance(self.type, click.IntRange)
+        extra["range"] = f"x>={self.type.min}"
+        return extra
+
+
 def shortened(message: str) -> str:
     """Return the first line of a message, and the number of further lines."""
     first, *more = message.splitlines() or [""]

@@ -9,6 +9,7 @@ from hotswap.cli.exits import REFUSED, Failure
 from hotswap.cli.files import package_option, parts_of, read_samples
 from hotswap.cli.follow import Publish, outcomes, publish_and_follow, title_of, what_went_wrong
 from hotswap.cli.shared import (
+    Counted,
     deployment_argument,
     json_option,
     kafka_option,
@@ -31,7 +32,7 @@ _MOST_PARTITION, _MOST_OFFSET = 2**31 - 1, 2**63 - 1
 
 number = click.IntRange(min=1, max=MOST)
 wait_option = click.option(
-    "--wait/--no-wait", "is_waiting", default=True, help="Wait for the answer of the whole fleet."
+    "--wait/--no-wait", "is_waiting", default=True, show_default=True, help="Wait for the answer of the whole fleet."
 )
 timeout_option = click.option(
     "--timeout",
@@ -51,9 +52,10 @@ def cut_options(command: Callable[..., Any]) -> Callable[..., Any]:
         help="The old generation answers what is published by now.",
     )(command)
     flag = click.option("--at-once", "cut", flag_value="at-once", help="Each partition at its next batch.")(flag)
+    cuts = [cut.value for cut in Cut]
     return click.option(
-        "--cut", "cut", type=click.Choice([cut.value for cut in Cut]), default="auto", show_default=True,
-        help="auto: after the backlog if the proto changes incompatibly, otherwise at once.",
+        "--cut", "cut", type=click.Choice(cuts), default="auto", show_default=True, metavar="WHEN",
+        help=f"{', '.join(cuts)}; auto: after the backlog if the proto changes incompatibly, otherwise at once.",
     )(flag)  # fmt: skip
 
 
@@ -65,13 +67,15 @@ def cut_options(command: Callable[..., Any]) -> Callable[..., Any]:
 @click.option("--name", metavar="NAME", help="What to call the model. [default: its file's or package's name]")
 @click.option("--proto", metavar="FILE|URI", help="A .proto, or a descriptor set (.desc, .binpb).")
 @click.option("--proto-sha256", metavar="DIGEST", help="The SHA-256 of a proto given by its URI.")
-@click.option("--config", type=local_file, metavar="FILE", help="The configuration, as JSON.")
+@click.option("--config", type=local_file, metavar="FILE", help="The configuration: JSON, or modelConfig.properties.")
 @click.option(
     "--samples", type=local_file, metavar="FILE", help="CSV or JSON rows that it must score before it serves."
 )
 @package_option
-@click.option("--generation", type=number, metavar="N", help="Its number. [default: the next one]")
-@click.option("--base", type=number, metavar="N", help="The generation to inherit from. [default: what serves]")
+@click.option("--generation", cls=Counted, type=number, metavar="N", help="Its number. [default: the next one]")
+@click.option(
+    "--base", cls=Counted, type=number, metavar="N", help="The generation to inherit from. [default: what serves]"
+)
 @click.option(
     "--deadline",
     "deadline_s",
@@ -116,7 +120,9 @@ def swap(deployment: str, **given: Any) -> None:
 
 @click.command()
 @deployment_argument
-@click.option("--to", type=number, metavar="N", help="The generation. [default: the one that served before]")
+@click.option(
+    "--to", cls=Counted, type=number, metavar="N", help="The generation. [default: the one that served before]"
+)
 @cut_options
 @wait_option
 @timeout_option
@@ -152,9 +158,21 @@ def resume(deployment: str, **given: Any) -> None:
 
 @click.command()
 @deployment_argument
-@click.option("--partition", type=click.IntRange(0, _MOST_PARTITION), required=True, metavar="N", help="Its partition.")
 @click.option(
-    "--offset", type=click.IntRange(0, _MOST_OFFSET), required=True, metavar="N", help="As `hotswap status` prints it."
+    "--partition",
+    cls=Counted,
+    type=click.IntRange(0, _MOST_PARTITION),
+    required=True,
+    metavar="N",
+    help="Its partition.",
+)
+@click.option(
+    "--offset",
+    cls=Counted,
+    type=click.IntRange(0, _MOST_OFFSET),
+    required=True,
+    metavar="N",
+    help="As `hotswap status` prints it.",
 )
 @wait_option
 @timeout_option

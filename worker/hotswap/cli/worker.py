@@ -49,7 +49,12 @@ def topics() -> None:
 @kafka_option
 @json_option
 @click.option(
-    "--partitions", default=4, show_default=True, type=click.IntRange(min=1), help="Partitions of the requests topic."
+    "--partitions",
+    default=4,
+    show_default=True,
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Partitions of the requests topic.",
 )
 @click.option(
     "--replication",
@@ -85,7 +90,14 @@ async def _create(settings: Settings, partitions: int, replication: int | None =
 @click.argument("deployment", default="iris")
 @click.option("--keep", type=click.Path(file_okay=False, path_type=Path), metavar="DIR", help="Keep Kafka's data here.")
 @click.option("--port", type=click.IntRange(1, 65_535), metavar="N", help="Kafka's port. [default: a free one]")
-@click.option("--partitions", default=4, show_default=True, type=click.IntRange(min=1))
+@click.option(
+    "--partitions",
+    default=4,
+    show_default=True,
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Partitions of the requests topic.",
+)
 def dev(deployment: str, keep: Path | None, port: int | None, partitions: int) -> None:
     """Start a local Apache Kafka and one worker, and print what to do next; Ctrl-C stops both.
 
