@@ -178,6 +178,9 @@ async def test_the_sample_is_matched_by_name_and_what_is_odd_in_it_is_said(setti
     (tmp_path / "s.csv").write_text("5.1,3.5,1.4,0.2\n4.9,3.0,1.4,0.2\n")
     with pytest.raises(UsageError, match="is the header line missing"):
         await onboard(settings, Wish(model=iris, sample=tmp_path / "s.csv"))
+    (tmp_path / "s.csv").write_text("petal_width;sepal_width\n0.2;1\n")
+    with pytest.raises(UsageError, match="is the delimiter ';'"):
+        await onboard(settings, Wish(model=iris, sample=tmp_path / "s.csv"))
     (tmp_path / "s.csv").write_text("petal_width\n0.2\nNA\n")
     with pytest.raises(UsageError, match="row 2, column petal_width: 'NA' is not a number"):
         await onboard(settings, Wish(model=iris, sample=tmp_path / "s.csv"))

@@ -14,7 +14,7 @@ from hotswap.v1 import control_pb2 as wire
 PAGE = (Path(__file__).parents[3] / "docs" / "using.md").read_text(encoding="utf-8")
 LINES = [(int(code), example) for code, example in re.findall(r"^\| (\d) \| [^|]* \| ([^|]*) \|$", PAGE, re.MULTILINE)]
 ELSEWHERE = "`hotswap run d` and `hotswap dev d`, stopped by SIGTERM or Ctrl-C"
-"""tests/system/test_signals.py and test_demo.py stop real ones."""
+"""tests/system/test_signals.py and test_documents.py stop real ones."""
 
 SWAP = ("swap", "d", "--model", "model.zip", "--proto", "frame.proto")
 

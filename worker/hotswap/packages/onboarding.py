@@ -15,6 +15,7 @@ from typing import NamedTuple
 from hotswap.artifacts.detect import find_kind
 from hotswap.client.change import artifact_of, read_proto
 from hotswap.codec.proto import Schema
+from hotswap.codec.text.reader import explain_header
 from hotswap.errors import UsageError
 from hotswap.generation import Configuration, Proto, frozen
 from hotswap.host.describe import ask
@@ -192,7 +193,7 @@ def _compare(known: _Known, draft: Draft) -> list[str]:
     if not set(types) & set(draft.fields):
         raise UsageError(
             f"none of the sample's columns ({', '.join(types)}) is a column of the model ({', '.join(draft.fields)}): "
-            "is the header line missing?"
+            + explain_header(list(types), list(draft.fields))
         )
     numbers = [column.name for column in columns if column.categories is None and column.type == "number"]
     return [

@@ -206,13 +206,18 @@ def test_a_header_must_be_a_fields_exact_name():
         ("Age,INCOME", "did you mean age by Age, income by INCOME?"),
         ("aeg", "did you mean age by aeg?"),
         ("city", "did you mean home.city by city?"),
+        ("address.City", "did you mean home.city by address.City?"),
+        ("rows.age,rows.home.city", "did you mean age by rows.age, home.city by rows.home.city?"),
+        ("Home", "did you mean home.city or home.street by Home?"),
+        (",".join(f"age{number}" for number in range(20)), "age by age7?"),
         ("age;income;city", "is the delimiter ';'?"),
+        ('"age,income"', "is the delimiter ','?"),
         ("40,1000", "is the header line missing?"),
     ],
 )
 def test_a_header_without_any_field_is_told_what_is_probably_wrong(header, hint):
     proto = """syntax = "proto3"; message Row { double age = 1; double income = 2; Home home = 3; }
-        message Home { string city = 1; } service S { rpc P(Row) returns (Row); }"""
+        message Home { string city = 1; string street = 2; } service S { rpc P(Row) returns (Row); }"""
     with pytest.raises(UsageError, match=re.escape(hint)):
         read(f"{header}\n1\n", compile_proto(proto.encode()).operations["P"].input)
 

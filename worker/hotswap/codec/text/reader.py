@@ -24,7 +24,8 @@ from hotswap.errors import UsageError
 from hotswap.generation import TextOptions
 
 _MAX_CELL = 1 << 24
-_DELIMITERS = ";\t|"
+_DELIMITERS = ",;\t|"
+_GUESSED = 8  # names: a guess compares one with all columns, and a stranger may send a header of 100,000
 _MAX_DEPTH = 98
 """Maximum nesting of a field: protobuf reads 100 levels, including the row and its message; 100,000 crash it."""
 
@@ -80,7 +81,7 @@ def _make_plan(message: type[Message], header: tuple[str, ...]) -> _Plan:
     if not any(cells):
         raise UsageError(
             f"none of the CSV's columns ({', '.join(header)}) is a field of {row.full_name} "
-            f"({', '.join(part.name for part in row.fields)}): {_hint(header, row)}"
+            f"({', '.join(part.name for part in row.fields)}): {explain_header(header, list(_columns(row)))}"
         )
     count = Counter(header)
     for cell in cells:
@@ -95,22 +96,39 @@ def _make_plan(message: type[Message], header: tuple[str, ...]) -> _Plan:
     return _Plan(layout, cells, absent, plain)
 
 
-def _hint(header: Sequence[str], row: Any) -> str:
-    """Return what is probably wrong with a header of which no name is a field."""
+def explain_header(header: Sequence[str], columns: Sequence[str]) -> str:
+    """Return what is probably wrong with a header of which no name is one of these columns."""
     for delimiter in _DELIMITERS if len(header) == 1 else ():
         if delimiter in header[0]:
             return f"is the delimiter {delimiter!r}?"
-    meant = {name: near for name in header if (near := _near(name, row))}
+    meant = _guess(header, columns)
     if meant:
         return "did you mean " + ", ".join(f"{near} by {name}" for name, near in meant.items()) + "?"
     return "is the header line missing?"
 
 
-def _near(name: str, row: Any) -> str:
-    """Return the column that a name probably means: in another case, without its message, or misspelt; or nothing."""
-    names = list(_columns(row))
-    same = [one for one in names if name.casefold() in (one.casefold(), one.rpartition(".")[2].casefold())]
-    return next(iter(same or get_close_matches(name, names, 1)), "")
+def _guess(header: Sequence[str], columns: Sequence[str]) -> dict[str, str]:
+    """Return what the first names of a header probably mean, without those that resemble nothing."""
+    return {name: near for name in header[:_GUESSED] if (near := _near(name, columns))}
+
+
+def _near(name: str, columns: Sequence[str]) -> str:
+    """Return the columns that a name probably means; or nothing.
+
+    They have another case, stand in another message or in none, are the fields of the message that it names, or are
+    spelt otherwise.
+    """
+    low = name.casefold()
+    last = low.rpartition(".")[2]
+    rules: tuple[Callable[[str], bool], ...] = (
+        lambda column: column == low or low.endswith(f".{column}"),
+        lambda column: column.rpartition(".")[2] == last,
+        lambda column: column.startswith(f"{low}."),
+    )
+    for fits in rules:
+        if found := [column for column in columns if fits(column.casefold())]:
+            return " or ".join(found[:_GUESSED])
+    return next(iter(get_close_matches(name, columns, 1)), "")
 
 
 def _columns(row: Any) -> Iterator[str]:
@@ -209,8 +227,8 @@ class CsvRows:
         notes = []
         if unknown:
             count = f"{len(unknown)} of {len(self._header)} columns"
-            meant = {name: _near(name, descriptor_of(self.layout.row)) for name in unknown}
-            listed = [f"{name} (did you mean {near}?)" if near else name for name, near in meant.items()]
+            meant = _guess(unknown, list(_columns(descriptor_of(self.layout.row))))
+            listed = [f"{name} (did you mean {meant[name]}?)" if name in meant else name for name in unknown]
             notes.append(f"ignored {count}, which match no field: {', '.join(listed)}")
         if zeros:
             advice = "write `optional` before them in the proto"
