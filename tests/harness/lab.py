@@ -71,7 +71,7 @@ def serve() -> None:
     while (message := frames.receive(connection)) is not None:
         if message[0] == "load":
             try:
-                dispatcher, facts = child._load(message[1])
+                dispatcher, facts = child._load(message[1], lambda _: None)
                 told = child._ready(facts)
             except SwapError as error:
                 told = child._failed(error)

@@ -19,10 +19,12 @@ from hotswap.swap import SwapCommand, Timeline
 class FakeHost:
     """A host whose start waits for `go` and then does what `fate` says for its generation."""
 
-    started, stopped, low_priority, fate, go = [], [], {}, {}, {}
+    started, stopped, low_priority, fate, go, start_s = [], [], {}, {}, {}, {}
+    doing = "loading the model"
 
-    def __init__(self, *, load, **_):
+    def __init__(self, *, load, start_s, **_):
         self.number = load.generation
+        FakeHost.start_s[self.number] = start_s
 
     async def start(self, *, is_low_priority):
         FakeHost.started.append(self.number)
@@ -43,8 +45,11 @@ class FakeHost:
 class FakeStore:
     def __init__(self):
         self.held = []
+        self.is_there = asyncio.Event()
+        self.is_there.set()
 
     async def fetch(self, model):
+        await self.is_there.wait()
         self.held.append(model.uri)
         return model.uri
 
@@ -194,9 +199,17 @@ async def test_a_swap_that_takes_too_long_fails_within_its_deadline(world):
 @pytest.mark.parametrize(
     ("asked", "allowed", "told"),
     [
-        (2**32 - 1, {"swap_deadline_ms": 20}, "not ready within 0.03 s (reached: fetch): the command's deadline_ms is"),
-        (2**32 - 1, {"swap_deadline_ms": 40}, "not ready within 0.04 s (reached: fetch): the command's deadline_ms is"),
-        (20, {}, "not ready within 0.02 s (reached: fetch)"),
+        (
+            2**32 - 1,
+            {"swap_deadline_ms": 20},
+            "not ready within 0.03 s: it was loading the model; the command's deadline_ms is",
+        ),
+        (
+            2**32 - 1,
+            {"swap_deadline_ms": 40},
+            "not ready within 0.04 s: it was loading the model; the command's deadline_ms is",
+        ),
+        (20, {}, "not ready within 0.02 s: it was loading the model"),
     ],
 )
 async def test_staging_gets_no_more_time_than_the_worker_allows(world, asked, allowed, told):
@@ -210,6 +223,25 @@ async def test_staging_gets_no_more_time_than_the_worker_allows(world, asked, al
     assert late.code == "DEADLINE_EXCEEDED"
     assert told in late.message
     assert ("HOTSWAP_MAX_DEADLINE_MS" in late.message) is (asked > 30)
+
+
+async def test_a_swap_whose_store_does_not_answer_fails_within_its_deadline_and_says_so(world):
+    reasons = []
+    world.staging._around = replace(world.staging._around, report=lambda told: reasons.append(told.error))
+    world.store.is_there.clear()
+    world.command(1, model=Model("https://user:secret@store/m1?signature=x", "a" * 64), deadline_ms=20)
+    await world.until(lambda: any(reasons))
+    (late,) = filter(None, reasons)
+    assert late.message == "not ready within 0.02 s: it was fetching the model from https://store/m1"
+
+
+@pytest.mark.parametrize(("asked", "seconds"), [(20_000, 120.0), (300_000, 300.0)])
+async def test_a_host_may_take_as_long_to_start_as_its_swap_may_and_to_start_again_two_minutes_at_least(
+    world, asked, seconds
+):
+    world.command(1, deadline_ms=asked)
+    await world.until(lambda: world.staging.loaded == [1])
+    assert FakeHost.start_s[1] == seconds
 
 
 async def test_a_configuration_with_a_longer_deadline_than_the_worker_allows_fails_its_swap(world):

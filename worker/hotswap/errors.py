@@ -60,13 +60,14 @@ class SwapCode(StrEnum):
     """Fails the staging: the new generation refuses a sample that came with the command. Correct the sample, or the
     model."""
     HOST_FAILED = "HOST_FAILED"
-    """Fails the staging: the model host could not be started, or died while it loaded the model. The message and the
-    worker's log say how it ended."""
+    """Fails the staging: the model host could not be started, or died before it was ready. The message and the worker's
+    log say what it was doing and how it ended."""
     HOST_TOO_SLOW = "HOST_TOO_SLOW"
-    """Fails the staging: the model host did not load the model in time."""
+    """Fails the staging in `hotswap score` and `hotswap pack`, where no swap's deadline applies: the model host did not
+    load the model in time."""
     DEADLINE_EXCEEDED = "DEADLINE_EXCEEDED"
-    """Fails the staging: it took longer than the command's `deadline_ms`, or HOTSWAP_SWAP_DEADLINE_MS, allows. Raise
-    it."""
+    """Fails the staging: it took longer than the command's `deadline_ms`, or HOTSWAP_SWAP_DEADLINE_MS, allows. The
+    message says what it was doing. Raise the deadline, if it only needs longer."""
 
 
 class HotswapError(Exception):

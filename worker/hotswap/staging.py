@@ -4,13 +4,13 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from time import monotonic
 
 from hotswap import metrics
 from hotswap.agenda import Action, Agenda, Cancel, Join, KeepStandby, Report, Retire, Stage, StayOut
-from hotswap.artifacts.store import Store
+from hotswap.artifacts.store import Store, without_secrets
 from hotswap.batch import Position
 from hotswap.errors import Doubt, SwapCode, SwapError
 from hotswap.failpoints import failpoint
@@ -18,7 +18,7 @@ from hotswap.generation import Generation
 from hotswap.host.facts import Description
 from hotswap.host.group import HostGroup
 from hotswap.host.load import Load
-from hotswap.host.parent import ModelHost
+from hotswap.host.parent import START_SECONDS, ModelHost
 from hotswap.host.standby import Standbys
 from hotswap.local.cores import cores_at_hand
 from hotswap.pipeline.admission import Rules
@@ -52,6 +52,16 @@ class _Loaded:
     host: HostGroup
     load: Load
     description: Description
+
+
+@dataclass(slots=True)
+class _Underway:
+    """A staging in progress."""
+
+    deadline_s: float
+    doing: Callable[[], str]
+    """Returns what it does now, to complete "it was …"."""
+    phases: dict[str, float] = field(default_factory=dict)
 
 
 class Staging:
@@ -176,21 +186,22 @@ class Staging:
     async def _stage(self, swap: Swap) -> None:
         failpoint("stage.begun")
         log.info("swap.staging", extra={"generation": swap.number, "model": swap.generation.model.name})
-        phases: dict[str, float] = {}
         deadline_s = self._settings.staging_ms(swap.deadline_ms) / 1000
+        model = without_secrets(swap.generation.model.uri)
+        underway = _Underway(deadline_s, lambda: f"fetching the model from {model}")
         actions: Sequence[Action] = ()
         try:
             async with asyncio.timeout(deadline_s):
-                self._loaded[swap.number] = await self._load(swap.generation, phases)
+                self._loaded[swap.number] = await self._load(swap.generation, underway)
             failpoint("stage.ready")
-            actions = self._agenda.ready(swap.number, phases)
-            log.info("swap.ready", extra={"generation": swap.number, "phases": phases})
+            actions = self._agenda.ready(swap.number, underway.phases)
+            log.info("swap.ready", extra={"generation": swap.number, "phases": underway.phases})
         except SwapError as error:
             actions = self._failed(swap, error)
         except TimeoutError:
-            late = f"not ready within {deadline_s:g} s (reached: {', '.join(phases) or 'fetch'})"
+            late = f"not ready within {deadline_s:g} s: it was {underway.doing()}"
             if (swap.deadline_ms or 0) > deadline_s * 1000:
-                late += f": the command's deadline_ms is {swap.deadline_ms}, but HOTSWAP_MAX_DEADLINE_MS allows no more"
+                late += f"; the command's deadline_ms is {swap.deadline_ms}, but HOTSWAP_MAX_DEADLINE_MS allows no more"
             actions = self._failed(swap, SwapError(SwapCode.DEADLINE_EXCEEDED, late))
         except asyncio.CancelledError:
             actions = self._agenda.given_up(swap.number)
@@ -209,11 +220,12 @@ class Staging:
         if kind in self._spare_kinds:
             self._standbys.keep(kind, self._loaded[generation.number].load if runtime_of(kind).is_stateless else None)
 
-    async def _load(self, generation: Generation, phases: dict[str, float]) -> _Loaded:
-        settings, configuration = self._settings, generation.configuration
+    async def _load(self, generation: Generation, underway: _Underway) -> _Loaded:
+        settings, configuration, phases = self._settings, generation.configuration, underway.phases
         started = monotonic()
         folder = await self._store.fetch(generation.model)
         try:
+            underway.doing = lambda: "fetching the proto"
             proto = await self._store.fetch_proto(generation.proto)
             phases["fetch"] = monotonic() - started
             failpoint("stage.fetched")
@@ -228,7 +240,9 @@ class Staging:
                 heap_mb=settings.host_heap_mb,
                 verify=partial(self._store.verify, generation.model),
             )
-            host = HostGroup([self._new_host(load) for _ in range(self._count_hosts(load.kind))])
+            start_s = max(underway.deadline_s, START_SECONDS)
+            host = HostGroup([self._new_host(load, start_s) for _ in range(self._count_hosts(load.kind))])
+            underway.doing = lambda: host.doing
             description = await host.start(is_low_priority=bool(self._loaded))
         except BaseException:
             self._store.release(folder)
@@ -245,12 +259,13 @@ class Staging:
         serving = Serving(generation=generation, host=host, rules=rules, max_batch_records=limit)
         return _Loaded(serving, host, load, description)
 
-    def _new_host(self, load: Load) -> ModelHost:
+    def _new_host(self, load: Load, start_s: float) -> ModelHost:
         deployment = self._settings.deployment
         restarts = {reason: metrics.HOST_RESTARTS.labels(deployment, reason) for reason in ("crashed", "too_slow")}
         return ModelHost(
             load=load,
             deadline_s=self._settings.batch_ms(load.configuration.deadline_ms) / 1000,
+            start_s=start_s,
             on_restart=lambda reason: restarts[reason].inc(),
             on_unknown=lambda column, count: metrics.bounded(metrics.UNKNOWN_CATEGORIES, deployment, column).inc(count),
             child=self._child,

@@ -43,6 +43,59 @@ async def test_a_child_that_does_not_become_ready_is_a_failed_host_with_its_last
     await nothing_left(before)
 
 
+HANGS = """if True:
+    import socket, sys
+    from hotswap.host import frames
+    connection = socket.socket(fileno=int(sys.argv[2]))
+    frames.receive(connection)
+    for step in sys.argv[1].split():
+        connection.sendall(frames.pack_step(frames.Step[step]))
+    frames.receive(connection)"""
+"""A host that says what it does, and then nothing more."""
+
+
+def hanging(steps, **bounds):
+    child = (sys.executable, "-c", HANGS, steps)
+    return ModelHost(
+        load=IRIS.load(), deadline_s=30, on_restart=pytest.fail, on_unknown=pytest.fail, child=child, **bounds
+    )
+
+
+@pytest.mark.parametrize(
+    ("steps", "doing"),
+    [
+        ("LOADING", "loading the model"),
+        ("LOADING SAMPLING", "scoring the samples"),
+        ("LOADING WARMING", "warming up"),
+    ],
+)
+async def test_what_a_host_was_doing_is_known_when_its_start_is_given_up(steps, doing):
+    before, host = left_behind(), hanging(steps)
+    start = asyncio.create_task(host.start())
+    while host.doing != doing and not start.done():
+        await asyncio.sleep(0.01)
+    start.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await start
+    assert host.doing == doing
+    await asyncio.sleep(0)  # closed transports release their descriptors in the loop's next iteration
+    await nothing_left(before)
+
+
+async def test_a_start_that_nobody_gives_up_ends_within_its_bound_and_says_what_the_host_was_doing():
+    before = left_behind()
+    with pytest.raises(SwapError, match=r"not ready within 0\.2 s: it was starting Java") as failed:
+        await hanging("", start_s=0.2).start()
+    assert failed.value.code == "HOST_TOO_SLOW"
+    await nothing_left(before)
+
+
+async def test_a_host_that_takes_a_step_back_is_a_failed_host():
+    with pytest.raises(SwapError, match="failed while it was warming up: it was warming up, and then") as failed:
+        await hanging("WARMING LOADING").start()
+    assert failed.value.code == "HOST_FAILED"
+
+
 @pytest.mark.parametrize(("what", "error"), [("tempfile.mkdtemp", errno.ENOSPC), ("os.pipe", errno.EMFILE)])
 async def test_a_host_that_runs_out_of_resources_fails_and_leaves_nothing_behind(what, error, hosts, monkeypatch):
     before = left_behind()

@@ -154,7 +154,7 @@ NO_MODEL = {
     "RaisesAtStart": ({"class": "hostile.RaisesAtStart"}, "its static initializer raised java.lang.NumberFormat"),
     "NeverMade": ({"class": "hostile.NeverMade"}, "no public constructor without parameters"),
     "RaisesWhenMade": ({"class": "hostile.RaisesWhenMade"}, "there is no model file"),
-    "ExitsAtStart": ({"class": "hostile.ExitsAtStart"}, "while it loaded the model: exit code 0"),
+    "ExitsAtStart": ({"class": "hostile.ExitsAtStart"}, "while it was loading the model: exit code 0"),
 }
 
 

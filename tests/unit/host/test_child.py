@@ -2,6 +2,8 @@
 
 import json
 import socket
+from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 
@@ -10,30 +12,43 @@ from hotswap.generation import Configuration
 from hotswap.host import child, frames
 from hotswap.host.frames import Ground, Order
 
+ORDER = Order(
+    ground=Ground(kind="h2o", heap_mb=64, jvm_library="libjvm.so", jvm_options=(), classpath=()),
+    model="m.zip",
+    proto=b"",
+    is_descriptor_set=False,
+    configuration=Configuration(),
+    samples=(),
+)
+
 
 @pytest.mark.parametrize("is_low_priority", [True, False])
 def test_a_generation_is_loaded_at_low_priority_only_if_the_order_says_so(monkeypatch, is_low_priority):
     aside = []
     monkeypatch.setattr(child, "_start_jvm", lambda _: None)
-    monkeypatch.setattr(child, "_load", lambda _: (None, {}))
+    monkeypatch.setattr(child, "_load", lambda *_: (None, {}))
     monkeypatch.setattr(child, "_run_in_thread", lambda work, priority: aside.append(priority) or work())
     monkeypatch.setattr(child.gc, "freeze", lambda: None)
     monkeypatch.setattr(child.os, "chdir", lambda _: None)
-    order = Order(
-        ground=Ground(kind="h2o", heap_mb=64, jvm_library="libjvm.so", jvm_options=(), classpath=()),
-        model="m.zip",
-        proto=b"",
-        is_descriptor_set=False,
-        configuration=Configuration(),
-        samples=(),
-        is_low_priority=is_low_priority,
-    )
     ours, theirs = socket.socketpair()
     with ours, theirs:
-        ours.sendall(frames.pack_load(order))
+        ours.sendall(frames.pack_load(replace(ORDER, is_low_priority=is_low_priority)))
         ours.shutdown(socket.SHUT_WR)
         child._serve(theirs)
     assert aside == ([child._lower_priority] if is_low_priority else [])
+
+
+def test_each_step_of_loading_is_announced_before_it_begins(monkeypatch):
+    done = []
+    runtime = SimpleNamespace(load=lambda *_: done.append("load"))
+    monkeypatch.setattr(child.proto, "compile", lambda *_: done.append("compile"))
+    monkeypatch.setattr(child, "runtime_of", lambda _: runtime)
+    monkeypatch.setattr(child, "Dispatcher", lambda **_: SimpleNamespace(describe=dict))
+    monkeypatch.setattr(child, "check_samples", lambda *_: done.append("samples"))
+    monkeypatch.setattr(child, "warm", lambda *_: done.append("warm"))
+    child._load(ORDER, lambda step: done.append(step.value))
+    steps = ["loading the model", "compile", "load", "scoring the samples", "samples", "warming up", "warm"]
+    assert done == steps
 
 
 def said(frame):

@@ -10,7 +10,7 @@ from hotswap.batch import Code, Refusal
 from hotswap.errors import SwapCode
 from hotswap.generation import Configuration, Policy, frozen
 from hotswap.host import frames
-from hotswap.host.frames import FrameError, Ground, Kind, Order, ScoredBatch
+from hotswap.host.frames import FrameError, Ground, Kind, Order, ScoredBatch, Step
 from hotswap.host.process import _Connection
 
 ANSWERS = [b"first", Refusal(Code.MISTYPED_FIELD, "row 0: é is not a number"), b"", b"last"]
@@ -43,6 +43,18 @@ def test_an_announcement_out_of_order_is_rejected():
     frames.check_announcement(frame.payload, 5)
     with pytest.raises(FrameError, match="6 was not announced"):
         frames.check_announcement(frame.payload, 6)
+
+
+def test_steps_follow_each_other_and_none_comes_again():
+    loading, warming = (
+        frames.parse_frame(body_of(frames.pack_step(step))).payload for step in (Step.LOADING, Step.WARMING)
+    )
+
+    assert frames.parse_step(loading, Step.STARTING) is Step.LOADING
+    assert frames.parse_step(warming, Step.LOADING) is Step.WARMING
+    for payload in (loading, warming, struct.pack("<I", 4), b""):
+        with pytest.raises(FrameError, match="it was warming up"):
+            frames.parse_step(payload, Step.WARMING)
 
 
 @pytest.mark.parametrize("count", [0, 3, 5, 1 << 20])
@@ -117,7 +129,7 @@ def test_of_very_many_unknown_columns_those_with_the_highest_counts_are_reported
     assert min(told.values()) > 20_000 - len(told)
 
 
-@pytest.mark.parametrize("kind", [Kind.READY, Kind.FAILED, Kind.ANNOUNCE, Kind.PREPARED])
+@pytest.mark.parametrize("kind", [Kind.READY, Kind.FAILED, Kind.ANNOUNCE, Kind.PREPARED, Kind.STEP])
 def test_a_frame_larger_than_its_kind_allows_is_rejected_by_its_first_five_bytes(kind):
     connection = _Connection()
     begun = struct.pack("<IB", (1 << 20) + 1, kind)

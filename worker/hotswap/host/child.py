@@ -31,7 +31,7 @@ from hotswap.codec import proto
 from hotswap.errors import SwapCode, SwapError
 from hotswap.host import frames
 from hotswap.host.dispatcher import Dispatcher
-from hotswap.host.frames import Ground, Kind, Order
+from hotswap.host.frames import Ground, Kind, Order, Step
 from hotswap.host.interface import facts_of
 from hotswap.host.warm import check_samples, warm
 from hotswap.local.lifeline import die_with
@@ -88,7 +88,7 @@ def _serve(connection: socket.socket) -> None:
             return
         if not is_prepared:
             _start_jvm(order.ground)
-        load = partial(_load, order)
+        load = partial(_load, order, lambda step: connection.sendall(frames.pack_step(step)))
         dispatcher, facts = _run_in_thread(load, _lower_priority) if order.is_low_priority else load()
         ready = _ready(facts)
     except SwapError as error:
@@ -152,13 +152,16 @@ def _prewarm(order: Order) -> None:
     warm(Dispatcher(model=model, schema=schema, configuration=order.configuration), order.samples)
 
 
-def _load(order: Order) -> tuple[Dispatcher, dict[str, object]]:
+def _load(order: Order, on_step: Callable[[Step], None]) -> tuple[Dispatcher, dict[str, object]]:
     begun = time.perf_counter()
+    on_step(Step.LOADING)
     schema = proto.compile(order.proto, order.is_descriptor_set)
     model = runtime_of(order.ground.kind).load(Path(order.model), order.configuration)
     dispatcher = Dispatcher(model=model, schema=schema, configuration=order.configuration)
     loaded = time.perf_counter()
+    on_step(Step.SAMPLING)
     check_samples(dispatcher, order.samples)
+    on_step(Step.WARMING)
     warm(dispatcher, order.samples)
     warmed = time.perf_counter()
     seconds = {"load": loaded - begun, "warm": warmed - loaded}

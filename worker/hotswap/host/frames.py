@@ -9,6 +9,7 @@ used, and a malformed frame raises FrameError, upon which the parent treats the 
 
     kind (1 byte), ticket (u32), then
     PREPARED       an empty JSON object
+    STEP           u32: what it does next on its way to READY (its place in Step)
     READY, FAILED  a JSON object
     ANNOUNCE       u32: the index of the request that is scored next (one-by-one mode only)
     ANSWER         u32 and that many bytes of answers (codec/packed.py), u32 n and n x u32, the indices of those that
@@ -24,7 +25,7 @@ import socket
 import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from enum import IntEnum
+from enum import IntEnum, StrEnum
 from typing import Any, NamedTuple
 
 from hotswap.batch import Answer, Ask, Code, Refusal, ScoredBatch
@@ -55,14 +56,26 @@ class Kind(IntEnum):
     ANNOUNCE = 3
     ANSWER = 4
     PREPARED = 5
+    STEP = 6
 
 
+class Step(StrEnum):
+    """What a child does between its start and READY, in this order, to complete "it was …"."""
+
+    STARTING = "starting Java"
+    LOADING = "loading the model"
+    SAMPLING = "scoring the samples"
+    WARMING = "warming up"
+
+
+_STEPS = tuple(Step)
 _MAX_SIZES = {
     Kind.READY: MAX_FACTS_BYTES,
     Kind.FAILED: MAX_FACTS_BYTES,
     Kind.ANNOUNCE: _HEAD.size + LENGTH.size,
     Kind.ANSWER: MAX_FRAME_BYTES,
     Kind.PREPARED: 1 << 10,
+    Kind.STEP: _HEAD.size + LENGTH.size,
 }
 
 
@@ -177,6 +190,11 @@ def pack_facts(kind: Kind, facts: Mapping[str, Any]) -> bytes:
     return _framed(_HEAD.pack(kind, 0) + json.dumps(facts, ensure_ascii=False).encode(errors="replace"))
 
 
+def pack_step(step: Step) -> bytes:
+    """Return the frame that says what the child does next on its way to READY."""
+    return _framed(_HEAD.pack(Kind.STEP, 0) + LENGTH.pack(_STEPS.index(step)))
+
+
 def pack_announcement(ticket: int, index: int) -> bytes:
     """Return the frame that announces the request to be scored next."""
     return _framed(_HEAD.pack(Kind.ANNOUNCE, ticket) + LENGTH.pack(index))
@@ -244,6 +262,15 @@ def check_prepared(frame: Frame) -> None:
     """Check that the frame is PREPARED. Raises FrameError."""
     if frame.kind is not Kind.PREPARED:
         raise FrameError(f"expected PREPARED, received {frame.kind.name}")
+
+
+def parse_step(payload: bytes, after: Step) -> Step:
+    """Return the step that follows `after`, which may leave some out. Raises FrameError."""
+    later = _STEPS[_STEPS.index(after) + 1 :]
+    step = next((step for step in later if payload == LENGTH.pack(_STEPS.index(step))), None)
+    if step is None:
+        raise FrameError(f"it was {after}, and then did not say what follows that")
+    return step
 
 
 def check_announcement(payload: bytes, index: int) -> None:

@@ -25,6 +25,11 @@ class HostGroup:
         """How long the longest-running batch has been in its host, seconds; 0 when all hosts are idle."""
         return max(host.busy_s for host in self._hosts)
 
+    @property
+    def doing(self) -> str:
+        """What the first host that is not ready does, or did last, to complete "it was …"."""
+        return next(filter(None, (host.doing for host in self._hosts)), "")
+
     async def start(self, *, is_low_priority: bool = False) -> Description:
         """Start the first host and, once it has accepted the model, all others concurrently.
 

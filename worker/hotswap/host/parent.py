@@ -22,7 +22,6 @@ than a second, and would only save scoring the batch's other requests once more,
 
 import asyncio
 import logging
-import signal
 import sys
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
@@ -33,21 +32,21 @@ from hotswap.batch import Answer, Ask, Code, Refusal
 from hotswap.errors import HostError, SwapCode, SwapError
 from hotswap.host import frames
 from hotswap.host.facts import Description, read_ready
-from hotswap.host.frames import OUT_OF_MEMORY, Frame, FrameError, Ground, Kind, Order
+from hotswap.host.frames import Frame, FrameError, Ground, Kind, Order, Step
 from hotswap.host.load import Load, make_order
-from hotswap.host.process import HostGone, HostProcess
+from hotswap.host.process import HostGone, HostProcess, ended
 from hotswap.runtimes.kinds import runtime_of
 
 log = logging.getLogger(__name__)
 
-_START_SECONDS: Final = 120.0
+START_SECONDS: Final = 120.0
+"""How long a host may take to start if nobody says how long, and to start again at least, seconds."""
+
 _STOP_SECONDS: Final = 2.0
 _DYING_SECONDS: Final = 0.5
 _CANCEL_GRACE_SECONDS: Final = 0.5
 _MAX_FUTILE_STARTS: Final = 3
-_LAST_OUTPUT: Final = 500  # characters
 _STOPPED_EARLY: Final = "the model host was stopped before it was loaded"
-_JAVA_OUT_OF_MEMORY: Final = 3  # the exit code of -XX:+ExitOnOutOfMemoryError
 
 
 class _Failed(SwapError):
@@ -83,6 +82,7 @@ class ModelHost:
         *,
         load: Load,
         deadline_s: float,
+        start_s: float = START_SECONDS,
         on_restart: Callable[[str], None],
         on_unknown: Callable[[str, int], None],
         child: Sequence[str] = (sys.executable, "-m", "hotswap.host.child"),
@@ -90,11 +90,14 @@ class ModelHost:
     ) -> None:
         """Start nothing yet: start() does. `on_restart` gets "crashed" or "too_slow", `on_unknown` column and count.
 
-        `take_standby` returns a warm standby, to be used once, or None.
+        A start, and each restart, may take `start_s`. `take_standby` returns a warm standby, to be used once, or None.
         """
         self._load = load
         self.deadline_s = deadline_s
         """The deadline for a batch, and for each request of a one-by-one retry, seconds."""
+        self.doing = ""
+        """What it does on its way to READY, or did last before it failed, to complete "it was …"; empty once ready."""
+        self._start_s = start_s
         self._on_restart = on_restart
         self._on_unknown = on_unknown
         self._child = child
@@ -258,15 +261,18 @@ class ModelHost:
             self._on_restart(self._why_gone)
 
     async def _start(self, *, is_low_priority: bool) -> Description:
+        self.doing = "looking up Java's libraries and verifying the model"
         order = replace(await make_order(self._load), is_low_priority=is_low_priority)
         if self._state is State.STOPPED:
             raise SwapError(SwapCode.HOST_FAILED, _STOPPED_EARLY)
         if self._take_standby and (standby := await self._take_standby(order.ground)):
+            self.doing = Step.LOADING
             try:
                 return await self._load_into(standby, order)
             except _Failed as error:
                 # The standby or the model may be at fault: retry the model in a fresh host.
                 log.warning("spare.failed", extra={"generation": self._load.generation, "why": error.message})
+        self.doing = Step.STARTING
         try:
             process = await HostProcess.start(self._child)
         except HostGone as error:
@@ -279,26 +285,32 @@ class ModelHost:
         try:
             self._move(State.LOADING)
             process.send(frames.pack_load(order))
-            async with asyncio.timeout(_START_SECONDS):
-                frame = await process.receive()
+            async with asyncio.timeout(self._start_s):
+                frame = await self._await_ready(process)
             total_s = asyncio.get_running_loop().time() - begun
             description = await asyncio.to_thread(read_ready, frame, total_s)
             if not runtime_of(self._load.kind).needs_folder:
                 process.remove_folder()
             self._move(State.READY)
+            self.doing = ""
         except (HostGone, FrameError) as error:
             how = await self._discard(error)
-            raise _Failed(SwapCode.HOST_FAILED, f"the model host failed while it loaded the model: {how}") from error
+            raise _Failed(SwapCode.HOST_FAILED, f"the model host failed while it was {self.doing}: {how}") from error
         except TimeoutError as error:
             await self._discard(error)
-            raise SwapError(
-                SwapCode.HOST_TOO_SLOW, f"the model was not loaded within {_START_SECONDS:.0f} s"
-            ) from error
+            late = f"the model host was not ready within {self._start_s:g} s: it was {self.doing}"
+            raise SwapError(SwapCode.HOST_TOO_SLOW, late) from error
         except BaseException:
             self._drop()
             raise
         log.info("host.ready", extra={"generation": self._load.generation, "pid": process.pid})
         return description
+
+    async def _await_ready(self, process: HostProcess) -> Frame:
+        step = Step.STARTING
+        while (frame := await process.receive()).kind is Kind.STEP:
+            self.doing = step = frames.parse_step(frame.payload, step)
+        return frame
 
     async def _discard(self, error: Exception) -> str:
         """Kill the process if it is still there; return how it ended, for people to read."""
@@ -311,10 +323,10 @@ class ModelHost:
             code = await process.close(_DYING_SECONDS if isinstance(error, HostGone) else 0.0)
         finally:
             process.dispose()
-        how = _ended(code) if isinstance(error, HostGone) else str(error)
+        how = ended(code) if isinstance(error, HostGone) else str(error)
         facts = {"generation": self._load.generation, "reason": self._why_gone, "how": how, "stderr": process.tail}
         log.warning("host.died", extra=facts)
-        return f"{how}{_last_output(process.tail)}"
+        return f"{how}{process.last_output}"
 
     def _drop(self) -> None:
         if process := self._release():
@@ -334,17 +346,3 @@ class ModelHost:
         if state not in _LEGAL[self._state]:
             raise AssertionError(f"a model host: {self._state} -> {state} is not a legal transition")
         self._state = state
-
-
-def _ended(code: int) -> str:
-    if code == _JAVA_OUT_OF_MEMORY:
-        return "out of memory (the Java heap)"
-    if code == OUT_OF_MEMORY:
-        return "out of memory"
-    if code < 0:
-        return f"killed by signal {signal.Signals(-code).name}"
-    return f"exit code {code}"
-
-
-def _last_output(tail: str) -> str:
-    return f"; its last output: {tail[-_LAST_OUTPUT:]}" if tail else ""

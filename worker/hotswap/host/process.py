@@ -18,7 +18,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Final
 
-from hotswap.host.frames import LENGTH, MAX_FRAME_BYTES, Frame, FrameError, check_size, parse_frame
+from hotswap.host.frames import LENGTH, MAX_FRAME_BYTES, OUT_OF_MEMORY, Frame, FrameError, check_size, parse_frame
 from hotswap.local.children import has_ended
 
 log = logging.getLogger(__name__)
@@ -30,6 +30,8 @@ _REPORT_BYTES: Final = 1 << 10
 _TAIL_BYTES: Final = 8 << 10
 _PIPE_BYTES: Final = 64 << 10
 _REAP_SECONDS: Final = 5.0
+_LAST_OUTPUT: Final = 500  # characters
+_JAVA_OUT_OF_MEMORY: Final = 3  # the exit code of -XX:+ExitOnOutOfMemoryError
 _FOLDER: Final = "hotswap-host-"
 _CODE: Final = Path(__file__).parents[2]
 _SUPERVISOR: Final = (sys.executable, "-ISB", str(Path(__file__).with_name("supervisor.py")))
@@ -181,6 +183,11 @@ class HostProcess:
         self._read_printed()
         return self._tail.decode(errors="replace").strip()
 
+    @property
+    def last_output(self) -> str:
+        """The end of its output as the end of a message; empty if it printed nothing."""
+        return f"; its last output: {tail[-_LAST_OUTPUT:]}" if (tail := self.tail) else ""
+
     def send(self, frame: bytes) -> None:
         """Send a frame; whatever the child is not ready to read is buffered here."""
         if self._connection.transport:
@@ -256,6 +263,17 @@ class HostProcess:
             del self._tail[:-_TAIL_BYTES]
             if not read:  # end of file: it would stay readable for ever
                 self._loop.remove_reader(self._printed)
+
+
+def ended(code: int) -> str:
+    """Say how a process with this exit code ended (negative: by a signal)."""
+    if code == _JAVA_OUT_OF_MEMORY:
+        return "out of memory (the Java heap)"
+    if code == OUT_OF_MEMORY:
+        return "out of memory"
+    if code < 0:
+        return f"killed by signal {signal.Signals(-code).name}"
+    return f"exit code {code}"
 
 
 def _spawn(child: Sequence[str], descriptor: int, reports: int) -> dict[str, Any]:

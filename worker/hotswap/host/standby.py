@@ -23,7 +23,6 @@ log = logging.getLogger(__name__)
 _PREPARE_SECONDS: Final = 300.0
 _PAUSE_SECONDS: Final = 10.0
 _MAX_PAUSE_SECONDS: Final = 300.0
-_LAST_OUTPUT: Final = 500  # characters
 
 
 class Standbys:
@@ -99,7 +98,7 @@ class Standbys:
         except BaseException as error:
             process.dispose()
             if isinstance(error, HostGone):
-                raise HostGone(f"{error}; its last output: {process.tail[-_LAST_OUTPUT:]}") from error
+                raise HostGone(f"{error}{process.last_output}") from error
             raise
         return ground, process
 
