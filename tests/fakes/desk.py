@@ -42,6 +42,16 @@ class Desk:
     def failed(self, number: int, code: SwapCode = SwapCode.CACHE_FAILED) -> list[str]:
         return words(self.agenda.failed(number, SwapError(code, "why"), self.now))
 
+    def out_of_reach(self, number: int) -> list[str]:
+        error = SwapError(SwapCode.ARTIFACT_UNREACHABLE, "why")
+        return words(self.agenda.failed(number, error, self.now, is_out_of_reach=True))
+
+    def restarted(self) -> Self:
+        """Treat the commands so far as those that were there when this worker started."""
+        self.agenda.replayed()
+        self.looked(*[Position(0)] * self.partitions)
+        return self
+
     def given_up(self, number: int) -> list[str]:
         return words(self.agenda.given_up(number))
 

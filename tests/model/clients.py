@@ -305,13 +305,18 @@ class LogReader:
     unreadable, damaged = 0, ""
 
     async def to_end(self) -> AsyncIterator[list[SimpleNamespace]]:
-        yield await self._process.ask("replay", lambda: self._next(None))
+        yield await self._process.ask("replay", self._replay)
 
     async def read(self, timeout_s: float) -> list[SimpleNamespace]:
         world, process = self._process.world, self._process
         return await process.ask(
             "control", lambda: self._next(world.read_limit), lambda: process.has_read < len(world.fold.records)
         )
+
+    def _replay(self) -> list[SimpleNamespace]:
+        found = self._next(None)
+        self._process.has_replayed = self._process.has_read
+        return found
 
     def _next(self, limit: int | None) -> list[SimpleNamespace]:
         start = self._process.has_read

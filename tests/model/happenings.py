@@ -52,8 +52,7 @@ class Happenings(RuleBasedStateMachine):
     def begin(self, *, is_warm: bool) -> None:
         if is_warm:
             self.swap(model(0), PROTOS[0])
-        for number in range(WORKERS):
-            self.slots[number] = self.world.start(f"worker-{number}")
+        self.slots = [self.world.start(f"worker-{number}") for number in range(WORKERS)]
         if is_warm:
             self.flow_all(3)
             self.share()
@@ -327,6 +326,14 @@ class Happenings(RuleBasedStateMachine):
             owner = members[partition % len(members)]
             if self.world.group.owners[partition] is not owner:
                 self.world.group.give(partition, owner)
+
+    @event(2, number=workers, turns=st.integers(1, 3), is_back=st.booleans())
+    def lose_store(self, number: int, turns: int, *, is_back: bool) -> None:
+        """A worker is killed, and the one in its place, without a cache, cannot reach the store for a while."""
+        self.world.is_store_away = True
+        self.crash(number, 0)
+        self.flow(number, turns)
+        self.world.is_store_away = not is_back
 
     @event(1, is_loading=st.booleans())
     def coordinator(self, *, is_loading: bool) -> None:

@@ -18,11 +18,13 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from harness.proofs import recorded
-from model.defects import MUTANTS, Mutant
+from model.agenda_defects import RULES
+from model.defects import DEFECTS, Mutant
 
 ROOT = Path(__file__).parents[2]
 EXAMPLES = "4000"
 AT_ONCE = 2
+MUTANTS = [*DEFECTS, *RULES]
 EVERY = tuple({test: None for mutant in MUTANTS for test in mutant.found_by})
 BOUND_S = 1_800
 

@@ -127,6 +127,10 @@ class Process:
         """Partition -> what its worker decided when it was last asked."""
         self.has_read = 0
         """How many records of the control log its worker knows."""
+        self.has_replayed = 0
+        """How many of them were there when it started."""
+        self.missed: set[str] = set()
+        """URIs of the models that it could not fetch."""
         self.kept_since: dict[PartitionLoop, float] = {}
         """Loop of a partition -> since when its host has a batch that is not for it any more."""
         self.revoked_at: float | None = None

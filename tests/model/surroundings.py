@@ -48,12 +48,17 @@ class Fetcher:
 
 
 class Store:
-    """hotswap.artifacts.store.Store: everything is here; counts what is fetched and not released."""
+    """hotswap.artifacts.store.Store: has everything while it is not away; counts what is fetched and not released."""
 
     def __init__(self, *_: object) -> None:
-        self._in_use = here().artifacts = Counter[Path]()
+        self._process = here()
+        self._in_use = self._process.artifacts = Counter[Path]()
 
     async def fetch(self, model: Model) -> Path:
+        if self._process.world.is_store_away:
+            self._process.missed.add(model.uri)
+            raise SwapError(SwapCode.ARTIFACT_UNREACHABLE, "the store is away")
+        self._process.missed.discard(model.uri)
         path = Path(model.uri)
         self._in_use[path] += 1
         return path
@@ -97,6 +102,7 @@ class Host:
             raise SwapError(SwapCode.MODEL_INVALID, "this one loads nowhere")
 
     deadline_s = 10.0
+    doing = "loading the model"
 
     @property
     def busy_s(self) -> float:

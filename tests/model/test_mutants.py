@@ -2,8 +2,8 @@
 
 import pytest
 
-from model.defects import MUTANTS, Mutant
-from model.mutants import ROOT, mutated
+from model.defects import Mutant
+from model.mutants import MUTANTS, ROOT, mutated
 
 
 @pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.name)

@@ -52,7 +52,7 @@ class Protocol(Happenings):
     def come_to_rest(self) -> None:
         """The world becomes kind: what can be answered is answered, and what nobody needs any more is gone."""
         world = self.world
-        world.broker.is_loading = False
+        world.broker.is_loading = world.is_store_away = False
         for home, call in self.on_the_way():
             home.remove(call)
             call.take_effect()

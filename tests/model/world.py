@@ -93,6 +93,7 @@ class World:
         self.astray: list[Call] = []
         """Requests of processes that are gone, still on their way to the broker."""
         self.read_limit: int | None = None
+        self.is_store_away = False
 
     # ------------------------------------------------------------------ the life of a process
 
@@ -214,12 +215,15 @@ class World:
 
     def _who_could(self, process: Process | None, partition: int, offset: int) -> list[int]:
         assert process, f"partition {partition} has no owner, though the group has members"
-        floor = self.verifier.standing[partition].floor
+        floor, accepted = self.verifier.standing[partition].floor, self.fold.now.accepted
+        intact = {number for number in accepted if state_of(process, number) is not State.FAILED}
+        replayed = self.fold.at(process.has_replayed).accepted.items()
+        missed = {number for number, made in replayed if made.model.uri in process.missed}
         return [
             number
-            for number, made in self.fold.now.accepted.items()
+            for number, made in accepted.items()
             if number >= floor and made.cut.get(partition, 0) <= offset and "broken" not in made.model.uri
-            if number == floor or state_of(process, number) is not State.FAILED
+            if number in {floor, *intact} or (number in missed and number > max(intact, default=0))
         ]
 
     def check_rest(self) -> None:

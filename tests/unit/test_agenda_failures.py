@@ -4,7 +4,7 @@ import pytest
 
 from fakes.desk import Desk
 from hotswap.batch import Position
-from hotswap.errors import SwapCode
+from hotswap.errors import SwapCode, SwapError
 from hotswap.pipeline.ports import Serve, Wait
 from hotswap.progress import State
 
@@ -98,6 +98,85 @@ def test_a_generation_that_backs_off_does_not_block_the_others():
     desk.failed(2)
     desk.command(3, cut={0: 100})
     assert desk.turn() == ["3 STAGING", "stage 3"]
+
+
+# ---- out of reach at the start
+
+
+def test_what_cannot_be_fetched_at_a_start_is_tried_again_until_it_can_though_it_has_answered_nothing():
+    desk = Desk(1).restarted()
+    desk.turn()
+    (report,) = desk.agenda.failed(1, SwapError(SwapCode.ARTIFACT_UNREACHABLE, "gone"), desk.now, is_out_of_reach=True)
+    assert report.error.message.startswith("gone; this worker tries again until it can be fetched")
+    assert desk.agenda.is_tried_again(1)
+    pauses = [desk.retried_after()]
+    for _ in range(5):
+        assert desk.out_of_reach(1) == [], "its outcome was reported"
+        pauses.append(desk.retried_after())
+    assert pauses == [5, 10, 20, 40, 60, 60]
+    assert desk.ready(1)[0] == "1 READY"
+    assert desk.turn() == ["1 SERVING", "join"]
+    assert not desk.agenda.is_tried_again(1)
+
+
+def test_a_try_that_fails_for_another_reason_is_reported_and_the_last_one():
+    desk = Desk(1).restarted()
+    desk.turn()
+    desk.out_of_reach(1)
+    assert desk.retried_after() == 5
+    assert desk.failed(1, SwapCode.DIGEST_MISMATCH) == ["1 FAILED DIGEST_MISMATCH"]
+    assert desk.retried_after() == 0
+
+
+def test_a_new_swap_that_cannot_be_fetched_has_failed_and_is_not_tried_again():
+    desk = Desk(1).restarted().serves(1)
+    desk.command(2)
+    desk.turn()
+    assert desk.out_of_reach(2) == ["2 FAILED ARTIFACT_UNREACHABLE", "standby h2o 1"]
+    assert not desk.agenda.is_tried_again(2)
+    assert desk.retried_after() == 0
+
+
+def test_an_older_generation_serves_while_a_newer_one_is_out_of_reach():
+    desk = Desk(1, 2).restarted()
+    assert "stage 2" in desk.turn()
+    desk.out_of_reach(2)
+    desk.now += 5
+    assert "stage 1" in desk.turn()
+    desk.ready(1)
+    assert desk.agenda.progress.choose(0, Position(50, 1)) == Serve(1, None)
+    assert desk.turn() == ["stage 2", "1 SERVING", "join"], "its outcome was reported: STAGING is not repeated"
+    assert "2 READY" in desk.ready(2)
+
+
+def test_of_those_out_of_reach_the_newest_is_tried_first_and_the_others_no_more_once_it_is_ready():
+    desk = Desk(1, 2, 3).restarted()
+    for number in (3, 2, 1):
+        assert f"stage {number}" in desk.turn()
+        desk.out_of_reach(number)
+    desk.now += 5
+    assert "stage 3" in desk.turn()
+    desk.out_of_reach(3)
+    assert "stage 2" in desk.turn()
+    desk.ready(2)
+    assert desk.retried_after() == 10
+    desk.ready(3)
+    assert desk.retried_after() == 0
+    assert desk.agenda.progress.loaded == [3]
+
+
+def test_a_newer_command_ends_the_tries_of_what_is_out_of_reach():
+    desk = Desk(1).restarted()
+    desk.turn()
+    desk.out_of_reach(1)
+    desk.now += 5
+    assert "stage 1" in desk.turn()
+    desk.command(2)
+    assert desk.turn()[0] == "cancel"
+    desk.given_up(1)
+    assert "stage 2" in desk.turn()
+    desk.ready(2)
+    assert desk.retried_after() == 0
 
 
 # ---- positions of other workers' partitions

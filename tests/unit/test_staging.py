@@ -47,9 +47,12 @@ class FakeStore:
         self.held = []
         self.is_there = asyncio.Event()
         self.is_there.set()
+        self.error = None
 
     async def fetch(self, model):
         await self.is_there.wait()
+        if self.error:
+            raise self.error
         self.held.append(model.uri)
         return model.uri
 
@@ -104,8 +107,8 @@ async def world(monkeypatch):
     world = World()
     running = world.running = asyncio.create_task(world.staging.run())
     yield world
-    running.cancel()
-    await asyncio.gather(running, return_exceptions=True)
+    world.running.cancel()
+    await asyncio.gather(running, world.running, return_exceptions=True)
     await world.staging.stop()
 
 
@@ -233,6 +236,29 @@ async def test_a_swap_whose_store_does_not_answer_fails_within_its_deadline_and_
     await world.until(lambda: any(reasons))
     (late,) = filter(None, reasons)
     assert late.message == "not ready within 0.02 s: it was fetching the model from https://store/m1"
+
+
+@pytest.mark.parametrize("is_hanging", [True, False])
+async def test_a_worker_that_starts_while_its_store_is_out_of_reach_says_that_it_tries_again_and_does(
+    world, is_hanging, monkeypatch, caplog
+):
+    monkeypatch.setattr("hotswap.agenda._RETRY_S", 0.01)
+    world.running.cancel()
+    reasons = []
+    world.staging._around = replace(world.staging._around, report=lambda told: reasons.append(told.error))
+    if is_hanging:
+        world.store.is_there.clear()
+    else:
+        world.store.error = SwapError(SwapCode.ARTIFACT_UNREACHABLE, "no route to host")
+    world.command(1, deadline_ms=20)
+    world.running = asyncio.create_task(world.staging.run())
+    await world.until(lambda: sum("is_tried_again" in vars(record) for record in caplog.records) > 1)
+    assert all(record.is_tried_again for record in caplog.records if record.message == "swap.failed")
+    (told,) = filter(None, reasons)
+    assert "this worker tries again until it can be fetched" in told.message
+    world.store.error = None
+    world.store.is_there.set()
+    await world.until(lambda: world.staging.loaded == [1])
 
 
 @pytest.mark.parametrize(("asked", "seconds"), [(20_000, 120.0), (300_000, 300.0)])

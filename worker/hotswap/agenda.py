@@ -18,6 +18,7 @@ from hotswap.swap import Outcome, Swap, Timeline
 _LOOK_S = 2.0
 _RETRY_S = 5.0
 _RETRY_AT_MOST_S = 60.0
+_TRIES_AGAIN = "this worker tries again until it can be fetched, or a newer generation takes its place"
 
 Partitions = Mapping[int, PartitionState]
 """The partitions that this worker owns, by number."""
@@ -89,6 +90,8 @@ class Agenda:
         self._staged: int | None = None  # being staged now
         self._has_superseded = False
         self._failures: dict[int, tuple[int, float]] = {}  # generation -> number of failures, time of the last one
+        self._replayed = 0  # the newest generation in the log when this worker started
+        self._out_of_reach: set[int] = set()  # those of the log whose artifacts could not be fetched
         self._announced = 0
         self._answered = 0
         self._untouched: list[Swap] = []
@@ -112,9 +115,10 @@ class Agenda:
         """Return the generations that must be ready for partitions at these positions, oldest first.
 
         From each partition's course, those up to the one that takes its offset; plus the newest of all, for partitions
-        yet to be assigned.
+        yet to be assigned, and the newer ones that were out of reach when this worker started.
         """
         needed = self.progress.newest_intact
+        needed |= {number for number in self._out_of_reach if number > max(needed, default=0)}
         for partition, position in positions.items():
             for swap in self.progress.course(partition, position):
                 needed.add(swap.number)
@@ -133,7 +137,10 @@ class Agenda:
 
     def _next(self, now: float, positions: Mapping[int, Position], own: Partitions) -> int | None:
         """Return the generation to stage next; one that backs off after a failure does not block the others."""
-        for number in self._needed(positions):
+        needed = self._needed(positions)
+        # What was out of reach comes last, the newest first: it is not to pass through all that came before it.
+        again = [number for number in reversed(needed) if number in self._out_of_reach]
+        for number in [*(number for number in needed if number not in again), *again]:
             if self.progress.of(number) is not State.READY and not self._rests(now, number, own):
                 return number
         return None
@@ -154,6 +161,7 @@ class Agenda:
 
     def replayed(self) -> None:
         """Treat every command in the timeline as already answered."""
+        self._replayed = self._timeline.newest
         self._answered = self._timeline.newest
 
     def must_look(self, now: float, own: Partitions) -> bool:
@@ -271,17 +279,32 @@ class Agenda:
         if self.progress.of(number) is State.FAILED:
             self.progress.move(number, State.STAGING)
         self.progress.move(number, State.READY)
+        self._out_of_reach.discard(number)
         self._failures.pop(number, None)
         self._has_superseded = False
         return [Report(self._timeline.swaps[number], Outcome.READY, phases=phases), *self._end_of_staging(number)]
 
-    def failed(self, number: int, error: SwapError, now: float) -> list[Action]:
-        """Record that staging failed; return the actions that follow."""
+    def is_tried_again(self, number: int) -> bool:
+        """Whether a generation that failed was out of reach at this worker's start, and is therefore tried again."""
+        return number in self._out_of_reach
+
+    def failed(self, number: int, error: SwapError, now: float, *, is_out_of_reach: bool = False) -> list[Action]:
+        """Record that staging failed; return the actions that follow. `is_out_of_reach`: it could not be fetched.
+
+        That fails a new swap. A generation that was accepted before this worker started is tried again: others may have
+        it, though it has not answered anything yet. Such tries report nothing new, unless they fail for another reason.
+        """
         if self.progress.of(number) is State.STAGING:
             self.progress.move(number, State.FAILED)
         self._failures[number] = self._failures.get(number, (0, 0.0))[0] + 1, now
         self._has_superseded = False
-        return [Report(self._timeline.swaps[number], Outcome.FAILED, error), *self._end_of_staging(number)]
+        is_told = number in self._out_of_reach and is_out_of_reach
+        self._out_of_reach.discard(number)
+        if is_out_of_reach and number <= self._replayed:
+            self._out_of_reach.add(number)
+            error = SwapError(error.code, f"{error.message}; {_TRIES_AGAIN}")
+        report = Report(self._timeline.swaps[number], Outcome.FAILED, error)
+        return [*([] if is_told else [report]), *self._end_of_staging(number)]
 
     def given_up(self, number: int) -> list[Action]:
         """Record that staging was cancelled; return the actions that follow."""

@@ -6,7 +6,8 @@ The timeline (swap.py) is the same on every worker. Only these states differ, an
        ▲          │    │                  │
        └──────────┘    ▼                  │  needed again (an offset was reset)
       superseded     FAILED ──▶ STAGING ◀─┘
-                            retried, where no older generation may score a partition
+                            retried, where no older generation may score a partition,
+                            or where it was out of reach when this worker started
 
 `Progress.choose` is the law of the data path. It depends on the log, the partition, the offset and the generation that
 scored the partition last, so exactly one generation may answer each request, whichever worker owns it.

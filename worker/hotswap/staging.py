@@ -197,12 +197,13 @@ class Staging:
             actions = self._agenda.ready(swap.number, underway.phases)
             log.info("swap.ready", extra={"generation": swap.number, "phases": underway.phases})
         except SwapError as error:
-            actions = self._failed(swap, error)
+            actions = self._failed(swap, error, is_out_of_reach=error.code is SwapCode.ARTIFACT_UNREACHABLE)
         except TimeoutError:
             late = f"not ready within {deadline_s:g} s: it was {underway.doing()}"
             if (swap.deadline_ms or 0) > deadline_s * 1000:
                 late += f"; the command's deadline_ms is {swap.deadline_ms}, but HOTSWAP_MAX_DEADLINE_MS allows no more"
-            actions = self._failed(swap, SwapError(SwapCode.DEADLINE_EXCEEDED, late))
+            exceeded = SwapError(SwapCode.DEADLINE_EXCEEDED, late)
+            actions = self._failed(swap, exceeded, is_out_of_reach="fetch" not in underway.phases)
         except asyncio.CancelledError:
             actions = self._agenda.given_up(swap.number)
             raise
@@ -210,9 +211,11 @@ class Staging:
             self._perform(actions)
             self.poke()
 
-    def _failed(self, swap: Swap, error: SwapError) -> Sequence[Action]:
-        log.error("swap.failed", extra={"generation": swap.number, "code": error.code, "why": error.message})
-        return self._agenda.failed(swap.number, error, monotonic())
+    def _failed(self, swap: Swap, error: SwapError, *, is_out_of_reach: bool) -> Sequence[Action]:
+        actions = self._agenda.failed(swap.number, error, monotonic(), is_out_of_reach=is_out_of_reach)
+        facts = {"generation": swap.number, "code": error.code, "why": error.message}
+        log.error("swap.failed", extra={**facts, "is_tried_again": self._agenda.is_tried_again(swap.number)})
+        return actions
 
     def _keep_standby(self, generation: Generation) -> None:
         """Keep a warm standby for the next swap; its Java and libraries are up before the swap arrives."""

@@ -1,0 +1,129 @@
+"""The defects in the rules of the agenda, which its own tests have to find."""
+
+from model.defects import AGENDA, Mutant
+
+
+def _rule(name: str, old: str, new: str) -> Mutant:
+    found_by = tuple(f"tests/unit/test_{name}.py" for name in ("agenda", "agenda_failures", "progress"))
+    return Mutant(name, AGENDA, old, new, "a rule of the agenda", found_by)
+
+
+RULES = [
+    _rule("a failed generation is not tried again", "count, at = self._failures[number]", "return True"),
+    _rule("every try of a failed one comes as soon", "_RETRY_S if is_awaited else", "_RETRY_S if True else"),
+    _rule(
+        "tries grow rarer without end",
+        "first=_RETRY_S, most=_RETRY_AT_MOST_S)",
+        "first=_RETRY_S, most=1e9)",
+    ),
+    _rule("what is out of reach at a start is not tried again", "if is_out_of_reach and number <=", "if not number <="),
+    _rule(
+        "a new swap that is out of reach is tried again",
+        "if is_out_of_reach and number <= self._replayed:",
+        "if is_out_of_reach:",
+    ),
+    _rule(
+        "what fails for another reason is tried again",
+        "if is_out_of_reach and number <= self._replayed:",
+        "if number <= self._replayed:",
+    ),
+    _rule(
+        "of what is out of reach the oldest comes first",
+        "in reversed(needed) if number in",
+        "in needed if number in",
+    ),
+    _rule(
+        "what is out of reach comes before what can be had",
+        "[*(number for number in needed if number not in again), *again]",
+        "[*again, *(number for number in needed if number not in again)]",
+    ),
+    _rule(
+        "what is older than the newest is tried again",
+        "if number > max(needed, default=0)}",
+        "if number}",
+    ),
+    _rule("each try of what is out of reach is reported", "[] if is_told else [report]", "report"),
+    _rule(
+        "one that rests holds up the others",
+        "is not State.READY and not self._rests(now, number, own):",
+        "is not State.READY:",
+    ),
+    _rule("a success does not end a row of failures", "self._failures.pop(number, None)", "pass"),
+    _rule("the newest is not kept ready", "needed = self.progress.newest_intact", "needed = set()"),
+    _rule(
+        "more is staged than the cuts ask for",
+        "if swap.takes(partition, position.offset):\n                    break",
+        "pass",
+    ),
+    _rule("what may be needed is let go", "for swap in self.progress.course(partition, at)}", "for swap in ()}"),
+    _rule(
+        "something is let go where nobody serves",
+        "            return []\n        kept",
+        "            pass\n        kept",
+    ),
+    _rule("what is superseded is let finish", "            yield Cancel()", "            yield from ()"),
+    _rule("each newer swap supersedes the one before", "self._has_superseded = True", "pass"),
+    _rule(
+        "after a success nothing is superseded",
+        "self._failures.pop(number, None)\n        self._has_superseded = False",
+        "self._failures.pop(number, None)",
+    ),
+    _rule("after a failure nothing is superseded", "+ 1, now\n        self._has_superseded = False", "+ 1, now"),
+    _rule(
+        "what was never begun is not answered",
+        "yield from (Report(swap, Outcome.SUPERSEDED)",
+        "yield from (swap and Report(swap, Outcome.STAGING)",
+    ),
+    _rule(
+        "what may still be staged is answered",
+        "for swap in untouched if swap.number not in needed)",
+        "for swap in untouched)",
+    ),
+    _rule("what waits is forgotten", "[swap for swap in untouched if swap.number in needed]", "[]"),
+    _rule(
+        "old commands are answered again",
+        "self._answered = self._timeline.newest\n\n    def must_look",
+        "pass\n\n    def must_look",
+    ),
+    _rule("two are staged at a time", "if self._staged is not None or (number :=", "if (number :="),
+    _rule(
+        "a try of a failed one says STAGING",
+        "if self.progress.of(number) is not State.FAILED:\n"
+        "            self.progress.move(number, State.STAGING)\n            yield",
+        "if True:\n            yield",
+    ),
+    _rule("SERVING is said before the cut", "if is_before or", "if"),
+    _rule("SERVING is said while the old one has a batch", "state.in_hand not in (None, newest)", "not state"),
+    _rule("SERVING is said of what is older than the floor", " or newest < self.newest_scored(own)", ""),
+    _rule("SERVING is said again and again", "self._announced = newest", "pass"),
+    _rule("RETIRED is not said", "yield Report(self._timeline.swaps[number], Outcome.RETIRED)", "pass"),
+    _rule(
+        "no worker asks where others stand", "return is_due and (is_behind or not self._is_prepared)", "return False"
+    ),
+    _rule("who serves asks for ever", "is_due and (is_behind or not self._is_prepared)", "is_due"),
+    _rule("who is behind does not ask", "(is_behind or not self._is_prepared)", "(not self._is_prepared)"),
+    _rule("a cut ahead is not watched", "            return True\n        is_due", "            pass\n        is_due"),
+    _rule("a cut is watched after it", "if is_cut_ahead and (", "if is_cut_ahead or ("),
+    _rule("a worker joins without knowing where it stands", "and self._looked_at is not None):", "):"),
+    _rule("a worker joins before it can score", "if not lacks or (", "if lacks or ("),
+    _rule("a worker that lacks something never joins", "(is_at_its_end and self._looked_at is not None)", "False"),
+    _rule("why a worker stays out is said at each turn", "            self._lacks = lacks\n", "            pass\n"),
+    _rule(
+        "a worker joins while it may come farther",
+        "self.progress.loaded and self._next(now, positions, own) is None",
+        "True",
+    ),
+    _rule("a worker joins with nothing loaded", 'return "" if self.progress.loaded else', 'return "" if True else'),
+    _rule(
+        "a superseded one is not taken up again",
+        "self.progress.move(number, State.ACCEPTED)",
+        "self.progress.move(number, State.FAILED)",
+    ),
+    _rule(
+        "a failed one that is given up says SUPERSEDED",
+        "if self.progress.of(number) is State.STAGING:\n            self.progress.move(number, State.ACCEPTED)",
+        "if True:\n            self.progress.of(number)",
+    ),
+    _rule("a standby of another kind is kept", "if generation.model.kind == kind][-1:]", "][-1:]"),
+    _rule("a standby is prewarmed on the oldest", "== kind][-1:]", "== kind][:1]"),
+]
