@@ -221,10 +221,14 @@ class FakeWorker:
         cluster.on_append.append(self.react)
         self.speak()
 
-    def speak(self, *, age_s: float = 0.0, partitions: Mapping[int, str] | None = None, **told: Any) -> None:
+    def speak(
+        self, *, age_s: float = 0.0, partitions: Mapping[int, str] | None = None, model_s: float = 0.0, **told: Any
+    ) -> None:
         """Report; `partitions` maps a partition's number to why it is held, `told` are other fields of WorkerStatus."""
         parts = [
-            wire.PartitionStatus(partition=number, generation=told.get("generation", 0), held=held)
+            wire.PartitionStatus(
+                partition=number, generation=told.get("generation", 0), held=held, model_s=model_s if held else 0.0
+            )
             for number, held in (partitions or {}).items()
         ]
         said = wire.WorkerStatus(

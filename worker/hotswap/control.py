@@ -140,6 +140,7 @@ class Control:
                 generation=state.position.floor if state.position else 0,
                 lag=lag,
                 held=state.held,
+                model_s=state.model_s,
                 damaged=bool(state.damage),
                 deleted_from=state.deleted[0],
                 deleted_to=state.deleted[1],
@@ -256,6 +257,7 @@ class Control:
             paths=staging.paths(newest) if newest else {},
             warnings=self._warnings(),
             machine=self._machine,
+            host_restarts=staging.restarts,
         )
 
     def _warnings(self) -> list[str]:

@@ -85,6 +85,8 @@ class Staging:
         self.prepared = asyncio.Event()
         """Set once this worker can score every partition, or has staged all it can for now: time to join the group."""
         self._changed = asyncio.Event()
+        self.restarts = 0
+        """How often a host has been started again, because it had died or was too slow."""
 
     @property
     def changed(self) -> asyncio.Event:
@@ -265,11 +267,16 @@ class Staging:
     def _new_host(self, load: Load, start_s: float) -> ModelHost:
         deployment = self._settings.deployment
         restarts = {reason: metrics.HOST_RESTARTS.labels(deployment, reason) for reason in ("crashed", "too_slow")}
+
+        def on_restart(reason: str) -> None:
+            self.restarts += 1
+            restarts[reason].inc()
+
         return ModelHost(
             load=load,
             deadline_s=self._settings.batch_ms(load.configuration.deadline_ms) / 1000,
             start_s=start_s,
-            on_restart=lambda reason: restarts[reason].inc(),
+            on_restart=on_restart,
             on_unknown=lambda column, count: metrics.bounded(metrics.UNKNOWN_CATEGORIES, deployment, column).inc(count),
             child=self._child,
             take_standby=self._standbys.take,

@@ -120,6 +120,18 @@ def test_samples_are_all_or_nothing(cluster, settings, files):
     assert cluster.topics[settings.topics.control] == [[]]
 
 
+def test_a_rollback_that_waits_for_requests_that_keep_the_model_says_what_would_not_wait(cluster, settings):
+    worker = FakeWorker(cluster, settings)
+    for _ in range(2):
+        hotswap("swap", "d", "--model", "model.zip", "--proto", "frame.proto")
+    cluster.append(settings.topics.requests, b"kills")
+    worker.outcomes = ("STAGING", "READY")
+    worker.speak(partitions={0: "waits for the model"}, model_s=12.0)
+    waiting = hotswap("rollback", "d", "--after-backlog", "--timeout", "0.1", code=1).stderr
+    assert "w1 has 1 requests before the cut of generation 3, and its model has had a batch for 12 s" in waiting
+    assert "`hotswap rollback d --to 3 --at-once`" in waiting
+
+
 def test_rollback_pause_and_resume_are_commands_too(cluster, settings):
     FakeWorker(cluster, settings)
     assert "no generation before" in one_line(hotswap("rollback", "d", code=2))

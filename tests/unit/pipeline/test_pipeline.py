@@ -245,8 +245,10 @@ async def test_a_partition_says_which_model_it_waits_for_and_how_to_continue_wit
     loop.reconsider()
     assert "waits for the model of generation 1, 12 s so far; it may take 600 s for a batch" in loop.state.held
     assert "`hotswap rollback d --at-once`" in loop.state.held
+    assert loop.state.model_s == pytest.approx(12, abs=0.1)
     assert source.opened == 1
     await pipeline.stop()
+    assert loop.state.model_s == 0
 
 
 async def test_a_batch_that_is_not_overtaken_is_awaited_silently_at_first(monkeypatch, twelve_s_later):

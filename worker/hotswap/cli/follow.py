@@ -33,14 +33,15 @@ async def publish_and_follow(
             return receipt, None
         shown: dict[str, Told] = {}
         if not sys.stderr.isatty():
-            return receipt, await client.await_swap(receipt, timeout_s, on_told=lambda told: note(_line(told)))
+            told_by = client.await_swap(receipt, timeout_s, on_told=lambda told: note(_line(told)), on_held_up=note)
+            return receipt, await told_by
         with Live(console=Console(stderr=True), transient=True) as live:
 
             def show(told: Told) -> None:
                 shown[told.worker] = told
                 live.update(outcomes(title_of(receipt), shown))
 
-            return receipt, await client.await_swap(receipt, timeout_s, on_told=show)
+            return receipt, await client.await_swap(receipt, timeout_s, on_told=show, on_held_up=note)
 
 
 def title_of(receipt: Receipt) -> str:

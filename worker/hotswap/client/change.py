@@ -21,6 +21,8 @@ MAX_INLINE_PROTO_BYTES = 64 << 10
 MAX_SAMPLES_BYTES = 256 << 10
 """Limit on all samples of a swap together, for the same reason."""
 
+_LONGEST_S = ((1 << 32) - 1) // 1000  # a command carries its deadline as 32 bits of milliseconds
+
 
 class Cut(StrEnum):
     """Where the new generation takes over."""
@@ -54,6 +56,15 @@ class Change:
     base: int | None = None
     cut: Cut = Cut.AUTO
     deadline_s: float | None = None
+
+    @property
+    def deadline_ms(self) -> int | None:
+        """The deadline as a command carries it. Raises UsageError if it is too long for that."""
+        if not self.deadline_s:
+            return None
+        if not self.deadline_s <= _LONGEST_S:  # so that NaN is refused, too
+            raise UsageError(f"a deadline of {self.deadline_s:g} s is not possible: the longest is {_LONGEST_S} s")
+        return int(self.deadline_s * 1000)
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,6 +25,7 @@ from hotswap.artifacts.detect import as_file, find_kind
 from hotswap.artifacts.store import Store
 from hotswap.client import overview
 from hotswap.client.answers import PAUSE_S, Answers, Flow, Outgoing, Place, Prediction, Refused
+from hotswap.client.behind import Behind
 from hotswap.client.change import (
     MAX_INLINE_PROTO_BYTES,
     MAX_SAMPLES_BYTES,
@@ -58,7 +59,6 @@ from hotswap.swap import (
 _CHUNK = 1_000
 _SILENCE_S = 10.0
 _SLACK_S = 10.0
-_LONGEST_S = ((1 << 32) - 1) // 1000  # a command carries its deadline as 32 bits of milliseconds
 
 
 class Client:
@@ -177,7 +177,7 @@ class Client:
             configuration=change.configuration,
             samples=change.samples,
             cut=cut,
-            deadline_ms=_milliseconds(change.deadline_s) if change.deadline_s else None,
+            deadline_ms=change.deadline_ms,
         )
         return await self._command(command, why)
 
@@ -229,14 +229,16 @@ class Client:
         timeout_s: float | None = None,
         *,
         on_told: Callable[[Told], None] = lambda _: None,
+        on_held_up: Callable[[str], None] = lambda _: None,
     ) -> FleetAnswer:
         """Returns the fleet's answer to any command, once every live worker's outcome is final or time is up.
 
         The fleet is every worker that has reported within `fleet.FRESH_S` and has not stopped. `timeout_s` None: the
-        swap's own deadline and a little more. Raises NoAnswer if there is no worker at all.
+        swap's own deadline and a little more. `on_held_up` is told if requests before the cut hold it up (behind.py).
+        Raises NoAnswer if there is no worker at all.
         """
         last = FleetAnswer({}, ())
-        async with aclosing(self._follow(receipt, timeout_s)) as steps:
+        async with aclosing(self._follow(receipt, timeout_s, on_held_up)) as steps:
             async for told, answer in steps:
                 last = answer
                 if told:
@@ -248,11 +250,12 @@ class Client:
         return await overview.overview(self._settings)
 
     async def _follow(
-        self, receipt: Receipt, timeout_s: float | None
+        self, receipt: Receipt, timeout_s: float | None, on_held_up: Callable[[str], None] = lambda _: None
     ) -> AsyncGenerator[tuple[Told | None, FleetAnswer], None]:
         began = time.monotonic()
         give_up = began + (receipt.deadline_s + _SLACK_S if timeout_s is None else timeout_s)
         fleet, expected = Fleet(self._settings.deployment), set[str]()
+        behind = Behind(self._settings.deployment, receipt)
         async with overview.status_log(self._settings) as reader:
             records = await reader.read_to_end()
             while True:
@@ -262,6 +265,8 @@ class Client:
                 for said in (said for said in told if said.command_id == receipt.command_id):
                     yield said, answer
                 yield None, answer
+                if why := behind.look(fleet, time.time()):
+                    on_held_up(why)
                 if answer.is_complete or time.monotonic() > give_up:
                     return
                 if not expected and time.monotonic() - began > _SILENCE_S:
@@ -341,9 +346,3 @@ def _next_number(history: History, fleet: Fleet) -> int:
     # not where nothing could follow: anybody who may write to the status topic could report such a number.
     newest = history.timeline.newest
     return newest + 1 if out_of_reach(fleet.newest + 1, newest) else max(newest, fleet.newest) + 1
-
-
-def _milliseconds(seconds: float) -> int:
-    if not seconds <= _LONGEST_S:  # so that NaN is refused, too
-        raise UsageError(f"a deadline of {seconds:g} s is not possible: the longest is {_LONGEST_S} s")
-    return int(seconds * 1000)

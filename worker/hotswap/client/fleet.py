@@ -37,6 +37,8 @@ class PartitionView:
     is_damaged: bool = False
     deleted: tuple[int, int] = (0, 0)
     """First offset of the requests that were deleted before they were read, and the one after; (0, 0): none."""
+    model_s: float = 0.0
+    """How long the model has had the batch in hand, seconds, where that is long; else 0."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,6 +64,8 @@ class WorkerView:
     model_name: str = ""
     latency_p99_s: float = 0.0
     """Within how many seconds of their timestamps 99 % of the last requests were answered; 0: none was."""
+    host_restarts: int = 0
+    """How often it has started a model host again that had died or was too slow."""
 
     def is_live(self, now: float) -> bool:
         """Whether it has reported within `FRESH_S`, and not that it stops."""
@@ -228,6 +232,7 @@ def _worker_view(message: wire.WorkerStatus) -> WorkerView:
                 part.held,
                 part.damaged,
                 (part.deleted_from, part.deleted_to),
+                part.model_s,
             )
             for part in message.partitions
         ),
@@ -238,6 +243,7 @@ def _worker_view(message: wire.WorkerStatus) -> WorkerView:
         machine=dict(message.machine),
         model_name=message.model_name,
         latency_p99_s=message.latency_p99_s,
+        host_restarts=message.host_restarts,
     )
 
 

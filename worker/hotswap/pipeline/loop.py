@@ -128,6 +128,7 @@ class PartitionLoop:
             self._is_overtaken = True
             self._task.cancel()
         elif taken > _LONG_S:
+            self.state.model_s = taken
             self.state.held = (
                 f"waits for the model of generation {number}, {taken:.0f} s so far; it may take {host.deadline_s:g} s "
                 f"for a batch, and then as long for each of its requests alone. To continue without it: `hotswap "
@@ -182,6 +183,7 @@ class PartitionLoop:
             await self._source.commit(Transaction(predictions, dead_letters, position.offset, number, first))
         finally:
             self._in_flight.dec(len(batch))
+            self.state.model_s = 0.0
         # Only after the commit: if that is in doubt, the partition is opened again at the position that Kafka has.
         self.state.position, self.state.in_hand, self.state.last_batch_at = position, None, perf_counter()
         self.state.held = ""  # `reconsider` may have set it

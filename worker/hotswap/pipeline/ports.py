@@ -135,6 +135,8 @@ class PartitionState:
     position: Position | None = None
     in_hand: int | None = None
     held: str = "being opened"
+    model_s: float = 0.0
+    """How long the model has had the batch in hand, seconds, where that is long; else 0."""
     damage: str = ""
     """Why the partition is held, if that is a damaged batch; else empty."""
     deleted: tuple[int, int] = (0, 0)

@@ -268,7 +268,7 @@ class KnownValues(_message.Message):
     def __init__(self, values: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class WorkerStatus(_message.Message):
-    __slots__ = ("deployment", "worker", "at", "generation", "model_sha256", "proto_sha256", "accepted", "loaded", "partitions", "paused", "stopped", "paths", "warnings", "machine", "model_name", "latency_p99_s")
+    __slots__ = ("deployment", "worker", "at", "generation", "model_sha256", "proto_sha256", "accepted", "loaded", "partitions", "paused", "stopped", "paths", "warnings", "machine", "model_name", "latency_p99_s", "host_restarts")
     class PathsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -299,6 +299,7 @@ class WorkerStatus(_message.Message):
     MACHINE_FIELD_NUMBER: _ClassVar[int]
     MODEL_NAME_FIELD_NUMBER: _ClassVar[int]
     LATENCY_P99_S_FIELD_NUMBER: _ClassVar[int]
+    HOST_RESTARTS_FIELD_NUMBER: _ClassVar[int]
     deployment: str
     worker: str
     at: _timestamp_pb2.Timestamp
@@ -315,10 +316,11 @@ class WorkerStatus(_message.Message):
     machine: _containers.ScalarMap[str, str]
     model_name: str
     latency_p99_s: float
-    def __init__(self, deployment: _Optional[str] = ..., worker: _Optional[str] = ..., at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., generation: _Optional[int] = ..., model_sha256: _Optional[str] = ..., proto_sha256: _Optional[str] = ..., accepted: _Optional[int] = ..., loaded: _Optional[_Iterable[int]] = ..., partitions: _Optional[_Iterable[_Union[PartitionStatus, _Mapping]]] = ..., paused: _Optional[bool] = ..., stopped: _Optional[bool] = ..., paths: _Optional[_Mapping[str, str]] = ..., warnings: _Optional[_Iterable[str]] = ..., machine: _Optional[_Mapping[str, str]] = ..., model_name: _Optional[str] = ..., latency_p99_s: _Optional[float] = ...) -> None: ...
+    host_restarts: int
+    def __init__(self, deployment: _Optional[str] = ..., worker: _Optional[str] = ..., at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., generation: _Optional[int] = ..., model_sha256: _Optional[str] = ..., proto_sha256: _Optional[str] = ..., accepted: _Optional[int] = ..., loaded: _Optional[_Iterable[int]] = ..., partitions: _Optional[_Iterable[_Union[PartitionStatus, _Mapping]]] = ..., paused: _Optional[bool] = ..., stopped: _Optional[bool] = ..., paths: _Optional[_Mapping[str, str]] = ..., warnings: _Optional[_Iterable[str]] = ..., machine: _Optional[_Mapping[str, str]] = ..., model_name: _Optional[str] = ..., latency_p99_s: _Optional[float] = ..., host_restarts: _Optional[int] = ...) -> None: ...
 
 class PartitionStatus(_message.Message):
-    __slots__ = ("partition", "position", "generation", "lag", "held", "damaged", "deleted_from", "deleted_to")
+    __slots__ = ("partition", "position", "generation", "lag", "held", "damaged", "deleted_from", "deleted_to", "model_s")
     PARTITION_FIELD_NUMBER: _ClassVar[int]
     POSITION_FIELD_NUMBER: _ClassVar[int]
     GENERATION_FIELD_NUMBER: _ClassVar[int]
@@ -327,6 +329,7 @@ class PartitionStatus(_message.Message):
     DAMAGED_FIELD_NUMBER: _ClassVar[int]
     DELETED_FROM_FIELD_NUMBER: _ClassVar[int]
     DELETED_TO_FIELD_NUMBER: _ClassVar[int]
+    MODEL_S_FIELD_NUMBER: _ClassVar[int]
     partition: int
     position: int
     generation: int
@@ -335,7 +338,8 @@ class PartitionStatus(_message.Message):
     damaged: bool
     deleted_from: int
     deleted_to: int
-    def __init__(self, partition: _Optional[int] = ..., position: _Optional[int] = ..., generation: _Optional[int] = ..., lag: _Optional[int] = ..., held: _Optional[str] = ..., damaged: _Optional[bool] = ..., deleted_from: _Optional[int] = ..., deleted_to: _Optional[int] = ...) -> None: ...
+    model_s: float
+    def __init__(self, partition: _Optional[int] = ..., position: _Optional[int] = ..., generation: _Optional[int] = ..., lag: _Optional[int] = ..., held: _Optional[str] = ..., damaged: _Optional[bool] = ..., deleted_from: _Optional[int] = ..., deleted_to: _Optional[int] = ..., model_s: _Optional[float] = ...) -> None: ...
 
 class CutOverDone(_message.Message):
     __slots__ = ("deployment", "generation", "partition", "first_offset", "worker")
