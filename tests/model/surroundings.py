@@ -46,6 +46,9 @@ class Fetcher:
     async def stop(self) -> None:
         pass
 
+    async def find(self, uri: str) -> str:
+        return ""
+
 
 class Store:
     """hotswap.artifacts.store.Store: has everything while it is not away; counts what is fetched and not released."""

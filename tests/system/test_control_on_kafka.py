@@ -74,7 +74,11 @@ async def test_a_status_too_large_for_its_topic_is_shortened_and_the_next_verdic
     paths = {f"/package.Service/{'Operation' * 80}{number}": "JVM, row by row" for number in range(1_500)}
     generation = SimpleNamespace(model=FIRST.model, proto=FIRST.proto)
     staging = SimpleNamespace(
-        loaded=[1], newest_scored=0, paths=lambda _: paths, serving=lambda _: SimpleNamespace(generation=generation)
+        loaded=[1],
+        newest_scored=0,
+        restarts=0,
+        paths=lambda _: paths,
+        serving=lambda _: SimpleNamespace(generation=generation),
     )
     async with control_of(deployment) as (control, _), Admin.connect(settings) as admin:
         control.max_status_bytes = await admin.message_bytes(settings.topics.status)

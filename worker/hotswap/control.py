@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import logging
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from itertools import islice
 from time import time
@@ -20,7 +20,7 @@ from hotswap.failpoints import failpoint
 from hotswap.host.process import HostProcess
 from hotswap.kafka.admin import Admin
 from hotswap.kafka.log import LogReader, LogWriter
-from hotswap.local.machine import describe
+from hotswap.local.machine import Machine, look
 from hotswap.pipeline.ports import PartitionState
 from hotswap.settings import Settings
 from hotswap.staging import Staging
@@ -51,7 +51,8 @@ class Control:
         self._writer = writer
         self._outbox: deque[tuple[bytes, bytes, tuple[()]]] = deque()
         self._filled = asyncio.Event()
-        self._machine: Mapping[str, str] = {}
+        self._machine = Machine({})
+        self._store_fault = ""
         self._reported: list[int] = []  # counts of latencies up to the last report
         self.topic_faults: list[str] = []
         """What was wrong with the deployment's topics at the last look."""
@@ -173,10 +174,17 @@ class Control:
                     metrics.BACKLOG.labels(settings.deployment, str(lag.partition)).set(lag.requests)
             await asyncio.sleep(STATUS_S)
 
-    async def watch_machine(self) -> None:
-        """Look now and then what there is to tell of this machine, until cancelled."""
+    async def watch_machine(self, staging: Staging, find: Callable[[str], Awaitable[str]]) -> None:
+        """Look now and then at this machine, and for the model that a restart would need, until cancelled.
+
+        `find` returns why an artifact is not where its URI says, or nothing.
+        """
         while True:
-            self._machine = await asyncio.to_thread(describe, self._settings.cache)
+            self._machine = await asyncio.to_thread(look, self._settings.cache)
+            if newest := max(staging.loaded, default=0):
+                why = await find(staging.serving(newest).generation.model.uri)
+                lost = f"a worker without generation {newest} in its cache could not start with it: {why}"
+                self._store_fault = _cut(lost, _LENGTHS[1]) if why else ""
             await asyncio.sleep(_MACHINE_S)
 
     async def farewell(self, staging: Staging) -> None:
@@ -256,7 +264,7 @@ class Control:
             paused=self._timeline.is_paused,
             paths=staging.paths(newest) if newest else {},
             warnings=self._warnings(),
-            machine=self._machine,
+            machine=self._machine.told,
             host_restarts=staging.restarts,
         )
 
@@ -267,6 +275,8 @@ class Control:
             *([skipped] if unreadable else []),
             *([f"{damaged}: no further commands are read"] if damaged else []),
             *([HostProcess.uncontained] if HostProcess.uncontained else []),
+            *self._machine.faults,
+            *([self._store_fault] if self._store_fault else []),
         ]
 
     def _enqueue_worker_status(self, status: wire.WorkerStatus) -> None:

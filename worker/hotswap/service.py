@@ -117,7 +117,7 @@ class Worker:
             self._control.publish(),
             self._publish_status(staging),
             self._control.watch_topics(self._admin),
-            self._control.watch_machine(),
+            self._control.watch_machine(staging, self._fetcher.find),
             self._beat(),
         ]
         tasks = [asyncio.create_task(part) for part in parts]

@@ -308,3 +308,23 @@ async def test_after_many_swaps_to_stores_that_hang_a_good_one_is_ready_and_a_ki
         async with asyncio.timeout(60):
             assert len(await host.score(IRIS.requests())) == len(IRIS.requests())
         await swap(2 + HANGING_SWAPS, model(EXAMPLES / "models" / "iris_glm.zip"), "READY")
+
+
+async def test_an_artifact_is_looked_for_where_it_was_published_and_nothing_is_read(fetching, tmp_path):
+    file = tmp_path / "model.zip"
+    file.write_bytes(b"any bytes")
+    assert await fetching.fetcher.find(file.as_uri()) == ""
+    file.unlink()
+    why = await fetching.fetcher.find(f"{file.as_uri()}?signature=secret")
+    assert "cannot be reached: No such file or directory" in why
+    assert "secret" not in why
+    assert fetching.left() == []
+
+
+async def test_a_store_that_hangs_is_not_looked_into_for_ever(fetching, silent, monkeypatch):
+    monkeypatch.setattr(module, "_FIND_SECONDS", 0.1)
+    first = fetching.pid
+    assert await fetching.fetcher.find(silent.uri) == f"{silent.uri} was not found within 0.1 s"
+    await gone(first)
+    monkeypatch.undo()
+    assert await fetching.fetcher.find(MODEL.as_uri()) == ""

@@ -4,9 +4,10 @@
 
 It is started ahead of the first fetch, since that takes 0.2 s. FD is its end of a socket pair that carries lines of
 JSON: an artifact to it; `{}` back once that is in the cache, or the SwapError; then a line to it once the worker holds
-the entry as well, because until then only this process keeps it from being pruned. SETTINGS are those that fetching
-needs. Its environment is the worker's, which configures the stores (proxies, AWS_...), without HOTSWAP_*, which holds
-Kafka's password. It ends when the worker closes the connection or dies.
+the entry as well, because until then only this process keeps it from being pruned. `{"find": URI}` to it only looks for
+an artifact, and is answered in the same way, without a third line. SETTINGS are those that fetching needs. Its
+environment is the worker's, which configures the stores (proxies, AWS_...), without HOTSWAP_*, which holds Kafka's
+password. It ends when the worker closes the connection or dies.
 """
 
 import asyncio
@@ -25,7 +26,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from hotswap import logs
 from hotswap.artifacts.cache import Cache
-from hotswap.artifacts.store import Artifact, fetch_now, without_secrets
+from hotswap.artifacts.store import Artifact, fetch_now, find, without_secrets
 from hotswap.errors import SwapCode, SwapError
 from hotswap.failpoints import arm
 from hotswap.local.children import has_ended
@@ -36,6 +37,7 @@ if TYPE_CHECKING:  # see artifacts/store.py
 
 _READ_BYTES: Final = 64 << 10
 _REAP_SECONDS: Final = 1.0
+_FIND_SECONDS: Final = 20.0
 
 
 class Fetcher:
@@ -98,6 +100,25 @@ class Fetcher:
         self._idle = process
         if answer:
             raise SwapError(SwapCode(answer["code"]), answer["message"])
+
+    async def find(self, uri: str) -> str:
+        """Return why an artifact is not where its URI says, for a person; empty if it is. Never raises."""
+        process, self._idle = self._idle, None
+        try:
+            process = process or _Process(self._settings)
+            async with asyncio.timeout(_FIND_SECONDS):
+                answer = await process.ask({"find": uri})
+        except BaseException as error:
+            if process:
+                self._end(process)
+            self.start()
+            if not isinstance(error, OSError):
+                raise
+            return f"{without_secrets(uri)} was not found within {_FIND_SECONDS:g} s"
+        if self._idle:
+            self._end(self._idle)
+        self._idle = process
+        return answer.get("message", "")
 
     def _end(self, process: "_Process") -> None:
         process.kill()
@@ -181,14 +202,19 @@ def main() -> None:
     cache.sweep()
     with socket.socket(fileno=descriptor) as connection, connection.makefile("rb") as lines:
         while line := lines.readline():
+            order, path = json.loads(line), None
             try:
-                path = fetch_now(cache, Artifact(**json.loads(line)), threading.Event())
+                if "find" in order:
+                    find(order["find"])
+                else:
+                    path = fetch_now(cache, Artifact(**order), threading.Event())
             except SwapError as error:
                 connection.sendall(_line({"code": error.code, "message": error.message}))
                 continue
             connection.sendall(_line({}))
-            lines.readline()
-            cache.release(path)
+            if path:
+                lines.readline()
+                cache.release(path)
 
 
 if __name__ == "__main__":

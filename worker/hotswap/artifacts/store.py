@@ -288,6 +288,14 @@ def _chunks(uri: str) -> Iterator[bytes]:
                 yield chunk
 
 
+def find(uri: str) -> None:
+    """Look for an artifact in its store, and read nothing of it. Raises SwapError (ARTIFACT_UNREACHABLE)."""
+    with _foreign_errors(uri):
+        system, path = _file_system(uri)
+        system.invalidate_cache()
+        system.info(path)
+
+
 def _send(file: BinaryIO, uri: str) -> None:
     with _foreign_errors(uri):
         system, path = _file_system(uri)

@@ -1,0 +1,48 @@
+"""What a worker tells of its machine, and what it calls a fault."""
+
+from types import SimpleNamespace
+
+import pytest
+
+from hotswap.errors import StartError
+from hotswap.local import machine as module
+
+GIB = 1 << 30
+
+
+@pytest.fixture
+def sound(monkeypatch):
+    """A machine with a Java and room; a test takes one of them away."""
+    monkeypatch.setattr(module, "find_java", lambda: SimpleNamespace(version="17", executable="/usr/bin/java"))
+    monkeypatch.setattr(module.shutil, "disk_usage", lambda _: SimpleNamespace(free=9 * GIB))
+    return monkeypatch
+
+
+def test_a_sound_machine_tells_of_its_java_and_its_cache_and_has_no_fault(sound, tmp_path):
+    cache = tmp_path / "not" / "there yet"
+    assert module.look(cache) == ({"java": "17 at /usr/bin/java", "cache": f"{cache} has 9.0 GiB free"}, ())
+
+
+def test_a_machine_without_java_says_that_no_host_can_be_started(sound, tmp_path):
+    def find_java():
+        raise StartError("no Java 17 or newer: install one")
+
+    sound.setattr(module, "find_java", find_java)
+    told, faults = module.look(tmp_path)
+    assert told["java"] == "no Java 17 or newer: install one"
+    assert faults == ("no model host can be started: no Java 17 or newer: install one",)
+
+
+def test_a_cache_with_little_room_says_what_to_do(sound, tmp_path):
+    sound.setattr(module.shutil, "disk_usage", lambda _: SimpleNamespace(free=GIB // 4))
+    (fault,) = module.look(tmp_path).faults
+    assert fault.startswith(f"{tmp_path} has 0.2 GiB free: free space there, or set HOTSWAP_CACHE")
+
+
+def test_a_cache_that_cannot_be_looked_at_is_a_fault(sound, tmp_path):
+    def disk_usage(_):
+        raise PermissionError(13, "Permission denied")
+
+    sound.setattr(module.shutil, "disk_usage", disk_usage)
+    told, faults = module.look(tmp_path)
+    assert faults == (told["cache"],) == (f"{tmp_path} cannot be looked at: Permission denied",)
