@@ -1,6 +1,7 @@
 """One partition on a real Kafka: transactions that begin while the host scores, and how they end."""
 
 import asyncio
+import gc
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -9,6 +10,7 @@ from aiokafka import TopicPartition
 
 from harness.audit import read
 from hotswap.batch import Position, Transaction
+from hotswap.errors import Doubt
 from hotswap.kafka import partition
 from hotswap.kafka.admin import Admin
 from hotswap.kafka.inbox import Inbox
@@ -88,6 +90,30 @@ async def test_the_offset_of_an_abandoned_batch_is_not_committed(cluster):
     await second.commit(answer(Position(1, 1)))
     await second.close()
     assert predictions(cluster) == [b"answer 1"]
+
+
+@pytest.mark.parametrize("is_begun", [False, True], ids=["before it begins", "before its dead letter"])
+async def test_a_producer_that_is_fenced_is_one_doubt_and_leaves_no_traceback_in_the_log(cluster, is_begun):
+    left = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, told: left.append(told))
+    first, second = KafkaPartition(cluster, 0), KafkaPartition(cluster, 0)
+    await first.open()
+    batch = answer(Position(1, 1))
+    if is_begun:  # the partition of the predictions is in the transaction, that of the dead letters is not
+        first.begin(Position(1, 1))
+        async with asyncio.timeout(10):
+            while first._producer._txn_manager._pending_txn_offsets or not first._producer._txn_manager.txn_partitions:
+                await asyncio.sleep(0.001)
+        batch = batch._replace(predictions=(), dead_letters=batch.predictions)
+    await second.open()
+    with pytest.raises(Doubt, match="ProducerFenced"):
+        await first.commit(batch)
+    await first.close()
+    await second.close()
+    del first, second
+    gc.collect()
+    await asyncio.sleep(0)
+    assert left == []
 
 
 async def test_at_least_once_the_offset_follows_behind_and_is_there_once_the_partition_is_closed(cluster):

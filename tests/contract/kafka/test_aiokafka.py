@@ -19,7 +19,7 @@ from aiokafka.consumer.fetcher import FetchError, FetchResult
 from aiokafka.consumer.group_coordinator import CoordinatorGroupRebalance, GroupCoordinator
 from aiokafka.errors import ConcurrentTransactions, NotEnoughReplicasError, RecordTooLargeError, for_code
 from aiokafka.producer import sender as of_aiokafka
-from aiokafka.producer.message_accumulator import BatchBuilder, MessageAccumulator
+from aiokafka.producer.message_accumulator import BatchBuilder, MessageAccumulator, MessageBatch
 from aiokafka.producer.transaction_manager import TransactionManager
 from aiokafka.protocol.metadata import MetadataRequest
 from aiokafka.record.default_records import DefaultRecordBatchBuilder
@@ -72,6 +72,10 @@ RELIED_ON = {
     of_aiokafka.SendProduceReqHandler: "708c9da866ca",
     BatchBuilder: "8050802ca751",
     MessageAccumulator.add_batch: "5ed1c5b1367a",
+    # What a producer that fails leaves failed, and nobody awaits.
+    of_aiokafka.Sender._fail_all: "5a67e3b6f87b",
+    MessageAccumulator.fail_all: "f1e12e8100bf",
+    MessageBatch: "36a7b1dac89d",
     # What a client leaves behind that cannot be stopped.
     AIOKafkaConsumer.stop: "bc5da9c98595",
     AIOKafkaProducer.stop: "43ef97147111",

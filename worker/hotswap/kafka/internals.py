@@ -190,6 +190,28 @@ def retry_soon(producer: AIOKafkaProducer) -> None:
     producer._sender._retry_backoff = _RETRY_BACKOFF_S
 
 
+def claim_failures(producer: AIOKafkaProducer) -> None:
+    """Keep asyncio from logging a traceback for each future that a failing transaction fails and nobody awaits.
+
+    A producer that is fenced while it adds a partition fails the end of its transaction, which nobody has awaited yet,
+    and what waits for its queued batches to be sent. The call in hand raises the error all the same.
+    """
+    manager, accumulator = producer._txn_manager, producer._message_accumulator
+
+    def claiming(fail: Callable[[Exception], None]) -> Callable[[Exception], None]:
+        def failed(error: Exception) -> None:
+            fail(error)
+            queued = [batch._drain_waiter for batches in accumulator._batches.values() for batch in batches]
+            for waiter in (manager._transaction_waiter, *queued):
+                if waiter.done() and not waiter.cancelled():
+                    waiter.exception()
+
+        return failed
+
+    manager.error_transaction = claiming(manager.error_transaction)
+    manager.fatal_error = claiming(manager.fatal_error)
+
+
 def add_to_transaction(producer: AIOKafkaProducer, key: TopicPartition) -> None:
     """Add a partition to the open transaction before anything is sent to it."""
     producer._txn_manager.maybe_add_partition_to_txn(key)

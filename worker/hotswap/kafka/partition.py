@@ -30,7 +30,7 @@ from hotswap.failpoints import failpoint
 from hotswap.kafka.admin import Admin
 from hotswap.kafka.connection import bounded, claimed, connection, doubting, end
 from hotswap.kafka.inbox import Inbox
-from hotswap.kafka.internals import add_to_transaction, fill, retry_soon, wrap_sequences
+from hotswap.kafka.internals import add_to_transaction, claim_failures, fill, retry_soon, wrap_sequences
 from hotswap.kafka.membership import Membership
 from hotswap.kafka.tail import AnswersTail
 from hotswap.settings import Settings
@@ -217,6 +217,8 @@ class KafkaPartition:
         )
         wrap_sequences(producer)
         retry_soon(producer)
+        if self._is_transactional:
+            claim_failures(producer)
         return producer
 
     async def _position(self) -> Position:
