@@ -1,6 +1,5 @@
 """What kafka/internals.py knows of the inside of aiokafka, by source and by behaviour."""
 
-import asyncio
 import gc
 import hashlib
 import inspect
@@ -17,42 +16,27 @@ from aiokafka.cluster import ClusterMetadata
 from aiokafka.consumer import fetcher as of_fetcher
 from aiokafka.consumer.fetcher import FetchError, FetchResult
 from aiokafka.consumer.group_coordinator import CoordinatorGroupRebalance, GroupCoordinator
-from aiokafka.errors import ConcurrentTransactions, NotEnoughReplicasError, RecordTooLargeError, for_code
+from aiokafka.errors import (
+    NotEnoughReplicasError,
+    RecordTooLargeError,
+    for_code,
+)
 from aiokafka.producer import sender as of_aiokafka
 from aiokafka.producer.message_accumulator import BatchBuilder, MessageAccumulator, MessageBatch
 from aiokafka.producer.transaction_manager import TransactionManager
 from aiokafka.protocol.metadata import MetadataRequest
 from aiokafka.record.default_records import DefaultRecordBatchBuilder
-from aiokafka.record.memory_records import MemoryRecords
 from aiokafka.record.util import calc_crc32c
-from aiokafka.structs import OffsetAndMetadata
 
 from hotswap.kafka.fetched import cut, get_batches
 from hotswap.kafka.internals import (
     CHECKED_AGAINST,
     Fetched,
+    PartitionFetch,
 )
-from hotswap.kafka.partition import Cluster, KafkaPartition
 from hotswap.kafka.records import CONTROL, Bounds, Damaged, Unpacker
-from hotswap.settings import Settings
 
 ANSWERS = TopicPartition("d.predictions", 0)
-
-
-def new_partition():
-    membership = SimpleNamespace(inbox=lambda _: None)
-    settings = Settings(deployment="d")
-    return KafkaPartition(Cluster(settings=settings, membership=membership, admin=None, tail=None, batch_bytes=300), 0)
-
-
-@pytest.fixture
-async def producer(monkeypatch):
-    """The producer of a partition, as if it were connected and in a transaction; it gets what the brokers answer."""
-    made: AIOKafkaProducer = new_partition()._new_producer()
-    made._txn_manager.set_pid_and_epoch(1, 1)
-    made._txn_manager.begin_transaction()
-    yield made
-    made._closed = True
 
 
 # What kafka/internals.py relies on, and the digest of its source as it was when that was checked.
@@ -76,6 +60,7 @@ RELIED_ON = {
     of_aiokafka.Sender._fail_all: "5a67e3b6f87b",
     MessageAccumulator.fail_all: "f1e12e8100bf",
     MessageBatch: "36a7b1dac89d",
+    of_aiokafka.Sender._sender_routine: "2380dc5e333d",
     # What a client leaves behind that cannot be stopped.
     AIOKafkaConsumer.stop: "bc5da9c98595",
     AIOKafkaProducer.stop: "43ef97147111",
@@ -110,81 +95,6 @@ def test_what_is_relied_on_is_what_was_read(part):
 
 def test_the_version_is_the_one_whose_inside_was_read():
     assert version("aiokafka") == CHECKED_AGAINST
-
-
-async def test_a_transaction_that_follows_closely_is_tried_again_after_one_millisecond(producer):
-    handler = of_aiokafka.AddPartitionsToTxnHandler(producer._sender, {ANSWERS})
-    answer = SimpleNamespace(errors=[(ANSWERS.topic, [(0, ConcurrentTransactions.errno)])])
-    assert handler.handle_response(answer) == 0.001
-
-
-async def test_what_a_broker_refuses_for_the_moment_is_sent_again_after_five_milliseconds(producer, monkeypatch):
-    slept = []
-
-    async def sleep(seconds):
-        slept.append(seconds)
-
-    async def nothing():
-        pass
-
-    refused = SimpleNamespace(API_VERSION=7, topics=[(ANSWERS.topic, [(0, NotEnoughReplicasError.errno, -1, -1, -1)])])
-
-    async def send(*_):
-        return refused
-
-    monkeypatch.setattr(of_aiokafka.asyncio, "sleep", sleep)
-    monkeypatch.setattr(producer.client, "send", send)
-    monkeypatch.setattr(producer.client, "_maybe_wait_metadata", nothing)
-    monkeypatch.setattr(producer._message_accumulator, "reenqueue", lambda _: None)
-    batch = producer.create_batch()
-    batch.append(timestamp=None, key=None, value=b"an answer")
-    waiting = SimpleNamespace(get_data_buffer=batch._build, retry_count=0)
-    await of_aiokafka.SendProduceReqHandler(producer._sender, {ANSWERS: waiting}).do(0)
-    assert slept == [0.005]
-
-
-async def test_the_client_itself_is_not_made_as_hasty_as_the_sender(producer):
-    assert producer.client._retry_backoff == 0.1
-
-
-async def test_a_partition_is_added_before_the_group_and_the_offset_is_sent_last(producer, monkeypatch):
-    manager, sender, steps = producer._txn_manager, producer._sender, []
-
-    def step(name, then):
-        async def run(*_):
-            steps.append(name)
-            then()
-
-        monkeypatch.setattr(sender, f"_do_{name}", run)
-
-    key = TopicPartition("d.requests", 0)
-    step("add_offsets_to_txn", lambda: manager.consumer_group_added("d"))
-    step("add_partitions_to_txn", lambda: manager.partition_added(ANSWERS))
-    step("txn_offset_commit", lambda: manager.offset_committed(key, 7, "d"))
-    manager.maybe_add_partition_to_txn(ANSWERS)
-    sent = asyncio.ensure_future(producer.send_offsets_to_transaction({key: OffsetAndMetadata(7, "")}, "d"))
-    await asyncio.sleep(0)
-    while (task := sender._maybe_do_transactional_request()) is not None:
-        await task
-    await sent
-    assert steps == ["add_partitions_to_txn", "add_offsets_to_txn", "txn_offset_commit"]
-
-
-async def test_records_are_sent_whole_and_in_order_in_batches_that_the_topic_takes(producer, monkeypatch):
-    batches = []
-
-    async def send_batch(batch, *_, **__):
-        batches.append((batch.record_count(), bytes(batch._build())))
-        return asyncio.get_running_loop().create_future()
-
-    monkeypatch.setattr(producer, "send_batch", send_batch)
-    given = [(b"key %d" % n, b"x" * n, [("source", b"%d" % n)]) for n in [*range(20), 1_000, 1]] + [(None, None, [])]
-    await new_partition()._send(producer, "d.predictions", given)
-    assert all(len(content) <= 300 or count == 1 for count, content in batches)
-    sent = [(r.key, r.value, list(r.headers)) for _, content in batches for r in MemoryRecords(content).next_batch()]
-    assert sent == given
-    assert sum(count for count, _ in batches) == len(given)
-    assert len(batches) < len(given) / 2
 
 
 REQUESTS = TopicPartition("d.requests", 0)
@@ -328,10 +238,23 @@ def test_what_could_not_be_fetched_is_kept_as_it_is():
     assert held[ANSWERS] is error
 
 
-async def test_the_sequence_of_a_partition_goes_on_at_0_behind_the_largest(producer):
-    manager = producer._txn_manager
-    manager._sequence_numbers[ANSWERS] = 2**31 - 2
-    manager.increment_sequence_number(ANSWERS, 1)
-    assert manager.sequence_number(ANSWERS) == 2**31 - 1
-    manager.increment_sequence_number(ANSWERS, 3)
-    assert manager.sequence_number(ANSWERS) == 2
+def removed_from(data, *, position=0):
+    """What is told of offsets whose records are gone from `data`."""
+    told = []
+    records = of_fetcher.PartitionRecords(
+        REQUESTS, of_fetcher.MemoryRecords(data), [], position, None, None, True, of_fetcher.READ_COMMITTED
+    )
+    unpacker = Unpacker(Bounds(1 << 20, 1 << 20))
+    list(PartitionFetch(records, partial(cut, unpacker=unpacker, on_removed=lambda *gone: told.append(gone))))
+    return told
+
+
+def test_what_compaction_has_removed_is_told_and_markers_and_the_first_part_of_a_batch_are_not():
+    row = (None, b"x", [])
+    whole = batch_of(row, row) + marker_of(7, base=2) + batch_of(row, row, base=3)
+    assert removed_from(whole) == removed_from(whole, position=1) == []
+    assert removed_from(batch_of(row, row, base=3)) == [(REQUESTS, 0, 5, 3)]
+    sparse = bytearray(batch_of(row, row, base=3))
+    sparse[23:27] = (8).to_bytes(4)  # its last offset is 11, and it has two records
+    sparse[17:21] = calc_crc32c(bytes(sparse[21:])).to_bytes(4)
+    assert removed_from(batch_of(row) + bytes(sparse)) == [(REQUESTS, 1, 12, 9)]

@@ -84,11 +84,18 @@ async def doubting(seconds: float, what: str) -> AsyncIterator[None]:
         raise Doubt(f"{what}: no answer within {seconds:g} s") from error
     # aiokafka checks its own state with asserts: begin and commit of a fenced producer raise AssertionError.
     except (KafkaError, AssertionError, OSError) as error:
-        raise Doubt(f"{what}: {error!r}") from error
+        raise Doubt(f"{what}: {_reason(error)!r}") from error
     except asyncio.CancelledError as error:
         if _is_own_cancellation():
             raise
         raise Doubt(f"{what}: the client was closed") from error
+
+
+def _reason(error: BaseException) -> BaseException:
+    """Return what is behind a plain KafkaError, which is how aiokafka passes on what it did not expect."""
+    while type(error) is KafkaError and error.__cause__:
+        error = error.__cause__
+    return error
 
 
 def _is_own_cancellation() -> bool:

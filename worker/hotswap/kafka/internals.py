@@ -6,6 +6,7 @@ the issue that would make it unnecessary. Membership, positions, pausing, leader
 """
 
 import asyncio
+import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, Final
@@ -16,7 +17,7 @@ import aiokafka.producer.sender
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.consumer import fetcher
-from aiokafka.errors import BrokerResponseError, RecordTooLargeError, kafka_errors
+from aiokafka.errors import BrokerResponseError, ProducerFenced, RecordTooLargeError, kafka_errors
 from aiokafka.protocol.metadata import MetadataRequest
 from aiokafka.record.default_records import DefaultRecord, DefaultRecordBatch
 from aiokafka.record.legacy_records import LegacyRecordBatch
@@ -61,6 +62,42 @@ class FencedInstanceIdError(BrokerResponseError):  # type: ignore[misc]
 kafka_errors[FencedInstanceIdError.errno] = FencedInstanceIdError
 
 
+def _in_one_line(record: logging.LogRecord) -> bool:
+    """Leave the error, not the traceback, of what ends a producer's sender: the producer's next call raises it, too."""
+    if record.msg == "Unexpected error in sender routine" and record.exc_info:
+        record.msg, record.exc_info = f"{record.msg}: {record.exc_info[1]!r}", None
+    return True
+
+
+logging.getLogger(aiokafka.producer.sender.__name__).addFilter(_in_one_line)
+
+
+class InvalidRecordError(BrokerResponseError):  # type: ignore[misc]
+    """The broker rejects a record, as one without a key on a compacted topic; aiokafka does not know this code."""
+
+    errno = 87
+    message = "INVALID_RECORD"
+
+
+kafka_errors[InvalidRecordError.errno] = InvalidRecordError
+
+
+class ForgottenProducerError(ProducerFenced):  # type: ignore[misc]
+    """The broker has forgotten a producer (INVALID_PRODUCER_ID_MAPPING), as it does after a week without a transaction.
+
+    As aiokafka's own class for it, this would end the producer's sender as unexpected, with a traceback in the log.
+    """
+
+    errno = 49
+
+    def __init__(self) -> None:
+        super().__init__("the broker has forgotten this producer (transactional.id.expiration.ms)")
+
+
+kafka_errors[ForgottenProducerError.errno] = ForgottenProducerError
+aiokafka.producer.sender.InvalidProducerIdMapping = ForgottenProducerError
+
+
 class _KeptBytes:
     """aiokafka's MemoryRecords that keeps its raw bytes, for every consumer of this process."""
 
@@ -98,6 +135,11 @@ class PartitionFetch(fetcher.PartitionRecords):  # type: ignore[misc]
         # The object and its generator form a reference cycle, which would keep the fetched data until the cycle
         # collector runs.
         known._records_iterator = None
+
+    @property
+    def key(self) -> TopicPartition:
+        """Where the data is from."""
+        return self._tp
 
     @property
     def data(self) -> bytes:

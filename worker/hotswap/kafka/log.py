@@ -14,7 +14,7 @@ from aiokafka.partitioner import DefaultPartitioner
 from hotswap import metrics
 from hotswap.batch import Headers, Unscorable
 from hotswap.errors import Doubt, StartError
-from hotswap.kafka.connection import bounded, connection, end, reaching
+from hotswap.kafka.connection import bounded, claimed, connection, end, reaching
 from hotswap.kafka.fetched import Batch, get_batches, take_batches
 from hotswap.kafka.internals import available_partitions, partitions_for_topic, wrap_sequences
 from hotswap.kafka.records import Bounds, Damaged, Unpacker
@@ -245,7 +245,7 @@ class LogWriter:
                 batch = self._producer.create_batch()
                 taken = _fill(batch, [items[index] for index in share])
                 parts.append(share[:taken])
-                futures.append(await self._producer.send_batch(batch, topic, partition=partition))
+                futures.append(claimed(await self._producer.send_batch(batch, topic, partition=partition)))
                 del share[:taken]
         places = [(0, 0)] * len(items)
         for part, first in zip(parts, await asyncio.gather(*futures), strict=True):
