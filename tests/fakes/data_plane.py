@@ -7,12 +7,12 @@ import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from hotswap.batch import Answer, Ask, Code, Headers, Position, Refusal, Request, Transaction, Unscorable
+from hotswap.batch import Answer, Ask, Code, Headers, Limits, Position, Refusal, Request, Transaction, Unscorable
 from hotswap.errors import DamagedBatch, Doubt, TopicMismatch
 from hotswap.generation import Generation, Model, Proto
 from hotswap.pipeline.admission import Rules
 from hotswap.pipeline.loop import PartitionLoop
-from hotswap.pipeline.ports import Limits, Router, Scorer, Serve, Serving, Source, Wait
+from hotswap.pipeline.ports import Router, Scorer, Serve, Serving, Source, Wait
 
 LIMITS = Limits(66_536, 100_000)
 
@@ -76,6 +76,7 @@ class FakeSource:
         self.opened = self.closed = 0
         self.fail_open = self.fail_before = self.fail_after = 0
         self.deleted = (0, 0)
+        self.limits = LIMITS
         self.mismatches: list[str] = []
         """What is wrong with the topics, at each of the next times that it is opened."""
         self.begun: Position | None = None
@@ -248,20 +249,20 @@ def requests(count: int, start: int = 0) -> list[Request]:
     return [FakeRequest(offset, b"r%d" % offset, key=b"k%d" % offset) for offset in range(start, start + count)]
 
 
-def loop_of(source: Source, router: Router, limits: Limits = LIMITS, linger_s: float = 0.0) -> PartitionLoop:
+def loop_of(source: Source, router: Router, linger_s: float = 0.0) -> PartitionLoop:
     return PartitionLoop(
         deployment="d",
         topic="d.requests",
         partition=3,
         source=source,
         router=router,
-        limits=limits,
         linger_s=linger_s,
     )
 
 
 async def drain(source: FakeSource, router: Router, limits: Limits = LIMITS) -> PartitionLoop:
-    loop = loop_of(source, router, limits)
+    source.limits = limits
+    loop = loop_of(source, router)
     task = asyncio.create_task(loop.run())
     await asyncio.wait_for(source.drained.wait(), 5)
     loop.stop()

@@ -13,7 +13,7 @@ from aiokafka import TopicPartition
 from aiokafka.structs import OffsetAndMetadata
 
 from fakes.data_plane import FakeBatch
-from hotswap.batch import Record
+from hotswap.batch import Limits, Record
 from hotswap.kafka import admin
 from hotswap.kafka.log import Item
 from hotswap.kafka.membership import Membership
@@ -39,7 +39,10 @@ class Producer:
         self._sequences: Counter[Place] = Counter()
         self._sent: list[asyncio.Future[Any]] = []
         self._sender = SimpleNamespace(sender_task=None)
-        self._txn_manager = SimpleNamespace(maybe_add_partition_to_txn=lambda _: None)
+        self._txn_manager = SimpleNamespace(
+            maybe_add_partition_to_txn=lambda _: None, error_transaction=None, fatal_error=None
+        )
+        self._message_accumulator = None
 
     async def start(self) -> None:
         broker = self._process.world.broker
@@ -256,6 +259,9 @@ class Admin(admin.Admin):
 
     async def lags(self, group: str, topic: str) -> tuple[admin.Lag, ...]:
         return ()
+
+    async def limits(self) -> Limits:
+        return Limits(1_000_000, 1_000_000)
 
     async def message_bytes(self, topic: str) -> int:
         return 1_000_000

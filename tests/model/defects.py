@@ -19,8 +19,9 @@ class Mutant(NamedTuple):
 
 SWAP, PIPELINE = "worker/hotswap/swap.py", "worker/hotswap/pipeline/loop.py"
 PROGRESS, AGENDA = "worker/hotswap/progress.py", "worker/hotswap/agenda.py"
-PARTITION, MEMBERSHIP, ADMIN = (
+PARTITION, POSITION, MEMBERSHIP, ADMIN = (
     "worker/hotswap/kafka/partition.py",
+    "worker/hotswap/kafka/position.py",
     "worker/hotswap/kafka/membership.py",
     "worker/hotswap/kafka/admin.py",
 )
@@ -159,7 +160,7 @@ DEFECTS = [
     Mutant(
         "refused requests are forgotten",
         PIPELINE,
-        "dead_letters.append(dead_letter(request, refusal, own, ours, self._limits.dead_letter))",
+        "dead_letters.append(dead_letter(request, refusal, own, ours, limits.dead_letter))",
         "del refusal, own, ours",
         "I1",
     ),
@@ -188,7 +189,8 @@ DEFECTS = [
         "the offset is read before the fence",
         PARTITION,
         "        self._producer = self._new_producer()\n",
-        "        position = await self._position()\n        self._position = lambda: asyncio.sleep(0, position)\n"
+        "        position = await self._positions.read()\n"
+        "        self._positions.read = lambda: asyncio.sleep(0, position)\n"
         "        self._producer = self._new_producer()\n",
         "I1",
     ),
@@ -215,9 +217,9 @@ DEFECTS = [
     ),
     Mutant(
         "the answers are no witness",
-        PARTITION,
-        "if last and last.offset >= position.offset:",
-        "if not last and last:",
+        POSITION,
+        "elif last and last.offset >= position.offset:",
+        "elif not last and last:",
         "I1",
     ),
     Mutant(

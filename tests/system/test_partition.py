@@ -21,6 +21,9 @@ from hotswap.kafka.tail import AnswersTail
 class Membership:
     """A group of one, without a poller."""
 
+    def __init__(self):
+        self.warnings = {}
+
     def inbox(self, number):
         return Inbox(number, max_bytes=1_000, deployment="d")
 
@@ -124,7 +127,7 @@ async def test_at_least_once_the_offset_follows_behind_and_is_there_once_the_par
         await may_commit.wait()
         calls.append(offsets)
 
-    membership = SimpleNamespace(inbox=Membership().inbox, seek=Membership().seek, commit=commit)
+    membership = SimpleNamespace(inbox=Membership().inbox, seek=Membership().seek, commit=commit, warnings={})
     one = replace(cluster, settings=settings, membership=membership)
     source = KafkaPartition(one, 0)
     await source.open()

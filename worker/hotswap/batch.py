@@ -124,6 +124,13 @@ Record: TypeAlias = tuple[bytes | None, bytes | None, list[tuple[str, bytes]]]
 """Key, value and headers to write to the request's partition of an output topic; a bare tuple for speed."""
 
 
+class Limits(NamedTuple):
+    """The largest messages that the output topics accept, bytes."""
+
+    prediction: int
+    dead_letter: int
+
+
 class Transaction(NamedTuple):
     """Everything that one batch writes, committed whole or not at all (I1, I11)."""
 

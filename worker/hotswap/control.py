@@ -37,6 +37,7 @@ _YOUNG_MS = 120_000
 _LONGEST_MESSAGE = 100_000  # messages quote the publisher's text, and the record must fit into the status topic
 _FAREWELL_S = 2.0
 _AT_ONCE = 100
+_MOST_PARTITIONS = 20
 _FRAMING_BYTES = 512  # upper bound on Kafka's overhead for a record in a batch of its own
 _LENGTHS = (10_000, 1_000, 100, 0)
 
@@ -56,6 +57,8 @@ class Control:
         self._reported: list[int] = []  # counts of latencies up to the last report
         self.topic_faults: list[str] = []
         """What was wrong with the deployment's topics at the last look."""
+        self.partition_warnings: Mapping[int, str] = {}
+        """What is worth knowing about partitions that were owned; the service sets it to what the membership has."""
         self.max_status_bytes = 1_000_000
         """The status topic's `max.message.bytes`; the service sets it to what Kafka reports."""
 
@@ -274,10 +277,16 @@ class Control:
         return [
             *([skipped] if unreadable else []),
             *([f"{damaged}: no further commands are read"] if damaged else []),
+            *self._told_of_partitions(),
             *([HostProcess.uncontained] if HostProcess.uncontained else []),
             *self._machine.faults,
             *([self._store_fault] if self._store_fault else []),
         ]
+
+    def _told_of_partitions(self) -> list[str]:
+        told = [f"partition {number}: {text}" for number, text in sorted(self.partition_warnings.items())]
+        more = len(told) - _MOST_PARTITIONS
+        return told if more <= 0 else [*told[:_MOST_PARTITIONS], f"{more} more partitions have warnings: see its log"]
 
     def _enqueue_worker_status(self, status: wire.WorkerStatus) -> None:
         key = f"{self._settings.deployment}/{self._settings.worker_id}"

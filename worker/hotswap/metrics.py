@@ -79,7 +79,7 @@ REQUESTS = Counter(
 )
 DELETED = Counter(
     "hotswap_requests_deleted_total",
-    "Requests that were deleted, by retention or an operator, before they were read; nobody can answer them any more.",
+    "Requests that were deleted, by retention, an operator or compaction, before they were read: they have no answer.",
     ["deployment"],
     registry=REGISTRY,
 )

@@ -27,7 +27,6 @@ from hotswap.kafka.partition import Cluster, KafkaPartition
 from hotswap.kafka.tail import AnswersTail
 from hotswap.pipeline.loop import PartitionLoop
 from hotswap.pipeline.partitions import Pipeline
-from hotswap.pipeline.ports import Limits
 from hotswap.settings import Settings
 from hotswap.staging import Staging, Surroundings
 from hotswap.swap import Timeline
@@ -55,12 +54,12 @@ class Worker:
         self._control = Control(settings=settings, timeline=self._timeline, reader=self._reader, writer=self._writer)
         self._pipeline = Pipeline(self._open_loop, stop_timeout_s=settings.stop_timeout_s / 2)
         self._membership = Membership(settings, on_assigned=self._pipeline.assigned, on_revoked=self._pipeline.revoked)
+        self._control.partition_warnings = self._membership.warnings
         self._health = Health(settings.http_host, settings.http_port, readiness=self._readiness)
         self._fetcher = Fetcher(settings)
         self._child = child
         self._staging: Staging | None = None
-        self._limits = Limits(0, 0)
-        self._batch_bytes = 0
+        self._largest_request = 0
         self._is_joined = False
 
     async def run(self, stopping: asyncio.Event) -> None:
@@ -85,13 +84,8 @@ class Worker:
         parts.push_async_callback(self._fetcher.stop)
         await self._admin.start()
         partitions = await self._admin.check_topics()
-        topics = self._settings.topics
-        answers, dead_letters = [
-            await self._admin.message_bytes(topic) for topic in (topics.predictions, topics.dead_letters)
-        ]
-        self._limits = Limits(answers, dead_letters)
-        self._control.max_status_bytes = await self._admin.message_bytes(topics.status)
-        self._batch_bytes = min(_BATCH_BYTES, answers, dead_letters)
+        self._largest_request = (await self._admin.limits()).dead_letter
+        self._control.max_status_bytes = await self._admin.message_bytes(self._settings.topics.status)
         for reached in (self._tail, self._writer, self._reader):
             await reached.start()
         self._health.start()
@@ -140,7 +134,7 @@ class Worker:
         # Joining takes partitions from other workers: wait until something is ready to score them.
         await staging.prepared.wait()
         failpoint("start.joining")
-        await self._membership.start(self._limits.dead_letter)
+        await self._membership.start(self._largest_request)
         self._is_joined = True
         await self._membership.run()
 
@@ -165,7 +159,7 @@ class Worker:
             membership=self._membership,
             admin=self._admin,
             tail=self._tail,
-            batch_bytes=self._batch_bytes,
+            batch_bytes=_BATCH_BYTES,
         )
         return PartitionLoop(
             deployment=self._settings.deployment,
@@ -173,7 +167,6 @@ class Worker:
             partition=partition,
             source=KafkaPartition(cluster, partition),
             router=self._staging,
-            limits=self._limits,
             linger_s=self._settings.linger_ms / 1000,
         )
 

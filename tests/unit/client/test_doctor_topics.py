@@ -22,6 +22,15 @@ SAFE = {"min.insync.replicas": "2", "cleanup.policy": "delete"}
             3,
             (Level.WARNING, "acknowledges what is on one broker only"),
         ),
+        (
+            SAFE | {"cleanup.policy": "compact,delete"},
+            Placement(4, 3, 0),
+            3,
+            (
+                Level.WARNING,
+                "is compacted: it keeps the last record of each key, read or not, and takes none without a key",
+            ),
+        ),
         (None, Placement(4, 3, 0), 3, (Level.WARNING, "its settings may not be read")),
         (
             SAFE,

@@ -7,6 +7,7 @@ import pytest
 from aiokafka import TopicPartition
 
 from fakes.data_plane import FakeBatch, FakeRequest
+from hotswap import metrics
 from hotswap.batch import Code, Refusal
 from hotswap.errors import DamagedBatch, Doubt
 from hotswap.kafka.inbox import Inbox
@@ -150,3 +151,13 @@ async def test_an_empty_inbox_reports_the_offsets_of_markers_once(inbox):
     inbox.reach(9)
     assert await inbox.wait() == 9
     assert taken(inbox, 10) == [9]
+
+
+async def test_requests_that_compaction_removed_are_counted_once_however_often_they_are_fetched(inbox):
+    assert inbox.warning == ""
+    counted = metrics.DELETED.labels("d")._value.get()
+    for begin, end, count in ((5, 9, 3), (9, 20, 7), (5, 9, 3), (9, 20, 7), (20, 22, 1)):
+        inbox.removed(begin, end, count)
+    assert metrics.DELETED.labels("d")._value.get() - counted == 11
+    assert "removed 11 requests between offset 5 and 21" in inbox.warning
+    assert "cleanup.policy of t to delete" in inbox.warning

@@ -29,7 +29,7 @@ async def test_a_commit_of_which_every_batch_fails_is_one_doubt_and_leaves_no_tr
     left = []
     asyncio.get_running_loop().set_exception_handler(lambda _, told: left.append(told["message"]))
     settings = Settings(deployment="d", delivery="at_least_once")
-    membership = SimpleNamespace(inbox=lambda _: None)
+    membership = SimpleNamespace(inbox=lambda _: None, warnings={})
     cluster = Cluster(settings=settings, membership=membership, admin=None, tail=None, batch_bytes=300)
     partition = KafkaPartition(cluster, 0)
     partition._state, partition._producer = State.OPEN, Forgotten()

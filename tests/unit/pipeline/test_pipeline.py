@@ -6,12 +6,12 @@ from time import perf_counter
 import pytest
 
 from fakes.data_plane import FakeRequest, FakeRouter, FakeSource, drain, loop_of, requests
-from hotswap.batch import Ask, Code, Position
+from hotswap.batch import Ask, Code, Limits, Position
 from hotswap.pipeline import loop as loop_module
 from hotswap.pipeline import partitions as partitions_module
 from hotswap.pipeline.loop import PartitionLoop
 from hotswap.pipeline.partitions import Pipeline
-from hotswap.pipeline.ports import Limits, Serve, Wait
+from hotswap.pipeline.ports import Serve, Wait
 
 
 @pytest.fixture(autouse=True)
@@ -289,9 +289,10 @@ async def test_a_revoke_while_a_batch_is_given_up_ends_the_loop(twelve_s_later):
     assert (source.opened, source.closed) == (1, 1)
 
 
-async def test_an_answer_too_large_for_the_topic_is_refused_and_does_not_stop_the_partition():
+@pytest.mark.parametrize("most", [65_586, 300])  # below the headroom, each answer is measured with its headers
+async def test_an_answer_too_large_for_the_topic_is_refused_and_does_not_stop_the_partition(most):
     source = FakeSource([FakeRequest(0, b"x" * 90), FakeRequest(1, b"y")])
-    await drain(source, FakeRouter(lambda *_: 1), limits=Limits(65_586, 100_000))
+    await drain(source, FakeRouter(lambda *_: 1), limits=Limits(most, 100_000))
     assert dict(source.transactions[0].dead_letters[0][2])["code"] == Code.ANSWER_TOO_LARGE.encode()
     assert [value for _, value in answers(source)] == [b"1:y"]
 

@@ -82,6 +82,9 @@ def _topic(
         )
     elif name == settings.topics.control:
         findings += _control(name, told)
+    elif name in settings.topics[:3] and "compact" in told["cleanup.policy"]:
+        what = "is compacted: it keeps the last record of each key, read or not, and takes none without a key"
+        findings.append(Finding(Level.WARNING, name, what, "set its cleanup.policy to delete"))
     elif name == settings.topics.status and "compact" not in told["cleanup.policy"]:
         advice = "set its cleanup.policy to compact"
         findings.append(Finding(Level.WARNING, name, "is not compacted: it grows, or forgets workers", advice))

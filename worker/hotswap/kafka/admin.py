@@ -13,6 +13,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import TopicAlreadyExistsError, for_code
 
+from hotswap.batch import Limits
 from hotswap.errors import Doubt, StartError, TopicMismatch
 from hotswap.generation import MOST
 from hotswap.kafka.connection import bounded, connection, end, reaching
@@ -190,6 +191,16 @@ class Admin:
         (answer,) = await self._ask(self._admin.describe_configs([resource]), f"reading the settings of {topic}")
         code, _, _, _, entries = answer.resources[0]
         return int(entries[0][1]) if not code and entries else DEFAULT_MESSAGE_BYTES
+
+    async def limits(self) -> Limits:
+        """Return the largest messages that the output topics accept now."""
+        topics = self._settings.topics
+        return Limits(await self.message_bytes(topics.predictions), await self.message_bytes(topics.dead_letters))
+
+    async def compacted(self, topics: Iterable[str]) -> list[str]:
+        """Return those of the topics that are compacted, as far as we may read their settings."""
+        told = await self.topic_settings(topics)
+        return [name for name, settings in told.items() if settings and "compact" in settings["cleanup.policy"]]
 
     async def check_topics(self) -> int:
         """Check that the deployment's topics fit each other; return the number of partitions of the requests topic.

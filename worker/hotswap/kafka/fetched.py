@@ -1,6 +1,6 @@
 """Fetches record batches instead of records: reports damaged batches, and skips aborted ones and markers."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import TypeAlias
 
@@ -34,9 +34,13 @@ Batch: TypeAlias = RawBatch | LegacyBatch | Skipped | Damaged
 Fetches: TypeAlias = Mapping[TopicPartition, Sequence[Batch]]
 
 
-def take_batches(consumer: AIOKafkaConsumer, unpacker: Unpacker) -> None:
+Removed: TypeAlias = Callable[[TopicPartition, int, int, int], None]
+"""Is told of records that are gone: their partition, the first offset and the one after the last, and their number."""
+
+
+def take_batches(consumer: AIOKafkaConsumer, unpacker: Unpacker, on_removed: Removed | None = None) -> None:
     """Switch a started consumer to `get_batches`; its methods that return records no longer work."""
-    cut_fetches(consumer, partial(cut, unpacker=unpacker))
+    cut_fetches(consumer, partial(cut, unpacker=unpacker, on_removed=on_removed))
 
 
 async def get_batches(consumer: AIOKafkaConsumer, *keys: TopicPartition, timeout_ms: int) -> Fetches:
@@ -56,7 +60,9 @@ async def get_batches(consumer: AIOKafkaConsumer, *keys: TopicPartition, timeout
     return fetched
 
 
-def cut(of: PartitionFetch, unpacker: Unpacker) -> Iterator[RawBatch | LegacyBatch | Damaged]:
+def cut(
+    of: PartitionFetch, unpacker: Unpacker, on_removed: Removed | None = None
+) -> Iterator[RawBatch | LegacyBatch | Damaged]:
     """Yield each batch whose checksum matches; stop after a damaged one, which will be fetched again."""
     whole = memoryview(of.data)
     at = 0
@@ -69,6 +75,8 @@ def cut(of: PartitionFetch, unpacker: Unpacker) -> Iterator[RawBatch | LegacyBat
             yield _damaged(of.next_fetch_offset, batch or whole[at:], whole[end:] if end > at else whole[:0])
             return
         at = end
+        if on_removed and (removed := _removed(of.next_fetch_offset, batch)):
+            on_removed(of.key, of.next_fetch_offset, _next_offset(batch), removed)
         if batch[MAGIC_AT] < 2:  # noqa: PLR2004 - format v2
             found: RawBatch | LegacyBatch = LegacyBatch(
                 batch, start=of.next_fetch_offset, bound=unpacker.bounds.unpacked
@@ -81,6 +89,19 @@ def cut(of: PartitionFetch, unpacker: Unpacker) -> Iterator[RawBatch | LegacyBat
         if found.next > of.next_fetch_offset:
             of.next_fetch_offset = found.next
             yield found
+
+
+def _removed(start: int, batch: memoryview) -> int:
+    """Return how many records are gone between offset `start` and the end of a batch.
+
+    Only compaction removes records amidst a log: without it each offset is that of a record or a transaction marker,
+    and brokers return what was aborted, too.
+    """
+    if batch[MAGIC_AT] < 2:  # noqa: PLR2004 - format v2
+        return 0
+    first: int
+    first, _, _, _, _, _, delta, *_, count = HEAD.unpack_from(batch)
+    return first - start + max(delta + 1 - max(count, 0), 0) if first >= start else 0
 
 
 def _is_skipped(of: PartitionFetch, batch: memoryview) -> bool:

@@ -1,6 +1,7 @@
 """Queue of one partition's requests, between the poller, which fetches for all partitions, and the loop."""
 
 import asyncio
+import logging
 from collections import deque
 from collections.abc import Sequence
 from time import perf_counter
@@ -12,6 +13,8 @@ from hotswap import metrics
 from hotswap.errors import DamagedBatch, Doubt
 from hotswap.kafka.fetched import Batch
 from hotswap.kafka.records import Damaged
+
+log = logging.getLogger(__name__)
 
 _FETCHES_OF_DAMAGE = 4
 _TAKEN_BYTES = 4 << 20
@@ -34,6 +37,8 @@ class Inbox:
         self._failure: Doubt | None = None
         self._damaged: Damaged | None = None
         self._damaged_fetches = 0
+        self._deployment = deployment
+        self._removed: tuple[int, int, int] | None = None
         self._queue_seconds = metrics.STAGE_SECONDS.labels(deployment, "queue")
 
     def open(self, position: int) -> None:
@@ -64,6 +69,28 @@ class Inbox:
             self._bytes += batch.size
             self.position = batch.next
             self._arrived.set()
+
+    def removed(self, begin: int, end: int, count: int) -> None:
+        """Count requests that compaction has removed between two offsets, once, however often these are fetched."""
+        first, last, sum_ = self._removed or (begin, begin, 0)
+        if end <= last:
+            return
+        if not self._removed:
+            facts = {"partition": self.key.partition, "from": begin, "to": end}
+            log.error("partition.requests_were_compacted", extra=facts)
+        self._removed = first, end, sum_ + count
+        metrics.DELETED.labels(self._deployment).inc(count)
+
+    @property
+    def warning(self) -> str:
+        """Which requests compaction has removed, for a person; empty if none."""
+        if not self._removed:
+            return ""
+        first, end, count = self._removed
+        return (
+            f"compaction removed {count} requests between offset {first} and {end - 1} before they were read: set the "
+            f"cleanup.policy of {self.key.topic} to delete"
+        )
 
     def reach(self, position: int) -> None:
         """Record that there is no request before `position`, if the inbox is empty: markers have offsets too."""

@@ -56,6 +56,8 @@ class Membership(ConsumerRebalanceListener):  # type: ignore[misc]
         # may hold records from before a seek, or of a partition that is no longer ours.
         self._epoch = 0
         self._member_id = ""
+        self.warnings: dict[int, str] = {}
+        """What is worth knowing about partitions that were owned, though none is held for it: partition -> text."""
         longest_batch_ms = settings.max_deadline_ms + int(2_000 * settings.call_timeout_s)
         self._consumer = AIOKafkaConsumer(
             **connection(settings),
@@ -92,7 +94,8 @@ class Membership(ConsumerRebalanceListener):  # type: ignore[misc]
             raise StartError(f"no Kafka answers at {self._settings.kafka} any more: {error}") from error
         finally:
             waiting.cancel()
-        take_batches(self._consumer, Unpacker(Bounds(self._settings.max_unpacked_bytes, largest_record)))
+        unpacker = Unpacker(Bounds(self._settings.max_unpacked_bytes, largest_record))
+        take_batches(self._consumer, unpacker, self._removed)
 
     async def run(self) -> None:
         """Poll until cancelled.
@@ -245,6 +248,12 @@ class Membership(ConsumerRebalanceListener):  # type: ignore[misc]
             if inbox.is_full and not inbox.is_paused:
                 self._consumer.pause(key)
                 inbox.is_paused = True
+
+    def _removed(self, key: TopicPartition, begin: int, end: int, count: int) -> None:
+        inbox = self._inboxes.get(key.partition)
+        if inbox is not None and inbox.position is not None:
+            inbox.removed(begin, end, count)
+            self.warnings[key.partition] = inbox.warning
 
     async def _reach(self) -> None:
         owned = self._consumer.assignment()

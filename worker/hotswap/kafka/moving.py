@@ -23,6 +23,7 @@ class _Nobody:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
+        self.warnings: dict[int, str] = {}
 
     def inbox(self, partition: int) -> Inbox:
         key = TopicPartition(self._settings.topics.requests, partition)

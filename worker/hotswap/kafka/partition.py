@@ -14,7 +14,7 @@ import asyncio
 import contextlib
 import json
 import logging
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from time import time
@@ -23,8 +23,7 @@ from typing import Any
 from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.structs import OffsetAndMetadata
 
-from hotswap import metrics
-from hotswap.batch import Position, Record, Transaction
+from hotswap.batch import Limits, Position, Record, Transaction
 from hotswap.errors import Doubt
 from hotswap.failpoints import failpoint
 from hotswap.kafka.admin import Admin
@@ -32,6 +31,8 @@ from hotswap.kafka.connection import bounded, claimed, connection, doubting, end
 from hotswap.kafka.inbox import Inbox
 from hotswap.kafka.internals import add_to_transaction, claim_failures, fill, retry_soon, wrap_sequences
 from hotswap.kafka.membership import Membership
+from hotswap.kafka.position import Positions
+from hotswap.kafka.rejected import Rejections
 from hotswap.kafka.tail import AnswersTail
 from hotswap.settings import Settings
 from hotswap.v1 import control_pb2 as wire
@@ -52,7 +53,7 @@ class Cluster:
     admin: Admin
     tail: AnswersTail
     batch_bytes: int
-    """Largest produce batch, bytes; both output topics must accept it as one message."""
+    """Largest produce batch, bytes, where the output topics accept it as one message."""
 
 
 def committed_at(offset: int, generation: int) -> OffsetAndMetadata:
@@ -98,20 +99,32 @@ class KafkaPartition:
         self._beginning: asyncio.Task[bool] | None = None
         self._committing: asyncio.Task[None] | None = None
         self._is_scored = asyncio.Event()
-        self.deleted = (0, 0)
+        self._rejections = Rejections(cluster.admin, self._topics)
+        self._positions = Positions(self._settings, cluster.admin, cluster.tail, partition, cluster.membership.warnings)
+
+    @property
+    def deleted(self) -> tuple[int, int]:
+        """See Source.deleted."""
+        return self._positions.deleted
+
+    @property
+    def limits(self) -> Limits:
+        """What the output topics accept, as of the last `open`."""
+        return self._rejections.limits
 
     async def open(self) -> Position:
         """Fence every earlier owner, end what it left open, and only then read the partition's position."""
         self._move(State.OPENING)
         failpoint("open.begun")
         await self._cluster.admin.check_partition(self._partition)
+        await self._rejections.check()
         self._producer = self._new_producer()
         await bounded(self._producer.start(), self._settings.call_timeout_s, f"fencing {self._name}")
         failpoint("open.fenced")
         if self._is_transactional:
             await self._end_what_is_open()
             failpoint("open.cleaned")
-        position = await self._position()
+        position = await self._positions.read()
         failpoint("open.read")
         self._cluster.membership.seek(self._inbox, position.offset)
         facts = {"partition": self._partition, "offset": position.offset, "floor": position.floor}
@@ -158,7 +171,7 @@ class KafkaPartition:
         position = Position(transaction.next_offset, transaction.generation)
         if self._is_transactional:
             await self._await_begin(position)
-        async with doubting(self._settings.call_timeout_s, f"committing {self._name} at {position.offset}"):
+        async with self._committing_at(position):
             sent = await self._send(producer, self._topics.predictions, transaction.predictions)
             sent += await self._send(producer, self._topics.dead_letters, transaction.dead_letters)
             if transaction.cut_over_at is not None:
@@ -210,7 +223,7 @@ class KafkaPartition:
             **connection(settings),
             **arguments,
             acks="all",
-            max_batch_size=self._cluster.batch_bytes,
+            max_batch_size=min(self._cluster.batch_bytes, *self.limits),
             # Longer than our own timeout: otherwise aiokafka retries TxnOffsetCommit and EndTxn by itself, and a late
             # first copy lands in the next transaction.
             request_timeout_ms=int(4_000 * settings.call_timeout_s),
@@ -220,33 +233,6 @@ class KafkaPartition:
         if self._is_transactional:
             claim_failures(producer)
         return producer
-
-    async def _position(self) -> Position:
-        settings, requests = self._settings, self._topics.requests
-        committed = (await self._cluster.admin.committed(settings.group_id, requests, [self._partition]))[
-            self._partition
-        ]
-        first = await self._cluster.admin.beginning_offset(requests, self._partition)
-        position = Position(max(committed.offset, 0), committed.generation)
-        if committed.is_ours and self._is_transactional:
-            # A lone broker that is killed can lose just the offset's transaction marker (1 of 16 kills). The answers
-            # then show the true position. An offset that an operator has set is an order, and is not corrected.
-            last = await self._cluster.tail.last(requests, self._partition)
-            if last and last.offset >= position.offset:
-                log.warning("partition.offset_was_lost", extra={"partition": self._partition, "found": last.offset + 1})
-                position = Position(last.offset + 1, max(last.generation, position.floor))
-        if position.offset < first:
-            if committed.offset >= 0:
-                self._told_deleted((position.offset, first))
-            position = Position(first, position.floor)
-        return position
-
-    def _told_deleted(self, deleted: tuple[int, int]) -> None:
-        """Report requests that nobody can answer any more, once, however often the partition is opened at them."""
-        if deleted != self.deleted:
-            begin, end = self.deleted = deleted
-            log.error("partition.requests_were_deleted", extra={"partition": self._partition, "from": begin, "to": end})
-            metrics.DELETED.labels(self._settings.deployment).inc(end - begin)
 
     async def _end_what_is_open(self) -> None:
         """Abort records that a lost commit marker has left open, although this id was just initialized.
@@ -307,6 +293,15 @@ class KafkaPartition:
             add_to_transaction(producer, self._answers)
             await producer.send_offsets_to_transaction(self._offset(position), self._settings.group_id)
             failpoint("commit.offsets_sent")
+
+    @contextlib.asynccontextmanager
+    async def _committing_at(self, position: Position) -> AsyncIterator[None]:
+        try:
+            async with doubting(self._settings.call_timeout_s, f"committing {self._name} at {position.offset}"):
+                yield
+        except Doubt as doubt:
+            self._rejections.remember(doubt)
+            raise
 
     async def _commit_in_background(self, position: Position) -> None:
         """Commit the offset in the background, once the previous one is committed."""

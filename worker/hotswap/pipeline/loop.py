@@ -14,7 +14,7 @@ from hotswap.errors import DamagedBatch, Doubt, HostError, TopicMismatch
 from hotswap.failpoints import failpoint
 from hotswap.pipeline.admission import admit, answered, copied, needs_a_look
 from hotswap.pipeline.dead_letters import dead_letter, record_bytes
-from hotswap.pipeline.ports import Limits, PartitionState, Router, Serve, Serving, Source, Wait
+from hotswap.pipeline.ports import PartitionState, Router, Serve, Serving, Source, Wait
 
 log = logging.getLogger(__name__)
 
@@ -41,7 +41,6 @@ class PartitionLoop:
         partition: int,
         source: Source,
         router: Router,
-        limits: Limits,
         linger_s: float = 0.0,
     ) -> None:
         self.state = PartitionState()
@@ -50,7 +49,6 @@ class PartitionLoop:
         self._partition = partition
         self._source = source
         self._router = router
-        self._limits = limits
         self._linger_s = linger_s
         self._next_at = 0.0
         self._stopping = asyncio.Event()
@@ -225,26 +223,29 @@ class PartitionLoop:
         digest = ("model-digest", generation.model.sha256.encode())
         default = ("operation", serving.rules.default_operation.encode())
         place = f"{self._topic}-{self._partition}-%d".encode()
-        largest = self._limits.prediction - _HEADROOM_BYTES
+        limits = self._source.limits
+        # Under a low limit, which leaves nothing beside the headroom, each record is measured.
+        is_roomy = limits.prediction > _HEADROOM_BYTES
+        largest = limits.prediction - _HEADROOM_BYTES if is_roomy else limits.prediction
         predictions: list[Record] = []
         dead_letters: list[Record] = []
         for request, answer in zip(batch, answers, strict=True):
             source = ("source", place % request.offset)
             key, given = request.key, request.headers
             if isinstance(answer, bytes):
-                if not given and len(answer) + len(key or b"") <= largest:
+                if is_roomy and not given and len(answer) + len(key or b"") <= largest:
                     predictions.append((key, answer, [number, digest, default, source]))
                     continue
                 headers = [*answered(given), *(_asked(given) or [default]), number, digest, source]
                 size = record_bytes(key, answer, headers)
-                if len(answer) <= largest and size <= self._limits.prediction:
+                if len(answer) <= largest and size <= limits.prediction:
                     predictions.append((key, answer, headers))
                     continue
                 refusal = _too_large(answer, largest, size - len(answer))
             else:
                 refusal = answer
             own, ours = [*copied(given), *_asked(given)], [number, digest, source]
-            dead_letters.append(dead_letter(request, refusal, own, ours, self._limits.dead_letter))
+            dead_letters.append(dead_letter(request, refusal, own, ours, limits.dead_letter))
         return predictions, dead_letters
 
     def _cut_over(self, at: Position, number: int, now: float) -> None:

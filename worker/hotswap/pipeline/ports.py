@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from time import perf_counter
 from typing import Protocol
 
-from hotswap.batch import Answer, Ask, Position, Request, Transaction
+from hotswap.batch import Answer, Ask, Limits, Position, Request, Transaction
 from hotswap.generation import Generation
 from hotswap.pipeline.admission import Rules
 
@@ -18,11 +18,15 @@ class Source(Protocol):
     def deleted(self) -> tuple[int, int]:
         """First offset of the requests that were deleted before they were read, and the one after; (0, 0): none."""
 
+    @property
+    def limits(self) -> Limits:
+        """What the output topics accept, as of the last `open`."""
+
     async def open(self) -> Position:
         """Fence every earlier owner, end what it left open, and return the partition's position.
 
         Raises:
-            TopicMismatch: its answers have nowhere to go.
+            TopicMismatch: its answers have nowhere to go, or the topics reject them.
             Doubt: a call is in doubt.
 
         """
@@ -52,14 +56,6 @@ class Source(Protocol):
 
     def stop(self) -> None:
         """Make `wait` return None from now on."""
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """The largest messages that the output topics accept, bytes."""
-
-    prediction: int
-    dead_letter: int
 
 
 class Scorer(Protocol):

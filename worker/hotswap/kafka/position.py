@@ -1,0 +1,82 @@
+"""Finds where a partition stands, and what an operator has made of its requests meanwhile."""
+
+import logging
+from typing import NamedTuple
+
+from hotswap import metrics
+from hotswap.batch import Position
+from hotswap.kafka.admin import Admin
+from hotswap.kafka.tail import AnswersTail, LastAnswer
+from hotswap.settings import Settings
+
+log = logging.getLogger(__name__)
+
+
+class Offsets(NamedTuple):
+    """The group's committed offset (-1: none), and the first one that the partition still has."""
+
+    committed: int
+    first: int
+
+
+class Positions:
+    """Reads one partition's position, and reports what is odd about it, once, however often that is read."""
+
+    def __init__(
+        self, settings: Settings, admin: Admin, tail: AnswersTail, partition: int, warnings: dict[int, str]
+    ) -> None:
+        self._settings = settings
+        self._admin = admin
+        self._tail = tail
+        self._partition = partition
+        self.deleted = (0, 0)
+        """See `pipeline.ports.Source.deleted`."""
+        self._warnings = warnings
+
+    async def read(self) -> Position:
+        """Return the position from the committed offset, the answers and the log.
+
+        Raises:
+            Doubt: Kafka did not answer in time.
+
+        """
+        settings, requests = self._settings, self._settings.topics.requests
+        committed = (await self._admin.committed(settings.group_id, requests, [self._partition]))[self._partition]
+        first = await self._admin.beginning_offset(requests, self._partition)
+        position = Position(max(committed.offset, 0), committed.generation)
+        if settings.delivery == "exactly_once":
+            # A lone broker that is killed can lose just the offset's transaction marker (1 of 16 kills). The answers
+            # then show the true position. An offset that an operator has set is an order, and is not corrected.
+            last = await self._tail.last(requests, self._partition)
+            if not committed.is_ours:
+                self._told_set(Offsets(committed.offset, first), last)
+            elif last and last.offset >= position.offset:
+                log.warning("partition.offset_was_lost", extra={"partition": self._partition, "found": last.offset + 1})
+                position = Position(last.offset + 1, max(last.generation, position.floor))
+        if position.offset < first:
+            if committed.offset >= 0:
+                self._told_deleted((position.offset, first))
+            position = Position(first, position.floor)
+        return position
+
+    def _told_deleted(self, deleted: tuple[int, int]) -> None:
+        """Report requests that nobody can answer any more."""
+        if deleted != self.deleted:
+            begin, end = self.deleted = deleted
+            log.error("partition.requests_were_deleted", extra={"partition": self._partition, "from": begin, "to": end})
+            metrics.DELETED.labels(self._settings.deployment).inc(end - begin)
+
+    def _told_set(self, offsets: Offsets, last: LastAnswer | None) -> None:
+        """Report an offset that an operator has set or removed: which requests it repeats, or leaves out."""
+        start = max(offsets.committed, offsets.first)
+        if last is None or start == last.offset + 1:
+            return
+        what = f"was set to {offsets.committed}" if offsets.committed >= 0 else "was removed, or has expired"
+        if start <= last.offset:
+            then = f"the requests from offset {start} to {last.offset} have answers, and get others"
+        else:
+            then = f"the requests from offset {last.offset + 1} to {start - 1} are left out, and get no answer"
+        warning = f"the group's offset {what}, not by a worker: {then}"
+        if warning != self._warnings.get(self._partition):
+            self._warnings[self._partition] = warning
+            log.warning("partition.offset_was_set", extra={"partition": self._partition, "why": warning})

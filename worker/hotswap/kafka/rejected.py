@@ -1,0 +1,50 @@
+"""Why a broker rejects the records of a commit however often they are sent: a setting of a topic, until it changes."""
+
+from aiokafka.errors import MessageSizeTooLargeError, RecordListTooLargeError
+
+from hotswap.batch import Limits
+from hotswap.errors import Doubt, TopicMismatch
+from hotswap.kafka.admin import Admin
+from hotswap.kafka.internals import InvalidRecordError
+from hotswap.kafka.topics import DEFAULT_MESSAGE_BYTES
+from hotswap.settings import Topics
+
+_TOO_LARGE = (MessageSizeTooLargeError, RecordListTooLargeError)
+
+
+class Rejections:
+    """What the output topics of a partition accept, and why they have rejected its last commit."""
+
+    def __init__(self, admin: Admin, topics: Topics) -> None:
+        self._admin = admin
+        self._topics = topics
+        self.limits = Limits(DEFAULT_MESSAGE_BYTES, DEFAULT_MESSAGE_BYTES)
+        """As they were at the last `check`."""
+        self._is_keyless = self._is_too_large = False
+
+    def remember(self, doubt: Doubt) -> None:
+        """Remember why a commit failed, if a topic's settings are the reason."""
+        self._is_keyless = isinstance(doubt.__cause__, InvalidRecordError)
+        self._is_too_large = isinstance(doubt.__cause__, _TOO_LARGE)
+
+    async def check(self) -> None:
+        """Read the limits of the output topics.
+
+        Raises:
+            TopicMismatch: the settings that the last commit failed for have not changed since.
+            Doubt: Kafka did not answer in time.
+
+        """
+        before, self.limits = self.limits, await self._admin.limits()
+        topics = self._topics
+        if self._is_keyless and (compacted := await self._admin.compacted((topics.predictions, topics.dead_letters))):
+            raise TopicMismatch(
+                f"topic {compacted[0]} is compacted, so it takes no answer to a request without a key: set its "
+                "cleanup.policy to delete"
+            )
+        if self._is_too_large and self.limits == before:
+            raise TopicMismatch(
+                f"an answer is too large even as a dead letter without a value: {topics.predictions} takes messages of "
+                f"{before.prediction} bytes, {topics.dead_letters} of {before.dead_letter}: raise max.message.bytes"
+            )
+        self._is_keyless = self._is_too_large = False
