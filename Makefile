@@ -24,7 +24,7 @@ PROOFS := kills kills-swaps kills-named failpoints zombies broker storm drain sw
 RED := red-at-least-once red-unfenced
 play = cd tests && $(abspath $(VENV))/bin/python -m faults $1 $(addprefix --seed ,$(SEED)) $(addprefix --seconds ,$(SECONDS))
 
-.PHONY: help setup demo test test-all check coverage faults $(PROOFS) $(RED) attacks alerts verifier model mutants bench against cache-check \
+.PHONY: help setup demo test test-all check coverage faults $(PROOFS) $(RED) attacks topics alerts verifier model mutants bench against cache-check \
 	train jars protos docs lock clean
 
 help: ## this list
@@ -71,6 +71,9 @@ fuzz: setup ## made-up requests: CSV, JSON and protobuf, then raw records (each 
 
 attacks: setup ## what strangers can send, each beside a stream: a table (WORKER=/path/to/checkout: of another commit)
 	@$(call play,attacks) $(addprefix --worker ,$(WORKER))
+
+topics: setup ## what an operator does to a deployment's topics and brokers, each beside a stream: a table (eight minutes)
+	@$(call play,topics)
 
 alerts: setup ## the situation that each alert of ops/ is for, in a real Prometheus (needs prometheus on PATH; 20 minutes at most)
 	@$(call play,alerts)

@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from faults import alerts, attacks, bad_swaps, control_storm, fuzz, fuzz_records, million
+from faults import alerts, attacks, bad_swaps, control_storm, fuzz, fuzz_records, million, topics
 from faults.arena import run
 from faults.scenarios import RED, SCENARIOS
 from harness.fleet import ROOT, Deployment
@@ -26,12 +26,13 @@ COMMANDS = {
     "fuzz": (fuzz.run, 100_000),
     "million": (million.run, 1_000_000),
 }
-RECORDS, ATTACKS, ALERTS = "fuzz-records", "attacks", "alerts"
+RECORDS, ATTACKS, TOPICS, ALERTS = "fuzz-records", "attacks", "topics", "alerts"
 FULL_LENGTHS = {
     **{name: scenario.seconds for name, scenario in (SCENARIOS | RED).items()},
     **{name: count for name, (_, count) in COMMANDS.items()},
     RECORDS: 100_000,
     ATTACKS: len(attacks.ATTACKS),
+    TOPICS: topics.COUNT,
     ALERTS: len(alerts.FAULTS),
 }
 
@@ -47,7 +48,7 @@ def main() -> int:
     """Run the requested scenarios, one after the other."""
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # broker faults are expected here
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("scenario", nargs="+", choices=[*SCENARIOS, *COMMANDS, RECORDS, ATTACKS, ALERTS, *RED])
+    parser.add_argument("scenario", nargs="+", choices=[*SCENARIOS, *COMMANDS, RECORDS, ATTACKS, TOPICS, ALERTS, *RED])
     parser.add_argument("--seed", type=int, default=random.randrange(1_000_000))
     parser.add_argument("--seconds", type=float, help="how long, or how many, instead of the scenario's own measure")
     parser.add_argument("--keep", type=Path, help="folder for the workers' logs and the journal")
@@ -64,7 +65,7 @@ def main() -> int:
 def _one(name: str, asked: argparse.Namespace) -> bool:
     began = time.monotonic()
     full_length = FULL_LENGTHS[name]
-    length = full_length if asked.seconds is None or name in (ATTACKS, ALERTS) else asked.seconds
+    length = full_length if asked.seconds is None or name in (ATTACKS, TOPICS, ALERTS) else asked.seconds
     with (
         tempfile.TemporaryDirectory(prefix="hotswap-faults-") as temporary,
         recorded(name, seed=asked.seed, length=length, full_length=full_length) as run_of_it,
@@ -82,6 +83,9 @@ async def _play(name: str, asked: argparse.Namespace, length: float, folder: Pat
     if name == ATTACKS:
         rows = await attacks.run(folder, code=asked.worker, say=_say)
         return Outcome([str(row) for row in rows if not row.holds], attacks.figures(rows))
+    if name == TOPICS:
+        rows = await topics.run(folder, seed=asked.seed, say=_say)
+        return Outcome([str(row) for row in rows if not row.holds], topics.figures(rows))
     if name == ALERTS:
         return Outcome(*await alerts.run(folder, say=_say))
     if name in COMMANDS:

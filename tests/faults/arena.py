@@ -37,6 +37,7 @@ class Terms:
     """
 
     partitions: int = 4
+    copies: int = 1
     per_second: int = 300
     workers: int = 3
     bad_share: float = 0.02
@@ -48,10 +49,16 @@ class Terms:
 
 
 class Arena:
-    """One run of one scenario; all randomness comes from `random`."""
+    """One run of one scenario; all randomness comes from `random`.
 
-    def __init__(self, *, terms, seed, folder, say=print):
+    `brokers` is a context manager that gives a Kafka and the proxy before it; without one the arena starts its own.
+    """
+
+    verifier_of = Verifier
+
+    def __init__(self, *, terms, seed, folder, say=print, brokers=None):
         self.terms = terms
+        self._brokers = brokers or proxied_kafka(seed=seed)
         self.random = random.Random(seed)
         self.seed = seed
         self.folder = folder
@@ -78,11 +85,11 @@ class Arena:
         return self
 
     async def _build(self):
-        self.kafka, self.proxy = await self._exits.enter_async_context(proxied_kafka(seed=self.seed))
+        self.kafka, self.proxy = await self._exits.enter_async_context(self._brokers)
         self.temporary.mkdir(exist_ok=True)
         self.deployment = Deployment(self.kafka, self.folder, **self.terms.settings)
         self._exits.callback(self._close)
-        await self.deployment.create(self.terms.partitions)
+        await self.deployment.create(self.terms.partitions, self.terms.copies)
         self.client = await self._exits.enter_async_context(self.deployment.client())
         for _ in range(self.terms.workers):
             self.join()
@@ -107,7 +114,7 @@ class Arena:
             seed=self.seed,
             bad_share=self.terms.bad_share,
         )
-        self.verifier = Verifier(
+        self.verifier = self.verifier_of(
             topics=Names(*topics),
             deployment=self.deployment.name,
             oracle=Oracle(EXAMPLES),

@@ -42,39 +42,49 @@ class Watcher:
         self._verifier = verifier
         self._journal = _Journal(journal) if journal else None
         self._admin = AdminClient(settings)
-        self._consumer = Consumer(
-            settings
-            | {
-                "group.id": uuid.uuid4().hex,
-                "isolation.level": "read_committed",
-                "enable.auto.commit": False,
-                "enable.partition.eof": True,
-                "auto.offset.reset": "earliest",
-                "fetch.queue.backoff.ms": 5,
-                "fetch.wait.max.ms": 50,
-            }
-        )
+        self._reading = settings | {
+            "group.id": uuid.uuid4().hex,
+            "isolation.level": "read_committed",
+            "enable.auto.commit": False,
+            "enable.partition.eof": True,
+            "auto.offset.reset": "earliest",
+            "fetch.queue.backoff.ms": 5,
+            "fetch.wait.max.ms": 50,
+        }
         self._partitions = []
         self._ends = {}
         self._seen = {}
         self._lock = threading.Lock()
         self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="watcher")
         self._error = None
 
     def start(self):
         """Start at the beginning of every topic; the topics must exist."""
+        self._consumer = Consumer(self._reading)
         found = self._consumer.list_topics(timeout=_CALL_S).topics
         self._partitions = [(topic, number) for topic in self._names for number in found[topic].partitions]
-        self._consumer.assign([TopicPartition(*place, OFFSET_BEGINNING) for place in self._partitions])
+        first = {place: offset + 1 for place, offset in self._seen.items()}
+        self._consumer.assign([TopicPartition(*at, first.get(at, OFFSET_BEGINNING)) for at in self._partitions])
+        self._thread = threading.Thread(target=self._run, name="watcher")
         self._thread.start()
+
+    def start_again(self, made_anew=()):
+        """Go on with the partitions that there are now; topics that were made anew are read from their beginning."""
+        self._end()
+        for read in (self._seen, self._ends):
+            for place in [place for place in read if place[0] in made_anew]:
+                del read[place]
+        self._stopping.clear()
+        self.start()
+
+    def _end(self):
+        self._stopping.set()
+        self._thread.join()
+        self._consumer.close()
 
     def stop(self):
         """Stop the thread; an error in it is raised here."""
-        self._stopping.set()
-        if self._thread.is_alive():
-            self._thread.join()
-        self._consumer.close()
+        self._end()
         if self._journal:
             self._journal.close()
         if self._error:

@@ -62,6 +62,7 @@ def each(bootstrap: str, topic: str) -> Iterator[Message]:
             "isolation.level": "read_committed",
             "enable.auto.commit": False,
             "enable.partition.eof": True,
+            "log_level": 0,
             "fetch.wait.max.ms": 20,  # at the end of a topic; otherwise half a second
             "auto.offset.reset": "earliest",
         }

@@ -82,9 +82,9 @@ class Deployment:
         )
         self.workers: dict[str, subprocess.Popen[bytes]] = {}
 
-    async def create(self, partitions: int = 4) -> Self:
+    async def create(self, partitions: int = 4, copies: int = 1) -> Self:
         async with Admin.connect(self.settings) as admin:
-            await admin.create_topics(partitions)
+            await admin.create_topics(partitions, copies)
         return self
 
     def client(self) -> Client:

@@ -191,6 +191,7 @@ def test_make_help_lists_every_target():
         "faults",
         "fuzz",
         "attacks",
+        "topics",
         "alerts",
         "verifier",
         "model",
