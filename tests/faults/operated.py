@@ -40,7 +40,7 @@ class Excusing(Verifier):
     @property
     def unread(self):
         """The places of requests that were gone before they were answered."""
-        return {(number, offset) for number, offset in self.gone if offset not in self._part(number).answered}
+        return {place for place in self.gone & self.asked_for if place[1] not in self._part(place[0]).answered}
 
     @property
     def asked_for(self):

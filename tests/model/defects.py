@@ -218,8 +218,8 @@ DEFECTS = [
     Mutant(
         "the answers are no witness",
         POSITION,
-        "elif last and last.offset >= position.offset:",
-        "elif not last and last:",
+        "if last and last.offset >= position.offset:",
+        "if not last and last:",
         "I1",
     ),
     Mutant(

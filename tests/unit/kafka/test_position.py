@@ -3,6 +3,7 @@
 import pytest
 
 from hotswap.batch import Position
+from hotswap.errors import Doubt
 from hotswap.kafka.admin import Committed
 from hotswap.kafka.position import Positions
 from hotswap.kafka.tail import LastAnswer
@@ -13,7 +14,7 @@ class Log:
     """Kafka, as far as positions ask it: the committed offset, the last answer, the first offset."""
 
     def __init__(self, committed, last=None, first=0):
-        self.state = committed, last and LastAnswer(*last), first
+        self.state = committed, LastAnswer(*last) if isinstance(last, tuple) else last, first
 
     async def committed(self, *_):
         return {3: self.state[0]}
@@ -22,6 +23,8 @@ class Log:
         return self.state[2]
 
     async def last(self, *_):
+        if isinstance(self.state[1], Doubt):
+            raise self.state[1]
         return self.state[1]
 
 
@@ -61,6 +64,13 @@ async def test_a_deployment_that_has_answered_nothing_has_nothing_to_be_told_of(
     warnings = {}
     assert await positions(Log(Committed(-1, **BY_OPERATOR)), warnings).read() == Position(0, 0)
     assert warnings == {}
+
+
+async def test_an_operators_offset_is_obeyed_where_the_answers_cannot_be_read_and_a_workers_is_in_doubt():
+    damaged = Doubt("the answers are damaged")
+    assert await positions(Log(Committed(40, **BY_OPERATOR), damaged), {}).read() == Position(40, 0)
+    with pytest.raises(Doubt, match="damaged"):
+        await positions(Log(Committed(40, 7, is_ours=True), damaged), {}).read()
 
 
 async def test_where_the_offset_is_lost_the_answers_show_the_position():

@@ -1,10 +1,12 @@
 """Finds where a partition stands, and what an operator has made of its requests meanwhile."""
 
+import contextlib
 import logging
 from typing import NamedTuple
 
 from hotswap import metrics
 from hotswap.batch import Position
+from hotswap.errors import Doubt
 from hotswap.kafka.admin import Admin
 from hotswap.kafka.tail import AnswersTail, LastAnswer
 from hotswap.settings import Settings
@@ -44,15 +46,17 @@ class Positions:
         committed = (await self._admin.committed(settings.group_id, requests, [self._partition]))[self._partition]
         first = await self._admin.beginning_offset(requests, self._partition)
         position = Position(max(committed.offset, 0), committed.generation)
-        if settings.delivery == "exactly_once":
+        is_once = settings.delivery == "exactly_once"
+        if is_once and committed.is_ours:
             # A lone broker that is killed can lose just the offset's transaction marker (1 of 16 kills). The answers
             # then show the true position. An offset that an operator has set is an order, and is not corrected.
             last = await self._tail.last(requests, self._partition)
-            if not committed.is_ours:
-                self._told_set(Offsets(committed.offset, first), last)
-            elif last and last.offset >= position.offset:
+            if last and last.offset >= position.offset:
                 log.warning("partition.offset_was_lost", extra={"partition": self._partition, "found": last.offset + 1})
                 position = Position(last.offset + 1, max(last.generation, position.floor))
+        elif is_once:
+            with contextlib.suppress(Doubt):  # it is obeyed, also if the answers cannot be read
+                self._told_set(Offsets(committed.offset, first), await self._tail.last(requests, self._partition))
         if position.offset < first:
             if committed.offset >= 0:
                 self._told_deleted((position.offset, first))
