@@ -1,5 +1,6 @@
 """A Spark session in a model host: one thread, no cluster, and it listens on the loopback interface only."""
 
+import textwrap
 from functools import cache
 from pathlib import Path
 from typing import Any, Final
@@ -26,6 +27,7 @@ _SETTINGS: Final = {
     "spark.default.parallelism": "1",
     "spark.sql.catalogImplementation": "in-memory",
 }
+_LONGEST: Final = 1_000  # characters of a reason
 _JAVA: Final = 8  # the newest class version that Janino writes; any newer Java runs it
 _LOGGING: Final = """\
 rootLogger.level = error
@@ -65,8 +67,17 @@ def rows_class() -> Any:
 
 
 def reason(error: jpype.JException) -> str:
-    """Return Spark's message for an error: the first line of its root cause."""
+    """Return Spark's message for an error: the first paragraph of its root cause's, whole sentences in one line."""
     while error.getCause() is not None:
         error = error.getCause()
-    said = str(error.getMessage() or error.getClass().getName())
-    return said.strip().partition("\n")[0]
+    return first_paragraph(str(error.getMessage() or error.getClass().getName()))
+
+
+def first_paragraph(text: str) -> str:
+    """Return a text up to a blank line, a heading or a plan (after `;`), in one line of bounded length."""
+    lines: list[str] = []
+    for line in text.strip().splitlines():
+        if not line.strip() or line.startswith("==") or (lines and lines[-1].endswith(";")):
+            break
+        lines.append(line)
+    return textwrap.shorten(" ".join(lines).removesuffix(";"), _LONGEST, placeholder=" …")
