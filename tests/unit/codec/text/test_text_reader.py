@@ -123,6 +123,12 @@ def test_a_repeated_header_fills_a_repeated_field():
     assert list(good("many,many,i,many\n1,,5,3\n")[0].many) == [1, 3]
 
 
+def test_a_cell_that_is_a_json_array_fills_a_repeated_field():
+    assert [list(row.many) for row in good('many,i\n"[1, 5]",3\n[],3\n7,3\n')] == [[1, 5], [], [7]]
+    (bad,) = read('many,i\n"[1, [2]]",3\n')
+    assert str(bad) == "row 1, column many: '[1, [2]]' is a list of something other than texts and numbers"
+
+
 def test_a_duplicate_header_for_a_single_value_is_refused():
     with pytest.raises(UsageError, match="names i twice"):
         read("i,i\n1,2\n")

@@ -37,8 +37,20 @@ class Cell:
 
     @property
     def is_repeated(self) -> bool:
-        """Whether each cell appends a value."""
+        """Whether each cell appends a value, or those of a list."""
         return bool(self.field.is_repeated) and self.key is None
+
+    def parse_list(self, text: str) -> Any:
+        """Parse a cell of a repeated field, which may be a JSON array. Raises ValueError."""
+        try:
+            values = json.loads(text) if text.lstrip(_SPACES).startswith("[") else None
+        except (ValueError, RecursionError):
+            values = None
+        if not isinstance(values, list):
+            return self.parse(text)
+        if not all(isinstance(value, str | int | float) for value in values):
+            raise ValueError("is a list of something other than texts and numbers")
+        return [self.parse(value if isinstance(value, str) else json.dumps(value)) for value in values]
 
     @property
     def is_plain(self) -> bool:
@@ -68,7 +80,7 @@ class Cell:
         if self.key is not None:
             getattr(parent, name)[self.key] = value
         elif self.field.is_repeated:
-            getattr(parent, name).append(value)
+            getattr(parent, name).extend(value if isinstance(value, list) else [value])
         elif self.field.message_type is not None:
             getattr(parent, name).MergeFrom(value)
         else:

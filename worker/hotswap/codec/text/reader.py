@@ -1,15 +1,15 @@
 """Reads CSV and JSON to input messages, row by row: a bad row is refused with its reason, the others are unaffected.
 
 CSV is RFC 4180 in UTF-8, with or without a byte order mark. The header names the fields exactly, in any order, dotted
-for nested ones; a repeated name fills a repeated field. JSON is proto3's mapping: an array, or one object per line, of
-rows or of whole input messages. Rows are numbered from 1.
+for nested ones; a repeated field is filled by a repeated name, or by cells that are JSON arrays. JSON is proto3's
+mapping: an array, or one object per line, of rows or of whole input messages. Rows are numbered from 1.
 """
 
 import csv
 import math
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from functools import lru_cache
 from typing import Any, Literal, Protocol, TextIO
@@ -87,6 +87,11 @@ def _make_plan(message: type[Message], header: tuple[str, ...]) -> _Plan:
     for cell in cells:
         if cell and count[cell.column] > 1 and not cell.is_repeated:
             raise UsageError(f"the CSV's header names {cell.column} twice, but that field holds one value")
+    if layout.shape != "columns":
+        cells = [
+            replace(cell, parse=cell.parse_list) if cell and cell.is_repeated and count[cell.column] == 1 else cell
+            for cell in cells
+        ]
     named = {name.partition(".")[0] for name in header}
     others = [find_cell(row, part.name) for part in row.fields if part.name not in named]
     absent = [cell for cell in others if cell and cell.is_zero_when_absent]
