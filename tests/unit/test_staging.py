@@ -71,10 +71,17 @@ class World:
         self.timeline, self.store, self.states, self.said = Timeline(), FakeStore(), {}, []
         self.committed = {0: Position(0)}
         around = Surroundings(
-            partitions=partitions, states=lambda: self.states, committed=self._committed, report=self._report
+            partitions=partitions,
+            states=lambda: self.states,
+            committed=self._committed,
+            max_answer_bytes=self._max_answer_bytes,
+            report=self._report,
         )
         settings = Settings(deployment="d", **settings)
         self.staging = Staging(settings=settings, timeline=self.timeline, store=self.store, child=(), around=around)
+
+    async def _max_answer_bytes(self):
+        return None
 
     async def _committed(self):
         if isinstance(self.committed, Doubt):

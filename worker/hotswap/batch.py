@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from enum import StrEnum
-from typing import NamedTuple, Protocol, TypeAlias
+from typing import Final, NamedTuple, Protocol, TypeAlias
 
 Headers: TypeAlias = Sequence[tuple[str, bytes]]
 
@@ -123,12 +123,19 @@ class ScoredBatch(NamedTuple):
 Record: TypeAlias = tuple[bytes | None, bytes | None, list[tuple[str, bytes]]]
 """Key, value and headers to write to the request's partition of an output topic; a bare tuple for speed."""
 
+HEADROOM_BYTES: Final = 65_536  # of a prediction, for its key and headers
+
 
 class Limits(NamedTuple):
     """The largest messages that the output topics accept, bytes."""
 
     prediction: int
     dead_letter: int
+
+    @property
+    def answer(self) -> int:
+        """The largest answer, bytes: the rest of a prediction is for its key and headers, unless it is small."""
+        return self.prediction - HEADROOM_BYTES if self.prediction > HEADROOM_BYTES else self.prediction
 
 
 class Transaction(NamedTuple):

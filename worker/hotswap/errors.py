@@ -57,8 +57,8 @@ class SwapCode(StrEnum):
     """Fails the staging: the model and the proto do not match. The message lists each column that does not fit, one per
     line."""
     SAMPLE_REFUSED = "SAMPLE_REFUSED"
-    """Fails the staging: the new generation refuses a sample that came with the command. Correct the sample, or the
-    model."""
+    """Fails the staging: the new generation refuses a sample that came with the command, or its answer to a sample or
+    to a made-up row is larger than the predictions topic allows. Correct the sample, the model or the proto."""
     HOST_FAILED = "HOST_FAILED"
     """Fails the staging: the model host could not be started, or died before it was ready. The message and the worker's
     log say what it was doing and how it ended."""

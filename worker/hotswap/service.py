@@ -17,7 +17,7 @@ from hotswap.artifacts.fetcher import Fetcher
 from hotswap.artifacts.store import Store
 from hotswap.batch import Position
 from hotswap.control import STATUS_S, Control
-from hotswap.errors import StartError
+from hotswap.errors import Doubt, StartError
 from hotswap.failpoints import arm, failpoint
 from hotswap.health import Health
 from hotswap.kafka.admin import Admin
@@ -175,6 +175,7 @@ class Worker:
             partitions=partitions,
             states=lambda: self._pipeline.states,
             committed=self._committed,
+            max_answer_bytes=self._max_answer_bytes,
             report=self._control.report,
         )
         return Staging(
@@ -188,6 +189,12 @@ class Worker:
     async def _committed(self) -> Mapping[int, Position]:
         committed = await self._admin.committed(self._settings.group_id, self._settings.topics.requests)
         return {number: Position(max(at.offset, 0), at.generation) for number, at in committed.items()}
+
+    async def _max_answer_bytes(self) -> int | None:
+        try:
+            return (await self._admin.limits()).answer
+        except Doubt:
+            return None
 
     def _readiness(self) -> str:
         if self._staging is None or not self._staging.loaded:

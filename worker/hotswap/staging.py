@@ -42,6 +42,8 @@ class Surroundings:
     """The partitions that this worker owns."""
     committed: Callable[[], Awaitable[Mapping[int, Position]]]
     """Returns the committed position of every partition of the deployment; raises Doubt if Kafka does not answer."""
+    max_answer_bytes: Callable[[], Awaitable[int | None]]
+    """Returns the largest answer that the predictions topic allows now; None: not known."""
     report: Callable[[Report], None]
     """Publishes a swap's outcome on this worker to the status topic; never blocks."""
 
@@ -243,6 +245,7 @@ class Staging:
                 configuration=configuration,
                 samples=generation.samples,
                 heap_mb=settings.host_heap_mb,
+                max_answer_bytes=await self._around.max_answer_bytes(),
                 verify=partial(self._store.verify, generation.model),
             )
             start_s = max(underway.deadline_s, START_SECONDS)

@@ -263,10 +263,14 @@ async def staging_of(fetching, timeline, said):
     async def committed():
         return {0: Position(0)}
 
+    async def no_bound():
+        return None
+
     around = Surroundings(
         partitions=1,
         states=lambda: {0: PartitionState(position=Position(0))},
         committed=committed,
+        max_answer_bytes=no_bound,
         report=lambda told: said.append((told.swap.number, told.error.code if told.error else told.outcome)),
     )
     staging = Staging(settings=fetching.settings, timeline=timeline, store=fetching.store, child=COLD, around=around)

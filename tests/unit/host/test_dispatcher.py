@@ -139,7 +139,33 @@ def test_samples_go_to_the_first_operation_and_a_refused_one_is_named():
     assert refused.value.code == "SAMPLE_REFUSED"
 
 
-def test_a_host_is_warmed_with_requests_of_every_operation():
+def test_a_sample_or_a_made_up_row_whose_answer_is_larger_than_the_topic_allows_is_refused():
+    largest = len(label("yes"))
+    check_samples(dispatcher(), [request(1), request(-1)], largest)
+    warm(dispatcher(), [], 2 * largest)
+
+    with pytest.raises(SwapError, match="sample 1 was refused: ANSWER_TOO_LARGE: its answer has 5 bytes") as sample:
+        check_samples(dispatcher(), [request(-1), request(1)], largest - 1)
+    with pytest.raises(SwapError, match="one: a made-up row was refused: ANSWER_TOO_LARGE") as made_up:
+        warm(dispatcher(), [], 1)
+    assert [sample.value.code, made_up.value.code] == ["SAMPLE_REFUSED"] * 2
+
+
+def test_requests_with_large_answers_are_not_scored_many_at_a_time(monkeypatch):
+    monkeypatch.setattr("hotswap.host.warm._ANSWER_BYTES", 3 * len(label("yes")) - 1)
+    made, sizes = dispatcher(), []
+    score = made.score
+    monkeypatch.setattr(made, "score", lambda values, asks: sizes.append(len(values)) or score(values, asks))
+
+    check_samples(made, [request(1)] * 8)
+    warm(made, [request(1)])
+
+    assert sizes[:4] == [1, 3, 3, 1]
+    assert max(sizes) == 3
+
+
+def test_a_host_is_warmed_with_requests_of_every_operation(monkeypatch):
+    monkeypatch.setattr("hotswap.host.warm._SECONDS", 600.0)  # a busy machine does fewer in one
     model = FakeModel()
     warm(Dispatcher(model=model, schema=compile_proto(PROTO), configuration=Configuration()), [])
 

@@ -160,9 +160,9 @@ def _load(order: Order, on_step: Callable[[Step], None]) -> tuple[Dispatcher, di
     dispatcher = Dispatcher(model=model, schema=schema, configuration=order.configuration)
     loaded = time.perf_counter()
     on_step(Step.SAMPLING)
-    check_samples(dispatcher, order.samples)
+    check_samples(dispatcher, order.samples, order.max_answer_bytes)
     on_step(Step.WARMING)
-    warm(dispatcher, order.samples)
+    warm(dispatcher, order.samples, order.max_answer_bytes)
     warmed = time.perf_counter()
     seconds = {"load": loaded - begun, "warm": warmed - loaded}
     return dispatcher, {**dispatcher.describe(), "phase_seconds": seconds}

@@ -107,6 +107,7 @@ class Order:
     """What the child needs to load a generation: the model, proto and configuration, and the JVM to load them on.
 
     With `is_low_priority` the load yields the CPU to the generation that is serving; without it the stream is waiting.
+    `max_answer_bytes`: the largest answer that the predictions topic allows; None: not known.
     """
 
     ground: Ground
@@ -116,6 +117,7 @@ class Order:
     configuration: Configuration
     samples: tuple[bytes, ...]
     is_low_priority: bool = False
+    max_answer_bytes: int | None = None
 
 
 # ---- parent to child

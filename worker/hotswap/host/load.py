@@ -26,6 +26,8 @@ class Load:
     configuration: Configuration
     samples: tuple[bytes, ...]
     heap_mb: int
+    max_answer_bytes: int | None = None
+    """The largest answer that the predictions topic allows; None: not known."""
     verify: Callable[[], Awaitable[None]] = field(default=_trust, compare=False)
     """Verifies before each load that the artifact is the one that was published; raises SwapError."""
 
@@ -44,4 +46,5 @@ async def make_order(load: Load) -> Order:
         is_descriptor_set=load.is_descriptor_set,
         configuration=load.configuration,
         samples=load.samples,
+        max_answer_bytes=load.max_answer_bytes,
     )

@@ -4,7 +4,7 @@ import time
 from collections.abc import Sequence
 from typing import Final
 
-from hotswap.batch import Ask, Refusal
+from hotswap.batch import Answer, Ask, Code, Refusal
 from hotswap.errors import SwapCode, SwapError
 from hotswap.host.dispatcher import Dispatcher
 
@@ -13,29 +13,60 @@ from hotswap.host.dispatcher import Dispatcher
 _ROWS: Final = 20_000
 _SECONDS: Final = 1.0
 _INVENTED: Final = 500
+_ANSWER_BYTES: Final = 8 << 20
 # Small batches first: they take a separate code path.
 _SIZES: Final = (*[1] * 50, *[50] * 20, *[500] * 30, *[2_000] * 2)
 
 
-def check_samples(dispatcher: Dispatcher, samples: Sequence[bytes]) -> None:
-    """Score the publisher's samples as requests of the first operation. Raises SwapError SAMPLE_REFUSED."""
-    ask = Ask(next(iter(dispatcher.plans)))
-    for index, answer in enumerate(dispatcher.score(samples, [ask] * len(samples)).answers):
-        if isinstance(answer, Refusal):
-            raise SwapError(SwapCode.SAMPLE_REFUSED, f"sample {index} was refused: {answer.code}: {answer.message}")
+def check_samples(dispatcher: Dispatcher, samples: Sequence[bytes], max_answer_bytes: int | None = None) -> None:
+    """Score the publisher's samples as requests of the first operation.
+
+    Raises SwapError SAMPLE_REFUSED if one is refused, or its answer is larger than the predictions topic allows.
+    """
+    name = next(iter(dispatcher.plans))
+    start, size = 0, 1  # the first by itself: it tells how large the answers are
+    while start < len(samples):
+        batch = samples[start : start + size]
+        answers = dispatcher.score(batch, [Ask(name)] * len(batch)).answers
+        for index, answer in enumerate(answers, start):
+            if isinstance(answer, Refusal):
+                raise SwapError(SwapCode.SAMPLE_REFUSED, f"sample {index} was refused: {answer.code}: {answer.message}")
+            _check_size(f"sample {index}", answer, max_answer_bytes)
+        start, size = start + len(batch), _fitting(len(samples), answers)
 
 
-def warm(dispatcher: Dispatcher, samples: Sequence[bytes]) -> None:
+def warm(dispatcher: Dispatcher, samples: Sequence[bytes], max_answer_bytes: int | None = None) -> None:
     """Score requests end to end, from bytes to bytes, until 20,000 rows are done or a second has passed.
 
     Repeats the samples, if any, for the first operation; otherwise the plan makes requests up.
+
+    Raises SwapError SAMPLE_REFUSED if the answer to a made-up row is larger than the predictions topic allows.
     """
     until = time.monotonic() + _SECONDS
     for name, plan in dispatcher.plans.items():
         requests = list(samples or plan.invent(_INVENTED))
         samples = ()
-        for size in _SIZES if requests else ():
+        if not requests:
+            continue
+        answers = dispatcher.score(requests[:1], [Ask(name)]).answers
+        _check_size(f"{name}: a made-up row", answers[0], max_answer_bytes)
+        for size in _SIZES:
             if time.monotonic() > until:
                 return
-            batch = (requests * (size // len(requests) + 1))[:size]
-            dispatcher.score(batch, [Ask(name)] * size)
+            batch = (requests * (size // len(requests) + 1))[: _fitting(size, answers)]
+            dispatcher.score(batch, [Ask(name)] * len(batch))
+
+
+def _check_size(what: str, answer: Answer, most: int | None) -> None:
+    if most is not None and isinstance(answer, bytes) and len(answer) > most:
+        raise SwapError(
+            SwapCode.SAMPLE_REFUSED,
+            f"{what} was refused: {Code.ANSWER_TOO_LARGE}: its answer has {len(answer):,} bytes, but the predictions "
+            f"topic allows {most:,}; leave the largest fields out of the proto, or raise the topic's max.message.bytes",
+        )
+
+
+def _fitting(count: int, answers: Sequence[Answer]) -> int:
+    """Return how many requests, at most `count`, to score at a time: the answers to them are in memory together."""
+    largest = max(len(answer) if isinstance(answer, bytes) else 0 for answer in answers)
+    return min(count, _ANSWER_BYTES // max(largest, 1) + 1)

@@ -9,7 +9,7 @@ from operator import attrgetter
 from time import perf_counter, time
 
 from hotswap import metrics
-from hotswap.batch import Answer, Ask, Code, Headers, Position, Record, Refusal, Request, Transaction
+from hotswap.batch import HEADROOM_BYTES, Answer, Ask, Code, Headers, Position, Record, Refusal, Request, Transaction
 from hotswap.errors import DamagedBatch, Doubt, HostError, TopicMismatch
 from hotswap.failpoints import failpoint
 from hotswap.pipeline.admission import admit, answered, copied, needs_a_look
@@ -20,7 +20,6 @@ log = logging.getLogger(__name__)
 
 _TIMESTAMP = attrgetter("timestamp")
 _MEASURED = 500
-_HEADROOM_BYTES = 65_536  # of a prediction, for its key and headers
 _LOOK_AT_DAMAGE_S = 60.0
 _LOOK_AT_TOPICS_S = 5.0
 RETRY_S = 0.5
@@ -223,10 +222,9 @@ class PartitionLoop:
         digest = ("model-digest", generation.model.sha256.encode())
         default = ("operation", serving.rules.default_operation.encode())
         place = f"{self._topic}-{self._partition}-%d".encode()
-        limits = self._source.limits
+        limits, largest = self._source.limits, self._source.limits.answer
         # Under a low limit, which leaves nothing beside the headroom, each record is measured.
-        is_roomy = limits.prediction > _HEADROOM_BYTES
-        largest = limits.prediction - _HEADROOM_BYTES if is_roomy else limits.prediction
+        is_roomy = limits.prediction > HEADROOM_BYTES
         predictions: list[Record] = []
         dead_letters: list[Record] = []
         for request, answer in zip(batch, answers, strict=True):
@@ -298,7 +296,7 @@ class PartitionLoop:
 
 
 def _too_large(answer: bytes, largest: int, beside: int) -> Refusal:
-    more = f", with key and headers of {beside} bytes" if beside > _HEADROOM_BYTES else ""
+    more = f", with key and headers of {beside} bytes" if beside > HEADROOM_BYTES else ""
     return Refusal(Code.ANSWER_TOO_LARGE, f"{len(answer)} bytes{more}, but the predictions topic allows {largest}")
 
 
