@@ -11,7 +11,9 @@ from pathlib import Path
 from hotswap.batch import ScoredBatch
 from hotswap.errors import SwapError
 from hotswap.host import frames
+from hotswap.host.describe import read_interface
 from hotswap.host.facts import Description, read_ready
+from hotswap.host.interface import Interface
 from hotswap.host.jvm_spec import make_ground
 from hotswap.host.load import Load, make_order
 
@@ -39,6 +41,13 @@ class Lab:
         """Load a generation in place of the last one. Raises SwapError."""
         return read_ready(self._ask(frames.pack_load(asyncio.run(make_order(load)))), 0.0)
 
+    def describe(self, load: Load) -> Interface:
+        """Load only the model. Raises SwapError."""
+        frame = self._ask(frames.pack_describe(asyncio.run(make_order(load))))
+        if frame.kind is frames.Kind.FAILED:
+            raise frames.parse_failure(frame.payload)
+        return read_interface(frame.payload)
+
     def score(self, values: Sequence[bytes]) -> ScoredBatch:
         """Answer a batch of requests of the default operation."""
         return frames.parse_answers(self._ask(frames.pack_batch("score", 1, values, None)).payload, len(values))
@@ -64,14 +73,18 @@ def serve() -> None:
     from hotswap.host import child  # noqa: PLC0415 - it imports JPype
 
     descriptor, kind, heap_mb = int(sys.argv[1]), sys.argv[2], int(sys.argv[3])
-    vars(child)["warm"] = lambda dispatcher, samples: None
+    vars(child)["warm"] = lambda *_: None
     vars(child)["_JVM_FLAGS"] += ("-XX:TieredStopAtLevel=1",)
     child._start_jvm(make_ground(kind, heap_mb))
+    vars(child)["_start_jvm"] = lambda _: None
     connection = socket.socket(fileno=descriptor)
     while (message := frames.receive(connection)) is not None:
-        if message[0] == "load":
+        if message[0] in ("load", "describe"):
             try:
-                dispatcher, facts = child._load(message[1], lambda _: None)
+                if message[0] == "load":
+                    dispatcher, facts = child._load(message[1], lambda _: None)
+                else:
+                    facts = child._describe(message[1])
                 told = child._ready(facts)
             except SwapError as error:
                 told = child._failed(error)

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import pytest
 from google.protobuf import json_format
 
 from harness.lab import TESTS, Lab
@@ -14,6 +15,7 @@ from hotswap.codec.proto import compile as compile_proto
 from hotswap.errors import SwapError
 from hotswap.generation import Configuration
 from hotswap.host.load import Load
+from hotswap.local.jvm import find_java
 
 MODELS = TESTS / "models" / "spark"
 Row = dict[str, Any]
@@ -74,16 +76,29 @@ def proto_of(rows: Sequence[Row], answers: Sequence[Row]) -> bytes:
     return f'syntax = "proto3"; {messages} service S {{ rpc f(In) returns (Out); }}'.encode()
 
 
+def assert_same(given: Sequence[Row], expected: Sequence[Row]) -> None:
+    """Compare bit by bit; without the vector module that a cluster's Java has, Spark adds in another order."""
+    if find_java().has_module("jdk.incubator.vector"):
+        assert given == expected
+        return
+    assert [row.keys() for row in given] == [row.keys() for row in expected]
+    for ours, theirs in zip(given, expected, strict=True):
+        for name, value in ours.items():
+            if isinstance(value, float | list):
+                assert value == pytest.approx(theirs[name], rel=1e-12)
+            else:
+                assert value == theirs[name]
+
+
 def _fields(rows: Sequence[Row]) -> str:
-    kinds = {name: _kind(next(row[name] for row in rows if row[name] is not None)) for name in rows[0]}
+    kinds = {name: _kind([row[name] for row in rows if row[name] not in (None, [])]) for name in rows[0]}
     return " ".join(f"{kind} {name} = {number};" for number, (name, kind) in enumerate(kinds.items(), 1))
 
 
-def _kind(value: Any) -> str:
-    if isinstance(value, list):
-        return "repeated double"
+def _kind(values: Sequence[Any]) -> str:
     names = {bool: "bool", int: "int64", float: "double", str: "string"}
-    return f"optional {names[type(value)]}"
+    value = values[0]
+    return f"repeated {names[type(value[0])]}" if isinstance(value, list) else f"optional {names[type(value)]}"
 
 
 def _plain(message: Any) -> Row:

@@ -14,16 +14,19 @@ from pathlib import Path
 
 from pyspark.ml import Pipeline
 from pyspark.ml.classification import LogisticRegression, RandomForestClassifier
-from pyspark.ml.clustering import KMeans
+from pyspark.ml.clustering import BisectingKMeans, KMeans
 from pyspark.ml.feature import (
     HashingTF,
     IndexToString,
+    NGram,
     RFormula,
     SQLTransformer,
+    StopWordsRemover,
     StringIndexer,
     Tokenizer,
     VectorAssembler,
 )
+from pyspark.ml.fpm import FPGrowth
 from pyspark.ml.linalg import Vector, Vectors
 from pyspark.ml.pipeline import PipelineModelWriter
 from pyspark.ml.recommendation import ALS
@@ -124,6 +127,37 @@ def ratings(random):
     return rows, "user int, item int, rating double", [ALS(rank=2, maxIter=2, userCol="user", itemCol="item", seed=1)]
 
 
+def terms(random):
+    """Text to lists of texts."""
+    known = ("the", "Quick", "fox", "of", "kind", "and", "late", "dog")
+    rows = [{"text": " ".join(random.choices(known, k=random.randint(0, 8)))} for _ in range(ROWS)]
+    stages = [
+        Tokenizer(inputCol="text", outputCol="words"),
+        StopWordsRemover(inputCol="words", outputCol="kept"),
+        NGram(inputCol="kept", outputCol="grams", n=2),
+    ]
+    return rows, "text string", stages
+
+
+def baskets(random):
+    """Lists of whole numbers, and the ones that are bought with them."""
+    rows = [{"items": [item for item in range(1, 6) if random.random() < 0.5]} for _ in range(ROWS)]
+    return rows, "items array<bigint>", [FPGrowth(itemsCol="items", minSupport=0.1, minConfidence=0.3)]
+
+
+def halves(random):
+    """Clusters that are halved, for which Spark keeps a model of its older library inside."""
+    rows = [{"x": random.gauss(index % 3 * 4, 1), "y": random.gauss(index % 2, 1)} for index in range(ROWS)]
+    return (
+        rows,
+        "x double, y double",
+        [
+            VectorAssembler(inputCols=["x", "y"], outputCol="features"),
+            BisectingKMeans(k=3, seed=1),
+        ],
+    )
+
+
 def customers(random):
     rows = []
     for _ in range(ROWS):
@@ -183,7 +217,7 @@ def plain(value):
 if __name__ == "__main__":
     FOLDER.mkdir(exist_ok=True)
     session = SparkSession.builder.master("local[1]").config("spark.ui.enabled", "false").getOrCreate()
-    every = [churn, forest, formula, offset, words, sql, skip, ratings]
+    every = [churn, forest, formula, offset, words, sql, skip, ratings, terms, baskets, halves]
     for chosen in [make for make in every if not sys.argv[1:] or make.__name__ in sys.argv[1:]]:
         train(session, chosen)
     session.stop()

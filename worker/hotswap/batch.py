@@ -71,7 +71,8 @@ class Code(StrEnum):
     MISSING_FIELD = "MISSING_FIELD"
     """A column has no value, and the policy for missing values is REFUSE."""
     MISTYPED_FIELD = "MISTYPED_FIELD"
-    """A text is not a number although a number is needed, and the policy for mistyped values is REFUSE."""
+    """A text is not a number although a number is needed, or a vector has another length than the model's, and the
+    policy for mistyped values is REFUSE."""
     UNKNOWN_CATEGORY = "UNKNOWN_CATEGORY"
     """The model does not know a category, and the policy for unknown categories is REFUSE."""
     MODEL_ERROR = "MODEL_ERROR"

@@ -20,11 +20,13 @@ Types that fit:
                  an integer or a bool where categories are whole numbers or true/false
     text         string, enum (the value's name)
     whole        any integer, bool, enum (its number), or string (parsed; "" and "NA" are missing)
-    vector       a repeated number (in the shapes `single` and `rows`)
+    vector       a repeated number (in the shapes `single` and `rows`); mistyped if its length is not the model's
+    list         a repeated string, enum or integer (in the same shapes)
 
 A missing value is NaN, the model's NA; for a text, a whole number or a vector it is None. Missing are: an absent
 `optional` field, alternative of a oneof, message, key of a map or whole column; an empty string, except for a text; a
-NaN; an enum's zero whose name ends in UNSPECIFIED. A proto3 scalar without `optional` cannot be missing: 0 is 0.
+NaN; an enum's zero whose name ends in UNSPECIFIED. A proto3 scalar without `optional` cannot be missing: 0 is 0. Nor
+can a list: it is empty.
 """
 
 from collections.abc import Iterable, Sequence
@@ -335,6 +337,8 @@ def _explain(violation: _Violation, row: int, value: Any) -> str:
     shown = value[:_SHOWN] + "…" if isinstance(value, str) and len(value) > _SHOWN else value
     if code is Code.MISSING_FIELD:
         return f"{place}: there is no value, but column `{source.column.name}` must not be missing"
+    if code is Code.MISTYPED_FIELD and source.column.type == "vector":
+        return f"{place}: it has {len(value):,} numbers, but column `{source.column.name}` is {source.column.kind}"
     if code is Code.MISTYPED_FIELD:
         return f"{place}: {shown!r} is not a number, but column `{source.column.name}` is {source.column.kind}"
     return f"{place}: {shown!r} is not one of the categories of column `{source.column.name}` ({source.column.kind})"

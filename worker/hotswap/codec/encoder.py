@@ -58,13 +58,20 @@ class Encoder:
         """Return for each row whether the fields can hold its outputs (a model may return NaN for a class)."""
         valid = np.ones(len(scores), np.bool_)
         for fill in self.fills:
-            valid &= fill.is_valid(scores)
+            valid &= self._is_valid(fill, scores)
         return valid
+
+    def _is_valid(self, fill: Fill, scores: Table) -> npt.NDArray[np.bool_]:
+        output = fill.output
+        if output.is_vector and output.is_object and not self.is_by_row:
+            # Without its elements, those of the rows after it would be in its place.
+            return np.fromiter((vector is not None for vector in scores.objects[output.start]), np.bool_)
+        return fill.is_valid(scores)
 
     def explain(self, scores: Table, row: int) -> str:
         """Describe what is wrong with a row that is not valid."""
         for fill in self.fills:
-            if not fill.is_valid(scores)[row]:
+            if not self._is_valid(fill, scores)[row]:
                 output = fill.output
                 given = scores.objects if output.is_in_objects else {}
                 value = given[output.start][row] if given else scores.matrix[row, output.start]
@@ -94,6 +101,9 @@ class Encoder:
                 for name in (*fill.parents, fill.field.name):
                     target = getattr(target, name)
                 of_rows = values[part]
+                if fill.output.is_text:  # a text without a value has its place too
+                    nothing = 0 if fill.field.enum_type else ""
+                    of_rows = [nothing if value is None else value for value in of_rows]
                 target.extend(chain.from_iterable(of_rows) if fill.output.is_vector else of_rows)
             answers.append(message.SerializeToString())
         return answers

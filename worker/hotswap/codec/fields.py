@@ -8,7 +8,7 @@ from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.message import Message
 
 Shape: TypeAlias = Literal["single", "columns", "rows"]
-ColumnType: TypeAlias = Literal["number", "text", "whole", "vector"]
+ColumnType: TypeAlias = Literal["number", "text", "whole", "vector", "texts", "wholes"]
 
 INTEGERS = {
     FieldDescriptor.CPPTYPE_INT32,
@@ -28,25 +28,40 @@ _TYPE_NAMES = {
     if name.startswith("TYPE_")
 }
 TRUTHS = {"true": True, "false": False, "1": True, "0": False}
-_KINDS = {"text": "text", "whole": "a whole number", "vector": "a vector of numbers"}
+_KINDS = {
+    "text": "text",
+    "whole": "a whole number",
+    "vector": "a vector of numbers",
+    "texts": "a list of texts",
+    "wholes": "a list of whole numbers",
+}
 _SHOWN = 5
 
 
 class Column(NamedTuple):
     """An input of a model: a number, a category (listed in the order of their numbers), or whatever `type` says.
 
-    In a table, a number or a category's number is in the matrix; a text, a 64-bit whole number and a vector are
-    objects: str, int, list[float]. `known`: the texts that the model tells from unknown ones, where it does.
+    In a table, a number or a category's number is in the matrix; a text, a 64-bit whole number, a vector and a list are
+    objects: str, int, list[float], list[str] or list[int]. `known`: the texts that the model tells from unknown ones,
+    where it does. `width` is the length that a vector must have, if known.
     """
 
     name: str
     categories: tuple[str, ...] | None = None
     type: ColumnType = "number"
     known: tuple[str, ...] = ()
+    width: int | None = None
+
+    @property
+    def is_list(self) -> bool:
+        """Whether a row has several values for it, in a repeated field."""
+        return self.type in ("vector", "texts", "wholes")
 
     @property
     def kind(self) -> str:
         """The values that it accepts, for people to read."""
+        if self.width is not None:
+            return f"a vector of {self.width:,} numbers"
         if self.type != "number":
             return _KINDS[self.type]
         if self.categories is None:

@@ -14,6 +14,7 @@ unset. Types that fit:
     a label        string, an enum that has every class as a name, an integer or a bool if all classes are such
     a number       double, float, string; an integer only if the output is whole (a cluster)
     a text         string, or an enum (a text that is not one of its names refuses the request)
+    a list         a repeated field of these types, if each row is answered by a message of its own
     a vector       a repeated double, float or string (row after row if a request has several rows); a
                    `map<string, double>` if its elements have names (a probability for each class)
 
@@ -45,7 +46,8 @@ class Output:
 
     `classes`: the value is the number of one of these labels. `is_whole`: it is a whole number. `is_text`: it is a
     text. `is_object`: it is among the table's objects, at `start` (as is every text). `keys`: the names of a vector's
-    elements. `aliases`: other names.
+    elements. `aliases`: other names. `is_list`: it is a vector, of texts with `is_text`, whose length differs from row
+    to row. `size`: the length of a vector among the objects, if known. `is_inner`: it is only a step towards others.
     """
 
     name: str
@@ -58,6 +60,18 @@ class Output:
     is_vector: bool = False
     is_text: bool = False
     is_object: bool = False
+    is_list: bool = False
+    size: int | None = None
+    is_inner: bool = False
+
+    @property
+    def kind(self) -> str:
+        """Its values, for people to read."""
+        if self.is_list:
+            return f"a list of {'texts' if self.is_text else 'whole numbers' if self.is_whole else 'numbers'}"
+        if self.is_vector:
+            return "a vector of numbers" if self.size is None else f"a vector of {self.size:,} numbers"
+        return "a text" if self.is_text or self.classes is not None else "a number"
 
     @property
     def is_in_objects(self) -> bool:
@@ -104,7 +118,11 @@ class Fill:
         output = self.output
         if output.is_text:
             texts, names = scores.objects[output.start], self.names
-            return texts if names is None else [None if text is None else names[text.lower()] for text in texts]
+            if names is None:
+                return texts
+            if output.is_list:
+                return [None if words is None else [names[word.lower()] for word in words] for words in texts]
+            return [None if text is None else names[text.lower()] for text in texts]
         if output.is_object:
             return scores.objects[output.start]
         return self.convert(scores.matrix)
@@ -115,13 +133,17 @@ class Fill:
         if output.is_text:
             names = self.names
             texts = scores.objects[output.start] if names is not None else ()
+            if output.is_list:
+                return _flags(
+                    len(scores), (all(word.lower() in (names or ()) for word in words or ()) for words in texts)
+                )
             return _flags(len(scores), (text is None or text.lower() in (names or ()) for text in texts))
         if output.is_object and not output.is_vector:
             return _flags(len(scores), (number is not None for number in scores.objects[output.start]))
         if output.classes is not None:
             number = scores.matrix[:, output.start]
             return (number >= 0) & (number < len(output.classes))
-        if output.is_whole:
+        if output.is_whole and not output.is_object:
             return np.isfinite(scores.matrix[:, output.start])
         return np.ones(len(scores), np.bool_)
 
@@ -207,6 +229,8 @@ class Filling:
         (output,) = found
         if not self._is_by_row and not part.is_repeated:
             return "a request may have several rows; make it repeated"
+        if output.is_list and not self._is_by_row:
+            return f"`{output.name}` is {output.kind} of any length; answer with a repeated message, one for each row"
         if output.is_vector and not part.is_repeated:
             return f"`{output.name}` has several values; make it repeated"
         if fill := _fit(part, parents, output, is_by_row=self._is_by_row):

@@ -10,7 +10,7 @@ from typing import Any, Literal, NamedTuple, TypeAlias
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.message import Message
 
-from hotswap.codec.fields import INTEGERS, NUMBERS, TRUTHS, Column, ColumnType, Shape, is_map, names_of, type_name
+from hotswap.codec.fields import INTEGERS, NUMBERS, TRUTHS, Column, Shape, is_map, names_of, type_name
 
 Kind: TypeAlias = Literal["number", "text", "lookup", "object"]
 _FRACTIONS = {FieldDescriptor.CPPTYPE_DOUBLE, FieldDescriptor.CPPTYPE_FLOAT}
@@ -77,8 +77,12 @@ class FieldSource:
         if self.kind == "lookup":
             known = [value for value in self.lookup if value not in (None, "")] or [part.default_value]
             return known[int(abs(number) * 1_000) % len(known)]
-        if self.column.type == "vector":
-            return [number]
+        if self.column.is_list:
+            return [self._invent(number)] * (self.column.width or 1)
+        return self._invent(number)
+
+    def _invent(self, number: float) -> Any:
+        part = self.leaf
         if part.cpp_type == FieldDescriptor.CPPTYPE_STRING:
             return repr(number)
         if part.enum_type:
@@ -150,8 +154,8 @@ class _Place(NamedTuple):
 
 def _find(shape: Shape, row: Descriptor, column: Column, names: Mapping[str, str]) -> _Place | str:
     """Find the field of a column by the rules of columns.py, or return why there is none."""
-    is_repeated = shape == "columns" or column.type == "vector"
-    if shape == "columns" and column.type == "vector":
+    is_repeated = shape == "columns" or column.is_list
+    if shape == "columns" and column.is_list:
         return _absent(row, column.name, is_repeated=True)
     given = names.get(column.name)
     if given:
@@ -224,7 +228,7 @@ def _fit(index: int, column: Column, place: _Place) -> FieldSource | str:
         return FieldSource(index, column, place.path, place.fields, kind, key=place.key, **more)
 
     if column.type != "number":
-        convert, advice = _converter(column.type, part)
+        convert, advice = _converter(column, part)
         return source("object", convert=convert) if convert else _misfit(place.path, part, advice)
     if column.categories is None:
         if part.cpp_type in NUMBERS:
@@ -245,12 +249,11 @@ def _misfit(path: str, part: FieldDescriptor, advice: str) -> str:
     return f"field `{path}` is {type_name(part)}; {advice}"
 
 
-def _converter(kind: ColumnType, part: FieldDescriptor) -> tuple[Callable[[Any], Any] | None, str]:
+def _converter(column: Column, part: FieldDescriptor) -> tuple[Callable[[Any], Any] | None, str]:
     """Return the function that converts a field's value to an object, or None and advice."""
-    if kind == "vector":
-        is_number = part.cpp_type in NUMBERS
-        return (lambda values: [float(value) for value in values]) if is_number else None, "make it repeated double"
-    if kind == "whole":
+    if column.is_list:
+        return _list_converter(column, part)
+    if column.type == "whole":
         if part.type == FieldDescriptor.TYPE_STRING:
             return _whole, ""
         return int if part.cpp_type in NUMBERS - _FRACTIONS else None, "make it an integer"
@@ -258,6 +261,24 @@ def _converter(kind: ColumnType, part: FieldDescriptor) -> tuple[Callable[[Any],
         names = {value.number: value.name for value in part.enum_type.values}
         return lambda number: names.get(number, str(number)), ""
     return str if part.type == FieldDescriptor.TYPE_STRING else None, "make it a string"
+
+
+def _list_converter(column: Column, part: FieldDescriptor) -> tuple[Callable[[Any], Any] | None, str]:
+    if column.type == "vector":
+        return _vector(column.width) if part.cpp_type in NUMBERS else None, "make it repeated double"
+    if column.type == "wholes":
+        return list if part.cpp_type in INTEGERS else None, "make it repeated int64"
+    one, _ = _converter(Column(column.name, type="text"), part)
+    return one and (lambda texts: [one(text) for text in texts]), "make it repeated string"
+
+
+def _vector(width: int | None) -> Callable[[Sequence[float]], list[float]]:
+    def convert(values: Sequence[float]) -> list[float]:
+        if width not in (None, len(values)):
+            raise ValueError(len(values))
+        return [float(value) for value in values]
+
+    return convert
 
 
 def _whole(text: str) -> int | None:

@@ -25,6 +25,7 @@ class _Column(BaseModel):
     name: facts.Clean
     categories: facts.Many[facts.Clean] | None
     type: ColumnType
+    width: int | None
 
 
 class _Output(BaseModel):
@@ -40,6 +41,9 @@ class _Output(BaseModel):
     is_vector: bool
     is_text: bool
     is_object: bool
+    is_list: bool
+    size: int | None
+    is_inner: bool
 
 
 class _Described(BaseModel):
@@ -48,6 +52,7 @@ class _Described(BaseModel):
     description: facts.Clean
     columns: facts.Many[_Column] | None
     outputs: facts.Many[_Output] | None
+    unoffered: facts.Many[facts.Clean] = []
 
 
 async def ask(load: Load, child: Sequence[str] = (sys.executable, "-m", "hotswap.host.child")) -> Interface:
@@ -87,11 +92,12 @@ def read_interface(payload: bytes) -> Interface:
         told.description,
         None if told.columns is None else [_column(column) for column in told.columns],
         None if told.outputs is None else [_output(output) for output in told.outputs],
+        tuple(told.unoffered),
     )
 
 
 def _column(told: _Column) -> Column:
-    return Column(told.name, _tuple(told.categories), told.type)
+    return Column(told.name, _tuple(told.categories), told.type, told.width)
 
 
 def _output(told: _Output) -> Output:

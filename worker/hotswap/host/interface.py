@@ -13,11 +13,15 @@ _MAX_DESCRIPTION: Final = 4_000  # characters
 
 @dataclass(frozen=True, slots=True)
 class Interface:
-    """A model's columns and outputs; None if the model does not declare them (a jar's code may read anything)."""
+    """A model's columns and outputs; None if the model does not declare them (a jar's code may read anything).
+
+    `unoffered` describes what the model returns beside them, and no answer can hold.
+    """
 
     description: str
     columns: Sequence[Column] | None
     outputs: Sequence[Output] | None
+    unoffered: Sequence[str] = ()
 
 
 def facts_of(model: Any) -> dict[str, Any]:
@@ -27,6 +31,7 @@ def facts_of(model: Any) -> dict[str, Any]:
         "description": model.description[:_MAX_DESCRIPTION],
         "columns": columns and [_shortened(column._asdict()) for column in columns],
         "outputs": outputs and [_shortened(asdict(output)) for output in outputs],
+        "unoffered": list(getattr(model, "unoffered", ()))[:_MAX_CATEGORIES],
     }
 
 

@@ -1,5 +1,6 @@
 package hotswap;
 
+import java.lang.reflect.Array;
 import java.util.ArrayList;
 import java.util.Collections;
 import org.apache.spark.ml.linalg.VectorUDT;
@@ -10,10 +11,14 @@ import org.apache.spark.sql.catalyst.expressions.BasePredicate;
 import org.apache.spark.sql.catalyst.expressions.GenericInternalRow;
 import org.apache.spark.sql.catalyst.expressions.MutableProjection;
 import org.apache.spark.sql.catalyst.expressions.Predicate;
+import org.apache.spark.sql.catalyst.expressions.SpecializedGetters;
 import org.apache.spark.sql.catalyst.plans.logical.Filter;
 import org.apache.spark.sql.catalyst.plans.logical.LeafNode;
 import org.apache.spark.sql.catalyst.plans.logical.LogicalPlan;
 import org.apache.spark.sql.catalyst.plans.logical.Project;
+import org.apache.spark.sql.catalyst.util.ArrayData;
+import org.apache.spark.sql.catalyst.util.GenericArrayData;
+import org.apache.spark.sql.types.ArrayType;
 import org.apache.spark.sql.types.BooleanType;
 import org.apache.spark.sql.types.ByteType;
 import org.apache.spark.sql.types.DataType;
@@ -32,9 +37,9 @@ import org.apache.spark.unsafe.types.UTF8String;
  * <p>Written for Janino, the compiler inside Spark's own jars: no generics, no lambdas.
  *
  * <p>A batch comes as numbers[column][row], where NaN is null, and others[column] for a column that is no number:
- * String[] (text), long[] (whole numbers; null where numbers says NaN), or {double[] values, int[] ends} (vectors, one
- * after the other; null likewise). It leaves as an array of {boolean[] isNull, values} for each output: double[],
- * long[], String[] or {double[], int[]}.
+ * String[] (text), long[] (whole numbers; null where numbers says NaN), or {values, int[] ends} (vectors as double[],
+ * lists as String[] or long[], one after the other; null likewise). It leaves as an array of {boolean[] isNull, values}
+ * for each output: double[], long[], String[], or {one of these, int[]}.
  */
 public final class SparkRows {
   private static final VectorUDT VECTORS = new VectorUDT();
@@ -159,15 +164,29 @@ public final class SparkRows {
     if (type instanceof BooleanType) {
       return Boolean.valueOf(numbers[i] != 0);
     }
-    if (type instanceof VectorUDT) {
+    if (type instanceof VectorUDT || type instanceof ArrayType) {
       Object[] vectors = (Object[]) others;
       int[] ends = (int[]) vectors[1];
-      int start = i == 0 ? 0 : ends[i - 1];
-      double[] values = new double[ends[i] - start];
-      System.arraycopy((double[]) vectors[0], start, values, 0, values.length);
-      return VECTORS.serialize(Vectors.dense(values));
+      return many(field, type, vectors[0], i == 0 ? 0 : ends[i - 1], ends[i]);
     }
     return whole(field, type, ((long[]) others)[i]);
+  }
+
+  private static Object many(StructField field, DataType type, Object all, int start, int end) {
+    if (type instanceof VectorUDT) {
+      double[] values = new double[end - start];
+      System.arraycopy((double[]) all, start, values, 0, values.length);
+      return VECTORS.serialize(Vectors.dense(values));
+    }
+    DataType element = ((ArrayType) type).elementType();
+    Object[] values = new Object[end - start];
+    for (int i = start; i < end; i++) {
+      values[i - start] =
+          element instanceof StringType
+              ? (Object) UTF8String.fromString(((String[]) all)[i])
+              : whole(field, element, ((long[]) all)[i]);
+    }
+    return new GenericArrayData(values);
   }
 
   private static Object whole(StructField field, DataType type, long number) {
@@ -203,12 +222,15 @@ public final class SparkRows {
       ends = new int[width][];
       for (int c = 0; c < width; c++) {
         DataType type = output.apply(c).dataType();
+        if (type instanceof VectorUDT || type instanceof ArrayType) {
+          ends[c] = new int[capacity];
+        }
+        if (type instanceof ArrayType) {
+          type = ((ArrayType) type).elementType();
+        }
         if (type instanceof StringType) {
           values[c] = new String[capacity];
-        } else if (type instanceof VectorUDT) {
-          values[c] = new double[capacity];
-          ends[c] = new int[capacity];
-        } else if (isReal(type)) {
+        } else if (type instanceof VectorUDT || isReal(type)) {
           values[c] = new double[capacity];
         } else {
           values[c] = new long[capacity];
@@ -221,7 +243,11 @@ public final class SparkRows {
         DataType type = output.apply(c).dataType();
         isNull[c][count] = row.isNullAt(c);
         if (type instanceof VectorUDT) {
-          append(c, row.isNullAt(c) ? new double[0] : VECTORS.deserialize(row.getStruct(c, 4)).toArray());
+          double[] vector = row.isNullAt(c) ? new double[0] : VECTORS.deserialize(row.getStruct(c, 4)).toArray();
+          int start = extend(c, vector.length);
+          System.arraycopy(vector, 0, values[c], start, vector.length);
+        } else if (type instanceof ArrayType) {
+          append(c, row.isNullAt(c) ? new GenericArrayData(new Object[0]) : row.getArray(c), (ArrayType) type);
         } else if (!row.isNullAt(c)) {
           if (type instanceof StringType) {
             ((String[]) values[c])[count] = row.getUTF8String(c).toString();
@@ -244,28 +270,45 @@ public final class SparkRows {
       return taken;
     }
 
-    private void append(int c, double[] vector) {
-      int start = count == 0 ? 0 : ends[c][count - 1];
-      double[] all = (double[]) values[c];
-      if (start + vector.length > all.length) {
-        double[] grown = new double[Math.max(2 * all.length, start + vector.length)];
-        System.arraycopy(all, 0, grown, 0, start);
-        values[c] = grown;
-        all = grown;
+    private void append(int c, ArrayData list, ArrayType type) {
+      DataType element = type.elementType();
+      int start = extend(c, list.numElements());
+      for (int i = 0; i < list.numElements(); i++) {
+        if (list.isNullAt(i)) {
+          throw new IllegalArgumentException("a null in the list `" + output.apply(c).name() + "`, which no answer can hold");
+        }
+        if (element instanceof StringType) {
+          ((String[]) values[c])[start + i] = list.getUTF8String(i).toString();
+        } else if (isReal(element)) {
+          ((double[]) values[c])[start + i] = real(list, i, element);
+        } else {
+          ((long[]) values[c])[start + i] = ((Number) list.get(i, element)).longValue();
+        }
       }
-      System.arraycopy(vector, 0, all, start, vector.length);
-      ends[c][count] = start + vector.length;
+    }
+
+    /** Makes room for the elements of this row's vector or list, and gives the place of the first. */
+    private int extend(int c, int length) {
+      int start = count == 0 ? 0 : ends[c][count - 1];
+      int room = Array.getLength(values[c]);
+      if (start + length > room) {
+        Object grown = Array.newInstance(values[c].getClass().getComponentType(), Math.max(2 * room, start + length));
+        System.arraycopy(values[c], 0, grown, 0, start);
+        values[c] = grown;
+      }
+      ends[c][count] = start + length;
+      return start;
     }
 
     private static boolean isReal(DataType type) {
       return type instanceof DoubleType || type instanceof FloatType || type instanceof BooleanType;
     }
 
-    private static double real(InternalRow row, int c, DataType type) {
+    private static double real(SpecializedGetters from, int place, DataType type) {
       if (type instanceof DoubleType) {
-        return row.getDouble(c);
+        return from.getDouble(place);
       }
-      return type instanceof FloatType ? row.getFloat(c) : row.getBoolean(c) ? 1 : 0;
+      return type instanceof FloatType ? from.getFloat(place) : from.getBoolean(place) ? 1 : 0;
     }
   }
 }

@@ -12,7 +12,7 @@ from typing import Any, Final
 from hotswap.errors import SwapCode, SwapError
 
 _TEXT: Final = {"StringIndexerModel", "Tokenizer", "RegexTokenizer"}
-_WORDS: Final = {"CountVectorizerModel", "FPGrowthModel", "HashingTF", "NGram", "StopWordsRemover", "Word2VecModel"}
+_WORDS: Final = {"CountVectorizerModel", "HashingTF", "NGram", "StopWordsRemover", "Word2VecModel"}
 _NUMBERS: Final = {
     "Binarizer",
     "Bucketizer",
@@ -23,6 +23,7 @@ _NUMBERS: Final = {
     "VectorAssembler",
 }
 _WHOLE: Final = {"ALSModel"}
+_WANTED: Final = ("predictionCol", "probabilityCol")
 _UNKNOWN: Final = {"FeatureHasher", "SQLTransformer"}
 _ADVICE: Final = 'declare the types in configuration.runtime `schema`, as in "plan STRING, age DOUBLE"'
 
@@ -74,6 +75,18 @@ def kind_of(stage: Any) -> str:
     return str(stage.getClass().getSimpleName())
 
 
+def inner_columns(stages: Sequence[Any], schema: Any) -> set[str]:
+    """Return the columns that a stage adds only for another one to read: all but predictions and probabilities."""
+    given = set(map(str, schema.fieldNames()))
+    read: set[str] = set()
+    wanted: set[str] = set()
+    for stage in stages:
+        read.update(set(inputs_of(stage)) & set(map(str, schema.fieldNames())))
+        wanted.update(name for parameter in _WANTED for name in _parameters(stage, parameter))
+        schema = stage.transformSchema(schema)
+    return read - given - wanted
+
+
 def response_of(stages: Sequence[Any]) -> tuple[str, str | None]:
     """Return the prediction column, and the name of the column that the model was trained to predict, if known."""
     for stage in reversed(stages):
@@ -88,11 +101,10 @@ def _type(reader: Any, name: str, vector: Any) -> Any:
         raise SwapError(
             SwapCode.SCHEMA_MISMATCH, f"{kind} reads column `{name}`, for which it accepts any type; {_ADVICE}"
         )
+    if kind == "FPGrowthModel":
+        return reader.freqItemsets().schema().apply("items").dataType()
     if kind in _WORDS:
-        raise SwapError(
-            SwapCode.MODEL_UNSUPPORTED,
-            f"{kind} reads column `{name}`, a list of words, which requests do not support yet",
-        )
+        return "array<string>"
     if kind in _NUMBERS or name in _parameters(reader, "offsetCol"):
         return "double"
     return "string" if kind in _TEXT else "int" if kind in _WHOLE else vector
@@ -103,23 +115,27 @@ def _inputs(stage: Any, labels: set[str], stages: Sequence[Any]) -> list[tuple[A
     if kind_of(stage) == "RFormulaModel":
         # A pipeline in disguise: its formula's columns are those that its stages read.
         inner = list(flatten(stage.pipelineModel().stages()))
-        made = {name for part in inner for name in _outputs(part)}
+        made = {name for part in inner for name in outputs_of(part)}
         return [read for part in inner for read in _inputs(part, labels, inner) if read[1] not in made]
-    names = _reads(stage)
+    names = inputs_of(stage)
     if kind_of(stage) == "StringIndexerModel":
         # An indexer of the label is needed in training only; Spark skips it if its input column is absent.
-        used = {name for other in stages if other is not stage for name in _reads(other)}
-        names = [name for name, made in zip(names, _outputs(stage), strict=True) if made in used or made not in labels]
+        used = {name for other in stages if other is not stage for name in inputs_of(other)}
+        names = [
+            name for name, made in zip(names, outputs_of(stage), strict=True) if made in used or made not in labels
+        ]
     return [(stage, name) for name in names]
 
 
-def _reads(stage: Any) -> list[str]:
+def inputs_of(stage: Any) -> list[str]:
+    """Return the columns that a stage names as its inputs."""
     odd = [name for parameter in ("userCol", "itemCol", "itemsCol") for name in _parameters(stage, parameter)]
     usual = _parameters(stage, "inputCols") or _parameters(stage, "inputCol") or _parameters(stage, "featuresCol")
     return odd or [*usual, *_parameters(stage, "offsetCol")]
 
 
-def _outputs(stage: Any) -> list[str]:
+def outputs_of(stage: Any) -> list[str]:
+    """Return the columns that a stage names as its outputs."""
     return _parameters(stage, "outputCols") or _parameters(stage, "outputCol")
 
 

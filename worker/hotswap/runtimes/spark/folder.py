@@ -9,6 +9,7 @@ from hotswap.errors import SwapCode, SwapError
 
 _PYTHON_PIPELINE: Final = "pyspark.ml.pipeline.PipelineModel"
 _OWN: Final = "org.apache.spark.ml."
+_INSIDE: Final = "org.apache.spark.mllib.clustering."  # BisectingKMeans and LDA keep such a model inside theirs
 
 
 def find_top(path: Path) -> Path:
@@ -29,7 +30,7 @@ def check_classes(top: Path, allowed: Sequence[str] = ()) -> None:
 
     Raises SwapError: MODEL_INVALID if its metadata cannot be read, MODEL_UNSUPPORTED for such a class.
     """
-    prefixes = (_OWN, *allowed)
+    prefixes = (_OWN, _INSIDE, *allowed)
     for file in _metadata(top, "**/metadata/*"):
         for name in _classes(_read(file, top)):
             if name != _PYTHON_PIPELINE and not name.startswith(prefixes):

@@ -6,19 +6,20 @@ projections and filters are then evaluated for each row (SparkRows.java). So a r
 
 Options of `configuration.runtime`:
 
-    schema    types of a request's columns as Spark DDL: "plan STRING, age DOUBLE"; ARRAY<DOUBLE> is a vector. Needed
-              only where the stages do not tell them (runtimes/spark/columns.py).
+    schema    types of a request's columns as Spark DDL: "plan STRING, age DOUBLE"; ARRAY<DOUBLE> is a vector. Or as
+              the JSON that Spark's `DataFrame.schema.json()` writes, which may state the length of a vector. Needed
+              only where the stages do not tell them (runtimes/spark/columns.py, widths.py).
     allow     prefixes of classes, beyond Spark's own, that a model may name, separated by commas
     fallback  "dataframe": a pipeline with steps other than projections and filters (the join of ALS) is scored by a
               Spark job for each batch, a hundred times slower; without it, such a pipeline is refused at the swap
 
 Outputs: every column that the pipeline adds, by its own name. `prediction` also matches the usual names of a label,
 `probability` matches `probabilities` and its synonyms. A null is NaN in a number, is left out of a text, and refuses
-the request in a whole number or a boolean. Lists, structures and dates are not offered. A value missing in a request
-is null to Spark (as is a NaN, which cannot be told from it).
+the request in a whole number or a boolean. Lists of texts and of numbers are offered; lists of anything else,
+structures and dates are not. A value missing in a request is null to Spark (as is a NaN, which cannot be told from it).
 
 A row that makes a stage raise is refused by itself with Spark's message, and so is one that a filter drops
-(`handleInvalid="skip"`).
+(`handleInvalid="skip"`). A vector of another length than the model's is refused before that.
 """
 
 import tempfile
@@ -43,6 +44,7 @@ from hotswap.runtimes.spark import columns, folder
 from hotswap.runtimes.spark.prewarm import save_pipeline
 from hotswap.runtimes.spark.scores import Pipeline, compiled, job
 from hotswap.runtimes.spark.session import reason, session
+from hotswap.runtimes.spark.widths import fitted_width, stated_width
 
 _COLUMN_TYPES: Final[Mapping[str, ColumnType]] = {
     "double": "number",
@@ -55,7 +57,9 @@ _COLUMN_TYPES: Final[Mapping[str, ColumnType]] = {
     "string": "text",
     "vector": "vector",
 }
+_LIST_TYPES: Final[Mapping[ColumnType, ColumnType]] = {"text": "texts", "whole": "wholes"}
 _WHOLE: Final = {"byte", "short", "integer", "long"}
+_REAL: Final = {"double", "float"}
 _PROBABILITY: Final = ("probabilities", "probs", "class_probabilities")
 # The first load takes seconds to load classes; the following ones make Java compile the code that a load runs.
 _PREWARM_LOADS: Final = 8
@@ -76,7 +80,10 @@ def prepare() -> None:
 
 
 class SparkModel:
-    """A loaded pipeline. `columns` and `outputs` are all that it reads and can return."""
+    """A loaded pipeline. `columns` and `outputs` are all that it reads and can return.
+
+    `unoffered` describes the columns that it adds and no answer can hold.
+    """
 
     def __init__(self, path: Path, options: Mapping[str, str]) -> None:
         """Load it from the folder that it was unpacked to.
@@ -94,7 +101,8 @@ class SparkModel:
             self._input: Final = _find_input(self._stages, options.get("schema", ""))
             self._table: Final = Pipeline(self._stages, self._input)
         labels = columns.labels_of(self._stages)
-        self.columns: Final[Sequence[Column]] = [_column(field, labels) for field in self._input.fields()]
+        self.columns: Final[Sequence[Column]] = [self._column(field, labels) for field in self._input.fields()]
+        self.unoffered: Final[list[str]] = []
         self.outputs: Final[Sequence[Output]] = self._find_outputs()
 
     @property
@@ -134,17 +142,34 @@ class SparkModel:
             'batch, set configuration.runtime `fallback` to "dataframe"',
         )
 
+    def _column(self, field: Any, labels: Mapping[str, tuple[str, ...]]) -> Column:
+        column = _column(field, labels)
+        if column.type != "vector":
+            return column
+        return column._replace(width=stated_width(field) or fitted_width(self._stages, column.name))
+
     def _find_outputs(self) -> list[Output]:
         prediction, response = columns.response_of(self._stages)
         names: dict[str, tuple[str, ...]] = {"probability": _PROBABILITY, prediction: predict_names(response)}
         taken = {column.name for column in self.columns}
+        inner = columns.inner_columns(self._stages, self._input)
         outputs: list[Output] = []
         for field in self._table.schema.fields():
             name, place = str(field.name()), len(outputs)
-            if name not in taken and (output := _output(field, Output(name, place, place + 1, names.get(name, ())))):
+            if name in taken:
+                continue
+            bare = Output(name, place, place + 1, names.get(name, ()), is_inner=name in inner)
+            if output := _output(field, bare):
                 outputs.append(output)
+            else:
+                self.unoffered.append(f"{name} ({field.dataType().simpleString()})")
         if not outputs:
-            raise SwapError(SwapCode.MODEL_UNSUPPORTED, "the pipeline adds no column that an answer can hold")
+            added = ", ".join(self.unoffered) or "none"
+            raise SwapError(
+                SwapCode.MODEL_UNSUPPORTED,
+                f"the pipeline adds no column that an answer can hold (columns that it adds: {added}); an answer holds "
+                "numbers, texts, vectors, and lists of texts or numbers: convert it in a further stage of the pipeline",
+            )
         return outputs
 
 
@@ -187,13 +212,16 @@ def _find_input(stages: Sequence[Any], ddl: str) -> Any:
     given = jpype.JClass("org.apache.spark.sql.types.StructType")()
     for field in _parse_schema(ddl) if ddl else ():
         kind = vector if str(field.dataType().sql()) == "ARRAY<DOUBLE>" else field.dataType()
-        given = given.add(field.name(), kind, True)
+        given = given.add(field.name(), kind, True, field.metadata())
     return columns.find_schema(stages, given, vector)
 
 
 def _parse_schema(ddl: str) -> Sequence[Any]:
+    types = jpype.JClass("org.apache.spark.sql.types.StructType")
     try:
-        fields: Sequence[Any] = jpype.JClass("org.apache.spark.sql.types.StructType").fromDDL(ddl).fields()
+        is_json = ddl.lstrip().startswith("{")
+        struct = jpype.JClass("org.apache.spark.sql.types.DataType").fromJson(ddl) if is_json else types.fromDDL(ddl)
+        fields: Sequence[Any] = struct.fields()
     except jpype.JException as error:
         told = f"configuration.runtime `schema` cannot be read: {reason(error)}"
         raise SwapError(SwapCode.CONFIGURATION_INVALID, told) from error
@@ -202,10 +230,14 @@ def _parse_schema(ddl: str) -> Sequence[Any]:
 
 def _column(field: Any, labels: Mapping[str, tuple[str, ...]]) -> Column:
     kind = _COLUMN_TYPES.get(str(field.dataType().typeName()))
+    if kind is None and str(field.dataType().typeName()) == "array":
+        element = _COLUMN_TYPES.get(str(field.dataType().elementType().typeName()), "number")
+        kind = _LIST_TYPES.get(element)
     if kind is None:
         raise SwapError(
             SwapCode.MODEL_UNSUPPORTED,
-            f"column `{field.name()}` is {field.dataType().sql()}, which requests do not support yet",
+            f"column `{field.name()}` is {field.dataType().sql()}, which no request can hold: it holds numbers, texts, "
+            "vectors (ARRAY<DOUBLE>), and lists of texts or whole numbers",
         )
     name = str(field.name())
     return Column(name, type=kind, known=labels.get(name, ()) if kind == "text" else ())
@@ -214,6 +246,13 @@ def _column(field: Any, labels: Mapping[str, tuple[str, ...]]) -> Column:
 def _output(field: Any, output: Output) -> Output | None:
     """Return the output with its kind set; None if no answer can hold its type."""
     kind = str(field.dataType().typeName())
+    if kind == "array":
+        element = str(field.dataType().elementType().typeName())
+        is_text = element == "string"
+        made = replace(
+            output, is_vector=True, is_list=True, is_object=True, is_text=is_text, is_whole=element in _WHOLE
+        )
+        return made if is_text or element in _WHOLE | _REAL else None
     if kind in _WHOLE:
         return replace(output, is_whole=True, is_object=True)
     make: Mapping[str, Callable[[], Output]] = {
@@ -222,7 +261,7 @@ def _output(field: Any, output: Output) -> Output | None:
         "float": lambda: output,
         "boolean": lambda: replace(output, classes=("false", "true")),
         "string": lambda: replace(output, is_text=True),
-        "vector": lambda: replace(output, is_vector=True, is_object=True),
+        "vector": lambda: replace(output, is_vector=True, is_object=True, size=stated_width(field)),
     }
     return make[kind]() if kind in make else None
 

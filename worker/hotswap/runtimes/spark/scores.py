@@ -139,7 +139,7 @@ def _to_java(table: Table, columns: Sequence[Column]) -> tuple[Any, Any]:
             others[index] = jpype.JArray(jpype.JString)(values)
             continue
         numbers[index] = [np.nan if value is None else 0.0 for value in values]
-        others[index] = _vectors(values) if column.type == "vector" else _wholes(values, column)
+        others[index] = _lists_to_java(values, column) if column.is_list else _wholes(values, column)
     return jpype.JArray.of(numbers), others
 
 
@@ -150,10 +150,16 @@ def _wholes(values: Sequence[int | None], column: Column) -> Any:
         raise ModelError(f"a value of column `{column.name}` is too large for a signed 64-bit integer") from error
 
 
-def _vectors(values: Sequence[list[float] | None]) -> Any:
-    flat = np.fromiter(chain.from_iterable(value or () for value in values), np.float64)
+def _lists_to_java(values: Sequence[list[Any] | None], column: Column) -> Any:
+    flat = list(chain.from_iterable(value or () for value in values))
+    if column.type == "texts":
+        elements = jpype.JArray(jpype.JString)(flat)
+    elif column.type == "wholes":
+        elements = _wholes(flat, column)
+    else:
+        elements = jpype.JArray.of(np.array(flat, np.float64))
     ends = np.cumsum([len(value or ()) for value in values], dtype=np.int32)
-    return jpype.JArray(jpype.JObject)([jpype.JArray.of(flat), jpype.JArray.of(ends)])
+    return jpype.JArray(jpype.JObject)([elements, jpype.JArray.of(ends)])
 
 
 def _from_java(given: Any, outputs: Sequence[Output], count: int) -> Table:
@@ -161,10 +167,10 @@ def _from_java(given: Any, outputs: Sequence[Output], count: int) -> Table:
     objects: dict[int, list[Any]] = {}
     for index, ((is_null, values), output) in enumerate(zip(given, outputs, strict=True)):
         present = ~np.array(is_null, np.bool_)
-        if output.is_text:
-            objects[index] = [None if text is None else str(text) for text in values]
-        elif output.is_vector:
+        if output.is_vector:
             objects[index] = _lists(values, present)
+        elif output.is_text:
+            objects[index] = _texts(values)
         elif output.is_object:
             numbers = np.array(values).tolist()
             objects[index] = [number if has else None for number, has in zip(numbers, present.tolist(), strict=True)]
@@ -173,9 +179,14 @@ def _from_java(given: Any, outputs: Sequence[Output], count: int) -> Table:
     return Table(matrix, objects)
 
 
-def _lists(vectors: Any, present: Any) -> list[list[float] | None]:
+def _texts(values: Any) -> list[str | None]:
+    return [None if text is None else str(text) for text in values]
+
+
+def _lists(vectors: Any, present: Any) -> list[list[Any] | None]:
     values, ends = vectors
     stops = np.array(ends).tolist()
-    flat = np.array(values)[: stops[-1] if stops else 0].tolist()
+    used = values[: stops[-1] if stops else 0]
+    flat = _texts(used) if isinstance(values, jpype.JArray(jpype.JString)) else np.array(used).tolist()
     starts = [0, *stops[:-1]]
     return [flat[a:b] if has else None for a, b, has in zip(starts, stops, present.tolist(), strict=True)]
