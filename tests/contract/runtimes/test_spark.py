@@ -4,109 +4,24 @@ import asyncio
 import json
 import math
 import shutil
-import zipfile
 from pathlib import Path
 
 import pytest
-from google.protobuf import json_format
 
-from fakes.examples import COLD
-from fakes.jars import jar
-from harness.spark_lab import MODELS, SparkLab, proto_of, read_rows
-from hotswap.batch import Refusal
-from hotswap.codec.proto import compile as compile_proto
-from hotswap.generation import Configuration
-from hotswap.host.load import Load
-from hotswap.host.parent import ModelHost
-from hotswap.host.standby import Standbys
-from hotswap.local.jvm import find_java
+from harness.spark_lab import assert_same, proto_of, read_rows
+from hotswap.generation import Configuration, frozen
+from hotswap.packages.onboarding import Wish, onboard
+from hotswap.settings import Settings
 
 pytestmark = pytest.mark.spark
 
 SHARED = Path(__file__).parents[4] / "shared" / "models" / "spark"
 SCHEMAS = {"sql": "a DOUBLE, b INT, c BIGINT, d BOOLEAN"}
-ROW_BY_ROW = ["churn", "forest", "formula", "offset", "words", "sql", "skip"]
-
-
-async def score_in_a_host(kind, model, proto, rows, **runtime):
-    """Return the answers of a freshly started model host, as JSON objects."""
-    (operation,) = compile_proto(proto).operations.values()
-    load = Load(
-        generation=1,
-        kind=kind,
-        model=model,
-        proto=proto,
-        is_descriptor_set=False,
-        configuration=Configuration(runtime=runtime),
-        samples=(),
-        heap_mb=512,
-    )
-    host = ModelHost(load=load, deadline_s=60, on_restart=pytest.fail, on_unknown=pytest.fail)
-    await host.start()
-    try:
-        answers = await host.score([operation.input(**row).SerializeToString() for row in rows])
-    finally:
-        await host.stop()
-    assert not [answer for answer in answers if isinstance(answer, Refusal)]
-    return [json_format.MessageToDict(operation.output.FromString(answer)) for answer in answers]
-
-
-async def test_a_jar_that_uses_spark_has_an_active_session(tmp_path):
-    path = tmp_path / "squares.jar"
-    path.write_bytes(jar("spark"))
-    proto = proto_of([{"x": 1.0}], [{"value": 1.0}])
-
-    squares = await score_in_a_host(
-        "spark-jar", path, proto, [{"x": 1.5}, {"x": -3}], **{"class": "sessions.Squares", "method": "square"}
-    )
-
-    assert squares == [{"value": 2.25}, {"value": 9}]
-
-
-async def test_a_serving_host_can_still_run_a_job(unpacked):
-    rows, expected = read_rows("ratings", "input"), read_rows("ratings", "pred")
-
-    answers = await score_in_a_host("spark", unpacked("ratings"), proto_of(rows, expected), rows, fallback="dataframe")
-
-    assert_same(answers, expected)
-
-
-@pytest.fixture(scope="module")
-def lab(tmp_path_factory):
-    made = SparkLab(tmp_path_factory.mktemp("lab") / "spark")
-    yield made
-    made.close()
-
-
-@pytest.fixture
-def unpacked(tmp_path):
-    """Unpack a shipped model to a folder, with the model one level down."""
-
-    def unpack(name):
-        folder = tmp_path / name
-        with zipfile.ZipFile(MODELS / f"{name}.zip") as archive:
-            archive.extractall(folder)
-        return folder
-
-    return unpack
+ROW_BY_ROW = ["churn", "forest", "formula", "offset", "words", "sql", "skip", "terms", "baskets", "halves"]
 
 
 def options(name):
     return {"runtime": {"schema": SCHEMAS[name]}} if name in SCHEMAS else {}
-
-
-def assert_same(given, expected):
-    """Compare bit by bit; without the vector module that a cluster's Java has, Spark adds in another order."""
-    if find_java().has_module("jdk.incubator.vector"):
-        assert given == expected
-        return
-    assert [row.keys() for row in given] == [row.keys() for row in expected]
-    for ours, theirs in zip(given, expected, strict=True):
-        for name, value in ours.items():
-            if isinstance(value, float | list):
-                assert value == pytest.approx(theirs[name], rel=1e-12)
-            else:
-                assert value == theirs[name]
 
 
 # ---- predictions
@@ -192,6 +107,18 @@ def test_a_value_too_large_for_its_column_is_refused(lab, unpacked):
     assert told.answers[0][0] == "MODEL_ERROR"
     assert "2147483648 does not fit in column `b`, INT" in told.answers[0][1]
     assert told.answers[1] == expected[1]
+
+
+def test_a_vector_of_another_length_than_the_models_is_refused_with_both_lengths(lab, unpacked):
+    rows, expected = read_rows("offset", "input"), read_rows("offset", "pred")
+    bad = [{**rows[0], "features": [1.0]}, rows[1], {**rows[2], "features": []}]
+
+    told = lab.outcome(unpacked("offset"), proto_of(rows, expected), bad)
+
+    why = "row 0, field `features`: it has {} numbers, but column `features` is a vector of 2 numbers"
+    assert told.answers[0] == ("MISTYPED_FIELD", why.format(1))
+    assert told.answers[2] == ("MISTYPED_FIELD", why.format(0))
+    assert_same([told.answers[1]], [expected[1]])
 
 
 # ---- what is refused at the swap
@@ -292,59 +219,78 @@ def test_an_unknown_option_is_refused_with_the_known_ones(lab, unpacked, runtime
     assert (code, told in message) == ("CONFIGURATION_INVALID", True)
 
 
-# ---- the host
+# ---- what `hotswap pack` drafts
 
 
 @pytest.fixture
-async def standbys(monkeypatch):
-    monkeypatch.setattr("hotswap.host.standby._PAUSE_SECONDS", 0.0)
-    made = Standbys(heap_mb=512, child=COLD)
-    yield made
-    await made.stop()
+def pack(lab, tmp_path, monkeypatch):
+    """Prepare a package with the lab's Spark, not a host's for each look at the model; return its content and notes."""
+
+    async def ask(load):
+        return await asyncio.to_thread(lab.describe, load)
+
+    async def check(load):
+        await asyncio.to_thread(lab.load, load)
+
+    monkeypatch.setattr("hotswap.packages.onboarding.ask", ask)
+    monkeypatch.setattr("hotswap.packages.onboarding._check", check)
+
+    async def packed(model, sample="", **configuration):
+        (tmp_path / "sample.csv").write_text(sample)
+        settings = Settings(cache=tmp_path / "cache", store=(tmp_path / "store").as_uri())
+        given = Configuration(**configuration)
+        path = tmp_path / "sample.csv" if sample else None
+        return await onboard(settings, Wish(model=model, name="m", sample=path, configuration=given))
+
+    return packed
 
 
-def host_of(name, model, **options):
-    rows, expected = read_rows(name, "input"), read_rows(name, "pred")
-    load = Load(
-        generation=1,
-        kind="spark",
-        model=model,
-        proto=proto_of(rows, expected),
-        is_descriptor_set=False,
-        configuration=Configuration(),
-        samples=(),
-        heap_mb=512,
-    )
-    return ModelHost(load=load, deadline_s=30, on_restart=pytest.fail, on_unknown=pytest.fail, child=COLD, **options)
+def fields(content):
+    message = next(iter(content.schema.operations.values())).output.DESCRIPTOR
+    if message.fields[0].message_type:
+        message = message.fields[0].message_type
+    return [part.name for part in message.fields]
 
 
-async def answers_of(host, name, times):
-    rows, expected = read_rows(name, "input"), read_rows(name, "pred")
-    operation = compile_proto(proto_of(rows, expected)).operations["f"]
-    answers = await host.score([operation.input(**row).SerializeToString() for row in rows] * times)
-    assert not any(isinstance(answer, Refusal) for answer in answers)
-    return [
-        {"probability": list(message.probability), "prediction": message.prediction}
-        for message in map(operation.output.FromString, answers)
-    ]
+async def test_a_text_pipelines_draft_answers_what_it_predicts_and_names_the_steps_that_it_leaves_out(pack, unpacked):
+    content, (left_out,) = await pack(unpacked("words"), "text\nslow and rude\nkind\n")
+    asked, _ = await pack(unpacked("words"), outputs=frozen({"words": "words"}))
+
+    assert fields(content) == ["prediction", "rawPrediction", "probability"]
+    assert "words (a list of texts), features (a vector of 262,144 numbers)" in left_out
+    assert """configuration's `outputs`, as by --config file.json with {"outputs": {"words": "words"}}""" in left_out
+    assert fields(asked) == ["prediction", "words", "rawPrediction", "probability"]
 
 
-async def test_a_host_and_a_standby_answer_alike_and_a_standby_skips_javas_start(unpacked, standbys):
-    expected = [{key: row[key] for key in ("probability", "prediction")} for row in read_rows("forest", "pred")]
-    standbys.keep("spark")
-    async with asyncio.timeout(120):
-        while not standbys.ready:
-            await asyncio.sleep(0.05)
-    hosts = [host_of("forest", unpacked("forest"), take_standby=standbys.take), host_of("forest", unpacked("forest"))]
-    try:
-        warm, cold = [await host.start() for host in hosts]
-        for host in hosts:
-            given = await answers_of(host, "forest", 50)
-            assert_same(given[:60], expected)
-            assert given[-60:] == given[:60]
-    finally:
-        for host in hosts:
-            await host.stop()
+async def test_lists_are_drafted_and_read_from_a_sample(pack, unpacked):
+    content, notes = await pack(unpacked("baskets"), 'items\n"[1, 2]"\n3\n[]\n')
 
-    assert warm.phase_seconds["start"] < cold.phase_seconds["start"]
-    assert warm.phase_seconds["load"] < cold.phase_seconds["load"] / 2
+    assert notes == []
+    assert "message DataFrameRow {\n  repeated int64 items = 1;\n}" in content.proto.source.decode()
+    assert "message PredictionRow {\n  repeated int64 prediction = 1;\n}" in content.proto.source.decode()
+
+
+async def test_the_types_that_sql_reads_are_those_of_the_sample_and_what_no_field_can_hold_is_named(pack, unpacked):
+    model = unpacked("sql")
+    rewrite(model, "c + 1 AS next", "array(array(a)) AS next")
+
+    content, notes = await pack(model, "a,b,c,d\n1.5,2,3,true\n")
+
+    schema = "`a` DOUBLE, `b` BIGINT, `c` BIGINT, `d` BOOLEAN"
+    assert content.configuration.runtime == {"schema": schema}
+    assert fields(content) == ["positive", "level", "cluster"]
+    assert f"option `schema` is {schema}; " in notes[0]
+    assert notes[1] == "left out of the answer, since no field can hold it: next (array<array<double>>)"
+
+
+async def test_the_length_of_a_vector_is_the_models_or_the_one_that_sparks_schema_states(pack, unpacked):
+    names = {"class": "org.apache.spark.ml.linalg.VectorUDT", "pyClass": "pyspark.ml.linalg.VectorUDT"}
+    vector = {"type": "udt", **names, "sqlType": {"type": "struct", "fields": []}}
+    stated = {"name": "features", "type": vector, "nullable": True, "metadata": {"ml_attr": {"num_attrs": 3}}}
+    schema = json.dumps({"type": "struct", "fields": [stated]})
+
+    fitted, _ = await pack(unpacked("offset"))
+    given, _ = await pack(unpacked("offset"), runtime=frozen({"schema": schema}))
+
+    assert "repeated double features = 1;  // a vector of 2 numbers" in fitted.proto.source.decode()
+    assert "repeated double features = 1;  // a vector of 3 numbers" in given.proto.source.decode()

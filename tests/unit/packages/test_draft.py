@@ -92,6 +92,34 @@ def test_whole_numbers_and_vectors_have_their_types():
     assert "repeated double parts = 2;" in text
 
 
+def test_lists_are_answered_by_a_message_for_each_row():
+    columns = [Column("words", type="texts"), Column("items", type="wholes"), Column("v", type="vector", width=3)]
+    outputs = [
+        Output("cluster", 0, 1, is_whole=True),
+        Output("grams", 1, 2, is_vector=True, is_list=True, is_text=True, is_object=True),
+    ]
+    made = draft(columns, outputs, name="prediction_row")
+    assert problems(made, columns, outputs)[0] == []
+    assert made.text.endswith(
+        "message DataFrameRow {\n  repeated string words = 1;\n  repeated int64 items = 2;\n"
+        "  repeated double v = 3;  // a vector of 3 numbers\n}\n\n"
+        "message Prediction {\n  repeated PredictionRow rows = 1;\n}\n\n"
+        "message PredictionRow {\n  optional int64 cluster = 1;\n  repeated string grams = 2;\n}\n"
+    )
+
+
+def test_steps_towards_other_outputs_are_left_out_unless_asked_for_or_all_that_there_is():
+    steps = [Output(name, place, place + 1, is_vector=True, is_inner=True) for place, name in enumerate(("tf", "idf"))]
+    made = draft([Column("x")], [*steps, Output("p", 2, 3)])
+    asked = draft_proto(
+        "m", about="it", operations=["f"], inputs=[], outputs=[*steps, Output("p", 2, 3)], asked={"idf"}
+    )
+    assert ("double p = 1;" in made.text, "tf" in made.text) == (True, False)
+    assert (list(made.left_out), list(asked.left_out)) == (steps, steps[:1])
+    assert "repeated double idf = 2;" in asked.text
+    assert draft([Column("x")], steps).answered == steps
+
+
 def test_a_model_with_unknown_outputs_answers_with_a_string():
     made = draft_proto("m", about="it", operations=["predict"], inputs=[Field("x", "int64")], outputs=None)
     assert "repeated string prediction = 1;" in made.text

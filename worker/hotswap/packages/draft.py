@@ -1,8 +1,8 @@
 """Drafts a proto for a model without one: a row message of its columns, an answer of its outputs, one operation.
 
 The shape is the one that Acumos clients know: `DataFrame{repeated DataFrameRow rows = 1}` with a scalar per column, and
-`Prediction` with a repeated field per output, one element for each row. Every value that the model returns is in it
-once.
+`Prediction` with a repeated field per output, one element for each row; with a message for each row if an output is a
+list. Every value that the model returns is in it once, except for steps on the way to others.
 
 A name that is not a valid identifier is changed, and names that would then be equal are numbered. Where the codec does
 not find the field by itself (fields.py, outputs.py), the draft lists it in `columns` or `outputs`, which belong in the
@@ -10,13 +10,13 @@ configuration.
 """
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Final, NamedTuple
 
 from hotswap.codec.fields import Column
 from hotswap.codec.outputs import Output
 
-_ROW, _INPUT, _OUTPUT = "DataFrameRow", "DataFrame", "Prediction"
+_ROW, _INPUT, _OUTPUT, _ANSWER_ROW = "DataFrameRow", "DataFrame", "Prediction", "PredictionRow"
 _MOST_CLASSES: Final = 64  # above it, one vector is easier to use than a field for each
 _RESERVED: Final = range(19_000, 20_000)  # protobuf's own field numbers
 _NAMELESS: Final = "field"
@@ -32,26 +32,41 @@ class Field(NamedTuple):
 
 
 class Draft(NamedTuple):
-    """A proto, and the mappings that the configuration needs with it. `fields` is column -> field, for every column."""
+    """A proto, and the mappings that the configuration needs with it. `fields` is column -> field, for every column.
+
+    `left_out` are the outputs that it has no field for.
+    """
 
     text: str
     fields: Mapping[str, str]
     columns: Mapping[str, str]
     outputs: Mapping[str, str]
+    answered: Sequence[Output]
+    left_out: Sequence[Output]
 
 
 def draft_proto(
-    name: str, *, about: str, operations: Sequence[str], inputs: Sequence[Field], outputs: Sequence[Output] | None
+    name: str,
+    *,
+    about: str,
+    operations: Sequence[str],
+    inputs: Sequence[Field],
+    outputs: Sequence[Output] | None,
+    asked: Collection[str] = (),
 ) -> Draft:
     """Draft the proto of a model called `name`. `outputs` None: unknown; the answer is then a string for each row.
 
-    If there are several operations, each has its own answer, `<operation>Out`.
+    If there are several operations, each has its own answer, `<operation>Out`. `asked` names outputs that get a field
+    although they are only steps on the way to others.
     """
     fields = valid_names(field.name for field in inputs)
-    chosen = _choose(outputs or [Output("prediction", 0, 1, classes=())])
+    offered = outputs or [Output("prediction", 0, 1, classes=())]
+    wanted = [output for output in offered if not output.is_inner or output.name in asked] or offered
+    chosen = _choose(wanted)
     answers = valid_names(output.name for output in chosen)
     rows = [(f"{field.type} {fields[field.name]}", field.comment) for field in inputs]
-    columns = [(f"repeated {_output_type(output)} {answers[output.name]}", "") for output in chosen]
+    is_by_row = any(output.is_list for output in chosen)
+    columns = [(_output_field(output, answers[output.name], is_by_row=is_by_row), "") for output in chosen]
     returned = {rpc: _OUTPUT if len(operations) == 1 else f"{rpc}Out" for rpc in operations}
     rpcs = "".join(f"  rpc {rpc}({_INPUT}) returns ({output});\n" for rpc, output in returned.items())
     text = "\n\n".join(
@@ -62,14 +77,20 @@ def draft_proto(
             f"service {_service(name)} {{\n{rpcs}}}",
             _message(_INPUT, [(f"repeated {_ROW} rows", "")]),
             _message(_ROW, rows),
-            *(_message(output, columns) for output in returned.values()),
+            *(
+                _message(output, [(f"repeated {_ANSWER_ROW} rows", "")] if is_by_row else columns)
+                for output in returned.values()
+            ),
+            *([_message(_ANSWER_ROW, columns)] if is_by_row else []),
         ]
     )
     return Draft(
         text + "\n",
         fields,
         _unfound(fields, lambda column: [column if column in fields.values() else _substituted(column)]),
-        _inverted(_unfound(answers, lambda output: _same_names(output, outputs or chosen))),
+        _inverted(_unfound(answers, lambda output: _same_names(output, offered))),
+        chosen,
+        [output for output in offered if output not in wanted],
     )
 
 
@@ -115,11 +136,16 @@ def _choose(outputs: Sequence[Output]) -> list[Output]:
 
 
 def _input_type(column: Column) -> str:
-    if column.type == "vector":
-        return "repeated double"
+    if column.is_list:
+        return {"vector": "repeated double", "wholes": "repeated int64", "texts": "repeated string"}[column.type]
     if column.type == "whole":
         return "optional int64"
     return "optional string" if column.categories is not None or column.type == "text" else "optional double"
+
+
+def _output_field(output: Output, name: str, *, is_by_row: bool) -> str:
+    label = "repeated" if output.is_vector or not is_by_row else "optional"
+    return f"{label} {_output_type(output)} {name}"
 
 
 def _output_type(output: Output) -> str:
@@ -151,6 +177,8 @@ def _message(name: str, fields: Sequence[tuple[str, str]]) -> str:
 
 
 def _comment(column: Column) -> str:
+    if column.width is not None:
+        return column.kind
     return "" if column.categories is None else column.kind.removeprefix("categorical: ")
 
 
@@ -170,7 +198,7 @@ def _json_name(name: str) -> str:
 def _service(name: str) -> str:
     words = [word for word in _identifier(name).split("_") if word]
     service = "".join(word[0].upper() + word[1:] for word in words)
-    return f"{service}Model" if service in (_ROW, _INPUT, _OUTPUT) else service
+    return f"{service}Model" if service in (_ROW, _INPUT, _OUTPUT, _ANSWER_ROW) else service
 
 
 def _one_line(text: str) -> str:

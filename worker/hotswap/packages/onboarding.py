@@ -5,8 +5,9 @@ name. What is packed has been loaded and checked just as a worker would stage it
 """
 
 import io
+import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -16,7 +17,7 @@ from hotswap.artifacts.detect import find_kind
 from hotswap.client.change import artifact_of, read_proto
 from hotswap.codec.proto import Schema
 from hotswap.codec.text.reader import explain_header
-from hotswap.errors import UsageError
+from hotswap.errors import SwapCode, SwapError, UsageError
 from hotswap.generation import Configuration, Proto, frozen
 from hotswap.host.describe import ask
 from hotswap.host.interface import Interface
@@ -32,6 +33,9 @@ from hotswap.settings import Settings
 
 _NAME = re.compile(r"[A-Za-z0-9_-]+")
 _NO_PROTO = Proto("")
+_SPARK = "spark"
+_USUAL_ANSWER_BYTES = 1_048_588  # what Kafka accepts unless a topic's max.message.bytes, or the broker, says otherwise
+_NUMBER, _NUMBER_BYTES = "optional double", 8
 _DEADLINE_S = 10.0  # of a batch; unused, since the samples are scored while the host starts
 
 
@@ -90,7 +94,7 @@ async def onboard(settings: Settings, wish: Wish) -> Onboarded:
         load = partial(_load, settings, kind, artifact)
         # A kind without a runtime here is packed for workers that have one; it cannot be described or checked here.
         is_served = kind in kinds()
-        interface = await ask(load(wish.configuration)) if is_served and not wish.proto else None
+        wish, interface = await _ask(wish, kind, sample, load) if is_served and not wish.proto else (wish, None)
         about = (
             f"{name}, {interface.description.partition(': ')[0]}" if interface else f"{name}, a model of kind {kind}"
         )
@@ -116,6 +120,21 @@ async def onboard(settings: Settings, wish: Wish) -> Onboarded:
         samples=fitted.samples,
     )
     return Onboarded(content, fitted.notes)
+
+
+async def _ask(
+    wish: Wish, kind: str, sample: Sample | None, load: Callable[[Configuration], Load]
+) -> tuple[Wish, Interface]:
+    """Return the model's interface, and the wish with the sample's types if Spark's stages do not tell all of them."""
+    try:
+        return wish, await ask(load(wish.configuration))
+    except SwapError as error:
+        options = wish.configuration.runtime
+        if kind != _SPARK or error.code is not SwapCode.SCHEMA_MISMATCH or sample is None or "schema" in options:
+            raise
+    options = frozen({**options, "schema": sample.schema})
+    wish = replace(wish, configuration=replace(wish.configuration, runtime=options))
+    return wish, await ask(load(wish.configuration))
 
 
 def _name(wish: Wish) -> str:
@@ -151,13 +170,17 @@ def _fit(wish: Wish, known: _Known) -> _Fitted:
     notes = [
         f"column {column!r} is called {valid} in the proto" for column, valid in draft.fields.items() if column != valid
     ]
-    notes += _compare(known, draft)
+    notes += [*_compare(known, draft), *_remarks(known, draft, merged)]
     return _Fitted(Proto.inline(draft.text), merged, sample.as_csv(draft.fields) if sample else "", notes)
 
 
 def _draft(wish: Wish, known: _Known) -> Draft:
     if known.interface and known.interface.columns is not None:
-        inputs = fields_of(known.interface.columns)
+        truths = {part.name for part in known.sample.fields if part.type.endswith("bool")} if known.sample else set()
+        inputs = [
+            part._replace(type="optional bool") if part.name in truths and part.type == _NUMBER else part
+            for part in fields_of(known.interface.columns)
+        ]
     elif known.sample:
         inputs = known.sample.fields
     else:
@@ -165,9 +188,14 @@ def _draft(wish: Wish, known: _Known) -> Draft:
             f"model {wish.model} (kind {known.kind}) does not describe its inputs: pass sample rows with --sample "
             "data.csv, whose header names the columns, or the model's proto with --proto"
         )
-    outputs = known.interface.outputs if known.interface else None
-    operations = _operations(wish.configuration.runtime)
-    return draft_proto(known.name, about=known.about, operations=operations, inputs=inputs, outputs=outputs)
+    return draft_proto(
+        known.name,
+        about=known.about,
+        operations=_operations(wish.configuration.runtime),
+        inputs=inputs,
+        outputs=known.interface.outputs if known.interface else None,
+        asked=set(wish.configuration.outputs.values()),
+    )
 
 
 def _operations(options: Mapping[str, str]) -> list[str]:
@@ -210,6 +238,33 @@ def _compare(known: _Known, draft: Draft) -> list[str]:
             if types.get(name) == "string"
         ),
     ]
+
+
+def _remarks(known: _Known, draft: Draft, configuration: Configuration) -> Iterator[str]:
+    """Yield notes on what the draft does not say by itself: guessed types, outputs that are left out or too large."""
+    schema = configuration.runtime.get("schema")
+    if known.sample and schema == known.sample.schema:
+        yield (
+            "the model does not tell the types of all its columns, so all have the sample's: the configuration's "
+            f"runtime option `schema` is {schema}; if a type is wrong, pass the right ones with --config"
+        )
+    if unoffered := known.interface.unoffered if known.interface else ():
+        yield f"left out of the answer, since no field can hold it: {', '.join(unoffered)}"
+    if draft.left_out:
+        told = ", ".join(f"{output.name} ({output.kind})" for output in draft.left_out)
+        example = json.dumps({"outputs": {draft.left_out[0].name: draft.left_out[0].name}})
+        yield (
+            f"left out of the answer, since only other stages of the model read it: {told}; to have one answered, name "
+            f"it in the configuration's `outputs`, as by --config file.json with {example}"
+        )
+    elif inner := [output.name for output in draft.answered if output.is_inner and unoffered]:
+        yield f"the answer has only what other stages of the model read: {', '.join(inner)}"
+    size = _NUMBER_BYTES * sum(output.size or 0 for output in draft.answered)
+    if size > _USUAL_ANSWER_BYTES:
+        yield (
+            f"the answer to a row has {size:,} bytes, but a topic accepts {_USUAL_ANSWER_BYTES:,} by default: a swap "
+            "to it is refused unless max.message.bytes of the predictions topic is larger"
+        )
 
 
 def _load(

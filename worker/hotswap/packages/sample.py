@@ -18,6 +18,7 @@ _WHOLE: Final = re.compile(r"[+-]?(0|[1-9]\d{0,18})", re.ASCII)  # 007 is a name
 _NUMBER: Final = re.compile(r"[+-]?(0|[1-9]\d*|(?=\.\d))(\.\d*)?([eE][+-]?\d+)?", re.ASCII)
 _INT64: Final = range(-(1 << 63), 1 << 63)
 _TRUTHS: Final = {"true", "false"}
+_DDL: Final = {"bool": "BOOLEAN", "int64": "BIGINT", "double": "DOUBLE", "string": "STRING"}
 
 
 @dataclass(slots=True)
@@ -48,6 +49,11 @@ class Sample:
 
     fields: list[Field]
     rows: list[Sequence[str]] = field(default_factory=list)
+
+    @property
+    def schema(self) -> str:
+        """The columns and their types as Spark's DDL."""
+        return ", ".join(f"`{part.name.replace('`', '``')}` {_DDL[part.type.split()[-1]]}" for part in self.fields)
 
     def as_csv(self, names: Mapping[str, str]) -> str:
         """Return the first rows as CSV, with only the columns of `names`, under the names there."""
