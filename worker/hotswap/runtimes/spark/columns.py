@@ -60,7 +60,7 @@ def labels_of(stages: Iterable[Any]) -> dict[str, tuple[str, ...]]:
         name: tuple(map(str, labels))
         for stage in stages
         if kind_of(stage) == "StringIndexerModel" and _parameters(stage, "handleInvalid") == ["keep"]
-        for name, labels in zip(_reads(stage), stage.labelsArray(), strict=True)
+        for name, labels in zip(inputs_of(stage), stage.labelsArray(), strict=True)
     }
 
 
