@@ -97,7 +97,7 @@ def read_interface(payload: bytes) -> Interface:
 
 
 def _column(told: _Column) -> Column:
-    return Column(told.name, _tuple(told.categories), told.type, told.width)
+    return Column(told.name, _tuple(told.categories), told.type, width=told.width)
 
 
 def _output(told: _Output) -> Output:
