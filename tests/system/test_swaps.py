@@ -16,6 +16,9 @@ from hotswap.errors import SwapError
 from hotswap.generation import Model, Proto
 
 SWAPS = 12
+TABLE = (EXAMPLES / "protos" / "iris.proto").read_text().replace(
+    "Iris) returns (Species", "Table) returns (Answers"
+) + ("message Table { repeated Iris rows = 1; } message Answers { repeated Species rows = 1; }")
 
 
 async def stream(deployment, values, stop, per_second=200):
@@ -156,6 +159,8 @@ async def test_every_kind_of_bad_swap_is_refused_with_its_code_and_the_old_gener
         "SCHEMA_MISMATCH": Change(model=models / "cancer_gbm.zip"),
         "PROTO_INVALID": Change(proto=broken, cut=Cut.AT_ONCE),
         "NO_OPERATION": Change(proto=other, cut=Cut.AT_ONCE),
+        # 120 kB of rows without a value, and an answer of more than a topic accepts.
+        "SAMPLE_REFUSED": Change(proto=Proto.inline(TABLE), samples=(b"\x0a\x00" * 60_000,), cut=Cut.AT_ONCE),
     }
     said = {}
     async with deployment.client() as client:
@@ -170,6 +175,7 @@ async def test_every_kind_of_bad_swap_is_refused_with_its_code_and_the_old_gener
             said[name] = told.code, told.message
     assert {name: code for name, (code, _) in said.items()} == {name: name.split()[0] for name in changes}
     assert "mean_radius" in said["SCHEMA_MISMATCH"][1], said
+    assert "ANSWER_TOO_LARGE" in said["SAMPLE_REFUSED"][1], said
     places = await deployment.publish(values)
     await deployment.drained()
     assert await deployment.stop() == 0

@@ -15,6 +15,8 @@ from hotswap.settings import Settings
 from hotswap.staging import Staging, Surroundings
 from hotswap.swap import SwapCommand, Timeline
 
+_LARGEST_ANSWER = 1_000
+
 
 class FakeHost:
     """A host whose start waits for `go` and then does what `fate` says for its generation."""
@@ -25,6 +27,7 @@ class FakeHost:
     def __init__(self, *, load, start_s, **_):
         self.number = load.generation
         FakeHost.start_s[self.number] = start_s
+        assert load.max_answer_bytes == _LARGEST_ANSWER
 
     async def start(self, *, is_low_priority):
         FakeHost.started.append(self.number)
@@ -81,7 +84,7 @@ class World:
         self.staging = Staging(settings=settings, timeline=self.timeline, store=self.store, child=(), around=around)
 
     async def _max_answer_bytes(self):
-        return None
+        return _LARGEST_ANSWER
 
     async def _committed(self):
         if isinstance(self.committed, Doubt):

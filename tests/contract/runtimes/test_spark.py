@@ -255,11 +255,16 @@ def fields(content):
 async def test_a_text_pipelines_draft_answers_what_it_predicts_and_names_the_steps_that_it_leaves_out(pack, unpacked):
     content, (left_out,) = await pack(unpacked("words"), "text\nslow and rude\nkind\n")
     asked, _ = await pack(unpacked("words"), outputs=frozen({"words": "words"}))
+    wide, notes = await pack(unpacked("words"), outputs=frozen({"features": "features"}))
 
     assert fields(content) == ["prediction", "rawPrediction", "probability"]
     assert "words (a list of texts), features (a vector of 262,144 numbers)" in left_out
     assert """configuration's `outputs`, as by --config file.json with {"outputs": {"words": "words"}}""" in left_out
     assert fields(asked) == ["prediction", "words", "rawPrediction", "probability"]
+    assert "features" in fields(wide)
+    assert notes[-1].startswith(
+        "the answer to a row has 2,097,184 bytes, but a predictions topic usually allows 2,031,"
+    )
 
 
 async def test_lists_are_drafted_and_read_from_a_sample(pack, unpacked):

@@ -34,7 +34,7 @@ from hotswap.settings import Settings
 _NAME = re.compile(r"[A-Za-z0-9_-]+")
 _NO_PROTO = Proto("")
 _SPARK = "spark"
-_USUAL_ANSWER_BYTES = 1_048_588  # what Kafka accepts unless a topic's max.message.bytes, or the broker, says otherwise
+_USUAL_ANSWER_BYTES = 2_031_640  # what a predictions topic allows beside key and headers, as kafka/topics.py makes it
 _NUMBER, _NUMBER_BYTES = "optional double", 8
 _DEADLINE_S = 10.0  # of a batch; unused, since the samples are scored while the host starts
 
@@ -262,8 +262,8 @@ def _remarks(known: _Known, draft: Draft, configuration: Configuration) -> Itera
     size = _NUMBER_BYTES * sum(output.size or 0 for output in draft.answered)
     if size > _USUAL_ANSWER_BYTES:
         yield (
-            f"the answer to a row has {size:,} bytes, but a topic accepts {_USUAL_ANSWER_BYTES:,} by default: a swap "
-            "to it is refused unless max.message.bytes of the predictions topic is larger"
+            f"the answer to a row has {size:,} bytes, but a predictions topic usually allows {_USUAL_ANSWER_BYTES:,}: "
+            "a swap to it is refused unless the topic's max.message.bytes is larger"
         )
 
 
