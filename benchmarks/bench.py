@@ -2,6 +2,7 @@
 
     make bench                                   all of it (an hour on two cores)
     python benchmarks/bench.py contenders        one part: contenders, linger, growth or kinds
+    python benchmarks/bench.py --draw            measures nothing: the tables and plots of the figures that are kept
 
 Compare figures only within one part; machines differ, ratios hold. benchmarks/results.json keeps the raw figures of the
 last run of each part.
@@ -69,6 +70,11 @@ _KEPT = TypeAdapter(Report)
 PARTS = ("contenders", "linger", "growth", "kinds")
 
 
+def load() -> Report:
+    """The figures of the last run of each part."""
+    return _KEPT.validate_json(RESULTS.read_bytes())
+
+
 def machine() -> Machine:
     """What the figures were measured on and with, and when."""
     names = ("aiokafka", "protobuf", "jpype1", "numpy")
@@ -109,18 +115,20 @@ def main() -> None:
     parser.add_argument("parts", nargs="*", metavar="PART", help=f"default all: {', '.join(PARTS)}")
     parser.add_argument("--rows", type=int, default=1_000_000, help="requests of the backlog (default 1,000,000)")
     parser.add_argument("--seconds", type=float, default=20, help="of a steady stream (default 20)")
+    parser.add_argument("--draw", action="store_true", help="measure nothing, draw what is kept")
     options = parser.parse_args()
     if unknown := set(options.parts) - set(PARTS):
         parser.error(f"no such part: {', '.join(sorted(unknown))}; there are {', '.join(PARTS)}")
     console = Console()
-    kept = _KEPT.validate_json(RESULTS.read_bytes())
-    for part in options.parts or PARTS:
+    kept = load()
+    for part in () if options.draw else options.parts or PARTS:
         console.print(f"{part}:")
         setattr(kept, part, _measure(part, options, lambda text: console.print(f"· {text}")))
         kept.measured_on[part] = machine()
         RESULTS.write_bytes(_KEPT.dump_json(kept, indent=2) + b"\n")
-        report.write(kept.sections())
-    for _, figures in kept.sections():
+    sections = list(kept.sections())
+    report.TARGET.write_text(report.page(sections))
+    for _, figures in sections:
         for table in figures:
             report.show(console, table)
     console.print(f"kept in {RESULTS.relative_to(ROOT)}, and written to {report.TARGET.name}")

@@ -1,69 +1,65 @@
 """Draws the curves, docs/*.svg."""
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
-import matplotlib as mpl
+from matplotlib import style
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from points import Growth, Lingering, Point
 
 DOCS = Path(__file__).parents[1] / "docs"
-_BLUE, _GREEN = "#4c78c8", "#2a9d8f"
-_INK, _FAINT = "#24292f", "#8c959f"
-_STYLE: Any = {
-    "font.size": 9,
-    "text.color": _INK,
-    "axes.labelcolor": _INK,
-    "axes.edgecolor": _FAINT,
-    "xtick.color": _INK,
-    "ytick.color": _INK,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "lines.marker": "o",
-    "lines.markersize": 4,
-    "legend.frameon": False,
-    "svg.fonttype": "none",  # text as text
-    "svg.hashsalt": "hotswap",  # the same figures give the same file
-}
+_STYLE = DOCS / "pictures.mplstyle"
+_ROOM = 1.15
+"""The height of an axis in units of the highest point: its mark is whole, and a line above it is free."""
 
 
-def linger(lines: Sequence[Lingering]) -> Path:
+def save(figure: Figure, name: str) -> Path:
+    """Writes a picture of docs/; returns where it is."""
+    with style.context(_STYLE):
+        figure.savefig(DOCS / name, metadata={"Date": None})
+    return DOCS / name
+
+
+@style.context(_STYLE)
+def linger(lines: Sequence[Lingering], title: str) -> Figure:
     """Latency and cores over linger_ms."""
     at = [line.linger_ms for line in lines]
-    with _figure("linger.svg", "1,000 requests a second, exactly once: latency bought with CPU", (9, 3.2)) as figure:
-        left, right = figure.subplots(1, 2)
-        left.plot(at, [line.steady.p99_ms for line in lines], color=_BLUE, label="p99")
-        left.plot(at, [line.steady.p50_ms for line in lines], color=_GREEN, label="p50")
-        _label(left, "linger_ms", "ms from request to answer")
-        right.plot(at, [line.steady.cores for line in lines], color=_BLUE, label="worker and host")
-        right.plot(at, [line.steady.broker_cores for line in lines], color=_GREEN, label="Kafka")
-        _label(right, "linger_ms", "cores")
-        for axes in (left, right):
-            axes.legend()
-    return DOCS / "linger.svg"
+    figure = Figure(figsize=(9, 3.2), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    left.plot(at, [line.steady.p99_ms for line in lines], marker="o", markersize=4, label="p99")
+    left.plot(at, [line.steady.p50_ms for line in lines], marker="o", markersize=4, label="p50")
+    _label(left, "linger_ms", "ms from request to answer")
+    right.plot(at, [line.steady.cores for line in lines], marker="o", markersize=4, label="worker and host")
+    right.plot(at, [line.steady.broker_cores for line in lines], marker="o", markersize=4, label="Kafka")
+    _label(right, "linger_ms", "cores")
+    for axes in (left, right):
+        axes.set_xticks(at, [f"{ms}" for ms in at])
+        axes.legend()
+    _title(figure, title)
+    return figure
 
 
-def growth(curves: Growth) -> Path:
+@style.context(_STYLE)
+def growth(curves: Growth) -> Figure:
     """CPU a row over how much there is of anything."""
-    with _figure("growth.svg", "CPU of worker and host, µs a row, exactly once", (9, 5.2)) as figure:
-        grid = figure.subplots(2, 2).flat
-        for axes, name, points in zip(
-            grid,
-            ("rows in the backlog", "partitions", "columns (a linear model)", "swaps before"),
-            (curves.rows, curves.partitions, curves.columns, curves.swaps),
-            strict=True,
-        ):
-            _grow(axes, points)
-            _label(axes, name, "µs a row")
-    return DOCS / "growth.svg"
+    figure = Figure(figsize=(9, 5.2), layout="constrained")
+    for axes, name, points in zip(
+        figure.subplots(2, 2).flat,
+        ("rows in the backlog", "partitions", "columns (a linear model)", "swaps before"),
+        (curves.rows, curves.partitions, curves.columns, curves.swaps),
+        strict=True,
+    ):
+        _grow(axes, points)
+        _label(axes, name, "µs a row")
+    _title(figure, "CPU of worker and host, µs a row, exactly once")
+    return figure
 
 
 def _grow(axes: Axes, points: Sequence[Point]) -> None:
-    axes.plot([point.much for point in points], [point.cpu_us_per_row for point in points], color=_BLUE)
+    axes.plot([point.much for point in points], [point.cpu_us_per_row for point in points], marker="o", markersize=4)
     axes.set_xscale("log")
+    axes.margins(x=0.12)  # the numbers at both ends are longer than a mark
     axes.set_xticks([point.much for point in points], [f"{point.much:,}" for point in points])
     axes.minorticks_off()
 
@@ -71,14 +67,9 @@ def _grow(axes: Axes, points: Sequence[Point]) -> None:
 def _label(axes: Axes, x: str, y: str) -> None:
     axes.set_xlabel(x)
     axes.set_ylabel(y)
-    axes.set_ylim(bottom=0)
-    axes.grid(axis="y", color="#e9ebee")
+    axes.set_ylim(0, _ROOM * axes.dataLim.y1)
+    axes.grid(axis="y")
 
 
-@contextmanager
-def _figure(name: str, title: str, size: tuple[float, float]) -> Iterator[Figure]:
-    with mpl.rc_context(_STYLE):
-        figure = Figure(figsize=size, layout="constrained", facecolor="white")
-        yield figure
-        figure.suptitle(title, x=0.012, ha="left", fontsize=11, fontweight="bold")
-        figure.savefig(DOCS / name, metadata={"Date": None})
+def _title(figure: Figure, text: str) -> None:
+    figure.suptitle(text, x=0.012, ha="left")

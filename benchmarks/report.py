@@ -34,9 +34,9 @@ def show(console: Console, figures: Figures) -> None:
     console.print(table)
 
 
-def write(sections: Iterable[tuple[Mapping[str, object], Sequence[Figures]]]) -> None:
-    """Write them all to BENCHMARKS.md."""
-    TARGET.write_text(_HEAD + "".join(_section(machine, tables) for machine, tables in sections))
+def page(sections: Iterable[tuple[Mapping[str, object], Sequence[Figures]]]) -> str:
+    """Return BENCHMARKS.md, with all of them."""
+    return _HEAD + "".join(_section(machine, tables) for machine, tables in sections)
 
 
 def _section(machine: Mapping[str, object], tables: Sequence[Figures]) -> str:
