@@ -24,8 +24,8 @@ PROOFS := kills kills-swaps kills-named failpoints zombies broker storm drain sw
 RED := red-at-least-once red-unfenced
 play = cd tests && $(abspath $(VENV))/bin/python -m faults $1 $(addprefix --seed ,$(SEED)) $(addprefix --seconds ,$(SECONDS))
 
-.PHONY: help setup demo test test-all check coverage faults $(PROOFS) $(RED) attacks topics alerts verifier model mutants bench against cache-check \
-	train jars protos docs lock clean
+.PHONY: help setup demo test test-all check coverage faults $(PROOFS) $(RED) attacks topics alerts verifier model mutants bench \
+	against cache-check pictures train jars protos docs lock clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile
@@ -97,6 +97,11 @@ against: setup ## this checkout's worker beside another's, in turns: make agains
 
 cache-check: setup ## how long it takes to verify a model in the cache before it is loaded, 2 GiB too
 	@$(VENV)/bin/python benchmarks/cache_check.py
+
+pictures: setup ## the pictures of docs/ (not demo.svg): kept figures, a recorded terminal, the dashboard (needs prometheus on PATH)
+	@$(VENV)/bin/python benchmarks/bench.py --draw > /dev/null
+	@$(VENV)/bin/python examples/record_terminal.py
+	@$(VENV)/bin/python examples/record_dashboard.py
 
 train: ## make the models of the examples and the tests again (downloads H2O, 266 MB, into .venv-train)
 	@:$(call stop_at,$(shell $(call bootstrap,.venv-train requirements-train.lock)))

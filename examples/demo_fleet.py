@@ -5,7 +5,7 @@ import os
 import subprocess
 import sys
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Self
@@ -30,9 +30,9 @@ def kafka() -> Iterator[str]:
         yield local.bootstrap if local else str(given)
 
 
-def settings_for(bootstrap: str, folder: Path) -> Settings:
-    """Returns settings for a deployment with a unique name, and its own store, cache, control and status topics."""
-    name = f"demo-{uuid.uuid4().hex[:8]}"
+def settings_for(bootstrap: str, folder: Path, name: str = "") -> Settings:
+    """Returns settings for a deployment (by default with a unique name) with its own store, cache and topics."""
+    name = name or f"demo-{uuid.uuid4().hex[:8]}"
     # Set one by one, so that the environment's settings for another deployment have no effect.
     topics = {
         f"{kind}_topic": f"{name}.{kind}" for kind in ("requests", "predictions", "dead_letters", "control", "status")
@@ -45,17 +45,17 @@ def settings_for(bootstrap: str, folder: Path) -> Settings:
         delivery="exactly_once",
         store=(folder / "store").as_uri(),
         cache=folder / "cache",
-        http_port=0,
         log_level="WARNING",
     )
 
 
 class Workers:
-    """Processes of `hotswap run`, for a with-block; each logs to a file in the folder."""
+    """Processes of `hotswap run`, for a with-block; each has a log in the folder, and its own port for HTTP."""
 
-    def __init__(self, settings: Settings, folder: Path, names: tuple[str, ...] = ("worker-1", "worker-2")) -> None:
+    def __init__(self, settings: Settings, folder: Path, ports: Sequence[int] = (0, 0)) -> None:
         self._settings = settings
-        self._logs = {name: folder / f"{name}.log" for name in names}
+        self._ports = {f"worker-{number}": port for number, port in enumerate(ports, 1)}
+        self._logs = {name: folder / f"{name}.log" for name in self._ports}
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
         self._watchdog: subprocess.Popen[bytes] | None = None
 
@@ -72,7 +72,7 @@ class Workers:
             with path.open("wb") as log:
                 self._processes[name] = subprocess.Popen(
                     [sys.executable, "-m", "hotswap", "run", self._settings.deployment],
-                    env=environment | {"HOTSWAP_WORKER_ID": name},
+                    env=environment | {"HOTSWAP_WORKER_ID": name, "HOTSWAP_HTTP_PORT": str(self._ports[name])},
                     cwd=EXAMPLES.parent,
                     stdin=subprocess.DEVNULL,
                     stdout=log,

@@ -199,6 +199,7 @@ def test_make_help_lists_every_target():
         "bench",
         "against",
         "cache-check",
+        "pictures",
         "train",
         "jars",
         "protos",
