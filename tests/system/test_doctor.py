@@ -2,14 +2,26 @@
 
 import asyncio
 import time
+from contextlib import aclosing
 
 import pytest
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.admin.new_partitions import NewPartitions
 from confluent_kafka import Producer
+from confluent_kafka.admin import (
+    AclBinding,
+    AclOperation,
+    AclPermissionType,
+    AdminClient,
+    ResourcePatternType,
+    ResourceType,
+)
 
+from harness.fleet import Deployment
 from hotswap.client.doctor import Level, examine
+from hotswap.kafka.admin import Admin
+from hotswap.local.kafka import LocalKafka
 from hotswap.v1 import control_pb2 as wire
 
 GOOD = {"cleanup.policy": "delete", "retention.ms": "-1", "retention.bytes": "-1"}
@@ -50,8 +62,9 @@ async def test_a_deployment_that_is_well_has_no_fault_and_its_workers_tell_of_th
         while "; java " not in "".join(well := await found(deployment, Level.OK)):
             await asyncio.sleep(0.2)
     assert await found(deployment, Level.FAULT) == []
-    assert well[:2] == [
+    assert well[:3] == [
         f"kafka: 1 brokers at {deployment.settings.kafka}",
+        "acls: this user may read and write what a worker does",
         "topics: all five are there, and fit each other",
     ]
     worker = next(line for line in well if line.startswith("w1: "))
@@ -97,6 +110,66 @@ async def test_a_clock_that_is_ahead_and_a_misspelt_variable_are_warnings(deploy
     assert told[0] == "settings: HOTSWAP_LINGERMS is no setting of this version"
     assert "fleet: w7: no namespaces" in told
     assert any(line.startswith("w7: its clock is ") and "s ahead" in line for line in told)
+
+
+SECURED = {
+    "listener.security.protocol.map": "PLAINTEXT:SASL_PLAINTEXT,CONTROLLER:PLAINTEXT",
+    "sasl.enabled.mechanisms": "PLAIN",
+    "sasl.mechanism.inter.broker.protocol": "PLAIN",
+    "listener.name.plaintext.plain.sasl.jaas.config": (
+        "org.apache.kafka.common.security.plain.PlainLoginModule required "
+        'username="admin" password="a" user_admin="a" user_worker="w";'
+    ),
+    "authorizer.class.name": "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
+    "super.users": "User:admin;User:ANONYMOUS",
+}
+
+
+@pytest.fixture
+def secured():
+    with LocalKafka(settings=SECURED) as local:
+        yield local
+
+
+async def test_what_a_worker_does_and_this_user_may_not_is_a_warning_for_each_topic_and_the_group(secured, tmp_path):
+    login = {"security_protocol": "SASL_PLAINTEXT", "sasl_mechanism": "PLAIN"}
+    made = Deployment(secured, tmp_path, **login, sasl_username="admin", sasl_password="a")
+    await made.create()
+    assert "acls: this user may read and write what a worker does" in await found(made, Level.OK)
+    admin = AdminClient(
+        {
+            "bootstrap.servers": secured.bootstrap,
+            "security.protocol": "SASL_PLAINTEXT",
+            "sasl.mechanism": "PLAIN",
+            "sasl.username": "admin",
+            "sasl.password": "a",
+        }
+    )
+    topics = made.settings.topics
+    theirs = made.settings.model_copy(update={"sasl_username": "worker", "sasl_password": "w"})
+    reads, writes = (
+        (topics.requests, topics.control, made.name),
+        (topics.predictions, topics.dead_letters, topics.status),
+    )
+    lines = [f"{name}: this user may not read it, as a worker does" for name in reads]
+    lines += [f"{name}: this user may not write it, as a worker does" for name in writes]
+    async with aclosing(examine(theirs)) as findings:
+        told = [f"{one.about}: {one.what}" for one in [await anext(findings) for _ in range(7)]]
+    assert sorted(told[1:]) == sorted(lines)
+
+    rights = [(ResourceType.TOPIC, topics.requests, AclOperation.READ)]
+    rights += [(ResourceType.TOPIC, topics.predictions, AclOperation.WRITE)]
+    rights += [(ResourceType.GROUP, made.name, AclOperation.READ)]
+    acls = [
+        AclBinding(kind, name, ResourcePatternType.LITERAL, "User:worker", "*", operation, AclPermissionType.ALLOW)
+        for kind, name, operation in rights
+    ]
+    for done in admin.create_acls(acls).values():
+        await asyncio.to_thread(done.result)
+    async with asyncio.timeout(60), Admin.connect(theirs) as asking:
+        while len(missing := await asking.missing_rights()) > 3:
+            await asyncio.sleep(0.1)
+    assert sorted(missing) == sorted([("Read", topics.control), *[("Write", name) for name in writes[1:]]])
 
 
 async def test_an_unreachable_kafka_is_a_fault_and_the_last_line(deployment):

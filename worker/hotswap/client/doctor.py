@@ -41,7 +41,15 @@ async def examine(settings: Settings) -> AsyncIterator[Finding]:
         async with Admin.connect(settings) as admin:
             brokers = await admin.brokers()
             yield Finding(Level.OK, "kafka", f"{brokers} brokers at {settings.kafka}")
-            faults = await admin.topic_faults()
+            missing = await admin.missing_rights()
+            for right, name in missing:
+                advice = f"grant {right} on it to the workers' user, if that is this one"
+                yield Finding(Level.WARNING, name, f"this user may not {right.lower()} it, as a worker does", advice)
+            if not missing:
+                yield Finding(Level.OK, "acls", "this user may read and write what a worker does")
+            # To a user who may not see them, topics do not exist.
+            denied = tuple(f"topic {name} does not exist" for _, name in missing)
+            faults = [fault for fault in await admin.topic_faults() if not fault.startswith(denied)]
             for fault in faults:
                 what, _, advice = fault.partition(": ")
                 yield Finding(Level.FAULT, "topics", what, advice)

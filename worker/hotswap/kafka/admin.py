@@ -18,6 +18,7 @@ from hotswap.errors import Doubt, StartError, TopicMismatch
 from hotswap.generation import MOST
 from hotswap.kafka.connection import bounded, connection, end, reaching
 from hotswap.kafka.internals import wait_for_a_broker
+from hotswap.kafka.rights import missing_rights
 from hotswap.kafka.topics import DEFAULT_MESSAGE_BYTES, misfits, new_topics
 from hotswap.settings import Settings
 
@@ -228,6 +229,14 @@ class Admin:
                     f"{2 * largest}"
                 )
         return faults
+
+    async def missing_rights(self) -> list[tuple[str, str]]:
+        """Return what a worker does and this user may not: "Read" or "Write", and the topic or group."""
+        topics, group = self._settings.topics, self._settings.group_id
+        wanted = {topics.requests: "Read", topics.control: "Read"}
+        wanted |= dict.fromkeys((topics.predictions, topics.dead_letters, topics.status), "Write")
+        missing = missing_rights(self._admin, wanted, group, _RETRY_S)
+        return await self._ask(missing, "asking what this user may do")
 
     async def check_partition(self, partition: int) -> None:
         """Check that a partition of the requests has its counterparts.

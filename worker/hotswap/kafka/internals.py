@@ -1,4 +1,4 @@
-"""Every use of aiokafka beyond its documented interface, and every patch of it.
+"""Every use of aiokafka beyond its documented interface, and every patch of it, but for the requests of rights.py.
 
 CHECKED_AGAINST is the version whose source was read for this. `tests/contract/kafka/test_aiokafka.py` checks what this
 relies on, by source and by behaviour, and fails if another version changes it; `docs/upstream/` drafts, for each use,
