@@ -3,11 +3,12 @@
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 from google.protobuf.message import Message
 
+from harness.lab import Lab, LabHost
 from hotswap.batch import Ask, Format, Refusal
 from hotswap.codec.proto import Operation
 from hotswap.codec.proto import compile as compile_proto
@@ -84,7 +85,7 @@ FLOWERS = {"rows": [{"petal_len": 3}, {"sepal_len": 9, "petal_len": 5}]}
 class Served:
     """A jar in a host; `ask` returns the answer to one request, as a message or a refusal."""
 
-    def __init__(self, host: ModelHost, operations: Mapping[str, Operation]) -> None:
+    def __init__(self, host: ModelHost | LabHost, operations: Mapping[str, Operation]) -> None:
         self.host = host
         self.operations = operations
 
@@ -120,12 +121,13 @@ def load(
 
 
 @asynccontextmanager
-async def serving(given: Load, restarts: list[str] | None = None, deadline_s: float = 30.0) -> AsyncIterator[Served]:
+async def hosting(given: Load, restarts: list[str] | None = None, deadline_s: float = 30.0) -> AsyncIterator[Served]:
+    """Serve a jar in a process of its own."""
     host = ModelHost(
         load=given,
         deadline_s=deadline_s,
         on_restart=pytest.fail if restarts is None else restarts.append,
-        on_unknown=lambda column, _: pytest.fail(column),
+        on_unknown=_fail,
     )
     await host.start()
     try:
@@ -134,13 +136,20 @@ async def serving(given: Load, restarts: list[str] | None = None, deadline_s: fl
         await host.stop()
 
 
-async def refusal_of(given: Load) -> SwapError:
-    host = ModelHost(
-        load=given, deadline_s=30, on_restart=pytest.fail, on_unknown=lambda column, _: pytest.fail(column)
-    )
-    try:
-        with pytest.raises(SwapError) as refused:
-            await host.start()
-    finally:
-        await host.stop()
+@asynccontextmanager
+async def serving(lab: Lab, given: Load) -> AsyncIterator[Served]:
+    """Serve a jar in a lab."""
+    async with lab.serving(given, _fail) as host:
+        yield Served(host, compile_proto(given.proto).operations)
+
+
+async def refusal_of(lab: Lab, given: Load) -> SwapError:
+    """Return why a jar is refused."""
+    with pytest.raises(SwapError) as refused:
+        async with serving(lab, given):
+            pass
     return refused.value
+
+
+def _fail(column: str, _: int) -> NoReturn:
+    pytest.fail(column)

@@ -5,13 +5,16 @@ import os
 import socket
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
+from typing import Self
 
-from hotswap.batch import ScoredBatch
+from hotswap.batch import Answer, Ask, ScoredBatch
 from hotswap.errors import SwapError
 from hotswap.host import frames
 from hotswap.host.describe import read_interface
+from hotswap.host.dispatcher import Dispatcher
 from hotswap.host.facts import Description, read_ready
 from hotswap.host.interface import Interface
 from hotswap.host.jvm_spec import make_ground
@@ -28,6 +31,7 @@ class Lab:
 
     def __init__(self, folder: Path, kind: str, *, heap_mb: int = 512, main: str = "harness.lab") -> None:
         folder.mkdir()
+        self._loads = 0
         self._connection, theirs = socket.socketpair()
         with theirs:
             self._process = subprocess.Popen(
@@ -37,9 +41,21 @@ class Lab:
                 pass_fds=[theirs.fileno()],
             )
 
+    @classmethod
+    @contextmanager
+    def of(cls, folder: Path, kind: str) -> Iterator[Self]:
+        """A lab that is closed at the end."""
+        made = cls(folder, kind)
+        try:
+            yield made
+        finally:
+            made.close()
+
     def load(self, load: Load) -> Description:
-        """Load a generation in place of the last one. Raises SwapError."""
-        return read_ready(self._ask(frames.pack_load(asyncio.run(make_order(load)))), 0.0)
+        """Load a generation beside the last one, and drop the one before it. Raises SwapError."""
+        order = asyncio.run(make_order(load))
+        self._loads += 1
+        return read_ready(self._ask(frames.pack_load(order)), 0.0)
 
     def describe(self, load: Load) -> Interface:
         """Load only the model. Raises SwapError."""
@@ -48,9 +64,16 @@ class Lab:
             raise frames.parse_failure(frame.payload)
         return read_interface(frame.payload)
 
-    def score(self, values: Sequence[bytes]) -> ScoredBatch:
-        """Answer a batch of requests of the default operation."""
-        return frames.parse_answers(self._ask(frames.pack_batch("score", 1, values, None)).payload, len(values))
+    def score(self, values: Sequence[bytes], asks: Sequence[Ask] | None = None, *, load: int = 0) -> ScoredBatch:
+        """Answer a batch of requests by what was loaded last, or by the load of this number."""
+        order = frames.pack_batch("score", load or self._loads, values, asks)
+        return frames.parse_answers(self._ask(order).payload, len(values))
+
+    @asynccontextmanager
+    async def serving(self, load: Load, on_unknown: Callable[[str, int], None]) -> AsyncIterator["LabHost"]:
+        """Load a generation; yield what scores as its model host would. Raises SwapError."""
+        await asyncio.to_thread(self.load, load)
+        yield LabHost(self, self._loads, on_unknown)
 
     def close(self) -> None:
         self._process.kill()  # Spark's threads take long to end
@@ -68,6 +91,22 @@ class Lab:
         return bytes(received)
 
 
+class LabHost:
+    """One of a lab's generations, asked as a model host is."""
+
+    def __init__(self, lab: Lab, load: int, on_unknown: Callable[[str, int], None]) -> None:
+        self._lab = lab
+        self._load = load
+        self._on_unknown = on_unknown
+
+    async def score(self, values: Sequence[bytes], asks: Sequence[Ask] | None = None) -> list[Answer]:
+        """Answer each request, in order."""
+        answers, unknown = self._lab.score(values, asks, load=self._load)
+        for column, times in unknown.items():
+            self._on_unknown(column, times)
+        return list(answers)
+
+
 def serve() -> None:
     """Load and score as asked, in the process."""
     from hotswap.host import child  # noqa: PLC0415 - it imports JPype
@@ -78,11 +117,14 @@ def serve() -> None:
     child._start_jvm(make_ground(kind, heap_mb))
     vars(child)["_start_jvm"] = lambda _: None
     connection = socket.socket(fileno=descriptor)
+    loads, loaded = 0, dict[int, Dispatcher]()
     while (message := frames.receive(connection)) is not None:
         if message[0] in ("load", "describe"):
             try:
                 if message[0] == "load":
-                    dispatcher, facts = child._load(message[1], lambda _: None)
+                    loads += 1
+                    loaded.pop(loads - 2, None)
+                    loaded[loads], facts = child._load(message[1], lambda _: None)
                 else:
                     facts = child._describe(message[1])
                 told = child._ready(facts)
@@ -90,7 +132,7 @@ def serve() -> None:
                 told = child._failed(error)
         else:
             _, ticket, asks, values = message
-            told = frames.pack_answers(ticket, dispatcher.score(values, asks))
+            told = frames.pack_answers(ticket, loaded[ticket].score(values, asks))
         connection.sendall(told)
 
 

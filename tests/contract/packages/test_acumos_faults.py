@@ -24,8 +24,12 @@ CSV = Ask("", Format.CSV, Format.CSV)
 HEADER = "sepal_length,sepal_width,petal_length,petal_width"
 
 
+def serving(lab, load):
+    return lab.serving(load, lambda *_: None)
+
+
 @asynccontextmanager
-async def serving(load):
+async def hosting(load):
     host = ModelHost(load=load, deadline_s=30, on_restart=pytest.fail, on_unknown=lambda *_: None, child=COLD)
     await host.start()
     try:
@@ -38,7 +42,7 @@ def lines(answer):
     return answer.decode().splitlines()
 
 
-async def test_every_error_says_what_is_wrong_and_none_is_an_empty_answer():
+async def test_every_error_says_what_is_wrong_and_none_is_an_empty_answer(h2o):
     bad = [
         (b"\xff", Ask("")),
         (IRIS.requests()[0], Ask("nothing")),
@@ -48,7 +52,7 @@ async def test_every_error_says_what_is_wrong_and_none_is_an_empty_answer():
         (b'{"petals": 4}', Ask("", Format.JSON)),
     ]
 
-    async with serving(IRIS.load()) as host:
+    async with serving(h2o, IRIS.load()) as host:
         answers = await host.score([value for value, _ in bad], [ask for _, ask in bad])
 
     assert [answer.code for answer in answers] == [Code.UNDECODABLE, Code.UNKNOWN_OPERATION, *[Code.UNDECODABLE] * 4]
@@ -56,14 +60,14 @@ async def test_every_error_says_what_is_wrong_and_none_is_an_empty_answer():
     assert all(what in answer.message for what, answer in zip(told, answers, strict=True))
 
 
-async def test_a_bad_row_of_a_csv_is_named_and_no_row_is_dropped_silently():
+async def test_a_bad_row_of_a_csv_is_named_and_no_row_is_dropped_silently(h2o):
     good = "5.1,3.5,1.4,0.2\n6.3,3.3,6.0,2.5\n"
     rows = IRIS.source.replace(b"rpc Classify(", b"rpc Many(Rows) returns (Answers); rpc Classify(")
     output = IRIS.operation.output.DESCRIPTOR.name.encode()
     rows += b"message Rows { repeated %s rows = 1; } " % IRIS.operation.input.DESCRIPTOR.name.encode()
     rows += b"message Answers { repeated %s rows = 1; }" % output
 
-    async with serving(IRIS.load(proto=rows)) as host:
+    async with serving(h2o, IRIS.load(proto=rows)) as host:
         whole, refused = await host.score(
             [f"{HEADER}\n{good}".encode(), f"{HEADER}\n{good}1,2,?,4\n".encode()], [CSV._replace(operation="Many")] * 2
         )
@@ -72,14 +76,14 @@ async def test_a_bad_row_of_a_csv_is_named_and_no_row_is_dropped_silently():
     assert refused == Refusal(Code.UNDECODABLE, "row 3, column petal_length: '?' is not a number")
 
 
-async def test_an_unseen_category_costs_nobody_else_an_answer():
+async def test_an_unseen_category_costs_nobody_else_an_answer(h2o):
     message = MIXED_GLM.operation.input
     requests = [message(x0=1, color=color, country="FR").SerializeToString() for color in ("green", "mauve", "red")]
 
-    async with serving(MIXED_GLM.load()) as host:
+    async with serving(h2o, MIXED_GLM.load()) as host:
         alone = [(await host.score([request]))[0] for request in (requests[0], requests[2])]
         first, unseen, third = await host.score(requests)
-    async with serving(MIXED_GLM.load(configuration=Configuration(unknown_category=Policy.REFUSE))) as host:
+    async with serving(h2o, MIXED_GLM.load(configuration=Configuration(unknown_category=Policy.REFUSE))) as host:
         strict = await host.score(requests)
 
     assert [first, third] == alone
@@ -88,14 +92,14 @@ async def test_an_unseen_category_costs_nobody_else_an_answer():
     assert strict[1].code is Code.UNKNOWN_CATEGORY
 
 
-async def test_a_missing_number_is_missing_and_not_zero():
+async def test_a_missing_number_is_missing_and_not_zero(h2o):
     message = MIXED_GLM.operation.input
     absent, zero = message(color="green", country="FR"), message(x0=0, color="green", country="FR")
     header = ",".join(part.name for part in message.DESCRIPTOR.fields)
     cells = {"color": "green", "country": "FR"}
     text = "\n".join([header, ",".join(cells.get(part.name, "") for part in message.DESCRIPTOR.fields)])
 
-    async with serving(MIXED_GLM.load()) as host:
+    async with serving(h2o, MIXED_GLM.load()) as host:
         missing, null, from_csv = await host.score(
             [absent.SerializeToString(), zero.SerializeToString(), text.encode()],
             [Ask(""), Ask(""), Ask("", Format.CSV)],
@@ -109,7 +113,7 @@ async def test_eight_parallel_requests_are_all_answered_right():
     requests = IRIS.requests()
     parts = [requests[start::8] for start in range(8)]
 
-    async with serving(IRIS.load()) as host:
+    async with hosting(IRIS.load()) as host:
         expected = await host.score(requests)
         answers = await asyncio.gather(*(host.score(part) for part in parts))
 
@@ -119,7 +123,7 @@ async def test_eight_parallel_requests_are_all_answered_right():
 async def test_a_request_compiles_and_downloads_nothing(tmp_path):
     shutil.copy(EXAMPLES / "models" / "iris_gbm.zip", tmp_path / "model.zip")
 
-    async with serving(IRIS.load(model=tmp_path / "model.zip")) as host:
+    async with hosting(IRIS.load(model=tmp_path / "model.zip")) as host:
         (tmp_path / "model.zip").unlink()
         first = await host.score(IRIS.requests())
         process = Path(f"/proc/{host.pid}")
@@ -133,8 +137,8 @@ async def test_a_request_compiles_and_downloads_nothing(tmp_path):
     assert children == ""
 
 
-async def test_probabilities_are_answered_and_not_thrown_away():
-    async with serving(IRIS.load()) as host:
+async def test_probabilities_are_answered_and_not_thrown_away(h2o):
+    async with serving(h2o, IRIS.load()) as host:
         (answer, *_) = await host.score(IRIS.requests())
 
     given = IRIS.operation.output.FromString(answer)
@@ -147,21 +151,21 @@ async def test_probabilities_are_answered_and_not_thrown_away():
     [Mojo("autoencoder", "reconstruction"), Mojo("pca", "components"), Mojo("word2vec", "embedding", rows="words.csv")],
     ids=lambda mojo: mojo.name,
 )
-async def test_an_autoencoder_components_and_embeddings_are_answered_and_not_nothing(mojo):
-    async with serving(mojo.load()) as host:
+async def test_an_autoencoder_components_and_embeddings_are_answered_and_not_nothing(mojo, h2o):
+    async with serving(h2o, mojo.load()) as host:
         answers = await host.score(mojo.requests()[: len(mojo.expected)])
 
     assert mojo.faults(answers) == []
     assert all(getattr(mojo.operation.output.FromString(answer), mojo.vector) for answer in answers)
 
 
-async def test_outputs_go_to_fields_by_name_whatever_their_order_and_type():
+async def test_outputs_go_to_fields_by_name_whatever_their_order_and_type(h2o):
     fields = "float setosa = 1; double virginica = 2; string versicolor = 3; string label = 4; double p_setosa = 5;"
     source = f"""syntax = "proto3"; message In {{ {
         " ".join(f"double {name} = {number};" for number, name in enumerate(HEADER.split(","), 1))
     } }} message Out {{ {fields} }} service S {{ rpc f(In) returns (Out); }}""".encode()
 
-    async with serving(IRIS.load()) as known, serving(IRIS.load(proto=source)) as host:
+    async with serving(h2o, IRIS.load()) as known, serving(h2o, IRIS.load(proto=source)) as host:
         (expected, *_) = await known.score(IRIS.requests())
         (answer, *_) = await host.score(IRIS.requests())
 
@@ -182,19 +186,19 @@ async def test_outputs_go_to_fields_by_name_whatever_their_order_and_type():
     ],
     ids=["CRLF", "quotes", "byte order mark", "UTF-8"],
 )
-async def test_crlf_quotes_and_utf8_change_nothing_and_lose_no_column(text):
-    async with serving(IRIS.load()) as host:
+async def test_crlf_quotes_and_utf8_change_nothing_and_lose_no_column(text, h2o):
+    async with serving(h2o, IRIS.load()) as host:
         from_text, plain = await host.score([text.encode(), IRIS.requests()[0]], [Ask("", Format.CSV), Ask("")])
 
     assert from_text == plain
 
 
-async def test_utf8_in_a_request_comes_back_as_it_was():
+async def test_utf8_in_a_request_comes_back_as_it_was(h2o):
     message = MIXED_GLM.operation.input
     value = "row 0, field `color`: 'Größe 😀' is not one of the categories"
     load = MIXED_GLM.load(configuration=Configuration(unknown_category=Policy.REFUSE, text=TextOptions(delimiter=";")))
 
-    async with serving(load) as host:
+    async with serving(h2o, load) as host:
         plain, text = await host.score(
             [message(color="Größe 😀").SerializeToString(), "color;x0\nGröße 😀;1".encode()], [Ask(""), CSV]
         )
@@ -245,14 +249,14 @@ NAMES = dict(zip(HEADER.split(","), "abcd", strict=True))
     ids=["nested message", "no space", "comments", "names", "x2y", "map", "package", "java_multiple_files", "oneof",
          "import", "optional"],
 )  # fmt: skip
-async def test_a_proto_on_which_the_ancestors_parser_breaks_serves(parts, columns):
+async def test_a_proto_on_which_the_ancestors_parser_breaks_serves(parts, columns, h2o):
     source = PROTO.format(**{"options": "", "before": "", "fields": FIELDS, **parts}).encode()
     operation = compile_proto(source).operations["f"]
     names = dict(zip(NAMES, columns, strict=True)) if columns else {}
     values = dict(zip(HEADER.split(","), (5.1, 3.5, 1.4, 0.2), strict=True))
     given = {"values": values} if "map" in source.decode() else {names.get(name, name): x for name, x in values.items()}
 
-    async with serving(IRIS.load(proto=source, configuration=Configuration(columns=names))) as host:
+    async with serving(h2o, IRIS.load(proto=source, configuration=Configuration(columns=names))) as host:
         (answer,) = await host.score([operation.input(**given).SerializeToString()])
 
     assert operation.output.FromString(answer).label == "setosa"

@@ -1,4 +1,4 @@
-"""What `hotswap pack` makes of real models, and that the model hosts of a worker take it."""
+"""What `hotswap pack` makes of real models, and that a model host takes it."""
 
 import csv
 import sys
@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from fakes.examples import CANCER, COLD, EXAMPLES, GBM, IRIS, MIXED_GLM, MIXED_KMEANS, read_csv
+from fakes.examples import CANCER, EXAMPLES, GBM, IRIS, MIXED_GLM, MIXED_KMEANS, read_csv
 from fakes.jars import jar
 from hotswap.artifacts.archive import write_zip
 from hotswap.client.change import artifact_of
@@ -21,7 +21,6 @@ from hotswap.errors import SwapError, UsageError
 from hotswap.generation import Configuration, frozen
 from hotswap.host.describe import ask
 from hotswap.host.load import Load
-from hotswap.host.parent import ModelHost
 from hotswap.packages.configuration import read_configuration
 from hotswap.packages.onboarding import Wish, onboard
 from hotswap.packages.package import open_package
@@ -46,23 +45,21 @@ def load(package, model, **changes):
 
 
 @asynccontextmanager
-async def host_of(settings, package):
-    async with artifact_of(settings, package.model, package.kind) as model:
-        host = ModelHost(load=load(package, model), deadline_s=10, on_restart=print, on_unknown=print, child=COLD)
-        try:
-            await host.start()
-            yield host
-        finally:
-            await host.stop()
+async def host_of(lab, settings, package):
+    async with (
+        artifact_of(settings, package.model, package.kind) as model,
+        lab.serving(load(package, model), print) as host,
+    ):
+        yield host
 
 
-async def predict(settings, package, rows_file):
+async def predict(lab, settings, package, rows_file):
     """The package's own answer to all rows of a CSV in one request."""
     operation = compile_proto(package.proto.source).operations["transform"]
     with rows_file.open(newline="") as file:
         rows = read_rows(file, "csv", operation.input)
         request = Layout(operation.input).pack(row.message for row in rows)
-    async with host_of(settings, package) as host:
+    async with host_of(lab, settings, package) as host:
         (answer,) = await host.score([request.SerializeToString()])
     return operation.output.FromString(answer)
 
@@ -83,14 +80,14 @@ def odd_mojo(path):
 
 
 @pytest.mark.parametrize("example", [IRIS, CANCER, GBM, MIXED_GLM, MIXED_KMEANS], ids=lambda e: e.model)
-async def test_a_packed_model_answers_what_h2o_predicts(settings, tmp_path, example):
+async def test_a_packed_model_answers_what_h2o_predicts(settings, tmp_path, example, h2o):
     sample = EXAMPLES / "data" / f"{example.rows_file}.csv"
     wish = Wish(model=EXAMPLES / "models" / f"{example.model}.zip", sample=sample)
     content, _ = await onboard(settings, wish)
     assert (content.configuration, content.version) == (Configuration(), "1.0.0")  # it fits without any mapping
     with open_package(write_package(content, tmp_path / "out")[-1]) as package:
         assert len(package.samples) == 100
-        said = await predict(settings, package, sample)
+        said = await predict(h2o, settings, package, sample)
     wanted = example.predictions()
     for name in wanted[0]:
         values = list(getattr(said, name if name == "predict" else f"p_{name}"))
@@ -129,7 +126,7 @@ async def test_a_host_that_gives_no_sound_description_is_an_error_and_leaves_not
     assert error.value.code == "HOST_FAILED"
 
 
-async def test_names_that_no_identifier_can_hold_are_packed_with_their_mapping(settings, tmp_path):
+async def test_names_that_no_identifier_can_hold_are_packed_with_their_mapping(settings, tmp_path, h2o):
     content, notes = await onboard(settings, Wish(model=odd_mojo(tmp_path / "odd.zip")))
     assert content.configuration.columns == {"Sepal.Length": "Sepal_Length_2", "sepal length": "sepal_length_3"}
     assert content.configuration.outputs == {"p_vir_gin_2": "p_vir-gin", "p_vir_gin": "p_vir_gin"}
@@ -143,7 +140,7 @@ async def test_names_that_no_identifier_can_hold_are_packed_with_their_mapping(s
         columns = ("sepal_length", "sepal_width", "petal_length", "petal_width")
         writer.writerows([row[name] for name in columns] for row in read_csv(EXAMPLES / "data" / "iris.csv"))
         file.flush()
-        said = await predict(settings, package, tmp_path / "rows.csv")
+        said = await predict(h2o, settings, package, tmp_path / "rows.csv")
     renamed = {"versicolor": "vir-gin", "virginica": "vir_gin"}
     wanted = IRIS.predictions()
     assert list(said.predict) == [renamed.get(row["predict"], row["predict"]) for row in wanted]
@@ -187,21 +184,21 @@ async def test_the_sample_is_matched_by_name_and_what_is_odd_in_it_is_said(setti
 
 
 @pytest.mark.skipif(not ACUMOS.is_dir(), reason="../shared/models/acumos is not here")
-async def test_the_ancestors_iris_is_scored_from_a_package_of_its_layout(settings, tmp_path):
+async def test_the_ancestors_iris_is_scored_from_a_package_of_its_layout(settings, tmp_path, h2o):
     write_zip(tmp_path / "modelpackage.zip", {"iris_drf.zip": ACUMOS / "iris_drf.zip", "H2OModelService.jar": b"jar"})
     metadata = b'{"schema": "acumos.schema.model:0.4.0", "name": "iris_drf", "runtime": {"name": "h2o"}}'
     parts = {"modelpackage.zip": tmp_path / "modelpackage.zip", "metadata.json": metadata}
     write_zip(tmp_path / "modeldump.zip", {**parts, "default.proto": ACUMOS / "irisdata5.proto"})
     with open_package(tmp_path / "modeldump.zip") as package:
         operation = compile_proto(package.proto.source).operations["predict"]
-        async with host_of(settings, package) as host:
+        async with host_of(h2o, settings, package) as host:
             (answer,) = await host.score([(ACUMOS / "iris5.bin").read_bytes()])
     with (ACUMOS / "irisdata5.csv").open(newline="") as file:
         known = [row[-1] for row in csv.reader(file)]
     assert sum(map(str.__eq__, operation.output.FromString(answer).prediction, known)) == 148
 
 
-async def test_a_jar_is_packed_by_its_configuration_and_a_sample(settings, tmp_path):
+async def test_a_jar_is_packed_by_its_configuration_and_a_sample(settings, tmp_path, java):
     (tmp_path / "iris.jar").write_bytes(jar("texts"))
     (tmp_path / "modelConfig.properties").write_text("modelClassName=iris.Model\nmodelMethod=predict\n")
     (tmp_path / "rows.csv").write_text("petal_len,sepal_len\n1.4,5\n6,7\n")
@@ -212,7 +209,7 @@ async def test_a_jar_is_packed_by_its_configuration_and_a_sample(settings, tmp_p
         operation = compile_proto(package.proto.source).operations["predict"]
         assert package.kind == "java"
         assert len(package.samples) == 2
-        async with host_of(settings, package) as host:
+        async with host_of(java, settings, package) as host:
             answers = await host.score(package.samples)
     labels = [list(operation.output.FromString(answer).prediction) for answer in answers]
     assert [len(label) for label in labels] == [1, 1]

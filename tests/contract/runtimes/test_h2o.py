@@ -1,9 +1,8 @@
-"""Real MOJOs through a real model host: the same predictions as H2O's own, from bytes to bytes."""
+"""Real MOJOs as a model host loads and scores them: the same predictions as H2O's own, from bytes to bytes."""
 
 import re
 import shutil
 import zipfile
-from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
@@ -18,25 +17,14 @@ from hotswap.host.parent import ModelHost
 SMALLEST = 1e-9
 
 
-@asynccontextmanager
-async def serving(load, unknown=None):
-    counts = {} if unknown is None else unknown
-    host = ModelHost(load=load, deadline_s=30, on_restart=pytest.fail, on_unknown=counts.__setitem__, child=COLD)
-    await host.start()
-    try:
-        yield host
-    finally:
-        await host.stop()
+def serving(lab, load, unknown=None):
+    return lab.serving(load, ({} if unknown is None else unknown).__setitem__)
 
 
-async def refusal_of(load) -> SwapError:
-    host = ModelHost(load=load, deadline_s=30, on_restart=pytest.fail, on_unknown=pytest.fail, child=COLD)
-    try:
-        with pytest.raises(SwapError) as refused:
-            await host.start()
-        assert host.pid is None
-    finally:
-        await host.stop()
+async def refusal_of(lab, load) -> SwapError:
+    with pytest.raises(SwapError) as refused:
+        async with serving(lab, load):
+            pass
     return refused.value
 
 
@@ -52,8 +40,8 @@ def with_proto(example: Example, messages: str) -> bytes:
 
 
 @pytest.mark.parametrize("example", [IRIS, IRIS_GLM, CANCER, GBM], ids=lambda example: example.model)
-async def test_a_classifier_returns_h2os_own_labels_and_probabilities(example):
-    async with serving(example.load()) as host:
+async def test_a_classifier_returns_h2os_own_labels_and_probabilities(example, h2o):
+    async with serving(h2o, example.load()) as host:
         answers = await host.score(example.requests())
 
     for answer, expected in zip(answers, example.predictions(), strict=True):
@@ -65,40 +53,46 @@ async def test_a_classifier_returns_h2os_own_labels_and_probabilities(example):
                 assert is_close(value, expected[part.name.removeprefix("p_")])
 
 
-async def test_a_regression_returns_h2os_own_values():
-    async with serving(MIXED_GLM.load()) as host:
+async def test_a_regression_returns_h2os_own_values(h2o):
+    async with serving(h2o, MIXED_GLM.load()) as host:
         answers = await host.score(MIXED_GLM.requests())
 
     values = [MIXED_GLM.operation.output.FromString(answer).value for answer in answers]
     assert all(map(is_close, values, (row["predict"] for row in MIXED_GLM.predictions())))
 
 
-async def test_a_clustering_returns_h2os_own_clusters():
-    async with serving(MIXED_KMEANS.load()) as host:
+async def test_a_clustering_returns_h2os_own_clusters(h2o):
+    async with serving(h2o, MIXED_KMEANS.load()) as host:
         answers = await host.score(MIXED_KMEANS.requests())
 
     clusters = [MIXED_KMEANS.operation.output.FromString(answer).cluster for answer in answers]
     assert clusters == [int(row["predict"]) for row in MIXED_KMEANS.predictions()]
 
 
-async def test_a_mojo_unpacked_to_a_folder_answers_with_the_same_bytes(tmp_path):
+async def test_a_mojo_unpacked_to_a_folder_answers_with_the_same_bytes(tmp_path, h2o):
     with zipfile.ZipFile(EXAMPLES / "models" / "iris_gbm.zip") as archive:
         archive.extractall(tmp_path / "a model, unpacked é")
     requests = IRIS.requests()
 
-    async with serving(IRIS.load()) as zipped, serving(IRIS.load(model=tmp_path / "a model, unpacked é")) as folder:
+    async with (
+        serving(h2o, IRIS.load()) as zipped,
+        serving(h2o, IRIS.load(model=tmp_path / "a model, unpacked é")) as folder,
+    ):
         assert await folder.score(requests) == await zipped.score(requests)
 
 
-async def test_a_descriptor_set_answers_with_the_same_bytes():
+async def test_a_descriptor_set_answers_with_the_same_bytes(h2o):
     files = compile_proto(IRIS.source).files.SerializeToString()
     requests = IRIS.requests()
 
-    async with serving(IRIS.load()) as text, serving(IRIS.load(proto=files, is_descriptor_set=True)) as compiled:
+    async with (
+        serving(h2o, IRIS.load()) as text,
+        serving(h2o, IRIS.load(proto=files, is_descriptor_set=True)) as compiled,
+    ):
         assert await compiled.score(requests) == await text.score(requests)
 
 
-async def test_the_size_of_a_batch_and_the_shape_of_a_request_change_no_prediction():
+async def test_the_size_of_a_batch_and_the_shape_of_a_request_change_no_prediction(h2o):
     columns = ["sepal_length", "sepal_width", "petal_length", "petal_width"]
     fields = " ".join(f"optional double {name} = {number};" for number, name in enumerate(columns, 1))
     source = f"""syntax = "proto3";
@@ -120,7 +114,7 @@ async def test_the_size_of_a_batch_and_the_shape_of_a_request_change_no_predicti
     table = {name: [getattr(row, name) for row in parsed] for name in columns}
     batch = [*requests, rows, operations["columns"].input(**table).SerializeToString()]
 
-    async with serving(IRIS.load(proto=source)) as host:
+    async with serving(h2o, IRIS.load(proto=source)) as host:
         answers = await host.score(batch, [Ask("one")] * len(requests) + [Ask("rows"), Ask("columns")])
         alone = [(await host.score([request], [Ask("one")]))[0] for request in requests[:20]]
 
@@ -130,14 +124,14 @@ async def test_the_size_of_a_batch_and_the_shape_of_a_request_change_no_predicti
     assert list(operations["columns"].output.FromString(answers[-1]).label) == labels
 
 
-async def test_all_outputs_of_a_classifier_are_available():
+async def test_all_outputs_of_a_classifier_are_available(h2o):
     message = "string predict = 1; repeated double probabilities = 2; double confidence = 3; double score = 4;"
     numbers = " ".join(f"optional double x{number} = {number + 1};" for number in range(10))
     columns = f"{numbers} optional string color = 11; optional string country = 12;"
     source = with_proto(GBM, f"message In {{ {columns} }} message Out {{ {message} }}")
     output = compile_proto(source).operations["f"].output
 
-    async with serving(GBM.load(proto=source)) as host:
+    async with serving(h2o, GBM.load(proto=source)) as host:
         answers = await host.score(GBM.requests()[:50])
 
     for answer, expected in zip(answers, GBM.predictions(), strict=False):
@@ -162,39 +156,39 @@ def with_offset(path: Path) -> Path:
     return path
 
 
-async def test_a_model_with_an_offset_requires_and_adds_it(tmp_path):
+async def test_a_model_with_an_offset_requires_and_adds_it(tmp_path, h2o):
     source = MIXED_GLM.source.replace(b"message Row {", b"message Row { optional double exposure = 99;")
     message = compile_proto(source).operations["Estimate"].input
     output = MIXED_GLM.operation.output
     requests = [request + message(exposure=2.5).SerializeToString() for request in MIXED_GLM.requests()[:50]]
     load = MIXED_GLM.load(model=with_offset(tmp_path / "offset.zip"), proto=source)
 
-    async with serving(MIXED_GLM.load()) as plain, serving(load) as offset:
+    async with serving(h2o, MIXED_GLM.load()) as plain, serving(h2o, load) as offset:
         without = [output.FromString(answer).value for answer in await plain.score(MIXED_GLM.requests()[:50])]
         missing = [output.FromString(answer).value for answer in await offset.score(MIXED_GLM.requests()[:50])]
         added = [output.FromString(answer).value for answer in await offset.score(requests)]
 
     assert missing == without
     assert [value - 2.5 for value in added] == pytest.approx(without, abs=SMALLEST)
-    refused = await refusal_of(MIXED_GLM.load(model=load.model))
+    refused = await refusal_of(h2o, MIXED_GLM.load(model=load.model))
     assert "column `exposure` (numeric)" in refused.message
 
 
 # ---- policies
 
 
-async def test_unknown_categories_are_counted_and_scored_like_missing_ones():
+async def test_unknown_categories_are_counted_and_scored_like_missing_ones(h2o):
     message, unknown = MIXED_GLM.operation.input, {}
     requests = [message(x0=1, color=color, country="FR").SerializeToString() for color in ("mauve", "", "teal")]
 
-    async with serving(MIXED_GLM.load(), unknown) as host:
+    async with serving(h2o, MIXED_GLM.load(), unknown) as host:
         first, missing, third = await host.score(requests)
 
     assert first == missing == third
     assert unknown == {"color": 2}
 
 
-async def test_the_policies_refuse_what_is_configured():
+async def test_the_policies_refuse_what_is_configured(h2o):
     policies = Configuration(missing=Policy.REFUSE, unknown_category=Policy.REFUSE)
     message = MIXED_GLM.operation.input
     whole = dict.fromkeys((f"x{number}" for number in range(9)), 1.0)
@@ -204,7 +198,7 @@ async def test_the_policies_refuse_what_is_configured():
         message(**{**whole, "x3": None}, color="green", country="PL"),
     ]
 
-    async with serving(MIXED_GLM.load(configuration=policies)) as host:
+    async with serving(h2o, MIXED_GLM.load(configuration=policies)) as host:
         good, *refused = await host.score([request.SerializeToString() for request in requests])
 
     assert isinstance(good, bytes)
@@ -213,10 +207,10 @@ async def test_the_policies_refuse_what_is_configured():
     assert "`x3`" in refused[1].message
 
 
-async def test_an_unknown_operation_is_refused_with_the_known_ones():
+async def test_an_unknown_operation_is_refused_with_the_known_ones(h2o):
     (request, *_) = IRIS.requests()
 
-    async with serving(IRIS.load()) as host:
+    async with serving(h2o, IRIS.load()) as host:
         answers = await host.score([request] * 4, [Ask(name) for name in ("Classify", "classify", "", "predict")])
 
     assert answers[0] == answers[2]
@@ -254,16 +248,16 @@ def broken(tmp_path: Path, how: str) -> Path:
     "how",
     ["garbage", "truncated", "another zip", "a part is gone", "an empty folder", "a senseless model.ini", "nothing"],
 )
-async def test_an_artifact_that_is_not_a_mojo_is_refused(tmp_path, how):
-    refused = await refusal_of(IRIS.load(model=broken(tmp_path, how)))
+async def test_an_artifact_that_is_not_a_mojo_is_refused(tmp_path, how, h2o):
+    refused = await refusal_of(h2o, IRIS.load(model=broken(tmp_path, how)))
 
     assert refused.code == "MODEL_INVALID"
     assert "not a readable H2O MOJO" in refused.message
     assert str(tmp_path) not in refused.message
 
 
-async def test_a_model_and_a_proto_of_different_domains_are_refused_with_every_column():
-    refused = await refusal_of(CANCER.load(proto=IRIS.source))
+async def test_a_model_and_a_proto_of_different_domains_are_refused_with_every_column(h2o):
+    refused = await refusal_of(h2o, CANCER.load(proto=IRIS.source))
 
     assert refused.code == "SCHEMA_MISMATCH"
     assert refused.message.count("Classify: column `") == 30
@@ -277,27 +271,31 @@ async def test_a_model_and_a_proto_of_different_domains_are_refused_with_every_c
         (b'syntax = "proto3"; message In {}', "NO_OPERATION", "no service with an rpc"),
     ],
 )
-async def test_a_proto_that_cannot_serve_is_refused(proto, code, told):
-    refused = await refusal_of(IRIS.load(proto=proto))
+async def test_a_proto_that_cannot_serve_is_refused(proto, code, told, h2o):
+    refused = await refusal_of(h2o, IRIS.load(proto=proto))
 
     assert (refused.code, told in refused.message) == (code, True)
 
 
-async def test_a_refused_sample_fails_the_start():
+async def test_a_refused_sample_fails_the_start_and_leaves_no_process():
     samples = (IRIS.requests()[0], b"\xff\xff")
+    host = ModelHost(
+        load=IRIS.load(samples=samples), deadline_s=30, on_restart=pytest.fail, on_unknown=pytest.fail, child=COLD
+    )
 
-    refused = await refusal_of(IRIS.load(samples=samples))
+    with pytest.raises(SwapError, match="sample 1 was refused: UNDECODABLE") as refused:
+        await host.start()
 
-    assert (refused.code, "sample 1 was refused: UNDECODABLE" in refused.message) == ("SAMPLE_REFUSED", True)
+    assert (refused.value.code, host.pid) == ("SAMPLE_REFUSED", None)
 
 
-async def test_an_unknown_runtime_is_refused():
-    refused = await refusal_of(IRIS.load(kind="onnx"))
+async def test_an_unknown_runtime_is_refused(h2o):
+    refused = await refusal_of(h2o, IRIS.load(kind="onnx"))
 
     assert (refused.code, "`onnx`" in refused.message) == ("MODEL_UNSUPPORTED", True)
 
 
-async def test_the_configuration_maps_different_names(tmp_path):
+async def test_the_configuration_maps_different_names(tmp_path, h2o):
     fields = "double a = 1; double b = 2; double c = 3; double d = 4;"
     source = with_proto(
         IRIS, f"message Leaf {{ {fields} }} message In {{ Leaf leaf = 1; }} message Out {{ string x = 1; }}"
@@ -307,7 +305,7 @@ async def test_the_configuration_maps_different_names(tmp_path):
     message = compile_proto(source).operations["f"].input(leaf={"a": 5.1, "b": 3.5, "c": 1.4, "d": 0.2})
     shutil.copy(EXAMPLES / "models" / "iris_gbm.zip", tmp_path / "copy.zip")
 
-    async with serving(IRIS.load(model=tmp_path / "copy.zip", proto=source, configuration=configuration)) as host:
+    async with serving(h2o, IRIS.load(model=tmp_path / "copy.zip", proto=source, configuration=configuration)) as host:
         (answer,) = await host.score([message.SerializeToString()])
 
     assert answer == b"\x0a\x06setosa"

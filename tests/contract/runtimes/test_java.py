@@ -1,17 +1,17 @@
-"""A jar as a model, in a real host: how texts and values are passed in and returned."""
+"""A jar as a model: how texts and values are passed in and returned."""
 
 import tempfile
 from pathlib import Path
 
-from fakes.jar_hosts import ANN, COLUMNS, CREDIT, FLOWERS, IRIS, NUMBERS, ROW, ROWS, load, refusal_of, serving
+from fakes.jar_hosts import ANN, COLUMNS, CREDIT, FLOWERS, IRIS, NUMBERS, ROW, ROWS, hosting, load, refusal_of, serving
 from fakes.processes import names, temporary_folders
 from hotswap.codec.proto import compile as compile_proto
 
 
-async def test_an_acumos_jar_gets_rows_as_csv_and_returns_a_list_by_row(put):
+async def test_an_acumos_jar_gets_rows_as_csv_and_returns_a_list_by_row(put, java):
     rpcs = dict.fromkeys(("predict", "predictFile", "predictPath", "echo"), "Rows Labels")
     runtime = {"modelClassName": "iris.Model", "modelInputType": "CSV", "modelOutputType": "java.util.List"}
-    async with serving(load(put("texts"), IRIS, rpcs, runtime)) as served:
+    async with serving(java, load(put("texts"), IRIS, rpcs, runtime)) as served:
         for operation in ("predict", "predictFile", "predictPath"):
             assert (await served.ask(operation, FLOWERS)).prediction == ["versicolor", "virginica"], operation
         told = await served.ask("echo", {"rows": [{"petal_len": 1.5, "note": 'a "b", c\nd é'}]})
@@ -19,28 +19,30 @@ async def test_an_acumos_jar_gets_rows_as_csv_and_returns_a_list_by_row(put):
     assert told.prediction == ['sepal_len,petal_len,note\n0.0,1.5,"a ""b"", c\nd é"\n']
 
 
-async def test_a_jar_gets_rows_as_json_or_as_a_file_if_configured(put):
+async def test_a_jar_gets_rows_as_json_or_as_a_file_if_configured(put, java):
     rows = {"rows": [{"petal_len": 1.5, "note": "é"}]}
     json_text = '[{"sepal_len": 0.0, "petal_len": 1.5, "note": "é"}]'
     runtime = {"class": "iris.Model", "input": "json"}
-    async with serving(load(put("texts"), IRIS, {"echo": "Rows Labels"}, runtime)) as served:
+    async with serving(java, load(put("texts"), IRIS, {"echo": "Rows Labels"}, runtime)) as served:
         assert (await served.ask("echo", rows)).prediction == [json_text]
     runtime = {"class": "iris.Model", "input": "file", "output": "csv", "method.Named": "predictNamed"}
-    async with serving(load(put("texts"), IRIS, {"Named": "Rows Labels", "table": "Rows Table"}, runtime)) as served:
+    async with serving(
+        java, load(put("texts"), IRIS, {"Named": "Rows Labels", "table": "Rows Table"}, runtime)
+    ) as served:
         assert (await served.ask("Named", FLOWERS)).prediction == ["versicolor", "virginica"]
 
 
-async def test_json_of_an_acumos_jar_is_the_whole_message_and_its_lists_first_element_the_whole_answer(put):
+async def test_json_of_an_acumos_jar_is_the_whole_message_and_its_lists_first_element_the_whole_answer(put, java):
     runtime = {"modelClassName": "iris.Model", "modelMethod": "echo", "modelInputType": "JSON"}
     messages = IRIS + "message Columns { repeated double a = 1; repeated double b = 2; } message One { double a = 1; }"
     rows = {"rows": [{"petal_len": 1.5, "note": "é"}, {}]}
-    async with serving(load(put("texts"), messages, {"echo": "Rows Labels"}, runtime)) as served:
+    async with serving(java, load(put("texts"), messages, {"echo": "Rows Labels"}, runtime)) as served:
         (told,) = (await served.ask("echo", {"rows": rows["rows"][:1]})).prediction
         assert told == '{"rows": [{"sepal_len": 0.0, "petal_len": 1.5, "note": "é"}]}'
 
     runtime |= {"modelOutputType": "JSON", "method.drops": "dropsFirst"}
     rpcs = {"rows": "Rows Rows", "columns": "Columns Columns", "one": "One One", "drops": "Rows Rows"}
-    async with serving(load(put("texts"), messages, rpcs, runtime)) as served:
+    async with serving(java, load(put("texts"), messages, rpcs, runtime)) as served:
         for operation, content in {"rows": rows, "columns": COLUMNS, "one": {"a": 5}}.items():
             answer = await served.ask(operation, content)
             assert answer == type(answer)(**content), operation
@@ -48,17 +50,17 @@ async def test_json_of_an_acumos_jar_is_the_whole_message_and_its_lists_first_el
         assert refused.message == "field `rows`: the method returned 1 values for 2 rows"
 
 
-async def test_json_that_is_not_the_answer_of_an_acumos_jar_is_refused(put):
+async def test_json_that_is_not_the_answer_of_an_acumos_jar_is_refused(put, java):
     runtime = {"modelClassName": "iris.Model", "modelOutputType": "JSON"}
-    async with serving(load(put("texts"), IRIS, {"predict": "Rows Labels"}, runtime)) as served:
+    async with serving(java, load(put("texts"), IRIS, {"predict": "Rows Labels"}, runtime)) as served:
         refused = await served.ask("predict", FLOWERS)
 
     assert (refused.code, "returned json that is not an output message" in refused.message) == ("MODEL_ERROR", True)
 
 
-async def test_text_that_a_jar_returns_is_parsed_as_csv_if_configured(put):
+async def test_text_that_a_jar_returns_is_parsed_as_csv_if_configured(put, java):
     runtime = {"class": "iris.Model", "output": "csv"}
-    async with serving(load(put("texts"), IRIS, {"table": "Rows Table"}, runtime)) as served:
+    async with serving(java, load(put("texts"), IRIS, {"table": "Rows Table"}, runtime)) as served:
         table = await served.ask("table", FLOWERS)
 
     assert [(row.label, row.score) for row in table.rows] == [("versicolor", 0.5), ("virginica", 0.5)]
@@ -66,7 +68,7 @@ async def test_text_that_a_jar_returns_is_parsed_as_csv_if_configured(put):
 
 async def test_a_file_passed_to_a_jar_leaves_nothing_on_disk_and_nothing_open(put):
     before = temporary_folders()
-    async with serving(load(put("texts"), IRIS, {"predictFile": "Rows Labels"}, {"class": "iris.Model"})) as served:
+    async with hosting(load(put("texts"), IRIS, {"predictFile": "Rows Labels"}, {"class": "iris.Model"})) as served:
         await served.ask("predictFile", FLOWERS)
         opened = names(f"/proc/{served.host.pid}/fd")
         assert (await served.ask("predictFile", FLOWERS)).prediction == ["versicolor", "virginica"]
@@ -115,19 +117,19 @@ METHODS = {
 }  # fmt: skip
 
 
-async def test_each_kind_of_parameter_is_filled_and_each_kind_of_result_fills_its_message(put):
+async def test_each_kind_of_parameter_is_filled_and_each_kind_of_result_fills_its_message(put, java):
     rpcs = {name: kinds for name, (kinds, _, _) in OPERATIONS.items()}
     runtime = {"class": "numbers.Numbers"} | {f"method.{name}": method for name, method in METHODS.items()}
-    async with serving(load(put("numbers"), NUMBERS, rpcs, runtime)) as served:
+    async with serving(java, load(put("numbers"), NUMBERS, rpcs, runtime)) as served:
         for name, (_, asked, expected) in OPERATIONS.items():
             assert await served.ask(name, asked) == served.operations[name].output(**expected), name
 
 
-async def test_objects_are_created_from_nested_messages_and_read_from_getters_records_and_maps(put):
+async def test_objects_are_created_from_nested_messages_and_read_from_getters_records_and_maps(put, java):
     rpcs = {"Score": "Customer Decision", "scoreAll": "Customers Decisions", "scoreArray": "Customers Decisions"}
     rpcs |= {"Each": "Customers Decisions", "types": "Customer Decision"}
     told = "Ann 30 null VERY_BAD true 1.0 2.5 Ulm/Point[x=1.0, y=2] a=1.0 b=2.0 2"
-    async with serving(load(put("customers"), CREDIT, rpcs, {"method.Each": "score"})) as served:
+    async with serving(java, load(put("customers"), CREDIT, rpcs, {"method.Each": "score"})) as served:
         made = served.operations["Score"].output
         decision = made(
             text=told, rating="RATING_VERY_BAD", terms=[30, 0.5], counts={"age": 30}, token=b"\1\xff",
@@ -146,21 +148,21 @@ async def test_objects_are_created_from_nested_messages_and_read_from_getters_re
     assert [(point.x, point.y) for point in types.points] == [(1, 2), (3.5, 4)]
 
 
-async def test_the_configuration_maps_parameters_and_outputs_with_other_names(put):
+async def test_the_configuration_maps_parameters_and_outputs_with_other_names(put, java):
     mapped = {"columns": {"z": "b"}, "outputs": {"granted": "score"}}
     messages = NUMBERS + "message Renamed { float granted = 1; } message Named { repeated Renamed rows = 1; }"
     rpcs = {"unfilled": "Row Number", "table": "Rows Named"}
-    async with serving(load(put("numbers"), messages, rpcs, {"class": "numbers.Numbers"}, **mapped)) as served:
+    async with serving(java, load(put("numbers"), messages, rpcs, {"class": "numbers.Numbers"}, **mapped)) as served:
         assert (await served.ask("unfilled", ROW)).d == 0
         assert [row.granted for row in (await served.ask("table", ROWS)).rows] == [0.25, 0.25]
 
 
-async def test_parameters_of_unknown_names_are_filled_by_position_if_there_are_as_many_fields(put):
+async def test_parameters_of_unknown_names_are_filled_by_position_if_there_are_as_many_fields(put, java):
     messages = IRIS + "message Two { double y = 1; double x = 2; } message Twos { repeated Two rows = 1; }"
     runtime = {"class": "iris.Model"}
-    async with serving(load(put("texts"), messages, {"classify": "Twos Labels"}, runtime)) as served:
+    async with serving(java, load(put("texts"), messages, {"classify": "Twos Labels"}, runtime)) as served:
         answer = await served.ask("classify", {"rows": [{"y": 9, "x": 1}, {"x": 5}]})
-    refused = await refusal_of(load(put("texts"), messages, {"classify": "Rows Labels"}, runtime))
+    refused = await refusal_of(java, load(put("texts"), messages, {"classify": "Rows Labels"}, runtime))
 
     assert answer.prediction == ["setosa", "virginica"]
     told = "there are 2 parameters (double, double) but 3 fields (sepal_len, petal_len, note)"
@@ -168,19 +170,19 @@ async def test_parameters_of_unknown_names_are_filled_by_position_if_there_are_a
 
 
 async def test_one_object_lives_as_long_as_the_generation_and_only_requests_call_it(put):
-    async with serving(load(put("numbers"), NUMBERS, {"next": "Row Long"}, {"class": "numbers.Numbers"})) as served:
+    async with hosting(load(put("numbers"), NUMBERS, {"next": "Row Long"}, {"class": "numbers.Numbers"})) as served:
         assert [(await served.ask("next", ROW)).n for _ in range(3)] == [1, 2, 3]
 
 
-async def test_samples_are_scored_before_the_jar_serves(put):
+async def test_samples_are_scored_before_the_jar_serves(put, java):
     sample = compile_proto(load(put("numbers"), NUMBERS, {"next": "Row Long"}).proto).operations["next"].input(**ROW)
     given = load(
         put("numbers"), NUMBERS, {"next": "Row Long"}, {"class": "numbers.Numbers"}, (sample.SerializeToString(),)
     )
-    async with serving(given) as served:
+    async with serving(java, given) as served:
         assert (await served.ask("next", ROW)).n > 1
     bad = load(put("numbers"), NUMBERS, {"odd": "What Long"}, {"class": "numbers.Numbers"}, (b"\x0a\x06raises",))
-    refused = await refusal_of(bad)
+    refused = await refusal_of(java, bad)
 
     assert refused.code == "SAMPLE_REFUSED"
     assert "IllegalStateException: as it was asked to, at numbers.Numbers.odd(Numbers.java" in refused.message

@@ -1,15 +1,14 @@
-"""A jar as a model, in a real host: class paths, jars that do harm, and the command line."""
+"""A jar as a model: class paths, jars that do harm, and the command line."""
 
 import subprocess
 import sys
 
 import pytest
 
-from fakes.jar_hosts import ANN, CREDIT, HOSTILE, IRIS, load, refusal_of, serving
+from fakes.jar_hosts import ANN, CREDIT, HOSTILE, IRIS, hosting, load, refusal_of, serving
 from fakes.jars import HAS_JDK, NAMES, OWN, compiled, jar, jdk, packed, prebuilt, unpacked
 from fakes.processes import is_running
 from hotswap.batch import Code, Refusal
-from hotswap.host.parent import ModelHost
 
 
 def split(name, part):
@@ -19,7 +18,7 @@ def split(name, part):
     return packed(library), packed({path: content for path, content in files.items() if path not in library})
 
 
-async def test_a_zip_or_a_folder_of_jars_is_one_class_path(put, tmp_path):
+async def test_a_zip_or_a_folder_of_jars_is_one_class_path(put, tmp_path, java):
     library, model = split("customers", "Point")
     bundle = put(packed({"lib/deep/geo.jar": library, "scorer.jar": model, "readme.txt": b"read me"}))
     (tmp_path / "folder" / "lib").mkdir(parents=True)
@@ -29,22 +28,20 @@ async def test_a_zip_or_a_folder_of_jars_is_one_class_path(put, tmp_path):
         target.write_bytes(content)
     (tmp_path / "folder" / "lib" / "geo.jar").write_bytes(library)
     for path in (bundle, tmp_path / "folder"):
-        async with serving(load(path, CREDIT, {"score": "Customer Decision"})) as served:
+        async with serving(java, load(path, CREDIT, {"score": "Customer Decision"})) as served:
             assert "Point[x=1.0, y=2]" in (await served.ask("score", ANN)).text
-    refused = await refusal_of(load(put(packed({"scorer.jar": model})), CREDIT, {"score": "Customer Decision"}))
+    refused = await refusal_of(java, load(put(packed({"scorer.jar": model})), CREDIT, {"score": "Customer Decision"}))
 
     assert (refused.code, "credit/Point" in refused.message) == ("MODEL_INVALID", True)
 
 
-async def test_the_class_is_found_by_the_manifest_or_by_its_method_and_the_host_says_so(put):
+def test_the_class_is_found_by_the_manifest_or_by_its_method_and_the_host_says_so(put, java):
     found = {}
     for name, messages, rpcs in (
         ("customers", CREDIT, {"score": "Customer Decision"}),
         ("texts", IRIS, {"Predict": "Rows Labels"}),
     ):
-        host = ModelHost(load=load(put(name), messages, rpcs), deadline_s=30, on_restart=print, on_unknown=print)
-        found[name] = (await host.start()).columns
-        await host.stop()
+        found[name] = java.load(load(put(name), messages, rpcs)).columns
 
     assert found == {
         "customers": "Java score: credit.Scorer.score(Customer) -> Decision (the manifest's Main-Class)",
@@ -66,7 +63,7 @@ HARMS = {
 async def hostile(put):
     restarts = []
     given = load(put("hostile"), HOSTILE, {"act": "What Said"}, {"class": "hostile.Hostile"})
-    async with serving(given, restarts, deadline_s=3.0) as served:
+    async with hosting(given, restarts, deadline_s=3.0) as served:
         served.restarts = restarts
         yield served
 

@@ -1,12 +1,13 @@
-"""A jar as a model, in a real host: what is refused, per request and at the swap."""
+"""A jar as a model: what is refused, per request and at the swap."""
 
 import asyncio
 
 import pytest
 
-from fakes.jar_hosts import ANN, CREDIT, FLOWERS, HOSTILE, IRIS, NUMBERS, ROWS, load, refusal_of, serving
+from fakes.jar_hosts import ANN, CREDIT, FLOWERS, HOSTILE, IRIS, NUMBERS, ROWS, hosting, load, refusal_of, serving
 from fakes.jars import jar, packed, unpacked
 from hotswap.batch import Code, Format, Refusal
+from hotswap.errors import SwapError
 
 ODD = [
     ("Long", "null", "returned null"),
@@ -26,11 +27,11 @@ ODD = [
 ]
 
 
-async def test_almost_every_error_is_a_refusal_that_names_the_field_and_the_reason(put):
+async def test_almost_every_error_is_a_refusal_that_names_the_field_and_the_reason(put, java):
     """Acumos answers almost every error with an empty 200."""
     rpcs = {f"To{kind}": f"What {kind}" for kind in ("Long", "Small", "Number", "Text", "Maybe")}
     runtime = {"class": "numbers.Numbers", "method": "odd"}
-    async with serving(load(put("numbers"), NUMBERS, rpcs, runtime)) as served:
+    async with serving(java, load(put("numbers"), NUMBERS, rpcs, runtime)) as served:
         for operation, what, expected in ODD:
             refused = await served.ask(f"To{operation}", {"what": what})
             assert isinstance(refused, Refusal), what
@@ -41,11 +42,11 @@ async def test_almost_every_error_is_a_refusal_that_names_the_field_and_the_reas
         assert (await served.ask("ToLong", b"\xff")).code is Code.UNDECODABLE
 
 
-async def test_a_missing_number_is_never_0_and_a_value_that_does_not_fit_is_refused_with_row_and_field(put):
+async def test_a_missing_number_is_never_0_and_a_value_that_does_not_fit_is_refused_with_row_and_field(put, java):
     """Acumos turns a missing number into 0."""
     rpcs = {"bare": "Maybe Number", "texts": "Texts Text", "SumColumns": "Columns Numbers", "half": "Row Number"}
     runtime = {"class": "numbers.Numbers", "method.SumColumns": "sum"}
-    async with serving(load(put("numbers"), NUMBERS, rpcs, runtime)) as served:
+    async with serving(java, load(put("numbers"), NUMBERS, rpcs, runtime)) as served:
         told = {
             "absent": await served.ask("bare", {"b": 1}),
             "large": await served.ask("bare", {"a": 1, "b": 40_000}),
@@ -53,7 +54,7 @@ async def test_a_missing_number_is_never_0_and_a_value_that_does_not_fit_is_refu
             "letters": await served.ask("texts", {"letter": "ab"}),
             "ragged": await served.ask("SumColumns", {"a": [1]}),
         }
-    async with serving(load(put("customers"), CREDIT, {"scoreAll": "Customers Decisions"})) as served:
+    async with serving(java, load(put("customers"), CREDIT, {"scoreAll": "Customers Decisions"})) as served:
         told["row"] = await served.ask("scoreAll", {"rows": [ANN, {"name": "Bob"}]})
 
     assert told == {
@@ -66,37 +67,39 @@ async def test_a_missing_number_is_never_0_and_a_value_that_does_not_fit_is_refu
     }
 
 
-async def test_a_request_gets_as_many_results_as_it_has_rows_or_is_refused(put):
+async def test_a_request_gets_as_many_results_as_it_has_rows_or_is_refused(put, java):
     """Acumos silently drops a bad row: fewer rows come out, and nothing says which."""
     rpcs = {"dropsRows": "Rows Labels"}
-    async with serving(load(put("texts"), IRIS, rpcs, {"class": "iris.Model"})) as served:
+    async with serving(java, load(put("texts"), IRIS, rpcs, {"class": "iris.Model"})) as served:
         refused = await served.ask("dropsRows", {"rows": [{"petal_len": 3}] * 3})
 
     assert refused == Refusal(Code.MODEL_ERROR, "the method returned 2 results for 3 rows")
 
 
-async def test_each_rpc_calls_its_own_method(put):
+async def test_each_rpc_calls_its_own_method(put, java):
     """In Acumos every rpc calls the same method."""
     rpcs = dict.fromkeys(("sum", "half", "Third", "Fourth"), "Whole Number")
     runtime = {"class": "numbers.Numbers", "method.Third": "weigh", "method.Fourth": "sumInts"}
-    async with serving(load(put("numbers"), NUMBERS, rpcs, runtime)) as served:
+    async with serving(java, load(put("numbers"), NUMBERS, rpcs, runtime)) as served:
         answers = [(await served.ask(operation, {"a": 1, "b": 3})).d for operation in rpcs]
 
     assert answers == [4, 0.5, 13, 4]
 
 
-async def test_outputs_are_matched_by_name_and_not_by_type_or_order(put):
+async def test_outputs_are_matched_by_name_and_not_by_type_or_order(put, java):
     """Acumos fills the output's fields by the runtime type of the results, in their order."""
-    async with serving(load(put("numbers"), NUMBERS, {"table": "Rows Table"}, {"class": "numbers.Numbers"})) as served:
+    async with serving(
+        java, load(put("numbers"), NUMBERS, {"table": "Rows Table"}, {"class": "numbers.Numbers"})
+    ) as served:
         (row, _) = (await served.ask("table", ROWS)).rows
 
     assert (row.b, row.label, row.score) == (2, "L1.0", 0.25)
 
 
-async def test_crlf_quotes_and_utf8_reach_the_jar_intact(put):
+async def test_crlf_quotes_and_utf8_reach_the_jar_intact(put, java):
     """In Acumos CRLF loses the last column, quotes are not understood and UTF-8 is corrupted."""
     text = 'note,petal_len\r\n"a ""b"", ç\r\n☃",1.5\r\n'.encode()
-    async with serving(load(put("texts"), IRIS, {"echo": "Rows Labels"}, {"class": "iris.Model"})) as served:
+    async with serving(java, load(put("texts"), IRIS, {"echo": "Rows Labels"}, {"class": "iris.Model"})) as served:
         told = await served.ask("echo", text, content=Format.CSV)
 
     assert told.prediction == ['sepal_len,petal_len,note\nnan,1.5,"a ""b"", ç\r\n☃"\n']
@@ -106,8 +109,8 @@ async def test_a_swap_to_a_jar_with_the_same_class_name_runs_the_new_code(put):
     """In Acumos the old code keeps answering."""
     runtime, rpcs = {"class": "iris.Model"}, {"predict": "Rows Labels"}
     async with (
-        serving(load(put("texts", "one"), IRIS, rpcs, runtime)) as first,
-        serving(load(put("texts_v2", "two"), IRIS, rpcs, runtime)) as second,
+        hosting(load(put("texts", "one"), IRIS, rpcs, runtime)) as first,
+        hosting(load(put("texts_v2", "two"), IRIS, rpcs, runtime)) as second,
     ):
         assert (await first.ask("predict", FLOWERS)).prediction == ["versicolor", "virginica"]
         assert (await second.ask("predict", FLOWERS)).prediction == ["second", "second"]
@@ -117,7 +120,7 @@ async def test_a_swap_to_a_jar_with_the_same_class_name_runs_the_new_code(put):
 async def test_eight_concurrent_requests_are_all_answered_correctly(put):
     """In Acumos 0 to 2 of eight parallel requests are right."""
     lengths, expected = [1, 3, 5, 1, 3, 5, 1, 3], ["setosa", "versicolor", "virginica"]
-    async with serving(load(put("texts"), IRIS, {"predictFile": "Rows Labels"}, {"class": "iris.Model"})) as served:
+    async with hosting(load(put("texts"), IRIS, {"predictFile": "Rows Labels"}, {"class": "iris.Model"})) as served:
         asks = [served.ask("predictFile", {"rows": [{"petal_len": length}]}) for length in lengths]
         answers = await asyncio.gather(*asks)
 
@@ -154,14 +157,13 @@ NO_MODEL = {
     "RaisesAtStart": ({"class": "hostile.RaisesAtStart"}, "its static initializer raised java.lang.NumberFormat"),
     "NeverMade": ({"class": "hostile.NeverMade"}, "no public constructor without parameters"),
     "RaisesWhenMade": ({"class": "hostile.RaisesWhenMade"}, "there is no model file"),
-    "ExitsAtStart": ({"class": "hostile.ExitsAtStart"}, "while it was loading the model: exit code 0"),
 }
 
 
-async def test_each_mismatched_operation_is_reported_at_the_swap_with_what_to_do(put):
+async def test_each_mismatched_operation_is_reported_at_the_swap_with_what_to_do(put, java):
     rpcs = {name: kinds for name, (kinds, _) in UNFIT.items()}
 
-    refused = await refusal_of(load(put("numbers"), NUMBERS, rpcs, {"class": "numbers.Numbers"}))
+    refused = await refusal_of(java, load(put("numbers"), NUMBERS, rpcs, {"class": "numbers.Numbers"}))
 
     assert refused.code == "SCHEMA_MISMATCH"
     for name, (_, expected) in UNFIT.items():
@@ -170,33 +172,43 @@ async def test_each_mismatched_operation_is_reported_at_the_swap_with_what_to_do
 
 
 @pytest.mark.parametrize("name", NO_MODEL)
-async def test_a_class_that_cannot_be_used_is_refused_at_the_swap_with_the_reason(name, put):
+async def test_a_class_that_cannot_be_used_is_refused_at_the_swap_with_the_reason(name, put, java):
     runtime, expected = NO_MODEL[name]
 
-    refused = await refusal_of(load(put("hostile"), HOSTILE, {"act": "What Said"}, runtime))
+    refused = await refusal_of(java, load(put("hostile"), HOSTILE, {"act": "What Said"}, runtime))
 
     assert expected in refused.message
-    assert refused.code == ("HOST_FAILED" if name == "ExitsAtStart" else "MODEL_INVALID")
+    assert refused.code == "MODEL_INVALID"
 
 
-async def test_an_output_that_no_getter_fills_and_an_input_without_end_are_refused_at_the_swap(put):
+async def test_a_class_that_ends_the_host_is_refused_at_the_swap(put):
+    given = load(put("hostile"), HOSTILE, {"act": "What Said"}, {"class": "hostile.ExitsAtStart"})
+
+    with pytest.raises(SwapError, match="while it loaded the model: exit code 0") as refused:
+        async with hosting(given):
+            pass
+
+    assert refused.value.code == "HOST_FAILED"
+
+
+async def test_an_output_that_no_getter_fills_and_an_input_without_end_are_refused_at_the_swap(put, java):
     messages = CREDIT.replace("bool granted = 2;", "bool granted = 2; double limit = 12;")
     messages += "message Endless { string name = 1; Endless inner = 2; }"
     rpcs = {"score": "Customer Decision", "types": "Endless Decision"}
 
-    refused = await refusal_of(load(put("customers"), messages, rpcs))
+    refused = await refusal_of(java, load(put("customers"), messages, rpcs))
 
     assert refused.code == "SCHEMA_MISMATCH"
     assert "field `limit` (double): Decision has no property of that name, it has counts, granted" in refused.message
     assert "inner.name` (string) is nested too deeply: a message that contains itself has no end" in refused.message
 
 
-async def test_a_jar_for_a_newer_java_is_refused_with_both_versions(put):
+async def test_a_jar_for_a_newer_java_is_refused_with_both_versions(put, java):
     files = unpacked(jar("texts"))
     newer = files["iris/Model.class"][:6] + (44 + 99).to_bytes(2) + files["iris/Model.class"][8:]
     path = put(packed({**files, "iris/Model.class": newer}))
 
-    refused = await refusal_of(load(path, IRIS, {"predict": "Rows Labels"}, {"class": "iris.Model"}))
+    refused = await refusal_of(java, load(path, IRIS, {"predict": "Rows Labels"}, {"class": "iris.Model"}))
 
     assert refused.code == "MODEL_INVALID"
     assert "it was compiled for Java 99, but the workers run Java" in refused.message
@@ -210,9 +222,9 @@ async def test_a_jar_for_a_newer_java_is_refused_with_both_versions(put):
         (packed({"lib/broken.jar": b"garbage"}), "lib/broken.jar in the artifact is not a jar"),
     ],
 )
-async def test_garbage_is_refused(content, told, put):
+async def test_garbage_is_refused(content, told, put, java):
     """Acumos accepts any file as a model with 200."""
-    refused = await refusal_of(load(put(content), IRIS, {"predict": "Rows Labels"}))
+    refused = await refusal_of(java, load(put(content), IRIS, {"predict": "Rows Labels"}))
 
     assert refused.code == "MODEL_INVALID"
     assert told in refused.message
