@@ -17,6 +17,7 @@ from confluent_kafka.admin import AdminClient
 
 from fakes.hostile_child import KILLS
 from faults.alert_field import Field
+from faults.proxy import END_TXN
 from faults.raw_batches import Record, batch
 from harness.fleet import EXAMPLES, HOSTILE, messages
 from harness.wire import sending
@@ -149,22 +150,22 @@ async def host_restarting(field: Field) -> AsyncIterator[Labels]:
 
 @asynccontextmanager
 async def transactions_recycling(field: Field) -> AsyncIterator[Labels]:
-    """The network to Kafka stands still every few seconds, for longer than a call may take."""
-    made = await field.serve("severed", is_proxied=True, call_timeout_s=1.0)
+    """Kafka's transaction coordinator takes longer over one commit after the other than a call may take."""
+    made = await field.serve("doubted", is_proxied=True, call_timeout_s=1.0)
 
     async def hold() -> None:
         while True:
+            commit = field.proxy.hold_requests(END_TXN)
+            await commit.full()
             await asyncio.sleep(_HELD_S)
-            field.proxy.hold()
-            await asyncio.sleep(_HELD_S)
-            field.proxy.release()
+            field.proxy.release_held()
 
     async with field.streaming(made, per_second=50):
         holding = asyncio.create_task(hold())
         yield {"deployment": made.name}
         holding.cancel()
         await asyncio.gather(holding, return_exceptions=True)
-        field.proxy.release()
+        field.proxy.release_held()
 
 
 @asynccontextmanager
@@ -193,17 +194,18 @@ async def generations_differ(field: Field) -> AsyncIterator[Labels]:
 
 
 FAULTS: Mapping[str, Fault] = {
-    "HotswapWorkerDown": worker_down,
-    "HotswapLagGrowing": lag_growing,
-    "HotswapNothingScores": nothing_scores,
-    "HotswapPartitionHeld": partition_held,
-    "HotswapTopicFault": topic_fault,
+    # Rules that look back 15 and 10 minutes come first: it takes so long until their alerts resolve.
     "HotswapRequestsDeleted": requests_deleted,
-    "HotswapBatchDamaged": batch_damaged,
     "HotswapControlUnreadable": control_unreadable,
     "HotswapSwapFailed": swap_failed,
     "HotswapHostRestarting": host_restarting,
     "HotswapTransactionsRecycling": transactions_recycling,
     "HotswapDeadLettersRising": dead_letters_rising,
+    "HotswapLagGrowing": lag_growing,
+    "HotswapPartitionHeld": partition_held,
     "HotswapGenerationsDiffer": generations_differ,
+    "HotswapNothingScores": nothing_scores,
+    "HotswapTopicFault": topic_fault,
+    "HotswapBatchDamaged": batch_damaged,
+    "HotswapWorkerDown": worker_down,
 }

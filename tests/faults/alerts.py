@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +10,7 @@ from pathlib import Path
 from faults.alert_faults import FAULTS, Labels
 from faults.alert_field import Field
 
-LONGEST_S = 20 * 60
+LONGEST_S = 19 * 60  # and a minute to end what still lasts
 _LOOK_S = 2.0
 
 
@@ -19,6 +19,7 @@ class Course:
     """What became of one alert: seconds since its fault had begun; None: not yet."""
 
     alert: str
+    fault: str
     labels: Labels
     began: float
     exits: AsyncExitStack
@@ -29,6 +30,12 @@ class Course:
     def __str__(self) -> str:
         told = [f"{word} {s:.0f} s" for word, s in (("fired after", self.fired_s), ("over after", self.over_s)) if s]
         return ", ".join([*told, f"resolved after {self.resolved_s:.0f} s" if self.resolved_s else "not resolved"])
+
+    @property
+    def row(self) -> tuple[str, str, str, str, str]:
+        """Its row in the table."""
+        times = (f"{s:.0f} s" if s else "never" for s in (self.fired_s, self.over_s, self.resolved_s))
+        return self.alert, *times, self.fault
 
 
 async def run(folder: Path, *, say: Callable[[str], None]) -> tuple[list[str], dict[str, str]]:
@@ -43,6 +50,7 @@ async def run(folder: Path, *, say: Callable[[str], None]) -> tuple[list[str], d
             await asyncio.sleep(_LOOK_S)
         for course in courses:
             await course.exits.aclose()
+    say(_table(courses))
     findings = [f"{course.alert}: {course}" for course in courses if not course.resolved_s]
     return findings, {course.alert: str(course) for course in courses}
 
@@ -50,8 +58,9 @@ async def run(folder: Path, *, say: Callable[[str], None]) -> tuple[list[str], d
 async def _begin(field: Field, alert: str, say: Callable[[str], None]) -> Course:
     exits = AsyncExitStack()
     labels = await exits.enter_async_context(FAULTS[alert](field))
-    say(f"{alert}: {(FAULTS[alert].__doc__ or '').strip()}")
-    return Course(alert, labels, time.monotonic(), exits)
+    fault = (FAULTS[alert].__doc__ or "").strip()
+    say(f"{alert}: {fault}")
+    return Course(alert, fault, labels, time.monotonic(), exits)
 
 
 async def _look(course: Course, firing: list[tuple[str, dict[str, str]]], say: Callable[[str], None]) -> None:
@@ -65,3 +74,11 @@ async def _look(course: Course, firing: list[tuple[str, dict[str, str]]], say: C
     elif course.fired_s is not None and course.resolved_s is None and not is_firing:
         course.resolved_s = since
         say(f"{course.alert}: {course}")
+
+
+def _table(courses: Sequence[Course]) -> str:
+    rows = [("alert", "fired", "fault over", "resolved", "fault"), *(course.row for course in courses)]
+    width = max(len(alert) for alert, *_ in rows)
+    return "\n".join(
+        f"{alert:{width}}" + "".join(f"  {at:>10}" for at in times) + f"  {fault}" for alert, *times, fault in rows
+    )
