@@ -159,7 +159,10 @@ class LocalKafka:
         """Lock the directory while this process lives: the kernel releases a dead process's lock, however it died."""
         if self._directory is None:
             _remove_leftovers()
-            self._directory = Path(tempfile.mkdtemp(prefix=_PREFIX))
+            # Another one that starts just now takes what is not locked for a leftover: lock it before it can be seen.
+            hidden = Path(tempfile.mkdtemp(prefix=f".{_PREFIX}"))
+            self._lock = _lock(hidden)
+            self._directory = hidden.rename(hidden.with_name(hidden.name[1:]))
         if self._lock is None:
             self._lock = _lock(self._directory)
         return self._directory
