@@ -154,11 +154,17 @@ async def deployment(kafka, tmp_path):
     made.close()
 
 
-@pytest.fixture
-def own_kafka() -> Iterator[LocalKafka]:
-    """A local Kafka of the test's own, started, that may be stopped and killed."""
+@pytest.fixture(scope="module")
+def modules_kafka() -> Iterator[LocalKafka]:
+    """A local Kafka of the module's own."""
     with LocalKafka() as local:
         yield local
+
+
+@pytest.fixture
+def own_kafka(modules_kafka: LocalKafka) -> LocalKafka:
+    """The local Kafka of the module's own, started, that a test may stop and kill."""
+    return modules_kafka.start()
 
 
 def _engine_answers() -> bool:

@@ -13,10 +13,16 @@ from hotswap.kafka.admin import Admin
 
 
 @pytest.fixture
-def publisher(own_kafka, tmp_path):
+async def stream(own_kafka, tmp_path):
+    """Topics of the test's own on the Kafka of the module's own."""
+    return await Deployment(own_kafka, tmp_path).create(3)
+
+
+@pytest.fixture
+def publisher(stream, tmp_path):
     made = Publisher(
-        bootstrap=own_kafka.bootstrap,
-        topic="d.requests",
+        bootstrap=stream.kafka.bootstrap,
+        topic=stream.settings.topics.requests,
         partitions=3,
         per_second=500,
         journal=tmp_path / "journal",
@@ -27,10 +33,10 @@ def publisher(own_kafka, tmp_path):
     made.kill()
 
 
-async def published(kafka, tmp_path):
+async def published(stream):
     """Return the content of the topic and of the journal, as sets of the journal's lines, and their size."""
-    there = await asyncio.to_thread(read, kafka.bootstrap, "d.requests")
-    lines = (tmp_path / "journal").read_text().splitlines()
+    there = await asyncio.to_thread(read, stream.kafka.bootstrap, stream.settings.topics.requests)
+    lines = (stream.folder / "journal").read_text().splitlines()
     found = {
         f"{m.partition()} {m.offset()} {hashlib.sha256(m.value()).hexdigest()[:16]} {header(m, 'expect') or 'good'}"
         for m in there
@@ -39,9 +45,8 @@ async def published(kafka, tmp_path):
 
 
 async def test_the_journal_holds_exactly_what_is_in_the_topic_through_a_kill_of_the_broker(
-    own_kafka, publisher, tmp_path
+    own_kafka, stream, publisher
 ):
-    deployment = await Deployment(own_kafka, tmp_path, name="d").create(3)
     publisher.start()
     await publisher.reach(500)
     await asyncio.to_thread(own_kafka.kill)
@@ -49,16 +54,15 @@ async def test_the_journal_holds_exactly_what_is_in_the_topic_through_a_kill_of_
     await asyncio.to_thread(own_kafka.start)
     await publisher.reach(500)
     await asyncio.to_thread(publisher.stop)
-    found, journal, counts = await published(own_kafka, tmp_path)
+    found, journal, counts = await published(stream)
     assert found == journal
     assert counts == (publisher.acknowledged, publisher.acknowledged)
     assert len(journal) == publisher.acknowledged > at_the_kill >= 500
-    async with Admin.connect(deployment.settings) as admin:
-        assert sum((await admin.end_offsets("d.requests")).values()) == publisher.acknowledged
+    async with Admin.connect(stream.settings) as admin:
+        assert sum((await admin.end_offsets(stream.settings.topics.requests)).values()) == publisher.acknowledged
 
 
-async def test_stop_waits_until_what_it_holds_is_acknowledged(own_kafka, publisher, tmp_path):
-    await Deployment(own_kafka, tmp_path, name="d").create(3)
+async def test_stop_waits_until_what_it_holds_is_acknowledged(own_kafka, stream, publisher):
     publisher.start()
     await publisher.reach(200)
     await asyncio.to_thread(own_kafka.stop)
@@ -69,19 +73,18 @@ async def test_stop_waits_until_what_it_holds_is_acknowledged(own_kafka, publish
     await asyncio.to_thread(own_kafka.start)
     await stopping
     assert publisher.acknowledged >= held_from + 300
-    found, journal, _ = await published(own_kafka, tmp_path)
+    found, journal, _ = await published(stream)
     assert found == journal
 
 
-async def test_the_rate_is_not_exceeded_and_can_be_changed(own_kafka, publisher, tmp_path):
-    await Deployment(own_kafka, tmp_path, name="d").create(3)
+async def test_the_rate_is_not_exceeded_and_can_be_changed(stream, publisher):
     publisher.start()
     slow = [await seconds_for(publisher, 1_000) for _ in range(2)]
     at_first = publisher.acknowledged
     publisher.rate(5_000)
     # One of them may fall into a moment when the machine is busy.
     assert 2 * min([await seconds_for(publisher, 1_000) for _ in range(3)]) < sum(slow) / 2
-    there = await asyncio.to_thread(read, own_kafka.bootstrap, "d.requests")
+    there = await asyncio.to_thread(read, stream.kafka.bootstrap, stream.settings.topics.requests)
     times = sorted(message.timestamp()[1] / 1_000 for message in there)[:at_first]
     # By their own times, which no busy machine changes: in each span what the rate allows, and what a second before it
     # may have left over.
@@ -105,8 +108,8 @@ async def seconds_for(publisher, count):
 
 def test_good_requests_are_what_the_examples_proto_says_and_a_seed_gives_them_again():
     assert iris() == messages("iris")[0]
-    stream = {"partitions": 4, "bad_share": 0.2}
-    first, again, other = (list(itertools.islice(requests(seed=seed, **stream), 2_000)) for seed in (1, 1, 2))
+    given = {"partitions": 4, "bad_share": 0.2}
+    first, again, other = (list(itertools.islice(requests(seed=seed, **given), 2_000)) for seed in (1, 1, 2))
     assert first == again != other
     kinds = {kind for *_, kind in first}
     assert kinds == {

@@ -47,13 +47,14 @@ async def _read(kafka: LocalKafka, topic: str) -> list[bytes]:
 
 @pytest.mark.parametrize("end", ["stop", "kill"])
 async def test_a_transaction_outlives_the_end_of_its_broker_and_an_aborted_one_stays_invisible(own_kafka, end):
-    await _create(own_kafka, "kept")
-    await _write_one_committed_and_one_aborted(own_kafka, "kept")
+    topic = f"kept-through-{end}"
+    await _create(own_kafka, topic)
+    await _write_one_committed_and_one_aborted(own_kafka, topic)
     before = own_kafka.bootstrap
     await asyncio.to_thread(getattr(own_kafka, end))
     await asyncio.to_thread(own_kafka.start)
     assert own_kafka.bootstrap == before
-    assert await _read(own_kafka, "kept") == [b"committed"]
+    assert await _read(own_kafka, topic) == [b"committed"]
 
 
 async def test_a_given_directory_keeps_data_and_port_for_the_next_run(tmp_path):

@@ -16,7 +16,9 @@ from confluent_kafka import Consumer, TopicPartition
 from confluent_kafka.admin import AdminClient
 
 from harness.fleet import EXAMPLES, ROOT, Deployment, messages
+from hotswap.cli.status import document
 from hotswap.client.change import Change
+from hotswap.client.overview import overview
 
 SESSION_MS = 30_000
 # Run the worker through the command line, which defines how an error ends it.
@@ -169,12 +171,11 @@ def status(deployment):
 
 
 async def says(deployment, wanted):
-    """Wait until `hotswap status` satisfies a condition; return its output and exit code."""
+    """Wait until the deployment's overview satisfies a condition; return what `hotswap status` then says."""
     async with asyncio.timeout(60):
-        while True:
-            said, code = await asyncio.to_thread(status, deployment)
-            if wanted(said):
-                return said, code
+        while not wanted(document(await overview(deployment.settings))):
+            await asyncio.sleep(0.1)
+    return await asyncio.to_thread(status, deployment)
 
 
 def metric(deployment, worker, series):
