@@ -7,6 +7,7 @@ import os
 import tempfile
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,7 @@ import hypothesis  # noqa: F401 - its plugin would load it after the last test, 
 import pytest
 
 from harness.fleet import Deployment
+from harness.kafkas import CLASSES, local_kafka, store_classes
 from hotswap.local.kafka import LocalKafka
 
 
@@ -117,9 +119,12 @@ def nothing_is_collected_within_a_parser() -> Iterator[None]:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_setupnodes(config: pytest.Config) -> None:
-    """Start one Kafka for all the processes that run tests side by side, before they start."""
+    """Start one Kafka for all the processes that run tests side by side, before they start; speed up their own ones."""
     shared = ExitStack()
     config.add_cleanup(shared.close)
+    stored = Path(shared.enter_context(tempfile.TemporaryDirectory()), "kafka.jsa")
+    shared.enter_context(ThreadPoolExecutor(1)).submit(store_classes, stored)
+    os.environ[CLASSES] = str(stored)
     os.environ["HOTSWAP_TEST_KAFKA"] = shared.enter_context(_any_kafka()).bootstrap
 
 
@@ -157,7 +162,7 @@ async def deployment(kafka, tmp_path):
 @pytest.fixture(scope="module")
 def modules_kafka() -> Iterator[LocalKafka]:
     """A local Kafka of the module's own."""
-    with LocalKafka() as local:
+    with local_kafka() as local:
         yield local
 
 

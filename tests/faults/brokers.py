@@ -8,7 +8,8 @@ from itertools import islice
 from pathlib import Path
 
 from faults.proxy import Proxy
-from hotswap.local.kafka import LocalKafka, _free_ports
+from harness.kafkas import local_kafka
+from hotswap.local.kafka import _free_ports
 
 
 @asynccontextmanager
@@ -19,7 +20,7 @@ async def proxied_kafka(*, seed=0):
     four ports are fixed: the broker returns to them after each stop and kill.
     """
     direct, behind, controller, front = islice(_free_ports(), 4)
-    kafka = LocalKafka(
+    kafka = local_kafka(
         port=direct,
         settings={
             "listeners": f"PLAINTEXT://127.0.0.1:{direct},PROXIED://127.0.0.1:{behind},"

@@ -12,15 +12,15 @@ from confluent_kafka import TopicPartition
 from confluent_kafka.admin import AdminClient
 
 from harness.fleet import Deployment, messages
+from harness.kafkas import local_kafka
 from hotswap.kafka.admin import Admin
-from hotswap.local.kafka import LocalKafka
 
 NOTICED_S = 30
 
 
 @pytest.fixture(scope="module")
 def creating_kafka(nothing_left_behind):
-    with LocalKafka(settings={"auto.create.topics.enable": "true"}) as local:
+    with local_kafka(settings={"auto.create.topics.enable": "true"}) as local:
         yield local
 
 
