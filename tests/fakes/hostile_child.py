@@ -14,7 +14,7 @@ import numpy as np
 
 from hotswap.codec.values import Table
 from hotswap.errors import ModelError
-from hotswap.host import child
+from hotswap.host import child, warm
 from hotswap.runtimes.h2o import runtime as h2o
 from hotswap.runtimes.h2o.flat import NotFlat
 
@@ -71,4 +71,5 @@ def _refuse_the_jvm(*_: object) -> NoReturn:
 
 if __name__ == "__main__":
     vars(h2o).update(H2OModel=_Hostile, FlatPlan=_refuse_the_jvm)
+    vars(warm)["_SIZES"] = (1, 50)  # it is started often
     child.main()

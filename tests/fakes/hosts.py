@@ -6,10 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from fakes.examples import IRIS
+from fakes.examples import COLD, IRIS
 from hotswap.host.load import Load
 from hotswap.host.parent import ModelHost
-from hotswap.service import CHILD
 
 FAKES = Path(__file__).parent
 HOSTILE = (sys.executable, str(FAKES / "hostile_child.py"))
@@ -29,7 +28,7 @@ class Hosts:
             deadline_s=deadline_s,
             on_restart=self.restarts.append,
             on_unknown=lambda column, _: pytest.fail(column),
-            child=child or CHILD,
+            child=child or COLD,
         )
         self.made.append(host)
         await host.start()

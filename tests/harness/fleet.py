@@ -66,6 +66,9 @@ def messages(name: str, proto: str | None = None) -> tuple[list[bytes], list[str
 class Deployment:
     """Topics, workers and a client; `close` ends what still runs."""
 
+    child: Sequence[str] = CHILD
+    """The command of its workers' model hosts, unless `start` gets another one."""
+
     def __init__(self, kafka: Kafka, folder: Path, *, name: str | None = None, **settings: Any) -> None:
         self.kafka = kafka
         self.folder = folder
@@ -108,7 +111,7 @@ class Deployment:
         path = os.pathsep.join([str(code / "worker"), *filter(None, [os.environ.get("PYTHONPATH")])])
         variables |= {"HOTSWAP_WORKER_ID": worker, "PYTHONPATH": path, **environment}
         log = (self.folder / f"{worker}.log").open("ab")
-        command = [sys.executable, "-c", prelude + MAIN, *(child or CHILD)]
+        command = [sys.executable, "-c", prelude + MAIN, *(child or self.child)]
         with log:
             process = subprocess.Popen(command, env=os.environ | variables, stdin=subprocess.DEVNULL, stderr=log)
         self.workers[worker] = process
