@@ -9,7 +9,7 @@ from pathlib import Path
 
 from faults.proxy import Proxy
 from harness.kafkas import local_kafka
-from hotswap.local.kafka import _free_ports
+from hotswap.local.kafka import LocalKafka, _free_ports
 
 
 @asynccontextmanager

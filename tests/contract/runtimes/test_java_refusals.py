@@ -184,7 +184,7 @@ async def test_a_class_that_cannot_be_used_is_refused_at_the_swap_with_the_reaso
 async def test_a_class_that_ends_the_host_is_refused_at_the_swap(put):
     given = load(put("hostile"), HOSTILE, {"act": "What Said"}, {"class": "hostile.ExitsAtStart"})
 
-    with pytest.raises(SwapError, match="while it loaded the model: exit code 0") as refused:
+    with pytest.raises(SwapError, match="while it was loading the model: exit code 0") as refused:
         async with hosting(given):
             pass
 

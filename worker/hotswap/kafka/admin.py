@@ -236,7 +236,8 @@ class Admin:
         wanted = {topics.requests: "Read", topics.control: "Read"}
         wanted |= dict.fromkeys((topics.predictions, topics.dead_letters, topics.status), "Write")
         missing = missing_rights(self._admin, wanted, group, _RETRY_S)
-        return await self._ask(missing, "asking what this user may do")
+        told: list[tuple[str, str]] = await self._ask(missing, "asking what this user may do")
+        return told
 
     async def check_partition(self, partition: int) -> None:
         """Check that a partition of the requests has its counterparts.
