@@ -12,7 +12,6 @@ bootstrap = for python in $(PYTHON); do \
 	said=$$("$$python" bootstrap.py $1) || echo "$${said:-hotswap: the set-up failed}"; exit; fi; done; \
 	echo "hotswap: no Python 3.11 or newer on PATH: install one, or name it: make PYTHON=/path/to/python3"
 stop_at = $(if $1,$(error $1))
-every_extra = :$(call stop_at,$(shell $(call bootstrap,.venv-spark requirements-spark.lock)))
 # Most tests wait, for a broker or a process, longer than they compute: three at a time keep two cores busy. Those of a
 # module share what they prepare. conftest.py says in which order.
 side_by_side := --numprocesses 3 --dist loadfile --no-loadscope-reorder
@@ -24,7 +23,7 @@ PROOFS := kills kills-swaps kills-named failpoints zombies broker storm drain sw
 RED := red-at-least-once red-unfenced
 play = cd tests && $(abspath $(VENV))/bin/python -m faults $1 $(addprefix --seed ,$(SEED)) $(addprefix --seconds ,$(SECONDS))
 
-.PHONY: help setup demo test test-all check coverage faults $(PROOFS) $(RED) attacks topics alerts verifier model mutants bench \
+.PHONY: help setup setup-all demo test test-all check coverage faults $(PROOFS) $(RED) attacks topics alerts verifier model mutants bench \
 	against cache-check pictures train jars protos docs lock clean
 
 help: ## this list
@@ -33,14 +32,16 @@ help: ## this list
 setup: ## the virtual environment in .venv, as requirements.lock says (every target does this by itself)
 	@:$(call stop_at,$(shell $(call bootstrap,$(VENV) requirements.lock)))
 
+setup-all: ## the virtual environment with every extra, Spark's too, in .venv-spark
+	@:$(call stop_at,$(shell $(call bootstrap,.venv-spark requirements-spark.lock)))
+
 demo: setup ## the whole story on one screen: a stream is scored while its model is swapped
 	@$(VENV)/bin/python examples/demo.py
 
 test: setup ## all tests, those against a real Kafka too; Spark's are left out (436 MB: make test-all)
 	@$(VENV)/bin/python -m pytest $(side_by_side)
 
-test-all: ## all tests with every extra installed, Spark's too, in .venv-spark
-	@$(every_extra)
+test-all: setup-all ## all tests with every extra installed, Spark's too, in .venv-spark
 	@.venv-spark/bin/python -m pytest $(side_by_side)
 
 check: setup ## format, lint, types, imports, what is generated, unit tests
@@ -87,8 +88,7 @@ model: setup ## the protocol's model: 10,000 examples of crashes, zombies and co
 mutants: setup ## defects planted in the real code, each caught by the model or by the agenda's tests
 	@cd tests && $(abspath $(VENV))/bin/python -m model.mutants
 
-bench: ## rows a second, CPU a row and latency, beside the bare Kafka client; each kind beside its own library
-	@$(every_extra)
+bench: setup-all ## rows a second, CPU a row and latency, beside the bare Kafka client; each kind beside its own library
 	@.venv-spark/bin/python benchmarks/bench.py
 
 against: setup ## this checkout's worker beside another's, in turns: make against OLD=/path/to/it

@@ -183,6 +183,7 @@ def test_make_help_lists_every_target():
     targets = [
         "help",
         "setup",
+        "setup-all",
         "demo",
         "test",
         "test-all",
