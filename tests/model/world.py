@@ -243,7 +243,9 @@ class World:
             producers, owned = len(process.producers), len(process.worker._pipeline.states)
             self.find(producers != owned, "I10 leaves nothing: {} producers for {} partitions", producers, owned)
             held = {number: state.held for number, state in process.worker._pipeline.states.items() if state.held}
-            self.find(held, "at rest a worker holds {}", held)
+            for number, why in held.items():  # by a marker alone, too, where each generation has failed on this worker
+                could = self._who_could(process, number, self.verifier.standing[number].answered)
+                self.find(could, "at rest a worker holds {}, which {} could score: {}", number, could, why)
 
     def _check_carried(self, partition: int, standing: Standing) -> None:
         # Only markers may lie between where the partition stands and the end; a cut there is no reason to keep what
