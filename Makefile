@@ -73,7 +73,7 @@ fuzz: setup ## made-up requests: CSV, JSON and protobuf, then raw records (each 
 attacks: setup ## what strangers can send, each beside a stream: a table (WORKER=/path/to/checkout: of another commit)
 	@$(call play,attacks) $(addprefix --worker ,$(WORKER))
 
-topics: setup ## what an operator does to a deployment's topics and brokers, each beside a stream: a table (eight minutes)
+topics: setup ## what an operator does to a deployment's topics and brokers, each beside a stream: a table (four minutes)
 	@$(call play,topics)
 
 alerts: setup ## the situation that each alert of ops/ is for, in a real Prometheus (needs prometheus on PATH; 20 minutes at most)
