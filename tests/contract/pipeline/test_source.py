@@ -2,17 +2,20 @@
 
 import asyncio
 import contextlib
+from dataclasses import replace
 
 import pytest
-from aiokafka import AIOKafkaProducer
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
 from fakes.data_plane import FakePartition, FakeRequest, FakeSource
+from faults.raw_batches import IS_CONTROL
 from harness.audit import read
 from harness.fleet import Deployment
 from hotswap.batch import Code, Position, Transaction
 from hotswap.errors import DamagedBatch, Doubt
 from hotswap.kafka import fetched
 from hotswap.kafka.admin import Admin
+from hotswap.kafka.internals import cut_fetches
 from hotswap.kafka.membership import Membership
 from hotswap.kafka.partition import Cluster, KafkaPartition
 from hotswap.kafka.tail import AnswersTail
@@ -54,8 +57,8 @@ class OnKafka:
         self._cluster = cluster
         self._settings = cluster.settings
 
-    def source(self):
-        return KafkaPartition(self._cluster, 0)
+    def source(self, **settings):
+        return KafkaPartition(replace(self._cluster, settings=self._settings.model_copy(update=settings)), 0)
 
     async def publish(self, *values, is_transaction=False):
         name = {"transactional_id": f"{self._settings.deployment}-publisher"} if is_transaction else {}
@@ -275,6 +278,45 @@ async def test_a_stop_ends_the_wait_for_a_request(partition):
     source.stop()
     assert await waiting is None
     await source.close()
+
+
+async def test_answers_have_the_codec_of_the_settings_and_any_reader_gets_them(monkeypatch, tmp_path, kafka):
+    deployment = await Deployment(kafka, tmp_path).create(partitions=1)
+    codecs = {"none": 0, "gzip": 1, "snappy": 2, "lz4": 3, "zstd": 4}
+    async with on_kafka(deployment.settings, monkeypatch) as made:
+        for done, codec in enumerate(codecs):
+            source = made.source(compression=codec)
+            await source.open()
+            await source.commit(batch(Position(done + 1, 1), *[b"alike" * 20] * 50, refused=[b"alike" * 200]))
+            await source.close()
+        assert await made.answers() == [b"alike" * 20] * 50 * len(codecs)
+        assert await made.letters() == [b"alike" * 200] * len(codecs)
+    for topic in (deployment.settings.topics.predictions, deployment.settings.topics.dead_letters):
+        assert await codecs_in(kafka.bootstrap, topic) == [*codecs.values()]
+
+
+async def codecs_in(bootstrap, topic):
+    """The codec of each record batch of the topic's first partition."""
+    found, partition = [], TopicPartition(topic, 0)
+
+    def cut(fetch):
+        batches, at = fetch.data, 0
+        while at < len(batches):
+            if not batches[at + 22] & IS_CONTROL:
+                found.append(batches[at + 22] & 7)
+            at += 12 + int.from_bytes(batches[at + 8 : at + 12], "big")
+        fetch.next_fetch_offset = end
+        yield from ()
+
+    async with AIOKafkaConsumer(bootstrap_servers=bootstrap) as consumer:
+        consumer.assign([partition])
+        cut_fetches(consumer, cut)
+        await consumer.seek_to_beginning(partition)
+        end = (await consumer.end_offsets([partition]))[partition]
+        async with asyncio.timeout(30):
+            while await consumer.position(partition) < end:
+                await consumer.getmany(timeout_ms=100)
+    return found
 
 
 async def test_a_source_may_be_closed_as_often_as_one_likes(partition):

@@ -223,6 +223,7 @@ class KafkaPartition:
             **connection(settings),
             **arguments,
             acks="all",
+            compression_type=None if settings.compression == "none" else settings.compression,
             max_batch_size=min(self._cluster.batch_bytes, *self.limits),
             # Longer than our own timeout: otherwise aiokafka retries TxnOffsetCommit and EndTxn by itself, and a late
             # first copy lands in the next transaction.
