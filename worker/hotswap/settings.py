@@ -127,9 +127,9 @@ class Settings(BaseSettings):
     )
     compression: Literal["none", "gzip", "snappy", "lz4", "zstd"] = Field(
         "none",
-        description="Codec of the answers. Most of an answer is its headers, which are alike: `lz4` makes small answers a "
-        "sixth as large, and saves Kafka half of its CPU for them (BENCHMARKS.md). Every reader of the predictions and "
-        "dead letters needs the codec; Java's client has all of them.",
+        description="Codec of the answers and the dead letters. Most of a small answer is its headers, which are "
+        "alike: `lz4` makes such answers about a sixth as large, and no difference in CPU was measured. Every reader "
+        "needs the codec; Java's client has all of them.",
     )
     max_request_bytes: int = Field(
         900_000, ge=1, description="Largest value of a request, unless a generation's configuration overrides it."

@@ -88,6 +88,17 @@ def test_a_reason_that_several_workers_give_is_printed_once():
     assert (printed.count("column 7 "), "SCHEMA_MISMATCH, as w1" in printed, "another" in printed) == (1, True, True)
 
 
+def test_phases_of_workers_that_serve_have_room_on_a_line_at_80_columns():
+    phases = {"fetch": 0.01, "start": 0.69, "load": 0.29, "warm": 0.16}
+    serves = Told(
+        command_id="c", generation=1, worker="demo", outcome=Outcome.SERVING, code="", message="", at=0.0,
+        phase_seconds=phases,
+    )  # fmt: skip
+    screen = Console(file=io.StringIO(), width=80)
+    screen.print(outcomes("generation 1", {"demo": serves}))
+    assert "fetch 0.01 s  start 0.69 s  load 0.29 s  warm 0.16 s" in screen.file.getvalue()
+
+
 def test_an_invalid_setting_of_the_environment_is_named(files, monkeypatch):
     monkeypatch.setenv("HOTSWAP_HTTP_PORT", "many")
     assert "HOTSWAP_HTTP_PORT" in one_line(hotswap("status", "d", code=2))

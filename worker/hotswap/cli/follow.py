@@ -68,7 +68,9 @@ def outcomes(title: str, told: Mapping[str, Told]) -> Table:
         same = first.setdefault(why, worker)
         shown = why if same == worker or not said.message else f"{said.code}, as {same}"
         rows.append((worker, styled(said.outcome, _STYLES.get(said.outcome, "")), _phases(said), shown))
-    return table(title, ("worker", "outcome", "phases", "why"), rows)
+    if any(first):
+        return table(title, ("worker", "outcome", "phases", "why"), rows)
+    return table(title, ("worker", "outcome", "phases"), [row[:3] for row in rows])
 
 
 def what_went_wrong(receipt: Receipt, answer: FleetAnswer) -> str:
