@@ -332,3 +332,10 @@ async def test_a_store_that_hangs_is_not_looked_into_for_ever(fetching, silent, 
     await gone(first)
     monkeypatch.undo()
     assert await fetching.fetcher.find(MODEL.as_uri()) == ""
+
+
+async def test_a_process_that_died_while_idle_is_not_taken_for_a_store_that_has_lost_something(fetching):
+    idle = fetching.pid
+    os.kill(idle, signal.SIGKILL)
+    await gone(idle)
+    assert await fetching.fetcher.find(MODEL.as_uri()) == ""

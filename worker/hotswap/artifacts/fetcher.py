@@ -77,48 +77,47 @@ class Fetcher:
         Cancelling a fetch kills the process, whatever it is waiting for. Raises SwapError: what `fetch_now` raises
         there, or ARTIFACT_UNREACHABLE if the process died.
         """
+        answer: dict[str, str] = {}
+        try:
+            async with self._lent() as process:
+                answer = await process.ask(asdict(artifact))
+                if not answer:
+                    yield
+                    process.tell({})
+        except OSError as error:
+            why = f"{without_secrets(artifact.uri)} was not fetched: the worker's fetching process failed: {error}"
+            raise SwapError(SwapCode.ARTIFACT_UNREACHABLE, why) from error
+        if answer:
+            raise SwapError(SwapCode(answer["code"]), answer["message"])
+
+    async def find(self, uri: str) -> str:
+        """Return why an artifact is not where its URI says, for a person; empty if it is."""
+        try:
+            async with asyncio.timeout(_FIND_SECONDS), self._lent() as process:
+                return (await process.ask({"find": uri})).get("message", "")
+        except TimeoutError:
+            return f"{without_secrets(uri)} was not found within {_FIND_SECONDS:g} s"
+        except OSError as error:
+            return f"{without_secrets(uri)} was not looked for: the worker's fetching process failed: {error}"
+
+    @contextlib.asynccontextmanager
+    async def _lent(self) -> AsyncIterator["_Process"]:
+        """Lend a process; it is killed if the block fails or is cancelled, whatever it waits for. Raises OSError."""
         process, self._idle = self._idle, None
         try:
             if process and process.has_ended:
                 self._end(process)
                 process = None
             process = process or _Process(self._settings)
-            answer = await process.ask(asdict(artifact))
-            if not answer:
-                yield
-                process.tell({})
-        except BaseException as error:
+            yield process
+        except BaseException:
             if process:
                 self._end(process)
             self.start()
-            if isinstance(error, OSError):
-                why = f"{without_secrets(artifact.uri)} was not fetched: the worker's fetching process failed: {error}"
-                raise SwapError(SwapCode.ARTIFACT_UNREACHABLE, why) from error
             raise
-        if self._idle:  # started while two fetches ran at once
+        if self._idle:  # started while two were at work at once
             self._end(self._idle)
         self._idle = process
-        if answer:
-            raise SwapError(SwapCode(answer["code"]), answer["message"])
-
-    async def find(self, uri: str) -> str:
-        """Return why an artifact is not where its URI says, for a person; empty if it is. Never raises."""
-        process, self._idle = self._idle, None
-        try:
-            process = process or _Process(self._settings)
-            async with asyncio.timeout(_FIND_SECONDS):
-                answer = await process.ask({"find": uri})
-        except BaseException as error:
-            if process:
-                self._end(process)
-            self.start()
-            if not isinstance(error, OSError):
-                raise
-            return f"{without_secrets(uri)} was not found within {_FIND_SECONDS:g} s"
-        if self._idle:
-            self._end(self._idle)
-        self._idle = process
-        return answer.get("message", "")
 
     def _end(self, process: "_Process") -> None:
         process.kill()
