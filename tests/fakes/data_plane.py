@@ -6,13 +6,32 @@ The contract suites in tests/contract/pipeline run over the source and the host,
 import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
-from hotswap.batch import Answer, Ask, Code, Headers, Limits, Position, Refusal, Request, Transaction, Unscorable
+from hotswap.batch import (
+    Answer,
+    Answers,
+    Ask,
+    Code,
+    Declined,
+    Given,
+    Headers,
+    Limits,
+    Position,
+    RecordBatch,
+    Refusal,
+    Request,
+    Seal,
+    Stamp,
+    Transaction,
+    Unscorable,
+    Unsealed,
+)
 from hotswap.errors import DamagedBatch, Doubt, TopicMismatch
 from hotswap.generation import Generation, Model, Proto
 from hotswap.pipeline.admission import Rules
 from hotswap.pipeline.loop import PartitionLoop
-from hotswap.pipeline.ports import Router, Scorer, Serve, Serving, Source, Wait
+from hotswap.pipeline.ports import RawRequests, Router, Scorer, Serve, Serving, Source, Wait
 
 LIMITS = Limits(66_536, 100_000)
 
@@ -84,6 +103,7 @@ class FakeSource:
         self._next = 0
         self._skipped: dict[int, Unscorable] = {}
         self._is_stopped = False
+        self._written: list[Answers] = []
         self._woken = asyncio.Event()
 
     @property
@@ -140,12 +160,29 @@ class FakeSource:
         self._next = taken[-1].offset + 1 if taken else self._next
         return taken
 
+    def take_raw(self, limit: int, until: int | None) -> RawRequests | None:
+        return None
+
     def begin(self, position: Position) -> None:
         self.begun = position
+        self._written = []
+
+    @property
+    def stamp(self) -> Stamp:
+        return Stamp(1, 0, 0, is_transactional=True, max_bytes=1 << 20)
+
+    async def write(self, answers: Answers) -> None:
+        assert self.begun
+        self._written.append(answers)
+        await asyncio.sleep(0)
 
     async def commit(self, transaction: Transaction) -> None:
         begun, self.begun = self.begun, None
-        assert begun in (None, Position(transaction.next_offset, transaction.generation))
+        assert self._written or begun in (None, Position(transaction.next_offset, transaction.generation))
+        written, self._written = [*self._written, Answers(transaction.predictions, transaction.dead_letters)], []
+        predictions: list[Any] = [one for answers in written for one in answers.predictions]
+        dead_letters = [one for answers in written for one in answers.dead_letters]
+        transaction = transaction._replace(predictions=predictions, dead_letters=dead_letters)
         await asyncio.sleep(0)
         if self.partition.owner is not self:
             raise Doubt("another owner has the partition")
@@ -170,6 +207,7 @@ class FakeHost:
     """Answers `<generation>:<value>`; refuses what starts with `bad`; never answers what starts with `loop`."""
 
     deadline_s = 600.0
+    can_seal = False
 
     def __init__(self, number: int) -> None:
         self.number = number
@@ -177,7 +215,12 @@ class FakeHost:
         self.busy_s = 0.0
         self._lock = asyncio.Lock()
 
-    async def score(self, values: Sequence[bytes], asks: Sequence[Ask] | None = None) -> list[Answer]:
+    async def seal(self, seal: Seal, given: Given) -> Sequence[RecordBatch] | Declined | Unsealed:
+        raise NotImplementedError
+
+    async def score(
+        self, values: Sequence[bytes], asks: Sequence[Ask] | None = None, *, is_suspect: bool = False
+    ) -> list[Answer]:
         if not values:
             return []
         async with self._lock:

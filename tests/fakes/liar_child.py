@@ -1,5 +1,7 @@
 """A model host without a model: it echoes each request, but sends a malformed answer to the first batch.
 
+It says that it can answer record batches, and answers an order to do so with other frames.
+
     liar_child.py FILE FD PARENT
 
 FILE says how, and is deleted before the lie: the next process is honest. It does not lie in a one-by-one retry, unless
@@ -23,6 +25,7 @@ FACTS = {
     "outputs": {},
     "columns": "",
     "paths": {},
+    "seals": True,
     "phase_seconds": {"load": 0, "warm": 0},
 }
 
@@ -53,8 +56,10 @@ def main() -> None:
     connection.sendall(frames.pack_facts(Kind.READY, FACTS))
     while message := frames.receive(connection):
         verb, ticket, _, values = message
-        values = list(values)
-        if file.exists():
+        values = [] if verb == "seal" else list(values)
+        if verb == "seal":
+            connection.sendall(frames.pack_answers(ticket, ScoredBatch([], {})))
+        elif file.exists():
             how = file.read_text()
             file.unlink()
             connection.sendall(lie(how, ticket, values))

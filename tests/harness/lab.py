@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Self
 
-from hotswap.batch import Answer, Ask, ScoredBatch
+from hotswap.batch import Answer, Ask, Declined, Given, RecordBatch, ScoredBatch, Seal, Unsealed
 from hotswap.errors import SwapError
 from hotswap.host import frames
 from hotswap.host.describe import read_interface
@@ -19,6 +19,7 @@ from hotswap.host.facts import Description, read_ready
 from hotswap.host.interface import Interface
 from hotswap.host.jvm_spec import make_ground
 from hotswap.host.load import Load, make_order
+from hotswap.host.sealing import pack_order, parse_result
 
 TESTS = Path(__file__).parents[1]
 
@@ -68,6 +69,11 @@ class Lab:
         """Answer a batch of requests by what was loaded last, or by the load of this number."""
         order = frames.pack_batch("score", load or self._loads, values, asks)
         return frames.parse_answers(self._ask(order).payload, len(values))
+
+    def seal(self, seal: Seal, given: Given, *, load: int = 0) -> Sequence[RecordBatch] | Declined | Unsealed:
+        """Answer record batches by what was loaded last, or by the load of this number."""
+        order = frames.pack_seal(load or self._loads, pack_order(seal, given))
+        return parse_result(memoryview(self._ask(order).payload), seal, given)
 
     @asynccontextmanager
     async def serving(self, load: Load, on_unknown: Callable[[str, int], None]) -> AsyncIterator["LabHost"]:
@@ -131,8 +137,11 @@ def serve() -> None:
             except SwapError as error:
                 told = child._failed(error)
         else:
-            _, ticket, asks, values = message
-            told = frames.pack_answers(ticket, loaded[ticket].score(values, asks))
+            verb, ticket, asks, values = message
+            if verb == "seal":
+                told = frames.pack_sealed(ticket, loaded[ticket].seal(values.buffer))
+            else:
+                told = frames.pack_answers(ticket, loaded[ticket].score(values, asks))
         connection.sendall(told)
 
 

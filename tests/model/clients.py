@@ -6,6 +6,7 @@ They stand in for aiokafka's producer and consumer, and for the parts of worker/
 import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from functools import partial
 from types import SimpleNamespace
 from typing import Any, Literal, Self, TypeVar
 
@@ -39,8 +40,9 @@ class Producer:
         self._sequences: Counter[Place] = Counter()
         self._sent: list[asyncio.Future[Any]] = []
         self._sender = SimpleNamespace(sender_task=None)
+        nothing = dict.fromkeys(("error_transaction", "fatal_error"))
         self._txn_manager = SimpleNamespace(
-            maybe_add_partition_to_txn=lambda _: None, error_transaction=None, fatal_error=None
+            maybe_add_partition_to_txn=lambda _: None, wait_for_pid=partial(asyncio.sleep, 0), **nothing
         )
         self._message_accumulator = None
 

@@ -18,6 +18,8 @@ class Mutant(NamedTuple):
 
 
 SWAP, PIPELINE = "worker/hotswap/swap.py", "worker/hotswap/pipeline/loop.py"
+ANSWERING, ADDRESSING = "worker/hotswap/pipeline/answering.py", "worker/hotswap/pipeline/addressing.py"
+OUTBOX = "worker/hotswap/kafka/outbox.py"
 PROGRESS, AGENDA = "worker/hotswap/progress.py", "worker/hotswap/agenda.py"
 PARTITION, POSITION, MEMBERSHIP, ADMIN = (
     "worker/hotswap/kafka/partition.py",
@@ -104,8 +106,8 @@ DEFECTS = [
     Mutant(
         "the pipeline takes more than its decision",
         PIPELINE,
-        ".max_batch_records, choice.until)",
-        ".max_batch_records, None)",
+        "self._take(serving, choice.until):",
+        "self._take(serving, None):",
         "I4",
     ),
     Mutant(
@@ -139,15 +141,50 @@ DEFECTS = [
     Mutant(
         "the last request of a batch is scored again",
         PIPELINE,
-        "Position(batch[-1].offset + 1, number)",
-        "Position(batch[-1].offset, number)",
+        "requests[-1].offset + 1, len(requests)",
+        "requests[-1].offset, len(requests)",
         "I1, I11",
     ),
     Mutant(
-        "every batch announces a cut-over",
+        "every transaction announces a cut-over",
         PIPELINE,
-        "first = at.offset if is_cut_over else None",
-        "first = at.offset",
+        "_Work(number, at.offset if at.floor != number else None)",
+        "_Work(number, at.offset)",
+        "I4",
+    ),
+    Mutant(
+        "a further batch goes over the next cut",
+        PIPELINE,
+        "self._take(serving, choice.until) if",
+        "self._take(serving, None) if",
+        "I4",
+    ),
+    Mutant(
+        "a transaction goes on in another generation's requests",
+        PIPELINE,
+        "if isinstance(choice, Serve) and choice.number == number else None",
+        "if isinstance(choice, Serve) else None",
+        "I2, I3",
+    ),
+    Mutant(
+        "a transaction commits the offset of its first batch",
+        PARTITION,
+        "elif self._promised != position:",
+        "elif not self._promised:",
+        "I11",
+    ),
+    Mutant(
+        "only the last answers of a transaction are written",
+        PIPELINE,
+        "                await self._source.write(answers)\n",
+        "                pass\n",
+        "I1",
+    ),
+    Mutant(
+        "what is committed early cuts over twice",
+        PIPELINE,
+        "                work.cut_over_at = None\n",
+        "                pass\n",
         "I4",
     ),
     Mutant(
@@ -159,14 +196,14 @@ DEFECTS = [
     ),
     Mutant(
         "refused requests are forgotten",
-        PIPELINE,
-        "dead_letters.append(dead_letter(request, refusal, own, ours, limits.dead_letter))",
-        "del refusal, own, ours",
+        ADDRESSING,
+        "(predictions if is_prediction else dead_letters).append(record)",
+        "(predictions if is_prediction else []).append(record)",
         "I1",
     ),
     Mutant(
         "refusals come first",
-        PIPELINE,
+        ANSWERING,
         "return [ask if isinstance(ask, Refusal) else next(rest) for ask in asks]",
         "return [*(ask for ask in asks if isinstance(ask, Refusal)), *rest]",
         "I1, I2",
@@ -188,24 +225,24 @@ DEFECTS = [
     Mutant(
         "the offset is read before the fence",
         PARTITION,
-        "        self._producer = self._new_producer()\n",
+        "        self._producer = new_producer(",
         "        position = await self._positions.read()\n"
         "        self._positions.read = lambda: asyncio.sleep(0, position)\n"
-        "        self._producer = self._new_producer()\n",
+        "        self._producer = new_producer(",
         "I1",
     ),
     Mutant(
         "one transactional id per worker",
-        PARTITION,
-        'f"{settings.group_id}-{self._topics.requests}-{self._partition}"',
-        'f"{settings.group_id}-{settings.worker_id}-{self._partition}"',
+        OUTBOX,
+        'f"{settings.group_id}-{settings.topics.requests}-{partition}"',
+        'f"{settings.group_id}-{settings.worker_id}-{partition}"',
         "I1",
     ),
     Mutant(
         "no look at what became of the records",
-        PARTITION,
-        "                await produced\n",
-        "                pass\n",
+        OUTBOX,
+        "            await produced\n",
+        "            pass\n",
         "I1",
     ),
     Mutant(

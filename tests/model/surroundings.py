@@ -105,13 +105,16 @@ class Host:
             raise SwapError(SwapCode.MODEL_INVALID, "this one loads nowhere")
 
     deadline_s = 10.0
+    can_seal = False
     doing = "loading the model"
 
     @property
     def busy_s(self) -> float:
         return self._process.loop.time() - min(self._since, default=self._process.loop.time())
 
-    async def score(self, values: Sequence[bytes], asks: Sequence[Ask] | None = None) -> list[Answer]:
+    async def score(
+        self, values: Sequence[bytes], asks: Sequence[Ask] | None = None, *, is_suspect: bool = False
+    ) -> list[Answer]:
         self._since.append(begun := self._process.loop.time())
         try:
             return await self._process.ask("score", lambda: [self._answer(value) for value in values])

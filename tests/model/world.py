@@ -11,7 +11,7 @@ from aiokafka.structs import OffsetAndMetadata
 
 from hotswap import service, staging
 from hotswap.batch import Position
-from hotswap.kafka import membership, partition
+from hotswap.kafka import membership, outbox
 from hotswap.kafka.partition import KafkaPartition
 from hotswap.pipeline import loop as loop_module
 from hotswap.pipeline.loop import PartitionLoop
@@ -287,7 +287,7 @@ def everything_faked() -> Iterator[None]:
         (staging, "monotonic", lambda: here().loop.time()),  # noqa: PLW0108 - of whichever loop runs then
         (loop_module, "perf_counter", lambda: here().loop.time()),  # noqa: PLW0108
         (membership, "AIOKafkaConsumer", clients.Consumer),
-        (partition, "AIOKafkaProducer", clients.Producer),
+        (outbox, "AIOKafkaProducer", clients.Producer),
     ]
     with contextlib.ExitStack() as patches:
         for module, name, fake in fakes:

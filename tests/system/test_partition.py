@@ -7,9 +7,10 @@ from types import SimpleNamespace
 
 import pytest
 from aiokafka import TopicPartition
+from aiokafka.record.default_records import DefaultRecordBatchBuilder
 
 from harness.audit import read
-from hotswap.batch import Position, Transaction
+from hotswap.batch import Answers, Position, RecordBatch, Transaction
 from hotswap.errors import Doubt
 from hotswap.kafka import partition
 from hotswap.kafka.admin import Admin
@@ -156,3 +157,55 @@ async def test_a_producers_sequence_wraps_past_the_largest_within_a_transaction_
     await source.close()
     assert predictions(cluster) == [b"answer %d" % (n + 1) for n in range(3 * size)]
     assert await committed(cluster) == 3 * size
+
+
+async def test_the_batches_of_a_transaction_become_visible_together_and_the_last_ones_offset_counts(cluster):
+    source = KafkaPartition(cluster, 0)
+    await source.open()
+    source.begin(Position(1, 1))
+    for first in (1, 2):
+        await source.write(Answers(answer(Position(first, 1)).predictions, []))
+    assert predictions(cluster) == []
+    await source.commit(answer(Position(3, 1)))
+    assert predictions(cluster) == [b"answer 1", b"answer 2", b"answer 3"]
+    assert await committed(cluster) == 3
+    source.begin(Position(4, 1))
+    await source.write(Answers(answer(Position(4, 1)).predictions, []))
+    await source.close()
+    assert await source.open() == Position(3, 1)
+    await source.close()
+    assert predictions(cluster) == [b"answer 1", b"answer 2", b"answer 3"]
+
+
+def finished(stamp, first, count):
+    """Return the record batch of the answers from `first` on, as a host writes it."""
+    state = (stamp.producer_id, stamp.producer_epoch, stamp.sequence)
+    builder = DefaultRecordBatchBuilder(2, 0, int(stamp.is_transactional), *state, batch_size=100_000)
+    for number in range(count):
+        ((key, value, headers),) = answer(Position(first + number + 1, 1)).predictions
+        assert builder.append(number, 1, key, value, headers)
+    return RecordBatch(memoryview(bytes(builder.build())), count)
+
+
+@pytest.mark.parametrize("compression", ["none", "gzip", "snappy", "lz4", "zstd"])
+async def test_finished_record_batches_are_accepted_between_records_in_the_sequence_of_their_producer(
+    cluster, compression
+):
+    settings = cluster.settings.model_copy(update={"compression": compression})
+    source = KafkaPartition(replace(cluster, settings=settings), 0)
+    await source.open()
+    sequences = source._producer._txn_manager._sequence_numbers
+    sequences[TopicPartition(cluster.settings.topics.predictions, 0)] = 2**31 - 9
+    for first in (0, 15):
+        source.begin(Position(first + 5, 1))
+        early = source.stamp
+        await source.write(Answers([finished(early, first, 5)], []))
+        assert source.stamp.sequence == (early.sequence + 5) % 2**31
+        await source.write(Answers(answer(Position(first + 6, 1)).predictions, []))
+        # One that was finished too early is finished again.
+        await source.write(Answers([finished(early, first + 6, 4)], []))
+        position = Position(first + 15, 1)
+        await source.commit(Transaction([finished(source.stamp, first + 10, 5)], [], position.offset, 1, None))
+    await source.close()
+    assert predictions(cluster) == [b"answer %d" % (n + 1) for n in range(30)]
+    assert await committed(cluster) == 30

@@ -18,7 +18,7 @@ async def test_a_request_that_is_refused_adds_no_series_whatever_the_reason():
     await drain(FakeSource(requests(1)), FakeRouter(lambda *_: 1))
     before = series()
 
-    async def refuse(values, asks=None):
+    async def refuse(values, asks=None, *, is_suspect=False):
         return [Refusal(code, "odd") for code in list(Code)[: len(values)]]
 
     router = FakeRouter(lambda *_: 1, max_batch_records=100)

@@ -139,16 +139,97 @@ class Limits(NamedTuple):
         return self.prediction - HEADROOM_BYTES if self.prediction > HEADROOM_BYTES else self.prediction
 
 
-class Transaction(NamedTuple):
-    """Everything that one batch writes, committed whole or not at all (I1, I11)."""
+class Stamp(NamedTuple):
+    """What the next record batch of answers must bear to be accepted, as Kafka's producer protocol has it (KIP-98)."""
 
-    predictions: Sequence[Record]
+    producer_id: int
+    producer_epoch: int
+    sequence: int
+    is_transactional: bool
+    max_bytes: int
+    """The largest record batch of more than one record, bytes."""
+
+
+class Envelope(NamedTuple):
+    """How the answers of a generation to a partition are addressed and bounded, whatever the batch."""
+
+    generation: Headers
+    operation: Headers
+    place: bytes
+    """The header `source` of an answer, before the request's offset."""
+    read_headers: tuple[str, ...]
+    """The names of headers that say how to answer, or that are not copied: requests with one are left."""
+    max_answer_bytes: int
+    """Of an answer with its key and the copied headers, bytes; larger ones are left, as are larger requests."""
+    max_request_bytes: int
+    max_record_bytes: int
+
+
+class Seal(NamedTuple):
+    """The order to answer requests, as the record batches that they arrived in, with finished record batches."""
+
+    pieces: Sequence[memoryview]
+    """The record batches, uncompressed."""
+    first: int
+    next: int
+    """The requests are those from offset `first` up to `next`."""
+    stamp: Stamp
+    now_ms: int
+    envelope: Envelope
+
+
+class Left(NamedTuple):
+    """A request that a host has left: its offset, and where its record is in the record batches that were passed on."""
+
+    offset: int
+    begin: int
+    end: int
+
+
+class Declined(NamedTuple):
+    """The requests that a host has left, in order: it has answered none of the batch yet."""
+
+    requests: Sequence[Left]
+
+
+class Unsealed(StrEnum):
+    """Why a host has answered nothing as record batches: the requests are parsed, and their values sent."""
+
+    UNREADABLE = "it cannot read them"
+    FAILED = "it died, or took too long"
+
+
+class RecordBatch(NamedTuple):
+    """A finished record batch in wire format (v2), with its number of records."""
+
+    data: memoryview
+    records: int
+
+
+Given: TypeAlias = Mapping[int, Record | None]
+"""Predictions for requests that a host has left, by offset and in its order; None: the request has none."""
+
+Predictions: TypeAlias = Sequence[Record] | Sequence[RecordBatch]
+"""Predictions in the order of their requests, as records, or in record batches that a host has finished."""
+
+
+class Answers(NamedTuple):
+    """What a batch writes."""
+
+    predictions: Predictions
+    dead_letters: Sequence[Record]
+
+
+class Transaction(NamedTuple):
+    """The end of a transaction: its last answers, committed with all before them or not at all (I1, I11)."""
+
+    predictions: Predictions
     dead_letters: Sequence[Record]
     next_offset: int
     generation: int
-    """The generation that scored the batch; from now on the partition's floor (I3)."""
+    """The generation that scored all its batches; from now on the partition's floor (I3)."""
     cut_over_at: int | None
-    """First offset of the batch if it is the generation's first on this partition (I4), else None."""
+    """First offset of the transaction if it is the generation's first on this partition (I4), else None."""
 
 
 class Position(NamedTuple):

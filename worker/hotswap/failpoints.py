@@ -34,6 +34,7 @@ NAMES = (
     "commit.begun",
     "commit.offsets_sent",
     "batch.scored",
+    "batch.written",
     "commit.sent",
     "commit.acknowledged",
     "commit.done",

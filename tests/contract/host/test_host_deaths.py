@@ -14,7 +14,7 @@ from fakes.hostile_child import EXHAUSTS_JAVA, EXHAUSTS_PYTHON, EXITS, KILLS, NE
 from fakes.hosts import HOSTILE, LIAR, with_magic
 from fakes.processes import gone
 from hotswap.artifacts.store import Store
-from hotswap.batch import Code, Refusal
+from hotswap.batch import Code, Envelope, Refusal, Seal, Stamp, Unsealed
 from hotswap.errors import HostError
 from hotswap.generation import Model
 from hotswap.settings import Settings
@@ -108,6 +108,22 @@ async def test_a_host_that_sends_a_malformed_answer_is_replaced_and_the_batch_is
     host = await hosts.start(*LIAR, str(tmp_path / "lie"))
 
     assert await host.score([b"a", b"bc"]) == [b"a", b"bc"]
+    assert hosts.restarts == ["crashed"]
+
+
+@pytest.mark.parametrize(("kind", "is_trusted"), [("h2o", True), ("java", False)])
+async def test_only_a_host_that_runs_nobody_elses_code_may_write_record_batches(hosts, kind, is_trusted, tmp_path):
+    host = await hosts.start(*LIAR, str(tmp_path / "lie"), load=replace(IRIS.load(), kind=kind))
+
+    assert host.can_seal is is_trusted
+
+
+async def test_a_host_that_breaks_the_protocol_when_it_is_to_seal_is_replaced_and_scores_one_by_one(hosts, tmp_path):
+    host = await hosts.start(*LIAR, str(tmp_path / "lie"))
+    seal = Seal([], 0, 1, Stamp(1, 1, 1, True, 1), 0, Envelope((), (), b"", (), 1, 1, 1))
+
+    assert await host.seal(seal, {}) is Unsealed.FAILED
+    assert await host.score([b"a", b"b"], is_suspect=True) == [b"a", b"b"]
     assert hosts.restarts == ["crashed"]
 
 

@@ -62,7 +62,7 @@ async def test_concurrent_batches_are_distributed_and_each_gets_its_own_answers(
     expected = await group.score(requests)
     parts = [slice(start, start + 10) for start in range(0, 150, 10)]
     answers = await asyncio.gather(*(group.score(requests[part]) for part in parts))
-    tickets = [host._ticket for host in group.hosts]
+    tickets = [host._exchange.ticket for host in group.hosts]
     await group.stop()
 
     assert answers == [expected[part] for part in parts]

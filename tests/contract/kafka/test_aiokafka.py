@@ -28,13 +28,14 @@ from aiokafka.protocol.metadata import MetadataRequest
 from aiokafka.record.default_records import DefaultRecordBatchBuilder
 from aiokafka.record.util import calc_crc32c
 
+from hotswap.kafka.contents import CONTROL, Bounds, Unpacker
 from hotswap.kafka.fetched import cut, get_batches
 from hotswap.kafka.internals import (
     CHECKED_AGAINST,
     Fetched,
     PartitionFetch,
 )
-from hotswap.kafka.records import CONTROL, Bounds, Damaged, Unpacker
+from hotswap.kafka.records import Damaged
 
 ANSWERS = TopicPartition("d.predictions", 0)
 
@@ -56,6 +57,7 @@ RELIED_ON = {
     of_aiokafka.SendProduceReqHandler: "708c9da866ca",
     BatchBuilder: "8050802ca751",
     MessageAccumulator.add_batch: "5ed1c5b1367a",
+    MessageAccumulator._pop_batch: "41cc98a298ef",
     # What a producer that fails leaves failed, and nobody awaits.
     of_aiokafka.Sender._fail_all: "5a67e3b6f87b",
     MessageAccumulator.fail_all: "f1e12e8100bf",

@@ -18,22 +18,17 @@ from aiokafka.structs import OffsetAndMetadata
 
 from hotswap.errors import Doubt
 from hotswap.kafka.connection import doubting
-from hotswap.kafka.partition import Cluster, KafkaPartition
+from hotswap.kafka.outbox import Outbox, new_producer
 from hotswap.settings import Settings
 
 ANSWERS = TopicPartition("d.predictions", 0)
-
-
-def new_partition():
-    membership = SimpleNamespace(inbox=lambda _: None, warnings={})
-    settings = Settings(deployment="d")
-    return KafkaPartition(Cluster(settings=settings, membership=membership, admin=None, tail=None, batch_bytes=300), 0)
+SETTINGS = Settings(deployment="d")
 
 
 @pytest.fixture
 async def producer(monkeypatch):
     """The producer of a partition, as if it were connected and in a transaction; it gets what the brokers answer."""
-    made: AIOKafkaProducer = new_partition()._new_producer()
+    made: AIOKafkaProducer = new_producer(SETTINGS, 0, 300)
     made._txn_manager.set_pid_and_epoch(1, 1)
     made._txn_manager.begin_transaction()
     yield made
@@ -128,7 +123,7 @@ async def test_records_are_sent_whole_and_in_order_in_batches_that_the_topic_tak
 
     monkeypatch.setattr(producer, "send_batch", send_batch)
     given = [(b"key %d" % n, b"x" * n, [("source", b"%d" % n)]) for n in [*range(20), 1_000, 1]] + [(None, None, [])]
-    await new_partition()._send(producer, "d.predictions", given)
+    await Outbox(producer, SETTINGS, 0, 300).write(given, [])
     assert all(len(content) <= 300 or count == 1 for count, content in batches)
     sent = [(r.key, r.value, list(r.headers)) for _, content in batches for r in MemoryRecords(content).next_batch()]
     assert sent == given

@@ -9,6 +9,7 @@ from aiokafka.errors import KafkaError, MessageSizeTooLargeError
 
 from hotswap.batch import Limits, Transaction
 from hotswap.errors import Doubt, TopicMismatch
+from hotswap.kafka.outbox import Outbox
 from hotswap.kafka.partition import Cluster, KafkaPartition, State
 from hotswap.settings import Settings
 
@@ -28,6 +29,11 @@ class Forgotten:
         return failing
 
 
+def give(partition, producer):
+    partition._state, partition._producer = State.OPEN, producer
+    partition._outbox = Outbox(producer, partition._settings, 0, 300)
+
+
 async def test_a_commit_of_which_every_batch_fails_is_one_doubt_and_leaves_no_traceback_in_the_log():
     left = []
     asyncio.get_running_loop().set_exception_handler(lambda _, told: left.append(told["message"]))
@@ -35,7 +41,7 @@ async def test_a_commit_of_which_every_batch_fails_is_one_doubt_and_leaves_no_tr
     membership = SimpleNamespace(inbox=lambda _: None, warnings={})
     cluster = Cluster(settings=settings, membership=membership, admin=None, tail=None, batch_bytes=300)
     partition = KafkaPartition(cluster, 0)
-    partition._state, partition._producer = State.OPEN, Forgotten()
+    give(partition, Forgotten())
     record = (b"k", b"v", [])
     with pytest.raises(Doubt, match="the producer id is not known"):
         await partition.commit(Transaction([record], [record], 2, 1, 0))
@@ -59,7 +65,7 @@ async def test_a_partition_whose_commit_its_topics_reject_is_opened_again_once_t
     membership = SimpleNamespace(inbox=lambda _: SimpleNamespace(close=list), warnings={})
     cluster = Cluster(settings=settings, membership=membership, admin=Admin(), tail=None, batch_bytes=300)
     partition = KafkaPartition(cluster, 0)
-    partition._state, partition._producer = State.OPEN, Forgotten(MessageSizeTooLargeError())
+    give(partition, Forgotten(MessageSizeTooLargeError()))
     with pytest.raises(Doubt):
         await partition.commit(Transaction([(b"k", b"v", [])], [], 2, 1, None))
     for _ in range(2):

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from faults import raw_batches
 from faults.raw_batches import Record, varint
 from hotswap.batch import Code, Unscorable
-from hotswap.kafka.records import ATTRIBUTES_AT, HEAD, Bounds, LegacyBatch, RawBatch, Unpacker
+from hotswap.kafka.contents import ATTRIBUTES_AT, HEAD, Bounds, Unpacker
+from hotswap.kafka.records import LegacyBatch, RawBatch
 
 BASE = 100
 BOUNDS = Bounds(unpacked=4 << 20, record=2 << 20)

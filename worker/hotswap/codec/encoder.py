@@ -12,9 +12,8 @@ from google.protobuf.message import Message
 from hotswap.codec.columns import DecodedRows
 from hotswap.codec.fields import descriptor_of, is_map
 from hotswap.codec.outputs import FLOATS, Fill, Filling, Output, paths
+from hotswap.codec.packed import varint
 from hotswap.codec.values import Matrix, Table
-
-_VARINT: Final = 0x7F  # seven bits per byte; the eighth says that more follow
 
 
 class Encoder:
@@ -178,13 +177,3 @@ class _RowEncoder:
                 fill.put(message, values[row])
             cells.append(message.SerializeToString(deterministic=True))  # reproducible bytes, also for maps
         return cells
-
-
-def varint(number: int) -> bytes:
-    """Encode a number as a protobuf varint."""
-    encoded = bytearray()
-    while number > _VARINT:
-        encoded.append(number & _VARINT | 0x80)
-        number >>= 7
-    encoded.append(number)
-    return bytes(encoded)

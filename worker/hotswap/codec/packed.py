@@ -10,6 +10,7 @@ from itertools import accumulate, pairwise
 from typing import TypeAlias, overload
 
 _COUNT = struct.Struct("<I")
+_VARINT = 0x7F  # seven bits per byte; the eighth says that more follow
 
 Buffer: TypeAlias = bytes | bytearray | memoryview
 
@@ -60,3 +61,13 @@ def pack(values: Sequence[bytes]) -> bytes:
     """Pack strings into one buffer."""
     count = len(values)
     return b"".join([struct.pack(f"<{count + 1}I", count, *map(len, values)), *values])
+
+
+def varint(number: int) -> bytes:
+    """Encode a number as protobuf's varint; Kafka's of a number that is not negative is that of twice as much."""
+    encoded = bytearray()
+    while number > _VARINT:
+        encoded.append(number & _VARINT | 0x80)
+        number >>= 7
+    encoded.append(number)
+    return bytes(encoded)

@@ -102,7 +102,9 @@ def _serve(connection: socket.socket) -> None:
     connection.sendall(ready)
     while (message := frames.receive(connection)) is not None:
         verb, ticket, asks, values = message
-        if verb == "one_by_one":
+        if verb == "seal":
+            connection.sendall(frames.pack_sealed(ticket, dispatcher.seal(values.buffer)))
+        elif verb == "one_by_one":
             _score_one_by_one(connection, dispatcher, ticket, values, asks)
         else:
             connection.sendall(frames.pack_answers(ticket, dispatcher.score(values, asks)))

@@ -1,9 +1,10 @@
 """Dispatches each request of a batch to the plan of the operation that it names."""
 
 from collections.abc import Mapping, Sequence
-from typing import Final, Protocol
+from typing import Final, Protocol, runtime_checkable
 
 from hotswap.batch import Answer, Ask, Code, Format, Refusal, ScoredBatch
+from hotswap.codec.packed import Buffer
 from hotswap.codec.proto import Operation, Schema
 from hotswap.codec.text import wire
 from hotswap.errors import SwapCode, SwapError
@@ -37,6 +38,14 @@ class Plan(Protocol):
 
     def invent(self, count: int) -> Sequence[bytes]:
         """Make up requests for the warm-up; none if the model must not be called with made-up values."""
+
+
+@runtime_checkable
+class SealingPlan(Plan, Protocol):
+    """A plan that also answers record batches with record batches."""
+
+    def seal(self, order: Buffer) -> memoryview:
+        """Carry out an order (sealing.py); the result holds until the next one."""
 
 
 class LoadedModel(Protocol):
@@ -79,6 +88,7 @@ class Dispatcher:
             "columns": self._model.description[:_MAX_DESCRIPTION],
             "paths": {name: plan.path for name, plan in self.plans.items()},
             "reads": self._reads(),
+            "seals": self.can_seal(self._schema.default or ""),
         }
 
     def _reads(self) -> dict[str, dict[str, list[str]]]:
@@ -108,6 +118,16 @@ class Dispatcher:
             for column, times in counts.items():
                 unknown[column] = unknown.get(column, 0) + times
         return ScoredBatch(answers, unknown)
+
+    def can_seal(self, name: str) -> bool:
+        """Whether an operation is the default one, and `seal` may be called for it."""
+        return name == self._schema.default and isinstance(self.plans.get(name), SealingPlan)
+
+    def seal(self, order: Buffer) -> memoryview:
+        """Carry out an order for the default operation."""
+        plan = self.plans[self._schema.default or ""]
+        assert isinstance(plan, SealingPlan)
+        return plan.seal(order)
 
     def _groups(self, count: int, asks: Sequence[Ask] | None) -> Mapping[Ask, Sequence[int]]:
         if asks is None or len(set(asks)) <= 1:

@@ -1,8 +1,8 @@
 """The protocol between a model host and its parent: frames of a 4-byte length (little-endian) and a body.
 
 Parent to child, trusted: u32 and that many bytes of a pickled (verb, ...) tuple, then a batch's values
-(codec/packed.py). `load` comes once, either first or some time after a `prepare`; batches follow, as `score` or
-`one_by_one`, each with a ticket that its answers repeat, so that late answers to a cancelled batch can be told apart.
+(codec/packed.py) or an order (sealing.py). `load` comes once, either first or some time after a `prepare`; batches
+follow, as `score`, `one_by_one` or `seal`, each with a ticket that its answers repeat: so late ones can be told apart.
 
 Child to parent, NOT trusted (it runs somebody else's model): never unpickled; every length is checked before it is
 used, and a malformed frame raises FrameError, upon which the parent treats the host as crashed.
@@ -14,6 +14,7 @@ used, and a malformed frame raises FrameError, upon which the parent treats the 
     ANNOUNCE       u32: the index of the request that is scored next (one-by-one mode only)
     ANSWER         u32 and that many bytes of answers (codec/packed.py), u32 n and n x u32, the indices of those that
                    are refusals ("CODE message"), and a JSON object, usually empty: {unknown column: count}
+    SEALED         the result of a `seal` (sealing.py)
 
 JSON is kept short: Python's parser holds the GIL, so nothing else runs while it parses. Each kind of frame therefore
 has a maximum size, and a child shortens what it reports about itself.
@@ -57,6 +58,7 @@ class Kind(IntEnum):
     ANSWER = 4
     PREPARED = 5
     STEP = 6
+    SEALED = 7
 
 
 class Step(StrEnum):
@@ -76,6 +78,7 @@ _MAX_SIZES = {
     Kind.ANSWER: MAX_FRAME_BYTES,
     Kind.PREPARED: 1 << 10,
     Kind.STEP: _HEAD.size + LENGTH.size,
+    Kind.SEALED: MAX_FRAME_BYTES,
 }
 
 
@@ -150,6 +153,11 @@ def pack_batch(verb: str, ticket: int, values: Sequence[bytes], asks: Sequence[A
     return _order_frame((verb, ticket, asks), pack(values))
 
 
+def pack_seal(ticket: int, order: bytes) -> bytes:
+    """Return the frame of an order to answer record batches (sealing.py)."""
+    return _order_frame(("seal", ticket, None), order)
+
+
 def _order_frame(order: tuple[Any, ...], values: bytes = b"") -> bytes:
     pickled = pickle.dumps(order, protocol=5)
     return _framed(LENGTH.pack(len(pickled)) + pickled + values)
@@ -217,6 +225,11 @@ def pack_answers(ticket: int, batch: ScoredBatch) -> bytes:
     places = struct.pack(f"<{len(refused) + 1}I", len(refused), *refused)
     tail = _pack_unknown(unknown) if unknown else b"{}"
     return _framed(b"".join([_HEAD.pack(Kind.ANSWER, ticket), LENGTH.pack(len(packed)), packed, places, tail]))
+
+
+def pack_sealed(ticket: int, result: bytes | memoryview) -> bytes:
+    """Return the frame that answers an order to seal."""
+    return _framed(_HEAD.pack(Kind.SEALED, ticket) + result)
 
 
 def _pack_unknown(unknown: Mapping[str, int]) -> bytes:

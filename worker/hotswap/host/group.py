@@ -1,9 +1,10 @@
 """The model hosts of one generation on a worker, which score as many batches at a time as there are hosts."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
-from hotswap.batch import Answer, Ask
+from hotswap.batch import Answer, Ask, Declined, Given, RecordBatch, Seal, Unsealed
 from hotswap.host.facts import Description
 from hotswap.host.parent import ModelHost
 
@@ -47,14 +48,22 @@ class HostGroup:
             raise
         return description
 
-    async def score(self, values: Sequence[bytes], asks: Sequence[Ask] | None = None) -> list[Answer]:
+    @property
+    def can_seal(self) -> bool:
+        """See ModelHost.can_seal."""
+        return self._hosts[0].can_seal
+
+    async def score(
+        self, values: Sequence[bytes], asks: Sequence[Ask] | None = None, *, is_suspect: bool = False
+    ) -> list[Answer]:
         """Answer a batch as ModelHost.score does, on the host with the fewest batches."""
-        place = self._batches.index(min(self._batches))
-        self._batches[place] += 1
-        try:
-            return await self._hosts[place].score(values, asks)
-        finally:
-            self._batches[place] -= 1
+        with self._idlest() as host:
+            return await host.score(values, asks, is_suspect=is_suspect)
+
+    async def seal(self, seal: Seal, given: Given) -> Sequence[RecordBatch] | Declined | Unsealed:
+        """Answer a batch as ModelHost.seal does, on the host with the fewest batches."""
+        with self._idlest() as host:
+            return await host.seal(seal, given)
 
     async def stop(self) -> None:
         """Finish the batches in progress and stop all hosts, within 2 seconds."""
@@ -64,3 +73,13 @@ class HostGroup:
         """Kill all hosts."""
         for host in self._hosts:
             host.kill()
+
+    @contextmanager
+    def _idlest(self) -> Iterator[ModelHost]:
+        """Lend the host with the fewest batches."""
+        place = self._batches.index(min(self._batches))
+        self._batches[place] += 1
+        try:
+            yield self._hosts[place]
+        finally:
+            self._batches[place] -= 1

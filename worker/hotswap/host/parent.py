@@ -21,20 +21,23 @@ than a second, and would only save scoring the batch's other requests once more,
 """
 
 import asyncio
+import contextlib
 import logging
 import sys
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import replace
 from enum import StrEnum
 from typing import Final
 
-from hotswap.batch import Answer, Ask, Code, Refusal
+from hotswap.batch import Answer, Ask, Code, Declined, Given, RecordBatch, Refusal, Seal, Unsealed
 from hotswap.errors import HostError, SwapCode, SwapError
 from hotswap.host import frames
+from hotswap.host.exchange import Exchange
 from hotswap.host.facts import Description, read_ready
 from hotswap.host.frames import Frame, FrameError, Ground, Kind, Order, Step
 from hotswap.host.load import Load, make_order
 from hotswap.host.process import HostGone, HostProcess, ended
+from hotswap.host.sealing import pack_order, parse_result
 from hotswap.runtimes.kinds import runtime_of
 
 log = logging.getLogger(__name__)
@@ -95,11 +98,11 @@ class ModelHost:
         self._load = load
         self.deadline_s = deadline_s
         """The deadline for a batch, and for each request of a one-by-one retry, seconds."""
+        self._exchange = Exchange(deadline_s, on_unknown)
         self.doing = ""
         """What it does on its way to READY, or did last before it failed, to complete "it was …"; empty once ready."""
         self._start_s = start_s
         self._on_restart = on_restart
-        self._on_unknown = on_unknown
         self._child = child
         self._take_standby = take_standby
         self._process: HostProcess | None = None
@@ -107,7 +110,8 @@ class ModelHost:
         self._state = State.GONE
         self._one_batch = asyncio.Lock()
         self._since: float | None = None
-        self._ticket = 0
+        self.can_seal = False
+        """Whether `seal` may be called: the started host says that it can, and runs nobody else's code."""
 
     @property
     def pid(self) -> int | None:
@@ -122,32 +126,41 @@ class ModelHost:
     async def start(self, *, is_low_priority: bool = False) -> Description:
         """Start the child, then load, check and warm the generation; at low priority while another one is serving.
 
-        Raises SwapError if model, proto and configuration do not fit each other or cannot be loaded; no process is
-        left running then.
+        Raises SwapError if model, proto and configuration do not fit each other or cannot be loaded; leaves no process.
         """
         async with self._one_batch:
             return await self._start(is_low_priority=is_low_priority)
 
-    async def score(self, values: Sequence[bytes], asks: Sequence[Ask] | None = None) -> list[Answer]:
+    async def score(
+        self, values: Sequence[bytes], asks: Sequence[Ask] | None = None, *, is_suspect: bool = False
+    ) -> list[Answer]:
         """Answer each request, in order. `asks[i]` says what request i asks for; None: the only operation.
 
-        If the caller is cancelled when the batch has run for over half a second, kills the child; the next call starts
-        another. Raises HostError if the host died and cannot be restarted; the next call tries again.
+        With `is_suspect`, begins with the one-by-one retry. If the caller is cancelled when the batch has run for over
+        half a second, kills the child; the next call starts another. Raises HostError if the host died and cannot be
+        restarted; the next call tries again.
         """
         if not values:
             return []
         async with self._one_batch:
-            self._since = asyncio.get_running_loop().time()
-            try:
-                return await self._score(values, asks)
-            except asyncio.CancelledError:
-                # The next batch would wait for answers that nobody needs; a batch that has just begun may finish.
-                if self.busy_s > _CANCEL_GRACE_SECONDS:
-                    self._why_gone = "too_slow"
-                    self._drop()
-                raise
-            finally:
-                self._since = None
+            with self._timed():
+                return await (self._score_one_by_one if is_suspect else self._score)(values, asks)
+
+    async def seal(self, seal: Seal, given: Given) -> Sequence[RecordBatch] | Declined | Unsealed:
+        """Return the answers as record batches, or the requests that the host has left; `given` then has them.
+
+        Cancelled, it does as `score` does. Raises HostError if the host had died before and cannot be restarted.
+        """
+        async with self._one_batch:
+            with self._timed():
+                await self._ensure_started()
+                try:
+                    self._exchange.send(self._process, lambda ticket: frames.pack_seal(ticket, pack_order(seal, given)))
+                    frame = await self._exchange.next(self._process, Kind.SEALED)
+                    return parse_result(memoryview(frame.payload), seal, given)
+                except (HostGone, FrameError, TimeoutError) as error:
+                    await self._discard(error)
+                    return Unsealed.FAILED
 
     async def stop(self) -> None:
         """Finish the batch in progress and end the child; kill it if that takes longer than 2 seconds."""
@@ -167,23 +180,29 @@ class ModelHost:
         self._move(State.STOPPED)
         self._drop()
 
-    # ---- a batch
+    @contextlib.contextmanager
+    def _timed(self) -> Iterator[None]:
+        """Keep the time of a batch; kill the child if the caller is cancelled late in it."""
+        self._since = asyncio.get_running_loop().time()
+        try:
+            yield
+        except asyncio.CancelledError:
+            # The next batch would wait for answers that nobody needs; a batch that has just begun may finish.
+            if self.busy_s > _CANCEL_GRACE_SECONDS:
+                self._why_gone = "too_slow"
+                self._drop()
+            raise
+        finally:
+            self._since = None
 
     async def _score(self, values: Sequence[bytes], asks: Sequence[Ask] | None) -> list[Answer]:
         await self._ensure_started()
         try:
-            self._send("score", values, asks)
-            return await self._answers(len(values))
+            self._exchange.send(self._process, lambda ticket: frames.pack_batch("score", ticket, values, asks))
+            return await self._exchange.answers(self._process, len(values))
         except (HostGone, FrameError, TimeoutError) as error:
             await self._discard(error)
         return await self._score_one_by_one(values, asks)
-
-    async def _answers(self, count: int) -> list[Answer]:
-        frame = await self._next(Kind.ANSWER)
-        answers, unknown = frames.parse_answers(frame.payload, count)
-        for column, times in unknown.items():
-            self._on_unknown(column, times)
-        return list(answers)
 
     async def _score_one_by_one(self, values: Sequence[bytes], asks: Sequence[Ask] | None) -> list[Answer]:
         answers: list[Answer] = []
@@ -195,8 +214,7 @@ class ModelHost:
                 )
             await self._ensure_started()
             begun = len(answers)
-            culprit = await self._score_rest(values, asks, answers)
-            if culprit:
+            if culprit := await self._score_rest(values, asks, answers):
                 answers.append(culprit)
             futile = 0 if len(answers) > begun else futile + 1
         return answers
@@ -208,13 +226,14 @@ class ModelHost:
         done = len(answers)
         is_announced = False
         try:
-            self._send("one_by_one", values[done:], asks and asks[done:])
+            rest = values[done:], asks and asks[done:]
+            self._exchange.send(self._process, lambda ticket: frames.pack_batch("one_by_one", ticket, *rest))
             for index in range(len(values) - done):
                 is_announced = False
-                frame = await self._next(Kind.ANNOUNCE)
+                frame = await self._exchange.next(self._process, Kind.ANNOUNCE)
                 frames.check_announcement(frame.payload, index)
                 is_announced = True
-                answers += await self._answers(1)
+                answers += await self._exchange.answers(self._process, 1)
         except (HostGone, FrameError, TimeoutError) as error:
             how = await self._discard(error)
             return self._blame(error, how) if is_announced else None
@@ -225,25 +244,6 @@ class ModelHost:
             message = f"the model did not answer this request by itself within {self.deadline_s * 1e3:.0f} ms"
             return Refusal(Code.HOST_TOO_SLOW, message)
         return Refusal(Code.HOST_CRASHED, f"the model host died while it scored this request by itself: {how}")
-
-    def _send(self, verb: str, values: Sequence[bytes], asks: Sequence[Ask] | None) -> None:
-        if self._process is None:
-            raise HostGone("it was killed")
-        self._ticket = (self._ticket + 1) & 0xFFFFFFFF
-        self._process.send(frames.pack_batch(verb, self._ticket, values, asks))
-
-    async def _next(self, kind: Kind) -> Frame:
-        if self._process is None:
-            raise HostGone("it was killed")
-        async with asyncio.timeout(self.deadline_s):
-            while True:
-                frame = await self._process.receive()
-                if frame.ticket == self._ticket:
-                    break
-                # Otherwise a late answer to a batch whose caller was cancelled.
-        if frame.kind is not kind:
-            raise FrameError(f"expected {kind.name}, received {frame.kind.name}")
-        return frame
 
     # ---- the process
 
@@ -289,7 +289,9 @@ class ModelHost:
                 frame = await self._await_ready(process)
             total_s = asyncio.get_running_loop().time() - begun
             description = await asyncio.to_thread(read_ready, frame, total_s)
-            if not runtime_of(self._load.kind).needs_folder:
+            runtime = runtime_of(self._load.kind)
+            self.can_seal = description.seals and runtime.is_ours
+            if not runtime.needs_folder:
                 process.remove_folder()
             self._move(State.READY)
             self.doing = ""
@@ -324,8 +326,8 @@ class ModelHost:
         finally:
             process.dispose()
         how = ended(code) if isinstance(error, HostGone) else str(error)
-        facts = {"generation": self._load.generation, "reason": self._why_gone, "how": how, "stderr": process.tail}
-        log.warning("host.died", extra=facts)
+        facts = {"reason": self._why_gone, "how": how, "stderr": process.tail}
+        log.warning("host.died", extra={"generation": self._load.generation, **facts})
         return f"{how}{process.last_output}"
 
     def _drop(self) -> None:

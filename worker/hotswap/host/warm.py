@@ -7,6 +7,7 @@ from typing import Final
 from hotswap.batch import Answer, Ask, Code, Refusal
 from hotswap.errors import SwapCode, SwapError
 from hotswap.host.dispatcher import Dispatcher
+from hotswap.host.sealing import warming_order
 
 # Measured (GBM, 50 trees): after 2,000 rows the next dozen batches still take up to three times as long; after 20,000
 # only the first batch of 2,000 rows does.
@@ -50,11 +51,14 @@ def warm(dispatcher: Dispatcher, samples: Sequence[bytes], max_answer_bytes: int
             continue
         answers = dispatcher.score(requests[:1], [Ask(name)]).answers
         _check_size(f"{name}: a made-up row", answers[0], max_answer_bytes)
-        for size in _SIZES:
+        for turn, size in enumerate(_SIZES):
             if time.monotonic() > until:
                 return
             batch = (requests * (size // len(requests) + 1))[: _fitting(size, answers)]
-            dispatcher.score(batch, [Ask(name)] * len(batch))
+            if turn % 2 and dispatcher.can_seal(name):
+                dispatcher.seal(bytearray(warming_order(batch)))
+            else:
+                dispatcher.score(batch, [Ask(name)] * len(batch))
 
 
 def _check_size(what: str, answer: Answer, most: int | None) -> None:

@@ -7,6 +7,7 @@ from typing import TypeAlias
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import RecordTooLargeError
 
+from hotswap.kafka.contents import ATTRIBUTES_AT, CONTROL, HEAD, MAGIC_AT, OVERHEAD, TRANSACTIONAL, Unpacker
 from hotswap.kafka.internals import (
     DefaultRecordBatch,
     LegacyRecordBatch,
@@ -14,19 +15,7 @@ from hotswap.kafka.internals import (
     cut_fetches,
     where_it_is_too_large,
 )
-from hotswap.kafka.records import (
-    ATTRIBUTES_AT,
-    CONTROL,
-    HEAD,
-    MAGIC_AT,
-    OVERHEAD,
-    TRANSACTIONAL,
-    Damaged,
-    LegacyBatch,
-    RawBatch,
-    Skipped,
-    Unpacker,
-)
+from hotswap.kafka.records import Damaged, LegacyBatch, RawBatch, Skipped
 
 _LEAST_LEGACY_BYTES = OVERHEAD + 14
 

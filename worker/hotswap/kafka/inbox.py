@@ -12,12 +12,13 @@ from aiokafka import TopicPartition
 from hotswap import metrics
 from hotswap.errors import DamagedBatch, Doubt
 from hotswap.kafka.fetched import Batch
-from hotswap.kafka.records import Damaged
+from hotswap.kafka.records import Damaged, Piece, RawBatch, RawRequests
 
 log = logging.getLogger(__name__)
 
 _FETCHES_OF_DAMAGE = 4
 _TAKEN_BYTES = 4 << 20
+_PARTS_AT_MOST = 4  # of a record batch: each takes all of it to the host
 
 
 class Inbox:
@@ -157,6 +158,33 @@ class Inbox:
             size += batch.window_bytes
         self._first()  # drops a batch that was taken to its end, which makes room
         return taken
+
+    def take_raw(self, limit: int, until: int | None) -> RawRequests | None:
+        """Take requests as `take` does, unparsed; None if there are none, or if what comes next must be parsed.
+
+        Record batches are taken whole, unless one alone has more than `limit` requests.
+        """
+        parts: list[Piece] = []
+        count = size = 0
+        since = self._batches[0][0] if self._batches else 0.0
+        while count < limit and size < _TAKEN_BYTES and (first := self._first()) is not None:
+            _, batch = self._batches[0]
+            if not isinstance(batch, RawBatch) or batch.next - first > _PARTS_AT_MOST * limit:
+                break
+            end = min(first + limit, until or first + limit)
+            if parts and count + batch.next - first > limit:
+                size = _TAKEN_BYTES
+            elif first >= end or not (part := batch.pass_on(end)):
+                break
+            else:
+                parts.append(part)
+                count += part.next - part.first
+                size += len(part.plain)
+        self._first()  # drops a batch that was taken to its end, which makes room
+        if not parts:
+            return None
+        self._queue_seconds.observe(perf_counter() - since)
+        return RawRequests(parts, count >= limit or size >= _TAKEN_BYTES, parts[0].of.bounds.record)
 
     def skip(self, why: str) -> int:
         """Replace each offset of the damaged batch with a refusal; return the offset to fetch from."""

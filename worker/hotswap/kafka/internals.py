@@ -22,12 +22,14 @@ from aiokafka.protocol.metadata import MetadataRequest
 from aiokafka.record.default_records import DefaultRecord, DefaultRecordBatch
 from aiokafka.record.legacy_records import LegacyRecordBatch
 from aiokafka.record.memory_records import MemoryRecords
+from aiokafka.record.util import calc_crc32c
 
-__all__ = ["DefaultRecord", "DefaultRecordBatch", "LegacyRecordBatch", "MemoryRecords"]
+__all__ = ["DefaultRecord", "DefaultRecordBatch", "LegacyRecordBatch", "MemoryRecords", "calc_crc32c"]
 
 CHECKED_AGAINST: Final = "0.14.0"
 
-_SEQUENCES: Final = 1 << 31
+SEQUENCES: Final = 1 << 31
+"""Sequence numbers are below it."""
 _RETRY_BACKOFF_S: Final = 0.005
 
 # ---- patches of the library, process-wide
@@ -218,7 +220,7 @@ def wrap_sequences(producer: AIOKafkaProducer) -> None:
     manager = producer._txn_manager
 
     def increment(key: TopicPartition, by: int) -> None:
-        manager._sequence_numbers[key] = (manager._sequence_numbers[key] + by) % _SEQUENCES
+        manager._sequence_numbers[key] = (manager._sequence_numbers[key] + by) % SEQUENCES
 
     manager.increment_sequence_number = increment
 
@@ -271,6 +273,17 @@ def fill(batch: Any, timestamp_ms: int, records: Sequence[Any]) -> int:
         count += 1
     batch._relative_offset = count
     return count
+
+
+async def wait_for_id(producer: AIOKafkaProducer) -> None:
+    """Wait until a started producer has its id, which it gets in the background if it is not transactional."""
+    await producer._txn_manager.wait_for_pid()
+
+
+def producer_state(producer: AIOKafkaProducer, key: TopicPartition) -> tuple[int, int, int]:
+    """Return the producer's id and epoch, and the sequence number that follows what it has begun to send to `key`."""
+    manager = producer._txn_manager
+    return manager.producer_id, manager.producer_epoch, manager.sequence_number(key)
 
 
 def available_partitions(producer: AIOKafkaProducer, topic: str) -> set[int]:

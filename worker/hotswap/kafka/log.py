@@ -15,9 +15,10 @@ from hotswap import metrics
 from hotswap.batch import Headers, Unscorable
 from hotswap.errors import Doubt, StartError
 from hotswap.kafka.connection import bounded, claimed, connection, end, reaching
+from hotswap.kafka.contents import Bounds, Unpacker
 from hotswap.kafka.fetched import Batch, get_batches, take_batches
 from hotswap.kafka.internals import available_partitions, partitions_for_topic, wrap_sequences
-from hotswap.kafka.records import Bounds, Damaged, Unpacker
+from hotswap.kafka.records import Damaged
 from hotswap.settings import Settings
 
 log = logging.getLogger(__name__)

@@ -21,10 +21,11 @@ from hotswap import metrics
 from hotswap.errors import Doubt, StartError
 from hotswap.failpoints import failpoint
 from hotswap.kafka.connection import bounded, connection, end
+from hotswap.kafka.contents import Bounds, Unpacker
 from hotswap.kafka.fetched import Fetches, get_batches, take_batches
 from hotswap.kafka.inbox import Inbox
 from hotswap.kafka.internals import FencedInstanceIdError, join_as, member_id
-from hotswap.kafka.records import Bounds, Unpacker
+from hotswap.kafka.records import RawRequests
 from hotswap.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -161,6 +162,12 @@ class Membership(ConsumerRebalanceListener):  # type: ignore[misc]
     def take(self, inbox: Inbox, limit: int, until: int | None) -> list[Any]:
         """Take requests (see Inbox.take), and resume fetching if there is room again."""
         taken = inbox.take(limit, until)
+        self._resume(inbox)
+        return taken
+
+    def take_raw(self, inbox: Inbox, limit: int, until: int | None) -> RawRequests | None:
+        """Take requests unparsed (see Inbox.take_raw), and resume fetching if there is room again."""
+        taken = inbox.take_raw(limit, until)
         self._resume(inbox)
         return taken
 

@@ -5,8 +5,9 @@ zombie: the transactional id of the *partition*, `<group>-<topic>-<partition>`, 
 reads the committed offset (KIP-98). Anything in doubt discards the producer; whatever that still sends is rejected for
 its old epoch.
 
-    CLOSED ──▶ OPENING ──▶ OPEN ──▶ BEGUN ──▶ COMMITTING ──▶ OPEN
-                            └───────────────────▲  a commit without `begin`
+    CLOSED ──▶ OPENING ──▶ OPEN ──▶ BEGUN ──▶ WRITING ──▶ COMMITTING ──▶ OPEN
+                            │        └─────────────────────▲  a commit of one batch
+                            └──────────────────────────────▲  a commit without `begin`
     any ──▶ CLOSED          the producer is discarded
 """
 
@@ -17,29 +18,28 @@ import logging
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from time import time
 from typing import Any
 
 from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.structs import OffsetAndMetadata
 
-from hotswap.batch import Limits, Position, Record, Transaction
+from hotswap.batch import Answers, Limits, Position, Stamp, Transaction
 from hotswap.errors import Doubt
 from hotswap.failpoints import failpoint
 from hotswap.kafka.admin import Admin
-from hotswap.kafka.connection import bounded, claimed, connection, doubting, end
+from hotswap.kafka.connection import doubting, end
 from hotswap.kafka.inbox import Inbox
-from hotswap.kafka.internals import add_to_transaction, claim_failures, fill, retry_soon, wrap_sequences
+from hotswap.kafka.internals import add_to_transaction, wait_for_id
 from hotswap.kafka.membership import Membership
+from hotswap.kafka.outbox import Outbox, new_producer
 from hotswap.kafka.position import Positions
+from hotswap.kafka.records import RawRequests
 from hotswap.kafka.rejected import Rejections
 from hotswap.kafka.tail import AnswersTail
 from hotswap.settings import Settings
-from hotswap.v1 import control_pb2 as wire
 
 log = logging.getLogger(__name__)
 
-_TRANSACTION_TIMEOUT_MS = 30_000
 _IDLE_TRANSACTION_S = 10.0
 """How long a transaction may stay open while its batch is scored, seconds: well below its timeout."""
 
@@ -68,6 +68,7 @@ class State(StrEnum):
     OPENING = "opening"
     OPEN = "open"
     BEGUN = "begun"
+    WRITING = "writing"
     COMMITTING = "committing"
 
 
@@ -75,7 +76,8 @@ _LEGAL = {
     State.CLOSED: {State.OPENING},
     State.OPENING: {State.OPEN},
     State.OPEN: {State.BEGUN, State.COMMITTING},
-    State.BEGUN: {State.COMMITTING},
+    State.BEGUN: {State.WRITING, State.COMMITTING},
+    State.WRITING: {State.WRITING, State.COMMITTING},
     State.COMMITTING: {State.OPEN},
 }
 
@@ -95,10 +97,13 @@ class KafkaPartition:
         self._inbox: Inbox = cluster.membership.inbox(partition)
         self._state = State.CLOSED
         self._producer: AIOKafkaProducer | None = None  # None in CLOSED
+        self._outbox: Outbox | None = None
         # Both run while the loop scores: the first during its own batch, the second during the next one.
         self._beginning: asyncio.Task[bool] | None = None
         self._committing: asyncio.Task[None] | None = None
         self._is_scored = asyncio.Event()
+        self._begun = Position(0)
+        self._promised: Position | None = None  # what the open transaction will commit; None: there is none
         self._rejections = Rejections(cluster.admin, self._topics)
         self._positions = Positions(self._settings, cluster.admin, cluster.tail, partition, cluster.membership.warnings)
 
@@ -112,14 +117,21 @@ class KafkaPartition:
         """What the output topics accept, as of the last `open`."""
         return self._rejections.limits
 
+    @property
+    def _batch_bytes(self) -> int:
+        return min(self._cluster.batch_bytes, *self.limits)
+
     async def open(self) -> Position:
         """Fence every earlier owner, end what it left open, and only then read the partition's position."""
         self._move(State.OPENING)
         failpoint("open.begun")
         await self._cluster.admin.check_partition(self._partition)
         await self._rejections.check()
-        self._producer = self._new_producer()
-        await bounded(self._producer.start(), self._settings.call_timeout_s, f"fencing {self._name}")
+        self._producer = new_producer(self._settings, self._partition, self._batch_bytes)
+        async with doubting(self._settings.call_timeout_s, f"fencing {self._name}"):
+            await self._producer.start()
+            await wait_for_id(self._producer)
+        self._outbox = Outbox(self._producer, self._settings, self._partition, self._batch_bytes)
         failpoint("open.fenced")
         if self._is_transactional:
             await self._end_what_is_open()
@@ -140,6 +152,10 @@ class KafkaPartition:
         """Take at most `limit` requests, none from offset `until` on; empty if none has arrived."""
         return self._cluster.membership.take(self._inbox, limit, until)
 
+    def take_raw(self, limit: int, until: int | None) -> RawRequests | None:
+        """Take requests as `take` does, unparsed; None: nothing has arrived, or what comes next must be parsed."""
+        return self._cluster.membership.take_raw(self._inbox, limit, until)
+
     def skip(self, why: str) -> None:
         """Skip past the damaged batch that `wait` raised; each of its offsets is refused, with `why` as the message."""
         self._cluster.membership.skip(self._inbox, why)
@@ -151,12 +167,33 @@ class KafkaPartition:
         and sending the offset.
         """
         self._move(State.BEGUN)
+        self._begun = position
         if self._is_transactional:
             self._is_scored.clear()
             self._beginning = asyncio.create_task(self._begin(position))
 
+    @property
+    def stamp(self) -> Stamp:
+        """See Outbox.stamp."""
+        assert self._outbox is not None
+        return self._outbox.stamp
+
+    async def write(self, answers: Answers) -> None:
+        """Write a batch's answers in the transaction that was begun; `commit` waits until they are acknowledged.
+
+        Raises:
+            Doubt: they are in doubt; the producer must not be used again.
+
+        """
+        self._move(State.WRITING)
+        await self._await_begin(self._begun)
+        assert self._outbox is not None
+        async with self._writing("writing", self._begun):
+            await self._outbox.write(answers.predictions, answers.dead_letters)
+            failpoint("batch.written")
+
     async def commit(self, transaction: Transaction) -> None:
-        """Write the batch's records and its offset; return when both are committed.
+        """Write a transaction's last answers and its offset; return when all of it is committed.
 
         With at-least-once delivery, return when the records are written: their offset is committed while the next batch
         is scored, and the next commit raises a doubt about it.
@@ -166,23 +203,21 @@ class KafkaPartition:
 
         """
         self._move(State.COMMITTING)
-        producer = self._producer
+        producer, outbox = self._producer, self._outbox
         assert producer is not None
+        assert outbox is not None
         position = Position(transaction.next_offset, transaction.generation)
-        if self._is_transactional:
-            await self._await_begin(position)
-        async with self._committing_at(position):
-            sent = await self._send(producer, self._topics.predictions, transaction.predictions)
-            sent += await self._send(producer, self._topics.dead_letters, transaction.dead_letters)
+        await self._await_begin(position)
+        async with self._writing("committing", position):
+            await outbox.write(transaction.predictions, transaction.dead_letters)
             if transaction.cut_over_at is not None:
-                sent += await self._announce(producer, transaction)
+                await outbox.announce(transaction)
             failpoint("commit.sent")
-            # commit_transaction ignores these futures: if one had failed it would still succeed, and records be lost.
-            for produced in sent:
-                await produced
+            await outbox.acknowledged()
             failpoint("commit.acknowledged")
             if self._is_transactional:
                 await producer.commit_transaction()
+        self._promised = None
         if not self._is_transactional:
             await self._commit_in_background(position)
         self._move(State.OPEN)
@@ -192,6 +227,7 @@ class KafkaPartition:
         """Discard the producer: stop it within two seconds, or cut it off; nothing of it can be committed later."""
         self._state = State.CLOSED
         self._inbox.close()
+        self._promised = None
         if self._beginning:
             self._beginning.cancel()
         tasks = [task for task in (self._beginning, self._committing) if task]
@@ -210,30 +246,6 @@ class KafkaPartition:
         if state not in _LEGAL[self._state]:
             raise AssertionError(f"{self._name}: {self._state} -> {state} is not a legal transition")
         self._state = state
-
-    def _new_producer(self) -> AIOKafkaProducer:
-        settings = self._settings
-        arguments: dict[str, Any] = {"enable_idempotence": True}
-        if self._is_transactional:
-            # Stable, and one per partition: a random id would leave a dead worker's transaction open, and an id per
-            # worker would not fence other owners of the partition.
-            transactional_id = f"{settings.group_id}-{self._topics.requests}-{self._partition}"
-            arguments = {"transactional_id": transactional_id, "transaction_timeout_ms": _TRANSACTION_TIMEOUT_MS}
-        producer = AIOKafkaProducer(
-            **connection(settings),
-            **arguments,
-            acks="all",
-            compression_type=None if settings.compression == "none" else settings.compression,
-            max_batch_size=min(self._cluster.batch_bytes, *self.limits),
-            # Longer than our own timeout: otherwise aiokafka retries TxnOffsetCommit and EndTxn by itself, and a late
-            # first copy lands in the next transaction.
-            request_timeout_ms=int(4_000 * settings.call_timeout_s),
-        )
-        wrap_sequences(producer)
-        retry_soon(producer)
-        if self._is_transactional:
-            claim_failures(producer)
-        return producer
 
     async def _end_what_is_open(self) -> None:
         """Abort records that a lost commit marker has left open, although this id was just initialized.
@@ -278,11 +290,18 @@ class KafkaPartition:
         return False
 
     async def _await_begin(self, position: Position) -> None:
-        """Wait until the transaction is open and has the offset, or open it now."""
+        """Wait until the transaction is open, or open it now; make it commit this position."""
+        if not self._is_transactional:
+            return
         self._is_scored.set()
         beginning, self._beginning = self._beginning, None
-        if not (beginning and await beginning):
+        if beginning and not await beginning:
+            self._promised = None
+        if self._promised is None:
             await self._open_transaction(position)
+        elif self._promised != position:
+            async with doubting(self._settings.call_timeout_s, f"extending {self._name} up to {position.offset}"):
+                await self._promise(position)
 
     async def _open_transaction(self, position: Position) -> None:
         producer = self._producer
@@ -292,13 +311,18 @@ class KafkaPartition:
             failpoint("commit.begun")
             # Before the group: too soon after a commit the broker refuses either; adding a partition is retried sooner.
             add_to_transaction(producer, self._answers)
-            await producer.send_offsets_to_transaction(self._offset(position), self._settings.group_id)
+            await self._promise(position)
             failpoint("commit.offsets_sent")
 
+    async def _promise(self, position: Position) -> None:
+        assert self._producer is not None
+        await self._producer.send_offsets_to_transaction(self._offset(position), self._settings.group_id)
+        self._promised = position
+
     @contextlib.asynccontextmanager
-    async def _committing_at(self, position: Position) -> AsyncIterator[None]:
+    async def _writing(self, what: str, position: Position) -> AsyncIterator[None]:
         try:
-            async with doubting(self._settings.call_timeout_s, f"committing {self._name} at {position.offset}"):
+            async with doubting(self._settings.call_timeout_s, f"{what} {self._name} at {position.offset}"):
                 yield
         except Doubt as doubt:
             self._rejections.remember(doubt)
@@ -313,33 +337,3 @@ class KafkaPartition:
 
     def _offset(self, position: Position) -> dict[TopicPartition, OffsetAndMetadata]:
         return {self._key: committed_at(position.offset, position.floor)}
-
-    async def _send(
-        self, producer: AIOKafkaProducer, topic: str, records: Sequence[Record], partition: int | None = None
-    ) -> list[asyncio.Future[Any]]:
-        where = self._partition if partition is None else partition
-        sent: list[asyncio.Future[Any]] = []
-        now_ms = int(time() * 1000)
-        while records:
-            # Always from this producer: another one's batch would not be part of the transaction.
-            batch = producer.create_batch()
-            count = fill(batch, now_ms, records)
-            if not count:
-                raise Doubt(f"a record of {len(records[0][1] or b'')} bytes does not fit into a batch for {topic}")
-            records = records[count:]
-            sent.append(claimed(await producer.send_batch(batch, topic, partition=where)))
-        return sent
-
-    async def _announce(self, producer: AIOKafkaProducer, transaction: Transaction) -> list[asyncio.Future[Any]]:
-        deployment, generation = self._settings.deployment, transaction.generation
-        status = wire.Status(
-            cut_over=wire.CutOverDone(
-                deployment=deployment,
-                generation=generation,
-                partition=self._partition,
-                first_offset=transaction.cut_over_at,
-                worker=self._settings.worker_id,
-            )
-        )
-        key = f"{deployment}/{generation}/cut-over/{self._partition}".encode()
-        return await self._send(producer, self._topics.status, [(key, status.SerializeToString(), [])], 0)

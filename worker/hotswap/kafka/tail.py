@@ -8,8 +8,9 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from hotswap.errors import Doubt
 from hotswap.generation import MOST
 from hotswap.kafka.connection import connection, doubting, end, reaching
+from hotswap.kafka.contents import Bounds, Unpacker
 from hotswap.kafka.fetched import Batch, get_batches, take_batches
-from hotswap.kafka.records import Bounds, Damaged, Unpacker
+from hotswap.kafka.records import Damaged
 from hotswap.settings import Settings
 
 _FIRST_LOOK = 64

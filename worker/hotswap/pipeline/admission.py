@@ -10,6 +10,9 @@ from hotswap.batch import Ask, Code, Format, Headers, Refusal, Request, Unscorab
 OURS = frozenset({"generation", "model-digest", "operation", "source", "code", "message"})
 """Headers that we set on an answer; a request's own headers of these names are not copied."""
 
+READ = frozenset({"accept", "content-type", "not-after", "operation", "proto-digest"})
+"""Headers of a request that say whether and how it is answered."""
+
 _FORMATS = {
     b"application/x-protobuf": Format.PROTOBUF,
     b"application/protobuf": Format.PROTOBUF,

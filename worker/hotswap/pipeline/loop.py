@@ -5,21 +5,18 @@ import contextlib
 import logging
 from collections import Counter
 from collections.abc import Sequence
-from operator import attrgetter
+from dataclasses import dataclass, field
 from time import perf_counter, time
 
 from hotswap import metrics
-from hotswap.batch import HEADROOM_BYTES, Answer, Ask, Code, Headers, Position, Record, Refusal, Request, Transaction
+from hotswap.batch import Answers, Code, Position, Transaction
 from hotswap.errors import DamagedBatch, Doubt, HostError, TopicMismatch
 from hotswap.failpoints import failpoint
-from hotswap.pipeline.admission import admit, answered, copied, needs_a_look
-from hotswap.pipeline.dead_letters import dead_letter, record_bytes
+from hotswap.pipeline.answering import Answering, Batch
 from hotswap.pipeline.ports import PartitionState, Router, Serve, Serving, Source, Wait
 
 log = logging.getLogger(__name__)
 
-_TIMESTAMP = attrgetter("timestamp")
-_MEASURED = 500
 _LOOK_AT_DAMAGE_S = 60.0
 _LOOK_AT_TOPICS_S = 5.0
 RETRY_S = 0.5
@@ -27,6 +24,17 @@ RETRY_S = 0.5
 
 _GRACE_S = 0.5
 _LONG_S = 2.0
+_TRANSACTION_S = 0.2
+_PATIENCE_S = 0.5
+
+
+@dataclass(slots=True)
+class _Work:
+    """The transaction in hand: its generation, its batches and their answers, and where it cuts over, if it does."""
+
+    number: int
+    cut_over_at: int | None
+    done: list[tuple[Batch, Answers]] = field(default_factory=list)
 
 
 class PartitionLoop:
@@ -44,10 +52,10 @@ class PartitionLoop:
     ) -> None:
         self.state = PartitionState()
         self._deployment = deployment
-        self._topic = topic
         self._partition = partition
         self._source = source
         self._router = router
+        self._answering = Answering(f"{topic}-{partition}", source)
         self._linger_s = linger_s
         self._next_at = 0.0
         self._stopping = asyncio.Event()
@@ -141,7 +149,7 @@ class PartitionLoop:
         self._recycled(f"the model of generation {self.state.in_hand} took too long, and its batch was given up")
 
     async def _advance(self, at: Position) -> None:
-        """Process one batch: cut over, take, score, commit; or hold, if no generation may score it yet."""
+        """Process the next batches: cut over, take, score, commit; or hold, if no generation may score them yet."""
         choice = self._router.choose(self._partition, at)
         if isinstance(choice, Wait):
             await self._hold(choice.why)
@@ -150,43 +158,44 @@ class PartitionLoop:
         # The generation may change only here. A batch split between two generations could not be replayed to the same
         # answers: after a crash, the replay would score its first half with the new one.
         serving = self._router.serving(choice.number)
-        if batch := self._source.take(serving.max_batch_records, choice.until):
+        if batch := self._take(serving, choice.until):
             await self._answer(at, serving, batch)
         else:
             await self._pass(at)
 
-    async def _answer(self, at: Position, serving: Serving, batch: Sequence[Request]) -> None:
-        """Score a batch with one generation and commit its answers, whole or not at all."""
-        failpoint("batch.taken")
+    async def _answer(self, at: Position, serving: Serving, batch: Batch) -> None:
+        """Score and commit a batch with one generation, whole or not at all; from a backlog, the next ones with it."""
         number = serving.generation.number
-        is_cut_over = at.floor != number
-        self.state.in_hand = number
         started = perf_counter()
-        # Behind a full batch there is a backlog: do not linger.
-        self._next_at = started + self._linger_s if len(batch) < serving.max_batch_records else 0.0
-        if is_cut_over:
+        work = _Work(number, at.offset if at.floor != number else None)
+        self.state.in_hand = number
+        if work.cut_over_at is not None:
             self._cut_over(at, number, started)
-        self._in_flight.inc(len(batch))
-        position = Position(batch[-1].offset + 1, number)
-        self._source.begin(position)
-        self._asked = at, number, started
+        self._source.begin(Position(batch.next, number))
         try:
-            answers = await self._score(serving, batch)
-            self._asked = None
-            scored = perf_counter()
-            failpoint("batch.scored")
-            predictions, dead_letters = self._address(batch, answers, serving)
-            first = at.offset if is_cut_over else None
-            await self._source.commit(Transaction(predictions, dead_letters, position.offset, number, first))
+            answers = await self._score(serving, batch, at)
+            work.done.append((batch, answers))
+            while following := self._following(serving, batch, started):
+                await self._source.write(answers)
+                answers = await self._score_in_time(serving, following, work)
+                work.done.append((following, answers))
+                batch = following
+            # Behind a full batch there is a backlog: do not linger.
+            self._next_at = 0.0 if batch.is_full else started + self._linger_s
+            await self._commit(work, answers)
         finally:
-            self._in_flight.dec(len(batch))
             self.state.model_s = 0.0
+
+    async def _commit(self, work: _Work, answers: Answers) -> None:
+        """Write the last answers of a transaction, and commit all of it."""
+        started = perf_counter()
+        position = Position(work.done[-1][0].next, work.number)
+        await self._source.commit(Transaction(*answers, position.offset, work.number, work.cut_over_at))
         # Only after the commit: if that is in doubt, the partition is opened again at the position that Kafka has.
         self.state.position, self.state.in_hand, self.state.last_batch_at = position, None, perf_counter()
         self.state.held = ""  # `reconsider` may have set it
-        self._score_seconds.observe(scored - started)
-        self._commit_seconds.observe(self.state.last_batch_at - scored)
-        self._count(batch, len(predictions), dead_letters)
+        self._commit_seconds.observe(self.state.last_batch_at - started)
+        self._count(work.done)
 
     async def _pass(self, at: Position) -> None:
         """Commit `at` without a request, if a cut lies between the partition's position and `at`.
@@ -200,51 +209,52 @@ class PartitionLoop:
             await self._source.commit(Transaction((), (), at.offset, at.floor, None))
             self.state.position = at
 
-    async def _score(self, serving: Serving, batch: Sequence[Request]) -> list[Answer]:
-        """Return one answer per request; requests refused for their headers or size never reach the host."""
-        slow = needs_a_look(batch, serving.rules)
-        if not slow:
-            return await serving.host.score([request.value or b"" for request in batch])
-        now_ms = int(time() * 1000)
-        looked = {index: admit(batch[index], serving.rules, now_ms) for index in slow}
-        default = Ask(serving.rules.default_operation)
-        asks = [looked.get(index, default) for index in range(len(batch))]
-        admitted = [(batch[index].value or b"", ask) for index, ask in enumerate(asks) if isinstance(ask, Ask)]
-        rest = iter(await serving.host.score([value for value, _ in admitted], [ask for _, ask in admitted]))
-        return [ask if isinstance(ask, Refusal) else next(rest) for ask in asks]
+    def _take(self, serving: Serving, until: int | None) -> Batch | None:
+        """Take the next batch, unparsed if the host can read it itself; None: there is none."""
+        limit = serving.max_batch_records
+        if serving.host.can_seal and (raw := self._source.take_raw(limit, until)):
+            return Batch(raw.first, raw.next, raw.next - raw.first, raw.is_full, raw=raw)
+        if requests := self._source.take(limit, until):
+            return Batch(requests[0].offset, requests[-1].offset + 1, len(requests), len(requests) >= limit, requests)
+        return None
 
-    def _address(
-        self, batch: Sequence[Request], answers: Sequence[Answer], serving: Serving
-    ) -> tuple[list[Record], list[Record]]:
-        """Build the records of the two output topics, in the order of the requests."""
-        generation = serving.generation
-        number = ("generation", str(generation.number).encode())
-        digest = ("model-digest", generation.model.sha256.encode())
-        default = ("operation", serving.rules.default_operation.encode())
-        place = f"{self._topic}-{self._partition}-%d".encode()
-        limits, largest = self._source.limits, self._source.limits.answer
-        # Under a low limit, which leaves nothing beside the headroom, each record is measured.
-        is_roomy = limits.prediction > HEADROOM_BYTES
-        predictions: list[Record] = []
-        dead_letters: list[Record] = []
-        for request, answer in zip(batch, answers, strict=True):
-            source = ("source", place % request.offset)
-            key, given = request.key, request.headers
-            if isinstance(answer, bytes):
-                if is_roomy and not given and len(answer) + len(key or b"") <= largest:
-                    predictions.append((key, answer, [number, digest, default, source]))
-                    continue
-                headers = [*answered(given), *(_asked(given) or [default]), number, digest, source]
-                size = record_bytes(key, answer, headers)
-                if len(answer) <= largest and size <= limits.prediction:
-                    predictions.append((key, answer, headers))
-                    continue
-                refusal = _too_large(answer, largest, size - len(answer))
-            else:
-                refusal = answer
-            own, ours = [*copied(given), *_asked(given)], [number, digest, source]
-            dead_letters.append(dead_letter(request, refusal, own, ours, limits.dead_letter))
-        return predictions, dead_letters
+    def _following(self, serving: Serving, batch: Batch, started: float) -> Batch | None:
+        """Take another batch for the transaction in hand; None: it ends here."""
+        if not batch.is_full or self._stopping.is_set() or perf_counter() - started > _TRANSACTION_S:
+            return None
+        number = serving.generation.number
+        choice = self._router.choose(self._partition, Position(batch.next, number))
+        return self._take(serving, choice.until) if isinstance(choice, Serve) and choice.number == number else None
+
+    async def _score_in_time(self, serving: Serving, batch: Batch, work: _Work) -> Answers:
+        """Score a further batch of a transaction; what is written already does not wait for one that takes long."""
+        scoring = asyncio.create_task(self._score(serving, batch, Position(batch.first, work.number)))
+        scoring.add_done_callback(lambda done: done.cancelled() or done.exception())
+        try:
+            if not (await asyncio.wait({scoring}, timeout=_PATIENCE_S))[0]:
+                await self._commit(work, Answers((), ()))
+                work.done.clear()
+                work.cut_over_at = None
+                self.state.in_hand = work.number
+                self._source.begin(Position(batch.next, work.number))
+            return await scoring
+        finally:
+            scoring.cancel()
+
+    async def _score(self, serving: Serving, batch: Batch, at: Position) -> Answers:
+        """Return what answers a batch, which begins at `at`."""
+        failpoint("batch.taken")
+        started = perf_counter()
+        self._asked = at, serving.generation.number, started
+        self._in_flight.inc(batch.size)
+        try:
+            answers = await self._answering.answer(serving, batch)
+        finally:
+            self._asked = None
+            self._in_flight.dec(batch.size)
+        self._score_seconds.observe(perf_counter() - started)
+        failpoint("batch.scored")
+        return answers
 
     def _cut_over(self, at: Position, number: int, now: float) -> None:
         failpoint("cut_over.begun")
@@ -280,25 +290,18 @@ class PartitionLoop:
             async with asyncio.timeout(seconds):
                 await self._stopping.wait()
 
-    def _count(self, batch: Sequence[Request], answered: int, dead_letters: Sequence[Record]) -> None:
+    def _count(self, done: Sequence[tuple[Batch, Answers]]) -> None:
         now_ms = time() * 1000
-        every = len(batch) // _MEASURED + 1  # looking at each of 5,000 would take 2 % of a worker's CPU
-        sent = Counter(map(_TIMESTAMP, batch[::every]))  # a request may have none: aiokafka then says None
-        latencies = (
-            (max(now_ms - at_ms, 0.0) / 1000, count * every) for at_ms, count in sent.items() if (at_ms or 0) > 0
-        )
+        latencies = [
+            (max(now_ms - at_ms, 0.0) / 1000, count) for batch, _ in done for at_ms, count in batch.times() if at_ms > 0
+        ]
         metrics.LATENCY_SECONDS.observe((self._deployment,), latencies)
         metrics.TRANSACTIONS.labels(self._deployment, "committed").inc()
-        self._batch_records.observe(answered + len(dead_letters))
+        refused: Counter[str] = Counter()
+        for batch, answers in done:
+            self._batch_records.observe(batch.size)
+            refused.update(dict(headers)["code"].decode() for _, _, headers in answers.dead_letters)
+        answered = sum(batch.size for batch, _ in done) - refused.total()
         metrics.REQUESTS.labels(self._deployment, "answered").inc(answered)
-        for code, count in Counter(dict(headers)["code"].decode() for _, _, headers in dead_letters).items():
+        for code, count in refused.items():
             metrics.REQUESTS.labels(self._deployment, code).inc(count)
-
-
-def _too_large(answer: bytes, largest: int, beside: int) -> Refusal:
-    more = f", with key and headers of {beside} bytes" if beside > HEADROOM_BYTES else ""
-    return Refusal(Code.ANSWER_TOO_LARGE, f"{len(answer)} bytes{more}, but the predictions topic allows {largest}")
-
-
-def _asked(headers: Headers) -> list[tuple[str, bytes]]:
-    return [header for header in headers if header[0] == "operation"][:1]

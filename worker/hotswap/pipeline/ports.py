@@ -1,14 +1,62 @@
 """The Protocols that a partition's loop needs from the rest of the worker, and the values it shares with it."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from time import perf_counter
 from typing import Protocol
 
-from hotswap.batch import Answer, Ask, Limits, Position, Request, Transaction
+from hotswap.batch import (
+    Answer,
+    Answers,
+    Ask,
+    Declined,
+    Given,
+    Left,
+    Limits,
+    Position,
+    RecordBatch,
+    Request,
+    Seal,
+    Stamp,
+    Transaction,
+    Unsealed,
+)
 from hotswap.generation import Generation
 from hotswap.pipeline.admission import Rules
+
+
+class RawRequests(Protocol):
+    """Requests in the record batches that they arrived in: for a host that reads these itself, or to be parsed."""
+
+    @property
+    def pieces(self) -> Sequence[memoryview]:
+        """The record batches, uncompressed."""
+
+    @property
+    def first(self) -> int:
+        """Offset of the first request."""
+
+    @property
+    def next(self) -> int:
+        """Offset after the last one; each offset between them has a request."""
+
+    @property
+    def is_full(self) -> bool:
+        """Whether another batch might have arrived: these are as many as may be taken at a time."""
+
+    @property
+    def max_record_bytes(self) -> int:
+        """The largest record that is a request, bytes; larger ones are refused when they are parsed."""
+
+    def parsed(self) -> Sequence[Request]:
+        """Parse the requests."""
+
+    def some(self, left: Sequence[Left]) -> Sequence[Request]:
+        """Parse some of the requests."""
+
+    def times(self) -> Iterable[tuple[int, int]]:
+        """Yield times of requests, milliseconds since the epoch, and how many requests each stands for."""
 
 
 class Source(Protocol):
@@ -45,11 +93,21 @@ class Source(Protocol):
     def take(self, limit: int, until: int | None) -> Sequence[Request]:
         """Return the next requests, at most `limit`, none from offset `until` on; empty only if none has arrived."""
 
+    def take_raw(self, limit: int, until: int | None) -> RawRequests | None:
+        """Take as `take` does, unparsed; None: nothing has arrived, or what comes next must be parsed."""
+
     def begin(self, position: Position) -> None:
-        """Announce that a batch was taken and its commit will lead to `position`; optional before `commit`."""
+        """Announce that a batch was taken, and that its answers lead to `position`; optional before `commit`."""
+
+    @property
+    def stamp(self) -> Stamp:
+        """What the next record batch of predictions must bear; valid until the next `write` or `commit`."""
+
+    async def write(self, answers: Answers) -> None:
+        """Write answers in the transaction that was begun, which goes on; `commit` waits for them."""
 
     async def commit(self, transaction: Transaction) -> None:
-        """Write the transaction, and return once it is committed."""
+        """Write the last answers of a transaction, and return once all are committed."""
 
     async def close(self) -> None:
         """Discard the producer; bounded, never raises."""
@@ -69,8 +127,24 @@ class Scorer(Protocol):
     def busy_s(self) -> float:
         """How long the host has been scoring its current batch, seconds."""
 
-    async def score(self, values: Sequence[bytes], asks: Sequence[Ask] | None = None) -> list[Answer]:
+    async def score(
+        self, values: Sequence[bytes], asks: Sequence[Ask] | None = None, *, is_suspect: bool = False
+    ) -> list[Answer]:
         """Return one answer per value, in order.
+
+        With `is_suspect`, each is scored alone at once, since the host has died or taken too long with them.
+
+        Raises:
+            HostError: no host could be started.
+
+        """
+
+    @property
+    def can_seal(self) -> bool:
+        """Whether `seal` may be called: the host is trusted to write answers itself, and can."""
+
+    async def seal(self, seal: Seal, given: Given) -> Sequence[RecordBatch] | Declined | Unsealed:
+        """Return the answers as finished record batches, or the requests that the host leaves: `given` then has them.
 
         Raises:
             HostError: no host could be started.

@@ -23,6 +23,7 @@ class Runtime:
     `needs_folder`: its host keeps the folder that it started in, which is Java's temporary one, while it serves.
     `is_stateless`: its models leave no state in the process, so a standby may prewarm on one model and then load
     another.
+    `is_ours`: its models are data, and bring no code: what its host runs is ours.
     """
 
     module: str
@@ -32,6 +33,7 @@ class Runtime:
     least_heap_mb: int = 0
     needs_folder: bool = False
     is_stateless: bool = False
+    is_ours: bool = False
 
     def load(self, path: Path, configuration: Configuration) -> Any:
         """Load a model into this process's JVM. Raises SwapError if it is not a model of this kind."""
@@ -70,6 +72,7 @@ _RUNTIMES: Final = {
         module="hotswap.runtimes.h2o.runtime",
         jars=lambda: [Path(__file__).parent / "h2o" / "flat_rows.jar", *fetch_jars("h2o-genmodel")],
         is_stateless=True,
+        is_ours=True,
     ),
     "java": Runtime(module="hotswap.runtimes.java.runtime", jars=tuple, needs_folder=True),
     "spark": _SPARK,

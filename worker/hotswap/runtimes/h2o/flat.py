@@ -1,4 +1,4 @@
-"""The fast path: scores requests of flat rows inside the JVM, from bytes to bytes (FlatRows.java).
+"""The fast path: scores requests of flat rows inside the JVM, from bytes to bytes (FlatRows.java, FlatRecords.java).
 
 Rows (a request, or the elements of its one repeated field) are flat if their columns are scalar fields of the row
 itself, and answers are flat if they consist of labels and of numbers that score0 returns. Any request that the JVM
@@ -16,10 +16,10 @@ from google.protobuf.descriptor_pb2 import FileDescriptorProto
 
 from hotswap.batch import Answer, ScoredBatch
 from hotswap.codec.columns import Decoder
-from hotswap.codec.encoder import Encoder, varint
+from hotswap.codec.encoder import Encoder
 from hotswap.codec.fields import descriptor_of, is_alternative
 from hotswap.codec.outputs import FLOATS, Fill, Output
-from hotswap.codec.packed import Packed, pack
+from hotswap.codec.packed import Buffer, Packed, pack, varint
 from hotswap.codec.sources import FieldSource
 from hotswap.generation import Policy
 from hotswap.runtimes.rows import RowPlan
@@ -70,6 +70,7 @@ class FlatPlan:
         reader = _class("RowReader")(fields, may_miss, rows_tag)
         writer = _class("AnswerWriter")(width, parts, _java_bytes(row_tag), encoder.is_by_row)
         self._answer = _class("FlatRows")(model, reader, writer).answer
+        self._seal = _class("FlatRecords")(model, reader, writer).seal
 
     def answer(self, values: Sequence[bytes]) -> ScoredBatch:
         """Answer a batch of requests."""
@@ -87,6 +88,11 @@ class FlatPlan:
         for position, answer in zip(declined, others, strict=True):
             answers[position] = answer
         return ScoredBatch(answers, unknown)
+
+    def seal(self, order: Buffer) -> memoryview:
+        """Carry out an order (host/sealing.py)."""
+        result = self._seal(jpype.nio.convertToDirectBuffer(order))
+        return memoryview(result)[: result.limit()]
 
 
 # ---- in

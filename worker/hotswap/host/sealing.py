@@ -1,0 +1,143 @@
+"""The order to answer record batches with record batches, and its result (FlatRecords.java). All is little-endian.
+
+    order    HEAD; byte strings: the headers of the generation, and of the operation, encoded; the source before its
+             offset; u32 n and n byte strings, the names of headers that the host must leave to us; u32 n and a byte
+             string, n given answers joined, each the key, value and headers of a record, or empty; n x (i64 offset,
+             u32 length); the record batches, format v2, uncompressed
+    result   u32 0, u32 n, n x (u32 bytes, u32 records), n record batches; or
+             u32 1, u32 n, n x (i64 offset, u32 begin, u32 end): the requests that it has left; or
+             u32 2: it cannot read the record batches
+
+A byte string is u32 and that many bytes. Only a host that runs nobody else's code gets such an order
+(`Runtime.is_ours`): what it returns is checked for what makes Kafka and the batches after it wrong, but the keys,
+offsets and headers of its answers are its own.
+"""
+
+import struct
+from collections.abc import Sequence
+from typing import Final
+
+from hotswap.batch import Declined, Envelope, Given, Headers, Left, Record, RecordBatch, Seal, Stamp, Unsealed
+from hotswap.codec.packed import varint
+from hotswap.host.frames import FrameError
+
+_HEAD: Final = struct.Struct("<qqqhihqiiii")
+_COUNT: Final = struct.Struct("<I")
+_GIVEN: Final = struct.Struct("<qI")
+_SEALED, _LEFT, _UNREADABLE = range(3)
+_BATCH: Final = struct.Struct("<II")
+_LEFT_ONE: Final = struct.Struct("<qII")
+_TRANSACTIONAL: Final = 0x10
+_RECORD_BATCH: Final = struct.Struct(">qiibIhiqqqhii")  # as kafka/contents.py: HEAD
+_OVERHEAD, _MAGIC = 12, 2
+_LARGEST: Final = 1 << 20
+
+
+def pack_order(order: Seal, given: Given) -> bytes:
+    """Serialize an order."""
+    stamp, envelope = order.stamp, order.envelope
+    answers = [b"" if record is None else _record(record) for record in given.values()]
+    joined = b"".join(answers)
+    attributes = _TRANSACTIONAL if stamp.is_transactional else 0
+    limits = (envelope.max_answer_bytes, envelope.max_request_bytes, envelope.max_record_bytes)
+    return b"".join(
+        [
+            _HEAD.pack(order.first, order.next, *stamp[:3], attributes, order.now_ms, stamp.max_bytes, *limits),
+            *map(_packed, (_headers(envelope.generation), _headers(envelope.operation), envelope.place)),
+            _COUNT.pack(len(envelope.read_headers)),
+            *(_packed(name.encode()) for name in envelope.read_headers),
+            _COUNT.pack(len(answers)),
+            _packed(joined),
+            *(_GIVEN.pack(offset, len(answer)) for offset, answer in zip(given, answers, strict=True)),
+            *order.pieces,
+        ]
+    )
+
+
+def warming_order(values: Sequence[bytes]) -> bytes:
+    """Return an order for requests with these values, to warm a host with."""
+    records = [b"\0\0" + varint(2 * index) + b"\1" + _field(value) + b"\0" for index, value in enumerate(values)]
+    body = b"".join([_field(record) for record in records])
+    length, last = _RECORD_BATCH.size - _OVERHEAD + len(body), len(values) - 1
+    head = _RECORD_BATCH.pack(0, length, -1, _MAGIC, 0, 0, last, 0, 0, -1, -1, -1, len(values))
+    envelope = Envelope((), (), b"", (), *[_LARGEST] * 3)
+    seal = Seal([memoryview(head + body)], 0, len(values), Stamp(0, 0, 0, False, _LARGEST), 0, envelope)
+    return pack_order(seal, {})
+
+
+def parse_result(result: memoryview, order: Seal, given: Given) -> Sequence[RecordBatch] | Declined | Unsealed:
+    """Return the record batches, or the requests that were left.
+
+    Raises:
+        FrameError: the result is not one of this order.
+
+    """
+    try:
+        (status,) = _COUNT.unpack_from(result)
+        if status == _UNREADABLE:
+            return Unsealed.UNREADABLE
+        (count,) = _COUNT.unpack_from(result, _COUNT.size)
+        body = result[2 * _COUNT.size :]
+        if status == _LEFT:
+            return _parse_left(body, count, order)
+        if status == _SEALED:
+            return _parse_sealed(body, count, order, given)
+    except (struct.error, ValueError) as error:
+        raise FrameError(f"{len(result)} bytes are no result of an order: {error}") from error
+    raise FrameError(f"a result has the unknown status {status}")
+
+
+def _parse_left(body: memoryview, count: int, order: Seal) -> Declined:
+    if not count or len(body) != count * _LEFT_ONE.size:
+        raise ValueError(f"{count} requests in {len(body)} bytes")
+    left = [Left(*one) for one in _LEFT_ONE.iter_unpack(body)]
+    offset, at, size = order.first - 1, 0, sum(map(len, order.pieces))
+    for one in left:
+        if not (offset < one.offset < order.next and at <= one.begin < one.end <= size):
+            raise ValueError(f"{one} is not one of the requests")
+        offset, at = one.offset, one.end
+    return Declined(left)
+
+
+def _parse_sealed(body: memoryview, count: int, order: Seal, given: Given) -> list[RecordBatch]:
+    at, batches, stamp = count * _BATCH.size, [], order.stamp
+    sequence = stamp.sequence
+    for size, records in _BATCH.iter_unpack(body[:at]):
+        _check(body[at : at + size], size, records, stamp._replace(sequence=sequence))
+        batches.append(RecordBatch(body[at : at + size], records))
+        at += size
+        sequence = (sequence + records) & 0x7FFFFFFF
+    expected = order.next - order.first - sum(record is None for record in given.values())
+    if at != len(body) or sum(batch.records for batch in batches) != expected:
+        raise ValueError(f"{count} record batches do not have the {expected} answers")
+    return batches
+
+
+def _check(batch: memoryview, size: int, records: int, stamp: Stamp) -> None:
+    """Raise ValueError unless the batch is what the broker, and the sequence of the next one, rely on."""
+    base, length, _, magic, _, attributes, last, _, _, producer, epoch, sequence, count = _RECORD_BATCH.unpack_from(
+        batch
+    )
+    is_whole = len(batch) == size == length + _OVERHEAD and magic == _MAGIC and base == 0
+    is_counted = 0 < records == count == last + 1
+    is_stamped = (producer, epoch, sequence) == stamp[:3]
+    if not (is_whole and is_counted and is_stamped and attributes == _TRANSACTIONAL * stamp.is_transactional):
+        raise ValueError("a record batch is not as it was ordered")
+
+
+def _record(record: Record) -> bytes:
+    """Encode what a record has behind its offset: key, value and headers (format v2)."""
+    key, value, headers = record
+    return _field(key) + _field(value) + varint(2 * len(headers)) + _headers(headers)
+
+
+def _headers(headers: Headers) -> bytes:
+    return b"".join([_field(part) for name, value in headers for part in (name.encode(), value)])
+
+
+def _packed(content: bytes) -> bytes:
+    return _COUNT.pack(len(content)) + content
+
+
+def _field(content: bytes | None) -> bytes:
+    return b"\1" if content is None else varint(2 * len(content)) + content

@@ -1,0 +1,161 @@
+package hotswap;
+
+import java.lang.invoke.MethodHandles;
+import java.lang.invoke.VarHandle;
+import java.nio.ByteOrder;
+
+/**
+ * Reads Kafka's record batches (format v2, KIP-98) as a broker returns them, uncompressed, record by record, strictly: it
+ * raises Wire.Odd where anything is not as it must be, or where aiokafka's parser might read something else.
+ *
+ * <p>After `next`, the fields describe a record: its offset, and where in `bytes` it, its key, value and headers are. A
+ * length of -1 is null.
+ */
+final class RecordReader {
+  static final int HEAD = 61, LENGTH_AT = 8, MAGIC_AT = 16, ATTRIBUTES_AT = 21, LAST_DELTA_AT = 23, COUNT_AT = 57;
+  static final VarHandle SHORTS = MethodHandles.byteArrayViewVarHandle(short[].class, ByteOrder.BIG_ENDIAN);
+  static final VarHandle INTS = MethodHandles.byteArrayViewVarHandle(int[].class, ByteOrder.BIG_ENDIAN);
+  static final VarHandle LONGS = MethodHandles.byteArrayViewVarHandle(long[].class, ByteOrder.BIG_ENDIAN);
+
+  private static final int OVERHEAD = 12, MAGIC = 2, CODEC = 0x07, CONTROL = 0x20;
+
+  byte[] bytes;
+  int begin, end;
+  long offset;
+  int key, keyLength, value, valueLength;
+  int headers, headersLength, headerCount; // the bytes behind their count
+
+  private final byte[][] readNames;
+  private boolean isCovered;
+  private int at;
+  private int stop;
+  private int batchEnd;
+  private long base;
+  private int count;
+  private int done;
+
+  /** @param readNames the header names, and no others, that decide how a request is answered, or that are not copied */
+  RecordReader(byte[][] readNames) {
+    this.readNames = readNames;
+  }
+
+  /** Reads `bytes` from `begin` to `end`: record batches, one behind the other. */
+  void read(byte[] bytes, int begin, int end) {
+    this.bytes = bytes;
+    this.at = begin;
+    this.stop = end;
+    this.batchEnd = begin;
+    this.count = 0;
+    this.done = 0;
+  }
+
+  /** Moves to the next record; false: there is none. */
+  boolean next() {
+    while (done == count) {
+      check(at == batchEnd);
+      if (at == stop) {
+        return false;
+      }
+      open();
+    }
+    begin = at;
+    int length = varint();
+    check(length > 0 && length <= batchEnd - at);
+    end = at + length;
+    at++; // its attributes, of which there are none
+    varlong(); // its timestamp
+    check(varint() == done);
+    offset = base + done++;
+    keyLength = varint();
+    key = skip(keyLength);
+    valueLength = varint();
+    value = skip(valueLength);
+    headerCount = varint();
+    headers = at;
+    isCovered = true;
+    if (headerCount != 0) {
+      readHeaders();
+    }
+    headersLength = at - headers;
+    check(at == end);
+    return true;
+  }
+
+  /** Whether the headers are to be copied as they are, and say nothing about how to answer. */
+  boolean isCovered() {
+    return isCovered;
+  }
+
+  private void open() {
+    check(stop - at >= HEAD);
+    int length = (int) INTS.get(bytes, at + LENGTH_AT);
+    int attributes = (short) SHORTS.get(bytes, at + ATTRIBUTES_AT);
+    check(length >= HEAD - OVERHEAD && length <= stop - at - OVERHEAD);
+    check(bytes[at + MAGIC_AT] == MAGIC && (attributes & (CODEC | CONTROL)) == 0);
+    base = (long) LONGS.get(bytes, at);
+    count = (int) INTS.get(bytes, at + COUNT_AT);
+    check(count > 0 && (int) INTS.get(bytes, at + LAST_DELTA_AT) == count - 1);
+    done = 0;
+    batchEnd = at + OVERHEAD + length;
+    at += HEAD;
+  }
+
+  private void readHeaders() {
+    check(headerCount > 0 && headerCount <= end - at);
+    for (int i = 0; i < headerCount; i++) {
+      int length = varint();
+      check(length >= 0);
+      int name = skip(length);
+      isCovered &= isCopied(name, length);
+      int size = varint();
+      isCovered &= size >= 0; // a null is for the plain path
+      skip(size);
+    }
+  }
+
+  private boolean isCopied(int name, int length) {
+    for (int i = name; i < name + length; i++) {
+      if (bytes[i] < 0) {
+        return false; // not ASCII: perhaps not UTF-8
+      }
+    }
+    for (byte[] known : readNames) {
+      if (known.length == length && java.util.Arrays.equals(known, 0, length, bytes, name, name + length)) {
+        return false;
+      }
+    }
+    return true;
+  }
+
+  private int skip(int length) {
+    check(length >= -1 && length <= end - at);
+    int begin = at;
+    at += Math.max(length, 0);
+    return begin;
+  }
+
+  private int varint() {
+    long value = varlong();
+    check(value == (int) value);
+    return (int) value;
+  }
+
+  private long varlong() {
+    int end = Math.min(batchEnd, at + 9); // those of ten bytes are for the plain path
+    long raw = 0;
+    for (int shift = 0; at < end; shift += 7) {
+      byte one = bytes[at++];
+      raw |= (long) (one & 0x7F) << shift;
+      if (one >= 0) {
+        return raw >>> 1 ^ -(raw & 1);
+      }
+    }
+    throw Wire.odd();
+  }
+
+  private static void check(boolean isSo) {
+    if (!isSo) {
+      throw Wire.odd();
+    }
+  }
+}
