@@ -20,7 +20,7 @@ from contender import OURS, ROOT, Contender, broker, command_line, fill
 from rich.console import Console
 from rich.table import Table
 from through_kafka import Backlog, measure_backlog
-from workload import another_model, rows
+from workload import another_model, different_rows
 
 from hotswap.settings import Settings
 
@@ -72,7 +72,7 @@ async def measure(old: Path, options: argparse.Namespace, console: Console) -> T
         console.print(f"· a broker, {_WARM_S:.0f} s to warm it")
         await stream.warm(kafka, folder, _WARM_S)
         backlog = Settings(kafka=kafka.bootstrap, deployment="backlog")
-        await fill(backlog, rows(), options.rows)
+        await fill(backlog, different_rows(), options.rows)
         for number in range(options.rounds):
             for which, root in checkouts.items():
                 console.print(f"· {which}, {number + 1} of {options.rounds}")
@@ -120,7 +120,7 @@ def main() -> int:
     """Measures, and prints the table and the verdict; exit code 1: it failed."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("old", type=Path, help="another checkout of this repository")
-    parser.add_argument("--rows", type=int, default=1_000_000, help="requests of the backlog (default 1,000,000)")
+    parser.add_argument("--rows", type=int, default=4_000_000, help="requests of the backlog (default 4,000,000)")
     parser.add_argument("--seconds", type=float, default=10, help="of the steady stream (default 10)")
     parser.add_argument("--rounds", type=int, default=7, help="turns of each (default 7)")
     options = parser.parse_args()

@@ -33,7 +33,7 @@ from points import Growth, Lingering
 from pydantic import TypeAdapter
 from rich.console import Console
 from through_kafka import Results
-from workload import rows
+from workload import different_rows
 
 from hotswap.local.kafka import LocalKafka
 
@@ -102,18 +102,18 @@ def _measure(part: str, options: argparse.Namespace, say: Say) -> Any:
         return asyncio.run(kinds.measure_all(say))
     with _kafka(say) as (kafka, folder):
         if part == "contenders":
-            run = through_kafka.measure_all(kafka, folder, rows(), options.rows, options.seconds, say)
+            run = through_kafka.measure_all(kafka, folder, different_rows(), options.rows, options.seconds, say)
             return asyncio.run(run)
         if part == "linger":
             return asyncio.run(curves.measure_linger(kafka, folder, options.seconds, say))
-        return asyncio.run(curves.measure_growth(kafka, folder, rows(), say))
+        return asyncio.run(curves.measure_growth(kafka, folder, different_rows(), say))
 
 
 def main() -> None:
     """Runs the benchmark and keeps its results."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("parts", nargs="*", metavar="PART", help=f"default all: {', '.join(PARTS)}")
-    parser.add_argument("--rows", type=int, default=1_000_000, help="requests of the backlog (default 1,000,000)")
+    parser.add_argument("--rows", type=int, default=4_000_000, help="requests of the backlog (default 4,000,000)")
     parser.add_argument("--seconds", type=float, default=20, help="of a steady stream (default 20)")
     parser.add_argument("--draw", action="store_true", help="measure nothing, draw what is kept")
     options = parser.parse_args()

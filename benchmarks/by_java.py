@@ -12,9 +12,19 @@ from pathlib import Path
 from hotswap.local.jvm import fetch_jars, find_java
 
 _SOURCES = Path(__file__).with_name("java")
-_MODEL = Path(__file__).parents[1] / "examples" / "models" / "gbm_50x5.zip"
+MODEL = Path(__file__).parents[1] / "examples" / "models" / "gbm_50x5.zip"
 _THREADS = 2
-PROGRAMS = {f"Java by hand, {_THREADS} threads": "ByHand", f"Kafka Streams, {_THREADS} threads": "Streams"}
+_TRANSACTION_MS = 200
+"""How old a transaction may become under a backlog, as ours."""
+
+BY_HAND = f"Java by hand, {_THREADS} threads"
+BY_HAND_AT_BEST = f"{BY_HAND}, lz4, no headers"
+PROGRAMS = {
+    BY_HAND: ("ByHand", "none", "headers"),
+    BY_HAND_AT_BEST: ("ByHand", "lz4", "none"),
+    f"Kafka Streams, {_THREADS} threads": ("Streams",),
+}
+"""The program of each contender, and how it writes: the codec, and whether with the headers that ours have."""
 
 
 def can_compile() -> bool:
@@ -29,11 +39,13 @@ def compile_programs(folder: Path) -> None:
     subprocess.run(command, check=True)
 
 
-def command(name: str, folder: Path, *arguments: str) -> Sequence[str]:
+def command(name: str, folder: Path, model: Path, *arguments: str) -> Sequence[str]:
     """Return the command that runs one; `arguments` are bootstrap, requests, predictions and group."""
     java, classes = find_java().executable, f"{folder}:{_classpath()}"
     quiet = "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn"
-    return [str(java), quiet, "-cp", classes, PROGRAMS[name], *arguments, str(_MODEL), str(_THREADS)]
+    program, *how = PROGRAMS[name]
+    more = [*how, str(_TRANSACTION_MS)] if how else []
+    return [str(java), quiet, "-cp", classes, program, *arguments, str(model), str(_THREADS), *more]
 
 
 def _classpath() -> str:

@@ -32,13 +32,14 @@ PARTITIONS = 4
 NAIVE = "aiokafka by hand, record by record"
 BARE = "bare loop, nothing scored"
 OURS, OURS_AT_LEAST = "hotswap, exactly once", "hotswap, at least once"
+OURS_AT_BEST = "hotswap, exactly once, lz4"
 _BROKER = ("-XX:+UseG1GC", "-XX:MaxGCPauseMillis=20", "-XX:InitiatingHeapOccupancyPercent=35", "-XX:-UsePerfData")
 _CHUNK = 10_000
 
 
 def contenders() -> list[str]:
     """Return all contenders that can run here: those in Java need a JDK."""
-    return [BARE, OURS_AT_LEAST, OURS, *(by_java.PROGRAMS if by_java.can_compile() else ()), NAIVE]
+    return [BARE, OURS_AT_LEAST, OURS, OURS_AT_BEST, *(by_java.PROGRAMS if by_java.can_compile() else ()), NAIVE]
 
 
 @contextmanager
@@ -64,12 +65,21 @@ class Contender:
     _numbers = itertools.count()
 
     def __init__(
-        self, name: str, kafka: LocalKafka, folder: Path, requests: str = "", *, root: Path = ROOT, **settings: Any
+        self,
+        name: str,
+        kafka: LocalKafka,
+        folder: Path,
+        requests: str = "",
+        *,
+        root: Path = ROOT,
+        model: Path = by_java.MODEL,
+        **settings: Any,
     ) -> None:
-        """`root` is the checkout whose worker runs, where it is ours."""
+        """`root` is the checkout whose worker runs, where it is ours; `model` is the one that Java's programs have."""
         self.name = name
+        self._model = model
         self._root, self._program = root, command_line(root)
-        self.is_ours = name in (OURS, OURS_AT_LEAST)
+        self.is_ours = name in (OURS, OURS_AT_LEAST, OURS_AT_BEST)
         self.kafka = kafka
         self.folder = folder
         deployment = f"bench-{next(self._numbers)}"
@@ -82,6 +92,7 @@ class Contender:
             delivery="at_least_once" if name == OURS_AT_LEAST else "exactly_once",
             store=(folder / "store").as_uri(),
             log_level="WARNING",
+            **{"compression": "lz4"} if name == OURS_AT_BEST else {},
             **settings,
         )
         given = self.settings.model_dump(mode="json", include=self.settings.model_fields_set)
@@ -114,7 +125,7 @@ class Contender:
         settings, topics = self.settings, self.settings.topics
         arguments = (settings.kafka, topics.requests, topics.predictions, settings.group_id)
         if self.name in by_java.PROGRAMS:
-            return by_java.command(self.name, self.folder, *arguments)
+            return by_java.command(self.name, self.folder, self._model, *arguments)
         program = {BARE: "bare_loop.py", NAIVE: "naive_loop.py"}[self.name]
         return [sys.executable, str(Path(__file__).with_name(program)), *arguments]
 

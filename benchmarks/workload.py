@@ -1,6 +1,11 @@
-"""The workload: a GBM of 50 trees of depth 5 on 12 columns, a second model for the same proto, and 2,000 rows."""
+"""The workload: a GBM of 50 trees of depth 5 on 12 columns, a second model for the same proto, and rows.
+
+A backlog has rows that differ: a few thousand again and again would teach the CPU the branches of the trees by heart,
+which flatters whatever walks them with branches.
+"""
 
 import csv
+import random
 import zipfile
 from pathlib import Path
 
@@ -12,9 +17,9 @@ MODEL = "gbm_50x5"
 _PROTO = EXAMPLES / "protos" / f"{MODEL}.proto"
 
 
-def first_model() -> Change:
-    """Returns the GBM of 50 trees, and its proto."""
-    return Change(model=EXAMPLES / "models" / f"{MODEL}.zip", proto=_PROTO)
+def first_model(mojo: Path | None = None) -> Change:
+    """Returns the GBM of 50 trees, or another MOJO of the same columns, and its proto."""
+    return Change(model=mojo or EXAMPLES / "models" / f"{MODEL}.zip", proto=_PROTO)
 
 
 def another_model(folder: Path) -> Change:
@@ -28,14 +33,34 @@ def another_model(folder: Path) -> Change:
 
 
 def rows() -> list[bytes]:
-    """Returns the rows, as messages of the proto."""
-    (operation,) = compile_proto(_PROTO.read_bytes(), is_descriptor_set=False).operations.values()
-    texts = {field.name for field in operation.input.DESCRIPTOR.fields if field.type == field.TYPE_STRING}
-    names = {field.name for field in operation.input.DESCRIPTOR.fields}
+    """Returns the 2,000 rows of the example, as messages of the proto."""
+    return [_message(row) for row in _table()]
+
+
+def different_rows(count: int = 200_000) -> list[bytes]:
+    """Returns rows that all differ: each value is drawn from its column, and numbers are moved a little."""
+    draw, table = random.Random(0), _table()  # noqa: S311 - the same ones each time
+    columns = {name: [row[name] for row in table] for name in table[0] if name in _NAMES}
+    noise = {name: 0.0 if name in _TEXTS else 1e-3 for name in columns}
+
+    def value(name: str) -> str:
+        given = draw.choice(columns[name])
+        return str(float(given) + draw.gauss(0, noise[name])) if given and noise[name] else given
+
+    return [_message({name: value(name) for name in columns}) for _ in range(count)]
+
+
+(_OPERATION,) = compile_proto(_PROTO.read_bytes(), is_descriptor_set=False).operations.values()
+_FIELDS = _OPERATION.input.DESCRIPTOR.fields
+_TEXTS = {field.name for field in _FIELDS if field.type == field.TYPE_STRING}
+_NAMES = {field.name for field in _FIELDS}
+
+
+def _table() -> list[dict[str, str]]:
     with (EXAMPLES / "data" / f"{MODEL}.csv").open(newline="") as file:
-        return [
-            operation.input(
-                **{key: value if key in texts else float(value) for key, value in row.items() if value and key in names}
-            ).SerializeToString()
-            for row in csv.DictReader(file)
-        ]
+        return list(csv.DictReader(file))
+
+
+def _message(row: dict[str, str]) -> bytes:
+    given = {name: text if name in _TEXTS else float(text) for name, text in row.items() if text and name in _NAMES}
+    return _OPERATION.input(**given).SerializeToString()

@@ -1,5 +1,7 @@
+import java.nio.charset.StandardCharsets;
 import java.time.Duration;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
@@ -12,15 +14,25 @@ import org.apache.kafka.clients.producer.KafkaProducer;
 import org.apache.kafka.clients.producer.ProducerRecord;
 import org.apache.kafka.common.TopicPartition;
 import org.apache.kafka.common.errors.WakeupException;
+import org.apache.kafka.common.header.Header;
+import org.apache.kafka.common.header.internals.RecordHeader;
 import org.apache.kafka.common.serialization.ByteArrayDeserializer;
 import org.apache.kafka.common.serialization.ByteArraySerializer;
 
 /**
  * Consumes, scores and produces in transactions, a consumer and a producer per thread; exactly once while nothing fails.
  *
- * <p>java ByHand BOOTSTRAP REQUESTS PREDICTIONS GROUP MOJO THREADS
+ * <p>java ByHand BOOTSTRAP REQUESTS PREDICTIONS GROUP MOJO THREADS CODEC HEADERS TRANSACTION_MS
+ *
+ * <p>HEADERS: `headers` writes the headers that Hotswap writes, generation, model-digest, operation and source; `none`
+ * writes none. Under a backlog, a transaction becomes TRANSACTION_MS old.
  */
 public final class ByHand {
+  private static final int MAX_POLL = 5000;
+  private static final Header GENERATION = new RecordHeader("generation", new byte[] {'1'});
+  private static final Header DIGEST = new RecordHeader("model-digest", "a".repeat(64).getBytes(StandardCharsets.US_ASCII));
+  private static final Header OPERATION = new RecordHeader("operation", "Score".getBytes(StandardCharsets.US_ASCII));
+
   public static void main(String[] arguments) throws Exception {
     List<KafkaConsumer<byte[], byte[]>> consumers = new ArrayList<>();
     List<Thread> threads = new ArrayList<>();
@@ -32,7 +44,7 @@ public final class ByHand {
               "isolation.level", "read_committed",
               "enable.auto.commit", "false",
               "auto.offset.reset", "earliest",
-              "max.poll.records", "5000"),
+              "max.poll.records", Integer.toString(MAX_POLL)),
           new ByteArrayDeserializer(),
           new ByteArrayDeserializer());
       KafkaProducer<byte[], byte[]> producer = new KafkaProducer<>(
@@ -40,6 +52,7 @@ public final class ByHand {
               arguments[0],
               "transactional.id", arguments[3] + "-" + number,
               "batch.size", "262144",
+              "compression.type", arguments[6],
               "retry.backoff.ms", "5"),
           new ByteArraySerializer(),
           new ByteArraySerializer());
@@ -69,8 +82,16 @@ public final class ByHand {
     return settings;
   }
 
+  private static List<Header> headers(byte[] place, long offset) {
+    byte[] digits = Long.toString(offset).getBytes(StandardCharsets.US_ASCII);
+    byte[] source = Arrays.copyOf(place, place.length + digits.length);
+    System.arraycopy(digits, 0, source, place.length, digits.length);
+    return List.of(GENERATION, DIGEST, OPERATION, new RecordHeader("source", source));
+  }
+
   private static void run(
       KafkaConsumer<byte[], byte[]> consumer, KafkaProducer<byte[], byte[]> producer, Rows rows, String[] arguments) {
+    boolean hasHeaders = arguments[7].equals("headers");
     producer.initTransactions();
     consumer.subscribe(List.of(arguments[1]));
     try {
@@ -80,14 +101,21 @@ public final class ByHand {
           continue;
         }
         producer.beginTransaction();
+        long until = System.nanoTime() + Long.parseLong(arguments[8]) * 1_000_000;
         Map<TopicPartition, OffsetAndMetadata> offsets = new HashMap<>();
-        for (TopicPartition partition : batch.partitions()) {
-          List<ConsumerRecord<byte[], byte[]>> records = batch.records(partition);
-          for (ConsumerRecord<byte[], byte[]> record : records) {
-            producer.send(new ProducerRecord<>(
-                arguments[2], partition.partition(), record.key(), rows.score(record.value())));
+        while (!batch.isEmpty()) {
+          for (TopicPartition partition : batch.partitions()) {
+            List<ConsumerRecord<byte[], byte[]>> records = batch.records(partition);
+            byte[] place = (arguments[1] + "-" + partition.partition() + "-").getBytes(StandardCharsets.UTF_8);
+            for (ConsumerRecord<byte[], byte[]> record : records) {
+              producer.send(new ProducerRecord<>(
+                  arguments[2], partition.partition(), record.key(), rows.score(record.value()),
+                  hasHeaders ? headers(place, record.offset()) : null));
+            }
+            offsets.put(partition, new OffsetAndMetadata(records.get(records.size() - 1).offset() + 1));
           }
-          offsets.put(partition, new OffsetAndMetadata(records.get(records.size() - 1).offset() + 1));
+          boolean isBacklog = batch.count() == MAX_POLL && System.nanoTime() < until;
+          batch = isBacklog ? consumer.poll(Duration.ZERO) : ConsumerRecords.empty();
         }
         producer.sendOffsetsToTransaction(offsets, consumer.groupMetadata());
         producer.commitTransaction();
