@@ -116,8 +116,8 @@ class Settings(BaseSettings):
     max_batch_records: int = Field(
         5_000,
         ge=1,
-        description="Most requests in a batch, which a model host answers at once. A generation's configuration may set "
-        "a lower limit. Under a backlog, several batches are committed in one transaction.",
+        description="Most requests in a batch, which a model host answers at once. A generation's configuration may "
+        "set a lower limit. Under a backlog, several batches are committed in one transaction.",
     )
     linger_ms: int = Field(
         0,
