@@ -19,7 +19,9 @@ class Mutant(NamedTuple):
 
 SWAP, PIPELINE = "worker/hotswap/swap.py", "worker/hotswap/pipeline/loop.py"
 ANSWERING, ADDRESSING = "worker/hotswap/pipeline/answering.py", "worker/hotswap/pipeline/addressing.py"
-OUTBOX = "worker/hotswap/kafka/outbox.py"
+OUTBOX, INBOX = "worker/hotswap/kafka/outbox.py", "worker/hotswap/kafka/inbox.py"
+RECORDS, CONTENTS = "worker/hotswap/kafka/records.py", "worker/hotswap/kafka/contents.py"
+SEALING, RAW = "worker/hotswap/host/sealing.py", ("tests/unit/kafka/test_raw_requests.py",)
 PROGRESS, AGENDA = "worker/hotswap/progress.py", "worker/hotswap/agenda.py"
 PARTITION, POSITION, MEMBERSHIP, ADMIN = (
     "worker/hotswap/kafka/partition.py",
@@ -186,6 +188,70 @@ DEFECTS = [
         "                work.cut_over_at = None\n",
         "                pass\n",
         "I4",
+    ),
+    Mutant(
+        "a part of a record batch goes over the next cut",
+        INBOX,
+        "end = min(first + limit, until or first + limit)",
+        "end = first + limit",
+        "I4",
+        RAW,
+    ),
+    Mutant(
+        "what was passed on is taken again",
+        RECORDS,
+        "self._start = min(until, contents.next)",
+        "pass",
+        "I1",
+        RAW,
+    ),
+    Mutant(
+        "a record batch with gaps is passed on as if it had none",
+        CONTENTS,
+        "return not self._has_gaps and self._count > 0",
+        "return self._count > 0",
+        "I1",
+        RAW,
+    ),
+    Mutant(
+        "a stamp forgets what is queued",
+        OUTBOX,
+        "sequence = (self._first_sequence + self._predicted) % SEQUENCES",
+        "sequence = self._first_sequence",
+        "I11",
+        ("tests/unit/kafka/test_outbox.py",),
+    ),
+    Mutant(
+        "a stamp counts what is queued twice",
+        OUTBOX,
+        "        if not self._predicted:\n            self._first_sequence = sequence",
+        "        if True:\n            self._first_sequence = sequence",
+        "I11",
+        ("tests/unit/kafka/test_outbox.py",),
+    ),
+    Mutant(
+        "a refused request gets a place among the answers",
+        ANSWERING,
+        "one.record if one.is_prediction else None",
+        "one.record",
+        "I1",
+        ("tests/unit/pipeline/test_answering.py",),
+    ),
+    Mutant(
+        "finished batches in any sequence are believed",
+        SEALING,
+        "is_stamped = (producer, epoch, sequence) == stamp[:3]",
+        "is_stamped = (producer, epoch) == stamp[:2]",
+        "I11",
+        ("tests/unit/host/test_sealing.py",),
+    ),
+    Mutant(
+        "finished batches with too few answers are believed",
+        SEALING,
+        "!= expected:",
+        "> expected:",
+        "I1",
+        ("tests/unit/host/test_sealing.py",),
     ),
     Mutant(
         "a doubtful producer is kept",

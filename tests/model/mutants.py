@@ -81,6 +81,7 @@ def _copy_to(folder: Path) -> None:
     for name in (
         "worker",
         "tests/fakes",
+        "tests/faults/raw_batches.py",
         "tests/harness",
         "tests/model",
         "tests/unit",
