@@ -92,7 +92,8 @@ UNREADABLE = Counter(
 LATENCY_SECONDS = CountedHistogram(
     "hotswap_latency_seconds",
     "End-to-end latency: from each request's timestamp to the commit of its answer. A timestamp that is ahead of this "
-    "worker's clock counts as 0. Of a batch of n times 500 requests, each n-th is measured and counts n times.",
+    "worker's clock counts as 0. Of a batch of n times 500 requests, each n-th is measured and counts n times; of a "
+    "record batch that the host reads itself, the first and the latest, each for half of its requests.",
     ["deployment"],
     buckets=(*_SECONDS, 30.0, 60.0, 300.0, 1_800.0),
     registry=REGISTRY,

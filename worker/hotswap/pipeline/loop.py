@@ -62,6 +62,7 @@ class PartitionLoop:
         self._task: asyncio.Task[None] | None = None
         self._asked: tuple[Position, int, float] | None = None  # position, generation and start of the batch in hand
         self._is_overtaken = False
+        self._in_hand = 0  # requests that are taken and not committed
         self._score_seconds = metrics.STAGE_SECONDS.labels(deployment, "score")
         self._commit_seconds = metrics.STAGE_SECONDS.labels(deployment, "commit")
         self._in_flight = metrics.IN_FLIGHT.labels(deployment)
@@ -185,6 +186,8 @@ class PartitionLoop:
             await self._commit(work, answers)
         finally:
             self.state.model_s = 0.0
+            self._in_flight.dec(self._in_hand)
+            self._in_hand = 0
 
     async def _commit(self, work: _Work, answers: Answers) -> None:
         """Write the last answers of a transaction, and commit all of it."""
@@ -247,11 +250,11 @@ class PartitionLoop:
         started = perf_counter()
         self._asked = at, serving.generation.number, started
         self._in_flight.inc(batch.size)
+        self._in_hand += batch.size
         try:
             answers = await self._answering.answer(serving, batch)
         finally:
             self._asked = None
-            self._in_flight.dec(batch.size)
         self._score_seconds.observe(perf_counter() - started)
         failpoint("batch.scored")
         return answers
