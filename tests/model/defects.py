@@ -166,7 +166,8 @@ DEFECTS = [
         PIPELINE,
         "if isinstance(choice, Serve) and choice.number == number else None",
         "if isinstance(choice, Serve) else None",
-        "I2, I3",
+        "I2, I4",
+        ("tests/unit/pipeline/test_transactions.py",),
     ),
     Mutant(
         "a transaction commits the offset of its first batch",
@@ -188,6 +189,7 @@ DEFECTS = [
         "                work.cut_over_at = None\n",
         "                pass\n",
         "I4",
+        ("tests/unit/pipeline/test_transactions.py",),
     ),
     Mutant(
         "a part of a record batch goes over the next cut",
