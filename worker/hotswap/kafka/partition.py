@@ -1,4 +1,4 @@
-"""One input partition on Kafka: fenced, opened at its true position, and committed in transactions of one batch or several.
+"""One input partition on Kafka: fenced, opened at its true position, and committed batch by batch in transactions.
 
 aiokafka sends offsets without the member id and generation of the group (no KIP-447), so only one thing fences a
 zombie: the transactional id of the *partition*, `<group>-<topic>-<partition>`, which every owner initializes before it
