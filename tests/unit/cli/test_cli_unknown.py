@@ -60,6 +60,17 @@ def test_predict_names_the_commonest_unknown_values_of_each_field_and_counts_the
     assert len(answers.splitlines()) == 1 + len(colors)
 
 
+def test_rows_in_bulk_are_looked_into_value_by_value(serving, monkeypatch):
+    monkeypatch.setattr(Unknown, "look", None)
+    rows = ["mauve,SMALL,0", "red,LARGE,true", ",,false", "teal,large,1", "mauve,2,FALSE"]
+    (serving / "rows.csv").write_text("\n".join(["color,size,is_new", *rows]))
+    assert [line.partition(": scored")[0] for line in said()[0]] == [
+        "`color`: the model does not know 'mauve' (2 rows), 'teal' (1 row)",
+        "`size`: the model does not know LARGE (3 rows)",
+        "`is_new`: the model does not know True (2 rows)",
+    ]
+
+
 def test_enums_truths_and_entries_of_a_map_are_known_by_their_own_values(serving):
     absent, known = "{}", '{"size": "SMALL", "more": {"shape": "round", "else": "x"}, "isNew": false}'
     unknown = '{"size": "LARGE", "more": {"shape": "flat"}, "isNew": true}'

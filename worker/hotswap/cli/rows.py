@@ -4,7 +4,7 @@ import sys
 from collections import Counter, deque
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from contextlib import aclosing, asynccontextmanager
-from itertools import accumulate, chain
+from itertools import accumulate, chain, repeat
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
@@ -185,9 +185,9 @@ async def _predict(settings: Settings, file: Path, given: dict[str, Any]) -> Non
         numbers: deque[int] = deque()
 
         def requests() -> Iterator[Outgoing]:
-            for row in reading:
-                numbers.append(row.number)
-                yield Outgoing(rows.layout.pack([row.message]).SerializeToString(), None, headers)
+            for of, values in reading.encoded():
+                numbers.extend(of)
+                yield from map(Outgoing, values, repeat(None), repeat(headers))
 
         async def answered() -> AsyncGenerator[Answered, None]:
             async with Client(settings) as client:

@@ -15,7 +15,7 @@ from hotswap.cli.files import kind_of
 from hotswap.cli.shared import progress
 from hotswap.cli.unknown import Unknown
 from hotswap.codec.proto import Operation
-from hotswap.codec.text.layout import BadRow, Row
+from hotswap.codec.text.layout import BadRow, Chunk, Row
 from hotswap.codec.text.reader import RowReader
 from hotswap.codec.text.writer import CsvTable, JsonTable
 from hotswap.errors import UsageError
@@ -110,12 +110,28 @@ class Reading:
             )
 
     def __iter__(self) -> Iterator[Row]:
-        rows, lacking, hints = iter(self.rows), 0, set[str]()
+        return cast("Iterator[Row]", self._read(iter(self.rows)))
+
+    def encoded(self) -> Iterator[tuple[Sequence[int], Sequence[bytes]]]:
+        """Yield the numbers of the good rows and their serialized input messages, of many rows at once if possible."""
+        for part in self._read(self.rows.in_bulk(self.unknown.fields)):
+            if isinstance(part, Chunk):
+                yield range(part.number, part.number + len(part.values)), part.values
+            else:
+                yield [part.number], [self.rows.layout.pack([part.message]).SerializeToString()]
+
+    def _read(self, rows: Iterator[Row | BadRow | Chunk]) -> Iterator[Row | Chunk]:
+        lacking, hints = 0, set[str]()
         for row in rows:
             if isinstance(row, BadRow):
                 self.refuse(str(row))
                 if row.hint:
                     hints.add(row.hint)
+                continue
+            if isinstance(row, Chunk):
+                self.good += len(row.values)
+                self.unknown.look_in(row)
+                yield row
                 continue
             if needed := [path for path in row.lacks if path in self._needed]:
                 if not lacking and not self._may_lack:
@@ -129,12 +145,10 @@ class Reading:
             yield row
         if lacking:
             note(f"{lacking} rows lack fields that the model reads, which were scored as missing, or as 0")
-        for line in (*sorted(hints), *self.unknown.notes()):
-            note(line)
-        for line in self.rows.notes():
+        for line in (*sorted(hints), *self.unknown.notes(), *self.rows.notes()):
             note(line)
 
-    def _is_lacking(self, row: Row | BadRow) -> bool:
+    def _is_lacking(self, row: Row | BadRow | Chunk) -> bool:
         return isinstance(row, Row) and not set(self._needed).isdisjoint(row.lacks)
 
     def _lack(self, what: str) -> None:

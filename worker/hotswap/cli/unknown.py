@@ -9,7 +9,7 @@ from google.protobuf.message import Message
 
 from hotswap.cli.exits import note
 from hotswap.codec.fields import is_map
-from hotswap.codec.text.layout import SHOWN, Layout
+from hotswap.codec.text.layout import SHOWN, Chunk, Layout
 
 _LISTED = 3
 _COUNTED = 1000  # different values of a field: a file may have no two alike
@@ -24,14 +24,28 @@ class Unknown:
         self._found: dict[str, Counter[str]] = {path: Counter() for path, *_ in self._known}
         self._more: Counter[str] = Counter()
 
+    @property
+    def fields(self) -> list[str]:
+        """The paths of the fields that are looked at."""
+        return [path for path, *_ in self._known]
+
     def look(self, message: Message) -> None:
         """Count the unknown values of a row, or of a whole message of rows."""
         part = self._layout.rows_field if message.DESCRIPTOR is not self._layout.row.DESCRIPTOR else None
         for row in getattr(message, part) if part else (message,):
-            for path, parts, known in self._known:
-                for field, value in _values(row, parts):
-                    if str(value) not in known:
-                        self._count(path, _shown(field, value))
+            for known in self._known:
+                self._look_at(row, 1, *known)
+
+    def look_in(self, chunk: Chunk) -> None:
+        """Count the unknown values of many rows."""
+        known = {path: (path, parts, values) for path, parts, values in self._known}
+        for path, row, rows in chunk.told:
+            self._look_at(row, rows, *known[path])
+
+    def _look_at(self, row: Message, rows: int, path: str, parts: Sequence[str], known: Collection[str]) -> None:
+        for field, value in _values(row, parts):
+            if str(value) not in known:
+                self._count(path, _shown(field, value), rows)
 
     def note_untold(self, counts: Counter[str]) -> None:
         """Note the counts of a model host, by column, if there were more: of columns with too many values to tell."""
@@ -50,12 +64,12 @@ class Unknown:
             if texts:
                 yield f"`{path}`: the model does not know {', '.join(texts)}: scored as missing or unknown"
 
-    def _count(self, path: str, value: str) -> None:
+    def _count(self, path: str, value: str, rows: int) -> None:
         found = self._found[path]
         if value in found or len(found) < _COUNTED:
-            found[value] += 1
+            found[value] += rows
         else:
-            self._more[path] += 1
+            self._more[path] += rows
 
 
 def _values(message: Any, parts: Sequence[str]) -> Iterator[tuple[FieldDescriptor, Any]]:

@@ -22,7 +22,7 @@ _FLOAT = re.compile(r"[+-]?(([0-9]+(\.[0-9]*)?|\.[0-9]+)(e[+-]?[0-9]+)?|inf(init
 _BASE64 = re.compile(r"([A-Za-z0-9+/_-]*)(={0,2})")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _SPACES = " \t\r\n"
-_FLOAT_MAX = float.fromhex("0x1.fffffep+127")
+FLOAT_MAX = float.fromhex("0x1.fffffep+127")
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,7 +156,7 @@ def _float(text: str) -> float:
 
 def _single(text: str) -> float:
     value = _float(text)
-    if _FLOAT_MAX < abs(value) < math.inf:
+    if FLOAT_MAX < abs(value) < math.inf:
         raise ValueError("is out of range")  # protobuf would turn it into infinity
     return value
 

@@ -22,6 +22,16 @@ class Row(NamedTuple):
     lacks: Sequence[str] = ()
 
 
+class Chunk(NamedTuple):
+    """Good rows that follow each other: their serialized input messages, and what is told of some of their fields."""
+
+    number: int
+    """Of the first row."""
+    values: Sequence[bytes]
+    told: Sequence[tuple[str, Message, int]]
+    """A field, a row that has nothing else, and how many of these rows have that value there."""
+
+
 class BadRow(NamedTuple):
     """A refused row; str() is the message for people to read."""
 

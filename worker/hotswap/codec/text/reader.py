@@ -6,9 +6,10 @@ mapping: an array, or one object per line, of rows or of whole input messages. R
 """
 
 import csv
+import io
 import math
-from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections import Counter, deque
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from functools import lru_cache
@@ -17,13 +18,15 @@ from typing import Any, Literal, Protocol, TextIO
 from google.protobuf.message import Message
 
 from hotswap.codec.fields import descriptor_of
-from hotswap.codec.text.cells import Cell, find_cell, is_utf8
+from hotswap.codec.text.cells import Cell, find_cell, find_field, is_utf8
+from hotswap.codec.text.chunk import ChunkEncoder
 from hotswap.codec.text.json_reader import JsonRows
-from hotswap.codec.text.layout import SHOWN, BadRow, Layout, Row, reason_of
+from hotswap.codec.text.layout import SHOWN, BadRow, Chunk, Layout, Row, reason_of
 from hotswap.errors import UsageError
 from hotswap.generation import TextOptions
 
 _MAX_CELL = 1 << 24
+_CHUNK = 1 << 18  # characters
 _DELIMITERS = ",;\t|"
 _GUESSED = 8  # names: a guess compares one with all columns, and a stranger may send a header of 100,000
 _MAX_DEPTH = 98
@@ -36,6 +39,10 @@ class RowReader(Protocol):
     layout: Layout
 
     def __iter__(self) -> Iterator[Row | BadRow]: ...
+
+    def in_bulk(self, told: Collection[str] = ()) -> Iterator[Row | BadRow | Chunk]:
+        """Iterate as `__iter__` does, with good rows in chunks if possible, which tell of the fields `told`."""
+        ...
 
     def watch(self, fields: Collection[str]) -> list[str]:
         """Watch for these fields (paths from a row on): return those that no row will have, as a CSV's header tells.
@@ -148,10 +155,13 @@ def _columns(row: Any) -> Iterator[str]:
 class CsvRows:
     """The rows of a CSV, streamed."""
 
-    def __init__(self, lines: Iterable[str], message: type[Message], options: TextOptions) -> None:
+    def __init__(self, file: TextIO, message: type[Message], options: TextOptions) -> None:
         csv.field_size_limit(_MAX_CELL)
         self._options = options
-        self._reader = csv.reader(lines, delimiter=options.delimiter, strict=True)
+        self._file = file
+        self._ahead: deque[str] = deque()
+        self._number = 0
+        self._reader = csv.reader(self._lines(), delimiter=options.delimiter, strict=True)
         self._header = self._read_header()
         self._plan = _make_plan(message, tuple(self._header))  # type: ignore[arg-type] # a class can be hashed
         self.layout = self._plan.layout
@@ -171,22 +181,47 @@ class CsvRows:
         return [name.strip(" \t") for name in header]
 
     def __iter__(self) -> Iterator[Row | BadRow]:
-        number = 0
+        while (row := self._next()) is not None:
+            yield row
+
+    def in_bulk(self, told: Collection[str] = ()) -> Iterator[Row | BadRow | Chunk]:
+        """Yield rows in chunks, encoded column by column, and those one by one that are odd."""
+        cells = {cell.column: (at, cell) for at, cell in enumerate(self._plan.cells) if cell}
+        encoder = self._encoder() if all(name in cells or self._is_void(name) for name in told) else None
+        looked_at = [cells[name] for name in told if name in cells]
+        while encoder and (text := self._file.read(_CHUNK) + self._file.readline()):
+            columns = self._columns(text)
+            if columns:
+                yield from self._encoded(encoder, columns, looked_at)
+                continue
+            self._ahead.extend(io.StringIO(text, newline=""))
+            while self._ahead and (row := self._next()) is not None:
+                yield row
+        yield from self
+
+    def _lines(self) -> Iterator[str]:
         while True:
-            number += 1
+            while self._ahead:
+                yield self._ahead.popleft()
+            line = next(self._file, None)
+            if line is None:
+                return
+            yield line
+
+    def _next(self) -> Row | BadRow | None:
+        while True:
             try:
                 cells = next(self._reader, None)
             except csv.Error as error:
-                yield BadRow(number, "", "", f"is not valid CSV: {error}")
-                continue
+                self._number += 1
+                return BadRow(self._number, "", "", f"is not valid CSV: {error}")
             if cells is None:
-                return
-            if not cells and len(self._header) > 1:  # an empty line
-                number -= 1
-                continue
-            yield self._read_row(number, cells or [""])
+                return None
+            if cells or len(self._header) == 1:  # otherwise an empty line
+                self._number += 1
+                return self._read_row(self._number, cells or [""])
 
-    def _read_row(self, number: int, texts: list[str]) -> Row | BadRow:
+    def _read_row(self, number: int, texts: Sequence[str]) -> Row | BadRow:
         if len(texts) != len(self._header):
             return BadRow(number, "", "", f"has {len(texts)} cells, but the header names {len(self._header)}")
         if self._plan.plain and self._options.missing.isdisjoint(texts):
@@ -200,16 +235,67 @@ class CsvRows:
             if cell is None:
                 continue
             try:
-                if text in self._options.missing:
-                    self._leave_out(cell, row)
-                else:
-                    cell.put(row, cell.parse(text))
+                self._fill(cell, row, text)
             except (ValueError, TypeError) as error:
                 return BadRow(number, cell.column, text, reason_of(error))
         for cell in self._plan.absent:
             if cell.is_float:
                 cell.put(row, math.nan)
         return Row(number, row)
+
+    def _encoder(self) -> ChunkEncoder | None:
+        if self.layout.shape == "columns" or self._options.delimiter in '"\r\n':
+            return None
+        absent = [cell for cell in self._plan.absent if cell.is_float]
+        return ChunkEncoder.of(self.layout, self._plan.cells, absent, self._options.missing, self._fill)
+
+    def _is_void(self, name: str) -> bool:
+        """Return whether a row has no value in a field that no column fills."""
+        field = find_field(descriptor_of(self.layout.row), name.partition(".")[0])
+        return field is not None and (field.has_presence or field.is_repeated)
+
+    def _columns(self, text: str) -> Sequence[Sequence[str]] | None:
+        """Return the columns of these lines, if they are whole rows and none of them is bad or empty."""
+        width, delimiter = len(self._header), self._options.delimiter
+        lines = text.replace("\r\n", "\n") if "\r" in text else text
+        if '"' in text or "\r" in lines or len(text) > _MAX_CELL:
+            try:
+                rows = list(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True))
+            except csv.Error:
+                return None
+            return list(zip(*rows, strict=True)) if set(map(len, rows)) == {width} else None
+        lines = lines.removesuffix("\n") + "\n"
+        # Each end of a line becomes a cell: they fill a column of their own only if each row has as many as it should.
+        cells = lines.replace("\n", f"{delimiter}\n{delimiter}").removesuffix(delimiter).split(delimiter)
+        ends = cells[width :: width + 1]
+        is_table = len(cells) == (width + 1) * lines.count("\n") == (width + 1) * ends.count("\n")
+        return [cells[at :: width + 1] for at in range(width)] if is_table else None
+
+    def _encoded(
+        self, encoder: ChunkEncoder, columns: Sequence[Sequence[str]], told: Sequence[tuple[int, Cell]]
+    ) -> Iterator[Row | BadRow | Chunk]:
+        values, odd = encoder.encode(columns)
+        first, begin = self._number + 1, 0
+        self._number += len(values)
+        for end in (*odd, len(values)):
+            if begin < end:
+                counts = ((cell, Counter(columns[at][begin:end])) for at, cell in told)
+                facts = [(cell.column, self._only(cell, text), n) for cell, of in counts for text, n in of.items()]
+                yield Chunk(first + begin, values[begin:end], facts)
+            if end < len(values):
+                yield self._read_row(first + end, [column[end] for column in columns])
+            begin = end + 1
+
+    def _only(self, cell: Cell, text: str) -> Message:
+        row = self.layout.row()
+        self._fill(cell, row, text)
+        return row
+
+    def _fill(self, cell: Cell, row: Message, text: str) -> None:
+        if text in self._options.missing:
+            self._leave_out(cell, row)
+        else:
+            cell.put(row, cell.parse(text))
 
     def _leave_out(self, cell: Cell, row: Message) -> None:
         # Without `optional`, a reader cannot tell an absent number from 0. NaN means missing, if the type has it.
