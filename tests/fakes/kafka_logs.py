@@ -14,7 +14,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from hotswap.batch import Headers
 from hotswap.errors import StartError
 from hotswap.kafka.admin import Lag
-from hotswap.kafka.log import Item
+from hotswap.kafka.log import Written
 from hotswap.settings import Settings
 from hotswap.v1 import control_pb2 as wire
 
@@ -157,8 +157,21 @@ class FakeWriter:
     ) -> tuple[int, int]:
         return self.cluster.append(topic, value, key=key, headers=headers, partition=partition)
 
-    async def append_many(self, topic: str, items: Sequence[Item]) -> list[tuple[int, int]]:
-        return [self.cluster.append(topic, value, key=key, headers=headers) for key, value, headers in items]
+    async def send_many(
+        self,
+        topic: str,
+        keys: Sequence[bytes | None],
+        values: Sequence[bytes | None],
+        headers: Sequence[Headers],
+    ) -> list[Written]:
+        appended = [
+            self.cluster.append(topic, value, key=key, headers=parts)
+            for key, value, parts in zip(keys, values, headers, strict=True)
+        ]
+        return [Written(*place, range(at, at + 1)) for at, place in enumerate(appended)]
+
+    async def acknowledged(self, topic: str, sent: list[Written]) -> list[Written]:
+        return sent
 
     async def stop(self) -> None:
         pass

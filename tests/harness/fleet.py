@@ -154,7 +154,7 @@ class Deployment:
             assert answer.is_good, (answer, self.log(next(iter(self.workers), "w1"))[-3000:])
             return receipt
 
-    async def publish(self, values: Iterable[bytes | None], **headers: bytes) -> list[Place]:
+    async def publish(self, values: Iterable[bytes | None], **headers: bytes) -> Sequence[Place]:
         extra = tuple((key.replace("_", "-"), value) for key, value in headers.items())
         async with self.client() as client:
             return await client.publish(Outgoing(value, headers=extra) for value in values)

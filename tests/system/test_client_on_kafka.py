@@ -71,9 +71,11 @@ async def test_each_request_is_at_its_place_and_a_key_has_the_partition_that_any
     keys = [None, b"a", b"\xff\x00", b"customer-17", b""]
     sent = [Outgoing(b"%d " % number * (number % 97 + 1), keys[number % 5]) for number in range(2_500)]
     sent[7] = Outgoing(b"x" * 500_000, b"a")  # larger than the limit of a batch
+    many = [Outgoing(b"%d " % number * (number % 97 + 1)) for number in range(12_500)]
     async with deployment.client() as client:
-        places = await client.publish(sent)
-    assert len(set(places)) == 2_500
+        places = [*await client.publish(sent), *(of_many := await client.publish(iter(many)))]
+    assert (len(set(places)), len(of_many), of_many[-1]) == (15_000, 12_500, places[-1])
+    sent += many
     lies = {
         (record.partition(), record.offset()): record
         for record in read_topic(deployment.kafka.bootstrap, deployment.settings.topics.requests)
@@ -81,6 +83,10 @@ async def test_each_request_is_at_its_place_and_a_key_has_the_partition_that_any
     for place, request in zip(places, sent, strict=True):
         record = lies[place.partition, place.offset]
         assert (record.value(), record.key()) == (request.value, request.key)
+    offsets = [place.offset for place in places[2_500:] if place.partition == 0]
+    assert offsets == sorted(offsets)
+    offsets = [place.offset for place, request in zip(places, sent, strict=True) if request.key == b"a"]
+    assert offsets == sorted(offsets)
     others = Producer({"bootstrap.servers": deployment.kafka.bootstrap, "partitioner": "murmur2"})
     theirs = {}
     for key in keys[1:]:

@@ -102,3 +102,16 @@ def test_a_rate_limits_how_fast_requests_are_sent():
     flow.sent([Place("t", 0, 0)])
     assert flow.room() == 0
     assert 0 < flow.pause_s() <= 0.1
+
+
+async def test_places_are_a_sequence_in_the_order_of_the_requests(cluster, settings, monkeypatch):
+    monkeypatch.setattr("hotswap.client.publishing._FEW", 3)
+    monkeypatch.setattr("hotswap.client.publishing._CHUNK", 3)
+    async with Client(settings) as client:
+        places = await client.publish(Outgoing(b"%d" % number) for number in range(7))
+    assert len(places) == 7
+    assert [places[at] for at in range(-7, 7)] == [*places, *places]
+    assert list(places[2:5]) == list(places)[2:5]
+    with pytest.raises(IndexError):
+        places[7]
+    assert [int(cluster.topics[topic][part][offset].value) for topic, part, offset in places] == list(range(7))

@@ -13,7 +13,7 @@ A client reads without a consumer group, so it never disturbs the workers or ano
 
 import time
 import uuid
-from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import replace
 from itertools import islice
@@ -37,6 +37,7 @@ from hotswap.client.change import (
 )
 from hotswap.client.fleet import Fleet, FleetAnswer, Told
 from hotswap.client.history import History
+from hotswap.client.publishing import publish
 from hotswap.codec.compatibility import incompatibilities
 from hotswap.codec.proto import compile as compile_proto
 from hotswap.commands import encode_command
@@ -56,7 +57,7 @@ from hotswap.swap import (
     out_of_reach,
 )
 
-_CHUNK = 1_000
+_WINDOW = 1_000
 _SILENCE_S = 10.0
 _SLACK_S = 10.0
 
@@ -89,27 +90,22 @@ class Client:
     ) -> None:
         await self._writer.stop()
 
-    async def publish(self, requests: Iterable[Outgoing]) -> list[Place]:
-        """Publishes requests, a thousand at a time, and returns the place of each one once all are acknowledged.
+    async def publish(self, requests: Iterable[Outgoing]) -> Sequence[Place]:
+        """Publishes requests, some thousands at a time, and returns the place of each one once all are acknowledged.
 
         Raises:
             StartError: the deployment's requests topic does not exist.
             Doubt: Kafka did not answer in time; some may have been published.
 
         """
-        source, topic = iter(requests), self._settings.topics.requests
         await self._check_topic()
-        places: list[Place] = []
-        while chunk := list(islice(source, _CHUNK)):
-            written = await self._writer.append_many(topic, [(sent.key, sent.value, sent.headers) for sent in chunk])
-            places += [Place(topic, partition, offset) for partition, offset in written]
-        return places
+        return await publish(self._writer, self._settings.topics.requests, requests)
 
     async def predict(
         self,
         requests: Iterable[Outgoing],
         *,
-        window: int = _CHUNK,
+        window: int = _WINDOW,
         per_second: float | None = None,
         timeout_s: float = 60.0,
     ) -> AsyncGenerator[Prediction | Refused, None]:

@@ -2,9 +2,10 @@
 
 import asyncio
 import logging
+import time
+from array import array
 from collections import deque
 from collections.abc import AsyncIterator, Mapping, Sequence
-from itertools import count
 from random import randrange
 from typing import Any, NamedTuple, TypeAlias
 
@@ -17,7 +18,7 @@ from hotswap.errors import Doubt, StartError
 from hotswap.kafka.connection import bounded, claimed, connection, end, reaching
 from hotswap.kafka.contents import Bounds, Unpacker
 from hotswap.kafka.fetched import Batch, get_batches, take_batches
-from hotswap.kafka.internals import available_partitions, partitions_for_topic, wrap_sequences
+from hotswap.kafka.internals import available_partitions, fill, partitions_for_topic, wrap_sequences
 from hotswap.kafka.records import Damaged
 from hotswap.settings import Settings
 
@@ -30,6 +31,16 @@ _AGAIN_S = 1.0
 
 Item: TypeAlias = tuple[bytes | None, bytes | None, Sequence[tuple[str, bytes]]]
 """A record to write: key, value, headers."""
+Sent: TypeAlias = tuple[Sequence[int], "asyncio.Future[Any]"]
+"""A record batch that is on its way: which of the records are in it, in order, and its acknowledgement."""
+
+
+class Written(NamedTuple):
+    """A record batch that was written: its partition and first offset, and which of the records are in it, in order."""
+
+    partition: int
+    offset: int
+    records: Sequence[int]
 
 
 class LogRecord(NamedTuple):
@@ -188,7 +199,7 @@ class LogWriter:
         )
         wrap_sequences(self._producer)
         self._partitioner = DefaultPartitioner()
-        self._turns = count(randrange(1_000))  # noqa: S311 - where the round robin starts is no secret
+        self._turn = randrange(1_000)  # noqa: S311 - where the round robin starts is no secret
 
     async def start(self) -> None:
         """Connect.
@@ -220,8 +231,8 @@ class LogWriter:
         written = await bounded(sent, self._settings.call_timeout_s, f"writing to {topic}")
         return written.partition, written.offset
 
-    async def append_many(self, topic: str, items: Sequence[Item]) -> list[tuple[int, int]]:
-        """Append records and await their acknowledgements; return their partitions and offsets.
+    async def append_many(self, topic: str, items: Sequence[Item]) -> list[Written]:
+        """Append records and await their acknowledgements; return where they are, batch by batch.
 
         Keys are partitioned as by Kafka's own clients; records without a key go round robin.
 
@@ -229,39 +240,63 @@ class LogWriter:
             Doubt: which of them were written is not known.
 
         """
-        return await bounded(self._send(topic, items), self._settings.call_timeout_s, f"writing to {topic}")
+        keys, values, headers = zip(*items, strict=True)
+        return await self.acknowledged(topic, await self.send_many(topic, keys, values, headers))
 
-    async def _send(self, topic: str, items: Sequence[Item]) -> list[tuple[int, int]]:
+    async def send_many(
+        self,
+        topic: str,
+        keys: Sequence[bytes | None],
+        values: Sequence[bytes | None],
+        headers: Sequence[Sequence[tuple[str, bytes]]],
+    ) -> list[Sent]:
+        """Append records, as `append_many` does, but do not await the acknowledgements of the last ones.
+
+        The parts of the records come in columns: a tuple for each record costs as much as to write it.
+        """
+        lists = [part if type(part) is list else list(part) for part in headers]
+        sending = self._send(topic, keys, values, lists)
+        return await bounded(sending, self._settings.call_timeout_s, f"writing to {topic}")
+
+    async def acknowledged(self, topic: str, sent: Sequence[Sent]) -> list[Written]:
+        """Await the acknowledgements of what `send_many` returned."""
+        waiting = asyncio.gather(*(acknowledgement for _, acknowledgement in sent))
+        firsts = await bounded(waiting, self._settings.call_timeout_s, f"writing to {topic}")
+        return [Written(first.partition, first.offset, part) for (part, _), first in zip(sent, firsts, strict=True)]
+
+    async def _send(self, topic: str, *columns: Sequence[Any]) -> list[Sent]:
         # One future per batch instead of per record: those were most of the cost of publishing.
-        numbers = sorted(await self._producer.partitions_for(topic))
-        available = sorted(available_partitions(self._producer, topic)) or numbers
-        shares: dict[int, list[int]] = {}
-        for index, (key, _, _) in enumerate(items):
-            number = next(self._turns) % len(available)
-            where = available[number] if key is None else self._partitioner(key, numbers, available)
-            shares.setdefault(where, []).append(index)
-        parts, futures = [], []
-        for partition, share in shares.items():
-            while share:
+        now_ms = int(time.time() * 1000)
+        sent: list[Sent] = []
+        for partition, part in self._shares(columns[0], *await self._partitions(topic)).items():
+            while part:
                 batch = self._producer.create_batch()
-                taken = _fill(batch, [items[index] for index in share])
-                parts.append(share[:taken])
-                futures.append(claimed(await self._producer.send_batch(batch, topic, partition=partition)))
-                del share[:taken]
-        places = [(0, 0)] * len(items)
-        for part, first in zip(parts, await asyncio.gather(*futures), strict=True):
-            for place, index in enumerate(part):
-                places[index] = (first.partition, first.offset + place)
-        return places
+                records: Any = zip(*(map(column.__getitem__, part) for column in columns), strict=True)
+                taken = fill(batch, now_ms, records)
+                queued = await self._producer.send_batch(batch, topic, partition=partition)
+                sent.append((part[:taken], claimed(queued)))
+                part = part[taken:]  # noqa: PLW2901
+        return sent
+
+    async def _partitions(self, topic: str) -> tuple[list[int], list[int]]:
+        """Return the topic's partitions, and those that have a leader."""
+        numbers = sorted(await self._producer.partitions_for(topic))
+        return numbers, sorted(available_partitions(self._producer, topic)) or numbers
+
+    def _shares(
+        self, keys: Sequence[bytes | None], numbers: Sequence[int], available: Sequence[int]
+    ) -> Mapping[int, Sequence[int]]:
+        """Return which of the records go to which partition."""
+        turn, count = self._turn, len(available)
+        self._turn += len(keys)
+        if keys.count(None) == len(keys):
+            return {available[(turn + at) % count]: range(at, len(keys), count) for at in range(min(count, len(keys)))}
+        shares: dict[int, array[int]] = {}
+        for at, key in enumerate(keys):
+            where = available[(turn + at) % count] if key is None else self._partitioner(key, numbers, available)
+            shares.setdefault(where, array("L")).append(at)
+        return shares
 
     async def stop(self) -> None:
         """Send what is pending, and close the connection."""
         await end(self._producer)
-
-
-def _fill(batch: Any, items: Sequence[Item]) -> int:
-    """Append items to a batch until it is full; return the number appended, at least one."""
-    for taken, (key, value, headers) in enumerate(items):
-        if batch.append(timestamp=None, key=key, value=value, headers=list(headers)) is None:
-            return taken
-    return len(items)
