@@ -5,6 +5,7 @@ import time
 from collections.abc import AsyncIterator, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, NamedTuple, Self
 
 from hotswap.batch import Headers
@@ -113,13 +114,13 @@ class Answers:
 
 def _prediction(record: Any) -> Prediction:
     headers = dict(record.headers)  # runs for each answer, so only the headers needed are decoded
-    return Prediction(
-        source=_text(headers.get("source")),
-        value=record.value or b"",
-        generation=_number(_text(headers.get("generation"))),
-        operation=_text(headers.get("operation")),
-        model_digest=_text(headers.get("model-digest")),
-    )
+    generation, operation, digest = _facts(*map(headers.get, ("generation", "operation", "model-digest")))
+    return Prediction(_text(headers.get("source")), record.value or b"", generation, operation, digest)
+
+
+@lru_cache(maxsize=64)  # the same in most answers
+def _facts(generation: bytes | None, operation: bytes | None, digest: bytes | None) -> tuple[int, str, str]:
+    return _number(_text(generation)), _text(operation), _text(digest)
 
 
 def refused(record: Any) -> Refused:

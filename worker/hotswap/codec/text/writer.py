@@ -5,6 +5,7 @@ import csv
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
+from operator import attrgetter
 from typing import Any, NamedTuple, TextIO, TypeAlias
 
 from google.protobuf import json_format
@@ -35,15 +36,15 @@ class CsvTable:
         for cells in self._rows(message):
             self._writer.writerow([*facts.values(), *cells])
 
-    def _rows(self, message: Message) -> Iterable[Iterable[str]]:
-        field, _, readers, elements = self._columns
+    def _rows(self, message: Message) -> Iterable[Iterable[Any]]:
+        field, _, readers, elements, plain = self._columns
         if self._has_rows:
             columns = [read(message) for read in elements]
             length = max(map(len, columns))
             if all(len(column) in (0, length) for column in columns):
                 return zip(*(column or [""] * length for column in columns), strict=True)
         rows = getattr(message, field) if field else [message]
-        return ([read(row) for read in readers] for row in rows)
+        return map(plain, rows) if plain else ([read(row) for read in readers] for row in rows)
 
 
 class JsonTable:
@@ -64,6 +65,8 @@ class _Columns(NamedTuple):
     readers: Sequence[Callable[[Any], str]]
     elements: Sequence[Callable[[Any], list[str]]]
     """For a message of repeated fields only."""
+    plain: Callable[[Any], tuple[Any, ...]] | None
+    """Reads a whole row, if the csv module writes its values as `readers` do."""
 
 
 @lru_cache(maxsize=32)  # each answer on the stream creates a table
@@ -72,7 +75,13 @@ def _columns_of(message: type[Message]) -> _Columns:
     leaves = list(_leaves(descriptor_of(layout.row), ()))
     names = [".".join(part.name for part in path) for path in leaves]
     elements = [_elements(path[-1]) for path in leaves] if layout.shape == "columns" else []
-    return _Columns(layout.rows_field, names, [_reader(path) for path in leaves], elements)
+    is_plain = len(leaves) > 1 and all(_is_plain(*path) for path in leaves)
+    plain = attrgetter(*names) if is_plain else None
+    return _Columns(layout.rows_field, names, [_reader(path) for path in leaves], elements, plain)
+
+
+def _is_plain(part: FieldDescriptor, *inner: FieldDescriptor) -> bool:
+    return not (inner or part.is_repeated or part.has_presence) and _texter(part) is str
 
 
 def _elements(part: FieldDescriptor) -> Callable[[Any], list[str]]:
