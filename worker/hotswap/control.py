@@ -267,7 +267,7 @@ class Control:
             paused=self._timeline.is_paused,
             paths=staging.paths(newest) if newest else {},
             warnings=self._warnings(),
-            machine=self._machine.told,
+            machine={**self._machine.told, "compression": self._settings.compression},
             host_restarts=staging.restarts,
         )
 

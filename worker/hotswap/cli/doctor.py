@@ -17,7 +17,7 @@ from hotswap.cli.shared import (
 )
 from hotswap.client.doctor import Finding, Level, examine
 
-_STYLES = {Level.OK: "green", Level.WARNING: "yellow", Level.FAULT: "bold red"}
+_STYLES = {Level.OK: "green", Level.ADVICE: "cyan", Level.WARNING: "yellow", Level.FAULT: "bold red"}
 
 
 @click.command()
@@ -27,7 +27,7 @@ _STYLES = {Level.OK: "green", Level.WARNING: "yellow", Level.FAULT: "bold red"}
 def doctor(deployment: str, kafka: str | None, is_json: bool) -> None:  # noqa: FBT001 - click's
     """Examine a deployment: Kafka, its topics and their settings, its workers; changes nothing.
 
-    Prints a line for each, and what to do where it is not right. Exits with 1 if there is a fault; warnings are not.
+    Prints a line for each, and what to do where it is not right. Exits with 1 if there is a fault.
     """
     settings = make_settings(deployment=deployment, kafka=kafka)
 
