@@ -320,3 +320,19 @@ def test_predictions_are_written_as_one_json_object_per_line():
     file = io.StringIO()
     JsonTable(file).write({"row": 1, "generation": 3}, OUT(label="ü", p=[0.5]))
     assert json.loads(file.getvalue()) == {"row": 1, "generation": 3, "prediction": {"label": "ü", "p": [0.5]}}
+
+
+def test_plain_fields_are_written_as_any_other():
+    proto = b"""syntax = "proto3";
+    message Flat { string s = 1; double d = 2; float f = 3; int64 n = 4; }
+    message Optional { optional string s = 1; optional double d = 2; optional float f = 3; optional int64 n = 4; }
+    service S { rpc A(Flat) returns (Flat); rpc B(Flat) returns (Optional); }"""
+    outputs = [operation.output for operation in compile_proto(proto, False).operations.values()]
+    rows = [("a,b", 0.1, 0.1, -5), ('say "x"', -0.0, 1e-9, 2**62), (" ", math.nan, math.inf, 0), ("", 1e300, 3.0, 1)]
+    texts = [io.StringIO(newline="") for _ in outputs]
+    for text, output in zip(texts, outputs, strict=True):
+        table = CsvTable(text, output)
+        for row in rows:
+            table.write({"row": 1}, output(**dict(zip("sdfn", row, strict=True))))
+    assert texts[0].getvalue() == texts[1].getvalue()
+    assert '"a,b",0.1,' in texts[0].getvalue()
