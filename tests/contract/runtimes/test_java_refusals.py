@@ -18,6 +18,7 @@ ODD = [
     ("Maybe", "object", "the method returned a Numbers without a value for any field (a, b)"),
     ("Long", "list", "returned 2 values for 1 fields (n)"),
     ("Long", "nested null", "field `n`: the method returned no value"),
+    ("Maybe", "nested null", "the method returned null"),
     ("Long", "raises", "java.lang.IllegalStateException: as it was asked to, at numbers.Numbers.odd(Numbers.java:"),
     ("Long", "many digits", "is not a valid int64"),
     ("Number", "long", "field `d`: the Long '9007199254740993' is not a valid double"),

@@ -188,6 +188,8 @@ class Results:
                     f"{place}the method returned {len(elements)} values for {len(fields)} fields ({listed})"
                 )
             yield from zip(fields, elements, strict=True)
+        elif value is None:
+            raise ModelError(f"{place}the method returned null")
         elif is_scalar(value):
             raise ModelError(f"{place}the method returned one {kind_of(value)} for {len(fields)} fields")
         else:

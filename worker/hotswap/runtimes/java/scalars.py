@@ -287,7 +287,9 @@ def _enum(part: FieldDescriptor, value: Any) -> int | None:
     assert part.enum_type
     number = _number(value)
     if number is not None:
-        return int(number) if number in part.enum_type.values_by_number else None
+        # protobuf itself looks up the lowest 32 bits.
+        is_known = -(1 << 31) <= number < 1 << 31 and number in part.enum_type.values_by_number
+        return int(number) if is_known else None
     name = _string(part, value)
     return dict(names_of(part)).get(name.lower()) if name else None
 
