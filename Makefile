@@ -108,7 +108,7 @@ train: ## make the models of the examples and the tests again (downloads H2O, 26
 	@.venv-train/bin/python examples/train.py
 	@.venv-train/bin/python tests/models/train_h2o.py
 
-jars: setup ## the jars of the tests and the one of the worker, from their sources (needs a JDK 17)
+jars: setup ## the jars of the tests and of the worker, from their sources (needs a JDK 17)
 	@$(VENV)/bin/python tests/fakes/jars.py
 
 protos: setup ## worker/hotswap/v1 from protos/

@@ -1,6 +1,6 @@
 """The test jars: compiled from tests/jars if there is a JDK, else the prebuilt ones in that folder.
 
-Run as a program, it compiles the sources there, and the worker's own jar (`make jars`). The same sources and the same
+Run as a program, it compiles the sources there, and the worker's own jars (`make jars`). The same sources and the same
 JDK give the same bytes.
 """
 
@@ -17,9 +17,9 @@ from pathlib import Path
 from hotswap.local.jvm import fetch_jars
 
 FOLDER = Path(__file__).parents[1] / "jars"
-OWN_FOLDER = FOLDER.parents[1] / "worker" / "hotswap" / "runtimes" / "h2o"
-OWN = "flat_rows"
-NAMES = ("texts", "texts_v2", "customers", "numbers", "hostile", "spark")
+RUNTIMES = FOLDER.parents[1] / "worker" / "hotswap" / "runtimes"
+OWN = {"flat_rows": RUNTIMES / "h2o", "jar_calls": RUNTIMES / "java"}
+NAMES = ("texts", "texts_v2", "customers", "numbers", "flat", "hostile", "spark")
 _LEFT_OUT = ("missing/",)
 _NAMELESS = ("texts",)  # compiled like most jars: without parameter names
 _MANIFESTS = {"customers": "Main-Class: credit.Scorer\r\n"}
@@ -38,7 +38,7 @@ HAS_JDK = jdk() >= 17
 
 
 def prebuilt(name: str) -> Path:
-    return (OWN_FOLDER if name == OWN else FOLDER) / f"{name}.jar"
+    return OWN.get(name, FOLDER) / f"{name}.jar"
 
 
 def jar(name: str) -> bytes:
@@ -49,8 +49,9 @@ def jar(name: str) -> bytes:
 @cache
 def compiled(name: str) -> bytes:
     """Compile a jar from its sources, for Java 17."""
-    sources = sorted((OWN_FOLDER if name == OWN else FOLDER / name).rglob("*.java"))
-    classpath = ("-cp", ":".join(map(str, fetch_jars("h2o-genmodel")))) if name == OWN else ()
+    sources = sorted(OWN.get(name, FOLDER / name).rglob("*.java"))
+    needed = {"flat_rows": lambda: fetch_jars("h2o-genmodel"), "jar_calls": lambda: [prebuilt("flat_rows")]}
+    classpath = ("-cp", ":".join(map(str, needed[name]()))) if name in needed else ()
     with tempfile.TemporaryDirectory() as folder:
         quick = ("-J-XX:TieredStopAtLevel=1", "-J-XX:+UseSerialGC", "-J-XX:-UsePerfData")
         named = () if name in _NAMELESS else ("-parameters",)
@@ -79,5 +80,5 @@ def unpacked(content: bytes) -> dict[str, bytes]:
 
 
 if __name__ == "__main__":
-    for each in (*NAMES, OWN):
+    for each in (*OWN, *NAMES):
         prebuilt(each).write_bytes(compiled(each))

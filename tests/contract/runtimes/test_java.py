@@ -186,3 +186,50 @@ async def test_samples_are_scored_before_the_jar_serves(put, java):
 
     assert refused.code == "SAMPLE_REFUSED"
     assert "IllegalStateException: as it was asked to, at numbers.Numbers.odd(Numbers.java" in refused.message
+
+
+def test_what_is_not_flat_goes_through_python_and_the_status_says_why(put, java):
+    numbers = {"sum": "Row Number", "pair": "Row Pair", "table": "Rows Table", "odd": "What Long"}
+    numbers |= {"SumColumns": "Columns Numbers"}
+    runtime = {"class": "numbers.Numbers", "method.SumColumns": "sum"}
+    nested = IRIS + "message Nested { Row row = 1; } message Far { double petal_len = 4097; }"
+    nested += "message Either { oneof either { double petal_len = 2; double other = 3; } }"
+    nested += "message Loose { repeated int32 prediction = 1 [packed = false]; }"
+    acumos = {"modelClassName": "iris.Model", "modelMethod": "predict"}
+    told = {
+        **java.load(load(put("numbers"), NUMBERS, numbers, runtime)).paths,
+        **java.load(load(put("texts"), IRIS, {"predictFile": "Rows Labels"}, {"class": "iris.Model"})).paths,
+        **java.load(load(put("texts"), IRIS, {"echo": "Rows Labels"}, {"class": "iris.Model", "input": "json"})).paths,
+        **java.load(load(put("texts"), nested, {"InMessage": "Nested Labels", "TooFar": "Far Labels"}, acumos)).paths,
+        **java.load(load(put("texts"), nested, {"InOneof": "Either Labels", "Unpacked": "Row Loose"}, acumos)).paths,
+    }
+    parsed = java.load(
+        load(put("texts"), IRIS, {"table": "Rows Table"}, {"class": "iris.Model", "output": "csv"})
+    ).paths
+    objects = java.load(load(put("customers"), CREDIT, {"score": "Customer Decision"})).paths
+
+    assert told == {
+        "sum": "in the JVM",
+        "pair": "in the JVM",
+        "table": "through Python: a row is passed as a Map",
+        "odd": "through Python: the method does not declare what it returns",
+        "SumColumns": "through Python: the columns of a request are repeated fields",
+        "predictFile": "through Python: the rows are passed in a file",
+        "echo": "through Python: the rows are passed as JSON",
+        "InMessage": "through Python: field `row` (Row) is a cell of a CSV",
+        "TooFar": "through Python: field number 4097 is beyond 4096",
+        "InOneof": "through Python: field `petal_len` (double) is in a oneof, or a closed enum",
+        "Unpacked": "through Python: output field `prediction` is not packed",
+    }
+    assert parsed["table"] == "through Python: the text that the method returns is parsed"
+    assert objects["score"].startswith("through Python: field `")
+
+
+async def test_a_refusal_names_no_place_in_our_own_code(put, java):
+    messages = "message Which { int32 bit = 1; } message Is { bool it = 1; }"
+    given = load(put("flat"), messages, {"get": "Which Is"}, {"class": "flat.Bits"})
+    async with serving(java, given) as served:
+        assert not (await served.ask("get", {"bit": 1})).it
+        refused = await served.ask("get", {"bit": -1})
+
+    assert refused.message == "the model raised java.lang.IndexOutOfBoundsException: bitIndex < 0: -1"

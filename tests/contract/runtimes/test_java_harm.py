@@ -124,7 +124,7 @@ def test_a_csv_is_scored_on_the_command_line_by_a_jar_with_its_acumos_configurat
 
 
 @pytest.mark.skipif(not HAS_JDK, reason="there is no JDK 17 or newer: the jars are taken as they lie")
-@pytest.mark.parametrize("name", [*NAMES, OWN])
+@pytest.mark.parametrize("name", [*NAMES, *OWN])
 def test_the_prebuilt_jars_match_their_sources(name):
     now, then = unpacked(compiled(name)), unpacked(prebuilt(name).read_bytes())
 

@@ -54,6 +54,7 @@ _SPARK_OPENS: Final = (
     "java.base/sun.util.calendar",
     "java.security.jgss/sun.security.krb5",
 )
+_FLAT_ROWS: Final = Path(__file__).parent / "h2o" / "flat_rows.jar"
 _SPARK: Final = Runtime(
     module="hotswap.runtimes.spark.runtime",
     jars=partial(installed_jars, "pyspark", "spark"),
@@ -67,16 +68,19 @@ _SPARK: Final = Runtime(
     least_heap_mb=512,  # Spark's own bound
     needs_folder=True,  # its jobs exchange files there
 )
+_JAR_CALLS: Final = (Path(__file__).parent / "java" / "jar_calls.jar", _FLAT_ROWS)  # reads requests by what is in that
 _RUNTIMES: Final = {
     "h2o": Runtime(
         module="hotswap.runtimes.h2o.runtime",
-        jars=lambda: [Path(__file__).parent / "h2o" / "flat_rows.jar", *fetch_jars("h2o-genmodel")],
+        jars=lambda: [_FLAT_ROWS, *fetch_jars("h2o-genmodel")],
         is_stateless=True,
         is_ours=True,
     ),
-    "java": Runtime(module="hotswap.runtimes.java.runtime", jars=tuple, needs_folder=True),
+    "java": Runtime(module="hotswap.runtimes.java.runtime", jars=lambda: _JAR_CALLS, needs_folder=True),
     "spark": _SPARK,
-    "spark-jar": replace(_SPARK, module="hotswap.runtimes.spark.jar"),
+    "spark-jar": replace(
+        _SPARK, module="hotswap.runtimes.spark.jar", jars=lambda: [*installed_jars("pyspark", "spark"), *_JAR_CALLS]
+    ),
 }
 
 

@@ -35,7 +35,7 @@ from hotswap.codec.text.layout import Layout
 from hotswap.codec.text.writer import CsvTable
 from hotswap.runtimes.java.classes import JavaType, java, keep_file, type_of
 from hotswap.runtimes.java.scalars import BadValue, Misfit, Read, Slot
-from hotswap.runtimes.java.values import collector, find_slot, fit_all, fit_parameters, slots_of
+from hotswap.runtimes.java.values import Fit, collector, find_slot, fit_all, fit_parameters, slots_of
 
 TEXTS: Final = ("csv", "json", "file")
 MESSAGE: Final = "message"
@@ -50,12 +50,18 @@ class Calls:
     """How a method is called: `arguments` yields an Object[] for each call that answers a request.
 
     `is_each_row`: there is a call for each row. `count_rows` returns the rows of a request; `is_one_row`: always one.
+
+    `fit` says what is made of a row (or of a request, if there is a call for each), and `whole` what holds all rows, if
+    there is one; without `fit` the rows are text, and `text` says which.
     """
 
     arguments: Callable[[Any], Iterator[Any]]
     count_rows: Callable[[Any], int]
     is_one_row: bool
     is_each_row: bool = False
+    fit: Fit | None = None
+    whole: JavaType | None = None
+    text: str = ""
 
 
 class MessageRows:
@@ -66,24 +72,25 @@ class MessageRows:
         layout = Layout(message)
         whole = slots_of(descriptor_of(message))
         is_lone = layout.shape == "rows" and len(whole) == 1
-        self._rows_field = layout.rows_field if is_lone else None
+        self.rows_field: Final = layout.rows_field if is_lone else None
         self.shape: Shape = layout.shape if is_lone or layout.shape == "columns" else "single"
         self.message = message
+        self.row: Final = layout.row if is_lone else message
         self.whole: Sequence[Slot] = whole
         if layout.shape == "columns":
             self.slots: Sequence[Slot] = [Slot(slot.part, slot.path, is_many=False) for slot in whole]
         else:
-            self.slots = slots_of(descriptor_of(layout.row)) if is_lone else whole
+            self.slots = slots_of(descriptor_of(self.row))
         # The header is written once: including it, each request would cost three times as much.
         self._csv_text = io.StringIO(newline="")
         self._csv = CsvTable(self._csv_text, message)
         self._csv.write({}, message())
-        self._csv_header = self._csv_text.getvalue().partition("\n")[0] + "\n"
+        self.csv_header = self._csv_text.getvalue().partition("\n")[0] + "\n"
 
     def rows(self, message: Any) -> Sequence[Any]:
         """Return a request's rows, with their fields as attributes. Raises BadValue if columns differ in length."""
-        if self._rows_field:
-            return getattr(message, self._rows_field)  # type: ignore[no-any-return]
+        if self.rows_field:
+            return getattr(message, self.rows_field)  # type: ignore[no-any-return]
         if self.shape == "single":
             return [message]
         names = [slot.part.name for slot in self.whole]
@@ -112,7 +119,7 @@ class MessageRows:
             writer.writerows([vars(row)[name] for name in names] for row in self.rows(message))
         else:
             self._csv.write({}, message)
-        return self._csv_header + self._csv_text.getvalue()
+        return self.csv_header + self._csv_text.getvalue()
 
     def write_message(self, message: Any) -> str:
         """Return the whole message as JSON (proto3's mapping, original field names), its zeros, too."""
@@ -182,7 +189,8 @@ def _text_calls(wanted: JavaType, table: MessageRows, kind: str) -> Calls:
         finally:
             release()
 
-    return Calls(arguments, table.count, is_one_row=table.shape == "single")
+    text = "csv" if kind == "csv" and as_file is None else "json" if suffix == ".json" else "file"
+    return Calls(arguments, table.count, is_one_row=table.shape == "single", text=text)
 
 
 def _fit_request(method: Any, lone: JavaType | None, table: MessageRows, names: Mapping[str, str]) -> Calls:
@@ -193,14 +201,15 @@ def _fit_request(method: Any, lone: JavaType | None, table: MessageRows, names: 
     is_vector = len(table.whole) == 1 and table.whole[0].is_many and not table.whole[0].part.message_type
     if is_vague and table.shape != "single" and not is_vector:
         raise Misfit("")
-    read = _fit_fields(method, lone, table.whole, names)
+    fit = _fit_fields(method, lone, table.whole, names)
+    read = _arguments(fit)
 
     def arguments(message: Any) -> Iterator[Any]:
         yield read(message)
 
     # A method that takes the columns has as many rows as they have elements; one that takes a vector has one row.
     count = (lambda _: 1) if is_vector else table.count
-    return Calls(arguments, count, is_one_row=is_vector or table.shape == "single")
+    return Calls(arguments, count, is_one_row=is_vector or table.shape == "single", fit=fit)
 
 
 def _fit_rows(method: Any, lone: JavaType | None, table: MessageRows, names: Mapping[str, str]) -> Calls:  # noqa: ARG001
@@ -209,7 +218,8 @@ def _fit_rows(method: Any, lone: JavaType | None, table: MessageRows, names: Map
     element = lone.component
     if element.raw.isPrimitive() or element.name.startswith("java.lang."):
         raise Misfit("")
-    read_row = fit_all(table.slots, element, names)
+    fit = fit_all(table.slots, element, names)
+    read_row = fit.read
     objects = jpype.JArray(jpype.JObject)
     collect = collector(lone)
 
@@ -217,29 +227,37 @@ def _fit_rows(method: Any, lone: JavaType | None, table: MessageRows, names: Map
         rows = table.rows(message)
         yield objects([collect([_numbered(read_row, row, number) for number, row in enumerate(rows)])])
 
-    return Calls(arguments, table.count, is_one_row=table.shape == "single")
+    return Calls(arguments, table.count, is_one_row=table.shape == "single", fit=fit, whole=lone)
 
 
 def _fit_row(method: Any, lone: JavaType | None, table: MessageRows, names: Mapping[str, str]) -> Calls:
-    read = _fit_fields(method, lone, table.slots, names)
+    fit = _fit_fields(method, lone, table.slots, names)
+    read = _arguments(fit)
 
     def arguments(message: Any) -> Iterator[Any]:
         for number, row in enumerate(table.rows(message)):
             yield _numbered(read, row, number)
 
-    return Calls(arguments, table.count, is_one_row=table.shape == "single", is_each_row=True)
+    return Calls(arguments, table.count, is_one_row=table.shape == "single", is_each_row=True, fit=fit)
 
 
-def _fit_fields(method: Any, lone: JavaType | None, slots: Sequence[Slot], names: Mapping[str, str]) -> Read:
+def _fit_fields(method: Any, lone: JavaType | None, slots: Sequence[Slot], names: Mapping[str, str]) -> Fit:
     if lone is None:
         return fit_parameters(method, slots, names)
     try:
         return fit_parameters(method, slots, names)
     except Misfit as first:
         try:
-            read = fit_all(slots, lone, names)
+            return fit_all(slots, lone, names)
         except Misfit as second:
             raise (first if lone.raw.isPrimitive() else second) from None
+
+
+def _arguments(fit: Fit) -> Read:
+    """Return the reader of a call's Object[]."""
+    read = fit.read
+    if fit.how == "parameters":
+        return read
     objects = jpype.JArray(jpype.JObject)
     return lambda row: objects([read(row)])
 

@@ -25,7 +25,7 @@ _SHOWN: Final = 20
 _LONGEST: Final = 2_000
 _SEARCHED: Final = 2_000
 _FIRST_JAVA: Final = 44  # a class file's version is its Java's version plus 44
-_JDK: Final = re.compile(r"(java|javax|jdk|sun|org\.jpype)\.")
+_JDK: Final = re.compile(r"(java|javax|jdk|sun|org\.jpype)\.|hotswap\.Jar")  # and what calls the model
 
 
 @cache
@@ -101,13 +101,13 @@ class Classes:
         urls = [java("java.io.File")(os.fspath(jar)).toURI().toURL() for jar in [path, *self._jars]]
         loaders = java("java.lang.ClassLoader")
         above = loaders.getSystemClassLoader() if has_class_path else loaders.getPlatformClassLoader()
-        self._loader = java("java.net.URLClassLoader")(jpype.JArray(url)(urls), above)
+        self.loader: Final = java("java.net.URLClassLoader")(jpype.JArray(url)(urls), above)
         self._here = _Here()
         self.enter()
 
     def enter(self) -> None:
         """Set this thread's context class loader, so that lookups through it find the jar's classes."""
-        self._here.thread.setContextClassLoader(self._loader)
+        self._here.thread.setContextClassLoader(self.loader)
 
     @cached_property
     def names(self) -> Sequence[str]:
@@ -127,7 +127,7 @@ class Classes:
     def load(self, name: str) -> Any:
         """Load and initialize a public class. Raises SwapError MODEL_INVALID with the reason if that fails."""
         try:
-            found = java("java.lang.Class").forName(name, True, self._loader)
+            found = java("java.lang.Class").forName(name, True, self.loader)
             found.getMethods()  # resolves the classes in its signatures
         except jpype.JException as error:
             if isinstance(error, java("java.lang.ClassNotFoundException")) and name in str(error.getMessage()):
@@ -150,7 +150,7 @@ class Classes:
     def _has_method(self, name: str, methods: Sequence[str]) -> bool:
         """Return whether a public class has such a method, without running any of its code."""
         try:
-            found = self._loader.loadClass(name)
+            found = self.loader.loadClass(name)
             is_public = java("java.lang.reflect.Modifier").isPublic(found.getModifiers())
             return bool(is_public) and any(str(one.getName()) in methods for one in found.getMethods())
         except jpype.JException:

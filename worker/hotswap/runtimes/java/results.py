@@ -48,35 +48,36 @@ class Results:
 
         `is_one_row`: a request never has more than one row.
         """
-        self._message = message
-        self._is_one_row = is_one_row
+        self.message = message
+        self.is_one_row = is_one_row
         self._fields = list(descriptor_of(message).fields)
         layout = Layout(message)
-        self._rows_field = layout.rows_field if len(self._fields) == 1 else None
-        self._row_fields = list(descriptor_of(layout.row).fields) if self._rows_field else self._fields
-        self._is_columns = layout.shape == "columns"
-        self.holds_rows = self._rows_field is not None or self._is_columns
+        self.rows_field: Final = layout.rows_field if len(self._fields) == 1 else None
+        self.row: Final = layout.row if self.rows_field else message
+        self.row_fields: Final = list(descriptor_of(self.row).fields)
+        self.is_columns: Final = layout.shape == "columns"
+        self.holds_rows = self.rows_field is not None or self.is_columns
         self._names = names
-        self._text = text
-        self._properties: dict[Any, Mapping[str, Callable[[Any], Any]]] = {}
+        self.text = text
+        self._readers: dict[Any, Mapping[str, Callable[[Any], Any]]] = {}
 
     def check(self, returned: JavaType, *, is_each_row: bool) -> list[str]:
         """Return a line for each field that the returned type can never fill; undeclared types are not checked."""
         if returned.name in ("void", "java.lang.Void"):
             return ["the method returns nothing; it must return the prediction"]
-        is_by_row = _is_list(returned) and self.holds_rows and not is_each_row
+        is_by_row = is_list(returned) and self.holds_rows and not is_each_row
         if is_by_row:
             returned = returned.component
-        if self._text or returned.name in _OPEN or _is_list(returned) or _is(returned, "java.util.Map"):
+        if self.text or returned.name in _OPEN or is_list(returned) or _is(returned, "java.util.Map"):
             return []
         if _is_scalar_type(returned):
-            if len(self._row_fields) == 1:
+            if len(self.row_fields) == 1:
                 return []
-            listed = ", ".join(part.name for part in self._row_fields)
-            return [f"the method returns a {returned}, but the output has {len(self._row_fields)} fields ({listed})"]
-        known = self._accessors(returned.raw)
-        holders = [self._row_fields] if is_each_row or is_by_row else [self._row_fields, self._fields]
-        absent = min(([part for part in parts if self._name(part) not in known] for parts in holders), key=len)
+            listed = ", ".join(part.name for part in self.row_fields)
+            return [f"the method returns a {returned}, but the output has {len(self.row_fields)} fields ({listed})"]
+        known = properties_of(returned.raw)
+        holders = [self.row_fields] if is_each_row or is_by_row else [self.row_fields, self._fields]
+        absent = min(([part for part in parts if self.name(part) not in known] for parts in holders), key=len)
         return [
             f"output field `{part.name}` ({type_name(part)}): {returned} has no property of that name, it has "
             f"{', '.join(sorted(known)) or 'none'}; name one in configuration.outputs"
@@ -87,44 +88,44 @@ class Results:
         """Encode the result of one call for a request of `count` rows."""
         if value is None:
             raise ModelError("the method returned null")
-        first = next(iter(_elements(value) or ()), value) if self._text == MESSAGE else value
-        if self._text and isinstance(first, jpype.JString):
+        first = next(iter(elements_of(value) or ()), value) if self.text == MESSAGE else value
+        if self.text and isinstance(first, jpype.JString):
             return self._parse(str(first), count)
         if not self.holds_rows:
-            elements = _elements(value) if count == 1 else None
+            elements = elements_of(value) if count == 1 else None
             is_wrapped = elements is not None and len(elements) == 1 and len(self._fields) > 1
             return self._one(elements[0] if is_wrapped and elements else value)
-        elements = _elements(value)
+        elements = elements_of(value)
         if elements is not None:
             return self.rows(elements, count)
         if is_scalar(value):
             return self.rows([value], count)
         get = self._getter(value)
-        if self._rows_field and get(self._fields[0]) is None:
+        if self.rows_field and get(self._fields[0]) is None:
             return self.rows([value], count)
         return self._one(value, count)
 
     def rows(self, values: Sequence[Any], count: int) -> bytes:
         """Encode the results for a request of `count` rows, one for each."""
-        if self._is_one_row and len(self._fields) == 1 and self._is_columns and len(values) != 1:
+        if self.is_one_row and len(self._fields) == 1 and self.is_columns and len(values) != 1:
             values = [values]  # the row's vector
         if len(values) != count:
             raise ModelError(f"the method returned {len(values)} results for {count} rows")
         if not self.holds_rows:
             return self._one(values[0])
-        message = self._message()
+        message = self.message()
         for number, value in enumerate(values):
             place = f"row {number}, "
             if value is None:
                 raise ModelError(f"{place}the method returned null")
-            if self._rows_field:
-                self._fill(getattr(message, self._rows_field).add(), value, place)
+            if self.rows_field:
+                self._fill(getattr(message, self.rows_field).add(), value, place)
             else:
                 self._append(message, value, place)
         return message.SerializeToString()
 
     def _one(self, value: Any, count: int | None = None) -> bytes:
-        message = self._message()
+        message = self.message()
         self._fill(message, value, "")
         if count is not None:
             self._check_count(message, count)
@@ -137,21 +138,21 @@ class Results:
                 raise ModelError(f"field `{part.name}`: the method returned {given} values for {count} rows")
 
     def _parse(self, text: str, count: int) -> bytes:
-        kind: Literal["csv", "json"] = "csv" if self._text == "csv" else "json"
+        kind: Literal["csv", "json"] = "csv" if self.text == "csv" else "json"
         try:
-            rows = read_rows(io.StringIO(text, newline=""), kind, self._message, TextOptions())
+            rows = read_rows(io.StringIO(text, newline=""), kind, self.message, TextOptions())
             read = list(rows)
             bad = next((row for row in read if isinstance(row, BadRow)), None)
         except UsageError as error:
             raise ModelError(f"the method returned invalid {kind}: {error}") from error
         if bad:
             raise ModelError(f"the method returned {kind} that is not an output message: {bad}")
-        is_whole = self._text == MESSAGE and rows.layout.holds_many
+        is_whole = self.text == MESSAGE and rows.layout.holds_many
         wanted = count if self.holds_rows else 1
         if len(read) != wanted and not is_whole:
             raise ModelError(f"the method returned {len(read)} results for {wanted} rows")
         message = rows.layout.pack(row.message for row in read if not isinstance(row, BadRow))
-        if is_whole and self.holds_rows and not self._is_one_row:
+        if is_whole and self.holds_rows and not self.is_one_row:
             self._check_count(message, count)
         return message.SerializeToString()
 
@@ -159,8 +160,8 @@ class Results:
 
     def _append(self, message: Message, value: Any, place: str) -> None:
         """Append one row's result to repeated scalar fields; to a single field, it may be a vector."""
-        elements = _elements(value)
-        if len(self._fields) == 1 and (is_scalar(value) or (elements is not None and self._is_one_row)):
+        elements = elements_of(value)
+        if len(self._fields) == 1 and (is_scalar(value) or (elements is not None and self.is_one_row)):
             part = self._fields[0]
             for element in [value] if elements is None else elements:
                 getattr(message, part.name).append(convert(part, element, f"{place}field `{part.name}`"))
@@ -170,7 +171,7 @@ class Results:
 
     def _fill(self, message: Message, value: Any, place: str) -> None:
         fields = list(descriptor_of(type(message)).fields)
-        elements = _elements(value)
+        elements = elements_of(value)
         if len(fields) == 1 and (is_scalar(value) or (elements is not None and fields[0].is_repeated)):
             self._put(message, fields[0], value, place)
             return
@@ -180,7 +181,7 @@ class Results:
     def _pairs(
         self, fields: Sequence[FieldDescriptor], value: Any, place: str
     ) -> Iterator[tuple[FieldDescriptor, Any]]:
-        elements = _elements(value)
+        elements = elements_of(value)
         if elements is not None:
             if len(elements) != len(fields):
                 listed = ", ".join(part.name for part in fields)
@@ -211,7 +212,7 @@ class Results:
         if is_map(part):
             self._put_entries(getattr(message, name), part, value, where)
         elif part.is_repeated:
-            elements = _elements(value)
+            elements = elements_of(value)
             if elements is None:
                 raise ModelError(f"{where}: the method returned one {kind_of(value)} for many values")
             target = getattr(message, name)
@@ -243,33 +244,46 @@ class Results:
 
     # ---- properties
 
-    def _name(self, part: FieldDescriptor) -> str:
+    def name(self, part: FieldDescriptor) -> str:
+        """Return the plain name of the property that fills a field."""
         return plain(self._names.get(part.name, part.name))
 
     def _getter(self, value: Any) -> Callable[[FieldDescriptor], Any]:
+        if isinstance(value, Known):
+            return lambda part: value.properties.get(part.name)
         if isinstance(value, java("java.util.Map")):
             exact = {str(entry.getKey()): entry.getValue() for entry in value.entrySet()}
             near = {plain(name): element for name, element in exact.items()}
-            return lambda part: exact.get(self._names.get(part.name, part.name), near.get(self._name(part)))
-        known = self._accessors(value.getClass())
+            return lambda part: exact.get(self._names.get(part.name, part.name), near.get(self.name(part)))
+        known = self._readers_of(value.getClass())
 
         def get(part: FieldDescriptor) -> Any:
-            read = known.get(self._name(part))
+            read = known.get(self.name(part))
             return read(value) if read else None
 
         return get
 
-    def _accessors(self, kind: Any) -> Mapping[str, Callable[[Any], Any]]:
-        found = self._properties.get(kind)
+    def _readers_of(self, kind: Any) -> Mapping[str, Callable[[Any], Any]]:
+        found = self._readers.get(kind)
         if found is None:
-            found = self._properties[kind] = dict(_accessors(kind))
+            found = self._readers[kind] = {name: _reader(member) for name, member in properties_of(kind).items()}
         return found
 
 
-def _accessors(kind: Any) -> Iterator[tuple[str, Callable[[Any], Any]]]:
+class Known:
+    """An object that a method returned, with its properties by the fields' names: they have been read once."""
+
+    def __init__(self, value: Any, properties: Mapping[str, Any]) -> None:
+        self.getClass = value.getClass
+        self.properties = properties
+
+
+def properties_of(kind: Any) -> Mapping[str, Any]:
+    """Return the public fields and getters of a class (java.lang.Class) by their plain names."""
+    found: dict[str, Any] = {}
     for one in kind.getFields():
         if one.trySetAccessible():
-            yield plain(str(one.getName())), one.get
+            found[plain(str(one.getName()))] = one
     components = kind.getRecordComponents()
     methods = [] if components is None else [(str(one.getName()), one.getAccessor()) for one in components]
     for one in kind.getMethods():
@@ -279,7 +293,14 @@ def _accessors(kind: Any) -> Iterator[tuple[str, Callable[[Any], Any]]]:
             methods.append((name.removeprefix(prefix), one))
     for name, one in methods:
         if one.trySetAccessible():  # needed for a public method of a non-public class
-            yield plain(name), partial(_invoke, one)
+            found[plain(name)] = one
+    return found
+
+
+def _reader(member: Any) -> Callable[[Any], Any]:
+    if isinstance(member, java("java.lang.reflect.Field")):
+        return member.get  # type: ignore[no-any-return]
+    return partial(_invoke, member)
 
 
 def _invoke(method: Any, value: Any) -> Any:
@@ -290,7 +311,8 @@ def _is(given: JavaType, name: str) -> bool:
     return bool(java(name).class_.isAssignableFrom(given.raw))
 
 
-def _is_list(given: JavaType) -> bool:
+def is_list(given: JavaType) -> bool:
+    """Return whether it is an array or a collection."""
     return bool(given.raw.isArray()) or _is(given, "java.util.Collection")
 
 
@@ -298,7 +320,7 @@ def _is_scalar_type(given: JavaType) -> bool:
     return given.raw.isPrimitive() or given.raw.isEnum() or given.name.startswith(("java.lang.", "java.math."))
 
 
-def _elements(value: Any) -> list[Any] | None:
+def elements_of(value: Any) -> list[Any] | None:
     """Return the elements of an array or a collection; None for anything else."""
     if isinstance(value, (int, float, str)):
         return None

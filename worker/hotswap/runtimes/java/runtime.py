@@ -24,17 +24,15 @@ from pathlib import Path
 from typing import Any, Final
 
 import jpype
-from google.protobuf.message import DecodeError, Message
 
-from hotswap.batch import Answer, Code, Refusal, ScoredBatch
-from hotswap.codec.fields import descriptor_of
 from hotswap.codec.proto import Operation
 from hotswap.errors import ModelError, SwapCode, SwapError
 from hotswap.generation import Configuration
-from hotswap.runtimes.java.arguments import MESSAGE, TEXTS, Calls, MessageRows, fit_calls
-from hotswap.runtimes.java.classes import Classes, call, explain, java, shown, type_of
-from hotswap.runtimes.java.results import Results
-from hotswap.runtimes.java.scalars import BadValue, Misfit
+from hotswap.runtimes.java.arguments import MESSAGE, TEXTS
+from hotswap.runtimes.java.classes import Classes, call, explain, java, shown
+from hotswap.runtimes.java.flat import FlatPlan
+from hotswap.runtimes.java.own import NotFlat
+from hotswap.runtimes.java.plan import JavaPlan, signature
 
 _ACUMOS_KEYS: Final = {
     "modelClassName": "class",
@@ -114,18 +112,25 @@ class JavaModel:
         """The method that answers each operation, and why its class was chosen."""
         return f"Java {'; '.join(self._said)}"
 
-    def plan(self, operation: Operation, configuration: Configuration) -> "JavaPlan":
-        """Choose the method for an operation. Raises SwapError MODEL_INVALID if its class cannot be used."""
-        plan = JavaPlan(operation, configuration, self._options, self._classes)
+    def plan(self, operation: Operation, configuration: Configuration) -> JavaPlan | FlatPlan:
+        """Return the plan of an operation: the fast path in the JVM if its values are flat, else the fallback.
+
+        Raises SwapError MODEL_INVALID if the class of its method cannot be used.
+        """
+        options = self._options
+        plan = JavaPlan(operation, configuration, self._classes, taken=options.input, returned=options.output)
         try:
             self._choose(plan, operation.name)
+            return plan if plan.problems else FlatPlan(plan)
         except jpype.JException as error:  # usually a class in a signature that cannot be loaded
             raise SwapError(
                 SwapCode.MODEL_INVALID, f"the method of {operation.name} cannot be called: {explain(error)}"
             ) from error
-        return plan
+        except NotFlat as reason:
+            plan.path = f"through Python: {reason}"
+            return plan
 
-    def _choose(self, plan: "JavaPlan", operation: str) -> None:
+    def _choose(self, plan: JavaPlan, operation: str) -> None:
         options = self._options
         rpc = operation.rpartition(".")[2]
         given = options.methods.get(operation) or options.method
@@ -178,96 +183,6 @@ class JavaModel:
             except ModelError as error:
                 raise SwapError(SwapCode.MODEL_INVALID, f"no object of {class_name} can be created: {error}") from error
         return self._instances[class_name]
-
-
-class JavaPlan:
-    """One operation of a jar. `method` answers it, once chosen; `target` is the object that it is called on."""
-
-    def __init__(self, operation: Operation, configuration: Configuration, options: Options, classes: Classes) -> None:
-        """Choose nothing yet: choose() does."""
-        self.problems: list[str] = []
-        self.path: Final = "by calls of the jar's methods"
-        self.reads: Final[Mapping[str, Sequence[str]]] = {}  # a method gets the whole message
-        self.method: Any = None
-        self.target: Any = None
-        self._message: type[Message] = operation.input
-        self._names = configuration.columns
-        self._options = options
-        self._classes = classes
-        self._table = MessageRows(operation.input)
-        self._output = operation.output
-        self._outputs = configuration.outputs
-        self._fitted: tuple[Calls, Results] | None = None
-
-    def choose(self, methods: Sequence[Any]) -> None:
-        """Choose the only one of these methods (overloads) that fits, or add to `problems` why there is none."""
-        fitting, reasons = [], []
-        for one in methods:
-            try:
-                fitting.append((one, self._fit(one)))
-            except Misfit as reason:
-                prefix = f"{signature(one)}: " if len(methods) > 1 else ""
-                reasons += [prefix + line for line in str(reason).splitlines()]
-        if len(fitting) == 1:
-            self.method, self._fitted = fitting[0]
-        elif fitting:
-            listed = ", ".join(signature(one) for one, _ in fitting)
-            self.problems.append(f"several methods fit: {listed}; name another one in `method`, or set `input`")
-        else:
-            self.problems += reasons
-
-    def answer(self, values: Sequence[bytes]) -> ScoredBatch:
-        """Answer each request separately."""
-        return ScoredBatch([self._answer(value) for value in values], {})
-
-    def invent(self, count: int) -> Sequence[bytes]:  # noqa: ARG002 - every plan's signature
-        """Return no requests: only the publisher knows what a jar does for one. Samples warm it."""
-        return ()
-
-    def _fit(self, method: Any) -> tuple[Calls, Results]:
-        calls = fit_calls(method, self._table, kind=self._options.input, names=self._names)
-        results = Results(self._output, self._outputs, text=self._options.output, is_one_row=calls.is_one_row)
-        problems = results.check(type_of(method.getGenericReturnType()), is_each_row=calls.is_each_row)
-        if calls.is_each_row and not calls.is_one_row and not results.holds_rows:
-            problems.append(
-                "a request may have several rows, but the output message holds one result: make it repeated"
-            )
-        if problems:
-            raise Misfit("\n".join(problems))
-        return calls, results
-
-    def _answer(self, value: bytes) -> Answer:
-        try:
-            message = self._message.FromString(value)
-        except (DecodeError, TypeError):
-            what = "has no value" if value is None else f"({len(value)} bytes) does not parse"
-            name = descriptor_of(self._message).full_name
-            return Refusal(Code.UNDECODABLE, f"the request {what}; it must be a serialized {name}")
-        # The model may have changed the context class loader in an earlier call.
-        self._classes.enter()
-        try:
-            return self._call(message)
-        except BadValue as error:
-            return Refusal(error.code, str(error))
-        except ModelError as error:
-            return Refusal(Code.MODEL_ERROR, str(error))
-        except jpype.JException as error:
-            return Refusal(Code.MODEL_ERROR, f"the model raised {explain(error)}")
-        except UnicodeDecodeError:
-            return Refusal(Code.MODEL_ERROR, "the model returned invalid text: it contains half of a surrogate pair")
-
-    def _call(self, message: Message) -> bytes:
-        assert self._fitted, "a plan with problems must not answer"
-        calls, results = self._fitted
-        count = calls.count_rows(message)
-        given = [call(self.method.invoke, self.target, arguments) for arguments in calls.arguments(message)]
-        return results.rows(given, count) if calls.is_each_row else results.whole(given[0], count)
-
-
-def signature(method: Any) -> str:
-    """Return a method's signature: `predict(double[], String) -> List<String>`."""
-    taken = ", ".join(str(type_of(one)) for one in method.getGenericParameterTypes())
-    return f"{method.getName()}({taken}) -> {type_of(method.getGenericReturnType())}"
 
 
 def _methods(kind: Any) -> list[Any]:

@@ -42,6 +42,7 @@ _NATURAL: Final = {
     FieldDescriptor.CPPTYPE_FLOAT: "Float",
     FieldDescriptor.CPPTYPE_BOOL: "Boolean",
 }
+ENUM: Final = "Enum"
 _JAVA: Final = ("java.lang.String", "java.lang.Number", "java.lang.Enum")
 _DIGITS: Final = 300  # more than any field holds
 _MAX_FLOAT: Final = (2 - 2**-23) * 2.0**127
@@ -81,16 +82,29 @@ def plain(name: str) -> str:
 # ---- to Java
 
 
-def fit_scalar(slot: Slot, wanted: JavaType) -> Read | None:
-    """Return the function that converts a scalar field's value to the wanted Java type; None if it does not fit."""
-    part, name = slot.part, wanted.name.removeprefix("java.lang.")
+def target_of(part: FieldDescriptor, wanted: JavaType) -> str | None:
+    """Return what a scalar field's value becomes where a Java type is wanted; None if it does not fit.
+
+    It is the name of a class, without `java.lang.`; ENUM for a constant of an enum.
+    """
+    name = wanted.name.removeprefix("java.lang.")
     name = _BOXES.get(name, name)
     if wanted.raw.isEnum():
-        return _constant(slot, wanted) if part.enum_type or part.type == part.TYPE_STRING else None
-    if name not in _SCALARS:
-        return _natural(slot, wanted)
-    takes, make = _SCALARS[name]
-    return make(slot, name) if takes(part) else None
+        return ENUM if part.enum_type or part.type == part.TYPE_STRING else None
+    if name in _SCALARS:
+        return name if _SCALARS[name][0](part) else None
+    if part.type == part.TYPE_BYTES:
+        return "[B" if wanted.name == "java.lang.Object" else None
+    natural = _NATURAL.get(part.cpp_type, "String")
+    return natural if wanted.takes(f"java.lang.{natural}") else None
+
+
+def fit_scalar(slot: Slot, wanted: JavaType) -> Read | None:
+    """Return the function that converts a scalar field's value to the wanted Java type; None if it does not fit."""
+    target = target_of(slot.part, wanted)
+    if target is None:
+        return None
+    return _constant(slot, wanted) if target == ENUM else _SCALARS[target][1](slot, target)
 
 
 def _boxed(name: str) -> Read:
@@ -150,15 +164,19 @@ def _text(slot: Slot, _: str = "String") -> Read:
     return str
 
 
-def _constant(slot: Slot, wanted: JavaType) -> Read:
+def constants_of(part: FieldDescriptor, wanted: JavaType) -> dict[Any, Any]:
+    """Return an enum's constants by an enum field's numbers, or by the plain names for a string field."""
     constants = {plain(str(one.name())): one for one in wanted.raw.getEnumConstants()}
-    by_value: dict[Any, Any]
-    if slot.part.enum_type:
-        by_value = {number: constants[plain(name)] for name, number in names_of(slot.part) if plain(name) in constants}
-        if slot.part.enum_type.values_by_number[0].name.endswith("UNSPECIFIED"):
-            by_value.setdefault(0, None)
-    else:
-        by_value = dict(constants)
+    if not part.enum_type:
+        return constants
+    by_number = {number: constants[plain(name)] for name, number in names_of(part) if plain(name) in constants}
+    if part.enum_type.values_by_number[0].name.endswith("UNSPECIFIED"):
+        by_number.setdefault(0, None)
+    return by_number
+
+
+def _constant(slot: Slot, wanted: JavaType) -> Read:
+    by_value = constants_of(slot.part, wanted)
 
     def read(value: Any) -> Any:
         key = plain(value) if isinstance(value, str) else value
@@ -168,19 +186,6 @@ def _constant(slot: Slot, wanted: JavaType) -> Read:
         return by_value[key]
 
     return read
-
-
-def _natural(slot: Slot, wanted: JavaType) -> Read | None:
-    """Return the conversion to the field's natural Java type, if that is assignable to `wanted` (Object, Number, …)."""
-    part = slot.part
-    name = _NATURAL.get(part.cpp_type)
-    if part.type == part.TYPE_BYTES:
-        return jpype.JArray(jpype.JByte) if wanted.name == "java.lang.Object" else None
-    if not wanted.takes(f"java.lang.{name or 'String'}"):
-        return None
-    if name is None:
-        return _text(slot)
-    return _whole(slot, name) if name in _BITS else _boxed(name)
 
 
 _SCALARS: Final[Mapping[str, tuple[_IsTaken, Callable[[Slot, str], Read]]]] = {

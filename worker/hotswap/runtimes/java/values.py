@@ -24,8 +24,9 @@ An absent `optional` field is null; for a type that cannot be null, the request 
 
 import re
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
-from typing import Any, Final
+from typing import Any, Final, Literal, TypeAlias
 
 import jpype
 from google.protobuf.descriptor import Descriptor
@@ -35,10 +36,27 @@ from hotswap.codec.fields import is_map
 from hotswap.runtimes.java.classes import JavaType, call, java, type_of
 from hotswap.runtimes.java.scalars import BadValue, Misfit, Read, Slot, fit_scalar, plain
 
+How: TypeAlias = Literal["field", "parameters", "vector", "map", "created", "bean"]
+
 _ARRAY_LIST: Final = "java.util.ArrayList"
 _HASH_MAP: Final = "java.util.LinkedHashMap"
 _MAX_DEPTH: Final = 10
 _SETTER: Final = 3  # letters of `set`
+
+
+@dataclass(frozen=True, slots=True)
+class Fit:
+    """How a Java value is made of a message's fields: `read` does it here, from the rest flat.py does it in the JVM.
+
+    `members` are the constructor of an object, and for a bean the setter or public field that takes each part.
+    """
+
+    read: Read
+    how: How
+    wanted: JavaType | None = None
+    slot: Slot | None = None
+    parts: Sequence["Fit"] = ()
+    members: Sequence[Any] = ()
 
 
 def slots_of(message: Descriptor, above: str = "") -> list[Slot]:
@@ -56,15 +74,15 @@ def find_slot(slots: Sequence[Slot], name: str) -> Slot | None:
 # ---- several fields
 
 
-def fit_all(slots: Sequence[Slot], wanted: JavaType, names: Mapping[str, str]) -> Read:
-    """Return the reader of one value from all fields: an array, List, Map, object, or a lone field's. Raises Misfit."""
+def fit_all(slots: Sequence[Slot], wanted: JavaType, names: Mapping[str, str]) -> Fit:
+    """Fit one value to all fields: an array, List, Map, object, or a lone field's. Raises Misfit."""
     if wanted.raw.isArray() or (wanted.takes(_ARRAY_LIST) and wanted.name != "java.lang.Object"):
         if len(slots) == 1 and slots[0].is_many:
             return fit_field(slots[0], wanted)
         return _fit_vector(slots, wanted)
     if wanted.takes(_HASH_MAP):
         element = wanted.component if wanted.arguments else JavaType(java("java.lang.Object").class_)
-        return _fit_map([(slot.part.name, fit_field(slot, element)) for slot in slots])
+        return _fit_map([fit_field(slot, element) for slot in slots], [slot.part.name for slot in slots])
     if _is_simple(wanted):
         if len(slots) != 1:
             raise Misfit(f"{wanted} takes one value, but there are {len(slots)} fields ({_listed(slots)})")
@@ -72,8 +90,8 @@ def fit_all(slots: Sequence[Slot], wanted: JavaType, names: Mapping[str, str]) -
     return _fit_object(slots, wanted, names)
 
 
-def fit_parameters(executable: Any, slots: Sequence[Slot], names: Mapping[str, str]) -> Read:
-    """Return the reader of a method's or constructor's arguments, an Object[]. `names`: parameter -> field."""
+def fit_parameters(executable: Any, slots: Sequence[Slot], names: Mapping[str, str]) -> Fit:
+    """Fit a method's or constructor's arguments, an Object[]. `names`: parameter -> field. Raises Misfit."""
     parameters = list(executable.getParameters())
     types = [type_of(one) for one in executable.getGenericParameterTypes()]
     known = [str(one.getName()) if one.isNamePresent() else None for one in parameters]
@@ -95,24 +113,27 @@ def fit_parameters(executable: Any, slots: Sequence[Slot], names: Mapping[str, s
     else:
         listed = ", ".join(map(str, types))
         raise Misfit(f"there are {len(parameters)} parameters ({listed}) but {len(slots)} fields ({_listed(slots)})")
-    reads = [fit_field(slot, kind) for slot, kind in zip(chosen, types, strict=True)]
+    parts = [fit_field(slot, kind) for slot, kind in zip(chosen, types, strict=True)]
+    reads = [part.read for part in parts]
     objects = jpype.JArray(jpype.JObject)
-    return lambda row: objects([read(row) for read in reads])
+    return Fit(lambda row: objects([read(row) for read in reads]), "parameters", parts=parts)
 
 
 def _listed(slots: Sequence[Slot]) -> str:
     return ", ".join(slot.part.name for slot in slots) or "none"
 
 
-def _fit_vector(slots: Sequence[Slot], wanted: JavaType) -> Read:
+def _fit_vector(slots: Sequence[Slot], wanted: JavaType) -> Fit:
     if many := [slot for slot in slots if slot.is_many]:
         raise Misfit(f"{many[0]} has many values, but each element of {wanted} takes one")
-    reads = [fit_field(slot, wanted.component) for slot in slots]
+    parts = [fit_field(slot, wanted.component) for slot in slots]
+    reads = [part.read for part in parts]
     collect = collector(wanted)
-    return lambda row: collect([read(row) for read in reads])
+    return Fit(lambda row: collect([read(row) for read in reads]), "vector", wanted, parts=parts)
 
 
-def _fit_map(reads: Sequence[tuple[str, Read]]) -> Read:
+def _fit_map(parts: Sequence[Fit], names: Sequence[str]) -> Fit:
+    reads = [(name, part.read) for name, part in zip(names, parts, strict=True)]
     make = java(_HASH_MAP)
 
     def read_all(row: Any) -> Any:
@@ -121,10 +142,10 @@ def _fit_map(reads: Sequence[tuple[str, Read]]) -> Read:
             made.put(name, read(row))
         return made
 
-    return read_all
+    return Fit(read_all, "map", parts=parts)
 
 
-def _fit_object(slots: Sequence[Slot], wanted: JavaType, names: Mapping[str, str]) -> Read:
+def _fit_object(slots: Sequence[Slot], wanted: JavaType, names: Mapping[str, str]) -> Fit:
     modifier = java("java.lang.reflect.Modifier")
     constructors = list(wanted.raw.getConstructors())
     if modifier.isAbstract(wanted.raw.getModifiers()) or not constructors:
@@ -141,22 +162,25 @@ def _fit_object(slots: Sequence[Slot], wanted: JavaType, names: Mapping[str, str
     if len(fitting) != 1:
         raise Misfit("\n".join(reasons) if not fitting else f"{wanted} has {len(fitting)} constructors that fit")
     make, arguments = fitting[0]
-    return lambda row: call(make.newInstance, arguments(row))
+    read = arguments.read
+    return Fit(lambda row: call(make.newInstance, read(row)), "created", wanted, parts=arguments.parts, members=[make])
 
 
-def _fit_bean(slots: Sequence[Slot], wanted: JavaType, make: Any, names: Mapping[str, str]) -> Read:
+def _fit_bean(slots: Sequence[Slot], wanted: JavaType, make: Any, names: Mapping[str, str]) -> Fit:
     objects = jpype.JArray(jpype.JObject)
-    puts = list(_properties(wanted.raw))
-    fills, absent = [], []
-    for name, kind, put in puts:
+    parts, members, absent = [], [], []
+    for name, kind, member in _properties(wanted.raw):
         slot = find_slot(slots, names.get(name, name))
         if slot:
-            fills.append((fit_field(slot, kind), put))
+            parts.append(fit_field(slot, kind))
+            members.append(member)
         else:
             absent.append(f"`{name}`")
-    if absent or not fills:
+    if absent or not parts:
         what = f"property {', '.join(absent)}" if absent else "setter or public field"
         raise Misfit(f"no field has the name of {wanted}'s {what}; the fields are: {_listed(slots)}")
+
+    fills = [(part.read, _setter(member)) for part, member in zip(parts, members, strict=True)]
 
     def read_all(row: Any) -> Any:
         made = call(make.newInstance, objects(0))
@@ -164,13 +188,19 @@ def _fit_bean(slots: Sequence[Slot], wanted: JavaType, make: Any, names: Mapping
             put(made, read(row))
         return made
 
-    return read_all
+    return Fit(read_all, "bean", wanted, parts=parts, members=[make, *members])
+
+
+def _setter(member: Any) -> Callable[[Any, Any], Any]:
+    if isinstance(member, java("java.lang.reflect.Field")):
+        return member.set  # type: ignore[no-any-return]
+    objects = jpype.JArray(jpype.JObject)
+    return lambda made, value: call(member.invoke, made, objects([value]))
 
 
 def _properties(raw: Any) -> Any:
-    """Yield the name, the type and the setter function of each writable property."""
+    """Yield the name, the type, and the setter or public field of each writable property."""
     modifier = java("java.lang.reflect.Modifier")
-    objects = jpype.JArray(jpype.JObject)
     seen = set()
     for one in raw.getMethods():
         name = str(one.getName())
@@ -178,19 +208,18 @@ def _properties(raw: Any) -> Any:
             name = name[_SETTER].lower() + name[_SETTER + 1 :]
             if not modifier.isStatic(one.getModifiers()) and name not in seen:
                 seen.add(name)
-                kind = type_of(one.getGenericParameterTypes()[0])
-                yield name, kind, lambda made, value, one=one: call(one.invoke, made, objects([value]))
+                yield name, type_of(one.getGenericParameterTypes()[0]), one
     for one in raw.getFields():
         name, flags = str(one.getName()), one.getModifiers()
         if not modifier.isStatic(flags) and not modifier.isFinal(flags) and name not in seen:
-            yield name, type_of(one.getGenericType()), one.set
+            yield name, type_of(one.getGenericType()), one
 
 
 # ---- one field
 
 
-def fit_field(slot: Slot, wanted: JavaType) -> Read:
-    """Return the reader of one field, from the message that holds it. Raises Misfit."""
+def fit_field(slot: Slot, wanted: JavaType) -> Fit:
+    """Fit one field of the message that holds it. Raises Misfit."""
     part, name, path = slot.part, slot.part.name, slot.path
     if is_map(part):
         convert = _fit_entries(slot, wanted)
@@ -199,8 +228,8 @@ def fit_field(slot: Slot, wanted: JavaType) -> Read:
     else:
         convert = _fit_value(slot, wanted)
         if part.has_presence and not part.is_repeated:
-            return _optional(name, path, convert, wanted)
-    return lambda row: convert(getattr(row, name))
+            return Fit(_optional(name, path, convert, wanted), "field", wanted, slot)
+    return Fit(lambda row: convert(getattr(row, name)), "field", wanted, slot)
 
 
 def _optional(name: str, path: str, convert: Read, wanted: JavaType) -> Read:
@@ -273,7 +302,7 @@ def _fit_value(slot: Slot, wanted: JavaType) -> Read:
     if slot.path.count(".") > _MAX_DEPTH:
         raise Misfit(f"{slot} is nested too deeply: a message that contains itself has no end")
     if part.message_type:
-        return fit_all(slots_of(part.message_type, f"{slot.path}."), wanted, {})
+        return fit_all(slots_of(part.message_type, f"{slot.path}."), wanted, {}).read
     found = fit_scalar(slot, wanted)
     if found is None:
         raise Misfit(f"{slot} does not fit in {wanted}")

@@ -1,0 +1,6 @@
+package flat;
+
+public enum Color {
+    RED,
+    DARK_BLUE
+}

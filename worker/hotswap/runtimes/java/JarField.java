@@ -1,0 +1,229 @@
+package hotswap;
+
+import java.nio.ByteBuffer;
+import java.nio.CharBuffer;
+import java.nio.charset.CharacterCodingException;
+import java.nio.charset.CharsetEncoder;
+import java.nio.charset.StandardCharsets;
+import java.util.Locale;
+import java.util.Map;
+
+/** Writes Java values to a field of an answer; what does not plainly fit is not written. */
+public final class JarField {
+  /** What a field holds, by protobuf's own numbers (descriptor.proto, FieldDescriptorProto.Type). */
+  private static final int DOUBLE = 1, FLOAT = 2, INT64 = 3, UINT64 = 4, INT32 = 5, FIXED64 = 6, FIXED32 = 7, BOOL = 8,
+      STRING = 9, BYTES = 12, UINT32 = 13, ENUM = 14, SFIXED32 = 15, SFIXED64 = 16, SINT32 = 17, SINT64 = 18;
+
+  private static final long EXACT_IN_DOUBLE = 1L << 53;
+  private static final long UINT32_END = 1L << 32;
+  private static final int USUAL_NAN = 0x7FC00000;
+
+  private final int type;
+  private final int tag;
+  private final boolean isRepeated;
+  private final boolean hasPresence;
+  private final Map<Object, Object> numbers;
+  private final JarBytes packed = new JarBytes();
+  private final CharsetEncoder encoder = StandardCharsets.UTF_8.newEncoder();
+
+  /**
+   * @param tag of a repeated field that is not of texts or bytes, the packed one
+   * @param numbers an enum's numbers, as Longs, by its names in lower case and by themselves; else null
+   */
+  public JarField(int type, int tag, boolean isRepeated, boolean hasPresence, Map<Object, Object> numbers) {
+    this.type = type;
+    this.tag = tag;
+    this.isRepeated = isRepeated;
+    this.hasPresence = hasPresence;
+    this.numbers = numbers;
+  }
+
+  boolean isRepeated() {
+    return isRepeated;
+  }
+
+  /** Whether it is one of those that can be written here, and no list or object. */
+  static boolean isScalar(Object value) {
+    return value instanceof Number || value instanceof String || value instanceof Boolean || value instanceof Enum;
+  }
+
+  /** Writes a row's value of the field; false where it does not plainly fit. */
+  boolean write(Object value, JarBytes to) {
+    if (isRepeated) {
+      Object[] elements = JarMethod.elements(value);
+      return elements != null && writeMany(elements, 0, 1, elements.length, to);
+    } else if (value == null) {
+      return hasPresence;
+    }
+    int before = to.end();
+    to.varint(tag);
+    int begin = to.end();
+    if (!writeValue(value, to)) {
+      return false;
+    }
+    if (!hasPresence && to.isZeroFrom(begin)) {
+      to.cut(before);
+    }
+    return true;
+  }
+
+  /** Writes `count` values of a repeated field, of which each is `step` behind the one before. */
+  boolean writeMany(Object[] values, int first, int step, int count, JarBytes to) {
+    boolean isPacked = type != STRING && type != BYTES;
+    packed.cut(0);
+    for (int i = 0; i < count; i++) {
+      if (!isPacked) {
+        to.varint(tag);
+      }
+      if (!writeValue(values[first + i * step], isPacked ? packed : to)) {
+        return false;
+      }
+    }
+    if (isPacked && count > 0) {
+      to.varint(tag);
+      to.sized(packed.bytes(), packed.end());
+    }
+    return true;
+  }
+
+  private boolean writeValue(Object value, JarBytes to) {
+    switch (type) {
+      case DOUBLE:
+      case FLOAT:
+        return writeFloating(value, to);
+      case STRING:
+        return writeText(value, to);
+      case BYTES:
+        if (value instanceof byte[] bytes) {
+          to.sized(bytes, bytes.length);
+          return true;
+        }
+        return false;
+      case BOOL:
+        if (value instanceof Boolean truth) {
+          to.varint(truth ? 1 : 0);
+          return true;
+        }
+        return false;
+      case ENUM:
+        return writeEnum(value, to);
+      default:
+        return writeWhole(value, to);
+    }
+  }
+
+  private boolean writeFloating(Object value, JarBytes to) {
+    double number;
+    if (value instanceof Double given) {
+      number = given;
+    } else if (value instanceof Float given) {
+      if (given.isNaN() && (Float.floatToRawIntBits(given) & Integer.MAX_VALUE) != USUAL_NAN) {
+        return false;
+      }
+      number = given;
+    } else if (isWhole(value) && Math.abs(((Number) value).longValue()) <= EXACT_IN_DOUBLE) {
+      number = ((Number) value).longValue();
+    } else {
+      return false;
+    }
+    if (type == DOUBLE) {
+      to.fixed64(Double.doubleToRawLongBits(number));
+      return true;
+    }
+    if (Math.abs(number) > Float.MAX_VALUE && !Double.isInfinite(number)) {
+      return false;
+    }
+    to.fixed32(Float.floatToRawIntBits((float) number));
+    return true;
+  }
+
+  private boolean writeWhole(Object value, JarBytes to) {
+    long number;
+    if (isWhole(value)) {
+      number = ((Number) value).longValue();
+    } else if (value instanceof Double given && Math.abs(given) <= EXACT_IN_DOUBLE && given == given.longValue()) {
+      number = given.longValue();
+    } else {
+      return false;
+    }
+    switch (type) {
+      case INT64:
+        to.varint(number);
+        return true;
+      case SINT64:
+        to.varint(number << 1 ^ number >> 63);
+        return true;
+      case SFIXED64:
+        to.fixed64(number);
+        return true;
+      case UINT64:
+      case FIXED64:
+        return number >= 0 && writeUnsigned(number, to);
+      case UINT32:
+      case FIXED32:
+        return number >= 0 && number < UINT32_END && writeUnsigned(number, to);
+      default:
+        return number == (int) number && writeSmall((int) number, to);
+    }
+  }
+
+  private boolean writeUnsigned(long number, JarBytes to) {
+    if (type == FIXED64) {
+      to.fixed64(number);
+    } else if (type == FIXED32) {
+      to.fixed32((int) number);
+    } else {
+      to.varint(number);
+    }
+    return true;
+  }
+
+  private boolean writeSmall(int number, JarBytes to) {
+    if (type == SFIXED32) {
+      to.fixed32(number);
+    } else if (type == SINT32) {
+      to.varint((number << 1 ^ number >> 31) & UINT32_END - 1);
+    } else {
+      to.varint(number); // INT32: a negative one has ten bytes
+    }
+    return type == SFIXED32 || type == SINT32 || type == INT32;
+  }
+
+  private boolean writeText(Object value, JarBytes to) {
+    String text;
+    if (value instanceof String given) {
+      text = given;
+    } else if (value instanceof Enum<?> constant) {
+      text = constant.name();
+    } else if (isWhole(value) || value instanceof Boolean) {
+      text = value.toString();
+    } else {
+      return false;
+    }
+    try {
+      ByteBuffer bytes = encoder.encode(CharBuffer.wrap(text)); // raises for half of a surrogate pair
+      to.sized(bytes.array(), bytes.limit());
+      return true;
+    } catch (CharacterCodingException error) {
+      return false;
+    }
+  }
+
+  private boolean writeEnum(Object value, JarBytes to) {
+    Object key = isWhole(value) ? (Object) ((Number) value).longValue() : value;
+    if (value instanceof String || value instanceof Enum) {
+      String name = value instanceof Enum<?> constant ? constant.name() : (String) value;
+      key = name.chars().allMatch(letter -> letter < 0x80) ? name.toLowerCase(Locale.ROOT) : null;
+    }
+    Object number = numbers.get(key);
+    if (number == null) {
+      return false;
+    }
+    to.varint((Long) number);
+    return true;
+  }
+
+  private static boolean isWhole(Object value) {
+    return value instanceof Integer || value instanceof Long || value instanceof Short || value instanceof Byte;
+  }
+}

@@ -1,0 +1,171 @@
+package hotswap;
+
+import java.lang.invoke.MethodHandle;
+import java.lang.invoke.MethodHandles;
+import java.lang.invoke.MethodType;
+import java.lang.reflect.AccessibleObject;
+import java.lang.reflect.Field;
+import java.lang.reflect.Method;
+import java.util.IdentityHashMap;
+import java.util.Map;
+
+/** Encodes what a jar's method returned as an answer, if each value plainly fits its field (results.py has the rules). */
+public final class JarResults {
+  /**
+   * How an answer holds rows: it is one itself (SINGLE), has a field of them (ROWS), or repeated fields (COLUMNS).
+   */
+  public enum Shape {
+    SINGLE, ROWS, COLUMNS
+  }
+
+  /** A getter of the model's raised the cause. */
+  static final class Raised extends RuntimeException {
+    private static final long serialVersionUID = 1;
+
+    private Raised(Throwable cause) {
+      super(null, cause, false, false);
+    }
+  }
+
+  private final Shape shape;
+  private final JarField[] fields; // of a row, in the proto's order
+  private final int[] order; // by their numbers
+  private final int rowsTag;
+  private final boolean isOneRow;
+  private final boolean isEachRow;
+  private final Class<?> known;
+  private final MethodHandle[] getters;
+
+  private final Map<Object, Object[]> read = new IdentityHashMap<>();
+  private final JarBytes row = new JarBytes();
+
+  /**
+   * @param order the places of the fields in the order of their numbers
+   * @param rowsTag the tag of the field of rows, if there is one
+   * @param isOneRow whether a request never has more than one row
+   * @param isEachRow whether there is a result for each row
+   * @param known the class of the objects that are returned; null: they are none of the jar's
+   * @param properties its public fields and getters, in the order of `fields`
+   */
+  public JarResults(
+      Shape shape, JarField[] fields, int[] order, int rowsTag, boolean isOneRow, boolean isEachRow, Class<?> known,
+      AccessibleObject[] properties) throws IllegalAccessException {
+    this.shape = shape;
+    this.fields = fields;
+    this.order = order;
+    this.rowsTag = rowsTag;
+    this.isOneRow = isOneRow;
+    this.isEachRow = isEachRow;
+    this.known = known;
+    this.getters = new MethodHandle[properties.length];
+    for (int place = 0; place < getters.length; place++) {
+      MethodHandle get = properties[place] instanceof Field field
+          ? MethodHandles.publicLookup().unreflectGetter(field)
+          : MethodHandles.publicLookup().unreflect((Method) properties[place]);
+      getters[place] = get.asType(MethodType.methodType(Object.class, Object.class));
+    }
+  }
+
+  /** The objects whose properties have been read for the last answer, and these. */
+  Map<Object, Object[]> read() {
+    return read;
+  }
+
+  /** Writes the answer to a request of `count` rows; false, with a part of it written perhaps, where anything is odd. */
+  boolean write(Object[] returned, int count, JarBytes out) {
+    read.clear();
+    return isEachRow ? writeRows(returned, count, out) : writeWhole(returned[0], count, out);
+  }
+
+  private boolean writeWhole(Object value, int count, JarBytes out) {
+    Object[] elements = JarMethod.elements(value);
+    if (shape == Shape.SINGLE) {
+      boolean isWrapped = count == 1 && elements != null && elements.length == 1 && fields.length > 1;
+      return fill(isWrapped ? elements[0] : value, out);
+    }
+    return writeRows(elements != null ? elements : new Object[] {value}, count, out);
+  }
+
+  private boolean writeRows(Object[] values, int count, JarBytes out) {
+    if (isOneRow && fields.length == 1 && shape == Shape.COLUMNS && values.length != 1) {
+      return count == 1 && fields[0].writeMany(values, 0, 1, values.length, out); // the row's vector
+    }
+    if (values.length != count) {
+      return false;
+    } else if (shape == Shape.SINGLE) {
+      return fill(values[0], out);
+    } else if (shape == Shape.COLUMNS) {
+      return writeColumns(values, out);
+    }
+    for (Object value : values) {
+      row.cut(0);
+      if (!fill(value, row)) {
+        return false;
+      }
+      out.varint(rowsTag);
+      out.sized(row.bytes(), row.end());
+    }
+    return true;
+  }
+
+  private boolean writeColumns(Object[] values, JarBytes out) {
+    int width = fields.length;
+    Object[] vector = width == 1 && isOneRow ? JarMethod.elements(values[0]) : null;
+    if (vector != null) {
+      return fields[0].writeMany(vector, 0, 1, vector.length, out);
+    }
+    Object[] table = new Object[values.length * width];
+    for (int i = 0; i < values.length; i++) {
+      boolean isScalar = width == 1 && JarField.isScalar(values[i]);
+      Object[] given = isScalar ? new Object[] {values[i]} : parts(values[i]);
+      if (given == null) {
+        return false;
+      }
+      System.arraycopy(given, 0, table, i * width, width);
+    }
+    for (int place : order) {
+      if (!fields[place].writeMany(table, place, width, values.length, out)) {
+        return false;
+      }
+    }
+    return true;
+  }
+
+  /** Writes the fields of a row. */
+  private boolean fill(Object value, JarBytes to) {
+    boolean isField = fields.length == 1
+        && (JarField.isScalar(value) || fields[0].isRepeated() && JarMethod.elements(value) != null);
+    Object[] given = isField ? new Object[] {value} : parts(value);
+    if (given == null) {
+      return false;
+    }
+    for (int place : order) {
+      if (!fields[place].write(given[place], to)) {
+        return false;
+      }
+    }
+    return true;
+  }
+
+  /** A value for each field: the elements of a value, or its properties; null where it does not have them. */
+  private Object[] parts(Object value) {
+    Object[] elements = JarMethod.elements(value);
+    if (elements != null) {
+      return elements.length == fields.length ? elements : null;
+    } else if (value == null || value.getClass() != known) {
+      return null;
+    }
+    Object[] given = new Object[getters.length];
+    boolean isEmpty = true;
+    for (int place = 0; place < given.length; place++) {
+      try {
+        given[place] = (Object) getters[place].invokeExact(value);
+      } catch (Throwable error) {
+        throw new Raised(error);
+      }
+      isEmpty &= given[place] == null;
+    }
+    read.put(value, given);
+    return isEmpty ? null : given;
+  }
+}

@@ -1,0 +1,83 @@
+"""The fast path: answers a batch of requests by calls of a jar's method inside the JVM, from bytes to bytes.
+
+Values are flat if a call takes scalars, arrays of them, or objects that are made of scalars alone (or the rows as CSV),
+and returns such, too. What the JVM leaves, because it is unusual in some way, is answered by the fallback, a JavaPlan:
+so the rules and the messages of refusals are written once, and both paths return the same bytes. They also make the
+same calls in the same order, as a jar may count them: a request that the JVM leaves stops it until it is answered, and
+what its calls have returned or raised is handed over (JarCalls.java).
+"""
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+import jpype
+import numpy as np
+
+from hotswap.batch import Answer, ScoredBatch
+from hotswap.codec.packed import Packed, pack
+from hotswap.runtimes.java.classes import type_of
+from hotswap.runtimes.java.flat_answers import describe_results
+from hotswap.runtimes.java.flat_requests import describe_method, describe_reader, parts_of
+from hotswap.runtimes.java.own import NotFlat, own
+from hotswap.runtimes.java.plan import JavaPlan, raised
+from hotswap.runtimes.java.results import Known, elements_of
+
+
+class FlatPlan:
+    """One operation of a jar whose values are flat. `fallback` answers the requests that the JVM leaves."""
+
+    def __init__(self, fallback: JavaPlan) -> None:
+        """Describe the method, its arguments and its results to the JVM. Raises NotFlat."""
+        self.problems = fallback.problems
+        self.invent = fallback.invent
+        self.path: Final = "in the JVM"
+        self.reads: Final = fallback.reads
+        self._fallback = fallback
+        calls, results = fallback.fitted
+        try:
+            parts = parts_of(calls, fallback.table)
+            reader = describe_reader(parts, fallback.table, is_text=bool(calls.text))
+            method = describe_method(fallback, calls)
+            returned = type_of(fallback.method.getGenericReturnType())
+            writer = describe_results(results, returned, is_each_row=calls.is_each_row)
+        except jpype.JException as error:  # what a foreign class has is not accessible from outside
+            raise NotFlat(f"Java raised {error}") from error
+        self._row_fields = [part.name for part in results.row_fields]
+        self._calls = own("JarCalls")(fallback.classes.loader, reader, method, writer)
+
+    def answer(self, values: Sequence[bytes]) -> ScoredBatch:
+        """Answer a batch of requests."""
+        batch = values.buffer if isinstance(values, Packed) else bytearray(pack(values))
+        calls, left = self._calls, dict[int, Answer]()
+        position = calls.begin(jpype.nio.convertToDirectBuffer(batch))
+        while position >= 0:
+            left[position] = self._answer_left(values[position])
+            position = calls.resume()
+        given = calls.answers()
+        answered = bytearray(memoryview(given)[: given.limit()])  # copied: Java reuses the buffer for the next batch
+        if not left:
+            return ScoredBatch(Packed(answered), {})
+        np.frombuffer(answered, "<u4", len(values), 4)[list(left)] = 0
+        answers: list[Answer] = list(Packed(answered))
+        for position, answer in left.items():
+            answers[position] = answer
+        return ScoredBatch(answers, {})
+
+    def _answer_left(self, value: bytes) -> Answer:
+        calls = self._calls
+        why = calls.why()
+        if why == calls.RAISED:
+            return raised(calls.raised())
+        if why == calls.RETURNED:
+            given = list(calls.returned())
+            if not self._fallback.fitted[0].is_each_row:
+                elements = elements_of(given[0])
+                whole = self._known(given[0]) if elements is None else [*map(self._known, elements)]
+                return self._fallback.encode([whole], calls.rows())
+            return self._fallback.encode([*map(self._known, given)], len(given))
+        return self._fallback.answer_one(value)
+
+    def _known(self, value: Any) -> Any:
+        """Return a result, or if it is an object that has been read, what has been read of it."""
+        read = None if isinstance(value, (int, float, str)) else self._calls.readOf(value)
+        return value if read is None else Known(value, dict(zip(self._row_fields, read, strict=True)))

@@ -1,0 +1,140 @@
+"""The plan of a jar's method: decode a request, call the method for it or for each of its rows, encode the answer."""
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Any, Final
+
+import jpype
+from google.protobuf.message import DecodeError, Message
+
+from hotswap.batch import Answer, Code, Refusal, ScoredBatch
+from hotswap.codec.fields import descriptor_of
+from hotswap.codec.proto import Operation
+from hotswap.errors import ModelError
+from hotswap.generation import Configuration
+from hotswap.runtimes.java.arguments import Calls, MessageRows, fit_calls
+from hotswap.runtimes.java.classes import Classes, call, explain, type_of
+from hotswap.runtimes.java.results import Results
+from hotswap.runtimes.java.scalars import BadValue, Misfit
+
+
+class JavaPlan:
+    """One operation of a jar. `method` answers it, once chosen; `target` is the object that it is called on."""
+
+    def __init__(
+        self,
+        operation: Operation,
+        configuration: Configuration,
+        classes: Classes,
+        *,
+        taken: str | None,
+        returned: str | None,
+    ) -> None:
+        """Choose nothing yet: choose() does. `taken` and `returned` are the runtime options `input` and `output`."""
+        self.problems: list[str] = []
+        self.path = "through Python"
+        self.reads: Final[Mapping[str, Sequence[str]]] = {}  # a method gets the whole message
+        self.method: Any = None
+        self.target: Any = None
+        self.classes: Final = classes
+        self.table: Final = MessageRows(operation.input)
+        self._message: type[Message] = operation.input
+        self._names = configuration.columns
+        self._taken = taken
+        self._returned = returned
+        self._output = operation.output
+        self._outputs = configuration.outputs
+        self._fitted: tuple[Calls, Results] | None = None
+
+    @property
+    def fitted(self) -> tuple[Calls, Results]:
+        """How the chosen method is called, and how an answer is made of what it returns."""
+        assert self._fitted, "a plan with problems must not answer"
+        return self._fitted
+
+    def choose(self, methods: Sequence[Any]) -> None:
+        """Choose the only one of these methods (overloads) that fits, or add to `problems` why there is none."""
+        fitting, reasons = [], []
+        for one in methods:
+            try:
+                fitting.append((one, self._fit(one)))
+            except Misfit as reason:
+                prefix = f"{signature(one)}: " if len(methods) > 1 else ""
+                reasons += [prefix + line for line in str(reason).splitlines()]
+        if len(fitting) == 1:
+            self.method, self._fitted = fitting[0]
+        elif fitting:
+            listed = ", ".join(signature(one) for one, _ in fitting)
+            self.problems.append(f"several methods fit: {listed}; name another one in `method`, or set `input`")
+        else:
+            self.problems += reasons
+
+    def answer(self, values: Sequence[bytes]) -> ScoredBatch:
+        """Answer each request separately."""
+        return ScoredBatch([self.answer_one(value) for value in values], {})
+
+    def invent(self, count: int) -> Sequence[bytes]:  # noqa: ARG002 - every plan's signature
+        """Return no requests: only the publisher knows what a jar does for one. Samples warm it."""
+        return ()
+
+    def _fit(self, method: Any) -> tuple[Calls, Results]:
+        calls = fit_calls(method, self.table, kind=self._taken, names=self._names)
+        results = Results(self._output, self._outputs, text=self._returned, is_one_row=calls.is_one_row)
+        problems = results.check(type_of(method.getGenericReturnType()), is_each_row=calls.is_each_row)
+        if calls.is_each_row and not calls.is_one_row and not results.holds_rows:
+            problems.append(
+                "a request may have several rows, but the output message holds one result: make it repeated"
+            )
+        if problems:
+            raise Misfit("\n".join(problems))
+        return calls, results
+
+    def answer_one(self, value: bytes) -> Answer:
+        """Answer a request."""
+        try:
+            message = self._message.FromString(value)
+        except (DecodeError, TypeError):
+            what = "has no value" if value is None else f"({len(value)} bytes) does not parse"
+            name = descriptor_of(self._message).full_name
+            return Refusal(Code.UNDECODABLE, f"the request {what}; it must be a serialized {name}")
+        # The model may have changed the context class loader in an earlier call.
+        self.classes.enter()
+        return _refused_or(partial(self._call, message))
+
+    def encode(self, given: Sequence[Any], count: int) -> Answer:
+        """Return the answer to a request of `count` rows, of which the calls returned this."""
+        return _refused_or(partial(self._encode, given, count))
+
+    def _call(self, message: Message) -> bytes:
+        calls, _ = self.fitted
+        count = calls.count_rows(message)
+        given = [call(self.method.invoke, self.target, arguments) for arguments in calls.arguments(message)]
+        return self._encode(given, count)
+
+    def _encode(self, given: Sequence[Any], count: int) -> bytes:
+        calls, results = self.fitted
+        return results.rows(given, count) if calls.is_each_row else results.whole(given[0], count)
+
+
+def raised(error: Any) -> Refusal:
+    """Return the refusal of a request for which the model raised a Java exception."""
+    return Refusal(Code.MODEL_ERROR, f"the model raised {explain(error)}")
+
+
+def _refused_or(make: Callable[[], bytes]) -> Answer:
+    try:
+        return make()
+    except BadValue as error:
+        return Refusal(error.code, str(error))
+    except ModelError as error:
+        return Refusal(Code.MODEL_ERROR, str(error))
+    except jpype.JException as error:
+        return raised(error)
+    except UnicodeDecodeError:
+        return Refusal(Code.MODEL_ERROR, "the model returned invalid text: it contains half of a surrogate pair")
+
+
+def signature(method: Any) -> str:
+    """Return a method's signature: `predict(double[], String) -> List<String>`."""
+    taken = ", ".join(str(type_of(one)) for one in method.getGenericParameterTypes())
+    return f"{method.getName()}({taken}) -> {type_of(method.getGenericReturnType())}"
