@@ -16,6 +16,7 @@ from aiokafka.structs import OffsetAndMetadata
 from fakes.data_plane import FakeBatch
 from hotswap.batch import Limits, Record
 from hotswap.kafka import admin
+from hotswap.kafka.assignor import KeepingAssignor
 from hotswap.kafka.log import Item
 from hotswap.kafka.membership import Membership
 from hotswap.kafka.tail import LastAnswer
@@ -144,12 +145,14 @@ class Consumer:
     asked, whatever has been sought since.
     """
 
-    def __init__(self, **_: object) -> None:
+    def __init__(self, *, partition_assignment_strategy: tuple[KeepingAssignor], **_: object) -> None:
         self._process = here()
+        (self._assignor,) = partition_assignment_strategy
         self._owned: set[TopicPartition] = set()
         self._paused: set[TopicPartition] = set()
         self._positions: dict[TopicPartition, int] = {}
-        self._coordinator = SimpleNamespace(member_id="a member")
+        self._coordinator = SimpleNamespace(member_id="a member", generation=-1)
+        self._subscription = SimpleNamespace()
         self._fetcher = SimpleNamespace(_records={})
         self._task: asyncio.Task[None] | None = None
 
@@ -174,10 +177,14 @@ class Consumer:
             process.revoked_at = process.loop.time()
             await self._listener.on_partitions_revoked([*self._owned])
             process.revoked_at = None
-            numbers = await process.ask("join", lambda: group.tell(process))
+            self._coordinator.generation, numbers = await process.ask("join", lambda: group.tell(process))
             self._owned = {TopicPartition(self._topic, number) for number in numbers}
-            self._positions = {}
+            # As aiokafka's: fetched from where the group has committed, until somebody seeks.
+            offsets = process.world.broker.offsets
+            self._positions = {key: offsets.get(key.partition, (0, ""))[0] for key in self._owned}
             self._paused = set()
+            self._assignor.on_assignment(SimpleNamespace(partitions=lambda: self._owned))
+            await process.ask("settle", lambda: None)
             await self._listener.on_partitions_assigned([*self._owned])
 
     def assignment(self) -> set[TopicPartition]:
@@ -241,11 +248,10 @@ class Admin(admin.Admin):
 
         return await self._process.ask("committed", effect)
 
-    async def start(self) -> None:
+    async def _nothing(self) -> None:
         pass
 
-    async def stop(self) -> None:
-        pass
+    start = stop = _nothing
 
     async def partitions(self, topic: str) -> int:
         return len(self._process.world.broker.requests)
@@ -304,12 +310,10 @@ class LogReader:
     def __init__(self, settings: Settings, topic: str, *, read_committed: bool) -> None:
         self._process = here()
 
-    async def start(self) -> None:
+    async def _nothing(self) -> None:
         pass
 
-    async def stop(self) -> None:
-        pass
-
+    start = stop = _nothing
     unreadable, damaged = 0, ""
 
     async def to_end(self) -> AsyncIterator[list[SimpleNamespace]]:
@@ -339,11 +343,10 @@ class LogWriter:
     def __init__(self, _: Settings) -> None:
         pass
 
-    async def start(self) -> None:
+    async def _nothing(self) -> None:
         pass
 
-    async def stop(self) -> None:
-        pass
+    start = stop = _nothing
 
     async def append_many(self, topic: str, items: Sequence[Item]) -> None:
         pass

@@ -6,7 +6,7 @@ from typing import NamedTuple
 class Mutant(NamedTuple):
     """A defect: the text of `file` that is replaced (it occurs there once), and the promise that this breaks.
 
-    `found_by` is who has to find it: the model, or the tests of the agenda's rules alone.
+    `found_by` is who has to find it: the model, or tests of a rule alone.
     """
 
     name: str
@@ -22,6 +22,7 @@ ANSWERING, ADDRESSING = "worker/hotswap/pipeline/answering.py", "worker/hotswap/
 OUTBOX, INBOX = "worker/hotswap/kafka/outbox.py", "worker/hotswap/kafka/inbox.py"
 RECORDS, CONTENTS = "worker/hotswap/kafka/records.py", "worker/hotswap/kafka/contents.py"
 SEALING, RAW = "worker/hotswap/host/sealing.py", ("tests/unit/kafka/test_raw_requests.py",)
+PARTITIONS = "worker/hotswap/pipeline/partitions.py"
 PROGRESS, AGENDA = "worker/hotswap/progress.py", "worker/hotswap/agenda.py"
 PARTITION, POSITION, MEMBERSHIP, ADMIN = (
     "worker/hotswap/kafka/partition.py",
@@ -285,7 +286,7 @@ DEFECTS = [
     ),
     Mutant(
         "a revoked loop is waited for, whatever it does",
-        "worker/hotswap/pipeline/partitions.py",
+        PARTITIONS,
         "                task.cancel()\n",
         "                pass\n",
         "every request is answered",
@@ -335,12 +336,54 @@ DEFECTS = [
         "        if missing := []:",
         "I1",
     ),
-    Mutant("an answer from before a seek counts", MEMBERSHIP, "if epoch != self._epoch:", "if epoch < 0:", "I1"),
+    Mutant(
+        "an answer from before a seek counts",
+        MEMBERSHIP,
+        "or inbox.sought_in > epoch:",
+        "or epoch < 0:",
+        "I1",
+    ),
+    Mutant(
+        "an empty answer from before a seek counts",
+        MEMBERSHIP,
+        "                if inbox.sought_in > epoch:\n",
+        "                if epoch < 0:\n",
+        "I1",
+    ),
+    Mutant(
+        "a kept partition goes on where the group has committed",
+        MEMBERSHIP,
+        "                self._seek(inbox, inbox.position)\n",
+        "                pass\n",
+        "I1",
+    ),
+    Mutant(
+        "what another worker may have had in between is kept",
+        MEMBERSHIP,
+        "before.membership <= number <= before.membership + 1",
+        "before.membership <= number",
+        "I1, where nothing fences",
+        ("tests/unit/kafka/test_membership.py",),
+    ),
+    Mutant(
+        "what has moved to another worker is not given up",
+        PARTITIONS,
+        "            task.cancel()\n            self._leaving.add(task)\n",
+        "            self._leaving.add(task)\n",
+        "I10",
+    ),
+    Mutant(
+        "what is kept is not opened again after a doubt",
+        PARTITIONS,
+        "            loop.go_on()\n",
+        "            pass\n",
+        "every request is answered",
+    ),
     Mutant(
         "a partition stays paused when it is opened again",
         MEMBERSHIP,
-        "        inbox.open(offset)\n        self._resume(inbox)\n",
-        "        inbox.open(offset)\n",
+        "        self._seek(inbox, offset)\n        self._resume(inbox)\n",
+        "        self._seek(inbox, offset)\n",
         "every request is answered",
     ),
 ]

@@ -72,9 +72,10 @@ class Group:
     def is_told(self, process: Process) -> bool:
         return self._told[process] == self._version
 
-    def tell(self, process: Process) -> list[int]:
+    def tell(self, process: Process) -> tuple[int, list[int]]:
+        """The group's generation, and what this member has in it."""
         self._told[process] = self._version
-        return [number for number, owner in enumerate(self.owners) if owner is process]
+        return self._version, [number for number, owner in enumerate(self.owners) if owner is process]
 
 
 class World:

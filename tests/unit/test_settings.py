@@ -25,6 +25,6 @@ def test_a_configuration_may_ask_for_the_maximum_and_no_more():
 
 async def test_a_rebalance_waits_for_the_longest_allowed_batch():
     settings = Settings(deployment="d", max_deadline_ms=50_000, call_timeout_s=1)
-    member = Membership(settings, on_assigned=pytest.fail, on_revoked=pytest.fail)
+    member = Membership(settings, on_rejoining=pytest.fail, on_revoked=pytest.fail, on_assigned=pytest.fail)
     assert member._consumer._rebalance_timeout_ms == 50_000 + 2_000 + 10_000
     await member.stop()

@@ -53,7 +53,12 @@ class Worker:
         self._reader = LogReader(settings, settings.topics.control, read_committed=True)
         self._control = Control(settings=settings, timeline=self._timeline, reader=self._reader, writer=self._writer)
         self._pipeline = Pipeline(self._open_loop, stop_timeout_s=settings.stop_timeout_s / 2)
-        self._membership = Membership(settings, on_assigned=self._pipeline.assigned, on_revoked=self._pipeline.revoked)
+        self._membership = Membership(
+            settings,
+            on_rejoining=self._pipeline.rejoining,
+            on_revoked=self._pipeline.revoked,
+            on_assigned=self._pipeline.assigned,
+        )
         self._control.partition_warnings = self._membership.warnings
         self._health = Health(settings.http_host, settings.http_port, readiness=self._readiness)
         self._fetcher = Fetcher(settings)

@@ -16,6 +16,7 @@ from aiokafka.cluster import ClusterMetadata
 from aiokafka.consumer import fetcher as of_fetcher
 from aiokafka.consumer.fetcher import FetchError, FetchResult
 from aiokafka.consumer.group_coordinator import CoordinatorGroupRebalance, GroupCoordinator
+from aiokafka.consumer.subscription_state import SubscriptionState
 from aiokafka.errors import (
     NotEnoughReplicasError,
     RecordTooLargeError,
@@ -75,6 +76,11 @@ RELIED_ON = {
     GroupCoordinator._do_heartbeat: "dc1d6632aaa6",
     CoordinatorGroupRebalance.perform_group_join: "ff2c2109b2e9",
     for_code: "26ee93889946",
+    # What a rebalance does to what is fetched, and when our assignor is told what we get.
+    GroupCoordinator._on_join_prepare: "4d9524afc0ee",
+    GroupCoordinator._on_join_complete: "0b0b3d204b40",
+    SubscriptionState.begin_reassignment: "c141fe3db384",
+    of_fetcher.Fetcher._fetch_requests_routine: "2a8ec5932644",
     # The cluster as a client knows it.
     AIOKafkaClient.fetch_all_metadata: "8eeea5926b0d",
     AIOKafkaClient.force_metadata_update: "cb7befef21c8",

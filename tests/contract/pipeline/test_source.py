@@ -97,7 +97,12 @@ async def on_kafka(settings, monkeypatch):
     is_assigned = asyncio.Event()
     async with Admin.connect(settings) as admin:
         tail = await AnswersTail(settings).start()
-        membership = Membership(settings, on_assigned=lambda _: is_assigned.set(), on_revoked=lambda: asyncio.sleep(0))
+        membership = Membership(
+            settings,
+            on_rejoining=lambda: None,
+            on_revoked=lambda: asyncio.sleep(0),
+            on_assigned=lambda *_: is_assigned.set(),
+        )
         await membership.start(900_000)
         poller = asyncio.create_task(membership.run())
         await is_assigned.wait()

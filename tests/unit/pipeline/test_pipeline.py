@@ -176,7 +176,7 @@ async def loops(router, source=None):
     """Return a pipeline whose model does not answer its batch, and the pipeline's source."""
     source = source or FakeSource([FakeRequest(0, b"loop")])
     pipeline = Pipeline(lambda _: loop_of(source, router), stop_timeout_s=5)
-    pipeline.assigned([3])
+    pipeline.assigned({3})
     while router.hosts.get(1) is None or not router.hosts[1].busy_s:
         await asyncio.sleep(0)
     return pipeline, source
@@ -320,7 +320,7 @@ async def test_our_own_header_names_in_a_request_are_not_copied_to_the_answer():
 async def test_a_revoked_partition_ends_with_its_batch_in_hand_committed():
     source = FakeSource(requests(3))
     pipelines = Pipeline(lambda _: loop_of(source, FakeRouter(lambda *_: 1)), stop_timeout_s=60)
-    pipelines.assigned([3])
+    pipelines.assigned({3})
     while pipelines.states[3].in_hand is None:
         await asyncio.sleep(0)
     await asyncio.wait_for(pipelines.revoked(), 5)
@@ -334,7 +334,7 @@ async def test_a_bug_in_a_loop_is_reported_and_not_swallowed():
         raise KeyError("defect")
 
     pipelines = Pipeline(lambda _: loop_of(FakeSource(requests(1)), FakeRouter(broken)), stop_timeout_s=5)
-    pipelines.assigned([0])
+    pipelines.assigned({0})
     while pipelines.failure() is None:
         await asyncio.sleep(0)
     assert isinstance(pipelines.failure(), KeyError)
@@ -345,5 +345,5 @@ async def test_a_stopped_pipeline_ignores_assignments_and_revoking_nothing_is_ha
     pipeline = Pipeline(lambda _: pytest.fail("a loop was opened"), stop_timeout_s=5)
     await pipeline.revoked()
     await pipeline.stop()
-    pipeline.assigned([3])
+    pipeline.assigned({3})
     assert pipeline.states == {}

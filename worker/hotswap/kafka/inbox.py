@@ -28,6 +28,8 @@ class Inbox:
         self.key = key
         self.position: int | None = None
         """Offset to fetch next; None while the partition is not open: whatever arrives then is dropped."""
+        self.sought_in = 0
+        """The membership's epoch since which it is fetched from `position` on: what was asked for earlier is stale."""
         self.is_paused = False
         self._max_bytes = max_bytes
         self._bytes = 0

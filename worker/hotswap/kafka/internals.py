@@ -208,6 +208,17 @@ def join_as(consumer: AIOKafkaConsumer, member: str) -> None:
         consumer._coordinator.member_id = member
 
 
+def membership_number(consumer: AIOKafkaConsumer) -> int:
+    """Return the consumer-group generation (Kafka's own) that the consumer has joined last."""
+    known: int = consumer._coordinator.generation
+    return known
+
+
+def read_on(consumer: AIOKafkaConsumer) -> None:
+    """Let `getmany` go on with the partitions at hand until the consumer has others; aiokafka's waits for these."""
+    consumer._subscription.begin_reassignment = lambda: None
+
+
 # ---- a producer
 
 

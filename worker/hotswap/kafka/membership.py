@@ -2,11 +2,11 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
+from collections.abc import Set as AbstractSet
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
-from aiokafka.coordinator.assignors.roundrobin import RoundRobinPartitionAssignor
 from aiokafka.errors import (
     GroupAuthorizationFailedError,
     KafkaConnectionError,
@@ -20,11 +20,12 @@ from aiokafka.structs import OffsetAndMetadata
 from hotswap import metrics
 from hotswap.errors import Doubt, StartError
 from hotswap.failpoints import failpoint
+from hotswap.kafka.assignor import NOTHING, Claim, KeepingAssignor
 from hotswap.kafka.connection import bounded, connection, end
 from hotswap.kafka.contents import Bounds, Unpacker
 from hotswap.kafka.fetched import Fetches, get_batches, take_batches
 from hotswap.kafka.inbox import Inbox
-from hotswap.kafka.internals import FencedInstanceIdError, join_as, member_id
+from hotswap.kafka.internals import FencedInstanceIdError, join_as, member_id, membership_number, read_on
 from hotswap.kafka.records import RawRequests
 from hotswap.settings import Settings
 
@@ -37,28 +38,34 @@ _AGAIN_S = 0.1
 class Membership(ConsumerRebalanceListener):  # type: ignore[misc]
     """One member of the group: a single poller fills the inboxes; rebalances are forwarded to the pipeline.
 
-    All partitions are revoked and assigned at once (the eager protocol): in a rebalance every loop ends its batch in
-    hand before the group continues, and opens its partition again if that is assigned.
+    aiokafka revokes and assigns all partitions at once (the eager protocol). With exactly-once delivery the loops go on
+    meanwhile, for a partition that is assigned to another worker is fenced by that one; then those are ended that have
+    moved. At least once, where nothing fences, every loop ends its batch in hand before the group goes on.
     """
 
     def __init__(
         self,
         settings: Settings,
         *,
-        on_assigned: Callable[[Sequence[int]], None],
+        on_rejoining: Callable[[], None],
         on_revoked: Callable[[], Awaitable[None]],
+        on_assigned: Callable[[AbstractSet[int], AbstractSet[int]], None],
     ) -> None:
+        """`on_assigned` is given the partitions that are owned now, and those of them whose inboxes were kept."""
         self._settings = settings
-        self._on_assigned = on_assigned
-        self._on_revoked = on_revoked
+        self._on_rejoining, self._on_revoked, self._on_assigned = on_rejoining, on_revoked, on_assigned
+        self._keeps = settings.delivery == "exactly_once"
         self._topic = settings.topics.requests
         self._inboxes: dict[int, Inbox] = {}
-        # Incremented whenever positions or owners change. A poll that began before such a change is discarded whole: it
-        # may hold records from before a seek, or of a partition that is no longer ours.
+        self._claim = NOTHING
+        self._kept: AbstractSet[int] = frozenset()
+        # Incremented whenever a position changes. Of a poll that began before, what it has of that partition is
+        # discarded: it may hold records from before the seek.
         self._epoch = 0
         self._member_id = ""
         self.warnings: dict[int, str] = {}
         """What is worth knowing about partitions that were owned, though none is held for it: partition -> text."""
+        assignor = KeepingAssignor(self._topic, claim=lambda: self._claim, on_assigned=self._take_over)
         longest_batch_ms = settings.max_deadline_ms + int(2_000 * settings.call_timeout_s)
         self._consumer = AIOKafkaConsumer(
             **connection(settings),
@@ -67,8 +74,7 @@ class Membership(ConsumerRebalanceListener):  # type: ignore[misc]
             enable_auto_commit=False,
             auto_offset_reset="none",
             isolation_level="read_committed",
-            # Only one assignor, and not the sticky one: aiokafka issues 1175 and 1176.
-            partition_assignment_strategy=(RoundRobinPartitionAssignor,),
+            partition_assignment_strategy=(assignor,),
             session_timeout_ms=settings.session_timeout_ms,
             heartbeat_interval_ms=settings.session_timeout_ms // 6,
             # How long the group waits for a live member to rejoin; a dead one is detected by its session. aiokafka only
@@ -97,6 +103,8 @@ class Membership(ConsumerRebalanceListener):  # type: ignore[misc]
             waiting.cancel()
         unpacker = Unpacker(Bounds(self._settings.max_unpacked_bytes, largest_record))
         take_batches(self._consumer, unpacker, self._removed)
+        if self._keeps:
+            read_on(self._consumer)
 
     async def run(self) -> None:
         """Poll until cancelled.
@@ -124,12 +132,11 @@ class Membership(ConsumerRebalanceListener):  # type: ignore[misc]
                 log.warning("membership.poll_failed", extra={"why": repr(error)})
                 await asyncio.sleep(_AGAIN_S)
                 continue
-            if epoch != self._epoch:
-                self._rewind()
-            elif answer:
-                self._deliver(answer)
+            self._rewind(epoch)
+            if answer:
+                self._deliver(answer, epoch)
             else:
-                await self._reach()
+                await self._reach(epoch)
 
     async def stop(self) -> None:
         """Leave the group, unless a static member, which keeps its place; the loops must have ended before."""
@@ -154,9 +161,8 @@ class Membership(ConsumerRebalanceListener):  # type: ignore[misc]
 
         """
         self._check_owned(inbox)
-        self._epoch += 1
-        self._consumer.seek(inbox.key, offset)
         inbox.open(offset)
+        self._seek(inbox, offset)
         self._resume(inbox)
 
     def take(self, inbox: Inbox, limit: int, until: int | None) -> list[Any]:
@@ -179,8 +185,7 @@ class Membership(ConsumerRebalanceListener):  # type: ignore[misc]
 
         """
         self._check_owned(inbox)
-        self._epoch += 1
-        self._consumer.seek(inbox.key, inbox.skip(why))
+        self._seek(inbox, inbox.skip(why))
         self._resume(inbox)
 
     async def commit(self, offsets: dict[TopicPartition, OffsetAndMetadata]) -> None:
@@ -193,29 +198,45 @@ class Membership(ConsumerRebalanceListener):  # type: ignore[misc]
         await bounded(self._consumer.commit(offsets), self._settings.call_timeout_s, f"committing {offsets}")
 
     async def on_partitions_revoked(self, revoked: list[TopicPartition]) -> None:
-        """End every loop; the consumer calls this before the group assigns the partitions anew."""
-        self._epoch += 1
+        """Let the loops go on, or end every loop; the consumer calls this before it joins the group again."""
         self._rejoin_with_same_id()
         metrics.REBALANCES.labels(self._settings.deployment, "revoked").inc()
         log.info("membership.revoked", extra={"partitions": sorted(key.partition for key in revoked)})
         failpoint("membership.revoked")
-        await self._on_revoked()
-        self._inboxes.clear()
+        if self._keeps:
+            self._on_rejoining()
+        else:
+            await self._on_revoked()
+            self._inboxes.clear()
+
+    def _take_over(self, assigned: AbstractSet[int]) -> None:
+        """Have an inbox for each partition that is ours now. The consumer has none of its positions any more."""
+        number, before = membership_number(self._consumer), self._claim
+        # In each generation of the group a partition has one owner. Where we have missed none, nobody else has had what
+        # was ours before and is ours now; otherwise its position may be stale.
+        has_missed_none = before.membership <= number <= before.membership + 1
+        self._claim = Claim(number, frozenset(assigned))
+        self._kept = self._inboxes.keys() & assigned if has_missed_none else frozenset()
+        self._inboxes = {n: self._inboxes[n] if n in self._kept else self._new_inbox(n) for n in sorted(assigned)}
+        for inbox in map(self._inboxes.__getitem__, self._kept):
+            if inbox.position is not None:
+                self._seek(inbox, inbox.position)
+            if inbox.is_paused:
+                self._consumer.pause(inbox.key)
 
     async def on_partitions_assigned(self, assigned: list[TopicPartition]) -> None:
-        """Start a loop for each partition; each opens its own, so that none waits for another."""
-        self._epoch += 1
+        """End the loops of what has moved, and start one for what is new; each opens its own partition."""
         self._member_id = member_id(self._consumer)
         metrics.REBALANCES.labels(self._settings.deployment, "assigned").inc()
         partitions = sorted(key.partition for key in assigned)
-        log.info("membership.assigned", extra={"partitions": partitions})
-        settings = self._settings
-        self._inboxes = {
-            key.partition: Inbox(key, max_bytes=settings.max_queued_bytes, deployment=settings.deployment)
-            for key in assigned
-        }
+        log.info("membership.assigned", extra={"partitions": partitions, "kept": len(self._kept)})
         failpoint("membership.assigned")
-        self._on_assigned(partitions)
+        self._on_assigned(self._inboxes.keys(), self._kept)
+
+    def _new_inbox(self, partition: int) -> Inbox:
+        settings = self._settings
+        key = TopicPartition(self._topic, partition)
+        return Inbox(key, max_bytes=settings.max_queued_bytes, deployment=settings.deployment)
 
     def _rejoin_with_same_id(self) -> None:
         """Rejoin with our old member id, so that a second worker with our name is detected.
@@ -239,6 +260,11 @@ class Membership(ConsumerRebalanceListener):  # type: ignore[misc]
         if self._inboxes.get(inbox.key.partition) is not inbox or inbox.key not in self._consumer.assignment():
             raise Doubt(f"{inbox.key.topic}-{inbox.key.partition} has been revoked from this worker")
 
+    def _seek(self, inbox: Inbox, offset: int) -> None:
+        self._epoch += 1
+        inbox.sought_in = self._epoch
+        self._consumer.seek(inbox.key, offset)
+
     def _resume(self, inbox: Inbox) -> None:
         # A seek does not resume a paused partition: one that is opened again after a doubt, with a full inbox, would
         # receive nothing until the next rebalance.
@@ -246,10 +272,10 @@ class Membership(ConsumerRebalanceListener):  # type: ignore[misc]
             self._consumer.resume(inbox.key)
             inbox.is_paused = False
 
-    def _deliver(self, answer: Fetches) -> None:
+    def _deliver(self, answer: Fetches, epoch: int) -> None:
         for key, batches in answer.items():
             inbox = self._inboxes.get(key.partition)
-            if inbox is None or inbox.position is None:
+            if inbox is None or inbox.position is None or inbox.sought_in > epoch:
                 continue
             inbox.put(batches)
             if inbox.is_full and not inbox.is_paused:
@@ -262,16 +288,21 @@ class Membership(ConsumerRebalanceListener):  # type: ignore[misc]
             inbox.removed(begin, end, count)
             self.warnings[key.partition] = inbox.warning
 
-    async def _reach(self) -> None:
+    def _open_ones(self) -> list[Inbox]:
         owned = self._consumer.assignment()
-        for inbox in [inbox for inbox in self._inboxes.values() if inbox.position is not None and inbox.key in owned]:
-            inbox.reach(await self._consumer.position(inbox.key))
+        return [inbox for inbox in self._inboxes.values() if inbox.position is not None and inbox.key in owned]
 
-    def _rewind(self) -> None:
-        owned = self._consumer.assignment()
-        for inbox in self._inboxes.values():
-            if inbox.position is not None and inbox.key in owned:
-                self._consumer.seek(inbox.key, inbox.position)
+    async def _reach(self, epoch: int) -> None:
+        for inbox in self._open_ones():
+            if inbox.sought_in <= epoch:
+                inbox.reach(await self._consumer.position(inbox.key))
+
+    def _rewind(self, epoch: int) -> None:
+        """Seek again what has been sought since `epoch`, when a poll began: that may have moved the position on."""
+        if epoch != self._epoch:
+            for inbox in self._open_ones():
+                if inbox.sought_in > epoch:
+                    self._consumer.seek(inbox.key, inbox.position)
 
     async def _warn_while_waiting(self) -> None:
         while True:

@@ -59,6 +59,8 @@ class PartitionLoop:
         self._linger_s = linger_s
         self._next_at = 0.0
         self._stopping = asyncio.Event()
+        self._may_open = asyncio.Event()
+        self._may_open.set()
         self._task: asyncio.Task[None] | None = None
         self._asked: tuple[Position, int, float] | None = None  # position, generation and start of the batch in hand
         self._is_overtaken = False
@@ -73,7 +75,7 @@ class PartitionLoop:
     async def run(self) -> None:
         """Serve the partition; return after `stop`, with the batch in hand committed or never begun."""
         self._task = asyncio.current_task()
-        while not self._stopping.is_set():
+        while await self._is_ours():
             try:
                 self.state.position = await self._source.open()
                 self.state.held, self.state.deleted = self.state.damage, self._source.deleted
@@ -97,7 +99,21 @@ class PartitionLoop:
     def stop(self) -> None:
         """Finish the batch in hand and take no further one."""
         self._stopping.set()
+        self._may_open.set()
         self._source.stop()
+
+    def hold_back(self) -> None:
+        """Go on as long as the partition is open, but do not open it until `go_on`."""
+        self._may_open.clear()
+
+    def go_on(self) -> None:
+        """Open the partition again whenever that is necessary."""
+        self._may_open.set()
+
+    async def _is_ours(self) -> bool:
+        """Wait until the partition may be opened; return False once stopped."""
+        await self._may_open.wait()
+        return not self._stopping.is_set()
 
     async def _wait(self) -> int | None:
         """Wait as Source.wait does; hold the partition at a damaged batch until a command skips it."""

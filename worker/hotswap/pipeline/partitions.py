@@ -1,7 +1,8 @@
 """The loops of the partitions that a worker owns: started, watched and stopped as they are assigned and revoked."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from collections.abc import Set as AbstractSet
 
 from hotswap.pipeline.loop import PartitionLoop
 from hotswap.pipeline.ports import PartitionState
@@ -10,12 +11,13 @@ _LOOK_S = 0.2
 
 
 class Pipeline:
-    """The loops of all owned partitions; the membership calls `assigned` and `revoked`."""
+    """The loops of all owned partitions; the membership calls `rejoining` or `revoked`, and `assigned`."""
 
     def __init__(self, open_loop: Callable[[int], PartitionLoop], *, stop_timeout_s: float) -> None:
         self._open_loop = open_loop
         self._stop_timeout_s = stop_timeout_s
         self._running: dict[int, tuple[PartitionLoop, asyncio.Task[None]]] = {}
+        self._leaving: set[asyncio.Task[None]] = set()
         self._is_stopped = False
 
     @property
@@ -30,17 +32,30 @@ class Pipeline:
             for loop, _ in self._running.values():
                 loop.reconsider()
 
-    def assigned(self, partitions: Sequence[int]) -> None:
-        """Start a loop for each partition."""
+    def rejoining(self) -> None:
+        """Let no loop open its partition until `assigned`: another worker may have it by then, and would be fenced."""
+        for loop, _ in self._running.values():
+            loop.hold_back()
+
+    def assigned(self, partitions: AbstractSet[int], kept: AbstractSet[int] = frozenset()) -> None:
+        """Start a loop for each partition whose loop is not kept; give up what is not ours any more."""
+        for partition in self._running.keys() - kept:
+            _, task = self._running.pop(partition)
+            # Nobody waits for the batch in hand: who has the partition now has fenced it, or will.
+            task.cancel()
+            self._leaving.add(task)
+            task.add_done_callback(self._leaving.discard)
+        for loop, _ in self._running.values():
+            loop.go_on()
         # A rebalance may still assign partitions to a worker that is about to leave.
-        for partition in () if self._is_stopped else partitions:
+        for partition in () if self._is_stopped else sorted(partitions - self._running.keys()):
             loop = self._open_loop(partition)
             task = asyncio.create_task(loop.run(), name=f"partition-{partition}")
             self._running[partition] = loop, task
 
     async def revoked(self) -> None:
         """Let every loop commit its batch in hand, or give it up after the timeout; no producer is left afterwards."""
-        tasks = [task for _, task in self._running.values()]
+        tasks = [*(task for _, task in self._running.values()), *self._leaving]
         for loop, _ in self._running.values():
             loop.stop()
         if tasks:

@@ -1,0 +1,116 @@
+"""Who gets which partitions of a group: all are given out, once, evenly, and as few as possible move."""
+
+from types import SimpleNamespace
+
+import pytest
+from aiokafka.coordinator.assignors.roundrobin import RoundRobinPartitionAssignor
+from aiokafka.coordinator.protocol import ConsumerProtocolMemberAssignment, ConsumerProtocolMemberMetadata
+from aiokafka.structs import TopicPartition
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hotswap.kafka.assignor import NOTHING, Claim, KeepingAssignor, share_out
+
+TOPIC = "d.requests"
+MEMBERS = st.sampled_from([f"member {letter}" for letter in "abcdefg"])
+CLAIMS = st.builds(Claim, st.integers(-1, 5), st.frozensets(st.integers(-2, 45)))
+
+
+def cluster(partitions):
+    return SimpleNamespace(partitions_for_topic=lambda topic: set(range(partitions)) if topic == TOPIC else None)
+
+
+def member(claim=NOTHING, on_assigned=None):
+    return KeepingAssignor(TOPIC, claim=lambda: claim, on_assigned=on_assigned)
+
+
+def sent(claim):
+    """What a member with this claim sends, as the leader gets it."""
+    return ConsumerProtocolMemberMetadata.decode(member(claim).metadata([TOPIC]).encode())
+
+
+def numbers(assignment):
+    told = ConsumerProtocolMemberAssignment.decode(assignment.encode())
+    return sorted(key.partition for key in told.partitions())
+
+
+@given(partitions=st.integers(0, 40), claims=st.dictionaries(MEMBERS, CLAIMS, min_size=1))
+def test_whatever_is_claimed_each_partition_goes_to_one_member_evenly_and_as_few_as_possible_move(partitions, claims):
+    shares = share_out(range(partitions), claims)
+    assert sorted(number for share in shares.values() for number in share) == list(range(partitions))
+    sizes = [len(share) for share in shares.values()]
+    assert shares.keys() == claims.keys()
+    assert max(sizes) - min(sizes) <= 1
+    newest = {
+        number: max((claim.membership, name) for name, claim in claims.items() if number in claim.partitions)[1]
+        for number in range(partitions)
+        if any(number in claim.partitions for claim in claims.values())
+    }
+    owned = sorted((list(newest.values()).count(name) for name in claims), reverse=True)
+    least, more = divmod(partitions, len(claims))
+    may_stay = sum(min(count, least + (place < more)) for place, count in enumerate(owned))
+    assert sum(newest.get(number) == name for name, share in shares.items() for number in share) == may_stay
+
+
+@given(partitions=st.integers(1, 40), names=st.lists(MEMBERS, min_size=2, unique=True), data=st.data())
+def test_when_one_dies_only_its_partitions_move_and_when_one_joins_only_its_share_does(partitions, names, data):
+    before = share_out(range(partitions), dict.fromkeys(names, NOTHING))
+    dead = data.draw(st.sampled_from(names))
+    left = {name: Claim(7, frozenset(before[name])) for name in names if name != dead}
+    after = share_out(range(partitions), left)
+    assert all(set(before[name]) <= set(after[name]) for name in left)
+    back = {name: Claim(8, frozenset(after[name])) for name in left} | {dead: Claim(7, frozenset(before[dead]))}
+    shares = share_out(range(partitions), back)
+    assert all(set(shares[name]) <= set(after[name]) for name in left)
+
+
+def test_a_partition_that_two_claim_stays_with_the_one_that_was_given_it_later():
+    claims = {"a zombie": Claim(4, frozenset({0, 1})), "its heir": Claim(5, frozenset({0, 1})), "new": NOTHING}
+    assert share_out(range(3), claims) == {"a zombie": [1], "its heir": [0], "new": [2]}
+
+
+def test_a_claim_arrives_and_what_is_assigned_is_passed_on():
+    told = {"a": sent(Claim(3, frozenset({1, 3}))), "b": sent(Claim(3, frozenset({0, 2, 9})))}
+    assigned = member().assign(cluster(5), told)
+    assert {name: numbers(assignment) for name, assignment in assigned.items()} == {"a": [1, 3, 4], "b": [0, 2]}
+    passed = []
+    member(on_assigned=passed.append).on_assignment(assigned["a"])
+    assert passed == [{1, 3, 4}]
+
+
+def test_an_older_worker_and_a_newer_one_are_members_of_one_group_whichever_leads_it():
+    older, newer = RoundRobinPartitionAssignor, member(Claim(3, frozenset({0, 1, 2, 3})))
+    told = {"newer": newer.metadata([TOPIC]), "older": older.metadata([TOPIC])}
+    assert newer.name == older.name
+    assert {name: numbers(share) for name, share in newer.assign(cluster(4), told).items()} == {
+        "newer": [0, 1],
+        "older": [2, 3],
+    }
+    by_older = older.assign(SimpleNamespace(partitions_for_topic=cluster(4).partitions_for_topic), told)
+    passed = []
+    member(on_assigned=passed.append).on_assignment(by_older["newer"])
+    assert passed == [{0, 2}]
+
+
+GARBLED = [
+    st.binary(max_size=60),
+    st.just(None),
+    st.just(b"\0\0\0\1\0\x0ad.requests\xff\xff\xff\xff\0\0\0\5"),  # no array
+    st.just(b"\xff\xff\xff\xff\0\0\0\5"),
+    st.just(b"\0\0\0\1\xff\xff\0\0\0\1\0\0\0\0\0\0\0\5"),  # no name
+    st.just(b"\x7f\xff\xff\xff" + b"\0\x01t\x7f\xff\xff\xff"),
+]
+
+
+@given(user_data=st.one_of(GARBLED), others=st.lists(st.text(max_size=3), max_size=2))
+def test_no_claim_of_another_member_can_keep_the_leader_from_giving_all_out(user_data, others):
+    told = {"hostile": ConsumerProtocolMemberMetadata(9, [*others, TOPIC], user_data), "sound": sent(NOTHING)}
+    assigned = member().assign(cluster(3), told)
+    given_out = [key for assignment in assigned.values() for key in assignment.partitions() if key.topic == TOPIC]
+    assert sorted(given_out) == [TopicPartition(TOPIC, number) for number in range(3)]
+
+
+@pytest.mark.parametrize("partitions", [0, 3])
+def test_a_member_that_asks_for_another_topic_gets_none_of_ours(partitions):
+    told = {"ours": sent(NOTHING), "strange": ConsumerProtocolMemberMetadata(0, ["another"], b"")}
+    assert numbers(member().assign(cluster(partitions), told)["ours"]) == list(range(partitions))

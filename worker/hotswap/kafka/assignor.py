@@ -1,0 +1,97 @@
+"""Shares the partitions out among the members of a group: each keeps what it has, as far as all then have as many."""
+
+from collections.abc import Callable, Collection, Mapping
+from itertools import cycle
+from typing import Any, NamedTuple
+
+from aiokafka.coordinator.assignors.abstract import (
+    AbstractPartitionAssignor,
+    ConsumerProtocolMemberAssignment,
+    ConsumerProtocolMemberMetadata,
+)
+from aiokafka.coordinator.assignors.sticky.sticky_assignor import StickyAssignorUserDataV1
+
+
+class Claim(NamedTuple):
+    """The partitions that a member was assigned last, and in which generation of the group (-1: never)."""
+
+    membership: int
+    partitions: frozenset[int]
+
+
+NOTHING = Claim(-1, frozenset())
+
+
+def share_out(partitions: Collection[int], claims: Mapping[str, Claim]) -> dict[str, list[int]]:
+    """Return who of the members (at least one) gets which partitions.
+
+    Everybody has as many as the others, or one more. As few partitions move as that takes. A partition that several
+    claim is the one's whose claim is the newest.
+    """
+    owners: dict[int, str] = {}
+    for member, claim in sorted(claims.items(), key=lambda item: (item[1].membership, item[0])):
+        owners |= dict.fromkeys(claim.partitions.intersection(partitions), member)
+    shares: dict[str, list[int]] = {member: [] for member in sorted(claims)}
+    for partition in sorted(owners):
+        shares[owners[partition]].append(partition)
+    least, more = divmod(len(partitions), len(shares))
+    # One more is for those who have most.
+    most_first = sorted(shares, key=lambda member: -len(shares[member]))
+    room = {member: least + (place < more) for place, member in enumerate(most_first)}
+    for member, share in shares.items():
+        del share[room[member] :]
+    turns = cycle(shares)
+    for partition in sorted(set(partitions).difference(*shares.values())):
+        shares[next(member for member in turns if len(shares[member]) < room[member])].append(partition)
+    return shares
+
+
+class KeepingAssignor(AbstractPartitionAssignor):  # type: ignore[misc]
+    """An assignor of one consumer, which tells the group's leader what its member has.
+
+    It goes by the name of Kafka's round robin, whose members are told what they get, and send no claims: so workers of
+    this release and older ones are members of one group, whoever leads it. Under a name of its own it would need to be
+    offered beside round robin, and aiokafka joins once for each assignor that it offers. The claims have the format of
+    Kafka's sticky assignor, version 1. (aiokafka's own shares its state among consumers, and never tells the generation
+    of the group: issues 1175 and 1176.)
+    """
+
+    name = "roundrobin"
+
+    def __init__(
+        self, topic: str, *, claim: Callable[[], Claim], on_assigned: Callable[[frozenset[int]], None]
+    ) -> None:
+        self._topic = topic
+        self._claim = claim
+        self._on_assigned = on_assigned
+
+    def metadata(self, topics: Collection[str]) -> Any:
+        """Return what this member tells the leader: the topics, and its claim."""
+        membership, partitions = self._claim()
+        told = StickyAssignorUserDataV1([(self._topic, sorted(partitions))], membership)
+        return ConsumerProtocolMemberMetadata(0, list(topics), told.encode())
+
+    def assign(self, cluster: Any, members: Mapping[str, Any]) -> dict[str, Any]:
+        """Share out the partitions of each topic among those who ask for it, as the leader of the group."""
+        shares: dict[str, list[tuple[str, list[int]]]] = {member: [] for member in members}
+        for topic in sorted({topic for told in members.values() for topic in told.subscription}):
+            claims = {member: _claimed(told, topic) for member, told in members.items() if topic in told.subscription}
+            for member, share in share_out(cluster.partitions_for_topic(topic) or (), claims).items():
+                shares[member].append((topic, sorted(share)))
+        return {member: ConsumerProtocolMemberAssignment(0, share, b"") for member, share in shares.items()}
+
+    def on_assignment(self, assignment: Any) -> None:
+        """Pass on what this member gets. The consumer has changed its own assignment just now, and nothing else ran."""
+        self._on_assigned(frozenset(key.partition for key in assignment.partitions() if key.topic == self._topic))
+
+
+def _claimed(told: Any, topic: str) -> Claim:
+    """Return a member's claim on a topic's partitions; none if it made none that can be read, as older workers do."""
+    try:
+        data = StickyAssignorUserDataV1.decode(told.user_data or b"")
+        owned = [
+            number for name, numbers in data.previous_assignment or () if name == topic for number in numbers or ()
+        ]
+    except ValueError:
+        return NOTHING
+    return Claim(data.generation, frozenset(owned))
