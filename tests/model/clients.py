@@ -226,6 +226,10 @@ class Consumer:
         return answers
 
 
+async def _nothing(_: object) -> None:
+    pass
+
+
 class Admin(admin.Admin):
     """The worker's own Admin, on the model's client; what it may know without a call is answered at once."""
 
@@ -248,10 +252,10 @@ class Admin(admin.Admin):
 
         return await self._process.ask("committed", effect)
 
-    async def _nothing(self) -> None:
-        pass
-
     start = stop = _nothing
+
+    def introduce(self, producer: Producer) -> None:
+        pass
 
     async def partitions(self, topic: str) -> int:
         return len(self._process.world.broker.requests)
@@ -310,9 +314,6 @@ class LogReader:
     def __init__(self, settings: Settings, topic: str, *, read_committed: bool) -> None:
         self._process = here()
 
-    async def _nothing(self) -> None:
-        pass
-
     start = stop = _nothing
     unreadable, damaged = 0, ""
 
@@ -341,9 +342,6 @@ class LogWriter:
     """hotswap.kafka.log.LogWriter: what the worker says of itself is no part of the model."""
 
     def __init__(self, _: Settings) -> None:
-        pass
-
-    async def _nothing(self) -> None:
         pass
 
     start = stop = _nothing

@@ -7,6 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 from aiokafka import TopicPartition
+from aiokafka.client import AIOKafkaClient
 from aiokafka.record.default_records import DefaultRecordBatchBuilder
 
 from harness.audit import read
@@ -209,3 +210,31 @@ async def test_finished_record_batches_are_accepted_between_records_in_the_seque
     await source.close()
     assert predictions(cluster) == [b"answer %d" % (n + 1) for n in range(30)]
     assert await committed(cluster) == 30
+
+
+async def test_partitions_that_open_side_by_side_ask_once_for_what_concerns_all_and_fetch_no_metadata(
+    cluster, monkeypatch
+):
+    asked, fetched = [], []
+    describe, update = cluster.admin._admin.describe_topics, AIOKafkaClient._metadata_update
+
+    async def describing(topics):
+        asked.append(topics)
+        return await describe(topics)
+
+    async def updating(client, *given):
+        fetched.append(client)
+        return await update(client, *given)
+
+    monkeypatch.setattr(cluster.admin._admin, "describe_topics", describing)
+    monkeypatch.setattr(AIOKafkaClient, "_metadata_update", updating)
+    sources = [KafkaPartition(cluster, number) for number in range(4)]
+    assert await asyncio.gather(*(source.open() for source in sources)) == [Position(0)] * 4
+    for source in sources:
+        await source.commit(answer(Position(1, 1)))
+    clients = {source._producer.client for source in sources}
+    assert len(asked) == 1
+    assert clients.isdisjoint(fetched)
+    assert len({id(client.cluster) for client in clients}) == 1
+    await asyncio.gather(*(source.close() for source in sources))
+    assert len(predictions(cluster)) == 4

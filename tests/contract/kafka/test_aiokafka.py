@@ -87,6 +87,14 @@ RELIED_ON = {
     ClusterMetadata.available_partitions_for_topic: "ffc4343ac293",
     ClusterMetadata.partitions_for_topic: "5a3e84a15bc0",
     ClusterMetadata.brokers: "7bed0c723658",
+    # What a producer has of it, and asks for.
+    AIOKafkaProducer.__init__: "fd6f2966fb3d",
+    AIOKafkaProducer.start: "bae900a5e83a",
+    MessageAccumulator.__init__: "eb57f3c1d5c7",
+    AIOKafkaClient.add_topic: "b054eda66291",
+    AIOKafkaClient._wait_on_metadata: "52b0a5ee78ef",
+    AIOKafkaClient._maybe_wait_metadata: "a08917ffb0ba",
+    AIOKafkaClient._md_synchronizer: "e0421bffa9a7",
     # Where a topic would be created by being named.
     MetadataRequest: "0a2584162e6d",
     AIOKafkaClient._metadata_update: "06dc51ed3e0d",

@@ -3,7 +3,7 @@
 import pytest
 
 from hotswap.client.doctor import Level, _topic
-from hotswap.kafka.admin import Placement
+from hotswap.kafka.topics import Placement
 from hotswap.settings import Settings
 
 SETTINGS = Settings(deployment="d")

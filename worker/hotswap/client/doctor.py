@@ -7,8 +7,8 @@ from enum import StrEnum
 
 from hotswap.client.overview import Overview, overview
 from hotswap.errors import Doubt, StartError
-from hotswap.kafka.admin import Admin, Placement
-from hotswap.kafka.topics import COPIES
+from hotswap.kafka.admin import Admin
+from hotswap.kafka.topics import COPIES, Placement
 from hotswap.settings import Settings, unknown_variables
 
 _AHEAD_S = 2.0

@@ -2,13 +2,12 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Awaitable, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from difflib import get_close_matches
 from typing import Any, NamedTuple, Self
 
-from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import TopicAlreadyExistsError, for_code
@@ -17,9 +16,10 @@ from hotswap.batch import Limits
 from hotswap.errors import Doubt, StartError, TopicMismatch
 from hotswap.generation import MOST
 from hotswap.kafka.connection import bounded, connection, end, reaching
-from hotswap.kafka.internals import wait_for_a_broker
+from hotswap.kafka.internals import share_metadata, wait_for_a_broker
 from hotswap.kafka.rights import missing_rights
-from hotswap.kafka.topics import DEFAULT_MESSAGE_BYTES, misfits, new_topics
+from hotswap.kafka.together import Together
+from hotswap.kafka.topics import DEFAULT_MESSAGE_BYTES, Placement, meant, misfits, new_topics
 from hotswap.settings import Settings
 
 _RETRY_S = 0.1
@@ -52,15 +52,6 @@ class Lag:
         return max(0, self.end - self.committed)
 
 
-@dataclass(frozen=True, slots=True)
-class Placement:
-    """A topic's partitions, the copies of the one that has fewest, and how many have copies that are not in sync."""
-
-    partitions: int
-    copies: int
-    behind: int
-
-
 class Admin:
     """Administrative requests to the cluster: topics, offsets, groups."""
 
@@ -72,6 +63,8 @@ class Admin:
         # Two consumers without a group: read_committed ends at the last stable offset, read_uncommitted at the log end.
         self._stable = AIOKafkaConsumer(**arguments, isolation_level="read_committed", enable_auto_commit=False)
         self._written = AIOKafkaConsumer(**arguments, isolation_level="read_uncommitted", enable_auto_commit=False)
+        # Partitions that open side by side ask for the same.
+        self._data_counts, self._limits = Together(self._count_data), Together(self._read_limits)
 
     @classmethod
     @asynccontextmanager
@@ -126,9 +119,9 @@ class Admin:
     async def _missing(self, topic: str) -> str:
         deployment = self._settings.deployment or "DEPLOYMENT"
         answer = await self._ask(self._admin.describe_topics(), "listing topics")
-        meant = _meant(deployment, topic, [described["topic"] for described in answer])
+        question = meant(deployment, topic, [described["topic"] for described in answer])
         return (
-            f"topic {topic} does not exist: {meant}create the deployment's topics with "
+            f"topic {topic} does not exist: {question}create the deployment's topics with "
             f"`hotswap topics create {deployment}`"
         )
 
@@ -195,6 +188,9 @@ class Admin:
 
     async def limits(self) -> Limits:
         """Return the largest messages that the output topics accept now."""
+        return await self._limits.ask()
+
+    async def _read_limits(self) -> Limits:
         topics = self._settings.topics
         return Limits(await self.message_bytes(topics.predictions), await self.message_bytes(topics.dead_letters))
 
@@ -247,8 +243,7 @@ class Admin:
 
         """
         topics = self._settings.topics
-        count = await self.counts([topics.requests, topics.predictions, topics.dead_letters])
-        for topic, partitions in count.items():
+        for topic, partitions in (await self._data_counts.ask()).items():
             if not partitions:
                 raise TopicMismatch(await self._missing(topic))
             if partitions <= partition:
@@ -256,6 +251,15 @@ class Admin:
                     f"topic {topic} has {partitions} partitions, and no partition {partition} as {topics.requests}: "
                     "each answer goes to its request's partition, so add partitions"
                 )
+
+    async def _count_data(self) -> dict[str, int]:
+        topics = self._settings.topics
+        return await self.counts([topics.requests, topics.predictions, topics.dead_letters])
+
+    def introduce(self, producer: AIOKafkaProducer) -> None:
+        """Let a producer that is not started know what we know of the output topics, for as long as we are."""
+        topics = self._settings.topics
+        share_metadata(producer, self._written, (topics.predictions, topics.dead_letters, topics.status))
 
     async def committed(self, group: str, topic: str, partitions: Iterable[int] | None = None) -> dict[int, Committed]:
         """Return what a group committed on each partition of a topic; retries while the coordinator is unavailable.
@@ -332,13 +336,6 @@ class Admin:
 
     async def _ask(self, call: Awaitable[Any], what: str) -> Any:
         return await bounded(call, self._seconds, what)
-
-
-def _meant(deployment: str, missing: str, topics: Sequence[str]) -> str:
-    """Return a question that names the deployment whose topic is probably meant; nothing if none is near."""
-    ending = missing.removeprefix(deployment)
-    known = [topic.removesuffix(ending) for topic in topics if topic.endswith(ending)]
-    return "".join(f"did you mean {name!r}? Otherwise, " for name in get_close_matches(deployment, known, 1))
 
 
 def _committed(offset: int, metadata: str) -> Committed:

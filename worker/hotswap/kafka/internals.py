@@ -7,7 +7,7 @@ the issue that would make it unnecessary. Membership, positions, pausing, leader
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, Final
 
@@ -295,6 +295,21 @@ def producer_state(producer: AIOKafkaProducer, key: TopicPartition) -> tuple[int
     """Return the producer's id and epoch, and the sequence number that follows what it has begun to send to `key`."""
     manager = producer._txn_manager
     return manager.producer_id, manager.producer_epoch, manager.sequence_number(key)
+
+
+def share_metadata(producer: AIOKafkaProducer, consumer: AIOKafkaConsumer, topics: Iterable[str]) -> None:
+    """Make a new producer know of these topics what a started consumer knows, instead of asking by itself.
+
+    aiokafka's fetch the metadata of every topic every `metadata_max_age_ms` until they send something, and then that of
+    the topics they send to: with a producer for each of a thousand partitions, most of a worker's CPU. Connections are
+    not shared: what a broker answers to one producer would wait for what it answers to another.
+    """
+    own, shared = producer.client, consumer._client
+    for topic in topics:
+        shared.add_topic(topic)
+    own.cluster = producer._metadata = producer._message_accumulator._cluster = shared.cluster
+    own.add_topic, own.force_metadata_update = shared.add_topic, shared.force_metadata_update
+    own.bootstrap = own._maybe_wait_metadata = shared._maybe_wait_metadata
 
 
 def available_partitions(producer: AIOKafkaProducer, topic: str) -> set[int]:

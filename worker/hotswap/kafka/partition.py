@@ -128,6 +128,7 @@ class KafkaPartition:
         await self._cluster.admin.check_partition(self._partition)
         await self._rejections.check()
         self._producer = new_producer(self._settings, self._partition, self._batch_bytes)
+        self._cluster.admin.introduce(self._producer)
         async with doubting(self._settings.call_timeout_s, f"fencing {self._name}"):
             await self._producer.start()
             await wait_for_id(self._producer)

@@ -13,6 +13,7 @@ from hotswap.kafka.fetched import Batch, get_batches, take_batches
 from hotswap.kafka.records import Damaged
 from hotswap.settings import Settings
 
+_READERS = 4
 _FIRST_LOOK = 64
 _WIDER = 16
 _AT_ONCE = 5_000
@@ -28,13 +29,16 @@ class LastAnswer(NamedTuple):
 
 
 class AnswersTail:
-    """Reads the ends of the output topics as a read_committed consumer, one at a time."""
+    """Reads the ends of the output topics as read_committed consumers, a few partitions at a time."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._lock = asyncio.Lock()
-        self._consumer = AIOKafkaConsumer(
-            **connection(settings),
+        self._consumers = [self._new_consumer() for _ in range(_READERS)]
+        self._idle: asyncio.Queue[AIOKafkaConsumer] = asyncio.Queue()
+
+    def _new_consumer(self) -> AIOKafkaConsumer:
+        return AIOKafkaConsumer(
+            **connection(self._settings),
             enable_auto_commit=False,
             auto_offset_reset="earliest",
             isolation_level="read_committed",
@@ -48,15 +52,19 @@ class AnswersTail:
             StartError: no broker answers.
 
         """
-        with reaching(self._settings):
-            async with asyncio.timeout(self._settings.call_timeout_s):
-                await self._consumer.start()
-        take_batches(self._consumer, Unpacker(Bounds(self._settings.max_unpacked_bytes, _LARGEST_BYTES)))
+        unpacker = Unpacker(Bounds(self._settings.max_unpacked_bytes, _LARGEST_BYTES))
+        for consumer in self._consumers:
+            with reaching(self._settings):
+                async with asyncio.timeout(self._settings.call_timeout_s):
+                    await consumer.start()
+            take_batches(consumer, unpacker)
+            self._idle.put_nowait(consumer)
         return self
 
     async def stop(self) -> None:
-        """Close the connection."""
-        await end(self._consumer)
+        """Close the connections."""
+        for consumer in self._consumers:
+            await end(consumer)
 
     async def last(self, requests: str, partition: int) -> LastAnswer | None:
         """Return the last request of this partition that a committed prediction or dead letter names as its source.
@@ -67,33 +75,41 @@ class AnswersTail:
         """
         topics = self._settings.topics
         prefix = f"{requests}-{partition}-".encode()
-        found: list[LastAnswer] = []
-        async with (
-            self._lock,
-            doubting(self._settings.call_timeout_s, f"reading the last answers of {prefix.decode()}"),
-        ):
-            for topic in (topics.predictions, topics.dead_letters):
-                found += await self._last(TopicPartition(topic, partition), prefix)
-        return max(found, default=None)
+        consumer = await self._idle.get()
+        try:
+            async with doubting(self._settings.call_timeout_s, f"reading the last answers of {prefix.decode()}"):
+                keys = [TopicPartition(topic, partition) for topic in (topics.predictions, topics.dead_letters)]
+                return max(await _read(consumer, keys, prefix), default=None)
+        finally:
+            self._idle.put_nowait(consumer)
 
-    async def _last(self, key: TopicPartition, prefix: bytes) -> list[LastAnswer]:
-        self._consumer.assign([key])
-        end = (await self._consumer.end_offsets([key]))[key]
-        begin = (await self._consumer.beginning_offsets([key]))[key]
-        look = _FIRST_LOOK
-        while begin < end:
-            start = max(begin, end - look)
-            self._consumer.seek(key, start)
-            named: list[LastAnswer] = []
-            while await self._consumer.position(key) < end:
-                answer = await get_batches(self._consumer, key, timeout_ms=50)
-                for batch in answer.get(key, ()):
-                    named += _named(batch, prefix)
-            if named or start == begin:
-                return [max(named)] if named else []
-            # Aborted batches may lie between the last committed record and the end: look farther back.
-            look *= _WIDER
-        return []
+
+async def _read(consumer: AIOKafkaConsumer, keys: list[TopicPartition], prefix: bytes) -> list[LastAnswer]:
+    begins, ends = await asyncio.gather(consumer.beginning_offsets(keys), consumer.end_offsets(keys))
+    # Both topics at once: a consumer fetches the metadata of a topic that it was not assigned before.
+    consumer.assign(keys)
+    for key in keys:
+        consumer.seek(key, ends[key])
+    return [found for key in keys for found in await _last(consumer, key, begins[key], ends[key], prefix)]
+
+
+async def _last(
+    consumer: AIOKafkaConsumer, key: TopicPartition, begin: int, end: int, prefix: bytes
+) -> list[LastAnswer]:
+    look = _FIRST_LOOK
+    while begin < end:
+        start = max(begin, end - look)
+        consumer.seek(key, start)
+        named: list[LastAnswer] = []
+        while await consumer.position(key) < end:
+            answer = await get_batches(consumer, key, timeout_ms=50)
+            for batch in answer.get(key, ()):
+                named += _named(batch, prefix)
+        if named or start == begin:
+            return [max(named)] if named else []
+        # Aborted batches may lie between the last committed record and the end: look farther back.
+        look *= _WIDER
+    return []
 
 
 def _named(batch: Batch, prefix: bytes) -> list[LastAnswer]:

@@ -1,6 +1,8 @@
 """A deployment's five topics: how they are made, and how they must fit each other."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
 from typing import Final
 
 from aiokafka.admin import NewTopic
@@ -12,6 +14,15 @@ COPIES: Final = 3
 
 DEFAULT_MESSAGE_BYTES: Final = 1_048_588
 """Kafka's default of max.message.bytes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Placement:
+    """A topic's partitions, the copies of the one that has fewest, and how many have copies that are not in sync."""
+
+    partitions: int
+    copies: int
+    behind: int
 
 
 def new_topics(topics: Topics, partitions: int, copies: int) -> list[NewTopic]:
@@ -50,3 +61,10 @@ def misfits(topics: Topics, count: Mapping[str, int]) -> list[str]:
             for topic in short
         ),
     ]
+
+
+def meant(deployment: str, missing: str, topics: Sequence[str]) -> str:
+    """Return a question that names the deployment whose topic is probably meant; nothing if none is near."""
+    ending = missing.removeprefix(deployment)
+    known = [topic.removesuffix(ending) for topic in topics if topic.endswith(ending)]
+    return "".join(f"did you mean {name!r}? Otherwise, " for name in get_close_matches(deployment, known, 1))
