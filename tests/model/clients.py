@@ -183,7 +183,7 @@ class Consumer:
             offsets = process.world.broker.offsets
             self._positions = {key: offsets.get(key.partition, (0, ""))[0] for key in self._owned}
             self._paused = set()
-            self._assignor.on_assignment(SimpleNamespace(partitions=lambda: self._owned))
+            self._assignor.on_assignment(SimpleNamespace(partitions=lambda: self._owned, user_data=b""))
             await process.ask("settle", lambda: None)
             await self._listener.on_partitions_assigned([*self._owned])
 

@@ -287,8 +287,8 @@ DEFECTS = [
     Mutant(
         "a revoked loop is waited for, whatever it does",
         PARTITIONS,
-        "                task.cancel()\n",
-        "                pass\n",
+        "            for task in late:\n",
+        "            for task in ():\n",
         "every request is answered",
     ),
     Mutant(
@@ -368,8 +368,8 @@ DEFECTS = [
     Mutant(
         "what has moved to another worker is not given up",
         PARTITIONS,
-        "            task.cancel()\n            self._leaving.add(task)\n",
-        "            self._leaving.add(task)\n",
+        "            else:\n                task.cancel()\n",
+        "",
         "I10",
     ),
     Mutant(

@@ -9,6 +9,7 @@ from aiokafka import TopicPartition
 from fakes.data_plane import FakeBatch, requests
 from hotswap.errors import Doubt
 from hotswap.kafka import membership as membership_module
+from hotswap.kafka.assignor import NOTHING, _encoded
 from hotswap.kafka.membership import Membership
 from hotswap.settings import Settings
 
@@ -24,7 +25,10 @@ class Consumer:
 
     def __init__(self, *, partition_assignment_strategy, **_):
         (self.assignor,) = partition_assignment_strategy
-        self._coordinator = SimpleNamespace(member_id="a member", generation=-1)
+        self.rejoins = []
+        self._coordinator = SimpleNamespace(
+            member_id="a member", generation=-1, request_rejoin=lambda: self.rejoins.append(self.assignor._claim())
+        )
         self._subscription = SimpleNamespace()
         self._fetcher = SimpleNamespace(_records={})
         self.answers = asyncio.Queue()
@@ -40,11 +44,12 @@ class Consumer:
     async def stop(self):
         pass
 
-    async def rebalance(self, number, *partitions):
+    async def rebalance(self, number, *partitions, moving=()):
         await self.listener.on_partitions_revoked(list(self.owned))
         self._coordinator.generation = number
         self.owned, self.positions, self.paused = {key(number) for number in partitions}, {}, set()
-        self.assignor.on_assignment(SimpleNamespace(partitions=lambda: self.owned))
+        told = _encoded({TOPIC: moving}) if moving else b""
+        self.assignor.on_assignment(SimpleNamespace(partitions=lambda: self.owned, user_data=told))
         await self.listener.on_partitions_assigned(list(self.owned))
 
     def assignment(self):
@@ -87,8 +92,10 @@ class Pipeline:
     async def revoked(self):
         self.told.append("revoked")
 
-    def assigned(self, partitions, kept):
+    def assigned(self, partitions, kept, moving):
         self.told.append((set(partitions), set(kept)))
+        self.ended, self.moving = asyncio.get_running_loop().create_future(), moving
+        return self.ended
 
 
 @pytest.fixture
@@ -152,6 +159,7 @@ async def test_at_least_once_every_loop_is_ended_before_the_group_goes_on(joined
     await consumer.rebalance(2, 0)
     assert pipeline.told == ["revoked", ({0}, set()), "revoked", ({0}, set())]
     assert member.inbox(0) is not inbox
+    assert consumer.assignor._claim() == NOTHING
 
 
 async def test_a_full_inbox_that_is_kept_stays_paused(joined):
@@ -185,3 +193,16 @@ async def test_a_member_tells_the_leader_what_it_was_assigned_last_also_while_it
     await consumer.rebalance(4, 0, 1)
     await member.on_partitions_revoked([])
     assert consumer.assignor._claim() == (4, {0, 1})
+
+
+async def test_what_is_to_move_is_claimed_until_its_loop_has_ended_and_then_the_worker_joins_again(joined):
+    member, consumer, pipeline = await joined()
+    await consumer.rebalance(4, 0, 1)
+    await consumer.rebalance(5, 0, moving=[1])
+    assert (pipeline.told[-1], pipeline.moving) == (({0}, {0}), {1})
+    with pytest.raises(Doubt):
+        member.inbox(1)
+    assert (consumer.assignor._claim(), consumer.rejoins) == ((5, {0, 1}), [])
+    pipeline.ended.set_result(None)
+    await asyncio.sleep(0)
+    assert consumer.rejoins == [(5, {0})]

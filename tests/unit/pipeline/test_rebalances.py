@@ -124,3 +124,16 @@ async def test_a_worker_that_stops_waits_for_what_it_has_given_up_too():
     closing.set()
     await stopping
     assert had.only(3).closed == 1
+
+
+async def test_what_is_to_move_ends_with_its_batch_in_hand_committed_while_the_others_go_on():
+    had = Partitions(of_3=requests(3))
+    had.pipeline.assigned({3, 4})
+    await until(lambda: had.pipeline.states[3].in_hand and had.only(4).drained.is_set())
+    had.pipeline.rejoining()
+    ended = had.pipeline.assigned({4}, {4}, {3})
+    assert had.pipeline.states.keys() == {4}
+    async with asyncio.timeout(5):
+        await ended
+    assert (len(had.only(3).transactions), had.only(3).closed, had.only(4).closed) == (1, 1, 0)
+    await had.pipeline.stop()

@@ -22,15 +22,20 @@ class Claim(NamedTuple):
 NOTHING = Claim(-1, frozenset())
 
 
-def share_out(partitions: Collection[int], claims: Mapping[str, Claim]) -> dict[str, list[int]]:
-    """Return who of the members (at least one) gets which partitions.
-
-    Everybody has as many as the others, or one more. As few partitions move as that takes. A partition that several
-    claim is the one's whose claim is the newest.
-    """
+def owners_of(partitions: Collection[int], claims: Mapping[str, Claim]) -> dict[int, str]:
+    """Return whose each partition is: of several who claim it, the one with the newest claim."""
     owners: dict[int, str] = {}
     for member, claim in sorted(claims.items(), key=lambda item: (item[1].membership, item[0])):
         owners |= dict.fromkeys(claim.partitions.intersection(partitions), member)
+    return owners
+
+
+def share_out(partitions: Collection[int], claims: Mapping[str, Claim]) -> dict[str, list[int]]:
+    """Return who of the members (at least one) is to have which partitions.
+
+    Everybody has as many as the others, or one more. As few partitions move as that takes.
+    """
+    owners = owners_of(partitions, claims)
     shares: dict[str, list[int]] = {member: [] for member in sorted(claims)}
     for partition in sorted(owners):
         shares[owners[partition]].append(partition)
@@ -49,18 +54,22 @@ def share_out(partitions: Collection[int], claims: Mapping[str, Claim]) -> dict[
 class KeepingAssignor(AbstractPartitionAssignor):  # type: ignore[misc]
     """An assignor of one consumer, which tells the group's leader what its member has.
 
+    A partition that is to move is given to nobody at first. Its owner is told to give it up, and joins again once it
+    has; then it is given out (as in KIP-429). So who gets a partition interrupts nobody who lives.
+
     It goes by the name of Kafka's round robin, whose members are told what they get, and send no claims: so workers of
     this release and older ones are members of one group, whoever leads it. Under a name of its own it would need to be
-    offered beside round robin, and aiokafka joins once for each assignor that it offers. The claims have the format of
-    Kafka's sticky assignor, version 1. (aiokafka's own shares its state among consumers, and never tells the generation
-    of the group: issues 1175 and 1176.)
+    offered beside round robin, and aiokafka joins once for each assignor that it offers. What is told in either
+    direction has the format of Kafka's sticky assignor, version 1. (aiokafka's own shares its state among consumers,
+    and never tells the generation of the group: issues 1175 and 1176.)
     """
 
     name = "roundrobin"
 
     def __init__(
-        self, topic: str, *, claim: Callable[[], Claim], on_assigned: Callable[[frozenset[int]], None]
+        self, topic: str, *, claim: Callable[[], Claim], on_assigned: Callable[[frozenset[int], frozenset[int]], None]
     ) -> None:
+        """`on_assigned` is given the partitions that are ours now, and those that we are to give up."""
         self._topic = topic
         self._claim = claim
         self._on_assigned = on_assigned
@@ -68,25 +77,41 @@ class KeepingAssignor(AbstractPartitionAssignor):  # type: ignore[misc]
     def metadata(self, topics: Collection[str]) -> Any:
         """Return what this member tells the leader: the topics, and its claim."""
         membership, partitions = self._claim()
-        told = StickyAssignorUserDataV1([(self._topic, sorted(partitions))], membership)
-        return ConsumerProtocolMemberMetadata(0, list(topics), told.encode())
+        return ConsumerProtocolMemberMetadata(0, list(topics), _encoded({self._topic: partitions}, membership))
 
     def assign(self, cluster: Any, members: Mapping[str, Any]) -> dict[str, Any]:
         """Share out the partitions of each topic among those who ask for it, as the leader of the group."""
-        shares: dict[str, list[tuple[str, list[int]]]] = {member: [] for member in members}
+        given: dict[str, dict[str, list[int]]] = {member: {} for member in members}
+        withheld: dict[str, dict[str, list[int]]] = {member: {} for member in members}
         for topic in sorted({topic for told in members.values() for topic in told.subscription}):
             claims = {member: _claimed(told, topic) for member, told in members.items() if topic in told.subscription}
-            for member, share in share_out(cluster.partitions_for_topic(topic) or (), claims).items():
-                shares[member].append((topic, sorted(share)))
-        return {member: ConsumerProtocolMemberAssignment(0, share, b"") for member, share in shares.items()}
+            partitions = cluster.partitions_for_topic(topic) or ()
+            owners = owners_of(partitions, claims)
+            for member, share in share_out(partitions, claims).items():
+                given[member][topic] = sorted(number for number in share if owners.get(number, member) == member)
+                for number in set(share).difference(given[member][topic]):
+                    withheld[owners[number]].setdefault(topic, []).append(number)
+        return {
+            member: ConsumerProtocolMemberAssignment(
+                0, list(given[member].items()), _encoded(withheld[member]) if withheld[member] else b""
+            )
+            for member in members
+        }
 
     def on_assignment(self, assignment: Any) -> None:
         """Pass on what this member gets. The consumer has changed its own assignment just now, and nothing else ran."""
-        self._on_assigned(frozenset(key.partition for key in assignment.partitions() if key.topic == self._topic))
+        ours = frozenset(key.partition for key in assignment.partitions() if key.topic == self._topic)
+        self._on_assigned(ours, _claimed(assignment, self._topic).partitions - ours)
+
+
+def _encoded(partitions: Mapping[str, Collection[int]], membership: int = -1) -> bytes:
+    listed = [(topic, sorted(numbers)) for topic, numbers in partitions.items()]
+    encoded: bytes = StickyAssignorUserDataV1(listed, membership).encode()
+    return encoded
 
 
 def _claimed(told: Any, topic: str) -> Claim:
-    """Return a member's claim on a topic's partitions; none if it made none that can be read, as older workers do."""
+    """Return what is said of a topic's partitions; nothing if that cannot be read: older workers say nothing."""
     try:
         data = StickyAssignorUserDataV1.decode(told.user_data or b"")
         owned = [

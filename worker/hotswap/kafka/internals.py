@@ -214,6 +214,11 @@ def membership_number(consumer: AIOKafkaConsumer) -> int:
     return known
 
 
+def rejoin(consumer: AIOKafkaConsumer) -> None:
+    """Make the consumer join its group again, which shares the partitions out anew."""
+    consumer._coordinator.request_rejoin()
+
+
 def read_on(consumer: AIOKafkaConsumer) -> None:
     """Let `getmany` go on with the partitions at hand until the consumer has others; aiokafka's waits for these."""
     consumer._subscription.begin_reassignment = lambda: None

@@ -25,7 +25,7 @@ from hotswap.kafka.connection import bounded, connection, end
 from hotswap.kafka.contents import Bounds, Unpacker
 from hotswap.kafka.fetched import Fetches, get_batches, take_batches
 from hotswap.kafka.inbox import Inbox
-from hotswap.kafka.internals import FencedInstanceIdError, join_as, member_id, membership_number, read_on
+from hotswap.kafka.internals import FencedInstanceIdError, join_as, member_id, membership_number, read_on, rejoin
 from hotswap.kafka.records import RawRequests
 from hotswap.settings import Settings
 
@@ -39,8 +39,9 @@ class Membership(ConsumerRebalanceListener):  # type: ignore[misc]
     """One member of the group: a single poller fills the inboxes; rebalances are forwarded to the pipeline.
 
     aiokafka revokes and assigns all partitions at once (the eager protocol). With exactly-once delivery the loops go on
-    meanwhile, for a partition that is assigned to another worker is fenced by that one; then those are ended that have
-    moved. At least once, where nothing fences, every loop ends its batch in hand before the group goes on.
+    meanwhile: whoever gets a partition fences its last owner. Then those are ended that are to move, and the worker
+    joins again. At least once, where nothing fences, every loop ends its batch in hand before the group goes on, and
+    the worker claims nothing.
     """
 
     def __init__(
@@ -49,23 +50,23 @@ class Membership(ConsumerRebalanceListener):  # type: ignore[misc]
         *,
         on_rejoining: Callable[[], None],
         on_revoked: Callable[[], Awaitable[None]],
-        on_assigned: Callable[[AbstractSet[int], AbstractSet[int]], None],
+        on_assigned: Callable[[AbstractSet[int], AbstractSet[int], AbstractSet[int]], asyncio.Future[None]],
     ) -> None:
-        """`on_assigned` is given the partitions that are owned now, and those of them whose inboxes were kept."""
+        """`on_assigned` is given what is owned now, what of that was kept, and what is to be given up in good order."""
         self._settings = settings
         self._on_rejoining, self._on_revoked, self._on_assigned = on_rejoining, on_revoked, on_assigned
         self._keeps = settings.delivery == "exactly_once"
         self._topic = settings.topics.requests
         self._inboxes: dict[int, Inbox] = {}
         self._claim = NOTHING
-        self._kept: AbstractSet[int] = frozenset()
+        self._kept = self._moving = frozenset[int]()
         # Incremented whenever a position changes. Of a poll that began before, what it has of that partition is
         # discarded: it may hold records from before the seek.
         self._epoch = 0
         self._member_id = ""
         self.warnings: dict[int, str] = {}
         """What is worth knowing about partitions that were owned, though none is held for it: partition -> text."""
-        assignor = KeepingAssignor(self._topic, claim=lambda: self._claim, on_assigned=self._take_over)
+        assignor = KeepingAssignor(self._topic, claim=self._claimed, on_assigned=self._take_over)
         longest_batch_ms = settings.max_deadline_ms + int(2_000 * settings.call_timeout_s)
         self._consumer = AIOKafkaConsumer(
             **connection(settings),
@@ -209,14 +210,17 @@ class Membership(ConsumerRebalanceListener):  # type: ignore[misc]
             await self._on_revoked()
             self._inboxes.clear()
 
-    def _take_over(self, assigned: AbstractSet[int]) -> None:
+    def _claimed(self) -> Claim:
+        return self._claim if self._keeps else NOTHING
+
+    def _take_over(self, assigned: frozenset[int], moving: frozenset[int]) -> None:
         """Have an inbox for each partition that is ours now. The consumer has none of its positions any more."""
         number, before = membership_number(self._consumer), self._claim
         # In each generation of the group a partition has one owner. Where we have missed none, nobody else has had what
         # was ours before and is ours now; otherwise its position may be stale.
         has_missed_none = before.membership <= number <= before.membership + 1
-        self._claim = Claim(number, frozenset(assigned))
-        self._kept = self._inboxes.keys() & assigned if has_missed_none else frozenset()
+        self._claim, self._moving = Claim(number, assigned | moving), moving
+        self._kept = assigned.intersection(self._inboxes) if has_missed_none else frozenset()
         self._inboxes = {n: self._inboxes[n] if n in self._kept else self._new_inbox(n) for n in sorted(assigned)}
         for inbox in map(self._inboxes.__getitem__, self._kept):
             if inbox.position is not None:
@@ -225,13 +229,21 @@ class Membership(ConsumerRebalanceListener):  # type: ignore[misc]
                 self._consumer.pause(inbox.key)
 
     async def on_partitions_assigned(self, assigned: list[TopicPartition]) -> None:
-        """End the loops of what has moved, and start one for what is new; each opens its own partition."""
+        """End the loops of what moves, and start one for what is new; each opens its own partition."""
         self._member_id = member_id(self._consumer)
         metrics.REBALANCES.labels(self._settings.deployment, "assigned").inc()
         partitions = sorted(key.partition for key in assigned)
-        log.info("membership.assigned", extra={"partitions": partitions, "kept": len(self._kept)})
+        facts = {"partitions": partitions, "kept": len(self._kept), "moving": sorted(self._moving)}
+        log.info("membership.assigned", extra=facts)
         failpoint("membership.assigned")
-        self._on_assigned(self._inboxes.keys(), self._kept)
+        ended = self._on_assigned(self._inboxes.keys(), self._kept, self._moving)
+        if self._moving:
+            ended.add_done_callback(self._give_up)
+
+    def _give_up(self, _: object) -> None:
+        """Claim what was to move no longer, and have it given to somebody else."""
+        self._claim = self._claim._replace(partitions=frozenset(self._inboxes))
+        rejoin(self._consumer)
 
     def _new_inbox(self, partition: int) -> Inbox:
         settings = self._settings

@@ -1,7 +1,7 @@
 """The loops of the partitions that a worker owns: started, watched and stopped as they are assigned and revoked."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from collections.abc import Set as AbstractSet
 
 from hotswap.pipeline.loop import PartitionLoop
@@ -18,6 +18,7 @@ class Pipeline:
         self._stop_timeout_s = stop_timeout_s
         self._running: dict[int, tuple[PartitionLoop, asyncio.Task[None]]] = {}
         self._leaving: set[asyncio.Task[None]] = set()
+        self._ending: asyncio.Future[None] | None = None  # asyncio itself keeps no task alive
         self._is_stopped = False
 
     @property
@@ -37,14 +38,24 @@ class Pipeline:
         for loop, _ in self._running.values():
             loop.hold_back()
 
-    def assigned(self, partitions: AbstractSet[int], kept: AbstractSet[int] = frozenset()) -> None:
-        """Start a loop for each partition whose loop is not kept; give up what is not ours any more."""
+    def assigned(
+        self, partitions: AbstractSet[int], kept: AbstractSet[int] = frozenset(), moving: AbstractSet[int] = frozenset()
+    ) -> asyncio.Future[None]:
+        """Start a loop for each partition whose loop is not kept, and end the others.
+
+        Nobody waits for the batch in hand of what is not ours any more: who has it now has fenced it, or will. What is
+        `moving` has no other owner yet; the future is done once all of that has ended.
+        """
+        ending = []
         for partition in self._running.keys() - kept:
-            _, task = self._running.pop(partition)
-            # Nobody waits for the batch in hand: who has the partition now has fenced it, or will.
-            task.cancel()
+            loop, task = self._running.pop(partition)
             self._leaving.add(task)
             task.add_done_callback(self._leaving.discard)
+            if partition in moving:
+                loop.stop()
+                ending.append(task)
+            else:
+                task.cancel()
         for loop, _ in self._running.values():
             loop.go_on()
         # A rebalance may still assign partitions to a worker that is about to leave.
@@ -52,19 +63,24 @@ class Pipeline:
             loop = self._open_loop(partition)
             task = asyncio.create_task(loop.run(), name=f"partition-{partition}")
             self._running[partition] = loop, task
+        self._ending = asyncio.ensure_future(self._end(ending))
+        return self._ending
 
     async def revoked(self) -> None:
         """Let every loop commit its batch in hand, or give it up after the timeout; no producer is left afterwards."""
-        tasks = [*(task for _, task in self._running.values()), *self._leaving]
         for loop, _ in self._running.values():
             loop.stop()
+        await self._end([*(task for _, task in self._running.values()), *self._leaving])
+        self._running.clear()
+
+    async def _end(self, tasks: Sequence[asyncio.Task[None]]) -> None:
+        """Wait for loops that have been told to stop, until the timeout."""
         if tasks:
             _, late = await asyncio.wait(tasks, timeout=self._stop_timeout_s)
             for task in late:
                 # A batch given up here is not committed: the next owner's fencing aborts its transaction.
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
-        self._running.clear()
 
     async def stop(self) -> None:
         """Stop all loops for good, as `revoked` does, and ignore later assignments."""
