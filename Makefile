@@ -16,12 +16,13 @@ stop_at = $(if $1,$(error $1))
 # module share what they prepare. conftest.py says in which order.
 side_by_side := --numprocesses 3 --dist loadfile --no-loadscope-reorder
 
-# Each is a proof under fire of its own, minutes long: make kills, or make kills SEED=7 SECONDS=60. With RECORD=1, as
-# with the other proofs below, the run is appended to docs/proofs.jsonl.
-PROOFS := kills kills-swaps kills-named failpoints zombies broker storm drain swaps bad-swaps commands at-least-once everything \
-	million fuzz fuzz-records
+# Each is a proof under fire of its own, minutes long: make kills, or make kills SEED=7 SECONDS=60 PARTITIONS=64. With
+# RECORD=1, as with the other proofs below, the run is appended to docs/proofs.jsonl.
+PROOFS := kills kills-swaps kills-named failpoints zombies broker storm takeover drain swaps bad-swaps commands \
+	at-least-once everything million fuzz fuzz-records
 RED := red-at-least-once red-unfenced
-play = cd tests && $(abspath $(VENV))/bin/python -m faults $1 $(addprefix --seed ,$(SEED)) $(addprefix --seconds ,$(SECONDS))
+play = cd tests && $(abspath $(VENV))/bin/python -m faults $1 $(addprefix --seed ,$(SEED)) $(addprefix --seconds ,$(SECONDS)) \
+	$(addprefix --partitions ,$(PARTITIONS))
 
 .PHONY: help setup setup-all demo test test-all check coverage faults $(PROOFS) $(RED) attacks topics alerts verifier model mutants bench \
 	against cache-check pictures train jars protos docs lock clean

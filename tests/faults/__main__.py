@@ -10,6 +10,7 @@ import random
 import sys
 import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -51,6 +52,7 @@ def main() -> int:
     parser.add_argument("scenario", nargs="+", choices=[*SCENARIOS, *COMMANDS, RECORDS, ATTACKS, TOPICS, ALERTS, *RED])
     parser.add_argument("--seed", type=int, default=random.randrange(1_000_000))
     parser.add_argument("--seconds", type=float, help="how long, or how many, instead of the scenario's own measure")
+    parser.add_argument("--partitions", type=int, help="of the requests topic, instead of the scenario's own number")
     parser.add_argument("--keep", type=Path, help="folder for the workers' logs and the journal")
     parser.add_argument("--worker", type=Path, default=ROOT, help="of the attacks: the checkout that is attacked")
     asked = parser.parse_args()
@@ -92,7 +94,10 @@ async def _play(name: str, asked: argparse.Namespace, length: float, folder: Pat
         return _told(name, await _command(name, asked.seed, int(length), folder))
     if name == RECORDS:
         return _told(name, await fuzz_records.run(folder, seed=asked.seed, count=int(length), say=_say))
-    arena = await run((SCENARIOS | RED)[name], seed=asked.seed, seconds=length, folder=folder, say=_say)
+    scenario = (SCENARIOS | RED)[name]
+    if asked.partitions:
+        scenario = replace(scenario, terms=replace(scenario.terms, partitions=asked.partitions))
+    arena = await run(scenario, seed=asked.seed, seconds=length, folder=folder, say=_say)
     return Outcome(arena.findings, arena.figures)
 
 

@@ -22,7 +22,7 @@ from faults.verifier import Names, Verifier
 from faults.watcher import Watcher
 from harness.fleet import EXAMPLES, Deployment
 from hotswap.client.change import Change
-from hotswap.errors import NoAnswer
+from hotswap.errors import Doubt, NoAnswer
 
 MODELS = ("iris_gbm", "iris_glm")
 _STARTED_S = 120
@@ -93,6 +93,7 @@ class Arena:
         self.client = await self._exits.enter_async_context(self.deployment.client())
         for _ in range(self.terms.workers):
             self.join()
+        await self._topics_are_there()
         receipt = await self.client.swap(
             Change(model=EXAMPLES / "models" / "iris_gbm.zip", proto=EXAMPLES / "protos" / "iris.proto")
         )
@@ -132,11 +133,18 @@ class Arena:
         self.watcher.start()
         self._exits.callback(self.watcher.stop)
 
+    async def _topics_are_there(self):
+        """Wait until the topics can be read: a thousand partitions have leaders before they have logs."""
+        async with asyncio.timeout(_STARTED_S):
+            while True:
+                with contextlib.suppress(Doubt):
+                    return await self.client.status()
+
     async def _first_answer(self, receipt):
         """Return the fleet's answer to a swap; on a busy machine the workers may take long until they report at all."""
         async with asyncio.timeout(_STARTED_S):
             while True:
-                with contextlib.suppress(NoAnswer):
+                with contextlib.suppress(NoAnswer, Doubt):
                     return await self.client.await_swap(receipt)
 
     async def __aexit__(self, *_):

@@ -1,6 +1,7 @@
 """The proofs under fire, each a short story: what dies, when, and what must hold besides the verifier's verdict."""
 
 import asyncio
+import json
 import signal
 import time
 from collections.abc import Awaitable, Callable
@@ -109,6 +110,43 @@ async def storm(arena, seconds):
     _each_partition_has_moved(arena)
 
 
+async def takeover(arena, seconds):
+    """Kill one worker of three; the others open its partitions, and go on meanwhile with their own."""
+    await arena.until(lambda: len(_opened(arena)) == arena.terms.partitions, _OPENED_S, "all partitions are opened")
+    await asyncio.sleep(seconds / 2)
+    victim = arena.random.choice(arena.workers)
+    moved = set(_events(arena, victim, "membership.assigned")[-1]["partitions"])
+    before = len(_opened(arena))
+    arena.verifier.longest_gaps.clear()
+    arena.deployment.kill(victim)
+    await asyncio.sleep(seconds)
+    gaps = arena.verifier.longest_gaps
+    silent = {
+        what: max((gap for partition, gap in gaps.items() if (partition in moved) == (what == "moved")), default=0)
+        for what in ("moved", "stayed")
+    }
+    arena.figures |= {"partitions": arena.terms.partitions, "moved": len(moved)}
+    arena.figures["opened anew"] = len(_opened(arena)) - before
+    arena.figures |= {f"longest gap of one that {what}, s": round(gap, 2) for what, gap in silent.items()}
+    assert arena.figures["opened anew"] == len(moved), "partitions that stay were opened anew"
+    assert silent["moved"] <= 12, f"a partition that moved stood still for {silent['moved']:.1f} s"
+    assert silent["stayed"] <= 2, f"a partition that stayed stood still for {silent['stayed']:.1f} s"
+
+
+def _opened(arena):
+    """Every opening of a partition, by its worker and partition."""
+    return [
+        (path.stem, event["partition"])
+        for path in arena.folder.glob("w*.log")
+        for event in _events(arena, path.stem, "partition.opened")
+    ]
+
+
+def _events(arena, worker, event):
+    lines = (line for line in arena.deployment.log(worker).splitlines() if f'"{event}"' in line)
+    return [json.loads(line) for line in lines]
+
+
 async def drain(arena, _):
     """SIGTERM each worker in turn, as in a rolling upgrade; the next one once the new one has opened partitions."""
     for worker in list(arena.workers):
@@ -126,6 +164,8 @@ async def drain(arena, _):
     arena.figures["transactions given up"] = recycled
     assert recycled == 0, "a batch was abandoned, so its requests were delivered again"
 
+
+_OPENED_S = 180
 
 FULL_LOAD = Terms(partitions=12, per_second=1_000, workers=3)
 UNDER_ZOMBIES = Terms(workers=2, settings=QUICK_SESSION)
@@ -179,6 +219,13 @@ SCENARIOS = {
             promise="a worker joins or leaves every 2 s, and each partition moves at least every 30 s",
             play=storm,
             seconds=300,
+        ),
+        Scenario(
+            name="takeover",
+            promise="one of three workers dies: its partitions go on within 12 s, and the others' within 2 s",
+            play=takeover,
+            seconds=30,
+            terms=Terms(partitions=1_000, per_second=200),
         ),
         Scenario(
             name="drain",

@@ -137,3 +137,14 @@ async def test_what_is_to_move_ends_with_its_batch_in_hand_committed_while_the_o
         await ended
     assert (len(had.only(3).transactions), had.only(3).closed, had.only(4).closed) == (1, 1, 0)
     await had.pipeline.stop()
+
+
+async def test_what_is_to_move_and_is_still_being_opened_is_not_opened_first():
+    had = Partitions()
+    had.pipeline.assigned({3})
+    had.only(3).open = asyncio.Event().wait
+    await asyncio.sleep(0)
+    async with asyncio.timeout(4):
+        await had.pipeline.assigned(set(), moving={3})
+    assert (had.only(3).opened, had.only(3).closed) == (0, 1)
+    await had.pipeline.stop()

@@ -43,8 +43,8 @@ class Pipeline:
     ) -> asyncio.Future[None]:
         """Start a loop for each partition whose loop is not kept, and end the others.
 
-        Nobody waits for the batch in hand of what is not ours any more: who has it now has fenced it, or will. What is
-        `moving` has no other owner yet; the future is done once all of that has ended.
+        What is `moving` has no other owner yet, so its batch in hand is committed; the future is done once all of that
+        has ended. Of what is not ours any more, nobody waits for the batch: who has it now has fenced it, or will.
         """
         ending = []
         for partition in self._running.keys() - kept:
@@ -52,8 +52,9 @@ class Pipeline:
             self._leaving.add(task)
             task.add_done_callback(self._leaving.discard)
             if partition in moving:
-                loop.stop()
                 ending.append(task)
+            if partition in moving and loop.state.in_hand is not None:
+                loop.stop()
             else:
                 task.cancel()
         for loop, _ in self._running.values():
