@@ -1,4 +1,4 @@
-"""Every use of aiokafka beyond its documented interface, and every patch of it, but for the requests of rights.py.
+"""Every use of aiokafka beyond its documented interface, and every patch of it, but for group.py and rights.py.
 
 CHECKED_AGAINST is the version whose source was read for this. `tests/contract/kafka/test_aiokafka.py` checks what this
 relies on, by source and by behaviour, and fails if another version changes it; `docs/upstream/` drafts, for each use,
@@ -194,34 +194,6 @@ async def partitions_for_topic(consumer: AIOKafkaConsumer, topic: str) -> set[in
     """Return the topic's current partitions; requests the metadata of all topics, so that the broker creates none."""
     metadata = await consumer._client.fetch_all_metadata()
     return metadata.partitions_for_topic(topic) or set()
-
-
-def member_id(consumer: AIOKafkaConsumer) -> str:
-    """Return the consumer's member id in its group; empty if it will join as a new member."""
-    known: str = consumer._coordinator.member_id
-    return known
-
-
-def join_as(consumer: AIOKafkaConsumer, member: str) -> None:
-    """Make the consumer join next time as `member`, if aiokafka has forgotten its member id."""
-    if not consumer._coordinator.member_id:
-        consumer._coordinator.member_id = member
-
-
-def membership_number(consumer: AIOKafkaConsumer) -> int:
-    """Return the consumer-group generation (Kafka's own) that the consumer has joined last."""
-    known: int = consumer._coordinator.generation
-    return known
-
-
-def rejoin(consumer: AIOKafkaConsumer) -> None:
-    """Make the consumer join its group again, which shares the partitions out anew."""
-    consumer._coordinator.request_rejoin()
-
-
-def read_on(consumer: AIOKafkaConsumer) -> None:
-    """Let `getmany` go on with the partitions at hand until the consumer has others; aiokafka's waits for these."""
-    consumer._subscription.begin_reassignment = lambda: None
 
 
 # ---- a producer

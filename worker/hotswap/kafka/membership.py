@@ -24,8 +24,9 @@ from hotswap.kafka.assignor import NOTHING, Claim, KeepingAssignor
 from hotswap.kafka.connection import bounded, connection, end
 from hotswap.kafka.contents import Bounds, Unpacker
 from hotswap.kafka.fetched import Fetches, get_batches, take_batches
+from hotswap.kafka.group import join_as, member_id, membership_number, read_on, rejoin
 from hotswap.kafka.inbox import Inbox
-from hotswap.kafka.internals import FencedInstanceIdError, join_as, member_id, membership_number, read_on, rejoin
+from hotswap.kafka.internals import FencedInstanceIdError
 from hotswap.kafka.records import RawRequests
 from hotswap.settings import Settings
 

@@ -1,6 +1,6 @@
 """What this user may do with topics and a group (KIP-430), by requests that aiokafka lacks or reads wrongly.
 
-Beside internals.py, the only module that uses aiokafka beyond its documented interface.
+As internals.py and group.py, it uses aiokafka beyond its documented interface.
 """
 
 import asyncio

@@ -1,0 +1,49 @@
+"""The defects in what a rebalance keeps, gives up and fetches again."""
+
+from model.defects import MEMBERSHIP, PARTITIONS, Mutant
+
+REBALANCES = [
+    Mutant(
+        "an answer from before a seek counts",
+        MEMBERSHIP,
+        "or inbox.sought_in > epoch:",
+        "or epoch < 0:",
+        "I1",
+    ),
+    Mutant(
+        "an empty answer from before a seek counts",
+        MEMBERSHIP,
+        "                if inbox.sought_in > epoch:\n",
+        "                if epoch < 0:\n",
+        "I1",
+    ),
+    Mutant(
+        "a kept partition goes on where the group has committed",
+        MEMBERSHIP,
+        "                self._seek(inbox, inbox.position)\n",
+        "                pass\n",
+        "I1",
+    ),
+    Mutant(
+        "what another worker may have had in between is kept",
+        MEMBERSHIP,
+        "before.membership <= number <= before.membership + 1",
+        "before.membership <= number",
+        "I1, where nothing fences",
+        ("tests/unit/kafka/test_membership.py",),
+    ),
+    Mutant(
+        "what has moved to another worker is not given up",
+        PARTITIONS,
+        "            else:\n                task.cancel()\n",
+        "",
+        "I10",
+    ),
+    Mutant(
+        "what is kept is not opened again after a doubt",
+        PARTITIONS,
+        "            loop.go_on()\n",
+        "            pass\n",
+        "every request is answered",
+    ),
+]
