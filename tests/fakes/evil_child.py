@@ -43,10 +43,10 @@ def _loop_when_told(file: Path) -> None:
                 time.sleep(0.1)
             return super().score(table)
 
-    def refuse_the_jvm(*_: object) -> NoReturn:
+    def refuse_the_jvm(*_: object, **__: object) -> NoReturn:
         raise NotFlat("the harm is done in Python")
 
-    vars(h2o).update(H2OModel=Looping, FlatPlan=refuse_the_jvm)
+    vars(h2o).update(H2OModel=Looping, SealingFlatPlan=refuse_the_jvm)
 
 
 if __name__ == "__main__":

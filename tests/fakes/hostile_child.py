@@ -65,11 +65,11 @@ class _Hostile(h2o.H2OModel):
         return super().score(table)
 
 
-def _refuse_the_jvm(*_: object) -> NoReturn:
+def _refuse_the_jvm(*_: object, **__: object) -> NoReturn:
     raise NotFlat("the harm is done in Python")
 
 
 if __name__ == "__main__":
-    vars(h2o).update(H2OModel=_Hostile, FlatPlan=_refuse_the_jvm)
+    vars(h2o).update(H2OModel=_Hostile, SealingFlatPlan=_refuse_the_jvm)
     vars(warm)["_SIZES"] = (1, 50)  # it is started often
     child.main()

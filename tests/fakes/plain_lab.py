@@ -7,10 +7,10 @@ from hotswap.runtimes.h2o import runtime as h2o
 from hotswap.runtimes.h2o.flat import NotFlat
 
 
-def refuse(*_: object) -> NoReturn:
+def refuse(*_: object, **__: object) -> NoReturn:
     raise NotFlat("as the test wants it")
 
 
 if __name__ == "__main__":
-    vars(h2o)["FlatPlan"] = refuse
+    vars(h2o)["SealingFlatPlan"] = refuse
     lab.serve()

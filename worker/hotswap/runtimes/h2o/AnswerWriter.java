@@ -1,6 +1,5 @@
 package hotswap;
 
-import com.google.protobuf.CodedOutputStream;
 import java.lang.invoke.MethodHandles;
 import java.lang.invoke.VarHandle;
 import java.nio.ByteOrder;
@@ -114,7 +113,7 @@ public final class AnswerWriter {
       } else if (!isLeftOut(part, scores)) {
         int bytes = bytes(part);
         size += parts.tags[part].length + bytes;
-        size += parts.kinds[part] == NUMBERS ? CodedOutputStream.computeUInt32SizeNoTag(bytes) : 0;
+        size += parts.kinds[part] == NUMBERS ? varintSize(bytes) : 0;
       }
     }
     return size;
@@ -167,6 +166,10 @@ public final class AnswerWriter {
         end += Double.BYTES;
       }
     }
+  }
+
+  private static int varintSize(int value) {
+    return (Integer.SIZE - Integer.numberOfLeadingZeros(value | 1) + 6) / 7;
   }
 
   private void writeVarint(int value) {

@@ -1,28 +1,10 @@
 package hotswap;
 
-import hex.genmodel.GenModel;
-import java.util.Arrays;
-
-/** Scores rows block by block, as the score0 of a model does row by row. */
-interface BlockScorer {
+/** Scores rows of numbers, block by block. */
+public interface BlockScorer {
   /**
    * Scores `count` rows, which lie one after the other in `rows` and are left as they are, to the beginning of `scores`.
    * Raises what the model raises for one of them.
    */
   void score(double[] rows, int count, double[] scores);
-
-  /** The quickest way to score as `model`, which has `columns` columns, and whose score0 gives `width` numbers. */
-  static BlockScorer of(GenModel model, int columns, int width) {
-    Forest forest = Forest.of(model, columns, width);
-    return forest != null ? forest : (rows, count, scores) -> {
-      double[] row = new double[columns]; // a copy, since some models overwrite it
-      double[] one = new double[width];
-      for (int number = 0; number < count; number++) {
-        System.arraycopy(rows, number * columns, row, 0, columns);
-        Arrays.fill(one, 0);
-        model.score0(row, one);
-        System.arraycopy(one, 0, scores, number * width, width);
-      }
-    };
-  }
 }

@@ -1,6 +1,5 @@
 package hotswap;
 
-import hex.genmodel.GenModel;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 import java.util.Arrays;
@@ -31,9 +30,9 @@ public final class FlatRecords {
   private int leftSize;
   private int maxAnswer, maxRequest, maxRecord;
 
-  public FlatRecords(GenModel model, RowReader reader, AnswerWriter writer) {
+  public FlatRecords(BlockScorer scorer, RowReader reader, AnswerWriter writer) {
     this.reader = reader;
-    this.table = new RowTable(BlockScorer.of(model, reader.columns(), writer.width()), reader.columns(), writer.width());
+    this.table = new RowTable(scorer, reader.columns(), writer.width());
     this.writer = writer;
   }
 

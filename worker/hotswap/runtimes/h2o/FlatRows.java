@@ -1,6 +1,5 @@
 package hotswap;
 
-import hex.genmodel.GenModel;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 import java.util.Arrays;
@@ -28,9 +27,9 @@ public final class FlatRows {
   private int[] firsts = new int[0];
   private int[] lengths = new int[0];
 
-  public FlatRows(GenModel model, RowReader reader, AnswerWriter writer) {
+  public FlatRows(BlockScorer scorer, RowReader reader, AnswerWriter writer) {
     this.reader = reader;
-    this.table = new RowTable(BlockScorer.of(model, reader.columns(), writer.width()), reader.columns(), writer.width());
+    this.table = new RowTable(scorer, reader.columns(), writer.width());
     this.writer = writer;
   }
 

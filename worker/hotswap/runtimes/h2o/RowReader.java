@@ -1,6 +1,5 @@
 package hotswap;
 
-import com.google.protobuf.CodedInputStream;
 import java.util.Map;
 
 /** Decodes the rows of requests, one behind the other, into a table of numbers. */
@@ -133,9 +132,9 @@ public final class RowReader {
       case UINT32:
         return raw & 0xFFFFFFFFL;
       case SINT32:
-        return CodedInputStream.decodeZigZag32((int) raw);
+        return (int) raw >>> 1 ^ -((int) raw & 1);
       case SINT64:
-        return CodedInputStream.decodeZigZag64(raw);
+        return raw >>> 1 ^ -(raw & 1);
       case UINT64:
         return signed(raw);
       default:

@@ -1,9 +1,12 @@
 package hotswap;
 
-import com.google.protobuf.ByteString;
 import java.lang.invoke.MethodHandles;
 import java.lang.invoke.VarHandle;
+import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
+import java.nio.charset.CharacterCodingException;
+import java.nio.charset.CharsetDecoder;
+import java.nio.charset.StandardCharsets;
 
 /**
  * Reads protobuf's wire format, strictly: it raises Odd for what is cut off, and for a varint that is not of the shortest
@@ -22,6 +25,8 @@ final class Wire {
   private static final Odd ODD = new Odd();
   private static final VarHandle INTS = MethodHandles.byteArrayViewVarHandle(int[].class, ByteOrder.LITTLE_ENDIAN);
   private static final VarHandle LONGS = MethodHandles.byteArrayViewVarHandle(long[].class, ByteOrder.LITTLE_ENDIAN);
+
+  private final CharsetDecoder utf8 = StandardCharsets.UTF_8.newDecoder(); // it reports what is malformed
 
   byte[] bytes;
   int at; // the byte that comes next
@@ -87,7 +92,9 @@ final class Wire {
     int begin = skip(length);
     for (int i = begin; i < at; i++) {
       if (bytes[i] < 0) {
-        if (!ByteString.copyFrom(bytes, i, at - i).isValidUtf8()) {
+        try {
+          utf8.decode(ByteBuffer.wrap(bytes, i, at - i));
+        } catch (CharacterCodingException error) {
           throw ODD;
         }
         return;

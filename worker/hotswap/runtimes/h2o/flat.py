@@ -7,6 +7,7 @@ are written once, and both paths return the same bytes.
 """
 
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from typing import Any, Final, NamedTuple
 
 import jpype
@@ -27,7 +28,7 @@ from hotswap.runtimes.rows import RowPlan
 _DECLINED: Final = 0xFFFFFFFF  # the length of an answer that the JVM leaves to the fallback
 _UNKNOWN: Final = -np.inf  # a row with it goes to the fallback, so a genuine -inf is scored correctly too
 _LAST_FIELD: Final = 4_096
-_LABEL, _NUMBER, _NUMBERS = range(3)
+LABEL, _NUMBER, _NUMBERS = range(3)
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5  # protobuf's wire types
 _WIRE_TYPES: Final = {
     FieldDescriptor.TYPE_DOUBLE: _FIXED64,
@@ -48,13 +49,13 @@ class NotFlat(Exception):
 class FlatPlan:
     """One operation of a model whose rows are flat. `fallback` answers the requests that the JVM declines."""
 
-    def __init__(self, fallback: RowPlan, model: Any, width: int) -> None:
-        """`model` is a GenModel whose score0 returns `width` numbers, the model's first outputs. Raises NotFlat.
+    def __init__(
+        self, fallback: RowPlan, scorer: Any, *, sources: Sequence[FieldSource], parts: Sequence["Part"], width: int
+    ) -> None:
+        """`scorer` is a BlockScorer, whose columns come from `sources`, and which returns `width` numbers a row.
 
-        `width` 0: score0 alone does not score the model.
+        `parts` make up the answer to a row. Raises NotFlat.
         """
-        if not width:
-            raise NotFlat("the model's rows are built, or scored, by more than score0")
         self.problems = fallback.problems
         self.used = fallback.used
         self.invent = fallback.invent
@@ -62,15 +63,15 @@ class FlatPlan:
         self.reads: Final = fallback.reads
         self._fallback = fallback
         decoder, encoder = fallback.decoder, fallback.encoder
-        fields, parts = _fields(decoder), _parts(encoder, width)
+        fields = _fields(decoder, sources)
         may_miss = decoder.policies.missing is not Policy.REFUSE
         rows = descriptor_of(decoder.message).fields_by_name[decoder.rows_field] if decoder.rows_field else None
         rows_tag = rows.number << 3 | _BYTES if rows else 0
         row_tag = varint(encoder.rows.number << 3 | _BYTES) if encoder.rows else b""
         reader = _class("RowReader")(fields, may_miss, rows_tag)
-        writer = _class("AnswerWriter")(width, parts, _java_bytes(row_tag), encoder.is_by_row)
-        self._answer = _class("FlatRows")(model, reader, writer).answer
-        self._seal = _class("FlatRecords")(model, reader, writer).seal
+        writer = _class("AnswerWriter")(width, _parts(parts), _java_bytes(row_tag), encoder.is_by_row)
+        self._answer = _class("FlatRows")(scorer, reader, writer).answer
+        self._scored_by = (scorer, reader, writer)
 
     def answer(self, values: Sequence[bytes]) -> ScoredBatch:
         """Answer a batch of requests."""
@@ -89,23 +90,31 @@ class FlatPlan:
             answers[position] = answer
         return ScoredBatch(answers, unknown)
 
+
+class SealingFlatPlan(FlatPlan):
+    """The fast path where the host is ours: it answers record batches, too."""
+
     def seal(self, order: Buffer) -> memoryview:
         """Carry out an order (host/sealing.py)."""
         result = self._seal(jpype.nio.convertToDirectBuffer(order))
         return memoryview(result)[: result.limit()]
 
+    @cached_property
+    def _seal(self) -> Any:
+        return _class("FlatRecords")(*self._scored_by).seal
+
 
 # ---- in
 
 
-def _fields(decoder: Decoder) -> Any:
+def _fields(decoder: Decoder, given: Sequence[FieldSource]) -> Any:
     """Describe a row's fields to the JVM, as RowReader.Fields. Raises NotFlat."""
     if decoder.shape == "columns":
         raise NotFlat("the columns of a request are repeated fields")
     row = _row_of(decoder)
     if _syntax(row) != "proto3":
         raise NotFlat(f"{row.full_name} is not proto3")
-    sources = _by_number(decoder.sources)
+    sources = _by_number(given)
     known = [part for part in row.fields if not (part.is_repeated or part.message_type) and part.number <= _LAST_FIELD]
     size = 1 + max((part.number for part in known), default=0)
     tags, types, columns = [0] * size, [0] * size, [-1] * size
@@ -168,9 +177,8 @@ def _java_map(lookup: Mapping[Any, float]) -> Any:
 # ---- out
 
 
-def _parts(encoder: Encoder, width: int) -> Any:
-    """Describe the parts of an answer to the JVM, as AnswerWriter.Parts. Raises NotFlat."""
-    parts = [_part(fill, encoder, width) for fill in sorted(encoder.fills, key=lambda fill: fill.field.number)]
+def _parts(parts: Sequence["Part"]) -> Any:
+    """Describe the parts of an answer to the JVM, as AnswerWriter.Parts."""
     ints, flags, octets = jpype.JArray(jpype.JInt), jpype.JArray(jpype.JBoolean), jpype.JArray(jpype.JByte, 2)
     return _class("AnswerWriter$Parts")(
         ints([part.kind for part in parts]),
@@ -183,7 +191,7 @@ def _parts(encoder: Encoder, width: int) -> Any:
     )
 
 
-class _Part(NamedTuple):
+class Part(NamedTuple):
     """A field of an answer. `labels` has the serialized field for each class; `tag` precedes the numbers."""
 
     kind: int
@@ -194,7 +202,12 @@ class _Part(NamedTuple):
     labels: Sequence[bytes] = ()
 
 
-def _part(fill: Fill, encoder: Encoder, width: int) -> _Part:
+def parts_of(encoder: Encoder, fills: Sequence[Fill], width: int) -> list[Part]:
+    """Return the parts of an answer with these fields, whose outputs are numbers up to `width`. Raises NotFlat."""
+    return [_part(fill, encoder, width) for fill in sorted(fills, key=lambda fill: fill.field.number)]
+
+
+def _part(fill: Fill, encoder: Encoder, width: int) -> Part:
     part, output, name = fill.field, fill.output, fill.field.name
     is_label = output.classes is not None
     if fill.parents or not (is_label or part.cpp_type in FLOATS):
@@ -208,14 +221,14 @@ def _part(fill: Fill, encoder: Encoder, width: int) -> _Part:
     if is_label:
         if part.is_repeated and not encoder.is_by_row and part.type != FieldDescriptor.TYPE_STRING:
             raise NotFlat(f"the labels of output field `{name}` are packed")
-        return _Part(_LABEL, output, labels=[*map(written, fill.labels)])
+        return Part(LABEL, output, labels=[*map(written, fill.labels)])
     is_float = part.cpp_type == FieldDescriptor.CPPTYPE_FLOAT
     one, size = written(1.0), np.dtype(FLOATS[part.cpp_type]).itemsize
     if not part.is_repeated:
-        return _Part(_NUMBER, output, is_float, not part.has_presence, one[:-size])
+        return Part(_NUMBER, output, is_float, not part.has_presence, one[:-size])
     if one[0] & 7 != _BYTES:
         raise NotFlat(f"output field `{name}` is not packed")
-    return _Part(_NUMBERS, output, is_float, tag=one[: -size - 1])
+    return Part(_NUMBERS, output, is_float, tag=one[: -size - 1])
 
 
 def _class(name: str) -> Any:

@@ -22,7 +22,7 @@ from hotswap.codec.values import Table
 from hotswap.errors import ModelError, SwapCode, SwapError
 from hotswap.generation import Configuration
 from hotswap.runtimes.h2o import extras
-from hotswap.runtimes.h2o.flat import FlatPlan, NotFlat
+from hotswap.runtimes.h2o.flat import NotFlat, SealingFlatPlan, parts_of
 from hotswap.runtimes.h2o.inputs import inputs_of
 from hotswap.runtimes.h2o.outputs import CLASSIFIERS, outputs_of, shifted
 from hotswap.runtimes.h2o.scorers import scorer_of
@@ -92,16 +92,24 @@ class H2OModel:
         outputs = ", ".join(output.name for output in self.outputs)
         return f"H2O {_algorithm_of(self._model)}, {self._category}: {columns} -> {outputs}"
 
-    def plan(self, operation: Operation, configuration: Configuration) -> RowPlan | FlatPlan:
+    def plan(self, operation: Operation, configuration: Configuration) -> RowPlan | SealingFlatPlan:
         """Return the plan of an operation: the fast path in the JVM if its rows are flat, else the fallback."""
         plan = RowPlan(self, operation, configuration)
         if plan.problems:
             return plan
         try:
-            return FlatPlan(plan, self._model, self._scores_of_score0)
+            return self._flat(plan)
         except NotFlat as reason:
             plan.path = f"through Python: {reason}"
             return plan
+
+    def _flat(self, plan: RowPlan) -> SealingFlatPlan:
+        width, sources = self._scores_of_score0, plan.decoder.sources
+        if not width:
+            raise NotFlat("the model's rows are built, or scored, by more than score0")
+        parts = parts_of(plan.encoder, plan.encoder.fills, width)
+        scorer = jpype.JClass("hotswap.Score0").of(self._model, len(sources), width)
+        return SealingFlatPlan(plan, scorer, sources=sources, parts=parts, width=width)
 
     def score(self, table: Table) -> Table:
         """Score rows x columns to rows x outputs.
