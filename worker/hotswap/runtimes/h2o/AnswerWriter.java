@@ -16,8 +16,9 @@ public final class AnswerWriter {
   private static final VarHandle LONGS = MethodHandles.byteArrayViewVarHandle(long[].class, ByteOrder.LITTLE_ENDIAN);
 
   /**
-   * The parts of an answer in the order of their fields: a LABEL is a whole field for each class, a NUMBER or NUMBERS
-   * the scores from `starts` to `stops`, as floats or doubles behind the tag. A zero may be left out as proto3 has it.
+   * The parts of an answer in the order of their fields: a LABEL is a whole field for each class (behind a tag: an element
+   * of a packed field), a NUMBER or NUMBERS the scores from `starts` to `stops`, as floats or doubles behind the tag. A
+   * zero may be left out as proto3 has it.
    */
   public record Parts(
       int[] kinds, int[] starts, int[] stops, boolean[] areFloats, boolean[] leaveZerosOut, byte[][] tags,
@@ -86,7 +87,7 @@ public final class AnswerWriter {
       for (int part = 0; part < parts.kinds.length; part++) {
         int scores = row * width;
         if (parts.kinds[part] == LABEL) {
-          write(parts.labels[part][(int) table[scores + parts.starts[part]]]);
+          write(label(part, row));
         } else if (!isLeftOut(part, scores)) {
           write(parts.tags[part]);
           if (parts.kinds[part] == NUMBERS) {
@@ -127,9 +128,7 @@ public final class AnswerWriter {
     }
     for (int part = 0; first < last && part < parts.kinds.length; part++) {
       if (parts.kinds[part] == LABEL) {
-        for (int row = first; row < last; row++) {
-          write(parts.labels[part][(int) table[row * width + parts.starts[part]]]);
-        }
+        writeLabels(part, first, last);
       } else {
         write(parts.tags[part]);
         writeVarint((last - first) * bytes(part));
@@ -139,6 +138,24 @@ public final class AnswerWriter {
       }
     }
     return true;
+  }
+
+  private void writeLabels(int part, int first, int last) {
+    if (parts.tags[part].length > 0) {
+      int size = 0;
+      for (int row = first; row < last; row++) {
+        size += label(part, row).length;
+      }
+      write(parts.tags[part]);
+      writeVarint(size);
+    }
+    for (int row = first; row < last; row++) {
+      write(label(part, row));
+    }
+  }
+
+  private byte[] label(int part, int row) {
+    return parts.labels[part][(int) table[row * width + parts.starts[part]]];
   }
 
   private boolean isLeftOut(int part, int scores) {

@@ -192,7 +192,7 @@ def _parts(parts: Sequence["Part"]) -> Any:
 
 
 class Part(NamedTuple):
-    """A field of an answer. `labels` has the serialized field for each class; `tag` precedes the numbers."""
+    """A field of an answer. `labels` has the serialized field for each class; `tag` precedes numbers, packed labels."""
 
     kind: int
     output: Output
@@ -219,9 +219,10 @@ def _part(fill: Fill, encoder: Encoder, width: int) -> Part:
         return encoder.row(**{name: [value] if part.is_repeated else value}).SerializeToString()
 
     if is_label:
-        if part.is_repeated and not encoder.is_by_row and part.type != FieldDescriptor.TYPE_STRING:
-            raise NotFlat(f"the labels of output field `{name}` are packed")
-        return Part(LABEL, output, labels=[*map(written, fill.labels)])
+        labels, tag = [*map(written, fill.labels)], varint(part.number << 3 | _BYTES)
+        if encoder.is_by_row or part.type == FieldDescriptor.TYPE_STRING or not labels[0].startswith(tag):
+            return Part(LABEL, output, labels=labels)
+        return Part(LABEL, output, tag=tag, labels=[label[len(tag) + 1 :] for label in labels])
     is_float = part.cpp_type == FieldDescriptor.CPPTYPE_FLOAT
     one, size = written(1.0), np.dtype(FLOATS[part.cpp_type]).itemsize
     if not part.is_repeated:
