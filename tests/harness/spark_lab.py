@@ -1,6 +1,7 @@
 """Spark models in one Java, one by one, without a host's ten seconds of start for each; their rows and protos."""
 
 import json
+import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -9,8 +10,9 @@ from typing import Any
 import pytest
 from google.protobuf import json_format
 
+from fakes.both_ways import DECLINED
 from harness.lab import TESTS, Lab
-from hotswap.batch import Refusal
+from hotswap.batch import Answer, Ask, Refusal
 from hotswap.codec.proto import compile as compile_proto
 from hotswap.errors import SwapError
 from hotswap.generation import Configuration
@@ -28,30 +30,32 @@ class Told:
     error: tuple[str, str] | None = None
     answers: list[Any] = field(default_factory=list)
     description: str = ""
+    path: str = ""
     reads: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
 
 class SparkLab(Lab):
-    """A lab of Spark models, whose requests and answers are JSON objects here."""
+    """A lab of Spark models, whose requests and answers are JSON objects here; each is answered both ways."""
 
     def __init__(self, folder: Path) -> None:
-        super().__init__(folder, "spark")
+        super().__init__(folder, "spark", main="fakes.both_ways")
+
+    def answers(self, requests: Sequence[bytes], operation: str) -> tuple[list[Answer], int]:
+        """Answer batches of several sizes by the last load; return how many requests the JVM declined, too."""
+        answers: list[Answer] = []
+        declined, sizes = 0, random.Random(0)
+        while len(answers) < len(requests):
+            batch = requests[len(answers) :][: sizes.choice((1, 2, 50, 197))]
+            scored = self.score(batch, [Ask(operation)] * len(batch))
+            answers += scored.answers
+            declined += scored.unknown[DECLINED]
+        return answers, declined
 
     def outcome(self, model: Path, proto: bytes, requests: Sequence[Row], **configuration: Any) -> Told:
         """Load a saved model for a proto's only operation, and score JSON objects of its input message."""
         (operation,) = compile_proto(proto).operations.values()
-        load = Load(
-            generation=1,
-            kind="spark",
-            model=model,
-            proto=proto,
-            is_descriptor_set=False,
-            configuration=Configuration(**configuration),
-            samples=(),
-            heap_mb=512,
-        )
         try:
-            described = self.load(load)
+            described = self.load(load_of(model, proto, Configuration(**configuration)))
         except SwapError as error:
             return Told((error.code, error.message))
         values = [json_format.ParseDict(row, operation.input()).SerializeToString() for row in requests]
@@ -61,7 +65,22 @@ class SparkLab(Lab):
             else _plain(operation.output.FromString(answer))
             for answer in self.score(values).answers
         ]
-        return Told(None, answers, described.columns, described.reads[operation.name])
+        name = operation.name
+        return Told(None, answers, described.columns, described.paths[name], described.reads[name])
+
+
+def load_of(model: Path, proto: bytes, configuration: Configuration) -> Load:
+    """Return what a host needs to load a saved model."""
+    return Load(
+        generation=1,
+        kind="spark",
+        model=model,
+        proto=proto,
+        is_descriptor_set=False,
+        configuration=configuration,
+        samples=(),
+        heap_mb=512,
+    )
 
 
 def read_rows(name: str, what: str) -> list[Row]:

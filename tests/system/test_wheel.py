@@ -57,7 +57,13 @@ def test_the_wheel_installs_hotswap_and_nothing_beside_it(installed):
     assert installed.hotswap("--version").endswith(info.split("-")[1].removesuffix(".dist"))
     folder = installed.site / "hotswap"
     assert installed.python("import hotswap; print(hotswap.__file__)") == str(folder / "__init__.py")
-    for name in ("py.typed", "local/locks/kafka.lock", "runtimes/h2o/flat_rows.jar", "runtimes/spark/SparkRows.java"):
+    for name in (
+        "py.typed",
+        "local/locks/kafka.lock",
+        "runtimes/h2o/flat_rows.jar",
+        "runtimes/spark/SparkRows.java",
+        "runtimes/spark/SparkBlocks.java",
+    ):
         assert (folder / name).is_file(), name
 
 

@@ -1,11 +1,15 @@
 """Fixtures for the tests of runtimes."""
 
+import asyncio
 import zipfile
 
 import pytest
 
 from fakes.jars import jar
 from harness.spark_lab import MODELS, SparkLab
+from hotswap.generation import Configuration
+from hotswap.packages.onboarding import Wish, onboard
+from hotswap.settings import Settings
 
 
 @pytest.fixture
@@ -39,3 +43,26 @@ def unpacked(tmp_path):
         return folder
 
     return unpack
+
+
+@pytest.fixture
+def pack(lab, tmp_path, monkeypatch):
+    """Prepare a package with the lab's Spark, not a host's for each look at the model; return its content and notes."""
+
+    async def ask(load):
+        return await asyncio.to_thread(lab.describe, load)
+
+    async def check(load):
+        await asyncio.to_thread(lab.load, load)
+
+    monkeypatch.setattr("hotswap.packages.onboarding.ask", ask)
+    monkeypatch.setattr("hotswap.packages.onboarding._check", check)
+
+    async def packed(model, sample="", **configuration):
+        (tmp_path / "sample.csv").write_text(sample)
+        settings = Settings(cache=tmp_path / "cache", store=(tmp_path / "store").as_uri())
+        given = Configuration(**configuration)
+        path = tmp_path / "sample.csv" if sample else None
+        return await onboard(settings, Wish(model=model, name="m", sample=path, configuration=given))
+
+    return packed

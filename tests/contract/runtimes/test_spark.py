@@ -1,22 +1,32 @@
 """Saved Spark pipelines in a real Spark: the same predictions as its own `transform`, and refusals with a reason."""
 
-import asyncio
 import json
 import math
 import shutil
+from collections import Counter
 from pathlib import Path
 
 import pytest
 
-from harness.spark_lab import assert_same, proto_of, read_rows
-from hotswap.generation import Configuration, frozen
-from hotswap.packages.onboarding import Wish, onboard
-from hotswap.settings import Settings
+from fakes.spark_flat import CHURN, FLAT, SQL, CustomersRequests
+from harness.spark_lab import assert_same, load_of, proto_of, read_rows
+from hotswap.batch import Ask, Code, Refusal
+from hotswap.codec.proto import compile as compile_proto
+from hotswap.generation import frozen
 
 pytestmark = pytest.mark.spark
 
 SHARED = Path(__file__).parents[4] / "shared" / "models" / "spark"
 SCHEMAS = {"sql": "a DOUBLE, b INT, c BIGINT, d BOOLEAN"}
+IN_THE_JVM = "in the JVM"
+PATHS = {
+    "offset": "through Python: column `features` is a vector of 2 numbers, from field `features`",
+    "words": "through Python: column `text` holds any text",
+    "terms": "through Python: column `text` holds any text",
+    "baskets": "through Python: column `items` is a list of whole numbers, from field `items`",
+    "sql": "through Python: output `level` is any text",
+}
+REQUESTS = 300
 ROW_BY_ROW = ["churn", "forest", "formula", "offset", "words", "sql", "skip", "terms", "baskets", "halves"]
 
 
@@ -35,6 +45,7 @@ def test_a_pipeline_returns_sparks_own_predictions_bit_by_bit(lab, unpacked, nam
 
     assert told.error is None
     assert_same(told.answers, expected)
+    assert told.path == PATHS.get(name, IN_THE_JVM)
     assert [path for path, known in told.reads.items() if known] == (["region"] if name in ("churn", "forest") else [])
 
 
@@ -71,6 +82,56 @@ def test_only_outputs_that_an_answer_can_hold_are_offered(lab, unpacked):
     assert [answer["label"] for answer in told.answers] == [row["prediction"] for row in expected[:5]]
     assert "plan (" in told.description
     assert "churned" not in told.description, "the label was of use in training only"
+
+
+# ---- the fast path: the lab holds each of its answers to the fallback's
+
+
+@pytest.mark.parametrize("name", FLAT)
+def test_the_fast_path_and_the_fallback_return_the_same_bytes_and_refusals(lab, unpacked, name):
+    flat = FLAT[name]
+    paths = lab.load(load_of(unpacked(flat.model), flat.proto, flat.configuration)).paths
+    rpcs = compile_proto(flat.proto).operations
+    for operation in flat.operations:
+        requests = CustomersRequests(rpcs[operation], seed=len(operation)).take(REQUESTS)
+
+        answers, declined = lab.answers(requests, operation)
+
+        refused = Counter(answer.code for answer in answers if isinstance(answer, Refusal))
+        assert refused[Code.UNDECODABLE] > 0
+        assert refused[Code.MODEL_ERROR] + refused[Code.MISSING_FIELD] > 0, "an unseen text, a null, a dropped row"
+        assert refused.total() <= declined < refused.total() + REQUESTS / 5, "good requests are answered in the JVM"
+
+    reasons = {operation: f"through Python: {why}" for operation, (_, why) in flat.others.items()}
+    expected = dict.fromkeys(flat.operations, IN_THE_JVM) | reasons
+    assert [name for name, path in paths.items() if not path.startswith(expected[name])] == []
+
+
+def test_only_the_requests_that_the_model_raises_on_are_declined(lab, unpacked):
+    row = compile_proto(CHURN.proto).operations["rows"].input
+    good = {"plan": "pro", "region": "eu", "age": 30.0}
+    asked = [[good], [good, {**good, "plan": "gold"}], [good, good], [{**good, "region": "mars"}], [], [{"age": 1.0}]]
+    lab.load(load_of(unpacked("churn"), CHURN.proto, CHURN.configuration))
+
+    answers, declined = lab.answers([row(rows=rows).SerializeToString() for rows in asked], "rows")
+
+    assert [isinstance(answer, Refusal) for answer in answers] == [False, True, False, False, False, True]
+    assert "Unseen label: gold" in answers[1].message
+    assert "NULL" in answers[5].message
+    assert declined == 3, "one has a text that is kept, but not known"
+
+
+def test_a_whole_number_that_a_double_does_not_hold_is_scored_exactly(lab, unpacked):
+    rpcs = compile_proto(SQL.proto).operations
+    wholes = [0, -1, 1 << 52, (1 << 53) - 1, 1 << 53, (1 << 53) + 1, -(1 << 62) - 1]
+    requests = [rpcs["whole"].input(a=1.0, c=whole).SerializeToString() for whole in wholes]
+    lab.load(load_of(unpacked("sql"), SQL.proto, SQL.configuration))
+
+    exact = lab.score(requests, [Ask("whole")] * len(requests)).answers
+    _, declined = lab.answers(requests, "statement")
+
+    assert [rpcs["whole"].output.FromString(answer).next for answer in exact] == [whole + 1 for whole in wholes]
+    assert declined == 3
 
 
 # ---- bad requests
@@ -159,6 +220,7 @@ def test_a_pipeline_that_cannot_be_scored_row_by_row_is_refused_or_scored_by_job
 
     assert (code, "Join" in message, "fallback" in message) == ("MODEL_UNSUPPORTED", True, True)
     assert told.error is None
+    assert told.path == "through Python: the pipeline is scored by Spark jobs"
     assert told.answers[:-1] == expected
     assert math.isnan(told.answers[-1]["prediction"]), "of an unknown user ALS knows nothing"
 
@@ -220,29 +282,6 @@ def test_an_unknown_option_is_refused_with_the_known_ones(lab, unpacked, runtime
 
 
 # ---- what `hotswap pack` drafts
-
-
-@pytest.fixture
-def pack(lab, tmp_path, monkeypatch):
-    """Prepare a package with the lab's Spark, not a host's for each look at the model; return its content and notes."""
-
-    async def ask(load):
-        return await asyncio.to_thread(lab.describe, load)
-
-    async def check(load):
-        await asyncio.to_thread(lab.load, load)
-
-    monkeypatch.setattr("hotswap.packages.onboarding.ask", ask)
-    monkeypatch.setattr("hotswap.packages.onboarding._check", check)
-
-    async def packed(model, sample="", **configuration):
-        (tmp_path / "sample.csv").write_text(sample)
-        settings = Settings(cache=tmp_path / "cache", store=(tmp_path / "store").as_uri())
-        given = Configuration(**configuration)
-        path = tmp_path / "sample.csv" if sample else None
-        return await onboard(settings, Wish(model=model, name="m", sample=path, configuration=given))
-
-    return packed
 
 
 def fields(content):

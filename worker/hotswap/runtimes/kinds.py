@@ -3,7 +3,6 @@
 import importlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -57,7 +56,7 @@ _SPARK_OPENS: Final = (
 _FLAT_ROWS: Final = Path(__file__).parent / "h2o" / "flat_rows.jar"
 _SPARK: Final = Runtime(
     module="hotswap.runtimes.spark.runtime",
-    jars=partial(installed_jars, "pyspark", "spark"),
+    jars=lambda: [_FLAT_ROWS, *installed_jars("pyspark", "spark")],
     jvm_options=(
         *(f"--add-opens={place}=ALL-UNNAMED" for place in _SPARK_OPENS),
         "-Djdk.reflect.useDirectMethodHandle=false",

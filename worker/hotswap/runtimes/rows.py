@@ -12,6 +12,7 @@ from hotswap.codec.encoder import Encoder
 from hotswap.codec.fields import Column
 from hotswap.codec.outputs import Output
 from hotswap.codec.proto import Operation
+from hotswap.codec.sources import FieldSource
 from hotswap.codec.values import Table, join
 from hotswap.errors import ModelError
 from hotswap.generation import Configuration, Policy
@@ -77,12 +78,16 @@ class RowPlan:
 
     def invent(self, count: int) -> Sequence[bytes]:
         """Make up requests of one row, with every category and numbers around zero; deterministic."""
+        return self.invent_for(self.decoder.sources, count)
+
+    def invent_for(self, sources: Sequence[FieldSource], count: int) -> Sequence[bytes]:
+        """Make up requests of one row whose columns come from `sources`."""
         random = np.random.default_rng(0)
         decoder, requests = self.decoder, []
         for _ in range(count):
             message = decoder.message()
             row = getattr(message, decoder.rows_field).add() if decoder.rows_field else message
-            for source in decoder.sources:
+            for source in sources:
                 source.put(row, source.invent(float(random.normal())))
             requests.append(message.SerializeToString())
         return requests

@@ -7,7 +7,7 @@ are written once, and both paths return the same bytes.
 """
 
 from collections.abc import Mapping, Sequence
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any, Final, NamedTuple
 
 import jpype
@@ -58,7 +58,7 @@ class FlatPlan:
         """
         self.problems = fallback.problems
         self.used = fallback.used
-        self.invent = fallback.invent
+        self.invent = partial(fallback.invent_for, sources)
         self.path: Final = "in the JVM"
         self.reads: Final = fallback.reads
         self._fallback = fallback

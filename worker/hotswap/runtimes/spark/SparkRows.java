@@ -44,8 +44,8 @@ import org.apache.spark.unsafe.types.UTF8String;
 public final class SparkRows {
   private static final VectorUDT VECTORS = new VectorUDT();
 
-  private final StructType input;
-  private final StructType output;
+  public final StructType input;
+  public final StructType output;
   private final ArrayList steps = new ArrayList();
 
   /** Compiles a plan of projections and filters over one leaf; throws UnsupportedOperationException with its other node. */
@@ -128,7 +128,8 @@ public final class SparkRows {
     return columns.take();
   }
 
-  private InternalRow apply(InternalRow row) {
+  /** The outputs of a row, which hold until the next one; null where a filter drops it. */
+  public InternalRow apply(InternalRow row) {
     for (int i = 0; i < steps.size(); i++) {
       Object step = steps.get(i);
       if (step instanceof MutableProjection) {

@@ -64,6 +64,32 @@ def labels_of(stages: Iterable[Any]) -> dict[str, tuple[str, ...]]:
     }
 
 
+def taken_texts(stages: Iterable[Any]) -> dict[str, list[str]]:
+    """Return the columns that indexers read, with the texts that they know."""
+    known: dict[str, dict[str, None]] = {}
+    for stage in stages:
+        if kind_of(stage) == "RFormulaModel":
+            inner = taken_texts(flatten(stage.pipelineModel().stages()))
+        elif kind_of(stage) == "StringIndexerModel":
+            columns = zip(inputs_of(stage), stage.labelsArray(), strict=True)
+            inner = {name: [*map(str, labels)] for name, labels in columns}
+        else:
+            continue
+        for name, texts in inner.items():
+            known.setdefault(name, {}).update(dict.fromkeys(texts))
+    return {name: list(texts) for name, texts in known.items()}
+
+
+def given_texts(stages: Iterable[Any]) -> dict[str, list[str]]:
+    """Return the columns that `IndexToString` adds, with the texts that they may hold, where the stage lists them."""
+    return {
+        name: texts
+        for stage in stages
+        if kind_of(stage) == "IndexToString" and (texts := _parameters(stage, "labels"))
+        for name in outputs_of(stage)
+    }
+
+
 def advice(stages: Sequence[Any]) -> str:
     """Return what to do if Spark rejects the columns that were found."""
     odd = sorted({kind_of(stage) for stage in stages} & _UNKNOWN)
@@ -147,5 +173,5 @@ def _parameters(stage: Any, name: str) -> list[str]:
     if not stage.isDefined(parameter):
         return []
     value = stage.getOrDefault(parameter)
-    texts = map(str, value) if name.endswith("Cols") else (str(value),)
+    texts = map(str, value) if name.endswith(("Cols", "labels")) else (str(value),)
     return [text for text in texts if text]

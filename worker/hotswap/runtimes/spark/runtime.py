@@ -3,6 +3,7 @@
 The model is a saved `PipelineModel`, or a single saved model or transformer: the folder that Spark wrote, at the top of
 the artifact or one level down. Spark's `transform` is called once, over a table without rows, for its plan; the plan's
 projections and filters are then evaluated for each row (SparkRows.java). So a row's scores are what Spark computes.
+Flat rows are decoded and encoded inside the JVM (flat.py).
 
 Options of `configuration.runtime`:
 
@@ -39,11 +40,13 @@ from hotswap.codec.proto import Operation
 from hotswap.codec.values import Table
 from hotswap.errors import SwapCode, SwapError
 from hotswap.generation import Configuration
-from hotswap.runtimes.rows import RowModel, RowPlan
+from hotswap.runtimes.h2o.flat import FlatPlan, NotFlat
+from hotswap.runtimes.rows import RowPlan
 from hotswap.runtimes.spark import columns, folder
+from hotswap.runtimes.spark.flat import flat_plan
 from hotswap.runtimes.spark.prewarm import save_pipeline
-from hotswap.runtimes.spark.scores import Pipeline, compiled, job
-from hotswap.runtimes.spark.session import reason, session
+from hotswap.runtimes.spark.scores import Pipeline, Scores, compiled, job
+from hotswap.runtimes.spark.session import blocks_class, reason, session
 from hotswap.runtimes.spark.widths import fitted_width, stated_width
 
 _COLUMN_TYPES: Final[Mapping[str, ColumnType]] = {
@@ -73,6 +76,7 @@ def load(path: Path, configuration: Configuration) -> "SparkModel":
 
 def prepare() -> None:
     """Start the session, then load and score a made-up model: the next model finds all of Spark loaded."""
+    blocks_class()
     with tempfile.TemporaryDirectory(dir=Path.cwd()) as folder:
         path = save_pipeline(Path(folder))
         for _ in range(_PREWARM_LOADS):
@@ -112,23 +116,32 @@ class SparkModel:
         taken = ", ".join(f"{column.name} ({column.kind})" for column in self.columns)
         return f"Spark {stages}: {taken} -> {', '.join(output.name for output in self.outputs)}"
 
-    def plan(self, operation: Operation, configuration: Configuration) -> RowPlan:
+    def plan(self, operation: Operation, configuration: Configuration) -> RowPlan | FlatPlan:
         """Return the plan of an operation, for which Spark computes only the outputs that fill a field.
 
-        Raises SwapError MODEL_UNSUPPORTED if the pipeline cannot be scored row by row.
+        It is the fast path in the JVM if its rows are flat. Raises SwapError MODEL_UNSUPPORTED if the pipeline cannot
+        be scored row by row.
         """
         plan = RowPlan(self, operation, configuration)
-        return plan if plan.problems else RowPlan(self._limited_to(plan.used), operation, configuration)
+        if plan.problems:
+            return plan
+        scores = self._limited_to(plan.used)
+        plan = RowPlan(scores, operation, configuration)
+        try:
+            return flat_plan(plan, scores, self._stages)
+        except NotFlat as reason:
+            plan.path = f"through Python: {reason}"
+            return plan
 
     def score(self, table: Table) -> Table:
         """Score rows x columns to rows x all outputs. Raises ModelError with Spark's message."""
         return self._whole.score(table)
 
     @cached_property
-    def _whole(self) -> RowModel:
+    def _whole(self) -> Scores:
         return self._limited_to(self.outputs)
 
-    def _limited_to(self, outputs: Sequence[Output]) -> RowModel:
+    def _limited_to(self, outputs: Sequence[Output]) -> Scores:
         chosen = [replace(output, start=place, stop=place + 1) for place, output in enumerate(outputs)]
         try:
             return compiled(self._table, self.columns, chosen)

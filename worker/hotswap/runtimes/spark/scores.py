@@ -40,11 +40,15 @@ class Pipeline:
 
 @dataclass(frozen=True, slots=True)
 class Scores:
-    """Scores tables by one call into Java, which returns None if rows are dropped."""
+    """Scores tables by one call into Java, which returns None if rows are dropped.
+
+    `rows` is the compiled plan, a SparkRows; None: a Spark job for each table.
+    """
 
     columns: Sequence[Column]
     outputs: Sequence[Output]
     call: Callable[[Any, Any, int], Any]
+    rows: Any = None
 
     def score(self, table: Table) -> Table:
         """Score rows x columns to rows x outputs. Raises ModelError with Spark's message."""
@@ -64,7 +68,7 @@ def compiled(pipeline: Pipeline, columns: Sequence[Column], outputs: Sequence[Ou
     """
     table = pipeline.selected(outputs)
     rows = rows_class()(pipeline.input, table.schema(), table.queryExecution().optimizedPlan())
-    return Scores(columns, outputs, rows.score)
+    return Scores(columns, outputs, rows.score, rows)
 
 
 def job(pipeline: Pipeline, columns: Sequence[Column], outputs: Sequence[Output]) -> Scores:

@@ -56,14 +56,25 @@ def session() -> Any:
 
 @cache
 def rows_class() -> Any:
-    """Compile SparkRows.java with the Janino that Spark bundles, so no JDK is needed, and return its class."""
-    source = Path(__file__).with_name("SparkRows.java").read_text(encoding="utf-8")
+    """Return the class SparkRows."""
+    return _compiled("SparkRows", jpype.JClass("java.lang.ClassLoader").getSystemClassLoader())
+
+
+@cache
+def blocks_class() -> Any:
+    """Return the class SparkBlocks."""
+    return _compiled("SparkBlocks", rows_class().class_.getClassLoader())
+
+
+def _compiled(name: str, loader: Any) -> Any:
+    """Compile a class with the Janino that Spark bundles, so no JDK is needed, to use what `loader` loads."""
+    source = Path(__file__).with_name(f"{name}.java").read_text(encoding="utf-8")
     compiler = jpype.JClass("org.codehaus.janino.SimpleCompiler")()
     compiler.setSourceVersion(_JAVA)
     compiler.setTargetVersion(_JAVA)
-    compiler.setParentClassLoader(jpype.JClass("java.lang.ClassLoader").getSystemClassLoader())
+    compiler.setParentClassLoader(loader)
     compiler.cook(source)
-    return jpype.JClass("hotswap.SparkRows", loader=compiler.getClassLoader())
+    return jpype.JClass(f"hotswap.{name}", loader=compiler.getClassLoader())
 
 
 def reason(error: jpype.JException) -> str:
