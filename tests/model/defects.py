@@ -290,6 +290,7 @@ DEFECTS = [
         "            for task in late:\n",
         "            for task in ():\n",
         "every request is answered",
+        ("tests/unit/pipeline/test_rebalances.py",),
     ),
     Mutant(
         "the offset is read before the fence",

@@ -148,3 +148,13 @@ async def test_what_is_to_move_and_is_still_being_opened_is_not_opened_first():
         await had.pipeline.assigned(set(), moving={3})
     assert (had.only(3).opened, had.only(3).closed) == (0, 1)
     await had.pipeline.stop()
+
+
+async def test_what_is_to_move_and_does_not_end_is_given_up_after_the_timeout():
+    had = Partitions(of_3=[FakeRequest(0, b"loop")])
+    had.pipeline._stop_timeout_s = 0.01
+    had.pipeline.assigned({3})
+    await until(lambda: had.router.hosts.get(1) and had.router.hosts[1].busy_s)
+    async with asyncio.timeout(5):
+        await had.pipeline.assigned(set(), moving={3})
+    assert (had.only(3).transactions, had.only(3).closed) == ([], 1)
