@@ -18,9 +18,9 @@ QUICK_SESSION = {"session_timeout_ms": 2_000}
 
 UNFENCED = """
 import uuid
-from hotswap.kafka import partition
-_new = partition.AIOKafkaProducer
-partition.AIOKafkaProducer = lambda **given: _new(**given | {"transactional_id": uuid.uuid4().hex})
+from hotswap.kafka import outbox
+_new = outbox.AIOKafkaProducer
+outbox.AIOKafkaProducer = lambda **given: _new(**given | {"transactional_id": uuid.uuid4().hex})
 """
 """A worker whose producers fence nobody: each has its own transactional id."""
 

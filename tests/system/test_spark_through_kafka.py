@@ -58,7 +58,8 @@ def java_leg():
 class Stream:
     """Publishes the requests of the current leg until stopped; `sent` has the place of each."""
 
-    def __init__(self, client, leg):
+    def __init__(self, deployment, client, leg):
+        self._deployment = deployment
         self._client = client
         self._leg = leg
         self._between = asyncio.Lock()
@@ -67,9 +68,14 @@ class Stream:
         self._task = asyncio.create_task(self._run())
 
     async def swap(self, leg):
-        """Swap, and publish the next leg's requests from the cut on, which is between two requests."""
-        async with self._between:
+        """Swap, and publish the next leg's requests from the cut on, which is between two requests.
+
+        A worker that has not read the command yet would answer them with the serving generation.
+        """
+        async with self._between, asyncio.timeout(60):
             receipt = await self._client.swap(replace(leg.change, cut=Cut.AFTER_BACKLOG))
+            while receipt.generation not in [facts["generation"] for facts in told(self._deployment, "swap.staging")]:
+                await asyncio.sleep(0.05)
             self._leg = leg
         answer = await self._client.await_swap(receipt, timeout_s=120)
         assert answer.is_good, answer
@@ -103,7 +109,7 @@ async def test_swaps_from_h2o_to_spark_to_java_and_back_lose_nothing_and_give_sp
     last = h2o_leg()
     last = replace(last, change=replace(last.change, configuration=Configuration()))
     async with deployment.client() as client:
-        stream = Stream(client, first)
+        stream = Stream(deployment, client, first)
         async with asyncio.timeout(30):
             while len({partition for partition, _ in stream.sent}) < PARTITIONS:
                 await asyncio.sleep(0.01)
