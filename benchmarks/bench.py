@@ -1,7 +1,7 @@
 """Measures the cost and the latency of rows, in one run, on one local Kafka: tables and plots in BENCHMARKS.md.
 
     make bench                                   all of it (an hour on two cores)
-    python benchmarks/bench.py contenders        one part: contenders, linger, growth or kinds
+    python benchmarks/bench.py contenders        one part: backlog, contenders, linger, growth or kinds
     python benchmarks/bench.py --draw            measures nothing: the tables and plots of the figures that are kept
 
 Compare figures only within one part; machines differ, ratios hold. benchmarks/results.json keeps the raw figures of the
@@ -33,12 +33,13 @@ from points import Growth, Lingering
 from pydantic import TypeAdapter
 from rich.console import Console
 from through_kafka import Results
-from workload import different_rows
+from workload import different_rows, rows
 
 from hotswap.local.kafka import LocalKafka
 
 RESULTS = Path(__file__).with_name("results.json")
 _WARM_S = 60.0
+_ROWS = 1_000_000
 
 Machine = dict[str, str | int | None]
 Say = Callable[[str], None]
@@ -49,6 +50,7 @@ class Report:
     """All figures, and what each part was measured on and with."""
 
     measured_on: dict[str, Machine]
+    backlog: Results | None = None
     contenders: Results | None = None
     linger: list[Lingering] | None = None
     growth: Growth | None = None
@@ -57,6 +59,7 @@ class Report:
     def sections(self) -> Iterator[tuple[Machine, list[report.Figures]]]:
         """The tables and plots of each part."""
         for part, figures in (
+            ("backlog", through_kafka.backlog_figures),
             ("contenders", through_kafka.figures),
             ("linger", curves.linger_figures),
             ("growth", curves.growth_figures),
@@ -67,7 +70,7 @@ class Report:
 
 
 _KEPT = TypeAdapter(Report)
-PARTS = ("contenders", "linger", "growth", "kinds")
+PARTS = ("backlog", "contenders", "linger", "growth", "kinds")
 
 
 def load() -> Report:
@@ -101,9 +104,11 @@ def _measure(part: str, options: argparse.Namespace, say: Say) -> Any:
     if part == "kinds":
         return asyncio.run(kinds.measure_all(say))
     with _kafka(say) as (kafka, folder):
-        if part == "contenders":
-            run = through_kafka.measure_all(kafka, folder, different_rows(), options.rows, options.seconds, say)
+        if part == "backlog":
+            run = through_kafka.measure_backlog_alone(kafka, folder, different_rows(), options.rows, say)
             return asyncio.run(run)
+        if part == "contenders":
+            return asyncio.run(through_kafka.measure_all(kafka, folder, rows(), _ROWS, options.seconds, say))
         if part == "linger":
             return asyncio.run(curves.measure_linger(kafka, folder, options.seconds, say))
         return asyncio.run(curves.measure_growth(kafka, folder, different_rows(), say))

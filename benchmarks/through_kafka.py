@@ -77,10 +77,10 @@ class Results:
     lines: list[Line]
 
 
-async def measure_all(
-    kafka: LocalKafka, folder: Path, values: list[bytes], count: int, seconds: float, say: Callable[[str], None]
-) -> Results:
-    """Measures every contender, one after the other."""
+async def measure_backlogs(
+    kafka: LocalKafka, folder: Path, values: list[bytes], count: int, say: Callable[[str], None]
+) -> dict[str, list[Backlog]]:
+    """Measures a backlog of every contender, in turns."""
     if by_java.can_compile():
         by_java.compile_programs(folder)
     else:
@@ -93,6 +93,22 @@ async def measure_all(
         say(f"{name}: {count:,} requests as a backlog, {number + 1} of {_ROUNDS}")
         contender = Contender(name, kafka, folder, backlog.topics.requests)
         taken[name].append(await measure_backlog(contender, min(count, _SLOW.get(name, count))))
+    return taken
+
+
+async def measure_backlog_alone(
+    kafka: LocalKafka, folder: Path, values: list[bytes], count: int, say: Callable[[str], None]
+) -> Results:
+    """Measures nothing but the backlogs."""
+    taken = await measure_backlogs(kafka, folder, values, count, say)
+    return Results(count, [], [Line(name, backlogs) for name, backlogs in taken.items()])
+
+
+async def measure_all(
+    kafka: LocalKafka, folder: Path, values: list[bytes], count: int, seconds: float, say: Callable[[str], None]
+) -> Results:
+    """Measures every contender, one after the other."""
+    taken = await measure_backlogs(kafka, folder, values, count, say)
     halves = {
         name: min(median(one.rows_per_s for one in backlogs) / 2, _MOST_PER_S) for name, backlogs in taken.items()
     }
@@ -142,30 +158,45 @@ async def measure_backlog(contender: Contender, count: int) -> Backlog:
         )
 
 
+_OF_BACKLOGS = [
+    ("rows/s (warm half)", "backlogs", "rows_per_s", 0),
+    ("CPU, µs a row (warm half)", "backlogs", "cpu_us_per_row", 2),
+    ("CPU of Kafka, µs a row (warm half)", "backlogs", "kafka_us_per_row", 2),
+    ("both together, µs a row (warm half)", "backlogs", "total_us_per_row", 2),
+    ("memory, MB", "backlogs", "memory_mb", 0),
+]
+_OF_STREAMS = [
+    ("p50 at 1,000/s, ms", "steady", "p50_ms", 1),
+    ("p99 at 1,000/s, ms", "steady", "p99_ms", 1),
+    ("cores at 1,000/s", "steady", "cores", 2),
+    ("cores of Kafka at 1,000/s", "steady", "broker_cores", 2),
+    (f"requests/s at half of the maximum, at most {_MOST_PER_S:,}", "at_half", "per_second", 0),
+    ("p50 at half, ms", "at_half", "p50_ms", 1),
+    ("p99 at half, ms", "at_half", "p99_ms", 1),
+    ("longest gap, steady, ms", "steady", "longest_gap_ms", 0),
+    ("longest gap at a swap, or a redeploy, ms", "changes", "longest_gap_ms", 0),
+    ("p99 in the 10 s around it, ms", "changes", "p99_around_ms", 1),
+    ("p99 in the 10 s after these, ms", "changes", "p99_after_ms", 1),
+    ("command to first prediction, s", "changes", "first_prediction_s", 2),
+]
+_MODEL = f"GBM of 50 trees on 12 columns, {PARTITIONS} partitions"
+
+
+def backlog_figures(results: Results) -> list[Figures]:
+    """Builds the table of the backlogs, a column for each contender."""
+    note = (
+        f"Taken in turns: the median of {_ROUNDS}, in brackets the least and the most. Java by hand writes the headers "
+        "that ours have, commits transactions of up to 200 ms as ours do, and fills batches of 256 KiB; at its best it "
+        "writes none and compresses with lz4. The table below has rows that are alike, 2,000 again and again, in a "
+        "backlog that ends before its Java is warm, and Java without headers: do not compare its backlogs with these."
+    )
+    title = f"A backlog through Kafka: {_MODEL}, {results.rows:,} requests, 200,000 of them different"
+    return [Figures(title, ["", *(line.name for line in results.lines)], _body(results, _OF_BACKLOGS), note)]
+
+
 def figures(results: Results) -> list[Figures]:
     """Builds the table of the contenders, a column for each."""
-    rows = [
-        ("rows/s (warm half)", "backlogs", "rows_per_s", 0),
-        ("CPU, µs a row (warm half)", "backlogs", "cpu_us_per_row", 1),
-        ("CPU of Kafka, µs a row (warm half)", "backlogs", "kafka_us_per_row", 1),
-        ("both together, µs a row (warm half)", "backlogs", "total_us_per_row", 1),
-        ("memory, MB", "backlogs", "memory_mb", 0),
-        ("p50 at 1,000/s, ms", "steady", "p50_ms", 1),
-        ("p99 at 1,000/s, ms", "steady", "p99_ms", 1),
-        ("cores at 1,000/s", "steady", "cores", 2),
-        ("cores of Kafka at 1,000/s", "steady", "broker_cores", 2),
-        (f"requests/s at half of the maximum, at most {_MOST_PER_S:,}", "at_half", "per_second", 0),
-        ("p50 at half, ms", "at_half", "p50_ms", 1),
-        ("p99 at half, ms", "at_half", "p99_ms", 1),
-        ("longest gap, steady, ms", "steady", "longest_gap_ms", 0),
-        ("longest gap at a swap, or a redeploy, ms", "changes", "longest_gap_ms", 0),
-        ("p99 in the 10 s around it, ms", "changes", "p99_around_ms", 1),
-        ("p99 in the 10 s after these, ms", "changes", "p99_after_ms", 1),
-        ("command to first prediction, s", "changes", "first_prediction_s", 2),
-    ]
-    body = [[label, *(_cell(line, of, name, digits) for line in results.lines)] for label, of, name, digits in rows]
-    many = f"{results.rows:,} requests, 200,000 of them different"
-    title = f"Through Kafka: GBM of 50 trees on 12 columns, {PARTITIONS} partitions, {many}"
+    title = f"Through Kafka: {_MODEL}, {results.rows:,} requests"
     floor = ", ".join(
         f"p50 {one.p50_ms:.1f} and p99 {one.p99_ms:.1f} ms at {one.per_second:,.0f}/s" for one in results.floors
     )
@@ -175,12 +206,14 @@ def figures(results: Results) -> list[Figures]:
         "answers). The backlog is taken in turns: the median of "
         f"{_ROUNDS}, in brackets the least and the most. Of four swaps, there and back: the median, and in brackets "
         "the worst. Ours prepares the next standby host in the ten seconds after those around a swap; the backlog has "
-        "been answered before that. Java by hand writes the headers that ours have, commits transactions of up to 200 "
-        "ms as ours do, and fills batches of 256 KiB; at its best, it writes none and compresses with lz4. Earlier "
-        "versions of this page had a backlog of 1,000,000 requests, 2,000 of them different, and Java without headers: "
-        "its Java was not warm, and the CPU knew the trees by heart. Do not compare those figures with these."
+        "been answered before that."
     )
+    body = _body(results, [*_OF_BACKLOGS, *_OF_STREAMS])
     return [Figures(title, ["", *(line.name for line in results.lines)], body, note)]
+
+
+def _body(results: Results, rows: Sequence[tuple[str, str, str, int]]) -> list[list[str]]:
+    return [[label, *(_cell(line, of, name, digits) for line in results.lines)] for label, of, name, digits in rows]
 
 
 def _cell(line: Line, of: str, name: str, digits: int) -> str:
