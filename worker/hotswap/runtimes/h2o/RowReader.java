@@ -4,10 +4,6 @@ import java.util.Map;
 
 /** Decodes the rows of requests, one behind the other, into a table of numbers. */
 public final class RowReader {
-  /** What a field holds, by protobuf's own numbers (descriptor.proto, FieldDescriptorProto.Type). */
-  private static final int DOUBLE = 1, FLOAT = 2, INT64 = 3, UINT64 = 4, INT32 = 5, FIXED64 = 6, FIXED32 = 7, BOOL = 8,
-      STRING = 9, BYTES = 12, UINT32 = 13, ENUM = 14, SFIXED32 = 15, SFIXED64 = 16, SINT32 = 17, SINT64 = 18;
-
   /**
    * The fields of a row by their numbers: the tag (0: no field that is known here), the type, the column (-1: of none),
    * and the categories' numbers by what stands for each (null: a number). `unknown`: what a default stands for that is
@@ -33,7 +29,7 @@ public final class RowReader {
     this.row = new double[fields.defaults.length];
     this.words = new Words[fields.tags.length];
     for (int field = 0; field < words.length; field++) {
-      boolean isNamed = fields.types[field] == STRING && fields.lookups[field] != null;
+      boolean isNamed = fields.types[field] == Wire.STRING && fields.lookups[field] != null;
       words[field] = isNamed ? new Words(fields.lookups[field]) : null;
     }
   }
@@ -88,64 +84,24 @@ public final class RowReader {
 
   private double value(int field) {
     switch (fields.types[field]) {
-      case DOUBLE:
+      case Wire.DOUBLE:
         return Double.longBitsToDouble(wire.fixed64());
-      case FLOAT:
+      case Wire.FLOAT:
         return Float.intBitsToFloat(wire.fixed32());
-      case STRING:
+      case Wire.STRING:
         if (words[field] == null) {
           wire.skipString();
           return fields.unknown;
         }
         int length = wire.length();
         return words[field].number(wire.bytes, wire.skip(length), length, fields.unknown);
-      case BYTES:
+      case Wire.BYTES:
         wire.skip(wire.length());
         return 0;
       default:
-        long whole = whole(fields.types[field]);
+        long whole = wire.whole(fields.types[field]);
         Map<Object, Double> numbers = fields.lookups[field];
         return numbers == null ? whole : numbers.getOrDefault(whole, fields.unknown);
     }
-  }
-
-  /** Reads a whole number. Raises where protobuf's libraries could read another one. */
-  private long whole(int type) {
-    switch (type) {
-      case FIXED32:
-        return wire.fixed32() & 0xFFFFFFFFL;
-      case SFIXED32:
-        return wire.fixed32();
-      case SFIXED64:
-        return wire.fixed64();
-      case FIXED64:
-        return signed(wire.fixed64());
-      default:
-    }
-    long raw = wire.varint();
-    switch (type) {
-      case BOOL:
-        return raw == 0 ? 0 : 1;
-      case INT32:
-      case ENUM:
-        return (int) raw;
-      case UINT32:
-        return raw & 0xFFFFFFFFL;
-      case SINT32:
-        return (int) raw >>> 1 ^ -((int) raw & 1);
-      case SINT64:
-        return raw >>> 1 ^ -(raw & 1);
-      case UINT64:
-        return signed(raw);
-      default:
-        return raw;
-    }
-  }
-
-  private static long signed(long raw) {
-    if (raw < 0) {
-      throw Wire.odd();
-    }
-    return raw;
   }
 }

@@ -22,6 +22,10 @@ final class Wire {
     }
   }
 
+  /** What a field holds, by protobuf's own numbers (descriptor.proto, FieldDescriptorProto.Type). */
+  static final int DOUBLE = 1, FLOAT = 2, INT64 = 3, UINT64 = 4, INT32 = 5, FIXED64 = 6, FIXED32 = 7, BOOL = 8, STRING = 9,
+      BYTES = 12, UINT32 = 13, ENUM = 14, SFIXED32 = 15, SFIXED64 = 16, SINT32 = 17, SINT64 = 18;
+
   private static final Odd ODD = new Odd();
   private static final VarHandle INTS = MethodHandles.byteArrayViewVarHandle(int[].class, ByteOrder.LITTLE_ENDIAN);
   private static final VarHandle LONGS = MethodHandles.byteArrayViewVarHandle(long[].class, ByteOrder.LITTLE_ENDIAN);
@@ -65,6 +69,46 @@ final class Wire {
 
   long fixed64() {
     return (long) LONGS.get(bytes, skip(Long.BYTES));
+  }
+
+  /** A whole number of a type. Raises where protobuf's libraries could read another one, or a long cannot hold it. */
+  long whole(int type) {
+    switch (type) {
+      case FIXED32:
+        return fixed32() & 0xFFFFFFFFL;
+      case SFIXED32:
+        return fixed32();
+      case SFIXED64:
+        return fixed64();
+      case FIXED64:
+        return signed(fixed64());
+      default:
+    }
+    long raw = varint();
+    switch (type) {
+      case BOOL:
+        return raw == 0 ? 0 : 1;
+      case INT32:
+      case ENUM:
+        return (int) raw;
+      case UINT32:
+        return raw & 0xFFFFFFFFL;
+      case SINT32:
+        return (int) raw >>> 1 ^ -((int) raw & 1);
+      case SINT64:
+        return raw >>> 1 ^ -(raw & 1);
+      case UINT64:
+        return signed(raw);
+      default:
+        return raw;
+    }
+  }
+
+  private static long signed(long raw) {
+    if (raw < 0) {
+      throw ODD;
+    }
+    return raw;
   }
 
   /** The length of what comes, which is all there. */

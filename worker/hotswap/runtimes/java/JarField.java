@@ -10,10 +10,6 @@ import java.util.Map;
 
 /** Writes Java values to a field of an answer; what does not plainly fit is not written. */
 public final class JarField {
-  /** What a field holds, by protobuf's own numbers (descriptor.proto, FieldDescriptorProto.Type). */
-  private static final int DOUBLE = 1, FLOAT = 2, INT64 = 3, UINT64 = 4, INT32 = 5, FIXED64 = 6, FIXED32 = 7, BOOL = 8,
-      STRING = 9, BYTES = 12, UINT32 = 13, ENUM = 14, SFIXED32 = 15, SFIXED64 = 16, SINT32 = 17, SINT64 = 18;
-
   private static final long EXACT_IN_DOUBLE = 1L << 53;
   private static final long UINT32_END = 1L << 32;
   private static final int USUAL_NAN = 0x7FC00000;
@@ -69,7 +65,7 @@ public final class JarField {
 
   /** Writes `count` values of a repeated field, of which each is `step` behind the one before. */
   boolean writeMany(Object[] values, int first, int step, int count, JarBytes to) {
-    boolean isPacked = type != STRING && type != BYTES;
+    boolean isPacked = type != Wire.STRING && type != Wire.BYTES;
     packed.cut(0);
     for (int i = 0; i < count; i++) {
       if (!isPacked) {
@@ -88,24 +84,24 @@ public final class JarField {
 
   private boolean writeValue(Object value, JarBytes to) {
     switch (type) {
-      case DOUBLE:
-      case FLOAT:
+      case Wire.DOUBLE:
+      case Wire.FLOAT:
         return writeFloating(value, to);
-      case STRING:
+      case Wire.STRING:
         return writeText(value, to);
-      case BYTES:
+      case Wire.BYTES:
         if (value instanceof byte[] bytes) {
           to.sized(bytes, bytes.length);
           return true;
         }
         return false;
-      case BOOL:
+      case Wire.BOOL:
         if (value instanceof Boolean truth) {
           to.varint(truth ? 1 : 0);
           return true;
         }
         return false;
-      case ENUM:
+      case Wire.ENUM:
         return writeEnum(value, to);
       default:
         return writeWhole(value, to);
@@ -126,7 +122,7 @@ public final class JarField {
     } else {
       return false;
     }
-    if (type == DOUBLE) {
+    if (type == Wire.DOUBLE) {
       to.fixed64(Double.doubleToRawLongBits(number));
       return true;
     }
@@ -147,20 +143,20 @@ public final class JarField {
       return false;
     }
     switch (type) {
-      case INT64:
+      case Wire.INT64:
         to.varint(number);
         return true;
-      case SINT64:
+      case Wire.SINT64:
         to.varint(number << 1 ^ number >> 63);
         return true;
-      case SFIXED64:
+      case Wire.SFIXED64:
         to.fixed64(number);
         return true;
-      case UINT64:
-      case FIXED64:
+      case Wire.UINT64:
+      case Wire.FIXED64:
         return number >= 0 && writeUnsigned(number, to);
-      case UINT32:
-      case FIXED32:
+      case Wire.UINT32:
+      case Wire.FIXED32:
         return number >= 0 && number < UINT32_END && writeUnsigned(number, to);
       default:
         return number == (int) number && writeSmall((int) number, to);
@@ -168,9 +164,9 @@ public final class JarField {
   }
 
   private boolean writeUnsigned(long number, JarBytes to) {
-    if (type == FIXED64) {
+    if (type == Wire.FIXED64) {
       to.fixed64(number);
-    } else if (type == FIXED32) {
+    } else if (type == Wire.FIXED32) {
       to.fixed32((int) number);
     } else {
       to.varint(number);
@@ -179,14 +175,14 @@ public final class JarField {
   }
 
   private boolean writeSmall(int number, JarBytes to) {
-    if (type == SFIXED32) {
+    if (type == Wire.SFIXED32) {
       to.fixed32(number);
-    } else if (type == SINT32) {
+    } else if (type == Wire.SINT32) {
       to.varint((number << 1 ^ number >> 31) & UINT32_END - 1);
     } else {
       to.varint(number); // INT32: a negative one has ten bytes
     }
-    return type == SFIXED32 || type == SINT32 || type == INT32;
+    return type == Wire.SFIXED32 || type == Wire.SINT32 || type == Wire.INT32;
   }
 
   private boolean writeText(Object value, JarBytes to) {

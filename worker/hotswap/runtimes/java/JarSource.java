@@ -16,10 +16,6 @@ public final class JarSource {
     BYTE, SHORT, INTEGER, LONG, FLOAT, DOUBLE, BOOLEAN, CHARACTER, TEXT, CONSTANT, BYTES
   }
 
-  /** What a field holds, by protobuf's own numbers (descriptor.proto, FieldDescriptorProto.Type). */
-  private static final int DOUBLE = 1, FLOAT = 2, UINT64 = 4, INT32 = 5, FIXED64 = 6, FIXED32 = 7, BOOL = 8, STRING = 9,
-      BYTES = 12, UINT32 = 13, ENUM = 14, SFIXED32 = 15, SFIXED64 = 16, SINT32 = 17, SINT64 = 18;
-
   private static final long EXACT_IN_FLOAT = 1L << 24;
   private static final int USUAL_NAN = 0x7FC00000;
 
@@ -47,24 +43,24 @@ public final class JarSource {
 
   Object value(Wire wire) {
     switch (type) {
-      case DOUBLE:
+      case Wire.DOUBLE:
         return floating(Double.longBitsToDouble(wire.fixed64()));
-      case FLOAT:
+      case Wire.FLOAT:
         int bits = wire.fixed32();
         float single = Float.intBitsToFloat(bits);
         if (single != single && (bits & Integer.MAX_VALUE) != USUAL_NAN) {
           throw Wire.odd(); // another NaN than the usual one may not survive
         }
         return floating(single);
-      case STRING:
+      case Wire.STRING:
         return text(string(wire));
-      case BYTES:
+      case Wire.BYTES:
         int length = wire.length();
         int begin = wire.skip(length);
         byte[] bytes = Arrays.copyOfRange(wire.bytes, begin, begin + length);
         return target == Target.TEXT ? Base64.getEncoder().encodeToString(bytes) : bytes;
       default:
-        return converted(raw(wire));
+        return converted(wire.whole(type));
     }
   }
 
@@ -101,7 +97,7 @@ public final class JarSource {
       case BOOLEAN:
         return value != 0;
       case TEXT:
-        if (type == BOOL) {
+        if (type == Wire.BOOL) {
           return value != 0 ? "true" : "false";
         }
         Object name = lookup == null ? null : lookup.get(value);
@@ -160,38 +156,5 @@ public final class JarSource {
       }
     }
     return new String(wire.bytes, begin, length, StandardCharsets.ISO_8859_1);
-  }
-
-  /** Reads a whole number. Raises where protobuf's libraries could read another one, or a long cannot hold it. */
-  private long raw(Wire wire) {
-    switch (type) {
-      case FIXED32:
-        return wire.fixed32() & 0xFFFFFFFFL;
-      case SFIXED32:
-        return wire.fixed32();
-      case SFIXED64:
-        return wire.fixed64();
-      case FIXED64:
-        return within(wire.fixed64(), 0, Long.MAX_VALUE);
-      default:
-    }
-    long value = wire.varint();
-    switch (type) {
-      case BOOL:
-        return value == 0 ? 0 : 1;
-      case INT32:
-      case ENUM:
-        return (int) value;
-      case UINT32:
-        return value & 0xFFFFFFFFL;
-      case SINT32:
-        return (int) value >>> 1 ^ -((int) value & 1);
-      case SINT64:
-        return value >>> 1 ^ -(value & 1);
-      case UINT64:
-        return within(value, 0, Long.MAX_VALUE);
-      default:
-        return value;
-    }
   }
 }
