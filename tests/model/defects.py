@@ -195,7 +195,7 @@ DEFECTS = [
     Mutant(
         "a part of a record batch goes over the next cut",
         INBOX,
-        "end = min(first + limit, until or first + limit)",
+        "end = first + limit if until is None else min(first + limit, until)",
         "end = first + limit",
         "I4",
         RAW,

@@ -61,6 +61,13 @@ def test_no_request_is_taken_from_the_cut_on_until_the_next_generation_takes_it(
     assert offsets(inbox.take_raw(100, None).parsed()) == [15, 16]
 
 
+def test_a_cut_at_the_first_offset_leaves_everything_to_the_next_generation():
+    inbox = inbox_of(of(3))
+    assert inbox.take_raw(100, 10) is None
+    assert inbox.take_raw(100, 0) is None
+    assert inbox.take_raw(100, None).next == 13
+
+
 def test_what_is_before_the_position_is_not_taken():
     raw = inbox_of(of(5), start=12).take_raw(100, None)
     assert (raw.first, offsets(raw.parsed())) == (12, [12, 13, 14])

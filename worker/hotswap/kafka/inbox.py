@@ -173,7 +173,7 @@ class Inbox:
             _, batch = self._batches[0]
             if not isinstance(batch, RawBatch) or batch.next - first > _PARTS_AT_MOST * limit:
                 break
-            end = min(first + limit, until or first + limit)
+            end = first + limit if until is None else min(first + limit, until)
             if parts and count + batch.next - first > limit:
                 size = _TAKEN_BYTES
             elif first >= end or not (part := batch.pass_on(end)):
