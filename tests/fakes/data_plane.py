@@ -216,7 +216,7 @@ class FakeHost:
         self._lock = asyncio.Lock()
 
     async def seal(self, seal: Seal, given: Given) -> Sequence[RecordBatch] | Declined | Unsealed:
-        raise NotImplementedError
+        raise AssertionError("it cannot seal")
 
     async def score(
         self, values: Sequence[bytes], asks: Sequence[Ask] | None = None, *, is_suspect: bool = False
