@@ -112,6 +112,7 @@ async def test_places_are_a_sequence_in_the_order_of_the_requests(cluster, setti
     assert len(places) == 7
     assert [places[at] for at in range(-7, 7)] == [*places, *places]
     assert list(places[2:5]) == list(places)[2:5]
+    assert places + places == [*places, *places]
     with pytest.raises(IndexError):
         places[7]
     assert [int(cluster.topics[topic][part][offset].value) for topic, part, offset in places] == list(range(7))

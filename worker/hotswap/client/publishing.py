@@ -30,6 +30,9 @@ class Places(Sequence[Place]):
         self._chunks.append(chunk)
         self._ends.append(self._ends[-1] + sum(len(written.records) for written in chunk))
 
+    def __add__(self, other: Iterable[Place]) -> list[Place]:
+        return [*self, *other]
+
     def __len__(self) -> int:
         return self._ends[-1]
 
