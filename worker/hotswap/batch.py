@@ -173,6 +173,8 @@ class Seal(NamedTuple):
     first: int
     next: int
     """The requests are those from offset `first` up to `next`."""
+    size: int
+    """How many they are: transaction markers and aborted records have offsets too."""
     stamp: Stamp
     now_ms: int
     envelope: Envelope

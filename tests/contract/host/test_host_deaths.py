@@ -120,7 +120,7 @@ async def test_only_a_host_that_runs_nobody_elses_code_may_write_record_batches(
 
 async def test_a_host_that_breaks_the_protocol_when_it_is_to_seal_is_replaced_and_scores_one_by_one(hosts, tmp_path):
     host = await hosts.start(*LIAR, str(tmp_path / "lie"))
-    seal = Seal([], 0, 1, Stamp(1, 1, 1, True, 1), 0, Envelope((), (), b"", (), 1, 1, 1))
+    seal = Seal([], 0, 1, 1, Stamp(1, 1, 1, True, 1), 0, Envelope((), (), b"", (), 1, 1, 1))
 
     assert await host.seal(seal, {}) is Unsealed.FAILED
     assert await host.score([b"a", b"b"], is_suspect=True) == [b"a", b"b"]

@@ -11,7 +11,7 @@ from hotswap.host.sealing import parse_result
 
 STAMP = Stamp(producer_id=5, producer_epoch=2, sequence=(1 << 31) - 2, is_transactional=True, max_bytes=1_000)
 ENVELOPE = Envelope((), (), b"", (), 1_000, 1_000, 1_000)
-SEAL = Seal([memoryview(bytes(100)), memoryview(bytes(50))], 10, 15, STAMP, 0, ENVELOPE)
+SEAL = Seal([memoryview(bytes(100)), memoryview(bytes(50))], 10, 15, 5, STAMP, 0, ENVELOPE)
 
 
 def built(count, sequence, *, epoch=2, producer=5, transactional=1):
@@ -41,6 +41,11 @@ def test_finished_record_batches_are_returned_as_they_are():
 def test_requests_that_are_refused_have_no_answer_in_the_batches():
     assert parse_result(sealed(GOOD[:1]), SEAL, {11: None, 13: None}) == [RecordBatch(*GOOD[0])]
     assert parse_result(sealed([]), SEAL, dict.fromkeys(range(10, 15))) == []
+
+
+def test_an_order_has_as_many_answers_as_requests_though_not_each_offset_has_one():
+    assert parse_result(sealed(GOOD), SEAL._replace(next=40), {}) == [RecordBatch(data, count) for data, count in GOOD]
+    assert parse_result(sealed(GOOD[:1]), SEAL._replace(next=40), {11: None, 39: None}) == [RecordBatch(*GOOD[0])]
 
 
 def changed(at, content):

@@ -15,13 +15,13 @@ from hotswap.kafka.records import Damaged, RawBatch
 BOUNDS = Bounds(unpacked=1 << 20, record=500)
 
 
-def inbox_of(*batches, start=10):
-    """Return an inbox with these batches, one behind the other from offset 10 on."""
+def inbox_of(*batches, start=10, markers=0):
+    """Return an inbox with these batches, one behind the other from offset 10 on, each followed by markers."""
     inbox, offset, unpacker = Inbox(TopicPartition("d", 0), max_bytes=1 << 20, deployment="d"), 10, Unpacker(BOUNDS)
     inbox.open(start)
     for one in batches:
         inbox.put([RawBatch(memoryview(one.at(offset)), start=start, unpacker=unpacker)])
-        offset += one.count if one.last_delta is None else one.last_delta + 1
+        offset += markers + (one.count if one.last_delta is None else one.last_delta + 1)
     return inbox
 
 
@@ -43,6 +43,12 @@ def test_record_batches_are_taken_whole_up_to_the_limit():
     assert (raw.first, raw.next, raw.is_full) == (17, 19, False)
     assert inbox.take_raw(8, None) is None
     assert inbox.take(8, None) == []
+
+
+def test_offsets_of_transaction_markers_and_aborted_records_are_no_requests():
+    raw = inbox_of(of(3), of(4), of(2), markers=5).take_raw(8, None)
+    assert (raw.first, raw.next, raw.size, raw.is_full) == (10, 22, 7, True)
+    assert offsets(raw.parsed()) == [10, 11, 12, 18, 19, 20, 21]
 
 
 def test_a_record_batch_with_more_than_the_limit_is_taken_in_parts_and_each_request_once():

@@ -3,6 +3,7 @@
 import pytest
 
 from fakes.data_plane import FakeHost, FakeRequest, FakeRouter, FakeSource, drain
+from hotswap import metrics
 from hotswap.batch import Code, Declined, Left, Limits, RecordBatch, Refusal, Unscorable, Unsealed
 
 
@@ -14,14 +15,14 @@ class Raw:
 
     def __init__(self, requests):
         self.requests = requests
-        self.first, self.next = requests[0].offset, requests[-1].offset + 1
+        self.first, self.next, self.size = requests[0].offset, requests[-1].offset + 1, len(requests)
         self.pieces = [memoryview(b"as fetched")]
 
     def parsed(self):
         return self.requests
 
     def some(self, left):
-        return [self.requests[offset - self.first] for offset, _, _ in left]
+        return [request for request in self.requests if request.offset in {one.offset for one in left}]
 
     def times(self):
         return [(1, len(self.requests))]
@@ -53,7 +54,7 @@ class SealingHost(FakeHost):
         if self.ends_with:
             return self.ends_with
         self.sealed.append((seal, given))
-        count = seal.next - seal.first - sum(record is None for record in given.values())
+        count = seal.size - sum(record is None for record in given.values())
         return [RecordBatch(memoryview(b"sealed"), count)] if count else []
 
 
@@ -83,6 +84,23 @@ async def test_a_host_that_seals_gets_record_batches_and_no_request_is_parsed():
     assert {"operation", "content-type", "not-after", "source", "code"} <= set(envelope.read_headers)
     assert host.calls == []
     assert source.transactions[0].predictions == [RecordBatch(b"sealed", 2)]
+
+
+async def test_what_is_counted_are_requests_not_offsets():
+    answered = metrics.REQUESTS.labels("d", "answered")._value
+    source, host = RawSource(requests(b"a", b"b")), SealingHost(1)
+    source.requests[1] = FakeRequest(7, b"b", b"k7")
+    before = answered.get()
+    await drain(source, router_of(host))
+    assert [(seal.first, seal.next, seal.size) for seal, _ in host.sealed] == [(0, 8, 2)]
+    assert answered.get() - before == 2
+
+
+async def test_more_than_half_of_the_requests_is_most_of_them_however_many_offsets_they_span():
+    source, host = RawSource(requests(b"a", b"b", b"c")), SealingHost(1, leaves=[[0, 1]])
+    source.requests[2] = FakeRequest(70, b"c", b"k70")
+    await drain(source, router_of(host))
+    assert [values for values, _ in host.calls] == [[b"a", b"b", b"c"]]
 
 
 async def test_what_the_host_leaves_is_answered_alone_and_put_in_its_place():

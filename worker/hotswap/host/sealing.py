@@ -61,7 +61,7 @@ def warming_order(values: Sequence[bytes]) -> bytes:
     length, last = _RECORD_BATCH.size - _OVERHEAD + len(body), len(values) - 1
     head = _RECORD_BATCH.pack(0, length, -1, _MAGIC, 0, 0, last, 0, 0, -1, -1, -1, len(values))
     envelope = Envelope((), (), b"", (), *[_LARGEST] * 3)
-    seal = Seal([memoryview(head + body)], 0, len(values), Stamp(0, 0, 0, False, _LARGEST), 0, envelope)
+    seal = Seal([memoryview(head + body)], 0, len(values), len(values), Stamp(0, 0, 0, False, _LARGEST), 0, envelope)
     return pack_order(seal, {})
 
 
@@ -107,7 +107,7 @@ def _parse_sealed(body: memoryview, count: int, order: Seal, given: Given) -> li
         batches.append(RecordBatch(body[at : at + size], records))
         at += size
         sequence = (sequence + records) & 0x7FFFFFFF
-    expected = order.next - order.first - sum(record is None for record in given.values())
+    expected = order.size - sum(record is None for record in given.values())
     if at != len(body) or sum(batch.records for batch in batches) != expected:
         raise ValueError(f"{count} record batches do not have the {expected} answers")
     return batches

@@ -138,6 +138,11 @@ class RawRequests(NamedTuple):
         """Offset after the last request."""
         return self.parts[-1].next
 
+    @property
+    def size(self) -> int:
+        """The number of requests."""
+        return sum(part.next - part.first for part in self.parts)
+
     def parsed(self) -> Sequence[Any]:
         """Parse the requests."""
         return [one for part in self.parts for one in part.parsed()]

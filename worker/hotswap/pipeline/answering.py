@@ -73,7 +73,7 @@ class Answering:
                 return result
             if not isinstance(result, Declined):
                 return Answers(result, [left[offset].record for offset, record in given.items() if record is None])
-            if 2 * (len(left) + len(result.requests)) > raw.next - raw.first:
+            if 2 * (len(left) + len(result.requests)) > raw.size:
                 break
             some = raw.some(result.requests)
             answers = await _ask(serving, some)
@@ -81,7 +81,7 @@ class Answering:
         return Unsealed.UNREADABLE
 
     def _order(self, raw: RawRequests, envelope: Envelope) -> Seal:
-        return Seal(raw.pieces, raw.first, raw.next, self._source.stamp, int(time() * 1000), envelope)
+        return Seal(raw.pieces, raw.first, raw.next, raw.size, self._source.stamp, int(time() * 1000), envelope)
 
 
 async def _ask(serving: Serving, batch: Sequence[Request], *, is_suspect: bool = False) -> list[Answer]:

@@ -232,7 +232,7 @@ class PartitionLoop:
         """Take the next batch, unparsed if the host can read it itself; None: there is none."""
         limit = serving.max_batch_records
         if serving.host.can_seal and (raw := self._source.take_raw(limit, until)):
-            return Batch(raw.first, raw.next, raw.next - raw.first, raw.is_full, raw=raw)
+            return Batch(raw.first, raw.next, raw.size, raw.is_full, raw=raw)
         if requests := self._source.take(limit, until):
             return Batch(requests[0].offset, requests[-1].offset + 1, len(requests), len(requests) >= limit, requests)
         return None

@@ -39,7 +39,11 @@ class RawRequests(Protocol):
 
     @property
     def next(self) -> int:
-        """Offset after the last one; each offset between them has a request."""
+        """Offset after the last one."""
+
+    @property
+    def size(self) -> int:
+        """The number of requests: not each offset between them has one."""
 
     @property
     def is_full(self) -> bool:
