@@ -89,6 +89,21 @@ class Requests:
     def take(self, count: int) -> list[bytes]:
         return [self._one() for _ in range(count)]
 
+    def good(self, count: int) -> list[bytes]:
+        """Return requests that lack nothing and have only what the model knows."""
+        return [self._good() for _ in range(count)]
+
+    def _good(self) -> bytes:
+        message: Any = self._message()
+        for row in [message.rows.add() for _ in range(self._random.choice((1, 1, 2, 5)))] if self._rows else [message]:
+            for part in row.DESCRIPTOR.fields:
+                if part.enum_type:
+                    setattr(row, part.name, self._random.choice(part.enum_type.values[1:3]).number)
+                elif not (part.is_repeated or part.message_type):
+                    setattr(row, part.name, self._usual(part))
+        value: bytes = message.SerializeToString()
+        return value
+
     def _one(self) -> bytes:
         message: Any = self._message()
         if self._rows:

@@ -14,7 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from faults import alerts, attacks, bad_swaps, control_storm, fuzz, fuzz_records, million, topics
+from faults import alerts, attacks, bad_swaps, both_ways, control_storm, fuzz, fuzz_records, million, topics
 from faults.arena import run
 from faults.scenarios import RED, SCENARIOS
 from harness.fleet import ROOT, Deployment
@@ -27,11 +27,15 @@ COMMANDS = {
     "fuzz": (fuzz.run, 100_000),
     "million": (million.run, 1_000_000),
 }
-RECORDS, ATTACKS, TOPICS, ALERTS = "fuzz-records", "attacks", "topics", "alerts"
+ON_THEIR_OWN = {
+    "fuzz-records": (fuzz_records.run, 100_000),
+    "both-ways": (both_ways.run, 100_000),
+}
+"""Proofs with a Kafka of their own."""
+ATTACKS, TOPICS, ALERTS = "attacks", "topics", "alerts"
 FULL_LENGTHS = {
     **{name: scenario.seconds for name, scenario in (SCENARIOS | RED).items()},
-    **{name: count for name, (_, count) in COMMANDS.items()},
-    RECORDS: 100_000,
+    **{name: count for name, (_, count) in (COMMANDS | ON_THEIR_OWN).items()},
     ATTACKS: len(attacks.ATTACKS),
     TOPICS: topics.COUNT,
     ALERTS: len(alerts.FAULTS),
@@ -49,7 +53,7 @@ def main() -> int:
     """Run the requested scenarios, one after the other."""
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # broker faults are expected here
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("scenario", nargs="+", choices=[*SCENARIOS, *COMMANDS, RECORDS, ATTACKS, TOPICS, ALERTS, *RED])
+    parser.add_argument("scenario", nargs="+", choices=[*FULL_LENGTHS])
     parser.add_argument("--seed", type=int, default=random.randrange(1_000_000))
     parser.add_argument("--seconds", type=float, help="how long, or how many, instead of the scenario's own measure")
     parser.add_argument("--partitions", type=int, help="of the requests topic, instead of the scenario's own number")
@@ -92,8 +96,9 @@ async def _play(name: str, asked: argparse.Namespace, length: float, folder: Pat
         return Outcome(*await alerts.run(folder, say=_say))
     if name in COMMANDS:
         return _told(name, await _command(name, asked.seed, int(length), folder))
-    if name == RECORDS:
-        return _told(name, await fuzz_records.run(folder, seed=asked.seed, count=int(length), say=_say))
+    if name in ON_THEIR_OWN:
+        play, _ = ON_THEIR_OWN[name]
+        return _told(name, await play(folder, seed=asked.seed, count=int(length), say=_say))
     scenario = (SCENARIOS | RED)[name]
     if asked.partitions:
         scenario = replace(scenario, terms=replace(scenario.terms, partitions=asked.partitions))
