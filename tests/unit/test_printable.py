@@ -7,7 +7,7 @@ import re
 import sys
 from pathlib import Path
 
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as some
 from rich.console import Console
 
@@ -23,6 +23,7 @@ sound = some.text(some.characters(exclude_categories=["Cs"])) | some.sampled_fro
 FACTS = {"generation": 1, "command_id": "x", "at": 0.0, "phase_seconds": {}}
 
 
+@settings(deadline=None)
 @given(nasty)
 @example("\t\n")
 def test_printable_text_stays_and_everything_else_is_escaped(text):
@@ -32,6 +33,7 @@ def test_printable_text_stays_and_everything_else_is_escaped(text):
     assert line_by_line(text).count("\n") == text.count("\n")
 
 
+@settings(deadline=None)
 @given(some.recursive(sound, lambda inner: some.lists(inner) | some.dictionaries(sound, inner), max_leaves=8))
 def test_escaped_json_has_the_same_values(document):
     shown = printable_json(json.dumps(document, ensure_ascii=False))
@@ -39,6 +41,7 @@ def test_escaped_json_has_the_same_values(document):
     assert json.loads(shown) == document
 
 
+@settings(deadline=None)
 @given(nasty, nasty, nasty, some.booleans())
 def test_a_table_shows_texts_escaped_and_otherwise_unchanged(worker, code, message, is_terminal):
     told = Told(worker=worker, outcome="FAILED", code=code, message=message, **FACTS)
@@ -50,6 +53,7 @@ def test_a_table_shows_texts_escaped_and_otherwise_unchanged(worker, code, messa
     assert line_by_line(worker).strip().split("\n")[0] in shown
 
 
+@settings(deadline=None)
 @given(nasty, nasty)
 def test_a_text_log_line_is_one_line_without_escape_sequences(event, fact):
     stream = io.StringIO()

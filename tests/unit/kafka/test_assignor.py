@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import pytest
 from aiokafka.coordinator.assignors.roundrobin import RoundRobinPartitionAssignor
 from aiokafka.coordinator.protocol import ConsumerProtocolMemberAssignment, ConsumerProtocolMemberMetadata
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hotswap.kafka.assignor import NOTHING, Claim, KeepingAssignor, share_out
@@ -42,6 +42,7 @@ def passed(assignment):
     return told[0]
 
 
+@settings(deadline=None)
 @given(partitions=st.integers(0, 40), claims=st.dictionaries(MEMBERS, CLAIMS, min_size=1))
 def test_whatever_is_claimed_each_partition_goes_to_one_member_evenly_and_as_few_as_possible_move(partitions, claims):
     shares = share_out(range(partitions), claims)
@@ -60,6 +61,7 @@ def test_whatever_is_claimed_each_partition_goes_to_one_member_evenly_and_as_few
     assert sum(newest.get(number) == name for name, share in shares.items() for number in share) == may_stay
 
 
+@settings(deadline=None)
 @given(partitions=st.integers(1, 40), names=st.lists(MEMBERS, min_size=2, unique=True), data=st.data())
 def test_when_one_dies_only_its_partitions_move_and_when_one_joins_only_its_share_does(partitions, names, data):
     before = share_out(range(partitions), dict.fromkeys(names, NOTHING))
@@ -84,6 +86,7 @@ def test_a_claim_arrives_and_what_is_assigned_is_passed_on():
     assert passed(assigned["a"]) == ({1, 3, 4}, set())
 
 
+@settings(deadline=None)
 @given(partitions=st.integers(0, 40), claims=st.dictionaries(MEMBERS, CLAIMS, min_size=1))
 def test_what_is_to_move_is_withheld_until_its_owner_has_given_it_up_and_then_all_are_given_out(partitions, claims):
     told = {name: sent(claim) for name, claim in claims.items()}
@@ -125,6 +128,7 @@ GARBLED = [
 ]
 
 
+@settings(deadline=None)
 @given(user_data=st.one_of(GARBLED), others=st.lists(st.text(max_size=3), max_size=2))
 def test_no_claim_of_another_member_can_keep_the_leader_from_giving_all_out(user_data, others):
     told = {"hostile": ConsumerProtocolMemberMetadata(9, [*others, TOPIC], user_data), "sound": sent(NOTHING)}
