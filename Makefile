@@ -16,6 +16,9 @@ stop_at = $(if $1,$(error $1))
 # module share what they prepare. conftest.py says in which order.
 side_by_side := --numprocesses 3 --dist loadfile --no-loadscope-reorder
 
+# The tests start a thousand Pythons: each would compile anew what it imports, which takes more than half a second.
+unexport PYTHONDONTWRITEBYTECODE
+
 # Each is a proof under fire of its own, minutes long: make kills, or make kills SEED=7 SECONDS=60 PARTITIONS=64. With
 # RECORD=1, as with the other proofs below, the run is appended to docs/proofs.jsonl.
 PROOFS := kills kills-swaps kills-named failpoints zombies broker storm takeover drain swaps bad-swaps commands \
