@@ -80,7 +80,8 @@ def odd_mojo(path):
 
 
 @pytest.mark.parametrize("example", [IRIS, CANCER, GBM, MIXED_GLM, MIXED_KMEANS], ids=lambda e: e.model)
-async def test_a_packed_model_answers_what_h2o_predicts(settings, tmp_path, example, h2o):
+async def test_a_packed_model_answers_what_h2o_predicts(settings, tmp_path, example, h2o, pack_in):
+    pack_in(h2o)
     sample = EXAMPLES / "data" / f"{example.rows_file}.csv"
     wish = Wish(model=EXAMPLES / "models" / f"{example.model}.zip", sample=sample)
     content, _ = await onboard(settings, wish)
@@ -126,7 +127,8 @@ async def test_a_host_that_gives_no_sound_description_is_an_error_and_leaves_not
     assert error.value.code == "HOST_FAILED"
 
 
-async def test_names_that_no_identifier_can_hold_are_packed_with_their_mapping(settings, tmp_path, h2o):
+async def test_names_that_no_identifier_can_hold_are_packed_with_their_mapping(settings, tmp_path, h2o, pack_in):
+    pack_in(h2o)
     content, notes = await onboard(settings, Wish(model=odd_mojo(tmp_path / "odd.zip")))
     assert content.configuration.columns == {"Sepal.Length": "Sepal_Length_2", "sepal length": "sepal_length_3"}
     assert content.configuration.outputs == {"p_vir_gin_2": "p_vir-gin", "p_vir_gin": "p_vir_gin"}
@@ -162,7 +164,8 @@ async def test_what_a_worker_would_refuse_is_not_packed(settings, tmp_path):
         assert error.value.code == code, error.value
 
 
-async def test_the_sample_is_matched_by_name_and_what_is_odd_in_it_is_said(settings, tmp_path):
+async def test_the_sample_is_matched_by_name_and_what_is_odd_in_it_is_said(settings, tmp_path, h2o, pack_in):
+    pack_in(h2o)
     iris = EXAMPLES / "models" / "iris_gbm.zip"
     (tmp_path / "s.csv").write_text("colour,petal_width,sepal_length\nred,0.2,5\n,,-1\n")
     content, notes = await onboard(settings, Wish(model=iris, sample=tmp_path / "s.csv"))

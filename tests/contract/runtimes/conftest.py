@@ -1,6 +1,5 @@
 """Fixtures for the tests of runtimes."""
 
-import asyncio
 import zipfile
 
 import pytest
@@ -46,17 +45,9 @@ def unpacked(tmp_path):
 
 
 @pytest.fixture
-def pack(lab, tmp_path, monkeypatch):
-    """Prepare a package with the lab's Spark, not a host's for each look at the model; return its content and notes."""
-
-    async def ask(load):
-        return await asyncio.to_thread(lab.describe, load)
-
-    async def check(load):
-        await asyncio.to_thread(lab.load, load)
-
-    monkeypatch.setattr("hotswap.packages.onboarding.ask", ask)
-    monkeypatch.setattr("hotswap.packages.onboarding._check", check)
+def pack(lab, tmp_path, pack_in):
+    """Prepare a package with the lab's Spark; return its content and notes."""
+    pack_in(lab)
 
     async def packed(model, sample="", **configuration):
         (tmp_path / "sample.csv").write_text(sample)
