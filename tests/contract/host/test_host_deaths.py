@@ -20,28 +20,26 @@ from hotswap.generation import Model
 from hotswap.settings import Settings
 
 
-@pytest.mark.parametrize(
-    ("harm", "code", "restarts", "told"),
-    [
+async def test_a_request_that_kills_its_host_is_refused_and_the_rest_is_scored(hosts):
+    host = await hosts.start(*HOSTILE)
+    requests = IRIS.requests()
+    expected = await host.score(requests)
+    for harm, code, restarts, told in (
         (KILLS, Code.HOST_CRASHED, ["crashed", "crashed"], "SIGKILL"),
         (EXITS, Code.HOST_CRASHED, ["crashed", "crashed"], "exit code 0"),
         (EXHAUSTS_JAVA, Code.HOST_CRASHED, ["crashed", "crashed"], "out of memory (the Java heap)"),
         (EXHAUSTS_PYTHON, Code.HOST_CRASHED, ["crashed", "crashed"], "out of memory"),
         (RAISES, Code.MODEL_ERROR, [], "IllegalStateException: as it was asked to"),
-    ],
-)
-async def test_a_request_that_kills_its_host_is_refused_and_the_rest_is_scored(hosts, harm, code, restarts, told):
-    host = await hosts.start(*HOSTILE)
-    requests = IRIS.requests()
-    expected = await host.score(requests)
+    ):
+        hosts.restarts.clear()
 
-    answers = await host.score(with_magic(requests, {37: harm}))
+        answers = await host.score(with_magic(requests, {37: harm}))
 
-    refusal = answers.pop(37)
-    assert isinstance(refusal, Refusal)
-    assert (refusal.code, told in refusal.message) == (code, True)
-    assert answers == expected[:37] + expected[38:]
-    assert hosts.restarts == restarts
+        refusal = answers.pop(37)
+        assert isinstance(refusal, Refusal), told
+        assert (refusal.code, told in refusal.message) == (code, True), refusal
+        assert answers == expected[:37] + expected[38:], told
+        assert hosts.restarts == restarts, told
 
 
 async def test_a_request_that_never_returns_is_refused_and_the_rest_is_scored(hosts):
