@@ -135,7 +135,8 @@ def test_a_thousand_connections_that_stay_open_cost_one_thread_and_32_descriptor
     assert ours <= module.CONNECTIONS
 
 
-def test_31_open_connections_leave_room_for_one(health, crowd):
+def test_31_open_connections_leave_room_for_one(health, crowd, monkeypatch):
+    monkeypatch.setattr(module, "WHOLE_S", 3_600)  # a busy machine may take its time
     held = crowd(module.CONNECTIONS - 1)
     for _ in range(100):
         assert get(health, "/metrics")[0] == 200
