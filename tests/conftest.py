@@ -31,7 +31,7 @@ class GivenKafka:
 
 _LEFT_OUT = pytest.StashKey[int]()
 _TESTS = Path(__file__).parent
-_LONGEST_FIRST = ("faults", "system", "contract", "model", "unit")
+_LONGEST_FIRST = ("faults", "system", "model", "contract", "unit")
 
 
 def pytest_configure(config: pytest.Config) -> None:
