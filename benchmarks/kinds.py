@@ -1,27 +1,34 @@
 """Measures each kind of model in its host, beside its own library called in a loop in Java.
 
-No Kafka: batches go to a model host and back, as the worker sends them; bench.py measures one of them through Kafka.
+    python benchmarks/kinds.py                              the kinds alone, as bench.py does
+    python benchmarks/kinds.py OLD                          beside the host of another checkout, in turns
+
+No Kafka: batches go to a model host and back, as the worker sends them; kinds_by_hand.py measures them through Kafka.
 The limit is measured in the same run, by model_alone.py.
 """
 
 import asyncio
 import importlib.util
 import json
+import os
 import subprocess
 import sys
 import tempfile
 import time
 import zipfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import product
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import psutil
 import report
 from report import Figures
 from rich.console import Console
+from rich.table import Table
 
 from hotswap.codec.proto import compile as compile_proto
 from hotswap.generation import Configuration, frozen
@@ -31,6 +38,7 @@ from hotswap.local.lifeline import start_watchdog
 
 ROOT = Path(__file__).parents[1]
 BATCH, WARM_S, MEASURED_S, NUMBERS = 2_000, 5.0, 8.0, 10
+_ROUNDS = 3
 PROTO = """syntax = "proto3";
 message Row {{ {row} }}
 message Answer {{ {answer} }}
@@ -64,9 +72,13 @@ class Contender:
 
     def requests(self) -> list[bytes]:
         """Returns a batch of requests, a row each."""
-        (operation,) = compile_proto(self.proto).operations.values()
-        made = [operation.input(**row).SerializeToString() for row in self.rows]
+        made = self.encoded(self.rows)
         return (made * (BATCH // len(made) + 1))[:BATCH]
+
+    def encoded(self, rows: Iterable[Mapping[str, Any]]) -> list[bytes]:
+        """Returns rows as messages of the proto."""
+        (operation,) = compile_proto(self.proto).operations.values()
+        return [operation.input(**row).SerializeToString() for row in rows]
 
 
 @dataclass(slots=True)
@@ -88,6 +100,7 @@ def contenders() -> Iterator[list[Contender]]:
     colors, countries = ("blue", "green", "red", "yellow"), ("AT", "CH", "DE", "ES")
     mixed = [row | {"color": colors[n % 4], "country": countries[n // 4 % 4]} for n, row in enumerate(numbers)]
     flat = " ".join(f"double x{place} = {place + 1};" for place in range(NUMBERS))
+    applicant = "double income = 1; double debt = 2; int64 age = 3; string country = 4;"
     iris = " ".join(f"double {name} = {n};" for n, name in enumerate(("sepal_len", "petal_len"), 1))
     jars = ROOT / "tests" / "jars"
     made = [
@@ -105,6 +118,17 @@ def contenders() -> Iterator[list[Contender]]:
             PROTO.format(row=flat, answer="double sum = 1;").encode(),
             numbers,
             {"class": "numbers.Numbers", "method": "sum"},
+        ),
+        Contender(
+            "java: Verdict f(Applicant), objects in and out",
+            "java",
+            jars / "numbers.jar",
+            PROTO.format(row=applicant, answer="string label = 1; double risk = 2;").encode(),
+            [
+                {"income": n % 99 + 0.5, "debt": n % 55 + 0.5, "age": n % 80, "country": countries[n % 4]}
+                for n in range(BATCH)
+            ],
+            {"class": "numbers.Numbers", "method": "judge"},
         ),
         Contender(
             "java: List f(String csv), Acumos",
@@ -140,7 +164,7 @@ def _spark(folder: Path) -> Contender:
     )
 
 
-async def measure(contender: Contender) -> Line:
+async def measure(contender: Contender, limit_us: float = 0) -> Line:
     """Measures a host from its start until it has answered batches for some seconds."""
     requests = contender.requests()
     host = ModelHost(load=contender.load(), deadline_s=60, on_restart=_stop, on_unknown=lambda *_: None)
@@ -156,7 +180,7 @@ async def measure(contender: Contender) -> Line:
         memory_mb = process.memory_info().rss / 1e6
     finally:
         await host.stop()
-    return Line(contender.name, count / seconds, spent / count * 1e6, limit(contender), start_s, memory_mb)
+    return Line(contender.name, count / seconds, spent / count * 1e6, limit_us, start_s, memory_mb)
 
 
 def _stop(why: str) -> None:
@@ -199,7 +223,7 @@ async def measure_all(say: Callable[[str], None]) -> list[Line]:
     with contenders() as made:
         for contender in made:
             say(f"{contender.name}: in its host, then its library alone")
-            lines.append(await measure(contender))
+            lines.append(await measure(contender, limit(contender)))
     return lines
 
 
@@ -221,11 +245,36 @@ def figures(lines: list[Line]) -> list[Figures]:
     return [Figures("Each kind in its host, batches of 2,000 rows, without Kafka", header, rows)]
 
 
+def compare(old: Path, console: Console) -> None:
+    """Measures each kind in the hosts of both checkouts in turns, each in a process of its own; prints the medians."""
+    table = Table("CPU, µs a row", "old", "new", "new / old")
+    with contenders() as made:
+        names = [contender.name for contender in made]
+    for number, name in enumerate(names):
+        taken: dict[Path, list[float]] = {old: [], ROOT: []}
+        for turn, root in product(range(_ROUNDS), taken):
+            console.print(f"· {name}: {'new' if root is ROOT else 'old'}, {turn + 1} of {_ROUNDS}")
+            command = [sys.executable, __file__, "--measure", str(number)]
+            known = {**os.environ, "PYTHONPATH": str(root / "worker")}
+            said = subprocess.run(command, env=known, check=True, stdout=subprocess.PIPE).stdout
+            taken[root].append(float(said))
+        cells = [f"{median(costs):.2f} ({min(costs):.2f}-{max(costs):.2f})" for costs in taken.values()]
+        table.add_row(name, *cells, f"{median(taken[ROOT]) / median(taken[old]):.3f}")
+    console.print(table)
+
+
 def main() -> None:
     """Measures the kinds alone, and prints them."""
     console = Console()
-    for table in figures(asyncio.run(measure_all(lambda text: console.print(f"· {text}")))):
-        report.show(console, table)
+    match sys.argv[1:]:
+        case ["--measure", number]:
+            with contenders() as made:
+                sys.stdout.write(f"{asyncio.run(measure(made[int(number)])).cpu_us_per_row}\n")
+        case [old]:
+            compare(Path(old).resolve(), console)
+        case _:
+            for table in figures(asyncio.run(measure_all(lambda text: console.print(f"· {text}")))):
+                report.show(console, table)
 
 
 if __name__ == "__main__":

@@ -64,11 +64,11 @@ def _java(task: dict[str, Any]) -> Callable[[], None]:
     given = task["runtime"]
     kind = jpype.JClass(given.get("class") or given["modelClassName"])
     name = given.get("method") or given["modelMethod"]
-    taken = jpype.JString if "modelClassName" in given else jpype.JArray(jpype.JDouble)
-    rows = [_text(row) if taken is jpype.JString else taken(list(row.values())) for row in task["rows"]]
-    method = kind.class_.getMethod(name, taken.class_)
-    array = jpype.JArray(taken)(rows)
-    loop = _loop(method, array.getClass()).bindTo(array).bindTo(jpype.JArray(jpype.JObject)(len(rows)))
+    (method,) = (method for method in kind.class_.getMethods() if method.getName() == name)
+    (parameter,) = method.getParameterTypes()
+    taken = jpype.JClass(parameter)
+    array = jpype.JArray(taken)([_argument(taken, row) for row in task["rows"]])
+    loop = _loop(method, array.getClass()).bindTo(array).bindTo(jpype.JArray(jpype.JObject)(len(array)))
     run: Callable[[], None] = loop.invokeWithArguments
     return run
 
@@ -86,6 +86,18 @@ def _loop(method: Any, kind: Any) -> Any:
     classes = jpype.JArray(jpype.JClass("java.lang.Class"))
     body = handles.permuteArguments(keep, method_type(void, classes([whole, kind, results])), 2, 0, 1, 0)
     return handles.countedLoop(handles.dropArguments(handles.arrayLength(kind), 1, results), None, body)
+
+
+def _argument(taken: Any, row: dict[str, Any]) -> Any:
+    """A text, an array of numbers, or an object with setters."""
+    if taken is jpype.JClass("java.lang.String"):
+        return _text(row)
+    if taken.class_.isArray():
+        return taken(list(row.values()))
+    made = taken()
+    for name, value in row.items():
+        getattr(made, f"set{name.capitalize()}")(value)
+    return made
 
 
 def _text(row: dict[str, Any]) -> Any:

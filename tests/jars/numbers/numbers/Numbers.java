@@ -76,6 +76,10 @@ public class Numbers {
         return new Object[] {"P", row[0]};
     }
 
+    public static Verdict judge(Applicant applicant) {
+        return new Verdict(applicant.risk());
+    }
+
     public int next(double[] row) {
         return ++count;
     }
