@@ -16,7 +16,8 @@ from statistics import median
 from typing import NamedTuple
 
 import stream
-from contender import OURS, ROOT, Contender, broker, command_line, fill
+from batches import fill
+from contender import OURS, ROOT, Contender, broker, command_line
 from rich.console import Console
 from rich.table import Table
 from through_kafka import Backlog, measure_backlog

@@ -1,7 +1,7 @@
 """Measures the cost and the latency of rows, in one run, on one local Kafka: tables and plots in BENCHMARKS.md.
 
-    make bench                                   all of it (an hour on two cores)
-    python benchmarks/bench.py contenders        one part: backlog, contenders, linger, growth or kinds
+    make bench                                   all of it (two hours on two cores)
+    python benchmarks/bench.py contenders        one part: PARTS names them
     python benchmarks/bench.py --draw            measures nothing: the tables and plots of the figures that are kept
 
 Compare figures only within one part; machines differ, ratios hold. benchmarks/results.json keeps the raw figures of the
@@ -23,23 +23,29 @@ from typing import Any
 
 import contender
 import curves
+import half
 import kinds
+import kinds_by_hand
 import report
 import stream
 import through_kafka
 from contender import ROOT
+from half import Half
 from kinds import Line as Kind
+from kinds_by_hand import ByHand
 from points import Growth, Lingering
 from pydantic import TypeAdapter
 from rich.console import Console
 from through_kafka import Results
-from workload import different_rows, rows
+from workload import different_rows
+from workload import rows as alike
 
 from hotswap.local.kafka import LocalKafka
 
 RESULTS = Path(__file__).with_name("results.json")
 _WARM_S = 60.0
 _ROWS = 1_000_000
+_BACKLOG = 4_000_000
 
 Machine = dict[str, str | int | None]
 Say = Callable[[str], None]
@@ -52,25 +58,29 @@ class Report:
     measured_on: dict[str, Machine]
     backlog: Results | None = None
     contenders: Results | None = None
+    half: Half | None = None
     linger: list[Lingering] | None = None
     growth: Growth | None = None
     kinds: list[Kind] | None = None
+    kinds_by_hand: list[ByHand] | None = None
 
     def sections(self) -> Iterator[tuple[Machine, list[report.Figures]]]:
         """The tables and plots of each part."""
-        for part, figures in (
-            ("backlog", through_kafka.backlog_figures),
-            ("contenders", through_kafka.figures),
-            ("linger", curves.linger_figures),
-            ("growth", curves.growth_figures),
-            ("kinds", kinds.figures),
-        ):
+        for part, figures in PARTS.items():
             if results := getattr(self, part):
                 yield self.measured_on[part], figures(results)
 
 
 _KEPT = TypeAdapter(Report)
-PARTS = ("backlog", "contenders", "linger", "growth", "kinds")
+PARTS: dict[str, Callable[[Any], list[report.Figures]]] = {
+    "backlog": through_kafka.backlog_figures,
+    "contenders": through_kafka.figures,
+    "half": half.figures,
+    "linger": curves.linger_figures,
+    "growth": curves.growth_figures,
+    "kinds": kinds.figures,
+    "kinds_by_hand": kinds_by_hand.figures,
+}
 
 
 def load() -> Report:
@@ -103,22 +113,29 @@ def _kafka(say: Say) -> Iterator[tuple[LocalKafka, Path]]:
 def _measure(part: str, options: argparse.Namespace, say: Say) -> Any:
     if part == "kinds":
         return asyncio.run(kinds.measure_all(say))
+    rows, seconds = options.rows or _BACKLOG, options.seconds
     with _kafka(say) as (kafka, folder):
         if part == "backlog":
-            run = through_kafka.measure_backlog_alone(kafka, folder, different_rows(), options.rows, say)
-            return asyncio.run(run)
-        if part == "contenders":
-            return asyncio.run(through_kafka.measure_all(kafka, folder, rows(), _ROWS, options.seconds, say))
-        if part == "linger":
-            return asyncio.run(curves.measure_linger(kafka, folder, options.seconds, say))
-        return asyncio.run(curves.measure_growth(kafka, folder, different_rows(), say))
+            run = through_kafka.measure_backlog_alone(kafka, folder, different_rows(), rows, say)
+        elif part == "contenders":
+            run = through_kafka.measure_all(kafka, folder, alike(), _ROWS, seconds, say)
+        elif part == "half":
+            run = half.measure(kafka, folder, different_rows(), rows, seconds, say)
+        elif part == "linger":
+            run = curves.measure_linger(kafka, folder, seconds, say)
+        elif part == "growth":
+            run = curves.measure_growth(kafka, folder, different_rows(), options.rows or curves.ROWS[-1], say)
+        else:
+            run = kinds_by_hand.measure(kafka, folder, rows, say)
+        return asyncio.run(run)
 
 
 def main() -> None:
     """Runs the benchmark and keeps its results."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("parts", nargs="*", metavar="PART", help=f"default all: {', '.join(PARTS)}")
-    parser.add_argument("--rows", type=int, default=4_000_000, help="requests of the backlog (default 4,000,000)")
+    rows = f"requests of the largest backlog (default {_BACKLOG:,}, of growth {curves.ROWS[-1]:,})"
+    parser.add_argument("--rows", type=int, help=rows)
     parser.add_argument("--seconds", type=float, default=20, help="of a steady stream (default 20)")
     parser.add_argument("--draw", action="store_true", help="measure nothing, draw what is kept")
     options = parser.parse_args()

@@ -18,13 +18,13 @@ from typing import Any
 
 import by_java
 import psutil
+from confluent_kafka.admin import AdminClient
 
-from hotswap.client.answers import Outgoing
 from hotswap.client.change import Change
-from hotswap.client.client import Client
 from hotswap.kafka.admin import Admin
 from hotswap.local.kafka import LocalKafka
 from hotswap.local.lifeline import start_watchdog
+from hotswap.packages.configuration import document_of
 from hotswap.settings import Settings
 
 ROOT = Path(__file__).parents[1]
@@ -33,8 +33,8 @@ NAIVE = "aiokafka by hand, record by record"
 BARE = "bare loop, nothing scored"
 OURS, OURS_AT_LEAST = "hotswap, exactly once", "hotswap, at least once"
 OURS_AT_BEST = "hotswap, exactly once, lz4"
+_GBM = by_java.Task()
 _BROKER = ("-XX:+UseG1GC", "-XX:MaxGCPauseMillis=20", "-XX:InitiatingHeapOccupancyPercent=35", "-XX:-UsePerfData")
-_CHUNK = 10_000
 
 
 def contenders() -> list[str]:
@@ -72,12 +72,12 @@ class Contender:
         requests: str = "",
         *,
         root: Path = ROOT,
-        model: Path = by_java.MODEL,
+        task: by_java.Task = _GBM,
         **settings: Any,
     ) -> None:
-        """`root` is the checkout whose worker runs, where it is ours; `model` is the one that Java's programs have."""
+        """`root` is the checkout whose worker runs, where it is ours; `task` is what Java's programs score."""
         self.name = name
-        self._model = model
+        self._task = task
         self._root, self._program = root, command_line(root)
         self.is_ours = name in (OURS, OURS_AT_LEAST, OURS_AT_BEST)
         self.kafka = kafka
@@ -110,6 +110,7 @@ class Contender:
                 yield psutil.Process(self._process.pid)
             finally:
                 self._stop()
+                await asyncio.to_thread(self._delete_topics)
 
     def broker_cpu_s(self) -> float:
         """CPU seconds of the broker so far."""
@@ -125,13 +126,22 @@ class Contender:
         settings, topics = self.settings, self.settings.topics
         arguments = (settings.kafka, topics.requests, topics.predictions, settings.group_id)
         if self.name in by_java.PROGRAMS:
-            return by_java.command(self.name, self.folder, self._model, *arguments)
+            return by_java.command(self.name, self.folder, self._task, *arguments)
         program = {BARE: "bare_loop.py", NAIVE: "naive_loop.py"}[self.name]
         return [sys.executable, str(Path(__file__).with_name(program)), *arguments]
 
     def _stop(self) -> None:
         self._process.terminate()
         self._process.wait(60)
+
+    def _delete_topics(self) -> None:
+        """Deletes the topics of this deployment, as a run of all would fill a disk; the ones of others stay."""
+        admin = AdminClient({"bootstrap.servers": self.kafka.bootstrap, "log_level": 3})
+        own = f"{self.settings.deployment}."
+        for deleted in admin.delete_topics(
+            [name for name in admin.list_topics().topics if name.startswith(own)]
+        ).values():
+            deleted.result()
 
     async def redeploy(self) -> None:
         """Ends the process and starts it again."""
@@ -142,7 +152,14 @@ class Contender:
         """Publishes a swap, waits until it serves and returns its generation; contenders without swaps do nothing."""
         if not self.is_ours:
             return 0
-        parts = [word for name in ("model", "proto") if (part := getattr(change, name)) for word in (f"--{name}", part)]
+        parts: list[str | Path] = []
+        for name in ("model", "kind", "proto"):
+            if part := getattr(change, name):
+                parts += [f"--{name}", part]
+        if change.configuration:
+            config = self.folder / f"{self.settings.deployment}.json"
+            config.write_text(json.dumps(document_of(change.configuration)))
+            parts += ["--config", config]
         return int((await self._hotswap("swap", self.settings.deployment, *parts))["generation"])
 
     async def _hotswap(self, *words: str | Path) -> dict[str, Any]:
@@ -184,12 +201,3 @@ class Progress:
             if done >= at_least:
                 return done
             await asyncio.sleep(0.02)
-
-
-async def fill(settings: Settings, values: list[bytes], count: int, partitions: int = PARTITIONS) -> None:
-    """Publishes `count` requests, spread over the partitions."""
-    async with Admin.connect(settings) as admin, Client(settings) as client:
-        await admin.create_topics(partitions)
-        for start in range(0, count, _CHUNK):
-            size = min(_CHUNK, count - start)
-            await client.publish(Outgoing(values[n % len(values)]) for n in range(size))

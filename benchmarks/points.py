@@ -15,11 +15,12 @@ class Lingering:
 
 @dataclass(slots=True)
 class Point:
-    """The cost of a row with an amount of something, and the memory of the worker and its hosts afterwards."""
+    """The cost of a row of a backlog with an amount of something, and the memory of worker and hosts afterwards."""
 
     much: int
     cpu_us_per_row: float
     memory_mb: float
+    rows: int
 
 
 @dataclass(slots=True)

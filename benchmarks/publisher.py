@@ -3,8 +3,7 @@
     python benchmarks/publisher.py BOOTSTRAP TOPIC PER_SECOND
 
 Every 5 ms a group of requests is due, to one partition after the other. A late request is sent as soon as possible, and
-counts from when it was due (no coordinated omission): the due time is the key of a request whose answer is timed. At
-1,000 a second all are timed, above that about a thousand a second, so that the measurement itself costs little.
+counts from when it was due (no coordinated omission): the due time is its key.
 """
 
 import itertools
@@ -15,7 +14,6 @@ from confluent_kafka import Producer
 from workload import rows
 
 TICK_S = 0.005
-_TIMED_PER_SECOND = 1_000
 _SETTINGS = {
     "enable.idempotence": True,
     "linger.ms": 1,  # a group is one batch
@@ -28,7 +26,6 @@ def publish(bootstrap: str, topic: str, per_second: float) -> None:
     """Publishes until it is killed."""
     producer, values = Producer({"bootstrap.servers": bootstrap, **_SETTINGS}), rows()
     partitions = len(producer.list_topics(topic, 10).topics[topic].partitions)
-    timed = max(1, round(per_second / _TIMED_PER_SECOND))
     began, sent = time.monotonic(), 0
     for tick in itertools.count(1):
         due = began + tick * TICK_S
@@ -36,7 +33,7 @@ def publish(bootstrap: str, topic: str, per_second: float) -> None:
         time.sleep(max(0.0, due - time.monotonic()))
         key, partition, until = str(due).encode(), tick % partitions, int(tick * TICK_S * per_second)
         for number in range(sent, until):
-            producer.produce(topic, values[number % len(values)], None if number % timed else key, partition)
+            producer.produce(topic, values[number % len(values)], key, partition)
         sent = until
 
 

@@ -2,7 +2,7 @@
 
     python benchmarks/reader.py BOOTSTRAP TOPIC
 
-For each answer to a timed request it writes an ANSWER to stdout: when it was read, and when the request was due.
+For each answer it writes an ANSWER to stdout: when it was read, and when the request was due.
 """
 
 import struct
@@ -43,10 +43,8 @@ def read(bootstrap: str, topic: str) -> None:
 def _answer(now: float, message: Any) -> bytes:
     if error := message.error():
         raise KafkaException(error)
-    if not (key := message.key()):
-        return b""
     generation = next((value for name, value in message.headers() or () if name == "generation"), 0)
-    return ANSWER.pack(now, float(key), int(generation))
+    return ANSWER.pack(now, float(message.key()), int(generation))
 
 
 if __name__ == "__main__":

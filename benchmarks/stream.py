@@ -26,7 +26,7 @@ from hotswap.settings import Settings
 PER_SECOND = 1_000
 AROUND_S = 10.0
 _TICK_S = 0.005
-_SETTLE_S = 15.0
+SETTLE_S = 15.0
 _BACK_WITHIN_S = 60.0
 
 
@@ -44,9 +44,8 @@ class Steady:
 
 @dataclass(slots=True)
 class Floor:
-    """The latency of the measurement itself at a rate."""
+    """The latency of the measurement itself."""
 
-    per_second: float
     p50_ms: float
     p99_ms: float
 
@@ -69,43 +68,67 @@ class Arrived(NamedTuple):
     generation: int
 
 
-class Stream:
-    """Requests at a steady rate and their answers, for a with-block.
+class Load:
+    """A publisher of requests and a reader of their answers, separate processes, for a with-block."""
 
-    Publisher and reader are separate processes.
-    """
+    publisher: Process
+    reader: Process
 
-    def __init__(self, settings: Settings, per_second: float = PER_SECOND) -> None:
-        self.arrived: list[Arrived] = []
-        self._settings, self._per_second = settings, per_second
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
 
     async def __aenter__(self) -> Self:
-        topics = self._settings.topics
         self._watchdog = start_watchdog()
-        self._reader = await self._start("reader.py", topics.predictions, stdout=PIPE)
-        self._publisher = await self._start("publisher.py", topics.requests, str(self._per_second))
-        self._reading = asyncio.create_task(self._read())
+        await self.start()
+        self._reading = asyncio.create_task(self.read())
         return self
 
     async def __aexit__(self, *_: object) -> None:
         self._watchdog.communicate()
-        await asyncio.gather(self._publisher.wait(), self._reader.wait(), self._reading)
+        await asyncio.gather(self.publisher.wait(), self.reader.wait(), self._reading)
 
-    async def _start(self, script: str, *words: str, **options: Any) -> Process:
-        command = [sys.executable, str(Path(__file__).with_name(script)), self._settings.kafka, *words]
+    async def start(self) -> None:
+        """Starts both."""
+        raise NotImplementedError
+
+    async def read(self) -> None:
+        """Keeps what the reader writes, until it ends."""
+        raise NotImplementedError
+
+    async def run(self, script: str, *words: str, **options: Any) -> Process:
+        """Starts a script that ends with the block."""
+        command = [sys.executable, str(Path(__file__).with_name(script)), self.settings.kafka, *words]
         return await asyncio.create_subprocess_exec(*command, process_group=self._watchdog.pid, **options)
 
-    async def _read(self) -> None:
-        assert self._reader.stdout
+    def check(self) -> None:
+        """Ends the benchmark if one of them has ended."""
+        if self._reading.done() or self.publisher.returncode is not None:
+            raise SystemExit("the publisher or the reader has ended: see what it said")
+
+
+class Stream(Load):
+    """PER_SECOND requests a second; the answer to each is timed."""
+
+    def __init__(self, settings: Settings) -> None:
+        super().__init__(settings)
+        self.arrived: list[Arrived] = []
+
+    async def start(self) -> None:
+        """Starts both."""
+        self.reader = await self.run("reader.py", self.settings.topics.predictions, stdout=PIPE)
+        self.publisher = await self.run("publisher.py", self.settings.topics.requests, str(PER_SECOND))
+
+    async def read(self) -> None:
+        """Keeps the answers."""
+        assert self.reader.stdout
         with contextlib.suppress(asyncio.IncompleteReadError):
             while True:
-                at, due, generation = ANSWER.unpack(await self._reader.stdout.readexactly(ANSWER.size))
+                at, due, generation = ANSWER.unpack(await self.reader.stdout.readexactly(ANSWER.size))
                 self.arrived.append(Arrived(at, at - due, generation))
 
     def between(self, begin: float, end: float) -> list[Arrived]:
         """Returns the answers that were read in a time span."""
-        if self._reading.done() or self._publisher.returncode is not None:
-            raise SystemExit("the publisher or the reader has ended: see what it said")
+        self.check()
         return [answer for answer in self.arrived if begin <= answer.at < end]
 
     async def first(self, seen: int, is_wanted: Callable[[Arrived], bool]) -> Arrived | None:
@@ -120,13 +143,13 @@ class Stream:
         return None
 
 
-async def measure(contender: Contender, seconds: float, per_second: float = PER_SECOND) -> Steady:
+async def measure(contender: Contender, seconds: float) -> Steady:
     """Measures a contender under a steady stream for so many seconds, once it has settled."""
     async with contender.running() as process:
         await contender.swap(first_model())
-        async with Stream(contender.settings, per_second) as stream:
-            await asyncio.sleep(_SETTLE_S)
-            return await _steady(stream, contender, process, per_second, seconds)
+        async with Stream(contender.settings) as stream:
+            await asyncio.sleep(SETTLE_S)
+            return await _steady(stream, contender, process, seconds)
 
 
 async def measure_changes(
@@ -136,20 +159,20 @@ async def measure_changes(
     async with contender.running() as process:
         await contender.swap(first_model())
         async with Stream(contender.settings) as stream:
-            await asyncio.sleep(_SETTLE_S)
-            steady = await _steady(stream, contender, process, PER_SECOND, seconds)
+            await asyncio.sleep(SETTLE_S)
+            steady = await _steady(stream, contender, process, seconds)
             return steady, [await _change(stream, contender, change) for change in changes]
 
 
-async def floor(settings: Settings, seconds: float, per_second: float = PER_SECOND) -> Floor:
+async def floor(settings: Settings, seconds: float) -> Floor:
     """Measures the measurement itself: the requests are read as if they were their own answers."""
     own = settings.model_copy(update={"predictions_topic": settings.topics.requests})
-    async with Stream(own, per_second) as stream:
-        await asyncio.sleep(_SETTLE_S)
+    async with Stream(own) as stream:
+        await asyncio.sleep(SETTLE_S)
         began = time.monotonic()
         await asyncio.sleep(seconds)
         took = quantiles([answer.took for answer in stream.between(began, time.monotonic())], n=100)
-    return Floor(per_second, took[49] * 1e3, took[98] * 1e3)
+    return Floor(took[49] * 1e3, took[98] * 1e3)
 
 
 async def warm(kafka: LocalKafka, folder: Path, seconds: float) -> None:
@@ -157,16 +180,14 @@ async def warm(kafka: LocalKafka, folder: Path, seconds: float) -> None:
     await measure(Contender(OURS, kafka, folder), seconds)
 
 
-async def _steady(
-    stream: Stream, contender: Contender, process: psutil.Process, per_second: float, seconds: float
-) -> Steady:
+async def _steady(stream: Stream, contender: Contender, process: psutil.Process, seconds: float) -> Steady:
     began, used, brokers = time.monotonic(), cpu_s(process), contender.broker_cpu_s()
     await asyncio.sleep(seconds)
     ended, spent, brokers = time.monotonic(), cpu_s(process) - used, contender.broker_cpu_s() - brokers
     answers = stream.between(began, ended)
     percentiles = quantiles([answer.took for answer in answers], n=100)
     return Steady(
-        per_second=per_second,
+        per_second=PER_SECOND,
         p50_ms=percentiles[49] * 1e3,
         p99_ms=percentiles[98] * 1e3,
         longest_gap_ms=_longest_gap_ms([answer.at for answer in answers]),

@@ -10,6 +10,7 @@ from statistics import median
 
 import by_java
 import stream
+from batches import fill
 from contender import (
     BARE,
     NAIVE,
@@ -21,7 +22,6 @@ from contender import (
     Progress,
     contenders,
     cpu_s,
-    fill,
     memory_mb,
 )
 from report import Figures
@@ -35,9 +35,6 @@ from hotswap.settings import Settings
 
 _ROUNDS = 3
 """How often each takes the backlog, in turns: on a shared machine, the same contender varies by a tenth."""
-_MOST_PER_S = 120_000
-"""The highest rate of a steady stream: beyond it, publisher and reader take more CPU than what is measured."""
-
 _SLOW = {NAIVE: 100_000}
 """Rows for contenders that would otherwise take minutes."""
 
@@ -65,15 +62,14 @@ class Line:
     backlogs: list[Backlog]
     steady: Steady | None = None
     changes: list[Changed] = field(default_factory=list)
-    at_half: Steady | None = None
 
 
 @dataclass(slots=True)
 class Results:
-    """The results of a run; the floors are at 1,000 requests a second, and at the highest half of a maximum."""
+    """The results of a run; the floor is the latency of the measuring alone."""
 
     rows: int
-    floors: list[Floor]
+    floor: Floor | None
     lines: list[Line]
 
 
@@ -101,7 +97,7 @@ async def measure_backlog_alone(
 ) -> Results:
     """Measures nothing but the backlogs."""
     taken = await measure_backlogs(kafka, folder, values, count, say)
-    return Results(count, [], [Line(name, backlogs) for name, backlogs in taken.items()])
+    return Results(count, None, [Line(name, backlogs) for name, backlogs in taken.items()])
 
 
 async def measure_all(
@@ -109,13 +105,10 @@ async def measure_all(
 ) -> Results:
     """Measures every contender, one after the other."""
     taken = await measure_backlogs(kafka, folder, values, count, say)
-    halves = {
-        name: min(median(one.rows_per_s for one in backlogs) / 2, _MOST_PER_S) for name, backlogs in taken.items()
-    }
     say("the measuring itself")
     measuring = Settings(kafka=kafka.bootstrap, deployment="measuring")
     await fill(measuring, [], 0)
-    floors = [await stream.floor(measuring, seconds, rate) for rate in (stream.PER_SECOND, max(halves.values()))]
+    floor = await stream.floor(measuring, seconds)
     lines = []
     for name, backlogs in taken.items():
         line = Line(name, backlogs)
@@ -123,10 +116,8 @@ async def measure_all(
         line.steady, line.changes = await stream.measure_changes(
             Contender(name, kafka, folder), seconds, _changes(name, folder)
         )
-        say(f"{name}: {halves[name]:,.0f} requests/s")
-        line.at_half = await stream.measure(Contender(name, kafka, folder), seconds, halves[name])
         lines.append(line)
-    return Results(count, floors, lines)
+    return Results(count, floor, lines)
 
 
 def _changes(name: str, folder: Path) -> list[Change]:
@@ -138,14 +129,16 @@ def _changes(name: str, folder: Path) -> list[Change]:
     )
 
 
-async def measure_backlog(contender: Contender, count: int) -> Backlog:
+async def measure_backlog(contender: Contender, count: int, change: Change | None = None) -> Backlog:
     """Measures a backlog of `count` requests; the figures are of the second half, when everything is warm."""
     async with (
         contender.running() as process,
         Admin.connect(contender.settings) as admin,
         asyncio.TaskGroup() as beside,
     ):
-        beside.create_task(contender.swap(first_model()))  # it serves before the command line has received the answer
+        beside.create_task(
+            contender.swap(change or first_model())
+        )  # it serves before the command line has received the answer
         progress = Progress(admin, contender.settings)
         half = await progress.answered(count // 2)
         began, used, broker = time.monotonic(), cpu_s(process), contender.broker_cpu_s()
@@ -170,9 +163,6 @@ _OF_STREAMS = [
     ("p99 at 1,000/s, ms", "steady", "p99_ms", 1),
     ("cores at 1,000/s", "steady", "cores", 2),
     ("cores of Kafka at 1,000/s", "steady", "broker_cores", 2),
-    (f"requests/s at half of the maximum, at most {_MOST_PER_S:,}", "at_half", "per_second", 0),
-    ("p50 at half, ms", "at_half", "p50_ms", 1),
-    ("p99 at half, ms", "at_half", "p99_ms", 1),
     ("longest gap, steady, ms", "steady", "longest_gap_ms", 0),
     ("longest gap at a swap, or a redeploy, ms", "changes", "longest_gap_ms", 0),
     ("p99 in the 10 s around it, ms", "changes", "p99_around_ms", 1),
@@ -197,9 +187,8 @@ def backlog_figures(results: Results) -> list[Figures]:
 def figures(results: Results) -> list[Figures]:
     """Builds the table of the contenders, a column for each."""
     title = f"Through Kafka: {_MODEL}, {results.rows:,} requests"
-    floor = ", ".join(
-        f"p50 {one.p50_ms:.1f} and p99 {one.p99_ms:.1f} ms at {one.per_second:,.0f}/s" for one in results.floors
-    )
+    assert results.floor
+    floor = f"p50 {results.floor.p50_ms:.1f} and p99 {results.floor.p99_ms:.1f} ms"
     note = (
         "Latency is from when a request is due to reading its committed answer; publisher and reader are processes of "
         f"their own, on the same cores. The measuring alone takes {floor} (the requests read as if they were their own "
@@ -221,7 +210,6 @@ def _cell(line: Line, of: str, name: str, digits: int) -> str:
     owners: Sequence[object] = {
         "backlogs": line.backlogs,
         "steady": [line.steady],
-        "at_half": [line.at_half],
         "changes": line.changes,
     }[of]
     values = [value for owner in owners if owner and (value := getattr(owner, name)) is not None]

@@ -3,6 +3,7 @@ import java.time.Duration;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.HashMap;
+import java.util.Iterator;
 import java.util.List;
 import java.util.Map;
 import java.util.Properties;
@@ -22,13 +23,13 @@ import org.apache.kafka.common.serialization.ByteArraySerializer;
 /**
  * Consumes, scores and produces in transactions, a consumer and a producer per thread; exactly once while nothing fails.
  *
- * <p>java ByHand BOOTSTRAP REQUESTS PREDICTIONS GROUP MOJO THREADS CODEC HEADERS TRANSACTION_MS
+ * <p>java ByHand BOOTSTRAP REQUESTS PREDICTIONS GROUP MODEL THREADS CODEC HEADERS TRANSACTION_MS SCORER
  *
  * <p>HEADERS: `headers` writes the headers that Hotswap writes, generation, model-digest, operation and source; `none`
- * writes none. Under a backlog, a transaction becomes TRANSACTION_MS old.
+ * writes none. Under a backlog, a transaction becomes TRANSACTION_MS old. SCORER is a class here that scores MODEL.
  */
 public final class ByHand {
-  private static final int MAX_POLL = 5000;
+  private static final int FETCH_BYTES_A_RECORD = 200;
   private static final Header GENERATION = new RecordHeader("generation", new byte[] {'1'});
   private static final Header DIGEST = new RecordHeader("model-digest", "a".repeat(64).getBytes(StandardCharsets.US_ASCII));
   private static final Header OPERATION = new RecordHeader("operation", "Score".getBytes(StandardCharsets.US_ASCII));
@@ -37,6 +38,7 @@ public final class ByHand {
     List<KafkaConsumer<byte[], byte[]>> consumers = new ArrayList<>();
     List<Thread> threads = new ArrayList<>();
     for (int number = 0; number < Integer.parseInt(arguments[5]); number++) {
+      Scorer scorer = (Scorer) Class.forName(arguments[9]).getDeclaredConstructor(String.class).newInstance(arguments[4]);
       KafkaConsumer<byte[], byte[]> consumer = new KafkaConsumer<>(
           settings(
               arguments[0],
@@ -44,7 +46,8 @@ public final class ByHand {
               "isolation.level", "read_committed",
               "enable.auto.commit", "false",
               "auto.offset.reset", "earliest",
-              "max.poll.records", Integer.toString(MAX_POLL)),
+              "max.partition.fetch.bytes", Integer.toString(FETCH_BYTES_A_RECORD * scorer.atOnce()),
+              "max.poll.records", Integer.toString(scorer.atOnce())),
           new ByteArrayDeserializer(),
           new ByteArrayDeserializer());
       KafkaProducer<byte[], byte[]> producer = new KafkaProducer<>(
@@ -56,9 +59,8 @@ public final class ByHand {
               "retry.backoff.ms", "5"),
           new ByteArraySerializer(),
           new ByteArraySerializer());
-      Rows rows = new Rows(arguments[4]);
       consumers.add(consumer);
-      threads.add(new Thread(() -> run(consumer, producer, rows, arguments)));
+      threads.add(new Thread(() -> run(consumer, producer, scorer, arguments)));
     }
     threads.forEach(Thread::start);
     Runtime.getRuntime().addShutdownHook(new Thread(() -> {
@@ -90,7 +92,7 @@ public final class ByHand {
   }
 
   private static void run(
-      KafkaConsumer<byte[], byte[]> consumer, KafkaProducer<byte[], byte[]> producer, Rows rows, String[] arguments) {
+      KafkaConsumer<byte[], byte[]> consumer, KafkaProducer<byte[], byte[]> producer, Scorer scorer, String[] arguments) {
     boolean hasHeaders = arguments[7].equals("headers");
     producer.initTransactions();
     consumer.subscribe(List.of(arguments[1]));
@@ -104,17 +106,20 @@ public final class ByHand {
         long until = System.nanoTime() + Long.parseLong(arguments[8]) * 1_000_000;
         Map<TopicPartition, OffsetAndMetadata> offsets = new HashMap<>();
         while (!batch.isEmpty()) {
+          List<byte[]> requests = new ArrayList<>(batch.count());
+          batch.forEach(record -> requests.add(record.value()));
+          Iterator<byte[]> answers = scorer.scoreAll(requests).iterator();
           for (TopicPartition partition : batch.partitions()) {
             List<ConsumerRecord<byte[], byte[]>> records = batch.records(partition);
             byte[] place = (arguments[1] + "-" + partition.partition() + "-").getBytes(StandardCharsets.UTF_8);
             for (ConsumerRecord<byte[], byte[]> record : records) {
               producer.send(new ProducerRecord<>(
-                  arguments[2], partition.partition(), record.key(), rows.score(record.value()),
+                  arguments[2], partition.partition(), record.key(), answers.next(),
                   hasHeaders ? headers(place, record.offset()) : null));
             }
             offsets.put(partition, new OffsetAndMetadata(records.get(records.size() - 1).offset() + 1));
           }
-          boolean isBacklog = batch.count() == MAX_POLL && System.nanoTime() < until;
+          boolean isBacklog = batch.count() == scorer.atOnce() && System.nanoTime() < until;
           batch = isBacklog ? consumer.poll(Duration.ZERO) : ConsumerRecords.empty();
         }
         producer.sendOffsetsToTransaction(offsets, consumer.groupMetadata());

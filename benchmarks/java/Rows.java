@@ -8,8 +8,8 @@ import java.util.Arrays;
 import java.util.HashMap;
 import java.util.Map;
 
-/** Hard-coded for one model and its proto (gbm_50x5): bytes in, score0, bytes out. */
-final class Rows {
+/** A MOJO of H2O (gbm_50x5) by score0. */
+final class Rows implements Scorer {
   private static final int NUMBERS = 10;
   private static final int COLUMNS = 12;
 
@@ -34,7 +34,8 @@ final class Rows {
     }
   }
 
-  byte[] score(byte[] request) {
+  @Override
+  public byte[] score(byte[] request) {
     try {
       Arrays.fill(row, Double.NaN);
       CodedInputStream in = CodedInputStream.newInstance(request);

@@ -38,10 +38,10 @@ async def test_what_a_stalled_publisher_sends_late_counts_from_when_it_was_due(d
     settings = deployment.settings.model_copy(update={"predictions_topic": requests})
     async with Stream(settings) as flow:
         assert await flow.first(0, lambda _: True)
-        flow._publisher.send_signal(signal.SIGSTOP)
+        flow.publisher.send_signal(signal.SIGSTOP)
         stopped = time.monotonic()
         await asyncio.sleep(LATE_S)  # the stall is what is tested
-        flow._publisher.send_signal(signal.SIGCONT)
+        flow.publisher.send_signal(signal.SIGCONT)
         resumed = time.monotonic()
         assert await flow.first(0, lambda answer: answer.at - answer.took > resumed + 1)
     late = {
