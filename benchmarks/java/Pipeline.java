@@ -26,6 +26,7 @@ final class Pipeline implements Scorer {
   private final byte[] answer = new byte[256];
 
   Pipeline(String path) {
+    spark.sparkContext().setLogLevel("WARN"); // of what it logs of each batch, nothing is read
     model = PipelineModel.load(path);
   }
 
