@@ -26,7 +26,7 @@ final class Pipeline implements Scorer {
   private final byte[] answer = new byte[256];
 
   Pipeline(String path) {
-    spark.sparkContext().setLogLevel("WARN"); // of what it logs of each batch, nothing is read
+    spark.sparkContext().setLogLevel("ERROR"); // nobody reads what it logs of each batch
     model = PipelineModel.load(path);
   }
 
