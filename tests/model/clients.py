@@ -17,6 +17,7 @@ from fakes.data_plane import FakeBatch
 from hotswap.batch import Limits, Record
 from hotswap.kafka import admin
 from hotswap.kafka.assignor import KeepingAssignor
+from hotswap.kafka.committed import Committed
 from hotswap.kafka.log import Item
 from hotswap.kafka.membership import Membership
 from hotswap.kafka.tail import LastAnswer
@@ -278,14 +279,14 @@ class Admin(admin.Admin):
     async def message_bytes(self, topic: str) -> int:
         return 1_000_000
 
-    async def end_offsets(
-        self, topic: str, partitions: Iterable[int] | None = None, *, read_committed: bool = False
-    ) -> dict[int, int]:
-        assert partitions is not None
-        broker = self._process.world.broker
-        if topic == self._settings.topics.requests:
-            return {number: broker.end(number) for number in partitions}
-        return {number: broker.written(Place(topic, number), read_committed=read_committed) for number in partitions}
+    async def end_offsets(self, topic: str, partitions: Iterable[int] | None = None, **_: bool) -> dict[int, int]:
+        return {number: self._process.world.broker.end(number) for number in partitions or ()}
+
+    async def end_offset(self, topic: str, partition: int, *, read_committed: bool = False) -> int:
+        return self._process.world.broker.written(Place(topic, partition), read_committed=read_committed)
+
+    async def committed_on(self, partition: int) -> Committed:
+        return (await self.committed(self._settings.group_id, self._settings.topics.requests, [partition]))[partition]
 
     async def beginning_offset(self, topic: str, partition: int) -> int:
         return 0
@@ -300,10 +301,9 @@ class AnswersTail:
     async def start(self) -> Self:
         return self
 
-    async def stop(self) -> None:
-        pass
+    stop = _nothing
 
-    async def last(self, requests: str, partition: int) -> LastAnswer | None:
+    async def last(self, partition: int) -> LastAnswer | None:
         standing = self._process.world.verifier.standing[partition]
         return LastAnswer(standing.last, standing.floor) if standing.last is not None else None
 

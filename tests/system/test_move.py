@@ -3,7 +3,7 @@
 import asyncio
 import hashlib
 import json
-from types import SimpleNamespace
+from dataclasses import replace
 
 import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
@@ -17,7 +17,8 @@ from hotswap.client.change import Change
 from hotswap.commands import encode_command
 from hotswap.errors import Doubt, SwapError, UsageError
 from hotswap.generation import MOST, Model, Proto
-from hotswap.kafka.admin import Admin, Committed
+from hotswap.kafka.admin import Admin
+from hotswap.kafka.committed import Committed
 from hotswap.kafka.log import LogWriter
 from hotswap.kafka.moving import _Nobody, carry_over
 from hotswap.kafka.partition import Cluster, KafkaPartition
@@ -105,6 +106,14 @@ async def cluster(deployment):
         await tail.stop()
 
 
+@pytest.fixture
+async def renewed(cluster):
+    """The same under another name."""
+    settings = renamed(cluster.settings)
+    async with Admin.connect(settings) as admin:
+        yield replace(cluster, settings=settings, admin=admin)
+
+
 def renamed(settings):
     topics = {f"{role}_topic": getattr(settings.topics, role) for role in ("requests", "predictions", "dead_letters")}
     return settings.model_copy(update={"deployment": f"{settings.deployment}-2"} | topics)
@@ -133,15 +142,15 @@ async def test_a_worker_that_was_paused_in_a_transaction_commits_nothing_once_it
     assert committed[1] == Committed(0, 0, is_ours=False)
 
 
-async def test_the_answers_of_the_old_numbers_set_no_floor_for_the_new_ones(cluster):
-    settings, new = cluster.settings, cluster_of(cluster, renamed(cluster.settings))
+async def test_the_answers_of_the_old_numbers_set_no_floor_for_the_new_ones(cluster, renewed):
+    settings = cluster.settings
     for at, opened, answer in (
         (cluster, Position(0, 0), one_answer(settings, 0, MOST)),
-        (new, Position(1, 0), one_answer(settings, 1, 1)),
-        (new, Position(2, 1), one_answer(settings, 2, 2)),
+        (renewed, Position(1, 0), one_answer(settings, 1, 1)),
+        (renewed, Position(2, 1), one_answer(settings, 2, 2)),
     ):
-        if at is new and opened.offset == 1:
-            await carry_over(settings, new.settings)
+        if at is renewed and opened.offset == 1:
+            await carry_over(settings, renewed.settings)
         partition = KafkaPartition(at, 0)
         assert await partition.open() == opened
         partition.begin(Position(answer.next_offset, answer.generation))
@@ -149,23 +158,18 @@ async def test_the_answers_of_the_old_numbers_set_no_floor_for_the_new_ones(clus
         await partition.close()
 
 
-async def test_an_offset_that_an_operator_has_reset_is_carried_over_and_obeyed(cluster):
-    settings, new = cluster.settings, renamed(cluster.settings)
+async def test_an_offset_that_an_operator_has_reset_is_carried_over_and_obeyed(cluster, renewed):
+    settings = cluster.settings
     source_of = KafkaPartition(cluster, 0)
     await source_of.open()
     source_of.begin(Position(5, MOST))
     await source_of.commit(one_answer(settings, 4, MOST))
     await source_of.close()
     await commit(settings, 0, 2, "")
-    assert (await carry_over(settings, new))[0] == 2
-    moved = KafkaPartition(cluster_of(cluster, new), 0)
+    assert (await carry_over(settings, renewed.settings))[0] == 2
+    moved = KafkaPartition(renewed, 0)
     assert await moved.open() == Position(2, 0)
     await moved.close()
-
-
-def cluster_of(cluster, settings):
-    given = SimpleNamespace(membership=cluster.membership, admin=cluster.admin, tail=cluster.tail)
-    return Cluster(settings=settings, **vars(given), batch_bytes=900_000)
 
 
 async def test_a_group_that_has_members_or_offsets_is_not_moved_to(cluster):

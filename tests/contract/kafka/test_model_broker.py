@@ -20,8 +20,8 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.errors import KafkaError, ProducerFenced
 
 from hotswap.kafka.admin import Admin
+from hotswap.kafka.committed import committed_at
 from hotswap.kafka.connection import end
-from hotswap.kafka.partition import committed_at
 from model.broker import OFFSETS, Broker, Place
 
 HISTORIES = int(os.environ.get("HOTSWAP_TEST_HISTORIES", "8"))

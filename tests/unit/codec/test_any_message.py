@@ -19,7 +19,8 @@ from hotswap.client.change import Change
 from hotswap.client.client import Client
 from hotswap.errors import HotswapError
 from hotswap.generation import MOST, Model, Proto
-from hotswap.kafka.admin import Committed, Lag, _committed
+from hotswap.kafka.admin import Lag
+from hotswap.kafka.committed import Committed, as_committed
 from hotswap.kafka.tail import LastAnswer, _source
 from hotswap.settings import Settings
 from hotswap.v1 import control_pb2 as wire
@@ -144,11 +145,11 @@ async def give_commands(settings):
      + "9" * 4_000 + "}", '{"generation": ' + "9" * 5_000 + "}", "[" * 4_000, '{"generation": NaN}'],
 )  # fmt: skip
 def test_an_offset_with_metadata_that_no_worker_writes_is_somebody_elses(metadata):
-    assert _committed(7, metadata) == Committed(7, 0, is_ours=False)
+    assert as_committed(7, metadata) == Committed(7, 0, is_ours=False)
 
 
 def test_the_last_number_in_an_offsets_metadata_is_a_workers():
-    assert _committed(7, f'{{"generation": {MOST}}}') == Committed(7, MOST, is_ours=True)
+    assert as_committed(7, f'{{"generation": {MOST}}}') == Committed(7, MOST, is_ours=True)
 
 
 @pytest.mark.parametrize("number", [b"", b"-1", b"9" * 20, b"9" * 5_000, b"1e3", "٣".encode(), b"\xff", None])

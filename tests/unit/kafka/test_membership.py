@@ -133,7 +133,7 @@ async def test_a_partition_that_stays_keeps_its_inbox_and_is_fetched_on_from_the
     await consumer.rebalance(2, 0, 2)
     assert pipeline.told == ["rejoining", ({0, 1}, set()), "rejoining", ({0, 2}, {0})]
     assert member.inbox(0) is inbox
-    assert consumer.positions == {key(0): 3}
+    assert (consumer.positions[key(0)], consumer.paused) == (3, {key(2)})
     assert [request.offset for request in member.take(inbox, 9, None)] == [0, 1, 2]
     with pytest.raises(Doubt):
         member.inbox(1)
@@ -160,6 +160,19 @@ async def test_at_least_once_every_loop_is_ended_before_the_group_goes_on(joined
     assert pipeline.told == ["revoked", ({0}, set()), "revoked", ({0}, set())]
     assert member.inbox(0) is not inbox
     assert consumer.assignor._claim() == NOTHING
+
+
+async def test_what_is_not_open_has_a_position_and_is_paused_so_that_the_others_are_fetched_meanwhile(joined):
+    member, consumer, _ = await joined()
+    await consumer.rebalance(1, 0, 1, 2)
+    member.seek(member.inbox(0), 7)
+    member.seek(member.inbox(1), 7)
+    member.inbox(1).close()
+    await consumer.rebalance(2, 0, 1, 2)
+    assert consumer.positions.keys() == {key(0), key(1), key(2)}
+    assert consumer.paused == {key(1), key(2)}
+    member.seek(member.inbox(2), 5)
+    assert (consumer.paused, consumer.positions[key(2)]) == ({key(1)}, 5)
 
 
 async def test_a_full_inbox_that_is_kept_stays_paused(joined):

@@ -4,7 +4,7 @@ import pytest
 
 from hotswap.batch import Position
 from hotswap.errors import Doubt
-from hotswap.kafka.admin import Committed
+from hotswap.kafka.committed import Committed
 from hotswap.kafka.position import Positions
 from hotswap.kafka.tail import LastAnswer
 from hotswap.settings import Settings
@@ -16,8 +16,8 @@ class Log:
     def __init__(self, committed, last=None, first=0):
         self.state = committed, LastAnswer(*last) if isinstance(last, tuple) else last, first
 
-    async def committed(self, *_):
-        return {3: self.state[0]}
+    async def committed_on(self, _):
+        return self.state[0]
 
     async def beginning_offset(self, *_):
         return self.state[2]

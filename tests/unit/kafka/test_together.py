@@ -9,24 +9,27 @@ from hotswap.kafka.together import Together
 
 
 class Asked:
-    """Answers its calls one by one, with their number, when it is told to."""
+    """Answers its calls one by one, each key with it and a number, when it is told to."""
 
     def __init__(self):
         self.calls = []
 
-    async def __call__(self):
+    async def __call__(self, keys):
         call = asyncio.get_running_loop().create_future()
-        self.calls.append(call)
-        return await call
+        self.calls.append((keys, call))
+        number = await call
+        return {key: (key, number) for key in keys}
 
     async def answer(self, number, error=None):
         while len(self.calls) <= number:
             await asyncio.sleep(0)
-        self.calls[number].set_exception(error) if error else self.calls[number].set_result(number)
+        keys, call = self.calls[number]
+        call.set_exception(error) if error else call.set_result(number)
+        return keys
 
 
-async def asking(together, count):
-    tasks = [asyncio.create_task(together.ask()) for _ in range(count)]
+async def asking(together, *keys):
+    tasks = [asyncio.create_task(together.ask(key)) for key in keys]
     await asyncio.sleep(0)
     await asyncio.sleep(0)
     return tasks
@@ -35,32 +38,42 @@ async def asking(together, count):
 async def test_who_asks_while_a_request_is_under_way_shares_the_next_one():
     asked = Asked()
     together = Together(asked)
-    first = await asking(together, 1)
-    others = await asking(together, 3)
-    await asked.answer(0)
-    await asked.answer(1)
-    assert await asyncio.gather(*first, *others) == [0, 1, 1, 1]
+    first = await asking(together, "a")
+    others = await asking(together, "a", "b", "a")
+    assert await asked.answer(0) == {"a"}
+    assert await asked.answer(1) == {"a", "b"}
+    assert await asyncio.gather(*first, *others) == [("a", 0), ("a", 1), ("b", 1), ("a", 1)]
     assert len(asked.calls) == 2
 
 
-async def test_a_failed_request_fails_for_all_who_share_it_and_for_nobody_else():
+async def test_who_cannot_be_answered_fails_nobody_who_shares_the_request():
     asked = Asked()
     together = Together(asked)
-    first = await asking(together, 2)
-    second = await asking(together, 1)
+    bad, good = await asking(together, "bad", "good")
     await asked.answer(0, Doubt("no answer"))
-    await asked.answer(1)
-    for task in first:
+    assert await asked.answer(1, Doubt("no answer for bad")) == {"bad"}
+    assert await asked.answer(2) == {"good"}
+    with pytest.raises(Doubt, match="for bad"):
+        await bad
+    assert await good == ("good", 2)
+
+
+async def test_a_request_for_one_alone_that_fails_is_not_sent_again():
+    asked = Asked()
+    together = Together(asked)
+    tasks = await asking(together, "a", "a")
+    await asked.answer(0, Doubt("no answer"))
+    for task in tasks:
         with pytest.raises(Doubt):
             await task
-    assert await second[0] == 1
+    assert len(asked.calls) == 1
 
 
 async def test_one_who_gives_up_takes_the_answer_from_nobody():
     asked = Asked()
     together = Together(asked)
-    gone, *others = await asking(together, 3)
+    gone, *others = await asking(together, "a", "b", "c")
     gone.cancel()
     await asked.answer(0)
-    assert await asyncio.gather(*others) == [0, 0]
+    assert await asyncio.gather(*others) == [("b", 0), ("c", 0)]
     assert gone.cancelled()

@@ -1,11 +1,10 @@
 """Administrative requests to the cluster: topics, offsets, groups."""
 
 import asyncio
-import json
 from collections.abc import AsyncIterator, Awaitable, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Self
+from typing import Any, Self
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
@@ -14,7 +13,7 @@ from aiokafka.errors import TopicAlreadyExistsError, for_code
 
 from hotswap.batch import Limits
 from hotswap.errors import Doubt, StartError, TopicMismatch
-from hotswap.generation import MOST
+from hotswap.kafka.committed import Committed, as_committed
 from hotswap.kafka.connection import bounded, connection, end, reaching
 from hotswap.kafka.internals import share_metadata, wait_for_a_broker
 from hotswap.kafka.rights import missing_rights
@@ -24,17 +23,6 @@ from hotswap.settings import Settings
 
 _RETRY_S = 0.1
 _HEADROOM_BYTES = 65_536  # how much a dead letter's headers may add to the request
-
-
-class Committed(NamedTuple):
-    """A group's committed offset on a partition (-1: none), and the generation that scored the partition last.
-
-    `is_ours` is False if something else than a worker wrote the offset (an operator's reset): it has no generation.
-    """
-
-    offset: int
-    generation: int
-    is_ours: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +53,16 @@ class Admin:
         self._written = AIOKafkaConsumer(**arguments, isolation_level="read_uncommitted", enable_auto_commit=False)
         # Partitions that open side by side ask for the same.
         self._data_counts, self._limits = Together(self._count_data), Together(self._read_limits)
+        stable, written = self._stable, self._written
+        self._ends: Together[TopicPartition, int]
+        self._stable_ends: Together[TopicPartition, int]
+        self._begins: Together[TopicPartition, int]
+        self._ends = Together(lambda keys: self._ask(written.end_offsets(keys), "end offsets"))
+        self._stable_ends = Together(lambda keys: self._ask(stable.end_offsets(keys), "last stable offsets"))
+        self._begins = Together(lambda keys: self._ask(written.beginning_offsets(keys), "beginning offsets"))
+        self._commits = Together(
+            lambda partitions: self.committed(settings.group_id, settings.topics.requests, partitions)
+        )
 
     @classmethod
     @asynccontextmanager
@@ -188,11 +186,12 @@ class Admin:
 
     async def limits(self) -> Limits:
         """Return the largest messages that the output topics accept now."""
-        return await self._limits.ask()
+        return await self._limits.ask(None)
 
-    async def _read_limits(self) -> Limits:
+    async def _read_limits(self, asked: Iterable[None]) -> dict[None, Limits]:
         topics = self._settings.topics
-        return Limits(await self.message_bytes(topics.predictions), await self.message_bytes(topics.dead_letters))
+        limits = Limits(await self.message_bytes(topics.predictions), await self.message_bytes(topics.dead_letters))
+        return dict.fromkeys(asked, limits)
 
     async def compacted(self, topics: Iterable[str]) -> list[str]:
         """Return those of the topics that are compacted, as far as we may read their settings."""
@@ -243,7 +242,7 @@ class Admin:
 
         """
         topics = self._settings.topics
-        for topic, partitions in (await self._data_counts.ask()).items():
+        for topic, partitions in (await self._data_counts.ask(None)).items():
             if not partitions:
                 raise TopicMismatch(await self._missing(topic))
             if partitions <= partition:
@@ -252,9 +251,9 @@ class Admin:
                     "each answer goes to its request's partition, so add partitions"
                 )
 
-    async def _count_data(self) -> dict[str, int]:
+    async def _count_data(self, asked: Iterable[None]) -> dict[None, dict[str, int]]:
         topics = self._settings.topics
-        return await self.counts([topics.requests, topics.predictions, topics.dead_letters])
+        return dict.fromkeys(asked, await self.counts([topics.requests, topics.predictions, topics.dead_letters]))
 
     def introduce(self, producer: AIOKafkaProducer) -> None:
         """Let a producer that is not started know what we know of the output topics, for as long as we are."""
@@ -278,6 +277,10 @@ class Admin:
                     raise
                 await asyncio.sleep(_RETRY_S)
 
+    async def committed_on(self, partition: int) -> Committed:
+        """Return what the deployment's group committed on a partition of the requests; see `committed`."""
+        return await self._commits.ask(partition)
+
     async def _committed(self, group: str, topic: str, numbers: list[int]) -> dict[int, Committed]:
         # While the coordinator is loading, its response is empty, and aiokafka drops the error that says so: a missing
         # partition does not mean "never committed".
@@ -289,7 +292,7 @@ class Admin:
             raise Doubt(
                 f"offsets of {group} on {topic}: no answer for partitions {missing}; the coordinator is loading"
             )
-        return {key.partition: _committed(answer[key].offset, answer[key].metadata) for key in asked}
+        return {key.partition: as_committed(answer[key].offset, answer[key].metadata) for key in asked}
 
     async def lags(self, group: str, topic: str) -> tuple[Lag, ...]:
         """Return what a group has not answered yet, for each partition of a topic, whoever owns it."""
@@ -326,22 +329,13 @@ class Admin:
         ends = await self._ask(client.end_offsets([TopicPartition(topic, n) for n in numbers]), f"ends of {topic}")
         return {key.partition: end for key, end in ends.items()}
 
+    async def end_offset(self, topic: str, partition: int, *, read_committed: bool = False) -> int:
+        """Return one partition's end offset, or its last stable offset."""
+        return await (self._stable_ends if read_committed else self._ends).ask(TopicPartition(topic, partition))
+
     async def beginning_offset(self, topic: str, partition: int) -> int:
         """Return the oldest offset that a partition still has."""
-        key = TopicPartition(topic, partition)
-        answer: dict[TopicPartition, int] = await self._ask(
-            self._written.beginning_offsets([key]), f"beginning of {topic}-{partition}"
-        )
-        return answer[key]
+        return await self._begins.ask(TopicPartition(topic, partition))
 
     async def _ask(self, call: Awaitable[Any], what: str) -> Any:
         return await bounded(call, self._seconds, what)
-
-
-def _committed(offset: int, metadata: str) -> Committed:
-    try:
-        generation = int(json.loads(metadata)["generation"])
-    except (ValueError, KeyError, TypeError, OverflowError, RecursionError):  # anyone may have written it
-        return Committed(offset, 0, is_ours=False)
-    is_ours = 0 <= generation <= MOST
-    return Committed(offset, generation if is_ours else 0, is_ours=is_ours)

@@ -11,7 +11,6 @@ from aiokafka.errors import (
     GroupAuthorizationFailedError,
     KafkaConnectionError,
     KafkaError,
-    NoOffsetForPartitionError,
     OffsetOutOfRangeError,
     TopicAuthorizationFailedError,
 )
@@ -121,7 +120,7 @@ class Membership(ConsumerRebalanceListener):  # type: ignore[misc]
                 # Never bounded from outside, and cancelled only at the end: during a rebalance it ignores its own
                 # timeout, and cancelling it would disable max_poll_interval_ms for good.
                 answer = await get_batches(self._consumer, timeout_ms=_POLL_MS)
-            except (NoOffsetForPartitionError, OffsetOutOfRangeError) as error:
+            except OffsetOutOfRangeError as error:
                 self._out_of_range(error)
                 await asyncio.sleep(_AGAIN_S)
                 continue
@@ -215,7 +214,11 @@ class Membership(ConsumerRebalanceListener):  # type: ignore[misc]
         return self._claim if self._keeps else NOTHING
 
     def _take_over(self, assigned: frozenset[int], moving: frozenset[int]) -> None:
-        """Have an inbox for each partition that is ours now. The consumer has none of its positions any more."""
+        """Have an inbox for each partition that is ours now. The consumer has none of its positions any more.
+
+        One that is not open is paused at any position. aiokafka would ask for the committed offset of each, one after
+        the other, and fetch nothing from its broker meanwhile.
+        """
         number, before = membership_number(self._consumer), self._claim
         # In each generation of the group a partition has one owner. Where we have missed none, nobody else has had what
         # was ours before and is ours now; otherwise its position may be stale.
@@ -223,9 +226,9 @@ class Membership(ConsumerRebalanceListener):  # type: ignore[misc]
         self._claim, self._moving = Claim(number, assigned | moving), moving
         self._kept = assigned.intersection(self._inboxes) if has_missed_none else frozenset()
         self._inboxes = {n: self._inboxes[n] if n in self._kept else self._new_inbox(n) for n in sorted(assigned)}
-        for inbox in map(self._inboxes.__getitem__, self._kept):
-            if inbox.position is not None:
-                self._seek(inbox, inbox.position)
+        for inbox in self._inboxes.values():
+            inbox.is_paused |= inbox.position is None
+            self._seek(inbox, inbox.position or 0)
             if inbox.is_paused:
                 self._consumer.pause(inbox.key)
 
@@ -324,10 +327,9 @@ class Membership(ConsumerRebalanceListener):  # type: ignore[misc]
             log.warning("membership.waits", extra={"why": why})
 
     def _out_of_range(self, error: KafkaError) -> None:
-        # Before a partition is opened the consumer may have no position, which is normal. An open one whose position no
-        # longer exists in the topic must be opened again.
+        # A partition whose position no longer exists in the topic must be opened again.
         (where,) = error.args
-        for key in where if isinstance(where, dict) else [where]:
+        for key in where:
             inbox = self._inboxes.get(key.partition)
             if inbox is not None and inbox.position is not None:
                 inbox.fail(Doubt(f"{key.topic}-{key.partition} has no offset {inbox.position}: {error!r}"))

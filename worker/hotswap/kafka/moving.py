@@ -8,10 +8,11 @@ from aiokafka.structs import OffsetAndMetadata
 
 from hotswap.errors import UsageError
 from hotswap.kafka.admin import Admin
+from hotswap.kafka.committed import committed_at
 from hotswap.kafka.connection import bounded, connection, end, reaching
 from hotswap.kafka.inbox import Inbox
 from hotswap.kafka.membership import Membership
-from hotswap.kafka.partition import Cluster, KafkaPartition, committed_at
+from hotswap.kafka.partition import Cluster, KafkaPartition
 from hotswap.kafka.tail import AnswersTail
 from hotswap.settings import Settings
 

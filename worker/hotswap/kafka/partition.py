@@ -13,7 +13,6 @@ its old epoch.
 
 import asyncio
 import contextlib
-import json
 import logging
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
@@ -27,6 +26,7 @@ from hotswap.batch import Answers, Limits, Position, Stamp, Transaction
 from hotswap.errors import Doubt
 from hotswap.failpoints import failpoint
 from hotswap.kafka.admin import Admin
+from hotswap.kafka.committed import committed_at
 from hotswap.kafka.connection import doubting, end
 from hotswap.kafka.inbox import Inbox
 from hotswap.kafka.internals import add_to_transaction, wait_for_id
@@ -54,11 +54,6 @@ class Cluster:
     tail: AnswersTail
     batch_bytes: int
     """Largest produce batch, bytes, where the output topics accept it as one message."""
-
-
-def committed_at(offset: int, generation: int) -> OffsetAndMetadata:
-    """Return what a worker commits: the next offset, and the generation that scored the one before it."""
-    return OffsetAndMetadata(offset, json.dumps({"generation": generation}))
 
 
 class State(StrEnum):
@@ -257,11 +252,11 @@ class KafkaPartition:
         """
         producer = self._producer
         assert producer is not None
-        admin, one = self._cluster.admin, [self._partition]
+        admin = self._cluster.admin
         torn = []
         for topic in (self._topics.predictions, self._topics.dead_letters):
-            stable = await admin.end_offsets(topic, one, read_committed=True)
-            if stable != await admin.end_offsets(topic, one):
+            stable = await admin.end_offset(topic, self._partition, read_committed=True)
+            if stable != await admin.end_offset(topic, self._partition):
                 torn.append(topic)
         if not torn:
             return

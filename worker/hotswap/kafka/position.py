@@ -43,20 +43,20 @@ class Positions:
 
         """
         settings, requests = self._settings, self._settings.topics.requests
-        committed = (await self._admin.committed(settings.group_id, requests, [self._partition]))[self._partition]
+        committed = await self._admin.committed_on(self._partition)
         first = await self._admin.beginning_offset(requests, self._partition)
         position = Position(max(committed.offset, 0), committed.generation)
         is_once = settings.delivery == "exactly_once"
         if is_once and committed.is_ours:
             # A lone broker that is killed can lose just the offset's transaction marker (1 of 16 kills). The answers
             # then show the true position. An offset that an operator has set is an order, and is not corrected.
-            last = await self._tail.last(requests, self._partition)
+            last = await self._tail.last(self._partition)
             if last and last.offset >= position.offset:
                 log.warning("partition.offset_was_lost", extra={"partition": self._partition, "found": last.offset + 1})
                 position = Position(last.offset + 1, max(last.generation, position.floor))
         elif is_once:
             with contextlib.suppress(Doubt):  # it is obeyed, also if the answers cannot be read
-                self._told_set(Offsets(committed.offset, first), await self._tail.last(requests, self._partition))
+                self._told_set(Offsets(committed.offset, first), await self._tail.last(self._partition))
         if position.offset < first:
             if committed.offset >= 0:
                 self._told_deleted((position.offset, first))

@@ -66,7 +66,7 @@ class AnswersTail:
         for consumer in self._consumers:
             await end(consumer)
 
-    async def last(self, requests: str, partition: int) -> LastAnswer | None:
+    async def last(self, partition: int) -> LastAnswer | None:
         """Return the last request of this partition that a committed prediction or dead letter names as its source.
 
         Raises:
@@ -74,7 +74,7 @@ class AnswersTail:
 
         """
         topics = self._settings.topics
-        prefix = f"{requests}-{partition}-".encode()
+        prefix = f"{topics.requests}-{partition}-".encode()
         consumer = await self._idle.get()
         try:
             async with doubting(self._settings.call_timeout_s, f"reading the last answers of {prefix.decode()}"):
@@ -89,6 +89,7 @@ async def _read(consumer: AIOKafkaConsumer, keys: list[TopicPartition], prefix: 
     # Both topics at once: a consumer fetches the metadata of a topic that it was not assigned before.
     consumer.assign(keys)
     for key in keys:
+        consumer.pause(key)
         consumer.seek(key, ends[key])
     return [found for key in keys for found in await _last(consumer, key, begins[key], ends[key], prefix)]
 
@@ -100,9 +101,12 @@ async def _last(
     while begin < end:
         start = max(begin, end - look)
         consumer.seek(key, start)
+        consumer.resume(key)
         named: list[LastAnswer] = []
         while await consumer.position(key) < end:
             answer = await get_batches(consumer, key, timeout_ms=50)
+            if await consumer.position(key) >= end:
+                consumer.pause(key)  # at once, so that no fetch waits at the end, and the next partition behind it
             for batch in answer.get(key, ()):
                 named += _named(batch, prefix)
         if named or start == begin:
