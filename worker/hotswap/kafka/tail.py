@@ -13,7 +13,7 @@ from hotswap.kafka.fetched import Batch, get_batches, take_batches
 from hotswap.kafka.records import Damaged
 from hotswap.settings import Settings
 
-_READERS = 4
+_READERS = 16  # a partition takes five round trips, which wait for whatever else the worker does
 _FIRST_LOOK = 64
 _WIDER = 16
 _AT_ONCE = 5_000
