@@ -20,8 +20,8 @@ REBALANCES = [
     Mutant(
         "a kept partition goes on where the group has committed",
         MEMBERSHIP,
-        "                self._seek(inbox, inbox.position)\n",
-        "                pass\n",
+        "            self._seek(inbox, inbox.position or 0)\n",
+        "            pass\n",
         "I1",
     ),
     Mutant(

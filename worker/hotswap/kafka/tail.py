@@ -33,17 +33,10 @@ class AnswersTail:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._consumers = [self._new_consumer() for _ in range(_READERS)]
-        self._idle: asyncio.Queue[AIOKafkaConsumer] = asyncio.Queue()
-
-    def _new_consumer(self) -> AIOKafkaConsumer:
-        return AIOKafkaConsumer(
-            **connection(self._settings),
-            enable_auto_commit=False,
-            auto_offset_reset="earliest",
-            isolation_level="read_committed",
-            fetch_max_wait_ms=50,
-        )
+        self._unpacker = Unpacker(Bounds(settings.max_unpacked_bytes, _LARGEST_BYTES))
+        self._consumers: list[AIOKafkaConsumer] = []
+        self._idle: list[AIOKafkaConsumer] = []
+        self._places = asyncio.Semaphore(_READERS)
 
     async def start(self) -> Self:
         """Connect.
@@ -52,14 +45,28 @@ class AnswersTail:
             StartError: no broker answers.
 
         """
-        unpacker = Unpacker(Bounds(self._settings.max_unpacked_bytes, _LARGEST_BYTES))
-        for consumer in self._consumers:
-            with reaching(self._settings):
-                async with asyncio.timeout(self._settings.call_timeout_s):
-                    await consumer.start()
-            take_batches(consumer, unpacker)
-            self._idle.put_nowait(consumer)
+        with reaching(self._settings):
+            async with asyncio.timeout(self._settings.call_timeout_s):
+                self._idle.append(await self._connect())
         return self
+
+    async def _connect(self) -> AIOKafkaConsumer:
+        """Start another consumer: there are as many as partitions have ever been read at a time."""
+        consumer = AIOKafkaConsumer(
+            **connection(self._settings),
+            enable_auto_commit=False,
+            auto_offset_reset="earliest",
+            isolation_level="read_committed",
+            fetch_max_wait_ms=50,
+        )
+        try:
+            await consumer.start()
+        except BaseException:
+            await end(consumer)
+            raise
+        take_batches(consumer, self._unpacker)
+        self._consumers.append(consumer)
+        return consumer
 
     async def stop(self) -> None:
         """Close the connections."""
@@ -75,13 +82,14 @@ class AnswersTail:
         """
         topics = self._settings.topics
         prefix = f"{topics.requests}-{partition}-".encode()
-        consumer = await self._idle.get()
-        try:
-            async with doubting(self._settings.call_timeout_s, f"reading the last answers of {prefix.decode()}"):
+        reading = doubting(self._settings.call_timeout_s, f"reading the last answers of {prefix.decode()}")
+        async with self._places, reading:
+            consumer = self._idle.pop() if self._idle else await self._connect()
+            try:
                 keys = [TopicPartition(topic, partition) for topic in (topics.predictions, topics.dead_letters)]
                 return max(await _read(consumer, keys, prefix), default=None)
-        finally:
-            self._idle.put_nowait(consumer)
+            finally:
+                self._idle.append(consumer)
 
 
 async def _read(consumer: AIOKafkaConsumer, keys: list[TopicPartition], prefix: bytes) -> list[LastAnswer]:
