@@ -14,6 +14,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from hotswap.batch import Headers
 from hotswap.errors import StartError
 from hotswap.kafka.admin import Lag
+from hotswap.kafka.committed import Committed
 from hotswap.kafka.log import Written
 from hotswap.settings import Settings
 from hotswap.v1 import control_pb2 as wire
@@ -37,6 +38,13 @@ class FakeCluster:
     topics: dict[str, list[list[FakeRecord]]] = field(default_factory=dict)
     on_append: list[Callable[[FakeRecord], None]] = field(default_factory=list)
     grown: asyncio.Event = field(default_factory=asyncio.Event)
+    begins: dict[str, int] = field(default_factory=dict)
+    """The first offset of a topic's partitions that retention has left."""
+    committed: dict[int, int] = field(default_factory=dict)
+    """The group's offsets of the requests."""
+    at_once: int = 5_000
+    looks: int = 0
+    """How often a reader was sent to an offset."""
 
     def create(self, settings: Settings, partitions: int = 2) -> Self:
         for topic in settings.topics:
@@ -75,6 +83,7 @@ class FakeCluster:
             "hotswap.client.forget": {"LogWriter": writer, "Admin": admin},
             "hotswap.client.overview": {"LogReader": reader, "Admin": admin},
             "hotswap.client.answers": {"LogReader": reader, "Admin": admin},
+            "hotswap.client.finding": {"LogReader": reader, "Admin": admin},
             "hotswap.cli.dead_letters": {"LogReader": reader},
             "hotswap.cli.top": {"LogReader": reader, "Admin": admin},
         }
@@ -91,10 +100,11 @@ class FakeReader:
         self.cluster, self.topic = cluster, topic
         self.places: dict[int, int] = {}
 
-    async def start(self, offsets: Mapping[int, int] | None = None) -> None:
+    async def start(self, offsets: Mapping[int, int] | None = None, *, only: int | None = None) -> None:
         if self.topic not in self.cluster.topics:
             raise StartError(f"topic {self.topic} does not exist")
-        self.places = {number: (offsets or {}).get(number, 0) for number in range(self.partitions)}
+        read = range(self.partitions) if only is None else [only]
+        self.places = {number: (offsets or {}).get(number, self.cluster.begins.get(self.topic, 0)) for number in read}
 
     @property
     def partitions(self) -> int:
@@ -108,10 +118,14 @@ class FakeReader:
 
     async def read_to_end(self) -> list[FakeRecord]:
         found: list[FakeRecord] = []
-        for number, records in enumerate(self.cluster.topics[self.topic]):
-            found += records[self.places[number] :]
+        for number in self.places:
+            found += (records := self.cluster.topics[self.topic][number])[self.places[number] :]
             self.places[number] = len(records)
         return found
+
+    async def read_from(self, partition: int, offset: int) -> list[FakeRecord]:
+        self.cluster.looks += 1
+        return self.cluster.topics[self.topic][partition][offset : offset + self.cluster.at_once]
 
     async def to_end(self) -> AsyncIterator[list[FakeRecord]]:
         yield await self.read_to_end()
@@ -127,8 +141,8 @@ class FakeReader:
 
     def _one_partition(self) -> list[FakeRecord]:
         # One at a time, as a fetch may return them: no caller may rely on partitions advancing together.
-        for number, records in enumerate(self.cluster.topics[self.topic]):
-            if found := records[self.places[number] :]:
+        for number in self.places:
+            if found := (records := self.cluster.topics[self.topic][number])[self.places[number] :]:
                 self.places[number] = len(records)
                 return found
         return []
@@ -163,9 +177,11 @@ class FakeWriter:
         keys: Sequence[bytes | None],
         values: Sequence[bytes | None],
         headers: Sequence[Headers],
+        *,
+        partition: int | None = None,
     ) -> list[Written]:
         appended = [
-            self.cluster.append(topic, value, key=key, headers=parts)
+            self.cluster.append(topic, value, key=key, headers=parts, partition=partition)
             for key, value, parts in zip(keys, values, headers, strict=True)
         ]
         return [Written(*place, range(at, at + 1)) for at, place in enumerate(appended)]
@@ -195,6 +211,9 @@ class FakeAdmin:
     async def lags(self, group: str, topic: str) -> tuple[Lag, ...]:
         await self.partitions(topic)
         return tuple(Lag(number, 0, end, 0) for number, end in self.cluster.ends(topic).items())
+
+    async def committed(self, group: str, topic: str, partitions: Iterable[int] | None = None) -> dict[int, Committed]:
+        return {number: Committed(offset, 1, True) for number, offset in self.cluster.committed.items()}
 
     async def topic_faults(self) -> list[str]:
         return []

@@ -43,7 +43,6 @@ def test_a_message_of_several_lines_is_one_line():
 
 
 def test_an_unexpected_error_is_one_line_that_calls_it_a_bug(files, monkeypatch):
-    monkeypatch.setattr("hotswap.cli.files.find_operation", None)
     monkeypatch.setattr("hotswap.cli.rows.find_operation", lambda *_: 1 / 0)
     line = one_line(hotswap("encode", "rows.csv", "--proto", "frame.proto", code=1))
     assert "this is a bug of hotswap, please report it: ZeroDivisionError" in line

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from fakes.kafka_logs import FakeAdmin, FakeCluster, FakeRecord
 from hotswap.cli.main import main
-from hotswap.client.answers import _prediction, refused
+from hotswap.client.answers import prediction_of, refused
 from hotswap.client.change import Change
 from hotswap.client.client import Client
 from hotswap.errors import HotswapError
@@ -157,7 +157,7 @@ def test_an_answer_whose_headers_have_no_number_is_no_witness_and_can_be_read(nu
     headers = [("source", b"t-0-5"), ("generation", number)]
     record = SimpleNamespace(headers=headers, value=b"", timestamp=0)
     assert _source(record, b"t-0-") is None
-    assert _prediction(record).source == "t-0-5"
+    assert prediction_of(record).source == "t-0-5"
     assert refused(record).source == "t-0-5"
     far = SimpleNamespace(headers=[("source", b"t-0-" + (number or b"x")), ("generation", b"1")])
     assert _source(far, b"t-0-") is None

@@ -1,6 +1,6 @@
 """Reads what commands take from files: a model, a proto, a configuration, rows."""
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, TextIO
@@ -9,8 +9,8 @@ import click
 
 from hotswap.artifacts.store import Store
 from hotswap.cli.shared import local_file
-from hotswap.client import overview
 from hotswap.client.change import compile_file
+from hotswap.client.serving import serving_schema
 from hotswap.codec.proto import Operation, Schema
 from hotswap.codec.proto import compile as compile_proto
 from hotswap.codec.text.layout import BadRow
@@ -118,53 +118,6 @@ def kind_of(path: Path) -> Kind:
     return "json" if path.suffix.lower() in _JSON_ENDINGS else "csv"
 
 
-def find_operation(schema: Schema, name: str | None) -> Operation:
-    """Return the operation of that name; None: the only one.
-
-    Raises:
-        UsageError: there is none; the message lists the operations.
-
-    """
-    wanted = name or schema.default or ""
-    if wanted in schema.operations:
-        return schema.operations[wanted]
-    known = ", ".join(schema.operations)
-    if name:
-        raise UsageError(f"there is no operation {name!r}: the proto has {known}")
-    raise UsageError(f"name one of the proto's operations with --operation: {known}")
-
-
-class Served(NamedTuple):
-    """The serving generation's proto, compiled, its digest, and what the model reads, as far as workers told it."""
-
-    schema: Schema
-    proto_sha256: str
-    reads: Mapping[str, Mapping[str, Collection[str]]]
-    text: TextOptions | None = None
-
-
-async def serving_schema(settings: Settings) -> Served:
-    """Return what serves, according to the control topic and the workers' reports.
-
-    Raises:
-        UsageError: no generation serves.
-
-    """
-    history, fleet = await overview.read_history(settings), await overview.read_fleet(settings)
-    serving = history.serving(fleet)
-    if serving is None:
-        raise UsageError(
-            f"deployment {settings.deployment!r} has no generation, so its proto is unknown: publish one with "
-            "`hotswap swap`, or name the proto with --proto"
-        )
-    proto = serving.generation.proto
-    source = await Store(settings).fetch_proto(proto)
-    told = fleet.told.get(serving.command_id, {}).values()
-    reads = next((said.reads for said in told if said.reads), {})
-    text = serving.generation.configuration.text
-    return Served(compile_proto(source, proto.is_descriptor_set), proto.sha256, reads, text)
-
-
 async def read_samples(
     settings: Settings, path: Path, proto: Path | Proto | None, configuration: Configuration | None
 ) -> tuple[bytes, ...]:
@@ -182,7 +135,8 @@ async def read_samples(
     elif proto:
         schema = compile_proto(await Store(settings).fetch_proto(proto), proto.is_descriptor_set)
     else:
-        schema, _, _, text = await serving_schema(settings)
+        served = await serving_schema(settings)
+        schema, text = served.schema, served.text
     options = configuration.text if configuration else text or TextOptions()
     samples = []
     with open_rows(path, next(iter(schema.operations.values())), options) as rows:

@@ -2,8 +2,9 @@
 
 import sys
 from collections import Counter, deque
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator
-from contextlib import aclosing, asynccontextmanager
+from collections.abc import AsyncGenerator, Iterator
+from contextlib import aclosing
+from functools import partial
 from itertools import accumulate, chain, repeat
 from pathlib import Path
 from typing import Any, BinaryIO, cast
@@ -12,18 +13,14 @@ import click
 from google.protobuf.message import Message
 from google.protobuf.proto import serialize_length_prefixed
 
-from hotswap.artifacts.detect import find_kind
 from hotswap.batch import Ask, Refusal
 from hotswap.cli.exits import REFUSED, Failure, note
 from hotswap.cli.files import (
     Parts,
-    Served,
     compile_given,
-    find_operation,
     open_rows,
     package_option,
     parts_of,
-    serving_schema,
 )
 from hotswap.cli.follow import publish_and_follow, title_of, what_went_wrong
 from hotswap.cli.shared import (
@@ -52,13 +49,12 @@ from hotswap.cli.table import (
     text_options,
 )
 from hotswap.client.answers import Outgoing, Refused
-from hotswap.client.change import MAX_SAMPLES_BYTES, Change, artifact_of, compile_file, read_proto
+from hotswap.client.change import MAX_SAMPLES_BYTES, Change, compile_file, read_proto
 from hotswap.client.client import Client
+from hotswap.client.scoring import own_host
+from hotswap.client.serving import Served, find_operation, serving_schema
 from hotswap.errors import UsageError
-from hotswap.generation import Configuration, Proto
-from hotswap.host.facts import Description
-from hotswap.host.load import Load
-from hotswap.host.parent import ModelHost
+from hotswap.generation import Configuration
 from hotswap.settings import Settings
 
 _SAMPLES = 200
@@ -239,7 +235,8 @@ async def _score(settings: Settings, file: Path, given: dict[str, Any], parts: P
     samples: list[bytes] = []
     unknown = Counter[str]()
     with open_rows(file, operation, options_of(given, configuration.text)) as rows:
-        async with _host(settings, model, parts.kind, proto, configuration, unknown) as (host, description):
+        hosting = partial(own_host, settings, model, parts.kind, proto, configuration)
+        async with hosting(on_unknown=partial(_add, unknown), on_restart=_tell_restart) as (host, description):
             reading = Reading(rows, description.reads.get(operation.name, {}), may_lack=given["may_lack"])
 
             async def answered() -> AsyncGenerator[Answered, None]:
@@ -271,6 +268,14 @@ async def _score(settings: Settings, file: Path, given: dict[str, Any], parts: P
         await _activate(settings, change)
 
 
+def _add(unknown: Counter[str], column: str, count: int) -> None:
+    unknown[column] += count
+
+
+def _tell_restart(why: str) -> None:
+    note(f"the model host was restarted: it {why.replace('_', ' ')}")
+
+
 async def _activate(settings: Settings, change: Change) -> None:
     receipt, answer = await publish_and_follow(settings, lambda client: client.swap(change))
     if answer is None or not answer.is_good:
@@ -282,36 +287,3 @@ def _bounded(samples: list[bytes]) -> tuple[bytes, ...]:
     """Return the first samples, as many as fit into a command on the control topic."""
     ends = accumulate(map(len, samples))
     return tuple(sample for sample, end in zip(samples, ends, strict=True) if end <= MAX_SAMPLES_BYTES)
-
-
-@asynccontextmanager
-async def _host(
-    settings: Settings,
-    model: Path,
-    given_kind: str | None,
-    given_proto: Path | Proto,
-    configuration: Configuration,
-    unknown: Counter[str],
-) -> AsyncIterator[tuple[ModelHost, Description]]:
-    proto = read_proto(given_proto) if isinstance(given_proto, Path) else given_proto
-    kind = given_kind or find_kind(model)
-    async with artifact_of(settings, model, kind) as artifact:
-        host = ModelHost(
-            load=Load(
-                generation=0,
-                kind=kind,
-                model=artifact,
-                proto=proto.source or b"",
-                is_descriptor_set=proto.is_descriptor_set,
-                configuration=configuration,
-                samples=(),
-                heap_mb=settings.host_heap_mb,
-            ),
-            deadline_s=(configuration.deadline_ms or settings.deadline_ms) / 1000,
-            on_restart=lambda why: note(f"the model host was restarted: it {why.replace('_', ' ')}"),
-            on_unknown=lambda column, count: unknown.update({column: count}),
-        )
-        try:
-            yield host, await host.start()
-        finally:
-            await host.stop()

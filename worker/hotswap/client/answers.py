@@ -71,8 +71,10 @@ class Answers:
 
     @classmethod
     @asynccontextmanager
-    async def from_now_on(cls, settings: Settings) -> AsyncIterator[Self]:
+    async def from_now_on(cls, settings: Settings, *, only: int | None = None) -> AsyncIterator[Self]:
         """Yields the answers that arrive during a with-block; enter it before you publish, or you miss early ones.
+
+        With `only`, those to the requests of one partition.
 
         Raises:
             StartError: no broker answers, or the deployment's topics are missing.
@@ -83,7 +85,7 @@ class Answers:
             stack.push_async_callback(answers.stop)
             async with Admin.connect(settings) as admin:
                 for reader, topic in answers._readers():
-                    await reader.start(await admin.end_offsets(topic, read_committed=True))
+                    await reader.start(await admin.end_offsets(topic, read_committed=True), only=only)
             yield answers
 
     def _readers(self) -> list[tuple[LogReader, str]]:
@@ -99,7 +101,7 @@ class Answers:
         found: list[Prediction | Refused] = []
         for fetch in [fetch for fetch in self._fetches if fetch.done()]:
             reader = self._fetches.pop(fetch)
-            read = _prediction if reader is self._predictions else refused
+            read = prediction_of if reader is self._predictions else refused
             found += [read(record) for record in fetch.result()]
         return found
 
@@ -112,7 +114,8 @@ class Answers:
             await reader.stop()
 
 
-def _prediction(record: Any) -> Prediction:
+def prediction_of(record: Any) -> Prediction:
+    """Returns the prediction in a record of the predictions topic."""
     headers = dict(record.headers)  # runs for each answer, so only the headers needed are decoded
     generation, operation, digest = _facts(*map(headers.get, ("generation", "operation", "model-digest")))
     return Prediction(_text(headers.get("source")), record.value or b"", generation, operation, digest)

@@ -28,6 +28,7 @@ _AT_ONCE = 5_000
 _AT_ONCE_BYTES = 1 << 20
 _LARGEST_BYTES = 1 << 30  # no record is too large here
 _AGAIN_S = 1.0
+_PROBE_S = 0.05
 
 Item: TypeAlias = tuple[bytes | None, bytes | None, Sequence[tuple[str, bytes]]]
 """A record to write: key, value, headers."""
@@ -78,8 +79,10 @@ class LogReader:
         self.damaged = ""
         """Where reading is stuck at a damaged batch, as text for a person; empty while it progresses."""
 
-    async def start(self, offsets: Mapping[int, int] | None = None) -> None:
+    async def start(self, offsets: Mapping[int, int] | None = None, *, only: int | None = None) -> None:
         """Connect, and seek to `offsets` (partition -> next offset); partitions not named start at their beginning.
+
+        With `only`, no other partition is read.
 
         Raises:
             StartError: no broker answers, or there is no such topic.
@@ -92,7 +95,7 @@ class LogReader:
         numbers = await self._ask(partitions_for_topic(self._consumer, self._topic), "metadata")
         if not numbers:
             raise StartError(f"topic {self._topic} does not exist: create it with `hotswap topics create`")
-        self._partitions = [TopicPartition(self._topic, number) for number in sorted(numbers)]
+        self._partitions = [TopicPartition(self._topic, number) for number in sorted(numbers) if only in (None, number)]
         self._consumer.assign(self._partitions)
         begins = await self._ask(self._consumer.beginning_offsets(self._partitions), "beginning")
         for key in self._partitions:
@@ -138,6 +141,25 @@ class LogReader:
             elif now() - heard > self._settings.call_timeout_s:
                 why = self.damaged or f"nothing arrived for {self._settings.call_timeout_s:g} s"
                 raise Doubt(f"reading {self._topic}: {why}")
+
+    async def read_from(self, partition: int, offset: int) -> list[LogRecord]:
+        """Return records of a partition from this offset on, as `read` does; none: there are none up to its end.
+
+        Raises:
+            Doubt: they could not be read in time.
+
+        """
+        key = TopicPartition(self._topic, partition)
+        self._batches.clear()
+        self._consumer.seek(key, offset)
+        end = (await self.end())[partition]
+        give_up = asyncio.get_running_loop().time() + self._settings.call_timeout_s
+        while not (found := await self.read(_PROBE_S)):
+            if await self._consumer.position(key) >= end:
+                return []
+            if asyncio.get_running_loop().time() > give_up:
+                raise Doubt(f"reading {self._topic}: {self.damaged or 'nothing arrived'}")
+        return found
 
     async def read(self, timeout_s: float) -> list[LogRecord]:
         """Return the next records as soon as there are any, at most some thousands or a MiB; none on time-out."""
@@ -249,13 +271,16 @@ class LogWriter:
         keys: Sequence[bytes | None],
         values: Sequence[bytes | None],
         headers: Sequence[Sequence[tuple[str, bytes]]],
+        *,
+        partition: int | None = None,
     ) -> list[Sent]:
         """Append records, as `append_many` does, but do not await the acknowledgements of the last ones.
 
-        The parts of the records come in columns: a tuple for each record costs as much as to write it.
+        The parts of the records come in columns: a tuple for each record costs as much as to write it. With a
+        `partition`, all go there.
         """
         lists = [part if type(part) is list else list(part) for part in headers]
-        sending = self._send(topic, keys, values, lists)
+        sending = self._send(topic, partition, keys, values, lists)
         return await bounded(sending, self._settings.call_timeout_s, f"writing to {topic}")
 
     async def acknowledged(self, topic: str, sent: Sequence[Sent]) -> list[Written]:
@@ -264,14 +289,15 @@ class LogWriter:
         firsts = await bounded(waiting, self._settings.call_timeout_s, f"writing to {topic}")
         return [Written(first.partition, first.offset, part) for (part, _), first in zip(sent, firsts, strict=True)]
 
-    async def _send(self, topic: str, *columns: Sequence[Any]) -> list[Sent]:
+    async def _send(self, topic: str, to: int | None, keys: Sequence[Any], *more: Sequence[Any]) -> list[Sent]:
         # One future per batch instead of per record: those were most of the cost of publishing.
         now_ms = int(time.time() * 1000)
         sent: list[Sent] = []
-        for partition, part in self._shares(columns[0], *await self._partitions(topic)).items():
+        shares = self._shares(keys, *await self._partitions(topic)) if to is None else {to: range(len(keys))}
+        for partition, part in shares.items():
             while part:
                 batch = self._producer.create_batch()
-                records: Any = zip(*(map(column.__getitem__, part) for column in columns), strict=True)
+                records: Any = zip(*(map(column.__getitem__, part) for column in (keys, *more)), strict=True)
                 taken = fill(batch, now_ms, records)
                 queued = await self._producer.send_batch(batch, topic, partition=partition)
                 sent.append((part[:taken], claimed(queued)))

@@ -1,5 +1,6 @@
 """Reads a configuration from a file: JSON with its fields, or the `modelConfig.properties` of an Acumos model."""
 
+import codecs
 import json
 from dataclasses import fields
 from pathlib import Path
@@ -28,6 +29,21 @@ def read_configuration(path: Path) -> Configuration:
     except (OSError, ValueError) as error:
         raise UsageError(f"configuration {path} cannot be read: {error}") from error
     return configuration_of(document, str(path))
+
+
+def parse_configuration(content: bytes, name: str) -> Configuration:
+    """Read the content of either, a JSON object or properties; errors call it `name`.
+
+    Raises:
+        UsageError: it is not a configuration; the message names the field.
+
+    """
+    try:
+        is_json = content.removeprefix(codecs.BOM_UTF8).lstrip().startswith(b"{")
+        document = json.loads(content.decode("utf-8-sig")) if is_json else {"runtime": read_properties(content)}
+    except ValueError as error:
+        raise UsageError(f"configuration {name} cannot be read: {error}") from error
+    return configuration_of(document, name)
 
 
 def configuration_of(document: Any, name: str) -> Configuration:

@@ -1,0 +1,118 @@
+"""What a deployment serves, as its control log and its workers tell: the proto, compiled, and what the model reads."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Collection, Mapping
+from typing import NamedTuple
+
+from hotswap.artifacts.store import Store
+from hotswap.client import overview
+from hotswap.client.fleet import Fleet
+from hotswap.client.history import History
+from hotswap.codec.proto import Operation, Schema
+from hotswap.codec.proto import compile as compile_proto
+from hotswap.errors import UsageError
+from hotswap.generation import Generation, TextOptions
+from hotswap.settings import Settings
+from hotswap.swap import Outcome, Swap
+
+_POLL_S = 1.0
+_SCORES = frozenset({Outcome.SERVING, Outcome.RETIRED})
+
+
+def find_operation(schema: Schema, name: str | None) -> Operation:
+    """Return the operation of that name; None: the only one.
+
+    Raises:
+        UsageError: there is none; the message lists the operations.
+
+    """
+    wanted = name or schema.default or ""
+    if wanted in schema.operations:
+        return schema.operations[wanted]
+    known = ", ".join(schema.operations)
+    if name:
+        raise UsageError(f"there is no operation {name!r}: the proto has {known}")
+    raise UsageError(f"name one of the proto's operations with --operation: {known}")
+
+
+class Served(NamedTuple):
+    """The serving generation's proto, compiled, its digest, and what the model reads, as far as workers told it."""
+
+    schema: Schema
+    proto_sha256: str
+    reads: Mapping[str, Mapping[str, Collection[str]]]
+    text: TextOptions | None = None
+    generation: Generation | None = None
+    """None: the proto was given, and no deployment was asked."""
+    source: bytes = b""
+    """The proto, as text or as a descriptor set."""
+
+
+async def serving_schema(settings: Settings) -> Served:
+    """Return what serves, according to the control topic and the workers' reports.
+
+    Raises:
+        UsageError: no generation serves.
+
+    """
+    history, fleet = await overview.read_history(settings), await overview.read_fleet(settings)
+    swap = history.serving(fleet)
+    if swap is None:
+        raise UsageError(
+            f"deployment {settings.deployment!r} has no generation, so its proto is unknown: publish one with "
+            "`hotswap swap`, or name the proto with --proto"
+        )
+    return await _served(Store(settings), swap, fleet)
+
+
+async def follow_serving(settings: Settings) -> AsyncIterator[Served | None]:
+    """Yield what serves, and again whenever that changes; None: nothing does.
+
+    That is the newest generation that a worker scores with: one that is being staged has not come to serve yet.
+
+    Raises:
+        StartError: no broker answers, or a topic is missing.
+        Doubt: the broker did not answer in time.
+        SwapError: the serving generation's proto cannot be fetched.
+
+    """
+    history, fleet, store = History(settings.deployment), Fleet(settings.deployment), Store(settings)
+    async with overview.control_log(settings) as commands, overview.status_log(settings) as status:
+        history.receive(await commands.read_to_end())
+        for record in await status.read_to_end():
+            fleet.receive(record.value)
+        known: object = None
+        while True:
+            swap = _scoring(history, fleet)
+            told = fleet.told.get(swap.command_id, {}) if swap else {}
+            now = swap and (swap.command_id, any(said.reads for said in told.values()))
+            if known is None or now != known:
+                known = now or ()
+                yield await _served(store, swap, fleet) if swap else None
+            records, reports = await asyncio.gather(commands.read(_POLL_S), status.read(_POLL_S))
+            history.receive(records)
+            for record in reports:
+                fleet.receive(record.value)
+
+
+def _scoring(history: History, fleet: Fleet) -> Swap | None:
+    """Return the newest generation that a live worker, or else any, is known to score with."""
+    now = time.time()
+    swaps = history.timeline.swaps
+    reported = {view.generation for view in fleet.workers.values() if view.is_live(now)}
+    told = {number for number, swap in swaps.items() if _has_served(fleet, swap)}
+    return swaps.get(max((reported | told) & set(swaps), default=0))
+
+
+def _has_served(fleet: Fleet, swap: Swap) -> bool:
+    return any(told.outcome in _SCORES for told in fleet.told.get(swap.command_id, {}).values())
+
+
+async def _served(store: Store, swap: Swap, fleet: Fleet) -> Served:
+    generation = swap.generation
+    source = await store.fetch_proto(generation.proto)
+    told = fleet.told.get(swap.command_id, {}).values()
+    reads = next((said.reads for said in told if said.reads), {})
+    schema = compile_proto(source, generation.proto.is_descriptor_set)
+    return Served(schema, generation.proto.sha256, reads, generation.configuration.text, generation, source)
