@@ -84,6 +84,7 @@ class FakeCluster:
             "hotswap.client.overview": {"LogReader": reader, "Admin": admin},
             "hotswap.client.answers": {"LogReader": reader, "Admin": admin},
             "hotswap.client.finding": {"LogReader": reader, "Admin": admin},
+            "hotswap.gateway.desk": {"LogWriter": writer, "Admin": admin},
             "hotswap.cli.dead_letters": {"LogReader": reader},
             "hotswap.cli.top": {"LogReader": reader, "Admin": admin},
         }

@@ -208,6 +208,19 @@ TRANSACTIONS = Counter(
     ["deployment", "outcome"],
     registry=REGISTRY,
 )
+HTTP_REQUESTS = Counter(
+    "hotswap_http_requests_total",
+    "Calls of the gateway, by the path of the endpoint (`other`: none has it) and the status of the response.",
+    ["endpoint", "status"],
+    registry=REGISTRY,
+)
+HTTP_SECONDS = Histogram(
+    "hotswap_http_request_seconds",
+    "Time from a call of the gateway to the end of its response, by the path of the endpoint.",
+    ["endpoint"],
+    buckets=(*_SECONDS, 30.0, 60.0, 120.0),
+    registry=REGISTRY,
+)
 
 _VALUES = 100
 _LONGEST = 100

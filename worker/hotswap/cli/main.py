@@ -15,6 +15,7 @@ _COMMANDS = {
     "doctor": ("doctor", "Examine a deployment: Kafka, its topics and their settings, its workers; changes nothing."),
     "encode": ("rows", "Write the rows of a CSV or JSON file as serialized input messages; predict nothing."),
     "forget": ("swap", "Hide a deployment from `hotswap status`, as after a misspelt name."),
+    "gateway": ("gateway", "Serve deployments over HTTP until SIGTERM or Ctrl-C; needs the extra `gateway`."),
     "move": (
         "move",
         "Continue a deployment as NAME, with generations from 1 again, when its numbers are used up.",

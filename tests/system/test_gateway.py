@@ -1,0 +1,146 @@
+"""The gateway as a process before a real Kafka and real workers, called as its clients call it."""
+
+import asyncio
+import os
+import re
+import subprocess
+import sys
+from collections import Counter
+from contextlib import asynccontextmanager
+
+import httpx
+import pytest
+
+from harness.audit import source
+from harness.fleet import EXAMPLES, ROOT
+
+IRIS = EXAMPLES / "protos" / "iris.proto"
+ROWS = (EXAMPLES / "data" / "iris.csv").read_bytes()
+GBM, GLM = (EXAMPLES / "models" / f"iris_{kind}.zip" for kind in ("gbm", "glm"))
+
+
+@asynccontextmanager
+async def gateway(deployment, name="g1"):
+    """Start a gateway of the deployment, and yield a client of it once it is ready."""
+    given = deployment.settings.model_dump(mode="json", include=deployment.settings.model_fields_set)
+    variables = {f"HOTSWAP_{key.upper()}": str(value) for key, value in given.items()}
+    command = [sys.executable, "-m", "hotswap", "gateway", deployment.name, "--port", "0"]
+    environment = os.environ | variables | {"PYTHONPATH": str(ROOT / "worker"), "HOTSWAP_LOG_FORMAT": "json"}
+    process = await asyncio.create_subprocess_exec(*command, env=environment, stderr=subprocess.PIPE)
+    lines = []
+
+    async def read():
+        while line := await process.stderr.readline():
+            lines.append(line.decode())
+
+    reading = asyncio.create_task(read())
+    try:
+        async with asyncio.timeout(60):
+            while not (address := address_in(lines)):
+                assert process.returncode is None, lines
+                await asyncio.sleep(0.05)
+        limits = httpx.Limits(max_connections=1_000)
+        async with httpx.AsyncClient(base_url=address, timeout=60, limits=limits) as client:
+            client.process, client.lines = process, lines
+            yield client
+    finally:
+        if process.returncode is None:
+            process.kill()
+        await process.wait()
+        await reading
+
+
+def address_in(lines):
+    started = [line for line in lines if "gateway.started" in line]
+    return started[0].partition('"address": "')[2].partition('"')[0] if started else ""
+
+
+async def test_a_model_is_put_and_serves_and_another_one_is_scored_beside_it(deployment):
+    deployment.start()
+    async with gateway(deployment) as client:
+        assert (await client.get("/readyz")).status_code == 503
+        parts = {"model": ("iris.zip", GBM.read_bytes()), "proto": IRIS.read_bytes()}
+        first = await client.post(f"/v1/{deployment.name}/swap", files=parts)
+        assert (first.status_code, first.json()["generation"]) == (200, 1), first.text
+        assert (await client.get("/readyz")).status_code == 200
+
+        served = await client.post("/transformCSVDefault", files={"csvFile": ROWS}, headers={"accept": "text/csv"})
+        files = {"csvFile": ROWS, "model": ("glm.zip", GLM.read_bytes()), "proto": IRIS.read_bytes()}
+        own = await client.post("/transformCSV", files=files, headers={"accept": "text/csv"})
+        assert (served.status_code, own.status_code) == (200, 200), (served.text, own.text)
+        assert served.text != own.text
+        assert (await client.get(f"/v1/{deployment.name}")).json()["generation"] == 1
+
+        put = await client.put("/model", files={"model": ("glm.zip", GLM.read_bytes())})
+        assert (put.status_code, put.json()["generation"]) == (200, 2), put.text
+        after = await client.post("/transformCSVDefault", files={"csvFile": ROWS}, headers={"accept": "text/csv"})
+        assert after.text == own.text
+        refused = await client.put("/proto", files={"proto": IRIS.read_bytes().replace(b"sepal_length", b"sepal")})
+        assert (refused.status_code, refused.json()["serving"]) == (422, 2), refused.text
+
+        client.process.terminate()
+        assert await client.process.wait() == 0, client.lines[-5:]
+
+
+async def test_through_a_swap_and_a_killed_worker_each_call_has_the_one_answer_that_the_log_has(deployment):
+    await deployment.serve("iris_gbm", workers=("w1", "w2"))
+    row = {"sepal_length": 5.1, "sepal_width": 3.5, "petal_length": 1.4, "petal_width": 0.2}
+    replies = []
+
+    async def call(client, is_over):
+        while not is_over.is_set():
+            reply = await client.post(f"/v1/{deployment.name}/predict", json=row)
+            replies.append((reply.status_code, reply.json()))
+
+    async with gateway(deployment) as client:
+        is_over = asyncio.Event()
+        calling = [asyncio.create_task(call(client, is_over)) for _ in range(20)]
+        put = await client.put("/model", files={"model": ("glm.zip", GLM.read_bytes())})
+        assert put.status_code == 200, put.text
+        before = len(replies)
+        in_hand = len(calling)
+        deployment.kill("w1")
+        async with asyncio.timeout(60):
+            while len(replies) < before + 500:
+                await asyncio.sleep(0.05)
+        is_over.set()
+        await asyncio.gather(*calling)
+    await deployment.drained()
+    assert Counter(status for status, _ in replies) == {200: len(replies)}
+    late = [told["generation"] for _, told in replies[before + in_hand :]]
+    assert set(late) == {2}
+    result = await deployment.audit()
+    assert result.faults == {}
+    logged = {"-".join(map(str, (deployment.settings.topics.requests, *source(m)))) for m in result.predictions}
+    told = [told["source"] for _, told in replies]
+    assert len(set(told)) == len(told)
+    assert set(told) <= logged
+
+
+def calls(page):
+    """Return each curl command of a page, and what it prints: … stands for anything."""
+    text = "\n".join(re.findall(r"^```console\n(.*?)^```$", (ROOT / page).read_text(), re.DOTALL | re.MULTILINE))
+    found = re.findall(r"^\$ (.*)\n((?:(?!\$ ).*\n)*)", text + "\n", re.MULTILINE)
+    return [(command, told.strip()) for command, told in found if "curl" in command]
+
+
+async def test_each_call_of_the_page_replies_what_the_page_shows(deployment):
+    deployment.start()
+    async with gateway(deployment) as client:
+        port = str(client.base_url.port)
+        for command, told in calls("docs/http.md"):
+            line = command.replace("localhost:8080", f"127.0.0.1:{port}").replace("/v1/iris", f"/v1/{deployment.name}")
+            process = await asyncio.create_subprocess_exec("bash", "-c", line, cwd=ROOT, stdout=subprocess.PIPE)
+            said = (await process.communicate())[0].decode().strip().replace(deployment.name, "iris")
+            pattern = ".*".join(map(re.escape, told.split("…")))
+            assert re.fullmatch(pattern, said, re.DOTALL), f"{command}\n{said}\n{told}"
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "192.0.2.1"])
+def test_an_address_that_others_can_reach_is_refused(host):
+    command = [sys.executable, "-m", "hotswap", "gateway", "d", "--host", host]
+    done = subprocess.run(
+        command, capture_output=True, text=True, env=os.environ | {"PYTHONPATH": str(ROOT / "worker")}, check=False
+    )
+    assert done.returncode == 2
+    assert f"{host} can be reached from other machines" in done.stderr

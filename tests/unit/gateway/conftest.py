@@ -1,0 +1,61 @@
+"""A gateway over logs in memory: whatever is asked of the deployment is echoed."""
+
+from contextlib import asynccontextmanager
+
+import httpx
+import pytest
+
+from fakes.kafka_logs import FakeCluster, FakeWorker
+from hotswap.client.change import Change
+from hotswap.client.client import Client
+from hotswap.gateway.app import make_app
+from hotswap.gateway.deployment import Deployment
+from hotswap.gateway.limits import Limits
+from hotswap.generation import Model, Proto
+from hotswap.settings import Settings
+
+PROTO = """
+syntax = "proto3";
+message Row { double age = 1; string name = 2; }
+message Frame { repeated Row rows = 1; }
+service Echo { rpc echo(Frame) returns (Frame); rpc one(Row) returns (Row); }
+"""
+
+
+@pytest.fixture
+def settings(tmp_path):
+    return Settings(deployment="d", store=(tmp_path / "store").as_uri(), cache=tmp_path / "cache")
+
+
+@pytest.fixture
+def cluster(monkeypatch, settings):
+    return FakeCluster().create(settings).install(monkeypatch)
+
+
+@pytest.fixture
+def proto_text():
+    return PROTO
+
+
+@pytest.fixture
+def gateway(cluster, settings):
+    """Return what starts a gateway and yields a client of it; a generation serves, unless told otherwise."""
+
+    @asynccontextmanager
+    async def start(*, proto=PROTO, most_waiting=1_000, timeout_s=20.0, body_bytes=100_000):
+        cluster.worker = FakeWorker(cluster, settings)
+        if proto:
+            async with Client(settings) as client:
+                await client.swap(Change(model=Model("file:///m", "a" * 64, name="m"), proto=Proto.inline(proto)))
+        deployment = Deployment(settings, most_waiting=most_waiting, timeout_s=timeout_s)
+        limits = Limits(body_bytes=body_bytes, artifact_bytes=100_000, hosts=1, is_foreign_code_allowed=False)
+        await deployment.start()
+        try:
+            transport = httpx.ASGITransport(make_app([deployment], limits))
+            async with httpx.AsyncClient(transport=transport, base_url="http://gateway") as client:
+                client.deployment = deployment
+                yield client
+        finally:
+            await deployment.stop()
+
+    return start

@@ -1,0 +1,113 @@
+"""The desk over logs in memory: each caller gets the answers to its own requests."""
+
+import asyncio
+from contextlib import asynccontextmanager
+
+import pytest
+
+from fakes.kafka_logs import FakeReader, FakeWriter, answer_requests
+from hotswap.client.answers import Outgoing, Refused
+from hotswap.errors import Doubt
+from hotswap.gateway.desk import Desk
+from hotswap.gateway.problems import Problem
+
+
+@asynccontextmanager
+async def open_desk(settings, most=1_000):
+    desk = Desk(settings, most)
+    await desk.start()
+    try:
+        yield desk
+    finally:
+        await desk.stop()
+
+
+def values(answered):
+    return [one.answer.value for one in answered]
+
+
+async def test_each_caller_gets_the_answers_to_its_own_requests_in_their_order(cluster, settings):
+    answer_requests(cluster, settings, refuse=lambda value: value == b"b1")
+    async with open_desk(settings) as desk:
+        asked = [desk.ask([Outgoing(f"{name}{n}".encode()) for n in range(3)], 20) for name in "abc"]
+        first, second, third = await asyncio.gather(*asked)
+        assert desk.waiting == 0
+    assert (values(first), values(third)) == ([b"a0", b"a1", b"a2"], [b"c0", b"c1", b"c2"])
+    assert isinstance(second[1].answer, Refused)
+    records = cluster.topics[settings.topics.requests]
+    assert [records[place.partition][place.offset].value for place, _ in second] == [b"b0", b"b1", b"b2"]
+
+
+async def test_an_answer_that_is_read_before_its_request_is_acknowledged_is_found(cluster, settings, monkeypatch):
+    answer_requests(cluster, settings)
+    has_read = asyncio.Event()
+    read = FakeReader.read
+
+    async def reading(self, timeout_s):
+        found = await read(self, timeout_s)
+        if found and self.topic == settings.topics.predictions:
+            asyncio.get_running_loop().call_soon(has_read.set)
+        return found
+
+    async def acknowledged(self, topic, sent):
+        await has_read.wait()
+        for _ in range(20):  # what was read is looked at meanwhile
+            await asyncio.sleep(0)
+        return sent
+
+    monkeypatch.setattr(FakeReader, "read", reading)
+    monkeypatch.setattr(FakeWriter, "acknowledged", acknowledged)
+    async with open_desk(settings) as desk:
+        assert values(await desk.ask([Outgoing(b"early")], 20)) == [b"early"]
+
+
+async def test_a_lane_reads_the_answers_of_its_own_partition_only(cluster, settings, monkeypatch):
+    started = []
+    start = FakeReader.start
+
+    async def starting(self, offsets=None, *, only=None):
+        started.append((self.topic, only))
+        await start(self, offsets, only=only)
+
+    monkeypatch.setattr(FakeReader, "start", starting)
+    answer_requests(cluster, settings)
+    async with open_desk(settings) as desk:
+        (one,) = await desk.ask([Outgoing(b"")], 20)
+    assert {only for _, only in started} == {one.place.partition}
+
+
+async def test_requests_take_another_partition_once_the_answers_of_one_have_stopped(cluster, settings, monkeypatch):
+    monkeypatch.setattr("hotswap.gateway.desk._STALLED_S", 0.0)
+    async with open_desk(settings) as desk:
+        (stuck,) = await desk.ask([Outgoing(b"stuck")], 0.01)
+        answer_requests(cluster, settings)
+        others = [(await desk.ask([Outgoing(b"goes on")], 20))[0] for _ in range(2)]
+    assert stuck.answer is None
+    assert values(others) == [b"goes on"] * 2
+    assert {one.place.partition for one in others} == {1 - stuck.place.partition}
+
+
+async def test_what_waits_is_bounded_and_what_is_given_up_waits_no_more(cluster, settings):
+    async with open_desk(settings, most=2) as desk:
+        waiting = asyncio.create_task(desk.ask([Outgoing(b"1"), Outgoing(b"2")], 20))
+        while desk.waiting < 2:
+            await asyncio.sleep(0)
+        with pytest.raises(Problem, match="2 requests wait") as refused:
+            await desk.ask([Outgoing(b"3")], 20)
+        assert (refused.value.status, refused.value.retry_after_s) == (503, 1)
+        waiting.cancel()
+        await asyncio.gather(waiting, return_exceptions=True)
+        assert desk.waiting == 0
+
+
+async def test_a_doubt_of_the_writer_reaches_those_whose_requests_it_concerns(cluster, settings, monkeypatch):
+    async def fail(*_):
+        raise Doubt("no acknowledgement")
+
+    async with open_desk(settings) as desk:
+        with monkeypatch.context() as patch:
+            patch.setattr(FakeWriter, "acknowledged", fail)
+            with pytest.raises(Doubt, match="no acknowledgement"):
+                await desk.ask([Outgoing(b"")], 20)
+        answer_requests(cluster, settings)
+        assert values(await desk.ask([Outgoing(b"later")], 20)) == [b"later"]

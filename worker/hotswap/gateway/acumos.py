@@ -1,0 +1,167 @@
+"""The eleven endpoints of the paper's Table I, as the ancestor's clients call them, for one deployment.
+
+Their names, methods and parts are Acumos's; a reply is what the paper promises. So PUT /model replies once the fleet
+serves the model, a bad row refuses a table by its number, and nothing is answered with half of a swap.
+"""
+
+import tempfile
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from http import HTTPStatus
+from pathlib import Path
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from hotswap.batch import Ask, Format, Refusal
+from hotswap.client.answers import Outgoing
+from hotswap.client.change import MAX_SAMPLES_BYTES, Change
+from hotswap.client.scoring import own_host
+from hotswap.client.serving import find_operation
+from hotswap.codec.proto import Operation, Schema
+from hotswap.codec.proto import compile as compile_proto
+from hotswap.errors import UsageError
+from hotswap.gateway import bodies, rows
+from hotswap.gateway.bodies import Form
+from hotswap.gateway.changes import SavedModel, change_of, proto_of, save_model
+from hotswap.gateway.deployment import Deployment, predicted
+from hotswap.gateway.limits import Limits
+from hotswap.gateway.problems import Problem, bad_rows
+from hotswap.generation import Configuration, Proto
+
+_PARTS = {Format.CSV: "csvFile", Format.JSON: "jsonFile"}
+_CODE_FREE = frozenset({"h2o"})
+_SCORED_AT_ONCE = 2_000
+_SAMPLES = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Acumos:
+    """The endpoints of a deployment."""
+
+    deployment: Deployment
+    limits: Limits
+
+    def routes(self) -> list[Route]:
+        """Return the routes: method, path, and who answers."""
+        csv, json = Format.CSV, Format.JSON
+        calls: list[tuple[str, str, Callable[[Request], Awaitable[Response]]]] = [
+            ("PUT", "/model", partial(self.put, part="model")),
+            ("PUT", "/proto", partial(self.put, part="proto")),
+            ("PUT", "/model/configuration", partial(self.put, part="modelConfig")),
+            ("POST", "/getBinary", partial(self.encode, content=csv, is_own=True)),
+            ("POST", "/getBinaryDefault", partial(self.encode, content=csv, is_own=False)),
+            ("POST", "/getBinaryJSON", partial(self.encode, content=json, is_own=True)),
+            ("POST", "/getBinaryJSONDefault", partial(self.encode, content=json, is_own=False)),
+            ("POST", "/transformCSVDefault", partial(self.transform, content=csv)),
+            ("POST", "/transformJSONDefault", partial(self.transform, content=json)),
+            ("POST", "/transformCSV", partial(self.transform_own, content=csv)),
+            ("POST", "/transformJSON", partial(self.transform_own, content=json)),
+            ("POST", "/model/methods/{operation}", self.predict),
+        ]
+        return [Route(path, answer, methods=[method]) for method, path, answer in calls]
+
+    async def put(self, request: Request, *, part: str) -> Response:
+        """Swap the model, the proto or the configuration; the other parts stay.
+
+        The configuration is an Acumos model's `modelConfig.properties`, or JSON.
+        """
+        async with bodies.form(request, self.limits.artifact_bytes) as form:
+            form.part(part)
+            with tempfile.TemporaryDirectory(prefix="hotswap-gateway-") as folder:
+                return await self._swap(await change_of(form, Path(folder), configuration="modelConfig"))
+
+    async def _swap(self, change: Change) -> Response:
+        return JSONResponse(await self.deployment.command(lambda client: client.swap(change)))
+
+    async def encode(self, request: Request, *, content: Format, is_own: bool) -> Response:
+        """Reply with the rows as one serialized input message; publish nothing."""
+        async with bodies.form(request, self.limits.body_bytes) as form:
+            if is_own:
+                operation, options = _operation(compile_proto(await form.some("proto")), form), None
+            else:
+                operation, options = self.deployment.operation(form.text("operation")), self.deployment.served.text
+            given = await rows.read(await form.some(_PARTS[content]), content, operation, options)
+            return Response(given.pack(), media_type="application/octet-stream")
+
+    async def transform(self, request: Request, *, content: Format) -> Response:
+        """Score each row by what serves, and reply with the output message."""
+        async with bodies.form(request, self.limits.body_bytes) as form:
+            text = await form.some(_PARTS[content])
+            asking = self.deployment.ask_rows(text, content, form.text("operation"), is_whole=True)
+            _, operation, answered = await asking
+            return _reply(request, [predicted(one).value for one in answered], operation)
+
+    async def predict(self, request: Request) -> Response:
+        """Score one serialized input message by what serves."""
+        bodies.content_of(request, Format.PROTOBUF)
+        operation = self.deployment.operation(request.path_params["operation"])
+        value = await bodies.body(request, self.limits.body_bytes)
+        (answered,) = await self.deployment.ask([Outgoing(value, None, [("operation", operation.name.encode())])])
+        return _reply(request, [predicted(answered).value], operation)
+
+    async def transform_own(self, request: Request, *, content: Format) -> Response:
+        """Score rows by a model and a proto of the call's own, on a host here.
+
+        With `activate=true`, the deployment then serves them, and the rows are the samples of the swap.
+        """
+        async with bodies.form(request, self.limits.artifact_bytes) as form:
+            with tempfile.TemporaryDirectory(prefix="hotswap-gateway-") as folder:
+                text = await form.some(_PARTS[content])
+                model = await save_model(form, Path(folder))
+                if model.kind not in _CODE_FREE and not self.limits.is_foreign_code_allowed:
+                    detail = f"a model of kind {model.kind} brings code of its own, which this gateway does not run"
+                    raise Problem(HTTPStatus.FORBIDDEN, detail)
+                proto = await proto_of(form)
+                operation = _operation(compile_proto(proto.source or b""), form)
+                given = await rows.read(text, content, operation, None)
+                given.check()
+                answers = await self._score(model, proto, operation, given)
+                if form.text("activate") == "true":
+                    is_first = form.text("operation") is None
+                    samples = _bounded(given.values) if is_first else ()
+                    path, kind, name = model
+                    await self._swap(Change(model=path, kind=kind, name=name, proto=proto, samples=samples))
+                return _reply(request, answers, operation)
+
+    async def _score(self, model: SavedModel, proto: Proto, operation: Operation, given: rows.Rows) -> Sequence[bytes]:
+        hosting = own_host(self.deployment.settings, model.path, model.kind, proto, Configuration())
+        async with self.limits.host(), hosting as (host, _):
+            answers: list[bytes | Refusal] = []
+            for at in range(0, len(given.values), _SCORED_AT_ONCE):
+                values = given.values[at : at + _SCORED_AT_ONCE]
+                answers += await host.score(values, [Ask(operation.name)] * len(values))
+        faults = [
+            {"row": number, "code": answer.code, "detail": f"row {number}: {answer.code}: {answer.message}"}
+            for number, answer in zip(given.numbers, answers, strict=True)
+            if isinstance(answer, Refusal)
+        ]
+        if faults:
+            raise bad_rows(faults, len(faults))
+        return [answer for answer in answers if not isinstance(answer, Refusal)]
+
+
+def _operation(schema: Schema, form: Form) -> Operation:
+    """Return the operation that a form names; by default the only one. Raises Problem: 404."""
+    try:
+        return find_operation(schema, form.text("operation"))
+    except UsageError as error:
+        raise Problem(HTTPStatus.NOT_FOUND, str(error).replace("with --operation", "as `operation`")) from None
+
+
+def _bounded(values: Sequence[bytes]) -> tuple[bytes, ...]:
+    samples, size = [], 0
+    for value in values[:_SAMPLES]:
+        size += len(value)
+        if size > MAX_SAMPLES_BYTES:
+            break
+        samples.append(value)
+    return tuple(samples)
+
+
+def _reply(request: Request, answers: Sequence[bytes], operation: Operation) -> Response:
+    accept = bodies.accepted(request, Format.PROTOBUF)
+    media_type = "application/octet-stream" if accept is Format.PROTOBUF else accept.value
+    return Response(rows.write(answers, accept, operation), media_type=media_type)

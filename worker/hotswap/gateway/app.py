@@ -1,0 +1,90 @@
+"""The gateway as an ASGI application: its routes, its errors, and the probes."""
+
+import logging
+from collections.abc import Sequence
+from http import HTTPStatus
+from time import perf_counter
+from typing import Any
+
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+from starlette.routing import Route
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from hotswap import metrics
+from hotswap.errors import HotswapError
+from hotswap.gateway.acumos import Acumos
+from hotswap.gateway.deployment import Deployment
+from hotswap.gateway.limits import Limits
+from hotswap.gateway.plain import Plain
+from hotswap.gateway.problems import Problem, problem_of
+
+log = logging.getLogger(__name__)
+
+
+def make_app(deployments: Sequence[Deployment], limits: Limits) -> ASGIApp:
+    """Return the application; the first deployment speaks Acumos's endpoints."""
+    by_name = {deployment.name: deployment for deployment in deployments}
+
+    async def ready(_: Request) -> Response:
+        if idle := [name for name, deployment in by_name.items() if not deployment.is_serving]:
+            return PlainTextResponse(f"nothing serves in {', '.join(idle)}\n", HTTPStatus.SERVICE_UNAVAILABLE)
+        return PlainTextResponse("ok\n")
+
+    routes = [
+        Route("/livez", lambda _: PlainTextResponse("ok\n")),
+        Route("/readyz", ready),
+        Route("/metrics", lambda _: Response(generate_latest(metrics.REGISTRY), media_type=CONTENT_TYPE_LATEST)),
+        *Acumos(deployments[0], limits).routes(),
+        *Plain(by_name, limits).routes(),
+    ]
+    handlers: Any = {Problem: _problem, HotswapError: _ours, HTTPException: _http}
+    return _Told(Starlette(routes=routes, exception_handlers=handlers))
+
+
+async def _problem(_: Request, problem: Problem) -> Response:
+    return problem.response()
+
+
+async def _ours(_: Request, error: HotswapError) -> Response:
+    return problem_of(error).response()
+
+
+async def _http(request: Request, error: HTTPException) -> Response:
+    detail = f"{request.method} {request.url.path}: {error.detail}"
+    response = Problem(HTTPStatus(error.status_code), detail).response()
+    response.headers.update(error.headers or {})
+    return response
+
+
+class _Told:
+    """Counts and logs each call."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        began, status = perf_counter(), 500
+
+        async def told(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+            await send(message)
+
+        try:
+            await self._app(scope, receive, told)
+        finally:
+            took = perf_counter() - began
+            route = scope.get("route")
+            path = getattr(route, "path", "other")
+            metrics.HTTP_SECONDS.labels(path).observe(took)
+            metrics.HTTP_REQUESTS.labels(path, str(status)).inc()
+            facts = {"method": scope["method"], "path": scope["path"], "status": status, "ms": round(took * 1000, 1)}
+            log.info("gateway.call", extra=facts)

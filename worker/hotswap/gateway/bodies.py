@@ -1,0 +1,178 @@
+"""What a call brings: its parts, within bounds, and the formats that it sends and accepts."""
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from http import HTTPStatus
+from pathlib import Path
+from typing import IO, Any
+
+from starlette.datastructures import FormData, UploadFile
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect, Request
+from starlette.types import Message
+
+from hotswap.batch import Format
+from hotswap.gateway.problems import Problem
+
+_SILENT_S = 20.0
+_NAMES = {
+    "application/json": Format.JSON,
+    "text/json": Format.JSON,
+    "text/csv": Format.CSV,
+    "application/csv": Format.CSV,
+    "application/x-protobuf": Format.PROTOBUF,
+    "application/protobuf": Format.PROTOBUF,
+    "application/vnd.google.protobuf": Format.PROTOBUF,
+    "application/octet-stream": Format.PROTOBUF,
+}
+
+
+def bounded(request: Request, most: int) -> Request:
+    """Return the request with a body of at most so many bytes, whose sender may not pause for long.
+
+    Reading it raises Problem: 413 or 408.
+    """
+    receive, size = request.receive, 0
+    if (told := request.headers.get("content-length", "")).isdecimal() and int(told) > most:
+        raise _too_large(most)
+
+    async def next_part() -> Message:
+        nonlocal size
+        try:
+            async with asyncio.timeout(_SILENT_S):
+                message = await receive()
+        except TimeoutError:
+            detail = f"nothing more of the body came for {_SILENT_S:g} s"
+            raise Problem(HTTPStatus.REQUEST_TIMEOUT, detail) from None
+        size += len(message.get("body", b""))
+        if size > most:
+            raise _too_large(most)
+        return message
+
+    return Request(request.scope, next_part)
+
+
+def _too_large(most: int) -> Problem:
+    return Problem(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"the body has more than {most:,} bytes", limit=most)
+
+
+async def body(request: Request, most: int) -> bytes:
+    """Return the body, of at most so many bytes."""
+    try:
+        return await bounded(request, most).body()
+    except ClientDisconnect:
+        raise Problem(HTTPStatus.BAD_REQUEST, "the client has left amidst its body") from None
+
+
+@asynccontextmanager
+async def form(request: Request, most: int) -> AsyncIterator["Form"]:
+    """Yield the parts of a multipart body, of at most so many bytes together; large ones are files on disk."""
+    if not request.headers.get("content-type", "").startswith("multipart/form-data"):
+        raise Problem(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "the body must be multipart/form-data")
+    try:
+        async with bounded(request, most).form(max_files=8, max_fields=32, max_part_size=1 << 20) as parts:
+            yield Form(parts, request.query_params)
+    except ClientDisconnect:
+        raise Problem(HTTPStatus.BAD_REQUEST, "the client has left amidst its body") from None
+    except HTTPException as error:
+        raise Problem(HTTPStatus.BAD_REQUEST, f"the multipart body cannot be read: {error.detail}") from None
+
+
+class Form:
+    """The parts of a multipart body, and the query's parameters, by name."""
+
+    def __init__(self, parts: FormData, query: Mapping[str, str]) -> None:
+        self._parts = parts
+        self._query = query
+
+    def text(self, name: str) -> str | None:
+        """Return a parameter, of the form or the query; None: it is not there."""
+        given = self._parts.get(name, self._query.get(name))
+        return given if isinstance(given, str) and given else None
+
+    async def content(self, name: str) -> bytes:
+        """Return a part's content.
+
+        Raises:
+            Problem: 400, it is not there.
+
+        """
+        part = self.part(name)
+        return part.encode() if isinstance(part, str) else await part.read()
+
+    async def some(self, name: str) -> bytes:
+        """Return the content of a part that must have some. Raises Problem: 400."""
+        content = await self.content(name)
+        if not content:
+            raise Problem(HTTPStatus.BAD_REQUEST, f"the part '{name}' is empty", part=name)
+        return content
+
+    def part(self, name: str) -> UploadFile | str:
+        """Return a part. Raises Problem: 400, it is not there."""
+        if name not in self._parts:
+            known = ", ".join(sorted(self._parts)) or "none"
+            detail = f"Required request part '{name}' is not present (the parts are: {known})"
+            raise Problem(HTTPStatus.BAD_REQUEST, detail, part=name)
+        return self._parts[name]
+
+    def has(self, name: str) -> bool:
+        """Whether there is such a part."""
+        return name in self._parts
+
+    async def save(self, name: str, folder: Path) -> tuple[Path, str]:
+        """Write a part to a file, and return it with the name that its sender calls it, without an ending.
+
+        Of the sender's name only a plain ending is kept, which says what the file is, and never where.
+        """
+        part = self.part(name)
+        given = Path((part.filename or "") if isinstance(part, UploadFile) else "")
+        suffix = given.suffix if given.suffix[1:].isalnum() and given.suffix.isascii() else ""
+        path = folder / f"{name}{suffix}"
+        if isinstance(part, str):
+            path.write_text(part)
+        else:
+            await asyncio.to_thread(_copy, part.file, path)
+        return path, given.stem
+
+
+def _copy(source: IO[Any], path: Path) -> None:
+    source.seek(0)
+    with path.open("wb") as file:
+        while chunk := source.read(1 << 20):
+            file.write(chunk)
+
+
+def content_of(request: Request, default: Format | None = None) -> Format:
+    """Return the format of the body. Raises Problem: 415."""
+    given = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if not given and default:
+        return default
+    if given not in _NAMES:
+        known = ", ".join(Format)
+        raise Problem(
+            HTTPStatus.UNSUPPORTED_MEDIA_TYPE, f"the body is {given or 'of no type'}: it must be one of {known}"
+        )
+    return _NAMES[given]
+
+
+def accepted(request: Request, default: Format) -> Format:
+    """Return the format that the client prefers of ours. Raises Problem: 406."""
+    given = request.headers.get("accept", "*/*")
+    ranked: list[tuple[float, int, Format]] = []
+    for at, item in enumerate(given.split(",")):
+        name, *parameters = (part.strip().lower() for part in item.split(";"))
+        found = default if name in ("*/*", "application/*", "text/*", "") else _NAMES.get(name)
+        quality = next((part[2:] for part in parameters if part.startswith("q=")), "1")
+        if found and (weight := _number(quality)) > 0:
+            ranked.append((-weight, at, found))
+    if not ranked:
+        raise Problem(HTTPStatus.NOT_ACCEPTABLE, f"the answer can be one of {', '.join(Format)}, not {given}")
+    return min(ranked)[2]
+
+
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        return 0.0

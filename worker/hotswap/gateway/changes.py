@@ -1,0 +1,58 @@
+"""The parts of a swap, or of a scoring with a model of the caller's own, as a call brings them."""
+
+from http import HTTPStatus
+from pathlib import Path
+from typing import NamedTuple
+
+from hotswap.artifacts.detect import find_kind
+from hotswap.client.change import Change
+from hotswap.codec.proto import compile as compile_proto
+from hotswap.errors import UsageError
+from hotswap.gateway.bodies import Form
+from hotswap.gateway.problems import Problem
+from hotswap.generation import Proto
+from hotswap.packages.configuration import parse_configuration
+
+
+class SavedModel(NamedTuple):
+    """A model that a call has brought: its file here, its kind, and what its sender calls it."""
+
+    path: Path
+    kind: str
+    name: str | None
+
+
+async def save_model(form: Form, folder: Path) -> SavedModel:
+    """Save the part `model`. Raises Problem: 422, it is no model of a known kind, and no parameter `kind` names one."""
+    path, name = await form.save("model", folder)
+    if not path.stat().st_size:
+        raise Problem(HTTPStatus.BAD_REQUEST, "the part 'model' is empty", part="model")
+    try:
+        kind = form.text("kind") or find_kind(path)
+    except UsageError as error:
+        detail = str(error).replace(str(path), "file").replace("with --kind", "by the parameter `kind`")
+        raise Problem(HTTPStatus.UNPROCESSABLE_ENTITY, detail, part="model") from None
+    return SavedModel(path, kind, name or None)
+
+
+async def proto_of(form: Form) -> Proto:
+    """Return the part `proto`. Raises SwapError: it does not compile, or has no operation."""
+    source = await form.some("proto")
+    compile_proto(source)
+    return Proto.inline(source)
+
+
+async def change_of(form: Form, folder: Path, *, configuration: str) -> Change:
+    """Return the change that the parts `model`, `proto` and that of the `configuration` make; at least one is there."""
+    parts = ("model", "proto", configuration)
+    if not any(map(form.has, parts)):
+        raise Problem(HTTPStatus.BAD_REQUEST, f"nothing would change: none of the parts {', '.join(parts)} is present")
+    model = await save_model(form, folder) if form.has("model") else None
+    given = parse_configuration(await form.some(configuration), configuration) if form.has(configuration) else None
+    return Change(
+        model=model and model.path,
+        kind=model and model.kind,
+        name=model and model.name,
+        proto=await proto_of(form) if form.has("proto") else None,
+        configuration=given,
+    )

@@ -1,0 +1,204 @@
+"""One deployment behind the gateway: what it serves, its desk, and its commands."""
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from http import HTTPStatus
+from typing import Any
+
+from hotswap.batch import Code, Format
+from hotswap.client.answers import Outgoing, Prediction, Refused
+from hotswap.client.change import Receipt
+from hotswap.client.client import Client
+from hotswap.client.fleet import FleetAnswer
+from hotswap.client.serving import Served, find_operation, follow_serving
+from hotswap.codec.proto import Operation
+from hotswap.errors import HotswapError, SwapCode, SwapError, UsageError, pause_before
+from hotswap.gateway import rows
+from hotswap.gateway.desk import Answered, Desk
+from hotswap.gateway.problems import Problem
+from hotswap.settings import Settings
+
+log = logging.getLogger(__name__)
+
+_ATTEMPTS = 5
+_FIRST_S = 10.0
+_TURN_S = 0.2
+
+
+class Deployment:
+    """What the endpoints use of one deployment."""
+
+    def __init__(self, settings: Settings, *, most_waiting: int, timeout_s: float) -> None:
+        self.name = settings.deployment
+        self.settings = settings
+        self.desk = Desk(settings, most_waiting)
+        self._timeout_s = timeout_s
+        self._served: Served | None = None
+        self._changed = asyncio.Condition()
+        self._is_known = asyncio.Event()
+        self._following: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Connect, and learn what serves.
+
+        Raises:
+            StartError: no broker answers, or the deployment has no topics.
+
+        """
+        await self.desk.start()
+        self._following = asyncio.create_task(self._follow())
+        async with asyncio.timeout(_FIRST_S + self.settings.call_timeout_s):
+            await self._is_known.wait()
+
+    async def stop(self) -> None:
+        """Close the connections."""
+        if self._following:
+            self._following.cancel()
+            await asyncio.gather(self._following, return_exceptions=True)
+        await self.desk.stop()
+
+    async def _follow(self) -> None:
+        attempt = 0
+        while True:
+            try:
+                async for served in follow_serving(self.settings):
+                    async with self._changed:
+                        self._served = served
+                        self._changed.notify_all()
+                    self._is_known.set()
+                    attempt = 0
+            except HotswapError as error:
+                attempt += 1
+                log.warning("gateway.does_not_follow", extra={"deployment": self.name, "why": str(error)})
+                await asyncio.sleep(pause_before(attempt, first=1.0, most=30.0))
+
+    @property
+    def is_serving(self) -> bool:
+        """Whether a generation serves."""
+        return self._served is not None
+
+    @property
+    def served(self) -> Served:
+        """What serves. Raises Problem: 503, nothing does."""
+        if self._served is None:
+            detail = f"deployment {self.name} has no generation that serves: publish one"
+            raise Problem(HTTPStatus.SERVICE_UNAVAILABLE, detail, retry_after_s=5)
+        return self._served
+
+    def operation(self, name: str | None) -> Operation:
+        """Return an operation of the serving proto; None: the only one. Raises Problem: 404."""
+        try:
+            return find_operation(self.served.schema, name)
+        except UsageError as error:
+            raise Problem(HTTPStatus.NOT_FOUND, str(error).replace("with --operation", "as operation")) from None
+
+    async def ask(self, requests: Sequence[Outgoing]) -> list[Answered]:
+        """Publish requests, and return their answers in order.
+
+        Raises:
+            Problem: 503, too many wait; 504, one has no answer in time: it may still be answered, and its place says
+                where.
+
+        """
+        answered = await self.desk.ask(requests, self._timeout_s)
+        if late := [str(one.place) for one in answered if one.answer is None]:
+            detail = f"{len(late)} requests have no answer after {self._timeout_s:g} s; they may still be answered"
+            raise Problem(HTTPStatus.GATEWAY_TIMEOUT, detail, sources=late[:100])
+        return answered
+
+    async def ask_rows(
+        self,
+        text: bytes,
+        content: Format,
+        operation: str | None,
+        headers: Sequence[tuple[str, bytes]] = (),
+        *,
+        is_whole: bool,
+    ) -> tuple[rows.Rows, Operation, list[Answered]]:
+        """Publish each good row of a text, and return the rows, and the answers of the good ones.
+
+        If another proto comes to serve meanwhile, rows that its workers refuse for that are encoded again.
+
+        Raises:
+            Problem: as `ask`; 422, `is_whole` and a row is bad: then nothing is published.
+
+        """
+        give_up = time.monotonic() + self._timeout_s
+        while time.monotonic() < give_up:
+            served, found = self.served, self.operation(operation)
+            given = await rows.read(text, content, found, served.text)
+            if is_whole:
+                given.check()
+            told = [("proto-digest", served.proto_sha256.encode()), ("operation", found.name.encode()), *headers]
+            answered = await self.ask([Outgoing(value, None, told) for value in given.values]) if given.values else []
+            if not any(isinstance(one.answer, Refused) and one.answer.code == Code.PROTO_MISMATCH for one in answered):
+                return given, found, answered
+            await self._turn(served)
+        detail = f"workers refuse the proto that serves, after {self._timeout_s:g} s still"
+        raise Problem(HTTPStatus.SERVICE_UNAVAILABLE, detail, retry_after_s=1)
+
+    async def _turn(self, before: Served) -> None:
+        """Wait a little for something else to serve; some workers may be later than others."""
+        with contextlib.suppress(TimeoutError):
+            async with self._changed, asyncio.timeout(_TURN_S):
+                await self._changed.wait_for(lambda: self._served is not before)
+
+    async def command(self, publish: Callable[[Client], Awaitable[Receipt]]) -> dict[str, Any]:
+        """Publish a command, and return once the fleet has carried it out.
+
+        One that comes second, after somebody else's command, is published again with the next number.
+
+        Raises:
+            Problem: it was refused or failed, with the reasons and what still serves.
+
+        """
+        async with Client(self.settings) as client:
+            for attempt in range(_ATTEMPTS):
+                try:
+                    receipt = await publish(client)
+                    break
+                except SwapError as error:
+                    if error.code is not SwapCode.STALE or attempt == _ATTEMPTS - 1:
+                        raise
+            answer = await client.await_swap(receipt)
+        if not answer.is_good:
+            raise self._failed(receipt, answer)
+        if receipt.generation:
+            async with self._changed:
+                async with asyncio.timeout(_FIRST_S):
+                    await self._changed.wait_for(lambda: self._number >= receipt.generation)
+        return {"status": "ok", "generation": receipt.generation, "workers": sorted(answer.told)}
+
+    @property
+    def _number(self) -> int:
+        generation = self._served.generation if self._served else None
+        return generation.number if generation else 0
+
+    def _failed(self, receipt: Receipt, answer: FleetAnswer) -> Problem:
+        bad = {worker: told for worker, told in answer.told.items() if not told.is_good}
+        facts: dict[str, Any] = {
+            "generation": receipt.generation,
+            "serving": self._number,
+            "workers": {worker: {"code": told.code, "message": told.message} for worker, told in bad.items()},
+            "missing": list(answer.missing),
+        }
+        if not bad:
+            detail = f"{len(answer.missing)} workers have not answered in time; they may still carry it out"
+            return Problem(HTTPStatus.GATEWAY_TIMEOUT, detail, **facts)
+        first = next(iter(bad.values()))
+        detail = f"{first.code}: {first.message}" if first.code else f"the command is {first.outcome.lower()}"
+        return Problem(HTTPStatus.UNPROCESSABLE_ENTITY, detail, code=first.code, **facts)
+
+
+def predicted(answered: Answered) -> Prediction:
+    """Return the prediction. Raises Problem: it is a refusal (422; 413, it is too large)."""
+    answer = answered.answer
+    if isinstance(answer, Refused):
+        is_large = answer.code in (Code.TOO_LARGE, Code.ANSWER_TOO_LARGE)
+        status = HTTPStatus.REQUEST_ENTITY_TOO_LARGE if is_large else HTTPStatus.UNPROCESSABLE_ENTITY
+        raise Problem(status, f"{answer.code}: {answer.message}", code=answer.code, source=answer.source)
+    assert answer
+    return answer
