@@ -1,4 +1,4 @@
-"""Fixtures for the tests of the client."""
+"""Fixtures for the tests of what reaches Kafka through its logs: a cluster in memory."""
 
 import pytest
 
