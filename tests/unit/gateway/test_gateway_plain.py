@@ -2,12 +2,15 @@
 
 import asyncio
 
+import pytest
+
 from fakes.kafka_logs import FakeWorker, answer_requests
 from hotswap.client.change import Change
 from hotswap.client.client import Client
 from hotswap.generation import Proto
 
 ONE = {"operation": "one"}
+HEADERS = [(b"host", b"localhost"), (b"content-type", b"application/json")]
 
 
 async def test_one_row_is_a_prediction_with_its_generation_and_source(gateway, cluster, settings):
@@ -130,6 +133,52 @@ async def test_a_body_beyond_the_bound_is_refused_also_if_its_length_is_not_told
             kind = {"content-type": "application/json"}
             reply = await client.post("/v1/d/predict", content=content, params=ONE, headers=kind)
             assert (reply.status_code, reply.json()["limit"]) == (413, 100)
+
+
+async def test_a_body_that_does_not_come_is_given_up(gateway, monkeypatch):
+    monkeypatch.setattr("hotswap.gateway.bodies._SILENT_S", 0.01)
+
+    async def parts():
+        yield b"{"
+        await asyncio.Event().wait()
+
+    async with gateway() as client:
+        kind = {"type": "http", "method": "POST", "path": "/v1/d/predict", "query_string": b"", "headers": HEADERS}
+        pieces, said = parts(), []
+
+        async def receive():
+            return {"type": "http.request", "body": await anext(pieces), "more_body": True}
+
+        async def send(message):
+            said.append(message)
+
+        await client.app(kind, receive, send)
+    assert said[0]["status"] == 408
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"origin": "https://elsewhere.example"},
+        {"origin": "null"},
+        {"origin": "http://localhost:81"},
+        {"host": "elsewhere.example"},
+        {"host": "elsewhere.example", "origin": "http://elsewhere.example"},
+        {"host": "10.0.0.1:8080"},
+        {"host": "[::1"},
+    ],
+)
+async def test_a_page_of_another_site_can_do_nothing(gateway, cluster, headers):
+    async with gateway() as client:
+        reply = await client.post("/v1/d/pause", headers=headers)
+    assert reply.status_code == 403
+    assert len(cluster.topics["hotswap.control"][0]) == 1
+
+
+@pytest.mark.parametrize("host", ["localhost", "localhost:8080", "127.0.0.1:8080", "[::1]:8080"])
+async def test_a_page_of_the_gateways_own_address_may_call(gateway, host):
+    async with gateway() as client:
+        assert (await client.get("/v1/d", headers={"host": host, "origin": f"http://{host}"})).status_code == 200
 
 
 async def test_each_call_is_counted_by_its_endpoint_and_status(gateway):

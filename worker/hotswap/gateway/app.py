@@ -3,11 +3,14 @@
 import logging
 from collections.abc import Sequence
 from http import HTTPStatus
+from ipaddress import ip_address
 from time import perf_counter
 from typing import Any
+from urllib.parse import urlsplit
 
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.applications import Starlette
+from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
@@ -42,7 +45,7 @@ def make_app(deployments: Sequence[Deployment], limits: Limits) -> ASGIApp:
         *Plain(by_name, limits).routes(),
     ]
     handlers: Any = {Problem: _problem, HotswapError: _ours, HTTPException: _http}
-    return _Told(Starlette(routes=routes, exception_handlers=handlers))
+    return _Told(_OfThisMachine(Starlette(routes=routes, exception_handlers=handlers)))
 
 
 async def _problem(_: Request, problem: Problem) -> Response:
@@ -58,6 +61,34 @@ async def _http(request: Request, error: HTTPException) -> Response:
     response = Problem(HTTPStatus(error.status_code), detail).response()
     response.headers.update(error.headers or {})
     return response
+
+
+class _OfThisMachine:
+    """Refuses what a page of another site has a browser on this machine send: nothing else tells who calls.
+
+    Such a page may post forms, and by a name of its own that leads to a loopback address also read the replies.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        app = self._app
+        if scope["type"] == "http":
+            headers = Headers(scope=scope)
+            host, origin = headers.get("host", ""), headers.get("origin")
+            if not _is_loopback(host) or (origin and urlsplit(origin).netloc != host):
+                detail = f"this gateway serves this machine only, and not {origin or host or 'a call without a Host'}"
+                app = Problem(HTTPStatus.FORBIDDEN, detail).response()
+        await app(scope, receive, send)
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        name = urlsplit(f"//{host}").hostname or ""
+        return name == "localhost" or ip_address(name).is_loopback
+    except ValueError:
+        return False
 
 
 class _Told:
