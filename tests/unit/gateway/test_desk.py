@@ -100,6 +100,29 @@ async def test_what_waits_is_bounded_and_what_is_given_up_waits_no_more(cluster,
         assert desk.waiting == 0
 
 
+async def test_what_was_published_of_a_call_that_fails_waits_no_more(cluster, settings, monkeypatch):
+    monkeypatch.setattr("hotswap.gateway.desk._CHUNK", 2)
+    monkeypatch.setattr(FakeWriter, "acknowledged", acknowledge := _Second())
+    async with open_desk(settings) as desk:
+        lane = await desk._lane()
+        with pytest.raises(Doubt):
+            await lane.publish([Outgoing(b"1"), Outgoing(b"2"), Outgoing(b"3")])
+        assert acknowledge.calls == 2
+        assert desk.waiting == 0
+
+
+class _Second:
+    """Acknowledges what is sent first, and not what follows."""
+
+    calls = 0
+
+    async def __call__(self, topic, sent):
+        self.calls += 1
+        if self.calls > 1:
+            raise Doubt("no acknowledgement")
+        return sent
+
+
 async def test_a_doubt_of_the_writer_reaches_those_whose_requests_it_concerns(cluster, settings, monkeypatch):
     async def fail(*_):
         raise Doubt("no acknowledgement")

@@ -98,9 +98,12 @@ class Lane:
             self._sending = asyncio.create_task(self._send())
         try:
             return list(await asyncio.gather(*queued))
-        finally:
-            for one in queued:  # a caller has left: what is not on its way stays here
-                one.cancel()
+        except BaseException:
+            # The caller has left, or some were not published: what is queued stays here, and nobody waits for the rest.
+            self.forget(
+                [one.result() for one in queued if not one.cancel() and not one.cancelled() and not one.exception()]
+            )
+            raise
 
     def forget(self, asked: Sequence[_Asked]) -> None:
         """Wait no longer for these."""
