@@ -13,10 +13,21 @@ import pytest
 
 from harness.audit import source
 from harness.fleet import EXAMPLES, ROOT
+from hotswap.client.overview import read_history
+from hotswap.codec.proto import compile as compile_proto
+from hotswap.generation import Configuration
+from hotswap.kafka.admin import Admin
 
 IRIS = EXAMPLES / "protos" / "iris.proto"
 ROWS = (EXAMPLES / "data" / "iris.csv").read_bytes()
+ROW = {"sepal_length": 5.1, "sepal_width": 3.5, "petal_length": 1.4, "petal_width": 0.2}
+TABLE = {"accept": "text/csv"}
 GBM, GLM = (EXAMPLES / "models" / f"iris_{kind}.zip" for kind in ("gbm", "glm"))
+
+
+def compiled():
+    """The message of an answer."""
+    return compile_proto(IRIS.read_bytes()).operations["Classify"].output
 
 
 @asynccontextmanager
@@ -60,36 +71,66 @@ async def test_a_model_is_put_and_serves_and_another_one_is_scored_beside_it(dep
     async with gateway(deployment) as client:
         assert (await client.get("/readyz")).status_code == 503
         parts = {"model": ("iris.zip", GBM.read_bytes()), "proto": IRIS.read_bytes()}
+        parts |= {"configuration": b'{"max_batch_records": 100}'}
         first = await client.post(f"/v1/{deployment.name}/swap", files=parts)
         assert (first.status_code, first.json()["generation"]) == (200, 1), first.text
         assert (await client.get("/readyz")).status_code == 200
 
-        served = await client.post("/transformCSVDefault", files={"csvFile": ROWS}, headers={"accept": "text/csv"})
+        served = await client.post("/transformCSVDefault", files={"csvFile": ROWS}, headers=TABLE)
         files = {"csvFile": ROWS, "model": ("glm.zip", GLM.read_bytes()), "proto": IRIS.read_bytes()}
-        own = await client.post("/transformCSV", files=files, headers={"accept": "text/csv"})
+        own = await client.post("/transformCSV", files=files, headers=TABLE)
         assert (served.status_code, own.status_code) == (200, 200), (served.text, own.text)
         assert served.text != own.text
         assert (await client.get(f"/v1/{deployment.name}")).json()["generation"] == 1
 
         put = await client.put("/model", files={"model": ("glm.zip", GLM.read_bytes())})
         assert (put.status_code, put.json()["generation"]) == (200, 2), put.text
-        after = await client.post("/transformCSVDefault", files={"csvFile": ROWS}, headers={"accept": "text/csv"})
+        after = await client.post("/transformCSVDefault", files={"csvFile": ROWS}, headers=TABLE)
         assert after.text == own.text
         refused = await client.put("/proto", files={"proto": IRIS.read_bytes().replace(b"sepal_length", b"sepal")})
         assert (refused.status_code, refused.json()["serving"]) == (422, 2), refused.text
 
-        client.process.terminate()
+        made = await client.post(f"/v1/{deployment.name}/predict", json=ROW)
+        place = "/".join(made.json()["source"].rsplit("-", 2)[1:])
+        fetched = await client.get(f"/v1/{deployment.name}/predictions/{place}")
+        assert compiled().FromString(fetched.content).species == made.json()["prediction"]["species"], fetched.text
+        assert fetched.headers["hotswap-source"] == made.json()["source"]
+
+        files |= {"model": ("gbm.zip", GBM.read_bytes())}
+        activated = await client.post("/transformCSV", files=files, data={"activate": "true"}, headers=TABLE)
+        assert activated.text == served.text
+        assert (await client.get(f"/v1/{deployment.name}")).json()["generation"] == 4
+        after = await client.post("/transformCSVDefault", files={"csvFile": ROWS}, headers=TABLE)
+        assert after.text == served.text
+        swaps = (await read_history(deployment.settings)).timeline.swaps
+        assert swaps[2].generation.configuration.max_batch_records == 100
+        assert swaps[4].generation.configuration == Configuration()  # as it was scored here
+        assert len(swaps[4].generation.samples) == ROWS.count(b"\n") - 1
+
+
+async def test_a_gateway_that_is_told_to_stop_answers_what_it_has_accepted(deployment):
+    await deployment.serve("iris_gbm")
+    async with gateway(deployment) as client:
+        first = await client.post(f"/v1/{deployment.name}/predict", json=ROW)
+        async with deployment.client() as other:
+            await other.await_swap(await other.pause())
+            calling = asyncio.create_task(client.post(f"/v1/{deployment.name}/predict", json=ROW))
+            async with Admin.connect(deployment.settings) as admin:
+                while sum((await admin.end_offsets(deployment.settings.topics.requests)).values()) < 2:
+                    await asyncio.sleep(0.05)
+            client.process.terminate()
+            await other.resume()
+        assert (await calling).json()["prediction"] == first.json()["prediction"]
         assert await client.process.wait() == 0, client.lines[-5:]
 
 
 async def test_through_a_swap_and_a_killed_worker_each_call_has_the_one_answer_that_the_log_has(deployment):
     await deployment.serve("iris_gbm", workers=("w1", "w2"))
-    row = {"sepal_length": 5.1, "sepal_width": 3.5, "petal_length": 1.4, "petal_width": 0.2}
     replies = []
 
     async def call(client, is_over):
         while not is_over.is_set():
-            reply = await client.post(f"/v1/{deployment.name}/predict", json=row)
+            reply = await client.post(f"/v1/{deployment.name}/predict", json=ROW)
             replies.append((reply.status_code, reply.json()))
 
     async with gateway(deployment) as client:

@@ -5,14 +5,13 @@ from contextlib import asynccontextmanager
 import httpx
 import pytest
 
-from fakes.kafka_logs import FakeCluster, FakeWorker
+from fakes.kafka_logs import FakeWorker
 from hotswap.client.change import Change
 from hotswap.client.client import Client
 from hotswap.gateway.app import make_app
 from hotswap.gateway.deployment import Deployment
 from hotswap.gateway.limits import Limits
 from hotswap.generation import Model, Proto
-from hotswap.settings import Settings
 
 PROTO = """
 syntax = "proto3";
@@ -20,16 +19,6 @@ message Row { double age = 1; string name = 2; }
 message Frame { repeated Row rows = 1; }
 service Echo { rpc echo(Frame) returns (Frame); rpc one(Row) returns (Row); }
 """
-
-
-@pytest.fixture
-def settings(tmp_path):
-    return Settings(deployment="d", store=(tmp_path / "store").as_uri(), cache=tmp_path / "cache")
-
-
-@pytest.fixture
-def cluster(monkeypatch, settings):
-    return FakeCluster().create(settings).install(monkeypatch)
 
 
 @pytest.fixture
@@ -51,9 +40,10 @@ def gateway(cluster, settings):
         limits = Limits(body_bytes=body_bytes, artifact_bytes=100_000, hosts=1, is_foreign_code_allowed=False)
         await deployment.start()
         try:
-            transport = httpx.ASGITransport(make_app([deployment], limits))
-            async with httpx.AsyncClient(transport=transport, base_url="http://gateway") as client:
-                client.deployment = deployment
+            app = make_app([deployment], limits)
+            transport = httpx.ASGITransport(app)
+            async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
+                client.deployment, client.app, client.limits = deployment, app, limits
                 yield client
         finally:
             await deployment.stop()

@@ -2,6 +2,7 @@
 
 import io
 import zipfile
+from pathlib import Path
 
 import pytest
 
@@ -9,6 +10,7 @@ from fakes.kafka_logs import answer_requests
 from hotswap.codec.proto import compile as compile_proto
 
 CSV = b"age,name\n1.5,a\n2,b\n"
+ACUMOS = Path(__file__).parents[4] / "shared" / "models" / "acumos"
 JSON = b'[{"age": 1.5, "name": "a"}, {"age": 2, "name": "b"}]'
 FILES = {"csvFile": CSV, "jsonFile": JSON}
 FRAME = {"operation": "echo"}
@@ -91,7 +93,7 @@ async def test_a_failed_swap_says_why_and_what_still_serves(gateway, cluster):
 @pytest.mark.parametrize(
     ("call", "status", "detail"),
     [
-        (("PUT", "/model", {"model": ("m.zip", b"garbage")}), 422, "model file is of no known kind"),
+        (("PUT", "/model", {"model": ("m.zip", b"garbage")}), 422, "the part 'model' is of no known kind"),
         (("PUT", "/model", {"model": ("m.zip", b"")}), 400, "the part 'model' is empty"),
         (("PUT", "/model", {"proto": b"x"}), 400, "Required request part 'model' is not present"),
         (("PUT", "/proto", {"proto": b"message"}), 422, "model.proto:1:8"),
@@ -118,6 +120,23 @@ async def test_what_the_ancestor_answers_with_200_is_refused_with_the_reason(gat
     assert detail in reply.json()["detail"]
     assert len(cluster.topics["hotswap.control"][0]) == 1
     assert not any(cluster.topics["d.requests"])
+
+
+async def test_scoring_by_models_of_the_calls_own_is_bounded(gateway, proto_text):
+    async with gateway() as client, client.limits.host():
+        files = {"csvFile": CSV, "model": ("m.zip", mojo()), "proto": proto_text.encode()}
+        reply = await client.post("/transformCSV", files=files, data=FRAME)
+        assert (reply.status_code, reply.headers["retry-after"]) == (429, "2")
+
+
+@pytest.mark.skipif(not ACUMOS.is_dir(), reason="../shared/models/acumos is not here")
+async def test_binaries_are_acumos_golden_bytes(gateway):
+    rows = b"sepal_len,sepal_wid,petal_len,petal_wid,iris_type\n" + (ACUMOS / "irisdata5.csv").read_bytes()
+    proto = (ACUMOS / "irisdata5.proto").read_bytes()
+    async with gateway(proto=proto.decode()) as client:
+        given = await client.post("/getBinaryDefault", files={"csvFile": rows})
+        own = await client.post("/getBinary", files={"csvFile": rows, "proto": proto})
+    assert given.content == own.content == (ACUMOS / "iris5.bin").read_bytes()
 
 
 async def test_a_bad_row_refuses_the_table_by_its_number_and_nothing_is_published(gateway, cluster):
@@ -150,7 +169,7 @@ async def test_an_unknown_operation_and_an_ambiguous_one_list_those_that_there_a
         )  # fmt: skip
         reply = await client.post("/transformCSVDefault", files={"csvFile": CSV})
         assert reply.status_code == 404
-        assert "name one of the proto's operations as operation: echo, one" in reply.json()["detail"]
+        assert "name one of the proto's operations by the parameter `operation`: echo, one" in reply.json()["detail"]
 
 
 async def test_rows_for_a_message_of_one_row_are_a_table_or_a_list_and_no_message(gateway, cluster, settings):

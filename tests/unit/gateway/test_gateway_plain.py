@@ -7,6 +7,8 @@ import pytest
 from fakes.kafka_logs import FakeWorker, answer_requests
 from hotswap.client.change import Change
 from hotswap.client.client import Client
+from hotswap.errors import StartError
+from hotswap.gateway.deployment import Deployment
 from hotswap.generation import Proto
 
 ONE = {"operation": "one"}
@@ -188,3 +190,11 @@ async def test_each_call_is_counted_by_its_endpoint_and_status(gateway):
         text = (await client.get("/metrics")).text
     assert 'hotswap_http_requests_total{endpoint="/v1/{deployment}",status="200"}' in text
     assert 'hotswap_http_requests_total{endpoint="other",status="404"}' in text
+
+
+async def test_a_gateway_without_the_topics_of_its_deployment_does_not_start(cluster, settings):
+    del cluster.topics[settings.topics.status]
+    deployment = Deployment(settings, most_waiting=1, timeout_s=1)
+    with pytest.raises(StartError, match=r"hotswap\.status does not exist"):
+        await deployment.start()
+    await deployment.stop()

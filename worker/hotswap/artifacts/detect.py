@@ -32,6 +32,14 @@ _SIGNS: Final[dict[str, tuple[str, Callable[[Sequence[str]], bool]]]] = {
 }
 
 
+class UnknownKind(UsageError):
+    """Stop: a file is no model of a kind that can be told; `why` says what it is, without its name and what to do."""
+
+    def __init__(self, message: str, why: str) -> None:
+        super().__init__(message)
+        self.why = why
+
+
 def check_model(path: Path) -> None:
     """Raise UsageError if a model's file or folder does not exist."""
     if not path.exists():
@@ -42,7 +50,8 @@ def find_kind(path: Path) -> str:
     """Detect the kind of a local model, a file or a folder, from its content.
 
     Raises:
-        UsageError: it does not exist, or its kind is unknown; the message lists what was looked for.
+        UsageError: it does not exist.
+        UnknownKind: its kind is unknown; the message lists what was looked for.
 
     """
     check_model(path)
@@ -54,10 +63,12 @@ def find_kind(path: Path) -> str:
     except SwapError:
         names, why = [], "it is neither a zip nor a folder"
     if "modelpackage.zip" in names:
-        raise UsageError(f"{path} is a package, not a model: pass it with --package")
+        why = "is a package, not a model"
+        raise UnknownKind(f"{path} {why}: pass it with --package", why)
     kind = next((kind for kind, (_, fits) in _SIGNS.items() if fits(names)), None)
     if kind is None:
-        raise UsageError(f"model {path} is of no known kind: {why}; name its kind with --kind")
+        why = f"is of no known kind: {why}"
+        raise UnknownKind(f"model {path} {why}; name its kind with --kind", why)
     return kind
 
 

@@ -15,7 +15,7 @@ _NEEDED = ("httptools", "python_multipart", "starlette", "uvicorn")
 @click.command()
 @click.argument("deployments", metavar="DEPLOYMENT...", nargs=-1, required=True)
 @kafka_option
-@click.option("--host", default="127.0.0.1", show_default=True, metavar="ADDRESS", help="An address of this machine.")
+@click.option("--host", default="127.0.0.1", show_default=True, metavar="ADDRESS", help="A loopback address.")
 @click.option("--port", type=click.IntRange(0, 65_535), default=8080, show_default=True, metavar="N", help="0: any.")
 @click.option(
     "--timeout",
@@ -56,7 +56,7 @@ def gateway(deployments: tuple[str, ...], **given: Any) -> None:
     """Serve deployments over HTTP until SIGTERM or Ctrl-C; needs the extra `gateway`.
 
     The first deployment has the endpoints of Acumos's model runner, all of them those below /v1/. Whoever reaches the
-    port may use them, so it is one of this machine only, unless --host says otherwise.
+    port may use them, so the address must be one that only this machine reaches.
     """
     if missing := [name for name in _NEEDED if importlib.util.find_spec(name) is None]:
         raise StartError(f"the gateway needs {', '.join(missing)}: install hotswap[gateway]")

@@ -5,7 +5,7 @@ from collections import Counter, deque
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import aclosing
 from functools import partial
-from itertools import accumulate, chain, repeat
+from itertools import chain, repeat
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
@@ -49,15 +49,13 @@ from hotswap.cli.table import (
     text_options,
 )
 from hotswap.client.answers import Outgoing, Refused
-from hotswap.client.change import MAX_SAMPLES_BYTES, Change, compile_file, read_proto
+from hotswap.client.change import MOST_SAMPLES, Change, as_samples, compile_file, read_proto
 from hotswap.client.client import Client
 from hotswap.client.scoring import own_host
 from hotswap.client.serving import Served, find_operation, serving_schema
 from hotswap.errors import UsageError
 from hotswap.generation import Configuration
 from hotswap.settings import Settings
-
-_SAMPLES = 200
 
 
 @click.command()
@@ -242,7 +240,7 @@ async def _score(settings: Settings, file: Path, given: dict[str, Any], parts: P
             async def answered() -> AsyncGenerator[Answered, None]:
                 for chunk in chunks(reading, CHUNK):
                     values = [rows.layout.pack([row.message]).SerializeToString() for row in chunk]
-                    samples.extend(values[: _SAMPLES - len(samples)])
+                    samples.extend(values[: MOST_SAMPLES - len(samples)])
                     answers = await host.score(values, [Ask(operation.name)] * len(values))
                     for row, answer in zip(chunk, answers, strict=True):
                         if isinstance(answer, Refusal):
@@ -263,7 +261,7 @@ async def _score(settings: Settings, file: Path, given: dict[str, Any], parts: P
             kind=parts.kind,
             proto=proto,
             configuration=configuration,
-            samples=_bounded(samples) if is_first else (),
+            samples=as_samples(samples) if is_first else (),
         )
         await _activate(settings, change)
 
@@ -281,9 +279,3 @@ async def _activate(settings: Settings, change: Change) -> None:
     if answer is None or not answer.is_good:
         raise Failure(what_went_wrong(receipt, answer) if answer else "no worker has answered", REFUSED)
     note(f"{title_of(receipt)} of {settings.deployment} serves on {len(answer.told)} workers")
-
-
-def _bounded(samples: list[bytes]) -> tuple[bytes, ...]:
-    """Return the first samples, as many as fit into a command on the control topic."""
-    ends = accumulate(map(len, samples))
-    return tuple(sample for sample, end in zip(samples, ends, strict=True) if end <= MAX_SAMPLES_BYTES)

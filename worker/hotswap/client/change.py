@@ -1,10 +1,11 @@
 """A change that a publisher requests of a fleet, and the local files it is made of."""
 
 import hashlib
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from enum import StrEnum
+from itertools import accumulate, islice
 from pathlib import Path
 
 from hotswap.artifacts.detect import as_file
@@ -20,6 +21,9 @@ MAX_INLINE_PROTO_BYTES = 64 << 10
 
 MAX_SAMPLES_BYTES = 256 << 10
 """Limit on all samples of a swap together, for the same reason."""
+
+MOST_SAMPLES = 200
+"""How many messages of a file a swap takes as samples."""
 
 _LONGEST_S = ((1 << 32) - 1) // 1000  # a command carries its deadline as 32 bits of milliseconds
 
@@ -79,6 +83,13 @@ class Receipt:
     cut: Mapping[int, int]
     deadline_s: float
     incompatible: tuple[str, ...] = ()
+
+
+def as_samples(values: Iterable[bytes]) -> tuple[bytes, ...]:
+    """Return the first of these messages, as many as a command carries as samples."""
+    taken = list(islice(values, MOST_SAMPLES))
+    ends = accumulate(map(len, taken))
+    return tuple(value for value, end in zip(taken, ends, strict=True) if end <= MAX_SAMPLES_BYTES)
 
 
 def read_proto(path: Path) -> Proto:

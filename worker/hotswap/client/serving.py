@@ -18,13 +18,14 @@ from hotswap.swap import Outcome, Swap
 
 _POLL_S = 1.0
 _SCORES = frozenset({Outcome.SERVING, Outcome.RETIRED})
+_NOT_YET = object()
 
 
-def find_operation(schema: Schema, name: str | None) -> Operation:
+def find_operation(schema: Schema, name: str | None, how: str = "with --operation") -> Operation:
     """Return the operation of that name; None: the only one.
 
     Raises:
-        UsageError: there is none; the message lists the operations.
+        UsageError: there is none; the message lists the operations, and says `how` to name one.
 
     """
     wanted = name or schema.default or ""
@@ -33,7 +34,7 @@ def find_operation(schema: Schema, name: str | None) -> Operation:
     known = ", ".join(schema.operations)
     if name:
         raise UsageError(f"there is no operation {name!r}: the proto has {known}")
-    raise UsageError(f"name one of the proto's operations with --operation: {known}")
+    raise UsageError(f"name one of the proto's operations {how}: {known}")
 
 
 class Served(NamedTuple):
@@ -82,13 +83,13 @@ async def follow_serving(settings: Settings) -> AsyncIterator[Served | None]:
         history.receive(await commands.read_to_end())
         for record in await status.read_to_end():
             fleet.receive(record.value)
-        known: object = None
+        known: object = _NOT_YET
         while True:
             swap = _scoring(history, fleet)
             told = fleet.told.get(swap.command_id, {}) if swap else {}
             now = swap and (swap.command_id, any(said.reads for said in told.values()))
-            if known is None or now != known:
-                known = now or ()
+            if now != known:
+                known = now
                 yield await _served(store, swap, fleet) if swap else None
             records, reports = await asyncio.gather(commands.read(_POLL_S), status.read(_POLL_S))
             history.receive(records)

@@ -17,16 +17,12 @@ from starlette.routing import Route
 
 from hotswap.batch import Ask, Format, Refusal
 from hotswap.client.answers import Outgoing
-from hotswap.client.change import MAX_SAMPLES_BYTES, Change
+from hotswap.client.change import Change, as_samples
 from hotswap.client.scoring import own_host
-from hotswap.client.serving import find_operation
-from hotswap.codec.proto import Operation, Schema
-from hotswap.codec.proto import compile as compile_proto
-from hotswap.errors import UsageError
+from hotswap.codec.proto import Operation
 from hotswap.gateway import bodies, rows
-from hotswap.gateway.bodies import Form
 from hotswap.gateway.changes import SavedModel, change_of, proto_of, save_model
-from hotswap.gateway.deployment import Deployment, predicted
+from hotswap.gateway.deployment import Deployment, operation_of, predicted
 from hotswap.gateway.limits import Limits
 from hotswap.gateway.problems import Problem, bad_rows
 from hotswap.generation import Configuration, Proto
@@ -34,7 +30,8 @@ from hotswap.generation import Configuration, Proto
 _PARTS = {Format.CSV: "csvFile", Format.JSON: "jsonFile"}
 _CODE_FREE = frozenset({"h2o"})
 _SCORED_AT_ONCE = 2_000
-_SAMPLES = 200
+_NONE = Configuration()
+"""Of a model of the call's own, which is scored, and served, without the configuration of what serves now."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +77,8 @@ class Acumos:
         """Reply with the rows as one serialized input message; publish nothing."""
         async with bodies.form(request, self.limits.body_bytes) as form:
             if is_own:
-                operation, options = _operation(compile_proto(await form.some("proto")), form), None
+                _, schema = await proto_of(form)
+                operation, options = operation_of(schema, form.text("operation")), None
             else:
                 operation, options = self.deployment.operation(form.text("operation")), self.deployment.served.text
             given = await rows.read(await form.some(_PARTS[content]), content, operation, options)
@@ -114,20 +112,27 @@ class Acumos:
                 if model.kind not in _CODE_FREE and not self.limits.is_foreign_code_allowed:
                     detail = f"a model of kind {model.kind} brings code of its own, which this gateway does not run"
                     raise Problem(HTTPStatus.FORBIDDEN, detail)
-                proto = await proto_of(form)
-                operation = _operation(compile_proto(proto.source or b""), form)
+                proto, schema = await proto_of(form)
+                operation = operation_of(schema, form.text("operation"))
                 given = await rows.read(text, content, operation, None)
                 given.check()
                 answers = await self._score(model, proto, operation, given)
                 if form.text("activate") == "true":
-                    is_first = form.text("operation") is None
-                    samples = _bounded(given.values) if is_first else ()
-                    path, kind, name = model
-                    await self._swap(Change(model=path, kind=kind, name=name, proto=proto, samples=samples))
+                    # Samples are for the first operation: messages of another one would be refused.
+                    is_first = operation is next(iter(schema.operations.values()))
+                    change = Change(
+                        model=model.path,
+                        kind=model.kind,
+                        name=model.name,
+                        proto=proto,
+                        configuration=_NONE,
+                        samples=as_samples(given.values) if is_first else (),
+                    )
+                    await self._swap(change)
                 return _reply(request, answers, operation)
 
     async def _score(self, model: SavedModel, proto: Proto, operation: Operation, given: rows.Rows) -> Sequence[bytes]:
-        hosting = own_host(self.deployment.settings, model.path, model.kind, proto, Configuration())
+        hosting = own_host(self.deployment.settings, model.path, model.kind, proto, _NONE)
         async with self.limits.host(), hosting as (host, _):
             answers: list[bytes | Refusal] = []
             for at in range(0, len(given.values), _SCORED_AT_ONCE):
@@ -141,24 +146,6 @@ class Acumos:
         if faults:
             raise bad_rows(faults, len(faults))
         return [answer for answer in answers if not isinstance(answer, Refusal)]
-
-
-def _operation(schema: Schema, form: Form) -> Operation:
-    """Return the operation that a form names; by default the only one. Raises Problem: 404."""
-    try:
-        return find_operation(schema, form.text("operation"))
-    except UsageError as error:
-        raise Problem(HTTPStatus.NOT_FOUND, str(error).replace("with --operation", "as `operation`")) from None
-
-
-def _bounded(values: Sequence[bytes]) -> tuple[bytes, ...]:
-    samples, size = [], 0
-    for value in values[:_SAMPLES]:
-        size += len(value)
-        if size > MAX_SAMPLES_BYTES:
-            break
-        samples.append(value)
-    return tuple(samples)
 
 
 def _reply(request: Request, answers: Sequence[bytes], operation: Operation) -> Response:

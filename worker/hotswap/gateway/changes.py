@@ -4,10 +4,10 @@ from http import HTTPStatus
 from pathlib import Path
 from typing import NamedTuple
 
-from hotswap.artifacts.detect import find_kind
+from hotswap.artifacts.detect import UnknownKind, find_kind
 from hotswap.client.change import Change
+from hotswap.codec.proto import Schema
 from hotswap.codec.proto import compile as compile_proto
-from hotswap.errors import UsageError
 from hotswap.gateway.bodies import Form
 from hotswap.gateway.problems import Problem
 from hotswap.generation import Proto
@@ -29,17 +29,15 @@ async def save_model(form: Form, folder: Path) -> SavedModel:
         raise Problem(HTTPStatus.BAD_REQUEST, "the part 'model' is empty", part="model")
     try:
         kind = form.text("kind") or find_kind(path)
-    except UsageError as error:
-        detail = str(error).replace(str(path), "file").replace("with --kind", "by the parameter `kind`")
-        raise Problem(HTTPStatus.UNPROCESSABLE_ENTITY, detail, part="model") from None
+    except UnknownKind as error:
+        raise Problem(HTTPStatus.UNPROCESSABLE_ENTITY, f"the part 'model' {error.why}", part="model") from None
     return SavedModel(path, kind, name or None)
 
 
-async def proto_of(form: Form) -> Proto:
-    """Return the part `proto`. Raises SwapError: it does not compile, or has no operation."""
+async def proto_of(form: Form) -> tuple[Proto, Schema]:
+    """Return the part `proto`, compiled. Raises SwapError: it does not compile, or has no operation."""
     source = await form.some("proto")
-    compile_proto(source)
-    return Proto.inline(source)
+    return Proto.inline(source), compile_proto(source)
 
 
 async def change_of(form: Form, folder: Path, *, configuration: str) -> Change:
@@ -48,11 +46,12 @@ async def change_of(form: Form, folder: Path, *, configuration: str) -> Change:
     if not any(map(form.has, parts)):
         raise Problem(HTTPStatus.BAD_REQUEST, f"nothing would change: none of the parts {', '.join(parts)} is present")
     model = await save_model(form, folder) if form.has("model") else None
+    proto, _ = await proto_of(form) if form.has("proto") else (None, None)
     given = parse_configuration(await form.some(configuration), configuration) if form.has(configuration) else None
     return Change(
         model=model and model.path,
         kind=model and model.kind,
         name=model and model.name,
-        proto=await proto_of(form) if form.has("proto") else None,
+        proto=proto,
         configuration=given,
     )

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from http import HTTPStatus
 from typing import Any
 
@@ -14,7 +14,7 @@ from hotswap.client.change import Receipt
 from hotswap.client.client import Client
 from hotswap.client.fleet import FleetAnswer
 from hotswap.client.serving import Served, find_operation, follow_serving
-from hotswap.codec.proto import Operation
+from hotswap.codec.proto import Operation, Schema
 from hotswap.errors import HotswapError, SwapCode, SwapError, UsageError, pause_before
 from hotswap.gateway import rows
 from hotswap.gateway.desk import Answered, Desk
@@ -24,7 +24,7 @@ from hotswap.settings import Settings
 log = logging.getLogger(__name__)
 
 _ATTEMPTS = 5
-_FIRST_S = 10.0
+_SEEN_S = 10.0
 _TURN_S = 0.2
 
 
@@ -38,7 +38,6 @@ class Deployment:
         self._timeout_s = timeout_s
         self._served: Served | None = None
         self._changed = asyncio.Condition()
-        self._is_known = asyncio.Event()
         self._following: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
@@ -46,12 +45,14 @@ class Deployment:
 
         Raises:
             StartError: no broker answers, or the deployment has no topics.
+            Doubt: the broker did not answer in time.
+            SwapError: the serving generation's proto cannot be fetched.
 
         """
         await self.desk.start()
-        self._following = asyncio.create_task(self._follow())
-        async with asyncio.timeout(_FIRST_S + self.settings.call_timeout_s):
-            await self._is_known.wait()
+        following = follow_serving(self.settings)
+        self._served = await anext(following)
+        self._following = asyncio.create_task(self._follow(following))
 
     async def stop(self) -> None:
         """Close the connections."""
@@ -60,25 +61,25 @@ class Deployment:
             await asyncio.gather(self._following, return_exceptions=True)
         await self.desk.stop()
 
-    async def _follow(self) -> None:
+    async def _follow(self, following: AsyncIterator[Served | None]) -> None:
         attempt = 0
         while True:
             try:
-                async for served in follow_serving(self.settings):
+                async for served in following:
                     async with self._changed:
                         self._served = served
                         self._changed.notify_all()
-                    self._is_known.set()
                     attempt = 0
             except HotswapError as error:
                 attempt += 1
                 log.warning("gateway.does_not_follow", extra={"deployment": self.name, "why": str(error)})
                 await asyncio.sleep(pause_before(attempt, first=1.0, most=30.0))
+            following = follow_serving(self.settings)
 
     @property
     def is_serving(self) -> bool:
-        """Whether a generation serves."""
-        return self._served is not None
+        """Whether a generation serves, and what comes after it would be seen."""
+        return self._served is not None and self._following is not None and not self._following.done()
 
     @property
     def served(self) -> Served:
@@ -90,10 +91,7 @@ class Deployment:
 
     def operation(self, name: str | None) -> Operation:
         """Return an operation of the serving proto; None: the only one. Raises Problem: 404."""
-        try:
-            return find_operation(self.served.schema, name)
-        except UsageError as error:
-            raise Problem(HTTPStatus.NOT_FOUND, str(error).replace("with --operation", "as operation")) from None
+        return operation_of(self.served.schema, name)
 
     async def ask(self, requests: Sequence[Outgoing]) -> list[Answered]:
         """Publish requests, and return their answers in order.
@@ -142,9 +140,12 @@ class Deployment:
 
     async def _turn(self, before: Served) -> None:
         """Wait a little for something else to serve; some workers may be later than others."""
+        await self._until(lambda: self._served is not before, _TURN_S)
+
+    async def _until(self, holds: Callable[[], bool], seconds: float) -> None:
         with contextlib.suppress(TimeoutError):
-            async with self._changed, asyncio.timeout(_TURN_S):
-                await self._changed.wait_for(lambda: self._served is not before)
+            async with self._changed, asyncio.timeout(seconds):
+                await self._changed.wait_for(holds)
 
     async def command(self, publish: Callable[[Client], Awaitable[Receipt]]) -> dict[str, Any]:
         """Publish a command, and return once the fleet has carried it out.
@@ -167,9 +168,7 @@ class Deployment:
         if not answer.is_good:
             raise self._failed(receipt, answer)
         if receipt.generation:
-            async with self._changed:
-                async with asyncio.timeout(_FIRST_S):
-                    await self._changed.wait_for(lambda: self._number >= receipt.generation)
+            await self._until(lambda: self._number >= receipt.generation, _SEEN_S)
         return {"status": "ok", "generation": receipt.generation, "workers": sorted(answer.told)}
 
     @property
@@ -191,6 +190,14 @@ class Deployment:
         first = next(iter(bad.values()))
         detail = f"{first.code}: {first.message}" if first.code else f"the command is {first.outcome.lower()}"
         return Problem(HTTPStatus.UNPROCESSABLE_ENTITY, detail, code=first.code, **facts)
+
+
+def operation_of(schema: Schema, name: str | None) -> Operation:
+    """Return an operation of a proto; None: the only one. Raises Problem: 404, with those that there are."""
+    try:
+        return find_operation(schema, name, "by the parameter `operation`")
+    except UsageError as error:
+        raise Problem(HTTPStatus.NOT_FOUND, str(error)) from None
 
 
 def predicted(answered: Answered) -> Prediction:
