@@ -1,6 +1,6 @@
 """Measures the cost and the latency of rows, in one run, on one local Kafka: tables and plots in BENCHMARKS.md.
 
-    make bench                                   all of it (two hours on two cores)
+    make bench                                   all of it (hours)
     python benchmarks/bench.py contenders        one part: PARTS names them
     python benchmarks/bench.py --draw            measures nothing: the tables and plots of the figures that are kept
 

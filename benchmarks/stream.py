@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import sys
 import time
+from abc import ABC, abstractmethod
 from asyncio.subprocess import PIPE, Process
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -68,7 +69,7 @@ class Arrived(NamedTuple):
     generation: int
 
 
-class Load:
+class Load(ABC):
     """A publisher of requests and a reader of their answers, separate processes, for a with-block."""
 
     publisher: Process
@@ -87,13 +88,13 @@ class Load:
         self._watchdog.communicate()
         await asyncio.gather(self.publisher.wait(), self.reader.wait(), self._reading)
 
+    @abstractmethod
     async def start(self) -> None:
         """Starts both."""
-        raise NotImplementedError
 
+    @abstractmethod
     async def read(self) -> None:
         """Keeps what the reader writes, until it ends."""
-        raise NotImplementedError
 
     async def run(self, script: str, *words: str, **options: Any) -> Process:
         """Starts a script that ends with the block."""
