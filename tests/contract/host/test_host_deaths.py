@@ -88,6 +88,7 @@ async def test_no_request_is_lost_or_refused_when_a_host_is_killed_from_outside(
     os.kill(host.pid, signal.SIGKILL)  # while it is idle
     await gone(host.pid)
     assert await host.score(requests) == expected
+    os.kill(host.pid, signal.SIGSTOP)  # so that it cannot answer before it is killed
     batch = asyncio.create_task(host.score(requests * 20))
     await asyncio.sleep(0)  # until it is sent
     os.kill(host.pid, signal.SIGKILL)
