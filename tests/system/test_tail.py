@@ -20,19 +20,25 @@ async def answers(deployment):
 
 
 @pytest.fixture
-async def writer(deployment):
+def writer(deployment):
     settings = deployment.settings
-    async with AIOKafkaProducer(bootstrap_servers=settings.kafka, transactional_id=settings.deployment) as producer:
 
-        async def write(topic, partition, *offsets, value=b"", is_aborted=False):
+    async def write(topic, partition, *offsets, value=b"", is_aborted=False):
+        async with transactional_producer(settings) as producer:
             await producer.begin_transaction()
             for offset in offsets:
                 source = f"{settings.topics.requests}-{partition}-{offset}".encode()
                 headers = [("source", source), ("generation", b"%d" % (offset + 1))]
                 await producer.send(topic, value, partition=partition, headers=headers)
             await (producer.abort_transaction() if is_aborted else producer.commit_transaction())
+        async with transactional_producer(settings):
+            pass  # It has waited for the transaction's markers: a commit returns before they are written.
 
-        yield write
+    return write
+
+
+def transactional_producer(settings):
+    return AIOKafkaProducer(bootstrap_servers=settings.kafka, transactional_id=settings.deployment)
 
 
 async def last(answers, *partitions):
