@@ -231,7 +231,7 @@ SCENARIOS = {
             promise="one of three workers dies: its partitions go on within 12 s, and the others' within 2 s",
             play=takeover,
             seconds=30,
-            terms=Terms(partitions=256, per_second=200),
+            terms=Terms(partitions=1_000, per_second=100),
         ),
         Scenario(
             name="drain",
