@@ -84,6 +84,7 @@ class FakeCluster:
             "hotswap.client.overview": {"LogReader": reader, "Admin": admin},
             "hotswap.client.answers": {"LogReader": reader, "Admin": admin},
             "hotswap.client.finding": {"LogReader": reader, "Admin": admin},
+            "hotswap.client.refusals": {"LogReader": reader, "Admin": admin},
             "hotswap.gateway.desk": {"LogWriter": writer, "Admin": admin},
             "hotswap.cli.dead_letters": {"LogReader": reader},
             "hotswap.cli.top": {"LogReader": reader, "Admin": admin},
@@ -227,6 +228,9 @@ class FakeAdmin:
     ) -> dict[int, int]:
         await self.partitions(topic)
         return self.cluster.ends(topic)
+
+    async def beginning_offset(self, topic: str, partition: int) -> int:
+        return self.cluster.begins.get(topic, 0)
 
 
 def stamp(seconds: float) -> Timestamp:
