@@ -26,10 +26,9 @@ from hotswap.cli.shared import (
     table,
 )
 from hotswap.client.fleet import WorkerView
-from hotswap.client.overview import CommandView, Overview, deployments, overview
+from hotswap.client.overview import Overview, deployments, overview
 from hotswap.errors import Doubt, StartError
 from hotswap.settings import Settings
-from hotswap.swap import PauseCommand, RollbackCommand, SkipCommand
 
 _WATCH_S = 1.0
 _SHOWN_COMMANDS = 5
@@ -170,22 +169,8 @@ def _commands(view: Overview) -> Table:
         ]
         verdict = command.entry.verdict
         word = f"{verdict.outcome} {verdict.code}".strip() if verdict.outcome else "accepted"
-        rows.append((local_time(command.entry.at_ms), title_of(command), word, "\n".join(told)))
+        rows.append((local_time(command.entry.at_ms), command.title, word, "\n".join(told)))
     return table("last commands", ("at", "command", "verdict", "workers"), rows)
-
-
-def title_of(command: CommandView) -> str:
-    """Return what to call a command."""
-    order = command.entry.command
-    if isinstance(order, PauseCommand):
-        return "pause" if order.is_paused else "resume"
-    if isinstance(order, SkipCommand):
-        return f"skip {order.offset} of partition {order.partition}"
-    if isinstance(order, RollbackCommand):
-        return f"rollback to {order.to} as {order.generation}"
-    named = {"model": f"model {order.model.name}".strip() if order.model else "model"}
-    parts = ", ".join(named.get(part, part) for part in ("model", "proto", "configuration") if getattr(order, part))
-    return f"swap to {order.generation}: {parts or f'as {order.base}'}"
 
 
 def document(view: Overview) -> dict[str, Any]:
@@ -220,18 +205,12 @@ def document(view: Overview) -> dict[str, Any]:
         ],
         "partitions": _partition_rows(view),
         "commands": [
-            {
-                "command_id": command.entry.command.command_id,
-                "title": title_of(command),
-                "at_ms": command.entry.at_ms,
-                "generation": command.entry.verdict.generation,
-                "verdict": command.entry.verdict.outcome or "ACCEPTED",
-                "code": command.entry.verdict.code,
-                "message": command.entry.verdict.message,
+            command.document()
+            | {
                 "workers": {
                     worker: {"outcome": told.outcome, "code": told.code, "message": told.message}
                     for worker, told in command.told.items()
-                },
+                }
             }
             for command in view.commands
         ],

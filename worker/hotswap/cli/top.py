@@ -18,7 +18,7 @@ from rich.console import Group
 from rich.live import Live
 
 from hotswap.cli.shared import kafka_option, local_time, make_settings, out, run, shortened, styled, table
-from hotswap.cli.status import overviews, title_of
+from hotswap.cli.status import overviews
 from hotswap.client.answers import refused
 from hotswap.client.overview import Overview
 from hotswap.errors import Doubt, StartError
@@ -226,7 +226,7 @@ def _under_way(view: Overview) -> Iterator[str]:
                 " ".join([said.worker, said.outcome, *(f"{name} {s:.1f} s" for name, s in said.phase_seconds.items())])
                 for said in told
             ]
-            yield f"{title_of(command)}: {'; '.join(phases)}"
+            yield f"{command.title}: {'; '.join(phases)}"
 
 
 def _reason(row: Row) -> list[str]:

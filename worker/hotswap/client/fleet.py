@@ -84,6 +84,8 @@ class Told:
     message: str
     at: float
     phase_seconds: Mapping[str, float]
+    serving_at: float = 0.0
+    """Since when it served there, in seconds since the epoch; 0: it never did, or nobody knows any more."""
     reads: Mapping[str, Mapping[str, frozenset[str]]] = field(default_factory=dict)
     """Operation -> the fields of its input that the generation reads, where a worker has told them.
 
@@ -148,6 +150,8 @@ class Fleet:
             return None
         if before and not told.phase_seconds:
             told = replace(told, phase_seconds=before.phase_seconds)
+        if before and before.serving_at:
+            told = replace(told, serving_at=before.serving_at)
         by_worker[told.worker] = told
         if len(self.told) > _KEPT_COMMANDS:
             del self.told[next(iter(self.told))]
@@ -260,6 +264,7 @@ def _told(message: wire.SwapStatus) -> Told | None:
         message=message.message,
         at=_seconds(message.at),
         phase_seconds=dict(message.phase_seconds),
+        serving_at=_seconds(message.at) if outcome is Outcome.SERVING else 0.0,
         reads={
             operation: {path: frozenset(fields.known[path].values) for path in fields.paths}
             for operation, fields in message.reads.items()

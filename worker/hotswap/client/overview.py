@@ -4,6 +4,7 @@ import time
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from typing import Any
 
 from hotswap.client.fleet import Fleet, Told, WorkerView, deployment_of, is_forgotten
 from hotswap.client.history import Entry, History
@@ -12,7 +13,7 @@ from hotswap.errors import StartError, SwapError
 from hotswap.kafka.admin import Admin, Lag
 from hotswap.kafka.log import LogReader
 from hotswap.settings import Settings
-from hotswap.swap import out_of_reach
+from hotswap.swap import PauseCommand, RollbackCommand, SkipCommand, out_of_reach
 
 _FORGOTTEN_S = 3_600.0
 """How long a worker that is gone is shown: the status topic keeps its last report for ever."""
@@ -24,6 +25,33 @@ class CommandView:
 
     entry: Entry
     told: Mapping[str, Told]
+
+    @property
+    def title(self) -> str:
+        """What to call it."""
+        order = self.entry.command
+        if isinstance(order, PauseCommand):
+            return "pause" if order.is_paused else "resume"
+        if isinstance(order, SkipCommand):
+            return f"skip {order.offset} of partition {order.partition}"
+        if isinstance(order, RollbackCommand):
+            return f"rollback to {order.to} as {order.generation}"
+        named = {"model": f"model {order.model.name}".strip() if order.model else "model"}
+        parts = ", ".join(named.get(part, part) for part in ("model", "proto", "configuration") if getattr(order, part))
+        return f"swap to {order.generation}: {parts or f'as {order.base}'}"
+
+    def document(self) -> dict[str, Any]:
+        """Return what it is, and the verdict on it, as a JSON document."""
+        entry, verdict = self.entry, self.entry.verdict
+        return {
+            "command_id": entry.command.command_id,
+            "title": self.title,
+            "at_ms": entry.at_ms,
+            "generation": verdict.generation,
+            "verdict": verdict.outcome or "ACCEPTED",
+            "code": verdict.code,
+            "message": verdict.message,
+        }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,12 +3,13 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator, Collection, Mapping
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 from hotswap.artifacts.store import Store
 from hotswap.client import overview
 from hotswap.client.fleet import Fleet
 from hotswap.client.history import History
+from hotswap.client.overview import CommandView
 from hotswap.codec.proto import Operation, Schema
 from hotswap.codec.proto import compile as compile_proto
 from hotswap.errors import UsageError
@@ -67,10 +68,27 @@ async def serving_schema(settings: Settings) -> Served:
     return await _served(Store(settings), swap, fleet)
 
 
-async def follow_serving(settings: Settings) -> AsyncIterator[Served | None]:
+class Seen(NamedTuple):
+    """What is known of a deployment from its control log and its workers' reports; it goes on while they are read."""
+
+    history: History
+    fleet: Fleet
+
+    @classmethod
+    def nothing(cls, deployment: str) -> Self:
+        """Return what is known before anything is read."""
+        return cls(History(deployment), Fleet(deployment))
+
+    def commands(self) -> list[CommandView]:
+        """Return the last commands, oldest first."""
+        return [CommandView(entry, self.fleet.told.get(entry.command.command_id, {})) for entry in self.history.entries]
+
+
+async def follow_serving(settings: Settings, seen: Seen | None = None) -> AsyncIterator[Served | None]:
     """Yield what serves, and again whenever that changes; None: nothing does.
 
-    That is the newest generation that a worker scores with: one that is being staged has not come to serve yet.
+    That is the newest generation that a worker scores with: one that is being staged has not come to serve yet. What is
+    read meanwhile is added to `seen`, in which nothing is yet.
 
     Raises:
         StartError: no broker answers, or a topic is missing.
@@ -78,7 +96,8 @@ async def follow_serving(settings: Settings) -> AsyncIterator[Served | None]:
         SwapError: the serving generation's proto cannot be fetched.
 
     """
-    history, fleet, store = History(settings.deployment), Fleet(settings.deployment), Store(settings)
+    history, fleet = seen or Seen.nothing(settings.deployment)
+    store = Store(settings)
     async with overview.control_log(settings) as commands, overview.status_log(settings) as status:
         history.receive(await commands.read_to_end())
         for record in await status.read_to_end():

@@ -6,14 +6,14 @@ import logging
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from http import HTTPStatus
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 from hotswap.batch import Code, Format
 from hotswap.client.answers import Outgoing, Prediction, Refused
 from hotswap.client.change import Receipt
 from hotswap.client.client import Client
 from hotswap.client.fleet import FleetAnswer
-from hotswap.client.serving import Served, find_operation, follow_serving
+from hotswap.client.serving import Seen, Served, find_operation, follow_serving
 from hotswap.codec.proto import Operation, Schema
 from hotswap.errors import HotswapError, SwapCode, SwapError, UsageError, pause_before
 from hotswap.gateway import rows
@@ -28,6 +28,17 @@ _SEEN_S = 10.0
 _TURN_S = 0.2
 
 
+class Encoded(Protocol):
+    """Rows as serialized input messages."""
+
+    @property
+    def values(self) -> Sequence[bytes]:
+        """The messages, in order."""
+
+
+E = TypeVar("E", bound=Encoded)
+
+
 class Deployment:
     """What the endpoints use of one deployment."""
 
@@ -36,6 +47,7 @@ class Deployment:
         self.settings = settings
         self.desk = Desk(settings, most_waiting)
         self._timeout_s = timeout_s
+        self.seen = Seen.nothing(self.name)
         self._served: Served | None = None
         self._changed = asyncio.Condition()
         self._following: asyncio.Task[None] | None = None
@@ -50,9 +62,9 @@ class Deployment:
 
         """
         await self.desk.start()
-        following = follow_serving(self.settings)
+        following = follow_serving(self.settings, self.seen)
         self._served = await anext(following)
-        self._following = asyncio.create_task(self._follow(following))
+        self._following = asyncio.create_task(self._follow(following, self.seen))
 
     async def stop(self) -> None:
         """Close the connections."""
@@ -61,20 +73,21 @@ class Deployment:
             await asyncio.gather(self._following, return_exceptions=True)
         await self.desk.stop()
 
-    async def _follow(self, following: AsyncIterator[Served | None]) -> None:
+    async def _follow(self, following: AsyncIterator[Served | None], seen: Seen) -> None:
         attempt = 0
         while True:
             try:
                 async for served in following:
                     async with self._changed:
-                        self._served = served
+                        self._served, self.seen = served, seen
                         self._changed.notify_all()
                     attempt = 0
             except HotswapError as error:
                 attempt += 1
                 log.warning("gateway.does_not_follow", extra={"deployment": self.name, "why": str(error)})
                 await asyncio.sleep(pause_before(attempt, first=1.0, most=30.0))
-            following = follow_serving(self.settings)
+            seen = Seen.nothing(self.name)
+            following = follow_serving(self.settings, seen)
 
     @property
     def is_serving(self) -> bool:
@@ -118,18 +131,33 @@ class Deployment:
     ) -> tuple[rows.Rows, Operation, list[Answered]]:
         """Publish each good row of a text, and return the rows, and the answers of the good ones.
 
-        If another proto comes to serve meanwhile, rows that its workers refuse for that are encoded again.
-
         Raises:
             Problem: as `ask`; 422, `is_whole` and a row is bad: then nothing is published.
 
         """
-        give_up = time.monotonic() + self._timeout_s
-        while time.monotonic() < give_up:
-            served, found = self.served, self.operation(operation)
+
+        async def read(served: Served, found: Operation) -> rows.Rows:
             given = await rows.read(text, content, found, served.text)
             if is_whole:
                 given.check()
+            return given
+
+        return await self.ask_encoded(operation, read, headers)
+
+    async def ask_encoded(
+        self,
+        operation: str | None,
+        encode: Callable[[Served, Operation], Awaitable[E]],
+        headers: Sequence[tuple[str, bytes]] = (),
+    ) -> tuple[E, Operation, list[Answered]]:
+        """Publish what is encoded for what serves, and return it, and its answers.
+
+        If another proto comes to serve meanwhile, what its workers refuse for that is encoded again.
+        """
+        give_up = time.monotonic() + self._timeout_s
+        while time.monotonic() < give_up:
+            served, found = self.served, self.operation(operation)
+            given = await encode(served, found)
             told = [("proto-digest", served.proto_sha256.encode()), ("operation", found.name.encode()), *headers]
             answered = await self.ask([Outgoing(value, None, told) for value in given.values]) if given.values else []
             if not any(isinstance(one.answer, Refused) and one.answer.code == Code.PROTO_MISMATCH for one in answered):
