@@ -11,7 +11,6 @@ from typing import Any
 
 import click
 
-from hotswap.batch import Code
 from hotswap.cli.exits import note
 from hotswap.cli.shared import (
     deployment_argument,
@@ -25,13 +24,13 @@ from hotswap.cli.shared import (
 )
 from hotswap.client.answers import Outgoing, header_texts, refused
 from hotswap.client.client import Client
+from hotswap.client.refusals import OURS, lacks_value
 from hotswap.errors import UsageError
 from hotswap.kafka.log import LogReader
 from hotswap.printable import printable
 from hotswap.settings import Settings
 
 _UNITS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
-_OURS = frozenset({"code", "message", "source", "generation"})
 _CHUNK = 500
 _READ_S = 0.5
 
@@ -178,13 +177,8 @@ async def _replay(settings: Settings, wanted: _Wanted, given: dict[str, Any]) ->
         show(f"{published} requests published to {settings.topics.requests} again")
 
 
-def lacks_value(record: Any) -> bool:
-    """Return whether the value of the refused request was not kept: it was too large, or unreadable."""
-    return record.value is None and header_texts(record).get("code") in (Code.TOO_LARGE, Code.UNREADABLE)
-
-
 def as_request(record: Any) -> Outgoing:
     """Restore the request of a dead letter: its bytes, key and own headers, and which request it repeats."""
     source = refused(record).source
-    headers = [(name, value) for name, value in record.headers if name not in (*_OURS, "replay-of")]
+    headers = [(name, value) for name, value in record.headers if name not in (*OURS, "replay-of")]
     return Outgoing(record.value, record.key, [*headers, ("replay-of", source.encode())])

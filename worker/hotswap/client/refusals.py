@@ -10,13 +10,17 @@ import time
 from collections import deque
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+from hotswap.batch import Code
 from hotswap.client.answers import header_texts
 from hotswap.errors import Doubt, UsageError
 from hotswap.kafka.admin import Admin
 from hotswap.kafka.log import LogReader, LogRecord
 from hotswap.settings import Settings
+
+OURS = frozenset({"code", "message", "source", "generation"})
+"""The headers of a dead letter that are not its request's."""
 
 _READ_S = 0.5
 _LONG_S = 2.0
@@ -31,6 +35,11 @@ class Page(NamedTuple):
 
     records: list[LogRecord]
     before: Mapping[int, int] | None
+
+
+def lacks_value(record: Any) -> bool:
+    """Return whether the value of the refused request was not kept: it was too large, or unreadable."""
+    return record.value is None and header_texts(record).get("code") in (Code.TOO_LARGE, Code.UNREADABLE)
 
 
 class _Span(NamedTuple):

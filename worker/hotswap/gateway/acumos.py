@@ -5,7 +5,7 @@ serves the model, a bad row refuses a table by its number, and nothing is answer
 """
 
 import tempfile
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from http import HTTPStatus
@@ -24,12 +24,34 @@ from hotswap.gateway import bodies, rows
 from hotswap.gateway.changes import SavedModel, change_of, proto_of, save_model
 from hotswap.gateway.deployment import Deployment, operation_of, predicted
 from hotswap.gateway.limits import Limits
+from hotswap.gateway.openapi import (
+    ANSWER,
+    ASK,
+    BINARY,
+    COMMAND,
+    DONE,
+    KIND,
+    OCTETS,
+    OPERATION,
+    PARTS,
+    STRING,
+    Answer,
+    Content,
+    Endpoint,
+    Says,
+    Schema,
+    content,
+    form,
+    parameter,
+)
 from hotswap.gateway.problems import Problem, bad_rows
 from hotswap.generation import Configuration, Proto
 
 _PARTS = {Format.CSV: "csvFile", Format.JSON: "jsonFile"}
 _CODE_FREE = frozenset({"h2o"})
 _SCORED_AT_ONCE = 2_000
+_CHANGE: Mapping[str, Schema] = {"model": BINARY, "proto": STRING, "modelConfig": STRING, "kind": STRING}
+_ACTIVATE = parameter("activate", "`true`: the deployment then serves them.", {"enum": ["true", "false"]})
 _NONE = Configuration()
 """Of a model of the call's own, which is scored, and served, without the configuration of what serves now."""
 
@@ -42,23 +64,38 @@ class Acumos:
     limits: Limits
 
     def routes(self) -> list[Route]:
-        """Return the routes: method, path, and who answers."""
+        """Return the routes: method, path, who answers, and what the OpenAPI document says of it."""
         csv, json = Format.CSV, Format.JSON
-        calls: list[tuple[str, str, Callable[[Request], Awaitable[Response]]]] = [
-            ("PUT", "/model", partial(self.put, part="model")),
-            ("PUT", "/proto", partial(self.put, part="proto")),
-            ("PUT", "/model/configuration", partial(self.put, part="modelConfig")),
-            ("POST", "/getBinary", partial(self.encode, content=csv, is_own=True)),
-            ("POST", "/getBinaryDefault", partial(self.encode, content=csv, is_own=False)),
-            ("POST", "/getBinaryJSON", partial(self.encode, content=json, is_own=True)),
-            ("POST", "/getBinaryJSONDefault", partial(self.encode, content=json, is_own=False)),
-            ("POST", "/transformCSVDefault", partial(self.transform, content=csv)),
-            ("POST", "/transformJSONDefault", partial(self.transform, content=json)),
-            ("POST", "/transformCSV", partial(self.transform_own, content=csv)),
-            ("POST", "/transformJSON", partial(self.transform_own, content=json)),
-            ("POST", "/model/methods/{operation}", self.predict),
+        model = {"model": BINARY, "kind": STRING}
+        return [
+            _swaps("/model", partial(self.put, part="model"), "Swap the model", form("model", **_CHANGE)),
+            _swaps("/proto", partial(self.put, part="proto"), "Swap the proto", form("proto", **_CHANGE)),
+            _swaps(
+                "/model/configuration",
+                partial(self.put, part="modelConfig"),
+                "Swap the configuration",
+                form("modelConfig", **_CHANGE),
+            ),
+            _encodes("/getBinary", partial(self.encode, content=csv, is_own=True), csv, proto=STRING),
+            _encodes("/getBinaryDefault", partial(self.encode, content=csv, is_own=False), csv),
+            _encodes("/getBinaryJSON", partial(self.encode, content=json, is_own=True), json, proto=STRING),
+            _encodes("/getBinaryJSONDefault", partial(self.encode, content=json, is_own=False), json),
+            _scores("/transformCSVDefault", partial(self.transform, content=csv), csv),
+            _scores("/transformJSONDefault", partial(self.transform, content=json), json),
+            _scores("/transformCSV", partial(self.transform_own, content=csv), csv, proto=STRING, **model),
+            _scores("/transformJSON", partial(self.transform_own, content=json), json, proto=STRING, **model),
+            Endpoint(
+                "POST",
+                "/model/methods/{operation}",
+                self.predict,
+                Says(
+                    summary="Score one serialized input message by what serves",
+                    body=content(BINARY, OCTETS),
+                    replies={200: ANSWER},
+                    problems=(*PARTS, 404, 406, *ASK),
+                ),
+            ),
         ]
-        return [Route(path, answer, methods=[method]) for method, path, answer in calls]
 
     async def put(self, request: Request, *, part: str) -> Response:
         """Swap the model, the proto or the configuration; the other parts stay.
@@ -152,3 +189,34 @@ def _reply(request: Request, answers: Sequence[bytes], operation: Operation) -> 
     accept = bodies.accepted(request, Format.PROTOBUF)
     media_type = "application/octet-stream" if accept is Format.PROTOBUF else accept.value
     return Response(rows.write(answers, accept, operation), media_type=media_type)
+
+
+def _swaps(path: str, answer: Answer, summary: str, body: Content) -> Endpoint:
+    replies = {200: DONE}
+    says = Says(summary=summary, parameters=(KIND,), body=body, replies=replies, problems=(*PARTS, *COMMAND))
+    return Endpoint("PUT", path, answer, says)
+
+
+def _encodes(path: str, answer: Answer, given: Format, **more: Schema) -> Endpoint:
+    by = "a proto of the call's own" if more else "the serving proto"
+    says = Says(
+        summary=f"Return the rows as one serialized input message, by {by}",
+        parameters=(OPERATION,),
+        body=form(_PARTS[given], *more, **{_PARTS[given]: STRING, "operation": STRING}, **more),
+        replies={200: content(BINARY, OCTETS)},
+        problems=(*PARTS, 404, 422, 503),
+    )
+    return Endpoint("POST", path, answer, says)
+
+
+def _scores(path: str, answer: Answer, given: Format, **own: Schema) -> Endpoint:
+    """Return the endpoint that scores rows; by the call's `own` model and proto, if there are such parts."""
+    parts = {_PARTS[given]: STRING, "operation": STRING, **own}
+    says = Says(
+        summary=f"Score each row by {'a model and a proto of the call' if own else 'what serves'}",
+        parameters=(OPERATION, KIND, _ACTIVATE) if own else (OPERATION,),
+        body=form(_PARTS[given], *(name for name in own if name != "kind"), **parts),
+        replies={200: ANSWER},
+        problems=(*PARTS, 404, 406, *ASK, *((409, 429) if own else ())),
+    )
+    return Endpoint("POST", path, answer, says)

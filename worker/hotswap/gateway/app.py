@@ -21,7 +21,9 @@ from hotswap import metrics
 from hotswap.errors import HotswapError
 from hotswap.gateway.acumos import Acumos
 from hotswap.gateway.deployment import Deployment
+from hotswap.gateway.inference import Inference
 from hotswap.gateway.limits import Limits
+from hotswap.gateway.openapi import STRING, Endpoint, Says, content, described
 from hotswap.gateway.plain import Plain
 from hotswap.gateway.problems import Problem, problem_of
 
@@ -30,6 +32,12 @@ log = logging.getLogger(__name__)
 
 def make_app(deployments: Sequence[Deployment], limits: Limits) -> ASGIApp:
     """Return the application; the first deployment speaks Acumos's endpoints."""
+    handlers: Any = {Problem: _problem, HotswapError: _ours, HTTPException: _http}
+    return _Told(_OfThisMachine(Starlette(routes=routes_of(deployments, limits), exception_handlers=handlers)))
+
+
+def routes_of(deployments: Sequence[Deployment], limits: Limits) -> list[Route]:
+    """Return the routes of the API, which the OpenAPI document describes."""
     by_name = {deployment.name: deployment for deployment in deployments}
 
     async def ready(_: Request) -> Response:
@@ -37,28 +45,40 @@ def make_app(deployments: Sequence[Deployment], limits: Limits) -> ASGIApp:
             return PlainTextResponse(f"nothing serves in {', '.join(idle)}\n", HTTPStatus.SERVICE_UNAVAILABLE)
         return PlainTextResponse("ok\n")
 
-    routes = [
-        Route("/livez", lambda _: PlainTextResponse("ok\n")),
-        Route("/readyz", ready),
-        Route("/metrics", lambda _: Response(generate_latest(metrics.REGISTRY), media_type=CONTENT_TYPE_LATEST)),
-        *Acumos(deployments[0], limits).routes(),
-        *Plain(by_name, limits).routes(),
-    ]
-    handlers: Any = {Problem: _problem, HotswapError: _ours, HTTPException: _http}
-    return _Told(_OfThisMachine(Starlette(routes=routes, exception_handlers=handlers)))
+    text = content(STRING, "text/plain")
+    probe = Says(summary="Whether each deployment serves", replies={200: text, 503: text})
+    return described(
+        [
+            Endpoint("GET", "/livez", _live, Says(summary="Whether the gateway runs", replies={200: text})),
+            Endpoint("GET", "/readyz", ready, probe),
+            Endpoint("GET", "/metrics", _metrics, Says(summary="Metrics for Prometheus", replies={200: text})),
+            *Acumos(deployments[0], limits).routes(),
+            *Plain(by_name, limits).routes(),
+            *Inference(by_name, limits).routes(),
+        ],
+        list(by_name),
+    )
 
 
-async def _problem(_: Request, problem: Problem) -> Response:
-    return problem.response()
+async def _live(_: Request) -> Response:
+    return PlainTextResponse("ok\n")
 
 
-async def _ours(_: Request, error: HotswapError) -> Response:
-    return problem_of(error).response()
+async def _metrics(_: Request) -> Response:
+    return Response(generate_latest(metrics.REGISTRY), media_type=CONTENT_TYPE_LATEST)
+
+
+async def _problem(request: Request, problem: Problem) -> Response:
+    return problem.error() if request.url.path.startswith("/v2") else problem.response()
+
+
+async def _ours(request: Request, error: HotswapError) -> Response:
+    return await _problem(request, problem_of(error))
 
 
 async def _http(request: Request, error: HTTPException) -> Response:
     detail = f"{request.method} {request.url.path}: {error.detail}"
-    response = Problem(HTTPStatus(error.status_code), detail).response()
+    response = await _problem(request, Problem(HTTPStatus(error.status_code), detail))
     response.headers.update(error.headers or {})
     return response
 

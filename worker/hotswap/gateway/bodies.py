@@ -16,6 +16,7 @@ from hotswap.batch import Format
 from hotswap.gateway.problems import Problem
 
 _SILENT_S = 20.0
+_DIGITS = 20  # the most that a 64-bit number has
 _NAMES = {
     "application/json": Format.JSON,
     "text/json": Format.JSON,
@@ -169,6 +170,12 @@ def accepted(request: Request, default: Format) -> Format:
     if not ranked:
         raise Problem(HTTPStatus.NOT_ACCEPTABLE, f"the answer can be one of {', '.join(Format)}, not {given}")
     return min(ranked)[2]
+
+
+def whole(text: str, most: int) -> int | None:
+    """Return the whole number that a text says; None: it says none, or one above `most`."""
+    is_number = text.isascii() and text.isdecimal() and len(text) <= _DIGITS
+    return number if is_number and (number := int(text)) <= most else None
 
 
 def _number(text: str) -> float:

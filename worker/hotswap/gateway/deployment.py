@@ -196,11 +196,12 @@ class Deployment:
         if not answer.is_good:
             raise self._failed(receipt, answer)
         if receipt.generation:
-            await self._until(lambda: self._number >= receipt.generation, _SEEN_S)
+            await self._until(lambda: self.generation >= receipt.generation, _SEEN_S)
         return {"status": "ok", "generation": receipt.generation, "workers": sorted(answer.told)}
 
     @property
-    def _number(self) -> int:
+    def generation(self) -> int:
+        """The number of the generation that serves; 0: none does."""
         generation = self._served.generation if self._served else None
         return generation.number if generation else 0
 
@@ -208,7 +209,7 @@ class Deployment:
         bad = {worker: told for worker, told in answer.told.items() if not told.is_good}
         facts: dict[str, Any] = {
             "generation": receipt.generation,
-            "serving": self._number,
+            "serving": self.generation,
             "workers": {worker: {"code": told.code, "message": told.message} for worker, told in bad.items()},
             "missing": list(answer.missing),
         }

@@ -169,7 +169,8 @@ class Desk:
         self._writer = LogWriter(settings)
         self._lanes: dict[int, Lane] = {}
         self._at = 0
-        self._partitions = 0
+        self.partitions = 0
+        """The number of partitions of the requests topic."""
         self._opening = asyncio.Lock()
 
     @property
@@ -185,10 +186,10 @@ class Desk:
 
         """
         async with Admin.connect(self._settings) as admin:
-            self._partitions = await admin.partitions(self._settings.topics.requests)
-        if not self._partitions:
+            self.partitions = await admin.partitions(self._settings.topics.requests)
+        if not self.partitions:
             raise StartError(f"topic {self._settings.topics.requests} does not exist")
-        self._at = random.randrange(self._partitions)  # noqa: S311 - several gateways spread, and that is no secret
+        self._at = random.randrange(self.partitions)  # noqa: S311 - several gateways spread, and that is no secret
         await self._writer.start()
 
     async def stop(self) -> None:
@@ -228,7 +229,7 @@ class Desk:
         async with self._opening:
             lane = self._lanes.get(self._at)
             if lane and not lane.is_usable:
-                self._at = (self._at + 1) % self._partitions
+                self._at = (self._at + 1) % self.partitions
                 for number in [number for number, other in self._lanes.items() if not other.waiting]:
                     await self._lanes.pop(number).stop()
                 lane = self._lanes.get(self._at)

@@ -17,12 +17,113 @@ from hotswap.client.answers import Outgoing, Place, Refused
 from hotswap.client.client import Client
 from hotswap.client.finding import Gone, NotYet, find_answer
 from hotswap.codec.proto import Operation
-from hotswap.gateway import bodies, rows
+from hotswap.gateway import bodies, past, rows
 from hotswap.gateway.changes import change_of
 from hotswap.gateway.deployment import Deployment, predicted
 from hotswap.gateway.desk import Answered
 from hotswap.gateway.limits import Limits
+from hotswap.gateway.openapi import (
+    ANSWER,
+    ASK,
+    BINARY,
+    COMMAND,
+    DONE,
+    INTEGER,
+    KIND,
+    OBJECT,
+    OPERATION,
+    PARTS,
+    STRING,
+    Content,
+    Endpoint,
+    Says,
+    Schema,
+    a_list,
+    an_object,
+    content,
+    form,
+    parameter,
+)
 from hotswap.gateway.problems import Problem, bad_rows
+from hotswap.generation import MOST
+
+_MOST = (1 << 63) - 1
+_ROW = {"sepal_length": 5.1, "sepal_width": 3.5, "petal_length": 1.4, "petal_width": 0.2}
+_NAMES = an_object(deployments=a_list(STRING))
+_FACTS = {"Hotswap-Source": "Where the request is.", "Hotswap-Generation": "What has answered."}
+_SERVED = an_object(deployment=STRING, generation=INTEGER, model=past.MODEL, proto=OBJECT, operations=OBJECT)
+_ANSWERED: Content = {
+    **content(
+        {
+            "anyOf": [
+                an_object(generation=INTEGER, source=STRING, prediction=OBJECT),
+                an_object(refused=INTEGER, notes=a_list(STRING), predictions=a_list(OBJECT)),
+            ]
+        },
+        example={"generation": 2, "source": "iris.requests-0-7", "prediction": {"species": "setosa", "setosa": 0.99}},
+    ),
+    "text/csv": ANSWER["text/csv"],
+    "application/x-protobuf": {"schema": BINARY},
+}
+_PREDICT = Says(
+    summary="Score one row or many",
+    parameters=(
+        OPERATION,
+        parameter("Request-Id", "Goes with each request, and with its answer.", place="header"),
+    ),
+    body={
+        **content({"anyOf": [OBJECT, a_list(OBJECT)]}, example=_ROW),
+        "text/csv": {
+            "schema": STRING,
+            "example": "sepal_length,sepal_width,petal_length,petal_width\n5.1,3.5,1.4,0.2\n",
+        },
+        "application/x-protobuf": {"schema": BINARY},
+    },
+    replies={200: _ANSWERED},
+    problems=(*PARTS, 404, 406, *ASK),
+)
+_FETCH = Says(
+    summary="The answer to a request, by its source",
+    replies={200: content(BINARY, "application/x-protobuf")},
+    headers=_FACTS,
+    problems=(404, 410, 413, 422, 503),
+)
+_DEAD_LETTERS = Says(
+    summary="Refused requests, newest first",
+    parameters=(
+        parameter("limit", "At most so many; 100 unless told.", {**INTEGER, "minimum": 1, "maximum": 1_000}),
+        parameter("code", "Only those with this code.", {**STRING, "example": "UNDECODABLE"}),
+        parameter("partition", "Only those of this partition.", {**INTEGER, "minimum": 0}),
+        parameter(
+            "before",
+            "Only those below these offsets of the dead letters: partition-offset, separated by commas.",
+            {**STRING, "pattern": "^[0-9]{1,10}-[0-9]{1,19}(,[0-9]{1,10}-[0-9]{1,19})*$", "example": "0-17,1-4"},
+        ),
+    ),
+    replies={200: content(past.LETTERS)},
+    problems=(400, 404, 422, 503),
+)
+_SWAP = Says(
+    summary="Swap the parts that are there, all at once",
+    parameters=(KIND,),
+    body=form(model=BINARY, proto=STRING, configuration=STRING, kind=STRING),
+    replies={200: DONE},
+    problems=(*PARTS, 404, *COMMAND),
+)
+
+
+def _reads(summary: str, replies: Content, *problems: int) -> Says:
+    return Says(summary=summary, replies={200: replies}, problems=(404, *problems))
+
+
+def _commands(summary: str, *parameters: Schema) -> Says:
+    return Says(summary=summary, parameters=parameters, replies={200: DONE}, problems=(400, 404, *COMMAND))
+
+
+_ROLLBACK = _commands(
+    "Serve an older generation's parts again",
+    parameter("to", "That generation; else the one that served before.", {**INTEGER, "minimum": 1}),
+)
 
 
 class Plain:
@@ -33,16 +134,21 @@ class Plain:
         self._limits = limits
 
     def routes(self) -> list[Route]:
-        """Return the routes."""
+        """Return the routes, with what the OpenAPI document says of each."""
+        one = "/v1/{deployment}"
         return [
-            Route("/v1", self.list, methods=["GET"]),
-            Route("/v1/{deployment}", self.show, methods=["GET"]),
-            Route("/v1/{deployment}/predict", self.predict, methods=["POST"]),
-            Route("/v1/{deployment}/predictions/{partition:int}/{offset:int}", self.fetch, methods=["GET"]),
-            Route("/v1/{deployment}/swap", self.swap, methods=["POST"]),
-            Route("/v1/{deployment}/rollback", self.rollback, methods=["POST"]),
-            Route("/v1/{deployment}/pause", self.pause, methods=["POST"]),
-            Route("/v1/{deployment}/resume", self.resume, methods=["POST"]),
+            Endpoint("GET", "/v1", self.list, Says(summary="The deployments", replies={200: content(_NAMES)})),
+            Endpoint("GET", one, self.show, _reads("What serves", content(_SERVED), 503)),
+            Endpoint("POST", f"{one}/predict", self.predict, _PREDICT),
+            Endpoint("GET", f"{one}/predictions/{{partition}}/{{offset}}", self.fetch, _FETCH),
+            Endpoint(
+                "GET", f"{one}/history", self.history, _reads("The last commands, newest first", content(past.HISTORY))
+            ),
+            Endpoint("GET", f"{one}/dead-letters", self.dead_letters, _DEAD_LETTERS),
+            Endpoint("POST", f"{one}/swap", self.swap, _SWAP),
+            Endpoint("POST", f"{one}/rollback", self.rollback, _ROLLBACK),
+            Endpoint("POST", f"{one}/pause", self.pause, _commands("Take no further batch")),
+            Endpoint("POST", f"{one}/resume", self.resume, _commands("End a pause")),
         ]
 
     def _find(self, request: Request) -> Deployment:
@@ -109,17 +215,29 @@ class Plain:
 
     async def fetch(self, request: Request) -> Response:
         """Reply with the answer to a request that was published before, by its source."""
-        deployment, place = self._find(request), request.path_params
+        deployment = self._find(request)
+        partition, offset = (bodies.whole(request.path_params[name], _MOST) for name in ("partition", "offset"))
+        if partition is None or offset is None or partition >= deployment.desk.partitions:
+            detail = f"{deployment.settings.topics.requests} has no such partition or offset"
+            raise Problem(HTTPStatus.NOT_FOUND, detail)
         try:
-            answer = await find_answer(deployment.settings, place["partition"], place["offset"])
+            answer = await find_answer(deployment.settings, partition, offset)
         except NotYet as error:
             raise Problem(HTTPStatus.NOT_FOUND, str(error), retry_after_s=1) from None
         except Gone as error:
             raise Problem(HTTPStatus.GONE, str(error)) from None
-        source = Place(deployment.settings.topics.requests, place["partition"], place["offset"])
+        source = Place(deployment.settings.topics.requests, partition, offset)
         prediction = predicted(Answered(source, answer))
         facts = {"Hotswap-Source": prediction.source, "Hotswap-Generation": str(prediction.generation)}
         return Response(prediction.value, 200, facts, Format.PROTOBUF.value)
+
+    async def history(self, request: Request) -> Response:
+        """Reply with the last commands, their outcomes, and when each generation served."""
+        return JSONResponse(past.history(self._find(request)))
+
+    async def dead_letters(self, request: Request) -> Response:
+        """Reply with refused requests, the newest first."""
+        return _json(await past.dead_letters(self._find(request), request))
 
     async def swap(self, request: Request) -> Response:
         """Swap the parts `model`, `proto` and `configuration` that the form has, all at once."""
@@ -131,11 +249,12 @@ class Plain:
 
     async def rollback(self, request: Request) -> Response:
         """Serve an older generation's parts again: `to`, or the one that served before."""
-        to = request.query_params.get("to", "")
-        if to and not to.isdecimal():
-            raise Problem(HTTPStatus.BAD_REQUEST, f"`to` is the number of a generation, not {to!r}")
+        given = request.query_params.get("to")
+        to = bodies.whole(given, MOST) if given else None
+        if given and not to:
+            raise Problem(HTTPStatus.BAD_REQUEST, f"`to` is the number of a generation, not {given[:60]!r}")
         deployment = self._find(request)
-        return JSONResponse(await deployment.command(lambda client: client.rollback(int(to) if to else None)))
+        return JSONResponse(await deployment.command(lambda client: client.rollback(to)))
 
     async def pause(self, request: Request) -> Response:
         """Take no further batch."""

@@ -1,10 +1,11 @@
 """Errors as HTTP responses: problem details (RFC 9457), one for each kind of error of ours."""
 
+import json
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
 
-from starlette.responses import JSONResponse
+from starlette.responses import Response
 
 from hotswap.errors import Doubt, HotswapError, NoAnswer, StartError, SwapCode, SwapError, UsageError
 
@@ -21,11 +22,25 @@ class Problem(Exception):
         self.facts: Mapping[str, Any] = facts
         self.retry_after_s = retry_after_s
 
-    def response(self) -> JSONResponse:
+    @property
+    def headers(self) -> dict[str, str]:
+        """The headers of its response."""
+        return {} if self.retry_after_s is None else {"Retry-After": str(self.retry_after_s)}
+
+    def response(self) -> Response:
         """Return the response."""
         document = {"title": self.status.phrase, "status": self.status.value, "detail": str(self), **self.facts}
-        headers = {} if self.retry_after_s is None else {"Retry-After": str(self.retry_after_s)}
-        return JSONResponse(document, self.status.value, headers, media_type="application/problem+json")
+        return _json(document, self, "application/problem+json")
+
+    def error(self) -> Response:
+        """Return the response as the Open Inference Protocol has it."""
+        return _json({"error": str(self), **self.facts}, self, "application/json")
+
+
+def _json(document: Mapping[str, Any], problem: Problem, media_type: str) -> Response:
+    # What a caller has sent is quoted, and need not be UTF-8.
+    text = json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode(errors="replace")
+    return Response(text, problem.status.value, problem.headers, media_type)
 
 
 def bad_rows(faults: Sequence[Mapping[str, Any]], count: int) -> Problem:

@@ -1,0 +1,124 @@
+"""What happened in a deployment: its history and its dead letters, over logs in memory."""
+
+import asyncio
+import base64
+
+import pytest
+
+from fakes.kafka_logs import FakeWorker, answer_requests
+
+ONE = {"operation": "one"}
+
+
+async def until(client, holds):
+    """Return the history once something holds of it: a gateway reads what it is about as it comes."""
+    while not holds(told := (await client.get("/v1/d/history")).json()):
+        await asyncio.sleep(0)
+    return told
+
+
+async def test_the_history_has_each_command_its_outcomes_and_when_it_served(gateway, cluster, settings, proto_text):
+    async with gateway() as client:
+        FakeWorker(cluster, settings, "w2")
+        await client.post("/v1/d/swap", files={"proto": proto_text.encode() + b"// 2"})
+        bad = FakeWorker(cluster, settings, "w3", ("STAGING", "FAILED"), code="PROTO_INVALID", message="no")
+        cluster.on_append.remove(cluster.worker.react)
+        await client.post("/v1/d/swap", files={"proto": proto_text.encode() + b"// 3"})
+        cluster.on_append.remove(bad.react)
+        await client.post("/v1/d/pause")
+        told = await until(client, lambda told: told["is_paused"])
+    assert (told["deployment"], told["serving"]) == ("d", 3)
+    pause, third, second, first = told["commands"]
+    assert [one["title"] for one in (pause, second, first)] == [
+        "pause",
+        "swap to 2: proto",
+        "swap to 1: model m, proto",
+    ]
+    assert (first["generation"], first["model"]["name"], first["verdict"]) == (1, "m", "ACCEPTED")
+    assert (second["model"], pause["model"], pause["served_from_ms"]) == (None, None, None)
+    assert third["workers"]["w3"]["code"] == "PROTO_INVALID"
+    assert third["workers"]["w2"]["phase_seconds"] == {"load": 0.5}
+    assert first["served_from_ms"] <= first["served_until_ms"] == second["served_from_ms"] <= third["served_from_ms"]
+    assert third["served_until_ms"] is None
+
+
+async def test_a_generation_that_is_retired_still_says_since_when_it_served(gateway, cluster, settings):
+    async with gateway() as client:
+        await client.post("/v1/d/rollback", params={"to": "1"})
+        before = (await client.get("/v1/d/history")).json()["commands"][-1]
+        cluster.worker.say(before["command_id"], 1, "RETIRED")
+        retired = await until(client, lambda told: told["commands"][-1]["workers"]["w1"]["outcome"] == "RETIRED")
+        after = retired["commands"][-1]
+    assert after["served_from_ms"] == before["served_from_ms"] is not None
+
+
+async def test_dead_letters_are_paged_the_newest_first_with_what_the_serving_proto_reads(gateway, cluster, settings):
+    answer_requests(cluster, settings, refuse=lambda _: True)
+    async with gateway() as client:
+        for age in range(5):
+            await client.post("/v1/d/predict", json={"age": age + 1}, params=ONE, headers={"request-id": f"r{age}"})
+        pages, path = [], "/v1/d/dead-letters?limit=2&code=UNDECODABLE"
+        while path:
+            page = (await client.get(path)).json()
+            pages.append(page["dead_letters"])
+            path = page["next"]
+    letters = [letter for page in pages for letter in page]
+    assert [len(page) for page in pages] == [2, 2, 1]
+    assert [letter["fields"]["age"] for letter in letters] == [5, 4, 3, 2, 1]
+    first = letters[0]
+    assert base64.b64decode(first["value"]) == client.deployment.operation("one").input(age=5).SerializeToString()
+    assert (first["code"], first["message"], first["is_value_kept"]) == ("UNDECODABLE", "is no message", True)
+    assert {"name": "request-id", "value": "r4"} in first["headers"]
+    assert "code" not in {header["name"] for header in first["headers"]}
+    assert first["source"].startswith("d.requests-")
+
+
+async def test_a_dead_letter_that_the_proto_cannot_read_has_its_bytes(gateway, cluster, settings):
+    async with gateway() as client:
+        headers = [("code", b"TOO_LARGE"), ("source", b"d.requests-0-0"), ("x", b"\xff"), ("y", None)]
+        for value, more in (
+            (b"\xff", [("operation", b"one")]),
+            (b"{}", [("operation", b"one"), ("content-type", b"application/json")]),
+            (None, []),
+            (b"", [("operation", b"gone")]),
+        ):
+            cluster.append("d.dead-letters", value, headers=[*headers, *more], key=b"k", partition=1)
+        unread, text, lost, other = reversed(
+            (await client.get("/v1/d/dead-letters?partition=1")).json()["dead_letters"]
+        )
+    assert [one["fields"] for one in (unread, text, lost, other)] == [None] * 4
+    assert [one["value"] for one in (unread, text, lost, other)] == ["/w==", "e30=", None, ""]
+    assert [one["is_value_kept"] for one in (unread, lost)] == [True, False]
+    assert unread["headers"][:2] == [{"name": "x", "base64": "/w=="}, {"name": "y", "value": None}]
+    assert unread["key"] == "aw=="
+
+
+@pytest.mark.parametrize(
+    ("query", "status", "said"),
+    [
+        ("limit=1001", 400, "`limit` is a whole number"),
+        ("limit=0", 400, "`limit`"),
+        ("limit=-1", 400, "`limit`"),
+        ("limit=x", 400, "`limit`"),
+        (f"limit={'9' * 5000}", 400, "`limit`"),
+        ("partition=²", 400, "`partition`"),
+        ("partition=2", 422, "partitions 0 to 1, and none 2"),
+        ("before=1", 400, "`before`"),
+        ("before=0-1,", 400, "`before`"),
+        ("before=7-1", 422, "none 7"),
+    ],
+)
+async def test_a_wrong_parameter_is_told(gateway, query, status, said):
+    async with gateway() as client:
+        reply = await client.get(f"/v1/d/dead-letters?{query}")
+    assert (reply.status_code, said in reply.json()["detail"]) == (status, True), reply.text
+
+
+async def test_a_gateway_of_which_nothing_serves_has_a_history_and_dead_letters_too(gateway, cluster):
+    async with gateway(proto=None) as client:
+        cluster.append("d.dead-letters", b"", headers=[("code", b"UNDECODABLE")])
+        told = (await client.get("/v1/d/history")).json()
+        assert (told["serving"], told["commands"]) == (0, [])
+        (letter,) = (await client.get("/v1/d/dead-letters")).json()["dead_letters"]
+        assert letter["fields"] is None
+        assert (await client.get("/v1/e/history")).status_code == 404

@@ -1,0 +1,321 @@
+"""The Open Inference Protocol (KServe's v2), which the clients of Triton, KServe and Seldon speak, for flat protos.
+
+A deployment is a model, and the generation that serves is its version. Errors have the protocol's form, `{"error": …}`.
+"""
+
+import asyncio
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from http import HTTPStatus
+from typing import Any, NamedTuple, ParamSpec, TypeVar
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from hotswap import __version__
+from hotswap.client.answers import Prediction, Refused
+from hotswap.client.serving import Served
+from hotswap.codec.proto import Operation
+from hotswap.codec.text.cells import is_utf8
+from hotswap.gateway import bodies
+from hotswap.gateway.deployment import Deployment, predicted
+from hotswap.gateway.desk import Answered
+from hotswap.gateway.limits import Limits
+from hotswap.gateway.openapi import (
+    BINARY,
+    BOOLEAN,
+    COMMAND,
+    INTEGER,
+    OBJECT,
+    OCTETS,
+    OPERATION,
+    PARTS,
+    STRING,
+    Endpoint,
+    Says,
+    a_list,
+    an_object,
+    content,
+    parameter,
+)
+from hotswap.gateway.problems import Problem
+from hotswap.gateway.tensors import Tensors
+
+_AT_ONCE_BYTES = 64 << 10
+_PATHS = ("/v2/models/{deployment}", "/v2/models/{deployment}/versions/{version}")
+_ERROR = content({"$ref": "#/components/schemas/Error"})
+_TENSOR: dict[str, Any] = {"name": STRING, "datatype": STRING, "shape": a_list(INTEGER)}
+_GIVEN = an_object(required=list(_TENSOR), **_TENSOR, parameters=OBJECT, data=a_list({}))
+_ASKED = an_object(required=["name"], name=STRING, parameters=OBJECT)
+_SERVER = an_object(name=STRING, version=STRING, extensions=a_list(STRING))
+_STATE = content(an_object(required=[], name=STRING, live=BOOLEAN, ready=BOOLEAN, error=STRING))
+_METADATA = an_object(
+    name=STRING,
+    versions=a_list(STRING),
+    platform=STRING,
+    inputs=a_list(an_object(**_TENSOR)),
+    outputs=a_list(an_object(**_TENSOR)),
+)
+_REQUEST = an_object(required=["inputs"], id=STRING, parameters=OBJECT, inputs=a_list(_GIVEN), outputs=a_list(_ASKED))
+_RESPONSE = an_object(
+    required=["model_name", "model_version", "outputs"],
+    id=STRING,
+    model_name=STRING,
+    model_version=STRING,
+    outputs=a_list(_GIVEN),
+)
+_EXAMPLE = {
+    "id": "r1",
+    "inputs": [
+        {"name": name, "datatype": "FP64", "shape": [2], "data": data}
+        for name, data in (("sepal_length", [5.1, 6.7]), ("petal_length", [1.4, 5.6]))
+    ],
+    "outputs": [{"name": "species"}],
+}
+_LENGTH = parameter(
+    "Inference-Header-Content-Length",
+    "The length of the JSON, where binary values follow it.",
+    {**INTEGER, "minimum": 0},
+    "header",
+)
+_INFER = Says(
+    summary="Score each row of the input tensors by what serves",
+    parameters=(OPERATION, _LENGTH),
+    body={**content(_REQUEST, example=_EXAMPLE), OCTETS: {"schema": BINARY}},
+    replies={200: {**content(_RESPONSE), OCTETS: {"schema": BINARY}}},
+    problems=(*PARTS, 404, 501, *COMMAND),
+    error=_ERROR,
+)
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+class _Model(NamedTuple):
+    """What an operation of the serving generation takes and returns."""
+
+    inputs: Tensors
+    outputs: Tensors
+
+
+class _Rows(NamedTuple):
+    values: Sequence[bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class _Call:
+    """An inference request: its JSON, the binary values after that, and whether it is long."""
+
+    document: Mapping[str, Any]
+    binary: bytes
+    is_long: bool
+
+    @property
+    def id(self) -> str | None:
+        """The request's id. Raises Problem: 400, it is no text."""
+        given = self.document.get("id")
+        if given is None:
+            return None
+        if not isinstance(given, str) or not is_utf8(given):
+            raise Problem(HTTPStatus.BAD_REQUEST, "`id` is a text")
+        return given
+
+    @property
+    def inputs(self) -> list[dict[str, Any]]:
+        """The input tensors."""
+        return _objects(self.document, "inputs")
+
+    def outputs(self, model: _Model) -> dict[str, bool]:
+        """Return the outputs that are asked for, and whether as binary values. Raises Problem: 400, there is none."""
+        is_binary = _parameters(self.document).get("binary_data_output") is True
+        asked = {
+            str(one.get("name")): bool(_parameters(one).get("binary_data", is_binary))
+            for one in _objects(self.document, "outputs")
+        }
+        model.outputs.check(list(asked))
+        return asked or dict.fromkeys([one["name"] for one in model.outputs.metadata()], is_binary)
+
+
+@dataclass(frozen=True, slots=True)
+class Inference:
+    """The endpoints of all deployments of a gateway."""
+
+    deployments: Mapping[str, Deployment]
+    limits: Limits
+
+    def routes(self) -> list[Route]:
+        """Return the routes, with what the OpenAPI document says of each."""
+        routes: list[Route] = [
+            Endpoint("GET", "/v2", self.server, Says(summary="What this server is", replies={200: content(_SERVER)})),
+            Endpoint("GET", "/v2/health/live", self.live, _state("Whether the gateway runs")),
+            Endpoint("GET", "/v2/health/ready", self.ready, _state("Whether each deployment serves", 503)),
+        ]
+        tensors = Says(
+            summary="The tensors of an operation",
+            parameters=(OPERATION,),
+            replies={200: content(_METADATA)},
+            problems=(404, 501, 503),
+            error=_ERROR,
+        )
+        for path in _PATHS:
+            routes.append(Endpoint("GET", path, self.metadata, tensors))
+            is_ready = _state("Whether a deployment serves, by a proto that has tensors", 404, 501, 503)
+            routes.append(Endpoint("GET", f"{path}/ready", self.model_ready, is_ready))
+            routes.append(Endpoint("POST", f"{path}/infer", self.infer, _INFER))
+        return routes
+
+    async def server(self, _: Request) -> Response:
+        """Reply with what this server is."""
+        return JSONResponse({"name": "hotswap", "version": __version__, "extensions": ["binary_tensor_data"]})
+
+    async def live(self, _: Request) -> Response:
+        """Reply that the gateway runs."""
+        return JSONResponse({"live": True})
+
+    async def ready(self, _: Request) -> Response:
+        """Reply whether each deployment has a generation that serves."""
+        is_ready = all(deployment.is_serving for deployment in self.deployments.values())
+        return JSONResponse({"ready": is_ready}, 200 if is_ready else HTTPStatus.SERVICE_UNAVAILABLE)
+
+    async def model_ready(self, request: Request) -> Response:
+        """Reply whether a deployment serves this version, by a proto that has tensors; if not, why."""
+        name = request.path_params["deployment"]
+        try:
+            self._model(request)
+        except Problem as problem:
+            response = JSONResponse({"name": name, "ready": False, "error": str(problem)}, problem.status)
+            response.headers.update(problem.headers)
+            return response
+        return JSONResponse({"name": name, "ready": True})
+
+    async def metadata(self, request: Request) -> Response:
+        """Reply with the tensors of an operation."""
+        served, model = self._model(request)
+        assert served.generation
+        return JSONResponse(
+            {
+                "name": request.path_params["deployment"],
+                "versions": [_version(served)],
+                "platform": f"hotswap_{served.generation.model.kind}",
+                "inputs": model.inputs.metadata(),
+                "outputs": model.outputs.metadata(),
+            }
+        )
+
+    def _model(self, request: Request) -> tuple[Served, _Model]:
+        deployment = self._find(request)
+        served = deployment.served
+        _check_version(request, served)
+        return served, _model_of(deployment.operation(request.query_params.get("operation")))
+
+    def _find(self, request: Request) -> Deployment:
+        name = request.path_params["deployment"]
+        if name not in self.deployments:
+            detail = f"this gateway has no deployment {name!r}: it has {', '.join(self.deployments)}"
+            raise Problem(HTTPStatus.NOT_FOUND, detail)
+        return self.deployments[name]
+
+    async def infer(self, request: Request) -> Response:
+        """Score the rows of the input tensors by what serves, each as a request of its own."""
+        deployment, operation = self._find(request), request.query_params.get("operation")
+        call = await _read(request, self.limits.body_bytes)
+        headers = [("request-id", call.id.encode())] if call.id else []
+
+        async def encode(served: Served, found: Operation) -> _Rows:
+            _check_version(request, served)
+            model = _model_of(found)
+            call.outputs(model)
+            return _Rows(await _apart(call, model.inputs.read, call.inputs, call.binary))
+
+        _, found, answered = await deployment.ask_encoded(operation, encode, headers)
+        predictions = _predictions(answered)
+        version = str(max(prediction.generation for prediction in predictions))
+        wanted = request.path_params.get("version")
+        if wanted and any(str(one.generation) != wanted for one in predictions):
+            detail = f"generation {version} came to serve meanwhile, and has answered"
+            raise Problem(HTTPStatus.CONFLICT, detail, sources=[one.source for one in predictions[:100]])
+        model = _model_of(found)
+        values = [prediction.value for prediction in predictions]
+        outputs, binary = await _apart(call, model.outputs.write, values, call.outputs(model))
+        facts = {"model_name": deployment.name, "model_version": version, "outputs": outputs}
+        return _reply(facts if call.id is None else facts | {"id": call.id}, binary)
+
+
+def _state(summary: str, *bad: int) -> Says:
+    return Says(summary=summary, parameters=(OPERATION,), replies=dict.fromkeys((200, *bad), _STATE))
+
+
+def _version(served: Served) -> str:
+    assert served.generation
+    return str(served.generation.number)
+
+
+def _check_version(request: Request, served: Served) -> None:
+    wanted = request.path_params.get("version")
+    if wanted not in (None, _version(served)):
+        detail = f"version {wanted!r} does not serve: generation {_version(served)} does"
+        raise Problem(HTTPStatus.NOT_FOUND, detail)
+
+
+@lru_cache(maxsize=64)
+def _model_of(operation: Operation) -> _Model:
+    return _Model(Tensors(operation.input), Tensors(operation.output))
+
+
+async def _apart(call: _Call, do: Callable[P, T], *given: P.args, **named: P.kwargs) -> T:
+    """Do something with the values of a call; without blocking other calls if they are many."""
+    return await asyncio.to_thread(do, *given, **named) if call.is_long else do(*given, **named)
+
+
+async def _read(request: Request, most: int) -> _Call:
+    if (encoding := request.headers.get("content-encoding", "identity")) != "identity":
+        raise Problem(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, f"the body is {encoding}: send it without an encoding")
+    body = await bodies.body(request, most)
+    size = request.headers.get("inference-header-content-length")
+    length = len(body) if size is None else bodies.whole(size, len(body))
+    if length is None:
+        detail = (
+            f"Inference-Header-Content-Length is the length of the JSON in a body of {len(body)} bytes, not {size!r}"
+        )
+        raise Problem(HTTPStatus.BAD_REQUEST, detail)
+    try:
+        document = json.loads(body[:length])
+    except (ValueError, RecursionError) as error:
+        raise Problem(HTTPStatus.BAD_REQUEST, f"the body is no JSON: {error}") from None
+    if not isinstance(document, dict):
+        raise Problem(HTTPStatus.BAD_REQUEST, "the body is no JSON object")
+    return _Call(document, body[length:], len(body) > _AT_ONCE_BYTES)
+
+
+def _objects(document: Mapping[str, Any], name: str) -> list[dict[str, Any]]:
+    given = document.get(name, [])
+    if not isinstance(given, list) or not all(isinstance(one, dict) for one in given):
+        raise Problem(HTTPStatus.BAD_REQUEST, f"`{name}` is a list of tensors, each an object")
+    return given
+
+
+def _parameters(document: Mapping[str, Any]) -> Mapping[str, Any]:
+    given = document.get("parameters")
+    return given if isinstance(given, dict) else {}
+
+
+def _predictions(answered: Sequence[Answered]) -> list[Prediction]:
+    """Return the predictions of all rows. Raises Problem: a row is refused (422; 413, it is too large)."""
+    for row, one in enumerate(answered, 1):
+        if isinstance(one.answer, Refused):
+            try:
+                predicted(one)
+            except Problem as problem:
+                raise Problem(problem.status, f"row {row}: {problem}", **problem.facts) from None
+    return [predicted(one) for one in answered]
+
+
+def _reply(document: Mapping[str, Any], binary: bytes) -> Response:
+    header = json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode()
+    if not binary:
+        return Response(header, media_type="application/json")
+    facts = {"Inference-Header-Content-Length": str(len(header))}
+    return Response(header + binary, 200, facts, "application/octet-stream")
