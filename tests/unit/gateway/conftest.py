@@ -4,13 +4,15 @@ from contextlib import asynccontextmanager
 
 import httpx
 import pytest
+from starlette.routing import Match
 
 from fakes.kafka_logs import FakeWorker
 from hotswap.client.change import Change
 from hotswap.client.client import Client
-from hotswap.gateway.app import make_app
+from hotswap.gateway.app import make_app, routes_of
 from hotswap.gateway.deployment import Deployment
 from hotswap.gateway.limits import Limits
+from hotswap.gateway.openapi import document
 from hotswap.generation import Model, Proto
 
 PROTO = """
@@ -24,6 +26,22 @@ service Echo { rpc echo(Frame) returns (Frame); rpc one(Row) returns (Row); }
 @pytest.fixture
 def proto_text():
     return PROTO
+
+
+def documented(deployments, limits):
+    """Return a hook that checks each response against the OpenAPI document: its status, and its content type."""
+    routes = routes_of(deployments, limits)
+    paths = document(routes, [deployment.name for deployment in deployments])["paths"]
+
+    async def check(response):
+        call = {"type": "http", "method": response.request.method, "path": response.request.url.path}
+        for route in routes:
+            if route.matches(call)[0] is Match.FULL and call["method"] != "HEAD":
+                responses = paths[route.path_format][call["method"].lower()]["responses"]
+                told = response.headers["content-type"].partition(";")[0]
+                assert told in responses[str(response.status_code)]["content"], f"{call} {response.status_code} {told}"
+
+    return check
 
 
 @pytest.fixture
@@ -42,7 +60,8 @@ def gateway(cluster, settings):
         try:
             app = make_app([deployment], limits)
             transport = httpx.ASGITransport(app)
-            async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
+            hooks = {"response": [documented([deployment], limits)]}
+            async with httpx.AsyncClient(transport=transport, base_url="http://localhost", event_hooks=hooks) as client:
                 client.deployment, client.app, client.limits = deployment, app, limits
                 yield client
         finally:

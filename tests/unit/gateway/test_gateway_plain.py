@@ -164,6 +164,7 @@ async def test_a_body_that_does_not_come_is_given_up(gateway, monkeypatch):
         {"origin": "https://elsewhere.example"},
         {"origin": "null"},
         {"origin": "http://localhost:81"},
+        {"origin": "http://["},
         {"host": "elsewhere.example"},
         {"host": "elsewhere.example", "origin": "http://elsewhere.example"},
         {"host": "10.0.0.1:8080"},

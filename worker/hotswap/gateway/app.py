@@ -97,7 +97,7 @@ class _OfThisMachine:
         if scope["type"] == "http":
             headers = Headers(scope=scope)
             host, origin = headers.get("host", ""), headers.get("origin")
-            if not _is_loopback(host) or (origin and urlsplit(origin).netloc != host):
+            if not _is_loopback(host) or (origin and origin.partition("://")[2] != host):
                 detail = f"this gateway serves this machine only, and not {origin or host or 'a call without a Host'}"
                 app = Problem(HTTPStatus.FORBIDDEN, detail).response()
         await app(scope, receive, send)
