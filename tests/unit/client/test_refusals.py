@@ -70,13 +70,21 @@ async def test_a_page_ends_once_it_has_looked_at_enough_and_the_next_one_goes_on
     assert [] in pages
 
 
-async def test_a_page_holds_only_so_many_bytes(refused, settings, monkeypatch):
-    size = len(b"299UNDECODABLE")
+async def test_a_page_has_and_is_made_of_only_so_many_bytes(refused, settings, monkeypatch):
+    size, held = len(b"299UNDECODABLE"), []
+    take = refusals._Pager._take
+
+    def spy(pager, windows):
+        held.append(sum(window.size for window in windows.values()))
+        return take(pager, windows)
+
+    monkeypatch.setattr(refusals._Pager, "_take", spy)
     monkeypatch.setattr(refusals, "_HELD_BYTES", 5 * size)
     monkeypatch.setattr(refusals, "_PAGE_BYTES", 3 * size)
     pages = await read_all(settings, 100)
     assert flat(pages) == kept()
     assert {len(page) for page in pages} <= {1, 2, 3, 4}
+    assert max(held) <= 5 * size
 
 
 async def test_dead_letters_of_an_empty_topic_are_one_empty_page(cluster, settings):

@@ -281,12 +281,20 @@ async def test_rows_are_encoded_again_if_another_proto_comes_to_serve_meanwhile(
         assert (await calling).json()["outputs"][1] == tensor("name", "BYTES", "a")
 
 
-async def test_many_values_are_read_and_written_beside_the_calls_of_others(gateway, cluster, settings):
+async def test_many_values_are_read_and_written_beside_the_calls_of_others(gateway, cluster, settings, monkeypatch):
     answer_requests(cluster, settings)
+    aside, to_thread = [], asyncio.to_thread
+
+    async def spy(do, *given):
+        aside.append(do.__name__)
+        return await to_thread(do, *given)
+
+    monkeypatch.setattr(asyncio, "to_thread", spy)
     names = [f"n{at}" for at in range(10_000)]
     async with gateway(proto=FLAT) as client:
         reply = await infer(client, tensor("name", "BYTES", *names), outputs=[{"name": "name"}])
     assert reply.json()["outputs"] == [tensor("name", "BYTES", *names)]
+    assert aside == ["read", "write"]
 
 
 async def test_bytes_that_json_cannot_hold_are_to_be_asked_for_as_binary(gateway, cluster, settings):

@@ -186,9 +186,7 @@ class Inference:
         try:
             self._model(request)
         except Problem as problem:
-            response = JSONResponse({"name": name, "ready": False, "error": str(problem)}, problem.status)
-            response.headers.update(problem.headers)
-            return response
+            return problem.error(name=name, ready=False)
         return JSONResponse({"name": name, "ready": True})
 
     async def metadata(self, request: Request) -> Response:

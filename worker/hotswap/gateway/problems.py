@@ -1,11 +1,10 @@
 """Errors as HTTP responses: problem details (RFC 9457), one for each kind of error of ours."""
 
-import json
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
 
-from starlette.responses import Response
+from starlette.responses import JSONResponse
 
 from hotswap.errors import Doubt, HotswapError, NoAnswer, StartError, SwapCode, SwapError, UsageError
 
@@ -22,25 +21,18 @@ class Problem(Exception):
         self.facts: Mapping[str, Any] = facts
         self.retry_after_s = retry_after_s
 
-    @property
-    def headers(self) -> dict[str, str]:
-        """The headers of its response."""
-        return {} if self.retry_after_s is None else {"Retry-After": str(self.retry_after_s)}
-
-    def response(self) -> Response:
+    def response(self) -> JSONResponse:
         """Return the response."""
         document = {"title": self.status.phrase, "status": self.status.value, "detail": str(self), **self.facts}
-        return _json(document, self, "application/problem+json")
+        return self._response(document, "application/problem+json")
 
-    def error(self) -> Response:
-        """Return the response as the Open Inference Protocol has it."""
-        return _json({"error": str(self), **self.facts}, self, "application/json")
+    def error(self, **facts: Any) -> JSONResponse:
+        """Return the response as the Open Inference Protocol has it, with further facts."""
+        return self._response({**facts, "error": str(self), **self.facts}, "application/json")
 
-
-def _json(document: Mapping[str, Any], problem: Problem, media_type: str) -> Response:
-    # What a caller has sent is quoted, and need not be UTF-8.
-    text = json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode(errors="replace")
-    return Response(text, problem.status.value, problem.headers, media_type)
+    def _response(self, document: Mapping[str, Any], media_type: str) -> JSONResponse:
+        headers = {} if self.retry_after_s is None else {"Retry-After": str(self.retry_after_s)}
+        return JSONResponse(document, self.status.value, headers, media_type)
 
 
 def bad_rows(faults: Sequence[Mapping[str, Any]], count: int) -> Problem:
