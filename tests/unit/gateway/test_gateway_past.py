@@ -6,7 +6,10 @@ import base64
 import pytest
 
 from fakes.kafka_logs import FakeWorker, answer_requests
+from hotswap.commands import encode_command
+from hotswap.swap import SwapCommand
 
+PROTO = b'syntax = "proto3"; message Row { double age = 1; } service Echo { rpc one(Row) returns (Row); }'
 ONE = {"operation": "one"}
 
 
@@ -17,18 +20,24 @@ async def until(client, holds):
     return told
 
 
-async def test_the_history_has_each_command_its_outcomes_and_when_it_served(gateway, cluster, settings, proto_text):
+async def test_the_history_has_each_command_its_outcomes_and_when_it_served(gateway, cluster, settings, monkeypatch):
     async with gateway() as client:
         FakeWorker(cluster, settings, "w2")
-        await client.post("/v1/d/swap", files={"proto": proto_text.encode() + b"// 2"})
+        await client.post("/v1/d/swap", files={"proto": PROTO + b"// 2"})
         bad = FakeWorker(cluster, settings, "w3", ("STAGING", "FAILED"), code="PROTO_INVALID", message="no")
         cluster.on_append.remove(cluster.worker.react)
-        await client.post("/v1/d/swap", files={"proto": proto_text.encode() + b"// 3"})
+        await client.post("/v1/d/swap", files={"proto": PROTO + b"// 3"})
         cluster.on_append.remove(bad.react)
+        late = encode_command("d", SwapCommand(command_id="late", generation=3, base=1))
+        with monkeypatch.context() as quiet:
+            quiet.setattr(cluster, "on_append", [])
+            cluster.append("hotswap.control", late)
         await client.post("/v1/d/pause")
         told = await until(client, lambda told: told["is_paused"])
     assert (told["deployment"], told["serving"]) == ("d", 3)
-    pause, third, second, first = told["commands"]
+    pause, refused, third, second, first = told["commands"]
+    assert (refused["verdict"], refused["code"], refused["generation"]) == ("REFUSED", "STALE", 3)
+    assert refused["served_from_ms"] is None
     assert [one["title"] for one in (pause, second, first)] == [
         "pause",
         "swap to 2: proto",

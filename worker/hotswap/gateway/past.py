@@ -1,5 +1,6 @@
 """What happened in a deployment: its last commands with their outcomes, and its refused requests."""
 
+import asyncio
 import base64
 import re
 from collections.abc import Mapping
@@ -8,6 +9,7 @@ from itertools import pairwise
 from typing import Any
 from urllib.parse import urlencode
 
+from google.protobuf import json_format
 from google.protobuf.message import DecodeError
 from starlette.requests import Request
 
@@ -26,7 +28,6 @@ from hotswap.kafka.log import LogRecord
 _LIMIT = 100
 _MOST = 1_000
 _PARTITIONS = (1 << 31) - 1
-_OFFSETS = (1 << 63) - 1
 _BEFORE = re.compile(r"[0-9]{1,10}-[0-9]{1,19}(,[0-9]{1,10}-[0-9]{1,19})*")
 
 _MAYBE: Schema = {"type": ["string", "null"]}
@@ -78,9 +79,8 @@ LETTERS = an_object(
 def history(deployment: Deployment) -> dict[str, Any]:
     """Return the last hundred commands, the newest first: what each asks for, the verdict, and what workers told."""
     commands = deployment.seen.commands()
-    since = {one.entry.verdict.generation: _since(one.told) for one in commands}
-    served = sorted((at, number) for number, at in since.items() if at)
-    until = {number: later for (_, number), (later, _) in pairwise(served)}
+    served = sorted((at, one.entry.offset) for one in commands if (at := _since(one.told)))
+    until = {offset: later for (_, offset), (later, _) in pairwise(served)}
     return {
         "deployment": deployment.name,
         "serving": deployment.generation,
@@ -88,8 +88,8 @@ def history(deployment: Deployment) -> dict[str, Any]:
         "commands": [
             _command(one)
             | {
-                "served_from_ms": _ms(since[one.entry.verdict.generation]),
-                "served_until_ms": _ms(until.get(one.entry.verdict.generation, 0.0)),
+                "served_from_ms": _ms(_since(one.told)),
+                "served_until_ms": _ms(until.get(one.entry.offset, 0.0)),
             }
             for one in reversed(commands)
         ],
@@ -143,10 +143,8 @@ async def dead_letters(deployment: Deployment, request: Request) -> dict[str, An
         partition=partition,
     )
     served = deployment.served if deployment.is_serving else None
-    return {
-        "dead_letters": [_letter(record, served) for record in page.records],
-        "next": _next(request, page),
-    }
+    letters = await asyncio.to_thread(lambda: [_letter(record, served) for record in page.records])  # megabytes
+    return {"dead_letters": letters, "next": _next(request, page)}
 
 
 def _whole(query: Mapping[str, str], name: str, most: int, least: int = 0) -> int | None:
@@ -215,5 +213,9 @@ def _fields(record: LogRecord, served: Served) -> Any:
         return None
     try:
         return rows.as_json(operation.input.FromString(record.value))
-    except (DecodeError, ValueError):  # a message that is read need not have JSON: a Timestamp of the year 10,000
+    except (
+        DecodeError,
+        json_format.Error,
+        ValueError,
+    ):  # a message that is read need not have JSON: a Timestamp of the year 10,000
         return None
