@@ -13,6 +13,7 @@ import pytest
 
 from harness.audit import source
 from harness.fleet import EXAMPLES, ROOT
+from hotswap.client.answers import Outgoing, Refused
 from hotswap.client.overview import read_history
 from hotswap.codec.proto import compile as compile_proto
 from hotswap.generation import Configuration
@@ -156,6 +157,27 @@ async def test_through_a_swap_and_a_killed_worker_each_call_has_the_one_answer_t
     told = [told["source"] for _, told in replies]
     assert len(set(told)) == len(told)
     assert set(told) <= logged
+
+
+async def test_dead_letters_are_paged_each_once_across_the_partitions_and_transactions_of_a_log(deployment):
+    await deployment.serve("iris_gbm")
+    good = compile_proto(IRIS.read_bytes()).operations["Classify"].input(sepal_length=5).SerializeToString()
+    refused = []
+    async with gateway(deployment) as client, deployment.client() as other:
+        for _ in range(5):  # a transaction or more of each partition, whose markers have offsets, too
+            values = [b"\xff%d" % at if at % 2 else good for at in range(20)]
+            answers = other.predict([Outgoing(value) for value in values])
+            refused += [answer.source async for answer in answers if isinstance(answer, Refused)]
+        pages, path = [], f"/v1/{deployment.name}/dead-letters?limit=7&code=UNDECODABLE"
+        while path:
+            page = (await client.get(path)).json()
+            pages.append(page["dead_letters"])
+            path = page["next"]
+    letters = [letter for page in pages for letter in page]
+    assert sorted(letter["source"] for letter in letters) == sorted(refused)
+    assert len(letters) == 50
+    assert [letter["at_ms"] for letter in letters] == sorted((one["at_ms"] for one in letters), reverse=True)
+    assert {len(page) for page in pages[:-1]} == {7}
 
 
 def calls(page):
