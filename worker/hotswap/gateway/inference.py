@@ -36,6 +36,7 @@ from hotswap.gateway.openapi import (
     STRING,
     Endpoint,
     Says,
+    Schema,
     a_list,
     an_object,
     content,
@@ -160,9 +161,11 @@ class Inference:
             problems=(404, 501, 503),
             error=_ERROR,
         )
+        is_ready = _state(
+            "Whether a deployment serves, by a proto that has tensors", 404, 501, 503, parameters=(OPERATION,)
+        )
         for path in _PATHS:
             routes.append(Endpoint("GET", path, self.metadata, tensors))
-            is_ready = _state("Whether a deployment serves, by a proto that has tensors", 404, 501, 503)
             routes.append(Endpoint("GET", f"{path}/ready", self.model_ready, is_ready))
             routes.append(Endpoint("POST", f"{path}/infer", self.infer, _INFER))
         return routes
@@ -242,8 +245,8 @@ class Inference:
         return _reply(facts if call.id is None else facts | {"id": call.id}, binary)
 
 
-def _state(summary: str, *bad: int) -> Says:
-    return Says(summary=summary, parameters=(OPERATION,), replies=dict.fromkeys((200, *bad), _STATE))
+def _state(summary: str, *bad: int, parameters: Sequence[Schema] = ()) -> Says:
+    return Says(summary=summary, parameters=parameters, replies=dict.fromkeys((200, *bad), _STATE))
 
 
 def _version(served: Served) -> str:
