@@ -1,7 +1,8 @@
 """An overview of a deployment from its topics and its group's committed offsets: what `hotswap status` shows."""
 
+import asyncio
 import time
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -13,8 +14,9 @@ from hotswap.errors import StartError, SwapError
 from hotswap.kafka.admin import Admin, Lag
 from hotswap.kafka.log import LogReader
 from hotswap.settings import Settings
-from hotswap.swap import PauseCommand, RollbackCommand, SkipCommand, out_of_reach
+from hotswap.swap import PauseCommand, RollbackCommand, SkipCommand, Swap, out_of_reach
 
+_TURN_S = 1.0
 _FORGOTTEN_S = 3_600.0
 """How long a worker that is gone is shown: the status topic keeps its last report for ever."""
 
@@ -69,6 +71,8 @@ class Overview:
     """Live worker -> the generations that it could not load and runs without, newest first."""
     topic_faults: tuple[str, ...] = ()
     """What is wrong with the deployment's topics."""
+    swaps: tuple[Swap, ...] = ()
+    """The accepted generations, oldest first."""
 
     @property
     def live(self) -> tuple[WorkerView, ...]:
@@ -151,12 +155,39 @@ async def overview(settings: Settings) -> Overview:
     async with Admin.connect(settings) as admin:
         lags = await admin.lags(settings.group_id, settings.topics.requests)
         topic_faults = tuple(await admin.topic_faults())
-    history, fleet = await read_history(settings), await read_fleet(settings)
+    return _view(await read_history(settings), await read_fleet(settings), lags, topic_faults)
+
+
+async def follow_overview(settings: Settings) -> AsyncGenerator[Overview, None]:
+    """Yields the overview again and again, once a second, over connections that stay open.
+
+    Raises:
+        StartError: no broker answers, or a topic is missing.
+        Doubt: the broker did not answer in time.
+
+    """
+    history, fleet = History(settings.deployment), Fleet(settings.deployment)
+    async with control_log(settings) as commands, status_log(settings) as status, Admin.connect(settings) as admin:
+        history.receive(await commands.read_to_end())
+        for record in await status.read_to_end():
+            fleet.receive(record.value)
+        while True:
+            lags = await admin.lags(settings.group_id, settings.topics.requests)
+            yield _view(history, fleet, lags, tuple(await admin.topic_faults()))
+            await asyncio.sleep(_TURN_S)
+            while records := await commands.read(0):
+                history.receive(records)
+            while records := await status.read(0):
+                for record in records:
+                    fleet.receive(record.value)
+
+
+def _view(history: History, fleet: Fleet, lags: tuple[Lag, ...], topic_faults: tuple[str, ...]) -> Overview:
     now, entries = time.time(), list(history.entries)
     workers = sorted(fleet.workers.values(), key=lambda view: view.worker)
     live = [view for view in workers if view.is_live(now)]
     return Overview(
-        deployment=settings.deployment,
+        deployment=history.deployment,
         at=now,
         newest=history.timeline.newest,
         is_paused=history.timeline.is_paused,
@@ -165,6 +196,7 @@ async def overview(settings: Settings) -> Overview:
         lags=lags,
         failures={view.worker: tuple(failures) for view in live if (failures := fleet.failures(view))},
         topic_faults=topic_faults,
+        swaps=tuple(history.timeline.swaps.values()),
     )
 
 
