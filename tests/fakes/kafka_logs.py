@@ -87,6 +87,7 @@ class FakeCluster:
             "hotswap.client.refusals": {"LogReader": reader, "Admin": admin},
             "hotswap.gateway.desk": {"LogWriter": writer, "Admin": admin},
             "hotswap.cli.dead_letters": {"LogReader": reader},
+            "hotswap.console.watch": {"LogReader": reader, "Admin": admin},
             "hotswap.cli.top": {"LogReader": reader, "Admin": admin},
         }
         for module, names in fakes.items():
@@ -138,6 +139,8 @@ class FakeReader:
             self.cluster.grown.clear()
             with suppress(TimeoutError):
                 await asyncio.wait_for(self.cluster.grown.wait(), min(timeout_s, 0.05))
+            if (task := asyncio.current_task()) and task.cancelling():
+                raise asyncio.CancelledError  # before Python 3.12, wait_for loses one that comes with the event
             found = self._one_partition()
         return found
 

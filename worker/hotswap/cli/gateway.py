@@ -1,15 +1,50 @@
 """`hotswap gateway`: deployments over HTTP."""
 
 import importlib.util
-from typing import Any
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from hotswap import logs
 from hotswap.cli.shared import kafka_option, make_settings
 from hotswap.errors import StartError, UsageError
+from hotswap.settings import Settings
 
-_NEEDED = ("httptools", "python_multipart", "starlette", "uvicorn")
+if TYPE_CHECKING:
+    from hotswap.gateway.server import MakeConsole
+
+_NEEDED = ("httptools", "jinja2", "python_multipart", "starlette", "uvicorn")
+
+
+changes_option = click.option(
+    "--allow-changes", is_flag=True, help="Let the console change deployments, not only show."
+)
+
+
+def settings_of(deployments: Sequence[str], kafka: str | None) -> list[Settings]:
+    """Return the settings of each deployment to serve, and set up the log.
+
+    Raises:
+        StartError: the extra is not installed.
+        UsageError: a deployment is named twice, or a setting is wrong.
+
+    """
+    if missing := [name for name in _NEEDED if importlib.util.find_spec(name) is None]:
+        raise StartError(f"the gateway and the console need {', '.join(missing)}: install hotswap[gateway]")
+    if len(set(deployments)) < len(deployments):
+        raise UsageError("a deployment is named twice")
+    settings = [make_settings(deployment=name, kafka=kafka) for name in deployments]
+    logs.set_up(level=settings[0].log_level, style=settings[0].log_format)
+    return settings
+
+
+def console_of(given: Mapping[str, Any]) -> "MakeConsole":
+    """Return what makes the console that the options ask for."""
+    from hotswap.console.app import Console  # noqa: PLC0415 - an extra
+
+    return partial(Console, is_changing=given["allow_changes"])
 
 
 @click.command()
@@ -52,18 +87,14 @@ _NEEDED = ("httptools", "python_multipart", "starlette", "uvicorn")
     help="How many calls at a time may score by a model of their own.",
 )
 @click.option("--allow-foreign-code", is_flag=True, help="Let such a model be a jar or a Spark pipeline, too.")
+@changes_option
 def gateway(deployments: tuple[str, ...], **given: Any) -> None:
     """Serve deployments over HTTP until SIGTERM or Ctrl-C; needs the extra `gateway`.
 
-    The first deployment has the endpoints of Acumos's model runner, all of them those below /v1/. Whoever reaches the
-    port may use them, so the address must be one that only this machine reaches.
+    The first deployment has the endpoints of Acumos's model runner, all of them those below /v1/; the console is at
+    /console. Whoever reaches the port may use them, so the address must be one that only this machine reaches.
     """
-    if missing := [name for name in _NEEDED if importlib.util.find_spec(name) is None]:
-        raise StartError(f"the gateway needs {', '.join(missing)}: install hotswap[gateway]")
-    if len(set(deployments)) < len(deployments):
-        raise UsageError("a deployment is named twice")
-    settings = [make_settings(deployment=name, kafka=given["kafka"]) for name in deployments]
-    logs.set_up(level=settings[0].log_level, style=settings[0].log_format)
+    settings = settings_of(deployments, given["kafka"])
     from hotswap.gateway.server import Options, serve  # noqa: PLC0415 - an extra
 
     options = Options(
@@ -75,4 +106,4 @@ def gateway(deployments: tuple[str, ...], **given: Any) -> None:
         hosts=given["hosts"],
         is_foreign_code_allowed=given["allow_foreign_code"],
     )
-    serve(settings, options)
+    serve(settings, options, console_of(given))

@@ -14,7 +14,7 @@ from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
-from starlette.routing import Route
+from starlette.routing import BaseRoute, Mount, Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from hotswap import metrics
@@ -30,34 +30,48 @@ from hotswap.gateway.problems import Problem, problem_of
 log = logging.getLogger(__name__)
 
 
-def make_app(deployments: Sequence[Deployment], limits: Limits) -> ASGIApp:
+def make_app(deployments: Sequence[Deployment], limits: Limits, console: ASGIApp | None = None) -> ASGIApp:
     """Return the application; the first deployment speaks Acumos's endpoints."""
+    return _guarded([*routes_of(deployments, limits), *([Mount("/console", console)] if console else [])])
+
+
+def make_console_app(deployments: Sequence[Deployment], console: ASGIApp) -> ASGIApp:
+    """Return the application of a console alone, which is at / and at /console."""
+    return _guarded([*_probes(deployments), Mount("/console", console), Mount("/", console)])
+
+
+def _guarded(routes: Sequence[BaseRoute]) -> ASGIApp:
     handlers: Any = {Problem: _problem, HotswapError: _ours, HTTPException: _http}
-    return _Told(_OfThisMachine(Starlette(routes=routes_of(deployments, limits), exception_handlers=handlers)))
+    return _Told(_OfThisMachine(Starlette(routes=routes, exception_handlers=handlers)))
 
 
 def routes_of(deployments: Sequence[Deployment], limits: Limits) -> list[Route]:
     """Return the routes of the API, which the OpenAPI document describes."""
     by_name = {deployment.name: deployment for deployment in deployments}
-
-    async def ready(_: Request) -> Response:
-        if idle := [name for name, deployment in by_name.items() if not deployment.is_serving]:
-            return PlainTextResponse(f"nothing serves in {', '.join(idle)}\n", HTTPStatus.SERVICE_UNAVAILABLE)
-        return PlainTextResponse("ok\n")
-
-    text = content(STRING, "text/plain")
-    probe = Says(summary="Whether each deployment serves", replies={200: text, 503: text})
     return described(
         [
-            Endpoint("GET", "/livez", _live, Says(summary="Whether the gateway runs", replies={200: text})),
-            Endpoint("GET", "/readyz", ready, probe),
-            Endpoint("GET", "/metrics", _metrics, Says(summary="Metrics for Prometheus", replies={200: text})),
+            *_probes(deployments),
             *Acumos(deployments[0], limits).routes(),
             *Plain(by_name, limits).routes(),
             *Inference(by_name, limits).routes(),
         ],
         list(by_name),
     )
+
+
+def _probes(deployments: Sequence[Deployment]) -> list[Route]:
+    async def ready(_: Request) -> Response:
+        if idle := [deployment.name for deployment in deployments if not deployment.is_serving]:
+            return PlainTextResponse(f"nothing serves in {', '.join(idle)}\n", HTTPStatus.SERVICE_UNAVAILABLE)
+        return PlainTextResponse("ok\n")
+
+    text = content(STRING, "text/plain")
+    probe = Says(summary="Whether each deployment serves", replies={200: text, 503: text})
+    return [
+        Endpoint("GET", "/livez", _live, Says(summary="Whether the gateway runs", replies={200: text})),
+        Endpoint("GET", "/readyz", ready, probe),
+        Endpoint("GET", "/metrics", _metrics, Says(summary="Metrics for Prometheus", replies={200: text})),
+    ]
 
 
 async def _live(_: Request) -> Response:

@@ -67,12 +67,12 @@ async def body(request: Request, most: int) -> bytes:
 
 
 @asynccontextmanager
-async def form(request: Request, most: int) -> AsyncIterator["Form"]:
+async def form(request: Request, most: int, *, fields: int = 32) -> AsyncIterator["Form"]:
     """Yield the parts of a multipart body, of at most so many bytes together; large ones are files on disk."""
     if not request.headers.get("content-type", "").startswith("multipart/form-data"):
         raise Problem(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "the body must be multipart/form-data")
     try:
-        async with bounded(request, most).form(max_files=8, max_fields=32, max_part_size=1 << 20) as parts:
+        async with bounded(request, most).form(max_files=8, max_fields=fields, max_part_size=1 << 20) as parts:
             yield Form(parts, request.query_params)
     except ClientDisconnect:
         raise Problem(HTTPStatus.BAD_REQUEST, "the client has left amidst its body") from None

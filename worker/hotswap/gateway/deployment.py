@@ -185,19 +185,23 @@ class Deployment:
 
         """
         async with Client(self.settings) as client:
-            for attempt in range(_ATTEMPTS):
-                try:
-                    receipt = await publish(client)
-                    break
-                except SwapError as error:
-                    if error.code is not SwapCode.STALE or attempt == _ATTEMPTS - 1:
-                        raise
+            receipt = await _publish(client, publish)
             answer = await client.await_swap(receipt)
         if not answer.is_good:
             raise self._failed(receipt, answer)
         if receipt.generation:
             await self._until(lambda: self.generation >= receipt.generation, _SEEN_S)
         return {"status": "ok", "generation": receipt.generation, "workers": sorted(answer.told)}
+
+    async def publish(self, publish: Callable[[Client], Awaitable[Receipt]]) -> Receipt:
+        """Publish a command as `command` does, and return once the control log has accepted it.
+
+        Raises:
+            SwapError: it was refused.
+
+        """
+        async with Client(self.settings) as client:
+            return await _publish(client, publish)
 
     @property
     def generation(self) -> int:
@@ -219,6 +223,16 @@ class Deployment:
         first = next(iter(bad.values()))
         detail = f"{first.code}: {first.message}" if first.code else f"the command is {first.outcome.lower()}"
         return Problem(HTTPStatus.UNPROCESSABLE_ENTITY, detail, code=first.code, **facts)
+
+
+async def _publish(client: Client, publish: Callable[[Client], Awaitable[Receipt]]) -> Receipt:
+    for _ in range(_ATTEMPTS - 1):
+        try:
+            return await publish(client)
+        except SwapError as error:
+            if error.code is not SwapCode.STALE:
+                raise
+    return await publish(client)
 
 
 def operation_of(schema: Schema, name: str | None) -> Operation:

@@ -4,15 +4,18 @@ import asyncio
 import logging
 import signal
 import socket
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from ipaddress import ip_address
+from types import FrameType
+from typing import Protocol, TypeAlias
 
 import uvicorn
+from starlette.types import Receive, Scope, Send
 
 from hotswap.errors import StartError, UsageError
-from hotswap.gateway.app import make_app
+from hotswap.gateway.app import make_app, make_console_app
 from hotswap.gateway.deployment import Deployment
 from hotswap.gateway.limits import Limits
 from hotswap.settings import Settings
@@ -36,18 +39,35 @@ class Options:
     is_foreign_code_allowed: bool
 
 
-def serve(settings: Sequence[Settings], options: Options) -> None:
-    """Serve deployments until SIGTERM or SIGINT.
+class Console(Protocol):
+    """A console, as an application."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a call."""
+
+    async def close(self) -> None:
+        """End its streams, for nothing else would: a browser follows them for hours."""
+
+
+MakeConsole: TypeAlias = Callable[[Mapping[str, Deployment], Limits], Console]
+
+
+def serve(
+    settings: Sequence[Settings], options: Options, make_console: MakeConsole | None = None, *, is_alone: bool = False
+) -> None:
+    """Serve deployments until SIGTERM or SIGINT, with a console, too, or with the console alone.
 
     Raises:
         UsageError: others than this machine could reach the address, and nothing would tell who they are.
         StartError: the port cannot be bound, or Kafka or a deployment's topics are not there.
 
     """
-    asyncio.run(_serve(settings, options))
+    asyncio.run(_serve(settings, options, make_console, is_alone=is_alone))
 
 
-async def _serve(settings: Sequence[Settings], options: Options) -> None:
+async def _serve(
+    settings: Sequence[Settings], options: Options, make_console: MakeConsole | None, *, is_alone: bool
+) -> None:
     with _bind(options.host, options.port) as listening:
         deployments = [
             Deployment(one, most_waiting=options.max_waiting, timeout_s=options.timeout_s) for one in settings
@@ -58,11 +78,16 @@ async def _serve(settings: Sequence[Settings], options: Options) -> None:
             hosts=options.hosts,
             is_foreign_code_allowed=options.is_foreign_code_allowed,
         )
+        console = make_console({one.name: one for one in deployments}, limits) if make_console else None
         try:
             for deployment in deployments:
                 await deployment.start()
+            if console and is_alone:
+                app, event = make_console_app(deployments, console), "console.started"
+            else:
+                app, event = make_app(deployments, limits, console), "gateway.started"
             config = uvicorn.Config(
-                make_app(deployments, limits),
+                app,
                 access_log=False,
                 lifespan="off",
                 log_config=None,
@@ -72,15 +97,28 @@ async def _serve(settings: Sequence[Settings], options: Options) -> None:
             )
             host, port = listening.getsockname()[:2]
             names = [one.deployment for one in settings]
-            log.info("gateway.started", extra={"address": f"http://{host}:{port}", "deployments": names})
-            await _Server(config).serve(sockets=[listening])
+            log.info(event, extra={"address": f"http://{host}:{port}", "deployments": names})
+            await _Server(config, console).serve(sockets=[listening])
         finally:
+            if console:
+                await console.close()
             for deployment in deployments:
                 await deployment.stop()
 
 
 class _Server(uvicorn.Server):
     """Ends as a worker does: with exit code 0, once the calls in hand have ended; a second signal cuts them off."""
+
+    def __init__(self, config: uvicorn.Config, console: Console | None) -> None:
+        super().__init__(config)
+        self._console = console
+        self._closing: asyncio.Task[None] | None = None
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """End what would not end by itself, too."""
+        super().handle_exit(sig, frame)
+        if self._console and not self._closing:
+            self._closing = asyncio.create_task(self._console.close())
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:

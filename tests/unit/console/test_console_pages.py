@@ -1,0 +1,93 @@
+"""The pages of the console over logs in memory: what they show, and what a browser is told not to do."""
+
+import asyncio
+import json
+
+import pytest
+
+SCRIPT = "<script>alert(1)</script>"
+
+
+async def test_the_fleet_shows_each_deployment_with_what_serves_and_its_workers(console, cluster):
+    async with console() as browser:
+        reply = await browser.see("/")
+    assert reply.status_code == 200
+    assert reply.headers["content-type"] == "text/html; charset=utf-8"
+    for said in ("generation 1 on 2 partitions", 'href="/d/d"', "w1", "serving", "Answers", "Lag"):
+        assert said in reply.text
+
+
+async def test_it_is_the_same_at_the_root_and_below_console(console):
+    async with console() as browser:
+        reply = await browser.see("/console/")
+        assert 'href="/console/d/d"' in reply.text
+        assert (await browser.get("/console/static/console.js")).status_code == 200
+        assert (await browser.get("/static/console.css")).status_code == 200
+
+
+async def test_every_reply_forbids_scripts_frames_and_styles_that_are_not_ours(console):
+    async with console() as browser:
+        for path in ("/", "/static/console.js", "/nowhere"):
+            headers = (await browser.get(path)).headers
+            policy = headers["content-security-policy"]
+            assert "default-src 'none'" in policy
+            assert "frame-ancestors 'none'" in policy
+            assert "unsafe" not in policy
+            assert headers["x-content-type-options"] == "nosniff"
+
+
+async def test_a_script_in_a_models_or_workers_name_stays_text(console, cluster, settings):
+    async with console(model=SCRIPT) as browser:
+        cluster.worker.name = f"w{SCRIPT}"
+        cluster.worker.speak(generation=1, model_name=SCRIPT, partitions={0: SCRIPT}, machine={SCRIPT: "\u202eevil"})
+        text = (await browser.see("/")).text
+    assert SCRIPT not in text
+    assert "&lt;script&gt;alert(1)" in text
+    assert "\u202e" not in text
+    assert r"\u202eevil" in text
+
+
+async def test_the_stream_sends_what_has_changed_and_ends_with_the_console(console, cluster):
+    async with console() as browser:
+        await browser.see("/")
+        sent = asyncio.Queue()
+
+        async def send(message):
+            await sent.put(message)
+
+        scope = {
+            "type": "http", "method": "GET", "path": "/live", "raw_path": b"/live", "query_string": b"", "headers": [],
+            "root_path": "", "scheme": "http", "server": ("localhost", 80), "client": None, "http_version": "1.1",
+            "asgi": {"version": "3.0", "spec_version": "2.4"},
+        }  # fmt: skip
+        streaming = asyncio.create_task(browser.console(scope, asyncio.Queue().get, send))
+        assert dict((await sent.get())["headers"])[b"content-type"].startswith(b"text/event-stream")
+        first = json.loads((await sent.get())["body"].removeprefix(b"data: "))
+        assert "serving" in first["deployment-0"]
+        cluster.worker.speak(generation=1, partitions={0: "the host is late"})
+        while b"holds" not in (await sent.get())["body"]:
+            assert not streaming.done()
+        await browser.console.close()
+        await asyncio.wait_for(streaming, 20)
+
+
+async def test_what_is_not_there_is_a_page_that_says_so(console):
+    async with console() as browser:
+        reply = await browser.get("/d/nobody")
+    assert reply.status_code == 404
+    assert "text/html" in reply.headers["content-type"]
+
+
+async def test_a_kafka_that_cannot_be_reached_is_told_on_the_page(console, cluster):
+    async with console() as browser:
+        del cluster.topics["d.requests"]
+        reply = await browser.see("/")
+    assert reply.status_code == 200
+    assert "topic d.requests does not exist" in reply.text
+    assert "cannot be read" in reply.text
+
+
+@pytest.mark.parametrize("host", ["evil.example", ""])
+async def test_only_this_machine_is_answered(console, host):
+    async with console() as browser:
+        assert (await browser.get("/", headers={"host": host})).status_code == 403

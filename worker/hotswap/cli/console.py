@@ -1,0 +1,36 @@
+"""`hotswap console`: deployments in a browser."""
+
+from typing import Any
+
+import click
+
+from hotswap.cli.gateway import changes_option, console_of, settings_of
+from hotswap.cli.shared import kafka_option
+
+
+@click.command()
+@click.argument("deployments", metavar="DEPLOYMENT...", nargs=-1, required=True)
+@kafka_option
+@click.option("--host", default="127.0.0.1", show_default=True, metavar="ADDRESS", help="A loopback address.")
+@click.option("--port", type=click.IntRange(0, 65_535), default=8081, show_default=True, metavar="N", help="0: any.")
+@changes_option
+@click.option("--allow-foreign-code", is_flag=True, help="Let it load jars and Spark pipelines to look at them, too.")
+def console(deployments: tuple[str, ...], **given: Any) -> None:
+    """Show deployments in a browser until SIGTERM or Ctrl-C; needs the extra `gateway`.
+
+    It only shows them, unless started with --allow-changes: then whoever reaches the port may swap models, so the
+    address must be one that only this machine reaches.
+    """
+    settings = settings_of(deployments, given["kafka"])
+    from hotswap.gateway.server import Options, serve  # noqa: PLC0415 - an extra
+
+    options = Options(
+        host=given["host"],
+        port=given["port"],
+        timeout_s=30.0,
+        max_waiting=1_000,
+        body_bytes=64 << 20,
+        hosts=1,
+        is_foreign_code_allowed=given["allow_foreign_code"],
+    )
+    serve(settings, options, console_of(given), is_alone=True)

@@ -1,0 +1,236 @@
+"""What the pages say of a deployment, computed from its overview."""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from hotswap.client.fleet import PartitionView, Told, WorkerView
+from hotswap.client.overview import CommandView, Overview
+from hotswap.console.charts import Chart, chart
+from hotswap.console.watch import MINUTES_S, Watched
+from hotswap.swap import Outcome
+
+_PHASES = ("fetch", "start", "load", "warm")
+_NOBODY = "nobody"
+_MOST_SHADES = 4
+
+State = tuple[str, str]
+"""How something is: a tone (`good`, `busy`, `bad`, `calm`), which has a colour and a shape, and the word for it."""
+
+_STATES: Mapping[Outcome, State] = {
+    Outcome.STAGING: ("busy", "staging"),
+    Outcome.READY: ("busy", "ready"),
+    Outcome.SERVING: ("good", "serving"),
+    Outcome.RETIRED: ("calm", "retired"),
+    Outcome.REFUSED: ("bad", "refused"),
+    Outcome.FAILED: ("bad", "failed"),
+    Outcome.SUPERSEDED: ("calm", "superseded"),
+    Outcome.APPLIED: ("good", "applied"),
+    Outcome.DUPLICATE: ("calm", "duplicate"),
+}
+
+
+class Share(NamedTuple):
+    """A generation, and how many of the partitions it serves; `shade` is 0 for the newest, 1 for the next."""
+
+    generation: int
+    partitions: int
+    start: float
+    width: float
+    shade: int
+
+
+class Cell(NamedTuple):
+    """A partition in the picture."""
+
+    partition: int
+    generation: int
+    shade: int
+    lag: int
+    held: str
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A worker in the picture, and in the table; `view` None: nobody has these partitions."""
+
+    name: str
+    state: State
+    cells: Sequence[Cell]
+    view: WorkerView | None = None
+
+    @property
+    def held(self) -> int:
+        """How many of its partitions are held."""
+        return sum(bool(cell.held) for cell in self.cells)
+
+
+class Phase(NamedTuple):
+    """A phase of staging: its name, its seconds, and its place in a bar of 100."""
+
+    name: str
+    seconds: float
+    start: float
+    width: float
+
+
+class Said(NamedTuple):
+    """What a worker said of a command."""
+
+    worker: str
+    state: State
+    phases: Sequence[Phase]
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """A command in the timeline."""
+
+    title: str
+    at_ms: int
+    generation: int
+    state: State
+    why: str
+    said: Sequence[Said]
+
+
+def state_of(watched: Watched) -> State:
+    """Return how a deployment is."""
+    view = watched.view
+    if view is None or watched.fault:
+        return "bad", "cannot be read"
+    if view.problems:
+        return "bad", "needs attention"
+    if view.is_paused:
+        return "busy", "paused"
+    if not view.live:
+        return "calm", "no worker lives"
+    live = {worker.worker for worker in view.live}
+    told = [said for command in view.commands[-1:] for said in command.told.values() if said.worker in live]
+    if any(said.outcome in (Outcome.STAGING, Outcome.READY) for said in told):
+        return "busy", "swapping"
+    return ("good", "serving") if any(worker.generation for worker in view.live) else ("calm", "nothing serves")
+
+
+def charts_of(watched: Watched) -> list[Chart]:
+    """Return the charts of a deployment's last minutes."""
+    samples = watched.samples
+    now = samples[-1].at if samples else 0.0
+    columns = (
+        ("Answers", [(one.at, one.answers_per_s) for one in samples], "/s"),
+        ("Lag", [(one.at, float(one.lag)) for one in samples], ""),
+        ("Latency, p99", [(one.at, one.p99_s) for one in samples], "s"),
+        ("Refusals", [(one.at, one.refusals_per_s) for one in samples], "/s"),
+    )
+    return [chart(name, points, now, MINUTES_S, unit) for name, points, unit in columns]
+
+
+def shares_of(view: Overview) -> list[Share]:
+    """Return which generations serve the partitions, the newest first."""
+    counted = Counter(cell.generation for row in rows_of(view) for cell in row.cells)
+    shades, total, start = _shades(view), sum(counted.values()), 0.0
+    shares = []
+    for number in sorted(counted, reverse=True):
+        width = 100 * counted[number] / total
+        shares.append(Share(number, counted[number], round(start, 2), round(width, 2), shades[number]))
+        start += width
+    return shares
+
+
+def _shades(view: Overview) -> dict[int, int]:
+    numbers = {lag.generation for lag in view.lags}
+    numbers |= {part.generation for worker in view.live for part in worker.partitions}
+    return {
+        number: min(place, _MOST_SHADES - 1) if number else _MOST_SHADES
+        for place, number in enumerate(sorted(numbers, reverse=True))
+    }
+
+
+def rows_of(view: Overview) -> list[Row]:
+    """Return the workers with their partitions, and what nobody has."""
+    shades, lags = _shades(view), {lag.partition: lag for lag in view.lags}
+    owned: set[int] = set()
+    rows = []
+    for worker in view.workers:
+        parts: Sequence[PartitionView] = worker.partitions if worker.is_live(view.at) else ()
+        cells = []
+        for part in sorted(parts, key=lambda part: part.partition):
+            lag = lags.get(part.partition)
+            # What it answers with now, or, if that is nothing yet, what was committed.
+            number = part.generation or (lag.generation if lag else 0)
+            waiting = lag.requests if lag else part.lag
+            cells.append(Cell(part.partition, number, shades[number], waiting, part.held))
+            owned.add(part.partition)
+        rows.append(Row(worker.worker, _state_of_worker(worker, view), cells, worker))
+    left = [
+        Cell(lag.partition, lag.generation, shades[lag.generation], lag.requests, "no live worker has it")
+        for lag in view.lags
+        if lag.partition not in owned
+    ]
+    return [*rows, *([Row(_NOBODY, ("bad", "unowned"), left)] if left else ())]
+
+
+def _state_of_worker(worker: WorkerView, view: Overview) -> State:
+    if worker.is_stopped:
+        return "calm", "stopped"
+    if not worker.is_live(view.at):
+        return "bad", "silent"
+    if view.failures.get(worker.worker):
+        return "bad", "cannot load"
+    if any(part.held for part in worker.partitions):
+        return "busy", "holds"
+    return ("good", "serving") if worker.generation else ("calm", "idle")
+
+
+def events_of(view: Overview) -> list[Event]:
+    """Return the commands, the newest first."""
+    return [event_of(command) for command in reversed(view.commands)]
+
+
+def event_of(command: CommandView) -> Event:
+    """Return a command as the timeline tells it."""
+    verdict = command.entry.verdict
+    said = [_said(told) for _, told in sorted(command.told.items())]
+    state = _STATES[verdict.outcome] if verdict.outcome else _together(command)
+    whys = dict.fromkeys(one.why for one in said if one.why and one.state[0] == "bad")
+    why = f"{verdict.code}: {verdict.message}" if verdict.code else "; ".join(whys)
+    return Event(command.title, command.entry.at_ms, verdict.generation, state, why, said)
+
+
+def _together(command: CommandView) -> State:
+    outcomes = [told.outcome for told in command.told.values()]
+    by_urgency = (
+        Outcome.FAILED, Outcome.STAGING, Outcome.READY, Outcome.SERVING, Outcome.SUPERSEDED, Outcome.RETIRED,
+    )  # fmt: skip
+    return next((_STATES[outcome] for outcome in by_urgency if outcome in outcomes), ("busy", "accepted"))
+
+
+def _said(told: Told) -> Said:
+    known = [(name, told.phase_seconds[name]) for name in _PHASES if name in told.phase_seconds]
+    known += [(name, seconds) for name, seconds in told.phase_seconds.items() if name not in _PHASES]
+    return Said(
+        told.worker,
+        _STATES[told.outcome],
+        list(_phases(known)),
+        ": ".join(part for part in (told.code, told.message) if part),
+    )
+
+
+def _phases(known: Sequence[tuple[str, float]]) -> Iterator[Phase]:
+    total, start = sum(seconds for _, seconds in known) or 1.0, 0.0
+    for name, seconds in known:
+        width = 100 * seconds / total
+        yield Phase(name, seconds, round(start, 2), round(width, 2))
+        start += width
+
+
+def generation_of(view: Overview) -> int:
+    """Return the newest generation that a live worker serves; 0: none."""
+    return max((worker.generation for worker in view.live), default=0)
+
+
+def is_way_back(view: Overview) -> bool:
+    """Whether there may be a generation to roll back to."""
+    return len(view.swaps) > 1

@@ -1,0 +1,159 @@
+"""A deployment's own page: partitions and workers, the timeline, the proto, a row typed by hand, the way back."""
+
+import shlex
+from http import HTTPStatus
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from hotswap.batch import Format
+from hotswap.client.answers import Refused
+from hotswap.client.client import Client
+from hotswap.client.serving import Served
+from hotswap.console import facts, rows
+from hotswap.console.shared import Shared, address, see, seen
+from hotswap.gateway.deployment import Deployment
+from hotswap.gateway.problems import Problem
+from hotswap.gateway.rows import as_json
+
+_FORM_BYTES = 1 << 20
+_SHOWN_EVENTS = 20
+
+
+class OverviewPages:
+    """The pages of each deployment under /d/{deployment}."""
+
+    def __init__(self, shared: Shared) -> None:
+        self._shared = shared
+
+    def routes(self) -> list[Route]:
+        """Return the routes."""
+        return [
+            Route("/d/{deployment}", self.show, methods=["GET"]),
+            Route("/d/{deployment}/live", self.live, methods=["GET"]),
+            Route("/d/{deployment}/score", self.score, methods=["POST"]),
+            Route("/d/{deployment}/rollback", self.rollback, methods=["POST"]),
+            Route("/d/{deployment}/pause", self.pause, methods=["POST"]),
+            Route("/d/{deployment}/resume", self.resume, methods=["POST"]),
+        ]
+
+    async def show(self, request: Request) -> Response:
+        """Show a deployment."""
+        return await self._page(request, request.query_params.get("operation"), {})
+
+    async def live(self, request: Request) -> Response:
+        """Send the parts of the page as they change."""
+        deployment = self._shared.deployment(request)
+        await self._shared.watch.first(deployment.name)
+        return self._shared.stream(lambda: self._parts(deployment))
+
+    async def score(self, request: Request) -> Response:
+        """Score a row typed by hand, as a request of the deployment."""
+        deployment = self._shared.deployment(request)
+        async with self._shared.pages.form(request, _FORM_BYTES) as form:
+            served = deployment.served
+            operation = rows.operation_in(served, form.text("operation"))
+            inputs = rows.inputs_of(operation, {}, {})
+            typed = {one.name: value for one in inputs or () if (value := form.text(f"field-{one.name}"))}
+            inputs = rows.inputs_of(operation, {}, typed)
+            row = form.text("row") or ""
+        text, content = rows.as_text(inputs, row, served.text)
+        named = operation.name if len(served.schema.operations) > 1 else None
+        result: dict[str, Any] = {"command": rows.command_of(deployment.name, named, text, content)}
+        try:
+            result |= await _answer(deployment, operation.name, text, content)
+        except Problem as problem:
+            result["why"] = str(problem)
+        return await self._page(request, operation.name, typed, row=row, result=result)
+
+    async def rollback(self, request: Request) -> Response:
+        """Serve an older generation's parts again."""
+        deployment = self._shared.deployment(request)
+        async with self._shared.pages.form(request, _FORM_BYTES) as form:
+            to = form.text("to") or ""
+        if to and not to.isdecimal():
+            raise Problem(HTTPStatus.BAD_REQUEST, f"`to` is the number of a generation, not {to!r}")
+        await deployment.publish(lambda client: client.rollback(int(to) if to else None))
+        return see(address(request, deployment.name) + "#swaps")
+
+    async def pause(self, request: Request) -> Response:
+        """Take no further batch."""
+        return await self._order(request, Client.pause)
+
+    async def resume(self, request: Request) -> Response:
+        """End a pause."""
+        return await self._order(request, Client.resume)
+
+    async def _order(self, request: Request, publish: Any) -> Response:
+        deployment = self._shared.deployment(request)
+        async with self._shared.pages.form(request, _FORM_BYTES):
+            await deployment.publish(publish)
+        return see(address(request, deployment.name) + "#swaps")
+
+    def _parts(self, deployment: Deployment) -> dict[str, str]:
+        watched = self._shared.watch.deployments[deployment.name]
+        part, known = self._shared.pages.part, seen(watched)
+        known["served"] = deployment.served if deployment.is_serving else None
+        known["events"] = facts.events_of(watched.view)[:_SHOWN_EVENTS] if watched.view else []
+        return {name: part(name, **known) for name in ("state", "head", "picture", "newest", "timeline")}
+
+    async def _page(
+        self,
+        request: Request,
+        name: str | None,
+        typed: dict[str, str],
+        row: str | None = None,
+        result: dict[str, Any] | None = None,
+    ) -> Response:
+        deployment = self._shared.deployment(request)
+        await self._shared.watch.first(deployment.name)
+        served = deployment.served if deployment.is_serving else None
+        own: dict[str, Any] = {"served": None}
+        if served:
+            operation = rows.operation_in(served, name)
+            reads = {path: sorted(known) for path, known in served.reads.get(operation.name, {}).items()}
+            own = {
+                "served": served,
+                "operation": operation,
+                "reads": reads,
+                "inputs": rows.inputs_of(operation, reads, typed),
+                "row": row or rows.example_of(operation),
+                "takes": rows.fields_of(operation.input, reads),
+                "gives": rows.fields_of(operation.output, {}),
+                "proto": proto_lines(served),
+            }
+        view = self._shared.watch.deployments[deployment.name].view
+        back = list(reversed(view.swaps[:-1])) if view else []
+        return await self._shared.page(
+            request,
+            "deployment",
+            "overview",
+            parts=self._parts(deployment),
+            live=address(request, deployment.name, "live"),
+            result=result,
+            back=back,
+            quoted=shlex.quote(deployment.name),
+            **own,
+        )
+
+
+async def _answer(deployment: Deployment, operation: str, text: bytes, content: Format) -> dict[str, Any]:
+    """Ask for the prediction of one row, and return what to show of the answer. Raises Problem: there is none."""
+    if not text.strip():
+        raise Problem(HTTPStatus.UNPROCESSABLE_ENTITY, "no field has a value: type one at least")
+    _, asked, (answered, *_) = await deployment.ask_rows(text, content, operation, is_whole=True)
+    answer, source = answered.answer, str(answered.place)
+    if isinstance(answer, Refused):
+        return {"why": f"{answer.code}: {answer.message}", "source": source}
+    assert answer
+    cells = rows.cells_of(as_json(asked.output.FromString(answer.value)))
+    return {"cells": cells, "generation": answer.generation, "source": source}
+
+
+def proto_lines(served: Served) -> list[str] | None:
+    """Return the lines of the serving proto; None: it is a compiled descriptor set."""
+    if served.generation and served.generation.proto.is_descriptor_set:
+        return None
+    return served.source.decode(errors="replace").splitlines()

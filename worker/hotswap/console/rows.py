@@ -1,0 +1,125 @@
+"""A form made from a proto, and what it asks: one row typed by hand."""
+
+import csv
+import io
+import json
+import shlex
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any, NamedTuple, TypeAlias
+
+from google.protobuf.descriptor import FieldDescriptor
+from google.protobuf.message import Message
+
+from hotswap.batch import Format
+from hotswap.client.serving import Served
+from hotswap.codec.fields import type_name
+from hotswap.codec.proto import Operation
+from hotswap.codec.text.layout import Layout
+from hotswap.gateway.rows import as_json
+from hotswap.generation import TextOptions
+
+Reads: TypeAlias = Mapping[str, Collection[str]]
+"""The fields of a row that the model reads, with the values of each that it knows, where these are told."""
+
+_TRUTHS = ("", "true", "false")
+_MOST_KNOWN = 200
+
+
+class Field(NamedTuple):
+    """A field of a message, for a table of its columns."""
+
+    number: int
+    name: str
+    type: str
+    is_read: bool
+    known: Sequence[str]
+    depth: int = 0
+
+
+class Input(NamedTuple):
+    """A field to fill: what is typed in it, and what may be; `choices` empty: any text."""
+
+    name: str
+    type: str
+    value: str
+    choices: Sequence[str]
+    known: Sequence[str]
+    is_number: bool
+    is_read: bool
+
+
+def fields_of(message: type[Message], reads: Reads) -> list[Field]:
+    """Return the fields of a message, and those of the rows in it, with what the model reads of a row."""
+    found: list[Field] = []
+    for part in message.DESCRIPTOR.fields:
+        found.append(_field(part, reads, 0))
+        if part.message_type and not part.message_type.GetOptions().map_entry:
+            found += [_field(inner, reads, 1) for inner in part.message_type.fields]
+    return found
+
+
+def _field(part: Any, reads: Reads, depth: int) -> Field:
+    known = sorted(reads.get(part.name, ()))[:_MOST_KNOWN]
+    return Field(part.number, part.name, type_name(part), part.name in reads, known, depth)
+
+
+def inputs_of(operation: Operation, reads: Reads, typed: Mapping[str, str]) -> list[Input] | None:
+    """Return the inputs for a row; None: it has parts that no table has, so it is typed as JSON."""
+    layout = Layout(operation.input)
+    parts: list[Any] = list(layout.row.DESCRIPTOR.fields)
+    if not parts or any(part.message_type or (part.is_repeated and layout.shape != "columns") for part in parts):
+        return None
+    return [_input(part, reads, typed) for part in parts]
+
+
+def _input(part: Any, reads: Reads, typed: Mapping[str, str]) -> Input:
+    choices: Sequence[str] = ()
+    if part.enum_type:
+        choices = ("", *(value.name for value in part.enum_type.values))
+    elif part.cpp_type == FieldDescriptor.CPPTYPE_BOOL:
+        choices = _TRUTHS
+    is_number = not choices and part.cpp_type != FieldDescriptor.CPPTYPE_STRING
+    known = sorted(reads.get(part.name, ()))[:_MOST_KNOWN]
+    return Input(part.name, type_name(part), typed.get(part.name, ""), choices, known, is_number, part.name in reads)
+
+
+def as_text(inputs: Sequence[Input] | None, typed: str, options: TextOptions | None) -> tuple[bytes, Format]:
+    """Return what was typed as a text of one row; fields that are empty are left out."""
+    if inputs is None:
+        return typed.encode(), Format.JSON
+    filled = [one for one in inputs if one.value]
+    text = io.StringIO()
+    table = csv.writer(text, delimiter=(options or TextOptions()).delimiter, lineterminator="\n")
+    table.writerow([one.name for one in filled])
+    table.writerow([one.value for one in filled])
+    return text.getvalue().encode(), Format.CSV
+
+
+def command_of(deployment: str, operation: str | None, text: bytes, content: Format) -> str:
+    """Return the commands that ask the same."""
+    name = "row.json" if content is Format.JSON else "row.csv"
+    lines = " ".join(map(shlex.quote, text.decode().splitlines()))
+    asked = f" --operation {shlex.quote(operation)}" if operation else ""
+    return f"printf '%s\\n' {lines} > {name} && hotswap predict {shlex.quote(deployment)} {name}{asked}"
+
+
+def example_of(operation: Operation) -> str:
+    """Return an empty row as JSON, to be filled."""
+    return json.dumps(as_json(Layout(operation.input).row()), indent=2, ensure_ascii=False)
+
+
+def cells_of(value: Any, name: str = "") -> list[tuple[str, str]]:
+    """Return a JSON document as names and texts, in the document's order."""
+    if isinstance(value, dict):
+        return [cell for key, part in value.items() for cell in cells_of(part, f"{name}.{key}" if name else str(key))]
+    if isinstance(value, list):
+        if len(value) == 1:
+            return cells_of(value[0], name)
+        return [cell for at, part in enumerate(value) for cell in cells_of(part, f"{name}[{at}]")]
+    return [(name, value if isinstance(value, str) else json.dumps(value))]
+
+
+def operation_in(served: Served, name: str | None) -> Operation:
+    """Return the operation of that name, or the first one."""
+    operations = served.schema.operations
+    return operations[name] if name and name in operations else next(iter(operations.values()))

@@ -1,0 +1,84 @@
+"""What all pages of the console share: the deployments, what is watched of them, and the page around their content."""
+
+from collections.abc import AsyncIterator, Callable, Mapping
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Any
+from urllib.parse import quote
+
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response, StreamingResponse
+
+from hotswap.console import facts
+from hotswap.console.pages import Pages, as_event
+from hotswap.console.watch import Watch, Watched
+from hotswap.gateway.deployment import Deployment
+from hotswap.gateway.limits import Limits
+from hotswap.gateway.problems import Problem
+
+
+@dataclass(frozen=True, slots=True)
+class Shared:
+    """What pages are made of."""
+
+    deployments: Mapping[str, Deployment]
+    watch: Watch
+    pages: Pages
+    limits: Limits
+
+    def deployment(self, request: Request) -> Deployment:
+        """Return the deployment that a call is about. Raises Problem: 404, it is not one of ours."""
+        name = request.path_params["deployment"]
+        if name not in self.deployments:
+            detail = f"this console has no deployment {name!r}: it has {', '.join(self.deployments)}"
+            raise Problem(HTTPStatus.NOT_FOUND, detail)
+        return self.deployments[name]
+
+    async def page(
+        self, request: Request, template: str, tab: str, status: HTTPStatus = HTTPStatus.OK, **facts_: Any
+    ) -> Response:
+        """Return a page of a deployment, with what is watched of it."""
+        watched = await self.watch.first(self.deployment(request).name)
+        return self.pages.page(request, template, status, tab=tab, **seen(watched), **facts_)
+
+    def stream(self, parts: Callable[[], Mapping[str, str]]) -> Response:
+        """Return a stream of the parts of a page, by the id of their place, as they change."""
+
+        async def changes() -> AsyncIterator[bytes]:
+            sent: dict[str, str] = {}
+            async for _ in self.watch.turns():
+                now = parts()
+                yield as_event({name: part for name, part in now.items() if sent.get(name) != part})
+                sent = dict(now)
+
+        return StreamingResponse(changes(), media_type="text/event-stream", headers={"Cache-Control": "no-store"})
+
+
+def root_of(request: Request) -> str:
+    """Return the path at which the console is mounted, without a slash at its end."""
+    return str(request.scope.get("root_path", ""))
+
+
+def address(request: Request, deployment: str, *parts: str) -> str:
+    """Return the address of a page of a deployment."""
+    return "/".join([root_of(request), "d", quote(deployment, safe=""), *(quote(part, safe="") for part in parts)])
+
+
+def see(location: str) -> Response:
+    """Return a response that has the browser load another page, so that reloading it sends no form again."""
+    return RedirectResponse(location, HTTPStatus.SEE_OTHER)
+
+
+def seen(watched: Watched) -> dict[str, Any]:
+    """Return what the pages say of a deployment that is watched."""
+    view = watched.view
+    return {
+        "name": watched.name,
+        "fault": watched.fault,
+        "view": view,
+        "state": facts.state_of(watched),
+        "charts": facts.charts_of(watched),
+        "shares": facts.shares_of(view) if view else (),
+        "rows": facts.rows_of(view) if view else (),
+        "refusals": list(watched.refusals),
+    }
