@@ -5,8 +5,9 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from hotswap.artifacts.detect import find_kind
+from hotswap.artifacts.store import Store
 from hotswap.client.change import artifact_of, read_proto
-from hotswap.generation import Configuration, Proto
+from hotswap.generation import Configuration, Model, Proto
 from hotswap.host.facts import Description
 from hotswap.host.load import Load
 from hotswap.host.parent import ModelHost
@@ -16,7 +17,7 @@ from hotswap.settings import Settings
 @asynccontextmanager
 async def own_host(
     settings: Settings,
-    model: Path,
+    model: Path | Model,
     kind: str | None,
     proto: Path | Proto,
     configuration: Configuration,
@@ -24,15 +25,16 @@ async def own_host(
     on_unknown: Callable[[str, int], None] = lambda _column, _count: None,
     on_restart: Callable[[str], None] = lambda _why: None,
 ) -> AsyncIterator[tuple[ModelHost, Description]]:
-    """Yield a host with a local model, and what the model reads; `kind` None: detected from its file.
+    """Yield a host with a local model, or one in a store, and what the model reads; `kind` None: as its file tells.
 
     Raises:
         SwapError: the model, the proto and the configuration do not fit each other, with what does not.
 
     """
     given = read_proto(proto) if isinstance(proto, Path) else proto
-    found = kind or find_kind(model)
-    async with artifact_of(settings, model, found) as artifact:
+    found = model.kind if isinstance(model, Model) else kind or find_kind(model)
+    having = _stored(settings, model) if isinstance(model, Model) else artifact_of(settings, model, found)
+    async with having as artifact:
         host = ModelHost(
             load=Load(
                 generation=0,
@@ -52,3 +54,13 @@ async def own_host(
             yield host, await host.start()
         finally:
             await host.stop()
+
+
+@asynccontextmanager
+async def _stored(settings: Settings, model: Model) -> AsyncIterator[Path]:
+    store = Store(settings)
+    artifact = await store.fetch(model)
+    try:
+        yield artifact
+    finally:
+        store.release(artifact)

@@ -13,6 +13,7 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import Receive, Scope, Send
 
+from hotswap.console.bring import BringPages
 from hotswap.console.overview import OverviewPages
 from hotswap.console.pages import Guarded, Pages
 from hotswap.console.shared import Shared, root_of, seen
@@ -31,11 +32,13 @@ class Console:
     def __init__(self, deployments: Mapping[str, Deployment], limits: Limits, *, is_changing: bool) -> None:
         watch = Watch(one.settings for one in deployments.values())
         self._shared = Shared(deployments, watch, Pages(deployments, is_changing=is_changing), limits)
+        self._bring = BringPages(self._shared)
         handlers: Any = {Problem: self._problem, HotswapError: self._ours, HTTPException: self._http}
         routes = [
             Route("/", self.fleet, methods=["GET"]),
             Route("/live", self.live, methods=["GET"]),
             *OverviewPages(self._shared).routes(),
+            *self._bring.routes(),
             Mount("/static", StaticFiles(directory=_STATIC)),
         ]
         self._app = Guarded(Starlette(routes=routes, exception_handlers=handlers))
@@ -45,8 +48,9 @@ class Console:
         await self._app(scope, receive, send)
 
     async def close(self) -> None:
-        """End the streams, and stop watching."""
+        """End the streams, stop watching, and remove what was brought."""
         await self._shared.watch.close()
+        self._bring.close()
 
     async def fleet(self, request: Request) -> Response:
         """Show all deployments."""

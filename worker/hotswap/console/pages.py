@@ -2,7 +2,7 @@
 
 import json
 import secrets
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from http import HTTPStatus
@@ -24,7 +24,7 @@ from hotswap.printable import line_by_line
 _FIELDS: Final = 2_000
 _COOKIE: Final = "hotswap-console"
 _FIELD: Final = "token"
-_TABS: Final[Sequence[tuple[str, str]]] = ()
+_TABS: Final = (("bring", "Bring a model in"),)
 _HEADERS: Final = {
     "Content-Security-Policy": (
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "

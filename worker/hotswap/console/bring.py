@@ -1,0 +1,138 @@
+"""Bring a model in: what it is, its proto to edit, its predictions beside the serving ones, and the swap."""
+
+import shlex
+from http import HTTPStatus
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from hotswap.client.change import Change
+from hotswap.console import protos, rows
+from hotswap.console.drafts import Draft, Drafts
+from hotswap.console.shared import Shared, address, see
+from hotswap.console.trial import attempt
+from hotswap.gateway.deployment import Deployment
+from hotswap.gateway.problems import Problem
+from hotswap.generation import Proto
+from hotswap.runtimes.kinds import kinds
+
+TAB = "bring"
+_FORM_BYTES = 8 << 20
+
+
+class BringPages:
+    """The pages of each deployment under /d/{deployment}/bring."""
+
+    def __init__(self, shared: Shared) -> None:
+        self._shared = shared
+        self._drafts = Drafts()
+
+    def routes(self) -> list[Route]:
+        """Return the routes."""
+        return [
+            Route("/d/{deployment}/bring", self.show, methods=["GET"]),
+            Route("/d/{deployment}/bring", self.upload, methods=["POST"]),
+            Route("/d/{deployment}/bring/{key}", self.draft, methods=["GET"]),
+            Route("/d/{deployment}/bring/{key}", self.edit, methods=["POST"]),
+            Route("/d/{deployment}/bring/{key}/swap", self.swap, methods=["POST"]),
+        ]
+
+    def close(self) -> None:
+        """Forget what was brought."""
+        self._drafts.close()
+
+    async def show(self, request: Request) -> Response:
+        """Show the form for a file."""
+        quoted = shlex.quote(self._shared.deployment(request).name)
+        return await self._shared.page(request, "bring", TAB, kinds=sorted(kinds()), quoted=quoted)
+
+    async def upload(self, request: Request) -> Response:
+        """Take a model, and lead to its draft."""
+        deployment = self._shared.deployment(request)
+        async with self._shared.pages.form(request, self._shared.limits.artifact_bytes) as form:
+            draft = await self._drafts.add(deployment, form, self._shared.limits)
+        return see(address(request, deployment.name, TAB, draft.key))
+
+    async def draft(self, request: Request) -> Response:
+        """Show a draft."""
+        return await self._page(request, self._find(request))
+
+    async def edit(self, request: Request) -> Response:
+        """Take the proto as it was edited, or begin anew from the draft or from what serves; and check it."""
+        draft = self._find(request)
+        async with self._shared.pages.form(request, _FORM_BYTES) as form:
+            self._take(draft, self._shared.deployment(request), form.text("proto") or "", form.text("begin"))
+        return await self._page(request, draft)
+
+    async def swap(self, request: Request) -> Response:
+        """Publish the swap, and lead to the timeline; with an error in the proto, to the draft again."""
+        deployment, draft = self._shared.deployment(request), self._find(request)
+        async with self._shared.pages.form(request, _FORM_BYTES) as form:
+            self._take(draft, deployment, form.text("proto") or "", None)
+        checked = protos.check(draft.proto)
+        if checked.schema is None:
+            return await self._page(request, draft)
+        trial = await attempt(draft, checked.schema, deployment, self._shared.limits)
+        if trial.fault:
+            return await self._page(request, draft)
+        change = Change(
+            model=draft.model,
+            kind=draft.kind,
+            name=draft.name,
+            proto=Proto.inline(draft.proto),
+            configuration=draft.configuration,
+            samples=trial.samples,
+        )
+        await deployment.publish(lambda client: client.swap(change))
+        self._drafts.drop(draft.key)
+        return see(address(request, deployment.name) + "#swaps")
+
+    def _find(self, request: Request) -> Draft:
+        draft = self._drafts.find(self._shared.deployment(request).name, request.path_params["key"])
+        if draft is None:
+            detail = "this model was swapped in, or had to make room for others: bring it in again"
+            raise Problem(HTTPStatus.GONE, detail)
+        return draft
+
+    def _take(self, draft: Draft, deployment: Deployment, text: str, begin: str | None) -> None:
+        if begin == "serving" and (serving := protos.serving_text(deployment)):
+            draft.proto = serving
+        elif begin == "draft":
+            draft.proto = draft.drafted or draft.proto
+        else:
+            draft.proto = text.replace("\r\n", "\n")
+
+    async def _page(self, request: Request, draft: Draft) -> Response:
+        deployment = self._shared.deployment(request)
+        checked = protos.check(draft.proto)
+        own: dict[str, Any] = {"difference": None, "trial": None, "takes": (), "gives": ()}
+        if checked.schema:
+            operation = next(iter(checked.schema.operations.values()))
+            trial = await attempt(draft, checked.schema, deployment, self._shared.limits)
+            own = {
+                "difference": protos.difference(deployment, draft.proto, checked.schema),
+                "trial": trial,
+                "takes": rows.fields_of(operation.input, trial.reads),
+                "gives": rows.fields_of(operation.output, {}),
+            }
+        return await self._shared.page(
+            request,
+            "draft",
+            TAB,
+            HTTPStatus.OK if checked.schema else HTTPStatus.UNPROCESSABLE_ENTITY,
+            draft=draft,
+            checked=checked,
+            lines=draft.proto.splitlines(),
+            has_serving=bool(protos.serving_text(deployment)),
+            swap_command=_command_of(draft),
+            **own,
+        )
+
+
+def _command_of(draft: Draft) -> str:
+    """Return the command that does the same with the files at hand."""
+    model, deployment = shlex.quote(draft.name), shlex.quote(draft.deployment)
+    sample = " --samples SAMPLE.csv" if draft.sample else ""
+    return f"hotswap swap {deployment} --model MODEL --kind {draft.kind} --name {model} --proto MODEL.proto{sample}"

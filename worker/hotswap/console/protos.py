@@ -1,0 +1,82 @@
+"""A proto as somebody edits it: what is wrong at which line, and what differs from the serving one."""
+
+import difflib
+import re
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+from hotswap.codec.proto import Schema
+from hotswap.codec.proto import compile as compile_proto
+from hotswap.errors import SwapError
+from hotswap.gateway.deployment import Deployment
+from hotswap.packages.versions import FIRST, next_version
+
+EMPTY = """syntax = "proto3";
+
+service Model {
+  rpc predict(Row) returns (Prediction);
+}
+
+message Row {
+}
+
+message Prediction {
+}
+"""
+"""What to begin with where nothing is known."""
+
+_PLACE = re.compile(r"model\.proto:(\d+):")
+_STEPS = ("major", "minor", "patch")
+_CONTEXT = 2
+
+
+class Checked(NamedTuple):
+    """A proto that was compiled: its schema, or the errors, and those of each line (from 1)."""
+
+    schema: Schema | None
+    errors: Sequence[str]
+    lines: Mapping[int, str]
+
+
+class Difference(NamedTuple):
+    """The difference from the serving proto: lines, each with its tone (`add`, `drop`, `place` or none), and the step.
+
+    `step` is that of the version (major, minor, patch), `reasons` why; an empty step: nothing serves.
+    """
+
+    lines: Sequence[tuple[str, str]]
+    step: str
+    reasons: Sequence[str]
+
+
+def check(text: str) -> Checked:
+    """Compile a proto."""
+    try:
+        return Checked(compile_proto(text.encode()), (), {})
+    except SwapError as error:
+        errors = error.message.splitlines()
+        places = [(int(match[1]), line) for line in errors if (match := _PLACE.match(line))]
+        return Checked(None, errors, dict(reversed(places)))
+
+
+def serving_text(deployment: Deployment) -> str:
+    """Return the text of the serving proto; empty: nothing serves, or it is a compiled descriptor set."""
+    if not deployment.is_serving:
+        return ""
+    generation = deployment.served.generation
+    is_text = generation is not None and not generation.proto.is_descriptor_set
+    return deployment.served.source.decode(errors="replace") if is_text else ""
+
+
+def difference(deployment: Deployment, text: str, schema: Schema) -> Difference:
+    """Compare a proto with the serving one."""
+    if not deployment.is_serving:
+        return Difference((), "", ())
+    before = serving_text(deployment)
+    told = difflib.unified_diff(before.splitlines(), text.splitlines(), lineterm="", n=_CONTEXT)
+    tones = {"+": "add", "-": "drop", "@": "place"}
+    lines = [(tones.get(line[:1], ""), line) for line in list(told)[2:]]
+    number, reasons = next_version(FIRST, deployment.served.schema, schema)
+    pairs = zip(number.split("."), FIRST.split("."), strict=True)
+    place = next(at for at, (now, was) in enumerate(pairs) if now != was)
+    return Difference(lines, _STEPS[place], reasons)

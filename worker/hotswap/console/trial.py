@@ -1,0 +1,136 @@
+"""Scores a sample by a model that may come to serve, and by the one that serves, side by side."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NamedTuple
+
+from hotswap.batch import Ask, Refusal
+from hotswap.client.change import as_samples
+from hotswap.client.scoring import own_host
+from hotswap.codec.proto import Operation, Schema
+from hotswap.console.drafts import CODE_FREE, Draft
+from hotswap.console.rows import Reads, cells_of
+from hotswap.errors import HotswapError
+from hotswap.gateway import rows
+from hotswap.gateway.deployment import Deployment
+from hotswap.gateway.limits import Limits
+from hotswap.gateway.problems import Problem
+from hotswap.generation import Configuration, Model, Proto
+from hotswap.settings import Settings
+
+_MOST_ROWS = 20
+_MOST_OUTPUTS = 8
+
+
+class Pair(NamedTuple):
+    """An output of a row, by the new model and by the serving one; empty: it has none."""
+
+    new: str
+    serving: str
+
+    @property
+    def differs(self) -> bool:
+        """Whether both have answered, and not the same."""
+        return bool(self.new and self.serving and self.new != self.serving)
+
+
+@dataclass(slots=True)
+class Trial:
+    """What came of it: why the new model does not fit, if so; what it reads; and the predictions side by side."""
+
+    fault: str = ""
+    reads: Reads = field(default_factory=dict)
+    outputs: Sequence[str] = ()
+    rows: Sequence[tuple[int, Sequence[Pair]]] = ()
+    notes: list[str] = field(default_factory=list)
+    samples: tuple[bytes, ...] = ()
+    """The sample as messages, which each worker scores before it serves."""
+
+
+class _Scored(NamedTuple):
+    rows: dict[int, dict[str, str]]
+    reads: Reads
+    notes: list[str]
+
+
+async def attempt(draft: Draft, schema: Schema, deployment: Deployment, limits: Limits) -> Trial:
+    """Load the model with its proto, and score the first rows of the sample, if there is one, by both models."""
+    trial = Trial(samples=draft.samples if draft.proto == draft.drafted else ())
+    operation = next(iter(schema.operations.values()))
+    given: rows.Rows | None = None
+    if draft.sample:
+        try:
+            given = await rows.read(draft.sample, draft.content, operation, draft.configuration.text)
+            trial.samples = as_samples(given.values)
+            trial.notes += [str(fault["detail"]) for fault in given.faults[:5]]
+        except Problem as problem:
+            trial.notes.append(f"the sample: {problem}")
+    if not draft.is_loadable:
+        return trial
+    proto = Proto.inline(draft.proto)
+    try:
+        async with limits.host():
+            new = await _score(
+                deployment.settings, draft.model, draft.kind, proto, draft.configuration, operation, given
+            )
+    except HotswapError as error:
+        trial.fault = str(error)
+        return trial
+    trial.reads = new.reads
+    trial.notes += new.notes
+    if given and given.values:
+        serving = await _serving(draft, deployment, limits, trial.notes)
+        names = [*dict.fromkeys(name for one in (new.rows, serving) for cells in one.values() for name in cells)]
+        trial.outputs = names[:_MOST_OUTPUTS]
+        trial.rows = [
+            (number, [Pair(cells.get(name, ""), serving.get(number, {}).get(name, "")) for name in trial.outputs])
+            for number, cells in new.rows.items()
+        ]
+    return trial
+
+
+async def _serving(draft: Draft, deployment: Deployment, limits: Limits, notes: list[str]) -> dict[int, dict[str, str]]:
+    """Score the sample by what serves; notes why not, where that cannot be."""
+    generation = deployment.served.generation if deployment.is_serving else None
+    if generation is None:
+        return {}
+    if generation.model.kind not in CODE_FREE and not limits.is_foreign_code_allowed:
+        notes.append("the serving model brings code of its own, which this console does not run")
+        return {}
+    served = deployment.served
+    operation = next(iter(served.schema.operations.values()))
+    proto = Proto.inline(served.source, is_descriptor_set=generation.proto.is_descriptor_set)
+    try:
+        given = await rows.read(draft.sample, draft.content, operation, served.text)
+        async with limits.host():
+            asked = (generation.model, None, proto, generation.configuration, operation, given)
+            return (await _score(deployment.settings, *asked)).rows
+    except (HotswapError, Problem) as error:
+        notes.append(f"the serving model does not score the sample: {error}")
+        return {}
+
+
+async def _score(
+    settings: Settings,
+    model: Path | Model,
+    kind: str | None,
+    proto: Proto,
+    configuration: Configuration,
+    operation: Operation,
+    given: rows.Rows | None,
+) -> _Scored:
+    values = given.values[:_MOST_ROWS] if given else []
+    numbers = given.numbers[:_MOST_ROWS] if given else []
+    async with own_host(settings, model, kind, proto, configuration) as (host, description):
+        answers = await host.score(values, [Ask(operation.name)] * len(values)) if values else []
+        reads = description.reads.get(operation.name, {})
+    scored: dict[int, dict[str, str]] = {}
+    notes = []
+    for number, answer in zip(numbers, answers, strict=True):
+        if isinstance(answer, Refusal):
+            notes.append(f"row {number}: {answer.code}: {answer.message}")
+            scored[number] = {}
+        else:
+            scored[number] = dict(cells_of(rows.as_json(operation.output.FromString(answer))))
+    return _Scored(scored, reads, notes[:5])
