@@ -40,6 +40,11 @@ class Browser(httpx.AsyncClient):
 
 
 @pytest.fixture
+def proto_text():
+    return PROTO
+
+
+@pytest.fixture
 def console(cluster, settings, monkeypatch):
     """Return what starts a console and yields a browser at it; a generation serves, unless told otherwise."""
     monkeypatch.setattr("hotswap.client.overview._TURN_S", 0.001)

@@ -24,7 +24,7 @@ from hotswap.cli.shared import (
 )
 from hotswap.client.answers import Outgoing, header_texts, refused
 from hotswap.client.client import Client
-from hotswap.client.refusals import OURS, lacks_value
+from hotswap.client.refusals import as_request, lacks_value
 from hotswap.errors import UsageError
 from hotswap.kafka.log import LogReader
 from hotswap.printable import printable
@@ -175,10 +175,3 @@ async def _replay(settings: Settings, wanted: _Wanted, given: dict[str, Any]) ->
         print_json({"published": published} | ({"not_kept": refused_here} if refused_here else {}))
     else:
         show(f"{published} requests published to {settings.topics.requests} again")
-
-
-def as_request(record: Any) -> Outgoing:
-    """Restore the request of a dead letter: its bytes, key and own headers, and which request it repeats."""
-    source = refused(record).source
-    headers = [(name, value) for name, value in record.headers if name not in (*OURS, "replay-of")]
-    return Outgoing(record.value, record.key, [*headers, ("replay-of", source.encode())])

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from hotswap.batch import Code
-from hotswap.client.answers import header_texts
+from hotswap.client.answers import Outgoing, header_texts, refused
 from hotswap.errors import Doubt, UsageError
 from hotswap.kafka.admin import Admin
 from hotswap.kafka.log import LogReader, LogRecord
@@ -40,6 +40,13 @@ class Page(NamedTuple):
 def lacks_value(record: Any) -> bool:
     """Return whether the value of the refused request was not kept: it was too large, or unreadable."""
     return record.value is None and header_texts(record).get("code") in (Code.TOO_LARGE, Code.UNREADABLE)
+
+
+def as_request(record: Any) -> Outgoing:
+    """Restore the request of a dead letter: its bytes, key and own headers, and which request it repeats."""
+    source = refused(record).source
+    headers = [(name, value) for name, value in record.headers if name not in (*OURS, "replay-of")]
+    return Outgoing(record.value, record.key, [*headers, ("replay-of", source.encode())])
 
 
 class _Span(NamedTuple):

@@ -14,6 +14,7 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import Receive, Scope, Send
 
 from hotswap.console.bring import BringPages
+from hotswap.console.letters import LetterPages
 from hotswap.console.overview import OverviewPages
 from hotswap.console.pages import Guarded, Pages
 from hotswap.console.shared import Shared, root_of, seen
@@ -39,6 +40,7 @@ class Console:
             Route("/live", self.live, methods=["GET"]),
             *OverviewPages(self._shared).routes(),
             *self._bring.routes(),
+            *LetterPages(self._shared).routes(),
             Mount("/static", StaticFiles(directory=_STATIC)),
         ]
         self._app = Guarded(Starlette(routes=routes, exception_handlers=handlers))

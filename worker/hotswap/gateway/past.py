@@ -138,7 +138,7 @@ async def dead_letters(deployment: Deployment, request: Request) -> dict[str, An
     page = await newest(
         deployment.settings,
         _LIMIT if limit is None else limit,
-        before=_before(query.get("before")),
+        before=before_in(query.get("before")),
         code=query.get("code") or None,
         partition=partition,
     )
@@ -157,7 +157,8 @@ def _whole(query: Mapping[str, str], name: str, most: int, least: int = 0) -> in
     return number
 
 
-def _before(text: str | None) -> dict[int, int] | None:
+def before_in(text: str | None) -> dict[int, int] | None:
+    """Return the offsets below which a page begins, as its address names them. Raises Problem: 400."""
     if text is None:
         return None
     if not _BEFORE.fullmatch(text):
@@ -189,7 +190,7 @@ def _letter(record: LogRecord, served: Served | None) -> dict[str, Any]:
         "key": _base64(record.key),
         "value": _base64(record.value),
         "is_value_kept": not lacks_value(record),
-        "fields": _fields(record, served) if served else None,
+        "fields": fields_in(record, served) if served else None,
     }
 
 
@@ -204,7 +205,7 @@ def _base64(value: bytes | None) -> str | None:
     return None if value is None else base64.b64encode(value).decode()
 
 
-def _fields(record: LogRecord, served: Served) -> Any:
+def fields_in(record: LogRecord, served: Served) -> Any:
     """Return what the serving proto reads in a refused message; None: nothing."""
     headers = header_texts(record)
     name = headers.get("operation") or served.schema.default

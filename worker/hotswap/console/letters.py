@@ -1,0 +1,253 @@
+"""Dead letters: the list by code and time, one with all that it has, and the replay of one or many."""
+
+import re
+import shlex
+import time
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Any, NamedTuple
+from urllib.parse import urlencode
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from hotswap.batch import Code, Format
+from hotswap.client.answers import Refused, header_texts, refused
+from hotswap.client.client import Client
+from hotswap.client.refusals import as_request, lacks_value, newest
+from hotswap.console.rows import cells_of
+from hotswap.console.shared import Shared, address
+from hotswap.gateway.deployment import Deployment
+from hotswap.gateway.past import before_in, fields_in
+from hotswap.gateway.problems import Problem
+from hotswap.kafka.log import LogRecord
+from hotswap.settings import Settings
+
+TAB = "dead-letters"
+_FORM_BYTES = 1 << 20
+_ON_A_PAGE = 50
+_AT_ONCE = 500
+_MOST = 10_000
+"""The most that are replayed at once; the command has no such bound."""
+_SINCE = {"10m": "the last 10 minutes", "1h": "the last hour", "1d": "the last day", "7d": "the last 7 days"}
+_UNITS = {"m": 60, "h": 3_600, "d": 86_400}
+_MOST_BYTES = 4 << 10
+_WIDTH = 16
+
+
+class Letter(NamedTuple):
+    """A dead letter, and why its request was refused."""
+
+    record: LogRecord
+    why: Refused
+    is_kept: bool
+
+
+class Wanted(NamedTuple):
+    """Which dead letters: of a code (empty: any), since some time ago (empty: ever), below these offsets."""
+
+    code: str
+    since: str
+    since_ms: int
+    before: Mapping[int, int] | None
+
+    def query(self, before: Mapping[int, int] | None = None) -> str:
+        """Return the query of an address with the same, or of the page below other offsets."""
+        known = {"code": self.code, "since": self.since, "before": written(before) if before else ""}
+        return urlencode({name: value for name, value in known.items() if value}, safe=",")
+
+    def options(self) -> str:
+        """Return the options of the command that mean the same."""
+        code = f" --code {shlex.quote(self.code)}" if self.code else ""
+        return code + (f" --since {self.since}" if self.since else "")
+
+
+class LetterPages:
+    """The pages of each deployment under /d/{deployment}/dead-letters."""
+
+    def __init__(self, shared: Shared) -> None:
+        self._shared = shared
+
+    def routes(self) -> list[Route]:
+        """Return the routes."""
+        return [
+            Route("/d/{deployment}/dead-letters", self.show_all, methods=["GET"]),
+            Route("/d/{deployment}/dead-letters/replay", self.ask, methods=["GET"]),
+            Route("/d/{deployment}/dead-letters/replay", self.replay, methods=["POST"]),
+            Route("/d/{deployment}/dead-letters/{partition:int}/{offset:int}", self.show, methods=["GET"]),
+            Route("/d/{deployment}/dead-letters/{partition:int}/{offset:int}", self.replay_one, methods=["POST"]),
+        ]
+
+    async def show_all(self, request: Request) -> Response:
+        """Show a page of them, the newest first."""
+        deployment, wanted = self._shared.deployment(request), _wanted(request.query_params)
+        page = await newest(deployment.settings, _ON_A_PAGE, before=wanted.before, code=wanted.code or None)
+        letters = [_letter(record) for record in page.records if record.timestamp >= wanted.since_ms]
+        is_last = page.before is None or len(letters) < len(page.records)
+        return await self._shared.page(
+            request,
+            "letters",
+            TAB,
+            letters=letters,
+            wanted=wanted,
+            older="" if is_last else wanted.query(page.before),
+            codes=[code.value for code in Code],
+            times=_SINCE,
+            command=f"hotswap dead-letters {shlex.quote(deployment.name)}{wanted.options()}",
+        )
+
+    async def show(self, request: Request) -> Response:
+        """Show one, with its headers, what can be decoded of it, and its bytes."""
+        return await self._one(request, "")
+
+    async def replay_one(self, request: Request) -> Response:
+        """Publish the request of one again."""
+        deployment = self._shared.deployment(request)
+        async with self._shared.pages.form(request, _FORM_BYTES):
+            letter = await self._find(request, deployment)
+        if not letter.is_kept:
+            raise Problem(HTTPStatus.CONFLICT, f"{letter.why.source} cannot be published again: value not kept")
+        async with Client(deployment.settings) as client:
+            (place,) = await client.publish([as_request(letter.record)])
+        return await self._one(request, str(place))
+
+    async def ask(self, request: Request) -> Response:
+        """Say how many requests would be published again."""
+        deployment, wanted = self._shared.deployment(request), _wanted(request.query_params)
+        found, is_all = await _gather(deployment.settings, wanted)
+        view = (await self._shared.watch.first(deployment.name)).view
+        ends = {lag.partition: 0 for lag in view.lags} if view else {}
+        for record in found:
+            ends[record.partition] = max(ends.get(record.partition, 0), record.offset + 1)
+        return await self._replay_page(request, wanted, found, is_all=is_all, ends=ends, published=None)
+
+    async def replay(self, request: Request) -> Response:
+        """Publish again those that were counted, and none that has come since."""
+        deployment = self._shared.deployment(request)
+        async with self._shared.pages.form(request, _FORM_BYTES) as form:
+            given = {name: form.text(name) or "" for name in ("code", "since", "since_ms", "before")}
+            count = form.text("count") or ""
+        wanted = _wanted(given)
+        if not wanted.before:
+            raise Problem(HTTPStatus.BAD_REQUEST, "nothing was counted: look at the dead letters again")
+        found, is_all = await _gather(deployment.settings, wanted)
+        if not is_all or str(len(found)) != count:
+            detail = f"{len(found)} dead letters are there now, and {count or 'none'} were counted: look at them again"
+            raise Problem(HTTPStatus.CONFLICT, detail)
+        published = 0
+        async with Client(deployment.settings) as client:
+            for at in range(0, len(found), _AT_ONCE):
+                published += len(await client.publish([as_request(record) for record in found[at : at + _AT_ONCE]]))
+        return await self._replay_page(request, wanted, found, is_all=True, ends={}, published=published)
+
+    async def _replay_page(
+        self,
+        request: Request,
+        wanted: Wanted,
+        found: list[LogRecord],
+        *,
+        is_all: bool,
+        ends: Mapping[int, int],
+        published: int | None,
+    ) -> Response:
+        name = shlex.quote(self._shared.deployment(request).name)
+        return await self._shared.page(
+            request,
+            "replay",
+            TAB,
+            wanted=wanted,
+            count=len(found),
+            is_all=is_all,
+            ends=written(ends),
+            published=published,
+            times=_SINCE,
+            most=_MOST,
+            command=f"hotswap dead-letters {name}{wanted.options()} --replay",
+        )
+
+    async def _find(self, request: Request, deployment: Deployment) -> Letter:
+        partition, offset = request.path_params["partition"], request.path_params["offset"]
+        page = await newest(deployment.settings, 1, before={partition: offset + 1}, partition=partition)
+        if not page.records or page.records[0].offset != offset:
+            detail = f"there is no dead letter {offset} in partition {partition}, or no more"
+            raise Problem(HTTPStatus.NOT_FOUND, detail)
+        return _letter(page.records[0])
+
+    async def _one(self, request: Request, published: str) -> Response:
+        deployment = self._shared.deployment(request)
+        letter = await self._find(request, deployment)
+        record = letter.record
+        fields = fields_in(record, deployment.served) if deployment.is_serving else None
+        content = header_texts(record).get("content-type", "")
+        is_text = content in (Format.CSV, Format.JSON)
+        since = "" if letter.why.code not in set(Code) else f" --code {letter.why.code}"
+        return await self._shared.page(
+            request,
+            "letter",
+            TAB,
+            letter=letter,
+            headers=[(name, _shown(value)) for name, value in record.headers],
+            fields=None if fields is None else cells_of(fields),
+            text=(record.value or b"")[:_MOST_BYTES].decode(errors="replace") if is_text else None,
+            key=None if record.key is None else _shown(record.key),
+            dump=dump_of((record.value or b"")[:_MOST_BYTES]),
+            size=len(record.value or b""),
+            most=_MOST_BYTES,
+            back=address(request, deployment.name, TAB),
+            published=published,
+            command=f"hotswap dead-letters {shlex.quote(deployment.name)}{since} [--replay]",
+        )
+
+
+def _wanted(given: Mapping[str, str]) -> Wanted:
+    since = given.get("since", "")
+    if since and since not in _SINCE:
+        raise Problem(HTTPStatus.BAD_REQUEST, f"`since` is one of {', '.join(_SINCE)}, not {since[:60]!r}")
+    ago_s = int(since[:-1]) * _UNITS[since[-1]] if since else time.time()
+    # A form says when it was counted, for "the last hour" is another one now.
+    told = given.get("since_ms") or ""
+    since_ms = int(told) if told.isdecimal() else int((time.time() - ago_s) * 1000)
+    return Wanted(given.get("code", ""), since, since_ms, before_in(given.get("before") or None))
+
+
+def written(before: Mapping[int, int]) -> str:
+    """Return offsets below which there is more as an address has them."""
+    return ",".join(f"{partition}-{offset}" for partition, offset in sorted(before.items()))
+
+
+async def _gather(settings: Settings, wanted: Wanted) -> tuple[list[LogRecord], bool]:
+    """Return the dead letters that can be replayed, oldest first, and whether these are all and not too many."""
+    since_ms, before, found = wanted.since_ms, wanted.before, list[LogRecord]()
+    while True:
+        page = await newest(settings, _AT_ONCE, before=before, code=wanted.code or None)
+        recent = [record for record in page.records if record.timestamp >= since_ms]
+        found += [record for record in recent if not lacks_value(record)]
+        if len(found) > _MOST:
+            return found[:_MOST], False
+        if page.before is None or len(recent) < len(page.records):
+            return found[::-1], True
+        before = page.before
+
+
+def _letter(record: Any) -> Letter:
+    return Letter(record, refused(record), not lacks_value(record))
+
+
+def _shown(value: bytes | None) -> str:
+    """Return bytes as text if they are one, else as hexadecimal digits."""
+    if value is None:
+        return "none"
+    try:
+        return value.decode()
+    except UnicodeDecodeError:
+        return "0x" + value.hex()
+
+
+def dump_of(value: bytes) -> list[tuple[str, str, str]]:
+    """Return bytes line by line: the offset, the bytes in hexadecimal, and as ASCII where it can be printed."""
+    return [
+        (f"{at:06x}", chunk.hex(" "), re.sub(r"[^\x20-\x7e]", ".", chunk.decode("latin-1")))
+        for at in range(0, len(value), _WIDTH)
+        if (chunk := value[at : at + _WIDTH])
+    ]
