@@ -110,6 +110,10 @@ class Store:
         finally:
             self.release(path)
 
+    async def save(self, model: Model, file: BinaryIO) -> None:
+        """Write the model's file as it was published, verified, to an open one. Raises SwapError as `fetch` does."""
+        await _in_thread(lambda stop: _download(self._artifact(model), file, stop))
+
     def release(self, path: Path) -> None:
         """Undo one `fetch`: once no generation of any worker uses the artifact, it may be pruned to free disk space."""
         self._cache.release(path)

@@ -15,6 +15,7 @@ from starlette.types import Receive, Scope, Send
 
 from hotswap.console.bring import BringPages
 from hotswap.console.letters import LetterPages
+from hotswap.console.models import ModelPages
 from hotswap.console.overview import OverviewPages
 from hotswap.console.pages import Guarded, Pages
 from hotswap.console.shared import Shared, root_of, seen
@@ -41,6 +42,7 @@ class Console:
             *OverviewPages(self._shared).routes(),
             *self._bring.routes(),
             *LetterPages(self._shared).routes(),
+            *ModelPages(self._shared).routes(),
             Mount("/static", StaticFiles(directory=_STATIC)),
         ]
         self._app = Guarded(Starlette(routes=routes, exception_handlers=handlers))

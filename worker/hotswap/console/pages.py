@@ -24,7 +24,7 @@ from hotswap.printable import line_by_line
 _FIELDS: Final = 2_000
 _COOKIE: Final = "hotswap-console"
 _FIELD: Final = "token"
-_TABS: Final = (("bring", "Bring a model in"), ("dead-letters", "Dead letters"))
+_TABS: Final = (("bring", "Bring a model in"), ("dead-letters", "Dead letters"), ("models", "Models"))
 _HEADERS: Final = {
     "Content-Security-Policy": (
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
