@@ -1,5 +1,6 @@
 """What a worker tells of its machine, and what it calls a fault."""
 
+import os
 from types import SimpleNamespace
 
 import pytest
@@ -15,12 +16,14 @@ def sound(monkeypatch):
     """A machine with a Java and room; a test takes one of them away."""
     monkeypatch.setattr(module, "find_java", lambda: SimpleNamespace(version="17", executable="/usr/bin/java"))
     monkeypatch.setattr(module.shutil, "disk_usage", lambda _: SimpleNamespace(free=9 * GIB))
+    monkeypatch.setattr(module, "memory_of", lambda _: 1200 << 20)
     return monkeypatch
 
 
 def test_a_sound_machine_tells_of_its_java_and_its_cache_and_has_no_fault(sound, tmp_path):
     cache = tmp_path / "not" / "there yet"
-    assert module.look(cache) == ({"java": "17 at /usr/bin/java", "cache": f"{cache} has 9.0 GiB free"}, ())
+    told = {"java": "17 at /usr/bin/java", "memory": "1,200 MiB with its hosts", "cache": f"{cache} has 9.0 GiB free"}
+    assert module.look(cache) == (told, ())
 
 
 def test_a_machine_without_java_says_that_no_host_can_be_started(sound, tmp_path):
@@ -46,3 +49,13 @@ def test_a_cache_that_cannot_be_looked_at_is_a_fault(sound, tmp_path):
     sound.setattr(module.shutil, "disk_usage", disk_usage)
     told, faults = module.look(tmp_path)
     assert faults == (told["cache"],) == (f"{tmp_path} cannot be looked at: Permission denied",)
+
+
+def test_the_memory_is_that_of_a_process_and_of_all_that_it_started(tmp_path):
+    for pid, parent, pages in ((7, 1, 10), (8, 7, 20), (9, 8, 40), (10, 1, 80), (11, 7, 0)):
+        (tmp_path / str(pid)).mkdir()
+        (tmp_path / str(pid) / "stat").write_text(f"{pid} (a) b) S {parent} {' '.join(['0'] * 19)} {pages} 0")
+    (tmp_path / "11" / "stat").unlink()
+    assert module.memory_of(7, tmp_path) == 70 * os.sysconf("SC_PAGE_SIZE")
+    assert module.memory_of(7, tmp_path / "nowhere") == 0
+    assert module.memory_of(os.getpid()) > 1 << 20

@@ -1,5 +1,6 @@
-"""What a worker tells of its machine: its Java, and the free space of its cache."""
+"""What a worker tells of its machine: its Java, the free space of its cache, and the memory that it takes there."""
 
+import os
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -28,6 +29,8 @@ def look(cache: Path) -> Machine:
     except StartError as error:
         told["java"] = str(error)
         faults.append(f"no model host can be started: {error}")
+    if memory := memory_of(os.getpid()):
+        told["memory"] = f"{memory / (1 << 20):,.0f} MiB with its hosts"
     there = next(path for path in (cache, *cache.parents) if path.exists())
     try:
         free = shutil.disk_usage(there).free
@@ -38,3 +41,25 @@ def look(cache: Path) -> Machine:
         told["cache"] = f"{cache} cannot be looked at: {error.strerror}"
         faults.append(told["cache"])
     return Machine(told, tuple(faults))
+
+
+def memory_of(pid: int, processes: Path = Path("/proc")) -> int:
+    """Return the resident memory of a process and of all that it started, bytes; 0: it is not known (not on Linux).
+
+    What they share is counted once for each.
+    """
+    children: dict[int, list[int]] = {}
+    pages: dict[int, int] = {}
+    for folder in processes.glob("[0-9]*"):
+        try:
+            facts = (folder / "stat").read_text(errors="replace").rpartition(")")[2].split()
+        except OSError:
+            continue  # it has ended meanwhile
+        children.setdefault(int(facts[1]), []).append(int(folder.name))
+        pages[int(folder.name)] = int(facts[21])
+    found, ours = 0, [pid]
+    while ours:
+        one = ours.pop()
+        found += pages.get(one, 0)
+        ours += children.get(one, [])
+    return found * os.sysconf("SC_PAGE_SIZE")
