@@ -63,7 +63,7 @@ async def test_the_stream_sends_what_has_changed_and_ends_with_the_console(conso
         streaming = asyncio.create_task(browser.console(scope, asyncio.Queue().get, send))
         assert dict((await sent.get())["headers"])[b"content-type"].startswith(b"text/event-stream")
         first = json.loads((await sent.get())["body"].removeprefix(b"data: "))
-        assert "serving" in first["deployment-0"]
+        assert "serving" in first["state-0"]
         cluster.worker.speak(generation=1, partitions={0: "the host is late"})
         while b"holds" not in (await sent.get())["body"]:
             assert not streaming.done()

@@ -25,6 +25,7 @@ from hotswap.gateway.deployment import Deployment
 from hotswap.gateway.limits import Limits
 from hotswap.gateway.problems import Problem, problem_of
 
+_PARTS = ("state", "shares", "charts", "workers", "refusals")
 _STATIC = Path(__file__).parent / "static"
 
 
@@ -61,18 +62,18 @@ class Console:
         for name in self._shared.deployments:
             await self._shared.watch.first(name)
         live = f"{root_of(request)}/live"
-        return self._shared.pages.page(request, "fleet", parts=self._cards(request), live=live)
+        return self._shared.pages.page(request, "fleet", parts=self._cards(), live=live)
 
-    async def live(self, request: Request) -> Response:
+    async def live(self, _: Request) -> Response:
         """Send the cards of the deployments as they change."""
-        return self._shared.stream(lambda: self._cards(request))
+        return self._shared.stream(self._cards)
 
-    def _cards(self, request: Request) -> dict[str, str]:
-        root, pages = root_of(request), self._shared.pages
-        return {
-            f"deployment-{number}": pages.part("card", root=root, **seen(watched))
-            for number, watched in enumerate(self._shared.watch.deployments.values())
-        }
+    def _cards(self) -> dict[str, str]:
+        parts: dict[str, str] = {}
+        for number, watched in enumerate(self._shared.watch.deployments.values()):
+            known = seen(watched)
+            parts |= {f"{part}-{number}": self._shared.pages.part(part, **known) for part in _PARTS}
+        return parts
 
     async def _problem(self, request: Request, problem: Problem) -> Response:
         title = problem.status.phrase

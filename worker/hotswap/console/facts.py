@@ -229,8 +229,3 @@ def _phases(known: Sequence[tuple[str, float]]) -> Iterator[Phase]:
 def generation_of(view: Overview) -> int:
     """Return the newest generation that a live worker serves; 0: none."""
     return max((worker.generation for worker in view.live), default=0)
-
-
-def is_way_back(view: Overview) -> bool:
-    """Whether there may be a generation to roll back to."""
-    return len(view.swaps) > 1

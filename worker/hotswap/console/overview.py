@@ -20,6 +20,7 @@ from hotswap.gateway.rows import as_json
 
 _FORM_BYTES = 1 << 20
 _SHOWN_EVENTS = 20
+_PARTS = ("state", "head", "charts", "picture", "newest", "timeline")
 
 
 class OverviewPages:
@@ -97,7 +98,7 @@ class OverviewPages:
         part, known = self._shared.pages.part, seen(watched)
         known["served"] = deployment.served if deployment.is_serving else None
         known["events"] = facts.events_of(watched.view)[:_SHOWN_EVENTS] if watched.view else []
-        return {name: part(name, **known) for name in ("state", "head", "picture", "newest", "timeline")}
+        return {name: part(name, **known) for name in _PARTS}
 
     async def _page(
         self,

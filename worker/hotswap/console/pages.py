@@ -67,7 +67,7 @@ class Pages:
         response = HTMLResponse(text, status, {"Cache-Control": "no-store"})
         if not known:
             response.set_cookie(
-                _COOKIE, token, path=root or "/", httponly=True, samesite="strict", secure=request.url.scheme == "https"
+                _COOKIE, token, path=root or "/", httponly=True, samesite="lax", secure=request.url.scheme == "https"
             )
         return response
 
