@@ -19,7 +19,6 @@ from hotswap.gateway.problems import Problem
 from hotswap.gateway.rows import as_json
 
 _FORM_BYTES = 1 << 20
-_SHOWN_EVENTS = 20
 _PARTS = ("state", "head", "charts", "picture", "newest", "timeline")
 
 
@@ -97,7 +96,7 @@ class OverviewPages:
         watched = self._shared.watch.deployments[deployment.name]
         part, known = self._shared.pages.part, seen(watched)
         known["served"] = deployment.served if deployment.is_serving else None
-        known["events"] = facts.events_of(watched.view)[:_SHOWN_EVENTS] if watched.view else []
+        known["events"] = facts.events_of(watched.view) if watched.view else []
         return {name: part(name, **known) for name in _PARTS}
 
     async def _page(
