@@ -121,7 +121,7 @@ def charts_of(watched: Watched) -> list[Chart]:
     columns = (
         ("Answers", [(one.at, one.answers_per_s) for one in samples], "/s"),
         ("Lag", [(one.at, float(one.lag)) for one in samples], ""),
-        ("Latency, p99", [(one.at, one.p99_s) for one in samples], "s"),
+        ("p99", [(one.at, one.p99_s) for one in samples], "s"),
         ("Refusals", [(one.at, one.refusals_per_s) for one in samples], "/s"),
     )
     return [chart(name, points, now, MINUTES_S, unit) for name, points, unit in columns]
@@ -169,7 +169,8 @@ def rows_of(view: Overview) -> list[Row]:
         for lag in view.lags
         if lag.partition not in owned
     ]
-    return [*rows, *([Row(_NOBODY, ("bad", "unowned"), left)] if left else ())]
+    tone = "bad" if view.newest else "calm"  # without a generation, no worker takes a partition
+    return [*rows, *([Row(_NOBODY, (tone, "unowned"), left)] if left else ())]
 
 
 def _state_of_worker(worker: WorkerView, view: Overview) -> State:

@@ -50,7 +50,7 @@ class Pages:
             trim_blocks=True,
             lstrip_blocks=True,
         )
-        self._templates.filters |= {"moment": _moment, "told": told, "as_is": as_is}
+        self._templates.filters |= {"moment": _moment, "told": told, "as_is": as_is, "brief": _brief}
         known = {"deployments": list(deployments), "is_changing": is_changing, "tabs": _TABS, "version": __version__}
         self._templates.globals |= known
 
@@ -100,6 +100,15 @@ def _legible(value: Any) -> Any:
 def as_is(value: str) -> Markup:
     """Return a text that is escaped, and otherwise unchanged, as a form has to send it back."""
     return Markup.escape(value)
+
+
+def _brief(value: str) -> str:
+    """Return a number with six digits at most, and another text as it is."""
+    try:
+        number = float(value)
+    except ValueError:
+        return value
+    return f"{number:.6g}" if len(value) > len("0.123456") else value
 
 
 def _moment(at_ms: float) -> Markup:
