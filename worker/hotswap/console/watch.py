@@ -130,10 +130,11 @@ class Watch:
 
     async def close(self) -> None:
         """End every stream, and stop following."""
-        self._is_closed = True
+        is_first, self._is_closed = not self._is_closed, True
         await self._tell()
         for task in self._tasks.values():
-            task.cancel()
+            if is_first:  # a second cancellation would interrupt the end of the first: connections would stay open
+                task.cancel()
         await asyncio.gather(*self._tasks.values(), return_exceptions=True)
 
     async def _tell(self) -> None:
