@@ -21,6 +21,8 @@ from hotswap.client.change import Change, as_samples
 from hotswap.client.scoring import own_host
 from hotswap.codec.proto import Operation
 from hotswap.gateway import bodies, rows
+from hotswap.gateway.access import demand
+from hotswap.gateway.callers import Role
 from hotswap.gateway.changes import SavedModel, change_of, proto_of, save_model
 from hotswap.gateway.deployment import Deployment, operation_of, predicted
 from hotswap.gateway.limits import Limits
@@ -143,6 +145,8 @@ class Acumos:
         With `activate=true`, the deployment then serves them, and the rows are the samples of the swap.
         """
         async with bodies.form(request, self.limits.artifact_bytes) as form:
+            if is_to_serve := form.text("activate") == "true":
+                demand(request, Role.SWAP)
             with tempfile.TemporaryDirectory(prefix="hotswap-gateway-") as folder:
                 text = await form.some(_PARTS[content])
                 model = await save_model(form, Path(folder))
@@ -154,7 +158,7 @@ class Acumos:
                 given = await rows.read(text, content, operation, None)
                 given.check()
                 answers = await self._score(model, proto, operation, given)
-                if form.text("activate") == "true":
+                if is_to_serve:
                     # Samples are for the first operation: messages of another one would be refused.
                     is_first = operation is next(iter(schema.operations.values()))
                     change = Change(

@@ -3,14 +3,11 @@
 import logging
 from collections.abc import Sequence
 from http import HTTPStatus
-from ipaddress import ip_address
 from time import perf_counter
 from typing import Any
-from urllib.parse import urlsplit
 
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.applications import Starlette
-from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
@@ -19,6 +16,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from hotswap import metrics
 from hotswap.errors import HotswapError
+from hotswap.gateway.access import Access
 from hotswap.gateway.acumos import Acumos
 from hotswap.gateway.deployment import Deployment
 from hotswap.gateway.inference import Inference
@@ -30,19 +28,24 @@ from hotswap.gateway.problems import Problem, problem_of
 log = logging.getLogger(__name__)
 
 
-def make_app(deployments: Sequence[Deployment], limits: Limits, console: ASGIApp | None = None) -> ASGIApp:
-    """Return the application; the first deployment speaks Acumos's endpoints."""
-    return _guarded([*routes_of(deployments, limits), *([Mount("/console", console)] if console else [])])
+def make_app(
+    deployments: Sequence[Deployment], limits: Limits, console: ASGIApp | None = None, access: Access | None = None
+) -> ASGIApp:
+    """Return the application, of this machine only without `access`; the first deployment has Acumos's endpoints."""
+    return _guarded([*routes_of(deployments, limits), *([Mount("/console", console)] if console else [])], access)
 
 
-def make_console_app(deployments: Sequence[Deployment], console: ASGIApp) -> ASGIApp:
+def make_console_app(deployments: Sequence[Deployment], console: ASGIApp, access: Access | None = None) -> ASGIApp:
     """Return the application of a console alone, which is at / and at /console."""
-    return _guarded([*_probes(deployments), Mount("/console", console), Mount("/", console)])
+    return _guarded([*_probes(deployments), Mount("/console", console), Mount("/", console)], access)
 
 
-def _guarded(routes: Sequence[BaseRoute]) -> ASGIApp:
+def _guarded(routes: Sequence[BaseRoute], access: Access | None) -> ASGIApp:
+    access = access or Access()
+    whole = [*access.routes(), *routes]
+    access.guard(whole)
     handlers: Any = {Problem: _problem, HotswapError: _ours, HTTPException: _http}
-    return _Told(_OfThisMachine(Starlette(routes=routes, exception_handlers=handlers)))
+    return _Told(access.around(Starlette(routes=whole, exception_handlers=handlers)))
 
 
 def routes_of(deployments: Sequence[Deployment], limits: Limits) -> list[Route]:
@@ -97,34 +100,6 @@ async def _http(request: Request, error: HTTPException) -> Response:
     return response
 
 
-class _OfThisMachine:
-    """Refuses what a page of another site has a browser on this machine send: nothing else tells who calls.
-
-    Such a page may post forms, and by a name of its own that leads to a loopback address also read the replies.
-    """
-
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        app = self._app
-        if scope["type"] == "http":
-            headers = Headers(scope=scope)
-            host, origin = headers.get("host", ""), headers.get("origin")
-            if not _is_loopback(host) or (origin and origin.partition("://")[2] != host):
-                detail = f"this gateway serves this machine only, and not {origin or host or 'a call without a Host'}"
-                app = Problem(HTTPStatus.FORBIDDEN, detail).response()
-        await app(scope, receive, send)
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        name = urlsplit(f"//{host}").hostname or ""
-        return name == "localhost" or ip_address(name).is_loopback
-    except ValueError:
-        return False
-
-
 class _Told:
     """Counts and logs each call."""
 
@@ -152,4 +127,6 @@ class _Told:
             metrics.HTTP_SECONDS.labels(path).observe(took)
             metrics.HTTP_REQUESTS.labels(path, str(status)).inc()
             facts = {"method": scope["method"], "path": scope["path"], "status": status, "ms": round(took * 1000, 1)}
+            if (caller := scope.get("caller")) and caller.name:
+                facts["caller"] = caller.name
             log.info("gateway.call", extra=facts)

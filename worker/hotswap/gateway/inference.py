@@ -28,6 +28,7 @@ from hotswap.gateway.openapi import (
     BINARY,
     BOOLEAN,
     COMMAND,
+    ERROR,
     INTEGER,
     OBJECT,
     OCTETS,
@@ -47,7 +48,6 @@ from hotswap.gateway.tensors import Tensors
 
 _AT_ONCE_BYTES = 64 << 10
 _PATHS = ("/v2/models/{deployment}", "/v2/models/{deployment}/versions/{version}")
-_ERROR = content({"$ref": "#/components/schemas/Error"})
 _TENSOR: dict[str, Any] = {"name": STRING, "datatype": STRING, "shape": a_list(INTEGER)}
 _GIVEN = an_object(required=list(_TENSOR), **_TENSOR, parameters=OBJECT, data=a_list({}))
 _ASKED = an_object(required=["name"], name=STRING, parameters=OBJECT)
@@ -88,7 +88,7 @@ _INFER = Says(
     body={**content(_REQUEST, example=_EXAMPLE), OCTETS: {"schema": BINARY}},
     replies={200: {**content(_RESPONSE), OCTETS: {"schema": BINARY}}},
     problems=(*PARTS, 404, 501, *COMMAND),
-    error=_ERROR,
+    error=ERROR,
 )
 
 P = ParamSpec("P")
@@ -159,7 +159,7 @@ class Inference:
             parameters=(OPERATION,),
             replies={200: content(_METADATA)},
             problems=(404, 501, 503),
-            error=_ERROR,
+            error=ERROR,
         )
         is_ready = _state(
             "Whether a deployment serves, by a proto that has tensors", 404, 501, 503, parameters=(OPERATION,)

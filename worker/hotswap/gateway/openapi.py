@@ -11,6 +11,7 @@ from starlette.routing import Route
 
 from hotswap import __version__
 from hotswap.batch import Format
+from hotswap.gateway.access import role_of
 
 Answer: TypeAlias = Callable[[Request], Awaitable[Response]]
 Schema: TypeAlias = Mapping[str, Any]
@@ -38,7 +39,8 @@ COMMAND = (409, 422, 503, 504)
 _DESCRIPTIONS = {
     200: "Done.",
     400: "The call is wrong: something is missing, empty or malformed.",
-    403: "Not allowed: the call came by way of another site or host, or brings code of its own.",
+    401: "Nobody known calls: where the gateway has tokens, `Authorization: Bearer TOKEN` is needed.",
+    403: "Not allowed: the caller has not the role, came by way of another site or host, or brings code of its own.",
     404: "There is no such deployment, operation, generation or answer.",
     406: "The answer cannot be had in a format that is accepted.",
     408: "The body came too slowly.",
@@ -63,6 +65,11 @@ _TAGS = {
     "v1": "Plain API",
     "v2": "Open Inference Protocol",
     **dict.fromkeys(("livez", "readyz", "metrics", "openapi.json"), "Operations"),
+}
+_TOKEN = {
+    "type": "http",
+    "scheme": "bearer",
+    "description": "Where the gateway has `--tokens`; with the role that is listed.",
 }
 _SCHEMAS: Mapping[str, Schema] = {
     "Problem": {
@@ -125,6 +132,7 @@ def parameter(name: str, description: str, schema: Schema = STRING, place: str =
     return {"name": name, "in": place, "description": description, "schema": schema}
 
 
+ERROR: Content = content({"$ref": "#/components/schemas/Error"})
 DONE: Content = content({"$ref": "#/components/schemas/Done"})
 OPERATION = parameter("operation", "An rpc of the proto; needed where it has several.")
 KIND = parameter("kind", "The kind of the model, where its file does not tell.", {**STRING, "example": "spark-jar"})
@@ -164,6 +172,10 @@ class Endpoint(Route):
             told["requestBody"] = {"required": True, "content": says.body}
         headers = {name: {"description": text, "schema": STRING} for name, text in says.headers.items()}
         bad = dict.fromkeys(says.problems, says.error) | {403: content(PROBLEM, _PROBLEMS)}
+        if role := role_of(self.method, self.path_format):
+            bad[401] = ERROR if self.path_format.startswith("/v2") else content(PROBLEM, _PROBLEMS)
+            bad[403] = {**bad[403], **bad[401]}
+            told["security"] = [{}, {"token": [role.value]}]
         told["responses"] = {
             str(status): {"description": _DESCRIPTIONS[status], "content": body}
             | ({"headers": headers} if headers and status == HTTPStatus.OK else {})
@@ -200,7 +212,7 @@ def document(routes: Iterable[object], deployments: Sequence[str]) -> dict[str, 
             "license": {"name": "Apache 2.0", "identifier": "Apache-2.0"},
         },
         "paths": paths,
-        "components": {"schemas": _SCHEMAS},
+        "components": {"schemas": _SCHEMAS, "securitySchemes": {"token": _TOKEN}},
     }
 
 

@@ -15,11 +15,20 @@ _CONFLICTS = frozenset({SwapCode.STALE, SwapCode.EQUIVOCATION, SwapCode.EXPIRED}
 class Problem(Exception):
     """Ends a call with an error response: its status, a sentence for a person, and facts for a program."""
 
-    def __init__(self, status: HTTPStatus, detail: str, *, retry_after_s: int | None = None, **facts: Any) -> None:
+    def __init__(
+        self,
+        status: HTTPStatus,
+        detail: str,
+        *,
+        retry_after_s: int | None = None,
+        challenge: str | None = None,
+        **facts: Any,
+    ) -> None:
         super().__init__(detail)
         self.status = status
         self.facts: Mapping[str, Any] = facts
         self.retry_after_s = retry_after_s
+        self.challenge = challenge
 
     def response(self) -> JSONResponse:
         """Return the response."""
@@ -31,8 +40,9 @@ class Problem(Exception):
         return self._response({**facts, "error": str(self), **self.facts}, "application/json")
 
     def _response(self, document: Mapping[str, Any], media_type: str) -> JSONResponse:
-        headers = {} if self.retry_after_s is None else {"Retry-After": str(self.retry_after_s)}
-        return JSONResponse(document, self.status.value, headers, media_type)
+        headers = {"Retry-After": self.retry_after_s, "WWW-Authenticate": self.challenge}
+        told = {name: str(value) for name, value in headers.items() if value is not None}
+        return JSONResponse(document, self.status.value, told, media_type)
 
 
 def bad_rows(faults: Sequence[Mapping[str, Any]], count: int) -> Problem:
