@@ -112,6 +112,7 @@ def test_the_pages_of_the_console_are_read_and_its_changes_are_swaps():
     "mount",
     [
         Mount("/console", PlainTextResponse("ok")),
+        Mount("/", PlainTextResponse("ok")),
         Mount("/console", routes=[Route("/{page:path}", answer, methods=["GET", "POST", "OPTIONS"])]),
     ],
 )

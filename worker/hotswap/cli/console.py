@@ -4,22 +4,23 @@ from typing import Any
 
 import click
 
-from hotswap.cli.gateway import changes_option, console_of, settings_of
+from hotswap.cli.gateway import access_of, access_options, changes_option, console_of, settings_of
 from hotswap.cli.shared import kafka_option
 
 
 @click.command()
 @click.argument("deployments", metavar="DEPLOYMENT...", nargs=-1, required=True)
 @kafka_option
-@click.option("--host", default="127.0.0.1", show_default=True, metavar="ADDRESS", help="A loopback address.")
+@click.option("--host", default="127.0.0.1", show_default=True, metavar="ADDRESS", help="Loopback without --tokens.")
 @click.option("--port", type=click.IntRange(0, 65_535), default=8081, show_default=True, metavar="N", help="0: any.")
 @changes_option
 @click.option("--allow-foreign-code", is_flag=True, help="Let it load jars and Spark pipelines to look at them, too.")
+@access_options
 def console(deployments: tuple[str, ...], **given: Any) -> None:
     """Show deployments in a browser until SIGTERM or Ctrl-C; needs the extra `gateway`.
 
-    It only shows them, unless started with --allow-changes: then whoever reaches the port may swap models, so the
-    address must be one that only this machine reaches.
+    It only shows them, unless started with --allow-changes. Without --tokens, whoever reaches the port may use it, so
+    the address must be one that only this machine reaches.
     """
     settings = settings_of(deployments, given["kafka"])
     from hotswap.gateway.server import Options, serve  # noqa: PLC0415 - an extra
@@ -32,5 +33,6 @@ def console(deployments: tuple[str, ...], **given: Any) -> None:
         body_bytes=64 << 20,
         hosts=1,
         is_foreign_code_allowed=given["allow_foreign_code"],
+        **access_of(given),
     )
     serve(settings, options, console_of(given), is_alone=True)

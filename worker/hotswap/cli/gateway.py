@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from hotswap import logs
-from hotswap.cli.shared import kafka_option, make_settings
+from hotswap.cli.shared import Command, kafka_option, local_file, make_settings
 from hotswap.errors import StartError, UsageError
 from hotswap.settings import Settings
 
@@ -18,9 +18,32 @@ if TYPE_CHECKING:
 _NEEDED = ("httptools", "jinja2", "python_multipart", "starlette", "uvicorn")
 
 
+_FILES = {
+    "--tokens": "Who may call: tokens, certificates and their roles (TOML).",
+    "--certificate": "Serve over TLS: its certificate with the chain, PEM.",
+    "--key": "The certificate's key, unless the same file has it.",
+    "--key-password": "A file with the password of the key.",
+    "--client-ca": "The authorities of clients' certificates, PEM.",
+}
+_ACCESS = ("tokens", "certificate", "key", "key_password", "client_ca", "is_behind_tls_proxy")
+
 changes_option = click.option(
     "--allow-changes", is_flag=True, help="Let the console change deployments, not only show."
 )
+
+
+def access_options(command: Command) -> Command:
+    """Add the options that say who may call."""
+    told = "Callers of other machines come through a proxy, and to it over TLS."
+    command = click.option("--behind-tls-proxy", "is_behind_tls_proxy", is_flag=True, help=told)(command)
+    for name, told in reversed(_FILES.items()):
+        command = click.option(name, type=local_file, metavar="FILE", help=told)(command)
+    return command
+
+
+def access_of(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what these options say."""
+    return {name: given[name] for name in _ACCESS}
 
 
 def settings_of(deployments: Sequence[str], kafka: str | None) -> list[Settings]:
@@ -50,7 +73,7 @@ def console_of(given: Mapping[str, Any]) -> "MakeConsole":
 @click.command()
 @click.argument("deployments", metavar="DEPLOYMENT...", nargs=-1, required=True)
 @kafka_option
-@click.option("--host", default="127.0.0.1", show_default=True, metavar="ADDRESS", help="A loopback address.")
+@click.option("--host", default="127.0.0.1", show_default=True, metavar="ADDRESS", help="Loopback without --tokens.")
 @click.option("--port", type=click.IntRange(0, 65_535), default=8080, show_default=True, metavar="N", help="0: any.")
 @click.option(
     "--timeout",
@@ -88,11 +111,13 @@ def console_of(given: Mapping[str, Any]) -> "MakeConsole":
 )
 @click.option("--allow-foreign-code", is_flag=True, help="Let such a model be a jar or a Spark pipeline, too.")
 @changes_option
+@access_options
 def gateway(deployments: tuple[str, ...], **given: Any) -> None:
     """Serve deployments over HTTP until SIGTERM or Ctrl-C; needs the extra `gateway`.
 
     The first deployment has the endpoints of Acumos's model runner, all of them those below /v1/; the console is at
-    /console. Whoever reaches the port may use them, so the address must be one that only this machine reaches.
+    /console. Without --tokens, whoever reaches the port may use them, so the address must be one that only this machine
+    reaches.
     """
     settings = settings_of(deployments, given["kafka"])
     from hotswap.gateway.server import Options, serve  # noqa: PLC0415 - an extra
@@ -105,5 +130,6 @@ def gateway(deployments: tuple[str, ...], **given: Any) -> None:
         body_bytes=given["body_mib"] << 20,
         hosts=given["hosts"],
         is_foreign_code_allowed=given["allow_foreign_code"],
+        **access_of(given),
     )
     serve(settings, options, console_of(given))

@@ -8,22 +8,28 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from ipaddress import ip_address
+from pathlib import Path
 from types import FrameType
 from typing import Protocol, TypeAlias
 
 import uvicorn
-from starlette.types import Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from hotswap.errors import StartError, UsageError
+from hotswap.gateway.access import Access
 from hotswap.gateway.app import make_app, make_console_app
+from hotswap.gateway.callers import Callers
 from hotswap.gateway.deployment import Deployment
 from hotswap.gateway.limits import Limits
+from hotswap.gateway.tls import Connection, Files, Tls
 from hotswap.settings import Settings
 
 log = logging.getLogger(__name__)
 
 _DRAIN_S = 30
 _IDLE_S = 30
+_RENEWAL_S = 1
+"""How often to look for a new certificate, seconds."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,6 +43,24 @@ class Options:
     body_bytes: int
     hosts: int
     is_foreign_code_allowed: bool
+    tokens: Path | None = None
+    certificate: Path | None = None
+    key: Path | None = None
+    key_password: Path | None = None
+    client_ca: Path | None = None
+    is_behind_tls_proxy: bool = False
+
+    def files(self) -> Files | None:
+        """Return the files of TLS, if it is on. Raises UsageError: files without the one that they belong to."""
+        if self.client_ca and not self.tokens:
+            raise UsageError("--client-ca needs --tokens, whose file says which certificates have which roles")
+        if self.certificate:
+            return Files(
+                certificate=self.certificate, key=self.key, key_password=self.key_password, client_ca=self.client_ca
+            )
+        if needless := [name for name in ("key", "key_password", "client_ca") if getattr(self, name)]:
+            raise UsageError(f"--{needless[0].replace('_', '-')} needs --certificate: without it there is no TLS")
+        return None
 
 
 class Console(Protocol):
@@ -58,7 +82,8 @@ def serve(
     """Serve deployments until SIGTERM or SIGINT, with a console, too, or with the console alone.
 
     Raises:
-        UsageError: others than this machine could reach the address, and nothing would tell who they are.
+        UsageError: others than this machine could reach the address, and nothing would tell who they are or keep their
+            tokens secret; or a file of tokens or of TLS is wrong.
         StartError: the port cannot be bound, or Kafka or a deployment's topics are not there.
 
     """
@@ -68,7 +93,11 @@ def serve(
 async def _serve(
     settings: Sequence[Settings], options: Options, make_console: MakeConsole | None, *, is_alone: bool
 ) -> None:
-    with _bind(options.host, options.port) as listening:
+    files = options.files()
+    tls = Tls(files) if files else None
+    callers = Callers(options.tokens) if options.tokens else None
+    access = Access(callers, is_secure=tls is not None or options.is_behind_tls_proxy)
+    with _bind(options) as listening:
         deployments = [
             Deployment(one, most_waiting=options.max_waiting, timeout_s=options.timeout_s) for one in settings
         ]
@@ -83,27 +112,36 @@ async def _serve(
             for deployment in deployments:
                 await deployment.start()
             if console and is_alone:
-                app, event = make_console_app(deployments, console), "console.started"
+                app, event = make_console_app(deployments, console, access), "console.started"
             else:
-                app, event = make_app(deployments, limits, console), "gateway.started"
-            config = uvicorn.Config(
-                app,
-                access_log=False,
-                lifespan="off",
-                log_config=None,
-                server_header=False,
-                timeout_graceful_shutdown=_DRAIN_S,
-                timeout_keep_alive=_IDLE_S,
-            )
+                app, event = make_app(deployments, limits, console, access), "gateway.started"
             host, port = listening.getsockname()[:2]
-            names = [one.deployment for one in settings]
-            log.info(event, extra={"address": f"http://{host}:{port}", "deployments": names})
-            await _Server(config, console).serve(sockets=[listening])
+            address = f"{'https' if tls else 'http'}://{host}:{port}"
+            log.info(event, extra={"address": address, "deployments": [one.deployment for one in settings]})
+            await run(app, listening, tls, console)
         finally:
             if console:
                 await console.close()
             for deployment in deployments:
                 await deployment.stop()
+
+
+async def run(app: ASGIApp, listening: socket.socket, tls: Tls | None, console: Console | None = None) -> None:
+    """Serve an application on a socket until SIGTERM or SIGINT, which end the console's streams."""
+    config = uvicorn.Config(
+        app,
+        http=Connection,
+        access_log=False,
+        lifespan="off",
+        log_config=None,
+        server_header=False,
+        timeout_graceful_shutdown=_DRAIN_S,
+        timeout_keep_alive=_IDLE_S,
+        ssl_context_factory=(lambda _, __: tls.context) if tls else None,
+        callback_notify=tls.renew if tls else None,
+        timeout_notify=_RENEWAL_S,
+    )
+    await _Server(config, console).serve(sockets=[listening])
 
 
 class _Server(uvicorn.Server):
@@ -133,16 +171,14 @@ class _Server(uvicorn.Server):
                 loop.remove_signal_handler(number)
 
 
-def _bind(host: str, port: int) -> socket.socket:
+def _bind(options: Options) -> socket.socket:
+    host, port = options.host, options.port
     try:
         family, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
     except OSError as error:
         raise StartError(f"{host} is no address of this machine: {error.strerror}") from error
     if not ip_address(address[0]).is_loopback:
-        raise UsageError(
-            f"{host} can be reached from other machines, and whoever reaches the gateway may use it: leave out --host, "
-            "and put a proxy that authenticates its clients before it"
-        )
+        _check_open(options)
     listening = socket.socket(family, socket.SOCK_STREAM)
     try:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -153,3 +189,18 @@ def _bind(host: str, port: int) -> socket.socket:
             f"cannot serve on {host}:{port} ({error.strerror}): choose another --port, or 0 for any"
         ) from error
     return listening
+
+
+def _check_open(options: Options) -> None:
+    """Raise UsageError unless callers from other machines are known, and their tokens are sent in secret."""
+    reached = f"{options.host} can be reached from other machines"
+    if not options.tokens:
+        raise UsageError(
+            f"{reached}, and whoever reaches the gateway may use it: say who may with --tokens, or leave out --host, "
+            "and put a proxy that authenticates its clients before it"
+        )
+    if not options.certificate and not options.is_behind_tls_proxy:
+        raise UsageError(
+            f"{reached}, which would send their tokens in clear text: give --certificate and --key, or say with "
+            "--behind-tls-proxy that they come through a proxy that speaks TLS"
+        )

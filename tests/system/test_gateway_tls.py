@@ -1,0 +1,148 @@
+"""A gateway's TLS as its clients see it: certificates of both sides, and their renewal. Needs no Kafka."""
+
+import asyncio
+import shutil
+import signal
+import socket
+import ssl
+import subprocess
+from contextlib import asynccontextmanager
+
+import httpx
+import pytest
+from starlette.applications import Starlette
+from starlette.responses import PlainTextResponse
+from starlette.routing import Route
+
+from hotswap.errors import UsageError
+from hotswap.gateway.access import Access
+from hotswap.gateway.callers import Callers
+from hotswap.gateway.problems import Problem
+from hotswap.gateway.server import run
+from hotswap.gateway.tls import Files, Tls
+
+pytestmark = pytest.mark.skipif(shutil.which("openssl") is None, reason="makes certificates with openssl")
+
+ODD = r"""/DC=example/O=Acme, Inc./CN=#ät\+l \\ "x";<"""
+PASSWORD = "open sesame"
+
+
+@pytest.fixture
+def pki(tmp_path):
+    """Return what makes certificates in a folder: <name>.pem and <name>.key, signed by `by`, or by themselves."""
+
+    def make(name, subject, by=None, *extra):
+        command = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-utf8"]
+        command += ["-subj", subject, "-days", "2", "-keyout", f"{name}.key", "-out", f"{name}.pem"]
+        command += ["-CA", f"{by}.pem", "-CAkey", f"{by}.key", "-addext", "basicConstraints=critical,CA:false"] * bool(
+            by
+        )
+        command += ["-addext", "subjectAltName=IP:127.0.0.1"] * bool(by) + list(extra or ["-noenc"])
+        subprocess.run(command, cwd=tmp_path, check=True, capture_output=True)
+
+    make("ca", "/CN=authority")
+    make("gateway", "/CN=gateway", "ca")
+    make("etl", ODD, "ca")
+    make("stranger", ODD)
+    printed = subprocess.check_output(
+        ["openssl", "x509", "-noout", "-subject", "-nameopt", "RFC2253,-esc_msb", "-in", "etl.pem"],
+        cwd=tmp_path,
+        text=True,
+    )
+    subject = printed.removeprefix("subject=").rstrip("\n")
+    (tmp_path / "tokens.toml").write_text(f"[[certificate]]\nsubject = '{subject}'\nroles = ['read']\n")
+    make.folder = tmp_path
+    return make
+
+
+@asynccontextmanager
+async def serving(folder, **files):
+    """Serve one route, for those who may read, and yield what calls it with the client's certificate of a name."""
+
+    async def name(request):
+        return PlainTextResponse(request.scope["caller"].name)
+
+    routes = [Route("/v1", name), Route("/v1/{deployment}/swap", name, methods=["POST"])]
+    Access(Callers(folder / "tokens.toml"), is_secure=True).guard(routes)
+    listening = socket.create_server(("127.0.0.1", 0))
+    files = {name: folder / file for name, file in files.items()}
+    app = Starlette(routes=routes, exception_handlers={Problem: lambda _, problem: problem.response()})
+    serving = asyncio.create_task(run(app, listening, Tls(Files(**files))))
+
+    async def call(certificate=None, method="GET", path="/v1"):
+        context = ssl.create_default_context(cafile=folder / "ca.pem")
+        if certificate:
+            context.load_cert_chain(folder / f"{certificate}.pem", folder / f"{certificate}.key")
+        async with httpx.AsyncClient(verify=context, timeout=60) as client:
+            stream = client.stream(method, f"https://127.0.0.1:{listening.getsockname()[1]}{path}")
+            async with stream as reply:
+                served = reply.extensions["network_stream"].get_extra_info("ssl_object").getpeercert()
+                return reply.status_code, (await reply.aread()).decode(), served["serialNumber"]
+
+    await call()
+    try:
+        yield call
+    finally:
+        signal.raise_signal(signal.SIGTERM)
+        await serving
+
+
+async def test_a_client_is_known_by_the_subject_that_openssl_prints(pki):
+    async with serving(pki.folder, certificate="gateway.pem", key="gateway.key", client_ca="ca.pem") as call:
+        status, name, _ = await call("etl")
+        assert (status, name.endswith("O=Acme\\, Inc.,DC=example")) == (200, True), name
+        assert (await call("etl", "POST", "/v1/d/swap"))[0] == 403
+        assert (await call())[0] == 401
+        with pytest.raises(httpx.TransportError):
+            await call("stranger")
+
+
+async def test_a_certificate_without_an_authority_for_clients_tells_nothing(pki):
+    async with serving(pki.folder, certificate="gateway.pem", key="gateway.key") as call:
+        assert (await call("etl"))[0] == 401
+
+
+async def test_a_renewed_certificate_is_taken_up_and_a_broken_one_is_not(pki, caplog):
+    async with serving(pki.folder, certificate="gateway.pem", key="gateway.key", client_ca="ca.pem") as call:
+        _, _, first = await call("etl")
+
+        async def logged(event):
+            async with asyncio.timeout(60):
+                while event not in [record.message for record in caplog.records]:
+                    await asyncio.sleep(0.05)
+
+        caplog.set_level("INFO")
+        shutil.copy(pki.folder / "etl.pem", pki.folder / "gateway.pem")
+        await logged("gateway.certificate_kept")
+        status, _, still = await call("etl")
+        assert (status, still) == (200, first)
+
+        pki("gateway", "/CN=gateway", "ca")
+        await logged("gateway.certificate_renewed")
+        status, _, second = await call("etl")
+        assert (status, second != first) == (200, True)
+
+
+async def test_a_key_may_have_a_password_and_openssl_never_asks_for_it(pki):
+    pki("locked", "/CN=gateway", "ca", "-passout", f"pass:{PASSWORD}")
+    (pki.folder / "password").write_text(f"{PASSWORD}\n")
+    files = {"certificate": "locked.pem", "key": "locked.key"}
+    async with serving(pki.folder, **files, key_password="password") as call:
+        assert (await call())[0] == 401
+    with pytest.raises(UsageError, match="locked\\.key"):
+        Tls(Files(**{name: pki.folder / file for name, file in files.items()}))
+
+
+@pytest.mark.parametrize(
+    ("files", "told"),
+    [
+        ({"certificate": "none.pem"}, "No such file"),
+        ({"certificate": "gateway.pem"}, "gateway.pem: no certificate and its key"),
+        ({"certificate": "gateway.pem", "key": "etl.key"}, "gateway.pem, .*etl.key: no certificate and its key"),
+        ({"certificate": "gateway.pem", "key": "gateway.key", "client_ca": "none"}, "none .*No such file"),
+        ({"certificate": "gateway.pem", "key": "gateway.key", "client_ca": "etl.key"}, "etl.key .*authority"),
+    ],
+)
+def test_files_that_do_not_fit_are_named(pki, files, told):
+    with pytest.raises(UsageError, match=told):
+        Tls(Files(**{name: pki.folder / file for name, file in files.items()}))
