@@ -192,7 +192,8 @@ async def test_each_call_of_the_page_replies_what_the_page_shows(deployment):
     async with gateway(deployment) as client:
         port = str(client.base_url.port)
         for command, told in calls("docs/http.md"):
-            line = command.replace("localhost:8080", f"127.0.0.1:{port}").replace("/v1/iris", f"/v1/{deployment.name}")
+            line = command.replace("localhost:8080", f"127.0.0.1:{port}")
+            line = re.sub("/(v1|v2/models)/iris", rf"/\1/{deployment.name}", line)
             process = await asyncio.create_subprocess_exec("bash", "-c", line, cwd=ROOT, stdout=subprocess.PIPE)
             said = (await process.communicate())[0].decode().strip().replace(deployment.name, "iris")
             pattern = ".*".join(map(re.escape, told.split("…")))
