@@ -158,8 +158,8 @@ def rows_of(view: Overview) -> list[Row]:
         cells = []
         for part in sorted(parts, key=lambda part: part.partition):
             lag = lags.get(part.partition)
-            # What it answers with now, or, if that is nothing yet, what was committed.
-            number = part.generation or (lag.generation if lag else 0)
+            # A report is up to three seconds old, and what was committed is not.
+            number = max(part.generation, lag.generation if lag else 0)
             waiting = lag.requests if lag else part.lag
             cells.append(Cell(part.partition, number, shades[number], waiting, part.held))
             owned.add(part.partition)
