@@ -81,7 +81,7 @@ class FakePartition:
         self.requests += requests
         self.end = (requests[-1].offset + 1 if requests else self.end) + markers
         if self.owner:
-            self.owner.wake()
+            self.owner._woken.set()
 
 
 class FakeSource:
@@ -105,6 +105,7 @@ class FakeSource:
         self._is_stopped = False
         self._written: list[Answers] = []
         self._woken = asyncio.Event()
+        self._is_woken = False
 
     @property
     def committed(self) -> Position:
@@ -142,12 +143,16 @@ class FakeSource:
             if self.partition.end > self._next:
                 self._next = self.partition.end
                 return self._next
+            if self._is_woken:
+                self._is_woken = False
+                return self._next
             self.drained.set()
             self._woken.clear()
             await self._woken.wait()
         return None
 
     def wake(self) -> None:
+        self._is_woken = True
         self._woken.set()
 
     def skip(self, why: str) -> None:
@@ -200,7 +205,7 @@ class FakeSource:
 
     def stop(self) -> None:
         self._is_stopped = True
-        self.wake()
+        self._woken.set()
 
 
 class FakeHost:

@@ -3,29 +3,49 @@
 import json
 
 
-def stale(number, part, committed, metadata, *, is_once):
-    """Check that the committed offset and its generation match the last answer."""
+def stale(number, part, committed, metadata, announced, *, is_once):
+    """Check that the committed offset and its generation match the last answer, or a cut-over after it."""
     last, generation = part.course.last
     if last < 0:
         return
     if committed <= last:
         kind, text = ("stale_offset", "answered") if is_once else ("lagging", "answered, and will be again")
         yield kind, number, last, f"{text}, and the committed offset is {committed}"
-    elif is_once and (named := _generation(metadata)) != generation:
-        text = f"the last answer is by generation {generation}, the committed offset names {named}"
+        return
+    due = max([generation, *(newer for partition, newer in announced if partition == number)])
+    if is_once and (named := _generation(metadata)) != due:
+        text = f"generation {due} was the last to answer or to cut over, the committed offset names {named}"
         yield "stale_offset", number, last, text
 
 
-def torn_announcements(partitions, announced):
-    """Find first batches without a CutOverDone on the status topic, and the reverse."""
+def cut_overs(partitions, announced, committed):
+    """Check each CutOverDone of the status topic; a partition without requests cuts over by its offset alone."""
+    yield from _torn(partitions, announced, committed)
+    yield from _gone_back(partitions, announced)
+
+
+def _torn(partitions, announced, committed):
+    """Find first batches without a CutOverDone, and the reverse."""
     seen = {(p, g): span for p, part in partitions.items() for g, span in part.course.spans.items()}
     for partition, generation in seen.keys() - announced.keys():
         text = f"the first batch of generation {generation} is there without its CutOverDone"
         yield "torn", partition, seen[partition, generation][0], text
     for (partition, generation), first in announced.items():
-        if seen.get((partition, generation), (0, -1))[1] < first:
-            text = f"the CutOverDone of generation {generation} is there without its first batch"
+        offset, metadata = committed.get(partition, (-1, ""))
+        is_idle = offset >= first and (_generation(metadata) or 0) >= generation
+        span = seen.get((partition, generation))
+        if span[1] < first if span else not is_idle:
+            text = f"the CutOverDone of generation {generation} is there without its first batch, or an offset"
             yield "torn", partition, first, text
+
+
+def _gone_back(partitions, announced):
+    """Find answers by an older generation than one that had cut over before, which may have answered nothing itself."""
+    for (number, generation), first in announced.items():
+        for older, (_, last) in partitions[number].course.spans.items() if number in partitions else ():
+            if older < generation and last >= first:
+                text = f"answered by generation {older}, and {generation} had cut over at {first}"
+                yield "went_back", number, last, text
 
 
 def hanging(ends):

@@ -89,7 +89,7 @@ def make(oracle, *, seed=0, chosen=choose, is_mixed=False):
             for request in batch:
                 if chosen(partition, request.offset) > newest:
                     newest = chosen(partition, request.offset)
-                    _announce(history, request, newest)
+                    announce(history, partition, newest, request.offset)
         metadata = json.dumps({"generation": chosen(partition, batch[-1].offset)})
         history.committed[partition] = batch[-1].offset + 1, metadata
         for topic, end in offsets.items():
@@ -168,10 +168,11 @@ def _transaction(history, batch, generations, offsets, oracle):
         offsets[topic] += 1  # the marker
 
 
-def _announce(history, request, generation):
+def announce(history, partition, generation, first):
+    """Append a CutOverDone."""
     status = Status()
     done = status.cut_over
-    done.deployment, done.generation, done.partition = DEPLOYMENT, generation, request.partition
-    done.first_offset = request.offset
+    done.deployment, done.generation, done.partition, done.first_offset = DEPLOYMENT, generation, partition, first
     records = history.records[TOPICS.status]
-    records.append(Record(TOPICS.status, 0, 2 * len(records), request.timestamp_ms, None, status.SerializeToString()))
+    at_ms = _BEGAN_MS + first * _EVERY_MS
+    records.append(Record(TOPICS.status, 0, 2 * len(records), at_ms, None, status.SerializeToString()))

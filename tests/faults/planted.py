@@ -1,12 +1,11 @@
 """The defects that the verifier must find: each is planted into its own good history."""
 
 import hashlib
+import json
 from dataclasses import replace
 
-from faults.fold import Status
-from faults.histories import CUT, DEPLOYMENT, DIGESTS, LAST, TOPICS, choose, make
+from faults.histories import CUT, DIGESTS, LAST, REQUESTS, TOPICS, announce, choose, make
 from faults.oracle import Oracle
-from faults.verifier import Record
 from harness.fleet import EXAMPLES
 
 ORACLE = Oracle(EXAMPLES)
@@ -202,10 +201,16 @@ def first_batch_unannounced(history):
 
 
 def announced_without_a_batch(history):
-    status = Status()
-    done = status.cut_over
-    done.deployment, done.generation, done.partition, done.first_offset = DEPLOYMENT, 2, 0, LAST[0]
-    history.records[TOPICS.status].append(Record(TOPICS.status, 0, 90, 0, None, status.SerializeToString()))
+    announce(history, 0, 2, LAST[0])
+
+
+def announced_without_an_offset(history):
+    announce(history, 0, 4, REQUESTS)
+
+
+def announced_before_an_older_answer(history):
+    announce(history, 0, 4, REQUESTS - 20)
+    history.committed[0] = history.committed[0][0], json.dumps({"generation": 4})
 
 
 def stale_offset(history):
@@ -274,6 +279,8 @@ PLANTED = {
     "a torn transaction": (torn_transaction, {"torn"}),
     "a first batch that is not announced": (first_batch_unannounced, {"torn"}),
     "an announcement without its batch": (announced_without_a_batch, {"torn"}),
+    "an announcement without its offset": (announced_without_an_offset, {"torn", "stale_offset"}),
+    "an older answer after a cut-over": (announced_before_an_older_answer, {"went_back"}),
     "a committed offset that is stale": (stale_offset, {"stale_offset"}),
     "a committed generation that is stale": (stale_generation, {"stale_offset"}),
     "requests that no worker reaches": (lagging, {"lagging"}),

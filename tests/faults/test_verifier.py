@@ -6,6 +6,7 @@ prints the table.
 """
 
 import hashlib
+import json
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -17,7 +18,7 @@ if __name__ == "__main__":
     sys.path[:0] = [str(_TESTS), str(_TESTS.parent / "worker")]
 
 from faults.evidence import Course, has_bytes
-from faults.histories import CUT, DEPLOYMENT, DIGESTS, TOPICS, choose, make
+from faults.histories import CUT, DEPLOYMENT, DIGESTS, REQUESTS, TOPICS, announce, choose, make
 from faults.planted import (
     MADE,
     ORACLE,
@@ -46,6 +47,13 @@ def found(history, seed=0, **settings):
     verifier = new_verifier(**settings)
     history.feed(verifier, seed)
     return set(verifier.counts)
+
+
+def test_a_partition_may_cut_over_without_a_request():
+    history = make(ORACLE)
+    announce(history, 0, 4, REQUESTS)
+    history.committed[0] = history.committed[0][0], json.dumps({"generation": 4})
+    assert found(history) == set()
 
 
 def test_bytes_may_be_left_out_of_a_dead_letter_only_where_they_are_many_and_by_their_digest():

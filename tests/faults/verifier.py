@@ -47,7 +47,7 @@ from faults.evidence import (
     at,
     fingerprint,
 )
-from faults.final_checks import hanging, stale, torn_announcements
+from faults.final_checks import cut_overs, hanging, stale
 from faults.fold import Fold, Status
 
 __all__ = ["Finding", "Names", "Record", "Verifier"]
@@ -295,14 +295,14 @@ class Verifier:
         self._final = Ledger()
         for number, part in sorted(self._partitions.items()):
             self._missing(number, part, committed.get(number, (-1, ""))[0])
-            self._close(stale(number, part, *committed.get(number, (-1, "")), is_once=self._is_once))
+            self._close(stale(number, part, *committed.get(number, (-1, "")), self._announced, is_once=self._is_once))
             for offset in sorted(part.unacknowledged) if self._has_journal else ():
                 self._final.say("unacknowledged", number, offset, "the topic holds it, and no journal does")
         for (partition, offset), digest in self._acknowledged.items():
             self._final.say("vanished", partition, offset, f"acknowledged ({digest}), and not in the topic")
         self._undecided()
         if self._is_once:
-            self._close(torn_announcements(self._partitions, self._announced))
+            self._close(cut_overs(self._partitions, self._announced, committed))
         self._close(hanging(ends))
         return self.findings
 

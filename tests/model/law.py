@@ -4,6 +4,7 @@
 what becomes visible in Kafka keeps the promises I1 to I5 and I11 of ARCHITECTURE.md.
 """
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -138,6 +139,11 @@ def answer(generation: int, model: str | Path, proto: bytes, configuration: Conf
     return b"|".join([b"%d" % generation, str(model).encode(), proto, tag.encode(), value])
 
 
+def _named(offsets: Sequence[tuple[int, str]], floor: int) -> int:
+    """The generation that an offset without an answer names: a partition without requests has cut over to it."""
+    return int(json.loads(offsets[-1][1])["generation"]) if offsets else floor
+
+
 def refusal(kind: str, made: Accepted) -> str | None:
     """The code with which this generation refuses a request of this kind; None: it answers it."""
     limit = made.configuration.max_request_bytes
@@ -222,15 +228,17 @@ class Verifier:
         self.find(numbers != due, "I1 once: partition {} answers {} where {} was due", partition, numbers, due)
         generations = {dict(record[2]).get("generation", b"") for _, record in batch}
         self.find(len(generations) > 1, "I2 one generation per batch: partition {} mixes {}", partition, generations)
-        generation = int(max(generations, default=b"") or floor)
+        generation = int(max(generations, default=b"") or _named(offsets, floor))
         self.find(generation < floor, "I3 never back: partition {} went from {} to {}", partition, floor, generation)
         for offset, record in answered:
             self._prediction(partition, offset, record, generation)
         for offset, record in refused:
             self._dead_letter(partition, offset, record, generation)
         begun = [(cut.generation, cut.partition, cut.first_offset) for cut in cut_overs]
-        wanted = [(generation, partition, numbers[0])] if numbers and generation != floor else []
-        self.find(begun != wanted, "I4 cut-over with its first batch: {} was announced where {} was due", begun, wanted)
+        wanted = [(generation, partition, numbers[0] if numbers else end)] if generation != floor else []
+        self.find(begun != wanted, "I4 cut-over with its commit: {} was announced where {} was due", begun, wanted)
+        if wanted and not numbers:
+            self._case(partition, end, generation)
         self._offset(partition, end, generation, offsets)
         standing.answered, standing.floor = end, generation
         standing.last = numbers[-1] if numbers else standing.last

@@ -163,6 +163,28 @@ def test_a_generation_serves_once_every_owned_partition_is_past_its_cut():
     assert "2 SERVING" in desk.turn()
 
 
+def test_a_generation_serves_once_every_owned_partition_has_committed_its_cut_over():
+    desk = Desk(1, partitions=2).serves(1)
+    for partition in (0, 1):
+        desk.stands(1, partition=partition, held="")
+    desk.command(2)
+    desk.turn()
+    desk.ready(2)
+    desk.stands(2, partition=0, held="")
+    assert "2 SERVING" not in desk.turn()
+    desk.stands(2, partition=1, held="")
+    assert desk.turn() == ["2 SERVING"]
+
+
+def test_a_partition_that_is_held_does_not_keep_a_generation_from_serving():
+    desk = Desk(1).serves(1)
+    desk.stands(1, held="paused by command")
+    desk.command(2)
+    desk.turn()
+    desk.ready(2)
+    assert "2 SERVING" in desk.turn()
+
+
 def test_a_generation_below_a_partitions_floor_does_not_serve():
     desk = Desk(1)
     desk.stands(2)

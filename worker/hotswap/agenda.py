@@ -225,14 +225,19 @@ class Agenda:
         yield Stage(swap)
 
     def _announce(self, own: Partitions) -> Iterator[Action]:
-        """Report SERVING once every owned partition is past the cut of the newest ready generation."""
+        """Report SERVING once every owned partition has committed its cut-over to the newest ready generation.
+
+        One that is held cannot: it answers nothing, and goes on with that generation.
+        """
         newest = max(self.progress.loaded, default=0)
         if newest <= self._announced or newest < self.newest_scored(own):
             return
         swap = self._timeline.swaps[newest]
         for partition, state in own.items():
-            is_before = state.position is not None and not swap.takes(partition, state.position.offset)
-            if is_before or state.in_hand not in (None, newest):
+            at = state.position
+            is_before = at is not None and not swap.takes(partition, at.offset)
+            is_to_commit = at is not None and at.floor < newest and not state.held
+            if is_before or is_to_commit or state.in_hand not in (None, newest):
                 return
         self._announced = newest
         yield Report(swap, Outcome.SERVING)

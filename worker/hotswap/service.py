@@ -111,7 +111,7 @@ class Worker:
         parts: list[Coroutine[Any, Any, None]] = [
             staging.run(),
             self._serve(staging),
-            self._pipeline.watch(),
+            self._pipeline.watch(staging),
             self._control.follow(staging.poke),
             self._control.publish(),
             self._publish_status(staging),

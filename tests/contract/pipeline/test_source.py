@@ -151,6 +151,26 @@ def values(requests):
     return [request.value for request in requests]
 
 
+async def test_a_loop_that_is_woken_has_the_place_where_it_stands_and_may_commit_it(partition):
+    source = partition.source()
+    await source.open()
+    await partition.publish(b"a")
+    await next_of(source)
+    source.take(10, None)
+    await source.commit(batch(Position(1, 1), b"a"))
+    source.wake()
+    assert await next_of(source) == 1
+    assert not source.take(10, None)
+    await source.commit(Transaction((), (), 1, 2, 1))
+    assert await partition.committed() == Position(1, 2)
+    waiting = await begun(source.wait())
+    assert not waiting.done()
+    await partition.publish(b"b")
+    async with asyncio.timeout(30):
+        assert await waiting == 1
+    await source.close()
+
+
 async def test_a_partition_opens_at_its_beginning_and_then_where_the_last_commit_led(partition):
     source = partition.source()
     assert await source.open() == Position(0, 0)

@@ -101,6 +101,12 @@ class Inbox:
             self._reached = position
             self._arrived.set()
 
+    def wake(self) -> None:
+        """Make `wait` return the offset to fetch next, if there is no request before it."""
+        if self.position is not None and not self._batches:
+            self._reached = max(self.position, self._reached or 0)
+            self._arrived.set()
+
     @property
     def is_full(self) -> bool:
         """Whether to stop fetching: there are enough bytes, or the next batch is damaged."""

@@ -144,6 +144,10 @@ class KafkaPartition:
         """See Inbox.wait."""
         return await self._inbox.wait()
 
+    def wake(self) -> None:
+        """See Inbox.wake."""
+        self._inbox.wake()
+
     def take(self, limit: int, until: int | None) -> Sequence[Any]:
         """Take at most `limit` requests, none from offset `until` on; empty if none has arrived."""
         return self._cluster.membership.take(self._inbox, limit, until)

@@ -26,6 +26,7 @@ _GRACE_S = 0.5
 _LONG_S = 2.0
 _TRANSACTION_S = 0.2
 _PATIENCE_S = 0.5
+_IDLE_S = 0.25
 
 
 @dataclass(slots=True)
@@ -64,6 +65,7 @@ class PartitionLoop:
         self._task: asyncio.Task[None] | None = None
         self._asked: tuple[Position, int, float] | None = None  # position, generation and start of the batch in hand
         self._is_overtaken = False
+        self._looked: asyncio.Event | None = None  # as of which change `cut_over_idle` has looked
         self._in_hand = 0  # requests that are taken and not committed
         self._score_seconds = metrics.STAGE_SECONDS.labels(deployment, "score")
         self._commit_seconds = metrics.STAGE_SECONDS.labels(deployment, "commit")
@@ -77,7 +79,7 @@ class PartitionLoop:
         self._task = asyncio.current_task()
         while await self._is_ours():
             try:
-                self.state.position = await self._source.open()
+                self.state.position, self._looked = await self._source.open(), None
                 self.state.held, self.state.deleted = self.state.damage, self._source.deleted
                 while (offset := await self._wait()) is not None:
                     self.state.damage = ""
@@ -157,6 +159,22 @@ class PartitionLoop:
                 f"rollback {self._deployment} --at-once`, or another swap `--at-once`"
             )
 
+    def cut_over_idle(self) -> bool:
+        """Have a partition that waits for requests cut over without one; return whether it is about to.
+
+        Its next request may be answered on another worker, and long after the fleet has told that it serves.
+        """
+        position, changed = self.state.position, self._router.changed
+        is_idle = self.state.in_hand is None and perf_counter() - self.state.last_batch_at > _IDLE_S
+        if position is None or changed is self._looked or not is_idle:
+            return False
+        self._looked = changed
+        choice = self._router.choose(self._partition, position)
+        if not isinstance(choice, Serve) or choice.number == position.floor:
+            return False
+        self._source.wake()
+        return True
+
     def _give_up(self) -> None:
         """Undo the cancellation by which `reconsider` ends a batch; re-raise any other cancellation."""
         assert self._task is not None
@@ -178,7 +196,7 @@ class PartitionLoop:
         if batch := self._take(serving, choice.until):
             await self._answer(at, serving, batch)
         else:
-            await self._pass(at)
+            await self._pass(at, choice.number)
 
     async def _answer(self, at: Position, serving: Serving, batch: Batch) -> None:
         """Score and commit a batch with one generation, whole or not at all; from a backlog, the next ones with it."""
@@ -187,7 +205,9 @@ class PartitionLoop:
         work = _Work(number, at.offset if at.floor != number else None)
         self.state.in_hand = number
         if work.cut_over_at is not None:
-            self._cut_over(at, number, started)
+            self._cut_over(at, number)
+            if at.floor:
+                metrics.CUT_OVER_SECONDS.labels(self._deployment).observe(started - self.state.last_batch_at)
         self._source.begin(Position(batch.next, number))
         try:
             answers = await self._score(serving, batch, at)
@@ -216,17 +236,12 @@ class PartitionLoop:
         self._commit_seconds.observe(self.state.last_batch_at - started)
         self._count(work.done)
 
-    async def _pass(self, at: Position) -> None:
-        """Commit `at` without a request, if a cut lies between the partition's position and `at`.
-
-        Transaction markers occupy offsets too. After a backlog that ends in one, no request would carry the partition
-        over the cut, and the old generation could never be retired.
-        """
-        assert self.state.position is not None
-        choice = self._router.choose(self._partition, self.state.position)
-        if isinstance(choice, Serve) and choice.until is not None and choice.until <= at.offset:
-            await self._source.commit(Transaction((), (), at.offset, at.floor, None))
-            self.state.position = at
+    async def _pass(self, at: Position, number: int) -> None:
+        """Cut over at `at` without a request: none is there, or there are transaction markers only."""
+        if number != at.floor:
+            self._cut_over(at, number)
+            await self._source.commit(Transaction((), (), at.offset, number, at.offset))
+            self.state.position = Position(at.offset, number)
 
     def _take(self, serving: Serving, until: int | None) -> Batch | None:
         """Take the next batch, unparsed if the host can read it itself; None: there is none."""
@@ -275,12 +290,10 @@ class PartitionLoop:
         failpoint("batch.scored")
         return answers
 
-    def _cut_over(self, at: Position, number: int, now: float) -> None:
+    def _cut_over(self, at: Position, number: int) -> None:
         failpoint("cut_over.begun")
         facts = {"deployment": self._deployment, "partition": self._partition, "offset": at.offset}
         log.info("partition.cut_over", extra={**facts, "generation": number, "before": at.floor})
-        if at.floor:
-            metrics.CUT_OVER_SECONDS.labels(self._deployment).observe(now - self.state.last_batch_at)
 
     async def _hold(self, why: str, seconds: float | None = None) -> bool:
         """Hold the partition until something changes; return whether it did within `seconds`."""

@@ -1,13 +1,15 @@
 """The loops of the partitions that a worker owns: started, watched and stopped as they are assigned and revoked."""
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Sequence
 from collections.abc import Set as AbstractSet
 
 from hotswap.pipeline.loop import PartitionLoop
-from hotswap.pipeline.ports import PartitionState
+from hotswap.pipeline.ports import PartitionState, Router
 
 _LOOK_S = 0.2
+_IDLE_CUT_OVERS = 32
 
 
 class Pipeline:
@@ -26,12 +28,21 @@ class Pipeline:
         """State of every partition that is owned now, by number."""
         return {partition: loop.state for partition, (loop, _) in self._running.items()}
 
-    async def watch(self) -> None:
-        """Check for batches that take long, until cancelled; cheaper than a timer for each batch."""
+    async def watch(self, router: Router) -> None:
+        """Check for batches that take long, and for idle partitions that may cut over, until cancelled.
+
+        That is cheaper than a timer for each batch. Only some idle partitions cut over at a time: batches of the others
+        do not wait for a thousand transactions.
+        """
         while True:
-            await asyncio.sleep(_LOOK_S)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_LOOK_S):
+                    await router.changed.wait()
+            cut_over = 0
             for loop, _ in self._running.values():
                 loop.reconsider()
+                if cut_over < _IDLE_CUT_OVERS:
+                    cut_over += loop.cut_over_idle()
 
     def rejoining(self) -> None:
         """Let no loop open its partition until `assigned`: another worker may have it by then, and would be fenced."""

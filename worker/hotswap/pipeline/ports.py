@@ -91,6 +91,9 @@ class Source(Protocol):
 
         """
 
+    def wake(self) -> None:
+        """Make `wait` return, though no request may have arrived."""
+
     def skip(self, why: str) -> None:
         """Replace each request of the damaged batch with a refusal."""
 
