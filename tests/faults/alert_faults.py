@@ -11,6 +11,7 @@ import shutil
 import signal
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from urllib.request import Request, urlopen
 
 from confluent_kafka import TopicPartition
 from confluent_kafka.admin import AdminClient
@@ -193,6 +194,34 @@ async def generations_differ(field: Field) -> AsyncIterator[Labels]:
     away.rename(artifacts)
 
 
+@asynccontextmanager
+async def gateway_down(field: Field) -> AsyncIterator[Labels]:
+    """A gateway is killed."""
+    gateway = await field.gateway(await field.serve("ungated"))
+    gateway.kill()
+    yield {"job": "hotswap-gateway", "instance": gateway.address}
+    await gateway.start()
+
+
+@asynccontextmanager
+async def gateway_failing(field: Field) -> AsyncIterator[Labels]:
+    """The only worker hangs, so calls of a gateway have no answer in time."""
+    made = await field.serve("unanswered")
+    gateway = await field.gateway(made, "--timeout", "1")
+    field.go_on(_calls(f"http://{gateway.address}/v1/{made.name}/predict"))
+    made.workers["w1"].send_signal(signal.SIGSTOP)
+    yield {"instance": gateway.address}
+    made.workers["w1"].send_signal(signal.SIGCONT)
+
+
+async def _calls(url: str) -> None:
+    row = b'{"sepal_length": 5.1, "sepal_width": 3.5, "petal_length": 1.4, "petal_width": 0.2}'
+    while True:
+        with contextlib.suppress(OSError):
+            await asyncio.to_thread(urlopen, Request(url, row, {"Content-Type": "application/json"}))
+        await asyncio.sleep(1)
+
+
 FAULTS: Mapping[str, Fault] = {
     # Rules that look back 15 and 10 minutes come first: it takes so long until their alerts resolve.
     "HotswapRequestsDeleted": requests_deleted,
@@ -208,4 +237,6 @@ FAULTS: Mapping[str, Fault] = {
     "HotswapTopicFault": topic_fault,
     "HotswapBatchDamaged": batch_damaged,
     "HotswapWorkerDown": worker_down,
+    "HotswapGatewayDown": gateway_down,
+    "HotswapGatewayFailing": gateway_failing,
 }

@@ -3,11 +3,13 @@
 import asyncio
 import contextlib
 import json
+import os
 import shutil
 import signal
 import subprocess
+import sys
 import urllib.request
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Coroutine, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any, Self
@@ -23,13 +25,14 @@ _READY_S = 30
 
 
 class Field:
-    """Deployments of one Kafka, whose workers a Prometheus scrapes with the rules of ops/ as they are."""
+    """Deployments of one Kafka; a Prometheus scrapes their workers and gateways with the rules of ops/ as they are."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self._exits = AsyncExitStack()
         self._ports: dict[tuple[str, str], int] = {}
         self._terms: dict[str, dict[str, Any]] = {}
+        self._gateways: list[int] = []
         self._port = next(_free_ports())
 
     async def __aenter__(self) -> Self:
@@ -37,13 +40,15 @@ class Field:
         program = shutil.which("prometheus")
         assert program, "the alerts are played on a real Prometheus: put prometheus (2.40 or newer) on PATH"
         shutil.copy(ROOT / "ops" / "alerts.yml", self.folder)
-        self._targets = self.folder / "targets.json"
-        self._targets.write_text("[]")
-        scrape = {"job_name": "hotswap", "file_sd_configs": [{"files": [str(self._targets)], "refresh_interval": "1s"}]}
+        self._write_targets("hotswap", [])
+        self._write_targets("hotswap-gateway", [])
         configuration = {
             "global": {"scrape_interval": "5s", "evaluation_interval": "5s"},
             "rule_files": ["alerts.yml"],
-            "scrape_configs": [scrape],
+            "scrape_configs": [
+                {"job_name": job, "file_sd_configs": [{"files": [str(self._targets(job))], "refresh_interval": "1s"}]}
+                for job in ("hotswap", "hotswap-gateway")
+            ],
         }
         (self.folder / "prometheus.yml").write_text(json.dumps(configuration))  # JSON is YAML
         options = [f"--config.file={self.folder}/prometheus.yml", f"--storage.tsdb.path={self.folder}/tsdb"]
@@ -85,7 +90,7 @@ class Field:
         for worker in workers:
             self._ports[name, worker] = next(_free_ports())
             self.start(made, worker, **((w2 or {}) if worker == "w2" else {}))
-        self._write_targets()
+        self._write_targets("hotswap", self._ports.values())
         await made.serve("iris_gbm", workers=())
         return made
 
@@ -97,6 +102,21 @@ class Field:
     def instance(self, name: str, worker: str) -> str:
         """Return the label by which Prometheus knows a worker."""
         return f"127.0.0.1:{self._ports[name, worker]}"
+
+    async def gateway(self, made: Deployment, *options: str) -> "Gateway":
+        """Serve a deployment over HTTP."""
+        port = next(_free_ports())
+        command = [sys.executable, "-m", "hotswap", "gateway", made.name, "--port", str(port), *options]
+        gateway = Gateway(command, f"127.0.0.1:{port}", made.folder / "gateway.log", self.kafka.bootstrap)
+        await gateway.start()
+        self._exits.callback(gateway.kill)
+        self._gateways.append(port)
+        self._write_targets("hotswap-gateway", self._gateways)
+        return gateway
+
+    def go_on(self, doing: Coroutine[Any, Any, None]) -> None:
+        """Let this go on until the end, whatever fault is over."""
+        self._exits.callback(asyncio.create_task(doing).cancel)
 
     def hosts(self, made: Deployment) -> list[int]:
         """Return the process ids of the model hosts; each has a supervisor above it."""
@@ -137,16 +157,48 @@ class Field:
         return [(one["labels"]["alertname"], one["labels"]) for one in alerts if one["state"] == "firing"]
 
     def _ask(self, path: str) -> str:
-        with contextlib.suppress(OSError), urllib.request.urlopen(f"http://127.0.0.1:{self._port}{path}") as answer:
-            return str(answer.read().decode())
-        return ""
+        return _get(f"http://127.0.0.1:{self._port}{path}")
 
-    def _write_targets(self) -> None:
-        new = self._targets.with_suffix(".new")
-        new.write_text(json.dumps([{"targets": [f"127.0.0.1:{port}" for port in self._ports.values()]}]))
-        new.replace(self._targets)
+    def _targets(self, job: str) -> Path:
+        return self.folder / f"{job}.json"
+
+    def _write_targets(self, job: str, ports: Iterable[int]) -> None:
+        targets = self._targets(job)
+        new = targets.with_suffix(".new")
+        new.write_text(json.dumps([{"targets": [f"127.0.0.1:{port}" for port in ports]}]))
+        new.replace(targets)
 
 
-def _started(command: Sequence[str], log: Path) -> subprocess.Popen[bytes]:
-    with log.open("wb") as output:
-        return subprocess.Popen(command, stdout=output, stderr=output)
+class Gateway:
+    """A gateway as a process, which can be killed and started again at the same address."""
+
+    def __init__(self, command: Sequence[str], address: str, log: Path, kafka: str) -> None:
+        self.address = address
+        self._command = command
+        self._log = log
+        self._environment = os.environ | {"HOTSWAP_KAFKA": kafka}
+
+    async def start(self) -> None:
+        """Start it, and wait until it answers."""
+        self._process = _started(self._command, self._log, self._environment)
+        async with asyncio.timeout(_READY_S):
+            while not await asyncio.to_thread(_get, f"http://{self.address}/livez"):
+                await asyncio.sleep(0.1)
+
+    def kill(self) -> None:
+        """Kill it."""
+        self._process.kill()
+        self._process.wait()
+
+
+def _get(url: str) -> str:
+    with contextlib.suppress(OSError), urllib.request.urlopen(url) as answer:
+        return str(answer.read().decode())
+    return ""
+
+
+def _started(
+    command: Sequence[str], log: Path, environment: Mapping[str, str] | None = None
+) -> subprocess.Popen[bytes]:
+    with log.open("ab") as output:
+        return subprocess.Popen(command, stdout=output, stderr=output, env=environment)

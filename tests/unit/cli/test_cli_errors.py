@@ -104,15 +104,15 @@ def test_an_invalid_setting_of_the_environment_is_named(files, monkeypatch):
 
 
 def test_dev_prints_the_next_commands_with_the_files_that_exist(tmp_path):
-    assert "--model MODEL.zip" in cli_worker.how_to_go_on("d", "127.0.0.1:1", tmp_path)
-    assert "export HOTSWAP_KAFKA=127.0.0.1:1" in cli_worker.how_to_go_on("d", "127.0.0.1:1")
+    assert "--model MODEL.zip" in cli_worker.how_to_go_on("d", "127.0.0.1:1", tmp_path, address="at x")
+    assert "export HOTSWAP_KAFKA=127.0.0.1:1" in cli_worker.how_to_go_on("d", "127.0.0.1:1", address="at x")
 
 
 @pytest.mark.parametrize("is_found", [True, False])
 def test_dev_says_how_the_other_terminal_finds_hotswap(monkeypatch, is_found):
     monkeypatch.setattr("shutil.which", lambda name: f"/bin/{name}" if is_found else None)
     line = f'export PATH="{Path(sys.executable).parent}:$PATH"'
-    assert (line in cli_worker.how_to_go_on("d", "127.0.0.1:1")) is not is_found
+    assert (line in cli_worker.how_to_go_on("d", "127.0.0.1:1", address="at x")) is not is_found
 
 
 def test_a_log_record_is_json_with_the_event_and_its_facts_or_text():

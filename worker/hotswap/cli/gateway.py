@@ -54,7 +54,7 @@ def settings_of(deployments: Sequence[str], kafka: str | None) -> list[Settings]
         UsageError: a deployment is named twice, or a setting is wrong.
 
     """
-    if missing := [name for name in _NEEDED if importlib.util.find_spec(name) is None]:
+    if missing := missing_extra():
         raise StartError(f"the gateway and the console need {', '.join(missing)}: install hotswap[gateway]")
     if len(set(deployments)) < len(deployments):
         raise UsageError("a deployment is named twice")
@@ -133,3 +133,8 @@ def gateway(deployments: tuple[str, ...], **given: Any) -> None:
         **access_of(given),
     )
     serve(settings, options, console_of(given))
+
+
+def missing_extra() -> list[str]:
+    """Return the modules of the extra `gateway` that are not installed."""
+    return [name for name in _NEEDED if importlib.util.find_spec(name) is None]

