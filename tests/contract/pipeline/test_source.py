@@ -163,11 +163,7 @@ async def test_a_loop_that_is_woken_has_the_place_where_it_stands_and_may_commit
     assert not source.take(10, None)
     await source.commit(Transaction((), (), 1, 2, 1))
     assert await partition.committed() == Position(1, 2)
-    waiting = await begun(source.wait())
-    assert not waiting.done()
-    await partition.publish(b"b")
-    async with asyncio.timeout(30):
-        assert await waiting == 1
+    assert (await begun(source.wait())).cancel(), "there is nothing more"
     await source.close()
 
 
