@@ -14,7 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from faults import alerts, attacks, bad_swaps, both_ways, control_storm, fuzz, fuzz_records, million, topics
+from faults import alerts, attacks, bad_swaps, both_ways, control_storm, fuzz, fuzz_records, gateways, million, topics
 from faults.arena import run
 from faults.scenarios import RED, SCENARIOS
 from harness.fleet import ROOT, Deployment
@@ -26,6 +26,7 @@ COMMANDS = {
     "bad-swaps": (bad_swaps.run, 200),
     "fuzz": (fuzz.run, 100_000),
     "million": (million.run, 1_000_000),
+    "gateways": (gateways.run, 60),
 }
 ON_THEIR_OWN = {
     "fuzz-records": (fuzz_records.run, 100_000),

@@ -199,7 +199,7 @@ async def gateway_down(field: Field) -> AsyncIterator[Labels]:
     """A gateway is killed."""
     gateway = await field.gateway(await field.serve("ungated"))
     gateway.kill()
-    yield {"job": "hotswap-gateway", "instance": gateway.address}
+    yield {"job": "hotswap-gateway", "instance": f"127.0.0.1:{gateway.port}"}
     await gateway.start()
 
 
@@ -208,9 +208,9 @@ async def gateway_failing(field: Field) -> AsyncIterator[Labels]:
     """The only worker hangs, so calls of a gateway have no answer in time."""
     made = await field.serve("unanswered")
     gateway = await field.gateway(made, "--timeout", "1")
-    field.go_on(_calls(f"http://{gateway.address}/v1/{made.name}/predict"))
+    field.go_on(_calls(f"http://127.0.0.1:{gateway.port}/v1/{made.name}/predict"))
     made.workers["w1"].send_signal(signal.SIGSTOP)
-    yield {"instance": gateway.address}
+    yield {"instance": f"127.0.0.1:{gateway.port}"}
     made.workers["w1"].send_signal(signal.SIGCONT)
 
 

@@ -3,13 +3,11 @@
 import asyncio
 import contextlib
 import json
-import os
 import shutil
 import signal
 import subprocess
-import sys
 import urllib.request
-from collections.abc import AsyncIterator, Coroutine, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Coroutine, Iterable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any, Self
@@ -18,6 +16,7 @@ from confluent_kafka.admin import AdminClient, NewPartitions
 
 from faults.arena import _children
 from faults.brokers import proxied_kafka
+from harness.calls import Gateway
 from harness.fleet import ROOT, Deployment, messages
 from hotswap.local.kafka import _free_ports
 
@@ -103,14 +102,11 @@ class Field:
         """Return the label by which Prometheus knows a worker."""
         return f"127.0.0.1:{self._ports[name, worker]}"
 
-    async def gateway(self, made: Deployment, *options: str) -> "Gateway":
+    async def gateway(self, made: Deployment, *options: str) -> Gateway:
         """Serve a deployment over HTTP."""
-        port = next(_free_ports())
-        command = [sys.executable, "-m", "hotswap", "gateway", made.name, "--port", str(port), *options]
-        gateway = Gateway(command, f"127.0.0.1:{port}", made.folder / "gateway.log", self.kafka.bootstrap)
-        await gateway.start()
+        gateway = await Gateway(made, "gateway", *options).start()
         self._exits.callback(gateway.kill)
-        self._gateways.append(port)
+        self._gateways.append(gateway.port)
         self._write_targets("hotswap-gateway", self._gateways)
         return gateway
 
@@ -169,36 +165,12 @@ class Field:
         new.replace(targets)
 
 
-class Gateway:
-    """A gateway as a process, which can be killed and started again at the same address."""
-
-    def __init__(self, command: Sequence[str], address: str, log: Path, kafka: str) -> None:
-        self.address = address
-        self._command = command
-        self._log = log
-        self._environment = os.environ | {"HOTSWAP_KAFKA": kafka}
-
-    async def start(self) -> None:
-        """Start it, and wait until it answers."""
-        self._process = _started(self._command, self._log, self._environment)
-        async with asyncio.timeout(_READY_S):
-            while not await asyncio.to_thread(_get, f"http://{self.address}/livez"):
-                await asyncio.sleep(0.1)
-
-    def kill(self) -> None:
-        """Kill it."""
-        self._process.kill()
-        self._process.wait()
-
-
 def _get(url: str) -> str:
     with contextlib.suppress(OSError), urllib.request.urlopen(url) as answer:
         return str(answer.read().decode())
     return ""
 
 
-def _started(
-    command: Sequence[str], log: Path, environment: Mapping[str, str] | None = None
-) -> subprocess.Popen[bytes]:
-    with log.open("ab") as output:
-        return subprocess.Popen(command, stdout=output, stderr=output, env=environment)
+def _started(command: Sequence[str], log: Path) -> subprocess.Popen[bytes]:
+    with log.open("wb") as output:
+        return subprocess.Popen(command, stdout=output, stderr=output)
