@@ -12,7 +12,7 @@ CONFIG_FILE = "HOTSWAP_CONFIG_FILE"  # as settings.py, which takes long to impor
 _COMMANDS = {
     "console": ("console", "Show deployments in a browser until SIGTERM or Ctrl-C; needs the extra `gateway`."),
     "dead-letters": ("dead_letters", "List the refused requests: when, where, by which generation, and why."),
-    "dev": ("worker", "Start a local Apache Kafka, one worker and a gateway, and print what to do next; Ctrl-C stops all."),
+    "dev": ("worker", "Start a local Kafka, a worker and a gateway, and print what to do next; Ctrl-C stops all."),
     "doctor": ("doctor", "Examine a deployment: Kafka, its topics and their settings, its workers; changes nothing."),
     "encode": ("rows", "Write the rows of a CSV or JSON file as serialized input messages; predict nothing."),
     "forget": ("swap", "Hide a deployment from `hotswap status`, as after a misspelt name."),

@@ -108,7 +108,7 @@ async def _create(settings: Settings, partitions: int, replication: int | None =
     help="Partitions of the requests topic.",
 )
 def dev(deployment: str, keep: Path | None, port: int | None, partitions: int) -> None:
-    """Start a local Apache Kafka, one worker and a gateway, and print what to do next; Ctrl-C stops all.
+    """Start a local Kafka, a worker and a gateway, and print what to do next; Ctrl-C stops all.
 
     Needs no Docker and no Java: Kafka and Java come from the package registries at the first start. The gateway is
     started where the extra `gateway` is installed.
