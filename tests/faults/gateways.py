@@ -16,6 +16,8 @@ from hotswap.gateway.rows import as_json
 
 _AT_ONCE = 1_000
 _CONNECTIONS = 100
+_RATES = (200, 400, 600, 800, 1_000)
+_BUSY = 0.8
 _EVERY_S = 5.0
 _WAIT_S = 60
 
@@ -32,7 +34,7 @@ class Figures:
     gateways_killed: int = 0
     swaps: int = 0
     at_once: str = ""
-    steady: str = ""
+    steady: dict[int, str] = field(default_factory=dict)
     under_faults: str = ""
     findings: list[str] = field(default_factory=list)
 
@@ -110,7 +112,7 @@ class Load:
 
 
 async def run(deployment, *, seed, count, say):
-    """Call for `count` seconds at 1,000/s in quiet, and as long under faults; compare all replies with the topics."""
+    """Call for `count` seconds at growing rates, and as long under faults; compare all replies with the topics."""
     dice, figures = random.Random(seed), Figures()
     await deployment.serve("iris_gbm", workers=("w1", "w2"))
     gateways = [await Gateway(deployment, f"g{number}").start() for number in (1, 2)]
@@ -119,10 +121,13 @@ async def run(deployment, *, seed, count, say):
         await load.steady(200, 5)  # everything is warm
         figures.at_once = _told(await load.at_once(_AT_ONCE))
         say(f"{_AT_ONCE} at once: {figures.at_once}")
-        figures.steady = await _measured(load, gateways, count)
-        say(f"steady: {figures.steady}")
+        for rate in _RATES:
+            calls, busy, figures.steady[rate] = await _measured(load, gateways, rate, count / len(_RATES))
+            say(f"steady, {rate:,}/s: {figures.steady[rate]}")
+            if busy > _BUSY or calls < rate * count / len(_RATES):
+                break
         faults = asyncio.create_task(_faults(deployment, gateways, load, figures, dice))
-        figures.under_faults = _told(await load.steady(500, count))
+        figures.under_faults = _told(await load.steady(200, count))
         faults.cancel()
         await asyncio.gather(faults, return_exceptions=True)
         say(f"under faults: {figures.under_faults}")
@@ -134,12 +139,13 @@ async def run(deployment, *, seed, count, say):
     return figures
 
 
-async def _measured(load, gateways, seconds):
+async def _measured(load, gateways, per_second, seconds):
     cpu_s, busy = sum(gateway.cpu_s() for gateway in gateways), _busy()
-    calls = await load.steady(1_000, seconds)
+    calls = await load.steady(per_second, seconds)
     used = (sum(gateway.cpu_s() for gateway in gateways) - cpu_s) / max(len(calls), 1)
     share = (_busy()[0] - busy[0]) / (_busy()[1] - busy[1])
-    return f"{_told(calls)}; {used * 1e6:.0f} us of the gateways' CPU a call, all cores {share:.0%} busy"
+    told = f"{_told(calls)}; {used * 1e6:.0f} us of the gateways' CPU a call, all cores {share:.0%} busy"
+    return len(calls), share, told
 
 
 def _busy():

@@ -64,9 +64,9 @@ class Answers:
 
     def __init__(self, settings: Settings) -> None:
         topics = settings.topics
-        self._settings = settings
         self._predictions = LogReader(settings, topics.predictions, read_committed=True)
         self._dead_letters = LogReader(settings, topics.dead_letters, read_committed=True)
+        self._readers = [(self._predictions, topics.predictions), (self._dead_letters, topics.dead_letters)]
         self._fetches: dict[asyncio.Task[list[Any]], LogReader] = {}
 
     @classmethod
@@ -84,17 +84,13 @@ class Answers:
         async with AsyncExitStack() as stack:
             stack.push_async_callback(answers.stop)
             async with Admin.connect(settings) as admin:
-                for reader, topic in answers._readers():
+                for reader, topic in answers._readers:
                     await reader.start(await admin.end_offsets(topic, read_committed=True), only=only)
             yield answers
 
-    def _readers(self) -> list[tuple[LogReader, str]]:
-        topics = self._settings.topics
-        return [(self._predictions, topics.predictions), (self._dead_letters, topics.dead_letters)]
-
     async def read(self, timeout_s: float) -> list[Prediction | Refused]:
         """Returns the next answers as soon as there are any, or an empty list on time-out."""
-        for reader, _ in self._readers():
+        for reader, _ in self._readers:
             if reader not in self._fetches.values():
                 self._fetches[asyncio.create_task(reader.read(_FETCH_S))] = reader
         await asyncio.wait(self._fetches, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
@@ -110,7 +106,7 @@ class Answers:
         for fetch in self._fetches:
             fetch.cancel()
         await asyncio.gather(*self._fetches, return_exceptions=True)
-        for reader, _ in self._readers():
+        for reader, _ in self._readers:
             await reader.stop()
 
 

@@ -72,9 +72,10 @@ class Lane:
             StartError, Doubt: they cannot be read.
 
         """
-        ready = asyncio.create_task(self._ready.wait())
-        await asyncio.wait({ready, self._reading}, return_when=asyncio.FIRST_COMPLETED)
-        ready.cancel()
+        if not self._ready.is_set():
+            ready = asyncio.create_task(self._ready.wait())
+            await asyncio.wait({ready, self._reading}, return_when=asyncio.FIRST_COMPLETED)
+            ready.cancel()
         if self._reading.done():
             self._reading.result()
 
