@@ -116,8 +116,8 @@ DEFECTS = [
     Mutant(
         "a batch in a looping model is never given up",
         PIPELINE,
-        "            self._task.cancel()\n",
-        "            pass\n",
+        "            self._is_overtaken = True\n            self._task.cancel()\n",
+        "            self._is_overtaken = True\n",
         "the newer generation is served",
     ),
     Mutant(
@@ -280,8 +280,8 @@ DEFECTS = [
     Mutant(
         "markers keep a partition before its cut",
         PIPELINE,
-        "choice.until <= at.offset:",
-        "choice.until < 0:",
+        "if number != at.floor:",
+        "if not number:",
         "I10",
     ),
     Mutant(

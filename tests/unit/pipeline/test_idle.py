@@ -86,3 +86,20 @@ async def test_a_busy_partition_cuts_over_with_its_next_batch(monkeypatch):
     watch.cancel()
     assert source.committed == Position(8, 2)
     await pipeline.stop()
+
+
+async def test_a_stop_does_not_wait_for_a_cut_over_without_a_request(monkeypatch):
+    source, router = FakeSource(at=Position(7, 1)), FakeRouter(lambda *_: 1)
+    pipeline, watch = await idle(monkeypatch, router, source)
+    committing = asyncio.Event()
+
+    async def never(_):
+        committing.set()
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(source, "commit", never)
+    router.change(lambda *_: 2)
+    await asyncio.wait_for(committing.wait(), 5)
+    watch.cancel()
+    await asyncio.wait_for(pipeline.stop(), 2)
+    assert (source.closed, source.transactions) == (1, [])

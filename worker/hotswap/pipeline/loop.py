@@ -64,7 +64,7 @@ class PartitionLoop:
         self._may_open.set()
         self._task: asyncio.Task[None] | None = None
         self._asked: tuple[Position, int, float] | None = None  # position, generation and start of the batch in hand
-        self._is_overtaken = False
+        self._is_overtaken = self._is_passing = False
         self._looked: asyncio.Event | None = None  # as of which change `cut_over_idle` has looked
         self._in_hand = 0  # requests that are taken and not committed
         self._score_seconds = metrics.STAGE_SECONDS.labels(deployment, "score")
@@ -99,8 +99,11 @@ class PartitionLoop:
             await self._sleep(RETRY_S)
 
     def stop(self) -> None:
-        """Finish the batch in hand and take no further one."""
+        """Finish the batch in hand and take no further one; a cut-over without a batch is not worth waiting for."""
         self._stopping.set()
+        if self._is_passing:
+            assert self._task is not None
+            self._task.cancel()
         self._may_open.set()
         self._source.stop()
 
@@ -240,7 +243,11 @@ class PartitionLoop:
         """Cut over at `at` without a request: none is there, or there are transaction markers only."""
         if number != at.floor:
             self._cut_over(at, number)
-            await self._source.commit(Transaction((), (), at.offset, number, at.offset))
+            self._is_passing = True
+            try:
+                await self._source.commit(Transaction((), (), at.offset, number, at.offset))
+            finally:
+                self._is_passing = False
             self.state.position = Position(at.offset, number)
 
     def _take(self, serving: Serving, until: int | None) -> Batch | None:
