@@ -176,6 +176,26 @@ def test_a_generation_serves_once_every_owned_partition_has_committed_its_cut_ov
     assert desk.turn() == ["2 SERVING"]
 
 
+def test_a_pause_does_not_keep_a_generation_from_serving():
+    desk = Desk(1).serves(1)
+    desk.stands(1, held="")  # no request waits, so nothing is held
+    desk.timeline.receive(PauseCommand(command_id="p", is_paused=True), 0)
+    desk.command(2)
+    desk.turn()
+    desk.ready(2)
+    assert "2 SERVING" in desk.turn()
+
+
+def test_a_partition_that_awaits_a_newer_generation_does_not_keep_an_older_one_from_serving():
+    desk = Desk(1).serves(1)
+    desk.stands(1, held="")
+    desk.command(2)
+    desk.turn()
+    desk.command(3, cut={0: 50})
+    desk.ready(2)
+    assert "2 SERVING" in desk.turn()
+
+
 def test_a_partition_that_is_held_does_not_keep_a_generation_from_serving():
     desk = Desk(1).serves(1)
     desk.stands(1, held="paused by command")

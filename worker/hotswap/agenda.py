@@ -227,17 +227,19 @@ class Agenda:
     def _announce(self, own: Partitions) -> Iterator[Action]:
         """Report SERVING once every owned partition has committed its cut-over to the newest ready generation.
 
-        One that is held cannot: it answers nothing, and goes on with that generation.
+        One that is held or paused, or awaits a newer generation, cannot: nothing older answers it here meanwhile.
         """
         newest = max(self.progress.loaded, default=0)
         if newest <= self._announced or newest < self.newest_scored(own):
             return
         swap = self._timeline.swaps[newest]
         for partition, state in own.items():
-            at = state.position
-            is_before = at is not None and not swap.takes(partition, at.offset)
-            is_to_commit = at is not None and at.floor < newest and not state.held
-            if is_before or is_to_commit or state.in_hand not in (None, newest):
+            if state.in_hand not in (None, newest):
+                return
+            if (at := state.position) is None:
+                continue
+            may_commit = not state.held and isinstance(self.progress.choose(partition, at), Serve)
+            if not swap.takes(partition, at.offset) or (at.floor < newest and may_commit):
                 return
         self._announced = newest
         yield Report(swap, Outcome.SERVING)

@@ -179,7 +179,8 @@ SWAP_PHASE_SECONDS = Histogram(
 )
 CUT_OVER_SECONDS = Histogram(
     "hotswap_cut_over_pause_seconds",
-    "Time on a partition from the last batch of one generation to the start of the first batch of the next.",
+    "Time on a partition from the last batch of one generation to the start of the first batch of the next; without a "
+    "request to cut over with, none is counted.",
     ["deployment"],
     buckets=_SECONDS,
     registry=REGISTRY,
