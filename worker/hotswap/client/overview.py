@@ -42,6 +42,11 @@ class CommandView:
         parts = ", ".join(named.get(part, part) for part in ("model", "proto", "configuration") if getattr(order, part))
         return f"swap to {order.generation}: {parts or f'as {order.base}'}"
 
+    @property
+    def served_at(self) -> float:
+        """When the first worker served it, in seconds since the epoch; 0: none did, or nobody knows any more."""
+        return min((told.serving_at for told in self.told.values() if told.serving_at), default=0.0)
+
     def document(self) -> dict[str, Any]:
         """Return what it is, and the verdict on it, as a JSON document."""
         entry, verdict = self.entry, self.entry.verdict

@@ -50,6 +50,12 @@ class Served(NamedTuple):
     source: bytes = b""
     """The proto, as text or as a descriptor set."""
 
+    @property
+    def proto_text(self) -> str | None:
+        """The text of the proto; None: it is a descriptor set, or was given."""
+        is_text = self.generation is not None and not self.generation.proto.is_descriptor_set
+        return self.source.decode(errors="replace") if is_text else None
+
 
 async def serving_schema(settings: Settings) -> Served:
     """Return what serves, according to the control topic and the workers' reports.

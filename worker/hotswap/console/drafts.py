@@ -22,8 +22,6 @@ from hotswap.generation import Configuration
 from hotswap.packages.onboarding import Wish, onboard
 from hotswap.packages.package import open_package
 
-CODE_FREE = frozenset({"h2o"})
-"""The kinds that bring no code of their own."""
 _MOST = 4
 
 
@@ -114,7 +112,7 @@ async def _save(deployment: Deployment, form: Form, folder: Path, limits: Limits
             draft.kind = find_kind(path)
         except UnknownKind as error:
             await _unpack(draft, error)
-    draft.is_loadable = draft.kind in CODE_FREE or limits.is_foreign_code_allowed
+    draft.is_loadable = limits.may_load(draft.kind)
     if form.has("sample") and (sample := await form.content("sample")):
         draft.sample = sample
         draft.content = Format.JSON if sample.lstrip()[:1] in (b"{", b"[") else Format.CSV

@@ -19,7 +19,7 @@ from hotswap.client.refusals import as_request, lacks_value, newest
 from hotswap.console.rows import cells_of
 from hotswap.console.shared import Shared, address
 from hotswap.gateway.deployment import Deployment
-from hotswap.gateway.past import before_in, fields_in
+from hotswap.gateway.past import before_in, fields_in, written
 from hotswap.gateway.problems import Problem
 from hotswap.kafka.log import LogRecord
 from hotswap.settings import Settings
@@ -209,11 +209,6 @@ def _wanted(given: Mapping[str, str]) -> Wanted:
     told = given.get("since_ms") or ""
     since_ms = int(told) if told.isdecimal() else int((time.time() - ago_s) * 1000)
     return Wanted(given.get("code", ""), since, since_ms, before_in(given.get("before") or None))
-
-
-def written(before: Mapping[int, int]) -> str:
-    """Return offsets below which there is more as an address has them."""
-    return ",".join(f"{partition}-{offset}" for partition, offset in sorted(before.items()))
 
 
 async def _gather(settings: Settings, wanted: Wanted) -> tuple[list[LogRecord], bool]:

@@ -94,11 +94,7 @@ def _file_name(model: Model) -> str:
 
 def _known(view: Overview) -> Mapping[str, Known]:
     """Return the models by digest, the one of the newest generation first."""
-    since = {
-        said.generation: min((one.serving_at for one in command.told.values() if one.serving_at), default=None)
-        for command in view.commands
-        for said in command.told.values()
-    }
+    since = {one.entry.verdict.generation: one.served_at for one in view.commands if one.served_at}
     serving, known = generation_of(view), dict[str, Known]()
     for swap in reversed(view.swaps):
         model, at = swap.generation.model, since.get(swap.number)

@@ -11,7 +11,6 @@ from starlette.routing import Route
 from hotswap.batch import Format
 from hotswap.client.answers import Refused
 from hotswap.client.client import Client
-from hotswap.client.serving import Served
 from hotswap.console import facts, rows
 from hotswap.console.shared import Shared, address, see, seen
 from hotswap.gateway.deployment import Deployment
@@ -122,7 +121,7 @@ class OverviewPages:
                 "row": row or rows.example_of(operation),
                 "takes": rows.fields_of(operation.input, reads),
                 "gives": rows.fields_of(operation.output, {}),
-                "proto": proto_lines(served),
+                "proto": served.proto_text and served.proto_text.splitlines(),
             }
         view = self._shared.watch.deployments[deployment.name].view
         back = list(reversed(view.swaps[:-1])) if view else []
@@ -150,10 +149,3 @@ async def _answer(deployment: Deployment, operation: str, text: bytes, content: 
     assert answer
     cells = rows.cells_of(as_json(asked.output.FromString(answer.value)))
     return {"cells": cells, "generation": answer.generation, "source": source}
-
-
-def proto_lines(served: Served) -> list[str] | None:
-    """Return the lines of the serving proto; None: it is a compiled descriptor set."""
-    if served.generation and served.generation.proto.is_descriptor_set:
-        return None
-    return served.source.decode(errors="replace").splitlines()

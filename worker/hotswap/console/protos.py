@@ -61,11 +61,7 @@ def check(text: str) -> Checked:
 
 def serving_text(deployment: Deployment) -> str:
     """Return the text of the serving proto; empty: nothing serves, or it is a compiled descriptor set."""
-    if not deployment.is_serving:
-        return ""
-    generation = deployment.served.generation
-    is_text = generation is not None and not generation.proto.is_descriptor_set
-    return deployment.served.source.decode(errors="replace") if is_text else ""
+    return (deployment.served.proto_text or "") if deployment.is_serving else ""
 
 
 def difference(deployment: Deployment, text: str, schema: Schema) -> Difference:

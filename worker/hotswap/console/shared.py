@@ -12,9 +12,8 @@ from starlette.responses import RedirectResponse, Response, StreamingResponse
 from hotswap.console import facts
 from hotswap.console.pages import Pages, as_event
 from hotswap.console.watch import Watch, Watched
-from hotswap.gateway.deployment import Deployment
+from hotswap.gateway.deployment import Deployment, deployment_of
 from hotswap.gateway.limits import Limits
-from hotswap.gateway.problems import Problem
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,11 +27,7 @@ class Shared:
 
     def deployment(self, request: Request) -> Deployment:
         """Return the deployment that a call is about. Raises Problem: 404, it is not one of ours."""
-        name = request.path_params["deployment"]
-        if name not in self.deployments:
-            detail = f"this console has no deployment {name!r}: it has {', '.join(self.deployments)}"
-            raise Problem(HTTPStatus.NOT_FOUND, detail)
-        return self.deployments[name]
+        return deployment_of(request, self.deployments)
 
     async def page(
         self, request: Request, template: str, tab: str, status: HTTPStatus = HTTPStatus.OK, **facts_: Any

@@ -9,7 +9,7 @@ from hotswap.batch import Ask, Refusal
 from hotswap.client.change import as_samples
 from hotswap.client.scoring import own_host
 from hotswap.codec.proto import Operation, Schema
-from hotswap.console.drafts import CODE_FREE, Draft
+from hotswap.console.drafts import Draft
 from hotswap.console.rows import Reads, cells_of
 from hotswap.errors import HotswapError
 from hotswap.gateway import rows
@@ -95,7 +95,7 @@ async def _serving(draft: Draft, deployment: Deployment, limits: Limits, notes: 
     generation = deployment.served.generation if deployment.is_serving else None
     if generation is None:
         return {}
-    if generation.model.kind not in CODE_FREE and not limits.is_foreign_code_allowed:
+    if not limits.may_load(generation.model.kind):
         notes.append("the serving model brings code of its own, which this console does not run")
         return {}
     served = deployment.served

@@ -50,7 +50,6 @@ from hotswap.gateway.problems import Problem, bad_rows
 from hotswap.generation import Configuration, Proto
 
 _PARTS = {Format.CSV: "csvFile", Format.JSON: "jsonFile"}
-_CODE_FREE = frozenset({"h2o"})
 _SCORED_AT_ONCE = 2_000
 _CHANGE: Mapping[str, Schema] = {"model": BINARY, "proto": STRING, "modelConfig": STRING, "kind": STRING}
 _ACTIVATE = parameter("activate", "`true`: the deployment then serves them.", {"enum": ["true", "false"]})
@@ -150,7 +149,7 @@ class Acumos:
             with tempfile.TemporaryDirectory(prefix="hotswap-gateway-") as folder:
                 text = await form.some(_PARTS[content])
                 model = await save_model(form, Path(folder))
-                if model.kind not in _CODE_FREE and not self.limits.is_foreign_code_allowed:
+                if not self.limits.may_load(model.kind):
                     detail = f"a model of kind {model.kind} brings code of its own, which this gateway does not run"
                     raise Problem(HTTPStatus.FORBIDDEN, detail)
                 proto, schema = await proto_of(form)

@@ -4,9 +4,11 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from http import HTTPStatus
 from typing import Any, Protocol, TypeVar
+
+from starlette.requests import Request
 
 from hotswap.batch import Code, Format
 from hotswap.client.answers import Outgoing, Prediction, Refused
@@ -223,6 +225,15 @@ class Deployment:
         first = next(iter(bad.values()))
         detail = f"{first.code}: {first.message}" if first.code else f"the command is {first.outcome.lower()}"
         return Problem(HTTPStatus.UNPROCESSABLE_ENTITY, detail, code=first.code, **facts)
+
+
+def deployment_of(request: Request, deployments: Mapping[str, Deployment]) -> Deployment:
+    """Return the deployment that a call's path names. Raises Problem: 404, it is not one of these."""
+    name = request.path_params["deployment"]
+    if name not in deployments:
+        detail = f"this gateway has no deployment {name!r}: it has {', '.join(deployments)}"
+        raise Problem(HTTPStatus.NOT_FOUND, detail)
+    return deployments[name]
 
 
 async def _publish(client: Client, publish: Callable[[Client], Awaitable[Receipt]]) -> Receipt:

@@ -21,7 +21,7 @@ from hotswap.client.serving import Served
 from hotswap.codec.proto import Operation
 from hotswap.codec.text.cells import is_utf8
 from hotswap.gateway import bodies
-from hotswap.gateway.deployment import Deployment, predicted
+from hotswap.gateway.deployment import Deployment, deployment_of, predicted
 from hotswap.gateway.desk import Answered
 from hotswap.gateway.limits import Limits
 from hotswap.gateway.openapi import (
@@ -207,21 +207,14 @@ class Inference:
         )
 
     def _model(self, request: Request) -> tuple[Served, _Model]:
-        deployment = self._find(request)
+        deployment = deployment_of(request, self.deployments)
         served = deployment.served
         _check_version(request, served)
         return served, _model_of(deployment.operation(request.query_params.get("operation")))
 
-    def _find(self, request: Request) -> Deployment:
-        name = request.path_params["deployment"]
-        if name not in self.deployments:
-            detail = f"this gateway has no deployment {name!r}: it has {', '.join(self.deployments)}"
-            raise Problem(HTTPStatus.NOT_FOUND, detail)
-        return self.deployments[name]
-
     async def infer(self, request: Request) -> Response:
         """Score the rows of the input tensors by what serves, each as a request of its own."""
-        deployment, operation = self._find(request), request.query_params.get("operation")
+        deployment, operation = deployment_of(request, self.deployments), request.query_params.get("operation")
         call = await _read(request, self.limits.body_bytes)
         headers = [("request-id", call.id.encode())] if call.id else []
 

@@ -8,6 +8,7 @@ from http import HTTPStatus
 from hotswap.gateway.problems import Problem
 
 _SLACK_BYTES = 64 << 10
+_CODE_FREE = frozenset({"h2o"})
 
 
 class Limits:
@@ -16,8 +17,12 @@ class Limits:
     def __init__(self, *, body_bytes: int, artifact_bytes: int, hosts: int, is_foreign_code_allowed: bool) -> None:
         self.body_bytes = body_bytes
         self.artifact_bytes = artifact_bytes + _SLACK_BYTES  # a multipart body has more than its file
-        self.is_foreign_code_allowed = is_foreign_code_allowed
+        self._is_foreign_code_allowed = is_foreign_code_allowed
         self._hosts = asyncio.Semaphore(hosts)
+
+    def may_load(self, kind: str) -> bool:
+        """Whether a model of this kind may be loaded here: it brings no code of its own, or that is allowed."""
+        return kind in _CODE_FREE or self._is_foreign_code_allowed
 
     @asynccontextmanager
     async def host(self) -> AsyncIterator[None]:

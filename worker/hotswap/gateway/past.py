@@ -15,7 +15,6 @@ from starlette.requests import Request
 
 from hotswap.batch import Format
 from hotswap.client.answers import header_texts, refused
-from hotswap.client.fleet import Told
 from hotswap.client.overview import CommandView
 from hotswap.client.refusals import OURS, Page, lacks_value, newest
 from hotswap.client.serving import Served
@@ -79,7 +78,7 @@ LETTERS = an_object(
 def history(deployment: Deployment) -> dict[str, Any]:
     """Return the last hundred commands, the newest first: what each asks for, the verdict, and what workers told."""
     commands = deployment.seen.commands()
-    served = sorted((at, one.entry.offset) for one in commands if (at := _since(one.told)))
+    served = sorted((at, one.entry.offset) for one in commands if (at := one.served_at))
     until = {offset: later for (_, offset), (later, _) in pairwise(served)}
     return {
         "deployment": deployment.name,
@@ -88,7 +87,7 @@ def history(deployment: Deployment) -> dict[str, Any]:
         "commands": [
             _command(one)
             | {
-                "served_from_ms": _ms(_since(one.told)),
+                "served_from_ms": _ms(one.served_at),
                 "served_until_ms": _ms(until.get(one.entry.offset, 0.0)),
             }
             for one in reversed(commands)
@@ -113,11 +112,6 @@ def _command(command: CommandView) -> dict[str, Any]:
             for worker, told in command.told.items()
         },
     }
-
-
-def _since(told: Mapping[str, Told]) -> float:
-    """Return when the first worker served it; 0: none did."""
-    return min((said.serving_at for said in told.values() if said.serving_at), default=0.0)
 
 
 def _ms(seconds: float) -> int | None:
@@ -168,11 +162,15 @@ def before_in(text: str | None) -> dict[int, int] | None:
     return {int(partition): int(offset) for partition, offset in pairs}
 
 
+def written(before: Mapping[int, int]) -> str:
+    """Return offsets below which a page begins, as its address names them."""
+    return ",".join(f"{partition}-{offset}" for partition, offset in sorted(before.items()))
+
+
 def _next(request: Request, page: Page) -> str | None:
     if page.before is None:
         return None
-    before = ",".join(f"{partition}-{offset}" for partition, offset in page.before.items())
-    query = urlencode({**request.query_params, "before": before}, safe=",")
+    query = urlencode({**request.query_params, "before": written(page.before)}, safe=",")
     return f"{request.url.path}?{query}"
 
 

@@ -19,7 +19,7 @@ from hotswap.client.finding import Gone, NotYet, find_answer
 from hotswap.codec.proto import Operation
 from hotswap.gateway import bodies, past, rows
 from hotswap.gateway.changes import change_of
-from hotswap.gateway.deployment import Deployment, predicted
+from hotswap.gateway.deployment import Deployment, deployment_of, predicted
 from hotswap.gateway.desk import Answered
 from hotswap.gateway.limits import Limits
 from hotswap.gateway.openapi import (
@@ -152,11 +152,7 @@ class Plain:
         ]
 
     def _find(self, request: Request) -> Deployment:
-        name = request.path_params["deployment"]
-        if name not in self._deployments:
-            detail = f"this gateway has no deployment {name!r}: it has {', '.join(self._deployments)}"
-            raise Problem(HTTPStatus.NOT_FOUND, detail)
-        return self._deployments[name]
+        return deployment_of(request, self._deployments)
 
     async def list(self, _: Request) -> Response:
         """Reply with the names of the deployments."""
@@ -168,10 +164,8 @@ class Plain:
         served = deployment.served
         generation = served.generation
         assert generation
-        is_set = generation.proto.is_descriptor_set
-        proto = (
-            {"descriptor_set": base64.b64encode(served.source).decode()} if is_set else {"text": _text(served.source)}
-        )
+        text = served.proto_text
+        proto = {"descriptor_set": base64.b64encode(served.source).decode()} if text is None else {"text": text}
         operations = {
             name: {
                 "input": operation.input.DESCRIPTOR.full_name,
@@ -306,7 +300,3 @@ def _json(document: Any) -> Response:
     return Response(
         json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode(), media_type="application/json"
     )
-
-
-def _text(source: bytes) -> str:
-    return source.decode(errors="replace")
