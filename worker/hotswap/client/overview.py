@@ -2,17 +2,17 @@
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple, Self
 
 from hotswap.client.fleet import Fleet, Told, WorkerView, deployment_of, is_forgotten
 from hotswap.client.history import Entry, History
 from hotswap.commands import decode_command
 from hotswap.errors import StartError, SwapError
 from hotswap.kafka.admin import Admin, Lag
-from hotswap.kafka.log import LogReader
+from hotswap.kafka.log import LogReader, LogRecord
 from hotswap.settings import Settings
 from hotswap.swap import PauseCommand, RollbackCommand, SkipCommand, Swap, out_of_reach
 
@@ -59,6 +59,28 @@ class CommandView:
             "code": verdict.code,
             "message": verdict.message,
         }
+
+
+class Seen(NamedTuple):
+    """What is known of a deployment from its control log and its workers' reports; it goes on while they are read."""
+
+    history: History
+    fleet: Fleet
+
+    @classmethod
+    def nothing(cls, deployment: str) -> Self:
+        """Return what is known before anything is read."""
+        return cls(History(deployment), Fleet(deployment))
+
+    def receive(self, commands: list[LogRecord], reports: Iterable[LogRecord]) -> None:
+        """Add what has been read of the control topic and the status topic."""
+        self.history.receive(commands)
+        for report in reports:
+            self.fleet.receive(report.value)
+
+    def commands(self) -> list[CommandView]:
+        """Return the last commands, oldest first."""
+        return [CommandView(entry, self.fleet.told.get(entry.command.command_id, {})) for entry in self.history.entries]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -160,7 +182,7 @@ async def overview(settings: Settings) -> Overview:
     async with Admin.connect(settings) as admin:
         lags = await admin.lags(settings.group_id, settings.topics.requests)
         topic_faults = tuple(await admin.topic_faults())
-    return _view(await read_history(settings), await read_fleet(settings), lags, topic_faults)
+    return _view(Seen(await read_history(settings), await read_fleet(settings)), lags, topic_faults)
 
 
 async def follow_overview(settings: Settings) -> AsyncGenerator[Overview, None]:
@@ -171,24 +193,19 @@ async def follow_overview(settings: Settings) -> AsyncGenerator[Overview, None]:
         Doubt: the broker did not answer in time.
 
     """
-    history, fleet = History(settings.deployment), Fleet(settings.deployment)
+    seen = Seen.nothing(settings.deployment)
     async with control_log(settings) as commands, status_log(settings) as status, Admin.connect(settings) as admin:
-        history.receive(await commands.read_to_end())
-        for record in await status.read_to_end():
-            fleet.receive(record.value)
+        seen.receive(await commands.read_to_end(), await status.read_to_end())
         while True:
             lags = await admin.lags(settings.group_id, settings.topics.requests)
-            yield _view(history, fleet, lags, tuple(await admin.topic_faults()))
+            yield _view(seen, lags, tuple(await admin.topic_faults()))
             await asyncio.sleep(_TURN_S)
-            while records := await commands.read(0):
-                history.receive(records)
-            while records := await status.read(0):
-                for record in records:
-                    fleet.receive(record.value)
+            while any(records := (await commands.read(0), await status.read(0))):
+                seen.receive(*records)
 
 
-def _view(history: History, fleet: Fleet, lags: tuple[Lag, ...], topic_faults: tuple[str, ...]) -> Overview:
-    now, entries = time.time(), list(history.entries)
+def _view(seen: Seen, lags: tuple[Lag, ...], topic_faults: tuple[str, ...]) -> Overview:
+    (history, fleet), now = seen, time.time()
     workers = sorted(fleet.workers.values(), key=lambda view: view.worker)
     live = [view for view in workers if view.is_live(now)]
     return Overview(
@@ -197,7 +214,7 @@ def _view(history: History, fleet: Fleet, lags: tuple[Lag, ...], topic_faults: t
         newest=history.timeline.newest,
         is_paused=history.timeline.is_paused,
         workers=tuple(view for view in workers if now - view.at < _FORGOTTEN_S),
-        commands=tuple(CommandView(entry, fleet.told.get(entry.command.command_id, {})) for entry in entries),
+        commands=tuple(seen.commands()),
         lags=lags,
         failures={view.worker: tuple(failures) for view in live if (failures := fleet.failures(view))},
         topic_faults=topic_faults,

@@ -3,13 +3,13 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator, Collection, Mapping
-from typing import NamedTuple, Self
+from typing import NamedTuple
 
 from hotswap.artifacts.store import Store
 from hotswap.client import overview
 from hotswap.client.fleet import Fleet
 from hotswap.client.history import History
-from hotswap.client.overview import CommandView
+from hotswap.client.overview import Seen
 from hotswap.codec.proto import Operation, Schema
 from hotswap.codec.proto import compile as compile_proto
 from hotswap.errors import UsageError
@@ -74,22 +74,6 @@ async def serving_schema(settings: Settings) -> Served:
     return await _served(Store(settings), swap, fleet)
 
 
-class Seen(NamedTuple):
-    """What is known of a deployment from its control log and its workers' reports; it goes on while they are read."""
-
-    history: History
-    fleet: Fleet
-
-    @classmethod
-    def nothing(cls, deployment: str) -> Self:
-        """Return what is known before anything is read."""
-        return cls(History(deployment), Fleet(deployment))
-
-    def commands(self) -> list[CommandView]:
-        """Return the last commands, oldest first."""
-        return [CommandView(entry, self.fleet.told.get(entry.command.command_id, {})) for entry in self.history.entries]
-
-
 async def follow_serving(settings: Settings, seen: Seen | None = None) -> AsyncIterator[Served | None]:
     """Yield what serves, and again whenever that changes; None: nothing does.
 
@@ -102,12 +86,10 @@ async def follow_serving(settings: Settings, seen: Seen | None = None) -> AsyncI
         SwapError: the serving generation's proto cannot be fetched.
 
     """
-    history, fleet = seen or Seen.nothing(settings.deployment)
-    store = Store(settings)
+    seen, store = seen or Seen.nothing(settings.deployment), Store(settings)
+    history, fleet = seen
     async with overview.control_log(settings) as commands, overview.status_log(settings) as status:
-        history.receive(await commands.read_to_end())
-        for record in await status.read_to_end():
-            fleet.receive(record.value)
+        seen.receive(await commands.read_to_end(), await status.read_to_end())
         known: object = _NOT_YET
         while True:
             swap = _scoring(history, fleet)
@@ -116,10 +98,7 @@ async def follow_serving(settings: Settings, seen: Seen | None = None) -> AsyncI
             if now != known:
                 known = now
                 yield await _served(store, swap, fleet) if swap else None
-            records, reports = await asyncio.gather(commands.read(_POLL_S), status.read(_POLL_S))
-            history.receive(records)
-            for record in reports:
-                fleet.receive(record.value)
+            seen.receive(*await asyncio.gather(commands.read(_POLL_S), status.read(_POLL_S)))
 
 
 def _scoring(history: History, fleet: Fleet) -> Swap | None:

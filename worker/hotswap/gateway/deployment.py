@@ -15,7 +15,8 @@ from hotswap.client.answers import Outgoing, Prediction, Refused
 from hotswap.client.change import Receipt
 from hotswap.client.client import Client
 from hotswap.client.fleet import FleetAnswer
-from hotswap.client.serving import Seen, Served, find_operation, follow_serving
+from hotswap.client.overview import Seen
+from hotswap.client.serving import Served, find_operation, follow_serving
 from hotswap.codec.proto import Operation, Schema
 from hotswap.errors import HotswapError, SwapCode, SwapError, UsageError, pause_before
 from hotswap.gateway import rows
