@@ -91,3 +91,14 @@ async def test_a_kafka_that_cannot_be_reached_is_told_on_the_page(console, clust
 async def test_only_this_machine_is_answered(console, host):
     async with console() as browser:
         assert (await browser.get("/", headers={"host": host})).status_code == 403
+
+
+@pytest.mark.parametrize("number", ["x", "-1", "9" * 5_000, "\u0663"])
+async def test_a_number_in_an_address_or_a_form_that_is_none_is_told(console, number):
+    async with console() as browser:
+        await browser.see("/d/d")
+        assert (await browser.submit("/d/d/rollback", {"to": number})).status_code == 400
+        for place in (f"{number}/0", f"0/{number}"):
+            assert (await browser.get(f"/d/d/dead-letters/{place}")).status_code == 404, place
+        fields = {"since": "1h", "since_ms": number, "before": "0-1", "count": "1"}
+        assert (await browser.submit("/d/d/dead-letters/replay", fields)).status_code == 400

@@ -18,6 +18,7 @@ from hotswap.client.client import Client
 from hotswap.client.refusals import as_request, lacks_value, newest
 from hotswap.console.rows import cells_of
 from hotswap.console.shared import Shared, address
+from hotswap.gateway import bodies
 from hotswap.gateway.deployment import Deployment
 from hotswap.gateway.past import before_in, fields_in, written
 from hotswap.gateway.problems import Problem
@@ -34,6 +35,7 @@ _SINCE = {"10m": "the last 10 minutes", "1h": "the last hour", "1d": "the last d
 _UNITS = {"m": 60, "h": 3_600, "d": 86_400}
 _MOST_BYTES = 4 << 10
 _WIDTH = 16
+_LATEST_MS = (1 << 63) - 1
 
 
 class Letter(NamedTuple):
@@ -75,8 +77,8 @@ class LetterPages:
             Route("/d/{deployment}/dead-letters", self.show_all, methods=["GET"]),
             Route("/d/{deployment}/dead-letters/replay", self.ask, methods=["GET"]),
             Route("/d/{deployment}/dead-letters/replay", self.replay, methods=["POST"]),
-            Route("/d/{deployment}/dead-letters/{partition:int}/{offset:int}", self.show, methods=["GET"]),
-            Route("/d/{deployment}/dead-letters/{partition:int}/{offset:int}", self.replay_one, methods=["POST"]),
+            Route("/d/{deployment}/dead-letters/{partition}/{offset}", self.show, methods=["GET"]),
+            Route("/d/{deployment}/dead-letters/{partition}/{offset}", self.replay_one, methods=["POST"]),
         ]
 
     async def show_all(self, request: Request) -> Response:
@@ -167,12 +169,12 @@ class LetterPages:
         )
 
     async def _find(self, request: Request, deployment: Deployment) -> Letter:
-        partition, offset = request.path_params["partition"], request.path_params["offset"]
-        page = await newest(deployment.settings, 1, before={partition: offset + 1}, partition=partition)
-        if not page.records or page.records[0].offset != offset:
-            detail = f"there is no dead letter {offset} in partition {partition}, or no more"
-            raise Problem(HTTPStatus.NOT_FOUND, detail)
-        return _letter(page.records[0])
+        if place := bodies.place_in(request):
+            partition, offset = place
+            page = await newest(deployment.settings, 1, before={partition: offset + 1}, partition=partition)
+            if page.records and page.records[0].offset == offset:
+                return _letter(page.records[0])
+        raise Problem(HTTPStatus.NOT_FOUND, "there is no dead letter of this partition and offset, or no more")
 
     async def _one(self, request: Request, published: str) -> Response:
         deployment = self._shared.deployment(request)
@@ -206,8 +208,9 @@ def _wanted(given: Mapping[str, str]) -> Wanted:
         raise Problem(HTTPStatus.BAD_REQUEST, f"`since` is one of {', '.join(_SINCE)}, not {since[:60]!r}")
     ago_s = int(since[:-1]) * _UNITS[since[-1]] if since else time.time()
     # A form says when it was counted, for "the last hour" is another one now.
-    told = given.get("since_ms") or ""
-    since_ms = int(told) if told.isdecimal() else int((time.time() - ago_s) * 1000)
+    told = given.get("since_ms") or str(int((time.time() - ago_s) * 1000))
+    if (since_ms := bodies.whole(told, _LATEST_MS)) is None:
+        raise Problem(HTTPStatus.BAD_REQUEST, f"`since_ms` is a time in milliseconds, not {told[:60]!r}")
     return Wanted(given.get("code", ""), since, since_ms, before_in(given.get("before") or None))
 
 

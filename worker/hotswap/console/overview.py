@@ -13,6 +13,7 @@ from hotswap.client.answers import Refused
 from hotswap.client.client import Client
 from hotswap.console import facts, rows
 from hotswap.console.shared import Shared, address, see, seen
+from hotswap.gateway import bodies
 from hotswap.gateway.deployment import Deployment
 from hotswap.gateway.problems import Problem
 from hotswap.gateway.rows import as_json
@@ -71,10 +72,8 @@ class OverviewPages:
         """Serve an older generation's parts again."""
         deployment = self._shared.deployment(request)
         async with self._shared.pages.form(request, _FORM_BYTES) as form:
-            to = form.text("to") or ""
-        if to and not to.isdecimal():
-            raise Problem(HTTPStatus.BAD_REQUEST, f"`to` is the number of a generation, not {to!r}")
-        await deployment.publish(lambda client: client.rollback(int(to) if to else None))
+            to = bodies.generation_in(form.text("to"))
+        await deployment.publish(lambda client: client.rollback(to))
         return see(address(request, deployment.name) + "#swaps")
 
     async def pause(self, request: Request) -> Response:

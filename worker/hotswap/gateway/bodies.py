@@ -14,9 +14,11 @@ from starlette.types import Message
 
 from hotswap.batch import Format
 from hotswap.gateway.problems import Problem
+from hotswap.generation import MOST
 
 _SILENT_S = 20.0
 _DIGITS = 20  # the most that a 64-bit number has
+_LAST_OFFSET = (1 << 63) - 1
 _NAMES = {
     "application/json": Format.JSON,
     "text/json": Format.JSON,
@@ -35,7 +37,7 @@ def bounded(request: Request, most: int) -> Request:
     Reading it raises Problem: 413 or 408.
     """
     receive, size = request.receive, 0
-    if (told := request.headers.get("content-length", "")).isdecimal() and int(told) > most:
+    if (told := request.headers.get("content-length", "")).isdecimal() and whole(told, most) is None:
         raise _too_large(most)
 
     async def next_part() -> Message:
@@ -176,6 +178,22 @@ def whole(text: str, most: int) -> int | None:
     """Return the whole number that a text says; None: it says none, or one above `most`."""
     is_number = text.isascii() and text.isdecimal() and len(text) <= _DIGITS
     return number if is_number and (number := int(text)) <= most else None
+
+
+def generation_in(text: str | None) -> int | None:
+    """Return the generation that a parameter `to` names; None: none. Raises Problem: 400, it is no number of one."""
+    if not text:
+        return None
+    number = whole(text, MOST)
+    if not number:
+        raise Problem(HTTPStatus.BAD_REQUEST, f"`to` is the number of a generation, not {text[:60]!r}")
+    return number
+
+
+def place_in(request: Request) -> tuple[int, int] | None:
+    """Return the partition and the offset that a path names; None: there can be no such."""
+    partition, offset = (whole(request.path_params[name], _LAST_OFFSET) for name in ("partition", "offset"))
+    return None if partition is None or offset is None else (partition, offset)
 
 
 def _number(text: str) -> float:

@@ -45,9 +45,7 @@ from hotswap.gateway.openapi import (
     parameter,
 )
 from hotswap.gateway.problems import Problem, bad_rows
-from hotswap.generation import MOST
 
-_MOST = (1 << 63) - 1
 _ROW = {"sepal_length": 5.1, "sepal_width": 3.5, "petal_length": 1.4, "petal_width": 0.2}
 _NAMES = an_object(deployments=a_list(STRING))
 _FACTS = {"Hotswap-Source": "Where the request is.", "Hotswap-Generation": "What has answered."}
@@ -210,10 +208,11 @@ class Plain:
     async def fetch(self, request: Request) -> Response:
         """Reply with the answer to a request that was published before, by its source."""
         deployment = self._find(request)
-        partition, offset = (bodies.whole(request.path_params[name], _MOST) for name in ("partition", "offset"))
-        if partition is None or offset is None or partition >= deployment.desk.partitions:
+        place = bodies.place_in(request)
+        if place is None or place[0] >= deployment.desk.partitions:
             detail = f"{deployment.settings.topics.requests} has no such partition or offset"
             raise Problem(HTTPStatus.NOT_FOUND, detail)
+        partition, offset = place
         try:
             answer = await find_answer(deployment.settings, partition, offset)
         except NotYet as error:
@@ -243,10 +242,7 @@ class Plain:
 
     async def rollback(self, request: Request) -> Response:
         """Serve an older generation's parts again: `to`, or the one that served before."""
-        given = request.query_params.get("to")
-        to = bodies.whole(given, MOST) if given else None
-        if given and not to:
-            raise Problem(HTTPStatus.BAD_REQUEST, f"`to` is the number of a generation, not {given[:60]!r}")
+        to = bodies.generation_in(request.query_params.get("to"))
         deployment = self._find(request)
         return JSONResponse(await deployment.command(lambda client: client.rollback(to)))
 
