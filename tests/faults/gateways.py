@@ -1,6 +1,7 @@
 """Two gateways of one deployment under calls, while workers and gateways are killed and models are swapped."""
 
 import asyncio
+import contextlib
 import json
 import random
 import statistics
@@ -30,6 +31,7 @@ class Figures:
     answered: int = 0
     cut_off: int = 0
     unanswered_in_time: int = 0
+    not_taken: int = 0
     workers_killed: int = 0
     gateways_killed: int = 0
     swaps: int = 0
@@ -107,7 +109,9 @@ class Load:
             self.kept.append(Call(row, floor, reply.document, time.perf_counter() - due))
         elif reply.status == 504:
             self._figures.unanswered_in_time += 1
-        elif reply.status != 503:
+        elif reply.status == 503:
+            self._figures.not_taken += 1
+        else:
             self._figures.findings.append(f"{reply.status}: {reply.document.get('detail')}")
 
 
@@ -127,10 +131,13 @@ async def run(deployment, *, seed, count, say):
             if busy > _BUSY or calls < rate * count / len(_RATES):
                 break
         faults = asyncio.create_task(_faults(deployment, gateways, load, figures, dice))
-        figures.under_faults = _told(await load.steady(200, count))
-        faults.cancel()
-        await asyncio.gather(faults, return_exceptions=True)
+        figures.under_faults = _told(answered := await load.steady(200, count))
         say(f"under faults: {figures.under_faults}")
+        faults.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await faults  # one that could not be made is an error
+        if not answered or not figures.gateways_killed or not figures.swaps:
+            figures.findings.append("no call was answered, no gateway was killed, or no model was swapped: play longer")
         await deployment.drained(_WAIT_S)
         await asyncio.to_thread(_check, deployment, load, figures)
     finally:
@@ -183,7 +190,7 @@ async def _faults(deployment, gateways, load, figures, dice):
         await asyncio.sleep(_EVERY_S)
         async with deployment.client() as client:
             receipt = await client.swap(Change(model=models[figures.swaps % 2]))
-            if (await client.await_swap(receipt)).is_good:
+            if (await client.await_swap(receipt)).is_good:  # else a worker was killed amidst it
                 load.served = receipt.generation
                 figures.swaps += 1
 

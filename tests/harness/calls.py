@@ -1,4 +1,4 @@
-"""A gateway as a process, and calls to it by a client that costs little: it must not be what is measured."""
+"""A gateway or a console as a process, and calls by a client that costs little: it must not be what is measured."""
 
 import asyncio
 import contextlib
@@ -26,29 +26,39 @@ class CutOff(Exception):
 
 
 class Gateway:
-    """A gateway of a deployment, which can be killed and started again on its port."""
+    """A gateway of a deployment, or its console (`command`), which can be killed and started again on its port."""
 
-    def __init__(self, deployment: Deployment, name: str, *options: str) -> None:
+    def __init__(self, deployment: Deployment, name: str, *options: str, command: str = "gateway") -> None:
         self.deployment = deployment
         self.name = name
         self.port = 0
+        self._command = command
         self._options = options
         self._log = deployment.folder / f"{name}.log"
+
+    @property
+    def address(self) -> str:
+        """Where it serves."""
+        return f"http://127.0.0.1:{self.port}"
 
     async def start(self) -> Self:
         """Start it, and wait until it serves."""
         self._launch()
-        async with asyncio.timeout(_STARTS_S):
-            while not (started := [line for line in self.lines() if line["event"] == "gateway.started"]):
-                assert self.process.poll() is None, self._log.read_text()
-                await asyncio.sleep(0.05)
+        try:
+            async with asyncio.timeout(_STARTS_S):
+                while not (started := [line for line in self.lines() if line["event"] == f"{self._command}.started"]):
+                    assert self.process.poll() is None, self._log.read_text()
+                    await asyncio.sleep(0.05)
+        except BaseException:
+            self.kill()
+            raise
         self.port = int(started[0]["address"].rpartition(":")[2])
         return self
 
     def _launch(self) -> None:
         given = self.deployment.settings.model_dump(mode="json", include=self.deployment.settings.model_fields_set)
         variables = {f"HOTSWAP_{key.upper()}": str(value) for key, value in given.items()}
-        command = [sys.executable, "-m", "hotswap", "gateway", self.deployment.name, "--port", str(self.port)]
+        command = [sys.executable, "-m", "hotswap", self._command, self.deployment.name, "--port", str(self.port)]
         environment = os.environ | variables | {"PYTHONPATH": str(ROOT / "worker"), "HOTSWAP_LOG_FORMAT": "json"}
         self._log.write_bytes(b"")
         with self._log.open("ab") as log:
@@ -56,7 +66,12 @@ class Gateway:
 
     def lines(self) -> list[dict[str, Any]]:
         """What it has logged since its last start."""
-        return [json.loads(line) for line in self._log.read_text().splitlines() if line.startswith("{")]
+        whole = self._log.read_text().split("\n")[:-1]  # the last line may not be written to its end
+        return [json.loads(line) for line in whole if line.startswith("{")]
+
+    async def ended(self, timeout_s: float = 60) -> int:
+        """Wait for its end, and return its exit code."""
+        return await asyncio.to_thread(self.process.wait, timeout_s)
 
     def kill(self) -> None:
         self.process.kill()

@@ -2,16 +2,13 @@
 
 import asyncio
 import json
-import os
 import re
-import signal
-import subprocess
-import sys
 from contextlib import asynccontextmanager
 
 import httpx
 
-from harness.fleet import EXAMPLES, ROOT
+from harness.calls import Gateway
+from harness.fleet import EXAMPLES
 
 PROTO = (EXAMPLES / "protos" / "iris.proto").read_text()
 GBM, GLM = (EXAMPLES / "models" / f"iris_{kind}.zip" for kind in ("gbm", "glm"))
@@ -21,24 +18,13 @@ ROW = {"sepal_length": "5.1", "sepal_width": "3.5", "petal_length": "1.4", "peta
 
 @asynccontextmanager
 async def console(deployment):
-    """Start a console of the deployment, and yield a client of it, with its process."""
-    given = deployment.settings.model_dump(mode="json", include=deployment.settings.model_fields_set)
-    variables = {f"HOTSWAP_{key.upper()}": str(value) for key, value in given.items()}
-    command = [sys.executable, "-m", "hotswap", "console", deployment.name, "--port", "0", "--allow-changes"]
-    environment = os.environ | variables | {"PYTHONPATH": str(ROOT / "worker"), "HOTSWAP_LOG_FORMAT": "json"}
-    process = await asyncio.create_subprocess_exec(*command, env=environment, stderr=subprocess.PIPE)
+    """Start a console of the deployment, and yield it with a client of it."""
+    served = await Gateway(deployment, "console", "--allow-changes", command="console").start()
     try:
-        async with asyncio.timeout(60):
-            while "console.started" not in (line := (await process.stderr.readline()).decode()):
-                assert line, "it has ended"
-        reading = asyncio.create_task(process.stderr.read())
-        async with httpx.AsyncClient(base_url=json.loads(line)["address"], timeout=60) as client:
-            yield client, process
+        async with httpx.AsyncClient(base_url=served.address, timeout=60) as client:
+            yield client, served
     finally:
-        if process.returncode is None:
-            process.kill()
-        await process.wait()
-        await reading
+        served.kill()
 
 
 async def submit(client, page, path, fields=(), files=()):
@@ -67,7 +53,7 @@ async def until(client, at, said):
 
 async def test_a_model_is_brought_in_compared_swapped_and_rolled_back(deployment):
     deployment.start()
-    async with console(deployment) as (client, process):
+    async with console(deployment) as (client, served):
         at = f"/d/{deployment.name}"
         page, draft = await bring(client, at, GBM, {"name": "<b>gbm</b>"})
         assert "fits its proto" in page.text
@@ -99,6 +85,5 @@ async def test_a_model_is_brought_in_compared_swapped_and_rolled_back(deployment
 
         async with client.stream("GET", "/live") as stream:
             await anext(stream.aiter_lines())
-            process.send_signal(signal.SIGTERM)
-            async with asyncio.timeout(20):  # or it would wait for the stream, half a minute
-                assert await process.wait() == 0
+            served.process.terminate()
+            assert await served.ended(20) == 0  # or it would wait for the stream, half a minute

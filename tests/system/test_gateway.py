@@ -12,6 +12,7 @@ import httpx
 import pytest
 
 from harness.audit import source
+from harness.calls import Gateway
 from harness.fleet import EXAMPLES, ROOT
 from hotswap.client.answers import Outgoing, Refused
 from hotswap.client.overview import read_history
@@ -32,39 +33,16 @@ def compiled():
 
 
 @asynccontextmanager
-async def gateway(deployment, name="g1"):
-    """Start a gateway of the deployment, and yield a client of it once it is ready."""
-    given = deployment.settings.model_dump(mode="json", include=deployment.settings.model_fields_set)
-    variables = {f"HOTSWAP_{key.upper()}": str(value) for key, value in given.items()}
-    command = [sys.executable, "-m", "hotswap", "gateway", deployment.name, "--port", "0"]
-    environment = os.environ | variables | {"PYTHONPATH": str(ROOT / "worker"), "HOTSWAP_LOG_FORMAT": "json"}
-    process = await asyncio.create_subprocess_exec(*command, env=environment, stderr=subprocess.PIPE)
-    lines = []
-
-    async def read():
-        while line := await process.stderr.readline():
-            lines.append(line.decode())
-
-    reading = asyncio.create_task(read())
+async def gateway(deployment):
+    """Start a gateway of the deployment, and yield a client of it once it serves."""
+    served = await Gateway(deployment, "gateway").start()
     try:
-        async with asyncio.timeout(60):
-            while not (address := address_in(lines)):
-                assert process.returncode is None, lines
-                await asyncio.sleep(0.05)
         limits = httpx.Limits(max_connections=1_000)
-        async with httpx.AsyncClient(base_url=address, timeout=60, limits=limits) as client:
-            client.process, client.lines = process, lines
+        async with httpx.AsyncClient(base_url=served.address, timeout=60, limits=limits) as client:
+            client.gateway = served
             yield client
     finally:
-        if process.returncode is None:
-            process.kill()
-        await process.wait()
-        await reading
-
-
-def address_in(lines):
-    started = [line for line in lines if "gateway.started" in line]
-    return started[0].partition('"address": "')[2].partition('"')[0] if started else ""
+        served.kill()
 
 
 async def test_a_model_is_put_and_serves_and_another_one_is_scored_beside_it(deployment):
@@ -119,10 +97,10 @@ async def test_a_gateway_that_is_told_to_stop_answers_what_it_has_accepted(deplo
             async with Admin.connect(deployment.settings) as admin:
                 while sum((await admin.end_offsets(deployment.settings.topics.requests)).values()) < 2:
                     await asyncio.sleep(0.05)
-            client.process.terminate()
+            client.gateway.process.terminate()
             await other.resume()
         assert (await calling).json()["prediction"] == first.json()["prediction"]
-        assert await client.process.wait() == 0, client.lines[-5:]
+        assert await client.gateway.ended() == 0, client.gateway.lines()[-5:]
 
 
 async def test_through_a_swap_and_a_killed_worker_each_call_has_the_one_answer_that_the_log_has(deployment):
