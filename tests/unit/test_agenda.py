@@ -3,6 +3,7 @@
 from fakes.desk import Desk
 from hotswap.batch import Position
 from hotswap.errors import SwapCode
+from hotswap.pipeline.ports import PartitionState
 from hotswap.swap import PauseCommand
 
 STAGED = ["1 STAGING", "stage 1"]
@@ -192,6 +193,15 @@ def test_a_partition_that_awaits_a_newer_generation_does_not_keep_an_older_one_f
     desk.command(2)
     desk.turn()
     desk.command(3, cut={0: 50})
+    desk.ready(2)
+    assert "2 SERVING" in desk.turn()
+
+
+def test_a_partition_that_is_being_opened_does_not_keep_a_generation_from_serving():
+    desk = Desk(1).serves(1)
+    desk.own[0] = PartitionState()
+    desk.command(2)
+    desk.turn()
     desk.ready(2)
     assert "2 SERVING" in desk.turn()
 
