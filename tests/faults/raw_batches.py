@@ -60,6 +60,15 @@ class Batch:
         return replace(self, **given)
 
 
+def codecs_of(batches):
+    """The number of the codec of each record batch in bytes that a broker returned, markers left out."""
+    at = 0
+    while at < len(batches):
+        if not batches[at + 22] & IS_CONTROL:
+            yield batches[at + 22] & 7
+        at += 12 + int.from_bytes(batches[at + 8 : at + 12], "big")
+
+
 def batch(records, codec="none", **given):
     """Return a good batch of these records."""
     return Batch(records=b"".join(map(record, records, range(len(records)))), count=len(records), codec=codec, **given)

@@ -8,7 +8,7 @@ import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
 from fakes.data_plane import FakePartition, FakeRequest, FakeSource
-from faults.raw_batches import IS_CONTROL
+from faults.raw_batches import codecs_of
 from harness.audit import read
 from harness.fleet import Deployment
 from hotswap.batch import Code, Position, Transaction
@@ -17,6 +17,7 @@ from hotswap.kafka import fetched
 from hotswap.kafka.admin import Admin
 from hotswap.kafka.internals import cut_fetches
 from hotswap.kafka.membership import Membership
+from hotswap.kafka.outbox import new_producer
 from hotswap.kafka.partition import Cluster, KafkaPartition
 from hotswap.kafka.tail import AnswersTail
 
@@ -62,20 +63,17 @@ class OnKafka:
 
     async def publish(self, *values, is_transaction=False):
         name = {"transactional_id": f"{self._settings.deployment}-publisher"} if is_transaction else {}
-        async with AIOKafkaProducer(bootstrap_servers=self._settings.kafka, **name) as producer:
-            if is_transaction:
-                async with producer.transaction():
-                    await self._send(producer, values)
-            else:
-                await self._send(producer, values)
-
-    async def _send(self, producer, values):
-        batch = producer.create_batch()
-        for value in values:
-            assert batch.append(key=b"key", value=value, timestamp=None)
-        await (await producer.send_batch(batch, self._settings.topics.requests, partition=0))
+        async with (
+            AIOKafkaProducer(bootstrap_servers=self._settings.kafka, **name) as producer,
+            producer.transaction() if is_transaction else contextlib.nullcontext(),
+        ):
+            batch = producer.create_batch()
+            for value in values:
+                assert batch.append(key=b"key", value=value, timestamp=None)
+            await (await producer.send_batch(batch, self._settings.topics.requests, partition=0))
 
     async def committed(self):
+        await self._settle()
         settings = self._settings
         found = (await self._cluster.admin.committed(settings.group_id, settings.topics.requests, [0]))[0]
         return Position(max(found.offset, 0), found.generation)
@@ -86,7 +84,13 @@ class OnKafka:
     async def letters(self):
         return await self._values(self._settings.topics.dead_letters)
 
+    async def _settle(self):
+        """Wait for the markers of the last commit, which returns before them; it shuts out those who committed it."""
+        async with new_producer(self._settings, 0, self._cluster.batch_bytes):
+            pass
+
     async def _values(self, topic):
+        await self._settle()
         return [record.value() for record in await asyncio.to_thread(read, self._settings.kafka, topic)]
 
 
@@ -321,11 +325,7 @@ async def codecs_in(bootstrap, topic):
     found, partition = [], TopicPartition(topic, 0)
 
     def cut(fetch):
-        batches, at = fetch.data, 0
-        while at < len(batches):
-            if not batches[at + 22] & IS_CONTROL:
-                found.append(batches[at + 22] & 7)
-            at += 12 + int.from_bytes(batches[at + 8 : at + 12], "big")
+        found.extend(codecs_of(fetch.data))
         fetch.next_fetch_offset = end
         yield from ()
 
