@@ -182,7 +182,7 @@ class World:
 
     def _check_partitions(self, process: Process, hosts: list[int]) -> None:
         for number, (loop, task) in process.worker._pipeline._running.items():
-            is_at_work = loop.state.in_hand is not None or loop._stopping.is_set() or task.done()
+            is_at_work = loop.state.in_hand is not None or loop._is_passing or loop._stopping.is_set() or task.done()
             lost = loop.state.in_hand is not None and loop.state.in_hand not in hosts
             self.find(lost, "I11 whole: the host of {}, which holds a batch, is gone", loop.state.in_hand)
             self._check_asked(process, number, loop)

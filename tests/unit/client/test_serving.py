@@ -9,6 +9,7 @@ from fakes.client import MODEL, proto
 from fakes.kafka_logs import FakeWorker
 from hotswap.client.change import Change
 from hotswap.client.client import Client
+from hotswap.client.overview import Seen
 from hotswap.client.serving import follow_serving
 from hotswap.errors import StartError
 
@@ -31,6 +32,19 @@ async def test_what_serves_is_told_once_and_again_when_another_generation_scores
         worker.outcomes = ("STAGING", "READY", "SERVING")
         await client.swap(Change(model=MODEL, proto=proto()))
         assert (await anext(following)).generation.number == 3
+
+
+async def test_what_serves_is_told_again_when_its_workers_report_more_of_it(cluster, settings):
+    worker, seen = FakeWorker(cluster, settings), Seen.nothing(settings.deployment)
+    async with aclosing(follow_serving(settings, seen)) as following, Client(settings) as client:
+        await anext(following)
+        worker.outcomes = ("READY",)
+        receipt = await client.swap(Change(model=MODEL, proto=proto()))
+        worker.speak(generation=receipt.generation)
+        served = await anext(following)
+        worker.say(receipt.command_id, receipt.generation, "SERVING")
+        assert await anext(following) is served
+        assert {told.outcome for told in seen.fleet.told[receipt.command_id].values()} == {"SERVING"}
 
 
 async def test_a_missing_topic_is_told_at_once(cluster, settings):

@@ -75,7 +75,7 @@ async def serving_schema(settings: Settings) -> Served:
 
 
 async def follow_serving(settings: Settings, seen: Seen | None = None) -> AsyncIterator[Served | None]:
-    """Yield what serves, and again whenever that changes; None: nothing does.
+    """Yield what serves, and again whenever that or what its workers report of it changes; None: nothing does.
 
     That is the newest generation that a worker scores with: one that is being staged has not come to serve yet. What is
     read meanwhile is added to `seen`, in which nothing is yet.
@@ -90,14 +90,18 @@ async def follow_serving(settings: Settings, seen: Seen | None = None) -> AsyncI
     history, fleet = seen
     async with overview.control_log(settings) as commands, overview.status_log(settings) as status:
         seen.receive(await commands.read_to_end(), await status.read_to_end())
+        served, facts = None, None
         known: object = _NOT_YET
         while True:
             swap = _scoring(history, fleet)
             told = fleet.told.get(swap.command_id, {}) if swap else {}
-            now = swap and (swap.command_id, any(said.reads for said in told.values()))
+            before, facts = facts, swap and (swap.command_id, any(said.reads for said in told.values()))
+            if facts != before:
+                served = await _served(store, swap, fleet) if swap else None
+            now = facts, {worker: said.outcome for worker, said in told.items()}
             if now != known:
                 known = now
-                yield await _served(store, swap, fleet) if swap else None
+                yield served
             seen.receive(*await asyncio.gather(commands.read(_POLL_S), status.read(_POLL_S)))
 
 

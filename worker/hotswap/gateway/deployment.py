@@ -193,7 +193,7 @@ class Deployment:
         if not answer.is_good:
             raise self._failed(receipt, answer)
         if receipt.generation:
-            await self._until(lambda: self.generation >= receipt.generation, _SEEN_S)
+            await self._until(lambda: self._has_seen(receipt, answer), _SEEN_S)
         return {"status": "ok", "generation": receipt.generation, "workers": sorted(answer.told)}
 
     async def publish(self, publish: Callable[[Client], Awaitable[Receipt]]) -> Receipt:
@@ -211,6 +211,12 @@ class Deployment:
         """The number of the generation that serves; 0: none does."""
         generation = self._served.generation if self._served else None
         return generation.number if generation else 0
+
+    def _has_seen(self, receipt: Receipt, answer: FleetAnswer) -> bool:
+        """Return whether this gateway knows what the fleet has answered, too: its next calls show and use it."""
+        told = self.seen.fleet.told.get(receipt.command_id, {})
+        is_told = all(worker in told and told[worker].is_final for worker in answer.told)
+        return self.generation > receipt.generation or (self.generation == receipt.generation and is_told)
 
     def _failed(self, receipt: Receipt, answer: FleetAnswer) -> Problem:
         bad = {worker: told for worker, told in answer.told.items() if not told.is_good}
