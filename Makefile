@@ -27,8 +27,8 @@ RED := red-at-least-once red-unfenced
 play = cd tests && $(abspath $(VENV))/bin/python -m faults $1 $(addprefix --seed ,$(SEED)) $(addprefix --seconds ,$(SECONDS)) \
 	$(addprefix --partitions ,$(PARTITIONS))
 
-.PHONY: help setup setup-all demo test test-all check coverage faults $(PROOFS) $(RED) attacks topics alerts verifier model mutants bench \
-	against cache-check pictures train jars protos docs lock clean
+.PHONY: help setup setup-all demo test test-all check coverage faults $(PROOFS) $(RED) attacks topics alerts \
+	console-journey verifier model mutants bench against cache-check pictures train jars protos docs lock clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile
@@ -83,6 +83,10 @@ topics: setup ## what an operator does to a deployment's topics and brokers, eac
 alerts: setup ## the situation that each alert of ops/ is for, in a real Prometheus (needs prometheus on PATH; 20 minutes at most)
 	@$(call play,alerts)
 
+console-journey: ## a model's way through the console in a real browser, by mouse and by keyboard alone (needs chromium on PATH)
+	@:$(call stop_at,$(shell $(call bootstrap,.venv-browser requirements-browser.lock)))
+	@cd tests && $(abspath .venv-browser)/bin/python -m browser.journey $(addprefix --picture ,$(abspath $(PICTURE)))
+
 verifier: setup ## the verifier's own test: defects planted in good histories, each found
 	@cd tests && $(abspath $(VENV))/bin/python -m faults.test_verifier
 
@@ -126,10 +130,12 @@ lock: ## requirements*.lock from pyproject.toml (needs uv)
 	@uv pip compile $(compile) --extra demo --extra dev -o requirements.lock
 	@cp requirements.lock requirements-spark.lock # the same versions, and what Spark adds
 	@uv pip compile $(compile) --extra demo --extra dev --extra spark -o requirements-spark.lock
+	@cp requirements.lock requirements-browser.lock
+	@uv pip compile $(compile) --extra demo --extra dev --extra browser -o requirements-browser.lock
 	@uv pip compile $(compile) --extra train -o requirements-train.lock
 
 clean: ## remove what the targets made here
-	@rm -rf .venv .venv-spark .venv-train .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .coverage build dist
+	@rm -rf .venv .venv-spark .venv-browser .venv-train .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .coverage build dist
 
 generate = $(VENV)/bin/python -m grpc_tools.protoc -I protos --python_out=$1 --pyi_out=$1 hotswap/v1/control.proto
 compile = -q --universal --python-version 3.11 --generate-hashes --custom-compile-command 'make lock' pyproject.toml

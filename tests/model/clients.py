@@ -318,24 +318,27 @@ class LogReader:
     unreadable, damaged = 0, ""
 
     async def to_end(self) -> AsyncIterator[list[SimpleNamespace]]:
-        yield await self._process.ask("replay", self._replay)
+        found = self._received(await self._process.ask("replay", lambda: self._next(None)))
+        self._process.has_replayed = self._process.has_read
+        yield found
 
     async def read(self, timeout_s: float) -> list[SimpleNamespace]:
         world, process = self._process.world, self._process
-        return await process.ask(
-            "control", lambda: self._next(world.read_limit), lambda: process.has_read < len(world.fold.records)
+        return self._received(
+            await process.ask(
+                "control", lambda: self._next(world.read_limit), lambda: process.has_read < len(world.fold.records)
+            )
         )
-
-    def _replay(self) -> list[SimpleNamespace]:
-        found = self._next(None)
-        self._process.has_replayed = self._process.has_read
-        return found
 
     def _next(self, limit: int | None) -> list[SimpleNamespace]:
         start = self._process.has_read
         found = self._process.world.fold.records[start:][:limit]
-        self._process.has_read += len(found)
         return [SimpleNamespace(offset=start + i, timestamp=at, value=value) for i, (at, value) in enumerate(found)]
+
+    def _received(self, found: list[SimpleNamespace]) -> list[SimpleNamespace]:
+        # Only here, and not when the call takes effect: the worker may decide in between, and cannot know of these.
+        self._process.has_read += len(found)
+        return found
 
 
 class LogWriter:

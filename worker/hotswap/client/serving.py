@@ -90,7 +90,8 @@ async def follow_serving(settings: Settings, seen: Seen | None = None) -> AsyncI
     history, fleet = seen
     async with overview.control_log(settings) as commands, overview.status_log(settings) as status:
         seen.receive(await commands.read_to_end(), await status.read_to_end())
-        served, facts = None, None
+        served: Served | None = None
+        facts: object = None
         known: object = _NOT_YET
         while True:
             swap = _scoring(history, fleet)
