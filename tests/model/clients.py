@@ -323,21 +323,18 @@ class LogReader:
         yield found
 
     async def read(self, timeout_s: float) -> list[SimpleNamespace]:
-        world, process = self._process.world, self._process
-        return self._received(
-            await process.ask(
-                "control", lambda: self._next(world.read_limit), lambda: process.has_read < len(world.fold.records)
-            )
-        )
+        ask, world = self._process.ask, self._process.world
+        return self._received(await ask("control", lambda: self._next(world.read_limit), lambda: bool(self._unread())))
+
+    def _unread(self) -> list[tuple[int, bytes]]:
+        return self._process.world.fold.records[self._process.has_read :]
 
     def _next(self, limit: int | None) -> list[SimpleNamespace]:
-        start = self._process.has_read
-        found = self._process.world.fold.records[start:][:limit]
-        return [SimpleNamespace(offset=start + i, timestamp=at, value=value) for i, (at, value) in enumerate(found)]
+        unread = enumerate(self._unread()[:limit], self._process.has_read)
+        return [SimpleNamespace(offset=offset, timestamp=at, value=value) for offset, (at, value) in unread]
 
     def _received(self, found: list[SimpleNamespace]) -> list[SimpleNamespace]:
-        # Only here, and not when the call takes effect: the worker may decide in between, and cannot know of these.
-        self._process.has_read += len(found)
+        self._process.has_read += len(found)  # only now: it may have decided something since the call took effect
         return found
 
 

@@ -194,6 +194,7 @@ def test_make_help_lists_every_target():
         "attacks",
         "topics",
         "alerts",
+        "console-journey",
         "verifier",
         "model",
         "mutants",
