@@ -104,9 +104,8 @@ async def test_what_was_published_of_a_call_that_fails_waits_no_more(cluster, se
     monkeypatch.setattr("hotswap.gateway.desk._CHUNK", 2)
     monkeypatch.setattr(FakeWriter, "acknowledged", acknowledge := _Second())
     async with open_desk(settings) as desk:
-        lane = await desk._lane()
         with pytest.raises(Doubt):
-            await lane.publish([Outgoing(b"1"), Outgoing(b"2"), Outgoing(b"3")])
+            await desk.ask([Outgoing(b"1"), Outgoing(b"2"), Outgoing(b"3")], 20)
         assert acknowledge.calls == 2
         assert desk.waiting == 0
 
@@ -134,3 +133,64 @@ async def test_a_doubt_of_the_writer_reaches_those_whose_requests_it_concerns(cl
                 await desk.ask([Outgoing(b"")], 20)
         answer_requests(cluster, settings)
         assert values(await desk.ask([Outgoing(b"later")], 20)) == [b"later"]
+
+
+async def test_a_long_call_is_published_in_chunks_of_which_some_wait_and_its_answers_keep_their_order(
+    cluster, settings, monkeypatch
+):
+    monkeypatch.setattr("hotswap.gateway.desk._CHUNK", 2)
+    monkeypatch.setattr("hotswap.gateway.desk._APART_S", 0.0)
+    asked = [b"%d" % n for n in range(9)]
+    async with open_desk(settings) as desk:
+        waiting = asyncio.create_task(desk.ask([Outgoing(value) for value in asked], 20))
+        while desk.waiting < 6:
+            await asyncio.sleep(0)
+        for _ in range(100):
+            await asyncio.sleep(0)
+        published = [record for part in cluster.topics[settings.topics.requests] for record in part]
+        assert len(published) == 6
+        answer_requests(cluster, settings)
+        for record in published:
+            cluster.on_append[-1](record)
+        assert values(await waiting) == asked
+
+
+async def test_a_long_call_goes_no_further_once_an_answer_does_not_come(cluster, settings, monkeypatch):
+    monkeypatch.setattr("hotswap.gateway.desk._CHUNK", 1)
+    async with open_desk(settings) as desk:
+        answered = await desk.ask([Outgoing(b"")] * 9, 0.05)
+        assert [one.answer for one in answered] == [None] * 3
+        assert desk.waiting == 0
+
+
+async def test_calls_that_come_soon_after_a_batch_share_the_next_one(cluster, settings, monkeypatch):
+    monkeypatch.setattr("hotswap.gateway.desk._APART_S", 0.2)
+    sizes, send_many = [], FakeWriter.send_many
+
+    async def sending(self, topic, keys, *more, **options):
+        sizes.append(len(keys))
+        return await send_many(self, topic, keys, *more, **options)
+
+    monkeypatch.setattr(FakeWriter, "send_many", sending)
+    answer_requests(cluster, settings)
+    async with open_desk(settings) as desk:
+        await desk.ask([Outgoing(b"at once")], 20)
+        second = asyncio.create_task(desk.ask([Outgoing(b"2")], 20))
+        for _ in range(20):
+            await asyncio.sleep(0)
+        await desk.ask([Outgoing(b"3")], 20)
+        await second
+    assert sizes == [1, 2]
+
+
+async def test_a_call_whose_caller_leaves_before_it_is_published_never_is(cluster, settings):
+    answer_requests(cluster, settings)
+    async with open_desk(settings) as desk:
+        await desk.ask([Outgoing(b"first")], 20)
+        leaving = asyncio.create_task(desk.ask([Outgoing(b"left")], 20))
+        while not desk.waiting:
+            await asyncio.sleep(0)
+        leaving.cancel()
+        await desk.ask([Outgoing(b"last")], 20)
+    published = [record.value for part in cluster.topics[settings.topics.requests] for record in part]
+    assert published == [b"first", b"last"]

@@ -1,6 +1,7 @@
 """Who may call what: the role of each route, how a caller is known, and what a browser may be made to send."""
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from http import HTTPStatus
 from ipaddress import ip_address
 from urllib.parse import quote, urlsplit
@@ -209,6 +210,7 @@ class _OfThisMachine:
         await app(scope, receive, send)
 
 
+@lru_cache(maxsize=64)
 def _is_loopback(host: str) -> bool:
     try:
         name = urlsplit(f"//{host}").hostname or ""

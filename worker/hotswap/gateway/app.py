@@ -53,10 +53,10 @@ def routes_of(deployments: Sequence[Deployment], limits: Limits) -> list[Route]:
     by_name = {deployment.name: deployment for deployment in deployments}
     return described(
         [
-            *_probes(deployments),
-            *Acumos(deployments[0], limits).routes(),
             *Plain(by_name, limits).routes(),
             *Inference(by_name, limits).routes(),
+            *Acumos(deployments[0], limits).routes(),
+            *_probes(deployments),
         ],
         list(by_name),
     )

@@ -9,8 +9,10 @@ import asyncio
 import contextlib
 import random
 import time
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Iterator, Sequence
 from http import HTTPStatus
+from itertools import islice
 from typing import NamedTuple, TypeAlias
 
 from hotswap.client.answers import Answers, Outgoing, Place, Prediction, Refused
@@ -20,8 +22,14 @@ from hotswap.kafka.admin import Admin
 from hotswap.kafka.log import LogWriter
 from hotswap.settings import Settings
 
+_APART_S = 0.02
+"""Time from one record batch to the next: each costs the broker, a worker's transaction and the reader as much as many
+rows. The first one after a while goes at once.
+"""
 _STALLED_S = 2.0
 _CHUNK = 5_000
+_AHEAD = 3
+"""Chunks of one call that may wait for their answers: some are scored while others are published or read."""
 _POLL_S = 0.5
 
 Answer: TypeAlias = Prediction | Refused
@@ -34,9 +42,25 @@ class Answered(NamedTuple):
     answer: Answer | None
 
 
-class _Asked(NamedTuple):
-    place: Place
-    answer: asyncio.Future[Answer]
+class _Call:
+    """The requests of one call: where they are, once they are published, and their answers, as they come."""
+
+    def __init__(self, requests: Sequence[Outgoing]) -> None:
+        loop = asyncio.get_running_loop()
+        self.requests = requests
+        self.places: list[Place] = []
+        self.answers: list[Answer | None] = [None] * len(requests)
+        # Two futures for all of them: two for each request would be half of what a long table costs.
+        self.published: asyncio.Future[None] = loop.create_future()
+        self.answered: asyncio.Future[None] = loop.create_future()
+        self._missing = len(requests)
+
+    def answer(self, at: int, answer: Answer) -> None:
+        """Take the answer to one of them."""
+        self.answers[at] = answer
+        self._missing -= 1
+        if not self._missing and not self.answered.done():
+            self.answered.set_result(None)
 
 
 class Lane:
@@ -46,8 +70,9 @@ class Lane:
         self._settings = settings
         self._writer = writer
         self._partition = partition
-        self._queue: list[tuple[Outgoing, asyncio.Future[_Asked]]] = []
-        self._waiting: dict[str, asyncio.Future[Answer]] = {}
+        self._queue: deque[_Call] = deque()
+        self._queued = 0
+        self._waiting: dict[str, tuple[_Call, int]] = {}
         self._silent_since: float | None = None  # since when requests wait, and none of them has been answered
         self._sending: asyncio.Task[None] | None = None
         self._flight: asyncio.Future[None] | None = None
@@ -57,7 +82,7 @@ class Lane:
     @property
     def waiting(self) -> int:
         """The number of requests that have no answer yet."""
-        return len(self._waiting) + len(self._queue)
+        return len(self._waiting) + self._queued
 
     @property
     def is_usable(self) -> bool:
@@ -86,60 +111,66 @@ class Lane:
             with contextlib.suppress(asyncio.CancelledError, HotswapError):
                 await task
 
-    async def publish(self, requests: Sequence[Outgoing]) -> list[_Asked]:
-        """Publish requests, together with those of other callers.
+    async def publish(self, call: _Call) -> None:
+        """Publish a call's requests, together with those of other calls.
 
         Raises:
             Doubt: whether they were published is not known.
 
         """
-        queued: list[asyncio.Future[_Asked]] = [asyncio.get_running_loop().create_future() for _ in requests]
-        self._queue += zip(requests, queued, strict=True)
+        self._queue.append(call)
+        self._queued += len(call.requests)
         if self._sending is None or self._sending.done():
             self._sending = asyncio.create_task(self._send())
-        try:
-            return list(await asyncio.gather(*queued))
-        except BaseException:
-            # The caller has left, or some were not published: what is queued stays here, and nobody waits for the rest.
-            self.forget(
-                [one.result() for one in queued if not one.cancel() and not one.cancelled() and not one.exception()]
-            )
-            raise
+        await call.published
 
-    def forget(self, asked: Sequence[_Asked]) -> None:
-        """Wait no longer for these."""
-        for one in asked:
-            self._waiting.pop(str(one.place), None)
+    def forget(self, call: _Call) -> None:
+        """Wait no longer for the answers that a call has not."""
+        for place, answer in zip(call.places, call.answers, strict=False):  # none has a place before it is published
+            if answer is None:
+                self._waiting.pop(str(place), None)
 
     async def _send(self) -> None:
         while self._queue:
-            taken, self._queue = self._queue[:_CHUNK], self._queue[_CHUNK:]
-            if taken := [item for item in taken if not item[1].done()]:
+            began = time.monotonic()
+            if calls := [call for call in self._take() if not call.published.done()]:
                 self._flight = asyncio.get_running_loop().create_future()
                 try:
-                    await self._write([request for request, _ in taken], [queued for _, queued in taken])
+                    await self._write(calls)
                 finally:
                     self._flight.set_result(None)
+            await asyncio.sleep(began + _APART_S - time.monotonic())
 
-    async def _write(self, requests: Sequence[Outgoing], queued: Sequence[asyncio.Future[_Asked]]) -> None:
+    def _take(self) -> Iterator[_Call]:
+        count = 0
+        while self._queue and count < _CHUNK:
+            call = self._queue.popleft()
+            count += len(call.requests)
+            self._queued -= len(call.requests)
+            yield call
+
+    async def _write(self, calls: Sequence[_Call]) -> None:
         topic = self._settings.topics.requests
-        values, keys, headers = zip(*requests, strict=True)
+        values, keys, headers = zip(*(request for call in calls for request in call.requests), strict=True)
         try:
             sent = await self._writer.send_many(topic, keys, values, headers, partition=self._partition)
             written = await self._writer.acknowledged(topic, sent)
         except HotswapError as error:
-            for one in queued:
-                if not one.done():
-                    one.set_exception(error)
+            for call in calls:
+                if not call.published.done():
+                    call.published.set_exception(error)
             return
         self._silent_since = self._silent_since or time.monotonic()
-        loop = asyncio.get_running_loop()
-        for batch in written:
-            for offset, at in enumerate(batch.records, batch.offset):
-                if not queued[at].done():
-                    asked = _Asked(Place(topic, batch.partition, offset), loop.create_future())
-                    self._waiting[str(asked.place)] = asked.answer
-                    queued[at].set_result(asked)
+        places = (
+            Place(topic, batch.partition, offset)
+            for batch in written  # in the order of the requests: they go to one partition
+            for offset, _ in enumerate(batch.records, batch.offset)
+        )
+        for call in calls:
+            call.places = list(islice(places, len(call.requests)))
+            if not call.published.done():
+                call.published.set_result(None)
+                self._waiting |= {str(place): (call, at) for at, place in enumerate(call.places)}
 
     async def _read(self) -> None:
         async with Answers.from_now_on(self._settings, only=self._partition) as answers:
@@ -156,9 +187,9 @@ class Lane:
     def _tell(self, found: Sequence[Answer]) -> None:
         for answer in found:
             if waiter := self._waiting.pop(answer.source, None):
+                call, at = waiter
+                call.answer(at, answer)
                 self._silent_since = time.monotonic() if self._waiting else None
-                if not waiter.done():
-                    waiter.set_result(answer)
 
 
 class Desk:
@@ -209,21 +240,30 @@ class Desk:
         if self.waiting >= self._most:
             detail = f"{self.waiting} requests wait for their answers, which is as many as this gateway lets wait"
             raise Problem(HTTPStatus.SERVICE_UNAVAILABLE, detail, retry_after_s=1)
+        if len(requests) <= _CHUNK:
+            return await self._ask(requests, timeout_s)
         found: list[Answered] = []
-        for at in range(0, len(requests), _CHUNK):
-            found += await self._ask(requests[at : at + _CHUNK], timeout_s)
-            if found[-1].answer is None:
-                break
+        chunks = (requests[at : at + _CHUNK] for at in range(0, len(requests), _CHUNK))
+        asked = deque(asyncio.create_task(self._ask(chunk, timeout_s)) for chunk in islice(chunks, _AHEAD))
+        try:
+            while asked:
+                found += await asked.popleft()
+                is_late = found[-1].answer is None
+                asked.extend(asyncio.create_task(self._ask(chunk, timeout_s)) for chunk in islice(chunks, not is_late))
+        finally:
+            for task in asked:
+                task.cancel()
+            await asyncio.gather(*asked, return_exceptions=True)
         return found
 
     async def _ask(self, requests: Sequence[Outgoing], timeout_s: float) -> list[Answered]:
-        lane = await self._lane()
-        asked = await lane.publish(requests)
+        lane, call = await self._lane(), _Call(requests)
         try:
-            await asyncio.wait([one.answer for one in asked], timeout=timeout_s)
-            return [Answered(one.place, one.answer.result() if one.answer.done() else None) for one in asked]
+            await lane.publish(call)
+            await asyncio.wait([call.answered], timeout=timeout_s)
+            return list(map(Answered, call.places, call.answers))
         finally:
-            lane.forget(asked)
+            lane.forget(call)
 
     async def _lane(self) -> Lane:
         """Return the lane for the next requests: the last one, unless its answers have stopped."""
