@@ -156,6 +156,9 @@ class World:
         decision = process.decisions[partition]
         until = decision.until if isinstance(decision, Serve) else None
         self.find(until is not None and committed.offset > until, "I4 cuts: {} > {}", committed, until)
+        state = process.worker._pipeline.states.get(partition)
+        before = state.position if state else None
+        self.find(before and committed.offset < before.offset, "I1 once: {} is committed after {}", committed, before)
 
     # ------------------------------------------------------------------ invariants of the workers that run
 

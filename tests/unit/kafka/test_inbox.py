@@ -153,6 +153,18 @@ async def test_an_empty_inbox_reports_the_offsets_of_markers_once(inbox):
     assert taken(inbox, 10) == [9]
 
 
+@pytest.mark.parametrize("tell", ["reach", "wake"])
+async def test_a_place_that_was_told_before_requests_came_is_not_gone_back_to_once_they_are_taken(inbox, tell):
+    if tell == "reach":
+        inbox.reach(7)
+    else:
+        inbox.wake()
+    inbox.put(requests(7, 8))
+    assert await inbox.wait() == 7
+    assert taken(inbox, 10) == [7, 8]
+    assert await inbox.wait() == 9
+
+
 async def test_requests_that_compaction_removed_are_counted_once_however_often_they_are_fetched(inbox):
     assert inbox.warning == ""
     counted = metrics.DELETED.labels("d")._value.get()

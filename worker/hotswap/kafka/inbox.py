@@ -145,7 +145,8 @@ class Inbox:
             if self._damaged:
                 raise DamagedBatch(self._damaged.offset)
             if self._reached is not None:
-                reached, self._reached = self._reached, None
+                # What has come since, and is taken, lies behind the position: a commit must not go back to before it.
+                reached, self._reached = max(self._reached, self.position or 0), None
                 return reached
             self._arrived.clear()
             await self._arrived.wait()
