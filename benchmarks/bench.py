@@ -26,6 +26,7 @@ import curves
 import half
 import kinds
 import kinds_by_hand
+import over_http
 import report
 import stream
 import through_kafka
@@ -33,6 +34,7 @@ from contender import ROOT
 from half import Half
 from kinds import Line as Kind
 from kinds_by_hand import ByHand
+from over_http import OverHttp
 from points import Growth, Lingering
 from pydantic import TypeAdapter
 from rich.console import Console
@@ -63,6 +65,7 @@ class Report:
     growth: Growth | None = None
     kinds: list[Kind] | None = None
     kinds_by_hand: list[ByHand] | None = None
+    over_http: OverHttp | None = None
 
     def sections(self) -> Iterator[tuple[Machine, list[report.Figures]]]:
         """The tables and plots of each part."""
@@ -80,6 +83,7 @@ PARTS: dict[str, Callable[[Any], list[report.Figures]]] = {
     "growth": curves.growth_figures,
     "kinds": kinds.figures,
     "kinds_by_hand": kinds_by_hand.figures,
+    "over_http": over_http.figures,
 }
 
 
@@ -125,8 +129,10 @@ def _measure(part: str, options: argparse.Namespace, say: Say) -> Any:
             run = curves.measure_linger(kafka, folder, seconds, say)
         elif part == "growth":
             run = curves.measure_growth(kafka, folder, different_rows(), options.rows or curves.ROWS[-1], say)
-        else:
+        elif part == "kinds_by_hand":
             run = kinds_by_hand.measure(kafka, folder, rows, say)
+        else:
+            run = over_http.measure(kafka, folder, seconds, say)
         return asyncio.run(run)
 
 

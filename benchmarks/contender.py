@@ -22,7 +22,7 @@ from confluent_kafka.admin import AdminClient
 
 from hotswap.client.change import Change
 from hotswap.kafka.admin import Admin
-from hotswap.local.kafka import LocalKafka
+from hotswap.local.kafka import LocalKafka, _free_ports
 from hotswap.local.lifeline import start_watchdog
 from hotswap.packages.configuration import document_of
 from hotswap.settings import Settings
@@ -111,6 +111,18 @@ class Contender:
             finally:
                 self._stop()
                 await asyncio.to_thread(self._delete_topics)
+
+    @contextmanager
+    def gateway(self) -> Iterator[tuple[int, subprocess.Popen[bytes]]]:
+        """A gateway of the deployment, and its port."""
+        port = next(_free_ports())
+        command = [*self._program, "gateway", self.settings.deployment, "--port", str(port)]
+        process = subprocess.Popen(command, **self._where)
+        try:
+            yield port, process
+        finally:
+            process.terminate()
+            process.wait(60)
 
     def broker_cpu_s(self) -> float:
         """CPU seconds of the broker so far."""

@@ -1,9 +1,9 @@
 """The publisher of a steady stream, in a separate process, so that nothing else affects its rate.
 
-    python benchmarks/publisher.py BOOTSTRAP TOPIC PER_SECOND
+    python benchmarks/publisher.py BOOTSTRAP TOPIC PER_SECOND [PARTITION]
 
-Every 5 ms a group of requests is due, to one partition after the other. A late request is sent as soon as possible, and
-counts from when it was due (no coordinated omission): the due time is its key.
+Every 5 ms a group of requests is due, to one partition after the other, unless one is named. A late request is sent as
+soon as possible, and counts from when it was due (no coordinated omission): the due time is its key.
 """
 
 import itertools
@@ -22,7 +22,7 @@ _SETTINGS = {
 }
 
 
-def publish(bootstrap: str, topic: str, per_second: float) -> None:
+def publish(bootstrap: str, topic: str, per_second: float, only: int | None = None) -> None:
     """Publishes until it is killed."""
     producer, values = Producer({"bootstrap.servers": bootstrap, **_SETTINGS}), rows()
     partitions = len(producer.list_topics(topic, 10).topics[topic].partitions)
@@ -31,11 +31,12 @@ def publish(bootstrap: str, topic: str, per_second: float) -> None:
         due = began + tick * TICK_S
         producer.poll(0)
         time.sleep(max(0.0, due - time.monotonic()))
-        key, partition, until = str(due).encode(), tick % partitions, int(tick * TICK_S * per_second)
+        key, until = str(due).encode(), int(tick * TICK_S * per_second)
+        partition = tick % partitions if only is None else only
         for number in range(sent, until):
             producer.produce(topic, values[number % len(values)], key, partition)
         sent = until
 
 
 if __name__ == "__main__":
-    publish(sys.argv[1], sys.argv[2], float(sys.argv[3]))
+    publish(sys.argv[1], sys.argv[2], float(sys.argv[3]), *map(int, sys.argv[4:]))

@@ -1,8 +1,9 @@
 """The reader of a steady stream's answers, in a separate process, so that nothing else delays it.
 
-    python benchmarks/reader.py BOOTSTRAP TOPIC
+    python benchmarks/reader.py BOOTSTRAP TOPIC [PARTITION]
 
-For each answer it writes an ANSWER to stdout: when it was read, and when the request was due.
+For each answer it writes an ANSWER to stdout: when it was read, and when the request was due. Requests of another
+publisher, which have no key, are left out.
 """
 
 import struct
@@ -26,17 +27,17 @@ _SETTINGS = {
 }
 
 
-def read(bootstrap: str, topic: str) -> None:
+def read(bootstrap: str, topic: str, only: str | None = None) -> None:
     """Reads what arrives from now on, until it is killed."""
     consumer = Consumer({"bootstrap.servers": bootstrap, **_SETTINGS})
     partitions = consumer.list_topics(topic, 10).topics[topic].partitions
-    consumer.assign([TopicPartition(topic, number, OFFSET_END) for number in partitions])
+    consumer.assign([TopicPartition(topic, number, OFFSET_END) for number in partitions if only in (None, str(number))])
     while True:
         # `consume` alone would wait until it has so many.
         if first := consumer.poll(1):
             messages = [first, *consumer.consume(_AT_ONCE, 0)]
             now = time.monotonic()
-            sys.stdout.buffer.write(b"".join(_answer(now, message) for message in messages))
+            sys.stdout.buffer.write(b"".join(_answer(now, one) for one in messages if one.error() or one.key()))
             sys.stdout.buffer.flush()
 
 
@@ -48,4 +49,4 @@ def _answer(now: float, message: Any) -> bytes:
 
 
 if __name__ == "__main__":
-    read(*sys.argv[1:3])
+    read(*sys.argv[1:])

@@ -96,9 +96,10 @@ class Load(ABC):
     async def read(self) -> None:
         """Keeps what the reader writes, until it ends."""
 
-    async def run(self, script: str, *words: str, **options: Any) -> Process:
-        """Starts a script that ends with the block."""
-        command = [sys.executable, str(Path(__file__).with_name(script)), self.settings.kafka, *words]
+    async def run(self, script: str, *words: str, is_of_kafka: bool = True, **options: Any) -> Process:
+        """Starts a script that ends with the block; those of Kafka are told where it is."""
+        where = [self.settings.kafka] if is_of_kafka else []
+        command = [sys.executable, str(Path(__file__).with_name(script)), *where, *words]
         return await asyncio.create_subprocess_exec(*command, process_group=self._watchdog.pid, **options)
 
     def check(self) -> None:
@@ -108,16 +109,19 @@ class Load(ABC):
 
 
 class Stream(Load):
-    """PER_SECOND requests a second; the answer to each is timed."""
+    """So many requests a second, to all partitions or to one; the answer to each is timed."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, per_second: float = PER_SECOND, *, partition: int | None = None) -> None:
         super().__init__(settings)
+        self.per_second = per_second
+        self._partition = [] if partition is None else [str(partition)]
         self.arrived: list[Arrived] = []
 
     async def start(self) -> None:
         """Starts both."""
-        self.reader = await self.run("reader.py", self.settings.topics.predictions, stdout=PIPE)
-        self.publisher = await self.run("publisher.py", self.settings.topics.requests, str(PER_SECOND))
+        self.reader = await self.run("reader.py", self.settings.topics.predictions, *self._partition, stdout=PIPE)
+        words = [self.settings.topics.requests, str(self.per_second), *self._partition]
+        self.publisher = await self.run("publisher.py", *words)
 
     async def read(self) -> None:
         """Keeps the answers."""

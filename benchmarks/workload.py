@@ -5,9 +5,12 @@ which flatters whatever walks them with branches.
 """
 
 import csv
+import json
 import random
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from hotswap.client.change import Change
 from hotswap.codec.proto import compile as compile_proto
@@ -37,8 +40,22 @@ def rows() -> list[bytes]:
     return [_message(row) for row in _table()]
 
 
+def documents() -> list[bytes]:
+    """Returns the same rows as JSON."""
+    return [_document(row) for row in _table()]
+
+
 def different_rows(count: int = 200_000) -> list[bytes]:
     """Returns rows that all differ: each value is drawn from its column, and numbers are moved a little."""
+    return [_message(row) for row in _drawn(count)]
+
+
+def different_documents(count: int) -> list[bytes]:
+    """Returns the same rows as JSON."""
+    return [_document(row) for row in _drawn(count)]
+
+
+def _drawn(count: int) -> Iterator[dict[str, str]]:
     draw, table = random.Random(0), _table()  # noqa: S311 - the same ones each time
     columns = {name: [row[name] for row in table] for name in table[0] if name in _NAMES}
     noise = {name: 0.0 if name in _TEXTS else 1e-3 for name in columns}
@@ -47,7 +64,7 @@ def different_rows(count: int = 200_000) -> list[bytes]:
         given = draw.choice(columns[name])
         return str(float(given) + draw.gauss(0, noise[name])) if given and noise[name] else given
 
-    return [_message({name: value(name) for name in columns}) for _ in range(count)]
+    return ({name: value(name) for name in columns} for _ in range(count))
 
 
 (_OPERATION,) = compile_proto(_PROTO.read_bytes(), is_descriptor_set=False).operations.values()
@@ -61,6 +78,13 @@ def _table() -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
+def _given(row: dict[str, str]) -> dict[str, Any]:
+    return {name: text if name in _TEXTS else float(text) for name, text in row.items() if text and name in _NAMES}
+
+
 def _message(row: dict[str, str]) -> bytes:
-    given = {name: text if name in _TEXTS else float(text) for name, text in row.items() if text and name in _NAMES}
-    return _OPERATION.input(**given).SerializeToString()
+    return _OPERATION.input(**_given(row)).SerializeToString()
+
+
+def _document(row: dict[str, str]) -> bytes:
+    return json.dumps(_given(row)).encode()

@@ -193,14 +193,6 @@ DEFECTS = [
         ("tests/unit/pipeline/test_transactions.py",),
     ),
     Mutant(
-        "a place that was told before requests came is gone back to",
-        INBOX,
-        "max(self._reached, self.position or 0), None",
-        "self._reached, None",
-        "I1: their offsets are committed again from before",
-        ("tests/unit/kafka/test_inbox.py",),
-    ),
-    Mutant(
         "a part of a record batch goes over the next cut",
         INBOX,
         "end = first + limit if until is None else min(first + limit, until)",
