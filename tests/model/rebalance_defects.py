@@ -1,16 +1,8 @@
-"""The defects in where a partition goes on: what a rebalance keeps, gives up and fetches again."""
+"""The defects in what a rebalance keeps, gives up and fetches again."""
 
-from model.defects import INBOX, MEMBERSHIP, PARTITIONS, Mutant
+from model.defects import MEMBERSHIP, PARTITIONS, Mutant
 
 REBALANCES = [
-    Mutant(
-        "a place that was told before requests came is gone back to",
-        INBOX,
-        "max(self._reached, self.position or 0), None",
-        "self._reached, None",
-        "I1: their offsets are committed again from before",
-        ("tests/unit/kafka/test_inbox.py",),
-    ),
     Mutant(
         "an answer from before a seek counts",
         MEMBERSHIP,

@@ -147,6 +147,8 @@ async def test_an_empty_inbox_reports_the_offsets_of_markers_once(inbox):
     inbox.reach(7)
     assert await waiting == 7
     assert inbox.take(10, None) == []
+    inbox.wake()
+    assert await inbox.wait() == 7
     inbox.put(requests(9))
     inbox.reach(9)
     assert await inbox.wait() == 9

@@ -35,7 +35,7 @@ class Inbox:
         self._bytes = 0
         self._batches: deque[tuple[float, Batch]] = deque()
         self._arrived = asyncio.Event()
-        self._reached: int | None = None
+        self._is_told = False  # that there is no request before `position`, or to look whether there is none
         self._is_stopped = False
         self._failure: Doubt | None = None
         self._damaged: Damaged | None = None
@@ -48,7 +48,6 @@ class Inbox:
         """Empty the inbox, and accept what arrives from `position` on."""
         self.close()
         self._failure = None
-        self._reached = None
         self.position = position
 
     def close(self) -> None:
@@ -56,7 +55,7 @@ class Inbox:
         self._batches.clear()
         self._bytes = 0
         self._damaged, self._damaged_fetches = None, 0
-        self.position = None
+        self.position, self._is_told = None, False
 
     def put(self, batches: Sequence[Batch]) -> None:
         """Add batches, in order of their offsets."""
@@ -98,13 +97,13 @@ class Inbox:
     def reach(self, position: int) -> None:
         """Record that there is no request before `position`, if the inbox is empty: markers have offsets too."""
         if self.position is not None and not self._batches and position > self.position:
-            self._reached = position
-            self._arrived.set()
+            self.position = position
+            self.wake()
 
     def wake(self) -> None:
         """Make `wait` return the offset to fetch next, if there is no request before it."""
         if self.position is not None and not self._batches:
-            self._reached = max(self.position, self._reached or 0)
+            self._is_told = True
             self._arrived.set()
 
     @property
@@ -144,10 +143,10 @@ class Inbox:
                 return first
             if self._damaged:
                 raise DamagedBatch(self._damaged.offset)
-            if self._reached is not None:
-                # What has come since, and is taken, lies behind the position: a commit must not go back to before it.
-                reached, self._reached = max(self._reached, self.position or 0), None
-                return reached
+            if self._is_told:
+                # Not where it was told: requests that have come since are taken, and a commit must not go back.
+                self._is_told = False
+                return self.position
             self._arrived.clear()
             await self._arrived.wait()
 
