@@ -6,7 +6,6 @@ import json
 import os
 import subprocess
 import sys
-from pathlib import Path
 from typing import Any, NamedTuple, Self
 
 from harness.fleet import ROOT, Deployment
@@ -76,11 +75,6 @@ class Gateway:
     def kill(self) -> None:
         self.process.kill()
         self.process.wait()
-
-    def cpu_s(self) -> float:
-        """The CPU that its process has taken, seconds."""
-        fields = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 class Connection:

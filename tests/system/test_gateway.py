@@ -186,3 +186,23 @@ def test_an_address_that_others_can_reach_is_refused(host):
     )
     assert done.returncode == 2
     assert f"{host} can be reached from other machines" in done.stderr
+
+
+async def test_the_gateway_of_the_compose_file_serves_the_api_and_the_console_to_whoever_has_its_token(deployment):
+    (given,) = re.findall(r"command: gateway iris (.*)", (ROOT / "compose.yaml").read_text())
+    words = given.replace("/etc/hotswap/tokens.toml", str(ROOT / "ops" / "tokens.toml")).split()
+    served = await Gateway(deployment, "gateway", *words).start()
+    try:
+        base = f"http://localhost:{served.port}"
+        async with httpx.AsyncClient(base_url=base) as client:
+            assert (await client.get("/v1")).status_code == 401
+            token = {"authorization": "Bearer hotswap"}
+            assert (await client.get("/v1", headers=token)).json() == {"deployments": [deployment.name]}
+            login = await client.post("/login", data={"token": "hotswap"}, headers={"origin": base})
+            cookie = {"cookie": login.headers["set-cookie"].partition(";")[0]}  # browsers trust http on localhost
+            page = await client.get(f"/console/d/{deployment.name}/bring", headers=cookie)
+            assert "changes are allowed" in page.text
+            left = await client.post("/logout", headers=cookie | {"origin": base})
+            assert left.status_code == 303
+    finally:
+        served.kill()

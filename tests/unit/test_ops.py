@@ -1,6 +1,8 @@
 import importlib
 import json
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -70,3 +72,10 @@ def test_the_dockerfile_imports_modules_that_exist():
     assert imports
     for module, name in imports:
         assert hasattr(importlib.import_module(module), name)
+
+
+def test_the_image_has_what_a_worker_and_a_gateway_need():
+    text = (OPS / "Dockerfile").read_text(encoding="utf-8").replace("\\\n", "")
+    (code,) = re.findall(r"python -c '(import tomllib[^']*)'", text)
+    named = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    assert {re.match(r"[\w-]+", line)[0] for line in named.splitlines()} >= {"aiokafka", "starlette", "uvicorn"}

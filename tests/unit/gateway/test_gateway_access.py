@@ -257,6 +257,22 @@ async def test_over_tls_the_cookie_is_sent_over_tls_only(gateway, tokens):
         assert (await client.post("/v1/d/pause", headers=own)).status_code == 200
 
 
+@pytest.mark.parametrize(
+    ("host", "origin", "status"),
+    [
+        ("localhost:8080", "http://localhost:8080", 200),
+        ("127.0.0.1:8080", "http://127.0.0.1:8080", 200),
+        ("localhost:8080", "http://localhost:81", 403),
+        ("hotswap.example", "http://hotswap.example", 403),
+        ("hotswap.example", "https://hotswap.example", 200),
+    ],
+)
+async def test_behind_a_proxy_a_browser_on_this_machine_may_pass_it_by(gateway, tokens, host, origin, status):
+    async with gateway(access=Access(Callers(tokens), is_behind_proxy=True)) as client:
+        headers = {"cookie": f"hotswap={token_of('swap')}", "host": host, "origin": origin}
+        assert (await client.post("/v1/d/pause", headers=headers)).status_code == status
+
+
 @pytest.mark.parametrize("token", ["", "wrong", token_of("read") + "x", "a b", "é", "x" * 2_000])
 async def test_a_login_without_a_known_token_sets_no_cookie(guarded, token):
     async with guarded() as client:

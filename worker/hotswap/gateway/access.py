@@ -91,12 +91,15 @@ def demand(request: Request, role: Role) -> None:
 class Access:
     """Lets in who may call: those whom `callers` knows, or, without it, anybody on this machine.
 
-    `is_secure`: callers come over TLS, to here or to a proxy before.
+    `is_secure`: callers come over TLS, to here or, `is_behind_proxy`, to a proxy before.
     """
 
-    def __init__(self, callers: Callers | None = None, *, is_secure: bool = False) -> None:
+    def __init__(
+        self, callers: Callers | None = None, *, is_secure: bool = False, is_behind_proxy: bool = False
+    ) -> None:
         self._callers = callers
-        self._is_secure = is_secure
+        self._is_secure = is_secure or is_behind_proxy
+        self._is_behind_proxy = is_behind_proxy
 
     def routes(self) -> list[Route]:
         """Return the routes by which a browser logs in and out."""
@@ -141,8 +144,10 @@ class Access:
 
     def _check_origin(self, request: Request, *, is_needed: bool) -> None:
         """Raise Problem, 403, if a page of another site sends this: a browser adds cookie and certificate by itself."""
-        own = f"{'https' if self._is_secure else 'http'}://{request.headers.get('host', '')}"
-        origin = request.headers.get("origin")
+        host, origin = request.headers.get("host", ""), request.headers.get("origin")
+        own = f"{'https' if self._is_secure else 'http'}://{host}"
+        if self._is_behind_proxy and _is_loopback(host) and origin == f"http://{host}":
+            return  # somebody at this machine, past the proxy: browsers trust it as they trust TLS
         if (origin or is_needed) and origin != own:
             detail = f"a browser may send this from a page of {own} only, and not of {origin or 'an unknown site'}"
             raise Problem(HTTPStatus.FORBIDDEN, detail)

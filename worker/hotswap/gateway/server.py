@@ -96,7 +96,7 @@ async def _serve(
     files = options.files()
     tls = Tls(files) if files else None
     callers = Callers(options.tokens) if options.tokens else None
-    access = Access(callers, is_secure=tls is not None or options.is_behind_tls_proxy)
+    access = Access(callers, is_secure=tls is not None, is_behind_proxy=options.is_behind_tls_proxy)
     with _bind(options) as listening:
         deployments = [
             Deployment(one, most_waiting=options.max_waiting, timeout_s=options.timeout_s) for one in settings
