@@ -58,6 +58,23 @@ async def test_of_idle_partitions_some_cut_over_at_a_time(monkeypatch):
     await pipeline.stop()
 
 
+async def test_a_partition_that_was_held_without_a_request_says_so_no_longer_once_it_may_be_answered():
+    source, router = FakeSource(at=Position(7, 1)), FakeRouter(lambda *_: Wait(2, "waits for 2"))
+    loop = loop_of(source, router)
+    task = asyncio.create_task(loop.run())
+    await asyncio.wait_for(source.drained.wait(), 5)
+    source.wake()
+    while loop.state.held != "waits for 2":
+        await asyncio.sleep(0)
+    router.change(lambda *_: 1)  # generation 2 has failed
+    async with asyncio.timeout(5):
+        while loop.state.held:
+            await asyncio.sleep(0)
+    loop.stop()
+    await task
+    assert source.transactions == []
+
+
 @pytest.mark.parametrize("choice", [1, Wait(None, "paused by command")], ids=["of the same generation", "in a pause"])
 async def test_an_idle_partition_stays_as_it_is(monkeypatch, choice):
     source, router = FakeSource(at=Position(7, 1)), FakeRouter(lambda *_: 1)

@@ -191,6 +191,7 @@ class PartitionLoop:
         choice = self._router.choose(self._partition, at)
         if isinstance(choice, Wait):
             await self._hold(choice.why)
+            self._source.wake()  # to look again, though nothing but markers may be there
             return
         self.state.held = ""
         # The generation may change only here. A batch split between two generations could not be replayed to the same
