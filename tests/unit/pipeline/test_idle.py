@@ -38,6 +38,20 @@ async def test_an_idle_partition_cuts_over_without_a_request_and_once(monkeypatc
     await pipeline.stop()
 
 
+async def test_an_idle_partition_cuts_over_where_the_markers_after_its_requests_end(monkeypatch):
+    source, router = FakeSource(at=Position(7, 1)), FakeRouter(lambda *_: 1)
+    pipeline, watch = await idle(monkeypatch, router, source)
+    source.drained.clear()
+    source.partition.publish(markers=2)
+    await asyncio.wait_for(source.drained.wait(), 5)
+    source.drained.clear()
+    router.change(lambda _, at: 2 if at.offset >= 9 else 1)
+    await asyncio.wait_for(source.drained.wait(), 5)
+    watch.cancel()
+    assert source.transactions == [Transaction([], [], 9, 2, 9)]
+    await pipeline.stop()
+
+
 async def test_of_idle_partitions_some_cut_over_at_a_time(monkeypatch):
     monkeypatch.setattr(partitions_module, "_IDLE_CUT_OVERS", 1)
     sources, router = [FakeSource(at=Position(7, 1)) for _ in range(3)], FakeRouter(lambda *_: 1)

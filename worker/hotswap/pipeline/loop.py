@@ -249,7 +249,7 @@ class PartitionLoop:
                 await self._source.commit(Transaction((), (), at.offset, number, at.offset))
             finally:
                 self._is_passing = False
-            self.state.position = Position(at.offset, number)
+        self.state.position = Position(at.offset, number)
 
     def _take(self, serving: Serving, until: int | None) -> Batch | None:
         """Take the next batch, unparsed if the host can read it itself; None: there is none."""
