@@ -42,6 +42,7 @@ async def test_an_idle_partition_cuts_over_where_the_markers_after_its_requests_
     source, router = FakeSource(at=Position(7, 1)), FakeRouter(lambda *_: 1)
     pipeline, watch = await idle(monkeypatch, router, source)
     source.drained.clear()
+    source.partition.end = 7
     source.partition.publish(markers=2)
     await asyncio.wait_for(source.drained.wait(), 5)
     source.drained.clear()
