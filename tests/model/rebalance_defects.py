@@ -1,8 +1,26 @@
-"""The defects in what a rebalance keeps, gives up and fetches again."""
+"""The defects in what a rebalance keeps, gives up and fetches again, and in what becomes of idle partitions."""
 
-from model.defects import MEMBERSHIP, PARTITIONS, Mutant
+from model.defects import MEMBERSHIP, PARTITIONS, PIPELINE, Mutant
+
+IDLE = ("tests/unit/pipeline/test_idle.py",)
 
 REBALANCES = [
+    Mutant(
+        "markers that were passed are forgotten",
+        PIPELINE,
+        "        self.state.position = Position(at.offset, number)\n",
+        "",
+        "SERVING is said, be it of idle partitions",
+        IDLE,
+    ),
+    Mutant(
+        "what is held at markers alone is not looked at again",
+        PIPELINE,
+        "            self._source.wake()  # to look again, though nothing but markers may be there\n",
+        "",
+        "a status says what holds a partition",
+        IDLE,
+    ),
     Mutant(
         "an answer from before a seek counts",
         MEMBERSHIP,
