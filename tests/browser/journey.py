@@ -186,8 +186,7 @@ async def run(browser: Browser, folder: Path, pictures: Path) -> list[str]:
         deployment = await Deployment(kafka, folder, name="iris").create()
         try:
             await deployment.serve("iris_gbm", workers=("w1", "w2"))
-            console = await Gateway(deployment, "console", "--allow-changes", command="console").start()
-            async with _streaming(deployment):
+            async with _serving(deployment) as console, _streaming(deployment):
                 for name, person in (("mouse", WithMouse()), ("keyboard", WithKeyboard())):
                     page = await browser.new_page(**_FORMS["light"])
                     await page.goto(f"{console.address}/d/iris")
@@ -201,10 +200,18 @@ async def run(browser: Browser, folder: Path, pictures: Path) -> list[str]:
             audit = await deployment.audit()
             _say(f"the stream meanwhile: {audit.asked:,} requests, {len(audit.lost)} lost, {len(audit.twice)} twice")
             faults += [f"the stream: {what}: {where}" for what, where in audit.faults.items()]
-            console.kill()
         finally:
             deployment.close()
     return faults
+
+
+@contextlib.asynccontextmanager
+async def _serving(deployment: Deployment) -> AsyncIterator[Gateway]:
+    console = await Gateway(deployment, "console", "--allow-changes", command="console").start()
+    try:
+        yield console
+    finally:
+        console.kill()
 
 
 @contextlib.asynccontextmanager
@@ -220,8 +227,10 @@ async def _streaming(deployment: Deployment) -> AsyncIterator[None]:
                 await asyncio.sleep(_STREAM_S)
 
     streaming = asyncio.create_task(stream())
-    yield
-    streaming.cancel()
+    try:
+        yield
+    finally:
+        streaming.cancel()
     with contextlib.suppress(asyncio.CancelledError):
         await streaming  # a stream that has ended by itself is an error
 
