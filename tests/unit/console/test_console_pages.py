@@ -2,8 +2,11 @@
 
 import asyncio
 import json
+from http import HTTPStatus
 
 import pytest
+
+from hotswap.gateway.problems import Problem
 
 SCRIPT = "<script>alert(1)</script>"
 
@@ -47,20 +50,21 @@ async def test_a_script_in_a_models_or_workers_name_stays_text(console, cluster,
     assert r"\u202eevil" in text
 
 
+def stream_of(browser, admit):
+    """Follow the stream of the fleet, without a client between; return its task, and the queue of what it sends."""
+    sent = asyncio.Queue()
+    scope = {
+        "type": "http", "method": "GET", "path": "/live", "raw_path": b"/live", "query_string": b"", "headers": [],
+        "root_path": "", "scheme": "http", "server": ("localhost", 80), "client": None, "http_version": "1.1",
+        "asgi": {"version": "3.0", "spec_version": "2.4"}, "admit": admit,
+    }  # fmt: skip
+    return asyncio.create_task(browser.console(scope, asyncio.Queue().get, sent.put)), sent
+
+
 async def test_the_stream_sends_what_has_changed_and_ends_with_the_console(console, cluster):
     async with console() as browser:
         await browser.see("/")
-        sent = asyncio.Queue()
-
-        async def send(message):
-            await sent.put(message)
-
-        scope = {
-            "type": "http", "method": "GET", "path": "/live", "raw_path": b"/live", "query_string": b"", "headers": [],
-            "root_path": "", "scheme": "http", "server": ("localhost", 80), "client": None, "http_version": "1.1",
-            "asgi": {"version": "3.0", "spec_version": "2.4"},
-        }  # fmt: skip
-        streaming = asyncio.create_task(browser.console(scope, asyncio.Queue().get, send))
+        streaming, sent = stream_of(browser, lambda: None)
         assert dict((await sent.get())["headers"])[b"content-type"].startswith(b"text/event-stream")
         first = json.loads((await sent.get())["body"].removeprefix(b"data: "))
         assert "serving" in first["state-0"]
@@ -69,6 +73,24 @@ async def test_the_stream_sends_what_has_changed_and_ends_with_the_console(conso
             assert not streaming.done()
         await browser.console.close()
         await asyncio.wait_for(streaming, 20)
+
+
+async def test_the_stream_ends_once_its_caller_may_see_no_page_any_more(console, cluster):
+    known = True
+
+    def admit():
+        if not known:
+            raise Problem(HTTPStatus.UNAUTHORIZED, "the token is not known here")
+
+    async with console() as browser:
+        await browser.see("/")
+        streaming, sent = stream_of(browser, admit)
+        while b"serving" not in (await sent.get()).get("body", b""):
+            assert not streaming.done()
+        known = False
+        cluster.worker.speak(generation=1, partitions={0: "a secret"})
+        await asyncio.wait_for(streaming, 20)
+        assert not any(b"secret" in sent.get_nowait().get("body", b"") for _ in range(sent.qsize()))
 
 
 async def test_what_is_not_there_is_a_page_that_says_so(console):

@@ -64,9 +64,9 @@ class Console:
         live = f"{root_of(request)}/live"
         return self._shared.pages.page(request, "fleet", parts=self._cards(), live=live)
 
-    async def live(self, _: Request) -> Response:
+    async def live(self, request: Request) -> Response:
         """Send the cards of the deployments as they change."""
-        return self._shared.stream(self._cards)
+        return self._shared.stream(request, self._cards)
 
     def _cards(self) -> dict[str, str]:
         parts: dict[str, str] = {}

@@ -47,7 +47,7 @@ class OverviewPages:
         """Send the parts of the page as they change."""
         deployment = self._shared.deployment(request)
         await self._shared.watch.first(deployment.name)
-        return self._shared.stream(lambda: self._parts(deployment))
+        return self._shared.stream(request, lambda: self._parts(deployment))
 
     async def score(self, request: Request) -> Response:
         """Score a row typed by hand, as a request of the deployment."""

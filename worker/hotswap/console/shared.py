@@ -14,6 +14,7 @@ from hotswap.console.pages import Pages, as_event
 from hotswap.console.watch import Watch, Watched
 from hotswap.gateway.deployment import Deployment, deployment_of
 from hotswap.gateway.limits import Limits
+from hotswap.gateway.problems import Problem
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,12 +37,19 @@ class Shared:
         watched = await self.watch.first(self.deployment(request).name)
         return self.pages.page(request, template, status, tab=tab, **seen(watched), **facts_)
 
-    def stream(self, parts: Callable[[], Mapping[str, str]]) -> Response:
-        """Return a stream of the parts of a page, by the id of their place, as they change."""
+    def stream(self, request: Request, parts: Callable[[], Mapping[str, str]]) -> Response:
+        """Return a stream of the parts of a page, by the id of their place, as they change.
+
+        It ends once its caller would not be let in any more, as when their token is taken out of the file.
+        """
 
         async def changes() -> AsyncIterator[bytes]:
             sent: dict[str, str] = {}
             async for _ in self.watch.turns():
+                try:
+                    request.scope["admit"]()
+                except Problem:
+                    return
                 now = parts()
                 yield as_event({name: part for name, part in now.items() if sent.get(name) != part})
                 sent = dict(now)

@@ -1,7 +1,7 @@
 """Who may call what: the role of each route, how a caller is known, and what a browser may be made to send."""
 
 from collections.abc import Mapping, Sequence
-from functools import lru_cache
+from functools import lru_cache, partial
 from http import HTTPStatus
 from ipaddress import ip_address
 from urllib.parse import quote, urlsplit
@@ -123,6 +123,8 @@ class Access:
     def admit(self, request: Request, roles: Mapping[str, Role | None]) -> None:
         """Find out who calls, as `request.scope["caller"]`, and whether they have the role of the method.
 
+        What takes long may ask again, by `request.scope["admit"]`.
+
         Raises:
             Problem: 401, nobody known; 403, they have not the role, or a page of another site has their browser call.
 
@@ -184,8 +186,9 @@ class _Guard:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         app, request = self._app, Request(scope)
+        scope["admit"] = partial(self._access.admit, request, self._roles)
         try:
-            self._access.admit(request, self._roles)
+            scope["admit"]()
         except Problem as problem:
             is_page = request.method == "GET" and "text/html" in request.headers.get("accept", "")
             if not is_page or problem.status is not HTTPStatus.UNAUTHORIZED:
