@@ -17,6 +17,7 @@ from hotswap.gateway.rows import as_json
 _AT_ONCE = 1_000
 _CONNECTIONS = 100
 _PER_SECOND = 1_000
+_AWAY_S = 0.5
 _EVERY_S = 5.0
 _WAIT_S = 60
 
@@ -88,19 +89,19 @@ class Load:
 
     async def _lent(self, free, due):
         connection = await free.get()
-        try:
-            await self._call(connection, due)
-        finally:
-            free.put_nowait(connection)
+        if not await self._call(connection, due):
+            await asyncio.sleep(_AWAY_S)  # further calls go to the other gateway meanwhile
+        free.put_nowait(connection)
 
     async def _call(self, connection, due):
+        """Make a call; return whether there was a reply."""
         row, floor = self._dice.randrange(len(self.rows)), self.served
         self._figures.calls += 1
         try:
             reply = await connection.post(self.path, self.rows[row])
         except CutOff:
             self._figures.cut_off += 1
-            return
+            return False
         if reply.status == 200:
             self._figures.answered += 1
             self.kept.append(Call(row, floor, reply.document, time.perf_counter() - due))
@@ -110,6 +111,7 @@ class Load:
             self._figures.not_taken += 1
         else:
             self._figures.findings.append(f"{reply.status}: {reply.document.get('detail')}")
+        return True
 
 
 async def run(deployment, *, seed, count, say):
