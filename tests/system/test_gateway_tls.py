@@ -12,7 +12,7 @@ import httpx
 import pytest
 from starlette.applications import Starlette
 from starlette.responses import PlainTextResponse
-from starlette.routing import Route
+from starlette.routing import Mount, Route
 
 from hotswap.errors import UsageError
 from hotswap.gateway.access import Access
@@ -85,6 +85,20 @@ async def serving(folder, **files):
     finally:
         signal.raise_signal(signal.SIGTERM)
         await serving
+
+
+async def test_what_a_proxy_on_this_machine_has_over_tls_is_led_on_over_tls():
+    listening = socket.create_server(("127.0.0.1", 0))
+    app = Starlette(routes=[Mount("/console", Starlette(routes=[Route("/", lambda _: PlainTextResponse("here"))]))])
+    serving = asyncio.create_task(run(app, listening, None))
+    host = f"127.0.0.1:{listening.getsockname()[1]}"
+    try:
+        async with httpx.AsyncClient(timeout=60) as client:
+            reply = await client.get(f"http://{host}/console", headers={"x-forwarded-proto": "https"})
+    finally:
+        signal.raise_signal(signal.SIGTERM)
+        await serving
+    assert reply.headers["location"] == f"https://{host}/console/"
 
 
 async def test_a_client_is_known_by_the_subject_that_openssl_prints(pki):

@@ -135,7 +135,6 @@ async def run(app: ASGIApp, listening: socket.socket, tls: Tls | None, console: 
         lifespan="off",
         log_config=None,
         server_header=False,
-        proxy_headers=False,  # whoever calls could write them
         timeout_graceful_shutdown=_DRAIN_S,
         timeout_keep_alive=_IDLE_S,
         ssl_context_factory=(lambda _, __: tls.context) if tls else None,
