@@ -124,3 +124,10 @@ async def test_a_number_in_an_address_or_a_form_that_is_none_is_told(console, nu
             assert (await browser.get(f"/d/d/dead-letters/{place}")).status_code == 404, place
         fields = {"since": "1h", "since_ms": number, "before": "0-1", "count": "1"}
         assert (await browser.submit("/d/d/dead-letters/replay", fields)).status_code == 400
+
+
+async def test_a_deployment_that_the_console_has_not_is_told_with_those_that_it_has(console):
+    async with console() as browser:
+        reply = await browser.see("/d/e")
+    assert reply.status_code == 404
+    assert "this console has no deployment &#39;e&#39;: it has d" in reply.text

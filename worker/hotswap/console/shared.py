@@ -28,7 +28,7 @@ class Shared:
 
     def deployment(self, request: Request) -> Deployment:
         """Return the deployment that a call is about. Raises Problem: 404, it is not one of ours."""
-        return deployment_of(request, self.deployments)
+        return deployment_of(request, self.deployments, "console")
 
     async def page(
         self, request: Request, template: str, tab: str, status: HTTPStatus = HTTPStatus.OK, **facts_: Any

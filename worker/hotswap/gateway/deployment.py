@@ -234,11 +234,11 @@ class Deployment:
         return Problem(HTTPStatus.UNPROCESSABLE_ENTITY, detail, code=first.code, **facts)
 
 
-def deployment_of(request: Request, deployments: Mapping[str, Deployment]) -> Deployment:
+def deployment_of(request: Request, deployments: Mapping[str, Deployment], of: str = "gateway") -> Deployment:
     """Return the deployment that a call's path names. Raises Problem: 404, it is not one of these."""
     name = request.path_params["deployment"]
     if name not in deployments:
-        detail = f"this gateway has no deployment {name!r}: it has {', '.join(deployments)}"
+        detail = f"this {of} has no deployment {name!r}: it has {', '.join(deployments)}"
         raise Problem(HTTPStatus.NOT_FOUND, detail)
     return deployments[name]
 
