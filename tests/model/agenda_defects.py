@@ -93,7 +93,10 @@ RULES = [
         "if True:\n            yield",
     ),
     _rule("SERVING is said before the cut", "not swap.takes(partition, at.offset) or (", "("),
-    _rule("SERVING is never said in a pause", "not state.held and ", ""),
+    _rule("SERVING is never said while a partition is held", "not state.held and ", ""),
+    _rule(
+        "SERVING is never said in a pause", "held and isinstance(self.progress.choose(partition, at), Serve)", "held"
+    ),
     _rule("SERVING is said while the old one has a batch", "state.in_hand not in (None, newest)", "not state"),
     _rule("SERVING is said of what is older than the floor", " or newest < self.newest_scored(own)", ""),
     _rule("SERVING is said again and again", "self._announced = newest", "pass"),
