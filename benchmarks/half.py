@@ -89,11 +89,11 @@ class Flood(Load):
 
     async def start(self) -> None:
         """Starts the publisher once the reader is ready."""
-        topics = self.settings.topics
-        self.reader = await self.run("batch_reader.py", topics.predictions, stdout=PIPE)
+        kafka, topics = self.settings.kafka, self.settings.topics
+        self.reader = await self.run("batch_reader.py", kafka, topics.predictions, stdout=PIPE)
         assert self.reader.stdout
         await self.reader.stdout.readexactly(BATCH.size)
-        self.publisher = await self.run("batch_publisher.py", topics.requests, str(self._rows), stdout=PIPE)
+        self.publisher = await self.run("batch_publisher.py", kafka, topics.requests, str(self._rows), stdout=PIPE)
         assert self.publisher.stdout
         self.began = float(await self.publisher.stdout.readline())
 

@@ -75,7 +75,7 @@ class Callers(Stream):
         """Starts the callers, who also read."""
         path = f"/v1/{self.settings.deployment}/predict"
         words = [path, str(self.per_second), *map(str, self._ports)]
-        self.publisher = self.reader = await self.run("http_caller.py", *words, stdout=PIPE, is_of_kafka=False)
+        self.publisher = self.reader = await self.run("http_caller.py", *words, stdout=PIPE)
 
 
 class Fast(Load):
@@ -83,7 +83,7 @@ class Fast(Load):
 
     async def start(self) -> None:
         """Starts the publisher."""
-        words = [self.settings.topics.requests, str(FAST // _TICKS)]
+        words = [self.settings.kafka, self.settings.topics.requests, str(FAST // _TICKS)]
         self.publisher = self.reader = await self.run("batch_publisher.py", *words, stdout=PIPE)
 
     async def read(self) -> None:

@@ -96,10 +96,9 @@ class Load(ABC):
     async def read(self) -> None:
         """Keeps what the reader writes, until it ends."""
 
-    async def run(self, script: str, *words: str, is_of_kafka: bool = True, **options: Any) -> Process:
-        """Starts a script that ends with the block; those of Kafka are told where it is."""
-        where = [self.settings.kafka] if is_of_kafka else []
-        command = [sys.executable, str(Path(__file__).with_name(script)), *where, *words]
+    async def run(self, script: str, *words: str, **options: Any) -> Process:
+        """Starts a script that ends with the block."""
+        command = [sys.executable, str(Path(__file__).with_name(script)), *words]
         return await asyncio.create_subprocess_exec(*command, process_group=self._watchdog.pid, **options)
 
     def check(self) -> None:
@@ -119,9 +118,10 @@ class Stream(Load):
 
     async def start(self) -> None:
         """Starts both."""
-        self.reader = await self.run("reader.py", self.settings.topics.predictions, *self._partition, stdout=PIPE)
-        words = [self.settings.topics.requests, str(self.per_second), *self._partition]
-        self.publisher = await self.run("publisher.py", *words)
+        kafka, topics = self.settings.kafka, self.settings.topics
+        self.reader = await self.run("reader.py", kafka, topics.predictions, *self._partition, stdout=PIPE)
+        rate = str(self.per_second)
+        self.publisher = await self.run("publisher.py", kafka, topics.requests, rate, *self._partition)
 
     async def read(self) -> None:
         """Keeps the answers."""
