@@ -21,7 +21,6 @@ SWAP, PIPELINE = "worker/hotswap/swap.py", "worker/hotswap/pipeline/loop.py"
 ANSWERING, ADDRESSING = "worker/hotswap/pipeline/answering.py", "worker/hotswap/pipeline/addressing.py"
 OUTBOX, INBOX = "worker/hotswap/kafka/outbox.py", "worker/hotswap/kafka/inbox.py"
 RECORDS, CONTENTS = "worker/hotswap/kafka/records.py", "worker/hotswap/kafka/contents.py"
-SEALING, RAW = "worker/hotswap/host/sealing.py", ("tests/unit/kafka/test_raw_requests.py",)
 PARTITIONS = "worker/hotswap/pipeline/partitions.py"
 PROGRESS, AGENDA = "worker/hotswap/progress.py", "worker/hotswap/agenda.py"
 PARTITION, POSITION, MEMBERSHIP, ADMIN = (
@@ -193,30 +192,6 @@ DEFECTS = [
         ("tests/unit/pipeline/test_transactions.py",),
     ),
     Mutant(
-        "a part of a record batch goes over the next cut",
-        INBOX,
-        "end = first + limit if until is None else min(first + limit, until)",
-        "end = first + limit",
-        "I4",
-        RAW,
-    ),
-    Mutant(
-        "what was passed on is taken again",
-        RECORDS,
-        "self._start = min(until, contents.next)",
-        "pass",
-        "I1",
-        RAW,
-    ),
-    Mutant(
-        "a record batch with gaps is passed on as if it had none",
-        CONTENTS,
-        "return not self._has_gaps and self._count > 0",
-        "return self._count > 0",
-        "I1",
-        RAW,
-    ),
-    Mutant(
         "a stamp forgets what is queued",
         OUTBOX,
         "sequence = (self._first_sequence + self._predicted) % SEQUENCES",
@@ -239,22 +214,6 @@ DEFECTS = [
         "one.record",
         "I1",
         ("tests/unit/pipeline/test_answering.py",),
-    ),
-    Mutant(
-        "finished batches in any sequence are believed",
-        SEALING,
-        "is_stamped = (producer, epoch, sequence) == stamp[:3]",
-        "is_stamped = (producer, epoch) == stamp[:2]",
-        "I11",
-        ("tests/unit/host/test_sealing.py",),
-    ),
-    Mutant(
-        "finished batches with too few answers are believed",
-        SEALING,
-        "!= expected:",
-        "> expected:",
-        "I1",
-        ("tests/unit/host/test_sealing.py",),
     ),
     Mutant(
         "a doubtful producer is kept",

@@ -21,11 +21,12 @@ from harness.proofs import recorded
 from model.agenda_defects import RULES
 from model.defects import DEFECTS, Mutant
 from model.rebalance_defects import REBALANCES
+from model.record_defects import BATCHES
 
 ROOT = Path(__file__).parents[2]
 EXAMPLES = "4000"
 AT_ONCE = 2
-MUTANTS = [*DEFECTS, *REBALANCES, *RULES]
+MUTANTS = [*DEFECTS, *BATCHES, *REBALANCES, *RULES]
 EVERY = tuple({test: None for mutant in MUTANTS for test in mutant.found_by})
 BOUND_S = 1_800
 

@@ -11,7 +11,8 @@ from aiokafka.client import AIOKafkaClient
 from aiokafka.record.default_records import DefaultRecordBatchBuilder
 
 from harness.audit import read
-from hotswap.batch import Answers, Position, RecordBatch, Transaction
+from hotswap.batch import Alike, Answers, Position, RecordBatch, Transaction
+from hotswap.codec.packed import Packed, pack
 from hotswap.errors import Doubt
 from hotswap.kafka import partition
 from hotswap.kafka.admin import Admin
@@ -210,6 +211,25 @@ async def test_finished_record_batches_are_accepted_between_records_in_the_seque
     await source.close()
     assert predictions(cluster) == [b"answer %d" % (n + 1) for n in range(30)]
     assert await committed(cluster) == 30
+
+
+async def test_predictions_as_columns_are_accepted_in_one_transaction_with_others(cluster):
+    source = KafkaPartition(cluster, 0)
+    await source.open()
+    source.begin(Position(6_003, 1))
+    keys, offsets = [None, b"k"] * 3_000, range(6_000)
+    values = Packed(pack([b"%d" % offset for offset in offsets]))
+    alike = Alike(keys, values, offsets, [("generation", b"1"), ("operation", b"score")], b"d.requests-0-")
+    await source.write(Answers(alike, []))
+    await source.write(Answers([(None, b"alone", [])], []))
+    small = Alike([None] * 2, Packed(pack([b"few", b"er"])), [6_001, 6_002], alike.headers, alike.place)
+    await source.commit(Transaction(small, [], 6_003, 1, None))
+    await source.close()
+    found = read(cluster.settings.kafka, cluster.settings.topics.predictions)
+    assert [message.value() for message in found] == [*values, b"alone", b"few", b"er"]
+    assert [message.key() for message in found[:6_000]] == keys
+    expected = [[*alike.headers, ("source", b"d.requests-0-%d" % offset)] for offset in offsets]
+    assert [message.headers() for message in found[:6_000]] == expected
 
 
 async def test_partitions_that_open_side_by_side_ask_once_for_what_concerns_all_and_fetch_no_metadata(

@@ -1,6 +1,7 @@
 """The values that flow from a request to its answer."""
 
-from collections.abc import Mapping, Sequence
+from abc import abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
 from enum import StrEnum
 from typing import Final, NamedTuple, Protocol, TypeAlias
 
@@ -114,6 +115,17 @@ Answer: TypeAlias = bytes | Refusal
 """Result of one request: the operation's output message, serialized, or a refusal."""
 
 
+class Unrefused(Sequence[bytes]):
+    """Answers of which none is a refusal, in one buffer (codec/packed.py)."""
+
+    buffer: bytes | bytearray | memoryview
+
+    @property
+    @abstractmethod
+    def lengths(self) -> Sequence[int]:
+        """The length of each answer, bytes."""
+
+
 class ScoredBatch(NamedTuple):
     """The answers to a batch in the order of its requests, and the number of unknown categories per column."""
 
@@ -211,8 +223,27 @@ class RecordBatch(NamedTuple):
 Given: TypeAlias = Mapping[int, Record | None]
 """Predictions for requests that a host has left, by offset and in its order; None: the request has none."""
 
-Predictions: TypeAlias = Sequence[Record] | Sequence[RecordBatch]
-"""Predictions in the order of their requests, as records, or in record batches that a host has finished."""
+
+class Alike(NamedTuple):
+    """Predictions whose records differ in key, value and the request's offset alone, by these columns."""
+
+    keys: Sequence[bytes | None]
+    values: Unrefused
+    offsets: Sequence[int]
+    """Of the requests, ascending."""
+    headers: Headers
+    """All but the last, `source`."""
+    place: bytes
+    """The header `source`, before the request's offset."""
+
+    def records(self) -> Iterator[Record]:
+        """Yield them as records."""
+        for key, value, offset in zip(self.keys, self.values, self.offsets, strict=True):
+            yield key, value, [*self.headers, ("source", b"%b%d" % (self.place, offset))]
+
+
+Predictions: TypeAlias = Sequence[Record] | Sequence[RecordBatch] | Alike
+"""Predictions in the order of their requests: as records, as columns, or in record batches that are finished."""
 
 
 class Answers(NamedTuple):

@@ -9,13 +9,15 @@ from functools import cached_property
 from itertools import accumulate, pairwise
 from typing import TypeAlias, overload
 
+from hotswap.batch import Unrefused
+
 _COUNT = struct.Struct("<I")
 _VARINT = 0x7F  # seven bits per byte; the eighth says that more follow
 
 Buffer: TypeAlias = bytes | bytearray | memoryview
 
 
-class Packed(Sequence[bytes]):
+class Packed(Unrefused):
     """The strings of a buffer that holds nothing else; it is parsed on the first access.
 
     Every access raises ValueError if the buffer is malformed.
@@ -25,16 +27,21 @@ class Packed(Sequence[bytes]):
         self.buffer = buffer
 
     @cached_property
-    def _ends(self) -> list[int]:
+    def lengths(self) -> tuple[int, ...]:
+        """The length of each string, bytes."""
         count = len(self)
         try:
             lengths = struct.unpack_from(f"<{count}I", self.buffer, 4)
         except struct.error as error:
             raise ValueError(f"{len(self.buffer)} bytes cannot hold {count} strings") from error
-        ends = list(accumulate(lengths, initial=4 * (count + 1)))
-        if ends[-1] != len(self.buffer):
-            raise ValueError(f"strings that end at byte {ends[-1]} do not fill a buffer of {len(self.buffer)} bytes")
-        return ends
+        end = 4 * (count + 1) + sum(lengths)
+        if end != len(self.buffer):
+            raise ValueError(f"strings that end at byte {end} do not fill a buffer of {len(self.buffer)} bytes")
+        return lengths
+
+    @cached_property
+    def _ends(self) -> list[int]:
+        return list(accumulate(self.lengths, initial=4 * (len(self) + 1)))
 
     def __len__(self) -> int:
         try:

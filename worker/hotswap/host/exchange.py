@@ -1,7 +1,7 @@
 """The exchange of batches with a host's process: each has a ticket, and a deadline for each frame that answers it."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from hotswap.batch import Answer
 from hotswap.host import frames
@@ -38,10 +38,10 @@ class Exchange:
             raise FrameError(f"expected {kind.name}, received {frame.kind.name}")
         return frame
 
-    async def answers(self, process: HostProcess | None, count: int) -> list[Answer]:
+    async def answers(self, process: HostProcess | None, count: int) -> Sequence[Answer]:
         """Return the answers to `count` requests. Raises as `next` does."""
         frame = await self.next(process, Kind.ANSWER)
         answers, unknown = frames.parse_answers(frame.payload, count)
         for column, times in unknown.items():
             self._on_unknown(column, times)
-        return list(answers)
+        return answers

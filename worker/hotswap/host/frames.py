@@ -298,28 +298,28 @@ def parse_answers(payload: bytes, count: int) -> ScoredBatch:
     """Parse the answers to a batch of `count` requests. Raises FrameError."""
     try:
         end = LENGTH.size + LENGTH.unpack_from(payload)[0]
-        packed = Packed(payload[LENGTH.size : end])
-        if len(packed) != count:
+        packed = Packed(memoryview(payload)[LENGTH.size : end])
+        if len(packed.lengths) != count:
             raise FrameError(f"a batch of {count} requests was answered with {len(packed)} values")
-        answers: list[Answer] = list(packed)
         refused = _bounded(LENGTH.unpack_from(payload, end)[0], count + 1)
         places = struct.unpack_from(f"<{refused}I", payload, end + LENGTH.size)
     except (struct.error, ValueError) as error:
         raise FrameError(f"{len(payload)} bytes cannot answer a batch of {count} requests: {error}") from error
     tail = end + (1 + refused) * LENGTH.size
     if len(payload) - tail > _MAX_UNKNOWN_BYTES:
-        raise FrameError(
-            f"its counts of unknown categories take {len(payload) - tail:,} bytes; at most {_MAX_UNKNOWN_BYTES:,} are "
-            "allowed"
-        )
+        took, most = f"{len(payload) - tail:,}", f"{_MAX_UNKNOWN_BYTES:,}"
+        raise FrameError(f"its counts of unknown categories take {took} bytes; at most {most} are allowed")
     facts = parse_facts(payload[tail:])
     try:
+        unknown = {clean(column): _bounded(times, 1 << 32) for column, times in facts.items()}
+        if not places:
+            return ScoredBatch(packed, unknown)
+        answers: list[Answer] = list(packed)
         for index in places:
             answers[index] = _refusal(answers[_bounded(index, count)])
-        unknown = {clean(column): _bounded(times, 1 << 32) for column, times in facts.items()}
+        return ScoredBatch(answers, unknown)
     except ValueError as error:
         raise FrameError(f"a batch was answered with invalid refusals: {error}") from error
-    return ScoredBatch(answers, unknown)
 
 
 def _refusal(told: Answer) -> Refusal:

@@ -55,7 +55,7 @@ class HostGroup:
 
     async def score(
         self, values: Sequence[bytes], asks: Sequence[Ask] | None = None, *, is_suspect: bool = False
-    ) -> list[Answer]:
+    ) -> Sequence[Answer]:
         """Answer a batch as ModelHost.score does, on the host with the fewest batches."""
         with self._idlest() as host:
             return await host.score(values, asks, is_suspect=is_suspect)

@@ -133,7 +133,7 @@ class ModelHost:
 
     async def score(
         self, values: Sequence[bytes], asks: Sequence[Ask] | None = None, *, is_suspect: bool = False
-    ) -> list[Answer]:
+    ) -> Sequence[Answer]:
         """Answer each request, in order. `asks[i]` says what request i asks for; None: the only operation.
 
         With `is_suspect`, begins with the one-by-one retry. If the caller is cancelled when the batch has run for over
@@ -195,7 +195,7 @@ class ModelHost:
         finally:
             self._since = None
 
-    async def _score(self, values: Sequence[bytes], asks: Sequence[Ask] | None) -> list[Answer]:
+    async def _score(self, values: Sequence[bytes], asks: Sequence[Ask] | None) -> Sequence[Answer]:
         await self._ensure_started()
         try:
             self._exchange.send(self._process, lambda ticket: frames.pack_batch("score", ticket, values, asks))

@@ -9,8 +9,9 @@ from typing import Any, Final
 
 from aiokafka import AIOKafkaProducer, TopicPartition, codec
 
-from hotswap.batch import Predictions, Record, RecordBatch, Stamp, Transaction
+from hotswap.batch import Alike, Predictions, Record, RecordBatch, Stamp, Transaction
 from hotswap.errors import Doubt
+from hotswap.kafka.alike import record_batches
 from hotswap.kafka.connection import claimed, connection
 from hotswap.kafka.internals import (
     SEQUENCES,
@@ -78,6 +79,9 @@ class Outbox:
 
     async def write(self, predictions: Predictions, dead_letters: Sequence[Record]) -> None:
         """Send answers."""
+        if isinstance(predictions, Alike):
+            now_ms = int(time() * 1000)
+            predictions = record_batches(predictions, self.stamp, now_ms) or list(predictions.records())
         await self._send(self._topics.predictions, predictions)
         await self._send(self._topics.dead_letters, dead_letters)
         self._predicted += sum(one.records if isinstance(one, RecordBatch) else 1 for one in predictions)
@@ -104,13 +108,15 @@ class Outbox:
             await produced
         self._sent, self._predicted = [], 0
 
-    async def _send(self, topic: str, records: Predictions, partition: int | None = None) -> None:
+    async def _send(
+        self, topic: str, records: Sequence[Record] | Sequence[RecordBatch], partition: int | None = None
+    ) -> None:
         where = self._partition if partition is None else partition
         for batch in self._batches(topic, records):
             # Always from this producer: another one's batch would not be part of the transaction.
             self._sent.append(claimed(await self._producer.send_batch(batch, topic, partition=where)))
 
-    def _batches(self, topic: str, records: Predictions) -> Iterator[Any]:
+    def _batches(self, topic: str, records: Sequence[Record] | Sequence[RecordBatch]) -> Iterator[Any]:
         now_ms = int(time() * 1000)
         while records:
             first = records[0]

@@ -1,14 +1,29 @@
 """Addresses answers: the key, the headers and the topic of each, within what the topics accept."""
 
 from collections.abc import Sequence
+from operator import attrgetter
 from typing import Final, NamedTuple
 
-from hotswap.batch import HEADROOM_BYTES, Answer, Answers, Code, Envelope, Headers, Limits, Record, Refusal, Request
+from hotswap.batch import (
+    HEADROOM_BYTES,
+    Alike,
+    Answer,
+    Answers,
+    Code,
+    Envelope,
+    Headers,
+    Limits,
+    Record,
+    Refusal,
+    Request,
+    Unrefused,
+)
 from hotswap.generation import Generation
 from hotswap.pipeline.admission import OURS, READ, Rules, answered, copied
 from hotswap.pipeline.dead_letters import dead_letter, record_bytes
 
 _READ_HEADERS: Final = tuple(sorted(OURS | READ))
+_KEY, _HEADERS, _OFFSET = attrgetter("key"), attrgetter("headers"), attrgetter("offset")
 
 
 class Addressed(NamedTuple):
@@ -48,6 +63,8 @@ class Address:
 
     def records(self, batch: Sequence[Request], answers: Sequence[Answer]) -> Answers:
         """Return the records of the two output topics, each in the order of the requests."""
+        if isinstance(answers, Unrefused) and (alike := self._alike(batch, answers)):
+            return Answers(alike, [])
         predictions: list[Record] = []
         dead_letters: list[Record] = []
         number, digest, default = self._number, self._digest, self._default
@@ -61,6 +78,15 @@ class Address:
                 record, is_prediction = self.record(request, answer)
                 (predictions if is_prediction else dead_letters).append(record)
         return Answers(predictions, dead_letters)
+
+    def _alike(self, batch: Sequence[Request], answers: Unrefused) -> Alike | None:
+        """Return the predictions as columns, if none of the requests has headers, and no answer may be too large."""
+        keys = list(map(_KEY, batch))
+        longest = max(map(len, filter(None, keys)), default=0) + max(answers.lengths)
+        if not self._is_roomy or longest > self._limits.answer or any(map(_HEADERS, batch)):
+            return None
+        headers = (self._number, self._digest, self._default)
+        return Alike(keys, answers, list(map(_OFFSET, batch)), headers, self._source.removesuffix(b"%d"))
 
     def record(self, request: Request, answer: Answer) -> Addressed:
         """Return the record that answers a request."""

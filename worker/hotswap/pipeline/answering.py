@@ -84,7 +84,7 @@ class Answering:
         return Seal(raw.pieces, raw.first, raw.next, raw.size, self._source.stamp, int(time() * 1000), envelope)
 
 
-async def _ask(serving: Serving, batch: Sequence[Request], *, is_suspect: bool = False) -> list[Answer]:
+async def _ask(serving: Serving, batch: Sequence[Request], *, is_suspect: bool = False) -> Sequence[Answer]:
     """Return one answer per request; requests refused for their headers or size never reach the host."""
     slow = needs_a_look(batch, serving.rules)
     if not slow:

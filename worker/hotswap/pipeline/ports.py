@@ -136,7 +136,7 @@ class Scorer(Protocol):
 
     async def score(
         self, values: Sequence[bytes], asks: Sequence[Ask] | None = None, *, is_suspect: bool = False
-    ) -> list[Answer]:
+    ) -> Sequence[Answer]:
         """Return one answer per value, in order.
 
         With `is_suspect`, each is scored alone at once, since the host has died or taken too long with them.

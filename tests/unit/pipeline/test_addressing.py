@@ -1,0 +1,43 @@
+"""Predictions are addressed as columns where each of a batch is plain, and the same as one by one."""
+
+import pytest
+
+from fakes.data_plane import FakeRequest, FakeRouter
+from hotswap.batch import HEADROOM_BYTES, Alike, Answers, Limits
+from hotswap.codec.packed import Packed, pack
+from hotswap.pipeline.addressing import Address
+
+ROOMY = Limits(prediction=HEADROOM_BYTES + 10, dead_letter=10_000)
+
+
+def address(limits=ROOMY):
+    serving = FakeRouter(lambda *_: 1).serving(1)
+    return Address(serving.generation, serving.rules, "d.requests-3", limits)
+
+
+def both(requests, values, limits=ROOMY):
+    """Return the records of packed answers, and of the same one by one."""
+    packed = address(limits).records(requests, Packed(pack(values)))
+    return packed, address(limits).records(requests, values)
+
+
+def test_plain_predictions_are_columns_that_stand_for_the_same_records():
+    requests = [FakeRequest(7, b"", key=b"k"), FakeRequest(8, b""), FakeRequest(11, b"", key=b"")]
+    packed, one_by_one = both(requests, [b"a", b"", b"ten bytes"])
+    assert isinstance(packed.predictions, Alike)
+    assert Answers(list(packed.predictions.records()), packed.dead_letters) == one_by_one
+
+
+@pytest.mark.parametrize(
+    ("request_", "value", "limits"),
+    [
+        (FakeRequest(7, b"", headers=[("trace", b"1")]), b"a", ROOMY),
+        (FakeRequest(7, b"", key=b"k"), b"ten bytes!", ROOMY),
+        (FakeRequest(7, b"", key=b"k"), b"a", Limits(prediction=2_000, dead_letter=10_000)),
+    ],
+    ids=["headers", "too large with its key", "low limit"],
+)
+def test_a_batch_with_anything_else_is_addressed_one_by_one(request_, value, limits):
+    packed, one_by_one = both([request_, FakeRequest(8, b"")], [value, b"b"], limits)
+    assert not isinstance(packed.predictions, Alike)
+    assert packed == one_by_one
