@@ -83,7 +83,7 @@ async def test_waiting_batches_are_unaffected_by_one_that_kills_the_host(hosts):
 async def test_no_request_is_lost_or_refused_when_a_host_is_killed_from_outside(hosts):
     host = await hosts.start()
     requests = IRIS.requests()
-    expected = await host.score(requests)
+    expected = list(await host.score(requests))
 
     os.kill(host.pid, signal.SIGKILL)  # while it is idle
     await gone(host.pid)

@@ -34,3 +34,9 @@ def test_a_malformed_buffer_is_rejected():
         list(Packed(whole + b"x"))
     with pytest.raises(ValueError, match="cannot hold 4294967295 strings"):
         list(Packed(struct.pack("<I", 0xFFFFFFFF)))
+
+
+def test_packed_strings_equal_the_same_strings_in_any_sequence():
+    assert Packed(pack([b"a", b""])) == [b"a", b""] == Packed(pack([b"a", b""]))
+    assert Packed(pack([b"a"])) != [b"b"]
+    assert Packed(pack([])) != 0

@@ -34,7 +34,7 @@ def test_answers_come_back_in_order_with_refusals_and_unknown_categories():
 
 
 def test_an_empty_answer_is_a_message_and_not_a_refusal():
-    assert list(frames.parse_answers(answered(ScoredBatch([b""], {})), 1).answers) == [b""]
+    assert frames.parse_answers(answered(ScoredBatch([b""], {})), 1).answers == [b""]
 
 
 def test_an_announcement_out_of_order_is_rejected():

@@ -43,6 +43,11 @@ class Packed(Unrefused):
     def _ends(self) -> list[int]:
         return list(accumulate(self.lengths, initial=4 * (len(self) + 1)))
 
+    def __eq__(self, other: object) -> bool:
+        return list(self) == list(other) if isinstance(other, Sequence) else NotImplemented
+
+    __hash__ = None  # type: ignore[assignment] # as a list
+
     def __len__(self) -> int:
         try:
             return int(_COUNT.unpack_from(self.buffer)[0])
