@@ -19,6 +19,8 @@ from hotswap.kafka.log import Written
 from hotswap.settings import Settings
 from hotswap.v1 import control_pb2 as wire
 
+CLUSTER = "fake-cluster"
+
 
 @dataclass
 class FakeRecord:
@@ -43,6 +45,7 @@ class FakeCluster:
     committed: dict[int, int] = field(default_factory=dict)
     """The group's offsets of the requests."""
     at_once: int = 5_000
+    timestamps: str = "LogAppendTime"
     looks: int = 0
     """How often a reader was sent to an offset."""
 
@@ -80,6 +83,7 @@ class FakeCluster:
         admin = type("Admin", (FakeAdmin,), {"cluster": self})
         fakes: dict[str, dict[str, object]] = {
             "hotswap.client.client": {"LogWriter": writer, "Admin": admin},
+            "hotswap.client.commanding": {"Admin": admin},
             "hotswap.client.forget": {"LogWriter": writer, "Admin": admin},
             "hotswap.client.overview": {"LogReader": reader, "Admin": admin},
             "hotswap.client.answers": {"LogReader": reader, "Admin": admin},
@@ -112,6 +116,9 @@ class FakeReader:
     @property
     def partitions(self) -> int:
         return len(self.cluster.topics[self.topic])
+
+    async def cluster_id(self) -> str:
+        return CLUSTER
 
     async def end(self) -> dict[int, int]:
         return self.cluster.ends(self.topic)
@@ -223,6 +230,9 @@ class FakeAdmin:
     async def topic_faults(self) -> list[str]:
         return []
 
+    async def topic_settings(self, topics: Iterable[str]) -> dict[str, dict[str, str]]:
+        return {topic: {"message.timestamp.type": self.cluster.timestamps} for topic in topics}
+
     async def has_offsets(self, group: str, topic: str) -> bool:
         return False
 
@@ -301,7 +311,7 @@ class FakeWorker:
         assert record.value is not None, "a command has a value"
         command = wire.Command.FromString(record.value)
         kind = command.WhichOneof("kind")
-        if kind in ("pause", "resume"):
+        if kind in ("pause", "resume", "trust"):
             self.say(command.command_id, 0, "APPLIED")
             return
         for outcome in self.outcomes:

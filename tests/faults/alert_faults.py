@@ -17,12 +17,14 @@ from confluent_kafka import TopicPartition
 from confluent_kafka.admin import AdminClient
 
 from fakes.hostile_child import KILLS
+from fakes.signing import lasting
 from faults.alert_field import Field
 from faults.proxy import END_TXN
 from faults.raw_batches import Record, batch
 from harness.fleet import EXAMPLES, HOSTILE, messages
 from harness.wire import sending
 from hotswap.client.change import Change
+from hotswap.trust.keys import Signer
 
 Labels = Mapping[str, str]
 Fault = Callable[[Field], AbstractAsyncContextManager[Labels]]
@@ -195,6 +197,17 @@ async def generations_differ(field: Field) -> AsyncIterator[Labels]:
 
 
 @asynccontextmanager
+async def trust_differs(field: Field) -> AsyncIterator[Labels]:
+    """One of two workers has a trust file, and the other has none."""
+    signer, path = Signer.new(), field.folder / "trust.toml"
+    path.write_text(lasting(signer).document())
+    made = await field.serve("distrusted", workers=("w1", "w2"), w2={"HOTSWAP_TRUST": str(path)})
+    yield {"deployment": made.name}
+    assert await made.stop() == 0
+    field.start(made, "w1", HOTSWAP_TRUST=str(path))
+
+
+@asynccontextmanager
 async def gateway_down(field: Field) -> AsyncIterator[Labels]:
     """A gateway is killed."""
     gateway = await field.gateway(await field.serve("ungated"))
@@ -232,6 +245,7 @@ FAULTS: Mapping[str, Fault] = {
     "HotswapDeadLettersRising": dead_letters_rising,
     "HotswapLagGrowing": lag_growing,
     "HotswapPartitionHeld": partition_held,
+    "HotswapTrustDiffers": trust_differs,
     "HotswapGenerationsDiffer": generations_differ,
     "HotswapNothingScores": nothing_scores,
     "HotswapTopicFault": topic_fault,

@@ -12,6 +12,7 @@ import pytest
 
 from golden.make_golden import DEPLOYMENT, fold, logs
 from hotswap.client.history import History
+from hotswap.settings import Settings
 
 LOGS = list(logs())
 
@@ -26,8 +27,8 @@ def test_a_log_folds_to_the_same_state_as_when_it_was_written(records, state):
 
 @pytest.mark.parametrize(("records", "state"), [log[1:] for log in LOGS], ids=[name for name, *_ in LOGS])
 def test_a_publisher_derives_the_same_generations_as_the_workers(records, state):
-    history = History(DEPLOYMENT)
-    history.receive(SimpleNamespace(value=value, timestamp=at, offset=0) for at, value in records)
+    history = History.of(Settings(deployment=DEPLOYMENT))
+    history.receive(SimpleNamespace(value=value, timestamp=at, offset=0, headers=()) for at, value in records)
     assert list(history.timeline.swaps) == [swap["generation"]["number"] for swap in state["accepted"]]
     assert history.timeline.is_paused is state["is_paused"]
 

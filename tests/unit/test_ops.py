@@ -78,4 +78,9 @@ def test_the_image_has_what_a_worker_and_a_gateway_need():
     text = (OPS / "Dockerfile").read_text(encoding="utf-8").replace("\\\n", "")
     (code,) = re.findall(r"python -c '(import tomllib[^']*)'", text)
     named = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True).stdout
-    assert {re.match(r"[\w-]+", line)[0] for line in named.splitlines()} >= {"aiokafka", "starlette", "uvicorn"}
+    assert {re.match(r"[\w-]+", line)[0] for line in named.splitlines()} >= {
+        "aiokafka",
+        "cryptography",
+        "starlette",
+        "uvicorn",
+    }

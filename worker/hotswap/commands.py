@@ -10,7 +10,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from hotswap.errors import SwapCode, SwapError, UsageError
 from hotswap.generation import Configuration, Model, Policy, Proto, TextOptions, frozen
-from hotswap.swap import Command, PauseCommand, RollbackCommand, SkipCommand, SwapCommand
+from hotswap.swap import Command, PauseCommand, RollbackCommand, SkipCommand, SwapCommand, TrustCommand
 from hotswap.v1 import control_pb2 as wire
 
 _POLICIES = {Policy.ACCEPT: wire.POLICY_ACCEPT, Policy.REFUSE: wire.POLICY_REFUSE}
@@ -46,6 +46,8 @@ def _message(deployment: str, command: Command) -> wire.Command:
     message = wire.Command(command_id=command.command_id, deployment=deployment, rules=command.rules)
     if isinstance(command, SkipCommand):
         message.skip.CopyFrom(wire.Skip(partition=command.partition, offset=command.offset))
+    elif isinstance(command, TrustCommand):
+        message.trust.CopyFrom(wire.Trust(revoked=command.revoked))
     elif isinstance(command, PauseCommand):
         (message.pause if command.is_paused else message.resume).SetInParent()
     elif isinstance(command, RollbackCommand):
@@ -97,6 +99,9 @@ def _decode(message: wire.Command) -> Command:
         raise SwapError(SwapCode.MALFORMED, f"the command_id has more than {_LONGEST_ID} characters: use a UUID")
     if kind in ("pause", "resume"):
         return PauseCommand(command_id=message.command_id, is_paused=kind == "pause", rules=message.rules)
+    if kind == "trust":
+        revoked = tuple(message.trust.revoked)
+        return TrustCommand(command_id=message.command_id, revoked=revoked, rules=message.rules)
     if kind == "skip":
         skip = message.skip
         return SkipCommand(

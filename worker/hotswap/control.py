@@ -14,7 +14,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from hotswap import metrics
 from hotswap.agenda import Report
-from hotswap.commands import BadCommand, command_for
+from hotswap.commands import BadCommand
 from hotswap.errors import Doubt, StartError, SwapError
 from hotswap.failpoints import failpoint
 from hotswap.host.process import HostProcess
@@ -25,6 +25,7 @@ from hotswap.pipeline.ports import PartitionState
 from hotswap.settings import Settings
 from hotswap.staging import Staging
 from hotswap.swap import Outcome, Timeline, Verdict
+from hotswap.trust.fold import Fold
 from hotswap.v1 import control_pb2 as wire
 
 log = logging.getLogger(__name__)
@@ -48,6 +49,7 @@ class Control:
     def __init__(self, *, settings: Settings, timeline: Timeline, reader: LogReader, writer: LogWriter) -> None:
         self._settings = settings
         self._timeline = timeline
+        self.fold = Fold.of(settings, timeline)
         self._reader = reader
         self._writer = writer
         self._outbox: deque[tuple[bytes, bytes, tuple[()]]] = deque()
@@ -65,6 +67,8 @@ class Control:
     async def replay(self) -> None:
         """Fold the control topic up to its current end, before this worker takes any partition (I9)."""
         count = 0
+        if self._settings.trust:
+            self.fold.guard.cluster = await self._reader.cluster_id()
         async for records in self._reader.to_end():
             for record in records:
                 self._receive(record)
@@ -207,19 +211,20 @@ class Control:
         facts = {"command": verdict.command_id, "generation": verdict.generation, "offset": record.offset}
         log.info("command.received", extra={**facts, "outcome": verdict.outcome or "ACCEPTED", "why": verdict.message})
         # Old commands that are replayed at start were answered long ago.
-        if verdict.outcome is not None and record.timestamp > time() * 1000 - _YOUNG_MS:
+        is_young = record.timestamp > time() * 1000 - _YOUNG_MS
+        if verdict.outcome is not None and is_young and not self.fold.is_foreign(verdict):
             self._publish_verdict(verdict, {}, {})
 
     def _fold(self, record: Any) -> Verdict | None:
         """Return the verdict on a record's command; None if it holds no command for this deployment."""
         try:
-            command = command_for(self._settings.deployment, record.value)
+            folded = self.fold.receive(record)
         except BadCommand as bad:
             return Verdict(bad.command_id, bad.generation, Outcome.REFUSED, bad.code, bad.message)
         except SwapError as error:
             log.warning("command.malformed", extra={"offset": record.offset, "why": error.message})
             return None
-        return self._timeline.receive(command, record.timestamp) if command else None
+        return folded and folded[1]
 
     def _publish_verdict(
         self, verdict: Verdict, phases: Mapping[str, float], reads: Mapping[str, Mapping[str, Sequence[str]]]
@@ -251,6 +256,7 @@ class Control:
             model = staging.serving(number).generation.model
             labels = (self._settings.deployment, str(number), model.name, model.sha256, state)
             metrics.GENERATION.labels(*labels).set(1)
+        metrics.TRUST.labels(self._settings.deployment, self.fold.guard.trust_sha256).set(1)
         numbers = {"accepted": self._timeline.newest, "loaded": newest, "scored": staging.newest_scored}
         for state, number in numbers.items():
             metrics.NEWEST_GENERATION.labels(self._settings.deployment, state).set(number)
@@ -269,6 +275,7 @@ class Control:
             warnings=self._warnings(),
             machine={**self._machine.told, "compression": self._settings.compression},
             host_restarts=staging.restarts,
+            trust_sha256=self.fold.guard.trust_sha256,
         )
 
     def _warnings(self) -> list[str]:
@@ -276,6 +283,7 @@ class Control:
         skipped = f"{unreadable} records of {self._settings.topics.control} cannot be read and were skipped"
         return [
             *([skipped] if unreadable else []),
+            *([self.fold.guard.warning] if self.fold.guard.warning else []),
             *([f"{damaged}: no further commands are read"] if damaged else []),
             *self._told_of_partitions(),
             *([HostProcess.uncontained] if HostProcess.uncontained else []),

@@ -30,6 +30,15 @@ class SwapCode(StrEnum):
     OUT_OF_RANGE = "OUT_OF_RANGE"
     """Refuses the command: its generation is more than 2^53 above the newest one accepted. Choose a lower number, or,
     if none is left, continue under another name (`hotswap move`)."""
+    SIGNATURE_MISSING = "SIGNATURE_MISSING"
+    """Refuses the command: it is not signed, and the control log requires that of this deployment's commands. Send it
+    again with `--sign-with`, or HOTSWAP_SIGN_WITH."""
+    SIGNATURE_INVALID = "SIGNATURE_INVALID"
+    """Refuses the command: its signature is not one of these bytes by this key for this control topic and cluster.
+    Somebody has altered, copied or forged it, unless a publisher signs wrongly."""
+    NOT_TRUSTED = "NOT_TRUSTED"
+    """Refuses the command: the trust file has no such key, or the key may not give this command, or not for this
+    deployment, or not now. Sign it with one that may (`hotswap keys list`)."""
     DIGEST_MISMATCH = "DIGEST_MISMATCH"
     """Refuses the command if an inline proto does not match the command's SHA-256; fails the staging if an artifact
     does not match. Upload the file again, and publish it with its digest."""

@@ -71,6 +71,12 @@ BUILD = Gauge(
     ["version", "python"],
     registry=REGISTRY,
 )
+TRUST = Gauge(
+    "hotswap_trust_info",
+    "Constant 1, labelled with the SHA-256 of the worker's trust file; an empty one: it has none.",
+    ["deployment", "sha256"],
+    registry=REGISTRY,
+)
 REQUESTS = Counter(
     "hotswap_requests_total",
     "Requests answered, by outcome: `answered`, or the code of the refusal.",

@@ -98,6 +98,7 @@ class Worker:
         staging = self._staging = self._new_staging(partitions)
         parts.push_async_callback(staging.stop)
         await self._control.replay()
+        self._control.fold.check_enforced(self._settings)
         log.info("worker.started", extra={"worker": self._settings.worker_id, "http_port": self._health.port})
         return staging
 

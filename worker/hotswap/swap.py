@@ -62,7 +62,16 @@ class SkipCommand:
     rules: int = 0
 
 
-Command = SwapCommand | RollbackCommand | PauseCommand | SkipCommand
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrustCommand:
+    """From here on, each command must be signed, and keys with the ids `revoked` sign no more (trust/guard.py)."""
+
+    command_id: str
+    revoked: tuple[str, ...] = ()
+    rules: int = 0
+
+
+Command = SwapCommand | RollbackCommand | PauseCommand | SkipCommand | TrustCommand
 
 RULES = 1
 """Version of the rules that apply to a log from a command of this client version on; see control.proto."""
@@ -146,6 +155,10 @@ class Timeline:
         """Number of the newest accepted generation; 0: none."""
         return next(reversed(self.swaps), 0)
 
+    def has_seen(self, command_id: str) -> bool:
+        """Return whether a command with this id has been folded, accepted or not."""
+        return command_id in self._seen
+
     def receive(self, command: Command, timestamp_ms: int) -> Verdict:
         """Fold the next command of the control log; `timestamp_ms` is its record's timestamp, so all workers agree.
 
@@ -173,6 +186,8 @@ class Timeline:
         return verdict
 
     def _accept(self, command: Command, timestamp_ms: int) -> Verdict:
+        if isinstance(command, TrustCommand):
+            return Verdict(command.command_id, 0, Outcome.APPLIED)
         if isinstance(command, PauseCommand):
             self.is_paused = command.is_paused
             return Verdict(command.command_id, 0, Outcome.APPLIED)

@@ -35,7 +35,7 @@ async def test_what_serves_is_told_once_and_again_when_another_generation_scores
 
 
 async def test_what_serves_is_told_again_when_its_workers_report_more_of_it(cluster, settings):
-    worker, seen = FakeWorker(cluster, settings), Seen.nothing(settings.deployment)
+    worker, seen = FakeWorker(cluster, settings), Seen.nothing(settings)
     async with aclosing(follow_serving(settings, seen)) as following, Client(settings) as client:
         await anext(following)
         worker.outcomes = ("READY",)

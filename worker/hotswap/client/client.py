@@ -35,27 +35,28 @@ from hotswap.client.change import (
     compile_file,
     read_proto,
 )
+from hotswap.client.commanding import check_trust, write_command
 from hotswap.client.fleet import Fleet, FleetAnswer, Told
 from hotswap.client.history import History
 from hotswap.client.publishing import publish
 from hotswap.codec.compatibility import incompatibilities
 from hotswap.codec.proto import compile as compile_proto
-from hotswap.commands import encode_command
-from hotswap.errors import Doubt, NoAnswer, SwapCode, SwapError, UsageError
+from hotswap.errors import NoAnswer, SwapError, UsageError
 from hotswap.generation import Model, Proto
 from hotswap.kafka.admin import Admin
 from hotswap.kafka.log import LogWriter
 from hotswap.settings import Settings
 from hotswap.swap import (
-    RULES,
     Command,
     Outcome,
     PauseCommand,
     RollbackCommand,
     SkipCommand,
     SwapCommand,
+    TrustCommand,
     out_of_reach,
 )
+from hotswap.trust.keys import Signer
 
 _WINDOW = 1_000
 _SILENCE_S = 10.0
@@ -63,12 +64,18 @@ _SLACK_S = 10.0
 
 
 class Client:
-    """The client of one deployment; use it in an `async with` block, from one event loop."""
+    """The client of one deployment; use it in an `async with` block, from one event loop.
+
+    Raises:
+        UsageError: the key that `sign_with` names cannot be read.
+
+    """
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._store = Store(settings)
         self._writer = LogWriter(settings)
+        self._signer = Signer.read(settings.sign_with) if settings.sign_with else None
         self._has_topic = False
 
     async def __aenter__(self) -> Self:
@@ -207,6 +214,18 @@ class Client:
         """Skips the damaged batch at this offset of the requests: each request of it is refused."""
         return await self._command(SkipCommand(command_id=str(uuid.uuid4()), partition=partition, offset=offset))
 
+    async def trust(self, revoked: Sequence[str] = ()) -> Receipt:
+        """Requires from here on that commands are signed, and ends keys by their ids. There is no way back.
+
+        Raises:
+            SwapError: the key that signs may not command this.
+            UsageError: no key signs, there is no trust file, or it does not have these keys.
+            StartError: the control topic has its publishers' timestamps.
+
+        """
+        await check_trust(self._settings, self._signer, revoked)
+        return await self._command(TrustCommand(command_id=str(uuid.uuid4()), revoked=tuple(revoked)))
+
     async def outcomes(self, receipt: Receipt, *, timeout_s: float | None = None) -> AsyncGenerator[Told, None]:
         """Yields each worker's reports on the command as they arrive, until all are final or time is up.
 
@@ -271,28 +290,12 @@ class Client:
 
     async def _command(self, command: Command, why: Iterable[str] = ()) -> Receipt:
         await self._check_topic()
-        settings = self._settings
-        number = getattr(command, "generation", 0)
-        async with overview.control_log(settings) as reader:
-            history = History(settings.deployment)
-            async for records in reader.to_end():
-                history.receive(records)
-            newest = history.timeline.newest
-            # Before writing: a log without a mark would accept such a number, and it would be the last one.
-            if number and (why_not := out_of_reach(max(number, newest + 1), newest)):
-                raise SwapError(SwapCode.OUT_OF_RANGE, why_not)
-            value = encode_command(settings.deployment, replace(command, rules=RULES))
-            key = f"{settings.deployment}/{number}".encode()
-            _, offset = await self._writer.append(settings.topics.control, value, key=key, partition=0)
-            give_up = time.monotonic() + settings.call_timeout_s
-            while (verdict := history.verdict_at(offset)) is None:
-                if time.monotonic() > give_up:
-                    raise Doubt("the command was written, but could not be read back in time: check `hotswap status`")
-                history.receive(await reader.read(PAUSE_S))
+        verdict = await write_command(self._settings, self._writer, command, self._signer)
         if verdict.outcome is Outcome.REFUSED:
             assert verdict.code, "a refusal has a code"
             raise SwapError(verdict.code, verdict.message)
-        deadline_ms = getattr(command, "deadline_ms", None) or settings.swap_deadline_ms
+        number = getattr(command, "generation", 0)
+        deadline_ms = getattr(command, "deadline_ms", None) or self._settings.swap_deadline_ms
         return Receipt(command.command_id, number, getattr(command, "cut", {}), deadline_ms / 1000, tuple(why))
 
     async def _check_topic(self) -> None:

@@ -22,7 +22,7 @@ _COMPRESS = (
 class Level(StrEnum):
     """How bad a finding is: a FAULT keeps the deployment from its promises, a WARNING may do so one day.
 
-    An ADVICE is about what could be cheaper.
+    An ADVICE is about what could be cheaper, or safer.
     """
 
     OK = "ok"
@@ -75,6 +75,7 @@ async def examine(settings: Settings) -> AsyncIterator[Finding]:
         what, _, advice = str(error).partition(": ")
         yield Finding(Level.FAULT, "kafka", what, advice)
         return
+    yield _signatures(settings, seen)
     for finding in _fleet(seen):
         yield finding
 
@@ -133,6 +134,16 @@ def _control(name: str, told: Mapping[str, str]) -> Iterator[Finding]:
         yield Finding(
             Level.WARNING, name, "has its publishers' timestamps, so their clocks decide what has expired", advice
         )
+
+
+def _signatures(settings: Settings, seen: Overview) -> Finding:
+    """Return who may command."""
+    control = settings.topics.control
+    if seen.signed_since is not None:
+        return Finding(Level.OK, "signatures", f"commands must be signed since offset {seen.signed_since} of {control}")
+    what = f"commands need none: whoever may write to {control} commands this deployment"
+    advice = f"restrict that by ACLs, or see `hotswap keys require {settings.deployment}`"
+    return Finding(Level.ADVICE, "signatures", what, advice)
 
 
 def _fleet(seen: Overview) -> Iterator[Finding]:

@@ -66,6 +66,8 @@ class WorkerView:
     """Within how many seconds of their timestamps 99 % of the last requests were answered; 0: none was."""
     host_restarts: int = 0
     """How often it has started a model host again that had died or was too slow."""
+    trust_sha256: str = ""
+    """SHA-256 of its trust file; empty: it has none."""
 
     def is_live(self, now: float) -> bool:
         """Whether it has reported within `FRESH_S`, and not that it stops."""
@@ -248,6 +250,7 @@ def _worker_view(message: wire.WorkerStatus) -> WorkerView:
         model_name=message.model_name,
         latency_p99_s=message.latency_p99_s,
         host_restarts=message.host_restarts,
+        trust_sha256=message.trust_sha256,
     )
 
 

@@ -1,18 +1,19 @@
 """The commands of one deployment in the order of the control log, each with its verdict.
 
-The fold is the workers' own (`swap.Timeline`), so a publisher knows whether its command was accepted or came too late
+The fold is the workers' own (`trust/fold.py`), so a publisher knows whether its command was accepted or came too late
 as soon as it has read it back, without asking any worker.
 """
 
 from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Self
 
 from hotswap.client.fleet import Fleet
-from hotswap.commands import command_for
 from hotswap.errors import SwapError, UsageError
+from hotswap.settings import Settings
 from hotswap.swap import Command, Swap, Timeline, Verdict
+from hotswap.trust.fold import Fold
 
 _KEPT_ENTRIES = 100
 
@@ -31,20 +32,33 @@ class Entry:
 class History:
     """The accepted generations (`timeline`) and the last commands (`entries`, oldest first)."""
 
-    deployment: str
-    timeline: Timeline = field(default_factory=Timeline)
+    fold: Fold
     entries: deque[Entry] = field(default_factory=lambda: deque(maxlen=_KEPT_ENTRIES))
+
+    @classmethod
+    def of(cls, settings: Settings) -> Self:
+        """Returns one that has read nothing yet. Raises UsageError: the trust file cannot be read, or is wrong."""
+        return cls(Fold.of(settings))
+
+    @property
+    def deployment(self) -> str:
+        """The deployment's name."""
+        return self.fold.deployment
+
+    @property
+    def timeline(self) -> Timeline:
+        """The accepted generations."""
+        return self.fold.timeline
 
     def receive(self, records: Iterable[Any]) -> None:
         """Folds records of the control topic; ignores those for other deployments, and those that are not commands."""
         for record in records:
             try:
-                command = command_for(self.deployment, record.value)
+                folded = self.fold.receive(record)
             except SwapError:
                 continue
-            if command:
-                verdict = self.timeline.receive(command, record.timestamp)
-                self.entries.append(Entry(record.offset, record.timestamp, command, verdict))
+            if folded:
+                self.entries.append(Entry(record.offset, record.timestamp, *folded))
 
     def verdict_at(self, offset: int) -> Verdict | None:
         """Returns the verdict on the command at this offset; None if it has not been read yet."""

@@ -14,7 +14,7 @@ from hotswap.errors import StartError, SwapError
 from hotswap.kafka.admin import Admin, Lag
 from hotswap.kafka.log import LogReader, LogRecord
 from hotswap.settings import Settings
-from hotswap.swap import PauseCommand, RollbackCommand, SkipCommand, Swap, out_of_reach
+from hotswap.swap import PauseCommand, RollbackCommand, SkipCommand, Swap, TrustCommand, out_of_reach
 
 _TURN_S = 1.0
 _FORGOTTEN_S = 3_600.0
@@ -36,6 +36,8 @@ class CommandView:
             return "pause" if order.is_paused else "resume"
         if isinstance(order, SkipCommand):
             return f"skip {order.offset} of partition {order.partition}"
+        if isinstance(order, TrustCommand):
+            return f"trust: commands are signed{''.join(f', {key} is revoked' for key in order.revoked)}"
         if isinstance(order, RollbackCommand):
             return f"rollback to {order.to} as {order.generation}"
         named = {"model": f"model {order.model.name}".strip() if order.model else "model"}
@@ -68,9 +70,9 @@ class Seen(NamedTuple):
     fleet: Fleet
 
     @classmethod
-    def nothing(cls, deployment: str) -> Self:
-        """Return what is known before anything is read."""
-        return cls(History(deployment), Fleet(deployment))
+    def nothing(cls, settings: Settings) -> Self:
+        """Return what is known before anything is read. Raises UsageError: the trust file is wrong."""
+        return cls(History.of(settings), Fleet(settings.deployment))
 
     def receive(self, commands: list[LogRecord], reports: Iterable[LogRecord]) -> None:
         """Add what has been read of the control topic and the status topic."""
@@ -100,6 +102,10 @@ class Overview:
     """What is wrong with the deployment's topics."""
     swaps: tuple[Swap, ...] = ()
     """The accepted generations, oldest first."""
+    signed_since: int | None = None
+    """Offset of the control topic from which on commands must be signed; None: they need not be."""
+    unverified: str = ""
+    """Why signatures that the log requires are not verified here; empty: they are, or it requires none."""
 
     @property
     def live(self) -> tuple[WorkerView, ...]:
@@ -121,6 +127,11 @@ class Overview:
     def warnings(self) -> tuple[str, ...]:
         """What is worth knowing, though no partition is held for it."""
         told: dict[str, list[str]] = {}
+        if len(files := {worker.trust_sha256 for worker in self.live}) > 1:
+            some = ", ".join(sorted(file[:12] or "none" for file in files))
+            told[f"they have different trust files, and may decide differently on commands: {some}"] = ["workers"]
+        if self.unverified:
+            told[self.unverified] = ["this reader"]
         for worker in self.live:
             for warning in worker.warnings:
                 told.setdefault(warning, []).append(worker.worker)
@@ -193,8 +204,12 @@ async def follow_overview(settings: Settings) -> AsyncGenerator[Overview, None]:
         Doubt: the broker did not answer in time.
 
     """
-    seen = Seen.nothing(settings.deployment)
-    async with control_log(settings) as commands, status_log(settings) as status, Admin.connect(settings) as admin:
+    seen = Seen.nothing(settings)
+    async with (
+        control_log(settings, seen.history) as commands,
+        status_log(settings) as status,
+        Admin.connect(settings) as admin,
+    ):
         seen.receive(await commands.read_to_end(), await status.read_to_end())
         while True:
             lags = await admin.lags(settings.group_id, settings.topics.requests)
@@ -219,18 +234,25 @@ def _view(seen: Seen, lags: tuple[Lag, ...], topic_faults: tuple[str, ...]) -> O
         failures={view.worker: tuple(failures) for view in live if (failures := fleet.failures(view))},
         topic_faults=topic_faults,
         swaps=tuple(history.timeline.swaps.values()),
+        signed_since=history.fold.guard.since,
+        unverified=history.fold.guard.warning,
     )
 
 
 @asynccontextmanager
-async def control_log(settings: Settings) -> AsyncIterator[LogReader]:
-    """Yields a read_committed reader of the control topic from its beginning, as the workers read it."""
+async def control_log(settings: Settings, history: History | None) -> AsyncIterator[LogReader]:
+    """Yields a read_committed reader of the control topic from its beginning, as the workers read it.
+
+    `history`, which is to receive what is read, is told of which cluster it is.
+    """
     async with _reading(LogReader(settings, settings.topics.control, read_committed=True)) as reader:
         if reader.partitions != 1:
             raise StartError(
                 f"topic {settings.topics.control} has {reader.partitions} partitions and must have one: "
                 "its order is the order of the commands"
             )
+        if history and (settings.trust or settings.sign_with):
+            history.fold.guard.cluster = await reader.cluster_id()
         yield reader
 
 
@@ -252,8 +274,8 @@ async def _reading(reader: LogReader) -> AsyncIterator[LogReader]:
 
 async def read_history(settings: Settings) -> History:
     """Reads all of the deployment's commands from the control topic."""
-    history = History(settings.deployment)
-    async with control_log(settings) as reader:
+    history = History.of(settings)
+    async with control_log(settings, history) as reader:
         async for records in reader.to_end():
             history.receive(records)
     return history
@@ -273,7 +295,7 @@ async def deployments(settings: Settings) -> list[str]:
     """Returns the names of the deployments that had a command or a worker since they were last forgotten, sorted."""
     named: dict[str, int] = {}
     forgotten: dict[str, int] = {}
-    async with control_log(settings) as commands, status_log(settings) as status:
+    async with control_log(settings, None) as commands, status_log(settings) as status:
         async for records in commands.to_end():
             for record in records:
                 named[_commanded(record.value)] = record.timestamp

@@ -86,9 +86,9 @@ async def follow_serving(settings: Settings, seen: Seen | None = None) -> AsyncI
         SwapError: the serving generation's proto cannot be fetched.
 
     """
-    seen, store = seen or Seen.nothing(settings.deployment), Store(settings)
+    seen, store = seen or Seen.nothing(settings), Store(settings)
     history, fleet = seen
-    async with overview.control_log(settings) as commands, overview.status_log(settings) as status:
+    async with overview.control_log(settings, history) as commands, overview.status_log(settings) as status:
         seen.receive(await commands.read_to_end(), await status.read_to_end())
         served: Served | None = None
         facts: object = None

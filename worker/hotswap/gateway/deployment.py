@@ -50,7 +50,7 @@ class Deployment:
         self.settings = settings
         self.desk = Desk(settings, most_waiting)
         self._timeout_s = timeout_s
-        self.seen = Seen.nothing(self.name)
+        self.seen = Seen.nothing(settings)
         self._served: Served | None = None
         self._changed = asyncio.Condition()
         self._following: asyncio.Task[None] | None = None
@@ -89,7 +89,7 @@ class Deployment:
                 attempt += 1
                 log.warning("gateway.does_not_follow", extra={"deployment": self.name, "why": str(error)})
                 await asyncio.sleep(pause_before(attempt, first=1.0, most=30.0))
-            seen = Seen.nothing(self.name)
+            seen = Seen.nothing(self.settings)
             following = follow_serving(self.settings, seen)
 
     @property

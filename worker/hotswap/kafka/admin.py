@@ -18,7 +18,7 @@ from hotswap.kafka.connection import bounded, connection, end, reaching
 from hotswap.kafka.internals import share_metadata, wait_for_a_broker
 from hotswap.kafka.rights import missing_rights
 from hotswap.kafka.together import Together
-from hotswap.kafka.topics import DEFAULT_MESSAGE_BYTES, Placement, meant, misfits, new_topics
+from hotswap.kafka.topics import DEFAULT_MESSAGE_BYTES, Placement, meant, misfits, new_topics, untimely
 from hotswap.settings import Settings
 
 _RETRY_S = 0.1
@@ -215,6 +215,9 @@ class Admin:
         count = await self.counts(topics)
         faults = [await self._missing(topic) for topic in topics if not count.get(topic)]
         faults += misfits(topics, count)
+        if self._settings.require_signatures and count.get(topics.control):
+            told = await self.topic_settings([topics.control])
+            faults += untimely(topics.control, told[topics.control])
         if count.get(topics.requests) and count.get(topics.dead_letters):
             largest = await self.message_bytes(topics.requests)
             if await self.message_bytes(topics.dead_letters) < largest + _HEADROOM_BYTES:

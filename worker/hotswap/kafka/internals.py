@@ -306,6 +306,13 @@ async def wait_for_a_broker(admin: AIOKafkaAdminClient, retry_s: float) -> None:
         await asyncio.sleep(retry_s)
 
 
+async def cluster_id(consumer: AIOKafkaConsumer) -> str:
+    """Return the id of a consumer's cluster, which aiokafka's metadata leaves out."""
+    client = consumer._client
+    answer = await client.send(client.get_random_node(), MetadataRequest([]))
+    return str(answer.cluster_id)
+
+
 async def cut_off(client: AIOKafkaConsumer | AIOKafkaProducer, seconds: float) -> None:
     """Cancel the tasks of a client whose `stop` has failed, and close its connections within `seconds`.
 

@@ -18,7 +18,7 @@ from hotswap.errors import Doubt, StartError
 from hotswap.kafka.connection import bounded, claimed, connection, end, reaching
 from hotswap.kafka.contents import Bounds, Unpacker
 from hotswap.kafka.fetched import Batch, get_batches, take_batches
-from hotswap.kafka.internals import available_partitions, fill, partitions_for_topic, wrap_sequences
+from hotswap.kafka.internals import available_partitions, cluster_id, fill, partitions_for_topic, wrap_sequences
 from hotswap.kafka.records import Damaged
 from hotswap.settings import Settings
 
@@ -105,6 +105,11 @@ class LogReader:
     def partitions(self) -> int:
         """Number of partitions of the topic."""
         return len(self._partitions)
+
+    async def cluster_id(self) -> str:
+        """Return Kafka's id of the cluster."""
+        asked = bounded(cluster_id(self._consumer), self._settings.call_timeout_s, "asking for the cluster's id")
+        return str(await asked)
 
     async def positions(self) -> dict[int, int]:
         """Return the next offset to read of each partition."""

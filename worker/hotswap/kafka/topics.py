@@ -63,6 +63,20 @@ def misfits(topics: Topics, count: Mapping[str, int]) -> list[str]:
     ]
 
 
+def untimely(control: str, told: Mapping[str, str] | None) -> list[str]:
+    """Return a line if publishers set the timestamps of the control topic, by which keys begin and end.
+
+    `told` are the topic's settings; None: they may not be read.
+    """
+    if told is None:
+        return [f"the settings of topic {control} may not be read: grant DescribeConfigs on it to this user"]
+    if told["message.timestamp.type"] == "LogAppendTime":
+        return []
+    change = f"--alter --entity-type topics --entity-name {control} --add-config message.timestamp.type=LogAppendTime"
+    why = "has its publishers' timestamps, so a key that has ended could still sign"
+    return [f"topic {control} {why}: set them to the brokers', with kafka-configs.sh {change}"]
+
+
 def meant(deployment: str, missing: str, topics: Sequence[str]) -> str:
     """Return a question that names the deployment whose topic is probably meant; nothing if none is near."""
     ending = missing.removeprefix(deployment)

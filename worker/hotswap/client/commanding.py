@@ -1,0 +1,67 @@
+"""Writes a command to the control topic, signed if a key signs, and reads it back with the verdict on it."""
+
+import time
+from collections.abc import Iterable
+from dataclasses import replace
+
+from hotswap.client import overview
+from hotswap.client.answers import PAUSE_S
+from hotswap.client.history import History
+from hotswap.commands import encode_command
+from hotswap.errors import Doubt, StartError, SwapCode, SwapError, UsageError
+from hotswap.kafka.admin import Admin
+from hotswap.kafka.log import LogWriter
+from hotswap.kafka.topics import untimely
+from hotswap.settings import Settings
+from hotswap.swap import RULES, Command, Verdict, out_of_reach
+from hotswap.trust.file import Trust
+from hotswap.trust.keys import Signer
+
+
+async def write_command(settings: Settings, writer: LogWriter, command: Command, signer: Signer | None) -> Verdict:
+    """Write a command, and return the verdict on it, which is the workers' own.
+
+    Raises:
+        SwapError: OUT_OF_RANGE, its number would leave too few above it; nothing is written.
+        Doubt: it may have been written.
+
+    """
+    topic, number = settings.topics.control, getattr(command, "generation", 0)
+    history = History.of(settings)
+    async with overview.control_log(settings, history) as reader:
+        async for records in reader.to_end():
+            history.receive(records)
+        newest = history.timeline.newest
+        # Before writing: a log without a mark would accept such a number, and it would be the last one.
+        if number and (why_not := out_of_reach(max(number, newest + 1), newest)):
+            raise SwapError(SwapCode.OUT_OF_RANGE, why_not)
+        value = encode_command(settings.deployment, replace(command, rules=RULES))
+        headers = signer.headers(value, topic=topic, cluster=history.fold.guard.cluster) if signer else ()
+        key = f"{settings.deployment}/{number}".encode()
+        _, offset = await writer.append(topic, value, key=key, headers=headers, partition=0)
+        give_up = time.monotonic() + settings.call_timeout_s
+        while (verdict := history.verdict_at(offset)) is None:
+            if time.monotonic() > give_up:
+                raise Doubt("the command was written, but could not be read back in time: check `hotswap status`")
+            history.receive(await reader.read(PAUSE_S))
+    return verdict
+
+
+async def check_trust(settings: Settings, signer: Signer | None, revoked: Iterable[str]) -> None:
+    """Check that a Trust command can be verified and obeyed before it is written: it cannot be taken back.
+
+    Raises:
+        UsageError: no key signs, there is no trust file, or it does not have these keys.
+        StartError: the control topic has its publishers' timestamps.
+
+    """
+    keys = Trust.read(settings.trust).keys if settings.trust else {}
+    if signer is None or not keys:
+        raise UsageError("this needs a trust file (HOTSWAP_TRUST) and one of its keys to sign with (--sign-with)")
+    if unknown := [key for key in (signer.id, *revoked) if key not in keys]:
+        raise UsageError(f"the trust file has no key {unknown[0]}: it has {', '.join(keys)}")
+    control = settings.topics.control
+    async with Admin.connect(settings) as admin:
+        told = await admin.topic_settings([control])
+    if fault := untimely(control, told[control]):
+        raise StartError(fault[0])

@@ -1,0 +1,93 @@
+"""Folds a deployment's control records as every reader of the log does: verified first, then by `swap.Timeline`."""
+
+from hotswap.commands import command_for
+from hotswap.errors import StartError, SwapError
+from hotswap.settings import Settings
+from hotswap.swap import (
+    Command,
+    Outcome,
+    PauseCommand,
+    RollbackCommand,
+    SkipCommand,
+    SwapCommand,
+    Timeline,
+    TrustCommand,
+    Verdict,
+)
+from hotswap.trust.file import Role, Trust
+from hotswap.trust.guard import CODES, Guard, Record
+
+_ROLES = {
+    SwapCommand: Role.SWAP,
+    RollbackCommand: Role.ROLLBACK,
+    PauseCommand: Role.PAUSE,
+    SkipCommand: Role.SKIP,
+    TrustCommand: Role.TRUST,
+}
+
+
+class Fold:
+    """The commands of one deployment, from the first record of its control log on.
+
+    A worker's and a client's are the same, so that a client knows what the workers decide.
+    """
+
+    def __init__(self, deployment: str, timeline: Timeline | None = None, guard: Guard | None = None) -> None:
+        self.deployment = deployment
+        self.timeline = timeline or Timeline()
+        self.guard = guard or Guard(deployment)
+
+    @classmethod
+    def of(cls, settings: Settings, timeline: Timeline | None = None) -> "Fold":
+        """Return one that has folded nothing yet, and verifies as the settings say.
+
+        Raises:
+            UsageError: the trust file cannot be read, or is wrong.
+
+        """
+        trust = Trust.read(settings.trust) if settings.trust else None
+        guard = Guard(settings.deployment, trust=trust, topic=settings.topics.control)
+        return cls(settings.deployment, timeline, guard)
+
+    def receive(self, record: Record) -> tuple[Command, Verdict] | None:
+        """Fold the next record; return its command and the verdict, or None if it has none for this deployment.
+
+        What the guard refuses is not folded: it uses up neither its command id nor a generation.
+
+        Raises:
+            SwapError: MALFORMED or DIGEST_MISMATCH, see `commands.decode_command`; nothing was folded.
+
+        """
+        command = command_for(self.deployment, record.value)
+        if command is None:
+            return None
+        try:
+            self.guard.check(_ROLES[type(command)], record)
+        except SwapError as refused:
+            number = getattr(command, "generation", 0)
+            return command, Verdict(command.command_id, number, Outcome.REFUSED, refused.code, refused.message)
+        verdict = self.timeline.receive(command, record.timestamp)
+        if isinstance(command, TrustCommand) and verdict.outcome is Outcome.APPLIED:
+            self.guard.enforce(command.revoked, record.offset)
+        return command, verdict
+
+    def check_enforced(self, settings: Settings) -> None:
+        """Check, after a replay, that commands must be signed if the settings require that.
+
+        Raises:
+            StartError: they need not be.
+
+        """
+        if settings.require_signatures and self.guard.since is None:
+            raise StartError(
+                f"HOTSWAP_REQUIRE_SIGNATURES is set, but {settings.topics.control} has no valid command that requires "
+                f"signatures for {self.deployment}: publish it, with `hotswap keys require {self.deployment} "
+                "--sign-with KEY`"
+            )
+
+    def is_foreign(self, verdict: Verdict) -> bool:
+        """Whether a refusal is of a record that bears another one's id, without a right to it: no answer to that one.
+
+        Otherwise whoever can write to the topic could have a worker report another's command as refused.
+        """
+        return verdict.code in CODES and self.timeline.has_seen(verdict.command_id)
