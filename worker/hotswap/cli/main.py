@@ -17,6 +17,7 @@ _COMMANDS = {
     "encode": ("rows", "Write the rows of a CSV or JSON file as serialized input messages; predict nothing."),
     "forget": ("swap", "Hide a deployment from `hotswap status`, as after a misspelt name."),
     "gateway": ("gateway", "Serve deployments over HTTP until SIGTERM or Ctrl-C; needs the extra `gateway`."),
+    "keys": ("keys", "The keys that sign commands: make one, list those that are trusted, require signatures."),
     "move": (
         "move",
         "Continue a deployment as NAME, with generations from 1 again, when its numbers are used up.",

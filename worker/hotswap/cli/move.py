@@ -1,8 +1,19 @@
 """`hotswap move`: continues a deployment under another name, on the same topics."""
 
+from typing import Any
+
 import click
 
-from hotswap.cli.shared import deployment_argument, json_option, kafka_option, make_settings, print_json, run, show
+from hotswap.cli.shared import (
+    deployment_argument,
+    json_option,
+    kafka_option,
+    make_settings,
+    print_json,
+    run,
+    show,
+    sign_option,
+)
 from hotswap.client.client import Client
 from hotswap.errors import UsageError
 from hotswap.kafka.admin import Admin
@@ -13,16 +24,17 @@ from hotswap.settings import Settings
 @click.command()
 @deployment_argument
 @click.argument("name")
+@sign_option
 @kafka_option
 @json_option
-def move(deployment: str, name: str, kafka: str | None, is_json: bool) -> None:  # noqa: FBT001 - click's
+def move(deployment: str, name: str, is_json: bool, **given: Any) -> None:  # noqa: FBT001 - click's
     """Continue a deployment as NAME, with generations from 1 again, when its numbers are used up.
 
     Stop its workers first. NAME's group then starts where the answers of the old one end, so that each request is
     answered once, by one of the two. The topics of requests and answers stay the same, by settings that are printed.
     The old deployment is paused, so that a worker of it that starts again does not answer beside the new one.
     """
-    old = make_settings(deployment=deployment, kafka=kafka)
+    old = make_settings(deployment=deployment, **given)
     topics = {f"{role}_topic": getattr(old.topics, role) for role in ("requests", "predictions", "dead_letters")}
     group = {"group": name} if old.group else {}
     new = old.model_copy(update={"deployment": name} | topics | group)

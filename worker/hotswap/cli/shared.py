@@ -37,6 +37,12 @@ json_option = click.option("--json", "is_json", is_flag=True, help="Print result
 deployment_argument = click.argument("deployment")
 kind_option = click.option("--kind", metavar="KIND", help="The runtime that loads the model. [default: detected]")
 local_file = click.Path(exists=False, dir_okay=False, path_type=Path)
+sign_option = click.option(
+    "--sign-with",
+    type=local_file,
+    metavar="FILE",
+    help="The private key that signs the command (PEM). [default: HOTSWAP_SIGN_WITH]",
+)
 local_model = click.Path(exists=False, path_type=Path)
 
 

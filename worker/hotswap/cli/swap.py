@@ -1,6 +1,6 @@
 """`hotswap swap`, `rollback`, `pause`, `resume` and `skip`: a command to the fleet, and the fleet's answer."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import click
@@ -20,6 +20,7 @@ from hotswap.cli.shared import (
     print_json,
     run,
     show,
+    sign_option,
 )
 from hotswap.client.change import Change, Cut, Receipt
 from hotswap.client.client import Client
@@ -41,6 +42,18 @@ timeout_option = click.option(
     metavar="S",
     help="How long to wait. [default: the deadline]",
 )
+
+
+def follow_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The options of every command: how to sign it, how long to wait for its outcome, and how to print that."""
+    for option in (json_option, kafka_option, sign_option, timeout_option, wait_option):
+        command = option(command)
+    return command
+
+
+def settings_of(deployment: str, given: Mapping[str, Any]) -> Settings:
+    """Return the settings for a command with the `follow_options`."""
+    return make_settings(deployment=deployment, kafka=given["kafka"], sign_with=given["sign_with"])
 
 
 def cut_options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -84,17 +97,14 @@ def cut_options(command: Callable[..., Any]) -> Callable[..., Any]:
     help="How long a worker may take to stage it.",
 )
 @cut_options
-@wait_option
-@timeout_option
-@kafka_option
-@json_option
+@follow_options
 def swap(deployment: str, **given: Any) -> None:
     """Swap the model, the proto, the configuration, or any of them; the rest is inherited.
 
     The new generation is fetched, checked, loaded and warmed beside the one that serves, and takes over between two
     batches. If it fails, nothing changes, and the reasons are printed.
     """
-    settings = make_settings(deployment=deployment, kafka=given["kafka"])
+    settings = settings_of(deployment, given)
 
     async def publish(client: Client) -> Receipt:
         with parts_of(given) as parts:
@@ -115,7 +125,7 @@ def swap(deployment: str, **given: Any) -> None:
             )
             return await client.swap(change)
 
-    _command(settings, publish, given)
+    follow_command(settings, publish, given)
 
 
 @click.command()
@@ -124,36 +134,27 @@ def swap(deployment: str, **given: Any) -> None:
     "--to", cls=Counted, type=number, metavar="N", help="The generation. [default: the one that served before]"
 )
 @cut_options
-@wait_option
-@timeout_option
-@kafka_option
-@json_option
+@follow_options
 def rollback(deployment: str, **given: Any) -> None:
     """Serve an older generation's parts again, as a new generation."""
-    settings = make_settings(deployment=deployment, kafka=given["kafka"])
-    _command(settings, lambda client: client.rollback(given["to"], cut=Cut(given["cut"])), given)
+    settings = settings_of(deployment, given)
+    follow_command(settings, lambda client: client.rollback(given["to"], cut=Cut(given["cut"])), given)
 
 
 @click.command()
 @deployment_argument
-@wait_option
-@timeout_option
-@kafka_option
-@json_option
+@follow_options
 def pause(deployment: str, **given: Any) -> None:
     """Stop taking batches on every partition, until `resume`."""
-    _command(make_settings(deployment=deployment, kafka=given["kafka"]), Client.pause, given)
+    follow_command(settings_of(deployment, given), Client.pause, given)
 
 
 @click.command()
 @deployment_argument
-@wait_option
-@timeout_option
-@kafka_option
-@json_option
+@follow_options
 def resume(deployment: str, **given: Any) -> None:
     """Resume after `pause`."""
-    _command(make_settings(deployment=deployment, kafka=given["kafka"]), Client.resume, given)
+    follow_command(settings_of(deployment, given), Client.resume, given)
 
 
 @click.command()
@@ -174,17 +175,14 @@ def resume(deployment: str, **given: Any) -> None:
     metavar="N",
     help="As `hotswap status` prints it.",
 )
-@wait_option
-@timeout_option
-@kafka_option
-@json_option
+@follow_options
 def skip(deployment: str, **given: Any) -> None:
     """Skip a damaged batch that holds its partition: each request in it is refused as UNREADABLE.
 
     If the batch at this offset is intact, nothing is skipped.
     """
-    settings = make_settings(deployment=deployment, kafka=given["kafka"])
-    _command(settings, lambda client: client.skip(given["partition"], given["offset"]), given)
+    settings = settings_of(deployment, given)
+    follow_command(settings, lambda client: client.skip(given["partition"], given["offset"]), given)
 
 
 @click.command()
@@ -200,7 +198,8 @@ def forget(deployment: str, kafka: str | None) -> None:
     show(f"`hotswap status` does not list {deployment} any more")
 
 
-def _command(settings: Settings, publish: Publish, given: dict[str, Any]) -> None:
+def follow_command(settings: Settings, publish: Publish, given: Mapping[str, Any]) -> None:
+    """Publish a command with the `follow_options`, and print its outcome on each worker."""
     following = publish_and_follow(settings, publish, is_waiting=given["is_waiting"], timeout_s=given["timeout_s"])
     receipt, answer = run(following)
     if given["is_json"]:
