@@ -1,9 +1,9 @@
 """Breaks the real code in one place at a time and shows that each is found: `python -m model.mutants`, in tests/.
 
 Each mutant is applied to a copy of worker/ and tests/, where the model runs with a bounded number of examples, or the
-tests of the agenda's rules; red is what is wanted; the code as it is must pass the same trial. A table says by which
-promise, or which test, each was caught; a mutant that survives ends it with exit code 1. Words of the command line
-choose the mutants whose names contain one of them.
+tests of the agenda's rules, or of who may command; red is what is wanted; the code as it is must pass the same trial. A
+table says by which promise, or which test, each was caught; a mutant that survives ends it with exit code 1. Words of
+the command line choose the mutants whose names contain one of them.
 """
 
 import os
@@ -22,11 +22,12 @@ from model.agenda_defects import RULES
 from model.defects import DEFECTS, Mutant
 from model.rebalance_defects import REBALANCES
 from model.record_defects import BATCHES
+from model.trust_defects import TRUSTS
 
 ROOT = Path(__file__).parents[2]
 EXAMPLES = "4000"
 AT_ONCE = 2
-MUTANTS = [*DEFECTS, *BATCHES, *REBALANCES, *RULES]
+MUTANTS = [*DEFECTS, *BATCHES, *REBALANCES, *RULES, *TRUSTS]
 EVERY = tuple({test: None for mutant in MUTANTS for test in mutant.found_by})
 BOUND_S = 1_800
 
