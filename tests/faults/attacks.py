@@ -8,6 +8,7 @@ import time
 from dataclasses import dataclass
 from statistics import median
 
+from faults import attacks_by_keys as keys
 from faults import attacks_by_records as records
 from faults import attacks_by_swaps as swaps
 from faults import attacks_on_processes as processes
@@ -65,6 +66,7 @@ ATTACKS = (
     processes.terminal,
     processes.early_term,
     processes.left_behind,
+    keys.commands_without_the_right_key,
 )
 HEAD = "| attack | seen | unanswered | twice | p99 without → with, ms | verdict |\n|---|---|---|---|---|---|"
 

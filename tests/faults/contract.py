@@ -51,14 +51,15 @@ class ControlPlane:
         await asyncio.to_thread(self._consumer.close)
 
     async def publish(self, commands):
-        """Append (key, value) records to the control topic; return once they are acknowledged."""
+        """Append (key, value) or (key, value, headers) to the control topic; return once they are acknowledged."""
         errors = []
 
         def acknowledge(error, _):
             errors.extend([error] if error else [])
 
-        for key, value in commands:
-            self._producer.produce(self._topics.control, value, key=key, partition=0, callback=acknowledge)
+        for key, value, *headers in commands:
+            more = {"headers": headers[0]} if headers else {}
+            self._producer.produce(self._topics.control, value, key=key, partition=0, callback=acknowledge, **more)
         await asyncio.to_thread(self._producer.flush, 30)
         assert not errors, errors
 

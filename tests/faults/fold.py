@@ -136,6 +136,8 @@ class Fold:
 
 def _wrong(command, kind):
     """Return the code for a fault of the command itself, whatever the log before it; empty if there is none."""
+    if kind == "trust":
+        return "NOT_TRUSTED"  # the workers that this follows have no trust file
     if kind != "swap":
         return "" if kind else "MALFORMED"
     swap = command.swap

@@ -41,7 +41,9 @@ class Stage:
         self.topics = self.deployment.settings.topics
         self.commands = Commands(self.deployment.name, random.Random(1))
         self.made = made
-        """The attack's file, if it has one."""
+        """The attack's file, if it has one, or its keys."""
+        self.sign = None
+        """Returns the headers that sign a value, once commands must be signed."""
         self.evil = folder / "evil"
         """The file that evil_child.py reads."""
         self.ports = {name: 20_000 + random.randrange(12_000) for name in WORKERS}
@@ -70,7 +72,7 @@ class Stage:
         """Start a worker of the checkout."""
         return self.deployment.start(
             name, code=self.code, child=(sys.executable, str(_EVIL), str(self.evil)),
-            HOTSWAP_HTTP_PORT=str(self.ports[name]), **more,
+            HOTSWAP_HTTP_PORT=str(self.ports[name]), **getattr(self.made, "environment", {}), **more,
         )  # fmt: skip
 
     # ---- what attacks do and see
@@ -99,7 +101,14 @@ class Stage:
         return self.commands.swap(self.newest, **{"model": model} | given)
 
     async def send(self, *commands):
-        await self.plane.publish([(command.command_id.encode(), command.SerializeToString()) for command in commands])
+        """Write commands as the owner of the deployment does."""
+        for command in commands:
+            value = command.SerializeToString()
+            await self.write(command, self.sign(value) if self.sign else [])
+
+    async def write(self, command, headers):
+        """Write a command with these headers."""
+        await self.plane.publish([(command.command_id.encode(), command.SerializeToString(), headers)])
 
     async def verdicts(self, command, seconds=30):
         """Return the outcome on each running worker within that time: worker -> outcome and code."""
@@ -113,6 +122,8 @@ class Stage:
                         "FAILED",
                         "REFUSED",
                         "SUPERSEDED",
+                        "APPLIED",
+                        "DUPLICATE",
                     ):
                         told[name] = " ".join(part for part in verdict[2:] if part)
             return len(told) == len(WORKERS)
