@@ -34,3 +34,8 @@ def test_what_would_let_in_anybody_or_tell_the_tokens_is_refused(gateway, option
 
 def test_behind_a_proxy_that_speaks_tls_others_may_come_with_tokens(gateway):
     assert "cannot serve on 192.0.2.1:8080" in gateway(*OTHERS, *TOKENS, "--behind-tls-proxy", code=3)
+
+
+def test_a_key_that_cannot_sign_is_told_at_the_start(gateway, monkeypatch):
+    monkeypatch.setenv("HOTSWAP_SIGN_WITH", "none.pem")
+    assert "the key none.pem cannot be read: No such file" in gateway(code=2)

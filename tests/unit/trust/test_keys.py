@@ -8,12 +8,17 @@ from hashlib import sha256
 import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from hypothesis import given
 from hypothesis import strategies as st
 
 from hotswap.errors import UsageError
 from hotswap.trust.keys import Signer, is_signed, key_id, signed_bytes
 
+PINNED = (
+    "748a41c67e2e6eac7d65f82507ec47743ec9c905e1af90ba971ac12074c18762"
+    "b5243be6b44fafaeaaa8b3cd9687e5b2a5e3183f8550b53e7b2e4ed088a3970a"
+)
 TOPICS = st.from_regex(r"[A-Za-z0-9._-]{1,40}", fullmatch=True)
 
 
@@ -22,6 +27,13 @@ def test_the_encoding_is_that_of_dsse():
     assert signed_bytes(b"hello world", topic="t", cluster="c") == (
         b"DSSEv1 49 application/vnd.hotswap.command;topic=t;cluster=c 11 hello world"
     )
+
+
+def test_what_was_signed_once_is_valid_for_ever():
+    # Pinned: a later version that signs or verifies otherwise would refuse what logs have accepted.
+    signer = Signer(Ed25519PrivateKey.from_private_bytes(bytes(range(32))))
+    headers = signer.headers(b"\x0a\x01c", topic="hotswap.control", cluster="MkU3OEVBNTcwNTJENDM2Qg")
+    assert headers == [("key-id", b"56475aa75463474c"), ("signature", bytes.fromhex(PINNED))]
 
 
 @given(st.tuples(st.binary(max_size=50), TOPICS, st.text(max_size=20)), st.tuples(st.binary(), TOPICS, st.text()))

@@ -11,6 +11,7 @@ from hotswap import logs
 from hotswap.cli.shared import Command, kafka_option, local_file, make_settings
 from hotswap.errors import StartError, UsageError
 from hotswap.settings import Settings
+from hotswap.trust.keys import Signer
 
 if TYPE_CHECKING:
     from hotswap.gateway.server import MakeConsole
@@ -51,7 +52,7 @@ def settings_of(deployments: Sequence[str], kafka: str | None) -> list[Settings]
 
     Raises:
         StartError: the extra is not installed.
-        UsageError: a deployment is named twice, or a setting is wrong.
+        UsageError: a deployment is named twice, a setting is wrong, or the key that signs cannot be read.
 
     """
     if missing := missing_extra():
@@ -59,6 +60,8 @@ def settings_of(deployments: Sequence[str], kafka: str | None) -> list[Settings]
     if len(set(deployments)) < len(deployments):
         raise UsageError("a deployment is named twice")
     settings = [make_settings(deployment=name, kafka=kafka) for name in deployments]
+    if key := settings[0].sign_with:
+        Signer.read(key)  # not first when somebody swaps
     logs.set_up(level=settings[0].log_level, style=settings[0].log_format)
     return settings
 
