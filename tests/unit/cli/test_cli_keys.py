@@ -73,7 +73,7 @@ def test_without_a_trust_file_there_is_nothing_to_list(files):
 
 
 def test_commands_are_signed_from_the_requirement_on(trust, cluster, settings, monkeypatch):
-    FakeWorker(cluster, settings)
+    FakeWorker(cluster, settings).speak(trust_sha256=Trust.read(trust).sha256)
     ci = Signer.read(trust.parent / "ci.pem").id
     assert "to sign with (--sign-with)" in one_line(hotswap("keys", "require", "d", code=2))
     assert "NOT_TRUSTED: key" in one_line(hotswap("keys", "require", "d", "--sign-with", "ci.pem", code=1))

@@ -12,7 +12,7 @@ from hotswap.client.serving import follow_serving
 from hotswap.commands import encode_command
 from hotswap.errors import StartError, SwapError, UsageError
 from hotswap.swap import PauseCommand, SwapCommand, TrustCommand
-from hotswap.trust.file import Role
+from hotswap.trust.file import Role, Trust
 from hotswap.trust.keys import Signer
 
 CI, ADMIN = Signer.new(), Signer.new()
@@ -56,12 +56,13 @@ async def test_signed_commands_are_accepted_and_others_refused_once_that_is_requ
 
 async def test_every_reader_leaves_out_what_the_workers_refuse(cluster, settings, as_):
     worker = FakeWorker(cluster, settings, outcomes=())
+    worker.speak(trust_sha256=Trust.read(as_().trust).sha256)
     async with Client(as_(CI)) as client, Client(as_(ADMIN)) as admin:
         await first_swap(client)
         await admin.trust()
         forged = SwapCommand(command_id="forged", generation=9, model=MODEL)
         cluster.append(settings.topics.control, encode_command("d", forged))
-        worker.speak(generation=1)
+        worker.speak(generation=1, trust_sha256=Trust.read(as_().trust).sha256)
         seen = await overview(as_())
         assert [view.entry.verdict.code for view in seen.commands] == ["", "", "SIGNATURE_MISSING"]
         assert (seen.newest, seen.signed_since, seen.unverified) == (1, 1, "")
@@ -107,6 +108,26 @@ async def test_what_cannot_be_taken_back_is_checked_before_it_is_written(cluster
         ):
             await admin.trust()
     assert commands(cluster, settings) == []
+
+
+async def test_signatures_are_not_required_while_a_live_worker_lacks_the_trust_file_but_a_key_can_be_revoked(
+    cluster, settings, as_
+):
+    mine = Trust.read(as_().trust).sha256
+    workers = [FakeWorker(cluster, settings, name) for name in ("w1", "w2", "w3", "w4")]
+    for worker, digest in zip(workers, (mine, "", "a" * 64, ""), strict=True):
+        worker.speak(trust_sha256=digest)
+    workers[3].speak(stopped=True)
+    async with Client(as_(ADMIN)) as admin:
+        with pytest.raises(UsageError, match="w2, w3: no trust file, or another one than"):
+            await admin.trust()
+        assert commands(cluster, settings) == []
+        await admin.trust(revoked=[CI.id])
+    told = _signatures(as_(), await overview(as_()))
+    assert (told.level, told.what) == (
+        Level.FAULT,
+        "commands must be signed since offset 0 of hotswap.control, but w2 cannot tell",
+    )
 
 
 async def test_a_key_that_cannot_be_read_is_told_before_anything_is_written(cluster, settings, tmp_path):

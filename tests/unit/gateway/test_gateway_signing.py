@@ -4,6 +4,7 @@ import pytest
 
 from fakes.signing import lasting, trust_file
 from hotswap.client.client import Client
+from hotswap.trust.file import Trust
 from hotswap.trust.keys import Signer
 
 KEY = Signer.new()
@@ -15,8 +16,9 @@ def settings(settings, tmp_path):
     return settings.model_copy(update={"trust": trust_file(tmp_path, lasting(KEY)), "sign_with": tmp_path / "key.pem"})
 
 
-async def test_commands_of_callers_are_signed_until_the_gateways_key_is_revoked(gateway, settings):
+async def test_commands_of_callers_are_signed_until_the_gateways_key_is_revoked(gateway, cluster, settings):
     async with gateway() as client, Client(settings) as admin:
+        cluster.worker.speak(trust_sha256=Trust.read(settings.trust).sha256)
         await admin.trust()
         assert (await client.post("/v1/d/pause")).status_code == 200
         await admin.trust(revoked=[KEY.id])

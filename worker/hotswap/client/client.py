@@ -219,7 +219,7 @@ class Client:
 
         Raises:
             SwapError: the key that signs may not command this.
-            UsageError: no key signs, there is no trust file, or it does not have these keys.
+            UsageError: no key signs, no trust file has it, or `revoked`, or a live worker lacks that file.
             StartError: the control topic has its publishers' timestamps.
 
         """

@@ -1,7 +1,7 @@
 """Writes a command to the control topic, signed if a key signs, and reads it back with the verdict on it."""
 
 import time
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import replace
 
 from hotswap.client import overview
@@ -47,21 +47,33 @@ async def write_command(settings: Settings, writer: LogWriter, command: Command,
     return verdict
 
 
-async def check_trust(settings: Settings, signer: Signer | None, revoked: Iterable[str]) -> None:
+async def check_trust(settings: Settings, signer: Signer | None, revoked: Sequence[str]) -> None:
     """Check that a Trust command can be verified and obeyed before it is written: it cannot be taken back.
 
     Raises:
-        UsageError: no key signs, there is no trust file, or it does not have these keys.
+        UsageError: no key signs, there is no trust file, it lacks one of these keys, or a live worker lacks the file.
         StartError: the control topic has its publishers' timestamps.
 
     """
-    keys = Trust.read(settings.trust).keys if settings.trust else {}
-    if signer is None or not keys:
+    if signer is None or settings.trust is None:
         raise UsageError("this needs a trust file (HOTSWAP_TRUST) and one of its keys to sign with (--sign-with)")
-    if unknown := [key for key in (signer.id, *revoked) if key not in keys]:
-        raise UsageError(f"the trust file has no key {unknown[0]}: it has {', '.join(keys)}")
+    trust = Trust.read(settings.trust)
+    if unknown := [key for key in (signer.id, *revoked) if key not in trust.keys]:
+        raise UsageError(f"the trust file has no key {unknown[0]}: it has {', '.join(trust.keys)}")
+    if not revoked:  # which may be urgent, and what workers report may be forged
+        await _check_workers(settings, trust)
     control = settings.topics.control
     async with Admin.connect(settings) as admin:
         told = await admin.topic_settings([control])
     if fault := untimely(control, told[control]):
         raise StartError(fault[0])
+
+
+async def _check_workers(settings: Settings, trust: Trust) -> None:
+    fleet, now = await overview.read_fleet(settings), time.time()
+    views = sorted(fleet.workers.items())
+    if others := [name for name, view in views if view.is_live(now) and view.trust_sha256 != trust.sha256]:
+        raise UsageError(
+            f"{', '.join(others)}: no trust file, or another one than {settings.trust}, so commands would be decided "
+            "differently there: restart these workers with it (HOTSWAP_TRUST), then require signatures"
+        )

@@ -139,6 +139,13 @@ def _control(name: str, told: Mapping[str, str]) -> Iterator[Finding]:
 def _signatures(settings: Settings, seen: Overview) -> Finding:
     """Return who may command."""
     control = settings.topics.control
+    blind = [worker.worker for worker in seen.live if not worker.trust_sha256]
+    if seen.signed_since is not None and blind:
+        what = (
+            f"commands must be signed since offset {seen.signed_since} of {control}, but {', '.join(blind)} cannot tell"
+        )
+        advice = "restart these workers with HOTSWAP_TRUST and HOTSWAP_REQUIRE_SIGNATURES: they obey unsigned commands"
+        return Finding(Level.FAULT, "signatures", what, advice)
     if seen.signed_since is not None:
         return Finding(Level.OK, "signatures", f"commands must be signed since offset {seen.signed_since} of {control}")
     what = f"commands need none: whoever may write to {control} commands this deployment"
