@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from google.protobuf.message import DecodeError
 from google.protobuf.timestamp_pb2 import Timestamp
 
+from hotswap.artifacts.places import without_secrets
 from hotswap.errors import SwapCode, SwapError, UsageError
 from hotswap.generation import Configuration, Model, Policy, Proto, TextOptions, frozen
 from hotswap.swap import Command, PauseCommand, RollbackCommand, SkipCommand, SwapCommand, TrustCommand
@@ -200,7 +201,7 @@ def _cut(message: wire.Swap | wire.Rollback) -> Mapping[int, int]:
 
 
 def _model(model: wire.Model) -> Model:
-    _check_digest(model.sha256, f"model {model.uri}")
+    _check_digest(model.sha256, f"model {without_secrets(model.uri)}")
     if not model.uri:
         raise SwapError(SwapCode.MALFORMED, "the model has no uri")
     return Model(model.uri, model.sha256.lower(), model.kind or "h2o", model.name[:_LONGEST_NAME])
@@ -209,7 +210,7 @@ def _model(model: wire.Model) -> Model:
 def _proto(proto: wire.Proto) -> Proto:
     source = proto.WhichOneof("source")
     if source == "uri":
-        _check_digest(proto.sha256, f"proto {proto.uri}")
+        _check_digest(proto.sha256, f"proto {without_secrets(proto.uri)}")
         return Proto(proto.sha256.lower(), uri=proto.uri, is_descriptor_set=proto.uri.endswith((".desc", ".binpb")))
     if source is None:
         raise SwapError(SwapCode.MALFORMED, "the proto has none of text, descriptor_set, uri")

@@ -42,6 +42,10 @@ class SwapCode(StrEnum):
     DIGEST_MISMATCH = "DIGEST_MISMATCH"
     """Refuses the command if an inline proto does not match the command's SHA-256; fails the staging if an artifact
     does not match. Upload the file again, and publish it with its digest."""
+    URI_DENIED = "URI_DENIED"
+    """Fails the staging: the URI of the model or the proto lies outside of the stores that this worker may fetch from,
+    or a link or a redirect leads there; nothing was opened. Upload it to one of them, or name its store in
+    HOTSWAP_ALLOWED_STORES on every worker."""
     ARTIFACT_UNREACHABLE = "ARTIFACT_UNREACHABLE"
     """Fails the staging: the model or the proto could not be fetched from the store, or not in time. Check its URI, the
     store, and this worker's credentials."""

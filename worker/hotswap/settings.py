@@ -206,6 +206,12 @@ class Settings(BaseSettings):
         description="Where `hotswap swap` uploads artifacts: a URL that fsspec can open and every worker can reach. "
         "Default: the folder `store` in this user's data folder for hotswap.",
     )
+    allowed_stores: str = Field(
+        "",
+        description="Stores that artifacts may be fetched from, by their URLs, separated by commas. A generation whose "
+        "URI lies elsewhere fails with URI_DENIED, and nothing is opened. User info in these URLs counts for the URIs "
+        "below them, which need none. Default: `HOTSWAP_STORE` alone.",
+    )
     cache: Path = Field(
         default_factory=lambda: user_cache_path("hotswap"),
         description="Folder for downloaded jars and fetched artifacts. Default: this user's cache folder for hotswap.",
@@ -285,6 +291,17 @@ class Settings(BaseSettings):
         return min(asked or self.swap_deadline_ms, max(self.swap_deadline_ms, self.max_deadline_ms))
 
     @property
+    def store_url(self) -> str:
+        """The URL of the store that artifacts are uploaded to."""
+        return as_url(self.store)
+
+    @property
+    def stores(self) -> tuple[str, ...]:
+        """The URLs of the stores that artifacts may be fetched from."""
+        named = filter(None, map(str.strip, self.allowed_stores.split(",")))
+        return tuple(map(as_url, named)) or (self.store_url,)
+
+    @property
     def artifacts(self) -> Path:
         """The folder of fetched artifacts."""
         return self.cache / "artifacts"
@@ -293,6 +310,11 @@ class Settings(BaseSettings):
     def group_id(self) -> str:
         """The consumer group of the deployment's workers."""
         return self.group or self.deployment
+
+
+def as_url(store: str) -> str:
+    """Return the URL of a store that may be given as a folder: a worker elsewhere does not know our working folder."""
+    return store if "://" in store else Path(store).resolve().as_uri()
 
 
 def _sources(settings: type[BaseSettings]) -> Iterator[tuple[str, PydanticBaseSettingsSource]]:

@@ -10,7 +10,8 @@ from time import monotonic
 
 from hotswap import metrics
 from hotswap.agenda import Action, Agenda, Cancel, Join, KeepStandby, Report, Retire, Stage, StayOut
-from hotswap.artifacts.store import Store, without_secrets
+from hotswap.artifacts.places import without_secrets
+from hotswap.artifacts.store import Store
 from hotswap.batch import Position
 from hotswap.errors import Doubt, SwapCode, SwapError
 from hotswap.failpoints import failpoint

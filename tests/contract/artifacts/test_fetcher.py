@@ -5,97 +5,26 @@ import contextlib
 import hashlib
 import os
 import signal
-import socket
 import subprocess
 import sys
-import threading
 from pathlib import Path
 
 import pytest
 
 from fakes.examples import COLD, EXAMPLES, IRIS
-from fakes.processes import gone, is_running, left_behind, nothing_left, proc
+from fakes.fetching import MODEL, Fetching, model
+from fakes.processes import gone, is_running, proc
 from hotswap.artifacts import fetcher as module
 from hotswap.artifacts.cache import Cache
-from hotswap.artifacts.fetcher import Fetcher
-from hotswap.artifacts.store import Store
 from hotswap.batch import Position
 from hotswap.errors import SwapError
 from hotswap.generation import Model, Proto
 from hotswap.host.jvm_spec import make_ground
 from hotswap.pipeline.ports import PartitionState
-from hotswap.settings import Settings
 from hotswap.staging import Staging, Surroundings
 from hotswap.swap import SwapCommand, Timeline
 
-MODEL = EXAMPLES / "models" / "iris_gbm.zip"
 HANGING_SWAPS = 20
-
-
-class Fetching:
-    """A Store as a worker has it, with its process."""
-
-    def __init__(self, **settings):
-        self.settings = Settings(deployment="d", host_heap_mb=128, hosts=1, spare_kinds="", **settings)
-        self.fetcher = Fetcher(self.settings)
-        self.store = Store(self.settings, self.fetcher.fetch)
-        self.fetcher.start()
-
-    @property
-    def pid(self):
-        return self.fetcher._idle._process.pid
-
-    def left(self):
-        return sorted(path.name for path in (self.settings.cache / "artifacts").glob("*"))
-
-
-@pytest.fixture
-async def fetching(tmp_path):
-    before = left_behind()
-    made = Fetching(cache=tmp_path / "cache")
-    yield made
-    for path, users in list(made.store._cache._held.items()):
-        for _ in list(users):
-            made.store.release(path)
-    await made.fetcher.stop()
-    await nothing_left(before)
-
-
-class Silent:
-    """A server that accepts and never answers."""
-
-    def __init__(self, server):
-        self.uri = f"ftp://127.0.0.1:{server.getsockname()[1]}/model.zip"
-        self.model = Model(self.uri, "0" * 64)
-        self.connections = []
-        self._server = server
-
-    def accept(self):
-        with contextlib.suppress(OSError):
-            while True:
-                self.connections.append(self._server.accept()[0])
-
-    async def is_asked(self):
-        async with asyncio.timeout(60):
-            while not self.connections:
-                await asyncio.sleep(0.01)
-
-
-@pytest.fixture
-def silent():
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        made = Silent(server)
-        thread = threading.Thread(target=made.accept)
-        thread.start()
-        yield made
-        server.shutdown(socket.SHUT_RDWR)
-        thread.join()
-        for connection in made.connections:
-            connection.close()
-
-
-def model(path=MODEL, kind="h2o", sha256=None):
-    return Model(path.as_uri(), sha256 or hashlib.sha256(path.read_bytes()).hexdigest(), kind)
 
 
 async def test_what_is_fetched_by_the_process_is_whole_and_the_same_process_fetches_the_next(fetching):
@@ -222,7 +151,7 @@ from hotswap.settings import Settings
 from hotswap.artifacts.store import Store
 
 async def main(cache, failpoints, uri):
-    settings = Settings(cache=Path(cache), failpoints=failpoints)
+    settings = Settings(cache=Path(cache), failpoints=failpoints, allowed_stores=uri)
     fetcher = Fetcher(settings)
     fetcher.start()
     print(fetcher._idle._process.pid, flush=True)

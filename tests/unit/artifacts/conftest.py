@@ -20,7 +20,7 @@ def settings(tmp_path):
 @pytest.fixture
 def publish(tmp_path):
     def put(content, *, kind="h2o", name="model.zip"):
-        path = tmp_path / "published" / sha256(content) / name
+        path = tmp_path / "remote" / sha256(content) / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(content)
         return Model(path.as_uri(), sha256(content), kind)

@@ -144,8 +144,9 @@ async def test_a_jar_that_was_changed_in_the_cache_is_fetched_again(settings, pu
 
 
 async def test_a_proto_that_was_changed_in_the_cache_is_fetched_again(settings, tmp_path):
-    (tmp_path / "a.proto").write_bytes(b"true")
-    proto = Proto(sha256(b"true"), uri=(tmp_path / "a.proto").as_uri())
+    (tmp_path / "remote").mkdir()
+    (tmp_path / "remote" / "a.proto").write_bytes(b"true")
+    proto = Proto(sha256(b"true"), uri=(tmp_path / "remote" / "a.proto").as_uri())
     assert await Store(settings).fetch_proto(proto) == b"true"
     (settings.cache / "artifacts" / f"{proto.sha256}.file" / "content").write_bytes(b"liar")
 

@@ -11,7 +11,7 @@ import fsspec
 import pytest
 
 from fakes.artifacts import MOJO, left, make_zip, refusal, special_zip
-from hotswap.artifacts import archive, store
+from hotswap.artifacts import archive, cache
 from hotswap.artifacts.store import Store
 from hotswap.errors import SwapError
 from hotswap.generation import Model
@@ -181,21 +181,23 @@ async def test_an_artifact_larger_than_allowed_is_refused(settings, publish):
 
 
 async def test_a_missing_file_is_unreachable_and_says_which(settings, tmp_path):
-    error = await refusal(Store(settings), Model((tmp_path / "gone.zip").as_uri(), "0" * 64))
+    error = await refusal(Store(settings), Model((tmp_path / "remote" / "gone.zip").as_uri(), "0" * 64))
     assert error.code == "ARTIFACT_UNREACHABLE"
     assert "gone.zip" in error.message
     assert left(settings) == []
 
 
 async def test_an_unknown_protocol_is_unreachable_and_a_missing_package_is_named(settings):
-    unknown = await refusal(Store(settings), Model("gopher://host/model.zip", "0" * 64))
+    allowing = settings.model_copy(update={"allowed_stores": "gopher://host,s3://bucket,https://host"})
+    unknown = await refusal(Store(allowing), Model("gopher://host/model.zip", "0" * 64))
     assert (unknown.code, "gopher" in unknown.message) == ("ARTIFACT_UNREACHABLE", True)
-    missing = await refusal(Store(settings), Model("s3://bucket/model.zip", "0" * 64))
+    missing = await refusal(Store(allowing), Model("s3://bucket/model.zip", "0" * 64))
     assert (missing.code, "s3fs" in missing.message) == ("ARTIFACT_UNREACHABLE", True)
 
 
 async def test_a_password_in_an_address_is_never_shown(settings):
-    error = await refusal(Store(settings), Model("gopher://me:hunter2@host/m.zip?sig=hunter2", "0" * 64))
+    allowing = settings.model_copy(update={"allowed_stores": "gopher://me:hunter2@host"})
+    error = await refusal(Store(allowing), Model("gopher://me:hunter2@host/m.zip?sig=hunter2", "0" * 64))
     assert "gopher://host/m.zip" in error.message
     assert "hunter2" not in error.message
 
@@ -247,7 +249,7 @@ async def test_a_cancelled_fetch_stops_at_its_next_chunk_and_cleans_up(settings,
         rmtree(path, **kwargs)
         cleaned.set()
 
-    rmtree = store.shutil.rmtree
+    rmtree = cache.shutil.rmtree
     monkeypatch.setattr("hotswap.artifacts.cache.shutil.rmtree", removed)
     monkeypatch.setattr(
         fsspec.implementations.local.LocalFileSystem, "open", lambda *_, **__: _Gate(content, then=wait)

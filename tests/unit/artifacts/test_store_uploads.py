@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from fakes.artifacts import make_zip, sha256
-from hotswap.artifacts import store
+from hotswap.artifacts import transfer
 from hotswap.artifacts.store import Store
 from hotswap.errors import SwapError
 from hotswap.generation import Model, Proto
@@ -56,7 +56,7 @@ async def test_an_interrupted_upload_leaves_nothing_in_the_store(settings, tmp_p
         raise ConnectionResetError("the store went away")
 
     (tmp_path / "m.zip").write_bytes(make_zip())
-    monkeypatch.setattr(store.shutil, "copyfileobj", broken)
+    monkeypatch.setattr(transfer.shutil, "copyfileobj", broken)
     with pytest.raises(SwapError, match="went away"):
         await Store(settings).upload(tmp_path / "m.zip")
     assert [file for file in (tmp_path / "remote").rglob("*") if file.is_file()] == []
@@ -70,8 +70,9 @@ async def test_an_upload_of_a_missing_file_names_it(settings, tmp_path):
 async def test_a_proto_is_checked_inline_and_from_a_store(settings, tmp_path):
     store = Store(settings)
     source = b'syntax = "proto3";'
-    (tmp_path / "a.proto").write_bytes(source)
-    uri = (tmp_path / "a.proto").as_uri()
+    (tmp_path / "remote").mkdir()
+    (tmp_path / "remote" / "a.proto").write_bytes(source)
+    uri = (tmp_path / "remote" / "a.proto").as_uri()
     assert await store.fetch_proto(Proto.inline(source)) == source
     assert await store.fetch_proto(Proto("", source=source)) == source
     assert await store.fetch_proto(Proto(sha256(source), uri=uri)) == source

@@ -30,7 +30,8 @@ async def test_each_model_is_listed_with_its_generations_and_its_file_can_be_had
 
 
 async def test_a_file_that_is_not_what_was_published_is_not_sent(console, settings, tmp_path):
-    file = Path(tmp_path, "churn.jar")
+    file = Path(tmp_path, "store", "churn.jar")
+    file.parent.mkdir()
     file.write_bytes(b"PK")
     async with console() as browser:
         async with Client(settings) as client:

@@ -4,8 +4,9 @@
 
 It is started ahead of the first fetch, since that takes 0.2 s. FD is its end of a socket pair that carries lines of
 JSON: an artifact to it; `{}` back once that is in the cache, or the SwapError; then a line to it once the worker holds
-the entry as well, because until then only this process keeps it from being pruned. `{"find": URI}` to it only looks for
-an artifact, and is answered in the same way, without a third line. SETTINGS are those that fetching needs. Its
+the entry as well, because until then only this process keeps it from being pruned. `{"find": …}` to it only looks for
+an artifact, and is answered in the same way, without a third line. SETTINGS are those that fetching needs; the stores,
+whose URLs may have passwords, come with each artifact, since everybody on this machine may read a command line. Its
 environment is the worker's, which configures the stores (proxies, AWS_...), without HOTSWAP_*, which holds Kafka's
 password. It ends when the worker closes the connection or dies.
 """
@@ -26,7 +27,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 from hotswap import logs
 from hotswap.artifacts.cache import Cache
-from hotswap.artifacts.store import Artifact, fetch_now, find, without_secrets
+from hotswap.artifacts.places import without_secrets
+from hotswap.artifacts.store import Artifact, fetch_now
+from hotswap.artifacts.transfer import find
 from hotswap.errors import SwapCode, SwapError
 from hotswap.failpoints import arm
 from hotswap.local.children import has_ended
@@ -52,6 +55,7 @@ class Fetcher:
                 "failpoints": settings.failpoints,
             }
         )
+        self._stores = settings.stores
         self._idle: _Process | None = None
         self._ending: set[asyncio.Task[None]] = set()
 
@@ -94,7 +98,7 @@ class Fetcher:
         """Return why an artifact is not where its URI says, for a person; empty if it is."""
         try:
             async with asyncio.timeout(_FIND_SECONDS), self._lent() as process:
-                return (await process.ask({"find": uri})).get("message", "")
+                return (await process.ask({"find": {"uri": uri, "stores": self._stores}})).get("message", "")
         except TimeoutError:
             return f"{without_secrets(uri)} was not found within {_FIND_SECONDS:g} s"
         except OSError as error:
@@ -204,7 +208,7 @@ def main() -> None:
             order, path = json.loads(line), None
             try:
                 if "find" in order:
-                    find(order["find"])
+                    find(**order["find"])
                 else:
                     path = fetch_now(cache, Artifact(**order), threading.Event())
             except SwapError as error:

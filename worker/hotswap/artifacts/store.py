@@ -5,22 +5,18 @@ import contextlib
 import hashlib
 import io
 import re
-import shutil
 import threading
-import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Protocol, TypeVar
-from urllib.parse import unquote
-
-import fsspec
-from fsspec.implementations.local import LocalFileSystem
 
 from hotswap.artifacts.archive import check_jars, find_change, open_plain, unpack
 from hotswap.artifacts.cache import Cache
 from hotswap.artifacts.mojo import check_names
+from hotswap.artifacts.places import without_secrets, without_user
+from hotswap.artifacts.transfer import read, send
 from hotswap.errors import SwapCode, SwapError
 from hotswap.failpoints import failpoint
 from hotswap.generation import Model, Proto
@@ -41,9 +37,13 @@ _T = TypeVar("_T")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Artifact:
-    """An artifact to fetch: its place, its digest, the largest size allowed in bytes, and whether to unpack it."""
+    """An artifact to fetch: its place, its digest, the largest size allowed in bytes, and whether to unpack it.
+
+    `stores` are the URLs of those that it may be fetched from.
+    """
 
     uri: str
+    stores: Sequence[str]
     sha256: str
     max_bytes: int
     is_unpacked: bool
@@ -66,18 +66,25 @@ class Fetch(Protocol):
 class Store:
     """Artifacts by digest: `fetch` and `fetch_proto` for a worker, `upload` for the publisher of a swap."""
 
-    def __init__(self, settings: "Settings", fetch: Fetch | None = None) -> None:
-        """Fetch with `fetch`, which can be cancelled; None: in a thread, enough for a command line that ends anyway."""
+    def __init__(
+        self, settings: "Settings", fetch: Fetch | None = None, *, stores: Sequence[str] | None = None
+    ) -> None:
+        """Fetch with `fetch`, which can be cancelled; None: in a thread, enough for a command line that ends anyway.
+
+        `stores`: the URLs of what to fetch from, such as a user's own file; None: the stores that the settings allow.
+        """
         self._fetch = fetch
-        self._uri = settings.store
+        self._url = settings.store_url.rstrip("/")
+        self._stores = settings.stores if stores is None else stores
         self._max_bytes = settings.max_artifact_bytes
         self._cache = Cache(settings.artifacts, max_bytes=settings.cache_max_bytes)
 
     async def fetch(self, model: Model) -> Path:
         """Return the model's folder (kinds that are unpacked) or file; fetch it only if it is not cached.
 
-        It stays on disk until as many `release` calls name it. Raises SwapError: ARTIFACT_UNREACHABLE, DIGEST_MISMATCH,
-        ARTIFACT_INVALID (not a zip, unsafe names, links, too large), CACHE_FAILED (this machine's disk).
+        It stays on disk until as many `release` calls name it. Raises SwapError: URI_DENIED (outside of the allowed
+        stores), ARTIFACT_UNREACHABLE, DIGEST_MISMATCH, ARTIFACT_INVALID (not a zip, unsafe names, links, too large),
+        CACHE_FAILED (this machine's disk).
         """
         return await self._have(self._artifact(model))
 
@@ -98,6 +105,7 @@ class Store:
             return proto.source
         artifact = Artifact(
             uri=proto.uri or "",
+            stores=self._stores,
             sha256=proto.sha256.lower(),
             max_bytes=MAX_PROTO_BYTES,
             is_unpacked=False,
@@ -120,6 +128,8 @@ class Store:
 
     async def upload(self, path: Path) -> tuple[str, str]:
         """Upload a file to the store as `<store>/<sha256>/<name>`, whole or not at all; return its URI and SHA-256.
+
+        The URI has no user info: whoever fetches it has the store's in their settings.
 
         Raises SwapError (ARTIFACT_UNREACHABLE) if the file cannot be read or the store cannot be written.
         """
@@ -154,6 +164,7 @@ class Store:
     def _artifact(self, model: Model) -> Artifact:
         return Artifact(
             uri=model.uri,
+            stores=self._stores,
             sha256=model.sha256.lower(),
             max_bytes=self._max_bytes,
             is_unpacked=model.kind in UNPACKED_KINDS,
@@ -167,19 +178,12 @@ class Store:
             raise SwapError(SwapCode.ARTIFACT_UNREACHABLE, f"{path} cannot be read: {error.strerror}") from error
 
     def _put(self, file: io.BufferedReader | io.BytesIO, name: str) -> tuple[str, str]:
-        # A worker elsewhere does not know our working directory.
-        base = self._uri.rstrip("/") if "://" in self._uri else Path(self._uri).resolve().as_uri()
         sha256 = hashlib.file_digest(file, "sha256").hexdigest()
         file.seek(0)
         # The name is for people; the digest is what identifies the artifact.
-        uri = f"{base}/{sha256}/{re.sub(r'[^A-Za-z0-9._-]', '_', name)}"
-        _send(file, uri)
-        return uri, sha256
-
-
-def without_secrets(uri: str) -> str:
-    """Return the URI as it may be shown: without the password, and without the query, which may be a signature."""
-    return re.sub(r"://[^/@]*@", "://", uri).partition("?")[0]
+        place = f"{sha256}/{re.sub(r'[^A-Za-z0-9._-]', '_', name)}"
+        send(file, f"{self._url}/{place}")
+        return f"{without_user(self._url)}/{place}", sha256
 
 
 async def _in_thread(function: Callable[[threading.Event], _T]) -> _T:
@@ -262,7 +266,7 @@ def _find_fault(folder: Path, artifact: Artifact, is_stopped: Callable[[], bool]
 def _download(artifact: Artifact, file: BinaryIO, stop: threading.Event) -> None:
     digest, size = hashlib.sha256(), 0
     shown = without_secrets(artifact.uri)
-    for chunk in _chunks(artifact.uri):
+    for chunk in read(artifact.uri, artifact.stores):
         if stop.is_set():
             raise SwapError(SwapCode.ARTIFACT_UNREACHABLE, f"{shown} was abandoned: it did not arrive in time")
         size += len(chunk)
@@ -282,62 +286,3 @@ def _mismatch(name: str, wanted: str, found: str) -> SwapError:
         f"{name} has the SHA-256 {found}, but the command says {wanted}: it was changed or damaged after it was "
         "published; publish it again",
     )
-
-
-def _chunks(uri: str) -> Iterator[bytes]:
-    with _foreign_errors(uri):
-        system, path = _file_system(uri)
-        with system.open(path, "rb") as source:
-            while chunk := source.read(_CHUNK):
-                yield chunk
-
-
-def find(uri: str) -> None:
-    """Look for an artifact in its store, and read nothing of it. Raises SwapError (ARTIFACT_UNREACHABLE)."""
-    with _foreign_errors(uri):
-        system, path = _file_system(uri)
-        system.invalidate_cache()
-        system.info(path)
-
-
-def _send(file: BinaryIO, uri: str) -> None:
-    with _foreign_errors(uri):
-        system, path = _file_system(uri)
-        if system.exists(path):
-            return
-        system.makedirs(path.rpartition("/")[0], exist_ok=True)
-        # An object store shows a file once it is complete; on a disk somebody could fetch half of it.
-        is_disk = isinstance(system, LocalFileSystem)
-        target = f"{path}.{uuid.uuid4().hex}" if is_disk else path
-        try:
-            with system.open(target, "wb") as sink:
-                shutil.copyfileobj(file, sink, _CHUNK)
-            if is_disk:
-                system.mv(target, path)
-        except BaseException:
-            with contextlib.suppress(Exception):
-                system.rm(target)
-            raise
-
-
-def _file_system(uri: str) -> tuple[fsspec.AbstractFileSystem, str]:
-    # fsspec takes the percent signs of a file URI as part of the name.
-    system, path = fsspec.core.url_to_fs(unquote(uri) if uri.startswith("file:") else uri)
-    return system, path
-
-
-@contextlib.contextmanager
-def _foreign_errors(uri: str) -> Iterator[None]:
-    shown = without_secrets(uri)
-    try:
-        yield
-    except ImportError as error:
-        raise SwapError(
-            SwapCode.ARTIFACT_UNREACHABLE, f"{shown} needs a package that is not installed: {error}"
-        ) from error
-    except Exception as error:  # each file system of fsspec raises its own errors
-        reason = (getattr(error, "strerror", None) or str(error) or type(error).__name__).replace(uri, shown)
-        raise SwapError(
-            SwapCode.ARTIFACT_UNREACHABLE,
-            f"{shown} cannot be reached: {reason}: check the address, and this machine's access to it",
-        ) from error

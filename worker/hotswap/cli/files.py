@@ -7,6 +7,7 @@ from typing import Any, Literal, NamedTuple, TextIO
 
 import click
 
+from hotswap.artifacts.places import without_secrets
 from hotswap.artifacts.store import Store
 from hotswap.cli.shared import local_file
 from hotswap.client.change import compile_file
@@ -80,7 +81,7 @@ def model_of(given: str | None, sha256: str | None, kind: str | None) -> Path | 
     if "://" not in given:
         return Path(given)
     if not sha256:
-        raise UsageError(f"a model in a store needs its digest: add --model-sha256 to {given}")
+        raise UsageError(f"a model in a store needs its digest: add --model-sha256 to {without_secrets(given)}")
     return Model(given, sha256.lower(), kind or "h2o")
 
 
@@ -91,7 +92,7 @@ def proto_of(given: str | None, sha256: str | None) -> Path | Proto | None:
     if "://" not in given:
         return Path(given)
     if not sha256:
-        raise UsageError(f"a proto in a store needs its digest: add --proto-sha256 to {given}")
+        raise UsageError(f"a proto in a store needs its digest: add --proto-sha256 to {without_secrets(given)}")
     return Proto(sha256.lower(), uri=given, is_descriptor_set=given.endswith((".desc", ".binpb")))
 
 

@@ -131,9 +131,10 @@ def compile_file(path: Path) -> Schema:
 @asynccontextmanager
 async def artifact_of(settings: Settings, path: Path, kind: str) -> AsyncIterator[Path]:
     """Yields a local model as a worker would get it from the store: checked and unpacked."""
-    store = Store(settings)
     with as_file(path) as file:
-        artifact = await store.fetch(_local_model(file, kind))
+        model = _local_model(file, kind)
+        store = Store(settings, stores=(model.uri,))
+        artifact = await store.fetch(model)
     try:
         yield artifact
     finally:
@@ -142,4 +143,4 @@ async def artifact_of(settings: Settings, path: Path, kind: str) -> AsyncIterato
 
 def _local_model(path: Path, kind: str) -> Model:
     with path.open("rb") as file:
-        return Model(path.absolute().as_uri(), hashlib.file_digest(file, "sha256").hexdigest(), kind)
+        return Model(path.resolve().as_uri(), hashlib.file_digest(file, "sha256").hexdigest(), kind)

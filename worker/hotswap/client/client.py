@@ -22,6 +22,7 @@ from types import TracebackType
 from typing import Self
 
 from hotswap.artifacts.detect import as_file, find_kind
+from hotswap.artifacts.places import without_secrets
 from hotswap.artifacts.store import Store
 from hotswap.client import overview
 from hotswap.client.answers import PAUSE_S, Answers, Flow, Outgoing, Place, Prediction, Refused
@@ -164,7 +165,7 @@ class Client:
             raise UsageError(f"the samples take {size:,} bytes, and a command holds {most} KiB: take fewer rows")
         stored = await self._stored(proto) if proto else None
         model = await self._upload(change.model, change.kind) if isinstance(change.model, Path) else change.model
-        model = model and replace(model, name=change.name or model.name or PurePath(model.uri).stem)
+        model = model and replace(model, name=change.name or model.name or PurePath(without_secrets(model.uri)).stem)
         history, fleet = await self._read()
         serving = history.serving(fleet)
         base = change.base or (serving.number if serving else 0)

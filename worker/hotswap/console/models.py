@@ -14,7 +14,8 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
-from hotswap.artifacts.store import Store, without_secrets
+from hotswap.artifacts.places import without_secrets
+from hotswap.artifacts.store import Store
 from hotswap.client.overview import Overview
 from hotswap.console.facts import generation_of
 from hotswap.console.shared import Shared
