@@ -43,7 +43,7 @@ async def measure(kind: str, mib: float, folder: Path) -> float:
         write(path, mib)
     with path.open("rb") as file:
         model = Model(path.as_uri(), hashlib.file_digest(file, "sha256").hexdigest(), kind)
-    store = Store(Settings(cache=folder / "cache", max_artifact_bytes=4 << 30))
+    store = Store(Settings(cache=folder / "cache", store=folder.as_uri(), max_artifact_bytes=4 << 30))
     await store.fetch(model)
     taken = []
     for _ in range(ROUNDS):

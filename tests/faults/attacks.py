@@ -11,6 +11,7 @@ from statistics import median
 from faults import attacks_by_keys as keys
 from faults import attacks_by_records as records
 from faults import attacks_by_swaps as swaps
+from faults import attacks_by_uris as by_uris
 from faults import attacks_on_processes as processes
 from faults.stage import WORKERS, Stage
 from harness.fleet import ROOT
@@ -52,6 +53,7 @@ ATTACKS = (
     records.header_name_on_control,
     records.inflates,
     records.inflates_to_a_gigabyte,
+    by_uris.uris,
     swaps.store_fifo,
     swaps.store_silent,
     swaps.long_ready,

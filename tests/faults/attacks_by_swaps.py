@@ -46,8 +46,8 @@ async def store_fifo(stage):
 
 async def store_silent(stage):
     """Twenty swaps to a server that never answers."""
-    with bad_artifacts.silent_server() as server:
-        return await _swaps_to(stage, f"ftp://127.0.0.1:{server.getsockname()[1]}/model.zip")
+    with bad_artifacts.silent_server(stage.silent_port):
+        return await _swaps_to(stage, f"ftp://127.0.0.1:{stage.silent_port}/model.zip")
 
 
 async def _after(stage, command, seconds=60):

@@ -61,6 +61,6 @@ def fifo(path):
     return path
 
 
-def silent_server():
+def silent_server(port=0):
     """Start a server that accepts connections and never answers; the caller closes it."""
-    return socket.create_server(("127.0.0.1", 0))
+    return socket.create_server(("127.0.0.1", port))

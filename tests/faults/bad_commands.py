@@ -32,6 +32,8 @@ KINDS = {
     "broken_set": "PROTO_INVALID",
     "no_service": "NO_OPERATION",
     "bad_sample": "SAMPLE_REFUSED",
+    "outside": "URI_DENIED",
+    "proto_outside": "URI_DENIED",
     "no_time": "DEADLINE_EXCEEDED",
     "hangs": "DEADLINE_EXCEEDED",
     "never_answers": "DEADLINE_EXCEEDED",
@@ -60,6 +62,19 @@ _NOBODY = 987_654
 _NO_DIGEST = "0" * 64
 
 
+def outside_uri(chance, uri):
+    """Return a URI of somewhere else, or of the same file by a way that is not allowed."""
+    before, _, name = uri.rpartition("/")
+    folder = before.rpartition("/")[2]
+    return chance.choice(
+        (
+            f"{before}/../{folder}/{name}", f"{before}/%2e%2e/{folder}/{name}", f"simplecache::{uri}",
+            uri.replace("file://", "local://"), uri.replace("file://", "file://localhost"), "file:///proc/self/environ",
+            f"~/{name}", f"http://127.0.0.1:1/{name}", f"webhdfs://127.0.0.1:1/{name}", f"memory://{name}",
+        )
+    )  # fmt: skip
+
+
 class BadCommands:
     """Makes bad swaps for a deployment whose generation 1 is good; `fold` has the log of all of them."""
 
@@ -80,6 +95,15 @@ class BadCommands:
         bad_artifacts.claimed_jars(folder / "claimed_jars")
         bad_artifacts.fifo(folder / "hangs")
         self._server = bad_artifacts.silent_server()
+
+    @property
+    def stores(self):
+        """What the workers are to be allowed to fetch from."""
+        return f"{EXAMPLES.as_uri()},{self._folder.as_uri()},{self._silent}"
+
+    @property
+    def _silent(self):
+        return f"ftp://127.0.0.1:{self._server.getsockname()[1]}"
 
     def close(self):
         """Close open servers and files."""
@@ -163,7 +187,17 @@ class BadCommands:
 
     def _never_answers(self, number):
         command = self._hangs(number)
-        command.swap.model.uri = f"ftp://127.0.0.1:{self._server.getsockname()[1]}/model.zip"
+        command.swap.model.uri = f"{self._silent}/model.zip"
+        return command
+
+    def _outside(self, number):
+        command = self._next(number, _GLM)
+        command.swap.model.uri = outside_uri(self._chance, command.swap.model.uri)
+        return command
+
+    def _proto_outside(self, number):
+        command = self._wrong_proto_digest(number)
+        command.swap.proto.uri = outside_uri(self._chance, command.swap.proto.uri)
         return command
 
     def _other_runtime(self, number):

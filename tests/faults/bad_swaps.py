@@ -64,7 +64,7 @@ async def run(deployment, *, seed, count, say):
 async def _start(deployment, plane, bad, figures):
     """Publish what only a deployment without a generation refuses; then the good swap that must continue to serve."""
     for worker in _WORKERS:
-        deployment.start(worker)
+        deployment.start(worker, HOTSWAP_ALLOWED_STORES=bad.stores)
     assert await plane.until(lambda: len(plane.workers) == len(_WORKERS), _ANSWER_S), deployment.log()[-2_000:]
     for kind in FIRST:
         await _one(plane, bad, figures, kind)

@@ -13,6 +13,7 @@ from faults.fold import Command, Verdict, replay
 from faults.steady import Steady
 from faults.storm_commands import Storm, can_load
 from harness.audit import generation
+from harness.fleet import EXAMPLES
 from hotswap.commands import BadCommand, command_for
 from hotswap.errors import SwapError
 from hotswap.swap import Timeline
@@ -22,6 +23,7 @@ _REQUESTS_PER_S = 200
 _LARGEST_BURST = 300
 _QUIET_S = 10.0
 """The longest duration of every fifth pause of the storm: until a generation serves."""
+_STORES = EXAMPLES.as_uri()
 _WORKERS = ("w1", "w2", "w3")
 _TOLD_BY_THE_LOG = ("REFUSED", "APPLIED", "DUPLICATE")
 _ENDS = ("SERVING", "RETIRED", "FAILED", "SUPERSEDED")
@@ -54,7 +56,7 @@ async def run(deployment, *, seed, count, say):
     say(f"control storm: seed {seed}, {count} commands")
     async with ControlPlane(deployment) as plane, Steady(deployment, per_second=_REQUESTS_PER_S) as requests:
         for worker in _WORKERS:
-            deployment.start(worker)
+            deployment.start(worker, HOTSWAP_ALLOWED_STORES=_STORES)
         await _send(plane, storm.prologue(), figures)
         first = await plane.until(lambda: all(_serves(plane, worker, 1) for worker in _WORKERS), _SETTLE_S)
         assert first, deployment.log()[-2_000:]
@@ -65,7 +67,7 @@ async def run(deployment, *, seed, count, say):
         log = await read_log(deployment)
         fold = replay(deployment.name, log)
         figures.settle_s = await _settle(deployment, plane, fold, _WORKERS, figures)
-        deployment.start("w4")
+        deployment.start("w4", HOTSWAP_ALLOWED_STORES=_STORES)
         figures.join_s = await _settle(deployment, plane, fold, ("w4",), figures)
         say(f"as the log says after {figures.settle_s:.1f} s, a new worker after {figures.join_s:.1f} s")
         figures.resident_mb, figures.cpu_s = _costs(deployment)
@@ -96,7 +98,7 @@ async def _blow(deployment, plane, storm, requests, figures, count):
         if figures.sent.total() * 2 > count and not has_restarted:
             has_restarted = True
             await deployment.stop("w2")
-            deployment.start("w2")
+            deployment.start("w2", HOTSWAP_ALLOWED_STORES=_STORES)
         if number % 5:
             await asyncio.sleep(chance.uniform(0.05, 0.6))
         else:

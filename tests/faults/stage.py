@@ -23,7 +23,7 @@ from faults.steady import Steady
 from faults.storm_commands import MODELS, PROTO, Commands
 from harness.audit import source
 from harness.command import variables
-from harness.fleet import ROOT, Deployment
+from harness.fleet import EXAMPLES, ROOT, Deployment
 
 PER_SECOND = 300
 WORKERS = ("w1", "w2")
@@ -35,7 +35,10 @@ class Stage:
     """One deployment for one attack; `code` is the checkout whose workers are attacked."""
 
     def __init__(self, kafka, folder, code, made):
-        self.deployment = Deployment(kafka, folder)
+        self.silent_port, self.http_port = random.sample(range(20_000, 32_000), 2)
+        """Those of a store that never answers and of one over HTTP, if an attack starts them."""
+        stores = folder.as_uri(), EXAMPLES.as_uri(), f"ftp://127.0.0.1:{self.silent_port}", self.http_store
+        self.deployment = Deployment(kafka, folder, allowed_stores=",".join(stores))
         self.folder = folder
         self.code = Path(code)
         self.topics = self.deployment.settings.topics
@@ -76,6 +79,10 @@ class Stage:
         )  # fmt: skip
 
     # ---- what attacks do and see
+
+    @property
+    def http_store(self):
+        return f"http://127.0.0.1:{self.http_port}/store"
 
     @property
     def alive(self):

@@ -1,7 +1,6 @@
 """A deployment whose numbers are used up continues under another name, and each request is answered once."""
 
 import asyncio
-import hashlib
 import json
 from dataclasses import replace
 
@@ -12,6 +11,7 @@ from aiokafka.structs import OffsetAndMetadata
 from harness.audit import generation, read, source
 from harness.command import hotswap
 from harness.fleet import EXAMPLES, Deployment, messages
+from hotswap.artifacts.store import Store
 from hotswap.batch import Position, Transaction
 from hotswap.client.change import Change
 from hotswap.commands import encode_command
@@ -39,7 +39,7 @@ async def commit(settings, partition, offset, metadata):
 
 async def command(deployment, generation):
     """A swap as a publisher of an earlier version, or a foreign one, writes it: without a mark."""
-    model = Model(MODEL.as_uri(), hashlib.sha256(MODEL.read_bytes()).hexdigest())
+    model = Model(*await Store(deployment.settings).upload(MODEL))
     swap = SwapCommand(
         command_id=f"c{generation}", generation=generation, model=model, proto=Proto.inline(PROTO.read_text())
     )

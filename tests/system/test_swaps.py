@@ -10,6 +10,7 @@ from confluent_kafka import Producer
 
 from harness.audit import generation, source
 from harness.fleet import EXAMPLES, messages
+from hotswap.artifacts.store import Store
 from hotswap.client.answers import Outgoing
 from hotswap.client.change import Change, Cut
 from hotswap.errors import SwapError
@@ -146,7 +147,7 @@ async def test_every_kind_of_bad_swap_is_refused_with_its_code_and_the_old_gener
     (tmp_path / "truncated.zip").write_bytes((models / "iris_glm.zip").read_bytes()[:-200])
     with zipfile.ZipFile(tmp_path / "no_mojo.zip", "w") as file:
         file.writestr("readme.txt", "a zip, and no MOJO")
-    glm = (models / "iris_glm.zip").as_uri()
+    glm, digest = await Store(deployment.settings).upload(models / "iris_glm.zip")
     broken = Proto.inline('syntax = "proto3"; message Oops { double x = ; }')
     other = Proto.inline('syntax = "proto3"; message A { double b = 1; }')
     changes = {
@@ -154,7 +155,8 @@ async def test_every_kind_of_bad_swap_is_refused_with_its_code_and_the_old_gener
         "ARTIFACT_INVALID again": Change(model=tmp_path / "truncated.zip", kind="h2o"),
         "MODEL_INVALID": Change(model=tmp_path / "no_mojo.zip", kind="h2o"),
         "DIGEST_MISMATCH": Change(model=Model(glm, "0" * 64)),
-        "ARTIFACT_UNREACHABLE": Change(model=Model((tmp_path / "nothing.zip").as_uri(), "0" * 64)),
+        "ARTIFACT_UNREACHABLE": Change(model=Model(f"{deployment.settings.store}/nothing.zip", "0" * 64)),
+        "URI_DENIED": Change(model=Model((models / "iris_glm.zip").as_uri(), digest)),
         "MODEL_UNSUPPORTED": Change(model=models / "iris_glm.zip", kind="abacus"),
         "SCHEMA_MISMATCH": Change(model=models / "cancer_gbm.zip"),
         "PROTO_INVALID": Change(proto=broken, cut=Cut.AT_ONCE),
@@ -174,6 +176,7 @@ async def test_every_kind_of_bad_swap_is_refused_with_its_code_and_the_old_gener
             (told,) = answer.told.values()
             said[name] = told.code, told.message
     assert {name: code for name, (code, _) in said.items()} == {name: name.split()[0] for name in changes}
+    assert "HOTSWAP_ALLOWED_STORES" in said["URI_DENIED"][1], said
     assert "mean_radius" in said["SCHEMA_MISMATCH"][1], said
     assert "ANSWER_TOO_LARGE" in said["SAMPLE_REFUSED"][1], said
     places = await deployment.publish(values)
