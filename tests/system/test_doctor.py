@@ -70,6 +70,10 @@ async def test_a_deployment_that_is_well_has_no_fault_and_its_workers_tell_of_th
     worker = next(line for line in well if line.startswith("w1: "))
     assert "serves generation 1; cache " in worker
     assert "GiB free" in worker
+    assert "stores: what the generations need lies in the stores allowed here" in well
+    elsewhere = deployment.settings.model_copy(update={"allowed_stores": "s3://models"})
+    (outside,) = [one.what async for one in examine(elsewhere) if one.about == "stores"]
+    assert outside.startswith(f"generation 1: {deployment.settings.store}/")
     copies = [line for line in await found(deployment, Level.WARNING) if "has 1 of 3 copies" in line]
     assert len(copies) == 5
     assert await deployment.stop() == 0

@@ -185,3 +185,21 @@ async def test_every_kind_of_bad_swap_is_refused_with_its_code_and_the_old_gener
     result = await deployment.audit()
     assert result.faults == {}
     assert Counter(generation(message) for message in result.predictions) == {1: len(places)}
+
+
+async def test_what_serves_survives_an_upgrade_after_which_its_uri_lies_outside_of_the_allowed_stores(deployment):
+    await deployment.serve("iris_gbm")
+    values, _, _ = messages("iris")
+    await deployment.publish(values)
+    await deployment.drained()
+    assert await deployment.stop() == 0
+    deployment.start(HOTSWAP_ALLOWED_STORES="s3://elsewhere")
+    places = await deployment.publish(values)
+    await deployment.drained()
+    async with deployment.client() as client:
+        answer = await client.await_swap(await client.swap(Change(model=EXAMPLES / "models" / "iris_glm.zip")))
+    assert {told.code for told in answer.told.values()} == {"URI_DENIED"}
+    assert await deployment.stop() == 0
+    result = await deployment.audit()
+    assert (result.faults, result.dead_letters) == ({}, [])
+    assert Counter(generation(message) for message in result.predictions) == {1: 2 * len(places)}

@@ -1,17 +1,21 @@
 """Examines a deployment: its cluster, its topics and their settings, its workers; for each finding, what to do."""
 
 import time
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
+from hotswap.artifacts.places import address_of
 from hotswap.client.overview import Overview, overview
-from hotswap.errors import Doubt, StartError
+from hotswap.errors import Doubt, StartError, SwapError
 from hotswap.kafka.admin import Admin
 from hotswap.kafka.topics import COPIES, Placement
 from hotswap.settings import Settings, unknown_variables
+from hotswap.swap import Swap
 
 _AHEAD_S = 2.0
+_MOST_PLACES = 20
+_MOST_NUMBERS = 5
 _IN_SYNC = 2
 _COMPRESS = (
     "where many come at a time, set HOTSWAP_COMPRESSION=lz4 on the workers (174 bytes an answer became 31), if every "
@@ -76,7 +80,7 @@ async def examine(settings: Settings) -> AsyncIterator[Finding]:
         yield Finding(Level.FAULT, "kafka", what, advice)
         return
     yield _signatures(settings, seen)
-    for finding in _fleet(seen):
+    for finding in (*_stores(settings, seen.swaps), *_fleet(seen)):
         yield finding
 
 
@@ -151,6 +155,27 @@ def _signatures(settings: Settings, seen: Overview) -> Finding:
     what = f"commands need none: whoever may write to {control} commands this deployment"
     advice = f"restrict that by ACLs, or see `hotswap keys require {settings.deployment}`"
     return Finding(Level.ADVICE, "signatures", what, advice)
+
+
+def _stores(settings: Settings, swaps: Iterable[Swap]) -> Iterator[Finding]:
+    """Yield what a worker with these settings would not fetch, the newest first, with the generations that need it."""
+    outside: dict[str, list[int]] = {}
+    for swap in reversed(list(swaps)):
+        for uri in filter(None, (swap.generation.model.uri, swap.generation.proto.uri)):
+            try:
+                address_of(uri, settings.stores)
+            except SwapError as denied:
+                outside.setdefault(denied.message, []).append(swap.number)
+    for message, numbers in list(outside.items())[:_MOST_PLACES]:
+        what, _, advice = message.partition("): ")
+        more = f" and {len(numbers) - _MOST_NUMBERS} more" if len(numbers) > _MOST_NUMBERS else ""
+        whose = f"generation {', '.join(map(str, numbers[:_MOST_NUMBERS]))}{more}"
+        advice += "; a worker that has it in its cache needs neither. Run doctor with the workers' settings"
+        yield Finding(Level.WARNING, "stores", f"{whose}: {what})", advice)
+    if (left := len(outside) - _MOST_PLACES) > 0:
+        yield Finding(Level.WARNING, "stores", f"{left} more artifacts of older generations lie outside", "as above")
+    if not outside:
+        yield Finding(Level.OK, "stores", "what the generations need lies in the stores allowed here")
 
 
 def _fleet(seen: Overview) -> Iterator[Finding]:
