@@ -257,17 +257,13 @@ class Faults:
         model = Model(path.as_uri(), sha256, "h2o")
         return await self._command(lambda: self.arena.command(Change(model=model, deadline_s=2)))
 
-    def _stored(self, name):
-        (store := self.arena.folder / "store").mkdir(exist_ok=True)
-        return store / name
-
     async def hanging_store(self, _):
-        if not (path := self._stored("hangs")).exists():
+        if not (path := self.arena.folder / "store" / "hangs").exists():
             bad_artifacts.fifo(path)
         return await self._bad_swap(path, "a" * 64)
 
     async def evil_archive(self, _):
-        if not (path := self._stored("evil.zip")).exists():
+        if not (path := self.arena.folder / "store" / "evil.zip").exists():
             bad_artifacts.many_inodes(path)
         return await self._bad_swap(path, hashlib.sha256(path.read_bytes()).hexdigest())
 
