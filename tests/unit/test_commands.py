@@ -102,6 +102,8 @@ def swap(**parts):
         (b"\xff\xff", "MALFORMED", "not a hotswap.v1.Command"),
         (wire.Command(command_id="x").SerializeToString(), "MALFORMED", "none of swap"),
         (swap(model=wire.Model(uri="file:///m", sha256="abc")), "MALFORMED", "64 hexadecimal digits"),
+        (swap(model=wire.Model(uri="ftp://me:pw@h/m", sha256="abc")), "MALFORMED", "model ftp://h/m: "),
+        (swap(proto=wire.Proto(uri="ftp://me:pw@h/p", sha256="abc")), "MALFORMED", "proto ftp://h/p: "),
         (swap(model=wire.Model(sha256="ab" * 32)), "MALFORMED", "no uri"),
         (swap(proto=wire.Proto(sha256="ab" * 32)), "MALFORMED", "none of text"),
         (swap(proto=wire.Proto(uri="s3://p")), "MALFORMED", "64 hexadecimal digits"),

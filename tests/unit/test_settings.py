@@ -28,3 +28,12 @@ async def test_a_rebalance_waits_for_the_longest_allowed_batch():
     member = Membership(settings, on_rejoining=pytest.fail, on_revoked=pytest.fail, on_assigned=pytest.fail)
     assert member._consumer._rebalance_timeout_ms == 50_000 + 2_000 + 10_000
     await member.stop()
+
+
+def test_artifacts_may_be_fetched_from_the_store_alone_unless_others_are_named(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert Settings(store="here").stores == ((tmp_path / "here").as_uri(),)
+    assert Settings(store="s3://a", allowed_stores=" s3://b/ , here,").stores == (
+        "s3://b/",
+        (tmp_path / "here").as_uri(),
+    )

@@ -155,6 +155,11 @@ def test_what_lies_outside_or_could_lead_out_has_no_address_and_the_error_names_
     assert "sig=" not in denied.value.message
 
 
+def test_a_chain_is_called_one_even_if_it_is_a_store():
+    with pytest.raises(SwapError, match="is a chain of file systems"):
+        address_of("simplecache::s3://chained/m.zip", STORES)
+
+
 def test_a_store_at_the_root_of_its_host_has_all_of_that_host_and_no_other():
     assert address_of("https://h/m.zip", ("https://h",)) == "https://h/m.zip"
     assert address_of("file:///etc/m.zip", ("file:///",)) == "file:///etc/m.zip"
@@ -169,7 +174,7 @@ def test_a_path_that_is_encoded_over_and_over_again_is_refused_and_not_decoded_f
 
 
 def test_a_link_may_lead_to_where_an_allowed_store_is_and_nowhere_else(tmp_path):
-    store, other, outside = (tmp_path / name for name in ("store", "other", "outside"))
+    store, other, outside = (tmp_path / name for name in ("store", "other", "store-outside"))
     for folder in (store, other, outside):
         folder.mkdir()
         (folder / "m.zip").touch()

@@ -49,6 +49,14 @@ async def test_another_file_system_works_as_a_store(settings, tmp_path):
     assert (await store.fetch(Model(uri, digest)) / "model.ini").exists()
 
 
+async def test_a_store_s_password_is_not_published_and_what_was_uploaded_is_fetched_with_it(settings, tmp_path):
+    (tmp_path / "m.zip").write_bytes(make_zip())
+    store = Store(settings.model_copy(update={"store": "memory://anna:sesame@secured"}))
+    uri, digest = await store.upload(tmp_path / "m.zip")
+    assert uri == f"memory://secured/{digest}/m.zip"
+    assert (await store.fetch(Model(uri, digest)) / "model.ini").exists()
+
+
 async def test_an_interrupted_upload_leaves_nothing_in_the_store(settings, tmp_path, monkeypatch):
     def broken(source, sink, _):
         sink.write(source.read(10))

@@ -43,11 +43,14 @@ def test_the_strongest_source_wins_and_settings_tells_which_it_was(sources, monk
     }
 
 
-def test_settings_masks_secrets(sources):
+def test_settings_masks_secrets(sources, monkeypatch):
+    allowed = "ftp://anna:se@same@host/store,https://a:sesame@b,s3://models"
+    monkeypatch.setenv("HOTSWAP_ALLOWED_STORES", allowed)
     for words in (["settings"], ["settings", "--json"]):
         printed = hotswap(*words).output
-        assert "sesame" not in printed
+        assert "same" not in printed
         assert "ftp://anna:********@host/store" in printed
+    assert "ftp://anna:********@host/store,https://a:********@b,s3://models" in printed
 
 
 @pytest.mark.parametrize(

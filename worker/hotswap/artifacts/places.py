@@ -39,14 +39,16 @@ def address_of(uri: str, stores: Sequence[str]) -> str:
         SwapError: URI_DENIED, the URI lies in no store, or could be read as a way out of it.
 
     """
+    if "::" in uri:
+        raise _denied(uri, "is a chain of file systems, which may lead out of", stores)
     place = _place(uri)
     for store in stores:
         base = _place(store)
         below = _below(place, base) if place and base else None
         if base is None or below is None:
             continue
-        if "::" in uri or _may_lead_out(below):
-            raise _denied(uri, "could lead (by `..`, `::`, a backslash or the like) out of", stores)
+        if _may_lead_out(below):
+            raise _denied(uri, "may lead (by `..`, a backslash or the like) out of", stores)
         return FILE + base.path.rstrip("/") + below if base.scheme == "file" else store.rstrip("/") + below
     raise _denied(uri, "lies outside of", stores)
 

@@ -10,7 +10,7 @@ from hotswap.cli.shared import json_option, kafka_option, make_settings, out, pr
 from hotswap.settings import Settings, origins
 
 _MASK = "********"
-_PASSWORD = re.compile(r"(?<=://)([^/@:]*):[^/@]*(?=@)")  # of a URL
+_PASSWORD = re.compile(r"(?<=://)([^/@:]*):[^/,]*(?=@)")  # of each URL in a list
 
 
 @click.command()
