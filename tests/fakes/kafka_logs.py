@@ -16,6 +16,7 @@ from hotswap.errors import StartError
 from hotswap.kafka.admin import Lag
 from hotswap.kafka.committed import Committed
 from hotswap.kafka.log import Written
+from hotswap.kafka.unparsed import Sought
 from hotswap.settings import Settings
 from hotswap.v1 import control_pb2 as wire
 
@@ -151,6 +152,9 @@ class FakeReader:
             found = self._one_partition()
         return found
 
+    async def read_unparsed(self, timeout_s: float) -> list["FakeUnparsed"]:
+        return [FakeUnparsed(found)] if (found := await self.read(timeout_s)) else []
+
     def _one_partition(self) -> list[FakeRecord]:
         # One at a time, as a fetch may return them: no caller may rely on partitions advancing together.
         for number in self.places:
@@ -161,6 +165,16 @@ class FakeReader:
 
     async def stop(self) -> None:
         pass
+
+
+@dataclass
+class FakeUnparsed:
+    """An `Unparsed`."""
+
+    records: list[FakeRecord]
+
+    def where(self, sought: Sought) -> list[FakeRecord]:
+        return [one for one in self.records if dict(one.headers).get("source") in sought.values]
 
 
 class FakeWriter:

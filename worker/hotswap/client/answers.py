@@ -2,20 +2,23 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Iterable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple, Self, TypeAlias, TypeVar
 
 from hotswap.batch import Headers
 from hotswap.kafka.admin import Admin
 from hotswap.kafka.log import LogReader
+from hotswap.kafka.unparsed import Sought, Unparsed
 from hotswap.settings import Settings
 
 PAUSE_S = 0.5
 _FETCH_S = 1.0
 _DIGITS = 20  # the most that a 64-bit number has
+
+T = TypeVar("T")
 
 
 class Outgoing(NamedTuple):
@@ -59,6 +62,9 @@ class Refused:
     generation: int
 
 
+Parse: TypeAlias = Callable[[Any], Prediction | Refused]
+
+
 class Answers:
     """Both answer topics of a deployment, read without a consumer group, so that no other reader is affected."""
 
@@ -90,15 +96,24 @@ class Answers:
 
     async def read(self, timeout_s: float) -> list[Prediction | Refused]:
         """Returns the next answers as soon as there are any, or an empty list on time-out."""
+        found = await self._next(timeout_s, lambda reader: reader.read(_FETCH_S))
+        return [parse(record) for parse, records in found for record in records]
+
+    async def read_unparsed(self, timeout_s: float) -> "Unread":
+        """Returns the next answers as `read` does, but does not parse them: what is not asked for costs little."""
+        return Unread(await self._next(timeout_s, lambda reader: reader.read_unparsed(_FETCH_S)))
+
+    async def _next(
+        self, timeout_s: float, read: Callable[[LogReader], Coroutine[Any, Any, list[T]]]
+    ) -> list[tuple[Parse, list[T]]]:
         for reader, _ in self._readers:
             if reader not in self._fetches.values():
-                self._fetches[asyncio.create_task(reader.read(_FETCH_S))] = reader
+                self._fetches[asyncio.create_task(read(reader))] = reader
         await asyncio.wait(self._fetches, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
-        found: list[Prediction | Refused] = []
+        found: list[tuple[Parse, list[T]]] = []
         for fetch in [fetch for fetch in self._fetches if fetch.done()]:
             reader = self._fetches.pop(fetch)
-            read = prediction_of if reader is self._predictions else refused
-            found += [read(record) for record in fetch.result()]
+            found.append((prediction_of if reader is self._predictions else refused, fetch.result()))
         return found
 
     async def stop(self) -> None:
@@ -108,6 +123,20 @@ class Answers:
         await asyncio.gather(*self._fetches, return_exceptions=True)
         for reader, _ in self._readers:
             await reader.stop()
+
+
+class Unread(NamedTuple):
+    """Answers that have arrived, and that nobody has parsed."""
+
+    parts: Sequence[tuple[Parse, Sequence[Unparsed]]]
+
+    def __bool__(self) -> bool:
+        return any(batches for _, batches in self.parts)
+
+    def to(self, sources: Collection[str]) -> list[Prediction | Refused]:
+        """Returns the answers to these requests; there may be others among them."""
+        sought = Sought("source", sources)
+        return [parse(one) for parse, batches in self.parts for batch in batches for one in batch.where(sought)]
 
 
 def prediction_of(record: Any) -> Prediction:

@@ -15,7 +15,7 @@ from http import HTTPStatus
 from itertools import islice
 from typing import NamedTuple, TypeAlias
 
-from hotswap.client.answers import Answers, Outgoing, Place, Prediction, Refused
+from hotswap.client.answers import Answers, Outgoing, Place, Prediction, Refused, Unread
 from hotswap.errors import HotswapError, StartError
 from hotswap.gateway.problems import Problem
 from hotswap.kafka.admin import Admin
@@ -176,7 +176,7 @@ class Lane:
         async with Answers.from_now_on(self._settings, only=self._partition) as answers:
             self._ready.set()
             while True:
-                found = await answers.read(_POLL_S)
+                found = await answers.read_unparsed(_POLL_S)
                 self._tell(found)
                 # An answer may be read before its request's acknowledgement is. Whatever it answers was on its way by
                 # then: once that is acknowledged, look again.
@@ -184,8 +184,8 @@ class Lane:
                     await asyncio.wait({self._flight})
                     self._tell(found)
 
-    def _tell(self, found: Sequence[Answer]) -> None:
-        for answer in found:
+    def _tell(self, found: Unread) -> None:
+        for answer in found.to(self._waiting):
             if waiter := self._waiting.pop(answer.source, None):
                 call, at = waiter
                 call.answer(at, answer)

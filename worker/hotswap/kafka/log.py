@@ -6,6 +6,7 @@ import time
 from array import array
 from collections import deque
 from collections.abc import AsyncIterator, Mapping, Sequence
+from functools import partial
 from random import randrange
 from typing import Any, NamedTuple, TypeAlias
 
@@ -20,6 +21,7 @@ from hotswap.kafka.contents import Bounds, Unpacker
 from hotswap.kafka.fetched import Batch, get_batches, take_batches
 from hotswap.kafka.internals import available_partitions, cluster_id, fill, partitions_for_topic, wrap_sequences
 from hotswap.kafka.records import Damaged
+from hotswap.kafka.unparsed import Unparsed
 from hotswap.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -168,9 +170,7 @@ class LogReader:
 
     async def read(self, timeout_s: float) -> list[LogRecord]:
         """Return the next records as soon as there are any, at most some thousands or a MiB; none on time-out."""
-        if not self._batches:
-            answer = await get_batches(self._consumer, timeout_ms=int(timeout_s * 1000))
-            self._batches.extend((key, batch) for key, batches in answer.items() for batch in batches)
+        await self._fetch(timeout_s)
         found: list[LogRecord] = []
         size = 0
         while self._batches and len(found) < _AT_ONCE and size < _AT_ONCE_BYTES:
@@ -183,6 +183,26 @@ class LogReader:
                 continue
             self._batches.popleft()
         return found
+
+    async def read_unparsed(self, timeout_s: float) -> list[Unparsed]:
+        """Return the next record batches as soon as there are any, about a MiB of them; none on time-out."""
+        await self._fetch(timeout_s)
+        found: list[Unparsed] = []
+        size = 0
+        while self._batches and size < _AT_ONCE_BYTES:
+            key, batch = self._batches.popleft()
+            if isinstance(batch, Damaged):
+                await self._wait_at(key, batch)
+            else:
+                found.append(Unparsed(batch, partial(self._readable, key.partition)))
+                size += batch.size
+                self.damaged = ""
+        return found
+
+    async def _fetch(self, timeout_s: float) -> None:
+        if not self._batches:
+            answer = await get_batches(self._consumer, timeout_ms=int(timeout_s * 1000))
+            self._batches.extend((key, batch) for key, batches in answer.items() for batch in batches)
 
     def _readable(self, partition: int, records: Sequence[Any]) -> list[LogRecord]:
         """Return the readable records; count and log the others."""
