@@ -68,12 +68,30 @@ async def test_each_row_is_a_request_and_the_outputs_are_columns(gateway, cluste
     answer_requests(cluster, settings, generation=7)
     async with gateway(proto=FLAT) as client:
         reply = await infer(client, tensor("age", "FP64", 1.5, None), tensor("name", "BYTES", "a", "é"), id="r1")
+    first = next(record for partition in cluster.topics["d.requests"] for record in partition)
     assert reply.json() == {
         "model_name": "d", "model_version": "7", "id": "r1",
+        "parameters": {"sources": f"d.requests-{first.partition}-0..1"},
         "outputs": [tensor("age", "FP64", 1.5, None), tensor("name", "BYTES", "a", "é")],
     }  # fmt: skip
     records = [record for partition in cluster.topics["d.requests"] for record in partition]
     assert [dict(record.headers)["request-id"] for record in records] == [b"r1", b"r1"]
+
+
+async def test_the_reply_names_the_request_of_each_row_where_others_publish_between_them(gateway, cluster, settings):
+    answer_requests(cluster, settings)
+
+    def interrupt(record):
+        if record.topic == "d.requests" and b"b" in record.value:
+            cluster.append("d.requests", b"", partition=record.partition)
+
+    cluster.on_append.append(interrupt)
+    async with gateway(proto=FLAT) as client:
+        reply = await infer(client, tensor("name", "BYTES", "a", "b", "c", "bb", "d"))
+    found = [record for partition in cluster.topics["d.requests"] for record in partition if record.value]
+    assert [record.offset for record in found] == [0, 1, 3, 4, 6]
+    place = f"d.requests-{found[0].partition}"
+    assert reply.json()["parameters"] == {"sources": f"{place}-0..1,{place}-3..4,{place}-6"}
 
 
 async def test_an_optional_input_may_be_left_out_and_a_column_may_be_nested(gateway, cluster, settings):
@@ -294,7 +312,7 @@ async def test_many_values_are_read_and_written_beside_the_calls_of_others(gatew
     async with gateway(proto=FLAT) as client:
         reply = await infer(client, tensor("name", "BYTES", *names), outputs=[{"name": "name"}])
     assert reply.json()["outputs"] == [tensor("name", "BYTES", *names)]
-    assert aside == ["read", "write"]
+    assert aside == ["read", "write", "_sources"]
 
 
 async def test_bytes_that_json_cannot_hold_are_to_be_asked_for_as_binary(gateway, cluster, settings):

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from http import HTTPStatus
+from itertools import groupby
 from typing import Any, NamedTuple, ParamSpec, TypeVar
 
 from starlette.requests import Request
@@ -66,6 +67,13 @@ _RESPONSE = an_object(
     id=STRING,
     model_name=STRING,
     model_version=STRING,
+    parameters=an_object(
+        sources={
+            **STRING,
+            "description": "Where the request of each row is, in their order, separated by commas; a-0-5..7 are three.",
+            "example": "iris.requests-0-5..7,iris.requests-0-9",
+        }
+    ),
     outputs=a_list(_GIVEN),
 )
 _EXAMPLE = {
@@ -234,7 +242,8 @@ class Inference:
         model = _model_of(found)
         values = [prediction.value for prediction in predictions]
         outputs, binary = await _apart(call, model.outputs.write, values, call.outputs(model))
-        facts = {"model_name": deployment.name, "model_version": version, "outputs": outputs}
+        told = {"sources": await _apart(call, _sources, answered)}
+        facts = {"model_name": deployment.name, "model_version": version, "parameters": told, "outputs": outputs}
         return _reply(facts if call.id is None else facts | {"id": call.id}, binary)
 
 
@@ -305,6 +314,16 @@ def _predictions(answered: Sequence[Answered]) -> list[Prediction]:
             except Problem as problem:
                 raise Problem(problem.status, f"row {row}: {problem}", **problem.facts) from None
     return [predicted(one) for one in answered]
+
+
+def _sources(answered: Sequence[Answered]) -> str:
+    """Return where the requests are, in order: a parameter is no list, and runs are shorter than each by itself."""
+    runs = groupby(enumerate(one.place for one in answered), lambda at: (*at[1][:2], at[1].offset - at[0]))
+    told: list[str] = []
+    for _, run in runs:
+        places = [place for _, place in run]
+        told.append(str(places[0]) if len(places) == 1 else f"{places[0]}..{places[-1].offset}")
+    return ",".join(told)
 
 
 def _reply(document: Mapping[str, Any], binary: bytes) -> Response:
