@@ -5,7 +5,8 @@ import base64
 
 import pytest
 
-from fakes.kafka_logs import FakeWorker, answer_requests
+from fakes.kafka_logs import FakeReader, FakeWorker, answer_requests
+from hotswap.client.client import Client
 from hotswap.commands import encode_command
 from hotswap.swap import SwapCommand
 
@@ -49,6 +50,63 @@ async def test_the_history_has_each_command_its_outcomes_and_when_it_served(gate
     assert third["workers"]["w2"]["phase_seconds"] == {"load": 0.5}
     assert first["served_from_ms"] <= first["served_until_ms"] == second["served_from_ms"] <= third["served_from_ms"]
     assert third["served_until_ms"] is None
+
+
+class Behind:
+    """Keeps a gateway's own reader of the status topic behind the one of a command, which the gateway reads, too."""
+
+    def __init__(self, cluster, monkeypatch):
+        self.log, self.until, self.readers = cluster.topics["hotswap.status"][0], None, []
+        self.is_answered = asyncio.Event()
+        start, read, await_swap = FakeReader.start, FakeReader.read, Client.await_swap
+
+        async def starting(reader, *given, **named):
+            self.readers.append(reader)
+            await start(reader, *given, **named)
+
+        async def reading(reader, timeout_s):
+            if self.until is None or reader is not self.own:
+                return await read(reader, timeout_s)
+            await asyncio.sleep(0)
+            found, reader.places[0] = self.log[reader.places[0] : self.until], self.until
+            return found
+
+        async def awaiting(client, receipt):
+            answer = await await_swap(client, receipt)
+            self.is_answered.set()
+            return answer
+
+        for of, name, do in (
+            (FakeReader, "start", starting),
+            (FakeReader, "read", reading),
+            (Client, "await_swap", awaiting),
+        ):
+            monkeypatch.setattr(of, name, do)
+
+    def hold(self):
+        """Let the gateway, which has started, read nothing more."""
+        self.own = next(one for one in reversed(self.readers) if one.topic == "hotswap.status")
+        self.until = len(self.log)
+
+
+async def test_the_history_right_after_a_command_has_what_every_worker_has_told_of_it(gateway, cluster, monkeypatch):
+    behind = Behind(cluster, monkeypatch)
+    async with gateway() as client:
+        FakeWorker(cluster, client.deployment.settings, "w2")
+        behind.hold()
+        swapping = asyncio.create_task(client.post("/v1/d/swap", files={"proto": PROTO + b"// 2"}))
+        await behind.is_answered.wait()
+        behind.until += 3  # what w1 has told, and not w2
+        while client.deployment.generation < 2:
+            await asyncio.sleep(0)
+        for _ in range(100):  # whoever waited for that goes on
+            await asyncio.sleep(0)
+        assert not swapping.done()
+        behind.until += 3
+        assert (await swapping).json()["workers"] == ["w1", "w2"]
+        told = (await client.get("/v1/d/history")).json()
+    outcomes = {worker: said["outcome"] for worker, said in told["commands"][0]["workers"].items()}
+    assert (told["serving"], outcomes) == (2, {"w1": "SERVING", "w2": "SERVING"})
 
 
 async def test_a_generation_that_is_retired_still_says_since_when_it_served(gateway, cluster, settings):
