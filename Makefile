@@ -28,7 +28,7 @@ play = cd tests && $(abspath $(VENV))/bin/python -m faults $1 $(addprefix --seed
 	$(addprefix --partitions ,$(PARTITIONS))
 
 .PHONY: help setup setup-all demo test test-all check coverage faults $(PROOFS) $(RED) attacks topics alerts \
-	console-journey verifier model mutants bench against cache-check pictures train jars protos docs lock clean
+	console-journey http-conformance verifier model mutants bench against cache-check pictures train jars protos docs lock clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile
@@ -87,6 +87,11 @@ console-journey: ## a model's way through the console in a real browser, by mous
 	@:$(call stop_at,$(shell $(call bootstrap,.venv-browser requirements-browser.lock)))
 	@cd tests && $(abspath .venv-browser)/bin/python -m browser.journey $(addprefix --picture ,$(abspath $(PICTURE)))
 
+http-conformance: ## the gateway before what others have written: schemathesis, tritonclient; and beside slow and broken senders
+	@:$(call stop_at,$(shell $(call bootstrap,.venv-conformance requirements-conformance.lock)))
+	@cd tests && $(abspath .venv-conformance)/bin/python -m conformance.http $(addprefix --seed ,$(SEED)) \
+		$(addprefix --cases ,$(CASES))
+
 verifier: setup ## the verifier's own test: defects planted in good histories, each found
 	@cd tests && $(abspath $(VENV))/bin/python -m faults.test_verifier
 
@@ -132,10 +137,12 @@ lock: ## requirements*.lock from pyproject.toml (needs uv)
 	@uv pip compile $(compile) --extra demo --extra dev --extra spark -o requirements-spark.lock
 	@cp requirements.lock requirements-browser.lock
 	@uv pip compile $(compile) --extra demo --extra dev --extra browser -o requirements-browser.lock
+	@cp requirements.lock requirements-conformance.lock
+	@uv pip compile $(compile) --extra demo --extra dev --extra conformance -o requirements-conformance.lock
 	@uv pip compile $(compile) --extra train -o requirements-train.lock
 
 clean: ## remove what the targets made here
-	@rm -rf .venv .venv-spark .venv-browser .venv-train .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .coverage build dist
+	@rm -rf .venv .venv-spark .venv-browser .venv-conformance .venv-train .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .coverage build dist
 
 generate = $(VENV)/bin/python -m grpc_tools.protoc -I protos --python_out=$1 --pyi_out=$1 hotswap/v1/control.proto
 compile = -q --universal --python-version 3.11 --generate-hashes --custom-compile-command 'make lock' pyproject.toml

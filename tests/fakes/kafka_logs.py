@@ -167,14 +167,11 @@ class FakeReader:
         pass
 
 
-@dataclass
-class FakeUnparsed:
+class FakeUnparsed(list[FakeRecord]):
     """An `Unparsed`."""
 
-    records: list[FakeRecord]
-
     def where(self, sought: Sought) -> list[FakeRecord]:
-        return [one for one in self.records if dict(one.headers).get("source") in sought.values]
+        return [one for one in self if dict(one.headers).get("source") in sought.values]
 
 
 class FakeWriter:

@@ -43,6 +43,20 @@ async def test_each_reply_is_described_with_a_schema_that_is_there(gateway):
             assert "200" in operation["responses"]
 
 
+async def test_only_the_body_that_may_be_an_empty_message_may_be_left_out(gateway, cluster, settings):
+    answer_requests(cluster, settings)
+    async with gateway() as client:
+        document = (await client.get("/openapi.json")).json()
+        assert (await client.post("/model/methods/one")).status_code == 200
+    bodies = {
+        path: one["requestBody"]["required"]
+        for path, item in document["paths"].items()
+        for one in item.values()
+        if "requestBody" in one
+    }
+    assert [path for path, is_required in bodies.items() if not is_required] == ["/model/methods/{operation}"]
+
+
 HUGE = "9" * 5_000
 
 

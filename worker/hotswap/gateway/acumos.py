@@ -92,6 +92,7 @@ class Acumos:
                 Says(
                     summary="Score one serialized input message by what serves",
                     body=content(BINARY, OCTETS),
+                    is_body_optional=True,  # no bytes are a message, too
                     replies={200: ANSWER},
                     problems=(*PARTS, 404, 406, *ASK),
                 ),

@@ -146,6 +146,7 @@ class Says:
     summary: str
     parameters: Sequence[Schema] = ()
     body: Content | None = None
+    is_body_optional: bool = False
     replies: Mapping[int, Content] = field(default_factory=dict)
     headers: Mapping[str, str] = field(default_factory=dict)
     """Of a good reply, with what each says."""
@@ -169,7 +170,7 @@ class Endpoint(Route):
         if path or says.parameters:
             told["parameters"] = [*path, *says.parameters]
         if says.body:
-            told["requestBody"] = {"required": True, "content": says.body}
+            told["requestBody"] = {"required": not says.is_body_optional, "content": says.body}
         headers = {name: {"description": text, "schema": STRING} for name, text in says.headers.items()}
         bad = dict.fromkeys(says.problems, says.error) | {403: content(PROBLEM, _PROBLEMS)}
         if role := role_of(self.method, self.path_format):
