@@ -78,6 +78,15 @@ def test_a_proto_that_does_not_compile_is_refused_with_protocs_own_message(text,
     assert capfd.readouterr().err == ""
 
 
+@pytest.mark.parametrize("quoted", ["Zoë".encode(), b"\xf5"])
+def test_what_protoc_quotes_need_be_neither_ascii_nor_utf8(quoted):
+    with pytest.raises(SwapError, match="Unrecognized syntax identifier") as refused:
+        compile_proto(b'syntax = "%b";' % quoted)
+    assert quoted.decode(errors="replace") in refused.value.message
+    with pytest.raises(SwapError, match="File not found"):
+        compile_proto(b'syntax = "proto3"; import "%b.proto";' % quoted)
+
+
 @pytest.mark.parametrize("service", ["", "service Empty {}"])
 def test_a_proto_without_an_rpc_is_refused(service):
     with pytest.raises(SwapError, match="service Model") as refused:

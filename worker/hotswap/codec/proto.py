@@ -112,22 +112,19 @@ def _compile_file(name: str, root: Path, folder: Path) -> descriptor_pb2.FileDes
         # The only way to get protoc's errors as values: its command line prints them to the process's stderr.
         _protoc_compiler.get_protos(name.encode(), [include.encode() for include in includes])
     except _protoc_compiler.ProtocErrors as errors:
-        raise SwapError(SwapCode.PROTO_INVALID, "\n".join(map(_as_line, _unique(errors.errors())))) from None
+        raise SwapError(SwapCode.PROTO_INVALID, "\n".join(dict.fromkeys(map(_as_line, errors.errors())))) from None
     arguments = ["protoc", *(f"-I{include}" for include in includes), "--include_imports"]
     if protoc.main([*arguments, f"--descriptor_set_out={output}", name]) != 0:
         raise SwapError(SwapCode.PROTO_INVALID, "protoc rejected the proto without giving a reason")
     return descriptor_pb2.FileDescriptorSet.FromString(output.read_bytes())
 
 
-def _unique(errors: Iterable[object]) -> list[object]:
-    return list({str(error): error for error in errors}.values())
-
-
 def _as_line(error: object) -> str:
-    # protoc counts lines and columns from 0, people and editors from 1; -1 stands for the whole file.
+    # protoc counts lines and columns from 0, people and editors from 1; -1 stands for the whole file. An error's own
+    # text cannot be made where protoc quotes what is not ASCII.
     file, line, column, message = error.args  # type: ignore[attr-defined]
     place = f"{line + 1}:{column + 1}:" if line >= 0 else ""
-    return f"{file.decode()}:{place} {message.decode()}"
+    return f"{file.decode(errors='replace')}:{place} {message.decode(errors='replace')}"
 
 
 def _parse_set(source: bytes) -> descriptor_pb2.FileDescriptorSet:
