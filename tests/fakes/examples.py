@@ -2,6 +2,7 @@
 
 import csv
 import sys
+import tempfile
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -10,10 +11,13 @@ from hotswap.codec.proto import Operation
 from hotswap.codec.proto import compile as compile_proto
 from hotswap.generation import Configuration
 from hotswap.host.load import Load
+from hotswap.host.sandbox import AUTO, Sandbox
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 COLD = (sys.executable, str(Path(__file__).with_name("cold_child.py")))
 """The command of a model host that does not warm up, which saves half a second."""
+READING = Sandbox(read=(str(EXAMPLES), tempfile.gettempdir()))
+"""What a standby of a test needs, which is shut in before it gets a model."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +46,7 @@ class Example:
         proto: bytes | None = None,
         kind: str = "h2o",
         is_descriptor_set: bool = False,
+        sandbox: Sandbox = AUTO,
     ) -> Load:
         return Load(
             generation=1,
@@ -52,6 +57,7 @@ class Example:
             configuration=configuration or Configuration(),
             samples=samples,
             heap_mb=128,
+            sandbox=sandbox,
         )
 
     def requests(self) -> list[bytes]:

@@ -5,6 +5,7 @@ import os
 import socket
 import subprocess
 import sys
+import tempfile
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
@@ -19,6 +20,7 @@ from hotswap.host.facts import Description, read_ready
 from hotswap.host.interface import Interface
 from hotswap.host.jvm_spec import make_ground
 from hotswap.host.load import Load, make_order
+from hotswap.host.sandbox import Sandbox
 from hotswap.host.sealing import pack_order, parse_result
 
 TESTS = Path(__file__).parents[1]
@@ -120,8 +122,10 @@ def serve() -> None:
     descriptor, kind, heap_mb = int(sys.argv[1]), sys.argv[2], int(sys.argv[3])
     vars(child)["warm"] = lambda *_: None
     vars(child)["_JVM_FLAGS"] += ("-XX:TieredStopAtLevel=1",)
-    child._start_jvm(make_ground(kind, heap_mb))
-    vars(child)["_start_jvm"] = lambda _: None
+    # Models are made while it runs, so it may read where tests make them.
+    enclosure = child._start_jvm(make_ground(kind, heap_mb, Sandbox(read=(str(TESTS), tempfile.gettempdir()))), None)
+    enclosure.close()
+    assert not enclosure.missing or sys.platform != "linux", enclosure.missing
     connection = socket.socket(fileno=descriptor)
     loads, loaded = 0, dict[int, Dispatcher]()
     while (message := frames.receive(connection)) is not None:

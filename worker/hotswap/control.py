@@ -273,7 +273,7 @@ class Control:
             paused=self._timeline.is_paused,
             paths=staging.paths(newest) if newest else {},
             warnings=self._warnings(),
-            machine={**self._machine.told, "compression": self._settings.compression},
+            machine={**self._machine.told, "compression": self._settings.compression, "sandbox": self._sandbox()},
             host_restarts=staging.restarts,
             trust_sha256=self.fold.guard.trust_sha256,
         )
@@ -287,9 +287,14 @@ class Control:
             *([f"{damaged}: no further commands are read"] if damaged else []),
             *self._told_of_partitions(),
             *([HostProcess.uncontained] if HostProcess.uncontained else []),
+            *(f"{kind}: not shut in: {why}" for kind, shut in HostProcess.shut.items() for why in shut.missing),
             *self._machine.faults,
             *([self._store_fault] if self._store_fault else []),
         ]
+
+    def _sandbox(self) -> str:
+        holds = "; ".join(f"{kind}: {', '.join(shut.holds) or 'nothing'}" for kind, shut in HostProcess.shut.items())
+        return f"{self._settings.sandbox} ({holds or 'no model host yet'})"
 
     def _told_of_partitions(self) -> list[str]:
         told = [f"partition {number}: {text}" for number, text in sorted(self.partition_warnings.items())]

@@ -199,6 +199,21 @@ class Settings(BaseSettings):
         "that kind was staged here: the next swap need not wait for Java to start (1 s for h2o, 10 s for spark). It "
         "costs the memory of one more host, about 220 MiB for h2o and 500 MiB for spark. Empty: none.",
     )
+    sandbox: Literal["auto", "require", "off"] = Field(
+        "auto",
+        description="What a model host may do. `auto`: it reads its model and its libraries, writes its own folder, "
+        "and has no network, as far as this machine can deny it the rest; `hotswap status` says what it cannot. "
+        "`require`: staging fails where a part of that is missing. `off`: whatever the worker may do.",
+    )
+    sandbox_read: str = Field(
+        "",
+        description="Files and folders, separated by commas, that models may read in addition, such as a table that "
+        "a jar looks things up in.",
+    )
+    sandbox_network: bool = Field(
+        default=False,
+        description="Whether models may use this worker's network, such as a jar that asks a service.",
+    )
     stop_timeout_s: float = Field(10.0, gt=0, description="How long a clean stop may take.")
 
     store: str = Field(

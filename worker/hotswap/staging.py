@@ -18,7 +18,7 @@ from hotswap.failpoints import failpoint
 from hotswap.generation import Generation
 from hotswap.host.facts import Description
 from hotswap.host.group import HostGroup
-from hotswap.host.load import Load
+from hotswap.host.load import Load, sandbox_of
 from hotswap.host.parent import START_SECONDS, ModelHost
 from hotswap.host.standby import Standbys
 from hotswap.local.cores import cores_at_hand
@@ -79,7 +79,7 @@ class Staging:
         self._child = child
         self._around = around
         self._agenda = Agenda(timeline, partitions=around.partitions)
-        self._standbys = Standbys(heap_mb=settings.host_heap_mb, child=child)
+        self._standbys = Standbys(heap_mb=settings.host_heap_mb, child=child, sandbox=sandbox_of(settings))
         self._spare_kinds = set(filter(None, map(str.strip, settings.spare_kinds.split(","))))
         self._loaded: dict[int, _Loaded] = {}
         self._task: asyncio.Task[None] | None = None
@@ -246,6 +246,7 @@ class Staging:
                 configuration=configuration,
                 samples=generation.samples,
                 heap_mb=settings.host_heap_mb,
+                sandbox=sandbox_of(settings),
                 max_answer_bytes=await self._around.max_answer_bytes(),
                 verify=partial(self._store.verify, generation.model),
             )

@@ -12,7 +12,7 @@ import pytest
 
 from fakes.examples import IRIS
 from fakes.processes import gone, is_running, left_behind, nothing_left
-from hotswap.host import process
+from hotswap.host import spawn
 from hotswap.host.parent import ModelHost
 from hotswap.host.process import HostProcess
 
@@ -27,7 +27,7 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="it takes what o
 @pytest.fixture(params=["in namespaces", "without namespaces"])
 def is_namespaced(request, monkeypatch):
     if request.param == "without namespaces":
-        monkeypatch.setattr(process, "_SUPERVISOR", UNPRIVILEGED)
+        monkeypatch.setattr(spawn, "_SUPERVISOR", UNPRIVILEGED)
         return False
     return True
 
@@ -94,11 +94,11 @@ async def test_a_killed_worker_leaves_no_processes_of_its_models(is_namespaced):
         import asyncio, sys
         sys.path[:0] = [{str(FAKES.parent)!r}, {str(ROOT / "worker")!r}]
         from fakes.examples import IRIS
-        from hotswap.host import process
+        from hotswap.host import spawn
         from hotswap.host.parent import ModelHost
 
         async def main():
-            process._SUPERVISOR = {process._SUPERVISOR!r}
+            spawn._SUPERVISOR = {spawn._SUPERVISOR!r}
             host = ModelHost(load=IRIS.load(), deadline_s=60, on_restart=print, on_unknown=print, child={LITTERING!r})
             await host.start()
             await host.score([b"litter"])
@@ -123,7 +123,7 @@ async def test_a_killed_worker_leaves_no_processes_of_its_models(is_namespaced):
 
 async def test_what_this_machine_cannot_contain_is_known_once_a_host_has_started(monkeypatch):
     monkeypatch.setattr(HostProcess, "uncontained", "")
-    monkeypatch.setattr(process, "_SUPERVISOR", UNPRIVILEGED)
+    monkeypatch.setattr(spawn, "_SUPERVISOR", UNPRIVILEGED)
     before = left_behind()
     host = await HostProcess.start(LITTERING)
     assert HostProcess.uncontained == "namespaces are forbidden here (by the test)"

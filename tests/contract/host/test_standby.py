@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from fakes.examples import CANCER, IRIS
+from fakes.examples import CANCER, IRIS, READING
 from fakes.processes import gone, left_behind, nothing_left
 from hotswap.errors import SwapCode, SwapError
 from hotswap.host import standby as module
@@ -22,7 +22,7 @@ HEAP_MB = 128
 @pytest.fixture
 async def standbys(monkeypatch):
     monkeypatch.setattr(module, "_PAUSE_SECONDS", 0.0)
-    made = Standbys(heap_mb=HEAP_MB, child=CHILD)
+    made = Standbys(heap_mb=HEAP_MB, child=CHILD, sandbox=READING)
     yield made
     await made.stop()
 
@@ -37,7 +37,7 @@ async def ready(standbys, other_than=None):
 
 async def started(standbys, **load):
     host = ModelHost(
-        load=IRIS.load(**load),
+        load=IRIS.load(sandbox=READING, **load),
         deadline_s=30,
         on_restart=pytest.fail,
         on_unknown=pytest.fail,
@@ -125,15 +125,15 @@ async def test_a_standby_on_another_jvm_is_not_taken(standbys):
     standbys.keep("h2o")
     standby = await ready(standbys)
 
-    assert await standbys.take(make_ground("h2o", HEAP_MB + 1)) is None
-    assert await standbys.take(make_ground("h2o", HEAP_MB)) is standby
+    assert await standbys.take(make_ground("h2o", HEAP_MB + 1, READING)) is None
+    assert await standbys.take(make_ground("h2o", HEAP_MB, READING)) is standby
     standby.dispose()
 
 
 async def test_preparing_a_kind_is_retried_until_the_standbys_stop(standbys, monkeypatch):
     tries = asyncio.Queue()
 
-    def fails(kind, heap_mb):
+    def fails(kind, heap_mb, _):
         tries.put_nowait(kind)
         raise SwapError(SwapCode.HOST_FAILED, "it is not installed")
 
@@ -147,7 +147,7 @@ async def test_preparing_a_kind_is_retried_until_the_standbys_stop(standbys, mon
 
 
 async def test_stopping_ends_all_standbys_including_those_being_prepared():
-    standbys = Standbys(heap_mb=HEAP_MB, child=CHILD)
+    standbys = Standbys(heap_mb=HEAP_MB, child=CHILD, sandbox=READING)
     await asyncio.to_thread(make_ground, "h2o", HEAP_MB)
     before = left_behind()
     standbys.keep("h2o")

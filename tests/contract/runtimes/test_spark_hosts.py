@@ -5,7 +5,7 @@ import asyncio
 import pytest
 from google.protobuf import json_format
 
-from fakes.examples import COLD
+from fakes.examples import COLD, READING
 from fakes.jars import jar
 from harness.spark_lab import assert_same, proto_of, read_rows
 from hotswap.batch import Refusal
@@ -28,6 +28,7 @@ def host_of(kind, model, proto, options, **given):
         configuration=Configuration(runtime=options),
         samples=(),
         heap_mb=512,
+        sandbox=READING,
     )
     return ModelHost(load=load, deadline_s=60, on_restart=pytest.fail, on_unknown=pytest.fail, child=COLD, **given)
 
@@ -55,7 +56,7 @@ async def test_a_jar_that_uses_spark_has_an_active_session(tmp_path):
 @pytest.fixture
 async def standbys(monkeypatch):
     monkeypatch.setattr("hotswap.host.standby._PAUSE_SECONDS", 0.0)
-    made = Standbys(heap_mb=512, child=COLD)
+    made = Standbys(heap_mb=512, child=COLD, sandbox=READING)
     yield made
     await made.stop()
 

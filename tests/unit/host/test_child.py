@@ -10,7 +10,7 @@ import pytest
 from hotswap.errors import SwapCode, SwapError
 from hotswap.generation import Configuration
 from hotswap.host import child, frames
-from hotswap.host.frames import Ground, Order
+from hotswap.host.order import Ground, Order
 
 ORDER = Order(
     ground=Ground(kind="h2o", heap_mb=64, jvm_library="libjvm.so", jvm_options=(), classpath=()),
@@ -25,7 +25,8 @@ ORDER = Order(
 @pytest.mark.parametrize("is_low_priority", [True, False])
 def test_a_generation_is_loaded_at_low_priority_only_if_the_order_says_so(monkeypatch, is_low_priority):
     aside = []
-    monkeypatch.setattr(child, "_start_jvm", lambda _: None)
+    monkeypatch.setattr(child, "_start_jvm", lambda *_: None)
+    monkeypatch.setattr(child, "_shut_in", lambda *_: None)
     monkeypatch.setattr(child, "_load", lambda *_: (None, {}))
     monkeypatch.setattr(child, "_run_in_thread", lambda work, priority: aside.append(priority) or work())
     monkeypatch.setattr(child.gc, "freeze", lambda: None)

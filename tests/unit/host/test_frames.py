@@ -10,7 +10,8 @@ from hotswap.batch import Code, Refusal
 from hotswap.errors import SwapCode
 from hotswap.generation import Configuration, Policy, frozen
 from hotswap.host import frames
-from hotswap.host.frames import FrameError, Ground, Kind, Order, ScoredBatch, Step
+from hotswap.host.frames import FrameError, Kind, ScoredBatch, Step
+from hotswap.host.order import Ground, Order
 from hotswap.host.process import _Connection
 
 ANSWERS = [b"first", Refusal(Code.MISTYPED_FIELD, "row 0: é is not a number"), b"", b"last"]

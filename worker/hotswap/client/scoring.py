@@ -9,7 +9,7 @@ from hotswap.artifacts.store import Store
 from hotswap.client.change import artifact_of, read_proto
 from hotswap.generation import Configuration, Model, Proto
 from hotswap.host.facts import Description
-from hotswap.host.load import Load
+from hotswap.host.load import Load, sandbox_of
 from hotswap.host.parent import ModelHost
 from hotswap.settings import Settings
 
@@ -45,6 +45,7 @@ async def own_host(
                 configuration=configuration,
                 samples=(),
                 heap_mb=settings.host_heap_mb,
+                sandbox=sandbox_of(settings),
             ),
             deadline_s=(configuration.deadline_ms or settings.deadline_ms) / 1000,
             on_restart=on_restart,

@@ -6,8 +6,8 @@ model needs.
     python -m hotswap.host.child FD PARENT
 
 FD is its end of a socket pair (frames.py), PARENT the worker's process id. It inherits no environment, has no Kafka,
-leads its own session and has limits on memory and core files; the parent keeps the tail of its output. It exits when
-the parent closes the connection or dies.
+leads its own session, is shut in before it loads a model (sandbox.py) and has a limit on memory; the parent keeps the
+tail of its output. It exits when the parent closes the connection or dies.
 """
 
 import contextlib
@@ -16,7 +16,6 @@ import os
 import resource
 import socket
 import sys
-import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -31,8 +30,10 @@ from hotswap.codec import proto
 from hotswap.errors import SwapCode, SwapError
 from hotswap.host import frames
 from hotswap.host.dispatcher import Dispatcher
-from hotswap.host.frames import Ground, Kind, Order, Step
+from hotswap.host.frames import Kind, Step
 from hotswap.host.interface import facts_of
+from hotswap.host.order import Ground, Order
+from hotswap.host.sandbox import Enclosure
 from hotswap.host.warm import check_samples, warm
 from hotswap.local.lifeline import die_with
 from hotswap.runtimes.kinds import runtime_of
@@ -70,37 +71,12 @@ def main() -> None:
 
 
 def _serve(connection: socket.socket) -> None:
-    message = frames.receive(connection)
-    is_prepared = False
-    if message and message[0] == "prepare":
-        ground, prewarm_on = message[1:]
-        _start_jvm(ground)
-        _run_in_thread(partial(_prepare, ground.kind, prewarm_on), _run_when_idle)
-        connection.sendall(frames.pack_facts(Kind.PREPARED, {}))
-        is_prepared = True
-        message = frames.receive(connection)
-    if message is None:
-        return
-    verb, order = message
     try:
-        if verb == "describe":
-            connection.sendall(_ready(_describe(order)))
-            return
-        if not is_prepared:
-            _start_jvm(order.ground)
-        load = partial(_load, order, lambda step: connection.sendall(frames.pack_step(step)))
-        dispatcher, facts = _run_in_thread(load, _lower_priority) if order.is_low_priority else load()
-        ready = _ready(facts)
+        dispatcher = _start(connection)
     except SwapError as error:
         connection.sendall(_failed(error))
         return
-    # The loaded objects stay for good: spare the garbage collector from walking them in the middle of a batch.
-    gc.collect()
-    gc.freeze()
-    # Leave the folder, which the parent removes now unless Runtime.needs_folder: a killed worker could not do it later.
-    os.chdir("/")
-    connection.sendall(ready)
-    while (message := frames.receive(connection)) is not None:
+    while dispatcher and (message := frames.receive(connection)) is not None:
         verb, ticket, asks, values = message
         if verb == "seal":
             connection.sendall(frames.pack_sealed(ticket, dispatcher.seal(values.buffer)))
@@ -108,6 +84,34 @@ def _serve(connection: socket.socket) -> None:
             _score_one_by_one(connection, dispatcher, ticket, values, asks)
         else:
             connection.sendall(frames.pack_answers(ticket, dispatcher.score(values, asks)))
+
+
+def _start(connection: socket.socket) -> Dispatcher | None:
+    """Do what the parent asks for first; return what answers its batches, or None if it asks for none."""
+    message = frames.receive(connection)
+    is_prepared = message is not None and message[0] == "prepare"
+    if message and is_prepared:
+        _, ground, prewarm_on = message
+        _prepare(ground, prewarm_on, connection)
+        message = frames.receive(connection)
+    if message is None:
+        return None
+    verb, order = message
+    if not is_prepared:
+        _shut_in(_start_jvm(order.ground, order.model), order.ground.kind, connection)
+    if verb == "describe":
+        connection.sendall(_ready(_describe(order)))
+        return None
+    load = partial(_load, order, lambda step: connection.sendall(frames.pack_step(step)))
+    dispatcher, facts = _run_in_thread(load, _lower_priority) if order.is_low_priority else load()
+    ready = _ready(facts)
+    # The loaded objects stay for good: spare the garbage collector from walking them in the middle of a batch.
+    gc.collect()
+    gc.freeze()
+    # Leave the folder, which the parent removes now unless Runtime.needs_folder: a killed worker could not do it later.
+    os.chdir("/")
+    connection.sendall(ready)
+    return dispatcher
 
 
 def _ready(facts: Mapping[str, object]) -> bytes:
@@ -138,20 +142,29 @@ def _score_one_by_one(
         connection.sendall(frames.pack_answers(ticket, answers))
 
 
-def _prepare(kind: str, prewarm_on: Order | None) -> None:
-    runtime_of(kind).prepare()
+def _prepare(ground: Ground, prewarm_on: Order | None, connection: socket.socket) -> None:
+    enclosure = _start_jvm(ground, prewarm_on.model if prewarm_on else None)
+    _run_in_thread(runtime_of(ground.kind).prepare, _run_when_idle)
+    _shut_in(enclosure, ground.kind, connection)
     if prewarm_on:
-        # Java then has loaded and compiled most of the code that the next model of this kind runs. If this one can no
-        # longer be loaded (it has been retired meanwhile), the standby is only less warm.
-        with contextlib.suppress(SwapError):
-            _prewarm(prewarm_on)
-        gc.collect()
+        _run_in_thread(partial(_prewarm, prewarm_on), _run_when_idle)
+    connection.sendall(frames.pack_facts(Kind.PREPARED, {}))
+
+
+def _shut_in(enclosure: Enclosure, kind: str, connection: socket.socket) -> None:
+    enclosure.close()
+    told = {"kind": kind, "holds": enclosure.holds, "missing": enclosure.missing}
+    connection.sendall(frames.pack_facts(Kind.SHUT_IN, told))
 
 
 def _prewarm(order: Order) -> None:
-    model = runtime_of(order.ground.kind).load(Path(order.model), order.configuration)
-    schema = proto.compile(order.proto, order.is_descriptor_set)
-    warm(Dispatcher(model=model, schema=schema, configuration=order.configuration), order.samples)
+    # Java then has loaded and compiled most of the code that the next model of this kind runs. If this one can no
+    # longer be loaded (it has been retired meanwhile), the standby is only less warm.
+    with contextlib.suppress(SwapError):
+        model = runtime_of(order.ground.kind).load(Path(order.model), order.configuration)
+        schema = proto.compile(order.proto, order.is_descriptor_set)
+        warm(Dispatcher(model=model, schema=schema, configuration=order.configuration), order.samples)
+    gc.collect()
 
 
 def _load(order: Order, on_step: Callable[[Step], None]) -> tuple[Dispatcher, dict[str, object]]:
@@ -171,11 +184,13 @@ def _load(order: Order, on_step: Callable[[Step], None]) -> tuple[Dispatcher, di
 
 
 def _describe(order: Order) -> dict[str, object]:
-    _start_jvm(order.ground)
     return facts_of(runtime_of(order.ground.kind).load(Path(order.model), order.configuration))
 
 
-def _start_jvm(ground: Ground) -> None:
+def _start_jvm(ground: Ground, model: str | None) -> Enclosure:
+    """Start Java in a sandbox, where it may read `model`; it is not closed yet."""
+    enclosure = Enclosure(ground.sandbox, needs_loopback=runtime_of(ground.kind).needs_loopback)
+    enclosure.enter([*ground.java_files, *ground.classpath, *([model] if model else [])])
     # The heap, plus what a JVM, numpy and protobuf need beside it. Exceeding it ends this process and no other.
     limit = (ground.heap_mb << 20) + _BEYOND_HEAP_BYTES
     if sys.platform == "linux":  # elsewhere the limit does not cover mapped memory
@@ -193,6 +208,7 @@ def _start_jvm(ground: Ground) -> None:
         for thread in Path("/proc/self/task").glob("*/comm"):
             if thread.read_text().startswith(("C1 Compiler", "C2 Compiler")):
                 os.setpriority(os.PRIO_PROCESS, _own_id(thread.parent), _COMPILING_NICE)
+    return enclosure
 
 
 def _own_id(thread: Path) -> int:
@@ -220,11 +236,11 @@ def _run_in_thread(work: Callable[[], T], lower_priority: Callable[[], None]) ->
 
 
 def _lower_priority() -> None:
-    os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _LOADING_NICE)
+    os.setpriority(os.PRIO_PROCESS, 0, _LOADING_NICE)  # this thread
 
 
 def _run_when_idle() -> None:
-    os.sched_setscheduler(threading.get_native_id(), os.SCHED_IDLE, os.sched_param(0))
+    os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
 
 
 if __name__ == "__main__":

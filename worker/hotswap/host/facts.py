@@ -47,6 +47,16 @@ class _Ready(BaseModel):
     phase_seconds: _Phases
 
 
+class Shut(BaseModel):
+    """How a host of a kind is shut in: the layers in force, and those that this machine lacks, for people to read."""
+
+    model_config = STRICT
+
+    kind: Clean
+    holds: Many[Clean]
+    missing: Many[Clean]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Description:
     """What a started host serves. `inputs` and `outputs` map each operation to its message type.
@@ -73,6 +83,11 @@ def read(kind: type[Told], payload: bytes, of: str = "itself") -> Told:
         return kind.model_validate(told)
     except ValidationError as error:
         raise FrameError(f"its description of {of} is malformed") from error
+
+
+def read_shut(payload: bytes) -> Shut:
+    """Read what a child reports of its sandbox. Raises FrameError."""
+    return read(Shut, payload, "its sandbox")
 
 
 def read_ready(frame: Frame, total_s: float) -> Description:

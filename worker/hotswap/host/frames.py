@@ -15,6 +15,7 @@ used, and a malformed frame raises FrameError, upon which the parent treats the 
     ANSWER         u32 and that many bytes of answers (codec/packed.py), u32 n and n x u32, the indices of those that
                    are refusals ("CODE message"), and a JSON object, usually empty: {unknown column: count}
     SEALED         the result of a `seal` (sealing.py)
+    SHUT_IN        a JSON object (sandbox.py): what it cannot do from now on; before a model is loaded, and then only
 
 JSON is kept short: Python's parser holds the GIL, so nothing else runs while it parses. Each kind of frame therefore
 has a maximum size, and a child shortens what it reports about itself.
@@ -25,14 +26,14 @@ import pickle
 import socket
 import struct
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from enum import IntEnum, StrEnum
 from typing import Any, NamedTuple
 
 from hotswap.batch import Answer, Ask, Code, Refusal, ScoredBatch
 from hotswap.codec.packed import Packed, pack
 from hotswap.errors import SwapCode, SwapError
-from hotswap.generation import Configuration
+from hotswap.host.order import Ground, Order
 
 LENGTH = struct.Struct("<I")
 MAX_FACTS_BYTES = 1 << 20
@@ -59,6 +60,7 @@ class Kind(IntEnum):
     PREPARED = 5
     STEP = 6
     SEALED = 7
+    SHUT_IN = 8
 
 
 class Step(StrEnum):
@@ -79,6 +81,7 @@ _MAX_SIZES = {
     Kind.PREPARED: 1 << 10,
     Kind.STEP: _HEAD.size + LENGTH.size,
     Kind.SEALED: MAX_FRAME_BYTES,
+    Kind.SHUT_IN: 4 << 10,
 }
 
 
@@ -92,35 +95,6 @@ class Frame(NamedTuple):
     kind: Kind
     ticket: int
     payload: bytes
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Ground:
-    """What a child needs before it has a generation: the kind of model, and the JVM to run it on."""
-
-    kind: str
-    heap_mb: int
-    jvm_library: str
-    jvm_options: tuple[str, ...]
-    classpath: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Order:
-    """What the child needs to load a generation: the model, proto and configuration, and the JVM to load them on.
-
-    With `is_low_priority` the load yields the CPU to the generation that is serving; without it the stream is waiting.
-    `max_answer_bytes`: the largest answer that the predictions topic allows; None: not known.
-    """
-
-    ground: Ground
-    model: str
-    proto: bytes
-    is_descriptor_set: bool
-    configuration: Configuration
-    samples: tuple[bytes, ...]
-    is_low_priority: bool = False
-    max_answer_bytes: int | None = None
 
 
 # ---- parent to child
@@ -274,7 +248,9 @@ def parse_facts(payload: bytes) -> dict[str, Any]:
 
 
 def check_prepared(frame: Frame) -> None:
-    """Check that the frame is PREPARED. Raises FrameError."""
+    """Check that the frame is PREPARED. Raises FrameError, or the SwapError that it reports."""
+    if frame.kind is Kind.FAILED:
+        raise parse_failure(frame.payload)
     if frame.kind is not Kind.PREPARED:
         raise FrameError(f"expected PREPARED, received {frame.kind.name}")
 

@@ -3,12 +3,13 @@
 from functools import cache
 
 from hotswap.errors import StartError, SwapCode, SwapError
-from hotswap.host.frames import Ground
+from hotswap.host.order import Ground
+from hotswap.host.sandbox import AUTO, Sandbox
 from hotswap.local.jvm import Java, find_java
 from hotswap.runtimes.kinds import runtime_of
 
 
-def make_ground(kind: str, heap_mb: int) -> Ground:
+def make_ground(kind: str, heap_mb: int, sandbox: Sandbox = AUTO) -> Ground:
     """Find the Java, jars and options for this kind of model; may download jars. Raises SwapError."""
     java, classpath = _java(kind)
     runtime = runtime_of(kind)
@@ -25,6 +26,8 @@ def make_ground(kind: str, heap_mb: int) -> Ground:
         jvm_library=str(java.library),
         jvm_options=(*runtime.jvm_options, *modules),
         classpath=classpath,
+        java_files=_files_of(java),
+        sandbox=sandbox,
     )
 
 
@@ -35,3 +38,11 @@ def _java(kind: str) -> tuple[Java, tuple[str, ...]]:
         return find_java(), tuple(map(str, runtime.jars()))
     except StartError as error:
         raise SwapError(SwapCode.HOST_FAILED, str(error)) from error
+
+
+@cache
+def _files_of(java: Java) -> tuple[str, ...]:
+    """Return the folder of a Java, and what links in it lead to: distributions put its configuration in /etc."""
+    home = java.library.resolve().parents[2]
+    links = {entry.resolve() for part in ("conf", "lib") for entry in (home / part).rglob("*") if entry.is_symlink()}
+    return (str(home), *sorted(str(target) for target in links if not target.is_relative_to(home)))

@@ -6,8 +6,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from hotswap.generation import Configuration
-from hotswap.host.frames import Order
 from hotswap.host.jvm_spec import make_ground
+from hotswap.host.order import Order
+from hotswap.host.sandbox import AUTO, Sandbox
+from hotswap.settings import Settings
 
 
 async def _trust() -> None:
@@ -26,6 +28,7 @@ class Load:
     configuration: Configuration
     samples: tuple[bytes, ...]
     heap_mb: int
+    sandbox: Sandbox = AUTO
     max_answer_bytes: int | None = None
     """The largest answer that the predictions topic allows; None: not known."""
     verify: Callable[[], Awaitable[None]] = field(default=_trust, compare=False)
@@ -37,7 +40,7 @@ async def make_order(load: Load) -> Order:
 
     Raises SwapError if the artifact is no longer available, or if a runtime, Java or a jar is missing.
     """
-    ground = await asyncio.to_thread(make_ground, load.kind, load.heap_mb)
+    ground = await asyncio.to_thread(make_ground, load.kind, load.heap_mb, load.sandbox)
     await load.verify()
     return Order(
         ground=ground,
@@ -47,4 +50,14 @@ async def make_order(load: Load) -> Order:
         configuration=load.configuration,
         samples=load.samples,
         max_answer_bytes=load.max_answer_bytes,
+    )
+
+
+def sandbox_of(settings: Settings) -> Sandbox:
+    """Return how the hosts of a worker with these settings are shut in."""
+    read = [settings.artifacts, *(Path(path.strip()).expanduser() for path in settings.sandbox_read.split(",") if path)]
+    return Sandbox(
+        mode=settings.sandbox,
+        read=tuple(str(path.absolute()) for path in read),
+        has_network=settings.sandbox_network,
     )

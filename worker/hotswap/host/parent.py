@@ -34,8 +34,9 @@ from hotswap.errors import HostError, SwapCode, SwapError
 from hotswap.host import frames
 from hotswap.host.exchange import Exchange
 from hotswap.host.facts import Description, read_ready
-from hotswap.host.frames import Frame, FrameError, Ground, Kind, Order, Step
+from hotswap.host.frames import Frame, FrameError, Kind, Step
 from hotswap.host.load import Load, make_order
+from hotswap.host.order import Ground, Order
 from hotswap.host.process import HostGone, HostProcess, ended
 from hotswap.host.sealing import pack_order, parse_result
 from hotswap.runtimes.kinds import runtime_of

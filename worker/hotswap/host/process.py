@@ -5,7 +5,6 @@ On Linux a supervisor stands between the two and ends everything that the host s
 
 import asyncio
 import contextlib
-import errno
 import logging
 import os
 import shutil
@@ -13,12 +12,22 @@ import signal
 import socket
 import subprocess
 import sys
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, ClassVar, Final
+from typing import ClassVar, Final
 
-from hotswap.host.frames import LENGTH, MAX_FRAME_BYTES, OUT_OF_MEMORY, Frame, FrameError, check_size, parse_frame
+from hotswap.host.facts import Shut, read_shut
+from hotswap.host.frames import (
+    LENGTH,
+    MAX_FRAME_BYTES,
+    OUT_OF_MEMORY,
+    Frame,
+    FrameError,
+    Kind,
+    check_size,
+    parse_frame,
+)
+from hotswap.host.spawn import spawn
 from hotswap.local.children import has_ended
 
 log = logging.getLogger(__name__)
@@ -32,9 +41,6 @@ _PIPE_BYTES: Final = 64 << 10
 _REAP_SECONDS: Final = 5.0
 _LAST_OUTPUT: Final = 500  # characters
 _JAVA_OUT_OF_MEMORY: Final = 3  # the exit code of -XX:+ExitOnOutOfMemoryError
-_FOLDER: Final = "hotswap-host-"
-_CODE: Final = Path(__file__).parents[2]
-_SUPERVISOR: Final = (sys.executable, "-ISB", str(Path(__file__).with_name("supervisor.py")))
 
 
 class HostGone(Exception):
@@ -128,6 +134,8 @@ class HostProcess:
 
     uncontained: ClassVar[str] = ""
     """What may outlive a host on this machine, for people to read; known once a host has been started."""
+    shut: ClassVar[dict[str, Shut]] = {}
+    """For each kind of model, how the host that was started last is shut in."""
 
     def __init__(self, *, process: subprocess.Popen[bytes], printed: int, folder: Path) -> None:
         self._loop = asyncio.get_running_loop()
@@ -137,6 +145,7 @@ class HostProcess:
         self._folder = folder
         self._tail = bytearray()
         self._printed: int | None = printed
+        self._has_received = False
         os.set_blocking(printed, False)
         self._loop.add_reader(printed, self._read_printed)
 
@@ -151,7 +160,7 @@ class HostProcess:
                     end.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _SOCKET_BYTES)
                 for end in (ours, hears):
                     end.setblocking(False)
-                host = cls(**_spawn(child, theirs.fileno(), reports.fileno()))
+                host = cls(**spawn(child, theirs.fileno(), reports.fileno()))
                 try:
                     # The transport gets its own descriptor, so that the `with` may close ours on every path.
                     await host._loop.create_connection(lambda: host._connection, sock=ours.dup())
@@ -195,7 +204,13 @@ class HostProcess:
 
     async def receive(self) -> Frame:
         """Wait for the next frame. Raises HostGone or FrameError, after all frames received before it."""
-        return await self._connection.receive()
+        frame = await self._connection.receive()
+        # Only as the first one: later, a model might have written it.
+        if frame.kind is Kind.SHUT_IN and not self._has_received:
+            self._keep(read_shut(frame.payload))
+            frame = await self._connection.receive()
+        self._has_received = True
+        return frame
 
     def kill(self) -> None:
         """Kill it, with everything that it started."""
@@ -254,6 +269,12 @@ class HostProcess:
             HostProcess.uncontained = uncontained
             log.warning("host.uncontained", extra={"why": uncontained})
 
+    def _keep(self, shut: Shut) -> None:
+        if HostProcess.shut.get(shut.kind) != shut:
+            HostProcess.shut[shut.kind] = shut
+            level = logging.WARNING if shut.missing else logging.INFO
+            log.log(level, "host.shut_in", extra={"kind": shut.kind, "holds": shut.holds, "missing": shut.missing})
+
     def _read_printed(self) -> None:
         if self._printed is None:
             return
@@ -274,66 +295,3 @@ def ended(code: int) -> str:
     if code < 0:
         return f"killed by signal {signal.Signals(-code).name}"
     return f"exit code {code}"
-
-
-def _spawn(child: Sequence[str], descriptor: int, reports: int) -> dict[str, Any]:
-    """Start the process; call it on the loop's thread: to Linux, the parent dies with the *thread* that forked."""
-    if not shutil.which(child[0]):
-        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), child[0])
-    _remove_stale_folders()
-    command = [*child, str(descriptor)]
-    if sys.platform == "linux":
-        command = [*_SUPERVISOR, str(reports), str(os.getpid()), *command]
-    else:
-        command.append(str(os.getpid()))
-    folder = Path(tempfile.mkdtemp(prefix=f"{_FOLDER}{os.getpid()}-"))
-    with contextlib.ExitStack() as undo:
-        undo.callback(shutil.rmtree, folder, ignore_errors=True)
-        reader, writer = os.pipe()
-        undo.callback(os.close, reader)
-        try:
-            process = subprocess.Popen(
-                command,
-                stdin=subprocess.DEVNULL,
-                stdout=writer,
-                stderr=writer,
-                pass_fds=[descriptor, reports],
-                cwd=folder,
-                env=_environment(folder),
-                start_new_session=True,
-            )
-        finally:
-            os.close(writer)
-        undo.pop_all()
-    return {"process": process, "printed": reader, "folder": folder}
-
-
-def _remove_stale_folders() -> None:
-    """Remove the folders of workers that were killed while they staged a generation."""
-    for folder in Path(tempfile.gettempdir()).glob(f"{_FOLDER}*"):
-        owner = folder.name.removeprefix(_FOLDER).partition("-")[0]
-        if owner.isdigit() and not _is_running(int(owner)):
-            shutil.rmtree(folder, ignore_errors=True)
-
-
-def _is_running(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        pass  # it runs as another user
-    return True
-
-
-def _environment(folder: Path) -> dict[str, str]:
-    """Return the child's environment. It inherits nothing, for the worker's holds credentials; only the code's path."""
-    return {
-        "PATH": os.defpath,
-        "LANG": "C.UTF-8",
-        "TMPDIR": str(folder),
-        "PYTHONPATH": str(_CODE),
-        "PYTHONUTF8": "1",
-        "PYTHONDONTWRITEBYTECODE": "1",
-        "OPENBLAS_NUM_THREADS": "1",  # a host does no linear algebra, and each thread would reserve memory
-    }

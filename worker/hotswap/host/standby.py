@@ -13,10 +13,12 @@ from typing import Final
 
 from hotswap.errors import SwapError, pause_before
 from hotswap.host import frames
-from hotswap.host.frames import FrameError, Ground, check_prepared
+from hotswap.host.frames import FrameError, check_prepared
 from hotswap.host.jvm_spec import make_ground
 from hotswap.host.load import Load, make_order
+from hotswap.host.order import Ground
 from hotswap.host.process import HostGone, HostProcess
+from hotswap.host.sandbox import AUTO, Sandbox
 
 log = logging.getLogger(__name__)
 
@@ -28,9 +30,13 @@ _MAX_PAUSE_SECONDS: Final = 300.0
 class Standbys:
     """At most one warm standby per kind of model; belongs to one event loop."""
 
-    def __init__(self, *, heap_mb: int, child: Sequence[str]) -> None:
-        """Start with no standbys. `child` is the command of a model host; each gets a Java heap of `heap_mb` MiB."""
+    def __init__(self, *, heap_mb: int, child: Sequence[str], sandbox: Sandbox = AUTO) -> None:
+        """Start with no standbys. `child` is the command of a model host; each gets a Java heap of `heap_mb` MiB.
+
+        They are shut in before they get a model, so they can load only one that `sandbox` lets them read.
+        """
         self._heap_mb = heap_mb
+        self._sandbox = sandbox
         self._child = child
         self._keepers: dict[str, asyncio.Task[None]] = {}
         self._ready: dict[str, tuple[Ground, HostProcess]] = {}
@@ -87,7 +93,7 @@ class Standbys:
                 await self._watch(kind, process)
 
     async def _prepare(self, kind: str, prewarm_on: Load | None) -> tuple[Ground, HostProcess]:
-        ground = await asyncio.to_thread(make_ground, kind, self._heap_mb)
+        ground = await asyncio.to_thread(make_ground, kind, self._heap_mb, self._sandbox)
         order = await make_order(prewarm_on) if prewarm_on else None
         process = await HostProcess.start(self._child)
         try:

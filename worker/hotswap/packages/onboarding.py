@@ -21,7 +21,7 @@ from hotswap.errors import SwapCode, SwapError, UsageError
 from hotswap.generation import Configuration, Proto, frozen
 from hotswap.host.describe import ask
 from hotswap.host.interface import Interface
-from hotswap.host.load import Load
+from hotswap.host.load import Load, sandbox_of
 from hotswap.host.parent import ModelHost
 from hotswap.packages.draft import Draft, draft_proto, fields_of
 from hotswap.packages.package import encode_samples, open_package, schema_of
@@ -284,6 +284,7 @@ def _load(
         configuration=configuration,
         samples=samples,
         heap_mb=settings.host_heap_mb,
+        sandbox=sandbox_of(settings),
     )
 
 

@@ -20,6 +20,7 @@ class Runtime:
     finds or downloads the jars (raises StartError). `java_modules` are added if the Java at hand has them.
     `least_heap_mb`: the minimum Java heap, MiB.
     `needs_folder`: its host keeps the folder that it started in, which is Java's temporary one, while it serves.
+    `needs_loopback`: it talks to itself over the loopback interface.
     `is_stateless`: its models leave no state in the process, so a standby may prewarm on one model and then load
     another.
     `is_ours`: its models are data, and bring no code: what its host runs is ours.
@@ -31,6 +32,7 @@ class Runtime:
     java_modules: tuple[str, ...] = ()
     least_heap_mb: int = 0
     needs_folder: bool = False
+    needs_loopback: bool = False
     is_stateless: bool = False
     is_ours: bool = False
 
@@ -66,6 +68,7 @@ _SPARK: Final = Runtime(
     java_modules=("jdk.incubator.vector",),
     least_heap_mb=512,  # Spark's own bound
     needs_folder=True,  # its jobs exchange files there
+    needs_loopback=True,
 )
 _JAR_CALLS: Final = (Path(__file__).parent / "java" / "jar_calls.jar", _FLAT_ROWS)  # reads requests by what is in that
 _RUNTIMES: Final = {

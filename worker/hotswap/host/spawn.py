@@ -1,0 +1,79 @@
+"""Starts the process of a model host, behind its supervisor and in a folder of its own."""
+
+import contextlib
+import errno
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final
+
+_FOLDER: Final = "hotswap-host-"
+_CODE: Final = Path(__file__).parents[2]
+_SUPERVISOR: Final = (sys.executable, "-ISB", str(Path(__file__).with_name("supervisor.py")))
+
+
+def spawn(child: Sequence[str], descriptor: int, reports: int) -> dict[str, Any]:
+    """Start the process; call it on the loop's thread: to Linux, the parent dies with the *thread* that forked."""
+    if not shutil.which(child[0]):
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), child[0])
+    _remove_stale_folders()
+    command = [*child, str(descriptor)]
+    if sys.platform == "linux":
+        command = [*_SUPERVISOR, str(reports), str(os.getpid()), *command]
+    else:
+        command.append(str(os.getpid()))
+    folder = Path(tempfile.mkdtemp(prefix=f"{_FOLDER}{os.getpid()}-"))
+    with contextlib.ExitStack() as undo:
+        undo.callback(shutil.rmtree, folder, ignore_errors=True)
+        reader, writer = os.pipe()
+        undo.callback(os.close, reader)
+        try:
+            process = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=writer,
+                stderr=writer,
+                pass_fds=[descriptor, reports],
+                cwd=folder,
+                env=_environment(folder),
+                start_new_session=True,
+            )
+        finally:
+            os.close(writer)
+        undo.pop_all()
+    return {"process": process, "printed": reader, "folder": folder}
+
+
+def _remove_stale_folders() -> None:
+    """Remove the folders of workers that were killed while they staged a generation."""
+    for folder in Path(tempfile.gettempdir()).glob(f"{_FOLDER}*"):
+        owner = folder.name.removeprefix(_FOLDER).partition("-")[0]
+        if owner.isdigit() and not _is_running(int(owner)):
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _is_running(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass  # it runs as another user
+    return True
+
+
+def _environment(folder: Path) -> dict[str, str]:
+    """Return the child's environment. It inherits nothing, for the worker's holds credentials; only the code's path."""
+    return {
+        "PATH": os.defpath,
+        "LANG": "C.UTF-8",
+        "TMPDIR": str(folder),
+        "PYTHONPATH": str(_CODE),
+        "PYTHONUTF8": "1",
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "OPENBLAS_NUM_THREADS": "1",  # a host does no linear algebra, and each thread would reserve memory
+    }
