@@ -8,6 +8,7 @@ import time
 from dataclasses import dataclass
 from statistics import median
 
+from faults import attacks_by_jars as jars
 from faults import attacks_by_keys as keys
 from faults import attacks_by_records as records
 from faults import attacks_by_swaps as swaps
@@ -69,6 +70,10 @@ ATTACKS = (
     processes.early_term,
     processes.left_behind,
     keys.commands_without_the_right_key,
+    jars.files,
+    jars.processes,
+    jars.network,
+    jars.disk,
 )
 HEAD = "| attack | seen | unanswered | twice | p99 without → with, ms | verdict |\n|---|---|---|---|---|---|"
 

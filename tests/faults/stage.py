@@ -75,7 +75,8 @@ class Stage:
         """Start a worker of the checkout."""
         return self.deployment.start(
             name, code=self.code, child=(sys.executable, str(_EVIL), str(self.evil)),
-            HOTSWAP_HTTP_PORT=str(self.ports[name]), **getattr(self.made, "environment", {}), **more,
+            HOTSWAP_HTTP_PORT=str(self.ports[name]), HOTSWAP_SANDBOX_READ=str(self.evil),
+            **getattr(self.made, "environment", {}), **more,
         )  # fmt: skip
 
     # ---- what attacks do and see

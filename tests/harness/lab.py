@@ -5,7 +5,6 @@ import os
 import socket
 import subprocess
 import sys
-import tempfile
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
@@ -40,7 +39,9 @@ class Lab:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", main, str(theirs.fileno()), kind, str(heap_mb)],
                 cwd=folder,
-                env=os.environ | {"PYTHONPATH": os.pathsep.join(map(str, (TESTS.parent / "worker", TESTS)))},
+                env=os.environ
+                | {"TMPDIR": str(folder), "HOTSWAP_TEST_FILES": str(folder.parents[1])}
+                | {"PYTHONPATH": os.pathsep.join(map(str, (TESTS.parent / "worker", TESTS)))},
                 pass_fds=[theirs.fileno()],
             )
 
@@ -123,7 +124,9 @@ def serve() -> None:
     vars(child)["warm"] = lambda *_: None
     vars(child)["_JVM_FLAGS"] += ("-XX:TieredStopAtLevel=1",)
     # Models are made while it runs, so it may read where tests make them.
-    enclosure = child._start_jvm(make_ground(kind, heap_mb, Sandbox(read=(str(TESTS), tempfile.gettempdir()))), None)
+    enclosure = child._start_jvm(
+        make_ground(kind, heap_mb, Sandbox(read=(str(TESTS.parent), os.environ["HOTSWAP_TEST_FILES"]))), None
+    )
     enclosure.close()
     assert not enclosure.missing or sys.platform != "linux", enclosure.missing
     connection = socket.socket(fileno=descriptor)

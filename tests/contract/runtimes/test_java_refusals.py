@@ -152,7 +152,7 @@ UNFIT = {
 
 NO_MODEL = {
     "Nobody": ({}, "public classes have a public method `act`: name the `class`"),
-    "Nowhere": ({"class": "hostile.Nowhere"}, "no class `hostile.Nowhere`; the classes are: hostile.ExitsAtStart, "),
+    "Nowhere": ({"class": "hostile.Nowhere"}, "no class `hostile.Nowhere`; the classes are: hostile.Escapes, "),
     "Hidden": ({"class": "hostile.Hidden"}, "hostile.Hidden is not public"),
     "Lacking": ({"class": "hostile.Lacking"}, "missing/Library (a class that it needs is missing"),
     "RaisesAtStart": ({"class": "hostile.RaisesAtStart"}, "its static initializer raised java.lang.NumberFormat"),

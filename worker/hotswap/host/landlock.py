@@ -35,7 +35,7 @@ def abi() -> int:
 def restrict(*, read: Iterable[str], write: Iterable[str], has_tcp: bool) -> None:
     """Leave this thread, and those that it starts, only files in `read` and `write`, which must be absolute paths.
 
-    What cannot be opened is left out. `write` includes to read, to make and to remove. What may be read may be executed.
+    What cannot be opened is left out. `write` includes to read, to make and to remove; to execute is not restricted.
     Where the ABI allows: without `has_tcp` no TCP, and no signals or abstract sockets to the outside.
 
     Raises:

@@ -292,6 +292,8 @@ def ended(code: int) -> str:
         return "out of memory (the Java heap)"
     if code == OUT_OF_MEMORY:
         return "out of memory"
+    if code == -signal.SIGXFSZ:
+        return "it wrote more to its folder than it may (2 GiB)"
     if code < 0:
         return f"killed by signal {signal.Signals(-code).name}"
     return f"exit code {code}"

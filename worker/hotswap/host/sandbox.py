@@ -30,7 +30,7 @@ from hotswap.host import landlock, seccomp
 from hotswap.host.seccomp import Rule, Test
 
 FOLDER_BYTES: Final = 2 << 30
-"""The largest file that a host may write, bytes."""
+"""The largest file, and the largest folder (supervisor.py), that a host may write, bytes."""
 
 _OPEN_FILES: Final = 4096
 _TASKS: Final = 4096

@@ -10,8 +10,10 @@ to read that names what could not be set up of:
     privileges both need a user namespace, which many containers forbid. In that case the supervisor becomes the parent
     of the host's orphaned processes (a subreaper) and kills them.
 
-SIGTERM ends the host, as does the worker's death. The supervisor ends the way the host ended: with its exit code, or by
-its signal. It imports as little as possible, for one runs beside each host. Linux only.
+SIGTERM ends the host, as does the worker's death. So does a folder, the one that both start in, that grows beyond the
+host's limit on the size of a file, if it has one: looked at each second. The supervisor ends the way the host ended:
+with its exit code, or by its signal; with a folder that is too large, by SIGXFSZ. It imports as little as possible, for
+one runs beside each host. Linux only.
 """
 
 import contextlib
@@ -27,6 +29,8 @@ _PDEATHSIG, _CHILD_SUBREAPER = 1, 36
 _NEWNS, _NEWUSER, _NEWPID = 0x20000, 0x10000000, 0x20000000
 _NOSUID, _NODEV, _NOEXEC, _REC, _SLAVE = 0x2, 0x4, 0x8, 0x4000, 0x80000
 _SIGNALS = {signal.SIGTERM, signal.SIGCHLD}
+_WATCH_SECONDS = 1.0
+_ENTRY_BYTES = 4096  # that a file takes at least: empty ones can fill a disk, too
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -47,12 +51,18 @@ def main() -> None:
     else:
         init = _start_init(report, connection)
         missing = _mount_shared_memory()
+    reader, writer = os.pipe()
     host = os.fork()
     if host == 0:
+        with contextlib.suppress(OSError):
+            os.write(writer, os.readlink("/proc/self").encode())
         _exec(command, report)
+    os.close(writer)
+    seen_as = os.read(reader, 20).decode()  # the host's process id in this /proc, which may be its namespace's
+    os.close(reader)
     os.write(report, f"{host} {missing}".encode())
     _close_inherited(report, connection)
-    status = _wait(host)
+    status = _wait(host, f"/proc/{seen_as}/fd")
     if init is None:
         _end_orphans()
     else:
@@ -132,13 +142,40 @@ def _close_inherited(*given: int) -> None:
         os.close(descriptor)
 
 
-def _wait(host: int) -> int:
+def _wait(host: int, descriptors: str) -> int:
+    is_full = False
     while True:
-        if signal.sigwait(_SIGNALS) == signal.SIGTERM:
+        received = signal.sigtimedwait(_SIGNALS, _WATCH_SECONDS)
+        if received is None:
+            limit = resource.prlimit(host, resource.RLIMIT_FSIZE)[0]
+            is_full = limit != resource.RLIM_INFINITY and _has_more_than(limit, descriptors)
+        if is_full or (received and received.si_signo == signal.SIGTERM):
             os.kill(host, signal.SIGKILL)
         status = _reap(host)
         if status is not None:
-            return status
+            return int(signal.SIGXFSZ) if is_full else status
+
+
+def _has_more_than(limit: int, descriptors: str) -> bool:
+    """Return whether the files of this folder, and those removed from it that the host has open, are too large."""
+    used, folders = 0, ["."]
+    try:
+        device = os.stat(".").st_dev
+        while folders and used <= limit:
+            with contextlib.suppress(FileNotFoundError, NotADirectoryError), os.scandir(folders.pop()) as entries:
+                for entry in entries:
+                    used += _ENTRY_BYTES + 512 * entry.stat(follow_symlinks=False).st_blocks
+                    if entry.is_dir(follow_symlinks=False):
+                        folders.append(entry.path)
+        for name in os.listdir(descriptors):
+            with contextlib.suppress(FileNotFoundError):
+                file = os.stat(f"{descriptors}/{name}")
+                used += 512 * file.st_blocks if file.st_dev == device and not file.st_nlink else 0
+    except FileNotFoundError:
+        return False  # the worker has removed the folder, or the host has ended
+    except OSError:
+        return True  # nested so deep that its paths are too long
+    return used > limit
 
 
 def _reap(host: int = 0) -> int | None:
@@ -175,6 +212,7 @@ def _children() -> Iterator[int]:
 def _end_as(status: int) -> NoReturn:
     if os.WIFSIGNALED(status):
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+        signal.signal(signal.SIGXFSZ, signal.SIG_DFL)  # Python ignores it
         signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
         os.kill(os.getpid(), os.WTERMSIG(status))
     os._exit(os.waitstatus_to_exitcode(status))
