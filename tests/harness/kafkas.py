@@ -1,6 +1,7 @@
 """Local Kafkas that start with half the CPU: Java maps the classes that another broker has loaded and stored."""
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,11 +10,14 @@ from hotswap.local.kafka import _JVM, LocalKafka
 CLASSES = "HOTSWAP_TEST_KAFKA_CLASSES"
 
 
-def local_kafka(**options: Any) -> LocalKafka:
-    """Make a local Kafka, which maps the classes that are stored in the file of CLASSES, if they are by now."""
+def local_kafka(*, properties: Sequence[str] = (), **options: Any) -> LocalKafka:
+    """Make a local Kafka, which maps the classes that are stored in the file of CLASSES, if they are by now.
+
+    `properties` are options of Java besides LocalKafka's.
+    """
     stored = Path(os.environ.get(CLASSES, "-"))
     mapped = (f"-XX:SharedArchiveFile={stored}", "-Xshare:auto") if stored.exists() else ()
-    return LocalKafka(jvm=(*_JVM, *mapped), **options)
+    return LocalKafka(jvm=(*_JVM, *mapped, *properties), **options)
 
 
 def store_classes(path: Path) -> None:

@@ -21,6 +21,7 @@ from pydantic_settings import (
 )
 
 from hotswap.errors import SwapCode, SwapError, UsageError
+from hotswap.kafka_settings import KafkaSettings
 
 PREFIX = "HOTSWAP_"
 CONFIG_FILE = "HOTSWAP_CONFIG_FILE"
@@ -40,7 +41,7 @@ class Topics(NamedTuple):
     status: str
 
 
-class Settings(BaseSettings):
+class Settings(KafkaSettings):
     """Settings with safe defaults; each field is set by the variable HOTSWAP_ plus its name in capitals.
 
     What an argument does not set comes from the first of these that does: the environment; the file of that name in the
@@ -53,21 +54,6 @@ class Settings(BaseSettings):
     """
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="forbid")
-
-    kafka: str = Field("127.0.0.1:9092", description="Bootstrap servers: `host:port`, separated by commas.")
-    security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = Field(
-        "PLAINTEXT", description="How to connect to the brokers: in plain text or over TLS, with or without SASL."
-    )
-    sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = Field(
-        "SCRAM-SHA-512", description="How to authenticate. Only SASL protocols use it, and the user name and password."
-    )
-    sasl_username: str | None = Field(None, description="User name to authenticate with.")
-    sasl_password: str | None = Field(None, repr=False, description="Password of that user. It is never logged.")
-    ssl_ca: Path | None = Field(
-        None,
-        description="PEM file of the certificate authority that signed the brokers' certificates. Default: the "
-        "authorities that the system trusts.",
-    )
 
     deployment: str = Field(
         "", description="Name of the deployment. Its topics and its consumer group are named after it."

@@ -8,9 +8,10 @@ from typing import Any, TypeVar
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.errors import KafkaConnectionError, KafkaError
-from aiokafka.helpers import create_ssl_context
 
 from hotswap.errors import Doubt, StartError
+import hotswap.kafka.sessions  # noqa: F401 - the connections of every client
+from hotswap.kafka import credentials
 from hotswap.kafka.internals import cut_off
 from hotswap.settings import Settings
 
@@ -21,23 +22,14 @@ _END_S = 2.0
 
 
 def connection(settings: Settings) -> dict[str, Any]:
-    """Return the arguments common to all our aiokafka clients."""
-    arguments: dict[str, Any] = {
+    """Return the arguments common to all our aiokafka clients. Raises UsageError, as `credentials.arguments` does."""
+    return {
         "bootstrap_servers": settings.kafka,
         "client_id": f"hotswap-{settings.worker_id}",
-        "security_protocol": settings.security_protocol,
         # How soon partitions that are added, and topics that are gone or back, are noticed; 5 minutes in aiokafka.
         "metadata_max_age_ms": 10_000,
+        **credentials.arguments(settings),
     }
-    if settings.security_protocol.endswith("SSL"):
-        arguments["ssl_context"] = create_ssl_context(cafile=settings.ssl_ca)
-    if settings.security_protocol.startswith("SASL"):
-        arguments |= {
-            "sasl_mechanism": settings.sasl_mechanism,
-            "sasl_plain_username": settings.sasl_username,
-            "sasl_plain_password": settings.sasl_password,
-        }
-    return arguments
 
 
 @contextmanager
