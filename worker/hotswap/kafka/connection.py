@@ -19,6 +19,16 @@ T = TypeVar("T")
 
 _listening: list[logging.Handler] = []
 _END_S = 2.0
+_ADVICE = {
+    "SaslAuthenticationFailed": "check the user and its password, or the client of the token and its audience",
+    "SaslMechanism": "check HOTSWAP_SASL_MECHANISM",
+    "no token": "check HOTSWAP_OAUTH_TOKEN_URL, the client's id and its secret, or HOTSWAP_OAUTH_TOKEN_PROVIDER",
+    "not valid for": "the broker's certificate must name this host: connect by a name that it has (HOTSWAP_KAFKA)",
+    "CERTIFICATE_VERIFY_FAILED": "check HOTSWAP_SSL_CA: it must have signed the broker's certificate",
+    # A broker that rejects a client's certificate closes the connection, as one does that speaks another protocol.
+    "closed": "the broker closes it: check HOTSWAP_SECURITY_PROTOCOL, and that it accepts HOTSWAP_SSL_CERTIFICATE",
+}
+"""What to do about a failed connection, by a part of the reason; the first one that fits."""
 
 
 def connection(settings: Settings) -> dict[str, Any]:
@@ -51,14 +61,21 @@ def reaching(settings: Settings) -> Iterator[None]:
         yield
     except (KafkaConnectionError, ValueError, OSError, TimeoutError) as error:
         why = (reasons or [str(error) or "it does not answer in time"])[-1].strip().splitlines()[-1]
-        raise StartError(
-            f"no Kafka answers at {settings.kafka} ({why}): is it running, and is HOTSWAP_KAFKA (--kafka) right?"
-        ) from error
+        raise StartError(_explained(settings, why)) from error
     finally:
         log.removeHandler(listener)
         _listening.remove(listener)
         # Concurrent connections end in any order: the last one restores aiokafka's own logging.
         log.propagate = not _listening
+
+
+def _explained(settings: Settings, why: str) -> str:
+    """Return what went wrong at the first connection, and what to look at, by what aiokafka or OpenSSL says of it."""
+    told = next((advice for sign, advice in _ADVICE.items() if sign in why), "")
+    if not told:
+        return f"no Kafka answers at {settings.kafka} ({why}): is it running, and is HOTSWAP_KAFKA (--kafka) right?"
+    who = credentials.principal(settings)
+    return f"no connection to Kafka at {settings.kafka} as {who} ({why}): {told}"
 
 
 @asynccontextmanager

@@ -16,7 +16,7 @@ from typing import Any, Final
 
 import aiokafka.client
 import aiokafka.conn
-from aiokafka.errors import KafkaConnectionError, KafkaError
+from aiokafka.errors import KafkaConnectionError, KafkaError, SaslAuthenticationFailed
 from aiokafka.protocol.admin import SaslAuthenticateRequest
 
 from hotswap.errors import UsageError
@@ -57,6 +57,9 @@ class Session(aiokafka.conn.AIOKafkaConnection):  # type: ignore[misc]
 
     async def _noting(self, sent: Any) -> Any:
         began, answer = time.monotonic(), await sent
+        if self._sasl_mechanism == "OAUTHBEARER" and answer.sasl_auth_bytes:
+            # A refusal comes as a success with a document in it (RFC 7628, section 3.2.3), which aiokafka does not read.
+            raise SaslAuthenticationFailed(answer.sasl_auth_bytes.decode(errors="replace"))
         lifetime_ms = getattr(answer, "session_lifetime_ms", 0)
         self._again_at = began + _USED_UP * lifetime_ms / 1000 if lifetime_ms else float("inf")
         return answer
