@@ -15,8 +15,8 @@ from hotswap.batch import Headers
 from hotswap.errors import StartError
 from hotswap.kafka.admin import Lag
 from hotswap.kafka.committed import Committed
-from hotswap.kafka.log import Written
 from hotswap.kafka.unparsed import Sought
+from hotswap.kafka.writer import Written
 from hotswap.settings import Settings
 from hotswap.v1 import control_pb2 as wire
 

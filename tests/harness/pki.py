@@ -53,14 +53,22 @@ class Authority:
         locked = ["-passout", f"pass:{password}"] if password else ["-noenc"]
         made = f"new-{name}"
         _openssl(
-            self.folder, "req", "-new", *_KEY, "-subj", f"/CN={name}", "-keyout", f"{made}.key", "-out", "asked", *locked
+            self.folder,
+            "req",
+            "-new",
+            *_KEY,
+            "-subj",
+            f"/CN={name}",
+            "-keyout",
+            f"{made}.key",
+            "-out",
+            "asked",
+            *locked,
         )
         now = datetime.now(UTC)
         begins, ends = (f"{at:%Y%m%d%H%M%SZ}" for at in (now - timedelta(hours=1), now + timedelta(seconds=ends_in_s)))
         command = ["ca", "-batch", "-notext", "-config", "config", "-cert", "ca.pem", "-keyfile", "ca.key"]
-        _openssl(
-            self.folder, *command, "-startdate", begins, "-enddate", ends, "-in", "asked", "-out", f"{made}.pem"
-        )
+        _openssl(self.folder, *command, "-startdate", begins, "-enddate", ends, "-in", "asked", "-out", f"{made}.pem")
         # Each is in place at once, as a cert-manager's are; the pair is not: a reader may see one of each.
         for ending in ("key", "pem"):
             (self.folder / f"{made}.{ending}").replace(self.folder / f"{name}.{ending}")

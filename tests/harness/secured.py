@@ -1,15 +1,15 @@
 """A Kafka that enforces: listeners for passwords and tokens and for certificates over TLS, and ACLs."""
 
-import asyncio
 import random
 import shutil
 import socket
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from confluent_kafka.admin import (
+from confluent_kafka.admin import (  # type: ignore[attr-defined]  # it exports them without saying so
     AclBinding,
     AclBindingFilter,
     AclOperation,
@@ -22,6 +22,7 @@ from confluent_kafka.admin import (
     UserScramCredentialUpsertion,
 )
 
+from harness.fleet import Deployment
 from harness.kafkas import local_kafka
 from harness.pki import Authority, TokenEndpoint
 from hotswap.local.kafka import LocalKafka
@@ -34,11 +35,20 @@ _MECHANISMS = {"scram-sha-256": "scram.ScramLoginModule", "scram-sha-512": "scra
 _PORTS = range(20_000, 32_768)
 
 
+@dataclass(frozen=True)
+class At:
+    """A listener."""
+
+    bootstrap: str
+
+
 class SecuredKafka:
     """One broker; everything is allowed to who comes in plain text, and to others what ACLs say."""
 
     def __init__(self, kafka: LocalKafka, authority: Authority, endpoint: TokenEndpoint, ports: dict[str, int]) -> None:
         self.kafka, self.authority, self.endpoint, self.ports = kafka, authority, endpoint, ports
+        self.listens = ports
+        """The broker's own ports, by listener; `ports` are what clients connect to."""
         self._admin = AdminClient({"bootstrap.servers": kafka.bootstrap})
 
     @property
@@ -70,6 +80,11 @@ class SecuredKafka:
         else:
             ours |= {"sasl_username": user, "sasl_password": PASSWORD}
         return {"kafka": f"127.0.0.1:{self.ports['CLIENT']}", **ours}
+
+    def deployment(self, folder: Path, mechanism: str, user: str = "worker", **more: Any) -> Deployment:
+        """Return a deployment whose workers and clients authenticate this way."""
+        login = self.settings(mechanism, user)
+        return Deployment(At(login.pop("kafka")), folder, **login, **more)
 
     def allow(self, bindings: Iterable[AclBinding]) -> None:
         for done in self._admin.create_acls(list(bindings)).values():
@@ -108,32 +123,37 @@ def _constant(operation: str) -> str:
 
 
 @contextmanager
-def secured_kafka(folder: Path, **settings: str) -> Iterator[SecuredKafka]:
-    """Start it; `settings` are Kafka's own, with `_` for `.`."""
+def secured_kafka(folder: Path, advertised: Mapping[str, int] | None = None, **settings: str) -> Iterator[SecuredKafka]:
+    """Start it; `settings` are Kafka's own, with `_` for `.`.
+
+    `advertised` is where clients find a listener instead of at its own port: the ports of proxies.
+    """
     authority = Authority(folder / "pki")
     certificate, key = authority.sign("broker")
     keystore = authority.folder / "broker.keystore"
     keystore.write_text(key.read_text() + certificate.read_text())
-    ports = dict(zip(("PLAINTEXT", "CLIENT", "MUTUAL", "CONTROLLER"), _free_ports(4), strict=True))
+    ports = dict(zip(("PLAINTEXT", "CLIENT", "MUTUAL", "CONTROLLER"), free_ports(4), strict=True))
     with ExitStack() as stack:
         endpoint = stack.enter_context(TokenEndpoint(folder / "tokens").serving())
         endpoint.secrets["worker"] = PASSWORD
-        ours = _broker(ports, keystore, authority.ca, endpoint.url)
+        known = ports | dict(advertised or {})
+        ours = _broker(ports, known, keystore, authority.ca, endpoint.url)
         ours |= {name.replace("_", "."): value for name, value in settings.items()}
         allowed = f"-Dorg.apache.kafka.sasl.oauthbearer.allowed.urls={endpoint.url}/jwks"
         kafka = stack.enter_context(local_kafka(port=ports["PLAINTEXT"], settings=ours, properties=[allowed]))
-        made = SecuredKafka(kafka, authority, endpoint, ports)
+        made = SecuredKafka(kafka, authority, endpoint, known)
+        made.listens = ports
         authority.sign("worker")
         made.add_user("worker")
         yield made
 
 
-def _broker(ports: dict[str, int], keystore: Path, ca: Path, issuer: str) -> dict[str, str]:
-    addresses = {name: f"{name}://127.0.0.1:{port}" for name, port in ports.items()}
+def _broker(ports: dict[str, int], known: dict[str, int], keystore: Path, ca: Path, issuer: str) -> dict[str, str]:
+    addresses, shown = ({name: f"{name}://127.0.0.1:{at[name]}" for name in ports} for at in (ports, known))
     quoted = PASSWORD.replace('"', '\\"')
     ours = {
         "listeners": ",".join(addresses.values()),
-        "advertised.listeners": ",".join(at for name, at in addresses.items() if name != "CONTROLLER"),
+        "advertised.listeners": ",".join(at for name, at in shown.items() if name != "CONTROLLER"),
         "controller.quorum.voters": f"1@127.0.0.1:{ports['CONTROLLER']}",
         "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CLIENT:SASL_SSL,MUTUAL:SSL,CONTROLLER:PLAINTEXT",
         "ssl.keystore.type": "PEM",
@@ -161,7 +181,7 @@ def _broker(ports: dict[str, int], keystore: Path, ca: Path, issuer: str) -> dic
     return ours
 
 
-def _free_ports(count: int) -> list[int]:
+def free_ports(count: int) -> list[int]:
     found: list[int] = []
     while len(found) < count:
         port = random.choice(_PORTS)
@@ -172,8 +192,3 @@ def _free_ports(count: int) -> list[int]:
                 continue
         found += [] if port in found else [port]
     return found
-
-
-async def granted(secured: SecuredKafka, bindings: Iterable[AclBinding]) -> None:
-    """Allow this, without blocking."""
-    await asyncio.to_thread(secured.allow, bindings)

@@ -18,9 +18,9 @@ from hotswap.batch import Limits, Record
 from hotswap.kafka import admin
 from hotswap.kafka.assignor import KeepingAssignor
 from hotswap.kafka.committed import Committed
-from hotswap.kafka.log import Item
 from hotswap.kafka.membership import Membership
 from hotswap.kafka.tail import LastAnswer
+from hotswap.kafka.writer import Item
 from hotswap.settings import Settings
 from model.broker import OFFSETS, Broker, Place
 from model.steps import here

@@ -19,10 +19,10 @@ from hotswap.errors import Doubt, SwapError, UsageError
 from hotswap.generation import MOST, Model, Proto
 from hotswap.kafka.admin import Admin
 from hotswap.kafka.committed import Committed
-from hotswap.kafka.log import LogWriter
 from hotswap.kafka.moving import _Nobody, carry_over
 from hotswap.kafka.partition import Cluster, KafkaPartition
 from hotswap.kafka.tail import AnswersTail
+from hotswap.kafka.writer import LogWriter
 from hotswap.swap import SwapCommand
 
 MODEL, PROTO = EXAMPLES / "models" / "iris_gbm.zip", EXAMPLES / "protos" / "iris.proto"

@@ -15,11 +15,13 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from hotswap import metrics
 from hotswap.agenda import Report
 from hotswap.commands import BadCommand
-from hotswap.errors import Doubt, StartError, SwapError
+from hotswap.errors import Denied, Doubt, StartError, SwapError
 from hotswap.failpoints import failpoint
 from hotswap.host.process import HostProcess
 from hotswap.kafka.admin import Admin
-from hotswap.kafka.log import LogReader, LogWriter
+from hotswap.kafka.log import LogReader
+from hotswap.kafka.watched import Rights
+from hotswap.kafka.writer import LogWriter
 from hotswap.local.machine import Machine, look
 from hotswap.pipeline.ports import PartitionState
 from hotswap.settings import Settings
@@ -37,6 +39,7 @@ _MACHINE_S = 60.0
 _YOUNG_MS = 120_000
 _LONGEST_MESSAGE = 100_000  # messages quote the publisher's text, and the record must fit into the status topic
 _FAREWELL_S = 2.0
+_DENIED_S = 1.0
 _AT_ONCE = 100
 _MOST_PARTITIONS = 20
 _FRAMING_BYTES = 512  # upper bound on Kafka's overhead for a record in a batch of its own
@@ -57,6 +60,7 @@ class Control:
         self._machine = Machine({})
         self._store_fault = ""
         self._reported: list[int] = []  # counts of latencies up to the last report
+        self.rights = Rights(settings)
         self.topic_faults: list[str] = []
         """What was wrong with the deployment's topics at the last look."""
         self.partition_warnings: Mapping[int, str] = {}
@@ -78,7 +82,12 @@ class Control:
     async def follow(self, on_command: Callable[[], None]) -> None:
         """Fold further commands as they arrive, until cancelled."""
         while True:
-            records = await self._reader.read(1.0)
+            try:
+                records = await self._reader.read(1.0)
+            except Denied as denied:  # `watch_topics` says so where it lasts
+                log.debug("control.denied", extra={"why": str(denied)})
+                await asyncio.sleep(_DENIED_S)
+                continue
             for record in records:
                 self._receive(record)
             if records:
@@ -98,8 +107,10 @@ class Control:
             try:
                 await self._writer.append_many(self._settings.topics.status, records)
             except Doubt as doubt:
-                log.warning("status.not_published", extra={"why": str(doubt)})
-                await asyncio.sleep(1)
+                # What is denied is told by `watch_topics`, once.
+                level = logging.DEBUG if isinstance(doubt, Denied) else logging.WARNING
+                log.log(level, "status.not_published", extra={"why": str(doubt)})
+                await asyncio.sleep(_DENIED_S)
             else:
                 for _ in records:
                     self._outbox.popleft()
@@ -174,6 +185,7 @@ class Control:
         """
         settings = self._settings
         while True:
+            await self.rights.look(admin)
             with contextlib.suppress(Doubt, StartError):  # StartError: the requests topic is gone
                 self.topic_faults = await admin.topic_faults()
                 metrics.TOPIC_FAULTS.labels(settings.deployment).set(len(self.topic_faults))

@@ -99,6 +99,10 @@ class Doubt(HotswapError):
     """Rewind and retry: a Kafka call is in doubt (it may or may not have taken effect); discard the producer."""
 
 
+class Denied(Doubt):
+    """Hold, and look again soon, or stop: this user lacks a right, which only somebody else can grant."""
+
+
 class SwapError(HotswapError):
     """Refuse the command, or fail the swap, and keep serving: `code` says why.
 

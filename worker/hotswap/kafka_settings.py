@@ -30,9 +30,7 @@ class KafkaSettings(BaseSettings):
         "the secret goes there in plain text.",
     )
     oauth_client_id: str | None = Field(None, description="Client id at the token endpoint.")
-    oauth_client_secret: str | None = Field(
-        None, repr=False, description="Secret of that client. It is never logged."
-    )
+    oauth_client_secret: str | None = Field(None, repr=False, description="Secret of that client. It is never logged.")
     oauth_client_secret_file: Path | None = Field(
         None, description="File with that secret instead, which is read anew for each token."
     )

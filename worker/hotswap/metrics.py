@@ -144,6 +144,13 @@ TOPIC_FAULTS = Gauge(
     ["deployment"],
     registry=REGISTRY,
 )
+RIGHTS_MISSING = Gauge(
+    "hotswap_rights_missing",
+    "1 for each right that this worker needs and Kafka denies its user (`principal`): the operation (`right`) and the "
+    "`resource`. Without Write on the status topic, only this, the log and `/readyz` can say so.",
+    ["deployment", "right", "resource", "principal"],
+    registry=REGISTRY,
+)
 HELD = Gauge(
     "hotswap_held_partitions",
     "Partitions that this worker owns but does not score, as they are paused or no generation that may score them is "

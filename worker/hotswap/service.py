@@ -21,10 +21,11 @@ from hotswap.errors import Doubt, StartError
 from hotswap.failpoints import arm, failpoint
 from hotswap.health import Health
 from hotswap.kafka.admin import Admin
-from hotswap.kafka.log import LogReader, LogWriter
+from hotswap.kafka.log import LogReader
 from hotswap.kafka.membership import Membership
 from hotswap.kafka.partition import Cluster, KafkaPartition
 from hotswap.kafka.tail import AnswersTail
+from hotswap.kafka.writer import LogWriter
 from hotswap.pipeline.loop import PartitionLoop
 from hotswap.pipeline.partitions import Pipeline
 from hotswap.settings import Settings
@@ -88,6 +89,7 @@ class Worker:
         self._fetcher.start()
         parts.push_async_callback(self._fetcher.stop)
         await self._admin.start()
+        await self._control.rights.check(self._admin)
         partitions = await self._admin.check_topics()
         self._largest_request = (await self._admin.limits()).dead_letter
         self._control.max_status_bytes = await self._admin.message_bytes(self._settings.topics.status)
@@ -203,6 +205,8 @@ class Worker:
             return None
 
     def _readiness(self) -> str:
+        if self._control.rights.line:
+            return self._control.rights.line
         if self._staging is None or not self._staging.loaded:
             return "no generation is ready on this worker"
         if faults := self._control.topic_faults:

@@ -10,6 +10,7 @@ from hotswap.cli.exits import Commands
 CONFIG_FILE = "HOTSWAP_CONFIG_FILE"  # as settings.py, which takes long to import for `--help`
 
 _COMMANDS = {
+    "acls": ("acls", "Print the least rights of each role in a deployment, as commands for kafka-acls or for Strimzi."),
     "console": ("console", "Show deployments in a browser until SIGTERM or Ctrl-C; needs the extra `gateway`."),
     "dead-letters": ("dead_letters", "List the refused requests: when, where, by which generation, and why."),
     "dev": ("worker", "Start a local Kafka, a worker and a gateway, and print what to do next; Ctrl-C stops all."),

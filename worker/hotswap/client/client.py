@@ -45,7 +45,7 @@ from hotswap.codec.proto import compile as compile_proto
 from hotswap.errors import NoAnswer, SwapError, UsageError
 from hotswap.generation import Model, Proto
 from hotswap.kafka.admin import Admin
-from hotswap.kafka.log import LogWriter
+from hotswap.kafka.writer import LogWriter
 from hotswap.settings import Settings
 from hotswap.swap import (
     Command,

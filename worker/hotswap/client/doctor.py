@@ -54,14 +54,13 @@ async def examine(settings: Settings) -> AsyncIterator[Finding]:
             brokers = await admin.brokers()
             yield Finding(Level.OK, "kafka", f"{brokers} brokers at {settings.kafka}")
             missing = await admin.missing_rights()
-            for right, name in missing:
-                advice = f"grant {right} on it to the workers' user, if that is this one"
-                yield Finding(Level.WARNING, name, f"this user may not {right.lower()} it, as a worker does", advice)
+            for right in missing:
+                what = f"this user may not {right.operation} it, as a worker does"
+                advice = f"grant it to the workers' user, if that is this one (`hotswap acls {settings.deployment}`)"
+                yield Finding(Level.WARNING, right.resource, what, advice)
             if not missing:
-                yield Finding(Level.OK, "acls", "this user may read and write what a worker does")
-            # To a user who may not see them, topics do not exist.
-            denied = tuple(f"topic {name} does not exist" for _, name in missing)
-            faults = [fault for fault in await admin.topic_faults() if not fault.startswith(denied)]
+                yield Finding(Level.OK, "acls", "this user may do all that a worker does")
+            faults = await admin.topic_faults()
             for fault in faults:
                 what, _, advice = fault.partition(": ")
                 yield Finding(Level.FAULT, "topics", what, advice)

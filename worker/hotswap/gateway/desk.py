@@ -19,7 +19,7 @@ from hotswap.client.answers import Answers, Outgoing, Place, Prediction, Refused
 from hotswap.errors import HotswapError, StartError
 from hotswap.gateway.problems import Problem
 from hotswap.kafka.admin import Admin
-from hotswap.kafka.log import LogWriter
+from hotswap.kafka.writer import LogWriter
 from hotswap.settings import Settings
 
 _APART_S = 0.02

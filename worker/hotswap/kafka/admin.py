@@ -9,12 +9,13 @@ from typing import Any, Self
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
-from aiokafka.errors import TopicAlreadyExistsError, for_code
+from aiokafka.errors import TopicAlreadyExistsError, TopicAuthorizationFailedError, for_code
 
 from hotswap.batch import Limits
-from hotswap.errors import Doubt, StartError, TopicMismatch
+from hotswap.errors import Denied, Doubt, StartError, TopicMismatch
+from hotswap.kafka.acls import Right, Role, lacking, rights_of
 from hotswap.kafka.committed import Committed, as_committed
-from hotswap.kafka.connection import bounded, connection, end, reaching
+from hotswap.kafka.connection import bounded, connection, end, needing, reaching
 from hotswap.kafka.internals import share_metadata, wait_for_a_broker
 from hotswap.kafka.rights import missing_rights
 from hotswap.kafka.together import Together
@@ -98,8 +99,11 @@ class Admin:
         await self._admin.close()
 
     async def counts(self, topics: Iterable[str]) -> dict[str, int]:
-        """Return the number of partitions of each topic; 0: it does not exist."""
+        """Return the number of partitions of each topic; 0: it does not exist. Raises Denied: one may not be seen."""
         answer = await self._ask(self._admin.describe_topics(list(topics)), "describing topics")
+        hidden = [one["topic"] for one in answer if one["error_code"] == TopicAuthorizationFailedError.errno]
+        if hidden:
+            raise Denied(lacking(self._settings, [Right("Describe", "topic", topic) for topic in hidden]))
         return {described["topic"]: len(described["partitions"]) for described in answer}
 
     async def partitions(self, topic: str) -> int:
@@ -167,11 +171,11 @@ class Admin:
             if topic["partitions"]
         }
 
-    async def topic_settings(self, topics: Iterable[str]) -> dict[str, dict[str, str] | None]:
-        """Return the settings of topics, the cluster's defaults with them; None where we may not read them."""
+    async def topic_settings(self, topics: Iterable[str], only: str = "") -> dict[str, dict[str, str] | None]:
+        """Return the settings of topics, or `only` one; the cluster's defaults, too. None: we may not read them."""
         told: dict[str, dict[str, str] | None] = {}
         for topic in topics:
-            resource = ConfigResource(ConfigResourceType.TOPIC, topic)
+            resource = ConfigResource(ConfigResourceType.TOPIC, topic, {only: ""} if only else None)
             (answer,) = await self._ask(self._admin.describe_configs([resource]), f"reading the settings of {topic}")
             code, _, _, _, entries = answer.resources[0]
             told[topic] = None if code else {entry[0]: entry[1] for entry in entries}
@@ -179,10 +183,11 @@ class Admin:
 
     async def message_bytes(self, topic: str) -> int:
         """Return a topic's `max.message.bytes`; Kafka's default if we are not allowed to read it."""
-        resource = ConfigResource(ConfigResourceType.TOPIC, topic, {"max.message.bytes": ""})
-        (answer,) = await self._ask(self._admin.describe_configs([resource]), f"reading the settings of {topic}")
-        code, _, _, _, entries = answer.resources[0]
-        return int(entries[0][1]) if not code and entries else DEFAULT_MESSAGE_BYTES
+        return await self._message_bytes(topic) or DEFAULT_MESSAGE_BYTES
+
+    async def _message_bytes(self, topic: str) -> int | None:
+        told = (await self.topic_settings([topic], "max.message.bytes"))[topic]
+        return int(told["max.message.bytes"]) if told else None
 
     async def limits(self) -> Limits:
         """Return the largest messages that the output topics accept now."""
@@ -220,7 +225,8 @@ class Admin:
             faults += untimely(topics.control, told[topics.control])
         if count.get(topics.requests) and count.get(topics.dead_letters):
             largest = await self.message_bytes(topics.requests)
-            if await self.message_bytes(topics.dead_letters) < largest + _HEADROOM_BYTES:
+            kept = await self._message_bytes(topics.dead_letters)
+            if kept is not None and kept < largest + _HEADROOM_BYTES:
                 faults.append(
                     f"topic {topics.dead_letters} must accept messages {_HEADROOM_BYTES} bytes larger than those of "
                     f"{topics.requests}, or refused requests could not be kept: set its max.message.bytes to "
@@ -228,13 +234,10 @@ class Admin:
                 )
         return faults
 
-    async def missing_rights(self) -> list[tuple[str, str]]:
-        """Return what a worker does and this user may not: "Read" or "Write", and the topic or group."""
-        topics, group = self._settings.topics, self._settings.group_id
-        wanted = {topics.requests: "Read", topics.control: "Read"}
-        wanted |= dict.fromkeys((topics.predictions, topics.dead_letters, topics.status), "Write")
-        missing = missing_rights(self._admin, wanted, group, _RETRY_S)
-        told: list[tuple[str, str]] = await self._ask(missing, "asking what this user may do")
+    async def missing_rights(self, role: Role = Role.WORKER) -> list[Right]:
+        """Return what a role needs and this user may not."""
+        wanted = missing_rights(self._admin, rights_of(role, self._settings))
+        told: list[Right] = await self._ask(wanted, "asking what this user may do")
         return told
 
     async def check_partition(self, partition: int) -> None:
@@ -275,6 +278,8 @@ class Admin:
         while True:
             try:
                 return await self._committed(group, topic, numbers)
+            except Denied:
+                raise
             except Doubt:
                 if asyncio.get_running_loop().time() > give_up:
                     raise
@@ -288,9 +293,10 @@ class Admin:
         # While the coordinator is loading, its response is empty, and aiokafka drops the error that says so: a missing
         # partition does not mean "never committed".
         asked = [TopicPartition(topic, number) for number in numbers]
-        answer = await self._ask(
-            self._admin.list_consumer_group_offsets(group, partitions=asked), f"offsets of {group}"
-        )
+        with needing(self._settings, Right("Describe", "group", group)):
+            answer = await self._ask(
+                self._admin.list_consumer_group_offsets(group, partitions=asked), f"offsets of {group}"
+            )
         if missing := [key.partition for key in asked if key not in answer]:
             raise Doubt(
                 f"offsets of {group} on {topic}: no answer for partitions {missing}; the coordinator is loading"
@@ -317,7 +323,8 @@ class Admin:
 
     async def members(self, group: str) -> list[str]:
         """Return the client ids of a group's members; dead ones count until their sessions end."""
-        (answer,) = await self._ask(self._admin.describe_consumer_groups([group]), f"members of {group}")
+        with needing(self._settings, Right("Describe", "group", group)):
+            (answer,) = await self._ask(self._admin.describe_consumer_groups([group]), f"members of {group}")
         code, _, _, _, _, members, *_ = answer.groups[0]
         if code:
             raise Doubt(f"members of {group}: {for_code(code).__name__}")

@@ -7,17 +7,25 @@ from contextlib import asynccontextmanager, contextmanager
 from typing import Any, TypeVar
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
-from aiokafka.errors import KafkaConnectionError, KafkaError
+from aiokafka.errors import (
+    GroupAuthorizationFailedError,
+    KafkaConnectionError,
+    KafkaError,
+    TopicAuthorizationFailedError,
+    TransactionalIdAuthorizationFailed,
+)
 
-from hotswap.errors import Doubt, StartError
 import hotswap.kafka.sessions  # noqa: F401 - the connections of every client
+from hotswap.errors import Denied, Doubt, StartError
 from hotswap.kafka import credentials
+from hotswap.kafka.acls import Right, lacking
 from hotswap.kafka.internals import cut_off
 from hotswap.settings import Settings
 
 T = TypeVar("T")
 
 _listening: list[logging.Handler] = []
+_DENIALS = (TopicAuthorizationFailedError, GroupAuthorizationFailedError, TransactionalIdAuthorizationFailed)
 _END_S = 2.0
 _ADVICE = {
     "SaslAuthenticationFailed": "check the user and its password, or the client of the token and its audience",
@@ -84,6 +92,7 @@ async def doubting(seconds: float, what: str) -> AsyncIterator[None]:
 
     Raises:
         Doubt: a call failed or timed out, so it is in doubt.
+        Denied: this user may not do that.
 
     """
     try:
@@ -93,11 +102,26 @@ async def doubting(seconds: float, what: str) -> AsyncIterator[None]:
         raise Doubt(f"{what}: no answer within {seconds:g} s") from error
     # aiokafka checks its own state with asserts: begin and commit of a fenced producer raise AssertionError.
     except (KafkaError, AssertionError, OSError) as error:
-        raise Doubt(f"{what}: {_reason(error)!r}") from error
+        reason = _reason(error)
+        raise (Denied if isinstance(reason, _DENIALS) else Doubt)(f"{what}: {reason!r}") from error
     except asyncio.CancelledError as error:
         if _is_own_cancellation():
             raise
         raise Doubt(f"{what}: the client was closed") from error
+
+
+@contextmanager
+def needing(settings: Settings, right: Right) -> Iterator[None]:
+    """Say who lacks which right, where a block needs only this one, and the broker denies it.
+
+    Raises:
+        Denied: it does.
+
+    """
+    try:
+        yield
+    except (Denied, *_DENIALS) as error:
+        raise Denied(lacking(settings, [right])) from error
 
 
 def _reason(error: BaseException) -> BaseException:

@@ -1,4 +1,4 @@
-"""What a client shows to the brokers: certificates, passwords and tokens, as the settings and their files have it now."""
+"""What a client shows to the brokers: certificates, passwords and tokens, as the settings' files have them now."""
 
 import logging
 import ssl

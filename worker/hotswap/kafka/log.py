@@ -1,26 +1,24 @@
-"""Reads a topic as a log, without a consumer group, and appends to one: control, status, answers."""
+"""Reads a topic as a log, without a consumer group: control, status, answers."""
 
 import asyncio
 import logging
-import time
-from array import array
 from collections import deque
 from collections.abc import AsyncIterator, Mapping, Sequence
 from functools import partial
-from random import randrange
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple
 
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
-from aiokafka.partitioner import DefaultPartitioner
+from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from hotswap import metrics
 from hotswap.batch import Headers, Unscorable
-from hotswap.errors import Doubt, StartError
-from hotswap.kafka.connection import bounded, claimed, connection, end, reaching
+from hotswap.errors import Denied, Doubt, StartError
+from hotswap.kafka.acls import Right, lacking
+from hotswap.kafka.connection import bounded, connection, end, needing, reaching
 from hotswap.kafka.contents import Bounds, Unpacker
 from hotswap.kafka.fetched import Batch, get_batches, take_batches
-from hotswap.kafka.internals import available_partitions, cluster_id, fill, partitions_for_topic, wrap_sequences
+from hotswap.kafka.internals import cluster_id, partitions_for_topic
 from hotswap.kafka.records import Damaged
+from hotswap.kafka.rights import is_hidden
 from hotswap.kafka.unparsed import Unparsed
 from hotswap.settings import Settings
 
@@ -31,19 +29,6 @@ _AT_ONCE_BYTES = 1 << 20
 _LARGEST_BYTES = 1 << 30  # no record is too large here
 _AGAIN_S = 1.0
 _PROBE_S = 0.05
-
-Item: TypeAlias = tuple[bytes | None, bytes | None, Sequence[tuple[str, bytes]]]
-"""A record to write: key, value, headers."""
-Sent: TypeAlias = tuple[Sequence[int], "asyncio.Future[Any]"]
-"""A record batch that is on its way: which of the records are in it, in order, and its acknowledgement."""
-
-
-class Written(NamedTuple):
-    """A record batch that was written: its partition and first offset, and which of the records are in it, in order."""
-
-    partition: int
-    offset: int
-    records: Sequence[int]
 
 
 class LogRecord(NamedTuple):
@@ -67,6 +52,7 @@ class LogReader:
     def __init__(self, settings: Settings, topic: str, *, read_committed: bool) -> None:
         self._settings = settings
         self._topic = topic
+        self._right = Right("Read", "topic", topic)
         self._consumer = AIOKafkaConsumer(
             **connection(settings),
             enable_auto_commit=False,
@@ -88,6 +74,7 @@ class LogReader:
 
         Raises:
             StartError: no broker answers, or there is no such topic.
+            Denied: this user may not read it.
 
         """
         with reaching(self._settings):
@@ -96,6 +83,8 @@ class LogReader:
         take_batches(self._consumer, Unpacker(Bounds(self._settings.max_unpacked_bytes, _LARGEST_BYTES)))
         numbers = await self._ask(partitions_for_topic(self._consumer, self._topic), "metadata")
         if not numbers:
+            if await self._ask(is_hidden(self._consumer, self._topic), "metadata"):
+                raise Denied(lacking(self._settings, [self._right]))
             raise StartError(f"topic {self._topic} does not exist: create it with `hotswap topics create`")
         self._partitions = [TopicPartition(self._topic, number) for number in sorted(numbers) if only in (None, number)]
         self._consumer.assign(self._partitions)
@@ -169,7 +158,12 @@ class LogReader:
         return found
 
     async def read(self, timeout_s: float) -> list[LogRecord]:
-        """Return the next records as soon as there are any, at most some thousands or a MiB; none on time-out."""
+        """Return the next records as soon as there are any, at most some thousands or a MiB; none on time-out.
+
+        Raises:
+            Denied: this user may not read the topic, or not any more.
+
+        """
         await self._fetch(timeout_s)
         found: list[LogRecord] = []
         size = 0
@@ -185,7 +179,12 @@ class LogReader:
         return found
 
     async def read_unparsed(self, timeout_s: float) -> list[Unparsed]:
-        """Return the next record batches as soon as there are any, about a MiB of them; none on time-out."""
+        """Return the next record batches as soon as there are any, about a MiB of them; none on time-out.
+
+        Raises:
+            Denied: as `read` does.
+
+        """
         await self._fetch(timeout_s)
         found: list[Unparsed] = []
         size = 0
@@ -201,7 +200,8 @@ class LogReader:
 
     async def _fetch(self, timeout_s: float) -> None:
         if not self._batches:
-            answer = await get_batches(self._consumer, timeout_ms=int(timeout_s * 1000))
+            with needing(self._settings, self._right):
+                answer = await get_batches(self._consumer, timeout_ms=int(timeout_s * 1000))
             self._batches.extend((key, batch) for key, batches in answer.items() for batch in batches)
 
     def _readable(self, partition: int, records: Sequence[Any]) -> list[LogRecord]:
@@ -233,121 +233,5 @@ class LogReader:
         await end(self._consumer)
 
     async def _ask(self, call: Any, what: str) -> Any:
-        return await bounded(call, self._settings.call_timeout_s, f"{what} of {self._topic}")
-
-
-class LogWriter:
-    """Appends records outside transactions, each acknowledged by every in-sync replica."""
-
-    def __init__(self, settings: Settings) -> None:
-        self._settings = settings
-        self._producer = AIOKafkaProducer(
-            **connection(settings), acks="all", enable_idempotence=True, max_batch_size=262_144
-        )
-        wrap_sequences(self._producer)
-        self._partitioner = DefaultPartitioner()
-        self._turn = randrange(1_000)  # noqa: S311 - where the round robin starts is no secret
-
-    async def start(self) -> None:
-        """Connect.
-
-        Raises:
-            StartError: no broker answers.
-
-        """
-        with reaching(self._settings):
-            async with asyncio.timeout(self._settings.call_timeout_s):
-                await self._producer.start()
-
-    async def append(
-        self,
-        topic: str,
-        value: bytes | None,
-        *,
-        key: bytes | None = None,
-        headers: Sequence[tuple[str, bytes]] = (),
-        partition: int | None = None,
-    ) -> tuple[int, int]:
-        """Append one record and await its acknowledgement; return its partition and offset.
-
-        Raises:
-            Doubt: whether it was written is not known.
-
-        """
-        sent = self._producer.send_and_wait(topic, value, key=key, headers=list(headers), partition=partition)
-        written = await bounded(sent, self._settings.call_timeout_s, f"writing to {topic}")
-        return written.partition, written.offset
-
-    async def append_many(self, topic: str, items: Sequence[Item]) -> list[Written]:
-        """Append records and await their acknowledgements; return where they are, batch by batch.
-
-        Keys are partitioned as by Kafka's own clients; records without a key go round robin.
-
-        Raises:
-            Doubt: which of them were written is not known.
-
-        """
-        keys, values, headers = zip(*items, strict=True)
-        return await self.acknowledged(topic, await self.send_many(topic, keys, values, headers))
-
-    async def send_many(
-        self,
-        topic: str,
-        keys: Sequence[bytes | None],
-        values: Sequence[bytes | None],
-        headers: Sequence[Sequence[tuple[str, bytes]]],
-        *,
-        partition: int | None = None,
-    ) -> list[Sent]:
-        """Append records, as `append_many` does, but do not await the acknowledgements of the last ones.
-
-        The parts of the records come in columns: a tuple for each record costs as much as to write it. With a
-        `partition`, all go there.
-        """
-        lists = [part if type(part) is list else list(part) for part in headers]
-        sending = self._send(topic, partition, keys, values, lists)
-        return await bounded(sending, self._settings.call_timeout_s, f"writing to {topic}")
-
-    async def acknowledged(self, topic: str, sent: Sequence[Sent]) -> list[Written]:
-        """Await the acknowledgements of what `send_many` returned."""
-        waiting = asyncio.gather(*(acknowledgement for _, acknowledgement in sent))
-        firsts = await bounded(waiting, self._settings.call_timeout_s, f"writing to {topic}")
-        return [Written(first.partition, first.offset, part) for (part, _), first in zip(sent, firsts, strict=True)]
-
-    async def _send(self, topic: str, to: int | None, keys: Sequence[Any], *more: Sequence[Any]) -> list[Sent]:
-        # One future per batch instead of per record: those were most of the cost of publishing.
-        now_ms = int(time.time() * 1000)
-        sent: list[Sent] = []
-        shares = self._shares(keys, *await self._partitions(topic)) if to is None else {to: range(len(keys))}
-        for partition, part in shares.items():
-            while part:
-                batch = self._producer.create_batch()
-                records: Any = zip(*(map(column.__getitem__, part) for column in (keys, *more)), strict=True)
-                taken = fill(batch, now_ms, records)
-                queued = await self._producer.send_batch(batch, topic, partition=partition)
-                sent.append((part[:taken], claimed(queued)))
-                part = part[taken:]  # noqa: PLW2901
-        return sent
-
-    async def _partitions(self, topic: str) -> tuple[list[int], list[int]]:
-        """Return the topic's partitions, and those that have a leader."""
-        numbers = sorted(await self._producer.partitions_for(topic))
-        return numbers, sorted(available_partitions(self._producer, topic)) or numbers
-
-    def _shares(
-        self, keys: Sequence[bytes | None], numbers: Sequence[int], available: Sequence[int]
-    ) -> Mapping[int, Sequence[int]]:
-        """Return which of the records go to which partition."""
-        turn, count = self._turn, len(available)
-        self._turn += len(keys)
-        if keys.count(None) == len(keys):
-            return {available[(turn + at) % count]: range(at, len(keys), count) for at in range(min(count, len(keys)))}
-        shares: dict[int, array[int]] = {}
-        for at, key in enumerate(keys):
-            where = available[(turn + at) % count] if key is None else self._partitioner(key, numbers, available)
-            shares.setdefault(where, array("L")).append(at)
-        return shares
-
-    async def stop(self) -> None:
-        """Send what is pending, and close the connection."""
-        await end(self._producer)
+        with needing(self._settings, self._right):
+            return await bounded(call, self._settings.call_timeout_s, f"{what} of {self._topic}")

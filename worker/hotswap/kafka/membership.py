@@ -33,6 +33,7 @@ log = logging.getLogger(__name__)
 
 _POLL_MS = 200
 _AGAIN_S = 0.1
+_DENIED_S = 1.0
 
 
 class Membership(ConsumerRebalanceListener):  # type: ignore[misc]
@@ -111,7 +112,7 @@ class Membership(ConsumerRebalanceListener):  # type: ignore[misc]
         """Poll until cancelled.
 
         Raises:
-            StartError: this worker is not authorized for its group or topic, or another one has taken its name.
+            StartError: another worker has taken its name.
 
         """
         while True:
@@ -125,7 +126,12 @@ class Membership(ConsumerRebalanceListener):  # type: ignore[misc]
                 await asyncio.sleep(_AGAIN_S)
                 continue
             except (GroupAuthorizationFailedError, TopicAuthorizationFailedError) as error:
-                raise StartError(f"Kafka forbids this worker to read {self._topic}: {error}") from error
+                # aiokafka tries again once this is told; the worker's look at its rights says what is missing.
+                log.debug("membership.denied", extra={"why": repr(error)})
+                await asyncio.sleep(_DENIED_S)
+                if isinstance(error, GroupAuthorizationFailedError):
+                    rejoin(self._consumer)  # its heartbeats have ended, and begin with a join only
+                continue
             except KafkaError as error:
                 # aiokafka reports unexpected errors as the text of a plain KafkaError.
                 if FencedInstanceIdError.__name__ in str(error):

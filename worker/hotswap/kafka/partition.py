@@ -34,7 +34,7 @@ from hotswap.kafka.membership import Membership
 from hotswap.kafka.outbox import Outbox, new_producer
 from hotswap.kafka.position import Positions
 from hotswap.kafka.records import RawRequests
-from hotswap.kafka.rejected import Rejections
+from hotswap.kafka.rejected import Rejections, naming_rights
 from hotswap.kafka.tail import AnswersTail
 from hotswap.settings import Settings
 
@@ -118,6 +118,10 @@ class KafkaPartition:
 
     async def open(self) -> Position:
         """Fence every earlier owner, end what it left open, and only then read the partition's position."""
+        async with naming_rights(self._settings, self._cluster.admin):
+            return await self._open()
+
+    async def _open(self) -> Position:
         self._move(State.OPENING)
         failpoint("open.begun")
         await self._cluster.admin.check_partition(self._partition)
@@ -306,7 +310,8 @@ class KafkaPartition:
     async def _open_transaction(self, position: Position) -> None:
         producer = self._producer
         assert producer is not None
-        async with doubting(self._settings.call_timeout_s, f"beginning {self._name} up to {position.offset}"):
+        rights = naming_rights(self._settings, self._cluster.admin)
+        async with rights, doubting(self._settings.call_timeout_s, f"beginning {self._name} up to {position.offset}"):
             await producer.begin_transaction()
             failpoint("commit.begun")
             # Before the group: too soon after a commit the broker refuses either; adding a partition is retried sooner.
@@ -322,7 +327,8 @@ class KafkaPartition:
     @contextlib.asynccontextmanager
     async def _writing(self, what: str, position: Position) -> AsyncIterator[None]:
         try:
-            async with doubting(self._settings.call_timeout_s, f"{what} {self._name} at {position.offset}"):
+            rights = naming_rights(self._settings, self._cluster.admin)
+            async with rights, doubting(self._settings.call_timeout_s, f"{what} {self._name} at {position.offset}"):
                 yield
         except Doubt as doubt:
             self._rejections.remember(doubt)

@@ -1,15 +1,33 @@
-"""Why a broker rejects the records of a commit however often they are sent: a setting of a topic, until it changes."""
+"""Why a broker rejects a commit's records however often they are sent: a setting of a topic, or a missing right."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 from aiokafka.errors import MessageSizeTooLargeError, RecordListTooLargeError
 
 from hotswap.batch import Limits
-from hotswap.errors import Doubt, TopicMismatch
+from hotswap.errors import Denied, Doubt, TopicMismatch
+from hotswap.kafka.acls import lacking
 from hotswap.kafka.admin import Admin
 from hotswap.kafka.internals import InvalidRecordError
 from hotswap.kafka.topics import DEFAULT_MESSAGE_BYTES
-from hotswap.settings import Topics
+from hotswap.settings import Settings, Topics
 
 _TOO_LARGE = (MessageSizeTooLargeError, RecordListTooLargeError)
+
+
+@asynccontextmanager
+async def naming_rights(settings: Settings, admin: Admin) -> AsyncIterator[None]:
+    """Name the rights that are missing, where the broker denies something in a block.
+
+    Raises:
+        Denied: it does.
+
+    """
+    try:
+        yield
+    except Denied as denied:
+        raise Denied(lacking(settings, await admin.missing_rights()) or str(denied)) from denied
 
 
 class Rejections:

@@ -1,23 +1,41 @@
-"""What this user may do with topics and a group (KIP-430), by requests that aiokafka lacks or reads wrongly.
+"""What this user may do (KIP-430), by requests that aiokafka lacks.
 
 As internals.py and group.py, it uses aiokafka beyond its documented interface.
 """
 
-import asyncio
-from collections.abc import Mapping, Sequence
+import logging
+from collections.abc import Sequence
 from typing import Any, Final
 
+from aiokafka import AIOKafkaConsumer
 from aiokafka.admin import AIOKafkaAdminClient
-from aiokafka.errors import GroupAuthorizationFailedError, GroupCoordinatorNotAvailableError
-from aiokafka.protocol.admin import DescribeGroupsRequest_v3, DescribeGroupsResponse_v3
+from aiokafka.errors import (
+    GroupAuthorizationFailedError,
+    TopicAuthorizationFailedError,
+    TransactionalIdAuthorizationFailed,
+)
 from aiokafka.protocol.api import Request, RequestStruct, Response
+from aiokafka.protocol.coordination import FindCoordinatorRequest
+from aiokafka.protocol.group import HeartbeatRequest
+from aiokafka.protocol.transaction import EndTxnRequest
 from aiokafka.protocol.types import Array, Boolean, Int16, Int32, Schema, String
 
-# aiokafka reads the answer as that of version 2, which has no authorized operations.
-DescribeGroupsRequest_v3.RESPONSE_TYPE = DescribeGroupsResponse_v3
+from hotswap.kafka.acls import Right
 
-_RIGHTS: Final = {"Read": 1 << 3, "Write": 1 << 4}
+_OPERATIONS: Final = {"Read": 1 << 3, "Write": 1 << 4, "Describe": 1 << 8, "DescribeConfigs": 1 << 10}
+_DENIED: Final = (GroupAuthorizationFailedError.errno, TransactionalIdAuthorizationFailed.errno)
+_NOBODY: Final = -1
 _UNKNOWN_TOPIC: Final = 3
+
+
+def _is_of_no_denial(record: logging.LogRecord) -> bool:
+    """Leave out what aiokafka says of a denial with each fetch and each metadata: we say it once (watched.py)."""
+    text = record.getMessage()
+    return "uthorized" not in text and "AuthorizationFailed" not in text
+
+
+for _name in ("cluster", "consumer.fetcher", "consumer.group_coordinator", "producer.sender"):
+    logging.getLogger(f"aiokafka.{_name}").addFilter(_is_of_no_denial)
 
 
 class _MetadataResponse(Response):  # type: ignore[misc]
@@ -75,38 +93,49 @@ class _RightsRequest(Request[_MetadataMessage]):  # type: ignore[misc]
         return request_struct_class(self._topics, False, False, True)
 
 
-async def missing_rights(
-    admin: AIOKafkaAdminClient, wanted: Mapping[str, str], group: str, retry_s: float
-) -> list[tuple[str, str]]:
-    """Return those of the `wanted` rights (topic -> right) that this user lacks, and "Read" of the group."""
-    may = await topic_rights(admin, [*wanted])
-    missing = [(right, topic) for topic, right in wanted.items() if topic in may and right not in may[topic]]
-    return missing + ([] if "Read" in await group_rights(admin, group, retry_s) else [("Read", group)])
+async def missing_rights(admin: AIOKafkaAdminClient, wanted: Sequence[Right]) -> list[Right]:
+    """Return those of the `wanted` rights that this user lacks; nothing is changed by finding out.
+
+    Of topics that do not exist nothing is known, and so nothing is missing.
+    """
+    topics = await topic_rights(admin, sorted({right.name for right in wanted if right.kind == "topic"}))
+    missing = []
+    for right in wanted:
+        if right.kind == "topic":
+            has = right.operation in topics.get(right.name, _OPERATIONS)
+        else:
+            has = await _is_allowed(admin, right)
+        missing += [] if has else [right]
+    return missing
 
 
 async def topic_rights(admin: AIOKafkaAdminClient, topics: Sequence[str]) -> dict[str, set[str]]:
-    """Return what this user may do ("Read", "Write") with each of the topics that exist, or may not be described."""
+    """Return what this user may do with each of the topics that exist, or may not be described: operation names."""
     answer = (await admin._send_request(_RightsRequest(topics))).to_object()["topics"]
     known = [topic for topic in answer if topic["error_code"] != _UNKNOWN_TOPIC]
-    return {topic["topic"]: _named(topic["authorized_operations"]) for topic in known}
+    return {
+        topic["topic"]: {name for name, bit in _OPERATIONS.items() if topic["authorized_operations"] & bit}
+        for topic in known
+    }
 
 
-async def group_rights(admin: AIOKafkaAdminClient, group: str, retry_s: float) -> set[str]:
-    """Return what this user may do with a group, asking every `retry_s` until it has a coordinator.
+async def is_hidden(consumer: AIOKafkaConsumer, topic: str) -> bool:
+    """Return whether a topic may not be described by this user: it is then missing where all are listed."""
+    client = consumer._client
+    answer = await client.send(client.get_random_node(), _RightsRequest([topic]))
+    return any(one["error_code"] == TopicAuthorizationFailedError.errno for one in answer.to_object()["topics"])
 
-    Of a group that has no members and no offsets yet, a broker tells only whether it may be described: then all rights.
+
+async def _is_allowed(admin: AIOKafkaAdminClient, right: Right) -> bool:
+    """Whether a request is let through that needs this right; any broker decides that before it looks at the rest.
+
+    Of a group that has no members and no offsets yet, a broker does not tell what is authorized, and of transactional
+    ids never (KIP-430). So a heartbeat of nobody is sent, and the abort of a transaction of no producer, which change
+    nothing.
     """
-    while True:
-        try:
-            (answer,) = await admin.describe_consumer_groups([group], include_authorized_operations=True)
-            break
-        except GroupAuthorizationFailedError:
-            return set()
-        except GroupCoordinatorNotAvailableError:
-            await asyncio.sleep(retry_s)  # it is loading, or this is the first group that a new cluster hears of
-    authorized = answer.to_object()["groups"][0]["authorized_operations"]
-    return set(_RIGHTS) if authorized < 0 else _named(authorized)
-
-
-def _named(authorized: int) -> set[str]:
-    return {name for name, bit in _RIGHTS.items() if authorized & bit}
+    request: Any = FindCoordinatorRequest(right.name, 0)
+    if right.kind == "transactional_id":
+        request = EndTxnRequest(f"{right.name}0" if right.is_prefix else right.name, _NOBODY, _NOBODY, False)
+    elif right.operation == "Read":
+        request = HeartbeatRequest(right.name, _NOBODY, "")
+    return (await admin._send_request(request)).error_code not in _DENIED

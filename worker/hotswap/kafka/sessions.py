@@ -1,9 +1,10 @@
 """Connections that authenticate again before their session ends (KIP-368), which aiokafka's do not.
 
 A broker with `connections.max.reauth.ms`, or with tokens that end, tells with each authentication how long the session
-lasts, and cuts a connection that sends anything else after its end: the request is lost, and a transaction in doubt. So a
-connection that has used up most of its session authenticates once more before the next request; what is on its way is
-answered first, what comes waits. One that idles has nothing to lose: it does so when it is used next, however late.
+lasts, and cuts a connection that sends anything else after its end: the request is lost, and a transaction in doubt.
+So a connection that has used up most of its session authenticates once more before the next request; what is on its
+way is answered first, what comes waits. One that idles has nothing to lose: it does so when it is used next, however
+late.
 
 As internals.py, it uses aiokafka beyond its documented interface: AIOKafkaConnection has its replacement here.
 """
@@ -58,7 +59,7 @@ class Session(aiokafka.conn.AIOKafkaConnection):  # type: ignore[misc]
     async def _noting(self, sent: Any) -> Any:
         began, answer = time.monotonic(), await sent
         if self._sasl_mechanism == "OAUTHBEARER" and answer.sasl_auth_bytes:
-            # A refusal comes as a success with a document in it (RFC 7628, section 3.2.3), which aiokafka does not read.
+            # A refusal comes as a success with a document in it (RFC 7628, section 3.2.3); aiokafka does not read it.
             raise SaslAuthenticationFailed(answer.sasl_auth_bytes.decode(errors="replace"))
         lifetime_ms = getattr(answer, "session_lifetime_ms", 0)
         self._again_at = began + _USED_UP * lifetime_ms / 1000 if lifetime_ms else float("inf")

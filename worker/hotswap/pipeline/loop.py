@@ -10,7 +10,7 @@ from time import perf_counter, time
 
 from hotswap import metrics
 from hotswap.batch import Answers, Code, Position, Transaction
-from hotswap.errors import DamagedBatch, Doubt, HostError, TopicMismatch
+from hotswap.errors import DamagedBatch, Denied, Doubt, HostError, TopicMismatch
 from hotswap.failpoints import failpoint
 from hotswap.pipeline.answering import Answering, Batch
 from hotswap.pipeline.ports import PartitionState, Router, Serve, Serving, Source, Wait
@@ -86,10 +86,10 @@ class PartitionLoop:
                     await self._advance(Position(offset, self.state.position.floor))
                     if (pause := self._next_at - perf_counter()) > 0:
                         await self._sleep(pause)
+            except (TopicMismatch, Denied) as mismatch:
+                await self._hold(str(mismatch), _LOOK_AT_TOPICS_S)
             except (Doubt, HostError) as doubt:
                 self._recycled(doubt)
-            except TopicMismatch as mismatch:
-                await self._hold(str(mismatch), _LOOK_AT_TOPICS_S)
             except asyncio.CancelledError:
                 self._give_up()
                 continue

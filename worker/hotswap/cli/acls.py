@@ -1,0 +1,91 @@
+"""`hotswap acls`: the least rights of each role in a deployment, to be granted by whoever may."""
+
+import json
+import shlex
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import click
+
+from hotswap.cli.shared import deployment_argument, make_settings, show
+from hotswap.errors import UsageError
+from hotswap.kafka.acls import Right, Role, rights_of
+from hotswap.settings import Settings
+
+_OF_STRIMZI = {"topic": "topic", "group": "group", "transactional_id": "transactionalId"}
+_USER = "User:"
+
+
+@click.command()
+@deployment_argument
+@click.option("--principal", required=True, metavar="USER", help="Whom to grant them to, as User:worker.")
+@click.option(
+    "--role",
+    "roles",
+    type=click.Choice([role.value for role in Role]),
+    multiple=True,
+    help="Whose rights; may be repeated. [default: each role's, under its name]",
+)
+@click.option(
+    "--format",
+    "style",
+    type=click.Choice(["kafka-acls", "strimzi"]),
+    default="kafka-acls",
+    show_default=True,
+    help="Commands of Kafka's own kafka-acls.sh, or a KafkaUser of Strimzi.",
+)
+def acls(deployment: str, principal: str, roles: tuple[str, ...], style: str) -> None:
+    """Print the least rights of each role in a deployment, as commands for kafka-acls or for Strimzi.
+
+    A worker scores; a publisher writes requests; a reader reads predictions and dead letters; control is who swaps,
+    rolls back, pauses, and asks for the status. The settings decide what is asked for: the names of topics and group,
+    and HOTSWAP_DELIVERY.
+    """
+    if not principal.startswith(_USER) or principal == _USER:
+        raise UsageError(f"{principal!r} is no principal as Kafka writes it: is it {_USER}{principal}?")
+    settings = make_settings(deployment=deployment)
+    chosen = {Role(role): rights_of(Role(role), settings) for role in roles or Role}
+    if style == "strimzi":
+        show(_user(principal.removeprefix(_USER), chosen))
+        return
+    for role, rights in chosen.items():
+        show(f"# {role}")
+        for right in rights:
+            show(_command(settings, principal, right))
+
+
+def _command(settings: Settings, principal: str, right: Right) -> str:
+    kind = f"--{right.kind.replace('_', '-')}"
+    words = ["kafka-acls.sh", "--bootstrap-server", settings.kafka, "--add", "--allow-principal", principal]
+    words += ["--operation", right.operation, kind, right.name]
+    return shlex.join(words + ["--resource-pattern-type", "prefixed"] * right.is_prefix)
+
+
+def _user(name: str, chosen: Mapping[Role, Sequence[Right]]) -> str:
+    """Return a KafkaUser with what the roles need together, in JSON's subset of YAML."""
+    rights = dict.fromkeys(right for granted in chosen.values() for right in granted)
+    operations: dict[tuple[str, str, bool], list[str]] = {}
+    for right in rights:
+        operations.setdefault((right.kind, right.name, right.is_prefix), []).append(right.operation)
+    granted: list[dict[str, Any]] = [
+        {
+            "resource": {
+                "type": _OF_STRIMZI[kind],
+                "name": resource,
+                "patternType": "prefix" if is_prefix else "literal",
+            },
+            "operations": allowed,
+        }
+        for (kind, resource, is_prefix), allowed in operations.items()
+    ]
+    lines = "\n".join(f"      - {json.dumps(one)}" for one in granted)
+    return f"""apiVersion: kafka.strimzi.io/v1
+kind: KafkaUser
+metadata:
+  name: {json.dumps(name)}
+spec:
+  # Add what your users authenticate with, and metadata.labels["strimzi.io/cluster"].
+  authorization:
+    type: simple
+    acls:
+{lines}"""
