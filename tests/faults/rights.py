@@ -155,7 +155,7 @@ class Field:
         return row
 
     def _row(self, who, user, right, outcome, told, logged=0):
-        lines = told.strip().splitlines()
+        lines = [line for line in told.strip().splitlines() if not line.startswith("ignored ")]  # a column
         findings = [] if len(lines) == 1 else [f"{len(lines)} lines: {told}"]
         named = (f"User:{user} lacks the right", right.operation, right.resource)
         findings += [f"does not say {name!r}" for name in named if name not in told]

@@ -9,7 +9,9 @@ from functools import lru_cache
 from typing import Any, NamedTuple, Self, TypeAlias, TypeVar
 
 from hotswap.batch import Headers
+from hotswap.kafka.acls import Right
 from hotswap.kafka.admin import Admin
+from hotswap.kafka.connection import needing
 from hotswap.kafka.log import LogReader
 from hotswap.kafka.unparsed import Sought, Unparsed
 from hotswap.settings import Settings
@@ -91,7 +93,8 @@ class Answers:
             stack.push_async_callback(answers.stop)
             async with Admin.connect(settings) as admin:
                 for reader, topic in answers._readers:
-                    await reader.start(await admin.end_offsets(topic, read_committed=True), only=only)
+                    with needing(settings, Right("Read", "topic", topic)):
+                        await reader.start(await admin.end_offsets(topic, read_committed=True), only=only)
             yield answers
 
     async def read(self, timeout_s: float) -> list[Prediction | Refused]:

@@ -44,7 +44,9 @@ from hotswap.codec.compatibility import incompatibilities
 from hotswap.codec.proto import compile as compile_proto
 from hotswap.errors import NoAnswer, SwapError, UsageError
 from hotswap.generation import Model, Proto
+from hotswap.kafka.acls import Right
 from hotswap.kafka.admin import Admin
+from hotswap.kafka.connection import needing
 from hotswap.kafka.writer import LogWriter
 from hotswap.settings import Settings
 from hotswap.swap import (
@@ -106,7 +108,8 @@ class Client:
             Doubt: Kafka did not answer in time; some may have been published.
 
         """
-        await self._check_topic()
+        with needing(self._settings, Right("Write", "topic", self._settings.topics.requests)):
+            await self._check_topic()
         return await publish(self._writer, self._settings.topics.requests, requests)
 
     async def predict(

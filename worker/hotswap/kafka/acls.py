@@ -43,6 +43,12 @@ def rights_of(role: Role, settings: Settings) -> list[Right]:
     return list({Role.WORKER: _worker, Role.CONTROL: _control}.get(role, _outside)(role, settings))
 
 
+def to_see(topic: str, settings: Settings) -> Right:
+    """Return the right that a topic needs which may not even be described: who looks at the log reads it, too."""
+    is_log = topic in (settings.topics.control, settings.topics.status)
+    return Right("Read" if is_log else "Describe", "topic", topic)
+
+
 def _worker(_: Role, settings: Settings) -> Iterator[Right]:
     topics = settings.topics
     yield Right("Read", "topic", topics.requests)

@@ -13,7 +13,7 @@ from aiokafka.errors import TopicAlreadyExistsError, TopicAuthorizationFailedErr
 
 from hotswap.batch import Limits
 from hotswap.errors import Denied, Doubt, StartError, TopicMismatch
-from hotswap.kafka.acls import Right, Role, lacking, rights_of
+from hotswap.kafka.acls import Right, Role, lacking, rights_of, to_see
 from hotswap.kafka.committed import Committed, as_committed
 from hotswap.kafka.connection import bounded, connection, end, needing, reaching
 from hotswap.kafka.internals import share_metadata, wait_for_a_broker
@@ -103,7 +103,7 @@ class Admin:
         answer = await self._ask(self._admin.describe_topics(list(topics)), "describing topics")
         hidden = [one["topic"] for one in answer if one["error_code"] == TopicAuthorizationFailedError.errno]
         if hidden:
-            raise Denied(lacking(self._settings, [Right("Describe", "topic", topic) for topic in hidden]))
+            raise Denied(lacking(self._settings, [to_see(topic, self._settings) for topic in hidden]))
         return {described["topic"]: len(described["partitions"]) for described in answer}
 
     async def partitions(self, topic: str) -> int:

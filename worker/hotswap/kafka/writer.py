@@ -8,11 +8,11 @@ from random import randrange
 from typing import Any, NamedTuple, TypeAlias
 
 from aiokafka import AIOKafkaProducer
-from aiokafka.errors import BrokerResponseError
+from aiokafka.errors import BrokerResponseError, ClusterAuthorizationFailedError
 from aiokafka.partitioner import DefaultPartitioner
 
 from hotswap.errors import Denied, Doubt
-from hotswap.kafka.acls import Right
+from hotswap.kafka.acls import Right, lacking
 from hotswap.kafka.connection import bounded, claimed, connection, end, needing, reaching
 from hotswap.kafka.internals import available_partitions, fill, wrap_sequences
 from hotswap.settings import Settings
@@ -37,7 +37,7 @@ class LogWriter:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._producer = self._new_producer()
-        self._renewing = asyncio.Lock()
+        self._is_denied, self._renewing = False, asyncio.Lock()
         self._partitioner = DefaultPartitioner()
         self._turn = randrange(1_000)  # noqa: S311 - where the round robin starts is no secret
 
@@ -48,9 +48,12 @@ class LogWriter:
             StartError: no broker answers.
 
         """
-        with reaching(self._settings):
-            async with asyncio.timeout(self._settings.call_timeout_s):
-                await self._producer.start()
+        try:
+            with reaching(self._settings):
+                async with asyncio.timeout(self._settings.call_timeout_s):
+                    await self._producer.start()
+        except ClusterAuthorizationFailedError:
+            self._is_denied = True  # a producer without Write on any topic; which one is wanted is known later
 
     def _new_producer(self) -> AIOKafkaProducer:
         arguments = connection(self._settings)
@@ -73,6 +76,7 @@ class LogWriter:
             Doubt: whether it was written is not known; Denied: this user may not write there.
 
         """
+        await self._check(topic)
         sent = self._producer.send_and_wait(topic, value, key=key, headers=list(headers), partition=partition)
         written = await self._bounded(sent, topic)
         return written.partition, written.offset
@@ -103,6 +107,7 @@ class LogWriter:
         The parts of the records come in columns: a tuple for each record costs as much as to write it. With a
         `partition`, all go there.
         """
+        await self._check(topic)
         lists = [part if type(part) is list else list(part) for part in headers]
         sending = self._send(topic, partition, keys, values, lists)
         sent: list[Sent] = await self._bounded(sending, topic)
@@ -113,6 +118,15 @@ class LogWriter:
         waiting = asyncio.gather(*(acknowledgement for _, acknowledgement in sent))
         firsts = await self._bounded(waiting, topic)
         return [Written(first.partition, first.offset, part) for (part, _), first in zip(sent, firsts, strict=True)]
+
+    async def _check(self, topic: str) -> None:
+        """Start a producer that was denied, unless that is so still. Raises Denied."""
+        if self._is_denied:
+            try:
+                await self._renew(self._producer)
+            except Doubt as doubt:
+                raise Denied(lacking(self._settings, [Right("Write", "topic", topic)])) from doubt
+            self._is_denied = False
 
     async def _bounded(self, call: Any, topic: str) -> Any:
         try:
