@@ -10,11 +10,25 @@ import random
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from faults import alerts, attacks, bad_swaps, both_ways, control_storm, fuzz, fuzz_records, gateways, million, topics
+from faults import (
+    alerts,
+    attacks,
+    bad_swaps,
+    both_ways,
+    control_storm,
+    fuzz,
+    fuzz_records,
+    gateways,
+    million,
+    renewals,
+    rights,
+    topics,
+)
 from faults.arena import run
 from faults.scenarios import RED, SCENARIOS
 from harness.fleet import ROOT, Deployment
@@ -33,13 +47,21 @@ ON_THEIR_OWN = {
     "both-ways": (both_ways.run, 100_000),
 }
 """Proofs with a Kafka of their own."""
-ATTACKS, TOPICS, ALERTS = "attacks", "topics", "alerts"
+ATTACKS, TOPICS, ALERTS, RIGHTS, RENEWALS = "attacks", "topics", "alerts", "rights", "renewals"
+TABLES: dict[str, tuple[Any, Callable[[argparse.Namespace], dict[str, Any]]]] = {
+    ATTACKS: (attacks, lambda asked: {"code": asked.worker}),
+    TOPICS: (topics, lambda asked: {"seed": asked.seed}),
+    RIGHTS: (rights, lambda _: {}),
+}
+"""Proofs that tell a row for each thing that is tried, and what their `run` is given."""
 FULL_LENGTHS = {
     **{name: scenario.seconds for name, scenario in (SCENARIOS | RED).items()},
     **{name: count for name, (_, count) in (COMMANDS | ON_THEIR_OWN).items()},
     ATTACKS: len(attacks.ATTACKS),
     TOPICS: topics.COUNT,
     ALERTS: len(alerts.FAULTS),
+    RIGHTS: rights.COUNT,
+    RENEWALS: renewals.SECONDS,
 }
 
 
@@ -72,7 +94,7 @@ def main() -> int:
 def _one(name: str, asked: argparse.Namespace) -> bool:
     began = time.monotonic()
     full_length = FULL_LENGTHS[name]
-    length = full_length if asked.seconds is None or name in (ATTACKS, TOPICS, ALERTS) else asked.seconds
+    length = full_length if asked.seconds is None or name in (ATTACKS, TOPICS, ALERTS, RIGHTS) else asked.seconds
     with (
         tempfile.TemporaryDirectory(prefix="hotswap-faults-") as temporary,
         recorded(name, seed=asked.seed, length=length, full_length=full_length) as run_of_it,
@@ -87,14 +109,13 @@ def _one(name: str, asked: argparse.Namespace) -> bool:
 
 
 async def _play(name: str, asked: argparse.Namespace, length: float, folder: Path) -> Outcome:
-    if name == ATTACKS:
-        rows = await attacks.run(folder, code=asked.worker, say=_say)
-        return Outcome([str(row) for row in rows if not row.holds], attacks.figures(rows))
-    if name == TOPICS:
-        rows = await topics.run(folder, seed=asked.seed, say=_say)
-        return Outcome([str(row) for row in rows if not row.holds], topics.figures(rows))
-    if name == ALERTS:
-        return Outcome(*await alerts.run(folder, say=_say))
+    if name in TABLES:
+        table, more = TABLES[name]
+        rows = await table.run(folder, **more(asked), say=_say)
+        return Outcome([str(row) for row in rows if not row.holds], table.figures(rows))
+    if name in (ALERTS, RENEWALS):
+        play = alerts.run(folder, say=_say) if name == ALERTS else renewals.run(folder, seconds=length, say=_say)
+        return Outcome(*await play)
     if name in COMMANDS:
         return _told(name, await _command(name, asked.seed, int(length), folder))
     if name in ON_THEIR_OWN:

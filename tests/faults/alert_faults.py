@@ -14,7 +14,15 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from urllib.request import Request, urlopen
 
 from confluent_kafka import TopicPartition
-from confluent_kafka.admin import AdminClient
+from confluent_kafka.admin import (  # type: ignore[attr-defined]  # it exports them without saying so
+    AclBinding,
+    AclBindingFilter,
+    AclOperation,
+    AclPermissionType,
+    AdminClient,
+    ResourcePatternType,
+    ResourceType,
+)
 
 from fakes.hostile_child import KILLS
 from fakes.signing import lasting
@@ -235,6 +243,23 @@ async def _calls(url: str) -> None:
         await asyncio.sleep(1)
 
 
+@asynccontextmanager
+async def right_missing(field: Field) -> AsyncIterator[Labels]:
+    """Somebody denies everyone to write the predictions."""
+    made = await field.serve("denied")
+    topic = made.settings.topics.predictions
+    place = (ResourceType.TOPIC, topic, ResourcePatternType.LITERAL)
+    denial = (*place, "User:ANONYMOUS", "*", AclOperation.WRITE, AclPermissionType.DENY)
+    # Where a topic has an ACL, nobody else may do anything with it.
+    others = (*place, "User:*", "*", AclOperation.ALL, AclPermissionType.ALLOW)
+    admin = AdminClient({"bootstrap.servers": field.kafka.bootstrap})
+    for done in admin.create_acls([AclBinding(*others), AclBinding(*denial)]).values():
+        await asyncio.to_thread(done.result)
+    yield {"deployment": made.name, "right": "Write", "resource": f"topic {topic}"}
+    (found,) = admin.delete_acls([AclBindingFilter(*denial)]).values()
+    await asyncio.to_thread(found.result)
+
+
 FAULTS: Mapping[str, Fault] = {
     # Rules that look back 15 and 10 minutes come first: it takes so long until their alerts resolve.
     "HotswapRequestsDeleted": requests_deleted,
@@ -249,6 +274,7 @@ FAULTS: Mapping[str, Fault] = {
     "HotswapGenerationsDiffer": generations_differ,
     "HotswapNothingScores": nothing_scores,
     "HotswapTopicFault": topic_fault,
+    "HotswapRightMissing": right_missing,
     "HotswapBatchDamaged": batch_damaged,
     "HotswapWorkerDown": worker_down,
     "HotswapGatewayDown": gateway_down,

@@ -21,6 +21,8 @@ from harness.fleet import ROOT, Deployment, messages
 from hotswap.local.kafka import _free_ports
 
 _READY_S = 30
+_ENFORCED = {"authorizer.class.name": "org.apache.kafka.metadata.authorizer.StandardAuthorizer"}
+_ENFORCED |= {"allow.everyone.if.no.acl.found": "true"}
 
 
 class Field:
@@ -35,7 +37,7 @@ class Field:
         self._port = next(_free_ports())
 
     async def __aenter__(self) -> Self:
-        self.kafka, self.proxy = await self._exits.enter_async_context(proxied_kafka())
+        self.kafka, self.proxy = await self._exits.enter_async_context(proxied_kafka(settings=_ENFORCED))
         program = shutil.which("prometheus")
         assert program, "the alerts are played on a real Prometheus: put prometheus (2.40 or newer) on PATH"
         shutil.copy(ROOT / "ops" / "alerts.yml", self.folder)

@@ -13,11 +13,11 @@ from hotswap.local.kafka import LocalKafka, _free_ports
 
 
 @asynccontextmanager
-async def proxied_kafka(*, seed=0):
+async def proxied_kafka(*, seed=0, settings=None):
     """Start a broker and its proxy for a with-block: `kafka.bootstrap` is the direct way, `proxy.port` the other.
 
     Clients that connect through the proxy get the proxy's port as the broker's address, so they stay behind it. All
-    four ports are fixed: the broker returns to them after each stop and kill.
+    four ports are fixed: the broker returns to them after each stop and kill. `settings` are more of Kafka's own.
     """
     direct, behind, controller, front = islice(_free_ports(), 4)
     kafka = local_kafka(
@@ -31,6 +31,7 @@ async def proxied_kafka(*, seed=0):
             "group.min.session.timeout.ms": "1000",
             # The raw records have old timestamps: Kafka deletes such when it first looks, 30 s after its start.
             "log.retention.ms": "-1",
+            **(settings or {}),
         },
     )
     async with Proxy(listen_port=front, target_port=behind, seed=seed) as proxy:

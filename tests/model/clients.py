@@ -227,8 +227,8 @@ class Consumer:
         return answers
 
 
-async def _nothing(_: object) -> None:
-    pass
+async def _nothing(*_: object) -> Any:
+    return []
 
 
 class Admin(admin.Admin):
@@ -253,7 +253,7 @@ class Admin(admin.Admin):
 
         return await self._process.ask("committed", effect)
 
-    start = stop = _nothing
+    start = stop = topic_faults = missing_rights = _nothing
 
     def introduce(self, producer: Producer) -> None:
         pass
@@ -263,9 +263,6 @@ class Admin(admin.Admin):
 
     async def check_topics(self) -> int:
         return await self.partitions("")
-
-    async def topic_faults(self) -> list[str]:
-        return []
 
     async def check_partition(self, partition: int) -> None:
         pass

@@ -193,6 +193,8 @@ def test_make_help_lists_every_target():
         "fuzz",
         "attacks",
         "topics",
+        "rights",
+        "renewals",
         "alerts",
         "console-journey",
         "http-conformance",
