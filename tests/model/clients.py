@@ -227,7 +227,7 @@ class Consumer:
         return answers
 
 
-async def _nothing(*_: object) -> Any:
+async def _nothing(*_: object, **__: object) -> Any:
     return []
 
 
