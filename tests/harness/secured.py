@@ -173,6 +173,7 @@ def _broker(ports: dict[str, int], known: dict[str, int], keystore: Path, ca: Pa
         "sasl.oauthbearer.jwks.endpoint.url": f"{issuer}/jwks",
         "sasl.oauthbearer.expected.audience": "kafka",
         "sasl.oauthbearer.expected.issuer": "tests",
+        "sasl.oauthbearer.clock.skew.seconds": "0",
         "authorizer.class.name": "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
         "super.users": "User:ANONYMOUS",
     }

@@ -8,7 +8,7 @@ import pytest
 from fakes.command_line import hotswap
 from fakes.kafka_logs import FakeWorker, answer_requests
 from hotswap.client.doctor import Finding, Level
-from hotswap.errors import StartError
+from hotswap.errors import Denied, StartError
 from hotswap.v1 import control_pb2 as wire
 
 PAGE = (Path(__file__).parents[3] / "docs" / "using.md").read_text(encoding="utf-8")
@@ -47,6 +47,9 @@ class World:
     def is_unreachable(self):
         self._patch.setattr("fakes.kafka_logs.FakeAdmin.lags", _unreachable)
 
+    def lacks_a_right(self):
+        self._patch.setattr("fakes.kafka_logs.FakeAdmin.lags", _denied)
+
     def is_faulty(self):
         self._patch.setattr("hotswap.cli.doctor.examine", _faulty)
 
@@ -69,6 +72,10 @@ async def _unreachable(*_):
     raise StartError("no Kafka answers")
 
 
+async def _denied(*_):
+    raise Denied("User:me lacks the right Describe of group d")
+
+
 async def _faulty(_):
     yield Finding(Level.FAULT, "topics", "gone", "bring it back")
 
@@ -86,6 +93,7 @@ EXAMPLES = {
     "`hotswap status d` with `HOTSWAP_LINGERMS=5`": (World.has_a_misspelt_variable, STATUS),
     "`hotswap predict d rows.csv`, and the file lacks a column that the model reads": (World.lacks_a_column, PREDICT),
     "`hotswap status d`, and no Kafka answers": (World.is_unreachable, STATUS),
+    "`hotswap status d`, and its user lacks a right": (World.lacks_a_right, STATUS),
     "`hotswap swap e …`, and topics of `e` do not exist": (World.is_well, ("swap", "e", *SWAP[2:])),
     "`hotswap swap d …`, and no worker reports on it": (World.is_silent, SWAP),
 }
