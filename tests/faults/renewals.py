@@ -86,6 +86,8 @@ async def run(folder, *, seconds=SECONDS, session_s=SESSION_S, lives_s=LIVES_S, 
                 stack.callback(play.deployment.close)
                 await play.begin()
             work = asyncio.gather(*(play.publish(seconds) for play in plays))
+            for play in plays:
+                await play.is_publishing.wait()  # a client that is cut while it starts has failed
             refused = await _renew(secured, folder, pipes, lives_s=lives_s, renewed_s=renewed_s, say=say)
             await work
             findings = [f"the old {name} is not refused" for name, why in refused.items() if not why]
@@ -145,6 +147,7 @@ class Play:
         self.deployment = secured.deployment(folder, kind)
         self.values = messages("iris")[0]
         self.asked = 0
+        self.is_publishing = asyncio.Event()
 
     async def begin(self):
         await self.deployment.create(_PARTITIONS)
@@ -165,6 +168,7 @@ class Play:
                 self.asked += len(batch)
                 with contextlib.suppress(Doubt):  # what was written is counted by the audit
                     await client.publish(batch)
+                self.is_publishing.set()
                 await asyncio.sleep(step)
 
     async def end(self, say):
