@@ -24,6 +24,7 @@ from hotswap.kafka.watched import Rights
 from hotswap.kafka.writer import LogWriter
 from hotswap.local.machine import Machine, look
 from hotswap.pipeline.ports import PartitionState
+from hotswap.printable import cut, few
 from hotswap.settings import Settings
 from hotswap.staging import Staging
 from hotswap.swap import Outcome, Timeline, Verdict
@@ -203,7 +204,7 @@ class Control:
             if newest := max(staging.loaded, default=0):
                 why = await find(staging.serving(newest).generation.model.uri)
                 lost = f"a worker without generation {newest} in its cache could not start with it: {why}"
-                self._store_fault = _cut(lost, _LENGTHS[1]) if why else ""
+                self._store_fault = cut(lost, _LENGTHS[1]) if why else ""
             await asyncio.sleep(_MACHINE_S)
 
     async def farewell(self, staging: Staging) -> None:
@@ -285,7 +286,11 @@ class Control:
             paused=self._timeline.is_paused,
             paths=staging.paths(newest) if newest else {},
             warnings=self._warnings(),
-            machine={**self._machine.told, "compression": self._settings.compression, "sandbox": self._sandbox()},
+            machine={
+                **self._machine.told,
+                "compression": self._settings.compression,
+                "sandbox": f"{self._settings.sandbox} ({HostProcess.layers()})",
+            },
             host_restarts=staging.restarts,
             trust_sha256=self.fold.guard.trust_sha256,
         )
@@ -298,15 +303,10 @@ class Control:
             *([self.fold.guard.warning] if self.fold.guard.warning else []),
             *([f"{damaged}: no further commands are read"] if damaged else []),
             *self._told_of_partitions(),
-            *([HostProcess.uncontained] if HostProcess.uncontained else []),
-            *(f"{kind}: not shut in: {why}" for kind, shut in HostProcess.shut.items() for why in shut.missing),
+            *HostProcess.warnings(),
             *self._machine.faults,
             *([self._store_fault] if self._store_fault else []),
         ]
-
-    def _sandbox(self) -> str:
-        holds = "; ".join(f"{kind}: {', '.join(shut.holds) or 'nothing'}" for kind, shut in HostProcess.shut.items())
-        return f"{self._settings.sandbox} ({holds or 'no model host yet'})"
 
     def _told_of_partitions(self) -> list[str]:
         told = [f"partition {number}: {text}" for number, text in sorted(self.partition_warnings.items())]
@@ -332,25 +332,13 @@ def shorten(status: wire.Status, most: int) -> None:
         if status.ByteSize() <= most:
             return
         for part in worker.partitions if worker else ():
-            part.held = _cut(part.held, longest)
-        if worker and (kept := _few(paths, longest)) != paths:
+            part.held = cut(part.held, longest)
+        if worker and (kept := few(paths, longest)) != paths:
             worker.paths.clear()
             worker.paths.update(kept)
         if swap:
             swap.reads.clear()
-            swap.message = _cut(swap.message, longest)
-
-
-def _cut(text: str, longest: int) -> str:
-    return text if len(text) <= longest else f"{text[:longest]}… (shortened: too long for the status topic)"
-
-
-def _few(paths: Mapping[str, str], most: int) -> dict[str, str]:
-    """Keep at most `most` entries of at most `most` characters each; a last entry counts those left out."""
-    short = ((name, path) for name, path in paths.items() if len(name) <= most and len(path) <= most)
-    kept = dict(islice(short, most))
-    left = len(paths) - len(kept)
-    return kept | ({"…": f"{left} operations are left out: too long for the status topic"} if left else {})
+            swap.message = cut(swap.message, longest)
 
 
 def _now() -> Timestamp:

@@ -1,7 +1,8 @@
-"""Makes untrusted text safe for a terminal: names, messages and headers may hold escape sequences."""
+"""Makes untrusted text safe for a terminal: names, messages and headers may hold escape sequences; shortens long ones."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from itertools import islice
 from typing import TextIO
 
 
@@ -39,3 +40,16 @@ def _escaped(char: str) -> str:
 
 def _escaped_as_json(char: str) -> str:
     return char if char.isprintable() else json.dumps(char)[1:-1]
+
+
+def cut(text: str, longest: int) -> str:
+    """Shorten a text of the status topic, and say so."""
+    return text if len(text) <= longest else f"{text[:longest]}… (shortened: too long for the status topic)"
+
+
+def few(paths: Mapping[str, str], most: int) -> dict[str, str]:
+    """Keep at most `most` entries of at most `most` characters each; a last entry counts those left out."""
+    short = ((name, path) for name, path in paths.items() if len(name) <= most and len(path) <= most)
+    kept = dict(islice(short, most))
+    left = len(paths) - len(kept)
+    return kept | ({"…": f"{left} operations are left out: too long for the status topic"} if left else {})

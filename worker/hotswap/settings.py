@@ -21,7 +21,7 @@ from pydantic_settings import (
 )
 
 from hotswap.errors import SwapCode, SwapError, UsageError
-from hotswap.kafka_settings import KafkaSettings
+from hotswap.kafka_settings import KafkaSettings, TrustSettings
 
 PREFIX = "HOTSWAP_"
 CONFIG_FILE = "HOTSWAP_CONFIG_FILE"
@@ -41,7 +41,7 @@ class Topics(NamedTuple):
     status: str
 
 
-class Settings(KafkaSettings):
+class Settings(KafkaSettings, TrustSettings):
     """Settings with safe defaults; each field is set by the variable HOTSWAP_ plus its name in capitals.
 
     What an argument does not set comes from the first of these that does: the environment; the file of that name in the
@@ -73,25 +73,6 @@ class Settings(KafkaSettings):
     worker_id: str = Field(
         default_factory=lambda: f"{socket.gethostname()}-{os.getpid()}",
         description="Unique name of this worker. Default: its machine's host name and its process id.",
-    )
-
-    trust: Path | None = Field(
-        None,
-        description="TOML file of the public keys that may sign commands, with their roles, deployments, begin and end "
-        "(`hotswap keys new` prints an entry). The same on every worker and client. Signatures are demanded from the "
-        "first signed `hotswap keys require` of the control topic on. Needs the extra `signatures`. Default: commands "
-        "need no signature.",
-    )
-    require_signatures: bool = Field(
-        False,
-        description="Whether this worker refuses to start unless commands must be signed: the control topic has a "
-        "signed `hotswap keys require`, and its brokers' timestamps (message.timestamp.type=LogAppendTime). Needs "
-        "`trust`.",
-    )
-    sign_with: Path | None = Field(
-        None,
-        description="PEM file of the private key with which the command line, the gateway and the console sign "
-        "commands. Workers do not use it.",
     )
 
     delivery: Literal["exactly_once", "at_least_once"] = Field(
@@ -246,13 +227,6 @@ class Settings(KafkaSettings):
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Say where settings come from, the strongest first."""
         return init_settings, *(source for _, source in _sources(settings_cls))
-
-    @field_validator("require_signatures")
-    @classmethod
-    def _has_keys(cls, value: bool, info: ValidationInfo) -> bool:  # noqa: FBT001 - pydantic's
-        if value and not info.data.get("trust"):
-            raise PydanticCustomError("no_trust", "needs HOTSWAP_TRUST: name the file of the keys that may sign")
-        return value
 
     @field_validator("max_deadline_ms")
     @classmethod

@@ -11,9 +11,10 @@ import pytest
 from click.testing import CliRunner
 from rich.console import Console
 
+from fakes.answering import answer_requests
 from fakes.command_line import PROTO, hotswap, one_line
 from fakes.hostile_text import HOSTILE, is_harmless
-from fakes.kafka_logs import FakeWorker, answer_requests
+from fakes.kafka_logs import FakeWorker
 from hotswap import logs
 from hotswap.cli import worker as cli_worker
 from hotswap.cli.exits import Failure, exit_code

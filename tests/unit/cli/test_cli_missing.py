@@ -2,8 +2,9 @@
 
 import pytest
 
+from fakes.answering import answer_requests
 from fakes.command_line import hotswap, one_line
-from fakes.kafka_logs import FakeWorker, answer_requests
+from fakes.kafka_logs import FakeWorker
 from hotswap.v1 import control_pb2 as wire
 
 PROTO = """syntax = "proto3";

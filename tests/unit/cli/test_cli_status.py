@@ -5,8 +5,9 @@ import json
 
 import pytest
 
+from fakes.answering import answer_requests
 from fakes.command_line import CSV, PROTO, hotswap, one_line
-from fakes.kafka_logs import FakeWorker, answer_requests
+from fakes.kafka_logs import FakeWorker
 from hotswap.cli.dead_letters import parse_since
 from hotswap.errors import UsageError
 

@@ -4,8 +4,9 @@ from collections import Counter
 
 import pytest
 
+from fakes.answering import answer_requests
 from fakes.command_line import hotswap
-from fakes.kafka_logs import FakeWorker, answer_requests
+from fakes.kafka_logs import FakeWorker
 from hotswap.cli.unknown import Unknown
 from hotswap.codec.proto import compile as compile_proto
 from hotswap.codec.text.layout import Layout

@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from fakes.answering import answer_requests
 from fakes.command_line import hotswap
-from fakes.kafka_logs import FakeWorker, answer_requests
+from fakes.kafka_logs import FakeWorker
 from hotswap.client.doctor import Finding, Level
 from hotswap.errors import Denied, StartError
 from hotswap.v1 import control_pb2 as wire

@@ -4,7 +4,8 @@ from contextlib import aclosing
 
 import pytest
 
-from fakes.kafka_logs import FakeCluster, answer_requests
+from fakes.answering import answer_requests
+from fakes.kafka_logs import FakeCluster
 from hotswap.client.answers import Flow, Outgoing, Place, Prediction, Refused
 from hotswap.client.client import Client
 from hotswap.errors import NoAnswer, StartError

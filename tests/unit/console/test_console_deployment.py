@@ -2,7 +2,7 @@
 
 import pytest
 
-from fakes.kafka_logs import answer_requests
+from fakes.answering import answer_requests
 from hotswap.client.change import Change
 from hotswap.client.client import Client
 from hotswap.generation import Model

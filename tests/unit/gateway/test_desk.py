@@ -5,7 +5,8 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from fakes.kafka_logs import FakeReader, FakeWriter, answer_requests
+from fakes.answering import answer_requests
+from fakes.kafka_logs import FakeReader, FakeWriter
 from hotswap.client.answers import Outgoing, Refused
 from hotswap.errors import Doubt
 from hotswap.gateway.desk import Desk

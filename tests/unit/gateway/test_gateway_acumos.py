@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from fakes.kafka_logs import answer_requests
+from fakes.answering import answer_requests
 from hotswap.codec.proto import compile as compile_proto
 
 CSV = b"age,name\n1.5,a\n2,b\n"

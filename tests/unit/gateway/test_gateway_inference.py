@@ -6,7 +6,7 @@ import struct
 
 import pytest
 
-from fakes.kafka_logs import answer_requests
+from fakes.answering import answer_requests
 from hotswap.client.change import Change
 from hotswap.client.client import Client
 from hotswap.generation import Proto

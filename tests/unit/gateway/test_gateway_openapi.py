@@ -2,7 +2,7 @@
 
 import pytest
 
-from fakes.kafka_logs import answer_requests
+from fakes.answering import answer_requests
 from hotswap.gateway.app import routes_of
 from hotswap.gateway.openapi import Endpoint
 

@@ -5,7 +5,8 @@ import base64
 
 import pytest
 
-from fakes.kafka_logs import FakeReader, FakeWorker, answer_requests
+from fakes.answering import answer_requests
+from fakes.kafka_logs import FakeReader, FakeWorker
 from hotswap.client.client import Client
 from hotswap.commands import encode_command
 from hotswap.swap import SwapCommand

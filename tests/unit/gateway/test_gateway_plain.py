@@ -4,7 +4,8 @@ import asyncio
 
 import pytest
 
-from fakes.kafka_logs import FakeWorker, answer_requests
+from fakes.answering import answer_requests
+from fakes.kafka_logs import FakeWorker
 from hotswap.client.change import Change
 from hotswap.client.client import Client
 from hotswap.errors import StartError

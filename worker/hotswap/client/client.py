@@ -69,9 +69,7 @@ _SLACK_S = 10.0
 class Client:
     """The client of one deployment; use it in an `async with` block, from one event loop.
 
-    Raises:
-        UsageError: the key that `sign_with` names cannot be read.
-
+    Raises UsageError if the key that `sign_with` names cannot be read.
     """
 
     def __init__(self, settings: Settings) -> None:

@@ -10,8 +10,8 @@ from hotswap.client.history import History
 from hotswap.commands import encode_command
 from hotswap.errors import Doubt, StartError, SwapCode, SwapError, UsageError
 from hotswap.kafka.admin import Admin
-from hotswap.kafka.log import LogWriter
 from hotswap.kafka.topics import untimely
+from hotswap.kafka.writer import LogWriter
 from hotswap.settings import Settings
 from hotswap.swap import RULES, Command, Verdict, out_of_reach
 from hotswap.trust.file import Trust

@@ -16,8 +16,8 @@ The states of the process:
      └──────────┴──────────┘     it died, was killed, or could not load
     each ──▶ STOPPED             final: the batch in progress may finish, and no process is started again
 
-k bad requests in a batch of n cost k + 1 starts of a host. Bisection would cost up to k * log2(n) of them, each more
-than a second, and would only save scoring the batch's other requests once more, which is cheap.
+k bad requests in a batch of n cost k + 1 starts of a host. Bisection would cost up to k * log2(n), more than a second
+each, to save scoring the other requests once more, which is cheap.
 """
 
 import asyncio
@@ -77,8 +77,7 @@ _LEGAL: Final = {
 class ModelHost:
     """A generation in its own process, which is restarted when it dies.
 
-    The host scores one batch at a time; others wait for it and are unaffected by how it ends. A host that dies while
-    idle is replaced at the next batch.
+    It scores one batch at a time; others wait, unaffected by how it ends. One that dies idle is replaced at the next.
     """
 
     def __init__(

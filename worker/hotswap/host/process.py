@@ -269,6 +269,18 @@ class HostProcess:
             HostProcess.uncontained = uncontained
             log.warning("host.uncontained", extra={"why": uncontained})
 
+    @classmethod
+    def layers(cls) -> str:
+        """Return what holds of the sandbox for each kind of model, for people to read."""
+        kinds = (f"{kind}: {', '.join(shut.holds) or 'nothing'}" for kind, shut in cls.shut.items())
+        return "; ".join(kinds) or "no model host yet"
+
+    @classmethod
+    def warnings(cls) -> list[str]:
+        """Return what a model could do here although it should not."""
+        missing = [f"{kind}: not shut in: {why}" for kind, shut in cls.shut.items() for why in shut.missing]
+        return [cls.uncontained, *missing] if cls.uncontained else missing
+
     def _keep(self, shut: Shut) -> None:
         if HostProcess.shut.get(shut.kind) != shut:
             HostProcess.shut[shut.kind] = shut

@@ -101,8 +101,7 @@ class Admin:
     async def counts(self, topics: Iterable[str]) -> dict[str, int]:
         """Return the number of partitions of each topic; 0: it does not exist. Raises Denied: one may not be seen."""
         answer = await self._ask(self._admin.describe_topics(list(topics)), "describing topics")
-        hidden = [one["topic"] for one in answer if one["error_code"] == TopicAuthorizationFailedError.errno]
-        if hidden:
+        if hidden := [one["topic"] for one in answer if one["error_code"] == TopicAuthorizationFailedError.errno]:
             raise Denied(lacking(self._settings, [to_see(topic, self._settings) for topic in hidden]))
         return {described["topic"]: len(described["partitions"]) for described in answer}
 
