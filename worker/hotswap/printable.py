@@ -1,4 +1,4 @@
-"""Makes untrusted text safe for a terminal: names, messages and headers may hold escape sequences; shortens long ones."""
+"""Makes untrusted text safe for a terminal, where names and messages may hold escape sequences; shortens long ones."""
 
 import json
 from collections.abc import Callable, Mapping
