@@ -146,7 +146,7 @@ class Play:
         self.secured = secured
         self.deployment = secured.deployment(folder, kind)
         self.values = messages("iris")[0]
-        self.asked = 0
+        self.asked, self.since = 0, 0.0
         self.is_publishing = asyncio.Event()
 
     async def begin(self):
@@ -157,10 +157,12 @@ class Play:
             model = {"model": EXAMPLES / "models" / "iris_gbm.zip", "proto": EXAMPLES / "protos" / "iris.proto"}
             answer = await client.await_swap(await client.swap(Change(**model)))
         assert answer.is_good, (answer, self.deployment.log()[-3_000:])
+        await self.deployment.publish(self.values)  # once they are answered, both workers have joined
+        await self.deployment.drained()
 
     async def publish(self, seconds):
         """Publish by the deployment's own client, which lives as long, and so renews as the workers do."""
-        began, step = time.monotonic(), 0.1
+        self.since, began, step = time.time(), time.monotonic(), 0.1
         async with self.deployment.client() as client:
             while (passed := time.monotonic() - began) < seconds:
                 due = int(passed * _PER_SECOND) - self.asked
@@ -179,7 +181,7 @@ class Play:
         events = Counter(json.loads(line)["event"] for line in logs)
         ended = [await self.deployment.stop(name) for name in list(self.deployment.workers)]
         seen = await asyncio.to_thread(audit, self.secured.bootstrap, self.deployment.settings.topics)
-        gap = await asyncio.to_thread(_longest_gap, self.secured.bootstrap, self.deployment.settings.topics)
+        gap = await asyncio.to_thread(_longest_gap, self.secured.bootstrap, self.deployment.settings.topics, self.since)
         findings = [f"{self.kind}: {seen.faults}"] if seen.faults else []
         if any(code is not None for code in alive.values()) or any(ended) or events["worker.started"] != len(alive):
             findings.append(f"{self.kind}: workers ended: {alive}, {ended}")
@@ -189,12 +191,12 @@ class Play:
         return findings, {f"{self.kind}.{name}": value for name, value in figures.items()}
 
 
-def _longest_gap(bootstrap, topics):
-    """Return the longest time between two answers of a partition, seconds."""
+def _longest_gap(bootstrap, topics, since):
+    """Return the longest time between two answers of a partition, seconds; none before `since` counts."""
     last, gap = {}, 0.0
     for message in read(bootstrap, topics.predictions):
         partition, _ = source(message)
         at = message.timestamp()[1] / 1000
-        gap = max(gap, at - last.get(partition, at))
+        gap = max(gap, at - max(last.get(partition, since), since))
         last[partition] = at
     return round(gap, 2)
