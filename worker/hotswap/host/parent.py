@@ -223,8 +223,7 @@ class ModelHost:
         self, values: Sequence[bytes], asks: Sequence[Ask] | None, answers: list[Answer]
     ) -> Refusal | None:
         """Answer the requests after `answers`, one at a time; return the refusal of the one that killed the host."""
-        done = len(answers)
-        is_announced = False
+        done, is_announced = len(answers), False
         try:
             rest = values[done:], asks and asks[done:]
             self._exchange.send(self._process, lambda ticket: frames.pack_batch("one_by_one", ticket, *rest))
