@@ -40,7 +40,7 @@ class Lab:
                 [sys.executable, "-m", main, str(theirs.fileno()), kind, str(heap_mb)],
                 cwd=folder,
                 env=os.environ
-                | {"TMPDIR": str(folder), "HOTSWAP_TEST_FILES": str(folder.parents[1])}
+                | {"TMPDIR": str(folder), "HOTSWAP_TEST_FILES": str(folder.parents[1]), "OPENBLAS_NUM_THREADS": "1"}
                 | {"PYTHONPATH": os.pathsep.join(map(str, (TESTS.parent / "worker", TESTS)))},
                 pass_fds=[theirs.fileno()],
             )
