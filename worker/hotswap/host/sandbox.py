@@ -114,7 +114,7 @@ class Enclosure:
         if sys.platform != "linux":
             self.missing.append(f"files and system calls: {sys.platform} has no sandbox for them")
             return
-        if len(os.listdir("/proc/self/task")) > 1:
+        if len(list(Path("/proc/self/task").iterdir())) > 1:
             self.missing.append("files: threads that have begun already keep their rights")
         _limit()
         self._enter_namespaces()
