@@ -51,7 +51,22 @@ def session() -> Any:
     places = {"spark.local.dir": str(folder), "spark.sql.warehouse.dir": str(folder / "warehouse")}
     for name, value in {**_SETTINGS, **places}.items():
         builder = builder.config(name, value)
-    return builder.getOrCreate()
+    made = builder.getOrCreate()
+    _use_own_files(made.sparkContext().hadoopConfiguration())
+    return made
+
+
+def _use_own_files(configuration: Any) -> None:
+    """Have Hadoop read local files without starting programs, which a sandbox forbids."""
+    system = jpype.JClass("java.lang.ClassLoader").getSystemClassLoader()
+    files = _compiled("SparkFiles", system)()
+    files.initialize(jpype.JClass("java.net.URI")("file:///"), configuration)
+    # Hadoop asks this cache first, whatever its configuration says; the method is not public.
+    file_system = jpype.JClass("org.apache.hadoop.fs.FileSystem")
+    uri, configuring = jpype.JClass("java.net.URI").class_, jpype.JClass("org.apache.hadoop.conf.Configuration").class_
+    add = file_system.class_.getDeclaredMethod("addFileSystemForTesting", uri, configuring, file_system.class_)
+    add.setAccessible(True)
+    add.invoke(None, jpype.JClass("java.net.URI")("file:///"), configuration, files)
 
 
 @cache
