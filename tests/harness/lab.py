@@ -24,6 +24,8 @@ from hotswap.host.sealing import pack_order, parse_result
 
 TESTS = Path(__file__).parents[1]
 
+_MODELS = (str(TESTS.parent), str(TESTS.parents[1] / "shared"), os.environ.get("HOTSWAP_TEST_FILES", ""))
+
 
 class Lab:
     """A separate process for models of one kind, which `close` ends; it speaks a model host's frames.
@@ -124,9 +126,7 @@ def serve() -> None:
     vars(child)["warm"] = lambda *_: None
     vars(child)["_JVM_FLAGS"] += ("-XX:TieredStopAtLevel=1",)
     # Models are made while it runs, so it may read where tests make them.
-    enclosure = child._start_jvm(
-        make_ground(kind, heap_mb, Sandbox(read=(str(TESTS.parent), os.environ["HOTSWAP_TEST_FILES"]))), None
-    )
+    enclosure = child._start_jvm(make_ground(kind, heap_mb, Sandbox(read=_MODELS)), None)
     enclosure.close()
     assert not enclosure.missing or sys.platform != "linux", enclosure.missing
     connection = socket.socket(fileno=descriptor)

@@ -38,7 +38,7 @@ _NEWUSER, _NEWNET, _NEWIPC = 0x10000000, 0x40000000, 0x08000000
 _SET_FLAGS, _UP_AND_RUNNING = 0x8914, 0x41  # of an interface
 _CAPABILITIES: Final = 0x20080522, 0  # the version of the structure; this thread
 _SYSTEM: Final = (
-    *("/bin", "/usr/bin"),  # until its calls are filtered, it starts programs: Hadoop changes rights by `chmod`
+    *("/bin", "/usr/bin"),  # until its calls are filtered, libraries may start programs
     *("/lib", "/lib64", "/usr/lib", "/usr/lib64", "/usr/local/lib", "/usr/share/zoneinfo"),
     *(f"/etc/{name}" for name in ("ld.so.cache", "localtime", "timezone", "passwd", "group", "nsswitch.conf")),
     *(f"/etc/{name}" for name in ("hosts", "host.conf", "resolv.conf", "gai.conf")),
