@@ -5,6 +5,7 @@ import os
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
@@ -126,7 +127,10 @@ def serve() -> None:
     vars(child)["warm"] = lambda *_: None
     vars(child)["_JVM_FLAGS"] += ("-XX:TieredStopAtLevel=1",)
     # Models are made while it runs, so it may read where tests make them.
-    enclosure = child._start_jvm(make_ground(kind, heap_mb, Sandbox(read=_MODELS)), None)
+    ground = make_ground(kind, heap_mb, Sandbox(read=_MODELS))
+    while sys.platform == "linux" and len(os.listdir("/proc/self/task")) > 1:  # noqa: PTH208 - looked at in a loop
+        time.sleep(0.001)  # a thread that looked something up has ended, and the kernel is about to forget it
+    enclosure = child._start_jvm(ground, None)
     enclosure.close()
     assert not enclosure.missing or sys.platform != "linux", enclosure.missing
     connection = socket.socket(fileno=descriptor)

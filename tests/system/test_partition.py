@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import time
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -183,9 +184,10 @@ def finished(stamp, first, count):
     """Return the record batch of the answers from `first` on, as a host writes it."""
     state = (stamp.producer_id, stamp.producer_epoch, stamp.sequence)
     builder = DefaultRecordBatchBuilder(2, 0, int(stamp.is_transactional), *state, batch_size=100_000)
+    now_ms = int(time.time() * 1000)  # older than a topic's retention, the broker may delete them before others come
     for number in range(count):
         ((key, value, headers),) = answer(Position(first + number + 1, 1)).predictions
-        assert builder.append(number, 1, key, value, headers)
+        assert builder.append(number, now_ms, key, value, headers)
     return RecordBatch(memoryview(bytes(builder.build())), count)
 
 
