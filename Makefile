@@ -46,7 +46,7 @@ test: setup ## all tests, those against a real Kafka too; Spark's are left out (
 	@$(VENV)/bin/python -m pytest $(side_by_side)
 
 test-all: setup-all ## all tests with every extra installed, Spark's too, in .venv-spark
-	@.venv-spark/bin/python -m pytest $(side_by_side)
+	@.venv-spark/bin/python -m pytest $(side_by_side) $(addprefix --ignore ,$(WITHOUT))
 
 check: setup ## format, lint, types, imports, what is generated, unit tests
 	@$(VENV)/bin/ruff format --check .
