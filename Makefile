@@ -22,7 +22,7 @@ unexport PYTHONDONTWRITEBYTECODE
 # Each is a proof under fire of its own, minutes long: make kills, or make kills SEED=7 SECONDS=60 PARTITIONS=64. With
 # RECORD=1, as with the other proofs below, the run is appended to docs/proofs.jsonl.
 PROOFS := kills kills-swaps kills-named failpoints zombies broker storm takeover drain swaps bad-swaps commands \
-	at-least-once everything million fuzz fuzz-records both-ways gateways
+	at-least-once everything cluster million fuzz fuzz-records both-ways gateways
 RED := red-at-least-once red-unfenced
 play = cd tests && $(abspath $(VENV))/bin/python -m faults $1 $(addprefix --seed ,$(SEED)) $(addprefix --seconds ,$(SECONDS)) \
 	$(addprefix --partitions ,$(PARTITIONS))

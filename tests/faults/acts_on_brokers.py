@@ -12,16 +12,16 @@ NOT_PLAYED = "not played: only root may mount a small disk"
 async def leaders_moved(arena):
     """Each broker in turn is restarted, so that every leader and coordinator moves, and then moved back."""
     slowest = 0.0
-    for node in arena.kafka.nodes[1:]:
+    for node in arena.kafka.nodes:
         before = await _leaders(arena)
         await asyncio.to_thread(node.stop)
         await _until(arena, lambda now, node=node: node.number not in now.values(), "the leaders move")
-        slowest = max(slowest, await _goes_on(arena))
+        slowest = max(slowest, await goes_on(arena))
         await asyncio.to_thread(node.start)
-        await _until(arena, lambda _: not _behind(arena), "its copies are in sync")
+        await _until(arena, lambda _: not behind(arena), "its copies are in sync")
         await asyncio.to_thread(arena.admin.elect_leaders(ElectionType.PREFERRED, None).result, 10)
         await _until(arena, lambda now, before=before: now == before, "the leaders move back")
-        slowest = max(slowest, await _goes_on(arena))
+        slowest = max(slowest, await goes_on(arena))
     await arena.is_well()
     return f"answers again after {slowest:.0f} s at most"
 
@@ -34,11 +34,11 @@ async def disk_full(arena):
     ballast = arena.kafka.disk / "ballast"
     _fill(ballast)
     await arena.until(lambda: node._process.poll() is not None, 60, "the broker ends, for its disk is full")
-    gap = await _goes_on(arena)
+    gap = await goes_on(arena)
     ballast.unlink()
     await asyncio.to_thread(node.start)
-    await _until(arena, lambda _: not _behind(arena), "its copies are in sync")
-    await _goes_on(arena)
+    await _until(arena, lambda _: not behind(arena), "its copies are in sync")
+    await goes_on(arena)
     await arena.is_well()
     return f"the broker ended; answers go on after {gap:.0f} s, and after its return"
 
@@ -52,13 +52,13 @@ def _fill(ballast):
             return
 
 
-async def _goes_on(arena):
+async def goes_on(arena, seconds=30):
     """Wait until each partition has answers to requests that are published now; return how long that took."""
     began = time.monotonic()
     lasts = dict(arena.verifier.last_requests)
     await arena.until(
         lambda: all(arena.verifier._part(number).course.last[0] > last for number, last in lasts.items()),
-        30,
+        seconds,
         "all partitions go on",
     )
     return time.monotonic() - began
@@ -81,6 +81,7 @@ async def _leaders(arena):
     }
 
 
-def _behind(arena):
+def behind(arena):
+    """Return the partitions with a copy that is not in sync."""
     topics = arena.admin.list_topics(timeout=10).topics.values()
     return [part for topic in topics for part in topic.partitions.values() if len(part.isrs) < len(part.replicas)]

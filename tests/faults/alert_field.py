@@ -86,7 +86,7 @@ class Field:
         made = Deployment(self.kafka, folder, name=name, **settings)
         self._exits.callback(made.close)
         await made.create()
-        kafka = {"HOTSWAP_KAFKA": f"127.0.0.1:{self.proxy.port}"} if is_proxied else {}
+        kafka = {"HOTSWAP_KAFKA": self.proxy.bootstrap} if is_proxied else {}
         self._terms[name] = {"child": child, **kafka}
         for worker in workers:
             self._ports[name, worker] = next(_free_ports())

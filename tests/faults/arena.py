@@ -15,7 +15,8 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from faults.brokers import proxied_kafka
+from confluent_kafka.admin import AdminClient
+
 from faults.oracle import Oracle
 from faults.publisher import Publisher
 from faults.verifier import Names, Verifier
@@ -51,14 +52,14 @@ class Terms:
 class Arena:
     """One run of one scenario; all randomness comes from `random`.
 
-    `brokers` is a context manager that gives a Kafka and the proxy before it; without one the arena starts its own.
+    `brokers` is a context manager that gives a Kafka and the proxy, or proxies, before it.
     """
 
     verifier_of = Verifier
 
-    def __init__(self, *, terms, seed, folder, say=print, brokers=None):
+    def __init__(self, *, terms, seed, folder, say=print, brokers):
         self.terms = terms
-        self._brokers = brokers or proxied_kafka(seed=seed)
+        self._brokers = brokers
         self.random = random.Random(seed)
         self.seed = seed
         self.folder = folder
@@ -86,6 +87,7 @@ class Arena:
 
     async def _build(self):
         self.kafka, self.proxy = await self._exits.enter_async_context(self._brokers)
+        self.admin = AdminClient({"bootstrap.servers": self.kafka.bootstrap, "log_level": 0})
         self.temporary.mkdir(exist_ok=True)
         self.deployment = Deployment(self.kafka, self.folder, **self.terms.settings)
         self._exits.callback(self._close)
@@ -172,7 +174,7 @@ class Arena:
         self.deployment.start(
             name,
             prelude=self.terms.prelude + prelude,
-            HOTSWAP_KAFKA=f"127.0.0.1:{self.proxy.port}" if self.terms.is_proxied else self.kafka.bootstrap,
+            HOTSWAP_KAFKA=(self.proxy if self.terms.is_proxied else self.kafka).bootstrap,
             TMPDIR=str(self.temporary),
             HOTSWAP_FAILPOINTS=failpoints,
             **environment,
@@ -262,7 +264,8 @@ class Arena:
 async def run(scenario, *, seed, seconds, folder, say=print):
     """Run one scenario to its verdict; return the arena, which has the figures and findings."""
     say(f"{scenario.name}: seed {seed}, {seconds} s, on {os.cpu_count()} cores; {scenario.promise}")
-    async with Arena(terms=scenario.terms, seed=seed, folder=folder, say=say) as arena:
+    brokers = scenario.brokers(seed=seed)
+    async with Arena(terms=scenario.terms, seed=seed, folder=folder, say=say, brokers=brokers) as arena:
         try:
             await scenario.play(arena, seconds)
         except AssertionError as broken:

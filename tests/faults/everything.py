@@ -7,17 +7,16 @@ import os
 import resource
 import signal
 import uuid
-from collections import Counter
 
 from confluent_kafka import Consumer, Producer, TopicPartition
-from confluent_kafka.admin import AdminClient
 
 from faults import bad_artifacts
+from faults.fleet_faults import FleetFaults, play
 from faults.fold import Command
 from faults.raw_batches import RawProducer, Refused
 from faults.record_inputs import odd_batch
-from faults.schedule import Kind, schedule
-from hotswap.client.change import Change, Cut
+from faults.schedule import Kind
+from hotswap.client.change import Change
 from hotswap.generation import Model
 
 _END_TXN = 26
@@ -61,81 +60,22 @@ KINDS = (
 
 
 async def everything(arena, seconds):
-    """Play the schedule, with at least two workers at any time and at most four."""
-    faults = Faults(arena)
-    plan = schedule(KINDS, seed=arena.seed, seconds=seconds)
-    began = asyncio.get_running_loop().time()
-    running = []
-    keeping = asyncio.create_task(faults.keep_a_fleet())
-    for fault in plan:
-        await asyncio.sleep(max(0.0, began + fault.at - asyncio.get_running_loop().time()))
-        arena.say(f"fault: {fault.name}" + (f" for {fault.lasts_s} s" if fault.lasts_s else ""))
-        running.append(asyncio.create_task(faults.strike(fault)))
-    await asyncio.gather(*running)
-    keeping.cancel()
-    await asyncio.gather(keeping, return_exceptions=True)
-    arena.figures |= {"faults": faults.done.total(), "faults by kind": dict(sorted(faults.done.items()))}
-    arena.figures["left out, for another of its kind was going on"] = faults.left_out
+    """Play all kinds of faults."""
+    await play(Faults(arena), KINDS, seconds)
 
 
-class Faults:
-    """A method for each kind of fault, named after it."""
+class Faults(FleetFaults):
+    """Those of a fleet, and of all else that is around it."""
 
     def __init__(self, arena):
-        self.arena = arena
-        self.done = Counter()
-        self.left_out = 0
+        super().__init__(arena)
         self._broker = asyncio.Lock()
         self._host = asyncio.Lock()
-        self._control = asyncio.Lock()
         # Silent: librdkafka reports each broker fault at length, which would hide the findings.
         self._kafka = {"bootstrap.servers": arena.kafka.bootstrap, "log_level": 0}
         self._producer = Producer(self._kafka)
 
-    async def strike(self, fault):
-        if await getattr(self, fault.name)(fault.lasts_s) is False:
-            self.left_out += 1
-        else:
-            self.done[fault.name] += 1
-
-    async def keep_a_fleet(self):
-        """Act as a container platform: replace a worker that is gone, stop one if there are too many."""
-        while True:
-            if len(self.arena.workers) < 2:
-                self.arena.join()
-            elif len(self._running()) > 4:
-                self._pick(signal.SIGTERM)
-            await asyncio.sleep(1)
-
-    def _running(self):
-        with contextlib.suppress(OSError):
-            return [name for name in self.arena.workers if not self.arena.is_stopped(name)]
-        return []
-
-    def _pick(self, number):
-        if running := self._running():
-            name = self.arena.random.choice(running)
-            self.arena.signal(name, number)
-            return name
-        return None
-
     # ---- workers
-
-    async def kill_worker(self, _):
-        return self._pick(signal.SIGKILL) is not None
-
-    async def stop_worker(self, _):
-        return self._pick(signal.SIGTERM) is not None
-
-    async def join_worker(self, _):
-        self.arena.join()
-
-    async def pause_worker(self, seconds):
-        if (name := self._pick(signal.SIGSTOP)) is None:
-            return False
-        await asyncio.sleep(seconds)
-        self.arena.signal(name, signal.SIGCONT)
-        return True
 
     async def fill_disk(self, _):
         cache = self.arena.folder / f"cache-{self.arena.random.getrandbits(32):x}"
@@ -273,22 +213,6 @@ class Faults:
         command.rollback.generation, command.rollback.to = 2**64 - 1, 1
         return await self._command(lambda: asyncio.to_thread(self._append, [command.SerializeToString()]))
 
-    async def swap(self, _):
-        return await self._command(self.arena.swap)
-
-    async def swap_after_backlog(self, _):
-        return await self._command(lambda: self.arena.swap(cut=Cut.AFTER_BACKLOG))
-
-    async def _command(self, act):
-        async with self._control:
-            try:
-                async with asyncio.timeout(30):
-                    await act()
-            except Exception as error:  # noqa: BLE001 - the broker may be what is broken just now
-                self.arena.say(f"no command could be sent: {error}")
-                return False
-            return True
-
     def _log(self):
         """Read all records that are still in the control topic."""
         consumer = Consumer(self._kafka | {"group.id": "faults"})
@@ -341,9 +265,8 @@ class Faults:
             records = await asyncio.to_thread(self._log)
             if not records:
                 return
-            admin = AdminClient(self._kafka)
             upto = TopicPartition(settings.topics.control, 0, records[-1].offset() + 1)
-            (deleted,) = admin.delete_records([upto], request_timeout=20).values()
+            (deleted,) = self.arena.admin.delete_records([upto], request_timeout=20).values()
             await asyncio.to_thread(deleted.result, 20)
             await self.arena.swap_whole()
 

@@ -100,7 +100,7 @@ class Fuzz:
     async def _serve(self):
         self._proxy.change = self._change
         worker = self._deployment.start(
-            HOTSWAP_KAFKA=f"127.0.0.1:{self._proxy.port}", HOTSWAP_MAX_UNPACKED_BYTES=str(UNPACKED_BYTES)
+            HOTSWAP_KAFKA=self._proxy.bootstrap, HOTSWAP_MAX_UNPACKED_BYTES=str(UNPACKED_BYTES)
         )
         async with self._deployment.client() as client:
             change = Change(model=EXAMPLES / "models" / "iris_gbm.zip", proto=EXAMPLES / "protos" / "iris.proto")

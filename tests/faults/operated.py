@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 from types import SimpleNamespace
 
 from confluent_kafka import KafkaException, Producer
-from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, ResourceType
+from confluent_kafka.admin import AlterConfigOpType, ConfigEntry, ConfigResource, ResourceType
 
 from faults.arena import Arena
 from faults.evidence import UNJOURNALED
@@ -81,7 +81,6 @@ class Operated(Arena):
         """How many requests were gone before they were answered."""
         self.left_out = set()
         """Places of the requests that an operator's offset has left out."""
-        self.admin = AdminClient({"bootstrap.servers": kafka.bootstrap, "log_level": 0})
 
     @property
     def topics(self):

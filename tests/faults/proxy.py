@@ -63,15 +63,15 @@ class Held:
 
 
 class Proxy:
-    """Listens on a port of 127.0.0.1 and forwards everything to another; `async with` starts and stops it."""
+    """Listens on a port of 127.0.0.1 and forwards everything to another place; `async with` starts and stops it."""
 
-    def __init__(self, *, listen_port, target_port, seed=0):
+    def __init__(self, *, listen_port, target_port, host="127.0.0.1", seed=0):
         self.port = listen_port
         self.random = random.Random(seed)
         self.delay_s = 0.0
         self.change = None
         """Changes a fetched batch: (topic, partition, bytes) -> bytes. None: no change."""
-        self._target_port = target_port
+        self._target = host, target_port
         self._held_share = 0.0
         self._filters = []
         self._links = {}
@@ -88,6 +88,11 @@ class Proxy:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         await self._server.wait_closed()
+
+    @property
+    def bootstrap(self):
+        """Bootstrap server of the way through it."""
+        return f"127.0.0.1:{self.port}"
 
     def delay(self, seconds):
         """Delay each request and each answer by so long, one after the other."""
@@ -138,7 +143,7 @@ class Proxy:
     def _accept(self, reader, writer):
         link = _Link(self, reader, writer)
         link.hold(self._held_share)
-        task = asyncio.create_task(link.run(self._target_port))
+        task = asyncio.create_task(link.run(*self._target))
         self._links[task] = link
         task.add_done_callback(self._ended)
 
@@ -170,9 +175,9 @@ class _Link:
     def leave_client(self):
         self._client.transport.abort()
 
-    async def run(self, target_port):
+    async def run(self, host, port):
         try:
-            reader, broker = await asyncio.open_connection("127.0.0.1", target_port)
+            reader, broker = await asyncio.open_connection(host, port)
         except OSError:
             return  # the broker is down: the client learns it by the end of its connection
         try:

@@ -5,11 +5,14 @@ import json
 import signal
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field, replace
 from functools import partial
 
 from faults.arena import Arena, Terms
 from faults.at_failpoints import failpoints, kills_in_doubt, zombies
+from faults.brokers import proxied_cluster, proxied_kafka
+from faults.cluster import cluster
 from faults.everything import everything
 from faults.swaps import swaps
 
@@ -27,13 +30,17 @@ outbox.AIOKafkaProducer = lambda **given: _new(**given | {"transactional_id": uu
 
 @dataclass(frozen=True, kw_only=True)
 class Scenario:
-    """What `make NAME` plays; `seconds` is its full length: a time, or a number of what it counts."""
+    """What `make NAME` plays; `seconds` is its full length: a time, or a number of what it counts.
+
+    `brokers` provides the Kafka and what is before it, for a with-block.
+    """
 
     name: str
     promise: str
     play: Callable[[Arena, float], Awaitable[None]]
     seconds: float = 0
     terms: Terms = field(default_factory=Terms)
+    brokers: Callable[..., AbstractAsyncContextManager] = proxied_kafka
 
 
 async def kills(arena, seconds, every_s=3.0):
@@ -252,6 +259,15 @@ SCENARIOS = {
             play=everything,
             seconds=600,
             terms=Terms(settings={"deadline_ms": 3_000}, is_proxied=True),
+        ),
+        Scenario(
+            name="cluster",
+            promise="one of three brokers at a time is killed, stopped, paused or cut off, two are once down for a "
+            "minute, and workers and models come and go meanwhile",
+            play=cluster,
+            seconds=600,
+            terms=Terms(partitions=12, copies=3, is_proxied=True),
+            brokers=proxied_cluster,
         ),
         Scenario(
             name="at-least-once",

@@ -7,7 +7,8 @@ CYCLE_S = 40.0
 QUIET_S = 10.0
 """No fault begins in the last part of each cycle: without rest, recovery would never show."""
 
-_GAP_S = 2.5
+GAP_S = 2.5
+"""The mean time between two faults, outside of the rests."""
 _FIRST_S = 2.0
 
 
@@ -34,10 +35,10 @@ class Fault:
         return f"{self.at:7.1f} s  {self.name}{lasts}"
 
 
-def schedule(kinds, *, seed, seconds):
+def schedule(kinds, *, seed, seconds, gap_s=GAP_S):
     """Return the faults of a run in order; if there is time, each kind occurs at least once."""
     chance = random.Random(seed)
-    moments = list(_moments(chance, seconds))
+    moments = list(_moments(chance, seconds, gap_s))
     chosen = [*kinds, *chance.choices(kinds, [kind.weight for kind in kinds], k=max(0, len(moments) - len(kinds)))]
     chance.shuffle(chosen)
     return [
@@ -46,9 +47,9 @@ def schedule(kinds, *, seed, seconds):
     ]
 
 
-def _moments(chance, seconds):
+def _moments(chance, seconds, gap_s):
     at = _FIRST_S
     while at < seconds:
         if at % CYCLE_S < CYCLE_S - QUIET_S:
             yield round(at, 1)
-        at += chance.expovariate(1 / _GAP_S)
+        at += chance.expovariate(1 / gap_s)

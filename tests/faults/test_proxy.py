@@ -143,7 +143,7 @@ async def behind(tmp_path):
             bad_share=0.02,
         )
         try:
-            deployment.start("w1", HOTSWAP_KAFKA=f"127.0.0.1:{proxy.port}")
+            deployment.start("w1", HOTSWAP_KAFKA=proxy.bootstrap)
             await deployment.serve("iris_gbm", workers=())
             publisher.start()
             await publisher.reach(300)

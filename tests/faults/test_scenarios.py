@@ -4,10 +4,10 @@ import os
 
 import pytest
 
+from faults import cluster, everything, schedule
 from faults.arena import run
-from faults.everything import KINDS
 from faults.scenarios import RED, SCENARIOS
-from faults.schedule import CYCLE_S, QUIET_S, schedule
+from faults.schedule import CYCLE_S, QUIET_S
 
 SEED = int(os.environ.get("HOTSWAP_TEST_SEED", "1"))
 BRIEF = {"zombies": 4, "drain": 0, "everything": 25}
@@ -25,9 +25,13 @@ async def test_the_verifier_detects_a_fleet_that_cannot_keep_the_promise(name, t
     assert any("twice" in finding for finding in arena.findings), arena.figures
 
 
-def test_a_schedule_is_the_seed_s_alone_and_in_a_quarter_of_the_time_no_fault_begins():
-    plan = schedule(KINDS, seed=7, seconds=600)
-    assert plan == schedule(KINDS, seed=7, seconds=600)
-    assert plan != schedule(KINDS, seed=8, seconds=600)
-    assert {fault.name for fault in plan} == {kind.name for kind in KINDS}
+@pytest.mark.parametrize(("kinds", "gap_s"), [(everything.KINDS, schedule.GAP_S), (cluster.KINDS, cluster.GAP_S)])
+def test_a_schedule_is_the_seed_s_alone_and_in_a_quarter_of_the_time_no_fault_begins(kinds, gap_s):
+    def planned(seed):
+        return schedule.schedule(kinds, seed=seed, seconds=600, gap_s=gap_s)
+
+    plan = planned(7)
+    assert plan == planned(7)
+    assert plan != planned(8)
+    assert {fault.name for fault in plan} == {kind.name for kind in kinds}
     assert all(fault.at % CYCLE_S < CYCLE_S - QUIET_S for fault in plan)
