@@ -27,7 +27,7 @@ RED := red-at-least-once red-unfenced
 play = cd tests && $(abspath $(VENV))/bin/python -m faults $1 $(addprefix --seed ,$(SEED)) $(addprefix --seconds ,$(SECONDS)) \
 	$(addprefix --partitions ,$(PARTITIONS))
 
-.PHONY: help setup setup-all demo test test-all check coverage faults $(PROOFS) $(RED) attacks topics rights renewals alerts \
+.PHONY: help setup setup-all demo test test-all check coverage faults $(PROOFS) $(RED) attacks topics versions rights renewals alerts \
 	console-journey http-conformance verifier model mutants bench against cache-check pictures train jars protos docs lock clean
 
 help: ## this list
@@ -79,6 +79,9 @@ attacks: setup ## what strangers can send, each beside a stream: a table (WORKER
 
 topics: setup ## what an operator does to a deployment's topics and brokers, each beside a stream: a table (four minutes)
 	@$(call play,topics)
+
+versions: setup ## a fleet, its broker and a swap under fire on each version of Kafka 4, and on 3.9: a table (five minutes)
+	@$(call play,versions)
 
 rights: setup ## each right of a worker and of a client taken away, on a Kafka that enforces them: a table (five minutes)
 	@$(call play,rights)

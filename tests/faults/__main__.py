@@ -28,6 +28,7 @@ from faults import (
     renewals,
     rights,
     topics,
+    versions,
 )
 from faults.arena import run
 from faults.scenarios import RED, SCENARIOS
@@ -48,10 +49,12 @@ ON_THEIR_OWN = {
 }
 """Proofs with a Kafka of their own."""
 ATTACKS, TOPICS, ALERTS, RIGHTS, RENEWALS = "attacks", "topics", "alerts", "rights", "renewals"
+VERSIONS = "versions"
 TABLES: dict[str, tuple[Any, Callable[[argparse.Namespace], dict[str, Any]]]] = {
     ATTACKS: (attacks, lambda asked: {"code": asked.worker}),
     TOPICS: (topics, lambda asked: {"seed": asked.seed}),
     RIGHTS: (rights, lambda _: {}),
+    VERSIONS: (versions, lambda asked: {"seed": asked.seed}),
 }
 """Proofs that tell a row for each thing that is tried, and what their `run` is given."""
 FULL_LENGTHS = {
@@ -62,6 +65,7 @@ FULL_LENGTHS = {
     ALERTS: len(alerts.FAULTS),
     RIGHTS: rights.COUNT,
     RENEWALS: renewals.SECONDS,
+    VERSIONS: len(versions.VERSIONS),
 }
 
 
@@ -94,7 +98,7 @@ def main() -> int:
 def _one(name: str, asked: argparse.Namespace) -> bool:
     began = time.monotonic()
     full_length = FULL_LENGTHS[name]
-    length = full_length if asked.seconds is None or name in (ATTACKS, TOPICS, ALERTS, RIGHTS) else asked.seconds
+    length = full_length if asked.seconds is None or name in TABLES or name == ALERTS else asked.seconds
     with (
         tempfile.TemporaryDirectory(prefix="hotswap-faults-") as temporary,
         recorded(name, seed=asked.seed, length=length, full_length=full_length) as run_of_it,

@@ -66,6 +66,7 @@ class Node(LocalKafka):
         self._network = network
         at = {
             "node.id": str(number),
+            "broker.rack": f"zone-{number}",
             "controller.quorum.voters": voters,
             "listeners": _listed(listeners),
             "advertised.listeners": _listed(advertised),

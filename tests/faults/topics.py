@@ -40,6 +40,12 @@ class Act:
 
     play: object
     terms: Terms = field(default_factory=lambda: Terms(**CALM))
+    called: str = ""
+
+    @property
+    def name(self):
+        """Its name in the table."""
+        return self.called or self.play.__name__
 
 
 @contextmanager
@@ -75,11 +81,11 @@ async def run(folder, *, seed, only=(), say=print):
     """Play the acts; return the rows of the table."""
     rows = []
     for brokers, played in STAGES:
-        if only and not any(act.play.__name__ in only for act in played):
+        if only and not any(act.name in only for act in played):
             continue
         with brokers() as kafka:
-            chosen = [act for act in played if not only or act.play.__name__ in only]
-            rows += [await _play(act, kafka, folder / act.play.__name__, seed, say) for act in chosen]
+            chosen = [act for act in played if not only or act.name in only]
+            rows += [await play(act, kafka, folder / act.name, seed, say) for act in chosen]
     say("\n".join([HEAD, *map(str, rows)]))
     return rows
 
@@ -95,9 +101,10 @@ def figures(rows):
     }
 
 
-async def _play(act, kafka, folder, seed, say):
+async def play(act, kafka, folder, seed, say):
+    """Play an act on a Kafka that is there; return its row."""
     folder.mkdir()
-    say(f"{act.play.__name__}: {act.play.__doc__}")
+    say(f"{act.name}: {act.play.__doc__}")
     async with Operated(kafka, terms=act.terms, seed=seed, folder=folder, say=say) as arena:
         try:
             seen = await act.play(arena)
@@ -106,4 +113,4 @@ async def _play(act, kafka, folder, seed, say):
             arena.findings.append(seen)
         await arena.verdict()
     counts = arena.verifier.counts
-    return Row(act.play.__name__, seen, counts["lost"] + counts["torn"], counts["twice"], arena.gone, arena.findings)
+    return Row(act.name, seen, counts["lost"] + counts["torn"], counts["twice"], arena.gone, arena.findings)

@@ -193,6 +193,7 @@ def test_make_help_lists_every_target():
         "fuzz",
         "attacks",
         "topics",
+        "versions",
         "rights",
         "renewals",
         "alerts",

@@ -68,6 +68,9 @@ class LocalKafka:
 
     """
 
+    jars = "kafka"
+    """The lock that names its jars; see `fetch_jars`."""
+
     def __init__(
         self,
         *,
@@ -104,7 +107,7 @@ class LocalKafka:
             return self
         self.kill()  # reap a broker that died by itself
         if not self._command:
-            jars = os.pathsep.join(map(str, fetch_jars("kafka")))
+            jars = os.pathsep.join(map(str, fetch_jars(self.jars)))
             self._command = [str(find_java().executable), *self._java_options, "-cp", jars]
         directory = self._take_directory()
         remembered = self._given_port or self._port or _remembered_port(directory)
