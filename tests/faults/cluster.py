@@ -23,12 +23,12 @@ KINDS = (
     Kind("cut_broker_from_all", 1, 4, 14),
     Kind("roll_brokers", 1),
     Kind("break_two_brokers_for_a_minute", 0, 60, 60),
-    Kind("kill_worker", 5),
-    Kind("stop_worker", 3),
-    Kind("pause_worker", 2, 7, 12),
-    Kind("join_worker", 2),
-    Kind("swap", 7),
-    Kind("swap_after_backlog", 3),
+    Kind("kill_worker", 10),
+    Kind("stop_worker", 6),
+    Kind("pause_worker", 4, 7, 12),
+    Kind("join_worker", 4),
+    Kind("swap", 14),
+    Kind("swap_after_backlog", 6),
 )
 """Those of brokers come one after the other: each after the one before is over, and all copies are in sync."""
 GAP_S = 6.0
