@@ -39,7 +39,7 @@ def render_settings() -> str:
     ]
     return _page(
         "Settings",
-        "worker/hotswap/settings.py",
+        "worker/hotswap/settings",
         "Environment variables of workers and of the command line. In a program each is an argument of `Settings`, in "
         'lower case and without the prefix: `Settings(deployment="churn")`. `hotswap settings` prints each value and '
         "where it comes from. The strongest source wins:",

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-MOST_LINES, MOST_IN_A_FUNCTION, MOST_AT_THE_TOP = 350, 40, 17
+MOST_LINES, MOST_IN_A_FUNCTION, MOST_AT_THE_TOP = 350, 40, 16
 FOLDERS = ("worker", "tests", "benchmarks", "examples")
 GENERATED = "worker/hotswap/v1/"
 _LITERALS = ast.Constant | ast.Dict | ast.List | ast.Tuple | ast.Set | ast.JoinedStr

@@ -7,7 +7,7 @@ import click
 from hotswap import __version__
 from hotswap.cli.exits import Commands
 
-CONFIG_FILE = "HOTSWAP_CONFIG_FILE"  # as settings.py, which takes long to import for `--help`
+CONFIG_FILE = "HOTSWAP_CONFIG_FILE"  # as settings/fields.py, which takes long to import for `--help`
 
 _COMMANDS = {
     "acls": ("acls", "Print the least rights of each role in a deployment, as commands for kafka-acls or for Strimzi."),

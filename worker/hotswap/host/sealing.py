@@ -17,8 +17,8 @@ import struct
 from collections.abc import Sequence
 from typing import Final
 
-from hotswap.batch import Declined, Envelope, Given, Headers, Left, Record, RecordBatch, Seal, Stamp, Unsealed
-from hotswap.codec.packed import varint
+from hotswap.batch import Declined, Envelope, Given, Left, Record, RecordBatch, Seal, Stamp, Unsealed
+from hotswap.codec.packed import record_field, record_headers, varint
 from hotswap.host.frames import FrameError
 
 _HEAD: Final = struct.Struct("<qqqhihqiiii")
@@ -43,7 +43,7 @@ def pack_order(order: Seal, given: Given) -> bytes:
     return b"".join(
         [
             _HEAD.pack(order.first, order.next, *stamp[:3], attributes, order.now_ms, stamp.max_bytes, *limits),
-            *map(_packed, (_headers(envelope.generation), _headers(envelope.operation), envelope.place)),
+            *map(_packed, (record_headers(envelope.generation), record_headers(envelope.operation), envelope.place)),
             _COUNT.pack(len(envelope.read_headers)),
             *(_packed(name.encode()) for name in envelope.read_headers),
             _COUNT.pack(len(answers)),
@@ -56,8 +56,8 @@ def pack_order(order: Seal, given: Given) -> bytes:
 
 def warming_order(values: Sequence[bytes]) -> bytes:
     """Return an order for requests with these values, to warm a host with."""
-    records = [b"\0\0" + varint(2 * index) + b"\1" + _field(value) + b"\0" for index, value in enumerate(values)]
-    body = b"".join([_field(record) for record in records])
+    records = [b"\0\0" + varint(2 * index) + b"\1" + record_field(value) + b"\0" for index, value in enumerate(values)]
+    body = b"".join([record_field(record) for record in records])
     length, last = _RECORD_BATCH.size - _OVERHEAD + len(body), len(values) - 1
     head = _RECORD_BATCH.pack(0, length, -1, _MAGIC, 0, 0, last, 0, 0, -1, -1, -1, len(values))
     envelope = Envelope((), (), b"", (), *[_LARGEST] * 3)
@@ -128,16 +128,8 @@ def _check(batch: memoryview, size: int, records: int, stamp: Stamp) -> None:
 def _record(record: Record) -> bytes:
     """Encode what a record has behind its offset: key, value and headers (format v2)."""
     key, value, headers = record
-    return _field(key) + _field(value) + varint(2 * len(headers)) + _headers(headers)
-
-
-def _headers(headers: Headers) -> bytes:
-    return b"".join([_field(part) for name, value in headers for part in (name.encode(), value)])
+    return record_field(key) + record_field(value) + varint(2 * len(headers)) + record_headers(headers)
 
 
 def _packed(content: bytes) -> bytes:
     return _COUNT.pack(len(content)) + content
-
-
-def _field(content: bytes | None) -> bytes:
-    return b"\1" if content is None else varint(2 * len(content)) + content

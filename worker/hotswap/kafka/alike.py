@@ -5,7 +5,6 @@ header `source`. A run ends where the length of the offset delta, or of the offs
 and values have the same lengths have records of the same length, and are written together.
 """
 
-import struct
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from typing import Final, NamedTuple, TypeAlias
@@ -14,14 +13,14 @@ import numpy as np
 import numpy.typing as npt
 
 from hotswap.batch import Alike, RecordBatch, Stamp
-from hotswap.codec.packed import varint
+from hotswap.codec.packed import record_field, record_headers, varint
+from hotswap.kafka.contents import ATTRIBUTES_AT, HEAD, OVERHEAD, TRANSACTIONAL
 from hotswap.kafka.internals import calc_crc32c
 
 _Bytes: TypeAlias = npt.NDArray[np.uint8]
 _Numbers: TypeAlias = npt.NDArray[np.int64]
 
-_HEAD: Final = struct.Struct(">qiibIhiqqqhii")  # as contents.py: HEAD
-_OVERHEAD, _MAGIC, _TRANSACTIONAL, _CRC_AT, _ATTRIBUTES_AT = 12, 2, 0x10, 17, 21
+_MAGIC, _CRC_AT = 2, 17
 _DELTA_BYTES: Final = (1 << 6, 1 << 13, 1 << 20, 1 << 27)
 """From these offset deltas on, one takes another byte."""
 _LOW: Final = 10_000
@@ -81,7 +80,7 @@ def record_batches(alike: Alike, stamp: Stamp, now_ms: int) -> Sequence[RecordBa
     ends = np.cumsum(np.maximum(keys, 0) + values + beside)
     batches, begin, sequence = list[RecordBatch](), 0, stamp.sequence
     while begin < len(alike.keys):
-        full = (ends[begin - 1] if begin else 0) + stamp.max_bytes - _HEAD.size
+        full = (ends[begin - 1] if begin else 0) + stamp.max_bytes - HEAD.size
         end = max(int(np.searchsorted(ends, full, "right")), begin + 1)
         records = b"".join(_records(columns, begin, end))
         batches.append(_finished(records, end - begin, stamp._replace(sequence=sequence), now_ms))
@@ -98,8 +97,7 @@ def _columns(alike: Alike) -> _Columns:
         keys = _Strings(np.array(lengths, np.int64), b"".join(filter(None, alike.keys)))
     buffer = memoryview(alike.values.buffer)
     values = _Strings(np.frombuffer(buffer, "<u4", count, 4).astype(np.int64), buffer[4 * (count + 1) :])
-    headers = [part for name, value in alike.headers for part in (_field(name.encode()), _field(value))]
-    encoded = b"".join([varint(2 * (len(alike.headers) + 1)), *headers, _field(b"source")])
+    encoded = varint(2 * (len(alike.headers) + 1)) + record_headers(alike.headers) + record_field(b"source")
     return _Columns(keys, values, np.array(alike.offsets, np.int64), encoded, alike.place)
 
 
@@ -147,7 +145,7 @@ def _table(columns: _Columns, begin: int, rows: _Numbers, *, are_all: bool) -> _
         (bytes(max(key, 0)), columns.keys.table(rows, key, are_all=are_all) if key > 0 else None),
         (varint(2 * value), None),
         (bytes(value), columns.values.table(rows, value, are_all=are_all) if value else None),
-        (columns.headers + _field(source), None),
+        (columns.headers + record_field(source), None),
     ]
     body = b"".join([part for part, _ in parts])
     at = len(length := varint(2 * len(body)))
@@ -169,14 +167,10 @@ def _varints(numbers: _Numbers, length: int) -> _Bytes:
 
 
 def _finished(records: bytes, count: int, stamp: Stamp, now_ms: int) -> RecordBatch:
-    attributes = _TRANSACTIONAL if stamp.is_transactional else 0
-    length = _HEAD.size - _OVERHEAD + len(records)
+    attributes = TRANSACTIONAL if stamp.is_transactional else 0
+    length = HEAD.size - OVERHEAD + len(records)
     times_and_state = now_ms, now_ms, *stamp[:3]
-    head = _HEAD.pack(0, length, -1, _MAGIC, 0, attributes, count - 1, *times_and_state, count)
+    head = HEAD.pack(0, length, -1, _MAGIC, 0, attributes, count - 1, *times_and_state, count)
     batch = bytearray(head + records)
-    batch[_CRC_AT:_ATTRIBUTES_AT] = calc_crc32c(memoryview(batch)[_ATTRIBUTES_AT:]).to_bytes(4)
+    batch[_CRC_AT:ATTRIBUTES_AT] = calc_crc32c(memoryview(batch)[ATTRIBUTES_AT:]).to_bytes(4)
     return RecordBatch(memoryview(batch), count)
-
-
-def _field(content: bytes) -> bytes:
-    return varint(2 * len(content)) + content

@@ -9,7 +9,7 @@ from typing import Any, Self
 
 from hotswap.errors import UsageError
 from hotswap.kafka.tokens import Tokens, of_endpoint, of_entry_point
-from hotswap.kafka_settings import KafkaSettings
+from hotswap.settings.kafka import KafkaSettings
 
 log = logging.getLogger(__name__)
 

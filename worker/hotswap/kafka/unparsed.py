@@ -9,6 +9,7 @@ from bisect import bisect
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TypeAlias
 
+from hotswap.codec.packed import varint
 from hotswap.kafka.contents import HEAD
 from hotswap.kafka.records import LegacyBatch, Piece, RawBatch, Skipped
 
@@ -26,8 +27,8 @@ class Sought:
         self.values = {value.encode() for value in values}
         name = header.encode()
         # The value is looked at, but not consumed: in bytes that only look like the header, there may be a true one.
-        sized = (re.escape(_varint(size)) + b"(?=(.{%d}))" % size for size in sorted(set(map(len, self.values))))
-        self.pattern = re.compile(re.escape(_varint(len(name)) + name) + b"(?:%b)" % b"|".join(sized), re.DOTALL)
+        sized = (re.escape(varint(2 * size)) + b"(?=(.{%d}))" % size for size in sorted(set(map(len, self.values))))
+        self.pattern = re.compile(re.escape(varint(2 * len(name)) + name) + b"(?:%b)" % b"|".join(sized), re.DOTALL)
 
     def places(self, data: memoryview) -> list[int]:
         """Return where in a record batch there seems to be such a header."""
@@ -91,12 +92,3 @@ def _all(batch: RawBatch | LegacyBatch | Skipped) -> list[Any]:
     while batch.first is not None:
         records += batch.take(_AT_ONCE, None)
     return records
-
-
-def _varint(size: int) -> bytes:
-    """Return a length as records have it (zigzag)."""
-    left, written = size << 1, bytearray()
-    while left > 0x7F:  # noqa: PLR2004 - the continuation bit
-        written.append(left & 0x7F | 0x80)
-        left >>= 7
-    return bytes([*written, left])

@@ -21,7 +21,8 @@ from pydantic_settings import (
 )
 
 from hotswap.errors import SwapCode, SwapError, UsageError
-from hotswap.kafka_settings import KafkaSettings, TrustSettings
+from hotswap.settings.kafka import KafkaSettings
+from hotswap.settings.trust import TrustSettings
 
 PREFIX = "HOTSWAP_"
 CONFIG_FILE = "HOTSWAP_CONFIG_FILE"
