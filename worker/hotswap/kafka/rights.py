@@ -26,6 +26,8 @@ _OPERATIONS: Final = {"Read": 1 << 3, "Write": 1 << 4, "Describe": 1 << 8, "Desc
 _DENIED: Final = (GroupAuthorizationFailedError.errno, TransactionalIdAuthorizationFailed.errno)
 _NOBODY: Final = -1
 _UNKNOWN_TOPIC: Final = 3
+_NOT_TOLD: Final = -(1 << 31)
+"""The operations of a topic from a broker that does not tell them; of one that may not be described, it tells none."""
 
 
 def _is_of_no_denial(record: logging.LogRecord) -> bool:
@@ -96,7 +98,7 @@ class _RightsRequest(Request[_MetadataMessage]):  # type: ignore[misc]
 async def missing_rights(admin: AIOKafkaAdminClient, wanted: Sequence[Right]) -> list[Right]:
     """Return those of the `wanted` rights that this user lacks; nothing is changed by finding out.
 
-    Of topics that do not exist nothing is known, and so nothing is missing.
+    Of topics that do not exist, or of which the broker does not tell, nothing is known, and so nothing is missing.
     """
     topics = await topic_rights(admin, sorted({right.name for right in wanted if right.kind == "topic"}))
     missing = []
@@ -110,13 +112,15 @@ async def missing_rights(admin: AIOKafkaAdminClient, wanted: Sequence[Right]) ->
 
 
 async def topic_rights(admin: AIOKafkaAdminClient, topics: Sequence[str]) -> dict[str, set[str]]:
-    """Return what this user may do with each of the topics that exist, or may not be described: operation names."""
-    answer = (await admin._send_request(_RightsRequest(topics))).to_object()["topics"]
-    known = [topic for topic in answer if topic["error_code"] != _UNKNOWN_TOPIC]
-    return {
-        topic["topic"]: {name for name, bit in _OPERATIONS.items() if topic["authorized_operations"] & bit}
-        for topic in known
-    }
+    """Return what this user may do with each topic of which the broker tells: operation names, none if it is hidden."""
+    rights: dict[str, set[str]] = {}
+    for topic in (await admin._send_request(_RightsRequest(topics))).to_object()["topics"]:
+        error, operations = topic["error_code"], topic["authorized_operations"]
+        if error == TopicAuthorizationFailedError.errno:
+            rights[topic["topic"]] = set()
+        elif error != _UNKNOWN_TOPIC and operations != _NOT_TOLD:
+            rights[topic["topic"]] = {name for name, bit in _OPERATIONS.items() if operations & bit}
+    return rights
 
 
 async def is_hidden(consumer: AIOKafkaConsumer, topic: str) -> bool:
