@@ -297,13 +297,16 @@ def requests(count: int, start: int = 0) -> list[Request]:
     return [FakeRequest(offset, b"r%d" % offset, key=b"k%d" % offset) for offset in range(start, start + count)]
 
 
-def loop_of(source: Source, router: Router, linger_s: float = 0.0) -> PartitionLoop:
+def loop_of(
+    source: Source, router: Router, linger_s: float = 0.0, turns: asyncio.Semaphore | None = None
+) -> PartitionLoop:
     return PartitionLoop(
         deployment="d",
         topic="d.requests",
         partition=3,
         source=source,
         router=router,
+        turns=turns or asyncio.Semaphore(1),
         linger_s=linger_s,
     )
 

@@ -16,7 +16,7 @@ REBALANCES = [
     Mutant(
         "what is held at markers alone is not looked at again",
         PIPELINE,
-        "            self._source.wake()  # to look again, though nothing but markers may be there\n",
+        "                        self._source.wake()  # to look again, though nothing but markers may be there\n",
         "",
         "a status says what holds a partition",
         IDLE,

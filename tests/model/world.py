@@ -185,7 +185,8 @@ class World:
 
     def _check_partitions(self, process: Process, hosts: list[int]) -> None:
         for number, (loop, task) in process.worker._pipeline._running.items():
-            is_at_work = loop.state.in_hand is not None or loop._is_passing or loop._stopping.is_set() or task.done()
+            is_at_work = loop.state.in_hand is not None or loop._stopping.is_set() or task.done()
+            is_at_work |= loop._may_be_cut_short
             lost = loop.state.in_hand is not None and loop.state.in_hand not in hosts
             self.find(lost, "I11 whole: the host of {}, which holds a batch, is gone", loop.state.in_hand)
             self._check_asked(process, number, loop)
@@ -287,6 +288,7 @@ def everything_faked() -> Iterator[None]:
         *((service, name, getattr(surroundings, name)) for name in ("Fetcher", "Health", "Store")),
         (service, "Staging", WatchedStaging),
         (service, "STATUS_S", 1e9),  # what a worker says of itself is no part of the model
+        (service, "TURNS", 1),  # a second partition with a backlog waits
         (staging, "ModelHost", surroundings.Host),
         (staging, "monotonic", lambda: here().loop.time()),  # noqa: PLW0108 - of whichever loop runs then
         (loop_module, "perf_counter", lambda: here().loop.time()),  # noqa: PLW0108

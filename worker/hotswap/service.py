@@ -38,6 +38,8 @@ log = logging.getLogger(__name__)
 CHILD = (sys.executable, "-m", "hotswap.host.child")
 _BEAT_S = 1.0
 _YOUNG_OBJECTS = 500_000
+TURNS = 8
+"""How many partitions with a backlog may have a batch in hand: one is scored, others are written or committed."""
 _BATCH_BYTES = 900_000
 """Largest produce batch: a partition has one produce request in flight, so each further batch is another round trip."""
 
@@ -53,6 +55,7 @@ class Worker:
         self._writer = LogWriter(settings)
         self._reader = LogReader(settings, settings.topics.control, read_committed=True)
         self._control = Control(settings=settings, timeline=self._timeline, reader=self._reader, writer=self._writer)
+        self._turns = asyncio.Semaphore(TURNS)
         self._pipeline = Pipeline(self._open_loop, stop_timeout_s=settings.stop_timeout_s / 2)
         self._membership = Membership(
             settings,
@@ -175,6 +178,7 @@ class Worker:
             partition=partition,
             source=KafkaPartition(cluster, partition),
             router=self._staging,
+            turns=self._turns,
             linger_s=self._settings.linger_ms / 1000,
         )
 

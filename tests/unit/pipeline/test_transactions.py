@@ -61,3 +61,69 @@ async def test_a_stop_ends_a_transaction_behind_the_batch_in_hand():
     router.serving(1).host.score = score
     await asyncio.wait_for(loop.run(), 5)
     assert [t.next_offset for t in source.transactions] == [3]
+
+
+def behind(turns, router, count=6):
+    """A loop whose first batch has found a backlog."""
+    source = FakeSource(requests(count))
+    return source, loop_of(source, router, turns=turns)
+
+
+async def until(condition):
+    async with asyncio.timeout(5):
+        while not condition():
+            await asyncio.sleep(0)
+
+
+async def test_partitions_with_a_backlog_take_turns_and_one_without_waits_for_none(monkeypatch):
+    monkeypatch.setattr(loop_module, "_TRANSACTION_S", -1.0)
+    turns, may_score = asyncio.Semaphore(1), asyncio.Event()
+    waits, goes_on = FakeRouter(lambda *_: 1, max_batch_records=3), FakeRouter(lambda *_: 1, max_batch_records=3)
+
+    async def score(values, asks=None, *, is_suspect=False):
+        if values[0] == b"r3":
+            await may_score.wait()
+        return values
+
+    waits.serving(1).host.score = score
+    (first, holder), (second, waiter) = behind(turns, waits), behind(turns, goes_on)
+    quiet = FakeSource(requests(2))
+    async with asyncio.timeout(5), asyncio.TaskGroup() as group:
+        group.create_task(holder.run())
+        await until(turns.locked)
+        for loop in (waiter, third := loop_of(quiet, goes_on, turns=turns)):
+            group.create_task(loop.run())
+        await quiet.drained.wait()
+        await until(lambda: waiter._may_be_cut_short)
+        assert [len(source.transactions) for source in (first, second, quiet)] == [1, 1, 1]
+        may_score.set()
+        await second.drained.wait()
+        await first.drained.wait()
+        assert [[len(t.predictions) for t in source.transactions] for source in (first, second)] == [[3, 3]] * 2
+        for loop in (holder, waiter, third):
+            loop.stop()
+    assert not turns.locked()
+
+
+async def test_a_stop_does_not_wait_for_a_turn(monkeypatch):
+    monkeypatch.setattr(loop_module, "_TRANSACTION_S", -1.0)
+    turns = asyncio.Semaphore(0)
+    source, loop = behind(turns, FakeRouter(lambda *_: 1, max_batch_records=3))
+    task = asyncio.create_task(loop.run())
+    await until(lambda: loop._may_be_cut_short)
+    loop.stop()
+    await asyncio.wait({task}, timeout=5)
+    assert task.cancelled()
+    assert [t.next_offset for t in source.transactions] == [3]
+
+
+async def test_a_held_partition_has_no_turn(monkeypatch):
+    monkeypatch.setattr(loop_module, "_TRANSACTION_S", -1.0)
+    turns = asyncio.Semaphore(1)
+    router = FakeRouter(lambda _, at: Wait(None, "paused") if at.offset else 1, max_batch_records=3)
+    _, loop = behind(turns, router)
+    task = asyncio.create_task(loop.run())
+    await until(lambda: loop.state.held)
+    assert not turns.locked()
+    loop.stop()
+    await asyncio.wait_for(task, 5)

@@ -3,17 +3,16 @@
 import asyncio
 import contextlib
 import logging
-from collections import Counter
-from collections.abc import Sequence
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
-from time import perf_counter, time
+from time import perf_counter
 
-from hotswap import metrics
-from hotswap.batch import Answers, Code, Position, Transaction
+from hotswap.batch import Answers, Position, Transaction
 from hotswap.errors import DamagedBatch, Denied, Doubt, HostError, TopicMismatch
 from hotswap.failpoints import failpoint
 from hotswap.pipeline.answering import Answering, Batch
 from hotswap.pipeline.ports import PartitionState, Router, Serve, Serving, Source, Wait
+from hotswap.pipeline.tally import Tally
 
 log = logging.getLogger(__name__)
 
@@ -49,14 +48,17 @@ class PartitionLoop:
         partition: int,
         source: Source,
         router: Router,
+        turns: asyncio.Semaphore,
         linger_s: float = 0.0,
     ) -> None:
+        """`turns` are the worker's, shared by all loops: see `_turn`."""
         self.state = PartitionState()
         self._deployment = deployment
         self._partition = partition
         self._source = source
         self._router = router
         self._answering = Answering(f"{topic}-{partition}", source)
+        self._turns = turns
         self._linger_s = linger_s
         self._next_at = 0.0
         self._stopping = asyncio.Event()
@@ -64,15 +66,11 @@ class PartitionLoop:
         self._may_open.set()
         self._task: asyncio.Task[None] | None = None
         self._asked: tuple[Position, int, float] | None = None  # position, generation and start of the batch in hand
-        self._is_overtaken = self._is_passing = False
+        self._is_overtaken = False
+        self._is_behind = False  # there was more than the last batch took
+        self._may_be_cut_short = False  # nothing is in hand that is worth waiting for when it is to stop
         self._looked: asyncio.Event | None = None  # as of which change `cut_over_idle` has looked
-        self._in_hand = 0  # requests that are taken and not committed
-        self._score_seconds = metrics.STAGE_SECONDS.labels(deployment, "score")
-        self._commit_seconds = metrics.STAGE_SECONDS.labels(deployment, "commit")
-        self._in_flight = metrics.IN_FLIGHT.labels(deployment)
-        self._batch_records = metrics.BATCH_RECORDS.labels(deployment)
-        for outcome in ("answered", *Code):
-            metrics.REQUESTS.labels(deployment, outcome)  # create every series up front
+        self._tally = Tally(deployment)
 
     async def run(self) -> None:
         """Serve the partition; return after `stop`, with the batch in hand committed or never begun."""
@@ -83,7 +81,11 @@ class PartitionLoop:
                 self.state.held, self.state.deleted = self.state.damage, self._source.deleted
                 while (offset := await self._wait()) is not None:
                     self.state.damage = ""
-                    await self._advance(Position(offset, self.state.position.floor))
+                    async with self._turn():
+                        wait = await self._advance(Position(offset, self.state.position.floor))
+                    if wait:
+                        await self._hold(wait.why)
+                        self._source.wake()  # to look again, though nothing but markers may be there
                     if (pause := self._next_at - perf_counter()) > 0:
                         await self._sleep(pause)
             except (TopicMismatch, Denied) as mismatch:
@@ -99,9 +101,9 @@ class PartitionLoop:
             await self._sleep(RETRY_S)
 
     def stop(self) -> None:
-        """Finish the batch in hand and take no further one; a cut-over without a batch is not worth waiting for."""
+        """Finish the batch in hand and take no further one; wait for no cut-over without a batch, and for no turn."""
         self._stopping.set()
-        if self._is_passing:
+        if self._may_be_cut_short:
             assert self._task is not None
             self._task.cancel()
         self._may_open.set()
@@ -186,13 +188,30 @@ class PartitionLoop:
         self._is_overtaken = False
         self._recycled(f"the model of generation {self.state.in_hand} took too long, and its batch was given up")
 
-    async def _advance(self, at: Position) -> None:
-        """Process the next batches: cut over, take, score, commit; or hold, if no generation may score them yet."""
+    @contextlib.asynccontextmanager
+    async def _turn(self) -> AsyncIterator[None]:
+        """Behind a backlog, wait for one of the worker's turns: what follows is one transaction.
+
+        Of 64 partitions at once, each batch would wait for the host so long that its transaction ended with it.
+        """
+        if not self._is_behind:
+            yield
+            return
+        self._may_be_cut_short = True
+        try:
+            await self._turns.acquire()
+        finally:
+            self._may_be_cut_short = False
+        try:
+            yield
+        finally:
+            self._turns.release()
+
+    async def _advance(self, at: Position) -> Wait | None:
+        """Process the next batches: cut over, take, score, commit; or return why no generation may score them yet."""
         choice = self._router.choose(self._partition, at)
         if isinstance(choice, Wait):
-            await self._hold(choice.why)
-            self._source.wake()  # to look again, though nothing but markers may be there
-            return
+            return choice
         self.state.held = ""
         # The generation may change only here. A batch split between two generations could not be replayed to the same
         # answers: after a crash, the replay would score its first half with the new one.
@@ -201,6 +220,7 @@ class PartitionLoop:
             await self._answer(at, serving, batch)
         else:
             await self._pass(at, choice.number)
+        return None
 
     async def _answer(self, at: Position, serving: Serving, batch: Batch) -> None:
         """Score and commit a batch with one generation, whole or not at all; from a backlog, the next ones with it."""
@@ -211,7 +231,7 @@ class PartitionLoop:
         if work.cut_over_at is not None:
             self._cut_over(at, number)
             if at.floor:
-                metrics.CUT_OVER_SECONDS.labels(self._deployment).observe(started - self.state.last_batch_at)
+                self._tally.cut_over(started - self.state.last_batch_at)
         self._source.begin(Position(batch.next, number))
         try:
             answers = await self._score(serving, batch, at)
@@ -221,13 +241,12 @@ class PartitionLoop:
                 answers = await self._score_in_time(serving, following, work)
                 work.done.append((following, answers))
                 batch = following
-            # Behind a full batch there is a backlog: do not linger.
-            self._next_at = 0.0 if batch.is_full else started + self._linger_s
+            self._is_behind = batch.is_full  # so do not linger
+            self._next_at = 0.0 if self._is_behind else started + self._linger_s
             await self._commit(work, answers)
         finally:
             self.state.model_s = 0.0
-            self._in_flight.dec(self._in_hand)
-            self._in_hand = 0
+            self._tally.let_go()
 
     async def _commit(self, work: _Work, answers: Answers) -> None:
         """Write the last answers of a transaction, and commit all of it."""
@@ -237,18 +256,17 @@ class PartitionLoop:
         # Only after the commit: if that is in doubt, the partition is opened again at the position that Kafka has.
         self.state.position, self.state.in_hand, self.state.last_batch_at = position, None, perf_counter()
         self.state.held = ""  # `reconsider` may have set it
-        self._commit_seconds.observe(self.state.last_batch_at - started)
-        self._count(work.done)
+        self._tally.committed(work.done, self.state.last_batch_at - started)
 
     async def _pass(self, at: Position, number: int) -> None:
         """Cut over at `at` without a request: none is there, or there are transaction markers only."""
         if number != at.floor:
             self._cut_over(at, number)
-            self._is_passing = True
+            self._may_be_cut_short = True
             try:
                 await self._source.commit(Transaction((), (), at.offset, number, at.offset))
             finally:
-                self._is_passing = False
+                self._may_be_cut_short = False
         self.state.position = Position(at.offset, number)
 
     def _take(self, serving: Serving, until: int | None) -> Batch | None:
@@ -288,13 +306,12 @@ class PartitionLoop:
         failpoint("batch.taken")
         started = perf_counter()
         self._asked = at, serving.generation.number, started
-        self._in_flight.inc(batch.size)
-        self._in_hand += batch.size
+        self._tally.taken(batch)
         try:
             answers = await self._answering.answer(serving, batch)
         finally:
             self._asked = None
-        self._score_seconds.observe(perf_counter() - started)
+        self._tally.scored(perf_counter() - started)
         failpoint("batch.scored")
         return answers
 
@@ -318,7 +335,7 @@ class PartitionLoop:
             stopping.cancel()
 
     def _recycled(self, doubt: Exception | str) -> None:
-        metrics.TRANSACTIONS.labels(self._deployment, "recycled").inc()
+        self._tally.recycled()
         why = f"is being opened again after: {doubt}"
         # Log a broker that is down once, not twice a second for each partition.
         if why != self.state.held:
@@ -329,19 +346,3 @@ class PartitionLoop:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await self._stopping.wait()
-
-    def _count(self, done: Sequence[tuple[Batch, Answers]]) -> None:
-        now_ms = time() * 1000
-        latencies = [
-            (max(now_ms - at_ms, 0.0) / 1000, count) for batch, _ in done for at_ms, count in batch.times() if at_ms > 0
-        ]
-        metrics.LATENCY_SECONDS.observe((self._deployment,), latencies)
-        metrics.TRANSACTIONS.labels(self._deployment, "committed").inc()
-        refused: Counter[str] = Counter()
-        for batch, answers in done:
-            self._batch_records.observe(batch.size)
-            refused.update(dict(headers)["code"].decode() for _, _, headers in answers.dead_letters)
-        answered = sum(batch.size for batch, _ in done) - refused.total()
-        metrics.REQUESTS.labels(self._deployment, "answered").inc(answered)
-        for code, count in refused.items():
-            metrics.REQUESTS.labels(self._deployment, code).inc(count)
