@@ -322,6 +322,9 @@ class FakeWorker:
         assert record.value is not None, "a command has a value"
         command = wire.Command.FromString(record.value)
         kind = command.WhichOneof("kind")
+        if kind is None:  # later.of_unknown_kind
+            self.say(command.command_id, 0, "HELD")
+            return
         if kind in ("pause", "resume", "trust"):
             self.say(command.command_id, 0, "APPLIED")
             return

@@ -13,7 +13,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from urllib.request import Request, urlopen
 
-from confluent_kafka import TopicPartition
+from confluent_kafka import Producer, TopicPartition
 from confluent_kafka.admin import (  # type: ignore[attr-defined]  # it exports them without saying so
     AclBinding,
     AclBindingFilter,
@@ -25,6 +25,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]  # it exports 
 )
 
 from fakes.hostile_child import KILLS
+from fakes.later import of_unknown_kind
 from fakes.signing import lasting
 from faults.alert_field import Field
 from faults.proxy import END_TXN
@@ -216,6 +217,17 @@ async def trust_differs(field: Field) -> AsyncIterator[Labels]:
 
 
 @asynccontextmanager
+async def worker_too_old(field: Field) -> AsyncIterator[Labels]:
+    """A newer client writes a command that only newer workers can read."""
+    made = await field.serve("outdated")
+    producer = Producer({"bootstrap.servers": field.kafka.bootstrap})
+    producer.produce(made.settings.topics.control, of_unknown_kind(deployment=made.name))
+    await asyncio.to_thread(producer.flush, 10)
+    yield {"deployment": made.name, "instance": field.instance("outdated", "w1")}
+    assert await made.stop() == 0  # there is none to put in its place
+
+
+@asynccontextmanager
 async def gateway_down(field: Field) -> AsyncIterator[Labels]:
     """A gateway is killed."""
     gateway = await field.gateway(await field.serve("ungated"))
@@ -271,6 +283,7 @@ FAULTS: Mapping[str, Fault] = {
     "HotswapLagGrowing": lag_growing,
     "HotswapPartitionHeld": partition_held,
     "HotswapTrustDiffers": trust_differs,
+    "HotswapWorkerTooOld": worker_too_old,
     "HotswapGenerationsDiffer": generations_differ,
     "HotswapNothingScores": nothing_scores,
     "HotswapTopicFault": topic_fault,

@@ -32,10 +32,14 @@ class Accepted(NamedTuple):
 
 
 class Meaning(NamedTuple):
-    """The meaning of a prefix of the control log: the accepted generations by number, and whether there is a pause."""
+    """The meaning of a prefix of the control log: the accepted generations by number, and whether there is a pause.
+
+    `is_held`: to whom it means no more, being of an older version than one of its commands needs.
+    """
 
     accepted: dict[int, Accepted]
     is_paused: bool
+    is_held: bool = False
 
 
 class Fold:
@@ -48,12 +52,17 @@ class Fold:
         """The command in each record; None if there is none for this deployment."""
         self._meanings = [Meaning({}, is_paused=False)]
         self._ids: dict[str, Command] = {}
+        self.later: int | None = None
+        """Place of the first command that needs version 2; None: there is none."""
 
     @property
     def now(self) -> Meaning:
         return self._meanings[-1]
 
-    def at(self, length: int) -> Meaning:
+    def at(self, length: int, version: int) -> Meaning:
+        """What the first `length` records mean to a worker of this version, 1 or 2."""
+        if version == 1 and self.later is not None and length > self.later:
+            return self._meanings[self.later]._replace(is_held=True)
         return self._meanings[length]
 
     def append(self, timestamp_ms: int, value: bytes, command: Command | None) -> None:
@@ -110,6 +119,8 @@ class Case(NamedTuple):
 def is_due(case: Case, number: int) -> bool:
     """Whether the generation may answer here: no generation that supersedes it is due (I2, I3, I5)."""
     accepted = case.meaning.accepted
+    if case.meaning.is_held:
+        return False
     if case.meaning.is_paused or number not in accepted or number not in case.ready or number < case.floor:
         return False
     if accepted[number].cut.get(case.partition, 0) > case.offset:

@@ -116,9 +116,12 @@ class Process:
         world: "World",
         settings: Settings,
         main: Callable[["Process"], Coroutine[Any, Any, None]],
+        version: int,
     ) -> None:
         self.world = world
         self.settings = settings
+        self.version = version
+        """The version of the control log's contract that its worker knows."""
         self.loop = StepLoop(clock, self)
         self.calls: list[Call] = []
         self.hosts: list[Host] = []

@@ -21,7 +21,7 @@ from model.chances import (
     WORKERS,
     model,
 )
-from model.happenings import Happenings
+from model.upgrades import Upgrades
 from model.world import everything_faked
 
 EXAMPLES = int(os.environ.get("HOTSWAP_MODEL_EXAMPLES", "150"))
@@ -30,7 +30,7 @@ IS_HUNT = os.environ.get("HOTSWAP_MODEL_HUNT") == "1"
 """Whether any failure will do, and need not be made small: for the mutants."""
 
 
-class Protocol(Happenings):
+class Protocol(Upgrades):
     @invariant()
     def promises_are_kept(self) -> None:
         for number, process in enumerate(self.slots):
@@ -60,6 +60,7 @@ class Protocol(Happenings):
             self.publish(partition, ["good"])
         for process in self.processes:
             process.is_paused, process.unanswered = False, frozenset()
+        self.upgrade_all()
         if world.fold.now.is_paused:
             self.pause_command(is_paused=False)
         self.rest()

@@ -27,7 +27,7 @@ TRUSTS = [
         "self.since is not None",
     ),
     _trust("what a log had accepted is refused", _GUARD, "role is Role.TRUST or self.since is not None", "True"),
-    _trust("a key has every role", _GUARD, "if role not in key.roles:", "if False:"),
+    _trust("a key has every role", _GUARD, "if role and role not in key.roles:", "if False:"),
     _trust("a key is for every deployment", _GUARD, "if not key.commands(self._deployment):", "if False:"),
     _trust("a key signs before it begins", _GUARD, "if timestamp_ms < key.not_before.timestamp() * 1000:", "if False:"),
     _trust("a key never ends", _GUARD, "if timestamp_ms > key.not_after.timestamp() * 1000:", "if False:"),

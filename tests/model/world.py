@@ -95,11 +95,14 @@ class World:
         """Requests of processes that are gone, still on their way to the broker."""
         self.read_limit: int | None = None
         self.is_store_away = False
+        self.versions: dict[str, int] = {}
+        """Name of a worker -> the version that is installed for it, where that is not 1."""
 
     # ------------------------------------------------------------------ the life of a process
 
     def start(self, name: str) -> Process:
-        process = Process(self.clock, self, SETTINGS.model_copy(update={"worker_id": name}), _main)
+        settings = SETTINGS.model_copy(update={"worker_id": name})
+        process = Process(self.clock, self, settings, _main, self.versions.get(name, 1))
         self.processes.append(process)
         return process
 
@@ -143,7 +146,7 @@ class World:
     def _case(self, process: Process, partition: int, position: Position) -> Case:
         swaps = process.worker._timeline.swaps
         return Case(
-            self.fold.at(process.has_read),
+            self.fold.at(process.has_read, process.version),
             partition,
             position.offset,
             position.floor,
@@ -165,7 +168,7 @@ class World:
     def check_worker(self, process: Process) -> None:
         if process.is_paused:
             return
-        worker, meaning = process.worker, self.fold.at(process.has_read)
+        worker, meaning = process.worker, self.fold.at(process.has_read, process.version)
         swaps = worker._timeline.swaps
         parts = {
             number: (s.generation.model, s.generation.proto, s.generation.configuration, dict(s.cut), s.command_id)
@@ -173,6 +176,7 @@ class World:
         }
         self.find(parts != meaning.accepted, "I9 same log, same state: {} is not {}", parts, meaning.accepted)
         self.find(worker._timeline.is_paused != meaning.is_paused, "I9 same log, same state: pause")
+        self.find(bool(worker._timeline.held) != meaning.is_held, "I13 too old: {}", worker._timeline.held)
         staged = [number for number in swaps if state_of(process, number) is State.STAGING]
         self.find(len(staged) > 1, "I6 one at a time: {} are being staged", staged)
         ready = sorted(number for number in swaps if state_of(process, number) is State.READY)
@@ -201,7 +205,7 @@ class World:
             at, number, _ = loop._asked
             case = self._case(process, partition, at)
             heirs = [other for other in case.ready if other != number and is_due(case, other)]
-        if not loop._asked or not (heirs or case.meaning.is_paused):
+        if not loop._asked or not (heirs or case.meaning.is_paused or case.meaning.is_held):
             process.kept_since.pop(loop, None)
             return
         kept_s = process.loop.time() - process.kept_since.setdefault(loop, process.loop.time())
@@ -222,7 +226,7 @@ class World:
         assert process, f"partition {partition} has no owner, though the group has members"
         floor, accepted = self.verifier.standing[partition].floor, self.fold.now.accepted
         intact = {number for number in accepted if state_of(process, number) is not State.FAILED}
-        replayed = self.fold.at(process.has_replayed).accepted.items()
+        replayed = self.fold.at(process.has_replayed, process.version).accepted.items()
         missed = {number for number, made in replayed if made.model.uri in process.missed}
         return [
             number
@@ -271,6 +275,7 @@ class World:
 
 async def _main(process: Process) -> None:
     process.worker = Worker(process.settings)
+    process.worker._timeline.version = process.version
     await process.worker.run(process.stopping)
 
 

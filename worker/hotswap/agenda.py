@@ -180,7 +180,13 @@ class Agenda:
         return is_due and (is_behind or not self._is_prepared)
 
     def turn(self, now: float, own: Partitions) -> list[Action]:
-        """Return the actions that are due now, in order."""
+        """Return the actions that are due now, in order.
+
+        None but to say why it stays out, where a command needs a later version: what is due then, only that knows. What
+        is being staged is brought to its end.
+        """
+        if self._timeline.held:
+            return list(self._stay_out(self._timeline.held))
         positions = self._positions(own)
         return [
             *self._cancel_superseded(positions),
@@ -262,7 +268,11 @@ class Agenda:
         if not lacks or (is_at_its_end and self._looked_at is not None):
             self._is_prepared, self._lacks = True, ""
             yield Join()
-        elif lacks != self._lacks:
+        else:
+            yield from self._stay_out(lacks)
+
+    def _stay_out(self, lacks: str) -> Iterator[Action]:
+        if not self._is_prepared and lacks != self._lacks:
             self._lacks = lacks
             yield StayOut(lacks)
 

@@ -11,7 +11,17 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from hotswap.artifacts.places import without_secrets
 from hotswap.errors import SwapCode, SwapError, UsageError
 from hotswap.generation import Configuration, Model, Policy, Proto, TextOptions, frozen
-from hotswap.swap import Command, PauseCommand, RollbackCommand, SkipCommand, SwapCommand, TrustCommand
+from hotswap.swap import (
+    MOST_VERSION,
+    VERSION,
+    Command,
+    LaterCommand,
+    PauseCommand,
+    RollbackCommand,
+    SkipCommand,
+    SwapCommand,
+    TrustCommand,
+)
 from hotswap.v1 import control_pb2 as wire
 
 _POLICIES = {Policy.ACCEPT: wire.POLICY_ACCEPT, Policy.REFUSE: wire.POLICY_REFUSE}
@@ -60,16 +70,21 @@ def _message(deployment: str, command: Command) -> wire.Command:
     return message
 
 
-def command_for(deployment: str, value: bytes | None) -> Command | None:
+def command_for(deployment: str, value: bytes | None, version: int = VERSION) -> Command | LaterCommand | None:
     """Decode a control record's command; None, without reading the rest, if it is for another deployment.
+
+    Nor is the rest read of one that needs a later `version` of the contract.
 
     Raises:
         SwapError: see `decode_command`.
 
     """
     with contextlib.suppress(DecodeError):  # decode_command reports it
-        if value is not None and wire.CommandAddress.FromString(value).deployment != deployment:
+        address = wire.CommandAddress.FromString(value or b"")
+        if value is not None and address.deployment != deployment:
             return None
+        if version < address.least_version <= MOST_VERSION:
+            return LaterCommand(address.command_id[:_LONGEST_ID].decode(errors="replace"), address.least_version)
     return decode_command(value)[1]
 
 
@@ -96,8 +111,7 @@ def _decode(message: wire.Command) -> Command:
     kind = message.WhichOneof("kind")
     if kind is None:
         raise SwapError(SwapCode.MALFORMED, "the command has none of swap, rollback, pause, resume")
-    if len(message.command_id) > _LONGEST_ID:
-        raise SwapError(SwapCode.MALFORMED, f"the command_id has more than {_LONGEST_ID} characters: use a UUID")
+    _check_envelope(message)
     if kind in ("pause", "resume"):
         return PauseCommand(command_id=message.command_id, is_paused=kind == "pause", rules=message.rules)
     if kind == "trust":
@@ -131,6 +145,14 @@ def _decode(message: wire.Command) -> Command:
         deadline_ms=swap.deadline_ms or None,
         rules=message.rules,
     )
+
+
+def _check_envelope(message: wire.Command) -> None:
+    if message.least_version > MOST_VERSION:
+        why = f"least_version is {message.least_version}, and there is no version beyond {MOST_VERSION}, ever"
+        raise SwapError(SwapCode.MALFORMED, why)
+    if len(message.command_id) > _LONGEST_ID:
+        raise SwapError(SwapCode.MALFORMED, f"the command_id has more than {_LONGEST_ID} characters: use a UUID")
 
 
 def _milliseconds(time: Timestamp) -> int:

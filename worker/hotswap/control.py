@@ -270,6 +270,7 @@ class Control:
             labels = (self._settings.deployment, str(number), model.name, model.sha256, state)
             metrics.GENERATION.labels(*labels).set(1)
         metrics.TRUST.labels(self._settings.deployment, self.fold.guard.trust_sha256).set(1)
+        metrics.TOO_OLD.labels(self._settings.deployment).set(bool(self._timeline.held))
         numbers = {"accepted": self._timeline.newest, "loaded": newest, "scored": staging.newest_scored}
         for state, number in numbers.items():
             metrics.NEWEST_GENERATION.labels(self._settings.deployment, state).set(number)
@@ -293,6 +294,7 @@ class Control:
             },
             host_restarts=staging.restarts,
             trust_sha256=self.fold.guard.trust_sha256,
+            held=self._timeline.held,
         )
 
     def _warnings(self) -> list[str]:

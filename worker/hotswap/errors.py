@@ -91,6 +91,10 @@ class StartError(HotswapError):
     """Stop: this process cannot work as it is configured (settings, topics, Java, Kafka unreachable)."""
 
 
+class TooOld(StartError):
+    """Stop, and upgrade what raises it: the control log has a command that needs a later version of its contract."""
+
+
 class UsageError(HotswapError):
     """Stop: the command line or the call asks for something impossible."""
 

@@ -158,6 +158,13 @@ HELD = Gauge(
     ["deployment"],
     registry=REGISTRY,
 )
+TOO_OLD = Gauge(
+    "hotswap_worker_too_old",
+    "1 if a command in the control log needs a later version than this worker, which answers nothing until it is "
+    "upgraded; else 0.",
+    ["deployment"],
+    registry=REGISTRY,
+)
 DAMAGED = Gauge(
     "hotswap_damaged_partitions",
     "Partitions that this worker owns but does not score, because their next record batch is damaged.",

@@ -71,6 +71,8 @@ class Progress:
 
     def choose(self, partition: int, position: Position) -> Serve | Wait:
         """Return the generation that scores this partition from this offset on, never one below its floor."""
+        if self.timeline.held:
+            return Wait(None, self.timeline.held)
         if self.timeline.is_paused:
             return Wait(None, "paused by command")
         until = None
@@ -100,9 +102,12 @@ class Progress:
     def is_overtaken(self, partition: int, position: Position, number: int) -> bool:
         """Whether to give up a batch that generation `number` has long had in hand.
 
-        True if another generation may score it now, or if a pause lets none do so. A cut by offsets that lies ahead is
-        no reason: requests before it belong to the old generation alone, however long they take.
+        True if another generation may score it now, or if a pause, or a command of a later version, lets none do so. A
+        cut by offsets that lies ahead is no reason: requests before it belong to the old generation alone, however long
+        they take.
         """
+        if self.timeline.held:
+            return True
         choice = self.choose(partition, position)
         return self.timeline.is_paused or (isinstance(choice, Serve) and choice.number != number)
 

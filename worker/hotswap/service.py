@@ -211,6 +211,8 @@ class Worker:
     def _readiness(self) -> str:
         if self._control.rights.line:
             return self._control.rights.line
+        if self._timeline.held:
+            return self._timeline.held
         if self._staging is None or not self._staging.loaded:
             return "no generation is ready on this worker"
         if faults := self._control.topic_faults:

@@ -71,10 +71,24 @@ class TrustCommand:
     rules: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class LaterCommand:
+    """A command that needs a later version of the contract than this one: only what is the same in each is known."""
+
+    command_id: str
+    least_version: int
+
+
 Command = SwapCommand | RollbackCommand | PauseCommand | SkipCommand | TrustCommand
 
 RULES = 1
 """Version of the rules that apply to a log from a command of this client version on; see control.proto."""
+
+VERSION = 1
+"""The version of the contract that is known here: `least_version` in control.proto."""
+
+MOST_VERSION = 1_000
+"""No version is ever greater, so no number can hold every worker there will ever be."""
 
 _STEP = 1 << 53
 _MOVE = "continue the deployment under another name, with `hotswap move`"
@@ -105,6 +119,7 @@ class Outcome(StrEnum):
     SUPERSEDED = "SUPERSEDED"
     APPLIED = "APPLIED"
     DUPLICATE = "DUPLICATE"
+    HELD = "HELD"
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,9 +155,14 @@ class Swap:
 class Timeline:
     """The accepted generations of one deployment, oldest first."""
 
+    version = VERSION
+    """The version of the contract by which it is folded."""
+
     def __init__(self) -> None:
         self.swaps: dict[int, Swap] = {}
         self.is_paused = False
+        self.held = ""
+        """Why nothing may be answered, nor folded, from here on: a command needs a later version. Empty: none does."""
         self.skips: dict[tuple[int, int], str] = {}
         """(partition, offset) of a damaged batch -> id of the command to skip it."""
         self._rules = 0
@@ -184,6 +204,17 @@ class Timeline:
             verdict = Verdict(command_id, number, Outcome.REFUSED, refused.code, refused.message)
         self._seen[command_id] = content, verdict
         return verdict
+
+    def hold(self, command: LaterCommand, offset: int) -> Verdict:
+        """Fold nothing from this command on, which is at `offset` of the control topic.
+
+        There is no way back for this version, as any later command may rest on one that only newer versions know.
+        """
+        self.held = (
+            f"offset {offset} of the control topic has a command that needs version {command.least_version} of its "
+            f"contract, and version {self.version} is known here: upgrade it"
+        )
+        return Verdict(command.command_id, 0, Outcome.HELD, "", self.held)
 
     def _accept(self, command: Command, timestamp_ms: int) -> Verdict:
         if isinstance(command, TrustCommand):

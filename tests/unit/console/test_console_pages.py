@@ -6,6 +6,7 @@ from http import HTTPStatus
 
 import pytest
 
+from fakes.later import of_unknown_kind
 from hotswap.gateway.problems import Problem
 
 SCRIPT = "<script>alert(1)</script>"
@@ -18,6 +19,15 @@ async def test_the_fleet_shows_each_deployment_with_what_serves_and_its_workers(
     assert reply.headers["content-type"] == "text/html; charset=utf-8"
     for said in ("generation 1 on 2 partitions", 'href="/d/d"', "w1", "serving", "Answers", "Lag"):
         assert said in reply.text
+
+
+async def test_a_console_that_is_too_old_for_the_control_log_says_so(console, cluster, settings):
+    async with console() as browser:
+        cluster.append(settings.topics.control, of_unknown_kind())
+        await browser.deployment._until(lambda: not browser.deployment.is_serving, 20)
+        text = (await browser.see("/d/d")).text
+    assert "what follows is not known to this reader: offset 1 of the control topic" in text
+    assert "needs version 2" in text
 
 
 async def test_it_is_the_same_at_the_root_and_below_console(console):

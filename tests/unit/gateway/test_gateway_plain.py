@@ -6,6 +6,7 @@ import pytest
 
 from fakes.answering import answer_requests
 from fakes.kafka_logs import FakeWorker
+from fakes.later import of_unknown_kind
 from hotswap.client.change import Change
 from hotswap.client.client import Client
 from hotswap.errors import StartError
@@ -192,6 +193,21 @@ async def test_each_call_is_counted_by_its_endpoint_and_status(gateway):
         text = (await client.get("/metrics")).text
     assert 'hotswap_http_requests_total{endpoint="/v1/{deployment}",status="200"}' in text
     assert 'hotswap_http_requests_total{endpoint="other",status="404"}' in text
+
+
+async def test_a_gateway_that_is_too_old_for_the_control_log_asks_and_commands_nothing(gateway, cluster, settings):
+    async with gateway() as client:
+        cluster.append(settings.topics.control, of_unknown_kind())
+        await client.deployment._until(lambda: not client.deployment.is_serving, 20)
+        for path, given in (("predict", {"json": {"age": 4}, "params": ONE}), ("pause", {})):
+            reply = await client.post(f"/v1/d/{path}", **given)
+            assert reply.status_code == 503
+            assert "offset 1 of the control topic has a command that needs version 2" in reply.json()["detail"]
+        assert (await client.get("/readyz")).status_code == 503
+        (newest, _) = (await client.get("/v1/d/history")).json()["commands"]
+        assert (newest["title"], newest["verdict"]) == ("needs version 2", "HELD")
+    assert cluster.ends("d.requests") == {0: 0, 1: 0}
+    assert len(cluster.topics[settings.topics.control][0]) == 2
 
 
 async def test_a_gateway_without_the_topics_of_its_deployment_does_not_start(cluster, settings):

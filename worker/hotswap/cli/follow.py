@@ -18,7 +18,8 @@ from hotswap.settings import Settings
 
 Publish: TypeAlias = Callable[[Client], Awaitable[Receipt]]
 _PHASES = ("fetch", "start", "load", "warm")
-_STYLES = {"SERVING": "green", "APPLIED": "green", "REFUSED": "red", "FAILED": "red", "SUPERSEDED": "yellow"}
+_GOOD, _BAD = ("SERVING", "APPLIED"), ("REFUSED", "FAILED", "HELD")
+_STYLES = dict.fromkeys(_GOOD, "green") | dict.fromkeys(_BAD, "red") | {"SUPERSEDED": "yellow"}
 
 
 async def publish_and_follow(
@@ -78,7 +79,8 @@ def what_went_wrong(receipt: Receipt, answer: FleetAnswer) -> str:
     reasons: dict[str, list[str]] = {}
     for worker, told in answer.told.items():
         if not told.is_good:
-            reasons.setdefault(f"{told.outcome.lower()}, {told.code}: {shortened(told.message)}", []).append(worker)
+            what = ", ".join(filter(None, (told.outcome.lower(), told.code)))
+            reasons.setdefault(f"{what}: {shortened(told.message)}", []).append(worker)
     for worker in answer.missing:
         reasons.setdefault("did not finish in time", []).append(worker)
     total = len(answer.told) + len(answer.missing)

@@ -1,5 +1,6 @@
 """`hotswap move`: continues a deployment under another name, on the same topics."""
 
+import contextlib
 from typing import Any
 
 import click
@@ -15,7 +16,7 @@ from hotswap.cli.shared import (
     sign_option,
 )
 from hotswap.client.client import Client
-from hotswap.errors import UsageError
+from hotswap.errors import TooOld, UsageError
 from hotswap.kafka.admin import Admin
 from hotswap.kafka.moving import carry_over, check_move
 from hotswap.settings import Settings
@@ -30,39 +31,46 @@ from hotswap.settings import Settings
 def move(deployment: str, name: str, is_json: bool, **given: Any) -> None:  # noqa: FBT001 - click's
     """Continue a deployment as NAME, with generations from 1 again, when its numbers are used up.
 
+    Or when its control log has a command that only a later version can read, and there is none.
+
     Stop its workers first. NAME's group then starts where the answers of the old one end, so that each request is
     answered once, by one of the two. The topics of requests and answers stay the same, by settings that are printed.
-    The old deployment is paused, so that a worker of it that starts again does not answer beside the new one.
+    The old deployment is paused, so that a worker of it that starts again does not answer beside the new one. Where the
+    log has a command of a later version, that is not possible; but workers of this version answer nothing there.
     """
     old = make_settings(deployment=deployment, **given)
     topics = {f"{role}_topic": getattr(old.topics, role) for role in ("requests", "predictions", "dead_letters")}
     group = {"group": name} if old.group else {}
     new = old.model_copy(update={"deployment": name} | topics | group)
-    offsets = run(_move(old, new))
+    is_paused, offsets = run(_move(old, new))
     variables = {f"HOTSWAP_{key.upper()}": value for key, value in (topics | group).items()}
     if is_json:
         print_json({"deployment": name, "offsets": offsets, "settings": variables})
     else:
-        show(_how_to_go_on(deployment, name, offsets, variables))
+        show(_how_to_go_on(f"{deployment} is {'paused' if is_paused else 'held'}", name, offsets, variables))
 
 
-async def _move(old: Settings, new: Settings) -> dict[int, int]:
+async def _move(old: Settings, new: Settings) -> tuple[bool, dict[int, int]]:
+    """Return whether the old deployment could be paused, and partition -> next offset of the new one."""
+    is_paused = False
     if not new.deployment:
         raise UsageError("the new deployment needs a name: NAME is empty")
     async with Admin.connect(old) as admin:
         await check_move(admin, old, new)
     async with Client(old) as client:
-        await client.pause()
-    return await carry_over(old, new)
+        with contextlib.suppress(TooOld):
+            await client.pause()
+            is_paused = True
+    return is_paused, await carry_over(old, new)
 
 
-def _how_to_go_on(old: str, new: str, offsets: dict[int, int], variables: dict[str, str]) -> str:
+def _how_to_go_on(before: str, new: str, offsets: dict[int, int], variables: dict[str, str]) -> str:
     """Return the commands to copy."""
     places = "\n".join(f"partition {number}: from offset {offset} on" for number, offset in offsets.items())
     exports = "\n".join(f"    export {name}={value}" for name, value in variables.items())
     return f"""{places}
 
-{old} is paused, and {new} continues there with its first generation. For its workers and commands:
+{before}, and {new} continues there with its first generation. For its workers and commands:
 
 {exports}
     hotswap run {new}

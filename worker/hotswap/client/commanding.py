@@ -23,6 +23,7 @@ async def write_command(settings: Settings, writer: LogWriter, command: Command,
 
     Raises:
         SwapError: OUT_OF_RANGE, its number would leave too few above it; nothing is written.
+        TooOld: the log has a command that only a later version can read; nothing is written, unless one came meanwhile.
         Doubt: it may have been written.
 
     """
@@ -31,6 +32,7 @@ async def write_command(settings: Settings, writer: LogWriter, command: Command,
     async with overview.control_log(settings, history) as reader:
         async for records in reader.to_end():
             history.receive(records)
+        history.check()
         newest = history.timeline.newest
         # Before writing: a log without a mark would accept such a number, and it would be the last one.
         if number and (why_not := out_of_reach(max(number, newest + 1), newest)):
@@ -41,6 +43,7 @@ async def write_command(settings: Settings, writer: LogWriter, command: Command,
         _, offset = await writer.append(topic, value, key=key, headers=headers, partition=0)
         give_up = time.monotonic() + settings.call_timeout_s
         while (verdict := history.verdict_at(offset)) is None:
+            history.check()
             if time.monotonic() > give_up:
                 raise Doubt("the command was written, but could not be read back in time: check `hotswap status`")
             history.receive(await reader.read(PAUSE_S))

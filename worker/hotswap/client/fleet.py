@@ -68,6 +68,8 @@ class WorkerView:
     """How often it has started a model host again that had died or was too slow."""
     trust_sha256: str = ""
     """SHA-256 of its trust file; empty: it has none."""
+    held: str = ""
+    """Why it answers nothing, whatever it owns: it is too old for the control log. Empty: it is not."""
 
     def is_live(self, now: float) -> bool:
         """Whether it has reported within `FRESH_S`, and not that it stops."""
@@ -251,6 +253,7 @@ def _worker_view(message: wire.WorkerStatus) -> WorkerView:
         latency_p99_s=message.latency_p99_s,
         host_restarts=message.host_restarts,
         trust_sha256=message.trust_sha256,
+        held=message.held,
     )
 
 

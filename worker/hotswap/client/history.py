@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 from typing import Any, Self
 
 from hotswap.client.fleet import Fleet
-from hotswap.errors import SwapError, UsageError
+from hotswap.errors import SwapError, TooOld, UsageError
 from hotswap.settings import Settings
-from hotswap.swap import Command, Swap, Timeline, Verdict
+from hotswap.swap import Command, LaterCommand, Swap, Timeline, Verdict
 from hotswap.trust.fold import Fold
 
 _KEPT_ENTRIES = 100
@@ -24,7 +24,7 @@ class Entry:
 
     offset: int
     at_ms: int
-    command: Command
+    command: Command | LaterCommand
     verdict: Verdict
 
 
@@ -64,8 +64,19 @@ class History:
         """Returns the verdict on the command at this offset; None if it has not been read yet."""
         return next((entry.verdict for entry in reversed(self.entries) if entry.offset == offset), None)
 
+    def check(self) -> None:
+        """Raises TooOld if there are commands that only a later version can read: what serves is not known then."""
+        if self.timeline.held:
+            raise TooOld(f"{self.deployment} cannot be used from here: {self.timeline.held}")
+
     def serving(self, fleet: Fleet) -> Swap | None:
-        """Returns the newest accepted generation that has not failed: the one that serves, or is about to."""
+        """Returns the newest accepted generation that has not failed: the one that serves, or is about to.
+
+        Raises:
+            TooOld: see `check`.
+
+        """
+        self.check()
         intact = (swap for swap in self.timeline.swaps.values() if not fleet.has_failed(swap.command_id))
         return max(intact, key=lambda swap: swap.number, default=None)
 

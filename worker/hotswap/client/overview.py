@@ -14,7 +14,7 @@ from hotswap.errors import StartError, SwapError
 from hotswap.kafka.admin import Admin, Lag
 from hotswap.kafka.log import LogReader, LogRecord
 from hotswap.settings import Settings
-from hotswap.swap import PauseCommand, RollbackCommand, SkipCommand, Swap, TrustCommand, out_of_reach
+from hotswap.swap import LaterCommand, PauseCommand, RollbackCommand, SkipCommand, Swap, TrustCommand, out_of_reach
 
 _TURN_S = 1.0
 _FORGOTTEN_S = 3_600.0
@@ -32,6 +32,8 @@ class CommandView:
     def title(self) -> str:
         """What to call it."""
         order = self.entry.command
+        if isinstance(order, LaterCommand):
+            return f"needs version {order.least_version}"
         if isinstance(order, PauseCommand):
             return "pause" if order.is_paused else "resume"
         if isinstance(order, SkipCommand):
@@ -106,6 +108,8 @@ class Overview:
     """Offset of the control topic from which on commands must be signed; None: they need not be."""
     unverified: str = ""
     """Why signatures that the log requires are not verified here; empty: they are, or it requires none."""
+    held: str = ""
+    """Why commands of the log cannot be read here, as workers of this version cannot either; empty: all can."""
 
     @property
     def live(self) -> tuple[WorkerView, ...]:
@@ -121,7 +125,7 @@ class Overview:
                 line = f"cannot load generation {told.generation}: {told.code} {told.message}"
                 lines.setdefault(line, []).append(worker)
         failed = (f"{', '.join(names)} {line}" for line, names in lines.items())
-        return (*self.topic_faults, *self._unserved(), *failed, *self._out_of_reach())
+        return (*self.topic_faults, *self._held(), *self._unserved(), *failed, *self._out_of_reach())
 
     @property
     def warnings(self) -> tuple[str, ...]:
@@ -143,6 +147,17 @@ class Overview:
             if part.deleted[1]
         )
         return (*deleted, *(f"{', '.join(workers)}: {warning}" for warning, workers in told.items()))
+
+    def _held(self) -> Iterator[str]:
+        """Yields who is too old for the control log."""
+        if self.held:
+            yield f"what follows is not known to this reader: {self.held}"
+        holding: dict[str, list[str]] = {}
+        for worker in self.live:
+            holding.setdefault(worker.held, []).append(worker.worker)
+        for why, workers in holding.items():
+            if why:
+                yield f"{', '.join(workers)} {'answers' if len(workers) == 1 else 'answer'} nothing: {why}"
 
     def _unserved(self) -> Iterator[str]:
         """Yields why requests wait, if no worker has a generation to score them with."""
@@ -236,6 +251,7 @@ def _view(seen: Seen, lags: tuple[Lag, ...], topic_faults: tuple[str, ...]) -> O
         swaps=tuple(history.timeline.swaps.values()),
         signed_since=history.fold.guard.since,
         unverified=history.fold.guard.warning,
+        held=history.timeline.held,
     )
 
 

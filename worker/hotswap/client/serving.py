@@ -62,6 +62,7 @@ async def serving_schema(settings: Settings) -> Served:
 
     Raises:
         UsageError: no generation serves.
+        TooOld: only a later version can read what serves.
 
     """
     history, fleet = await overview.read_history(settings), await overview.read_fleet(settings)
@@ -77,8 +78,9 @@ async def serving_schema(settings: Settings) -> Served:
 async def follow_serving(settings: Settings, seen: Seen | None = None) -> AsyncIterator[Served | None]:
     """Yield what serves, and again whenever that or what its workers report of it changes; None: nothing does.
 
-    That is the newest generation that a worker scores with: one that is being staged has not come to serve yet. What is
-    read meanwhile is added to `seen`, in which nothing is yet.
+    That is the newest generation that a worker scores with: one that is being staged has not come to serve yet. None,
+    too, where only a later version can read what does (`Timeline.held`). What is read meanwhile is added to `seen`, in
+    which nothing is yet.
 
     Raises:
         StartError: no broker answers, or a topic is missing.
@@ -108,6 +110,8 @@ async def follow_serving(settings: Settings, seen: Seen | None = None) -> AsyncI
 
 def _scoring(history: History, fleet: Fleet) -> Swap | None:
     """Return the newest generation that a live worker, or else any, is known to score with."""
+    if history.timeline.held:
+        return None
     now = time.time()
     swaps = history.timeline.swaps
     reported = {view.generation for view in fleet.workers.values() if view.is_live(now)}

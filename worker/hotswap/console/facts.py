@@ -28,6 +28,7 @@ _STATES: Mapping[Outcome, State] = {
     Outcome.SUPERSEDED: ("calm", "superseded"),
     Outcome.APPLIED: ("good", "applied"),
     Outcome.DUPLICATE: ("calm", "duplicate"),
+    Outcome.HELD: ("bad", "held"),
 }
 
 

@@ -101,7 +101,8 @@ class Deployment:
     def served(self) -> Served:
         """What serves. Raises Problem: 503, nothing does."""
         if self._served is None:
-            detail = f"deployment {self.name} has no generation that serves: publish one"
+            held = self.seen.history.timeline.held
+            detail = held or f"deployment {self.name} has no generation that serves: publish one"
             raise Problem(HTTPStatus.SERVICE_UNAVAILABLE, detail, retry_after_s=5)
         return self._served
 

@@ -5,6 +5,7 @@ from hotswap.errors import StartError, SwapError
 from hotswap.settings import Settings
 from hotswap.swap import (
     Command,
+    LaterCommand,
     Outcome,
     PauseCommand,
     RollbackCommand,
@@ -49,23 +50,26 @@ class Fold:
         guard = Guard(settings.deployment, trust=trust, topic=settings.topics.control)
         return cls(settings.deployment, timeline, guard)
 
-    def receive(self, record: Record) -> tuple[Command, Verdict] | None:
+    def receive(self, record: Record) -> tuple[Command | LaterCommand, Verdict] | None:
         """Fold the next record; return its command and the verdict, or None if it has none for this deployment.
 
-        What the guard refuses is not folded: it uses up neither its command id nor a generation.
+        What the guard refuses is not folded: it uses up neither its command id nor a generation. After a command that
+        needs a later version of the contract (`Timeline.held`), it is None, whatever the record has.
 
         Raises:
             SwapError: MALFORMED or DIGEST_MISMATCH, see `commands.decode_command`; nothing was folded.
 
         """
-        command = command_for(self.deployment, record.value)
+        command = None if self.timeline.held else command_for(self.deployment, record.value, self.timeline.version)
         if command is None:
             return None
         try:
-            self.guard.check(_ROLES[type(command)], record)
+            self.guard.check(_ROLES.get(type(command)), record)
         except SwapError as refused:
             number = getattr(command, "generation", 0)
             return command, Verdict(command.command_id, number, Outcome.REFUSED, refused.code, refused.message)
+        if isinstance(command, LaterCommand):
+            return command, self.timeline.hold(command, record.offset)
         verdict = self.timeline.receive(command, record.timestamp)
         if isinstance(command, TrustCommand) and verdict.outcome is Outcome.APPLIED:
             self.guard.enforce(command.revoked, record.offset)
@@ -74,11 +78,13 @@ class Fold:
     def check_enforced(self, settings: Settings) -> None:
         """Check, after a replay, that commands must be signed if the settings require that.
 
+        Where a later version holds the deployment, that is not known: nothing is obeyed then, signed or not.
+
         Raises:
             StartError: they need not be.
 
         """
-        if settings.require_signatures and self.guard.since is None:
+        if settings.require_signatures and self.guard.since is None and not self.timeline.held:
             raise StartError(
                 f"HOTSWAP_REQUIRE_SIGNATURES is set, but {settings.topics.control} has no valid command that requires "
                 f"signatures for {self.deployment}: publish it, with `hotswap keys require {self.deployment} "

@@ -68,8 +68,11 @@ class Guard:
             "HOTSWAP_TRUST that cannot be verified here, and unsigned ones are obeyed: set it as the other workers do"
         )
 
-    def check(self, role: Role, record: Record) -> None:
-        """Check that a command may be folded.
+    def check(self, role: Role | None, record: Record) -> None:
+        """Check that a command may be folded; `role` None: only a later version can tell who may give it.
+
+        Then a valid signature by any key for this deployment will do. A later version may refuse it all the same; but
+        to refuse here what is accepted there would be to guess.
 
         Raises:
             SwapError: SIGNATURE_MISSING, SIGNATURE_INVALID or NOT_TRUSTED; it must not be.
@@ -112,7 +115,7 @@ class Guard:
             )
         return key
 
-    def _check_right(self, key: Key, role: Role, timestamp_ms: int) -> None:
+    def _check_right(self, key: Key, role: Role | None, timestamp_ms: int) -> None:
         """Check that a key may give a command of this role at this time."""
 
         def refuse(why: str) -> NoReturn:
@@ -120,7 +123,7 @@ class Guard:
 
         if key.id in self.revoked:
             refuse(f"was revoked at offset {self.revoked[key.id]} of {self._topic}")
-        if role not in key.roles:
+        if role and role not in key.roles:
             refuse(f"lacks the role {role}: it has {', '.join(sorted(key.roles))}")
         if not key.commands(self._deployment):
             refuse(f"is not for {self._deployment}, but for {', '.join(sorted(key.deployments))}")

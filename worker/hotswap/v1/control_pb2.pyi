@@ -28,6 +28,7 @@ class Outcome(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     OUTCOME_SUPERSEDED: _ClassVar[Outcome]
     OUTCOME_APPLIED: _ClassVar[Outcome]
     OUTCOME_DUPLICATE: _ClassVar[Outcome]
+    OUTCOME_HELD: _ClassVar[Outcome]
 POLICY_UNSPECIFIED: Policy
 POLICY_ACCEPT: Policy
 POLICY_REFUSE: Policy
@@ -41,9 +42,10 @@ OUTCOME_FAILED: Outcome
 OUTCOME_SUPERSEDED: Outcome
 OUTCOME_APPLIED: Outcome
 OUTCOME_DUPLICATE: Outcome
+OUTCOME_HELD: Outcome
 
 class Command(_message.Message):
-    __slots__ = ("command_id", "deployment", "swap", "rollback", "pause", "resume", "skip", "trust", "rules")
+    __slots__ = ("command_id", "deployment", "swap", "rollback", "pause", "resume", "skip", "trust", "rules", "least_version")
     COMMAND_ID_FIELD_NUMBER: _ClassVar[int]
     DEPLOYMENT_FIELD_NUMBER: _ClassVar[int]
     SWAP_FIELD_NUMBER: _ClassVar[int]
@@ -53,6 +55,7 @@ class Command(_message.Message):
     SKIP_FIELD_NUMBER: _ClassVar[int]
     TRUST_FIELD_NUMBER: _ClassVar[int]
     RULES_FIELD_NUMBER: _ClassVar[int]
+    LEAST_VERSION_FIELD_NUMBER: _ClassVar[int]
     command_id: str
     deployment: str
     swap: Swap
@@ -62,13 +65,18 @@ class Command(_message.Message):
     skip: Skip
     trust: Trust
     rules: int
-    def __init__(self, command_id: _Optional[str] = ..., deployment: _Optional[str] = ..., swap: _Optional[_Union[Swap, _Mapping]] = ..., rollback: _Optional[_Union[Rollback, _Mapping]] = ..., pause: _Optional[_Union[Pause, _Mapping]] = ..., resume: _Optional[_Union[Resume, _Mapping]] = ..., skip: _Optional[_Union[Skip, _Mapping]] = ..., trust: _Optional[_Union[Trust, _Mapping]] = ..., rules: _Optional[int] = ...) -> None: ...
+    least_version: int
+    def __init__(self, command_id: _Optional[str] = ..., deployment: _Optional[str] = ..., swap: _Optional[_Union[Swap, _Mapping]] = ..., rollback: _Optional[_Union[Rollback, _Mapping]] = ..., pause: _Optional[_Union[Pause, _Mapping]] = ..., resume: _Optional[_Union[Resume, _Mapping]] = ..., skip: _Optional[_Union[Skip, _Mapping]] = ..., trust: _Optional[_Union[Trust, _Mapping]] = ..., rules: _Optional[int] = ..., least_version: _Optional[int] = ...) -> None: ...
 
 class CommandAddress(_message.Message):
-    __slots__ = ("deployment",)
+    __slots__ = ("command_id", "deployment", "least_version")
+    COMMAND_ID_FIELD_NUMBER: _ClassVar[int]
     DEPLOYMENT_FIELD_NUMBER: _ClassVar[int]
+    LEAST_VERSION_FIELD_NUMBER: _ClassVar[int]
+    command_id: bytes
     deployment: str
-    def __init__(self, deployment: _Optional[str] = ...) -> None: ...
+    least_version: int
+    def __init__(self, command_id: _Optional[bytes] = ..., deployment: _Optional[str] = ..., least_version: _Optional[int] = ...) -> None: ...
 
 class Swap(_message.Message):
     __slots__ = ("generation", "base", "model", "proto", "configuration", "samples", "cut_over", "not_after", "deadline_ms")
@@ -276,7 +284,7 @@ class KnownValues(_message.Message):
     def __init__(self, values: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class WorkerStatus(_message.Message):
-    __slots__ = ("deployment", "worker", "at", "generation", "model_sha256", "proto_sha256", "accepted", "loaded", "partitions", "paused", "stopped", "paths", "warnings", "machine", "model_name", "latency_p99_s", "host_restarts", "trust_sha256")
+    __slots__ = ("deployment", "worker", "at", "generation", "model_sha256", "proto_sha256", "accepted", "loaded", "partitions", "paused", "stopped", "paths", "warnings", "machine", "model_name", "latency_p99_s", "host_restarts", "trust_sha256", "held")
     class PathsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -309,6 +317,7 @@ class WorkerStatus(_message.Message):
     LATENCY_P99_S_FIELD_NUMBER: _ClassVar[int]
     HOST_RESTARTS_FIELD_NUMBER: _ClassVar[int]
     TRUST_SHA256_FIELD_NUMBER: _ClassVar[int]
+    HELD_FIELD_NUMBER: _ClassVar[int]
     deployment: str
     worker: str
     at: _timestamp_pb2.Timestamp
@@ -327,7 +336,8 @@ class WorkerStatus(_message.Message):
     latency_p99_s: float
     host_restarts: int
     trust_sha256: str
-    def __init__(self, deployment: _Optional[str] = ..., worker: _Optional[str] = ..., at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., generation: _Optional[int] = ..., model_sha256: _Optional[str] = ..., proto_sha256: _Optional[str] = ..., accepted: _Optional[int] = ..., loaded: _Optional[_Iterable[int]] = ..., partitions: _Optional[_Iterable[_Union[PartitionStatus, _Mapping]]] = ..., paused: _Optional[bool] = ..., stopped: _Optional[bool] = ..., paths: _Optional[_Mapping[str, str]] = ..., warnings: _Optional[_Iterable[str]] = ..., machine: _Optional[_Mapping[str, str]] = ..., model_name: _Optional[str] = ..., latency_p99_s: _Optional[float] = ..., host_restarts: _Optional[int] = ..., trust_sha256: _Optional[str] = ...) -> None: ...
+    held: str
+    def __init__(self, deployment: _Optional[str] = ..., worker: _Optional[str] = ..., at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., generation: _Optional[int] = ..., model_sha256: _Optional[str] = ..., proto_sha256: _Optional[str] = ..., accepted: _Optional[int] = ..., loaded: _Optional[_Iterable[int]] = ..., partitions: _Optional[_Iterable[_Union[PartitionStatus, _Mapping]]] = ..., paused: _Optional[bool] = ..., stopped: _Optional[bool] = ..., paths: _Optional[_Mapping[str, str]] = ..., warnings: _Optional[_Iterable[str]] = ..., machine: _Optional[_Mapping[str, str]] = ..., model_name: _Optional[str] = ..., latency_p99_s: _Optional[float] = ..., host_restarts: _Optional[int] = ..., trust_sha256: _Optional[str] = ..., held: _Optional[str] = ...) -> None: ...
 
 class PartitionStatus(_message.Message):
     __slots__ = ("partition", "position", "generation", "lag", "held", "damaged", "deleted_from", "deleted_to", "model_s")
