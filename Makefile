@@ -27,7 +27,7 @@ RED := red-at-least-once red-unfenced
 play = cd tests && $(abspath $(VENV))/bin/python -m faults $1 $(addprefix --seed ,$(SEED)) $(addprefix --seconds ,$(SECONDS)) \
 	$(addprefix --partitions ,$(PARTITIONS))
 
-.PHONY: help setup setup-all demo test test-all check coverage faults $(PROOFS) $(RED) attacks topics versions rights renewals alerts \
+.PHONY: help setup setup-all demo test test-all check coverage faults $(PROOFS) $(RED) attacks topics versions rights renewals upgrade alerts \
 	console-journey http-conformance verifier model mutants bench against cache-check pictures train jars protos docs lock clean
 
 help: ## this list
@@ -85,6 +85,9 @@ versions: setup ## a fleet, its broker and a swap under fire on each version of 
 
 rights: setup ## each right of a worker and of a client taken away, on a Kafka that enforces them: a table (five minutes)
 	@$(call play,rights)
+
+upgrade: setup ## workers replaced one by one by another version's and back, with swaps by clients of both (FROM=commit or checkout)
+	@$(call play,upgrade) $(addprefix --old ,$(FROM))
 
 renewals: setup ## certificates, tokens and sessions that end while two fleets work, renewed without a restart (five minutes)
 	@$(call play,renewals)

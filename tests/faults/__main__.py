@@ -28,6 +28,7 @@ from faults import (
     renewals,
     rights,
     topics,
+    upgrade,
     versions,
 )
 from faults.arena import run
@@ -49,7 +50,7 @@ ON_THEIR_OWN = {
 }
 """Proofs with a Kafka of their own."""
 ATTACKS, TOPICS, ALERTS, RIGHTS, RENEWALS = "attacks", "topics", "alerts", "rights", "renewals"
-VERSIONS = "versions"
+VERSIONS, UPGRADE = "versions", "upgrade"
 TABLES: dict[str, tuple[Any, Callable[[argparse.Namespace], dict[str, Any]]]] = {
     ATTACKS: (attacks, lambda asked: {"code": asked.worker}),
     TOPICS: (topics, lambda asked: {"seed": asked.seed}),
@@ -66,6 +67,7 @@ FULL_LENGTHS = {
     RIGHTS: rights.COUNT,
     RENEWALS: renewals.SECONDS,
     VERSIONS: len(versions.VERSIONS),
+    UPGRADE: upgrade.SECONDS,
 }
 
 
@@ -85,6 +87,7 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, help="how long, or how many, instead of the scenario's own measure")
     parser.add_argument("--partitions", type=int, help="of the requests topic, instead of the scenario's own number")
     parser.add_argument("--keep", type=Path, help="folder for the workers' logs and the journal")
+    parser.add_argument("--old", default=upgrade.BEGAN_WITH, help="of the upgrade: the commit, or a checkout's folder")
     parser.add_argument("--worker", type=Path, default=ROOT, help="of the attacks: the checkout that is attacked")
     asked = parser.parse_args()
     if is_recording() and asked.worker != ROOT:
@@ -120,6 +123,8 @@ async def _play(name: str, asked: argparse.Namespace, length: float, folder: Pat
     if name in (ALERTS, RENEWALS):
         play = alerts.run(folder, say=_say) if name == ALERTS else renewals.run(folder, seconds=length, say=_say)
         return Outcome(*await play)
+    if name == UPGRADE:
+        return Outcome(*await upgrade.run(folder, old=asked.old, seed=asked.seed, seconds=length, say=_say))
     if name in COMMANDS:
         return _told(name, await _command(name, asked.seed, int(length), folder))
     if name in ON_THEIR_OWN:

@@ -47,6 +47,8 @@ class Terms:
     prelude: str = ""
     is_proxied: bool = False
     is_static: bool = False
+    python: Path | None = None
+    """That of the environment whose workers the fleet begins with; None: this checkout's."""
 
 
 class Arena:
@@ -165,7 +167,7 @@ class Arena:
         """The names of the running workers."""
         return [name for name, process in self.deployment.workers.items() if process.poll() is None]
 
-    def join(self, failpoints="", prelude="", in_place_of=None, **environment):
+    def join(self, failpoints="", prelude="", in_place_of=None, python=None, **environment):
         """Start one more worker, behind the proxy if the terms say so; return its name."""
         name = next(self._names)
         if self.terms.is_static:
@@ -174,6 +176,7 @@ class Arena:
         self.deployment.start(
             name,
             prelude=self.terms.prelude + prelude,
+            python=python or self.terms.python,
             HOTSWAP_KAFKA=(self.proxy if self.terms.is_proxied else self.kafka).bootstrap,
             TMPDIR=str(self.temporary),
             HOTSWAP_FAILPOINTS=failpoints,

@@ -100,18 +100,21 @@ class Deployment:
         child: Sequence[str] | None = None,
         prelude: str = "",
         code: Path = ROOT,
+        python: Path | None = None,
         **environment: str,
     ) -> subprocess.Popen[bytes]:
         """Start a worker, of this checkout or another one; each logs to its own file.
 
-        `prelude` is Python that it runs first.
+        `prelude` is Python that it runs first. `python`: that of an environment whose installed version it shall be.
         """
         given = self.settings.model_dump(mode="json", include=self.settings.model_fields_set)
         variables = {f"HOTSWAP_{key.upper()}": str(value) for key, value in given.items()}
         path = os.pathsep.join([str(code / "worker"), *filter(None, [os.environ.get("PYTHONPATH")])])
+        if python:
+            path, child = "", (str(python), *CHILD[1:])
         variables |= {"HOTSWAP_WORKER_ID": worker, "PYTHONPATH": path, **environment}
         log = (self.folder / f"{worker}.log").open("ab")
-        command = [sys.executable, "-c", prelude + MAIN, *(child or self.child)]
+        command = [str(python or sys.executable), "-c", prelude + MAIN, *(child or self.child)]
         with log:
             process = subprocess.Popen(command, env=os.environ | variables, stdin=subprocess.DEVNULL, stderr=log)
         self.workers[worker] = process

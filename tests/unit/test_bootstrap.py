@@ -195,6 +195,7 @@ def test_make_help_lists_every_target():
         "topics",
         "versions",
         "rights",
+        "upgrade",
         "renewals",
         "alerts",
         "console-journey",
