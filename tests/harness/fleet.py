@@ -76,12 +76,11 @@ class Deployment:
         self.settings = Settings(
             kafka=kafka.bootstrap,
             deployment=self.name,
-            control_topic=f"{self.name}.control",
             status_topic=f"{self.name}.status",
             store=(folder / "store").as_uri(),
             cache=folder / "cache",
             # A second Java for each worker would only slow the tests down.
-            **{"spare_kinds": "spark", "hosts": 1, **settings},
+            **{"control_topic": f"{self.name}.control", "spare_kinds": "spark", "hosts": 1, **settings},
         )
         self.workers: dict[str, subprocess.Popen[bytes]] = {}
 

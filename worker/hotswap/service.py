@@ -21,6 +21,7 @@ from hotswap.errors import Doubt, StartError
 from hotswap.failpoints import arm, failpoint
 from hotswap.health import Health
 from hotswap.kafka.admin import Admin
+from hotswap.kafka.control_topic import settled
 from hotswap.kafka.log import LogReader
 from hotswap.kafka.membership import Membership
 from hotswap.kafka.partition import Cluster, KafkaPartition
@@ -31,6 +32,7 @@ from hotswap.pipeline.partitions import Pipeline
 from hotswap.settings import Settings
 from hotswap.staging import Staging, Surroundings
 from hotswap.swap import Timeline
+from hotswap.trust.fold import Fold
 
 T = TypeVar("T")
 log = logging.getLogger(__name__)
@@ -249,11 +251,12 @@ async def serve(settings: Settings, *, child: Sequence[str] = CHILD) -> None:
     gc.set_threshold(_YOUNG_OBJECTS, 20, 100)
     loop = asyncio.get_running_loop()
     stopping = asyncio.Event()
-    worker = Worker(settings, child=child)
+    worker: Worker | None = None
 
     def kill(why: str) -> None:
         log.error("worker.killed", extra={"why": why})
-        worker.kill()
+        if worker:
+            worker.kill()
         os._exit(1)
 
     def stop() -> None:
@@ -265,8 +268,11 @@ async def serve(settings: Settings, *, child: Sequence[str] = CHILD) -> None:
 
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop)
+    Fold.of(settings)  # a wrong trust file is said before Kafka is reached
     try:
-        await worker.run(stopping)
+        if own := await _unless(stopping, settled(settings)):
+            worker = Worker(own, child=child)
+            await worker.run(stopping)
     except StartError:
         # If the worker was told to stop meanwhile, that it could not start no longer matters.
         if not stopping.is_set():

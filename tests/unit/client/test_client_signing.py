@@ -46,7 +46,7 @@ async def test_signed_commands_are_accepted_and_others_refused_once_that_is_requ
         with pytest.raises(SwapError, match="lacks the role swap: it has trust") as refused:
             await admin.swap(Change(model=MODEL))
         assert refused.value.code == "NOT_TRUSTED"
-        with pytest.raises(SwapError, match="as all are since offset 1 of hotswap") as refused:
+        with pytest.raises(SwapError, match=r"as all are since offset 1 of d\.control") as refused:
             async with Client(as_()) as forgetful:
                 await forgetful.swap(Change(model=MODEL))
         assert refused.value.code == "SIGNATURE_MISSING"
@@ -77,7 +77,7 @@ async def test_a_reader_without_the_trust_file_says_that_it_cannot_verify(cluste
         await admin.trust(revoked=[CI.id])
     seen = await overview(settings)
     (warning,) = seen.warnings
-    assert warning.startswith("this reader: offset 0 of hotswap.control says that commands must be signed")
+    assert warning.startswith("this reader: offset 0 of d.control says that commands must be signed")
     assert [view.title for view in seen.commands] == [f"trust: commands are signed, {CI.id} is revoked"]
     async with Client(settings) as client:
         await client.pause()  # as before: off by default
@@ -126,7 +126,7 @@ async def test_signatures_are_not_required_while_a_live_worker_lacks_the_trust_f
     told = _signatures(as_(), await overview(as_()))
     assert (told.level, told.what) == (
         Level.FAULT,
-        "commands must be signed since offset 0 of hotswap.control, but w2 cannot tell",
+        "commands must be signed since offset 0 of d.control, but w2 cannot tell",
     )
 
 
@@ -149,12 +149,12 @@ async def test_the_doctor_says_whether_commands_must_be_signed(cluster, settings
     told = _signatures(settings, await overview(settings))
     assert (told.level, told.what) == (
         Level.ADVICE,
-        "commands need none: whoever may write to hotswap.control commands this deployment",
+        "commands need none: whoever may write to d.control commands this deployment",
     )
     async with Client(as_(ADMIN)) as admin:
         await admin.trust()
     told = _signatures(as_(), await overview(as_()))
-    assert (told.level, told.what) == (Level.OK, "commands must be signed since offset 0 of hotswap.control")
+    assert (told.level, told.what) == (Level.OK, "commands must be signed since offset 0 of d.control")
 
 
 async def test_a_signed_command_of_another_deployment_of_the_topic_is_not_ours(cluster, settings, as_):

@@ -65,5 +65,6 @@ def _how_to_go_on(old: str, new: str, offsets: dict[int, int], variables: dict[s
 {old} is paused, and {new} continues there with its first generation. For its workers and commands:
 
 {exports}
+    hotswap topics create {new}
     hotswap run {new}
     hotswap swap {new} --model MODEL --proto PROTO"""
