@@ -92,6 +92,10 @@ class StartError(HotswapError):
     """Stop: this process cannot work as it is configured (settings, topics, Java, Kafka unreachable)."""
 
 
+class Unanswered(StartError):
+    """Stop, or start again soon: Kafka does not answer in time, as while a broker is at fault."""
+
+
 class UsageError(HotswapError):
     """Stop: the command line or the call asks for something impossible."""
 
