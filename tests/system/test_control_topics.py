@@ -50,27 +50,27 @@ def hotswap(deployment, *words):
 
 async def test_a_deployment_goes_on_where_its_history_is_and_a_new_one_beside_it_has_a_topic_of_its_own(made):
     # As a version that knew the shared topic only has left it.
-    before = await made(control_topic=SHARED, status_topic="hotswap.status").create(2)
-    async with before.client() as client:
+    old = await made(control_topic=SHARED, status_topic="hotswap.status").create(2)
+    async with old.client() as client:
         await client.swap(Change(model=EXAMPLES / "models" / "iris_gbm.zip", proto=EXAMPLES / "protos" / "iris.proto"))
-    after = made(name=before.name, control_topic="", status_topic="hotswap.status", store=before.settings.store)
-    after.start()
-    async with after.client() as client:
+    old.settings = old.settings.model_copy(update={"control_topic": ""})
+    old.start()
+    async with old.client() as client:
         receipt = await client.swap(Change(model=GLM))
         assert receipt.generation == 2
         assert (await client.await_swap(receipt)).is_good
-    await after.publish(messages("iris")[0][:10])
-    await after.drained()
-    assert f'"topic": "{SHARED}"' in after.log()
-    assert "deployments share this control topic" in "".join([one.what async for one in examine(after.settings)])
-    assert f"--topic {SHARED}\n" in hotswap(after, "acls", after.name, "--principal", "User:w")[1]
+    await old.publish(messages("iris")[0][:10])
+    await old.drained()
+    assert f'"topic": "{SHARED}"' in old.log()
+    assert "deployments share this control topic" in "".join([one.what async for one in examine(old.settings)])
+    assert f"--topic {SHARED}\n" in hotswap(old, "acls", old.name, "--principal", "User:w")[1]
 
     fresh = made(control_topic="", status_topic="hotswap.status")
     assert hotswap(fresh, "topics", "create", fresh.name)[1].count(f"{fresh.name}.control  created") == 1
     await fresh.serve("iris_gbm")
     async with Admin.connect(fresh.settings) as admin:
         assert await admin.end_offset(f"{fresh.name}.control", 0) == 1
-    assert {before.name, fresh.name} <= set(await deployments(fresh.settings.model_copy(update={"deployment": ""})))
+    assert {old.name, fresh.name} <= set(await deployments(fresh.settings.model_copy(update={"deployment": ""})))
 
 
 async def test_members_of_a_new_deployment_that_start_together_take_the_same_topic_and_nobody_guesses_later(made):
