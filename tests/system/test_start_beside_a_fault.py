@@ -1,7 +1,7 @@
 """A worker that starts while an address of Kafka is silent, as a broker that is stopped or cut off."""
 
 import asyncio
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager, closing, suppress
 
 SILENT_FIRST = """
 import random
@@ -15,16 +15,24 @@ hotswap.kafka.sessions._BOOTSTRAP_MS = 600
 class Door:
     """An address that takes connections and says nothing, until it leads to a broker."""
 
-    def __init__(self, target):
-        self.target = target
+    def __init__(self, bootstrap):
+        self._target = bootstrap.split(":")
+        self._tasks = set()
         self.is_open = asyncio.Event()
         self.address = ""
 
     async def enter(self, reader, writer):
-        with suppress(ConnectionError):
+        self._tasks.add(asyncio.current_task())
+        with closing(writer):
             await self.is_open.wait()
-            there, back = await asyncio.open_connection(*self.target)
-            await asyncio.gather(_forward(reader, back), _forward(there, writer))
+            there, back = await asyncio.open_connection(*self._target)
+            with closing(back):
+                await asyncio.gather(_forward(reader, back), _forward(there, writer))
+
+    async def close(self):
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
 
 
 async def _forward(reader, writer):
@@ -36,15 +44,11 @@ async def _forward(reader, writer):
 
 @asynccontextmanager
 async def door(bootstrap):
-    host, _, port = bootstrap.partition(":")
-    made = Door((host, int(port)))
-    server = await asyncio.start_server(made.enter, "127.0.0.1", 0)
-    made.address = f"127.0.0.1:{server.sockets[0].getsockname()[1]}"
-    try:
+    made = Door(bootstrap)
+    async with await asyncio.start_server(made.enter, "127.0.0.1", 0) as server:
+        made.address = f"127.0.0.1:{server.sockets[0].getsockname()[1]}"
         yield made
-    finally:
-        made.is_open.set()
-        server.close()
+        await made.close()
 
 
 async def logged(deployment, event):
