@@ -7,10 +7,11 @@ from fakes.kafka_logs import FakeWorker
 from fakes.signing import lasting, trust_file
 from hotswap.client.client import Change, Client
 from hotswap.client.doctor import Level, _signatures
-from hotswap.client.overview import Seen, overview
+from hotswap.client.overview import Seen, overview, read_history
 from hotswap.client.serving import follow_serving
 from hotswap.commands import encode_command
 from hotswap.errors import StartError, SwapError, UsageError
+from hotswap.kafka.control_topic import SHARED
 from hotswap.swap import PauseCommand, SwapCommand, TrustCommand
 from hotswap.trust.file import Role, Trust
 from hotswap.trust.keys import Signer
@@ -163,3 +164,13 @@ async def test_a_signed_command_of_another_deployment_of_the_topic_is_not_ours(c
     cluster.append(settings.topics.control, encode_command("e", TrustCommand(command_id="t")))
     cluster.append(settings.topics.control, encode_command("e", PauseCommand(command_id="p", is_paused=True)))
     assert len((await overview(as_())).commands) == 1
+
+
+async def test_signatures_in_the_shared_topic_are_verified_as_of_that_topic(cluster, settings, as_):
+    del cluster.topics["d.control"]
+    cluster.topics[SHARED] = [[]]
+    cluster.append(SHARED, encode_command("d", PauseCommand(command_id="p", is_paused=True)))
+    async with Client(as_(ADMIN)) as admin:
+        await admin.trust()
+    for reader in (as_(), as_(CI)):
+        assert (await read_history(reader)).fold.guard.since == 1
