@@ -13,8 +13,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from hotswap.batch import Headers
 from hotswap.errors import StartError
-from hotswap.kafka.admin import Lag
-from hotswap.kafka.committed import Committed
+from hotswap.kafka.committed import Committed, Lag
 from hotswap.kafka.unparsed import Sought
 from hotswap.kafka.writer import Written
 from hotswap.settings import Settings
@@ -85,6 +84,7 @@ class FakeCluster:
         fakes: dict[str, dict[str, object]] = {
             "hotswap.client.client": {"LogWriter": writer, "Admin": admin},
             "hotswap.client.commanding": {"Admin": admin},
+            "hotswap.client.deployments": {"Admin": admin},
             "hotswap.client.forget": {"LogWriter": writer, "Admin": admin},
             "hotswap.client.overview": {"LogReader": reader, "Admin": admin},
             "hotswap.client.answers": {"LogReader": reader, "Admin": admin},
@@ -92,6 +92,7 @@ class FakeCluster:
             "hotswap.client.refusals": {"LogReader": reader, "Admin": admin},
             "hotswap.gateway.desk": {"LogWriter": writer, "Admin": admin},
             "hotswap.cli.dead_letters": {"LogReader": reader},
+            "hotswap.kafka.control_topic": {"LogReader": reader, "Admin": admin},
             "hotswap.console.watch": {"LogReader": reader, "Admin": admin},
             "hotswap.cli.top": {"LogReader": reader, "Admin": admin},
         }
@@ -139,7 +140,9 @@ class FakeReader:
         return self.cluster.topics[self.topic][partition][offset : offset + self.cluster.at_once]
 
     async def to_end(self) -> AsyncIterator[list[FakeRecord]]:
-        yield await self.read_to_end()
+        found = await self.read_to_end()
+        for at in range(0, len(found), self.cluster.at_once):
+            yield found[at : at + self.cluster.at_once]
 
     async def read(self, timeout_s: float) -> list[FakeRecord]:
         found = self._one_partition()
@@ -230,6 +233,15 @@ class FakeAdmin:
         if topic not in self.cluster.topics:
             raise StartError(f"topic {topic} does not exist")
         return len(self.cluster.topics[topic])
+
+    async def counts(self, topics: Iterable[str]) -> dict[str, int]:
+        return {topic: len(self.cluster.topics.get(topic, [])) for topic in topics}
+
+    async def topics(self) -> list[str]:
+        return list(self.cluster.topics)
+
+    async def end_offset(self, topic: str, partition: int, *, read_committed: bool = False) -> int:
+        return self.cluster.ends(topic)[partition]
 
     async def lags(self, group: str, topic: str) -> tuple[Lag, ...]:
         await self.partitions(topic)

@@ -14,7 +14,7 @@ from hotswap.trust.keys import Signer
 
 BEGIN, END = datetime(2026, 1, 1, tzinfo=UTC), datetime(2027, 1, 1, tzinfo=UTC)
 DURING_MS = int(datetime(2026, 7, 1, tzinfo=UTC).timestamp() * 1000)
-TOPIC, CLUSTER = "hotswap.control", "fake-cluster"
+TOPIC, CLUSTER = "d.control", "fake-cluster"
 
 
 def entry(signer: Signer, name: str = "ci", roles: Sequence[Role] = tuple(Role), **given: Any) -> Key:

@@ -76,14 +76,16 @@ class Deployment:
         self.settings = Settings(
             kafka=kafka.bootstrap,
             deployment=self.name,
-            control_topic=f"{self.name}.control",
-            status_topic=f"{self.name}.status",
             store=(folder / "store").as_uri(),
             cache=folder / "cache",
             # A second Java for each worker would only slow the tests down.
-            **{"spare_kinds": "spark", "hosts": 1, **settings},
+            **self._logs() | {"spare_kinds": "spark", "hosts": 1} | settings,
         )
         self.workers: dict[str, subprocess.Popen[bytes]] = {}
+
+    def _logs(self) -> dict[str, Any]:
+        """Topics that no other test writes to."""
+        return {f"{kind}_topic": f"{self.name}.{kind}" for kind in ("control", "status")}
 
     async def create(self, partitions: int = 4, copies: int = 1) -> Self:
         async with Admin.connect(self.settings) as admin:

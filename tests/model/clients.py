@@ -17,7 +17,7 @@ from fakes.data_plane import FakeBatch
 from hotswap.batch import Limits, Record
 from hotswap.kafka import admin
 from hotswap.kafka.assignor import KeepingAssignor
-from hotswap.kafka.committed import Committed
+from hotswap.kafka.committed import Committed, Lag
 from hotswap.kafka.membership import Membership
 from hotswap.kafka.tail import LastAnswer
 from hotswap.kafka.writer import Item
@@ -267,7 +267,7 @@ class Admin(admin.Admin):
     async def check_partition(self, partition: int) -> None:
         pass
 
-    async def lags(self, group: str, topic: str) -> tuple[admin.Lag, ...]:
+    async def lags(self, group: str, topic: str) -> tuple[Lag, ...]:
         return ()
 
     async def limits(self) -> Limits:

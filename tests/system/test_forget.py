@@ -4,8 +4,8 @@ import pytest
 
 from harness.fleet import messages
 from hotswap.client.client import Client
+from hotswap.client.deployments import deployments
 from hotswap.client.forget import forget
-from hotswap.client.overview import deployments
 from hotswap.errors import StartError, UsageError
 
 

@@ -1,5 +1,7 @@
 """Fixtures for the tests of what reaches Kafka through its logs: a cluster in memory."""
 
+import logging
+
 import pytest
 
 from fakes.kafka_logs import FakeCluster
@@ -14,3 +16,13 @@ def settings(tmp_path):
 @pytest.fixture
 def cluster(monkeypatch, settings):
     return FakeCluster().create(settings).install(monkeypatch)
+
+
+@pytest.fixture(autouse=True)
+def quiet_logs():
+    root = logging.getLogger()
+    before = root.level, root.handlers[:], logging.getLogger("aiokafka").level
+    yield
+    root.setLevel(before[0])
+    root.handlers[:] = before[1]
+    logging.getLogger("aiokafka").setLevel(before[2])

@@ -35,7 +35,8 @@ class SwapCode(StrEnum):
     again with `--sign-with`, or HOTSWAP_SIGN_WITH."""
     SIGNATURE_INVALID = "SIGNATURE_INVALID"
     """Refuses the command: its signature is not one of these bytes by this key for this control topic and cluster.
-    Somebody has altered, copied or forged it, unless a publisher signs wrongly."""
+    Somebody has altered, copied or forged it, unless a publisher signs wrongly. In `hotswap swap --verify-with`: the
+    model is not what its signature says, or another key made that; the message names the files, and nothing is sent."""
     NOT_TRUSTED = "NOT_TRUSTED"
     """Refuses the command: the trust file has no such key, or the key may not give this command, or not for this
     deployment, or not now. Sign it with one that may (`hotswap keys list`)."""
@@ -93,6 +94,10 @@ class StartError(HotswapError):
 
 class TooOld(StartError):
     """Stop, and upgrade what raises it: the control log has a command that needs a later version of its contract."""
+
+
+class Unanswered(StartError):
+    """Stop, or start again soon: Kafka does not answer in time, as while a broker is at fault."""
 
 
 class UsageError(HotswapError):

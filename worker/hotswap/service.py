@@ -17,10 +17,11 @@ from hotswap.artifacts.fetcher import Fetcher
 from hotswap.artifacts.store import Store
 from hotswap.batch import Position
 from hotswap.control import STATUS_S, Control
-from hotswap.errors import Doubt, StartError
+from hotswap.errors import Denied, Doubt, StartError, Unanswered
 from hotswap.failpoints import arm, failpoint
 from hotswap.health import Health
 from hotswap.kafka.admin import Admin
+from hotswap.kafka.control_topic import settled
 from hotswap.kafka.log import LogReader
 from hotswap.kafka.membership import Membership
 from hotswap.kafka.partition import Cluster, KafkaPartition
@@ -31,12 +32,15 @@ from hotswap.pipeline.partitions import Pipeline
 from hotswap.settings import Settings
 from hotswap.staging import Staging, Surroundings
 from hotswap.swap import Timeline
+from hotswap.trust.fold import Fold
 
 T = TypeVar("T")
 log = logging.getLogger(__name__)
 
 CHILD = (sys.executable, "-m", "hotswap.host.child")
 _BEAT_S = 1.0
+_PATIENCE_CALLS = 9
+"""For how many times the bound of a call a start is tried again: 90 s, so that it survives a minute's fault."""
 _YOUNG_OBJECTS = 500_000
 TURNS = 8
 """How many partitions with a backlog may have a batch in hand: one is scored, others are written or committed."""
@@ -69,7 +73,8 @@ class Worker:
         self._child = child
         self._staging: Staging | None = None
         self._largest_request = 0
-        self._is_joined = False
+        self.is_joined = False
+        """Whether it has joined the group, which ends its start."""
 
     async def run(self, stopping: asyncio.Event) -> None:
         """Work until `stopping` is set, then finish the batches in hand and stop every part.
@@ -146,7 +151,7 @@ class Worker:
         await staging.prepared.wait()
         failpoint("start.joining")
         await self._membership.start(self._largest_request)
-        self._is_joined = True
+        self.is_joined = True
         await self._membership.run()
 
     async def _publish_status(self, staging: Staging) -> None:
@@ -217,7 +222,7 @@ class Worker:
             return "no generation is ready on this worker"
         if faults := self._control.topic_faults:
             return faults[0]
-        return self._staging.lacks or ("" if self._is_joined else "has not joined the group yet")
+        return self._staging.lacks or ("" if self.is_joined else "has not joined the group yet")
 
 
 async def _unless(stopping: asyncio.Event, work: Coroutine[Any, Any, T]) -> T | None:
@@ -241,10 +246,13 @@ async def _quietly(stop: Callable[[], Awaitable[None]]) -> None:
 async def serve(settings: Settings, *, child: Sequence[str] = CHILD) -> None:
     """Run a worker until SIGTERM or SIGINT; a second signal, or a stop that takes too long, kills it.
 
-    Killing it loses nothing: requests that are not committed are answered by the partition's next owner.
+    Killing it loses nothing: requests that are not committed are answered by the partition's next owner. A start that
+    Kafka leaves in doubt begins anew, for a while: one broker of several may be at fault.
 
     Raises:
         StartError: this worker cannot work as it is configured.
+        Doubt: Kafka did not answer in time, again and again.
+        Denied: this user lacks a right.
 
     """
     arm(settings.failpoints)
@@ -255,11 +263,12 @@ async def serve(settings: Settings, *, child: Sequence[str] = CHILD) -> None:
     gc.set_threshold(_YOUNG_OBJECTS, 20, 100)
     loop = asyncio.get_running_loop()
     stopping = asyncio.Event()
-    worker = Worker(settings, child=child)
+    workers: list[Worker] = []
 
     def kill(why: str) -> None:
         log.error("worker.killed", extra={"why": why})
-        worker.kill()
+        for worker in workers[-1:]:
+            worker.kill()
         os._exit(1)
 
     def stop() -> None:
@@ -271,9 +280,28 @@ async def serve(settings: Settings, *, child: Sequence[str] = CHILD) -> None:
 
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop)
+    Fold.of(settings)  # a wrong trust file is said before Kafka is reached
     try:
-        await worker.run(stopping)
+        await _run(settings, child, stopping, workers)
     except StartError:
         # If the worker was told to stop meanwhile, that it could not start no longer matters.
         if not stopping.is_set():
             raise
+
+
+async def _run(settings: Settings, child: Sequence[str], stopping: asyncio.Event, workers: list[Worker]) -> None:
+    """Run a worker, which is added to `workers`; begin anew while Kafka leaves its start in doubt."""
+    now = asyncio.get_running_loop().time
+    give_up = now() + _PATIENCE_CALLS * settings.call_timeout_s
+    while not stopping.is_set():
+        try:
+            if own := await _unless(stopping, settled(settings)):
+                workers.append(Worker(own, child=child))
+                await workers[-1].run(stopping)
+        except (Unanswered, Doubt) as error:
+            if isinstance(error, Denied) or now() > give_up or any(worker.is_joined for worker in workers):
+                raise
+            log.warning("worker.waits_for_kafka", extra={"worker": settings.worker_id, "why": str(error)})
+            await _unless(stopping, asyncio.sleep(_BEAT_S))
+        else:
+            return

@@ -29,6 +29,7 @@ from aiokafka.protocol.metadata import MetadataRequest
 from aiokafka.record.default_records import DefaultRecordBatchBuilder
 from aiokafka.record.util import calc_crc32c
 
+from hotswap.kafka import sessions
 from hotswap.kafka.contents import CONTROL, Bounds, Unpacker
 from hotswap.kafka.fetched import cut, get_batches
 from hotswap.kafka.internals import (
@@ -81,6 +82,8 @@ RELIED_ON = {
     GroupCoordinator._on_join_complete: "0b0b3d204b40",
     SubscriptionState.begin_reassignment: "c141fe3db384",
     of_fetcher.Fetcher._fetch_requests_routine: "2a8ec5932644",
+    # The first question of a client.
+    sessions._bootstrap: "198943b004e5",
     # The cluster as a client knows it.
     AIOKafkaClient.fetch_all_metadata: "8eeea5926b0d",
     AIOKafkaClient.force_metadata_update: "cb7befef21c8",

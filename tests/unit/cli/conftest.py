@@ -1,7 +1,5 @@
 """Fixtures for the tests of the command line."""
 
-import logging
-
 import pytest
 
 from fakes.command_line import CSV, PROTO, SINGLE
@@ -32,13 +30,3 @@ def settings(files):
 @pytest.fixture
 def cluster(monkeypatch, settings):
     return FakeCluster().create(settings).install(monkeypatch)
-
-
-@pytest.fixture(autouse=True)
-def quiet_logs():
-    root = logging.getLogger()
-    before = root.level, root.handlers[:], logging.getLogger("aiokafka").level
-    yield
-    root.setLevel(before[0])
-    root.handlers[:] = before[1]
-    logging.getLogger("aiokafka").setLevel(before[2])

@@ -2,8 +2,11 @@
 
 import json
 
+import pytest
+
 from fakes.command_line import hotswap, one_line
 from fakes.kafka_logs import FakeWorker
+from hotswap.kafka.control_topic import SHARED
 from hotswap.v1 import control_pb2 as wire
 
 NOT_SHOWN = "deployment 'e' cannot be shown: topic e.requests does not exist. To hide it: `hotswap forget e`\n"
@@ -21,10 +24,15 @@ def test_no_command_is_written_for_a_deployment_without_topics(cluster, settings
     assert not (files / "store").exists()
 
 
-def test_status_shows_what_it_can_names_what_it_cannot_and_that_can_be_forgotten(cluster, settings):
+@pytest.fixture
+def shared(cluster):
+    return cluster.topics.setdefault(SHARED, [[]]) and SHARED
+
+
+def test_status_shows_what_it_can_names_what_it_cannot_and_that_can_be_forgotten(cluster, settings, shared):
     FakeWorker(cluster, settings).speak(generation=1)
     typed = wire.Command(deployment="e", command_id="1", pause=wire.Pause()).SerializeToString()
-    cluster.append(settings.topics.control, typed)
+    cluster.append(shared, typed)
     assert shown() == (
         ["d"],
         "deployment 'e' cannot be shown: topic e.requests does not exist. To hide it: `hotswap forget e`\n",
@@ -33,7 +41,7 @@ def test_status_shows_what_it_can_names_what_it_cannot_and_that_can_be_forgotten
     hotswap("forget", "e")
     assert shown() == (["d"], "")
 
-    cluster.append(settings.topics.control, typed)
+    cluster.append(shared, typed)
     assert "'e' cannot be shown" in shown()[1]
 
 

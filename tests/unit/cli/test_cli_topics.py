@@ -27,6 +27,7 @@ def cluster_of(monkeypatch):
                 return ["d.requests"]
 
         monkeypatch.setattr("hotswap.cli.worker.Admin", Admin)
+        monkeypatch.setenv("HOTSWAP_CONTROL_TOPIC", "d.control")
         return asked
 
     return put

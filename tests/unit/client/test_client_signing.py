@@ -7,10 +7,11 @@ from fakes.kafka_logs import FakeWorker
 from fakes.signing import lasting, trust_file
 from hotswap.client.client import Change, Client
 from hotswap.client.doctor import Level, _signatures
-from hotswap.client.overview import Seen, overview
+from hotswap.client.overview import Seen, overview, read_history
 from hotswap.client.serving import follow_serving
 from hotswap.commands import encode_command
 from hotswap.errors import StartError, SwapError, UsageError
+from hotswap.kafka.control_topic import SHARED
 from hotswap.swap import PauseCommand, SwapCommand, TrustCommand
 from hotswap.trust.file import Role, Trust
 from hotswap.trust.keys import Signer
@@ -46,7 +47,7 @@ async def test_signed_commands_are_accepted_and_others_refused_once_that_is_requ
         with pytest.raises(SwapError, match="lacks the role swap: it has trust") as refused:
             await admin.swap(Change(model=MODEL))
         assert refused.value.code == "NOT_TRUSTED"
-        with pytest.raises(SwapError, match="as all are since offset 1 of hotswap") as refused:
+        with pytest.raises(SwapError, match=r"as all are since offset 1 of d\.control") as refused:
             async with Client(as_()) as forgetful:
                 await forgetful.swap(Change(model=MODEL))
         assert refused.value.code == "SIGNATURE_MISSING"
@@ -77,7 +78,7 @@ async def test_a_reader_without_the_trust_file_says_that_it_cannot_verify(cluste
         await admin.trust(revoked=[CI.id])
     seen = await overview(settings)
     (warning,) = seen.warnings
-    assert warning.startswith("this reader: offset 0 of hotswap.control says that commands must be signed")
+    assert warning.startswith("this reader: offset 0 of d.control says that commands must be signed")
     assert [view.title for view in seen.commands] == [f"trust: commands are signed, {CI.id} is revoked"]
     async with Client(settings) as client:
         await client.pause()  # as before: off by default
@@ -126,7 +127,7 @@ async def test_signatures_are_not_required_while_a_live_worker_lacks_the_trust_f
     told = _signatures(as_(), await overview(as_()))
     assert (told.level, told.what) == (
         Level.FAULT,
-        "commands must be signed since offset 0 of hotswap.control, but w2 cannot tell",
+        "commands must be signed since offset 0 of d.control, but w2 cannot tell",
     )
 
 
@@ -149,12 +150,12 @@ async def test_the_doctor_says_whether_commands_must_be_signed(cluster, settings
     told = _signatures(settings, await overview(settings))
     assert (told.level, told.what) == (
         Level.ADVICE,
-        "commands need none: whoever may write to hotswap.control commands this deployment",
+        "commands need none: whoever may write to d.control commands this deployment",
     )
     async with Client(as_(ADMIN)) as admin:
         await admin.trust()
     told = _signatures(as_(), await overview(as_()))
-    assert (told.level, told.what) == (Level.OK, "commands must be signed since offset 0 of hotswap.control")
+    assert (told.level, told.what) == (Level.OK, "commands must be signed since offset 0 of d.control")
 
 
 async def test_a_signed_command_of_another_deployment_of_the_topic_is_not_ours(cluster, settings, as_):
@@ -163,3 +164,13 @@ async def test_a_signed_command_of_another_deployment_of_the_topic_is_not_ours(c
     cluster.append(settings.topics.control, encode_command("e", TrustCommand(command_id="t")))
     cluster.append(settings.topics.control, encode_command("e", PauseCommand(command_id="p", is_paused=True)))
     assert len((await overview(as_())).commands) == 1
+
+
+async def test_signatures_in_the_shared_topic_are_verified_as_of_that_topic(cluster, settings, as_):
+    del cluster.topics["d.control"]
+    cluster.topics[SHARED] = [[]]
+    cluster.append(SHARED, encode_command("d", PauseCommand(command_id="p", is_paused=True)))
+    async with Client(as_(ADMIN)) as admin:
+        await admin.trust()
+    for reader in (as_(), as_(CI)):
+        assert (await read_history(reader)).fold.guard.since == 1

@@ -1,8 +1,9 @@
 """The problems of a deployment, from its workers' reports and the committed offsets: one line each."""
 
 from hotswap.client.fleet import FRESH_S, Fleet, PartitionView, Told, WorkerView
-from hotswap.client.overview import Lag, Overview
+from hotswap.client.overview import Overview
 from hotswap.control import STATUS_S
+from hotswap.kafka.committed import Lag
 from hotswap.swap import Outcome
 
 NOW = 1_000.0

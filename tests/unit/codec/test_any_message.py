@@ -19,8 +19,7 @@ from hotswap.client.change import Change
 from hotswap.client.client import Client
 from hotswap.errors import HotswapError
 from hotswap.generation import MOST, Model, Proto
-from hotswap.kafka.admin import Lag
-from hotswap.kafka.committed import Committed, as_committed
+from hotswap.kafka.committed import Committed, Lag, as_committed
 from hotswap.kafka.tail import LastAnswer, _source
 from hotswap.settings import Settings
 from hotswap.v1 import control_pb2 as wire

@@ -89,7 +89,7 @@ async def test_an_error_in_the_proto_is_shown_at_its_line_and_nothing_is_swapped
             assert page.status_code == 422
             assert "model.proto:3:" in page.text
             assert re.search(r'<span class="wrong">message Row .*duoble.*←', page.text)
-    assert len(cluster.topics["hotswap.control"][0]) == 1
+    assert len(cluster.topics["d.control"][0]) == 1
 
 
 async def test_a_model_that_does_not_fit_says_why_and_is_not_swapped(console, cluster, hosts):
@@ -99,7 +99,7 @@ async def test_a_model_that_does_not_fit_says_why_and_is_not_swapped(console, cl
         assert "Model and proto do not fit" in page.text
         assert f"{at}/swap" not in page.text
         assert (await browser.submit(f"{at}/swap", {"proto": DRAFT})).status_code == 200
-    assert len(cluster.topics["hotswap.control"][0]) == 1
+    assert len(cluster.topics["d.control"][0]) == 1
 
 
 async def test_the_swap_carries_what_was_edited_and_the_draft_is_gone(console, cluster, hosts):
@@ -110,7 +110,7 @@ async def test_the_swap_carries_what_was_edited_and_the_draft_is_gone(console, c
         reply = await browser.submit(f"{at}/swap", {"proto": edited})
         assert (reply.status_code, reply.headers["location"]) == (303, "/d/d#swaps")
         assert (await browser.get(at)).status_code == 410
-    swap = wire.Command.FromString(cluster.topics["hotswap.control"][0][-1].value).swap
+    swap = wire.Command.FromString(cluster.topics["d.control"][0][-1].value).swap
     assert (swap.generation, swap.model.name, swap.model.kind) == (2, "churn", "h2o")
     assert swap.proto.text == DRAFT + "// mine"
     assert len(swap.samples) == 1
@@ -134,7 +134,7 @@ async def test_a_jar_is_not_run_here_and_can_be_swapped_all_the_same(console, cl
         assert NAME not in page.text
         assert hosts.loaded == []
         await browser.submit(f"{at}/swap", {"proto": DRAFT})
-    swap = wire.Command.FromString(cluster.topics["hotswap.control"][0][-1].value).swap
+    swap = wire.Command.FromString(cluster.topics["d.control"][0][-1].value).swap
     assert (swap.model.kind, swap.model.name) == ("java", NAME)
 
 

@@ -70,7 +70,7 @@ async def test_a_roll_back_is_published_and_leads_to_the_timeline(console, clust
         assert (reply.status_code, reply.headers["location"]) == (303, "/d/d#swaps")
         for command in ("pause", "resume"):
             assert (await browser.submit(f"/d/d/{command}")).status_code == 303
-    assert len(cluster.topics["hotswap.control"][0]) == 5
+    assert len(cluster.topics["d.control"][0]) == 5
 
 
 async def test_a_command_that_is_refused_says_why(console):
@@ -89,7 +89,7 @@ async def test_a_console_that_only_shows_refuses_every_form(console, cluster, fo
         reply = await browser.submit(f"/d/d/{form}", {"field-age": "4", "operation": "one"})
     assert reply.status_code == 403
     assert "--allow-changes" in reply.text
-    assert len(cluster.topics["hotswap.control"][0]) == 1
+    assert len(cluster.topics["d.control"][0]) == 1
     assert not any(cluster.topics["d.requests"])
 
 
@@ -102,7 +102,7 @@ async def test_a_form_without_the_token_of_its_page_is_refused(console, cluster,
         assert reply.status_code == 403
         browser.cookies.clear()
         assert (await browser.submit(f"/d/d/{form}")).status_code == 403
-    assert len(cluster.topics["hotswap.control"][0]) == 1
+    assert len(cluster.topics["d.control"][0]) == 1
     assert not any(cluster.topics["d.requests"])
 
 
@@ -111,7 +111,7 @@ async def test_a_form_of_another_site_is_refused(console, cluster):
         await browser.see("/d/d")
         browser.headers["origin"] = "http://evil.example"
         assert (await browser.submit("/d/d/pause")).status_code == 403
-    assert len(cluster.topics["hotswap.control"][0]) == 1
+    assert len(cluster.topics["d.control"][0]) == 1
 
 
 async def test_without_a_generation_the_page_says_what_to_do(console):

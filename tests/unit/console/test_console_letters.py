@@ -132,7 +132,7 @@ async def test_replays_are_refused_where_it_only_shows_and_without_the_token(con
     async with console(is_changing=False) as browser:
         await browser.see("/d/d")
         assert (await browser.submit(f"/d/d/dead-letters/{form}", fields)).status_code == 403
-    cluster.topics["hotswap.control"][0].clear()
+    cluster.topics["d.control"][0].clear()
     async with console() as browser:
         await browser.see("/d/d")
         assert (await browser.submit(f"/d/d/dead-letters/{form}", fields, token="forged")).status_code == 403

@@ -305,7 +305,7 @@ async def test_a_page_of_another_site_has_no_browser_change_anything(guarded, cl
         if origin:
             assert (await client.post("/login", data={"token": token_of("swap")}, headers=headers)).status_code == 403
             assert (await client.post("/logout", headers=headers)).status_code == 403
-        assert len(cluster.topics["hotswap.control"][0]) == 1
+        assert len(cluster.topics["d.control"][0]) == 1
         assert (await client.post("/v1/d/pause", headers=OWN | cookie)).status_code == 200
         assert (await client.post("/v1/d/resume", headers=headers | bearer("swap"))).status_code == 200
 

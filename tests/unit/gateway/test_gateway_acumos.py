@@ -118,7 +118,7 @@ async def test_what_the_ancestor_answers_with_200_is_refused_with_the_reason(gat
     assert reply.status_code == status, reply.text
     assert reply.json()["status"] == status
     assert detail in reply.json()["detail"]
-    assert len(cluster.topics["hotswap.control"][0]) == 1
+    assert len(cluster.topics["d.control"][0]) == 1
     assert not any(cluster.topics["d.requests"])
 
 

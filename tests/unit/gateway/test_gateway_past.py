@@ -33,7 +33,7 @@ async def test_the_history_has_each_command_its_outcomes_and_when_it_served(gate
         late = encode_command("d", SwapCommand(command_id="late", generation=3, base=1))
         with monkeypatch.context() as quiet:
             quiet.setattr(cluster, "on_append", [])
-            cluster.append("hotswap.control", late)
+            cluster.append("d.control", late)
         await client.post("/v1/d/pause")
         told = await until(client, lambda told: told["is_paused"])
     assert (told["deployment"], told["serving"]) == ("d", 3)

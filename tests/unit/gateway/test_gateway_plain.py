@@ -177,7 +177,7 @@ async def test_a_page_of_another_site_can_do_nothing(gateway, cluster, headers):
     async with gateway() as client:
         reply = await client.post("/v1/d/pause", headers=headers)
     assert reply.status_code == 403
-    assert len(cluster.topics["hotswap.control"][0]) == 1
+    assert len(cluster.topics["d.control"][0]) == 1
 
 
 @pytest.mark.parametrize("host", ["localhost", "localhost:8080", "127.0.0.1:8080", "[::1]:8080"])

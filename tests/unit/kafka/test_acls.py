@@ -16,7 +16,7 @@ OAUTH = {"security_protocol": "SASL_PLAINTEXT", "sasl_mechanism": "OAUTHBEARER",
 
 
 def hotswap(*words):
-    done = CliRunner().invoke(main, ["acls", "churn", *words])
+    done = CliRunner().invoke(main, ["acls", "churn", *words], env={"HOTSWAP_CONTROL_TOPIC": "churn.control"})
     return done.exit_code, done.output
 
 

@@ -98,7 +98,7 @@ def test_each_command_needs_a_key_with_its_role(at):
     command, right = EACH[at]
     newest = reader.fold.timeline.newest
     assert reader.says(command) == MISSING
-    assert "the command must be signed, as all are since offset 0 of hotswap.control" in reader.verdict.message
+    assert "the command must be signed, as all are since offset 0 of d.control" in reader.verdict.message
     assert reader.says(command, STRANGER) == NOT_TRUSTED
     assert f"the trust file has no key {STRANGER.id}" in reader.verdict.message
     for wrong in {CI, OPS, ADMIN} - {right}:
@@ -174,7 +174,7 @@ def test_two_keys_are_valid_at_a_time_while_they_are_rotated():
     assert reader.says(swap(2), OPS) == (None, "")
     assert reader.says(TrustCommand(command_id="end", revoked=(CI.id,)), ADMIN) == (Outcome.APPLIED, "")
     assert reader.says(swap(3), CI) == NOT_TRUSTED
-    assert reader.verdict.message == f"key {CI.id} (old) was revoked at offset 3 of hotswap.control"
+    assert reader.verdict.message == f"key {CI.id} (old) was revoked at offset 3 of d.control"
     assert reader.says(swap(3), OPS) == (None, "")
 
 
@@ -229,7 +229,7 @@ def test_without_a_trust_file_unsigned_commands_are_obeyed_and_the_reader_warns(
     assert reader.says(swap(1)) == (None, "")
     assert reader.says(REQUIRE, ADMIN) == NOT_TRUSTED
     assert reader.says(replace(REQUIRE, command_id="2"), ADMIN) == NOT_TRUSTED
-    assert reader.fold.guard.warning.startswith("offset 1 of hotswap.control says that commands must be signed")
+    assert reader.fold.guard.warning.startswith("offset 1 of d.control says that commands must be signed")
     assert reader.says(swap(2)) == (None, "")
     assert Reader().fold.guard.warning == ""
     assert Reader().fold.guard.trust_sha256 == TRUST.sha256

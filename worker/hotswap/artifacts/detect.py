@@ -81,11 +81,14 @@ def as_file(path: Path) -> Iterator[Path]:
         return
     with tempfile.TemporaryDirectory(prefix="hotswap-model-") as folder:
         packed = Path(folder, f"{path.resolve().name}.zip")
-        write_zip(packed, {name: path / name for name in _names(path)})
+        write_zip(packed, files_of(path))
         yield packed
 
 
-def _names(path: Path) -> list[str]:
-    if path.is_dir():
-        return sorted(file.relative_to(path).as_posix() for file in path.rglob("*") if file.is_file())
-    return list_names(path)
+def files_of(folder: Path) -> dict[str, Path]:
+    """Return the files of a folder, at any depth: name within it -> path, sorted by name."""
+    return dict(sorted((file.relative_to(folder).as_posix(), file) for file in folder.rglob("*") if file.is_file()))
+
+
+def _names(path: Path) -> Sequence[str]:
+    return list(files_of(path)) if path.is_dir() else list_names(path)

@@ -7,9 +7,11 @@ from typing import Any
 
 import click
 
-from hotswap.cli.shared import deployment_argument, make_settings, show
-from hotswap.errors import UsageError
+from hotswap.cli.exits import note
+from hotswap.cli.shared import deployment_argument, make_settings, run, show
+from hotswap.errors import Doubt, StartError, UsageError
 from hotswap.kafka.acls import Right, Role, rights_of
+from hotswap.kafka.control_topic import settled
 from hotswap.settings import Settings
 
 _OF_STRIMZI = {"topic": "topic", "group": "group", "transactional_id": "transactionalId"}
@@ -39,11 +41,15 @@ def acls(deployment: str, principal: str, roles: tuple[str, ...], style: str) ->
 
     A worker scores; a publisher writes requests; a reader reads predictions and dead letters; control is who swaps,
     rolls back, pauses, and asks for the status. The settings decide what is asked for: the names of topics and group,
-    and HOTSWAP_DELIVERY.
+    and HOTSWAP_DELIVERY. Kafka is asked which control topic the deployment follows, unless HOTSWAP_CONTROL_TOPIC says.
     """
     if not principal.startswith(_USER) or principal == _USER:
         raise UsageError(f"{principal!r} is no principal as Kafka writes it: is it {_USER}{principal}?")
     settings = make_settings(deployment=deployment)
+    try:
+        settings = run(settled(settings))
+    except (StartError, Doubt) as unknown:
+        note(f"hotswap: {settings.topics.control} is taken for its control topic, for Kafka could not tell: {unknown}")
     chosen = {Role(role): rights_of(Role(role), settings) for role in roles or Role}
     if style == "strimzi":
         show(_user(principal.removeprefix(_USER), chosen))

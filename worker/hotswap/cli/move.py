@@ -73,5 +73,6 @@ def _how_to_go_on(before: str, new: str, offsets: dict[int, int], variables: dic
 {before}, and {new} continues there with its first generation. For its workers and commands:
 
 {exports}
+    hotswap topics create {new}
     hotswap run {new}
     hotswap swap {new} --model MODEL --proto PROTO"""

@@ -25,8 +25,9 @@ from hotswap.cli.shared import (
     styled,
     table,
 )
+from hotswap.client.deployments import deployments
 from hotswap.client.fleet import WorkerView
-from hotswap.client.overview import Overview, deployments, overview
+from hotswap.client.overview import Overview, overview
 from hotswap.errors import Doubt, StartError
 from hotswap.settings import Settings
 

@@ -1,11 +1,12 @@
 """`hotswap swap`, `rollback`, `pause`, `resume` and `skip`: a command to the fleet, and the fleet's answer."""
 
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 import click
 
-from hotswap.cli.exits import REFUSED, Failure
+from hotswap.cli.exits import REFUSED, Failure, note
 from hotswap.cli.files import package_option, parts_of, read_samples
 from hotswap.cli.follow import Publish, outcomes, publish_and_follow, title_of, what_went_wrong
 from hotswap.cli.shared import (
@@ -26,8 +27,10 @@ from hotswap.client.change import Change, Cut, Receipt
 from hotswap.client.client import Client
 from hotswap.client.fleet import FleetAnswer
 from hotswap.client.forget import forget as hide
+from hotswap.errors import UsageError
 from hotswap.generation import MOST
 from hotswap.settings import Settings
+from hotswap.trust.model_signature import verify_model
 
 _MOST_PARTITION, _MOST_OFFSET = 2**31 - 1, 2**63 - 1
 
@@ -85,6 +88,13 @@ def cut_options(command: Callable[..., Any]) -> Callable[..., Any]:
     "--samples", type=local_file, metavar="FILE", help="CSV or JSON rows that it must score before it serves."
 )
 @package_option
+@click.option(
+    "--verify-with",
+    type=local_file,
+    metavar="KEY",
+    help="The public key (PEM) by which the OpenSSF signature of the model or package is verified before the upload.",
+)
+@click.option("--signature", type=local_file, metavar="FILE", help="That signature. [default: its path and .sig]")
 @click.option("--generation", cls=Counted, type=number, metavar="N", help="Its number. [default: the next one]")
 @click.option(
     "--base", cls=Counted, type=number, metavar="N", help="The generation to inherit from. [default: what serves]"
@@ -105,6 +115,7 @@ def swap(deployment: str, **given: Any) -> None:
     batches. If it fails, nothing changes, and the reasons are printed.
     """
     settings = settings_of(deployment, given)
+    _verify(given)
 
     async def publish(client: Client) -> Receipt:
         with parts_of(given) as parts:
@@ -126,6 +137,20 @@ def swap(deployment: str, **given: Any) -> None:
             return await client.swap(change)
 
     follow_command(settings, publish, given)
+
+
+def _verify(given: Mapping[str, Any]) -> None:
+    """Verify the model's or the package's signature, if that is asked for."""
+    key, signature = given["verify_with"], given["signature"]
+    named = [one for one in (given["package"], given["model"]) if one]
+    if key is None:
+        if signature:
+            raise UsageError("--signature needs --verify-with, the public key that it is verified by")
+        return
+    if len(named) != 1 or "://" in str(named[0]):
+        raise UsageError("--verify-with verifies what is uploaded: name one file or folder, by --model or --package")
+    verify_model(Path(named[0]), signature or Path(f"{named[0]}.sig"), key)
+    note(f"hotswap: {named[0]} is as its signature says")
 
 
 @click.command()

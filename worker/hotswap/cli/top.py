@@ -22,7 +22,8 @@ from hotswap.cli.status import overviews
 from hotswap.client.answers import refused
 from hotswap.client.overview import Overview
 from hotswap.errors import Doubt, StartError
-from hotswap.kafka.admin import Admin, Lag
+from hotswap.kafka.admin import Admin
+from hotswap.kafka.committed import Lag
 from hotswap.kafka.log import LogReader
 from hotswap.settings import Settings
 from hotswap.swap import Outcome

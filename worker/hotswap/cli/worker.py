@@ -19,6 +19,7 @@ from hotswap.cli.gateway import missing_extra
 from hotswap.cli.shared import deployment_argument, json_option, kafka_option, make_settings, print_json, show
 from hotswap.cli.shared import run as run_command
 from hotswap.kafka.admin import Admin
+from hotswap.kafka.control_topic import settled
 from hotswap.kafka.topics import COPIES
 from hotswap.local.kafka import LocalKafka
 from hotswap.local.lifeline import start_watchdog
@@ -74,7 +75,7 @@ def topics() -> None:
 def create(deployment: str, kafka: str | None, is_json: bool, partitions: int, replication: int | None) -> None:  # noqa: FBT001 - click's
     """Create the deployment's topics that are missing."""
     settings = make_settings(deployment=deployment, kafka=kafka)
-    created = run_command(_create(settings, partitions, replication))
+    settings, created = run_command(_create(settings, partitions, replication))
     if is_json:
         print_json({"created": created, "topics": settings.topics._asdict()})
     else:
@@ -82,7 +83,9 @@ def create(deployment: str, kafka: str | None, is_json: bool, partitions: int, r
             show(f"{name}  {'created' if name in created else 'exists'}")
 
 
-async def _create(settings: Settings, partitions: int, replication: int | None = None) -> list[str]:
+async def _create(settings: Settings, partitions: int, replication: int | None = None) -> tuple[Settings, list[str]]:
+    """Return the names of the topics that were missing, and the settings with the control topic."""
+    settings = await settled(settings)
     async with Admin.connect(settings) as admin:
         copies = replication or (COPIES if await admin.brokers() >= COPIES else 1)
         created = await admin.create_topics(partitions, copies)
@@ -92,7 +95,7 @@ async def _create(settings: Settings, partitions: int, replication: int | None =
             f"hotswap: {copies} {noun} of each partition: what is acknowledged can be lost with a broker. Where that "
             f"matters, use three brokers, and --replication {COPIES}"
         )
-    return created
+    return settings, created
 
 
 @click.command()
@@ -158,6 +161,7 @@ def _free(port: int) -> int:
 
 
 async def _create_here(settings: Settings, partitions: int) -> None:
+    settings = await settled(settings)  # of data that was kept
     async with Admin.connect(settings) as admin:
         await admin.create_topics(partitions)
 

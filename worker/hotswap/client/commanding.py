@@ -10,6 +10,7 @@ from hotswap.client.history import History
 from hotswap.commands import encode_command
 from hotswap.errors import Doubt, StartError, SwapCode, SwapError, UsageError
 from hotswap.kafka.admin import Admin
+from hotswap.kafka.control_topic import settled
 from hotswap.kafka.topics import untimely
 from hotswap.kafka.writer import LogWriter
 from hotswap.settings import Settings
@@ -27,6 +28,7 @@ async def write_command(settings: Settings, writer: LogWriter, command: Command,
         Doubt: it may have been written.
 
     """
+    settings = await settled(settings)
     topic, number = settings.topics.control, getattr(command, "generation", 0)
     history = History.of(settings)
     async with overview.control_log(settings, history) as reader:
@@ -58,6 +60,7 @@ async def check_trust(settings: Settings, signer: Signer | None, revoked: Sequen
         StartError: the control topic has its publishers' timestamps.
 
     """
+    settings = await settled(settings)
     if signer is None or settings.trust is None:
         raise UsageError("this needs a trust file (HOTSWAP_TRUST) and one of its keys to sign with (--sign-with)")
     trust = Trust.read(settings.trust)

@@ -9,6 +9,7 @@ from hotswap.artifacts.places import address_of
 from hotswap.client.overview import Overview, overview
 from hotswap.errors import Doubt, StartError, SwapError
 from hotswap.kafka.admin import Admin
+from hotswap.kafka.control_topic import SHARED, settled
 from hotswap.kafka.topics import COPIES, Placement
 from hotswap.settings import Settings, unknown_variables
 from hotswap.swap import Swap
@@ -45,11 +46,20 @@ class Finding:
     advice: str = ""
 
 
+_SHARES = Finding(
+    Level.ADVICE,
+    SHARED,
+    "deployments share this control topic: who may command one of them may command each, unless commands are signed",
+    "new deployments have one of their own; this one goes on where its history is (`hotswap move` would begin anew)",
+)
+
+
 async def examine(settings: Settings) -> AsyncIterator[Finding]:
     """Yield what is found, in the order of what depends on what; nothing is changed."""
     for finding in _variables():
         yield finding
     try:
+        settings = await settled(settings)
         async with Admin.connect(settings) as admin:
             brokers = await admin.brokers()
             yield Finding(Level.OK, "kafka", f"{brokers} brokers at {settings.kafka}")
@@ -66,11 +76,8 @@ async def examine(settings: Settings) -> AsyncIterator[Finding]:
                 yield Finding(Level.FAULT, "topics", what, advice)
             if not faults:
                 yield Finding(Level.OK, "topics", "all five are there, and fit each other")
-            placed = await admin.placement(settings.topics)
-            told = await admin.topic_settings(placed)
-            for name in placed:
-                for finding in _topic(settings, name, told[name], placed[name], brokers):
-                    yield finding
+            for finding in await _topics(settings, admin, brokers):
+                yield finding
             await admin.members(settings.group_id)
             yield Finding(Level.OK, "group", f"the coordinator of {settings.group_id} answers")
         seen = await overview(settings)
@@ -87,6 +94,13 @@ def _variables() -> Iterator[Finding]:
     for name, meant in unknown_variables().items():
         advice = f"set {meant} instead" if meant else "unset it, unless a newer version on this machine needs it"
         yield Finding(Level.WARNING, "settings", f"{name} is no setting of this version", advice)
+
+
+async def _topics(settings: Settings, admin: Admin, brokers: int) -> list[Finding]:
+    placed = await admin.placement(settings.topics)
+    told = await admin.topic_settings(placed)
+    each = [finding for name in placed for finding in _topic(settings, name, told[name], placed[name], brokers)]
+    return each + [_SHARES] * (settings.topics.control == SHARED)
 
 
 def _topic(

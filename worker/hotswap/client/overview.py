@@ -7,11 +7,12 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Self
 
-from hotswap.client.fleet import Fleet, Told, WorkerView, deployment_of, is_forgotten
+from hotswap.client.fleet import Fleet, Told, WorkerView
 from hotswap.client.history import Entry, History
-from hotswap.commands import decode_command
-from hotswap.errors import StartError, SwapError
-from hotswap.kafka.admin import Admin, Lag
+from hotswap.errors import StartError
+from hotswap.kafka.admin import Admin
+from hotswap.kafka.committed import Lag
+from hotswap.kafka.control_topic import settled
 from hotswap.kafka.log import LogReader, LogRecord
 from hotswap.settings import Settings
 from hotswap.swap import LaterCommand, PauseCommand, RollbackCommand, SkipCommand, Swap, TrustCommand, out_of_reach
@@ -205,6 +206,7 @@ async def overview(settings: Settings) -> Overview:
         Doubt: the broker did not answer in time.
 
     """
+    settings = await settled(settings)
     async with Admin.connect(settings) as admin:
         lags = await admin.lags(settings.group_id, settings.topics.requests)
         topic_faults = tuple(await admin.topic_faults())
@@ -219,6 +221,7 @@ async def follow_overview(settings: Settings) -> AsyncGenerator[Overview, None]:
         Doubt: the broker did not answer in time.
 
     """
+    settings = await settled(settings)
     seen = Seen.nothing(settings)
     async with (
         control_log(settings, seen.history) as commands,
@@ -259,16 +262,19 @@ def _view(seen: Seen, lags: tuple[Lag, ...], topic_faults: tuple[str, ...]) -> O
 async def control_log(settings: Settings, history: History | None) -> AsyncIterator[LogReader]:
     """Yields a read_committed reader of the control topic from its beginning, as the workers read it.
 
-    `history`, which is to receive what is read, is told of which cluster it is.
+    `history`, which is to receive what is read, is told of which topic and which cluster it is.
     """
+    settings = await settled(settings)
     async with _reading(LogReader(settings, settings.topics.control, read_committed=True)) as reader:
         if reader.partitions != 1:
             raise StartError(
                 f"topic {settings.topics.control} has {reader.partitions} partitions and must have one: "
                 "its order is the order of the commands"
             )
-        if history and (settings.trust or settings.sign_with):
-            history.fold.guard.cluster = await reader.cluster_id()
+        if history:
+            history.fold.guard.topic = settings.topics.control
+            if settings.trust or settings.sign_with:
+                history.fold.guard.cluster = await reader.cluster_id()
         yield reader
 
 
@@ -305,26 +311,3 @@ async def read_fleet(settings: Settings) -> Fleet:
             for record in records:
                 fleet.receive(record.value)
     return fleet
-
-
-async def deployments(settings: Settings) -> list[str]:
-    """Returns the names of the deployments that had a command or a worker since they were last forgotten, sorted."""
-    named: dict[str, int] = {}
-    forgotten: dict[str, int] = {}
-    async with control_log(settings, None) as commands, status_log(settings) as status:
-        async for records in commands.to_end():
-            for record in records:
-                named[_commanded(record.value)] = record.timestamp
-        async for records in status.to_end():
-            for record in records:
-                at = forgotten if is_forgotten(record.value) else named
-                name = deployment_of(record.value)
-                at[name] = max(at.get(name, record.timestamp), record.timestamp)
-    return sorted(name for name, at in named.items() if name and (name not in forgotten or at > forgotten[name]))
-
-
-def _commanded(value: bytes | None) -> str:
-    try:
-        return decode_command(value)[0]
-    except SwapError:
-        return ""

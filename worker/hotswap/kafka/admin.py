@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Iterable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from typing import Any, Self
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
@@ -14,7 +13,7 @@ from aiokafka.errors import TopicAlreadyExistsError, TopicAuthorizationFailedErr
 from hotswap.batch import Limits
 from hotswap.errors import Denied, Doubt, StartError, TopicMismatch
 from hotswap.kafka.acls import Right, Role, lacking, rights_of, to_see
-from hotswap.kafka.committed import Committed, as_committed
+from hotswap.kafka.committed import Committed, Lag, as_committed
 from hotswap.kafka.connection import bounded, connection, end, needing, reaching
 from hotswap.kafka.internals import share_metadata, wait_for_a_broker
 from hotswap.kafka.rights import missing_rights
@@ -24,21 +23,6 @@ from hotswap.settings import Settings
 
 _RETRY_S = 0.1
 _HEADROOM_BYTES = 65_536  # how much a dead letter's headers may add to the request
-
-
-@dataclass(frozen=True, slots=True)
-class Lag:
-    """A partition according to Kafka: committed offset, last stable offset, generation of the last answer."""
-
-    partition: int
-    committed: int
-    end: int
-    generation: int
-
-    @property
-    def requests(self) -> int:
-        """The number of offsets not yet answered (transaction markers count, too)."""
-        return max(0, self.end - self.committed)
 
 
 class Admin:
@@ -103,7 +87,12 @@ class Admin:
         answer = await self._ask(self._admin.describe_topics(list(topics)), "describing topics")
         if hidden := [one["topic"] for one in answer if one["error_code"] == TopicAuthorizationFailedError.errno]:
             raise Denied(lacking(self._settings, [to_see(topic, self._settings) for topic in hidden]))
-        return {described["topic"]: len(described["partitions"]) for described in answer}
+        return {one["topic"]: len(one["partitions"]) for one in answer}
+
+    async def topics(self) -> list[str]:
+        """Return the names of the topics that this user may see."""
+        answer = await self._ask(self._admin.describe_topics(), "listing topics")
+        return [one["topic"] for one in answer]
 
     async def partitions(self, topic: str) -> int:
         """Return the number of partitions of a topic.
@@ -119,8 +108,7 @@ class Admin:
 
     async def _missing(self, topic: str) -> str:
         deployment = self._settings.deployment or "DEPLOYMENT"
-        answer = await self._ask(self._admin.describe_topics(), "listing topics")
-        question = meant(deployment, topic, [described["topic"] for described in answer])
+        question = meant(deployment, topic, await self.topics())
         return (
             f"topic {topic} does not exist: {question}create the deployment's topics with "
             f"`hotswap topics create {deployment}`"

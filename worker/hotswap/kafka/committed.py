@@ -1,6 +1,7 @@
 """What a worker commits: the next offset, and as its metadata the generation that scored the one before it."""
 
 import json
+from dataclasses import dataclass
 from typing import NamedTuple
 
 from aiokafka.structs import OffsetAndMetadata
@@ -32,3 +33,18 @@ def as_committed(offset: int, metadata: str) -> Committed:
         return Committed(offset, 0, is_ours=False)
     is_ours = 0 <= generation <= MOST
     return Committed(offset, generation if is_ours else 0, is_ours=is_ours)
+
+
+@dataclass(frozen=True, slots=True)
+class Lag:
+    """A partition according to Kafka: committed offset, last stable offset, generation of the last answer."""
+
+    partition: int
+    committed: int
+    end: int
+    generation: int
+
+    @property
+    def requests(self) -> int:
+        """The number of offsets not yet answered (transaction markers count, too)."""
+        return max(0, self.end - self.committed)

@@ -9,14 +9,15 @@ from typing import Any, TypeVar
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.errors import (
     GroupAuthorizationFailedError,
-    KafkaConnectionError,
     KafkaError,
+    NodeNotReadyError,
+    RequestTimedOutError,
     TopicAuthorizationFailedError,
     TransactionalIdAuthorizationFailed,
 )
 
 import hotswap.kafka.sessions  # noqa: F401 - the connections of every client
-from hotswap.errors import Denied, Doubt, StartError
+from hotswap.errors import Denied, Doubt, StartError, Unanswered
 from hotswap.kafka import credentials
 from hotswap.kafka.acls import Right, lacking
 from hotswap.kafka.internals import cut_off
@@ -27,6 +28,7 @@ T = TypeVar("T")
 _listening: list[logging.Handler] = []
 _DENIALS = (TopicAuthorizationFailedError, GroupAuthorizationFailedError, TransactionalIdAuthorizationFailed)
 _END_S = 2.0
+_LATE = "it does not answer in time"
 _ADVICE = {
     "SaslAuthenticationFailed": "check the user and its password, or the client of the token and its audience",
     "SaslMechanism": "check HOTSWAP_SASL_MECHANISM",
@@ -55,7 +57,8 @@ def reaching(settings: Settings) -> Iterator[None]:
     """Turn a failed first connection into one line; aiokafka gives the reason only in its log, so capture that.
 
     Raises:
-        StartError: no broker answers, or it rejects us.
+        Unanswered: no broker answers in time.
+        StartError: nothing listens there, or a broker rejects us.
 
     """
     reasons: list[str] = []
@@ -67,9 +70,11 @@ def reaching(settings: Settings) -> Iterator[None]:
     log.propagate = False
     try:
         yield
-    except (KafkaConnectionError, ValueError, OSError, TimeoutError) as error:
-        why = (reasons or [str(error) or "it does not answer in time"])[-1].strip().splitlines()[-1]
-        raise StartError(_explained(settings, why)) from error
+    except (KafkaError, ValueError, OSError, TimeoutError) as error:
+        why = (reasons or [str(error) or _LATE])[-1].strip().splitlines()[-1]
+        if _advice(why) or not isinstance(error, TimeoutError | NodeNotReadyError | RequestTimedOutError):
+            raise StartError(_explained(settings, why)) from error
+        raise Unanswered(_explained(settings, _LATE)) from error
     finally:
         log.removeHandler(listener)
         _listening.remove(listener)
@@ -77,9 +82,13 @@ def reaching(settings: Settings) -> Iterator[None]:
         log.propagate = not _listening
 
 
+def _advice(why: str) -> str:
+    return next((advice for sign, advice in _ADVICE.items() if sign in why), "")
+
+
 def _explained(settings: Settings, why: str) -> str:
     """Return what went wrong at the first connection, and what to look at, by what aiokafka or OpenSSL says of it."""
-    told = next((advice for sign, advice in _ADVICE.items() if sign in why), "")
+    told = _advice(why)
     if not told:
         return f"no Kafka answers at {settings.kafka} ({why}): is it running, and is HOTSWAP_KAFKA (--kafka) right?"
     who = credentials.principal(settings)

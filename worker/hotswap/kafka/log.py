@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections import deque
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -119,7 +119,7 @@ class LogReader:
         """Read every record up to the current end, in order within each partition; see `to_end`."""
         return [record async for records in self.to_end() for record in records]
 
-    async def to_end(self) -> AsyncIterator[list[Any]]:
+    async def to_end(self) -> AsyncGenerator[list[Any], None]:
         """Yield every record up to the current end in chunks as they arrive, so that not all need fit into memory.
 
         Raises:

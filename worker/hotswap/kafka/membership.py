@@ -17,7 +17,7 @@ from aiokafka.errors import (
 from aiokafka.structs import OffsetAndMetadata
 
 from hotswap import metrics
-from hotswap.errors import Doubt, StartError
+from hotswap.errors import Doubt, StartError, Unanswered
 from hotswap.failpoints import failpoint
 from hotswap.kafka.assignor import NOTHING, Claim, KeepingAssignor
 from hotswap.kafka.connection import bounded, connection, end
@@ -91,7 +91,7 @@ class Membership(ConsumerRebalanceListener):  # type: ignore[misc]
         A request larger than `largest_record` bytes, the limit of a dead letter, is not kept whole.
 
         Raises:
-            StartError: no broker answers.
+            Unanswered: no broker answers any more.
 
         """
         self._consumer.subscribe([self._topic], listener=self)
@@ -99,8 +99,8 @@ class Membership(ConsumerRebalanceListener):  # type: ignore[misc]
         try:
             # Not `reaching`, which silences aiokafka's log; and Kafka was reachable a moment ago.
             await self._consumer.start()
-        except KafkaConnectionError as error:
-            raise StartError(f"no Kafka answers at {self._settings.kafka} any more: {error}") from error
+        except (KafkaConnectionError, TimeoutError) as error:
+            raise Unanswered(f"no Kafka answers at {self._settings.kafka} any more: {error}") from error
         finally:
             waiting.cancel()
         unpacker = Unpacker(Bounds(self._settings.max_unpacked_bytes, largest_record))

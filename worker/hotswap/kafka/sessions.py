@@ -6,7 +6,8 @@ So a connection that has used up most of its session authenticates once more bef
 way is answered first, what comes waits. One that idles has nothing to lose: it does so when it is used next, however
 late.
 
-As internals.py, it uses aiokafka beyond its documented interface: AIOKafkaConnection has its replacement here.
+As internals.py, it uses aiokafka beyond its documented interface: AIOKafkaConnection has its replacement here, and the
+first question of each client, which broker to connect to.
 """
 
 import asyncio
@@ -26,6 +27,8 @@ log = logging.getLogger(__name__)
 
 _USED_UP: Final = 0.8
 """The share of a session after which its connection authenticates again, as the least of Java's client (0.85)."""
+_BOOTSTRAP_MS: Final = 9_000
+"""How long a client asks for the cluster, all its addresses together: less than our own bound of a call."""
 
 
 class Session(aiokafka.conn.AIOKafkaConnection):  # type: ignore[misc]
@@ -79,6 +82,29 @@ class Session(aiokafka.conn.AIOKafkaConnection):  # type: ignore[misc]
                 raise KafkaConnectionError(str(error)) from error
         await super()._do_sasl_handshake()
 
+
+_bootstrap = aiokafka.client.AIOKafkaClient.bootstrap
+
+
+async def _bootstrap_soon(client: Any) -> None:
+    """Ask one address after the other for the cluster, each for its share of the time.
+
+    One that takes the connection and is silent, as a stopped broker is, would use up our bound of a call before another
+    is asked. Raises TimeoutError if one was silent, and no other answered.
+    """
+    began, whole = time.monotonic(), client._request_timeout_ms
+    share = client._request_timeout_ms = min(whole, _BOOTSTRAP_MS // len(client.hosts))
+    try:
+        await _bootstrap(client)
+    except KafkaConnectionError as error:
+        if time.monotonic() - began < share / 1000:
+            raise
+        raise TimeoutError from error
+    finally:
+        client._request_timeout_ms = whole
+
+
+aiokafka.client.AIOKafkaClient.bootstrap = _bootstrap_soon
 
 _get_connection = aiokafka.client.AIOKafkaClient._get_conn
 

@@ -29,6 +29,8 @@ CONFIG_FILE = "HOTSWAP_CONFIG_FILE"
 SECRETS_DIR = "HOTSWAP_SECRETS_DIR"
 _BESIDE = (CONFIG_FILE, SECRETS_DIR, "HOTSWAP_MAVEN_URL")  # variables that are no settings
 _OF_TESTS = "HOTSWAP_TEST_"
+OWN_CONTROL = ".control"
+"""What follows a deployment's name in that of its own control topic."""
 _ALIKE = 0.8
 
 
@@ -65,7 +67,10 @@ class Settings(KafkaSettings, TrustSettings):
         "", description="Topic of the refused requests. Default: `<deployment>.dead-letters`."
     )
     control_topic: str = Field(
-        "hotswap.control", description="Topic of the commands. Deployments may share it; its records never expire."
+        "",
+        description="Topic of the commands; its records never expire. Default: `<deployment>.control`, or "
+        "`hotswap.control`, which deployments used to share, if this one's commands are there and not in a topic of "
+        "its own.",
     )
     status_topic: str = Field(
         "hotswap.status", description="Topic of the workers' reports. Deployments may share it; it is compacted."
@@ -243,7 +248,7 @@ class Settings(KafkaSettings, TrustSettings):
             requests=self.requests_topic or f"{self.deployment}.requests",
             predictions=self.predictions_topic or f"{self.deployment}.predictions",
             dead_letters=self.dead_letters_topic or f"{self.deployment}.dead-letters",
-            control=self.control_topic,
+            control=self.control_topic or f"{self.deployment}{OWN_CONTROL}",
             status=self.status_topic,
         )
 

@@ -44,7 +44,8 @@ class Guard:
     def __init__(self, deployment: str, *, trust: Trust | None = None, topic: str = "") -> None:
         self._deployment = deployment
         self._trust = trust
-        self._topic = topic
+        self.topic = topic
+        """Name of the control topic, which is part of what is signed; it is set before the first record."""
         self.cluster = ""
         """Kafka's id of the cluster; it is set before the first record."""
         self.since: int | None = None
@@ -64,7 +65,7 @@ class Guard:
         if self._unverified is None:
             return ""
         return (
-            f"offset {self._unverified} of {self._topic} says that commands must be signed from there on, but without "
+            f"offset {self._unverified} of {self.topic} says that commands must be signed from there on, but without "
             "HOTSWAP_TRUST that cannot be verified here, and unsigned ones are obeyed: set it as the other workers do"
         )
 
@@ -97,7 +98,7 @@ class Guard:
         keys = [value or b"" for name, value in record.headers if name == KEY_ID]  # Kafka knows headers without a value
         signatures = [value or b"" for name, value in record.headers if name == SIGNATURE]
         if not keys and not signatures:
-            since = "" if self.since is None else f", as all are since offset {self.since} of {self._topic}"
+            since = "" if self.since is None else f", as all are since offset {self.since} of {self.topic}"
             why = f"the command must be signed{since}: sign it with --sign-with, or HOTSWAP_SIGN_WITH"
             raise SwapError(SwapCode.SIGNATURE_MISSING, why)
         if (len(keys), len(signatures)) != (1, 1):
@@ -106,11 +107,11 @@ class Guard:
         named = keys[0][:_SHOWN].decode("ascii", "backslashreplace")
         if not (key := trust.keys.get(named)):
             raise SwapError(SwapCode.NOT_TRUSTED, f"the trust file has no key {named}: see `hotswap keys list`")
-        message = signed_bytes(record.value or b"", topic=self._topic, cluster=self.cluster)
+        message = signed_bytes(record.value or b"", topic=self.topic, cluster=self.cluster)
         if not is_signed(key.public, signatures[0], message):
             raise SwapError(
                 SwapCode.SIGNATURE_INVALID,
-                f"the signature is not one by key {key.title} of this command for topic {self._topic} of cluster "
+                f"the signature is not one by key {key.title} of this command for topic {self.topic} of cluster "
                 f"{self.cluster}: it was altered, or signed for another topic or cluster",
             )
         return key
@@ -122,7 +123,7 @@ class Guard:
             raise SwapError(SwapCode.NOT_TRUSTED, f"key {key.title} {why}")
 
         if key.id in self.revoked:
-            refuse(f"was revoked at offset {self.revoked[key.id]} of {self._topic}")
+            refuse(f"was revoked at offset {self.revoked[key.id]} of {self.topic}")
         if role and role not in key.roles:
             refuse(f"lacks the role {role}: it has {', '.join(sorted(key.roles))}")
         if not key.commands(self._deployment):

@@ -33,6 +33,11 @@ def signed_bytes(value: bytes, *, topic: str, cluster: str) -> bytes:
     A topic's name has no semicolon, so no two pairs of topic and cluster have the same type.
     """
     kind = f"application/vnd.hotswap.command;topic={topic};cluster={cluster}".encode()
+    return pre_authentication(kind, value)
+
+
+def pre_authentication(kind: bytes, value: bytes) -> bytes:
+    """Return DSSE's pre-authentication encoding of a value of a type."""
     return b"DSSEv1 %d %b %d %b" % (len(kind), kind, len(value), value)
 
 

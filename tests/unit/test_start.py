@@ -1,0 +1,78 @@
+"""How long a worker goes on to start: while Kafka leaves that in doubt, for a while, and never against what is set."""
+
+import asyncio
+import logging
+
+import pytest
+
+from hotswap import service
+from hotswap.errors import Denied, Doubt, StartError, Unanswered
+from hotswap.settings import Settings
+
+SETTINGS = Settings(deployment="d", worker_id="w1", call_timeout_s=10.0)
+
+
+class Worker:
+    """A worker whose start, or whose work, ends as is said of each attempt; None: it was told to stop."""
+
+    ends = ()
+    is_working = False
+    made = 0
+
+    def __init__(self, settings, *, child):
+        self.end, self.is_joined = Worker.ends[Worker.made], Worker.is_working
+        Worker.made += 1
+
+    async def run(self, stopping):
+        if self.end:
+            raise self.end
+
+
+@pytest.fixture
+def run(monkeypatch):
+    """Return a function that runs a worker to its end, and returns how many attempts were made."""
+
+    async def known(settings):
+        return settings
+
+    async def play(*ends, settings=SETTINGS, stopping=None, is_working=False):
+        monkeypatch.setattr(Worker, "ends", ends)
+        monkeypatch.setattr(Worker, "made", 0)
+        monkeypatch.setattr(Worker, "is_working", is_working)
+        await service._run(settings, (), stopping or asyncio.Event(), [])
+        return Worker.made
+
+    monkeypatch.setattr(service, "settled", known)
+    monkeypatch.setattr(service, "Worker", Worker)
+    monkeypatch.setattr(service, "_BEAT_S", 0.0)
+    return play
+
+
+async def test_a_start_in_doubt_begins_anew_and_says_what_it_waits_for(run, caplog):
+    with caplog.at_level(logging.WARNING):
+        assert await run(Doubt("the leader is gone"), Unanswered("no Kafka answers"), None) == 3
+    waits = [(record.message, record.why) for record in caplog.records]
+    assert waits == [("worker.waits_for_kafka", why) for why in ("the leader is gone", "no Kafka answers")]
+
+
+@pytest.mark.parametrize("error", [StartError("no Kafka listens there"), Denied("lacks the right Read of topic d")])
+async def test_what_only_an_operator_can_mend_ends_a_start_at_once(run, error):
+    with pytest.raises(type(error), match=str(error)):
+        await run(error, None)
+    assert Worker.made == 1
+
+
+async def test_after_a_while_a_start_in_doubt_ends_with_the_last_reason(run):
+    with pytest.raises(Doubt, match="still"):
+        await run(*[Doubt("still")] * 10_000, settings=SETTINGS.model_copy(update={"call_timeout_s": 0.001}))
+
+
+async def test_a_worker_that_has_joined_and_fails_later_is_not_started_anew(run):
+    with pytest.raises(Doubt, match="while it works"):
+        await run(Doubt("while it works"), None, is_working=True)
+
+
+async def test_a_stop_ends_the_waiting(run):
+    stopping = asyncio.Event()
+    stopping.set()
+    assert await run(Doubt("the leader is gone"), stopping=stopping) == 0
