@@ -3,9 +3,10 @@
 from collections.abc import Iterable, Iterator, Sequence
 
 from harness.manifests import Manifest, container, environment, mebibytes, named, pods
+from hotswap.host.child import _BEYOND_HEAP_BYTES
 
 _OUTSIDE_THE_HEAP_MIB = 200
-"""Of a model host, beside its Java heap: Java's own memory, and Python's."""
+"""Of a model host, beside its Java heap: Java's own memory, and Python's. It may take up to _BEYOND_HEAP_BYTES."""
 _PROCESS_MIB = 150
 _PATHS = {"startupProbe": "/livez", "livenessProbe": "/livez"}
 _WRITTEN = {"/tmp", "/var/cache/hotswap"}
@@ -95,9 +96,11 @@ def _memory(manifests: Sequence[Manifest], name: str, pod: Manifest) -> Iterator
         yield "does not say what it needs"
     elif name.endswith("-worker"):
         given = environment(manifests, name)
-        # At a swap: the hosts of the serving generation, those of the next one, and a standby.
-        hosts = 2 * int(given["HOTSWAP_HOSTS"]) + 1
-        need = _PROCESS_MIB + hosts * (int(given["HOTSWAP_HOST_HEAP_MB"]) + _OUTSIDE_THE_HEAP_MIB)
+        heap = int(given["HOTSWAP_HOST_HEAP_MB"])
+        # At a swap: the hosts of the serving generation, those of the next one, and a standby. One of them may take all
+        # that a host may before it is ended: a kubelet ends the whole container with what exceeds its limit.
+        usual, most = heap + _OUTSIDE_THE_HEAP_MIB, heap + (_BEYOND_HEAP_BYTES >> 20)
+        need = _PROCESS_MIB + 2 * int(given["HOTSWAP_HOSTS"]) * usual + most
         if (limit := mebibytes(resources["limits"]["memory"])) < need:
             yield f"has {limit} MiB and may need {need} at a swap"
 

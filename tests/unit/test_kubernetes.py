@@ -202,7 +202,7 @@ PLANTED = {
     ),
     "is killed before its clean stop": lambda pod, _: pod.update(terminationGracePeriodSeconds=10),
     "does not say what it needs": lambda _, only: only["resources"]["limits"].clear(),
-    "may need 2286 at a swap": lambda _, only: only["resources"]["limits"].update(memory="2Gi"),
+    "may need 3622 at a swap": lambda _, only: only["resources"]["limits"].update(memory="3Gi"),
 }
 
 
