@@ -214,10 +214,11 @@ class Arena:
         return [(name, event["partition"]) for name in names for event in self.events(name, "partition.opened")]
 
     def are_opened(self):
-        """Whether the running workers have opened all partitions."""
+        """Whether the running workers are all members of the group, and have opened all partitions."""
         given = [(name, self.events(name, "membership.assigned")) for name in self.workers]
         owned = {(name, partition) for name, seen in given if seen for partition in seen[-1]["partitions"]}
-        return len(owned) == self.terms.partitions and owned <= set(self.opened())
+        is_shared = all(seen for _, seen in given) and len(owned) == self.terms.partitions
+        return is_shared and owned <= set(self.opened())
 
     async def is_serving(self, name, seconds=60):
         """Wait until a worker has opened a partition."""

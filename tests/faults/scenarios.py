@@ -227,7 +227,7 @@ SCENARIOS = {
         Scenario(
             name="scaling",
             promise="3 workers become 2, then 4, as a StatefulSet does it by the settings of ops/kubernetes, and swap "
-            "meanwhile: a partition waits 10 s at most",
+            "meanwhile: no partition waits for a session to end",
             play=scaling,
             seconds=90,
             terms=Terms(partitions=12, per_second=500, is_static=True, settings=as_deployed()),

@@ -10,8 +10,9 @@ from hotswap.kafka.membership import Membership
 
 async def members(bootstrap, group):
     """Return the names of a group's members."""
-    told = AdminClient({"bootstrap.servers": bootstrap}).describe_consumer_groups([group])[group]
-    return [member.group_instance_id for member in (await asyncio.to_thread(told.result)).members]
+    admin = AdminClient({"bootstrap.servers": bootstrap})  # what it is asked goes unanswered once nobody has it
+    told = admin.describe_consumer_groups([group])[group]
+    return [member.group_instance_id for member in (await asyncio.to_thread(told.result, 30)).members]
 
 
 @pytest.mark.parametrize(("leaves", "left"), [(False, ["worker-2"]), (True, [])])
