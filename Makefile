@@ -21,14 +21,14 @@ unexport PYTHONDONTWRITEBYTECODE
 
 # Each is a proof under fire of its own, minutes long: make kills, or make kills SEED=7 SECONDS=60 PARTITIONS=64. With
 # RECORD=1, as with the other proofs below, the run is appended to docs/proofs.jsonl.
-PROOFS := kills kills-swaps kills-named failpoints zombies broker storm takeover drain swaps bad-swaps commands \
+PROOFS := kills kills-swaps kills-named failpoints zombies broker storm takeover drain scaling swaps bad-swaps commands \
 	at-least-once everything cluster million fuzz fuzz-records both-ways gateways
 RED := red-at-least-once red-unfenced
 play = cd tests && $(abspath $(VENV))/bin/python -m faults $1 $(addprefix --seed ,$(SEED)) $(addprefix --seconds ,$(SECONDS)) \
 	$(addprefix --partitions ,$(PARTITIONS))
 
 .PHONY: help setup setup-all demo test test-all check coverage faults $(PROOFS) $(RED) attacks topics versions rights renewals upgrade alerts \
-	console-journey http-conformance verifier model mutants bench against cache-check pictures train jars protos docs lock clean
+	console-journey http-conformance kubernetes-check verifier model mutants bench against cache-check pictures train jars protos docs lock clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile
@@ -104,6 +104,10 @@ http-conformance: ## the gateway before what others have written: schemathesis, 
 	@cd tests && $(abspath .venv-conformance)/bin/python -m conformance.http $(addprefix --seed ,$(SEED)) \
 		$(addprefix --cases ,$(CASES))
 
+kubernetes-check: ## the manifests of ops/kubernetes before what others have written: kubernetes-validate, models of CRDs, checkov
+	@:$(call stop_at,$(shell $(call bootstrap,.venv-kubernetes requirements-kubernetes.lock)))
+	@cd tests && $(abspath .venv-kubernetes)/bin/python -m conformance.kubernetes
+
 verifier: setup ## the verifier's own test: defects planted in good histories, each found
 	@cd tests && $(abspath $(VENV))/bin/python -m faults.test_verifier
 
@@ -151,10 +155,11 @@ lock: ## requirements*.lock from pyproject.toml (needs uv)
 	@uv pip compile $(compile) --extra demo --extra dev --extra browser -o requirements-browser.lock
 	@cp requirements.lock requirements-conformance.lock
 	@uv pip compile $(compile) --extra demo --extra dev --extra conformance -o requirements-conformance.lock
+	@uv pip compile $(compile) --extra kubernetes -o requirements-kubernetes.lock
 	@uv pip compile $(compile) --extra train -o requirements-train.lock
 
 clean: ## remove what the targets made here
-	@rm -rf .venv .venv-spark .venv-browser .venv-conformance .venv-train .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .coverage build dist
+	@rm -rf .venv .venv-spark .venv-browser .venv-conformance .venv-kubernetes .venv-train .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .coverage build dist
 
 generate = $(VENV)/bin/python -m grpc_tools.protoc -I protos --python_out=$1 --pyi_out=$1 hotswap/v1/control.proto
 compile = -q --universal --python-version 3.11 --generate-hashes --custom-compile-command 'make lock' pyproject.toml

@@ -1,4 +1,7 @@
-"""Writes codes.md, settings.md and metrics.md from the code: into this folder, or the one that is named."""
+"""Writes codes.md, settings.md and metrics.md from the code: into this folder, or the one that is named.
+
+Without a folder's name it also writes the alerts as the Prometheus operator takes them.
+"""
 
 import ast
 import inspect
@@ -6,6 +9,7 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from enum import StrEnum
 from pathlib import Path
+from textwrap import indent
 from typing import Any
 
 from prometheus_client.metrics import MetricWrapperBase
@@ -120,9 +124,24 @@ def _row(cells: Sequence[str]) -> str:
     return f"| {' | '.join(' '.join(cell.split()).replace('|', chr(92) + '|') for cell in cells)} |"
 
 
+ALERTS = Path(__file__).parents[1] / "ops" / "alerts.yml"
+RULES = ALERTS.parent / "kubernetes" / "prometheus" / "rules.yaml"
+
+
+def render_rules() -> str:
+    """Return ops/alerts.yml as a PrometheusRule."""
+    head = (
+        "# Made from ops/alerts.yml by `make docs`.\n"
+        "apiVersion: monitoring.coreos.com/v1\nkind: PrometheusRule\nmetadata:\n  name: hotswap\nspec:\n"
+    )
+    return head + indent(ALERTS.read_text(encoding="utf-8"), "  ", lambda line: bool(line.strip()))
+
+
 PAGES = {"codes.md": render_codes, "settings.md": render_settings, "metrics.md": render_metrics}
 
 if __name__ == "__main__":
     folder = Path(sys.argv[1]) if sys.argv[1:] else Path(__file__).parent
     for name, render in PAGES.items():
         (folder / name).write_text(render())
+    if not sys.argv[1:]:
+        RULES.write_text(render_rules(), encoding="utf-8")

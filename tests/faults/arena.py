@@ -7,6 +7,7 @@ the fleet settle and reports the verifier's findings.
 import asyncio
 import contextlib
 import itertools
+import json
 import os
 import random
 import signal
@@ -26,6 +27,7 @@ from hotswap.client.change import Change
 from hotswap.errors import Doubt, NoAnswer
 
 MODELS = ("iris_gbm", "iris_glm")
+OPENED_S = 180
 _STARTED_S = 120
 _SETTLE_S = 180
 
@@ -204,6 +206,22 @@ class Arena:
             if time.monotonic() > give_up:
                 raise AssertionError(f"not within {seconds} s: {what}")
             await asyncio.sleep(0.05)
+
+    def events(self, name, event):
+        """Return the worker's log records of this event so far."""
+        return [json.loads(line) for line in self.deployment.log(name).splitlines() if f'"{event}"' in line]
+
+    def opened(self):
+        """Return every opening of a partition so far, by its worker and partition."""
+        names = [path.stem for path in self.folder.glob("w*.log")]
+        return [(name, event["partition"]) for name in names for event in self.events(name, "partition.opened")]
+
+    def are_opened(self):
+        """Whether the running workers are all members of the group, and have opened all partitions."""
+        given = [(name, self.events(name, "membership.assigned")) for name in self.workers]
+        owned = {(name, partition) for name, seen in given if seen for partition in seen[-1]["partitions"]}
+        is_shared = all(seen for _, seen in given) and len(owned) == self.terms.partitions
+        return is_shared and owned <= set(self.opened())
 
     async def is_serving(self, name, seconds=60):
         """Wait until a worker has opened a partition."""

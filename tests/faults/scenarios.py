@@ -1,7 +1,6 @@
 """The proofs under fire, each a short story: what dies, when, and what must hold besides the verifier's verdict."""
 
 import asyncio
-import json
 import signal
 import time
 from collections.abc import Awaitable, Callable
@@ -9,11 +8,12 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field, replace
 from functools import partial
 
-from faults.arena import Arena, Terms
+from faults.arena import OPENED_S, Arena, Terms
 from faults.at_failpoints import failpoints, kills_in_doubt, zombies
 from faults.brokers import proxied_cluster, proxied_kafka
 from faults.cluster import cluster
 from faults.everything import everything
+from faults.scaling import as_deployed, scaling
 from faults.swaps import swaps
 
 QUICK_SESSION = {"session_timeout_ms": 2_000}
@@ -119,11 +119,11 @@ async def storm(arena, seconds):
 
 async def takeover(arena, seconds):
     """Kill one worker of three; the others open its partitions, and go on meanwhile with their own."""
-    await arena.until(lambda: _are_opened(arena), _OPENED_S, "all partitions are opened")
+    await arena.until(arena.are_opened, OPENED_S, "all partitions are opened")
     await asyncio.sleep(seconds / 2)
     victim = arena.random.choice(arena.workers)
-    moved = set(_events(arena, victim, "membership.assigned")[-1]["partitions"])
-    before = len(_opened(arena))
+    moved = set(arena.events(victim, "membership.assigned")[-1]["partitions"])
+    before = len(arena.opened())
     arena.verifier.longest_gaps.clear()
     arena.deployment.kill(victim)
     await asyncio.sleep(seconds)
@@ -133,31 +133,11 @@ async def takeover(arena, seconds):
         for what in ("moved", "stayed")
     }
     arena.figures |= {"partitions": arena.terms.partitions, "moved": len(moved)}
-    arena.figures["opened anew"] = len(_opened(arena)) - before
+    arena.figures["opened anew"] = len(arena.opened()) - before
     arena.figures |= {f"longest gap of one that {what}, s": round(gap, 2) for what, gap in silent.items()}
     assert arena.figures["opened anew"] == len(moved), "partitions that stay were opened anew"
     assert silent["moved"] <= 12, f"a partition that moved stood still for {silent['moved']:.1f} s"
     assert silent["stayed"] <= 2, f"a partition that stayed stood still for {silent['stayed']:.1f} s"
-
-
-def _are_opened(arena):
-    given = [(worker, _events(arena, worker, "membership.assigned")) for worker in arena.workers]
-    owned = {(worker, partition) for worker, seen in given if seen for partition in seen[-1]["partitions"]}
-    return len(owned) == arena.terms.partitions and owned <= set(_opened(arena))
-
-
-def _opened(arena):
-    """Every opening of a partition, by its worker and partition."""
-    return [
-        (path.stem, event["partition"])
-        for path in arena.folder.glob("w*.log")
-        for event in _events(arena, path.stem, "partition.opened")
-    ]
-
-
-def _events(arena, worker, event):
-    lines = (line for line in arena.deployment.log(worker).splitlines() if f'"{event}"' in line)
-    return [json.loads(line) for line in lines]
 
 
 async def drain(arena, _):
@@ -177,8 +157,6 @@ async def drain(arena, _):
     arena.figures["transactions given up"] = recycled
     assert recycled == 0, "a batch was abandoned, so its requests were delivered again"
 
-
-_OPENED_S = 180
 
 FULL_LOAD = Terms(partitions=12, per_second=1_000, workers=3)
 UNDER_ZOMBIES = Terms(workers=2, settings=QUICK_SESSION)
@@ -245,6 +223,14 @@ SCENARIOS = {
             promise="each worker in turn is asked to stop under load: nothing is delivered again",
             play=drain,
             terms=Terms(partitions=6, per_second=500),
+        ),
+        Scenario(
+            name="scaling",
+            promise="3 workers become 2, then 4, as a StatefulSet does it by the settings of ops/kubernetes, and swap "
+            "meanwhile: no partition waits for a session to end",
+            play=scaling,
+            seconds=90,
+            terms=Terms(partitions=12, per_second=500, is_static=True, settings=as_deployed()),
         ),
         Scenario(
             name="swaps",

@@ -200,6 +200,7 @@ def test_make_help_lists_every_target():
         "alerts",
         "console-journey",
         "http-conformance",
+        "kubernetes-check",
         "verifier",
         "model",
         "mutants",

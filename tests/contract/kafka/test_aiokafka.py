@@ -76,6 +76,7 @@ RELIED_ON = {
     GroupCoordinator.reset_generation: "537aa37c531b",
     GroupCoordinator._do_heartbeat: "dc1d6632aaa6",
     CoordinatorGroupRebalance.perform_group_join: "ff2c2109b2e9",
+    GroupCoordinator._maybe_leave_group: "016cd88a16e6",
     for_code: "26ee93889946",
     # What a rebalance does to what is fetched, and when our assignor is told what we get.
     GroupCoordinator._on_join_prepare: "4d9524afc0ee",

@@ -219,3 +219,19 @@ async def test_what_is_to_move_is_claimed_until_its_loop_has_ended_and_then_the_
     pipeline.ended.set_result(None)
     await asyncio.sleep(0)
     assert consumer.rejoins == [(5, {0})]
+
+
+@pytest.mark.parametrize(("leaves", "name"), [(False, "worker-2"), (True, None)])
+async def test_a_named_member_leaves_its_group_at_a_stop_only_if_it_is_to(joined, leaves, name):
+    member, consumer, _ = await joined(group_instance_id="worker-2", leave_group_on_stop=leaves)
+    consumer._coordinator._group_instance_id = "worker-2"
+    await member.stop()
+    assert consumer._coordinator._group_instance_id == name
+
+
+async def test_a_member_that_was_never_started_stops(monkeypatch):
+    monkeypatch.setattr(membership_module, "AIOKafkaConsumer", Consumer)
+    settings = Settings(deployment="d", group_instance_id="worker-2", leave_group_on_stop=True)
+    member = Membership(settings, on_rejoining=None, on_revoked=None, on_assigned=None)
+    member._consumer._coordinator = None
+    await member.stop()

@@ -29,3 +29,12 @@ def rejoin(consumer: AIOKafkaConsumer) -> None:
 def read_on(consumer: AIOKafkaConsumer) -> None:
     """Let `getmany` go on with the partitions at hand until the consumer has others; aiokafka's waits for these."""
     consumer._subscription.begin_reassignment = lambda: None
+
+
+def leave_at_stop(consumer: AIOKafkaConsumer) -> None:
+    """Let `stop` leave the group with a static member too, which aiokafka's never does (KIP-1092: LEAVE_GROUP).
+
+    aiokafka sends the member id only (LeaveGroup version 1), and the broker removes the name with it.
+    """
+    if consumer._coordinator:  # none before `start`
+        consumer._coordinator._group_instance_id = None

@@ -23,7 +23,7 @@ from hotswap.kafka.assignor import NOTHING, Claim, KeepingAssignor
 from hotswap.kafka.connection import bounded, connection, end
 from hotswap.kafka.contents import Bounds, Unpacker
 from hotswap.kafka.fetched import Fetches, get_batches, take_batches
-from hotswap.kafka.group import join_as, member_id, membership_number, read_on, rejoin
+from hotswap.kafka.group import join_as, leave_at_stop, member_id, membership_number, read_on, rejoin
 from hotswap.kafka.inbox import Inbox
 from hotswap.kafka.internals import FencedInstanceIdError
 from hotswap.kafka.records import RawRequests
@@ -146,7 +146,9 @@ class Membership(ConsumerRebalanceListener):  # type: ignore[misc]
                 await self._reach(epoch)
 
     async def stop(self) -> None:
-        """Leave the group, unless a static member, which keeps its place; the loops must have ended before."""
+        """Leave the group, unless a static member that keeps its place; the loops must have ended before."""
+        if self._settings.leave_group_on_stop:
+            leave_at_stop(self._consumer)
         await end(self._consumer)
 
     def inbox(self, partition: int) -> Inbox:
