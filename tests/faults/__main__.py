@@ -25,6 +25,7 @@ from faults import (
     fuzz_records,
     gateways,
     million,
+    objects,
     renewals,
     rights,
     topics,
@@ -48,7 +49,7 @@ ON_THEIR_OWN = {
     "both-ways": (both_ways.run, 100_000),
 }
 """Proofs with a Kafka of their own."""
-ATTACKS, TOPICS, ALERTS, RIGHTS, RENEWALS = "attacks", "topics", "alerts", "rights", "renewals"
+ATTACKS, TOPICS, ALERTS, RIGHTS, RENEWALS, S3 = "attacks", "topics", "alerts", "rights", "renewals", "s3"
 VERSIONS = "versions"
 TABLES: dict[str, tuple[Any, Callable[[argparse.Namespace], dict[str, Any]]]] = {
     ATTACKS: (attacks, lambda asked: {"code": asked.worker}),
@@ -65,6 +66,7 @@ FULL_LENGTHS = {
     ALERTS: len(alerts.FAULTS),
     RIGHTS: rights.COUNT,
     RENEWALS: renewals.SECONDS,
+    S3: objects.SECONDS,
     VERSIONS: len(versions.VERSIONS),
 }
 
@@ -120,6 +122,8 @@ async def _play(name: str, asked: argparse.Namespace, length: float, folder: Pat
     if name in (ALERTS, RENEWALS):
         play = alerts.run(folder, say=_say) if name == ALERTS else renewals.run(folder, seconds=length, say=_say)
         return Outcome(*await play)
+    if name == S3:
+        return Outcome(*await objects.run(folder, seed=asked.seed, seconds=length, say=_say))
     if name in COMMANDS:
         return _told(name, await _command(name, asked.seed, int(length), folder))
     if name in ON_THEIR_OWN:

@@ -78,10 +78,9 @@ class Deployment:
             deployment=self.name,
             control_topic=f"{self.name}.control",
             status_topic=f"{self.name}.status",
-            store=(folder / "store").as_uri(),
             cache=folder / "cache",
             # A second Java for each worker would only slow the tests down.
-            **{"spare_kinds": "spark", "hosts": 1, **settings},
+            **{"store": (folder / "store").as_uri(), "spare_kinds": "spark", "hosts": 1, **settings},
         )
         self.workers: dict[str, subprocess.Popen[bytes]] = {}
 

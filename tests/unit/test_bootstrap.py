@@ -196,6 +196,7 @@ def test_make_help_lists_every_target():
         "versions",
         "rights",
         "renewals",
+        "s3",
         "alerts",
         "console-journey",
         "http-conformance",
