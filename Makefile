@@ -27,25 +27,25 @@ RED := red-at-least-once red-unfenced
 play = cd tests && $(abspath $(VENV))/bin/python -m faults $1 $(addprefix --seed ,$(SEED)) $(addprefix --seconds ,$(SECONDS)) \
 	$(addprefix --partitions ,$(PARTITIONS))
 
-.PHONY: help setup setup-all demo test test-all check coverage faults $(PROOFS) $(RED) attacks topics versions rights renewals upgrade alerts \
+.PHONY: help setup setup-all demo test test-all check coverage faults $(PROOFS) $(RED) attacks topics versions rights renewals s3 upgrade alerts \
 	console-journey http-conformance kubernetes-check verifier model mutants bench against cache-check pictures train jars protos docs lock clean
 
 help: ## this list
-	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile
+	@sed -n 's/^\([a-z0-9-]*\):.*## /  make \1\t/p' Makefile
 
 setup: ## the virtual environment in .venv, as requirements.lock says (every target does this by itself)
 	@:$(call stop_at,$(shell $(call bootstrap,$(VENV) requirements.lock)))
 
-setup-all: ## the virtual environment with every extra, Spark's too, in .venv-spark
+setup-all: ## the virtual environment with every extra, Spark's and S3's too, in .venv-spark
 	@:$(call stop_at,$(shell $(call bootstrap,.venv-spark requirements-spark.lock)))
 
 demo: setup ## the whole story on one screen: a stream is scored while its model is swapped
 	@$(VENV)/bin/python examples/demo.py
 
-test: setup ## all tests, those against a real Kafka too; Spark's are left out (436 MB: make test-all)
+test: setup ## all tests, those against a real Kafka too; Spark's and S3's are left out (680 MB: make test-all)
 	@$(VENV)/bin/python -m pytest $(side_by_side)
 
-test-all: setup-all ## all tests with every extra installed, Spark's too, in .venv-spark
+test-all: setup-all ## all tests with every extra installed, Spark's and S3's too, in .venv-spark
 	@.venv-spark/bin/python -m pytest $(side_by_side) $(addprefix --ignore ,$(WITHOUT))
 
 check: setup ## format, lint, types, imports, what is generated, unit tests
@@ -91,6 +91,10 @@ upgrade: setup ## workers replaced one by one by another version's and back, wit
 
 renewals: setup ## certificates, tokens and sessions that end while two fleets work, renewed without a restart (five minutes)
 	@$(call play,renewals)
+
+s3: setup-all ## a fleet whose store, a real S3 server, hangs, dies and is away in the middle of swaps (five minutes)
+	@$(call play,s3)
+s3: VENV := .venv-spark
 
 alerts: setup ## the situation that each alert of ops/ is for, in a real Prometheus (needs prometheus on PATH; 20 minutes at most)
 	@$(call play,alerts)
@@ -149,8 +153,9 @@ docs: setup ## docs/codes.md, settings.md and metrics.md from the code; RELIABIL
 
 lock: ## requirements*.lock from pyproject.toml (needs uv)
 	@uv pip compile $(compile) --extra demo --extra dev -o requirements.lock
-	@cp requirements.lock requirements-spark.lock # the same versions, and what Spark adds
-	@uv pip compile $(compile) --extra demo --extra dev --extra spark -o requirements-spark.lock
+	@cp requirements.lock requirements-spark.lock # the same versions, and what Spark and the object stores add
+	@uv pip compile $(compile) --extra demo --extra dev --extra spark $(addprefix --extra ,s3 gcs azure s3-server) \
+		-o requirements-spark.lock
 	@cp requirements.lock requirements-browser.lock
 	@uv pip compile $(compile) --extra demo --extra dev --extra browser -o requirements-browser.lock
 	@cp requirements.lock requirements-conformance.lock

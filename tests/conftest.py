@@ -31,6 +31,8 @@ class GivenKafka:
 
 _LEFT_OUT = pytest.StashKey[int]()
 _TESTS = Path(__file__).parent
+_NEEDS = {"spark": "pyspark", "s3": "s3fs"}
+"""The package that the tests with a marker need."""
 _LONGEST_FIRST = ("faults", "system", "model", "contract", "unit")
 
 
@@ -43,7 +45,8 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Leave out the tests of what is not installed; of the rest the longest come first, for some run side by side."""
     items.sort(key=_place)
-    left = [] if importlib.util.find_spec("pyspark") else [item for item in items if item.get_closest_marker("spark")]
+    lacking = [marker for marker, package in _NEEDS.items() if not importlib.util.find_spec(package)]
+    left = [item for item in items if any(map(item.get_closest_marker, lacking))]
     config.stash[_LEFT_OUT] = len(left)
     if left:
         config.hook.pytest_deselected(items=left)
@@ -73,7 +76,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
     """Say in a line what was left out."""
     if left := config.stash.get(_LEFT_OUT, 0):
         terminalreporter.write_line(
-            f"Left out: {left} tests of Spark, which is not installed here (make test-all has it)"
+            f"Left out: {left} tests of Spark and of S3, which are not installed here (make test-all has them)"
         )
 
 

@@ -25,6 +25,7 @@ from faults import (
     fuzz_records,
     gateways,
     million,
+    objects,
     renewals,
     rights,
     topics,
@@ -49,7 +50,7 @@ ON_THEIR_OWN = {
     "both-ways": (both_ways.run, 100_000),
 }
 """Proofs with a Kafka of their own."""
-ATTACKS, TOPICS, ALERTS, RIGHTS, RENEWALS = "attacks", "topics", "alerts", "rights", "renewals"
+ATTACKS, TOPICS, ALERTS, RIGHTS, RENEWALS, S3 = "attacks", "topics", "alerts", "rights", "renewals", "s3"
 VERSIONS, UPGRADE = "versions", "upgrade"
 TABLES: dict[str, tuple[Any, Callable[[argparse.Namespace], dict[str, Any]]]] = {
     ATTACKS: (attacks, lambda asked: {"code": asked.worker}),
@@ -66,6 +67,7 @@ FULL_LENGTHS = {
     ALERTS: len(alerts.FAULTS),
     RIGHTS: rights.COUNT,
     RENEWALS: renewals.SECONDS,
+    S3: objects.SECONDS,
     VERSIONS: len(versions.VERSIONS),
     UPGRADE: upgrade.SECONDS,
 }
@@ -125,6 +127,8 @@ async def _play(name: str, asked: argparse.Namespace, length: float, folder: Pat
         return Outcome(*await play)
     if name == UPGRADE:
         return Outcome(*await upgrade.run(folder, old=asked.old, seed=asked.seed, seconds=length, say=_say))
+    if name == S3:
+        return Outcome(*await objects.run(folder, seed=asked.seed, seconds=length, say=_say))
     if name in COMMANDS:
         return _told(name, await _command(name, asked.seed, int(length), folder))
     if name in ON_THEIR_OWN:

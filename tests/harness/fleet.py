@@ -76,10 +76,9 @@ class Deployment:
         self.settings = Settings(
             kafka=kafka.bootstrap,
             deployment=self.name,
-            store=(folder / "store").as_uri(),
             cache=folder / "cache",
             # A second Java for each worker would only slow the tests down.
-            **self._logs() | {"spare_kinds": "spark", "hosts": 1} | settings,
+            **self._logs() | {"store": (folder / "store").as_uri(), "spare_kinds": "spark", "hosts": 1} | settings,
         )
         self.workers: dict[str, subprocess.Popen[bytes]] = {}
 

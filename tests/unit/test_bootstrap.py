@@ -197,6 +197,7 @@ def test_make_help_lists_every_target():
         "rights",
         "upgrade",
         "renewals",
+        "s3",
         "alerts",
         "console-journey",
         "http-conformance",

@@ -26,6 +26,12 @@ def test_an_event_comes_first_and_its_facts_are_fields(lines):
     assert (line["event"], line["generation"], line["level"]) == ("swap.ready", 7, "INFO")
 
 
+def test_the_libraries_of_stores_tell_no_details_whatever_the_level(lines):
+    logs.set_up(level="DEBUG")
+    for library in ("botocore.auth", "botocore.endpoint", "azure.core", "google.auth", "urllib3.connectionpool"):
+        assert not logging.getLogger(library).isEnabledFor(logging.INFO)
+
+
 def test_repeated_messages_of_a_library_are_logged_now_and_then(lines, monkeypatch):
     library, ours = logging.getLogger("aiokafka.conn"), logging.getLogger("hotswap.pipeline.loop")
     for _ in range(3):

@@ -15,6 +15,7 @@ import os
 import signal
 from collections import Counter
 from collections.abc import Callable
+from functools import partial
 
 from hotswap.errors import StartError
 
@@ -49,19 +50,19 @@ NAMES = (
 """All failpoints, in the order of a worker's life."""
 
 
-def _kill() -> None:
-    os.kill(_victim or os.getpid(), signal.SIGKILL)
-
-
-def _stop() -> None:
-    os.kill(_victim or os.getpid(), signal.SIGSTOP)
+def _strike(name: str) -> None:
+    os.kill(_victim or os.getpid(), signal.Signals[name])  # by its name: Windows has neither, nor failpoints
 
 
 def _full() -> None:
     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
-_ACTIONS: dict[str, Callable[[], None]] = {"kill": _kill, "stop": _stop, "full": _full}
+_ACTIONS: dict[str, Callable[[], None]] = {
+    "kill": partial(_strike, "SIGKILL"),
+    "stop": partial(_strike, "SIGSTOP"),
+    "full": _full,
+}
 _armed: dict[tuple[str, int], str] = {}
 _passed: Counter[str] = Counter()
 _victim = 0  # this process itself

@@ -13,6 +13,8 @@ from pythonjsonlogger.json import JsonFormatter
 from hotswap.printable import line_by_line, printable
 
 _REPEAT_S = 10.0
+_TALKATIVE = ("aiobotocore", "azure", "botocore", "gcsfs", "google", "msal", "urllib3")
+"""The libraries of stores: in detail, they log requests with their signatures and tokens."""
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 
 
@@ -37,6 +39,8 @@ def set_up(
     # Below WARNING, aiokafka logs its internals. No higher either: the reason for a failed connection is only in its
     # warnings, which kafka/connection.py captures.
     logging.getLogger("aiokafka").setLevel(logging.DEBUG if level == "DEBUG" else logging.WARNING)
+    for library in _TALKATIVE:
+        logging.getLogger(library).setLevel(logging.WARNING)
 
 
 class _Repeats(logging.Filter):

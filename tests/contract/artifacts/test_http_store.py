@@ -1,13 +1,11 @@
 """A store over HTTP, a real server: each redirect is looked at before it is followed, and what is sent is bounded."""
 
 import gzip
-import threading
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
 from fakes.artifacts import left, make_zip, refusal, sha256
+from fakes.web_stores import Handler, endless, running
 from hotswap.artifacts.places import FILE
 from hotswap.artifacts.store import Store
 from hotswap.artifacts.transfer import find
@@ -17,55 +15,6 @@ from hotswap.settings import Settings
 
 CONTENT = make_zip()
 LIMIT = 1 << 20
-
-
-class Server(ThreadingHTTPServer):
-    """Answers each path as its `answers` say; remembers what it was asked for."""
-
-    daemon_threads = True
-
-    def __init__(self):
-        super().__init__(("127.0.0.1", 0), Handler)
-        self.answers = {}
-        self.asked = []
-        self.sent = 0
-
-    @property
-    def url(self):
-        return f"http://127.0.0.1:{self.server_port}"
-
-    def handle_error(self, request, client_address):
-        """A client that has seen enough closes its connection."""
-
-
-class Handler(BaseHTTPRequestHandler):
-    def do_GET(self):
-        self.server.asked.append((self.command, self.path, self.headers.get("Authorization")))
-        status, headers, content = self.server.answers.get(self.path.partition("?")[0], (404, {}, []))
-        self.send_response(status)
-        for name, value in headers.items():
-            self.send_header(name, value)
-        self.end_headers()
-        for chunk in content if self.command == "GET" else ():
-            self.wfile.write(chunk)
-            self.server.sent += len(chunk)
-
-    do_HEAD = do_GET  # noqa: N815 - named by the library
-
-    def log_message(self, *_):
-        pass
-
-
-@contextmanager
-def running():
-    with Server() as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
-        try:
-            yield server
-        finally:
-            server.shutdown()
-            thread.join()
 
 
 @pytest.fixture
@@ -163,11 +112,6 @@ async def test_a_redirect_within_the_allowed_stores_is_followed(settings, server
     )
     assert (await Store(both).fetch(model(server, "/store/other.zip"))).is_dir()
     assert elsewhere.asked != []
-
-
-def endless():
-    while True:
-        yield bytes(64 << 10)
 
 
 @pytest.mark.parametrize(

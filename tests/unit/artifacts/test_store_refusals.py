@@ -4,6 +4,7 @@ import asyncio
 import io
 import os
 import stat
+import sys
 import threading
 import zipfile
 
@@ -187,12 +188,39 @@ async def test_a_missing_file_is_unreachable_and_says_which(settings, tmp_path):
     assert left(settings) == []
 
 
-async def test_an_unknown_protocol_is_unreachable_and_a_missing_package_is_named(settings):
-    allowing = settings.model_copy(update={"allowed_stores": "gopher://host,s3://bucket,https://host"})
+async def test_an_unknown_protocol_is_unreachable(settings):
+    allowing = settings.model_copy(update={"allowed_stores": "gopher://host"})
     unknown = await refusal(Store(allowing), Model("gopher://host/model.zip", "0" * 64))
     assert (unknown.code, "gopher" in unknown.message) == ("ARTIFACT_UNREACHABLE", True)
-    missing = await refusal(Store(allowing), Model("s3://bucket/model.zip", "0" * 64))
-    assert (missing.code, "s3fs" in missing.message) == ("ARTIFACT_UNREACHABLE", True)
+
+
+@pytest.mark.parametrize(
+    ("store", "package", "extra"),
+    [
+        ("s3://bucket", "s3fs", "s3"),
+        ("s3a://bucket", "s3fs", "s3"),
+        ("gs://bucket", "gcsfs", "gcs"),
+        ("gcs://bucket", "gcsfs", "gcs"),
+        ("abfs://container@account.dfs.core.windows.net", "adlfs", "azure"),
+        ("az://container@account.dfs.core.windows.net", "adlfs", "azure"),
+        ("https://host", "aiohttp", "http"),
+    ],
+)
+async def test_a_missing_package_is_named_with_its_extra_to_who_fetches_and_to_who_uploads(
+    settings, monkeypatch, tmp_path, store, package, extra
+):
+    for loaded in [name for name in sys.modules if name.startswith(("s3fs", "fsspec.implementations.http"))]:
+        monkeypatch.delitem(sys.modules, loaded)
+    monkeypatch.setitem(sys.modules, package, None)
+    monkeypatch.delitem(sys.modules["fsspec.registry"]._registry, store.partition(":")[0], raising=False)
+    there = Store(settings.model_copy(update={"store": store}))
+    (tmp_path / "m.zip").write_bytes(make_zip())
+    with pytest.raises(SwapError) as unsent:
+        await there.upload(tmp_path / "m.zip")
+    for missing in (await refusal(there, Model(f"{store}/model.zip", "0" * 64)), unsent.value):
+        assert missing.code == "ARTIFACT_UNREACHABLE"
+        assert f"install the extra `{extra}` (pip install 'hotswap[{extra}]')" in missing.message
+        assert package in missing.message
 
 
 async def test_a_password_in_an_address_is_never_shown(settings):

@@ -88,3 +88,14 @@ async def test_a_proto_is_checked_inline_and_from_a_store(settings, tmp_path):
         with pytest.raises(SwapError) as caught:
             await store.fetch_proto(wrong)
         assert caught.value.code == "DIGEST_MISMATCH"
+
+
+async def test_where_folders_cannot_be_locked_a_proto_is_read_past_the_cache(settings, tmp_path, monkeypatch):
+    monkeypatch.setattr("hotswap.artifacts.store.IS_POSIX", False)
+    store = Store(settings)
+    proto = await store.upload_proto(Proto.inline(b'syntax = "proto3";'))
+    assert await store.fetch_proto(proto) == b'syntax = "proto3";'
+    assert not settings.cache.exists()
+    with pytest.raises(SwapError) as caught:
+        await store.fetch_proto(Proto("0" * 64, uri=proto.uri))
+    assert caught.value.code == "DIGEST_MISMATCH"

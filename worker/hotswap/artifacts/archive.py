@@ -15,6 +15,7 @@ from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
 from hotswap.errors import SwapCode, SwapError
+from hotswap.local.system import open_plain
 
 MAX_FILES = 100_000
 """The most files and folders in an archive, including folders that only a name implies: each costs an inode."""
@@ -69,15 +70,6 @@ def find_change(packed: BinaryIO, folder: Path, *, is_stopped: Callable[[], bool
     except (_Unfit, *_FOREIGN) as error:
         return str(error)
     return ""
-
-
-def open_plain(path: Path) -> BinaryIO:
-    """Open a regular file, not a link nor anything that could block. Raises OSError."""
-    file = open(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK), "rb")  # noqa: PTH123, SIM115 - by flags
-    if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-        file.close()
-        raise OSError(errno.EINVAL, "is not a regular file", str(path))
-    return file
 
 
 def _plain_files(folder: Path) -> set[str]:

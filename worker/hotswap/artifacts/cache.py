@@ -7,7 +7,6 @@ half done.
 
 import contextlib
 import errno
-import fcntl
 import logging
 import os
 import shutil
@@ -16,6 +15,8 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
+
+from hotswap.local import system
 
 log = logging.getLogger(__name__)
 
@@ -122,12 +123,12 @@ class Cache:
 def _hold(entry: Path) -> int | None:
     """Lock an entry against removal; None if it does not exist (any more)."""
     try:
-        descriptor = os.open(entry, os.O_RDONLY | os.O_DIRECTORY)
+        descriptor = system.open_folder(entry)
     except FileNotFoundError:
         return None
     with contextlib.ExitStack() as undo:
         undo.callback(os.close, descriptor)
-        fcntl.flock(descriptor, fcntl.LOCK_SH)
+        system.lock(descriptor)
         # Another worker that prunes may rename it between our open and our lock: then we hold what is being removed.
         with contextlib.suppress(FileNotFoundError):
             if os.path.samestat(entry.stat(), os.fstat(descriptor)):
@@ -162,9 +163,9 @@ def _publish(staging: Path, entry: Path) -> int | None:
 
 def _remove_unused(entry: Path) -> bool:
     with contextlib.suppress(OSError):
-        descriptor = os.open(entry, os.O_RDONLY | os.O_DIRECTORY)
+        descriptor = system.open_folder(entry)
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            system.lock(descriptor, is_exclusive=True)
             # Renamed first: a worker killed in the middle of the removal must not leave half an entry.
             gone = entry.rename(Path(tempfile.mkdtemp(prefix=".gone-", dir=entry.parent)))
             shutil.rmtree(gone, ignore_errors=True)

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Protocol, TypeVar
 
-from hotswap.artifacts.archive import check_jars, find_change, open_plain, unpack
+from hotswap.artifacts.archive import check_jars, find_change, unpack
 from hotswap.artifacts.cache import Cache
 from hotswap.artifacts.mojo import check_names
 from hotswap.artifacts.places import without_secrets, without_user
@@ -20,6 +20,7 @@ from hotswap.artifacts.transfer import read, send
 from hotswap.errors import SwapCode, SwapError
 from hotswap.failpoints import failpoint
 from hotswap.generation import Model, Proto
+from hotswap.local.system import IS_POSIX, open_plain
 
 if TYPE_CHECKING:  # the fetching process does not need them, and loading takes a quarter of a second
     from hotswap.settings import Settings
@@ -111,6 +112,10 @@ class Store:
             is_unpacked=False,
             is_suspect=True,
         )
+        if not IS_POSIX:  # no folder can be locked, so none is shared
+            content = io.BytesIO()
+            await _in_thread(lambda stop: _download(artifact, content, stop))
+            return content.getvalue()
         path = await self._have(artifact)
         try:
             with _kept(artifact, self._cache):

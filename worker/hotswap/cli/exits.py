@@ -4,12 +4,13 @@ import importlib
 import os
 import sys
 import traceback
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import IO, Any
 
 import click
 
 from hotswap.errors import Doubt, HotswapError, NoAnswer, StartError, SwapError, UsageError
+from hotswap.local.system import IS_POSIX, need_posix
 from hotswap.printable import line_by_line, printable
 
 REFUSED, USAGE, UNREACHABLE = 1, 2, 3
@@ -31,12 +32,15 @@ class Commands(click.Group):
     """A group whose commands report every error in one line: ours with its own text, any other as a bug.
 
     `lazy` is the name of each command -> the module of `cli/` that defines it, and the first sentence of its help. A
-    command is imported when it runs, so that `--help` does not import them all.
+    command is imported when it runs, so that `--help` does not import them all. Those in `posix` end with one
+    sentence on Windows; their help is there all the same.
     """
 
-    def __init__(self, *args: Any, lazy: Mapping[str, tuple[str, str]], **more: Any) -> None:
+    def __init__(
+        self, *args: Any, lazy: Mapping[str, tuple[str, str]], posix: Collection[str] = (), **more: Any
+    ) -> None:
         super().__init__(*args, **more)
-        self.lazy = lazy
+        self.lazy, self.posix = lazy, posix
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
         """Return the names of all commands."""
@@ -48,6 +52,8 @@ class Commands(click.Group):
             return None
         module = importlib.import_module(f"hotswap.cli.{self.lazy[cmd_name][0]}")
         command: click.Command = getattr(module, cmd_name.replace("-", "_"))
+        if cmd_name in self.posix and not IS_POSIX:
+            command.callback = lambda **_: need_posix(f"`hotswap {cmd_name}`")
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 - the same

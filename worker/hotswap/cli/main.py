@@ -57,7 +57,11 @@ _COMMANDS = {
 }
 
 
-@click.group(cls=Commands, lazy=_COMMANDS, context_settings={"help_option_names": ["-h", "--help"]})
+_POSIX = ("console", "dev", "gateway", "pack", "run", "score")
+"""Those that start workers or model hosts, or serve as they do."""
+
+
+@click.group(cls=Commands, lazy=_COMMANDS, posix=_POSIX, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__)
 @click.option("--config", metavar="FILE", envvar=CONFIG_FILE, help=f"A TOML file of settings. [default: {CONFIG_FILE}]")
 def main(config: str | None) -> None:

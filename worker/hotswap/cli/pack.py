@@ -10,7 +10,6 @@ from hotswap.cli.exits import note
 from hotswap.cli.shared import json_option, kind_option, local_file, local_model, make_settings, print_json, run, show
 from hotswap.generation import Configuration
 from hotswap.packages.configuration import read_configuration
-from hotswap.packages.onboarding import Wish, onboard
 from hotswap.packages.packing import check_target, write_package
 
 
@@ -40,6 +39,8 @@ def pack(model: Path, **given: Any) -> None:
     The types come from the model itself if it has them, otherwise from all rows of the sample. The package is loaded
     and checked here as a worker would do it; nothing is uploaded. A licence.json beside the model is included.
     """
+    from hotswap.packages.onboarding import Wish, onboard  # noqa: PLC0415 - not to be had on Windows; see cli/main.py
+
     configuration = read_configuration(given["config"]) if given["config"] else Configuration()
     text = replace(configuration.text, missing=configuration.text.missing | set(given["missing"]))
     wish = Wish(

@@ -51,7 +51,6 @@ from hotswap.cli.table import (
 from hotswap.client.answers import Outgoing, Refused
 from hotswap.client.change import MOST_SAMPLES, Change, as_samples, compile_file, read_proto
 from hotswap.client.client import Client
-from hotswap.client.scoring import own_host
 from hotswap.client.serving import Served, find_operation, serving_schema
 from hotswap.errors import UsageError
 from hotswap.generation import Configuration
@@ -233,7 +232,7 @@ async def _score(settings: Settings, file: Path, given: dict[str, Any], parts: P
     samples: list[bytes] = []
     unknown = Counter[str]()
     with open_rows(file, operation, options_of(given, configuration.text)) as rows:
-        hosting = partial(own_host, settings, model, parts.kind, proto, configuration)
+        hosting = partial(_own_host, settings, model, parts.kind, proto, configuration)
         async with hosting(on_unknown=partial(_add, unknown), on_restart=_tell_restart) as (host, description):
             reading = Reading(rows, description.reads.get(operation.name, {}), may_lack=given["may_lack"])
 
@@ -264,6 +263,12 @@ async def _score(settings: Settings, file: Path, given: dict[str, Any], parts: P
             samples=as_samples(samples) if is_first else (),
         )
         await _activate(settings, change)
+
+
+def _own_host(*given: Any, **more: Any) -> Any:
+    from hotswap.client.scoring import own_host  # noqa: PLC0415 - not to be had on Windows; see cli/main.py
+
+    return own_host(*given, **more)
 
 
 def _add(unknown: Counter[str], column: str, count: int) -> None:

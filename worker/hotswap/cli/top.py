@@ -2,14 +2,10 @@
 
 import asyncio
 import contextlib
-import os
 import re
-import sys
-import termios
 import time
-import tty
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,13 +21,13 @@ from hotswap.errors import Doubt, StartError
 from hotswap.kafka.admin import Admin
 from hotswap.kafka.committed import Lag
 from hotswap.kafka.log import LogReader
+from hotswap.local.system import keyboard
 from hotswap.settings import Settings
 from hotswap.swap import Outcome
 
 _REFRESH_S = 1.0
 _REFUSALS = 3
 _UNDER_WAY = (Outcome.STAGING, Outcome.READY)
-_AT_ONCE = 256
 _KEY = re.compile(r"\x1b\[[A-D]|.", re.DOTALL)
 _KEYS = {"\x1b[A": -1, "k": -1, "\x1b[B": 1, "j": 1}
 _HELP = "up and down pick a partition, Enter shows its reason, q ends"
@@ -68,12 +64,13 @@ async def _watch(settings: Settings) -> None:
         def draw() -> None:
             live.update(screen.render(live.console.width), refresh=True)
 
-        def press(key: str) -> None:
-            done.set() if key == "q" else screen.press(key)
-            draw()
+        def press(typed: str) -> None:
+            for key in _KEY.findall(typed):
+                done.set() if key == "q" else screen.press(key)
+                draw()
 
         async with _refusals(settings, screen):
-            with _keys(press):
+            with keyboard(press):
                 while not done.is_set():
                     screen.observe(await overviews(settings), time.monotonic())
                     draw()
@@ -108,28 +105,6 @@ async def _follow(settings: Settings, screen: "Screen") -> None:
                     screen.refusals.append(f"{at}  {why.source}  {why.code}  {shortened(why.message)}")
         finally:
             await reader.stop()
-
-
-@contextlib.contextmanager
-def _keys(press: Callable[[str], None]) -> Iterator[None]:
-    """Call `press` with each key, while in the block, if there is a keyboard."""
-    if not sys.stdin.isatty():
-        yield
-        return
-    descriptor, loop = sys.stdin.fileno(), asyncio.get_running_loop()
-    before = termios.tcgetattr(descriptor)
-    tty.setcbreak(descriptor)
-
-    def read() -> None:
-        for key in _KEY.findall(os.read(descriptor, _AT_ONCE).decode(errors="replace")):
-            press(key)
-
-    loop.add_reader(descriptor, read)
-    try:
-        yield
-    finally:
-        loop.remove_reader(descriptor)
-        termios.tcsetattr(descriptor, termios.TCSADRAIN, before)
 
 
 @dataclass(frozen=True, slots=True)

