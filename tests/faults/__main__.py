@@ -10,7 +10,7 @@ import random
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -59,6 +59,15 @@ TABLES: dict[str, tuple[Any, Callable[[argparse.Namespace], dict[str, Any]]]] = 
     VERSIONS: (versions, lambda asked: {"seed": asked.seed}),
 }
 """Proofs that tell a row for each thing that is tried, and what their `run` is given."""
+LONG: dict[str, Callable[[Path, argparse.Namespace, float], Awaitable[tuple[list[str], Mapping[str, Any]]]]] = {
+    ALERTS: lambda folder, _, __: alerts.run(folder, say=_say),
+    RENEWALS: lambda folder, _, seconds: renewals.run(folder, seconds=seconds, say=_say),
+    S3: lambda folder, asked, seconds: objects.run(folder, seed=asked.seed, seconds=seconds, say=_say),
+    UPGRADE: lambda folder, asked, seconds: upgrade.run(
+        folder, old=asked.old, seed=asked.seed, seconds=seconds, say=_say
+    ),
+}
+"""Proofs that tell what they found and their figures."""
 FULL_LENGTHS = {
     **{name: scenario.seconds for name, scenario in (SCENARIOS | RED).items()},
     **{name: count for name, (_, count) in (COMMANDS | ON_THEIR_OWN).items()},
@@ -122,13 +131,8 @@ async def _play(name: str, asked: argparse.Namespace, length: float, folder: Pat
         table, more = TABLES[name]
         rows = await table.run(folder, **more(asked), say=_say)
         return Outcome([str(row) for row in rows if not row.holds], table.figures(rows))
-    if name in (ALERTS, RENEWALS):
-        play = alerts.run(folder, say=_say) if name == ALERTS else renewals.run(folder, seconds=length, say=_say)
-        return Outcome(*await play)
-    if name == UPGRADE:
-        return Outcome(*await upgrade.run(folder, old=asked.old, seed=asked.seed, seconds=length, say=_say))
-    if name == S3:
-        return Outcome(*await objects.run(folder, seed=asked.seed, seconds=length, say=_say))
+    if name in LONG:
+        return Outcome(*await LONG[name](folder, asked, length))
     if name in COMMANDS:
         return _told(name, await _command(name, asked.seed, int(length), folder))
     if name in ON_THEIR_OWN:

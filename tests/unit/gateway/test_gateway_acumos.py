@@ -62,6 +62,18 @@ async def test_a_message_is_scored_as_it_is_even_an_empty_one(gateway, cluster, 
                 assert (reply.status_code, reply.content) == (200, content)
 
 
+@pytest.mark.parametrize("kind", ["text/csv", "application/json"])
+async def test_a_body_that_says_it_is_no_message_is_not_taken_for_one(gateway, cluster, settings, frame, kind):
+    async with gateway() as client:
+        reply = await client.post("/model/methods/echo", content=frame, headers={"content-type": kind})
+    told = reply.json()["detail"]
+    assert (reply.status_code, told) == (
+        415,
+        f"the body is {kind}: this endpoint takes one message in application/x-protobuf",
+    )
+    assert not any(cluster.topics["d.requests"])
+
+
 async def test_putting_a_part_swaps_that_part_and_replies_once_the_fleet_serves_it(gateway, proto_text):
     async with gateway() as client:
         served = client.deployment.served.generation

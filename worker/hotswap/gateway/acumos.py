@@ -133,7 +133,9 @@ class Acumos:
 
     async def predict(self, request: Request) -> Response:
         """Score one serialized input message by what serves."""
-        bodies.content_of(request, Format.PROTOBUF)
+        if (given := bodies.content_of(request, Format.PROTOBUF)) is not Format.PROTOBUF:
+            detail = f"the body is {given}: this endpoint takes one message in {Format.PROTOBUF}"
+            raise Problem(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, detail)
         operation = self.deployment.operation(request.path_params["operation"])
         value = await bodies.body(request, self.limits.body_bytes)
         (answered,) = await self.deployment.ask([Outgoing(value, None, [("operation", operation.name.encode())])])
