@@ -1,6 +1,6 @@
 """What each version writes where another one reads it: `formats/`, a file for each format and each form that it had.
 
-    .venv/bin/python tests/golden/make_formats.py     writes what is missing, and touches nothing that is there
+    cd tests && ../.venv/bin/python -m golden.make_formats     writes what is missing, and touches nothing that is there
 
 tests/unit/test_golden_formats.py holds today's code to them: it writes the newest form of each format, byte for byte,
 and reads every form. So a format does not change unseen. If one has to (docs/upgrades.md says what may), the new form
@@ -70,6 +70,7 @@ async def names() -> bytes:
     await producer.stop()
     named = {
         "topics": SETTINGS.topics._asdict(),
+        "control topic of a new deployment": Settings(deployment="d").topics.control,
         "group": SETTINGS.group_id,
         "transactional id of partition 3": producer._txn_manager.transactional_id,
         "assignor": KeepingAssignor.name,
@@ -178,14 +179,14 @@ FORMATS: Mapping[str, tuple[int, str, Callable[[], Any]]] = {
     "contract": (1, "binpb", contract),
     "offsets": (1, "json", offsets),
     "answers": (1, "json", answers),
-    "names": (1, "json", names),
+    "names": (2, "json", names),
     "claim": (1, "bin", claim),
     "package": (1, "zip", package),
     "trust": (1, "toml", trust),
     "private-key": (1, "pem", private_key),
     "store": (1, "json", store),
     "cache": (1, "json", cache),
-    "settings": (1, "txt", settings),
+    "settings": (2, "txt", settings),
 }
 """Each format: the number of its newest form, how its files' names end, and what writes it today."""
 

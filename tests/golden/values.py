@@ -47,7 +47,8 @@ SWAP = SwapCommand(
     not_after_ms=1_800_000_000_123,
     deadline_ms=60_000,
 )
-SETTINGS = Settings(deployment="d", worker_id="w1", compression="lz4")
+TOPIC, CLUSTER = "hotswap.control", "fake-cluster"
+SETTINGS = Settings(deployment="d", worker_id="w1", compression="lz4", control_topic=TOPIC)
 ADDRESS = Address(
     Generation(7, MODEL, Proto.inline(PROTO), CONFIGURATION, ()),
     Rules(proto_sha256=DIGEST, operations=("score",), max_request_bytes=1_000),
@@ -57,7 +58,6 @@ ADDRESS = Address(
 KEY = Signer(Ed25519PrivateKey.from_private_bytes(bytes(range(32))))
 FILES = {"model.ini": b"[info]\n", "data/part-00000.json": b"{}\n"}
 """What is in the model of the store's and the cache's golden files, a saved pipeline."""
-TOPIC, CLUSTER = "hotswap.control", "fake-cluster"
 
 
 def records(*given: tuple[bytes | None, bytes | None, Any]) -> bytes:
