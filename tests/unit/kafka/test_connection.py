@@ -6,8 +6,9 @@ import logging
 from contextlib import ExitStack
 
 import pytest
+from aiokafka.errors import NodeNotReadyError, RequestTimedOutError
 
-from hotswap.errors import StartError
+from hotswap.errors import StartError, Unanswered
 from hotswap.kafka import admin, connection
 from hotswap.kafka.admin import Admin
 from hotswap.kafka.connection import end, reaching
@@ -17,10 +18,10 @@ SETTINGS = Settings(kafka="a:1")
 LIBRARY = logging.getLogger("aiokafka.conn")
 
 
-def connect_in_vain():
+def connect_in_vain(why="connection refused", error=None):
     with reaching(SETTINGS):
-        LIBRARY.error("connection refused")
-        raise OSError("something vague")
+        LIBRARY.error(why)
+        raise error or OSError("something vague")
 
 
 def test_the_reason_comes_from_the_librarys_log():
@@ -31,6 +32,18 @@ def test_the_reason_comes_from_the_librarys_log():
 def test_without_a_reason_the_error_says_that_no_answer_arrived():
     with pytest.raises(StartError, match=r"no Kafka answers at a:1 \(it does not answer in time\)"), reaching(SETTINGS):
         raise TimeoutError
+
+
+@pytest.mark.parametrize("late", [TimeoutError, NodeNotReadyError, RequestTimedOutError])
+def test_a_broker_that_is_late_may_be_asked_again_and_one_that_refuses_may_not(late):
+    with pytest.raises(Unanswered), reaching(SETTINGS):
+        raise late
+    with pytest.raises(StartError) as refused:
+        connect_in_vain()
+    assert refused.type is StartError
+    with pytest.raises(StartError, match="check the user and its password") as refused:
+        connect_in_vain("SaslAuthenticationFailed", late())
+    assert refused.type is StartError
 
 
 def test_the_librarys_log_is_restored_after_overlapping_connections():

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.errors import (
     GroupAuthorizationFailedError,
+    KafkaConnectionError,
     KafkaError,
     NodeNotReadyError,
     RequestTimedOutError,
@@ -29,6 +30,7 @@ _listening: list[logging.Handler] = []
 _DENIALS = (TopicAuthorizationFailedError, GroupAuthorizationFailedError, TransactionalIdAuthorizationFailed)
 _END_S = 2.0
 _LATE = "it does not answer in time"
+_LATE_ERRORS = (TimeoutError, NodeNotReadyError, RequestTimedOutError)
 _ADVICE = {
     "SaslAuthenticationFailed": "check the user and its password, or the client of the token and its audience",
     "SaslMechanism": "check HOTSWAP_SASL_MECHANISM",
@@ -70,9 +72,9 @@ def reaching(settings: Settings) -> Iterator[None]:
     log.propagate = False
     try:
         yield
-    except (KafkaError, ValueError, OSError, TimeoutError) as error:
+    except (KafkaConnectionError, ValueError, OSError, *_LATE_ERRORS) as error:
         why = (reasons or [str(error) or _LATE])[-1].strip().splitlines()[-1]
-        if _advice(why) or not isinstance(error, TimeoutError | NodeNotReadyError | RequestTimedOutError):
+        if _advice(why) or not isinstance(error, _LATE_ERRORS):
             raise StartError(_explained(settings, why)) from error
         raise Unanswered(_explained(settings, _LATE)) from error
     finally:
