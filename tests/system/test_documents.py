@@ -10,12 +10,13 @@ import pytest
 
 from harness.fleet import ROOT
 
-# CI runs the first two targets; what needs a Kafka of the reader's own, or workers with keys, has tests of its own.
+# CI runs the first two targets; what needs a Kafka of the reader's own, or keys, has tests of its own.
 NOT_RUN = (
     "make demo",
     "make test",
     "hotswap keys",
     "hotswap swap churn --model better.zip --sign-with",
+    "hotswap swap churn --model model.zip --verify-with",
     *(f"hotswap {one} churn" for one in ("topics create", "run", "move", "doctor", "top")),
 )
 
