@@ -117,6 +117,6 @@ async def test_the_page_leads_from_nothing_to_an_answer(kafka, running, tmp_path
     assert not is_up(worker, "/readyz")
 
     swapped, answered = documents(await asyncio.to_thread(reader.type, after))
-    assert (swapped["status"], [one["worker"] for one in swapped["workers"]]) == ("ok", ["churn-worker-0"]), swapped
+    assert (swapped["status"], swapped["workers"]) == ("ok", ["churn-worker-0"]), swapped
     assert answered["prediction"]["species"] == "setosa"
     assert is_up(worker, "/readyz")
