@@ -21,7 +21,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import AsyncIterator
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -84,7 +84,7 @@ class Fetcher:
         answer: dict[str, str] = {}
         try:
             async with self._lent() as process:
-                answer = await process.ask(asdict(artifact))
+                answer = await process.ask(asdict(replace(artifact, is_patient=True)))
                 if not answer:
                     yield
                     process.tell({})

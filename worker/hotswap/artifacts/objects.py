@@ -1,5 +1,6 @@
-"""An object of S3 as a stream that goes on where it broke off."""
+"""An object of S3 as a stream, which goes on where it broke off if its reader is patient."""
 
+import errno
 import logging
 import time
 from typing import Any, Final
@@ -9,20 +10,21 @@ from fsspec.asyn import sync
 log = logging.getLogger(__name__)
 
 _PAUSE_S: Final = 1.0
-_PATIENCE_S: Final = 300.0
-"""How long nothing may arrive of what has begun to; a swap's own deadline mostly ends it before that."""
+_BUSY: Final = frozenset({errno.EBUSY, errno.EREMOTEIO, errno.ETIMEDOUT})
+"""What s3fs makes of the codes with which a server asks to come again: SlowDown, InternalError, RequestTimeout."""
 
 
 class Object:
     """Reads an object with one request, whose answer is taken from the connection as it is asked for.
 
-    Once its first bytes have come, the address and the credentials are right. So if the rest fails to come, because its
-    server is restarted or the connection is lost, it is asked for again. What has been there and is no longer, or may
-    no longer be read, ends it. Whether the parts are of one object is decided by the digest.
+    While its server cannot be reached, or the connection is lost, a patient reader asks again, for the rest, until
+    somebody ends it, as a worker does at its swap's deadline. Whether the parts are of one object is decided by the
+    digest.
     """
 
-    def __init__(self, system: Any, path: str) -> None:
+    def __init__(self, system: Any, path: str, *, is_patient: bool = False) -> None:
         self._system = system
+        self._is_patient = is_patient
         bucket, key, _ = system.split_path(path)
         self._place = {"Bucket": bucket, "Key": key}
         self._answer: Any = None
@@ -30,20 +32,18 @@ class Object:
 
     def read(self, size: int, /) -> bytes:
         """Return at most so many bytes; none at its end. Raises what s3fs does."""
-        give_up = time.monotonic() + _PATIENCE_S
         while True:
             try:
                 return self._read(size)
-            except (FileNotFoundError, PermissionError):
-                raise
             except Exception as error:
-                self._abandon()
-                if not self._at or time.monotonic() > give_up:
+                self.close()
+                if not self._is_patient or not _may_pass(error):
                     raise
-                log.warning("fetch.resumed", extra={"bytes": self._at, "why": type(error).__name__})
+                log.warning("fetch.waiting", extra={"bytes": self._at, "why": type(error).__name__})
                 time.sleep(_PAUSE_S)
 
-    def _abandon(self) -> None:
+    def close(self) -> None:
+        """Give up what has not been read, which would otherwise go on arriving."""
         if self._answer is not None:
             self._system.loop.call_soon_threadsafe(self._answer.close)
             self._answer = None
@@ -58,3 +58,14 @@ class Object:
         chunk: bytes = sync(self._system.loop, self._answer.read, size)
         self._at += len(chunk)
         return chunk
+
+
+def _may_pass(error: Exception) -> bool:
+    """Whether an error is one of the network or of a server that is not well: not a wrong address, key or authority."""
+    from aiohttp import ClientError  # noqa: PLC0415 - these come with s3fs
+    from botocore import exceptions  # noqa: PLC0415
+
+    if isinstance(error, exceptions.SSLError):
+        return False
+    network = (exceptions.HTTPClientError, exceptions.ConnectionError, exceptions.IncompleteReadError, ClientError)
+    return isinstance(error, (*network, TimeoutError, ConnectionError)) or getattr(error, "errno", None) in _BUSY

@@ -50,6 +50,8 @@ class Artifact:
     is_unpacked: bool
     is_suspect: bool = False
     """Whether to verify the cached copy before using it."""
+    is_patient: bool = False
+    """Whether to wait for a store that is out of reach: for a process that is ended if that takes too long."""
 
     @property
     def name(self) -> str:
@@ -271,16 +273,18 @@ def _find_fault(folder: Path, artifact: Artifact, is_stopped: Callable[[], bool]
 def _download(artifact: Artifact, file: BinaryIO, stop: threading.Event) -> None:
     digest, size = hashlib.sha256(), 0
     shown = without_secrets(artifact.uri)
-    for chunk in read(artifact.uri, artifact.stores):
-        if stop.is_set():
-            raise SwapError(SwapCode.ARTIFACT_UNREACHABLE, f"{shown} was abandoned: it did not arrive in time")
-        size += len(chunk)
-        if size > artifact.max_bytes:
-            raise SwapError(
-                SwapCode.ARTIFACT_INVALID, f"{shown} is larger than the {artifact.max_bytes:,} bytes allowed"
-            )
-        digest.update(chunk)
-        file.write(chunk)
+    # Closed here: a traceback would keep it, and so its connection.
+    with contextlib.closing(read(artifact.uri, artifact.stores, is_patient=artifact.is_patient)) as chunks:
+        for chunk in chunks:
+            if stop.is_set():
+                raise SwapError(SwapCode.ARTIFACT_UNREACHABLE, f"{shown} was abandoned: it did not arrive in time")
+            size += len(chunk)
+            if size > artifact.max_bytes:
+                raise SwapError(
+                    SwapCode.ARTIFACT_INVALID, f"{shown} is larger than the {artifact.max_bytes:,} bytes allowed"
+                )
+            digest.update(chunk)
+            file.write(chunk)
     if digest.hexdigest() != artifact.sha256:
         raise _mismatch(shown, artifact.sha256, digest.hexdigest())
 

@@ -72,10 +72,15 @@ def has_folders(address: str) -> bool:
     return _scheme(address) not in _OBJECTS
 
 
-def open_to_read(system: fsspec.AbstractFileSystem, path: str, address: str) -> AbstractContextManager[Source]:
-    """Open a file; as a stream where a server could fill the memory by more than the range that it is asked for."""
+def open_to_read(
+    system: fsspec.AbstractFileSystem, path: str, address: str, *, is_patient: bool
+) -> AbstractContextManager[Source]:
+    """Open a file; as a stream where a server could fill the memory by more than the range that it is asked for.
+
+    `is_patient`: wait for S3 while it is out of reach, for ever.
+    """
     if _is_s3(address):
-        return contextlib.nullcontext(Object(system, path))
+        return contextlib.closing(Object(system, path, is_patient=is_patient))
     options = {"block_size": 0} if _EXTRAS.get(_scheme(address)) == "http" else {}
     file: AbstractContextManager[Source] = system.open(path, "rb", **options)
     return file

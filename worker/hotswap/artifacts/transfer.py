@@ -3,7 +3,7 @@
 import contextlib
 import shutil
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from typing import BinaryIO, Final
 from urllib.parse import unquote
 
@@ -16,13 +16,16 @@ from hotswap.errors import SwapCode, SwapError
 _CHUNK: Final = 1 << 20
 
 
-def read(uri: str, stores: Sequence[str]) -> Iterator[bytes]:
-    """Yield the bytes of an artifact, at most a MiB at a time. Raises SwapError (URI_DENIED, ARTIFACT_UNREACHABLE)."""
+def read(uri: str, stores: Sequence[str], *, is_patient: bool = False) -> Generator[bytes, None, None]:
+    """Yield the bytes of an artifact, at most a MiB at a time. Raises SwapError (URI_DENIED, ARTIFACT_UNREACHABLE).
+
+    `is_patient`: wait for S3 while it is out of reach, for ever.
+    """
     address = address_of(uri, stores)
     with (
         _foreign_errors(address),
         system_to_read(address, stores) as (system, path),
-        open_to_read(system, path, address) as source,
+        open_to_read(system, path, address, is_patient=is_patient) as source,
     ):
         while chunk := source.read(_CHUNK):
             yield chunk
