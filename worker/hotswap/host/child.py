@@ -207,7 +207,7 @@ def _start_jvm(ground: Ground, model: str | None) -> Enclosure:
     if sys.platform == "linux":
         for thread in Path("/proc/self/task").glob("*/comm"):
             if thread.read_text().startswith(("C1 Compiler", "C2 Compiler")):
-                os.setpriority(os.PRIO_PROCESS, _own_id(thread.parent), _COMPILING_NICE)
+                _be_nice(_own_id(thread.parent), _COMPILING_NICE)
     return enclosure
 
 
@@ -236,7 +236,12 @@ def _run_in_thread(work: Callable[[], T], lower_priority: Callable[[], None]) ->
 
 
 def _lower_priority() -> None:
-    os.setpriority(os.PRIO_PROCESS, 0, _LOADING_NICE)  # this thread
+    _be_nice(0, _LOADING_NICE)  # this thread
+
+
+def _be_nice(thread: int, nice: int) -> None:
+    # A worker that was started with a lower priority yet keeps it: raising one is refused.
+    os.setpriority(os.PRIO_PROCESS, thread, max(nice, os.getpriority(os.PRIO_PROCESS, thread)))
 
 
 def _run_when_idle() -> None:
