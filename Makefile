@@ -28,7 +28,7 @@ play = cd tests && $(abspath $(VENV))/bin/python -m faults $1 $(addprefix --seed
 	$(addprefix --partitions ,$(PARTITIONS))
 
 .PHONY: help setup setup-all demo test test-all check coverage faults $(PROOFS) $(RED) attacks topics versions rights renewals s3 upgrade alerts \
-	console-journey http-conformance kubernetes-check verifier model mutants bench against cache-check pictures train jars protos docs lock clean
+	console-journey http-conformance kubernetes-check verifier model mutants bench against cache-check pictures train jars protos docs lock release-check image-proof licences clean
 
 help: ## this list
 	@sed -n 's/^\([a-z0-9-]*\):.*## /  make \1\t/p' Makefile
@@ -161,10 +161,32 @@ lock: ## requirements*.lock from pyproject.toml (needs uv)
 	@cp requirements.lock requirements-conformance.lock
 	@uv pip compile $(compile) --extra demo --extra dev --extra conformance -o requirements-conformance.lock
 	@uv pip compile $(compile) --extra kubernetes -o requirements-kubernetes.lock
+	@cp requirements.lock requirements-release.lock
+	@uv pip compile $(compile) --extra release -o requirements-release.lock
 	@uv pip compile $(compile) --extra train -o requirements-train.lock
+	@uv pip compile $(filter-out pyproject.toml,$(compile)) --group image -o ops/image/build.lock
+	@for name in worker gateway spark; do cp requirements.lock ops/image/$$name.lock; done # the same versions
+	@uv pip compile $(compile) $(worker_image) -o ops/image/worker.lock
+	@uv pip compile $(compile) $(gateway_image) -o ops/image/gateway.lock
+	@uv pip compile $(compile) $(gateway_image) --extra spark -o ops/image/spark.lock
+	@$(MAKE) --no-print-directory licences
+
+release-check: ## is this checkout fit to be released? (TAG=v1.2.3: as that; EVERY_PYTHON=1: none of the support list may be missing)
+	@:$(call stop_at,$(shell $(call bootstrap,.venv-release requirements-release.lock)))
+	@cd tests && $(abspath .venv-release)/bin/python -m release.check $(addprefix --tag ,$(TAG)) $(if $(EVERY_PYTHON),--every-python)
+
+image-proof: setup ## the image is built twice, and a worker from it scores a stream under a pod's restrictions (needs podman, root)
+	@cd tests && $(abspath $(VENV))/bin/python -m image.proof
+
+licences: ## docs/licences.md: the licence of each package and jar that a lock names (asks PyPI and Maven for those that are new)
+	@:$(call stop_at,$(shell $(call bootstrap,.venv-release requirements-release.lock)))
+	@cd tests && $(abspath .venv-release)/bin/python -m release.licences
 
 clean: ## remove what the targets made here
-	@rm -rf .venv .venv-spark .venv-browser .venv-conformance .venv-kubernetes .venv-train .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .coverage build dist
+	@rm -rf .venv .venv-spark .venv-browser .venv-conformance .venv-kubernetes .venv-release .venv-train .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .coverage build dist
 
+# The extras of the image's targets, besides Spark's own.
+worker_image := --extra signatures
+gateway_image := $(worker_image) --extra gateway
 generate = $(VENV)/bin/python -m grpc_tools.protoc -I protos --python_out=$1 --pyi_out=$1 hotswap/v1/control.proto
 compile = -q --universal --python-version 3.11 --generate-hashes --custom-compile-command 'make lock' pyproject.toml

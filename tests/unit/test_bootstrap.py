@@ -214,6 +214,9 @@ def test_make_help_lists_every_target():
         "protos",
         "docs",
         "lock",
+        "release-check",
+        "image-proof",
+        "licences",
         "clean",
     ]
     assert [line.split()[1] for line in done.stdout.splitlines() if line.startswith("  make ")] == targets

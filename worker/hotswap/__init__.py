@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from hotswap.local.kafka import LocalKafka as LocalKafka
     from hotswap.settings import Settings as Settings
 
-__version__ = "0.1.0"  # the single source of the version: the package, the image and `hotswap --version` read it
+__version__ = "0.2.0"  # the single source of the version: the package, the image and `hotswap --version` read it
 
 _ROOMS = {
     "hotswap.client.answers": ("Answers", "Outgoing", "Place", "Prediction", "Refused"),

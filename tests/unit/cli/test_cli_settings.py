@@ -6,6 +6,7 @@ import os
 import pytest
 
 from fakes.command_line import hotswap, one_line
+from hotswap import __version__
 
 
 @pytest.fixture
@@ -90,5 +91,6 @@ def test_a_wrong_line_of_the_file_ends_the_command(tmp_path, monkeypatch, text, 
 def test_a_variable_that_is_near_no_setting_is_a_warning(monkeypatch):
     monkeypatch.setenv("HOTSWAP_SERVICE_HOST", "10.0.0.1")  # Kubernetes sets it where a service has that name
     result = hotswap("settings", "--json")
-    assert result.stderr == "hotswap: HOTSWAP_SERVICE_HOST is no setting of this version (0.1.0), and is ignored\n"
+    told = f"hotswap: HOTSWAP_SERVICE_HOST is no setting of this version ({__version__}), and is ignored\n"
+    assert result.stderr == told
     assert json.loads(result.stdout)["hosts"]["from"] == "default"
