@@ -60,7 +60,7 @@ async def _hangs(arena, server, seconds):
     took = time.monotonic() - began
     arena.say(f"hung in the middle: {_outcomes(answer)} after {took:.1f} s")
     assert all("not ready within 30 s" in told.message for told in answer.told.values()), answer
-    assert _SHORT_S - 1 <= took <= _SHORT_S + 5, f"it ended after {took:.1f} s"
+    assert took <= _SHORT_S + 5, f"it ended after {took:.1f} s"
     await _generation_is_old(arena)
     await asyncio.sleep(max(began + seconds - time.monotonic(), 0))
     server.resume()
