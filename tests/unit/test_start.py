@@ -6,7 +6,7 @@ import logging
 import pytest
 
 from hotswap import service
-from hotswap.errors import Denied, Doubt, StartError, Unanswered
+from hotswap.errors import Denied, Doubt, StartError, Unanswered, Unreachable
 from hotswap.settings import Settings
 
 SETTINGS = Settings(deployment="d", worker_id="w1", call_timeout_s=10.0)
@@ -20,10 +20,11 @@ class Worker:
     made = 0
 
     def __init__(self, settings, *, child):
-        self.end, self.is_joined = Worker.ends[Worker.made], Worker.is_working
+        self.end, self.is_joined, self.has_reached_kafka = Worker.ends[Worker.made], Worker.is_working, False
         Worker.made += 1
 
     async def run(self, stopping):
+        self.has_reached_kafka = not isinstance(self.end, Unreachable)
         if self.end:
             raise self.end
 
@@ -55,11 +56,17 @@ async def test_a_start_in_doubt_begins_anew_and_says_what_it_waits_for(run, capl
     assert waits == [("worker.waits_for_kafka", why) for why in ("the leader is gone", "no Kafka answers")]
 
 
-@pytest.mark.parametrize("error", [StartError("no Kafka listens there"), Denied("lacks the right Read of topic d")])
+@pytest.mark.parametrize(
+    "error", [StartError("no topic"), Unreachable("nothing listens there"), Denied("lacks the right Read of topic d")]
+)
 async def test_what_only_an_operator_can_mend_ends_a_start_at_once(run, error):
     with pytest.raises(type(error), match=str(error)):
         await run(error, None)
     assert Worker.made == 1
+
+
+async def test_a_kafka_that_was_there_and_is_gone_is_waited_for(run):
+    assert await run(Doubt("the leader is gone"), Unreachable("nothing listens there"), None) == 3
 
 
 async def test_after_a_while_a_start_in_doubt_ends_with_the_last_reason(run):

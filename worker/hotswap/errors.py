@@ -96,7 +96,11 @@ class TooOld(StartError):
     """Stop, and upgrade what raises it: the control log has a command that needs a later version of its contract."""
 
 
-class Unanswered(StartError):
+class Unreachable(StartError):
+    """Stop, or start again soon, if Kafka was there before: nothing listens at its addresses."""
+
+
+class Unanswered(Unreachable):
     """Stop, or start again soon: Kafka does not answer in time, as while a broker is at fault."""
 
 

@@ -17,7 +17,7 @@ from hotswap.artifacts.fetcher import Fetcher
 from hotswap.artifacts.store import Store
 from hotswap.batch import Position
 from hotswap.control import STATUS_S, Control
-from hotswap.errors import Denied, Doubt, StartError, Unanswered
+from hotswap.errors import Denied, Doubt, StartError, Unreachable
 from hotswap.failpoints import arm, failpoint
 from hotswap.health import Health
 from hotswap.kafka.admin import Admin
@@ -73,6 +73,7 @@ class Worker:
         self._child = child
         self._staging: Staging | None = None
         self._largest_request = 0
+        self.has_reached_kafka = False
         self.is_joined = False
         """Whether it has joined the group, which ends its start."""
 
@@ -97,6 +98,7 @@ class Worker:
         self._fetcher.start()
         parts.push_async_callback(self._fetcher.stop)
         await self._admin.start()
+        self.has_reached_kafka = True
         await self._control.rights.check(self._admin)
         partitions = await self._admin.check_topics()
         self._largest_request = (await self._admin.limits()).dead_letter
@@ -298,8 +300,11 @@ async def _run(settings: Settings, child: Sequence[str], stopping: asyncio.Event
             if own := await _unless(stopping, settled(settings)):
                 workers.append(Worker(own, child=child))
                 await workers[-1].run(stopping)
-        except (Unanswered, Doubt) as error:
-            if isinstance(error, Denied) or now() > give_up or any(worker.is_joined for worker in workers):
+        except (Unreachable, Doubt) as error:
+            # Where nothing has ever listened, the address is wrong, or Kafka is not started: that is said at once.
+            is_absent = type(error) is Unreachable and not any(worker.has_reached_kafka for worker in workers)
+            is_over = now() > give_up or any(worker.is_joined for worker in workers)
+            if is_absent or is_over or isinstance(error, Denied):
                 raise
             log.warning("worker.waits_for_kafka", extra={"worker": settings.worker_id, "why": str(error)})
             await _unless(stopping, asyncio.sleep(_BEAT_S))

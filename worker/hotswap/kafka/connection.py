@@ -18,7 +18,7 @@ from aiokafka.errors import (
 )
 
 import hotswap.kafka.sessions  # noqa: F401 - the connections of every client
-from hotswap.errors import Denied, Doubt, StartError, Unanswered
+from hotswap.errors import Denied, Doubt, StartError, Unanswered, Unreachable
 from hotswap.kafka import credentials
 from hotswap.kafka.acls import Right, lacking
 from hotswap.kafka.internals import cut_off
@@ -60,7 +60,8 @@ def reaching(settings: Settings) -> Iterator[None]:
 
     Raises:
         Unanswered: no broker answers in time.
-        StartError: nothing listens there, or a broker rejects us.
+        Unreachable: nothing listens there.
+        StartError: a broker rejects us, or an address is none.
 
     """
     reasons: list[str] = []
@@ -74,9 +75,11 @@ def reaching(settings: Settings) -> Iterator[None]:
         yield
     except (KafkaConnectionError, ValueError, OSError, *_LATE_ERRORS) as error:
         why = (reasons or [str(error) or _LATE])[-1].strip().splitlines()[-1]
-        if _advice(why) or not isinstance(error, _LATE_ERRORS):
+        if _advice(why) or isinstance(error, ValueError):
             raise StartError(_explained(settings, why)) from error
-        raise Unanswered(_explained(settings, _LATE)) from error
+        if isinstance(error, _LATE_ERRORS):
+            raise Unanswered(_explained(settings, _LATE)) from error
+        raise Unreachable(_explained(settings, why)) from error
     finally:
         log.removeHandler(listener)
         _listening.remove(listener)
