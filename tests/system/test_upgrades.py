@@ -7,11 +7,11 @@ import urllib.request
 
 from confluent_kafka import Producer
 
-from fakes.later import later
+from fakes.later import later, of_unknown_kind
 from harness.audit import generation, source
 from harness.command import hotswap
-from harness.fleet import messages
-from hotswap.swap import RollbackCommand
+from harness.fleet import Deployment, messages
+from hotswap.swap import MOST_VERSION, RollbackCommand
 
 UPGRADED = "from hotswap.swap import Timeline; Timeline.version = 2\n"
 """A worker that knows version 2 of the contract."""
@@ -32,11 +32,21 @@ async def until(holds, seconds=30):
             await asyncio.sleep(0.05)
 
 
+async def write(deployment, command):
+    producer = Producer({"bootstrap.servers": deployment.kafka.bootstrap})
+    producer.produce(deployment.settings.topics.control, command)
+    await asyncio.to_thread(producer.flush, 10)
+
+
 async def held(deployment, worker):
     """Whether a worker says that it is too old, and holds all of its partitions for that."""
     async with deployment.client() as client:
         view = next(one for one in (await client.status()).workers if one.worker == worker)
-    return NEEDS in view.held and bool(view.partitions) and all(NEEDS in part.held for part in view.partitions)
+    return (
+        "has a command that needs version" in view.held
+        and bool(view.partitions)
+        and all(part.held == view.held for part in view.partitions)
+    )
 
 
 async def test_a_worker_that_is_too_old_holds_says_so_and_one_that_is_upgraded_answers_what_waits(deployment):
@@ -45,10 +55,7 @@ async def test_a_worker_that_is_too_old_holds_says_so_and_one_that_is_upgraded_a
     before = await deployment.publish(values)
     await deployment.drained()
 
-    producer = Producer({"bootstrap.servers": deployment.kafka.bootstrap})
-    command = later(RollbackCommand(command_id="later", generation=2, to=1), deployment=deployment.name)
-    producer.produce(deployment.settings.topics.control, command)
-    await asyncio.to_thread(producer.flush, 10)
+    await write(deployment, later(RollbackCommand(command_id="later", generation=2, to=1), deployment=deployment.name))
     await until(lambda: asyncio.to_thread(lambda: NEEDS in readiness(deployment.port())))
     behind = await deployment.publish(values)
     await until(lambda: held(deployment, "w1"))
@@ -73,3 +80,30 @@ async def test_a_worker_that_is_too_old_holds_says_so_and_one_that_is_upgraded_a
     for message in result.predictions:
         answered.setdefault(generation(message), set()).add(source(message))
     assert answered == {1: {tuple(place)[1:] for place in before}, 2: {tuple(place)[1:] for place in behind}}
+
+
+async def test_one_that_is_held_by_a_version_that_does_not_exist_goes_on_under_another_name(deployment, tmp_path):
+    await deployment.serve("iris_gbm")
+    values, _, _ = messages("iris")
+    await deployment.publish(values)
+    await deployment.drained()
+    await write(deployment, of_unknown_kind(version=MOST_VERSION, deployment=deployment.name))
+    await until(lambda: asyncio.to_thread(lambda: "needs version 1000" in readiness(deployment.port())))
+    await deployment.publish(values)
+    await until(lambda: held(deployment, "w1"))
+    assert await deployment.stop() == 0
+
+    name = f"{deployment.name}-2"
+    said, _ = await hotswap(deployment, "move", deployment.name, name, "--json")
+    topics = {key.removeprefix("HOTSWAP_").lower(): value for key, value in json.loads(said)["settings"].items()}
+    new = Deployment(deployment.kafka, tmp_path, name=name)
+    new.settings = deployment.settings.model_copy(update={"deployment": name} | topics)
+    try:
+        await new.serve("iris_gbm")
+        await new.drained()
+        result = await new.audit()
+        assert await new.stop() == 0
+    finally:
+        new.close()
+    assert result.faults == {}
+    assert len(result.predictions) == 2 * len(values)

@@ -9,6 +9,7 @@ from fakes.kafka_logs import FakeWorker
 from fakes.later import later, of_unknown_kind
 from hotswap.client.change import Change
 from hotswap.client.client import Client
+from hotswap.client.doctor import Level, _fleet
 from hotswap.client.overview import overview
 from hotswap.client.serving import follow_serving, serving_schema
 from hotswap.errors import TooOld
@@ -76,6 +77,7 @@ async def test_an_overview_says_so_and_names_the_command(cluster, settings, work
     assert [(view.title, view.entry.verdict.outcome) for view in seen.commands][1:] == [("needs version 2", "HELD")]
     assert [said.outcome for said in seen.commands[-1].told.values()] == ["HELD"]
     assert not seen.is_paused
+    assert [found.what for found in _fleet(seen) if found.level is Level.FAULT] == [reader, told]
 
 
 async def test_a_newer_client_gets_the_answer_of_the_older_workers_at_once(cluster, settings, worker, monkeypatch):
