@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from types import MappingProxyType
 
@@ -74,6 +74,10 @@ class Configuration:
     deadline_ms: int | None = None
     text: TextOptions = field(default_factory=TextOptions)
     runtime: Mapping[str, str] = field(default_factory=frozen)
+
+    def picklable(self) -> "Configuration":
+        """Return the same with plain dicts: a read-only mapping cannot be pickled."""
+        return replace(self, columns=dict(self.columns), outputs=dict(self.outputs), runtime=dict(self.runtime))
 
 
 @dataclass(frozen=True, slots=True)

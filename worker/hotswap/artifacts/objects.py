@@ -10,7 +10,7 @@ from fsspec.asyn import sync
 log = logging.getLogger(__name__)
 
 _PAUSE_S: Final = 1.0
-_BUSY: Final = frozenset(getattr(errno, name, -1) for name in ("EBUSY", "EREMOTEIO", "ETIMEDOUT"))  # not all are everywhere
+_BUSY: Final = frozenset(getattr(errno, name, -1) for name in ("EBUSY", "EREMOTEIO", "ETIMEDOUT"))  # where they are
 """What s3fs makes of the codes with which a server asks to come again: SlowDown, InternalError, RequestTimeout."""
 
 

@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any, TextIO, cast
 
 import click
-from google.protobuf.message import Message
 
 from hotswap.cli.exits import REFUSED, Failure, note
 from hotswap.cli.files import kind_of
 from hotswap.cli.shared import progress
 from hotswap.cli.unknown import Unknown
+from hotswap.codec.fields import may_be_absent
 from hotswap.codec.proto import Operation
 from hotswap.codec.text.layout import BadRow, Chunk, Row
 from hotswap.codec.text.reader import RowReader
@@ -100,7 +100,7 @@ class Reading:
         self.good = 0
         self.bad = 0
         self._may_lack = may_lack
-        self._needed = [path for path in reads if not _is_optional(rows.layout.row, path)]
+        self._needed = [path for path in reads if not may_be_absent(rows.layout.row, path)]
         lacking = rows.watch(list(reads))
         if needed := [path for path in self._needed if path in lacking]:
             self._lack(f"no column fills {_listed(needed)}")
@@ -163,18 +163,6 @@ class Reading:
         """List a row that has no prediction."""
         self.bad += 1
         note(line)
-
-
-def _is_optional(row: type[Message], path: str) -> bool:
-    """Return whether the proto calls a field optional; an entry of a map may be absent, too."""
-    message: Any = row.DESCRIPTOR
-    part = None
-    for name in path.split("."):
-        part = message.fields_by_name.get(name) if message else None
-        if part is None:
-            return True
-        message = part.message_type
-    return bool(part and part.has_presence)
 
 
 def _listed(paths: Sequence[str]) -> str:

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterator
-from typing import Literal, NamedTuple, TypeAlias, cast
+from typing import Any, Literal, NamedTuple, TypeAlias, cast
 
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.message import Message
@@ -89,6 +89,18 @@ def is_map(part: FieldDescriptor) -> bool:
 def is_alternative(part: FieldDescriptor) -> bool:
     """Return whether it belongs to a real oneof: protobuf represents an `optional` field as a oneof of one."""
     return part.containing_oneof is not None and len(part.containing_oneof.fields) > 1
+
+
+def may_be_absent(row: type[Message], path: str) -> bool:
+    """Return whether the proto calls a field optional; an entry of a map may be absent, too."""
+    message: Any = row.DESCRIPTOR
+    part = None
+    for name in path.split("."):
+        part = message.fields_by_name.get(name) if message else None
+        if part is None:
+            return True
+        message = part.message_type
+    return bool(part and part.has_presence)
 
 
 def names_of(part: FieldDescriptor) -> Iterator[tuple[str, int]]:

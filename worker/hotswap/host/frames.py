@@ -31,7 +31,7 @@ from enum import IntEnum, StrEnum
 from typing import Any, NamedTuple
 
 from hotswap.batch import Answer, Ask, Code, Refusal, ScoredBatch
-from hotswap.codec.packed import Packed, pack
+from hotswap.codec.packed import Buffer, Packed, pack
 from hotswap.errors import SwapCode, SwapError
 from hotswap.host.order import Ground, Order
 
@@ -116,15 +116,13 @@ def pack_describe(order: Order) -> bytes:
 
 
 def _picklable(order: Order) -> Order:
-    # A read-only mapping cannot be pickled, a dict can.
-    given = order.configuration
-    plain = replace(given, columns=dict(given.columns), outputs=dict(given.outputs), runtime=dict(given.runtime))
-    return replace(order, configuration=plain)
+    return replace(order, configuration=order.configuration.picklable())
 
 
 def pack_batch(verb: str, ticket: int, values: Sequence[bytes], asks: Sequence[Ask] | None) -> bytes:
     """Return the frame of a batch; `verb` is "score", or "one_by_one" to announce and answer requests separately."""
-    return _order_frame((verb, ticket, asks), pack(values))
+    packed = values.buffer if isinstance(values, Packed) else pack(values)
+    return _order_frame((verb, ticket, asks), packed)
 
 
 def pack_seal(ticket: int, order: bytes) -> bytes:
@@ -132,9 +130,9 @@ def pack_seal(ticket: int, order: bytes) -> bytes:
     return _order_frame(("seal", ticket, None), order)
 
 
-def _order_frame(order: tuple[Any, ...], values: bytes = b"") -> bytes:
+def _order_frame(order: tuple[Any, ...], values: Buffer = b"") -> bytes:
     pickled = pickle.dumps(order, protocol=5)
-    return _framed(LENGTH.pack(len(pickled)) + pickled + values)
+    return _framed(b"".join([LENGTH.pack(len(pickled)), pickled, values]))
 
 
 def receive(connection: socket.socket) -> tuple[Any, ...] | None:

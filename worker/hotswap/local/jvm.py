@@ -68,8 +68,8 @@ def find_java(minimum: int = 17) -> Java:
 def fetch_jars(lock: str) -> list[Path]:
     """Return the jars that locks/`lock`.lock names, each verified against its SHA-256 there.
 
-    They are in the local Maven repository (M2_REPO, else ~/.m2/repository), which other tools share; missing or damaged
-    ones are downloaded, from Maven Central or the mirror HOTSWAP_MAVEN_URL. The proxy and the bundle of authorities are
+    They are in the local Maven repository (`maven_repository`), which other tools share; missing or damaged ones are
+    downloaded, from Maven Central or the mirror HOTSWAP_MAVEN_URL. The proxy and the bundle of authorities are
     those of the variables that pip, requests and curl know.
 
     Raises:
@@ -77,13 +77,18 @@ def fetch_jars(lock: str) -> list[Path]:
 
     """
     jars = [_Jar.parse(line) for line in (_LOCKS / f"{lock}.lock").read_text(encoding="utf-8").splitlines()]
-    repository = Path(os.environ.get("M2_REPO") or Path("~/.m2/repository").expanduser())
+    repository = maven_repository()
     with ThreadPoolExecutor(_DOWNLOADS) as pool:
         is_good = list(pool.map(lambda jar: jar.is_good(repository), jars))
         missing = [jar for jar, good in zip(jars, is_good, strict=True) if not good]
         if missing:
             _download(pool, lock, missing, repository)
     return [repository / jar.path for jar in jars]
+
+
+def maven_repository() -> Path:
+    """Return the local Maven repository: M2_REPO, else ~/.m2/repository."""
+    return Path(os.environ.get("M2_REPO") or Path("~/.m2/repository").expanduser())
 
 
 def installed_jars(package: str, extra: str) -> list[Path]:

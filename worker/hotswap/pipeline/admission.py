@@ -56,9 +56,7 @@ def admit(request: Request, rules: Rules, now_ms: int) -> Ask | Refusal:
     if request.value is None:
         return Refusal(Code.UNDECODABLE, "the record has no value; an empty message is zero bytes, not null")
     if len(request.value) > rules.max_request_bytes:
-        return Refusal(
-            Code.TOO_LARGE, f"{len(request.value)} bytes, but max_request_bytes allows {rules.max_request_bytes}"
-        )
+        return too_large(len(request.value), rules.max_request_bytes)
     named = dict(request.headers)
     try:
         content = _format("content-type", named.get("content-type")) or Format.PROTOBUF
@@ -67,6 +65,11 @@ def admit(request: Request, rules: Rules, now_ms: int) -> Ask | Refusal:
         return _ask(_operation(named, rules), content, accept)
     except _Refused as refused:
         return refused.refusal
+
+
+def too_large(size: int, most: int) -> Refusal:
+    """Refuse a request of `size` bytes, where `most` are allowed."""
+    return Refusal(Code.TOO_LARGE, f"{size} bytes, but max_request_bytes allows {most}")
 
 
 def copied(headers: Headers) -> list[tuple[str, bytes]]:

@@ -187,7 +187,7 @@ class CsvRows:
     def in_bulk(self, told: Collection[str] = ()) -> Iterator[Row | BadRow | Chunk]:
         """Yield rows in chunks, encoded column by column, and those one by one that are odd."""
         cells = {cell.column: (at, cell) for at, cell in enumerate(self._plan.cells) if cell}
-        encoder = self._encoder() if all(name in cells or self._is_void(name) for name in told) else None
+        encoder = self.encoder() if all(name in cells or self._is_void(name) for name in told) else None
         looked_at = [cells[name] for name in told if name in cells]
         while encoder and (text := self._file.read(_CHUNK) + self._file.readline()):
             columns = self._columns(text)
@@ -243,7 +243,8 @@ class CsvRows:
                 cell.put(row, math.nan)
         return Row(number, row)
 
-    def _encoder(self) -> ChunkEncoder | None:
+    def encoder(self) -> ChunkEncoder | None:
+        """Return what encodes the columns of many rows; None: they are to be read one by one."""
         if self.layout.shape == "columns" or self._options.delimiter in '"\r\n':
             return None
         absent = [cell for cell in self._plan.absent if cell.is_float]
