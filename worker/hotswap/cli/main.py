@@ -11,6 +11,7 @@ CONFIG_FILE = "HOTSWAP_CONFIG_FILE"  # as settings/fields.py, which takes long t
 
 _COMMANDS = {
     "acls": ("acls", "Print the least rights of each role in a deployment, as commands for kafka-acls or for Strimzi."),
+    "batch": ("batch", "Score the Parquet or CSV files of a lake on a Spark cluster; needs the extra `lake`."),
     "console": ("console", "Show deployments in a browser until SIGTERM or Ctrl-C; needs the extra `gateway`."),
     "dead-letters": ("dead_letters", "List the refused requests: when, where, by which generation, and why."),
     "dev": ("worker", "Start a local Kafka, a worker and a gateway, and print what to do next; Ctrl-C stops all."),

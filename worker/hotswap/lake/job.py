@@ -1,0 +1,191 @@
+"""Scores the files of a lake, partition by partition of the output, each as a job of a Spark session.
+
+A partition is done once its folder has a `_SUCCESS`, which Spark writes after everything else: it commits the output of
+one attempt of each task, however many there were, and nothing of the others. A partition that is not done is scored
+again as a whole, and its folder replaced.
+"""
+
+import re
+from collections import Counter
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import pyarrow as pa
+from py4j.protocol import Py4JError
+from pyspark.errors import PySparkException
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql.pandas.types import from_arrow_schema, to_arrow_schema
+from pyspark.sql.types import StringType, StructField, StructType
+
+from hotswap.errors import HotswapError, UsageError
+from hotswap.lake.answers import CODE, Decoder
+from hotswap.lake.fit import check_columns
+from hotswap.lake.hosting import Score
+from hotswap.lake.origin import Parcel
+from hotswap.lake.plan import PARTITION, File, Origin, Plan, begin, check_there, resume
+from hotswap.lake.requests import RAW
+from hotswap.lake.storage import Storage, format_of
+
+_SIDE_BY_SIDE: Final = 4  # jobs: the tasks of the next fill the cores that the last tasks of one leave
+_LOOK_S: Final = 1.0
+_KEPT: Final = "_hotswap.json"
+_REASON: Final = re.compile(r"^(?:[a-z_][\w.]*\.)?([A-Z]\w+): (.+)$", re.MULTILINE)
+
+
+class BatchFailed(HotswapError):
+    """Correct the cause, and run the command again: the partitions that are done stay."""
+
+
+@dataclass(slots=True)
+class Progress:
+    """How far a batch is: partitions and rows, those of an earlier run (`kept`) included, and Spark's tasks."""
+
+    partitions: int
+    kept: int = 0
+    done: int = 0
+    rows: Counter[str] = field(default_factory=Counter)
+    """By the codes of their refusals; "" for those with an answer."""
+    has_grown: bool = False
+    """Whether a partition has been done since the last look."""
+    tasks: int = 0
+    """Of the jobs at hand, how many are done."""
+    of_tasks: int = 0
+
+
+class Batch:
+    """The rows of an input, scored into an output."""
+
+    def __init__(self, spark: SparkSession, given: str, output: str) -> None:
+        """Look at the input. Raises UsageError: there is none, or it cannot be read."""
+        self._spark = spark
+        self._given, self._output = given, output.rstrip("/")
+        self._storage = Storage(spark)
+        self._files, is_folder = self._storage.list(given)
+        self._format = format_of(self._files)
+        self._options = {"basePath": given} if is_folder else {}
+        self._schema: StructType | None = None
+
+    def look(self, parcel: Parcel, reads: Mapping[str, Collection[str]], *, may_lack: bool) -> list[str]:
+        """Check the columns; return notes for a person, as fit.check_columns does. Raises UsageError."""
+        operation = parcel.schema().operations[parcel.operation]
+        self._schema = self._find_schema(parcel)
+        arrow = to_arrow_schema(self._schema)
+        notes = check_columns(operation, arrow, reads, parcel.configuration.text, may_lack=may_lack)
+        own = [part for part in arrow if part.name != RAW]
+        decoder = Decoder(operation, parcel.generation, parcel.digest)
+        self._scored = from_arrow_schema(pa.schema([*own, *decoder.fields]))
+        return notes
+
+    def plan(self, origin: Origin) -> Plan:
+        """Return which files make up each partition, as the output remembers it from now on.
+
+        Raises:
+            UsageError: the output exists and was made by something else, or from other content.
+
+        """
+        place = f"{self._output}/{_KEPT}"
+        kept = self._storage.read(place)
+        if kept is None:
+            if self._storage.exists(self._output):
+                raise UsageError(f"{self._output} exists, and was not made by `hotswap batch`: name another --output")
+            plan = begin(origin, self._files)
+        else:
+            try:
+                plan = resume(Plan.of_json(kept), origin, self._files, self._output)
+            except ValueError as error:
+                raise UsageError(f"{place} is damaged: remove {self._output}, or name another --output") from error
+        self._storage.write(place, plan.to_json())
+        return plan
+
+    def run(self, plan: Plan, parcel: Parcel) -> Iterator[Progress]:
+        """Score the partitions that are not done, some side by side; yield every second how far it is.
+
+        Raises:
+            BatchFailed: a job failed; the others are cancelled.
+            UsageError: a file that is to be scored is gone.
+
+        """
+        progress = Progress(len(plan.partitions))
+        missing = [number for number in range(len(plan.partitions)) if not self._is_done(number)]
+        now = {file.path: file for file in self._files}
+        for number in missing:
+            check_there(plan.partitions[number], now)
+        progress.kept = len(plan.partitions) - len(missing)
+        with ThreadPoolExecutor(_SIDE_BY_SIDE) as pool:
+            jobs = {pool.submit(self._count, number) for number in set(range(len(plan.partitions))) - set(missing)}
+            jobs |= {pool.submit(self._score, number, plan.partitions[number], parcel) for number in missing}
+            try:
+                yield from self._follow(jobs, progress)
+            finally:
+                pool.shutdown(wait=False, cancel_futures=True)
+                self._spark.sparkContext.cancelAllJobs()
+
+    def _follow(self, jobs: set[Future[Mapping[str, int]]], progress: Progress) -> Iterator[Progress]:
+        while jobs:
+            done, jobs = wait(jobs, _LOOK_S, FIRST_COMPLETED)
+            progress.has_grown = bool(done)
+            for job in done:
+                progress.rows.update(job.result())
+                progress.done += 1
+            progress.tasks, progress.of_tasks = self._tasks()
+            yield progress
+
+    def _tasks(self) -> tuple[int, int]:
+        tracker = self._spark.sparkContext.statusTracker()
+        stages = [stage for number in tracker.getActiveStageIds() if (stage := tracker.getStageInfo(number))]
+        return sum(stage.numCompletedTasks for stage in stages), sum(stage.numTasks for stage in stages)
+
+    def _folder(self, number: int) -> str:
+        return f"{self._output}/{PARTITION}={number:05d}"
+
+    def _is_done(self, number: int) -> bool:
+        return self._storage.exists(f"{self._folder(number)}/_SUCCESS")
+
+    def _score(self, number: int, files: Sequence[File], parcel: Parcel) -> Mapping[str, int]:
+        try:
+            self._spark.sparkContext.setJobDescription(f"{PARTITION} {number}")
+            table = self._read([file.path for file in files], parcel)
+            scored = table.mapInArrow(Score(parcel), self._scored)
+            # The older algorithm moves nothing into place before the whole job is done.
+            scored.write.mode("overwrite").option("mapreduce.fileoutputcommitter.algorithm.version", "1").option(
+                "mapreduce.fileoutputcommitter.marksuccessfuljobs", "true"
+            ).parquet(self._folder(number))
+            return self._count(number)
+        except (Py4JError, PySparkException) as error:
+            raise BatchFailed(f"partition {number} failed: {_reason(error)}") from error
+
+    def _count(self, number: int) -> Mapping[str, int]:
+        counted = self._spark.read.parquet(self._folder(number)).groupBy(CODE).count().collect()
+        return {row[0] or "": row[1] for row in counted}
+
+    def _find_schema(self, parcel: Parcel) -> StructType:
+        first = [self._files[0].path]
+        if self._format == "parquet":
+            return self._reader().parquet(*first).schema
+        names = self._reader(self._csv(parcel)).csv(first).columns
+        return StructType([StructField(name, StringType()) for name in (*names, RAW)])
+
+    def _read(self, paths: list[str], parcel: Parcel) -> DataFrame:
+        assert self._schema is not None
+        if self._format == "parquet":
+            return self._reader().schema(self._schema).parquet(*paths)
+        options = {"columnNameOfCorruptRecord": RAW, "mode": "PERMISSIVE", "enforceSchema": "false"}
+        return self._reader({**self._csv(parcel), **options}).schema(self._schema).csv(paths)
+
+    def _reader(self, options: Mapping[str, str] | None = None) -> Any:
+        return self._spark.read.options(**self._options, **(options or {}))
+
+    def _csv(self, parcel: Parcel) -> Mapping[str, str]:
+        """Return the options by which Spark reads RFC 4180: a quote is doubled, and a cell may have several lines."""
+        delimiter = parcel.configuration.text.delimiter
+        return {"header": "true", "sep": delimiter, "quote": '"', "escape": '"', "multiLine": "true", "nullValue": ""}
+
+
+def _reason(error: Exception) -> str:
+    """Return the last error that Python raised, or else the first line of Spark's."""
+    text = str(getattr(error, "java_exception", None) or error)
+    python = text[text.rfind("Traceback (most recent call last)") :] if "Traceback" in text else ""
+    found = _REASON.findall(python)
+    return ": ".join(found[0]) if found else text.partition("\n")[0].rpartition("most recent failure: ")[2]

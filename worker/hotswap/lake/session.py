@@ -1,0 +1,89 @@
+"""Starts a Spark session for a batch, and sends its executors what they score with."""
+
+import os
+import shutil
+import sys
+import zipfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Final
+
+from py4j.protocol import Py4JError
+from pyspark.errors import PySparkException
+from pyspark.sql import SparkSession
+
+from hotswap.errors import StartError, UsageError
+from hotswap.lake.hosting import JARS
+from hotswap.lake.origin import Parcel
+from hotswap.local.jvm import find_java, maven_repository
+from hotswap.runtimes.kinds import runtime_of
+
+_ENVIRONMENT: Final = "environment"
+
+
+@contextmanager
+def session(
+    name: str, master: str, conf: Mapping[str, str], environment: Path | None, max_batch: int
+) -> Iterator[SparkSession]:
+    """Yield a session, called `name`, of the cluster `master`; `conf` are Spark's own settings.
+
+    `environment` is an archive of the Python environment that executors unpack; None: they have the driver's, at the
+    same path. `max_batch`: the most rows that a host answers at once.
+
+    Raises:
+        UsageError: an environment for executors in this process.
+        StartError: there is no Java that Spark starts on, or no cluster.
+
+    """
+    is_local = master.startswith("local")
+    if environment and is_local:
+        raise UsageError(f"--environment is for executors elsewhere: {master} has this process's own")
+    java = find_java()
+    if not java.has_module("jdk.incubator.vector"):
+        raise StartError(
+            f"Spark needs a whole JDK, which {java.executable} is not: install one, or name it in JAVA_HOME"
+        )
+    os.environ["JAVA_HOME"] = str(java.library.parents[2])
+    os.environ["PYSPARK_PYTHON"] = f"./{_ENVIRONMENT}/bin/python" if environment else sys.executable
+    builder = SparkSession.builder.appName(name).master(master)
+    ours = {
+        "spark.log.level": "ERROR",
+        "spark.ui.showConsoleProgress": "false",
+        "spark.sql.execution.arrow.maxRecordsPerBatch": str(max_batch),
+    }
+    if environment:
+        ours["spark.archives"] = f"{environment.resolve()}#{_ENVIRONMENT}"
+    for key, value in {**ours, **conf}.items():
+        builder = builder.config(key, value)
+    try:
+        spark = builder.getOrCreate()
+    except (Py4JError, PySparkException, RuntimeError) as error:
+        raise StartError(f"Spark does not start at {master}: {_first(error)}") from error
+    try:
+        yield spark
+    finally:
+        spark.stop()
+
+
+@contextmanager
+def sent(spark: SparkSession, parcel: Parcel, model: Path) -> Iterator[None]:
+    """Offer executors the model, and the jars that its kind needs beside Python, until the block ends."""
+    context, repository = spark.sparkContext, maven_repository()
+    jars = [jar for jar in runtime_of(parcel.kind).jars() if jar.is_relative_to(repository)]
+    with TemporaryDirectory(prefix="hotswap-batch-") as folder:
+        # Spark knows a file by its name alone, and serves it from where it is.
+        context.addFile(str(shutil.copyfile(model, Path(folder, parcel.model))))
+        if jars:
+            packed = Path(folder, f"{JARS}.zip")
+            with zipfile.ZipFile(packed, "w") as archive:
+                for jar in jars:
+                    archive.write(jar, jar.relative_to(repository))
+            context.addArchive(f"{packed}#{JARS}")
+        yield
+
+
+def _first(error: Exception) -> str:
+    java = getattr(error, "java_exception", None)
+    return str(java or error).partition("\n")[0]
