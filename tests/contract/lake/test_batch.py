@@ -167,6 +167,7 @@ async def test_a_jar_that_raises_and_exits_refuses_the_rows_that_made_it(command
     rows[40]["number"] = None
     write_parquet(folder / "words" / "a.parquet", rows)
     ran = commands.batch(folder / "words", folder / "words.out", jar.path, "--conf", "spark.sql.shuffle.partitions=2")
+    assert ran.code == 1, ran.stderr
     (operation,) = jar.schema.operations.values()
     good = [operation.input(what=row["what"], number=n).SerializeToString() for n, row in enumerate(rows)]
     answers = list(await jar.answers(folder, good, [Ask("act")] * len(good)))
@@ -185,6 +186,7 @@ async def test_a_spark_pipeline_answers_as_in_a_host_and_refuses_what_is_missing
     rows[3]["age"] = None
     write_parquet(folder / "spark" / "a.parquet", rows)
     ran = commands.batch(folder / "spark", folder / "spark.out", churn.path)
+    assert ran.code == 1, ran.stderr
     (operation,) = churn.schema.operations.values()
     values = [
         operation.input(**{name: value for name, value in row.items() if name != "id" and value is not None})
