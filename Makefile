@@ -189,7 +189,7 @@ clean: ## remove what the targets made here
 	@rm -rf .venv .venv-spark .venv-browser .venv-conformance .venv-kubernetes .venv-release .venv-train .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .coverage build dist
 
 # The extras of the image's targets, besides Spark's own.
-worker_image := --extra signatures
+worker_image := --extra signatures --extra s3
 gateway_image := $(worker_image) --extra gateway
 generate = $(VENV)/bin/python -m grpc_tools.protoc -I protos --python_out=$1 --pyi_out=$1 hotswap/v1/control.proto
 compile = -q --universal --python-version 3.11 --generate-hashes --custom-compile-command 'make lock' pyproject.toml
