@@ -10,8 +10,8 @@ from fsspec.asyn import sync
 log = logging.getLogger(__name__)
 
 _PAUSE_S: Final = 1.0
-_BUSY: Final = frozenset(getattr(errno, name, -1) for name in ("EBUSY", "EREMOTEIO", "ETIMEDOUT"))  # where they are
-"""What s3fs makes of the codes with which a server asks to come again: SlowDown, InternalError, RequestTimeout."""
+_BUSY: Final = frozenset({errno.EBUSY, errno.ETIMEDOUT, getattr(errno, "EREMOTEIO", errno.EIO)})
+"""What s3fs makes of the codes with which a server asks to come again (SlowDown, RequestTimeout, InternalError)."""
 
 
 class Object:
