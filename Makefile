@@ -92,7 +92,7 @@ upgrade: setup ## workers replaced one by one by another version's and back, wit
 renewals: setup ## certificates, tokens and sessions that end while two fleets work, renewed without a restart (five minutes)
 	@$(call play,renewals)
 
-s3: setup-all ## a fleet whose store, a real S3 server, hangs, dies and is away in the middle of swaps (five minutes)
+s3: setup-all ## a fleet whose store, a real S3 server, hangs, dies and is away in the middle of swaps (seven minutes)
 	@$(call play,s3)
 s3: VENV := .venv-spark
 
