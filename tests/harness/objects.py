@@ -14,6 +14,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Self
 
+from fsspec.asyn import sync
+
 from harness.secured import free_ports
 from hotswap.local.lifeline import start_watchdog
 
@@ -127,9 +129,12 @@ class ObjectStore:
 
         given = {"endpoint_url": self.endpoint, "key": KEY, "secret": SECRET}
         system = s3fs.S3FileSystem(skip_instance_cache=True, **given)
-        if not system.exists(BUCKET):
-            system.mkdir(BUCKET)
-        system.pipe_file(f"{BUCKET}/probe", b"probe")
+        try:
+            if not system.exists(BUCKET):
+                system.mkdir(BUCKET)
+            system.pipe_file(f"{BUCKET}/probe", b"probe")
+        finally:
+            sync(system.loop, system.s3.close)
         return True
 
 

@@ -1,5 +1,7 @@
 """A store on Google's, before a server that answers as a test says: a redirect is not followed."""
 
+import gc
+
 import pytest
 
 from fakes.web_stores import running
@@ -25,3 +27,4 @@ def test_a_redirect_is_not_followed(monkeypatch, reading):
         assert f"{STORE}/m.zip is redirected: redirects are not followed here" in denied.value.message
         assert server.asked != []
         assert elsewhere.asked == []
+    gc.collect()  # its session, while its warnings are left alone
