@@ -1,5 +1,6 @@
 """Podman with images of its own, which go with it: a base from debootstrap, builds of ops/Dockerfile, containers."""
 
+import errno
 import json
 import os
 import shutil
@@ -21,18 +22,18 @@ _TRUSTED = Path("/etc/ssl/certs/ca-certificates.crt")
 _LIMITS = ("--ulimit", "nofile=8192:8192", "--ulimit", "nproc=4096:4096")
 """The engine's own would be above what a machine allows."""
 _OF_PIP = ("index-url", "extra-index-url", "trusted-host", "proxy", "timeout")
-_PROGRAMS = {"podman": "podman", "runc": "runc", "debootstrap": "debootstrap"}
-"""What is needed, and Debian's package that has it."""
+_FILTER = Path("/usr/share/containers/seccomp.json")
+_NAMESPACES = ("clone", "clone3", "setns", "unshare")
+_PROGRAMS = ("podman", "runc", "debootstrap")
+"""What is needed, each in Debian's package of that name."""
 
 
 def missing() -> list[str]:
     """Return what this machine lacks to build images and to run them."""
     lacks = [] if sys.platform == "linux" else ["Linux"]
     lacks += [] if hasattr(os, "geteuid") and os.geteuid() == 0 else ["root: sudo make image-proof"]
-    packages = [package for program, package in _PROGRAMS.items() if not shutil.which(program)]
-    return lacks + (
-        [f"{', '.join(packages)}: apt-get install --no-install-recommends {' '.join(packages)}"] if packages else []
-    )
+    packages = " ".join(program for program in _PROGRAMS if not shutil.which(program))
+    return lacks + ([f"{packages}: apt-get install --no-install-recommends {packages}"] if packages else [])
 
 
 class Engine:
@@ -40,17 +41,9 @@ class Engine:
 
     def __init__(self) -> None:
         self._folder = Path(tempfile.mkdtemp(prefix="hs-image-", dir="/var/tmp"))
-        places = ("--root", str(self._folder / "images"), "--runroot", str(self._folder / "run"))
-        self._podman = (
-            "podman",
-            *places,
-            "--storage-driver",
-            "overlay",
-            "--runtime",
-            "runc",
-            "--cgroup-manager",
-            "cgroupfs",
-        )
+        places = (f"--root={self._folder / 'images'}", f"--runroot={self._folder / 'run'}")
+        how = ("--storage-driver=overlay", "--runtime=runc", "--cgroup-manager=cgroupfs")
+        self._podman = ("podman", *places, *how)
 
     def __enter__(self) -> Self:
         return self
@@ -98,27 +91,15 @@ class Engine:
 
     def build(self, target: str, tag: str, **arguments: str) -> None:
         """Build a target of ops/Dockerfile from scratch, with no time of today in it."""
-        given = [
-            word for name, value in ({"BASE": BASE} | arguments).items() for word in ("--build-arg", f"{name}={value}")
-        ]
+        given = [f"--build-arg={name}={value}" for name, value in ({"BASE": BASE} | arguments).items()]
         with tempfile.NamedTemporaryFile("w", suffix=".conf") as settings:
             settings.write(_settings_of_pip())
             settings.flush()
-            seen = ("--volume", f"{settings.name}:/etc/pip.conf:ro")
-            if _TRUSTED.exists():
-                seen += ("--volume", f"{_TRUSTED}:{_TRUSTED}:ro")
-            how = ("--isolation", "chroot", "--network", "host", "--format", "docker", "--timestamp", "0", "--no-cache")
-            what = (
-                "--file",
-                "ops/Dockerfile",
-                "--ignorefile",
-                "ops/Dockerfile.dockerignore",
-                "--target",
-                target,
-                "--tag",
-                tag,
-            )
-            self.run("build", *how, *_LIMITS, *seen, *given, *what, ".")
+            seen = [f"--volume={settings.name}:/etc/pip.conf:ro"]
+            seen += [f"--volume={_TRUSTED}:{_TRUSTED}:ro"] * _TRUSTED.exists()
+            how = ("--isolation=chroot", "--network=host", "--format=docker", "--timestamp=0", "--no-cache")
+            what = (f"--target={target}", f"--tag={tag}", "--ignorefile=ops/Dockerfile.dockerignore")
+            self.run("build", *how, *_LIMITS, *seen, *given, *what, "--file=ops/Dockerfile", ".")
 
     def inspect(self, name: str) -> dict[str, Any]:
         """Return what podman knows of an image or a container."""
@@ -131,11 +112,13 @@ class Engine:
     def start(self, name: str, image: str, *command: str, options: tuple[str, ...] = (), **environment: str) -> int:
         """Start a container as a restricted pod would; return the process id of its first process.
 
-        A read-only root, the image's own numeric user, no capabilities, no new privileges, the engine's filter of
-        system calls; on this machine's network, since Kafka is there.
+        A read-only root, the image's own numeric user, no capabilities, no new privileges, a filter of system calls; on
+        this machine's network, since Kafka is there.
         """
         given = [word for key, value in environment.items() for word in ("--env", f"{key}={value}")]
+        (rules := self._folder / "filter.json").write_text(json.dumps(_filter_of_pods()), encoding="utf-8")
         restricted = ("--read-only", "--read-only-tmpfs=false", "--cap-drop=all", "--security-opt=no-new-privileges")
+        restricted += (f"--security-opt=seccomp={rules}",)
         self.run(
             "run",
             "--detach",
@@ -150,6 +133,22 @@ class Engine:
             *command,
         )
         return int(self.inspect(name)["State"]["Pid"])
+
+
+def _filter_of_pods() -> dict[str, Any]:
+    """Return podman's filter of system calls, less what Docker's and containerd's refuse a pod: namespaces.
+
+    Source: moby's profiles/seccomp/default.json: `clone` only where its flags ask for no namespace, `clone3` as ENOSYS,
+    `setns` and `unshare` with CAP_SYS_ADMIN only.
+    """
+    profile = json.loads(_FILTER.read_text(encoding="utf-8"))
+    for rule in profile["syscalls"]:
+        rule["names"] = [name for name in rule["names"] if name not in _NAMESPACES]
+    flags = {"index": 0, "value": 0x7E020000, "valueTwo": 0, "op": "SCMP_CMP_MASKED_EQ"}
+    allowed = {"names": ["clone"], "action": "SCMP_ACT_ALLOW", "args": [flags]}
+    unknown = {"names": ["clone3"], "action": "SCMP_ACT_ERRNO", "errnoRet": errno.ENOSYS}
+    profile["syscalls"] = [*(rule for rule in profile["syscalls"] if rule["names"]), allowed, unknown]
+    return dict(profile)
 
 
 def _settings_of_pip() -> str:

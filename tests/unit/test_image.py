@@ -11,12 +11,15 @@ from pathlib import Path
 import pytest
 from packaging.requirements import Requirement
 
+from image import engine
+
 ROOT = Path(__file__).parents[2]
 IMAGE = ROOT / "ops" / "image"
 DOCKERFILE = (ROOT / "ops" / "Dockerfile").read_text()
 INSTALL = (IMAGE / "install").read_text()
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-TARGETS = {"worker": ("signatures",), "gateway": ("gateway", "signatures"), "spark": ("gateway", "signatures", "spark")}
+STORE = ("signatures", "s3")
+TARGETS = {"worker": STORE, "gateway": (*STORE, "gateway"), "spark": (*STORE, "gateway", "spark")}
 WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
 PINNED = re.compile(r"^([a-z0-9._-]+)==([^ ;\\]+)", re.MULTILINE)
 
@@ -121,3 +124,10 @@ def test_the_release_tries_every_python_of_the_support_list():
     text = (ROOT / ".github" / "workflows" / "release.yml").read_text()
     known = {line.rpartition(" ")[2] for line in PROJECT["classifiers"] if "Python :: 3." in line}
     assert set(re.findall(r"^ +(3\.\d+)$", text, re.MULTILINE)) == known
+
+
+def test_the_proof_says_what_it_lacks(monkeypatch):
+    monkeypatch.setattr("shutil.which", lambda name: None if name == "podman" else f"/usr/bin/{name}")
+    monkeypatch.setattr("os.geteuid", lambda: 1000)
+    found = engine.missing()
+    assert found == ["root: sudo make image-proof", "podman: apt-get install --no-install-recommends podman"]

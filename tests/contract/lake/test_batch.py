@@ -96,7 +96,8 @@ async def test_a_mojo_scores_parquet_as_a_host_does_and_a_second_run_does_only_w
         operation.input(**{k: v for k, v in row.items() if k in fields and v is not None}).SerializeToString()
         for row in rows
     ]
-    assert ran.code == 1, ran.stderr  # some rows are refused
+    assert ran.stdout, ran.stderr
+    assert ran.code == 1  # some rows are refused
     fits = [value for value in values if len(value) <= 200]
     answers = iter(await mojo.answers(folder, fits, [Ask(operation.name)] * len(fits)))
     too_large = Refusal("TOO_LARGE", f"{len(values[9])} bytes, but max_request_bytes allows 200")
@@ -152,7 +153,8 @@ async def test_a_csv_is_read_as_the_stream_reads_it_and_refused_with_its_words(c
     answers = await mojo.answers(folder, [f"{header}{text}".encode() for text in texts], asks)
     expected = {row["id"]: answer for row, answer in zip(rows, answers, strict=True)}
     expected[None] = expected.pop("5")
-    assert ran.code == 1, ran.stderr
+    assert ran.stdout, ran.stderr
+    assert ran.code == 1
     assert "cells, but the header names" in expected[None].message
     size = 12 * 9 - 18 + 303 + 4
     expected["9"] = Refusal("TOO_LARGE", f"{size} bytes, but max_request_bytes allows 200")
@@ -167,7 +169,8 @@ async def test_a_jar_that_raises_and_exits_refuses_the_rows_that_made_it(command
     rows[40]["number"] = None
     write_parquet(folder / "words" / "a.parquet", rows)
     ran = commands.batch(folder / "words", folder / "words.out", jar.path, "--conf", "spark.sql.shuffle.partitions=2")
-    assert ran.code == 1, ran.stderr
+    assert ran.stdout, ran.stderr
+    assert ran.code == 1
     (operation,) = jar.schema.operations.values()
     good = [operation.input(what=row["what"], number=n).SerializeToString() for n, row in enumerate(rows)]
     answers = list(await jar.answers(folder, good, [Ask("act")] * len(good)))
@@ -186,7 +189,8 @@ async def test_a_spark_pipeline_answers_as_in_a_host_and_refuses_what_is_missing
     rows[3]["age"] = None
     write_parquet(folder / "spark" / "a.parquet", rows)
     ran = commands.batch(folder / "spark", folder / "spark.out", churn.path)
-    assert ran.code == 1, ran.stderr
+    assert ran.stdout, ran.stderr
+    assert ran.code == 1
     (operation,) = churn.schema.operations.values()
     values = [
         operation.input(**{name: value for name, value in row.items() if name != "id" and value is not None})

@@ -24,7 +24,6 @@ from hotswap.cli.shared import (
     show,
 )
 from hotswap.cli.table import allow_missing_option, operation_option
-from hotswap.client.scoring import own_host
 from hotswap.client.serving import find_operation
 from hotswap.errors import StartError, UsageError
 from hotswap.lake.origin import Scorer, fetch
@@ -115,6 +114,8 @@ def _run(settings: Settings, scorer: Scorer, given: str, output: str, options: M
 
 async def _reads(settings: Settings, scorer: Scorer) -> Mapping[str, Mapping[str, Collection[str]]]:
     """Start a host here, so that a model that cannot be loaded is told before a cluster is asked for anything."""
+    from hotswap.client.scoring import own_host  # noqa: PLC0415 - not to be had on Windows; see cli/main.py
+
     hosting = own_host(settings, scorer.model, scorer.kind, scorer.proto, scorer.configuration)
     async with hosting as (_, description):
         return description.reads

@@ -54,6 +54,8 @@ class Commands(click.Group):
         command: click.Command = getattr(module, cmd_name.replace("-", "_"))
         if cmd_name in self.posix and not IS_POSIX:
             command.callback = lambda **_: need_posix(f"`hotswap {cmd_name}`")
+            for param in command.params:
+                param.required = False  # no option that is missing is worth a word then
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 - the same

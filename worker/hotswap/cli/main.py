@@ -58,7 +58,7 @@ _COMMANDS = {
 }
 
 
-_POSIX = ("console", "dev", "gateway", "pack", "run", "score")
+_POSIX = ("batch", "console", "dev", "gateway", "pack", "run", "score")
 """Those that start workers or model hosts, or serve as they do."""
 
 
