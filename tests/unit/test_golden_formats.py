@@ -182,7 +182,7 @@ def test_no_setting_is_gone(content):
 
 
 def test_topics_groups_and_transactional_ids_are_the_same_in_every_form():
-    """But for the control topic of a deployment without commands: decision 47 says how all its members find one."""
+    """But for the control topic of a deployment without commands: decision 46 says how all its members find one."""
     first, *later = map(json.loads, forms("names"))
     for form in later:
         same = {name: form[name] for name in first}

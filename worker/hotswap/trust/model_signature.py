@@ -1,7 +1,7 @@
 """Verifies an OpenSSF model signature (https://github.com/ossf/model-signing-spec) of a model's files by a public key.
 
 It is a Sigstore bundle of version 0.3: a DSSE envelope around an in-toto statement, which has the digest of each file.
-The package `model-signing` writes it. This reads it without that, by `cryptography` alone (decision 48).
+The package `model-signing` writes it. This reads it without that, by `cryptography` alone (decision 47).
 """
 
 import hashlib
