@@ -1,5 +1,6 @@
 """Finds or fetches a Java and the jars to run on it, so that neither need be installed."""
 
+import contextlib
 import hashlib
 import importlib.util
 import math
@@ -14,6 +15,7 @@ from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from functools import cache
+from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 
 from hotswap.errors import StartError
@@ -99,8 +101,10 @@ def installed_jars(package: str, extra: str) -> list[Path]:
 
     """
     found = importlib.util.find_spec(package)
-    folders = found.submodule_search_locations if found else None
-    jars = sorted(Path(next(iter(folders)), "jars").glob("*.jar")) if folders else []
+    folders = [Path(place) for place in (found.submodule_search_locations or () if found else ())]
+    with contextlib.suppress(PackageNotFoundError):  # Spark's executors import pyspark from a zip, without its jars
+        folders.append(Path(str(distribution(package).locate_file(package))))
+    jars = next(filter(None, (sorted((folder / "jars").glob("*.jar")) for folder in folders)), [])
     if not jars:
         raise StartError(f"{package} is not installed here: install hotswap[{extra}] on every worker")
     return jars
