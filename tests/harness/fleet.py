@@ -164,14 +164,23 @@ class Deployment:
             return await client.publish(Outgoing(value, headers=extra) for value in values)
 
     async def drained(self, timeout: float = 60) -> None:
-        """Wait until every published request is answered: the group's committed offsets are at the ends."""
+        """Wait until every published request is answered, and the answers can be read.
+
+        The group's committed offsets are at the ends, and so are the markers of the transactions that have the answers:
+        Kafka writes them to one partition after the other.
+        """
+        topics = self.settings.topics
         async with asyncio.timeout(timeout), Admin.connect(self.settings) as admin:
             while True:
-                committed = await admin.committed(self.name, self.settings.topics.requests)
-                ends = await admin.end_offsets(self.settings.topics.requests)
+                committed = await admin.committed(self.name, topics.requests)
+                ends = await admin.end_offsets(topics.requests)
                 if all(max(committed[number].offset, 0) >= end for number, end in ends.items()):
-                    return
+                    break
                 await asyncio.sleep(0.05)
+            for topic in (topics.predictions, topics.dead_letters):
+                ends = await admin.end_offsets(topic)
+                while (await admin.end_offsets(topic, read_committed=True)) != ends:
+                    await asyncio.sleep(0.05)
 
     async def audit(self) -> Audit:
         return await asyncio.to_thread(audit, self.kafka.bootstrap, self.settings.topics)
