@@ -81,7 +81,7 @@ class _Host:
         return asyncio.run_coroutine_threadsafe(call(), self._loop).result()
 
     async def _start(self, parcel: Parcel) -> Any:
-        root = Path(SparkFiles.getRootDirectory())
+        root = Path(SparkFiles.getRootDirectory()).absolute()  # on a cluster it is "."; a host has a folder of its own
         if (root / JARS).is_dir():
             os.environ.setdefault("M2_REPO", str(root / JARS))
         settings = Settings(**parcel.settings, cache=root / "hotswap-cache")
