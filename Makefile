@@ -28,7 +28,7 @@ play = cd tests && $(abspath $(VENV))/bin/python -m faults $1 $(addprefix --seed
 	$(addprefix --partitions ,$(PARTITIONS))
 
 .PHONY: help setup setup-all demo test test-all check coverage faults $(PROOFS) $(RED) attacks topics versions rights renewals s3 upgrade alerts \
-	console-journey http-conformance kubernetes-check verifier model mutants bench against cache-check pictures train jars protos docs lock release-check image-proof licences clean
+	console-journey http-conformance kubernetes-check lake verifier model mutants bench against cache-check pictures train jars protos docs lock release-check image-proof licences clean
 
 help: ## this list
 	@sed -n 's/^\([a-z0-9-]*\):.*## /  make \1\t/p' Makefile
@@ -111,6 +111,9 @@ http-conformance: ## the gateway before what others have written: schemathesis, 
 kubernetes-check: ## the manifests of ops/kubernetes before what others have written: kubernetes-validate, models of CRDs, checkov
 	@:$(call stop_at,$(shell $(call bootstrap,.venv-kubernetes requirements-kubernetes.lock)))
 	@cd tests && $(abspath .venv-kubernetes)/bin/python -m conformance.kubernetes
+
+lake: setup-all ## `hotswap batch` on a real Spark cluster: each kind under fire, its cost, its growth (ROWS=10000000: the full figure)
+	@cd tests && $(abspath .venv-spark)/bin/python -m faults.lake $(addprefix --rows ,$(ROWS)) $(addprefix --seed ,$(SEED))
 
 verifier: setup ## the verifier's own test: defects planted in good histories, each found
 	@cd tests && $(abspath $(VENV))/bin/python -m faults.test_verifier

@@ -202,6 +202,7 @@ def test_make_help_lists_every_target():
         "console-journey",
         "http-conformance",
         "kubernetes-check",
+        "lake",
         "verifier",
         "model",
         "mutants",

@@ -8,7 +8,6 @@ import pytest
 from harness.fleet import EXAMPLES
 from harness.lab import TESTS
 from harness.lake import Commands, by_row, pack, write_parquet
-from harness.spark_lab import MODELS, proto_of, read_rows
 from hotswap.batch import Ask, Format, Refusal
 from hotswap.generation import Configuration, Policy, frozen
 from hotswap.local.jvm import find_java
@@ -179,26 +178,6 @@ async def test_a_jar_that_raises_and_exits_refuses_the_rows_that_made_it(command
     answers[30], answers[40] = await jar.answers(folder, texts, [Ask("act", Format.CSV, Format.PROTOBUF)] * 2)
     assert_same(folder / "words.out", jar, {row["id"]: answer for row, answer in zip(rows, answers, strict=True)})
     assert ran.report["refused"] == {"HOST_CRASHED": 1, "MODEL_ERROR": 1, "UNDECODABLE": 2}, ran.stderr
-
-
-async def test_a_spark_pipeline_answers_as_in_a_host_and_refuses_what_is_missing(commands, folder):
-    rows, answers = read_rows("churn", "input"), read_rows("churn", "pred")
-    proto = proto_of(rows, answers)
-    churn = pack(folder / "churn", "spark", MODELS / "churn.zip", proto, Configuration(missing=Policy.REFUSE))
-    rows = [{"id": str(number), **row} for number, row in enumerate(rows)]
-    rows[3]["age"] = None
-    write_parquet(folder / "spark" / "a.parquet", rows)
-    ran = commands.batch(folder / "spark", folder / "spark.out", churn.path)
-    assert ran.stdout, ran.stderr
-    assert ran.code == 1
-    (operation,) = churn.schema.operations.values()
-    values = [
-        operation.input(**{name: value for name, value in row.items() if name != "id" and value is not None})
-        for row in rows
-    ]
-    expected = await churn.answers(folder, [value.SerializeToString() for value in values], [Ask("f")] * len(values))
-    assert_same(folder / "spark.out", churn, {row["id"]: one for row, one in zip(rows, expected, strict=True)})
-    assert ran.report["refused"] == {"MISSING_FIELD": 1}, ran.stderr
 
 
 def test_columns_that_do_not_fit_are_named_with_their_fields_before_anything_is_scored(commands, folder):

@@ -81,7 +81,7 @@ class _Host:
         return asyncio.run_coroutine_threadsafe(call(), self._loop).result()
 
     async def _start(self, parcel: Parcel) -> Any:
-        root = Path(SparkFiles.getRootDirectory()).absolute()  # on a cluster it is "."; a host has a folder of its own
+        root = _root()
         if (root / JARS).is_dir():
             os.environ.setdefault("M2_REPO", str(root / JARS))
         settings = Settings(**parcel.settings, cache=root / "hotswap-cache")
@@ -93,6 +93,11 @@ class _Host:
         except SwapError as error:
             raise HostError(f"an executor cannot start a model host: {error.code}: {error.message}") from error
         return host
+
+
+def _root() -> Path:
+    """Return where Spark keeps the files that it sent: "." on a cluster, but a host has a folder of its own."""
+    return Path(SparkFiles.getRootDirectory()).absolute()
 
 
 _kept: dict[str, _Host] = {}
