@@ -18,8 +18,8 @@ FILES = 40
 _NUMBERS = b"""
 syntax = "proto3";
 message Row { double a = 1; double b = 2; }
-message Long { int64 n = 1; }
-service S { rpc next(Row) returns (Long); }
+message Number { double value = 1; }
+service S { rpc sum(Row) returns (Number); }
 """
 
 
