@@ -179,7 +179,10 @@ class Deployment:
                 await asyncio.sleep(0.05)
             for topic in (topics.predictions, topics.dead_letters):
                 ends = await admin.end_offsets(topic)
-                while (await admin.end_offsets(topic, read_committed=True)) != ends:
+                while True:
+                    stable = await admin.end_offsets(topic, read_committed=True)
+                    if all(stable[number] >= end for number, end in ends.items()):
+                        break
                     await asyncio.sleep(0.05)
 
     async def audit(self) -> Audit:
