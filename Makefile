@@ -42,7 +42,7 @@ setup-all: ## the virtual environment with every extra, Spark's and S3's too, in
 demo: setup ## the whole story on one screen: a stream is scored while its model is swapped
 	@$(VENV)/bin/python examples/demo.py
 
-test: setup ## all tests, those against a real Kafka too; Spark's and S3's are left out (680 MB: make test-all)
+test: setup ## all tests, those against a real Kafka too; Spark's and S3's are left out (900 MB: make test-all)
 	@$(VENV)/bin/python -m pytest $(side_by_side)
 
 test-all: setup-all ## all tests with every extra installed, Spark's and S3's too, in .venv-spark

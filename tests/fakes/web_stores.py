@@ -62,6 +62,14 @@ def running() -> Iterator[Server]:
             thread.join()
 
 
+@contextmanager
+def serving(path: str, content: bytes) -> Iterator[Server]:
+    """Yield a server that has a file at `path`, and nothing else."""
+    with running() as server:
+        server.answers[path] = 200, {"Content-Length": str(len(content))}, [content]
+        yield server
+
+
 def endless() -> Iterator[bytes]:
     while True:
         yield bytes(64 << 10)

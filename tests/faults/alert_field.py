@@ -18,7 +18,7 @@ from faults.arena import _children
 from faults.brokers import proxied_kafka
 from harness.calls import Gateway
 from harness.fleet import ROOT, Deployment, messages
-from hotswap.local.kafka import _free_ports
+from hotswap.local.kafka import free_ports
 
 _READY_S = 30
 _ENFORCED = {"authorizer.class.name": "org.apache.kafka.metadata.authorizer.StandardAuthorizer"}
@@ -34,7 +34,7 @@ class Field:
         self._ports: dict[tuple[str, str], int] = {}
         self._terms: dict[str, dict[str, Any]] = {}
         self._gateways: list[int] = []
-        self._port = next(_free_ports())
+        self._port = next(free_ports())
 
     async def __aenter__(self) -> Self:
         self.kafka, self.proxy = await self._exits.enter_async_context(proxied_kafka(settings=_ENFORCED))
@@ -89,7 +89,7 @@ class Field:
         kafka = {"HOTSWAP_KAFKA": self.proxy.bootstrap} if is_proxied else {}
         self._terms[name] = {"child": child, **kafka}
         for worker in workers:
-            self._ports[name, worker] = next(_free_ports())
+            self._ports[name, worker] = next(free_ports())
             self.start(made, worker, **((w2 or {}) if worker == "w2" else {}))
         self._write_targets("hotswap", self._ports.values())
         await made.serve("iris_gbm", workers=())

@@ -2,7 +2,6 @@
 
 import contextlib
 import os
-import socket
 import subprocess
 import threading
 import time
@@ -12,6 +11,7 @@ import psutil
 import pyspark
 
 from hotswap.local.jvm import find_java
+from hotswap.local.kafka import free_ports
 
 HOME = Path(pyspark.__file__).parent
 EXECUTOR = "org.apache.spark.executor.CoarseGrainedExecutorBackend"
@@ -25,7 +25,7 @@ class Cluster:
 
     def __init__(self, folder: Path, *, workers: int = 2, cores: int = 1, memory: str = "2g"):
         self._folder, self._count, self._cores, self._memory = folder, workers, cores, memory
-        self._port = _free_port()
+        self._port = next(free_ports())
         self.url = f"spark://127.0.0.1:{self._port}"
         self.master = None
         self.workers = []
@@ -72,7 +72,7 @@ class Cluster:
 
     def _start(self, name, of, *words):
         environment = {
-            "JAVA_HOME": str(find_java().library.parents[2]),
+            "JAVA_HOME": str(find_java().home),
             "SPARK_HOME": str(HOME),
             "SPARK_DAEMON_MEMORY": "256m",
             "SPARK_LOCAL_IP": "127.0.0.1",
@@ -120,12 +120,6 @@ def end(process):
         with contextlib.suppress(psutil.Error):
             one.kill()
     process.wait()
-
-
-def _free_port():
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return one.getsockname()[1]
 
 
 class Meter(threading.Thread):

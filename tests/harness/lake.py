@@ -54,7 +54,7 @@ class Commands:
         """One whose working folder and caches are there."""
         variables = {
             "HOTSWAP_CACHE": str(folder / "cache"),
-            "JAVA_HOME": str(find_java().library.parents[2]),
+            "JAVA_HOME": str(find_java().home),
             "JDK_JAVA_OPTIONS": QUICK,
             "PYTHONPATH": os.pathsep.join(map(str, (TESTS.parent / "worker", TESTS))),
             **environment,

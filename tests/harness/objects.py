@@ -16,7 +16,7 @@ from typing import Self
 
 from fsspec.asyn import sync
 
-from harness.secured import free_ports
+from hotswap.local.kafka import free_ports
 from hotswap.local.lifeline import start_watchdog
 
 BUCKET, KEY, SECRET = "models", "AKIAHOTSWAP", "sesame/s3+open=0"
@@ -43,8 +43,8 @@ class ObjectStore:
 
     def __init__(self) -> None:
         self._folder = Path(tempfile.mkdtemp(prefix="hotswap-s3-"))
-        ports = free_ports(2 * len(_PARTS))
-        self._ports = {f"{part}.port{kind}": ports.pop() for part in _PARTS for kind in ("", ".grpc")}
+        ports = free_ports()
+        self._ports = {f"{part}.port{kind}": next(ports) for part in _PARTS for kind in ("", ".grpc")}
         user = {"accessKey": KEY, "secretKey": SECRET}
         rights = {"name": "hotswap", "credentials": [user], "actions": ["Admin", "Read", "Write", "List"]}
         (self._folder / "users.json").write_text(json.dumps({"identities": [rights]}))

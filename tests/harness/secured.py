@@ -1,8 +1,6 @@
 """A Kafka that enforces: listeners for passwords and tokens and for certificates over TLS, and ACLs."""
 
-import random
 import shutil
-import socket
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -25,14 +23,13 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]  # it exports 
 from harness.fleet import Deployment
 from harness.kafkas import local_kafka
 from harness.pki import Authority, TokenEndpoint
-from hotswap.local.kafka import LocalKafka
+from hotswap.local.kafka import LocalKafka, free_ports
 
 HAS_OPENSSL = shutil.which("openssl") is not None
 PASSWORD = "open=sesame, please"
 """Of every user; SCRAM's and JAAS's own special characters are in it."""
 _LOGIN = "org.apache.kafka.common.security"
 _MECHANISMS = {"scram-sha-256": "scram.ScramLoginModule", "scram-sha-512": "scram.ScramLoginModule"}
-_PORTS = range(20_000, 32_768)
 
 
 @dataclass(frozen=True)
@@ -132,7 +129,7 @@ def secured_kafka(folder: Path, advertised: Mapping[str, int] | None = None, **s
     certificate, key = authority.sign("broker")
     keystore = authority.folder / "broker.keystore"
     keystore.write_text(key.read_text() + certificate.read_text())
-    ports = dict(zip(("PLAINTEXT", "CLIENT", "MUTUAL", "CONTROLLER"), free_ports(4), strict=True))
+    ports = dict(zip(("PLAINTEXT", "CLIENT", "MUTUAL", "CONTROLLER"), free_ports(), strict=False))
     with ExitStack() as stack:
         endpoint = stack.enter_context(TokenEndpoint(folder / "tokens").serving())
         endpoint.secrets["worker"] = PASSWORD
@@ -180,16 +177,3 @@ def _broker(ports: dict[str, int], known: dict[str, int], keystore: Path, ca: Pa
     for mechanism, module in _MECHANISMS.items():
         ours[f"listener.name.client.{mechanism}.sasl.jaas.config"] = f"{_LOGIN}.{module} required;"
     return ours
-
-
-def free_ports(count: int) -> list[int]:
-    found: list[int] = []
-    while len(found) < count:
-        port = random.choice(_PORTS)
-        with socket.socket() as listening:
-            try:
-                listening.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-        found += [] if port in found else [port]
-    return found

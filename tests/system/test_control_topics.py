@@ -1,12 +1,10 @@
 """A new deployment gets a control topic of its own, and one with a history in the shared topic goes on there."""
 
 import asyncio
-import os
-import subprocess
-import sys
 
 import pytest
 
+from harness.command import hotswap
 from harness.fleet import EXAMPLES, Deployment, messages
 from hotswap.client.change import Change
 from hotswap.client.deployments import deployments
@@ -34,20 +32,6 @@ async def made(kafka, tmp_path):
         one.close()
 
 
-def hotswap(deployment, *words):
-    """Run a command with the deployment's settings, as another process; return its exit code and what it printed."""
-    given = deployment.settings.model_dump(mode="json", include=deployment.settings.model_fields_set)
-    variables = {f"HOTSWAP_{key.upper()}": str(value) for key, value in given.items()}
-    done = subprocess.run(
-        [sys.executable, "-m", "hotswap", *words],
-        env=os.environ | variables,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    return done.returncode, done.stdout + done.stderr
-
-
 async def test_a_deployment_goes_on_where_its_history_is_and_a_new_one_beside_it_has_a_topic_of_its_own(made):
     # As a version that knew the shared topic only has left it.
     old = await made(control_topic=SHARED, status_topic="hotswap.status").create(2)
@@ -65,7 +49,8 @@ async def test_a_deployment_goes_on_where_its_history_is_and_a_new_one_beside_it
     assert "deployments share this control topic" in "".join([one.what async for one in examine(old.settings)])
 
     fresh = made(control_topic="", status_topic="hotswap.status")
-    assert hotswap(fresh, "topics", "create", fresh.name)[1].count(f"{fresh.name}.control  created") == 1
+    printed, _ = await hotswap(fresh, "topics", "create", fresh.name)
+    assert printed.count(f"{fresh.name}.control  created".encode()) == 1
     await fresh.serve("iris_gbm")
     async with Admin.connect(fresh.settings) as admin:
         assert await admin.end_offset(f"{fresh.name}.control", 0) == 1
@@ -75,16 +60,15 @@ async def test_a_deployment_goes_on_where_its_history_is_and_a_new_one_beside_it
 async def test_members_of_a_new_deployment_that_start_together_take_the_same_topic_and_nobody_guesses_later(made):
     shared = await made(control_topic=SHARED).create(1)
     new = made(control_topic="")
-    together = await asyncio.gather(*(asyncio.to_thread(hotswap, new, "topics", "create", new.name) for _ in range(3)))
-    assert [code for code, _ in together] == [0, 0, 0]
+    await asyncio.gather(*(hotswap(new, "topics", "create", new.name) for _ in range(3)))
     # A client of an older version knows only the shared topic, and so nobody knows which of the two counts.
     old = made(name=new.name, control_topic=SHARED, status_topic=new.settings.status_topic)
     async with old.client() as client:
         await client.pause()
     with pytest.raises(StartError, match=r"is empty, and hotswap\.control has commands for"):
         await settled(new.settings)
-    code, told = await asyncio.to_thread(hotswap, new, "run", new.name)
-    assert (code, "is empty, and hotswap.control" in told) == (3, True)
+    _, told = await hotswap(new, "run", new.name, code=3)
+    assert "is empty, and hotswap.control" in told
     async with made(name=new.name, control_topic=f"{new.name}.control").client() as client:
         await client.pause()
     assert (await settled(new.settings)).topics.control == f"{new.name}.control"

@@ -30,7 +30,7 @@ from hotswap.kafka.writer import LogWriter
 from hotswap.pipeline.loop import PartitionLoop
 from hotswap.pipeline.partitions import Pipeline
 from hotswap.settings import Settings
-from hotswap.staging import Staging, Surroundings
+from hotswap.staging import Staging, Surroundings, most_hosts
 from hotswap.swap import Timeline
 from hotswap.trust.fold import Fold
 
@@ -43,7 +43,7 @@ _PATIENCE_CALLS = 9
 """For how many times the bound of a call a start is tried again: 90 s, so that it survives a minute's fault."""
 _YOUNG_OBJECTS = 500_000
 TURNS = 8
-"""How many partitions with a backlog may have a batch in hand: one is scored, others are written or committed."""
+"""How many partitions with a backlog may have a batch in hand for each host: it scores one, others are committed."""
 _BATCH_BYTES = 900_000
 """Largest produce batch: a partition has one produce request in flight, so each further batch is another round trip."""
 
@@ -59,7 +59,7 @@ class Worker:
         self._writer = LogWriter(settings)
         self._reader = LogReader(settings, settings.topics.control, read_committed=True)
         self._control = Control(settings=settings, timeline=self._timeline, reader=self._reader, writer=self._writer)
-        self._turns = asyncio.Semaphore(TURNS)
+        self._turns = asyncio.Semaphore(TURNS * most_hosts(settings))
         self._pipeline = Pipeline(self._open_loop, stop_timeout_s=settings.stop_timeout_s / 2)
         self._membership = Membership(
             settings,

@@ -67,6 +67,11 @@ class _Underway:
     phases: dict[str, float] = field(default_factory=dict)
 
 
+def most_hosts(settings: Settings) -> int:
+    """Return how many hosts a generation of any kind may have on this worker, if there are partitions enough."""
+    return settings.hosts or max(1, min(cores_at_hand() - 1, _HOSTS_AT_MOST))
+
+
 class Staging:
     """Owner of this worker's hosts, one group for each generation that may still score; a `pipeline.Router`."""
 
@@ -289,8 +294,8 @@ class Staging:
 
     def _count_hosts(self, kind: str) -> int:
         # Hosts of a stateful model would each hold a part of its state: one only, unless an operator sets `hosts`.
-        by_cores = min(cores_at_hand() - 1, _HOSTS_AT_MOST) if runtime_of(kind).is_stateless else 1
-        return max(1, min(self._settings.hosts or by_cores, self._around.partitions))
+        count = most_hosts(self._settings) if runtime_of(kind).is_stateless else self._settings.hosts or 1
+        return max(1, min(count, self._around.partitions))
 
     def _retire(self, number: int) -> None:
         loaded = self._loaded.pop(number)

@@ -5,7 +5,7 @@ import gzip
 import pytest
 
 from fakes.artifacts import left, make_zip, refusal, sha256
-from fakes.web_stores import Handler, endless, running
+from fakes.web_stores import Handler, endless, serving
 from hotswap.artifacts.places import FILE
 from hotswap.artifacts.store import Store
 from hotswap.artifacts.transfer import find
@@ -19,16 +19,14 @@ LIMIT = 1 << 20
 
 @pytest.fixture
 def server():
-    with running() as made:
-        made.answers["/store/m.zip"] = 200, {"Content-Length": str(len(CONTENT))}, [CONTENT]
+    with serving("/store/m.zip", CONTENT) as made:
         yield made
 
 
 @pytest.fixture
 def elsewhere():
     """A server in no store, which has the model that is asked for."""
-    with running() as made:
-        made.answers["/store/m.zip"] = 200, {"Content-Length": str(len(CONTENT))}, [CONTENT]
+    with serving("/store/m.zip", CONTENT) as made:
         yield made
 
 

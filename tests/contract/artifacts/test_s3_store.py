@@ -8,7 +8,7 @@ import pytest
 
 from fakes.artifacts import left, make_zip, refusal, sha256
 from fakes.fetching import MODEL, Fetching
-from fakes.web_stores import endless, running
+from fakes.web_stores import endless, running, serving
 from harness.command import hotswap
 from harness.fleet import EXAMPLES, Deployment
 from harness.objects import BUCKET, SECRET, object_store
@@ -41,8 +41,7 @@ def settings(s3, tmp_path):
 @pytest.fixture
 def elsewhere():
     """A server that is no store, which has the model that is asked for."""
-    with running() as made:
-        made.answers["/store/m.zip"] = 200, {"Content-Length": str(len(CONTENT))}, [CONTENT]
+    with serving("/store/m.zip", CONTENT) as made:
         yield made
 
 

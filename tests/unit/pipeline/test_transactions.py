@@ -108,9 +108,12 @@ async def test_partitions_with_a_backlog_take_turns_and_one_without_waits_for_no
 async def test_a_stop_does_not_wait_for_a_turn(monkeypatch):
     monkeypatch.setattr(loop_module, "_TRANSACTION_S", -1.0)
     turns = asyncio.Semaphore(0)
-    source, loop = behind(turns, FakeRouter(lambda *_: 1, max_batch_records=3))
+    source, loop = behind(turns, router := FakeRouter(lambda *_: 1, max_batch_records=3))
     task = asyncio.create_task(loop.run())
     await until(lambda: loop._may_be_cut_short)
+    router.change(lambda *_: 2)
+    monkeypatch.setattr(loop_module, "_IDLE_S", -1)
+    assert not loop.cut_over_idle(), "it is not idle: it waits for its turn"
     loop.stop()
     await asyncio.wait({task}, timeout=5)
     assert task.cancelled()

@@ -45,7 +45,7 @@ def session(
         raise StartError(
             f"Spark needs a whole JDK, which {java.executable} is not: install one, or name it in JAVA_HOME"
         )
-    os.environ["JAVA_HOME"] = str(java.library.parents[2])
+    os.environ["JAVA_HOME"] = str(java.home)
     os.environ["PYSPARK_PYTHON"] = f"./{_ENVIRONMENT}/bin/python" if environment else sys.executable
     builder = SparkSession.builder.appName(name).master(master)
     ours = {

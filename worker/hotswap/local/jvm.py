@@ -37,10 +37,15 @@ class Java:
     library: Path
     version: int
 
+    @property
+    def home(self) -> Path:
+        """Its folder, as JAVA_HOME names it."""
+        return self.library.parents[2]
+
     def has_module(self, name: str) -> bool:
         """Whether it includes an optional module, according to its `release` file."""
         try:
-            release = (self.library.parents[2] / "release").read_text(encoding="utf-8")
+            release = (self.home / "release").read_text(encoding="utf-8")
         except OSError:
             return False
         modules = re.search(r'^MODULES="([^"]*)"', release, re.MULTILINE)

@@ -267,7 +267,7 @@ def _remembered_port(directory: Path) -> int:
 
 def _ports(wanted: int) -> tuple[int, int]:
     """Return the port for clients, `wanted` or any free one, and one for the controller."""
-    free = _free_ports()
+    free = free_ports()
     if not wanted:
         return next(free), next(free)
     if not _is_free(wanted):
@@ -276,7 +276,13 @@ def _ports(wanted: int) -> tuple[int, int]:
     return wanted, next(port for port in free if port != wanted)
 
 
-def _free_ports() -> Iterator[int]:
+def free_ports() -> Iterator[int]:
+    """Yield the free ports of this machine that no system hands out by itself, in any order.
+
+    Raises:
+        StartError: there is none left.
+
+    """
     yield from filter(_is_free, random.SystemRandom().sample(_PORTS, k=len(_PORTS)))
     raise StartError(f"no port among {_PORTS.start} to {_PORTS.stop - 1} of 127.0.0.1 is free: stop what listens there")
 

@@ -170,7 +170,8 @@ class PartitionLoop:
         Its next request may be answered on another worker, and long after the fleet has told that it serves.
         """
         position, changed = self.state.position, self._router.changed
-        is_idle = self.state.in_hand is None and perf_counter() - self.state.last_batch_at > _IDLE_S
+        is_busy = self.state.in_hand is not None or self._may_be_cut_short  # that waits for its turn, or cuts over
+        is_idle = not is_busy and perf_counter() - self.state.last_batch_at > _IDLE_S
         if position is None or changed is self._looked or not is_idle:
             return False
         self._looked = changed
