@@ -26,7 +26,7 @@ def start(folder, package, master, output="out", *, conf=(), given="in"):
 
 def environment(folder):
     """Return the variables of a command whose caches are in that folder."""
-    home = str(find_java().library.parents[2])
+    home = str(find_java().home)
     return os.environ | {"HOTSWAP_CACHE": str(folder / "cache"), "JAVA_HOME": home, "SPARK_LOCAL_IP": "127.0.0.1"}
 
 
