@@ -22,7 +22,7 @@ from confluent_kafka.admin import AdminClient
 
 from hotswap.client.change import Change
 from hotswap.kafka.admin import Admin
-from hotswap.local.kafka import LocalKafka, _free_ports
+from hotswap.local.kafka import LocalKafka, free_ports
 from hotswap.local.lifeline import start_watchdog
 from hotswap.packages.configuration import document_of
 from hotswap.settings import Settings
@@ -115,7 +115,7 @@ class Contender:
     @contextmanager
     def gateway(self) -> Iterator[tuple[int, subprocess.Popen[bytes]]]:
         """A gateway of the deployment, and its port."""
-        port = next(_free_ports())
+        port = next(free_ports())
         command = [*self._program, "gateway", self.settings.deployment, "--port", str(port)]
         process = subprocess.Popen(command, **self._where)
         try:

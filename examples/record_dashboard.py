@@ -33,7 +33,7 @@ from matplotlib import style
 
 from hotswap import logs
 from hotswap.kafka.admin import Admin
-from hotswap.local.kafka import _free_ports
+from hotswap.local.kafka import free_ports
 from hotswap.local.lifeline import start_watchdog
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -76,7 +76,7 @@ class Prometheus:
 @contextmanager
 def prometheus(folder: Path, targets: Mapping[str, int]) -> Iterator[Prometheus]:
     """Runs a Prometheus that scrapes these workers (name -> port), as ops/prometheus.yml does."""
-    port, watchdog = next(_free_ports()), start_watchdog()
+    port, watchdog = next(free_ports()), start_watchdog()
     configuration = {
         "global": {"scrape_interval": f"{SCRAPE_S}s"},
         "scrape_configs": [
@@ -146,7 +146,7 @@ def main() -> None:
     logs.set_up(level="CRITICAL", style="text")
     dashboard = json.loads(DASHBOARD.read_text(encoding="utf-8"))
     with tempfile.TemporaryDirectory(prefix="hotswap-demo-") as name, kafka() as bootstrap:
-        folder, free = Path(name), _free_ports()
+        folder, free = Path(name), free_ports()
         ports = [next(free), next(free)]
         targets = {f"worker-{number}": port for number, port in enumerate(ports, 1)}
         with prometheus(folder, targets) as source:

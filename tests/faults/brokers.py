@@ -12,7 +12,7 @@ from pathlib import Path
 from faults.cables import Cables, OneHost
 from faults.proxy import Proxy
 from harness.kafkas import local_kafka
-from hotswap.local.kafka import LocalKafka, _free_ports
+from hotswap.local.kafka import LocalKafka, free_ports
 
 
 @asynccontextmanager
@@ -22,7 +22,7 @@ async def proxied_kafka(*, seed=0, settings=None):
     Clients that connect through the proxy get the proxy's port as the broker's address, so they stay behind it. All
     four ports are fixed: the broker returns to them after each stop and kill. `settings` are more of Kafka's own.
     """
-    direct, behind, controller, front = islice(_free_ports(), 4)
+    direct, behind, controller, front = islice(free_ports(), 4)
     kafka = local_kafka(
         port=direct,
         settings={
@@ -99,7 +99,7 @@ class Cluster:
         self._disk_mb = disk_mb
         self.has_disk = False
         """Whether that disk is one of its own indeed."""
-        numbers, free = range(1, 4), _free_ports()
+        numbers, free = range(1, 4), free_ports()
         controllers = {number: f"{network.among_brokers(number)}:{next(free)}" for number in numbers}
         voters = ",".join(f"{number}@{place}" for number, place in controllers.items())
         self.nodes, self.fronts = [], []

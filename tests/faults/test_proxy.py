@@ -12,7 +12,7 @@ from faults.proxy import END_TXN, TXN_OFFSET_COMMIT, Proxy
 from faults.publisher import Publisher
 from harness.audit import header
 from harness.fleet import Deployment
-from hotswap.local.kafka import _free_ports
+from hotswap.local.kafka import free_ports
 
 # A broker's answer to the EndTxn of a fenced producer: INVALID_PRODUCER_EPOCH, in newer versions
 # PRODUCER_FENCED.
@@ -28,7 +28,7 @@ def frame(number, api_key=0, size=100):
 @asynccontextmanager
 async def echoing():
     """A proxy before a server that answers each request with its correlation id, and the ids that the server got."""
-    front, behind = islice(_free_ports(), 2)
+    front, behind = islice(free_ports(), 2)
     came = []
 
     async def answer(reader, writer):

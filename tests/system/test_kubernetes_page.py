@@ -8,13 +8,15 @@ import subprocess
 import sys
 import time
 import urllib.request
+from itertools import islice
 
 import pytest
 from confluent_kafka.admin import AclBinding, AclOperation, AclPermissionType, ResourcePatternType, ResourceType
 
 from harness.manifests import overlay
 from harness.page import Reader, commands, pod
-from harness.secured import HAS_OPENSSL, free_ports, secured_kafka
+from harness.secured import HAS_OPENSSL, secured_kafka
+from hotswap.local.kafka import free_ports
 
 NEEDED = HAS_OPENSSL and shutil.which("curl")
 PASSWORDS = {"worker": "of the worker", "client": "of the client"}
@@ -90,7 +92,7 @@ async def test_the_page_leads_from_nothing_to_an_answer(kafka, running, tmp_path
         (folder / f"{name}.password").write_text(password)
     shutil.copy(kafka.authority.ca, folder / "ca.crt")
     (folder / "aws-credentials").write_text("[default]\n")
-    gateway, worker = map(str, free_ports(2))
+    gateway, worker = map(str, islice(free_ports(), 2))
     edits = {
         "kafka.acme.example:9093": f"127.0.0.1:{kafka.ports['CLIENT']}",
         "s3://acme-models/churn": (tmp_path / "store").as_uri(),
