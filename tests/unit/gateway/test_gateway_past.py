@@ -35,7 +35,8 @@ async def test_the_history_has_each_command_its_outcomes_and_when_it_served(gate
             quiet.setattr(cluster, "on_append", [])
             cluster.append("d.control", late)
         await client.post("/v1/d/pause")
-        told = await until(client, lambda told: told["is_paused"])
+        told = (await client.get("/v1/d/history")).json()
+        assert told["is_paused"]
     assert (told["deployment"], told["serving"]) == ("d", 3)
     pause, refused, third, second, first = told["commands"]
     assert (refused["verdict"], refused["code"], refused["generation"]) == ("REFUSED", "STALE", 3)
@@ -190,3 +191,21 @@ async def test_a_gateway_of_which_nothing_serves_has_a_history_and_dead_letters_
         (letter,) = (await client.get("/v1/d/dead-letters")).json()["dead_letters"]
         assert letter["fields"] is None
         assert (await client.get("/v1/e/history")).status_code == 404
+
+
+async def test_the_history_right_after_a_pause_has_it_and_what_every_worker_has_told_of_it(
+    gateway, cluster, monkeypatch
+):
+    behind = Behind(cluster, monkeypatch)
+    async with gateway() as client:
+        behind.hold()
+        pausing = asyncio.create_task(client.post("/v1/d/pause"))
+        await behind.is_answered.wait()
+        for _ in range(100):  # whoever waits for nothing else goes on
+            await asyncio.sleep(0)
+        assert not pausing.done()
+        behind.until = len(behind.log)
+        assert (await pausing).json()["workers"] == ["w1"]
+        told = (await client.get("/v1/d/history")).json()
+    outcomes = {worker: said["outcome"] for worker, said in told["commands"][0]["workers"].items()}
+    assert (told["is_paused"], outcomes) == (True, {"w1": "APPLIED"})

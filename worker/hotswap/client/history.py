@@ -12,7 +12,7 @@ from typing import Any, Self
 from hotswap.client.fleet import Fleet
 from hotswap.errors import SwapError, TooOld, UsageError
 from hotswap.settings import Settings
-from hotswap.swap import Command, LaterCommand, Swap, Timeline, Verdict
+from hotswap.swap import Command, LaterCommand, Swap, SwapCommand, Timeline, Verdict
 from hotswap.trust.fold import Fold
 
 _KEPT_ENTRIES = 100
@@ -63,6 +63,11 @@ class History:
     def verdict_at(self, offset: int) -> Verdict | None:
         """Returns the verdict on the command at this offset; None if it has not been read yet."""
         return next((entry.verdict for entry in reversed(self.entries) if entry.offset == offset), None)
+
+    def last_other(self) -> str:
+        """Returns the id of the last command that is no swap; empty: there is none."""
+        others = (entry.command for entry in reversed(self.entries) if not isinstance(entry.command, SwapCommand))
+        return next((command.command_id for command in others), "")
 
     def check(self) -> None:
         """Raises TooOld if there are commands that only a later version can read: what serves is not known then."""

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from hotswap.artifacts.store import Store
 from hotswap.client import overview
-from hotswap.client.fleet import Fleet
+from hotswap.client.fleet import Fleet, Told
 from hotswap.client.history import History
 from hotswap.client.overview import Seen
 from hotswap.codec.proto import Operation, Schema
@@ -76,10 +76,12 @@ async def serving_schema(settings: Settings) -> Served:
 
 
 async def follow_serving(settings: Settings, seen: Seen | None = None) -> AsyncIterator[Served | None]:
-    """Yield what serves, and again whenever that or what its workers report of it changes; None: nothing does.
+    """Yield what serves (None: nothing does), and again whenever that or what workers report of it changes.
 
-    That is the newest generation that a worker scores with: one that is being staged has not come to serve yet. None,
-    too, where only a later version can read what does (`Timeline.held`). What is read meanwhile is added to `seen`, in
+    And again, too, when there is another command that is no swap, or workers tell of it.
+
+    What serves is the newest generation that a worker scores with: one that is being staged does not yet. Nothing does
+    where only a later version can read what does (`Timeline.held`). What is read meanwhile is added to `seen`, in
     which nothing is yet.
 
     Raises:
@@ -101,11 +103,16 @@ async def follow_serving(settings: Settings, seen: Seen | None = None) -> AsyncI
             before, facts = facts, swap and (swap.command_id, any(said.reads for said in told.values()))
             if facts != before:
                 served = await _served(store, swap, fleet) if swap else None
-            now = facts, {worker: said.outcome for worker, said in told.items()}
+            other = history.last_other()
+            now = facts, _outcomes(told), other, _outcomes(fleet.told.get(other, {}))
             if now != known:
                 known = now
                 yield served
             seen.receive(*await asyncio.gather(commands.read(_POLL_S), status.read(_POLL_S)))
+
+
+def _outcomes(told: Mapping[str, Told]) -> Mapping[str, str]:
+    return {worker: said.outcome for worker, said in told.items()}
 
 
 def _scoring(history: History, fleet: Fleet) -> Swap | None:

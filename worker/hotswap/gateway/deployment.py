@@ -193,8 +193,7 @@ class Deployment:
             answer = await client.await_swap(receipt)
         if not answer.is_good:
             raise self._failed(receipt, answer)
-        if receipt.generation:
-            await self._until(lambda: self._has_seen(receipt, answer), _SEEN_S)
+        await self._until(lambda: self._has_seen(receipt, answer), _SEEN_S)
         return {"status": "ok", "generation": receipt.generation, "workers": sorted(answer.told)}
 
     async def publish(self, publish: Callable[[Client], Awaitable[Receipt]]) -> Receipt:
@@ -217,6 +216,8 @@ class Deployment:
         """Return whether this gateway knows what the fleet has answered, too: its next calls show and use it."""
         told = self.seen.fleet.told.get(receipt.command_id, {})
         is_told = all(worker in told and told[worker].is_final for worker in answer.told)
+        if not receipt.generation:
+            return is_told and any(one.command.command_id == receipt.command_id for one in self.seen.history.entries)
         return self.generation > receipt.generation or (self.generation == receipt.generation and is_told)
 
     def _failed(self, receipt: Receipt, answer: FleetAnswer) -> Problem:
