@@ -8,13 +8,13 @@ from collections import Counter
 from hotswap.failpoints import NAMES
 
 _STARTS = ("start.joining", "control.received", "stage.begun", "stage.fetched", "stage.ready", "cache.write")
-_RARE = ("membership.", "open.", "cut_over.", "retire.", "stop.")
+_RARE = ("membership.", "open.", "cut_over.", "retire.", "stop.", "batch.written")
 
 
 def _count(arena, name):
     """Choose at which pass to strike: late for what happens in every batch, early for what is rare."""
     if name in _STARTS or name.startswith(_RARE):
-        return arena.random.randint(1, 2) if name.startswith("open.") else 1
+        return arena.random.randint(1, 2) if name.startswith(("open.", "batch.")) else 1
     return arena.random.randint(1, 40)
 
 
@@ -60,9 +60,12 @@ async def kills_in_doubt(arena, times):
 
 async def _struck(arena, name):
     """Start a worker that is to die at the failpoint; return whether it did."""
-    cache = arena.folder / f"cache-{arena.random.getrandbits(32):x}"
-    own_cache = {"HOTSWAP_CACHE": str(cache)} if name == "cache.write" else {}
-    worker = arena.join(failpoints=f"{name}=kill@{_count(arena, name)}", **own_cache)
+    own = {}
+    if name == "cache.write":
+        own["HOTSWAP_CACHE"] = str(arena.folder / f"cache-{arena.random.getrandbits(32):x}")
+    elif name == "batch.written":  # only a full batch is followed by another one in its transaction
+        own["HOTSWAP_MAX_BATCH_RECORDS"] = "10"
+    worker = arena.join(failpoints=f"{name}=kill@{_count(arena, name)}", **own)
     process = arena.deployment.workers[worker]
     with contextlib.suppress(AssertionError):
         if name.startswith("stop."):
