@@ -76,8 +76,11 @@ class Publisher:
                 assert self._process.poll() is None, "the publisher has ended: see its traceback"
                 await asyncio.sleep(0.02)
 
-    def stop(self, timeout=_GIVE_UP_S + 10):
-        """Let it publish what it holds, and wait until all of it is acknowledged and journaled."""
+    def stop(self, timeout=2 * _GIVE_UP_S):
+        """Let it publish what it holds, and wait until all of it is acknowledged and journaled.
+
+        A record that librdkafka lost sight of is published again only once it has timed out.
+        """
         if self._process is None:
             return
         self._process.stdin.close()
