@@ -27,7 +27,7 @@ _TIMES = 3.0
 class Row:
     """A row of the table; `usual_ms` is the p99 without an attack, the median of this stage's and the earlier ones'.
 
-    A single stage's is that of some seconds: from 68 to 228 ms within a run. With an attack it may be `times` as much.
+    A single stage's is that of some seconds: from 68 to 228 ms within a run.
     """
 
     attack: str
@@ -38,11 +38,10 @@ class Row:
     quiet_ms: float
     during_ms: float
     usual_ms: float
-    times: float = _TIMES
 
     @property
     def holds(self):
-        return self.is_held and not self.unanswered and not self.twice and self.during_ms <= self.times * self.usual_ms
+        return self.is_held and not self.unanswered and not self.twice and self.during_ms <= _TIMES * self.usual_ms
 
     def __str__(self):
         p99 = f"{self.quiet_ms:.0f} → {self.during_ms:.0f}"
@@ -124,5 +123,4 @@ async def _play(kafka, folder, code, attack, earlier_ms):
             seen, is_held = f"{seen}; {len(stage.alive)} of {len(WORKERS)} workers left", False
         quiet_ms, during_ms = stage.p99_ms(quiet, began), stage.p99_ms(began, ended)
         usual_ms = median([*earlier_ms, quiet_ms])
-        times = getattr(attack, "times", _TIMES)
-        return Row(name, seen, is_held, unanswered, twice, quiet_ms, during_ms, usual_ms, times)
+        return Row(name, seen, is_held, unanswered, twice, quiet_ms, during_ms, usual_ms)

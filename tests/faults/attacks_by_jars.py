@@ -103,6 +103,3 @@ async def disk(stage):
     seen = f"{_outcomes(told)}, {why if is_told else 'for another reason'}"
     seen += f", next swap {'READY' if is_good else 'not READY'}"
     return seen, set(told.values()) == {"FAILED HOST_FAILED"} and is_told and is_good
-
-
-disk.times = 8.0  # three hosts have written 2 GiB each before they are killed, on the disk that Kafka writes to here
