@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from unittest.mock import Mock
 
 import pytest
 
@@ -83,3 +84,12 @@ async def test_a_stop_ends_the_waiting(run):
     stopping = asyncio.Event()
     stopping.set()
     assert await run(Doubt("the leader is gone"), stopping=stopping) == 0
+
+
+async def test_a_worker_has_eight_turns_for_each_host_that_a_generation_may_have(monkeypatch):
+    for name in ("Admin", "AnswersTail", "LogReader", "LogWriter", "Membership"):
+        monkeypatch.setattr(service, name, Mock())  # no clients, which a running loop would have to close
+    worker = service.Worker(SETTINGS.model_copy(update={"hosts": 3}))
+    for _ in range(3 * 8):
+        await asyncio.wait_for(worker._turns.acquire(), 5)
+    assert worker._turns.locked()
