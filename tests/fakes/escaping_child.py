@@ -157,17 +157,15 @@ def use_what_is_its_own(folder: str) -> str:
     return "all of it"
 
 
-def fill(count: str, limit: str) -> None:
-    """Write files of a MiB to the folder, which has a lower limit than others, then wait for what happens."""
-    resource.setrlimit(resource.RLIMIT_FSIZE, (int(limit), int(limit)))
+def fill(count: str) -> None:
+    """Write files of a MiB to the folder, then wait for what happens."""
     for number in range(int(count)):
         Path(f"{number}").write_bytes(bytes(1 << 20))
     time.sleep(60)
 
 
-def fill_unseen(count: str, limit: str) -> None:
+def fill_unseen(count: str) -> None:
     """Do the same with files that have no name any more."""
-    resource.setrlimit(resource.RLIMIT_FSIZE, (int(limit), int(limit)))
     kept = []
     for number in range(int(count)):
         kept.append(Path(f"{number}").open("wb"))  # noqa: SIM115 - it stays open

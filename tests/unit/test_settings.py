@@ -30,6 +30,14 @@ async def test_a_rebalance_waits_for_the_longest_allowed_batch():
     await member.stop()
 
 
+@pytest.mark.parametrize(("session_ms", "heartbeat_ms"), [(1_200, 200), (6_000, 300), (300_000, 300)])
+async def test_a_member_asks_often_what_moves_however_long_its_session(session_ms, heartbeat_ms):
+    settings = Settings(deployment="d", session_timeout_ms=session_ms)
+    member = Membership(settings, on_rejoining=pytest.fail, on_revoked=pytest.fail, on_assigned=pytest.fail)
+    assert member._consumer._heartbeat_interval_ms == heartbeat_ms
+    await member.stop()
+
+
 def test_artifacts_may_be_fetched_from_the_store_alone_unless_others_are_named(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert Settings(store="here").stores == ((tmp_path / "here").as_uri(),)

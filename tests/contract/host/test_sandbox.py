@@ -219,8 +219,8 @@ async def test_what_the_worker_grants_is_granted(alone, there, services):
 @pytest.mark.parametrize("supervisor", [None, UNPRIVILEGED], ids=["in namespaces", "without namespaces"])
 async def test_a_host_that_fills_its_folder_is_killed_and_the_request_is_refused(there, monkeypatch, supervisor, how):
     monkeypatch.setattr(spawn, "_SUPERVISOR", supervisor or spawn._SUPERVISOR)
-    async with escaping(there, on_restart=lambda _: None) as attempt:
-        refusal = await attempt(f"{how}|20|{10 << 20}")
+    async with escaping(there, on_restart=lambda _: None, folder_mb=10) as attempt:
+        refusal = await attempt(f"{how}|20")
 
     assert refusal.code == "HOST_CRASHED"
     assert "it wrote more to its folder than it may" in refusal.message

@@ -106,14 +106,15 @@ def test_an_unknown_architecture_is_an_error_of_the_system(monkeypatch):
         seccomp.install(())
 
 
-def test_the_workers_settings_say_what_its_models_may_read(tmp_path):
+def test_the_workers_settings_say_what_its_models_may_do(tmp_path):
     settings = Settings(
-        cache=tmp_path, sandbox="require", sandbox_read=f"{tmp_path}/rates.csv, ~/regions,", sandbox_network=True
-    )
+        cache=tmp_path, sandbox="require", sandbox_read=f"{tmp_path}/rates.csv, ~/regions,", sandbox_network=True,
+        sandbox_folder_mb=20,
+    )  # fmt: skip
 
     given = sandbox_of(settings)
 
-    assert (given.mode, given.has_network) == ("require", True)
+    assert (given.mode, given.has_network, given.folder_mb) == ("require", True, 20)
     assert given.read == (f"{tmp_path}/artifacts", f"{tmp_path}/rates.csv", str(Path.home() / "regions"))
 
 

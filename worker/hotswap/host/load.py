@@ -60,4 +60,5 @@ def sandbox_of(settings: Settings) -> Sandbox:
         mode=settings.sandbox,
         read=tuple(str(path.absolute()) for path in read),
         has_network=settings.sandbox_network,
+        folder_mb=settings.sandbox_folder_mb,
     )

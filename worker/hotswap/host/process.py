@@ -305,7 +305,7 @@ def ended(code: int) -> str:
     if code == OUT_OF_MEMORY:
         return "out of memory"
     if code == -signal.SIGXFSZ:
-        return "it wrote more to its folder than it may (2 GiB)"
+        return "it wrote more to its folder than it may (HOTSWAP_SANDBOX_FOLDER_MB)"
     if code < 0:
         return f"killed by signal {signal.Signals(-code).name}"
     return f"exit code {code}"

@@ -29,9 +29,6 @@ from hotswap.errors import SwapCode, SwapError
 from hotswap.host import landlock, seccomp
 from hotswap.host.seccomp import Rule, Test
 
-FOLDER_BYTES: Final = 2 << 30
-"""The largest file, and the largest folder (supervisor.py), that a host may write, bytes."""
-
 _OPEN_FILES: Final = 4096
 _TASKS: Final = 4096
 _NEWUSER, _NEWNET, _NEWIPC = 0x10000000, 0x40000000, 0x08000000
@@ -78,12 +75,13 @@ class Sandbox:
     """How hosts are shut in: as well as this machine can (auto), wholly or not at all (require), or never (off).
 
     `read`: absolute paths of files and folders that they may read beside what they need. `has_network`: they keep the
-    worker's network.
+    worker's network. `folder_mb`: the largest file, and the largest folder (supervisor.py), that they may write, MiB.
     """
 
     mode: Literal["auto", "require", "off"] = "auto"
     read: tuple[str, ...] = ()
     has_network: bool = False
+    folder_mb: int = 256
 
 
 AUTO: Final = Sandbox()
@@ -116,7 +114,7 @@ class Enclosure:
             return
         if len(list(Path("/proc/self/task").iterdir())) > 1:
             self.missing.append("files: threads that have begun already keep their rights")
-        _limit()
+        _limit(self._sandbox.folder_mb << 20)
         self._enter_namespaces()
         paths = [*_SYSTEM, *_python(), *self._sandbox.read, *read]
         self._try(
@@ -161,9 +159,9 @@ class Enclosure:
             self.holds.append(layer)
 
 
-def _limit() -> None:
+def _limit(folder_bytes: int) -> None:
     for which, most in (
-        (resource.RLIMIT_FSIZE, FOLDER_BYTES),
+        (resource.RLIMIT_FSIZE, folder_bytes),
         (resource.RLIMIT_NOFILE, _OPEN_FILES),
         (resource.RLIMIT_MEMLOCK, 0),
         (resource.RLIMIT_CORE, 0),

@@ -32,6 +32,7 @@ from hotswap.settings import Settings
 log = logging.getLogger(__name__)
 
 _POLL_MS = 200
+_HEARTBEAT_MS = 300
 _AGAIN_S = 0.1
 _DENIED_S = 1.0
 
@@ -78,7 +79,8 @@ class Membership(ConsumerRebalanceListener):  # type: ignore[misc]
             isolation_level="read_committed",
             partition_assignment_strategy=(assignor,),
             session_timeout_ms=settings.session_timeout_ms,
-            heartbeat_interval_ms=settings.session_timeout_ms // 6,
+            # By its next heartbeat a member knows that another one gave partitions up: until then, nobody has these.
+            heartbeat_interval_ms=min(_HEARTBEAT_MS, settings.session_timeout_ms // 6),
             # How long the group waits for a live member to rejoin; a dead one is detected by its session. aiokafka only
             # sends it with JoinGroup; polls and heartbeats do not use it (max_poll_interval_ms is the poller's alone).
             rebalance_timeout_ms=longest_batch_ms + 10_000,

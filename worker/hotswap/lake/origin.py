@@ -15,7 +15,10 @@ from hotswap.generation import Configuration, Generation, Proto
 from hotswap.lake.plan import Origin
 from hotswap.settings import Settings
 
-_OF_HOSTS: Final = ("deadline_ms", "host_heap_mb", "sandbox", "sandbox_network", "sandbox_read")
+_OF_HOSTS: Final = (
+    *("deadline_ms", "host_heap_mb"),
+    *("sandbox", "sandbox_folder_mb", "sandbox_network", "sandbox_read"),
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

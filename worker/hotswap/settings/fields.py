@@ -193,6 +193,12 @@ class Settings(KafkaSettings, TrustSettings):
         default=False,
         description="Whether models may use this worker's network, such as a jar that asks a service.",
     )
+    sandbox_folder_mb: int = Field(
+        256,
+        ge=1,
+        description="The largest folder of a model host, MiB: what a model writes, such as the native libraries that a "
+        "jar brings. A host that writes more is killed.",
+    )
     stop_timeout_s: float = Field(10.0, gt=0, description="How long a clean stop may take.")
 
     store: str = Field(
