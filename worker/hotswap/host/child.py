@@ -34,6 +34,7 @@ from hotswap.host.frames import Kind, Step
 from hotswap.host.interface import facts_of
 from hotswap.host.order import Ground, Order
 from hotswap.host.sandbox import Enclosure
+from hotswap.host.session import Session
 from hotswap.host.warm import check_samples, warm
 from hotswap.local.lifeline import die_with
 from hotswap.runtimes.kinds import runtime_of
@@ -88,6 +89,7 @@ def _serve(connection: socket.socket) -> None:
 
 def _start(connection: socket.socket) -> Dispatcher | None:
     """Do what the parent asks for first; return what answers its batches, or None if it asks for none."""
+    session = Session()
     message = frames.receive(connection)
     is_prepared = message is not None and message[0] == "prepare"
     if message and is_prepared:
@@ -103,7 +105,12 @@ def _start(connection: socket.socket) -> Dispatcher | None:
         connection.sendall(_ready(_describe(order)))
         return None
     load = partial(_load, order, lambda step: connection.sendall(frames.pack_step(step)))
-    dispatcher, facts = _run_in_thread(load, _lower_priority) if order.is_low_priority else load()
+    if order.is_low_priority:
+        dispatcher, facts = _run_in_thread(load, _lower_priority)
+    else:
+        session.come_forward()
+        dispatcher, facts = load()
+    session.come_forward()
     ready = _ready(facts)
     # The loaded objects stay for good: spare the garbage collector from walking them in the middle of a batch.
     gc.collect()

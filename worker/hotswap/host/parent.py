@@ -273,7 +273,7 @@ class ModelHost:
                 log.warning("spare.failed", extra={"generation": self._load.generation, "why": error.message})
         self.doing = Step.STARTING
         try:
-            process = await HostProcess.start(self._child)
+            process = await HostProcess.start(self._child, is_background=is_low_priority)
         except HostGone as error:
             raise SwapError(SwapCode.HOST_FAILED, f"the model host could not be started: {error}") from error
         return await self._load_into(process, order)

@@ -150,8 +150,11 @@ class HostProcess:
         self._loop.add_reader(printed, self._read_printed)
 
     @classmethod
-    async def start(cls, child: Sequence[str]) -> "HostProcess":
-        """Start the command `child`, adding its last arguments. Raises HostGone if it cannot be started."""
+    async def start(cls, child: Sequence[str], *, is_background: bool = False) -> "HostProcess":
+        """Start the command `child`, adding its last arguments; with `is_background` in a session behind others.
+
+        Raises HostGone if it cannot be started.
+        """
         try:
             with contextlib.ExitStack() as ends:
                 ours, theirs, hears, reports = map(ends.enter_context, (*socket.socketpair(), *socket.socketpair()))
@@ -160,7 +163,7 @@ class HostProcess:
                     end.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _SOCKET_BYTES)
                 for end in (ours, hears):
                     end.setblocking(False)
-                host = cls(**spawn(child, theirs.fileno(), reports.fileno()))
+                host = cls(**spawn(child, theirs.fileno(), reports.fileno(), is_background=is_background))
                 try:
                     # The transport gets its own descriptor, so that the `with` may close ours on every path.
                     await host._loop.create_connection(lambda: host._connection, sock=ours.dup())

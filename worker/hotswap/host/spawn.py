@@ -13,17 +13,22 @@ from typing import Any, Final
 
 _FOLDER: Final = "hotswap-host-"
 _CODE: Final = Path(__file__).parents[2]
+_BACKGROUND_NICE: Final = 10
 _SUPERVISOR: Final = (sys.executable, "-ISB", str(Path(__file__).with_name("supervisor.py")))
 
 
-def spawn(child: Sequence[str], descriptor: int, reports: int) -> dict[str, Any]:
-    """Start the process; call it on the loop's thread: to Linux, the parent dies with the *thread* that forked."""
+def spawn(child: Sequence[str], descriptor: int, reports: int, *, is_background: bool) -> dict[str, Any]:
+    """Start the process, with `is_background` in a session behind others (session.py).
+
+    Call it on the loop's thread: to Linux, the parent dies with the *thread* that forked.
+    """
     if not shutil.which(child[0]):
         raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), child[0])
     _remove_stale_folders()
     command = [*child, str(descriptor)]
     if sys.platform == "linux":
-        command = [*_SUPERVISOR, str(reports), str(os.getpid()), *command]
+        nice = _BACKGROUND_NICE if is_background else 0
+        command = [*_SUPERVISOR, str(reports), str(os.getpid()), str(nice), *command]
     else:
         command.append(str(os.getpid()))
     folder = Path(tempfile.mkdtemp(prefix=f"{_FOLDER}{os.getpid()}-"))

@@ -1,10 +1,10 @@
 """The process between a worker and its model host: everything that a model starts ends with its host.
 
-    python supervisor.py REPORT WORKER COMMAND...
+    python supervisor.py REPORT WORKER NICE COMMAND...
 
-WORKER is the worker's process id. COMMAND runs the host; the process id of its parent, as the host sees it, is
-appended. Once the host has started, its process id is written to the descriptor REPORT, followed by a text for people
-to read that names what could not be set up of:
+WORKER is the worker's process id, NICE the value of the host's session (session.py). COMMAND runs the host; the process
+id of its parent, as the host sees it, is appended. Once the host has started, its process id is written to the
+descriptor REPORT, followed by a text for people to read that names what could not be set up of:
 
     A PID namespace, whose processes the kernel kills together, and a private /dev/shm, which goes with it. Without
     privileges both need a user namespace, which many containers forbid. In that case the supervisor becomes the parent
@@ -37,7 +37,7 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 def main() -> None:
     """Run the host until it ends, then end the same way."""
-    report, worker, command = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3:]
+    report, worker, nice, command = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3], sys.argv[4:]
     connection = int(command[-1])
     signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
     missing = _unshare()
@@ -56,7 +56,7 @@ def main() -> None:
     if host == 0:
         with contextlib.suppress(OSError):
             os.write(writer, os.readlink("/proc/self").encode())
-        _exec(command, report)
+        _exec(command, report, nice)
     os.close(writer)
     seen_as = os.read(reader, 20).decode()  # the host's process id in this /proc, which may be its namespace's
     os.close(reader)
@@ -124,9 +124,11 @@ def _start_init(*given: int) -> int:
         _reap()
 
 
-def _exec(command: list[str], report: int) -> NoReturn:
+def _exec(command: list[str], report: int, nice: str) -> NoReturn:
     os.close(report)
     os.setsid()
+    if nice != "0":
+        _write("autogroup", nice)
     _call("prctl", _PDEATHSIG, signal.SIGKILL)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # Python ignores it; the host starts with the default
