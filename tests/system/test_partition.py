@@ -1,6 +1,7 @@
 """One partition on a real Kafka: transactions that begin while the host scores, and how they end."""
 
 import asyncio
+import contextlib
 import gc
 import time
 from dataclasses import replace
@@ -9,6 +10,8 @@ from types import SimpleNamespace
 import pytest
 from aiokafka import TopicPartition
 from aiokafka.client import AIOKafkaClient
+from aiokafka.consumer.fetcher import Fetcher
+from aiokafka.errors import StaleMetadata
 from aiokafka.record.default_records import DefaultRecordBatchBuilder
 
 from harness.audit import read
@@ -69,6 +72,33 @@ async def test_batches_are_committed_one_after_the_other_each_begun_before_it_wa
     await source.close()
     assert predictions(cluster) == [b"answer 1", b"answer 2", b"answer 3"]
     assert await committed(cluster) == 3
+
+
+async def test_a_worker_that_opens_its_first_partition_asks_for_no_offsets_of_topics_it_does_not_know(
+    deployment, cluster, monkeypatch
+):
+    ask, missed = Fetcher._proc_offset_requests, []
+
+    async def listen(fetcher, timestamps):
+        try:
+            return await ask(fetcher, timestamps)
+        except StaleMetadata as error:
+            missed.append(error)
+            raise
+
+    source = KafkaPartition(cluster, 0)
+    await source.open()
+    source.begin(Position(1, 1))
+    await source.commit(answer(Position(1, 1)))
+    await source.close()
+    monkeypatch.setattr(Fetcher, "_proc_offset_requests", listen)
+    async with Admin.connect(deployment.settings) as admin, contextlib.AsyncExitStack() as ends:
+        tail = await AnswersTail(deployment.settings).start()
+        ends.push_async_callback(tail.stop)
+        fresh = KafkaPartition(replace(cluster, admin=admin, tail=tail), 0)
+        assert await fresh.open() == Position(1, 1)
+        await fresh.close()
+    assert missed == []
 
 
 async def test_a_batch_that_takes_longer_than_a_transaction_may_is_committed_all_the_same(cluster, monkeypatch):

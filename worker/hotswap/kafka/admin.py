@@ -1,7 +1,7 @@
 """Administrative requests to the cluster: topics, offsets, groups."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Collection, Iterable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, Self
 
@@ -15,7 +15,7 @@ from hotswap.errors import Denied, Doubt, StartError, TopicMismatch
 from hotswap.kafka.acls import Right, Role, lacking, rights_of, to_see
 from hotswap.kafka.committed import Committed, Lag, as_committed
 from hotswap.kafka.connection import bounded, connection, end, needing, reaching
-from hotswap.kafka.internals import share_metadata, wait_for_a_broker
+from hotswap.kafka.internals import learn, share_metadata, wait_for_a_broker
 from hotswap.kafka.rights import missing_rights
 from hotswap.kafka.together import Together
 from hotswap.kafka.topics import DEFAULT_MESSAGE_BYTES, Placement, meant, misfits, new_topics, untimely
@@ -42,9 +42,9 @@ class Admin:
         self._ends: Together[TopicPartition, int]
         self._stable_ends: Together[TopicPartition, int]
         self._begins: Together[TopicPartition, int]
-        self._ends = Together(lambda keys: self._ask(written.end_offsets(keys), "end offsets"))
-        self._stable_ends = Together(lambda keys: self._ask(stable.end_offsets(keys), "last stable offsets"))
-        self._begins = Together(lambda keys: self._ask(written.beginning_offsets(keys), "beginning offsets"))
+        self._ends = Together(lambda keys: self._ask(_ends(written, keys), "end offsets"))
+        self._stable_ends = Together(lambda keys: self._ask(_ends(stable, keys), "last stable offsets"))
+        self._begins = Together(lambda keys: self._ask(_begins(written, keys), "beginning offsets"))
         self._commits = Together(
             lambda partitions: self.committed(settings.group_id, settings.topics.requests, partitions)
         )
@@ -323,7 +323,7 @@ class Admin:
         """Return each partition's end offset, or its last stable offset (`read_committed`)."""
         numbers = list(range(await self.partitions(topic)) if partitions is None else partitions)
         client = self._stable if read_committed else self._written
-        ends = await self._ask(client.end_offsets([TopicPartition(topic, n) for n in numbers]), f"ends of {topic}")
+        ends = await self._ask(_ends(client, {TopicPartition(topic, n) for n in numbers}), f"ends of {topic}")
         return {key.partition: end for key, end in ends.items()}
 
     async def end_offset(self, topic: str, partition: int, *, read_committed: bool = False) -> int:
@@ -336,3 +336,13 @@ class Admin:
 
     async def _ask(self, call: Awaitable[Any], what: str) -> Any:
         return await bounded(call, self._seconds, what)
+
+
+async def _begins(client: AIOKafkaConsumer, keys: Collection[TopicPartition]) -> Mapping[TopicPartition, int]:
+    await learn(client, (key.topic for key in keys))
+    return await client.beginning_offsets(keys)  # type: ignore[no-any-return]
+
+
+async def _ends(client: AIOKafkaConsumer, keys: Collection[TopicPartition]) -> Mapping[TopicPartition, int]:
+    await learn(client, (key.topic for key in keys))
+    return await client.end_offsets(keys)  # type: ignore[no-any-return]

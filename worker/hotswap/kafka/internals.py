@@ -196,6 +196,15 @@ async def partitions_for_topic(consumer: AIOKafkaConsumer, topic: str) -> set[in
     return metadata.partitions_for_topic(topic) or set()
 
 
+async def learn(consumer: AIOKafkaConsumer, topics: Iterable[str]) -> None:
+    """Fetch the metadata of topics that a consumer does not know yet, before it is asked for their offsets.
+
+    Otherwise aiokafka does so when it misses them, and tries again a back-off (0.1 s) later.
+    """
+    for topic in set(topics):
+        await consumer._client.add_topic(topic)
+
+
 # ---- a producer
 
 

@@ -32,7 +32,7 @@ from hotswap.settings import Settings
 log = logging.getLogger(__name__)
 
 _POLL_MS = 200
-_HEARTBEAT_MS = 300
+_HEARTBEAT_MS = 100
 _AGAIN_S = 0.1
 _DENIED_S = 1.0
 

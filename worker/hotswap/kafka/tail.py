@@ -10,6 +10,7 @@ from hotswap.generation import MOST
 from hotswap.kafka.connection import connection, doubting, end, reaching
 from hotswap.kafka.contents import Bounds, Unpacker
 from hotswap.kafka.fetched import Batch, get_batches, take_batches
+from hotswap.kafka.internals import learn
 from hotswap.kafka.records import Damaged
 from hotswap.settings import Settings
 
@@ -93,6 +94,7 @@ class AnswersTail:
 
 
 async def _read(consumer: AIOKafkaConsumer, keys: list[TopicPartition], prefix: bytes) -> list[LastAnswer]:
+    await learn(consumer, (key.topic for key in keys))
     begins, ends = await asyncio.gather(consumer.beginning_offsets(keys), consumer.end_offsets(keys))
     # Both topics at once: a consumer fetches the metadata of a topic that it was not assigned before.
     consumer.assign(keys)
