@@ -98,8 +98,8 @@ class Lab:
         return frames.parse_frame(self._receive(frames.LENGTH.unpack(head)[0]))
 
     def _receive(self, count: int) -> bytes:
-        received = frames._receive_exactly(self._connection, count)
-        assert received is not None, "the lab has died"
+        received = bytearray(count)
+        assert frames.fill(self._connection, memoryview(received)), "the lab has died"
         return bytes(received)
 
 

@@ -126,6 +126,15 @@ async def test_a_host_that_breaks_the_protocol_when_it_is_to_seal_is_replaced_an
     assert hosts.restarts == ["crashed"]
 
 
+async def test_large_record_batches_one_after_the_other_do_not_fill_the_hosts_memory(hosts):
+    # Java makes no garbage of one that it cannot read, and so collects none: 2.4 GB, and a host may have 1.7.
+    host = await hosts.start()
+    seal = Seal([memoryview(bytes(8 << 20))], 0, 1, 1, Stamp(1, 1, 1, True, 1), 0, Envelope((), (), b"", (), 1, 1, 1))
+
+    assert {await host.seal(seal, {}) for _ in range(300)} == {Unsealed.UNREADABLE}
+    assert hosts.restarts == []
+
+
 async def test_a_batch_that_is_too_slow_only_as_a_whole_is_answered_completely(hosts, tmp_path):
     (tmp_path / "lie").write_text("sleeps")
     host = await hosts.start(*LIAR, str(tmp_path / "lie"), deadline_s=1.0)

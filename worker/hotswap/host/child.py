@@ -77,7 +77,8 @@ def _serve(connection: socket.socket) -> None:
     except SwapError as error:
         connection.sendall(_failed(error))
         return
-    while dispatcher and (message := frames.receive(connection)) is not None:
+    room = frames.Room()
+    while dispatcher and (message := frames.receive(connection, room)) is not None:
         verb, ticket, asks, values = message
         if verb == "seal":
             connection.sendall(frames.pack_sealed(ticket, dispatcher.seal(values.buffer)))

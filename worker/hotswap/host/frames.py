@@ -36,6 +36,7 @@ from hotswap.errors import SwapCode, SwapError
 from hotswap.host.order import Ground, Order
 
 LENGTH = struct.Struct("<I")
+_ROOM_STEP = 1 << 20
 MAX_FACTS_BYTES = 1 << 20
 """Maximum size of READY and FAILED, bytes."""
 MAX_FRAME_BYTES = 1 << 30
@@ -135,29 +136,49 @@ def _order_frame(order: tuple[Any, ...], values: Buffer = b"") -> bytes:
     return _framed(b"".join([LENGTH.pack(len(pickled)), pickled, values]))
 
 
-def receive(connection: socket.socket) -> tuple[Any, ...] | None:
+class Room:
+    """Memory for one message at a time, used again and again.
+
+    What Java was given of a message it keeps until it collects garbage, of which large batches make little: with memory
+    of their own, two gigabytes of them had gathered by then.
+    """
+
+    def __init__(self) -> None:
+        self._bytes = bytearray()
+
+    def for_message(self, size: int) -> memoryview:
+        """Return memory of this size, bytes; it has what the last message left."""
+        if len(self._bytes) < size:
+            self._bytes = bytearray(-(-size // _ROOM_STEP) * _ROOM_STEP)
+        return memoryview(self._bytes)[:size]
+
+
+def receive(connection: socket.socket, room: Room | None = None) -> tuple[Any, ...] | None:
     """Wait for the parent's next message; a batch's values, if any, are appended to the tuple.
 
-    Returns None once the parent has closed the connection (or died).
+    Those are in `room`, if it is given, and hold until it is used again. Returns None once the parent has closed the
+    connection (or died).
     """
-    head = _receive_exactly(connection, LENGTH.size)
-    body = head and _receive_exactly(connection, LENGTH.unpack(head)[0])
-    if not body:
+    head = memoryview(bytearray(LENGTH.size))
+    if not fill(connection, head):
+        return None
+    body = (room or Room()).for_message(LENGTH.unpack(head)[0])
+    if not fill(connection, body):
         return None
     end = LENGTH.size + LENGTH.unpack_from(body)[0]
-    pickled = pickle.loads(memoryview(body)[LENGTH.size : end])  # noqa: S301 - the parent is the worker itself
-    return (*pickled, Packed(memoryview(body)[end:])) if end < len(body) else pickled
+    pickled = pickle.loads(body[LENGTH.size : end])  # noqa: S301 - the parent is the worker itself
+    return (*pickled, Packed(body[end:])) if end < len(body) else pickled
 
 
-def _receive_exactly(connection: socket.socket, count: int) -> bytearray | None:
-    buffer = bytearray(count)
-    view, filled = memoryview(buffer), 0
-    while filled < count:
+def fill(connection: socket.socket, view: memoryview) -> bool:
+    """Receive as many bytes as fit into `view`; return False if the connection ends before."""
+    filled = 0
+    while filled < len(view):
         received = connection.recv_into(view[filled:])
         if not received:
-            return None
+            return False
         filled += received
-    return buffer
+    return True
 
 
 def _framed(body: bytes) -> bytes:
