@@ -40,7 +40,7 @@ def test_the_strongest_source_wins_and_settings_tells_which_it_was(sources, monk
         "linger_ms": (2, "environment"),
         "hosts": (3, str(sources / "secrets")),
         "max_batch_records": (44, file),
-        "max_queued_bytes": (1 << 20, "default"),
+        "max_queued_bytes": (0, "default"),
     }
 
 

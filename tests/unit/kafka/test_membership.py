@@ -188,6 +188,25 @@ async def test_a_full_inbox_that_is_kept_stays_paused(joined):
     assert consumer.paused == set()
 
 
+@pytest.mark.parametrize(
+    ("setting", "partitions", "queued", "fetched"),
+    [
+        (0, 1, 5 << 20, 5 << 20),
+        (0, 5, 4 << 20, 4 << 20),
+        (0, 64, 1 << 20, 1 << 20),
+        (1_000, 1, 1_000, 1 << 20),
+        (3 << 20, 64, 3 << 20, 3 << 20),
+        (9 << 20, 1, 9 << 20, 5 << 20),
+    ],
+)
+async def test_few_partitions_queue_and_fetch_more_of_each(joined, setting, partitions, queued, fetched):
+    member, consumer, _ = await joined(max_queued_bytes=setting)
+    await consumer.rebalance(1, *range(100))
+    await consumer.rebalance(2, *range(partitions))
+    assert {member.inbox(number).max_bytes for number in range(partitions)} == {queued}
+    assert consumer._fetcher._max_partition_fetch_bytes == fetched
+
+
 async def test_a_poll_that_began_before_one_partition_was_sought_counts_for_the_others(joined):
     member, consumer, _ = await joined()
     await consumer.rebalance(1, 0, 1)

@@ -19,6 +19,21 @@ log = logging.getLogger(__name__)
 _FETCHES_OF_DAMAGE = 4
 _TAKEN_BYTES = 4 << 20
 _PARTS_AT_MOST = 4  # of a record batch: each takes all of it to the host
+_ALL_QUEUED, _LEAST_QUEUED, _MOST_QUEUED = 20 << 20, 1 << 20, 5 << 20
+
+
+def bytes_queued(setting: int, partitions: int) -> int:
+    """Return how many bytes each of a worker's partitions queues; `setting` is `max_queued_bytes`.
+
+    At most a batch of the largest size (4 MiB) and a record batch of Kafka's default limit: of larger rows than some
+    hundred bytes, less than that was a transaction for every few hundred of them.
+    """
+    return setting or max(_LEAST_QUEUED, min(_MOST_QUEUED, _ALL_QUEUED // max(1, partitions)))
+
+
+def bytes_fetched(queued: int) -> int:
+    """Return how many bytes of a partition to fetch at once, where it queues `queued`."""
+    return max(_LEAST_QUEUED, min(_MOST_QUEUED, queued))
 
 
 class Inbox:
@@ -31,7 +46,8 @@ class Inbox:
         self.sought_in = 0
         """The membership's epoch since which it is fetched from `position` on: what was asked for earlier is stale."""
         self.is_paused = False
-        self._max_bytes = max_bytes
+        self.max_bytes = max_bytes
+        """How many bytes it queues before its partition is paused."""
         self._bytes = 0
         self._batches: deque[tuple[float, Batch]] = deque()
         self._arrived = asyncio.Event()
@@ -109,12 +125,12 @@ class Inbox:
     @property
     def is_full(self) -> bool:
         """Whether to stop fetching: there are enough bytes, or the next batch is damaged."""
-        return self._bytes >= self._max_bytes or self._damaged is not None
+        return self._bytes >= self.max_bytes or self._damaged is not None
 
     @property
     def has_room(self) -> bool:
         """Whether to resume fetching: at most half full, so that pausing does not flap."""
-        return self._bytes * 2 <= self._max_bytes and self._damaged is None
+        return self._bytes * 2 <= self.max_bytes and self._damaged is None
 
     def fail(self, doubt: Doubt) -> None:
         """Make `wait` raise the doubt."""

@@ -196,6 +196,11 @@ async def partitions_for_topic(consumer: AIOKafkaConsumer, topic: str) -> set[in
     return metadata.partitions_for_topic(topic) or set()
 
 
+def fetch_at_most(consumer: AIOKafkaConsumer, partition_bytes: int) -> None:
+    """Fetch so many bytes of a partition at once from now on, or one record batch."""
+    consumer._fetcher._max_partition_fetch_bytes = partition_bytes
+
+
 async def learn(consumer: AIOKafkaConsumer, topics: Iterable[str]) -> None:
     """Fetch the metadata of topics that a consumer does not know yet, before it is asked for their offsets.
 

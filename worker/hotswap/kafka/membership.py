@@ -24,8 +24,8 @@ from hotswap.kafka.connection import bounded, connection, end
 from hotswap.kafka.contents import Bounds, Unpacker
 from hotswap.kafka.fetched import Fetches, get_batches, take_batches
 from hotswap.kafka.group import join_as, leave_at_stop, member_id, membership_number, read_on, rejoin
-from hotswap.kafka.inbox import Inbox
-from hotswap.kafka.internals import FencedInstanceIdError
+from hotswap.kafka.inbox import Inbox, bytes_fetched, bytes_queued
+from hotswap.kafka.internals import FencedInstanceIdError, fetch_at_most
 from hotswap.kafka.records import RawRequests
 from hotswap.settings import Settings
 
@@ -236,7 +236,10 @@ class Membership(ConsumerRebalanceListener):  # type: ignore[misc]
         self._claim, self._moving = Claim(number, assigned | moving), moving
         self._kept = assigned.intersection(self._inboxes) if has_missed_none else frozenset()
         self._inboxes = {n: self._inboxes[n] if n in self._kept else self._new_inbox(n) for n in sorted(assigned)}
+        queued = bytes_queued(self._settings.max_queued_bytes, len(assigned))
+        fetch_at_most(self._consumer, bytes_fetched(queued))
         for inbox in self._inboxes.values():
+            inbox.max_bytes = queued
             inbox.is_paused |= inbox.position is None
             self._seek(inbox, inbox.position or 0)
             if inbox.is_paused:

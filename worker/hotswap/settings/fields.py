@@ -136,7 +136,10 @@ class Settings(KafkaSettings, TrustSettings):
         900_000, ge=1, description="Largest value of a request, unless a generation's configuration overrides it."
     )
     max_queued_bytes: int = Field(
-        1 << 20, ge=1, description="Bytes of fetched requests queued in memory per partition, still compressed."
+        0,
+        ge=0,
+        description="Bytes of fetched requests queued in memory per partition, still compressed. 0: 20 MiB, shared out "
+        "among the worker's partitions, from 1 to 5 MiB for each.",
     )
     max_unpacked_bytes: int = Field(
         32 << 20,
