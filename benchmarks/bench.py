@@ -35,7 +35,7 @@ from half import Half
 from kinds import Line as Kind
 from kinds_by_hand import ByHand
 from over_http import OverHttp
-from points import Growth, Lingering
+from points import Growth, Lingering, Point
 from pydantic import TypeAdapter
 from rich.console import Console
 from through_kafka import Results
@@ -63,6 +63,7 @@ class Report:
     half: Half | None = None
     linger: list[Lingering] | None = None
     growth: Growth | None = None
+    swaps: list[Point] | None = None
     kinds: list[Kind] | None = None
     kinds_by_hand: list[ByHand] | None = None
     over_http: OverHttp | None = None
@@ -81,6 +82,7 @@ PARTS: dict[str, Callable[[Any], list[report.Figures]]] = {
     "half": half.figures,
     "linger": curves.linger_figures,
     "growth": curves.growth_figures,
+    "swaps": curves.swaps_figures,
     "kinds": kinds.figures,
     "kinds_by_hand": kinds_by_hand.figures,
     "over_http": over_http.figures,
@@ -129,6 +131,8 @@ def _measure(part: str, options: argparse.Namespace, say: Say) -> Any:
             run = curves.measure_linger(kafka, folder, seconds, say)
         elif part == "growth":
             run = curves.measure_growth(kafka, folder, different_rows(), options.rows or curves.ROWS[-1], say)
+        elif part == "swaps":
+            run = curves.measure_swaps(kafka, folder, different_rows(), rows // 2, say)
         elif part == "kinds_by_hand":
             run = kinds_by_hand.measure(kafka, folder, rows, say)
         else:

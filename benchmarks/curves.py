@@ -41,6 +41,7 @@ _BACKLOG = 8_000_000
 _WARM = 1_000_000
 _WIDE_BYTES = 800_000_000
 _ROUNDS = 3
+_HEADER = ("", "rows of the backlog", "CPU of worker and host, µs a row", "times the first", "memory, MB")
 
 Say = Callable[[str], None]
 
@@ -56,13 +57,13 @@ async def measure_linger(kafka: LocalKafka, folder: Path, seconds: float, say: S
 
 
 async def measure_growth(kafka: LocalKafka, folder: Path, values: list[bytes], most: int, say: Say) -> Growth:
-    """All four curves; `most` is the number of rows of the largest backlog, to which the others are in proportion."""
+    """Three curves; `most` is the number of rows of the largest backlog, to which the others are in proportion."""
 
     def scaled(rows: int) -> int:
         return rows * most // ROWS[-1]
 
     warm = values, scaled(_WARM)
-    curves = Growth([], [], [], [])
+    curves = Growth([], [], [])
     for much in map(scaled, ROWS):
         async with _worker(kafka, folder, first_model(), *warm) as worker:
             curves.rows.append(await worker.point(much, values, much, say))
@@ -76,14 +77,19 @@ async def measure_growth(kafka: LocalKafka, folder: Path, values: list[bytes], m
             say(f"{much} columns")
             rows = scaled(min(_BACKLOG, _WIDE_BYTES // len(wide[0])))
             curves.columns.append(await worker.point(much, wide, rows, say))
-    models, done = cycle((another_model(folder), first_model())), 1  # the first one is the worker's own
-    async with _worker(kafka, folder, first_model(), *warm) as worker:
+    return curves
+
+
+async def measure_swaps(kafka: LocalKafka, folder: Path, values: list[bytes], rows: int, say: Say) -> list[Point]:
+    """The cost of a row of a backlog of so many, after ever more swaps."""
+    models, done, points = cycle((another_model(folder), first_model())), 1, []  # the first one is the worker's own
+    async with _worker(kafka, folder, first_model(), values, rows // 2) as worker:
         for much in SWAPS:
             say(f"{much:,} swaps")
             await worker.swap(islice(models, much - done))
             done = much
-            curves.swaps.append(await worker.point(much, values, scaled(_BACKLOG // len(SWAPS)), say))
-    return curves
+            points.append(await worker.point(much, values, rows, say))
+    return points
 
 
 class Worker:
@@ -237,7 +243,23 @@ def fit_columns(points: list[Point]) -> tuple[float, float, float]:
 
 def growth_figures(growth: Growth) -> list[Figures]:
     """The table of every curve, with their plot."""
-    rows = [
+    rows = _lines("rows", growth.rows) + _lines("partitions", growth.partitions) + _lines("columns", growth.columns)
+    a, b, residual = fit_columns(growth.columns)
+    note = (
+        "Exactly once, a warm worker, no standby; a GBM of 50 trees, and for the columns a linear regression, which "
+        f"takes {a:.2f} + {b:.3f} x columns µs: what was measured differs from that by at most {residual:.0%}."
+    )
+    return [Figures("Growth", _HEADER, rows, note, plots.save(plots.growth(growth), "growth.svg"))]
+
+
+def swaps_figures(points: list[Point]) -> list[Figures]:
+    """The table of what swaps leave behind."""
+    note = "Exactly once, a warm worker, no standby; a GBM of 50 trees and another model in turns."
+    return [Figures("After many swaps", _HEADER, _lines("swaps before", points), note)]
+
+
+def _lines(name: str, points: list[Point]) -> list[list[str]]:
+    return [
         [
             f"{point.much:,} {name}",
             f"{point.rows:,}",
@@ -245,18 +267,5 @@ def growth_figures(growth: Growth) -> list[Figures]:
             f"{point.cpu_us_per_row / points[0].cpu_us_per_row:.2f}",
             f"{point.memory_mb:.0f}",
         ]
-        for name, points in (
-            ("rows", growth.rows),
-            ("partitions", growth.partitions),
-            ("columns", growth.columns),
-            ("swaps before", growth.swaps),
-        )
         for point in points
     ]
-    header = ("", "rows of the backlog", "CPU of worker and host, µs a row", "times the first", "memory, MB")
-    a, b, residual = fit_columns(growth.columns)
-    note = (
-        "Exactly once, a warm worker, no standby; a GBM of 50 trees, and for the columns a linear regression, which "
-        f"takes {a:.2f} + {b:.3f} x columns µs: what was measured differs from that by at most {residual:.0%}."
-    )
-    return [Figures("Growth", header, rows, note, plots.save(plots.growth(growth), "growth.svg"))]

@@ -43,11 +43,11 @@ def linger(lines: Sequence[Lingering], title: str) -> Figure:
 @style.context(_STYLE)
 def growth(curves: Growth) -> Figure:
     """CPU a row over how much there is of anything."""
-    figure = Figure(figsize=(9, 5.2), layout="constrained")
+    figure = Figure(figsize=(9, 2.9), layout="constrained")
     for axes, name, points in zip(
-        figure.subplots(2, 2).flat,
-        ("rows in the backlog", "partitions", "columns (a linear model)", "swaps before"),
-        (curves.rows, curves.partitions, curves.columns, curves.swaps),
+        figure.subplots(1, 3),
+        ("rows in the backlog", "partitions", "columns (a linear model)"),
+        (curves.rows, curves.partitions, curves.columns),
         strict=True,
     ):
         _grow(axes, points)
@@ -60,8 +60,12 @@ def _grow(axes: Axes, points: Sequence[Point]) -> None:
     axes.plot([point.much for point in points], [point.cpu_us_per_row for point in points], marker="o", markersize=4)
     axes.set_xscale("log")
     axes.margins(x=0.12)  # the numbers at both ends are longer than a mark
-    axes.set_xticks([point.much for point in points], [f"{point.much:,}" for point in points])
+    axes.set_xticks([point.much for point in points], [_short(point.much) for point in points])
     axes.minorticks_off()
+
+
+def _short(much: int) -> str:
+    return f"{much // 1_000_000} M" if much >= 1_000_000 else f"{much:,}"
 
 
 def _label(axes: Axes, x: str, y: str) -> None:

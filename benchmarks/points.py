@@ -25,9 +25,8 @@ class Point:
 
 @dataclass(slots=True)
 class Growth:
-    """The cost of a row over rows in a backlog, partitions, columns and swaps before it."""
+    """The cost of a row over rows in a backlog, partitions and columns."""
 
     rows: list[Point]
     partitions: list[Point]
     columns: list[Point]
-    swaps: list[Point]

@@ -197,10 +197,7 @@ class Settings(KafkaSettings, TrustSettings):
         description="Whether models may use this worker's network, such as a jar that asks a service.",
     )
     sandbox_folder_mb: int = Field(
-        256,
-        ge=1,
-        description="The largest folder of a model host, MiB: what a model writes, such as the native libraries that a "
-        "jar brings. A host that writes more is killed.",
+        256, ge=1, description="MiB that a model may write, such as a jar's native libraries; more ends its host."
     )
     stop_timeout_s: float = Field(10.0, gt=0, description="How long a clean stop may take.")
 
