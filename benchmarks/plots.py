@@ -65,7 +65,8 @@ def _grow(axes: Axes, points: Sequence[Point]) -> None:
 
 
 def _short(much: int) -> str:
-    return f"{much // 1_000_000} M" if much >= 1_000_000 else f"{much:,}"
+    millions, rest = divmod(much, 1_000_000)
+    return f"{much:,}" if rest else f"{millions} M"
 
 
 def _label(axes: Axes, x: str, y: str) -> None:
