@@ -40,6 +40,16 @@ async def test_a_host_that_was_loaded_beside_another_serves_like_others():
     assert nice == "0"
 
 
+def test_a_host_that_may_not_come_forward_serves_all_the_same(monkeypatch, tmp_path):
+    def forbid(*_):
+        raise PermissionError
+
+    (file := tmp_path / "autogroup").write_text("/autogroup-7 nice 10\n")
+    monkeypatch.setattr(session, "_AUTOGROUP", str(file))
+    monkeypatch.setattr(session.os, "write", forbid)
+    Session().come_forward()
+
+
 def test_it_tries_again_while_linux_has_changed_another_session(monkeypatch, tmp_path):
     write, tried = os.write, []
 

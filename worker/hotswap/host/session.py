@@ -38,9 +38,10 @@ class Session:
         while True:
             try:
                 os.write(self._file, b"0")
+                break
             except BlockingIOError:
                 time.sleep(_AGAIN_S)
-            else:
-                break
+            except OSError:
+                break  # forbidden here: better behind others than not at all
         os.close(self._file)
         self._file = None

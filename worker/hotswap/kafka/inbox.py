@@ -25,8 +25,8 @@ _ALL_QUEUED, _LEAST_QUEUED, _MOST_QUEUED = 20 << 20, 1 << 20, 5 << 20
 def bytes_queued(setting: int, partitions: int) -> int:
     """Return how many bytes each of a worker's partitions queues; `setting` is `max_queued_bytes`.
 
-    At most a batch of the largest size (4 MiB) and a record batch of Kafka's default limit: of larger rows than some
-    hundred bytes, less than that was a transaction for every few hundred of them.
+    At most as much as the largest batch has (4 MiB), and a record batch of Kafka's default limit. With less, a backlog
+    of rows of 500 bytes and more never fills a batch, and each fetch becomes a transaction of its own.
     """
     return setting or max(_LEAST_QUEUED, min(_MOST_QUEUED, _ALL_QUEUED // max(1, partitions)))
 
