@@ -1,13 +1,15 @@
 """The session of a host stands behind others until it serves, where Linux weighs sessions (autogroups)."""
 
+import asyncio
 import os
+import signal
 import sys
 from pathlib import Path
 
 import pytest
 
-from fakes.examples import IRIS
-from hotswap.host import session
+from fakes.examples import IRIS, READING
+from hotswap.host import process, session, standby
 from hotswap.host.parent import ModelHost
 from hotswap.host.process import HostProcess
 from hotswap.host.session import Session
@@ -32,12 +34,44 @@ async def test_a_host_starts_behind_others_on_request_and_comes_forward(is_backg
     host.dispose()
 
 
-async def test_a_host_that_was_loaded_beside_another_serves_like_others():
-    host = ModelHost(load=IRIS.load(), deadline_s=30, on_restart=pytest.fail, on_unknown=pytest.fail)
+async def test_a_host_that_is_loaded_beside_another_starts_behind_it_and_serves_like_others(monkeypatch):
+    spawn, begun = process.spawn, []
+    monkeypatch.setattr(process, "spawn", lambda *words, **how: begun.append(how) or spawn(*words, **how))
+    host = ModelHost(load=IRIS.load(), deadline_s=30, on_restart=lambda _: None, on_unknown=pytest.fail)
     await host.start(is_low_priority=True)
-    nice = Path(f"/proc/{host.pid}/autogroup").read_text().split()[-1]
+    served = [nice(host)]
+    os.kill(host.pid, signal.SIGKILL)
+    await host.score(IRIS.requests())
+    served.append(nice(host))
     await host.stop()
-    assert nice == "0"
+    assert begun == [{"is_background": True}, {"is_background": False}]
+    assert served == ["0", "0"]
+
+
+@pytest.mark.parametrize("is_low_priority", [True, False])
+async def test_a_standby_waits_behind_others_and_comes_forward_when_it_is_taken(monkeypatch, is_low_priority):
+    monkeypatch.setattr(standby, "_PAUSE_SECONDS", 0.0)
+    standbys = standby.Standbys(heap_mb=128, child=(sys.executable, "-m", "hotswap.host.child"), sandbox=READING)
+    standbys.keep("h2o")
+    async with asyncio.timeout(60):
+        while not standbys.ready:
+            await asyncio.sleep(0.01)
+    waiting = nice(standbys._ready["h2o"][1])
+    host = ModelHost(
+        load=IRIS.load(sandbox=READING),
+        deadline_s=30,
+        on_restart=pytest.fail,
+        on_unknown=pytest.fail,
+        take_standby=standbys.take,
+    )
+    await host.start(is_low_priority=is_low_priority)
+    assert (standbys.ready, waiting, nice(host)) == ([], "10", "0")
+    await host.stop()
+    await standbys.stop()
+
+
+def nice(of):
+    return Path(f"/proc/{of.pid}/autogroup").read_text().split()[-1]
 
 
 def test_a_host_that_may_not_come_forward_serves_all_the_same(monkeypatch, tmp_path):

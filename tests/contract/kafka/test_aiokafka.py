@@ -83,6 +83,7 @@ RELIED_ON = {
     GroupCoordinator._on_join_complete: "0b0b3d204b40",
     SubscriptionState.begin_reassignment: "c141fe3db384",
     of_fetcher.Fetcher._fetch_requests_routine: "2a8ec5932644",
+    of_fetcher.Fetcher._get_actions_per_node: "1dab2cf937d1",
     # The first question of a client.
     sessions._bootstrap: "198943b004e5",
     # The cluster as a client knows it.
