@@ -127,7 +127,7 @@ async def test_a_host_that_breaks_the_protocol_when_it_is_to_seal_is_replaced_an
 
 
 async def test_large_record_batches_one_after_the_other_do_not_fill_the_hosts_memory(hosts):
-    # Java makes no garbage of one that it cannot read, and so collects none: 2.4 GB, and a host may have 1.7.
+    # Java makes no garbage of one that it cannot read, and so collects none: 2.4 GB, and this host may have 1.7.
     host = await hosts.start()
     seal = Seal([memoryview(bytes(8 << 20))], 0, 1, 1, Stamp(1, 1, 1, True, 1), 0, Envelope((), (), b"", (), 1, 1, 1))
 

@@ -140,7 +140,7 @@ class Room:
     """Memory for one message at a time, used again and again.
 
     What Java was given of a message it keeps until it collects garbage, of which large batches make little: with memory
-    of their own, two gigabytes of them had gathered by then.
+    of their own, gigabytes of them would gather until then.
     """
 
     def __init__(self) -> None:
