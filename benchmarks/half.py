@@ -214,7 +214,7 @@ def figures(half: Half) -> list[Figures]:
         for one in vain
     )
     note = (
-        f"The maximum is {half.maximum:,.0f} rows/s (the second half of a backlog, the median of {_ROUNDS}); this is "
+        f"The maximum is {half.maximum:,.0f} rows/s (of a backlog, warm, the median of {_ROUNDS}); this is "
         f"{ours.per_second / half.maximum:.0%} of it, the highest rate tried, from {SHARES[0]:.0%} down, at which "
         f"{IDLE:.0%} of the cores were idle.{tried} Latency is from when a request is due to reading its committed "
         "answer, of every request; those of Java that it has not answered when the stream ends count until then. The "

@@ -130,7 +130,11 @@ def _changes(name: str, folder: Path) -> list[Change]:
 
 
 async def measure_backlog(contender: Contender, count: int, change: Change | None = None) -> Backlog:
-    """Measures a backlog of `count` requests; the figures are of the second half, when everything is warm."""
+    """Measures a backlog of `count` requests; the figures are of its second half, when everything is warm.
+
+    The last eighth does not count: a worker works ahead of what it has answered, so the cost of the last rows lies, in
+    part, before them, and nothing follows them whose cost would lie among them.
+    """
     async with (
         contender.running() as process,
         Admin.connect(contender.settings) as admin,
@@ -142,7 +146,7 @@ async def measure_backlog(contender: Contender, count: int, change: Change | Non
         progress = Progress(admin, contender.settings)
         half = await progress.answered(count // 2)
         began, used, broker = time.monotonic(), cpu_s(process), contender.broker_cpu_s()
-        rows = await progress.answered(count) - half
+        rows = await progress.answered(count - count // 8) - half
         return Backlog(
             rows_per_s=rows / (time.monotonic() - began),
             cpu_us_per_row=(cpu_s(process) - used) / rows * 1e6,
@@ -152,10 +156,10 @@ async def measure_backlog(contender: Contender, count: int, change: Change | Non
 
 
 _OF_BACKLOGS = [
-    ("rows/s (warm half)", "backlogs", "rows_per_s", 0),
-    ("CPU, µs a row (warm half)", "backlogs", "cpu_us_per_row", 2),
-    ("CPU of Kafka, µs a row (warm half)", "backlogs", "kafka_us_per_row", 2),
-    ("both together, µs a row (warm half)", "backlogs", "total_us_per_row", 2),
+    ("rows/s (warm)", "backlogs", "rows_per_s", 0),
+    ("CPU, µs a row (warm)", "backlogs", "cpu_us_per_row", 2),
+    ("CPU of Kafka, µs a row (warm)", "backlogs", "kafka_us_per_row", 2),
+    ("both together, µs a row (warm)", "backlogs", "total_us_per_row", 2),
     ("memory, MB", "backlogs", "memory_mb", 0),
 ]
 _OF_STREAMS = [
@@ -178,7 +182,9 @@ def backlog_figures(results: Results) -> list[Figures]:
         f"Taken in turns: the median of {_ROUNDS}, in brackets the least and the most. Java by hand writes the headers "
         "that ours have, commits transactions of up to 200 ms as ours do, and fills batches of 256 KiB; at its best it "
         "writes none and compresses with lz4. The table below has rows that are alike, 2,000 again and again, in a "
-        "backlog that ends before its Java is warm, and Java without headers: do not compare its backlogs with these."
+        "backlog that ends before its Java is warm, and Java without headers: do not compare its backlogs with these. "
+        "Counted is from one half of a backlog to seven eighths: a worker scores ahead of what it has answered, and so "
+        "the last rows cost it less than they are."
     )
     title = f"A backlog through Kafka: {_MODEL}, {results.rows:,} requests, 200,000 of them different"
     return [Figures(title, ["", *(line.name for line in results.lines)], _body(results, _OF_BACKLOGS), note)]
