@@ -1,6 +1,7 @@
 """The session of a host stands behind others until it serves, where Linux weighs sessions (autogroups)."""
 
 import asyncio
+import math
 import os
 import signal
 import sys
@@ -13,6 +14,7 @@ from hotswap.host import process, session, standby
 from hotswap.host.parent import ModelHost
 from hotswap.host.process import HostProcess
 from hotswap.host.session import Session
+from hotswap.host.spawn import BEHIND_SECONDS
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self/autogroup").exists(), reason="this kernel has no autogroups")
 
@@ -26,17 +28,35 @@ print(own.read_text().split()[-1], flush=True)
 """
 
 
-@pytest.mark.parametrize(("is_background", "said"), [(True, ["10", "0"]), (False, ["0", "0"])])
-async def test_a_host_starts_behind_others_on_request_and_comes_forward(is_background, said):
-    host = await HostProcess.start((sys.executable, "-c", SAYS), is_background=is_background)
+WAITS = """
+import time
+from pathlib import Path
+own = Path("/proc/self/autogroup")
+print(own.read_text().split()[-1], flush=True)
+while own.read_text().split()[-1] != "0":
+    time.sleep(0.01)
+print("0", flush=True)
+"""
+
+
+@pytest.mark.parametrize(("behind_s", "said"), [(math.inf, ["10", "0"]), (0.0, ["0", "0"])])
+async def test_a_host_starts_behind_others_on_request_and_comes_forward(behind_s, said):
+    host = await HostProcess.start((sys.executable, "-c", SAYS), behind_s=behind_s)
     assert await host.close(10) == 0
     assert host.tail.split() == said
     host.dispose()
 
 
+async def test_a_host_that_takes_long_to_load_stands_behind_others_no_longer_than_it_should():
+    host = await HostProcess.start((sys.executable, "-c", WAITS), behind_s=0.01)
+    assert await host.close(60) == 0
+    assert host.tail.split() == ["10", "0"]
+    host.dispose()
+
+
 async def test_a_host_that_is_loaded_beside_another_starts_behind_it_and_serves_like_others(monkeypatch):
     spawn, begun = process.spawn, []
-    monkeypatch.setattr(process, "spawn", lambda *words, **how: begun.append(how) or spawn(*words, **how))
+    monkeypatch.setattr(process, "spawn", lambda *given: begun.append(given[-1]) or spawn(*given))
     host = ModelHost(load=IRIS.load(), deadline_s=30, on_restart=lambda _: None, on_unknown=pytest.fail)
     await host.start(is_low_priority=True)
     served = [nice(host)]
@@ -44,7 +64,7 @@ async def test_a_host_that_is_loaded_beside_another_starts_behind_it_and_serves_
     await host.score(IRIS.requests())
     served.append(nice(host))
     await host.stop()
-    assert begun == [{"is_background": True}, {"is_background": False}]
+    assert begun == [BEHIND_SECONDS, 0.0]
     assert served == ["0", "0"]
 
 

@@ -106,10 +106,11 @@ def _start(connection: socket.socket) -> Dispatcher | None:
         connection.sendall(_ready(_describe(order)))
         return None
     load = partial(_load, order, lambda step: connection.sendall(frames.pack_step(step)))
+    if is_prepared or not order.is_low_priority:
+        session.come_forward()  # a standby has the most behind it, and now a command waits
     if order.is_low_priority:
         dispatcher, facts = _run_in_thread(load, _lower_priority)
     else:
-        session.come_forward()
         dispatcher, facts = load()
     session.come_forward()
     ready = _ready(facts)

@@ -39,6 +39,7 @@ from hotswap.host.load import Load, make_order
 from hotswap.host.order import Ground, Order
 from hotswap.host.process import HostGone, HostProcess, ended
 from hotswap.host.sealing import pack_order, parse_result
+from hotswap.host.spawn import BEHIND_SECONDS
 from hotswap.runtimes.kinds import runtime_of
 
 log = logging.getLogger(__name__)
@@ -273,7 +274,7 @@ class ModelHost:
                 log.warning("spare.failed", extra={"generation": self._load.generation, "why": error.message})
         self.doing = Step.STARTING
         try:
-            process = await HostProcess.start(self._child, is_background=is_low_priority)
+            process = await HostProcess.start(self._child, behind_s=BEHIND_SECONDS if is_low_priority else 0.0)
         except HostGone as error:
             raise SwapError(SwapCode.HOST_FAILED, f"the model host could not be started: {error}") from error
         return await self._load_into(process, order)

@@ -150,8 +150,8 @@ class HostProcess:
         self._loop.add_reader(printed, self._read_printed)
 
     @classmethod
-    async def start(cls, child: Sequence[str], *, is_background: bool = False) -> "HostProcess":
-        """Start the command `child`, adding its last arguments; with `is_background` in a session behind others.
+    async def start(cls, child: Sequence[str], *, behind_s: float = 0.0) -> "HostProcess":
+        """Start the command `child`, adding its last arguments; for `behind_s` at most, its session is behind others.
 
         Raises HostGone if it cannot be started.
         """
@@ -163,7 +163,7 @@ class HostProcess:
                     end.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _SOCKET_BYTES)
                 for end in (ours, hears):
                     end.setblocking(False)
-                host = cls(**spawn(child, theirs.fileno(), reports.fileno(), is_background=is_background))
+                host = cls(**spawn(child, theirs.fileno(), reports.fileno(), behind_s))
                 try:
                     # The transport gets its own descriptor, so that the `with` may close ours on every path.
                     await host._loop.create_connection(lambda: host._connection, sock=ours.dup())

@@ -11,14 +11,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
+BEHIND_SECONDS: Final = 3.0
+"""How long a host that a swap waits for stands behind others: with half a core free it has been loaded by then."""
 _FOLDER: Final = "hotswap-host-"
 _CODE: Final = Path(__file__).parents[2]
-_BACKGROUND_NICE: Final = 10
 _SUPERVISOR: Final = (sys.executable, "-ISB", str(Path(__file__).with_name("supervisor.py")))
 
 
-def spawn(child: Sequence[str], descriptor: int, reports: int, *, is_background: bool) -> dict[str, Any]:
-    """Start the process, with `is_background` in a session behind others (session.py).
+def spawn(child: Sequence[str], descriptor: int, reports: int, behind_s: float) -> dict[str, Any]:
+    """Start the process, in a session that stands behind others for so long at most (session.py).
 
     Call it on the loop's thread: to Linux, the parent dies with the *thread* that forked.
     """
@@ -27,8 +28,7 @@ def spawn(child: Sequence[str], descriptor: int, reports: int, *, is_background:
     _remove_stale_folders()
     command = [*child, str(descriptor)]
     if sys.platform == "linux":
-        nice = _BACKGROUND_NICE if is_background else 0
-        command = [*_SUPERVISOR, str(reports), str(os.getpid()), str(nice), *command]
+        command = [*_SUPERVISOR, str(reports), str(os.getpid()), str(behind_s), *command]
     else:
         command.append(str(os.getpid()))
     folder = Path(tempfile.mkdtemp(prefix=f"{_FOLDER}{os.getpid()}-"))

@@ -7,6 +7,7 @@ fails a swap: without a standby, the swap starts a host from scratch.
 
 import asyncio
 import logging
+import math
 from collections.abc import Sequence
 from itertools import count
 from typing import Final
@@ -95,7 +96,7 @@ class Standbys:
     async def _prepare(self, kind: str, prewarm_on: Load | None) -> tuple[Ground, HostProcess]:
         ground = await asyncio.to_thread(make_ground, kind, self._heap_mb, self._sandbox)
         order = await make_order(prewarm_on) if prewarm_on else None
-        process = await HostProcess.start(self._child, is_background=True)
+        process = await HostProcess.start(self._child, behind_s=math.inf)
         try:
             process.send(frames.pack_prepare(ground, order))
             async with asyncio.timeout(_PREPARE_SECONDS):

@@ -1,10 +1,11 @@
 """The process between a worker and its model host: everything that a model starts ends with its host.
 
-    python supervisor.py REPORT WORKER NICE COMMAND...
+    python supervisor.py REPORT WORKER BEHIND COMMAND...
 
-WORKER is the worker's process id, NICE the value of the host's session (session.py). COMMAND runs the host; the process
-id of its parent, as the host sees it, is appended. Once the host has started, its process id is written to the
-descriptor REPORT, followed by a text for people to read that names what could not be set up of:
+WORKER is the worker's process id, BEHIND for how many seconds at most the host's session stands behind others, inf for
+until it serves (session.py). COMMAND runs the host; the process id of its parent, as the host sees it, is appended.
+Once the host has started, its process id is written to the descriptor REPORT, followed by a text for people to read
+that names what could not be set up of:
 
     A PID namespace, whose processes the kernel kills together, and a private /dev/shm, which goes with it. Without
     privileges both need a user namespace, which many containers forbid. In that case the supervisor becomes the parent
@@ -22,6 +23,7 @@ import os
 import resource
 import signal
 import sys
+import time
 from collections.abc import Iterator
 from typing import NoReturn
 
@@ -30,6 +32,7 @@ _NEWNS, _NEWUSER, _NEWPID = 0x20000, 0x10000000, 0x20000000
 _NOSUID, _NODEV, _NOEXEC, _REC, _SLAVE = 0x2, 0x4, 0x8, 0x4000, 0x80000
 _SIGNALS = {signal.SIGTERM, signal.SIGCHLD}
 _WATCH_SECONDS = 1.0
+_NICE = "10"  # of a session that stands behind others
 _ENTRY_BYTES = 4096  # that a file takes at least: empty ones can fill a disk, too
 
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -37,7 +40,7 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 def main() -> None:
     """Run the host until it ends, then end the same way."""
-    report, worker, nice, command = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3], sys.argv[4:]
+    report, worker, behind_s, command = int(sys.argv[1]), int(sys.argv[2]), float(sys.argv[3]), sys.argv[4:]
     connection = int(command[-1])
     signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
     missing = _unshare()
@@ -56,13 +59,13 @@ def main() -> None:
     if host == 0:
         with contextlib.suppress(OSError):
             os.write(writer, os.readlink("/proc/self").encode())
-        _exec(command, report, nice)
+        _exec(command, report, behind_s)
     os.close(writer)
     seen_as = os.read(reader, 20).decode()  # the host's process id in this /proc, which may be its namespace's
     os.close(reader)
     os.write(report, f"{host} {missing}".encode())
     _close_inherited(report, connection)
-    status = _wait(host, f"/proc/{seen_as}/fd")
+    status = _wait(host, f"/proc/{seen_as}", behind_s)
     if init is None:
         _end_orphans()
     else:
@@ -124,11 +127,11 @@ def _start_init(*given: int) -> int:
         _reap()
 
 
-def _exec(command: list[str], report: int, nice: str) -> NoReturn:
+def _exec(command: list[str], report: int, behind_s: float) -> NoReturn:
     os.close(report)
     os.setsid()
-    if nice != "0":
-        _write("autogroup", nice)
+    if behind_s:
+        _write("autogroup", _NICE)
     _call("prctl", _PDEATHSIG, signal.SIGKILL)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # Python ignores it; the host starts with the default
@@ -144,18 +147,40 @@ def _close_inherited(*given: int) -> None:
         os.close(descriptor)
 
 
-def _wait(host: int, descriptors: str) -> int:
-    is_full = False
+def _wait(host: int, facts: str, behind_s: float) -> int:
+    """Wait until the host has ended; `facts` is its folder in /proc."""
+    is_full, until = False, time.monotonic() + behind_s
+    session = _open_session(facts) if behind_s else None
     while True:
         received = signal.sigtimedwait(_SIGNALS, _WATCH_SECONDS)
         if received is None:
             limit = resource.prlimit(host, resource.RLIMIT_FSIZE)[0]
-            is_full = limit != resource.RLIM_INFINITY and _has_more_than(limit, descriptors)
+            is_full = limit != resource.RLIM_INFINITY and _has_more_than(limit, f"{facts}/fd")
+            if session is not None and time.monotonic() >= until and _has_come_forward(session):
+                session = None
         if is_full or (received and received.si_signo == signal.SIGTERM):
             os.kill(host, signal.SIGKILL)
         status = _reap(host)
         if status is not None:
             return int(signal.SIGXFSZ) if is_full else status
+
+
+def _open_session(facts: str) -> int | None:
+    with contextlib.suppress(OSError):  # there are no autogroups
+        return os.open(f"{facts}/autogroup", os.O_WRONLY)
+    return None
+
+
+def _has_come_forward(session: int) -> bool:
+    """Let the host's session have as much CPU as others; return False if that is to be tried again (session.py)."""
+    try:
+        os.write(session, b"0")
+    except BlockingIOError:
+        return False
+    except OSError:
+        pass  # forbidden here
+    os.close(session)
+    return True
 
 
 def _has_more_than(limit: int, descriptors: str) -> bool:
