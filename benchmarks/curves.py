@@ -5,8 +5,9 @@ paused, and measured as a whole.
 """
 
 import zipfile
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from itertools import cycle, islice
 from pathlib import Path
 from statistics import median
@@ -38,7 +39,7 @@ OVER_PARTITIONS = (1, 4, 16, 64)
 COLUMNS = (1, 10, 50, 100, 200)
 SWAPS = (1, 10, 100, 1_000)
 _BACKLOG = 8_000_000
-_WARM = 1_000_000
+_WARM = 2_000_000
 _WIDE_BYTES = 800_000_000
 _ROUNDS = 3
 _HEADER = ("", "rows of the backlog", "CPU of worker and host, µs a row", "times the first", "memory, MB")
@@ -62,22 +63,37 @@ async def measure_growth(kafka: LocalKafka, folder: Path, values: list[bytes], m
     def scaled(rows: int) -> int:
         return rows * most // ROWS[-1]
 
-    warm = values, scaled(_WARM)
-    curves = Growth([], [], [])
-    for much in map(scaled, ROWS):
-        async with _worker(kafka, folder, first_model(), *warm) as worker:
-            curves.rows.append(await worker.point(much, values, much, say))
-    for much in OVER_PARTITIONS:
-        async with _worker(kafka, folder, first_model(), *warm, much) as worker:
-            say(f"{much} partitions")
-            curves.partitions.append(await worker.point(much, values, scaled(_BACKLOG), say))
-    for much in COLUMNS:
+    async def measure(change: Change, values: list[bytes], much: int, rows: int, partitions: int = PARTITIONS) -> Point:
+        async with _worker(kafka, folder, change, values, scaled(_WARM), partitions) as worker:
+            return await worker.point(much, values, rows)
+
+    async def over_rows(much: int) -> Point:
+        return await measure(first_model(), values, much, much)
+
+    async def over_partitions(much: int) -> Point:
+        return await measure(first_model(), values, much, scaled(_BACKLOG), much)
+
+    async def over_columns(much: int) -> Point:
         change, wide = _regression(folder, much)
-        async with _worker(kafka, folder, change, wide, scaled(_WARM)) as worker:
-            say(f"{much} columns")
-            rows = scaled(min(_BACKLOG, _WIDE_BYTES // len(wide[0])))
-            curves.columns.append(await worker.point(much, wide, rows, say))
-    return curves
+        return await measure(change, wide, much, scaled(min(_BACKLOG, _WIDE_BYTES // len(wide[0]))))
+
+    return Growth(
+        await _in_turns("rows", tuple(map(scaled, ROWS)), over_rows, say),
+        await _in_turns("partitions", OVER_PARTITIONS, over_partitions, say),
+        await _in_turns("columns", COLUMNS, over_columns, say),
+    )
+
+
+async def _in_turns(
+    name: str, amounts: Sequence[int], measure: Callable[[int], Awaitable[Point]], say: Say
+) -> list[Point]:
+    """Measures each amount several times, in turns: what a machine does beside them changes within minutes."""
+    taken: dict[int, list[Point]] = {much: [] for much in amounts}
+    for number in range(_ROUNDS):
+        for much, points in taken.items():
+            say(f"{much:,} {name}, {number + 1} of {_ROUNDS}")
+            points.append(await measure(much))
+    return [_median(points) for points in taken.values()]
 
 
 async def measure_swaps(kafka: LocalKafka, folder: Path, values: list[bytes], rows: int, say: Say) -> list[Point]:
@@ -88,8 +104,13 @@ async def measure_swaps(kafka: LocalKafka, folder: Path, values: list[bytes], ro
             say(f"{much:,} swaps")
             await worker.swap(islice(models, much - done))
             done = much
-            points.append(await worker.point(much, values, rows, say))
+            points.append(_median([await worker.point(much, values, rows) for _ in range(_ROUNDS)]))
     return points
+
+
+def _median(points: Sequence[Point]) -> Point:
+    """The last one, with the median of their costs."""
+    return replace(points[-1], cpu_us_per_row=median(point.cpu_us_per_row for point in points))
 
 
 class Worker:
@@ -99,13 +120,10 @@ class Worker:
         self.contender = contender
         self._process, self._progress, self._partitions = process, progress, partitions
 
-    async def point(self, much: int, values: list[bytes], rows: int, say: Say) -> Point:
-        """Measures the cost of a row of a backlog, several times unless it is long."""
-        costs = []
-        for number in range(max(1, min(_ROUNDS, ROWS[-1] // rows))):
-            say(f"a backlog of {rows:,} rows, {number + 1}")
-            costs.append(await self.answer(values, rows))
-        return Point(much, median(costs), memory_mb(self._process), rows)
+    async def point(self, much: int, values: list[bytes], rows: int) -> Point:
+        """Measures the cost of a row of a backlog."""
+        cost = await self.answer(values, rows)
+        return Point(much, cost, memory_mb(self._process), rows)
 
     async def swap(self, changes: Iterable[Change]) -> None:
         """Swaps repeatedly, without starting a command line for each."""
@@ -246,9 +264,9 @@ def growth_figures(growth: Growth) -> list[Figures]:
     rows = _lines("rows", growth.rows) + _lines("partitions", growth.partitions) + _lines("columns", growth.columns)
     a, b, residual = fit_columns(growth.columns)
     note = (
-        "Exactly once, a warm worker, no standby, whole backlogs; a GBM of 50 trees, and for the columns a linear "
-        f"regression, which takes {a:.2f} + {b:.3f} x columns µs: what was measured differs from that by at most "
-        f"{residual:.0%}."
+        f"Exactly once, a warm worker, no standby, whole backlogs, in turns: medians of {_ROUNDS}. A GBM of 50 trees, "
+        f"and for the columns a linear regression, which takes {a:.2f} + {b:.3f} x columns µs: what was measured "
+        f"differs from that by at most {residual:.0%}."
     )
     return [Figures("Growth", _HEADER, rows, note, plots.save(plots.growth(growth), "growth.svg"))]
 

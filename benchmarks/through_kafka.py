@@ -132,8 +132,8 @@ def _changes(name: str, folder: Path) -> list[Change]:
 async def measure_backlog(contender: Contender, count: int, change: Change | None = None) -> Backlog:
     """Measures a backlog of `count` requests; the figures are of its second half, when everything is warm.
 
-    The last eighth does not count: a worker works ahead of what it has answered, so the cost of the last rows lies, in
-    part, before them, and nothing follows them whose cost would lie among them.
+    The last eighth does not count: a worker scores ahead of what it has answered, so that the cost of the last rows
+    lies before them, in part, and nothing follows whose cost would lie among them.
     """
     async with (
         contender.running() as process,
@@ -182,9 +182,7 @@ def backlog_figures(results: Results) -> list[Figures]:
         f"Taken in turns: the median of {_ROUNDS}, in brackets the least and the most. Java by hand writes the headers "
         "that ours have, commits transactions of up to 200 ms as ours do, and fills batches of 256 KiB; at its best it "
         "writes none and compresses with lz4. The table below has rows that are alike, 2,000 again and again, in a "
-        "backlog that ends before its Java is warm, and Java without headers: do not compare its backlogs with these. "
-        "Counted is from one half of a backlog to seven eighths: a worker scores ahead of what it has answered, and so "
-        "the last rows cost it less than they are."
+        "backlog that ends before its Java is warm, and Java without headers: do not compare its backlogs with these."
     )
     title = f"A backlog through Kafka: {_MODEL}, {results.rows:,} requests, 200,000 of them different"
     return [Figures(title, ["", *(line.name for line in results.lines)], _body(results, _OF_BACKLOGS), note)]
