@@ -93,6 +93,7 @@ class BadCommands:
         _zip(folder / "no_mojo", "readme.txt")
         bad_artifacts.many_inodes(folder / "many_inodes")
         bad_artifacts.claimed_jars(folder / "claimed_jars")
+        _zip(folder / "never_fetched", "model.ini")  # what is in a worker's cache may have come from anywhere
         bad_artifacts.fifo(folder / "hangs")
         self._server = bad_artifacts.silent_server()
 
@@ -191,7 +192,7 @@ class BadCommands:
         return command
 
     def _outside(self, number):
-        command = self._next(number, _GLM)
+        command = self._next(number, self._folder / "never_fetched")
         command.swap.model.uri = outside_uri(self._chance, command.swap.model.uri)
         return command
 
