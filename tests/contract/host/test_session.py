@@ -71,6 +71,7 @@ async def test_a_host_that_is_loaded_beside_another_starts_behind_it_and_serves_
 @pytest.mark.parametrize("is_low_priority", [True, False])
 async def test_a_standby_waits_behind_others_and_comes_forward_when_it_is_taken(monkeypatch, is_low_priority):
     monkeypatch.setattr(standby, "_PAUSE_SECONDS", 0.0)
+    monkeypatch.setattr(standby, "_BEHIND_SECONDS", math.inf)
     standbys = standby.Standbys(heap_mb=128, child=(sys.executable, "-m", "hotswap.host.child"), sandbox=READING)
     standbys.keep("h2o")
     async with asyncio.timeout(60):

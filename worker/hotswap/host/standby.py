@@ -7,7 +7,6 @@ fails a swap: without a standby, the swap starts a host from scratch.
 
 import asyncio
 import logging
-import math
 from collections.abc import Sequence
 from itertools import count
 from typing import Final
@@ -24,6 +23,7 @@ from hotswap.host.sandbox import AUTO, Sandbox
 log = logging.getLogger(__name__)
 
 _PREPARE_SECONDS: Final = 300.0
+_BEHIND_SECONDS: Final = 20.0  # nothing waits for it; but on a busy machine it would never be ready
 _PAUSE_SECONDS: Final = 10.0
 _MAX_PAUSE_SECONDS: Final = 300.0
 
@@ -96,7 +96,7 @@ class Standbys:
     async def _prepare(self, kind: str, prewarm_on: Load | None) -> tuple[Ground, HostProcess]:
         ground = await asyncio.to_thread(make_ground, kind, self._heap_mb, self._sandbox)
         order = await make_order(prewarm_on) if prewarm_on else None
-        process = await HostProcess.start(self._child, behind_s=math.inf)
+        process = await HostProcess.start(self._child, behind_s=_BEHIND_SECONDS)
         try:
             process.send(frames.pack_prepare(ground, order))
             async with asyncio.timeout(_PREPARE_SECONDS):

@@ -2,8 +2,8 @@
 
     python supervisor.py REPORT WORKER BEHIND COMMAND...
 
-WORKER is the worker's process id, BEHIND for how many seconds at most the host's session stands behind others, inf for
-until it serves (session.py). COMMAND runs the host; the process id of its parent, as the host sees it, is appended.
+WORKER is the worker's process id, BEHIND for how many seconds at most the host's session stands behind others, unless
+it serves before (session.py). COMMAND runs the host; the process id of its parent, as the host sees it, is appended.
 Once the host has started, its process id is written to the descriptor REPORT, followed by a text for people to read
 that names what could not be set up of:
 
