@@ -273,7 +273,7 @@ def growth_figures(growth: Growth) -> list[Figures]:
 
 def swaps_figures(points: list[Point]) -> list[Figures]:
     """The table of what swaps leave behind."""
-    note = "Exactly once, a warm worker, no standby, whole backlogs; a GBM of 50 trees and another model in turns."
+    note = "Exactly once, a warm worker, no standby; a GBM of 50 trees and another model in turns."
     return [Figures("After many swaps", _HEADER, _lines("swaps before", points), note)]
 
 

@@ -16,7 +16,7 @@ with each other.
 
 Where a backlog is taken by several, their rows from one half to seven eighths count: by then all is warm, and the last
 eighth has been fetched, and in part scored, before what is counted ends. Parts that were measured before 2026-11-28
-count to the end, and what works ahead, as our worker does, seems up to a tenth cheaper there.
+count to the end, and what works ahead, as our worker does, seems cheaper there than it is.
 """
 
 

@@ -93,7 +93,7 @@ class BadCommands:
         _zip(folder / "no_mojo", "readme.txt")
         bad_artifacts.many_inodes(folder / "many_inodes")
         bad_artifacts.claimed_jars(folder / "claimed_jars")
-        _zip(folder / "never_fetched", "model.ini")  # what is in a worker's cache may have come from anywhere
+        _zip(folder / "never_fetched", "model.ini")  # a worker serves what it has kept, wherever a command says it lies
         bad_artifacts.fifo(folder / "hangs")
         self._server = bad_artifacts.silent_server()
 

@@ -24,19 +24,39 @@ ORDER = Order(
 
 @pytest.mark.parametrize("is_low_priority", [True, False])
 def test_a_generation_is_loaded_at_low_priority_only_if_the_order_says_so(monkeypatch, is_low_priority):
-    aside = []
+    done = serve(monkeypatch, frames.pack_load(replace(ORDER, is_low_priority=is_low_priority)))
+    assert done[-3:] == [child._lower_priority if is_low_priority else "forward", "load", "forward"]
+
+
+@pytest.mark.parametrize(
+    ("is_standby", "is_low_priority", "before"),
+    [(True, True, 1), (True, False, 1), (False, True, 0), (False, False, 1)],
+)
+def test_what_is_waited_for_comes_forward_before_it_loads_but_for_what_starts_beside_another(
+    monkeypatch, is_standby, is_low_priority, before
+):
+    prepare = [frames.pack_prepare(ORDER.ground, None)] if is_standby else []
+    monkeypatch.setattr(child, "_prepare", lambda *_: None)
+    done = serve(monkeypatch, *prepare, frames.pack_load(replace(ORDER, is_low_priority=is_low_priority)))
+    assert [step for step in done if step != child._lower_priority] == [*["forward"] * before, "load", "forward"]
+
+
+def serve(monkeypatch, *messages):
+    """Give a host these messages; return in which order it comes forward and loads, behind the priority it takes."""
+    done = []
+    monkeypatch.setattr(child, "Session", lambda: SimpleNamespace(come_forward=lambda: done.append("forward")))
     monkeypatch.setattr(child, "_start_jvm", lambda *_: None)
     monkeypatch.setattr(child, "_shut_in", lambda *_: None)
-    monkeypatch.setattr(child, "_load", lambda *_: (None, {}))
-    monkeypatch.setattr(child, "_run_in_thread", lambda work, priority: aside.append(priority) or work())
+    monkeypatch.setattr(child, "_run_in_thread", lambda work, priority: done.append(priority) or work())
+    monkeypatch.setattr(child, "_load", lambda *_: done.append("load") or (None, {}))
     monkeypatch.setattr(child.gc, "freeze", lambda: None)
     monkeypatch.setattr(child.os, "chdir", lambda _: None)
     ours, theirs = socket.socketpair()
     with ours, theirs:
-        ours.sendall(frames.pack_load(replace(ORDER, is_low_priority=is_low_priority)))
+        ours.sendall(b"".join(messages))
         ours.shutdown(socket.SHUT_WR)
         child._serve(theirs)
-    assert aside == ([child._lower_priority] if is_low_priority else [])
+    return done
 
 
 def test_each_step_of_loading_is_announced_before_it_begins(monkeypatch):

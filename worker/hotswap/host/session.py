@@ -1,9 +1,9 @@
-"""The session that a model host leads, which stands behind others until the host serves.
+"""The session that a model host leads, which stands behind others at first.
 
 Where Linux has autogroups (sched(7)) it divides the CPU among sessions, and nice values count within one only: those of
-a host's threads (child.py) would not keep it from what serves. So its supervisor starts it with a nice session, and
-lets it come forward if it takes long. In a container there are none: its processes are one group, and nice values
-count.
+a host's threads (child.py) would not keep it from what serves. So its supervisor starts it with a nice session; it
+comes forward before it serves, or if it takes long. In a container there are none: its processes are one group, and
+nice values count.
 """
 
 import contextlib

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Final
 
 BEHIND_SECONDS: Final = 3.0
-"""How long a host that a swap waits for stands behind others: with half a core free it has been loaded by then."""
+"""How long a host that a swap waits for stands behind others; with a core free, all but Spark's have loaded by then."""
 _FOLDER: Final = "hotswap-host-"
 _CODE: Final = Path(__file__).parents[2]
 _SUPERVISOR: Final = (sys.executable, "-ISB", str(Path(__file__).with_name("supervisor.py")))
