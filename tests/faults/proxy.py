@@ -14,6 +14,8 @@ from faults import fetches
 
 END_TXN = 26
 TXN_OFFSET_COMMIT = 28
+_OF_NOBODY = struct.pack(">qh?", -1, -1, False)
+"""The end of an EndTxn by which a worker asks for its rights (hotswap.kafka.rights); it commits nothing."""
 
 
 class Held:
@@ -45,7 +47,7 @@ class Held:
         return self.answers
 
     def takes(self, request):
-        if not self._left or request[4:6] != struct.pack(">h", self.api_key):
+        if not self._left or request[4:6] != struct.pack(">h", self.api_key) or request.endswith(_OF_NOBODY):
             return False
         self._left -= 1
         self.caught += 1

@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from itertools import islice
 
 import pytest
+from aiokafka.protocol.transaction import EndTxnRequest
 
 from faults.brokers import proxied_kafka
 from faults.proxy import END_TXN, TXN_OFFSET_COMMIT, Proxy
@@ -126,6 +127,18 @@ async def test_a_held_request_arrives_late_although_its_client_is_gone(end):
         assert 2 in came
         link[1].close()
         other[1].close()
+
+
+async def test_a_question_about_rights_is_not_taken_for_a_commit_and_held():
+    question = EndTxnRequest("group-requests-0", -1, -1, False).prepare({END_TXN: (0, 99)}).encode()
+    async with echoing() as (proxy, _):
+        link = await connect(proxy)
+        held = proxy.hold_requests(END_TXN, count=1)
+        body = struct.pack(">hhi", END_TXN, 0, 1) + question
+        async with asyncio.timeout(10):
+            assert await ask(link, struct.pack(">i", len(body)) + body) == [1]
+        assert held.caught == 0
+        link[1].close()
 
 
 @pytest.fixture
