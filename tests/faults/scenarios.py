@@ -142,6 +142,7 @@ async def takeover(arena, seconds):
 
 async def drain(arena, _):
     """SIGTERM each worker in turn, as in a rolling upgrade; the next one once the new one has opened partitions."""
+    at_start = _recycled(arena)
     for worker in list(arena.workers):
         await asyncio.sleep(3)
         process = arena.deployment.workers[worker]
@@ -150,12 +151,17 @@ async def drain(arena, _):
         assert code == 0, f"{worker} ended with {code}: {arena.deployment.log(worker)[-500:]}"
         await arena.is_serving(arena.join())
     await asyncio.sleep(3)
-    logs = sorted(arena.folder.glob("w*.log"))
-    recycled = [line for path in logs for line in path.read_text().splitlines() if '"partition.recycled"' in line]
+    recycled = [line for line in _recycled(arena) if line not in at_start]
     gaps = {partition: round(gap, 2) for partition, gap in sorted(arena.verifier.longest_gaps.items())}
     arena.figures["longest gap by partition, s"] = gaps
-    arena.figures["transactions given up"] = len(recycled)
+    arena.figures |= {"transactions given up": len(recycled), "and while the fleet started": len(at_start)}
     assert not recycled, f"a batch was abandoned, so its requests were delivered again: {recycled[0]}"
+
+
+def _recycled(arena):
+    """The lines that tell of a partition which was opened again, of all workers."""
+    logs = (path.read_text() for path in sorted(arena.folder.glob("w*.log")))
+    return [line for log in logs for line in log.splitlines() if '"partition.recycled"' in line]
 
 
 FULL_LOAD = Terms(partitions=12, per_second=1_000, workers=3)
