@@ -142,7 +142,7 @@ async def _play(name: str, asked: argparse.Namespace, length: float, folder: Pat
     if asked.partitions:
         scenario = replace(scenario, terms=replace(scenario.terms, partitions=asked.partitions))
     arena = await run(scenario, seed=asked.seed, seconds=length, folder=folder, say=_say)
-    return Outcome(arena.findings, {"partitions": scenario.terms.partitions} | arena.figures)
+    return Outcome(arena.findings, arena.figures)
 
 
 async def _command(name: str, seed: int, count: int, folder: Path) -> Any:

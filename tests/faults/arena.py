@@ -68,7 +68,7 @@ class Arena:
         self.seed = seed
         self.folder = folder
         self.temporary = folder / "tmp"
-        self.figures = {}
+        self.figures = {"partitions": terms.partitions}
         self.findings = []
         self._say = say
         self._began = time.monotonic()
@@ -211,10 +211,14 @@ class Arena:
         """Return the worker's log records of this event so far."""
         return [json.loads(line) for line in self.deployment.log(name).splitlines() if f'"{event}"' in line]
 
+    def events_of_all(self, event):
+        """Return the log records of this event so far, of every worker that there was, each with its worker's name."""
+        names = sorted(path.stem for path in self.folder.glob("w*.log"))
+        return [(name, record) for name in names for record in self.events(name, event)]
+
     def opened(self):
         """Return every opening of a partition so far, by its worker and partition."""
-        names = [path.stem for path in self.folder.glob("w*.log")]
-        return [(name, event["partition"]) for name in names for event in self.events(name, "partition.opened")]
+        return [(name, event["partition"]) for name, event in self.events_of_all("partition.opened")]
 
     def are_opened(self):
         """Whether the running workers are all members of the group, and have opened all partitions."""

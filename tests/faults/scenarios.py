@@ -132,8 +132,7 @@ async def takeover(arena, seconds):
         what: max((gap for partition, gap in gaps.items() if (partition in moved) == (what == "moved")), default=0)
         for what in ("moved", "stayed")
     }
-    arena.figures |= {"partitions": arena.terms.partitions, "moved": len(moved)}
-    arena.figures["opened anew"] = len(arena.opened()) - before
+    arena.figures |= {"moved": len(moved), "opened anew": len(arena.opened()) - before}
     arena.figures |= {f"longest gap of one that {what}, s": round(gap, 2) for what, gap in silent.items()}
     assert arena.figures["opened anew"] == len(moved), "partitions that stay were opened anew"
     assert silent["moved"] <= 12, f"a partition that moved stood still for {silent['moved']:.1f} s"
@@ -142,7 +141,6 @@ async def takeover(arena, seconds):
 
 async def drain(arena, _):
     """SIGTERM each worker in turn, as in a rolling upgrade; the next one once the new one has opened partitions."""
-    at_start = _recycled(arena)
     for worker in list(arena.workers):
         await asyncio.sleep(3)
         process = arena.deployment.workers[worker]
@@ -151,17 +149,11 @@ async def drain(arena, _):
         assert code == 0, f"{worker} ended with {code}: {arena.deployment.log(worker)[-500:]}"
         await arena.is_serving(arena.join())
     await asyncio.sleep(3)
-    recycled = [line for line in _recycled(arena) if line not in at_start]
+    recycled = arena.events_of_all("partition.recycled")
     gaps = {partition: round(gap, 2) for partition, gap in sorted(arena.verifier.longest_gaps.items())}
     arena.figures["longest gap by partition, s"] = gaps
-    arena.figures |= {"transactions given up": len(recycled), "and while the fleet started": len(at_start)}
+    arena.figures["transactions given up"] = len(recycled)
     assert not recycled, f"a batch was abandoned, so its requests were delivered again: {recycled[0]}"
-
-
-def _recycled(arena):
-    """The lines that tell of a partition which was opened again, of all workers."""
-    logs = (path.read_text() for path in sorted(arena.folder.glob("w*.log")))
-    return [line for log in logs for line in log.splitlines() if '"partition.recycled"' in line]
 
 
 FULL_LOAD = Terms(partitions=12, per_second=1_000, workers=3)
