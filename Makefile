@@ -155,6 +155,7 @@ docs: setup ## docs/codes.md, settings.md and metrics.md from the code; RELIABIL
 	@$(VENV)/bin/python tests/harness/proofs.py
 
 lock: ## requirements*.lock from pyproject.toml (needs uv)
+	@echo pip | uv pip compile $(resolve) --no-annotate - -o requirements-pip.lock
 	@uv pip compile $(compile) --extra demo --extra dev -o requirements.lock
 	@cp requirements.lock requirements-spark.lock # the same versions, and what Spark and the object stores add
 	@uv pip compile $(compile) --extra demo --extra dev --extra lake --extra spark $(addprefix --extra ,s3 gcs azure s3-server) \
@@ -192,4 +193,5 @@ clean: ## remove what the targets made here
 worker_image := --extra signatures --extra s3
 gateway_image := $(worker_image) --extra gateway
 generate = $(VENV)/bin/python -m grpc_tools.protoc -I protos --python_out=$1 --pyi_out=$1 hotswap/v1/control.proto
-compile = -q --universal --python-version 3.11 --generate-hashes --custom-compile-command 'make lock' pyproject.toml
+resolve = -q --universal --python-version 3.11 --generate-hashes --custom-compile-command 'make lock'
+compile = $(resolve) pyproject.toml

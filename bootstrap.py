@@ -17,6 +17,7 @@ try:
     import hashlib
     import importlib.util
     import json
+    import os
     import shutil
     import subprocess
     import time
@@ -118,6 +119,8 @@ class Environment:
             self._run(self._uv, "venv", "--allow-existing", "--python", sys.executable, str(self._folder))
         else:
             self._run(sys.executable, "-m", "venv", str(self._folder))
+            # The pip that came with this Python may be years old, and take twice as long for all that follows.
+            self._install("--require-hashes", "--only-binary", ":all:", "-r", str(ROOT / "requirements-pip.lock"))
         # PySpark has no wheel: its archive is Java's jars, with Python's files beside them, and nothing to compile.
         self._install("--require-hashes", "--only-binary", ":all:", "--no-binary", "pyspark", "-r", str(lock))
 
@@ -135,8 +138,17 @@ class Environment:
 
     def _run(self, *command: str) -> None:
         """Run a program with its output in the log; raise SetupError with its own reason where it fails."""
+        # setuptools reads these settings (DIST_EXTRA_CONFIG) where it makes a wheel: jars are compressed already.
+        settings = self._folder / "wheels.cfg"
+        settings.write_text("[bdist_wheel]\ncompression = stored\n", encoding="utf-8")
         done = subprocess.run(
-            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, cwd=ROOT, check=False
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            cwd=ROOT,
+            env={**os.environ, "DIST_EXTRA_CONFIG": str(settings)},
+            check=False,
         )
         said = done.stdout.decode(errors="replace")
         with self._log.open("a", encoding="utf-8") as log:

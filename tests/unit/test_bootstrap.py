@@ -54,7 +54,7 @@ def bootstrap(tmp_path, programs):
 
 def test_the_second_run_starts_no_program(bootstrap, programs):
     assert bootstrap.main() == 0
-    assert programs.installed() == ["requirements.lock", "project"]
+    assert programs.installed() == ["requirements-pip.lock", "requirements.lock", "project"]
     assert bootstrap.main() == 0
     assert programs.run == []
 
@@ -65,7 +65,7 @@ def test_a_changed_lock_recreates_the_environment(bootstrap, programs):
     (bootstrap.ROOT / ".venv" / "old").touch()
     (bootstrap.ROOT / "requirements.lock").write_text("one==2.0")
     bootstrap.main()
-    assert programs.installed() == ["requirements.lock", "project"]
+    assert programs.installed() == ["requirements-pip.lock", "requirements.lock", "project"]
     assert not (bootstrap.ROOT / ".venv" / "old").exists()
 
 
@@ -82,7 +82,7 @@ def test_a_moved_folder_gets_a_new_environment(bootstrap, programs):
     programs.run.clear()
     bootstrap.ROOT = bootstrap.ROOT.rename(bootstrap.ROOT.with_name("moved"))
     bootstrap.main()
-    assert programs.installed() == ["requirements.lock", "moved"]
+    assert programs.installed() == ["requirements-pip.lock", "requirements.lock", "moved"]
 
 
 def test_a_failed_set_up_starts_over(bootstrap, programs):
@@ -91,7 +91,7 @@ def test_a_failed_set_up_starts_over(bootstrap, programs):
     programs.failing = ""
     programs.run.clear()
     assert bootstrap.main() == 0
-    assert programs.installed() == ["requirements.lock", "project"]
+    assert programs.installed() == ["requirements-pip.lock", "requirements.lock", "project"]
 
 
 def test_every_package_is_checked_against_the_lock_and_none_is_compiled(bootstrap, programs):
