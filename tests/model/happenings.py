@@ -251,7 +251,7 @@ class Happenings(RuleBasedStateMachine):
     def processes(self) -> list[Process]:
         return [process for process in self.slots if process]
 
-    # ------------------------------------------------------------------ zombies, crashes, rebalances, the broker
+    # ------------------------------------------------------------------ crashes, rebalances, the broker
 
     @event(4, partition=partitions, number=workers, calls=st.integers(0, 12))
     def give(self, partition: int, number: int, calls: int) -> None:
@@ -261,17 +261,6 @@ class Happenings(RuleBasedStateMachine):
             self.world.group.give(partition, process)
             process.settle()
             process.flow(calls)
-
-    @event(4, partition=partitions, kinds=records, stage=st.sampled_from(STAGES), later=st.integers(0, 20))
-    def zombie(self, partition: int, kinds: Sequence[str], stage: str, later: int) -> None:
-        """An owner stops in the middle of a batch, another one takes the partition over, and the first one wakes up."""
-        owner = self.world.group.owners[partition]
-        heirs = [number for number, process in enumerate(self.slots) if process is not owner]
-        if owner in self.processes and heirs:
-            self.begin_batch(partition, kinds, stage)
-            owner.is_paused = True
-            self.give(partition, heirs[0], later)
-            self.wake(self.slots.index(owner))
 
     @event(2, number=workers, kind=st.sampled_from(SLOW))
     def slow(self, number: int, kind: str) -> None:

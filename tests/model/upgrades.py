@@ -8,11 +8,11 @@ from fakes.later import needing
 from hotswap.commands import encode_command
 from hotswap.swap import MOST_VERSION, PauseCommand, SwapCommand
 from model.chances import PROTOS, cuts, event, model, partitions, records, workers
-from model.happenings import Happenings
+from model.handovers import Handovers
 from model.law import Command
 
 
-class Upgrades(Happenings):
+class Upgrades(Handovers):
     """Workers are upgraded one by one, and somebody may command what only the upgraded ones can read."""
 
     @event(2, number=workers, calls=st.integers(0, 12), is_clean=st.booleans())
