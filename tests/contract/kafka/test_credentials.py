@@ -28,6 +28,16 @@ def secured(tmp_path_factory):
         yield made
 
 
+@pytest.fixture(autouse=True)
+async def farewells():
+    """A connection over TLS that was closed waits for the broker's last word; the test's event loop does not."""
+    yield
+    transports = asyncio.get_running_loop()._transports
+    async with asyncio.timeout(40):  # asyncio itself waits for 30 s
+        while not all(transport.is_closing() for transport in list(transports.values())):
+            await asyncio.sleep(0.01)
+
+
 def settings(secured, mechanism, **other):
     return Settings(deployment="d", call_timeout_s=5.0, **{**secured.settings(mechanism), **other})
 
