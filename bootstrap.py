@@ -98,6 +98,7 @@ class Environment:
         self._folder = folder
         self._python = str(folder / "bin" / "python")
         self._log = folder / "setup.log"
+        self._wheels = folder / "wheels.cfg"
         self._uv = shutil.which("uv")
 
     def state(self) -> dict[str, str]:
@@ -115,6 +116,8 @@ class Environment:
         """Make it anew, since what an older or an interrupted set-up left is no ground to build on."""
         shutil.rmtree(self._folder, ignore_errors=True)
         self._folder.mkdir(parents=True)
+        # How setuptools makes PySpark's wheel, unless the user says otherwise: jars are compressed already.
+        self._wheels.write_text("[bdist_wheel]\ncompression = stored\n", encoding="utf-8")
         if self._uv:
             self._run(self._uv, "venv", "--allow-existing", "--python", sys.executable, str(self._folder))
         else:
@@ -138,16 +141,13 @@ class Environment:
 
     def _run(self, *command: str) -> None:
         """Run a program with its output in the log; raise SetupError with its own reason where it fails."""
-        # setuptools reads these settings (DIST_EXTRA_CONFIG) where it makes a wheel: jars are compressed already.
-        settings = self._folder / "wheels.cfg"
-        settings.write_text("[bdist_wheel]\ncompression = stored\n", encoding="utf-8")
         done = subprocess.run(
             command,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             cwd=ROOT,
-            env={**os.environ, "DIST_EXTRA_CONFIG": str(settings)},
+            env={"DIST_EXTRA_CONFIG": str(self._wheels), **os.environ},
             check=False,
         )
         said = done.stdout.decode(errors="replace")

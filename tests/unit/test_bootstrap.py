@@ -96,8 +96,9 @@ def test_a_failed_set_up_starts_over(bootstrap, programs):
 
 def test_every_package_is_checked_against_the_lock_and_none_is_compiled(bootstrap, programs):
     bootstrap.main()
-    command = next(command for command in programs.run if "-r" in command)
-    assert {"--require-hashes", "--no-deps", "--only-binary"} <= set(command)
+    commands = [command for command in programs.run if "-r" in command]
+    assert [Path(command[-1]).name for command in commands] == ["requirements-pip.lock", "requirements.lock"]
+    assert all({"--require-hashes", "--no-deps", "--only-binary"} <= set(command) for command in commands)
 
 
 def test_uv_is_used_if_it_is_on_path(bootstrap, programs, monkeypatch):
