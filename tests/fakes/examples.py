@@ -16,6 +16,8 @@ from hotswap.host.sandbox import AUTO, Sandbox
 EXAMPLES = Path(__file__).parents[2] / "examples"
 COLD = (sys.executable, str(Path(__file__).with_name("cold_child.py")))
 """The command of a model host that does not warm up, which saves half a second."""
+EAGER = (*COLD, "at-once")
+"""The same, and what is prepared beforehand does not wait for an idle processor: for tests that wait for it."""
 READING = Sandbox(read=(str(EXAMPLES), tempfile.gettempdir()))
 """What a standby of a test needs, which is shut in before it gets a model."""
 

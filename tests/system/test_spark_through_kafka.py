@@ -7,7 +7,7 @@ from itertools import cycle
 
 import pytest
 
-from fakes.examples import COLD
+from fakes.examples import EAGER
 from harness.audit import generation, source
 from harness.fleet import EXAMPLES, ROOT, messages
 from harness.spark_lab import MODELS, proto_of, read_rows
@@ -103,7 +103,7 @@ def told(deployment, event):
 
 
 async def test_swaps_from_h2o_to_spark_to_java_and_back_lose_nothing_and_give_sparks_own_predictions(deployment):
-    deployment.start(child=COLD)
+    deployment.start(child=EAGER)
     await deployment.serve("iris_gbm", workers=())
     first, forest, churn = h2o_leg(), spark_leg("forest"), spark_leg("churn")
     last = h2o_leg()

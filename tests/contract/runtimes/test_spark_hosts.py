@@ -5,7 +5,7 @@ import asyncio
 import pytest
 from google.protobuf import json_format
 
-from fakes.examples import COLD, READING
+from fakes.examples import COLD, EAGER, READING
 from fakes.jars import jar
 from harness.spark_lab import assert_same, proto_of, read_rows
 from hotswap.batch import Refusal
@@ -56,7 +56,7 @@ async def test_a_jar_that_uses_spark_has_an_active_session(tmp_path):
 @pytest.fixture
 async def standbys(monkeypatch):
     monkeypatch.setattr("hotswap.host.standby._PAUSE_SECONDS", 0.0)
-    made = Standbys(heap_mb=512, child=COLD, sandbox=READING)
+    made = Standbys(heap_mb=512, child=EAGER, sandbox=READING)
     yield made
     await made.stop()
 
