@@ -230,7 +230,7 @@ class Alike(NamedTuple):
     keys: Sequence[bytes | None]
     values: Unrefused
     offsets: Sequence[int]
-    """Of the requests, ascending."""
+    """Of the requests, ascending; a range, if none is left out."""
     headers: Headers
     """All but the last, `source`."""
     place: bytes

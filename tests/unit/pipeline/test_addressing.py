@@ -21,10 +21,12 @@ def both(requests, values, limits=ROOMY):
     return packed, address(limits).records(requests, values)
 
 
-def test_plain_predictions_are_columns_that_stand_for_the_same_records():
-    requests = [FakeRequest(7, b"", key=b"k"), FakeRequest(8, b""), FakeRequest(11, b"", key=b"")]
+@pytest.mark.parametrize("offsets", [[7, 8, 9], [7, 8, 11], [7, 9, 10]], ids=str)
+def test_plain_predictions_are_columns_that_stand_for_the_same_records(offsets):
+    requests = [FakeRequest(offset, b"", key=key) for offset, key in zip(offsets, [b"k", None, b""], strict=True)]
     packed, one_by_one = both(requests, [b"a", b"", b"ten bytes"])
     assert isinstance(packed.predictions, Alike)
+    assert list(packed.predictions.offsets) == offsets
     assert Answers(list(packed.predictions.records()), packed.dead_letters) == one_by_one
 
 

@@ -86,7 +86,10 @@ class Address:
         if not self._is_roomy or longest > self._limits.answer or any(map(_HEADERS, batch)):
             return None
         headers = (self._number, self._digest, self._default)
-        return Alike(keys, answers, list(map(_OFFSET, batch)), headers, self._source.removesuffix(b"%d"))
+        offsets: Sequence[int] = range(batch[0].offset, batch[-1].offset + 1)
+        if len(offsets) != len(batch):  # some between them were removed, or are another transaction's marker
+            offsets = list(map(_OFFSET, batch))
+        return Alike(keys, answers, offsets, headers, self._source.removesuffix(b"%d"))
 
     def record(self, request: Request, answer: Answer) -> Addressed:
         """Return the record that answers a request."""
