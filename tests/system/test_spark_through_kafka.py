@@ -94,7 +94,7 @@ class Stream:
                 self.sent[place.partition, place.offset] = leg, number % len(leg.values)
             if self._is_stopped:
                 return
-            await asyncio.sleep(0.005)
+            await asyncio.sleep(0.02)
 
 
 def told(deployment, event):
