@@ -20,8 +20,10 @@ side_by_side := --numprocesses 3 --dist loadfile --no-loadscope-reorder
 deciding := $(addprefix tests/unit/,artifacts pipeline trust test_agenda.py test_agenda_failures.py test_later_commands.py \
 	test_progress.py test_swap.py)
 
-# The tests start a thousand Pythons: each would compile anew what it imports, which takes more than half a second.
+# The tests start a thousand Pythons: each would compile anew what it imports, which takes more than half a second, and
+# with numpy start a thread for each core, which nobody uses.
 unexport PYTHONDONTWRITEBYTECODE
+export OPENBLAS_NUM_THREADS := 1
 
 # Each is a proof under fire of its own, minutes long: make kills, or make kills SEED=7 SECONDS=60 PARTITIONS=64. With
 # RECORD=1, as with the other proofs below, the run is appended to docs/proofs.jsonl.
