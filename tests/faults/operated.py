@@ -116,7 +116,10 @@ class Operated(Arena):
         return names
 
     async def publish(self, count, partitions, keys=(None,), expect=None):
-        """Publish requests beside the stream's, which no journal has; `expect`: the code of their refusal."""
+        """Publish requests beside the stream's, which no journal has, and return their places.
+
+        `expect`: the code of their refusal.
+        """
         headers = [(UNJOURNALED, b"1"), *([("expect", expect)] if expect else [])]
         values = iris()
         places = []
@@ -132,6 +135,7 @@ class Operated(Arena):
             )
         assert await asyncio.to_thread(producer.flush, _CALL_S) == 0, "requests could not be published"
         await self.until(lambda: self.verifier.asked_for.issuperset(places), 30, "the verifier has read them")
+        return set(places)
 
     # ---- what the fleet says
 
