@@ -87,7 +87,7 @@ class Address:
             return None
         headers = (self._number, self._digest, self._default)
         offsets: Sequence[int] = range(batch[0].offset, batch[-1].offset + 1)
-        if len(offsets) != len(batch):  # some between them were removed, or are another transaction's marker
+        if len(offsets) != len(batch):  # some between them were removed, or are markers
             offsets = list(map(_OFFSET, batch))
         return Alike(keys, answers, offsets, headers, self._source.removesuffix(b"%d"))
 

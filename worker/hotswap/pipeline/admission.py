@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
-from operator import attrgetter
 
 from hotswap.batch import Ask, Code, Format, Headers, Refusal, Request, Unscorable
 
@@ -22,7 +21,6 @@ _FORMATS = {
     b"application/json": Format.JSON,
 }
 _ANY = frozenset({b"*/*", b"application/*", b"text/*"})
-_HEADERS, _VALUE = attrgetter("headers"), attrgetter("value")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,18 +37,8 @@ class Rules:
         return self.operations[0] if len(self.operations) == 1 else ""
 
 
-def plain_values(batch: Sequence[Request], rules: Rules) -> list[bytes] | None:
-    """Return the values of a batch to which the default operation applies, and of which no request needs a look."""
-    if not rules.default_operation or any(map(_HEADERS, batch)):
-        return None
-    values = list(map(_VALUE, batch))
-    if None in values or max(map(len, values), default=0) > rules.max_request_bytes:
-        return None
-    return values
-
-
 def needs_a_look(batch: Sequence[Request], rules: Rules) -> list[int]:
-    """Return the indices of requests with headers, without a value, or too large; without a default, those of all."""
+    """Return the indices of requests that the fast path does not cover: with headers, without a value, or too large."""
     if not rules.default_operation:
         return list(range(len(batch)))
     limit = rules.max_request_bytes

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from hotswap.batch import Answer, Answers, Ask, Declined, Envelope, Refusal, Request, Seal, Unsealed
 from hotswap.pipeline.addressing import Address, Addressed
-from hotswap.pipeline.admission import admit, needs_a_look, plain_values
+from hotswap.pipeline.admission import admit, needs_a_look
 from hotswap.pipeline.ports import RawRequests, Serving, Source
 
 _TIMESTAMP = attrgetter("timestamp")
@@ -86,10 +86,11 @@ class Answering:
 
 async def _ask(serving: Serving, batch: Sequence[Request], *, is_suspect: bool = False) -> Sequence[Answer]:
     """Return one answer per request; requests refused for their headers or size never reach the host."""
-    if (plain := plain_values(batch, serving.rules)) is not None:
-        return await serving.host.score(plain, is_suspect=is_suspect)
+    slow = needs_a_look(batch, serving.rules)
+    if not slow:
+        return await serving.host.score([request.value or b"" for request in batch], is_suspect=is_suspect)
     now_ms = int(time() * 1000)
-    looked = {index: admit(batch[index], serving.rules, now_ms) for index in needs_a_look(batch, serving.rules)}
+    looked = {index: admit(batch[index], serving.rules, now_ms) for index in slow}
     default = Ask(serving.rules.default_operation)
     asks = [looked.get(index, default) for index in range(len(batch))]
     admitted = [(batch[index].value or b"", ask) for index, ask in enumerate(asks) if isinstance(ask, Ask)]
