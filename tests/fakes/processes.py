@@ -7,7 +7,7 @@ import select
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TypeAlias
 
@@ -18,7 +18,7 @@ Left: TypeAlias = set[threading.Thread | str]
 def left_behind() -> Left:
     """Return what a host of ours may leave behind."""
     threads = {thread for thread in threading.enumerate() if not thread.name.startswith("asyncio_")}
-    return {*threads, *_descriptors(), *temporary_folders()}
+    return {*threads, *descriptors("self"), *temporary_folders()}
 
 
 def temporary_folders() -> list[str]:
@@ -27,19 +27,25 @@ def temporary_folders() -> list[str]:
     return [name for name in names(tempfile.gettempdir()) if name.startswith(ours)]
 
 
-def _descriptors() -> Iterator[str]:
-    for descriptor in names("/proc/self/fd"):
-        with contextlib.suppress(FileNotFoundError):  # the one with which the folder was read
-            yield f"{descriptor} -> {Path('/proc/self/fd', descriptor).readlink()}"
+def descriptors(pid: int | str) -> set[str]:
+    """Return what the process has open: each descriptor with what it is open on."""
+    return set(_descriptors(pid))
 
 
-async def nothing_left(before: Left) -> None:
-    """Wait until nothing is left beyond `before`: asyncio closes a transport's descriptors in later iterations.
+def _descriptors(pid: int | str) -> Iterator[str]:
+    for descriptor in Path(f"/proc/{pid}/fd").iterdir():
+        with contextlib.suppress(FileNotFoundError):  # closed since: at least the one with which the folder was read
+            yield f"{descriptor.name} -> {descriptor.readlink()}"
+
+
+async def nothing_left(before: Left, look: Callable[[], Left] = left_behind) -> None:
+    """Wait until `look` returns nothing beyond `before`: asyncio closes a transport's descriptors in later iterations,
+    and Java opens files of the system for a moment.
 
     What an earlier test left, and what ends only now, is not this one's.
     """
     give_up = time.monotonic() + 10
-    while left := left_behind() - before:
+    while left := look() - before:
         assert time.monotonic() < give_up, f"left behind: {left}"
         await asyncio.sleep(0.01)
 

@@ -1,10 +1,11 @@
 """A jar as a model: how texts and values are passed in and returned."""
 
 import tempfile
+from functools import partial
 from pathlib import Path
 
 from fakes.jar_hosts import ANN, COLUMNS, CREDIT, FLOWERS, IRIS, NUMBERS, ROW, ROWS, hosting, load, refusal_of, serving
-from fakes.processes import names, temporary_folders
+from fakes.processes import descriptors, names, nothing_left, temporary_folders
 from hotswap.codec.proto import compile as compile_proto
 
 
@@ -70,9 +71,10 @@ async def test_a_file_passed_to_a_jar_leaves_nothing_on_disk_and_nothing_open(pu
     before = temporary_folders()
     async with hosting(load(put("texts"), IRIS, {"predictFile": "Rows Labels"}, {"class": "iris.Model"})) as served:
         await served.ask("predictFile", FLOWERS)
-        opened = names(f"/proc/{served.host.pid}/fd")
+        look = partial(descriptors, served.host.pid)
+        before_the_second = look()
         assert (await served.ask("predictFile", FLOWERS)).prediction == ["versicolor", "virginica"]
-        assert names(f"/proc/{served.host.pid}/fd") == opened
+        await nothing_left(before_the_second, look)
         (folder,) = set(temporary_folders()) - set(before)
         assert names(Path(tempfile.gettempdir()) / folder) == []
         served.host.kill()
