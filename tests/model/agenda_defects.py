@@ -1,11 +1,11 @@
 """The defects in the rules of the agenda, which its own tests have to find."""
 
-from model.defects import AGENDA, Mutant
+from model.defects import AGENDA, PROGRESS, Mutant
 
 
-def _rule(name: str, old: str, new: str) -> Mutant:
+def _rule(name: str, old: str, new: str, file: str = AGENDA) -> Mutant:
     found_by = tuple(f"tests/unit/test_{name}.py" for name in ("agenda", "agenda_failures", "progress"))
-    return Mutant(name, AGENDA, old, new, "a rule of the agenda", found_by)
+    return Mutant(name, file, old, new, "a rule of the agenda", found_by)
 
 
 RULES = [
@@ -62,6 +62,21 @@ RULES = [
         "            pass\n        kept",
     ),
     _rule("what is superseded is let finish", "            yield Cancel()", "            yield from ()"),
+    _rule("what ends a wait may take for ever", ">= _FINISH_S or not", ">= 1e9 or not"),
+    _rule("what ends a wait is cancelled", ">= _FINISH_S or not", ">= 0 or not"),
+    _rule(
+        "each newer swap gives what ends a wait more time",
+        "if self._superseded_at is None:\n            self._superseded_at",
+        "if True:\n            self._superseded_at",
+    ),
+    _rule("the next one has no time of its own", "self._staged = self._superseded_at = None", "self._staged = None"),
+    _rule("others' partitions wait here", "own if self._is_prepared else positions", "positions"),
+    _rule("a starting worker waits for nothing", "own if self._is_prepared else positions", "own"),
+    _rule("what leaves a partition waiting is let finish", "could = all(at.floor", "could = any(at.floor", PROGRESS),
+    _rule(
+        "what ends no wait is let finish", "return could and any(at.floor for", "return could or any(at for", PROGRESS
+    ),
+    _rule("a first model that is corrected is let finish", "any(at.floor for", "any(True for", PROGRESS),
     _rule("each newer swap supersedes the one before", "self._has_superseded = True", "pass"),
     _rule(
         "after a success nothing is superseded",

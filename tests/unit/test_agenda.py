@@ -138,6 +138,76 @@ def test_after_a_failure_a_staging_may_be_superseded_again():
     assert desk.turn() == ["cancel"]
 
 
+def test_a_starting_worker_brings_what_is_superseded_to_its_end_if_partitions_wait_for_no_more():
+    desk = returning(floors=(1, 0))
+    desk.command(2)
+    assert desk.turn() == ["stay out: partition 0 waits for generation 2, which is not ready on this worker"]
+    desk.ready(1)
+    assert desk.turn() == ["2 STAGING", "stage 2", "1 SERVING", "join"]
+
+
+def test_what_is_superseded_is_cancelled_once_it_takes_long_however_often_it_is_superseded():
+    desk = returning(floors=(1, 1))
+    desk.command(2)
+    desk.turn()
+    desk.now += 5
+    desk.command(3)
+    assert "cancel" not in desk.turn()
+    desk.now += 5
+    assert desk.turn() == ["cancel"]
+
+
+def test_each_superseded_staging_has_its_own_time():
+    desk = returning(floors=(1, 1))
+    desk.command(2)
+    desk.turn()
+    desk.now += 9
+    desk.ready(1)
+    desk.stands(1)
+    desk.turn()
+    desk.stands(2)
+    desk.command(3)
+    assert "cancel" not in desk.turn(), "partition 0, now its own, waits for generation 2"
+    desk.now += 9
+    assert desk.turn() == []
+    desk.now += 1
+    assert desk.turn() == ["cancel"]
+
+
+def test_what_is_superseded_is_cancelled_at_once_if_it_would_leave_a_partition_waiting():
+    desk = returning(floors=(1, 2))
+    desk.command(2)
+    assert desk.turn()[:1] == ["cancel"]
+
+    desk = returning(floors=(1, 1))
+    desk.command(2)
+    desk.turn()
+    desk.looked(Position(50, 1), Position(60, 2))
+    assert desk.turn() == ["cancel"], "another worker has taken one on meanwhile"
+
+
+def test_what_is_superseded_is_cancelled_at_once_if_nothing_waits():
+    desk = Desk(1).serves(1)
+    desk.stands(1)
+    desk.command(2)
+    desk.turn()
+    desk.command(3)
+    assert desk.turn() == ["cancel"]
+
+    desk = returning(floors=(1, 1))
+    desk.timeline.receive(PauseCommand(command_id="p", is_paused=True), 0)
+    desk.command(2)
+    assert "cancel" in desk.turn(), "a pause is nothing that a generation could end"
+
+
+def returning(floors):
+    """Return the desk of a worker that begins to stage generation 1, where others have scored partitions before."""
+    desk = Desk(1, partitions=len(floors))
+    desk.looked(*(Position(50, floor) for floor in floors))
+    assert desk.turn()[:2] == STAGED
+    return desk
+
+
 # ---- serving and retiring
 
 

@@ -11,13 +11,15 @@ from dataclasses import dataclass, field
 from hotswap.batch import Position
 from hotswap.errors import SwapError, pause_before
 from hotswap.generation import Generation
-from hotswap.pipeline.ports import PartitionState, Serve, Wait
+from hotswap.pipeline.ports import PartitionState, Serve
 from hotswap.progress import Progress, State
 from hotswap.swap import Outcome, Swap, Timeline
 
 _LOOK_S = 2.0
 _RETRY_S = 5.0
 _RETRY_AT_MOST_S = 60.0
+_FINISH_S = 10.0
+"""How long a superseded staging may go on if it ends a wait: what is half loaded serves sooner than what comes next."""
 _TRIES_AGAIN = "this worker tries again until it can be fetched, or a newer generation takes its place"
 
 Partitions = Mapping[int, PartitionState]
@@ -88,6 +90,7 @@ class Agenda:
         self._partitions = partitions
         self.progress = Progress(timeline)
         self._staged: int | None = None  # being staged now
+        self._superseded_at: float | None = None  # since then, it is not needed any more
         self._has_superseded = False
         self._failures: dict[int, tuple[int, float]] = {}  # generation -> number of failures, time of the last one
         self._replayed = 0  # the newest generation in the log when this worker started
@@ -189,7 +192,7 @@ class Agenda:
             return list(self._stay_out(self._timeline.held))
         positions = self._positions(own)
         return [
-            *self._cancel_superseded(positions),
+            *self._cancel_superseded(now, positions, own),
             *self._answer_untouched(positions),
             *self._stage_next(now, positions, own),
             *self._announce(own),
@@ -197,13 +200,19 @@ class Agenda:
             *self._join(now, positions, own),
         ]
 
-    def _cancel_superseded(self, positions: Mapping[int, Position]) -> Iterator[Action]:
+    def _cancel_superseded(self, now: float, positions: Mapping[int, Position], own: Partitions) -> Iterator[Action]:
         """Cancel a staging that a newer swap has superseded, but only once in a row: the next one may finish.
 
         Otherwise swaps that arrive faster than a generation can be staged would cancel each other for ever: nothing new
-        would serve, and a starting worker would never be able to join.
+        would serve, and a starting worker would never be able to join. One that ends a wait gets time to finish.
         """
-        if self._staged is not None and not self._has_superseded and self._staged not in self._needed(positions):
+        if self._staged is None or self._has_superseded or self._staged in self._needed(positions):
+            return
+        if self._superseded_at is None:
+            self._superseded_at = now
+        here = own if self._is_prepared else positions  # before it joins, any partition may become its own
+        waiting = {one: at for one, at in positions.items() if one in here and self.progress.waits(one, at)}
+        if now - self._superseded_at >= _FINISH_S or not self.progress.would_end(waiting, self._staged):
             self._has_superseded = True
             yield Cancel()
 
@@ -280,9 +289,8 @@ class Agenda:
         if self._looked_at is None:
             return "does not know the partitions' positions yet: Kafka has not returned the committed offsets"
         for partition, position in sorted(positions.items()):
-            choice = self.progress.choose(partition, position)
-            if isinstance(choice, Wait) and choice.number is not None:
-                return f"partition {partition} {choice.why}"
+            if why := self.progress.waits(partition, position):
+                return f"partition {partition} {why}"
         return "" if self.progress.loaded else "no generation is ready on this worker"
 
     # ---- results of actions
@@ -333,7 +341,7 @@ class Agenda:
 
     def _end_of_staging(self, number: int) -> Sequence[KeepStandby]:
         """Allow the next staging; keep a standby only if a generation of that kind is loaded, as it costs memory."""
-        self._staged = None
+        self._staged = self._superseded_at = None
         kind = self._timeline.swaps[number].generation.model.kind
         loaded = [self._timeline.swaps[one].generation for one in self.progress.loaded]
         return [KeepStandby(generation) for generation in loaded if generation.model.kind == kind][-1:]

@@ -13,7 +13,7 @@ The timeline (swap.py) is the same on every worker. Only these states differ, an
 scored the partition last, so exactly one generation may answer each request, whichever worker owns it.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from enum import StrEnum
 from itertools import islice
 
@@ -98,6 +98,23 @@ class Progress:
             f"was last scored by generation {position.floor}, and the control topic has no accepted command for one "
             f"that may follow it: {out_of_reach(position.floor + 1, self.timeline.newest) or higher}",
         )
+
+    def waits(self, partition: int, position: Position) -> str:
+        """Return for what a partition waits until this worker has it ready, as text for a person; empty if it does not.
+
+        A pause is no such wait.
+        """
+        choice = self.choose(partition, position)
+        return choice.why if isinstance(choice, Wait) and choice.number is not None else ""
+
+    def would_end(self, waiting: Mapping[int, Position], number: int) -> bool:
+        """Whether all these partitions could be scored once generation `number` is ready, at least one of them again.
+
+        Partitions that nothing has ever scored do not count: a first model may be corrected before it answers.
+        """
+        may_score = self.timeline.swaps[number].takes
+        could = all(at.floor <= number and may_score(partition, at.offset) for partition, at in waiting.items())
+        return could and any(at.floor for at in waiting.values())
 
     def is_overtaken(self, partition: int, position: Position, number: int) -> bool:
         """Whether to give up a batch that generation `number` has long had in hand.
