@@ -25,6 +25,7 @@ from hotswap.kafka.control_topic import settled
 from hotswap.kafka.log import LogReader
 from hotswap.kafka.membership import Membership
 from hotswap.kafka.partition import Cluster, KafkaPartition
+from hotswap.kafka.predecessor import stand_aside
 from hotswap.kafka.tail import AnswersTail
 from hotswap.kafka.writer import LogWriter
 from hotswap.pipeline.loop import PartitionLoop
@@ -150,7 +151,7 @@ class Worker:
 
     async def _serve(self, staging: Staging) -> None:
         # Joining takes partitions from other workers: wait until something is ready to score them.
-        await staging.prepared.wait()
+        await stand_aside(self._admin, self._settings, staging.prepared)
         failpoint("start.joining")
         await self._membership.start(self._largest_request)
         self.is_joined = True

@@ -1,11 +1,14 @@
 """A member with a name of its own, as a real group's coordinator knows it."""
 
 import asyncio
+import contextlib
 
 import pytest
 from confluent_kafka.admin import AdminClient
 
+from hotswap.kafka.admin import Admin
 from hotswap.kafka.membership import Membership
+from hotswap.kafka.predecessor import is_called, stand_aside
 
 
 async def members(bootstrap, group):
@@ -15,22 +18,56 @@ async def members(bootstrap, group):
     return [member.group_instance_id for member in (await asyncio.to_thread(told.result, 30)).members]
 
 
-@pytest.mark.parametrize(("leaves", "left"), [(False, ["worker-2"]), (True, [])])
-async def test_a_named_member_outlasts_its_clean_stop_unless_it_is_to_leave(deployment, leaves, left):
-    given = {"group_instance_id": "worker-2", "leave_group_on_stop": leaves, "session_timeout_ms": 30_000}
-    settings = deployment.settings.model_copy(update=given)
-    joined = asyncio.Event()
+@contextlib.asynccontextmanager
+async def joined(deployment, name, **given):
+    """Provide the settings of a member that has joined; a clean stop at the end leaves its place, as a death does."""
+    given = {"group_instance_id": name, "session_timeout_ms": 60_000, **given}
+    settings, has_joined = deployment.settings.model_copy(update=given), asyncio.Event()
     member = Membership(
-        settings,
-        on_rejoining=lambda: None,
-        on_revoked=lambda: None,
-        on_assigned=lambda *_: joined.set(),
+        settings, on_rejoining=lambda: None, on_revoked=lambda: None, on_assigned=lambda *_: has_joined.set()
     )
     try:
-        await member.start(1_000_000)
-        async with asyncio.timeout(30):
-            await joined.wait()
-        assert await members(settings.kafka, settings.group_id) == ["worker-2"]
+        async with asyncio.timeout(40):
+            await member.start(1_000_000)
+            await has_joined.wait()
+        yield settings
     finally:
         await member.stop()
+
+
+@pytest.mark.parametrize(("leaves", "left"), [(False, ["worker-2"]), (True, [])])
+async def test_a_named_member_outlasts_its_clean_stop_unless_it_is_to_leave(deployment, leaves, left):
+    async with joined(deployment, "worker-2", leave_group_on_stop=leaves) as settings:
+        assert await members(settings.kafka, settings.group_id) == ["worker-2"]
     assert await members(settings.kafka, settings.group_id) == left
+
+
+async def test_a_group_waits_for_no_dead_member_whose_name_is_back_and_is_left_alone_while_it_does_not_wait(
+    deployment, monkeypatch
+):
+    async with joined(deployment, "worker-2") as settings:
+        pass
+    prepared, looks = asyncio.Event(), asyncio.Semaphore(0)
+    async with Admin.connect(settings) as admin:
+        ask = admin.group
+
+        async def look(group):
+            looks.release()
+            return await ask(group)
+
+        monkeypatch.setattr(admin, "group", look)
+        aside = asyncio.create_task(stand_aside(admin, settings, prepared))
+        async with asyncio.timeout(10):
+            for _ in range(2):  # the second time, it has done what followed from the first
+                await looks.acquire()
+        assert await members(settings.kafka, settings.group_id) == ["worker-2"]
+        async with joined(deployment, "worker-3"):  # sooner than the session of the dead one ends
+            assert await members(settings.kafka, settings.group_id) == ["worker-3"]
+            prepared.set()
+            await aside
+
+
+def test_a_member_is_known_by_its_whole_name():
+    member = "w-1-0a1b2c3d-0a1b-0a1b-0a1b-0a1b2c3d4e5f"
+    assert is_called(member, "w-1")
+    assert not any(is_called(member, other) for other in ("w", "w-", "w-1-0a1b2c3d", "w.1", ""))

@@ -78,7 +78,7 @@ async def examine(settings: Settings) -> AsyncIterator[Finding]:
                 yield Finding(Level.OK, "topics", "all five are there, and fit each other")
             for finding in await _topics(settings, admin, brokers):
                 yield finding
-            await admin.members(settings.group_id)
+            await admin.group(settings.group_id)
             yield Finding(Level.OK, "group", f"the coordinator of {settings.group_id} answers")
         seen = await overview(settings)
     except (StartError, Doubt) as error:

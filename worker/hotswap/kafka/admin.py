@@ -15,6 +15,7 @@ from hotswap.errors import Denied, Doubt, StartError, TopicMismatch
 from hotswap.kafka.acls import Right, Role, lacking, rights_of, to_see
 from hotswap.kafka.committed import Committed, Lag, as_committed
 from hotswap.kafka.connection import bounded, connection, end, needing, reaching
+from hotswap.kafka.group import Group, group_of, remove_member
 from hotswap.kafka.internals import learn, share_metadata, wait_for_a_broker
 from hotswap.kafka.rights import missing_rights
 from hotswap.kafka.together import Together
@@ -308,14 +309,14 @@ class Admin:
             return False
         return any(at.offset >= 0 for at in (await self.committed(group, topic)).values())
 
-    async def members(self, group: str) -> list[str]:
-        """Return the client ids of a group's members; dead ones count until their sessions end."""
+    async def group(self, group: str) -> Group:
+        """Return a group's state and members."""
         with needing(self._settings, Right("Describe", "group", group)):
-            (answer,) = await self._ask(self._admin.describe_consumer_groups([group]), f"members of {group}")
-        code, _, _, _, _, members, *_ = answer.groups[0]
-        if code:
-            raise Doubt(f"members of {group}: {for_code(code).__name__}")
-        return sorted(client_id for _, client_id, *_ in members)
+            return await self._ask(group_of(self._admin, group), f"members of {group}")  # type: ignore[no-any-return]
+
+    async def remove_member(self, group: str, member: str) -> None:
+        """Have a member leave its group."""
+        await self._ask(remove_member(self._admin, group, member), f"removing {member} from {group}")
 
     async def end_offsets(
         self, topic: str, partitions: Iterable[int] | None = None, *, read_committed: bool = False

@@ -1,6 +1,40 @@
-"""A consumer's part in its group, beyond aiokafka's documented interface; internals.py says how that is checked."""
+"""A consumer group and a consumer's part in it, beyond aiokafka's documented interface.
+
+internals.py says how that is checked.
+"""
+
+from collections.abc import Mapping
+from typing import NamedTuple
 
 from aiokafka import AIOKafkaConsumer
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.errors import for_code
+from aiokafka.protocol.group import LeaveGroupRequest
+
+from hotswap.errors import Doubt
+
+
+class Group(NamedTuple):
+    """A consumer group as its coordinator knows it; dead members count until their sessions end."""
+
+    is_rebalancing: bool
+    """Whether it waits for members to join again."""
+    members: Mapping[str, str]
+    """Member id -> client id."""
+
+
+async def group_of(admin: AIOKafkaAdminClient, group: str) -> Group:
+    """Return a group, which is empty if there is none; raises Doubt if the coordinator cannot tell."""
+    (answer,) = await admin.describe_consumer_groups([group])
+    code, _, state, _, _, members, *_ = answer.groups[0]
+    if code:
+        raise Doubt(f"members of {group}: {for_code(code).__name__}")
+    return Group(state == "PreparingRebalance", {member: client for member, client, *_ in members})
+
+
+async def remove_member(admin: AIOKafkaAdminClient, group: str, member: str) -> None:
+    """Have a member leave its group, and its name with it; one that has left already is no error."""
+    await admin._send_request(LeaveGroupRequest(group, member), await admin.find_coordinator(group))
 
 
 def member_id(consumer: AIOKafkaConsumer) -> str:

@@ -44,9 +44,9 @@ async def check_move(admin: Admin, old: Settings, new: Settings) -> None:
     if old.group_id == new.group_id:
         raise UsageError(f"both deployments use the group {old.group_id}: give the new one another name")
     for group in (old.group_id, new.group_id):
-        if members := await admin.members(group):
+        if clients := sorted((await admin.group(group)).members.values()):
             raise UsageError(
-                f"group {group} has members ({', '.join(members)}): stop its workers first (a killed one stays a "
+                f"group {group} has members ({', '.join(clients)}): stop its workers first (a killed one stays a "
                 "member until its session ends)"
             )
     committed = await admin.committed(new.group_id, new.topics.requests)
