@@ -95,10 +95,9 @@ class Settings(KafkaSettings, TrustSettings):
         pattern=r"^[A-Za-z0-9._-]{1,249}$",
         description="Static membership: this worker's own name in the group, kept across restarts. If it is back "
         "within `session_timeout_ms` (raise that to the time a restart takes), it gets its partitions back without a "
-        "rebalance, unless one goes on meanwhile, which does not wait for it. The price: until then no other worker "
-        "takes them over, not even after a clean stop (unless `leave_group_on_stop`), so removing a worker for good "
-        "leaves its partitions unserved until its session ends. If two workers have the same name, the older one is "
-        "fenced and exits.",
+        "rebalance, unless another one is under way. The price: until then no other worker takes them over, not even "
+        "after a clean stop (unless `leave_group_on_stop`), so removing a worker for good leaves its partitions "
+        "unserved until its session ends. Of two workers with the same name, the older one is fenced and exits.",
     )
     leave_group_on_stop: bool = Field(
         False,
