@@ -144,6 +144,8 @@ class Partition:
     last_request: int = -1
     answered: set[int] = field(default_factory=set)
     unacknowledged: set[int] = field(default_factory=set)
+    placeless: Counter[str] = field(default_factory=Counter)
+    """Digests of requests that were acknowledged without an offset."""
     course: Course = field(default_factory=Course)
     heard_s: float = 0.0
 

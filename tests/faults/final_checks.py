@@ -1,6 +1,25 @@
 """Checks that are possible only once nothing more will come; each yields kind, partition, offset and text."""
 
+import hashlib
 import json
+from collections import Counter
+
+
+def digest_of(value):
+    """Return the digest of a request that the journal has."""
+    return hashlib.sha256(value or b"").hexdigest()[:16]
+
+
+def unacknowledged(number, part):
+    """Check that the journal has each request, and that those are there which it has without an offset."""
+    placeless = Counter(part.placeless)
+    for offset in sorted(part.unacknowledged):
+        digest = digest_of(part.requests[offset].value)
+        if not placeless[digest]:
+            yield "unacknowledged", number, offset, "the topic holds it, and no journal does"
+        placeless[digest] -= 1
+    for digest, count in (+placeless).items():
+        yield "vanished", number, -1, f"acknowledged without an offset ({digest}), and {count} are not in the topic"
 
 
 def stale(number, part, committed, metadata, announced, *, is_once):

@@ -2,7 +2,8 @@
 
 Run as a script, it is the child: it reads a rate per line (requests per second) from its standard input and ends when
 that closes, so it never outlives its parent. A line of the journal is `partition offset digest kind`: the digest is the
-first 16 hex digits of the value's SHA-256, the kind `good` or the code with which the request must be refused.
+first 16 hex digits of the value's SHA-256, the kind `good` or the code with which the request must be refused; the
+offset is -1 if the broker did not tell it.
 """
 
 import asyncio
@@ -195,7 +196,9 @@ class _Child:
                 return
             if error is not None:
                 raise RuntimeError(f"request {key.decode()} was given up by the client: {error}")
-            self._lines.append(f"{message.partition()} {message.offset()} {line}")
+            # A broker that has a batch already, whose first answer was lost, says so without its offset.
+            offset = -1 if message.offset() is None else message.offset()
+            self._lines.append(f"{message.partition()} {offset} {line}")
 
         self._producer.produce(self._topic, value, key, partition, headers=headers, on_delivery=acknowledge)
 

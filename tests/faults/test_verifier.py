@@ -49,6 +49,17 @@ def found(history, seed=0, **settings):
     return set(verifier.counts)
 
 
+def test_a_request_that_was_acknowledged_without_an_offset_has_to_be_in_the_topic_all_the_same():
+    history = make(ORACLE)
+    partition, _, digest = history.journal[17]
+    history.journal[17] = partition, -1, digest
+    assert found(history) == set()
+    history.journal.append((partition, -1, digest))
+    assert found(history) == {"vanished"}
+    del history.journal[17], history.journal[-1]
+    assert found(history) == {"unacknowledged"}
+
+
 def test_a_partition_may_cut_over_without_a_request():
     history = make(ORACLE)
     announce(history, 0, 4, REQUESTS)

@@ -25,7 +25,6 @@ what may still be made good (a missing answer, a generation that nobody accepted
     hanging       a transaction that never ends
 """
 
-import hashlib
 from array import array
 from bisect import bisect_left
 from collections import Counter
@@ -47,7 +46,7 @@ from faults.evidence import (
     at,
     fingerprint,
 )
-from faults.final_checks import cut_overs, hanging, stale
+from faults.final_checks import cut_overs, digest_of, hanging, stale, unacknowledged
 from faults.fold import Fold, Status
 
 __all__ = ["Finding", "Names", "Record", "Verifier"]
@@ -113,10 +112,12 @@ class Verifier:
     # ---- input
 
     def acknowledged(self, partition, offset, digest):
-        """Receive a line of the journal: an acknowledged request (`digest`: 16 digits of its SHA-256)."""
+        """Receive a line of the journal: an acknowledged request (16 digits of its SHA-256; offset -1: not known)."""
         self._has_journal = True
         part = self._part(partition)
-        if offset in part.requests:
+        if offset < 0:
+            part.placeless[digest] += 1
+        elif offset in part.requests:
             part.unacknowledged.discard(offset)
             self._check_digest(partition, offset, digest)
         else:
@@ -282,7 +283,7 @@ class Verifier:
 
     def _check_digest(self, partition, offset, digest):
         value = self._part(partition).requests[offset].value
-        if hashlib.sha256(value or b"").hexdigest()[:16] != digest:
+        if digest_of(value) != digest:
             self._say("altered", partition, offset, "the topic holds other bytes than the publisher's journal")
 
     # ---- at the end
@@ -296,8 +297,7 @@ class Verifier:
         for number, part in sorted(self._partitions.items()):
             self._missing(number, part, committed.get(number, (-1, ""))[0])
             self._close(stale(number, part, *committed.get(number, (-1, "")), self._announced, is_once=self._is_once))
-            for offset in sorted(part.unacknowledged) if self._has_journal else ():
-                self._final.say("unacknowledged", number, offset, "the topic holds it, and no journal does")
+            self._close(unacknowledged(number, part) if self._has_journal else ())
         for (partition, offset), digest in self._acknowledged.items():
             self._final.say("vanished", partition, offset, f"acknowledged ({digest}), and not in the topic")
         self._undecided()
