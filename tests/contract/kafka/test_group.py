@@ -8,7 +8,7 @@ from confluent_kafka.admin import AdminClient
 
 from hotswap.kafka.admin import Admin
 from hotswap.kafka.membership import Membership
-from hotswap.kafka.predecessor import is_called, stand_aside
+from hotswap.kafka.predecessor import stand_aside
 
 
 async def members(bootstrap, group):
@@ -65,9 +65,3 @@ async def test_a_group_waits_for_no_dead_member_whose_name_is_back_and_is_left_a
             assert await members(settings.kafka, settings.group_id) == ["worker-3"]
             prepared.set()
             await aside
-
-
-def test_a_member_is_known_by_its_whole_name():
-    member = "w-1-0a1b2c3d-0a1b-0a1b-0a1b-0a1b2c3d4e5f"
-    assert is_called(member, "w-1")
-    assert not any(is_called(member, other) for other in ("w", "w-", "w-1-0a1b2c3d", "w.1", ""))

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from aiokafka import AIOKafkaConsumer
 from aiokafka.admin import AIOKafkaAdminClient
-from aiokafka.errors import for_code
+from aiokafka.errors import NoError, UnknownMemberIdError, for_code
 from aiokafka.protocol.group import LeaveGroupRequest
 
 from hotswap.errors import Doubt
@@ -33,8 +33,13 @@ async def group_of(admin: AIOKafkaAdminClient, group: str) -> Group:
 
 
 async def remove_member(admin: AIOKafkaAdminClient, group: str, member: str) -> None:
-    """Have a member leave its group, and its name with it; one that has left already is no error."""
-    await admin._send_request(LeaveGroupRequest(group, member), await admin.find_coordinator(group))
+    """Have a member leave its group, and its name with it; raises Doubt if the coordinator refuses.
+
+    One that has left already is no error.
+    """
+    answer = await admin._send_request(LeaveGroupRequest(group, member), await admin.find_coordinator(group))
+    if answer.error_code not in (NoError.errno, UnknownMemberIdError.errno):
+        raise Doubt(f"removing {member} from {group}: {for_code(answer.error_code).__name__}")
 
 
 def member_id(consumer: AIOKafkaConsumer) -> str:

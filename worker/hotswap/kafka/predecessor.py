@@ -27,7 +27,7 @@ async def stand_aside(admin: Admin, settings: Settings, prepared: asyncio.Event)
     """
     name, has_left = settings.group_instance_id, False
     while name and not has_left and not prepared.is_set():
-        with contextlib.suppress(Doubt):  # then the group waits until the session ends
+        with contextlib.suppress(Doubt):  # it is tried again; at worst the group waits until the session ends
             has_left = await _give_up(admin, settings.group_id, name)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_LOOK_S):
@@ -41,9 +41,9 @@ async def _give_up(admin: Admin, group: str, name: str) -> bool:
     member = next((member for member in state.members if is_called(member, name)), None)
     if member is None or not state.is_rebalancing:
         return False
-    why = "the group waits for the last worker of this name, and this one cannot score yet"
-    log.info("membership.place_given_up", extra={"member": member, "why": why})
     await admin.remove_member(group, member)
+    why = "the group waited for the last worker of this name, and this one cannot score yet"
+    log.info("membership.place_given_up", extra={"member": member, "why": why})
     return True
 
 
