@@ -12,12 +12,13 @@ def digest_of(value):
 
 def unacknowledged(number, part):
     """Check that the journal has each request, and that those are there which it has without an offset."""
-    placeless = Counter(part.placeless)
+    placeless, timed_out = Counter(part.placeless), Counter(part.timed_out)
     for offset in sorted(part.unacknowledged):
         digest = digest_of(part.requests[offset].value)
-        if not placeless[digest]:
+        known = placeless if placeless[digest] else timed_out
+        if not known[digest]:
             yield "unacknowledged", number, offset, "the topic holds it, and no journal does"
-        placeless[digest] -= 1
+        known[digest] -= 1
     for digest, count in (+placeless).items():
         yield "vanished", number, -1, f"acknowledged without an offset ({digest}), and {count} are not in the topic"
 

@@ -60,6 +60,17 @@ def test_a_request_that_was_acknowledged_without_an_offset_has_to_be_in_the_topi
     assert found(history) == {"unacknowledged"}
 
 
+def test_a_request_that_timed_out_may_be_in_the_topic_once_more_and_need_not_be():
+    history = make(ORACLE)
+    partition, _, digest = history.journal[17]
+    history.journal.append((partition, -2, digest))
+    assert found(history) == set()
+    del history.journal[17]
+    assert found(history) == set()
+    history.journal[-1] = partition, -2, "0" * 16
+    assert found(history) == {"unacknowledged"}
+
+
 def test_a_partition_may_cut_over_without_a_request():
     history = make(ORACLE)
     announce(history, 0, 4, REQUESTS)

@@ -112,11 +112,11 @@ class Verifier:
     # ---- input
 
     def acknowledged(self, partition, offset, digest):
-        """Receive a line of the journal: an acknowledged request (16 digits of its SHA-256; offset -1: not known)."""
+        """Receive a line of the publisher's journal, where offsets below 0 are explained; `digest`: of the value."""
         self._has_journal = True
         part = self._part(partition)
         if offset < 0:
-            part.placeless[digest] += 1
+            (part.placeless if offset == -1 else part.timed_out)[digest] += 1
         elif offset in part.requests:
             part.unacknowledged.discard(offset)
             self._check_digest(partition, offset, digest)
