@@ -3,7 +3,8 @@
     make against OLD=/path/to/another/checkout
 
 The other one is measured twice, to show how much the same worker varies on the machine. The change passes if its CPU
-per row and its rows/s are worse by at most 2 % plus the difference of the other one from itself.
+per row and its rows/s are worse by at most 2 % plus the difference of the other one from itself. The steady streams are
+measured last, in three times as many turns, with all three workers running: latency varies most.
 """
 
 import argparse
@@ -27,20 +28,21 @@ from hotswap.settings import Settings
 
 OLD, NEW, AGAIN = "old", "new", "old again"
 _WARM_S = 60.0
+_TURNS = 3
 _ALLOWED = 1.02
 _WIDTH = 160
 
 
-class Round(NamedTuple):
-    """The results of one worker in one turn."""
+class Turns(NamedTuple):
+    """The results of one worker, turn by turn."""
 
-    backlog: Backlog
-    steady: stream.Steady
-    swap: stream.Changed
+    backlog: list[Backlog]
+    swap: list[stream.Changed]
+    steady: list[stream.Steady]
 
 
 class Figure(NamedTuple):
-    """A figure of a round: its place there, its digits, and whether it decides the verdict."""
+    """A figure of a turn: its place there, its digits, and whether it decides the verdict."""
 
     label: str
     of: str
@@ -60,13 +62,13 @@ _FIGURES = (
     Figure("p99 in the 10 s around it, ms", "swap", "p99_around_ms", 1),
     Figure("command to first prediction, s", "swap", "first_prediction_s", 2),
 )
-Taken = Mapping[str, list[Round]]
+Taken = Mapping[str, Turns]
 
 
 async def measure(old: Path, options: argparse.Namespace, console: Console) -> Taken:
-    """All rounds of all three."""
+    """All turns of all three."""
     checkouts = {OLD: old, NEW: ROOT, AGAIN: old}
-    taken: dict[str, list[Round]] = {name: [] for name in checkouts}
+    taken = {name: Turns([], [], []) for name in checkouts}
     with tempfile.TemporaryDirectory(prefix="hotswap-against-") as name, broker() as kafka:
         folder = Path(name)
         swap = another_model(folder)
@@ -78,18 +80,19 @@ async def measure(old: Path, options: argparse.Namespace, console: Console) -> T
             for which, root in checkouts.items():
                 console.print(f"· {which}, {number + 1} of {options.rounds}")
                 lying = Contender(OURS, kafka, folder, backlog.topics.requests, root=root)
-                one = await measure_backlog(lying, options.rows)
-                flowing = Contender(OURS, kafka, folder, root=root)
-                steady, (changed,) = await stream.measure_changes(flowing, options.seconds, [swap])
-                taken[which].append(Round(one, steady, changed))
-    return taken
+                taken[which].backlog.append(await measure_backlog(lying, options.rows))
+                changing = Contender(OURS, kafka, folder, root=root)
+                taken[which].swap.append(await stream.measure_change(changing, swap))
+        flowing = {which: Contender(OURS, kafka, folder, root=root) for which, root in checkouts.items()}
+        steady = await stream.measure_in_turns(flowing, options.seconds, _TURNS * options.rounds, console.print)
+    return {which: turns._replace(steady=steady[which]) for which, turns in taken.items()}
 
 
 def table(taken: Taken) -> Table:
     """Build the table of the medians, in brackets minimum and maximum, and their ratios."""
     made = Table("", *taken, f"{NEW} / {OLD}", f"{AGAIN} / {OLD}")
     for figure in _FIGURES:
-        found = {which: _values(rounds, figure) for which, rounds in taken.items()}
+        found = {which: _values(turns, figure) for which, turns in taken.items()}
         cells = [" ".join(_cells(values, figure.digits)) for values in found.values()]
         middle = {which: median(values) for which, values in found.items()}
         made.add_row(figure.label, *cells, *(f"{middle[which] / middle[OLD]:.3f}" for which in (NEW, AGAIN)))
@@ -101,8 +104,8 @@ def _cells(values: list[float], digits: int) -> Iterator[str]:
     yield f"({min(values):,.{digits}f}-{max(values):,.{digits}f})"
 
 
-def _values(rounds: list[Round], figure: Figure) -> list[float]:
-    return [getattr(getattr(one, figure.of), figure.name) for one in rounds]
+def _values(turns: Turns, figure: Figure) -> list[float]:
+    return [getattr(one, figure.name) for one in getattr(turns, figure.of)]
 
 
 def verdict(taken: Taken) -> tuple[bool, str]:
@@ -122,8 +125,8 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("old", type=Path, help="another checkout of this repository")
     parser.add_argument("--rows", type=int, default=4_000_000, help="requests of the backlog (default 4,000,000)")
-    parser.add_argument("--seconds", type=float, default=10, help="of the steady stream (default 10)")
-    parser.add_argument("--rounds", type=int, default=7, help="turns of each (default 7)")
+    parser.add_argument("--seconds", type=float, default=10, help="of a turn of the steady stream (default 10)")
+    parser.add_argument("--rounds", type=int, default=7, help="turns of each (default 7; of the steady stream 21)")
     options = parser.parse_args()
     console = Console(width=None if sys.stdout.isatty() else _WIDTH)
     old = options.old.resolve()

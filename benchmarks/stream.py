@@ -6,7 +6,7 @@ import sys
 import time
 from abc import ABC, abstractmethod
 from asyncio.subprocess import PIPE, Process
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -28,6 +28,7 @@ PER_SECOND = 1_000
 AROUND_S = 10.0
 _TICK_S = 0.005
 SETTLE_S = 15.0
+_AGAIN_S = 4.0
 _BACK_WITHIN_S = 60.0
 
 
@@ -167,6 +168,38 @@ async def measure_changes(
             await asyncio.sleep(SETTLE_S)
             steady = await _steady(stream, contender, process, seconds)
             return steady, [await _change(stream, contender, change) for change in changes]
+
+
+async def measure_change(contender: Contender, change: Change) -> Changed:
+    """Measures a change of the model alone."""
+    async with contender.running():
+        await contender.swap(first_model())
+        async with Stream(contender.settings) as stream:
+            await asyncio.sleep(SETTLE_S)
+            return await _change(stream, contender, change)
+
+
+async def measure_in_turns(
+    contenders: Mapping[str, Contender], seconds: float, rounds: int, say: Callable[[str], None]
+) -> dict[str, list[Steady]]:
+    """Measures contenders that all run throughout, the stream given to one after the other, so many seconds each.
+
+    What a process has warmed up, and what the machine gives at the time, are then the same for all.
+    """
+    taken: dict[str, list[Steady]] = {name: [] for name in contenders}
+    async with contextlib.AsyncExitStack() as stack:
+        running: list[tuple[str, Contender, psutil.Process]] = []
+        for name, contender in contenders.items():
+            running.append((name, contender, await stack.enter_async_context(contender.running())))
+            await contender.swap(first_model())
+        for number in range(rounds + 1):  # the first warms up
+            say(f"· steady streams, turn {number} of {rounds}")
+            for name, contender, process in running:
+                async with Stream(contender.settings) as stream:
+                    await asyncio.sleep(_AGAIN_S if number else SETTLE_S)
+                    taken[name].append(await _steady(stream, contender, process, seconds))
+            running.append(running.pop(0))  # nobody always follows the same one
+    return {name: steady[1:] for name, steady in taken.items()}
 
 
 async def floor(settings: Settings, seconds: float) -> Floor:

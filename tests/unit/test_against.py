@@ -7,16 +7,17 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
 
-from against import AGAIN, NEW, OLD, Round, verdict
+from against import AGAIN, NEW, OLD, Turns, verdict
 from contender import command_line
 from stream import Changed, Steady
 from through_kafka import Backlog
 
 
-def turn(rows_per_s, cpu_us):
+def turns(*backlogs):
+    """Return turns with these rows/s and CPU a row, and a latency that is always the same."""
     steady = Steady(per_second=1_000, p50_ms=3, p99_ms=9, longest_gap_ms=40, cores=0.3, broker_cores=0.3)
     changed = Changed(longest_gap_ms=40, p99_around_ms=9, p99_after_ms=9, first_prediction_s=0.3)
-    return Round(Backlog(rows_per_s, cpu_us, 350, 4.0), steady, changed)
+    return Turns([Backlog(rows_per_s, cpu_us, 350, 4.0) for rows_per_s, cpu_us in backlogs], [changed], [steady])
 
 
 @pytest.mark.parametrize(
@@ -32,14 +33,14 @@ def turn(rows_per_s, cpu_us):
     ],
 )
 def test_the_new_commit_may_be_two_percent_worse_plus_the_difference_of_the_old_one_from_itself(new, again, is_good):
-    passes, said = verdict({OLD: [turn(100_000, 4.0)], NEW: [turn(*new)], AGAIN: [turn(*again)]})
+    passes, said = verdict({OLD: turns((100_000, 4.0)), NEW: turns(new), AGAIN: turns(again)})
     assert passes == is_good
     assert said.startswith("passed: rows/s" if is_good else "failed: rows/s")
 
 
 def test_one_outlying_round_decides_nothing():
-    steady = [turn(100_000, 4.0)] * 2
-    passes, said = verdict({OLD: steady, NEW: [*steady, turn(10_000, 40.0)], AGAIN: steady})
+    always = [(100_000, 4.0)] * 2
+    passes, said = verdict({OLD: turns(*always), NEW: turns(*always, (10_000, 40.0)), AGAIN: turns(*always)})
     assert passes
     assert said.count("1.000 times worse, at most 1.020 allowed") == 2
 
