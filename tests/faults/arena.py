@@ -272,6 +272,7 @@ class Arena:
         verifier = self.verifier
         self.figures |= {
             "acknowledged": self.publisher.acknowledged,
+            "written twice by the publisher's client": verifier.written_twice,
             "answered": verifier.answered,
             "refused": verifier.refused,
             "transactions": verifier.transactions,

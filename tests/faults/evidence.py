@@ -146,8 +146,6 @@ class Partition:
     unacknowledged: set[int] = field(default_factory=set)
     placeless: Counter[str] = field(default_factory=Counter)
     """Digests of requests that were acknowledged without an offset."""
-    timed_out: Counter[str] = field(default_factory=Counter)
-    """Digests of requests that their client published again: each may be in the topic once more."""
     course: Course = field(default_factory=Course)
     heard_s: float = 0.0
 

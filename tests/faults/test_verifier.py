@@ -60,15 +60,17 @@ def test_a_request_that_was_acknowledged_without_an_offset_has_to_be_in_the_topi
     assert found(history) == {"unacknowledged"}
 
 
-def test_a_request_that_timed_out_may_be_in_the_topic_once_more_and_need_not_be():
+def test_a_request_that_its_client_wrote_twice_is_counted_and_each_copy_wants_an_answer():
     history = make(ORACLE)
-    partition, _, digest = history.journal[17]
-    history.journal.append((partition, -2, digest))
-    assert found(history) == set()
-    del history.journal[17]
-    assert found(history) == set()
-    history.journal[-1] = partition, -2, "0" * 16
-    assert found(history) == {"unacknowledged"}
+    last = history.of(TOPICS.requests, 0)[-1]
+    copy = replace(last, offset=last.offset + 1)
+    history.records[TOPICS.requests].append(copy)
+    verifier = new_verifier()
+    history.feed(verifier)
+    assert verifier.written_twice == 1
+    assert set(verifier.counts) == {"lagging"}
+    history.change(copy, headers=(("request-id", b"another"),))
+    assert found(history) == {"lagging", "unacknowledged"}
 
 
 def test_a_partition_may_cut_over_without_a_request():

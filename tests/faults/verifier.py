@@ -26,7 +26,6 @@ what may still be made good (a missing answer, a generation that nobody accepted
 """
 
 from array import array
-from bisect import bisect_left
 from collections import Counter
 from itertools import chain
 
@@ -46,7 +45,7 @@ from faults.evidence import (
     at,
     fingerprint,
 )
-from faults.final_checks import cut_overs, digest_of, hanging, stale, unacknowledged
+from faults.final_checks import cut_overs, digest_of, hanging, missing, stale, unacknowledged, written_twice
 from faults.fold import Fold, Status
 
 __all__ = ["Finding", "Names", "Record", "Verifier"]
@@ -105,6 +104,11 @@ class Verifier:
         return sum(len(output.firsts) for output in self._outputs.values())
 
     @property
+    def written_twice(self):
+        """The number of requests that their publisher's client wrote once more; each copy is to be answered, too."""
+        return sum(len(written_twice(part)) for part in self._partitions.values()) if self._has_journal else 0
+
+    @property
     def last_requests(self):
         """Partition -> offset of its last request."""
         return {number: part.last_request for number, part in self._partitions.items() if part.requests}
@@ -112,11 +116,11 @@ class Verifier:
     # ---- input
 
     def acknowledged(self, partition, offset, digest):
-        """Receive a line of the publisher's journal, where offsets below 0 are explained; `digest`: of the value."""
+        """Receive a line of the journal: an acknowledged request (16 digits of its SHA-256; offset -1: not known)."""
         self._has_journal = True
         part = self._part(partition)
         if offset < 0:
-            (part.placeless if offset == -1 else part.timed_out)[digest] += 1
+            part.placeless[digest] += 1
         elif offset in part.requests:
             part.unacknowledged.discard(offset)
             self._check_digest(partition, offset, digest)
@@ -295,8 +299,10 @@ class Verifier:
         """
         self._final = Ledger()
         for number, part in sorted(self._partitions.items()):
-            self._missing(number, part, committed.get(number, (-1, ""))[0])
-            self._close(stale(number, part, *committed.get(number, (-1, "")), self._announced, is_once=self._is_once))
+            offset, metadata = committed.get(number, (-1, ""))
+            if self._open:
+                self._close(missing(number, part, offset, self._outputs_of(number), is_once=self._is_once))
+            self._close(stale(number, part, offset, metadata, self._announced, is_once=self._is_once))
             self._close(unacknowledged(number, part) if self._has_journal else ())
         for (partition, offset), digest in self._acknowledged.items():
             self._final.say("vanished", partition, offset, f"acknowledged ({digest}), and not in the topic")
@@ -318,27 +324,9 @@ class Verifier:
             text = f"generation {answer.generation} was never accepted"
             self._final.say("wrong_generation", answer.partition, answer.offset, text)
 
-    def _missing(self, number, part, committed):
-        behind = []
-        last, _ = part.course.last
-        for offset in sorted(part.requests.keys() - part.answered) if self._open else ():
-            if self._is_once and self._is_amidst(number, offset):
-                self._final.say("torn", number, offset, "not answered, in the midst of a batch that is")
-            elif offset < max(committed, last):
-                self._final.say("lost", number, offset, f"not answered; answers up to {last}, committed {committed}")
-            else:
-                behind.append(offset)
-        if behind:
-            text = f"{len(behind)} requests from here on are not answered; committed {committed}"
-            self._final.say("lagging", number, behind[0], text)
-
-    def _is_amidst(self, number, offset):
-        for topic in (self._topics.predictions, self._topics.dead_letters):
-            output = self._outputs.get((topic, number), Output())
-            before = bisect_left(output.firsts, offset) - 1
-            if before >= 0 and offset < output.lasts[before]:
-                return True
-        return False
+    def _outputs_of(self, number):
+        topics = self._topics.predictions, self._topics.dead_letters
+        return [self._outputs[topic, number] for topic in topics if (topic, number) in self._outputs]
 
     def _part(self, number):
         part = self._partitions.get(number)
