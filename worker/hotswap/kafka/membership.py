@@ -33,6 +33,7 @@ log = logging.getLogger(__name__)
 
 _POLL_MS = 200
 _HEARTBEAT_MS = 100
+_REJOIN_MS = 20_000
 _AGAIN_S = 0.1
 _DENIED_S = 1.0
 
@@ -69,7 +70,7 @@ class Membership(ConsumerRebalanceListener):  # type: ignore[misc]
         self.warnings: dict[int, str] = {}
         """What is worth knowing about partitions that were owned, though none is held for it: partition -> text."""
         assignor = KeepingAssignor(self._topic, claim=self._claimed, on_assigned=self._take_over)
-        longest_batch_ms = settings.max_deadline_ms + int(2_000 * settings.call_timeout_s)
+        rejoins_in_ms = 0 if self._keeps else settings.max_deadline_ms + int(2_000 * settings.call_timeout_s)
         self._consumer = AIOKafkaConsumer(
             **connection(settings),
             group_id=settings.group_id,
@@ -81,9 +82,9 @@ class Membership(ConsumerRebalanceListener):  # type: ignore[misc]
             session_timeout_ms=settings.session_timeout_ms,
             # By its next heartbeat a member knows that another one gave partitions up: until then, nobody has these.
             heartbeat_interval_ms=min(_HEARTBEAT_MS, settings.session_timeout_ms // 6),
-            # How long the group waits for a live member to rejoin; a dead one is detected by its session. aiokafka only
-            # sends it with JoinGroup; polls and heartbeats do not use it (max_poll_interval_ms is the poller's alone).
-            rebalance_timeout_ms=longest_batch_ms + 10_000,
+            # How long the group waits for a member that does not rejoin: a slow one, and a dead one whose session the
+            # broker forgot in a crash. aiokafka only sends it with JoinGroup; polls and heartbeats do not use it.
+            rebalance_timeout_ms=rejoins_in_ms + settings.session_timeout_ms + _REJOIN_MS,
             fetch_max_wait_ms=100,
         )
 
