@@ -23,10 +23,13 @@ def test_a_configuration_may_ask_for_the_maximum_and_no_more():
         settings.batch_ms(20_001)
 
 
-async def test_a_rebalance_waits_for_the_longest_allowed_batch():
-    settings = Settings(deployment="d", max_deadline_ms=50_000, call_timeout_s=1)
+@pytest.mark.parametrize(("delivery", "batch_ms"), [("exactly_once", 0), ("at_least_once", 50_000 + 2_000)])
+async def test_a_rebalance_waits_for_the_longest_allowed_batch_where_a_member_ends_it_first(delivery, batch_ms):
+    settings = Settings(
+        deployment="d", delivery=delivery, max_deadline_ms=50_000, call_timeout_s=1, session_timeout_ms=6_000
+    )
     member = Membership(settings, on_rejoining=pytest.fail, on_revoked=pytest.fail, on_assigned=pytest.fail)
-    assert member._consumer._rebalance_timeout_ms == 50_000 + 2_000 + 10_000
+    assert member._consumer._rebalance_timeout_ms == batch_ms + 6_000 + 20_000
     await member.stop()
 
 

@@ -23,9 +23,8 @@ def key(partition):
 class Consumer:
     """aiokafka's, as far as a membership needs it: `getmany` returns what is put into `answers`."""
 
-    def __init__(self, *, partition_assignment_strategy, rebalance_timeout_ms, **_):
+    def __init__(self, *, partition_assignment_strategy, **_):
         (self.assignor,) = partition_assignment_strategy
-        self.rebalance_timeout_ms = rebalance_timeout_ms
         self.rejoins = []
         self._coordinator = SimpleNamespace(
             member_id="a member", generation=-1, request_rejoin=lambda: self.rejoins.append(self.assignor._claim())
@@ -122,13 +121,6 @@ async def joined(monkeypatch):
     for poller in made:
         poller.cancel()
     await asyncio.gather(*made, return_exceptions=True)
-
-
-async def test_the_group_waits_for_a_batch_only_where_a_member_ends_it_before_it_rejoins(joined):
-    _, keeping, _ = await joined(session_timeout_ms=6_000, max_deadline_ms=600_000)
-    _, ending, _ = await joined(session_timeout_ms=6_000, max_deadline_ms=600_000, delivery="at_least_once")
-    assert keeping.rebalance_timeout_ms < 30_000
-    assert ending.rebalance_timeout_ms > 620_000
 
 
 async def test_a_partition_that_stays_keeps_its_inbox_and_is_fetched_on_from_there(joined):
