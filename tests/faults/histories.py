@@ -38,8 +38,6 @@ class History:
 
     records: dict[str, list[Record]] = field(default_factory=dict)
     journal: list[tuple[int, int, str]] = field(default_factory=list)
-    commands_after_s: float = 0.05
-    """How long after they were sent commands can be read."""
     committed: dict[int, tuple[int, str]] = field(default_factory=dict)
     ends: dict[str, dict[int, tuple[int, int]]] = field(default_factory=dict)
 
@@ -68,8 +66,7 @@ class History:
             if kind == "journal":
                 verifier.acknowledged(*content)
             else:
-                after_s = self.commands_after_s if content.topic == TOPICS.control else 0.05
-                verifier.receive(content, content.timestamp_ms / 1000 + after_s)
+                verifier.receive(content, content.timestamp_ms / 1000 + 0.05)
         return verifier.finish(self.committed, self.ends)
 
 

@@ -122,12 +122,6 @@ def test_a_request_that_is_published_with_the_command_may_be_answered_by_either_
     assert found(history, cut_grace_s=600) == set()
 
 
-def test_what_is_published_before_a_command_can_be_read_may_be_answered_by_either_side_of_the_cut():
-    history = make(ORACLE, chosen=slipped(8))
-    history.commands_after_s = 600
-    assert found(history) == set()
-
-
 def test_a_generation_that_answered_nothing_anywhere_cuts_nothing():
     def chosen(_, offset):
         return 1 if offset < 150 else 3

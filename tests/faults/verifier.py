@@ -55,7 +55,7 @@ class Verifier:
     """Checks the promise; keeps a few hundred bytes for each request, no records."""
 
     def __init__(self, *, topics, deployment, oracle, delivery="exactly_once", cut_grace_s=2.0):
-        """`cut_grace_s`: how long after a command is read a request may be published and be answered as if before it.
+        """`cut_grace_s`: how long after a command a request may be published and still be answered as if before it.
 
         No worker can honour a cut before it has read the command, and there are requests after a cut "after the
         backlog" by the time that the command is in the log.
@@ -79,7 +79,6 @@ class Verifier:
         self._unaccepted: dict[int, list[Answer]] = {}
         self._acknowledged: dict[tuple[int, int], str] = {}
         self._announced: dict[tuple[int, int], int] = {}
-        self._read_ms: dict[int, float] = {}  # generation -> when its command could be read
         self._values: dict[bytes | None, bytes | None] = {}
         self._has_journal = False
         self._open = 0
@@ -133,7 +132,7 @@ class Verifier:
         if record.topic == self._topics.requests:
             self._request(record)
         elif record.topic == self._topics.control:
-            self._command(record, arrived_s)
+            self._command(record)
         elif record.topic == self._topics.status:
             self._status(record)
         else:
@@ -156,12 +155,9 @@ class Verifier:
         for answer in self._unasked.pop((partition, offset), ()):
             self._sort(answer)
 
-    def _command(self, record, arrived_s):
+    def _command(self, record):
         verdict = self._fold.receive(record.value, record.timestamp_ms)
         is_accepted = verdict is not None and verdict.outcome == ""
-        if is_accepted:
-            # A command that waits for its broker to be back is read long after it was sent.
-            self._read_ms[verdict.generation] = max(record.timestamp_ms, arrived_s * 1000)
         for answer in self._unaccepted.pop(verdict.generation, ()) if is_accepted else ():
             self._check(answer)
 
@@ -284,7 +280,7 @@ class Verifier:
 
     def _check_behind(self, partition, offset, older, accepted):
         request = self._part(partition).requests.get(offset)
-        if request and request.timestamp_ms > self._read_ms[accepted.number] + self._cut_grace_ms:
+        if request and request.timestamp_ms > accepted.timestamp_ms + self._cut_grace_ms:
             cut = accepted.cut[partition]
             text = f"answered by generation {older}, although {accepted.number} begins at {cut} here"
             self._say("wrong_cut", partition, offset, text)
