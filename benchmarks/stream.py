@@ -6,7 +6,7 @@ import sys
 import time
 from abc import ABC, abstractmethod
 from asyncio.subprocess import PIPE, Process
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -151,32 +151,23 @@ class Stream(Load):
 
 async def measure(contender: Contender, seconds: float) -> Steady:
     """Measures a contender under a steady stream for so many seconds, once it has settled."""
-    async with contender.running() as process:
-        await contender.swap(first_model())
-        async with Stream(contender.settings) as stream:
-            await asyncio.sleep(SETTLE_S)
-            return await _steady(stream, contender, process, seconds)
+    async with _flowing(contender) as (stream, process):
+        return await _steady(stream, contender, process, seconds)
 
 
 async def measure_changes(
     contender: Contender, seconds: float, changes: Sequence[Change]
 ) -> tuple[Steady, list[Changed]]:
     """The same, followed by changes of the model, one by one, under the same stream."""
-    async with contender.running() as process:
-        await contender.swap(first_model())
-        async with Stream(contender.settings) as stream:
-            await asyncio.sleep(SETTLE_S)
-            steady = await _steady(stream, contender, process, seconds)
-            return steady, [await _change(stream, contender, change) for change in changes]
+    async with _flowing(contender) as (stream, process):
+        steady = await _steady(stream, contender, process, seconds)
+        return steady, [await _change(stream, contender, change) for change in changes]
 
 
 async def measure_change(contender: Contender, change: Change) -> Changed:
     """Measures a change of the model alone."""
-    async with contender.running():
-        await contender.swap(first_model())
-        async with Stream(contender.settings) as stream:
-            await asyncio.sleep(SETTLE_S)
-            return await _change(stream, contender, change)
+    async with _flowing(contender) as (stream, _):
+        return await _change(stream, contender, change)
 
 
 async def measure_in_turns(
@@ -216,6 +207,16 @@ async def floor(settings: Settings, seconds: float) -> Floor:
 async def warm(kafka: LocalKafka, folder: Path, seconds: float) -> None:
     """Warms up the broker with transactions like the later ones, without measuring them."""
     await measure(Contender(OURS, kafka, folder), seconds)
+
+
+@contextlib.asynccontextmanager
+async def _flowing(contender: Contender) -> AsyncIterator[tuple[Stream, psutil.Process]]:
+    """A contender under a steady stream, once it has settled."""
+    async with contender.running() as process:
+        await contender.swap(first_model())
+        async with Stream(contender.settings) as stream:
+            await asyncio.sleep(SETTLE_S)
+            yield stream, process
 
 
 async def _steady(stream: Stream, contender: Contender, process: psutil.Process, seconds: float) -> Steady:

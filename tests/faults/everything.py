@@ -127,7 +127,7 @@ class Faults(FleetFaults):
         return await self._on_the_broker(self.arena.kafka.kill, self.arena.kafka.start, seconds)
 
     async def break_broker_for_a_minute(self, seconds):
-        # It waits for the faults of a few seconds, but not for another minute: in a run with eight, 510 s were without.
+        # It waits for the faults of a few seconds, but not for another minute: eight left hardly two of ten.
         if self._breaking.locked():
             return False
         async with self._breaking, self._broker:

@@ -190,8 +190,7 @@ class _Child:
         def acknowledge(error, message):
             if error is not None and error.code() == KafkaError._MSG_TIMED_OUT:
                 # librdkafka can lose sight of a record (1 of 430,000 in a run, all others of its partition were
-                # written). So it is published again; had it been written after all, the verifier would find a request
-                # that no journal has.
+                # written). So it is published again; had it been written after all, it is there twice, and counted so.
                 self._publish(partition, key, value, headers, kind)
                 return
             if error is not None:
