@@ -1,10 +1,11 @@
-"""Fixtures for the tests of what reaches Kafka through its logs: a cluster in memory."""
+"""Fixtures of the unit tests: a cluster in memory, and nothing of what other tests have left in this process."""
 
 import logging
 
 import pytest
 
 from fakes.kafka_logs import FakeCluster
+from hotswap.host.process import HostProcess
 from hotswap.settings import Settings
 
 
@@ -26,3 +27,9 @@ def quiet_logs():
     root.setLevel(before[0])
     root.handlers[:] = before[1]
     logging.getLogger("aiokafka").setLevel(before[2])
+
+
+@pytest.fixture(autouse=True)
+def contained(monkeypatch):
+    """Know nothing of the last host that was started here: a worker warns of what could not be contained."""
+    monkeypatch.setattr(HostProcess, "uncontained", "")
