@@ -62,6 +62,9 @@ def only(document, message=ROW, **options):
         ("raw", "###", "is not valid base64"),
         ("raw", "AAAA=", "is not valid base64"),
         ("color", 1.5, "is not one of NONE, RED"),
+        ("color", 2**32 + 1, "is out of range"),  # google's would make a 1 of it
+        ("color", 2.0**53, "is out of range"),
+        ("color", -(2**31) - 1, "is out of range"),
         ("color", True, "is not one of NONE, RED"),
         ("color", "1", "is not one of NONE, RED"),
         ("color", "RED\0", "is not one of NONE, RED"),

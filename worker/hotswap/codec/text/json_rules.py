@@ -1,7 +1,7 @@
 """Enforces proto3's JSON mapping where google's json_format is laxer: refuses or corrects what that would misread.
 
 json_format reads numbers in strings as Python does ("1_000" is 1000, "1e999" is infinity), accepts any text as base64,
-1.5 as an enum's 1, true as 1.0 and [] as a message, and keeps the later one of `myField` and `my_field`.
+1.5 and 4294967297 as an enum's 1, true as 1.0 and [] as a message, and keeps the later one of `myField` and `my_field`.
 """
 
 import math
@@ -17,6 +17,7 @@ from hotswap.codec.text.cells import FLOATS, decode_base64, find_field, is_utf8
 _NUMBER = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?")
 _ODD_FLOATS = ("NaN", "Infinity", "-Infinity")
 _MAX_DIGITS = 20
+_LEAST_ENUM, _MOST_ENUM = -(1 << 31), (1 << 31) - 1
 
 
 class Misfit(ValueError):
@@ -116,8 +117,11 @@ def _scalar(value: Any, part: FieldDescriptor, place: str) -> Any:
 
 def _enum(value: Any, part: FieldDescriptor, place: str) -> Any:
     names = [known.name for known in part.enum_type.values] if part.enum_type else []
-    is_whole = type(value) is int or (isinstance(value, float) and value.is_integer())
-    if is_whole or (isinstance(value, str) and value in names):
+    if type(value) is int or (isinstance(value, float) and value.is_integer()):
+        if not _LEAST_ENUM <= value <= _MOST_ENUM:
+            raise Misfit(place, value, "is out of range")
+        return value
+    if isinstance(value, str) and value in names:
         return value
     raise Misfit(place, value, f"is not one of {', '.join(names)}")
 
