@@ -115,7 +115,16 @@ class Requests:
         else:
             self._fill(message)
         value: bytes = message.SerializeToString()
+        if not self._rows and self._random.random() < 0.02:
+            return self._strings_before() + value
         return value if self._random.random() < 0.85 else self._damaged(value)
+
+    def _strings_before(self) -> bytes:
+        """Return each string of a row, as no UTF-8, no category, or one: the row that follows has the last word."""
+        said = self._random.choice((b"\xb4", b"mauve", b"red"))
+        parts = self._message.DESCRIPTOR.fields
+        numbers = [part.number for part in parts if part.type == part.TYPE_STRING and not part.is_repeated]
+        return b"".join(bytes([number << 3 | 2, len(said)]) + said for number in numbers if number < 16)
 
     def _fill(self, row: Any) -> None:
         # Most are undamaged, or hardly any row would be good.

@@ -94,7 +94,11 @@ public final class RowReader {
           return fields.unknown;
         }
         int length = wire.length();
-        return words[field].number(wire.bytes, wire.skip(length), length, fields.unknown);
+        double number = words[field].number(wire.bytes, wire.skip(length), length, fields.unknown);
+        if (number == fields.unknown) { // perhaps no UTF-8, which makes a request odd even where the row says it again
+          throw Wire.odd();
+        }
+        return number;
       case Wire.BYTES:
         wire.skip(wire.length());
         return 0;
