@@ -6,6 +6,7 @@ import contextlib
 import pytest
 from confluent_kafka.admin import AdminClient
 
+from harness.fleet import Deployment
 from hotswap.kafka.admin import Admin
 from hotswap.kafka.membership import Membership
 from hotswap.kafka.predecessor import stand_aside
@@ -65,3 +66,24 @@ async def test_a_group_waits_for_no_dead_member_whose_name_is_back_and_is_left_a
             assert await members(settings.kafka, settings.group_id) == ["worker-3"]
             prepared.set()
             await aside
+
+
+async def test_a_member_joins_again_once_its_killed_broker_is_back_long_before_its_session_ends(own_kafka, tmp_path):
+    deployment, shares = await Deployment(own_kafka, tmp_path).create(), asyncio.Queue()
+    member = Membership(
+        deployment.settings.model_copy(update={"session_timeout_ms": 60_000}),
+        on_rejoining=lambda: None,
+        on_revoked=lambda: None,
+        on_assigned=lambda *given: shares.put_nowait(given),
+    )
+    try:
+        async with asyncio.timeout(40):
+            await member.start(1_000_000)
+            owned, kept, _ = await shares.get()
+            assert kept == set()
+            await asyncio.to_thread(own_kafka.kill)
+            await asyncio.to_thread(own_kafka.start)  # a Java: that takes longer than AWAY_S
+            assert await shares.get() == (owned, owned, set())
+    finally:
+        await member.stop()
+        deployment.close()

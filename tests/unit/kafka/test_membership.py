@@ -27,7 +27,10 @@ class Consumer:
         (self.assignor,) = partition_assignment_strategy
         self.rejoins = []
         self._coordinator = SimpleNamespace(
-            member_id="a member", generation=-1, request_rejoin=lambda: self.rejoins.append(self.assignor._claim())
+            member_id="a member",
+            generation=-1,
+            request_rejoin=lambda: self.rejoins.append(self.assignor._claim()),
+            _do_heartbeat=None,
         )
         self._subscription = SimpleNamespace()
         self._fetcher = SimpleNamespace(_records={})

@@ -3,8 +3,10 @@
 internals.py says how that is checked.
 """
 
+import logging
+import time
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from aiokafka import AIOKafkaConsumer
 from aiokafka.admin import AIOKafkaAdminClient
@@ -12,6 +14,11 @@ from aiokafka.errors import NoError, UnknownMemberIdError, for_code
 from aiokafka.protocol.group import LeaveGroupRequest
 
 from hotswap.errors import Doubt
+
+log = logging.getLogger(__name__)
+
+AWAY_S: Final = 1.0
+"""A broker that restarts is away for longer than this, and a connection that is only renewed is not."""
 
 
 class Group(NamedTuple):
@@ -63,6 +70,32 @@ def membership_number(consumer: AIOKafkaConsumer) -> int:
 def rejoin(consumer: AIOKafkaConsumer) -> None:
     """Make the consumer join its group again, which shares the partitions out anew."""
     consumer._coordinator.request_rejoin()
+
+
+def rejoin_once_back(consumer: AIOKafkaConsumer) -> None:
+    """Make the consumer join its group again whenever its coordinator was away for AWAY_S, and knows it as before.
+
+    A lone Kafka 4.3.1 may have forgotten the sessions of dead members in a crash. It then keeps their partitions for
+    them until the group shares out anew, for which nothing else may ever give it cause.
+    """
+    coordinator = consumer._coordinator
+    send = coordinator._do_heartbeat
+    lost: tuple[int, float] | None = None  # the membership whose heartbeats go unanswered, and since when
+
+    async def heartbeat() -> bool:
+        nonlocal lost
+        number, began = coordinator.generation, time.monotonic()
+        is_answered: bool = await send()
+        if not is_answered:
+            lost = lost if lost and lost[0] == number else (number, began)
+            return False
+        if lost and lost[0] == number and (away := time.monotonic() - lost[1]) >= AWAY_S:
+            log.info("membership.rejoins", extra={"why": f"its coordinator was away for {away:.1f} s"})
+            coordinator.request_rejoin()
+        lost = None
+        return True
+
+    coordinator._do_heartbeat = heartbeat
 
 
 def read_on(consumer: AIOKafkaConsumer) -> None:

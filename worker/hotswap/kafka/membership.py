@@ -23,7 +23,7 @@ from hotswap.kafka.assignor import NOTHING, Claim, KeepingAssignor
 from hotswap.kafka.connection import bounded, connection, end
 from hotswap.kafka.contents import Bounds, Unpacker
 from hotswap.kafka.fetched import Fetches, get_batches, take_batches
-from hotswap.kafka.group import join_as, leave_at_stop, member_id, membership_number, read_on, rejoin
+from hotswap.kafka.group import join_as, leave_at_stop, member_id, membership_number, read_on, rejoin, rejoin_once_back
 from hotswap.kafka.inbox import Inbox, bytes_fetched, bytes_queued
 from hotswap.kafka.internals import FencedInstanceIdError, fetch_at_most
 from hotswap.kafka.records import RawRequests
@@ -110,6 +110,7 @@ class Membership(ConsumerRebalanceListener):  # type: ignore[misc]
         take_batches(self._consumer, unpacker, self._removed)
         if self._keeps:
             read_on(self._consumer)
+            rejoin_once_back(self._consumer)
 
     async def run(self) -> None:
         """Poll until cancelled.
