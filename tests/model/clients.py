@@ -152,7 +152,7 @@ class Consumer:
         self._owned: set[TopicPartition] = set()
         self._paused: set[TopicPartition] = set()
         self._positions: dict[TopicPartition, int] = {}
-        self._coordinator = SimpleNamespace(member_id="a member", generation=-1)
+        self._coordinator = SimpleNamespace(member_id="a member", generation=-1, _do_heartbeat=None)
         self._subscription = SimpleNamespace()
         self._fetcher = SimpleNamespace(_records={})
         self._task: asyncio.Task[None] | None = None
