@@ -194,6 +194,7 @@ async def group_reset(arena):
     """The group's offsets are set back, forward, and removed, while its workers are stopped, as Kafka demands."""
     refused = await _set_offsets(arena, {0: 0})
     assert refused, "Kafka lets somebody set the offsets of a group with members"
+    await arena.publisher.reach(300)  # of which each partition gets more than are set back
     for what in ("set back", "set forward", "removed"):
         await arena.rest()
         await arena.stop_workers()
