@@ -27,9 +27,6 @@ _WORKER_THREADS = 2 + min(32, (os.cpu_count() or 1) + 4)
 """The event loop's, the health server's, and asyncio's pool for blocking calls, full once enough overlap."""
 _TIMES_P99 = 1.5
 _FLAT = 1.05
-_READINGS = 100
-"""After so many swaps at first and at last memory is read, and the medians are compared: one reading alone differs from
-the next by what the allocator holds free. A worker keeps 1.3 KiB of each command, its id and its generation."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,17 +54,15 @@ async def _play(arena, commands, count):
         await _one(arena, commands)
     steady = [await _quiet(max(_STEADY_S, renewed - time.monotonic()))]
     before = _footprint(arena)
-    began, durations, memory = time.time(), [], []
+    began, durations = time.time(), []
     for number in range(count - _BEFORE):
         durations.append(await _one(arena, commands))
-        memory.append(_memory(arena))
         if number % 100 == 99:
             p99 = _percentile(arena, [(began, time.time())], 99)
             arena.say(f"{number + 1 + _BEFORE} swaps, p99 {p99:.0f} ms, {_footprint(arena)}")
     during = (began, time.time())
     steady.append(await _quiet(_STEADY_S))
     _check(arena, count, durations, steady, during, before, _footprint(arena))
-    _check_memory(arena, memory)
 
 
 class _Commands:
@@ -149,16 +144,10 @@ def _check(arena, count, durations, steady, during, before, after):
     for name in ("processes", "descriptors", "host_threads", "temporary"):
         assert getattr(after, name) <= getattr(before, name), f"{name} are not as at the start"
     assert after.worker_threads <= _WORKER_THREADS * len(arena.workers), "a worker has more threads than its pool"
+    for name in ("worker_mib", "host_mib"):
+        grown = getattr(after, name) / getattr(before, name)
+        assert grown <= _FLAT, f"{name} grew by {grown - 1:.1%}"
     assert p99["during swaps"] <= _TIMES_P99 * p99["steady"], "the stream feels the swaps"
-
-
-def _check_memory(arena, memory):
-    count = min(_READINGS, len(memory) // 2)
-    ends = memory[:count], memory[-count:]
-    for name in memory[0]:
-        first, last = (median(reading[name] for reading in end) for end in ends)
-        arena.figures[f"{name}, medians of the first and the last {count} swaps"] = f"{first:.1f}, {last:.1f}"
-        assert last <= _FLAT * first, f"{name} grew by {last / first - 1:.1%}"
 
 
 def _footprint(arena):
@@ -172,17 +161,9 @@ def _footprint(arena):
         host_threads=_threads(hosts),
         worker_threads=_threads(workers),
         temporary=len(list(artifacts.iterdir())) + len(list(Path(arena.temporary).iterdir())),
-        **_memory(arena),
+        worker_mib=round(sum(map(_resident_mib, workers)), 1),
+        host_mib=round(sum(map(_resident_mib, hosts)), 1),
     )
-
-
-def _memory(arena):
-    workers = [arena.deployment.workers[name].pid for name in arena.workers]
-    hosts = [pid for name in arena.workers for pid in arena.hosts(name)]
-    return {
-        "worker_mib": round(sum(map(_resident_mib, workers)), 1),
-        "host_mib": round(sum(map(_resident_mib, hosts)), 1),
-    }
 
 
 def _threads(pids):
