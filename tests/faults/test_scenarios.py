@@ -12,26 +12,23 @@ from faults.schedule import CYCLE_S, QUIET_S
 
 SEED = int(os.environ.get("HOTSWAP_TEST_SEED", "1"))
 BRIEF = {"zombies": 4, "drain": 0, "everything": 25}
-SMALL = {"zombies": 2, "drain": 2, "everything": 3}
-"""Workers: what one of them costs is its start, and a drain starts each of them twice."""
 PER_SECOND = 100
 """Requests: each of the full proofs has three times as many or more, which a short run would pay for in its broker."""
 
 
-def calm(scenario, **terms):
-    return replace(scenario, terms=replace(scenario.terms, per_second=PER_SECOND, **terms))
+def calm(scenario):
+    return replace(scenario, terms=replace(scenario.terms, per_second=PER_SECOND))
 
 
 @pytest.mark.parametrize("name", BRIEF)
 async def test_a_fleet_under_fire_answers_every_request_once_in_order_by_the_right_generation(name, tmp_path):
-    scenario = calm(SCENARIOS[name], workers=SMALL[name])
-    arena = await run(scenario, seed=SEED, seconds=BRIEF[name], folder=tmp_path)
+    arena = await run(calm(SCENARIOS[name]), seed=SEED, seconds=BRIEF[name], folder=tmp_path)
     assert arena.findings == []
 
 
-async def test_the_verifier_detects_a_fleet_whose_producers_fence_nobody(tmp_path):
-    """That of a fleet which delivers at least once is in test_watcher.py."""
-    arena = await run(calm(RED["red-unfenced"]), seed=SEED, seconds=5, folder=tmp_path)
+@pytest.mark.parametrize(("name", "times"), [("red-unfenced", 5), ("red-at-least-once", 1)])
+async def test_the_verifier_detects_a_fleet_that_cannot_keep_the_promise(name, times, tmp_path):
+    arena = await run(calm(RED[name]), seed=SEED, seconds=times, folder=tmp_path)
     assert any("twice" in finding for finding in arena.findings), arena.figures
 
 
