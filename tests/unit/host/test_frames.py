@@ -3,6 +3,7 @@
 import json
 import socket
 import struct
+import tracemalloc
 
 import pytest
 
@@ -154,6 +155,22 @@ def test_unsolicited_frames_do_not_pile_up(monkeypatch):
 
     assert "more than it was asked" in str(connection._end)
     assert 10 < len(connection._frames) < 100
+
+
+def test_a_host_leaves_no_hole_of_its_buffer_s_size_in_the_heap():
+    tracemalloc.start()
+    try:
+        connection = _Connection()
+        taken, _ = tracemalloc.get_traced_memory()
+        said = frames.pack_announcement(1, 1)
+        length = len(connection.get_buffer(-1))
+        connection.get_buffer(-1)[: len(said)] = said
+        connection.buffer_updated(len(said))
+    finally:
+        tracemalloc.stop()
+
+    assert len(connection._frames) == 1
+    assert taken < 8 << 10 < length
 
 
 @pytest.mark.parametrize("code", ["NO_SUCH_CODE", None, ["MODEL_INVALID"]])
