@@ -2,6 +2,7 @@
 
     make bench                                   all of it (hours)
     python benchmarks/bench.py contenders        one part: PARTS names them
+    python benchmarks/bench.py forest --mojo M   a backlog with a larger MOJO of the same columns, which you have
     python benchmarks/bench.py --draw            measures nothing: the tables and plots of the figures that are kept
 
 Compare figures only within one part; machines differ, ratios hold. benchmarks/results.json keeps the raw figures of the
@@ -38,7 +39,7 @@ from over_http import OverHttp
 from points import Growth, Lingering, Point
 from pydantic import TypeAdapter
 from rich.console import Console
-from through_kafka import Results
+from through_kafka import Forest, Results
 from workload import different_rows
 from workload import rows as alike
 
@@ -60,6 +61,7 @@ class Report:
     measured_on: dict[str, Machine]
     backlog: Results | None = None
     contenders: Results | None = None
+    forest: Forest | None = None
     half: Half | None = None
     linger: list[Lingering] | None = None
     growth: Growth | None = None
@@ -79,6 +81,7 @@ _KEPT = TypeAdapter(Report)
 PARTS: dict[str, Callable[[Any], list[report.Figures]]] = {
     "backlog": through_kafka.backlog_figures,
     "contenders": through_kafka.figures,
+    "forest": through_kafka.forest_figures,
     "half": half.figures,
     "linger": curves.linger_figures,
     "growth": curves.growth_figures,
@@ -125,6 +128,8 @@ def _measure(part: str, options: argparse.Namespace, say: Say) -> Any:
             run = through_kafka.measure_backlog_alone(kafka, folder, different_rows(), rows, say)
         elif part == "contenders":
             run = through_kafka.measure_all(kafka, folder, alike(), _ROWS, seconds, say)
+        elif part == "forest":
+            run = through_kafka.measure_forest(kafka, folder, different_rows(), rows // 2, options.mojo, say)
         elif part == "half":
             run = half.measure(kafka, folder, different_rows(), rows, seconds, say)
         elif part == "linger":
@@ -146,14 +151,18 @@ def main() -> None:
     parser.add_argument("parts", nargs="*", metavar="PART", help=f"default all: {', '.join(PARTS)}")
     rows = f"requests of the largest backlog (default {_BACKLOG:,}, of growth {curves.ROWS[-1]:,})"
     parser.add_argument("--rows", type=int, help=rows)
+    parser.add_argument("--mojo", type=Path, help="the model of the part forest, which is left out without it")
     parser.add_argument("--seconds", type=float, default=20, help="of a steady stream (default 20)")
     parser.add_argument("--draw", action="store_true", help="measure nothing, draw what is kept")
     options = parser.parse_args()
     if unknown := set(options.parts) - set(PARTS):
         parser.error(f"no such part: {', '.join(sorted(unknown))}; there are {', '.join(PARTS)}")
+    if "forest" in options.parts and not options.mojo:
+        parser.error("the part forest needs --mojo: a MOJO of the columns of examples/models/gbm_50x5.zip")
     console = Console()
     kept = load()
-    for part in () if options.draw else options.parts or PARTS:
+    every = [part for part in PARTS if part != "forest" or options.mojo]
+    for part in () if options.draw else options.parts or every:
         console.print(f"{part}:")
         setattr(kept, part, _measure(part, options, lambda text: console.print(f"· {text}")))
         kept.measured_on[part] = machine()

@@ -37,6 +37,7 @@ _ROUNDS = 3
 """How often each takes the backlog, in turns: on a shared machine, the same contender varies by a tenth."""
 _SLOW = {NAIVE: 100_000}
 """Rows for contenders that would otherwise take minutes."""
+_OF_FORESTS = (OURS, OURS_AT_BEST, by_java.BY_HAND, by_java.BY_HAND_AT_BEST)
 
 
 @dataclass(slots=True)
@@ -73,10 +74,25 @@ class Results:
     lines: list[Line]
 
 
+@dataclass(slots=True)
+class Forest:
+    """The results of backlogs with another MOJO, `model` is the name of its file."""
+
+    model: str
+    rows: int
+    lines: list[Line]
+
+
 async def measure_backlogs(
-    kafka: LocalKafka, folder: Path, values: list[bytes], count: int, say: Callable[[str], None]
+    kafka: LocalKafka,
+    folder: Path,
+    values: list[bytes],
+    count: int,
+    say: Callable[[str], None],
+    names: Sequence[str] = (),
+    mojo: Path = by_java.MODEL,
 ) -> dict[str, list[Backlog]]:
-    """Measures a backlog of every contender, in turns."""
+    """Measures a backlog of every contender, or of those named, in turns."""
     if by_java.can_compile():
         by_java.compile_programs(folder)
     else:
@@ -84,11 +100,11 @@ async def measure_backlogs(
     say(f"publishing {count:,} requests")
     backlog = Settings(kafka=kafka.bootstrap, deployment="backlog")
     await fill(backlog, values, count)
-    taken: dict[str, list[Backlog]] = {name: [] for name in contenders()}
+    taken: dict[str, list[Backlog]] = {name: [] for name in contenders() if not names or name in names}
     for number, name in itertools.product(range(_ROUNDS), taken):
         say(f"{name}: {count:,} requests as a backlog, {number + 1} of {_ROUNDS}")
-        contender = Contender(name, kafka, folder, backlog.topics.requests)
-        taken[name].append(await measure_backlog(contender, min(count, _SLOW.get(name, count))))
+        contender = Contender(name, kafka, folder, backlog.topics.requests, task=by_java.Task(model=mojo))
+        taken[name].append(await measure_backlog(contender, min(count, _SLOW.get(name, count)), first_model(mojo)))
     return taken
 
 
@@ -98,6 +114,14 @@ async def measure_backlog_alone(
     """Measures nothing but the backlogs."""
     taken = await measure_backlogs(kafka, folder, values, count, say)
     return Results(count, None, [Line(name, backlogs) for name, backlogs in taken.items()])
+
+
+async def measure_forest(
+    kafka: LocalKafka, folder: Path, values: list[bytes], count: int, mojo: Path, say: Callable[[str], None]
+) -> Forest:
+    """Measures the backlogs of Java by hand and ours with a larger model, which the repository does not hold."""
+    taken = await measure_backlogs(kafka, folder, values, count, say, _OF_FORESTS, mojo)
+    return Forest(mojo.name, count, [Line(name, backlogs) for name, backlogs in taken.items()])
 
 
 async def measure_all(
@@ -188,6 +212,13 @@ def backlog_figures(results: Results) -> list[Figures]:
     return [Figures(title, ["", *(line.name for line in results.lines)], _body(results, _OF_BACKLOGS), note)]
 
 
+def forest_figures(results: Forest) -> list[Figures]:
+    """Builds the table of the backlogs with a larger model."""
+    title = f"A backlog through Kafka: {results.model}, {PARTITIONS} partitions, {results.rows:,} different requests"
+    note = f"Taken in turns, as above: the median of {_ROUNDS}, in brackets the least and the most."
+    return [Figures(title, ["", *(line.name for line in results.lines)], _body(results, _OF_BACKLOGS), note)]
+
+
 def figures(results: Results) -> list[Figures]:
     """Builds the table of the contenders, a column for each."""
     title = f"Through Kafka: {_MODEL}, {results.rows:,} requests"
@@ -205,7 +236,7 @@ def figures(results: Results) -> list[Figures]:
     return [Figures(title, ["", *(line.name for line in results.lines)], body, note)]
 
 
-def _body(results: Results, rows: Sequence[tuple[str, str, str, int]]) -> list[list[str]]:
+def _body(results: Results | Forest, rows: Sequence[tuple[str, str, str, int]]) -> list[list[str]]:
     return [[label, *(_cell(line, of, name, digits) for line in results.lines)] for label, of, name, digits in rows]
 
 
