@@ -1,5 +1,7 @@
 """Records of the control topic, encoded and decoded."""
 
+from dataclasses import replace
+
 import pytest
 
 from hotswap.commands import command_for, decode_command, encode_command
@@ -66,6 +68,13 @@ def test_an_encoded_command_decodes_to_itself(command):
 def test_a_value_that_does_not_fit_its_field_is_a_usage_error(command):
     with pytest.raises(UsageError, match="cannot be encoded"):
         encode_command("churn", command)
+
+
+def test_commands_share_what_is_equal_since_every_generation_is_kept():
+    value = encode_command("fraud", replace(FULL, cut={}))
+    (_, one), (_, other) = decode_command(value), decode_command(bytes(bytearray(value)))
+    assert one.cut is other.cut
+    assert all(getattr(one.model, part) is getattr(other.model, part) for part in ("uri", "sha256", "kind", "name"))
 
 
 def test_another_deployments_command_is_skipped_whatever_else_it_holds():

@@ -2,8 +2,10 @@
 
 import contextlib
 import hashlib
+import sys
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from types import MappingProxyType
 
 from google.protobuf.message import DecodeError
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -27,6 +29,7 @@ from hotswap.v1 import control_pb2 as wire
 _POLICIES = {Policy.ACCEPT: wire.POLICY_ACCEPT, Policy.REFUSE: wire.POLICY_REFUSE}
 _SHA256_DIGITS = 64
 _LONGEST_NAME = 100
+_NO_CUT: Mapping[int, int] = MappingProxyType({})
 _LONGEST_ID = 200  # ids are part of the status topic's keys and messages, which are bounded
 
 
@@ -219,14 +222,16 @@ def _set_cut(message: wire.Swap | wire.Rollback, cut: Mapping[int, int]) -> None
 
 
 def _cut(message: wire.Swap | wire.Rollback) -> Mapping[int, int]:
-    return dict(message.cut_over.offsets)
+    return dict(message.cut_over.offsets) or _NO_CUT
 
 
 def _model(model: wire.Model) -> Model:
     _check_digest(model.sha256, f"model {without_secrets(model.uri)}")
     if not model.uri:
         raise SwapError(SwapCode.MALFORMED, "the model has no uri")
-    return Model(model.uri, model.sha256.lower(), model.kind or "h2o", model.name[:_LONGEST_NAME])
+    # A worker keeps every generation that there was, and most parts are those of an earlier one.
+    parts = model.uri, model.sha256.lower(), model.kind or "h2o", model.name[:_LONGEST_NAME]
+    return Model(*map(sys.intern, parts))
 
 
 def _proto(proto: wire.Proto) -> Proto:

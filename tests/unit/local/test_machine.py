@@ -1,6 +1,8 @@
 """What a worker tells of its machine, and what it calls a fault."""
 
+import ctypes
 import os
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -59,3 +61,19 @@ def test_the_memory_is_that_of_a_process_and_of_all_that_it_started(tmp_path):
     assert module.memory_of(7, tmp_path) == 70 * os.sysconf("SC_PAGE_SIZE")
     assert module.memory_of(7, tmp_path / "nowhere") == 0
     assert module.memory_of(os.getpid()) > 1 << 20
+
+
+@pytest.mark.skipif(not hasattr(ctypes.CDLL(None), "malloc_trim"), reason="needs glibc")
+def test_what_is_free_between_what_is_in_use_goes_back_to_the_system():
+    def resident():
+        lines = Path("/proc/self/status").read_text().splitlines()
+        return next(int(line.split()[1]) for line in lines if line.startswith("RssAnon"))
+
+    chunks = [bytearray(32 << 10) for _ in range(1_000)]
+    kept = chunks[::20]
+    del chunks
+    before = resident()
+    module.return_free_memory()
+
+    assert len(kept) == 50
+    assert before - resident() > 20 << 10  # KiB
