@@ -122,17 +122,6 @@ async def world(monkeypatch):
     await world.staging.stop()
 
 
-async def test_what_a_retired_generation_took_goes_back_to_the_system(world, monkeypatch):
-    returned = asyncio.Event()
-    monkeypatch.setattr(module, "return_free_memory", returned.set)
-    world.command(1)
-    await world.until(lambda: world.staging.loaded == [1])
-    assert not returned.is_set()
-    world.command(2)
-    await world.until(returned.is_set)
-    assert FakeHost.stopped == [1]
-
-
 async def test_a_generation_serves_once_ready_and_the_old_one_is_retired(world):
     world.command(1)
     await world.until(lambda: world.staging.loaded == [1])

@@ -28,6 +28,7 @@ from hotswap.kafka.partition import Cluster, KafkaPartition
 from hotswap.kafka.predecessor import stand_aside
 from hotswap.kafka.tail import AnswersTail
 from hotswap.kafka.writer import LogWriter
+from hotswap.local.machine import return_free_memory
 from hotswap.pipeline.loop import PartitionLoop
 from hotswap.pipeline.partitions import Pipeline
 from hotswap.settings import Settings
@@ -40,6 +41,8 @@ log = logging.getLogger(__name__)
 
 CHILD = (sys.executable, "-m", "hotswap.host.child")
 _BEAT_S = 1.0
+_RETURN_S = 10.0
+"""How often free memory goes back: at 1,500 requests/s a worker took 1 MiB a minute more without, none of it in use."""
 _PATIENCE_CALLS = 9
 """For how many times the bound of a call a start is tried again: 90 s, so that it survives a minute's fault."""
 _YOUNG_OBJECTS = 500_000
@@ -132,6 +135,7 @@ class Worker:
             self._control.watch_topics(self._admin),
             self._control.watch_machine(staging, self._fetcher.find),
             self._beat(),
+            _return_memory(),
         ]
         tasks = [asyncio.create_task(part) for part in parts]
         stop = asyncio.create_task(stopping.wait())
@@ -311,3 +315,9 @@ async def _run(settings: Settings, child: Sequence[str], stopping: asyncio.Event
             await _unless(stopping, asyncio.sleep(_BEAT_S))
         else:
             return
+
+
+async def _return_memory() -> None:
+    while True:
+        await asyncio.sleep(_RETURN_S)
+        return_free_memory()

@@ -22,7 +22,6 @@ from hotswap.host.load import Load, sandbox_of
 from hotswap.host.parent import START_SECONDS, ModelHost
 from hotswap.host.standby import Standbys
 from hotswap.local.cores import cores_at_hand
-from hotswap.local.machine import return_free_memory
 from hotswap.pipeline.admission import Rules
 from hotswap.pipeline.ports import PartitionState, Serve, Serving, Wait
 from hotswap.runtimes.kinds import runtime_of
@@ -309,4 +308,3 @@ class Staging:
     async def _end(self, loaded: _Loaded) -> None:
         await loaded.host.stop()
         self._store.release(loaded.load.model)
-        return_free_memory()
