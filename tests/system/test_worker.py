@@ -13,6 +13,13 @@ from harness.audit import read
 from harness.fleet import EXAMPLES, Deployment, messages
 from hotswap.client.change import Change
 
+TELLING = """
+import sys
+from hotswap import service
+service._RETURN_S = 0.05
+service.return_free_memory = lambda: print("memory returned", file=sys.stderr)
+"""
+
 
 def get(port, path):
     try:
@@ -35,6 +42,11 @@ async def until(what, timeout=30):
     async with asyncio.timeout(timeout):
         while not what():
             await asyncio.sleep(0.05)
+
+
+async def test_a_worker_returns_its_free_memory_again_and_again(deployment):
+    deployment.start(prelude=TELLING)
+    await until(lambda: deployment.log().count("memory returned") >= 3)
 
 
 async def test_a_worker_is_ready_only_once_it_can_score_and_counts_what_it_answers(deployment):
