@@ -129,7 +129,7 @@ def _measure(part: str, options: argparse.Namespace, say: Say) -> Any:
         elif part == "contenders":
             run = through_kafka.measure_all(kafka, folder, alike(), _ROWS, seconds, say)
         elif part == "forest":
-            run = through_kafka.measure_forest(kafka, folder, different_rows(), rows // 2, options.mojo, say)
+            run = through_kafka.measure_forest(kafka, folder, different_rows(), rows // 4, options.mojo, say)
         elif part == "half":
             run = half.measure(kafka, folder, different_rows(), rows, seconds, say)
         elif part == "linger":

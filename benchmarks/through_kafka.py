@@ -90,7 +90,7 @@ async def measure_backlogs(
     count: int,
     say: Callable[[str], None],
     names: Sequence[str] = (),
-    mojo: Path = by_java.MODEL,
+    mojo: Path | None = None,
 ) -> dict[str, list[Backlog]]:
     """Measures a backlog of every contender, or of those named, in turns."""
     if by_java.can_compile():
@@ -103,7 +103,9 @@ async def measure_backlogs(
     taken: dict[str, list[Backlog]] = {name: [] for name in contenders() if not names or name in names}
     for number, name in itertools.product(range(_ROUNDS), taken):
         say(f"{name}: {count:,} requests as a backlog, {number + 1} of {_ROUNDS}")
-        contender = Contender(name, kafka, folder, backlog.topics.requests, task=by_java.Task(model=mojo))
+        contender = Contender(
+            name, kafka, folder, backlog.topics.requests, task=by_java.Task(model=mojo or by_java.MODEL)
+        )
         taken[name].append(await measure_backlog(contender, min(count, _SLOW.get(name, count)), first_model(mojo)))
     return taken
 

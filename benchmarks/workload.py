@@ -14,6 +14,7 @@ from typing import Any
 
 from hotswap.client.change import Change
 from hotswap.codec.proto import compile as compile_proto
+from hotswap.generation import Configuration, frozen
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 MODEL = "gbm_50x5"
@@ -22,7 +23,10 @@ _PROTO = EXAMPLES / "protos" / f"{MODEL}.proto"
 
 def first_model(mojo: Path | None = None) -> Change:
     """Returns the GBM of 50 trees, or another MOJO of the same columns, and its proto."""
-    return Change(model=mojo or EXAMPLES / "models" / f"{MODEL}.zip", proto=_PROTO)
+    if mojo is None:
+        return Change(model=EXAMPLES / "models" / f"{MODEL}.zip", proto=_PROTO)
+    outputs = frozen({"response": "predict"})  # the column that it was trained to predict may have another name
+    return Change(model=mojo, proto=_PROTO, configuration=Configuration(outputs=outputs))
 
 
 def another_model(folder: Path) -> Change:
