@@ -2,7 +2,7 @@
 
     make bench                                   all of it (hours)
     python benchmarks/bench.py contenders        one part: PARTS names them
-    python benchmarks/bench.py forest --mojo M   a backlog with a larger MOJO of the same columns, which you have
+    python benchmarks/bench.py forest --mojo M --table T   with a larger MOJO of the same columns, and its rows
     python benchmarks/bench.py --draw            measures nothing: the tables and plots of the figures that are kept
 
 Compare figures only within one part; machines differ, ratios hold. benchmarks/results.json keeps the raw figures of the
@@ -129,7 +129,8 @@ def _measure(part: str, options: argparse.Namespace, say: Say) -> Any:
         elif part == "contenders":
             run = through_kafka.measure_all(kafka, folder, alike(), _ROWS, seconds, say)
         elif part == "forest":
-            run = through_kafka.measure_forest(kafka, folder, different_rows(), rows // 4, options.mojo, say)
+            values = different_rows(table=options.table)
+            run = through_kafka.measure_forest(kafka, folder, values, rows // 4, options.mojo, say)
         elif part == "half":
             run = half.measure(kafka, folder, different_rows(), rows, seconds, say)
         elif part == "linger":
@@ -152,13 +153,14 @@ def main() -> None:
     rows = f"requests of the largest backlog (default {_BACKLOG:,}, of growth {curves.ROWS[-1]:,})"
     parser.add_argument("--rows", type=int, help=rows)
     parser.add_argument("--mojo", type=Path, help="the model of the part forest, which is left out without it")
+    parser.add_argument("--table", type=Path, help="its rows, a CSV")
     parser.add_argument("--seconds", type=float, default=20, help="of a steady stream (default 20)")
     parser.add_argument("--draw", action="store_true", help="measure nothing, draw what is kept")
     options = parser.parse_args()
     if unknown := set(options.parts) - set(PARTS):
         parser.error(f"no such part: {', '.join(sorted(unknown))}; there are {', '.join(PARTS)}")
-    if "forest" in options.parts and not options.mojo:
-        parser.error("the part forest needs --mojo: a MOJO of the columns of examples/models/gbm_50x5.zip")
+    if "forest" in options.parts and not (options.mojo and options.table):
+        parser.error("the part forest needs --mojo and --table: of the columns of examples/models/gbm_50x5.zip")
     console = Console()
     kept = load()
     every = [part for part in PARTS if part != "forest" or options.mojo]
