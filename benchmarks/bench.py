@@ -39,7 +39,7 @@ from over_http import OverHttp
 from points import Growth, Lingering, Point
 from pydantic import TypeAdapter
 from rich.console import Console
-from through_kafka import Forest, Results
+from through_kafka import Results
 from workload import different_rows
 from workload import rows as alike
 
@@ -61,7 +61,7 @@ class Report:
     measured_on: dict[str, Machine]
     backlog: Results | None = None
     contenders: Results | None = None
-    forest: Forest | None = None
+    forest: Results | None = None
     half: Half | None = None
     linger: list[Lingering] | None = None
     growth: Growth | None = None
@@ -152,19 +152,19 @@ def main() -> None:
     parser.add_argument("parts", nargs="*", metavar="PART", help=f"default all: {', '.join(PARTS)}")
     rows = f"requests of the largest backlog (default {_BACKLOG:,}, of growth {curves.ROWS[-1]:,})"
     parser.add_argument("--rows", type=int, help=rows)
-    parser.add_argument("--mojo", type=Path, help="the model of the part forest, which is left out without it")
-    parser.add_argument("--table", type=Path, help="its rows, a CSV")
+    parser.add_argument("--mojo", type=Path, help="a larger model for the part forest, which is left out without it")
+    parser.add_argument("--table", type=Path, help="the rows of that model, a CSV")
     parser.add_argument("--seconds", type=float, default=20, help="of a steady stream (default 20)")
     parser.add_argument("--draw", action="store_true", help="measure nothing, draw what is kept")
     options = parser.parse_args()
     if unknown := set(options.parts) - set(PARTS):
         parser.error(f"no such part: {', '.join(sorted(unknown))}; there are {', '.join(PARTS)}")
-    if "forest" in options.parts and not (options.mojo and options.table):
+    parts = options.parts or [part for part in PARTS if part != "forest" or options.mojo]
+    if "forest" in parts and not (options.mojo and options.table):
         parser.error("the part forest needs --mojo and --table: of the columns of examples/models/gbm_50x5.zip")
     console = Console()
     kept = load()
-    every = [part for part in PARTS if part != "forest" or options.mojo]
-    for part in () if options.draw else options.parts or every:
+    for part in () if options.draw else parts:
         console.print(f"{part}:")
         setattr(kept, part, _measure(part, options, lambda text: console.print(f"· {text}")))
         kept.measured_on[part] = machine()

@@ -67,20 +67,12 @@ class Line:
 
 @dataclass(slots=True)
 class Results:
-    """The results of a run; the floor is the latency of the measuring alone."""
+    """The results of a run; the floor is the latency of the measuring alone, `model` the name of the MOJO's file."""
 
     rows: int
     floor: Floor | None
     lines: list[Line]
-
-
-@dataclass(slots=True)
-class Forest:
-    """The results of backlogs with another MOJO, `model` is the name of its file."""
-
-    model: str
-    rows: int
-    lines: list[Line]
+    model: str = by_java.MODEL.name
 
 
 async def measure_backlogs(
@@ -120,10 +112,10 @@ async def measure_backlog_alone(
 
 async def measure_forest(
     kafka: LocalKafka, folder: Path, values: list[bytes], count: int, mojo: Path, say: Callable[[str], None]
-) -> Forest:
+) -> Results:
     """Measures the backlogs of Java by hand and ours with a larger model, which the repository does not hold."""
     taken = await measure_backlogs(kafka, folder, values, count, say, _OF_FORESTS, mojo)
-    return Forest(mojo.name, count, [Line(name, backlogs) for name, backlogs in taken.items()])
+    return Results(count, None, [Line(name, backlogs) for name, backlogs in taken.items()], mojo.name)
 
 
 async def measure_all(
@@ -214,9 +206,12 @@ def backlog_figures(results: Results) -> list[Figures]:
     return [Figures(title, ["", *(line.name for line in results.lines)], _body(results, _OF_BACKLOGS), note)]
 
 
-def forest_figures(results: Forest) -> list[Figures]:
+def forest_figures(results: Results) -> list[Figures]:
     """Builds the table of the backlogs with a larger model."""
-    title = f"A backlog through Kafka: {results.model}, {PARTITIONS} partitions, {results.rows:,} different requests"
+    title = (
+        f"A backlog through Kafka: {results.model}, {PARTITIONS} partitions, {results.rows:,} requests, 200,000 of "
+        "them different"
+    )
     note = f"Taken in turns, as above: the median of {_ROUNDS}, in brackets the least and the most."
     return [Figures(title, ["", *(line.name for line in results.lines)], _body(results, _OF_BACKLOGS), note)]
 
@@ -238,7 +233,7 @@ def figures(results: Results) -> list[Figures]:
     return [Figures(title, ["", *(line.name for line in results.lines)], body, note)]
 
 
-def _body(results: Results | Forest, rows: Sequence[tuple[str, str, str, int]]) -> list[list[str]]:
+def _body(results: Results, rows: Sequence[tuple[str, str, str, int]]) -> list[list[str]]:
     return [[label, *(_cell(line, of, name, digits) for line in results.lines)] for label, of, name, digits in rows]
 
 

@@ -19,6 +19,7 @@ from hotswap.generation import Configuration, frozen
 EXAMPLES = Path(__file__).parents[1] / "examples"
 MODEL = "gbm_50x5"
 _PROTO = EXAMPLES / "protos" / f"{MODEL}.proto"
+_TABLE = EXAMPLES / "data" / f"{MODEL}.csv"
 
 
 def first_model(mojo: Path | None = None) -> Change:
@@ -49,7 +50,7 @@ def documents() -> list[bytes]:
     return [_document(row) for row in _table()]
 
 
-def different_rows(count: int = 200_000, table: Path | None = None) -> list[bytes]:
+def different_rows(count: int = 200_000, table: Path = _TABLE) -> list[bytes]:
     """Returns rows that all differ: each value is drawn from its column, and numbers are moved a little.
 
     Those of another MOJO come from its own `table`: a category that a model does not know goes the plain way.
@@ -62,7 +63,7 @@ def different_documents(count: int) -> list[bytes]:
     return [_document(row) for row in _drawn(count)]
 
 
-def _drawn(count: int, path: Path | None = None) -> Iterator[dict[str, str]]:
+def _drawn(count: int, path: Path = _TABLE) -> Iterator[dict[str, str]]:
     draw, table = random.Random(0), _table(path)  # noqa: S311 - the same ones each time
     columns = {name: [row[name] for row in table] for name in table[0] if name in _NAMES}
     noise = {name: 0.0 if name in _TEXTS else 1e-3 for name in columns}
@@ -80,8 +81,8 @@ _TEXTS = {field.name for field in _FIELDS if field.type == field.TYPE_STRING}
 _NAMES = {field.name for field in _FIELDS}
 
 
-def _table(path: Path | None = None) -> list[dict[str, str]]:
-    with (path or EXAMPLES / "data" / f"{MODEL}.csv").open(newline="") as file:
+def _table(path: Path = _TABLE) -> list[dict[str, str]]:
+    with path.open(newline="") as file:
         return list(csv.DictReader(file))
 
 

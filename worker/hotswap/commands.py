@@ -229,7 +229,7 @@ def _model(model: wire.Model) -> Model:
     _check_digest(model.sha256, f"model {without_secrets(model.uri)}")
     if not model.uri:
         raise SwapError(SwapCode.MALFORMED, "the model has no uri")
-    # A worker keeps every generation that there was, and most parts are those of an earlier one.
+    # Interned, since a worker keeps every generation, and most of them share these with earlier ones.
     parts = model.uri, model.sha256.lower(), model.kind or "h2o", model.name[:_LONGEST_NAME]
     return Model(*map(sys.intern, parts))
 

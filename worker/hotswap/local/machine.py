@@ -47,8 +47,8 @@ def look(cache: Path) -> Machine:
 def return_free_memory() -> None:
     """Return to the system the pages of the heap that are free, where the C library can (glibc's `malloc_trim`).
 
-    By itself it returns only what is at the heap's end; and asyncio receives everything into 256 KiB of their own, in
-    whose place the next ones often do not fit, as the little that came may lie there still, in a list of small chunks.
+    By itself it returns only what is at the heap's end. asyncio receives each time into a buffer of 256 KiB, and what
+    is left of the last ones often has no room for the next: small chunks, once freed, are kept apart for reuse.
     Takes 2 ms for a heap of 70 MiB, half of it free.
     """
     if trim := getattr(ctypes.CDLL(None), "malloc_trim", None):
