@@ -1,6 +1,7 @@
 """What a worker tells of its machine, and what it calls a fault."""
 
 import ctypes
+import gc
 import os
 from pathlib import Path
 from types import SimpleNamespace
@@ -77,3 +78,16 @@ def test_what_is_free_between_what_is_in_use_goes_back_to_the_system():
 
     assert len(kept) == 50
     assert before - resident() > 20 << 10  # KiB
+
+
+def test_returning_memory_again_and_again_leaves_no_objects_for_the_cycle_collector():
+    module.return_free_memory()
+    gc.collect()
+    gc.disable()
+    try:
+        before = len(gc.get_objects())
+        for _ in range(20):
+            module.return_free_memory()
+        assert len(gc.get_objects()) - before < 20
+    finally:
+        gc.enable()

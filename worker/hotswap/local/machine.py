@@ -1,6 +1,7 @@
 """What a worker tells of its machine: its Java, the free space of its cache, and the memory that it takes there."""
 
 import ctypes
+import functools
 import os
 import shutil
 from collections.abc import Mapping
@@ -51,8 +52,14 @@ def return_free_memory() -> None:
     is left of the last ones often has no room for the next: small chunks, once freed, are kept apart for reuse.
     Takes 2 ms for a heap of 70 MiB, half of it free.
     """
-    if trim := getattr(ctypes.CDLL(None), "malloc_trim", None):
+    if trim := getattr(_c_library(), "malloc_trim", None):
         trim(0)
+
+
+@functools.cache
+def _c_library() -> ctypes.CDLL:
+    # Each CDLL makes a class, which a worker's rare full collections would leave in the heap for an hour.
+    return ctypes.CDLL(None)
 
 
 def memory_of(pid: int, processes: Path = Path("/proc")) -> int:
