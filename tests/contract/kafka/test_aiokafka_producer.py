@@ -1,6 +1,7 @@
 """How a producer behaves as kafka/internals.py changes it: what it sends, and what becomes of its failures."""
 
 import asyncio
+from collections import defaultdict
 from types import SimpleNamespace
 
 import pytest
@@ -89,6 +90,36 @@ async def test_what_ends_a_sender_is_one_line_in_the_log_and_the_reason_of_the_d
     (line,) = [record for record in caplog.records if "sender routine" in record.message]
     assert line.exc_info is None
     assert "the broker is gone" in line.message
+
+
+@pytest.mark.parametrize(
+    ("name", "end"),
+    [
+        ("TxnOffsetCommitRequest", lambda of: of.send_offsets_to_transaction({ANSWERS: OffsetAndMetadata(7, "")}, "d")),
+        ("EndTxnRequest", lambda of: of.commit_transaction()),
+    ],
+)
+async def test_what_ends_a_transaction_is_not_sent_again_when_its_connection_breaks(producer, monkeypatch, name, end):
+    sent = []
+
+    def send(request, **_):
+        sent.append(type(request).__name__)
+        broken = asyncio.get_running_loop().create_future()
+        broken.set_exception(KafkaConnectionError("the connection was cut"))
+        return broken
+
+    async def answer(*_, **__):
+        return 1
+
+    monkeypatch.setattr(producer.client, "_conns", defaultdict(lambda: SimpleNamespace(send=send)))
+    monkeypatch.setattr(producer.client, "ready", answer)
+    monkeypatch.setattr(producer.client, "coordinator_lookup", answer)
+    producer._txn_manager.consumer_group_added("d")
+    await producer._sender.start()
+    with pytest.raises(Doubt, match="the connection was cut"):
+        async with doubting(5, "committing"):
+            await end(producer)
+    assert sent == [name]
 
 
 async def test_a_partition_is_added_before_the_group_and_the_offset_is_sent_last(producer, monkeypatch):

@@ -22,6 +22,7 @@ from hotswap.kafka.internals import (
     retry_soon,
     wrap_sequences,
 )
+from hotswap.kafka.sessions import end_once
 from hotswap.settings import Settings
 from hotswap.v1 import control_pb2 as wire
 
@@ -51,6 +52,7 @@ def new_producer(settings: Settings, partition: int, batch_bytes: int) -> AIOKaf
     retry_soon(producer)
     if is_transactional:
         claim_failures(producer)
+        end_once(producer)
     return producer
 
 
