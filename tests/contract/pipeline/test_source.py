@@ -1,28 +1,17 @@
 """What a loop may rely on in its partition: the same promises of the fake in memory and of a real Kafka."""
 
 import asyncio
-import contextlib
-from dataclasses import replace
 
 import pytest
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from fakes.data_plane import FakePartition, FakeRequest, FakeSource
 from faults.raw_batches import codecs_of
-from harness.audit import read
 from harness.fleet import Deployment
+from harness.one_partition import DAMAGED, batch, on_kafka
 from hotswap.batch import Code, Position, Transaction
 from hotswap.errors import DamagedBatch, Doubt
-from hotswap.kafka import fetched
-from hotswap.kafka.admin import Admin
 from hotswap.kafka.internals import cut_fetches
-from hotswap.kafka.membership import Membership
-from hotswap.kafka.outbox import new_producer
-from hotswap.kafka.partition import Cluster, KafkaPartition
-from hotswap.kafka.tail import AnswersTail
-
-DAMAGED = b"damaged"
-"""A batch with this value in it is damaged on its way."""
 
 
 class InMemory:
@@ -51,72 +40,6 @@ class InMemory:
         return [value for made in self._partition.transactions for _, value, _ in made.dead_letters]
 
 
-class OnKafka:
-    """The first partition of a deployment, which a real consumer fetches."""
-
-    def __init__(self, cluster):
-        self._cluster = cluster
-        self._settings = cluster.settings
-
-    def source(self, **settings):
-        return KafkaPartition(replace(self._cluster, settings=self._settings.model_copy(update=settings)), 0)
-
-    async def publish(self, *values, is_transaction=False):
-        name = {"transactional_id": f"{self._settings.deployment}-publisher"} if is_transaction else {}
-        async with (
-            AIOKafkaProducer(bootstrap_servers=self._settings.kafka, **name) as producer,
-            producer.transaction() if is_transaction else contextlib.nullcontext(),
-        ):
-            batch = producer.create_batch()
-            for value in values:
-                assert batch.append(key=b"key", value=value, timestamp=None)
-            await (await producer.send_batch(batch, self._settings.topics.requests, partition=0))
-
-    async def committed(self):
-        await self._settle()
-        settings = self._settings
-        found = (await self._cluster.admin.committed(settings.group_id, settings.topics.requests, [0]))[0]
-        return Position(max(found.offset, 0), found.generation)
-
-    async def answers(self):
-        return await self._values(self._settings.topics.predictions)
-
-    async def letters(self):
-        return await self._values(self._settings.topics.dead_letters)
-
-    async def _settle(self):
-        """Wait for the markers of the last commit, which returns before them; it shuts out those who committed it."""
-        async with new_producer(self._settings, 0, self._cluster.batch_bytes):
-            pass
-
-    async def _values(self, topic):
-        await self._settle()
-        return [record.value() for record in await asyncio.to_thread(read, self._settings.kafka, topic)]
-
-
-@contextlib.asynccontextmanager
-async def on_kafka(settings, monkeypatch):
-    is_sound = fetched._is_sound
-    monkeypatch.setattr(fetched, "_is_sound", lambda data: DAMAGED not in bytes(data) and is_sound(data))
-    is_assigned = asyncio.Event()
-    async with Admin.connect(settings) as admin:
-        tail = await AnswersTail(settings).start()
-        membership = Membership(
-            settings,
-            on_rejoining=lambda: None,
-            on_revoked=lambda: asyncio.sleep(0),
-            on_assigned=lambda *_: is_assigned.set(),
-        )
-        await membership.start(900_000)
-        poller = asyncio.create_task(membership.run())
-        await is_assigned.wait()
-        yield OnKafka(Cluster(settings=settings, membership=membership, admin=admin, tail=tail, batch_bytes=900_000))
-        poller.cancel()
-        await asyncio.gather(poller, return_exceptions=True)
-        await membership.stop()
-        await tail.stop()
-
-
 @pytest.fixture(params=["fake", "kafka"])
 async def partition(request, monkeypatch, tmp_path):
     if request.param == "fake":
@@ -138,17 +61,6 @@ async def begun(call):
     for _ in range(10):
         await asyncio.sleep(0)
     return task
-
-
-def batch(position, *values, refused=()):
-    """What a batch leaves behind that leads to a position."""
-    return Transaction(
-        [(b"key", value, []) for value in values],
-        [(b"key", value, []) for value in refused],
-        position.offset,
-        position.floor,
-        None,
-    )
 
 
 def values(requests):

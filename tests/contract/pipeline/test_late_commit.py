@@ -1,0 +1,33 @@
+"""A commit that the network delivers after the connection broke on which it was sent, on a real Kafka."""
+
+import asyncio
+
+from faults.brokers import proxied_kafka
+from harness.fleet import Deployment
+from harness.one_partition import batch, on_kafka
+from hotswap.batch import Position
+from hotswap.errors import Doubt
+
+
+async def test_a_commit_that_arrives_after_its_connection_broke_ends_no_later_batch(monkeypatch, tmp_path):
+    async with proxied_kafka() as (kafka, proxy):
+        deployment = await Deployment(kafka, tmp_path).create(partitions=1)
+        behind = deployment.settings.model_copy(update={"kafka": proxy.bootstrap})
+        async with on_kafka(behind, monkeypatch) as partition:
+            source = partition.source()
+            await source.open()
+            held = proxy.hold_requests()
+            committing = asyncio.create_task(source.commit(batch(Position(1, 1), b"a")))
+            await held.full()
+            proxy.cut()
+            (outcome,) = await asyncio.gather(committing, return_exceptions=True)
+            position = Position(1, 1)
+            if outcome is not None:  # as a loop does after a doubt
+                assert isinstance(outcome, Doubt)
+                await source.close()
+                position = await source.open()
+            await source._open_transaction(Position(position.offset + 1, 1))  # as `begin` does while a batch is scored
+            proxy.release_held()
+            await held.answered()
+            await source.close()
+            assert (await partition.committed()).offset == len(await partition.answers()) == position.offset
