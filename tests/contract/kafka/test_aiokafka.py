@@ -60,6 +60,10 @@ RELIED_ON = {
     BatchBuilder: "8050802ca751",
     MessageAccumulator.add_batch: "5ed1c5b1367a",
     MessageAccumulator._pop_batch: "41cc98a298ef",
+    # What becomes of a request that was sent, and has no answer.
+    of_aiokafka.EndTxnHandler: "47656efcfc99",
+    of_aiokafka.TxnOffsetCommitHandler: "7f296a144356",
+    AIOKafkaClient.send: "246b277687d7",
     # What a producer that fails leaves failed, and nobody awaits.
     of_aiokafka.Sender._fail_all: "5a67e3b6f87b",
     MessageAccumulator.fail_all: "f1e12e8100bf",

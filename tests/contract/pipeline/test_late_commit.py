@@ -3,8 +3,8 @@
 import asyncio
 
 from faults.brokers import proxied_kafka
+from faults.one_partition import batch, on_kafka
 from harness.fleet import Deployment
-from harness.one_partition import batch, on_kafka
 from hotswap.batch import Position
 from hotswap.errors import Doubt
 

@@ -6,9 +6,9 @@ import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from fakes.data_plane import FakePartition, FakeRequest, FakeSource
+from faults.one_partition import DAMAGED, batch, on_kafka
 from faults.raw_batches import codecs_of
 from harness.fleet import Deployment
-from harness.one_partition import DAMAGED, batch, on_kafka
 from hotswap.batch import Code, Position, Transaction
 from hotswap.errors import DamagedBatch, Doubt
 from hotswap.kafka.internals import cut_fetches

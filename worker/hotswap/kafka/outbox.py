@@ -44,8 +44,7 @@ def new_producer(settings: Settings, partition: int, batch_bytes: int) -> AIOKaf
         acks="all",
         compression_type=None if settings.compression == "none" else settings.compression,
         max_batch_size=batch_bytes,
-        # Longer than our own timeout: otherwise aiokafka retries TxnOffsetCommit and EndTxn by itself, and a late first
-        # copy lands in the next transaction.
+        # Longer than our own timeout, which is to say what is in doubt.
         request_timeout_ms=int(4_000 * settings.call_timeout_s),
     )
     wrap_sequences(producer)
