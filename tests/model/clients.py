@@ -47,6 +47,7 @@ class Producer:
             maybe_add_partition_to_txn=lambda _: None, wait_for_pid=partial(asyncio.sleep, 0), **nothing
         )
         self._message_accumulator = None
+        self.client = SimpleNamespace(send=None)
 
     async def start(self) -> None:
         broker = self._process.world.broker
