@@ -268,6 +268,13 @@ DEFECTS = [
         "I1",
     ),
     Mutant(
+        "what ends a transaction is sent again when the connection breaks",
+        OUTBOX,
+        "        end_once(producer)\n",
+        "",
+        "I1",
+    ),
+    Mutant(
         "no look at what became of the records",
         OUTBOX,
         "            await produced\n",

@@ -31,8 +31,8 @@ from model.chances import (
     records,
     workers,
 )
-from model.clients import End
 from model.law import Command
+from model.producer import End
 from model.steps import WRITES, Call, Process
 from model.world import PARTITIONS, World
 
@@ -218,14 +218,14 @@ class Happenings(RuleBasedStateMachine):
                 process.flow()
             self.pass_time(0.3)
 
-    @event(4, number=workers, stage=st.sampled_from([*FAULTS]), has_effect=st.booleans())
-    def fault(self, number: int, stage: str, *, has_effect: bool) -> None:
-        """A call fails for its caller, and has had its effect, or none. (One that is left alone is a silent broker.)"""
+    @event(4, number=workers, stage=st.sampled_from([*FAULTS]), effect=st.sampled_from(["none", "had", "later"]))
+    def fault(self, number: int, stage: str, effect: str) -> None:
+        """A call fails for its caller, and has had its effect, or yet will, or none. (A silent broker: left alone.)"""
         process = self.slots[number]
         if process and (call := process.reach(stage)):
-            if has_effect and call.kind in WRITES:
+            if effect == "had" and call.kind in WRITES:
                 call.take_effect()
-            process.refuse(call, FAULTS[stage]())
+            process.refuse(call, FAULTS[stage](), is_on_its_way=effect == "later" and call.kind in WRITES)
             process.settle()
 
     @event(2, seconds=st.sampled_from([0.1, 0.6, 3, 11, 70]))

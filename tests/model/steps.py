@@ -21,7 +21,7 @@ from hotswap.service import Worker
 from hotswap.settings import Settings
 
 if TYPE_CHECKING:  # they import this module
-    from model.clients import Producer
+    from model.producer import Producer
     from model.surroundings import Host
     from model.world import World
 
@@ -184,9 +184,11 @@ class Process:
             if call.is_awaited:
                 call.future.set_result(result)
 
-    def refuse(self, call: Call, error: Exception) -> None:
-        """Answers a call with an error; it may have taken effect before, or not."""
-        if call in self.calls:
+    def refuse(self, call: Call, error: Exception, *, is_on_its_way: bool = False) -> None:
+        """Answers a call with an error; it may have taken effect before, or not, or may yet."""
+        if is_on_its_way:
+            call.lane = call  # that connection is gone: what is sent after it does not wait for it
+        elif call in self.calls:
             self.calls.remove(call)
         if call.is_awaited:
             call.future.set_exception(error)

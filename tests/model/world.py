@@ -19,7 +19,7 @@ from hotswap.pipeline.ports import Serve, Wait
 from hotswap.progress import State
 from hotswap.service import Worker
 from hotswap.settings import Settings
-from model import clients, surroundings
+from model import clients, producer, surroundings
 from model.broker import Broker, Place
 from model.law import Case, Fold, Standing, Verifier, end_of, is_due
 from model.steps import Call, Clock, Process, here
@@ -298,7 +298,7 @@ def everything_faked() -> Iterator[None]:
         (staging, "monotonic", lambda: here().loop.time()),  # noqa: PLW0108 - of whichever loop runs then
         (loop_module, "perf_counter", lambda: here().loop.time()),  # noqa: PLW0108
         (membership, "AIOKafkaConsumer", clients.Consumer),
-        (outbox, "AIOKafkaProducer", clients.Producer),
+        (outbox, "AIOKafkaProducer", producer.Producer),
     ]
     with contextlib.ExitStack() as patches:
         for module, name, fake in fakes:
