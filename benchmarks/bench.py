@@ -3,6 +3,7 @@
     make bench                                   all of it (hours)
     python benchmarks/bench.py contenders        one part: PARTS names them
     python benchmarks/bench.py forest --mojo M --table T   with a larger MOJO of the same columns, and its rows
+    python benchmarks/bench.py since --old CHECKOUT        each kind's host beside that of an older commit
     python benchmarks/bench.py --draw            measures nothing: the tables and plots of the figures that are kept
 
 Compare figures only within one part; machines differ, ratios hold. benchmarks/results.json keeps the raw figures of the
@@ -34,6 +35,7 @@ import through_kafka
 from contender import ROOT
 from half import Half
 from kinds import Line as Kind
+from kinds import Since
 from kinds_by_hand import ByHand
 from over_http import OverHttp
 from points import Growth, Lingering, Point
@@ -67,6 +69,7 @@ class Report:
     growth: Growth | None = None
     swaps: list[Point] | None = None
     kinds: list[Kind] | None = None
+    since: Since | None = None
     kinds_by_hand: list[ByHand] | None = None
     over_http: OverHttp | None = None
 
@@ -87,6 +90,7 @@ PARTS: dict[str, Callable[[Any], list[report.Figures]]] = {
     "growth": curves.growth_figures,
     "swaps": curves.swaps_figures,
     "kinds": kinds.figures,
+    "since": kinds.since_figures,
     "kinds_by_hand": kinds_by_hand.figures,
     "over_http": over_http.figures,
 }
@@ -122,6 +126,12 @@ def _kafka(say: Say) -> Iterator[tuple[LocalKafka, Path]]:
 def _measure(part: str, options: argparse.Namespace, say: Say) -> Any:
     if part == "kinds":
         return asyncio.run(kinds.measure_all(say))
+    if part == "since":
+        return kinds.compare(options.old.resolve(), say)
+    return _measure_through_kafka(part, options, say)
+
+
+def _measure_through_kafka(part: str, options: argparse.Namespace, say: Say) -> Any:
     rows, seconds = options.rows or _BACKLOG, options.seconds
     with _kafka(say) as (kafka, folder):
         if part == "backlog":
@@ -154,14 +164,18 @@ def main() -> None:
     parser.add_argument("--rows", type=int, help=rows)
     parser.add_argument("--mojo", type=Path, help="a larger model for the part forest, which is left out without it")
     parser.add_argument("--table", type=Path, help="the rows of that model, a CSV")
+    parser.add_argument("--old", type=Path, help="an older checkout, for the part since, which is left out without it")
     parser.add_argument("--seconds", type=float, default=20, help="of a steady stream (default 20)")
     parser.add_argument("--draw", action="store_true", help="measure nothing, draw what is kept")
     options = parser.parse_args()
     if unknown := set(options.parts) - set(PARTS):
         parser.error(f"no such part: {', '.join(sorted(unknown))}; there are {', '.join(PARTS)}")
-    parts = options.parts or [part for part in PARTS if part != "forest" or options.mojo]
+    needs = {"forest": options.mojo, "since": options.old}
+    parts = options.parts or [part for part in PARTS if needs.get(part, True)]
     if "forest" in parts and not (options.mojo and options.table):
         parser.error("the part forest needs --mojo and --table: of the columns of examples/models/gbm_50x5.zip")
+    if "since" in parts and not options.old:
+        parser.error("the part since needs --old: a checkout of the older commit")
     console = Console()
     kept = load()
     for part in () if options.draw else parts:

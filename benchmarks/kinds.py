@@ -1,7 +1,8 @@
 """Measures each kind of model in its host, beside its own library called in a loop in Java.
 
     python benchmarks/kinds.py                              the kinds alone, as bench.py does
-    python benchmarks/kinds.py OLD                          beside the host of another checkout, in turns
+    python benchmarks/kinds.py OLD                          beside the host of another checkout, in turns; bench.py
+                                                            keeps these figures (since --old OLD)
 
 No Kafka: batches go to a model host and back, as the worker sends them; kinds_by_hand.py measures them through Kafka.
 The limit is measured in the same run, by model_alone.py.
@@ -28,7 +29,6 @@ import psutil
 import report
 from report import Figures
 from rich.console import Console
-from rich.table import Table
 
 from hotswap.codec.proto import compile as compile_proto
 from hotswap.generation import Configuration, frozen
@@ -91,6 +91,23 @@ class Line:
     limit_us_per_row: float
     start_s: float
     memory_mb: float
+
+
+@dataclass(slots=True)
+class Turns:
+    """What one kind costs in the host of an older commit and in this one, each turn, CPU microseconds a row."""
+
+    name: str
+    old: list[float]
+    new: list[float]
+
+
+@dataclass(slots=True)
+class Since:
+    """All kinds beside an older commit."""
+
+    commit: str
+    kinds: list[Turns]
 
 
 @contextmanager
@@ -245,36 +262,55 @@ def figures(lines: list[Line]) -> list[Figures]:
     return [Figures("Each kind in its host, batches of 2,000 rows, without Kafka", header, rows)]
 
 
-def compare(old: Path, console: Console) -> None:
-    """Measures each kind in the hosts of both checkouts in turns, each in a process of its own; prints the medians."""
-    table = Table("CPU, µs a row", "old", "new", "new / old")
+def compare(old: Path, say: Callable[[str], None]) -> Since:
+    """Measures each kind in the hosts of both checkouts in turns, each in a process of its own."""
     with contenders() as made:
         names = [contender.name for contender in made]
+    kinds = []
     for number, name in enumerate(names):
         taken: dict[Path, list[float]] = {old: [], ROOT: []}
         for turn, root in product(range(_ROUNDS), taken):
-            console.print(f"· {name}: {'new' if root is ROOT else 'old'}, {turn + 1} of {_ROUNDS}")
+            say(f"{name}: {'new' if root is ROOT else 'old'}, {turn + 1} of {_ROUNDS}")
             command = [sys.executable, __file__, "--measure", str(number)]
             known = {**os.environ, "PYTHONPATH": str(root / "worker")}
             said = subprocess.run(command, env=known, check=True, stdout=subprocess.PIPE).stdout
             taken[root].append(float(said))
-        cells = [f"{median(costs):.2f} ({min(costs):.2f}-{max(costs):.2f})" for costs in taken.values()]
-        table.add_row(name, *cells, f"{median(taken[ROOT]) / median(taken[old]):.3f}")
-    console.print(table)
+        kinds.append(Turns(name, taken[old], taken[ROOT]))
+    git = ["git", "rev-parse", "--short=7", "HEAD"]
+    commit = subprocess.run(git, cwd=old, check=True, stdout=subprocess.PIPE, text=True).stdout.strip()
+    return Since(commit, kinds)
+
+
+def since_figures(since: Since) -> list[Figures]:
+    """The table, with the ratio of the medians."""
+    rows = [
+        (
+            turns.name,
+            *(f"{median(costs):.2f} ({min(costs):.2f}-{max(costs):.2f})" for costs in (turns.old, turns.new)),
+            f"{median(turns.new) / median(turns.old):.3f}",
+        )
+        for turns in since.kinds
+    ]
+    header = ("CPU of the host, µs a row", f"commit {since.commit}", "this one", "times")
+    note = f"Taken in turns: the median of {_ROUNDS}, in brackets the least and the most."
+    return [Figures(f"Each kind in its host, beside that of commit {since.commit}", header, rows, note)]
 
 
 def main() -> None:
-    """Measures the kinds alone, and prints them."""
+    """Measures the kinds alone, or beside another checkout, and prints them."""
     console = Console()
+
+    def say(text: str) -> None:
+        console.print(f"· {text}")
+
     match sys.argv[1:]:
         case ["--measure", number]:
             with contenders() as made:
                 sys.stdout.write(f"{asyncio.run(measure(made[int(number)])).cpu_us_per_row}\n")
         case [old]:
-            compare(Path(old).resolve(), console)
+            report.show(console, *since_figures(compare(Path(old).resolve(), say)))
         case _:
-            for table in figures(asyncio.run(measure_all(lambda text: console.print(f"· {text}")))):
-                report.show(console, table)
+            report.show(console, *figures(asyncio.run(measure_all(say))))
 
 
 if __name__ == "__main__":
