@@ -45,7 +45,9 @@ class Excusing(Verifier):
     @property
     def asked_for(self):
         """The places of all requests that there ever were."""
-        return {(number, offset) for number, part in self._partitions.items() for offset in part.requests}
+        # The watcher's thread adds to both meanwhile; a list of either is made in one step.
+        parts = list(self._partitions.items())
+        return {(number, offset) for number, part in parts for offset in list(part.requests)}
 
     def finish(self, committed, ends):
         for number, offset in self.unread:
