@@ -2,7 +2,8 @@
 
 Only what the promises rest on, and as unkind as the real one was seen to be: a coordinator that loads answers with
 nothing; a late request of an older epoch is refused, one of the same epoch is not; the markers of a lone broker that is
-killed can get lost (ARCHITECTURE.md, Non-obvious). tests/contract/kafka/test_model_broker.py holds it to a real broker.
+killed can get lost; of two that are killed, one can commit what the third aborts (ARCHITECTURE.md, Non-obvious).
+tests/contract/kafka/test_model_broker.py holds it to a real broker.
 """
 
 from collections import Counter
@@ -145,6 +146,28 @@ class Broker:
                 del coordinator.open[place]
                 coordinator.left[place] = None
         self._decide(coordinator, _Fate.COMMITTED)
+
+    def can_tear(self, transactional_id: str, epoch: int) -> bool:
+        """Whether a transaction has answers, and is not the first one with answers to its partition's requests."""
+        coordinator = self._ids[transactional_id]
+        logs = [self._logs[place] for place in coordinator.open if place.topic != OFFSETS and place not in self._shared]
+        answers = [entry for log in logs for entry in log]
+        are_before = any(entry.fate is _Fate.COMMITTED for entry in answers)
+        return coordinator.epoch == epoch and are_before and any(entry.fate is _Fate.OPEN for entry in answers)
+
+    def finish_torn(self, transactional_id: str, epoch: int) -> None:
+        """A commit of the offset alone: all else is aborted."""
+        coordinator = self._fenced(transactional_id, epoch)
+        for place in coordinator.open:
+            is_offset = place.topic == OFFSETS
+            items = self._mark(place, coordinator, _Fate.COMMITTED if is_offset else _Fate.ABORTED)
+            if is_offset:
+                self.offsets[place.partition] = items[-1]
+        coordinator.open = {}
+
+    def aborted(self, place: Place) -> list[Any]:
+        """What was written and aborted."""
+        return [entry.item for entry in self._logs.get(place, []) if entry.fate is _Fate.ABORTED]
 
     def _fenced(self, transactional_id: str, epoch: int) -> _Coordinator:
         coordinator = self._ids[transactional_id]

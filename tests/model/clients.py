@@ -17,7 +17,7 @@ from hotswap.kafka import admin
 from hotswap.kafka.assignor import KeepingAssignor
 from hotswap.kafka.committed import Committed, Lag
 from hotswap.kafka.membership import Membership
-from hotswap.kafka.tail import LastAnswer
+from hotswap.kafka.tail import LastAnswer, Tail
 from hotswap.kafka.writer import Item
 from hotswap.settings import Settings
 from model.broker import Place
@@ -193,6 +193,13 @@ class AnswersTail:
     async def last(self, partition: int) -> LastAnswer | None:
         standing = self._process.world.verifier.standing[partition]
         return LastAnswer(standing.last, standing.floor) if standing.last is not None else None
+
+    async def read(self, partition: int) -> Tail:
+        topics, broker = self._process.settings.topics, self._process.world.broker
+        places = [Place(topic, partition) for topic in (topics.predictions, topics.dead_letters)]
+        named = [dict(headers).get("source") for place in places for _, _, headers in broker.aborted(place)]
+        aborted = [int(source.rpartition(b"-")[2]) for source in named if source]
+        return Tail(await self.last(partition), max(aborted, default=-1))
 
 
 class LogReader:

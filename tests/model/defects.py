@@ -289,9 +289,16 @@ DEFECTS = [
         "I1",
     ),
     Mutant(
+        "an offset counts although its answers were aborted",
+        POSITION,
+        "if last and last.offset < tail.aborted < next_offset:",
+        "if not last and last:",
+        "I1",
+    ),
+    Mutant(
         "the answers are no witness",
         POSITION,
-        "if last and last.offset >= position.offset:",
+        "if last and last.offset >= next_offset:",
         "if not last and last:",
         "I1",
     ),

@@ -337,3 +337,13 @@ class Happenings(RuleBasedStateMachine):
             call.effect.lose(lost)
             owner.refuse(call, LOST())
             owner.settle()
+
+    @event(2, partition=partitions, kinds=records)
+    def two_brokers(self, partition: int, kinds: Sequence[str]) -> None:
+        """Of three brokers two are killed at a commit: one commits the offset when it is back, the third aborts all."""
+        self.publish(partition, kinds)
+        owner = self.world.group.owners[partition]
+        if owner and (call := owner.reach("end")) and isinstance(call.effect, End) and call.effect.can_tear():
+            call.effect.tear()
+            owner.refuse(call, LOST())
+            owner.settle()

@@ -129,6 +129,12 @@ class End:
     def lose(self, lost: Literal["all", "offset"]) -> None:
         self._broker.finish_without_markers(*self._whose, lost=lost)
 
+    def can_tear(self) -> bool:
+        return self.is_commit and self._broker.can_tear(*self._whose)
+
+    def tear(self) -> None:
+        self._broker.finish_torn(*self._whose)
+
 
 class _Batch:
     def __init__(self) -> None:

@@ -8,7 +8,7 @@ import threading
 import time
 
 import pytest
-from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.structs import OffsetAndMetadata
 from confluent_kafka import Producer
 
@@ -176,13 +176,19 @@ async def set_offset(deployment, partition, offset, metadata):
 async def answered_in_partition_0(deployment):
     """Publish to one partition and wait for the answers; return how many."""
     await deployment.serve("iris_gbm")
+    count = publish_to_partition_0(deployment)
+    await deployment.drained()
+    assert await deployment.stop() == 0
+    return count
+
+
+def publish_to_partition_0(deployment):
+    """Publish, and return how many."""
     values, _, _ = messages("iris")
     producer = Producer({"bootstrap.servers": deployment.kafka.bootstrap})
     for value in values:
         producer.produce(deployment.settings.topics.requests, value, partition=0)
     producer.flush()
-    await deployment.drained()
-    assert await deployment.stop() == 0
     return len(values)
 
 
@@ -194,6 +200,27 @@ async def test_an_offset_whose_marker_was_lost_is_restored_from_the_answers(depl
     await deployment.publish(messages("iris")[0])
     await deployment.drained()
     assert "partition.offset_was_lost" in deployment.log("w2")
+    assert (await deployment.audit()).faults == {}
+    assert await deployment.stop("w2") == 0
+
+
+async def test_answers_that_were_aborted_although_their_offset_was_committed_are_written_again(deployment):
+    count = await answered_in_partition_0(deployment)
+    more = publish_to_partition_0(deployment)
+    topics, servers = deployment.settings.topics, deployment.kafka.bootstrap
+    async with AIOKafkaProducer(bootstrap_servers=servers, transactional_id="torn by Kafka") as producer:
+        await producer.begin_transaction()
+        for offset in range(count, count + more):
+            headers = [("source", f"{topics.requests}-0-{offset}".encode()), ("generation", b"1")]
+            await producer.send(topics.predictions, b"", partition=0, headers=headers)
+        await producer.flush()
+        await producer.abort_transaction()
+    await set_offset(deployment, 0, count + more, '{"generation": 1}')
+    deployment.start("w2")
+    await takes_over(deployment, "w2", 4)
+    publish_to_partition_0(deployment)
+    await deployment.drained()
+    assert "partition.answers_were_lost" in deployment.log("w2")
     assert (await deployment.audit()).faults == {}
     assert await deployment.stop("w2") == 0
 

@@ -6,15 +6,16 @@ from hotswap.batch import Position
 from hotswap.errors import Doubt
 from hotswap.kafka.committed import Committed
 from hotswap.kafka.position import Positions
-from hotswap.kafka.tail import LastAnswer
+from hotswap.kafka.tail import LastAnswer, Tail
 from hotswap.settings import Settings
 
 
 class Log:
-    """Kafka, as far as positions ask it: the committed offset, the last answer, the first offset."""
+    """Kafka, as far as positions ask it: the committed offset, the last answer, the first offset, an aborted answer."""
 
-    def __init__(self, committed, last=None, first=0):
+    def __init__(self, committed, last=None, first=0, aborted=-1):
         self.state = committed, LastAnswer(*last) if isinstance(last, tuple) else last, first
+        self.aborted = aborted
 
     async def committed_on(self, _):
         return self.state[0]
@@ -26,6 +27,9 @@ class Log:
         if isinstance(self.state[1], Doubt):
             raise self.state[1]
         return self.state[1]
+
+    async def read(self, number):
+        return Tail(await self.last(number), self.aborted)
 
 
 def positions(log, warnings):
@@ -75,6 +79,29 @@ async def test_an_operators_offset_is_obeyed_where_the_answers_cannot_be_read_an
 
 async def test_where_the_offset_is_lost_the_answers_show_the_position():
     assert await positions(Log(Committed(40, 7, is_ours=True), (99, 8)), {}).read() == Position(100, 8)
+
+
+TORN = {
+    "the answers behind the last one were aborted": (99, Position(91, 6)),
+    "the one before the offset was": (95, Position(91, 6)),
+    "what was aborted is yet to be answered": (104, Position(100, 7)),
+    "what was aborted has been answered since": (90, Position(100, 7)),
+    "nothing was aborted": (-1, Position(100, 7)),
+}
+
+
+@pytest.mark.parametrize(("aborted", "position"), TORN.values(), ids=TORN)
+async def test_a_committed_offset_does_not_count_where_answers_before_it_were_aborted(aborted, position):
+    log = Log(Committed(100, 7, is_ours=True), (90, 6), aborted=aborted)
+    assert await positions(log, {}).read() == position
+
+
+async def test_an_operators_offset_is_obeyed_whatever_was_aborted():
+    assert await positions(Log(Committed(100, **BY_OPERATOR), (90, 7), aborted=99), {}).read() == Position(100, 0)
+
+
+async def test_where_no_answer_is_left_the_offset_counts_whatever_was_aborted():
+    assert await positions(Log(Committed(100, 7, is_ours=True), aborted=99), {}).read() == Position(100, 7)
 
 
 async def test_what_was_deleted_is_told_by_those_who_had_begun_only():

@@ -25,11 +25,18 @@ Fetches: TypeAlias = Mapping[TopicPartition, Sequence[Batch]]
 
 Removed: TypeAlias = Callable[[TopicPartition, int, int, int], None]
 """Is told of records that are gone: their partition, the first offset and the one after the last, and their number."""
+Aborted: TypeAlias = Callable[[TopicPartition, RawBatch], None]
+"""Is told of a batch that is left out since its transaction was aborted."""
 
 
-def take_batches(consumer: AIOKafkaConsumer, unpacker: Unpacker, on_removed: Removed | None = None) -> None:
+def take_batches(
+    consumer: AIOKafkaConsumer,
+    unpacker: Unpacker,
+    on_removed: Removed | None = None,
+    on_aborted: Aborted | None = None,
+) -> None:
     """Switch a started consumer to `get_batches`; its methods that return records no longer work."""
-    cut_fetches(consumer, partial(cut, unpacker=unpacker, on_removed=on_removed))
+    cut_fetches(consumer, partial(cut, unpacker=unpacker, on_removed=on_removed, on_aborted=on_aborted))
 
 
 async def get_batches(consumer: AIOKafkaConsumer, *keys: TopicPartition, timeout_ms: int) -> Fetches:
@@ -50,7 +57,10 @@ async def get_batches(consumer: AIOKafkaConsumer, *keys: TopicPartition, timeout
 
 
 def cut(
-    of: PartitionFetch, unpacker: Unpacker, on_removed: Removed | None = None
+    of: PartitionFetch,
+    unpacker: Unpacker,
+    on_removed: Removed | None = None,
+    on_aborted: Aborted | None = None,
 ) -> Iterator[RawBatch | LegacyBatch | Damaged]:
     """Yield each batch whose checksum matches; stop after a damaged one, which will be fetched again."""
     whole = memoryview(of.data)
@@ -71,6 +81,8 @@ def cut(
                 batch, start=of.next_fetch_offset, bound=unpacker.bounds.unpacked
             )
         elif _is_skipped(of, batch):
+            if on_aborted and not _attributes(batch) & CONTROL:
+                on_aborted(of.key, RawBatch(batch, start=of.next_fetch_offset, unpacker=unpacker))
             of.next_fetch_offset = max(of.next_fetch_offset, _next_offset(batch))
             continue
         else:
@@ -99,6 +111,10 @@ def _is_skipped(of: PartitionFetch, batch: memoryview) -> bool:
     is_control = bool(attributes & CONTROL)
     is_transactional = bool(attributes & TRANSACTIONAL)
     return of.is_aborted(first, producer, is_transactional=is_transactional, is_control=is_control) or is_control
+
+
+def _attributes(batch: memoryview) -> int:
+    return int.from_bytes(batch[ATTRIBUTES_AT : ATTRIBUTES_AT + 2])
 
 
 def _damaged(start: int, batch: memoryview, rest: memoryview) -> Damaged:

@@ -8,7 +8,7 @@ from hotswap import metrics
 from hotswap.batch import Position
 from hotswap.errors import Doubt
 from hotswap.kafka.admin import Admin
-from hotswap.kafka.tail import AnswersTail, LastAnswer
+from hotswap.kafka.tail import AnswersTail, LastAnswer, Tail
 from hotswap.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -48,12 +48,7 @@ class Positions:
         position = Position(max(committed.offset, 0), committed.generation)
         is_once = settings.delivery == "exactly_once"
         if is_once and committed.is_ours:
-            # A lone broker that is killed can lose just the offset's transaction marker (1 of 16 kills). The answers
-            # then show the true position. An offset that an operator has set is an order, and is not corrected.
-            last = await self._tail.last(self._partition)
-            if last and last.offset >= position.offset:
-                log.warning("partition.offset_was_lost", extra={"partition": self._partition, "found": last.offset + 1})
-                position = Position(last.offset + 1, max(last.generation, position.floor))
+            position = self._witnessed(position, await self._tail.read(self._partition))
         elif is_once:
             with contextlib.suppress(Doubt):  # it is obeyed, also if the answers cannot be read
                 self._told_set(Offsets(committed.offset, first), await self._tail.last(self._partition))
@@ -61,6 +56,22 @@ class Positions:
             if committed.offset >= 0:
                 self._told_deleted((position.offset, first))
             position = Position(first, position.floor)
+        return position
+
+    def _witnessed(self, position: Position, tail: Tail) -> Position:
+        """Return the position that the answers show, where they and the offset contradict each other.
+
+        Kafka can commit a transaction in one partition and abort it in another (ARCHITECTURE.md, Non-obvious). An
+        offset that an operator has set is an order, and is not corrected.
+        """
+        last, next_offset = tail.last, position.offset
+        if last and last.offset >= next_offset:
+            log.warning("partition.offset_was_lost", extra={"partition": self._partition, "found": last.offset + 1})
+            return Position(last.offset + 1, max(last.generation, position.floor))
+        if last and last.offset < tail.aborted < next_offset:
+            facts = {"partition": self._partition, "from": last.offset + 1, "to": next_offset}
+            log.warning("partition.answers_were_lost", extra=facts)
+            return Position(last.offset + 1, last.generation)  # a cut-over in that transaction was not announced either
         return position
 
     def _told_deleted(self, deleted: tuple[int, int]) -> None:

@@ -11,7 +11,7 @@ from hotswap.kafka.connection import connection, doubting, end, reaching
 from hotswap.kafka.contents import Bounds, Unpacker
 from hotswap.kafka.fetched import Batch, get_batches, take_batches
 from hotswap.kafka.internals import learn
-from hotswap.kafka.records import Damaged
+from hotswap.kafka.records import Damaged, RawBatch
 from hotswap.settings import Settings
 
 _READERS = 16  # a partition takes five round trips, which wait for whatever else the worker does
@@ -29,14 +29,32 @@ class LastAnswer(NamedTuple):
     generation: int
 
 
+class Tail(NamedTuple):
+    """What the answers of a partition end with.
+
+    `last` is None where none is committed. `aborted` is the largest offset of a request whose answer was aborted, as
+    far as the end was looked at; -1: there is none.
+    """
+
+    last: LastAnswer | None
+    aborted: int
+
+
+class _Reader(NamedTuple):
+    """A consumer, and what it has read of aborted answers."""
+
+    consumer: AIOKafkaConsumer
+    aborted: list[LastAnswer]
+
+
 class AnswersTail:
     """Reads the ends of the output topics as read_committed consumers, a few partitions at a time."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._unpacker = Unpacker(Bounds(settings.max_unpacked_bytes, _LARGEST_BYTES))
-        self._consumers: list[AIOKafkaConsumer] = []
-        self._idle: list[AIOKafkaConsumer] = []
+        self._readers: list[_Reader] = []
+        self._idle: list[_Reader] = []
         self._places = asyncio.Semaphore(_READERS)
 
     async def start(self) -> Self:
@@ -51,7 +69,7 @@ class AnswersTail:
                 self._idle.append(await self._connect())
         return self
 
-    async def _connect(self) -> AIOKafkaConsumer:
+    async def _connect(self) -> _Reader:
         """Start another consumer: there are as many as partitions have ever been read at a time."""
         consumer = AIOKafkaConsumer(
             **connection(self._settings),
@@ -65,14 +83,23 @@ class AnswersTail:
         except BaseException:
             await end(consumer)
             raise
-        take_batches(consumer, self._unpacker)
-        self._consumers.append(consumer)
-        return consumer
+        aborted: list[LastAnswer] = []
+
+        def note(key: TopicPartition, batch: RawBatch) -> None:
+            aborted.extend(_named(batch, self._prefix(key.partition)))
+
+        take_batches(consumer, self._unpacker, on_aborted=note)
+        self._readers.append(_Reader(consumer, aborted))
+        return self._readers[-1]
 
     async def stop(self) -> None:
         """Close the connections."""
-        for consumer in self._consumers:
-            await end(consumer)
+        for reader in self._readers:
+            await end(reader.consumer)
+
+    def _prefix(self, partition: int) -> bytes:
+        """What the `source` of its answers begins with."""
+        return f"{self._settings.topics.requests}-{partition}-".encode()
 
     async def last(self, partition: int) -> LastAnswer | None:
         """Return the last request of this partition that a committed prediction or dead letter names as its source.
@@ -81,16 +108,26 @@ class AnswersTail:
             Doubt: Kafka did not answer in time, or an answer's batch is damaged.
 
         """
-        topics = self._settings.topics
-        prefix = f"{topics.requests}-{partition}-".encode()
+        return (await self.read(partition)).last
+
+    async def read(self, partition: int) -> Tail:
+        """Return that, and the last request that an aborted one names.
+
+        Raises:
+            Doubt: Kafka did not answer in time, or an answer's batch is damaged.
+
+        """
+        topics, prefix = self._settings.topics, self._prefix(partition)
         reading = doubting(self._settings.call_timeout_s, f"reading the last answers of {prefix.decode()}")
         async with self._places, reading:
-            consumer = self._idle.pop() if self._idle else await self._connect()
+            reader = self._idle.pop() if self._idle else await self._connect()
             try:
+                reader.aborted.clear()
                 keys = [TopicPartition(topic, partition) for topic in (topics.predictions, topics.dead_letters)]
-                return max(await _read(consumer, keys, prefix), default=None)
+                last = max(await _read(reader.consumer, keys, prefix), default=None)
+                return Tail(last, max((answer.offset for answer in reader.aborted), default=-1))
             finally:
-                self._idle.append(consumer)
+                self._idle.append(reader)
 
 
 async def _read(consumer: AIOKafkaConsumer, keys: list[TopicPartition], prefix: bytes) -> list[LastAnswer]:
