@@ -199,7 +199,8 @@ class AnswersTail:
         places = [Place(topic, partition) for topic in (topics.predictions, topics.dead_letters)]
         named = [dict(headers).get("source") for place in places for _, _, headers in broker.aborted(place)]
         aborted = [int(source.rpartition(b"-")[2]) for source in named if source]
-        return Tail(await self.last(partition), max(aborted, default=-1))
+        last = await self.last(partition)
+        return Tail(last, min((offset for offset in aborted if last is None or offset > last.offset), default=None))
 
 
 class LogReader:

@@ -291,7 +291,7 @@ DEFECTS = [
     Mutant(
         "an offset counts although its answers were aborted",
         POSITION,
-        "if last and last.offset < tail.aborted < next_offset:",
+        "if last and tail.aborted is not None and tail.aborted < next_offset:",
         "if not last and last:",
         "I1",
     ),

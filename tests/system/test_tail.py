@@ -58,14 +58,19 @@ async def test_each_partition_gets_its_own_last_answer_however_far_back_that_lie
     assert await last(answers, 2, 1) == [LastAnswer(9, 10), LastAnswer(6, 7)]
 
 
-async def test_the_last_request_whose_answer_was_aborted_is_told_however_many_were(deployment, answers, writer):
+async def test_the_first_request_behind_the_last_answer_whose_own_was_aborted_is_told(deployment, answers, writer):
     predictions, dead_letters = deployment.settings.topics.predictions, deployment.settings.topics.dead_letters
+    await writer(predictions, 0, 0, 1, is_aborted=True)
     await writer(predictions, 0, 0, 1)
     await writer(predictions, 0, *range(2, 2 + 2 * tail._FIRST_LOOK), is_aborted=True)
-    await writer(dead_letters, 1, 5, is_aborted=True)
-    assert await answers.read(0) == Tail(LastAnswer(1, 2), 1 + 2 * tail._FIRST_LOOK)
+    await writer(dead_letters, 0, 2, is_aborted=True)
+    await writer(dead_letters, 1, 5, 6, is_aborted=True)
+    await writer(predictions, 2, 7, is_aborted=True)
+    await writer(predictions, 2, 7)
+    assert await answers.read(0) == Tail(LastAnswer(1, 2), 2)
     assert await answers.read(1) == Tail(None, 5)
-    assert await answers.read(2) == Tail(None, -1)
+    assert await answers.read(2) == Tail(LastAnswer(7, 8), None)
+    assert await answers.read(3) == Tail(None, None)
 
 
 async def test_answers_that_are_damaged_are_a_doubt_about_their_own_partition(deployment, answers, writer, monkeypatch):

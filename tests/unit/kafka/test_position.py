@@ -13,7 +13,7 @@ from hotswap.settings import Settings
 class Log:
     """Kafka, as far as positions ask it: the committed offset, the last answer, the first offset, an aborted answer."""
 
-    def __init__(self, committed, last=None, first=0, aborted=-1):
+    def __init__(self, committed, last=None, first=0, aborted=None):
         self.state = committed, LastAnswer(*last) if isinstance(last, tuple) else last, first
         self.aborted = aborted
 
@@ -82,11 +82,10 @@ async def test_where_the_offset_is_lost_the_answers_show_the_position():
 
 
 TORN = {
-    "the answers behind the last one were aborted": (99, Position(91, 6)),
-    "the one before the offset was": (95, Position(91, 6)),
-    "what was aborted is yet to be answered": (104, Position(100, 7)),
-    "what was aborted has been answered since": (90, Position(100, 7)),
-    "nothing was aborted": (-1, Position(100, 7)),
+    "the answer behind the last one was aborted": (91, Position(91, 6)),
+    "the one before the offset was": (99, Position(91, 6)),
+    "what was aborted is yet to be answered": (100, Position(100, 7)),
+    "nothing was aborted": (None, Position(100, 7)),
 }
 
 

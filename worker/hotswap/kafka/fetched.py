@@ -81,7 +81,7 @@ def cut(
                 batch, start=of.next_fetch_offset, bound=unpacker.bounds.unpacked
             )
         elif _is_skipped(of, batch):
-            if on_aborted and not _attributes(batch) & CONTROL:
+            if on_aborted and not batch[ATTRIBUTES_AT + 1] & CONTROL:
                 on_aborted(of.key, RawBatch(batch, start=of.next_fetch_offset, unpacker=unpacker))
             of.next_fetch_offset = max(of.next_fetch_offset, _next_offset(batch))
             continue
@@ -111,10 +111,6 @@ def _is_skipped(of: PartitionFetch, batch: memoryview) -> bool:
     is_control = bool(attributes & CONTROL)
     is_transactional = bool(attributes & TRANSACTIONAL)
     return of.is_aborted(first, producer, is_transactional=is_transactional, is_control=is_control) or is_control
-
-
-def _attributes(batch: memoryview) -> int:
-    return int.from_bytes(batch[ATTRIBUTES_AT : ATTRIBUTES_AT + 2])
 
 
 def _damaged(start: int, batch: memoryview, rest: memoryview) -> Damaged:

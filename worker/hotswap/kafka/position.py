@@ -68,7 +68,7 @@ class Positions:
         if last and last.offset >= next_offset:
             log.warning("partition.offset_was_lost", extra={"partition": self._partition, "found": last.offset + 1})
             return Position(last.offset + 1, max(last.generation, position.floor))
-        if last and last.offset < tail.aborted < next_offset:
+        if last and tail.aborted is not None and tail.aborted < next_offset:
             facts = {"partition": self._partition, "from": last.offset + 1, "to": next_offset}
             log.warning("partition.answers_were_lost", extra=facts)
             return Position(last.offset + 1, last.generation)  # a cut-over in that transaction was not announced either

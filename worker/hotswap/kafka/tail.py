@@ -32,12 +32,12 @@ class LastAnswer(NamedTuple):
 class Tail(NamedTuple):
     """What the answers of a partition end with.
 
-    `last` is None where none is committed. `aborted` is the largest offset of a request whose answer was aborted, as
-    far as the end was looked at; -1: there is none.
+    `last` is None where none is committed. `aborted` is the offset of the first request behind it whose answer was
+    aborted, in whichever transaction; None: there is none.
     """
 
     last: LastAnswer | None
-    aborted: int
+    aborted: int | None
 
 
 class _Reader(NamedTuple):
@@ -111,7 +111,7 @@ class AnswersTail:
         return (await self.read(partition)).last
 
     async def read(self, partition: int) -> Tail:
-        """Return that, and the last request that an aborted one names.
+        """Return what `last` does, and the first request behind it that an aborted answer names.
 
         Raises:
             Doubt: Kafka did not answer in time, or an answer's batch is damaged.
@@ -125,7 +125,8 @@ class AnswersTail:
                 reader.aborted.clear()
                 keys = [TopicPartition(topic, partition) for topic in (topics.predictions, topics.dead_letters)]
                 last = max(await _read(reader.consumer, keys, prefix), default=None)
-                return Tail(last, max((answer.offset for answer in reader.aborted), default=-1))
+                behind = [answer.offset for answer in reader.aborted if last is None or answer.offset > last.offset]
+                return Tail(last, min(behind, default=None))
             finally:
                 self._idle.append(reader)
 
