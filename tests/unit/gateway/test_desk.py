@@ -2,6 +2,7 @@
 
 import asyncio
 from contextlib import asynccontextmanager
+from types import SimpleNamespace
 
 import pytest
 
@@ -164,8 +165,19 @@ async def test_a_long_call_goes_no_further_once_an_answer_does_not_come(cluster,
         assert desk.waiting == 0
 
 
-async def test_calls_that_come_soon_after_a_batch_share_the_next_one(cluster, settings, monkeypatch):
-    monkeypatch.setattr("hotswap.gateway.desk._APART_S", 0.2)
+@pytest.fixture
+def pause_ends(monkeypatch):
+    """The event that ends the pause of a desk between two of its batches, in place of the time."""
+    ends = asyncio.Event()
+
+    async def sleep(_delay_s):
+        await ends.wait()
+
+    monkeypatch.setattr("hotswap.gateway.desk.asyncio", SimpleNamespace(**{**vars(asyncio), "sleep": sleep}))
+    return ends
+
+
+async def test_calls_that_come_soon_after_a_batch_share_the_next_one(cluster, settings, monkeypatch, pause_ends):
     sizes, send_many = [], FakeWriter.send_many
 
     async def sending(self, topic, keys, *more, **options):
@@ -177,21 +189,27 @@ async def test_calls_that_come_soon_after_a_batch_share_the_next_one(cluster, se
     async with open_desk(settings) as desk:
         await desk.ask([Outgoing(b"at once")], 20)
         second = asyncio.create_task(desk.ask([Outgoing(b"2")], 20))
+        for _ in range(20):  # it would be published meanwhile, were there no pause
+            await asyncio.sleep(0)
+        third = asyncio.create_task(desk.ask([Outgoing(b"3")], 20))
         for _ in range(20):
             await asyncio.sleep(0)
-        await desk.ask([Outgoing(b"3")], 20)
-        await second
+        assert desk.waiting == 2
+        pause_ends.set()
+        await asyncio.gather(second, third)
     assert sizes == [1, 2]
 
 
-async def test_a_call_whose_caller_leaves_before_it_is_published_never_is(cluster, settings):
+async def test_a_call_whose_caller_leaves_before_it_is_published_never_is(cluster, settings, pause_ends):
     answer_requests(cluster, settings)
     async with open_desk(settings) as desk:
         await desk.ask([Outgoing(b"first")], 20)
         leaving = asyncio.create_task(desk.ask([Outgoing(b"left")], 20))
-        while not desk.waiting:
+        for _ in range(20):
             await asyncio.sleep(0)
+        assert desk.waiting == 1
         leaving.cancel()
+        pause_ends.set()
         await desk.ask([Outgoing(b"last")], 20)
     published = [record.value for part in cluster.topics[settings.topics.requests] for record in part]
     assert published == [b"first", b"last"]
