@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import cast
 
-from confluent_kafka import Consumer, Message, TopicPartition
+from confluent_kafka import Consumer, KafkaError, Message, TopicPartition
 
 from hotswap.settings import Topics
 
@@ -74,10 +74,13 @@ def each(bootstrap: str, topic: str) -> Iterator[Message]:
         while len(at_end) < len(partitions):
             message = consumer.poll(10)
             assert message is not None, f"{topic} does not end: is a transaction left open?"
-            if message.error():
+            error = message.error()
+            if error is None:
+                yield message
+            elif error.code() == KafkaError._PARTITION_EOF:
                 at_end.add(message.partition())
             else:
-                yield message
+                assert not error.fatal(), f"{topic} cannot be read: {error}"  # any other one the client gets over
     finally:
         consumer.close()
 
