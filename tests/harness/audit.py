@@ -34,6 +34,9 @@ class Audit:
         return {name: found for name in named if (found := getattr(self, name))}
 
 
+_AT_END = (KafkaError._PARTITION_EOF, KafkaError._BAD_COMPRESSION)  # it never gets past what it cannot unpack
+
+
 def header(message: Message, name: str) -> str | None:
     headers = cast("list[tuple[str, bytes | None]]", message.headers() or [])  # as a consumer gives them
     return next((value.decode() for key, value in headers if key == name and value is not None), None)
@@ -77,7 +80,7 @@ def each(bootstrap: str, topic: str) -> Iterator[Message]:
             error = message.error()
             if error is None:
                 yield message
-            elif error.code() == KafkaError._PARTITION_EOF:
+            elif error.code() in _AT_END:
                 at_end.add(message.partition())
             else:
                 assert not error.fatal(), f"{topic} cannot be read: {error}"  # any other one the client gets over

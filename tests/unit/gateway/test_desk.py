@@ -107,7 +107,7 @@ async def test_what_was_published_of_a_call_that_fails_waits_no_more(cluster, se
     monkeypatch.setattr(FakeWriter, "acknowledged", acknowledge := _Second())
     async with open_desk(settings) as desk:
         with pytest.raises(Doubt):
-            await desk.ask([Outgoing(b"1"), Outgoing(b"2"), Outgoing(b"3")], 20)
+            await desk.ask([Outgoing(b"1"), Outgoing(b"2"), Outgoing(b"3")], 0.05)
         assert acknowledge.calls == 2
         assert desk.waiting == 0
 
