@@ -5,7 +5,7 @@ import os
 import random
 import signal
 import time
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 
 from confluent_kafka import ElectionType, KafkaException
 
@@ -157,11 +157,12 @@ class Faults(FleetFaults):
         if self._from_brokers in ways and not self.arena.kafka.network.has_cables:
             return False
         async with self._chosen() as (node,):
-            for way in ways:
-                way(node, is_cut=True)
-            await asyncio.sleep(seconds)
-            for way in ways:
-                way(node, is_cut=False)
+            with self.arena.verifier.cut_offs.now() if self._from_workers in ways else nullcontext():
+                for way in ways:
+                    way(node, is_cut=True)
+                await asyncio.sleep(seconds)
+                for way in ways:
+                    way(node, is_cut=False)
         return True
 
     def _from_workers(self, node, *, is_cut):

@@ -1,10 +1,13 @@
 """What the verifier works with: records as any client returns them, findings, and the state of each partition."""
 
 import hashlib
+import math
+import time
 from array import array
 from bisect import bisect_left, bisect_right, insort
 from collections import Counter
 from collections.abc import Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -59,6 +62,36 @@ class Finding:
     def __str__(self):
         place = "" if self.partition is None else f" {self.partition}"
         return f"{self.kind}{place}{'' if self.offset is None else f'@{self.offset}'}: {self.text}"
+
+
+class CutOffs:
+    """When workers are cut off from a broker: they do not read its commands, and keep no cut that they do not know."""
+
+    def __init__(self, grace_ms):
+        self._grace_ms = grace_ms
+        self._spans: list[list[float]] = []
+
+    @contextmanager
+    def now(self):
+        """Cut them off in a with-block, as far as the verifier is concerned."""
+        self.add(time.time() * 1_000, math.inf)
+        span = self._spans[-1]
+        try:
+            yield
+        finally:
+            span[1] = time.time() * 1_000
+
+    def add(self, begin_ms, end_ms):
+        """Add a time, in milliseconds since the epoch."""
+        self._spans.append([begin_ms, end_ms])
+
+    def known_from_ms(self, sent_ms):
+        """From when on each worker must keep the cut of a command that was sent at this time."""
+        known = sent_ms + self._grace_ms
+        for begin, end in self._spans:
+            if begin < known < end + self._grace_ms:
+                known = end + self._grace_ms
+        return known
 
 
 class Ledger:

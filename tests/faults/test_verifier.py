@@ -122,6 +122,16 @@ def test_a_request_that_is_published_with_the_command_may_be_answered_by_either_
     assert found(history, cut_grace_s=600) == set()
 
 
+def test_a_cut_counts_from_when_workers_that_were_cut_off_from_a_broker_can_know_of_it():
+    history = make(ORACLE, chosen=slipped(8))
+    (command,) = (record for record in history.of(TOPICS.control, 0) if record.offset == 2)
+    for begins_s, ends_s, kinds in ((-1, 600, set()), (-600, -3, {"wrong_cut"}), (3, 600, {"wrong_cut"})):
+        verifier = new_verifier()
+        verifier.cut_offs.add(command.timestamp_ms + begins_s * 1_000, command.timestamp_ms + ends_s * 1_000)
+        history.feed(verifier)
+        assert verifier.counts.keys() == kinds
+
+
 def test_a_generation_that_answered_nothing_anywhere_cuts_nothing():
     def chosen(_, offset):
         return 1 if offset < 150 else 3

@@ -35,6 +35,7 @@ from faults.answer_checks import findings_of
 from faults.evidence import (
     UNJOURNALED,
     Answer,
+    CutOffs,
     Finding,
     Ledger,
     Names,
@@ -69,7 +70,7 @@ class Verifier:
         self._deployment = deployment
         self._oracle = oracle
         self._is_once = delivery == "exactly_once"
-        self._cut_grace_ms = cut_grace_s * 1000
+        self.cut_offs = CutOffs(cut_grace_s * 1000)
         self._online = Ledger()
         self._final = Ledger()
         self._fold = Fold(deployment)
@@ -280,7 +281,7 @@ class Verifier:
 
     def _check_behind(self, partition, offset, older, accepted):
         request = self._part(partition).requests.get(offset)
-        if request and request.timestamp_ms > accepted.timestamp_ms + self._cut_grace_ms:
+        if request and request.timestamp_ms > self.cut_offs.known_from_ms(accepted.timestamp_ms):
             cut = accepted.cut[partition]
             text = f"answered by generation {older}, although {accepted.number} begins at {cut} here"
             self._say("wrong_cut", partition, offset, text)
