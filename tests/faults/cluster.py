@@ -5,7 +5,7 @@ import os
 import random
 import signal
 import time
-from contextlib import asynccontextmanager, nullcontext
+from contextlib import asynccontextmanager
 
 from confluent_kafka import ElectionType, KafkaException
 
@@ -157,17 +157,17 @@ class Faults(FleetFaults):
         if self._from_brokers in ways and not self.arena.kafka.network.has_cables:
             return False
         async with self._chosen() as (node,):
-            with self.arena.verifier.cut_offs.now() if self._from_workers in ways else nullcontext():
-                for way in ways:
-                    way(node, is_cut=True)
-                await asyncio.sleep(seconds)
-                for way in ways:
-                    way(node, is_cut=False)
+            for way in ways:
+                way(node, is_cut=True)
+            await asyncio.sleep(seconds)
+            for way in ways:
+                way(node, is_cut=False)
         return True
 
     def _from_workers(self, node, *, is_cut):
-        proxy = self.arena.proxy[node.number - 1]
+        proxy, cut_offs = self.arena.proxy[node.number - 1], self.arena.verifier.cut_offs
         (proxy.hold if is_cut else proxy.release)()
+        (cut_offs.begin if is_cut else cut_offs.end)(time.time() * 1_000)
 
     def _from_brokers(self, node, *, is_cut):
         network = self.arena.kafka.network

@@ -2,12 +2,10 @@
 
 import hashlib
 import math
-import time
 from array import array
 from bisect import bisect_left, bisect_right, insort
 from collections import Counter
 from collections.abc import Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -71,19 +69,13 @@ class CutOffs:
         self._grace_ms = grace_ms
         self._spans: list[list[float]] = []
 
-    @contextmanager
-    def now(self):
-        """Cut them off in a with-block, as far as the verifier is concerned."""
-        self.add(time.time() * 1_000, math.inf)
-        span = self._spans[-1]
-        try:
-            yield
-        finally:
-            span[1] = time.time() * 1_000
+    def begin(self, at_ms):
+        """Cut them off, in milliseconds since the epoch, until `end`."""
+        self._spans.append([at_ms, math.inf])
 
-    def add(self, begin_ms, end_ms):
-        """Add a time, in milliseconds since the epoch."""
-        self._spans.append([begin_ms, end_ms])
+    def end(self, at_ms):
+        """They reach the broker again."""
+        self._spans[-1][1] = at_ms
 
     def known_from_ms(self, sent_ms):
         """From when on each worker must keep the cut of a command that was sent at this time."""

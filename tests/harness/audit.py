@@ -13,6 +13,8 @@ from hotswap.settings import Topics
 Place = tuple[int, int]
 """Partition and offset of a request."""
 
+_AT_END = (KafkaError._PARTITION_EOF, KafkaError._BAD_COMPRESSION)  # it never gets past what it cannot unpack
+
 
 @dataclass
 class Audit:
@@ -32,9 +34,6 @@ class Audit:
         """All breaches of the promise; empty in a good run."""
         named = ("lost", "twice", "phantom", "went_back", "out_of_order")
         return {name: found for name in named if (found := getattr(self, name))}
-
-
-_AT_END = (KafkaError._PARTITION_EOF, KafkaError._BAD_COMPRESSION)  # it never gets past what it cannot unpack
 
 
 def header(message: Message, name: str) -> str | None:
