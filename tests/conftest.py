@@ -18,7 +18,7 @@ import pytest
 
 from fakes.examples import COLD
 from harness.fleet import Deployment
-from harness.kafkas import CLASSES, local_kafka, store_classes
+from harness.kafkas import PREPARED, local_kafka, prepare
 from hotswap.local.kafka import LocalKafka
 
 
@@ -134,9 +134,9 @@ def pytest_xdist_setupnodes(config: pytest.Config) -> None:
     """Start one Kafka for all the processes that run tests side by side, before they start; speed up their own ones."""
     shared = ExitStack()
     config.add_cleanup(shared.close)
-    stored = Path(shared.enter_context(tempfile.TemporaryDirectory()), "kafka.jsa")
-    shared.enter_context(ThreadPoolExecutor(1)).submit(store_classes, stored)
-    os.environ[CLASSES] = str(stored)
+    folder = shared.enter_context(tempfile.TemporaryDirectory())
+    shared.enter_context(ThreadPoolExecutor(1)).submit(prepare, Path(folder))
+    os.environ[PREPARED] = folder
     os.environ["HOTSWAP_TEST_KAFKA"] = shared.enter_context(_any_kafka()).bootstrap
 
 

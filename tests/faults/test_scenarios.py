@@ -12,8 +12,8 @@ from faults.schedule import CYCLE_S, QUIET_S
 
 SEED = int(os.environ.get("HOTSWAP_TEST_SEED", "1"))
 BRIEF = {"zombies": 4, "drain": 0, "everything": 25}
-PER_SECOND = 100
-"""Requests: each of the full proofs has three times as many or more, which a short run would pay for in its broker."""
+PER_SECOND = 50
+"""Requests: each of the full proofs has six times as many or more, which a short run would pay for in its broker."""
 
 
 def calm(scenario):

@@ -19,10 +19,10 @@ from confluent_kafka.admin import (
 )
 
 from harness.fleet import Deployment
+from harness.kafkas import local_kafka
 from hotswap.client.doctor import Level, examine
 from hotswap.kafka.acls import Role, rights_of
 from hotswap.kafka.admin import Admin
-from hotswap.local.kafka import LocalKafka
 from hotswap.v1 import control_pb2 as wire
 
 GOOD = {"cleanup.policy": "delete", "retention.ms": "-1", "retention.bytes": "-1"}
@@ -132,7 +132,7 @@ SECURED = {
 
 @pytest.fixture
 def secured():
-    with LocalKafka(settings=SECURED) as local:
+    with local_kafka(settings=SECURED) as local:
         yield local
 
 
