@@ -109,8 +109,9 @@ async def measure_swaps(kafka: LocalKafka, folder: Path, values: list[bytes], ro
 
 
 def _median(points: Sequence[Point]) -> Point:
-    """The last one, with the median of their costs."""
-    return replace(points[-1], cpu_us_per_row=median(point.cpu_us_per_row for point in points))
+    """The last one, with their costs and the median of them."""
+    turns = [point.cpu_us_per_row for point in points]
+    return replace(points[-1], cpu_us_per_row=median(turns), turns=turns)
 
 
 class Worker:

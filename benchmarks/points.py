@@ -1,6 +1,6 @@
 """The points of the curves: a measurement for an amount of something."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from stream import Steady
 
@@ -15,12 +15,16 @@ class Lingering:
 
 @dataclass(slots=True)
 class Point:
-    """The cost of a row of a backlog with an amount of something, and the memory of worker and hosts afterwards."""
+    """The cost of a row of a backlog with an amount of something, and the memory of worker and hosts afterwards.
+
+    Where it was measured more than once, the cost is the median of `turns`.
+    """
 
     much: int
     cpu_us_per_row: float
     memory_mb: float
     rows: int
+    turns: list[float] = field(default_factory=list)
 
 
 @dataclass(slots=True)
