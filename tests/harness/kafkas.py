@@ -55,7 +55,7 @@ def prepare(folder: Path) -> None:
 
 
 def _prepared() -> Path:
-    return Path(os.environ.get(PREPARED, "/nowhere"))
+    return Path(os.environ.get(PREPARED, "-"))
 
 
 def _new_id() -> str:
