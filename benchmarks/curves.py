@@ -109,9 +109,14 @@ async def measure_swaps(kafka: LocalKafka, folder: Path, values: list[bytes], ro
 
 
 def _median(points: Sequence[Point]) -> Point:
-    """The last one, with their costs and the median of them."""
+    """The last one, with their costs, and the median of these and of their memory."""
     turns = [point.cpu_us_per_row for point in points]
-    return replace(points[-1], cpu_us_per_row=median(turns), turns=turns)
+    return replace(
+        points[-1],
+        cpu_us_per_row=median(turns),
+        memory_mb=median(point.memory_mb for point in points),
+        turns=turns,
+    )
 
 
 class Worker:
