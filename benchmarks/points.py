@@ -17,7 +17,7 @@ class Lingering:
 class Point:
     """The cost of a row of a backlog with an amount of something, and the memory of worker and hosts afterwards.
 
-    Where it was measured more than once, the cost is the median of `turns`.
+    Where they were measured more than once, both are medians; `turns` has each cost.
     """
 
     much: int
