@@ -5,6 +5,7 @@
 The other one is measured twice, to show how much the same worker varies on the machine. The change passes if its CPU
 per row and its rows/s are worse by at most 2 % plus the difference of the other one from itself. The steady streams are
 measured last, in three times as many turns, with all three workers running: latency varies most.
+benchmarks/against.json keeps the raw figures of the last run.
 """
 
 import argparse
@@ -14,11 +15,13 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from statistics import median
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import stream
 from batches import fill
 from contender import OURS, ROOT, Contender, broker, command_line
+from measured import commit_of, machine
+from pydantic import TypeAdapter
 from rich.console import Console
 from rich.table import Table
 from through_kafka import Backlog, measure_backlog
@@ -26,6 +29,7 @@ from workload import another_model, different_rows
 
 from hotswap.settings import Settings
 
+KEPT = Path(__file__).with_name("against.json")
 OLD, NEW, AGAIN = "old", "new", "old again"
 _WARM_S = 60.0
 _TURNS = 3
@@ -56,6 +60,7 @@ _FIGURES = (
     Figure("rows/s", "backlog", "rows_per_s", 0, is_decisive=True, is_better_high=True),
     Figure("CPU, µs a row", "backlog", "cpu_us_per_row", 2, is_decisive=True),
     Figure("CPU of Kafka, µs a row", "backlog", "kafka_us_per_row", 2),
+    Figure("memory, MB", "backlog", "memory_mb", 0),
     Figure("p50 at 1,000/s, ms", "steady", "p50_ms", 1),
     Figure("p99 at 1,000/s, ms", "steady", "p99_ms", 1),
     Figure("longest gap at a swap, ms", "swap", "longest_gap_ms", 0),
@@ -86,6 +91,13 @@ async def measure(old: Path, options: argparse.Namespace, console: Console) -> T
         flowing = {which: Contender(OURS, kafka, folder, root=root) for which, root in checkouts.items()}
         steady = await stream.measure_in_turns(flowing, options.seconds, _TURNS * options.rounds, console.print)
     return {which: turns._replace(steady=steady[which]) for which, turns in taken.items()}
+
+
+def keep(taken: Taken, commit: str) -> None:
+    """Write the figures of each turn, the commits, and what they were measured on."""
+    figures = {which: turns._asdict() for which, turns in taken.items()}
+    made = {"measured_on": machine(), OLD: commit, NEW: commit_of(ROOT), "turns": figures}
+    KEPT.write_bytes(TypeAdapter(dict[str, Any]).dump_json(made, indent=2) + b"\n")
 
 
 def table(taken: Taken) -> Table:
@@ -132,6 +144,7 @@ def main() -> int:
     old = options.old.resolve()
     command_line(old)
     taken = asyncio.run(measure(old, options, console))
+    keep(taken, commit_of(old))
     console.print(table(taken))
     passes, said = verdict(taken)
     console.print(said)

@@ -12,10 +12,6 @@ last run of each part.
 
 import argparse
 import asyncio
-import datetime as dt
-import importlib.metadata
-import os
-import platform
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -37,6 +33,7 @@ from half import Half
 from kinds import Line as Kind
 from kinds import Since
 from kinds_by_hand import ByHand
+from measured import Machine, machine
 from over_http import OverHttp
 from points import Growth, Lingering, Point
 from pydantic import TypeAdapter
@@ -52,7 +49,6 @@ _WARM_S = 60.0
 _ROWS = 1_000_000
 _BACKLOG = 4_000_000
 
-Machine = dict[str, str | int | None]
 Say = Callable[[str], None]
 
 
@@ -99,20 +95,6 @@ PARTS: dict[str, Callable[[Any], list[report.Figures]]] = {
 def load() -> Report:
     """The figures of the last run of each part."""
     return _KEPT.validate_json(RESULTS.read_bytes())
-
-
-def machine() -> Machine:
-    """What the figures were measured on and with, and when."""
-    names = ("aiokafka", "protobuf", "jpype1", "numpy")
-    return {
-        "date": dt.datetime.now(tz=dt.UTC).date().isoformat(),
-        "cores": os.cpu_count(),
-        "machine": platform.machine(),
-        "system": platform.system(),
-        "python": platform.python_version(),
-        "kafka": "4.3.1, one node on the same cores, Java options of its start script",
-        **{name: importlib.metadata.version(name) for name in names},
-    }
 
 
 @contextmanager

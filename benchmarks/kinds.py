@@ -27,6 +27,7 @@ from typing import Any
 
 import psutil
 import report
+from measured import commit_of
 from report import Figures
 from rich.console import Console
 
@@ -276,9 +277,7 @@ def compare(old: Path, say: Callable[[str], None]) -> Since:
             said = subprocess.run(command, env=known, check=True, stdout=subprocess.PIPE).stdout
             taken[root].append(float(said))
         kinds.append(Turns(name, taken[old], taken[ROOT]))
-    git = ["git", "rev-parse", "--short=7", "HEAD"]
-    commit = subprocess.run(git, cwd=old, check=True, stdout=subprocess.PIPE, text=True).stdout.strip()
-    return Since(commit, kinds)
+    return Since(commit_of(old), kinds)
 
 
 def since_figures(since: Since) -> list[Figures]:

@@ -1,0 +1,30 @@
+"""What figures were measured on, when, and of which commit."""
+
+import datetime as dt
+import importlib.metadata
+import os
+import platform
+import subprocess
+from pathlib import Path
+
+Machine = dict[str, str | int | None]
+
+
+def machine() -> Machine:
+    """What the figures were measured on and with, and when."""
+    names = ("aiokafka", "protobuf", "jpype1", "numpy")
+    return {
+        "date": dt.datetime.now(tz=dt.UTC).date().isoformat(),
+        "cores": os.cpu_count(),
+        "machine": platform.machine(),
+        "system": platform.system(),
+        "python": platform.python_version(),
+        "kafka": "4.3.1, one node on the same cores, Java options of its start script",
+        **{name: importlib.metadata.version(name) for name in names},
+    }
+
+
+def commit_of(checkout: Path) -> str:
+    """The commit that is checked out there."""
+    git = ["git", "rev-parse", "--short=7", "HEAD"]
+    return subprocess.run(git, cwd=checkout, check=True, stdout=subprocess.PIPE, text=True).stdout.strip()
