@@ -41,7 +41,7 @@ SWAPS = (1, 10, 100, 1_000)
 _BACKLOG = 8_000_000
 _WARM = 2_000_000
 _WIDE_BYTES = 800_000_000
-_ROUNDS = 3
+_ROUNDS = 5
 _HEADER = ("", "rows of the backlog", "CPU of worker and host, µs a row", "times the first", "memory, MB")
 
 Say = Callable[[str], None]
