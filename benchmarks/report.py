@@ -11,7 +11,8 @@ TARGET = Path(__file__).parents[1] / "BENCHMARKS.md"
 _HEAD = """# Benchmarks
 
 Made by `make bench` on one machine, shared by the broker, the publisher and what is measured; the raw figures are in
-[benchmarks/results.json](benchmarks/results.json). Machines differ, and so do days: compare the figures of one part
+[benchmarks/results.json](benchmarks/results.json), and those of `make against`, which compares two commits, in
+[benchmarks/against.json](benchmarks/against.json). Machines differ, and so do days: compare the figures of one part
 with each other.
 
 Where a backlog is taken by several, their rows from one half to seven eighths count: by then all is warm, and the last
