@@ -8,7 +8,7 @@ from abc import ABC, abstractmethod
 from asyncio.subprocess import PIPE, Process
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import cycle, islice, pairwise, permutations
 from pathlib import Path
 from statistics import quantiles
 from typing import Any, NamedTuple, Self
@@ -183,13 +183,13 @@ async def measure_in_turns(
         for name, contender in contenders.items():
             running.append((name, contender, await stack.enter_async_context(contender.running())))
             await contender.swap(first_model())
-        for number in range(rounds + 1):  # the first warms up
+        orders = cycle(permutations(running))  # nobody always follows the same one
+        for number, order in enumerate(islice(orders, rounds + 1)):  # the first warms up
             say(f"· steady streams, turn {number} of {rounds}")
-            for name, contender, process in running:
+            for name, contender, process in order:
                 async with Stream(contender.settings) as stream:
                     await asyncio.sleep(_AGAIN_S if number else SETTLE_S)
                     taken[name].append(await _steady(stream, contender, process, seconds))
-            running.append(running.pop(0))  # nobody always follows the same one
     return {name: steady[1:] for name, steady in taken.items()}
 
 
