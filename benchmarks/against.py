@@ -93,10 +93,10 @@ async def measure(old: Path, options: argparse.Namespace, console: Console) -> T
     return {which: turns._replace(steady=steady[which]) for which, turns in taken.items()}
 
 
-def keep(taken: Taken, commit: str) -> None:
+def keep(taken: Taken, commits: Mapping[str, str]) -> None:
     """Write the figures of each turn, the commits, and what they were measured on."""
     figures = {which: turns._asdict() for which, turns in taken.items()}
-    made = {"measured_on": machine(), OLD: commit, NEW: commit_of(ROOT), "turns": figures}
+    made = {"measured_on": machine(), **commits, "turns": figures}
     KEPT.write_bytes(TypeAdapter(dict[str, Any]).dump_json(made, indent=2) + b"\n")
 
 
@@ -143,8 +143,9 @@ def main() -> int:
     console = Console(width=None if sys.stdout.isatty() else _WIDTH)
     old = options.old.resolve()
     command_line(old)
+    commits = {OLD: commit_of(old), NEW: commit_of(ROOT)}
     taken = asyncio.run(measure(old, options, console))
-    keep(taken, commit_of(old))
+    keep(taken, commits)
     console.print(table(taken))
     passes, said = verdict(taken)
     console.print(said)

@@ -1,5 +1,6 @@
 """The verdict of `make against`, on synthetic rounds, and a checkout that cannot be measured."""
 
+import json
 import sys
 from pathlib import Path
 
@@ -7,7 +8,8 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
 
-from against import AGAIN, NEW, OLD, Turns, verdict
+import against
+from against import AGAIN, NEW, OLD, Turns, keep, verdict
 from contender import command_line
 from stream import Changed, Steady
 from through_kafka import Backlog
@@ -43,6 +45,16 @@ def test_one_outlying_round_decides_nothing():
     passes, said = verdict({OLD: turns(*always), NEW: turns(*always, (10_000, 40.0)), AGAIN: turns(*always)})
     assert passes
     assert said.count("1.000 times worse, at most 1.020 allowed") == 2
+
+
+def test_every_turn_of_each_is_kept_with_the_commits(tmp_path, monkeypatch):
+    monkeypatch.setattr(against, "KEPT", tmp_path / "against.json")
+    keep({OLD: turns((1, 9.0), (2, 8.0)), NEW: turns((3, 4.0))}, {OLD: "aaaaaaa", NEW: "bbbbbbb"})
+    kept = json.loads(against.KEPT.read_bytes())
+    assert (kept[OLD], kept[NEW]) == ("aaaaaaa", "bbbbbbb")
+    costs = {which: [turn["cpu_us_per_row"] for turn in one["backlog"]] for which, one in kept["turns"].items()}
+    assert costs == {OLD: [9, 8], NEW: [4]}
+    assert [turn["p99_ms"] for turn in kept["turns"][NEW]["steady"]] == [9]
 
 
 def test_a_checkout_without_an_environment_is_told_to_run_make_setup(tmp_path):
