@@ -11,7 +11,7 @@ _TURN_S = 0.05
 
 
 class Steady:
-    """Publishes the iris rows in a cycle while its block runs; `ends` are the next offsets, partition -> offset."""
+    """Publishes the iris rows in a cycle while its block runs; `ends`: the next known offset of each partition."""
 
     def __init__(self, deployment, *, per_second):
         self.acknowledged = 0
@@ -49,4 +49,5 @@ class Steady:
     def _acknowledge(self, error, message):
         assert error is None, error
         self.acknowledged += 1
-        self.ends[message.partition()] = message.offset() + 1
+        if (offset := message.offset()) is not None:  # unknown when Kafka answers a retry with "I have it already"
+            self.ends[message.partition()] = offset + 1
