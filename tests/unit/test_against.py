@@ -41,10 +41,19 @@ def test_the_new_commit_may_be_two_percent_worse_plus_the_difference_of_the_old_
 
 
 def test_one_outlying_round_decides_nothing():
-    always = [(100_000, 4.0)] * 2
-    passes, said = verdict({OLD: turns(*always), NEW: turns(*always, (10_000, 40.0)), AGAIN: turns(*always)})
+    always = [(100_000, 4.0)] * 3
+    passes, said = verdict({OLD: turns(*always), NEW: turns(*always[:2], (10_000, 40.0)), AGAIN: turns(*always)})
     assert passes
     assert said.count("1.000 times worse, at most 1.020 allowed") == 2
+
+
+def test_a_ratio_is_that_of_a_turn_however_the_machine_drifts():
+    slow_at_last = (100_000, 4.0), (80_000, 5.0), (40_000, 10.0)
+    as_good_in_the_middle = (90_000, 4.0 / 0.9), (80_000, 5.0), (36_000, 10.0 / 0.9)
+    taken = {OLD: turns(*slow_at_last), NEW: turns(*as_good_in_the_middle), AGAIN: turns(*slow_at_last)}
+    passes, said = verdict(taken)
+    assert not passes
+    assert said.count("1.111 times worse, at most 1.020 allowed") == 2
 
 
 def test_every_turn_of_each_is_kept_with_the_commits(tmp_path, monkeypatch):
