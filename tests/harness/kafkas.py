@@ -38,9 +38,12 @@ def local_kafka(*, properties: Sequence[str] = (), **options: Any) -> LocalKafka
 
     `properties` are options of Java besides LocalKafka's.
     """
-    classes = _prepared() / _CLASSES
-    mapped = (f"-XX:SharedArchiveFile={classes}", "-Xshare:auto") if classes.exists() else ()
-    return _Prepared(jvm=(*_JVM, *mapped, *properties), **options)
+    return _Prepared(jvm=(*_JVM, *_mapped(), *properties), **options)
+
+
+def of_prepared_classes() -> dict[str, str]:
+    """Return the environment of a program whose local Kafka starts from the same classes."""
+    return {"JDK_JAVA_OPTIONS": " ".join(mapped)} if (mapped := _mapped()) else {}
 
 
 def prepare(folder: Path) -> None:
@@ -54,6 +57,12 @@ def prepare(folder: Path) -> None:
         (making / _DATA).replace(folder / _DATA)
     if (making / _CLASSES).exists():  # not with a Java that has no archive of its own classes
         (making / _CLASSES).replace(folder / _CLASSES)
+
+
+def _mapped() -> tuple[str, ...]:
+    """Return Java's options to start from the prepared classes, if they are there by now."""
+    classes = _prepared() / _CLASSES
+    return (f"-XX:SharedArchiveFile={classes}", "-Xshare:auto") if classes.exists() else ()
 
 
 def _prepared() -> Path:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from harness.fleet import ROOT
+from harness.kafkas import of_prepared_classes
 
 # CI runs the first two targets; what needs a Kafka of the reader's own, or keys, has tests of its own.
 NOT_RUN = (
@@ -56,7 +57,7 @@ def clone(tmp_path_factory):
 @pytest.fixture
 def terminal(clone):
     """The other terminal of a reader: a shell with the two lines that `hotswap dev` prints; it returns the output."""
-    environment = os.environ | {"PATH": _without_hotswap()}
+    environment = os.environ | {"PATH": _without_hotswap()} | of_prepared_classes()
     log = clone.parent / "dev.log"
     with log.open("wb") as output:
         dev = subprocess.Popen([".venv/bin/hotswap", "dev", "iris"], cwd=clone, env=environment, stderr=output)

@@ -12,9 +12,17 @@ import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
+from harness.kafkas import of_prepared_classes
 from hotswap.errors import StartError
 from hotswap.local import kafka as local_kafka
 from hotswap.local.kafka import LocalKafka
+
+
+@pytest.fixture(autouse=True)
+def quick_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each start of these many takes half of the CPU."""
+    for name, value in of_prepared_classes().items():
+        monkeypatch.setenv(name, value)
 
 
 async def _create(kafka: LocalKafka, topic: str) -> None:

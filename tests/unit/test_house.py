@@ -33,7 +33,9 @@ def modules():
 
 
 def lines_of(function):
-    """Return the lines of a function without those of literals: a table or a text reads as one thing."""
+    """Return the lines of a function, if they are many without those of literals: a table or a text reads as one."""
+    if function.end_lineno - function.lineno < MOST_IN_A_FUNCTION:
+        return 0
     inside = {
         line
         for node in ast.walk(function)

@@ -1,6 +1,7 @@
 import io
 
 import pytest
+from google.protobuf.descriptor import FieldDescriptor
 
 from hotswap.codec.columns import Decoder
 from hotswap.codec.encoder import Encoder
@@ -9,6 +10,7 @@ from hotswap.codec.outputs import Output
 from hotswap.codec.proto import compile as compile_proto
 from hotswap.errors import UsageError
 from hotswap.generation import Configuration, TextOptions, frozen
+from hotswap.packages import draft as draft_module
 from hotswap.packages.draft import Field, draft_proto, fields_of, valid_names
 from hotswap.packages.sample import SAMPLES, read_sample
 
@@ -132,10 +134,13 @@ def test_each_of_several_operations_has_its_own_answer():
     assert outputs == {"score": "scoreOut", "explain": "explainOut"}
 
 
-def test_field_numbers_skip_those_that_protobuf_reserves():
-    text = draft([Column(f"x{number}") for number in range(19_002)], CLASSIFIER).text
-    assert "x18998 = 18999;" in text
-    assert "x18999 = 20000;" in text
+def test_field_numbers_skip_those_that_protobuf_reserves(monkeypatch):
+    first, last = FieldDescriptor.FIRST_RESERVED_FIELD_NUMBER, FieldDescriptor.LAST_RESERVED_FIELD_NUMBER
+    assert range(first, last + 1) == draft_module._RESERVED
+    monkeypatch.setattr(draft_module, "_RESERVED", range(19, 30))
+    text = draft([Column(f"x{number}") for number in range(22)], CLASSIFIER).text
+    assert "x17 = 18;" in text
+    assert "x18 = 30;" in text
 
 
 @pytest.mark.parametrize("name", ["DataFrame", "data frame", "data_frame", "Prediction", "7", "é"])
