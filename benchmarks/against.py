@@ -7,7 +7,7 @@ workers differ: ratios are those of a turn, and the median of them is what is to
 and its rows/s are worse by at most 2 % plus the difference of the other one from itself. The steady streams are
 measured last, in three times as many turns, with all three workers running, which are started anew after every third:
 latency varies most, and some processes are luckier than others. benchmarks/against.json keeps the raw figures of the
-last run.
+last run, which `python benchmarks/bench.py --draw` puts into BENCHMARKS.md.
 """
 
 import argparse
@@ -24,10 +24,10 @@ from typing import Any, NamedTuple
 import stream
 from batches import fill
 from contender import OURS, ROOT, Contender, broker, command_line
-from measured import commit_of, machine
+from measured import Machine, commit_of, machine
 from pydantic import TypeAdapter
+from report import Figures, show
 from rich.console import Console
-from rich.table import Table
 from through_kafka import Backlog, measure_backlog
 from workload import another_model, different_rows
 
@@ -103,21 +103,35 @@ async def measure(old: Path, options: argparse.Namespace, console: Console) -> T
     return taken
 
 
-def keep(taken: Taken, commits: Mapping[str, str]) -> None:
-    """Write the figures of each turn, the commits, and what they were measured on."""
+def keep(taken: Taken, commits: Mapping[str, str], seconds: float) -> None:
+    """Write the figures of each turn, how long the steady ones were, the commits, and what all was measured on."""
     figures = {which: turns._asdict() for which, turns in taken.items()}
-    made = {"measured_on": machine(), **commits, "turns": figures}
+    made = {"measured_on": machine(), **commits, "seconds": seconds, "turns": figures}
     KEPT.write_bytes(TypeAdapter(dict[str, Any]).dump_json(made, indent=2) + b"\n")
 
 
-def table(taken: Taken) -> Table:
+def section() -> tuple[Machine, list[Figures]]:
+    """Return what was measured on, and the table of the last run, as BENCHMARKS.md shows it."""
+    kept = TypeAdapter(dict[str, Any]).validate_json(KEPT.read_bytes())
+    taken = TypeAdapter(dict[str, Turns]).validate_python(kept["turns"])
+    title = f"The worker of commit {kept[NEW]} beside that of commit {kept[OLD]}, which was measured twice"
+    backlogs, _, streams = map(len, taken[OLD])
+    note = (
+        f"Medians, in brackets the least and the most, of {backlogs} turns, and {streams} of {kept['seconds']:g} s at "
+        "1,000/s. The ratios are the medians of those of a turn: the new worker's to both measurements of the old one, "
+        "and of these to each other, by which the same worker differs from itself."
+    )
+    return kept["measured_on"], [figures(taken, title, note)]
+
+
+def figures(taken: Taken, title: str = "", note: str = "") -> Figures:
     """Build the table of the medians, in brackets minimum and maximum, and of the ratios."""
-    made = Table("", *taken, f"{NEW} / both", f"{AGAIN} / {OLD}")
+    rows = []
     for figure in _FIGURES:
         found = {which: _values(turns, figure) for which, turns in taken.items()}
         cells = [" ".join(_cells(values, figure.digits)) for values in found.values()]
-        made.add_row(figure.label, *cells, *(f"{ratio:.3f}" for ratio in ratios(taken, figure)))
-    return made
+        rows.append([figure.label, *cells, *(f"{ratio:.3f}" for ratio in ratios(taken, figure))])
+    return Figures(title, ["", *taken, f"{NEW} / both", f"{AGAIN} / {OLD}"], rows, note)
 
 
 def ratios(taken: Taken, figure: Figure) -> tuple[float, float]:
@@ -168,8 +182,8 @@ def main() -> int:
     command_line(old)
     commits = {OLD: commit_of(old), NEW: commit_of(ROOT)}
     taken = asyncio.run(measure(old, options, console))
-    keep(taken, commits)
-    console.print(table(taken))
+    keep(taken, commits, options.seconds)
+    show(console, figures(taken))
     passes, said = verdict(taken)
     console.print(said)
     return 0 if passes else 1

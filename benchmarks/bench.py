@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import against
 import contender
 import curves
 import half
@@ -165,7 +166,7 @@ def main() -> None:
         setattr(kept, part, _measure(part, options, lambda text: console.print(f"· {text}")))
         kept.measured_on[part] = machine()
         RESULTS.write_bytes(_KEPT.dump_json(kept, indent=2) + b"\n")
-    sections = list(kept.sections())
+    sections = [*kept.sections(), against.section()]
     report.TARGET.write_text(report.page(sections))
     for _, figures in sections:
         for table in figures:

@@ -58,12 +58,24 @@ def test_a_ratio_is_that_of_a_turn_however_the_machine_drifts():
 
 def test_every_turn_of_each_is_kept_with_the_commits(tmp_path, monkeypatch):
     monkeypatch.setattr(against, "KEPT", tmp_path / "against.json")
-    keep({OLD: turns((1, 9.0), (2, 8.0)), NEW: turns((3, 4.0))}, {OLD: "aaaaaaa", NEW: "bbbbbbb"})
+    keep({OLD: turns((1, 9.0), (2, 8.0)), NEW: turns((3, 4.0))}, {OLD: "aaaaaaa", NEW: "bbbbbbb"}, 10)
     kept = json.loads(against.KEPT.read_bytes())
     assert (kept[OLD], kept[NEW]) == ("aaaaaaa", "bbbbbbb")
     costs = {which: [turn["cpu_us_per_row"] for turn in one["backlog"]] for which, one in kept["turns"].items()}
     assert costs == {OLD: [9, 8], NEW: [4]}
     assert [turn["p99_ms"] for turn in kept["turns"][NEW]["steady"]] == [9]
+
+
+def test_the_page_shows_the_medians_of_the_kept_run_and_the_ratios_of_its_turns(tmp_path, monkeypatch):
+    monkeypatch.setattr(against, "KEPT", tmp_path / "against.json")
+    old, new = turns((1_000, 8.0), (2_000, 8.0), (4_000, 8.0)), turns((2_000, 2.0), (6_000, 4.0), (12_000, 4.0))
+    keep({OLD: old, NEW: new, AGAIN: old}, {OLD: "aaaaaaa", NEW: "bbbbbbb"}, 10)
+    _, (shown,) = against.section()
+    assert shown.title == "The worker of commit bbbbbbb beside that of commit aaaaaaa, which was measured twice"
+    assert shown.rows[0] == [
+        "rows/s", "2,000 (1,000-4,000)", "6,000 (2,000-12,000)", "2,000 (1,000-4,000)", "3.000", "1.000",
+    ]  # fmt: skip
+    assert "of 3 turns, and 1 of 10 s at 1,000/s." in shown.note
 
 
 def test_a_checkout_without_an_environment_is_told_to_run_make_setup(tmp_path):
