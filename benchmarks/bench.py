@@ -71,10 +71,11 @@ class Report:
     over_http: OverHttp | None = None
 
     def sections(self) -> Iterator[tuple[Machine, list[report.Figures]]]:
-        """The tables and plots of each part."""
+        """The tables and plots of each part, and the table of the last `make against`."""
         for part, figures in PARTS.items():
             if results := getattr(self, part):
                 yield self.measured_on[part], figures(results)
+        yield against.section()
 
 
 _KEPT = TypeAdapter(Report)
@@ -166,7 +167,7 @@ def main() -> None:
         setattr(kept, part, _measure(part, options, lambda text: console.print(f"· {text}")))
         kept.measured_on[part] = machine()
         RESULTS.write_bytes(_KEPT.dump_json(kept, indent=2) + b"\n")
-    sections = [*kept.sections(), against.section()]
+    sections = list(kept.sections())
     report.TARGET.write_text(report.page(sections))
     for _, figures in sections:
         for table in figures:
