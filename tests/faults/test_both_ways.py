@@ -16,7 +16,7 @@ RECORD = (b"k", b"v", [("a", b"1"), ("source", b"d.requests-0-7")])
 
 async def test_a_header_that_one_way_writes_wrongly_is_found_and_nothing_else(tmp_path):
     figures = await run(
-        tmp_path, seed=SEED, count=400, say=lambda _: None, cases=CASES, codecs=("none", "lz4"), raw=COUNTED + WRONG
+        tmp_path, seed=SEED, count=800, say=lambda _: None, cases=CASES, codecs=("none", "lz4"), raw=COUNTED + WRONG
     )
     assert figures.findings
     assert all(finding.startswith("predictions: partition ") for finding in figures.findings), figures.findings

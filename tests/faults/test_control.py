@@ -19,7 +19,7 @@ def storm(seed, count):
 
 async def test_every_worker_ends_in_the_state_that_a_pure_replay_of_a_stormy_log_gives(deployment):
     seed = random.randrange(1_000_000)
-    figures = await control_storm.run(deployment, seed=seed, count=150, say=print)
+    figures = await control_storm.run(deployment, seed=seed, count=250, say=print)
     assert figures.findings == [], f"seed {seed}"
     assert figures.asked > 0
 

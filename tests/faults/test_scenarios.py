@@ -11,7 +11,7 @@ from faults.scenarios import RED, SCENARIOS
 from faults.schedule import CYCLE_S, QUIET_S
 
 SEED = int(os.environ.get("HOTSWAP_TEST_SEED", "1"))
-BRIEF = {"zombies": 3, "drain": 0, "everything": 25}
+BRIEF = {"zombies": 4, "drain": 0, "everything": 25}
 PER_SECOND = 50
 """Requests: each of the full proofs has six times as many or more, which a short run would pay for in its broker."""
 

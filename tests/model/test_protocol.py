@@ -24,7 +24,7 @@ from model.chances import (
 from model.upgrades import Upgrades
 from model.world import everything_faked
 
-EXAMPLES = int(os.environ.get("HOTSWAP_MODEL_EXAMPLES", "100"))
+EXAMPLES = int(os.environ.get("HOTSWAP_MODEL_EXAMPLES", "150"))
 SEED = int(os.environ.get("HOTSWAP_MODEL_SEED", "0"))
 IS_HUNT = os.environ.get("HOTSWAP_MODEL_HUNT") == "1"
 """Whether any failure will do, and need not be made small: for the mutants."""
