@@ -105,8 +105,8 @@ async def measure(old: Path, options: argparse.Namespace, console: Console) -> T
 
 def keep(taken: Taken, commits: Mapping[str, str], seconds: float) -> None:
     """Write the figures of each turn, how long the steady ones were, the commits, and what all was measured on."""
-    figures = {which: turns._asdict() for which, turns in taken.items()}
-    made = {"measured_on": machine(), **commits, "seconds": seconds, "turns": figures}
+    every = {which: turns._asdict() for which, turns in taken.items()}
+    made = {"measured_on": machine(), **commits, "seconds": seconds, "turns": every}
     KEPT.write_bytes(TypeAdapter(dict[str, Any]).dump_json(made, indent=2) + b"\n")
 
 
@@ -137,7 +137,7 @@ def figures(taken: Taken, title: str = "", note: str = "") -> Figures:
 def ratios(taken: Taken, figure: Figure) -> tuple[float, float]:
     """Return the medians over the turns of: the new one, by the geometric mean of both old ones; one old by the other.
 
-    Of 21 turns, the medians of each worker hid a difference of 3 % that the ratios show.
+    Medians of each worker would compare turns of a fast machine with turns of a slow one.
     """
     old, new, again = (_values(taken[which], figure) for which in (OLD, NEW, AGAIN))
     both = [math.sqrt(one * other) for one, other in zip(old, again, strict=True)]
