@@ -10,7 +10,7 @@ import random
 import re
 import time
 import urllib.request
-from collections import Counter
+from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 
 from google.protobuf import json_format
@@ -177,13 +177,16 @@ class BothWays:
         await asyncio.gather(*map(one, self._ways))
 
     async def _metrics(self, way):
-        """Return the worker's counts: of requests by outcome, of unknown categories by column, and what it sealed."""
+        """Return the worker's counts: of requests by outcome, of unknown categories by column, and what it sealed.
+
+        One that has answered nothing yet has no line of them.
+        """
         url = f"http://127.0.0.1:{self._ways[way].port(way)}/metrics"
         text = await asyncio.to_thread(lambda: urllib.request.urlopen(url, timeout=10).read().decode())
-        found = {}
+        found = defaultdict(Counter)
         for family in text_string_to_metric_families(text):
             for sample in family.samples:
-                found.setdefault(sample.name, Counter())[sample.labels.get("outcome", sample.labels.get("column"))] += (
+                found[sample.name][sample.labels.get("outcome", sample.labels.get("column"))] += (
                     int(sample.value) if sample.name.endswith("_total") else 0
                 )
         return found

@@ -13,6 +13,9 @@ from hotswap.codec.proto import compile as compile_proto
 PROTOS = {name: (EXAMPLES / "protos" / f"{name}.proto").read_bytes() for name in ("iris", "cancer")}
 LABELS = {"iris": {"setosa", "versicolor", "virginica"}, "cancer": {"malignant", "benign"}}
 
+PAUSE_S = 0.05
+"""Between two chunks of requests, 400 a second: each that is sent has to be answered and checked."""
+
 
 async def swap(deployment, **change):
     async with deployment.client() as client:
@@ -64,6 +67,7 @@ async def test_a_request_in_flight_is_never_scored_by_the_new_model_under_the_ol
                 chunk = given[name][0][:20]
                 places = await client.publish(Outgoing(value, headers=digest) for value in chunk)
                 sent.update({(place.partition, place.offset): name for place in places})
+                await asyncio.sleep(PAUSE_S)
 
     publishing = asyncio.create_task(publish())
     for name in ("cancer", "iris", "cancer", "iris"):

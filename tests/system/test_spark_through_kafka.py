@@ -19,6 +19,8 @@ from hotswap.generation import Configuration, Proto, frozen
 pytestmark = pytest.mark.spark
 
 PARTITIONS = 4
+PAUSE_S = 0.1
+"""Between two requests: the stream goes on for the minutes that Spark takes to start, and each is a transaction."""
 
 
 @dataclass
@@ -94,7 +96,7 @@ class Stream:
                 self.sent[place.partition, place.offset] = leg, number % len(leg.values)
             if self._is_stopped:
                 return
-            await asyncio.sleep(0.02)
+            await asyncio.sleep(PAUSE_S)
 
 
 def told(deployment, event):
