@@ -12,9 +12,10 @@ bootstrap = for python in $(PYTHON); do \
 	said=$$("$$python" bootstrap.py $1) || echo "$${said:-hotswap: the set-up failed}"; exit; fi; done; \
 	echo "hotswap: no Python 3.11 or newer on PATH: install one, or name it: make PYTHON=/path/to/python3"
 stop_at = $(if $1,$(error $1))
-# Most tests wait, for a broker or a process, about as long as they compute: four at a time keep two cores busy. Those of a
-# module share what they prepare. conftest.py says in which order.
-side_by_side := --numprocesses 4 --dist loadfile --no-loadscope-reorder
+# Most tests wait, for a broker or a process, about as long as they compute: three at a time keep two cores busy. With a
+# fourth each computes longer: .ci/run took 900 s and 1,617 s of CPU, not 864 and 1,454. Those of a module share what
+# they prepare. conftest.py says in which order.
+side_by_side := --numprocesses 3 --dist loadfile --no-loadscope-reorder
 
 # The tests of what pyproject.toml wants covered. Coverage makes a test 1.6 times as slow: the other ones do without.
 deciding := $(addprefix tests/unit/,artifacts pipeline trust test_agenda.py test_agenda_failures.py test_later_commands.py \
