@@ -10,7 +10,7 @@ import random
 import re
 import time
 import urllib.request
-from collections import Counter, defaultdict
+from collections import Counter
 from dataclasses import dataclass, field
 
 from google.protobuf import json_format
@@ -177,16 +177,13 @@ class BothWays:
         await asyncio.gather(*map(one, self._ways))
 
     async def _metrics(self, way):
-        """Return the worker's counts: of requests by outcome, of unknown categories by column, and what it sealed.
-
-        One that has answered nothing yet has no line of them.
-        """
+        """Return the worker's counts: of requests by outcome, of unknown categories by column, and what it sealed."""
         url = f"http://127.0.0.1:{self._ways[way].port(way)}/metrics"
         text = await asyncio.to_thread(lambda: urllib.request.urlopen(url, timeout=10).read().decode())
-        found = defaultdict(Counter)
+        found = {}
         for family in text_string_to_metric_families(text):
             for sample in family.samples:
-                found[sample.name][sample.labels.get("outcome", sample.labels.get("column"))] += (
+                found.setdefault(sample.name, Counter())[sample.labels.get("outcome", sample.labels.get("column"))] += (
                     int(sample.value) if sample.name.endswith("_total") else 0
                 )
         return found
@@ -196,7 +193,8 @@ class BothWays:
         until = time.monotonic() + _ANSWERED_S
         while True:
             found = {way: await self._metrics(way) for way in self._ways}
-            answered = {way: each["hotswap_requests_total"].total() for way, each in found.items()}
+            # Prometheus has no line of a counter with labels before its first request.
+            answered = {way: each.get("hotswap_requests_total", Counter()).total() for way, each in found.items()}
             if min(answered.values()) >= count:
                 return found
             late = min(answered, key=answered.get)
