@@ -21,7 +21,7 @@ SWAP, PIPELINE = "worker/hotswap/swap.py", "worker/hotswap/pipeline/loop.py"
 ANSWERING, ADDRESSING = "worker/hotswap/pipeline/answering.py", "worker/hotswap/pipeline/addressing.py"
 OUTBOX, INBOX = "worker/hotswap/kafka/outbox.py", "worker/hotswap/kafka/inbox.py"
 RECORDS, CONTENTS = "worker/hotswap/kafka/records.py", "worker/hotswap/kafka/contents.py"
-PARTITIONS = "worker/hotswap/pipeline/partitions.py"
+PARTITIONS, TRANSACTIONS = "worker/hotswap/pipeline/partitions.py", "worker/hotswap/kafka/transactions.py"
 PROGRESS, AGENDA = "worker/hotswap/progress.py", "worker/hotswap/agenda.py"
 PARTITION, POSITION, MEMBERSHIP, ADMIN = (
     "worker/hotswap/kafka/partition.py",
@@ -171,9 +171,9 @@ DEFECTS = [
     ),
     Mutant(
         "a transaction commits the offset of its first batch",
-        PARTITION,
-        "elif self._promised != position:",
-        "elif not self._promised:",
+        TRANSACTIONS,
+        "if self._promised != position:",
+        "if not self._promised:",
         "I11",
     ),
     Mutant(

@@ -33,9 +33,13 @@ class Producer:
         self._sequences: Counter[Place] = Counter()
         self._sent: list[asyncio.Future[Any]] = []
         self._sender = SimpleNamespace(sender_task=None)
-        nothing = dict.fromkeys(("error_transaction", "fatal_error"))
+        nothing = dict.fromkeys(("error_transaction", "fatal_error", "consumer_group_to_add"))
+        unended = SimpleNamespace(done=lambda: False)
         self._txn_manager = SimpleNamespace(
-            maybe_add_partition_to_txn=lambda _: None, wait_for_pid=partial(asyncio.sleep, 0), **nothing
+            maybe_add_partition_to_txn=lambda _: None,
+            wait_for_pid=partial(asyncio.sleep, 0),
+            wait_for_transaction_end=lambda: unended,
+            **nothing,
         )
         self._message_accumulator = None
         self.client = SimpleNamespace(send=lambda _, __, ask: ask())

@@ -18,7 +18,7 @@ from harness.audit import read
 from hotswap.batch import Alike, Answers, Position, RecordBatch, Transaction
 from hotswap.codec.packed import Packed, pack
 from hotswap.errors import Doubt
-from hotswap.kafka import partition
+from hotswap.kafka import transactions
 from hotswap.kafka.admin import Admin
 from hotswap.kafka.inbox import Inbox
 from hotswap.kafka.partition import Cluster, KafkaPartition
@@ -102,11 +102,11 @@ async def test_a_worker_that_opens_its_first_partition_asks_for_no_offsets_of_to
 
 
 async def test_a_batch_that_takes_longer_than_a_transaction_may_is_committed_all_the_same(cluster, monkeypatch):
-    monkeypatch.setattr(partition, "_IDLE_TRANSACTION_S", 0.01)
+    monkeypatch.setattr(transactions, "_UNANSWERED_S", 0.01)
     source = KafkaPartition(cluster, 0)
     await source.open()
     source.begin(Position(1, 1))
-    await asyncio.wait({source._beginning})
+    await asyncio.wait({source._transactions._opening})
     assert await committed(cluster) == -1
     await source.commit(answer(Position(1, 1)))
     await source.close()

@@ -7,7 +7,9 @@ from pathlib import Path
 import hotswap
 
 PACKAGE = Path(hotswap.__file__).parent
-BORDER = {PACKAGE / "kafka" / name for name in ("internals.py", "group.py", "rights.py", "sessions.py")}
+BORDER = {
+    PACKAGE / "kafka" / name for name in ("internals.py", "error_codes.py", "group.py", "rights.py", "sessions.py")
+}
 SOURCES = {path: path.read_text(encoding="utf-8") for path in PACKAGE.rglob("*.py") if path.parent != PACKAGE / "v1"}
 # aiokafka documents only these modules.
 DOCUMENTED = re.compile(

@@ -20,10 +20,11 @@ from aiokafka.structs import OffsetAndMetadata
 
 from hotswap.errors import Doubt
 from hotswap.kafka.connection import doubting
+from hotswap.kafka.internals import add_to_transaction
 from hotswap.kafka.outbox import Outbox, new_producer
 from hotswap.settings import Settings
 
-ANSWERS = TopicPartition("d.predictions", 0)
+ANSWERS, OFFSET = TopicPartition("d.predictions", 0), TopicPartition("d.requests", 0)
 SETTINGS = Settings(deployment="d")
 
 
@@ -125,25 +126,47 @@ async def test_what_ends_a_transaction_is_not_sent_again_after_an_error(producer
     assert sent == [name]
 
 
-async def test_a_partition_is_added_before_the_group_and_the_offset_is_sent_last(producer, monkeypatch):
-    manager, sender, steps = producer._txn_manager, producer._sender, []
+@pytest.fixture
+def steps(producer, monkeypatch):
+    """The requests of a transaction by which its partition, its group and its offset get to the broker, in order."""
+    manager, sent = producer._txn_manager, []
 
     def step(name, then):
         async def run(*_):
-            steps.append(name)
+            sent.append(name)
             then()
 
-        monkeypatch.setattr(sender, f"_do_{name}", run)
+        monkeypatch.setattr(producer._sender, f"_do_{name}", run)
 
-    key = TopicPartition("d.requests", 0)
     step("add_offsets_to_txn", lambda: manager.consumer_group_added("d"))
     step("add_partitions_to_txn", lambda: manager.partition_added(ANSWERS))
-    step("txn_offset_commit", lambda: manager.offset_committed(key, 7, "d"))
-    manager.maybe_add_partition_to_txn(ANSWERS)
-    sent = asyncio.ensure_future(producer.send_offsets_to_transaction({key: OffsetAndMetadata(7, "")}, "d"))
-    await asyncio.sleep(0)
-    while (task := sender._maybe_do_transactional_request()) is not None:
+    step("txn_offset_commit", lambda: manager.offset_committed(OFFSET, 7, "d"))
+    return sent
+
+
+async def send_all(producer):
+    while (task := producer._sender._maybe_do_transactional_request()) is not None:
         await task
+
+
+async def test_a_partition_is_added_before_the_group_and_the_offset_is_sent_last(producer, steps):
+    producer._txn_manager.maybe_add_partition_to_txn(ANSWERS)
+    sent = asyncio.ensure_future(producer.send_offsets_to_transaction({OFFSET: OffsetAndMetadata(7, "")}, "d"))
+    await asyncio.sleep(0)
+    await send_all(producer)
+    await sent
+    assert steps == ["add_partitions_to_txn", "add_offsets_to_txn", "txn_offset_commit"]
+
+
+async def test_a_partition_that_is_added_has_the_group_added_once_too_before_there_is_an_offset(producer, steps):
+    await send_all(producer)
+    assert steps == []
+    add_to_transaction(producer, ANSWERS)
+    await send_all(producer)
+    assert steps == ["add_partitions_to_txn", "add_offsets_to_txn"]
+    sent = asyncio.ensure_future(producer.send_offsets_to_transaction({OFFSET: OffsetAndMetadata(7, "")}, "d"))
+    await asyncio.sleep(0)
+    await send_all(producer)
     await sent
     assert steps == ["add_partitions_to_txn", "add_offsets_to_txn", "txn_offset_commit"]
 

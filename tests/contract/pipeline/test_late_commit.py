@@ -26,7 +26,8 @@ async def test_a_commit_that_arrives_after_its_connection_broke_ends_no_later_ba
                 assert isinstance(outcome, Doubt)
                 await source.close()
                 position = await source.open()
-            await source._open_transaction(Position(position.offset + 1, 1))  # as `begin` does while a batch is scored
+            # As `begin` does while a batch is scored.
+            await source._transactions.promise(Position(position.offset + 1, 1))
             proxy.release_held()
             await held.answered()
             await source.close()

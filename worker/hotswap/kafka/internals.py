@@ -1,4 +1,6 @@
-"""Every use of aiokafka beyond its documented interface, and every patch of it, but for group.py and rights.py.
+"""Every use of aiokafka beyond its documented interface, and every patch of it, but for those of its neighbours.
+
+These are error_codes.py, group.py, rights.py and sessions.py.
 
 CHECKED_AGAINST is the version whose source was read for this. `tests/contract/kafka/test_aiokafka.py` checks what this
 relies on, by source and by behaviour, and fails if another version changes it; `docs/upstream/` drafts, for each use,
@@ -17,14 +19,24 @@ import aiokafka.producer.sender
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.consumer import fetcher
-from aiokafka.errors import BrokerResponseError, ProducerFenced, RecordTooLargeError, kafka_errors
+from aiokafka.errors import RecordTooLargeError
 from aiokafka.protocol.metadata import MetadataRequest
 from aiokafka.record.default_records import DefaultRecord, DefaultRecordBatch
 from aiokafka.record.legacy_records import LegacyRecordBatch
 from aiokafka.record.memory_records import MemoryRecords
 from aiokafka.record.util import calc_crc32c
 
-__all__ = ["DefaultRecord", "DefaultRecordBatch", "LegacyRecordBatch", "MemoryRecords", "calc_crc32c"]
+from hotswap.kafka.error_codes import FencedInstanceIdError, InvalidRecordError
+
+__all__ = [
+    "DefaultRecord",
+    "DefaultRecordBatch",
+    "FencedInstanceIdError",
+    "InvalidRecordError",
+    "LegacyRecordBatch",
+    "MemoryRecords",
+    "calc_crc32c",
+]
 
 CHECKED_AGAINST: Final = "0.14.0"
 
@@ -54,16 +66,6 @@ aiokafka.client.MetadataRequest = NamingRequest
 aiokafka.admin.client.MetadataRequest = NamingRequest
 
 
-class FencedInstanceIdError(BrokerResponseError):  # type: ignore[misc]
-    """Another member has joined with our `group_instance_id` (KIP-345); aiokafka does not know this error code."""
-
-    errno = 82
-    message = "FENCED_INSTANCE_ID"
-
-
-kafka_errors[FencedInstanceIdError.errno] = FencedInstanceIdError
-
-
 def _in_one_line(record: logging.LogRecord) -> bool:
     """Leave the error, not the traceback, of what ends a producer's sender: the producer's next call raises it, too."""
     if record.msg == "Unexpected error in sender routine" and record.exc_info:
@@ -72,32 +74,6 @@ def _in_one_line(record: logging.LogRecord) -> bool:
 
 
 logging.getLogger(aiokafka.producer.sender.__name__).addFilter(_in_one_line)
-
-
-class InvalidRecordError(BrokerResponseError):  # type: ignore[misc]
-    """The broker rejects a record, as one without a key on a compacted topic; aiokafka does not know this code."""
-
-    errno = 87
-    message = "INVALID_RECORD"
-
-
-kafka_errors[InvalidRecordError.errno] = InvalidRecordError
-
-
-class ForgottenProducerError(ProducerFenced):  # type: ignore[misc]
-    """The broker has forgotten a producer (INVALID_PRODUCER_ID_MAPPING), as it does after a week without a transaction.
-
-    As aiokafka's own class for it, this would end the producer's sender as unexpected, with a traceback in the log.
-    """
-
-    errno = 49
-
-    def __init__(self) -> None:
-        super().__init__("the broker has forgotten this producer (transactional.id.expiration.ms)")
-
-
-kafka_errors[ForgottenProducerError.errno] = ForgottenProducerError
-aiokafka.producer.sender.InvalidProducerIdMapping = ForgottenProducerError
 
 
 class _KeptBytes:
@@ -258,9 +234,31 @@ def claim_failures(producer: AIOKafkaProducer) -> None:
     manager.fatal_error = claiming(manager.fatal_error)
 
 
+def join_group(producer: AIOKafkaProducer, group_id: str) -> None:
+    """Make a producer add the group to a transaction once a partition is in it, not only when an offset is sent.
+
+    After the partition: too soon after a commit the broker refuses either; adding a partition is retried sooner.
+    """
+    manager = producer._txn_manager
+    known = manager.consumer_group_to_add
+
+    def to_add() -> Any:
+        is_next = manager._txn_partitions and manager._txn_consumer_group is None and manager.is_in_transaction()
+        return group_id if is_next else known()
+
+    manager.consumer_group_to_add = to_add
+
+
 def add_to_transaction(producer: AIOKafkaProducer, key: TopicPartition) -> None:
     """Add a partition to the open transaction before anything is sent to it."""
     producer._txn_manager.maybe_add_partition_to_txn(key)
+
+
+def check_transaction(producer: AIOKafkaProducer) -> None:
+    """Raise what has ended the open transaction meanwhile, if anything has: aiokafka's next call would not say."""
+    ended = producer._txn_manager.wait_for_transaction_end()
+    if ended.done():
+        ended.result()
 
 
 def fill(batch: Any, timestamp_ms: int, records: Sequence[Any]) -> int:

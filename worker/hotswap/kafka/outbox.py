@@ -18,6 +18,7 @@ from hotswap.kafka.internals import (
     calc_crc32c,
     claim_failures,
     fill,
+    join_group,
     producer_state,
     retry_soon,
     wrap_sequences,
@@ -51,6 +52,7 @@ def new_producer(settings: Settings, partition: int, batch_bytes: int) -> AIOKaf
     retry_soon(producer)
     if is_transactional:
         claim_failures(producer)
+        join_group(producer, settings.group_id)
         end_once(producer)
     return producer
 

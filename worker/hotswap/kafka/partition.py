@@ -29,19 +29,17 @@ from hotswap.kafka.admin import Admin
 from hotswap.kafka.committed import committed_at
 from hotswap.kafka.connection import doubting, end
 from hotswap.kafka.inbox import Inbox
-from hotswap.kafka.internals import add_to_transaction, wait_for_id
+from hotswap.kafka.internals import wait_for_id
 from hotswap.kafka.membership import Membership
 from hotswap.kafka.outbox import Outbox, new_producer
 from hotswap.kafka.position import Positions
 from hotswap.kafka.records import RawRequests
 from hotswap.kafka.rejected import Rejections, naming_rights
 from hotswap.kafka.tail import AnswersTail
+from hotswap.kafka.transactions import Transactions
 from hotswap.settings import Settings
 
 log = logging.getLogger(__name__)
-
-_IDLE_TRANSACTION_S = 10.0
-"""How long a transaction may stay open while its batch is scored, seconds: well below its timeout."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,19 +84,15 @@ class KafkaPartition:
         self._topics = cluster.settings.topics
         self._partition = partition
         self._key = TopicPartition(self._topics.requests, partition)
-        self._answers = TopicPartition(self._topics.predictions, partition)
         self._name = f"{self._topics.requests}-{partition}"
         self._is_transactional = cluster.settings.delivery == "exactly_once"
         self._inbox: Inbox = cluster.membership.inbox(partition)
         self._state = State.CLOSED
         self._producer: AIOKafkaProducer | None = None  # None in CLOSED
         self._outbox: Outbox | None = None
-        # Both run while the loop scores: the first during its own batch, the second during the next one.
-        self._beginning: asyncio.Task[bool] | None = None
-        self._committing: asyncio.Task[None] | None = None
-        self._is_scored = asyncio.Event()
+        self._transactions: Transactions | None = None  # None in CLOSED, and with at-least-once delivery
+        self._committing: asyncio.Task[None] | None = None  # at least once: while the next batch is scored
         self._begun = Position(0)
-        self._promised: Position | None = None  # what the open transaction will commit; None: there is none
         self._rejections = Rejections(cluster.admin, self._topics)
         self._positions = Positions(self._settings, cluster.admin, cluster.tail, partition, cluster.membership.warnings)
 
@@ -134,6 +128,7 @@ class KafkaPartition:
         self._outbox = Outbox(self._producer, self._settings, self._partition, self._batch_bytes)
         failpoint("open.fenced")
         if self._is_transactional:
+            self._transactions = Transactions(self._producer, self._settings, self._cluster.admin, self._partition)
             await self._end_what_is_open()
             failpoint("open.cleaned")
         position = await self._positions.read()
@@ -165,16 +160,11 @@ class KafkaPartition:
         self._cluster.membership.skip(self._inbox, why)
 
     def begin(self, position: Position) -> None:
-        """Begin the transaction of a batch that is about to be scored and leads to `position`.
-
-        Three of a transaction's five round trips happen while the host works: adding the partition, adding the group,
-        and sending the offset.
-        """
+        """Begin the transaction of a batch that is about to be scored and leads to `position`."""
         self._move(State.BEGUN)
         self._begun = position
-        if self._is_transactional:
-            self._is_scored.clear()
-            self._beginning = asyncio.create_task(self._begin(position))
+        if self._transactions:
+            self._transactions.begin(position)
 
     @property
     def stamp(self) -> Stamp:
@@ -190,7 +180,8 @@ class KafkaPartition:
 
         """
         self._move(State.WRITING)
-        await self._await_begin(self._begun)
+        if self._transactions:
+            await self._transactions.promise(self._begun)
         assert self._outbox is not None
         async with self._writing("writing", self._begun):
             await self._outbox.write(answers.predictions, answers.dead_letters)
@@ -207,11 +198,11 @@ class KafkaPartition:
 
         """
         self._move(State.COMMITTING)
-        producer, outbox = self._producer, self._outbox
-        assert producer is not None
+        outbox = self._outbox
         assert outbox is not None
         position = Position(transaction.next_offset, transaction.generation)
-        await self._await_begin(position)
+        if self._transactions:
+            await self._transactions.promise(position)
         async with self._writing("committing", position):
             await outbox.write(transaction.predictions, transaction.dead_letters)
             if transaction.cut_over_at is not None:
@@ -219,10 +210,9 @@ class KafkaPartition:
             failpoint("commit.sent")
             await outbox.acknowledged()
             failpoint("commit.acknowledged")
-            if self._is_transactional:
-                await producer.commit_transaction()
-        self._promised = None
-        if not self._is_transactional:
+            if self._transactions:
+                await self._transactions.commit()
+        if not self._transactions:
             await self._commit_in_background(position)
         self._move(State.OPEN)
         failpoint("commit.done")
@@ -231,12 +221,12 @@ class KafkaPartition:
         """Discard the producer: stop it within two seconds, or cut it off; nothing of it can be committed later."""
         self._state = State.CLOSED
         self._inbox.close()
-        self._promised = None
-        if self._beginning:
-            self._beginning.cancel()
-        tasks = [task for task in (self._beginning, self._committing) if task]
-        self._beginning = self._committing = None
-        await asyncio.gather(*tasks, return_exceptions=True)
+        transactions, self._transactions = self._transactions, None
+        if transactions:
+            await transactions.discard()
+        committing, self._committing = self._committing, None
+        if committing:
+            await asyncio.gather(committing, return_exceptions=True)
         producer, self._producer = self._producer, None
         if producer is not None:
             await end(producer)
@@ -279,50 +269,6 @@ class KafkaPartition:
             await producer.begin_transaction()
             await producer.send_and_wait(torn[0], b"", partition=self._partition)
             await producer.abort_transaction()
-
-    async def _begin(self, position: Position) -> bool:
-        """Open the transaction, and abort it if the host takes too long; return whether it is still open."""
-        await self._open_transaction(position)
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(_IDLE_TRANSACTION_S):
-                await self._is_scored.wait()
-                return True
-        # Kafka would abort it at its timeout and fence our producer: batches that take longer could never be committed.
-        assert self._producer is not None
-        async with doubting(self._settings.call_timeout_s, f"giving up the transaction of {self._name}"):
-            await self._producer.abort_transaction()
-        return False
-
-    async def _await_begin(self, position: Position) -> None:
-        """Wait until the transaction is open, or open it now; make it commit this position."""
-        if not self._is_transactional:
-            return
-        self._is_scored.set()
-        beginning, self._beginning = self._beginning, None
-        if beginning and not await beginning:
-            self._promised = None
-        if self._promised is None:
-            await self._open_transaction(position)
-        elif self._promised != position:
-            async with doubting(self._settings.call_timeout_s, f"extending {self._name} up to {position.offset}"):
-                await self._promise(position)
-
-    async def _open_transaction(self, position: Position) -> None:
-        producer = self._producer
-        assert producer is not None
-        rights = naming_rights(self._settings, self._cluster.admin)
-        async with rights, doubting(self._settings.call_timeout_s, f"beginning {self._name} up to {position.offset}"):
-            await producer.begin_transaction()
-            failpoint("commit.begun")
-            # Before the group: too soon after a commit the broker refuses either; adding a partition is retried sooner.
-            add_to_transaction(producer, self._answers)
-            await self._promise(position)
-            failpoint("commit.offsets_sent")
-
-    async def _promise(self, position: Position) -> None:
-        assert self._producer is not None
-        await self._producer.send_offsets_to_transaction(self._offset(position), self._settings.group_id)
-        self._promised = position
 
     @contextlib.asynccontextmanager
     async def _writing(self, what: str, position: Position) -> AsyncIterator[None]:

@@ -1,0 +1,125 @@
+"""Transactions of a partition on a real Kafka that are opened before their batch is there."""
+
+import asyncio
+from contextlib import asynccontextmanager
+
+import pytest
+
+from faults.one_partition import batch, on_kafka
+from harness.fleet import Deployment
+from hotswap.batch import Position
+from hotswap.errors import Doubt
+from hotswap.kafka import transactions
+
+
+@pytest.fixture
+async def partition(kafka, monkeypatch, tmp_path):
+    deployment = await Deployment(kafka, tmp_path).create(partitions=1)
+    async with on_kafka(deployment.settings, monkeypatch) as made:
+        yield made
+
+
+@asynccontextmanager
+async def opened(partition):
+    """A source that has committed two batches, one right after the other."""
+    source = partition.source()
+    await source.open()
+    for offset in (1, 2):
+        source.begin(Position(offset, 1))
+        await source.commit(batch(Position(offset, 1), b"%d" % offset))
+    yield source
+    await source.close()
+
+
+async def until(condition):
+    async with asyncio.timeout(30):
+        while not condition():
+            await asyncio.sleep(0.001)
+
+
+def manager_of(source):
+    return source._producer._txn_manager
+
+
+async def test_where_batches_follow_closely_the_next_transaction_has_its_partition_and_group_before_its_batch(
+    partition, monkeypatch
+):
+    monkeypatch.setattr(transactions, "_UNUSED_S", 30.0)
+    async with opened(partition) as source:
+        await until(lambda: manager_of(source)._txn_consumer_group)
+        assert manager_of(source).txn_partitions == {source._transactions._answers}
+        assert not manager_of(source)._pending_txn_offsets
+        source.begin(Position(3, 2))
+        await source.commit(batch(Position(3, 2), b"3"))
+    assert await partition.answers() == [b"1", b"2", b"3"]
+    assert await partition.committed() == Position(3, 2)
+
+
+async def test_a_batch_that_comes_late_has_its_transaction_opened_when_it_comes(partition, monkeypatch):
+    monkeypatch.setattr(transactions, "_CLOSELY_S", 0.0)
+    async with opened(partition) as source:
+        assert source._transactions._opening is None
+        assert not manager_of(source).is_in_transaction()
+
+
+@pytest.mark.parametrize("is_begun", [True, False])
+async def test_a_transaction_without_a_batch_is_aborted_soon_and_the_next_batch_has_one_of_its_own(
+    partition, monkeypatch, is_begun
+):
+    monkeypatch.setattr(transactions, "_UNUSED_S", 0.01)
+    async with opened(partition) as source:
+        await until(lambda: source._transactions._opening is None)
+        assert not manager_of(source).is_in_transaction()
+        if is_begun:
+            source.begin(Position(3, 1))
+        await source.commit(batch(Position(3, 1), b"3"))
+    assert await partition.answers() == [b"1", b"2", b"3"]
+    assert await partition.committed() == Position(3, 1)
+
+
+async def test_a_batch_that_comes_while_its_transaction_is_aborted_is_committed_in_the_next_one(partition, monkeypatch):
+    monkeypatch.setattr(transactions, "_UNUSED_S", 0.01)
+    async with opened(partition) as source:
+        may_end, aborting = asyncio.Event(), asyncio.Event()
+        abort = source._producer.abort_transaction
+
+        async def slowly():
+            aborting.set()
+            await may_end.wait()
+            await abort()
+
+        monkeypatch.setattr(source._producer, "abort_transaction", slowly)
+        await aborting.wait()
+        source.begin(Position(3, 1))
+        committing = asyncio.create_task(source.commit(batch(Position(3, 1), b"3")))
+        may_end.set()
+        await committing
+    assert await partition.answers() == [b"1", b"2", b"3"]
+    assert await partition.committed() == Position(3, 1)
+
+
+async def test_the_next_owner_of_a_partition_ends_a_transaction_that_waits_for_its_batch(partition, monkeypatch):
+    monkeypatch.setattr(transactions, "_UNUSED_S", 30.0)
+    async with opened(partition) as source:
+        await until(lambda: manager_of(source)._txn_consumer_group)
+        heir = partition.source()
+        assert await heir.open() == Position(2, 1)
+        source.begin(Position(3, 1))
+        with pytest.raises(Doubt, match="ProducerFenced"):
+            await source.commit(batch(Position(3, 1), b"too late"))
+        await heir.commit(batch(Position(3, 1), b"3"))
+        await heir.close()
+    assert await partition.answers() == [b"1", b"2", b"3"]
+    assert await partition.committed() == Position(3, 1)
+
+
+async def test_a_partition_that_is_fenced_between_two_batches_says_so_with_the_next_one(partition, monkeypatch):
+    monkeypatch.setattr(transactions, "_MARKERS_S", 30.0)
+    async with opened(partition) as source:
+        heir = partition.source()
+        await heir.open()
+        await source._transactions._begin()
+        await until(manager_of(source).is_fatal_error)
+        with pytest.raises(Doubt, match="ProducerFenced"):
+            await source._transactions._promise(Position(3, 1))
+        await heir.close()
