@@ -77,6 +77,24 @@ async def test_a_transaction_without_a_batch_is_aborted_soon_and_the_next_batch_
     assert await partition.committed() == Position(3, 1)
 
 
+async def test_a_transaction_whose_abort_is_in_doubt_has_the_partition_opened_again_without_a_batch(
+    partition, monkeypatch
+):
+    monkeypatch.setattr(transactions, "_UNUSED_S", 0.01)
+    source = partition.source(call_timeout_s=1)
+    await source.open()
+    monkeypatch.setattr(source._producer, "abort_transaction", asyncio.Event().wait)
+    for offset in (1, 2):
+        source.begin(Position(offset, 1))
+        await source.commit(batch(Position(offset, 1), b"%d" % offset))
+    with pytest.raises(Doubt, match="giving up the transaction"):
+        async with asyncio.timeout(30):
+            await source.wait()
+    await source.close()
+    assert await source.open() == Position(2, 1)
+    await source.close()
+
+
 async def test_a_batch_that_comes_while_its_transaction_is_aborted_is_committed_in_the_next_one(partition, monkeypatch):
     monkeypatch.setattr(transactions, "_UNUSED_S", 0.01)
     async with opened(partition) as source:

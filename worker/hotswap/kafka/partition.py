@@ -128,7 +128,9 @@ class KafkaPartition:
         self._outbox = Outbox(self._producer, self._settings, self._partition, self._batch_bytes)
         failpoint("open.fenced")
         if self._is_transactional:
-            self._transactions = Transactions(self._producer, self._settings, self._cluster.admin, self._partition)
+            self._transactions = Transactions(
+                self._producer, self._settings, self._cluster.admin, self._partition, self._inbox.fail
+            )
             await self._end_what_is_open()
             failpoint("open.cleaned")
         position = await self._positions.read()

@@ -5,11 +5,13 @@ written, it ends. Where batches follow closely on each other, the first two happ
 """
 
 import asyncio
+from collections.abc import Callable
 from typing import Final
 
 from aiokafka import AIOKafkaProducer, TopicPartition
 
 from hotswap.batch import Position
+from hotswap.errors import Doubt
 from hotswap.failpoints import failpoint
 from hotswap.kafka.admin import Admin
 from hotswap.kafka.committed import committed_at
@@ -35,10 +37,19 @@ class Transactions:
     partition's next producer.
     """
 
-    def __init__(self, producer: AIOKafkaProducer, settings: Settings, admin: Admin, partition: int) -> None:
+    def __init__(
+        self,
+        producer: AIOKafkaProducer,
+        settings: Settings,
+        admin: Admin,
+        partition: int,
+        on_doubt: Callable[[Doubt], None],
+    ) -> None:
+        """`on_doubt` gets what is in doubt while there is no batch: the producer must not be used again."""
         self._producer = producer
         self._settings = settings
         self._admin = admin
+        self._on_doubt = on_doubt
         self._requests = TopicPartition(settings.topics.requests, partition)
         self._answers = TopicPartition(settings.topics.predictions, partition)
         self._opening: asyncio.Task[None] | None = None
@@ -96,9 +107,14 @@ class Transactions:
         await self._begin()
         if await _within(_UNUSED_S, self._is_taken):
             await self._open()
-        else:
+            return
+        try:
             await self._abort()
-            self._opening = None
+        except Doubt as doubt:
+            # Else its producer would go on asking for a broker that is away, until a batch comes.
+            self._on_doubt(doubt)
+            raise
+        self._opening = None
 
     async def _open(self) -> None:
         """Open a transaction, promise where its batch leads, and abort it if the host takes too long."""
