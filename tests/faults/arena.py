@@ -49,6 +49,8 @@ class Terms:
     prelude: str = ""
     is_proxied: bool = False
     is_static: bool = False
+    sought: str | None = None
+    """The kind of finding that a run is to have: once it is there, nobody waits until the broken fleet is at rest."""
     python: Path | None = None
     """That of the environment whose workers the fleet begins with; None: this checkout's."""
 
@@ -267,7 +269,7 @@ class Arena:
             self.join()
         await asyncio.to_thread(self.publisher.stop)
         began = time.monotonic()
-        self.findings += [str(finding) for finding in await self.watcher.settle(_SETTLE_S)]
+        self.findings += [str(finding) for finding in await self.watcher.settle(_SETTLE_S, self.terms.sought)]
         self.figures["at rest after, s"] = round(time.monotonic() - began, 1)
         verifier = self.verifier
         self.figures |= {

@@ -90,9 +90,12 @@ class Watcher:
         if self._error:
             raise self._error
 
-    async def settle(self, timeout_s):
-        """Return the findings, once everything is answered, committed and stable, or on time-out."""
-        return await asyncio.to_thread(self._settle, timeout_s)
+    async def settle(self, timeout_s, sought=None):
+        """Return the findings, once everything is answered, committed and stable, or on time-out.
+
+        If a finding of the kind `sought` is all that matters, once there is one.
+        """
+        return await asyncio.to_thread(self._settle, timeout_s, sought)
 
     # ---- the thread
 
@@ -132,13 +135,13 @@ class Watcher:
 
     # ---- the end
 
-    def _settle(self, timeout_s):
+    def _settle(self, timeout_s, sought):
         deadline = time.monotonic() + timeout_s
         committed, ends = {}, {}
         while self._error is None:
             try:
                 ends, committed = self._all_ends(), self._committed()
-                if self._is_at_rest(committed, ends):
+                if self._is_at_rest(committed, ends) or self._has_found(sought):
                     break
             except KafkaException:
                 pass  # the broker, or its coordinator, is not back yet
@@ -166,6 +169,10 @@ class Watcher:
         )
         is_answered = outstanding == 0 and all(committed[number][0] > last for number, last in lasts.items())
         return are_stable and is_answered and self._has_read_to(ends)
+
+    def _has_found(self, kind):
+        with self._lock:
+            return self._verifier.counts[kind] > 0
 
     def _catch_up(self, ends):
         """Wait until the reader has reached the ends that were seen last: there may be unexpected answers."""
