@@ -19,6 +19,7 @@ import pytest
 from fakes.examples import COLD
 from harness.fleet import Deployment
 from harness.kafkas import PREPARED, local_kafka, prepare
+from hotswap.host.parent import ModelHost
 from hotswap.local.kafka import LocalKafka
 
 
@@ -100,9 +101,10 @@ def nothing_left_behind(tmp_path_factory: pytest.TempPathFactory) -> Iterator[No
 
 @pytest.fixture(scope="session", autouse=True)
 def hosts_do_not_warm_up() -> Iterator[None]:
-    """Save half a second of CPU for each model host of a deployment's workers; outside tests they warm up."""
+    """Save half a second of CPU for each model host of a deployment's workers, and of our own; others warm up."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Deployment, "child", COLD)
+        patch.setitem(ModelHost.__init__.__kwdefaults__, "child", COLD)
         yield
 
 

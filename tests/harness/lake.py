@@ -56,7 +56,7 @@ class Commands:
             "HOTSWAP_CACHE": str(folder / "cache"),
             "JAVA_HOME": str(find_java().home),
             "JDK_JAVA_OPTIONS": QUICK,
-            "PYTHONPATH": os.pathsep.join(map(str, (TESTS.parent / "worker", TESTS))),
+            "PYTHONPATH": os.pathsep.join(map(str, (TESTS.parent / "worker", TESTS, TESTS / "fakes" / "cold_hosts"))),
             **environment,
         }
         with (folder / "commands.log").open("wb") as log:
