@@ -4,7 +4,7 @@ import csv
 import hashlib
 import math
 import tempfile
-from functools import lru_cache
+from functools import cache, lru_cache
 from importlib.resources import files
 from pathlib import Path
 
@@ -93,35 +93,41 @@ class _Model:
         return all(_is_same(getattr(message, name), value) for name, value in known.items())
 
 
+_model = cache(_Model)
+
+
 class Oracle:
     """Recomputes answers of the models among the examples, under their own protos."""
 
     def __init__(self, examples):
-        self._models = {}
-        for line in (examples / "models" / "DIGESTS").read_text().splitlines():
-            digest, file = line.split()
-            self._models[digest] = _Model(examples, file.removesuffix(".zip"))
+        lines = (examples / "models" / "DIGESTS").read_text().splitlines()
+        self._names = {digest: file.removesuffix(".zip") for digest, file in map(str.split, lines)}
         self._examples = examples
         # A run asks for a few hundred different rows a million times.
         self.agrees = lru_cache(maxsize=100_000)(self._agrees)
 
     def know(self, model_sha256, name):
         """Take an example that was packed anew for what it is."""
-        self._models[model_sha256] = _Model(self._examples, name)
+        self._names[model_sha256] = name
+
+    def model(self, model_sha256):
+        """Return an example, read at the first time that anyone asks for it; None if it is none."""
+        name = self._names.get(model_sha256)
+        return name and _model(self._examples, name)
 
     def expected(self, model_sha256, value):
         """Return H2O's offline answer; None for a model or a value that is not among the examples."""
-        model = self._models.get(model_sha256)
+        model = self.model(model_sha256)
         known = model and model.known(value)
         return model.output(**known).SerializeToString() if known else None
 
     def values(self, model_sha256):
         """Return the model's rows as requests."""
-        return self._models[model_sha256].values
+        return self.model(model_sha256).values
 
     def _agrees(self, model_sha256, proto_sha256, value, answer):
         """Return whether the answer is H2O's own; None, unknown, for what is not among the examples."""
-        model = self._models.get(model_sha256)
+        model = self.model(model_sha256)
         if model is None or model.proto_sha256 != proto_sha256 or (known := model.known(value)) is None:
             return None
         return model.says(answer, known)

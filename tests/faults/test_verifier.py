@@ -217,7 +217,7 @@ def test_the_answer_of_an_example_is_the_one_that_its_file_has():
         digest = DIGESTS[name]
         values = ORACLE.values(digest)
         answers = [ORACLE.expected(digest, value) for value in values]
-        proto = ORACLE._models[digest].proto_sha256
+        proto = ORACLE.model(digest).proto_sha256
         assert all(ORACLE.agrees(digest, proto, *pair) for pair in zip(values, answers, strict=True))
         other = answers[[said != answers[0] for said in answers].index(True)]
         assert ORACLE.agrees(digest, proto, values[0], other) is False
