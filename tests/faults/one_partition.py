@@ -52,6 +52,10 @@ class OnKafka:
     async def letters(self):
         return await self._values(self._settings.topics.dead_letters)
 
+    async def end(self, *, read_committed):
+        """Return the end of the predictions, or that of what readers of committed ones get to."""
+        return await self._cluster.admin.end_offset(self._settings.topics.predictions, 0, read_committed=read_committed)
+
     async def _settle(self):
         """Wait for the markers of the last commit, which returns before them; it shuts out those who committed it."""
         async with new_producer(self._settings, 0, self._cluster.batch_bytes):

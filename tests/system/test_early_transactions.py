@@ -24,11 +24,13 @@ async def opened(partition):
     """A source that has committed two batches, one right after the other."""
     source = partition.source()
     await source.open()
-    for offset in (1, 2):
-        source.begin(Position(offset, 1))
-        await source.commit(batch(Position(offset, 1), b"%d" % offset))
-    yield source
-    await source.close()
+    try:
+        for offset in (1, 2):
+            source.begin(Position(offset, 1))
+            await source.commit(batch(Position(offset, 1), b"%d" % offset))
+        yield source
+    finally:
+        await source.close()
 
 
 async def until(condition):
@@ -49,6 +51,7 @@ async def test_where_batches_follow_closely_the_next_transaction_has_its_partiti
         await until(lambda: manager_of(source)._txn_consumer_group)
         assert manager_of(source).txn_partitions == {source._transactions._answers}
         assert not manager_of(source)._pending_txn_offsets
+        assert await partition.end(read_committed=True) == await partition.end(read_committed=False), "nobody waits"
         source.begin(Position(3, 2))
         await source.commit(batch(Position(3, 2), b"3"))
     assert await partition.answers() == [b"1", b"2", b"3"]

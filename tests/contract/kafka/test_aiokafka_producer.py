@@ -149,12 +149,16 @@ async def send_all(producer):
         await task
 
 
-async def test_a_partition_is_added_before_the_group_and_the_offset_is_sent_last(producer, steps):
-    producer._txn_manager.maybe_add_partition_to_txn(ANSWERS)
+async def send_offset(producer):
     sent = asyncio.ensure_future(producer.send_offsets_to_transaction({OFFSET: OffsetAndMetadata(7, "")}, "d"))
     await asyncio.sleep(0)
     await send_all(producer)
     await sent
+
+
+async def test_a_partition_is_added_before_the_group_and_the_offset_is_sent_last(producer, steps):
+    add_to_transaction(producer, ANSWERS)
+    await send_offset(producer)
     assert steps == ["add_partitions_to_txn", "add_offsets_to_txn", "txn_offset_commit"]
 
 
@@ -164,10 +168,7 @@ async def test_a_partition_that_is_added_has_the_group_added_once_too_before_the
     add_to_transaction(producer, ANSWERS)
     await send_all(producer)
     assert steps == ["add_partitions_to_txn", "add_offsets_to_txn"]
-    sent = asyncio.ensure_future(producer.send_offsets_to_transaction({OFFSET: OffsetAndMetadata(7, "")}, "d"))
-    await asyncio.sleep(0)
-    await send_all(producer)
-    await sent
+    await send_offset(producer)
     assert steps == ["add_partitions_to_txn", "add_offsets_to_txn", "txn_offset_commit"]
 
 

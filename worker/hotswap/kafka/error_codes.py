@@ -1,6 +1,6 @@
 """Error codes of Kafka that aiokafka does not know, and one whose class would end a producer as unexpected.
 
-A patch of the library, process-wide; internals.py says what keeps it true.
+These are patches of the library, process-wide, as those of internals.py, which imports them.
 """
 
 import aiokafka.producer.sender
