@@ -4,10 +4,11 @@
 
 The other one is measured twice, to show how much the same worker varies on the machine. A machine drifts by more than
 workers differ: ratios are those of a turn, and the median of them is what is told. The change passes if its CPU per row
-and its rows/s are worse by at most 2 % plus the difference of the other one from itself. The steady streams are
-measured last, in three times as many turns, with all three workers running, which are started anew after every third:
-latency varies most, and some processes are luckier than others. benchmarks/against.json keeps the raw figures of the
-last run, which `python benchmarks/bench.py --draw` puts into BENCHMARKS.md.
+and its rows/s are worse by at most 2 % plus the difference of the other one from itself. The steady streams, and swaps
+to another model and back under them, are measured last, in three times as many turns, with all three workers running,
+which are started anew after every third: latency varies most, and some processes are luckier than others.
+benchmarks/against.json keeps the raw figures of the last run, which `python benchmarks/bench.py --draw` puts into
+BENCHMARKS.md.
 """
 
 import argparse
@@ -29,7 +30,7 @@ from pydantic import TypeAdapter
 from report import Figures, show
 from rich.console import Console
 from through_kafka import Backlog, measure_backlog
-from workload import another_model, different_rows
+from workload import another_model, different_rows, first_model
 
 from hotswap.settings import Settings
 
@@ -82,7 +83,7 @@ async def measure(old: Path, options: argparse.Namespace, console: Console) -> T
     taken = {name: Turns([], [], []) for name in checkouts}
     with tempfile.TemporaryDirectory(prefix="hotswap-against-") as name, broker() as kafka:
         folder = Path(name)
-        swap = another_model(folder)
+        swaps = [another_model(folder), first_model()]
         console.print(f"· a broker, {_WARM_S:.0f} s to warm it")
         await stream.warm(kafka, folder, _WARM_S)
         backlog = Settings(kafka=kafka.bootstrap, deployment="backlog")
@@ -92,14 +93,13 @@ async def measure(old: Path, options: argparse.Namespace, console: Console) -> T
                 console.print(f"· {which}, {number + 1} of {options.rounds}")
                 lying = Contender(OURS, kafka, folder, backlog.topics.requests, root=root)
                 taken[which].backlog.append(await measure_backlog(lying, options.rows))
-                changing = Contender(OURS, kafka, folder, root=root)
-                taken[which].swap.append(await stream.measure_change(changing, swap))
         for number, order in enumerate(islice(cycle(permutations(checkouts)), options.rounds)):
-            console.print(f"· steady streams, workers {number + 1} of {options.rounds}")
+            console.print(f"· steady streams and swaps, workers {number + 1} of {options.rounds}")
             flowing = {which: Contender(OURS, kafka, folder, root=checkouts[which]) for which in order}
-            steady = await stream.measure_in_turns(flowing, options.seconds, _TURNS, console.print)
-            for which, turns in taken.items():
-                turns.steady.extend(steady[which])
+            found = await stream.measure_in_turns(flowing, options.seconds, _TURNS, swaps, console.print)
+            for which, (steady, changed) in found.items():
+                taken[which].steady.extend(steady)
+                taken[which].swap.extend(changed)
     return taken
 
 
@@ -115,11 +115,11 @@ def section() -> tuple[Machine, list[Figures]]:
     kept = TypeAdapter(dict[str, Any]).validate_json(KEPT.read_bytes())
     taken = TypeAdapter(dict[str, Turns]).validate_python(kept["turns"])
     title = f"The worker of commit {kept[NEW]} beside that of commit {kept[OLD]}, which was measured twice"
-    backlogs, _, streams = map(len, taken[OLD])
+    backlogs, swaps, streams = map(len, taken[OLD])
     note = (
-        f"Medians, in brackets the least and the most, of {backlogs} turns, and {streams} of {kept['seconds']:g} s at "
-        "1,000/s. The ratios are the medians of those of a turn: the new worker's to both measurements of the old one, "
-        "and of these to each other, by which the same worker differs from itself."
+        f"Medians, in brackets the least and the most, of {backlogs} turns, {streams} of {kept['seconds']:g} s at "
+        f"1,000/s, and {swaps} swaps. The ratios are the medians of those of a turn: the new worker's to both "
+        "measurements of the old one, and of these to each other, by which the same worker differs from itself."
     )
     return kept["measured_on"], [figures(taken, title, note)]
 
@@ -175,7 +175,8 @@ def main() -> int:
     parser.add_argument("old", type=Path, help="another checkout of this repository")
     parser.add_argument("--rows", type=int, default=4_000_000, help="requests of the backlog (default 4,000,000)")
     parser.add_argument("--seconds", type=float, default=10, help="of a turn of the steady stream (default 10)")
-    parser.add_argument("--rounds", type=int, default=7, help="turns of each (default 7; of the steady stream 21)")
+    rounds = "turns of each (default 7; of the steady stream 21, and 42 swaps)"
+    parser.add_argument("--rounds", type=int, default=7, help=rounds)
     options = parser.parse_args()
     console = Console(width=None if sys.stdout.isatty() else _WIDTH)
     old = options.old.resolve()

@@ -29,6 +29,7 @@ AROUND_S = 10.0
 _TICK_S = 0.005
 SETTLE_S = 15.0
 _AGAIN_S = 4.0
+_PIPE_S = 0.5  # an answer is here a little later than it was read
 _BACK_WITHIN_S = 60.0
 
 
@@ -58,7 +59,7 @@ class Changed:
 
     longest_gap_ms: float
     p99_around_ms: float
-    p99_after_ms: float
+    p99_after_ms: float | None  # None: only measured around it
     first_prediction_s: float | None
 
 
@@ -161,23 +162,22 @@ async def measure_changes(
     """The same, followed by changes of the model, one by one, under the same stream."""
     async with _flowing(contender) as (stream, process):
         steady = await _steady(stream, contender, process, seconds)
-        return steady, [await _change(stream, contender, change) for change in changes]
-
-
-async def measure_change(contender: Contender, change: Change) -> Changed:
-    """Measures a change of the model alone."""
-    async with _flowing(contender) as (stream, _):
-        return await _change(stream, contender, change)
+        return steady, [await _change(stream, contender, change, after_s=AROUND_S) for change in changes]
 
 
 async def measure_in_turns(
-    contenders: Mapping[str, Contender], seconds: float, rounds: int, say: Callable[[str], None]
-) -> dict[str, list[Steady]]:
+    contenders: Mapping[str, Contender],
+    seconds: float,
+    rounds: int,
+    changes: Sequence[Change],
+    say: Callable[[str], None],
+) -> dict[str, tuple[list[Steady], list[Changed]]]:
     """Measures contenders that all run throughout, the stream given to one after the other, so many seconds each.
 
-    What a process has warmed up, and what the machine gives at the time, are then the same for all.
+    Then the changes, one by one, in as many turns. What a process has warmed up, and what the machine gives at the
+    time, are the same for all.
     """
-    taken: dict[str, list[Steady]] = {name: [] for name in contenders}
+    taken: dict[str, tuple[list[Steady], list[Changed]]] = {name: ([], []) for name in contenders}
     async with contextlib.AsyncExitStack() as stack:
         running: list[tuple[str, Contender, psutil.Process]] = []
         for name, contender in contenders.items():
@@ -189,8 +189,16 @@ async def measure_in_turns(
             for name, contender, process in order:
                 async with Stream(contender.settings) as stream:
                     await asyncio.sleep(_AGAIN_S if number else SETTLE_S)
-                    taken[name].append(await _steady(stream, contender, process, seconds))
-    return {name: steady[1:] for name, steady in taken.items()}
+                    steady = await _steady(stream, contender, process, seconds)
+                    if number:
+                        taken[name][0].append(steady)
+        for number, order in enumerate(islice(orders, rounds), 1):
+            say(f"· {len(changes)} changes of the model, turn {number} of {rounds}")
+            for name, contender, _ in order:
+                async with Stream(contender.settings) as stream:
+                    await asyncio.sleep(AROUND_S / 2)
+                    taken[name][1].extend([await _change(stream, contender, change) for change in changes])
+    return taken
 
 
 async def floor(settings: Settings, seconds: float) -> Floor:
@@ -235,7 +243,7 @@ async def _steady(stream: Stream, contender: Contender, process: psutil.Process,
     )
 
 
-async def _change(stream: Stream, contender: Contender, to: Change) -> Changed:
+async def _change(stream: Stream, contender: Contender, to: Change, after_s: float = 0.0) -> Changed:
     """Changes the model: by a swap, or, for a contender without swaps, by a redeploy."""
     begin, seen = time.monotonic(), len(stream.arrived)
     if contender.is_ours:
@@ -247,14 +255,14 @@ async def _change(stream: Stream, contender: Contender, to: Change) -> Changed:
         is_back = time.monotonic()
         back = await stream.first(seen, lambda answer: answer.at - answer.took > is_back)
     end = max(begin + AROUND_S / 2, time.monotonic() + 1)
-    await asyncio.sleep(end + AROUND_S - time.monotonic())
+    await asyncio.sleep(end + after_s + _PIPE_S - time.monotonic())
     around = stream.between(begin - AROUND_S / 2, end)
     # A contender that has not returned by then has a gap of at least that long.
     gap = _longest_gap_ms([*(answer.at for answer in around if answer.at >= begin - 0.5), end])
     return Changed(
         longest_gap_ms=gap,
         p99_around_ms=_p99_ms(around),
-        p99_after_ms=_p99_ms(stream.between(end, end + AROUND_S)),
+        p99_after_ms=_p99_ms(stream.between(end, end + after_s)) if after_s else None,
         first_prediction_s=back.at - begin if back and contender.is_ours else None,
     )
 

@@ -75,7 +75,7 @@ def test_the_page_shows_the_medians_of_the_kept_run_and_the_ratios_of_its_turns(
     assert shown.rows[0] == [
         "rows/s", "2,000 (1,000-4,000)", "6,000 (2,000-12,000)", "2,000 (1,000-4,000)", "3.000", "1.000",
     ]  # fmt: skip
-    assert "of 3 turns, and 1 of 10 s at 1,000/s." in shown.note
+    assert "of 3 turns, 1 of 10 s at 1,000/s, and 1 swaps." in shown.note
 
 
 def test_a_checkout_without_an_environment_is_told_to_run_make_setup(tmp_path):
