@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from harness.command import hotswap
 from harness.fleet import EXAMPLES, Deployment, messages
 from harness.secured import binding, secured_kafka
+from hotswap.client.answers import Outgoing
 from hotswap.client.change import Change
 from hotswap.kafka.acls import Role, rights_of
 
@@ -132,6 +133,7 @@ class Field:
         """Take it from the worker that serves, with requests waiting; and give it back."""
         await self._readiness(lambda told: told == "ok")
         before = len(self._alarms())
+        await self._publish_closely()
         async with self._without(WORKER, right):
             began = time.monotonic()
             line = await self._readiness(lambda told: told != "ok")
@@ -143,7 +145,9 @@ class Field:
         await self._readiness(lambda told: told == "ok")
         await self._answer()
         outcome = f"readyz 503 after {seen:.1f} s; goes on {time.monotonic() - began:.1f} s after it is granted"
-        row = self._row("worker, while it runs", WORKER, right, outcome, line, len(self._alarms()) - before)
+        logged = self._alarms()[before:]
+        row = self._row("worker, while it runs", WORKER, right, outcome, line, len(logged))
+        row.findings.extend(f"does not name the right: {line}" for line in logged if right.resource not in str(line))
         if f'right="{right.operation}"' not in exported or f'resource="{right.resource}"' not in exported:
             row.findings.append("no metric names it")
         if row.logged > 1 + _PARTITIONS:  # each may be held for it
@@ -179,6 +183,12 @@ class Field:
         """Publish requests, and wait until all are answered."""
         await self.owner.publish(self.values[:20])
         await self.owner.drained()
+
+    async def _publish_closely(self):
+        """Publish requests one right after the other: the worker has its next transactions open when they end."""
+        async with self.owner.client() as client:
+            for value in self.values[:20]:
+                await client.publish([Outgoing(value)])
 
     async def _readiness(self, is_wanted, timeout=40):
         async with asyncio.timeout(timeout):

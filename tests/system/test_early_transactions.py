@@ -4,12 +4,14 @@ import asyncio
 from contextlib import asynccontextmanager
 
 import pytest
+from aiokafka.errors import TransactionalIdAuthorizationFailed
 
 from faults.one_partition import batch, on_kafka
 from harness.fleet import Deployment
 from hotswap.batch import Position
-from hotswap.errors import Doubt
+from hotswap.errors import Denied, Doubt
 from hotswap.kafka import transactions
+from hotswap.kafka.acls import Right
 
 
 @pytest.fixture
@@ -98,6 +100,23 @@ async def test_a_transaction_whose_abort_is_in_doubt_has_the_partition_opened_ag
     await source.close()
 
 
+async def test_a_right_that_is_taken_away_while_a_transaction_waits_for_its_batch_is_named(partition, monkeypatch):
+    monkeypatch.setattr(transactions, "_UNUSED_S", 0.01)
+
+    async def denied():
+        raise TransactionalIdAuthorizationFailed
+
+    async def missing_rights():
+        return [Right("Write", "transactional_id", "of the group-", is_prefix=True)]
+
+    async with opened(partition) as source:
+        monkeypatch.setattr(source._producer, "abort_transaction", denied)
+        monkeypatch.setattr(source._cluster.admin, "missing_rights", missing_rights)
+        with pytest.raises(Denied, match=r"lacks the right Write of transactional id of the group-\*: grant it"):
+            async with asyncio.timeout(30):
+                await source.wait()
+
+
 async def test_a_batch_that_comes_while_its_transaction_is_aborted_is_committed_in_the_next_one(partition, monkeypatch):
     monkeypatch.setattr(transactions, "_UNUSED_S", 0.01)
     async with opened(partition) as source:
@@ -134,13 +153,18 @@ async def test_the_next_owner_of_a_partition_ends_a_transaction_that_waits_for_i
     assert await partition.committed() == Position(3, 1)
 
 
-async def test_a_partition_that_is_fenced_between_two_batches_says_so_with_the_next_one(partition, monkeypatch):
+@pytest.mark.parametrize("is_batch_next", [True, False])
+async def test_a_partition_that_is_fenced_between_two_batches_says_so_with_or_without_the_next_one(
+    partition, monkeypatch, is_batch_next
+):
     monkeypatch.setattr(transactions, "_MARKERS_S", 30.0)
     async with opened(partition) as source:
         heir = partition.source()
         await heir.open()
         await source._transactions._begin()
         await until(manager_of(source).is_fatal_error)
+        mine = source._transactions
+        next_step = mine._promise(Position(3, 1)) if is_batch_next else mine._abort()
         with pytest.raises(Doubt, match="ProducerFenced"):
-            await source._transactions._promise(Position(3, 1))
+            await next_step
         await heir.close()

@@ -5,7 +5,8 @@ written, it ends. Where batches follow closely on each other, the first two happ
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from typing import Final
 
 from aiokafka import AIOKafkaProducer, TopicPartition
@@ -126,25 +127,31 @@ class Transactions:
             await self._abort()
 
     async def _begin(self) -> None:
-        async with doubting(self._settings.call_timeout_s, f"beginning a transaction of {self._name}"):
+        async with self._asking(f"beginning a transaction of {self._name}"):
             await self._producer.begin_transaction()
             failpoint("commit.begun")
             add_to_transaction(self._producer, self._answers)
         self._is_open = True
 
     async def _promise(self, position: Position) -> None:
-        rights = naming_rights(self._settings, self._admin)
         offset = {self._requests: committed_at(position.offset, position.floor)}
-        async with rights, doubting(self._settings.call_timeout_s, f"beginning {self._name} up to {position.offset}"):
+        async with self._asking(f"beginning {self._name} up to {position.offset}"):
             check_transaction(self._producer)
             await self._producer.send_offsets_to_transaction(offset, self._settings.group_id)
             failpoint("commit.offsets_sent")
         self._promised = position
 
     async def _abort(self) -> None:
-        async with doubting(self._settings.call_timeout_s, f"giving up the transaction of {self._name}"):
+        async with self._asking(f"giving up the transaction of {self._name}"):
+            check_transaction(self._producer)
             await self._producer.abort_transaction()
         self._is_open, self._promised = False, None
+
+    @asynccontextmanager
+    async def _asking(self, what: str) -> AsyncIterator[None]:
+        rights = naming_rights(self._settings, self._admin)
+        async with rights, doubting(self._settings.call_timeout_s, what):
+            yield
 
     @property
     def _name(self) -> str:
