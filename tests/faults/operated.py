@@ -19,6 +19,8 @@ from harness.audit import each
 
 NOTICED_S = 30
 _CALL_S = 10
+_TOLD = 3_000
+"""Characters of a traceback."""
 
 
 class Excusing(Verifier):
@@ -196,8 +198,9 @@ class Operated(Arena):
         return [json.loads(line) for line in lines if f'"{event}"' in line]
 
     def tracebacks(self):
-        """Return how many tracebacks the workers have logged."""
-        return sum(path.read_text().count("Traceback") for path in self.folder.glob("w*.log"))
+        """Return the beginnings of the tracebacks that the workers have logged."""
+        logs = [path.read_text() for path in self.folder.glob("w*.log")]
+        return [told[:_TOLD] for log in logs for told in log.split("Traceback")[1:]]
 
     # ---- the end
 
@@ -216,8 +219,9 @@ class Operated(Arena):
         except (TimeoutError, KafkaException) as error:
             self.findings.append(f"the requests are not answered to their end: {error!r}")
         await super().verdict()
-        if found := self.tracebacks():
-            self.findings.append(f"{found} tracebacks in the workers' logs")
+        for told in self.tracebacks():
+            self.findings.append(f"a worker has logged a traceback: {told}")
+            self.say(f"  {self.findings[-1]}")
 
     def _left(self):
         return {(record.partition(), record.offset()) for record in each(self.kafka.bootstrap, self.topics.requests)}
