@@ -94,6 +94,23 @@ async def test_what_ends_a_sender_is_one_line_in_the_log_and_the_reason_of_the_d
     assert "the broker is gone" in line.message
 
 
+async def test_a_batch_that_is_to_be_sent_again_when_its_producer_fails_leaves_no_traceback(producer):
+    said, loop, accumulator = [], asyncio.get_running_loop(), producer._message_accumulator
+    loop.set_exception_handler(lambda _, context: said.append(context))
+    answer = await accumulator.add_message(ANSWERS, None, b"an answer", 1)
+    accumulator.reenqueue(accumulator._pop_batch(ANSWERS))
+
+    async def fails():
+        raise KafkaConnectionError("the broker is gone")
+
+    failing = asyncio.create_task(fails())
+    failing.add_done_callback(producer._sender._fail_all)
+    with pytest.raises(KafkaConnectionError, match="the broker is gone"):
+        await answer
+    await asyncio.sleep(0)
+    assert not said
+
+
 @pytest.mark.parametrize(
     ("name", "end"),
     [

@@ -216,15 +216,17 @@ def claim_failures(producer: AIOKafkaProducer) -> None:
     """Keep asyncio from logging a traceback for each future that a failing transaction fails and nobody awaits.
 
     A producer that is fenced while it adds a partition fails the end of its transaction, which nobody has awaited yet,
-    and what waits for its queued batches to be sent. The call in hand raises the error all the same.
+    and what waits for its queued batches to be sent. The call in hand raises the error all the same. One of these that
+    is to be sent again is not among those in flight, from which its failure removes it: that would raise KeyError.
     """
     manager, accumulator = producer._txn_manager, producer._message_accumulator
 
     def claiming(fail: Callable[[Exception], None]) -> Callable[[Exception], None]:
         def failed(error: Exception) -> None:
             fail(error)
-            queued = [batch._drain_waiter for batches in accumulator._batches.values() for batch in batches]
-            for waiter in (manager._transaction_waiter, *queued):
+            queued = [batch for batches in accumulator._batches.values() for batch in batches]
+            accumulator._pending_batches.update(queued)
+            for waiter in (manager._transaction_waiter, *(batch._drain_waiter for batch in queued)):
                 if waiter.done() and not waiter.cancelled():
                     waiter.exception()
 
