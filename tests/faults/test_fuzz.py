@@ -6,7 +6,7 @@ from itertools import chain
 import pytest
 
 from faults import fuzz
-from faults.fuzz_inputs import inputs
+from faults.fuzz_inputs import Input, inputs
 
 SEED = int(os.environ.get("HOTSWAP_TEST_SEED", "1"))
 
@@ -23,6 +23,17 @@ def test_the_codec_refuses_and_reads_what_an_independent_oracle_does():
     assert figures.findings == []
     assert len(figures.inputs) == 6
     assert min(figures.inputs.values()) > 50, figures.inputs
+
+
+@pytest.mark.parametrize(
+    ("value", "outcome"),
+    [(b"\x00\x01", "refused"), (b"[\x00\x01\\", "good"), (b"[c\x05\1\2\3\4d\\", "good"), (b"[\x04\\", "refused")],
+    ids=["a field 0", "one in an unknown group", "one in a group in it", "its end for another's"],
+)
+def test_the_oracle_takes_a_field_0_where_protobuf_does(value, outcome):
+    figures = fuzz.Figures(SEED)
+    fuzz.check(Input("protobuf", "Many", value), figures)
+    assert (dict(figures.inputs), figures.findings) == ({("protobuf", outcome): 1}, [])
 
 
 async def test_a_fleet_refuses_what_the_oracle_refuses_and_answers_the_rest_as_their_clean_twins(deployment):

@@ -67,10 +67,10 @@ def _varint(data, at, most=10):
     raise Refused("a varint that is too long")
 
 
-def _tag(data, at):
+def _tag(data, at, least=1):
     tag, at = _varint(data, at, most=5)
     number = tag >> 3
-    if tag >= 1 << 32 or number == 0:
+    if tag >= 1 << 32 or number < least:
         raise Refused(f"tag {tag}")
     return number, tag & 7, at
 
@@ -96,7 +96,8 @@ def _skip_group(data, at, number, depth):
     if depth > _DEPTH:
         raise Refused("too deep")
     while True:
-        inner, kind, at = _tag(data, at)
+        # The description knows no field 0; protobuf's own reader skips it where it skips the whole group.
+        inner, kind, at = _tag(data, at, least=0)
         if kind == END:
             if inner != number:
                 raise Refused("another group's end")
