@@ -34,7 +34,7 @@ from hotswap.kafka.membership import Membership
 from hotswap.kafka.outbox import Outbox, new_producer
 from hotswap.kafka.position import Positions
 from hotswap.kafka.records import RawRequests
-from hotswap.kafka.rejected import Rejections, naming_rights
+from hotswap.kafka.rejected import Rejections, asking, naming_rights
 from hotswap.kafka.tail import AnswersTail
 from hotswap.kafka.transactions import Transactions
 from hotswap.settings import Settings
@@ -275,8 +275,7 @@ class KafkaPartition:
     @contextlib.asynccontextmanager
     async def _writing(self, what: str, position: Position) -> AsyncIterator[None]:
         try:
-            rights = naming_rights(self._settings, self._cluster.admin)
-            async with rights, doubting(self._settings.call_timeout_s, f"{what} {self._name} at {position.offset}"):
+            async with asking(self._settings, self._cluster.admin, f"{what} {self._name} at {position.offset}"):
                 yield
         except Doubt as doubt:
             self._rejections.remember(doubt)

@@ -9,6 +9,7 @@ from hotswap.batch import Limits
 from hotswap.errors import Denied, Doubt, TopicMismatch
 from hotswap.kafka.acls import lacking
 from hotswap.kafka.admin import Admin
+from hotswap.kafka.connection import doubting
 from hotswap.kafka.internals import InvalidRecordError
 from hotswap.kafka.topics import DEFAULT_MESSAGE_BYTES
 from hotswap.settings import Settings, Topics
@@ -28,6 +29,19 @@ async def naming_rights(settings: Settings, admin: Admin) -> AsyncIterator[None]
         yield
     except Denied as denied:
         raise Denied(lacking(settings, await admin.missing_rights()) or str(denied)) from denied
+
+
+@asynccontextmanager
+async def asking(settings: Settings, admin: Admin, what: str) -> AsyncIterator[None]:
+    """Bound what a block asks of the brokers to the time-out of a call, and name the rights that are missing.
+
+    Raises:
+        Doubt: a call failed or timed out, so it is in doubt.
+        Denied: this user may not do that.
+
+    """
+    async with naming_rights(settings, admin), doubting(settings.call_timeout_s, what):
+        yield
 
 
 class Rejections:

@@ -5,8 +5,8 @@ written, it ends. Where batches follow closely on each other, the first two happ
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
 from typing import Final
 
 from aiokafka import AIOKafkaProducer, TopicPartition
@@ -16,9 +16,8 @@ from hotswap.errors import Doubt
 from hotswap.failpoints import failpoint
 from hotswap.kafka.admin import Admin
 from hotswap.kafka.committed import committed_at
-from hotswap.kafka.connection import doubting
 from hotswap.kafka.internals import add_to_transaction, check_transaction
-from hotswap.kafka.rejected import naming_rights
+from hotswap.kafka.rejected import asking
 from hotswap.settings import Settings
 
 _CLOSELY_S: Final = 0.1
@@ -147,11 +146,8 @@ class Transactions:
             await self._producer.abort_transaction()
         self._is_open, self._promised = False, None
 
-    @asynccontextmanager
-    async def _asking(self, what: str) -> AsyncIterator[None]:
-        rights = naming_rights(self._settings, self._admin)
-        async with rights, doubting(self._settings.call_timeout_s, what):
-            yield
+    def _asking(self, what: str) -> AbstractAsyncContextManager[None]:
+        return asking(self._settings, self._admin, what)
 
     @property
     def _name(self) -> str:
