@@ -24,46 +24,46 @@ class OnKafka:
 
     def __init__(self, cluster):
         self._cluster = cluster
-        self._settings = cluster.settings
+        self.settings = cluster.settings
 
     def source(self, **settings):
-        return KafkaPartition(replace(self._cluster, settings=self._settings.model_copy(update=settings)), 0)
+        return KafkaPartition(replace(self._cluster, settings=self.settings.model_copy(update=settings)), 0)
 
     async def publish(self, *values, is_transaction=False):
-        name = {"transactional_id": f"{self._settings.deployment}-publisher"} if is_transaction else {}
+        name = {"transactional_id": f"{self.settings.deployment}-publisher"} if is_transaction else {}
         async with (
-            AIOKafkaProducer(bootstrap_servers=self._settings.kafka, **name) as producer,
+            AIOKafkaProducer(bootstrap_servers=self.settings.kafka, **name) as producer,
             producer.transaction() if is_transaction else contextlib.nullcontext(),
         ):
             batch = producer.create_batch()
             for value in values:
                 assert batch.append(key=b"key", value=value, timestamp=None)
-            await (await producer.send_batch(batch, self._settings.topics.requests, partition=0))
+            await (await producer.send_batch(batch, self.settings.topics.requests, partition=0))
 
     async def committed(self):
         await self._settle()
-        settings = self._settings
+        settings = self.settings
         found = (await self._cluster.admin.committed(settings.group_id, settings.topics.requests, [0]))[0]
         return Position(max(found.offset, 0), found.generation)
 
     async def answers(self):
-        return await self._values(self._settings.topics.predictions)
+        return await self._values(self.settings.topics.predictions)
 
     async def letters(self):
-        return await self._values(self._settings.topics.dead_letters)
+        return await self._values(self.settings.topics.dead_letters)
 
     async def end(self, *, read_committed):
         """Return the end of the predictions, or that of what readers of committed ones get to."""
-        return await self._cluster.admin.end_offset(self._settings.topics.predictions, 0, read_committed=read_committed)
+        return await self._cluster.admin.end_offset(self.settings.topics.predictions, 0, read_committed=read_committed)
 
     async def _settle(self):
         """Wait for the markers of the last commit, which returns before them; it shuts out those who committed it."""
-        async with new_producer(self._settings, 0, self._cluster.batch_bytes):
+        async with new_producer(self.settings, 0, self._cluster.batch_bytes):
             pass
 
     async def _values(self, topic):
         await self._settle()
-        return [record.value() for record in await asyncio.to_thread(read, self._settings.kafka, topic)]
+        return [record.value() for record in await asyncio.to_thread(read, self.settings.kafka, topic)]
 
 
 @contextlib.asynccontextmanager

@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum, auto
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 from aiokafka.errors import OutOfOrderSequenceNumber, ProducerFenced
 
@@ -53,13 +53,14 @@ class _Coordinator:
     """One transactional id.
 
     `open`: the places of its transaction, in order; `left`: those with records whose commit marker got lost, which the
-    next marker there will cover.
+    next marker there will cover; `seen`: what readers have meanwhile of what was committed.
     """
 
     epoch: int = -1
     sequences: Counter[Place] = field(default_factory=Counter)
     open: dict[Place, None] = field(default_factory=dict)
     left: dict[Place, None] = field(default_factory=dict)
+    seen: dict[Place, list[Any]] = field(default_factory=dict)
 
 
 @dataclass(slots=True, eq=False)
@@ -102,6 +103,10 @@ class Broker:
         stable = log[: self.written(place, read_committed=True)]
         return [entry.item for entry in stable if entry.fate is _Fate.COMMITTED]
 
+    def at(self, place: Place, offset: int) -> Any:
+        """What was written at an offset."""
+        return self._logs[place][offset].item
+
     def has_open(self) -> bool:
         return any(c.open or c.left for c in self._ids.values())
 
@@ -116,7 +121,7 @@ class Broker:
         coordinator = self._ids.setdefault(transactional_id, _Coordinator())
         coordinator.epoch += 1
         coordinator.sequences.clear()
-        self._decide(coordinator, _Fate.ABORTED)
+        self._end(coordinator, _Fate.ABORTED)
         return coordinator.epoch
 
     def write(self, transactional_id: str, epoch: int, place: Place, items: Sequence[Any], sequence: int) -> None:
@@ -130,27 +135,35 @@ class Broker:
 
     def finish(self, transactional_id: str, epoch: int, *, is_commit: bool) -> None:
         coordinator = self._fenced(transactional_id, epoch)
-        self._decide(coordinator, _Fate.COMMITTED if is_commit else _Fate.ABORTED)
+        self._end(coordinator, _Fate.COMMITTED if is_commit else _Fate.ABORTED)
 
-    def can_lose(self, transactional_id: str, epoch: int, *, lost: Literal["all", "offset"]) -> bool:
-        """The loss of the offset alone, at a partition's first commit ever, looks like an operator's order."""
+    def join(self, transactional_id: str, epoch: int, place: Place) -> None:
+        """Adds a place to the open transaction without a record."""
+        self._fenced(transactional_id, epoch).open[place] = None
+
+    def can_lose(self, transactional_id: str, epoch: int, lost: Collection[str]) -> bool:
+        """The loss of the offset at a partition's first commit ever looks like an operator's order."""
         coordinator = self._ids[transactional_id]
-        places = [place for place in coordinator.open if place.topic == OFFSETS and place.partition in self.offsets]
-        return coordinator.epoch == epoch and (lost == "all" or bool(places))
+        places = [place for place in coordinator.open if place.topic in lost]
+        is_first = any(place.topic == OFFSETS and place.partition not in self.offsets for place in places)
+        return coordinator.epoch == epoch and bool(places) and not is_first
 
-    def finish_without_markers(self, transactional_id: str, epoch: int, *, lost: Literal["all", "offset"]) -> None:
-        """A commit that a lone broker loses the markers of: of "all" partitions of the id, or of the "offset" alone."""
+    def finish_without_markers(self, transactional_id: str, epoch: int, lost: Collection[str]) -> None:
+        """A commit that a lone broker loses the markers of in some of its topics."""
         coordinator = self._fenced(transactional_id, epoch)
-        for place in list(coordinator.open):
-            if place.topic == OFFSETS or (lost == "all" and place not in self._shared):
-                del coordinator.open[place]
-                coordinator.left[place] = None
-        self._decide(coordinator, _Fate.COMMITTED)
+        for place in [place for place in coordinator.open if place.topic in lost]:
+            del coordinator.open[place]
+            coordinator.left[place] = None
+        self._end(coordinator, _Fate.COMMITTED)
 
     def can_tear(self, transactional_id: str, epoch: int) -> bool:
         """Whether a transaction has answers, and is not the first one with answers to its partition's requests."""
         coordinator = self._ids[transactional_id]
-        logs = [self._logs[place] for place in coordinator.open if place.topic != OFFSETS and place not in self._shared]
+        logs = [
+            self._logs.get(place, [])
+            for place in coordinator.open
+            if place.topic != OFFSETS and place not in self._shared
+        ]
         answers = [entry for log in logs for entry in log]
         are_before = any(entry.fate is _Fate.COMMITTED for entry in answers)
         return coordinator.epoch == epoch and are_before and any(entry.fate is _Fate.OPEN for entry in answers)
@@ -175,22 +188,28 @@ class Broker:
             raise ProducerFenced
         return coordinator
 
-    def _decide(self, coordinator: _Coordinator, fate: _Fate) -> None:
-        """Writes a marker at each place of the transaction: it covers all that the id has open there."""
+    def _end(self, coordinator: _Coordinator, fate: _Fate) -> None:
+        """Writes a marker at each place of the transaction; what readers get by it is told once they have all of it."""
+        coordinator.seen |= self._decide(coordinator, fate)
+        if coordinator.seen and all(place.topic == OFFSETS for place in coordinator.left):
+            seen, coordinator.seen = coordinator.seen, {}
+            self._on_commit(seen)
+
+    def _decide(self, coordinator: _Coordinator, fate: _Fate) -> dict[Place, list[Any]]:
+        """Covers all that the id has open at the places of the transaction; returns what readers get by it."""
         decided = {place: self._mark(place, coordinator, fate) for place in coordinator.open}
         for place in decided:
             coordinator.left.pop(place, None)
         coordinator.open = {}
         if fate is not _Fate.COMMITTED:
-            return
+            return {}
         for place, items in decided.items():
             if place.topic == OFFSETS:
                 self.offsets[place.partition] = items[-1]
-        if decided:
-            self._on_commit(decided)
+        return decided
 
     def _mark(self, place: Place, coordinator: _Coordinator, fate: _Fate) -> list[Any]:
-        log = self._logs[place]
+        log = self._logs.setdefault(place, [])
         covered = [entry for entry in log if entry.writer is coordinator and entry.fate is _Fate.OPEN]
         for entry in covered:
             entry.fate = fate

@@ -4,7 +4,7 @@ They stand in for aiokafka's consumer, and for the parts of worker/kafka/ that o
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from types import SimpleNamespace
 from typing import Any, Self, TypeVar
 
@@ -12,7 +12,7 @@ from aiokafka import TopicPartition
 from aiokafka.structs import OffsetAndMetadata
 
 from fakes.data_plane import FakeBatch
-from hotswap.batch import Limits
+from hotswap.batch import Limits, Record
 from hotswap.kafka import admin
 from hotswap.kafka.assignor import KeepingAssignor
 from hotswap.kafka.committed import Committed, Lag
@@ -191,16 +191,31 @@ class AnswersTail:
     stop = _nothing
 
     async def last(self, partition: int) -> LastAnswer | None:
-        standing = self._process.world.verifier.standing[partition]
-        return LastAnswer(standing.last, standing.floor) if standing.last is not None else None
+        broker, floor = self._process.world.broker, self._process.world.verifier.standing[partition].floor
+        records = [record for place in self._places(partition) for record in broker.read(place, is_committed=True)]
+        # A cut-over without a request leaves no answer: that it may be announced again after a tear is not modelled.
+        return max((LastAnswer(at, max(generation, floor)) for at, generation in map(_answer, records)), default=None)
 
     async def read(self, partition: int) -> Tail:
-        topics, broker = self._process.settings.topics, self._process.world.broker
-        places = [Place(topic, partition) for topic in (topics.predictions, topics.dead_letters)]
-        named = [dict(headers).get("source") for place in places for _, _, headers in broker.aborted(place)]
-        aborted = [int(source.rpartition(b"-")[2]) for source in named if source]
+        broker = self._process.world.broker
+        records = [record for place in self._places(partition) for record in broker.aborted(place)]
+        aborted = [_answer(record).offset for record in records if record[2]]
         last = await self.last(partition)
         return Tail(last, min((offset for offset in aborted if last is None or offset > last.offset), default=None))
+
+    async def first_at(self, partition: int, offsets: Mapping[str, int]) -> int | None:
+        broker = self._process.world.broker
+        found = [broker.at(Place(topic, partition), offset) for topic, offset in offsets.items()]
+        return min((_answer(record).offset for record in found if record[2]), default=None)
+
+    def _places(self, partition: int) -> list[Place]:
+        topics = self._process.settings.topics
+        return [Place(topic, partition) for topic in (topics.predictions, topics.dead_letters)]
+
+
+def _answer(record: Record) -> LastAnswer:
+    headers = dict(record[2])
+    return LastAnswer(int(headers["source"].rpartition(b"-")[2]), int(headers["generation"]))
 
 
 class LogReader:

@@ -289,6 +289,13 @@ DEFECTS = [
         "I1",
     ),
     Mutant(
+        "what lost its marker is aborted although the offset is past it",
+        PARTITION,
+        "is_committed = first is not None and await self._positions.has_passed(first)",
+        "is_committed = False",
+        "I1",
+    ),
+    Mutant(
         "an offset counts although its answers were aborted",
         POSITION,
         "if last and tail.aborted is not None and tail.aborted < next_offset:",

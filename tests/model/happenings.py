@@ -1,8 +1,8 @@
 """What may happen in the world of the model: requests, commands, answers late or lost, crashes, rebalances."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
-from typing import Literal
+from itertools import combinations
 
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
@@ -10,7 +10,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 from hotswap.commands import encode_command
 from hotswap.generation import Configuration, Model, Proto
 from hotswap.swap import PauseCommand, RollbackCommand, SwapCommand
-from model.broker import Request
+from model.broker import OFFSETS, Request
 from model.chances import (
     CONFIGURATIONS,
     FAULTS,
@@ -34,7 +34,11 @@ from model.chances import (
 from model.law import Command
 from model.producer import End
 from model.steps import WRITES, Call, Process
-from model.world import PARTITIONS, World
+from model.world import PARTITIONS, TOPICS, World
+
+_WRITTEN = (OFFSETS, TOPICS.predictions, TOPICS.dead_letters)
+_LOSSES = [lost for count in (1, 2, 3) for lost in combinations(_WRITTEN, count)]
+"""The topics in which the markers of a commit get lost."""
 
 
 class Happenings(RuleBasedStateMachine):
@@ -328,9 +332,9 @@ class Happenings(RuleBasedStateMachine):
     def coordinator(self, *, is_loading: bool) -> None:
         self.world.broker.is_loading = is_loading
 
-    @event(2, partition=partitions, kinds=records, lost=st.sampled_from(["all", "offset"]))
-    def lone_broker(self, partition: int, kinds: Sequence[str], lost: Literal["all", "offset"]) -> None:
-        """A broker without replicas is killed at a commit: the transaction is decided, its markers get lost."""
+    @event(2, partition=partitions, kinds=records, lost=st.sampled_from(_LOSSES))
+    def lone_broker(self, partition: int, kinds: Sequence[str], lost: Collection[str]) -> None:
+        """A broker without replicas is killed at a commit: the transaction is decided, markers get lost."""
         self.publish(partition, kinds)
         owner = self.world.group.owners[partition]
         if owner and (call := owner.reach("end")) and isinstance(call.effect, End) and call.effect.can_lose(lost):

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from functools import partial
 from types import SimpleNamespace
 from typing import Any, Literal, Self, TypeVar
@@ -31,12 +31,13 @@ class Producer:
         self._epoch = -1
         self._is_open = False
         self._sequences: Counter[Place] = Counter()
+        self._added: list[Place] = []
         self._sent: list[asyncio.Future[Any]] = []
         self._sender = SimpleNamespace(sender_task=None)
         nothing = dict.fromkeys(("error_transaction", "fatal_error", "consumer_group_to_add"))
         unended = SimpleNamespace(done=lambda: False)
         self._txn_manager = SimpleNamespace(
-            maybe_add_partition_to_txn=lambda _: None,
+            maybe_add_partition_to_txn=lambda key: self._added.append(Place(*key)),
             wait_for_pid=partial(asyncio.sleep, 0),
             wait_for_transaction_end=lambda: unended,
             **nothing,
@@ -86,7 +87,8 @@ class Producer:
     async def _finish(self, *, is_commit: bool) -> None:
         assert self._is_open
         broker = self._process.world.broker
-        await self._insist("end", End(broker, self._id, self._epoch, is_commit=is_commit))
+        added, self._added = self._added, []
+        await self._insist("end", End(broker, self._id, self._epoch, added, is_commit=is_commit))
         self._is_open = False
 
     async def _insist(self, kind: Literal["offsets", "end"], effect: Callable[[], None]) -> None:
@@ -119,19 +121,24 @@ class Producer:
 class End:
     """The end of a transaction on its way; a broker that dies may do it without its markers."""
 
-    def __init__(self, broker: Broker, transactional_id: str, epoch: int, *, is_commit: bool) -> None:
+    def __init__(
+        self, broker: Broker, transactional_id: str, epoch: int, added: Sequence[Place], *, is_commit: bool
+    ) -> None:
         self.is_commit = is_commit
         self._broker = broker
+        self._added = added
         self._whose = transactional_id, epoch
 
     def __call__(self) -> None:
+        for place in self._added:
+            self._broker.join(*self._whose, place)
         self._broker.finish(*self._whose, is_commit=self.is_commit)
 
-    def can_lose(self, lost: Literal["all", "offset"]) -> bool:
-        return self.is_commit and self._broker.can_lose(*self._whose, lost=lost)
+    def can_lose(self, lost: Collection[str]) -> bool:
+        return self.is_commit and self._broker.can_lose(*self._whose, lost)
 
-    def lose(self, lost: Literal["all", "offset"]) -> None:
-        self._broker.finish_without_markers(*self._whose, lost=lost)
+    def lose(self, lost: Collection[str]) -> None:
+        self._broker.finish_without_markers(*self._whose, lost)
 
     def can_tear(self) -> bool:
         return self.is_commit and self._broker.can_tear(*self._whose)

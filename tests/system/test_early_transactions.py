@@ -68,7 +68,7 @@ async def test_a_batch_that_comes_late_has_its_transaction_opened_when_it_comes(
 
 
 @pytest.mark.parametrize("is_begun", [True, False])
-async def test_a_transaction_without_a_batch_is_aborted_soon_and_the_next_batch_has_one_of_its_own(
+async def test_a_transaction_without_a_batch_is_ended_soon_and_the_next_batch_has_one_of_its_own(
     partition, monkeypatch, is_begun
 ):
     monkeypatch.setattr(transactions, "_UNUSED_S", 0.01)
@@ -82,13 +82,18 @@ async def test_a_transaction_without_a_batch_is_aborted_soon_and_the_next_batch_
     assert await partition.committed() == Position(3, 1)
 
 
-async def test_a_transaction_whose_abort_is_in_doubt_has_the_partition_opened_again_without_a_batch(
+async def test_a_transaction_whose_end_is_in_doubt_has_the_partition_opened_again_without_a_batch(
     partition, monkeypatch
 ):
     monkeypatch.setattr(transactions, "_UNUSED_S", 0.01)
     source = partition.source(call_timeout_s=1)
     await source.open()
-    monkeypatch.setattr(source._producer, "abort_transaction", asyncio.Event().wait)
+    ends_of_batches = iter([source._producer.commit_transaction] * 2)
+
+    async def end():
+        await next(ends_of_batches, asyncio.Event().wait)()
+
+    monkeypatch.setattr(source._producer, "commit_transaction", end)
     for offset in (1, 2):
         source.begin(Position(offset, 1))
         await source.commit(batch(Position(offset, 1), b"%d" % offset))
@@ -110,26 +115,26 @@ async def test_a_right_that_is_taken_away_while_a_transaction_waits_for_its_batc
         return [Right("Write", "transactional_id", "of the group-", is_prefix=True)]
 
     async with opened(partition) as source:
-        monkeypatch.setattr(source._producer, "abort_transaction", denied)
+        monkeypatch.setattr(source._producer, "commit_transaction", denied)
         monkeypatch.setattr(source._cluster.admin, "missing_rights", missing_rights)
         with pytest.raises(Denied, match=r"lacks the right Write of transactional id of the group-\*: grant it"):
             async with asyncio.timeout(30):
                 await source.wait()
 
 
-async def test_a_batch_that_comes_while_its_transaction_is_aborted_is_committed_in_the_next_one(partition, monkeypatch):
+async def test_a_batch_that_comes_while_its_transaction_is_ended_is_committed_in_the_next_one(partition, monkeypatch):
     monkeypatch.setattr(transactions, "_UNUSED_S", 0.01)
     async with opened(partition) as source:
-        may_end, aborting = asyncio.Event(), asyncio.Event()
-        abort = source._producer.abort_transaction
+        may_end, ending = asyncio.Event(), asyncio.Event()
+        end = source._producer.commit_transaction
 
         async def slowly():
-            aborting.set()
+            ending.set()
             await may_end.wait()
-            await abort()
+            await end()
 
-        monkeypatch.setattr(source._producer, "abort_transaction", slowly)
-        await aborting.wait()
+        monkeypatch.setattr(source._producer, "commit_transaction", slowly)
+        await ending.wait()
         source.begin(Position(3, 1))
         committing = asyncio.create_task(source.commit(batch(Position(3, 1), b"3")))
         may_end.set()
@@ -164,7 +169,9 @@ async def test_a_partition_that_is_fenced_between_two_batches_says_so_with_or_wi
         await source._transactions._begin()
         await until(manager_of(source).is_fatal_error)
         mine = source._transactions
-        next_step = mine._promise(Position(3, 1)) if is_batch_next else mine._abort()
+        next_step = (
+            mine._promise(Position(3, 1)) if is_batch_next else mine._give_up(source._producer.commit_transaction)
+        )
         with pytest.raises(Doubt, match="ProducerFenced"):
             await next_step
         await heir.close()

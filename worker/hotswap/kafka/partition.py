@@ -14,7 +14,7 @@ its old epoch.
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Collection, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -29,7 +29,7 @@ from hotswap.kafka.admin import Admin
 from hotswap.kafka.committed import committed_at
 from hotswap.kafka.connection import doubting, end
 from hotswap.kafka.inbox import Inbox
-from hotswap.kafka.internals import wait_for_id
+from hotswap.kafka.internals import add_to_transaction, wait_for_id
 from hotswap.kafka.membership import Membership
 from hotswap.kafka.outbox import Outbox, new_producer
 from hotswap.kafka.position import Positions
@@ -244,33 +244,51 @@ class KafkaPartition:
         self._state = state
 
     async def _end_what_is_open(self) -> None:
-        """Abort records that a lost commit marker has left open, although this id was just initialized.
+        """End what a lost marker has left open although this id was just initialized, as its transaction has ended.
 
-        A lone Kafka 4.3 broker that is killed while commits are pending can drop their markers (3 of 9 kills). The
-        records stay invisible, and *our* next commit would publish them. The symptom is a last stable offset below the
-        end offset; an aborted transaction over the same partitions ends the records as if they had never been sent.
+        A lone Kafka 4.3 broker that is killed while commits are pending can drop their markers (3 of 9 kills), those of
+        all partitions of a transaction or of one. Its records stay invisible there, and *our* next commit would publish
+        them. The symptom is a last stable offset below the end offset.
         """
-        producer = self._producer
-        assert producer is not None
         admin = self._cluster.admin
-        torn = []
+        open_at = {}
         for topic in (self._topics.predictions, self._topics.dead_letters):
             stable = await admin.end_offset(topic, self._partition, read_committed=True)
             if stable != await admin.end_offset(topic, self._partition):
-                torn.append(topic)
-        if not torn:
+                open_at[topic] = stable
+        if not open_at:
             return
-        log.warning("partition.open_records_aborted", extra={"partition": self._partition, "topics": torn})
-        async with doubting(self._settings.call_timeout_s, f"aborting open records of {self._name}"):
-            await producer.begin_transaction()
-            for topic in torn:
-                await producer.send_and_wait(topic, b"", partition=self._partition)
-            await producer.send_offsets_to_transaction({self._key: OffsetAndMetadata(0, "")}, self._settings.group_id)
-            await producer.abort_transaction()
-            # A second transaction cannot begin before the markers of the first are written, so it waits for them.
-            await producer.begin_transaction()
-            await producer.send_and_wait(torn[0], b"", partition=self._partition)
-            await producer.abort_transaction()
+        first = await self._cluster.tail.first_at(self._partition, open_at)
+        is_committed = first is not None and await self._positions.has_passed(first)
+        event = "partition.open_records_committed" if is_committed else "partition.open_records_aborted"
+        log.warning(event, extra={"partition": self._partition, "topics": list(open_at)})
+        async with doubting(self._settings.call_timeout_s, f"ending open records of {self._name}"):
+            if is_committed:
+                await self._commit_what_is_open(open_at)
+            await self._abort_what_is_open([*open_at])
+
+    async def _commit_what_is_open(self, topics: Collection[str]) -> None:
+        """Commit open records by a transaction that adds none: nobody would answer their requests again."""
+        producer = self._producer
+        assert producer is not None
+        await producer.begin_transaction()
+        for topic in topics:
+            add_to_transaction(producer, TopicPartition(topic, self._partition))
+        await producer.commit_transaction()
+
+    async def _abort_what_is_open(self, topics: Sequence[str]) -> None:
+        """Abort open records and a pending offset, as if they had never been sent; wait until all markers are there."""
+        producer = self._producer
+        assert producer is not None
+        await producer.begin_transaction()
+        for topic in topics:
+            await producer.send_and_wait(topic, b"", partition=self._partition)
+        await producer.send_offsets_to_transaction({self._key: OffsetAndMetadata(0, "")}, self._settings.group_id)
+        await producer.abort_transaction()
+        # A second transaction cannot begin before the markers of the first are written, so it waits for them.
+        await producer.begin_transaction()
+        await producer.send_and_wait(topics[0], b"", partition=self._partition)
+        await producer.abort_transaction()
 
     @contextlib.asynccontextmanager
     async def _writing(self, what: str, position: Position) -> AsyncIterator[None]:

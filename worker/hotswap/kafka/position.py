@@ -58,6 +58,21 @@ class Positions:
             position = Position(first, position.floor)
         return position
 
+    async def has_passed(self, offset: int) -> bool:
+        """Return whether the transaction that answers a request was committed, as the offset or another answer shows.
+
+        An offset that an operator has set shows nothing, and neither do the answers then.
+
+        Raises:
+            Doubt: Kafka did not answer in time.
+
+        """
+        committed = await self._admin.committed_on(self._partition)
+        if not committed.is_ours:
+            return False
+        last = await self._tail.last(self._partition)
+        return offset < committed.offset or (last is not None and offset <= last.offset)
+
     def _witnessed(self, position: Position, tail: Tail) -> Position:
         """Return the position that the answers show, where they and the offset contradict each other.
 

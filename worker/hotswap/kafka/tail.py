@@ -1,6 +1,7 @@
 """Finds a partition's last committed answer, the second witness of its position."""
 
 import asyncio
+from collections.abc import Mapping
 from typing import Any, NamedTuple, Self
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
@@ -69,13 +70,13 @@ class AnswersTail:
                 self._idle.append(await self._connect())
         return self
 
-    async def _connect(self) -> _Reader:
+    async def _connect(self, isolation_level: str = "read_committed") -> _Reader:
         """Start another consumer: there are as many as partitions have ever been read at a time."""
         consumer = AIOKafkaConsumer(
             **connection(self._settings),
             enable_auto_commit=False,
             auto_offset_reset="earliest",
-            isolation_level="read_committed",
+            isolation_level=isolation_level,
             fetch_max_wait_ms=50,
         )
         try:
@@ -130,15 +131,50 @@ class AnswersTail:
             finally:
                 self._idle.append(reader)
 
+    async def first_at(self, partition: int, offsets: Mapping[str, int]) -> int | None:
+        """Return the first request that is answered at these offsets, one of each output topic in question.
+
+        The answers need not be committed. None: none is to a request of this partition.
+
+        Raises:
+            Doubt: Kafka did not answer in time, or an answer's batch is damaged.
+
+        """
+        prefix = self._prefix(partition)
+        keys = {TopicPartition(topic, partition): offset for topic, offset in offsets.items()}
+        async with doubting(self._settings.call_timeout_s, f"reading the open answers of {prefix.decode()}"):
+            reader = await self._connect("read_uncommitted")
+            consumer = reader.consumer
+            try:
+                await learn(consumer, offsets)
+                await _assign(consumer, keys)
+                named = [answer for key in keys for answer in _named(await _next_batch(consumer, key), prefix)]
+            finally:
+                self._readers.remove(reader)
+                await end(consumer)
+        return min((answer.offset for answer in named), default=None)
+
+
+async def _assign(consumer: AIOKafkaConsumer, positions: Mapping[TopicPartition, int]) -> None:
+    # All topics at once: a consumer fetches the metadata of a topic that it was not assigned before.
+    consumer.assign([*positions])
+    for key, position in positions.items():
+        consumer.pause(key)
+        consumer.seek(key, position)
+
+
+async def _next_batch(consumer: AIOKafkaConsumer, key: TopicPartition) -> Batch:
+    consumer.resume(key)
+    while not (batches := (await get_batches(consumer, key, timeout_ms=50)).get(key)):
+        pass
+    consumer.pause(key)
+    return batches[0]
+
 
 async def _read(consumer: AIOKafkaConsumer, keys: list[TopicPartition], prefix: bytes) -> list[LastAnswer]:
     await learn(consumer, (key.topic for key in keys))
     begins, ends = await asyncio.gather(consumer.beginning_offsets(keys), consumer.end_offsets(keys))
-    # Both topics at once: a consumer fetches the metadata of a topic that it was not assigned before.
-    consumer.assign(keys)
-    for key in keys:
-        consumer.pause(key)
-        consumer.seek(key, ends[key])
+    await _assign(consumer, ends)
     return [found for key in keys for found in await _last(consumer, key, begins[key], ends[key], prefix)]
 
 

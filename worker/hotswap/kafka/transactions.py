@@ -5,7 +5,7 @@ written, it ends. Where batches follow closely on each other, the first two happ
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from typing import Final
 
@@ -102,14 +102,18 @@ class Transactions:
             await asyncio.gather(opening, return_exceptions=True)
 
     async def _open_early(self) -> None:
-        """Open a transaction before its batch is there, and abort it if none comes soon."""
+        """Open a transaction before its batch is there, and end it if none comes soon.
+
+        It is committed, with nothing in it: if a broker that was killed has lost the markers of the transaction before,
+        this one's cover its answers, too.
+        """
         await _within(_MARKERS_S, self._is_taken)
         await self._begin()
         if await _within(_UNUSED_S, self._is_taken):
             await self._open()
             return
         try:
-            await self._abort()
+            await self._give_up(self._producer.commit_transaction)
         except Doubt as doubt:
             # Else its producer would go on asking for a broker that is away, until a batch comes.
             self._on_doubt(doubt)
@@ -123,7 +127,7 @@ class Transactions:
         await self._promise(self._next)
         # Kafka would abort it at its timeout and fence our producer: batches that take longer could never be committed.
         if not await _within(_UNANSWERED_S, self._is_scored):
-            await self._abort()
+            await self._give_up(self._producer.abort_transaction)
 
     async def _begin(self) -> None:
         async with self._asking(f"beginning a transaction of {self._name}"):
@@ -140,10 +144,10 @@ class Transactions:
             failpoint("commit.offsets_sent")
         self._promised = position
 
-    async def _abort(self) -> None:
+    async def _give_up(self, end: Callable[[], Awaitable[None]]) -> None:
         async with self._asking(f"giving up the transaction of {self._name}"):
             check_transaction(self._producer)
-            await self._producer.abort_transaction()
+            await end()
         self._is_open, self._promised = False, None
 
     def _asking(self, what: str) -> AbstractAsyncContextManager[None]:

@@ -1,0 +1,171 @@
+"""What a killed broker leaves open of a transaction ends as the transaction did, on a real Kafka."""
+
+import asyncio
+from contextlib import asynccontextmanager
+
+import pytest
+from aiokafka import TopicPartition
+from aiokafka.structs import OffsetAndMetadata
+from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, ResourceType
+
+from faults.one_partition import on_kafka
+from harness.fleet import Deployment
+from hotswap.batch import Position, Transaction
+from hotswap.kafka import transactions
+from hotswap.kafka.connection import end
+from hotswap.kafka.outbox import new_producer
+
+CHECK = "transaction.partition.verification.enable"
+"""With it, a broker refuses records of a transaction that its coordinator does not know."""
+
+
+@pytest.fixture
+async def partition(kafka, monkeypatch, tmp_path):
+    deployment = await Deployment(kafka, tmp_path).create(partitions=1)
+    async with on_kafka(deployment.settings, monkeypatch) as made:
+        yield made
+
+
+@pytest.fixture
+def unchecked(kafka):
+    """Kafka takes what no transaction is open for, which then is as if a broker had lost the markers."""
+    admin = AdminClient({"bootstrap.servers": kafka.bootstrap})
+
+    def alter(operation):
+        entry = ConfigEntry(CHECK, "false", incremental_operation=operation)
+        broker = ConfigResource(ResourceType.BROKER, "1", incremental_configs=[entry])
+        for done in admin.incremental_alter_configs([broker]).values():
+            done.result()
+
+    alter(AlterConfigOpType.SET)
+    yield
+    alter(AlterConfigOpType.DELETE)
+
+
+def answers(partition, *offsets):
+    source = f"{partition.settings.topics.requests}-0-"
+    return [(None, b"%d" % at, [("source", f"{source}{at}".encode()), ("generation", b"1")]) for at in offsets]
+
+
+@asynccontextmanager
+async def opened(partition):
+    """A source, and the position that it was opened at."""
+    source = partition.source()
+    try:
+        yield source, await source.open()
+    finally:
+        await source.close()
+
+
+async def commit_once(partition, position, *offsets):
+    async with opened(partition) as (source, _):
+        await source.commit(Transaction(answers(partition, *offsets), [], position.offset, position.floor, None))
+
+
+@asynccontextmanager
+async def producing(partition):
+    """The producer of the partition's next owner, with a transaction begun."""
+    producer = new_producer(partition.settings, 0, 900_000)
+    await producer.start()
+    await producer.begin_transaction()
+    try:
+        yield producer
+    finally:
+        await end(producer)
+
+
+async def leave_open(partition, topic, records):
+    async with producing(partition) as producer:
+        producer._txn_manager._txn_partitions.add(TopicPartition(topic, 0))
+        for key, value, headers in records:
+            await producer.send_and_wait(topic, value, key, 0, headers=headers)
+
+
+def ends_in(caplog):
+    return [record.message for record in caplog.records if record.message.startswith("partition.open_records")]
+
+
+async def goes_on(partition, position):
+    """Whether the next owner begins at a position, and answers two requests there; nothing is open then."""
+    after = Position(position.offset + 2, position.floor)
+    async with opened(partition) as (source, found):
+        assert found == position
+        letters = answers(partition, position.offset + 1)
+        await source.commit(Transaction(answers(partition, position.offset), letters, after.offset, after.floor, None))
+    assert await partition.committed() == after
+    assert await partition.end(read_committed=True) == await partition.end(read_committed=False)
+
+
+@pytest.mark.usefixtures("unchecked")
+async def test_dead_letters_that_are_left_open_are_committed_where_the_offset_is_past_them(partition, caplog):
+    await commit_once(partition, Position(4, 1), 0, 1, 3)
+    await leave_open(partition, partition.settings.topics.dead_letters, answers(partition, 2))
+    await goes_on(partition, Position(4, 1))
+    assert ends_in(caplog) == ["partition.open_records_committed"]
+    assert await partition.answers() == [b"0", b"1", b"3", b"4"]
+    assert await partition.letters() == [b"2", b"5"]
+
+
+@pytest.mark.usefixtures("unchecked")
+async def test_predictions_that_are_left_open_are_committed_where_a_later_dead_letter_was(partition, caplog):
+    topics = partition.settings.topics
+    await commit_once(partition, Position(1, 1), 0)
+    async with producing(partition) as producer:
+        ((_, value, headers),) = answers(partition, 3)
+        await producer.send_and_wait(topics.dead_letters, value, partition=0, headers=headers)
+        await producer.commit_transaction()
+    await leave_open(partition, topics.predictions, answers(partition, 1, 2, 4))
+    await goes_on(partition, Position(5, 1))
+    assert ends_in(caplog) == ["partition.open_records_committed"]
+    assert await partition.answers() == [b"0", b"1", b"2", b"4", b"5"]
+    assert await partition.letters() == [b"3", b"6"]
+
+
+@pytest.mark.usefixtures("unchecked")
+async def test_a_whole_transaction_that_is_left_open_is_aborted_and_answered_again(partition, caplog):
+    await commit_once(partition, Position(1, 1), 0)
+    await leave_open(partition, partition.settings.topics.predictions, answers(partition, 1, 3))
+    await leave_open(partition, partition.settings.topics.dead_letters, answers(partition, 2))
+    await goes_on(partition, Position(1, 1))
+    assert ends_in(caplog) == ["partition.open_records_aborted"]
+    assert await partition.answers() == [b"0", b"1"]
+    assert await partition.letters() == [b"2"]
+
+
+@pytest.mark.usefixtures("unchecked")
+async def test_what_is_left_open_is_aborted_where_an_operator_has_set_the_offset(partition, caplog):
+    settings = partition.settings
+    await commit_once(partition, Position(1, 1), 0)
+    async with producing(partition) as producer:
+        orders = {TopicPartition(settings.topics.requests, 0): OffsetAndMetadata(9, "")}
+        await producer.send_offsets_to_transaction(orders, settings.group_id)
+        await producer.commit_transaction()
+    await leave_open(partition, settings.topics.dead_letters, answers(partition, 0, 1))
+    async with opened(partition) as (_, found):
+        assert found == Position(9, 0)
+    assert ends_in(caplog) == ["partition.open_records_aborted"]
+    assert await partition.letters() == []
+
+
+@pytest.mark.usefixtures("unchecked")
+async def test_what_is_left_open_and_answers_no_request_is_aborted(partition, caplog):
+    await commit_once(partition, Position(1, 1), 0)
+    await leave_open(partition, partition.settings.topics.dead_letters, [(None, b"of a stranger", [])])
+    await goes_on(partition, Position(1, 1))
+    assert ends_in(caplog) == ["partition.open_records_aborted"]
+    assert await partition.letters() == [b"2"]
+
+
+async def test_a_transaction_that_no_batch_comes_for_commits_what_the_one_before_has_left_open(partition, monkeypatch):
+    monkeypatch.setattr(transactions, "_UNUSED_S", 0.5)
+    topic = partition.settings.topics.predictions
+    async with opened(partition) as (source, _), asyncio.timeout(30):
+        for offset in (1, 2):
+            source.begin(Position(offset, 1))
+            await source.commit(Transaction(answers(partition, offset - 1), [], offset, 1, None))
+        while not source._producer._txn_manager.txn_partitions:
+            await asyncio.sleep(0.001)
+        await source._producer.send_and_wait(topic, b"left open", partition=0)
+        while source._transactions._opening:
+            await asyncio.sleep(0.001)
+    assert await partition.answers() == [b"0", b"1", b"left open"]
