@@ -11,7 +11,8 @@ from hypothesis.strategies import SearchStrategy
 
 from hotswap.errors import HostError, SwapCode, SwapError
 from hotswap.generation import Configuration, Model, Proto
-from model.world import PARTITIONS
+from model.broker import OFFSETS
+from model.world import PARTITIONS, TOPICS
 
 Method = TypeVar("Method", bound=Callable[..., None])
 
@@ -57,6 +58,7 @@ FAULTS: Mapping[str, Callable[[], Exception]] = dict.fromkeys(STAGES, LOST) | {
 
 workers = st.integers(0, WORKERS - 1)
 partitions = st.integers(0, PARTITIONS - 1)
+topics = st.sets(st.sampled_from([OFFSETS, TOPICS.predictions, TOPICS.dead_letters]), min_size=1)
 records = st.sampled_from(RECORDS)
 cuts = st.sampled_from(CUTS)
 

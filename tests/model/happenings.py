@@ -2,7 +2,6 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
-from itertools import combinations
 
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
@@ -10,7 +9,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 from hotswap.commands import encode_command
 from hotswap.generation import Configuration, Model, Proto
 from hotswap.swap import PauseCommand, RollbackCommand, SwapCommand
-from model.broker import OFFSETS, Request
+from model.broker import Request
 from model.chances import (
     CONFIGURATIONS,
     FAULTS,
@@ -29,16 +28,13 @@ from model.chances import (
     model,
     partitions,
     records,
+    topics,
     workers,
 )
 from model.law import Command
 from model.producer import End
 from model.steps import WRITES, Call, Process
-from model.world import PARTITIONS, TOPICS, World
-
-_WRITTEN = (OFFSETS, TOPICS.predictions, TOPICS.dead_letters)
-_LOSSES = [lost for count in (1, 2, 3) for lost in combinations(_WRITTEN, count)]
-"""The topics in which the markers of a commit get lost."""
+from model.world import PARTITIONS, World
 
 
 class Happenings(RuleBasedStateMachine):
@@ -332,7 +328,7 @@ class Happenings(RuleBasedStateMachine):
     def coordinator(self, *, is_loading: bool) -> None:
         self.world.broker.is_loading = is_loading
 
-    @event(2, partition=partitions, kinds=records, lost=st.sampled_from(_LOSSES))
+    @event(2, partition=partitions, kinds=records, lost=topics)
     def lone_broker(self, partition: int, kinds: Sequence[str], lost: Collection[str]) -> None:
         """A broker without replicas is killed at a commit: the transaction is decided, markers get lost."""
         self.publish(partition, kinds)
