@@ -157,15 +157,22 @@ async def test_what_is_left_open_and_answers_no_request_is_aborted(partition, ca
 
 
 async def test_a_transaction_that_no_batch_comes_for_commits_what_the_one_before_has_left_open(partition, monkeypatch):
-    monkeypatch.setattr(transactions, "_UNUSED_S", 0.5)
-    topic = partition.settings.topics.predictions
+    within, is_left = transactions._within, asyncio.Event()
+
+    async def until_left(seconds, event):
+        return (
+            await (is_left.wait() if seconds == transactions._UNUSED_S else within(seconds, event)) and event.is_set()
+        )
+
+    monkeypatch.setattr(transactions, "_within", until_left)
     async with opened(partition) as (source, _), asyncio.timeout(30):
         for offset in (1, 2):
             source.begin(Position(offset, 1))
             await source.commit(Transaction(answers(partition, offset - 1), [], offset, 1, None))
         while not source._producer._txn_manager.txn_partitions:
             await asyncio.sleep(0.001)
-        await source._producer.send_and_wait(topic, b"left open", partition=0)
+        await source._producer.send_and_wait(partition.settings.topics.predictions, b"left open", partition=0)
+        is_left.set()
         while source._transactions._opening:
             await asyncio.sleep(0.001)
     assert await partition.answers() == [b"0", b"1", b"left open"]
