@@ -142,11 +142,12 @@ class Broker:
         self._fenced(transactional_id, epoch).open[place] = None
 
     def can_lose(self, transactional_id: str, epoch: int, lost: Collection[str]) -> bool:
-        """The loss of the offset at a partition's first commit ever looks like an operator's order."""
+        """The loss of the offset, but not of all, at a partition's first commit ever looks like an operator's order."""
         coordinator = self._ids[transactional_id]
         places = [place for place in coordinator.open if place.topic in lost]
         is_first = any(place.topic == OFFSETS and place.partition not in self.offsets for place in places)
-        return coordinator.epoch == epoch and bool(places) and not is_first
+        is_whole = all(place.topic in lost or place in self._shared for place in coordinator.open)
+        return coordinator.epoch == epoch and bool(places) and (is_whole or not is_first)
 
     def finish_without_markers(self, transactional_id: str, epoch: int, lost: Collection[str]) -> None:
         """A commit that a lone broker loses the markers of in some of its topics."""

@@ -6,19 +6,11 @@ from contextlib import asynccontextmanager
 import pytest
 from aiokafka.errors import TransactionalIdAuthorizationFailed
 
-from faults.one_partition import batch, on_kafka
-from harness.fleet import Deployment
+from faults.one_partition import batch
 from hotswap.batch import Position
 from hotswap.errors import Denied, Doubt
 from hotswap.kafka import transactions
 from hotswap.kafka.acls import Right
-
-
-@pytest.fixture
-async def partition(kafka, monkeypatch, tmp_path):
-    deployment = await Deployment(kafka, tmp_path).create(partitions=1)
-    async with on_kafka(deployment.settings, monkeypatch) as made:
-        yield made
 
 
 @asynccontextmanager
@@ -80,6 +72,23 @@ async def test_a_transaction_without_a_batch_is_ended_soon_and_the_next_batch_ha
         await source.commit(batch(Position(3, 1), b"3"))
     assert await partition.answers() == [b"1", b"2", b"3"]
     assert await partition.committed() == Position(3, 1)
+
+
+async def test_a_transaction_without_a_batch_commits_what_the_one_before_has_left_open(partition, monkeypatch):
+    within, is_left = transactions._within, asyncio.Event()
+
+    async def until_left(seconds, event):
+        return (
+            await (is_left.wait() if seconds == transactions._UNUSED_S else within(seconds, event)) and event.is_set()
+        )
+
+    monkeypatch.setattr(transactions, "_within", until_left)
+    async with opened(partition) as source:
+        await until(lambda: manager_of(source).txn_partitions)
+        await source._producer.send_and_wait(partition.settings.topics.predictions, b"left open", partition=0)
+        is_left.set()
+        await until(lambda: source._transactions._opening is None)
+    assert await partition.answers() == [b"1", b"2", b"left open"]
 
 
 async def test_a_transaction_whose_end_is_in_doubt_has_the_partition_opened_again_without_a_batch(

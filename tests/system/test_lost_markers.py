@@ -1,6 +1,5 @@
 """What a killed broker leaves open of a transaction ends as the transaction did, on a real Kafka."""
 
-import asyncio
 from contextlib import asynccontextmanager
 
 import pytest
@@ -8,22 +7,12 @@ from aiokafka import TopicPartition
 from aiokafka.structs import OffsetAndMetadata
 from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, ResourceType
 
-from faults.one_partition import on_kafka
-from harness.fleet import Deployment
 from hotswap.batch import Position, Transaction
-from hotswap.kafka import transactions
 from hotswap.kafka.connection import end
 from hotswap.kafka.outbox import new_producer
 
 CHECK = "transaction.partition.verification.enable"
 """With it, a broker refuses records of a transaction that its coordinator does not know."""
-
-
-@pytest.fixture
-async def partition(kafka, monkeypatch, tmp_path):
-    deployment = await Deployment(kafka, tmp_path).create(partitions=1)
-    async with on_kafka(deployment.settings, monkeypatch) as made:
-        yield made
 
 
 @pytest.fixture
@@ -154,25 +143,3 @@ async def test_what_is_left_open_and_answers_no_request_is_aborted(partition, ca
     await goes_on(partition, Position(1, 1))
     assert ends_in(caplog) == ["partition.open_records_aborted"]
     assert await partition.letters() == [b"2"]
-
-
-async def test_a_transaction_that_no_batch_comes_for_commits_what_the_one_before_has_left_open(partition, monkeypatch):
-    within, is_left = transactions._within, asyncio.Event()
-
-    async def until_left(seconds, event):
-        return (
-            await (is_left.wait() if seconds == transactions._UNUSED_S else within(seconds, event)) and event.is_set()
-        )
-
-    monkeypatch.setattr(transactions, "_within", until_left)
-    async with opened(partition) as (source, _), asyncio.timeout(30):
-        for offset in (1, 2):
-            source.begin(Position(offset, 1))
-            await source.commit(Transaction(answers(partition, offset - 1), [], offset, 1, None))
-        while not source._producer._txn_manager.txn_partitions:
-            await asyncio.sleep(0.001)
-        await source._producer.send_and_wait(partition.settings.topics.predictions, b"left open", partition=0)
-        is_left.set()
-        while source._transactions._opening:
-            await asyncio.sleep(0.001)
-    assert await partition.answers() == [b"0", b"1", b"left open"]

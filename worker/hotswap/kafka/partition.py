@@ -14,7 +14,7 @@ its old epoch.
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator, Collection, Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -258,16 +258,17 @@ class KafkaPartition:
                 open_at[topic] = stable
         if not open_at:
             return
+        topics = [*open_at]
         first = await self._cluster.tail.first_at(self._partition, open_at)
         is_committed = first is not None and await self._positions.has_passed(first)
         event = "partition.open_records_committed" if is_committed else "partition.open_records_aborted"
-        log.warning(event, extra={"partition": self._partition, "topics": list(open_at)})
+        log.warning(event, extra={"partition": self._partition, "topics": topics})
         async with doubting(self._settings.call_timeout_s, f"ending open records of {self._name}"):
             if is_committed:
-                await self._commit_what_is_open(open_at)
-            await self._abort_what_is_open([*open_at])
+                await self._commit_what_is_open(topics)
+            await self._abort_what_is_open(topics)
 
-    async def _commit_what_is_open(self, topics: Collection[str]) -> None:
+    async def _commit_what_is_open(self, topics: Sequence[str]) -> None:
         """Commit open records by a transaction that adds none: nobody would answer their requests again."""
         producer = self._producer
         assert producer is not None

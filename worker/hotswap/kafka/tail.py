@@ -1,4 +1,4 @@
-"""Finds a partition's last committed answer, the second witness of its position."""
+"""Finds what a partition's answers end with, the second witness of its position, and whose answers are left open."""
 
 import asyncio
 from collections.abc import Mapping
@@ -71,7 +71,7 @@ class AnswersTail:
         return self
 
     async def _connect(self, isolation_level: str = "read_committed") -> _Reader:
-        """Start another consumer: there are as many as partitions have ever been read at a time."""
+        """Start another consumer; of those that stay, there are as many as partitions have ever been read at a time."""
         consumer = AIOKafkaConsumer(
             **connection(self._settings),
             enable_auto_commit=False,
