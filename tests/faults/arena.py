@@ -277,6 +277,7 @@ class Arena:
             "written twice by the publisher's client": verifier.written_twice,
             "answered": verifier.answered,
             "refused": verifier.refused,
+            "answered behind the cut of a generation that a worker could not load": verifier.behind.excused,
             "transactions": verifier.transactions,
             "generations": len(verifier.generations),
         }

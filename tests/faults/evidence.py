@@ -4,7 +4,7 @@ import hashlib
 import math
 from array import array
 from bisect import bisect_left, bisect_right, insort
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -97,6 +97,33 @@ class Ledger:
         self.counts[kind] += 1
         if self.counts[kind] <= _KEPT:
             self.kept.append(Finding(kind, partition, offset, text))
+
+
+class Behind:
+    """Answers by older generations behind the cut of a newer one; findings, unless a worker could not load the newer.
+
+    Such a worker goes on with what it has (control.proto's OUTCOME_FAILED), and an answer does not say whose it is.
+    """
+
+    def __init__(self):
+        self._by_newer = defaultdict(Ledger)
+        self._failed = set()
+
+    def say(self, newer, *finding):
+        self._by_newer[newer].say(*finding)
+
+    def fail(self, generation):
+        """A worker reports that it could not load this one; it may do so after its answers."""
+        self._failed.add(generation)
+
+    @property
+    def ledgers(self):
+        return [ledger for newer, ledger in self._by_newer.items() if newer not in self._failed]
+
+    @property
+    def excused(self):
+        """The number of answers that were seen and are no findings."""
+        return sum(ledger.counts.total() for newer, ledger in self._by_newer.items() if newer in self._failed)
 
 
 class Request(NamedTuple):

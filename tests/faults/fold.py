@@ -16,6 +16,7 @@ from faults.oracle import compile_proto
 _PROTO = Path(__file__).parents[2] / "protos" / "hotswap" / "v1" / "control.proto"
 _FILE = compile_proto(_PROTO)
 Command, Status = (message_factory.GetMessageClass(_FILE.message_types_by_name[name]) for name in ("Command", "Status"))
+FAILED = _FILE.enum_types_by_name["Outcome"].values_by_name["OUTCOME_FAILED"].number
 
 _SHA256 = re.compile(r"[0-9a-f]{64}", re.IGNORECASE)
 _TIMES_S = range(-62_135_596_800, 253_402_300_800)  # the range of a google.protobuf.Timestamp: the years 1 to 9999

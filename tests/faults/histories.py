@@ -173,6 +173,17 @@ def announce(history, partition, generation, first):
     status = Status()
     done = status.cut_over
     done.deployment, done.generation, done.partition, done.first_offset = DEPLOYMENT, generation, partition, first
+    _report(history, status, _BEGAN_MS + first * _EVERY_MS)
+
+
+def report(history, generation, outcome, deployment=DEPLOYMENT):
+    """Append a worker's SwapStatus."""
+    status = Status()
+    status.swap.deployment, status.swap.generation, status.swap.worker = deployment, generation, "w1"
+    status.swap.outcome = outcome
+    _report(history, status, _BEGAN_MS)
+
+
+def _report(history, status, at_ms):
     records = history.records[TOPICS.status]
-    at_ms = _BEGAN_MS + first * _EVERY_MS
     records.append(Record(TOPICS.status, 0, 2 * len(records), at_ms, None, status.SerializeToString()))

@@ -18,7 +18,8 @@ if __name__ == "__main__":
     sys.path[:0] = [str(_TESTS), str(_TESTS.parent / "worker")]
 
 from faults.evidence import Course, has_bytes
-from faults.histories import CUT, DEPLOYMENT, DIGESTS, REQUESTS, TOPICS, announce, choose, make
+from faults.fold import FAILED
+from faults.histories import CUT, DEPLOYMENT, DIGESTS, REQUESTS, TOPICS, announce, choose, make, report
 from faults.planted import (
     MADE,
     ORACLE,
@@ -131,6 +132,19 @@ def test_a_cut_counts_from_when_workers_that_were_cut_off_from_a_broker_can_know
         verifier.cut_offs.end(command.timestamp_ms + ends_s * 1_000)
         history.feed(verifier)
         assert verifier.counts.keys() == kinds
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_answers_behind_a_cut_are_only_counted_if_a_worker_could_not_load_what_is_cut_over_to(seed):
+    history = make(ORACLE, chosen=slipped(8))
+    report(history, 2, FAILED + 1)
+    report(history, 3, FAILED)
+    report(history, 2, FAILED, deployment="another")
+    before, after = new_verifier(), new_verifier()
+    assert {finding.kind for finding in history.feed(before, seed)} == {"wrong_cut"}
+    report(history, 2, FAILED)
+    assert history.feed(after, seed) == []
+    assert after.behind.excused > before.behind.excused == 0
 
 
 def test_a_generation_that_answered_nothing_anywhere_cuts_nothing():

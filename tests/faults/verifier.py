@@ -13,7 +13,7 @@ what may still be made good (a missing answer, a generation that nobody accepted
     misplaced     an answer in a partition other than its request's
     went_back     an older generation after a newer one along a partition
     mixed         two generations in one transaction
-    wrong_cut     a generation before its cut, or an older one after it
+    wrong_cut     a generation before its cut, or an older one after it, unless a worker could not load the newer one
     wrong_generation  a generation that was never accepted, or a model other than the generation's
     wrong_answer  not what the generation's model predicts
     wrong_code    a good request refused, or a bad one predicted, or refused with an unexpected code
@@ -35,6 +35,7 @@ from faults.answer_checks import findings_of
 from faults.evidence import (
     UNJOURNALED,
     Answer,
+    Behind,
     CutOffs,
     Finding,
     Ledger,
@@ -47,7 +48,7 @@ from faults.evidence import (
     fingerprint,
 )
 from faults.final_checks import cut_overs, digest_of, hanging, missing, stale, unacknowledged, written_twice
-from faults.fold import Fold, Status
+from faults.fold import FAILED, Fold, Status
 
 __all__ = ["Finding", "Names", "Record", "Verifier"]
 
@@ -80,6 +81,7 @@ class Verifier:
         self._unaccepted: dict[int, list[Answer]] = {}
         self._acknowledged: dict[tuple[int, int], str] = {}
         self._announced: dict[tuple[int, int], int] = {}
+        self.behind = Behind()
         self._values: dict[bytes | None, bytes | None] = {}
         self._has_journal = False
         self._open = 0
@@ -87,12 +89,16 @@ class Verifier:
     @property
     def findings(self):
         """The findings so far, up to twenty of each kind."""
-        return self._online.kept + self._final.kept
+        return list(chain.from_iterable(ledger.kept for ledger in self._ledgers))
 
     @property
     def counts(self):
         """Kind of finding -> how many."""
-        return self._online.counts + self._final.counts
+        return sum((ledger.counts for ledger in self._ledgers), Counter())
+
+    @property
+    def _ledgers(self):
+        return self._online, *self.behind.ledgers, self._final
 
     @property
     def outstanding(self):
@@ -167,9 +173,11 @@ class Verifier:
             status = Status.FromString(record.value or b"")
         except DecodeError:
             return
-        if status.WhichOneof("kind") == "cut_over" and status.cut_over.deployment == self._deployment:
-            done = status.cut_over
+        done, swap = status.cut_over, status.swap
+        if done.deployment == self._deployment:
             self._announced[done.partition, done.generation] = done.first_offset
+        elif swap.deployment == self._deployment and swap.outcome == FAILED:
+            self.behind.fail(swap.generation)
 
     def _answer(self, record, arrived_s):
         headers = dict(record.headers)
@@ -284,7 +292,7 @@ class Verifier:
         if request and request.timestamp_ms > self.cut_offs.known_from_ms(accepted.timestamp_ms):
             cut = accepted.cut[partition]
             text = f"answered by generation {older}, although {accepted.number} begins at {cut} here"
-            self._say("wrong_cut", partition, offset, text)
+            self.behind.say(accepted.number, "wrong_cut", partition, offset, text)
 
     def _check_digest(self, partition, offset, digest):
         value = self._part(partition).requests[offset].value
