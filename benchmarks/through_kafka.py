@@ -9,6 +9,7 @@ from pathlib import Path
 from statistics import median
 
 import by_java
+import psutil
 import stream
 from batches import fill
 from contender import (
@@ -48,6 +49,10 @@ class Backlog:
     cpu_us_per_row: float
     memory_mb: float
     kafka_us_per_row: float | None = None
+    host_us_per_row: float | None = None
+    """The part of `cpu_us_per_row` that the worker's model hosts take."""
+    idle: float | None = None
+    """The part of the machine's cores that did nothing, in percent."""
 
     @property
     def total_us_per_row(self) -> float | None:
@@ -164,20 +169,27 @@ async def measure_backlog(contender: Contender, count: int, change: Change | Non
         progress = Progress(admin, contender.settings)
         half = await progress.answered(count // 2)
         began, used, broker = time.monotonic(), cpu_s(process), contender.broker_cpu_s()
+        alone, idle = process.cpu_times(), psutil.cpu_times().idle
         rows = await progress.answered(count - count // 8) - half
+        seconds, cost = time.monotonic() - began, cpu_s(process) - used
+        alone_s = sum(process.cpu_times()[:2]) - sum(alone[:2])
         return Backlog(
-            rows_per_s=rows / (time.monotonic() - began),
-            cpu_us_per_row=(cpu_s(process) - used) / rows * 1e6,
+            rows_per_s=rows / seconds,
+            cpu_us_per_row=cost / rows * 1e6,
             memory_mb=memory_mb(process),
             kafka_us_per_row=(contender.broker_cpu_s() - broker) / rows * 1e6,
+            host_us_per_row=(cost - alone_s) / rows * 1e6 if contender.is_ours else None,
+            idle=(psutil.cpu_times().idle - idle) / seconds / psutil.cpu_count() * 100,
         )
 
 
 _OF_BACKLOGS = [
     ("rows/s (warm)", "backlogs", "rows_per_s", 0),
     ("CPU, µs a row (warm)", "backlogs", "cpu_us_per_row", 2),
+    ("of it the model host, µs a row", "backlogs", "host_us_per_row", 2),
     ("CPU of Kafka, µs a row (warm)", "backlogs", "kafka_us_per_row", 2),
     ("both together, µs a row (warm)", "backlogs", "total_us_per_row", 2),
+    ("cores idle, % (warm)", "backlogs", "idle", 0),
     ("memory, MB", "backlogs", "memory_mb", 0),
 ]
 _OF_STREAMS = [
@@ -191,6 +203,7 @@ _OF_STREAMS = [
     ("p99 in the 10 s after these, ms", "changes", "p99_after_ms", 1),
     ("command to first prediction, s", "changes", "first_prediction_s", 2),
 ]
+_NONE = "-"
 _MODEL = f"GBM of 50 trees on 12 columns, {PARTITIONS} partitions"
 
 
@@ -234,7 +247,9 @@ def figures(results: Results) -> list[Figures]:
 
 
 def _body(results: Results, rows: Sequence[tuple[str, str, str, int]]) -> list[list[str]]:
-    return [[label, *(_cell(line, of, name, digits) for line in results.lines)] for label, of, name, digits in rows]
+    """Builds the rows of a table; what no contender was measured for, as in an older run, is left out."""
+    body = [[label, *(_cell(line, of, name, digits) for line in results.lines)] for label, of, name, digits in rows]
+    return [row for row in body if set(row[1:]) != {_NONE}]
 
 
 def _cell(line: Line, of: str, name: str, digits: int) -> str:
@@ -246,7 +261,7 @@ def _cell(line: Line, of: str, name: str, digits: int) -> str:
     }[of]
     values = [value for owner in owners if owner and (value := getattr(owner, name)) is not None]
     if not values:
-        return "-"
+        return _NONE
     first, least, most = (f"{value:,.{digits}f}" for value in (median(values), min(values), max(values)))
     if len(values) == 1:
         return first
