@@ -23,8 +23,8 @@ from hotswap.local.jvm import find_java
 from hotswap.packages.packing import Content, write_package
 from hotswap.settings import Settings
 
-# Of a Java that serves: a short one is done before its slow compiler is.
-QUICK = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"
+# Of a Java that serves: a short one is done before its slow compiler is, and before all of its classes are checked.
+QUICK = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC -XX:+UnlockDiagnosticVMOptions -XX:-BytecodeVerificationRemote"
 
 
 @dataclass(frozen=True)

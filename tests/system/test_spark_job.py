@@ -9,6 +9,7 @@ import zipfile
 import pytest
 
 from harness.fleet import ROOT
+from harness.lake import QUICK
 from harness.spark_lab import MODELS, read_rows
 from hotswap.local.jvm import find_java
 
@@ -19,10 +20,6 @@ pytestmark = [
         reason="PySpark's own launcher needs a whole Java, and this one lacks the module jdk.incubator.vector",
     ),
 ]
-
-
-# Of a Java that serves: a short one is done before its slow compiler is.
-QUICK = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"
 
 
 @pytest.mark.parametrize("is_stream", [False, True])
