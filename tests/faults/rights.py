@@ -151,7 +151,9 @@ class Field:
         if f'right="{right.operation}"' not in exported or f'resource="{right.resource}"' not in exported:
             row.findings.append("no metric names it")
         if row.logged > 1 + _PARTITIONS:  # each may be held for it
-            row.findings.append(f"{row.logged} lines in the log")
+            row.findings.append(
+                f"{row.logged} lines in the log: {[(line['event'], line.get('why')) for line in logged]}"
+            )
         if (ended := self.worker.workers["w1"].poll()) is not None:
             row.findings.append(f"the worker ended with {ended}")
         if faults := (await self.owner.audit()).faults:
