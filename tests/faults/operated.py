@@ -198,9 +198,9 @@ class Operated(Arena):
         return [json.loads(line) for line in lines if f'"{event}"' in line]
 
     def tracebacks(self):
-        """Return the beginnings of the tracebacks that the workers have logged."""
+        """Return the beginnings of the tracebacks that the workers have logged, a line each."""
         logs = [path.read_text() for path in self.folder.glob("w*.log")]
-        return [told[:_TOLD] for log in logs for told in log.split("Traceback")[1:]]
+        return [in_a_line(told[:_TOLD]) for log in logs for told in log.split("Traceback")[1:]]
 
     # ---- the end
 
@@ -225,6 +225,11 @@ class Operated(Arena):
 
     def _left(self):
         return {(record.partition(), record.offset()) for record in each(self.kafka.bootstrap, self.topics.requests)}
+
+
+def in_a_line(traceback):
+    """Fold a traceback for a table, and name its files without their folders, which are of the machine."""
+    return " ".join(re.sub(r'(?<=File ")/[^"]*/', "", traceback).split())
 
 
 def _held(seen):

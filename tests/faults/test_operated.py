@@ -3,7 +3,7 @@
 import pytest
 
 from faults.histories import DEPLOYMENT, TOPICS, make
-from faults.operated import Excusing
+from faults.operated import Excusing, in_a_line
 from faults.planted import ORACLE, double, drop, source
 
 PLACES = {(partition, offset) for partition in range(2) for offset in range(200)}
@@ -40,3 +40,11 @@ def test_another_answer_is_excused_once_and_only_where_it_was_asked_for(seed):
 
 def test_an_answer_that_was_asked_for_again_and_never_came_is_lost():
     assert kinds(lambda _: None, 0, ordered={(0, 20)})[0] == {"lost"}
+
+
+def test_a_traceback_is_told_in_a_line_and_without_the_folders_of_the_machine():
+    told = (
+        ' (most recent call last):\n  File "/a/b c/worker/fetcher.py", line 219, in main\n    read()\nOSError: gone\n'
+    )
+    line = '(most recent call last): File "fetcher.py", line 219, in main read() OSError: gone'
+    assert in_a_line(told) == line
