@@ -27,7 +27,7 @@ from hotswap.batch import (
     Unscorable,
     Unsealed,
 )
-from hotswap.errors import DamagedBatch, Doubt, TopicMismatch
+from hotswap.errors import DamagedBatch, Denied, Doubt, TopicMismatch
 from hotswap.generation import Generation, Model, Proto
 from hotswap.pipeline.admission import Rules
 from hotswap.pipeline.loop import PartitionLoop
@@ -98,6 +98,8 @@ class FakeSource:
         self.limits = LIMITS
         self.mismatches: list[str] = []
         """What is wrong with the topics, at each of the next times that it is opened."""
+        self.denials: list[str] = []
+        """Which right is missing, at each of the next commits."""
         self.begun: Position | None = None
         self.drained = asyncio.Event()
         self._next = 0
@@ -191,6 +193,8 @@ class FakeSource:
         await asyncio.sleep(0)
         if self.partition.owner is not self:
             raise Doubt("another owner has the partition")
+        if self.denials:
+            raise Denied(self.denials.pop(0))
         if self.fail_before:
             self.fail_before -= 1
             raise Doubt("no answer")

@@ -3,8 +3,10 @@
 import asyncio
 import contextlib
 import hashlib
+import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -176,6 +178,22 @@ async def test_the_process_dies_with_a_worker_that_is_killed_also_while_a_store_
     await worker.wait()
     await gone(pid)
     assert not is_running(pid)
+
+
+@pytest.mark.parametrize("orders", [1, 2])
+def test_the_process_ends_without_a_word_once_its_worker_is_gone_with_an_answer_unread(tmp_path, orders):
+    settings = {"cache": str(tmp_path), "max_bytes": 1, "log": {"level": "INFO", "style": "text"}, "failpoints": ""}
+    ours, theirs = socket.socketpair()
+    with theirs:
+        process = subprocess.Popen(
+            [sys.executable, "-m", module.__name__, str(theirs.fileno()), str(os.getpid()), json.dumps(settings)],
+            pass_fds=[theirs.fileno()],
+            stderr=subprocess.PIPE,
+        )
+    with ours:
+        ours.sendall(orders * module._line({"find": {"uri": MODEL.as_uri(), "stores": []}}))
+        ours.recv(1, socket.MSG_PEEK)
+    assert (process.communicate(timeout=60)[1], process.returncode) == (b"", 0)
 
 
 async def test_a_failpoint_in_the_process_strikes_the_worker(tmp_path):

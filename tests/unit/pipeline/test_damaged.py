@@ -93,7 +93,7 @@ async def test_a_damaged_batch_is_logged_once_however_often_it_is_fetched(source
             await asyncio.sleep(0.001)
     loop.stop()
     await task
-    assert [record.getMessage() for record in caplog.records].count("partition.held") == 1
+    assert len(said_of_holding(caplog)) == 1
 
 
 async def test_a_partition_whose_answers_have_nowhere_to_go_is_held_for_that_reason_and_looked_at_again(
@@ -103,5 +103,24 @@ async def test_a_partition_whose_answers_have_nowhere_to_go_is_held_for_that_rea
     source = FakeSource(requests(3))
     source.mismatches = ["topic p has 1 partitions"] * 4
     loop = await drain(source, FakeRouter(lambda *_: 1))
-    held = [record.why for record in caplog.records if record.getMessage() == "partition.held"]
-    assert (held, source.opened, loop.state.held) == (["topic p has 1 partitions"], 5, "")
+    assert (said_of_holding(caplog), source.opened, loop.state.held) == (["topic p has 1 partitions"], 5, "")
+
+
+async def test_a_right_that_stays_missing_is_logged_once_and_anew_after_answers_were_committed(monkeypatch, caplog):
+    monkeypatch.setattr(loop_module, "_LOOK_AT_TOPICS_S", 0.001)
+    source = FakeSource(requests(3))
+    source.denials = ["lacks Write of p"] * 3
+    task = asyncio.create_task((loop := loop_of(source, FakeRouter(lambda *_: 1))).run())
+    await asyncio.wait_for(source.drained.wait(), 5)
+    assert (said_of_holding(caplog), source.opened, loop.state.held) == (["lacks Write of p"], 4, "")
+    source.denials = ["lacks Write of p"] * 3
+    source.drained.clear()
+    source.partition.publish(*requests(5)[3:])
+    await asyncio.wait_for(source.drained.wait(), 5)
+    loop.stop()
+    await task
+    assert (said_of_holding(caplog), source.opened, loop.state.held) == (["lacks Write of p"] * 2, 7, "")
+
+
+def said_of_holding(caplog):
+    return [record.why for record in caplog.records if record.getMessage() == "partition.held"]

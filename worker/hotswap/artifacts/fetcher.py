@@ -203,21 +203,31 @@ def main() -> None:
     arm(settings["failpoints"], victim=parent)
     cache = Cache(Path(settings["cache"]), max_bytes=settings["max_bytes"])
     cache.sweep()
-    with socket.socket(fileno=descriptor) as connection, connection.makefile("rb") as lines:
-        while line := lines.readline():
-            order, path = json.loads(line), None
-            try:
-                if "find" in order:
-                    find(**order["find"])
-                else:
-                    path = fetch_now(cache, Artifact(**order), threading.Event())
-            except SwapError as error:
-                connection.sendall(_line({"code": error.code, "message": error.message}))
-                continue
-            connection.sendall(_line({}))
-            if path:
-                lines.readline()
-                cache.release(path)
+    # A worker that is killed resets the connection if it had not read all that it was sent; a store's errors are
+    # SwapErrors by then.
+    with (
+        contextlib.suppress(BrokenPipeError, ConnectionResetError),
+        socket.socket(fileno=descriptor) as connection,
+    ):
+        _serve(connection, cache)
+
+
+def _serve(connection: socket.socket, cache: Cache) -> None:
+    lines = connection.makefile("rb")
+    while line := lines.readline():
+        order, path = json.loads(line), None
+        try:
+            if "find" in order:
+                find(**order["find"])
+            else:
+                path = fetch_now(cache, Artifact(**order), threading.Event())
+        except SwapError as error:
+            connection.sendall(_line({"code": error.code, "message": error.message}))
+            continue
+        connection.sendall(_line({}))
+        if path:
+            lines.readline()
+            cache.release(path)
 
 
 if __name__ == "__main__":

@@ -64,17 +64,20 @@ class PartitionLoop:
         self._stopping = asyncio.Event()
         self._may_open = asyncio.Event()
         self._may_open.set()
-        self._task: asyncio.Task[None] | None = None
+        self._task: asyncio.Task[None]  # set by `run`
         self._asked: tuple[Position, int, float] | None = None  # position, generation and start of the batch in hand
         self._is_overtaken = False
         self._is_behind = False  # there was more than the last batch took
         self._may_be_cut_short = False  # nothing is in hand that is worth waiting for when it is to stop
         self._looked: asyncio.Event | None = None  # as of which change `cut_over_idle` has looked
+        self._why_held = ""  # as last logged; cleared once a batch is committed, or the reason has gone
         self._tally = Tally(deployment)
 
     async def run(self) -> None:
         """Serve the partition; return after `stop`, with the batch in hand committed or never begun."""
-        self._task = asyncio.current_task()
+        task = asyncio.current_task()
+        assert task is not None
+        self._task = task
         while await self._is_ours():
             try:
                 self.state.position, self._looked = await self._source.open(), None
@@ -104,7 +107,6 @@ class PartitionLoop:
         """Finish the batch in hand and take no further one; wait for no cut-over without a batch, and for no turn."""
         self._stopping.set()
         if self._may_be_cut_short:
-            assert self._task is not None
             self._task.cancel()
         self._may_open.set()
         self._source.stop()
@@ -153,7 +155,6 @@ class PartitionLoop:
             return
         host = self._router.serving(number).host
         if host.busy_s > _GRACE_S and self._router.is_overtaken(self._partition, at, number):
-            assert self._task is not None
             self._is_overtaken = True
             self._task.cancel()
         elif taken > _LONG_S:
@@ -183,7 +184,6 @@ class PartitionLoop:
 
     def _give_up(self) -> None:
         """Undo the cancellation by which `reconsider` ends a batch; re-raise any other cancellation."""
-        assert self._task is not None
         if not self._is_overtaken or self._task.uncancel():
             raise asyncio.CancelledError
         self._is_overtaken = False
@@ -213,7 +213,8 @@ class PartitionLoop:
         choice = self._router.choose(self._partition, at)
         if isinstance(choice, Wait):
             return choice
-        self.state.held = ""
+        if self.state.held:
+            self.state.held = self._why_held = ""
         # The generation may change only here. A batch split between two generations could not be replayed to the same
         # answers: after a crash, the replay would score its first half with the new one.
         serving = self._router.serving(choice.number)
@@ -256,7 +257,7 @@ class PartitionLoop:
         await self._source.commit(Transaction(*answers, position.offset, work.number, work.cut_over_at))
         # Only after the commit: if that is in doubt, the partition is opened again at the position that Kafka has.
         self.state.position, self.state.in_hand, self.state.last_batch_at = position, None, perf_counter()
-        self.state.held = ""  # `reconsider` may have set it
+        self.state.held = self._why_held = ""  # `reconsider` may have set the first
         self._tally.committed(work.done, self.state.last_batch_at - started)
 
     async def _pass(self, at: Position, number: int) -> None:
@@ -323,9 +324,9 @@ class PartitionLoop:
 
     async def _hold(self, why: str, seconds: float | None = None) -> bool:
         """Hold the partition until something changes; return whether it did within `seconds`."""
-        if self.state.held != why:
+        if self._why_held != why:
             log.warning("partition.held", extra={"partition": self._partition, "why": why})
-        self.state.held = why
+        self.state.held = self._why_held = why
         changed = asyncio.ensure_future(self._router.changed.wait())
         stopping = asyncio.ensure_future(self._stopping.wait())
         try:
