@@ -6,7 +6,8 @@ import itertools
 
 import pytest
 
-from faults.publisher import Publisher, iris, requests
+from faults import publisher as module
+from faults.publisher import Child, Publisher, iris, requests
 from harness.audit import header, read
 from harness.fleet import Deployment, messages
 from hotswap.kafka.admin import Admin
@@ -81,6 +82,27 @@ async def test_stop_waits_until_what_it_holds_is_acknowledged(own_kafka, stream,
     assert publisher.acknowledged >= held_from + 300
     found, journal, _ = await published(stream)
     assert found == journal
+
+
+async def test_what_a_client_that_stalls_does_not_write_another_one_does(own_kafka, stream, tmp_path, monkeypatch):
+    class FirstReachesNobody(module.Producer):
+        made = 0
+
+        def __init__(self, settings):
+            type(self).made += 1
+            super().__init__(settings | ({"bootstrap.servers": "127.0.0.1:1"} if self.made == 1 else {}))
+
+    monkeypatch.setattr(module, "Producer", FirstReachesNobody)
+    monkeypatch.setattr(module, "_STALLED_S", 0.2)
+    topic = stream.settings.topics.requests
+    child = Child(
+        bootstrap=own_kafka.bootstrap, topic=topic, journal=tmp_path / "journal", partitions=3, seed=7, bad_share=0.1
+    )
+    child.publish(50)
+    await asyncio.to_thread(child.finish)
+    found, journal, counts = await published(stream)
+    assert (found, counts) == (journal, (50, 50))
+    assert FirstReachesNobody.made > 1
 
 
 async def test_the_rate_is_not_exceeded_and_can_be_changed(stream, publisher):
