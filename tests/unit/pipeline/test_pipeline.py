@@ -176,7 +176,7 @@ async def test_a_held_partition_can_be_stopped():
 async def loops(router, source=None):
     """Return a pipeline whose model does not answer its batch, and the pipeline's source."""
     source = source or FakeSource([FakeRequest(0, b"loop")])
-    pipeline = Pipeline(lambda _: loop_of(source, router), stop_timeout_s=5)
+    pipeline = Pipeline(lambda _: loop_of(source, router), stop_timeout_s=0.1)
     pipeline.assigned({3})
     while router.hosts.get(1) is None or not router.hosts[1].busy_s:
         await asyncio.sleep(0)
