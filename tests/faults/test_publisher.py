@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 import itertools
+import time
 
 import pytest
 
@@ -91,6 +92,11 @@ async def test_what_a_client_that_stalls_does_not_write_another_one_does(own_kaf
         def __init__(self, settings):
             type(self).made += 1
             super().__init__(settings | ({"bootstrap.servers": "127.0.0.1:1"} if self.made == 1 else {}))
+            self.until = time.monotonic() + 60
+
+        def flush(self, seconds):
+            assert time.monotonic() < self.until, f"it still waits for client {self.made}"
+            return super().flush(seconds)
 
     monkeypatch.setattr(module, "Producer", FirstReachesNobody)
     monkeypatch.setattr(module, "_STALLED_S", 0.2)

@@ -70,7 +70,7 @@ class PartitionLoop:
         self._is_behind = False  # there was more than the last batch took
         self._may_be_cut_short = False  # nothing is in hand that is worth waiting for when it is to stop
         self._looked: asyncio.Event | None = None  # as of which change `cut_over_idle` has looked
-        self._why_held = ""  # as last logged; cleared once a batch is committed, or the reason has gone
+        self._why_held = ""  # as last logged, until a batch is committed or nothing is waited for any more
         self._tally = Tally(deployment)
 
     async def run(self) -> None:
