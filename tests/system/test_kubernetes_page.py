@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 import shutil
+import socket
 import subprocess
 import sys
 import time
@@ -92,7 +93,8 @@ async def test_the_page_leads_from_nothing_to_an_answer(kafka, running, tmp_path
         (folder / f"{name}.password").write_text(password)
     shutil.copy(kafka.authority.ca, folder / "ca.crt")
     (folder / "aws-credentials").write_text("[default]\n")
-    gateway, worker = map(str, islice(free_ports(), 2))
+    held = [socket.create_server(("127.0.0.1", port)) for port in islice(free_ports(), 2)]
+    gateway, worker = (str(taken.getsockname()[1]) for taken in held)
     edits = {
         "kafka.acme.example:9093": f"127.0.0.1:{kafka.ports['CLIENT']}",
         "s3://acme-models/churn": (tmp_path / "store").as_uri(),
@@ -104,6 +106,8 @@ async def test_the_page_leads_from_nothing_to_an_answer(kafka, running, tmp_path
     assert "--allow-principal User:churn-worker --operation Read --topic churn.requests" in printed
 
     made = {name: pod(reader.applied, name, tmp_path / name) for name in ("churn-worker", "churn-gateway")}
+    for taken in held:  # until now, so that no test beside this one takes a port while the page is typed
+        taken.close()
     running(
         made["churn-worker"],
         HOTSWAP_WORKER_ID="churn-worker-0",
