@@ -71,5 +71,7 @@ def _refuse_the_jvm(*_: object, **__: object) -> NoReturn:
 
 if __name__ == "__main__":
     vars(h2o).update(H2OModel=_Hostile, SealingFlatPlan=_refuse_the_jvm)
-    vars(warm)["_SIZES"] = (1, 50)  # it is started often
+    # It is started often.
+    vars(warm)["_SIZES"] = (1, 50)
+    vars(child)["_JVM_FLAGS"] += ("-XX:TieredStopAtLevel=1",)
     child.main()
