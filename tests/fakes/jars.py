@@ -1,4 +1,4 @@
-"""The test jars: compiled from tests/jars if there is a JDK, else the prebuilt ones in that folder.
+"""The test jars, prebuilt from the sources beside them; a test compiles those, and compares.
 
 Run as a program, it compiles the sources there, and the worker's own jars (`make jars`). The same sources and the same
 JDK give the same bytes.
@@ -11,7 +11,6 @@ import subprocess
 import tempfile
 import zipfile
 from collections.abc import Mapping
-from functools import cache
 from pathlib import Path
 
 from hotswap.local.jvm import fetch_jars
@@ -43,10 +42,9 @@ def prebuilt(name: str) -> Path:
 
 def jar(name: str) -> bytes:
     """Return a test jar."""
-    return compiled(name) if HAS_JDK else prebuilt(name).read_bytes()
+    return prebuilt(name).read_bytes()
 
 
-@cache
 def compiled(name: str) -> bytes:
     """Compile a jar from its sources, for Java 17."""
     sources = sorted(OWN.get(name, FOLDER / name).rglob("*.java"))
