@@ -4,6 +4,7 @@ import ast
 import gc
 import importlib.util
 import os
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -18,6 +19,7 @@ import pytest
 
 from fakes.examples import COLD
 from harness.fleet import Deployment
+from harness.forked import start_server
 from harness.kafkas import PREPARED, local_kafka, prepare
 from hotswap.host.parent import ModelHost
 from hotswap.local.kafka import LocalKafka
@@ -81,8 +83,18 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
         )
 
 
+@pytest.fixture(scope="session")
+def workers_are_forked() -> Iterator[None]:
+    """Save each worker of a deployment half a second of CPU; a command starts those of the demo and of the pages."""
+    with pytest.MonkeyPatch.context() as patch:
+        if sys.platform == "linux":  # elsewhere a worker could outlive the process that it was forked for
+            start_server()
+            patch.setattr(Deployment, "is_forked", True)
+        yield
+
+
 @pytest.fixture(scope="session", autouse=True)
-def nothing_left_behind(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+def nothing_left_behind(tmp_path_factory: pytest.TempPathFactory, workers_are_forked: None) -> Iterator[None]:
     """Keep the session away from the user's settings and folders, and fail it if it leaves a file or a process."""
     folder = tmp_path_factory.mktemp("temporary")
     processes = _ours(folder)

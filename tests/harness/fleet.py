@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Protocol, Self
 
 from harness.audit import Audit, audit
+from harness.forked import Forked
 from hotswap.client.answers import Outgoing, Place
 from hotswap.client.change import Change, Receipt
 from hotswap.client.client import Client
@@ -33,6 +34,7 @@ from hotswap.settings import Settings
 logs.set_up(level="INFO", style="json")
 asyncio.run(service.serve(Settings(), child=sys.argv[1:]))
 """
+Process = subprocess.Popen[bytes] | Forked
 HOSTILE = (sys.executable, str(ROOT / "tests" / "fakes" / "hostile_child.py"))
 
 
@@ -68,6 +70,8 @@ class Deployment:
 
     child: Sequence[str] = CHILD
     """The command of its workers' model hosts, unless `start` gets another one."""
+    is_forked: bool = False
+    """Whether workers of this checkout, without a prelude, are forked (forked.py) instead of started by a command."""
 
     def __init__(self, kafka: Kafka, folder: Path, *, name: str | None = None, **settings: Any) -> None:
         self.kafka = kafka
@@ -80,7 +84,7 @@ class Deployment:
             # A second Java for each worker would only slow the tests down.
             **self._logs() | {"store": (folder / "store").as_uri(), "spare_kinds": "spark", "hosts": 1} | settings,
         )
-        self.workers: dict[str, subprocess.Popen[bytes]] = {}
+        self.workers: dict[str, Process] = {}
 
     def _logs(self) -> dict[str, Any]:
         """Topics that no other test writes to."""
@@ -103,7 +107,7 @@ class Deployment:
         code: Path = ROOT,
         python: Path | None = None,
         **environment: str,
-    ) -> subprocess.Popen[bytes]:
+    ) -> Process:
         """Start a worker, of this checkout or another one; each logs to its own file.
 
         `prelude` is Python that it runs first. `python`: that of an environment whose installed version it shall be.
@@ -114,10 +118,14 @@ class Deployment:
         if python:
             path, child = "", (str(python), *CHILD[1:])
         variables |= {"HOTSWAP_WORKER_ID": worker, "PYTHONPATH": path, **environment}
-        log = (self.folder / f"{worker}.log").open("ab")
-        command = [str(python or sys.executable), "-c", prelude + MAIN, *(child or self.child)]
-        with log:
-            process = subprocess.Popen(command, env=os.environ | variables, stdin=subprocess.DEVNULL, stderr=log)
+        log, environment, words = self.folder / f"{worker}.log", os.environ | variables, child or self.child
+        process: Process
+        if self.is_forked and not (prelude or python or code != ROOT):
+            process = Forked(MAIN, words, environment, log)
+        else:
+            command = [str(python or sys.executable), "-c", prelude + MAIN, *words]
+            with log.open("ab") as output:
+                process = subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL, stderr=output)
         self.workers[worker] = process
         return process
 
