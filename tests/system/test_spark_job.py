@@ -22,17 +22,27 @@ pytestmark = [
 ]
 
 
-@pytest.mark.parametrize("is_stream", [False, True])
-def test_a_job_gives_exactly_the_same_predictions_as_the_host(tmp_path, is_stream):
+JOBS = """
+import json, runpy, sys
+for line in sys.stdin:
+    sys.argv[1:] = json.loads(line)
+    runpy.run_module("hotswap.runtimes.spark.job", run_name="__main__")
+"""
+"""Runs the job for each line, its arguments, one after the other: both find the session that the first has started."""
+
+
+def test_a_job_and_a_stream_give_exactly_the_same_predictions_as_the_host(tmp_path):
     rows, expected = read_rows("churn", "input"), read_rows("churn", "pred")
     with zipfile.ZipFile(MODELS / "churn.zip") as archive:
         archive.extractall(tmp_path)
-    given, made = tmp_path / "given", tmp_path / "made"
+    given = tmp_path / "given"
     given.mkdir()
     (given / "rows.json").write_text("".join(f"{json.dumps(row)}\n" for row in rows))
-    words = [tmp_path / "model", given, made, *(["--stream", tmp_path / "checkpoint"] if is_stream else [])]
+    made = {tmp_path / "made": [], tmp_path / "streamed": ["--stream", str(tmp_path / "checkpoint")]}
+    jobs = [[str(tmp_path / "model"), str(given), str(folder), *more] for folder, more in made.items()]
     done = subprocess.run(
-        [sys.executable, "-m", "hotswap.runtimes.spark.job", *map(str, words)],
+        [sys.executable, "-c", JOBS],
+        input="\n".join(map(json.dumps, jobs)),
         env=os.environ
         | {
             "JAVA_HOME": str(find_java().library.parents[2]),
@@ -46,14 +56,15 @@ def test_a_job_gives_exactly_the_same_predictions_as_the_host(tmp_path, is_strea
     )
     assert done.returncode == 0, done.stderr[-3000:]
 
-    by_job = [json.loads(line) for file in made.glob("part-*") for line in file.read_text().splitlines()]
-    by_row = {tuple(row[name] for name in rows[0]): row for row in by_job}
-    assert len(by_job) == len(rows)
-    for row, answer in zip(rows, expected, strict=True):  # what a host answers, too: test_spark.py
-        job = by_row[tuple(row.values())]
-        assert {
-            "prediction": job["prediction"],
-            "churn": job["churn"],
-            "probability": job["probability"]["values"],
-            "rawPrediction": job["rawPrediction"]["values"],
-        } == {name: answer[name] for name in ("prediction", "churn", "probability", "rawPrediction")}
+    for folder in made:
+        by_job = [json.loads(line) for file in folder.glob("part-*") for line in file.read_text().splitlines()]
+        by_row = {tuple(row[name] for name in rows[0]): row for row in by_job}
+        assert len(by_job) == len(rows)
+        for row, answer in zip(rows, expected, strict=True):  # what a host answers, too: test_spark.py
+            job = by_row[tuple(row.values())]
+            assert {
+                "prediction": job["prediction"],
+                "churn": job["churn"],
+                "probability": job["probability"]["values"],
+                "rawPrediction": job["rawPrediction"]["values"],
+            } == {name: answer[name] for name in ("prediction", "churn", "probability", "rawPrediction")}
