@@ -14,7 +14,7 @@ import sys
 import tempfile
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -94,7 +94,7 @@ async def play(
         moments = []
         async with beside(workers.watch(), stream.follow(answers), stream.publish(), screen.follow(stream)):
             for scene in scenes:
-                moments.append(await command(scene, client, stream, screen))
+                moments.append(await command(scene, client, stream, screen, workers.size))
                 if scene is scenes[0]:
                     await everyone_at_work(client, workers.size)
                     stream.start()
@@ -111,12 +111,23 @@ async def everyone_at_work(client: Client, size: int) -> None:
         await asyncio.sleep(WATCH_S)
 
 
-async def command(scene: Scene, client: Client, stream: Stream, screen: Screen) -> Moment:
-    """Sends a command, and awaits the outcome on each worker of the fleet."""
+async def everyone_knows(client: Client, receipt: Receipt, size: int) -> None:
+    """Waits until each worker has read the command: until then it would decode requests of a new proto with the old."""
+    knowing = set[str]()
+    async with aclosing(client.outcomes(receipt)) as outcomes:
+        async for told in outcomes:
+            knowing.add(told.worker)
+            if len(knowing) == size:
+                return
+
+
+async def command(scene: Scene, client: Client, stream: Stream, screen: Screen, size: int) -> Moment:
+    """Sends a command to `size` workers, and awaits the outcome on each."""
     screen.now = scene.title
     began = time.time()
     async with stream.switched_to(scene.domain):
         receipt = await scene.send(client)
+        await everyone_knows(client, receipt, size)
     answer = await client.await_swap(receipt)
     reason = next((f"{told.code}: {told.message}" for told in answer.told.values() if not told.is_good), "")
     if answer.is_good == scene.is_refused:

@@ -68,8 +68,8 @@ class Stream:
         """Publishes nothing within the block, and rows of another domain after it.
 
         A swap to another proto is cut after the backlog: what was published before the command is for the old
-        generation, and what is published after it is for the new one. So a publisher waits for the command (some
-        tenths of a second), not for the swap (some seconds).
+        generation, and what is published after it is for the new one. So a publisher waits until each worker has read
+        the command (some tenths of a second), not for the swap (some seconds).
         """
         if domain is self._domain:
             yield
