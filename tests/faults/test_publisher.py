@@ -85,7 +85,10 @@ async def test_stop_waits_until_what_it_holds_is_acknowledged(own_kafka, stream,
     assert found == journal
 
 
-async def test_what_a_client_that_stalls_does_not_write_another_one_does(own_kafka, stream, tmp_path, monkeypatch):
+@pytest.fixture
+def stalling(own_kafka, stream, tmp_path, monkeypatch):
+    """A child whose first client reaches nobody."""
+
     class FirstReachesNobody(module.Producer):
         made = 0
 
@@ -95,20 +98,42 @@ async def test_what_a_client_that_stalls_does_not_write_another_one_does(own_kaf
             self.until = time.monotonic() + 60
 
         def flush(self, seconds):
+            return self.waited(super().flush, seconds)
+
+        def poll(self, seconds):
+            return self.waited(super().poll, seconds)
+
+        def waited(self, how, seconds):
             assert time.monotonic() < self.until, f"it still waits for client {self.made}"
-            return super().flush(seconds)
+            return how(seconds)
 
     monkeypatch.setattr(module, "Producer", FirstReachesNobody)
-    monkeypatch.setattr(module, "_STALLED_S", 0.2)
     topic = stream.settings.topics.requests
-    child = Child(
+    return Child(
         bootstrap=own_kafka.bootstrap, topic=topic, journal=tmp_path / "journal", partitions=3, seed=7, bad_share=0.1
     )
-    child.publish(50)
-    await asyncio.to_thread(child.finish)
+
+
+async def test_what_a_client_that_stalls_does_not_write_another_one_does(stalling, stream, monkeypatch):
+    monkeypatch.setattr(module, "_STALLED_S", 0.2)
+    stalling.publish(50)
+    await asyncio.to_thread(stalling.finish)
     found, journal, counts = await published(stream)
     assert (found, counts) == (journal, (50, 50))
-    assert FirstReachesNobody.made > 1
+
+
+async def test_a_client_that_stalls_from_the_start_is_replaced_while_requests_go_on(stalling, stream, monkeypatch):
+    monkeypatch.setattr(module, "_STALLED_S", 1)
+
+    def run():
+        while not stalling._has_begun:
+            stalling.publish(1)
+            stalling.hear()
+        stalling.finish()
+
+    await asyncio.to_thread(run)
+    found, journal, _ = await published(stream)
+    assert found == journal
 
 
 async def test_the_rate_is_not_exceeded_and_can_be_changed(stream, publisher):
