@@ -9,6 +9,7 @@ import subprocess
 import sys
 import uuid
 from collections.abc import Iterable, Sequence
+from contextlib import aclosing
 from pathlib import Path
 from typing import Any, Protocol, Self
 
@@ -165,6 +166,15 @@ class Deployment:
             answer = await client.await_swap(receipt)
             assert answer.is_good, (answer, self.log(next(iter(self.workers), "w1"))[-3000:])
             return receipt
+
+    async def reported(self, client: Client, receipt: Receipt) -> None:
+        """Wait until each worker has reported a command: until then it would decode requests with the proto before."""
+        heard = set[str]()
+        async with asyncio.timeout(60), aclosing(client.outcomes(receipt)) as outcomes:
+            async for told in outcomes:
+                heard.add(told.worker)
+                if heard >= self.workers.keys():
+                    return
 
     async def publish(self, values: Iterable[bytes | None], **headers: bytes) -> Sequence[Place]:
         extra = tuple((key.replace("_", "-"), value) for key, value in headers.items())

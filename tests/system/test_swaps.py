@@ -81,6 +81,7 @@ async def test_a_swap_after_the_backlog_never_decodes_old_requests_with_the_new_
         deployment.start("w2")
         receipt = await client.swap(Change(model=models / "cancer_gbm.zip", proto=protos / "cancer.proto"))
         assert receipt.cut, "another proto is cut after the backlog by default"
+        await deployment.reported(client, receipt)
         new = await deployment.publish(cancers)
         assert (await client.await_swap(receipt)).is_good
     await deployment.drained()
@@ -100,6 +101,7 @@ async def test_requests_to_an_empty_topic_after_a_swap_to_another_proto_wait_for
         change = Change(model=EXAMPLES / "models" / "cancer_gbm.zip", proto=EXAMPLES / "protos" / "cancer.proto")
         receipt = await client.swap(change)
         assert set(receipt.cut.values()) == {0}
+        await deployment.reported(client, receipt)
         await deployment.publish(cancers)
         assert (await client.await_swap(receipt)).is_good
     await deployment.drained()
