@@ -120,6 +120,7 @@ async def test_what_a_client_that_stalls_does_not_write_another_one_does(stallin
     await asyncio.to_thread(stalling.finish)
     found, journal, counts = await published(stream)
     assert (found, counts) == (journal, (50, 50))
+    assert module.Producer.made > 1
 
 
 async def test_a_client_that_stalls_from_the_start_is_replaced_while_requests_go_on(stalling, stream, monkeypatch):
@@ -134,6 +135,7 @@ async def test_a_client_that_stalls_from_the_start_is_replaced_while_requests_go
     await asyncio.to_thread(run)
     found, journal, _ = await published(stream)
     assert found == journal
+    assert module.Producer.made > 1
 
 
 async def test_the_rate_is_not_exceeded_and_can_be_changed(stream, publisher):

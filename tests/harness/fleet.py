@@ -175,6 +175,7 @@ class Deployment:
                 heard.add(told.worker)
                 if heard >= self.workers.keys():
                     return
+        raise AssertionError(f"only {sorted(heard)} have reported")
 
     async def publish(self, values: Iterable[bytes | None], **headers: bytes) -> Sequence[Place]:
         extra = tuple((key.replace("_", "-"), value) for key, value in headers.items())

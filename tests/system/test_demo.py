@@ -27,7 +27,7 @@ def test_the_demo_loses_nothing_answers_nothing_twice_and_predicts_what_the_mode
     words = ["--rate", "150", "--seconds", "1", "--picture", str(picture)]
     done = subprocess.run(
         [*DEMO, *words],
-        env=environment(kafka.bootstrap, LATE),  # a worker may be late: the machine is busy with other tests
+        env=environment(kafka.bootstrap, LATE),  # as on a busy machine
         capture_output=True,
         text=True,
         timeout=120,

@@ -74,10 +74,9 @@ class Stream:
 
         A worker that has not read the command yet would answer them with the serving generation.
         """
-        async with self._between, asyncio.timeout(60):
+        async with self._between:
             receipt = await self._client.swap(replace(leg.change, cut=Cut.AFTER_BACKLOG))
-            while receipt.generation not in [facts["generation"] for facts in told(self._deployment, "swap.staging")]:
-                await asyncio.sleep(0.05)
+            await self._deployment.reported(self._client, receipt)
             self._leg = leg
         answer = await self._client.await_swap(receipt, timeout_s=120)
         assert answer.is_good, answer
