@@ -4,7 +4,7 @@ They stand in for aiokafka's consumer, and for the parts of worker/kafka/ that o
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from types import SimpleNamespace
 from typing import Any, Self, TypeVar
 
@@ -17,7 +17,8 @@ from hotswap.kafka import admin
 from hotswap.kafka.assignor import KeepingAssignor
 from hotswap.kafka.committed import Committed, Lag
 from hotswap.kafka.membership import Membership
-from hotswap.kafka.tail import LastAnswer, Tail
+from hotswap.kafka.tail import Tail
+from hotswap.kafka.witness import Known, LastAnswer
 from hotswap.kafka.writer import Item
 from hotswap.settings import Settings
 from model.broker import Place
@@ -190,23 +191,22 @@ class AnswersTail:
 
     stop = _nothing
 
-    async def last(self, partition: int) -> LastAnswer | None:
+    async def read(self, partition: int, known: Known) -> Tail:
         broker, floor = self._process.world.broker, self._process.world.verifier.standing[partition].floor
-        records = [record for place in self._places(partition) for record in broker.read(place, is_committed=True)]
+        places = self._places(partition)
+        records = [record for place in places for record in broker.read(place, is_committed=True)]
         # A cut-over without a request leaves no answer: that it may be announced again after a tear is not modelled.
-        return max((LastAnswer(at, max(generation, floor)) for at, generation in map(_answer, records)), default=None)
-
-    async def read(self, partition: int) -> Tail:
-        broker = self._process.world.broker
-        records = [record for place in self._places(partition) for record in broker.aborted(place)]
-        aborted = [_answer(record).offset for record in records if record[2]]
-        last = await self.last(partition)
-        return Tail(last, min((offset for offset in aborted if last is None or offset > last.offset), default=None))
-
-    async def first_at(self, partition: int, offsets: Mapping[str, int]) -> int | None:
-        broker = self._process.world.broker
-        found = [broker.at(Place(topic, partition), offset) for topic, offset in offsets.items()]
-        return min((_answer(record).offset for record in found if record[2]), default=None)
+        last = max((LastAnswer(at, max(generation, floor)) for at, generation in map(_answer, records)), default=None)
+        aborted = [_answer(record).offset for place in places for record in broker.aborted(place) if record[2]]
+        ends = {place: broker.written(place, read_committed=True) for place in places}
+        open_at = {place: at for place, at in ends.items() if at != broker.written(place, read_committed=False)}
+        opened = [broker.at(place, at) for place, at in open_at.items()]
+        return Tail(
+            last,
+            min((offset for offset in aborted if last is None or offset > last.offset), default=None),
+            tuple(place.topic for place in open_at),
+            min((_answer(record).offset for record in opened if record[2]), default=None),
+        )
 
     def _places(self, partition: int) -> list[Place]:
         topics = self._process.settings.topics

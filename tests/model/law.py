@@ -256,10 +256,8 @@ class Verifier:
 
     def _offset(self, partition: int, end: int, generation: int, offsets: Sequence[tuple[int, str]]) -> None:
         for offset, metadata in offsets[-1:]:
-            wanted = (end, f'{{"generation": {generation}}}')
-            self.find(
-                (offset, metadata) != wanted, "I11 whole: partition {} {} != {}", partition, offset, metadata, wanted
-            )
+            found, wanted = (offset, json.loads(metadata)["generation"]), (end, generation)
+            self.find(found != wanted, "I11 whole: partition {} {} != {}", partition, found, wanted)
 
     def _source(self, record: Record, partition: int) -> int:
         topic, number, offset = dict(record[2]).get("source", b"--").decode().rsplit("-", 2)

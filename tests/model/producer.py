@@ -1,6 +1,7 @@
 """The model's producer: what aiokafka's does with its transactional id, in the world of the process that has it."""
 
 import asyncio
+import zlib
 from collections import Counter
 from collections.abc import Callable, Collection, Sequence
 from functools import partial
@@ -40,6 +41,9 @@ class Producer:
             maybe_add_partition_to_txn=lambda key: self._added.append(Place(*key)),
             wait_for_pid=partial(asyncio.sleep, 0),
             wait_for_transaction_end=lambda: unended,
+            producer_id=zlib.crc32(transactional_id.encode()),
+            producer_epoch=-1,
+            sequence_number=lambda _: 0,
             **nothing,
         )
         self._message_accumulator = None
@@ -49,6 +53,7 @@ class Producer:
         broker = self._process.world.broker
         self._process.producers.add(self)
         self._epoch = await self._ask("init", lambda: broker.init(self._id))
+        self._txn_manager.producer_epoch = self._epoch
 
     async def begin_transaction(self) -> None:
         assert not self._is_open

@@ -16,8 +16,9 @@ CHECK = "transaction.partition.verification.enable"
 
 
 @pytest.fixture
-def unchecked(kafka):
+async def unchecked(kafka, partition):
     """Kafka takes what no transaction is open for, which then is as if a broker had lost the markers."""
+    await partition.publish(*(b"%d" % number for number in range(10)))  # an answer is to a request that exists
     admin = AdminClient({"bootstrap.servers": kafka.bootstrap})
 
     def alter(operation):

@@ -5,9 +5,10 @@ import asyncio
 import pytest
 from aiokafka import AIOKafkaProducer
 
-from hotswap.errors import Doubt
+from hotswap.errors import Doubt, TopicMismatch
 from hotswap.kafka import fetched, tail
-from hotswap.kafka.tail import AnswersTail, LastAnswer, Tail
+from hotswap.kafka.tail import AnswersTail, Tail
+from hotswap.kafka.witness import Known, LastAnswer
 
 DAMAGED = b"damaged on the broker's disk"
 
@@ -19,65 +20,155 @@ async def answers(deployment):
     await reader.stop()
 
 
-@pytest.fixture
-def writer(deployment):
-    settings = deployment.settings
+class Writer:
+    """Writes answers as the worker that has a transactional id does, and as others do."""
 
-    async def write(topic, partition, *offsets, value=b"", is_aborted=False):
-        async with transactional_producer(settings) as producer:
+    def __init__(self, settings):
+        self._settings = settings
+        self.producer = None
+
+    async def write(self, topic, partition, *offsets, value=b"", is_aborted=False, by=""):
+        async with self._transactional(by) as producer:
             await producer.begin_transaction()
             for offset in offsets:
-                source = f"{settings.topics.requests}-{partition}-{offset}".encode()
-                headers = [("source", source), ("generation", b"%d" % (offset + 1))]
-                await producer.send(topic, value, partition=partition, headers=headers)
+                await producer.send(topic, value, partition=partition, headers=self.headers(partition, offset))
             await (producer.abort_transaction() if is_aborted else producer.commit_transaction())
-        async with transactional_producer(settings):
-            pass  # It has waited for the transaction's markers: a commit returns before they are written.
+        async with self._transactional(by) as producer:
+            # It has waited for the transaction's markers: a commit returns before they are written.
+            if not by:
+                self.producer = producer._txn_manager.producer_id
 
-    return write
+    async def forge(self, topic, partition, *offsets):
+        async with AIOKafkaProducer(bootstrap_servers=self._settings.kafka, linger_ms=5) as producer:
+            sent = [
+                await producer.send(topic, b"", partition=partition, headers=self.headers(partition, offset))
+                for offset in offsets
+            ]
+            await asyncio.gather(*sent)
+
+    def headers(self, partition, offset):
+        source = f"{self._settings.topics.requests}-{partition}-{offset}".encode()
+        return [("source", source), ("generation", b"%d" % (offset + 1))]
+
+    def _transactional(self, by):
+        return AIOKafkaProducer(
+            bootstrap_servers=self._settings.kafka, transactional_id=f"{self._settings.deployment}{by}"
+        )
+
+    def known(self, partition, **known):
+        source = f"{self._settings.topics.requests}-{partition}-".encode()
+        return Known(source=source, producer=self.producer, **known)
 
 
-def transactional_producer(settings):
-    return AIOKafkaProducer(bootstrap_servers=settings.kafka, transactional_id=settings.deployment)
+@pytest.fixture
+def writer(deployment):
+    return Writer(deployment.settings)
 
 
-async def last(answers, *partitions):
-    return await asyncio.gather(*map(answers.last, partitions), return_exceptions=True)
+async def read(answers, writer, *partitions, **known):
+    asked = [answers.read(number, writer.known(number, **known)) for number in partitions]
+    return await asyncio.gather(*asked, return_exceptions=True)
+
+
+async def last(answers, writer, *partitions):
+    return [tail.last for tail in await read(answers, writer, *partitions)]
 
 
 async def test_each_partition_gets_its_own_last_answer_however_far_back_that_lies(deployment, answers, writer):
     predictions, dead_letters = deployment.settings.topics.predictions, deployment.settings.topics.dead_letters
-    await writer(predictions, 0, 0, 1, 2)
-    await writer(predictions, 0, *range(3, 3 + 2 * tail._FIRST_LOOK), is_aborted=True)
-    await writer(predictions, 1, 5)
-    await writer(dead_letters, 1, 6)
-    await writer(predictions, 3, 8, is_aborted=True)
+    await writer.write(predictions, 0, 0, 1, 2)
+    await writer.write(predictions, 0, *range(3, 3 + 2 * tail._FIRST_LOOK), is_aborted=True)
+    await writer.write(predictions, 1, 5)
+    await writer.write(dead_letters, 1, 6)
+    await writer.write(predictions, 3, 8, is_aborted=True)
     expected = [LastAnswer(2, 3), LastAnswer(6, 7), None, None]
-    assert await last(answers, 0, 1, 2, 3) == expected
-    await writer(predictions, 2, 9)
-    assert await last(answers, 2, 1) == [LastAnswer(9, 10), LastAnswer(6, 7)]
+    assert await last(answers, writer, 0, 1, 2, 3) == expected
+    await writer.write(predictions, 2, 9)
+    assert await last(answers, writer, 2, 1) == [LastAnswer(9, 10), LastAnswer(6, 7)]
 
 
 async def test_the_first_request_behind_the_last_answer_whose_own_was_aborted_is_told(deployment, answers, writer):
     predictions, dead_letters = deployment.settings.topics.predictions, deployment.settings.topics.dead_letters
-    await writer(predictions, 0, 0, 1, is_aborted=True)
-    await writer(predictions, 0, 0, 1)
-    await writer(predictions, 0, *range(2, 2 + 2 * tail._FIRST_LOOK), is_aborted=True)
-    await writer(dead_letters, 0, 2, is_aborted=True)
-    await writer(dead_letters, 1, 5, 6, is_aborted=True)
-    await writer(predictions, 2, 7, is_aborted=True)
-    await writer(predictions, 2, 7)
-    assert await answers.read(0) == Tail(LastAnswer(1, 2), 2)
-    assert await answers.read(1) == Tail(None, 5)
-    assert await answers.read(2) == Tail(LastAnswer(7, 8), None)
-    assert await answers.read(3) == Tail(None, None)
+    await writer.write(predictions, 0, 0, 1, is_aborted=True)
+    await writer.write(predictions, 0, 0, 1)
+    await writer.write(predictions, 0, *range(2, 2 + 2 * tail._FIRST_LOOK), is_aborted=True)
+    await writer.write(dead_letters, 0, 2, is_aborted=True)
+    await writer.write(dead_letters, 1, 5, 6, is_aborted=True)
+    await writer.write(predictions, 2, 7, is_aborted=True)
+    await writer.write(predictions, 2, 7)
+    assert await read(answers, writer, 0, 1, 2, 3) == [
+        Tail(LastAnswer(1, 2), 2),
+        Tail(None, 5),
+        Tail(LastAnswer(7, 8), None),
+        Tail(None, None),
+    ]
 
 
 async def test_answers_that_are_damaged_are_a_doubt_about_their_own_partition(deployment, answers, writer, monkeypatch):
     is_sound = fetched._is_sound
     monkeypatch.setattr(fetched, "_is_sound", lambda batch: DAMAGED not in bytes(batch) and is_sound(batch))
-    await writer(deployment.settings.topics.predictions, 0, 0, value=DAMAGED)
-    await writer(deployment.settings.topics.predictions, 1, 1)
-    damaged, sound = await last(answers, 0, 1)
+    await writer.write(deployment.settings.topics.predictions, 0, 0, value=DAMAGED)
+    await writer.write(deployment.settings.topics.predictions, 1, 1)
+    damaged, sound = await read(answers, writer, 0, 1)
     assert isinstance(damaged, Doubt)
-    assert sound == LastAnswer(1, 2)
+    assert sound.last == LastAnswer(1, 2)
+
+
+@pytest.mark.parametrize("by", ["", "a stranger"], ids=["plainly", "in transactions"])
+async def test_however_many_answers_others_forge_ours_are_found_behind_them(deployment, answers, writer, by):
+    predictions, dead_letters = deployment.settings.topics.predictions, deployment.settings.topics.dead_letters
+    await writer.write(predictions, 0, 0, 1)
+    await writer.write(dead_letters, 0, 2)
+    forged = range(2, 2 + 3 * tail._FIRST_LOOK)
+    for topic in (predictions, dead_letters):
+        await (writer.write(topic, 0, *forged, by=by) if by else writer.forge(topic, 0, *forged))
+    await writer.write(predictions, 0, 3, is_aborted=True)
+    (found,) = await read(answers, writer, 0)
+    assert (found.last, found.aborted, found.foreign) == (LastAnswer(2, 3), 3, 2 * len(forged))
+    (again,) = await read(answers, writer, 0)
+    assert (again.last, again.aborted, again.foreign) == (LastAnswer(2, 3), 3, 0)
+
+
+async def test_a_strangers_open_transaction_hides_no_answer_of_ours(deployment, answers, writer):
+    predictions = deployment.settings.topics.predictions
+    stranger = AIOKafkaProducer(bootstrap_servers=deployment.settings.kafka, transactional_id="stranger")
+    async with stranger:
+        await stranger.begin_transaction()
+        await stranger.send_and_wait(predictions, b"", partition=0, headers=writer.headers(0, 9))
+        await writer.write(predictions, 0, 0, 1)
+        (found,) = await read(answers, writer, 0)
+        assert (found.last, found.open) == (LastAnswer(1, 2), ())
+        await stranger.abort_transaction()
+
+
+async def test_old_answers_are_not_looked_through_for_a_producer_that_has_written_none(deployment, answers, writer):
+    predictions = deployment.settings.topics.predictions
+    await writer.write(predictions, 0, 0)
+    await writer.forge(predictions, 0, *range(1, 1 + 2 * tail._FIRST_LOOK))
+    (found,) = await read(answers, writer, 0, is_new=True)
+    assert found.last is None
+
+
+async def test_more_foreign_answers_than_can_be_passed_over_in_time_hold_the_partition_which_says_why(
+    deployment, writer, monkeypatch
+):
+    monkeypatch.setattr(tail, "_MANY", 2 * tail._FIRST_LOOK)
+    settings = deployment.settings.model_copy(update={"call_timeout_s": 1.0})
+    reader = await AnswersTail(deployment.settings).start()
+    try:
+        await writer.write(settings.topics.predictions, 0, 0)
+        await writer.forge(settings.topics.predictions, 0, *range(1, 1 + 4 * tail._FIRST_LOOK))
+        reader._settings = settings
+        never = asyncio.Event()
+        look = tail._look
+
+        async def slow(*place):
+            await look(*place)
+            if place[3] - place[2] > tail._FIRST_LOOK:
+                await never.wait()
+
+        monkeypatch.setattr(tail, "_look", slow)
+        with pytest.raises(TopicMismatch, match=r"ends with records that no worker .*: \d+ were passed over"):
+            await reader.read(0, writer.known(0))
+    finally:
+        await reader.stop()

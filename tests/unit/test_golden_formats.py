@@ -18,7 +18,7 @@ from hotswap.commands import command_for
 from hotswap.generation import Model, Proto
 from hotswap.kafka.assignor import Claim, _claimed
 from hotswap.kafka.committed import Committed, as_committed
-from hotswap.kafka.tail import LastAnswer, _source
+from hotswap.kafka.witness import LastAnswer, answer_of
 from hotswap.packages.package import open_package
 from hotswap.settings import Settings
 from hotswap.swap import Outcome, PauseCommand, RollbackCommand, SkipCommand, SwapCommand, TrustCommand
@@ -119,7 +119,7 @@ def test_answers_are_read(content):
     ]
     assert [record.value for record in letters] == [b"v", None, None]
     assert {"value-size", "value-sha256"} <= {name for name, _ in letters[1].headers}
-    offsets = [_source(record, b"d.requests-3-") for record in parsed(content)]
+    offsets = [answer_of(record, b"d.requests-3-") for record in parsed(content)]
     assert offsets == [LastAnswer(offset, 7) for offset in (70, 71, 71, 72, 73)]
 
 

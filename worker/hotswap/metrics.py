@@ -89,6 +89,13 @@ DELETED = Counter(
     ["deployment"],
     registry=REGISTRY,
 )
+FOREIGN_ANSWERS = Counter(
+    "hotswap_foreign_answers_total",
+    "Records at the end of an output topic that claim to answer this deployment's requests and that no worker wrote. "
+    "They are passed over when a partition is opened; readers of the topic may take them for answers.",
+    ["deployment"],
+    registry=REGISTRY,
+)
 UNREADABLE = Counter(
     "hotswap_unreadable_records_total",
     "Records of the control or status topic that were skipped because they cannot be read.",

@@ -25,6 +25,7 @@ from hotswap.kafka.control_topic import settled
 from hotswap.kafka.log import LogReader
 from hotswap.kafka.membership import Membership
 from hotswap.kafka.partition import Cluster, KafkaPartition
+from hotswap.kafka.position import believed
 from hotswap.kafka.predecessor import stand_aside
 from hotswap.kafka.tail import AnswersTail
 from hotswap.kafka.writer import LogWriter
@@ -183,6 +184,7 @@ class Worker:
             admin=self._admin,
             tail=self._tail,
             batch_bytes=_BATCH_BYTES,
+            highest=self._control.highest,
         )
         return PartitionLoop(
             deployment=self._settings.deployment,
@@ -212,7 +214,8 @@ class Worker:
 
     async def _committed(self) -> Mapping[int, Position]:
         committed = await self._admin.committed(self._settings.group_id, self._settings.topics.requests)
-        return {number: Position(max(at.offset, 0), at.generation) for number, at in committed.items()}
+        offsets = {number: await believed(at, self._control.highest) for number, at in committed.items()}
+        return {number: Position(max(at.offset, 0), at.generation) for number, at in offsets.items()}
 
     async def _max_answer_bytes(self) -> int | None:
         try:

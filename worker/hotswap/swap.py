@@ -95,9 +95,14 @@ _MOVE = "continue the deployment under another name, with `hotswap move`"
 _SHOWN = 10
 
 
+def highest(newest: int) -> int:
+    """Return the highest number that the generation after `newest` can have."""
+    return min(newest + _STEP, MOST)
+
+
 def out_of_reach(number: int, newest: int) -> str:
     """Return why a generation cannot have this number after `newest`, and what to do; empty if it can."""
-    if number <= min(newest + _STEP, MOST):
+    if number <= highest(newest):
         return ""
     if newest >= MOST:
         return f"generation {newest} has the last possible number: {_MOVE}"

@@ -20,7 +20,7 @@ from hotswap.client.client import Client
 from hotswap.errors import HotswapError
 from hotswap.generation import MOST, Model, Proto
 from hotswap.kafka.committed import Committed, Lag, as_committed
-from hotswap.kafka.tail import LastAnswer, _source
+from hotswap.kafka.witness import LastAnswer, answer_of
 from hotswap.settings import Settings
 from hotswap.v1 import control_pb2 as wire
 
@@ -156,13 +156,13 @@ def test_the_last_number_in_an_offsets_metadata_is_a_workers():
 def test_an_answer_whose_headers_have_no_number_is_no_witness_and_can_be_read(number):
     headers = [("source", b"t-0-5"), ("generation", number)]
     record = SimpleNamespace(headers=headers, value=b"", timestamp=0)
-    assert _source(record, b"t-0-") is None
+    assert answer_of(record, b"t-0-") is None
     assert prediction_of(record).source == "t-0-5"
     assert refused(record).source == "t-0-5"
     far = SimpleNamespace(headers=[("source", b"t-0-" + (number or b"x")), ("generation", b"1")])
-    assert _source(far, b"t-0-") is None
+    assert answer_of(far, b"t-0-") is None
 
 
 def test_an_answer_of_the_last_generation_is_a_witness():
     record = SimpleNamespace(headers=[("source", b"t-0-5"), ("generation", b"%d" % MOST)])
-    assert _source(record, b"t-0-") == LastAnswer(5, MOST)
+    assert answer_of(record, b"t-0-") == LastAnswer(5, MOST)

@@ -5,17 +5,19 @@ import pytest
 from hotswap.batch import Position
 from hotswap.errors import Doubt
 from hotswap.kafka.committed import Committed
-from hotswap.kafka.position import Positions
-from hotswap.kafka.tail import LastAnswer, Tail
+from hotswap.kafka.position import Positions, Producer, believed
+from hotswap.kafka.tail import Tail
+from hotswap.kafka.witness import ONE_TRANSACTION, LastAnswer
 from hotswap.settings import Settings
 
 
 class Log:
     """Kafka, as far as positions ask it: the committed offset, the last answer, the first offset, an aborted answer."""
 
-    def __init__(self, committed, last=None, first=0, aborted=None):
+    def __init__(self, committed, last=None, first=0, **tail):
         self.state = committed, LastAnswer(*last) if isinstance(last, tuple) else last, first
-        self.aborted = aborted
+        self.tail = {"aborted": None} | tail
+        self.known = None
 
     async def committed_on(self, _):
         return self.state[0]
@@ -23,17 +25,36 @@ class Log:
     async def beginning_offset(self, *_):
         return self.state[2]
 
-    async def last(self, *_):
+    async def end_offset(self, *_):
+        return 1_000
+
+    async def read(self, _, known):
+        self.known = known
         if isinstance(self.state[1], Doubt):
             raise self.state[1]
-        return self.state[1]
+        return Tail(self.state[1], **self.tail)
 
-    async def read(self, number):
-        return Tail(await self.last(number), self.aborted)
+
+async def highest(_):
+    return 9
+
+
+class Read:
+    """A partition's position, as one that has fenced the others reads it."""
+
+    def __init__(self, log, warnings):
+        self.of = Positions(Settings(deployment="d"), log, log, 3, warnings, highest)
+
+    async def read(self, producer=None):
+        return await self.of.read(producer or Producer(40, 1))
+
+    @property
+    def deleted(self):
+        return self.of.deleted
 
 
 def positions(log, warnings):
-    return Positions(Settings(deployment="d"), log, log, 3, warnings)
+    return Read(log, warnings)
 
 
 BY_OPERATOR = {"generation": 0, "is_ours": False}
@@ -112,3 +133,76 @@ async def test_what_was_deleted_is_told_by_those_who_had_begun_only():
     assert begun.deleted == (40, 60)
     assert await fresh.read() == Position(60, 0)
     assert fresh.deleted == (0, 0)
+
+
+async def test_what_was_aborted_more_than_a_transaction_before_the_offset_is_no_reason_to_go_back():
+    at = ONE_TRANSACTION + 500
+    for aborted, position in ((501, Position(11, 6)), (500, Position(at, 7))):
+        log = Log(Committed(at, 7, is_ours=True), (10, 6), aborted=aborted)
+        assert await positions(log, {}).read() == position
+
+
+async def test_a_partition_is_read_with_all_that_is_known_of_it():
+    log = Log(Committed(40, 7, is_ours=True, producer=40), (39, 7))
+    await positions(log, {}).read(Producer(40, 3))
+    known = log.known
+    assert (known.source, known.producer, known.is_new, known.has_answered) == (b"d.requests-3-", 40, False, True)
+    assert (known.committed, known.end, known.generations) == (40, 1_000, 9)
+    await positions(log, {}).read(Producer(41, 0))
+    assert (log.known.is_new, log.known.has_answered) == (True, False)
+
+
+@pytest.mark.parametrize(("last", "producer"), [((39, 7), 40), (None, 30)], ids=["answers are there", "none is"])
+async def test_it_is_remembered_which_producer_answered_last(last, producer):
+    read = positions(Log(Committed(40, 7, is_ours=True, producer=30), last), {})
+    await read.read()
+    assert read.of.answered_by == producer
+
+
+async def test_an_offset_whose_generation_no_command_can_have_created_is_not_a_workers_and_it_is_said():
+    warnings = {}
+    read = positions(Log(Committed(40, 10, is_ours=True), (39, 7)), warnings)
+    assert await read.read() == Position(40, 0)
+    assert warnings[3] == (
+        "the group's offset was set to 40, not by a worker (it names generation 10, which no command can have created)"
+    )
+    assert await believed(Committed(40, 9, is_ours=True), highest) == Committed(40, 9, is_ours=True)
+
+
+async def test_foreign_answers_are_told_with_their_number_beside_what_else_is_odd():
+    warnings = {}
+    read = positions(Log(Committed(40, 0, is_ours=False), (99, 7), foreign=3), warnings)
+    await read.read()
+    await read.read()
+    assert warnings[3].startswith("6 records in partition 3 of d.predictions and d.dead-letters claim to be answers")
+    assert "; the group's offset was set to 40" in warnings[3]
+
+
+async def test_without_answers_of_ours_those_of_others_say_what_an_operators_offset_repeats():
+    warnings = {}
+    await positions(Log(Committed(40, 0, is_ours=False), claimed=99), warnings).read()
+    assert "the requests from offset 40 to 99 have answers, and get others" in warnings[3]
+
+
+OPEN = {
+    "nothing is open": ({}, True, ((), False)),
+    "the offset is past it": ({"open": ("d.predictions",), "first_open": 39}, True, (("d.predictions",), True)),
+    "an answer is past it": (
+        {"last": (41, 7), "open": ("d.dead-letters",), "first_open": 41},
+        True,
+        (("d.dead-letters",), True),
+    ),
+    "nothing is past it": ({"open": ("d.predictions",), "first_open": 41}, True, (("d.predictions",), False)),
+    "an operator has set the offset": (
+        {"open": ("d.predictions",), "first_open": 39},
+        False,
+        (("d.predictions",), False),
+    ),
+    "it answers nothing": ({"open": ("d.predictions",)}, True, (("d.predictions",), False)),
+}
+
+
+@pytest.mark.parametrize(("tail", "is_ours", "left"), OPEN.values(), ids=OPEN)
+async def test_what_is_left_open_was_committed_where_the_offset_or_another_answer_is_past_it(tail, is_ours, left):
+    log = Log(Committed(40, 7 if is_ours else 0, is_ours=is_ours), **tail)
+    assert await positions(log, {}).of.left_open(Producer(40, 1)) == left

@@ -13,26 +13,34 @@ class Committed(NamedTuple):
     """A group's committed offset on a partition (-1: none), and the generation that scored the partition last.
 
     `is_ours` is False if something else than a worker wrote the offset (an operator's reset): it has no generation.
+    `producer` is Kafka's id of the producer that wrote the partition's last answers in a transaction; None: none did,
+    or a worker of an earlier version wrote the offset.
     """
 
     offset: int
     generation: int
     is_ours: bool
+    producer: int | None = None
 
 
-def committed_at(offset: int, generation: int) -> OffsetAndMetadata:
+def committed_at(offset: int, generation: int, producer: int | None = None) -> OffsetAndMetadata:
     """Return what a worker commits."""
-    return OffsetAndMetadata(offset, json.dumps({"generation": generation}))
+    facts = {"generation": generation} | ({} if producer is None else {"producer": producer})
+    return OffsetAndMetadata(offset, json.dumps(facts))
 
 
 def as_committed(offset: int, metadata: str) -> Committed:
     """Return what somebody has committed."""
     try:
-        generation = int(json.loads(metadata)["generation"])
-    except (ValueError, KeyError, TypeError, OverflowError, RecursionError):  # anyone may have written it
+        facts = json.loads(metadata)
+        generation = int(facts["generation"])
+        producer = int(facts.get("producer", -1))
+    # Anyone may have written it.
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
         return Committed(offset, 0, is_ours=False)
-    is_ours = 0 <= generation <= MOST
-    return Committed(offset, generation if is_ours else 0, is_ours=is_ours)
+    if not 0 <= generation <= MOST:
+        return Committed(offset, 0, is_ours=False)
+    return Committed(offset, generation, is_ours=True, producer=producer if producer >= 0 else None)
 
 
 @dataclass(frozen=True, slots=True)

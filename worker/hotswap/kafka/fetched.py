@@ -25,18 +25,11 @@ Fetches: TypeAlias = Mapping[TopicPartition, Sequence[Batch]]
 
 Removed: TypeAlias = Callable[[TopicPartition, int, int, int], None]
 """Is told of records that are gone: their partition, the first offset and the one after the last, and their number."""
-Aborted: TypeAlias = Callable[[TopicPartition, RawBatch], None]
-"""Is told of a batch that is left out since its transaction was aborted."""
 
 
-def take_batches(
-    consumer: AIOKafkaConsumer,
-    unpacker: Unpacker,
-    on_removed: Removed | None = None,
-    on_aborted: Aborted | None = None,
-) -> None:
+def take_batches(consumer: AIOKafkaConsumer, unpacker: Unpacker, on_removed: Removed | None = None) -> None:
     """Switch a started consumer to `get_batches`; its methods that return records no longer work."""
-    cut_fetches(consumer, partial(cut, unpacker=unpacker, on_removed=on_removed, on_aborted=on_aborted))
+    cut_fetches(consumer, partial(cut, unpacker=unpacker, on_removed=on_removed))
 
 
 async def get_batches(consumer: AIOKafkaConsumer, *keys: TopicPartition, timeout_ms: int) -> Fetches:
@@ -56,13 +49,8 @@ async def get_batches(consumer: AIOKafkaConsumer, *keys: TopicPartition, timeout
     return fetched
 
 
-def cut(
-    of: PartitionFetch,
-    unpacker: Unpacker,
-    on_removed: Removed | None = None,
-    on_aborted: Aborted | None = None,
-) -> Iterator[RawBatch | LegacyBatch | Damaged]:
-    """Yield each batch whose checksum matches; stop after a damaged one, which will be fetched again."""
+def sound(of: PartitionFetch) -> Iterator[memoryview | Damaged]:
+    """Yield the batches of a fetch in wire format, each with a matching checksum, and then a Damaged if one has not."""
     whole = memoryview(of.data)
     at = 0
     while len(whole) - at >= OVERHEAD:
@@ -74,16 +62,25 @@ def cut(
             yield _damaged(of.next_fetch_offset, batch or whole[at:], whole[end:] if end > at else whole[:0])
             return
         at = end
+        yield batch
+
+
+def cut(
+    of: PartitionFetch, unpacker: Unpacker, on_removed: Removed | None = None
+) -> Iterator[RawBatch | LegacyBatch | Damaged]:
+    """Yield each batch whose checksum matches; stop after a damaged one, which will be fetched again."""
+    for batch in sound(of):
+        if isinstance(batch, Damaged):
+            yield batch
+            return
         if on_removed and (removed := _removed(of.next_fetch_offset, batch)):
-            on_removed(of.key, of.next_fetch_offset, _next_offset(batch), removed)
+            on_removed(of.key, of.next_fetch_offset, next_offset(batch), removed)
         if batch[MAGIC_AT] < 2:  # noqa: PLR2004 - format v2
             found: RawBatch | LegacyBatch = LegacyBatch(
                 batch, start=of.next_fetch_offset, bound=unpacker.bounds.unpacked
             )
         elif _is_skipped(of, batch):
-            if on_aborted and not batch[ATTRIBUTES_AT + 1] & CONTROL:
-                on_aborted(of.key, RawBatch(batch, start=of.next_fetch_offset, unpacker=unpacker))
-            of.next_fetch_offset = max(of.next_fetch_offset, _next_offset(batch))
+            of.next_fetch_offset = max(of.next_fetch_offset, next_offset(batch))
             continue
         else:
             found = RawBatch(batch, start=of.next_fetch_offset, unpacker=unpacker)
@@ -117,7 +114,7 @@ def _damaged(start: int, batch: memoryview, rest: memoryview) -> Damaged:
     """Return a Damaged that spans the offsets up to the next batch, if that can be read, else to the best guess."""
     if len(rest) >= HEAD.size and (after := int.from_bytes(rest[:8], signed=True)) > start and _is_sound(rest):
         return Damaged(start, after, bytes(batch))
-    after = _next_offset(batch) if len(batch) >= HEAD.size else 0
+    after = next_offset(batch) if len(batch) >= HEAD.size else 0
     return Damaged(start, after if start < after <= start + len(batch) else start + 1, bytes(batch))
 
 
@@ -132,6 +129,6 @@ def _is_sound(data: memoryview) -> bool:
     return size >= HEAD.size and bool(DefaultRecordBatch(data[:size]).validate_crc())
 
 
-def _next_offset(batch: memoryview) -> int:
+def next_offset(batch: memoryview) -> int:
     """Return the offset after a batch, according to its header."""
     return int.from_bytes(batch[:8], signed=True) + int.from_bytes(batch[ATTRIBUTES_AT + 2 : ATTRIBUTES_AT + 6]) + 1

@@ -25,14 +25,15 @@ from aiokafka.structs import OffsetAndMetadata
 from hotswap.batch import Answers, Limits, Position, Stamp, Transaction
 from hotswap.errors import Doubt
 from hotswap.failpoints import failpoint
+from hotswap.generation import MOST
 from hotswap.kafka.admin import Admin
 from hotswap.kafka.committed import committed_at
 from hotswap.kafka.connection import doubting, end
 from hotswap.kafka.inbox import Inbox
-from hotswap.kafka.internals import add_to_transaction, wait_for_id
+from hotswap.kafka.internals import add_to_transaction, producer_state, wait_for_id
 from hotswap.kafka.membership import Membership
 from hotswap.kafka.outbox import Outbox, new_producer
-from hotswap.kafka.position import Positions
+from hotswap.kafka.position import Highest, Positions, Producer
 from hotswap.kafka.records import RawRequests
 from hotswap.kafka.rejected import Rejections, asking, naming_rights
 from hotswap.kafka.tail import AnswersTail
@@ -40,6 +41,10 @@ from hotswap.kafka.transactions import Transactions
 from hotswap.settings import Settings
 
 log = logging.getLogger(__name__)
+
+
+async def _unbounded(_: int) -> int:
+    return MOST
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,6 +57,7 @@ class Cluster:
     tail: AnswersTail
     batch_bytes: int
     """Largest produce batch, bytes, where the output topics accept it as one message."""
+    highest: Highest = _unbounded
 
 
 class State(StrEnum):
@@ -94,7 +100,9 @@ class KafkaPartition:
         self._committing: asyncio.Task[None] | None = None  # at least once: while the next batch is scored
         self._begun = Position(0)
         self._rejections = Rejections(cluster.admin, self._topics)
-        self._positions = Positions(self._settings, cluster.admin, cluster.tail, partition, cluster.membership.warnings)
+        self._positions = Positions(
+            self._settings, cluster.admin, cluster.tail, partition, cluster.membership.warnings, cluster.highest
+        )
 
     @property
     def deleted(self) -> tuple[int, int]:
@@ -127,13 +135,17 @@ class KafkaPartition:
             await wait_for_id(self._producer)
         self._outbox = Outbox(self._producer, self._settings, self._partition, self._batch_bytes)
         failpoint("open.fenced")
+        fenced = None
         if self._is_transactional:
             self._transactions = Transactions(
                 self._producer, self._settings, self._cluster.admin, self._partition, self._inbox.fail
             )
-            await self._end_what_is_open()
+            fenced = Producer(*producer_state(self._producer, self._key)[:2])
+            await self._end_what_is_open(fenced)
             failpoint("open.cleaned")
-        position = await self._positions.read()
+        position = await self._positions.read(fenced)
+        if self._transactions:
+            self._transactions.answered_by = self._positions.answered_by
         failpoint("open.read")
         self._cluster.membership.seek(self._inbox, position.offset)
         facts = {"partition": self._partition, "offset": position.offset, "floor": position.floor}
@@ -243,24 +255,24 @@ class KafkaPartition:
             raise AssertionError(f"{self._name}: {self._state} -> {state} is not a legal transition")
         self._state = state
 
-    async def _end_what_is_open(self) -> None:
+    async def _end_what_is_open(self, fenced: Producer) -> None:
         """End what a lost marker has left open although this id was just initialized, as its transaction has ended.
 
         A lone Kafka 4.3 broker that is killed while commits are pending can drop their markers (3 of 9 kills), those of
         all partitions of a transaction or of one. Its records stay invisible there, and *our* next commit would publish
-        them. The symptom is a last stable offset below the end offset.
+        them. The symptom is a last stable offset below the end offset; a stranger's open transaction has it, too, and
+        is left alone.
         """
         admin = self._cluster.admin
-        open_at = {}
         for topic in (self._topics.predictions, self._topics.dead_letters):
             stable = await admin.end_offset(topic, self._partition, read_committed=True)
             if stable != await admin.end_offset(topic, self._partition):
-                open_at[topic] = stable
-        if not open_at:
+                break
+        else:
             return
-        topics = [*open_at]
-        first = await self._cluster.tail.first_at(self._partition, open_at)
-        is_committed = first is not None and await self._positions.has_passed(first)
+        topics, is_committed = await self._positions.left_open(fenced)
+        if not topics:
+            return
         event = "partition.open_records_committed" if is_committed else "partition.open_records_aborted"
         log.warning(event, extra={"partition": self._partition, "topics": topics})
         async with doubting(self._settings.call_timeout_s, f"ending open records of {self._name}"):

@@ -1,37 +1,31 @@
-"""Finds what a partition's answers end with, the second witness of its position, and whose answers are left open."""
+"""Finds what a partition's answers end with, the second witness of its position, and which of them are left open."""
 
 import asyncio
-from collections.abc import Mapping
-from typing import Any, NamedTuple, Self
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import NamedTuple, Self
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
-from hotswap.errors import Doubt
-from hotswap.generation import MOST
+from hotswap.errors import Doubt, TopicMismatch
 from hotswap.kafka.connection import connection, doubting, end, reaching
 from hotswap.kafka.contents import Bounds, Unpacker
-from hotswap.kafka.fetched import Batch, get_batches, take_batches
-from hotswap.kafka.internals import learn
-from hotswap.kafka.records import Damaged, RawBatch
+from hotswap.kafka.fetched import get_batches, next_offset, sound
+from hotswap.kafka.internals import PartitionFetch, cut_fetches, learn
+from hotswap.kafka.records import Damaged
+from hotswap.kafka.witness import Ending, Known, LastAnswer
 from hotswap.settings import Settings
 
 _READERS = 16  # a partition takes five round trips, which wait for whatever else the worker does
 _FIRST_LOOK = 64
 _WIDER = 16
-_AT_ONCE = 5_000
+_FAR = _FIRST_LOOK * _WIDER * _WIDER
+"""How far to look back, offsets, for answers of which the committed offset does not know."""
+_MANY = 100_000
 _LARGEST_BYTES = 1 << 20  # an answer's headers are needed, not its value
-_DIGITS = 20
-
-
-class LastAnswer(NamedTuple):
-    """Offset of the last answered request of a partition, and the generation that scored it."""
-
-    offset: int
-    generation: int
 
 
 class Tail(NamedTuple):
-    """What the answers of a partition end with.
+    """What the answers of a partition end with; but for `claimed`, only the worker's own count.
 
     `last` is None where none is committed. `aborted` is the offset of the first request behind it whose answer was
     aborted, in whichever transaction; None: there is none.
@@ -39,17 +33,39 @@ class Tail(NamedTuple):
 
     last: LastAnswer | None
     aborted: int | None
+    open: tuple[str, ...] = ()
+    """The topics in which records have no transaction marker, though their producer has none open."""
+    first_open: int | None = None
+    """The first request that such a record answers; None: they answer none."""
+    claimed: int | None = None
+    """The last request that records of others claim to answer, as older answers do; it proves nothing."""
+    foreign: int = 0
+    """Records that claim to answer the partition, cannot be a worker's, and were not counted before."""
 
 
-class _Reader(NamedTuple):
-    """A consumer, and what it has read of aborted answers."""
+class _Reader:
+    """A consumer, and what looks at the batches that it fetches."""
 
-    consumer: AIOKafkaConsumer
-    aborted: list[LastAnswer]
+    def __init__(self, consumer: AIOKafkaConsumer) -> None:
+        self.consumer = consumer
+        self.look: Callable[[memoryview], None] = lambda _: None
+
+    def cut(self, of: PartitionFetch) -> Iterator[Damaged]:
+        """Pass the batches of a fetch to `look`; yield the damaged one that it ends with, if it does."""
+        for batch in sound(of):
+            if isinstance(batch, Damaged):
+                yield batch
+                return
+            self.look(batch)
+            of.next_fetch_offset = max(of.next_fetch_offset, next_offset(batch))
 
 
 class AnswersTail:
-    """Reads the ends of the output topics as read_committed consumers, a few partitions at a time."""
+    """Reads the ends of the output topics, a few partitions at a time.
+
+    As a consumer that is read_uncommitted, which sees all, and decides by the markers what was committed: a stranger's
+    open transaction hides nothing of ours then.
+    """
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -57,6 +73,7 @@ class AnswersTail:
         self._readers: list[_Reader] = []
         self._idle: list[_Reader] = []
         self._places = asyncio.Semaphore(_READERS)
+        self._counted: dict[TopicPartition, int] = {}  # up to which offset foreign answers were counted
 
     async def start(self) -> Self:
         """Connect.
@@ -70,155 +87,131 @@ class AnswersTail:
                 self._idle.append(await self._connect())
         return self
 
-    async def _connect(self, isolation_level: str = "read_committed") -> _Reader:
+    async def _connect(self) -> _Reader:
         """Start another consumer; of those that stay, there are as many as partitions have ever been read at a time."""
         consumer = AIOKafkaConsumer(
-            **connection(self._settings),
-            enable_auto_commit=False,
-            auto_offset_reset="earliest",
-            isolation_level=isolation_level,
-            fetch_max_wait_ms=50,
+            **connection(self._settings), enable_auto_commit=False, auto_offset_reset="earliest", fetch_max_wait_ms=50
         )
         try:
             await consumer.start()
         except BaseException:
             await end(consumer)
             raise
-        aborted: list[LastAnswer] = []
-
-        def note(key: TopicPartition, batch: RawBatch) -> None:
-            aborted.extend(_named(batch, self._prefix(key.partition)))
-
-        take_batches(consumer, self._unpacker, on_aborted=note)
-        self._readers.append(_Reader(consumer, aborted))
-        return self._readers[-1]
+        reader = _Reader(consumer)
+        cut_fetches(consumer, reader.cut)
+        self._readers.append(reader)
+        return reader
 
     async def stop(self) -> None:
         """Close the connections."""
         for reader in self._readers:
             await end(reader.consumer)
 
-    def _prefix(self, partition: int) -> bytes:
-        """What the `source` of its answers begins with."""
+    def source(self, partition: int) -> bytes:
+        """Return what the `source` of a partition's answers begins with."""
         return f"{self._settings.topics.requests}-{partition}-".encode()
 
-    async def last(self, partition: int) -> LastAnswer | None:
-        """Return the last request of this partition that a committed prediction or dead letter names as its source.
+    async def read(self, partition: int, known: Known) -> Tail:
+        """Return what the predictions and dead letters of a partition end with.
 
         Raises:
-            Doubt: Kafka did not answer in time, or an answer's batch is damaged.
+            TopicMismatch: they end with more records of others than can be passed over in time.
+            Doubt: Kafka did not answer in time, or a batch is damaged.
 
         """
-        return (await self.read(partition)).last
+        topics = self._settings.topics
+        keys = [TopicPartition(topic, partition) for topic in (topics.predictions, topics.dead_letters)]
+        endings: dict[TopicPartition, Ending] = {}
+        reading = doubting(self._settings.call_timeout_s, f"reading the last answers of {known.source.decode()}")
+        try:
+            async with self._places, reading:
+                reader = self._idle.pop() if self._idle else await self._connect()
+                try:
+                    ends = await self._read(reader, keys, known, endings)
+                finally:
+                    self._idle.append(reader)
+        except Doubt as doubt:
+            for key, ending in endings.items():
+                if ending.passed >= _MANY:
+                    raise TopicMismatch(_flooded(key, ending.passed)) from doubt
+            raise
+        self._counted |= ends
+        return _tail(endings)
 
-    async def read(self, partition: int) -> Tail:
-        """Return what `last` does, and the first request behind it that an aborted answer names.
-
-        Raises:
-            Doubt: Kafka did not answer in time, or an answer's batch is damaged.
-
-        """
-        topics, prefix = self._settings.topics, self._prefix(partition)
-        reading = doubting(self._settings.call_timeout_s, f"reading the last answers of {prefix.decode()}")
-        async with self._places, reading:
-            reader = self._idle.pop() if self._idle else await self._connect()
-            try:
-                reader.aborted.clear()
-                keys = [TopicPartition(topic, partition) for topic in (topics.predictions, topics.dead_letters)]
-                last = max(await _read(reader.consumer, keys, prefix), default=None)
-                behind = [answer.offset for answer in reader.aborted if last is None or answer.offset > last.offset]
-                return Tail(last, min(behind, default=None))
-            finally:
-                self._idle.append(reader)
-
-    async def first_at(self, partition: int, offsets: Mapping[str, int]) -> int | None:
-        """Return the first request that is answered at these offsets, one of each output topic in question.
-
-        The answers need not be committed. None: none is to a request of this partition.
-
-        Raises:
-            Doubt: Kafka did not answer in time, or an answer's batch is damaged.
-
-        """
-        prefix = self._prefix(partition)
-        keys = {TopicPartition(topic, partition): offset for topic, offset in offsets.items()}
-        async with doubting(self._settings.call_timeout_s, f"reading the open answers of {prefix.decode()}"):
-            reader = await self._connect("read_uncommitted")
-            consumer = reader.consumer
-            try:
-                await learn(consumer, offsets)
-                await _assign(consumer, keys)
-                named = [answer for key in keys for answer in _named(await _next_batch(consumer, key), prefix)]
-            finally:
-                self._readers.remove(reader)
-                await end(consumer)
-        return min((answer.offset for answer in named), default=None)
+    async def _read(
+        self, reader: _Reader, keys: list[TopicPartition], known: Known, endings: dict[TopicPartition, Ending]
+    ) -> Mapping[TopicPartition, int]:
+        """Fill `endings`; return the end offsets up to which they go."""
+        consumer = reader.consumer
+        await learn(consumer, (key.topic for key in keys))
+        begins, ends = await asyncio.gather(consumer.beginning_offsets(keys), consumer.end_offsets(keys))
+        # All topics at once: a consumer fetches the metadata of a topic that it was not assigned before.
+        consumer.assign(keys)
+        for key in keys:
+            consumer.pause(key)
+            consumer.seek(key, ends[key])
+        for key in keys:
+            for start in _starts(begins[key], ends[key], known):
+                counted_to = self._counted.get(key, 0)
+                ending = endings[key] = Ending(known, self._unpacker, counted_to=counted_to)
+                reader.look = ending.add
+                await _look(consumer, key, start, ends[key])
+                if ending.last:
+                    break
+        return dict(ends)
 
 
-async def _assign(consumer: AIOKafkaConsumer, positions: Mapping[TopicPartition, int]) -> None:
-    # All topics at once: a consumer fetches the metadata of a topic that it was not assigned before.
-    consumer.assign([*positions])
-    for key, position in positions.items():
-        consumer.pause(key)
-        consumer.seek(key, position)
+def _starts(begin: int, end: int, known: Known) -> Iterator[int]:
+    """Yield from where to look: wider each time, since others' records and aborted ones may lie before the end.
 
-
-async def _next_batch(consumer: AIOKafkaConsumer, key: TopicPartition) -> Batch:
-    consumer.resume(key)
-    while not (batches := (await get_batches(consumer, key, timeout_ms=50)).get(key)):
-        pass
-    consumer.pause(key)
-    return batches[0]
-
-
-async def _read(consumer: AIOKafkaConsumer, keys: list[TopicPartition], prefix: bytes) -> list[LastAnswer]:
-    await learn(consumer, (key.topic for key in keys))
-    begins, ends = await asyncio.gather(consumer.beginning_offsets(keys), consumer.end_offsets(keys))
-    await _assign(consumer, ends)
-    return [found for key in keys for found in await _last(consumer, key, begins[key], ends[key], prefix)]
-
-
-async def _last(
-    consumer: AIOKafkaConsumer, key: TopicPartition, begin: int, end: int, prefix: bytes
-) -> list[LastAnswer]:
+    A producer that has answered, as the committed offset says, has left answers, unless they were removed meanwhile.
+    """
     look = _FIRST_LOOK
+    farthest = look if known.is_new else end - begin if known.has_answered else _FAR
     while begin < end:
         start = max(begin, end - look)
-        consumer.seek(key, start)
-        consumer.resume(key)
-        named: list[LastAnswer] = []
-        while await consumer.position(key) < end:
-            answer = await get_batches(consumer, key, timeout_ms=50)
-            if await consumer.position(key) >= end:
-                consumer.pause(key)  # at once, so that no fetch waits at the end, and the next partition behind it
-            for batch in answer.get(key, ()):
-                named += _named(batch, prefix)
-        if named or start == begin:
-            return [max(named)] if named else []
-        # Aborted batches may lie between the last committed record and the end: look farther back.
+        yield start
+        if start == begin or look >= farthest:
+            return
         look *= _WIDER
-    return []
 
 
-def _named(batch: Batch, prefix: bytes) -> list[LastAnswer]:
-    if isinstance(batch, Damaged):
-        raise Doubt(f"the answers to {prefix.decode()} are damaged at offset {batch.offset}: they are fetched again")
-    named = []
-    while batch.first is not None:
-        named += [found for record in batch.take(_AT_ONCE, None) if (found := _source(record, prefix))]
-    return named
+async def _look(consumer: AIOKafkaConsumer, key: TopicPartition, start: int, end: int) -> None:
+    """Fetch the batches from one offset to another."""
+    consumer.seek(key, start)
+    consumer.resume(key)
+    while await consumer.position(key) < end:
+        answer = await get_batches(consumer, key, timeout_ms=50)
+        if await consumer.position(key) >= end:
+            consumer.pause(key)  # at once, so that no fetch waits at the end, and the next partition behind it
+        for damaged in answer.get(key, ()):
+            assert isinstance(damaged, Damaged)
+            where = f"{key.topic}-{key.partition} are damaged at offset {damaged.offset}"
+            raise Doubt(f"the answers in {where}: they are fetched again")
 
 
-def _source(record: Any, prefix: bytes) -> LastAnswer | None:
-    # Anyone may write to the topic: a header may be null, or a number with thousands of digits.
-    headers = dict(record.headers)
-    source, generation = headers.get("source") or b"", headers.get("generation") or b""
-    offset = source.removeprefix(prefix)
-    if source.startswith(prefix) and _is_number(offset) and _is_number(generation):
-        return LastAnswer(int(offset), int(generation))
-    return None
+def _tail(endings: Mapping[TopicPartition, Ending]) -> Tail:
+    found = endings.values()
+    last = max((ending.last for ending in found if ending.last), default=None)
+    aborted = _offsets(answer for ending in found for answer in ending.aborted)
+    return Tail(
+        last=last,
+        aborted=min((offset for offset in aborted if last is None or offset > last.offset), default=None),
+        open=tuple(key.topic for key, ending in endings.items() if ending.is_open),
+        first_open=min(_offsets(answer for ending in found for answer in ending.open), default=None),
+        claimed=max((ending.claimed for ending in found if ending.claimed is not None), default=None),
+        foreign=sum(ending.foreign for ending in found),
+    )
 
 
-def _is_number(text: bytes) -> bool:
-    """Whether it is a number of at most 64 bits: anyone may write to a topic without ACLs."""
-    return text.isdigit() and len(text) <= _DIGITS and int(text) <= MOST
+def _offsets(answers: Iterable[LastAnswer]) -> list[int]:
+    return [answer.offset for answer in answers]
+
+
+def _flooded(key: TopicPartition, passed: int) -> str:
+    return (
+        f"partition {key.partition} of {key.topic} ends with records that no worker of this deployment wrote: {passed} "
+        "were passed over, and its last answer was not found in time. Find who writes to it, and take that right away; "
+        "then stop the workers, and set the group's offset of the partition to where it is "
+        "(`kafka-consumer-groups.sh --reset-offsets --to-current`): an offset that was set so is obeyed as it is"
+    )

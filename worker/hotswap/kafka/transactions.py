@@ -16,7 +16,7 @@ from hotswap.errors import Doubt
 from hotswap.failpoints import failpoint
 from hotswap.kafka.admin import Admin
 from hotswap.kafka.committed import committed_at
-from hotswap.kafka.internals import add_to_transaction, check_transaction
+from hotswap.kafka.internals import add_to_transaction, check_transaction, producer_state
 from hotswap.kafka.rejected import asking
 from hotswap.settings import Settings
 
@@ -57,12 +57,15 @@ class Transactions:
         self._is_taken, self._is_scored = asyncio.Event(), asyncio.Event()
         self._next = Position(0)  # where the batch in hand leads
         self._promised: Position | None = None  # what the open transaction commits; None: nothing yet
+        self.answered_by: int | None = None
+        """Id of the producer that wrote the partition's last answers, for the offset's metadata; None: unknown."""
         self._ended_at = float("-inf")
         self._follows_closely = False
 
     def begin(self, position: Position) -> None:
         """Have a transaction open, and its offset sent, while a batch that leads to `position` is scored."""
         self._follows_closely = self._now() - self._ended_at < _CLOSELY_S
+        self.answered_by, _, _ = producer_state(self._producer, self._answers)
         self._next = position
         self._is_scored.clear()
         self._is_taken.set()
@@ -137,7 +140,7 @@ class Transactions:
         self._is_open = True
 
     async def _promise(self, position: Position) -> None:
-        offset = {self._requests: committed_at(position.offset, position.floor)}
+        offset = {self._requests: committed_at(position.offset, position.floor, self.answered_by)}
         async with self._asking(f"beginning {self._name} up to {position.offset}"):
             check_transaction(self._producer)
             await self._producer.send_offsets_to_transaction(offset, self._settings.group_id)
