@@ -119,6 +119,21 @@ async def requests_deleted(field: Field) -> AsyncIterator[Labels]:
 
 
 @asynccontextmanager
+async def foreign_answers(field: Field) -> AsyncIterator[Labels]:
+    """A stranger writes to the predictions what looks like an answer, while no worker runs."""
+    made = await field.serve("forged")
+    await made.publish(messages("iris")[0])
+    await made.drained()
+    assert await made.stop() == 0
+    producer = Producer({"bootstrap.servers": made.kafka.bootstrap})
+    headers = {"source": f"{made.settings.topics.requests}-0-0", "generation": "1"}
+    producer.produce(made.settings.topics.predictions, b"", partition=0, headers=headers)
+    assert producer.flush(30) == 0
+    field.start(made, "w1")
+    yield {"deployment": made.name}
+
+
+@asynccontextmanager
 async def batch_damaged(field: Field) -> AsyncIterator[Labels]:
     """A batch has a wrong checksum however often it is fetched."""
     made = await field.serve("rotten", is_proxied=True)
@@ -275,6 +290,7 @@ async def right_missing(field: Field) -> AsyncIterator[Labels]:
 FAULTS: Mapping[str, Fault] = {
     # Rules that look back 15 and 10 minutes come first: it takes so long until their alerts resolve.
     "HotswapRequestsDeleted": requests_deleted,
+    "HotswapForeignAnswers": foreign_answers,
     "HotswapControlUnreadable": control_unreadable,
     "HotswapSwapFailed": swap_failed,
     "HotswapHostRestarting": host_restarting,

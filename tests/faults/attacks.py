@@ -8,6 +8,7 @@ import time
 from dataclasses import dataclass
 from statistics import median
 
+from faults import attacks_by_answers as answers
 from faults import attacks_by_jars as jars
 from faults import attacks_by_keys as keys
 from faults import attacks_by_records as records
@@ -69,6 +70,11 @@ ATTACKS = (
     processes.terminal,
     processes.early_term,
     processes.left_behind,
+    answers.forged_ahead,
+    answers.forged_behind,
+    answers.forged_numbers,
+    answers.foreign_transaction,
+    answers.forged_answers,
     keys.commands_without_the_right_key,
     jars.files,
     jars.processes,

@@ -24,6 +24,7 @@ from faults.storm_commands import MODELS, PROTO, Commands
 from harness.audit import source
 from harness.command import variables
 from harness.fleet import EXAMPLES, ROOT, Deployment
+from harness.forging import is_forged
 
 PER_SECOND = 300
 WORKERS = ("w1", "w2")
@@ -250,7 +251,7 @@ class Answers:
     def _run(self):
         while not self._is_over.is_set():
             for message in self._consumer.consume(1_000, 0.05):
-                if message.error():
+                if message.error() or is_forged(message):
                     continue
                 place = source(message)
                 self.times.setdefault(place, time.time())

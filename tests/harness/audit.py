@@ -8,6 +8,7 @@ from typing import cast
 
 from confluent_kafka import Consumer, KafkaError, Message, TopicPartition
 
+from harness.forging import is_forged
 from hotswap.settings import Topics
 
 Place = tuple[int, int]
@@ -87,10 +88,14 @@ def each(bootstrap: str, topic: str) -> Iterator[Message]:
         consumer.close()
 
 
+def _answers(bootstrap: str, topic: str) -> list[Message]:
+    return [message for message in each(bootstrap, topic) if not is_forged(message)]
+
+
 def audit(bootstrap: str, topics: Topics) -> Audit:
     """Compare the requests of a deployment with its predictions and dead letters."""
     asked = {(message.partition() or 0, message.offset() or 0) for message in read(bootstrap, topics.requests)}
-    result = Audit(len(asked), read(bootstrap, topics.predictions), read(bootstrap, topics.dead_letters))
+    result = Audit(len(asked), _answers(bootstrap, topics.predictions), _answers(bootstrap, topics.dead_letters))
     answers = result.predictions + result.dead_letters
     times = Counter(source(message) for message in answers)
     result.lost = asked - times.keys()

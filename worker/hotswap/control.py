@@ -27,7 +27,7 @@ from hotswap.pipeline.ports import PartitionState
 from hotswap.printable import cut, few
 from hotswap.settings import Settings
 from hotswap.staging import Staging
-from hotswap.swap import Outcome, Timeline, Verdict, highest
+from hotswap.swap import Outcome, Timeline, Verdict
 from hotswap.trust.fold import Fold
 from hotswap.v1 import control_pb2 as wire
 
@@ -36,7 +36,6 @@ log = logging.getLogger(__name__)
 STATUS_S = 3.0
 """Interval between two WorkerStatus records of a worker, seconds."""
 
-_LOOK_S = 0.05
 _MACHINE_S = 60.0
 _YOUNG_MS = 120_000
 _LONGEST_MESSAGE = 100_000  # messages quote the publisher's text, and the record must fit into the status topic
@@ -80,22 +79,6 @@ class Control:
                 self._receive(record)
             count += len(records)
         log.info("control.replayed", extra={"records": count, "newest": self._timeline.newest})
-
-    async def highest(self, generation: int) -> int:
-        """Return the highest generation that a command can have created; read the log to its end if that is lower.
-
-        Raises:
-            Doubt: the log's end was not reached in time, so it is not known.
-
-        """
-        if generation > highest(self._timeline.newest):
-            now = asyncio.get_running_loop().time
-            ends, give_up = await self._reader.end(), now() + self._settings.call_timeout_s
-            while any(at < ends[number] for number, at in (await self._reader.positions()).items()):
-                if now() > give_up:
-                    raise Doubt(f"{self._settings.topics.control} was not read to its end in time")
-                await asyncio.sleep(_LOOK_S)
-        return highest(self._timeline.newest)
 
     async def follow(self, on_command: Callable[[], None]) -> None:
         """Fold further commands as they arrive, until cancelled."""

@@ -34,7 +34,7 @@ from hotswap.pipeline.loop import PartitionLoop
 from hotswap.pipeline.partitions import Pipeline
 from hotswap.settings import Settings
 from hotswap.staging import Staging, Surroundings, most_hosts
-from hotswap.swap import Timeline
+from hotswap.swap import Timeline, highest
 from hotswap.trust.fold import Fold
 
 T = TypeVar("T")
@@ -184,7 +184,7 @@ class Worker:
             admin=self._admin,
             tail=self._tail,
             batch_bytes=_BATCH_BYTES,
-            highest=self._control.highest,
+            highest=self._highest,
         )
         return PartitionLoop(
             deployment=self._settings.deployment,
@@ -214,8 +214,14 @@ class Worker:
 
     async def _committed(self) -> Mapping[int, Position]:
         committed = await self._admin.committed(self._settings.group_id, self._settings.topics.requests)
-        offsets = {number: await believed(at, self._control.highest) for number, at in committed.items()}
+        offsets = {number: await believed(at, self._highest) for number, at in committed.items()}
         return {number: Position(max(at.offset, 0), at.generation) for number, at in offsets.items()}
+
+    async def _highest(self, generation: int) -> int:
+        """See kafka/position.py: Highest."""
+        if generation > highest(self._timeline.newest):
+            await self._reader.reached()
+        return highest(self._timeline.newest)
 
     async def _max_answer_bytes(self) -> int | None:
         try:

@@ -138,6 +138,20 @@ class LogReader:
                 why = self.damaged or f"nothing arrived for {self._settings.call_timeout_s:g} s"
                 raise Doubt(f"reading {self._topic}: {why}")
 
+    async def reached(self) -> None:
+        """Wait until another task has read every record up to the current end.
+
+        Raises:
+            Doubt: it has not in `call_timeout_s`.
+
+        """
+        now = asyncio.get_running_loop().time
+        ends, give_up = await self.end(), now() + self._settings.call_timeout_s
+        while any(at < ends[number] for number, at in (await self.positions()).items()):
+            if now() > give_up:
+                raise Doubt(f"{self._topic} was not read to its end in time")
+            await asyncio.sleep(_PROBE_S)
+
     async def read_from(self, partition: int, offset: int) -> list[LogRecord]:
         """Return records of a partition from this offset on, as `read` does; none: there are none up to its end.
 
