@@ -209,7 +209,8 @@ async def test_answers_that_were_aborted_although_their_offset_was_committed_are
     count = await answered_in_partition_0(deployment)
     more = publish_to_partition_0(deployment)
     topics, servers = deployment.settings.topics, deployment.kafka.bootstrap
-    async with AIOKafkaProducer(bootstrap_servers=servers, transactional_id="torn by Kafka") as producer:
+    name = f"{deployment.name}-{topics.requests}-0"  # the worker's own: what others write is not believed
+    async with AIOKafkaProducer(bootstrap_servers=servers, transactional_id=name) as producer:
         await producer.begin_transaction()
         for offset in range(count, count + more):
             headers = [("source", f"{topics.requests}-0-{offset}".encode()), ("generation", b"1")]

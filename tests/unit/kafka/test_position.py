@@ -135,6 +135,19 @@ async def test_what_was_deleted_is_told_by_those_who_had_begun_only():
     assert fresh.deleted == (0, 0)
 
 
+async def test_with_answers_at_least_once_the_offset_alone_counts():
+    log = Log(Committed(40, 7, is_ours=True), (99, 8))
+    assert await positions(log, {}).of.read(None) == Position(40, 7)
+    assert log.known is None
+
+
+async def test_what_was_deleted_is_told_once(caplog):
+    read = positions(Log(Committed(40, 7, is_ours=True), (39, 7), 60), {})
+    await read.read()
+    await read.read()
+    assert [record.message for record in caplog.records].count("partition.requests_were_deleted") == 1
+
+
 async def test_what_was_aborted_more_than_a_transaction_before_the_offset_is_no_reason_to_go_back():
     at = ONE_TRANSACTION + 500
     for aborted, position in ((501, Position(11, 6)), (500, Position(at, 7))):
