@@ -37,7 +37,7 @@ async def test_each_caller_gets_the_answers_to_its_own_requests_in_their_order(c
     assert (values(first), values(third)) == ([b"a0", b"a1", b"a2"], [b"c0", b"c1", b"c2"])
     assert isinstance(second[1].answer, Refused)
     records = cluster.topics[settings.topics.requests]
-    assert [records[place.partition][place.offset].value for place, _ in second] == [b"b0", b"b1", b"b2"]
+    assert [records[place.partition][place.offset].value for place, *_ in second] == [b"b0", b"b1", b"b2"]
 
 
 async def test_an_answer_that_is_read_before_its_request_is_acknowledged_is_found(cluster, settings, monkeypatch):

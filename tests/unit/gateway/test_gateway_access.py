@@ -57,7 +57,7 @@ def every_call(client):
 
 
 def place(path):
-    return path.format(deployment="d", operation="one", partition=0, offset=0, version=1)
+    return path.format(deployment="d", operation="one", partition=0, offset=0, prediction_id="0", version=1)
 
 
 async def test_each_route_is_for_those_only_who_have_its_role(guarded):

@@ -69,9 +69,11 @@ async def test_each_row_is_a_request_and_the_outputs_are_columns(gateway, cluste
     async with gateway(proto=FLAT) as client:
         reply = await infer(client, tensor("age", "FP64", 1.5, None), tensor("name", "BYTES", "a", "é"), id="r1")
     first = next(record for partition in cluster.topics["d.requests"] for record in partition)
+    token = dict(first.headers)["prediction-token"].decode()
+    places = {"sources": "d.requests", "prediction_ids": token}
     assert reply.json() == {
         "model_name": "d", "model_version": "7", "id": "r1",
-        "parameters": {"sources": f"d.requests-{first.partition}-0..1"},
+        "parameters": {name: f"{prefix}-{first.partition}-0..1" for name, prefix in places.items()},
         "outputs": [tensor("age", "FP64", 1.5, None), tensor("name", "BYTES", "a", "é")],
     }  # fmt: skip
     records = [record for partition in cluster.topics["d.requests"] for record in partition]
@@ -91,7 +93,10 @@ async def test_the_reply_names_the_request_of_each_row_where_others_publish_betw
     found = [record for partition in cluster.topics["d.requests"] for record in partition if record.value]
     assert [record.offset for record in found] == [0, 1, 3, 4, 6]
     place = f"d.requests-{found[0].partition}"
-    assert reply.json()["parameters"] == {"sources": f"{place}-0..1,{place}-3..4,{place}-6"}
+    given = reply.json()["parameters"]
+    assert given["sources"] == f"{place}-0..1,{place}-3..4,{place}-6"
+    token = dict(found[0].headers)["prediction-token"].decode()
+    assert given["prediction_ids"] == given["sources"].replace("d.requests", token)
 
 
 async def test_an_optional_input_may_be_left_out_and_a_column_may_be_nested(gateway, cluster, settings):

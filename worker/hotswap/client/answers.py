@@ -16,6 +16,9 @@ from hotswap.kafka.log import LogReader
 from hotswap.kafka.unparsed import Sought, Unparsed
 from hotswap.settings import Settings
 
+ID_HEADER = "prediction-token"
+"""The header that a gateway adds to its requests, and that is copied to their answers: see finding.PredictionId."""
+
 PAUSE_S = 0.5
 _FETCH_S = 1.0
 _DIGITS = 20  # the most that a 64-bit number has

@@ -4,11 +4,19 @@ Answers are in the order of their requests, in the partition with the same numbe
 millions.
 """
 
-from hotswap.client.answers import Place, Prediction, Refused, prediction_of, refused
+import asyncio
+import re
+import secrets
+from typing import NamedTuple, Self
+
+from hotswap.client.answers import ID_HEADER, Place, Prediction, Refused, prediction_of, refused
 from hotswap.errors import HotswapError
 from hotswap.kafka.admin import Admin
 from hotswap.kafka.log import LogReader, LogRecord
 from hotswap.settings import Settings
+
+_TOKEN_BYTES = 16
+_ID = re.compile(r"([0-9a-f]{32})-([0-9]{1,10})-([0-9]{1,19})", re.ASCII)
 
 
 class NotYet(HotswapError):
@@ -17,6 +25,43 @@ class NotYet(HotswapError):
 
 class Gone(HotswapError):
     """Give up: the request was answered, and its answer has been removed since."""
+
+
+class PredictionId(NamedTuple):
+    """The id of an answer, which only the caller of its request knows; its text is `token-partition-offset`.
+
+    The place can be guessed, the token (128 random bits) cannot. The answer itself has the token, in a header that is
+    copied from its request: so any gateway can verify an id, and none keeps it.
+    """
+
+    token: str
+    partition: int
+    offset: int
+
+    def __str__(self) -> str:
+        """`token-partition-offset`."""
+        return f"{self.token}-{self.partition}-{self.offset}"
+
+    @classmethod
+    def parse(cls, text: str) -> Self | None:
+        """Return the id that a text is; None: it is none."""
+        found = _ID.fullmatch(text)
+        return cls(found[1], int(found[2]), int(found[3])) if found else None
+
+    @staticmethod
+    def masked(text: str) -> str:
+        """Return a text, such as a path, with the places of the ids in it, but not their tokens: for a log."""
+        return _ID.sub(r"…-\2-\3", text)
+
+    def is_of(self, record: LogRecord) -> bool:
+        """Return whether an answer has the token; how long this takes does not depend on the answer's own."""
+        tokens = [value or b"" for name, value in record.headers if name == ID_HEADER]
+        return len(tokens) == 1 and secrets.compare_digest(tokens[0], self.token.encode())
+
+
+def new_token() -> str:
+    """Return a token for the requests of a call: 128 random bits, as hexadecimal digits."""
+    return secrets.token_hex(_TOKEN_BYTES)
 
 
 async def find_answer(settings: Settings, partition: int, offset: int) -> Prediction | Refused:
@@ -38,6 +83,26 @@ async def find_answer(settings: Settings, partition: int, offset: int) -> Predic
     if committed is None or committed.offset <= offset:
         raise NotYet(f"{place} has no answer yet, or there is no such request")
     raise Gone(f"{place} was answered, and its answer has been removed since")
+
+
+async def find_by_id(settings: Settings, wanted: PredictionId) -> Prediction | Refused | None:
+    """Return the answer with this id; None: there is none, or it has another token.
+
+    Both topics are searched in either case, so that the time does not tell which.
+
+    Raises:
+        Doubt: Kafka did not answer in time.
+
+    """
+    topics = settings.topics
+    place = Place(topics.requests, wanted.partition, wanted.offset)
+    prediction, dead_letter = await asyncio.gather(
+        _find(settings, topics.predictions, place), _find(settings, topics.dead_letters, place)
+    )
+    for record, read in ((prediction, prediction_of), (dead_letter, refused)):
+        if record and wanted.is_of(record):
+            return read(record)
+    return None
 
 
 async def _find(settings: Settings, topic: str, place: Place) -> LogRecord | None:

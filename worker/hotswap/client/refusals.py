@@ -13,14 +13,17 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from hotswap.batch import Code
-from hotswap.client.answers import Outgoing, header_texts, refused
+from hotswap.client.answers import ID_HEADER, Outgoing, header_texts, refused
 from hotswap.errors import Doubt, UsageError
 from hotswap.kafka.admin import Admin
 from hotswap.kafka.log import LogReader, LogRecord
 from hotswap.settings import Settings
 
-OURS = frozenset({"code", "message", "source", "generation"})
-"""The headers of a dead letter that are not its request's."""
+OURS = frozenset({"code", "message", "source", "generation", ID_HEADER})
+"""The headers of a dead letter that its publisher did not set: a worker's, and a gateway's.
+
+A request that is published again does not have the token of the first one: whoever does that is another caller.
+"""
 
 _READ_S = 0.5
 _LONG_S = 2.0

@@ -13,7 +13,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from hotswap.batch import Code, Format
-from hotswap.client.answers import Refused, header_texts, refused
+from hotswap.client.answers import ID_HEADER, Refused, header_texts, refused
 from hotswap.client.client import Client
 from hotswap.client.refusals import as_request, lacks_value, newest
 from hotswap.console.rows import cells_of
@@ -189,7 +189,7 @@ class LetterPages:
             "letter",
             TAB,
             letter=letter,
-            headers=[(name, _shown(value)) for name, value in record.headers],
+            headers=[(name, _shown(value)) for name, value in record.headers if name != ID_HEADER],
             fields=None if fields is None else cells_of(fields),
             text=(record.value or b"")[:_MOST_BYTES].decode(errors="replace") if is_text else None,
             key=None if record.key is None else _shown(record.key),

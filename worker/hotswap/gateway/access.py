@@ -41,7 +41,8 @@ ROLES: dict[str, Role | None] = {
     "GET /v1/{deployment}/history": Role.READ,
     "GET /v1/{deployment}/dead-letters": Role.READ,
     "POST /v1/{deployment}/predict": Role.PREDICT,
-    "GET /v1/{deployment}/predictions/{partition}/{offset}": Role.PREDICT,
+    "GET /v1/{deployment}/predictions/{prediction_id}": Role.PREDICT,  # and the id, which the caller alone knows
+    "GET /v1/{deployment}/predictions/{partition}/{offset}": Role.READ,
     "POST /v1/{deployment}/swap": Role.SWAP,
     "POST /v1/{deployment}/rollback": Role.SWAP,
     "POST /v1/{deployment}/pause": Role.SWAP,
@@ -57,6 +58,13 @@ ROLES: dict[str, Role | None] = {
     "POST /v2/models/{deployment}/versions/{version}/infer": Role.PREDICT,
 }
 """The role that each route needs; None: anybody may call it. With a route that is not here, no gateway starts."""
+_INSTEAD = {
+    "GET /v1/{deployment}/predictions/{partition}/{offset}": (
+        ": fetch the answer to a request of your own by the `prediction_id` of the reply to it, at "
+        "/v1/{deployment}/predictions/{prediction_id}"
+    ),
+}
+"""What callers without the role of a route may do in its place."""
 _CONSOLES = ("", "/console")
 """Where a console is mounted, alone and in a gateway."""
 _TOKEN, _COOKIE, _CERTIFICATE, _NOTHING = "token", "cookie", "certificate", "nothing"
@@ -84,7 +92,8 @@ def demand(request: Request, role: Role) -> None:
     """Raise Problem, 403, unless who calls has the role: for what the role of a route does not cover."""
     caller: Caller = request.scope["caller"]
     if role not in caller.roles:
-        detail = f"{caller.name} has not the role {role.value}, which this call needs"
+        instead = _INSTEAD.get(f"{request.method} {getattr(request.scope.get('route'), 'path_format', '')}", "")
+        detail = f"{caller.name} has not the role {role.value}, which this call needs{instead}"
         raise Problem(HTTPStatus.FORBIDDEN, detail, role=role.value)
 
 
@@ -98,12 +107,13 @@ class Access:
         self, callers: Callers | None = None, *, is_secure: bool = False, is_behind_proxy: bool = False
     ) -> None:
         self._callers = callers
-        self._is_secure = is_secure or is_behind_proxy
+        self.scheme = "https" if is_secure or is_behind_proxy else "http"
+        """Of the addresses that callers use, as the operator has said: a header that says so may be anybody's."""
         self._is_behind_proxy = is_behind_proxy
 
     def routes(self) -> list[Route]:
         """Return the routes by which a browser logs in and out."""
-        return Login(self._callers, is_secure=self._is_secure).routes() if self._callers else []
+        return Login(self._callers, is_secure=self.scheme == "https").routes() if self._callers else []
 
     def guard(self, routes: Sequence[BaseRoute], *, below: str = "") -> None:
         """Let only those call the routes who have their roles. Raises KeyError: a route has none."""
@@ -146,8 +156,8 @@ class Access:
 
     def _check_origin(self, request: Request, *, is_needed: bool) -> None:
         """Raise Problem, 403, if a page of another site sends this: a browser adds cookie and certificate by itself."""
-        host, origin = request.headers.get("host", ""), request.headers.get("origin")
-        own = f"{'https' if self._is_secure else 'http'}://{host}"
+        host, origin = _host_in(request.headers), request.headers.get("origin")
+        own = f"{self.scheme}://{host}"
         if self._is_behind_proxy and _is_loopback(host) and origin == f"http://{host}":
             return  # somebody at this machine, past the proxy: browsers trust it as they trust TLS
         if (origin or is_needed) and origin != own:
@@ -186,6 +196,7 @@ class _Guard:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         app, request = self._app, Request(scope)
+        scope["scheme"] = self._access.scheme
         scope["admit"] = partial(self._access.admit, request, self._roles)
         try:
             scope["admit"]()
@@ -211,11 +222,18 @@ class _OfThisMachine:
         app = self._app
         if scope["type"] == "http":
             headers = Headers(scope=scope)
-            host, origin = headers.get("host", ""), headers.get("origin")
+            host, origin = _host_in(headers), headers.get("origin")
             if not _is_loopback(host) or (origin and origin.partition("://")[2] != host):
-                detail = f"this gateway serves this machine only, and not {origin or host or 'a call without a Host'}"
+                where = origin or host or "a call that does not name one Host"
+                detail = f"this gateway serves this machine only, and not {where}"
                 app = Problem(HTTPStatus.FORBIDDEN, detail).response()
         await app(scope, receive, send)
+
+
+def _host_in(headers: Headers) -> str:
+    """Return the Host; empty: there is none, or several (RFC 9112, 3.2), of which a proxy may have read another one."""
+    hosts = headers.getlist("host")
+    return hosts[0] if len(hosts) == 1 else ""
 
 
 @lru_cache(maxsize=64)

@@ -16,7 +16,6 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from hotswap.batch import Ask, Format, Refusal
-from hotswap.client.answers import Outgoing
 from hotswap.client.change import Change, as_samples
 from hotswap.client.scoring import own_host
 from hotswap.codec.proto import Operation
@@ -138,7 +137,7 @@ class Acumos:
             raise Problem(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, detail)
         operation = self.deployment.operation(request.path_params["operation"])
         value = await bodies.body(request, self.limits.body_bytes)
-        (answered,) = await self.deployment.ask([Outgoing(value, None, [("operation", operation.name.encode())])])
+        (answered,) = await self.deployment.ask([value], [("operation", operation.name.encode())])
         return _reply(request, [predicted(answered).value], operation)
 
     async def transform_own(self, request: Request, *, content: Format) -> Response:

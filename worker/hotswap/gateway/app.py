@@ -15,6 +15,7 @@ from starlette.routing import BaseRoute, Mount, Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from hotswap import metrics
+from hotswap.client.finding import PredictionId
 from hotswap.errors import HotswapError
 from hotswap.gateway.access import Access
 from hotswap.gateway.acumos import Acumos
@@ -24,6 +25,7 @@ from hotswap.gateway.limits import Limits
 from hotswap.gateway.openapi import STRING, Endpoint, Says, content, described
 from hotswap.gateway.plain import Plain
 from hotswap.gateway.problems import Problem, problem_of
+from hotswap.gateway.redirects import lead_to_slashes
 
 log = logging.getLogger(__name__)
 
@@ -45,7 +47,7 @@ def _guarded(routes: Sequence[BaseRoute], access: Access | None) -> ASGIApp:
     whole = [*access.routes(), *routes]
     access.guard(whole)
     handlers: Any = {Problem: _problem, HotswapError: _ours, HTTPException: _http}
-    return _Told(access.around(Starlette(routes=whole, exception_handlers=handlers)))
+    return _Told(access.around(lead_to_slashes(Starlette(routes=whole, exception_handlers=handlers))))
 
 
 def routes_of(deployments: Sequence[Deployment], limits: Limits) -> list[Route]:
@@ -126,7 +128,8 @@ class _Told:
             path = getattr(route, "path", "other")
             metrics.HTTP_SECONDS.labels(path).observe(took)
             metrics.HTTP_REQUESTS.labels(path, str(status)).inc()
-            facts = {"method": scope["method"], "path": scope["path"], "status": status, "ms": round(took * 1000, 1)}
+            called = PredictionId.masked(scope["path"])
+            facts = {"method": scope["method"], "path": called, "status": status, "ms": round(took * 1000, 1)}
             if (caller := scope.get("caller")) and caller.name:
                 facts["caller"] = caller.name
             log.info("gateway.call", extra=facts)

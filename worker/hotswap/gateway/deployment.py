@@ -10,10 +10,11 @@ from typing import Any, Protocol, TypeVar
 
 from starlette.requests import Request
 
-from hotswap.batch import Code, Format
-from hotswap.client.answers import Outgoing, Prediction, Refused
+from hotswap.batch import Code, Format, Headers
+from hotswap.client.answers import ID_HEADER, Outgoing, Prediction, Refused
 from hotswap.client.change import Receipt
 from hotswap.client.client import Client
+from hotswap.client.finding import new_token
 from hotswap.client.fleet import FleetAnswer
 from hotswap.client.overview import Seen
 from hotswap.client.serving import Served, find_operation, follow_serving
@@ -29,6 +30,7 @@ log = logging.getLogger(__name__)
 _ATTEMPTS = 5
 _SEEN_S = 10.0
 _TURN_S = 0.2
+_SHOWN = 100
 
 
 class Encoded(Protocol):
@@ -110,18 +112,25 @@ class Deployment:
         """Return an operation of the serving proto; None: the only one. Raises Problem: 404."""
         return operation_of(self.served.schema, name)
 
-    async def ask(self, requests: Sequence[Outgoing]) -> list[Answered]:
-        """Publish requests, and return their answers in order.
+    async def ask(self, values: Sequence[bytes], headers: Headers) -> list[Answered]:
+        """Publish a request for each value, with these headers, and return the answers in order.
+
+        The requests of a call have one token, of our making: so they share their headers, and are one caller's.
 
         Raises:
-            Problem: 503, too many wait; 504, one has no answer in time: it may still be answered, and its place says
-                where.
+            Problem: 503, too many wait; 504, one has no answer in time: it may still be answered, and can be fetched
+                by its id.
 
         """
-        answered = await self.desk.ask(requests, self._timeout_s)
-        if late := [str(one.place) for one in answered if one.answer is None]:
-            detail = f"{len(late)} requests have no answer after {self._timeout_s:g} s; they may still be answered"
-            raise Problem(HTTPStatus.GATEWAY_TIMEOUT, detail, sources=late[:100])
+        token = new_token()
+        given = [*headers, (ID_HEADER, token.encode())]
+        answered = await self.desk.ask([Outgoing(value, None, given) for value in values], self._timeout_s, token)
+        if late := [one for one in answered if one.answer is None]:
+            detail = (
+                f"{len(late)} requests have no answer after {self._timeout_s:g} s; they may still be answered, and can "
+                f"be fetched: GET /v1/{self.name}/predictions/ID, with an id of `prediction_ids`"
+            )
+            raise Problem(HTTPStatus.GATEWAY_TIMEOUT, detail, **places_of(late))
         return answered
 
     async def ask_rows(
@@ -163,7 +172,7 @@ class Deployment:
             served, found = self.served, self.operation(operation)
             given = await encode(served, found)
             told = [("proto-digest", served.proto_sha256.encode()), ("operation", found.name.encode()), *headers]
-            answered = await self.ask([Outgoing(value, None, told) for value in given.values]) if given.values else []
+            answered = await self.ask(given.values, told) if given.values else []
             if not any(isinstance(one.answer, Refused) and one.answer.code == Code.PROTO_MISMATCH for one in answered):
                 return given, found, answered
             await self._turn(served)
@@ -263,12 +272,23 @@ def operation_of(schema: Schema, name: str | None) -> Operation:
         raise Problem(HTTPStatus.NOT_FOUND, str(error)) from None
 
 
+def places_of(answered: Sequence[Answered]) -> dict[str, Any]:
+    """Return where the first hundred requests are, and the ids of their answers, as members of a problem."""
+    first = answered[:_SHOWN]
+    return {"sources": [str(one.place) for one in first], "prediction_ids": [one.prediction_id for one in first]}
+
+
 def predicted(answered: Answered) -> Prediction:
     """Return the prediction. Raises Problem: it is a refusal (422; 413, it is too large)."""
     answer = answered.answer
     if isinstance(answer, Refused):
-        is_large = answer.code in (Code.TOO_LARGE, Code.ANSWER_TOO_LARGE)
-        status = HTTPStatus.REQUEST_ENTITY_TOO_LARGE if is_large else HTTPStatus.UNPROCESSABLE_ENTITY
-        raise Problem(status, f"{answer.code}: {answer.message}", code=answer.code, source=answer.source)
+        raise refusal_of(answer, prediction_id=answered.prediction_id)
     assert answer
     return answer
+
+
+def refusal_of(answer: Refused, **facts: Any) -> Problem:
+    """Return the problem of a refused request: 422; 413, it or its answer is too large."""
+    is_large = answer.code in (Code.TOO_LARGE, Code.ANSWER_TOO_LARGE)
+    status = HTTPStatus.REQUEST_ENTITY_TOO_LARGE if is_large else HTTPStatus.UNPROCESSABLE_ENTITY
+    return Problem(status, f"{answer.code}: {answer.message}", code=answer.code, source=answer.source, **facts)

@@ -12,10 +12,11 @@ import time
 from collections import deque
 from collections.abc import Iterator, Sequence
 from http import HTTPStatus
-from itertools import islice
+from itertools import islice, repeat
 from typing import NamedTuple, TypeAlias
 
 from hotswap.client.answers import Answers, Outgoing, Place, Prediction, Refused, Unread
+from hotswap.client.finding import PredictionId
 from hotswap.errors import HotswapError, StartError
 from hotswap.gateway.problems import Problem
 from hotswap.kafka.admin import Admin
@@ -40,6 +41,13 @@ class Answered(NamedTuple):
 
     place: Place
     answer: Answer | None
+    token: str = ""
+    """Of the call, as the request's header has it."""
+
+    @property
+    def prediction_id(self) -> str:
+        """The id by which the caller, and nobody else, fetches the answer later."""
+        return str(PredictionId(self.token, self.place.partition, self.place.offset))
 
 
 class _Call:
@@ -229,8 +237,8 @@ class Desk:
         await asyncio.gather(*(lane.stop() for lane in self._lanes.values()))
         await self._writer.stop()
 
-    async def ask(self, requests: Sequence[Outgoing], timeout_s: float) -> list[Answered]:
-        """Publish requests, some thousands at a time, and return their answers in order.
+    async def ask(self, requests: Sequence[Outgoing], timeout_s: float, token: str = "") -> list[Answered]:
+        """Publish the requests of a call, some thousands at a time, and return their answers in order.
 
         Raises:
             Problem: too many requests wait already; none of these was published.
@@ -241,27 +249,28 @@ class Desk:
             detail = f"{self.waiting} requests wait for their answers, which is as many as this gateway lets wait"
             raise Problem(HTTPStatus.SERVICE_UNAVAILABLE, detail, retry_after_s=1)
         if len(requests) <= _CHUNK:
-            return await self._ask(requests, timeout_s)
+            return await self._ask(requests, timeout_s, token)
         found: list[Answered] = []
         chunks = (requests[at : at + _CHUNK] for at in range(0, len(requests), _CHUNK))
-        asked = deque(asyncio.create_task(self._ask(chunk, timeout_s)) for chunk in islice(chunks, _AHEAD))
+        asked = deque(asyncio.create_task(self._ask(chunk, timeout_s, token)) for chunk in islice(chunks, _AHEAD))
         try:
             while asked:
                 found += await asked.popleft()
                 is_late = found[-1].answer is None
-                asked.extend(asyncio.create_task(self._ask(chunk, timeout_s)) for chunk in islice(chunks, not is_late))
+                more = islice(chunks, not is_late)
+                asked.extend(asyncio.create_task(self._ask(chunk, timeout_s, token)) for chunk in more)
         finally:
             for task in asked:
                 task.cancel()
             await asyncio.gather(*asked, return_exceptions=True)
         return found
 
-    async def _ask(self, requests: Sequence[Outgoing], timeout_s: float) -> list[Answered]:
+    async def _ask(self, requests: Sequence[Outgoing], timeout_s: float, token: str) -> list[Answered]:
         lane, call = await self._lane(), _Call(requests)
         try:
             await lane.publish(call)
             await asyncio.wait([call.answered], timeout=timeout_s)
-            return list(map(Answered, call.places, call.answers))
+            return list(map(Answered, call.places, call.answers, repeat(token)))
         finally:
             lane.forget(call)
 

@@ -22,7 +22,7 @@ from hotswap.client.serving import Served
 from hotswap.codec.proto import Operation
 from hotswap.codec.text.cells import is_utf8
 from hotswap.gateway import bodies
-from hotswap.gateway.deployment import Deployment, deployment_of, predicted
+from hotswap.gateway.deployment import Deployment, deployment_of, places_of, predicted
 from hotswap.gateway.desk import Answered
 from hotswap.gateway.limits import Limits
 from hotswap.gateway.openapi import (
@@ -35,6 +35,7 @@ from hotswap.gateway.openapi import (
     OCTETS,
     OPERATION,
     PARTS,
+    PREDICTION_ID,
     STRING,
     Endpoint,
     Says,
@@ -72,7 +73,12 @@ _RESPONSE = an_object(
             **STRING,
             "description": "Where the request of each row is, in their order, separated by commas; a-0-5..7 are three.",
             "example": "iris.requests-0-5..7,iris.requests-0-9",
-        }
+        },
+        prediction_ids={
+            **STRING,
+            "description": "The ids of the answers, in the same form: the call's token instead of the topic.",
+            "example": f"{PREDICTION_ID}..9",
+        },
     ),
     outputs=a_list(_GIVEN),
 )
@@ -238,11 +244,12 @@ class Inference:
         wanted = request.path_params.get("version")
         if wanted and any(str(one.generation) != wanted for one in predictions):
             detail = f"generation {version} came to serve meanwhile, and has answered"
-            raise Problem(HTTPStatus.CONFLICT, detail, sources=[one.source for one in predictions[:100]])
+            raise Problem(HTTPStatus.CONFLICT, detail, **places_of(answered))
         model = _model_of(found)
         values = [prediction.value for prediction in predictions]
         outputs, binary = await _apart(call, model.outputs.write, values, call.outputs(model))
-        told = {"sources": await _apart(call, _sources, answered)}
+        sources = await _apart(call, _sources, answered)
+        told = {"sources": sources, "prediction_ids": _ids(sources, answered)}
         facts = {"model_name": deployment.name, "model_version": version, "parameters": told, "outputs": outputs}
         return _reply(facts if call.id is None else facts | {"id": call.id}, binary)
 
@@ -324,6 +331,14 @@ def _sources(answered: Sequence[Answered]) -> str:
         places = [place for _, place in run]
         told.append(str(places[0]) if len(places) == 1 else f"{places[0]}..{places[-1].offset}")
     return ",".join(told)
+
+
+def _ids(sources: str, answered: Sequence[Answered]) -> str:
+    """Return the ids of the answers, as `_sources` has the places: the token stands for the topic."""
+    if not answered:
+        return ""
+    place, token = answered[0].place, answered[0].token
+    return ",".join(f"{token}{run.removeprefix(place.topic)}" for run in sources.split(","))
 
 
 def _reply(document: Mapping[str, Any], binary: bytes) -> Response:

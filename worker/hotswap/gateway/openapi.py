@@ -27,6 +27,8 @@ INTEGER: Schema = {"type": "integer"}
 BOOLEAN: Schema = {"type": "boolean"}
 OBJECT: Schema = {"type": "object"}
 BINARY: Schema = {"type": "string", "format": "binary"}
+PREDICTION_ID = "0f8b5c1d2e3a49576c8d9e0fa1b2c3d4-0-7"
+"""An example of the id of an answer."""
 PROBLEM: Schema = {"$ref": "#/components/schemas/Problem"}
 
 BODY = (400, 408, 413)
@@ -52,13 +54,17 @@ _DESCRIPTIONS = {
     429: "Too many models of callers' own are scored by: try again after `Retry-After` seconds.",
     501: "The proto is not flat, and so has no tensors.",
     503: "Nothing serves, too many requests wait, or Kafka cannot be reached: try again after `Retry-After` seconds.",
-    504: "No answer in time; `sources` says where each can be fetched later.",
+    504: "No answer in time; each can be fetched later by its id of `prediction_ids`.",
 }
 _PATHS: Mapping[str, tuple[str, Schema]] = {
     "deployment": ("A deployment of this gateway.", STRING),
     "operation": ("An rpc of the serving proto.", {**STRING, "example": "Classify"}),
     "version": ("The generation that serves.", {**STRING, "example": "3"}),
     "partition": ("Of the requests topic.", {**INTEGER, "minimum": 0, "maximum": (1 << 31) - 1, "example": 0}),
+    "prediction_id": (
+        "Of the answer, as the reply to the request had it.",
+        {**STRING, "pattern": "^[0-9a-f]{32}-[0-9]{1,10}-[0-9]{1,19}$", "example": PREDICTION_ID},
+    ),
     "offset": ("Of the request.", {**INTEGER, "minimum": 0, "maximum": (1 << 63) - 1, "example": 7}),
 }
 _TAGS = {
@@ -83,6 +89,11 @@ _SCHEMAS: Mapping[str, Schema] = {
             "code": {"type": "string", "description": "See docs/codes.md."},
             "rows": {"type": "array", "items": OBJECT, "description": "The first hundred rows that are refused."},
             "sources": {"type": "array", "items": STRING},
+            "prediction_ids": {
+                "type": "array",
+                "items": STRING,
+                "description": "Of each of the sources: the id by which its answer can be fetched later.",
+            },
         },
         "example": {"title": "Not Found", "status": 404, "detail": "this gateway has no deployment 'x': it has iris"},
     },

@@ -6,6 +6,7 @@ import tempfile
 from collections.abc import Mapping
 from http import HTTPStatus
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from starlette.requests import Request
@@ -13,13 +14,13 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from hotswap.batch import Format
-from hotswap.client.answers import Outgoing, Place, Refused
+from hotswap.client.answers import Place, Prediction, Refused
 from hotswap.client.client import Client
-from hotswap.client.finding import Gone, NotYet, find_answer
+from hotswap.client.finding import Gone, NotYet, PredictionId, find_answer, find_by_id
 from hotswap.codec.proto import Operation
 from hotswap.gateway import bodies, past, rows
 from hotswap.gateway.changes import change_of
-from hotswap.gateway.deployment import Deployment, deployment_of, predicted
+from hotswap.gateway.deployment import Deployment, deployment_of, predicted, refusal_of
 from hotswap.gateway.desk import Answered
 from hotswap.gateway.limits import Limits
 from hotswap.gateway.openapi import (
@@ -33,6 +34,7 @@ from hotswap.gateway.openapi import (
     OBJECT,
     OPERATION,
     PARTS,
+    PREDICTION_ID,
     STRING,
     Content,
     Endpoint,
@@ -48,17 +50,26 @@ from hotswap.gateway.problems import Problem, bad_rows
 
 _ROW = {"sepal_length": 5.1, "sepal_width": 3.5, "petal_length": 1.4, "petal_width": 0.2}
 _NAMES = an_object(deployments=a_list(STRING))
-_FACTS = {"Hotswap-Source": "Where the request is.", "Hotswap-Generation": "What has answered."}
+_FACTS = {
+    "Hotswap-Source": "Where the request is.",
+    "Hotswap-Generation": "What has answered.",
+    "Hotswap-Prediction-Id": "The id by which the answer can be fetched again.",
+}
 _SERVED = an_object(deployment=STRING, generation=INTEGER, model=past.MODEL, proto=OBJECT, operations=OBJECT)
 _ANSWERED: Content = {
     **content(
         {
             "anyOf": [
-                an_object(generation=INTEGER, source=STRING, prediction=OBJECT),
+                an_object(generation=INTEGER, source=STRING, prediction_id=STRING, prediction=OBJECT),
                 an_object(refused=INTEGER, notes=a_list(STRING), predictions=a_list(OBJECT)),
             ]
         },
-        example={"generation": 2, "source": "iris.requests-0-7", "prediction": {"species": "setosa", "setosa": 0.99}},
+        example={
+            "generation": 2,
+            "source": "iris.requests-0-7",
+            "prediction_id": PREDICTION_ID,
+            "prediction": {"species": "setosa", "setosa": 0.99},
+        },
     ),
     "text/csv": ANSWER["text/csv"],
     "application/x-protobuf": {"schema": BINARY},
@@ -81,9 +92,15 @@ _PREDICT = Says(
     problems=(*PARTS, 404, 406, *ASK),
 )
 _FETCH = Says(
-    summary="The answer to a request, by its source",
+    summary="The answer to a request of the caller's own, by its id",
     replies={200: content(BINARY, "application/x-protobuf")},
     headers=_FACTS,
+    problems=(404, 413, 422, 503),
+)
+_FETCH_ANY = Says(
+    summary="The answer to anybody's request, by its source",
+    replies={200: content(BINARY, "application/x-protobuf")},
+    headers={name: _FACTS[name] for name in ("Hotswap-Source", "Hotswap-Generation")},
     problems=(404, 410, 413, 422, 503),
 )
 _DEAD_LETTERS = Says(
@@ -138,7 +155,8 @@ class Plain:
             Endpoint("GET", "/v1", self.list, Says(summary="The deployments", replies={200: content(_NAMES)})),
             Endpoint("GET", one, self.show, _reads("What serves", content(_SERVED), 503)),
             Endpoint("POST", f"{one}/predict", self.predict, _PREDICT),
-            Endpoint("GET", f"{one}/predictions/{{partition}}/{{offset}}", self.fetch, _FETCH),
+            Endpoint("GET", f"{one}/predictions/{{prediction_id}}", self.fetch, _FETCH),
+            Endpoint("GET", f"{one}/predictions/{{partition}}/{{offset}}", self.fetch_any, _FETCH_ANY),
             Endpoint(
                 "GET", f"{one}/history", self.history, _reads("The last commands, newest first", content(past.HISTORY))
             ),
@@ -192,9 +210,9 @@ class Plain:
             accept = bodies.accepted(request, Format.PROTOBUF)
             operation = deployment.operation(name)
             told = [("operation", operation.name.encode()), *_headers(request)]
-            (one,) = await deployment.ask([Outgoing(value, None, told)])
+            (one,) = await deployment.ask([value], told)
             prediction = predicted(one)
-            facts = {"Hotswap-Source": prediction.source, "Hotswap-Generation": str(prediction.generation)}
+            facts = _facts(prediction) | {"Hotswap-Prediction-Id": one.prediction_id}
             return Response(rows.write([prediction.value], accept, operation), 200, facts, accept.value)
         accept = bodies.accepted(request, Format.JSON)
         is_whole = accept is not Format.JSON
@@ -206,7 +224,27 @@ class Plain:
         return _reply(value, content, given, operation, answered)
 
     async def fetch(self, request: Request) -> Response:
-        """Reply with the answer to a request that was published before, by its source."""
+        """Reply with the answer to a request of the caller's own, by its id.
+
+        An id with a wrong token has the same reply as one of a request that nobody has made.
+        """
+        deployment = self._find(request)
+        wanted = PredictionId.parse(request.path_params["prediction_id"])
+        answer = None
+        if wanted and wanted.partition < deployment.desk.partitions:
+            answer = await find_by_id(deployment.settings, wanted)
+        if wanted is None or answer is None:
+            detail = (
+                "no answer has this prediction id: its request has no answer yet, the answer has been removed by "
+                "retention, or there is no such id"
+            )
+            raise Problem(HTTPStatus.NOT_FOUND, detail, retry_after_s=1)
+        source = Place(deployment.settings.topics.requests, wanted.partition, wanted.offset)
+        one = Answered(source, answer, wanted.token)
+        return _fetched(predicted(one), {"Hotswap-Prediction-Id": one.prediction_id})
+
+    async def fetch_any(self, request: Request) -> Response:
+        """Reply with the answer to any request that was published before, by its source."""
         deployment = self._find(request)
         place = bodies.place_in(request)
         if place is None or place[0] >= deployment.desk.partitions:
@@ -219,10 +257,9 @@ class Plain:
             raise Problem(HTTPStatus.NOT_FOUND, str(error), retry_after_s=1) from None
         except Gone as error:
             raise Problem(HTTPStatus.GONE, str(error)) from None
-        source = Place(deployment.settings.topics.requests, partition, offset)
-        prediction = predicted(Answered(source, answer))
-        facts = {"Hotswap-Source": prediction.source, "Hotswap-Generation": str(prediction.generation)}
-        return Response(prediction.value, 200, facts, Format.PROTOBUF.value)
+        if isinstance(answer, Refused):
+            raise refusal_of(answer)
+        return _fetched(answer)
 
     async def history(self, request: Request) -> Response:
         """Reply with the last commands, their outcomes, and when each generation served."""
@@ -255,6 +292,16 @@ class Plain:
         return JSONResponse(await self._find(request).command(Client.resume))
 
 
+def _facts(prediction: Prediction) -> dict[str, str]:
+    return {"Hotswap-Source": prediction.source, "Hotswap-Generation": str(prediction.generation)}
+
+
+def _fetched(prediction: Prediction, more: Mapping[str, str] = MappingProxyType({})) -> Response:
+    """Return the answer to one caller, which no cache may keep for the next."""
+    facts = {**_facts(prediction), **more, "Cache-Control": "no-store"}
+    return Response(prediction.value, 200, facts, Format.PROTOBUF.value)
+
+
 def _headers(request: Request) -> list[tuple[str, bytes]]:
     given = request.headers.get("request-id")
     return [("request-id", given.encode("latin-1"))] if given else []
@@ -274,7 +321,8 @@ def _reply(value: bytes, content: Format, given: rows.Rows, operation: Operation
         assert answer
         if isinstance(answer, Refused):
             detail = f"row {number}: {answer.code}: {answer.message}"
-            items[number] = {"row": number, "code": answer.code, "detail": detail, "source": answer.source}
+            where = {"source": answer.source, "prediction_id": one.prediction_id}
+            items[number] = {"row": number, "code": answer.code, "detail": detail, **where}
         else:
             items[number] = _item({"row": number}, one, operation, answer.generation)
     ordered = [items[number] for number in sorted(items)]
@@ -288,7 +336,8 @@ def _reply(value: bytes, content: Format, given: rows.Rows, operation: Operation
 
 def _item(facts: dict[str, Any], one: Answered, operation: Operation, generation: int) -> dict[str, Any]:
     prediction = rows.as_json(operation.output.FromString(predicted(one).value))
-    return {**facts, "generation": generation, "source": str(one.place), "prediction": prediction}
+    where = {"source": str(one.place), "prediction_id": one.prediction_id}
+    return {**facts, "generation": generation, **where, "prediction": prediction}
 
 
 def _json(document: Any) -> Response:

@@ -134,6 +134,7 @@ async def run(app: ASGIApp, listening: socket.socket, tls: Tls | None, console: 
         access_log=False,
         lifespan="off",
         log_config=None,
+        proxy_headers=False,  # X-Forwarded-…: of who calls and over what, nothing is believed that a caller may say
         server_header=False,
         timeout_graceful_shutdown=_DRAIN_S,
         timeout_keep_alive=_IDLE_S,
