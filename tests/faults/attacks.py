@@ -15,6 +15,7 @@ from faults import attacks_by_records as records
 from faults import attacks_by_swaps as swaps
 from faults import attacks_by_uris as by_uris
 from faults import attacks_on_processes as processes
+from faults import attacks_over_http as http
 from faults.stage import WORKERS, Stage
 from harness.fleet import ROOT
 from hotswap.local.kafka import LocalKafka
@@ -76,6 +77,8 @@ ATTACKS = (
     answers.foreign_transaction,
     answers.forged_answers,
     keys.commands_without_the_right_key,
+    http.answers_of_others,
+    http.hosts_of_others,
     jars.files,
     jars.processes,
     jars.network,
