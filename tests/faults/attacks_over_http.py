@@ -83,6 +83,9 @@ async def _gateway(stage):
     tokens.write_text("".join(entry.format(name, digests[name], _ROLES[name]) for name in _ROLES))
     gateway = await Gateway(stage.deployment, "gateway", "--tokens", str(tokens), code=stage.code).start()
     try:
+        # Checkouts before this one say that they have started before they listen.
+        async with httpx.AsyncClient(transport=httpx.AsyncHTTPTransport(retries=9)) as client:
+            await client.get(f"{gateway.address}/livez")
         yield gateway
     finally:
         gateway.kill()
