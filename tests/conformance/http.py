@@ -80,8 +80,12 @@ class Run:
                 calls += 1
                 if species != [wanted["species"]] * 2 or any(found[key] != [wanted[key]] * 2 for key in found):
                     self.faults.append(f"tritonclient: {found}, {species} instead of {wanted}")
-                if not reply.get_response()["parameters"]["sources"].startswith(f"{name}.requests-"):
+                told = reply.get_response()["parameters"]
+                if not told["sources"].startswith(f"{name}.requests-"):
                     self.faults.append("tritonclient: no sources")
+                first = told["prediction_ids"].partition("..")[0].partition(",")[0]
+                if (fetched := httpx.get(f"{self.gateway.address}/v1/{name}/predictions/{first}")).status_code != 200:
+                    self.faults.append(f"tritonclient: {first} cannot be fetched: {fetched.text}")
         client.close()
         say(f"tritonclient: metadata and {calls} inferences, values as JSON and as bytes both ways")
 

@@ -137,3 +137,17 @@ async def test_replays_are_refused_where_it_only_shows_and_without_the_token(con
         await browser.see("/d/d")
         assert (await browser.submit(f"/d/d/dead-letters/{form}", fields, token="forged")).status_code == 403
     assert replayed(cluster) == []
+
+
+async def test_the_token_of_the_caller_who_was_refused_is_neither_shown_nor_published_again(console, refuse, cluster):
+    refuse(b"\x09", headers=[("prediction-token", b"5e5a" * 8), ("request-id", b"r1")])
+    async with console() as browser:
+        shown = await browser.see("/d/d/dead-letters/0/0")
+        assert ("request-id" in shown.text, "prediction-token" in shown.text, "5e5a" * 8 in shown.text) == (
+            True,
+            False,
+            False,
+        )
+        assert (await browser.submit("/d/d/dead-letters/0/0")).status_code == 200
+    (again,) = replayed(cluster)
+    assert [name for name, _ in again.headers] == ["request-id", "replay-of"]
