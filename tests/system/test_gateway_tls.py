@@ -18,6 +18,7 @@ from hotswap.errors import UsageError
 from hotswap.gateway.access import Access
 from hotswap.gateway.callers import Callers
 from hotswap.gateway.problems import Problem
+from hotswap.gateway.redirects import lead_to_slashes
 from hotswap.gateway.server import run
 from hotswap.gateway.tls import Files, Tls
 
@@ -89,16 +90,22 @@ async def serving(folder, **files):
 
 async def test_what_a_proxy_on_this_machine_has_over_tls_is_led_on_over_tls():
     listening = socket.create_server(("127.0.0.1", 0))
-    app = Starlette(routes=[Mount("/console", Starlette(routes=[Route("/", lambda _: PlainTextResponse("here"))]))])
+    console = Starlette(routes=[Route("/", lambda request: PlainTextResponse(request.url.scheme))])
+    app = lead_to_slashes(Starlette(routes=[Mount("/console", console)]))
     serving = asyncio.create_task(run(app, listening, None))
     host = f"127.0.0.1:{listening.getsockname()[1]}"
     try:
         async with httpx.AsyncClient(timeout=60) as client:
-            reply = await client.get(f"http://{host}/console", headers={"x-forwarded-proto": "https"})
+            proxied = {"x-forwarded-proto": "https", "x-forwarded-for": "203.0.113.9"}
+            reply = await client.get(f"http://{host}/console", headers=proxied)
+            scheme = (await client.get(f"http://{host}/console/", headers=proxied)).text
     finally:
         signal.raise_signal(signal.SIGTERM)
         await serving
-    assert reply.headers["location"] == f"https://{host}/console/"
+    assert (
+        httpx.URL("https://proxy.example/console").join(reply.headers["location"]) == "https://proxy.example/console/"
+    )
+    assert scheme == "http"  # as it came: the header may be anybody's
 
 
 async def test_a_client_is_known_by_the_subject_that_openssl_prints(pki):
