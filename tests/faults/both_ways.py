@@ -63,6 +63,7 @@ _KEYS = (None, b"", b"key", b"k" * 40)
 _NAMES = (b"traceparent", b"", b"x-y")
 _READ_NAMES = (b"content-type", b"accept", b"operation", b"generation", b"source", b"not-after", b"proto-digest")
 _VALUES = (b"1", b"", b"\xff" * 300)
+_ONCE = (b"content-type", b"accept", b"operation", b"not-after", b"proto-digest", b"request-id")
 _READ_VALUES = (*_VALUES, None, b"text/csv", b"application/json", b"f", b"nothing that is known", b"2100-01-01")
 _LATE = re.compile(rb"scored \d+ ms after its not-after")
 
@@ -247,7 +248,9 @@ class BothWays:
             return Record(value=json_format.MessageToJson(message).encode(), key=key, headers=headers)
         if draw < 0.75:
             return Record(value=value, key=key, headers=((b"not-after", b"1700000000000"),))
-        return Record(value=value, key=key, headers=self._headers(_NAMES * 3 + _READ_NAMES, _READ_VALUES))
+        is_repeated = draw < 0.78
+        headers = self._repeated() if is_repeated else self._headers(_NAMES * 3 + _READ_NAMES, _READ_VALUES)
+        return Record(value=value, key=key, headers=headers)
 
     def _key(self):
         return self._chance.choice(_KEYS)
@@ -255,6 +258,14 @@ class BothWays:
     def _headers(self, names, values):
         count = self._chance.choice((0, 0, 1, 2))
         return tuple((self._chance.choice(names), self._chance.choice(values)) for _ in range(count))
+
+    def _repeated(self):
+        """A header that a request may have once, up to three times, among others."""
+        name, count = self._chance.choice(_ONCE), self._chance.choice((1, 2, 2, 3))
+        ours = [(name, self._chance.choice(_READ_VALUES)) for _ in range(count)]
+        headers = [*ours, *self._headers(_NAMES, _VALUES)]
+        self._chance.shuffle(headers)
+        return tuple(headers)
 
     # ---- the verdict
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from faults.brokers import proxied_kafka
 from faults.raw_batches import RawProducer, Refused
-from faults.record_inputs import ABSENT, ANY, PREDICTED, UNPACKED_BYTES, items
+from faults.record_inputs import ABSENT, ANY, OURS, PREDICTED, UNPACKED_BYTES, items
 from harness.audit import each, header, source
 from harness.fleet import EXAMPLES, Deployment
 from hotswap.client.change import Change
@@ -22,7 +22,6 @@ _STILL_S = 10.0
 _LOOK_S = 0.5
 _RESIDENT_MB = 300
 _MARK = re.compile(rb"forge-(\d{9})\.")
-_OURS = {"generation", "model-digest", "operation", "source", "code", "message", "content-type", "accept"}
 _NOTES = {"value-size", "value-sha256", "value-size-at-least", "batch-sha256"}
 
 
@@ -217,7 +216,7 @@ class Fuzz:
             return "" if told == (None, None, self._wire[place]) else f"it has {told}"
         if due.size == ANY and outcome != PREDICTED:
             return ""
-        copied = tuple((name, held) for name, held in message.headers() if name not in _OURS | _NOTES)
+        copied = tuple((name, held) for name, held in message.headers() if name not in OURS | _NOTES)
         if (message.key(), copied) != (due.key, due.headers):
             return f"key {due.key} and headers {due.headers} have become {message.key()} and {copied}"[:2_000]
         if outcome == PREDICTED:

@@ -139,6 +139,9 @@ _BAD = (
     ("UNSUPPORTED_CONTENT_TYPE", [("accept", b"text/xml")], None),
     ("MALFORMED_HEADER", [("not-after", b"soon")], None),
     ("MALFORMED_HEADER", [("operation", b"\xff\xfe")], None),
+    ("MALFORMED_HEADER", [("operation", b"Classify")] * 2, None),
+    ("MALFORMED_HEADER", [("not-after", b"4102444800000"), ("not-after", b"1000")], None),
+    ("MALFORMED_HEADER", [("request-id", b"another")], None),
 )
 
 

@@ -24,6 +24,11 @@ _ODD_NAMES = (b"\xff\xfe", b"\xc0\x80", b"\xed\xa0\x80", b"\xe2\x82", b"ok\x80",
 _GOOD_NAMES = (b"a", b"trace-id", b"", "ü".encode(), b"a b", b"x" * 200)
 _IRISES = messages("iris")[0]
 
+OURS = {"generation", "model-digest", "operation", "source", "code", "message", "content-type", "accept"}
+"""Headers of an answer that a worker sets, or may set otherwise than the request has them."""
+_ONCE = (b"operation", b"content-type", b"accept", b"proto-digest", b"not-after", b"request-id")
+"""Headers that a request may have once."""
+
 
 @dataclass(frozen=True, slots=True)
 class Due:
@@ -46,7 +51,7 @@ class Due:
             None if value is None else len(value),
             hashlib.sha256(value or b"").hexdigest(),
             given.key,
-            tuple((name.decode(), held) for name, held in readable),
+            tuple((name.decode(), held) for name, held in readable if name.decode() not in OURS),
         )
 
 
@@ -101,6 +106,9 @@ def usual(given):
         return Due.of(given, "TOO_LARGE")
     if given.value is None or given.value.startswith(b"\xff"):
         return Due.of(given, "UNDECODABLE")
+    ours = [name for name, _ in given.headers if name in _ONCE]
+    if len(set(ours)) < len(ours):
+        return Due.of(given, "MALFORMED_HEADER")
     return Due.of(given, PREDICTED)
 
 
@@ -152,6 +160,25 @@ def _named(chance, _):
     odd.insert(chance.randint(0, len(odd)), (chance.choice(_ODD_NAMES), b"held"))
     records[at] = Record(value=records[at].value, key=records[at].key, headers=tuple(odd))
     return _item("header name", records, chance.choice(list(CODECS)))
+
+
+def _repeated(chance, _):
+    """A header of ours twice, among others, with values that a request may have it with."""
+    values = {
+        b"operation": (b"Classify", b"", None),
+        b"content-type": (b"application/x-protobuf", b"", None),
+        b"accept": (b"*/*", b"application/x-protobuf"),
+        b"not-after": (b"4102444800000", b"", None),
+        b"proto-digest": (b"", None),
+        b"request-id": (b"7", b"8", b"", None),
+    }
+    records = _some(chance, 5)
+    at, name = chance.randrange(len(records)), chance.choice(_ONCE)
+    headers = list(records[at].headers)
+    for _ in range(chance.choice((1, 2, 2, 3))):
+        headers.insert(chance.randint(0, len(headers)), (name, chance.choice(values[name])))
+    records[at] = Record(value=records[at].value, key=records[at].key, headers=tuple(headers))
+    return _item("header of ours", records, chance.choice(list(CODECS)))
 
 
 def _many_headers(chance, _):
@@ -309,7 +336,8 @@ def _damaged(chance, number):
 
 
 _KINDS = (
-    (_packed, 400), (_named, 200), (_many_headers, 30), (_odd_null, 20), (_tiny, 3), (_sized, 4), (_large_key, 2),
+    (_packed, 400), (_named, 200), (_repeated, 100), (_many_headers, 30), (_odd_null, 20), (_tiny, 3), (_sized, 4),
+    (_large_key, 2),
     (_inflating, 4), (_beyond, 2), (_bomb, 0.05), (_codec_unknown, 15), (_not_packed, 15), (_garbage, 15), (_torn, 25),
     (_broken_inside, 25), (_miscounted, 10), (_control, 10), (_old, 10), (_damaged, 5),
 )  # fmt: skip

@@ -60,7 +60,7 @@ class Code(StrEnum):
     UNSUPPORTED_CONTENT_TYPE = "UNSUPPORTED_CONTENT_TYPE"
     """The header `content-type` or `accept` names an unsupported format."""
     MALFORMED_HEADER = "MALFORMED_HEADER"
-    """A header's name is not valid UTF-8, or the value of one of ours is invalid (a `not-after` that is not a time)."""
+    """A header's name is not valid UTF-8, or one of ours is repeated, or invalid (a `not-after` that is not a time)."""
     PROTO_MISMATCH = "PROTO_MISMATCH"
     """The header `proto-digest` names another proto than the serving one."""
     EXPIRED = "EXPIRED"
@@ -171,6 +171,8 @@ class Envelope(NamedTuple):
     """The header `source` of an answer, before the request's offset."""
     read_headers: tuple[str, ...]
     """The names of headers that say how to answer, or that are not copied: requests with one are left."""
+    single_headers: tuple[str, ...]
+    """The names of other headers that a request may have once: requests with two of one are left."""
     max_answer_bytes: int
     """Of an answer with its key and the copied headers, bytes; larger ones are left, as are larger requests."""
     max_request_bytes: int

@@ -119,7 +119,7 @@ async def test_only_a_host_that_runs_nobody_elses_code_may_write_record_batches(
 
 async def test_a_host_that_breaks_the_protocol_when_it_is_to_seal_is_replaced_and_scores_one_by_one(hosts, tmp_path):
     host = await hosts.start(*LIAR, str(tmp_path / "lie"))
-    seal = Seal([], 0, 1, 1, Stamp(1, 1, 1, True, 1), 0, Envelope((), (), b"", (), 1, 1, 1))
+    seal = Seal([], 0, 1, 1, Stamp(1, 1, 1, True, 1), 0, Envelope((), (), b"", (), (), 1, 1, 1))
 
     assert await host.seal(seal, {}) is Unsealed.FAILED
     assert await host.score([b"a", b"b"], is_suspect=True) == [b"a", b"b"]
@@ -129,7 +129,9 @@ async def test_a_host_that_breaks_the_protocol_when_it_is_to_seal_is_replaced_an
 async def test_large_record_batches_one_after_the_other_do_not_fill_the_hosts_memory(hosts):
     # Java makes no garbage of one that it cannot read, and so collects none: 2.4 GB, and this host may have 1.7.
     host = await hosts.start()
-    seal = Seal([memoryview(bytes(8 << 20))], 0, 1, 1, Stamp(1, 1, 1, True, 1), 0, Envelope((), (), b"", (), 1, 1, 1))
+    seal = Seal(
+        [memoryview(bytes(8 << 20))], 0, 1, 1, Stamp(1, 1, 1, True, 1), 0, Envelope((), (), b"", (), (), 1, 1, 1)
+    )
 
     assert {await host.seal(seal, {}) for _ in range(300)} == {Unsealed.UNREADABLE}
     assert hosts.restarts == []

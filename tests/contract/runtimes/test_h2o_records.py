@@ -19,7 +19,7 @@ from hotswap.generation import Generation, Model, Proto
 from hotswap.kafka.contents import HEAD, Bounds, Unpacker
 from hotswap.kafka.inbox import Inbox
 from hotswap.kafka.records import RawBatch
-from hotswap.pipeline.admission import Rules
+from hotswap.pipeline.admission import ONCE, Rules
 from hotswap.pipeline.answering import Answering, Batch
 
 REQUESTS = 3_000
@@ -31,7 +31,18 @@ BOUNDS = Bounds(unpacked=4 << 20, record=4_000)
 RULES = Rules(proto_sha256="f" * 64, operations=("f",), max_request_bytes=400)
 GENERATION = Generation(12, Model("file:///m", "a" * 64), Proto.inline("x"))
 CODECS = ("none", "gzip", "snappy", "lz4", "zstd")
-NAMES = (b"traceparent", b"", b"x-y", b"content-type", b"accept", b"operation", b"generation", b"source", b"\xc3\x28")
+NAMES = (
+    b"traceparent",
+    b"",
+    b"x-y",
+    b"content-type",
+    b"accept",
+    b"operation",
+    b"generation",
+    b"source",
+    b"\xc3\x28",
+    b"request-id",
+)
 VALUES = (b"1", b"", None, b"text/csv", b"application/json", b"f", b"nothing that is known", b"\xff" * 300)
 
 
@@ -58,9 +69,9 @@ class Host:
         return self._lab.seal(seal, given)
 
 
-def batches_of(values, draw, *, is_clean):
+def batches_of(values, draw, *, is_clean, offset=BASE):
     """Cut values into record batches of random sizes and codecs, with random keys and headers, and some damage."""
-    found, offset, values = [], BASE, iter(values)
+    found, values = [], iter(values)
     while chunk := list(itertools.islice(values, draw.choice((1, 2, 40, 120)))):
         records = [Record(value=value, key=b"k" if is_clean else key(draw)) for value in chunk]
         if not is_clean:
@@ -83,6 +94,7 @@ def with_headers(one, draw):
         return one
     value = None if draw.random() < 0.05 else one.value + bytes(5_000) if draw.random() < 0.02 else one.value
     names = [draw.choice(NAMES) if draw.random() < 0.2 else b"traceparent" for _ in range(draw.randrange(3))]
+    names += names[:1] * (draw.random() < 0.2)
     headers = tuple((name, draw.choice(VALUES)) for name in names)
     return Record(value=value, key=one.key, headers=headers)
 
@@ -148,8 +160,10 @@ def test_record_batches_are_answered_as_their_requests_are(lab, name):
     messages, taken, answer, configuration = CASES[name]
     source = proto(messages + answer, taken)
     (operation,) = compile_proto(source).operations.values()
-    draw, sealed = random.Random(name), []
-    batches = batches_of(Requests(operation, seed=len(name)).take(REQUESTS), draw, is_clean=False)
+    draw, sealed = random.Random(f"{name} 1"), []
+    requests = Requests(operation, seed=len(name))
+    batches = batches_of(requests.take(REQUESTS), draw, is_clean=False)
+    batches += batches_of(requests.good(2 * LIMIT), draw, is_clean=True, offset=BASE + 10 * REQUESTS)
     assert lab.load(GBM.load(proto=source, configuration=configuration)).seals
 
     raw = answers_of(Host(lab, can_seal=True), batches, sealed)
@@ -160,6 +174,35 @@ def test_record_batches_are_answered_as_their_requests_are(lab, name):
     assert sealed or configuration is STRICT
     codes = {dict(headers)["code"] for _, _, headers in raw[1]}
     assert {b"UNREADABLE", b"UNDECODABLE", b"TOO_LARGE", b"MALFORMED_HEADER"} <= codes
+
+
+@pytest.mark.parametrize("name", sorted(ONCE))
+def test_a_header_of_ours_that_is_repeated_is_refused_both_ways_and_once_is_not(lab, name):
+    messages, taken, answer, configuration = CASES["single"]
+    source = proto(messages + answer, taken)
+    (operation,) = compile_proto(source).operations.values()
+    lab.load(GBM.load(proto=source, configuration=configuration))
+    (value,) = Requests(operation, seed=1).good(1)
+    given = {"operation": b"f", "content-type": b"", "accept": b"*/*", "proto-digest": b"f" * 64, "not-after": b""}
+    header = name.encode(), given.get(name, b"1")
+    records = [Record(value=value)] * 5 + [Record(value=value, headers=(header, (b"x", b"1"), (b"x", b"1")))]
+    records.append(Record(value=value, headers=(header, (b"x", b"1"), header)))
+    sealed = []
+
+    raw = answers_of(Host(lab, can_seal=True), [batch(records).at(BASE)], sealed)
+
+    assert sealed
+    assert raw == answers_of(Host(lab, can_seal=False), [batch(records).at(BASE)])
+    predictions, ((_, kept, headers),) = raw
+    assert len(predictions) == 6
+    for _, _, answered in predictions:
+        ours = [one for one, _ in answered if one in {"source", "generation", "model-digest", "operation"}]
+        assert sorted(ours) == ["generation", "model-digest", "operation", "source"]
+        assert dict(answered)["operation"] == b"f"
+    assert kept == value
+    assert [one for one, _ in headers].count(name) == 2
+    assert dict(headers)["code"] == b"MALFORMED_HEADER"
+    assert f"header {name}:".encode() in dict(headers)["message"]
 
 
 def test_good_requests_are_answered_without_being_parsed(lab):

@@ -10,7 +10,7 @@ from hotswap.host.frames import FrameError
 from hotswap.host.sealing import parse_result
 
 STAMP = Stamp(producer_id=5, producer_epoch=2, sequence=(1 << 31) - 2, is_transactional=True, max_bytes=1_000)
-ENVELOPE = Envelope((), (), b"", (), 1_000, 1_000, 1_000)
+ENVELOPE = Envelope((), (), b"", (), (), 1_000, 1_000, 1_000)
 SEAL = Seal([memoryview(bytes(100)), memoryview(bytes(50))], 10, 15, 5, STAMP, 0, ENVELOPE)
 
 

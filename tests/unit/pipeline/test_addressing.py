@@ -30,6 +30,27 @@ def test_plain_predictions_are_columns_that_stand_for_the_same_records(offsets):
     assert Answers(list(packed.predictions.records()), packed.dead_letters) == one_by_one
 
 
+@pytest.mark.parametrize("value", [b"", None])
+def test_an_operation_that_is_empty_is_answered_under_the_one_that_scored_it(value):
+    request = FakeRequest(7, b"", headers=[("x", b"1"), ("operation", value)])
+    ((_, _, headers),) = address().records([request], [b"a"]).predictions
+    assert [header for header in headers if header[0] == "operation"] == [("operation", b"score")]
+
+
+def test_an_answer_has_each_of_our_headers_once_whatever_the_request_has():
+    given = ["source", "generation", "model-digest", "code", "message", "source", "generation"]
+    request = FakeRequest(7, b"", headers=[*((name, b"forged") for name in given), ("x", b"1"), ("x", b"2")])
+    ((_, _, headers),) = address().records([request], [b"a"]).predictions
+    assert headers == [
+        ("x", b"1"),
+        ("x", b"2"),
+        ("operation", b"score"),
+        ("generation", b"1"),
+        ("model-digest", b"a" * 64),
+        ("source", b"d.requests-3-7"),
+    ]
+
+
 @pytest.mark.parametrize(
     ("request_", "value", "limits"),
     [

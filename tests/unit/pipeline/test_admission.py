@@ -68,6 +68,19 @@ def test_an_answer_has_the_requests_own_format_unless_accept_names_one(headers, 
     assert dict(answered(given))["content-type"] == accept.encode()
 
 
+@pytest.mark.parametrize("name", ["accept", "content-type", "not-after", "operation", "proto-digest", "request-id"])
+@pytest.mark.parametrize("values", [(b"", b""), (b"one", b""), (b"one", b"two", b"one")])
+def test_a_header_of_ours_that_is_repeated_is_refused_and_named(name, values):
+    refusal = asked(*((name, value) for value in values))
+    assert refusal.code is Code.MALFORMED_HEADER
+    assert refusal.message == f"header {name}: there are {len(values)} of it, and a request may have one"
+
+
+@pytest.mark.parametrize("name", ["x", "Operation", "source", "generation", "message", "replay-of"])
+def test_any_other_header_may_be_repeated(name):
+    assert asked((name, b"1"), (name, b"2")) == Ask("one")
+
+
 def test_an_unknown_operation_is_refused_with_the_known_ones():
     rules = Rules(proto_sha256="", operations=("one", "two"), max_request_bytes=10)
     assert "one, two" in asked(("operation", b"three"), rules=rules).message

@@ -1,9 +1,10 @@
 """The order to answer record batches with record batches, and its result (FlatRecords.java). All is little-endian.
 
     order    HEAD; byte strings: the headers of the generation, and of the operation, encoded; the source before its
-             offset; u32 n and n byte strings, the names of headers that the host must leave to us; u32 n and a byte
-             string, n given answers joined, each the key, value and headers of a record, or empty; n x (i64 offset,
-             u32 length); the record batches, format v2, uncompressed
+             offset; u32 n and n byte strings, the names of headers that the host must leave to us; u32 n and n byte
+             strings, the names of those that it must leave if a request has two of one; u32 n and a byte string, n
+             given answers joined, each the key, value and headers of a record, or empty; n x (i64 offset, u32 length);
+             the record batches, format v2, uncompressed
     result   u32 0, u32 n, n x (u32 bytes, u32 records), n record batches; or
              u32 1, u32 n, n x (i64 offset, u32 begin, u32 end): the requests that it has left; or
              u32 2: it cannot read the record batches
@@ -44,8 +45,8 @@ def pack_order(order: Seal, given: Given) -> bytes:
         [
             _HEAD.pack(order.first, order.next, *stamp[:3], attributes, order.now_ms, stamp.max_bytes, *limits),
             *map(_packed, (record_headers(envelope.generation), record_headers(envelope.operation), envelope.place)),
-            _COUNT.pack(len(envelope.read_headers)),
-            *(_packed(name.encode()) for name in envelope.read_headers),
+            _names(envelope.read_headers),
+            _names(envelope.single_headers),
             _COUNT.pack(len(answers)),
             _packed(joined),
             *(_GIVEN.pack(offset, len(answer)) for offset, answer in zip(given, answers, strict=True)),
@@ -60,7 +61,7 @@ def warming_order(values: Sequence[bytes]) -> bytes:
     body = b"".join([record_field(record) for record in records])
     length, last = _RECORD_BATCH.size - _OVERHEAD + len(body), len(values) - 1
     head = _RECORD_BATCH.pack(0, length, -1, _MAGIC, 0, 0, last, 0, 0, -1, -1, -1, len(values))
-    envelope = Envelope((), (), b"", (), *[_LARGEST] * 3)
+    envelope = Envelope((), (), b"", (), (), *[_LARGEST] * 3)
     seal = Seal([memoryview(head + body)], 0, len(values), len(values), Stamp(0, 0, 0, False, _LARGEST), 0, envelope)
     return pack_order(seal, {})
 
@@ -129,6 +130,10 @@ def _record(record: Record) -> bytes:
     """Encode what a record has behind its offset: key, value and headers (format v2)."""
     key, value, headers = record
     return record_field(key) + record_field(value) + varint(2 * len(headers)) + record_headers(headers)
+
+
+def _names(names: Sequence[str]) -> bytes:
+    return _COUNT.pack(len(names)) + b"".join([_packed(name.encode()) for name in names])
 
 
 def _packed(content: bytes) -> bytes:

@@ -19,10 +19,11 @@ from hotswap.batch import (
     Unrefused,
 )
 from hotswap.generation import Generation
-from hotswap.pipeline.admission import OURS, READ, Rules, answered, copied
+from hotswap.pipeline.admission import ONCE, OURS, READ, Rules, answered, copied
 from hotswap.pipeline.dead_letters import dead_letter, record_bytes
 
 _READ_HEADERS: Final = tuple(sorted(OURS | READ))
+_SINGLE_HEADERS: Final = tuple(sorted(ONCE - OURS - READ))
 _KEY, _HEADERS, _OFFSET = attrgetter("key"), attrgetter("headers"), attrgetter("offset")
 
 
@@ -56,6 +57,7 @@ class Address:
             operation=(self._default,),
             place=self._source.removesuffix(b"%d"),
             read_headers=_READ_HEADERS,
+            single_headers=_SINGLE_HEADERS,
             max_answer_bytes=self._limits.answer,
             max_request_bytes=self._max_request_bytes,
             max_record_bytes=max_record_bytes,
@@ -98,7 +100,7 @@ class Address:
         if isinstance(answer, Refusal):
             refusal = answer
         else:
-            asked = _asked(given) or [self._default]
+            asked = [header for header in _asked(given) if header[1]] or [self._default]
             # The order of the headers is part of an answer's bytes.
             is_plain = self._is_roomy and not given and len(answer) + len(key or b"") <= largest
             headers = [*ours[:2], *asked, ours[2]] if is_plain else [*answered(given), *asked, *ours]
@@ -116,4 +118,5 @@ def _too_large(answer: bytes, largest: int, beside: int) -> Refusal:
 
 
 def _asked(headers: Headers) -> list[tuple[str, bytes]]:
-    return [header for header in headers if header[0] == "operation"][:1]
+    """Return what a request names its operation by: an admitted one has one header, which may be empty."""
+    return [header for header in headers if header[0] == "operation"]

@@ -1,5 +1,6 @@
 """Admits requests by their headers and size, without parsing them: returns the operation asked for, or a refusal."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -12,6 +13,9 @@ OURS = frozenset({"generation", "model-digest", "operation", "source", "code", "
 
 READ = frozenset({"accept", "content-type", "not-after", "operation", "proto-digest"})
 """Headers of a request that say whether and how it is answered."""
+
+ONCE = READ | {"request-id"}
+"""Headers that a request may have once: of two, one reader would take the first and another the last."""
 
 _FORMATS = {
     b"application/x-protobuf": Format.PROTOBUF,
@@ -57,8 +61,8 @@ def admit(request: Request, rules: Rules, now_ms: int) -> Ask | Refusal:
         return Refusal(Code.UNDECODABLE, "the record has no value; an empty message is zero bytes, not null")
     if len(request.value) > rules.max_request_bytes:
         return too_large(len(request.value), rules.max_request_bytes)
-    named = dict(request.headers)
     try:
+        named = _named(request.headers)
         content = _format("content-type", named.get("content-type")) or Format.PROTOBUF
         accept = _format("accept", named.get("accept")) or content
         _guard(named, rules, now_ms)
@@ -117,6 +121,15 @@ def _format(name: str, value: bytes | None) -> Format | None:
         Code.UNSUPPORTED_CONTENT_TYPE,
         f"header {name}: {value[:80].decode(errors='replace')!r} is not supported; supported are {served}",
     )
+
+
+def _named(headers: Headers) -> dict[str, bytes]:
+    """Return the headers by their names, once it is certain that none of ours is repeated."""
+    names = [name for name, _ in headers if name in ONCE]
+    if len(names) > len(set(names)):
+        name, count = Counter(names).most_common(1)[0]
+        raise _Refused(Code.MALFORMED_HEADER, f"header {name}: there are {count} of it, and a request may have one")
+    return dict(headers)
 
 
 def _guard(named: dict[str, bytes], rules: Rules, now_ms: int) -> None:

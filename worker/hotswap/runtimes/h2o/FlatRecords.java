@@ -47,10 +47,8 @@ public final class FlatRecords {
     maxRequest = order.getInt();
     maxRecord = order.getInt();
     records.open(stamp, new RecordWriter.Headers(bytes(order), bytes(order), bytes(order)));
-    byte[][] names = new byte[order.getInt()][];
-    for (int i = 0; i < names.length; i++) {
-      names[i] = bytes(order);
-    }
+    byte[][] read = names(order);
+    byte[][] single = names(order);
     int given = order.getInt();
     long[] offsets = new long[given];
     int[] ends = new int[given + 1];
@@ -67,7 +65,7 @@ public final class FlatRecords {
     leftSize = 0;
     clear();
     try {
-      RecordReader requests = new RecordReader(names);
+      RecordReader requests = new RecordReader(read, single);
       requests.read(bytes, 0, size);
       while (requests.next()) {
         if (requests.offset >= from && requests.offset < until) {
@@ -189,6 +187,14 @@ public final class FlatRecords {
       result = ByteBuffer.allocateDirect(2 * bytes).order(ByteOrder.LITTLE_ENDIAN);
     }
     return result.clear();
+  }
+
+  private static byte[][] names(ByteBuffer from) {
+    byte[][] names = new byte[from.getInt()][];
+    for (int i = 0; i < names.length; i++) {
+      names[i] = bytes(from);
+    }
+    return names;
   }
 
   private static byte[] bytes(ByteBuffer from) {

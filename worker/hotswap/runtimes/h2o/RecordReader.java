@@ -3,6 +3,7 @@ package hotswap;
 import java.lang.invoke.MethodHandles;
 import java.lang.invoke.VarHandle;
 import java.nio.ByteOrder;
+import java.util.Arrays;
 
 /**
  * Reads Kafka's record batches (format v2, KIP-98) as a broker returns them, uncompressed, record by record, strictly: it
@@ -25,7 +26,7 @@ final class RecordReader {
   int key, keyLength, value, valueLength;
   int headers, headersLength, headerCount; // the bytes behind their count
 
-  private final byte[][] readNames;
+  private final byte[][] readNames, singleNames;
   private boolean isCovered;
   private int at;
   private int stop;
@@ -34,9 +35,13 @@ final class RecordReader {
   private int count;
   private int done;
 
-  /** @param readNames the header names, and no others, that decide how a request is answered, or that are not copied */
-  RecordReader(byte[][] readNames) {
+  /**
+   * @param readNames the header names, and no others, that decide how a request is answered, or that are not copied
+   * @param singleNames those that are copied, unless a request has two of one: then it is refused
+   */
+  RecordReader(byte[][] readNames, byte[][] singleNames) {
     this.readNames = readNames;
+    this.singleNames = singleNames;
   }
 
   /** Reads `bytes` from `begin` to `end`: record batches, one behind the other. */
@@ -102,11 +107,17 @@ final class RecordReader {
 
   private void readHeaders() {
     check(headerCount > 0 && headerCount <= end - at);
+    long seen = 0; // a bit for each of the single names
     for (int i = 0; i < headerCount; i++) {
       int length = varint();
       check(length >= 0);
       int name = skip(length);
       isCovered &= isCopied(name, length);
+      int single = find(singleNames, name, length);
+      if (single >= 0) {
+        isCovered &= (seen & 1L << single) == 0;
+        seen |= 1L << single;
+      }
       int size = varint();
       isCovered &= size >= 0; // a null is for the plain path
       skip(size);
@@ -119,12 +130,16 @@ final class RecordReader {
         return false; // not ASCII: perhaps not UTF-8
       }
     }
-    for (byte[] known : readNames) {
-      if (known.length == length && java.util.Arrays.equals(known, 0, length, bytes, name, name + length)) {
-        return false;
+    return find(readNames, name, length) < 0;
+  }
+
+  private int find(byte[][] names, int name, int length) {
+    for (int i = 0; i < names.length; i++) {
+      if (names[i].length == length && Arrays.equals(names[i], 0, length, bytes, name, name + length)) {
+        return i;
       }
     }
-    return true;
+    return -1;
   }
 
   private int skip(int length) {
