@@ -2,8 +2,8 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Self
@@ -11,9 +11,9 @@ from typing import Any, Self
 import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
 
+from fakes.kafka_admin import FakeAdmin
 from hotswap.batch import Headers
 from hotswap.errors import StartError
-from hotswap.kafka.committed import Committed, Lag
 from hotswap.kafka.unparsed import Sought
 from hotswap.kafka.writer import Written
 from hotswap.settings import Settings
@@ -44,8 +44,16 @@ class FakeCluster:
     """The first offset of a topic's partitions that retention has left."""
     committed: dict[int, int] = field(default_factory=dict)
     """The group's offsets of the requests."""
+    scored: dict[int, int] = field(default_factory=dict)
+    """Partition of the requests -> the generation that its committed offset names."""
+    members: set[str] = field(default_factory=set)
+    """The workers that are members of the group."""
+    is_group_hidden: bool = False
+    """Whether the client may not describe the group."""
     at_once: int = 5_000
     timestamps: str = "LogAppendTime"
+    offset_reads: int = 0
+    """How often the committed offsets were asked for."""
     looks: int = 0
     """How often a reader was sent to an offset."""
 
@@ -85,6 +93,7 @@ class FakeCluster:
             "hotswap.client.client": {"LogWriter": writer, "Admin": admin},
             "hotswap.client.commanding": {"Admin": admin},
             "hotswap.client.deployments": {"Admin": admin},
+            "hotswap.client.offsets": {"Admin": admin},
             "hotswap.client.forget": {"LogWriter": writer, "Admin": admin},
             "hotswap.client.overview": {"LogReader": reader, "Admin": admin},
             "hotswap.client.answers": {"LogReader": reader, "Admin": admin},
@@ -219,56 +228,6 @@ class FakeWriter:
         pass
 
 
-class FakeAdmin:
-    """An `Admin` of a group without committed offsets."""
-
-    cluster: FakeCluster
-
-    @classmethod
-    @asynccontextmanager
-    async def connect(cls, settings: Settings) -> AsyncIterator[Self]:
-        yield cls()
-
-    async def partitions(self, topic: str) -> int:
-        if topic not in self.cluster.topics:
-            raise StartError(f"topic {topic} does not exist")
-        return len(self.cluster.topics[topic])
-
-    async def counts(self, topics: Iterable[str]) -> dict[str, int]:
-        return {topic: len(self.cluster.topics.get(topic, [])) for topic in topics}
-
-    async def topics(self) -> list[str]:
-        return list(self.cluster.topics)
-
-    async def end_offset(self, topic: str, partition: int, *, read_committed: bool = False) -> int:
-        return self.cluster.ends(topic)[partition]
-
-    async def lags(self, group: str, topic: str) -> tuple[Lag, ...]:
-        await self.partitions(topic)
-        return tuple(Lag(number, 0, end, 0) for number, end in self.cluster.ends(topic).items())
-
-    async def committed(self, group: str, topic: str, partitions: Iterable[int] | None = None) -> dict[int, Committed]:
-        return {number: Committed(offset, 1, True) for number, offset in self.cluster.committed.items()}
-
-    async def topic_faults(self) -> list[str]:
-        return []
-
-    async def topic_settings(self, topics: Iterable[str]) -> dict[str, dict[str, str]]:
-        return {topic: {"message.timestamp.type": self.cluster.timestamps} for topic in topics}
-
-    async def has_offsets(self, group: str, topic: str) -> bool:
-        return False
-
-    async def end_offsets(
-        self, topic: str, partitions: Iterable[int] | None = None, *, read_committed: bool = False
-    ) -> dict[int, int]:
-        await self.partitions(topic)
-        return self.cluster.ends(topic)
-
-    async def beginning_offset(self, topic: str, partition: int) -> int:
-        return self.cluster.begins.get(topic, 0)
-
-
 def stamp(seconds: float) -> Timestamp:
     made = Timestamp()
     made.FromMilliseconds(int(seconds * 1000))
@@ -291,6 +250,9 @@ class FakeWorker:
         self.outcomes, self.code, self.message = outcomes, code, message
         self.reads: dict[str, wire.FieldPaths] = {}
         """What it tells of each generation that it loads."""
+        self.commits = True
+        """Whether it commits every partition with a generation before it reports that it serves."""
+        cluster.members.add(name)
         cluster.on_append.append(self.react)
         self.speak()
 
@@ -314,6 +276,9 @@ class FakeWorker:
         self.cluster.append(self.settings.topics.status, wire.Status(worker=said).SerializeToString())
 
     def say(self, command_id: str, generation: int, outcome: str, code: str = "", message: str = "") -> None:
+        if outcome == "SERVING" and self.commits:
+            partitions = range(len(self.cluster.topics[self.settings.topics.requests]))
+            self.cluster.scored = {number: max(generation, self.cluster.scored.get(number, 0)) for number in partitions}
         said = wire.SwapStatus(
             command_id=command_id,
             deployment=self.settings.deployment,

@@ -104,11 +104,13 @@ def usual(given):
         return Due.of(given, "MALFORMED_HEADER")
     if given.value and len(given.value) > REQUEST_BYTES:
         return Due.of(given, "TOO_LARGE")
-    if given.value is None or given.value.startswith(b"\xff"):
+    if given.value is None:
         return Due.of(given, "UNDECODABLE")
     ours = [name for name, _ in given.headers if name in _ONCE]
     if len(set(ours)) < len(ours):
         return Due.of(given, "MALFORMED_HEADER")
+    if given.value.startswith(b"\xff"):
+        return Due.of(given, "UNDECODABLE")
     return Due.of(given, PREDICTED)
 
 

@@ -23,8 +23,8 @@ LATE_S = 0.7
 # On a busy machine, its workers take longer to report than it waits: it would end before it is killed.
 PATIENTLY = """
 import runpy, sys
-from hotswap.client import client
-client._SILENCE_S = 600.0
+from hotswap.client import following
+following.SILENCE_S = 600.0
 del sys.argv[0]
 sys.path[0] = sys.argv[0].rpartition("/")[0]
 runpy.run_path(sys.argv[0], run_name="__main__")

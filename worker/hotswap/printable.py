@@ -1,7 +1,7 @@
 """Makes untrusted text safe for a terminal, where names and messages may hold escape sequences; shortens long ones."""
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from itertools import islice
 from typing import TextIO
 
@@ -53,3 +53,14 @@ def few(paths: Mapping[str, str], most: int) -> dict[str, str]:
     kept = dict(islice(short, most))
     left = len(paths) - len(kept)
     return kept | ({"…": f"{left} operations are left out: too long for the status topic"} if left else {})
+
+
+def numbers(given: Iterable[int]) -> str:
+    """Write numbers shortly: `0-3, 7`."""
+    runs: list[list[int]] = []
+    for number in sorted(given):
+        if runs and number == runs[-1][-1] + 1:
+            runs[-1].append(number)
+        else:
+            runs.append([number])
+    return ", ".join(str(run[0]) if len(run) == 1 else f"{run[0]}-{run[-1]}" for run in runs)

@@ -92,7 +92,7 @@ def test_a_swap_of_nothing_or_of_an_absent_model_exits_2(cluster, settings):
 
 
 def test_a_deployment_without_workers_is_reported_and_exits_3(cluster, settings, monkeypatch):
-    monkeypatch.setattr("hotswap.client.client._SILENCE_S", 0.05)
+    monkeypatch.setattr("hotswap.client.following.SILENCE_S", 0.05)
     result = hotswap("swap", "d", "--model", "model.zip", "--proto", "frame.proto", code=3)
     assert "no worker of deployment 'd' answers" in one_line(result)
 

@@ -154,7 +154,7 @@ def test_every_command_escapes_what_workers_and_requests_say_but_not_in_json(
     text,
     monkeypatch,
 ):
-    monkeypatch.setattr("hotswap.client.client._SILENCE_S", 0.05)
+    monkeypatch.setattr("hotswap.client.following.SILENCE_S", 0.05)
     FakeWorker(cluster, settings, text, ("STAGING", "FAILED"), text, f"{text}\n{text}").speak(generation=1)
     FakeWorker(cluster, settings, f"dead {text}").speak(age_s=20)
     answer_requests(cluster, settings, refuse=lambda _: True, why=text)

@@ -41,7 +41,7 @@ class World:
         self._cluster.append(self._settings.topics.requests, b"")
 
     def is_silent(self):
-        self._patch.setattr("hotswap.client.client._SILENCE_S", 0.0)
+        self._patch.setattr("hotswap.client.following.SILENCE_S", 0.0)
         self._cluster.on_append.clear()
         self._worker.speak(stopped=True)
 

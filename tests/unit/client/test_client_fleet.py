@@ -69,7 +69,7 @@ async def test_a_code_that_only_newer_workers_know_is_passed_on_unchanged(cluste
 
 
 async def test_a_swap_that_no_worker_receives_is_an_error(cluster, settings, monkeypatch):
-    monkeypatch.setattr("hotswap.client.client._SILENCE_S", 0.05)
+    monkeypatch.setattr("hotswap.client.following.SILENCE_S", 0.05)
     async with Client(settings) as client:
         receipt = await first_swap(client)
         with pytest.raises(NoAnswer, match="hotswap run d"):

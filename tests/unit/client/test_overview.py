@@ -49,6 +49,7 @@ def fleet(*said):
 
 def problems(*workers, said=(), floors=(7, 7), newest=7, waiting=0):
     made = fleet(*said)
+    made.workers = {view.worker: view for view in workers}
     return Overview(
         deployment="d",
         at=NOW,
@@ -57,7 +58,7 @@ def problems(*workers, said=(), floors=(7, 7), newest=7, waiting=0):
         workers=workers,
         commands=(),
         lags=tuple(Lag(number, 10, 10 + waiting, floor) for number, floor in enumerate(floors)),
-        failures={view.worker: tuple(made.failures(view)) for view in workers if view.is_live(NOW)},
+        failures=made.failures(NOW),
     ).problems
 
 

@@ -35,14 +35,24 @@ async def publish_and_follow(
         shown: dict[str, Told] = {}
         if not sys.stderr.isatty():
             told_by = client.await_swap(receipt, timeout_s, on_told=lambda told: note(_line(told)), on_held_up=note)
-            return receipt, await told_by
+            return receipt, _noted(await told_by)
         with Live(console=Console(stderr=True), transient=True) as live:
 
             def show(told: Told) -> None:
                 shown[told.worker] = told
                 live.update(outcomes(title_of(receipt), shown))
 
-            return receipt, await client.await_swap(receipt, timeout_s, on_told=show, on_held_up=note)
+            answer = await client.await_swap(receipt, timeout_s, on_told=show, on_held_up=note)
+        return receipt, _noted(answer)
+
+
+def _noted(answer: FleetAnswer) -> FleetAnswer:
+    """Note what an operator should know of an answer, though it is good."""
+    if answer.unverified:
+        note(f"the reports are taken as they are, since the committed offsets may not be read: {answer.unverified}")
+    if answer.strangers:
+        note(f"without a report, and no members of the group, which serves without them: {', '.join(answer.strangers)}")
+    return answer
 
 
 def title_of(receipt: Receipt) -> str:
@@ -84,5 +94,6 @@ def what_went_wrong(receipt: Receipt, answer: FleetAnswer) -> str:
     for worker in answer.missing:
         reasons.setdefault("did not finish in time", []).append(worker)
     total = len(answer.told) + len(answer.missing)
-    said = "; ".join(f"{what} (on {len(by)} of {total}: {', '.join(by)})" for what, by in reasons.items())
-    return f"{title_of(receipt)}: {said}"
+    said = [f"{what} (on {len(by)} of {total}: {', '.join(by)})" for what, by in reasons.items()]
+    said += [f"not confirmed in time: {answer.unconfirmed}"] * bool(answer.unconfirmed)
+    return f"{title_of(receipt)}: {'; '.join(said)}"

@@ -2,7 +2,6 @@
 
 import asyncio
 import shlex
-from collections.abc import Sequence
 from typing import Any
 
 import click
@@ -29,6 +28,7 @@ from hotswap.client.deployments import deployments
 from hotswap.client.fleet import WorkerView
 from hotswap.client.overview import Overview, overview
 from hotswap.errors import Doubt, StartError
+from hotswap.printable import numbers
 from hotswap.settings import Settings
 
 _WATCH_S = 1.0
@@ -108,24 +108,13 @@ def _workers(view: Overview, width: int) -> Table:
         "model": [f"{worker.model_name} {worker.model_sha256[:8]}".strip() for worker in view.workers],
         "proto": [worker.proto_sha256[:8] for worker in view.workers],
         "path": ["; ".join(dict.fromkeys(worker.paths.values())) for worker in view.workers],
-        "partitions": [_numbers([part.partition for part in worker.partitions] if worker else []) for worker in live],
-        "held": [_numbers(numbers) for numbers in held],
+        "partitions": [numbers([part.partition for part in worker.partitions] if worker else []) for worker in live],
+        "held": list(map(numbers, held)),
         "last word": [_last_word(worker, view.at) for worker in view.workers],
     }
     details = ("loaded", "proto", "path") if width < _WIDE else ()
     shown = {name: cells for name, cells in columns.items() if any(map(str, cells)) and name not in details}
     return table("workers", list(shown), list(zip(*shown.values(), strict=True)))
-
-
-def _numbers(numbers: Sequence[int]) -> str:
-    """Write numbers shortly: `0-3, 7`."""
-    runs: list[list[int]] = []
-    for number in sorted(numbers):
-        if runs and number == runs[-1][-1] + 1:
-            runs[-1].append(number)
-        else:
-            runs.append([number])
-    return ", ".join(str(run[0]) if len(run) == 1 else f"{run[0]}-{run[-1]}" for run in runs)
 
 
 def _last_word(worker: WorkerView, now: float) -> str | Text:

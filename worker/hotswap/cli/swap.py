@@ -256,4 +256,6 @@ def _document(receipt: Receipt, answer: FleetAnswer | None) -> dict[str, Any]:
         "is_good": bool(answer and answer.is_good),
         "workers": workers,
         "missing": list(answer.missing if answer else ()),
+        "unconfirmed": answer.unconfirmed if answer else "",
+        "unverified": answer.unverified if answer else "",
     }

@@ -13,7 +13,7 @@ A client reads without a consumer group, so it never disturbs the workers or ano
 
 import time
 import uuid
-from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import replace
 from itertools import islice
@@ -26,7 +26,6 @@ from hotswap.artifacts.places import without_secrets
 from hotswap.artifacts.store import Store
 from hotswap.client import overview
 from hotswap.client.answers import PAUSE_S, Answers, Flow, Outgoing, Place, Prediction, Refused
-from hotswap.client.behind import Behind
 from hotswap.client.change import (
     MAX_INLINE_PROTO_BYTES,
     MAX_SAMPLES_BYTES,
@@ -38,7 +37,9 @@ from hotswap.client.change import (
 )
 from hotswap.client.commanding import check_trust, write_command
 from hotswap.client.fleet import Fleet, FleetAnswer, Told
+from hotswap.client.following import follow, silence
 from hotswap.client.history import History
+from hotswap.client.offsets import generations, read_offsets
 from hotswap.client.publishing import publish
 from hotswap.codec.compatibility import incompatibilities
 from hotswap.codec.proto import compile as compile_proto
@@ -62,8 +63,7 @@ from hotswap.swap import (
 from hotswap.trust.keys import Signer
 
 _WINDOW = 1_000
-_SILENCE_S = 10.0
-_SLACK_S = 10.0
+_FAR = 1_000_000
 
 
 class Client:
@@ -138,7 +138,9 @@ class Client:
                 if ready or not flow.waiting:
                     last = time.monotonic()
                 elif time.monotonic() - last > timeout_s:
-                    raise NoAnswer(self._silence(f"{flow.waiting} requests have no answer after {timeout_s:g} s"))
+                    raise NoAnswer(
+                        silence(self._settings, f"{flow.waiting} requests have no answer after {timeout_s:g} s")
+                    )
                 for answer in ready:
                     yield answer
 
@@ -167,15 +169,15 @@ class Client:
         stored = await self._stored(proto) if proto else None
         model = await self._upload(change.model, change.kind) if isinstance(change.model, Path) else change.model
         model = model and replace(model, name=change.name or model.name or PurePath(without_secrets(model.uri)).stem)
-        history, fleet = await self._read()
-        serving = history.serving(fleet)
+        history, fleet, scored = await self._read()
+        serving = history.serving(fleet, scored)
         base = change.base or (serving.number if serving else 0)
         inherited = history.timeline.swaps.get(base)
         successor = proto or (inherited.generation.proto if inherited else None)
         cut, why = await self._cut(change.cut, serving.generation.proto if serving else None, successor)
         command = SwapCommand(
             command_id=str(uuid.uuid4()),
-            generation=change.generation or _next_number(history, fleet),
+            generation=change.generation or _next_number(history, fleet, scored),
             base=base,
             model=model,
             proto=stored,
@@ -194,13 +196,13 @@ class Client:
             UsageError: no generation served before.
 
         """
-        history, fleet = await self._read()
-        serving = history.serving(fleet)
-        target = history.timeline.swaps.get(to) if to else history.before(fleet)
+        history, fleet, scored = await self._read()
+        serving = history.serving(fleet, scored)
+        target = history.timeline.swaps.get(to) if to else history.before(fleet, scored)
         old = serving.generation.proto if serving else None
         offsets, why = await self._cut(cut, old, target.generation.proto if target else None)
         number = target.number if target else to or 0
-        generation = _next_number(history, fleet)
+        generation = _next_number(history, fleet, scored)
         command = RollbackCommand(command_id=str(uuid.uuid4()), generation=generation, to=number, cut=offsets)
         return await self._command(command, why)
 
@@ -235,7 +237,7 @@ class Client:
             NoAnswer: no live worker has reported.
 
         """
-        async with aclosing(self._follow(receipt, timeout_s)) as steps:
+        async with aclosing(follow(self._settings, receipt, timeout_s)) as steps:
             async for told, _ in steps:
                 if told:
                     yield told
@@ -252,10 +254,11 @@ class Client:
 
         The fleet is every worker that has reported within `fleet.FRESH_S` and has not stopped. `timeout_s` None: the
         swap's own deadline and a little more. `on_held_up` is told if requests before the cut hold it up (behind.py).
+        That a generation serves counts once the committed offsets name it (confirming.py).
         Raises NoAnswer if there is no worker at all.
         """
         last = FleetAnswer({}, ())
-        async with aclosing(self._follow(receipt, timeout_s, on_held_up)) as steps:
+        async with aclosing(follow(self._settings, receipt, timeout_s, on_held_up)) as steps:
             async for told, answer in steps:
                 last = answer
                 if told:
@@ -265,30 +268,6 @@ class Client:
     async def status(self) -> overview.Overview:
         """Returns what the deployment's workers serve, its lag, and the outcomes of the last commands."""
         return await overview.overview(self._settings)
-
-    async def _follow(
-        self, receipt: Receipt, timeout_s: float | None, on_held_up: Callable[[str], None] = lambda _: None
-    ) -> AsyncGenerator[tuple[Told | None, FleetAnswer], None]:
-        began = time.monotonic()
-        give_up = began + (receipt.deadline_s + _SLACK_S if timeout_s is None else timeout_s)
-        fleet, expected = Fleet(self._settings.deployment), set[str]()
-        behind = Behind(self._settings.deployment, receipt)
-        async with overview.status_log(self._settings) as reader:
-            records = await reader.read_to_end()
-            while True:
-                told = [said for record in records if isinstance(said := fleet.receive(record.value), Told)]
-                expected = expected or fleet.live(time.time())
-                answer = fleet.answer(receipt.command_id, expected, time.time())
-                for said in (said for said in told if said.command_id == receipt.command_id):
-                    yield said, answer
-                yield None, answer
-                if why := behind.look(fleet, time.time()):
-                    on_held_up(why)
-                if answer.is_complete or time.monotonic() > give_up:
-                    return
-                if not expected and time.monotonic() - began > _SILENCE_S:
-                    raise NoAnswer(self._silence(f"command accepted, but no report for {_SILENCE_S:g} s"))
-                records = await reader.read(PAUSE_S)
 
     async def _command(self, command: Command, why: Iterable[str] = ()) -> Receipt:
         await self._check_topic()
@@ -306,9 +285,11 @@ class Client:
             async with Admin.connect(self._settings) as admin:
                 self._has_topic = await admin.partitions(self._settings.topics.requests) > 0
 
-    async def _read(self) -> tuple[History, Fleet]:
+    async def _read(self) -> tuple[History, Fleet, frozenset[int]]:
         await self._check_topic()
-        return await overview.read_history(self._settings), await overview.read_fleet(self._settings)
+        settings = self._settings
+        history, fleet = await overview.read_history(settings), await overview.read_fleet(settings)
+        return history, fleet, generations(await read_offsets(settings))
 
     async def _upload(self, path: Path, kind: str | None) -> Model:
         found = kind or find_kind(path)
@@ -334,16 +315,12 @@ class Client:
                 return await admin.end_offsets(self._settings.topics.requests), why
         return {}, why
 
-    def _silence(self, what: str) -> str:
-        name = self._settings.deployment
-        return (
-            f"no worker of deployment {name!r} answers ({what}): check `hotswap status {name}`, or start a worker with "
-            f"`hotswap run {name}`"
-        )
 
-
-def _next_number(history: History, fleet: Fleet) -> int:
-    # Above what the workers report, too: a control topic that was emptied does not know which numbers were used. But
-    # not where nothing could follow: anybody who may write to the status topic could report such a number.
+def _next_number(history: History, fleet: Fleet, scored: Collection[int]) -> int:
+    # Above what the offsets and the workers name, too: a control topic that was emptied does not know which numbers
+    # were used. But anybody may report one: what lies far ahead, or where nothing could follow, does not count.
     newest = history.timeline.newest
-    return newest + 1 if out_of_reach(fleet.newest + 1, newest) else max(newest, fleet.newest) + 1
+    used = max({newest, *scored})
+    if fleet.newest <= used + _FAR:
+        used = max(used, fleet.newest)
+    return newest + 1 if out_of_reach(used + 1, newest) else used + 1

@@ -11,13 +11,16 @@ from itertools import takewhile
 from google.protobuf.message import DecodeError
 from google.protobuf.timestamp_pb2 import Timestamp
 
+from hotswap.client.kept import Kept
+from hotswap.generation import MOST
 from hotswap.swap import Outcome
 from hotswap.v1 import control_pb2 as wire
 
 FRESH_S = 9.0
 """A worker silent for longer counts as dead: three times `control.STATUS_S`, the interval of its reports."""
 
-_KEPT_COMMANDS = 1_000
+_KEPT_BYTES = 64 << 20
+"""How much is kept of workers, and of outcomes, in bytes of their records: the topic may be flooded with new names."""
 _OUTCOMES = {wire.Outcome.Value(f"OUTCOME_{outcome}"): outcome for outcome in Outcome}
 _FINAL = frozenset(Outcome) - {Outcome.STAGING, Outcome.READY}
 _WAS_READY = frozenset({Outcome.READY, Outcome.SERVING, Outcome.RETIRED})
@@ -71,9 +74,12 @@ class WorkerView:
     held: str = ""
     """Why it answers nothing, whatever it owns: it is too old for the control log. Empty: it is not."""
 
+    heard_at: float = float("inf")
+    """Not after this it can have reported: when the record was written, as far as is known, and when it was read."""
+
     def is_live(self, now: float) -> bool:
         """Whether it has reported within `FRESH_S`, and not that it stops."""
-        return not self.is_stopped and now - self.at <= FRESH_S
+        return not self.is_stopped and now - min(self.at, self.heard_at) <= FRESH_S
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,11 +119,17 @@ class FleetAnswer:
 
     told: Mapping[str, Told]
     missing: tuple[str, ...]
+    unconfirmed: str = ""
+    """Why the workers' reports of a swap do not count yet: the committed offsets do not bear them out."""
+    unverified: str = ""
+    """Why the reports are taken as they are: what would confirm them may not be read."""
+    strangers: tuple[str, ...] = ()
+    """Live by their reports, without an outcome, and no members of the group, which serves without them."""
 
     @property
     def is_complete(self) -> bool:
-        """Whether every live worker's outcome is final."""
-        return bool(self.told) and not self.missing
+        """Whether every live worker's outcome is final, and confirmed."""
+        return bool(self.told) and not self.missing and not self.unconfirmed
 
     @property
     def is_good(self) -> bool:
@@ -132,21 +144,29 @@ class Fleet:
     deployment: str
     workers: dict[str, WorkerView] = field(default_factory=dict)
     told: dict[str, dict[str, Told]] = field(default_factory=dict)
+    """Command -> worker -> its outcome."""
+    _kept_workers: Kept[str] = field(default_factory=lambda: Kept(_KEPT_BYTES))
+    _kept_told: Kept[tuple[str, str]] = field(default_factory=lambda: Kept(_KEPT_BYTES))
 
-    def receive(self, value: bytes | None) -> Told | WorkerView | None:
-        """Folds the next record and returns its content, or None if it is not about this deployment."""
+    def receive(self, value: bytes | None, heard_at: float = float("inf")) -> Told | WorkerView | None:
+        """Folds the next record, which was there by `heard_at` (seconds since the epoch), and returns its content.
+
+        None: it is not about this deployment. The oldest goes where too much would be kept; who lives reports again.
+        """
         status = decode_status(value)
         kind = status.WhichOneof("kind") if status else None
         if status is None or kind is None or getattr(status, kind).deployment != self.deployment:
             return None
         if kind == "worker":
-            view = _worker_view(status.worker)
+            view = replace(_worker_view(status.worker), heard_at=heard_at)
             self.workers[view.worker] = view
+            for worker in self._kept_workers.keep(view.worker, status.ByteSize()):
+                del self.workers[worker]
             return view
         told = _told(status.swap) if kind == "swap" else None
-        return self._tell(told) if told else None
+        return self._tell(told, status.ByteSize()) if told else None
 
-    def _tell(self, told: Told) -> Told | None:
+    def _tell(self, told: Told, size: int) -> Told | None:
         by_worker = self.told.setdefault(told.command_id, {})
         before = by_worker.get(told.worker)
         if told.outcome is Outcome.DUPLICATE and before and before.outcome is not Outcome.DUPLICATE:
@@ -157,8 +177,10 @@ class Fleet:
         if before and before.serving_at:
             told = replace(told, serving_at=before.serving_at)
         by_worker[told.worker] = told
-        if len(self.told) > _KEPT_COMMANDS:
-            del self.told[next(iter(self.told))]
+        for command_id, worker in self._kept_told.keep((told.command_id, told.worker), size):
+            del self.told[command_id][worker]
+            if not self.told[command_id]:
+                del self.told[command_id]
         return told
 
     @property
@@ -183,12 +205,20 @@ class Fleet:
         asked = (set(expected) | set(told)) & self.live(now)
         return FleetAnswer(final, tuple(sorted(asked - set(final))))
 
-    def failures(self, worker: WorkerView) -> list[Told]:
-        """Returns the newest generations that a worker could not stage and runs without, newest first."""
-        said = [by_worker[worker.worker] for by_worker in self.told.values() if worker.worker in by_worker]
-        staged = [told for told in said if told.generation > worker.generation and told.outcome in _STAGED]
-        newest_first = sorted(staged, key=lambda told: told.generation, reverse=True)
-        return list(takewhile(lambda told: told.outcome is Outcome.FAILED, newest_first))
+    def failures(self, now: float) -> dict[str, tuple[Told, ...]]:
+        """Returns the newest generations that live workers could not stage and run without, newest first, by worker."""
+        live = {view.worker: view.generation for view in self.workers.values() if view.is_live(now)}
+        staged: dict[str, list[Told]] = {}
+        for by_worker in self.told.values():
+            for worker, told in by_worker.items():
+                if told.generation > live.get(worker, MOST) and told.outcome in _STAGED:
+                    staged.setdefault(worker, []).append(told)
+        found: dict[str, tuple[Told, ...]] = {}
+        for worker, said in staged.items():
+            newest_first = sorted(said, key=lambda told: told.generation, reverse=True)
+            if failed := tuple(takewhile(lambda told: told.outcome is Outcome.FAILED, newest_first)):
+                found[worker] = failed
+        return found
 
     def has_failed(self, command_id: str) -> bool:
         """Returns whether the generation of this command failed on some worker and became ready on none."""

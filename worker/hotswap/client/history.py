@@ -5,7 +5,7 @@ as soon as it has read it back, without asking any worker.
 """
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from typing import Any, Self
 
@@ -74,30 +74,31 @@ class History:
         if self.timeline.held:
             raise TooOld(f"{self.deployment} cannot be used from here: {self.timeline.held}")
 
-    def serving(self, fleet: Fleet) -> Swap | None:
+    def serving(self, fleet: Fleet, scored: Collection[int] = ()) -> Swap | None:
         """Returns the newest accepted generation that has not failed: the one that serves, or is about to.
+
+        Those that have `scored` a partition last, according to the committed offsets, have not, whatever is reported.
 
         Raises:
             TooOld: see `check`.
 
         """
         self.check()
-        intact = (swap for swap in self.timeline.swaps.values() if not fleet.has_failed(swap.command_id))
-        return max(intact, key=lambda swap: swap.number, default=None)
+        return max(self._intact(fleet, scored), key=lambda swap: swap.number, default=None)
 
-    def before(self, fleet: Fleet) -> Swap:
+    def _intact(self, fleet: Fleet, scored: Collection[int]) -> list[Swap]:
+        swaps = self.timeline.swaps.values()
+        return [swap for swap in swaps if swap.number in scored or not fleet.has_failed(swap.command_id)]
+
+    def before(self, fleet: Fleet, scored: Collection[int] = ()) -> Swap:
         """Returns the generation to roll back to: the newest one before the serving one that has not failed.
 
         Raises:
             UsageError: there is none.
 
         """
-        serving = self.serving(fleet)
-        older = [
-            swap
-            for swap in self.timeline.swaps.values()
-            if serving and swap.number < serving.number and not fleet.has_failed(swap.command_id)
-        ]
+        serving = self.serving(fleet, scored)
+        older = [swap for swap in self._intact(fleet, scored) if serving and swap.number < serving.number]
         if not older:
             known = ", ".join(map(str, self.timeline.swaps)) or "none"
             raise UsageError(

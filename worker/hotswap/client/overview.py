@@ -81,7 +81,7 @@ class Seen(NamedTuple):
         """Add what has been read of the control topic and the status topic."""
         self.history.receive(commands)
         for report in reports:
-            self.fleet.receive(report.value)
+            self.fleet.receive(report.value, heard_at(report))
 
     def commands(self) -> list[CommandView]:
         """Return the last commands, oldest first."""
@@ -240,7 +240,6 @@ async def follow_overview(settings: Settings) -> AsyncGenerator[Overview, None]:
 def _view(seen: Seen, lags: tuple[Lag, ...], topic_faults: tuple[str, ...]) -> Overview:
     (history, fleet), now = seen, time.time()
     workers = sorted(fleet.workers.values(), key=lambda view: view.worker)
-    live = [view for view in workers if view.is_live(now)]
     return Overview(
         deployment=history.deployment,
         at=now,
@@ -249,7 +248,7 @@ def _view(seen: Seen, lags: tuple[Lag, ...], topic_faults: tuple[str, ...]) -> O
         workers=tuple(view for view in workers if now - view.at < _FORGOTTEN_S),
         commands=tuple(seen.commands()),
         lags=lags,
-        failures={view.worker: tuple(failures) for view in live if (failures := fleet.failures(view))},
+        failures=fleet.failures(now),
         topic_faults=topic_faults,
         swaps=tuple(history.timeline.swaps.values()),
         signed_since=history.fold.guard.since,
@@ -276,6 +275,11 @@ async def control_log(settings: Settings, history: History | None) -> AsyncItera
             if settings.trust or settings.sign_with:
                 history.fold.guard.cluster = await reader.cluster_id()
         yield reader
+
+
+def heard_at(report: LogRecord) -> float:
+    """Return by when a report was there, in seconds since the epoch: what it says of its time may lie ahead."""
+    return min((report.timestamp or 0) / 1000, time.time())
 
 
 @asynccontextmanager
@@ -309,5 +313,5 @@ async def read_fleet(settings: Settings) -> Fleet:
     async with status_log(settings) as reader:
         async for records in reader.to_end():
             for record in records:
-                fleet.receive(record.value)
+                fleet.receive(record.value, heard_at(record))
     return fleet

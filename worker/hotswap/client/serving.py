@@ -1,6 +1,7 @@
 """What a deployment serves, as its control log and its workers tell: the proto, compiled, and what the model reads."""
 
 import asyncio
+import contextlib
 import time
 from collections.abc import AsyncIterator, Collection, Mapping
 from typing import NamedTuple
@@ -9,11 +10,13 @@ from hotswap.artifacts.store import Store
 from hotswap.client import overview
 from hotswap.client.fleet import Fleet, Told
 from hotswap.client.history import History
+from hotswap.client.offsets import Offsets, generations, read_offsets
 from hotswap.client.overview import Seen
 from hotswap.codec.proto import Operation, Schema
 from hotswap.codec.proto import compile as compile_proto
-from hotswap.errors import UsageError
+from hotswap.errors import Doubt, StartError, UsageError
 from hotswap.generation import Generation, TextOptions
+from hotswap.kafka.committed import Committed
 from hotswap.settings import Settings
 from hotswap.swap import Outcome, Swap
 
@@ -66,7 +69,7 @@ async def serving_schema(settings: Settings) -> Served:
 
     """
     history, fleet = await overview.read_history(settings), await overview.read_fleet(settings)
-    swap = history.serving(fleet)
+    swap = history.serving(fleet, generations(await read_offsets(settings)))
     if swap is None:
         raise UsageError(
             f"deployment {settings.deployment!r} has no generation, so its proto is unknown: publish one with "
@@ -80,9 +83,9 @@ async def follow_serving(settings: Settings, seen: Seen | None = None) -> AsyncI
 
     And again, too, when there is another command that is no swap, or workers tell of it.
 
-    What serves is the newest generation that a worker scores with: one that is being staged does not yet. Nothing does
-    where only a later version can read what does (`Timeline.held`). What is read meanwhile is added to `seen`, in
-    which nothing is yet.
+    What serves is the newest generation that the committed offsets name, since anybody who may write to the status
+    topic may report another one (see `_scoring` for the exceptions). Nothing does where only a later version can read
+    what does (`Timeline.held`). What is read meanwhile is added to `seen`, in which nothing is yet.
 
     Raises:
         StartError: no broker answers, or a topic is missing.
@@ -92,13 +95,18 @@ async def follow_serving(settings: Settings, seen: Seen | None = None) -> AsyncI
     """
     seen, store = seen or Seen.nothing(settings), Store(settings)
     history, fleet = seen
-    async with overview.control_log(settings, history) as commands, overview.status_log(settings) as status:
+    async with (
+        overview.control_log(settings, history) as commands,
+        overview.status_log(settings) as status,
+        Offsets(settings) as offsets,
+    ):
+        committed = await offsets.read()
         seen.receive(await commands.read_to_end(), await status.read_to_end())
         served: Served | None = None
         facts: object = None
         known: object = _NOT_YET
         while True:
-            swap = _scoring(history, fleet)
+            swap = _scoring(history, fleet, committed)
             told = fleet.told.get(swap.command_id, {}) if swap else {}
             before, facts = facts, swap and (swap.command_id, any(said.reads for said in told.values()))
             if facts != before:
@@ -109,21 +117,39 @@ async def follow_serving(settings: Settings, seen: Seen | None = None) -> AsyncI
                 known = now
                 yield served
             seen.receive(*await asyncio.gather(commands.read(_POLL_S), status.read(_POLL_S)))
+            # Only a swap that was accepted can change what they name; and what they name does not go back.
+            if history.timeline.newest and history.timeline.newest not in generations(committed):
+                with contextlib.suppress(Doubt, StartError):  # Kafka is away: what was committed before holds
+                    committed = await offsets.read()
 
 
 def _outcomes(told: Mapping[str, Told]) -> Mapping[str, str]:
     return {worker: said.outcome for worker, said in told.items()}
 
 
-def _scoring(history: History, fleet: Fleet) -> Swap | None:
-    """Return the newest generation that a live worker, or else any, is known to score with."""
+def _scoring(history: History, fleet: Fleet, committed: Mapping[int, Committed] | None) -> Swap | None:
+    """Return the newest generation that scores, according to the committed offsets.
+
+    Reports decide where the offsets name none, or may not be read, and of a newer one that is cut by offsets: what is
+    published from now on is that one's to answer, long before it has committed anything.
+    """
     if history.timeline.held:
         return None
     now = time.time()
     swaps = history.timeline.swaps
-    reported = {view.generation for view in fleet.workers.values() if view.is_live(now)}
-    told = {number for number, swap in swaps.items() if _has_served(fleet, swap)}
-    return swaps.get(max((reported | told) & set(swaps), default=0))
+    loaded = {view.generation for view in fleet.workers.values() if view.is_live(now)}
+    reported = {number for number, swap in swaps.items() if number in loaded or _has_served(fleet, swap)}
+    scored = max(generations(committed) & set(swaps), default=0)
+    if committed is None or not scored:
+        return swaps.get(max(reported, default=0))
+    due = [number for number in reported if number > scored and _is_due(swaps[number], committed)]
+    return swaps[max(due, default=scored)]
+
+
+def _is_due(swap: Swap, committed: Mapping[int, Committed]) -> bool:
+    """Return whether a generation is cut by offsets, and no partition has gone past its cut with an older one."""
+    passed = (at.generation < swap.number and at.offset > swap.cut.get(n, 0) for n, at in committed.items())
+    return bool(swap.cut) and not any(passed)
 
 
 def _has_served(fleet: Fleet, swap: Swap) -> bool:

@@ -237,6 +237,9 @@ class Deployment:
             "workers": {worker: {"code": told.code, "message": told.message} for worker, told in bad.items()},
             "missing": list(answer.missing),
         }
+        if answer.unconfirmed:
+            detail = f"not confirmed in time: {answer.unconfirmed}"
+            return Problem(HTTPStatus.GATEWAY_TIMEOUT, detail, **facts)
         if not bad:
             detail = f"{len(answer.missing)} workers have not answered in time; they may still carry it out"
             return Problem(HTTPStatus.GATEWAY_TIMEOUT, detail, **facts)

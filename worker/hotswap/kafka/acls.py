@@ -70,6 +70,7 @@ def _outside(role: Role, settings: Settings) -> Iterator[Right]:
         yield Right("Write", "topic", topics.requests)  # all that a producer of one's own needs
         yield Right("Read", "topic", topics.control)
         yield Right("Read", "topic", topics.status)
+        yield Right("Describe", "group", settings.group_id)  # its committed offsets, which confirm what workers report
     else:
         yield Right("Read", "topic", topics.predictions)
         yield Right("Read", "topic", topics.dead_letters)
@@ -82,7 +83,7 @@ def _control(_: Role, settings: Settings) -> Iterator[Right]:
     yield Right("Read", "topic", topics.status)
     for topic in (topics.requests, topics.predictions, topics.dead_letters):
         yield Right("Describe", "topic", topic)
-    yield Right("Describe", "group", settings.group_id)  # its committed offsets, for the lag
+    yield Right("Describe", "group", settings.group_id)  # its committed offsets: the lag, and what confirms reports
 
 
 def lacking(settings: Settings, rights: Sequence[Right]) -> str:

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from hotswap.artifacts.store import Store
 from hotswap.client import overview
+from hotswap.client.offsets import generations, read_offsets
 from hotswap.codec.proto import Schema
 from hotswap.codec.proto import compile as compile_proto
 from hotswap.errors import UsageError
@@ -111,7 +112,8 @@ async def fetch(settings: Settings, number: int | None, folder: Path) -> Scorer:
 async def _generation(settings: Settings, number: int | None) -> Generation:
     history, fleet = await overview.read_history(settings), await overview.read_fleet(settings)
     swaps = history.timeline.swaps
-    swap = history.serving(fleet) if number is None else swaps.get(number)
+    scored = generations(await read_offsets(settings)) if number is None else ()
+    swap = history.serving(fleet, scored) if number is None else swaps.get(number)
     if swap is None:
         known = ", ".join(map(str, swaps)) or "none"
         wanted = "no generation" if number is None else f"no generation {number}"

@@ -1,0 +1,68 @@
+"""Follows the fleet's answer to a command until it is final, confirmed, or late."""
+
+import time
+from collections.abc import AsyncGenerator, Callable
+
+from hotswap.client import overview
+from hotswap.client.answers import PAUSE_S
+from hotswap.client.behind import Behind
+from hotswap.client.change import Receipt
+from hotswap.client.confirming import Confirmation
+from hotswap.client.fleet import Fleet, FleetAnswer, Told, WorkerView
+from hotswap.client.offsets import Offsets
+from hotswap.errors import NoAnswer
+from hotswap.settings import Settings
+
+SILENCE_S = 10.0
+_SLACK_S = 10.0
+_CONFIRMED_S = 0.1  # a worker's commit is visible within milliseconds of its report
+
+
+async def follow(
+    settings: Settings,
+    receipt: Receipt,
+    timeout_s: float | None,
+    on_held_up: Callable[[str], None] = lambda _: None,
+) -> AsyncGenerator[tuple[Told | None, FleetAnswer], None]:
+    """Yield each report on a command, or None, with the fleet's answer so far; the last one is final, or time is up.
+
+    Raises:
+        NoAnswer: no live worker has reported.
+
+    """
+    give_up = time.monotonic() + (receipt.deadline_s + _SLACK_S if timeout_s is None else timeout_s)
+    fleet, expected = Fleet(settings.deployment), set[str]()
+    behind = Behind(settings.deployment, receipt)
+    async with overview.status_log(settings) as reader, Offsets(settings) as offsets:
+        confirmation = Confirmation(settings, receipt, offsets)
+        records = await reader.read_to_end()
+        caught_up = time.monotonic()  # a topic that was flooded takes a while
+        while True:
+            heard = [fleet.receive(record.value, overview.heard_at(record)) for record in records]
+            for view in heard:
+                if isinstance(view, WorkerView):
+                    confirmation.hear(view)
+            expected = expected or fleet.live(time.time())
+            reported = fleet.answer(receipt.command_id, expected, time.time())
+            is_late = time.monotonic() > give_up
+            answer = await confirmation.of(reported, fleet, is_last=is_late)
+            for said in heard:
+                if isinstance(said, Told) and said.command_id == receipt.command_id:
+                    yield said, answer
+            yield None, answer
+            if why := behind.look(fleet, time.time()):
+                on_held_up(why)
+            if answer.is_complete or is_late:
+                return
+            if not expected and time.monotonic() - caught_up > SILENCE_S:
+                raise NoAnswer(silence(settings, f"command accepted, but no report for {SILENCE_S:g} s"))
+            records = await reader.read(_CONFIRMED_S if answer.unconfirmed else PAUSE_S)
+
+
+def silence(settings: Settings, what: str) -> str:
+    """Return what to say, and to advise, where no worker answers."""
+    name = settings.deployment
+    return (
+        f"no worker of deployment {name!r} answers ({what}): check `hotswap status {name}`, or start a worker with "
+        f"`hotswap run {name}`"
+    )

@@ -1,0 +1,79 @@
+"""What the workers have committed: who may only write to the status topic cannot write that, so it confirms reports."""
+
+import logging
+from collections.abc import Mapping
+from contextlib import AsyncExitStack
+from types import TracebackType
+from typing import Self
+
+from hotswap.errors import Denied
+from hotswap.kafka.admin import Admin
+from hotswap.kafka.committed import Committed
+from hotswap.kafka.group import Group
+from hotswap.settings import Settings
+
+log = logging.getLogger(__name__)
+
+
+class Offsets:
+    """Reads a deployment's committed offsets again and again; it connects when it is first asked."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._stack = AsyncExitStack()
+        self._admin: Admin | None = None
+        self.denied = ""
+        """Why they cannot be read: this user may not describe the group. Empty: it may, as far as is known."""
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._stack.aclose()
+
+    async def read(self) -> Mapping[int, Committed] | None:
+        """Return partition -> what is committed there, in one request for all; None: `denied` says why not.
+
+        Raises:
+            StartError: no broker answers.
+            Doubt: the coordinator did not answer in time.
+
+        """
+        if self.denied:
+            return None
+        admin = await self._connected()
+        try:
+            return await admin.committed(self._settings.group_id, self._settings.topics.requests)
+        except Denied as denied:
+            self.denied = str(denied)
+            log.warning("reports.unconfirmed", extra={"why": self.denied})
+            return None
+
+    async def members(self) -> set[str]:
+        """Return the workers that are members of the group.
+
+        Raises:
+            Doubt: the coordinator did not answer in time.
+
+        """
+        admin = await self._connected()
+        group: Group = await admin.group(self._settings.group_id)
+        return {client.removeprefix("hotswap-") for client in group.members.values()}
+
+    async def _connected(self) -> Admin:
+        if self._admin is None:
+            self._admin = await self._stack.enter_async_context(Admin.connect(self._settings))
+        return self._admin
+
+
+def generations(committed: Mapping[int, Committed] | None) -> frozenset[int]:
+    """Return the generations that have scored a partition last."""
+    return frozenset(at.generation for at in (committed or {}).values() if at.generation)
+
+
+async def read_offsets(settings: Settings) -> Mapping[int, Committed] | None:
+    """Return what is committed as `Offsets.read` does, once."""
+    async with Offsets(settings) as offsets:
+        return await offsets.read()
