@@ -12,6 +12,7 @@ from faults import attacks_by_answers as answers
 from faults import attacks_by_jars as jars
 from faults import attacks_by_keys as keys
 from faults import attacks_by_records as records
+from faults import attacks_by_reports as reports
 from faults import attacks_by_swaps as swaps
 from faults import attacks_by_uris as by_uris
 from faults import attacks_on_processes as processes
@@ -53,6 +54,7 @@ class Row:
 
 ATTACKS = (
     records.header_name,
+    records.repeated_header,
     records.header_name_on_control,
     records.inflates,
     records.inflates_to_a_gigabyte,
@@ -79,6 +81,8 @@ ATTACKS = (
     keys.commands_without_the_right_key,
     http.answers_of_others,
     http.hosts_of_others,
+    reports.swap_without_a_worker,
+    reports.reports_in_random_mixes,
     jars.files,
     jars.processes,
     jars.network,

@@ -5,6 +5,14 @@ from harness.fleet import messages
 
 _BOUND_MB = 300
 _ODD = ((b"\xff\xfe", b"1"), (b"request-id", b"7"))
+_TWICE = {
+    b"operation": (b"Classify", b""),
+    b"content-type": (b"application/x-protobuf", b"text/csv"),
+    b"accept": (b"*/*", b"application/json"),
+    b"proto-digest": (b"", b"0" * 64),
+    b"not-after": (b"4102444800000", b"1000"),
+    b"request-id": (b"1", b"2"),
+}
 _IRIS = messages("iris")[0][0]
 
 
@@ -20,6 +28,17 @@ async def header_name(stage):
     place = await stage.raw.send(stage.topics.requests, 0, batch([Record(value=_IRIS, headers=_ODD)]).at(0))
     letter = await stage.letter(0, place)
     return _told(letter), bool(letter) and letter["code"] == b"MALFORMED_HEADER" and letter["value"] == _IRIS
+
+
+async def repeated_header(stage):
+    """Each header of ours twice, with other values."""
+    found = []
+    for name, values in _TWICE.items():
+        headers = tuple((name, value) for value in values)
+        place = await stage.raw.send(stage.topics.requests, 0, batch([Record(value=_IRIS, headers=headers)]).at(0))
+        letter = await stage.letter(0, place)
+        found.append(bool(letter) and letter["code"] == b"MALFORMED_HEADER" and name in letter["message"])
+    return f"{sum(found)} of {len(found)} refused by name", all(found)
 
 
 async def header_name_on_control(stage):

@@ -28,6 +28,16 @@ def forger(cluster, settings, name="w1", **more):
     return made
 
 
+def commits_first_partition(cluster, settings):
+    """Have partition 0 commit generation 2 once a swap is published."""
+
+    def commit(record):
+        if record.topic == settings.topics.control:
+            cluster.scored = {0: 2, 1: 1}
+
+    cluster.on_append.append(commit)
+
+
 async def swapped(settings, timeout_s=SHORT_S, **more):
     async with Client(settings) as client:
         return await client.await_swap(await client.swap(Change(model=MODEL)), timeout_s, **more)
@@ -63,7 +73,7 @@ async def test_no_outcome_counts_before_the_first_commit_of_all(cluster, setting
 
 async def test_one_partition_that_is_behind_is_enough_and_is_named(cluster, settings, served):
     worker = forger(cluster, settings, "w1")
-    cluster.on_append.append(lambda _: cluster.scored.update({0: 2}))
+    commits_first_partition(cluster, settings)
     answer = await swapped(settings)
     assert answer.unconfirmed.endswith("name generation 1 for partition 1")
     assert worker.name in answer.unconfirmed
@@ -139,7 +149,7 @@ async def test_a_partition_that_a_member_reports_as_held_and_nothing_else_needs_
     worker = FakeWorker(cluster, settings)
     worker.commits = False
     worker.speak(partitions={0: "", 1: "is damaged"}, generation=1)
-    cluster.scored = {0: 2, 1: 1}
+    commits_first_partition(cluster, settings)
     assert (await swapped(settings, 5)).is_good
 
 
@@ -147,7 +157,7 @@ async def test_a_partition_that_a_member_reports_as_held_and_nothing_else_needs_
 async def test_a_partition_is_not_held_because_somebody_says_so(cluster, settings, served, doubt):
     worker = FakeWorker(cluster, settings)
     worker.commits = False
-    cluster.scored = {0: 2, 1: 1}
+    commits_first_partition(cluster, settings)
     if doubt == "no member":
         cluster.members.clear()
     age_s = 100.0 if doubt == "no longer live" else 0.0
