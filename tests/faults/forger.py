@@ -64,9 +64,9 @@ class Forger:
             setattr(said, name, value)
         self._write(f"{self._deployment.name}/{worker}", status, said, at_s)
 
-    def flood(self, count, workers=("w1", "w2")):
-        """Write so many reports of everything, under workers' names and made-up ones."""
-        chance, known = self._chance, [*self.commands(), ("made-up", 7)]
+    def flood(self, count, workers=("w1", "w2"), known=None):
+        """Write so many reports of everything, under workers' names and made-up ones; `known` None: of all commands."""
+        chance, known = self._chance, [*(self.commands() if known is None else known), ("made-up", 7)]
         for number in range(count):
             name = chance.choice((*workers, f"ghost-{number}", f"ghost-{chance.randrange(100)}"))
             at_s = chance.choice((None, None, 0, _NEVER_S))

@@ -36,3 +36,8 @@ async def test_a_missing_right_is_one_line_for_workers_and_clients_and_holds_unt
         async with field._without(user, right):
             row = await field.of_a_client(user, right)
             assert row.holds, str(row)
+    group = next(right for right in field.rights[PUBLISHER] if right.kind == "group")
+    async with field._without(PUBLISHER, group):
+        row = await field.of_a_client(PUBLISHER, group)
+        assert row.holds, str(row)
+        assert row.outcome == "exit 0, by the reports"

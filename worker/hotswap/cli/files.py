@@ -9,9 +9,10 @@ import click
 
 from hotswap.artifacts.places import without_secrets
 from hotswap.artifacts.store import Store
+from hotswap.cli.exits import note
 from hotswap.cli.shared import local_file
 from hotswap.client.change import compile_file
-from hotswap.client.serving import serving_schema
+from hotswap.client.serving import Served, serving_schema
 from hotswap.codec.proto import Operation, Schema
 from hotswap.codec.proto import compile as compile_proto
 from hotswap.codec.text.layout import BadRow
@@ -119,6 +120,14 @@ def kind_of(path: Path) -> Kind:
     return "json" if path.suffix.lower() in _JSON_ENDINGS else "csv"
 
 
+async def what_serves(settings: Settings) -> Served:
+    """Return what serves, and note it if only the workers' reports say so."""
+    served = await serving_schema(settings)
+    if served.unverified:
+        note(f"what serves is known by the workers' reports alone: {served.unverified}")
+    return served
+
+
 async def read_samples(
     settings: Settings, path: Path, proto: Path | Proto | None, configuration: Configuration | None
 ) -> tuple[bytes, ...]:
@@ -136,7 +145,7 @@ async def read_samples(
     elif proto:
         schema = compile_proto(await Store(settings).fetch_proto(proto), proto.is_descriptor_set)
     else:
-        served = await serving_schema(settings)
+        served = await what_serves(settings)
         schema, text = served.schema, served.text
     options = configuration.text if configuration else text or TextOptions()
     samples = []

@@ -21,6 +21,7 @@ from hotswap.cli.files import (
     open_rows,
     package_option,
     parts_of,
+    what_serves,
 )
 from hotswap.cli.follow import publish_and_follow, title_of, what_went_wrong
 from hotswap.cli.shared import (
@@ -51,7 +52,7 @@ from hotswap.cli.table import (
 from hotswap.client.answers import Outgoing, Refused
 from hotswap.client.change import MOST_SAMPLES, Change, as_samples, compile_file, read_proto
 from hotswap.client.client import Client
-from hotswap.client.serving import Served, find_operation, serving_schema
+from hotswap.client.serving import Served, find_operation
 from hotswap.errors import UsageError
 from hotswap.generation import Configuration
 from hotswap.settings import Settings
@@ -94,7 +95,7 @@ def _served(given: dict[str, Any]) -> Served:
         raise UsageError("name the proto: --proto FILE, or --deployment NAME for the one that it serves")
     if given["proto"]:
         return Served(compile_file(given["proto"]), "", {})
-    return run(serving_schema(make_settings(deployment=given["deployment"], kafka=given["kafka"])))
+    return run(what_serves(make_settings(deployment=given["deployment"], kafka=given["kafka"])))
 
 
 def _encode(reading: Reading, target: Path | None, per_message: int | None) -> int:
@@ -166,7 +167,7 @@ async def _predict(settings: Settings, file: Path, given: dict[str, Any]) -> Non
     if given["proto"]:
         served = Served(compile_file(given["proto"]), read_proto(given["proto"]).sha256, {})
     else:
-        served = await serving_schema(settings)
+        served = await what_serves(settings)
     schema = served.schema
     # If another proto serves, or starts to serve in between, the rows are refused, not misread.
     headers = [("proto-digest", served.proto_sha256.encode())]

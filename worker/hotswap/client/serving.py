@@ -10,7 +10,7 @@ from hotswap.artifacts.store import Store
 from hotswap.client import overview
 from hotswap.client.fleet import Fleet, Told
 from hotswap.client.history import History
-from hotswap.client.offsets import Offsets, generations, read_offsets
+from hotswap.client.offsets import Offsets, generations
 from hotswap.client.overview import Seen
 from hotswap.codec.proto import Operation, Schema
 from hotswap.codec.proto import compile as compile_proto
@@ -52,6 +52,8 @@ class Served(NamedTuple):
     """None: the proto was given, and no deployment was asked."""
     source: bytes = b""
     """The proto, as text or as a descriptor set."""
+    unverified: str = ""
+    """Why what serves is known by the workers' reports alone; empty: the committed offsets confirm it."""
 
     @property
     def proto_text(self) -> str | None:
@@ -69,13 +71,14 @@ async def serving_schema(settings: Settings) -> Served:
 
     """
     history, fleet = await overview.read_history(settings), await overview.read_fleet(settings)
-    swap = history.serving(fleet, generations(await read_offsets(settings)))
+    async with Offsets(settings) as offsets:
+        swap = history.serving(fleet, generations(await offsets.read()))
     if swap is None:
         raise UsageError(
             f"deployment {settings.deployment!r} has no generation, so its proto is unknown: publish one with "
             "`hotswap swap`, or name the proto with --proto"
         )
-    return await _served(Store(settings), swap, fleet)
+    return (await _served(Store(settings), swap, fleet))._replace(unverified=offsets.denied)
 
 
 async def follow_serving(settings: Settings, seen: Seen | None = None) -> AsyncIterator[Served | None]:
