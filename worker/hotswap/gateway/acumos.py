@@ -16,7 +16,6 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from hotswap.batch import Ask, Format, Refusal
-from hotswap.client.answers import Outgoing
 from hotswap.client.change import Change, as_samples
 from hotswap.client.scoring import own_host
 from hotswap.codec.proto import Operation
@@ -25,7 +24,8 @@ from hotswap.gateway.access import demand
 from hotswap.gateway.callers import Role
 from hotswap.gateway.changes import SavedModel, change_of, proto_of, save_model
 from hotswap.gateway.deployment import Deployment, operation_of, predicted
-from hotswap.gateway.limits import Limits
+from hotswap.gateway.desk import Alike
+from hotswap.gateway.limits import Limits, Work
 from hotswap.gateway.openapi import (
     ANSWER,
     ASK,
@@ -66,7 +66,7 @@ class Acumos:
 
     def routes(self) -> list[Route]:
         """Return the routes: method, path, who answers, and what the OpenAPI document says of it."""
-        csv, json = Format.CSV, Format.JSON
+        csv, json, fair = Format.CSV, Format.JSON, self.limits.fair
         model = {"model": BINARY, "kind": STRING}
         return [
             _swaps("/model", partial(self.put, part="model"), "Swap the model", form("model", **_CHANGE)),
@@ -77,18 +77,18 @@ class Acumos:
                 "Swap the configuration",
                 form("modelConfig", **_CHANGE),
             ),
-            _encodes("/getBinary", partial(self.encode, content=csv, is_own=True), csv, proto=STRING),
-            _encodes("/getBinaryDefault", partial(self.encode, content=csv, is_own=False), csv),
-            _encodes("/getBinaryJSON", partial(self.encode, content=json, is_own=True), json, proto=STRING),
-            _encodes("/getBinaryJSONDefault", partial(self.encode, content=json, is_own=False), json),
-            _scores("/transformCSVDefault", partial(self.transform, content=csv), csv),
-            _scores("/transformJSONDefault", partial(self.transform, content=json), json),
-            _scores("/transformCSV", partial(self.transform_own, content=csv), csv, proto=STRING, **model),
-            _scores("/transformJSON", partial(self.transform_own, content=json), json, proto=STRING, **model),
+            _encodes("/getBinary", fair(partial(self.encode, content=csv, is_own=True)), csv, proto=STRING),
+            _encodes("/getBinaryDefault", fair(partial(self.encode, content=csv, is_own=False)), csv),
+            _encodes("/getBinaryJSON", fair(partial(self.encode, content=json, is_own=True)), json, proto=STRING),
+            _encodes("/getBinaryJSONDefault", fair(partial(self.encode, content=json, is_own=False)), json),
+            _scores("/transformCSVDefault", fair(partial(self.transform, content=csv)), csv),
+            _scores("/transformJSONDefault", fair(partial(self.transform, content=json)), json),
+            _scores("/transformCSV", fair(partial(self.transform_own, content=csv)), csv, proto=STRING, **model),
+            _scores("/transformJSON", fair(partial(self.transform_own, content=json)), json, proto=STRING, **model),
             Endpoint(
                 "POST",
                 "/model/methods/{operation}",
-                self.predict,
+                fair(self.predict),
                 Says(
                     summary="Score one serialized input message by what serves",
                     body=content(BINARY, OCTETS),
@@ -120,16 +120,18 @@ class Acumos:
                 operation, options = operation_of(schema, form.text("operation")), None
             else:
                 operation, options = self.deployment.operation(form.text("operation")), self.deployment.served.text
-            given = await rows.read(await form.some(_PARTS[content]), content, operation, options)
-            return Response(given.pack(), media_type="application/octet-stream")
+            work = self.limits.work(request)
+            given = await rows.read(await form.some(_PARTS[content]), content, operation, options, work)
+            return Response(await given.pack(work), media_type="application/octet-stream")
 
     async def transform(self, request: Request, *, content: Format) -> Response:
         """Score each row by what serves, and reply with the output message."""
         async with bodies.form(request, self.limits.body_bytes) as form:
             text = await form.some(_PARTS[content])
-            asking = self.deployment.ask_rows(text, content, form.text("operation"), is_whole=True)
+            work = self.limits.work(request)
+            asking = self.deployment.ask_rows(text, content, form.text("operation"), work=work, is_whole=True)
             _, operation, answered = await asking
-            return _reply(request, [predicted(one).value for one in answered], operation)
+            return await _reply(request, [predicted(one).value for one in answered], operation, work)
 
     async def predict(self, request: Request) -> Response:
         """Score one serialized input message by what serves."""
@@ -138,8 +140,10 @@ class Acumos:
             raise Problem(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, detail)
         operation = self.deployment.operation(request.path_params["operation"])
         value = await bodies.body(request, self.limits.body_bytes)
-        (answered,) = await self.deployment.ask([Outgoing(value, None, [("operation", operation.name.encode())])])
-        return _reply(request, [predicted(answered).value], operation)
+        work = self.limits.work(request)
+        asked = Alike([value], [("operation", operation.name.encode())])
+        (answered,) = await self.deployment.ask(asked, work.caller)
+        return await _reply(request, [predicted(answered).value], operation, work)
 
     async def transform_own(self, request: Request, *, content: Format) -> Response:
         """Score rows by a model and a proto of the call's own, on a host here.
@@ -150,14 +154,14 @@ class Acumos:
             if is_to_serve := form.text("activate") == "true":
                 demand(request, Role.SWAP)
             with tempfile.TemporaryDirectory(prefix="hotswap-gateway-") as folder:
-                text = await form.some(_PARTS[content])
+                text, work = await form.some(_PARTS[content], self.limits.body_bytes), self.limits.work(request)
                 model = await save_model(form, Path(folder))
                 if not self.limits.may_load(model.kind):
                     detail = f"a model of kind {model.kind} brings code of its own, which this gateway does not run"
                     raise Problem(HTTPStatus.FORBIDDEN, detail)
                 proto, schema = await proto_of(form)
                 operation = operation_of(schema, form.text("operation"))
-                given = await rows.read(text, content, operation, None)
+                given = await rows.read(text, content, operation, None, work)
                 given.check()
                 answers = await self._score(model, proto, operation, given)
                 if is_to_serve:
@@ -172,7 +176,7 @@ class Acumos:
                         samples=as_samples(given.values) if is_first else (),
                     )
                     await self._swap(change)
-                return _reply(request, answers, operation)
+                return await _reply(request, answers, operation, work)
 
     async def _score(self, model: SavedModel, proto: Proto, operation: Operation, given: rows.Rows) -> Sequence[bytes]:
         hosting = own_host(self.deployment.settings, model.path, model.kind, proto, _NONE)
@@ -191,10 +195,10 @@ class Acumos:
         return [answer for answer in answers if not isinstance(answer, Refusal)]
 
 
-def _reply(request: Request, answers: Sequence[bytes], operation: Operation) -> Response:
+async def _reply(request: Request, answers: Sequence[bytes], operation: Operation, work: Work) -> Response:
     accept = bodies.accepted(request, Format.PROTOBUF)
     media_type = "application/octet-stream" if accept is Format.PROTOBUF else accept.value
-    return Response(rows.write(answers, accept, operation), media_type=media_type)
+    return Response(await rows.write(answers, accept, operation, work), media_type=media_type)
 
 
 def _swaps(path: str, answer: Answer, summary: str, body: Content) -> Endpoint:

@@ -20,7 +20,8 @@ from hotswap.client.serving import Served, find_operation, follow_serving
 from hotswap.codec.proto import Operation, Schema
 from hotswap.errors import HotswapError, SwapCode, SwapError, UsageError, pause_before
 from hotswap.gateway import rows
-from hotswap.gateway.desk import Answered, Desk
+from hotswap.gateway.desk import Alike, Answered, Desk
+from hotswap.gateway.limits import Work
 from hotswap.gateway.problems import Problem
 from hotswap.settings import Settings
 
@@ -110,15 +111,15 @@ class Deployment:
         """Return an operation of the serving proto; None: the only one. Raises Problem: 404."""
         return operation_of(self.served.schema, name)
 
-    async def ask(self, requests: Sequence[Outgoing]) -> list[Answered]:
-        """Publish requests, and return their answers in order.
+    async def ask(self, requests: Sequence[Outgoing], caller: str) -> list[Answered]:
+        """Publish requests of a caller, and return their answers in order.
 
         Raises:
             Problem: 503, too many wait; 504, one has no answer in time: it may still be answered, and its place says
                 where.
 
         """
-        answered = await self.desk.ask(requests, self._timeout_s)
+        answered = await self.desk.ask(requests, self._timeout_s, caller)
         if late := [str(one.place) for one in answered if one.answer is None]:
             detail = f"{len(late)} requests have no answer after {self._timeout_s:g} s; they may still be answered"
             raise Problem(HTTPStatus.GATEWAY_TIMEOUT, detail, sources=late[:100])
@@ -131,6 +132,7 @@ class Deployment:
         operation: str | None,
         headers: Sequence[tuple[str, bytes]] = (),
         *,
+        work: Work,
         is_whole: bool,
     ) -> tuple[rows.Rows, Operation, list[Answered]]:
         """Publish each good row of a text, and return the rows, and the answers of the good ones.
@@ -141,18 +143,20 @@ class Deployment:
         """
 
         async def read(served: Served, found: Operation) -> rows.Rows:
-            given = await rows.read(text, content, found, served.text)
+            given = await rows.read(text, content, found, served.text, work)
             if is_whole:
                 given.check()
             return given
 
-        return await self.ask_encoded(operation, read, headers)
+        return await self.ask_encoded(operation, read, headers, work=work)
 
     async def ask_encoded(
         self,
         operation: str | None,
         encode: Callable[[Served, Operation], Awaitable[E]],
         headers: Sequence[tuple[str, bytes]] = (),
+        *,
+        work: Work,
     ) -> tuple[E, Operation, list[Answered]]:
         """Publish what is encoded for what serves, and return it, and its answers.
 
@@ -163,7 +167,7 @@ class Deployment:
             served, found = self.served, self.operation(operation)
             given = await encode(served, found)
             told = [("proto-digest", served.proto_sha256.encode()), ("operation", found.name.encode()), *headers]
-            answered = await self.ask([Outgoing(value, None, told) for value in given.values]) if given.values else []
+            answered = await self.ask(Alike(given.values, told), work.caller) if given.values else []
             if not any(isinstance(one.answer, Refused) and one.answer.code == Code.PROTO_MISMATCH for one in answered):
                 return given, found, answered
             await self._turn(served)

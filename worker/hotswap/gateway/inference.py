@@ -3,15 +3,15 @@
 A deployment is a model, and the generation that serves is its version. Errors have the protocol's form, `{"error": …}`.
 """
 
-import asyncio
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from http import HTTPStatus
 from itertools import groupby
-from typing import Any, NamedTuple, ParamSpec, TypeVar
+from typing import Any, NamedTuple
 
+from google.protobuf.message import Message
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
@@ -24,7 +24,7 @@ from hotswap.codec.text.cells import is_utf8
 from hotswap.gateway import bodies
 from hotswap.gateway.deployment import Deployment, deployment_of, predicted
 from hotswap.gateway.desk import Answered
-from hotswap.gateway.limits import Limits
+from hotswap.gateway.limits import ROWS, Limits, cost_of
 from hotswap.gateway.openapi import (
     BINARY,
     BOOLEAN,
@@ -47,7 +47,7 @@ from hotswap.gateway.openapi import (
 from hotswap.gateway.problems import Problem
 from hotswap.gateway.tensors import Tensors
 
-_AT_ONCE_BYTES = 64 << 10
+_VALUE_BYTES = 4
 _PATHS = ("/v2/models/{deployment}", "/v2/models/{deployment}/versions/{version}")
 _TENSOR: dict[str, Any] = {"name": STRING, "datatype": STRING, "shape": a_list(INTEGER)}
 _GIVEN = an_object(required=list(_TENSOR), **_TENSOR, parameters=OBJECT, data=a_list({}))
@@ -99,9 +99,6 @@ _INFER = Says(
     error=ERROR,
 )
 
-P = ParamSpec("P")
-T = TypeVar("T")
-
 
 class _Model(NamedTuple):
     """What an operation of the serving generation takes and returns."""
@@ -110,42 +107,25 @@ class _Model(NamedTuple):
     outputs: Tensors
 
 
-class _Rows(NamedTuple):
-    values: Sequence[bytes]
-
-
 @dataclass(frozen=True, slots=True)
-class _Call:
-    """An inference request: its JSON, the binary values after that, and whether it is long."""
+class _Body:
+    """The body of an inference request: its JSON, and the binary values after that."""
 
-    document: Mapping[str, Any]
+    text: bytes
     binary: bytes
-    is_long: bool
 
     @property
-    def id(self) -> str | None:
-        """The request's id. Raises Problem: 400, it is no text."""
-        given = self.document.get("id")
-        if given is None:
-            return None
-        if not isinstance(given, str) or not is_utf8(given):
-            raise Problem(HTTPStatus.BAD_REQUEST, "`id` is a text")
-        return given
+    def cost(self) -> int:
+        """What reading it costs."""
+        return cost_of(len(self.text) + len(self.binary), self.text.count(b",") + len(self.binary) // _VALUE_BYTES)
 
-    @property
-    def inputs(self) -> list[dict[str, Any]]:
-        """The input tensors."""
-        return _objects(self.document, "inputs")
 
-    def outputs(self, model: _Model) -> dict[str, bool]:
-        """Return the outputs that are asked for, and whether as binary values. Raises Problem: 400, there is none."""
-        is_binary = _parameters(self.document).get("binary_data_output") is True
-        asked = {
-            str(one.get("name")): bool(_parameters(one).get("binary_data", is_binary))
-            for one in _objects(self.document, "outputs")
-        }
-        model.outputs.check(list(asked))
-        return asked or dict.fromkeys([one["name"] for one in model.outputs.metadata()], is_binary)
+class _Asked(NamedTuple):
+    """What an inference request asks: its id, the rows, and which outputs, whether as binary values."""
+
+    id: str | None
+    values: Sequence[bytes]
+    outputs: Mapping[str, bool]
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,7 +155,7 @@ class Inference:
         for path in _PATHS:
             routes.append(Endpoint("GET", path, self.metadata, tensors))
             routes.append(Endpoint("GET", f"{path}/ready", self.model_ready, is_ready))
-            routes.append(Endpoint("POST", f"{path}/infer", self.infer, _INFER))
+            routes.append(Endpoint("POST", f"{path}/infer", self.limits.fair(self.infer), _INFER))
         return routes
 
     async def server(self, _: Request) -> Response:
@@ -223,28 +203,29 @@ class Inference:
     async def infer(self, request: Request) -> Response:
         """Score the rows of the input tensors by what serves, each as a request of its own."""
         deployment, operation = deployment_of(request, self.deployments), request.query_params.get("operation")
-        call = await _read(request, self.limits.body_bytes)
-        headers = [("request-id", call.id.encode())] if call.id else []
+        body, work = await _read(request, self.limits.body_bytes), self.limits.work(request)
+        headers: list[tuple[str, bytes]] = []
 
-        async def encode(served: Served, found: Operation) -> _Rows:
+        async def encode(served: Served, found: Operation) -> _Asked:
             _check_version(request, served)
-            model = _model_of(found)
-            call.outputs(model)
-            return _Rows(await _apart(call, model.inputs.read, call.inputs, call.binary))
+            _model_of(found)  # raises Problem, if it has none
+            asked = await work.do(body.cost, _asked, body, found.input, found.output)
+            headers[:] = [("request-id", asked.id.encode())] if asked.id else []
+            return asked
 
-        _, found, answered = await deployment.ask_encoded(operation, encode, headers)
+        asked, found, answered = await deployment.ask_encoded(operation, encode, headers, work=work)
         predictions = _predictions(answered)
         version = str(max(prediction.generation for prediction in predictions))
         wanted = request.path_params.get("version")
         if wanted and any(str(one.generation) != wanted for one in predictions):
             detail = f"generation {version} came to serve meanwhile, and has answered"
             raise Problem(HTTPStatus.CONFLICT, detail, sources=[one.source for one in predictions[:100]])
-        model = _model_of(found)
+        told = {"sources": _sources(answered)}
+        facts = {"model_name": deployment.name, "model_version": version, "parameters": told}
         values = [prediction.value for prediction in predictions]
-        outputs, binary = await _apart(call, model.outputs.write, values, call.outputs(model))
-        told = {"sources": await _apart(call, _sources, answered)}
-        facts = {"model_name": deployment.name, "model_version": version, "parameters": told, "outputs": outputs}
-        return _reply(facts if call.id is None else facts | {"id": call.id}, binary)
+        cost = cost_of(sum(map(len, values)), len(values))
+        header, binary = await work.do(cost, _write, asked._replace(values=()), facts, values, found.output)
+        return _reply(header, binary)
 
 
 def _state(summary: str, *bad: int, parameters: Sequence[Schema] = ()) -> Says:
@@ -268,12 +249,51 @@ def _model_of(operation: Operation) -> _Model:
     return _Model(Tensors(operation.input), Tensors(operation.output))
 
 
-async def _apart(call: _Call, do: Callable[P, T], *given: P.args, **named: P.kwargs) -> T:
-    """Do something with the values of a call; without blocking other calls if they are many."""
-    return await asyncio.to_thread(do, *given, **named) if call.is_long else do(*given, **named)
+@lru_cache(maxsize=64)
+def _tensors(message: type[Message]) -> Tensors:
+    return Tensors(message)
 
 
-async def _read(request: Request, most: int) -> _Call:
+def _asked(body: _Body, given: type[Message], wanted: type[Message]) -> _Asked:
+    """Return what a request asks. Raises Problem: 400, it is no such request."""
+    try:
+        document = json.loads(body.text)
+    except (ValueError, RecursionError) as error:
+        raise Problem(HTTPStatus.BAD_REQUEST, f"the body is no JSON: {error}") from None
+    if not isinstance(document, dict):
+        raise Problem(HTTPStatus.BAD_REQUEST, "the body is no JSON object")
+    name = document.get("id")
+    if name is not None and (not isinstance(name, str) or not is_utf8(name)):
+        raise Problem(HTTPStatus.BAD_REQUEST, "`id` is a text")
+    outputs = _outputs(document, _tensors(wanted))  # type: ignore[arg-type] # a class can be hashed
+    values = _tensors(given).read(_objects(document, "inputs"), body.binary)  # type: ignore[arg-type] # as above
+    if len(values) > ROWS:
+        detail = f"a call may have at most {ROWS:,} rows: send the others in calls of their own"
+        raise Problem(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, detail, limit=ROWS)
+    return _Asked(name, values, outputs)
+
+
+def _outputs(document: Mapping[str, Any], known: Tensors) -> dict[str, bool]:
+    """Return the outputs that are asked for, and whether as binary values. Raises Problem: 400, there is none."""
+    is_binary = _parameters(document).get("binary_data_output") is True
+    asked = {
+        str(one.get("name")): bool(_parameters(one).get("binary_data", is_binary))
+        for one in _objects(document, "outputs")
+    }
+    known.check(list(asked))
+    return asked or dict.fromkeys([one["name"] for one in known.metadata()], is_binary)
+
+
+def _write(
+    asked: _Asked, facts: Mapping[str, Any], values: Sequence[bytes], message: type[Message]
+) -> tuple[bytes, bytes]:
+    """Return the JSON of a response, and the binary values after it."""
+    tensors, binary = _tensors(message).write(values, asked.outputs)  # type: ignore[arg-type] # a class can be hashed
+    document = {**facts, "outputs": tensors} | ({} if asked.id is None else {"id": asked.id})
+    return json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode(), binary
+
+
+async def _read(request: Request, most: int) -> _Body:
     if (encoding := request.headers.get("content-encoding", "identity")) != "identity":
         raise Problem(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, f"the body is {encoding}: send it without an encoding")
     body = await bodies.body(request, most)
@@ -284,13 +304,7 @@ async def _read(request: Request, most: int) -> _Call:
             f"Inference-Header-Content-Length is the length of the JSON in a body of {len(body)} bytes, not {size!r}"
         )
         raise Problem(HTTPStatus.BAD_REQUEST, detail)
-    try:
-        document = json.loads(body[:length])
-    except (ValueError, RecursionError) as error:
-        raise Problem(HTTPStatus.BAD_REQUEST, f"the body is no JSON: {error}") from None
-    if not isinstance(document, dict):
-        raise Problem(HTTPStatus.BAD_REQUEST, "the body is no JSON object")
-    return _Call(document, body[length:], len(body) > _AT_ONCE_BYTES)
+    return _Body(body[:length], body[length:])
 
 
 def _objects(document: Mapping[str, Any], name: str) -> list[dict[str, Any]]:
@@ -326,8 +340,7 @@ def _sources(answered: Sequence[Answered]) -> str:
     return ",".join(told)
 
 
-def _reply(document: Mapping[str, Any], binary: bytes) -> Response:
-    header = json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode()
+def _reply(header: bytes, binary: bytes) -> Response:
     if not binary:
         return Response(header, media_type="application/json")
     facts = {"Inference-Header-Content-Length": str(len(header))}

@@ -122,6 +122,7 @@ async def _serve(
                 await console.close()
             for deployment in deployments:
                 await deployment.stop()
+            await limits.close()
 
 
 async def run(app: ASGIApp, listening: socket.socket, tls: Tls | None, console: Console | None = None) -> None:
