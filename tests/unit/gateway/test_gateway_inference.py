@@ -313,7 +313,7 @@ async def test_many_values_are_read_and_written_beside_the_calls_of_others(gatew
     async with gateway(proto=FLAT) as client:
         reply = await infer(client, tensor("name", "BYTES", *names), outputs=[{"name": "name"}])
     assert reply.json()["outputs"] == [tensor("name", "BYTES", *names)]
-    assert aside == ["_asked", "_write"]
+    assert aside == ["read", "write"]
 
 
 async def test_bytes_that_json_cannot_hold_are_to_be_asked_for_as_binary(gateway, cluster, settings):

@@ -15,9 +15,9 @@ from hotswap.console import facts, rows
 from hotswap.console.shared import Shared, address, see, seen
 from hotswap.gateway import bodies
 from hotswap.gateway.deployment import Deployment
-from hotswap.gateway.limits import Work
 from hotswap.gateway.problems import Problem
 from hotswap.gateway.rows import as_json
+from hotswap.gateway.work import Work
 
 _FORM_BYTES = 1 << 20
 _PARTS = ("state", "head", "charts", "picture", "newest", "timeline")

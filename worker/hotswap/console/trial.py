@@ -14,8 +14,9 @@ from hotswap.console.rows import Reads, cells_of
 from hotswap.errors import HotswapError
 from hotswap.gateway import rows
 from hotswap.gateway.deployment import Deployment
-from hotswap.gateway.limits import Limits, Work
+from hotswap.gateway.limits import Limits
 from hotswap.gateway.problems import Problem
+from hotswap.gateway.work import Work
 from hotswap.generation import Configuration, Model, Proto
 from hotswap.settings import Settings
 

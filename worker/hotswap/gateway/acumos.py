@@ -25,7 +25,7 @@ from hotswap.gateway.callers import Role
 from hotswap.gateway.changes import SavedModel, change_of, proto_of, save_model
 from hotswap.gateway.deployment import Deployment, operation_of, predicted
 from hotswap.gateway.desk import Alike
-from hotswap.gateway.limits import Limits, Work
+from hotswap.gateway.limits import Limits
 from hotswap.gateway.openapi import (
     ANSWER,
     ASK,
@@ -47,6 +47,7 @@ from hotswap.gateway.openapi import (
     parameter,
 )
 from hotswap.gateway.problems import Problem, bad_rows
+from hotswap.gateway.work import Work
 from hotswap.generation import Configuration, Proto
 
 _PARTS = {Format.CSV: "csvFile", Format.JSON: "jsonFile"}

@@ -15,6 +15,7 @@ import struct
 import traceback
 from functools import lru_cache
 from http import HTTPStatus
+from importlib import import_module
 from typing import Any
 
 from google.protobuf.descriptor import FileDescriptor
@@ -31,10 +32,13 @@ WORK_S = 60
 _OWN_BYTES = 256 << 20
 _BYTES_PER_BYTE = 12
 """Memory of the process, and for each byte that it is sent: a body of JSON is ten times as large in memory."""
-_KEPT_BYTES = 256 << 20
-"""A process that has grown larger ends after its work: the allocator would keep what it had."""
+LARGE = 1 << 20
+"""Above so many bytes, work gives way to the calls of others (`_NICE`), and the process ends after it: the priority
+cannot be raised again, and the allocator would keep the memory.
+"""
 _NICE = 5
-"""Below the event loop, which others' calls wait for."""
+_MODULES = ("hotswap.gateway.rows", "hotswap.gateway.tensor_bodies")
+"""Where the functions are that are asked for: loaded before, for that takes most of a second."""
 
 
 def dumps(given: Any) -> bytes:
@@ -99,11 +103,13 @@ def answer_to(content: bytes) -> bytes:
     Return how that ended, its result, the parts of its Problem or the traceback of a bug, and whether this process
     ends.
     """
+    if is_last := len(content) > LARGE:
+        os.nice(_NICE)
     do, given = loads(content)
     try:
-        return dumps(("done", do(*given), _has_grown()))
+        return dumps(("done", do(*given), is_last))
     except Problem as problem:
-        return dumps(("problem", (problem.status, str(problem), problem.retry_after_s, problem.facts), _has_grown()))
+        return dumps(("problem", (problem.status, str(problem), problem.retry_after_s, problem.facts), is_last))
     except MemoryError:
         detail = "the rows need more memory than this gateway gives them: send fewer at a time"
         return dumps(("problem", (HTTPStatus.REQUEST_ENTITY_TOO_LARGE, detail, None, {}), True))
@@ -111,14 +117,11 @@ def answer_to(content: bytes) -> bytes:
         return dumps(("bug", traceback.format_exc(), True))
 
 
-def _has_grown() -> bool:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss << 10 > _KEPT_BYTES
-
-
 def main() -> None:
     """Work for the process that has started this one, on the socket that is its standard input, until that ends."""
-    os.nice(_NICE)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal sends it to both
+    for module in _MODULES:
+        import_module(module)
     with socket.socket(fileno=0) as channel, channel.makefile("rb") as asked, channel.makefile("wb") as answers:
         while head := asked.read(LENGTH.size):
             content = asked.read(*LENGTH.unpack(head))

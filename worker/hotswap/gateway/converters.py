@@ -62,6 +62,10 @@ class Converters:
         done: T = result
         return done
 
+    async def start(self) -> None:
+        """Start a first process."""
+        self._idle.append(await _Converter.start())
+
     async def _next(self) -> "_Converter":
         while self._idle:
             if not (converter := self._idle.pop()).has_ended:

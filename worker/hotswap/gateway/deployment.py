@@ -21,8 +21,8 @@ from hotswap.codec.proto import Operation, Schema
 from hotswap.errors import HotswapError, SwapCode, SwapError, UsageError, pause_before
 from hotswap.gateway import rows
 from hotswap.gateway.desk import Alike, Answered, Desk
-from hotswap.gateway.limits import Work
 from hotswap.gateway.problems import Problem
+from hotswap.gateway.work import Work
 from hotswap.settings import Settings
 
 log = logging.getLogger(__name__)

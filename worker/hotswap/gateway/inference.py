@@ -3,7 +3,6 @@
 A deployment is a model, and the generation that serves is its version. Errors have the protocol's form, `{"error": …}`.
 """
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -11,7 +10,6 @@ from http import HTTPStatus
 from itertools import groupby
 from typing import Any, NamedTuple
 
-from google.protobuf.message import Message
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
@@ -20,11 +18,10 @@ from hotswap import __version__
 from hotswap.client.answers import Prediction, Refused
 from hotswap.client.serving import Served
 from hotswap.codec.proto import Operation
-from hotswap.codec.text.cells import is_utf8
-from hotswap.gateway import bodies
+from hotswap.gateway import bodies, tensor_bodies
 from hotswap.gateway.deployment import Deployment, deployment_of, predicted
 from hotswap.gateway.desk import Answered
-from hotswap.gateway.limits import ROWS, Limits, cost_of
+from hotswap.gateway.limits import Limits
 from hotswap.gateway.openapi import (
     BINARY,
     BOOLEAN,
@@ -45,9 +42,10 @@ from hotswap.gateway.openapi import (
     parameter,
 )
 from hotswap.gateway.problems import Problem
+from hotswap.gateway.tensor_bodies import Asked, Body
 from hotswap.gateway.tensors import Tensors
+from hotswap.gateway.work import cost_of
 
-_VALUE_BYTES = 4
 _PATHS = ("/v2/models/{deployment}", "/v2/models/{deployment}/versions/{version}")
 _TENSOR: dict[str, Any] = {"name": STRING, "datatype": STRING, "shape": a_list(INTEGER)}
 _GIVEN = an_object(required=list(_TENSOR), **_TENSOR, parameters=OBJECT, data=a_list({}))
@@ -105,27 +103,6 @@ class _Model(NamedTuple):
 
     inputs: Tensors
     outputs: Tensors
-
-
-@dataclass(frozen=True, slots=True)
-class _Body:
-    """The body of an inference request: its JSON, and the binary values after that."""
-
-    text: bytes
-    binary: bytes
-
-    @property
-    def cost(self) -> int:
-        """What reading it costs."""
-        return cost_of(len(self.text) + len(self.binary), self.text.count(b",") + len(self.binary) // _VALUE_BYTES)
-
-
-class _Asked(NamedTuple):
-    """What an inference request asks: its id, the rows, and which outputs, whether as binary values."""
-
-    id: str | None
-    values: Sequence[bytes]
-    outputs: Mapping[str, bool]
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,10 +183,10 @@ class Inference:
         body, work = await _read(request, self.limits.body_bytes), self.limits.work(request)
         headers: list[tuple[str, bytes]] = []
 
-        async def encode(served: Served, found: Operation) -> _Asked:
+        async def encode(served: Served, found: Operation) -> Asked:
             _check_version(request, served)
             _model_of(found)  # raises Problem, if it has none
-            asked = await work.do(body.cost, _asked, body, found.input, found.output)
+            asked = await work.do(body.cost, tensor_bodies.read, body, found.input, found.output)
             headers[:] = [("request-id", asked.id.encode())] if asked.id else []
             return asked
 
@@ -224,7 +201,9 @@ class Inference:
         facts = {"model_name": deployment.name, "model_version": version, "parameters": told}
         values = [prediction.value for prediction in predictions]
         cost = cost_of(sum(map(len, values)), len(values))
-        header, binary = await work.do(cost, _write, asked._replace(values=()), facts, values, found.output)
+        header, binary = await work.do(
+            cost, tensor_bodies.write, asked._replace(values=()), facts, values, found.output
+        )
         return _reply(header, binary)
 
 
@@ -249,51 +228,7 @@ def _model_of(operation: Operation) -> _Model:
     return _Model(Tensors(operation.input), Tensors(operation.output))
 
 
-@lru_cache(maxsize=64)
-def _tensors(message: type[Message]) -> Tensors:
-    return Tensors(message)
-
-
-def _asked(body: _Body, given: type[Message], wanted: type[Message]) -> _Asked:
-    """Return what a request asks. Raises Problem: 400, it is no such request."""
-    try:
-        document = json.loads(body.text)
-    except (ValueError, RecursionError) as error:
-        raise Problem(HTTPStatus.BAD_REQUEST, f"the body is no JSON: {error}") from None
-    if not isinstance(document, dict):
-        raise Problem(HTTPStatus.BAD_REQUEST, "the body is no JSON object")
-    name = document.get("id")
-    if name is not None and (not isinstance(name, str) or not is_utf8(name)):
-        raise Problem(HTTPStatus.BAD_REQUEST, "`id` is a text")
-    outputs = _outputs(document, _tensors(wanted))  # type: ignore[arg-type] # a class can be hashed
-    values = _tensors(given).read(_objects(document, "inputs"), body.binary)  # type: ignore[arg-type] # as above
-    if len(values) > ROWS:
-        detail = f"a call may have at most {ROWS:,} rows: send the others in calls of their own"
-        raise Problem(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, detail, limit=ROWS)
-    return _Asked(name, values, outputs)
-
-
-def _outputs(document: Mapping[str, Any], known: Tensors) -> dict[str, bool]:
-    """Return the outputs that are asked for, and whether as binary values. Raises Problem: 400, there is none."""
-    is_binary = _parameters(document).get("binary_data_output") is True
-    asked = {
-        str(one.get("name")): bool(_parameters(one).get("binary_data", is_binary))
-        for one in _objects(document, "outputs")
-    }
-    known.check(list(asked))
-    return asked or dict.fromkeys([one["name"] for one in known.metadata()], is_binary)
-
-
-def _write(
-    asked: _Asked, facts: Mapping[str, Any], values: Sequence[bytes], message: type[Message]
-) -> tuple[bytes, bytes]:
-    """Return the JSON of a response, and the binary values after it."""
-    tensors, binary = _tensors(message).write(values, asked.outputs)  # type: ignore[arg-type] # a class can be hashed
-    document = {**facts, "outputs": tensors} | ({} if asked.id is None else {"id": asked.id})
-    return json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode(), binary
-
-
-async def _read(request: Request, most: int) -> _Body:
+async def _read(request: Request, most: int) -> Body:
     if (encoding := request.headers.get("content-encoding", "identity")) != "identity":
         raise Problem(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, f"the body is {encoding}: send it without an encoding")
     body = await bodies.body(request, most)
@@ -304,19 +239,7 @@ async def _read(request: Request, most: int) -> _Body:
             f"Inference-Header-Content-Length is the length of the JSON in a body of {len(body)} bytes, not {size!r}"
         )
         raise Problem(HTTPStatus.BAD_REQUEST, detail)
-    return _Body(body[:length], body[length:])
-
-
-def _objects(document: Mapping[str, Any], name: str) -> list[dict[str, Any]]:
-    given = document.get(name, [])
-    if not isinstance(given, list) or not all(isinstance(one, dict) for one in given):
-        raise Problem(HTTPStatus.BAD_REQUEST, f"`{name}` is a list of tensors, each an object")
-    return given
-
-
-def _parameters(document: Mapping[str, Any]) -> Mapping[str, Any]:
-    given = document.get("parameters")
-    return given if isinstance(given, dict) else {}
+    return Body(body[:length], body[length:])
 
 
 def _predictions(answered: Sequence[Answered]) -> list[Prediction]:

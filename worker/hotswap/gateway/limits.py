@@ -4,25 +4,22 @@ import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
-from dataclasses import dataclass
 from http import HTTPStatus
-from typing import TypeAlias, TypeVar, TypeVarTuple
+from typing import TypeAlias
 
 from starlette.requests import Request
 from starlette.responses import Response
 
 from hotswap.gateway.callers import Caller
+from hotswap.gateway.converter import LARGE
 from hotswap.gateway.converters import Converters
 from hotswap.gateway.leaving import while_there
 from hotswap.gateway.problems import Problem
 from hotswap.gateway.turns import Turns, add_to
+from hotswap.gateway.work import Work
 
-Ts = TypeVarTuple("Ts")
-T = TypeVar("T")
 Answer: TypeAlias = Callable[[Request], Awaitable[Response]]
 
-ROWS = 200_000
-"""The most rows of one call."""
 CALLS = 1_024
 """The most calls of one caller that are in hand: half of the connections that a server has."""
 _SLACK_BYTES = 64 << 10
@@ -30,19 +27,9 @@ _CODE_FREE = frozenset({"h2o"})
 _PLACES = 3
 """How many bodies are read or written at a time; on more processes, the event loop would get its turns too late."""
 _OF_ONE = 2
-_LARGE = 1 << 20
-_AT_ONCE = 16 << 10
-"""What costs less is done on the event loop: about 2 ms, as long as it takes to ask another process."""
-_PER_ROW = 64
-"""What a row costs, whatever is in it, in bytes."""
 _FREE_BYTES = 64 << 10
 _OF_CALLER, _OF_ALL = 2, 8
 """How many of the largest bodies may be in hand, of one caller and of all."""
-
-
-def cost_of(size: int, rows: int) -> int:
-    """Return what reading or writing costs, in bytes."""
-    return size + _PER_ROW * rows
 
 
 def caller_of(request: Request) -> str:
@@ -52,29 +39,6 @@ def caller_of(request: Request) -> str:
         return caller.name
     peer: str = request.scope.get("state", {}).get("peer", "")
     return peer
-
-
-@dataclass(frozen=True, slots=True)
-class Work:
-    """Reads and writes rows for a caller, in turn with others."""
-
-    caller: str
-    turns: Turns
-    converters: Converters
-
-    async def do(self, cost: int, function: Callable[[*Ts], T], *given: *Ts) -> T:
-        """Return what a function returns: called at once if it costs little, else in a process of its own.
-
-        If the call is cancelled, since its caller has left, the process ends.
-
-        Raises:
-            Problem: 429, too much work of the caller waits; 413, it takes too long, or too much memory.
-
-        """
-        if cost <= _AT_ONCE:
-            return function(*given)
-        async with self.turns.turn(self.caller, cost):
-            return await self.converters.do(function, *given)
 
 
 class Held:
@@ -121,10 +85,14 @@ class Limits:
         self.artifact_bytes = artifact_bytes + _SLACK_BYTES  # a multipart body has more than its file
         self._is_foreign_code_allowed = is_foreign_code_allowed
         self._hosts = asyncio.Semaphore(hosts)
-        self._turns = Turns(_PLACES, of_one=_OF_ONE, large=_LARGE)
+        self._turns = Turns(_PLACES, of_one=_OF_ONE, large=LARGE)
         self._converters = Converters()
         self._calls = Counter[str]()
         self._held = Held(body_bytes)
+
+    async def start(self) -> None:
+        """Make ready for work: a first process for it takes a second to start."""
+        await self._converters.start()
 
     async def close(self) -> None:
         """End what was started for work."""

@@ -5,7 +5,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from http import HTTPStatus
-from typing import Any
+from typing import Any, NamedTuple, TypeAlias
 
 from google.protobuf import json_format
 from google.protobuf.message import Message
@@ -16,8 +16,8 @@ from hotswap.codec.text.layout import SHOWN, BadRow, Chunk, Layout, Row
 from hotswap.codec.text.reader import read_rows
 from hotswap.codec.text.writer import CsvTable
 from hotswap.errors import UsageError
-from hotswap.gateway.limits import ROWS, Work, cost_of
 from hotswap.gateway.problems import Problem, bad_rows, problem_of
+from hotswap.gateway.work import ROWS, Work, cost_of
 from hotswap.generation import TextOptions
 
 _ROW_MARKS = {Format.JSON: (b"{", b",", b"\n"), Format.CSV: (b"\n", b"\r")}
@@ -154,6 +154,36 @@ def _write(answers: Sequence[bytes], accept: Format, message: type[Message], man
     count = len(answers)
     detail = f"{count} rows have {count} messages {name}: accept text/csv or application/json, or send one row"
     raise Problem(HTTPStatus.NOT_ACCEPTABLE, detail)
+
+
+class Good(NamedTuple):
+    """A prediction: its facts, and the serialized output message."""
+
+    facts: Mapping[str, Any]
+    value: bytes
+
+
+Item: TypeAlias = Mapping[str, Any] | Good
+"""What is wrong with a row, or its prediction."""
+
+
+async def write_items(items: Sequence[Item], operation: Operation, work: Work) -> bytes:
+    """Return items as JSON, separated by commas. Raises Problem as `Work.do`."""
+    cost = cost_of(sum(len(item.value) for item in items if isinstance(item, Good)), len(items))
+    return await work.do(cost, _write_items, items, operation.output)
+
+
+def _write_items(items: Sequence[Item], message: type[Message]) -> bytes:
+    return b",".join(dumps(_document(item, message) if isinstance(item, Good) else item) for item in items)
+
+
+def _document(item: Good, message: type[Message]) -> Mapping[str, Any]:
+    return {**item.facts, "prediction": as_json(message.FromString(item.value))}
+
+
+def dumps(document: Any) -> bytes:
+    """Return JSON as Starlette's own response does, but protobuf's NaN and Infinity are texts already."""
+    return json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode()
 
 
 def _joined(message: type[Message], parts: Sequence[bytes]) -> bytes:

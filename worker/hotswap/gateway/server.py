@@ -107,6 +107,7 @@ async def _serve(
         )
         console = make_console({one.name: one for one in deployments}, limits) if make_console else None
         try:
+            await limits.start()
             for deployment in deployments:
                 await deployment.start()
             if console and is_alone:
