@@ -105,8 +105,8 @@ def answer_to(content: bytes) -> bytes:
     """
     if is_last := len(content) > LARGE:
         os.nice(_NICE)
-    do, given = loads(content)
     try:
+        do, given = loads(content)
         return dumps(("done", do(*given), is_last))
     except Problem as problem:
         return dumps(("problem", (problem.status, str(problem), problem.retry_after_s, problem.facts), is_last))
