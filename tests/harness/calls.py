@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any, NamedTuple, Self
 
 from harness.fleet import ROOT, Deployment
@@ -25,14 +26,17 @@ class CutOff(Exception):
 
 
 class Gateway:
-    """A gateway of a deployment, or its console (`command`), which can be killed and started again on its port."""
+    """A gateway of a deployment, or its console (`command`), of a checkout, which can be killed and started again."""
 
-    def __init__(self, deployment: Deployment, name: str, *options: str, command: str = "gateway") -> None:
+    def __init__(
+        self, deployment: Deployment, name: str, *options: str, command: str = "gateway", code: Path = ROOT
+    ) -> None:
         self.deployment = deployment
         self.name = name
         self.port = 0
         self._command = command
         self._options = options
+        self._code = code
         self._log = deployment.folder / f"{name}.log"
 
     @property
@@ -58,7 +62,7 @@ class Gateway:
         given = self.deployment.settings.model_dump(mode="json", include=self.deployment.settings.model_fields_set)
         variables = {f"HOTSWAP_{key.upper()}": str(value) for key, value in given.items()}
         command = [sys.executable, "-m", "hotswap", self._command, self.deployment.name, "--port", str(self.port)]
-        environment = os.environ | variables | {"PYTHONPATH": str(ROOT / "worker"), "HOTSWAP_LOG_FORMAT": "json"}
+        environment = os.environ | variables | {"PYTHONPATH": str(self._code / "worker"), "HOTSWAP_LOG_FORMAT": "json"}
         self._log.write_bytes(b"")
         with self._log.open("ab") as log:
             self.process = subprocess.Popen([*command, *self._options], env=environment, stderr=log)

@@ -125,7 +125,9 @@ async def test_a_head_of_many_headers_and_bytes_is_answered_up_to_the_bounds_and
         "extension-to-one-that-reads-none",
     ],
 )
-async def test_what_never_ends_is_cut_off_after_some_bytes(endless):
+async def test_what_never_ends_is_cut_off_after_some_bytes(monkeypatch, endless):
+    monkeypatch.setattr(connections, "_REST_S", 0.3)
+    monkeypatch.setattr(listening, "_SWEEP_S", 0.1)
     piece = b"T: t\r\n" * 1_000 if endless.endswith(b"\n") and endless != b"\r\n\r\n" else b"\r\n" * 3_000
     piece = piece if endless.endswith(b"\n") else b"x" * 6_000
     most = 400 * len(piece)
@@ -142,6 +144,15 @@ async def test_what_never_ends_is_cut_off_after_some_bytes(endless):
         writer.close()
         assert sent < most
         assert await served.is_there()
+
+
+async def test_who_sends_a_head_that_is_too_large_can_read_why():
+    async with serving() as served:
+        reader, writer = await asyncio.open_connection("127.0.0.1", served.port)
+        writer.write(HEAD + b"X: " + b"x" * (8 << 20))  # more than the sockets hold: it never ends
+        reply = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 30)
+        writer.transport.abort()
+    assert reply.startswith(b"HTTP/1.1 431")
 
 
 async def test_small_chunks_make_a_body_and_trailers_make_no_headers():

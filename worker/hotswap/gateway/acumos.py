@@ -215,7 +215,7 @@ def _encodes(path: str, answer: Answer, given: Format, **more: Schema) -> Endpoi
         parameters=(OPERATION,),
         body=form(_PARTS[given], *more, **{_PARTS[given]: STRING, "operation": STRING}, **more),
         replies={200: content(BINARY, OCTETS)},
-        problems=(*PARTS, 404, 422, 503),
+        problems=(*PARTS, 404, 422, 429, 503),
     )
     return Endpoint("POST", path, answer, says)
 
@@ -228,6 +228,6 @@ def _scores(path: str, answer: Answer, given: Format, **own: Schema) -> Endpoint
         parameters=(OPERATION, KIND, _ACTIVATE) if own else (OPERATION,),
         body=form(_PARTS[given], *(name for name in own if name != "kind"), **parts),
         replies={200: ANSWER},
-        problems=(*PARTS, 404, 406, *ASK, *((409, 429) if own else ())),
+        problems=(*PARTS, 404, 406, *ASK, *((409,) if own else ())),
     )
     return Endpoint("POST", path, answer, says)

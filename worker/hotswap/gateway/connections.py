@@ -45,7 +45,7 @@ class Connection(HttpToolsProtocol):
         self._headers = 0
         self._framing_bytes = 0
         self._body_bytes = 0
-        self._has_upgraded = False
+        self._is_deaf = False
         self._since = monotonic()
         """When the connection began to wait for a request, when the head of one began, or when its response ended."""
         self._stuck_since: float | None = None
@@ -62,7 +62,7 @@ class Connection(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         """Parse bytes, in pieces: a bound holds for what a single read brings, too."""
         for piece in _pieces(data):
-            if self.transport.is_closing() or self._has_upgraded:
+            if self.transport.is_closing() or self._is_deaf:
                 return
             self._take(piece)
 
@@ -116,18 +116,22 @@ class Connection(HttpToolsProtocol):
             super().send_400_response(msg)
 
     def _refuse(self, detail: str) -> None:
-        if self.is_idle:  # else a response may be under way, amidst which there is no place for another one
-            text = f"{detail}\n".encode()
-            head = (
-                f"content-type: text/plain; charset=utf-8\r\ncontent-length: {len(text)}\r\nconnection: close\r\n\r\n"
-            )
-            self.transport.write(STATUS_LINE[HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE] + head.encode() + text)
-        self.transport.close()
+        if not self.is_idle:  # a response is under way, amidst which there is no place for another one
+            self.transport.close()
+            return
+        text = f"{detail}\n".encode()
+        head = f"content-type: text/plain; charset=utf-8\r\ncontent-length: {len(text)}\r\nconnection: close\r\n\r\n"
+        self.transport.write(STATUS_LINE[HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE] + head.encode() + text)
+        if self.transport.can_write_eof():
+            self.transport.write_eof()
+        # Closing while the client still sends would reset the connection, and lose the response.
+        self._is_deaf, self._since = True, monotonic()
+        self.flow.pause_reading()
 
     def _unsupported_upgrade_warning(self) -> None:
         # The parser takes no body after an upgrade: what follows would be read as the next request, which no proxy
         # before this one has seen.
-        self._has_upgraded = True
+        self._is_deaf = True
         self.cycle.keep_alive = False
 
     # ---- how long it may take
@@ -167,7 +171,7 @@ class Connection(HttpToolsProtocol):
             self.transport.close()
 
     def _patience(self) -> float:
-        if not self._is_in_head:
+        if self._is_deaf or not self._is_in_head:
             return _REST_S
         return HEAD_S if self._head_bytes else IDLE_S
 

@@ -93,7 +93,7 @@ _INFER = Says(
     parameters=(OPERATION, _LENGTH),
     body={**content(_REQUEST, example=_EXAMPLE), OCTETS: {"schema": BINARY}},
     replies={200: {**content(_RESPONSE), OCTETS: {"schema": BINARY}}},
-    problems=(*PARTS, 404, 501, *COMMAND),
+    problems=(*PARTS, 404, 429, 501, *COMMAND),
     error=ERROR,
 )
 
