@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from statistics import median
 
 from faults import attacks_by_answers as answers
+from faults import attacks_by_http as by_http
 from faults import attacks_by_jars as jars
 from faults import attacks_by_keys as keys
 from faults import attacks_by_records as records
@@ -87,6 +88,14 @@ ATTACKS = (
     jars.processes,
     jars.network,
     jars.disk,
+    by_http.one_header,
+    by_http.many_headers,
+    by_http.extensions,
+    by_http.half_requests,
+    by_http.slow_bodies,
+    by_http.bodies_left,
+    by_http.bodies_read,
+    by_http.tables,
 )
 HEAD = "| attack | seen | unanswered | twice | p99 without → with, ms | verdict |\n|---|---|---|---|---|---|"
 

@@ -70,5 +70,6 @@ def console(cluster, settings, monkeypatch):
         finally:
             await made.close()
             await deployment.stop()
+            await limits.close()
 
     return start

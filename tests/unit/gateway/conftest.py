@@ -67,5 +67,6 @@ def gateway(cluster, settings):
                 yield client
         finally:
             await deployment.stop()
+            await limits.close()
 
     return start

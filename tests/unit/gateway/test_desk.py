@@ -104,6 +104,7 @@ async def test_what_waits_is_bounded_and_what_is_given_up_waits_no_more(cluster,
 
 async def test_what_was_published_of_a_call_that_fails_waits_no_more(cluster, settings, monkeypatch):
     monkeypatch.setattr("hotswap.gateway.desk._CHUNK", 2)
+    monkeypatch.setattr("hotswap.gateway.desk._SHORT", 1)
     monkeypatch.setattr(FakeWriter, "acknowledged", acknowledge := _Second())
     async with open_desk(settings) as desk:
         with pytest.raises(Doubt):
@@ -141,6 +142,7 @@ async def test_a_long_call_is_published_in_chunks_of_which_some_wait_and_its_ans
     cluster, settings, monkeypatch
 ):
     monkeypatch.setattr("hotswap.gateway.desk._CHUNK", 2)
+    monkeypatch.setattr("hotswap.gateway.desk._SHORT", 1)
     monkeypatch.setattr("hotswap.gateway.desk._APART_S", 0.0)
     asked = [b"%d" % n for n in range(9)]
     async with open_desk(settings) as desk:
@@ -159,6 +161,7 @@ async def test_a_long_call_is_published_in_chunks_of_which_some_wait_and_its_ans
 
 async def test_a_long_call_goes_no_further_once_an_answer_does_not_come(cluster, settings, monkeypatch):
     monkeypatch.setattr("hotswap.gateway.desk._CHUNK", 1)
+    monkeypatch.setattr("hotswap.gateway.desk._SHORT", 1)
     async with open_desk(settings) as desk:
         answered = await desk.ask([Outgoing(b"")] * 9, 0.05)
         assert [one.answer for one in answered] == [None] * 3

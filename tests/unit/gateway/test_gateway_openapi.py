@@ -80,7 +80,7 @@ HUGE = "9" * 5_000
         ("POST", "/v1/d/predict?operation=%FF", 404),
         ("POST", "/model/methods/%00", 404),
         ("PUT", "/v1/d/swap", 405),
-        ("POST", "/v2/models/d/infer", 400),
+        ("POST", "/v2/models/d/infer?operation=one", 400),
     ],
 )
 async def test_an_odd_call_is_refused_and_nothing_breaks(gateway, cluster, settings, method, path, status):

@@ -74,7 +74,7 @@ class BringPages:
         checked = protos.check(draft.proto)
         if checked.schema is None:
             return await self._page(request, draft)
-        trial = await attempt(draft, checked.schema, deployment, self._shared.limits)
+        trial = await attempt(draft, checked.schema, deployment, self._shared.limits, self._shared.limits.work(request))
         if trial.fault:
             return await self._page(request, draft)
         change = Change(
@@ -110,7 +110,9 @@ class BringPages:
         own: dict[str, Any] = {"difference": None, "trial": None, "takes": (), "gives": ()}
         if checked.schema:
             operation = next(iter(checked.schema.operations.values()))
-            trial = await attempt(draft, checked.schema, deployment, self._shared.limits)
+            trial = await attempt(
+                draft, checked.schema, deployment, self._shared.limits, self._shared.limits.work(request)
+            )
             own = {
                 "difference": protos.difference(deployment, draft.proto, checked.schema),
                 "trial": trial,

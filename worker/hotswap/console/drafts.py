@@ -113,7 +113,7 @@ async def _save(deployment: Deployment, form: Form, folder: Path, limits: Limits
         except UnknownKind as error:
             await _unpack(draft, error)
     draft.is_loadable = limits.may_load(draft.kind)
-    if form.has("sample") and (sample := await form.content("sample")):
+    if form.has("sample") and (sample := await form.content("sample", limits.body_bytes)):
         draft.sample = sample
         draft.content = Format.JSON if sample.lstrip()[:1] in (b"{", b"[") else Format.CSV
     return draft

@@ -17,6 +17,7 @@ from hotswap.gateway import bodies
 from hotswap.gateway.deployment import Deployment
 from hotswap.gateway.problems import Problem
 from hotswap.gateway.rows import as_json
+from hotswap.gateway.work import Work
 
 _FORM_BYTES = 1 << 20
 _PARTS = ("state", "head", "charts", "picture", "newest", "timeline")
@@ -63,7 +64,7 @@ class OverviewPages:
         named = operation.name if len(served.schema.operations) > 1 else None
         result: dict[str, Any] = {"command": rows.command_of(deployment.name, named, text, content)}
         try:
-            result |= await _answer(deployment, operation.name, text, content)
+            result |= await _answer(deployment, operation.name, text, content, self._shared.limits.work(request))
         except Problem as problem:
             result["why"] = str(problem)
         return await self._page(request, operation.name, typed, row=row, result=result)
@@ -137,11 +138,11 @@ class OverviewPages:
         )
 
 
-async def _answer(deployment: Deployment, operation: str, text: bytes, content: Format) -> dict[str, Any]:
+async def _answer(deployment: Deployment, operation: str, text: bytes, content: Format, work: Work) -> dict[str, Any]:
     """Ask for the prediction of one row, and return what to show of the answer. Raises Problem: there is none."""
     if not text.strip():
         raise Problem(HTTPStatus.UNPROCESSABLE_ENTITY, "no field has a value: type one at least")
-    _, asked, (answered, *_) = await deployment.ask_rows(text, content, operation, is_whole=True)
+    _, asked, (answered, *_) = await deployment.ask_rows(text, content, operation, work=work, is_whole=True)
     answer, source = answered.answer, str(answered.place)
     if isinstance(answer, Refused):
         return {"why": f"{answer.code}: {answer.message}", "source": source}

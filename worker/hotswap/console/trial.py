@@ -16,6 +16,7 @@ from hotswap.gateway import rows
 from hotswap.gateway.deployment import Deployment
 from hotswap.gateway.limits import Limits
 from hotswap.gateway.problems import Problem
+from hotswap.gateway.work import Work
 from hotswap.generation import Configuration, Model, Proto
 from hotswap.settings import Settings
 
@@ -54,14 +55,14 @@ class _Scored(NamedTuple):
     notes: list[str]
 
 
-async def attempt(draft: Draft, schema: Schema, deployment: Deployment, limits: Limits) -> Trial:
+async def attempt(draft: Draft, schema: Schema, deployment: Deployment, limits: Limits, work: Work) -> Trial:
     """Load the model with its proto, and score the first rows of the sample, if there is one, by both models."""
     trial = Trial(samples=draft.samples if draft.proto == draft.drafted else ())
     operation = next(iter(schema.operations.values()))
     given: rows.Rows | None = None
     if draft.sample:
         try:
-            given = await rows.read(draft.sample, draft.content, operation, draft.configuration.text)
+            given = await rows.read(draft.sample, draft.content, operation, draft.configuration.text, work)
             trial.samples = as_samples(given.values)
             trial.notes += [str(fault["detail"]) for fault in given.faults[:5]]
         except Problem as problem:
@@ -80,7 +81,7 @@ async def attempt(draft: Draft, schema: Schema, deployment: Deployment, limits: 
     trial.reads = new.reads
     trial.notes += new.notes
     if given and given.values:
-        serving = await _serving(draft, deployment, limits, trial.notes)
+        serving = await _serving(draft, deployment, limits, work, trial.notes)
         names = [*dict.fromkeys(name for one in (new.rows, serving) for cells in one.values() for name in cells)]
         trial.outputs = names[:_MOST_OUTPUTS]
         trial.rows = [
@@ -90,7 +91,9 @@ async def attempt(draft: Draft, schema: Schema, deployment: Deployment, limits: 
     return trial
 
 
-async def _serving(draft: Draft, deployment: Deployment, limits: Limits, notes: list[str]) -> dict[int, dict[str, str]]:
+async def _serving(
+    draft: Draft, deployment: Deployment, limits: Limits, work: Work, notes: list[str]
+) -> dict[int, dict[str, str]]:
     """Score the sample by what serves; notes why not, where that cannot be."""
     generation = deployment.served.generation if deployment.is_serving else None
     if generation is None:
@@ -102,7 +105,7 @@ async def _serving(draft: Draft, deployment: Deployment, limits: Limits, notes: 
     operation = next(iter(served.schema.operations.values()))
     proto = Proto.inline(served.source, is_descriptor_set=generation.proto.is_descriptor_set)
     try:
-        given = await rows.read(draft.sample, draft.content, operation, served.text)
+        given = await rows.read(draft.sample, draft.content, operation, served.text, work)
         async with limits.host():
             asked = (generation.model, None, proto, generation.configuration, operation, given)
             return (await _score(deployment.settings, *asked)).rows

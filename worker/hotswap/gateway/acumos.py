@@ -46,6 +46,7 @@ from hotswap.gateway.openapi import (
     parameter,
 )
 from hotswap.gateway.problems import Problem, bad_rows
+from hotswap.gateway.work import Work
 from hotswap.generation import Configuration, Proto
 
 _PARTS = {Format.CSV: "csvFile", Format.JSON: "jsonFile"}
@@ -65,7 +66,7 @@ class Acumos:
 
     def routes(self) -> list[Route]:
         """Return the routes: method, path, who answers, and what the OpenAPI document says of it."""
-        csv, json = Format.CSV, Format.JSON
+        csv, json, fair = Format.CSV, Format.JSON, self.limits.fair
         model = {"model": BINARY, "kind": STRING}
         return [
             _swaps("/model", partial(self.put, part="model"), "Swap the model", form("model", **_CHANGE)),
@@ -76,18 +77,18 @@ class Acumos:
                 "Swap the configuration",
                 form("modelConfig", **_CHANGE),
             ),
-            _encodes("/getBinary", partial(self.encode, content=csv, is_own=True), csv, proto=STRING),
-            _encodes("/getBinaryDefault", partial(self.encode, content=csv, is_own=False), csv),
-            _encodes("/getBinaryJSON", partial(self.encode, content=json, is_own=True), json, proto=STRING),
-            _encodes("/getBinaryJSONDefault", partial(self.encode, content=json, is_own=False), json),
-            _scores("/transformCSVDefault", partial(self.transform, content=csv), csv),
-            _scores("/transformJSONDefault", partial(self.transform, content=json), json),
-            _scores("/transformCSV", partial(self.transform_own, content=csv), csv, proto=STRING, **model),
-            _scores("/transformJSON", partial(self.transform_own, content=json), json, proto=STRING, **model),
+            _encodes("/getBinary", fair(partial(self.encode, content=csv, is_own=True)), csv, proto=STRING),
+            _encodes("/getBinaryDefault", fair(partial(self.encode, content=csv, is_own=False)), csv),
+            _encodes("/getBinaryJSON", fair(partial(self.encode, content=json, is_own=True)), json, proto=STRING),
+            _encodes("/getBinaryJSONDefault", fair(partial(self.encode, content=json, is_own=False)), json),
+            _scores("/transformCSVDefault", fair(partial(self.transform, content=csv)), csv),
+            _scores("/transformJSONDefault", fair(partial(self.transform, content=json)), json),
+            _scores("/transformCSV", fair(partial(self.transform_own, content=csv)), csv, proto=STRING, **model),
+            _scores("/transformJSON", fair(partial(self.transform_own, content=json)), json, proto=STRING, **model),
             Endpoint(
                 "POST",
                 "/model/methods/{operation}",
-                self.predict,
+                fair(self.predict),
                 Says(
                     summary="Score one serialized input message by what serves",
                     body=content(BINARY, OCTETS),
@@ -119,16 +120,18 @@ class Acumos:
                 operation, options = operation_of(schema, form.text("operation")), None
             else:
                 operation, options = self.deployment.operation(form.text("operation")), self.deployment.served.text
-            given = await rows.read(await form.some(_PARTS[content]), content, operation, options)
-            return Response(given.pack(), media_type="application/octet-stream")
+            work = self.limits.work(request)
+            given = await rows.read(await form.some(_PARTS[content]), content, operation, options, work)
+            return Response(await given.pack(work), media_type="application/octet-stream")
 
     async def transform(self, request: Request, *, content: Format) -> Response:
         """Score each row by what serves, and reply with the output message."""
         async with bodies.form(request, self.limits.body_bytes) as form:
             text = await form.some(_PARTS[content])
-            asking = self.deployment.ask_rows(text, content, form.text("operation"), is_whole=True)
+            work = self.limits.work(request)
+            asking = self.deployment.ask_rows(text, content, form.text("operation"), work=work, is_whole=True)
             _, operation, answered = await asking
-            return _reply(request, [predicted(one).value for one in answered], operation)
+            return await _reply(request, [predicted(one).value for one in answered], operation, work)
 
     async def predict(self, request: Request) -> Response:
         """Score one serialized input message by what serves."""
@@ -137,8 +140,9 @@ class Acumos:
             raise Problem(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, detail)
         operation = self.deployment.operation(request.path_params["operation"])
         value = await bodies.body(request, self.limits.body_bytes)
-        (answered,) = await self.deployment.ask([value], [("operation", operation.name.encode())])
-        return _reply(request, [predicted(answered).value], operation)
+        work = self.limits.work(request)
+        (answered,) = await self.deployment.ask([value], [("operation", operation.name.encode())], work.caller)
+        return await _reply(request, [predicted(answered).value], operation, work)
 
     async def transform_own(self, request: Request, *, content: Format) -> Response:
         """Score rows by a model and a proto of the call's own, on a host here.
@@ -149,14 +153,14 @@ class Acumos:
             if is_to_serve := form.text("activate") == "true":
                 demand(request, Role.SWAP)
             with tempfile.TemporaryDirectory(prefix="hotswap-gateway-") as folder:
-                text = await form.some(_PARTS[content])
+                text, work = await form.some(_PARTS[content], self.limits.body_bytes), self.limits.work(request)
                 model = await save_model(form, Path(folder))
                 if not self.limits.may_load(model.kind):
                     detail = f"a model of kind {model.kind} brings code of its own, which this gateway does not run"
                     raise Problem(HTTPStatus.FORBIDDEN, detail)
                 proto, schema = await proto_of(form)
                 operation = operation_of(schema, form.text("operation"))
-                given = await rows.read(text, content, operation, None)
+                given = await rows.read(text, content, operation, None, work)
                 given.check()
                 answers = await self._score(model, proto, operation, given)
                 if is_to_serve:
@@ -171,7 +175,7 @@ class Acumos:
                         samples=as_samples(given.values) if is_first else (),
                     )
                     await self._swap(change)
-                return _reply(request, answers, operation)
+                return await _reply(request, answers, operation, work)
 
     async def _score(self, model: SavedModel, proto: Proto, operation: Operation, given: rows.Rows) -> Sequence[bytes]:
         hosting = own_host(self.deployment.settings, model.path, model.kind, proto, _NONE)
@@ -190,10 +194,10 @@ class Acumos:
         return [answer for answer in answers if not isinstance(answer, Refusal)]
 
 
-def _reply(request: Request, answers: Sequence[bytes], operation: Operation) -> Response:
+async def _reply(request: Request, answers: Sequence[bytes], operation: Operation, work: Work) -> Response:
     accept = bodies.accepted(request, Format.PROTOBUF)
     media_type = "application/octet-stream" if accept is Format.PROTOBUF else accept.value
-    return Response(rows.write(answers, accept, operation), media_type=media_type)
+    return Response(await rows.write(answers, accept, operation, work), media_type=media_type)
 
 
 def _swaps(path: str, answer: Answer, summary: str, body: Content) -> Endpoint:
@@ -209,7 +213,7 @@ def _encodes(path: str, answer: Answer, given: Format, **more: Schema) -> Endpoi
         parameters=(OPERATION,),
         body=form(_PARTS[given], *more, **{_PARTS[given]: STRING, "operation": STRING}, **more),
         replies={200: content(BINARY, OCTETS)},
-        problems=(*PARTS, 404, 422, 503),
+        problems=(*PARTS, 404, 422, 429, 503),
     )
     return Endpoint("POST", path, answer, says)
 
@@ -222,6 +226,6 @@ def _scores(path: str, answer: Answer, given: Format, **own: Schema) -> Endpoint
         parameters=(OPERATION, KIND, _ACTIVATE) if own else (OPERATION,),
         body=form(_PARTS[given], *(name for name in own if name != "kind"), **parts),
         replies={200: ANSWER},
-        problems=(*PARTS, 404, 406, *ASK, *((409, 429) if own else ())),
+        problems=(*PARTS, 404, 406, *ASK, *((409,) if own else ())),
     )
     return Endpoint("POST", path, answer, says)

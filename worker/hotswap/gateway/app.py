@@ -1,7 +1,7 @@
 """The gateway as an ASGI application: its routes, its errors, and the probes."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from http import HTTPStatus
 from time import perf_counter
 from typing import Any
@@ -28,6 +28,8 @@ from hotswap.gateway.problems import Problem, problem_of
 from hotswap.gateway.redirects import lead_to_slashes
 
 log = logging.getLogger(__name__)
+
+_PIECE = 64 << 10
 
 
 def make_app(
@@ -102,6 +104,14 @@ async def _http(request: Request, error: HTTPException) -> Response:
     return response
 
 
+def _parts(message: Message) -> Iterator[Message]:
+    """Yield a part of a response in pieces: the server holds at most one that its client has not read."""
+    body = message.get("body", b"")
+    for at in range(0, len(body) - _PIECE, _PIECE):
+        yield {"type": message["type"], "body": body[at : at + _PIECE], "more_body": True}
+    yield {**message, "body": body[(len(body) - 1) // _PIECE * _PIECE :]} if len(body) > _PIECE else message
+
+
 class _Told:
     """Counts and logs each call."""
 
@@ -118,7 +128,8 @@ class _Told:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-            await send(message)
+            for part in _parts(message):
+                await send(part)
 
         try:
             await self._app(scope, receive, told)

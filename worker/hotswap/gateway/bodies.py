@@ -1,10 +1,11 @@
 """What a call brings: its parts, within bounds, and the formats that it sends and accepts."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from http import HTTPStatus
 from pathlib import Path
+from time import monotonic
 from typing import IO, Any
 
 from starlette.datastructures import FormData, UploadFile
@@ -17,6 +18,10 @@ from hotswap.gateway.problems import Problem
 from hotswap.generation import MOST
 
 _SILENT_S = 20.0
+_SLOWEST = 16 << 10
+"""Bytes a second of a body, once it has taken `_SILENT_S`."""
+_FORM_BYTES = 8 << 20
+"""How much of a form is in memory: larger parts are files on disk."""
 _DIGITS = 20  # the most that a 64-bit number has
 _LAST_OFFSET = (1 << 63) - 1
 _NAMES = {
@@ -31,29 +36,40 @@ _NAMES = {
 }
 
 
-def bounded(request: Request, most: int) -> Request:
-    """Return the request with a body of at most so many bytes, whose sender may not pause for long.
+def bounded(request: Request, most: int, *, in_memory: int | None = None) -> Request:
+    """Return the request with a body of at most so many bytes, whose sender may neither pause for long nor be slow.
 
-    Reading it raises Problem: 413 or 408.
+    The first `in_memory` bytes of it, or all, count as held for the caller. Reading it raises Problem: 413 or 408; 429
+    or 503, too much is held.
     """
-    receive, size = request.receive, 0
+    receive, size, began = request.receive, 0, monotonic()
+    hold: Callable[[int], None] = request.scope.get("hold", lambda _: None)
     if (told := request.headers.get("content-length", "")).isdecimal() and whole(told, most) is None:
         raise _too_large(most)
 
     async def next_part() -> Message:
         nonlocal size
+        left_s = min(_SILENT_S, began + _SILENT_S + size / _SLOWEST - monotonic())
         try:
-            async with asyncio.timeout(_SILENT_S):
+            async with asyncio.timeout(left_s):
                 message = await receive()
         except TimeoutError:
-            detail = f"nothing more of the body came for {_SILENT_S:g} s"
-            raise Problem(HTTPStatus.REQUEST_TIMEOUT, detail) from None
-        size += len(message.get("body", b""))
+            raise _too_slow(left_s) from None
+        more = len(message.get("body", b""))
+        hold(more if in_memory is None else max(min(size + more, in_memory) - size, 0))
+        size += more
         if size > most:
             raise _too_large(most)
         return message
 
     return Request(request.scope, next_part)
+
+
+def _too_slow(waited_s: float) -> Problem:
+    if waited_s == _SILENT_S:
+        return Problem(HTTPStatus.REQUEST_TIMEOUT, f"nothing more of the body came for {_SILENT_S:g} s")
+    detail = f"after {_SILENT_S:g} s, a body must come at {_SLOWEST:,} bytes/s at least"
+    return Problem(HTTPStatus.REQUEST_TIMEOUT, detail)
 
 
 def _too_large(most: int) -> Problem:
@@ -74,8 +90,9 @@ async def form(request: Request, most: int, *, fields: int = 32) -> AsyncIterato
     if not request.headers.get("content-type", "").startswith("multipart/form-data"):
         raise Problem(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "the body must be multipart/form-data")
     try:
-        async with bounded(request, most).form(max_files=8, max_fields=fields, max_part_size=1 << 20) as parts:
-            yield Form(parts, request.query_params)
+        small = bounded(request, most, in_memory=_FORM_BYTES)
+        async with small.form(max_files=8, max_fields=fields, max_part_size=1 << 20) as parts:
+            yield Form(parts, request.query_params, request.scope.get("hold", lambda _: None))
     except ClientDisconnect:
         raise Problem(HTTPStatus.BAD_REQUEST, "the client has left amidst its body") from None
     except HTTPException as error:
@@ -85,28 +102,36 @@ async def form(request: Request, most: int, *, fields: int = 32) -> AsyncIterato
 class Form:
     """The parts of a multipart body, and the query's parameters, by name."""
 
-    def __init__(self, parts: FormData, query: Mapping[str, str]) -> None:
+    def __init__(self, parts: FormData, query: Mapping[str, str], hold: Callable[[int], None]) -> None:
         self._parts = parts
         self._query = query
+        self._hold = hold
 
     def text(self, name: str) -> str | None:
         """Return a parameter, of the form or the query; None: it is not there."""
         given = self._parts.get(name, self._query.get(name))
         return given if isinstance(given, str) and given else None
 
-    async def content(self, name: str) -> bytes:
+    async def content(self, name: str, most: int | None = None) -> bytes:
         """Return a part's content.
 
         Raises:
-            Problem: 400, it is not there.
+            Problem: 400, it is not there; 413, it has more than `most` bytes.
 
         """
         part = self.part(name)
-        return part.encode() if isinstance(part, str) else await part.read()
+        if isinstance(part, str):
+            return part.encode()
+        if most is not None and (part.size or 0) > most:
+            raise Problem(
+                HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"the part '{name}' has more than {most:,} bytes", limit=most
+            )
+        self._hold(part.size or 0)
+        return await part.read()
 
-    async def some(self, name: str) -> bytes:
-        """Return the content of a part that must have some. Raises Problem: 400."""
-        content = await self.content(name)
+    async def some(self, name: str, most: int | None = None) -> bytes:
+        """Return the content of a part that must have some. Raises Problem: 400, or as `content`."""
+        content = await self.content(name, most)
         if not content:
             raise Problem(HTTPStatus.BAD_REQUEST, f"the part '{name}' is empty", part=name)
         return content

@@ -11,7 +11,7 @@ from typing import Any, Protocol, TypeVar
 from starlette.requests import Request
 
 from hotswap.batch import Code, Format, Headers
-from hotswap.client.answers import ID_HEADER, Outgoing, Prediction, Refused
+from hotswap.client.answers import ID_HEADER, Prediction, Refused
 from hotswap.client.change import Receipt
 from hotswap.client.client import Client
 from hotswap.client.finding import new_token
@@ -21,8 +21,9 @@ from hotswap.client.serving import Served, find_operation, follow_serving
 from hotswap.codec.proto import Operation, Schema
 from hotswap.errors import HotswapError, SwapCode, SwapError, UsageError, pause_before
 from hotswap.gateway import rows
-from hotswap.gateway.desk import Answered, Desk
+from hotswap.gateway.desk import Alike, Answered, Desk
 from hotswap.gateway.problems import Problem
+from hotswap.gateway.work import Work
 from hotswap.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -112,8 +113,8 @@ class Deployment:
         """Return an operation of the serving proto; None: the only one. Raises Problem: 404."""
         return operation_of(self.served.schema, name)
 
-    async def ask(self, values: Sequence[bytes], headers: Headers) -> list[Answered]:
-        """Publish a request for each value, with these headers, and return the answers in order.
+    async def ask(self, values: Sequence[bytes], headers: Headers, caller: str) -> list[Answered]:
+        """Publish a request of a caller for each value, with these headers, and return the answers in order.
 
         The requests of a call have one token, of our making: so they share their headers, and are one caller's.
 
@@ -123,8 +124,8 @@ class Deployment:
 
         """
         token = new_token()
-        given = [*headers, (ID_HEADER, token.encode())]
-        answered = await self.desk.ask([Outgoing(value, None, given) for value in values], self._timeout_s, token)
+        asked = Alike(values, [*headers, (ID_HEADER, token.encode())])
+        answered = await self.desk.ask(asked, self._timeout_s, caller, token)
         if late := [one for one in answered if one.answer is None]:
             detail = (
                 f"{len(late)} requests have no answer after {self._timeout_s:g} s; they may still be answered, and can "
@@ -140,6 +141,7 @@ class Deployment:
         operation: str | None,
         headers: Sequence[tuple[str, bytes]] = (),
         *,
+        work: Work,
         is_whole: bool,
     ) -> tuple[rows.Rows, Operation, list[Answered]]:
         """Publish each good row of a text, and return the rows, and the answers of the good ones.
@@ -150,18 +152,20 @@ class Deployment:
         """
 
         async def read(served: Served, found: Operation) -> rows.Rows:
-            given = await rows.read(text, content, found, served.text)
+            given = await rows.read(text, content, found, served.text, work)
             if is_whole:
                 given.check()
             return given
 
-        return await self.ask_encoded(operation, read, headers)
+        return await self.ask_encoded(operation, read, headers, work=work)
 
     async def ask_encoded(
         self,
         operation: str | None,
         encode: Callable[[Served, Operation], Awaitable[E]],
         headers: Sequence[tuple[str, bytes]] = (),
+        *,
+        work: Work,
     ) -> tuple[E, Operation, list[Answered]]:
         """Publish what is encoded for what serves, and return it, and its answers.
 
@@ -172,7 +176,7 @@ class Deployment:
             served, found = self.served, self.operation(operation)
             given = await encode(served, found)
             told = [("proto-digest", served.proto_sha256.encode()), ("operation", found.name.encode()), *headers]
-            answered = await self.ask(given.values, told) if given.values else []
+            answered = await self.ask(given.values, told, work.caller) if given.values else []
             if not any(isinstance(one.answer, Refused) and one.answer.code == Code.PROTO_MISMATCH for one in answered):
                 return given, found, answered
             await self._turn(served)

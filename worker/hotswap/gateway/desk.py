@@ -9,16 +9,18 @@ import asyncio
 import contextlib
 import random
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterator, Sequence
 from http import HTTPStatus
 from itertools import islice, repeat
-from typing import NamedTuple, TypeAlias
+from typing import NamedTuple, TypeAlias, overload
 
+from hotswap.batch import Headers
 from hotswap.client.answers import Answers, Outgoing, Place, Prediction, Refused, Unread
 from hotswap.client.finding import PredictionId
 from hotswap.errors import HotswapError, StartError
 from hotswap.gateway.problems import Problem
+from hotswap.gateway.turns import Turns, add_to
 from hotswap.kafka.admin import Admin
 from hotswap.kafka.writer import LogWriter
 from hotswap.settings import Settings
@@ -28,12 +30,42 @@ _APART_S = 0.02
 rows. The first one after a while goes at once.
 """
 _STALLED_S = 2.0
-_CHUNK = 5_000
+_CHUNK = 1_000
 _AHEAD = 3
-"""Chunks of one call that may wait for their answers: some are scored while others are published or read."""
+"""Chunks of one caller's long calls that may wait for their answers: some are scored while others are published or
+read. What others ask comes behind them.
+"""
+_ALL_AHEAD = 5
+"""Those of all callers."""
+_SHORT = 100
+"""Rows of a call that takes no turns."""
+_LONG = 16
+"""The most long calls of a caller."""
 _POLL_S = 0.5
 
 Answer: TypeAlias = Prediction | Refused
+
+
+class Alike(Sequence[Outgoing]):
+    """Requests with the same headers, made as they are published: a long call has hundreds of thousands."""
+
+    def __init__(self, values: Sequence[bytes], headers: Headers) -> None:
+        self._values = values
+        self._headers = headers
+
+    def __len__(self) -> int:
+        return len(self._values)
+
+    @overload
+    def __getitem__(self, at: int) -> Outgoing: ...
+
+    @overload
+    def __getitem__(self, at: slice) -> list[Outgoing]: ...
+
+    def __getitem__(self, at: int | slice) -> Outgoing | list[Outgoing]:
+        if isinstance(at, slice):
+            return [Outgoing(value, None, self._headers) for value in self._values[at]]
+        return Outgoing(self._values[at], None, self._headers)
 
 
 class Answered(NamedTuple):
@@ -206,6 +238,9 @@ class Desk:
     def __init__(self, settings: Settings, most: int) -> None:
         self._settings = settings
         self._most = most
+        self._of = Counter[str]()
+        self._long_of = Counter[str]()
+        self._turns = Turns(_ALL_AHEAD, of_one=_AHEAD)
         self._writer = LogWriter(settings)
         self._lanes: dict[int, Lane] = {}
         self._at = 0
@@ -237,42 +272,68 @@ class Desk:
         await asyncio.gather(*(lane.stop() for lane in self._lanes.values()))
         await self._writer.stop()
 
-    async def ask(self, requests: Sequence[Outgoing], timeout_s: float, token: str = "") -> list[Answered]:
-        """Publish the requests of a call, some thousands at a time, and return their answers in order.
+    async def ask(
+        self, requests: Sequence[Outgoing], timeout_s: float, caller: str = "", token: str = ""
+    ) -> list[Answered]:
+        """Publish a call's requests, a long one's in chunks, in turn with other callers; return the answers in order.
 
         Raises:
-            Problem: too many requests wait already; none of these was published.
+            Problem: too many requests wait already (503), or this caller has too many long calls in hand (429); none
+                of these requests was published.
             Doubt: whether the last of them were published is not known.
 
         """
-        if self.waiting >= self._most:
-            detail = f"{self.waiting} requests wait for their answers, which is as many as this gateway lets wait"
+        waiting, own = self._of.total(), self._of[caller]
+        # A caller has its share even while others have taken all.
+        if waiting >= self._most and own * len(self._of.keys() | {caller}) >= self._most:
+            detail = f"{waiting} requests wait for their answers, which is as many as this gateway lets wait"
             raise Problem(HTTPStatus.SERVICE_UNAVAILABLE, detail, retry_after_s=1)
-        if len(requests) <= _CHUNK:
-            return await self._ask(requests, timeout_s, token)
+        if len(requests) <= _SHORT:
+            return await self._ask(requests, timeout_s, caller, token)
+        if self._long_of[caller] >= _LONG:
+            detail = f"{_LONG} calls of this caller with many rows are in hand: wait for their replies"
+            raise Problem(HTTPStatus.TOO_MANY_REQUESTS, detail, retry_after_s=2)
+        add_to(self._long_of, caller, 1)
+        try:
+            return await self._ask_long(requests, timeout_s, caller, token)
+        finally:
+            add_to(self._long_of, caller, -1)
+
+    async def _ask_long(
+        self, requests: Sequence[Outgoing], timeout_s: float, caller: str, token: str
+    ) -> list[Answered]:
+        def in_turn(chunk: Sequence[Outgoing]) -> asyncio.Task[list[Answered]]:
+            return asyncio.create_task(self._in_turn(chunk, timeout_s, caller, token))
+
         found: list[Answered] = []
         chunks = (requests[at : at + _CHUNK] for at in range(0, len(requests), _CHUNK))
-        asked = deque(asyncio.create_task(self._ask(chunk, timeout_s, token)) for chunk in islice(chunks, _AHEAD))
+        asked = deque(map(in_turn, islice(chunks, _AHEAD)))
         try:
             while asked:
                 found += await asked.popleft()
-                is_late = found[-1].answer is None
-                more = islice(chunks, not is_late)
-                asked.extend(asyncio.create_task(self._ask(chunk, timeout_s, token)) for chunk in more)
+                asked.extend(map(in_turn, islice(chunks, found[-1].answer is not None)))  # no further behind a late one
         finally:
             for task in asked:
                 task.cancel()
             await asyncio.gather(*asked, return_exceptions=True)
         return found
 
-    async def _ask(self, requests: Sequence[Outgoing], timeout_s: float, token: str) -> list[Answered]:
-        lane, call = await self._lane(), _Call(requests)
+    async def _in_turn(self, requests: Sequence[Outgoing], timeout_s: float, caller: str, token: str) -> list[Answered]:
+        async with self._turns.turn(caller, len(requests)):
+            return await self._ask(requests, timeout_s, caller, token)
+
+    async def _ask(self, requests: Sequence[Outgoing], timeout_s: float, caller: str, token: str) -> list[Answered]:
+        add_to(self._of, caller, len(requests))
         try:
-            await lane.publish(call)
-            await asyncio.wait([call.answered], timeout=timeout_s)
-            return list(map(Answered, call.places, call.answers, repeat(token)))
+            lane, call = await self._lane(), _Call(requests)
+            try:
+                await lane.publish(call)
+                await asyncio.wait([call.answered], timeout=timeout_s)
+                return list(map(Answered, call.places, call.answers, repeat(token)))
+            finally:
+                lane.forget(call)
         finally:
-            lane.forget(call)
+            add_to(self._of, caller, -len(requests))
 
     async def _lane(self) -> Lane:
         """Return the lane for the next requests: the last one, unless its answers have stopped."""

@@ -3,14 +3,12 @@
 A deployment is a model, and the generation that serves is its version. Errors have the protocol's form, `{"error": …}`.
 """
 
-import asyncio
-import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from http import HTTPStatus
 from itertools import groupby
-from typing import Any, NamedTuple, ParamSpec, TypeVar
+from typing import Any, NamedTuple
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -20,8 +18,7 @@ from hotswap import __version__
 from hotswap.client.answers import Prediction, Refused
 from hotswap.client.serving import Served
 from hotswap.codec.proto import Operation
-from hotswap.codec.text.cells import is_utf8
-from hotswap.gateway import bodies
+from hotswap.gateway import bodies, tensor_bodies
 from hotswap.gateway.deployment import Deployment, deployment_of, places_of, predicted
 from hotswap.gateway.desk import Answered
 from hotswap.gateway.limits import Limits
@@ -46,9 +43,10 @@ from hotswap.gateway.openapi import (
     parameter,
 )
 from hotswap.gateway.problems import Problem
+from hotswap.gateway.tensor_bodies import Asked, Body
 from hotswap.gateway.tensors import Tensors
+from hotswap.gateway.work import cost_of
 
-_AT_ONCE_BYTES = 64 << 10
 _PATHS = ("/v2/models/{deployment}", "/v2/models/{deployment}/versions/{version}")
 _TENSOR: dict[str, Any] = {"name": STRING, "datatype": STRING, "shape": a_list(INTEGER)}
 _GIVEN = an_object(required=list(_TENSOR), **_TENSOR, parameters=OBJECT, data=a_list({}))
@@ -101,12 +99,9 @@ _INFER = Says(
     parameters=(OPERATION, _LENGTH),
     body={**content(_REQUEST, example=_EXAMPLE), OCTETS: {"schema": BINARY}},
     replies={200: {**content(_RESPONSE), OCTETS: {"schema": BINARY}}},
-    problems=(*PARTS, 404, 501, *COMMAND),
+    problems=(*PARTS, 404, 429, 501, *COMMAND),
     error=ERROR,
 )
-
-P = ParamSpec("P")
-T = TypeVar("T")
 
 
 class _Model(NamedTuple):
@@ -114,44 +109,6 @@ class _Model(NamedTuple):
 
     inputs: Tensors
     outputs: Tensors
-
-
-class _Rows(NamedTuple):
-    values: Sequence[bytes]
-
-
-@dataclass(frozen=True, slots=True)
-class _Call:
-    """An inference request: its JSON, the binary values after that, and whether it is long."""
-
-    document: Mapping[str, Any]
-    binary: bytes
-    is_long: bool
-
-    @property
-    def id(self) -> str | None:
-        """The request's id. Raises Problem: 400, it is no text."""
-        given = self.document.get("id")
-        if given is None:
-            return None
-        if not isinstance(given, str) or not is_utf8(given):
-            raise Problem(HTTPStatus.BAD_REQUEST, "`id` is a text")
-        return given
-
-    @property
-    def inputs(self) -> list[dict[str, Any]]:
-        """The input tensors."""
-        return _objects(self.document, "inputs")
-
-    def outputs(self, model: _Model) -> dict[str, bool]:
-        """Return the outputs that are asked for, and whether as binary values. Raises Problem: 400, there is none."""
-        is_binary = _parameters(self.document).get("binary_data_output") is True
-        asked = {
-            str(one.get("name")): bool(_parameters(one).get("binary_data", is_binary))
-            for one in _objects(self.document, "outputs")
-        }
-        model.outputs.check(list(asked))
-        return asked or dict.fromkeys([one["name"] for one in model.outputs.metadata()], is_binary)
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,7 +138,7 @@ class Inference:
         for path in _PATHS:
             routes.append(Endpoint("GET", path, self.metadata, tensors))
             routes.append(Endpoint("GET", f"{path}/ready", self.model_ready, is_ready))
-            routes.append(Endpoint("POST", f"{path}/infer", self.infer, _INFER))
+            routes.append(Endpoint("POST", f"{path}/infer", self.limits.fair(self.infer), _INFER))
         return routes
 
     async def server(self, _: Request) -> Response:
@@ -229,29 +186,32 @@ class Inference:
     async def infer(self, request: Request) -> Response:
         """Score the rows of the input tensors by what serves, each as a request of its own."""
         deployment, operation = deployment_of(request, self.deployments), request.query_params.get("operation")
-        call = await _read(request, self.limits.body_bytes)
-        headers = [("request-id", call.id.encode())] if call.id else []
+        body, work = await _read(request, self.limits.body_bytes), self.limits.work(request)
+        headers: list[tuple[str, bytes]] = []
 
-        async def encode(served: Served, found: Operation) -> _Rows:
+        async def encode(served: Served, found: Operation) -> Asked:
             _check_version(request, served)
-            model = _model_of(found)
-            call.outputs(model)
-            return _Rows(await _apart(call, model.inputs.read, call.inputs, call.binary))
+            _model_of(found)  # raises Problem, if it has none
+            asked = await work.do(body.cost, tensor_bodies.read, body, found.input, found.output)
+            headers[:] = [("request-id", asked.id.encode())] if asked.id else []
+            return asked
 
-        _, found, answered = await deployment.ask_encoded(operation, encode, headers)
+        asked, found, answered = await deployment.ask_encoded(operation, encode, headers, work=work)
         predictions = _predictions(answered)
         version = str(max(prediction.generation for prediction in predictions))
         wanted = request.path_params.get("version")
         if wanted and any(str(one.generation) != wanted for one in predictions):
             detail = f"generation {version} came to serve meanwhile, and has answered"
             raise Problem(HTTPStatus.CONFLICT, detail, **places_of(answered))
-        model = _model_of(found)
-        values = [prediction.value for prediction in predictions]
-        outputs, binary = await _apart(call, model.outputs.write, values, call.outputs(model))
-        sources = await _apart(call, _sources, answered)
+        sources = _sources(answered)
         told = {"sources": sources, "prediction_ids": _ids(sources, answered)}
-        facts = {"model_name": deployment.name, "model_version": version, "parameters": told, "outputs": outputs}
-        return _reply(facts if call.id is None else facts | {"id": call.id}, binary)
+        facts = {"model_name": deployment.name, "model_version": version, "parameters": told}
+        values = [prediction.value for prediction in predictions]
+        cost = cost_of(sum(map(len, values)), len(values))
+        header, binary = await work.do(
+            cost, tensor_bodies.write, asked._replace(values=()), facts, values, found.output
+        )
+        return _reply(header, binary)
 
 
 def _state(summary: str, *bad: int, parameters: Sequence[Schema] = ()) -> Says:
@@ -275,12 +235,7 @@ def _model_of(operation: Operation) -> _Model:
     return _Model(Tensors(operation.input), Tensors(operation.output))
 
 
-async def _apart(call: _Call, do: Callable[P, T], *given: P.args, **named: P.kwargs) -> T:
-    """Do something with the values of a call; without blocking other calls if they are many."""
-    return await asyncio.to_thread(do, *given, **named) if call.is_long else do(*given, **named)
-
-
-async def _read(request: Request, most: int) -> _Call:
+async def _read(request: Request, most: int) -> Body:
     if (encoding := request.headers.get("content-encoding", "identity")) != "identity":
         raise Problem(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, f"the body is {encoding}: send it without an encoding")
     body = await bodies.body(request, most)
@@ -291,25 +246,7 @@ async def _read(request: Request, most: int) -> _Call:
             f"Inference-Header-Content-Length is the length of the JSON in a body of {len(body)} bytes, not {size!r}"
         )
         raise Problem(HTTPStatus.BAD_REQUEST, detail)
-    try:
-        document = json.loads(body[:length])
-    except (ValueError, RecursionError) as error:
-        raise Problem(HTTPStatus.BAD_REQUEST, f"the body is no JSON: {error}") from None
-    if not isinstance(document, dict):
-        raise Problem(HTTPStatus.BAD_REQUEST, "the body is no JSON object")
-    return _Call(document, body[length:], len(body) > _AT_ONCE_BYTES)
-
-
-def _objects(document: Mapping[str, Any], name: str) -> list[dict[str, Any]]:
-    given = document.get(name, [])
-    if not isinstance(given, list) or not all(isinstance(one, dict) for one in given):
-        raise Problem(HTTPStatus.BAD_REQUEST, f"`{name}` is a list of tensors, each an object")
-    return given
-
-
-def _parameters(document: Mapping[str, Any]) -> Mapping[str, Any]:
-    given = document.get("parameters")
-    return given if isinstance(given, dict) else {}
+    return Body(body[:length], body[length:])
 
 
 def _predictions(answered: Sequence[Answered]) -> list[Prediction]:
@@ -341,8 +278,7 @@ def _ids(sources: str, answered: Sequence[Answered]) -> str:
     return ",".join(f"{token}{run.removeprefix(place.topic)}" for run in sources.split(","))
 
 
-def _reply(document: Mapping[str, Any], binary: bytes) -> Response:
-    header = json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode()
+def _reply(header: bytes, binary: bytes) -> Response:
     if not binary:
         return Response(header, media_type="application/json")
     facts = {"Inference-Header-Content-Length": str(len(header))}

@@ -11,10 +11,12 @@ from starlette.routing import Route
 
 from hotswap.gateway import bodies
 from hotswap.gateway.callers import Caller, Callers
+from hotswap.gateway.problems import Problem
 
 COOKIE = "hotswap"
 _TOKEN = re.compile(r"[A-Za-z0-9._~+/-]+=*")  # RFC 6750; a cookie can hold all of it
 _MOST_BYTES = 4_096
+_ENTERING = 64
 _HEADERS = {
     "Cache-Control": "no-store",
     "Content-Security-Policy": "default-src 'none'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'",
@@ -45,6 +47,7 @@ class Login:
     def __init__(self, callers: Callers, *, is_secure: bool) -> None:
         self._callers = callers
         self._is_secure = is_secure
+        self._entering = 0
 
     def routes(self) -> list[Route]:
         """Return the routes."""
@@ -65,7 +68,14 @@ class Login:
 
     async def enter(self, request: Request) -> Response:
         """Keep the token in a cookie, and go to where its owner was to."""
-        given = parse_qs((await bodies.body(request, _MOST_BYTES)).decode("latin-1"))
+        if self._entering >= _ENTERING:
+            detail = f"{_ENTERING} callers are logging in: try again soon"
+            raise Problem(HTTPStatus.TOO_MANY_REQUESTS, detail, retry_after_s=2)
+        self._entering += 1  # nobody knows these callers yet, and each may take long to send a body
+        try:
+            given = parse_qs((await bodies.body(request, _MOST_BYTES)).decode("latin-1"))
+        finally:
+            self._entering -= 1
         token, to = (given.get(name, [""])[0] for name in ("token", "to"))
         token = token.strip()
         caller = self._callers.by_token(token.encode()) if _TOKEN.fullmatch(token) else None

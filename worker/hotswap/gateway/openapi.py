@@ -34,7 +34,7 @@ PROBLEM: Schema = {"$ref": "#/components/schemas/Problem"}
 BODY = (400, 408, 413)
 """What a call with a body may have wrong."""
 PARTS = (*BODY, 415)
-ASK = (422, 503, 504)
+ASK = (422, 429, 503, 504)
 """What may become of requests: refused, not accepted, not answered in time."""
 COMMAND = (409, 422, 503, 504)
 
@@ -51,7 +51,7 @@ _DESCRIPTIONS = {
     413: "The body, a request or its answer is too large.",
     415: "The body has another format than those that are read.",
     422: "Rows, a model or a proto are refused, each with the reason; or a swap failed.",
-    429: "Too many models of callers' own are scored by: try again after `Retry-After` seconds.",
+    429: "Too many calls of this caller are in hand, or of all that score by models of their own: see `Retry-After`.",
     501: "The proto is not flat, and so has no tensors.",
     503: "Nothing serves, too many requests wait, or Kafka cannot be reached: try again after `Retry-After` seconds.",
     504: "No answer in time; each can be fetched later by its id of `prediction_ids`.",

@@ -17,7 +17,6 @@ from hotswap.batch import Format
 from hotswap.client.answers import Place, Prediction, Refused
 from hotswap.client.client import Client
 from hotswap.client.finding import Gone, NotYet, PredictionId, find_answer, find_by_id
-from hotswap.codec.proto import Operation
 from hotswap.gateway import bodies, past, rows
 from hotswap.gateway.changes import change_of
 from hotswap.gateway.deployment import Deployment, deployment_of, predicted, refusal_of
@@ -46,7 +45,8 @@ from hotswap.gateway.openapi import (
     form,
     parameter,
 )
-from hotswap.gateway.problems import Problem, bad_rows
+from hotswap.gateway.problems import Problem
+from hotswap.gateway.replies import reply, reply_to_one
 
 _ROW = {"sepal_length": 5.1, "sepal_width": 3.5, "petal_length": 1.4, "petal_width": 0.2}
 _NAMES = an_object(deployments=a_list(STRING))
@@ -154,7 +154,7 @@ class Plain:
         return [
             Endpoint("GET", "/v1", self.list, Says(summary="The deployments", replies={200: content(_NAMES)})),
             Endpoint("GET", one, self.show, _reads("What serves", content(_SERVED), 503)),
-            Endpoint("POST", f"{one}/predict", self.predict, _PREDICT),
+            Endpoint("POST", f"{one}/predict", self._limits.fair(self.predict), _PREDICT),
             Endpoint("GET", f"{one}/predictions/{{prediction_id}}", self.fetch, _FETCH),
             Endpoint("GET", f"{one}/predictions/{{partition}}/{{offset}}", self.fetch_any, _FETCH_ANY),
             Endpoint(
@@ -205,23 +205,25 @@ class Plain:
         """Score one row or many: JSON, CSV, or one serialized input message."""
         deployment = self._find(request)
         content, name = bodies.content_of(request), request.query_params.get("operation")
-        value = await bodies.body(request, self._limits.body_bytes)
+        value, work = await bodies.body(request, self._limits.body_bytes), self._limits.work(request)
         if content is Format.PROTOBUF:
             accept = bodies.accepted(request, Format.PROTOBUF)
             operation = deployment.operation(name)
             told = [("operation", operation.name.encode()), *_headers(request)]
-            (one,) = await deployment.ask([value], told)
+            (one,) = await deployment.ask([value], told, work.caller)
             prediction = predicted(one)
             facts = _facts(prediction) | {"Hotswap-Prediction-Id": one.prediction_id}
-            return Response(rows.write([prediction.value], accept, operation), 200, facts, accept.value)
+            written = await rows.write([prediction.value], accept, operation, work)
+            return Response(written, 200, facts, accept.value)
         accept = bodies.accepted(request, Format.JSON)
         is_whole = accept is not Format.JSON
-        asking = deployment.ask_rows(value, content, name, _headers(request), is_whole=is_whole)
+        asking = deployment.ask_rows(value, content, name, _headers(request), work=work, is_whole=is_whole)
         given, operation, answered = await asking
         if is_whole:
             values = [predicted(one).value for one in answered]
-            return Response(rows.write(values, accept, operation), media_type=accept.value)
-        return _reply(value, content, given, operation, answered)
+            return Response(await rows.write(values, accept, operation, work), media_type=accept.value)
+        is_one = content is Format.JSON and value.lstrip()[:1] == b"{" and given.count == 1
+        return await (reply_to_one if is_one else reply)(given, operation, answered, work)
 
     async def fetch(self, request: Request) -> Response:
         """Reply with the answer to a request of the caller's own, by its id.
@@ -305,39 +307,6 @@ def _fetched(prediction: Prediction, more: Mapping[str, str] = MappingProxyType(
 def _headers(request: Request) -> list[tuple[str, bytes]]:
     given = request.headers.get("request-id")
     return [("request-id", given.encode("latin-1"))] if given else []
-
-
-def _reply(value: bytes, content: Format, given: rows.Rows, operation: Operation, answered: list[Answered]) -> Response:
-    """Reply to one JSON object with its prediction, and to a table with an item for each row, good or bad."""
-    is_one = content is Format.JSON and value.lstrip()[:1] == b"{" and len(given.values) + len(given.faults) == 1
-    if is_one:
-        if given.faults:
-            raise bad_rows(given.faults, 1)
-        prediction = predicted(answered[0])
-        return _json(_item({}, answered[0], operation, prediction.generation))
-    items: dict[int, dict[str, Any]] = {fault["row"]: dict(fault) for fault in given.faults}
-    for number, one in zip(given.numbers, answered, strict=True):
-        answer = one.answer
-        assert answer
-        if isinstance(answer, Refused):
-            detail = f"row {number}: {answer.code}: {answer.message}"
-            where = {"source": answer.source, "prediction_id": one.prediction_id}
-            items[number] = {"row": number, "code": answer.code, "detail": detail, **where}
-        else:
-            items[number] = _item({"row": number}, one, operation, answer.generation)
-    ordered = [items[number] for number in sorted(items)]
-    refused = sum("prediction" not in item for item in ordered)
-    if not ordered:
-        given.check()
-    if refused == len(ordered):
-        raise bad_rows(ordered, refused)
-    return _json({"refused": refused, "notes": given.notes, "predictions": ordered})
-
-
-def _item(facts: dict[str, Any], one: Answered, operation: Operation, generation: int) -> dict[str, Any]:
-    prediction = rows.as_json(operation.output.FromString(predicted(one).value))
-    where = {"source": str(one.place), "prediction_id": one.prediction_id}
-    return {**facts, "generation": generation, **where, "prediction": prediction}
 
 
 def _json(document: Any) -> Response:

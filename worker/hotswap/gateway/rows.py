@@ -1,26 +1,26 @@
 """Rows of a text to serialized input messages, and output messages to the body of a response."""
 
-import asyncio
 import io
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from http import HTTPStatus
-from typing import Any
+from typing import Any, NamedTuple, TypeAlias
 
 from google.protobuf import json_format
 from google.protobuf.message import Message
 
 from hotswap.batch import Format
 from hotswap.codec.proto import Operation
-from hotswap.codec.text.layout import SHOWN, BadRow, Chunk, Layout
+from hotswap.codec.text.layout import SHOWN, BadRow, Chunk, Layout, Row
 from hotswap.codec.text.reader import read_rows
 from hotswap.codec.text.writer import CsvTable
 from hotswap.errors import UsageError
 from hotswap.gateway.problems import Problem, bad_rows, problem_of
+from hotswap.gateway.work import ROWS, Work, cost_of
 from hotswap.generation import TextOptions
 
-_AT_ONCE_BYTES = 64 << 10
+_ROW_MARKS = {Format.JSON: (b"{", b",", b"\n"), Format.CSV: (b"\n", b"\r")}
 
 
 @dataclass(slots=True)
@@ -33,14 +33,31 @@ class Rows:
     faults: list[Mapping[str, Any]] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
-    def pack(self) -> bytes:
+    @property
+    def count(self) -> int:
+        """The number of rows, good and bad."""
+        return len(self.values) + len(self.faults)
+
+    def take(self, row: Row | BadRow | Chunk) -> None:
+        """Take the next row, or rows."""
+        if isinstance(row, Chunk):
+            self.numbers.extend(range(row.number, row.number + len(row.values)))
+            self.values.extend(row.values)
+        elif isinstance(row, BadRow):
+            self.faults.append(_fault(row))
+        else:
+            self.numbers.append(row.number)
+            self.values.append(self.layout.pack([row.message]).SerializeToString())
+
+    async def pack(self, work: Work) -> bytes:
         """Return one input message of all rows. Raises Problem: 422, it cannot hold them, or some are bad."""
         self.check()
         if not self.layout.holds_many and len(self.values) != 1:
             name = self.layout.message.DESCRIPTOR.full_name
             detail = f"there are {len(self.values)} rows, but a message {name} holds one"
             raise Problem(HTTPStatus.UNPROCESSABLE_ENTITY, detail)
-        return _joined(self.layout.message, self.values)
+        cost = cost_of(sum(map(len, self.values)), len(self.values))
+        return await work.do(cost, _joined, self.layout.message, self.values)
 
     def check(self) -> None:
         """Raise Problem, 422, if a row is bad, or there is none."""
@@ -50,34 +67,31 @@ class Rows:
             raise Problem(HTTPStatus.UNPROCESSABLE_ENTITY, "there is no row")
 
 
-async def read(text: bytes, content: Format, operation: Operation, options: TextOptions | None) -> Rows:
-    """Read CSV or JSON; without blocking other calls if it is long.
+async def read(text: bytes, content: Format, operation: Operation, options: TextOptions | None, work: Work) -> Rows:
+    """Read CSV or JSON.
 
     Raises:
-        Problem: 422, the text is no such table at all.
+        Problem: 422, the text is no such table at all; 413, it has too many rows; or as `Work.do`.
 
     """
-    if len(text) <= _AT_ONCE_BYTES:
-        return _read(text, content, operation, options)
-    return await asyncio.to_thread(_read, text, content, operation, options)
+    rows = sum(map(text.count, _ROW_MARKS[content]))  # at most so many, which is quickly told
+    cost = cost_of(len(text), rows)
+    return await work.do(cost, _read, text, content, operation.input, options)
 
 
-def _read(text: bytes, content: Format, operation: Operation, options: TextOptions | None) -> Rows:
+def _read(text: bytes, content: Format, message: type[Message], options: TextOptions | None) -> Rows:
     try:
         # In a CSV, only the cells that fill a field must be UTF-8; the row reports a cell that is not.
         decoded = text.decode("utf-8-sig", errors="strict" if content is Format.JSON else "surrogateescape")
         kind = "json" if content is Format.JSON else "csv"
-        rows = read_rows(io.StringIO(decoded, newline=""), kind, operation.input, options)  # type: ignore[arg-type]
+        if kind == "json" and decoded.count("{") > ROWS and _has_more(decoded, ROWS):
+            raise _too_many()
+        rows = read_rows(io.StringIO(decoded, newline=""), kind, message, options)  # type: ignore[arg-type]
         found = Rows(rows.layout)
         for row in rows.in_bulk():
-            if isinstance(row, Chunk):
-                found.numbers.extend(range(row.number, row.number + len(row.values)))
-                found.values.extend(row.values)
-            elif isinstance(row, BadRow):
-                found.faults.append(_fault(row))
-            else:
-                found.numbers.append(row.number)
-                found.values.append(rows.layout.pack([row.message]).SerializeToString())
+            found.take(row)
+            if found.count > ROWS:
+                raise _too_many()
         found.notes = rows.notes()
     except UnicodeDecodeError as error:
         detail = f"the text is not UTF-8: {error.reason} at byte {error.start}"
@@ -85,6 +99,20 @@ def _read(text: bytes, content: Format, operation: Operation, options: TextOptio
     except UsageError as error:
         raise problem_of(error) from None
     return found
+
+
+def _has_more(text: str, rows: int) -> bool:
+    """Return whether a text is a JSON list of more rows; reading them takes ten times as long as finding that."""
+    try:
+        document = json.loads(text)
+    except (ValueError, RecursionError):
+        return False
+    return isinstance(document, list) and len(document) > rows
+
+
+def _too_many() -> Problem:
+    detail = f"a call may have at most {ROWS:,} rows: send the others in calls of their own"
+    return Problem(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, detail, limit=ROWS)
 
 
 def _fault(row: BadRow) -> Mapping[str, Any]:
@@ -98,29 +126,64 @@ def _plain(text: str) -> str:
     return text.encode(errors="replace").decode()
 
 
-def write(answers: Sequence[bytes], accept: Format, operation: Operation) -> bytes:
+async def write(answers: Sequence[bytes], accept: Format, operation: Operation, work: Work) -> bytes:
     """Return output messages as one body: a message, or its JSON, where one message can hold all, or a table.
 
     Raises:
-        Problem: 406, several messages are no one message.
+        Problem: 406, several messages are no one message; or as `Work.do`.
 
     """
+    cost = cost_of(sum(map(len, answers)), len(answers))
     many = Layout(operation.input).holds_many
+    return await work.do(cost, _write, answers, accept, operation.output, many)
+
+
+def _write(answers: Sequence[bytes], accept: Format, message: type[Message], many: bool) -> bytes:  # noqa: FBT001
     if accept is Format.CSV:
         text = io.StringIO(newline="")
-        table = CsvTable(text, operation.output, has_rows=many)
+        table = CsvTable(text, message, has_rows=many)
         for answer in answers:
-            table.write({}, operation.output.FromString(answer))
+            table.write({}, message.FromString(answer))
         return text.getvalue().encode()
     if len(answers) == 1 or many:
-        whole = _joined(operation.output, answers)
-        return whole if accept is Format.PROTOBUF else json.dumps(as_json(operation.output.FromString(whole))).encode()
+        whole = _joined(message, answers)
+        return whole if accept is Format.PROTOBUF else json.dumps(as_json(message.FromString(whole))).encode()
     if accept is Format.JSON:
-        return json.dumps([as_json(operation.output.FromString(answer)) for answer in answers]).encode()
-    name = operation.output.DESCRIPTOR.full_name
+        return json.dumps([as_json(message.FromString(answer)) for answer in answers]).encode()
+    name = message.DESCRIPTOR.full_name
     count = len(answers)
     detail = f"{count} rows have {count} messages {name}: accept text/csv or application/json, or send one row"
     raise Problem(HTTPStatus.NOT_ACCEPTABLE, detail)
+
+
+class Good(NamedTuple):
+    """A prediction: its facts, and the serialized output message."""
+
+    facts: Mapping[str, Any]
+    value: bytes
+
+
+Item: TypeAlias = Mapping[str, Any] | Good
+"""What is wrong with a row, or its prediction."""
+
+
+async def write_items(items: Sequence[Item], operation: Operation, work: Work) -> bytes:
+    """Return items as JSON, separated by commas. Raises Problem as `Work.do`."""
+    cost = cost_of(sum(len(item.value) for item in items if isinstance(item, Good)), len(items))
+    return await work.do(cost, _write_items, items, operation.output)
+
+
+def _write_items(items: Sequence[Item], message: type[Message]) -> bytes:
+    return b",".join(dumps(_document(item, message) if isinstance(item, Good) else item) for item in items)
+
+
+def _document(item: Good, message: type[Message]) -> Mapping[str, Any]:
+    return {**item.facts, "prediction": as_json(message.FromString(item.value))}
+
+
+def dumps(document: Any) -> bytes:
+    """Return JSON as Starlette's own response does, but protobuf's NaN and Infinity are texts already."""
+    return json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode()
 
 
 def _joined(message: type[Message], parts: Sequence[bytes]) -> bytes:

@@ -2,14 +2,11 @@
 
 import asyncio
 import logging
-import signal
 import socket
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from ipaddress import ip_address
 from pathlib import Path
-from types import FrameType
 from typing import Protocol, TypeAlias
 
 import uvicorn
@@ -19,15 +16,16 @@ from hotswap.errors import StartError, UsageError
 from hotswap.gateway.access import Access
 from hotswap.gateway.app import make_app, make_console_app
 from hotswap.gateway.callers import Callers
+from hotswap.gateway.connections import IDLE_S, Connection
 from hotswap.gateway.deployment import Deployment
 from hotswap.gateway.limits import Limits
-from hotswap.gateway.tls import Connection, Files, Tls
+from hotswap.gateway.listening import Server
+from hotswap.gateway.tls import Files, Tls
 from hotswap.settings import Settings
 
 log = logging.getLogger(__name__)
 
 _DRAIN_S = 30
-_IDLE_S = 30
 _RENEWAL_S = 1
 """How often to look for a new certificate, seconds."""
 
@@ -109,6 +107,7 @@ async def _serve(
         )
         console = make_console({one.name: one for one in deployments}, limits) if make_console else None
         try:
+            await limits.start()
             for deployment in deployments:
                 await deployment.start()
             if console and is_alone:
@@ -125,6 +124,7 @@ async def _serve(
                 await console.close()
             for deployment in deployments:
                 await deployment.stop()
+            await limits.close()
 
 
 async def run(app: ASGIApp, listening: socket.socket, tls: Tls | None, console: Console | None = None) -> None:
@@ -132,45 +132,19 @@ async def run(app: ASGIApp, listening: socket.socket, tls: Tls | None, console: 
     config = uvicorn.Config(
         app,
         http=Connection,
+        ws="none",
         access_log=False,
         lifespan="off",
         log_config=None,
         proxy_headers=False,  # X-Forwarded-…: of who calls and over what, nothing is believed that a caller may say
         server_header=False,
         timeout_graceful_shutdown=_DRAIN_S,
-        timeout_keep_alive=_IDLE_S,
+        timeout_keep_alive=int(IDLE_S),
         ssl_context_factory=(lambda _, __: tls.context) if tls else None,
         callback_notify=tls.renew if tls else None,
         timeout_notify=_RENEWAL_S,
     )
-    await _Server(config, console).serve(sockets=[listening])
-
-
-class _Server(uvicorn.Server):
-    """Ends as a worker does: with exit code 0, once the calls in hand have ended; a second signal cuts them off."""
-
-    def __init__(self, config: uvicorn.Config, console: Console | None) -> None:
-        super().__init__(config)
-        self._console = console
-        self._closing: asyncio.Task[None] | None = None
-
-    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """End what would not end by itself, too."""
-        super().handle_exit(sig, frame)
-        if self._console and not self._closing:
-            self._closing = asyncio.create_task(self._console.close())
-
-    @contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        """Handle the signals while serving; uvicorn's own handlers would raise them again at the end."""
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, self.handle_exit, number, None)
-        try:
-            yield
-        finally:
-            for number in (signal.SIGTERM, signal.SIGINT):
-                loop.remove_signal_handler(number)
+    await Server(config, console.close if console else None).serve(sockets=[listening])
 
 
 def _bind(options: Options) -> socket.socket:

@@ -1,14 +1,11 @@
 """TLS: the gateway's certificate, renewed without a restart, and the subjects of its clients' certificates."""
 
-import asyncio
 import logging
 import ssl
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from hotswap.errors import UsageError
 
@@ -79,16 +76,6 @@ class Tls:
         return [
             _stamp_of(path) for path in (self._files.certificate, self._files.key, self._files.key_password) if path
         ]
-
-
-class Connection(HttpToolsProtocol):
-    """Uvicorn's, which also tells the application the subject of the client's certificate, as `state["subject"]`."""
-
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Begin a connection, after its handshake."""
-        super().connection_made(transport)
-        if certificate := transport.get_extra_info("peercert"):
-            self.app_state = {**self.app_state, "subject": subject_of(certificate)}
 
 
 def subject_of(certificate: Mapping[str, Any]) -> str:

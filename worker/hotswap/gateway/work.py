@@ -1,0 +1,46 @@
+"""The reading and writing of rows for a call: what costs little is done at once, the rest apart, and in turn."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeVar, TypeVarTuple
+
+from hotswap.gateway.converters import Converters
+from hotswap.gateway.turns import Turns
+
+Ts = TypeVarTuple("Ts")
+T = TypeVar("T")
+
+ROWS = 200_000
+"""The most rows of one call."""
+_AT_ONCE = 16 << 10
+"""What costs less is done on the event loop: about 2 ms, as long as it takes to ask another process."""
+_PER_ROW = 64
+"""What a row costs, whatever is in it, in bytes."""
+
+
+def cost_of(size: int, rows: int) -> int:
+    """Return what reading or writing costs, in bytes."""
+    return size + _PER_ROW * rows
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """Reads and writes rows for a caller, in turn with others."""
+
+    caller: str
+    turns: Turns
+    converters: Converters
+
+    async def do(self, cost: int, function: Callable[[*Ts], T], *given: *Ts) -> T:
+        """Return what a function returns: called at once if it costs little, else in a process of its own.
+
+        If the call is cancelled, since its caller has left, the process ends.
+
+        Raises:
+            Problem: 429, too much work of the caller waits; 413, it takes too long, or too much memory.
+
+        """
+        if cost <= _AT_ONCE:
+            return function(*given)
+        async with self.turns.turn(self.caller, cost):
+            return await self.converters.do(function, *given)
