@@ -10,10 +10,10 @@ import click
 from hotswap.artifacts.places import without_secrets
 from hotswap.artifacts.store import Store
 from hotswap.cli.shared import local_file
+from hotswap.client import protos
 from hotswap.client.change import compile_file
 from hotswap.client.serving import serving_schema
 from hotswap.codec.proto import Operation, Schema
-from hotswap.codec.proto import compile as compile_proto
 from hotswap.codec.text.layout import BadRow
 from hotswap.codec.text.reader import RowReader, read_rows
 from hotswap.errors import UsageError
@@ -134,7 +134,7 @@ async def read_samples(
     if isinstance(proto, Path):
         schema = compile_file(proto)
     elif proto:
-        schema = compile_proto(await Store(settings).fetch_proto(proto), proto.is_descriptor_set)
+        schema = await protos.compile(await Store(settings).fetch_proto(proto), proto.is_descriptor_set)
     else:
         served = await serving_schema(settings)
         schema, text = served.schema, served.text

@@ -18,9 +18,9 @@ from typing import Any, Final, Literal, TextIO
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from hotswap.artifacts.archive import unpack
+from hotswap.client import protos
 from hotswap.client.change import Change, read_proto
 from hotswap.codec.proto import Schema
-from hotswap.codec.proto import compile as compile_proto
 from hotswap.codec.text.layout import BadRow
 from hotswap.codec.text.reader import read_rows
 from hotswap.errors import SwapCode, SwapError, UsageError
@@ -119,7 +119,7 @@ def encode_samples(text: TextIO, schema: Schema, name: str) -> tuple[bytes, ...]
 
 def schema_of(proto: Proto) -> Schema:
     """Compile an inline proto. Raises SwapError PROTO_INVALID."""
-    return compile_proto(proto.source or b"", proto.is_descriptor_set)
+    return protos.compile_now(proto.source or b"", proto.is_descriptor_set)
 
 
 def _unpack(path: Path, folder: Path, max_bytes: int) -> list[Path]:
