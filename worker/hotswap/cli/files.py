@@ -13,6 +13,7 @@ from hotswap.cli.shared import local_file
 from hotswap.client import protos
 from hotswap.client.change import compile_file
 from hotswap.client.serving import serving_schema
+from hotswap.codec.messages import serialize
 from hotswap.codec.proto import Operation, Schema
 from hotswap.codec.text.layout import BadRow
 from hotswap.codec.text.reader import RowReader, read_rows
@@ -144,5 +145,5 @@ async def read_samples(
         for row in rows:
             if isinstance(row, BadRow):
                 raise UsageError(f"samples {path}: {row}")
-            samples.append(rows.layout.pack([row.message]).SerializeToString())
+            samples.append(serialize(rows.layout.pack([row.message])))
     return tuple(samples)

@@ -100,13 +100,17 @@ def _operations(methods: list[tuple[str, MethodDescriptor]]) -> dict[str, Operat
     operations = {}
     for service, method in methods:
         name = method.name if names[method.name] == 1 else f"{service}.{method.name}"
-        given, returned = (_message_class(one, classes) for one in (method.input_type, method.output_type))
+        given, returned = (class_of(one, classes) for one in (method.input_type, method.output_type))
         operations[name] = Operation(name, given, returned)
     return operations
 
 
-def _message_class(descriptor: Descriptor, classes: dict[str, type[Message]]) -> type[Message]:
-    """Return a message's class, and make those of all that it can hold: protobuf's own way recurses with the proto."""
+def class_of(descriptor: Descriptor, classes: dict[str, type[Message]] | None = None) -> type[Message]:
+    """Return a message's class, and make those of all that it can hold: protobuf's own way recurses with the proto.
+
+    `classes`: those of this pool that are there, by their full names.
+    """
+    classes = {} if classes is None else classes
     waiting: list[Any] = [descriptor]
     while waiting:
         message = waiting.pop()

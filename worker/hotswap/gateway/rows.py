@@ -3,15 +3,15 @@
 import asyncio
 import io
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any
 
-from google.protobuf import json_format
 from google.protobuf.message import Message
 
 from hotswap.batch import Format
+from hotswap.codec import messages
 from hotswap.codec.proto import Operation
 from hotswap.codec.text.layout import SHOWN, BadRow, Chunk, Layout
 from hotswap.codec.text.reader import read_rows
@@ -77,7 +77,7 @@ def _read(text: bytes, content: Format, operation: Operation, options: TextOptio
                 found.faults.append(_fault(row))
             else:
                 found.numbers.append(row.number)
-                found.values.append(rows.layout.pack([row.message]).SerializeToString())
+                found.values.append(messages.serialize(rows.layout.pack([row.message])))
         found.notes = rows.notes()
     except UnicodeDecodeError as error:
         detail = f"the text is not UTF-8: {error.reason} at byte {error.start}"
@@ -125,10 +125,9 @@ def write(answers: Sequence[bytes], accept: Format, operation: Operation) -> byt
 
 def _joined(message: type[Message], parts: Sequence[bytes]) -> bytes:
     """Return one message with the repeated fields of all parts: joined messages are read as one (protobuf's wire)."""
-    return parts[0] if len(parts) == 1 else message.FromString(b"".join(parts)).SerializeToString()
+    return parts[0] if len(parts) == 1 else messages.serialize(message.FromString(b"".join(parts)))
 
 
 def as_json(message: Message) -> Any:
     """Return a message as a JSON document with the proto's own names, as answers on the stream have it."""
-    to_dict: Callable[..., Any] = json_format.MessageToDict
-    return to_dict(message, preserving_proto_field_name=True, always_print_fields_with_no_presence=True)
+    return messages.to_document(message, has_defaults=True)

@@ -20,6 +20,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from hotswap.artifacts.archive import unpack
 from hotswap.client import protos
 from hotswap.client.change import Change, read_proto
+from hotswap.codec.messages import serialize
 from hotswap.codec.proto import Schema
 from hotswap.codec.text.layout import BadRow
 from hotswap.codec.text.reader import read_rows
@@ -109,7 +110,7 @@ def encode_samples(text: TextIO, schema: Schema, name: str) -> tuple[bytes, ...]
     for row in rows:
         if isinstance(row, BadRow):
             raise UsageError(f"{name}: {row}" + (f" ({row.hint})" if row.hint else ""))
-        message = rows.layout.pack([row.message]).SerializeToString()
+        message = serialize(rows.layout.pack([row.message]))
         room -= len(message)
         if room < 0:
             break

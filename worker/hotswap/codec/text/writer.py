@@ -8,10 +8,10 @@ from functools import lru_cache
 from operator import attrgetter
 from typing import Any, NamedTuple, TextIO, TypeAlias
 
-from google.protobuf import json_format
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.message import Message
 
+from hotswap.codec import messages
 from hotswap.codec.fields import descriptor_of
 from hotswap.codec.text.layout import Layout
 
@@ -55,7 +55,7 @@ class JsonTable:
 
     def write(self, facts: Mapping[str, Any], message: Message) -> None:
         """Write a message."""
-        content = json_format.MessageToDict(message, preserving_proto_field_name=True)
+        content = messages.to_document(message)
         print(json.dumps({**facts, "prediction": content}, ensure_ascii=False), file=self._file)
 
 
@@ -111,7 +111,7 @@ def _reader(path: _Path) -> Callable[[Any], str]:
     if part.is_repeated:
         read = _repeated_reader(part, text)
     elif part.has_presence:
-        read = lambda row: text(getattr(row, name)) if row.HasField(name) else ""  # noqa: E731 - of its kin
+        read = lambda row: text(getattr(row, name)) if messages.has(row, name) else ""  # noqa: E731 - of its kin
     else:
         read = lambda row: text(getattr(row, name))  # noqa: E731
     if not parents:
@@ -120,7 +120,7 @@ def _reader(path: _Path) -> Callable[[Any], str]:
 
     def read_inside(row: Any) -> str:
         for parent in names:
-            if not row.HasField(parent):
+            if not messages.has(row, parent):
                 return ""
             row = getattr(row, parent)
         return read(row)
@@ -131,7 +131,9 @@ def _reader(path: _Path) -> Callable[[Any], str]:
 def _repeated_reader(part: FieldDescriptor, text: Callable[[Any], str]) -> Callable[[Any], str]:
     name, json_name = part.name, part.json_name
     if part.message_type:
-        return lambda row: json.dumps(json_format.MessageToDict(row).get(json_name, []), ensure_ascii=False)
+        return lambda row: json.dumps(
+            messages.to_document(row, by_json_name=True).get(json_name, []), ensure_ascii=False
+        )
     is_text = bool(part.enum_type) or part.type == FieldDescriptor.TYPE_BYTES
 
     def read(row: Any) -> str:
@@ -146,7 +148,7 @@ def _repeated_reader(part: FieldDescriptor, text: Callable[[Any], str]) -> Calla
 def _texter(part: FieldDescriptor) -> Callable[[Any], str]:
     """Return the function that formats one value of a field."""
     if part.message_type:
-        return lambda value: json_format.MessageToJson(value, indent=None).strip('"')
+        return lambda value: json.dumps(messages.to_document(value, by_json_name=True)).strip('"')
     if part.enum_type:
         names = {number: value.name for number, value in part.enum_type.values_by_number.items()}
         return lambda value: names.get(value, str(value))

@@ -33,6 +33,7 @@ from google.protobuf.descriptor import Descriptor
 
 from hotswap.batch import Code
 from hotswap.codec.fields import is_map
+from hotswap.codec.messages import has
 from hotswap.runtimes.java.classes import JavaType, call, java, type_of
 from hotswap.runtimes.java.scalars import BadValue, Misfit, Read, Slot, fit_scalar, plain
 
@@ -236,7 +237,7 @@ def _optional(name: str, path: str, convert: Read, wanted: JavaType) -> Read:
     has_null = not wanted.raw.isPrimitive()
 
     def read(row: Any) -> Any:
-        if row.HasField(name):
+        if has(row, name):
             return convert(getattr(row, name))
         if has_null:
             return None
