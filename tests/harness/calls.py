@@ -11,6 +11,7 @@ from typing import Any, NamedTuple, Self
 from harness.fleet import ROOT, Deployment
 
 _STARTS_S = 60
+_CODE = os.pathsep.join([str(ROOT / "worker"), str(ROOT / "tests")])
 
 
 class Reply(NamedTuple):
@@ -58,10 +59,14 @@ class Gateway:
         given = self.deployment.settings.model_dump(mode="json", include=self.deployment.settings.model_fields_set)
         variables = {f"HOTSWAP_{key.upper()}": str(value) for key, value in given.items()}
         command = [sys.executable, "-m", "hotswap", self._command, self.deployment.name, "--port", str(self.port)]
-        environment = os.environ | variables | {"PYTHONPATH": str(ROOT / "worker"), "HOTSWAP_LOG_FORMAT": "json"}
+        environment = os.environ | variables | {"PYTHONPATH": _CODE, "HOTSWAP_LOG_FORMAT": "json"}
         self._log.write_bytes(b"")
         with self._log.open("ab") as log:
-            self.process = subprocess.Popen([*command, *self._options], env=environment, stderr=log)
+            launched = self._launched([*command, *self._options])
+            self.process = subprocess.Popen(launched, env=environment, stderr=log)
+
+    def _launched(self, command: list[str]) -> list[str]:
+        return command
 
     def lines(self) -> list[dict[str, Any]]:
         """What it has logged since its last start."""
