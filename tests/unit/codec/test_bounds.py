@@ -5,10 +5,14 @@ import time
 import pytest
 from google.protobuf import descriptor_pb2
 
+from hotswap.batch import Format
 from hotswap.codec.bounds import check_files, check_text
+from hotswap.codec.compatibility import incompatibilities
 from hotswap.codec.proto import compile as compile_proto
 from hotswap.codec.proto import has_own_imports
+from hotswap.codec.text import wire
 from hotswap.errors import SwapError
+from hotswap.packages.versions import next_version
 
 HEAD = 'syntax = "proto2"; message A { optional double a = 1; } service S { rpc p(A) returns (A); } '
 OPTION = (
@@ -84,12 +88,41 @@ def test_large_protos_of_real_life_stay_within_the_bounds():
 
 
 def test_a_chain_of_messages_is_no_matter_how_long_it_is():
-    chain = many(4_000, "message M# { optional M1# a = 1; }").replace("M1#", "")  # each of the next
     chain = "".join(f"message M{number} {{ optional M{(number + 1) % 4_000} a = 1; }} " for number in range(4_000))
-    compiled = compile_proto(f'syntax = "proto2"; {chain} service S {{ rpc p(M0) returns (M0); }}'.encode())
-    message = compiled.operations["p"].input()
+    text = f'syntax = "proto2"; {chain} service S {{ rpc p(M0) returns (M0); }}'
+    schema = compile_proto(text.encode())
+    message = schema.operations["p"].input()
     message.a.a.a.SetInParent()
-    assert compiled.operations["p"].input.FromString(message.SerializeToString()) == message
+    assert schema.operations["p"].input.FromString(message.SerializeToString()) == message
+    longer = compile_proto(text.replace("M9 { optional M10 a = 1;", "M9 { optional M10 b = 1;").encode())
+    assert incompatibilities(schema, longer) == ["field M9.a = 1 is called b now"]
+    assert next_version("1.0.0", schema, longer).number == "2.0.0"
+    assert wire.write(message.SerializeToString(), Format.CSV, schema.operations["p"]).startswith(b"a.a.a.a.a.")
+
+
+def test_a_message_with_too_many_fields_in_its_messages_is_a_csv_of_json():
+    doubling = "".join(f"message M{at} {{ M{at + 1} a = 1; M{at + 1} b = 2; }}" for at in range(25))
+    text = f'syntax = "proto3"; {doubling} message M25 {{ double x = 1; }} service S {{ rpc p(M0) returns (M0); }}'
+    operation = compile_proto(text.encode()).operations["p"]
+    value = operation.input(a={"b": {}}).SerializeToString()
+    assert wire.write(value, Format.CSV, operation) == b'a,b\n"{""b"": {}}",\n'
+
+
+@pytest.mark.parametrize(
+    "name", ["Timestamp", "Duration", "Struct", "ListValue", "Value", "Any", "Int32Value", "FieldMask"]
+)
+def test_a_message_is_no_well_known_type_by_its_name_alone(name):
+    service = f"service S {{ rpc p(google.protobuf.{name}) returns (google.protobuf.{name}); }}"
+    inner = f"message {name} {{ string seconds = 1; }}"
+    for text in (f"package google.protobuf; {inner}", f"package google; message protobuf {{ {inner} }}"):
+        with pytest.raises(SwapError, match=f"message google.protobuf.{name} is not Google's: import") as refused:
+            compile_proto(f'syntax = "proto3"; {text} {service}'.encode())
+        assert refused.value.code == "PROTO_INVALID"
+    own = "".join(
+        f'import "google/protobuf/{file}.proto";' for file in ("timestamp", "struct", "any", "duration", "wrappers")
+    )
+    own += 'import "google/protobuf/field_mask.proto";'
+    assert list(compile_proto(f'syntax = "proto3"; {own} {service}'.encode()).operations) == ["p"]
 
 
 def described(**content):

@@ -19,6 +19,7 @@ from google.protobuf.message import DecodeError, Message
 from google.protobuf.reflection import GeneratedProtocolMessageType
 
 from hotswap.codec.bounds import check_bytes, check_files, check_text
+from hotswap.codec.well_known import check_well_known
 from hotswap.errors import SwapCode, SwapError
 
 _NAME = "model.proto"
@@ -79,6 +80,7 @@ def load(described: descriptor_pb2.FileDescriptorSet) -> Schema:
             pool.Add(file)
         except (TypeError, ValueError) as error:
             raise SwapError(SwapCode.PROTO_INVALID, f"{file.name}: {error}") from error
+    check_well_known(pool)
     services: list[ServiceDescriptor] = [
         pool.FindServiceByName(f"{file.package}.{service.name}".lstrip("."))
         for file in described.file

@@ -5,6 +5,7 @@ import csv
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
+from itertools import islice
 from operator import attrgetter
 from typing import Any, NamedTuple, TextIO, TypeAlias
 
@@ -15,9 +16,13 @@ from hotswap.codec import messages
 from hotswap.codec.fields import descriptor_of
 from hotswap.codec.text.layout import Layout
 
+_MOST_COLUMNS, _MOST_DEEP = 5_000, 30
+
 
 class CsvTable:
     """Writes messages of one type as CSV; nested fields are dotted, several values of one field are a JSON array.
+
+    A message in it is JSON where its fields would be columns beyond 30 dots, or all of them more than 5,000.
 
     `has_rows`: the elements of a message of repeated fields only are rows (`Prediction{repeated string}`).
     """
@@ -72,7 +77,9 @@ class _Columns(NamedTuple):
 @lru_cache(maxsize=32)  # each answer on the stream creates a table
 def _columns_of(message: type[Message]) -> _Columns:
     layout = Layout(message)
-    leaves = list(_leaves(descriptor_of(layout.row), ()))
+    leaves = list(islice(_leaves(descriptor_of(layout.row), ()), _MOST_COLUMNS + 1))
+    if len(leaves) > _MOST_COLUMNS:  # messages in messages may be two to the power of their depth
+        leaves = [(part,) for part in descriptor_of(layout.row).fields]
     names = [".".join(part.name for part in path) for path in leaves]
     elements = [_elements(path[-1]) for path in leaves] if layout.shape == "columns" else []
     is_plain = len(leaves) > 1 and all(_is_plain(*path) for path in leaves)
@@ -98,7 +105,7 @@ def _leaves(message: Descriptor, above: _Path) -> Iterator[_Path]:
     for part in message.fields:
         inner = part.message_type
         is_opened = inner and not part.is_repeated and inner.fields and inner.full_name not in seen
-        if inner and is_opened and not inner.file.name.startswith("google/protobuf/"):
+        if inner and is_opened and len(above) < _MOST_DEEP and not inner.file.name.startswith("google/protobuf/"):
             yield from _leaves(inner, (*above, part))
         else:
             yield (*above, part)
