@@ -29,7 +29,7 @@ export OPENBLAS_NUM_THREADS := 1
 # Each is a proof under fire of its own, minutes long: make kills, or make kills SEED=7 SECONDS=60 PARTITIONS=64. With
 # RECORD=1, as with the other proofs below, the run is appended to docs/proofs.jsonl.
 PROOFS := kills kills-swaps kills-named failpoints zombies broker storm takeover drain scaling swaps bad-swaps commands \
-	at-least-once everything cluster million fuzz fuzz-records both-ways gateways
+	at-least-once everything cluster million fuzz fuzz-records fuzz-protos both-ways gateways
 RED := red-at-least-once red-unfenced
 play = cd tests && $(abspath $(VENV))/bin/python -m faults $1 $(addprefix --seed ,$(SEED)) $(addprefix --seconds ,$(SECONDS)) \
 	$(addprefix --partitions ,$(PARTITIONS))
@@ -79,8 +79,8 @@ faults: setup ## every proof under fire, one after the other (two hours; RELIABI
 $(filter-out fuzz,$(PROOFS)) $(RED): setup
 	@$(call play,$@)
 
-fuzz: setup ## made-up requests: CSV, JSON and protobuf, then raw records (each alone: SEED=7 SECONDS=1000 of them)
-	@$(call play,fuzz fuzz-records)
+fuzz: setup ## made-up requests: CSV, JSON and protobuf, then raw records, then protos (each alone: SEED=7 SECONDS=1000 of them)
+	@$(call play,fuzz fuzz-records fuzz-protos)
 
 attacks: setup ## what strangers can send, each beside a stream: a table (WORKER=/path/to/checkout: of another commit)
 	@$(call play,attacks) $(addprefix --worker ,$(WORKER))

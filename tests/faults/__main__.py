@@ -22,6 +22,7 @@ from faults import (
     both_ways,
     control_storm,
     fuzz,
+    fuzz_protos,
     fuzz_records,
     gateways,
     million,
@@ -47,6 +48,7 @@ COMMANDS = {
 }
 ON_THEIR_OWN = {
     "fuzz-records": (fuzz_records.run, 100_000),
+    "fuzz-protos": (fuzz_protos.run, 10_000),
     "both-ways": (both_ways.run, 100_000),
 }
 """Proofs with a Kafka of their own."""

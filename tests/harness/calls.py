@@ -12,6 +12,7 @@ from typing import Any, NamedTuple, Self
 from harness.fleet import ROOT, Deployment
 
 _STARTS_S = 60
+_CODE = os.pathsep.join([str(ROOT / "worker"), str(ROOT / "tests")])
 
 
 class Reply(NamedTuple):
@@ -68,7 +69,11 @@ class Gateway:
         environment = os.environ | variables | {"PYTHONPATH": str(self._code / "worker"), "HOTSWAP_LOG_FORMAT": "json"}
         self._log.write_bytes(b"")
         with self._log.open("ab") as log:
-            self.process = subprocess.Popen([*command, *self._options], env=environment, stderr=log)
+            launched = self._launched([*command, *self._options])
+            self.process = subprocess.Popen(launched, env=environment, stderr=log)
+
+    def _launched(self, command: list[str]) -> list[str]:
+        return command
 
     def lines(self) -> list[dict[str, Any]]:
         """What it has logged since its last start."""

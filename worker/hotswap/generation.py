@@ -8,6 +8,8 @@ from types import MappingProxyType
 
 MOST = (1 << 64) - 1
 """The highest number that a generation can have."""
+MAX_PROTO_BYTES = 4 << 20
+"""The largest proto, text or descriptor set: anything larger is not a proto."""
 
 
 class Policy(StrEnum):

@@ -1,10 +1,13 @@
 """Table I over logs in memory: names, methods, parts and replies, and what is refused instead of the ancestor's 200."""
 
 import io
+import json
+import keyword
 import zipfile
 from pathlib import Path
 
 import pytest
+from google.protobuf import descriptor_pb2
 
 from fakes.answering import answer_requests
 from hotswap.codec.proto import compile as compile_proto
@@ -201,3 +204,38 @@ async def test_without_a_generation_every_call_that_needs_one_is_told_so(gateway
             assert (reply.status_code, reply.headers["retry-after"]) == (503, "5")
         assert (await client.get("/readyz")).status_code == 503
         assert (await client.get("/livez")).status_code == 200
+
+
+NAMES = {*dir(descriptor_pb2.FileDescriptorSet()), *keyword.kwlist, "self"}
+NUMBERS = {name: float(at) for at, name in enumerate(sorted(NAMES))}
+ODD = f"""
+syntax = "proto3";
+message Row {{ {" ".join(f"optional double {name} = {at};" for at, name in enumerate(NUMBERS, 1))} }}
+message Frame {{ repeated Row SerializeToString = 1; }}
+service DESCRIPTOR {{ rpc FromString(Frame) returns (Frame); rpc one(Row) returns (Row); }}
+"""
+TABLE = f"{','.join(NUMBERS)}\n{','.join(map(str, NUMBERS.values()))}\n"
+
+
+async def test_fields_that_are_called_as_protobufs_methods_are_fields_like_others(gateway, cluster, settings):
+    operations, asked = compile_proto(ODD.encode()).operations, {"operation": "FromString"}
+    frame = operations["FromString"].input(SerializeToString=[NUMBERS])
+    value, told = type(frame).SerializeToString(frame), json.dumps([NUMBERS])
+    answer_requests(cluster, settings)
+    async with gateway(proto=ODD) as client:
+        for path, part, text in (("CSV", "csvFile", TABLE), ("JSON", "jsonFile", told)):
+            binary, files = f"/getBinary{path.removeprefix('CSV')}", {part: text.encode()}
+            reply = await client.post(f"{binary}Default", files=files, data=asked)
+            assert (reply.status_code, reply.content) == (200, value), reply.text
+            reply = await client.post(binary, files={**files, "proto": ODD.encode()}, data=asked)
+            assert (reply.status_code, reply.content) == (200, value), reply.text
+            reply = await client.post(
+                f"/transform{path}Default", files=files, data=asked, headers={"accept": "text/csv"}
+            )
+            assert (reply.status_code, reply.text) == (200, TABLE)
+        headers = {"content-type": "application/json"}
+        reply = await client.post("/v1/d/predict?operation=one", content=told, headers=headers)
+        assert reply.json()["predictions"][0]["prediction"] == NUMBERS
+        inputs = [{"name": name, "datatype": "FP64", "shape": [1], "data": [at]} for name, at in NUMBERS.items()]
+        reply = await client.post("/v2/models/d/infer?operation=one", json={"inputs": inputs})
+        assert {one["name"]: one["data"][0] for one in reply.json()["outputs"]} == NUMBERS

@@ -19,7 +19,7 @@ from hotswap.artifacts.places import without_secrets, without_user
 from hotswap.artifacts.transfer import read, send
 from hotswap.errors import SwapCode, SwapError
 from hotswap.failpoints import failpoint
-from hotswap.generation import Model, Proto
+from hotswap.generation import MAX_PROTO_BYTES, Model, Proto
 from hotswap.local.system import IS_POSIX, open_plain
 
 if TYPE_CHECKING:  # the fetching process does not need them, and loading takes a quarter of a second
@@ -27,9 +27,6 @@ if TYPE_CHECKING:  # the fetching process does not need them, and loading takes 
 
 UNPACKED_KINDS = frozenset({"h2o", "spark"})
 """The kinds of model whose artifact is a zip that the runtime reads as a folder."""
-
-MAX_PROTO_BYTES = 4 << 20
-"""The largest proto in a store, in bytes: anything larger is not a proto."""
 
 _CHUNK = 1 << 20
 _SHA256 = re.compile(r"[0-9a-f]{64}")

@@ -11,10 +11,11 @@ from hotswap.artifacts.places import without_secrets
 from hotswap.artifacts.store import Store
 from hotswap.cli.exits import note
 from hotswap.cli.shared import local_file
+from hotswap.client import protos
 from hotswap.client.change import compile_file
 from hotswap.client.serving import Served, serving_schema
+from hotswap.codec.messages import serialize
 from hotswap.codec.proto import Operation, Schema
-from hotswap.codec.proto import compile as compile_proto
 from hotswap.codec.text.layout import BadRow
 from hotswap.codec.text.reader import RowReader, read_rows
 from hotswap.errors import UsageError
@@ -143,7 +144,7 @@ async def read_samples(
     if isinstance(proto, Path):
         schema = compile_file(proto)
     elif proto:
-        schema = compile_proto(await Store(settings).fetch_proto(proto), proto.is_descriptor_set)
+        schema = await protos.compile(await Store(settings).fetch_proto(proto), proto.is_descriptor_set)
     else:
         served = await what_serves(settings)
         schema, text = served.schema, served.text
@@ -153,5 +154,5 @@ async def read_samples(
         for row in rows:
             if isinstance(row, BadRow):
                 raise UsageError(f"samples {path}: {row}")
-            samples.append(rows.layout.pack([row.message]).SerializeToString())
+            samples.append(serialize(rows.layout.pack([row.message])))
     return tuple(samples)

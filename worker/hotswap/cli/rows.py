@@ -7,11 +7,10 @@ from contextlib import aclosing
 from functools import partial
 from itertools import chain, repeat
 from pathlib import Path
-from typing import Any, BinaryIO, cast
+from typing import Any, BinaryIO
 
 import click
 from google.protobuf.message import Message
-from google.protobuf.proto import serialize_length_prefixed
 
 from hotswap.batch import Ask, Refusal
 from hotswap.cli.exits import REFUSED, Failure, note
@@ -53,6 +52,8 @@ from hotswap.client.answers import Outgoing, Refused
 from hotswap.client.change import MOST_SAMPLES, Change, as_samples, compile_file, read_proto
 from hotswap.client.client import Client
 from hotswap.client.serving import Served, find_operation
+from hotswap.codec.messages import serialize
+from hotswap.codec.packed import varint
 from hotswap.errors import UsageError
 from hotswap.generation import Configuration
 from hotswap.settings import Settings
@@ -118,11 +119,12 @@ def _write(messages: Iterator[Message], output: BinaryIO) -> int:
     if first is None:
         return 0
     if second is None:
-        output.write(first.SerializeToString())
+        output.write(serialize(first))
         return 1
     count = 0
     for message in chain((first, second), messages):
-        serialize_length_prefixed(message, cast("Any", output))
+        value = serialize(message)
+        output.write(varint(len(value)) + value)
         count += 1
     return count
 
@@ -239,7 +241,7 @@ async def _score(settings: Settings, file: Path, given: dict[str, Any], parts: P
 
             async def answered() -> AsyncGenerator[Answered, None]:
                 for chunk in chunks(reading, CHUNK):
-                    values = [rows.layout.pack([row.message]).SerializeToString() for row in chunk]
+                    values = [serialize(rows.layout.pack([row.message])) for row in chunk]
                     samples.extend(values[: MOST_SAMPLES - len(samples)])
                     answers = await host.score(values, [Ask(operation.name)] * len(values))
                     for row, answer in zip(chunk, answers, strict=True):

@@ -14,6 +14,7 @@ from hotswap.cli.files import kind_of
 from hotswap.cli.shared import progress
 from hotswap.cli.unknown import Unknown
 from hotswap.codec.fields import may_be_absent
+from hotswap.codec.messages import serialize
 from hotswap.codec.proto import Operation
 from hotswap.codec.text.layout import BadRow, Chunk, Row
 from hotswap.codec.text.reader import RowReader
@@ -118,7 +119,7 @@ class Reading:
             if isinstance(part, Chunk):
                 yield range(part.number, part.number + len(part.values)), part.values
             else:
-                yield [part.number], [self.rows.layout.pack([part.message]).SerializeToString()]
+                yield [part.number], [serialize(self.rows.layout.pack([part.message]))]
 
     def _read(self, rows: Iterator[Row | BadRow | Chunk]) -> Iterator[Row | Chunk]:
         lacking, hints = 0, set[str]()

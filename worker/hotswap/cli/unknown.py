@@ -8,7 +8,8 @@ from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message
 
 from hotswap.cli.exits import note
-from hotswap.codec.fields import is_map
+from hotswap.codec.fields import descriptor_of, is_map
+from hotswap.codec.messages import has
 from hotswap.codec.text.layout import SHOWN, Chunk, Layout
 
 _LISTED = 3
@@ -31,7 +32,7 @@ class Unknown:
 
     def look(self, message: Message) -> None:
         """Count the unknown values of a row, or of a whole message of rows."""
-        part = self._layout.rows_field if message.DESCRIPTOR is not self._layout.row.DESCRIPTOR else None
+        part = self._layout.rows_field if type(message) is not self._layout.row else None
         for row in getattr(message, part) if part else (message,):
             for known in self._known:
                 self._look_at(row, 1, *known)
@@ -74,14 +75,14 @@ class Unknown:
 
 def _values(message: Any, parts: Sequence[str]) -> Iterator[tuple[FieldDescriptor, Any]]:
     """Yield the values of a field by its path, none where it is absent, each with the field that holds it."""
-    field = message.DESCRIPTOR.fields_by_name[parts[0]]
+    field: Any = descriptor_of(type(message)).fields_by_name[parts[0]]
     value = getattr(message, field.name)
     if is_map(field):
         key = ".".join(parts[1:])
         if key in value:
             yield field.message_type.fields_by_name["value"], value[key]
         return
-    if field.has_presence and not field.is_repeated and not message.HasField(field.name):
+    if field.has_presence and not field.is_repeated and not has(message, field.name):
         return
     for one in value if field.is_repeated else (value,):
         if len(parts) > 1:

@@ -10,10 +10,10 @@ from pathlib import Path
 
 from hotswap.artifacts.detect import as_file
 from hotswap.artifacts.store import Store
-from hotswap.codec.proto import Schema, gather, has_own_imports
-from hotswap.codec.proto import compile as compile_proto
-from hotswap.errors import SwapError, UsageError
-from hotswap.generation import Configuration, Model, Proto
+from hotswap.client import protos
+from hotswap.codec.proto import Schema, has_own_imports
+from hotswap.errors import SwapCode, SwapError, UsageError
+from hotswap.generation import MAX_PROTO_BYTES, Configuration, Model, Proto
 from hotswap.settings import Settings
 
 MAX_INLINE_PROTO_BYTES = 64 << 10
@@ -99,17 +99,21 @@ def read_proto(path: Path) -> Proto:
 
     Raises:
         UsageError: the file cannot be read.
-        SwapError: PROTO_INVALID, if a file that it imports is missing or does not compile.
+        SwapError: PROTO_INVALID, if it is too large, or a file that it imports is missing or does not compile.
 
     """
     try:
-        content = path.read_bytes()
+        size = path.stat().st_size
+        content = path.read_bytes() if size <= MAX_PROTO_BYTES else b""
     except OSError as error:
         raise UsageError(f"proto {path} cannot be read: {error.strerror}") from error
+    if size > MAX_PROTO_BYTES:
+        reason = f"{path}: the proto has {size:,} bytes: at most {MAX_PROTO_BYTES:,} are allowed"
+        raise SwapError(SwapCode.PROTO_INVALID, reason)
     if path.suffix in (".desc", ".binpb"):
         return Proto.inline(content, is_descriptor_set=True)
     if has_own_imports(content):
-        return Proto.inline(gather(path), is_descriptor_set=True)
+        return Proto.inline(protos.gather(path), is_descriptor_set=True)
     return Proto.inline(content)
 
 
@@ -123,7 +127,7 @@ def compile_file(path: Path) -> Schema:
     """
     proto = read_proto(path)
     try:
-        return compile_proto(proto.source or b"", proto.is_descriptor_set)
+        return protos.compile_now(proto.source or b"", proto.is_descriptor_set)
     except SwapError as error:
         raise SwapError(error.code, f"{path}: {error.message}") from error
 

@@ -24,7 +24,7 @@ from typing import Self
 from hotswap.artifacts.detect import as_file, find_kind
 from hotswap.artifacts.places import without_secrets
 from hotswap.artifacts.store import Store
-from hotswap.client import overview
+from hotswap.client import overview, protos
 from hotswap.client.answers import PAUSE_S, Answers, Flow, Outgoing, Place, Prediction, Refused
 from hotswap.client.change import (
     MAX_INLINE_PROTO_BYTES,
@@ -42,7 +42,6 @@ from hotswap.client.history import History
 from hotswap.client.offsets import generations, read_offsets
 from hotswap.client.publishing import publish
 from hotswap.codec.compatibility import incompatibilities
-from hotswap.codec.proto import compile as compile_proto
 from hotswap.errors import NoAnswer, SwapError, UsageError
 from hotswap.generation import Model, Proto
 from hotswap.kafka.acls import Right
@@ -161,8 +160,8 @@ class Client:
             raise UsageError("nothing would change: name a model, a proto, a configuration or a base")
         proto = change.proto
         if isinstance(proto, Path):
-            compile_file(proto)
-            proto = read_proto(proto)
+            await protos.in_thread(compile_file, proto)
+            proto = await protos.in_thread(read_proto, proto)
         if (size := sum(map(len, change.samples))) > MAX_SAMPLES_BYTES:
             most = MAX_SAMPLES_BYTES >> 10
             raise UsageError(f"the samples take {size:,} bytes, and a command holds {most} KiB: take fewer rows")
@@ -306,7 +305,8 @@ class Client:
         why: list[str] = []
         if cut is Cut.AUTO and old and new and old.sha256 != new.sha256:
             before, after = [
-                compile_proto(await self._store.fetch_proto(proto), proto.is_descriptor_set) for proto in (old, new)
+                await protos.compile(await self._store.fetch_proto(proto), proto.is_descriptor_set)
+                for proto in (old, new)
             ]
             why = incompatibilities(before, after)
         if cut is Cut.AFTER_BACKLOG or why:

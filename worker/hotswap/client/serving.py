@@ -7,13 +7,12 @@ from collections.abc import AsyncIterator, Collection, Mapping
 from typing import NamedTuple
 
 from hotswap.artifacts.store import Store
-from hotswap.client import overview
+from hotswap.client import overview, protos
 from hotswap.client.fleet import Fleet, Told
 from hotswap.client.history import History
 from hotswap.client.offsets import Offsets, generations
 from hotswap.client.overview import Seen
 from hotswap.codec.proto import Operation, Schema
-from hotswap.codec.proto import compile as compile_proto
 from hotswap.errors import Doubt, StartError, UsageError
 from hotswap.generation import Generation, TextOptions
 from hotswap.kafka.committed import Committed
@@ -164,5 +163,5 @@ async def _served(store: Store, swap: Swap, fleet: Fleet) -> Served:
     source = await store.fetch_proto(generation.proto)
     told = fleet.told.get(swap.command_id, {}).values()
     reads = next((said.reads for said in told if said.reads), {})
-    schema = compile_proto(source, generation.proto.is_descriptor_set)
+    schema = await protos.compile(source, generation.proto.is_descriptor_set)
     return Served(schema, generation.proto.sha256, reads, generation.configuration.text, generation, source)

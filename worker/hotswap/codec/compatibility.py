@@ -22,16 +22,26 @@ def incompatibilities(old: Schema, new: Schema) -> list[str]:
         if successor is None:
             found.append(f"operation {name} is gone")
             continue
-        seen: set[tuple[str, str]] = set()
-        found += _message(operation.input.DESCRIPTOR, successor.input.DESCRIPTOR, seen)
-        found += _message(operation.output.DESCRIPTOR, successor.output.DESCRIPTOR, seen)
+        found += _messages(operation.input.DESCRIPTOR, successor.input.DESCRIPTOR)
+        found += _messages(operation.output.DESCRIPTOR, successor.output.DESCRIPTOR)
     return list(dict.fromkeys(found))
 
 
-def _message(old: Any, new: Any, seen: set[tuple[str, str]]) -> Iterator[str]:
-    if (old.full_name, new.full_name) in seen:  # a message may contain itself
-        return
-    seen.add((old.full_name, new.full_name))
+def _messages(old: Any, new: Any) -> Iterator[str]:
+    """Compare two messages and all that they hold; not by recursion, since a stranger's proto says how deep that is."""
+    seen: set[tuple[str, str]] = set()
+    waiting = [(old, new)]
+    while waiting:
+        old, new = waiting.pop()
+        if (old.full_name, new.full_name) not in seen:  # a message may contain itself
+            seen.add((old.full_name, new.full_name))
+            inner: list[tuple[Any, Any]] = []
+            yield from _fields(old, new, inner)
+            waiting += reversed(inner)
+
+
+def _fields(old: Any, new: Any, inner: list[tuple[Any, Any]]) -> Iterator[str]:
+    """Compare the fields of two messages, and add to `inner` the messages in them."""
     for number, field in old.fields_by_number.items():
         successor = new.fields_by_number.get(number)
         where = f"field {old.name}.{field.name} = {number}"
@@ -42,7 +52,7 @@ def _message(old: Any, new: Any, seen: set[tuple[str, str]]) -> Iterator[str]:
         elif (was := _type(field)) != (now := _type(successor)):
             yield f"{where} was {was} and is {now} now"
         elif field.message_type:
-            yield from _message(field.message_type, successor.message_type, seen)
+            inner.append((field.message_type, successor.message_type))
         elif field.enum_type:
             yield from _enum(field.enum_type, successor.enum_type)
 

@@ -11,6 +11,7 @@ from google.protobuf.message import Message
 
 from hotswap.codec.columns import DecodedRows
 from hotswap.codec.fields import descriptor_of, is_map
+from hotswap.codec.messages import clear, serialize
 from hotswap.codec.outputs import FLOATS, Fill, Filling, Output, paths
 from hotswap.codec.packed import varint
 from hotswap.codec.values import Matrix, Table
@@ -94,7 +95,7 @@ class Encoder:
         columns = [(fill, fill.values(scores)) for fill in self.fills]
         answers = []
         for part in slices:
-            message.Clear()
+            clear(message)
             for fill, values in columns:
                 target: Any = message
                 for name in (*fill.parents, fill.field.name):
@@ -104,7 +105,7 @@ class Encoder:
                     nothing = 0 if fill.field.enum_type else ""
                     of_rows = [nothing if value is None else value for value in of_rows]
                 target.extend(chain.from_iterable(of_rows) if fill.output.is_vector else of_rows)
-            answers.append(message.SerializeToString())
+            answers.append(serialize(message))
         return answers
 
 
@@ -132,7 +133,7 @@ class _RowEncoder:
         return self._by_template(scores.matrix) if self._is_template else self._by_field(scores)
 
     def _serialized(self, name: str, value: Any) -> bytes:
-        return self._message(**{name: value}).SerializeToString()
+        return serialize(self._message(**{name: value}))
 
     def _build_template(self) -> None:
         # [tag, value] for each float: the tag is what protobuf itself writes before the 8 (or 4) bytes of a value.
@@ -172,8 +173,8 @@ class _RowEncoder:
         columns = [(fill, fill.values(scores)) for fill in self._fills]
         cells = []
         for row in range(len(scores)):
-            message.Clear()
+            clear(message)
             for fill, values in columns:
                 fill.put(message, values[row])
-            cells.append(message.SerializeToString(deterministic=True))  # reproducible bytes, also for maps
+            cells.append(serialize(message, deterministic=True))  # reproducible bytes, also for maps
         return cells

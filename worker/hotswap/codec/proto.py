@@ -1,19 +1,33 @@
-"""Compiles a proto at run time, in its own descriptor pool: two generations may use a name for different messages."""
+"""Compiles a proto at run time, in its own descriptor pool: two generations may use a name for different messages.
+
+protoc runs in this process here, and may end it: only a model host and the compiler's own process call this
+(client/protos.py is for all others).
+"""
 
 import re
 import tempfile
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from importlib.resources import files
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
+from typing import Any, cast
 
-from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
+from google.protobuf import descriptor_pb2, descriptor_pool
 from google.protobuf.descriptor import Descriptor, MethodDescriptor, ServiceDescriptor
 from google.protobuf.message import DecodeError, Message
+from google.protobuf.reflection import GeneratedProtocolMessageType
 
+from hotswap.codec.bounds import check_bytes, check_files, check_text
+from hotswap.codec.well_known import check_well_known
 from hotswap.errors import SwapCode, SwapError
 
 _NAME = "model.proto"
+# Possessive, so that a text of blank lines is not read once for each of them.
+_OWN_IMPORT = re.compile(rb"""^[^\S\n]*+import\s++(?:public\s++|weak\s++)?["'](?!google/protobuf/)""", re.MULTILINE)
+_MOST_LINES = 100
+_MOST_LINE = 2_000
+_SHOWN = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,16 +61,29 @@ def compile(source: bytes, is_descriptor_set: bool = False) -> Schema:  # noqa: 
     A text may import google/protobuf's own types and nothing else (see `gather`). Raises SwapError: PROTO_INVALID with
     protoc's own lines, or NO_OPERATION if no service has an rpc.
     """
-    compiled = _parse_set(source) if is_descriptor_set else _run_protoc(source)
+    return load(describe(source, is_descriptor_set))
+
+
+def describe(source: bytes, is_descriptor_set: bool = False) -> descriptor_pb2.FileDescriptorSet:  # noqa: FBT001, FBT002 - as compile
+    """Return a proto's descriptors, within bounds. Raises SwapError PROTO_INVALID."""
+    (check_bytes if is_descriptor_set else check_text)(source)
+    described = _parse_set(source) if is_descriptor_set else _run_protoc(source)
+    check_files(described)
+    return described
+
+
+def load(described: descriptor_pb2.FileDescriptorSet) -> Schema:
+    """Load descriptors, as `describe` returns them, into a pool of their own. Raises SwapError as `compile` does."""
     pool = descriptor_pool.DescriptorPool()
-    for file in _in_order(compiled.file):
+    for file in _in_order(described.file):
         try:
             pool.Add(file)
         except (TypeError, ValueError) as error:
             raise SwapError(SwapCode.PROTO_INVALID, f"{file.name}: {error}") from error
+    check_well_known(pool)
     services: list[ServiceDescriptor] = [
         pool.FindServiceByName(f"{file.package}.{service.name}".lstrip("."))
-        for file in compiled.file
+        for file in described.file
         for service in file.service
         if not file.name.startswith("google/protobuf/")
     ]
@@ -66,20 +93,36 @@ def compile(source: bytes, is_descriptor_set: bool = False) -> Schema:  # noqa: 
             SwapCode.NO_OPERATION,
             "the proto has no service with an rpc: add `service Model { rpc predict(Input) returns (Output); }`",
         )
-    return Schema(_operations(methods), compiled)
+    return Schema(_operations(methods), described)
 
 
 def _operations(methods: list[tuple[str, MethodDescriptor]]) -> dict[str, Operation]:
-    names = [method.name for _, method in methods]
+    names = Counter(method.name for _, method in methods)
+    classes: dict[str, type[Message]] = {}
     operations = {}
     for service, method in methods:
-        name = method.name if names.count(method.name) == 1 else f"{service}.{method.name}"
-        operations[name] = Operation(name, _message_class(method.input_type), _message_class(method.output_type))
+        name = method.name if names[method.name] == 1 else f"{service}.{method.name}"
+        given, returned = (class_of(one, classes) for one in (method.input_type, method.output_type))
+        operations[name] = Operation(name, given, returned)
     return operations
 
 
-def _message_class(descriptor: Descriptor) -> type[Message]:
-    return message_factory.GetMessageClass(descriptor)
+def class_of(descriptor: Descriptor, classes: dict[str, type[Message]] | None = None) -> type[Message]:
+    """Return a message's class, and make those of all that it can hold: protobuf's own way recurses with the proto.
+
+    `classes`: those of this pool that are there, by their full names.
+    """
+    classes = {} if classes is None else classes
+    waiting: list[Any] = [descriptor]
+    while waiting:
+        message = waiting.pop()
+        if message.full_name in classes:
+            continue
+        content = {"DESCRIPTOR": message, "__module__": None}
+        classes[message.full_name] = cast("Any", GeneratedProtocolMessageType)(message.name, (Message,), content)
+        parts = [*message.fields, *message.file.pool.FindAllExtensions(message)]
+        waiting += [part.message_type for part in parts if part.message_type]
+    return classes[descriptor.full_name]
 
 
 def gather(path: Path) -> bytes:
@@ -88,12 +131,14 @@ def gather(path: Path) -> bytes:
     Raises SwapError PROTO_INVALID with the file and protoc's own lines.
     """
     with tempfile.TemporaryDirectory(prefix="hotswap-proto-") as folder:
-        return _compile_file(path.name, path.parent, Path(folder)).SerializeToString()
+        described = _compile_file(path.name, path.parent, Path(folder))
+    check_files(described)
+    return described.SerializeToString()
 
 
 def has_own_imports(source: bytes) -> bool:
     """Return whether a .proto text imports files other than google/protobuf's own, which `compile` cannot find."""
-    return bool(re.search(rb'^\s*import\s+(?:public\s+|weak\s+)?["\'](?!google/protobuf/)', source, re.MULTILINE))
+    return bool(_OWN_IMPORT.search(source))
 
 
 def _run_protoc(source: bytes) -> descriptor_pb2.FileDescriptorSet:
@@ -107,12 +152,14 @@ def _compile_file(name: str, root: Path, folder: Path) -> descriptor_pb2.FileDes
     from grpc_tools import _protoc_compiler, protoc  # noqa: PLC0415
 
     output = folder / "set.binpb"
-    includes = [str(root), str(files("grpc_tools") / "_proto")]
+    includes = [str(root), str(Path(protoc.__file__).with_name("_proto"))]
     try:
         # The only way to get protoc's errors as values: its command line prints them to the process's stderr.
         _protoc_compiler.get_protos(name.encode(), [include.encode() for include in includes])
     except _protoc_compiler.ProtocErrors as errors:
-        raise SwapError(SwapCode.PROTO_INVALID, "\n".join(dict.fromkeys(map(_as_line, errors.errors())))) from None
+        lines = list(dict.fromkeys(_as_line(error)[:_MOST_LINE] for error in errors.errors()))
+        more = [f"and {len(lines) - _MOST_LINES:,} more errors"] if len(lines) > _MOST_LINES else []
+        raise SwapError(SwapCode.PROTO_INVALID, "\n".join([*lines[:_MOST_LINES], *more])) from None
     arguments = ["protoc", *(f"-I{include}" for include in includes), "--include_imports"]
     if protoc.main([*arguments, f"--descriptor_set_out={output}", name]) != 0:
         raise SwapError(SwapCode.PROTO_INVALID, "protoc rejected the proto without giving a reason")
@@ -138,16 +185,14 @@ def _in_order(
     given: Iterable[descriptor_pb2.FileDescriptorProto],
 ) -> list[descriptor_pb2.FileDescriptorProto]:
     """Sort files so that each comes after its imports; a descriptor set need not be sorted."""
-    waiting = {file.name: file for file in given}
-    ordered: dict[str, descriptor_pb2.FileDescriptorProto] = {}
-    while waiting:
-        ready = [file for file in waiting.values() if all(name in ordered for name in file.dependency)]
-        if not ready:
-            absent = sorted({name for file in waiting.values() for name in file.dependency} - ordered.keys())
-            raise SwapError(
-                SwapCode.PROTO_INVALID,
-                f"the descriptor set lacks its imports {', '.join(absent)}; build it with --include_imports",
-            )
-        for file in ready:
-            ordered[file.name] = waiting.pop(file.name)
-    return list(ordered.values())
+    files = {file.name: file for file in given}
+    imports = {name: set(file.dependency) for name, file in files.items()}
+    if absent := sorted(set().union(*imports.values()) - files.keys()):
+        lacking = ", ".join(absent[:_SHOWN]) + (", …" if len(absent) > _SHOWN else "")
+        reason = f"the descriptor set lacks its imports {lacking}; build it with --include_imports"
+        raise SwapError(SwapCode.PROTO_INVALID, reason)
+    try:
+        return [files[name] for name in TopologicalSorter(imports).static_order()]
+    except CycleError as error:
+        circle = " → ".join(map(str, error.args[1][:_SHOWN]))
+        raise SwapError(SwapCode.PROTO_INVALID, f"the files import each other in a circle: {circle}") from None

@@ -11,6 +11,7 @@ from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.message import Message
 
 from hotswap.codec.fields import INTEGERS, NUMBERS, TRUTHS, Column, Shape, is_map, names_of, type_name
+from hotswap.codec.messages import has
 
 Kind: TypeAlias = Literal["number", "text", "lookup", "object"]
 _FRACTIONS = {FieldDescriptor.CPPTYPE_DOUBLE, FieldDescriptor.CPPTYPE_FLOAT}
@@ -94,7 +95,7 @@ class FieldSource:
     def is_absent(self, row: Message) -> bool:
         """Return whether the row has no value for this field."""
         for part in self.fields:
-            if part.has_presence and not row.HasField(part.name):
+            if part.has_presence and not has(row, part.name):
                 return True
             row = getattr(row, part.name)
         return False

@@ -71,7 +71,7 @@ class BringPages:
         deployment, draft = self._shared.deployment(request), self._find(request)
         async with self._shared.pages.form(request, _FORM_BYTES) as form:
             self._take(draft, deployment, form.text("proto") or "", None)
-        checked = protos.check(draft.proto)
+        checked = await protos.check(draft.proto)
         if checked.schema is None:
             return await self._page(request, draft)
         trial = await attempt(draft, checked.schema, deployment, self._shared.limits, self._shared.limits.work(request))
@@ -106,7 +106,7 @@ class BringPages:
 
     async def _page(self, request: Request, draft: Draft) -> Response:
         deployment = self._shared.deployment(request)
-        checked = protos.check(draft.proto)
+        checked = await protos.check(draft.proto)
         own: dict[str, Any] = {"difference": None, "trial": None, "takes": (), "gives": ()}
         if checked.schema:
             operation = next(iter(checked.schema.operations.values()))

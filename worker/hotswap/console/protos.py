@@ -5,8 +5,8 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
+from hotswap.client import protos
 from hotswap.codec.proto import Schema
-from hotswap.codec.proto import compile as compile_proto
 from hotswap.errors import SwapError
 from hotswap.gateway.deployment import Deployment
 from hotswap.packages.versions import FIRST, next_version
@@ -49,10 +49,10 @@ class Difference(NamedTuple):
     reasons: Sequence[str]
 
 
-def check(text: str) -> Checked:
+async def check(text: str) -> Checked:
     """Compile a proto."""
     try:
-        return Checked(compile_proto(text.encode()), (), {})
+        return Checked(await protos.compile(text.encode()), (), {})
     except SwapError as error:
         errors = error.message.splitlines()
         places = [(int(match[1]), line) for line in errors if (match := _PLACE.match(line))]

@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from hotswap.artifacts.detect import UnknownKind, find_kind
+from hotswap.client import protos
 from hotswap.client.change import Change
 from hotswap.codec.proto import Schema
-from hotswap.codec.proto import compile as compile_proto
 from hotswap.gateway.bodies import Form
 from hotswap.gateway.problems import Problem
 from hotswap.generation import Proto
@@ -37,7 +37,7 @@ async def save_model(form: Form, folder: Path) -> SavedModel:
 async def proto_of(form: Form) -> tuple[Proto, Schema]:
     """Return the part `proto`, compiled. Raises SwapError: it does not compile, or has no operation."""
     source = await form.some("proto")
-    return Proto.inline(source), compile_proto(source)
+    return Proto.inline(source), await protos.compile(source)
 
 
 async def change_of(form: Form, folder: Path, *, configuration: str) -> Change:

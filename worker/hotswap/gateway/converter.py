@@ -22,8 +22,9 @@ from google.protobuf.descriptor import FileDescriptor
 from google.protobuf.descriptor_pb2 import FileDescriptorSet
 from google.protobuf.descriptor_pool import DescriptorPool
 from google.protobuf.message import Message
-from google.protobuf.message_factory import GetMessageClass
 
+from hotswap.codec.messages import in_order
+from hotswap.codec.proto import class_of
 from hotswap.gateway.problems import Problem
 
 LENGTH = struct.Struct("<Q")
@@ -69,17 +70,8 @@ class _Unpickler(pickle.Unpickler):
 @lru_cache(maxsize=64)
 def _files_of(file: FileDescriptor) -> bytes:
     """Return a file and all that it imports as a serialized descriptor set, each after its own imports."""
-    found: dict[str, FileDescriptor] = {}
-
-    def add(one: Any) -> None:
-        if one.name not in found:
-            for other in one.dependencies:
-                add(other)
-            found[one.name] = one
-
-    add(file)
     files = FileDescriptorSet()
-    for one in found.values():
+    for one in in_order(file):
         one.CopyToProto(files.file.add())
     return files.SerializeToString()
 
@@ -94,7 +86,7 @@ def _pool_of(files: bytes) -> DescriptorPool:
 
 @lru_cache(maxsize=256)
 def _class_of(files: bytes, name: str) -> type[Message]:
-    return GetMessageClass(_pool_of(files).FindMessageTypeByName(name))
+    return class_of(_pool_of(files).FindMessageTypeByName(name))
 
 
 def answer_to(content: bytes) -> bytes:

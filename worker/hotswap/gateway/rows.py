@@ -2,15 +2,15 @@
 
 import io
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any, NamedTuple, TypeAlias
 
-from google.protobuf import json_format
 from google.protobuf.message import Message
 
 from hotswap.batch import Format
+from hotswap.codec import messages
 from hotswap.codec.proto import Operation
 from hotswap.codec.text.layout import SHOWN, BadRow, Chunk, Layout, Row
 from hotswap.codec.text.reader import read_rows
@@ -47,7 +47,7 @@ class Rows:
             self.faults.append(_fault(row))
         else:
             self.numbers.append(row.number)
-            self.values.append(self.layout.pack([row.message]).SerializeToString())
+            self.values.append(messages.serialize(self.layout.pack([row.message])))
 
     async def pack(self, work: Work) -> bytes:
         """Return one input message of all rows. Raises Problem: 422, it cannot hold them, or some are bad."""
@@ -188,10 +188,9 @@ def dumps(document: Any) -> bytes:
 
 def _joined(message: type[Message], parts: Sequence[bytes]) -> bytes:
     """Return one message with the repeated fields of all parts: joined messages are read as one (protobuf's wire)."""
-    return parts[0] if len(parts) == 1 else message.FromString(b"".join(parts)).SerializeToString()
+    return parts[0] if len(parts) == 1 else messages.serialize(message.FromString(b"".join(parts)))
 
 
 def as_json(message: Message) -> Any:
     """Return a message as a JSON document with the proto's own names, as answers on the stream have it."""
-    to_dict: Callable[..., Any] = json_format.MessageToDict
-    return to_dict(message, preserving_proto_field_name=True, always_print_fields_with_no_presence=True)
+    return messages.to_document(message, has_defaults=True)

@@ -16,6 +16,7 @@ from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message
 
 from hotswap.codec.fields import descriptor_of, is_alternative
+from hotswap.codec.messages import has, serialize
 from hotswap.codec.text.cells import FLOAT_MAX
 from hotswap.gateway.problems import Problem
 
@@ -177,7 +178,7 @@ class Tensors:
 
     def _serialized(self, row: int, values: Mapping[str, Any]) -> bytes:
         try:
-            return self._message(**values).SerializeToString()
+            return serialize(self._message(**values))
         except (ValueError, TypeError) as error:
             raise _wrong(f"row {row}: {error}") from None
 
@@ -188,7 +189,7 @@ class Tensors:
         binary: list[bytes] = []
         for name, is_binary in asked.items():
             one = self._fields[name]
-            values = [None if one.has_presence and not row.HasField(name) else getattr(row, name) for row in read]
+            values = [None if one.has_presence and not has(row, name) else getattr(row, name) for row in read]
             tensor = {"name": name, "datatype": one.datatype, "shape": [len(read)]}
             if is_binary:
                 binary.append(one.pack(values))

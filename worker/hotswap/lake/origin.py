@@ -7,10 +7,9 @@ from pathlib import Path
 from typing import Any, Final
 
 from hotswap.artifacts.store import Store
-from hotswap.client import overview
+from hotswap.client import overview, protos
 from hotswap.client.offsets import generations, read_offsets
 from hotswap.codec.proto import Schema
-from hotswap.codec.proto import compile as compile_proto
 from hotswap.errors import UsageError
 from hotswap.generation import Configuration, Generation, Proto
 from hotswap.lake.plan import Origin
@@ -83,7 +82,7 @@ class Parcel:
 
     def schema(self) -> Schema:
         """Return the proto, compiled."""
-        return compile_proto(self.proto.source or b"", self.proto.is_descriptor_set)
+        return protos.compile_now(self.proto.source or b"", self.proto.is_descriptor_set)
 
 
 async def fetch(settings: Settings, number: int | None, folder: Path) -> Scorer:

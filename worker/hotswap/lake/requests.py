@@ -17,8 +17,7 @@ from ptars import HandlerPool
 
 from hotswap.batch import Format, Refusal
 from hotswap.codec.fields import descriptor_of
-from hotswap.codec.proto import Operation, Schema
-from hotswap.codec.proto import compile as compile_proto
+from hotswap.codec.proto import Operation, Schema, load
 from hotswap.codec.text import wire
 from hotswap.codec.text.cells import FLOATS
 from hotswap.codec.text.layout import Layout
@@ -126,7 +125,7 @@ class _TypedRows:
         self._names = [name for name in schema.names if name in self._row.fields_by_name]
         self._leaves = list(leaves(self._row, schema))
         self._header = line([leaf.column for leaf in self._leaves], options)
-        encoded = descriptor_of(compile_proto(_with_presence(proto), True).operations[operation.name].input)
+        encoded = descriptor_of(load(_with_presence(proto)).operations[operation.name].input)
         pool: Any = HandlerPool([encoded.file])
         self._handler = pool.get_for_message(encoded)
         named = set(self._names)
@@ -160,7 +159,7 @@ class _TypedRows:
         return f"{self._header}{line(cells, self._options)}".encode(errors="surrogatepass")
 
 
-def _with_presence(proto: Schema) -> bytes:
+def _with_presence(proto: Schema) -> descriptor_pb2.FileDescriptorSet:
     """Return the descriptor set with `optional` before each number that NaN can stand for: ptars leaves out -0, too."""
     files = descriptor_pb2.FileDescriptorSet()
     files.CopyFrom(proto.files)
@@ -174,7 +173,7 @@ def _with_presence(proto: Schema) -> bytes:
                 field.proto3_optional = True
                 field.oneof_index = len(message.oneof_decl)
                 message.oneof_decl.add(name=f"_{field.name}")
-    return files.SerializeToString()
+    return files
 
 
 def _listed(array: pa.Array) -> pa.ListArray:

@@ -17,6 +17,7 @@ from hotswap.errors import StartError
 
 if sys.platform != "win32":
     import fcntl
+    import resource
     import termios
     import tty
 
@@ -31,6 +32,16 @@ def need_posix(what: str) -> None:
     if not IS_POSIX:
         why = f"{what} needs Linux or macOS, and this is {sys.platform}: run it there, or in WSL or a container"
         raise StartError(why)
+
+
+def bound_process(*, cpu_s: int, memory_bytes: int) -> None:
+    """Bound this process's CPU time, and on Linux its memory; on Windows nothing. It leaves no core dump."""
+    if sys.platform == "win32":
+        return
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    resource.setrlimit(resource.RLIMIT_CPU, (cpu_s, cpu_s + 1))
+    if sys.platform == "linux":  # elsewhere the limit does not cover mapped memory
+        resource.setrlimit(resource.RLIMIT_AS, (memory_bytes, memory_bytes))
 
 
 # Three that only the cache of workers and of clients uses, which there is none of on Windows.

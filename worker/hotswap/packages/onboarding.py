@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from hotswap.artifacts.detect import find_kind
+from hotswap.client import protos
 from hotswap.client.change import artifact_of, read_proto
 from hotswap.codec.proto import Schema
 from hotswap.codec.text.reader import explain_header
@@ -99,7 +100,7 @@ async def onboard(settings: Settings, wish: Wish) -> Onboarded:
             f"{name}, {interface.description.partition(': ')[0]}" if interface else f"{name}, a model of kind {kind}"
         )
         fitted = _fit(wish, _Known(name, kind, about, interface, sample))
-        schema = schema_of(fitted.proto)
+        schema = await protos.in_thread(schema_of, fitted.proto)
         samples = io.StringIO(fitted.samples, newline="")
         messages = encode_samples(samples, schema, f"sample {wish.sample}") if fitted.samples else ()
         if is_served:

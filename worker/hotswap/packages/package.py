@@ -18,9 +18,10 @@ from typing import Any, Final, Literal, TextIO
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from hotswap.artifacts.archive import unpack
+from hotswap.client import protos
 from hotswap.client.change import Change, read_proto
+from hotswap.codec.messages import serialize
 from hotswap.codec.proto import Schema
-from hotswap.codec.proto import compile as compile_proto
 from hotswap.codec.text.layout import BadRow
 from hotswap.codec.text.reader import read_rows
 from hotswap.errors import SwapCode, SwapError, UsageError
@@ -109,7 +110,7 @@ def encode_samples(text: TextIO, schema: Schema, name: str) -> tuple[bytes, ...]
     for row in rows:
         if isinstance(row, BadRow):
             raise UsageError(f"{name}: {row}" + (f" ({row.hint})" if row.hint else ""))
-        message = rows.layout.pack([row.message]).SerializeToString()
+        message = serialize(rows.layout.pack([row.message]))
         room -= len(message)
         if room < 0:
             break
@@ -119,7 +120,7 @@ def encode_samples(text: TextIO, schema: Schema, name: str) -> tuple[bytes, ...]
 
 def schema_of(proto: Proto) -> Schema:
     """Compile an inline proto. Raises SwapError PROTO_INVALID."""
-    return compile_proto(proto.source or b"", proto.is_descriptor_set)
+    return protos.compile_now(proto.source or b"", proto.is_descriptor_set)
 
 
 def _unpack(path: Path, folder: Path, max_bytes: int) -> list[Path]:

@@ -56,7 +56,7 @@ def _differences(old: Schema, new: Schema) -> tuple[list[str], list[str]]:
             breaking += _renamed_messages(operation, successor)
             for is_input in (True, False):
                 was, now = (rpc.input if is_input else rpc.output for rpc in (operation, successor))
-                for line, is_breaking in _message(was.DESCRIPTOR, now.DESCRIPTOR, set(), is_input=is_input):
+                for line, is_breaking in _messages(was.DESCRIPTOR, now.DESCRIPTOR, is_input=is_input):
                     (breaking if is_breaking else added).append(line)
     return list(dict.fromkeys(breaking)), list(dict.fromkeys(added))
 
@@ -67,10 +67,20 @@ def _renamed_messages(old: Operation, new: Operation) -> Iterator[str]:
             yield f"operation {old.name} {what} {now.DESCRIPTOR.name} now, not {was.DESCRIPTOR.name}"
 
 
-def _message(old: Any, new: Any, seen: set[str], *, is_input: bool) -> Iterator[tuple[str, bool]]:
-    if old.full_name in seen:  # a message may contain itself
-        return
-    seen.add(old.full_name)
+def _messages(old: Any, new: Any, *, is_input: bool) -> Iterator[tuple[str, bool]]:
+    """Yield the differences of two messages and all that they hold; not by recursion, for that may be a long chain."""
+    seen, waiting = set[str](), [(old, new)]
+    while waiting:
+        old, new = waiting.pop()
+        if old.full_name not in seen:  # a message may contain itself
+            seen.add(old.full_name)
+            inner: list[tuple[Any, Any]] = []
+            yield from _fields(old, new, inner, is_input=is_input)
+            waiting += reversed(inner)
+
+
+def _fields(old: Any, new: Any, inner: list[tuple[Any, Any]], *, is_input: bool) -> Iterator[tuple[str, bool]]:
+    """Yield the differences of two messages' fields, and add to `inner` the messages in them."""
     for number, field in new.fields_by_number.items():
         before = old.fields_by_number.get(number)
         where = f"field {new.name}.{field.name} = {number}"
@@ -81,7 +91,7 @@ def _message(old: Any, new: Any, seen: set[str], *, is_input: bool) -> Iterator[
                 is_unseen,
             )
         elif before.message_type and field.message_type:
-            yield from _message(before.message_type, field.message_type, seen, is_input=is_input)
+            inner.append((before.message_type, field.message_type))
         elif before.enum_type and field.enum_type:
             known = before.enum_type.values_by_number
             values = [value for value in field.enum_type.values if value.number not in known]

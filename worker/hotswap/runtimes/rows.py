@@ -10,6 +10,7 @@ from hotswap.batch import Answer, Code, Refusal, ScoredBatch
 from hotswap.codec.columns import DecodedRows, Decoder
 from hotswap.codec.encoder import Encoder
 from hotswap.codec.fields import Column
+from hotswap.codec.messages import serialize
 from hotswap.codec.outputs import Output
 from hotswap.codec.proto import Operation
 from hotswap.codec.sources import FieldSource
@@ -89,7 +90,7 @@ class RowPlan:
             row = getattr(message, decoder.rows_field).add() if decoder.rows_field else message
             for source in sources:
                 source.put(row, source.invent(float(random.normal())))
-            requests.append(message.SerializeToString())
+            requests.append(serialize(message))
         return requests
 
     def _scores(self, rows: DecodedRows) -> Table:

@@ -16,6 +16,7 @@ from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message
 
 from hotswap.codec.fields import descriptor_of, is_alternative
+from hotswap.codec.messages import serialize
 from hotswap.codec.text.cells import FLOAT_MAX, Cell, is_utf8
 from hotswap.codec.text.layout import Layout
 
@@ -57,7 +58,7 @@ class ChunkEncoder:
         self._columns = columns
         self._missing = dict.fromkeys(missing, "") if len(missing) > 1 else {}
         # A message of one empty row is the row's tag and its length, 0.
-        self._tag = layout.pack([layout.row()]).SerializeToString()[:-1] if layout.rows_field else None
+        self._tag = serialize(layout.pack([layout.row()]))[:-1] if layout.rows_field else None
 
     @classmethod
     def of(
@@ -102,7 +103,7 @@ class ChunkEncoder:
 
 def _column(layout: Layout, cell: Cell, fill: Fill) -> _Column:
     def serialized(value: Any) -> bytes:
-        return layout.row(**{cell.field.name: value}).SerializeToString()
+        return serialize(layout.row(**{cell.field.name: value}))
 
     if cell.is_float:
         return _Floats(cell, serialized(1.0))
@@ -115,7 +116,7 @@ def _column(layout: Layout, cell: Cell, fill: Fill) -> _Column:
 
 def _one(row: Message, cell: Cell, text: str, fill: Fill) -> bytes:
     fill(cell, row, text)
-    return row.SerializeToString()
+    return serialize(row)
 
 
 class _Same:

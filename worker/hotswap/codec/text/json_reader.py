@@ -10,6 +10,7 @@ from typing import Any, TextIO
 from google.protobuf import json_format
 from google.protobuf.message import Message
 
+from hotswap.codec import messages
 from hotswap.codec.fields import descriptor_of
 from hotswap.codec.text.json_rules import Misfit, settle, unique
 from hotswap.codec.text.layout import SHOWN, BadRow, Layout, Row, reason_of
@@ -61,12 +62,12 @@ class JsonRows:
             return BadRow(number, "", "", f"is not a JSON object but {json.dumps(item)[:SHOWN]}")
         try:
             settle(item, descriptor_of(type(row)))
-            message = json_format.ParseDict(item, row, ignore_unknown_fields=not self._is_strict)
+            messages.fill(row, item, ignores_unknown=not self._is_strict)
         except Misfit as misfit:
             return BadRow(number, misfit.place, _shown(misfit.value), str(misfit))
         except (json_format.ParseError, ValueError, TypeError, RecursionError) as error:
             return _bad_json(number, item, error)
-        return Row(number, message, [path for path, parts in self._watched if not _has(item, parts)])
+        return Row(number, row, [path for path, parts in self._watched if not _has(item, parts)])
 
     def watch(self, fields: Collection[str]) -> list[str]:
         """Tell from now on which of these fields a row lacks; of all rows nothing is known before they are read."""

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
 
+from hotswap.codec import messages
 from hotswap.codec.fields import Shape, is_map
 from hotswap.codec.text.cells import find_cell
 
@@ -84,12 +85,12 @@ class Layout:
         packed = self.message()
         if not self.rows_field:
             for row in rows:
-                packed.MergeFrom(row)
+                messages.merge(packed, row)
             return packed
         held = getattr(packed, self.rows_field)
         for row in rows:
-            if row.DESCRIPTOR is packed.DESCRIPTOR:
-                packed.MergeFrom(row)
+            if type(row) is self.message:
+                messages.merge(packed, row)
             else:
                 held.append(row)
         return packed

@@ -1,10 +1,10 @@
 """Text on the stream: reads requests from CSV and JSON, and writes answers as CSV and JSON."""
 
 import io
-
-from google.protobuf import json_format
+import json
 
 from hotswap.batch import Code, Format, Refusal
+from hotswap.codec import messages
 from hotswap.codec.proto import Operation
 from hotswap.codec.text.layout import BadRow, Layout
 from hotswap.codec.text.reader import read_rows
@@ -23,28 +23,26 @@ def read(value: bytes, content: Format, operation: Operation, options: TextOptio
         errors = "strict" if content is Format.JSON else "surrogateescape"
         text = io.StringIO(value.decode("utf-8-sig", errors=errors), newline="")
         rows = read_rows(text, "csv" if content is Format.CSV else "json", operation.input, options)
-        messages = []
+        found = []
         for row in rows:
             if isinstance(row, BadRow):
                 return Refusal(Code.UNDECODABLE, str(row))
-            messages.append(row.message)
+            found.append(row.message)
     except UnicodeDecodeError as error:
         return Refusal(Code.UNDECODABLE, f"the request is not UTF-8: {error.reason} at byte {error.start}")
     except UsageError as error:
         return Refusal(Code.UNDECODABLE, str(error))
-    if not rows.layout.holds_many and len(messages) != 1:
+    if not rows.layout.holds_many and len(found) != 1:
         name = operation.input.DESCRIPTOR.full_name
-        return Refusal(Code.UNDECODABLE, f"the request has {len(messages)} rows, but a {name} holds one")
-    return rows.layout.pack(messages).SerializeToString()
+        return Refusal(Code.UNDECODABLE, f"the request has {len(found)} rows, but a {name} holds one")
+    return messages.serialize(rows.layout.pack(found))
 
 
 def write(answer: bytes, accept: Format, operation: Operation) -> bytes:
     """Return an output message as text: CSV with a header and a line for each row, or one JSON object."""
     message = operation.output.FromString(answer)
     if accept is Format.JSON:
-        return json_format.MessageToJson(
-            message, preserving_proto_field_name=True, always_print_fields_with_no_presence=True, indent=None
-        ).encode()
+        return json.dumps(messages.to_document(message, has_defaults=True)).encode()
     text = io.StringIO(newline="")
     CsvTable(text, operation.output, has_rows=Layout(operation.input).holds_many).write({}, message)
     return text.getvalue().encode()

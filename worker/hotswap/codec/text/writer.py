@@ -5,19 +5,24 @@ import csv
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
+from itertools import islice
 from operator import attrgetter
 from typing import Any, NamedTuple, TextIO, TypeAlias
 
-from google.protobuf import json_format
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.message import Message
 
+from hotswap.codec import messages
 from hotswap.codec.fields import descriptor_of
 from hotswap.codec.text.layout import Layout
+
+_MOST_COLUMNS, _MOST_DEEP = 5_000, 30
 
 
 class CsvTable:
     """Writes messages of one type as CSV; nested fields are dotted, several values of one field are a JSON array.
+
+    A message in it is JSON where its fields would be columns beyond 30 dots, or all of them more than 5,000.
 
     `has_rows`: the elements of a message of repeated fields only are rows (`Prediction{repeated string}`).
     """
@@ -55,7 +60,7 @@ class JsonTable:
 
     def write(self, facts: Mapping[str, Any], message: Message) -> None:
         """Write a message."""
-        content = json_format.MessageToDict(message, preserving_proto_field_name=True)
+        content = messages.to_document(message)
         print(json.dumps({**facts, "prediction": content}, ensure_ascii=False), file=self._file)
 
 
@@ -72,7 +77,9 @@ class _Columns(NamedTuple):
 @lru_cache(maxsize=32)  # each answer on the stream creates a table
 def _columns_of(message: type[Message]) -> _Columns:
     layout = Layout(message)
-    leaves = list(_leaves(descriptor_of(layout.row), ()))
+    leaves = list(islice(_leaves(descriptor_of(layout.row), ()), _MOST_COLUMNS + 1))
+    if len(leaves) > _MOST_COLUMNS:  # messages in messages may be two to the power of their depth
+        leaves = [(part,) for part in descriptor_of(layout.row).fields]
     names = [".".join(part.name for part in path) for path in leaves]
     elements = [_elements(path[-1]) for path in leaves] if layout.shape == "columns" else []
     is_plain = len(leaves) > 1 and all(_is_plain(*path) for path in leaves)
@@ -98,7 +105,7 @@ def _leaves(message: Descriptor, above: _Path) -> Iterator[_Path]:
     for part in message.fields:
         inner = part.message_type
         is_opened = inner and not part.is_repeated and inner.fields and inner.full_name not in seen
-        if inner and is_opened and not inner.file.name.startswith("google/protobuf/"):
+        if inner and is_opened and len(above) < _MOST_DEEP and not inner.file.name.startswith("google/protobuf/"):
             yield from _leaves(inner, (*above, part))
         else:
             yield (*above, part)
@@ -111,7 +118,7 @@ def _reader(path: _Path) -> Callable[[Any], str]:
     if part.is_repeated:
         read = _repeated_reader(part, text)
     elif part.has_presence:
-        read = lambda row: text(getattr(row, name)) if row.HasField(name) else ""  # noqa: E731 - of its kin
+        read = lambda row: text(getattr(row, name)) if messages.has(row, name) else ""  # noqa: E731 - of its kin
     else:
         read = lambda row: text(getattr(row, name))  # noqa: E731
     if not parents:
@@ -120,7 +127,7 @@ def _reader(path: _Path) -> Callable[[Any], str]:
 
     def read_inside(row: Any) -> str:
         for parent in names:
-            if not row.HasField(parent):
+            if not messages.has(row, parent):
                 return ""
             row = getattr(row, parent)
         return read(row)
@@ -131,7 +138,9 @@ def _reader(path: _Path) -> Callable[[Any], str]:
 def _repeated_reader(part: FieldDescriptor, text: Callable[[Any], str]) -> Callable[[Any], str]:
     name, json_name = part.name, part.json_name
     if part.message_type:
-        return lambda row: json.dumps(json_format.MessageToDict(row).get(json_name, []), ensure_ascii=False)
+        return lambda row: json.dumps(
+            messages.to_document(row, by_json_name=True).get(json_name, []), ensure_ascii=False
+        )
     is_text = bool(part.enum_type) or part.type == FieldDescriptor.TYPE_BYTES
 
     def read(row: Any) -> str:
@@ -146,7 +155,7 @@ def _repeated_reader(part: FieldDescriptor, text: Callable[[Any], str]) -> Calla
 def _texter(part: FieldDescriptor) -> Callable[[Any], str]:
     """Return the function that formats one value of a field."""
     if part.message_type:
-        return lambda value: json_format.MessageToJson(value, indent=None).strip('"')
+        return lambda value: json.dumps(messages.to_document(value, by_json_name=True)).strip('"')
     if part.enum_type:
         names = {number: value.name for number, value in part.enum_type.values_by_number.items()}
         return lambda value: names.get(value, str(value))

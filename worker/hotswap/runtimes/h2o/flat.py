@@ -19,6 +19,7 @@ from hotswap.batch import Answer, ScoredBatch
 from hotswap.codec.columns import Decoder
 from hotswap.codec.encoder import Encoder
 from hotswap.codec.fields import descriptor_of, is_alternative
+from hotswap.codec.messages import serialize
 from hotswap.codec.outputs import FLOATS, Fill, Output
 from hotswap.codec.packed import Buffer, Packed, pack, varint
 from hotswap.codec.sources import FieldSource
@@ -216,7 +217,7 @@ def _part(fill: Fill, encoder: Encoder, width: int) -> Part:
         raise NotFlat(f"output `{output.name}` is not computed by score0")
 
     def written(value: Any) -> bytes:
-        return encoder.row(**{name: [value] if part.is_repeated else value}).SerializeToString()
+        return serialize(encoder.row(**{name: [value] if part.is_repeated else value}))
 
     if is_label:
         labels, tag = [*map(written, fill.labels)], varint(part.number << 3 | _BYTES)

@@ -21,15 +21,14 @@ import io
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from types import SimpleNamespace
 from typing import Any, Final
 
 import jpype
-from google.protobuf import json_format
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.message import Message
 
 from hotswap.batch import Code
+from hotswap.codec import messages
 from hotswap.codec.fields import Shape, descriptor_of, is_map
 from hotswap.codec.text.layout import Layout
 from hotswap.codec.text.writer import CsvTable
@@ -100,7 +99,7 @@ class MessageRows:
         if len(set(map(len, columns))) > 1:
             lengths = ", ".join(f"{name} has {len(column)}" for name, column in zip(names, columns, strict=True))
             raise BadValue(Code.UNDECODABLE, f"the columns of the request differ in length: {lengths}")
-        return [SimpleNamespace(**dict(zip(names, values, strict=True))) for values in zip(*columns, strict=True)]
+        return [_Row(dict(zip(names, values, strict=True))) for values in zip(*columns, strict=True)]
 
     @property
     def nested(self) -> Slot | None:
@@ -271,11 +270,21 @@ def _numbered(read: Read, row: Any, number: int) -> Any:
         raise BadValue(error.code, f"row {number}, {error}") from None
 
 
+class _Row:
+    """A row of columns: its fields are attributes, whatever they are called."""
+
+    __slots__ = ("_fields",)
+
+    def __init__(self, fields: dict[str, Any]) -> None:
+        object.__setattr__(self, "_fields", fields)
+
+    def __getattribute__(self, name: str) -> Any:
+        fields = object.__getattribute__(self, "_fields")
+        return fields[name]
+
+
 def _plain(message: Message) -> Any:
-    given = json_format.MessageToDict(
-        message, preserving_proto_field_name=True, always_print_fields_with_no_presence=True
-    )
-    return _ordered(given, descriptor_of(type(message)))
+    return _ordered(messages.to_document(message, has_defaults=True), descriptor_of(type(message)))
 
 
 def _ordered(given: Any, message: Descriptor) -> Any:

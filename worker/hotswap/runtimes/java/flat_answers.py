@@ -7,6 +7,7 @@ from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message
 
 from hotswap.codec.fields import descriptor_of, is_alternative, names_of
+from hotswap.codec.messages import serialize
 from hotswap.runtimes.java.classes import JavaType, java, type_of
 from hotswap.runtimes.java.objects import is_list, properties_of
 from hotswap.runtimes.java.own import SIZED, WIRE_TYPES, NotFlat, check_proto3, java_map, own
@@ -88,7 +89,7 @@ def _output_field(part: FieldDescriptor, row: type[Message]) -> Any:
     kind = WIRE_TYPES.get(part.type, 0)
     if part.is_repeated and kind != SIZED:
         (value,) = [0] if not part.enum_type else [part.enum_type.values[0].number]
-        if row(**{part.name: [value]}).SerializeToString()[0] & 7 != SIZED:
+        if serialize(row(**{part.name: [value]}))[0] & 7 != SIZED:
             raise NotFlat(f"output field `{part.name}` is not packed")
         kind = SIZED
     numbers = None

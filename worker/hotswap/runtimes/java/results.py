@@ -30,6 +30,7 @@ from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message
 
 from hotswap.codec.fields import descriptor_of, is_map, type_name
+from hotswap.codec.messages import serialize, touch
 from hotswap.codec.text.layout import BadRow, Layout
 from hotswap.codec.text.reader import read_rows
 from hotswap.errors import ModelError, UsageError
@@ -134,14 +135,14 @@ class Results:
                 self._fill(getattr(message, self.rows_field).add(), value, place)
             else:
                 self._append(message, value, place)
-        return message.SerializeToString()
+        return serialize(message)
 
     def _one(self, value: Any, count: int | None = None) -> bytes:
         message = self.message()
         self._fill(message, value, "")
         if count is not None:
             self._check_count(message, count)
-        return message.SerializeToString()
+        return serialize(message)
 
     def _check_count(self, message: Message, count: int) -> None:
         for part in self._fields:
@@ -166,7 +167,7 @@ class Results:
         message = rows.layout.pack(row.message for row in read if not isinstance(row, BadRow))
         if is_whole and self.holds_rows and not self.is_one_row:
             self._check_count(message, count)
-        return message.SerializeToString()
+        return serialize(message)
 
     # ---- messages
 
@@ -254,7 +255,7 @@ class Results:
                 else:
                     target.append(convert(part, element, at))
         elif part.message_type:
-            getattr(message, name).SetInParent()
+            touch(getattr(message, name))
             self._fill(getattr(message, name), value, f"{where}, ")
         else:
             setattr(message, name, convert(part, value, where))

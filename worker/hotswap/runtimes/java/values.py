@@ -38,6 +38,7 @@ from google.protobuf.descriptor import Descriptor
 
 from hotswap.batch import Code
 from hotswap.codec.fields import is_map
+from hotswap.codec.messages import has
 from hotswap.runtimes.java.classes import JavaType, call, java, type_of
 from hotswap.runtimes.java.fits import Fit, nearest, way_of
 from hotswap.runtimes.java.scalars import BadValue, Misfit, Read, Slot, fit_scalar, plain
@@ -250,7 +251,7 @@ def _optional(slot: Slot, convert: Read, wanted: JavaType) -> Read:
     nothing = wrap(wanted, None) if inner_of(wanted) else None
 
     def read(row: Any) -> Any:
-        if row.HasField(name):
+        if has(row, name):
             return convert(getattr(row, name))
         if has_null:
             return nothing

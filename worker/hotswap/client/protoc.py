@@ -1,0 +1,48 @@
+"""The process in which protos are compiled (protos.py): what one of them costs, or breaks, stays in here.
+
+    python -m hotswap.client.protoc CPU_SECONDS MEMORY_BYTES text|set < source
+    python -m hotswap.client.protoc CPU_SECONDS MEMORY_BYTES file PATH
+
+It prints a FileDescriptorSet that protobuf has loaded and made classes of, or a SwapError: `+` or `-`, and the bytes.
+It inherits no environment, and bounds its own time and memory. Without a parent it ends by these bounds.
+"""
+
+import os
+import sys
+from pathlib import Path
+from typing import Final
+
+from hotswap.local.system import bound_process
+
+OUT_OF_MEMORY: Final = 3
+"""The exit code."""
+
+
+def main() -> None:
+    """Compile one proto."""
+    cpu_s, memory_bytes, *what = sys.argv[1:]
+    bound_process(cpu_s=int(cpu_s), memory_bytes=int(memory_bytes))
+    try:
+        sys.stdout.buffer.write(_compile(*what))
+        sys.stdout.buffer.flush()
+    except MemoryError:
+        os._exit(OUT_OF_MEMORY)
+    os._exit(0)  # pools of a large proto take their time to be taken apart
+
+
+def _compile(kind: str, path: str = "") -> bytes:
+    from hotswap.codec import proto  # noqa: PLC0415 - within the bounds
+    from hotswap.errors import SwapError  # noqa: PLC0415
+
+    try:
+        if kind == "file":
+            return b"+" + proto.gather(Path(path))
+        described = proto.describe(sys.stdin.buffer.read(), kind == "set")
+        proto.load(described)
+    except SwapError as error:
+        return f"-{error.code}\n{error.message}".encode(errors="replace")
+    return b"+" + described.SerializeToString()
+
+
+if __name__ == "__main__":
+    main()
