@@ -2,6 +2,7 @@
 
 import math
 import re
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from operator import attrgetter
@@ -108,6 +109,13 @@ class Sources:
     rows_field: str | None
     sources: list[FieldSource] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
+
+    @property
+    def fields(self) -> Mapping[str, str]:
+        """The path of the field of each column that is called otherwise, or whose field another column has, too."""
+        count = Counter(source.path for source in self.sources)
+        pairs = [(source.column.name, source.path) for source in self.sources]
+        return {name: path for name, path in pairs if name != path or count[path] > 1}
 
 
 def find_sources(message: Descriptor, columns: Sequence[Column], names: Mapping[str, str]) -> Sources:

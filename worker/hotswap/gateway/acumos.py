@@ -5,7 +5,7 @@ serves the model, a bad row refuses a table by its number, and nothing is answer
 """
 
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from http import HTTPStatus
@@ -19,6 +19,7 @@ from hotswap.batch import Ask, Format, Refusal
 from hotswap.client.answers import Outgoing
 from hotswap.client.change import Change, as_samples
 from hotswap.client.scoring import own_host
+from hotswap.client.serving import Served
 from hotswap.codec.proto import Operation
 from hotswap.gateway import bodies, rows
 from hotswap.gateway.access import demand
@@ -117,19 +118,22 @@ class Acumos:
         async with bodies.form(request, self.limits.body_bytes) as form:
             if is_own:
                 _, schema = await proto_of(form)
-                operation, options = operation_of(schema, form.text("operation")), None
+                served, operation = Served(schema, "", {}), operation_of(schema, form.text("operation"))
             else:
-                operation, options = self.deployment.operation(form.text("operation")), self.deployment.served.text
-            given = await rows.read(await form.some(_PARTS[content]), content, operation, options)
-            return Response(given.pack(), media_type="application/octet-stream")
+                served, operation = self.deployment.served, self.deployment.operation(form.text("operation"))
+            reads = served.reads.get(operation.name, ())
+            given = await rows.read(
+                await form.some(_PARTS[content]), content, operation, served.table(operation), reads
+            )
+            return Response(given.pack(), 200, given.headers(), "application/octet-stream")
 
     async def transform(self, request: Request, *, content: Format) -> Response:
         """Score each row by what serves, and reply with the output message."""
         async with bodies.form(request, self.limits.body_bytes) as form:
             text = await form.some(_PARTS[content])
             asking = self.deployment.ask_rows(text, content, form.text("operation"), is_whole=True)
-            _, operation, answered = await asking
-            return _reply(request, [predicted(one).value for one in answered], operation)
+            given, operation, answered = await asking
+            return _reply(request, [predicted(one).value for one in answered], operation, given.headers())
 
     async def predict(self, request: Request) -> Response:
         """Score one serialized input message by what serves."""
@@ -157,9 +161,7 @@ class Acumos:
                     raise Problem(HTTPStatus.FORBIDDEN, detail)
                 proto, schema = await proto_of(form)
                 operation = operation_of(schema, form.text("operation"))
-                given = await rows.read(text, content, operation, None)
-                given.check()
-                answers = await self._score(model, proto, operation, given)
+                given, answers = await self._score(model, proto, operation, partial(rows.read, text, content))
                 if is_to_serve:
                     # Samples are for the first operation: messages of another one would be refused.
                     is_first = operation is next(iter(schema.operations.values()))
@@ -172,11 +174,17 @@ class Acumos:
                         samples=as_samples(given.values) if is_first else (),
                     )
                     await self._swap(change)
-                return _reply(request, answers, operation)
+                return _reply(request, answers, operation, given.headers())
 
-    async def _score(self, model: SavedModel, proto: Proto, operation: Operation, given: rows.Rows) -> Sequence[bytes]:
+    async def _score(
+        self, model: SavedModel, proto: Proto, operation: Operation, read: Callable[..., Awaitable[rows.Rows]]
+    ) -> tuple[rows.Rows, Sequence[bytes]]:
+        (await read(operation, None)).check()  # before a model is loaded for it
         hosting = own_host(self.deployment.settings, model.path, model.kind, proto, _NONE)
-        async with self.limits.host(), hosting as (host, _):
+        async with self.limits.host(), hosting as (host, description):
+            table = _NONE.table(description.fields.get(operation.name))
+            given = await read(operation, table, description.reads.get(operation.name, ()))
+            given.check()
             answers: list[bytes | Refusal] = []
             for at in range(0, len(given.values), _SCORED_AT_ONCE):
                 values = given.values[at : at + _SCORED_AT_ONCE]
@@ -188,13 +196,15 @@ class Acumos:
         ]
         if faults:
             raise bad_rows(faults, len(faults))
-        return [answer for answer in answers if not isinstance(answer, Refusal)]
+        return given, [answer for answer in answers if not isinstance(answer, Refusal)]
 
 
-def _reply(request: Request, answers: Sequence[bytes], operation: Operation) -> Response:
+def _reply(
+    request: Request, answers: Sequence[bytes], operation: Operation, headers: Mapping[str, str] | None = None
+) -> Response:
     accept = bodies.accepted(request, Format.PROTOBUF)
     media_type = "application/octet-stream" if accept is Format.PROTOBUF else accept.value
-    return Response(rows.write(answers, accept, operation), media_type=media_type)
+    return Response(rows.write(answers, accept, operation), 200, headers, media_type)
 
 
 def _swaps(path: str, answer: Answer, summary: str, body: Content) -> Endpoint:

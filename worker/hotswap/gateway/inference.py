@@ -230,7 +230,8 @@ class Inference:
             _check_version(request, served)
             model = _model_of(found)
             call.outputs(model)
-            return _Rows(await _apart(call, model.inputs.read, call.inputs, call.binary))
+            columns = served.table(found).columns
+            return _Rows(await _apart(call, model.inputs.read, call.inputs, call.binary, columns))
 
         _, found, answered = await deployment.ask_encoded(operation, encode, headers)
         predictions = _predictions(answered)

@@ -202,8 +202,10 @@ class Plain:
         given, operation, answered = await asking
         if is_whole:
             values = [predicted(one).value for one in answered]
-            return Response(rows.write(values, accept, operation), media_type=accept.value)
-        return _reply(value, content, given, operation, answered)
+            return Response(rows.write(values, accept, operation), 200, given.headers(), accept.value)
+        reply = _reply(value, content, given, operation, answered)
+        reply.headers.update(given.headers())
+        return reply
 
     async def fetch(self, request: Request) -> Response:
         """Reply with the answer to a request that was published before, by its source."""

@@ -3,7 +3,7 @@
 import asyncio
 import io
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any
@@ -20,7 +20,11 @@ from hotswap.errors import UsageError
 from hotswap.gateway.problems import Problem, bad_rows, problem_of
 from hotswap.generation import TextOptions
 
+NOTES = "Hotswap-Notes"
+"""The header of a reply that says which columns filled no field, and which fields had no column."""
+
 _AT_ONCE_BYTES = 64 << 10
+_MOST_NOTES, _LONGEST_NOTE = 4, 500
 
 
 @dataclass(slots=True)
@@ -32,6 +36,13 @@ class Rows:
     values: list[bytes] = field(default_factory=list)
     faults: list[Mapping[str, Any]] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+
+    def headers(self) -> dict[str, str]:
+        """Return the header of a reply that has the notes, if there are any: a JSON list of the first ones."""
+        shown = [
+            note if len(note) <= _LONGEST_NOTE else note[:_LONGEST_NOTE] + "…" for note in self.notes[:_MOST_NOTES]
+        ]
+        return {NOTES: json.dumps(shown)} if shown else {}
 
     def pack(self) -> bytes:
         """Return one input message of all rows. Raises Problem: 422, it cannot hold them, or some are bad."""
@@ -50,25 +61,30 @@ class Rows:
             raise Problem(HTTPStatus.UNPROCESSABLE_ENTITY, "there is no row")
 
 
-async def read(text: bytes, content: Format, operation: Operation, options: TextOptions | None) -> Rows:
-    """Read CSV or JSON; without blocking other calls if it is long.
+async def read(
+    text: bytes, content: Format, operation: Operation, options: TextOptions | None, reads: Collection[str] = ()
+) -> Rows:
+    """Read CSV or JSON; without blocking other calls if it is long. Notes name the fields of `reads` that no row has.
 
     Raises:
         Problem: 422, the text is no such table at all.
 
     """
     if len(text) <= _AT_ONCE_BYTES:
-        return _read(text, content, operation, options)
-    return await asyncio.to_thread(_read, text, content, operation, options)
+        return _read(text, content, operation, options, reads)
+    return await asyncio.to_thread(_read, text, content, operation, options, reads)
 
 
-def _read(text: bytes, content: Format, operation: Operation, options: TextOptions | None) -> Rows:
+def _read(
+    text: bytes, content: Format, operation: Operation, options: TextOptions | None, reads: Collection[str]
+) -> Rows:
     try:
         # In a CSV, only the cells that fill a field must be UTF-8; the row reports a cell that is not.
         decoded = text.decode("utf-8-sig", errors="strict" if content is Format.JSON else "surrogateescape")
         kind = "json" if content is Format.JSON else "csv"
         rows = read_rows(io.StringIO(decoded, newline=""), kind, operation.input, options)  # type: ignore[arg-type]
         found = Rows(rows.layout)
+        rows.expect(reads)
         for row in rows.in_bulk():
             if isinstance(row, Chunk):
                 found.numbers.extend(range(row.number, row.number + len(row.values)))
@@ -79,6 +95,9 @@ def _read(text: bytes, content: Format, operation: Operation, options: TextOptio
                 found.numbers.append(row.number)
                 found.values.append(rows.layout.pack([row.message]).SerializeToString())
         found.notes = rows.notes()
+        if found.values and rows.unmet:
+            lacking = ", ".join(f"`{path}`" for path in rows.unmet)
+            found.notes.append(f"no column fills {lacking}, which the model reads: missing in each row")
     except UnicodeDecodeError as error:
         detail = f"the text is not UTF-8: {error.reason} at byte {error.start}"
         raise Problem(HTTPStatus.UNPROCESSABLE_ENTITY, detail) from None

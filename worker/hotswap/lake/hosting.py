@@ -49,7 +49,7 @@ class _Scorer:
     def __init__(self, parcel: Parcel, schema: pa.Schema) -> None:
         compiled = parcel.schema()
         operation: Operation = compiled.operations[parcel.operation]
-        self._encoder = Encoder(compiled, operation, schema, parcel.configuration.text, parcel.most_bytes)
+        self._encoder = Encoder(compiled, operation, schema, parcel.table(), parcel.most_bytes)
         self._decoder = Decoder(operation, parcel.generation, parcel.digest)
         self._asks = None if compiled.default else Ask(operation.name)
         self._host = _host_of(parcel)

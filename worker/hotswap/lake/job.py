@@ -72,7 +72,7 @@ class Batch:
         operation = parcel.schema().operations[parcel.operation]
         self._schema = self._find_schema(parcel)
         arrow = to_arrow_schema(self._schema)
-        notes = check_columns(operation, arrow, reads, parcel.configuration.text, may_lack=may_lack)
+        notes = check_columns(operation, arrow, reads, parcel.table(), may_lack=may_lack)
         own = [part for part in arrow if part.name != RAW]
         decoder = Decoder(operation, parcel.generation, parcel.digest)
         self._scored = from_arrow_schema(pa.schema([*own, *decoder.fields]))
