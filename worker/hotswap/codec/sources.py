@@ -130,6 +130,11 @@ def find_sources(message: Descriptor, columns: Sequence[Column], names: Mapping[
         for name in names
         if name not in known
     ]
+    found.problems += [
+        f"the model has {count} columns called `{name}`, which no request can tell apart"
+        for name, count in Counter(column.name for column in columns).items()
+        if count > 1
+    ]
     for index, column in enumerate(columns):
         place = _find(shape, row, column, names)
         source = _fit(index, column, place) if isinstance(place, _Place) else place

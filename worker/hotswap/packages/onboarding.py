@@ -205,6 +205,12 @@ def _draft(wish: Wish, known: _Known) -> Draft:
             f"model {wish.model} (kind {known.kind}) does not describe its inputs: pass sample rows with --sample "
             "data.csv, whose header names the columns, or the model's proto with --proto"
         )
+    names = [part.name for part in inputs]
+    if twins := sorted({name for name in names if names.count(name) > 1}):
+        raise UsageError(
+            f"model {wish.model} has several columns called {', '.join(twins)}, which no request can tell apart: "
+            "rename them and train it again (a MOJO does not keep the spaces around a name)"
+        )
     return draft_proto(
         known.name,
         about=known.about,

@@ -80,6 +80,8 @@ def read_sample(lines: Iterable[str], name: str, options: TextOptions) -> Sample
     try:
         whole = next(reader, [])
         header = [column.strip() for column in whole]
+        if len(set(header)) < len(header):  # two may differ by the spaces alone
+            header = whole
         if not header or len(set(header)) < len(header):
             raise UsageError(f"sample {name}: its first line must be a header that names each column once")
         types = [_Type() for _ in header]

@@ -91,7 +91,7 @@ class Layout:
             return packed
         held = getattr(packed, self.rows_field)
         for row in rows:
-            if row.DESCRIPTOR is packed.DESCRIPTOR:
+            if isinstance(row, self.message):  # a row may have a field DESCRIPTOR
                 packed.MergeFrom(row)
             else:
                 held.append(row)
