@@ -74,7 +74,7 @@ class Unknown:
 
 def _values(message: Any, parts: Sequence[str]) -> Iterator[tuple[FieldDescriptor, Any]]:
     """Yield the values of a field by its path, none where it is absent, each with the field that holds it."""
-    field = message.DESCRIPTOR.fields_by_name[parts[0]]
+    field = type(message).DESCRIPTOR.fields_by_name[parts[0]]
     value = getattr(message, field.name)
     if is_map(field):
         key = ".".join(parts[1:])
