@@ -96,6 +96,18 @@ def judged(of: Sequence[str]) -> dict[str, list[Answer]]:
     return dict(zip(of, easy_predictions(tables), strict=True))
 
 
+def predicted(name: str) -> list[Answer]:
+    """Return what H2O itself predicted when the model was trained."""
+    with (FOLDER / f"{name}.pred.csv").open(newline="", encoding="utf-8") as file:
+        rows = [dict(row) for row in csv.DictReader(file)]
+    labels = len(rows[0]) > 1
+    return [
+        {key: value if labels else float(value) for key, value in row.items() if key == "predict"}
+        | {f"p_{key}": float(value) for key, value in row.items() if key != "predict"}
+        for row in rows
+    ]
+
+
 def difference(said: Said, wanted: Sequence[Answer]) -> str:
     """Return what differs from EasyPredict's answers; nothing if they are the same."""
     if len(said) != len(wanted):

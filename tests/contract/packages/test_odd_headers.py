@@ -3,12 +3,11 @@
 `make odd-headers` has all of them, by each way that scores a table; here are two, by what all ways have in common.
 """
 
-import csv
 import json
 
 import pytest
 
-from faults.odd_headers import FOLDER, Model, difference, of_csv, of_frames
+from faults.odd_headers import Model, difference, of_csv, of_frames, predicted
 from hotswap.batch import Ask, Format
 from hotswap.errors import SwapError
 from hotswap.generation import Configuration, frozen
@@ -20,15 +19,6 @@ from hotswap.settings import Settings
 @pytest.fixture
 def settings(tmp_path):
     return Settings(cache=tmp_path / "cache", store=(tmp_path / "store").as_uri())
-
-
-def predicted(name):
-    with (FOLDER / f"{name}.pred.csv").open(newline="") as file:
-        rows = [
-            {key if key == "predict" else f"p_{key}": value for key, value in row.items()}
-            for row in csv.DictReader(file)
-        ]
-    return [{key: value if key == "predict" else float(value) for key, value in row.items()} for row in rows]
 
 
 def load_of(model, proto, configuration, samples=()):

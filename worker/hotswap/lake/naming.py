@@ -1,5 +1,6 @@
 """Which fields the typed columns of a table fill, by the rule of codec/text/names.py."""
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
@@ -11,7 +12,8 @@ from hotswap.codec.fields import descriptor_of
 from hotswap.codec.proto import Operation
 from hotswap.codec.text.cells import find_cell
 from hotswap.codec.text.layout import Layout
-from hotswap.codec.text.names import assign
+from hotswap.codec.text.names import assign, trimmed
+from hotswap.errors import UsageError
 from hotswap.generation import TextOptions
 from hotswap.lake.columns import Leaf, Misfit, fits, leaf_of, leaves, misfits
 
@@ -30,12 +32,16 @@ class Naming:
     """
 
     def __init__(self, operation: Operation, schema: pa.Schema, options: TextOptions) -> None:
-        """Raises UsageError: two of the model's columns fill the same field."""
-        self.layout = Layout(operation.input, schema.names, options.columns)
+        """Raises UsageError: two columns have one name, or two of the model's fill the same field."""
+        names = trimmed(schema.names, options.columns)
+        if twice := [name for name, count in Counter(names).items() if count > 1]:
+            raise UsageError(f"the input has columns {', '.join(twice)} twice, but for the spaces around them")
+        self.layout = Layout(operation.input, names, options.columns)
         self.row: Descriptor = descriptor_of(self.layout.row)
-        filled = assign(self.row, schema.names, options.columns, self._find)
-        self.columns = [Column(schema.field(name), path) for name, path in filled.paths.items()]
-        self.unknown = [name for name in schema.names if name not in filled.paths and name not in filled.passed_over]
+        filled = assign(self.row, names, options.columns, self._find)
+        parts = dict(zip(names, schema, strict=True))
+        self.columns = [Column(parts[name], path) for name, path in filled.paths.items()]
+        self.unknown = [name for name in names if name not in filled.paths and name not in filled.passed_over]
         self.notes = list(filled.notes().values())
         found = [(leaf, path) for column in self.columns for leaf, path in self._leaves(column)]
         if len({leaf.column for leaf, _ in found}) < len(found):  # `a.b`, and `b` of a struct `a`

@@ -32,6 +32,12 @@ class Filled(NamedTuple):
         }
 
 
+def trimmed(header: Iterable[str], columns: Columns) -> list[str]:
+    """Return a table's names without spaces around them, unless a column of the model has these."""
+    models = dict(columns)
+    return [name if name in models else name.strip(" \t") for name in header]
+
+
 def assign(row: Any, names: Iterable[str], columns: Columns, find: Callable[[str], str | None] | None = None) -> Filled:
     """Return which fields of a row these names fill; `find` has the field that the proto calls so, if not its path.
 

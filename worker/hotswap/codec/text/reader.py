@@ -23,7 +23,7 @@ from hotswap.codec.text.cells import Cell, find_cell, find_field, is_utf8
 from hotswap.codec.text.chunk import ChunkEncoder
 from hotswap.codec.text.json_reader import JsonRows
 from hotswap.codec.text.layout import SHOWN, BadRow, Chunk, Layout, Row, reason_of
-from hotswap.codec.text.names import Columns, assign
+from hotswap.codec.text.names import Columns, assign, trimmed
 from hotswap.errors import UsageError
 from hotswap.generation import TextOptions
 
@@ -200,8 +200,7 @@ class CsvRows:
                 raise UsageError(f"the CSV's header is not UTF-8: column {name!r}")
             if name.count(".") > _MAX_DEPTH:
                 raise UsageError(f"the CSV's header names a field that is nested too deeply: {name[:SHOWN]}…")
-        models = dict(self._options.columns)
-        return [name if name in models else name.strip(" \t") for name in header]
+        return trimmed(header, self._options.columns)
 
     def __iter__(self) -> Iterator[Row | BadRow]:
         while (row := self._next()) is not None:
