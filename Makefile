@@ -35,7 +35,7 @@ play = cd tests && $(abspath $(VENV))/bin/python -m faults $1 $(addprefix --seed
 	$(addprefix --partitions ,$(PARTITIONS))
 
 .PHONY: help setup setup-all demo test test-all check coverage faults $(PROOFS) $(RED) attacks topics versions rights renewals s3 upgrade alerts \
-	console-journey http-conformance kubernetes-check lake verifier model mutants bench against cache-check pictures train jars protos docs lock release-check image-proof licences clean
+	console-journey http-conformance kubernetes-check lake odd-headers verifier model mutants bench against cache-check pictures train jars protos docs lock release-check image-proof licences clean
 
 help: ## this list
 	@sed -n 's/^\([a-z0-9-]*\):.*## /  make \1\t/p' Makefile
@@ -123,6 +123,9 @@ kubernetes-check: ## the manifests of ops/kubernetes before what others have wri
 lake: setup-all ## `hotswap batch` on a real Spark cluster: each kind under fire, its cost, its growth (ROWS=10000000: the full figure)
 	@cd tests && $(abspath .venv-spark)/bin/python -m faults.lake $(addprefix --rows ,$(ROWS)) $(addprefix --seed ,$(SEED))
 
+odd-headers: setup-all ## models whose columns have odd names, by each way that scores a table, beside EasyPredict (twenty minutes)
+	@cd tests && $(abspath .venv-spark)/bin/python -m faults.odd_headers $(MODELS)
+
 verifier: setup ## the verifier's own test: defects planted in good histories, each found
 	@cd tests && $(abspath $(VENV))/bin/python -m faults.test_verifier
 
@@ -151,6 +154,7 @@ train: ## make the models of the examples and the tests again (downloads H2O, 26
 	@:$(call stop_at,$(shell $(call bootstrap,.venv-train requirements-train.lock)))
 	@.venv-train/bin/python examples/train.py
 	@.venv-train/bin/python tests/models/train_h2o.py
+	@.venv-train/bin/python tests/models/train_odd.py
 
 jars: setup ## the jars of the tests and of the worker, from their sources (needs a JDK 17)
 	@$(VENV)/bin/python tests/fakes/jars.py

@@ -58,7 +58,8 @@ async def statuses() -> bytes:
         swap: Swap = control._timeline.swaps[1]
         for outcome in (Outcome.STAGING, Outcome.READY, Outcome.SERVING, Outcome.RETIRED):
             reads = {"score": {"x": ("1", "2")}} if outcome in (Outcome.READY, Outcome.SERVING) else {}
-            control.report(Report(swap, outcome, phases={"load": 0.5}, reads=reads))
+            fields = {"score": {"x y": "x"}} if outcome is Outcome.SERVING else {}
+            control.report(Report(swap, outcome, phases={"load": 0.5}, reads=reads, fields=fields))
         control.report(Report(swap, Outcome.FAILED, SwapError(SwapCode.SCHEMA_MISMATCH, "column X is missing")))
         control._timeline.held = "why it answers nothing"
         serving = SimpleNamespace(generation=swap.generation)

@@ -36,7 +36,7 @@ class FakeHost:
             await FakeHost.go[self.number].wait()
         if error := FakeHost.fate.get(self.number):
             raise error
-        return SimpleNamespace(operations=("score",), paths={}, reads={}, phase_seconds={"load": 0.1})
+        return SimpleNamespace(operations=("score",), paths={}, reads={}, fields={}, phase_seconds={"load": 0.1})
 
     async def stop(self):
         FakeHost.stopped.append(self.number)

@@ -138,7 +138,8 @@ class Control:
         verdict = Verdict(report.swap.command_id, report.swap.number, report.outcome)
         if report.error:
             verdict = replace(verdict, code=report.error.code, message=report.error.message)
-        self._publish_verdict(verdict, report.phases, report.reads)
+        paths = {name: _field_paths(read, report.fields.get(name, {})) for name, read in report.reads.items()}
+        self._publish_verdict(verdict, report.phases, paths)
 
     async def status(self, staging: Staging, states: Mapping[int, PartitionState], admin: Admin) -> None:
         """Publish what this worker serves and its lag, and set the corresponding gauges."""
@@ -240,7 +241,7 @@ class Control:
         return folded and folded[1]
 
     def _publish_verdict(
-        self, verdict: Verdict, phases: Mapping[str, float], reads: Mapping[str, Mapping[str, Sequence[str]]]
+        self, verdict: Verdict, phases: Mapping[str, float], reads: Mapping[str, wire.FieldPaths]
     ) -> None:
         assert verdict.outcome is not None
         settings = self._settings
@@ -255,7 +256,7 @@ class Control:
             message=verdict.message[:_LONGEST_MESSAGE].encode(errors="replace").decode(),  # may hold lone surrogates
             at=_now(),
             phase_seconds=phases,
-            reads={operation: _field_paths(fields) for operation, fields in reads.items()},
+            reads=reads,
         )
         key = f"{settings.deployment}/{verdict.generation}/{settings.worker_id}/{verdict.command_id}"
         self._enqueue(key, wire.Status(swap=swap))
@@ -320,9 +321,9 @@ class Control:
         self._enqueue(key, wire.Status(worker=status))
 
 
-def _field_paths(fields: Mapping[str, Sequence[str]]) -> wire.FieldPaths:
-    known = {path: wire.KnownValues(values=values) for path, values in fields.items() if values}
-    return wire.FieldPaths(paths=fields, known=known)
+def _field_paths(reads: Mapping[str, Sequence[str]], fields: Mapping[str, str]) -> wire.FieldPaths:
+    known = {path: wire.KnownValues(values=values) for path, values in reads.items() if values}
+    return wire.FieldPaths(paths=reads, known=known, columns=fields)
 
 
 def shorten(status: wire.Status, most: int) -> None:

@@ -55,11 +55,16 @@ class Proto:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TextOptions:
-    """How text is read: CSV's delimiter, the cells that mean missing, and whether to refuse JSON's unknown fields."""
+    """How text is read: CSV's delimiter, the cells that mean missing, and whether to refuse JSON's unknown fields.
+
+    `columns` are columns of the model, each with the path of the field that it is read from (codec/text/names.py). A
+    configuration has them beside its text: `Configuration.table` puts them together.
+    """
 
     delimiter: str = ","
     missing: frozenset[str] = frozenset({""})
     is_strict: bool = True
+    columns: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +81,13 @@ class Configuration:
     deadline_ms: int | None = None
     text: TextOptions = field(default_factory=TextOptions)
     runtime: Mapping[str, str] = field(default_factory=frozen)
+
+    def table(self, found: Mapping[str, str] | None = None) -> TextOptions:
+        """Return how a table is read: the text's options, and the fields of the model's columns.
+
+        Beside those that the configuration maps there are those `found`, as a host that has the model tells.
+        """
+        return replace(self.text, columns=tuple(sorted({**self.columns, **(found or {})}.items())))
 
     def picklable(self) -> "Configuration":
         """Return the same with plain dicts: a read-only mapping cannot be pickled."""

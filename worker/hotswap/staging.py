@@ -178,7 +178,8 @@ class Staging:
             match action:
                 case Report(swap):
                     loaded = self._loaded.get(swap.number)
-                    self._around.report(replace(action, reads=loaded.description.reads) if loaded else action)
+                    told = loaded and loaded.description
+                    self._around.report(replace(action, reads=told.reads, fields=told.fields) if told else action)
                 case Stage(swap):
                     self._task = asyncio.create_task(self._stage(swap), name=f"stage-{swap.number}")
                 case Cancel():

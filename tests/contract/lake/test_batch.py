@@ -5,6 +5,7 @@ import io
 
 import pytest
 
+from faults.odd_headers import Model, by_batch, difference, predicted
 from harness.fleet import EXAMPLES
 from harness.lab import TESTS
 from harness.lake import Commands, by_row, pack, write_parquet
@@ -198,3 +199,12 @@ def test_columns_that_do_not_fit_are_named_with_their_fields_before_anything_is_
     assert "has columns answer, which the output has of its own" in said["ours"].stderr
     assert "has no files" in said["nowhere"].stderr
     assert [name for name in said if (folder / f"{name}.out").exists()] == []
+
+
+@pytest.mark.parametrize("name", ["cases", "dots"])
+def test_columns_with_odd_names_are_scored_as_h2o_scores_them(commands, folder, name):
+    model = Model(name, folder)
+    ran = commands.run("pack", model.mojo, "--sample", model.table, "--out", folder / name)
+    assert ran.code == 0, ran.stderr
+    for way, said in by_batch(commands.run, folder, model).items():
+        assert difference(said, predicted(name)) == "", way

@@ -11,6 +11,7 @@ from hotswap.batch import Code, Refusal
 from hotswap.codec.packed import Packed
 from hotswap.codec.packed import pack as pack_values
 from hotswap.codec.proto import compile as compile_proto
+from hotswap.errors import UsageError
 from hotswap.generation import TextOptions
 
 pytestmark = pytest.mark.spark
@@ -174,3 +175,76 @@ def test_answers_and_refusals_go_back_to_their_rows(pa, proto):
     assert {(row["generation"], row["package_digest"]) for row in plain} == {(7, "digest")}
     with pytest.raises(ValueError, match="failed to decode"):
         rows(1, [b"\xff"], {})
+
+
+NAMED = b"""
+syntax = "proto3";
+message Inner { optional string city = 1; }
+message Row {
+  optional double age = 1; optional double age_2 = 2; optional string a_b = 3; Inner inner = 4;
+  map<string, double> more = 5;
+}
+message Rows { repeated Row rows = 1; }
+service S { rpc f(Rows) returns (Rows); }
+"""
+COLUMNS = {"Age": "age", "age": "age_2", "a b": "a_b"}
+
+
+def named(pa, columns, values, *, may_lack=True):
+    """Encode one row of these columns, and return its message, what is refused, and the notes on the columns."""
+    fit = importlib.import_module("hotswap.lake.fit")
+    requests = importlib.import_module("hotswap.lake.requests")
+    proto = compile_proto(NAMED)
+    operation, options = proto.operations["f"], TextOptions(columns=tuple(columns.items()))
+    batch = pa.record_batch({name: pa.array([value]) for name, value in values.items()})
+    reads = ["age", "age_2", "a_b"]
+    notes = fit.check_columns(operation, batch.schema, reads, options, may_lack=may_lack)
+    encoded = requests.Encoder(proto, operation, batch.schema, options, 900_000).encode(batch)
+    (value,) = encoded.values.to_pylist()
+    return value and operation.input.FromString(value).rows[0], encoded.refused, notes
+
+
+@pytest.mark.parametrize(
+    ("values", "row", "notes"),
+    [
+        ({"Age": 1.0, "age": 2.0, "a b": "x"}, {"age": 1, "age_2": 2, "a_b": "x"}, []),
+        ({"age": 1.0, "age_2": 2.0, "a_b": "x"}, {"age": 1, "age_2": 2, "a_b": "x"}, []),
+        (
+            {"Age": 1.0, "age": 2.0, "a b": "x", "a_b": "y"},
+            {"age": 1, "age_2": 2, "a_b": "x"},
+            ["ignored a_b, since the model's column a b fills the same field"],
+        ),
+        (
+            {" Age": 1.0, "a_b ": "x", "a-b": 1.0},
+            {"age": 1, "a_b": "x"},
+            [
+                "ignored 1 of 3 columns, which match no field: a-b (did you mean a_b?)",
+                "no column fills age_2 (double) of Row, which the model reads: missing in each row",
+            ],
+        ),
+    ],
+)
+def test_typed_columns_fill_fields_by_the_models_names_or_the_protos(pa, values, row, notes):
+    message, refused, said = named(pa, COLUMNS, values)
+    assert ({part.name: value for part, value in message.ListFields()}, refused) == (row, {})
+    assert said == notes
+
+
+def test_a_column_may_fill_a_field_of_a_message_or_an_entry_of_a_map(pa):
+    columns = {**COLUMNS, "town": "inner.city", "x.y": "more.x.y"}
+    message, refused, _ = named(pa, columns, {"Age": 1.0, "town": "Rome", "x.y": 3.0})
+    assert (message.age, message.inner.city, dict(message.more), refused) == (1, "Rome", {"x.y": 3}, {})
+    with pytest.raises(UsageError, match=r"column town \(double\) cannot fill the field inner.city \(string\)"):
+        named(pa, columns, {"town": 1.0})
+
+
+def test_a_missing_column_is_refused_unless_it_is_meant_although_its_field_is_optional(pa):
+    with pytest.raises(
+        UsageError, match=r"no column fills a_b \(string\) of Row, which the model reads.*--allow-missing"
+    ):
+        named(pa, COLUMNS, {"Age": 1.0, "age": 2.0}, may_lack=False)
+
+
+def test_two_columns_that_differ_by_the_spaces_around_them_are_refused(pa):
+    with pytest.raises(UsageError, match="the input has columns a_b twice"):
+        named(pa, COLUMNS, {"a_b": "x", "a_b ": "y"})

@@ -46,7 +46,7 @@ def hosts(monkeypatch):
         async def score(values, asks):
             return [value.replace(b"a", b"z") if isinstance(model, Path) else value for value in values]
 
-        yield SimpleNamespace(score=score), SimpleNamespace(reads={"echo": {"age": ["1", "2"]}})
+        yield SimpleNamespace(score=score), SimpleNamespace(reads={"echo": {"age": ["1", "2"]}}, fields={})
 
     async def onboard(settings, wish):
         content = SimpleNamespace(

@@ -2,7 +2,7 @@
 
 import importlib.util
 import time
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -32,6 +32,7 @@ from hotswap.packages.package import open_package
 from hotswap.settings import Settings
 
 if TYPE_CHECKING:  # it needs the extra, which may be missing
+    from hotswap.host.facts import Description
     from hotswap.lake.job import Progress
 
 _NEEDED = ("pandas", "ptars", "pyarrow", "pyspark")
@@ -96,9 +97,10 @@ def _run(settings: Settings, scorer: Scorer, given: str, output: str, options: M
     from hotswap.lake.session import sent, session  # noqa: PLC0415 - the same
 
     operation = find_operation(compile_given(scorer.proto), options["operation"])
-    reads = run(_reads(settings, scorer)).get(operation.name, {})
-    origin = scorer.origin(operation.name)
-    parcel = scorer.parcel(settings, origin)
+    description = run(_describe(settings, scorer))
+    reads, fields = description.reads.get(operation.name, {}), description.fields.get(operation.name, {})
+    origin = scorer.origin(operation.name, fields)
+    parcel = scorer.parcel(settings, origin, fields)
     name = f"hotswap batch {settings.deployment}"
     most = scorer.configuration.max_batch_records or settings.max_batch_records
     with session(name, options["master"], _conf(options["conf"]), options["environment"], most) as spark:
@@ -112,13 +114,13 @@ def _run(settings: Settings, scorer: Scorer, given: str, output: str, options: M
     _report(last, time.monotonic() - began, origin, output, is_json=options["is_json"])
 
 
-async def _reads(settings: Settings, scorer: Scorer) -> Mapping[str, Mapping[str, Collection[str]]]:
+async def _describe(settings: Settings, scorer: Scorer) -> "Description":
     """Start a host here, so that a model that cannot be loaded is told before a cluster is asked for anything."""
     from hotswap.client.scoring import own_host  # noqa: PLC0415 - not to be had on Windows; see cli/main.py
 
     hosting = own_host(settings, scorer.model, scorer.kind, scorer.proto, scorer.configuration)
     async with hosting as (_, description):
-        return description.reads
+        return description
 
 
 def _conf(given: Sequence[str]) -> dict[str, str]:

@@ -140,19 +140,23 @@ async def read_samples(
         UsageError: a row does not fit; samples are all or nothing.
 
     """
-    text = None
+    options = configuration.table() if configuration else TextOptions()
     if isinstance(proto, Path):
         schema = compile_file(proto)
     elif proto:
         schema = await protos.compile(await Store(settings).fetch_proto(proto), proto.is_descriptor_set)
     else:
         served = await what_serves(settings)
-        schema, text = served.schema, served.text
-    options = configuration.text if configuration else text or TextOptions()
+        schema = served.schema
+        options = options if configuration else served.table(_first(schema))
     samples = []
-    with open_rows(path, next(iter(schema.operations.values())), options) as rows:
+    with open_rows(path, _first(schema), options) as rows:
         for row in rows:
             if isinstance(row, BadRow):
                 raise UsageError(f"samples {path}: {row}")
             samples.append(serialize(rows.layout.pack([row.message])))
     return tuple(samples)
+
+
+def _first(schema: Schema) -> Operation:
+    return next(iter(schema.operations.values()))

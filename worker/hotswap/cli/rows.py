@@ -54,7 +54,7 @@ from hotswap.client.client import Client
 from hotswap.client.serving import Served, find_operation
 from hotswap.codec.messages import serialize
 from hotswap.codec.packed import varint
-from hotswap.errors import UsageError
+from hotswap.errors import StartError, UsageError
 from hotswap.generation import Configuration
 from hotswap.settings import Settings
 
@@ -78,7 +78,7 @@ def encode(file: Path, **given: Any) -> None:
     """
     served = _served(given)
     operation = find_operation(served.schema, given["operation"])
-    with open_rows(file, operation, options_of(given, served.text)) as rows:
+    with open_rows(file, operation, options_of(given, served.table(operation))) as rows:
         reads = dict.fromkeys(served.reads.get(operation.name, ()), ())  # the fields alone: nothing is scored
         reading = Reading(rows, reads, may_lack=given["may_lack"])
         count = _encode(reading, given["target"], given["per_message"])
@@ -166,17 +166,14 @@ def predict(deployment: str, file: Path, **given: Any) -> None:
 
 
 async def _predict(settings: Settings, file: Path, given: dict[str, Any]) -> None:
-    if given["proto"]:
-        served = Served(compile_file(given["proto"]), read_proto(given["proto"]).sha256, {})
-    else:
-        served = await what_serves(settings)
+    served = await _serving(settings, given["proto"])
     schema = served.schema
     # If another proto serves, or starts to serve in between, the rows are refused, not misread.
     headers = [("proto-digest", served.proto_sha256.encode())]
     operation = find_operation(schema, given["operation"])
     if schema.default is None:
         headers.append(("operation", operation.name.encode()))
-    with open_rows(file, operation, options_of(given, served.text)) as rows:
+    with open_rows(file, operation, options_of(given, served.table(operation))) as rows:
         reading = Reading(rows, served.reads.get(operation.name, {}), may_lack=given["may_lack"])
         numbers: deque[int] = deque()
 
@@ -200,6 +197,18 @@ async def _predict(settings: Settings, file: Path, given: dict[str, Any]) -> Non
 
         await print_answers(answered(), operation, given["style"], count_rows(file))
     end(reading.bad)
+
+
+async def _serving(settings: Settings, proto: Path | None) -> Served:
+    """Return what serves; if a proto is given that does not serve, or nothing does, that proto and nothing else."""
+    if proto is None:
+        return await what_serves(settings)
+    digest = read_proto(proto).sha256
+    try:
+        served = await what_serves(settings)
+    except (UsageError, StartError):  # nothing serves, or this user may not read the log
+        served = None
+    return served if served and served.proto_sha256 == digest else Served(compile_file(proto), digest, {})
 
 
 @click.command()
@@ -234,9 +243,12 @@ async def _score(settings: Settings, file: Path, given: dict[str, Any], parts: P
     operation = find_operation(schema, given["operation"])
     samples: list[bytes] = []
     unknown = Counter[str]()
-    with open_rows(file, operation, options_of(given, configuration.text)) as rows:
-        hosting = partial(_own_host, settings, model, parts.kind, proto, configuration)
-        async with hosting(on_unknown=partial(_add, unknown), on_restart=_tell_restart) as (host, description):
+    options = partial(options_of, given)
+    options()  # what is wrong with them is said before the model is loaded
+    hosting = partial(_own_host, settings, model, parts.kind, proto, configuration)
+    async with hosting(on_unknown=partial(_add, unknown), on_restart=_tell_restart) as (host, description):
+        table = configuration.table(description.fields.get(operation.name))
+        with open_rows(file, operation, options(table)) as rows:
             reading = Reading(rows, description.reads.get(operation.name, {}), may_lack=given["may_lack"])
 
             async def answered() -> AsyncGenerator[Answered, None]:

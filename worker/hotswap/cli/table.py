@@ -48,7 +48,7 @@ allow_missing_option = click.option(
     "--allow-missing",
     "may_lack",
     is_flag=True,
-    help="Go on where the file lacks a field that the model reads and the proto does not call optional.",
+    help="Go on where the file lacks a column that the model reads: score it as missing.",
 )
 operation_option = click.option("--operation", metavar="RPC", help="The rpc, if the proto has several.")
 
@@ -90,9 +90,9 @@ async def print_answers(
 class Reading:
     """The good rows of a file; bad rows are listed on stderr as they are read, and counted.
 
-    `reads` are the fields that the model reads. One that the proto does not call optional must be given, or the command
-    ends, unless it `may_lack` some: a CSV's before its first row, of JSON at the first row that lacks one. Of a field
-    that has known values there, all others are listed at the end.
+    `reads` are the fields that the model reads. The file must have a column for each, or the command ends before its
+    first row, unless the file `may_lack` some. Nor may a row of JSON lack one that the proto does not call optional:
+    the command ends at the first that does. Of a field that has known values there, all others are listed at the end.
     """
 
     def __init__(self, rows: RowReader, reads: Mapping[str, Collection[str]], *, may_lack: bool = False) -> None:
@@ -103,12 +103,13 @@ class Reading:
         self._may_lack = may_lack
         self._needed = [path for path in reads if not may_be_absent(rows.layout.row, path)]
         lacking = rows.watch(list(reads))
+        if not may_lack:
+            optional = [path for path in reads if path not in self._needed]
+            lacking = [*lacking, *(path for path in rows.look_ahead(optional) if path not in lacking)]
         if needed := [path for path in self._needed if path in lacking]:
             self._lack(f"no column fills {_listed(needed)}")
         if optional := [path for path in lacking if path not in self._needed]:
-            note(
-                f"no column fills {_listed(optional)}, which the model reads: optional, so they are missing in each row"
-            )
+            self._lack(f"no column fills {_listed(optional)}", is_optional=True)
 
     def __iter__(self) -> Iterator[Row]:
         return cast("Iterator[Row]", self._read(iter(self.rows)))
@@ -152,13 +153,13 @@ class Reading:
     def _is_lacking(self, row: Row | BadRow | Chunk) -> bool:
         return isinstance(row, Row) and not set(self._needed).isdisjoint(row.lacks)
 
-    def _lack(self, what: str) -> None:
+    def _lack(self, what: str, *, is_optional: bool = False) -> None:
         """Say what is lacking. Raises UsageError unless that is allowed."""
-        why = f"{what}, which the model reads and the proto does not call optional"
+        why = f"{what}, which the model reads" + ("" if is_optional else " and the proto does not call optional")
         if not self._may_lack:
             notes = "".join(f" ({line})" for line in self.rows.notes())
             raise UsageError(f"{why}{notes}: correct the file, or add --allow-missing")
-        note(why)
+        note(f"{why}: optional, so they are missing in each row" if is_optional else why)
 
     def refuse(self, line: str) -> None:
         """List a row that has no prediction."""
@@ -178,7 +179,7 @@ def chunks(reading: Iterable[Row], size: int) -> Iterator[list[Row]]:
 
 
 def options_of(given: dict[str, Any], configured: TextOptions | None = None) -> TextOptions:
-    """Return the values of `text_options`, and beside --missing what the model's configuration says means missing.
+    """Return the values of `text_options`, with what means missing and the model's columns as `configured`.
 
     Raises UsageError if the delimiter is not one character.
     """
@@ -186,7 +187,12 @@ def options_of(given: dict[str, Any], configured: TextOptions | None = None) -> 
     if len(delimiter) != 1:
         raise UsageError(f"--delimiter must be one character, not {delimiter!r}")
     missing = {"", *given["missing"], *(configured.missing if configured else ())}
-    return TextOptions(delimiter=delimiter, missing=frozenset(missing), is_strict=not given["is_lenient"])
+    return TextOptions(
+        delimiter=delimiter,
+        missing=frozenset(missing),
+        is_strict=not given["is_lenient"],
+        columns=configured.columns if configured else (),
+    )
 
 
 def count_rows(path: Path) -> int | None:

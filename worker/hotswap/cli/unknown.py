@@ -32,7 +32,7 @@ class Unknown:
 
     def look(self, message: Message) -> None:
         """Count the unknown values of a row, or of a whole message of rows."""
-        part = self._layout.rows_field if type(message) is not self._layout.row else None
+        part = None if isinstance(message, self._layout.row) else self._layout.rows_field
         for row in getattr(message, part) if part else (message,):
             for known in self._known:
                 self._look_at(row, 1, *known)

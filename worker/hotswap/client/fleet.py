@@ -101,6 +101,8 @@ class Told:
 
     For a category, with the values that it knows, if they are few; others are scored as missing or unknown.
     """
+    fields: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    """Operation -> the columns of the model that their fields are not called by, each with its field's path."""
 
     @property
     def is_final(self) -> bool:
@@ -305,4 +307,5 @@ def _told(message: wire.SwapStatus) -> Told | None:
             operation: {path: frozenset(fields.known[path].values) for path in fields.paths}
             for operation, fields in message.reads.items()
         },
+        fields={operation: dict(fields.columns) for operation, fields in message.reads.items() if fields.columns},
     )

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import time
 from collections.abc import AsyncIterator, Collection, Mapping
+from types import MappingProxyType
 from typing import NamedTuple
 
 from hotswap.artifacts.store import Store
@@ -14,7 +15,7 @@ from hotswap.client.offsets import Offsets, generations
 from hotswap.client.overview import Seen
 from hotswap.codec.proto import Operation, Schema
 from hotswap.errors import Doubt, StartError, UsageError
-from hotswap.generation import Generation, TextOptions
+from hotswap.generation import Configuration, Generation, TextOptions
 from hotswap.kafka.committed import Committed
 from hotswap.settings import Settings
 from hotswap.swap import Outcome, Swap
@@ -41,18 +42,24 @@ def find_operation(schema: Schema, name: str | None, how: str = "with --operatio
 
 
 class Served(NamedTuple):
-    """The serving generation's proto, compiled, its digest, and what the model reads, as far as workers told it."""
+    """The serving generation's proto, compiled, its digest, and what the model reads, as far as workers reported it."""
 
     schema: Schema
     proto_sha256: str
     reads: Mapping[str, Mapping[str, Collection[str]]]
-    text: TextOptions | None = None
+    fields: Mapping[str, Mapping[str, str]] = MappingProxyType({})
+    """Operation -> the columns of the model that their fields are not called by, each with its field's path."""
     generation: Generation | None = None
     """None: the proto was given, and no deployment was asked."""
     source: bytes = b""
     """The proto, as text or as a descriptor set."""
     unverified: str = ""
     """Why what serves is known by the workers' reports alone; empty: the committed offsets confirm it."""
+
+    def table(self, operation: Operation) -> TextOptions:
+        """Return how the tables of an operation are read."""
+        configuration = self.generation.configuration if self.generation else Configuration()
+        return configuration.table(self.fields.get(operation.name))
 
     @property
     def proto_text(self) -> str | None:
@@ -162,6 +169,6 @@ async def _served(store: Store, swap: Swap, fleet: Fleet) -> Served:
     generation = swap.generation
     source = await store.fetch_proto(generation.proto)
     told = fleet.told.get(swap.command_id, {}).values()
-    reads = next((said.reads for said in told if said.reads), {})
+    reads, fields = next(((said.reads, said.fields) for said in told if said.reads), ({}, {}))
     schema = await protos.compile(source, generation.proto.is_descriptor_set)
-    return Served(schema, generation.proto.sha256, reads, generation.configuration.text, generation, source)
+    return Served(schema, generation.proto.sha256, reads, fields, generation, source)

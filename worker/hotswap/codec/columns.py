@@ -29,7 +29,7 @@ NaN; an enum's zero whose name ends in UNSPECIFIED. A proto3 scalar without `opt
 can a list: it is empty.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain, repeat
 from operator import attrgetter
@@ -114,6 +114,7 @@ class Decoder:
         self.shape: Final = found.shape
         self.rows_field: Final = found.rows_field
         self.sources: Final[Sequence[FieldSource]] = found.sources
+        self.fields: Final[Mapping[str, str]] = found.fields
         self.message: Final = message
         self._width = len(columns)
         self.policies: Final = configuration

@@ -2,6 +2,7 @@
 
 import math
 import re
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from operator import attrgetter
@@ -110,6 +111,13 @@ class Sources:
     sources: list[FieldSource] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
 
+    @property
+    def fields(self) -> Mapping[str, str]:
+        """The path of the field of each column that is called otherwise, or whose field another column has, too."""
+        count = Counter(source.path for source in self.sources)
+        pairs = [(source.column.name, source.path) for source in self.sources]
+        return {name: path for name, path in pairs if name != path or count[path] > 1}
+
 
 def find_sources(message: Descriptor, columns: Sequence[Column], names: Mapping[str, str]) -> Sources:
     """Choose the shape in which most columns are found, then find each one; `names` is configuration.columns."""
@@ -122,6 +130,11 @@ def find_sources(message: Descriptor, columns: Sequence[Column], names: Mapping[
         f"configuration.columns names `{name}`, which is not a column of the model"
         for name in names
         if name not in known
+    ]
+    found.problems += [
+        f"the model has {count} columns called `{name}`, which no request can tell apart"
+        for name, count in Counter(column.name for column in columns).items()
+        if count > 1
     ]
     for index, column in enumerate(columns):
         place = _find(shape, row, column, names)

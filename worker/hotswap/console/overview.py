@@ -60,9 +60,10 @@ class OverviewPages:
             typed = {one.name: value for one in inputs or () if (value := form.text(f"field-{one.name}"))}
             inputs = rows.inputs_of(operation, {}, typed)
             row = form.text("row") or ""
-        text, content = rows.as_text(inputs, row, served.text)
+        text, content = rows.as_text(inputs, row, served.table(operation))
+        lacks = any(not one.value for one in inputs or ())
         named = operation.name if len(served.schema.operations) > 1 else None
-        result: dict[str, Any] = {"command": rows.command_of(deployment.name, named, text, content)}
+        result: dict[str, Any] = {"command": rows.command_of(deployment.name, named, text, content, may_lack=lacks)}
         try:
             result |= await _answer(deployment, operation.name, text, content, self._shared.limits.work(request))
         except Problem as problem:

@@ -84,22 +84,29 @@ def _input(part: Any, reads: Reads, typed: Mapping[str, str]) -> Input:
 
 
 def as_text(inputs: Sequence[Input] | None, typed: str, options: TextOptions | None) -> tuple[bytes, Format]:
-    """Return what was typed as a text of one row; fields that are empty are left out."""
+    """Return what was typed as a text of one row, by the model's names; fields that are empty are left out.
+
+    So is a field with the name of a column that the model reads from another field: it would fill that one.
+    """
     if inputs is None:
         return typed.encode(), Format.JSON
-    filled = [one for one in inputs if one.value]
+    fields = dict(options.columns if options else ())
+    columns = {path: column for column, path in fields.items()}
+    names = {one.name: columns.get(one.name, one.name) for one in inputs if one.value}
+    filled = [one for one in inputs if one.value and fields.get(names[one.name], one.name) == one.name]
     text = io.StringIO()
     table = csv.writer(text, delimiter=(options or TextOptions()).delimiter, lineterminator="\n")
-    table.writerow([one.name for one in filled])
+    table.writerow([names[one.name] for one in filled])
     table.writerow([one.value for one in filled])
     return text.getvalue().encode(), Format.CSV
 
 
-def command_of(deployment: str, operation: str | None, text: bytes, content: Format) -> str:
+def command_of(deployment: str, operation: str | None, text: bytes, content: Format, *, may_lack: bool = False) -> str:
     """Return the commands that ask the same."""
     name = "row.json" if content is Format.JSON else "row.csv"
     lines = " ".join(map(shlex.quote, text.decode().splitlines()))
     asked = f" --operation {shlex.quote(operation)}" if operation else ""
+    asked += " --allow-missing" if may_lack else ""
     return f"printf '%s\\n' {lines} > {name} && hotswap predict {shlex.quote(deployment)} {name}{asked}"
 
 

@@ -1,6 +1,6 @@
 """Scores a sample by a model that may come to serve, and by the one that serves, side by side."""
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
@@ -18,10 +18,12 @@ from hotswap.gateway.limits import Limits
 from hotswap.gateway.problems import Problem
 from hotswap.gateway.work import Work
 from hotswap.generation import Configuration, Model, Proto
+from hotswap.host.facts import Description
 from hotswap.settings import Settings
 
 _MOST_ROWS = 20
 _MOST_OUTPUTS = 8
+_MOST_NOTES = 5
 
 
 class Pair(NamedTuple):
@@ -59,24 +61,24 @@ async def attempt(draft: Draft, schema: Schema, deployment: Deployment, limits: 
     """Load the model with its proto, and score the first rows of the sample, if there is one, by both models."""
     trial = Trial(samples=draft.samples if draft.proto == draft.drafted else ())
     operation = next(iter(schema.operations.values()))
-    given: rows.Rows | None = None
-    if draft.sample:
-        try:
-            given = await rows.read(draft.sample, draft.content, operation, draft.configuration.text, work)
-            trial.samples = as_samples(given.values)
-            trial.notes += [str(fault["detail"]) for fault in given.faults[:5]]
-        except Problem as problem:
-            trial.notes.append(f"the sample: {problem}")
     if not draft.is_loadable:
+        await _read(draft, operation, trial, None, work)
         return trial
+    given: rows.Rows | None = None
+
+    async def read(description: Description) -> rows.Rows | None:
+        nonlocal given
+        given = await _read(draft, operation, trial, description, work)
+        return given
+
     proto = Proto.inline(draft.proto)
+    asked = (draft.model, draft.kind, proto, draft.configuration, operation, read)
     try:
         async with limits.host():
-            new = await _score(
-                deployment.settings, draft.model, draft.kind, proto, draft.configuration, operation, given
-            )
+            new = await _score(deployment.settings, *asked)
     except HotswapError as error:
         trial.fault = str(error)
+        await _read(draft, operation, trial, None, work)
         return trial
     trial.reads = new.reads
     trial.notes += new.notes
@@ -89,6 +91,25 @@ async def attempt(draft: Draft, schema: Schema, deployment: Deployment, limits: 
             for number, cells in new.rows.items()
         ]
     return trial
+
+
+async def _read(
+    draft: Draft, operation: Operation, trial: Trial, description: Description | None, work: Work
+) -> rows.Rows | None:
+    """Read the sample, by the model's names if it could be loaded; None: there is none, or it is no table."""
+    if not draft.sample:
+        return None
+    table = draft.configuration.table(description.fields.get(operation.name) if description else None)
+    reads = description.reads.get(operation.name, ()) if description else ()
+    try:
+        given = await rows.read(draft.sample, draft.content, operation, table, work, reads)
+    except Problem as problem:
+        trial.notes.append(f"the sample: {problem}")
+        return None
+    trial.samples = as_samples(given.values)
+    trial.notes += [str(fault["detail"]) for fault in given.faults[:_MOST_NOTES]]
+    trial.notes += [f"the sample: {note}" for note in given.notes]
+    return given
 
 
 async def _serving(
@@ -104,10 +125,17 @@ async def _serving(
     served = deployment.served
     operation = next(iter(served.schema.operations.values()))
     proto = Proto.inline(served.source, is_descriptor_set=generation.proto.is_descriptor_set)
+
+    async def read(description: Description) -> rows.Rows:
+        table = generation.configuration.table(description.fields.get(operation.name))
+        reads = description.reads.get(operation.name, ())
+        given = await rows.read(draft.sample, draft.content, operation, table, work, reads)
+        notes.extend(f"the sample, for the serving model: {note}" for note in given.notes)
+        return given
+
     try:
-        given = await rows.read(draft.sample, draft.content, operation, served.text, work)
         async with limits.host():
-            asked = (generation.model, None, proto, generation.configuration, operation, given)
+            asked = (generation.model, None, proto, generation.configuration, operation, read)
             return (await _score(deployment.settings, *asked)).rows
     except (HotswapError, Problem) as error:
         notes.append(f"the serving model does not score the sample: {error}")
@@ -121,11 +149,12 @@ async def _score(
     proto: Proto,
     configuration: Configuration,
     operation: Operation,
-    given: rows.Rows | None,
+    read: Callable[[Description], Awaitable[rows.Rows | None]],
 ) -> _Scored:
-    values = given.values[:_MOST_ROWS] if given else []
-    numbers = given.numbers[:_MOST_ROWS] if given else []
     async with own_host(settings, model, kind, proto, configuration) as (host, description):
+        given = await read(description)
+        values = given.values[:_MOST_ROWS] if given else []
+        numbers = given.numbers[:_MOST_ROWS] if given else []
         answers = await host.score(values, [Ask(operation.name)] * len(values)) if values else []
         reads = description.reads.get(operation.name, {})
     scored: dict[int, dict[str, str]] = {}
@@ -136,4 +165,4 @@ async def _score(
             scored[number] = {}
         else:
             scored[number] = dict(cells_of(rows.as_json(operation.output.FromString(answer))))
-    return _Scored(scored, reads, notes[:5])
+    return _Scored(scored, reads, notes[:_MOST_NOTES])

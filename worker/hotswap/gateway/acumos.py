@@ -5,7 +5,7 @@ serves the model, a bad row refuses a table by its number, and nothing is answer
 """
 
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from http import HTTPStatus
@@ -18,6 +18,7 @@ from starlette.routing import Route
 from hotswap.batch import Ask, Format, Refusal
 from hotswap.client.change import Change, as_samples
 from hotswap.client.scoring import own_host
+from hotswap.client.serving import Served
 from hotswap.codec.proto import Operation
 from hotswap.gateway import bodies, rows
 from hotswap.gateway.access import demand
@@ -47,7 +48,7 @@ from hotswap.gateway.openapi import (
 )
 from hotswap.gateway.problems import Problem, bad_rows
 from hotswap.gateway.work import Work
-from hotswap.generation import Configuration, Proto
+from hotswap.generation import Configuration, Proto, TextOptions
 
 _PARTS = {Format.CSV: "csvFile", Format.JSON: "jsonFile"}
 _SCORED_AT_ONCE = 2_000
@@ -117,12 +118,13 @@ class Acumos:
         async with bodies.form(request, self.limits.body_bytes) as form:
             if is_own:
                 _, schema = await proto_of(form)
-                operation, options = operation_of(schema, form.text("operation")), None
+                served, operation = Served(schema, "", {}), operation_of(schema, form.text("operation"))
             else:
-                operation, options = self.deployment.operation(form.text("operation")), self.deployment.served.text
-            work = self.limits.work(request)
-            given = await rows.read(await form.some(_PARTS[content]), content, operation, options, work)
-            return Response(await given.pack(work), media_type="application/octet-stream")
+                served, operation = self.deployment.served, self.deployment.operation(form.text("operation"))
+            work, reads = self.limits.work(request), served.reads.get(operation.name, ())
+            text = await form.some(_PARTS[content])
+            given = await rows.read(text, content, operation, served.table(operation), work, reads)
+            return Response(await given.pack(work), 200, given.headers(), "application/octet-stream")
 
     async def transform(self, request: Request, *, content: Format) -> Response:
         """Score each row by what serves, and reply with the output message."""
@@ -130,8 +132,8 @@ class Acumos:
             text = await form.some(_PARTS[content])
             work = self.limits.work(request)
             asking = self.deployment.ask_rows(text, content, form.text("operation"), work=work, is_whole=True)
-            _, operation, answered = await asking
-            return await _reply(request, [predicted(one).value for one in answered], operation, work)
+            given, operation, answered = await asking
+            return await _reply(request, [predicted(one).value for one in answered], operation, work, given.headers())
 
     async def predict(self, request: Request) -> Response:
         """Score one serialized input message by what serves."""
@@ -160,9 +162,11 @@ class Acumos:
                     raise Problem(HTTPStatus.FORBIDDEN, detail)
                 proto, schema = await proto_of(form)
                 operation = operation_of(schema, form.text("operation"))
-                given = await rows.read(text, content, operation, None, work)
-                given.check()
-                answers = await self._score(model, proto, operation, given)
+
+                async def read(options: TextOptions | None, reads: Collection[str] = ()) -> rows.Rows:
+                    return await rows.read(text, content, operation, options, work, reads)
+
+                given, answers = await self._score(model, proto, operation, read)
                 if is_to_serve:
                     # Samples are for the first operation: messages of another one would be refused.
                     is_first = operation is next(iter(schema.operations.values()))
@@ -175,11 +179,17 @@ class Acumos:
                         samples=as_samples(given.values) if is_first else (),
                     )
                     await self._swap(change)
-                return await _reply(request, answers, operation, work)
+                return await _reply(request, answers, operation, work, given.headers())
 
-    async def _score(self, model: SavedModel, proto: Proto, operation: Operation, given: rows.Rows) -> Sequence[bytes]:
+    async def _score(
+        self, model: SavedModel, proto: Proto, operation: Operation, read: Callable[..., Awaitable[rows.Rows]]
+    ) -> tuple[rows.Rows, Sequence[bytes]]:
+        (await read(None)).check()  # before a model is loaded for it
         hosting = own_host(self.deployment.settings, model.path, model.kind, proto, _NONE)
-        async with self.limits.host(), hosting as (host, _):
+        async with self.limits.host(), hosting as (host, description):
+            table = _NONE.table(description.fields.get(operation.name))
+            given = await read(table, description.reads.get(operation.name, ()))
+            given.check()
             answers: list[bytes | Refusal] = []
             for at in range(0, len(given.values), _SCORED_AT_ONCE):
                 values = given.values[at : at + _SCORED_AT_ONCE]
@@ -191,13 +201,19 @@ class Acumos:
         ]
         if faults:
             raise bad_rows(faults, len(faults))
-        return [answer for answer in answers if not isinstance(answer, Refusal)]
+        return given, [answer for answer in answers if not isinstance(answer, Refusal)]
 
 
-async def _reply(request: Request, answers: Sequence[bytes], operation: Operation, work: Work) -> Response:
+async def _reply(
+    request: Request,
+    answers: Sequence[bytes],
+    operation: Operation,
+    work: Work,
+    headers: Mapping[str, str] | None = None,
+) -> Response:
     accept = bodies.accepted(request, Format.PROTOBUF)
     media_type = "application/octet-stream" if accept is Format.PROTOBUF else accept.value
-    return Response(await rows.write(answers, accept, operation, work), media_type=media_type)
+    return Response(await rows.write(answers, accept, operation, work), 200, headers, media_type)
 
 
 def _swaps(path: str, answer: Answer, summary: str, body: Content) -> Endpoint:

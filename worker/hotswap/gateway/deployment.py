@@ -152,7 +152,7 @@ class Deployment:
         """
 
         async def read(served: Served, found: Operation) -> rows.Rows:
-            given = await rows.read(text, content, found, served.text, work)
+            given = await rows.read(text, content, found, served.table(found), work, served.reads.get(found.name, ()))
             if is_whole:
                 given.check()
             return given

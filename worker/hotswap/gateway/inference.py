@@ -192,7 +192,8 @@ class Inference:
         async def encode(served: Served, found: Operation) -> Asked:
             _check_version(request, served)
             _model_of(found)  # raises Problem, if it has none
-            asked = await work.do(body.cost, tensor_bodies.read, body, found.input, found.output)
+            columns = served.table(found).columns
+            asked = await work.do(body.cost, tensor_bodies.read, body, found.input, found.output, columns)
             headers[:] = [("request-id", asked.id.encode())] if asked.id else []
             return asked
 

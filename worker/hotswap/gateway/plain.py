@@ -221,9 +221,12 @@ class Plain:
         given, operation, answered = await asking
         if is_whole:
             values = [predicted(one).value for one in answered]
-            return Response(await rows.write(values, accept, operation, work), media_type=accept.value)
+            written = await rows.write(values, accept, operation, work)
+            return Response(written, 200, given.headers(), accept.value)
         is_one = content is Format.JSON and value.lstrip()[:1] == b"{" and given.count == 1
-        return await (reply_to_one if is_one else reply)(given, operation, answered, work)
+        replied = await (reply_to_one if is_one else reply)(given, operation, answered, work)
+        replied.headers.update(given.headers())
+        return replied
 
     async def fetch(self, request: Request) -> Response:
         """Reply with the answer to a request of the caller's own, by its id.

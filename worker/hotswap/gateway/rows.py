@@ -2,7 +2,7 @@
 
 import io
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any, NamedTuple, TypeAlias
@@ -20,7 +20,11 @@ from hotswap.gateway.problems import Problem, bad_rows, problem_of
 from hotswap.gateway.work import ROWS, Work, cost_of
 from hotswap.generation import TextOptions
 
+NOTES = "Hotswap-Notes"
+"""The header of a reply that says which columns filled no field, and which fields had no column."""
+
 _ROW_MARKS = {Format.JSON: (b"{", b",", b"\n"), Format.CSV: (b"\n", b"\r")}
+_MOST_NOTES, _LONGEST_NOTE = 4, 500
 
 
 @dataclass(slots=True)
@@ -49,6 +53,13 @@ class Rows:
             self.numbers.append(row.number)
             self.values.append(messages.serialize(self.layout.pack([row.message])))
 
+    def headers(self) -> dict[str, str]:
+        """Return the header of a reply that has the notes, if there are any: a JSON list of the first ones."""
+        shown = [
+            note if len(note) <= _LONGEST_NOTE else note[:_LONGEST_NOTE] + "…" for note in self.notes[:_MOST_NOTES]
+        ]
+        return {NOTES: json.dumps(shown)} if shown else {}
+
     async def pack(self, work: Work) -> bytes:
         """Return one input message of all rows. Raises Problem: 422, it cannot hold them, or some are bad."""
         self.check()
@@ -67,8 +78,15 @@ class Rows:
             raise Problem(HTTPStatus.UNPROCESSABLE_ENTITY, "there is no row")
 
 
-async def read(text: bytes, content: Format, operation: Operation, options: TextOptions | None, work: Work) -> Rows:
-    """Read CSV or JSON.
+async def read(
+    text: bytes,
+    content: Format,
+    operation: Operation,
+    options: TextOptions | None,
+    work: Work,
+    reads: Collection[str] = (),
+) -> Rows:
+    """Read CSV or JSON. Notes name the fields of `reads` that no row has.
 
     Raises:
         Problem: 422, the text is no such table at all; 413, it has too many rows; or as `Work.do`.
@@ -76,10 +94,12 @@ async def read(text: bytes, content: Format, operation: Operation, options: Text
     """
     rows = sum(map(text.count, _ROW_MARKS[content]))  # at most so many, which is quickly told
     cost = cost_of(len(text), rows)
-    return await work.do(cost, _read, text, content, operation.input, options)
+    return await work.do(cost, _read, text, content, operation.input, options, tuple(reads))
 
 
-def _read(text: bytes, content: Format, message: type[Message], options: TextOptions | None) -> Rows:
+def _read(
+    text: bytes, content: Format, message: type[Message], options: TextOptions | None, reads: Collection[str]
+) -> Rows:
     try:
         # In a CSV, only the cells that fill a field must be UTF-8; the row reports a cell that is not.
         decoded = text.decode("utf-8-sig", errors="strict" if content is Format.JSON else "surrogateescape")
@@ -88,11 +108,15 @@ def _read(text: bytes, content: Format, message: type[Message], options: TextOpt
             raise _too_many()
         rows = read_rows(io.StringIO(decoded, newline=""), kind, message, options)  # type: ignore[arg-type]
         found = Rows(rows.layout)
+        rows.expect(reads)
         for row in rows.in_bulk():
             found.take(row)
             if found.count > ROWS:
                 raise _too_many()
         found.notes = rows.notes()
+        if found.values and rows.unmet:
+            lacking = ", ".join(f"`{path}`" for path in rows.unmet)
+            found.notes.append(f"no column fills {lacking}, which the model reads: missing in each row")
     except UnicodeDecodeError as error:
         detail = f"the text is not UTF-8: {error.reason} at byte {error.start}"
         raise Problem(HTTPStatus.UNPROCESSABLE_ENTITY, detail) from None

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 from google.protobuf.message import Message
 
 from hotswap.codec.text.cells import is_utf8
+from hotswap.codec.text.names import Columns
 from hotswap.gateway.problems import Problem
 from hotswap.gateway.tensors import Tensors
 from hotswap.gateway.work import ROWS, cost_of
@@ -43,8 +44,8 @@ def _tensors(message: type[Message]) -> Tensors:
     return Tensors(message)
 
 
-def read(body: Body, given: type[Message], wanted: type[Message]) -> Asked:
-    """Return what a request asks. Raises Problem: 400, it is no such request."""
+def read(body: Body, given: type[Message], wanted: type[Message], columns: Columns) -> Asked:
+    """Return what a request asks, its inputs named as the proto or the model does. Raises Problem: 400, it is none."""
     try:
         document = json.loads(body.text)
     except (ValueError, RecursionError) as error:
@@ -55,7 +56,7 @@ def read(body: Body, given: type[Message], wanted: type[Message]) -> Asked:
     if name is not None and (not isinstance(name, str) or not is_utf8(name)):
         raise Problem(HTTPStatus.BAD_REQUEST, "`id` is a text")
     outputs = _outputs(document, _tensors(wanted))  # type: ignore[arg-type] # a class can be hashed
-    values = _tensors(given).read(_objects(document, "inputs"), body.binary)  # type: ignore[arg-type] # as above
+    values = _tensors(given).read(_objects(document, "inputs"), body.binary, columns)  # type: ignore[arg-type] # as above
     if len(values) > ROWS:
         detail = f"a call may have at most {ROWS:,} rows: send the others in calls of their own"
         raise Problem(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, detail, limit=ROWS)

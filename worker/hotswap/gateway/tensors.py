@@ -7,7 +7,7 @@ those of Triton's binary tensor data extension: little-endian, without padding, 
 import math
 import struct
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from http import HTTPStatus
 from typing import Any
 
@@ -18,6 +18,8 @@ from google.protobuf.message import Message
 from hotswap.codec.fields import descriptor_of, is_alternative
 from hotswap.codec.messages import has, serialize
 from hotswap.codec.text.cells import FLOAT_MAX
+from hotswap.codec.text.names import Columns, Filled, assign
+from hotswap.errors import UsageError
 from hotswap.gateway.problems import Problem
 
 _SHOWN = 60
@@ -151,8 +153,8 @@ class Tensors:
         if unknown := [name for name in names if name not in self._fields]:
             raise _wrong(f"there is no output {unknown[0]!r}: the proto has {', '.join(self._fields)}")
 
-    def read(self, tensors: Sequence[Mapping[str, Any]], binary: bytes) -> list[bytes]:
-        """Return a serialized message for each row of these tensors.
+    def read(self, tensors: Sequence[Mapping[str, Any]], binary: bytes, models: Columns = ()) -> list[bytes]:
+        """Return a serialized message for each row of these tensors, which have the proto's names or the `models`.
 
         Raises:
             Problem: 400, a tensor is unknown, missing, of another type or length, or a value does not fit.
@@ -160,13 +162,16 @@ class Tensors:
         """
         columns: dict[str, list[Any]] = {}
         at = 0
+        filled = self._assign(tensors, models)
         for tensor in tensors:
-            name = tensor.get("name")
-            if not isinstance(name, str) or name not in self._fields:
-                raise _wrong(f"there is no input {_shown(name)}: the proto has {', '.join(self._fields)}")
-            if name in columns:
+            name = tensor["name"]
+            field = self._fields[filled.paths[filled.passed_over.get(name, name)]]
+            values, at = _read(replace(field, name=name), tensor, binary, at)
+            if name in filled.passed_over:
+                continue
+            if field.name in columns:
                 raise _wrong(f"input {name} is there twice")
-            columns[name], at = _read(self._fields[name], tensor, binary, at)
+            columns[field.name] = values
         if at != len(binary):
             raise _wrong(f"after the JSON there are {len(binary)} bytes, of which the inputs name {at}")
         if absent := [one.name for one in self._fields.values() if not one.is_optional and one.name not in columns]:
@@ -175,6 +180,18 @@ class Tensors:
             told = ", ".join(f"{name} has {len(values)}" for name, values in columns.items())
             raise _wrong(f"each input has a value for each row, of which there is at least one: {told or 'none'}")
         return [self._serialized(row, values) for row, values in _rows(columns)]
+
+    def _assign(self, tensors: Sequence[Mapping[str, Any]], models: Columns) -> Filled:
+        """Return which field each tensor fills, by the rule of codec/text/names.py. Raises Problem: 400, none."""
+        names = [tensor.get("name") for tensor in tensors]
+        try:
+            filled = assign(descriptor_of(self._message), [name for name in names if isinstance(name, str)], models)
+        except UsageError as error:
+            raise _wrong(str(error)) from None
+        for name in names:
+            if not isinstance(name, str) or (name not in filled.paths and name not in filled.passed_over):
+                raise _wrong(f"there is no input {_shown(name)}: the proto has {', '.join(self._fields)}")
+        return filled
 
     def _serialized(self, row: int, values: Mapping[str, Any]) -> bytes:
         try:

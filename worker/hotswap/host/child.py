@@ -127,7 +127,7 @@ def _ready(facts: Mapping[str, object]) -> bytes:
     """Return the READY frame; if it would be too large, without the facts only people read. Raises SwapError."""
     frame = frames.pack_facts(Kind.READY, facts)
     if len(frame) > frames.MAX_FACTS_BYTES:
-        less = dict(facts, **{name: {} for name in ("inputs", "outputs", "paths", "reads") if name in facts})
+        less = dict(facts, **{name: {} for name in ("inputs", "outputs", "paths", "reads", "fields") if name in facts})
         frame = frames.pack_facts(Kind.READY, less)
     if len(frame) > frames.MAX_FACTS_BYTES:
         raise SwapError(

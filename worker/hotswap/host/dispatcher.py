@@ -33,6 +33,10 @@ class Plan(Protocol):
         For a category whose unknown values are scored, the values that the model knows, as str() writes them.
         """
 
+    @property
+    def fields(self) -> Mapping[str, str]:
+        """The model's columns that are not called as their fields are, each with its field's path from a row on."""
+
     def answer(self, values: Sequence[bytes]) -> ScoredBatch:
         """Answer each request, a serialized input message, in order. Refuses bad ones individually; never raises."""
 
@@ -68,11 +72,11 @@ class Dispatcher:
         Raises SwapError SCHEMA_MISMATCH with a line for each mismatch.
         """
         self._model = model
-        self._text = configuration.text
         self._schema = schema
         self.plans: Mapping[str, Plan] = {
             name: model.plan(rpc, configuration) for name, rpc in schema.operations.items()
         }
+        self._tables = {name: configuration.table(plan.fields) for name, plan in self.plans.items()}
         problems = [f"{name}: {problem}" for name, plan in self.plans.items() for problem in plan.problems]
         if problems:
             raise SwapError(
@@ -88,6 +92,7 @@ class Dispatcher:
             "columns": self._model.description[:_MAX_DESCRIPTION],
             "paths": {name: plan.path for name, plan in self.plans.items()},
             "reads": self._reads(),
+            "fields": {name: dict(plan.fields) for name, plan in self.plans.items()},
             "seals": self.can_seal(self._schema.default or ""),
         }
 
@@ -149,7 +154,7 @@ class Dispatcher:
     def _answer_text(self, plan: Plan, operation: Operation, ask: Ask, values: Sequence[bytes]) -> ScoredBatch:
         read: list[Answer] = list(values)
         if ask.content is not Format.PROTOBUF:
-            read = [wire.read(value, ask.content, operation, self._text) for value in values]
+            read = [wire.read(value, ask.content, operation, self._tables[operation.name]) for value in values]
         answers, unknown = plan.answer([value for value in read if isinstance(value, bytes)])
         rest = iter(answers)
         whole = [value if isinstance(value, Refusal) else next(rest) for value in read]

@@ -43,6 +43,7 @@ class _Ready(BaseModel):
     columns: Sound
     paths: dict[Sound, Clean]
     reads: dict[Sound, dict[Sound, Many[Sound]]] = {}
+    fields: dict[Sound, dict[Sound, Sound]] = {}
     seals: bool = False
     phase_seconds: _Phases
 
@@ -62,7 +63,8 @@ class Description:
     """What a started host serves. `inputs` and `outputs` map each operation to its message type.
 
     `paths` tells for each operation how its requests reach the model, `reads` which fields it reads, and the
-    values that it knows of each (dispatcher.Plan); `seals`, that it can answer record batches (sealing.py).
+    values that it knows of each, `fields` the field of each of the model's columns that is called otherwise
+    (dispatcher.Plan); `seals`, that it can answer record batches (sealing.py).
     """
 
     operations: tuple[str, ...]
@@ -71,6 +73,7 @@ class Description:
     columns: str
     paths: Mapping[str, str]
     reads: Mapping[str, Mapping[str, Sequence[str]]] = field(default_factory=dict)
+    fields: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     seals: bool = False
     phase_seconds: Mapping[str, float] = field(default_factory=dict)
 
@@ -108,6 +111,7 @@ def read_ready(frame: Frame, total_s: float) -> Description:
         columns=ready.columns,
         paths=ready.paths,
         reads=ready.reads,
+        fields=ready.fields,
         seals=ready.seals,
         phase_seconds={"start": total_s - phases.load - phases.warm, "load": phases.load, "warm": phases.warm},
     )

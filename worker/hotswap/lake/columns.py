@@ -58,6 +58,11 @@ def misfits(message: Any, schema: pa.Schema | pa.StructType, above: str = "") ->
             yield Misfit(path, str(part.type), f"{path} ({type_name(field)})")
 
 
+def fits(field: Any, part: pa.Field, path: str) -> Misfit | None:
+    """Return why a column cannot fill a field; None: it can."""
+    return None if _fits(field, part.type) else Misfit(part.name, str(part.type), f"{path} ({type_name(field)})")
+
+
 def is_nested(field: Any) -> bool:
     """Whether the field holds a message of the proto's own."""
     kind = field.message_type
@@ -208,8 +213,16 @@ def leaves(message: Any, schema: pa.Schema | pa.StructType, above: tuple[str, ..
         if is_nested(field):
             yield from leaves(field.message_type, part.type, path)
         else:
-            text = _list_text if field.is_repeated else _number_text if field.cpp_type in FLOATS else _text
-            yield Leaf(".".join(path), path, text)
+            yield Leaf(".".join(path), path, _text_of(field))
+
+
+def leaf_of(field: Any, column: str) -> Leaf:
+    """Return the column of a CSV that says what a column of that name does, which fills this field."""
+    return Leaf(column, (column,), _text_of(field))
+
+
+def _text_of(field: Any) -> Callable[[Any], str]:
+    return _list_text if field.is_repeated else _number_text if field.cpp_type in FLOATS else _text
 
 
 def _number_text(value: Any) -> str:

@@ -30,15 +30,17 @@ JARS = "hotswap-jars"
 
 
 class Score:
-    """What Spark calls in each task, with the record batches of its part of the input."""
+    """What Spark calls in each task, with record batches of its part of the input; `names` are those of the columns."""
 
-    def __init__(self, parcel: Parcel) -> None:
+    def __init__(self, parcel: Parcel, names: Sequence[str]) -> None:
         self._parcel = parcel
+        self._names = list(names)
 
     def __call__(self, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         """Yield each record batch with the answers to its rows."""
         scorer = None
-        for batch in batches:
+        for given in batches:
+            batch = pa.RecordBatch.from_arrays(given.columns, self._names)
             scorer = scorer or _Scorer(self._parcel, batch.schema)
             yield scorer.score(batch)
 
@@ -49,7 +51,7 @@ class _Scorer:
     def __init__(self, parcel: Parcel, schema: pa.Schema) -> None:
         compiled = parcel.schema()
         operation: Operation = compiled.operations[parcel.operation]
-        self._encoder = Encoder(compiled, operation, schema, parcel.configuration.text, parcel.most_bytes)
+        self._encoder = Encoder(compiled, operation, schema, parcel.table(), parcel.most_bytes)
         self._decoder = Decoder(operation, parcel.generation, parcel.digest)
         self._asks = None if compiled.default else Ask(operation.name)
         self._host = _host_of(parcel)

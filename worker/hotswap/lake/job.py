@@ -72,7 +72,7 @@ class Batch:
         operation = parcel.schema().operations[parcel.operation]
         self._schema = self._find_schema(parcel)
         arrow = to_arrow_schema(self._schema)
-        notes = check_columns(operation, arrow, reads, parcel.configuration.text, may_lack=may_lack)
+        notes = check_columns(operation, arrow, reads, parcel.table(), may_lack=may_lack)
         own = [part for part in arrow if part.name != RAW]
         decoder = Decoder(operation, parcel.generation, parcel.digest)
         self._scored = from_arrow_schema(pa.schema([*own, *decoder.fields]))
@@ -113,7 +113,7 @@ class Batch:
         for number in missing:
             check_there(plan.partitions[number], now)
         progress.kept = len(plan.partitions) - len(missing)
-        with ThreadPoolExecutor(_SIDE_BY_SIDE) as pool:
+        with ThreadPoolExecutor(_SIDE_BY_SIDE, initializer=self._activate) as pool:
             jobs = {pool.submit(self._count, number) for number in set(range(len(plan.partitions))) - set(missing)}
             jobs |= {pool.submit(self._score, number, plan.partitions[number], parcel) for number in missing}
             try:
@@ -137,6 +137,12 @@ class Batch:
         stages = [stage for number in tracker.getActiveStageIds() if (stage := tracker.getStageInfo(number))]
         return sum(stage.numCompletedTasks for stage in stages), sum(stage.numTasks for stage in stages)
 
+    def _activate(self) -> None:
+        """Make the session this thread's own: Spark would resolve names without its settings, `Age` as `age`."""
+        spark: Any = self._spark
+        session = spark._get_j_spark_session_class(spark._jvm)  # noqa: SLF001 - PySpark offers no other way
+        session.setActiveSession(spark._jsparkSession)  # noqa: SLF001 - the same
+
     def _folder(self, number: int) -> str:
         return f"{self._output}/{PARTITION}={number:05d}"
 
@@ -147,7 +153,9 @@ class Batch:
         try:
             self._spark.sparkContext.setJobDescription(f"{PARTITION} {number}")
             table = self._read([file.path for file in files], parcel)
-            scored = table.mapInArrow(Score(parcel), self._scored)
+            # Spark takes the dots of a name for a path: columns have numbers on their way to executors.
+            plain = table.toDF(*(f"c{place}" for place in range(len(table.columns))))
+            scored = plain.mapInArrow(Score(parcel, table.columns), self._scored)
             # The older algorithm moves nothing into place before the whole job is done.
             scored.write.mode("overwrite").option("mapreduce.fileoutputcommitter.algorithm.version", "1").option(
                 "mapreduce.fileoutputcommitter.marksuccessfuljobs", "true"

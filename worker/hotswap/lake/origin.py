@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Final
@@ -11,7 +12,7 @@ from hotswap.client import overview, protos
 from hotswap.client.offsets import generations, read_offsets
 from hotswap.codec.proto import Schema
 from hotswap.errors import UsageError
-from hotswap.generation import Configuration, Generation, Proto
+from hotswap.generation import Configuration, Generation, Proto, TextOptions
 from hotswap.lake.plan import Origin
 from hotswap.settings import Settings
 
@@ -32,12 +33,18 @@ class Scorer:
     """Inline."""
     configuration: Configuration
 
-    def origin(self, operation: str) -> Origin:
-        """Return what an output remembers of it; reads the whole model."""
+    def origin(self, operation: str, fields: Mapping[str, str] | None = None) -> Origin:
+        """Return what an output remembers of it; reads the whole model.
+
+        `fields` are those of the model's columns that are called otherwise, as a host of the model reported.
+        """
         with self.model.open("rb") as file:
             model = hashlib.file_digest(file, "sha256").hexdigest()
         configuration = asdict(self.configuration.picklable())
+        del configuration["text"]["columns"]  # no part of a text's options
         parts = {"kind": self.kind, "model": model, "proto": self.proto.sha256, "configuration": configuration}
+        if fields:  # tables with these names were once scored without them
+            parts["fields"] = dict(fields)
         digest = hashlib.sha256(json.dumps(parts, sort_keys=True, default=sorted).encode()).hexdigest()
         return Origin(
             digest=digest,
@@ -48,8 +55,8 @@ class Scorer:
             operation=operation,
         )
 
-    def parcel(self, settings: Settings, origin: Origin) -> "Parcel":
-        """Return what executors are sent to score with, in hosts as these settings say."""
+    def parcel(self, settings: Settings, origin: Origin, fields: Mapping[str, str] | None = None) -> "Parcel":
+        """Return what executors are sent to score with, in hosts as these settings say; `fields` as for `origin`."""
         return Parcel(
             digest=origin.digest,
             generation=self.generation,
@@ -57,6 +64,7 @@ class Scorer:
             model=f"hotswap-{origin.digest[:12]}",
             proto=self.proto,
             configuration=self.configuration.picklable(),
+            fields=dict(fields or {}),
             operation=origin.operation,
             most_bytes=self.configuration.max_request_bytes or settings.max_request_bytes,
             settings={name: getattr(settings, name) for name in _OF_HOSTS},
@@ -74,11 +82,17 @@ class Parcel:
     proto: Proto
     """Inline."""
     configuration: Configuration
+    fields: dict[str, str]
+    """Of the model's columns that are called otherwise."""
     operation: str
     most_bytes: int
     """Of a request."""
     settings: dict[str, Any]
     """Those of its hosts: memory, deadline, sandbox."""
+
+    def table(self) -> TextOptions:
+        """Return how the rows of tables are read."""
+        return self.configuration.table(self.fields)
 
     def schema(self) -> Schema:
         """Return the proto, compiled."""

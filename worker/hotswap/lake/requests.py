@@ -20,10 +20,10 @@ from hotswap.codec.fields import descriptor_of
 from hotswap.codec.proto import Operation, Schema, load
 from hotswap.codec.text import wire
 from hotswap.codec.text.cells import FLOATS
-from hotswap.codec.text.layout import Layout
 from hotswap.codec.text.reader import CsvRows
 from hotswap.generation import TextOptions
-from hotswap.lake.columns import Flags, convert, leaves
+from hotswap.lake.columns import Flags, convert
+from hotswap.lake.naming import Naming
 from hotswap.pipeline.admission import too_large
 
 RAW: Final = "_hotswap_line"
@@ -40,6 +40,9 @@ class Requests(NamedTuple):
 class _Rows(Protocol):
     """Encodes the rows of a record batch."""
 
+    options: TextOptions
+    """Those by which `text` is read."""
+
     def encode(self, batch: pa.RecordBatch, odd: Flags) -> pa.BinaryArray:
         """Return a serialized input message for each row; flag the rows that are odd (theirs is void)."""
 
@@ -55,7 +58,6 @@ class Encoder:
     ) -> None:
         """`schema`: columns of text alone, from a CSV, if it has the column RAW. `most_bytes`: of a request."""
         self._operation = operation
-        self._options = options
         self._most_bytes = most_bytes
         self._rows: _Rows = (
             _TextRows(operation, schema, options)
@@ -83,7 +85,7 @@ class Encoder:
         """Return the values with those of the odd rows, read one by one."""
         read: list[bytes | None] = []
         for row in map(int, np.flatnonzero(odd)):
-            value = wire.read(self._rows.text(batch, row), Format.CSV, self._operation, self._options)
+            value = wire.read(self._rows.text(batch, row), Format.CSV, self._operation, self._rows.options)
             if isinstance(value, Refusal):
                 refused[row] = value
             read.append(None if isinstance(value, Refusal) else value)
@@ -95,7 +97,7 @@ class _TextRows:
 
     def __init__(self, operation: Operation, schema: pa.Schema, options: TextOptions) -> None:
         self._names = [name for name in schema.names if name != RAW]
-        self._options = options
+        self.options = options
         self._header = line(self._names, options)
         self._encoder = CsvRows(io.StringIO(self._header, newline=""), operation.input, options).encoder()
 
@@ -111,24 +113,25 @@ class _TextRows:
     def text(self, batch: pa.RecordBatch, row: int) -> bytes:
         raw = batch.column(RAW)[row].as_py()
         cells = [batch[name][row].as_py() or "" for name in self._names]
-        return f"{self._header}{line(cells, self._options) if raw is None else raw}".encode(errors="surrogatepass")
+        return f"{self._header}{line(cells, self.options) if raw is None else raw}".encode(errors="surrogatepass")
 
 
 class _TypedRows:
     """Rows with typed columns, as of Parquet."""
 
     def __init__(self, proto: Schema, operation: Operation, schema: pa.Schema, options: TextOptions) -> None:
-        self._options = options
-        layout = Layout(operation.input, schema.names)
-        self._row = descriptor_of(layout.row)
-        self._shape, self._rows_field = layout.shape, layout.rows_field
-        self._names = [name for name in schema.names if name in self._row.fields_by_name]
-        self._leaves = list(leaves(self._row, schema))
+        naming = Naming(operation, schema, options)
+        self.options = naming.options
+        self._row = naming.row
+        self._shape, self._rows_field = naming.layout.shape, naming.layout.rows_field
+        self._is_flat = naming.is_flat
+        self._columns = {column.path: column.part.name for column in naming.columns}
+        self._leaves = naming.leaves
         self._header = line([leaf.column for leaf in self._leaves], options)
         encoded = descriptor_of(load(_with_presence(proto)).operations[operation.name].input)
         pool: Any = HandlerPool([encoded.file])
         self._handler = pool.get_for_message(encoded)
-        named = set(self._names)
+        named = {path.partition(".")[0] for path in self._columns}
         self._absent = {
             field.name: pa.scalar(float("nan"))
             for field in self._row.fields
@@ -137,7 +140,10 @@ class _TypedRows:
 
     def encode(self, batch: pa.RecordBatch, odd: Flags) -> pa.BinaryArray:
         count = batch.num_rows
-        arrays, names = convert(self._row, {name: batch[name] for name in self._names}, odd)
+        if not self._is_flat:
+            odd[:] = True
+            return pa.array([b""] * count, pa.binary())
+        arrays, names = convert(self._row, {path: batch[name] for path, name in self._columns.items()}, odd)
         for name, nothing in self._absent.items():
             arrays.append(pa.repeat(nothing, count))
             names.append(name)
@@ -156,7 +162,7 @@ class _TypedRows:
             for name in path[1:]:
                 value = None if value is None else value[name]
             cells.append(text(value))
-        return f"{self._header}{line(cells, self._options)}".encode(errors="surrogatepass")
+        return f"{self._header}{line(cells, self.options)}".encode(errors="surrogatepass")
 
 
 def _with_presence(proto: Schema) -> descriptor_pb2.FileDescriptorSet:

@@ -51,6 +51,7 @@ def session(
     ours = {
         "spark.log.level": "ERROR",
         "spark.ui.showConsoleProgress": "false",
+        "spark.sql.caseSensitive": "true",  # otherwise, of columns `Age` and `age`, it renames those of a CSV
         "spark.sql.execution.arrow.maxRecordsPerBatch": str(max_batch),
     }
     if environment:

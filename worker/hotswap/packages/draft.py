@@ -102,15 +102,16 @@ def fields_of(columns: Iterable[Column]) -> list[Field]:
 def valid_names(names: Iterable[str]) -> dict[str, str]:
     """Map each name to an identifier that is unique even in JSON, where `a_b` and `aB` are the same.
 
-    Names that are valid identifiers keep them; the others choose after them.
+    Names that are valid identifiers keep them; the others choose after them. No name is given to another than its own:
+    a table's column would fill either.
     """
-    given = list(names)
+    given = list(dict.fromkeys(names))
     used: set[str] = set()
     valid: dict[str, str] = {}
     for name in sorted(given, key=lambda name: _identifier(name) != name):
         base = candidate = _identifier(name)
         number = 1
-        while _json_name(candidate) in used:
+        while _json_name(candidate) in used or (candidate != name and candidate in given):
             number += 1
             candidate = f"{base}_{number}"
         used.add(_json_name(candidate))

@@ -16,11 +16,15 @@ from typing import NamedTuple
 from hotswap.artifacts.detect import find_kind
 from hotswap.client import protos
 from hotswap.client.change import artifact_of, read_proto
+from hotswap.codec.fields import descriptor_of
 from hotswap.codec.proto import Schema
+from hotswap.codec.text.layout import Layout
+from hotswap.codec.text.names import assign
 from hotswap.codec.text.reader import explain_header
 from hotswap.errors import SwapCode, SwapError, UsageError
 from hotswap.generation import Configuration, Proto, frozen
 from hotswap.host.describe import ask
+from hotswap.host.facts import Description
 from hotswap.host.interface import Interface
 from hotswap.host.load import Load, sandbox_of
 from hotswap.host.parent import ModelHost
@@ -96,11 +100,16 @@ async def onboard(settings: Settings, wish: Wish) -> Onboarded:
         # A kind without a runtime here is packed for workers that have one; it cannot be described or checked here.
         is_served = kind in kinds()
         wish, interface = await _ask(wish, kind, sample, load) if is_served and not wish.proto else (wish, None)
+        if sample and interface and interface.columns is not None:
+            sample = sample.called_by([column.name for column in interface.columns])
         about = (
             f"{name}, {interface.description.partition(': ')[0]}" if interface else f"{name}, a model of kind {kind}"
         )
         fitted = _fit(wish, _Known(name, kind, about, interface, sample))
         schema = await protos.in_thread(schema_of, fitted.proto)
+        if wish.proto and sample:
+            described = await _check(load(fitted.configuration, fitted.proto)) if is_served else None
+            fitted = fitted._replace(samples=_renamed(sample, schema, fitted.configuration, described))
         samples = io.StringIO(fitted.samples, newline="")
         messages = encode_samples(samples, schema, f"sample {wish.sample}") if fitted.samples else ()
         if is_served:
@@ -159,9 +168,7 @@ def _fit(wish: Wish, known: _Known) -> _Fitted:
     """Return the proto, given or drafted, with the configuration and samples that fit it."""
     configuration, sample = wish.configuration, known.sample
     if wish.proto:
-        columns = configuration.columns
-        names = {part.name: columns.get(part.name, part.name) for part in sample.fields} if sample else {}
-        return _Fitted(read_proto(wish.proto), configuration, sample.as_csv(names) if sample else "", [])
+        return _Fitted(read_proto(wish.proto), configuration, "", [])
     draft = _draft(wish, known)
     merged = replace(
         configuration,
@@ -173,6 +180,16 @@ def _fit(wish: Wish, known: _Known) -> _Fitted:
     ]
     notes += [*_compare(known, draft), *_remarks(known, draft, merged)]
     return _Fitted(Proto.inline(draft.text), merged, sample.as_csv(draft.fields) if sample else "", notes)
+
+
+def _renamed(sample: Sample, schema: Schema, configuration: Configuration, described: Description | None) -> str:
+    """Return the sample with the names of a given proto; a column that fills no field keeps its name."""
+    operation = next(iter(schema.operations.values()))
+    columns = configuration.table(described.fields.get(operation.name) if described else None).columns
+    sample = sample.called_by(dict(columns))
+    header = [part.name for part in sample.fields]
+    filled = assign(descriptor_of(Layout(operation.input, header, columns).row), header, columns)
+    return sample.as_csv({name: filled.paths.get(name, name) for name in header if name not in filled.passed_over})
 
 
 def _draft(wish: Wish, known: _Known) -> Draft:
@@ -188,6 +205,12 @@ def _draft(wish: Wish, known: _Known) -> Draft:
         raise UsageError(
             f"model {wish.model} (kind {known.kind}) does not describe its inputs: pass sample rows with --sample "
             "data.csv, whose header names the columns, or the model's proto with --proto"
+        )
+    names = [part.name for part in inputs]
+    if twins := sorted({name for name in names if names.count(name) > 1}):
+        raise UsageError(
+            f"model {wish.model} has several columns called {', '.join(twins)}, which no request can tell apart: "
+            "rename them and train it again (a MOJO does not keep the spaces around a name)"
         )
     return draft_proto(
         known.name,
@@ -293,10 +316,10 @@ def _load(
     )
 
 
-async def _check(load: Load) -> None:
+async def _check(load: Load) -> Description:
     host = ModelHost(load=load, deadline_s=_DEADLINE_S, on_restart=lambda _: None, on_unknown=lambda _, __: None)
     try:
-        await host.start()
+        return await host.start()
     finally:
         await host.stop()
 

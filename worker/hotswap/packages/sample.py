@@ -3,8 +3,8 @@
 import csv
 import math
 import re
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from hotswap.errors import UsageError
@@ -49,6 +49,13 @@ class Sample:
 
     fields: list[Field]
     rows: list[Sequence[str]] = field(default_factory=list)
+    header: Sequence[str] = ()
+    """The columns as the CSV has them: `fields` are called the same, without spaces around it."""
+
+    def called_by(self, columns: Collection[str]) -> "Sample":
+        """Return the same with the spaces around the names that these columns have."""
+        names = [whole if whole in columns else part.name for whole, part in zip(self.header, self.fields, strict=True)]
+        return replace(self, fields=[part._replace(name=name) for part, name in zip(self.fields, names, strict=True)])
 
     @property
     def schema(self) -> str:
@@ -71,11 +78,14 @@ def read_sample(lines: Iterable[str], name: str, options: TextOptions) -> Sample
     """
     reader = csv.reader(lines, delimiter=options.delimiter, strict=True)
     try:
-        header = [column.strip() for column in next(reader, [])]
+        whole = next(reader, [])
+        header = [column.strip() for column in whole]
+        if len(set(header)) < len(header):  # two may differ by the spaces alone
+            header = whole
         if not header or len(set(header)) < len(header):
             raise UsageError(f"sample {name}: its first line must be a header that names each column once")
         types = [_Type() for _ in header]
-        sample = Sample([])
+        sample = Sample([], header=whole)
         is_narrow = len(header) == 1  # an empty line is then a row whose only value is missing
         for number, row in enumerate((row for row in reader if row or is_narrow), 1):
             _take(row or [""], number, types, sample, name, options)

@@ -54,6 +54,7 @@ class RowPlan:
         self.path = "through Python"
         is_told = configuration.unknown_category is Policy.REFUSE
         self.reads: Final = {source.path: () if is_told else source.known for source in self.decoder.sources}
+        self.fields: Final = self.decoder.fields
 
     @property
     def used(self) -> Sequence[Output]:

@@ -263,7 +263,7 @@ class SwapStatus(_message.Message):
     def __init__(self, command_id: _Optional[str] = ..., deployment: _Optional[str] = ..., generation: _Optional[int] = ..., worker: _Optional[str] = ..., outcome: _Optional[_Union[Outcome, str]] = ..., code: _Optional[str] = ..., message: _Optional[str] = ..., at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., phase_seconds: _Optional[_Mapping[str, float]] = ..., reads: _Optional[_Mapping[str, FieldPaths]] = ...) -> None: ...
 
 class FieldPaths(_message.Message):
-    __slots__ = ("paths", "known")
+    __slots__ = ("paths", "known", "columns")
     class KnownEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -271,11 +271,20 @@ class FieldPaths(_message.Message):
         key: str
         value: KnownValues
         def __init__(self, key: _Optional[str] = ..., value: _Optional[_Union[KnownValues, _Mapping]] = ...) -> None: ...
+    class ColumnsEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: str
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
     PATHS_FIELD_NUMBER: _ClassVar[int]
     KNOWN_FIELD_NUMBER: _ClassVar[int]
+    COLUMNS_FIELD_NUMBER: _ClassVar[int]
     paths: _containers.RepeatedScalarFieldContainer[str]
     known: _containers.MessageMap[str, KnownValues]
-    def __init__(self, paths: _Optional[_Iterable[str]] = ..., known: _Optional[_Mapping[str, KnownValues]] = ...) -> None: ...
+    columns: _containers.ScalarMap[str, str]
+    def __init__(self, paths: _Optional[_Iterable[str]] = ..., known: _Optional[_Mapping[str, KnownValues]] = ..., columns: _Optional[_Mapping[str, str]] = ...) -> None: ...
 
 class KnownValues(_message.Message):
     __slots__ = ("values",)

@@ -30,10 +30,16 @@ class Cell:
     """The field that a column's cells fill: `parents` lead to the message that holds it; `key` is an entry of a map."""
 
     column: str
+    """As the table calls it."""
     parents: tuple[str, ...]
     field: Any
     parse: Callable[[str], Any]
     key: str | None = None
+
+    @property
+    def path(self) -> str:
+        """The path of the field, from a row on."""
+        return ".".join((*self.parents, self.field.name, *(() if self.key is None else (self.key,))))
 
     @property
     def is_repeated(self) -> bool:
@@ -101,16 +107,20 @@ def find_field(message: Any, name: str) -> Any:
     return part if part is not None and part.name == name else None
 
 
-def find_cell(message: Any, column: str) -> Cell | None:
-    """Return the cell for a header: a field's exact name, dotted if nested (`address.city`, `map.key`); else None."""
-    *parents, last = column.split(".")
+def find_cell(message: Any, path: str, column: str | None = None) -> Cell | None:
+    """Return the cell for a path: a field's exact name, dotted if nested (`address.city`, `map.key`); None: no field.
+
+    `column` is what the table calls it, if that is not the path.
+    """
+    column = path if column is None else column
+    *parents, last = path.split(".")
     for depth, name in enumerate(parents):
         part = find_field(message, name)
         if part is None or part.message_type is None:
             return None
         if part.is_repeated:
-            is_last = depth == len(parents) - 1
-            return _map_cell(column, tuple(parents[:depth]), part, last) if is_last and is_map(part) else None
+            key = ".".join((*parents[depth + 1 :], last))
+            return _map_cell(column, tuple(parents[:depth]), part, key) if is_map(part) else None
         message = part.message_type
     field = find_field(message, last)
     parse = _parser(field) if field is not None and not is_map(field) else None

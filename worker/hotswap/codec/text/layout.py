@@ -1,6 +1,6 @@
 """How a proto's messages hold rows, decided from the proto and a text's columns alone, without a model."""
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 from google.protobuf.message import Message
@@ -8,7 +8,7 @@ from google.protobuf.message_factory import GetMessageClass
 
 from hotswap.codec import messages
 from hotswap.codec.fields import Shape, is_map
-from hotswap.codec.text.cells import find_cell
+from hotswap.codec.text.names import Columns, assign
 
 SHOWN = 60
 _MAY_MEAN_MISSING = {"na", "n/a", "nan", "null", "none", "nil", "?", "-"}
@@ -65,10 +65,13 @@ def reason_of(error: Exception) -> str:
 class Layout:
     """How an input message holds rows, in the shapes of columns.py: `row` is the class of a row, `pack` joins rows."""
 
-    def __init__(self, message: type[Message], header: Sequence[str] | None = None) -> None:
-        """Choose the shape by the message, and by the fields that a CSV's header names."""
+    def __init__(self, message: type[Message], header: Sequence[str] | None = None, columns: Columns = ()) -> None:
+        """Choose the shape by the message, and by the fields that a table's header fills.
+
+        Raises UsageError: two of the model's columns fill the same field.
+        """
         self.message = message
-        self.shape, self.rows_field = _shape(message.DESCRIPTOR, header)
+        self.shape, self.rows_field = _shape(message.DESCRIPTOR, header, columns)
         if self.rows_field:
             part: Any = message.DESCRIPTOR.fields_by_name[self.rows_field]
             self.row: type[Message] = GetMessageClass(part.message_type)
@@ -96,11 +99,11 @@ class Layout:
         return packed
 
 
-def _shape(message: Any, header: Sequence[str] | None) -> tuple[Shape, str | None]:
+def _shape(message: Any, header: Sequence[str] | None, columns: Columns) -> tuple[Shape, str | None]:
     repeated = [part for part in message.fields if part.is_repeated and part.message_type and not is_map(part)]
     if len(repeated) == 1:
         row = repeated[0].message_type
-        if header is None or _count(row, header) >= _count(message, header):
+        if header is None or _count(row, header, columns) >= _count(message, header, columns):
             return "rows", repeated[0].name
     are_columns = all(part.is_repeated and part.message_type is None for part in message.fields)
     if message.fields and are_columns and len(set(header or ())) == len(header or ()):
@@ -108,5 +111,6 @@ def _shape(message: Any, header: Sequence[str] | None) -> tuple[Shape, str | Non
     return "single", None
 
 
-def _count(message: Any, names: Collection[str]) -> int:
-    return sum(find_cell(message, name) is not None for name in names)
+def _count(message: Any, names: Sequence[str], columns: Columns) -> int:
+    filled = assign(message, names, columns).paths
+    return sum(name in filled for name in names)

@@ -1,15 +1,16 @@
 """Reads CSV and JSON to input messages, row by row: a bad row is refused with its reason, the others are unaffected.
 
-CSV is RFC 4180 in UTF-8, with or without a byte order mark. The header names the fields exactly, in any order, dotted
-for nested ones; a repeated field is filled by a repeated name, or by cells that are JSON arrays. JSON is proto3's
-mapping: an array, or one object per line, of rows or of whole input messages. Rows are numbered from 1.
+CSV is RFC 4180 in UTF-8, with or without a byte order mark. The header names the model's columns or the fields exactly
+(names.py), in any order, dotted for nested ones; a repeated field is filled by a repeated name, or by cells that are
+JSON arrays. JSON is proto3's mapping: an array, or one object per line, of rows or of whole input messages; a row may
+have the names of the model's columns, too. Rows are numbered from 1.
 """
 
 import csv
 import io
 import math
 from collections import Counter, deque
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from functools import lru_cache
@@ -22,6 +23,7 @@ from hotswap.codec.text.cells import Cell, find_cell, find_field, is_utf8
 from hotswap.codec.text.chunk import ChunkEncoder
 from hotswap.codec.text.json_reader import JsonRows
 from hotswap.codec.text.layout import SHOWN, BadRow, Chunk, Layout, Row, reason_of
+from hotswap.codec.text.names import Columns, assign, trimmed
 from hotswap.errors import UsageError
 from hotswap.generation import TextOptions
 
@@ -51,6 +53,19 @@ class RowReader(Protocol):
         """
         ...
 
+    def look_ahead(self, fields: Collection[str]) -> list[str]:
+        """Return those of these fields that no row has: of JSON by reading on, if the file can be read again."""
+        ...
+
+    def expect(self, fields: Collection[str]) -> None:
+        """Watch for these fields: `unmet` then has those that were in no row so far."""
+        ...
+
+    @property
+    def unmet(self) -> list[str]:
+        """Those of the expected fields that were in no row so far."""
+        ...
+
     def notes(self) -> list[str]:
         """Return what was ignored, a line each."""
         ...
@@ -62,7 +77,7 @@ def read_rows(
     """Read rows for an input message from an open text (newline="", encoding "utf-8-sig", errors "surrogateescape").
 
     Raises:
-        UsageError: the CSV has no header, or none of its columns is a field.
+        UsageError: the CSV has no header, none of its columns fills a field, or two of the model's fill the same one.
 
     """
     if kind == "csv":
@@ -78,17 +93,23 @@ class _Plan:
     cells: Sequence[Cell | None]
     absent: Sequence[Cell]
     plain: Sequence[tuple[int, str, Callable[[str], Any]]]
+    passed_over: Mapping[str, str]
+    """Columns whose fields others fill, each with a note."""
+    names: Sequence[str]
+    """What a header may name."""
 
 
 @lru_cache(maxsize=32)  # a publisher's requests share a header
-def _make_plan(message: type[Message], header: tuple[str, ...]) -> _Plan:
-    layout = Layout(message, header)
+def _make_plan(message: type[Message], header: tuple[str, ...], columns: Columns) -> _Plan:
+    layout = Layout(message, header, columns)
     row = descriptor_of(layout.row)
-    cells = [find_cell(row, name) for name in header]
+    filled = assign(row, header, columns)
+    cells = [find_cell(row, filled.paths[name], name) if name in filled.paths else None for name in header]
+    names = list(dict.fromkeys([*(name for name, path in columns if find_cell(row, path)), *_columns(row)]))
     if not any(cells):
         raise UsageError(
             f"none of the CSV's columns ({', '.join(header)}) is a field of {row.full_name} "
-            f"({', '.join(part.name for part in row.fields)}): {explain_header(header, list(_columns(row)))}"
+            f"({', '.join(part.name for part in row.fields)}): {explain_header(header, names)}"
         )
     count = Counter(header)
     for cell in cells:
@@ -99,13 +120,13 @@ def _make_plan(message: type[Message], header: tuple[str, ...]) -> _Plan:
             replace(cell, parse=cell.parse_list) if cell and cell.is_repeated and count[cell.column] == 1 else cell
             for cell in cells
         ]
-    named = {name.partition(".")[0] for name in header}
+    named = {filled.paths.get(name, name).partition(".")[0] for name in header}
     others = [find_cell(row, part.name) for part in row.fields if part.name not in named]
     absent = [cell for cell in others if cell and cell.is_zero_when_absent]
     # Most tables have one scalar field per column: a row is then built in one call.
     is_plain = not absent and all(cell is None or cell.is_plain for cell in cells)
-    plain = [(at, cell.column, cell.parse) for at, cell in enumerate(cells) if cell] if is_plain else []
-    return _Plan(layout, cells, absent, plain)
+    plain = [(at, cell.field.name, cell.parse) for at, cell in enumerate(cells) if cell] if is_plain else []
+    return _Plan(layout, cells, absent, plain, filled.notes(), names)
 
 
 def explain_header(header: Sequence[str], columns: Sequence[str]) -> str:
@@ -163,8 +184,9 @@ class CsvRows:
         self._number = 0
         self._reader = csv.reader(self._lines(), delimiter=options.delimiter, strict=True)
         self._header = self._read_header()
-        self._plan = _make_plan(message, tuple(self._header))  # type: ignore[arg-type] # a class can be hashed
+        self._plan = _make_plan(message, tuple(self._header), options.columns)  # type: ignore[arg-type] # is hashable
         self.layout = self._plan.layout
+        self.unmet: list[str] = []
 
     def _read_header(self) -> list[str]:
         try:
@@ -178,7 +200,7 @@ class CsvRows:
                 raise UsageError(f"the CSV's header is not UTF-8: column {name!r}")
             if name.count(".") > _MAX_DEPTH:
                 raise UsageError(f"the CSV's header names a field that is nested too deeply: {name[:SHOWN]}…")
-        return [name.strip(" \t") for name in header]
+        return trimmed(header, self._options.columns)
 
     def __iter__(self) -> Iterator[Row | BadRow]:
         while (row := self._next()) is not None:
@@ -186,7 +208,7 @@ class CsvRows:
 
     def in_bulk(self, told: Collection[str] = ()) -> Iterator[Row | BadRow | Chunk]:
         """Yield rows in chunks, encoded column by column, and those one by one that are odd."""
-        cells = {cell.column: (at, cell) for at, cell in enumerate(self._plan.cells) if cell}
+        cells = {cell.path: (at, cell) for at, cell in enumerate(self._plan.cells) if cell}
         encoder = self.encoder() if all(name in cells or self._is_void(name) for name in told) else None
         looked_at = [cells[name] for name in told if name in cells]
         while encoder and (text := self._file.read(_CHUNK) + self._file.readline()):
@@ -281,7 +303,7 @@ class CsvRows:
         for end in (*odd, len(values)):
             if begin < end:
                 counts = ((cell, Counter(columns[at][begin:end])) for at, cell in told)
-                facts = [(cell.column, self._only(cell, text), n) for cell, of in counts for text, n in of.items()]
+                facts = [(cell.path, self._only(cell, text), n) for cell, of in counts for text, n in of.items()]
                 yield Chunk(first + begin, values[begin:end], facts)
             if end < len(values):
                 yield self._read_row(first + end, [column[end] for column in columns])
@@ -309,17 +331,27 @@ class CsvRows:
 
     def watch(self, fields: Collection[str]) -> list[str]:
         """Return those of the fields that no column fills."""
-        filled = {cell.column for cell in self._plan.cells if cell}
+        filled = {cell.path for cell in self._plan.cells if cell}
         return [path for path in fields if path not in filled]
+
+    def look_ahead(self, fields: Collection[str]) -> list[str]:
+        """Return what `watch` does: the header tells."""
+        return self.watch(fields)
+
+    def expect(self, fields: Collection[str]) -> None:
+        """Find those that no column fills."""
+        self.unmet = self.watch(fields)
 
     def notes(self) -> list[str]:
         """Return notes on columns that match no field, and on fields without a column that are read as 0."""
-        unknown = [name for name, cell in zip(self._header, self._plan.cells, strict=True) if cell is None]
+        passed_over = self._plan.passed_over
+        cells = zip(self._header, self._plan.cells, strict=True)
+        unknown = [name for name, cell in cells if cell is None and name not in passed_over]
         zeros = [cell.column for cell in self._plan.absent if not cell.is_float]
-        notes = []
+        notes = list(passed_over.values())
         if unknown:
             count = f"{len(unknown)} of {len(self._header)} columns"
-            meant = _guess(unknown, list(_columns(descriptor_of(self.layout.row))))
+            meant = _guess(unknown, self._plan.names)
             listed = [f"{name} (did you mean {meant[name]}?)" if name in meant else name for name in unknown]
             notes.append(f"ignored {count}, which match no field: {', '.join(listed)}")
         if zeros:

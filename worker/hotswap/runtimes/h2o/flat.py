@@ -62,6 +62,7 @@ class FlatPlan:
         self.invent = partial(fallback.invent_for, sources)
         self.path: Final = "in the JVM"
         self.reads: Final = fallback.reads
+        self.fields: Final = fallback.fields
         self._fallback = fallback
         decoder, encoder = fallback.decoder, fallback.encoder
         fields = _fields(decoder, sources)

@@ -32,6 +32,7 @@ class FlatPlan:
         self.invent = fallback.invent
         self.path: Final = "in the JVM"
         self.reads: Final = fallback.reads
+        self.fields: Final = fallback.fields
         self._fallback = fallback
         calls, results = fallback.fitted
         try:

@@ -41,7 +41,7 @@ class JavaPlan:
         self.classes: Final = classes
         self.table: Final = MessageRows(operation.input)
         self._message: type[Message] = operation.input
-        self._names = configuration.columns
+        self.fields: Final = configuration.columns
         self._taken = taken
         self._returned = returned
         self._output = operation.output
@@ -85,7 +85,7 @@ class JavaPlan:
         return ()
 
     def _fit(self, method: Any) -> tuple[Calls, Results]:
-        calls = fit_calls(method, self.table, kind=self._taken, names=self._names)
+        calls = fit_calls(method, self.table, kind=self._taken, names=self.fields)
         results = Results(self._output, self._outputs, text=self._returned, is_one_row=calls.is_one_row)
         problems = results.check(type_of(method.getGenericReturnType()), is_each_row=calls.is_each_row)
         if calls.is_each_row and not calls.is_one_row and not results.holds_rows:
