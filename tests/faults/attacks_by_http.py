@@ -141,7 +141,7 @@ class Beside:
 async def _endless(stage, what, begin, piece):
     async with Beside(stage) as beside:
         told = [await beside.endless(begin, piece) for _ in range(3)]
-        await asyncio.sleep(1)
+        await asyncio.sleep(_QUIET_S)
     most = max(sent for sent, _ in told)
     seen = f"cut off after {most:,} bytes of {what}, {told[-1][1]}"
     return beside.verdict(seen, most < _ENDLESS_BYTES // 4)

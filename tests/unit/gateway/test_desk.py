@@ -216,3 +216,43 @@ async def test_a_call_whose_caller_leaves_before_it_is_published_never_is(cluste
         await desk.ask([Outgoing(b"last")], 20)
     published = [record.value for part in cluster.topics[settings.topics.requests] for record in part]
     assert published == [b"first", b"last"]
+
+
+async def test_a_caller_has_a_share_of_what_waits_though_another_has_taken_all(cluster, settings):
+    async with open_desk(settings, most=4) as desk:
+        waiting = [asyncio.create_task(desk.ask([Outgoing(b"1")] * 4, 20, "a"))]
+        while desk.waiting < 4:
+            await asyncio.sleep(0)
+        waiting.append(asyncio.create_task(desk.ask([Outgoing(b"2")] * 2, 20, "b")))
+        while desk.waiting < 6:
+            await asyncio.sleep(0)
+        for caller in "ab":
+            with pytest.raises(Problem, match="6 requests wait"):
+                await desk.ask([Outgoing(b"3")], 20, caller)
+        for one in waiting:
+            one.cancel()
+        await asyncio.gather(*waiting, return_exceptions=True)
+        assert not desk._of
+
+
+async def test_long_calls_of_a_caller_are_bounded_and_those_of_another_come_in_turn(cluster, settings, monkeypatch):
+    monkeypatch.setattr("hotswap.gateway.desk._CHUNK", 2)
+    monkeypatch.setattr("hotswap.gateway.desk._SHORT", 1)
+    monkeypatch.setattr("hotswap.gateway.desk._LONG", 2)
+    monkeypatch.setattr("hotswap.gateway.desk._APART_S", 0.0)
+    async with open_desk(settings) as desk:
+        long = [asyncio.create_task(desk.ask([Outgoing(b"a")] * 20, 20, "a")) for _ in range(2)]
+        while desk.waiting < 6:
+            await asyncio.sleep(0)
+        with pytest.raises(Problem, match="2 calls of this caller with many rows") as refused:
+            await desk.ask([Outgoing(b"a")] * 3, 20, "a")
+        assert refused.value.status == 429
+        long.append(asyncio.create_task(desk.ask([Outgoing(b"b")] * 4, 20, "b")))
+        while desk.waiting < 10:  # beside the six of the first caller, who may have no more
+            await asyncio.sleep(0)
+        assert desk._of == {"a": 6, "b": 4}
+        for one in long:
+            one.cancel()
+        await asyncio.gather(*long, return_exceptions=True)
+        assert not desk._of
+        assert not desk._long_of
