@@ -137,7 +137,7 @@ async def _call(session, gateway, figures, item):
     form = aiohttp.FormData()
     fields = list(dict.fromkeys(name.decode() for name in _FIELD.findall(item.source[:4_000])))[:_MOST_FIELDS]
     if is_json:
-        form.add_field("jsonFile", json.dumps([dict.fromkeys(fields, 1), {}]), filename="rows")
+        form.add_field("jsonFile", json.dumps([dict.fromkeys(fields, 1)]), filename="rows")
     else:
         form.add_field("csvFile", f"{','.join(fields)}\n{','.join('1' * len(fields))}\n", filename="rows")
     form.add_field("proto", item.source, filename="model.proto")

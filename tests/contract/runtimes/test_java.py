@@ -235,3 +235,21 @@ async def test_a_refusal_names_no_place_in_our_own_code(put, java):
         refused = await served.ask("get", {"bit": -1})
 
     assert refused.message == "the model raised java.lang.IndexOutOfBoundsException: bitIndex < 0: -1"
+
+
+async def test_fields_that_are_called_as_methods_of_messages_reach_a_jar_and_come_back(put, java):
+    messages = """
+        message Row { optional double SerializeToString = 1; string DESCRIPTOR = 2; optional string HasField = 3; }
+        message Rows { repeated Row ListFields = 1; }
+        message Labels { repeated string Clear = 1; }
+        message Columns { repeated double __class__ = 1; repeated string self = 2; }"""
+    rpcs = {"echo": "Rows Labels", "columns": "Columns Labels"}
+    rows = {"ListFields": [{"SerializeToString": 1.5, "DESCRIPTOR": "é"}]}
+    columns = {"__class__": [1.5], "self": ["a"]}
+    runtime = {"class": "iris.Model", "method.columns": "echo"}
+    async with serving(java, load(put("texts"), messages, rpcs, runtime)) as served:
+        assert (await served.ask("echo", rows)).Clear == ["SerializeToString,DESCRIPTOR,HasField\n1.5,é,\n"]
+        assert (await served.ask("columns", columns)).Clear == ["__class__,self\n1.5,a\n"]
+    async with serving(java, load(put("texts"), messages, rpcs, runtime | {"input": "json"})) as served:
+        assert (await served.ask("echo", rows)).Clear == ['[{"SerializeToString": 1.5, "DESCRIPTOR": "é"}]']
+        assert (await served.ask("columns", columns)).Clear == ['[{"__class__": 1.5, "self": "a"}]']

@@ -117,7 +117,7 @@ class MessageRows:
         if self.shape == "columns":
             names = [slot.part.name for slot in self.whole]
             writer = csv.writer(self._csv_text, lineterminator="\n")
-            writer.writerows([vars(row)[name] for name in names] for row in self.rows(message))
+            writer.writerows([getattr(row, name) for name in names] for row in self.rows(message))
         else:
             self._csv.write({}, message)
         return self.csv_header + self._csv_text.getvalue()
