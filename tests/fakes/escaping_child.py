@@ -7,6 +7,7 @@ the error that the kernel gave. `--loopback`: it needs a loopback interface, as 
 calls, separated by commas, that its container forbids; or that its kernel does not know, if Landlock's is among them.
 """
 
+import asyncio
 import ctypes
 import errno
 import fcntl
@@ -29,21 +30,13 @@ from hotswap.host.frames import Kind
 from hotswap.host.sandbox import Enclosure
 
 if TYPE_CHECKING:
+    from fakes import escapes_by_calls
+    from fakes.escapes_by_calls import call, libc
     from fakes.liar_child import FACTS
 else:  # a script's path starts at its own folder
+    import escapes_by_calls
+    from escapes_by_calls import call, libc
     from liar_child import FACTS
-
-_libc = ctypes.CDLL(None, use_errno=True)
-_CALLS = {name: numbers[0 if os.uname().machine == "x86_64" else 1] for name, numbers in seccomp._BOTH.items()}
-
-
-def call(name: str, *arguments: Any) -> int:
-    number = _CALLS[name]
-    assert number is not None
-    result = int(_libc.syscall(number, *arguments))
-    if result < 0:
-        raise OSError(ctypes.get_errno(), name)
-    return result
 
 
 def start() -> None:
@@ -93,7 +86,7 @@ def leave_memory() -> None:
 
 def leave_segment() -> None:
     number = call("shmget", 0, 4096, 0o1600)
-    _libc.shmctl(number, 0, None)
+    libc.shmctl(number, 0, None)
 
 
 def share_memory(pid: str) -> None:
@@ -135,7 +128,7 @@ def lock(path: str) -> None:
 
 
 def use_what_is_its_own(folder: str) -> str:
-    """Do what a model may: use its folder, threads, memory files and socket pairs."""
+    """Do what a model may: use its folder, threads, memory files, socket pairs and an event loop."""
     path = Path(folder, "mine")
     path.write_text("mine")
     path.rename(path.with_name("renamed"))
@@ -152,6 +145,7 @@ def use_what_is_its_own(folder: str) -> str:
     mmap.mmap(-1, 1 << 16).close()
     for pair in socket.socketpair():
         pair.close()
+    asyncio.run(asyncio.sleep(0))
     os.kill(os.getpid(), 0)
     Path(os.devnull).write_text("x")
     return "all of it"
@@ -187,6 +181,7 @@ def descriptors() -> str:
 
 ATTEMPTS: dict[str, Callable[..., Any]] = {
     "read": lambda path: Path(path).read_bytes() and None,
+    "look at": lambda path: f"{os.access(path, os.R_OK)} {Path(path).stat().st_size}",
     "list": lambda path: list(Path(path).iterdir()) and None,
     "write": lambda path: Path(path).write_text("escaped") and None,
     "make": lambda path: Path(path).mkdir(),
@@ -227,6 +222,7 @@ ATTEMPTS: dict[str, Callable[..., Any]] = {
     "fill unseen": fill_unseen,
     "descriptors": descriptors,
     "folder": Path.cwd,
+    **escapes_by_calls.ATTEMPTS,
 }
 
 

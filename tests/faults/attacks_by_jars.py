@@ -43,7 +43,7 @@ def _outcomes(told):
 
 
 async def files(stage):
-    """A jar that reads a canary and the workers' environment, and writes to the cache and /dev/shm."""
+    """A jar that reads a canary and the workers' environment, watches folders, and writes to the cache and /dev/shm."""
     (canary := stage.folder / "canary").write_text("untouched")
     cache = stage.deployment.settings.cache / "artifacts"
     await stage.is_good()
@@ -53,6 +53,7 @@ async def files(stage):
     seen, is_held = await _played(
         stage,
         f"read|{canary}", f"write|{canary}", f"delete|{canary}", f"list|{Path.home()}", f"write|{cache / 'new'}",
+        f"watch|{stage.folder}", f"watch|{cache}",
         *(f"read|/proc/{pid}/environ" for pid in (1, os.getppid(), stage.pid("w1"), stage.pid("w2"))),
         *(f"write|{path}" for path in models[:3]), *(f"delete|{path}" for path in models[:3]), f"write|{left}",
     )  # fmt: skip

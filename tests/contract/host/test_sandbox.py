@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import ctypes
 import os
 import socket
 import subprocess
@@ -41,6 +42,28 @@ PROCESSES = (
     "kill by SIGIO|VICTIM", "limit|VICTIM", "slow down|VICTIM", "fork", "clone", "leave memory", "leave a segment",
     "enter a namespace",
 )  # fmt: skip
+WAYS_TO_A_SOCKET = (
+    *(f"send from a pair|{kind}|PATH" for kind in ("dgram", "raw", "dgram+cloexec+nonblock")),
+    "send from a pair|dgram|@NAME", "send a message from a pair|PATH", "connect a pair|PATH",
+    *(f"bind a pair|{kind}|NEW" for kind in ("dgram", "stream")), "bind a pair|dgram|@NEW",
+    "send with an address", "hand over a descriptor", "take a descriptor|VICTIM",
+    "open a socket|unix|stream", "open a socket|unix|dgram", "open a socket|netlink|raw",
+)  # fmt: skip
+WAYS_OF_SOME_KERNELS = (
+    "open a socket|vsock|stream", "open a socket|vsock|dgram", "open a socket|alg|seqpacket",
+    "open a socket|tipc|dgram", "open a socket|packet|raw", "open a socket|inet|raw", "ring", "x32",
+)  # fmt: skip
+OTHER_CALLS = (
+    "watch|FOLDER", "watch by the oldest call|FOLDER/cache", "watch by fanotify", "open a tree", "compare|VICTIM",
+    "keys", "read a segment|SEGMENT", "remove|shmctl|SEGMENT", "read a message|MESSAGES", "remove|msgctl|MESSAGES",
+    "remove|semctl|SEMAPHORES", "remove a queue|QUEUE",
+)  # fmt: skip
+OTHER_CALLS_OF_SOME_KERNELS = (
+    "set flags|FOLDER/cache/model", "set attributes|FOLDER/cache/model", "read the log", "open a file system", "bpf",
+    "handle faults", "count events",
+)  # fmt: skip
+LACKS = {b"ENOSYS", b"EAFNOSUPPORT", b"ENODEV", b"ENOTTY", b"EOPNOTSUPP", b"EINVAL", b"EPERM", b"EACCES"}
+"""What an attempt ends with, without the sandbox, on a kernel that does not offer it, or not to this user."""
 DRASTIC = ("vfork", "exec", "slow all down", "kill|-1", "kill|0")
 """Attempts that nobody may make without the sandbox."""
 
@@ -80,6 +103,39 @@ def services(there):
         yield SimpleNamespace(lines=lines, received=lambda: _received(sockets[1]))
 
 
+@pytest.fixture
+def listener(there):
+    """Listen for datagrams on a path and on an abstract name; return the words that stand for what is outside."""
+    words = {"PATH": str(there / "datagrams"), "@NAME": f"@hotswap-datagrams-{os.getpid()}"}
+    words |= {"@NEW": f"@hotswap-new-{os.getpid()}", "NEW": str(there / "new"), "FOLDER": str(there)}
+    with contextlib.ExitStack() as listening:
+        sockets = [listening.enter_context(socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)) for _ in ("PATH", "@NAME")]
+        for made, word in zip(sockets, ("PATH", "@NAME"), strict=True):
+            made.bind(words[word].replace("@", "\0"))
+        yield SimpleNamespace(words=words, received=lambda: b"".join(map(_received, sockets)))
+
+
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+@contextlib.contextmanager
+def of_the_machine():
+    """Yield what stands for a segment, messages, semaphores and a queue that are here."""
+    segment, messages = _libc.shmget(0, 4096, 0o1600), _libc.msgget(0, 0o1600)
+    semaphores, queue = _libc.semget(0, 1, 0o1600), f"hotswap-{os.getpid()}".encode()
+    _libc.msgsnd(messages, (ctypes.c_long * 2)(1, 1), 8, 0)
+    descriptor = _libc.mq_open(b"/" + queue, os.O_CREAT | os.O_RDWR, 0o600, None)
+    assert min(segment, messages, semaphores, descriptor) >= 0
+    os.close(descriptor)
+    try:
+        yield {"SEGMENT": segment, "MESSAGES": messages, "SEMAPHORES": semaphores, "QUEUE": queue.decode()}
+    finally:
+        _libc.shmctl(segment, 0, None)
+        _libc.msgctl(messages, 0, None)
+        _libc.semctl(semaphores, 0, 0)
+        _libc.mq_unlink(b"/" + queue)
+
+
 def _received(listener):
     listener.setblocking(False)
     try:
@@ -106,21 +162,29 @@ async def _attempt(host, line):
     return answer
 
 
-async def outcomes(attempt, there, lines):
+async def outcomes(attempt, there, lines, words=()):
     """Make each attempt, with a process of its own as the victim, and files as they were; return how each ended."""
     ended = {}
     for line in lines:
         for name in ("canary", "cache/model"):
             (there / name).write_text("untouched")
+        (there / "new").unlink(missing_ok=True)
         victim = await asyncio.create_subprocess_exec("sleep", "60", stdin=subprocess.DEVNULL)
         try:
-            ended[line] = await attempt(line.replace("VICTIM", str(victim.pid)))
+            with of_the_machine() as here:
+                meant = {**dict(words), **here, "VICTIM": victim.pid}
+                ended[line] = await attempt("|".join(_meant(word, meant) for word in line.split("|")))
         finally:
             with contextlib.suppress(ProcessLookupError):
                 victim.kill()
             await victim.wait()
     Path("/dev/shm/hotswap-escaped").unlink(missing_ok=True)
     return ended
+
+
+def _meant(word, words):
+    found = next((each for each in ("FOLDER", "VICTIM") if each in word), word)
+    return word.replace(found, str(words.get(found, found)))
 
 
 def lines_of(there, services):
@@ -157,6 +221,51 @@ async def test_in_the_sandbox_none_succeeds_and_the_host_can_still_work(alone, t
     assert (there / "canary").read_text() == (there / "cache" / "model").read_text() == "untouched"
     assert sorted(path.name for path in there.iterdir()) == ["cache", "canary", "socket"]
     assert any("namespaces" in layer for layer in holds) == (words == ())
+
+
+async def test_without_the_sandbox_each_call_that_this_kernel_offers_succeeds(alone, there, listener):
+    lines = (*WAYS_TO_A_SOCKET, *WAYS_OF_SOME_KERNELS, *OTHER_CALLS, *OTHER_CALLS_OF_SOME_KERNELS)
+    async with escaping(there, mode="off") as attempt:
+        ended = await outcomes(attempt, there, lines, listener.words)
+
+    lacking = {line for line in (*WAYS_OF_SOME_KERNELS, *OTHER_CALLS_OF_SOME_KERNELS) if ended[line] in LACKS}
+    assert {line: how for line, how in ended.items() if line not in lacking and not how.startswith(b"done")} == {}
+    assert listener.received() == b"xx"
+
+
+@pytest.mark.parametrize(
+    "words", [(), ("--loopback",), POD], ids=["with namespaces", "as Spark", "in a restricted pod"]
+)
+async def test_in_the_sandbox_no_call_leads_to_a_socket_or_tells_or_changes_what_is_outside(
+    alone, there, listener, words
+):
+    lines = (*WAYS_TO_A_SOCKET, *WAYS_OF_SOME_KERNELS, *OTHER_CALLS, *OTHER_CALLS_OF_SOME_KERNELS)
+    async with escaping(there, *words, mode="require") as attempt:
+        ended = await outcomes(attempt, there, lines, listener.words)
+        own = await attempt(f"own|{(await attempt('folder')).decode().removeprefix('done ')}")
+
+    # Spark's host may bind and send, by sockets of the internet, which are its own; a stream pair leads nowhere.
+    spark = (
+        {"send with an address", "hand over a descriptor", "bind a pair|stream|NEW"} if "--loopback" in words else set()
+    )
+    assert {line: how for line, how in ended.items() if how not in DENIED and line not in spark} == {}
+    assert (own, listener.received()) == (b"done all of it", b"")
+    assert sorted(path.name for path in there.iterdir()) == ["cache", "canary", "datagrams"]
+
+
+async def test_access_and_stat_tell_of_paths_outside_as_the_documents_say(alone, there):
+    async with escaping(there, mode="require") as attempt:
+        told = [await attempt(f"look at|{there / name}") for name in ("canary", "absent")]
+
+    assert told == [b"done True 9", b"ENOENT"]
+
+
+@pytest.mark.skipif(os.uname().machine != "x86_64", reason="no other architecture has calls of 32 bits here")
+async def test_a_call_of_32_bits_ends_the_host(there):
+    async with escaping(there, on_restart=lambda _: None) as attempt:
+        refusal = await attempt("32 bits")
+
+    assert refusal.code == "HOST_CRASHED"
 
 
 async def test_a_host_has_no_descriptors_but_its_connection_its_output_and_what_pins_its_view_of_proc(there):

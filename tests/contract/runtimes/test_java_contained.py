@@ -58,6 +58,7 @@ def attempts(home, ports):
     return (
         ("read", home / "canary"),
         ("list", home),
+        ("watch", home),
         ("write", home / "new"),
         ("write", home / "cache" / "new"),
         ("write", home / "cache" / "model"),

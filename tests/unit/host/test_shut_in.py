@@ -48,8 +48,8 @@ def says(request, monkeypatch):
     monkeypatch.setattr(platform, "machine", lambda: request.param)
     program = seccomp._compile(sandbox._rules(has_sockets=False))
 
-    def say(name, *arguments):
-        said = verdict(program, request.param, name, *arguments)
+    def say(name, *arguments, number=None):
+        said = verdict(program, request.param, name, *arguments, number=number)
         return "passes" if said == ALLOWED else errno.errorcode[said & 0xFFFF]
 
     return say
@@ -79,8 +79,29 @@ def test_files_are_not_truncated_by_opening_them_to_read(says):
 
 
 def test_what_names_an_owner_of_signals_is_refused_and_other_controls_are_not(says):
-    assert [says("fcntl", 3, command) for command in (8, 15, 1024, 1, 2, 4)] == ["EPERM"] * 3 + ["passes"] * 3
+    assert [says("fcntl", 3, command) for command in (8, 15, 1024, 1026, 1, 2, 4)] == ["EPERM"] * 4 + ["passes"] * 3
     assert [says("ioctl", 3, command) for command in (0x8901, 0x5412, 0x541B)] == ["EPERM", "EPERM", "passes"]
+
+
+def test_controls_of_files_and_sockets_in_general_pass_and_those_of_a_file_system_do_not(says):
+    bytes_to_read, mode_of_a_terminal, newer_mode, interface = 0x541B, 0x5401, 0x802C542A, 0x8913
+    flags, attributes, verity, subvolume, pidfd = 0x40086602, 0x401C5820, 0x40806685, 0x5000940E, 0xC040FF0B
+    assert {says("ioctl", 3, each) for each in (bytes_to_read, mode_of_a_terminal, newer_mode, interface)} == {"passes"}
+    assert {says("ioctl", 3, each) for each in (flags, attributes, verity, subvolume, pidfd)} == {"EPERM"}
+
+
+def test_pairs_of_sockets_are_streams_and_nothing_is_sent_to_an_address(says):
+    stream, datagram, raw, packets, flags = 1, 2, 3, 5, 0o2004000
+    assert [says("socketpair", 1, kind) for kind in (stream, stream | flags)] == ["passes", "passes"]
+    assert {says("socketpair", 1, kind | flags) for kind in (datagram, raw, packets)} == {"EPERM"}
+    assert says("socketpair", 30, stream) == "EPERM"  # TIPC
+    assert [says("sendto", 3, 9, 1, 0, where) for where in (0, 1, 1 << 32, 7 << 45)] == ["passes", *["EPERM"] * 3]
+    for name in ("connect", "bind", "listen", "accept", "accept4", "sendmsg", "sendmmsg"):
+        assert says(name, 3) == "EPERM"
+
+
+def test_a_call_that_came_after_the_filter_is_unknown(says):
+    assert [says("", number=number) for number in (469, 470, 600)] == ["EPERM", "ENOSYS", "ENOSYS"]
 
 
 @pytest.mark.parametrize("machine", MACHINES)
@@ -89,7 +110,12 @@ def test_sockets_are_of_the_internet_or_none(machine, monkeypatch):
     for has_sockets, passes in ((False, set()), (True, {socket.AF_INET, socket.AF_INET6})):
         program = seccomp._compile(sandbox._rules(has_sockets=has_sockets))
         families = (socket.AF_INET, socket.AF_INET6, socket.AF_UNIX, 16, 40)
-        assert {each for each in families if verdict(program, machine, "socket", each) == ALLOWED} == passes
+        for kind in (socket.SOCK_STREAM, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC):
+            assert {each for each in families if verdict(program, machine, "socket", each, kind) == ALLOWED} == passes
+        assert verdict(program, machine, "socket", socket.AF_INET, socket.SOCK_RAW) != ALLOWED
+        assert (verdict(program, machine, "connect", 3) == ALLOWED) == has_sockets
+        assert (verdict(program, machine, "sendto", 3, 9, 1, 0, 9) == ALLOWED) == has_sockets
+        assert verdict(program, machine, "socketpair", socket.AF_UNIX, socket.SOCK_DGRAM) != ALLOWED
 
 
 def test_calls_of_another_architecture_end_the_process_and_those_of_x32_are_refused(monkeypatch):

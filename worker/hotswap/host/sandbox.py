@@ -2,10 +2,11 @@
 
     files       Landlock: reads its model, the runtime's libraries, Python, Java, the cache of artifacts and what the
                 worker's configuration adds; writes its own folder; sees nothing of other processes in /proc
-    calls       seccomp: starts no process and no program, opens no socket, signals itself only, cannot change the
-                rights of files, their locks, or other processes' priorities and limits
+    calls       seccomp: starts no process and no program, opens no socket, watches no file, signals itself only, cannot
+                change the rights of files, their locks, or other processes' priorities, limits and memory
     network     its own loopback interface, which nothing else reaches, for the kinds that need one (Spark): a network
-                namespace, which takes a user namespace. Other kinds have no sockets, and need no namespace
+                namespace, which takes a user namespace. Other kinds have no sockets, and need no namespace. All have
+                pairs of stream sockets, which asyncio needs: connected for good, they lead nowhere else
 
 Beside these it loses capabilities, a user namespace hides it where the kernel allows that, and limits bound its open
 files and their size. Linux only.
@@ -46,7 +47,7 @@ _SYSTEM: Final = (
 _CHANGE_RIGHTS: Final = (
     *("chmod", "fchmod", "fchmodat", "fchmodat2", "chown", "fchown", "lchown", "fchownat"),
     *("setxattr", "lsetxattr", "fsetxattr", "setxattrat", "removexattr", "lremovexattr", "fremovexattr"),
-    *("removexattrat", "utime", "utimes", "futimesat", "utimensat"),
+    *("removexattrat", "file_setattr", "utime", "utimes", "futimesat", "utimensat"),
 )
 _START: Final = ("fork", "vfork", "execve", "execveat")
 _OTHERS: Final = (
@@ -55,17 +56,25 @@ _OTHERS: Final = (
     *("ioprio_set", "migrate_pages", "move_pages"),
 )
 _OUTLIVE: Final = ("shmget", "msgget", "semget", "mq_open")
+_OF_THE_MACHINE: Final = (  # by numbers and names that anybody can guess, where there is no IPC namespace
+    *("shmat", "shmctl", "msgsnd", "msgrcv", "msgctl", "semop", "semtimedop", "semctl", "mq_unlink", "syslog"),
+)
+_WATCH: Final = ("inotify_init", "inotify_init1", "inotify_add_watch", "fanotify_init")
+_OF_SOCKETS: Final = ("connect", "bind", "listen", "accept", "accept4", "sendmsg", "sendmmsg")
+"""What a pair of stream sockets does not need. `sendmsg` also hands over descriptors."""
 _KERNEL: Final = (
-    *("unshare", "setns", "mount", "umount2", "pivot_root", "move_mount", "open_tree", "fsopen", "fsconfig"),
-    *("fsmount", "fspick", "mount_setattr", "bpf", "userfaultfd", "perf_event_open", "io_uring_setup"),
+    *("unshare", "setns", "mount", "umount2", "pivot_root", "move_mount", "open_tree", "open_tree_attr", "fsopen"),
+    *("fsconfig", "fsmount", "fspick", "mount_setattr", "bpf", "userfaultfd", "perf_event_open", "io_uring_setup"),
     *("io_uring_enter", "io_uring_register", "add_key", "request_key", "keyctl", "open_by_handle_at"),
-    "fanotify_init",
 )
 _CLONE_THREAD: Final = 0x10000
 _ACCESS: Final = 0x203  # of an open's flags: what for, and O_TRUNC
 _READS_AND_TRUNCATES: Final = 0x200
-_OWNER, _OWNER_EX, _LEASE = 8, 15, 1024  # of fcntl: who gets SIGIO, and what stalls the next one to open a file
+_OWNER, _OWNER_EX = 8, 15  # of fcntl: who gets SIGIO
+_LEASE, _NOTIFY = 1024, 1026  # of fcntl: what stalls the next one to open a file; the oldest way to watch a folder
+_GROUP, _ANY_FILE, _ANY_SOCKET = 0xFF00, 0x5400, 0x8900  # of ioctl; other groups change files and file systems
 _OF_TERMINALS: Final = (0x8901, 0x8902, 0x5412, 0x541C)  # of ioctl: the same owner, twice; input to a terminal
+_KIND: Final = 0xF  # of a socket's type; the rest are flags
 
 _libc: Final = ctypes.CDLL(None, use_errno=True)
 
@@ -197,12 +206,27 @@ def _python() -> Iterator[str]:
     yield from (sysconfig.get_path("stdlib"), sysconfig.get_path("platstdlib"), f"{sys.base_prefix}/lib")
 
 
+# Never AF_UNIX: Landlock does not know of sockets that have a path, such as a container engine's.
+_INTERNET: Final = (
+    Rule(
+        ("socket",),
+        [
+            Test(0, (socket.AF_INET, socket.AF_INET6)),
+            Test(1, (socket.SOCK_STREAM, socket.SOCK_DGRAM), mask=_KIND),
+        ],
+    ),
+)
+_NO_SOCKETS: Final = (
+    Rule(("socket", *_OF_SOCKETS)),
+    Rule(("sendto",), [Test(4, (0,)), Test(4, (0,), is_upper=True)]),  # without an address, as `send` calls it
+)
+
+
 def _rules(*, has_sockets: bool) -> Sequence[Rule]:
     """Return the system calls that are refused."""
     me, nobody_else = (os.getpid(),), (0, os.getpid())
-    families = (socket.AF_INET, socket.AF_INET6) if has_sockets else ()
     return (
-        Rule((*_START, *_OTHERS, *_OUTLIVE, *_KERNEL, *_CHANGE_RIGHTS, "flock", "truncate")),
+        Rule((*_START, *_OTHERS, *_OUTLIVE, *_OF_THE_MACHINE, *_WATCH, *_KERNEL, *_CHANGE_RIGHTS, "flock", "truncate")),
         Rule(("clone",), [Test(0, (_CLONE_THREAD,), mask=_CLONE_THREAD)]),
         # Their arguments are in memory, where a filter cannot see them; glibc and Java then use the older calls.
         Rule(("clone3", "openat2"), error=errno.ENOSYS),
@@ -210,11 +234,15 @@ def _rules(*, has_sockets: bool) -> Sequence[Rule]:
         Rule(("prlimit64", "sched_setscheduler", "sched_setparam", "sched_setattr"), [Test(0, nobody_else)]),
         Rule(("sched_setaffinity",), [Test(0, nobody_else)]),
         Rule(("setpriority",), [Test(0, (os.PRIO_PROCESS,)), Test(1, (0,))]),
-        # No AF_UNIX either: Landlock does not know of sockets that have a path, such as a container engine's.
-        Rule(("socket",), [Test(0, families)] if families else ()),
+        *(_INTERNET if has_sockets else _NO_SOCKETS),
+        # A datagram socket sends to any path, also one of a pair. SOCK_RAW is one, too, and other families have pairs.
+        Rule(("socketpair",), [Test(0, (socket.AF_UNIX,)), Test(1, (socket.SOCK_STREAM,), mask=_KIND)]),
         # Before its ABI 3, Landlock does not know of truncation.
         Rule(("open",), [Test(1, (_READS_AND_TRUNCATES,), is_one=False, mask=_ACCESS)]),
         Rule(("openat",), [Test(2, (_READS_AND_TRUNCATES,), is_one=False, mask=_ACCESS)]),
-        Rule(("fcntl",), [Test(1, (_OWNER, _OWNER_EX, _LEASE), is_one=False)]),
-        Rule(("ioctl",), [Test(1, _OF_TERMINALS, is_one=False)]),
+        Rule(("fcntl",), [Test(1, (_OWNER, _OWNER_EX, _LEASE, _NOTIFY), is_one=False)]),
+        Rule(
+            ("ioctl",),
+            [Test(1, (_ANY_FILE, _ANY_SOCKET), mask=_GROUP), Test(1, _OF_TERMINALS, is_one=False)],
+        ),
     )

@@ -11,6 +11,7 @@ import java.nio.channels.SocketChannel;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.StandardOpenOption;
+import java.nio.file.StandardWatchEventKinds;
 import java.util.concurrent.TimeUnit;
 import java.util.stream.Collectors;
 
@@ -38,6 +39,11 @@ public class Escapes {
                 try (var files = Files.list(Path.of(where))) {
                     return " " + files.count();
                 }
+            case "watch":
+                try (var watcher = Path.of(where).getFileSystem().newWatchService()) {
+                    Path.of(where).register(watcher, StandardWatchEventKinds.ENTRY_CREATE);
+                }
+                return "";
             case "write":
                 Files.writeString(Path.of(where), "escaped");
                 return "";
