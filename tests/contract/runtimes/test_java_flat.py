@@ -176,7 +176,7 @@ def test_random_requests_get_the_same_answers_and_refusals_from_the_same_calls(b
 def test_values_of_every_type_fill_fields_of_every_type_or_are_refused_alike(both, form):
     for kind in KINDS:
         operation = f"To{form}{kind}"
-        answers = both.answers(operation, Requests(both.messages[operation], seed=len(kind), odd=0.7).take(400))
+        answers = both.answers(operation, Requests(both.messages[operation], seed=len(kind), odd=0.7).take(700))
 
         assert {isinstance(answer, Refusal) for answer in answers} == {True, False}, operation
 

@@ -1,10 +1,15 @@
 package flat;
 
 import java.math.BigDecimal;
+import java.math.BigInteger;
+import java.time.LocalDate;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
 import java.util.Objects;
+import java.util.Optional;
+import java.util.OptionalLong;
+import java.util.UUID;
 
 /** Tells what it gets, and how often it was called: to answer twice, or in another order, shows. */
 public class Calls {
@@ -107,7 +112,7 @@ public class Calls {
 
     /** One value, of the type that is asked for. */
     public Object[] mixed(int kind, double number, long whole, String text) {
-        return new Object[] {one(Math.floorMod(kind, 17), number, whole, text)};
+        return new Object[] {one(kind >= 0 && kind < 75 ? kind % 17 : 16 + Math.floorMod(kind, 8), number, whole, text)};
     }
 
     private static Object one(int kind, double number, long whole, String text) {
@@ -131,7 +136,7 @@ public class Calls {
             case 8:
                 return Color.DARK_BLUE;
             case 9:
-                return text.getBytes();
+                return number < 0 ? new byte[0] : text.getBytes();
             case 10:
                 return null;
             case 11:
@@ -144,6 +149,20 @@ public class Calls {
                 return "\ud800";
             case 15:
                 return whole != 0;
+            case 16:
+                return LocalDate.ofEpochDay(Math.floorMod(whole, 99999L));
+            case 17:
+                return Optional.of(text);
+            case 18:
+                return Optional.empty();
+            case 19:
+                return OptionalLong.of(whole);
+            case 20:
+                return new UUID(whole, whole);
+            case 21:
+                return Optional.of(Optional.of(number));
+            case 22:
+                return BigInteger.valueOf(whole);
             default:
                 return List.of(whole);
         }

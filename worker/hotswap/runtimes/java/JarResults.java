@@ -83,7 +83,7 @@ public final class JarResults {
       boolean isWrapped = count == 1 && elements != null && elements.length == 1 && fields.length > 1;
       return fill(isWrapped ? elements[0] : value, out);
     }
-    return writeRows(elements != null ? elements : new Object[] {value}, count, out);
+    return value != null && writeRows(elements != null ? elements : new Object[] {value}, count, out);
   }
 
   private boolean writeRows(Object[] values, int count, JarBytes out) {
@@ -134,7 +134,7 @@ public final class JarResults {
   /** Writes the fields of a row. */
   private boolean fill(Object value, JarBytes to) {
     boolean isField = fields.length == 1
-        && (JarField.isScalar(value) || fields[0].isRepeated() && JarMethod.elements(value) != null);
+        && (value == null || JarField.isScalar(value) || fields[0].isRepeated() && JarMethod.elements(value) != null);
     Object[] given = isField ? new Object[] {value} : parts(value);
     if (given == null) {
       return false;
@@ -156,16 +156,14 @@ public final class JarResults {
       return null;
     }
     Object[] given = new Object[getters.length];
-    boolean isEmpty = true;
     for (int place = 0; place < given.length; place++) {
       try {
         given[place] = (Object) getters[place].invokeExact(value);
       } catch (Throwable error) {
         throw new Raised(error);
       }
-      isEmpty &= given[place] == null;
     }
     read.put(value, given);
-    return isEmpty ? null : given;
+    return given;
   }
 }

@@ -33,9 +33,11 @@ from hotswap.batch import Code
 from hotswap.codec.fields import Shape, descriptor_of, is_map
 from hotswap.codec.text.layout import Layout
 from hotswap.codec.text.writer import CsvTable
+from hotswap.runtimes.java import standard
 from hotswap.runtimes.java.classes import JavaType, java, keep_file, type_of
+from hotswap.runtimes.java.fits import Fit
 from hotswap.runtimes.java.scalars import BadValue, Misfit, Read, Slot
-from hotswap.runtimes.java.values import Fit, collector, find_slot, fit_all, fit_parameters, slots_of
+from hotswap.runtimes.java.values import collector, find_slot, fit_all, fit_parameters, slots_of
 
 TEXTS: Final = ("csv", "json", "file")
 MESSAGE: Final = "message"
@@ -216,7 +218,7 @@ def _fit_rows(method: Any, lone: JavaType | None, table: MessageRows, names: Map
     if lone is None or not (lone.raw.isArray() or lone.takes("java.util.ArrayList")) or lone.name == _OBJECT:
         raise Misfit("")
     element = lone.component
-    if element.raw.isPrimitive() or element.name.startswith("java.lang."):
+    if element.raw.isPrimitive() or element.name.startswith("java.lang.") or element.name in standard.NAMES:
         raise Misfit("")
     fit = fit_all(table.slots, element, names)
     read_row = fit.read

@@ -18,9 +18,9 @@ from hotswap.codec.packed import Packed, pack
 from hotswap.runtimes.java.classes import type_of
 from hotswap.runtimes.java.flat_answers import describe_results
 from hotswap.runtimes.java.flat_requests import describe_method, describe_reader, parts_of
+from hotswap.runtimes.java.objects import Known, elements_of
 from hotswap.runtimes.java.own import NotFlat, own
 from hotswap.runtimes.java.plan import JavaPlan, raised
-from hotswap.runtimes.java.results import Known, elements_of
 
 
 class FlatPlan:

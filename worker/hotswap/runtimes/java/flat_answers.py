@@ -8,8 +8,9 @@ from google.protobuf.message import Message
 
 from hotswap.codec.fields import descriptor_of, is_alternative, names_of
 from hotswap.runtimes.java.classes import JavaType, java, type_of
+from hotswap.runtimes.java.objects import is_list, properties_of
 from hotswap.runtimes.java.own import SIZED, WIRE_TYPES, NotFlat, check_proto3, java_map, own
-from hotswap.runtimes.java.results import Results, is_list, properties_of
+from hotswap.runtimes.java.results import Results
 
 _RETURNED: Final = (
     *("byte", "short", "int", "long", "float", "double", "boolean", "java.lang.Object", "java.lang.String"),

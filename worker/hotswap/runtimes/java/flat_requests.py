@@ -10,12 +10,14 @@ from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message
 
 from hotswap.codec.fields import descriptor_of, is_alternative
+from hotswap.runtimes.java import standard
 from hotswap.runtimes.java.arguments import Calls, MessageRows
 from hotswap.runtimes.java.classes import JavaType, java
+from hotswap.runtimes.java.fits import Fit
 from hotswap.runtimes.java.own import SIZED, WIRE_TYPES, NotFlat, check_proto3, java_map, own
 from hotswap.runtimes.java.plan import JavaPlan
 from hotswap.runtimes.java.scalars import ENUM, BadValue, Slot, constants_of, target_of
-from hotswap.runtimes.java.values import Fit, fit_field
+from hotswap.runtimes.java.values import fit_field
 
 _LAST_FIELD: Final = 4_096
 _ASCII: Final = 128
@@ -56,6 +58,8 @@ def _check_part(fit: Fit) -> None:
         raise NotFlat(f"{slot} is a message")
     if is_alternative(part) or (part.enum_type and part.enum_type.is_closed):
         raise NotFlat(f"{slot} is in a oneof, or a closed enum")
+    if wanted.name in standard.NAMES or (slot.is_many and wanted.component.name in standard.NAMES):
+        raise NotFlat(f"{slot} fills a {wanted}")
     if slot.is_many and not wanted.raw.isArray():
         raise NotFlat(f"{slot} fills a {wanted}")
     if part.number > _LAST_FIELD:

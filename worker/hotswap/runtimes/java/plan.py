@@ -13,7 +13,9 @@ from hotswap.codec.proto import Operation
 from hotswap.errors import ModelError
 from hotswap.generation import Configuration
 from hotswap.runtimes.java.arguments import Calls, MessageRows, fit_calls
-from hotswap.runtimes.java.classes import Classes, call, explain, type_of
+from hotswap.runtimes.java.classes import Classes, call, explain, java, type_of
+from hotswap.runtimes.java.fits import Way, nearest, way_of
+from hotswap.runtimes.java.methods import parameters, signature
 from hotswap.runtimes.java.results import Results
 from hotswap.runtimes.java.scalars import BadValue, Misfit
 
@@ -53,7 +55,7 @@ class JavaPlan:
         return self._fitted
 
     def choose(self, methods: Sequence[Any]) -> None:
-        """Choose the only one of these methods (overloads) that fits, or add to `problems` why there is none."""
+        """Choose the nearest of these methods (overloads) that fit, or add to `problems` why there is none."""
         fitting, reasons = [], []
         for one in methods:
             try:
@@ -61,11 +63,16 @@ class JavaPlan:
             except Misfit as reason:
                 prefix = f"{signature(one)}: " if len(methods) > 1 else ""
                 reasons += [prefix + line for line in str(reason).splitlines()]
-        if len(fitting) == 1:
-            self.method, self._fitted = fitting[0]
+        fixed = [one for one in fitting if not one[0].isVarArgs()] or fitting
+        chosen = nearest(fixed, lambda one: _way(*one))
+        if chosen:
+            self.method, self._fitted = chosen
         elif fitting:
             listed = ", ".join(signature(one) for one, _ in fitting)
-            self.problems.append(f"several methods fit: {listed}; name another one in `method`, or set `input`")
+            shown = f"{methods[0].getName()}({','.join(map(str, parameters(fixed[0][0])))})"
+            self.problems.append(
+                f"several methods fit: {listed}; name one with its parameters (method: {shown}), or set `input`"
+            )
         else:
             self.problems += reasons
 
@@ -134,7 +141,10 @@ def _refused_or(make: Callable[[], bytes]) -> Answer:
         return Refusal(Code.MODEL_ERROR, "the model returned invalid text: it contains half of a surrogate pair")
 
 
-def signature(method: Any) -> str:
-    """Return a method's signature: `predict(double[], String) -> List<String>`."""
-    taken = ", ".join(str(type_of(one)) for one in method.getGenericParameterTypes())
-    return f"{method.getName()}({taken}) -> {type_of(method.getGenericReturnType())}"
+def _way(method: Any, fitted: tuple[Calls, Results]) -> Way:
+    calls, results = fitted
+    # What was not found, or not taken, in earlier versions: methods of classes that are not public, newer types.
+    is_hidden = not java("java.lang.reflect.Modifier").isPublic(method.getDeclaringClass().getModifiers())
+    is_late = is_hidden or results.is_standard(type_of(method.getGenericReturnType()))
+    whole = calls.whole and ("array" if calls.whole.raw.isArray() else "list")
+    return way_of(calls.fit, calls.text, calls.is_each_row, whole, is_late=is_late)

@@ -11,17 +11,18 @@ which fills a single repeated field. If the output's fields are singular, there 
 
     double, float   a number without loss           bool    a Boolean
     integers        a whole number in range         bytes   a byte[]
-    string          a String, char, enum, number or Boolean
+    string          a String, char, enum, number, Boolean; a value of java.time or a UUID, as it writes itself
     an enum         an enum's name or a String, in any case, with or without the prefix; one of its numbers
 
-null leaves an `optional` field or a message unset, and is refused anywhere else. A String is parsed as text if `output`
-in configuration.runtime is csv (with a header) or json. With Acumos's `modelOutputType` JSON, the String, or the one
-that a List begins with, is the whole output message.
+null leaves an `optional` field or a message unset: as a result (if that is the only field), as a property, or in a Map.
+It is refused anywhere else: a list has no place for null. So is a Map or an object that has none of the fields' names.
+An Optional is what it holds, or null. A String is parsed as text if `output` in configuration.runtime is csv (with a
+header) or json. With Acumos's `modelOutputType` JSON, the String, or the one that a List begins with, is the whole
+output message.
 """
 
 import io
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import partial
 from typing import Any, Final, Literal
 
 import jpype
@@ -34,10 +35,14 @@ from hotswap.codec.text.reader import read_rows
 from hotswap.errors import ModelError, UsageError
 from hotswap.generation import TextOptions
 from hotswap.runtimes.java.arguments import MESSAGE
-from hotswap.runtimes.java.classes import JavaType, call, java
+from hotswap.runtimes.java.classes import JavaType, java
+from hotswap.runtimes.java.objects import Known, elements_of, is_a, is_list, is_scalar_type, properties_of, reader_of
 from hotswap.runtimes.java.scalars import convert, is_scalar, kind_of, plain
+from hotswap.runtimes.java.standard import TEXTS, inner_of, is_text, unwrap
 
 _OPEN: Final = ("java.lang.Object", "java.lang.Comparable", "java.io.Serializable")
+_ABSENT: Final = object()
+"""The value of a property that there is not."""
 
 
 class Results:
@@ -63,19 +68,22 @@ class Results:
 
     def check(self, returned: JavaType, *, is_each_row: bool) -> list[str]:
         """Return a line for each field that the returned type can never fill; undeclared types are not checked."""
+        returned = inner_of(returned) or returned
         if returned.name in ("void", "java.lang.Void"):
             return ["the method returns nothing; it must return the prediction"]
         is_by_row = is_list(returned) and self.holds_rows and not is_each_row
         if is_by_row:
-            returned = returned.component
-        if self.text or returned.name in _OPEN or is_list(returned) or _is(returned, "java.util.Map"):
+            returned = inner_of(returned.component) or returned.component
+        if self.text or returned.name in _OPEN or is_list(returned) or is_a(returned, "java.util.Map"):
             return []
-        if _is_scalar_type(returned):
+        if is_scalar_type(returned):
             if len(self.row_fields) == 1:
                 return []
             listed = ", ".join(part.name for part in self.row_fields)
             return [f"the method returns a {returned}, but the output has {len(self.row_fields)} fields ({listed})"]
         known = properties_of(returned.raw)
+        if returned.name in TEXTS and self._is_lone_text(self.row_fields, known):
+            return []
         holders = [self.row_fields] if is_each_row or is_by_row else [self.row_fields, self._fields]
         absent = min(([part for part in parts if self.name(part) not in known] for parts in holders), key=len)
         return [
@@ -84,9 +92,15 @@ class Results:
             for part in absent
         ]
 
+    def is_standard(self, returned: JavaType) -> bool:
+        """Return whether it is an Optional, a value of java.time or a UUID, or a list of such."""
+        kind = returned.component if is_list(returned) else returned
+        return kind.name in TEXTS or inner_of(kind) is not None
+
     def whole(self, value: Any, count: int) -> bytes:
         """Encode the result of one call for a request of `count` rows."""
-        if value is None:
+        value = unwrap(value)
+        if value is None and self.holds_rows:
             raise ModelError("the method returned null")
         first = next(iter(elements_of(value) or ()), value) if self.text == MESSAGE else value
         if self.text and isinstance(first, jpype.JString):
@@ -98,10 +112,10 @@ class Results:
         elements = elements_of(value)
         if elements is not None:
             return self.rows(elements, count)
-        if is_scalar(value):
+        if is_scalar(value) or self._is_value(value, self.row_fields):
             return self.rows([value], count)
         get = self._getter(value)
-        if self.rows_field and get(self._fields[0]) is None:
+        if self.rows_field and get(self._fields[0]) in (None, _ABSENT):
             return self.rows([value], count)
         return self._one(value, count)
 
@@ -116,8 +130,6 @@ class Results:
         message = self.message()
         for number, value in enumerate(values):
             place = f"row {number}, "
-            if value is None:
-                raise ModelError(f"{place}the method returned null")
             if self.rows_field:
                 self._fill(getattr(message, self.rows_field).add(), value, place)
             else:
@@ -160,19 +172,25 @@ class Results:
 
     def _append(self, message: Message, value: Any, place: str) -> None:
         """Append one row's result to repeated scalar fields; to a single field, it may be a vector."""
+        value = unwrap(value)
         elements = elements_of(value)
-        if len(self._fields) == 1 and (is_scalar(value) or (elements is not None and self.is_one_row)):
-            part = self._fields[0]
-            for element in [value] if elements is None else elements:
-                getattr(message, part.name).append(convert(part, element, f"{place}field `{part.name}`"))
+        part, where = self._fields[0], f"{place}field `{self._fields[0].name}`"
+        if len(self._fields) == 1 and elements is not None and self.is_one_row:
+            target = getattr(message, part.name)
+            target.extend(convert(part, one, f"{where}, element {number}") for number, one in enumerate(elements))
+            return
+        if self._is_value(value, self._fields):
+            getattr(message, part.name).append(convert(part, value, where))
             return
         for part, element in self._pairs(self._fields, value, place):
             getattr(message, part.name).append(convert(part, element, f"{place}field `{part.name}`"))
 
     def _fill(self, message: Message, value: Any, place: str) -> None:
         fields = list(descriptor_of(type(message)).fields)
-        elements = elements_of(value)
-        if len(fields) == 1 and (is_scalar(value) or (elements is not None and fields[0].is_repeated)):
+        value = unwrap(value)
+        is_vector = len(fields) == 1 and fields[0].is_repeated and elements_of(value) is not None
+        is_nothing = value is None and len(fields) == 1 and fields[0].has_presence
+        if is_vector or is_nothing or self._is_value(value, fields):
             self._put(message, fields[0], value, place)
             return
         for part, element in self._pairs(fields, value, place):
@@ -196,15 +214,26 @@ class Results:
         else:
             get = self._getter(value)
             found = [(part, get(part)) for part in fields]
-            if fields and all(element is None for _, element in found):
+            if fields and all(element is _ABSENT for _, element in found):
                 listed = ", ".join(part.name for part in fields)
                 raise ModelError(
                     f"{place}the method returned a {kind_of(value)} without a value for any field ({listed})"
                 )
-            yield from found
+            yield from ((part, None if element is _ABSENT else element) for part, element in found)
+
+    def _is_value(self, value: Any, fields: Sequence[FieldDescriptor]) -> bool:
+        """Return whether it is the value of the only field, and not an object that holds it."""
+        if len(fields) != 1:
+            return False
+        return is_scalar(value) or (is_text(value) and self._is_lone_text(fields, self._readers_of(value.getClass())))
+
+    def _is_lone_text(self, fields: Sequence[FieldDescriptor], known: Mapping[str, Any]) -> bool:
+        is_lone = len(fields) == 1 and fields[0].type == FieldDescriptor.TYPE_STRING
+        return is_lone and self.name(fields[0]) not in known
 
     def _put(self, message: Message, part: FieldDescriptor, value: Any, place: str) -> None:
         name, where = part.name, f"{place}field `{part.name}`"
+        value = unwrap(value)
         if value is None:
             if part.has_presence and not part.is_repeated:
                 return
@@ -218,7 +247,7 @@ class Results:
             target = getattr(message, name)
             for number, element in enumerate(elements):
                 at = f"{where}, element {number}"
-                if element is None:
+                if unwrap(element) is None:
                     raise ModelError(f"{at}: is null")
                 if part.message_type:
                     self._fill(target.add(), element, f"{at}, ")
@@ -250,82 +279,21 @@ class Results:
 
     def _getter(self, value: Any) -> Callable[[FieldDescriptor], Any]:
         if isinstance(value, Known):
-            return lambda part: value.properties.get(part.name)
+            return lambda part: value.properties.get(part.name, _ABSENT)
         if isinstance(value, java("java.util.Map")):
             exact = {str(entry.getKey()): entry.getValue() for entry in value.entrySet()}
             near = {plain(name): element for name, element in exact.items()}
-            return lambda part: exact.get(self._names.get(part.name, part.name), near.get(self.name(part)))
+            return lambda part: exact.get(self._names.get(part.name, part.name), near.get(self.name(part), _ABSENT))
         known = self._readers_of(value.getClass())
 
         def get(part: FieldDescriptor) -> Any:
             read = known.get(self.name(part))
-            return read(value) if read else None
+            return read(value) if read else _ABSENT
 
         return get
 
     def _readers_of(self, kind: Any) -> Mapping[str, Callable[[Any], Any]]:
         found = self._readers.get(kind)
         if found is None:
-            found = self._readers[kind] = {name: _reader(member) for name, member in properties_of(kind).items()}
+            found = self._readers[kind] = {name: reader_of(member) for name, member in properties_of(kind).items()}
         return found
-
-
-class Known:
-    """An object that a method returned, with its properties by the fields' names: they have been read once."""
-
-    def __init__(self, value: Any, properties: Mapping[str, Any]) -> None:
-        self.getClass = value.getClass
-        self.properties = properties
-
-
-def properties_of(kind: Any) -> Mapping[str, Any]:
-    """Return the public fields and getters of a class (java.lang.Class) by their plain names."""
-    found: dict[str, Any] = {}
-    for one in kind.getFields():
-        if one.trySetAccessible():
-            found[plain(str(one.getName()))] = one
-    components = kind.getRecordComponents()
-    methods = [] if components is None else [(str(one.getName()), one.getAccessor()) for one in components]
-    for one in kind.getMethods():
-        name = str(one.getName())
-        prefix = next((prefix for prefix in ("get", "is") if name.startswith(prefix) and name != prefix), None)
-        if prefix and name != "getClass" and one.getParameterCount() == 0:
-            methods.append((name.removeprefix(prefix), one))
-    for name, one in methods:
-        if one.trySetAccessible():  # needed for a public method of a non-public class
-            found[plain(name)] = one
-    return found
-
-
-def _reader(member: Any) -> Callable[[Any], Any]:
-    if isinstance(member, java("java.lang.reflect.Field")):
-        return member.get  # type: ignore[no-any-return]
-    return partial(_invoke, member)
-
-
-def _invoke(method: Any, value: Any) -> Any:
-    return call(method.invoke, value, jpype.JArray(jpype.JObject)(0))
-
-
-def _is(given: JavaType, name: str) -> bool:
-    return bool(java(name).class_.isAssignableFrom(given.raw))
-
-
-def is_list(given: JavaType) -> bool:
-    """Return whether it is an array or a collection."""
-    return bool(given.raw.isArray()) or _is(given, "java.util.Collection")
-
-
-def _is_scalar_type(given: JavaType) -> bool:
-    return given.raw.isPrimitive() or given.raw.isEnum() or given.name.startswith(("java.lang.", "java.math."))
-
-
-def elements_of(value: Any) -> list[Any] | None:
-    """Return the elements of an array or a collection; None for anything else."""
-    if isinstance(value, (int, float, str)):
-        return None
-    if isinstance(value, jpype.JArray):
-        return list(value)
-    if isinstance(value, java("java.util.Collection")):
-        return list(value.toArray())
-    return value if isinstance(value, list) else None

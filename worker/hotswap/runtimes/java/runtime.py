@@ -5,7 +5,8 @@
     class  (modelClassName)         the class; default: the Main-Class of the manifest, or the only public class that
                                     has the method
     method (modelMethod)            the method; `method.<operation>` for a single operation; default: the operation's
-                                    name, as it is or with a lower-case first letter
+                                    name, as it is or with a lower-case first letter. With the types of its parameters,
+                                    add(long,long), it is that overload
     input  (modelInputType)         csv, json, file (the path of a CSV): the request's rows as text; row: as values;
                                     default: according to the parameters (arguments.py)
     output (modelOutputType)        csv, json: the format of a String that the method returns; default: it is a value
@@ -14,8 +15,9 @@ Except that, as in Acumos, JSON in modelInputType is the whole input message, as
 the whole output message: the first element of the List that the method returns.
 
 The method must be public. Unless it is static, one object is created by the public constructor without parameters, and
-kept as long as the generation. Among overloads, the one whose parameters fit is called. arguments.py and results.py
-have the rules of what fits. A model must tolerate repeated calls for a request: after a crash, its batch is retried.
+kept as long as the generation. Among overloads, the one whose parameters fit is called, or of several the nearest to
+the proto's types (fits.py). arguments.py and results.py have the rules of what fits. A model must tolerate repeated
+calls for a request: after a crash, its batch is retried.
 """
 
 from collections.abc import Mapping, Sequence
@@ -31,8 +33,9 @@ from hotswap.generation import Configuration
 from hotswap.runtimes.java.arguments import MESSAGE, TEXTS
 from hotswap.runtimes.java.classes import Classes, call, explain, java, shown
 from hotswap.runtimes.java.flat import FlatPlan
+from hotswap.runtimes.java.methods import Signature, methods_of, signature
 from hotswap.runtimes.java.own import NotFlat
-from hotswap.runtimes.java.plan import JavaPlan, signature
+from hotswap.runtimes.java.plan import JavaPlan
 
 _ACUMOS_KEYS: Final = {
     "modelClassName": "class",
@@ -134,15 +137,21 @@ class JavaModel:
         options = self._options
         rpc = operation.rpartition(".")[2]
         given = options.methods.get(operation) or options.method
-        names = [given] if given else list(dict.fromkeys([rpc, rpc[:1].lower() + rpc[1:]]))
+        wanted = Signature.read(given) if given else None
+        names = [wanted.name] if wanted else list(dict.fromkeys([rpc, rpc[:1].lower() + rpc[1:]]))
         class_name, why = self._find_class(names)
         kind = self._load(class_name)
-        named = ([one for one in _methods(kind) if str(one.getName()) == name] for name in names)
+        named = ([one for one in methods_of(kind) if str(one.getName()) == name] for name in names)
         methods = next(filter(None, named), None)
         if methods is None:
             plan.problems.append(_no_method(kind, names[-1], class_name))
             return
-        plan.choose(methods)
+        chosen = [one for one in methods if wanted is None or wanted.is_of(one)]
+        if not chosen:
+            there = ", ".join(map(signature, methods))
+            plan.problems.append(f"{class_name} has no method `{given}`; those of that name are: {there}")
+            return
+        plan.choose(chosen)
         if plan.method is not None:
             plan.target = self._instance(class_name, plan.method)
             self._said.append(f"{operation}: {class_name}.{signature(plan.method)}{why}")
@@ -185,16 +194,8 @@ class JavaModel:
         return self._instances[class_name]
 
 
-def _methods(kind: Any) -> list[Any]:
-    """Return a class's public methods, without those of java.lang.Object, in a stable order."""
-    everything = java("java.lang.Object").class_
-    # A bridge is a copy of a generic method that the compiler adds.
-    own = [one for one in kind.getMethods() if one.getDeclaringClass() != everything and not one.isBridge()]
-    return sorted(own, key=signature)
-
-
 def _no_method(kind: Any, name: str, class_name: str) -> str:
     if any(str(one.getName()) == name for one in kind.getDeclaredMethods()):
         return f"method `{name}` of {class_name} is not public: declare it `public`"
-    there = ", ".join(map(signature, _methods(kind))) or "none"
+    there = ", ".join(map(signature, methods_of(kind))) or "none"
     return f"{class_name} has no method `{name}`; its public methods are: {there}"

@@ -14,6 +14,7 @@ from hotswap.batch import Code
 from hotswap.codec.fields import INTEGERS, names_of, type_name
 from hotswap.codec.text.cells import FLOATS
 from hotswap.errors import ModelError
+from hotswap.runtimes.java import standard
 from hotswap.runtimes.java.classes import JavaType, java
 
 Read: TypeAlias = Callable[[Any], Any]
@@ -21,7 +22,7 @@ Read: TypeAlias = Callable[[Any], Any]
 
 _IsTaken: TypeAlias = Callable[[FieldDescriptor], bool]
 
-_BOXES: Final = {
+BOXES: Final = {
     "byte": "Byte",
     "short": "Short",
     "int": "Integer",
@@ -88,15 +89,20 @@ def target_of(part: FieldDescriptor, wanted: JavaType) -> str | None:
     It is the name of a class, without `java.lang.`; ENUM for a constant of an enum.
     """
     name = wanted.name.removeprefix("java.lang.")
-    name = _BOXES.get(name, name)
+    name = BOXES.get(name, name)
     if wanted.raw.isEnum():
         return ENUM if part.enum_type or part.type == part.TYPE_STRING else None
     if name in _SCALARS:
         return name if _SCALARS[name][0](part) else None
     if part.type == part.TYPE_BYTES:
         return "[B" if wanted.name == "java.lang.Object" else None
-    natural = _NATURAL.get(part.cpp_type, "String")
+    natural = natural_of(part)
     return natural if wanted.takes(f"java.lang.{natural}") else None
+
+
+def natural_of(part: FieldDescriptor) -> str:
+    """Return the class, without `java.lang.`, that a scalar field's value is where no type is wanted."""
+    return "[B" if part.type == part.TYPE_BYTES else _NATURAL.get(part.cpp_type, "String")
 
 
 def fit_scalar(slot: Slot, wanted: JavaType) -> Read | None:
@@ -152,6 +158,20 @@ def _character(slot: Slot, name: str) -> Read:
     return read
 
 
+def _standard(slot: Slot, name: str) -> Read:
+    convert = standard.reader_of(name)
+
+    def read(value: Any) -> Any:
+        try:
+            return convert(value)
+        except ValueError:
+            shown = f"{value[:80]!r}" if isinstance(value, str) else value
+            told = f"field `{slot.path}`: {shown} is not a {standard.described(name)}"
+            raise BadValue(Code.MISTYPED_FIELD, told) from None
+
+    return read
+
+
 def _text(slot: Slot, _: str = "String") -> Read:
     part = slot.part
     if part.enum_type:
@@ -196,6 +216,9 @@ _SCALARS: Final[Mapping[str, tuple[_IsTaken, Callable[[Slot, str], Read]]]] = {
     "Character": (lambda part: part.type == part.TYPE_STRING, _character),
     **dict.fromkeys(("String", "CharSequence"), (lambda _: True, _text)),
     "[B": (lambda part: part.type == part.TYPE_BYTES, lambda *_: jpype.JArray(jpype.JByte)),
+    standard.DECIMAL: (lambda part: part.cpp_type in INTEGERS | FLOATS or part.type == part.TYPE_STRING, _standard),
+    standard.WHOLE: (lambda part: part.cpp_type in INTEGERS or part.type == part.TYPE_STRING, _standard),
+    **dict.fromkeys(standard.TEXTS, (lambda part: part.type == part.TYPE_STRING, _standard)),
 }
 
 
@@ -215,6 +238,7 @@ def is_scalar(value: Any) -> bool:
 
 def convert(part: FieldDescriptor, value: Any, where: str) -> Any:
     """Convert a Java value to the field's type. Raises ModelError."""
+    value = standard.unwrap(value)
     if value is None:
         raise ModelError(f"{where}: is null")
     converted = next(read for takes, read in _READERS if takes(part))(part, value)
@@ -235,6 +259,8 @@ def _is_truth(value: Any) -> bool:
 def _string(_: FieldDescriptor, value: Any) -> str | None:
     if isinstance(value, java("java.lang.Enum")):
         return str(value.name())
+    if standard.is_text(value):
+        return str(value.toString())
     if not is_scalar(value):
         return None
     if _is_truth(value):

@@ -8,6 +8,9 @@ Java types and the fields that fit (a repeated field fills an array, or a List, 
     char                        a string of one character
     String                      any scalar, as CSV writes it
     byte[]                      bytes
+    BigDecimal, BigInteger      a number (BigInteger: a whole one), or a string that is one: at most 1,000 digits
+    LocalDate, Instant, UUID, … a string, as Java writes them: java.time's types that it can read, and UUID
+    Optional, OptionalInt, …    what their value takes; empty for an absent `optional` field
     an enum                     an enum or a string, by the constant's name (in any case, with or without the prefix); a
                                 zero that ends in UNSPECIFIED is null
     Object, Number              any scalar or message, as its natural Java type
@@ -20,13 +23,15 @@ method are filled by name if their names are known: in a record, or in a jar com
 if a single parameter does not have a field's name, they are filled by position: there must be as many as fields.
 
 An absent `optional` field is null; for a type that cannot be null, the request is refused (MISSING_FIELD).
+
+Of several constructors, or setters of a property, that fit, the nearest is called (fits.py); if there is none such, the
+swap is refused, and they are listed.
 """
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
-from typing import Any, Final, Literal, TypeAlias
+from typing import Any, Final
 
 import jpype
 from google.protobuf.descriptor import Descriptor
@@ -34,29 +39,14 @@ from google.protobuf.descriptor import Descriptor
 from hotswap.batch import Code
 from hotswap.codec.fields import is_map
 from hotswap.runtimes.java.classes import JavaType, call, java, type_of
+from hotswap.runtimes.java.fits import Fit, nearest, way_of
 from hotswap.runtimes.java.scalars import BadValue, Misfit, Read, Slot, fit_scalar, plain
-
-How: TypeAlias = Literal["field", "parameters", "vector", "map", "created", "bean"]
+from hotswap.runtimes.java.standard import inner_of, wrap
 
 _ARRAY_LIST: Final = "java.util.ArrayList"
 _HASH_MAP: Final = "java.util.LinkedHashMap"
 _MAX_DEPTH: Final = 10
 _SETTER: Final = 3  # letters of `set`
-
-
-@dataclass(frozen=True, slots=True)
-class Fit:
-    """How a Java value is made of a message's fields: `read` does it here, from the rest flat.py does it in the JVM.
-
-    `members` are the constructor of an object, and for a bean the setter or public field that takes each part.
-    """
-
-    read: Read
-    how: How
-    wanted: JavaType | None = None
-    slot: Slot | None = None
-    parts: Sequence["Fit"] = ()
-    members: Sequence[Any] = ()
 
 
 def slots_of(message: Descriptor, above: str = "") -> list[Slot]:
@@ -159,9 +149,11 @@ def _fit_object(slots: Sequence[Slot], wanted: JavaType, names: Mapping[str, str
             fitting.append((one, fit_parameters(one, slots, names)))
         except Misfit as reason:
             reasons.append(f"{wanted}: {reason}")
-    if len(fitting) != 1:
-        raise Misfit("\n".join(reasons) if not fitting else f"{wanted} has {len(fitting)} constructors that fit")
-    make, arguments = fitting[0]
+    chosen = nearest(fitting, lambda one: way_of(one[1]))
+    if chosen is None:
+        listed = ", ".join(_signature(one) for one, _ in fitting)
+        raise Misfit("\n".join(reasons) if not fitting else f"{wanted} has several constructors that fit: {listed}")
+    make, arguments = chosen
     read = arguments.read
     return Fit(lambda row: call(make.newInstance, read(row)), "created", wanted, parts=arguments.parts, members=[make])
 
@@ -169,10 +161,11 @@ def _fit_object(slots: Sequence[Slot], wanted: JavaType, names: Mapping[str, str
 def _fit_bean(slots: Sequence[Slot], wanted: JavaType, make: Any, names: Mapping[str, str]) -> Fit:
     objects = jpype.JArray(jpype.JObject)
     parts, members, absent = [], [], []
-    for name, kind, member in _properties(wanted.raw):
+    for name, options in _properties(wanted.raw).items():
         slot = find_slot(slots, names.get(name, name))
         if slot:
-            parts.append(fit_field(slot, kind))
+            fit, member = _fit_property(slot, name, options)
+            parts.append(fit)
             members.append(member)
         else:
             absent.append(f"`{name}`")
@@ -198,21 +191,41 @@ def _setter(member: Any) -> Callable[[Any, Any], Any]:
     return lambda made, value: call(member.invoke, made, objects([value]))
 
 
-def _properties(raw: Any) -> Any:
-    """Yield the name, the type, and the setter or public field of each writable property."""
+def _fit_property(slot: Slot, name: str, options: Sequence[tuple[JavaType, Any]]) -> tuple[Fit, Any]:
+    fitting, reasons = [], []
+    for kind, member in options:
+        try:
+            fitting.append((fit_field(slot, kind), member))
+        except Misfit as reason:
+            reasons.append(str(reason))
+    chosen = nearest(fitting, lambda one: way_of(one[0]))
+    if chosen is None:
+        listed = ", ".join(str(fit.wanted) for fit, _ in fitting)
+        raise Misfit("\n".join(reasons) if not fitting else f"several setters of `{name}` take {slot}: {listed}")
+    return chosen
+
+
+def _properties(raw: Any) -> Mapping[str, Sequence[tuple[JavaType, Any]]]:
+    """Return the setters of each writable property, each with its type; or else the public field."""
     modifier = java("java.lang.reflect.Modifier")
-    seen = set()
+    found: dict[str, list[tuple[JavaType, Any]]] = {}
     for one in raw.getMethods():
         name = str(one.getName())
-        if re.match(r"set[^a-z]", name) and one.getParameterCount() == 1 and not one.isBridge():
+        is_setter = re.match(r"set[^a-z]", name) and one.getParameterCount() == 1 and not one.isBridge()
+        if is_setter and not modifier.isStatic(one.getModifiers()):
             name = name[_SETTER].lower() + name[_SETTER + 1 :]
-            if not modifier.isStatic(one.getModifiers()) and name not in seen:
-                seen.add(name)
-                yield name, type_of(one.getGenericParameterTypes()[0]), one
+            found.setdefault(name, []).append((type_of(one.getGenericParameterTypes()[0]), one))
+    setters = set(found)
     for one in raw.getFields():
         name, flags = str(one.getName()), one.getModifiers()
-        if not modifier.isStatic(flags) and not modifier.isFinal(flags) and name not in seen:
-            yield name, type_of(one.getGenericType()), one
+        if not modifier.isStatic(flags) and not modifier.isFinal(flags) and name not in setters:
+            found.setdefault(name, []).append((type_of(one.getGenericType()), one))
+    return found
+
+
+def _signature(constructor: Any) -> str:
+    taken = ", ".join(str(type_of(one)) for one in constructor.getGenericParameterTypes())
+    return f"{constructor.getDeclaringClass().getSimpleName()}({taken})"
 
 
 # ---- one field
@@ -220,37 +233,39 @@ def _properties(raw: Any) -> Any:
 
 def fit_field(slot: Slot, wanted: JavaType) -> Fit:
     """Fit one field of the message that holds it. Raises Misfit."""
-    part, name, path = slot.part, slot.part.name, slot.path
+    part, name = slot.part, slot.part.name
     if is_map(part):
-        convert = _fit_entries(slot, wanted)
+        inner = _fit_entries(slot, wanted)
     elif slot.is_many:
-        convert = _fit_list(slot, wanted)
+        inner = _fit_list(slot, wanted)
     else:
-        convert = _fit_value(slot, wanted)
-        if part.has_presence and not part.is_repeated:
-            return Fit(_optional(name, path, convert, wanted), "field", wanted, slot)
-    return Fit(lambda row: convert(getattr(row, name)), "field", wanted, slot)
+        inner = _fit_value(slot, wanted)
+    if part.has_presence and not slot.is_many:
+        return Fit(_optional(slot, inner.read, wanted), "field", wanted, slot, inner.parts)
+    return Fit(lambda row: inner.read(getattr(row, name)), "field", wanted, slot, inner.parts)
 
 
-def _optional(name: str, path: str, convert: Read, wanted: JavaType) -> Read:
-    has_null = not wanted.raw.isPrimitive()
+def _optional(slot: Slot, convert: Read, wanted: JavaType) -> Read:
+    name, has_null = slot.part.name, not wanted.raw.isPrimitive()
+    nothing = wrap(wanted, None) if inner_of(wanted) else None
 
     def read(row: Any) -> Any:
         if row.HasField(name):
             return convert(getattr(row, name))
         if has_null:
-            return None
-        raise BadValue(Code.MISSING_FIELD, f"field `{path}`: there is no value, but {wanted} cannot be null")
+            return nothing
+        raise BadValue(Code.MISSING_FIELD, f"field `{slot.path}`: there is no value, but {wanted} cannot be null")
 
     return read
 
 
-def _fit_entries(slot: Slot, wanted: JavaType) -> Read:
+def _fit_entries(slot: Slot, wanted: JavaType) -> Fit:
     if not wanted.takes(_HASH_MAP):
         raise Misfit(f"{slot} does not fit in {wanted}; take a Map")
     entry = slots_of(slot.part.message_type, f"{slot.path}.")  # type: ignore[arg-type] # a map has one
     kinds = wanted.arguments or (JavaType(java("java.lang.Object").class_),) * 2
-    read_key, read_value = (_fit_value(one, kind) for one, kind in zip(entry, kinds, strict=True))
+    parts = [_fit_value(one, kind) for one, kind in zip(entry, kinds, strict=True)]
+    read_key, read_value = (part.read for part in parts)
     make = java(_HASH_MAP)
 
     def read(values: Mapping[Any, Any]) -> Any:
@@ -259,15 +274,15 @@ def _fit_entries(slot: Slot, wanted: JavaType) -> Read:
             made.put(read_key(key), read_value(value))
         return made
 
-    return read
+    return Fit(read, "field", wanted, slot, parts)
 
 
-def _fit_list(slot: Slot, wanted: JavaType) -> Read:
+def _fit_list(slot: Slot, wanted: JavaType) -> Fit:
     if not wanted.raw.isArray() and not wanted.takes(_ARRAY_LIST):
         raise Misfit(f"{slot} has many values, but {wanted} takes one")
-    convert = _fit_value(slot, wanted.component)
-    collect = collector(wanted)
-    return lambda values: collect([convert(value) for value in values])
+    element = _fit_value(slot, wanted.component)
+    convert, collect = element.read, collector(wanted)
+    return Fit(lambda values: collect([convert(value) for value in values]), "field", wanted, slot, [element])
 
 
 def collector(wanted: JavaType) -> Callable[[list[Any]], Any]:
@@ -297,13 +312,17 @@ def _is_simple(wanted: JavaType) -> bool:
     return raw.isPrimitive() or raw.isEnum() or wanted.name.startswith("java.")
 
 
-def _fit_value(slot: Slot, wanted: JavaType) -> Read:
+def _fit_value(slot: Slot, wanted: JavaType) -> Fit:
     part = slot.part
     if slot.path.count(".") > _MAX_DEPTH:
         raise Misfit(f"{slot} is nested too deeply: a message that contains itself has no end")
+    if inner := inner_of(wanted):
+        held = _fit_value(slot, inner)
+        return Fit(lambda value: wrap(wanted, held.read(value)), "field", wanted, slot, [held])
     if part.message_type:
-        return fit_all(slots_of(part.message_type, f"{slot.path}."), wanted, {}).read
+        message = fit_all(slots_of(part.message_type, f"{slot.path}."), wanted, {})
+        return Fit(message.read, "field", wanted, slot, [message])
     found = fit_scalar(slot, wanted)
     if found is None:
         raise Misfit(f"{slot} does not fit in {wanted}")
-    return found
+    return Fit(found, "field", wanted, slot)
