@@ -82,16 +82,24 @@ def _sleeps(process):
 
 
 async def network(stage):
-    """A jar that connects to Kafka and to its worker's port, sends a datagram, listens, and opens a socket file."""
-    path = stage.folder / "socket"
-    with socket.socket(socket.AF_UNIX) as listener, socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as datagrams:
+    """A jar that connects to Kafka and to its worker's port, sends datagrams, listens, and opens a socket file.
+
+    By JNI it also makes a pair of datagram sockets, and sends from it to a path (on x86_64).
+    """
+    path, pair_path = stage.folder / "socket", stage.folder / "datagrams"
+    with (
+        socket.socket(socket.AF_UNIX) as listener,
+        socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as datagrams,
+        socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as named,
+    ):
+        named.bind(str(pair_path))
         listener.bind(str(path))
         listener.listen()
         datagrams.bind(("127.0.0.1", 0))
         kafka = stage.deployment.kafka.bootstrap.rpartition(":")[2]
         return await _played(
             stage, f"connect|{kafka}", f"connect|{stage.ports['w1']}", f"send|{datagrams.getsockname()[1]}", "listen|",
-            f"connect to a path|{path}",
+            f"connect to a path|{path}", *([f"send from a pair|{pair_path}"] if os.uname().machine == "x86_64" else ()),
         )  # fmt: skip
 
 

@@ -1,4 +1,4 @@
-"""A hostile jar, by Java's library alone: what it reaches without the sandbox, it does not reach in one."""
+"""A hostile jar, by Java's library and by JNI: what it reaches without the sandbox, it does not reach in one."""
 
 import asyncio
 import contextlib
@@ -14,6 +14,9 @@ from hotswap.batch import Refusal
 from hotswap.host.sandbox import Sandbox
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the sandbox takes what only Linux has")
+
+HAS_NATIVE = os.uname().machine == "x86_64"
+"""Whether the jar's native code is of this machine."""
 
 
 @pytest.fixture
@@ -51,6 +54,8 @@ def listening(home):
         path = open_ones.enter_context(socket.socket(socket.AF_UNIX))
         path.bind(str(home / "socket"))
         path.listen()
+        datagrams = open_ones.enter_context(socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM))
+        datagrams.bind(str(home / "datagrams"))
         yield ports
 
 
@@ -69,6 +74,7 @@ def attempts(home, ports):
         ("send", ports[1]),
         ("listen",),
         ("connect to a path", home / "socket"),
+        *([("send from a pair", home / "datagrams")] if HAS_NATIVE else []),
         ("run", "true"),
         ("run for ever", 5),
         ("bomb", 0),

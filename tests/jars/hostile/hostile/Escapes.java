@@ -15,7 +15,7 @@ import java.nio.file.StandardWatchEventKinds;
 import java.util.concurrent.TimeUnit;
 import java.util.stream.Collectors;
 
-/** Tries to reach what is not its own, by Java's library alone; it tells how that ended. */
+/** Tries to reach what is not its own, by Java's library and by JNI; it tells how that ended. */
 public class Escapes {
     /** Makes an attempt; or, if there are several lines, each of them, and raises what succeeded. */
     public static String act(String what) {
@@ -64,6 +64,9 @@ public class Escapes {
                 return "";
             case "connect to a path":
                 SocketChannel.open(UnixDomainSocketAddress.of(where)).close();
+                return "";
+            case "send from a pair":
+                Native.sendFromAPair(where);
                 return "";
             case "run":
                 Process run = new ProcessBuilder(where.split(" ")).start();
