@@ -82,10 +82,7 @@ def _sleeps(process):
 
 
 async def network(stage):
-    """A jar that connects to Kafka and to its worker's port, sends datagrams, listens, and opens a socket file.
-
-    By JNI it also makes a pair of datagram sockets, and sends from it to a path (on x86_64).
-    """
+    """A jar that connects to Kafka, its worker and a socket file, listens, and sends, by JNI from a pair, too."""
     path, pair_path = stage.folder / "socket", stage.folder / "datagrams"
     with (
         socket.socket(socket.AF_UNIX) as listener,
