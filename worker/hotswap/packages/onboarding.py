@@ -225,13 +225,8 @@ def _draft(wish: Wish, known: _Known) -> Draft:
 def _operations(options: Mapping[str, str]) -> list[str]:
     """Return the operations: for a jar the methods that its configuration names, for any other model one."""
     several = [name.removeprefix("method.") for name in options if name.startswith("method.")]
-    one = (
-        next(
-            (options[name].strip() for name in ("method", "modelMethod") if options.get(name, "").strip()), "transform"
-        )
-        .partition("(")[0]
-        .rstrip()
-    )  # it may be a signature
+    given = (options.get(name, "").partition("(")[0].strip() for name in ("method", "modelMethod"))  # or a signature
+    one = next(filter(None, given), "transform")
     names = several or [one]
     if odd := [name for name in names if not re.fullmatch(r"[A-Za-z]\w*", name, re.ASCII)]:
         raise UsageError(
