@@ -1,7 +1,7 @@
 """Follows the fleet's answer to a command until it is final, confirmed, or late."""
 
 import time
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Iterable, Iterator
 
 from hotswap.client import overview
 from hotswap.client.answers import PAUSE_S
@@ -11,6 +11,7 @@ from hotswap.client.confirming import Confirmation
 from hotswap.client.fleet import Fleet, FleetAnswer, Told, WorkerView
 from hotswap.client.offsets import Offsets
 from hotswap.errors import NoAnswer
+from hotswap.kafka.log import LogRecord
 from hotswap.settings import Settings
 
 SILENCE_S = 10.0
@@ -35,20 +36,24 @@ async def follow(
     behind = Behind(settings.deployment, receipt)
     async with overview.status_log(settings) as reader, Offsets(settings) as offsets:
         confirmation = Confirmation(settings, receipt, offsets)
-        records = await reader.read_to_end()
+
+        def fold(records: Iterable[LogRecord]) -> Iterator[Told]:
+            for record in records:
+                heard = fleet.receive(record.value, overview.heard_at(record))
+                if isinstance(heard, WorkerView):
+                    confirmation.hear(heard)
+                elif heard and heard.command_id == receipt.command_id:
+                    yield heard
+
+        told = [said async for records in reader.to_end() for said in fold(records)]
         caught_up = time.monotonic()  # a topic that was flooded takes a while
         while True:
-            heard = [fleet.receive(record.value, overview.heard_at(record)) for record in records]
-            for view in heard:
-                if isinstance(view, WorkerView):
-                    confirmation.hear(view)
             expected = expected or fleet.live(time.time())
             reported = fleet.answer(receipt.command_id, expected, time.time())
             is_late = time.monotonic() > give_up
             answer = await confirmation.of(reported, fleet, is_last=is_late)
-            for said in heard:
-                if isinstance(said, Told) and said.command_id == receipt.command_id:
-                    yield said, answer
+            for said in told:
+                yield said, answer
             yield None, answer
             if why := behind.look(fleet, time.time()):
                 on_held_up(why)
@@ -56,7 +61,7 @@ async def follow(
                 return
             if not expected and time.monotonic() - caught_up > SILENCE_S:
                 raise NoAnswer(silence(settings, f"command accepted, but no report for {SILENCE_S:g} s"))
-            records = await reader.read(_CONFIRMED_S if answer.unconfirmed else PAUSE_S)
+            told = list(fold(await reader.read(_CONFIRMED_S if answer.unconfirmed else PAUSE_S)))
 
 
 def silence(settings: Settings, what: str) -> str:
