@@ -18,12 +18,12 @@ import numpy as np
 from hotswap.codec.fields import Column
 from hotswap.codec.outputs import Output
 from hotswap.codec.proto import Operation
-from hotswap.codec.values import Table
+from hotswap.codec.values import Matrix, Table
 from hotswap.errors import ModelError, SwapCode, SwapError
 from hotswap.generation import Configuration
-from hotswap.runtimes.h2o import extras
+from hotswap.runtimes.h2o import encoded, extras
 from hotswap.runtimes.h2o.flat import NotFlat, SealingFlatPlan, parts_of
-from hotswap.runtimes.h2o.inputs import inputs_of
+from hotswap.runtimes.h2o.inputs import Inputs, inputs_of
 from hotswap.runtimes.h2o.outputs import CLASSIFIERS, outputs_of, shifted
 from hotswap.runtimes.h2o.scorers import scorer_of
 from hotswap.runtimes.h2o.words import WordEmbedding
@@ -62,22 +62,31 @@ def load(path: Path, configuration: Configuration) -> "H2OModel | WordEmbedding"
     contributions = extras.contributions(model) if has_contributions else None
     if category == "WordEmbedding":
         return WordEmbedding(model, configuration)
-    return H2OModel(model, contributions)
+    try:
+        return H2OModel(model, contributions, encoded.training_of(model, path))
+    except jpype.JException as error:
+        raise SwapError(SwapCode.MODEL_UNSUPPORTED, f"H2O's library cannot score this model: {error}") from error
 
 
 class H2OModel:
-    """A loaded MOJO that scores rows. `columns` and `outputs` describe the tables of score()."""
+    """A loaded MOJO that scores rows, with its columns as they are to be sent; `outputs` describe all of its scores.
 
-    def __init__(self, model: Any, contributions: extras.Extra | None) -> None:
+    Where the MOJO's own columns are encoded ones, and those before the encoding are known, a proto may have either.
+    """
+
+    def __init__(self, model: Any, contributions: extras.Extra | None, training: encoded.Training | None) -> None:
         """Determine the columns and outputs. Raises SwapError MODEL_UNSUPPORTED if its MOJO cannot be scored."""
         self._model = model
         self._category: Final = str(model.getModelCategory())
-        self._offset: Final = _offset_of(model)
+        offset = _offset_of(model)
         inputs = inputs_of(model)
-        self._arrange = inputs.arrange
-        self.columns: Final[Sequence[Column]] = [*inputs.columns, *([Column(self._offset)] if self._offset else [])]
-        self._score, width, is_score0 = scorer_of(model, has_offset=self._offset is not None)
-        self._scores_of_score0: Final = width if is_score0 and self._arrange is None else 0
+        raw = encoded.raw_inputs(inputs.columns, training) if training else None
+        # What a MOJO's own columns were accepted for stays so: they are tried first.
+        self._tables: Final = [_Rows(self, each, offset) for each in (inputs, raw) if each]
+        self.columns: Final[Sequence[Column]] = self._tables[-1].columns
+        self.advice: Final = encoded.advice_on(inputs.columns, training) if training else ""
+        self._score, width, self._is_score0 = scorer_of(model, has_offset=offset is not None)
+        self._width: Final = width
         self._extras = [*_extras(model, self._category), *([contributions] if contributions else [])]
         outputs = outputs_of(model, self._category, width)
         for extra in self._extras:
@@ -93,38 +102,71 @@ class H2OModel:
         return f"H2O {_algorithm_of(self._model)}, {self._category}: {columns} -> {outputs}"
 
     def plan(self, operation: Operation, configuration: Configuration) -> RowPlan | SealingFlatPlan:
-        """Return the plan of an operation: the fast path in the JVM if its rows are flat, else the fallback."""
-        plan = RowPlan(self, operation, configuration)
+        """Return the plan of an operation: the fast path in the JVM if its rows are flat, else the fallback.
+
+        Its rows have those columns of which the proto lacks the fewest.
+        """
+        plans = [(rows, RowPlan(rows, operation, configuration)) for rows in self._tables]
+        rows, plan = min(plans, key=lambda each: len(each[1].decoder.problems))
+        if plan.decoder.problems and self.advice:
+            plan.problems = [*plan.problems, self.advice]
         if plan.problems:
             return plan
         try:
-            return self._flat(plan)
+            return self._flat(rows, plan)
         except NotFlat as reason:
             plan.path = f"through Python: {reason}"
             return plan
 
-    def _flat(self, plan: RowPlan) -> SealingFlatPlan:
-        width, sources = self._scores_of_score0, plan.decoder.sources
-        if not width:
+    def _flat(self, rows: "_Rows", plan: RowPlan) -> SealingFlatPlan:
+        width, sources = self._width, plan.decoder.sources
+        if not (self._is_score0 and rows.are_plain):
             raise NotFlat("the model's rows are built, or scored, by more than score0")
         parts = parts_of(plan.encoder, plan.encoder.fills, width)
         scorer = jpype.JClass("hotswap.Score0").of(self._model, len(sources), width)
         return SealingFlatPlan(plan, scorer, sources=sources, parts=parts, width=width)
 
-    def score(self, table: Table) -> Table:
-        """Score rows x columns to rows x outputs.
+    def score(self, rows: Matrix, offsets: Matrix) -> Table:
+        """Score rows as score0 takes them, to rows x outputs.
 
         Raises ModelError with the Java exception's message if the model raises for any row.
         """
-        matrix = table.matrix
         try:
-            given = matrix[:, :-1] if self._offset else matrix
-            rows = self._arrange(given) if self._arrange else given
-            scores = self._score(rows, matrix[:, -1])
+            scores = self._score(rows, offsets)
             more = [extra.values(rows, scores) for extra in self._extras]
         except jpype.JException as error:
             raise ModelError(f"the model raised {error}") from error
         return Table(np.hstack([scores, *more]) if more else scores)
+
+
+class _Rows:
+    """A model's rows with certain columns (a RowModel), the offset last, where it has one."""
+
+    def __init__(self, model: H2OModel, inputs: Inputs, offset: str | None) -> None:
+        self._model = model
+        self._arrange = inputs.arrange
+        self._has_offset: Final = offset is not None
+        self.columns: Final[Sequence[Column]] = [*inputs.columns, *([Column(offset)] if offset else [])]
+
+    @property
+    def outputs(self) -> Sequence[Output]:
+        """The outputs of each row."""
+        return self._model.outputs
+
+    @property
+    def are_plain(self) -> bool:
+        """Whether they are score0's as they are."""
+        return self._arrange is None
+
+    def score(self, table: Table) -> Table:
+        """Score rows x columns to rows x outputs. Raises ModelError as H2OModel.score does."""
+        matrix = table.matrix
+        given = matrix[:, :-1] if self._has_offset else matrix
+        try:
+            rows = self._arrange(given) if self._arrange else given
+        except jpype.JException as error:
+            raise ModelError(f"the model raised {error}") from error
+        return self._model.score(rows, matrix[:, -1])
 
 
 def _extras(model: Any, category: str) -> list[extras.Extra]:
