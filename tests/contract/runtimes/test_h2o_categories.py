@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import pytest
 
-from fakes.mojos import SMALLEST, Mojo
+from fakes.mojos import MODELS, SMALLEST, Mojo
 from harness.easy import easy_predict
 from harness.lab import Lab
 from hotswap.batch import Code
@@ -166,6 +166,19 @@ def test_a_mojo_whose_predictions_would_be_wrong_is_refused(refusal_of, mojo, to
     refused = refusal_of(mojo.load())
 
     assert (refused.code, told in refused.message) == ("MODEL_UNSUPPORTED", True)
+
+
+@pytest.mark.parametrize(
+    ("name", "told"), [("sk4.pkl", "a Python pickle of scikit-learn"), ("m.onnx", "an ONNX model")]
+)
+def test_a_file_of_another_library_is_refused_as_what_it_is(refusal_of, name, told):
+    load = replace(BY_NAME["gbm_binomial"].load(), model=MODELS.parent / "strangers" / name)
+
+    refused = refusal_of(load)
+
+    assert refused.code == "MODEL_INVALID"
+    assert refused.message.startswith(f"the model is {told}: no kind serves it: ")
+    assert "the artifact is not a readable H2O MOJO" in refused.message
 
 
 # ---- contributions, and other options
