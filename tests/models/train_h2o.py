@@ -179,6 +179,7 @@ RECIPES = (
     Recipe("deep_regression", DEEP, "amount", NETWORK),
     Recipe("deep_binary", DEEP, "response", {**NETWORK, "categorical_encoding": "Binary"}),
     Recipe("deep_eigen", DEEP, "response", {**NETWORK, "categorical_encoding": "Eigen"}),
+    Recipe("deep_enum_limited", DEEP, "response", {**NETWORK, "categorical_encoding": "EnumLimited"}),
     Recipe("deep_offset", DEEP, "amount", {**NETWORK, **OFFSET}),
     Recipe("autoencoder", DEEP, None, AUTO, extra=ERRORS),
     Recipe("autoencoder_numeric", DEEP, None, AUTO, NUMBERS, extra=ERRORS),

@@ -98,6 +98,7 @@ MOJOS = (
 BY_NAME = {mojo.name: mojo for mojo in MOJOS}
 REFUSED = (
     (Mojo("deep_offset"), "trained with the offset `exposure`, which a MOJO of DEEPLEARNING ignores"),
+    (Mojo("deep_enum_limited"), "trained with a categorical_encoding that its MOJO does not support"),
     (Mojo("gam_both_splines"), "cannot expand this GAM's columns to splines"),
 )
 ONE_OF_EACH = (

@@ -48,10 +48,10 @@ FILES = {
     "a GGUF file, which holds weights alone": b"GGUF\x03\x00\x00\x00",
     "an R object": gzip.compress(b"X\n\x00\x00\x00\x03\x00\x04"),
     "a Java class, or a folder of them": b"\xca\xfe\xba\xbe\x00\x00\x00=",
-    "a file of NumPy arrays": b"\x93NUMPY\x01\x00v\x00",
-    "a Parquet file": b"PAR1\x15\x04",
-    "a web page, perhaps an error of a download": b"\n<!DOCTYPE html><title>403</title>",
-    "a file of text": "sepal_length,größe\n5.1,3\n".encode(),
+    "no model but NumPy's arrays": b"\x93NUMPY\x01\x00v\x00",
+    "no model but a Parquet file": b"PAR1\x15\x04",
+    "a web page, perhaps an error of the download": b"\n<!DOCTYPE html><title>403</title>",
+    "no model but text": "sepal_length,größe\n5.1,3\n".encode(),
 }
 FOLDERS = {
     "an MLflow folder (flavors python_function, sklearn)": {
@@ -68,7 +68,7 @@ FOLDERS = {
     "a model of Hugging Face": {"config.json": b"", "model.safetensors": b""},
     "a CoreML model": {"Manifest.json": b"", "Data/com.apple.CoreML/model.mlmodel": b""},
     "an MLeap bundle": {"bundle.json": b"", "root/model.json": b""},
-    "a file of NumPy arrays": {"arr_0.npy": b""},
+    "no model but NumPy's arrays": {"arr_0.npy": b""},
     "a Spark pipeline in its folder runs/3/": {
         "runs/3/metadata/part-00000": b"",
         "runs/3/stages/0_A/metadata/part-0": b"",
@@ -123,6 +123,12 @@ def test_a_tar_is_recognized_through_its_compression(tmp_path):
     (tmp_path / "model.tar.gz").write_bytes(made.getvalue())
 
     assert describe(tmp_path / "model.tar.gz") == "is a tar archive: unpack it, and pass the model in it"
+
+
+def test_what_is_not_there_or_cannot_be_read_is_not_explained(tmp_path):
+    (tmp_path / "loop").symlink_to("loop")
+
+    assert [explain(tmp_path / name) for name in ("absent", "loop", "absent/below")] == ["", "", ""]
 
 
 def test_what_a_kind_serves_is_never_called_a_strangers(tmp_path):

@@ -76,11 +76,16 @@ def find_kind(path: Path) -> str:
 
 
 def explain(path: Path) -> str:
-    """Say what a file or folder is that is no model of any kind (foreign.py); empty if it may be one, or is unknown."""
+    """Say what a file or folder is that is no model of any kind (foreign.py).
+
+    Empty if it may be a model, is not recognized, or cannot be read.
+    """
     try:
         find_kind(path)
     except UnknownKind:
         return describe(path)
+    except (OSError, UsageError):
+        return ""
     return ""
 
 

@@ -21,7 +21,7 @@ _BOOSTER: Final = (
     "no kind serves it: train the model with H2O's XGBoost (H2OXGBoostEstimator) and pass its MOJO, or pass a jar that "
     "scores it with xgboost4j (kind java)"
 )
-_DATA: Final = "it is no model: pass a MOJO, a saved Spark pipeline or a jar"
+_DATA: Final = "pass a MOJO, a saved Spark pipeline or a jar"
 
 _LIBRARIES: Final = {
     "scikit-learn": b"sklearn",
@@ -248,17 +248,17 @@ _TABLE: Final[tuple[_Foreign, ...]] = (
         "pack all of its classes into a jar: jar --create --file model.jar -C FOLDER .",
     ),
     _Foreign(
-        "a file of NumPy arrays",
+        "no model but NumPy's arrays",
         lambda look: (
             look.begins(b"\x93NUMPY") or (bool(look.names) and all(name.endswith(".npy") for name in look.names))
         ),
         _DATA,
     ),
-    _Foreign("a Parquet file", lambda look: look.begins(b"PAR1"), _DATA),
+    _Foreign("no model but a Parquet file", lambda look: look.begins(b"PAR1"), _DATA),
     _Foreign(
-        "a web page, perhaps an error of a download",
+        "a web page, perhaps an error of the download",
         lambda look: look.head[:256].lstrip().lower().startswith((b"<!doctype html", b"<html")),
         "download the model again",
     ),
-    _Foreign("a file of text", lambda look: not look.names and look.is_text, _DATA),
+    _Foreign("no model but text", lambda look: not look.names and look.is_text, _DATA),
 )

@@ -22,6 +22,9 @@ from hotswap.codec.fields import Column
 from hotswap.codec.values import Matrix
 from hotswap.errors import SwapCode, SwapError
 
+UNSUPPORTED_ENCODING: Final = (
+    "the model was trained with a categorical_encoding that its MOJO does not support: train it with AUTO"
+)
 # The encodings that put all numbers before the columns that are made of categories.
 _NUMBERS_FIRST: Final = {"Binary", "OneHotExplicit"}
 
@@ -38,9 +41,7 @@ def inputs_of(model: Any) -> Inputs:
     """Return the inputs of a MOJO, without its offset. Raises SwapError MODEL_UNSUPPORTED for an unknown encoding."""
     encoding = model.getCategoricalEncoding()
     if encoding is None:
-        raise SwapError(
-            SwapCode.MODEL_UNSUPPORTED, "the model was trained with a categorical_encoding that MOJOs do not support"
-        )
+        raise SwapError(SwapCode.MODEL_UNSUPPORTED, UNSUPPORTED_ENCODING)
     if str(encoding) != "AUTO":
         return _encoded(model, encoding)
     kind = str(model.getClass().getSimpleName())

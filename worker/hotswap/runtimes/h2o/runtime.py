@@ -8,7 +8,7 @@ columns. Options of configuration.runtime:
 
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -23,7 +23,7 @@ from hotswap.errors import ModelError, SwapCode, SwapError
 from hotswap.generation import Configuration
 from hotswap.runtimes.h2o import encoded, extras
 from hotswap.runtimes.h2o.flat import NotFlat, SealingFlatPlan, parts_of
-from hotswap.runtimes.h2o.inputs import Inputs, inputs_of
+from hotswap.runtimes.h2o.inputs import UNSUPPORTED_ENCODING, inputs_of
 from hotswap.runtimes.h2o.outputs import CLASSIFIERS, outputs_of, shifted
 from hotswap.runtimes.h2o.scorers import scorer_of
 from hotswap.runtimes.h2o.words import WordEmbedding
@@ -69,9 +69,10 @@ def load(path: Path, configuration: Configuration) -> "H2OModel | WordEmbedding"
 
 
 class H2OModel:
-    """A loaded MOJO that scores rows, with its columns as they are to be sent; `outputs` describe all of its scores.
+    """A loaded MOJO that scores rows. `columns` are to be sent; `outputs` and `score` are of tables of its own ones.
 
-    Where the MOJO's own columns are encoded ones, and those before the encoding are known, a proto may have either.
+    Where its own columns are encoded ones, and those before the encoding are known, these are to be sent; a proto may
+    have either.
     """
 
     def __init__(self, model: Any, contributions: extras.Extra | None, training: encoded.Training | None) -> None:
@@ -79,14 +80,18 @@ class H2OModel:
         self._model = model
         self._category: Final = str(model.getModelCategory())
         offset = _offset_of(model)
+        self._has_offset: Final = offset is not None
         inputs = inputs_of(model)
+        self._arrange = inputs.arrange
         raw = encoded.raw_inputs(inputs.columns, training) if training else None
-        # What a MOJO's own columns were accepted for stays so: they are tried first.
-        self._tables: Final = [_Rows(self, each, offset) for each in (inputs, raw) if each]
+        # What the own columns were accepted for stays so: they are tried first.
+        self._tables: Final = [_Tables(self, inputs.columns, None, offset)]
+        if raw:
+            self._tables.append(_Tables(self, raw.columns, raw.arrange, offset))
         self.columns: Final[Sequence[Column]] = self._tables[-1].columns
         self.advice: Final = encoded.advice_on(inputs.columns, training) if training else ""
-        self._score, width, self._is_score0 = scorer_of(model, has_offset=offset is not None)
-        self._width: Final = width
+        self._score, width, is_score0 = scorer_of(model, has_offset=self._has_offset)
+        self._scores_of_score0: Final = width if is_score0 and self._arrange is None else 0
         self._extras = [*_extras(model, self._category), *([contributions] if contributions else [])]
         outputs = outputs_of(model, self._category, width)
         for extra in self._extras:
@@ -106,47 +111,52 @@ class H2OModel:
 
         Its rows have those columns of which the proto lacks the fewest.
         """
-        plans = [(rows, RowPlan(rows, operation, configuration)) for rows in self._tables]
-        rows, plan = min(plans, key=lambda each: len(each[1].decoder.problems))
+        plans = [(tables, RowPlan(tables, operation, configuration)) for tables in self._tables]
+        tables, plan = min(plans, key=lambda each: len(each[1].decoder.problems))
         if plan.decoder.problems and self.advice:
             plan.problems = [*plan.problems, self.advice]
         if plan.problems:
             return plan
         try:
-            return self._flat(rows, plan)
+            return self._flat(tables, plan)
         except NotFlat as reason:
             plan.path = f"through Python: {reason}"
             return plan
 
-    def _flat(self, rows: "_Rows", plan: RowPlan) -> SealingFlatPlan:
-        width, sources = self._width, plan.decoder.sources
-        if not (self._is_score0 and rows.are_plain):
+    def _flat(self, tables: "_Tables", plan: RowPlan) -> SealingFlatPlan:
+        width, sources = self._scores_of_score0, plan.decoder.sources
+        if not width or tables.are_encoded:
             raise NotFlat("the model's rows are built, or scored, by more than score0")
         parts = parts_of(plan.encoder, plan.encoder.fills, width)
         scorer = jpype.JClass("hotswap.Score0").of(self._model, len(sources), width)
         return SealingFlatPlan(plan, scorer, sources=sources, parts=parts, width=width)
 
-    def score(self, rows: Matrix, offsets: Matrix) -> Table:
-        """Score rows as score0 takes them, to rows x outputs.
+    def score(self, table: Table) -> Table:
+        """Score rows x columns to rows x outputs.
 
         Raises ModelError with the Java exception's message if the model raises for any row.
         """
+        matrix = table.matrix
         try:
-            scores = self._score(rows, offsets)
+            given = matrix[:, :-1] if self._has_offset else matrix
+            rows = self._arrange(given) if self._arrange else given
+            scores = self._score(rows, matrix[:, -1])
             more = [extra.values(rows, scores) for extra in self._extras]
         except jpype.JException as error:
             raise ModelError(f"the model raised {error}") from error
         return Table(np.hstack([scores, *more]) if more else scores)
 
 
-class _Rows:
-    """A model's rows with certain columns (a RowModel), the offset last, where it has one."""
+class _Tables:
+    """A model with the columns of the tables to score, the offset's last; `encode` makes the model's own of them."""
 
-    def __init__(self, model: H2OModel, inputs: Inputs, offset: str | None) -> None:
+    def __init__(
+        self, model: H2OModel, columns: Sequence[Column], encode: Callable[[Matrix], Matrix] | None, offset: str | None
+    ) -> None:
         self._model = model
-        self._arrange = inputs.arrange
-        self._has_offset: Final = offset is not None
-        self.columns: Final[Sequence[Column]] = [*inputs.columns, *([Column(offset)] if offset else [])]
+        self._encode = encode
+        self._count: Final = len(columns)
+        self.columns: Final[Sequence[Column]] = [*columns, *([Column(offset)] if offset else [])]
 
     @property
     def outputs(self) -> Sequence[Output]:
@@ -154,19 +164,16 @@ class _Rows:
         return self._model.outputs
 
     @property
-    def are_plain(self) -> bool:
-        """Whether they are score0's as they are."""
-        return self._arrange is None
+    def are_encoded(self) -> bool:
+        """Whether they are not the model's own yet."""
+        return self._encode is not None
 
     def score(self, table: Table) -> Table:
-        """Score rows x columns to rows x outputs. Raises ModelError as H2OModel.score does."""
-        matrix = table.matrix
-        given = matrix[:, :-1] if self._has_offset else matrix
-        try:
-            rows = self._arrange(given) if self._arrange else given
-        except jpype.JException as error:
-            raise ModelError(f"the model raised {error}") from error
-        return self._model.score(rows, matrix[:, -1])
+        """Score rows x columns to rows x outputs. Raises ModelError as the model does."""
+        if self._encode:
+            matrix = table.matrix
+            table = Table(np.hstack([self._encode(matrix[:, : self._count]), matrix[:, self._count :]]))
+        return self._model.score(table)
 
 
 def _extras(model: Any, category: str) -> list[extras.Extra]:
@@ -220,6 +227,8 @@ def _load(path: Path, *, has_attributes: bool) -> Any:
     try:
         return jpype.JClass("hex.genmodel.MojoModel").load(os.fspath(path), has_attributes)
     except jpype.JException as error:
+        if "DeeplearningMojoReader.readkv" in str(error):  # it expects an encoding's name; EnumLimited's is not written
+            raise SwapError(SwapCode.MODEL_UNSUPPORTED, UNSUPPORTED_ENCODING) from error
         # A zip without a model.ini raises NullPointerException, other broken ones raise all kinds of exceptions.
         reason = re.sub(re.escape(os.fspath(path)) + "/?", "", str(error))
         raise SwapError(SwapCode.MODEL_INVALID, f"the artifact is not a readable H2O MOJO: {reason}") from error
