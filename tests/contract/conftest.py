@@ -28,7 +28,7 @@ def pack_in(monkeypatch):
             return await asyncio.to_thread(lab.describe, load)
 
         async def check(load):
-            await asyncio.to_thread(lab.load, load)
+            return await asyncio.to_thread(lab.load, load)
 
         monkeypatch.setattr("hotswap.packages.onboarding.ask", ask)
         monkeypatch.setattr("hotswap.packages.onboarding._check", check)

@@ -14,6 +14,7 @@ from faults import attacks_by_jars as jars
 from faults import attacks_by_keys as keys
 from faults import attacks_by_records as records
 from faults import attacks_by_reports as reports
+from faults import attacks_by_strangers_files as files
 from faults import attacks_by_swaps as swaps
 from faults import attacks_by_uris as by_uris
 from faults import attacks_on_processes as processes
@@ -68,6 +69,7 @@ ATTACKS = (
     swaps.names_outside,
     swaps.tampered_cache,
     swaps.long_deadline,
+    files.models_of_others,
     processes.connections,
     processes.last_number,
     processes.long_status,

@@ -1,12 +1,14 @@
 """Makes the MOJOs of the tests, one for each category and algorithm, with H2O's own predictions: about two minutes.
 
     .venv-train/bin/python tests/models/train_h2o.py      (make train sets .venv-train up)
+    .venv-train/bin/python tests/models/train_h2o.py xgboost odd      only those whose names begin so
 
-In tests/models/h2o: `rows.csv` (missing values among them) and `words.csv` are what is scored; `<name>.zip` is a model,
-without the details of its training that are most of such a file; `<name>.pred.csv` has what H2O itself predicts for the
-rows, in its own columns, and so have `<name>.contributions.csv` (predict_contributions), `<name>.anomaly.csv` (anomaly)
-and `<name>.distances.csv` (from H2O's centers: it gives none itself). The rows are the first of those that were learnt
-from: for some encodings H2O's predictions depend on the whole table that it is asked about.
+In tests/models/h2o: `rows.csv` (missing values among them), `odd.csv` (whose columns have odd names, for odd_*.zip) and
+`words.csv` are what is scored; `<name>.zip` is a model, without the details of its training that are most of it;
+`<name>.pred.csv` has what H2O itself predicts for the rows, in its own columns, and so have `<name>.contributions.csv`
+(predict_contributions), `<name>.anomaly.csv` (anomaly) and `<name>.distances.csv` (from H2O's centers: it gives none
+itself). The rows are the first of those that were learnt from: for some encodings H2O's predictions depend on the whole
+table that it is asked about.
 """
 
 import csv
@@ -23,18 +25,26 @@ import numpy as np
 from h2o import estimators as of
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "examples"))
-from train import COLORS, MISSING, SEED, start_h2o
+from tables import CATEGORIES, INPUTS, NUMBERS, ODD_CATEGORIES, ODD_INPUTS, SENT, odd_table, table
+from train import SEED, start_h2o
 
 FOLDER = Path(__file__).resolve().parent / "h2o"
-LEARNT, SCORED, ONE_BY_ONE = 400, 50, 8
-NUMBERS = ("x0", "x1", "x2", "x3")
-INPUTS = (*NUMBERS, "color", "country")
-SENT = (*INPUTS, "exposure", "treatment")
-COUNTRIES = ("AT", "BE", "CH", "DE", "ES", "FR", "GB", "IE", "IT", "NL", "PL", "SE")  # EnumLimited keeps ten
-CATEGORIES = ("color", "country", "response", "grade", "treatment", "event")
+LEARNT, SCORED, ONE_BY_ONE, ODD_LEARNT = 400, 50, 8, 1_200
+# Of these MOJOs the details of the training are read; of the others with such encodings, names tell as well.
+DETAILED = ("drf", "odd", "xgboost_label_encoder", "xgboost_one_hot_offset")
 TEXT = """the red fox runs over the green hill and the red dog sleeps under the green tree
 a fox and a dog run over a hill while the sun sleeps under the sea"""
 WORDS = ("fox", "dog", "unicorn", "the", "the red fox", "a unicorn runs", "")
+
+# Texts whose words hold spaces: `red fox` is one beside `red` and `fox`, and `new york city` is not `new york`.
+PHRASED = (
+    ("red fox", "runs", "over", "new york", "and", "red", "dog", "sleeps"),
+    ("fox", "runs", "over", "new york city", "and", "new", "dog", "sleeps"),
+)
+SPLIT = (
+    *(("new york",), ("red fox",), ("fox", "red"), ("new york city",), ("red fox", "runs", "over", "new york city")),
+    *(("fox", "over", "new york"), ("new", "dog"), ("york",), ("new york", "york", "red fox", "fox")),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +115,8 @@ GLM, DEEP, GAM = (
 )
 COX, TE = of.H2OCoxProportionalHazardsEstimator, of.H2OTargetEncoderEstimator
 STACK, RULES = of.H2OStackedEnsembleEstimator, of.H2ORuleFitEstimator
-ISOLATION = of.H2OIsolationForestEstimator
+ISOLATION, EXTENDED = of.H2OIsolationForestEstimator, of.H2OExtendedIsolationForestEstimator
+KMEANS, UPLIFTED = of.H2OKMeansEstimator, of.H2OUpliftRandomForestEstimator
 
 SHAP, ERRORS = {"contributions": contributions}, {"anomaly": anomaly}
 TREES = {"ntrees": 5, "max_depth": 3, "seed": SEED}
@@ -117,6 +128,7 @@ ISOLATED = {"ntrees": 5, "max_depth": 4, "sample_size": 64, "seed": SEED}
 RULED = {"min_rule_length": 2, "max_rule_length": 2, "rule_generation_ntrees": 4, "seed": SEED}
 SURVIVAL = {"stop_column": "time"}
 BLENDED = {"noise": 0, "blending": True, "seed": SEED}
+TREATED = ("x0", "x1", "color", "country", "treatment")
 UPLIFT = {"ntrees": 3, "max_depth": 3, "treatment_column": "treatment", "auuc_type": "qini", "seed": SEED}
 
 
@@ -139,6 +151,8 @@ RECIPES = (
     Recipe("gbm_label_encoder", GBM, "response", {**TREES, "categorical_encoding": "LabelEncoder"}),
     Recipe("gbm_sort_by_response", GBM, "response", {**TREES, "categorical_encoding": "SortByResponse"}),
     Recipe("gbm_enum_limited", GBM, "response", {**TREES, "categorical_encoding": "EnumLimited"}),
+    Recipe("gbm_one_hot_offset", GBM, "amount", {**TREES, **OFFSET, "categorical_encoding": "OneHotExplicit"}),
+    Recipe("gbm_binary_offset", GBM, "amount", {**TREES, **OFFSET, "categorical_encoding": "Binary"}),
     Recipe("drf_binomial", DRF, "response", TREES, extra=SHAP),
     Recipe("drf_multinomial", DRF, "grade", TREES),
     Recipe("drf_regression", DRF, "amount", TREES, extra=SHAP),
@@ -146,6 +160,12 @@ RECIPES = (
     Recipe("xgboost_multinomial", XGB, "grade", TREES),
     Recipe("xgboost_regression", XGB, "amount", TREES, extra=SHAP),
     Recipe("xgboost_offset", XGB, "amount", {**TREES, **OFFSET}),
+    Recipe("xgboost_one_hot", XGB, "response", {**TREES, "categorical_encoding": "OneHotExplicit"}, extra=SHAP),
+    Recipe("xgboost_one_hot_offset", XGB, "amount", {**TREES, **OFFSET, "categorical_encoding": "OneHotExplicit"}),
+    Recipe("xgboost_enum_limited", XGB, "grade", {**TREES, "categorical_encoding": "EnumLimited"}),
+    Recipe("xgboost_sort_by_response", XGB, "response", {**TREES, "categorical_encoding": "SortByResponse"}),
+    Recipe("xgboost_binary", XGB, "response", {**TREES, "categorical_encoding": "Binary"}),
+    Recipe("xgboost_label_encoder", XGB, "response", {**TREES, "categorical_encoding": "LabelEncoder"}),
     Recipe("glm_binomial", GLM, "response", {"family": "binomial"}),
     Recipe("glm_quasibinomial", GLM, "is_high", {"family": "quasibinomial"}),
     Recipe("glm_fractional_binomial", GLM, "share", {"family": "fractionalbinomial"}),
@@ -159,6 +179,7 @@ RECIPES = (
     Recipe("deep_regression", DEEP, "amount", NETWORK),
     Recipe("deep_binary", DEEP, "response", {**NETWORK, "categorical_encoding": "Binary"}),
     Recipe("deep_eigen", DEEP, "response", {**NETWORK, "categorical_encoding": "Eigen"}),
+    Recipe("deep_enum_limited", DEEP, "response", {**NETWORK, "categorical_encoding": "EnumLimited"}),
     Recipe("deep_offset", DEEP, "amount", {**NETWORK, **OFFSET}),
     Recipe("autoencoder", DEEP, None, AUTO, extra=ERRORS),
     Recipe("autoencoder_numeric", DEEP, None, AUTO, NUMBERS, extra=ERRORS),
@@ -181,11 +202,16 @@ RECIPES = (
     Recipe("coxph_offset", COX, "event", {**SURVIVAL, **OFFSET}),
     Recipe("coxph_strata", COX, "event", {**SURVIVAL, "stratify_by": ["color"]}),
     Recipe("coxph_interactions", COX, "event", {**SURVIVAL, "interactions": ["x0", "color"]}),
-    Recipe("uplift", of.H2OUpliftRandomForestEstimator, "response", UPLIFT, ("x0", "x1", "color", "treatment")),
-    Recipe("kmeans", of.H2OKMeansEstimator, None, {"k": 3, "seed": SEED}),
-    Recipe(
-        "kmeans_numeric", of.H2OKMeansEstimator, None, {"k": 3, "seed": SEED}, NUMBERS, extra={"distances": distances}
+    Recipe("uplift", UPLIFTED, "response", UPLIFT, ("x0", "x1", "color", "treatment")),
+    *(
+        Recipe(f"uplift_{name}", UPLIFTED, "response", {**UPLIFT, "categorical_encoding": encoding}, TREATED)
+        for name, encoding in (("one_hot", "OneHotExplicit"), ("binary", "Binary"), ("enum_limited", "EnumLimited"))
     ),
+    Recipe("kmeans", KMEANS, None, {"k": 3, "seed": SEED}),
+    Recipe("kmeans_one_hot", KMEANS, None, {"k": 3, "seed": SEED, "categorical_encoding": "OneHotExplicit"}),
+    Recipe("kmeans_enum_limited", KMEANS, None, {"k": 3, "seed": SEED, "categorical_encoding": "EnumLimited"}),
+    Recipe("kmeans_eigen", KMEANS, None, {"k": 3, "seed": SEED, "categorical_encoding": "Eigen"}),
+    Recipe("kmeans_numeric", KMEANS, None, {"k": 3, "seed": SEED}, NUMBERS, extra={"distances": distances}),
     Recipe("pca", of.H2OPrincipalComponentAnalysisEstimator, None, {"k": 3, "transform": "STANDARDIZE", "seed": SEED}),
     Recipe(
         "glrm",
@@ -198,9 +224,15 @@ RECIPES = (
     Recipe("isolation_forest_flagged", ISOLATION, None, {**ISOLATED, "contamination": 0.1}),
     Recipe(
         "extended_isolation_forest",
-        of.H2OExtendedIsolationForestEstimator,
+        EXTENDED,
         None,
         {"ntrees": 5, "sample_size": 32, "extension_level": 2, "seed": SEED},
+    ),
+    Recipe(
+        "extended_isolation_forest_one_hot",
+        EXTENDED,
+        None,
+        {"ntrees": 5, "sample_size": 32, "extension_level": 2, "seed": SEED, "categorical_encoding": "OneHotExplicit"},
     ),
     Recipe("target_encoder_binomial", TE, "response", BLENDED, ("color", "country"), predict=transform),
     Recipe("target_encoder_multinomial", TE, "grade", BLENDED, ("color", "country"), predict=transform),
@@ -214,39 +246,11 @@ RECIPES = (
     ),
 )
 
-
-def table(count: int) -> dict[str, list[Any]]:
-    """Columns of every type that a model can take, one value in twenty missing, and targets that depend on them."""
-    random = np.random.default_rng(SEED)
-    x = random.normal(size=(count, 4))
-    color, country = random.integers(len(COLORS), size=count), random.integers(len(COUNTRIES), size=count)
-    bias = 0.5 * (color == 2) - 0.7 * np.isin(country, [0, 3])
-    score = x[:, 0] - x[:, 1] * x[:, 2] + bias + random.normal(size=count)
-    treated = random.integers(2, size=count)
-    columns = {name: written(x[:, place]) for place, name in enumerate(NUMBERS)}
-    columns |= {"color": [COLORS[number] for number in color], "country": [COUNTRIES[number] for number in country]}
-    for values in columns.values():
-        for row in np.flatnonzero(random.random(count) < MISSING):
-            values[row] = ""
-    columns["x0"][0] = columns["color"][1] = ""  # whatever chance leaves out
-    return {
-        **columns,
-        "exposure": written(random.uniform(-1, 1, count)),
-        "treatment": [("control", "treatment")[number] for number in treated],
-        "response": [("no", "yes")[int(value)] for value in score + 0.5 * treated > 0],
-        "grade": [("low", "mid", "top")[int(value)] for value in np.digitize(score, [-0.7, 0.7])],
-        "amount": written(np.exp(0.4 * score)),
-        "share": written(1 / (1 + np.exp(-score))),
-        "is_high": [int(value) for value in score > 0.5],
-        "count": [int(value) for value in random.poisson(np.exp(0.3 * score))],
-        "time": written(random.exponential(np.exp(-0.3 * score)) + 0.01),
-        "event": [int(value) for value in random.random(count) < 0.8],
-    }
-
-
-def written(numbers: Any) -> list[str]:
-    """Numbers as they are read back by anyone."""
-    return [f"{number:.6g}" for number in numbers]
+ODD = tuple(
+    Recipe(f"odd_{name}_{encoding}", estimator, "Response y", {**TREES, "categorical_encoding": encoding}, ODD_INPUTS)
+    for name, estimator in (("xgboost", XGB), ("gbm", GBM))
+    for encoding in ("OneHotExplicit", "EnumLimited", "Binary")
+)
 
 
 def make(recipe: Recipe, learnt: Any) -> Any:
@@ -259,27 +263,26 @@ def make(recipe: Recipe, learnt: Any) -> Any:
         write(f"{recipe.name}.{ending}", give(model, learnt))
 
 
-def make_words(folder: Path) -> None:
-    """Train the word embedding: its table is words, and its predictions are for whole texts."""
+def make_words(name: str, texts: Sequence[Sequence[str]], scored: Sequence[Sequence[str]], folder: Path) -> None:
+    """Train a word embedding: its table is words, and its predictions are for whole texts."""
     model = of.H2OWord2vecEstimator(vec_size=4, min_word_freq=2, epochs=2)
-    model.train(training_frame=words_of(TEXT.splitlines() * 20, folder))
-    write_mojo("word2vec", model)
-    write("word2vec.pred", model.transform(words_of(WORDS, folder), aggregate_method="AVERAGE"))
-    write("words", {"word": WORDS})
+    model.train(training_frame=words_of(texts, folder))
+    write_mojo(name, model)
+    write(f"{name}.pred", model.transform(words_of(scored, folder), aggregate_method="AVERAGE"))
 
 
-def words_of(texts: Sequence[str], folder: Path) -> Any:
+def words_of(texts: Sequence[Sequence[str]], folder: Path) -> Any:
     """A word a row, and after each text a missing one: that is how H2O tells texts apart."""
     path = folder / "words.csv"
-    path.write_text("\n".join(["word", *(word for text in texts for word in (*text.split(), "NA"))]), encoding="utf-8")
-    return h2o.import_file(str(path), header=1, col_types=["string"], na_strings=["NA"])
+    path.write_text("\n".join(["word", *(word for text in texts for word in (*text, "NA"))]), encoding="utf-8")
+    return h2o.import_file(str(path), header=1, sep=",", col_types=["string"], na_strings=["NA"])
 
 
 def write_mojo(name: str, model: Any) -> None:
-    """Write the MOJO; what only DRF's contributions need of the details of its training is left out of the others."""
+    """Write the MOJO, without the details of its training if the test does not need them: DRF's contributions do."""
     path = FOLDER / f"{name}.zip"
     model.download_mojo(path=str(path))
-    if name.startswith("drf"):
+    if name.startswith(DETAILED):
         return
     with zipfile.ZipFile(path) as whole:
         parts = {part: whole.read(part) for part in whole.namelist() if "experimental/" not in part}
@@ -303,24 +306,43 @@ def write(name: str, what: Any) -> None:
 
 
 def main() -> None:
-    """Make everything, and print what was made."""
+    """Make everything, or those models whose names begin as the arguments do, and print what was made."""
     FOLDER.mkdir(exist_ok=True)
+    wanted = tuple(sys.argv[1:]) or ("",)
     with tempfile.TemporaryDirectory(prefix="hotswap-train-", ignore_cleanup_errors=True) as folder:
         tempfile.tempdir = folder  # h2o's own client leaves a folder behind
         start_h2o(folder)
         try:
-            columns = table(LEARNT)
-            write("rows", columns)
-            types = dict.fromkeys(CATEGORIES, "enum")
-            learnt = h2o.import_file(str(FOLDER / "rows.csv"), header=1, col_types=types)
-            for recipe in RECIPES:
-                make(recipe, learnt)
-                sys.stdout.write(f"{recipe.name:34}{(FOLDER / f'{recipe.name}.zip').stat().st_size:8,} bytes\n")
-                sys.stdout.flush()
-            make_words(Path(folder))
+            make_all(RECIPES, "rows", table(LEARNT), CATEGORIES, SENT, wanted)
+            make_all(ODD, "odd", odd_table(ODD_LEARNT), ODD_CATEGORIES, ODD_INPUTS, wanted)
+            if "word2vec".startswith(wanted):
+                split = list(map(str.split, TEXT.splitlines() * 20))
+                make_words("word2vec", split, list(map(str.split, WORDS)), Path(folder))
+                write("words", {"word": WORDS})
+            if "phrases".startswith(wanted):
+                make_words("phrases", PHRASED * 20, SPLIT, Path(folder))
+                write("phrased", {"word": list(map(" ".join, SPLIT))})
         finally:
             h2o.cluster().shutdown()
-    write("rows", {name: columns[name][:SCORED] for name in SENT})
+
+
+def make_all(
+    recipes: Sequence[Recipe],
+    name: str,
+    columns: dict[str, list[Any]],
+    categories: Sequence[str],
+    sent: Sequence[str],
+    wanted: tuple[str, ...],
+) -> None:
+    """Train the wanted ones on a table, and leave those of its rows that are scored."""
+    write(name, columns)
+    learnt = h2o.import_file(str(FOLDER / f"{name}.csv"), header=1, col_types=dict.fromkeys(categories, "enum"))
+    for recipe in recipes:
+        if recipe.name.startswith(wanted):
+            make(recipe, learnt)
+            sys.stdout.write(f"{recipe.name:34}{(FOLDER / f'{recipe.name}.zip').stat().st_size:8,} bytes\n")
+            sys.stdout.flush()
+    write(name, {column: columns[column][:SCORED] for column in sent})
 
 
 if __name__ == "__main__":

@@ -168,7 +168,7 @@ async def test_the_sample_is_matched_by_name_and_what_is_odd_in_it_is_said(setti
     pack_in(h2o)
     iris = EXAMPLES / "models" / "iris_gbm.zip"
     (tmp_path / "s.csv").write_text("colour,petal_width,sepal_length\nred,0.2,5\n,,-1\n")
-    content, notes = await onboard(settings, Wish(model=iris, sample=tmp_path / "s.csv"))
+    content, notes = await onboard(settings, Wish(model=iris, sample=tmp_path / "s.csv", may_lack=True))
     assert content.samples == "petal_width,sepal_length\n0.2,5\n,-1\n"
     assert notes == [
         "column 'colour' of the sample is not a column of the model: left out",
@@ -183,7 +183,21 @@ async def test_the_sample_is_matched_by_name_and_what_is_odd_in_it_is_said(setti
         await onboard(settings, Wish(model=iris, sample=tmp_path / "s.csv"))
     (tmp_path / "s.csv").write_text("petal_width\n0.2\nNA\n")
     with pytest.raises(UsageError, match="row 2, column petal_width: 'NA' is not a number"):
-        await onboard(settings, Wish(model=iris, sample=tmp_path / "s.csv"))
+        await onboard(settings, Wish(model=iris, sample=tmp_path / "s.csv", may_lack=True))
+
+
+@pytest.mark.parametrize("proto", [None, EXAMPLES / "protos" / "iris.proto"], ids=["drafted", "given"])
+async def test_a_sample_that_lacks_what_the_model_reads_is_refused_unless_that_is_meant(settings, tmp_path, proto):
+    wish = Wish(model=EXAMPLES / "models" / "iris_gbm.zip", sample=tmp_path / "s.csv", proto=proto)
+    (tmp_path / "s.csv").write_text("petal_width,sepal_length,sepal_widht\n0.2,5,3\n")
+    lacking = "the file lacks columns that the model reads: sepal_width, petal_length; --allow-missing scores them as"
+    with pytest.raises(UsageError, match=lacking):
+        await onboard(settings, wish)
+    content, notes = await onboard(settings, replace(wish, may_lack=True))
+    assert content.samples.startswith("petal_width,sepal_length")
+    assert notes[-2:] == [
+        f"column {name!r} of the model is not in the sample" for name in ("sepal_width", "petal_length")
+    ]
 
 
 @pytest.mark.skipif(not ACUMOS.is_dir(), reason="../shared/models/acumos is not here")

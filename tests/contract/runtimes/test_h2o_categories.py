@@ -4,11 +4,13 @@ test_h2o.py has a real model host for each of its models. These are made by test
 compared like all else: H2O and its library compute the same float32.
 """
 
+import math
 from dataclasses import replace
 
 import pytest
 
-from fakes.mojos import Mojo
+from fakes.mojos import MODELS, SMALLEST, Mojo
+from harness.easy import easy_predict
 from harness.lab import Lab
 from hotswap.batch import Code
 from hotswap.errors import SwapError
@@ -29,6 +31,8 @@ MOJOS = (
     Mojo("gbm_label_encoder"),
     Mojo("gbm_sort_by_response"),
     Mojo("gbm_enum_limited"),
+    Mojo("gbm_one_hot_offset"),
+    Mojo("gbm_binary_offset"),
     Mojo("drf_binomial", CONTRIBUTIONS),
     Mojo("drf_multinomial", "probabilities"),
     Mojo("drf_regression", CONTRIBUTIONS),
@@ -36,6 +40,9 @@ MOJOS = (
     Mojo("xgboost_multinomial", "probabilities"),
     Mojo("xgboost_regression", CONTRIBUTIONS),
     Mojo("xgboost_offset"),
+    Mojo("xgboost_one_hot", CONTRIBUTIONS),
+    Mojo("xgboost_one_hot_offset"),
+    Mojo("xgboost_sort_by_response"),
     Mojo("glm_binomial", "probabilities"),
     Mojo("glm_quasibinomial", "probabilities"),
     Mojo("glm_fractional_binomial", "probabilities"),
@@ -70,26 +77,34 @@ MOJOS = (
     Mojo("coxph_strata"),
     Mojo("coxph_interactions"),
     Mojo("uplift"),
+    Mojo("uplift_one_hot"),
+    Mojo("uplift_binary"),
+    Mojo("uplift_enum_limited"),
     Mojo("kmeans"),
     Mojo("kmeans_numeric", "distances"),
+    Mojo("kmeans_one_hot"),
     Mojo("pca", COMPONENTS),
     Mojo("glrm", COMPONENTS),
     Mojo("isolation_forest"),
     Mojo("isolation_forest_flagged"),
     Mojo("extended_isolation_forest"),
+    Mojo("extended_isolation_forest_one_hot"),
     Mojo("target_encoder_binomial", ENCODINGS),
     Mojo("target_encoder_multinomial", ENCODINGS),
     Mojo("target_encoder_interaction", ENCODINGS),
     Mojo("word2vec", "embedding", rows="words.csv"),
+    Mojo("phrases", "embedding", rows="phrased.csv"),
 )
 BY_NAME = {mojo.name: mojo for mojo in MOJOS}
 REFUSED = (
     (Mojo("deep_offset"), "trained with the offset `exposure`, which a MOJO of DEEPLEARNING ignores"),
+    (Mojo("deep_enum_limited"), "trained with a categorical_encoding that its MOJO does not support"),
     (Mojo("gam_both_splines"), "cannot expand this GAM's columns to splines"),
 )
 ONE_OF_EACH = (
     "autoencoder",
     "gbm_one_hot_explicit",
+    "xgboost_one_hot",
     "coxph_strata",
     "target_encoder_binomial",
     "gam_multinomial",
@@ -154,6 +169,19 @@ def test_a_mojo_whose_predictions_would_be_wrong_is_refused(refusal_of, mojo, to
     assert (refused.code, told in refused.message) == ("MODEL_UNSUPPORTED", True)
 
 
+@pytest.mark.parametrize(
+    ("name", "told"), [("sk4.pkl", "a Python pickle of scikit-learn"), ("m.onnx", "an ONNX model")]
+)
+def test_a_file_of_another_library_is_refused_as_what_it_is(refusal_of, name, told):
+    load = replace(BY_NAME["gbm_binomial"].load(), model=MODELS.parent / "strangers" / name)
+
+    refused = refusal_of(load)
+
+    assert refused.code == "MODEL_INVALID"
+    assert refused.message.startswith(f"the model is {told}: no kind serves it: ")
+    assert "the artifact is not a readable H2O MOJO" in refused.message
+
+
 # ---- contributions, and other options
 
 
@@ -205,6 +233,43 @@ def test_a_glrm_scores_a_row_the_same_at_any_position(lab):
     (once, _), (again, _) = lab.score(requests), lab.score(requests[::-1])
 
     assert once == again[::-1]
+
+
+def test_each_trained_word_is_found_whatever_white_space_it_holds(lab):
+    mojo = BY_NAME["phrases"]
+    words = ["new york", "new york city", "red fox", "red", "fox", "over", "york"]
+
+    lab.load(mojo.load())
+    answers, _ = lab.score([mojo.request({"word": word}) for word in words])
+
+    judged = [
+        answer["wordEmbeddings"]["word"] for answer in easy_predict(mojo.model, [{"word": word} for word in words])
+    ]
+    assert judged[-1] is None
+    assert [list(mojo.operation.output.FromString(answer).embedding) for answer in answers[:-1]] == judged[:-1]
+    assert all(map(math.isnan, mojo.operation.output.FromString(answers[-1]).embedding))
+
+
+@pytest.mark.parametrize("name", ["autoencoder", "autoencoder_numeric", "autoencoder_not_standardized"])
+def test_an_autoencoders_error_is_easypredicts_and_h2os_own_where_that_is_nan(lab, name):
+    mojo = BY_NAME[name]
+    numbers = [place for place in mojo.inputs[0] if place.startswith("x")]
+    rows = [
+        {place: float(value) if place in numbers else value for place, value in row.items() if value}
+        for row in mojo.inputs
+    ]
+
+    lab.load(mojo.load())
+    answers, _ = lab.score(mojo.requests())
+
+    errors = [mojo.operation.output.FromString(answer).Reconstruction_MSE for answer in answers]
+    judged = [answer["mse"] for answer in easy_predict(mojo.model, rows)]
+    lacking = [any(not row[place] for place in numbers) for row in mojo.inputs]
+    assert list(map(math.isnan, judged)) == lacking, "a missing category is not what makes it NaN"
+    assert set(lacking) == {True, False}
+    own = [float(row["Reconstruction_MSE"]) for row in mojo.expected]
+    wanted = [own[row] if lacks else judged[row] for row, lacks in enumerate(lacking)]
+    assert errors == pytest.approx(wanted, abs=SMALLEST)
 
 
 def test_a_text_of_unknown_words_is_refused_if_the_policy_says_so(lab):

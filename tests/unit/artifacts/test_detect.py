@@ -30,11 +30,10 @@ def test_the_kind_of_a_model_is_detected_from_its_files(tmp_path, name):
 
 
 def test_an_unknown_kind_of_model_lists_what_was_looked_for(tmp_path):
-    write_zip(tmp_path / "readme.zip", {"readme.txt": b"", "sub/model.ini": b""})
-    (tmp_path / "garbage.zip").write_bytes(b"garbage")
-    (tmp_path / "empty").mkdir()
+    write_zip(tmp_path / "readme.zip", {"readme.txt": b"", "sub/deeper.ini": b""})
+    (tmp_path / "garbage.zip").write_bytes(b"\xffgarbage\x00")
     write_zip(tmp_path / "nothing.zip", {})
-    for name in ("readme.zip", "empty", "nothing.zip"):
+    for name in ("readme.zip", "nothing.zip"):
         with pytest.raises(UsageError, match=r"has none of a MOJO's model.ini .*metadata/part-\* .*MANIFEST.*--kind"):
             find_kind(tmp_path / name)
     with pytest.raises(UsageError, match="is neither a zip nor a folder; name its kind with --kind"):

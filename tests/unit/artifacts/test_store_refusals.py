@@ -7,6 +7,7 @@ import stat
 import sys
 import threading
 import zipfile
+from pathlib import Path
 
 import fsspec
 import pytest
@@ -16,6 +17,8 @@ from hotswap.artifacts import archive, cache
 from hotswap.artifacts.store import Store
 from hotswap.errors import SwapError
 from hotswap.generation import Model
+
+STRANGERS = Path(__file__).parents[2] / "models" / "strangers"
 
 
 @pytest.mark.parametrize(
@@ -30,6 +33,17 @@ async def test_a_name_that_leaves_the_folder_is_refused_before_anything_is_writt
     assert "leaves its folder" in error.message
     assert left(settings) == []
     assert not list(tmp_path.rglob("evil*"))
+
+
+@pytest.mark.parametrize(
+    ("name", "told"), [("sk_xz.joblib", "a joblib file of scikit-learn"), ("lgb.txt", "a model of LightGBM")]
+)
+async def test_a_file_of_another_library_is_refused_as_what_it_is(settings, publish, name, told):
+    error = await refusal(Store(settings), publish((STRANGERS / name).read_bytes()))
+    assert error.code == "ARTIFACT_INVALID"
+    assert f" is {told}: no kind serves it: " in error.message
+    assert "unchanged" not in error.message
+    assert left(settings) == []
 
 
 @pytest.mark.parametrize("mode", [stat.S_IFLNK | 0o777, stat.S_IFIFO | 0o644, stat.S_IFCHR | 0o644])
@@ -154,10 +168,11 @@ async def test_a_mojo_that_names_a_file_outside_is_refused_before_it_is_in_the_c
 
 
 async def test_a_truncated_mojo_and_a_text_are_refused_with_their_names(settings, publish):
-    for content in (make_zip()[:-30], b"this is no model", b""):
+    contents = {"not a zip": make_zip()[:-30], "no model but text": b"this is no model", "an empty file": b""}
+    for what, content in contents.items():
         error = await refusal(Store(settings), publish(content, name="garbage.zip"))
         assert error.code == "ARTIFACT_INVALID"
-        assert "garbage.zip is not a zip" in error.message
+        assert f"garbage.zip is {what}" in error.message
     assert left(settings) == []
 
 

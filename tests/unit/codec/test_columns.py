@@ -232,6 +232,27 @@ def test_an_accepted_unknown_category_is_not_missing():
     assert_matrix(rows, [[1, NAN]])
 
 
+@pytest.mark.parametrize(
+    ("field", "values"),
+    [
+        ("optional string color", ("red", "mauve", "", None)),
+        ("optional Color color", (1, 2, 0, None)),
+        ("optional string color", ("red", "blue", "", None)),
+    ],
+    ids=["text", "enum", "its own name"],
+)
+def test_a_column_with_a_category_for_the_rest_knows_every_value(field, values):
+    enum = "enum Color { COLOR_UNSPECIFIED = 0; COLOR_RED = 1; COLOR_MAUVE = 2; }"
+    column = Column("color", ("red", "blue"), other=1)
+    made = decoder(f"{enum} message In {{ {field} = 1; }}", [column], unknown_category=Policy.REFUSE)
+
+    rows = decode(made, *({} if value is None else {"color": value} for value in values))
+
+    assert (rows.refused, rows.unknown) == ({}, {})
+    assert_matrix(rows, [[0], [1], [NAN], [NAN]])
+    assert [source.known for source in made.sources] == [()]
+
+
 def test_unknown_categories_are_scored_as_missing_and_counted_by_column():
     made = decoder("message In { double age = 1; string color = 2; }")
 

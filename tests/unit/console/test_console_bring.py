@@ -141,7 +141,7 @@ async def test_a_jar_is_not_run_here_and_can_be_swapped_all_the_same(console, cl
 @pytest.mark.parametrize(
     ("file", "why"),
     [
-        (("m.zip", b"garbage"), "of no known kind"),
+        (("m.zip", b"garbage"), "the file is no model but text"),
         (("m.zip", b""), "choose the file of a model"),
         (None, "not present"),
     ],

@@ -108,7 +108,11 @@ async def test_a_failed_swap_says_why_and_what_still_serves(gateway, cluster):
 @pytest.mark.parametrize(
     ("call", "status", "detail"),
     [
-        (("PUT", "/model", {"model": ("m.zip", b"garbage")}), 422, "the part 'model' is of no known kind"),
+        (
+            ("PUT", "/model", {"model": ("m.zip", b"garbage")}),
+            422,
+            "the part 'model' is no model but text",
+        ),
         (("PUT", "/model", {"model": ("m.zip", b"")}), 400, "the part 'model' is empty"),
         (("PUT", "/model", {"proto": b"x"}), 400, "Required request part 'model' is not present"),
         (("PUT", "/proto", {"proto": b"message"}), 422, "model.proto:1:8"),
@@ -122,7 +126,7 @@ async def test_a_failed_swap_says_why_and_what_still_serves(gateway, cluster):
         (("POST", "/transformJSONDefault", {"jsonFile": b"\xff"}), 422, "the text is not UTF-8"),
         (("POST", "/getBinary", {"csvFile": CSV}), 400, "Required request part 'proto' is not present"),
         (("POST", "/getBinary", {"csvFile": CSV, "proto": b"nonsense"}), 422, "model.proto:1:1"),
-        (("POST", "/transformCSV", {"csvFile": CSV, "model": b"x"}), 422, "of no known kind"),
+        (("POST", "/transformCSV", {"csvFile": CSV, "model": b"x"}), 422, "is no model but text"),
         (("POST", "/transformCSV", {"csvFile": CSV, "model": ("m.jar", b"x"), "proto": b"x"}), 403, "kind java"),
     ],
 )

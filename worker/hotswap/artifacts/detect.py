@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from hotswap.artifacts.archive import list_names, write_zip
+from hotswap.artifacts.foreign import describe
 from hotswap.errors import SwapError, UsageError
 
 _SPARK: Final = re.compile(r"([^/]+/)?metadata/part-[^/]+")
@@ -33,7 +34,7 @@ _SIGNS: Final[dict[str, tuple[str, Callable[[Sequence[str]], bool]]]] = {
 
 
 class UnknownKind(UsageError):
-    """Stop: a file is no model of a kind that can be told; `why` says what it is, without its name and what to do."""
+    """Stop: a file is no model of a kind that can be told; `why` says what it is, and what to do, without its name."""
 
     def __init__(self, message: str, why: str) -> None:
         super().__init__(message)
@@ -51,7 +52,7 @@ def find_kind(path: Path) -> str:
 
     Raises:
         UsageError: it does not exist.
-        UnknownKind: its kind is unknown; the message lists what was looked for.
+        UnknownKind: its kind is unknown; the message says what it is (foreign.py), or lists what was looked for.
 
     """
     check_model(path)
@@ -66,10 +67,26 @@ def find_kind(path: Path) -> str:
         why = "is a package, not a model"
         raise UnknownKind(f"{path} {why}: pass it with --package", why)
     kind = next((kind for kind, (_, fits) in _SIGNS.items() if fits(names)), None)
+    if kind is None and (what := describe(path)):
+        raise UnknownKind(f"{path} {what}", what)
     if kind is None:
         why = f"is of no known kind: {why}"
         raise UnknownKind(f"model {path} {why}; name its kind with --kind", why)
     return kind
+
+
+def explain(path: Path) -> str:
+    """Say what a file or folder is that is no model of any kind (foreign.py).
+
+    Empty if it may be a model, is not recognized, or cannot be read.
+    """
+    try:
+        find_kind(path)
+    except UnknownKind:
+        return describe(path)
+    except (OSError, UsageError):
+        return ""
+    return ""
 
 
 @contextmanager

@@ -6,6 +6,7 @@ import hashlib
 import io
 import re
 import threading
+import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, replace
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING, BinaryIO, Protocol, TypeVar
 
 from hotswap.artifacts.archive import check_jars, find_change, unpack
 from hotswap.artifacts.cache import Cache
+from hotswap.artifacts.detect import explain
 from hotswap.artifacts.mojo import check_names
 from hotswap.artifacts.places import without_secrets, without_user
 from hotswap.artifacts.transfer import read, send
@@ -234,13 +236,26 @@ def _fill(folder: Path, artifact: Artifact, stop: threading.Event) -> None:
     failpoint("cache.write")
     with packed.open("w+b") as file:
         _download(artifact, file, stop)
+        file.flush()
         if artifact.is_unpacked:
-            unpack(file, content, name=name, max_bytes=artifact.max_bytes, is_stopped=stop.is_set)
+            with _explained(packed, name):
+                unpack(file, content, name=name, max_bytes=artifact.max_bytes, is_stopped=stop.is_set)
             check_names(content, name=name, is_stopped=stop.is_set)
         else:
             check_jars(file, name=name, max_bytes=artifact.max_bytes, is_stopped=stop.is_set)
     if not artifact.is_unpacked:
         packed.rename(content)
+
+
+@contextlib.contextmanager
+def _explained(packed: Path, name: str) -> Iterator[None]:
+    """Say of a file that is no zip what it is, if that is known."""
+    try:
+        yield
+    except SwapError as error:
+        if not zipfile.is_zipfile(packed) and (what := explain(packed)):
+            raise SwapError(error.code, f"{name} {what}") from error
+        raise
 
 
 def _find_fault(folder: Path, artifact: Artifact, is_stopped: Callable[[], bool]) -> str:

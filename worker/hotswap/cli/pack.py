@@ -26,6 +26,12 @@ from hotswap.packages.packing import check_target, write_package
     metavar="TEXT",
     help='What means "missing" in a CSV, such as NA: in the sample, and in every CSV that the model is to read.',
 )
+@click.option(
+    "--allow-missing",
+    "may_lack",
+    is_flag=True,
+    help="Go on where the sample lacks a column that the model reads.",
+)
 @click.option("--previous", type=local_file, metavar="FILE", help="The package or the proto of the previous version.")
 @click.option("--previous-version", metavar="X.Y.Z", help="Its version. [default: the package's]")
 @click.option(
@@ -52,6 +58,7 @@ def pack(model: Path, **given: Any) -> None:
         configuration=replace(configuration, text=text),
         previous=given["previous"],
         previous_version=given["previous_version"],
+        may_lack=given["may_lack"],
     )
     folder = given["folder"] or Path(wish.name or model.resolve().stem)
     check_target(folder, is_replacing=given["is_replacing"])

@@ -41,19 +41,22 @@ from google.protobuf.message import DecodeError, Message
 
 from hotswap.batch import Code, Refusal
 from hotswap.codec.fields import Column, descriptor_of
-from hotswap.codec.sources import FieldSource, find_sources
+from hotswap.codec.sources import UNKNOWN, FieldSource, find_sources
 from hotswap.codec.values import Matrix, Table, join
 from hotswap.generation import Configuration, Policy
 
-_UNKNOWN: Final = -1.0
 _SHOWN: Final = 80
 
 
 class _Lookup(dict[Any, float]):
-    """Value -> the category's number; other values are unknown. Known values are looked up entirely in C."""
+    """Value -> the category's number; all others are `unlisted`. Known values are looked up entirely in C."""
+
+    def __init__(self, source: FieldSource) -> None:
+        super().__init__(source.lookup)
+        self._unlisted = source.unlisted
 
     def __missing__(self, value: Any) -> float:
-        return _UNKNOWN
+        return self._unlisted
 
 
 @dataclass(slots=True)
@@ -121,7 +124,7 @@ class Decoder:
         self._numbers = [source for source in found.sources if source.kind == "number" and source.key is None]
         self._mapped = [source for source in found.sources if source.kind == "number" and source.key is not None]
         self._texts = [source for source in found.sources if source.kind == "text"]
-        self._lookups = [(source, _Lookup(source.lookup)) for source in found.sources if source.kind == "lookup"]
+        self._lookups = [(source, _Lookup(source)) for source in found.sources if source.kind == "lookup"]
         has_presence = self.shape != "columns"
         self._optional = [
             source
@@ -234,7 +237,7 @@ class Decoder:
         for source, lookup in self._lookups:
             numbers = map(lookup.__getitem__, self._values(read, source, None))
             matrix[:, source.index] = column = np.fromiter(numbers, np.float64, read.length)
-            bad = np.flatnonzero(column == _UNKNOWN).tolist()
+            bad = np.flatnonzero(column == UNKNOWN).tolist()
             if bad:
                 # Skip absent values: the default they read as (an enum's 0, a bool's false) may not be a category.
                 if source.has_presence and self.shape != "columns":
@@ -315,7 +318,7 @@ class Decoder:
 def _default(source: FieldSource) -> float:
     """Return the number in the matrix that an absent field of this source reads as."""
     value = source.leaf.default_value
-    return float(value if source.kind == "number" else source.lookup.get(value, _UNKNOWN))
+    return float(value if source.kind == "number" else source.lookup.get(value, source.unlisted))
 
 
 def _number(text: str) -> float:

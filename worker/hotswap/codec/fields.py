@@ -43,7 +43,8 @@ class Column(NamedTuple):
 
     In a table, a number or a category's number is in the matrix; a text, a 64-bit whole number, a vector and a list are
     objects: str, int, list[float], list[str] or list[int]. `known`: the texts that the model tells from unknown ones,
-    where it does. `width` is the length that a vector must have, if known.
+    where it does. `width` is the length that a vector must have, if known. `other`: the category of every text that has
+    none of its own, so that none is unknown.
     """
 
     name: str
@@ -51,6 +52,7 @@ class Column(NamedTuple):
     type: ColumnType = "number"
     known: tuple[str, ...] = ()
     width: int | None = None
+    other: int | None = None
 
     @property
     def is_list(self) -> bool:

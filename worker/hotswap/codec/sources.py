@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from operator import attrgetter
-from typing import Any, Literal, NamedTuple, TypeAlias
+from typing import Any, Final, Literal, NamedTuple, TypeAlias
 
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.message import Message
@@ -15,6 +15,8 @@ from hotswap.codec.fields import INTEGERS, NUMBERS, TRUTHS, Column, Shape, is_ma
 from hotswap.codec.messages import has
 
 Kind: TypeAlias = Literal["number", "text", "lookup", "object"]
+UNKNOWN: Final = -1.0
+"""The number in the matrix of a value that the column has no category for."""
 _FRACTIONS = {FieldDescriptor.CPPTYPE_DOUBLE, FieldDescriptor.CPPTYPE_FLOAT}
 
 
@@ -41,6 +43,11 @@ class FieldSource:
         return self.key is None and any(part.has_presence and not part.is_repeated for part in self.fields)
 
     @property
+    def unlisted(self) -> float:
+        """The number of a value that `lookup` does not list: UNKNOWN, unless the column has a category for the rest."""
+        return UNKNOWN if self.column.other is None else float(self.column.other)
+
+    @property
     def leaf(self) -> FieldDescriptor:
         """The field that holds the value; for a map, the value field of its entries."""
         return self.fields[-1] if self.key is None else _value_of(self.fields[-1])
@@ -48,6 +55,8 @@ class FieldSource:
     @property
     def known(self) -> Sequence[str]:
         """The field's values that the column has a category for, as str() writes them; empty if it takes any."""
+        if self.column.other is not None:
+            return ()
         if self.kind == "lookup":
             return [str(value) for value in self.lookup if value is not None]
         if self.leaf.enum_type:

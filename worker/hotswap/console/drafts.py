@@ -146,7 +146,14 @@ async def _describe(draft: Draft, deployment: Deployment, limits: Limits) -> Non
             sample = draft.folder / "sample.csv"
             sample.write_bytes(draft.sample)
         name = re.sub(r"[^A-Za-z0-9_-]", "_", draft.name) or None
-        wish = Wish(model=draft.model, kind=draft.kind, name=name, sample=sample, configuration=draft.configuration)
+        wish = Wish(
+            model=draft.model,
+            kind=draft.kind,
+            name=name,
+            sample=sample,
+            configuration=draft.configuration,
+            may_lack=True,  # the page shows the notes beside the trial
+        )
         try:
             async with limits.host():
                 content, notes = await onboard(deployment.settings, wish)

@@ -25,11 +25,12 @@ from typing import Final, TypeVar
 
 import jpype
 
+from hotswap.artifacts.detect import explain
 from hotswap.batch import Ask
 from hotswap.codec import proto
 from hotswap.errors import SwapCode, SwapError
 from hotswap.host import frames
-from hotswap.host.dispatcher import Dispatcher
+from hotswap.host.dispatcher import Dispatcher, LoadedModel
 from hotswap.host.frames import Kind, Step
 from hotswap.host.interface import facts_of
 from hotswap.host.order import Ground, Order
@@ -180,7 +181,7 @@ def _load(order: Order, on_step: Callable[[Step], None]) -> tuple[Dispatcher, di
     begun = time.perf_counter()
     on_step(Step.LOADING)
     schema = proto.compile(order.proto, order.is_descriptor_set)
-    model = runtime_of(order.ground.kind).load(Path(order.model), order.configuration)
+    model = _load_model(order)
     dispatcher = Dispatcher(model=model, schema=schema, configuration=order.configuration)
     loaded = time.perf_counter()
     on_step(Step.SAMPLING)
@@ -193,7 +194,17 @@ def _load(order: Order, on_step: Callable[[Step], None]) -> tuple[Dispatcher, di
 
 
 def _describe(order: Order) -> dict[str, object]:
-    return facts_of(runtime_of(order.ground.kind).load(Path(order.model), order.configuration))
+    return facts_of(_load_model(order))
+
+
+def _load_model(order: Order) -> LoadedModel:
+    try:
+        model: LoadedModel = runtime_of(order.ground.kind).load(Path(order.model), order.configuration)
+    except SwapError as error:
+        if error.code is SwapCode.MODEL_INVALID and (what := explain(Path(order.model))):
+            raise SwapError(error.code, f"the model {what} ({error.message})") from error
+        raise
+    return model
 
 
 def _start_jvm(ground: Ground, model: str | None) -> Enclosure:

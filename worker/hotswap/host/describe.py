@@ -26,6 +26,7 @@ class _Column(BaseModel):
     categories: facts.Many[facts.Clean] | None
     type: ColumnType
     width: int | None
+    other: int | None = None
 
 
 class _Output(BaseModel):
@@ -53,6 +54,7 @@ class _Described(BaseModel):
     columns: facts.Many[_Column] | None
     outputs: facts.Many[_Output] | None
     unoffered: facts.Many[facts.Clean] = []
+    advice: facts.Clean = ""
 
 
 async def ask(load: Load, child: Sequence[str] = (sys.executable, "-m", "hotswap.host.child")) -> Interface:
@@ -93,11 +95,12 @@ def read_interface(payload: bytes) -> Interface:
         None if told.columns is None else [_column(column) for column in told.columns],
         None if told.outputs is None else [_output(output) for output in told.outputs],
         tuple(told.unoffered),
+        told.advice,
     )
 
 
 def _column(told: _Column) -> Column:
-    return Column(told.name, _tuple(told.categories), told.type, width=told.width)
+    return Column(told.name, _tuple(told.categories), told.type, width=told.width, other=told.other)
 
 
 def _output(told: _Output) -> Output:

@@ -15,13 +15,15 @@ _MAX_DESCRIPTION: Final = 4_000  # characters
 class Interface:
     """A model's columns and outputs; None if the model does not declare them (a jar's code may read anything).
 
-    `unoffered` describes what the model returns beside them, and no answer can hold.
+    `unoffered` describes what the model returns beside them, and no answer can hold; `advice` is for one who has other
+    columns than these.
     """
 
     description: str
     columns: Sequence[Column] | None
     outputs: Sequence[Output] | None
     unoffered: Sequence[str] = ()
+    advice: str = ""
 
 
 def facts_of(model: Any) -> dict[str, Any]:
@@ -32,6 +34,7 @@ def facts_of(model: Any) -> dict[str, Any]:
         "columns": columns and [_shortened(column._asdict()) for column in columns],
         "outputs": outputs and [_shortened(asdict(output)) for output in outputs],
         "unoffered": list(getattr(model, "unoffered", ()))[:_MAX_CATEGORIES],
+        "advice": getattr(model, "advice", "")[:_MAX_DESCRIPTION],
     }
 
 

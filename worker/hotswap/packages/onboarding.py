@@ -7,7 +7,7 @@ name. What is packed has been loaded and checked just as a worker would stage it
 import io
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -20,7 +20,7 @@ from hotswap.codec.fields import descriptor_of
 from hotswap.codec.proto import Schema
 from hotswap.codec.text.layout import Layout
 from hotswap.codec.text.names import assign
-from hotswap.codec.text.reader import explain_header
+from hotswap.codec.text.reader import explain_header, read_rows
 from hotswap.errors import SwapCode, SwapError, UsageError
 from hotswap.generation import Configuration, Proto, frozen
 from hotswap.host.describe import ask
@@ -39,6 +39,7 @@ from hotswap.settings import Settings
 _NAME = re.compile(r"[A-Za-z0-9_-]+")
 _NO_PROTO = Proto("")
 _SPARK = "spark"
+_SHOWN = 20  # columns that are missing
 _USUAL_ANSWER_BYTES = 2_031_640  # what a predictions topic allows beside key and headers, as kafka/topics.py makes it
 _NUMBER, _NUMBER_BYTES = "optional double", 8
 _DEADLINE_S = 10.0  # of a batch; unused, since the samples are scored while the host starts
@@ -49,6 +50,7 @@ class Wish:
     """What to pack. None: detected (`kind`, `name`), drafted (`proto`), or absent.
 
     `previous` is a package or a proto of the version before; `previous_version` its number, None: the package's.
+    `may_lack`: the sample need not have each column that the model reads.
     """
 
     model: Path
@@ -59,6 +61,7 @@ class Wish:
     configuration: Configuration = field(default_factory=Configuration)
     previous: Path | None = None
     previous_version: str | None = None
+    may_lack: bool = False
 
 
 class _Known(NamedTuple):
@@ -113,7 +116,9 @@ async def onboard(settings: Settings, wish: Wish) -> Onboarded:
         samples = io.StringIO(fitted.samples, newline="")
         messages = encode_samples(samples, schema, f"sample {wish.sample}") if fitted.samples else ()
         if is_served:
-            await _check(load(fitted.configuration, fitted.proto, messages))
+            description = await _check(load(fitted.configuration, fitted.proto, messages))
+            if wish.proto and fitted.samples:
+                fitted.notes.extend(_lacking(wish, _unfilled(fitted.samples, schema, description.reads)))
         else:
             fitted.notes.append(f"not checked: no runtime for kind {kind} is installed here")
     version = _version(wish, schema)
@@ -178,7 +183,7 @@ def _fit(wish: Wish, known: _Known) -> _Fitted:
     notes = [
         f"column {column!r} is called {valid} in the proto" for column, valid in draft.fields.items() if column != valid
     ]
-    notes += [*_compare(known, draft), *_remarks(known, draft, merged)]
+    notes += [*_compare(wish, known, draft), *_remarks(known, draft, merged)]
     return _Fitted(Proto.inline(draft.text), merged, sample.as_csv(draft.fields) if sample else "", notes)
 
 
@@ -235,32 +240,54 @@ def _operations(options: Mapping[str, str]) -> list[str]:
     return names
 
 
-def _compare(known: _Known, draft: Draft) -> list[str]:
-    """Return notes on the differences between the sample and the model's inputs."""
+def _compare(wish: Wish, known: _Known, draft: Draft) -> list[str]:
+    """Return notes on the differences between the sample and the model's inputs. Raises UsageError if it lacks any."""
     columns = known.interface.columns if known.interface else None
     if known.sample is None or columns is None:
         return []
     types = {part.name: part.type.removeprefix("optional ") for part in known.sample.fields}
+    advice = known.interface.advice if known.interface else ""
     if not set(types) & set(draft.fields):
         raise UsageError(
             f"none of the sample's columns ({', '.join(types)}) is a column of the model ({', '.join(draft.fields)}): "
-            + explain_header(list(types), list(draft.fields))
+            + (advice or explain_header(list(types), list(draft.fields)))
         )
     numbers = [column.name for column in columns if column.categories is None and column.type == "number"]
+    texts = [name for name in numbers if types.get(name) == "string"]
+    if texts and advice:
+        raise UsageError(
+            f"the sample has texts in {', '.join(map(repr, texts))}, which the model reads as numbers: {advice}"
+        )
     return [
         *(
             f"column {name!r} of the sample is not a column of the model: left out"
             for name in types
             if name not in draft.fields
         ),
-        *(f"column {name!r} of the model is not in the sample" for name in draft.fields if name not in types),
+        *_lacking(wish, [name for name in draft.fields if name not in types], advice),
         *(
             f"column {name!r} is numeric in the model, but not in every row of the sample: add --missing for each text "
             "that means that a value is missing, such as NA"
-            for name in numbers
-            if types.get(name) == "string"
+            for name in texts
         ),
     ]
+
+
+def _lacking(wish: Wish, columns: Sequence[str], advice: str = "") -> list[str]:
+    """Return notes on columns that the model reads and the sample lacks. Raises UsageError unless it may lack some."""
+    if not columns or wish.may_lack:
+        return [f"column {name!r} of the model is not in the sample" for name in columns]
+    shown = ", ".join(columns[:_SHOWN]) + (f" and {len(columns) - _SHOWN} more" if len(columns) > _SHOWN else "")
+    raise UsageError(
+        f"sample {wish.sample}: the file lacks columns that the model reads: {shown}; --allow-missing scores them as "
+        f"missing{f' ({advice})' if advice else ''}"
+    )
+
+
+def _unfilled(samples: str, schema: Schema, reads: Mapping[str, Collection[str]]) -> list[str]:
+    """Return the fields that the first operation's model reads, and no column of the samples fills."""
+    name, operation = next(iter(schema.operations.items()))
+    return read_rows(io.StringIO(samples, newline=""), "csv", operation.input).watch(list(reads.get(name, ())))
 
 
 def _remarks(known: _Known, draft: Draft, configuration: Configuration) -> Iterator[str]:

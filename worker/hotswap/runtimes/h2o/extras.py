@@ -53,7 +53,10 @@ def calibration(model: Any) -> Extra | None:
 
 
 def reconstruction_error(model: Any) -> Extra:
-    """Return H2O's anomaly(): the mean squared error over the network's inputs (standardized, categories one-hot)."""
+    """Return H2O's anomaly(): the mean squared error over the network's inputs (standardized, categories one-hot).
+
+    A missing number is its mean, as the network takes it. EasyPredict's error is NaN then, and otherwise the same.
+    """
     cats, nums = int(model._cats), int(model._nums)  # noqa: SLF001 - public in Java
     starts = np.array(model._catoffsets)  # noqa: SLF001
     scale, center = (np.array(values) for values in (model._normmul, model._normsub))  # noqa: SLF001

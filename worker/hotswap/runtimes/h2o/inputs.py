@@ -7,12 +7,13 @@
     CoxPH                   the times, the strata's own column and the interactions need not be sent
     target encoder          only the columns that it encodes
 
-XGBoost's MOJOs do not know that they were trained with an encoding: their columns are the encoded ones, as numbers.
+Some MOJOs do not declare the encoding that they were trained with, and their columns here are the encoded ones:
+encoded.py has those from before.
 """
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import jpype
 import numpy as np
@@ -20,6 +21,12 @@ import numpy as np
 from hotswap.codec.fields import Column
 from hotswap.codec.values import Matrix
 from hotswap.errors import SwapCode, SwapError
+
+UNSUPPORTED_ENCODING: Final = (
+    "the model was trained with a categorical_encoding that its MOJO does not support: train it with AUTO"
+)
+# The encodings that put all numbers before the columns that are made of categories.
+_NUMBERS_FIRST: Final = {"Binary", "OneHotExplicit"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,9 +41,7 @@ def inputs_of(model: Any) -> Inputs:
     """Return the inputs of a MOJO, without its offset. Raises SwapError MODEL_UNSUPPORTED for an unknown encoding."""
     encoding = model.getCategoricalEncoding()
     if encoding is None:
-        raise SwapError(
-            SwapCode.MODEL_UNSUPPORTED, "the model was trained with a categorical_encoding that MOJOs do not support"
-        )
+        raise SwapError(SwapCode.MODEL_UNSUPPORTED, UNSUPPORTED_ENCODING)
     if str(encoding) != "AUTO":
         return _encoded(model, encoding)
     kind = str(model.getClass().getSimpleName())
@@ -67,10 +72,21 @@ def _chosen(columns: Sequence[Column], places: Sequence[int]) -> Inputs:
 
 def _encoded(model: Any, encoding: Any) -> Inputs:
     """Return the columns from before the encoding; a table per column maps each level to its encoding."""
-    names = model.getNames() if str(encoding) == "LabelEncoder" else model.getOrigNames()
-    domains, width = model.getOrigDomainValues(), int(model.nfeatures())
-    columns = [_column(str(name), domains[index]) for index, name in enumerate(names[: int(model.getOrigNumCols())])]
+    scheme, width = str(encoding), int(model.nfeatures())
+    own = [str(name) for name in model.getNames()]
+    original = own if scheme == "LabelEncoder" else [str(name) for name in model.getOrigNames()]
+    domains = dict(zip(original, model.getOrigDomainValues(), strict=False))
+    # Weights, offset, fold and treatment are among the original columns, but are no features.
+    others = own[width:]
+    given = [name for name in original[: int(model.getOrigNumCols())] if name not in others]
+    columns = [_column(name, domains[name]) for name in given]
     places = encoding.createColumnMapping(model)
+    if scheme in _NUMBERS_FIRST:
+        # The library counts them: with numbers among them, all categories are too far to the right.
+        further = sum(name in others and domains[name] is None for name in original[: int(model.getOrigNumCols())])
+        for column in columns:
+            if column.categories is not None:
+                places.put(column.name, jpype.JInt(int(places.get(column.name)) - further))
     encoders = encoding.createCategoricalEncoders(model, places)
     numeric: list[tuple[int, int]] = []
     tables: list[tuple[int, Any, Matrix]] = []
@@ -78,10 +94,21 @@ def _encoded(model: Any, encoding: Any) -> Inputs:
         place = int(places.get(column.name))
         if column.categories is None:
             numeric.append((index, place))
+            continue
+        if scheme == "EnumLimited" and column.name in own:
+            # It keeps all of its levels. The library would take one that is called `other` for unknown.
+            table = _numbered_levels(column.categories, width, place)
         else:
             table = _encode_levels(encoders.get(jpype.JInt(place)), column.categories, width)
-            filled = np.flatnonzero(~np.isnan(table).all(axis=0))
-            tables.append((index, filled, table[:, filled]))
+        filled = np.flatnonzero(~np.isnan(table).all(axis=0))
+        tables.append((index, filled, table[:, filled]))
+    return Inputs(columns, _arrangement(width, numeric, tables))
+
+
+def _arrangement(
+    width: int, numeric: Sequence[tuple[int, int]], tables: Sequence[tuple[int, Any, Matrix]]
+) -> Callable[[Matrix], Matrix]:
+    """Return what puts numbers in their places, and for each category the row of its table."""
     sources, targets = [pair[0] for pair in numeric], [pair[1] for pair in numeric]
 
     def arrange(matrix: Matrix) -> Matrix:
@@ -91,7 +118,7 @@ def _encoded(model: Any, encoding: Any) -> Inputs:
             rows[:, filled] = table[np.nan_to_num(matrix[:, index], nan=len(table) - 1).astype(np.int64)]
         return rows
 
-    return Inputs(columns, arrange)
+    return arrange
 
 
 def _encode_levels(encoder: Any, levels: Sequence[str], width: int) -> Matrix:
@@ -102,6 +129,13 @@ def _encode_levels(encoder: Any, levels: Sequence[str], width: int) -> Matrix:
         if level is None or not encoder.encodeCatValue(level, row):
             encoder.encodeNA(row)
         table[number] = row
+    return table
+
+
+def _numbered_levels(levels: Sequence[str], width: int, place: int) -> Matrix:
+    """Return the same for a column whose levels are their numbers."""
+    table = np.full((len(levels) + 1, width), np.nan)
+    table[:-1, place] = range(len(levels))
     return table
 
 

@@ -8,7 +8,7 @@ columns. Options of configuration.runtime:
 
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -18,12 +18,12 @@ import numpy as np
 from hotswap.codec.fields import Column
 from hotswap.codec.outputs import Output
 from hotswap.codec.proto import Operation
-from hotswap.codec.values import Table
+from hotswap.codec.values import Matrix, Table
 from hotswap.errors import ModelError, SwapCode, SwapError
 from hotswap.generation import Configuration
-from hotswap.runtimes.h2o import extras
+from hotswap.runtimes.h2o import encoded, extras
 from hotswap.runtimes.h2o.flat import NotFlat, SealingFlatPlan, parts_of
-from hotswap.runtimes.h2o.inputs import inputs_of
+from hotswap.runtimes.h2o.inputs import UNSUPPORTED_ENCODING, inputs_of
 from hotswap.runtimes.h2o.outputs import CLASSIFIERS, outputs_of, shifted
 from hotswap.runtimes.h2o.scorers import scorer_of
 from hotswap.runtimes.h2o.words import WordEmbedding
@@ -62,21 +62,35 @@ def load(path: Path, configuration: Configuration) -> "H2OModel | WordEmbedding"
     contributions = extras.contributions(model) if has_contributions else None
     if category == "WordEmbedding":
         return WordEmbedding(model, configuration)
-    return H2OModel(model, contributions)
+    try:
+        return H2OModel(model, contributions, encoded.training_of(model, path))
+    except jpype.JException as error:
+        raise SwapError(SwapCode.MODEL_UNSUPPORTED, f"H2O's library cannot score this model: {error}") from error
 
 
 class H2OModel:
-    """A loaded MOJO that scores rows. `columns` and `outputs` describe the tables of score()."""
+    """A loaded MOJO that scores rows. `columns` are to be sent; `outputs` and `score` are of tables of its own ones.
 
-    def __init__(self, model: Any, contributions: extras.Extra | None) -> None:
+    Where its own columns are encoded ones, and those before the encoding are known, these are to be sent; a proto may
+    have either.
+    """
+
+    def __init__(self, model: Any, contributions: extras.Extra | None, training: encoded.Training | None) -> None:
         """Determine the columns and outputs. Raises SwapError MODEL_UNSUPPORTED if its MOJO cannot be scored."""
         self._model = model
         self._category: Final = str(model.getModelCategory())
-        self._offset: Final = _offset_of(model)
+        offset = _offset_of(model)
+        self._has_offset: Final = offset is not None
         inputs = inputs_of(model)
         self._arrange = inputs.arrange
-        self.columns: Final[Sequence[Column]] = [*inputs.columns, *([Column(self._offset)] if self._offset else [])]
-        self._score, width, is_score0 = scorer_of(model, has_offset=self._offset is not None)
+        raw = encoded.raw_inputs(inputs.columns, training) if training else None
+        # What the own columns were accepted for stays so: they are tried first.
+        self._tables: Final = [_Tables(self, inputs.columns, None, offset)]
+        if raw:
+            self._tables.append(_Tables(self, raw.columns, raw.arrange, offset))
+        self.columns: Final[Sequence[Column]] = self._tables[-1].columns
+        self.advice: Final = encoded.advice_on(inputs.columns, training) if training else ""
+        self._score, width, is_score0 = scorer_of(model, has_offset=self._has_offset)
         self._scores_of_score0: Final = width if is_score0 and self._arrange is None else 0
         self._extras = [*_extras(model, self._category), *([contributions] if contributions else [])]
         outputs = outputs_of(model, self._category, width)
@@ -93,19 +107,25 @@ class H2OModel:
         return f"H2O {_algorithm_of(self._model)}, {self._category}: {columns} -> {outputs}"
 
     def plan(self, operation: Operation, configuration: Configuration) -> RowPlan | SealingFlatPlan:
-        """Return the plan of an operation: the fast path in the JVM if its rows are flat, else the fallback."""
-        plan = RowPlan(self, operation, configuration)
+        """Return the plan of an operation: the fast path in the JVM if its rows are flat, else the fallback.
+
+        Its rows have those columns of which the proto lacks the fewest.
+        """
+        plans = [(tables, RowPlan(tables, operation, configuration)) for tables in self._tables]
+        tables, plan = min(plans, key=lambda each: len(each[1].decoder.problems))
+        if plan.decoder.problems and self.advice:
+            plan.problems = [*plan.problems, self.advice]
         if plan.problems:
             return plan
         try:
-            return self._flat(plan)
+            return self._flat(tables, plan)
         except NotFlat as reason:
             plan.path = f"through Python: {reason}"
             return plan
 
-    def _flat(self, plan: RowPlan) -> SealingFlatPlan:
+    def _flat(self, tables: "_Tables", plan: RowPlan) -> SealingFlatPlan:
         width, sources = self._scores_of_score0, plan.decoder.sources
-        if not width:
+        if not width or tables.are_encoded:
             raise NotFlat("the model's rows are built, or scored, by more than score0")
         parts = parts_of(plan.encoder, plan.encoder.fills, width)
         scorer = jpype.JClass("hotswap.Score0").of(self._model, len(sources), width)
@@ -118,13 +138,42 @@ class H2OModel:
         """
         matrix = table.matrix
         try:
-            given = matrix[:, :-1] if self._offset else matrix
+            given = matrix[:, :-1] if self._has_offset else matrix
             rows = self._arrange(given) if self._arrange else given
             scores = self._score(rows, matrix[:, -1])
             more = [extra.values(rows, scores) for extra in self._extras]
         except jpype.JException as error:
             raise ModelError(f"the model raised {error}") from error
         return Table(np.hstack([scores, *more]) if more else scores)
+
+
+class _Tables:
+    """A model with the columns of the tables to score, the offset's last; `encode` makes the model's own of them."""
+
+    def __init__(
+        self, model: H2OModel, columns: Sequence[Column], encode: Callable[[Matrix], Matrix] | None, offset: str | None
+    ) -> None:
+        self._model = model
+        self._encode = encode
+        self._count: Final = len(columns)
+        self.columns: Final[Sequence[Column]] = [*columns, *([Column(offset)] if offset else [])]
+
+    @property
+    def outputs(self) -> Sequence[Output]:
+        """The outputs of each row."""
+        return self._model.outputs
+
+    @property
+    def are_encoded(self) -> bool:
+        """Whether they are not the model's own yet."""
+        return self._encode is not None
+
+    def score(self, table: Table) -> Table:
+        """Score rows x columns to rows x outputs. Raises ModelError as the model does."""
+        if self._encode:
+            matrix = table.matrix
+            table = Table(np.hstack([self._encode(matrix[:, : self._count]), matrix[:, self._count :]]))
+        return self._model.score(table)
 
 
 def _extras(model: Any, category: str) -> list[extras.Extra]:
@@ -178,6 +227,8 @@ def _load(path: Path, *, has_attributes: bool) -> Any:
     try:
         return jpype.JClass("hex.genmodel.MojoModel").load(os.fspath(path), has_attributes)
     except jpype.JException as error:
+        if "DeeplearningMojoReader.readkv" in str(error):  # it expects an encoding's name; EnumLimited's is not written
+            raise SwapError(SwapCode.MODEL_UNSUPPORTED, UNSUPPORTED_ENCODING) from error
         # A zip without a model.ini raises NullPointerException, other broken ones raise all kinds of exceptions.
         reason = re.sub(re.escape(os.fspath(path)) + "/?", "", str(error))
         raise SwapError(SwapCode.MODEL_INVALID, f"the artifact is not a readable H2O MOJO: {reason}") from error

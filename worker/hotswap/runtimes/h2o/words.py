@@ -1,11 +1,13 @@
 """Scores Word2Vec MOJOs: the embedding of a word, or the mean embedding of a text's words.
 
 The column (named as in training) is one word, or several separated by white space. Words are looked up exactly as
-written, as H2O does. If no word is known, the embedding is NaN, or the request is refused if
+written, as H2O does. A trained word may hold white space itself (`new york`): it is found as the whole text, and among
+the words of one, where the longest counts. If no word is known, the embedding is NaN, or the request is refused if
 configuration.unknown_category is REFUSE.
 """
 
-from collections.abc import Sequence
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import chain
 from typing import Any, Final
 
@@ -19,6 +21,7 @@ from hotswap.codec.proto import Operation
 from hotswap.codec.values import Table
 from hotswap.errors import ModelError
 from hotswap.generation import Configuration, Policy
+from hotswap.runtimes.h2o.inputs import field_of
 from hotswap.runtimes.h2o.loops import embedding_loop
 from hotswap.runtimes.h2o.outputs import outputs_of
 from hotswap.runtimes.rows import RowPlan
@@ -32,6 +35,7 @@ class WordEmbedding:
         self._size: Final = int(model.getVecSize())
         self._is_strict = configuration.unknown_category is Policy.REFUSE
         self._loop = embedding_loop()
+        self._split = _splitter([str(word) for word in field_of(model, "_embeddings").keySet()])
         self.columns: Final[Sequence[Column]] = [Column(str(model.getNames()[0]), type="text")]
         self.outputs: Final[Sequence[Output]] = outputs_of(model, "WordEmbedding", self._size)
 
@@ -49,7 +53,7 @@ class WordEmbedding:
 
         Raises ModelError if none of a text's words is known and the policy for unknown categories is REFUSE.
         """
-        texts = [(text or "").split() for text in table.objects[0]]
+        texts = [list(self._split(text or "")) for text in table.objects[0]]
         vectors = self._look_up(list(chain.from_iterable(texts)))
         is_known = ~np.isnan(vectors[:, 0])
         means = np.full((len(texts), self._size), np.nan, np.float32)
@@ -73,3 +77,28 @@ class WordEmbedding:
         found = jpype.JArray.of(unknown)
         self._loop(self._model, jpype.JArray(jpype.JString)(words), found)
         return np.array(found)
+
+
+def _splitter(vocabulary: Sequence[str]) -> Callable[[str], Iterable[str]]:
+    """Return what splits a text into words: at white space, except within a word of the vocabulary."""
+    phrases = {word for word in vocabulary if word.split() != [word]}
+    if not phrases:
+        return str.split
+    most = max(len(phrase.split()) for phrase in phrases)
+
+    def split(text: str) -> Iterator[str]:
+        if text in phrases:
+            yield text
+            return
+        words = [match.span() for match in re.finditer(r"\S+", text)]
+        first = 0
+        while first < len(words):
+            begin, end = words[first]
+            for last in range(min(first + most, len(words)) - 1, first, -1):
+                if text[begin : words[last][1]] in phrases:
+                    first, end = last, words[last][1]
+                    break
+            yield text[begin:end]
+            first += 1
+
+    return split
