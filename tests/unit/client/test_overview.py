@@ -125,5 +125,9 @@ def test_partitions_scored_by_a_generation_without_a_command_say_how_to_continue
     assert line.endswith("`hotswap swap d --model … --proto … --generation 8`")
 
 
+def test_a_floor_that_no_command_can_have_created_is_no_problem():
+    assert problems(worker("w1", 1, (0, "")), newest=1, floors=(2**64 - 1, 1)) == ()
+
+
 def test_a_worker_counts_as_dead_after_three_missing_reports():
     assert FRESH_S == 3 * STATUS_S

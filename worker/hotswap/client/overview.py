@@ -15,7 +15,16 @@ from hotswap.kafka.committed import Lag
 from hotswap.kafka.control_topic import settled
 from hotswap.kafka.log import LogReader, LogRecord
 from hotswap.settings import Settings
-from hotswap.swap import LaterCommand, PauseCommand, RollbackCommand, SkipCommand, Swap, TrustCommand, out_of_reach
+from hotswap.swap import (
+    LaterCommand,
+    PauseCommand,
+    RollbackCommand,
+    SkipCommand,
+    Swap,
+    TrustCommand,
+    highest,
+    out_of_reach,
+)
 
 _TURN_S = 1.0
 _FORGOTTEN_S = 3_600.0
@@ -174,7 +183,8 @@ class Overview:
 
     def _out_of_reach(self) -> Iterator[str]:
         """Yields the partitions whose floor no worker, or not their own worker, can reach."""
-        floors = {lag.partition: lag.generation for lag in self.lags}
+        # What no command can have created is no floor to the workers either (kafka/position.py).
+        floors = {lag.partition: lag.generation for lag in self.lags if lag.generation <= highest(self.newest)}
         if lost := [partition for partition, floor in floors.items() if floor > self.newest]:
             floor = max(floors.values())
             higher = (
