@@ -4,6 +4,7 @@ import sys
 from collections import Counter, deque
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import aclosing
+from dataclasses import replace
 from functools import partial
 from itertools import chain, repeat
 from pathlib import Path
@@ -270,14 +271,8 @@ async def _score(settings: Settings, file: Path, given: dict[str, Any], parts: P
             raise Failure("no row was scored, so nothing is activated", REFUSED)
         # Samples are for the first operation: messages of another one would be refused.
         is_first = operation is next(iter(schema.operations.values()))
-        change = Change(
-            model=model,
-            kind=parts.kind,
-            proto=proto,
-            configuration=configuration,
-            samples=as_samples(samples) if is_first else (),
-        )
-        await _activate(settings, change)
+        change = Change(model=model, kind=parts.kind, proto=proto, configuration=configuration)
+        await _activate(settings, replace(change, samples=as_samples(samples) if is_first else ()))
 
 
 def _own_host(*given: Any, **more: Any) -> Any:

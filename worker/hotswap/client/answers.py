@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Iter
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, NamedTuple, Self, TypeAlias, TypeVar
+from typing import Any, NamedTuple, Self, TypeAlias, TypeVar, overload
 
 from hotswap.batch import Headers
 from hotswap.kafka.acls import Right
@@ -32,6 +32,28 @@ class Outgoing(NamedTuple):
     value: bytes | None
     key: bytes | None = None
     headers: Headers = ()
+
+
+class Alike(Sequence[Outgoing]):
+    """Requests with the same headers, made as they are published: a long call has hundreds of thousands."""
+
+    def __init__(self, values: Sequence[bytes], headers: Headers) -> None:
+        self._values = values
+        self._headers = headers
+
+    def __len__(self) -> int:
+        return len(self._values)
+
+    @overload
+    def __getitem__(self, at: int) -> Outgoing: ...
+
+    @overload
+    def __getitem__(self, at: slice) -> list[Outgoing]: ...
+
+    def __getitem__(self, at: int | slice) -> Outgoing | list[Outgoing]:
+        if isinstance(at, slice):
+            return [Outgoing(value, None, self._headers) for value in self._values[at]]
+        return Outgoing(self._values[at], None, self._headers)
 
 
 class Place(NamedTuple):

@@ -11,7 +11,7 @@ from typing import Any, Protocol, TypeVar
 from starlette.requests import Request
 
 from hotswap.batch import Code, Format, Headers
-from hotswap.client.answers import ID_HEADER, Prediction, Refused
+from hotswap.client.answers import ID_HEADER, Alike, Prediction, Refused
 from hotswap.client.change import Receipt
 from hotswap.client.client import Client
 from hotswap.client.finding import new_token
@@ -21,7 +21,7 @@ from hotswap.client.serving import Served, find_operation, follow_serving
 from hotswap.codec.proto import Operation, Schema
 from hotswap.errors import HotswapError, SwapCode, SwapError, UsageError, pause_before
 from hotswap.gateway import rows
-from hotswap.gateway.desk import Alike, Answered, Desk
+from hotswap.gateway.desk import Answered, Desk
 from hotswap.gateway.problems import Problem
 from hotswap.gateway.work import Work
 from hotswap.settings import Settings

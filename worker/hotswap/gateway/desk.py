@@ -13,9 +13,8 @@ from collections import Counter, deque
 from collections.abc import Iterator, Sequence
 from http import HTTPStatus
 from itertools import islice, repeat
-from typing import NamedTuple, TypeAlias, overload
+from typing import NamedTuple, TypeAlias
 
-from hotswap.batch import Headers
 from hotswap.client.answers import Answers, Outgoing, Place, Prediction, Refused, Unread
 from hotswap.client.finding import PredictionId
 from hotswap.errors import HotswapError, StartError
@@ -44,28 +43,6 @@ _LONG = 16
 _POLL_S = 0.5
 
 Answer: TypeAlias = Prediction | Refused
-
-
-class Alike(Sequence[Outgoing]):
-    """Requests with the same headers, made as they are published: a long call has hundreds of thousands."""
-
-    def __init__(self, values: Sequence[bytes], headers: Headers) -> None:
-        self._values = values
-        self._headers = headers
-
-    def __len__(self) -> int:
-        return len(self._values)
-
-    @overload
-    def __getitem__(self, at: int) -> Outgoing: ...
-
-    @overload
-    def __getitem__(self, at: slice) -> list[Outgoing]: ...
-
-    def __getitem__(self, at: int | slice) -> Outgoing | list[Outgoing]:
-        if isinstance(at, slice):
-            return [Outgoing(value, None, self._headers) for value in self._values[at]]
-        return Outgoing(self._values[at], None, self._headers)
 
 
 class Answered(NamedTuple):

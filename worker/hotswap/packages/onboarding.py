@@ -7,7 +7,7 @@ name. What is packed has been loaded and checked just as a worker would stage it
 import io
 import json
 import re
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -16,11 +16,8 @@ from typing import NamedTuple
 from hotswap.artifacts.detect import find_kind
 from hotswap.client import protos
 from hotswap.client.change import artifact_of, read_proto
-from hotswap.codec.fields import descriptor_of
 from hotswap.codec.proto import Schema
-from hotswap.codec.text.layout import Layout
-from hotswap.codec.text.names import assign
-from hotswap.codec.text.reader import explain_header, read_rows
+from hotswap.codec.text.hints import explain_header
 from hotswap.errors import SwapCode, SwapError, UsageError
 from hotswap.generation import Configuration, Proto, frozen
 from hotswap.host.describe import ask
@@ -29,6 +26,7 @@ from hotswap.host.interface import Interface
 from hotswap.host.load import Load, sandbox_of
 from hotswap.host.parent import ModelHost
 from hotswap.packages.draft import Draft, draft_proto, fields_of
+from hotswap.packages.fitting import renamed, unfilled
 from hotswap.packages.package import encode_samples, open_package, schema_of
 from hotswap.packages.packing import Content
 from hotswap.packages.sample import Sample, read_sample
@@ -112,13 +110,13 @@ async def onboard(settings: Settings, wish: Wish) -> Onboarded:
         schema = await protos.in_thread(schema_of, fitted.proto)
         if wish.proto and sample:
             described = await _check(load(fitted.configuration, fitted.proto)) if is_served else None
-            fitted = fitted._replace(samples=_renamed(sample, schema, fitted.configuration, described))
+            fitted = fitted._replace(samples=renamed(sample, schema, fitted.configuration, described))
         samples = io.StringIO(fitted.samples, newline="")
         messages = encode_samples(samples, schema, f"sample {wish.sample}") if fitted.samples else ()
         if is_served:
             description = await _check(load(fitted.configuration, fitted.proto, messages))
             if wish.proto and fitted.samples:
-                fitted.notes.extend(_lacking(wish, _unfilled(fitted.samples, schema, description.reads)))
+                fitted.notes.extend(_lacking(wish, unfilled(fitted.samples, schema, description.reads)))
         else:
             fitted.notes.append(f"not checked: no runtime for kind {kind} is installed here")
     version = _version(wish, schema)
@@ -185,16 +183,6 @@ def _fit(wish: Wish, known: _Known) -> _Fitted:
     ]
     notes += [*_compare(wish, known, draft), *_remarks(known, draft, merged)]
     return _Fitted(Proto.inline(draft.text), merged, sample.as_csv(draft.fields) if sample else "", notes)
-
-
-def _renamed(sample: Sample, schema: Schema, configuration: Configuration, described: Description | None) -> str:
-    """Return the sample with the names of a given proto; a column that fills no field keeps its name."""
-    operation = next(iter(schema.operations.values()))
-    columns = configuration.table(described.fields.get(operation.name) if described else None).columns
-    sample = sample.called_by(dict(columns))
-    header = [part.name for part in sample.fields]
-    filled = assign(descriptor_of(Layout(operation.input, header, columns).row), header, columns)
-    return sample.as_csv({name: filled.paths.get(name, name) for name in header if name not in filled.passed_over})
 
 
 def _draft(wish: Wish, known: _Known) -> Draft:
@@ -282,12 +270,6 @@ def _lacking(wish: Wish, columns: Sequence[str], advice: str = "") -> list[str]:
         f"sample {wish.sample}: the file lacks columns that the model reads: {shown}; --allow-missing scores them as "
         f"missing{f' ({advice})' if advice else ''}"
     )
-
-
-def _unfilled(samples: str, schema: Schema, reads: Mapping[str, Collection[str]]) -> list[str]:
-    """Return the fields that the first operation's model reads, and no column of the samples fills."""
-    name, operation = next(iter(schema.operations.items()))
-    return read_rows(io.StringIO(samples, newline=""), "csv", operation.input).watch(list(reads.get(name, ())))
 
 
 def _remarks(known: _Known, draft: Draft, configuration: Configuration) -> Iterator[str]:

@@ -12,7 +12,6 @@ import math
 from collections import Counter, deque
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from difflib import get_close_matches
 from functools import lru_cache
 from typing import Any, Literal, Protocol, TextIO
 
@@ -21,6 +20,7 @@ from google.protobuf.message import Message
 from hotswap.codec.fields import descriptor_of
 from hotswap.codec.text.cells import Cell, find_cell, find_field, is_utf8
 from hotswap.codec.text.chunk import ChunkEncoder
+from hotswap.codec.text.hints import explain_header, guess
 from hotswap.codec.text.json_reader import JsonRows
 from hotswap.codec.text.layout import SHOWN, BadRow, Chunk, Layout, Row, reason_of
 from hotswap.codec.text.names import Columns, assign, trimmed
@@ -29,8 +29,6 @@ from hotswap.generation import TextOptions
 
 _MAX_CELL = 1 << 24
 _CHUNK = 1 << 18  # characters
-_DELIMITERS = ",;\t|"
-_GUESSED = 8  # names: a guess compares one with all columns, and a stranger may send a header of 100,000
 _MAX_DEPTH = 98
 """Maximum nesting of a field: protobuf reads 100 levels, including the row and its message; 100,000 crash it."""
 
@@ -127,41 +125,6 @@ def _make_plan(message: type[Message], header: tuple[str, ...], columns: Columns
     is_plain = not absent and all(cell is None or cell.is_plain for cell in cells)
     plain = [(at, cell.field.name, cell.parse) for at, cell in enumerate(cells) if cell] if is_plain else []
     return _Plan(layout, cells, absent, plain, filled.notes(), names)
-
-
-def explain_header(header: Sequence[str], columns: Sequence[str]) -> str:
-    """Return what is probably wrong with a header of which no name is one of these columns."""
-    for delimiter in _DELIMITERS if len(header) == 1 else ():
-        if delimiter in header[0]:
-            return f"is the delimiter {delimiter!r}?"
-    meant = _guess(header, columns)
-    if meant:
-        return "did you mean " + ", ".join(f"{near} by {name}" for name, near in meant.items()) + "?"
-    return "is the header line missing?"
-
-
-def _guess(header: Sequence[str], columns: Sequence[str]) -> dict[str, str]:
-    """Return what the first names of a header probably mean, without those that resemble nothing."""
-    return {name: near for name in header[:_GUESSED] if (near := _near(name, columns))}
-
-
-def _near(name: str, columns: Sequence[str]) -> str:
-    """Return the columns that a name probably means; or nothing.
-
-    They have another case, stand in another message or in none, are the fields of the message that it names, or are
-    spelt otherwise.
-    """
-    low = name.casefold()
-    last = low.rpartition(".")[2]
-    rules: tuple[Callable[[str], bool], ...] = (
-        lambda column: column == low or low.endswith(f".{column}"),
-        lambda column: column.rpartition(".")[2] == last,
-        lambda column: column.startswith(f"{low}."),
-    )
-    for fits in rules:
-        if found := [column for column in columns if fits(column.casefold())]:
-            return " or ".join(found[:_GUESSED])
-    return next(iter(get_close_matches(name, columns, 1)), "")
 
 
 def _columns(row: Any) -> Iterator[str]:
@@ -351,7 +314,7 @@ class CsvRows:
         notes = list(passed_over.values())
         if unknown:
             count = f"{len(unknown)} of {len(self._header)} columns"
-            meant = _guess(unknown, self._plan.names)
+            meant = guess(unknown, self._plan.names)
             listed = [f"{name} (did you mean {meant[name]}?)" if name in meant else name for name in unknown]
             notes.append(f"ignored {count}, which match no field: {', '.join(listed)}")
         if zeros:
