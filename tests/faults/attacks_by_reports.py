@@ -21,6 +21,7 @@ async def swap_without_a_worker(stage):
     """SERVING of every swap, forged while all workers are stopped."""
     forger, workers = Forger(stage.deployment), stage.alive
     before = len(await asyncio.to_thread(forger.commands))
+    await asyncio.sleep(_ANSWERED_S)
     stage.over = time.time()
     await asyncio.sleep(_ANSWERED_S)  # what was published until then
     for name in workers:

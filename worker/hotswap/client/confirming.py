@@ -14,7 +14,7 @@ from hotswap.client import overview
 from hotswap.client.change import Receipt
 from hotswap.client.fleet import Fleet, FleetAnswer, WorkerView
 from hotswap.client.offsets import Offsets
-from hotswap.errors import Denied, Doubt, StartError
+from hotswap.errors import Doubt, StartError
 from hotswap.kafka.committed import Committed
 from hotswap.printable import numbers
 from hotswap.settings import Settings
@@ -68,10 +68,10 @@ class Confirmation:
         """Return why the reports do not count yet; empty: they do, or this user may not know."""
         try:
             committed = await self._offsets.read()
-            behind = {n: at for n, at in (committed or {}).items() if at.generation < self._generation}
+            if committed is None:
+                return f"{self._settings.topics.requests} may not be seen, so what is committed there is not known"
+            behind = {n: at for n, at in committed.items() if at.generation < self._generation}
             return self._why(behind, answer, await self._excused(behind, answer, fleet)) if behind else ""
-        except Denied:
-            return ""
         except (Doubt, StartError) as doubt:
             return f"the committed offsets could not be read: {doubt}"
 

@@ -34,7 +34,9 @@ class Offsets:
         await self._stack.aclose()
 
     async def read(self) -> Mapping[int, Committed] | None:
-        """Return partition -> what is committed there, in one request for all; None: `denied` says why not.
+        """Return partition -> what is committed there, in one request for all; None: this user may not read them.
+
+        Then `denied` says why not, unless it is the requests topic that may not be seen: what writes there says that.
 
         Raises:
             StartError: no broker answers.
@@ -43,9 +45,13 @@ class Offsets:
         """
         if self.denied:
             return None
-        admin = await self._connected()
+        admin, topic = await self._connected(), self._settings.topics.requests
         try:
-            return await admin.committed(self._settings.group_id, self._settings.topics.requests)
+            count = await admin.partitions(topic)
+        except Denied:
+            return None
+        try:
+            return await admin.committed(self._settings.group_id, topic, range(count))
         except Denied as denied:
             self.denied = str(denied)
             log.warning("reports.unconfirmed", extra={"why": self.denied})
