@@ -57,10 +57,17 @@ class Folded:
         """All that a log decides: what each command was worth, what was accepted, and whether there is a pause."""
         return {
             "verdicts": self._verdicts,
-            "accepted": [_plain(swap) for swap in self.timeline.swaps.values()],
+            "accepted": [_accepted(swap) for swap in self.timeline.swaps.values()],
             "is_paused": self.timeline.is_paused,
             "newest": self.timeline.newest,
         }
+
+
+def _accepted(swap):
+    plain = _plain(swap)
+    # What a table is read by, which no log has: a configuration has its columns beside its text.
+    assert plain["generation"]["configuration"]["text"].pop("columns") == []
+    return plain
 
 
 def fold(records):

@@ -204,6 +204,7 @@ def test_make_help_lists_every_target():
         "http-conformance",
         "kubernetes-check",
         "lake",
+        "odd-headers",
         "verifier",
         "model",
         "mutants",
