@@ -143,7 +143,7 @@ async def test_the_commands_tell_the_story_from_the_first_swap_to_the_replay(dep
     assert json.loads(swapped.stdout)["incompatible"] == ["operation Classify is gone"]
     (tmp_path / "odd.csv").write_text("x0,color,country\n1,mauve,PL\n1,red,PL\n")
     for command in (("predict", name), ("score", *mixed)):
-        said = hotswap(*command, tmp_path / "odd.csv").stderr
+        said = hotswap(*command, tmp_path / "odd.csv", "--allow-missing").stderr
         assert "`color`: the model does not know 'mauve' (1 row): scored as missing or unknown\n" in said, command
     stale = hotswap("predict", name, IRIS, "--proto", PROTOS / "iris.proto", code=1)
     assert stale.stderr.count("PROTO_MISMATCH") == 150
