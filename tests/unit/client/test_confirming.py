@@ -83,7 +83,7 @@ async def test_a_report_counts_once_the_offsets_name_that_generation_or_a_later_
     forger(cluster, settings, "w1")
     waiting = asyncio.create_task(swapped(settings, 5))
     reads = cluster.offset_reads
-    while cluster.offset_reads < reads + 3:
+    while cluster.offset_reads < reads + 3 and not waiting.done():
         await asyncio.sleep(0.01)
     assert not waiting.done()
     cluster.scored = {0: 2, 1: 3}
