@@ -83,7 +83,7 @@ def _column(name):
         if field is None:
             return None
         if field.label == "map":
-            return ([*path, parts[-1]], Field(0, field.kind)) if place == len(parts) - 2 else None
+            return None if is_last else ([*path, ".".join(parts[place + 1 :])], Field(0, field.kind))
         if is_last:
             return (path, field) if isinstance(field.kind, str) else None
         if isinstance(field.kind, str):

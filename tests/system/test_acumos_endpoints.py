@@ -246,7 +246,7 @@ async def test_transform_csv_with_activate_becomes_the_service_as_the_paper_prom
 
 async def test_transform_csv_with_activate_changes_nothing_where_a_row_is_refused(fleet, tmp_path):
     before = (await newest(fleet)).number
-    words = ("--model", MODELS["iris_glm"], "--proto", IRIS, "--activate", fleet.name)
+    words = ("--model", MODELS["iris_glm"], "--proto", IRIS, "--activate", fleet.name, "--allow-missing")
     (tmp_path / "bad.csv").write_text("sepal_length\n5.1\nlong\n")
     (tmp_path / "none.csv").write_text("sepal_length\n")
     _, stderr = await hotswap(fleet, "score", tmp_path / "bad.csv", *words, code=1)

@@ -38,7 +38,7 @@ def test_the_demo_loses_nothing_answers_nothing_twice_and_predicts_what_the_mode
     counted = re.search(r"asked (\S+) · answered (\S+) · lost 0 · answered twice 0 · refused 0 ", screen)
     assert counted, screen
     assert counted[1] == counted[2] != "0"
-    assert re.search(r"✗ 3 .* refused after .*\n +ARTIFACT_INVALID: better.zip is not a zip", screen)
+    assert re.search(r"✗ 3 .* refused after .*\n +ARTIFACT_INVALID: better.zip is no model but text", screen)
     scores = figures(screen, r"\d (iris|cancer)_")
     assert len(scores) == 4, "generations 1, 2, 4 and 5 serve, 3 is the refused one"
     for answered, right, offline, differ in scores:
