@@ -59,7 +59,7 @@ async def test_what_was_fetched_is_held_by_the_worker_and_no_longer_by_the_proce
     [
         (Model("file:///no/such.zip", "0" * 64), "ARTIFACT_UNREACHABLE", "cannot be reached"),
         (Model(MODEL.as_uri(), "0" * 64), "DIGEST_MISMATCH", "it was changed or damaged"),
-        (model(EXAMPLES / "protos" / "iris.proto"), "ARTIFACT_INVALID", "is not a zip"),
+        (model(EXAMPLES / "protos" / "iris.proto"), "ARTIFACT_INVALID", "is no model but text"),
         (Model(MODEL.as_uri(), "no digest"), "ARTIFACT_INVALID", "64 digits"),
     ],
 )
