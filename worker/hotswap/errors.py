@@ -137,7 +137,7 @@ class DamagedBatch(HotswapError):
 
 
 class TopicMismatch(HotswapError):
-    """Hold the partition, and look again soon: a topic that its answers go to is gone, or has too few partitions."""
+    """Hold the partition, and look again soon: a topic of its answers is gone, too small, or flooded by others."""
 
 
 class NoAnswer(HotswapError):

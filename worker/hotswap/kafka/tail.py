@@ -107,10 +107,6 @@ class AnswersTail:
         for reader in self._readers:
             await end(reader.consumer)
 
-    def source(self, partition: int) -> bytes:
-        """Return what the `source` of a partition's answers begins with."""
-        return f"{self._settings.topics.requests}-{partition}-".encode()
-
     async def read(self, partition: int, known: Known) -> Tail:
         """Return what the predictions and dead letters of a partition end with.
 
