@@ -94,7 +94,7 @@ async def test_a_head_of_many_headers_and_bytes_is_answered_up_to_the_bounds_and
     async with serving() as served:
         for more, status in [
             (b"X: " + b"x" * (connections.HEAD_BYTES - 200) + b"\r\n", b"200"),
-            (b"X: " + b"x" * (connections.HEAD_BYTES + (16 << 10)) + b"\r\n", b"431"),
+            (b"X: " + b"x" * (connections.HEAD_BYTES + 2 * connections._PIECE) + b"\r\n", b"431"),
             (many, b"200"),
             (many + b"B: c\r\n", b"431"),
         ]:
@@ -185,6 +185,24 @@ async def test_requests_ahead_of_their_replies_are_answered_in_turn_up_to_a_boun
         await served.ask((HEAD + b"\r\n") * 100_000)
         assert await served.is_there()
     assert len(served.headers) < 10_000
+
+
+async def test_the_next_request_may_come_along_with_the_end_of_a_long_body_that_nobody_has_read():
+    body = b"x" * (2 * connections._FRAMING_BYTES + 1_000)
+    async with serving() as served:
+        reader, writer = await asyncio.open_connection("127.0.0.1", served.port)
+        writer.write(b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n" % len(body))
+        assert (await asyncio.wait_for(reader.readline(), 30)).startswith(b"HTTP/1.1 405")
+        writer.write(body + HEAD + b"Connection: close\r\n\r\n")
+        assert b"HTTP/1.1 200" in await asyncio.wait_for(reader.read(), 30)
+        writer.close()
+
+
+async def test_a_request_and_the_longest_head_after_it_are_both_answered():
+    longest = HEAD + b"X: " + b"x" * (connections.HEAD_BYTES - 200) + b"\r\nConnection: close\r\n\r\n"
+    small = HEAD + b"X: " + b"x" * (connections._PIECE - 100) + b"\r\n\r\n"
+    async with serving() as served:
+        assert (await served.ask(small, longest[:60_000], longest[60_000:])).count(b"HTTP/1.1 200") == 2
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ only, that of a connection which is kept after a response.
 
 import asyncio
 from collections.abc import Iterator
+from enum import Enum, auto
 from http import HTTPStatus
 from time import monotonic
 from typing import Any
@@ -32,6 +33,14 @@ _PIPELINED = 100
 _PIECE = 16 << 10
 
 
+class _Part(Enum):
+    """What of a request comes next; a body has its trailers."""
+
+    REQUEST = auto()
+    HEAD = auto()
+    BODY = auto()
+
+
 class Connection(HttpToolsProtocol):
     """A connection with bounds; `state` has the client's address as `peer`, and the subject of its certificate.
 
@@ -40,7 +49,9 @@ class Connection(HttpToolsProtocol):
 
     def __init__(self, *given: Any, **named: Any) -> None:
         super().__init__(*given, **named)
-        self._is_in_head = True
+        self._part = _Part.REQUEST
+        self._is_another_part = False
+        """Whether a part has ended within the piece that is being parsed."""
         self._head_bytes = 0
         self._headers = 0
         self._framing_bytes = 0
@@ -67,26 +78,36 @@ class Connection(HttpToolsProtocol):
             self._take(piece)
 
     def _take(self, piece: bytes) -> None:
-        was_in_head, body_bytes = self._is_in_head, self._body_bytes
-        if was_in_head and not self._head_bytes:
-            self._since = monotonic()
+        self._is_another_part, body_bytes = False, self._body_bytes
         super().data_received(piece)
         if self.transport.is_closing():
             return
-        if was_in_head and self._is_in_head:
-            self._head_bytes += len(piece)
-            if self._head_bytes > HEAD_BYTES:
-                self._refuse(f"the request line and its headers may have at most {HEAD_BYTES} bytes")
-        elif not was_in_head:
+        if self._is_another_part:
+            pass  # the bytes of two parts, neither of which was long up to here
+        elif self._part is _Part.BODY:
             self._framing_bytes += len(piece) - (self._body_bytes - body_bytes)
             if self._framing_bytes > _FRAMING_BYTES + _FRAMING_PER_BYTE * self._body_bytes:
                 self.transport.abort()
+        else:
+            self._head_bytes += len(piece)
+            if self._head_bytes > HEAD_BYTES:
+                self._refuse(f"the request line and its headers may have at most {HEAD_BYTES} bytes")
         if len(self.pipeline) > _PIPELINED:
             self.transport.abort()
 
+    def _begin(self, part: _Part) -> None:
+        self._part, self._is_another_part = part, True
+        self._head_bytes = self._headers = self._framing_bytes = self._body_bytes = 0
+
+    def on_message_begin(self) -> None:
+        """Begin a head."""
+        self._begin(_Part.HEAD)
+        self._since = monotonic()
+        super().on_message_begin()
+
     def on_header(self, name: bytes, value: bytes) -> None:
         """Take a header; a trailer is dropped: it comes after the call was let in, and could change who called."""
-        if self._is_in_head:
+        if self._part is _Part.HEAD:
             self._headers += 1
             if self._headers > HEADERS:
                 raise ValueError(HEADERS)
@@ -94,8 +115,7 @@ class Connection(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         """Begin the call."""
-        self._is_in_head, self._head_bytes, self._headers = False, 0, 0
-        self._framing_bytes = self._body_bytes = 0
+        self._begin(_Part.BODY)
         super().on_headers_complete()
 
     def on_body(self, body: bytes) -> None:
@@ -105,7 +125,7 @@ class Connection(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         """Expect the next head."""
-        self._is_in_head = True
+        self._begin(_Part.REQUEST)
         super().on_message_complete()
 
     def send_400_response(self, msg: str) -> None:
@@ -171,9 +191,9 @@ class Connection(HttpToolsProtocol):
             self.transport.close()
 
     def _patience(self) -> float:
-        if self._is_deaf or not self._is_in_head:
+        if self._is_deaf or self._part is _Part.BODY:
             return _REST_S
-        return HEAD_S if self._head_bytes else IDLE_S
+        return HEAD_S if self._part is _Part.HEAD else IDLE_S
 
 
 def _pieces(data: bytes) -> Iterator[bytes]:
