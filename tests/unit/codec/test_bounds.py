@@ -87,6 +87,14 @@ def test_large_protos_of_real_life_stay_within_the_bounds():
     assert list(compile_proto((HEAD + deep).encode()).operations) == ["p"]
 
 
+def test_a_host_holds_no_proto_to_the_bounds_for_what_a_log_once_accepted_stays_accepted():
+    many_messages = many(6_000, "message M# { string name = 1; }")
+    source = f'syntax = "proto3"; {many_messages} service S {{ rpc p(M1) returns (M2); }}'.encode()
+    with pytest.raises(SwapError, match="more than 5,000 messages"):
+        check_text(source)
+    assert list(compile_proto(source).operations) == ["p"]
+
+
 def test_a_chain_of_messages_is_no_matter_how_long_it_is():
     chain = "".join(f"message M{number} {{ optional M{(number + 1) % 4_000} a = 1; }} " for number in range(4_000))
     text = f'syntax = "proto2"; {chain} service S {{ rpc p(M0) returns (M0); }}'

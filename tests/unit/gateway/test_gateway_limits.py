@@ -8,6 +8,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse
 
 from fakes.answering import answer_requests
+from hotswap.client import protos
 from hotswap.gateway import bodies, limits
 from hotswap.gateway.callers import Caller
 from hotswap.gateway.converters import Converters
@@ -188,3 +189,29 @@ async def test_a_table_of_a_thousand_rows_has_an_item_for_each_in_their_order(ga
         if "prediction" in item:
             assert item["prediction"]["age"] == at % 5
     assert reply.json()["refused"] == sum("prediction" not in item for item in items)
+
+
+async def test_protos_of_one_caller_are_compiled_one_at_a_time_and_to_their_ends_though_it_leaves(kept, monkeypatch):
+    begun, ends = asyncio.Queue(), {}
+
+    async def compile_proto(source):
+        ends[source] = asyncio.Event()
+        begun.put_nowait(source)
+        await ends[source].wait()
+        return source
+
+    monkeypatch.setattr(protos, "compile", compile_proto)
+    calls = [
+        asyncio.create_task(kept.compile(request_of(caller, Client()), source))
+        for caller, source in [("a", b"1"), ("a", b"2"), ("b", b"3")]
+    ]
+    assert [await begun.get(), await begun.get()] == [b"1", b"3"]
+    calls[0].cancel()  # its caller leaves: its process goes on, and has its place
+    await asyncio.wait(calls[:1])
+    assert calls[0].cancelled()
+    assert begun.empty()
+    ends[b"1"].set()
+    assert await begun.get() == b"2"
+    for end in ends.values():
+        end.set()
+    assert await asyncio.gather(*calls[1:]) == [b"2", b"3"]

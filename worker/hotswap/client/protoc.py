@@ -31,14 +31,19 @@ def main() -> None:
 
 
 def _compile(kind: str, path: str = "") -> bytes:
-    from hotswap.codec import proto  # noqa: PLC0415 - within the bounds
+    from hotswap.codec import bounds, proto  # noqa: PLC0415 - within the bounds
     from hotswap.errors import SwapError  # noqa: PLC0415
 
     try:
         if kind == "file":
-            return b"+" + proto.gather(Path(path))
-        described = proto.describe(sys.stdin.buffer.read(), kind == "set")
-        proto.load(described)
+            described = proto.gather(Path(path))
+        else:
+            source = sys.stdin.buffer.read()
+            (bounds.check_bytes if kind == "set" else bounds.check_text)(source)
+            described = proto.describe(source, kind == "set")
+        bounds.check_files(described)
+        if kind != "file":
+            proto.load(described)
     except SwapError as error:
         return f"-{error.code}\n{error.message}".encode(errors="replace")
     return b"+" + described.SerializeToString()

@@ -32,11 +32,12 @@ _CPU_SECONDS = 10
 _MEMORY_BYTES = 1 << 30
 _SECONDS = 30.0
 """A machine that is busy may give the process a third of a core."""
-_AT_ONCE: Final = 2
+AT_ONCE: Final = 3
+"""How many protos are compiled at a time."""
 _KEPT_BYTES: Final = 16 << 20
 _CODE: Final = Path(__file__).parents[2]
 _INHERITED: Final = ("SYSTEMROOT",)  # without which Windows starts nothing
-_turns = threading.BoundedSemaphore(_AT_ONCE)
+_turns = threading.BoundedSemaphore(AT_ONCE)
 
 
 async def compile(source: bytes, is_descriptor_set: bool = False) -> Schema:  # noqa: A001, FBT001, FBT002 - as codec.proto's
@@ -45,7 +46,7 @@ async def compile(source: bytes, is_descriptor_set: bool = False) -> Schema:  # 
 
 
 async def in_thread(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-    """Run in a thread what compiles: in one of two, so that no proto takes those which others need."""
+    """Run in a thread what compiles: in one of a few, so that no proto takes those which others need."""
     return await asyncio.get_running_loop().run_in_executor(_threads(), lambda: function(*args, **kwargs))
 
 
@@ -157,4 +158,4 @@ def _costs(what: str) -> SwapError:
 
 @cache
 def _threads() -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(_AT_ONCE, "proto")
+    return ThreadPoolExecutor(AT_ONCE, "proto")

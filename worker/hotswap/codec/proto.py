@@ -1,7 +1,7 @@
 """Compiles a proto at run time, in its own descriptor pool: two generations may use a name for different messages.
 
 protoc runs in this process here, and may end it: only a model host and the compiler's own process call this
-(client/protos.py is for all others).
+(client/protos.py is for all others). No bound of bounds.py holds here: what a control log once accepted stays accepted.
 """
 
 import re
@@ -18,7 +18,6 @@ from google.protobuf.descriptor import Descriptor, MethodDescriptor, ServiceDesc
 from google.protobuf.message import DecodeError, Message
 from google.protobuf.reflection import GeneratedProtocolMessageType
 
-from hotswap.codec.bounds import check_bytes, check_files, check_text
 from hotswap.codec.well_known import check_well_known
 from hotswap.errors import SwapCode, SwapError
 
@@ -65,11 +64,8 @@ def compile(source: bytes, is_descriptor_set: bool = False) -> Schema:  # noqa: 
 
 
 def describe(source: bytes, is_descriptor_set: bool = False) -> descriptor_pb2.FileDescriptorSet:  # noqa: FBT001, FBT002 - as compile
-    """Return a proto's descriptors, within bounds. Raises SwapError PROTO_INVALID."""
-    (check_bytes if is_descriptor_set else check_text)(source)
-    described = _parse_set(source) if is_descriptor_set else _run_protoc(source)
-    check_files(described)
-    return described
+    """Return a proto's descriptors. Raises SwapError PROTO_INVALID."""
+    return _parse_set(source) if is_descriptor_set else _run_protoc(source)
 
 
 def load(described: descriptor_pb2.FileDescriptorSet) -> Schema:
@@ -125,15 +121,13 @@ def class_of(descriptor: Descriptor, classes: dict[str, type[Message]] | None = 
     return classes[descriptor.full_name]
 
 
-def gather(path: Path) -> bytes:
-    """Return the serialized FileDescriptorSet of a .proto file and all its imports, with paths relative to its folder.
+def gather(path: Path) -> descriptor_pb2.FileDescriptorSet:
+    """Return the descriptors of a .proto file and all its imports, with paths relative to its folder.
 
     Raises SwapError PROTO_INVALID with the file and protoc's own lines.
     """
     with tempfile.TemporaryDirectory(prefix="hotswap-proto-") as folder:
-        described = _compile_file(path.name, path.parent, Path(folder))
-    check_files(described)
-    return described.SerializeToString()
+        return _compile_file(path.name, path.parent, Path(folder))
 
 
 def has_own_imports(source: bytes) -> bool:

@@ -108,7 +108,9 @@ class Acumos:
         async with bodies.form(request, self.limits.artifact_bytes) as form:
             form.part(part)
             with tempfile.TemporaryDirectory(prefix="hotswap-gateway-") as folder:
-                return await self._swap(await change_of(form, Path(folder), configuration="modelConfig"))
+                compile_proto = partial(self.limits.compile, request)
+                change = await change_of(form, Path(folder), compile_proto, configuration="modelConfig")
+                return await self._swap(change)
 
     async def _swap(self, change: Change) -> Response:
         return JSONResponse(await self.deployment.command(lambda client: client.swap(change)))
@@ -117,7 +119,7 @@ class Acumos:
         """Reply with the rows as one serialized input message; publish nothing."""
         async with bodies.form(request, self.limits.body_bytes) as form:
             if is_own:
-                _, schema = await proto_of(form)
+                _, schema = await proto_of(form, partial(self.limits.compile, request))
                 served, operation = Served(schema, "", {}), operation_of(schema, form.text("operation"))
             else:
                 served, operation = self.deployment.served, self.deployment.operation(form.text("operation"))
@@ -160,7 +162,7 @@ class Acumos:
                 if not self.limits.may_load(model.kind):
                     detail = f"a model of kind {model.kind} brings code of its own, which this gateway does not run"
                     raise Problem(HTTPStatus.FORBIDDEN, detail)
-                proto, schema = await proto_of(form)
+                proto, schema = await proto_of(form, partial(self.limits.compile, request))
                 operation = operation_of(schema, form.text("operation"))
 
                 async def read(options: TextOptions | None, reads: Collection[str] = ()) -> rows.Rows:

@@ -10,6 +10,8 @@ from typing import TypeAlias
 from starlette.requests import Request
 from starlette.responses import Response
 
+from hotswap.client import protos
+from hotswap.codec.proto import Schema
 from hotswap.gateway.callers import Caller
 from hotswap.gateway.converter import LARGE
 from hotswap.gateway.converters import Converters
@@ -27,6 +29,8 @@ _CODE_FREE = frozenset({"h2o"})
 _PLACES = 3
 """How many bodies are read or written at a time; on more processes, the event loop would get its turns too late."""
 _OF_ONE = 2
+_PROTOS = protos.AT_ONCE - 1
+"""How many protos of callers' own are compiled at a time, one of each caller: the last place is for what serves."""
 _FREE_BYTES = 64 << 10
 _OF_CALLER, _OF_ALL = 2, 8
 """How many of the largest bodies may be in hand, of one caller and of all."""
@@ -87,6 +91,7 @@ class Limits:
         self._hosts = asyncio.Semaphore(hosts)
         self._turns = Turns(_PLACES, of_one=_OF_ONE, large=LARGE)
         self._converters = Converters()
+        self._proto_turns = Turns(_PROTOS, of_one=1)
         self._calls = Counter[str]()
         self._held = Held(body_bytes)
 
@@ -101,6 +106,23 @@ class Limits:
     def work(self, request: Request) -> Work:
         """Return what reads and writes rows for the caller of a request."""
         return Work(caller_of(request), self._turns, self._converters)
+
+    async def compile(self, request: Request, source: bytes) -> Schema:
+        """Compile a proto of the caller of a request, in turn with others, and to its end even if the caller leaves.
+
+        Raises:
+            SwapError: it does not compile, or has no operation.
+            Problem: 429, too many protos of the caller wait.
+
+        """
+
+        async def compiled() -> Schema:
+            async with self._proto_turns.turn(caller_of(request), len(source)):
+                return await protos.compile(source)
+
+        compiling = asyncio.create_task(compiled())
+        compiling.add_done_callback(lambda done: done.cancelled() or done.exception())  # the caller may have left
+        return await asyncio.shield(compiling)
 
     def fair(self, answer: Answer) -> Answer:
         """Return an endpoint that ends when its caller leaves, and takes no more than the share of a caller.

@@ -4,6 +4,7 @@ import base64
 import json
 import tempfile
 from collections.abc import Mapping
+from functools import partial
 from http import HTTPStatus
 from pathlib import Path
 from types import MappingProxyType
@@ -279,7 +280,8 @@ class Plain:
         deployment = self._find(request)
         async with bodies.form(request, self._limits.artifact_bytes) as form:
             with tempfile.TemporaryDirectory(prefix="hotswap-gateway-") as folder:
-                change = await change_of(form, Path(folder), configuration="configuration")
+                compile_proto = partial(self._limits.compile, request)
+                change = await change_of(form, Path(folder), compile_proto, configuration="configuration")
                 return JSONResponse(await deployment.command(lambda client: client.swap(change)))
 
     async def rollback(self, request: Request) -> Response:
