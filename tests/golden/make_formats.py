@@ -44,7 +44,7 @@ FOLDER = Path(__file__).parent / "formats"
 
 def offsets() -> bytes:
     """The metadata of a committed offset."""
-    return committed_at(71, 7).metadata.encode()
+    return committed_at(71, 7, 1_001).metadata.encode()
 
 
 def answers() -> bytes:
@@ -177,7 +177,7 @@ FORMATS: Mapping[str, tuple[int, str, Callable[[], Any]]] = {
     "commands": (1, "json", commands),
     "statuses": (2, "json", statuses),
     "contract": (2, "binpb", contract),
-    "offsets": (1, "json", offsets),
+    "offsets": (2, "json", offsets),
     "answers": (1, "json", answers),
     "names": (2, "json", names),
     "claim": (1, "bin", claim),

@@ -102,7 +102,8 @@ def test_statuses_are_read(content):
 
 @each("offsets")
 def test_committed_offsets_are_read(content):
-    assert as_committed(71, content.decode()) == Committed(71, 7, is_ours=True)
+    read = as_committed(71, content.decode())
+    assert read in (Committed(71, 7, is_ours=True), Committed(71, 7, is_ours=True, producer=1_001))  # since form 2
 
 
 @each("answers")
