@@ -32,7 +32,10 @@ from hotswap.batch import Format
 from hotswap.client.answers import Outgoing, Prediction
 from hotswap.console.drafts import Draft
 from hotswap.console.trial import attempt
+from hotswap.gateway.converters import Converters
 from hotswap.gateway.limits import Limits
+from hotswap.gateway.turns import Turns
+from hotswap.gateway.work import Work
 from hotswap.local.kafka import LocalKafka
 from hotswap.packages.package import open_package, schema_of
 
@@ -213,7 +216,8 @@ async def by_trial(deployment: Deployment, model: Model) -> dict[str, Said]:
         )  # fmt: skip
         around: Any = SimpleNamespace(settings=deployment.settings, is_serving=False)
         limits = Limits(body_bytes=1 << 20, artifact_bytes=1 << 20, hosts=2, is_foreign_code_allowed=False)
-        trial = await attempt(draft, schema_of(package.proto), around, limits)
+        work = Work("trial", Turns(1, of_one=1), Converters())  # the rows are few: they are read at once
+        trial = await attempt(draft, schema_of(package.proto), around, limits, work)
     assert (trial.fault, trial.notes) == ("", [])
     return {"trial": [dict(zip(trial.outputs, (pair.new for pair in row), strict=True)) for _, row in trial.rows]}
 
