@@ -22,6 +22,8 @@ message Longs { int64 x = 1; int64 y = 2; }
 message One { double d = 1; }
 message MaybeOne { optional double d = 1; }
 message Ones { repeated One rows = 1; }
+message Own { bool present = 1; bool empty = 2; }
+message OwnValue { bool present = 1; double as_double = 2; }
 message MaybeOnes { repeated MaybeOne rows = 1; }
 message Column { repeated double d = 1; }
 message Vector { repeated double x = 1; }
@@ -107,6 +109,8 @@ CALLS = {
     "maybeDay": ("maybeDay", "Text MaybeText", {"s": "2026-01-31"}, {"s": "2026-01-31"}),
     "NoDay": ("maybeDay", "Text MaybeText", {"s": ""}, {}),
     "half": ("half", "One MaybeOne", {"d": 1}, {"d": 0.5}),
+    "OwnOfHalf": ("half", "One OwnValue", {"d": 1}, {"present": True, "as_double": 0.5}),
+    "OwnOfNoHalf": ("half", "One Own", {"d": 0}, {"empty": True}),
     "NoHalf": ("half", "One MaybeOne", {"d": 0}, {}),
     "ids": ("ids", "Text MaybeText", {"s": UUID}, {"s": UUID}),
     "NoIds": ("ids", "Text MaybeText", {}, {}),

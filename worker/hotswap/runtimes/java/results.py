@@ -16,7 +16,8 @@ which fills a single repeated field. If the output's fields are singular, there 
 
 null leaves an `optional` field or a message unset: as a result (if that is the only field), as a property, or in a Map.
 It is refused anywhere else: a list has no place for null. So is a Map or an object that has none of the fields' names.
-An Optional is what it holds, or null. A String is parsed as text if `output` in configuration.runtime is csv (with a
+An Optional is what it holds, or null, unless all the fields have names of its own properties (`present`, `empty`,
+`as_double`). A String is parsed as text if `output` in configuration.runtime is csv (with a
 header) or json. With Acumos's `modelOutputType` JSON, the String, or the one that a List begins with, is the whole
 output message.
 """
@@ -44,6 +45,8 @@ from hotswap.runtimes.java.standard import TEXTS, inner_of, is_text, unwrap
 _OPEN: Final = ("java.lang.Object", "java.lang.Comparable", "java.io.Serializable")
 _ABSENT: Final = object()
 """The value of a property that there is not."""
+_OF_OPTIONALS: Final = frozenset({"present", "empty", "asdouble", "asint", "aslong"})
+"""The properties of Java's own Optionals."""
 
 
 class Results:
@@ -69,12 +72,12 @@ class Results:
 
     def check(self, returned: JavaType, *, is_each_row: bool) -> list[str]:
         """Return a line for each field that the returned type can never fill; undeclared types are not checked."""
-        returned = inner_of(returned) or returned
+        returned = self._type_in(returned)
         if returned.name in ("void", "java.lang.Void"):
             return ["the method returns nothing; it must return the prediction"]
         is_by_row = is_list(returned) and self.holds_rows and not is_each_row
         if is_by_row:
-            returned = inner_of(returned.component) or returned.component
+            returned = self._type_in(returned.component)
         if self.text or returned.name in _OPEN or is_list(returned) or is_a(returned, "java.util.Map"):
             return []
         if is_scalar_type(returned):
@@ -100,7 +103,7 @@ class Results:
 
     def whole(self, value: Any, count: int) -> bytes:
         """Encode the result of one call for a request of `count` rows."""
-        value = unwrap(value)
+        value = self._value_in(value, self.row_fields)
         if value is None and self.holds_rows:
             raise ModelError("the method returned null")
         first = next(iter(elements_of(value) or ()), value) if self.text == MESSAGE else value
@@ -173,7 +176,7 @@ class Results:
 
     def _append(self, message: Message, value: Any, place: str) -> None:
         """Append one row's result to repeated scalar fields; to a single field, it may be a vector."""
-        value = unwrap(value)
+        value = self._value_in(value, self._fields)
         elements = elements_of(value)
         part, where = self._fields[0], f"{place}field `{self._fields[0].name}`"
         if len(self._fields) == 1 and elements is not None and self.is_one_row:
@@ -188,7 +191,7 @@ class Results:
 
     def _fill(self, message: Message, value: Any, place: str) -> None:
         fields = list(descriptor_of(type(message)).fields)
-        value = unwrap(value)
+        value = self._value_in(value, fields)
         is_vector = len(fields) == 1 and fields[0].is_repeated and elements_of(value) is not None
         is_nothing = value is None and len(fields) == 1 and fields[0].has_presence
         if is_vector or is_nothing or self._is_value(value, fields):
@@ -234,7 +237,8 @@ class Results:
 
     def _put(self, message: Message, part: FieldDescriptor, value: Any, place: str) -> None:
         name, where = part.name, f"{place}field `{part.name}`"
-        value = unwrap(value)
+        inner = part.message_type.fields if part.message_type and not is_map(part) else ()
+        value = self._value_in(value, inner)
         if value is None:
             if part.has_presence and not part.is_repeated:
                 return
@@ -248,7 +252,7 @@ class Results:
             target = getattr(message, name)
             for number, element in enumerate(elements):
                 at = f"{where}, element {number}"
-                if unwrap(element) is None:
+                if self._value_in(element, inner) is None:
                     raise ModelError(f"{at}: is null")
                 if part.message_type:
                     self._fill(target.add(), element, f"{at}, ")
@@ -271,6 +275,18 @@ class Results:
                 self._fill(target[key], entry.getValue(), f"{where}, key {key}, ")
             else:
                 target[key] = convert(value_part, entry.getValue(), f"{where}, key {key}")
+
+    # ---- Optionals
+
+    def _value_in(self, value: Any, fields: Sequence[FieldDescriptor]) -> Any:
+        """Return what an Optional holds, unless the fields take its own properties, as some did before it was one."""
+        return value if self._takes_optional(fields) else unwrap(value)
+
+    def _type_in(self, returned: JavaType) -> JavaType:
+        return returned if self._takes_optional(self.row_fields) else inner_of(returned) or returned
+
+    def _takes_optional(self, fields: Sequence[FieldDescriptor]) -> bool:
+        return bool(fields) and all(self.name(part) in _OF_OPTIONALS for part in fields)
 
     # ---- properties
 
