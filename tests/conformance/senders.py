@@ -67,16 +67,18 @@ async def endless(port: int, call: Call) -> str:
 
 
 async def slow(port: int, call: Call, until: asyncio.Event) -> str:
-    """Send a byte now and then, until it is over; then the rest."""
+    """Send a byte now and then, until it is over; then the rest. A reply ends it before: it is 408 for slow bodies."""
     async with _open(port) as (reader, writer):
         writer.write(call.head(f"Content-Length: {len(call.body)}"))
+        reply = asyncio.create_task(_status(reader))
         rest = call.body
-        while rest[1:] and not until.is_set():
+        while rest[1:] and not until.is_set() and not reply.done():
             writer.write(rest[:1])
             rest = rest[1:]
             await asyncio.sleep(_DRIP_S)
-        writer.write(rest)
-        return await _status(reader)
+        if not reply.done():
+            writer.write(rest)
+        return await reply
 
 
 async def cut(port: int, call: Call, dice: random.Random) -> str:
@@ -122,6 +124,7 @@ async def _open(port: int) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.
 
 async def _status(reader: asyncio.StreamReader) -> str:
     """Return the status of the reply; a connection that ends without one is told."""
+    line = b""
     try:
         async with asyncio.timeout(_WAIT_S):
             line = await reader.readline()
@@ -129,5 +132,5 @@ async def _status(reader: asyncio.StreamReader) -> str:
     except TimeoutError:
         return "no reply"
     except OSError:
-        return "closed"
+        pass  # a sender that goes on has its connection reset after the reply
     return line.split(b" ")[1].decode() if line else "closed"
