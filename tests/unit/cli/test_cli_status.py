@@ -61,7 +61,7 @@ def test_status_starts_with_the_problems_and_exits_1(cluster, settings):
 
 def test_status_says_what_a_workers_machine_cannot_contain_and_exits_0(cluster, settings):
     for name in ("w1", "w2"):
-        FakeWorker(cluster, settings, name).speak(warnings=["no namespaces [x]"])
+        FakeWorker(cluster, settings, name).speak(generation=1, warnings=["no namespaces [x]"])
     FakeWorker(cluster, settings, "w3").speak()
     hotswap("swap", "d", "--model", "model.zip", "--proto", "frame.proto", "--no-wait")
     assert hotswap("status", "d").stdout.splitlines()[1] == "w1, w2: no namespaces [x]"
