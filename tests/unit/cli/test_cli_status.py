@@ -85,7 +85,7 @@ def test_status_and_top_say_how_old_the_oldest_request_is_and_exit_1_once_that_i
     (view,) = json.loads(hotswap("status", "--json", code=1).stdout)
     assert 125 <= view["oldest_seconds"] < 185
     assert [part["oldest_seconds"] for part in view["partitions"]] == [view["oldest_seconds"], None]
-    assert (view["verdict"], [one["level"] for one in view["findings"]]) == ("fault", ["fault"])
+    assert (view["level"], [one["level"] for one in view["findings"]]) == ("fault", ["fault"])
     assert view["problems"] == [f"{one['what']}: {one['advice']}" for one in view["findings"]]
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from hotswap.client.findings import OLD_S, Finding, Level, verdict
+from hotswap.client.findings import OLD_S, Finding, Level, worst
 from hotswap.client.fleet import FRESH_S, Fleet, PartitionView, Told, WorkerView
 from hotswap.client.overview import Overview
 from hotswap.client.trend import Mark, Trend
@@ -153,31 +153,31 @@ def test_the_table_has_a_case_for_each_line():
 
 
 @pytest.mark.parametrize(("what", "level"), [line for line in LINES if line[0] in CASES])
-def test_what_is_found_is_as_bad_as_the_table_says_and_the_verdict_with_it(what, level):
+def test_what_is_found_is_as_bad_as_the_table_says_and_so_is_the_deployment(what, level):
     seen, line = CASES[what]
     lines = {finding.line: finding.level for finding in seen.findings}
     assert next(found for told, found in lines.items() if told.startswith(line)) == level
     others = {"no worker lives": Level.WARNING}  # that is silent
-    assert seen.verdict == level
+    assert seen.level == level
     assert {*lines.values()} - {level} <= {others.get(what, level)}
 
 
 def test_a_deployment_that_is_well_has_no_finding():
-    assert (view(OWNED).findings, view(OWNED).verdict) == ((), Level.OK)
+    assert (view(OWNED).findings, view(OWNED).level) == ((), Level.OK)
     assert view(worker(generation=0), newest=0).findings == ()
 
 
-def test_the_worst_finding_comes_first_and_is_the_verdict():
+def test_the_worst_finding_comes_first_and_decides():
     seen = view(SILENT, replace(OWNED, machine={"compression": "none"}, held="too old"))
     assert [one.level for one in seen.findings] == [Level.FAULT, Level.WARNING, Level.ADVICE]
-    assert verdict([Finding(Level.ADVICE, "a", "b"), Finding(Level.OK, "a", "b")]) == Level.ADVICE
-    assert verdict([]) == Level.OK
+    assert worst([Finding(Level.ADVICE, "a", "b"), Finding(Level.OK, "a", "b")]) == Level.ADVICE
+    assert worst([]) == Level.OK
 
 
 def test_a_model_that_has_had_a_batch_for_ten_seconds_is_a_fault_before_its_requests_are_old():
     for model_s, level in ((9.0, Level.WARNING), (10.0, Level.FAULT)):
         held = worker("w1", part(0, held="waits for the model", model_s=model_s), part(1))
-        assert view(held, waiting=(4, 0), ages={0: model_s}).verdict == level
+        assert view(held, waiting=(4, 0), ages={0: model_s}).level == level
 
 
 def test_a_partition_has_one_line_though_its_requests_are_old_as_well():

@@ -16,7 +16,7 @@ from hotswap.cli.shared import (
     styled,
 )
 from hotswap.client.doctor import KAFKA, examine
-from hotswap.client.findings import Finding, Level, verdict
+from hotswap.client.findings import Finding, Level, worst
 
 _STYLES = {Level.OK: "green", Level.ADVICE: "cyan", Level.WARNING: "yellow", Level.FAULT: "bold red"}
 
@@ -44,7 +44,7 @@ def doctor(deployment: str, kafka: str | None, is_json: bool) -> None:  # noqa: 
         out().print(styled(line + (f" -> {finding.advice}" if finding.advice else ""), _STYLES[finding.level]))
     if any(finding.level is Level.FAULT and finding.about == KAFKA for finding in findings):
         raise click.exceptions.Exit(UNREACHABLE)
-    exit_with(verdict(findings))
+    exit_with(worst(findings))
 
 
 def _document(finding: Finding) -> dict[str, Any]:

@@ -25,7 +25,7 @@ from hotswap.cli.shared import (
     table,
 )
 from hotswap.client.deployments import deployments
-from hotswap.client.findings import verdict
+from hotswap.client.findings import worst
 from hotswap.client.fleet import WorkerView
 from hotswap.client.overview import Overview, overview
 from hotswap.errors import Doubt, StartError
@@ -60,7 +60,7 @@ def status(deployment: str | None, kafka: str | None, is_watching: bool, is_json
     else:
         width = out().width
         out().print(Group(*(table for view in views for table in _tables(view, width))))
-    exit_with(verdict(finding for view in views for finding in view.findings))
+    exit_with(worst(finding for view in views for finding in view.findings))
 
 
 async def overviews(settings: Settings) -> list[Overview]:
@@ -181,7 +181,7 @@ def document(view: Overview) -> dict[str, Any]:
         "deployment": view.deployment,
         "accepted": view.newest,
         "is_paused": view.is_paused,
-        "verdict": view.verdict,
+        "level": view.level,
         "findings": [
             {"level": one.level, "about": one.about, "what": one.what, "advice": one.advice} for one in view.findings
         ],

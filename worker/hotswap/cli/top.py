@@ -17,7 +17,7 @@ from hotswap.cli.exits import exit_with
 from hotswap.cli.shared import kafka_option, local_time, make_settings, out, run, shortened, styled, table
 from hotswap.cli.status import overviews
 from hotswap.client.answers import refused
-from hotswap.client.findings import Level, verdict
+from hotswap.client.findings import Level, worst
 from hotswap.client.overview import Overview
 from hotswap.errors import Doubt, StartError
 from hotswap.kafka.admin import Admin
@@ -58,7 +58,7 @@ async def _once(settings: Settings) -> None:
         await asyncio.sleep(_REFRESH_S)
         screen.observe(await overviews(settings), time.monotonic())
     out().print(screen.render(out().width))
-    exit_with(screen.verdict)
+    exit_with(screen.level)
 
 
 async def _watch(settings: Settings) -> None:
@@ -149,9 +149,9 @@ class Screen:
         self._selected = min(self._selected, max(len(rows) - 1, 0))
 
     @property
-    def verdict(self) -> Level:
+    def level(self) -> Level:
         """How the deployments are, by their worst finding."""
-        return verdict(finding for view in self._views for finding in view.findings)
+        return worst(finding for view in self._views for finding in view.findings)
 
     def press(self, key: str) -> None:
         """Move the selection, or open or close the selected partition's reason."""

@@ -65,7 +65,7 @@ class Finding:
 _WORST_FIRST = [*reversed(Level)]
 
 
-def verdict(findings: Iterable[Finding]) -> Level:
+def worst(findings: Iterable[Finding]) -> Level:
     """Return the level of the worst finding."""
     return min((one.level for one in findings), key=_WORST_FIRST.index, default=Level.OK)
 

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Self
 
-from hotswap.client.findings import Finding, Level, findings_of, verdict
+from hotswap.client.findings import Finding, Level, findings_of, worst
 from hotswap.client.fleet import Fleet, Told, WorkerView
 from hotswap.client.history import Entry, History
 from hotswap.errors import StartError
@@ -136,9 +136,9 @@ class Overview:
         return findings_of(self)
 
     @property
-    def verdict(self) -> Level:
+    def level(self) -> Level:
         """How the deployment is: the level of its worst finding."""
-        return verdict(self.findings)
+        return worst(self.findings)
 
     @property
     def problems(self) -> tuple[str, ...]:

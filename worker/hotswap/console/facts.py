@@ -104,7 +104,7 @@ def state_of(watched: Watched) -> State:
     view = watched.view
     if view is None or watched.fault:
         return "bad", "cannot be read"
-    if view.verdict is Level.FAULT:
+    if view.level is Level.FAULT:
         return "bad", "needs attention"
     if view.is_paused:
         return "busy", "paused"
