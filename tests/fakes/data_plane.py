@@ -50,7 +50,7 @@ class FakeBatch:
 
     def __init__(self, requests: Sequence[Request]) -> None:
         self.size = self.window_bytes = sum(len(request.value or b"") for request in requests)
-        self.next = requests[-1].offset + 1
+        self.next, self.at_ms = requests[-1].offset + 1, requests[0].timestamp
         self._requests = list(requests)
 
     @property

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
@@ -14,6 +14,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from fakes.kafka_admin import FakeAdmin
 from hotswap.batch import Headers
 from hotswap.errors import StartError
+from hotswap.kafka.committed import Lag
 from hotswap.kafka.unparsed import Sought
 from hotswap.kafka.writer import Written
 from hotswap.settings import Settings
@@ -85,6 +86,14 @@ class FakeCluster:
     def ends(self, topic: str) -> dict[int, int]:
         return {number: len(records) for number, records in enumerate(self.topics[topic])}
 
+    async def oldest_ms(self, settings: Settings, lags: Iterable[Lag]) -> dict[int, int]:
+        records = self.topics[settings.topics.requests]
+        return {
+            lag.partition: records[lag.partition][lag.committed].timestamp
+            for lag in lags
+            if lag.committed < len(records[lag.partition])
+        }
+
     def install(self, monkeypatch: pytest.MonkeyPatch) -> Self:
         """Patch the cluster into every module through which a client reaches Kafka."""
         reader, writer = partial(FakeReader, self), partial(FakeWriter, self)
@@ -95,7 +104,7 @@ class FakeCluster:
             "hotswap.client.deployments": {"Admin": admin},
             "hotswap.client.offsets": {"Admin": admin},
             "hotswap.client.forget": {"LogWriter": writer, "Admin": admin},
-            "hotswap.client.overview": {"LogReader": reader, "Admin": admin},
+            "hotswap.client.overview": {"LogReader": reader, "Admin": admin, "oldest_ms": self.oldest_ms},
             "hotswap.client.answers": {"LogReader": reader, "Admin": admin},
             "hotswap.client.finding": {"LogReader": reader, "Admin": admin},
             "hotswap.client.refusals": {"LogReader": reader, "Admin": admin},

@@ -66,6 +66,19 @@ async def lag_growing(field: Field) -> AsyncIterator[Labels]:
 
 
 @asynccontextmanager
+async def lag_old(field: Field) -> AsyncIterator[Labels]:
+    """The model stands still, and no further request comes: the lag is small, and does not grow."""
+    made = await field.serve("ageing", deadline_ms=600_000)
+    hosts = field.hosts(made)
+    for host in hosts:
+        os.kill(host, signal.SIGSTOP)
+    await made.publish(messages("iris")[0])
+    yield {"deployment": made.name}
+    for host in hosts:
+        os.kill(host, signal.SIGCONT)
+
+
+@asynccontextmanager
 async def nothing_scores(field: Field) -> AsyncIterator[Labels]:
     """The store is out of reach after a restart, and the worker's cache is gone."""
     made = await field.serve("storeless")
@@ -297,6 +310,7 @@ FAULTS: Mapping[str, Fault] = {
     "HotswapTransactionsRecycling": transactions_recycling,
     "HotswapDeadLettersRising": dead_letters_rising,
     "HotswapLagGrowing": lag_growing,
+    "HotswapLagOld": lag_old,
     "HotswapPartitionHeld": partition_held,
     "HotswapTrustDiffers": trust_differs,
     "HotswapWorkerTooOld": worker_too_old,

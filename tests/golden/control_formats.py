@@ -53,6 +53,7 @@ async def statuses() -> bytes:
         patch.setattr(HostProcess, "warnings", staticmethod(lambda: ["what a model may reach"]))
         reader, written = SimpleNamespace(unreadable=1, damaged=""), Written()
         control = Control(settings=SETTINGS, timeline=Timeline(), reader=reader, writer=written)
+        control.oldest_ms, control._incarnation = lambda *_: 1_789_999_995_000, "a1b2c3d4"
         control._latency_p99_s()  # of the answers that other tests have counted
         control._timeline.receive(SWAP, 0)
         swap: Swap = control._timeline.swaps[1]

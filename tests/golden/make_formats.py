@@ -175,8 +175,8 @@ def settings() -> bytes:
 
 FORMATS: Mapping[str, tuple[int, str, Callable[[], Any]]] = {
     "commands": (1, "json", commands),
-    "statuses": (2, "json", statuses),
-    "contract": (2, "binpb", contract),
+    "statuses": (3, "json", statuses),
+    "contract": (3, "binpb", contract),
     "offsets": (2, "json", offsets),
     "answers": (1, "json", answers),
     "names": (2, "json", names),

@@ -89,7 +89,10 @@ def test_statuses_are_read(content):
     assert (told[-1].code, told[-1].message) == ("SCHEMA_MISMATCH", "column X is missing")
     view = read[5]
     assert (view.worker, view.at, view.generation, view.accepted, view.loaded) == ("w1", 1_790_000_000, 1, 1, (1,))
-    assert view.partitions == (PartitionView(3, 70, 1, 10, "waits", True, (60, 65), 1.5),)
+    (part,) = view.partitions
+    assert part == PartitionView(3, 70, 1, 10, "waits", True, (60, 65), 1.5, part.oldest_ms)
+    since_the_third = part.oldest_ms, view.incarnation
+    assert since_the_third in ((0, ""), (1_789_999_995_000, "a1b2c3d4"))
     assert (view.model_name, view.model_sha256, view.proto_sha256) == ("churn", DIGEST, Proto.inline(PROTO).sha256)
     assert (view.held, view.host_restarts, view.paths) == ("why it answers nothing", 2, {"score": "in the JVM"})
     assert view.warnings[1:] == ("what a model may reach",)

@@ -61,3 +61,35 @@ def test_a_hundred_untrusted_values_have_a_series_each_and_the_others_share_one(
     counted = [sample for sample in next(iter(registry.collect())).samples if sample.name == "hits_total"]
     found = {sample.labels["column"]: sample.value for sample in counted}
     assert (len(found), found["column 7"], found["other"]) == (101, 2, 901)
+
+
+def of_generations():
+    families = (metrics.GENERATION_REQUESTS, metrics.GENERATION_LATENCY_SECONDS)
+    samples = [one for family in families for made in family.collect() for one in made.samples]
+    return {
+        (one.labels["generation"], one.labels.get("outcome", "latency")): one.value
+        for one in samples
+        if one.name.endswith(("_total", "_count")) and one.labels["deployment"] == "ours"
+    }
+
+
+def test_what_each_generation_has_answered_is_counted_until_it_is_retired():
+    metrics.count_answers("ours", 1, (5, 2), [(0.01, 7)])
+    metrics.count_answers("ours", 2, (3, 0), [(0.01, 3)])
+    metrics.count_answers("theirs", 1, (1, 0), [(0.01, 1)])
+    assert of_generations() == {
+        ("1", "answered"): 5, ("1", "refused"): 2, ("1", "latency"): 7,
+        ("2", "answered"): 3, ("2", "refused"): 0, ("2", "latency"): 3,
+    }  # fmt: skip
+    metrics.drop_generations("ours", [2, 3])
+    assert of_generations().keys() == {("2", "answered"), ("2", "refused"), ("2", "latency")}
+    metrics.drop_generations("ours", [])
+    assert of_generations() == {}
+
+
+async def test_a_transaction_is_counted_for_its_generation():
+    metrics.drop_generations("d", [])
+    asked = [FakeRequest(number, b"x", timestamp=int(time.time() * 1000)) for number in range(3)]
+    await drain(FakeSource(asked), FakeRouter(lambda *_: 6))
+    assert metrics.GENERATION_REQUESTS.labels("d", "6", "answered")._value.get() == 3
+    assert sum(metrics.GENERATION_LATENCY_SECONDS.counts(("d", "6"))) == 3

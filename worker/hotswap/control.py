@@ -9,18 +9,19 @@ from dataclasses import replace
 from itertools import islice
 from time import time
 from typing import Any
+from uuid import uuid4
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from hotswap import metrics
 from hotswap.agenda import Report
 from hotswap.commands import BadCommand
-from hotswap.errors import Denied, Doubt, StartError, SwapError
+from hotswap.errors import Denied, Doubt, SwapError
 from hotswap.failpoints import failpoint
 from hotswap.host.process import HostProcess
 from hotswap.kafka.admin import Admin
 from hotswap.kafka.log import LogReader
-from hotswap.kafka.watched import Rights
+from hotswap.kafka.watched import Watched
 from hotswap.kafka.writer import LogWriter
 from hotswap.local.machine import Machine, look
 from hotswap.pipeline.ports import PartitionState
@@ -58,12 +59,13 @@ class Control:
         self._writer = writer
         self._outbox: deque[tuple[bytes, bytes, tuple[()]]] = deque()
         self._filled = asyncio.Event()
+        self._incarnation = uuid4().hex[:8]
         self._machine = Machine({})
         self._store_fault = ""
         self._reported: list[int] = []  # counts of latencies up to the last report
-        self.rights = Rights(settings)
-        self.topic_faults: list[str] = []
-        """What was wrong with the deployment's topics at the last look."""
+        self.watched = Watched(settings)
+        self.oldest_ms: Callable[[int, bool], int] = lambda *_: 0
+        """Partition, and whether a batch of it is in hand -> timestamp of its oldest request; the service sets it."""
         self.partition_warnings: Mapping[int, str] = {}
         """What is worth knowing about partitions that were owned; the service sets it to what the membership has."""
         self.max_status_bytes = 1_000_000
@@ -85,7 +87,7 @@ class Control:
         while True:
             try:
                 records = await self._reader.read(1.0)
-            except Denied as denied:  # `watch_topics` says so where it lasts
+            except Denied as denied:  # `watched` says so where it lasts
                 log.debug("control.denied", extra={"why": str(denied)})
                 await asyncio.sleep(_DENIED_S)
                 continue
@@ -108,7 +110,7 @@ class Control:
             try:
                 await self._writer.append_many(self._settings.topics.status, records)
             except Doubt as doubt:
-                # What is denied is told by `watch_topics`, once.
+                # What is denied is told by `watched`, once.
                 level = logging.DEBUG if isinstance(doubt, Denied) else logging.WARNING
                 log.log(level, "status.not_published", extra={"why": str(doubt)})
                 await asyncio.sleep(_DENIED_S)
@@ -150,11 +152,16 @@ class Control:
             )
         status = self._worker_status(staging)
         status.latency_p99_s = self._latency_p99_s()
-        metrics.LAG.clear()  # partitions that were revoked are another worker's to report
+        for gauge in (metrics.LAG, metrics.LAG_AGE):  # partitions that were revoked are another worker's to report
+            gauge.clear()
         for number, state in sorted(states.items()):
             position = state.position.offset if state.position else 0
             lag = max(ends.get(number, position) - position, 0) if state.position else 0
+            is_behind = lag or number not in ends  # Kafka is away: then what is known here is what waits
+            oldest_ms = self.oldest_ms(number, state.in_hand is not None) if is_behind else 0
+            age_s = max(time() - oldest_ms / 1000, 0.0) if oldest_ms else 0.0
             metrics.LAG.labels(self._settings.deployment, str(number)).set(lag)
+            metrics.LAG_AGE.labels(self._settings.deployment, str(number)).set(age_s)
             status.partitions.add(
                 partition=number,
                 position=position,
@@ -165,6 +172,7 @@ class Control:
                 damaged=bool(state.damage),
                 deleted_from=state.deleted[0],
                 deleted_to=state.deleted[1],
+                oldest_ms=oldest_ms,
             )
         held = sum(1 for state in states.values() if state.held)
         metrics.HELD.labels(self._settings.deployment).set(held)
@@ -179,21 +187,6 @@ class Control:
         since = [now - before for now, before in zip(counts, self._reported or [0] * len(counts), strict=True)]
         self._reported = counts
         return histogram.quantile(0.99, since)
-
-    async def watch_topics(self, admin: Admin) -> None:
-        """Export what waits on every partition, and what is wrong with the topics, until cancelled.
-
-        A worker that owns no partition, or cannot score, does so too. Apart from `status`, which must be on time.
-        """
-        settings = self._settings
-        while True:
-            await self.rights.look(admin)
-            with contextlib.suppress(Doubt, StartError):  # StartError: the requests topic is gone
-                self.topic_faults = await admin.topic_faults()
-                metrics.TOPIC_FAULTS.labels(settings.deployment).set(len(self.topic_faults))
-                for lag in await admin.lags(settings.group_id, settings.topics.requests):
-                    metrics.BACKLOG.labels(settings.deployment, str(lag.partition)).set(lag.requests)
-            await asyncio.sleep(STATUS_S)
 
     async def watch_machine(self, staging: Staging, find: Callable[[str], Awaitable[str]]) -> None:
         """Look now and then at this machine, and for the model that a restart would need, until cancelled.
@@ -265,6 +258,7 @@ class Control:
         newest = max(staging.loaded, default=0)
         serving = staging.serving(newest).generation if newest else None
         metrics.GENERATION.clear()
+        metrics.drop_generations(self._settings.deployment, staging.loaded)
         for number in staging.loaded:
             state = "serving" if number == newest else "ready"
             model = staging.serving(number).generation.model
@@ -296,6 +290,7 @@ class Control:
             host_restarts=staging.restarts,
             trust_sha256=self.fold.guard.trust_sha256,
             held=self._timeline.held,
+            incarnation=self._incarnation,
         )
 
     def _warnings(self) -> list[str]:

@@ -1,7 +1,7 @@
 """All Prometheus metrics of a worker, named as https://prometheus.io/docs/practices/naming/ asks."""
 
 from bisect import bisect_left
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from math import inf
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
@@ -35,6 +35,10 @@ class CountedHistogram(Collector):
         for value, count in observations:
             buckets[bisect_left(self._bounds, value)] += count
             total[0] += value * count
+
+    def remove(self, *labels: str) -> None:
+        """Drop a series."""
+        self._children.pop(labels, None)
 
     def counts(self, labels: tuple[str, ...]) -> list[int]:
         """Return how many observations each bucket has so far."""
@@ -111,6 +115,21 @@ LATENCY_SECONDS = CountedHistogram(
     buckets=(*_SECONDS, 30.0, 60.0, 300.0, 1_800.0),
     registry=REGISTRY,
 )
+GENERATION_REQUESTS = Counter(
+    "hotswap_generation_requests_total",
+    "Requests that each generation has answered, by outcome: `answered` or `refused`. A generation's series end when "
+    "it is retired.",
+    ["deployment", "generation", "outcome"],
+    registry=REGISTRY,
+)
+GENERATION_LATENCY_SECONDS = CountedHistogram(
+    "hotswap_generation_latency_seconds",
+    "hotswap_latency_seconds of the requests that each generation has answered. A generation's series end when it is "
+    "retired.",
+    ["deployment", "generation"],
+    buckets=(*_SECONDS, 30.0, 60.0, 300.0, 1_800.0),
+    registry=REGISTRY,
+)
 STAGE_SECONDS = Histogram(
     "hotswap_stage_seconds",
     "Time a batch spent in each stage: `queue` (its oldest request, from fetch to batch), `score`, `commit`.",
@@ -135,6 +154,19 @@ LAG = Gauge(
     "hotswap_lag_requests",
     "Requests published but not yet answered, for each partition that this worker owns.",
     ["deployment", "partition"],
+    registry=REGISTRY,
+)
+LAG_AGE = Gauge(
+    "hotswap_lag_age_seconds",
+    "Age of the oldest request that is published but not yet answered, by its timestamp, for each partition that this "
+    "worker owns; 0: there is none.",
+    ["deployment", "partition"],
+    registry=REGISTRY,
+)
+KAFKA_SILENT = Gauge(
+    "hotswap_kafka_silent_seconds",
+    "Time since Kafka last answered this worker, which asks every 3 seconds. From 9 seconds on, `/readyz` says so.",
+    ["deployment"],
     registry=REGISTRY,
 )
 BACKLOG = Gauge(
@@ -265,3 +297,26 @@ def bounded(counter: Counter, *labels: str) -> Counter:
     value = last[:_LONGEST] if last[:_LONGEST] in values or len(values) < _VALUES else "other"
     values.add(value)
     return counter.labels(*ours, value)
+
+
+_counted: set[tuple[str, int]] = set()
+
+
+def count_answers(
+    deployment: str, generation: int, outcomes: tuple[int, int], latencies: Iterable[tuple[float, int]]
+) -> None:
+    """Count what a generation has committed: how many are answered and how many refused, and their latencies."""
+    _counted.add((deployment, generation))
+    for outcome, count in zip(("answered", "refused"), outcomes, strict=True):
+        GENERATION_REQUESTS.labels(deployment, str(generation), outcome).inc(count)
+    GENERATION_LATENCY_SECONDS.observe((deployment, str(generation)), latencies)
+
+
+def drop_generations(deployment: str, loaded: Collection[int]) -> None:
+    """Drop the series of the generations that are not loaded any more: there is no end of numbers."""
+    for counted, generation in [*_counted]:
+        if counted == deployment and generation not in loaded:
+            _counted.remove((counted, generation))
+            for outcome in ("answered", "refused"):
+                GENERATION_REQUESTS.remove(deployment, str(generation), outcome)
+            GENERATION_LATENCY_SECONDS.remove(deployment, str(generation))

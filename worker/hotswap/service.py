@@ -73,6 +73,7 @@ class Worker:
             on_assigned=self._pipeline.assigned,
         )
         self._control.partition_warnings = self._membership.warnings
+        self._control.oldest_ms = self._oldest_ms
         self._health = Health(settings.http_host, settings.http_port, readiness=self._readiness)
         self._fetcher = Fetcher(settings)
         self._child = child
@@ -104,7 +105,7 @@ class Worker:
         parts.push_async_callback(self._fetcher.stop)
         await self._admin.start()
         self.has_reached_kafka = True
-        await self._control.rights.check(self._admin)
+        await self._control.watched.rights.check(self._admin)
         partitions = await self._admin.check_topics()
         self._largest_request = (await self._admin.limits()).dead_letter
         self._control.max_status_bytes = await self._admin.message_bytes(self._settings.topics.status)
@@ -133,7 +134,7 @@ class Worker:
             self._control.follow(staging.poke),
             self._control.publish(),
             self._publish_status(staging),
-            self._control.watch_topics(self._admin),
+            self._control.watched.watch(self._admin, STATUS_S),
             self._control.watch_machine(staging, self._fetcher.find),
             self._beat(),
             _return_memory(),
@@ -229,14 +230,21 @@ class Worker:
         except Doubt:
             return None
 
+    def _oldest_ms(self, partition: int, is_in_hand: bool) -> int:  # noqa: FBT001 - a callback of one place
+        try:
+            return self._membership.inbox(partition).oldest_ms(is_in_hand=is_in_hand)
+        except Doubt:  # it has just been revoked
+            return 0
+
     def _readiness(self) -> str:
-        if self._control.rights.line:
-            return self._control.rights.line
+        watched = self._control.watched
+        if line := watched.away or watched.rights.line:
+            return line
         if self._timeline.held:
             return self._timeline.held
         if self._staging is None or not self._staging.loaded:
             return "no generation is ready on this worker"
-        if faults := self._control.topic_faults:
+        if faults := watched.topic_faults:
             return faults[0]
         return self._staging.lacks or ("" if self.is_joined else "has not joined the group yet")
 

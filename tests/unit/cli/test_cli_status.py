@@ -61,12 +61,32 @@ def test_status_starts_with_the_problems_and_exits_1(cluster, settings):
 
 def test_status_says_what_a_workers_machine_cannot_contain_and_exits_0(cluster, settings):
     for name in ("w1", "w2"):
-        FakeWorker(cluster, settings, name).speak(warnings=["no namespaces [x]"])
+        FakeWorker(cluster, settings, name).speak(generation=1, warnings=["no namespaces [x]"])
     FakeWorker(cluster, settings, "w3").speak()
     hotswap("swap", "d", "--model", "model.zip", "--proto", "frame.proto", "--no-wait")
     assert hotswap("status", "d").stdout.splitlines()[1] == "w1, w2: no namespaces [x]"
     (view,) = json.loads(hotswap("status", "--json").stdout)
     assert (view["warnings"], view["problems"]) == (["w1, w2: no namespaces [x]"], [])
+
+
+def test_status_and_top_say_how_old_the_oldest_request_is_and_exit_1_once_that_is_a_minute(
+    cluster, settings, monkeypatch
+):
+    monkeypatch.setattr("hotswap.cli.top._REFRESH_S", 0.01)
+    FakeWorker(cluster, settings).speak(generation=1, partitions={1: ""})
+    hotswap("swap", "d", "--model", "model.zip", "--proto", "frame.proto", "--no-wait")
+    cluster.append(settings.topics.requests, b"", partition=0)
+    assert "oldest" not in hotswap("status", "d").stdout
+    cluster.topics[settings.topics.requests][0][0].timestamp -= 125_000
+    shown = hotswap("status", "d", code=1).stdout
+    assert "no live worker has partition 0, where 1 requests wait" in shown.splitlines()[1]
+    assert "2 min" in shown
+    assert "lag 1 (the oldest 2 min old)" in hotswap("top", "d", "--once", code=1).stdout
+    (view,) = json.loads(hotswap("status", "--json", code=1).stdout)
+    assert 125 <= view["oldest_seconds"] < 185
+    assert [part["oldest_seconds"] for part in view["partitions"]] == [view["oldest_seconds"], None]
+    assert (view["level"], [one["level"] for one in view["findings"]]) == ("fault", ["fault"])
+    assert view["problems"] == [f"{one['what']}: {one['advice']}" for one in view["findings"]]
 
 
 def test_status_without_a_deployment_says_how_to_start(cluster, settings):

@@ -8,7 +8,8 @@ import pytest
 from fakes.answering import answer_requests
 from fakes.command_line import hotswap
 from fakes.kafka_logs import FakeWorker
-from hotswap.client.doctor import Finding, Level
+from hotswap.client.doctor import KAFKA
+from hotswap.client.findings import Finding, Level
 from hotswap.errors import Denied, StartError
 from hotswap.v1 import control_pb2 as wire
 
@@ -54,6 +55,9 @@ class World:
     def is_faulty(self):
         self._patch.setattr("hotswap.cli.doctor.examine", _faulty)
 
+    def is_unreachable_for_the_doctor(self):
+        self._patch.setattr("hotswap.cli.doctor.examine", _without_kafka)
+
     def lacks_a_column(self):
         self._worker.reads = {"Predict": wire.FieldPaths(paths=["y"])}
         row = "message Row { double x = 1; double y = 2; }"
@@ -77,6 +81,10 @@ async def _denied(*_):
     raise Denied("User:me lacks the right Describe of group d")
 
 
+async def _without_kafka(_):
+    yield Finding(Level.FAULT, KAFKA, "no Kafka answers", "is it running?")
+
+
 async def _faulty(_):
     yield Finding(Level.FAULT, "topics", "gone", "bring it back")
 
@@ -90,6 +98,8 @@ EXAMPLES = {
     "`hotswap swap d … --generation 1`, a number that is taken": (World.is_well, (*SWAP, "--generation", "1")),
     "`hotswap status d`, and something needs an operator": (World.is_unserved, STATUS),
     "`hotswap doctor d`, and something keeps the deployment from its promises": (World.is_faulty, ("doctor", "d")),
+    "`hotswap top d --once`, and something needs an operator": (World.is_unserved, ("top", "d", "--once")),
+    "`hotswap doctor d`, and no Kafka answers": (World.is_unreachable_for_the_doctor, ("doctor", "d")),
     "`hotswap swap d`, which names nothing to change": (World.is_well, ("swap", "d")),
     "`hotswap status d` with `HOTSWAP_LINGERMS=5`": (World.has_a_misspelt_variable, STATUS),
     "`hotswap predict d rows.csv`, and the file lacks a column that the model reads": (World.lacks_a_column, PREDICT),

@@ -3,7 +3,8 @@
 import pytest
 
 from fakes.kafka_logs import FakeWorker
-from hotswap.client.doctor import Level, _fleet
+from hotswap.client.doctor import _fleet
+from hotswap.client.findings import Level
 from hotswap.client.overview import overview
 
 

@@ -1,7 +1,9 @@
 """The problems of a deployment, from its workers' reports and the committed offsets: one line each."""
 
+from dataclasses import replace
+
 from hotswap.client.fleet import FRESH_S, Fleet, PartitionView, Told, WorkerView
-from hotswap.client.overview import Overview
+from hotswap.client.overview import Overview, _ages
 from hotswap.control import STATUS_S
 from hotswap.kafka.committed import Lag
 from hotswap.swap import Outcome
@@ -127,6 +129,16 @@ def test_partitions_scored_by_a_generation_without_a_command_say_how_to_continue
 
 def test_a_floor_that_no_command_can_have_created_is_no_problem():
     assert problems(worker("w1", 1, (0, "")), newest=1, floors=(2**64 - 1, 1)) == ()
+
+
+def test_the_oldest_request_ages_until_its_partition_goes_on_and_then_as_the_last_report_says():
+    parts = (PartitionView(0, 10, 7, 5, "", oldest_ms=970_000), PartitionView(1, 10, 7, 5, "", oldest_ms=970_000))
+    made, lags = Fleet("d"), (Lag(0, 10, 20, 7), Lag(1, 15, 20, 7))
+    made.workers = {"w1": replace(worker("w1", 7, age_s=3.0), partitions=parts)}
+    assert _ages(made, lags, NOW) == {0: 30.0, 1: 27.0}
+    assert _ages(made, (Lag(0, 20, 20, 7),), NOW) == {}
+    made.workers["w1"] = replace(made.workers["w1"], at=NOW - FRESH_S - 1)
+    assert _ages(made, lags, NOW) == {}
 
 
 def test_a_worker_counts_as_dead_after_three_missing_reports():

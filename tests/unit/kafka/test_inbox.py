@@ -175,3 +175,14 @@ async def test_requests_that_compaction_removed_are_counted_once_however_often_t
     assert metrics.DELETED.labels("d")._value.get() - counted == 11
     assert "removed 11 requests between offset 5 and 21" in inbox.warning
     assert "cleanup.policy of t to delete" in inbox.warning
+
+
+async def test_the_oldest_request_is_the_one_in_hand_or_else_the_first_that_is_not_taken(inbox):
+    first, second = FakeRequest(5, b"x", timestamp=1_000), FakeRequest(6, b"x", timestamp=2_000)
+    inbox.put([FakeBatch([first]), FakeBatch([second])])
+    assert inbox.oldest_ms(is_in_hand=False) == 1_000
+    inbox.take(1, None)
+    assert inbox.oldest_ms(is_in_hand=True) == 1_000
+    assert inbox.oldest_ms(is_in_hand=False) == 2_000
+    inbox.take(1, None)
+    assert inbox.oldest_ms(is_in_hand=False) == 0

@@ -4,7 +4,7 @@ from typing import Any
 
 import click
 
-from hotswap.cli.exits import REFUSED
+from hotswap.cli.exits import UNREACHABLE, exit_with
 from hotswap.cli.shared import (
     deployment_argument,
     json_option,
@@ -15,7 +15,8 @@ from hotswap.cli.shared import (
     run,
     styled,
 )
-from hotswap.client.doctor import Finding, Level, examine
+from hotswap.client.doctor import KAFKA, examine
+from hotswap.client.findings import Finding, Level, worst
 
 _STYLES = {Level.OK: "green", Level.ADVICE: "cyan", Level.WARNING: "yellow", Level.FAULT: "bold red"}
 
@@ -27,7 +28,8 @@ _STYLES = {Level.OK: "green", Level.ADVICE: "cyan", Level.WARNING: "yellow", Lev
 def doctor(deployment: str, kafka: str | None, is_json: bool) -> None:  # noqa: FBT001 - click's
     """Examine a deployment: Kafka, its topics and their settings, its workers; changes nothing.
 
-    Prints a line for each, and what to do where it is not right. Exits with 1 if there is a fault.
+    Prints a line for each, and what to do where it is not right. Exits with 1 if there is a fault, and with 3 if Kafka
+    or a topic cannot be reached.
     """
     settings = make_settings(deployment=deployment, kafka=kafka)
 
@@ -40,8 +42,9 @@ def doctor(deployment: str, kafka: str | None, is_json: bool) -> None:  # noqa: 
     for finding in () if is_json else findings:
         line = f"{finding.level:<8} {finding.about}: {finding.what}"
         out().print(styled(line + (f" -> {finding.advice}" if finding.advice else ""), _STYLES[finding.level]))
-    if any(finding.level is Level.FAULT for finding in findings):
-        raise click.exceptions.Exit(REFUSED)
+    if any(finding.level is Level.FAULT and finding.about == KAFKA for finding in findings):
+        raise click.exceptions.Exit(UNREACHABLE)
+    exit_with(worst(findings))
 
 
 def _document(finding: Finding) -> dict[str, Any]:

@@ -80,6 +80,12 @@ class Commands(click.Group):
             raise Failure(f"this is a bug of hotswap, please report it: {what} ({again})", REFUSED) from error
 
 
+def exit_with(level: str) -> None:
+    """End the command with 1 if this is the level of a fault (`client.findings.Level`)."""
+    if level == "fault":
+        raise click.exceptions.Exit(REFUSED)
+
+
 def exit_code(error: HotswapError) -> int:
     """Return the exit code for one of our errors."""
     if isinstance(error, UsageError):

@@ -10,7 +10,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from hotswap.cli.exits import REFUSED, note
+from hotswap.cli.exits import exit_with, note
 from hotswap.cli.shared import (
     json_option,
     kafka_option,
@@ -25,10 +25,11 @@ from hotswap.cli.shared import (
     table,
 )
 from hotswap.client.deployments import deployments
+from hotswap.client.findings import worst
 from hotswap.client.fleet import WorkerView
 from hotswap.client.overview import Overview, overview
 from hotswap.errors import Doubt, StartError
-from hotswap.printable import numbers
+from hotswap.printable import duration, numbers
 from hotswap.settings import Settings
 
 _WATCH_S = 1.0
@@ -45,7 +46,7 @@ def status(deployment: str | None, kafka: str | None, is_watching: bool, is_json
     """Show one deployment, or all of them: workers, partitions, lag, the last commands.
 
     Exits with 1 if something is wrong, and the first lines say what: a worker cannot load a generation, or nothing can
-    score a partition.
+    score a partition. `hotswap doctor` says what to do.
     """
     settings = make_settings(deployment=deployment, kafka=kafka)
     if is_watching and not is_json:
@@ -59,8 +60,7 @@ def status(deployment: str | None, kafka: str | None, is_watching: bool, is_json
     else:
         width = out().width
         out().print(Group(*(table for view in views for table in _tables(view, width))))
-    if any(view.problems for view in views):
-        raise click.exceptions.Exit(REFUSED)
+    exit_with(worst(finding for view in views for finding in view.findings))
 
 
 async def overviews(settings: Settings) -> list[Overview]:
@@ -125,11 +125,18 @@ def _last_word(worker: WorkerView, now: float) -> str | Text:
 
 
 def _partitions(view: Overview) -> Table:
-    columns = ["partition", "worker", "answered up to", "generation", "lag", "held"]
-    rows = [list(map(str, row.values())) for row in _partition_rows(view)]
-    if not any(row[-1] for row in rows):
-        columns, rows = columns[:-1], [row[:-1] for row in rows]
-    return table("partitions", columns, rows)
+    rows = _partition_rows(view)
+    columns: dict[str, list[str]] = {
+        "partition": [str(row["partition"]) for row in rows],
+        "worker": [row["worker"] for row in rows],
+        "answered up to": [str(row["committed"]) for row in rows],
+        "generation": [str(row["generation"]) for row in rows],
+        "lag": [str(row["lag"]) for row in rows],
+        "oldest": [duration(age) if (age := row["oldest_seconds"] or 0) >= 1 else "" for row in rows],
+        "held": [row["held"] for row in rows],
+    }
+    shown = {name: cells for name, cells in columns.items() if any(cells) or name not in ("oldest", "held")}
+    return table("partitions", list(shown), list(zip(*shown.values(), strict=True)))
 
 
 def _partition_rows(view: Overview) -> list[dict[str, Any]]:
@@ -144,10 +151,15 @@ def _partition_rows(view: Overview) -> list[dict[str, Any]]:
                 "committed": lag.committed,
                 "generation": lag.generation,
                 "lag": lag.requests,
+                "oldest_seconds": _rounded(view.ages.get(lag.partition)),
                 "held": part.held if part else "no live worker has it",
             }
         )
     return rows
+
+
+def _rounded(seconds: float | None) -> float | None:
+    return seconds if seconds is None else round(seconds, 3)
 
 
 def _commands(view: Overview) -> Table:
@@ -169,9 +181,14 @@ def document(view: Overview) -> dict[str, Any]:
         "deployment": view.deployment,
         "accepted": view.newest,
         "is_paused": view.is_paused,
+        "level": view.level,
+        "findings": [
+            {"level": one.level, "about": one.about, "what": one.what, "advice": one.advice} for one in view.findings
+        ],
         "problems": list(view.problems),
         "warnings": list(view.warnings),
         "lag": sum(lag.requests for lag in view.lags),
+        "oldest_seconds": round(view.oldest_s, 3),
         "workers": [
             {
                 "worker": worker.worker,

@@ -13,15 +13,18 @@ import click
 from rich.console import Group
 from rich.live import Live
 
+from hotswap.cli.exits import exit_with
 from hotswap.cli.shared import kafka_option, local_time, make_settings, out, run, shortened, styled, table
 from hotswap.cli.status import overviews
 from hotswap.client.answers import refused
+from hotswap.client.findings import Level, worst
 from hotswap.client.overview import Overview
 from hotswap.errors import Doubt, StartError
 from hotswap.kafka.admin import Admin
 from hotswap.kafka.committed import Lag
 from hotswap.kafka.log import LogReader
 from hotswap.local.system import keyboard
+from hotswap.printable import duration
 from hotswap.settings import Settings
 from hotswap.swap import Outcome
 
@@ -41,7 +44,7 @@ def top(deployment: str | None, kafka: str | None, is_once: bool) -> None:  # no
     """Watch deployments live: partitions, lag, rate, latency, the swap under way, the last refusals.
 
     It only reads; refusals are shown of a DEPLOYMENT that is named. The arrows pick a partition, Enter shows why it is
-    held and the command that would help, q ends.
+    held and the command that would help, q ends. With --once, exits as `hotswap status` does.
     """
     settings = make_settings(deployment=deployment, kafka=kafka)
     with contextlib.suppress(KeyboardInterrupt):
@@ -55,6 +58,7 @@ async def _once(settings: Settings) -> None:
         await asyncio.sleep(_REFRESH_S)
         screen.observe(await overviews(settings), time.monotonic())
     out().print(screen.render(out().width))
+    exit_with(screen.level)
 
 
 async def _watch(settings: Settings) -> None:
@@ -144,6 +148,11 @@ class Screen:
         self._views, self._rows, self._seen = views, rows, seen
         self._selected = min(self._selected, max(len(rows) - 1, 0))
 
+    @property
+    def level(self) -> Level:
+        """How the deployments are, by their worst finding."""
+        return worst(finding for view in self._views for finding in view.findings)
+
     def press(self, key: str) -> None:
         """Move the selection, or open or close the selected partition's reason."""
         self._selected = min(max(self._selected + _KEYS.get(key, 0), 0), max(len(self._rows) - 1, 0))
@@ -153,8 +162,9 @@ class Screen:
         """Return what fits into `width` columns."""
         lines = [styled(_summary(view, self._rows)) for view in self._views]
         problems = [styled(shortened(line), "bold red") for view in self._views for line in view.problems[:2]]
+        warnings = [styled(shortened(line), "yellow") for view in self._views for line in view.warnings[:2]]
         under_way = [styled(line, "cyan") for view in self._views for line in _under_way(view)]
-        parts: list[Any] = [*lines, *problems, *under_way, self._table()]
+        parts: list[Any] = [*lines, *problems, *warnings, *under_way, self._table()]
         if self._is_open and self._rows:
             parts += [styled(line, "bold") for line in _reason(self._rows[self._selected])]
         parts += [styled(line[:width], "yellow") for line in self.refusals]
@@ -186,9 +196,10 @@ def _summary(view: Overview, rows: Sequence[Row]) -> str:
     slowest = max((worker.latency_p99_s for worker in view.live), default=0.0)
     latency = f", p99 within {slowest:g} s" if slowest else ""
     paused = ", paused" if view.is_paused else ""
+    oldest = f" (the oldest {duration(view.oldest_s)} old)" if view.oldest_s >= 1 else ""
     return (
-        f"{view.deployment}: generation {view.newest or 'none'}{paused}, {len(view.live)} workers, lag {lag:,}, "
-        f"{rate:,.0f} answers/s{latency}"
+        f"{view.deployment}: generation {view.newest or 'none'}{paused}, {len(view.live)} workers, "
+        f"lag {lag:,}{oldest}, {rate:,.0f} answers/s{latency}"
     )
 
 

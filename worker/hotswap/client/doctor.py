@@ -1,11 +1,10 @@
 """Examines a deployment: its cluster, its topics and their settings, its workers; for each finding, what to do."""
 
-import time
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
-from dataclasses import dataclass
-from enum import StrEnum
+from dataclasses import replace
 
 from hotswap.artifacts.places import address_of
+from hotswap.client.findings import Finding, Level
 from hotswap.client.overview import Overview, overview
 from hotswap.errors import Doubt, StartError, SwapError
 from hotswap.kafka.admin import Admin
@@ -14,36 +13,12 @@ from hotswap.kafka.topics import COPIES, Placement
 from hotswap.settings import Settings, unknown_variables
 from hotswap.swap import Swap
 
-_AHEAD_S = 2.0
+KAFKA = "kafka"
+"""A fault about this ends the examination: Kafka, or a topic that is asked for, is out of reach."""
+
 _MOST_PLACES = 20
 _MOST_NUMBERS = 5
 _IN_SYNC = 2
-_COMPRESS = (
-    "where many come at a time, set HOTSWAP_COMPRESSION=lz4 on the workers (174 bytes an answer became 31), if every "
-    "reader has that codec"
-)
-
-
-class Level(StrEnum):
-    """How bad a finding is: a FAULT keeps the deployment from its promises, a WARNING may do so one day.
-
-    An ADVICE is about what could be cheaper, or safer.
-    """
-
-    OK = "ok"
-    ADVICE = "advice"
-    WARNING = "warning"
-    FAULT = "fault"
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One line of the examination; `advice` is empty if all is well."""
-
-    level: Level
-    about: str
-    what: str
-    advice: str = ""
 
 
 _SHARES = Finding(
@@ -62,7 +37,7 @@ async def examine(settings: Settings) -> AsyncIterator[Finding]:
         settings = await settled(settings)
         async with Admin.connect(settings) as admin:
             brokers = await admin.brokers()
-            yield Finding(Level.OK, "kafka", f"{brokers} brokers at {settings.kafka}")
+            yield Finding(Level.OK, KAFKA, f"{brokers} brokers at {settings.kafka}")
             missing = await admin.missing_rights()
             for right in missing:
                 what = f"this user may not {right.operation} it, as a worker does"
@@ -83,10 +58,9 @@ async def examine(settings: Settings) -> AsyncIterator[Finding]:
         seen = await overview(settings)
     except (StartError, Doubt) as error:
         what, _, advice = str(error).partition(": ")
-        yield Finding(Level.FAULT, "kafka", what, advice)
+        yield Finding(Level.FAULT, KAFKA, what, advice)
         return
-    yield _signatures(settings, seen)
-    for finding in (*_stores(settings, seen.swaps), *_fleet(seen)):
+    for finding in (*_signatures(seen), *_stores(settings, seen.swaps), *_fleet(seen)):
         yield finding
 
 
@@ -153,21 +127,15 @@ def _control(name: str, told: Mapping[str, str]) -> Iterator[Finding]:
         )
 
 
-def _signatures(settings: Settings, seen: Overview) -> Finding:
-    """Return who may command."""
-    control = settings.topics.control
-    blind = [worker.worker for worker in seen.live if not worker.trust_sha256]
-    if seen.signed_since is not None and blind:
-        what = (
-            f"commands must be signed since offset {seen.signed_since} of {control}, but {', '.join(blind)} cannot tell"
-        )
-        advice = "restart these workers with HOTSWAP_TRUST and HOTSWAP_REQUIRE_SIGNATURES: they obey unsigned commands"
-        return Finding(Level.FAULT, "signatures", what, advice)
-    if seen.signed_since is not None:
-        return Finding(Level.OK, "signatures", f"commands must be signed since offset {seen.signed_since} of {control}")
-    what = f"commands need none: whoever may write to {control} commands this deployment"
-    advice = f"restrict that by ACLs, or see `hotswap keys require {settings.deployment}`"
-    return Finding(Level.ADVICE, "signatures", what, advice)
+def _signatures(view: Overview) -> Iterator[Finding]:
+    """Yield who may command, unless `findings_of` has more to say of that."""
+    if view.signed_since is None:
+        what = f"commands need none: whoever may write to {view.control} commands this deployment"
+        advice = f"restrict that by ACLs, or see `hotswap keys require {view.deployment}`"
+        yield Finding(Level.ADVICE, "signatures", what, advice)
+    elif all(worker.trust_sha256 for worker in view.live):
+        what = f"commands must be signed since offset {view.signed_since} of {view.control}"
+        yield Finding(Level.OK, "signatures", what)
 
 
 def _stores(settings: Settings, swaps: Iterable[Swap]) -> Iterator[Finding]:
@@ -191,23 +159,14 @@ def _stores(settings: Settings, swaps: Iterable[Swap]) -> Iterator[Finding]:
         yield Finding(Level.OK, "stores", "what the generations need lies in the stores allowed here")
 
 
-def _fleet(seen: Overview) -> Iterator[Finding]:
-    """Yield what `hotswap status` calls a problem, and what each worker tells of its machine."""
-    for problem in seen.problems:
-        if problem not in seen.topic_faults:
-            yield Finding(Level.FAULT, "fleet", problem.splitlines()[0], f"see `hotswap status {seen.deployment}`")
-    for warning in seen.warnings:
-        yield Finding(Level.WARNING, "fleet", warning, f"see `hotswap status {seen.deployment}`")
-    if not seen.live:
-        yield Finding(Level.FAULT, "fleet", "no worker lives", f"start one: `hotswap run {seen.deployment}`")
-    if any(worker.machine.get("compression") == "none" for worker in seen.live):
-        what = "are not compressed: most of a small one is its headers, which are alike"
-        yield Finding(Level.ADVICE, "answers", what, _COMPRESS)
-    for worker in seen.live:
-        ahead = worker.at - time.time()
-        if ahead > _AHEAD_S:
-            advice = "synchronize the clocks, of its machine or of this one"
-            yield Finding(Level.WARNING, worker.worker, f"its clock is {ahead:.0f} s ahead of this one's", advice)
+def _fleet(view: Overview) -> Iterator[Finding]:
+    """Yield what `hotswap status` shows of it, too, and what each worker tells of its machine."""
+    for finding in view.findings:
+        if finding.about == "topics":  # told of already
+            continue
+        advice = finding.advice or f"see `hotswap status {view.deployment}`"
+        yield replace(finding, what=finding.what.splitlines()[0], advice=advice)
+    for worker in view.live:
         told = "; ".join(f"{name} {value}" for name, value in sorted(worker.machine.items()))
         loaded = f"serves generation {worker.generation}" if worker.generation else "serves no generation yet"
         yield Finding(Level.OK, worker.worker, f"{loaded}{'; ' if told else ''}{told}")

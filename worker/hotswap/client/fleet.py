@@ -12,6 +12,7 @@ from google.protobuf.message import DecodeError
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from hotswap.client.kept import Kept
+from hotswap.client.trend import Mark, Trend
 from hotswap.generation import MOST
 from hotswap.swap import Outcome
 from hotswap.v1 import control_pb2 as wire
@@ -42,6 +43,8 @@ class PartitionView:
     """First offset of the requests that were deleted before they were read, and the one after; (0, 0): none."""
     model_s: float = 0.0
     """How long the model has had the batch in hand, seconds, where that is long; else 0."""
+    oldest_ms: int = 0
+    """Timestamp of the oldest request that is not answered, ms since the epoch; 0: there is none, or nobody knows."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,8 +77,12 @@ class WorkerView:
     held: str = ""
     """Why it answers nothing, whatever it owns: it is too old for the control log. Empty: it is not."""
 
+    incarnation: str = ""
+    """Another one for each start; empty: a version that tells none."""
     heard_at: float = float("inf")
     """Not after this it can have reported: when the record was written, as far as is known, and when it was read."""
+    trend: Trend = field(default_factory=Trend)
+    """What its reports of the last minutes say together."""
 
     def is_live(self, now: float) -> bool:
         """Whether it has reported within `FRESH_S`, and not that it stops."""
@@ -160,13 +167,19 @@ class Fleet:
         if status is None or kind is None or getattr(status, kind).deployment != self.deployment:
             return None
         if kind == "worker":
-            view = replace(_worker_view(status.worker), heard_at=heard_at)
+            view = self._followed(replace(_worker_view(status.worker), heard_at=heard_at))
             self.workers[view.worker] = view
             for worker in self._kept_workers.keep(view.worker, status.ByteSize()):
                 del self.workers[worker]
             return view
         told = _told(status.swap) if kind == "swap" else None
         return self._tell(told, status.ByteSize()) if told else None
+
+    def _followed(self, view: WorkerView) -> WorkerView:
+        before = self.workers.get(view.worker)
+        lag = sum(part.lag for part in view.partitions)
+        mark = Mark(min(view.at, view.heard_at), lag, view.host_restarts)
+        return replace(view, trend=(before.trend if before else Trend()).then(mark, view.incarnation))
 
     def _tell(self, told: Told, size: int) -> Told | None:
         by_worker = self.told.setdefault(told.command_id, {})
@@ -273,6 +286,7 @@ def _worker_view(message: wire.WorkerStatus) -> WorkerView:
                 part.damaged,
                 (part.deleted_from, part.deleted_to),
                 part.model_s,
+                part.oldest_ms,
             )
             for part in message.partitions
         ),
@@ -286,6 +300,7 @@ def _worker_view(message: wire.WorkerStatus) -> WorkerView:
         host_restarts=message.host_restarts,
         trust_sha256=message.trust_sha256,
         held=message.held,
+        incarnation=message.incarnation,
     )
 
 

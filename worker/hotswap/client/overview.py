@@ -2,11 +2,12 @@
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Self
 
+from hotswap.client.findings import Finding, Level, findings_of, worst
 from hotswap.client.fleet import Fleet, Told, WorkerView
 from hotswap.client.history import Entry, History
 from hotswap.errors import StartError
@@ -14,6 +15,7 @@ from hotswap.kafka.admin import Admin
 from hotswap.kafka.committed import Lag
 from hotswap.kafka.control_topic import settled
 from hotswap.kafka.log import LogReader, LogRecord
+from hotswap.kafka.oldest import oldest_ms
 from hotswap.settings import Settings
 from hotswap.swap import (
     LaterCommand,
@@ -22,8 +24,6 @@ from hotswap.swap import (
     SkipCommand,
     Swap,
     TrustCommand,
-    highest,
-    out_of_reach,
 )
 
 _TURN_S = 1.0
@@ -120,6 +120,10 @@ class Overview:
     """Why signatures that the log requires are not verified here; empty: they are, or it requires none."""
     held: str = ""
     """Why commands of the log cannot be read here, as workers of this version cannot either; empty: all can."""
+    ages: Mapping[int, float] = field(default_factory=dict)
+    """Partition -> age of its oldest request that is not answered, seconds, where there is one and its age is known."""
+    control: str = ""
+    """The control topic."""
 
     @property
     def live(self) -> tuple[WorkerView, ...]:
@@ -127,85 +131,29 @@ class Overview:
         return tuple(worker for worker in self.workers if worker.is_live(self.at))
 
     @property
+    def findings(self) -> tuple[Finding, ...]:
+        """What is not as it should be, the worst first; see `findings.findings_of`."""
+        return findings_of(self)
+
+    @property
+    def level(self) -> Level:
+        """How the deployment is: the level of its worst finding."""
+        return worst(self.findings)
+
+    @property
     def problems(self) -> tuple[str, ...]:
-        """What needs an operator: generations that cannot be loaded, partitions that nothing can score."""
-        lines: dict[str, list[str]] = {}
-        for worker, failures in self.failures.items():
-            for told in failures:
-                line = f"cannot load generation {told.generation}: {told.code} {told.message}"
-                lines.setdefault(line, []).append(worker)
-        failed = (f"{', '.join(names)} {line}" for line, names in lines.items())
-        return (*self.topic_faults, *self._held(), *self._unserved(), *failed, *self._out_of_reach())
+        """What needs an operator now, a line each: the faults among the findings."""
+        return tuple(one.line for one in self.findings if one.level is Level.FAULT)
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """What is worth knowing, though no partition is held for it."""
-        told: dict[str, list[str]] = {}
-        if len(files := {worker.trust_sha256 for worker in self.live}) > 1:
-            some = ", ".join(sorted(file[:12] or "none" for file in files))
-            told[f"they have different trust files, and may decide differently on commands: {some}"] = ["workers"]
-        if self.unverified:
-            told[self.unverified] = ["this reader"]
-        for worker in self.live:
-            for warning in worker.warnings:
-                told.setdefault(warning, []).append(worker.worker)
-        deleted = (
-            f"partition {part.partition}: the requests from offset {part.deleted[0]} to {part.deleted[1] - 1} were "
-            "deleted before they were read"
-            for worker in self.live
-            for part in worker.partitions
-            if part.deleted[1]
-        )
-        return (*deleted, *(f"{', '.join(workers)}: {warning}" for warning, workers in told.items()))
+        """What may need an operator one day, a line each."""
+        return tuple(one.line for one in self.findings if one.level is Level.WARNING)
 
-    def _held(self) -> Iterator[str]:
-        """Yields who is too old for the control log."""
-        if self.held:
-            yield f"what follows is not known to this reader: {self.held}"
-        holding: dict[str, list[str]] = {}
-        for worker in self.live:
-            holding.setdefault(worker.held, []).append(worker.worker)
-        for why, workers in holding.items():
-            if why:
-                yield f"{', '.join(workers)} {'answers' if len(workers) == 1 else 'answer'} nothing: {why}"
-
-    def _unserved(self) -> Iterator[str]:
-        """Yields why requests wait, if no worker has a generation to score them with."""
-        waiting = sum(lag.requests for lag in self.lags)
-        if not waiting or any(worker.generation for worker in self.live):
-            return
-        why = "no live worker has loaded a generation"
-        if not self.newest:
-            why = f"no generation has been accepted: `hotswap swap {self.deployment} --model … --proto …` publishes one"
-        elif not self.live:
-            why = f"no worker lives: `hotswap run {self.deployment}` starts one"
-        yield f"{waiting} requests wait, and {why}"
-
-    def _out_of_reach(self) -> Iterator[str]:
-        """Yields the partitions whose floor no worker, or not their own worker, can reach."""
-        # What no command can have created is no floor to the workers either (kafka/position.py).
-        floors = {lag.partition: lag.generation for lag in self.lags if lag.generation <= highest(self.newest)}
-        if lost := [partition for partition, floor in floors.items() if floor > self.newest]:
-            floor = max(floors.values())
-            higher = (
-                "publish a whole generation with a higher number, "
-                f"`hotswap swap {self.deployment} --model … --proto … --generation {floor + 1}`"
-            )
-            yield (
-                f"{_named(lost)}: last scored by generation {floor}, but the control topic has no accepted command "
-                f"that new (was it emptied?): {out_of_reach(floor + 1, self.newest) or higher}"
-            )
-        for worker in self.live:
-            for part in worker.partitions:
-                if part.is_damaged:
-                    yield f"{worker.worker} holds {_named([part.partition])}: {part.held}"
-            behind = [part for part in worker.partitions if floors.get(part.partition, 0) > worker.generation]
-            if held := [part for part in behind if part.held and part.partition not in lost]:
-                yield f"{worker.worker} holds {_named([part.partition for part in held])}: {held[0].held}"
-
-
-def _named(partitions: list[int]) -> str:
-    return f"partition{'s' * (len(partitions) > 1)} {', '.join(map(str, partitions))}"
+    @property
+    def oldest_s(self) -> float:
+        """Age of the oldest request that is not answered, seconds; 0: there is none, or it is not known."""
+        return max(self.ages.values(), default=0.0)
 
 
 async def overview(settings: Settings) -> Overview:
@@ -220,7 +168,16 @@ async def overview(settings: Settings) -> Overview:
     async with Admin.connect(settings) as admin:
         lags = await admin.lags(settings.group_id, settings.topics.requests)
         topic_faults = tuple(await admin.topic_faults())
-    return _view(Seen(await read_history(settings), await read_fleet(settings)), lags, topic_faults)
+    seen = Seen(await read_history(settings), await read_fleet(settings))
+    unowned = await oldest_ms(settings, _unowned(seen.fleet, lags))
+    return _view(seen, lags, topic_faults, unowned)
+
+
+def _unowned(fleet: Fleet, lags: Iterable[Lag]) -> list[Lag]:
+    """Return the partitions that no live worker tells of."""
+    now = time.time()
+    owned = {part.partition for view in fleet.workers.values() if view.is_live(now) for part in view.partitions}
+    return [lag for lag in lags if lag.partition not in owned]
 
 
 async def follow_overview(settings: Settings) -> AsyncGenerator[Overview, None]:
@@ -239,15 +196,21 @@ async def follow_overview(settings: Settings) -> AsyncGenerator[Overview, None]:
         Admin.connect(settings) as admin,
     ):
         seen.receive(await commands.read_to_end(), await status.read_to_end())
+        looked_at: set[tuple[int, int, bool]] = set()
+        oldest: Mapping[int, int] = {}
         while True:
             lags = await admin.lags(settings.group_id, settings.topics.requests)
-            yield _view(seen, lags, tuple(await admin.topic_faults()))
+            unowned = _unowned(seen.fleet, lags)
+            if (at := {(lag.partition, lag.committed, lag.requests > 0) for lag in unowned}) != looked_at:
+                looked_at, oldest = at, await oldest_ms(settings, unowned)
+            yield _view(seen, lags, tuple(await admin.topic_faults()), oldest)
             await asyncio.sleep(_TURN_S)
             while any(records := (await commands.read(0), await status.read(0))):
                 seen.receive(*records)
 
 
-def _view(seen: Seen, lags: tuple[Lag, ...], topic_faults: tuple[str, ...]) -> Overview:
+def _view(seen: Seen, lags: tuple[Lag, ...], topic_faults: tuple[str, ...], unowned: Mapping[int, int]) -> Overview:
+    """`unowned` are the partitions that no live worker has, each with the timestamp of its oldest request, ms."""
     (history, fleet), now = seen, time.time()
     workers = sorted(fleet.workers.values(), key=lambda view: view.worker)
     return Overview(
@@ -264,7 +227,22 @@ def _view(seen: Seen, lags: tuple[Lag, ...], topic_faults: tuple[str, ...]) -> O
         signed_since=history.fold.guard.since,
         unverified=history.fold.guard.warning,
         held=history.timeline.held,
+        ages=_ages(fleet, lags, now) | {number: max(now - at_ms / 1000, 0.0) for number, at_ms in unowned.items()},
+        control=history.fold.guard.topic,
     )
+
+
+def _ages(fleet: Fleet, lags: Iterable[Lag], now: float) -> dict[int, float]:
+    """Return the age of the oldest request of each partition, as the live workers told it."""
+    behind = {lag.partition: lag.committed for lag in lags if lag.requests}
+    ages = {}
+    for view in fleet.workers.values():
+        for part in view.partitions if view.is_live(now) else ():
+            if part.oldest_ms and part.partition in behind:
+                # Behind a position that has moved since the report there is another one now: count up to the report.
+                until = now if behind[part.partition] <= part.position else view.at
+                ages[part.partition] = max(until - part.oldest_ms / 1000, 0.0)
+    return ages
 
 
 @asynccontextmanager

@@ -5,10 +5,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from hotswap.client.findings import Level
 from hotswap.client.fleet import PartitionView, Told, WorkerView
 from hotswap.client.overview import CommandView, Overview
 from hotswap.console.charts import Chart, chart
 from hotswap.console.watch import MINUTES_S, Watched
+from hotswap.printable import duration
 from hotswap.swap import Outcome
 
 _PHASES = ("fetch", "start", "load", "warm")
@@ -102,12 +104,10 @@ def state_of(watched: Watched) -> State:
     view = watched.view
     if view is None or watched.fault:
         return "bad", "cannot be read"
-    if view.problems:
+    if view.level is Level.FAULT:
         return "bad", "needs attention"
     if view.is_paused:
         return "busy", "paused"
-    if not view.live:
-        return "calm", "no worker lives"
     live = {worker.worker for worker in view.live}
     told = [said for command in view.commands[-1:] for said in command.told.values() if said.worker in live]
     if any(said.outcome in (Outcome.STAGING, Outcome.READY) for said in told):
@@ -125,7 +125,13 @@ def charts_of(watched: Watched) -> list[Chart]:
         ("p99", [(one.at, one.p99_s) for one in samples], "s"),
         ("Refusals", [(one.at, one.refusals_per_s) for one in samples], "/s"),
     )
-    return [chart(name, points, now, MINUTES_S, unit) for name, points, unit in columns]
+    made = [chart(name, points, now, MINUTES_S, unit) for name, points, unit in columns]
+    oldest_s = watched.view.oldest_s if watched.view else 0.0
+    return [_with_age(one, oldest_s) if one.name == "Lag" and oldest_s >= 1 else one for one in made]
+
+
+def _with_age(lag: Chart, oldest_s: float) -> Chart:
+    return lag._replace(now=f"{lag.now}, oldest {duration(oldest_s)}")
 
 
 def shares_of(view: Overview) -> list[Share]:

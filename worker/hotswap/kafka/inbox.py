@@ -58,6 +58,7 @@ class Inbox:
         self._damaged_fetches = 0
         self._deployment = deployment
         self._removed: tuple[int, int, int] | None = None
+        self._taken_ms = 0
         self._queue_seconds = metrics.STAGE_SECONDS.labels(deployment, "queue")
 
     def open(self, position: int) -> None:
@@ -122,6 +123,19 @@ class Inbox:
             self._is_told = True
             self._arrived.set()
 
+    def oldest_ms(self, *, is_in_hand: bool) -> int:
+        """Return the timestamp of the oldest request, ms since the epoch; 0: there is none, or it has none.
+
+        `is_in_hand`: whether what was taken last is not answered yet.
+        """
+        if is_in_hand:
+            return self._taken_ms
+        return self._first_ms() if self._first() is not None else 0
+
+    def _first_ms(self) -> int:
+        _, batch = self._batches[0]
+        return 0 if isinstance(batch, Damaged) else max(batch.at_ms, 0)
+
     @property
     def is_full(self) -> bool:
         """Whether to stop fetching: there are enough bytes, or the next batch is damaged."""
@@ -172,6 +186,7 @@ class Inbox:
         size = 0
         if self._batches:
             self._queue_seconds.observe(perf_counter() - self._batches[0][0])
+            self._taken_ms = self._first_ms()
         while len(taken) < limit and size < _TAKEN_BYTES and self._first() is not None:
             _, batch = self._batches[0]
             assert not isinstance(batch, Damaged)
@@ -191,6 +206,7 @@ class Inbox:
         parts: list[Piece] = []
         count = size = 0
         since = self._batches[0][0] if self._batches else 0.0
+        taken_ms = self._first_ms() if self._batches else 0
         while count < limit and size < _TAKEN_BYTES and (first := self._first()) is not None:
             _, batch = self._batches[0]
             if not isinstance(batch, RawBatch) or batch.next - first > _PARTS_AT_MOST * limit:
@@ -208,6 +224,7 @@ class Inbox:
         if not parts:
             return None
         self._queue_seconds.observe(perf_counter() - since)
+        self._taken_ms = taken_ms
         return RawRequests(parts, count >= limit or size >= _TAKEN_BYTES, parts[0].of.bounds.record)
 
     def skip(self, why: str) -> int:

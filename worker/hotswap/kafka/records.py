@@ -50,6 +50,11 @@ class RawBatch:
         return self._contents.next
 
     @property
+    def at_ms(self) -> int:
+        """Timestamp of its first record, milliseconds since the epoch."""
+        return self._contents.times[0]
+
+    @property
     def window_bytes(self) -> int:
         """Decompressed bytes of the records that were parsed last."""
         return self._contents.window_bytes
@@ -177,6 +182,7 @@ class LegacyBatch:
             records = [Unscorable(max(base, start), 0, None, (), refusal, facts=wire_facts(data))]
         self.next = max(base, records[-1].offset if records else base) + 1
         self._ready = since(records, start)
+        self.at_ms: int = max(0, self._ready[0].timestamp or 0) if self._ready else 0
 
     @property
     def first(self) -> int | None:
@@ -195,7 +201,7 @@ class Skipped:
 
     def __init__(self, damaged: Damaged, why: str) -> None:
         self.size = self.window_bytes = damaged.size
-        self.next = damaged.until
+        self.next, self.at_ms = damaged.until, 0
         self.first: int | None = damaged.offset
         self._refusal = Refusal(Code.UNREADABLE, why)
         self._facts = wire_facts(damaged.data)

@@ -258,7 +258,7 @@ class PartitionLoop:
         # Only after the commit: if that is in doubt, the partition is opened again at the position that Kafka has.
         self.state.position, self.state.in_hand, self.state.last_batch_at = position, None, perf_counter()
         self.state.held = self._why_held = ""  # `reconsider` may have set the first
-        self._tally.committed(work.done, self.state.last_batch_at - started)
+        self._tally.committed(work.number, work.done, self.state.last_batch_at - started)
 
     async def _pass(self, at: Position, number: int) -> None:
         """Cut over at `at` without a request: none is there, or there are transaction markers only."""

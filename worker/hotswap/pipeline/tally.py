@@ -40,7 +40,7 @@ class Tally:
         self._in_flight.dec(self._in_hand)
         self._in_hand = 0
 
-    def committed(self, done: Sequence[tuple[Batch, Answers]], seconds: float) -> None:
+    def committed(self, generation: int, done: Sequence[tuple[Batch, Answers]], seconds: float) -> None:
         """Count a transaction, its batches and their answers."""
         self._commit_seconds.observe(seconds)
         now_ms = time() * 1000
@@ -57,6 +57,7 @@ class Tally:
         metrics.REQUESTS.labels(self._deployment, "answered").inc(answered)
         for code, count in refused.items():
             metrics.REQUESTS.labels(self._deployment, code).inc(count)
+        metrics.count_answers(self._deployment, generation, (answered, refused.total()), latencies)
 
     def recycled(self) -> None:
         """Count a transaction in doubt."""

@@ -293,7 +293,7 @@ class KnownValues(_message.Message):
     def __init__(self, values: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class WorkerStatus(_message.Message):
-    __slots__ = ("deployment", "worker", "at", "generation", "model_sha256", "proto_sha256", "accepted", "loaded", "partitions", "paused", "stopped", "paths", "warnings", "machine", "model_name", "latency_p99_s", "host_restarts", "trust_sha256", "held")
+    __slots__ = ("deployment", "worker", "at", "generation", "model_sha256", "proto_sha256", "accepted", "loaded", "partitions", "paused", "stopped", "paths", "warnings", "machine", "model_name", "latency_p99_s", "host_restarts", "trust_sha256", "held", "incarnation")
     class PathsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -327,6 +327,7 @@ class WorkerStatus(_message.Message):
     HOST_RESTARTS_FIELD_NUMBER: _ClassVar[int]
     TRUST_SHA256_FIELD_NUMBER: _ClassVar[int]
     HELD_FIELD_NUMBER: _ClassVar[int]
+    INCARNATION_FIELD_NUMBER: _ClassVar[int]
     deployment: str
     worker: str
     at: _timestamp_pb2.Timestamp
@@ -346,10 +347,11 @@ class WorkerStatus(_message.Message):
     host_restarts: int
     trust_sha256: str
     held: str
-    def __init__(self, deployment: _Optional[str] = ..., worker: _Optional[str] = ..., at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., generation: _Optional[int] = ..., model_sha256: _Optional[str] = ..., proto_sha256: _Optional[str] = ..., accepted: _Optional[int] = ..., loaded: _Optional[_Iterable[int]] = ..., partitions: _Optional[_Iterable[_Union[PartitionStatus, _Mapping]]] = ..., paused: _Optional[bool] = ..., stopped: _Optional[bool] = ..., paths: _Optional[_Mapping[str, str]] = ..., warnings: _Optional[_Iterable[str]] = ..., machine: _Optional[_Mapping[str, str]] = ..., model_name: _Optional[str] = ..., latency_p99_s: _Optional[float] = ..., host_restarts: _Optional[int] = ..., trust_sha256: _Optional[str] = ..., held: _Optional[str] = ...) -> None: ...
+    incarnation: str
+    def __init__(self, deployment: _Optional[str] = ..., worker: _Optional[str] = ..., at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., generation: _Optional[int] = ..., model_sha256: _Optional[str] = ..., proto_sha256: _Optional[str] = ..., accepted: _Optional[int] = ..., loaded: _Optional[_Iterable[int]] = ..., partitions: _Optional[_Iterable[_Union[PartitionStatus, _Mapping]]] = ..., paused: _Optional[bool] = ..., stopped: _Optional[bool] = ..., paths: _Optional[_Mapping[str, str]] = ..., warnings: _Optional[_Iterable[str]] = ..., machine: _Optional[_Mapping[str, str]] = ..., model_name: _Optional[str] = ..., latency_p99_s: _Optional[float] = ..., host_restarts: _Optional[int] = ..., trust_sha256: _Optional[str] = ..., held: _Optional[str] = ..., incarnation: _Optional[str] = ...) -> None: ...
 
 class PartitionStatus(_message.Message):
-    __slots__ = ("partition", "position", "generation", "lag", "held", "damaged", "deleted_from", "deleted_to", "model_s")
+    __slots__ = ("partition", "position", "generation", "lag", "held", "damaged", "deleted_from", "deleted_to", "model_s", "oldest_ms")
     PARTITION_FIELD_NUMBER: _ClassVar[int]
     POSITION_FIELD_NUMBER: _ClassVar[int]
     GENERATION_FIELD_NUMBER: _ClassVar[int]
@@ -359,6 +361,7 @@ class PartitionStatus(_message.Message):
     DELETED_FROM_FIELD_NUMBER: _ClassVar[int]
     DELETED_TO_FIELD_NUMBER: _ClassVar[int]
     MODEL_S_FIELD_NUMBER: _ClassVar[int]
+    OLDEST_MS_FIELD_NUMBER: _ClassVar[int]
     partition: int
     position: int
     generation: int
@@ -368,7 +371,8 @@ class PartitionStatus(_message.Message):
     deleted_from: int
     deleted_to: int
     model_s: float
-    def __init__(self, partition: _Optional[int] = ..., position: _Optional[int] = ..., generation: _Optional[int] = ..., lag: _Optional[int] = ..., held: _Optional[str] = ..., damaged: _Optional[bool] = ..., deleted_from: _Optional[int] = ..., deleted_to: _Optional[int] = ..., model_s: _Optional[float] = ...) -> None: ...
+    oldest_ms: int
+    def __init__(self, partition: _Optional[int] = ..., position: _Optional[int] = ..., generation: _Optional[int] = ..., lag: _Optional[int] = ..., held: _Optional[str] = ..., damaged: _Optional[bool] = ..., deleted_from: _Optional[int] = ..., deleted_to: _Optional[int] = ..., model_s: _Optional[float] = ..., oldest_ms: _Optional[int] = ...) -> None: ...
 
 class CutOverDone(_message.Message):
     __slots__ = ("deployment", "generation", "partition", "first_offset", "worker")
