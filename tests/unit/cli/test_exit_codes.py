@@ -1,6 +1,7 @@
 """Each line of the table of exit codes in docs/using.md."""
 
 import re
+import shutil
 from pathlib import Path
 
 import pytest
@@ -54,6 +55,9 @@ class World:
     def is_faulty(self):
         self._patch.setattr("hotswap.cli.doctor.examine", _faulty)
 
+    def has_lost_its_store(self):
+        shutil.rmtree(self._files / "store")
+
     def lacks_a_column(self):
         self._worker.reads = {"Predict": wire.FieldPaths(paths=["y"])}
         row = "message Row { double x = 1; double y = 2; }"
@@ -90,6 +94,7 @@ EXAMPLES = {
     "`hotswap swap d … --generation 1`, a number that is taken": (World.is_well, (*SWAP, "--generation", "1")),
     "`hotswap status d`, and something needs an operator": (World.is_unserved, STATUS),
     "`hotswap doctor d`, and something keeps the deployment from its promises": (World.is_faulty, ("doctor", "d")),
+    "`hotswap store verify d`, and an artifact is missing": (World.has_lost_its_store, ("store", "verify", "d")),
     "`hotswap swap d`, which names nothing to change": (World.is_well, ("swap", "d")),
     "`hotswap status d` with `HOTSWAP_LINGERMS=5`": (World.has_a_misspelt_variable, STATUS),
     "`hotswap predict d rows.csv`, and the file lacks a column that the model reads": (World.lacks_a_column, PREDICT),

@@ -49,6 +49,7 @@ _COMMANDS = {
         "status",
         "Show one deployment, or all of them: workers, partitions, lag, the last commands.",
     ),
+    "store": ("store", "The artifacts of a deployment in their stores: list what is missing, and put it back."),
     "swap": ("swap", "Swap the model, the proto, the configuration, or any of them; the rest is inherited."),
     "top": (
         "top",
