@@ -3,6 +3,7 @@
 import asyncio
 import time
 from contextlib import aclosing
+from pathlib import Path
 
 import pytest
 from aiokafka.admin import AIOKafkaAdminClient
@@ -72,9 +73,15 @@ async def test_a_deployment_that_is_well_has_no_fault_and_its_workers_tell_of_th
     assert "serves generation 1; cache " in worker
     assert "GiB free" in worker
     assert "stores: what the generations need lies in the stores allowed here" in well
+    assert "artifacts: 1 of 1 that are needed are in their stores" in well
     elsewhere = deployment.settings.model_copy(update={"allowed_stores": "s3://models"})
     (outside,) = [one.what async for one in examine(elsewhere) if one.about == "stores"]
     assert outside.startswith(f"generation 1: {deployment.settings.store}/")
+    store = Path(deployment.settings.store.removeprefix("file://"))
+    store.rename(store.with_name("lost"))
+    assert not any(line.startswith("stores: ") for line in await found(deployment, Level.OK))
+    (lost,) = await found(deployment, Level.FAULT)
+    assert lost.startswith("artifacts: the model of generation 1 (serves) is not there: file://")
     copies = [line for line in await found(deployment, Level.WARNING) if "has 1 of 3 copies" in line]
     assert len(copies) == 5
     assert await deployment.stop() == 0

@@ -1,11 +1,12 @@
 """The command line over logs in memory: rows and their messages, swaps, pauses and rollbacks."""
 
+import gzip
 import io
 import json
 
 from google.protobuf.proto import parse_length_prefixed
 
-from fakes.command_line import GOLDEN, PROTO, hotswap, one_line
+from fakes.command_line import CSV, GOLDEN, PROTO, hotswap, one_line
 from fakes.kafka_logs import FakeWorker
 from hotswap.codec.proto import compile as compile_proto
 
@@ -14,6 +15,14 @@ def test_rows_are_encoded_into_one_message_byte_for_byte(files):
     hotswap("encode", "rows.csv", "--proto", "frame.proto", "--out", "rows.bin")
     assert (files / "rows.bin").read_bytes() == GOLDEN
     assert hotswap("encode", "rows.csv", "--proto", "frame.proto").stdout_bytes == GOLDEN
+
+
+def test_rows_may_come_packed_or_from_stdin(files):
+    packed = gzip.compress((files / "rows.csv").read_bytes())
+    (files / "rows.csv.gz").write_bytes(packed)
+    assert hotswap("encode", "rows.csv.gz", "--proto", "frame.proto").stdout_bytes == GOLDEN
+    for given in (packed, CSV.encode(), b'{"a": "first", "x": 1.5}\n{"a": "second"}\n'):
+        assert hotswap("encode", "-", "--proto", "frame.proto", input=given).stdout_bytes == GOLDEN
 
 
 def test_several_messages_are_each_preceded_by_their_length(files):

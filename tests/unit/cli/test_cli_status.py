@@ -8,6 +8,7 @@ import pytest
 from fakes.answering import answer_requests
 from fakes.command_line import CSV, PROTO, hotswap, one_line
 from fakes.kafka_logs import FakeWorker
+from hotswap.cli import dead_letters
 from hotswap.cli.dead_letters import parse_since
 from hotswap.errors import UsageError
 
@@ -125,6 +126,57 @@ def test_dead_letters_are_listed_newest_last_and_filtered(cluster, settings):
     assert [json.loads(line)["code"] for line in listed.stdout.splitlines()] == ["UNDECODABLE"] * 2
     assert "d.requests-0-0  generation 1  UNDECODABLE  is no message" in hotswap("dead-letters", "d").stdout
     assert hotswap("dead-letters", "d", "--code", "EXPIRED").stdout == ""
+
+
+@pytest.fixture
+def letters(cluster, settings):
+    """Dead letters of two partitions, their codes in the order of time."""
+    for at_ms, partition in ((1, 1), (2, 1), (3, 0), (4, 1), (5, 0)):
+        headers = (("code", b"%d" % at_ms),)
+        cluster.append(settings.topics.dead_letters, b"", headers=headers, partition=partition)
+        cluster.topics[settings.topics.dead_letters][partition][-1].timestamp = at_ms
+    return settings.topics.dead_letters
+
+
+def codes(result):
+    return [json.loads(line)["code"] for line in result.stdout.splitlines()]
+
+
+def test_dead_letters_are_in_the_order_of_time_whatever_partition_has_them(letters):
+    assert codes(hotswap("dead-letters", "d", "--json")) == ["1", "2", "3", "4", "5"]
+    assert codes(hotswap("dead-letters", "d", "--json", "--limit", "3")) == ["3", "4", "5"]
+
+
+@pytest.mark.parametrize(
+    ("more", "shown"),
+    [
+        ([], ["6"]),
+        (["--all"], list("123456")),
+        (["--limit", "1"], ["5", "6"]),
+        (["--since", "1970-01-01T00:00:00.004+00:00"], list("456")),
+    ],
+)
+def test_following_begins_now_unless_earlier_ones_are_asked_for(letters, cluster, monkeypatch, more, shown):
+    def come(*_):
+        cluster.append(letters, b"", headers=(("code", b"6"),), partition=0)
+        monkeypatch.setattr("hotswap.cli.dead_letters._document", last)
+
+    def last(record):
+        if record.timestamp > 5:
+            monkeypatch.setattr("fakes.kafka_logs.FakeReader.read", stop)
+        return document(record)
+
+    async def stop(*_):
+        raise KeyboardInterrupt
+
+    document, follow = dead_letters._document, dead_letters._follow
+
+    async def following(*given):
+        come()
+        await follow(*given)
+
+    monkeypatch.setattr("hotswap.cli.dead_letters._follow", following)
+    assert codes(hotswap("dead-letters", "d", "--json", "--follow", *more, code=1)) == shown
 
 
 def test_a_replay_publishes_the_original_bytes_key_and_headers_once(cluster, settings):

@@ -1,6 +1,7 @@
 """Each line of the table of exit codes in docs/using.md."""
 
 import re
+import shutil
 from pathlib import Path
 
 import pytest
@@ -58,6 +59,9 @@ class World:
     def is_unreachable_for_the_doctor(self):
         self._patch.setattr("hotswap.cli.doctor.examine", _without_kafka)
 
+    def has_lost_its_store(self):
+        shutil.rmtree(self._files / "store")
+
     def lacks_a_column(self):
         self._worker.reads = {"Predict": wire.FieldPaths(paths=["y"])}
         row = "message Row { double x = 1; double y = 2; }"
@@ -100,6 +104,7 @@ EXAMPLES = {
     "`hotswap doctor d`, and something keeps the deployment from its promises": (World.is_faulty, ("doctor", "d")),
     "`hotswap top d --once`, and something needs an operator": (World.is_unserved, ("top", "d", "--once")),
     "`hotswap doctor d`, and no Kafka answers": (World.is_unreachable_for_the_doctor, ("doctor", "d")),
+    "`hotswap store verify d`, and an artifact is missing": (World.has_lost_its_store, ("store", "verify", "d")),
     "`hotswap swap d`, which names nothing to change": (World.is_well, ("swap", "d")),
     "`hotswap status d` with `HOTSWAP_LINGERMS=5`": (World.has_a_misspelt_variable, STATUS),
     "`hotswap predict d rows.csv`, and the file lacks a column that the model reads": (World.lacks_a_column, PREDICT),

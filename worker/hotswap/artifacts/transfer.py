@@ -9,11 +9,15 @@ from urllib.parse import unquote
 
 from fsspec.implementations.local import LocalFileSystem
 
-from hotswap.artifacts.places import FILE, address_of, hide_secrets, without_secrets
+from hotswap.artifacts.places import FILE, address_of, follow_links, hide_secrets, without_secrets
 from hotswap.artifacts.systems import cure_of, has_folders, open_to_read, system_of, system_to_read
 from hotswap.errors import SwapCode, SwapError
 
 _CHUNK: Final = 1 << 20
+ABSENT: Final = "is not there"
+"""What `find_absence` says where there is nothing at all."""
+
+_NOT_FOUND: Final = frozenset({404, 410})
 
 
 def read(uri: str, stores: Sequence[str], *, is_patient: bool = False) -> Generator[bytes, None, None]:
@@ -39,11 +43,45 @@ def find(uri: str, stores: Sequence[str]) -> None:
         system.info(path)
 
 
+def find_absence(uri: str, stores: Sequence[str]) -> str:
+    """Return why no artifact can be at its place, for a person; empty if there is a file, of which nothing is read.
+
+    Raises SwapError (URI_DENIED; ARTIFACT_UNREACHABLE if the store does not tell).
+    """
+    address = address_of(uri, stores)
+    with _foreign_errors(address), system_to_read(address, stores) as (system, path):
+        system.invalidate_cache()
+        try:
+            info = system.info(path)
+        except FileNotFoundError as error:
+            # HTTP's takes any error for the absence of a file, and names it as the cause.
+            if error.__cause__ and getattr(error.__cause__, "status", None) not in _NOT_FOUND:
+                raise
+            return ABSENT
+    if info["type"] != "file":
+        return "is a folder"
+    return "is empty" if info["size"] == 0 else ""
+
+
 def send(file: BinaryIO, url: str) -> None:
     """Write a file to a URL, whole or not at all, unless it is there. Raises SwapError (ARTIFACT_UNREACHABLE)."""
     # fsspec takes the percent signs of a file URI as part of the name.
-    address = unquote(url) if url.startswith(FILE) else url
-    with _foreign_errors(url), system_of(address, [url]) as (system, path):
+    _write(file, unquote(url) if url.startswith(FILE) else url)
+
+
+def send_back(file: BinaryIO, uri: str, stores: Sequence[str]) -> None:
+    """Write a file to where a command says that it is, as `send` does.
+
+    Raises SwapError (URI_DENIED, ARTIFACT_UNREACHABLE).
+    """
+    address = address_of(uri, stores)
+    if address.startswith(FILE):
+        address = FILE + follow_links(address.removeprefix(FILE), stores)
+    _write(file, address)
+
+
+def _write(file: BinaryIO, address: str) -> None:
+    with _foreign_errors(address), system_of(address, [address]) as (system, path):
         if system.exists(path):
             return
         if has_folders(address):

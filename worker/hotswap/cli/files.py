@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, TextIO
+from typing import Any, NamedTuple
 
 import click
 
@@ -16,6 +16,7 @@ from hotswap.client.change import compile_file
 from hotswap.client.serving import Served, serving_schema
 from hotswap.codec.messages import serialize
 from hotswap.codec.proto import Operation, Schema
+from hotswap.codec.text.file import open_table
 from hotswap.codec.text.layout import BadRow
 from hotswap.codec.text.reader import RowReader, read_rows
 from hotswap.errors import UsageError
@@ -23,9 +24,6 @@ from hotswap.generation import Configuration, Model, Proto, TextOptions
 from hotswap.packages.configuration import read_configuration
 from hotswap.packages.package import open_package, schema_of
 from hotswap.settings import Settings
-
-Kind = Literal["csv", "json"]
-_JSON_ENDINGS = (".json", ".jsonl", ".ndjson")
 
 
 class Parts(NamedTuple):
@@ -99,26 +97,10 @@ def proto_of(given: str | None, sha256: str | None) -> Path | Proto | None:
 
 
 @contextmanager
-def open_rows(path: Path, operation: Operation, options: TextOptions, kind: Kind | None = None) -> Iterator[RowReader]:
-    """Open the rows of a CSV or JSON file (by its suffix), to be read lazily."""
-    with open_text(path) as file:
-        yield read_rows(file, kind or kind_of(path), operation.input, options)
-
-
-@contextmanager
-def open_text(path: Path) -> Iterator[TextIO]:
-    """Open a local text; invalid UTF-8 is preserved, so that only the row with it is refused."""
-    try:
-        file = path.open(encoding="utf-8-sig", errors="surrogateescape", newline="")
-    except OSError as error:
-        raise UsageError(f"{path} cannot be read: {error.strerror}") from error
-    with file:
-        yield file
-
-
-def kind_of(path: Path) -> Kind:
-    """Return whether a file is CSV or JSON, by its suffix."""
-    return "json" if path.suffix.lower() in _JSON_ENDINGS else "csv"
+def open_rows(path: Path, operation: Operation, options: TextOptions) -> Iterator[RowReader]:
+    """Open the rows of a CSV or JSON file, or of stdin if it is `-`, to be read lazily."""
+    with open_table(path) as (file, kind):
+        yield read_rows(file, kind, operation.input, options)
 
 
 async def what_serves(settings: Settings) -> Served:

@@ -13,7 +13,10 @@ _COMMANDS = {
     "acls": ("acls", "Print the least rights of each role in a deployment, as commands for kafka-acls or for Strimzi."),
     "batch": ("batch", "Score the Parquet or CSV files of a lake on a Spark cluster; needs the extra `lake`."),
     "console": ("console", "Show deployments in a browser until SIGTERM or Ctrl-C; needs the extra `gateway`."),
-    "dead-letters": ("dead_letters", "List the refused requests: when, where, by which generation, and why."),
+    "dead-letters": (
+        "dead_letters",
+        "List the refused requests in the order of time: when, where, by which generation, and why.",
+    ),
     "dev": ("worker", "Start a local Kafka, a worker and a gateway, and print what to do next; Ctrl-C stops all."),
     "doctor": ("doctor", "Examine a deployment: Kafka, its topics and their settings, its workers; changes nothing."),
     "encode": ("rows", "Write the rows of a CSV or JSON file as serialized input messages; predict nothing."),
@@ -49,6 +52,7 @@ _COMMANDS = {
         "status",
         "Show one deployment, or all of them: workers, partitions, lag, the last commands.",
     ),
+    "store": ("store", "The artifacts of a deployment in their stores: list what is missing, and put it back."),
     "swap": ("swap", "Swap the model, the proto, the configuration, or any of them; the rest is inherited."),
     "top": (
         "top",

@@ -10,12 +10,12 @@ from typing import Any, TextIO, cast
 import click
 
 from hotswap.cli.exits import REFUSED, Failure, note
-from hotswap.cli.files import kind_of
 from hotswap.cli.shared import progress
 from hotswap.cli.unknown import Unknown
 from hotswap.codec.fields import may_be_absent
 from hotswap.codec.messages import serialize
 from hotswap.codec.proto import Operation
+from hotswap.codec.text.file import is_json, is_streamed
 from hotswap.codec.text.layout import BadRow, Chunk, Row
 from hotswap.codec.text.reader import RowReader
 from hotswap.codec.text.writer import CsvTable, JsonTable
@@ -197,11 +197,11 @@ def options_of(given: dict[str, Any], configured: TextOptions | None = None) -> 
 
 def count_rows(path: Path) -> int | None:
     """Estimate the number of rows, for the progress bar: lines, without a CSV's header."""
-    if not sys.stderr.isatty():
+    if not sys.stderr.isatty() or is_streamed(path):
         return None
     with path.open("rb") as file:
         lines = sum(chunk.count(b"\n") for chunk in iter(lambda: file.read(1 << 20), b""))
-    return lines - (kind_of(path) == "csv")
+    return lines - (not is_json(path))
 
 
 def end(refused: int) -> None:

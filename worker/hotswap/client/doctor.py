@@ -1,11 +1,13 @@
 """Examines a deployment: its cluster, its topics and their settings, its workers; for each finding, what to do."""
 
-from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from hotswap.artifacts.places import address_of
 from hotswap.client.findings import Finding, Level
+from hotswap.client.needed import Needed, State, absences
 from hotswap.client.overview import Overview, overview
+from hotswap.client.stored import look
 from hotswap.errors import Doubt, StartError, SwapError
 from hotswap.kafka.admin import Admin
 from hotswap.kafka.control_topic import SHARED, settled
@@ -60,7 +62,10 @@ async def examine(settings: Settings) -> AsyncIterator[Finding]:
         what, _, advice = str(error).partition(": ")
         yield Finding(Level.FAULT, KAFKA, what, advice)
         return
-    for finding in (*_signatures(seen), *_stores(settings, seen.swaps), *_fleet(seen)):
+    artifacts = await _artifacts(settings, seen.needed)
+    is_lost = any(one.level in (Level.FAULT, Level.WARNING) for one in artifacts)
+    stores = [one for one in _stores(settings, seen.swaps) if one.level is not Level.OK or not is_lost]
+    for finding in (*_signatures(seen), *stores, *artifacts, *_fleet(seen)):
         yield finding
 
 
@@ -157,6 +162,20 @@ def _stores(settings: Settings, swaps: Iterable[Swap]) -> Iterator[Finding]:
         yield Finding(Level.WARNING, "stores", f"{left} more artifacts of older generations lie outside", "as above")
     if not outside:
         yield Finding(Level.OK, "stores", "what the generations need lies in the stores allowed here")
+
+
+async def _artifacts(settings: Settings, needed: Sequence[Needed]) -> list[Finding]:
+    """Return what is not in its store, though a worker or a rollback needs it; the oldest are not looked for."""
+    looked = await look(settings, needed[:_MOST_PLACES])
+    wrong = [
+        Finding(Level.FAULT if one.is_fault else Level.WARNING, "artifacts", one.what, one.advice)
+        for one in absences(settings.deployment, looked)
+    ]
+    if left := len(needed) - len(looked):
+        what = f"{left} more artifacts of older generations were not looked for"
+        wrong.append(Finding(Level.ADVICE, "artifacts", what, f"see `hotswap store verify {settings.deployment}`"))
+    there = sum(state is State.THERE for state, _ in looked.values())
+    return [*wrong, Finding(Level.OK, "artifacts", f"{there} of {len(looked)} that are needed are in their stores")]
 
 
 def _fleet(view: Overview) -> Iterator[Finding]:

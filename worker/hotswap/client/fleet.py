@@ -240,6 +240,11 @@ class Fleet:
         outcomes = {told.outcome for told in self.told.get(command_id, {}).values()}
         return Outcome.FAILED in outcomes and not outcomes & _WAS_READY
 
+    def has_never_served(self, command_id: str) -> bool:
+        """Returns whether the generation of this command failed, and no worker has told that it served before."""
+        by_worker = self.told.get(command_id, {})
+        return self.has_failed(command_id) and not any(told.serving_at for told in by_worker.values())
+
 
 def decode_status(value: bytes | None) -> wire.Status | None:
     """Returns the message of a status record; None if it is not one (a deleted key, a foreign record)."""

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple, Self
 from hotswap.client.findings import Finding, Level, findings_of, worst
 from hotswap.client.fleet import Fleet, Told, WorkerView
 from hotswap.client.history import Entry, History
+from hotswap.client.needed import Needed, needed_artifacts
 from hotswap.errors import StartError
 from hotswap.kafka.admin import Admin
 from hotswap.kafka.committed import Lag
@@ -114,6 +115,8 @@ class Overview:
     """What is wrong with the deployment's topics."""
     swaps: tuple[Swap, ...] = ()
     """The accepted generations, oldest first."""
+    never_served: frozenset[int] = frozenset()
+    """Those of them that could not be staged, and never served."""
     signed_since: int | None = None
     """Offset of the control topic from which on commands must be signed; None: they need not be."""
     unverified: str = ""
@@ -139,6 +142,14 @@ class Overview:
     def level(self) -> Level:
         """How the deployment is: the level of its worst finding."""
         return worst(self.findings)
+
+    @property
+    def needed(self) -> list[Needed]:
+        """The artifacts that are to be in a store: what serves, or is about to, first, then what a rollback needs."""
+        newest = (swap.number for swap in reversed(self.swaps) if swap.number not in self.never_served)
+        serving = {next(newest, 0), *(lag.generation for lag in self.lags)}
+        serving |= {worker.generation for worker in self.live}
+        return needed_artifacts(self.swaps, serving, self.never_served)
 
     @property
     def problems(self) -> tuple[str, ...]:
@@ -223,7 +234,8 @@ def _view(seen: Seen, lags: tuple[Lag, ...], topic_faults: tuple[str, ...], unow
         lags=lags,
         failures=fleet.failures(now),
         topic_faults=topic_faults,
-        swaps=tuple(history.timeline.swaps.values()),
+        swaps=(swaps := tuple(history.timeline.swaps.values())),
+        never_served=frozenset(swap.number for swap in swaps if fleet.has_never_served(swap.command_id)),
         signed_since=history.fold.guard.since,
         unverified=history.fold.guard.warning,
         held=history.timeline.held,

@@ -17,6 +17,7 @@ from hotswap.artifacts.detect import find_kind
 from hotswap.client import protos
 from hotswap.client.change import artifact_of, read_proto
 from hotswap.codec.proto import Schema
+from hotswap.codec.text.file import open_table
 from hotswap.codec.text.hints import explain_header
 from hotswap.errors import SwapCode, SwapError, UsageError
 from hotswap.generation import Configuration, Proto, frozen
@@ -161,7 +162,7 @@ def _read_sample(wish: Wish) -> Sample | None:
     if wish.sample is None:
         return None
     try:
-        with wish.sample.open(encoding="utf-8-sig", newline="") as lines:
+        with open_table(wish.sample, name=f"sample {wish.sample}", errors="strict") as (lines, _):
             return read_sample(lines, str(wish.sample), wish.configuration.text)
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"sample {wish.sample} cannot be read: {error}") from error

@@ -84,6 +84,14 @@ def test_a_value_that_the_json_mapping_does_not_allow_is_refused_with_its_field(
     assert reason.lower() in bad.reason.lower()
 
 
+def test_each_bad_value_of_a_row_is_named_nested_ones_too():
+    bad = only({"d": "x", "place": {"city": 1, "inner": {"city": 2}}, "u": 7, "color": "PINK"})
+    assert str(bad) == (
+        "row 1, column d: 'x' is not a number; column place.city: '1' is not a string; "
+        "column place.inner.city: '2' is not a string; column color: 'PINK' is not one of NONE, RED"
+    )
+
+
 def test_numbers_in_strings_follow_jsons_grammar_and_special_floats_have_names():
     row = only({"d": "1e2", "f": "-Infinity", "i": "1e2", "u": "18446744073709551615", "boxed": "NaN"}).message
     assert (row.d, row.f, row.i, row.u) == (100.0, float("-inf"), 100, 2**64 - 1)

@@ -7,7 +7,7 @@ import re
 import pytest
 
 from hotswap.codec.proto import compile as compile_proto
-from hotswap.codec.text.layout import BadRow, Layout
+from hotswap.codec.text.layout import BadRow, Fault, Layout
 from hotswap.codec.text.reader import read_rows
 from hotswap.codec.text.writer import CsvTable, JsonTable
 from hotswap.errors import UsageError
@@ -100,6 +100,18 @@ def test_an_empty_cell_is_missing_and_never_0():
     (row,) = good("d,f,u,s,maybe,address.number\n,,,,,\n")
     assert not any(row.HasField(name) for name in ("d", "u", "maybe", "address"))
     assert math.isnan(row.f)
+
+
+def test_each_bad_cell_of_a_row_is_named():
+    (bad,) = read("d,s,i,b\nabc,x,1.5,NA\n")
+    assert str(bad).startswith("row 1, column d: 'abc' is not a number; column i: '1.5' is ")
+    assert "; column b: 'NA' is " in str(bad)
+    assert bad.hint == "if 'NA' means that a value is missing, add --missing NA"
+
+
+def test_a_row_names_ten_bad_cells_and_counts_the_rest():
+    told = str(BadRow.of(3, [Fault(f"c{number}", "x", "is bad") for number in range(12)]))
+    assert told.endswith("; column c9: 'x' is bad; and 2 more")
 
 
 def test_the_texts_for_missing_are_configurable():

@@ -15,7 +15,7 @@ from hotswap.codec import messages
 from hotswap.codec.fields import descriptor_of
 from hotswap.codec.text.json_names import Renaming
 from hotswap.codec.text.json_rules import Misfit, settle, unique
-from hotswap.codec.text.layout import SHOWN, BadRow, Layout, Row, reason_of
+from hotswap.codec.text.layout import SHOWN, BadRow, Fault, Layout, Row, reason_of
 from hotswap.errors import UsageError
 from hotswap.generation import TextOptions
 
@@ -75,7 +75,10 @@ class JsonRows:
         except UsageError as error:
             return BadRow(number, "", "", str(error))
         except Misfit as misfit:
-            return BadRow(number, called.get(misfit.place, misfit.place), _shown(misfit.value), str(misfit))
+            misfits = (misfit, *misfit.more)
+            places = (called.get(one.place, one.place) for one in misfits)
+            faults = (Fault(place, _shown(one.value), str(one)) for place, one in zip(places, misfits, strict=True))
+            return BadRow.of(number, list(faults))
         except (json_format.ParseError, ValueError, TypeError, RecursionError) as error:
             return _bad_json(number, item, error)
         rows: list[Any] = [item]

@@ -27,6 +27,8 @@ class Misfit(ValueError):
         super().__init__(reason)
         self.place = place
         self.value = value
+        self.more: list[Misfit] = []
+        """Those of other fields of the same message."""
 
 
 class Twice(dict[str, Any]):
@@ -58,6 +60,7 @@ def settle(document: Any, message: Descriptor, place: str = "") -> None:
         raise Misfit(f"{place}.{document.key}".lstrip("."), document[document.key], "occurs twice")
     by_json_name = {part.json_name: part for part in message.fields}
     seen = set[int]()
+    misfits: list[Misfit] = []
     for name, value in document.items():
         if not is_utf8(name) or "\0" in name:  # json_format fails, or reads it as the name without the zero byte
             raise Misfit(f"{place}.{name}".lstrip("."), value, "has a name that is not valid text")
@@ -68,7 +71,13 @@ def settle(document: Any, message: Descriptor, place: str = "") -> None:
         if part.number in seen:
             raise Misfit(where, value, f"occurs twice, as {part.name} and as {part.json_name}")
         seen.add(part.number)
-        document[name] = _settled(value, part, where)
+        try:
+            document[name] = _settled(value, part, where)
+        except Misfit as misfit:
+            misfits += [misfit, *misfit.more]
+    if misfits:
+        misfits[0].more = misfits[1:]
+        raise misfits[0]
 
 
 def _settled(value: Any, part: FieldDescriptor, place: str) -> Any:

@@ -1,7 +1,7 @@
 """How a proto's messages hold rows, decided from the proto and a text's columns alone, without a model."""
 
 from collections.abc import Iterable, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
@@ -11,6 +11,7 @@ from hotswap.codec.fields import Shape, is_map
 from hotswap.codec.text.names import Columns, assign
 
 SHOWN = 60
+_MOST_FAULTS = 10
 _MAY_MEAN_MISSING = {"na", "n/a", "nan", "null", "none", "nil", "?", "-"}
 """Never taken for missing unasked: NA is Namibia, too."""
 
@@ -33,26 +34,46 @@ class Chunk(NamedTuple):
     """A field, a row that has nothing else, and how many of these rows have that value there."""
 
 
-class BadRow(NamedTuple):
-    """A refused row; str() is the message for people to read."""
+class Fault(NamedTuple):
+    """A value that does not fit its field; `column` is empty if it is not about a column."""
 
-    number: int
     column: str
     value: str
     reason: str
 
     def __str__(self) -> str:
-        """`row 3, column age: 'abc' is not a number`."""
+        """`column age: 'abc' is not a number`."""
         shown = self.value if len(self.value) <= SHOWN else self.value[:SHOWN] + "…"
-        place = f"row {self.number}" + (f", column {self.column}" if self.column else "")
-        return f"{place}: {shown!r} {self.reason}" if self.column else f"{place}: {self.reason}"
+        return f"column {self.column}: {shown!r} {self.reason}" if self.column else self.reason
+
+
+class BadRow(NamedTuple):
+    """A refused row, with its first fault and any further ones; str() is the message for people to read."""
+
+    number: int
+    column: str
+    value: str
+    reason: str
+    more: Sequence[Fault] = ()
+
+    @classmethod
+    def of(cls, number: int, faults: Sequence[Fault]) -> Self:
+        """Return a row with these faults, at least one."""
+        return cls(number, *faults[0], faults[1:])
+
+    def __str__(self) -> str:
+        """`row 3, column age: 'abc' is not a number; column x: …`."""
+        first, *more = map(str, (Fault(self.column, self.value, self.reason), *self.more[: _MOST_FAULTS - 1]))
+        left = len(self.more) - len(more)
+        told = "; ".join([first, *more, *([f"and {left} more"] if left else [])])
+        return f"row {self.number}{', ' if self.column else ': '}{told}"
 
     @property
     def hint(self) -> str:
         """What to do if the value was meant as missing; empty if it does not look like that."""
-        if self.value.casefold() not in _MAY_MEAN_MISSING:
-            return ""
-        return f"if {self.value!r} means that a value is missing, add --missing {self.value}"
+        values = (self.value, *(fault.value for fault in self.more))
+        meant = next((value for value in values if value.casefold() in _MAY_MEAN_MISSING), None)
+        return f"if {meant!r} means that a value is missing, add --missing {meant}" if meant else ""
 
 
 def reason_of(error: Exception) -> str:

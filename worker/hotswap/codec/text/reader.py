@@ -22,7 +22,7 @@ from hotswap.codec.text.cells import Cell, find_cell, find_field, is_utf8
 from hotswap.codec.text.chunk import ChunkEncoder
 from hotswap.codec.text.hints import explain_header, guess
 from hotswap.codec.text.json_reader import JsonRows
-from hotswap.codec.text.layout import SHOWN, BadRow, Chunk, Layout, Row, reason_of
+from hotswap.codec.text.layout import SHOWN, BadRow, Chunk, Fault, Layout, Row, reason_of
 from hotswap.codec.text.names import Columns, assign, trimmed
 from hotswap.errors import UsageError
 from hotswap.generation import TextOptions
@@ -214,15 +214,17 @@ class CsvRows:
                 values = {name: parse(texts[at]) for at, name, parse in self._plan.plain}
                 return Row(number, self.layout.row(**values))
             except (ValueError, TypeError):
-                pass  # parse one cell at a time to find the bad one
-        row = self.layout.row()
+                pass  # parse one cell at a time to find the bad ones
+        row, faults = self.layout.row(), list[Fault]()
         for cell, text in zip(self._plan.cells, texts, strict=True):
             if cell is None:
                 continue
             try:
                 self._fill(cell, row, text)
             except (ValueError, TypeError) as error:
-                return BadRow(number, cell.column, text, reason_of(error))
+                faults.append(Fault(cell.column, text, reason_of(error)))
+        if faults:
+            return BadRow.of(number, faults)
         for cell in self._plan.absent:
             if cell.is_float:
                 cell.put(row, math.nan)

@@ -1,0 +1,107 @@
+"""`hotswap store`: which artifacts of a deployment are missing in their stores, and how they come back."""
+
+import asyncio
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from hotswap.cli.exits import REFUSED, UNREACHABLE, Failure, note
+from hotswap.cli.shared import (
+    deployment_argument,
+    json_option,
+    kafka_option,
+    local_model,
+    make_settings,
+    print_json,
+    run,
+    show,
+)
+from hotswap.client.needed import Needed, Presence
+from hotswap.client.overview import overview
+from hotswap.client.stored import Outcome, Restored, Restorer, look
+from hotswap.settings import Settings
+
+
+@click.group()
+def store() -> None:
+    """The artifacts of a deployment in their stores: list what is missing, and put it back."""
+
+
+@store.command()
+@deployment_argument
+@kafka_option
+@json_option
+def verify(deployment: str, **given: Any) -> None:
+    """List the artifacts that DEPLOYMENT needs, and which of them are missing in their stores.
+
+    Those are the models and protos of what serves, and of each generation that a rollback could go back to. They are
+    looked for, and not fetched. Exits with 1 if one is missing, with 3 if a store does not tell.
+    """
+    settings = make_settings(deployment=deployment, kafka=given["kafka"])
+    looked = run(_look(settings))
+    _report(settings, [Restored(one, Outcome(state), why) for one, (state, why) in looked.items()], given)
+
+
+@store.command()
+@deployment_argument
+@click.argument("files", type=local_model, metavar="[FILE]...", nargs=-1)
+@kafka_option
+@json_option
+def restore(deployment: str, files: tuple[Path, ...], **given: Any) -> None:
+    """Put the artifacts back that DEPLOYMENT needs and that are missing in their stores.
+
+    They come from the FILEs, wherever these are, or from this machine's cache (HOTSWAP_CACHE), which has what a worker
+    or a gateway fetched here. What is put back has the digest that the control log says; nothing is overwritten.
+    Exits with 1 if something is still missing.
+    """
+    settings = make_settings(deployment=deployment, kafka=given["kafka"])
+    looked = run(_look(settings))
+    with Restorer(settings, files) as restorer:
+        results = run(asyncio.to_thread(lambda: list(restorer.restore(looked))))
+        unneeded = list(restorer.unneeded(looked))
+    for line in unneeded:
+        note(line)
+    _report(settings, results, given, is_refused=bool(unneeded))
+
+
+async def _look(settings: Settings) -> dict[Needed, Presence]:
+    return await look(settings, (await overview(settings)).needed)
+
+
+def _report(
+    settings: Settings, results: Iterable[Restored], given: dict[str, Any], *, is_refused: bool = False
+) -> None:
+    results = list(results)
+    if given["is_json"]:
+        print_json({"deployment": settings.deployment, "artifacts": [_document(one) for one in results]})
+    for one in () if given["is_json"] else results:
+        show(f"{one.outcome:<8}  {one.needed.title}{' (serves)' * one.needed.serves}: {one.needed.place}{_why(one)}")
+    bad = [one for one in results if not one.is_good]
+    if bad and all(one.outcome in (Outcome.UNKNOWN, Outcome.DENIED) for one in bad):
+        raise Failure(f"whether {len(bad)} of {len(results)} artifacts are there is not known here", UNREACHABLE)
+    if bad:
+        how = f"`hotswap store restore {settings.deployment} [FILE]...` puts back what has the right SHA-256"
+        raise Failure(f"{len(bad)} of {len(results)} artifacts are not in their stores: {how}", REFUSED)
+    if is_refused:
+        raise click.exceptions.Exit(REFUSED)
+    note(f"all {len(results)} artifacts that {settings.deployment} needs are in their stores")
+
+
+def _why(one: Restored) -> str:
+    if one.outcome is Outcome.RESTORED:
+        return f", from {one.what}"
+    return f" -> {one.what}" if one.what else ""
+
+
+def _document(one: Restored) -> dict[str, Any]:
+    return {
+        "state": one.outcome,
+        "part": one.needed.part,
+        "uri": one.needed.place,
+        "sha256": one.needed.sha256,
+        "generations": list(one.needed.generations),
+        "serves": one.needed.serves,
+        "what": one.what,
+    }

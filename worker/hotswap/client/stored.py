@@ -1,0 +1,187 @@
+"""Looks for a deployment's artifacts in their stores, and puts back those that are missing."""
+
+import asyncio
+import contextlib
+import hashlib
+import threading
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Final, Self
+
+from hotswap.artifacts.cache import Cache
+from hotswap.artifacts.detect import as_file
+from hotswap.artifacts.transfer import ABSENT, find_absence, read, send_back
+from hotswap.client.needed import Needed, Presence, State
+from hotswap.errors import SwapCode, SwapError, UsageError
+from hotswap.local.system import IS_POSIX
+from hotswap.settings import Settings
+
+_AT_ONCE: Final = 20
+_LOOK_S: Final = 10.0
+
+
+class Outcome(StrEnum):
+    """What became of a needed artifact: a State, or what `restore` found or did."""
+
+    THERE = "there"
+    RESTORED = "restored"
+    MISSING = "missing"
+    OCCUPIED = "occupied"
+    """Something else is at its place, which is not overwritten."""
+    UNKNOWN = "unknown"
+    DENIED = "denied"
+
+
+@dataclass(frozen=True, slots=True)
+class Restored:
+    """An artifact, and what became of it; `what` is where it came from, or why it is not there."""
+
+    needed: Needed
+    outcome: Outcome
+    what: str = ""
+
+    @property
+    def is_good(self) -> bool:
+        """Whether it is in its store now."""
+        return self.outcome in (Outcome.THERE, Outcome.RESTORED)
+
+
+async def look(settings: Settings, needed: Sequence[Needed]) -> dict[Needed, Presence]:
+    """Ask for each artifact whether it is in its store, some at once, and fetch none.
+
+    A store that does not answer within 10 s leaves it unknown.
+    """
+    looked: dict[Needed, Presence] = {}
+    for at in range(0, len(needed), _AT_ONCE):
+        chunk = needed[at : at + _AT_ONCE]
+        looked |= zip(chunk, await asyncio.gather(*(_ask(one, settings.stores) for one in chunk)), strict=True)
+    return looked
+
+
+async def _ask(one: Needed, stores: Sequence[str]) -> Presence:
+    # A daemon: a thread that hangs in a dead file system would otherwise keep this process from ending.
+    loop, answer = asyncio.get_running_loop(), asyncio.Event()
+    found = [Presence(State.UNKNOWN, f"{one.place} was not found within {_LOOK_S:g} s")]
+
+    def ask() -> None:
+        found[0] = _presence(one, stores)
+        with contextlib.suppress(RuntimeError):  # nobody waits any more
+            loop.call_soon_threadsafe(answer.set)
+
+    threading.Thread(target=ask, daemon=True).start()
+    with contextlib.suppress(TimeoutError):
+        await asyncio.wait_for(answer.wait(), _LOOK_S)
+    return found[0]
+
+
+def _presence(one: Needed, stores: Sequence[str]) -> Presence:
+    try:
+        why = find_absence(one.uri, stores)
+    except SwapError as error:
+        return Presence(State.DENIED if error.code is SwapCode.URI_DENIED else State.UNKNOWN, error.message)
+    return Presence(State.MISSING, why) if why else Presence(State.THERE)
+
+
+class Restorer:
+    """Puts missing artifacts back from `files`, or else from this machine's cache; use it in a `with` block."""
+
+    def __init__(self, settings: Settings, files: Iterable[Path]) -> None:
+        """Raises UsageError if a file cannot be read."""
+        self._stores = settings.stores
+        self._root = settings.artifacts
+        # Without locks, as on Windows, nothing is cached.
+        self._cache = Cache(self._root, max_bytes=settings.cache_max_bytes) if IS_POSIX else None
+        self._files = files
+        self._given: dict[str, tuple[Path, Path]] = {}
+        self._stack = ExitStack()
+
+    def __enter__(self) -> Self:
+        with ExitStack() as undo:
+            for path in self._files:
+                file = undo.enter_context(as_file(path))
+                self._given[_digest(file)] = path, file
+            self._stack = undo.pop_all()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()
+
+    def unneeded(self, needed: Iterable[Needed]) -> Iterator[str]:
+        """Yield what to say of each given file that is none of the needed artifacts."""
+        wanted = {one.sha256 for one in needed}
+        for sha256, (path, _) in self._given.items():
+            if sha256 not in wanted:
+                yield f"{path} (SHA-256 {sha256}) is none of the artifacts that are needed"
+
+    def restore(self, looked: Mapping[Needed, Presence]) -> Iterator[Restored]:
+        """Put back what is missing, each artifact verified by its digest first; nothing is overwritten."""
+        for one, (state, why) in looked.items():
+            try:
+                yield self._restore(one, state, why)
+            except SwapError as error:
+                yield Restored(one, Outcome(state), error.message)
+
+    def _restore(self, one: Needed, state: State, why: str) -> Restored:
+        if state is State.THERE:
+            if one.sha256 in self._given and (found := self._digest_of(one)) != one.sha256:
+                return _occupied(one, f"has the SHA-256 {found}, and not {one.sha256}")
+            return Restored(one, Outcome.THERE)
+        if state is not State.MISSING:
+            return Restored(one, Outcome(state), why)
+        if why != ABSENT:
+            return _occupied(one, why)
+        with self._copies(one.sha256) as copies:
+            for name, path in copies:
+                if _sent_back(path, one, self._stores):
+                    return Restored(one, Outcome.RESTORED, name)
+        return Restored(one, Outcome.MISSING, f"no file with its SHA-256, {one.sha256}, is given or in {self._root}")
+
+    @contextlib.contextmanager
+    def _copies(self, sha256: str) -> Iterator[Iterator[tuple[str, Path]]]:
+        """Yield where there may be a copy: what to call it, and its path; those of the cache are held meanwhile."""
+        with ExitStack() as held:
+            yield self._found(sha256, held)
+
+    def _found(self, sha256: str, held: ExitStack) -> Iterator[tuple[str, Path]]:
+        if sha256 in self._given:
+            path, file = self._given[sha256]
+            yield str(path), file
+        for name in ("file", "unpacked"):
+            if self._cache and (content := self._cache.get(f"{sha256}.{name}")):
+                held.callback(self._cache.release, content)
+                yield f"the cache, {self._root}", content if name == "file" else content.parent / "packed"
+
+    def _digest_of(self, one: Needed) -> str:
+        digest = hashlib.sha256()
+        with contextlib.closing(read(one.uri, self._stores)) as chunks:
+            for chunk in chunks:
+                digest.update(chunk)
+        return digest.hexdigest()
+
+
+def _sent_back(path: Path, one: Needed, stores: Sequence[str]) -> bool:
+    """Write a file to an artifact's place if it has its digest. Raises SwapError."""
+    try:
+        with path.open("rb") as file:
+            if hashlib.file_digest(file, "sha256").hexdigest() != one.sha256:
+                return False
+            file.seek(0)
+            send_back(file, one.uri, stores)
+    except OSError as error:
+        raise SwapError(SwapCode.CACHE_FAILED, f"{path} cannot be read: {error.strerror}") from error
+    return True
+
+
+def _occupied(one: Needed, why: str) -> Restored:
+    return Restored(one, Outcome.OCCUPIED, f"what is at its place {why}: move that away, and restore again")
+
+
+def _digest(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise UsageError(f"{path} cannot be read: {error.strerror}") from error
