@@ -19,6 +19,10 @@ _COMMANDS = {
     "encode": ("rows", "Write the rows of a CSV or JSON file as serialized input messages; predict nothing."),
     "forget": ("swap", "Hide a deployment from `hotswap status`, as after a misspelt name."),
     "gateway": ("gateway", "Serve deployments over HTTP until SIGTERM or Ctrl-C; needs the extra `gateway`."),
+    "history": (
+        "history",
+        "List the last commands, the newest first: who gave each, when, its outcome, and where it took over.",
+    ),
     "keys": ("keys", "The keys that sign commands: make one, list those that are trusted, require signatures."),
     "move": (
         "move",

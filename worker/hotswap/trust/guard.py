@@ -87,6 +87,13 @@ class Guard:
         if role is Role.TRUST or self.since is not None:
             self._check_right(self._signer(record, self._trust), role, record.timestamp)
 
+    def signer(self, record: Record) -> Key | None:
+        """Return the key that signed a record, whatever it may command; None: none that can be verified here."""
+        try:
+            return self._signer(record, self._trust) if self._trust else None
+        except SwapError:
+            return None
+
     def enforce(self, revoked: Iterable[str], offset: int) -> None:
         """Apply a Trust command that was folded."""
         self.since = offset if self.since is None else self.since
