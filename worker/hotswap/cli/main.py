@@ -14,6 +14,10 @@ _COMMANDS = {
     "batch": ("batch", "Score the Parquet or CSV files of a lake on a Spark cluster; needs the extra `lake`."),
     "console": ("console", "Show deployments in a browser until SIGTERM or Ctrl-C; needs the extra `gateway`."),
     "dead-letters": ("dead_letters", "List the refused requests: when, where, by which generation, and why."),
+    "delete": (
+        "delete",
+        "Delete a deployment's consumer group, and the topics that are its alone, for good; asks first.",
+    ),
     "dev": ("worker", "Start a local Kafka, a worker and a gateway, and print what to do next; Ctrl-C stops all."),
     "doctor": ("doctor", "Examine a deployment: Kafka, its topics and their settings, its workers; changes nothing."),
     "encode": ("rows", "Write the rows of a CSV or JSON file as serialized input messages; predict nothing."),
