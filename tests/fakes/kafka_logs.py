@@ -287,7 +287,11 @@ class FakeWorker:
     def say(self, command_id: str, generation: int, outcome: str, code: str = "", message: str = "") -> None:
         if outcome == "SERVING" and self.commits:
             partitions = range(len(self.cluster.topics[self.settings.topics.requests]))
-            self.cluster.scored = {number: max(generation, self.cluster.scored.get(number, 0)) for number in partitions}
+            newer = [number for number in partitions if self.cluster.scored.get(number, 0) < generation]
+            self.cluster.scored |= dict.fromkeys(newer, generation)
+            for number in newer:
+                done = wire.CutOverDone(deployment=self.settings.deployment, generation=generation, partition=number)
+                self.cluster.append(self.settings.topics.status, wire.Status(cut_over=done).SerializeToString())
         said = wire.SwapStatus(
             command_id=command_id,
             deployment=self.settings.deployment,

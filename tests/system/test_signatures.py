@@ -1,6 +1,7 @@
 """Signed commands on a real Kafka: what is forged, moved, replayed or by the wrong key is refused alike everywhere."""
 
 import asyncio
+import signal
 import uuid
 from datetime import UTC, datetime, timedelta
 
@@ -154,3 +155,32 @@ async def test_a_worker_that_requires_signatures_does_not_start_without_them(sig
     finally:
         await admin.close()
     await refuses(f"--entity-name {topic} --add-config message.timestamp.type=LogAppendTime")
+
+
+async def test_a_trust_file_that_lets_in_a_command_of_the_log_is_obeyed_by_all_workers_without_an_operator(signed):
+    await signed.serve("iris_gbm", workers=WORKERS)
+    async with client_of(signed, ADMIN) as admin:
+        assert (await admin.await_swap(await admin.trust())).is_good
+    async with Forger(signed) as forger:
+        assert await forger.said(await forger.write(swap(), STRANGER)) == "REFUSED NOT_TRUSTED"
+    file, processes = signed.settings.trust, dict(signed.workers)
+    good = file.read_text(encoding="utf-8")
+    file.write_text(good.replace("[[key]]", "[[kye]]"), encoding="utf-8")
+    await signed.publish(messages("iris")[0])
+    processes["w1"].send_signal(signal.SIGHUP)
+    async with asyncio.timeout(30):  # w2 sees it by itself
+        while len([1 for worker in WORKERS if '"trust.kept"' in signed.log(worker)]) < len(WORKERS):
+            await asyncio.sleep(0.1)
+    new = lasting(STRANGER, [Role.ROLLBACK], "new").model_copy(update={"deployments": frozenset({signed.name})})
+    file.write_text(good + new.document(), encoding="utf-8")
+    await signed.publish(messages("iris")[0])
+    async with asyncio.timeout(60):
+        while {worker.generation for worker in (await overview(signed.settings)).live} != {9}:
+            await asyncio.sleep(0.1)
+    await signed.publish(messages("iris")[0])
+    await signed.drained()
+    assert {name: process.poll() for name, process in processes.items()} == dict.fromkeys(WORKERS)
+    audit = await signed.audit()
+    assert audit.faults == {}
+    assert {generation(message) for message in audit.predictions} == {1, 9}
+    assert len(audit.predictions) == 3 * len(messages("iris")[0])

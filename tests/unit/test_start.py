@@ -18,9 +18,10 @@ class Worker:
 
     ends = ()
     is_working = False
+    renewed = None
     made = 0
 
-    def __init__(self, settings, *, child):
+    def __init__(self, settings, *, child, trust=None):
         self.end, self.is_joined, self.has_reached_kafka = Worker.ends[Worker.made], Worker.is_working, False
         Worker.made += 1
 
@@ -93,3 +94,20 @@ async def test_a_worker_has_eight_turns_for_each_host_that_a_generation_may_have
     for _ in range(3 * 8):
         await asyncio.wait_for(worker._turns.acquire(), 5)
     assert worker._turns.locked()
+
+
+async def test_a_worker_that_ends_for_its_trust_file_starts_again_with_that_and_as_patiently_as_before(
+    run, monkeypatch
+):
+    class Renewed(Worker):
+        trusts = ()
+
+        def __init__(self, settings, *, child, trust=None):
+            super().__init__(settings, child=child)
+            Renewed.trusts += (trust,)
+            self.is_joined = Worker.made == 1
+            self.renewed = "the new file" if self.is_joined else None
+
+    monkeypatch.setattr(service, "Worker", Renewed)
+    assert await run(None, Doubt("the leader is gone"), None) == 3
+    assert Renewed.trusts == (None, "the new file", "the new file")

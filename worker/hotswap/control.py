@@ -51,10 +51,12 @@ _LENGTHS = (10_000, 1_000, 100, 0)
 class Control:
     """One worker's end of the control plane."""
 
-    def __init__(self, *, settings: Settings, timeline: Timeline, reader: LogReader, writer: LogWriter) -> None:
+    def __init__(
+        self, *, settings: Settings, timeline: Timeline, reader: LogReader, writer: LogWriter, fold: Fold | None = None
+    ) -> None:
         self._settings = settings
         self._timeline = timeline
-        self.fold = Fold.of(settings, timeline)
+        self.fold = fold or Fold.of(settings, timeline)
         self._reader = reader
         self._writer = writer
         self._outbox: deque[tuple[bytes, bytes, tuple[()]]] = deque()
@@ -174,10 +176,8 @@ class Control:
                 deleted_to=state.deleted[1],
                 oldest_ms=oldest_ms,
             )
-        held = sum(1 for state in states.values() if state.held)
-        metrics.HELD.labels(self._settings.deployment).set(held)
-        damaged = sum(1 for state in states.values() if state.damage)
-        metrics.DAMAGED.labels(self._settings.deployment).set(damaged)
+        metrics.HELD.labels(self._settings.deployment).set(sum(bool(state.held) for state in states.values()))
+        metrics.DAMAGED.labels(self._settings.deployment).set(sum(bool(state.damage) for state in states.values()))
         self._enqueue_worker_status(status)
 
     def _latency_p99_s(self) -> float:

@@ -28,19 +28,26 @@ def set_up(
     target = stream or sys.stderr
     is_text = style == "text" or (style == "auto" and target.isatty())
     output = logging.StreamHandler(target)
-    output.setLevel(level)
     output.setFormatter(_Text() if is_text else _json())
     output.addFilter(_Repeats())
     root = logging.getLogger()
     for old in root.handlers[:]:
         root.removeHandler(old)
     root.addHandler(output)
+    for library in _TALKATIVE:
+        logging.getLogger(library).setLevel(logging.WARNING)
+    set_level(level)
+
+
+def set_level(level: str) -> None:
+    """Send records of at least `level` from now on."""
+    root = logging.getLogger()
     root.setLevel(level)
+    for output in root.handlers:
+        output.setLevel(level)
     # Below WARNING, aiokafka logs its internals. No higher either: the reason for a failed connection is only in its
     # warnings, which kafka/connection.py captures.
     logging.getLogger("aiokafka").setLevel(logging.DEBUG if level == "DEBUG" else logging.WARNING)
-    for library in _TALKATIVE:
-        logging.getLogger(library).setLevel(logging.WARNING)
 
 
 class _Repeats(logging.Filter):

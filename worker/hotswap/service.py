@@ -4,9 +4,7 @@ import asyncio
 import contextlib
 import gc
 import logging
-import os
 import platform
-import signal
 import sys
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from contextlib import AsyncExitStack
@@ -30,11 +28,14 @@ from hotswap.kafka.predecessor import stand_aside
 from hotswap.kafka.tail import AnswersTail
 from hotswap.kafka.writer import LogWriter
 from hotswap.local.machine import return_free_memory
+from hotswap.local.signals import Signals
 from hotswap.pipeline.loop import PartitionLoop
 from hotswap.pipeline.partitions import Pipeline
+from hotswap.renewing import Renewing
 from hotswap.settings import Settings
 from hotswap.staging import Staging, Surroundings, most_hosts
 from hotswap.swap import Timeline, highest
+from hotswap.trust.file import Trust
 from hotswap.trust.fold import Fold
 
 T = TypeVar("T")
@@ -56,14 +57,18 @@ _BATCH_BYTES = 900_000
 class Worker:
     """One process of the fleet: `run` works until told to stop; `kill` is for a stop that takes too long."""
 
-    def __init__(self, settings: Settings, *, child: Sequence[str] = CHILD) -> None:
+    def __init__(self, settings: Settings, *, child: Sequence[str] = CHILD, trust: Trust | None = None) -> None:
         self._settings = settings
         self._timeline = Timeline()
         self._admin = Admin(settings)
         self._tail = AnswersTail(settings)
         self._writer = LogWriter(settings)
         self._reader = LogReader(settings, settings.topics.control, read_committed=True)
-        self._control = Control(settings=settings, timeline=self._timeline, reader=self._reader, writer=self._writer)
+        fold = Fold.of(settings, self._timeline, trust)
+        self._control = Control(
+            settings=settings, timeline=self._timeline, reader=self._reader, writer=self._writer, fold=fold
+        )
+        self._renewing = Renewing(settings, fold)
         self._turns = asyncio.Semaphore(TURNS * most_hosts(settings))
         self._pipeline = Pipeline(self._open_loop, stop_timeout_s=settings.stop_timeout_s / 2)
         self._membership = Membership(
@@ -125,8 +130,17 @@ class Worker:
         if self._staging:
             self._staging.kill()
 
+    def look(self) -> None:
+        """Look now whether the trust file has changed."""
+        self._renewing.look()
+
+    @property
+    def renewed(self) -> Trust | None:
+        """The trust file with which it has ended, to start again; None: it has not ended for that."""
+        return self._renewing.renewed
+
     async def _work(self, staging: Staging, stopping: asyncio.Event) -> None:
-        """Run the concurrent parts; the first one that fails, or `stopping`, ends all of them."""
+        """Run the concurrent parts; the first one that fails or ends, or `stopping`, ends all of them."""
         parts: list[Coroutine[Any, Any, None]] = [
             staging.run(),
             self._serve(staging),
@@ -136,6 +150,7 @@ class Worker:
             self._publish_status(staging),
             self._control.watched.watch(self._admin, STATUS_S),
             self._control.watch_machine(staging, self._fetcher.find),
+            self._renewing.run(),
             self._beat(),
             _return_memory(),
         ]
@@ -267,8 +282,10 @@ async def _quietly(stop: Callable[[], Awaitable[None]]) -> None:
         await stop()
 
 
-async def serve(settings: Settings, *, child: Sequence[str] = CHILD) -> None:
+async def serve(settings: Settings, *, child: Sequence[str] = CHILD, is_in_terminal: bool = False) -> None:
     """Run a worker until SIGTERM or SIGINT; a second signal, or a stop that takes too long, kills it.
+
+    SIGHUP has it read its log level and its trust file again, unless it shall end with its terminal.
 
     Killing it loses nothing: requests that are not committed are answered by the partition's next owner. A start that
     Kafka leaves in doubt begins anew, for a while: one broker of several may be at fault.
@@ -285,31 +302,15 @@ async def serve(settings: Settings, *, child: Sequence[str] = CHILD) -> None:
     # Python's default threshold of 700, and at 50,000 still 0.2 µs a row, with pauses of up to 46 ms (measured).
     gc.freeze()
     gc.set_threshold(_YOUNG_OBJECTS, 20, 100)
-    loop = asyncio.get_running_loop()
-    stopping = asyncio.Event()
     workers: list[Worker] = []
-
-    def kill(why: str) -> None:
-        log.error("worker.killed", extra={"why": why})
-        for worker in workers[-1:]:
-            worker.kill()
-        os._exit(1)
-
-    def stop() -> None:
-        if stopping.is_set():
-            kill("a second signal")
-        log.info("worker.stopping")
-        stopping.set()
-        loop.call_later(settings.stop_timeout_s, kill, "the clean stop took too long")
-
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop)
+    signals = Signals(workers, stop_timeout_s=settings.stop_timeout_s)
+    signals.listen(is_in_terminal=is_in_terminal)
     Fold.of(settings)  # a wrong trust file is said before Kafka is reached
     try:
-        await _run(settings, child, stopping, workers)
+        await _run(settings, child, signals.stopping, workers)
     except StartError:
         # If the worker was told to stop meanwhile, that it could not start no longer matters.
-        if not stopping.is_set():
+        if not signals.stopping.is_set():
             raise
 
 
@@ -317,10 +318,11 @@ async def _run(settings: Settings, child: Sequence[str], stopping: asyncio.Event
     """Run a worker, which is added to `workers`; begin anew while Kafka leaves its start in doubt."""
     now = asyncio.get_running_loop().time
     give_up = now() + _PATIENCE_CALLS * settings.call_timeout_s
+    trust: Trust | None = None
     while not stopping.is_set():
         try:
             if own := await _unless(stopping, settled(settings)):
-                workers.append(Worker(own, child=child))
+                workers.append(Worker(own, child=child, trust=trust))
                 await workers[-1].run(stopping)
         except (Unreachable, Doubt) as error:
             # Where nothing has ever listened, the address is wrong, or Kafka is not started: that is said at once.
@@ -331,7 +333,11 @@ async def _run(settings: Settings, child: Sequence[str], stopping: asyncio.Event
             log.warning("worker.waits_for_kafka", extra={"worker": settings.worker_id, "why": str(error)})
             await _unless(stopping, asyncio.sleep(_BEAT_S))
         else:
-            return
+            trust = workers[-1].renewed if workers else None
+            if trust is None:
+                return
+            # In this process, as any supervisor may be there, or none; what began is over, and its start is a start.
+            workers[-1].is_joined, give_up = False, now() + _PATIENCE_CALLS * settings.call_timeout_s
 
 
 async def _return_memory() -> None:

@@ -67,6 +67,13 @@ def test_help_fits_into_80_columns_and_shows_no_type_and_no_bound_of_the_machine
     assert re.findall(r"INTEGER|FLOAT|RANGE|\d{10}", told) == []
 
 
+@pytest.mark.parametrize(
+    ("typed", "meant"), [("statsu", " Did you mean 'status'?"), ("rolback", " Did you mean 'rollback'?"), ("xyz", "")]
+)
+def test_an_unknown_command_gets_the_suggestion_that_an_unknown_option_gets(typed, meant):
+    assert hotswap(typed, "d", code=2).stderr.endswith(f"Error: No such command {typed!r}.{meant}\n")
+
+
 def test_a_shell_completes_commands():
     asked = {"_HOTSWAP_COMPLETE": "bash_complete", "COMP_WORDS": "hotswap sta", "COMP_CWORD": "1"}
     assert CliRunner().invoke(main, [], env=asked, prog_name="hotswap").stdout == "plain,status\n"

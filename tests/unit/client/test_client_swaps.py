@@ -13,6 +13,7 @@ from hotswap.commands import encode_command
 from hotswap.errors import SwapError, UsageError
 from hotswap.generation import Configuration, Model, Policy, Proto
 from hotswap.swap import RollbackCommand, SwapCommand
+from hotswap.v1 import control_pb2 as wire
 
 
 async def test_the_first_swap_is_generation_1_and_later_ones_increment_it(cluster, settings):
@@ -229,6 +230,40 @@ async def test_a_rollback_goes_to_what_served_before(cluster, settings):
     assert receipt.generation == 4
     first, second = [command.to for command in commands(cluster, settings) if isinstance(command, RollbackCommand)]
     assert (first, second) == (1, 2)
+
+
+async def test_a_rollback_passes_over_a_generation_that_never_served_whatever_workers_report(cluster, settings):
+    worker = FakeWorker(cluster, settings)
+    async with Client(settings) as client:
+        await first_swap(client)
+        for worker.outcomes in (("SUPERSEDED",), ("STAGING", "READY", "RETIRED"), ("STAGING", "READY", "SERVING")):
+            await client.swap(Change(model=MODEL))
+        assert await rolled_back_to(client, cluster, settings) == 1
+
+
+async def test_a_rollback_where_nothing_served_before_names_what_was_accepted(cluster, settings):
+    worker = FakeWorker(cluster, settings)
+    worker.commits = False  # it has no partition, so its SERVING is no cut-over
+    async with Client(settings) as client:
+        await first_swap(client)
+        await client.swap(Change(model=MODEL))
+        with pytest.raises(
+            UsageError, match=r"no generation before .* \(accepted: 1, 2\): none before 2 is known to have"
+        ):
+            await client.rollback()
+        forge(cluster, settings, wire.CutOverDone(deployment="other", generation=1))
+        with pytest.raises(UsageError, match="no generation before"):
+            await client.rollback()
+        assert (await client.rollback(1)).generation == 3
+
+
+async def rolled_back_to(client, cluster, settings):
+    await client.rollback()
+    return commands(cluster, settings)[-1].to
+
+
+def forge(cluster, settings, done):
+    cluster.append(settings.topics.status, wire.Status(cut_over=done).SerializeToString())
 
 
 async def test_a_rollback_to_an_unknown_generation_is_refused(cluster, settings):

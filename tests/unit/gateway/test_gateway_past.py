@@ -98,7 +98,7 @@ async def test_the_history_right_after_a_command_has_what_every_worker_has_told_
         behind.hold()
         swapping = asyncio.create_task(client.post("/v1/d/swap", files={"proto": PROTO + b"// 2"}))
         await behind.is_answered.wait()
-        behind.until += 3  # what w1 has told, and not w2
+        behind.until += 5  # what w1 has told, with a cut-over of each partition, and not w2
         while client.deployment.generation < 2:
             await asyncio.sleep(0)
         for _ in range(100):  # whoever waited for that goes on

@@ -278,3 +278,12 @@ def test_records_of_others_and_garbage_are_as_before():
     assert reader.fold.receive(reader.log.record(PAUSE, deployment="e")) is None
     with pytest.raises(Exception, match="not a hotswap"):
         reader.fold.receive(SimpleNamespace(offset=1, timestamp=0, value=b"\xff", headers=()))
+
+
+def test_who_signed_a_record_is_told_whatever_the_key_may_and_whether_the_log_asks_for_it_or_not():
+    reader = Reader(is_signed=False)
+    guard, log = reader.fold.guard, reader.log
+    assert guard.signer(log.record(PAUSE, CI)).name == "ci"  # which has no role for that
+    assert [guard.signer(log.record(PAUSE, *by)) for by in ((), (STRANGER,))] == [None, None]
+    assert guard.signer(log.record(PAUSE, CI, topic="another")) is None
+    assert Reader(None, is_signed=False).fold.guard.signer(log.record(PAUSE, CI)) is None

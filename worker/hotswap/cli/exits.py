@@ -58,6 +58,17 @@ class Commands(click.Group):
                 param.required = False  # no option that is missing is worth a word then
         return command
 
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
+        """Return the command of this name; click itself suggests one only among those that are imported."""
+        try:
+            return super().resolve_command(ctx, args)
+        except click.UsageError as error:
+            from difflib import get_close_matches  # noqa: PLC0415 - only where it is needed
+
+            if near := get_close_matches(args[0], self.lazy, 1):
+                raise click.UsageError(f"{error.message} Did you mean {near[0]!r}?", error.ctx) from None
+            raise
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 - the same
         """Write the list of commands with their whole summaries; click would cut each to one line."""
         with formatter.section("Commands"):

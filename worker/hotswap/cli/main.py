@@ -17,11 +17,19 @@ _COMMANDS = {
         "dead_letters",
         "List the refused requests in the order of time: when, where, by which generation, and why.",
     ),
+    "delete": (
+        "delete",
+        "Delete a deployment's consumer group, and the topics that are its alone, for good; asks first.",
+    ),
     "dev": ("worker", "Start a local Kafka, a worker and a gateway, and print what to do next; Ctrl-C stops all."),
     "doctor": ("doctor", "Examine a deployment: Kafka, its topics and their settings, its workers; changes nothing."),
     "encode": ("rows", "Write the rows of a CSV or JSON file as serialized input messages; predict nothing."),
     "forget": ("swap", "Hide a deployment from `hotswap status`, as after a misspelt name."),
     "gateway": ("gateway", "Serve deployments over HTTP until SIGTERM or Ctrl-C; needs the extra `gateway`."),
+    "history": (
+        "history",
+        "List the last commands, the newest first: who gave each, when, its outcome, and where it took over.",
+    ),
     "keys": ("keys", "The keys that sign commands: make one, list those that are trusted, require signatures."),
     "move": (
         "move",

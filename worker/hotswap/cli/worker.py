@@ -35,18 +35,21 @@ _STOP_S = 10
     "--create-topics", type=click.IntRange(min=1), metavar="N", help="Create missing topics first, with N partitions."
 )
 def run(deployment: str, kafka: str | None, create_topics: int | None) -> None:
-    """Run one worker of a deployment until SIGTERM or Ctrl-C; its log goes to stderr."""
+    """Run one worker of a deployment until SIGTERM or Ctrl-C; its log goes to stderr.
+
+    SIGHUP has it read HOTSWAP_LOG_LEVEL from its file of settings, and the trust file, again; it stops nothing.
+    """
     settings = make_settings(deployment=deployment, kafka=kafka)
     if create_topics:
         run_command(_create(settings, create_topics))
     _serve(settings)
 
 
-def _serve(settings: Settings) -> None:
+def _serve(settings: Settings, *, is_in_terminal: bool = False) -> None:
     from hotswap import service  # noqa: PLC0415 - not to be had on Windows; see cli/main.py
 
     logs.set_up(level=settings.log_level, style=settings.log_format)
-    asyncio.run(service.serve(settings))
+    asyncio.run(service.serve(settings, is_in_terminal=is_in_terminal))
 
 
 @click.group()
@@ -128,7 +131,7 @@ def dev(deployment: str, keep: Path | None, port: int | None, partitions: int) -
             run_command(_create_here(settings, partitions))
             with _gateway(settings) as address:
                 note(how_to_go_on(deployment, kafka.bootstrap, address=address))
-                _serve(settings)
+                _serve(settings, is_in_terminal=True)
     except KeyboardInterrupt:
         pass
     note("stopped" + (f"; the data is in {keep}" if keep else ""))

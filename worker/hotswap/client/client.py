@@ -36,6 +36,7 @@ from hotswap.client.change import (
     read_proto,
 )
 from hotswap.client.commanding import check_trust, write_command
+from hotswap.client.cut_overs import read_cut_overs
 from hotswap.client.fleet import Fleet, FleetAnswer, Told
 from hotswap.client.following import follow, silence
 from hotswap.client.history import History
@@ -192,12 +193,13 @@ class Client:
 
         Raises:
             SwapError: the command was refused (STALE, UNKNOWN_BASE).
-            UsageError: no generation served before.
+            UsageError: none is known to have served before: no partition has cut over to one.
 
         """
         history, fleet, scored = await self._read()
         serving = history.serving(fleet, scored)
-        target = history.timeline.swaps.get(to) if to else history.before(fleet, scored)
+        served = frozenset() if to else scored | set(await read_cut_overs(self._settings))
+        target = history.timeline.swaps.get(to) if to else history.before(fleet, scored, served)
         old = serving.generation.proto if serving else None
         offsets, why = await self._cut(cut, old, target.generation.proto if target else None)
         number = target.number if target else to or 0

@@ -28,7 +28,7 @@ async def forget(settings: Settings) -> None:
         if await admin.has_offsets(settings.group_id, settings.topics.requests):
             raise UsageError(
                 f"group {settings.group_id} has answered requests of {settings.topics.requests}: if it shall never go "
-                "on there, delete it first, with Kafka's own tools"
+                f"on there, `hotswap delete {settings.deployment}` deletes it first"
             )
     said = wire.Status(forgotten=wire.DeploymentForgotten(deployment=settings.deployment))
     writer = LogWriter(settings)

@@ -90,8 +90,10 @@ class History:
         swaps = self.timeline.swaps.values()
         return [swap for swap in swaps if swap.number in scored or not fleet.has_failed(swap.command_id)]
 
-    def before(self, fleet: Fleet, scored: Collection[int] = ()) -> Swap:
-        """Returns the generation to roll back to: the newest one before the serving one that has not failed.
+    def before(self, fleet: Fleet, scored: Collection[int] = (), served: Collection[int] = ()) -> Swap:
+        """Returns the generation to roll back to: the newest one that served before the serving one, and is intact.
+
+        `served` are the generations that a partition has ever cut over to.
 
         Raises:
             UsageError: there is none.
@@ -99,9 +101,12 @@ class History:
         """
         serving = self.serving(fleet, scored)
         older = [swap for swap in self._intact(fleet, scored) if serving and swap.number < serving.number]
-        if not older:
-            known = ", ".join(map(str, self.timeline.swaps)) or "none"
-            raise UsageError(
-                f"{self.deployment} has no generation before the serving one to roll back to (accepted: {known})"
-            )
-        return older[-1]
+        for swap in reversed(older):
+            if swap.number in served:
+                return swap
+        known = ", ".join(map(str, self.timeline.swaps)) or "none"
+        hint = f"none before {serving.number} is known to have served; --to names any of them" if serving else ""
+        raise UsageError(
+            f"{self.deployment} has no generation before the serving one to roll back to "
+            f"(accepted: {known}){': ' * bool(older)}{hint * bool(older)}"
+        )

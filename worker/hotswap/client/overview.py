@@ -283,9 +283,9 @@ def heard_at(report: LogRecord) -> float:
 
 
 @asynccontextmanager
-async def status_log(settings: Settings) -> AsyncIterator[LogReader]:
-    """Yields a read_uncommitted reader of the status topic, so that reports never wait for a transaction."""
-    async with _reading(LogReader(settings, settings.topics.status, read_committed=False)) as reader:
+async def status_log(settings: Settings, *, read_committed: bool = False) -> AsyncIterator[LogReader]:
+    """Yields a reader of the status topic; by default read_uncommitted, so that reports wait for no transaction."""
+    async with _reading(LogReader(settings, settings.topics.status, read_committed=read_committed)) as reader:
         yield reader
 
 

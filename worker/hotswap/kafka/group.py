@@ -10,7 +10,8 @@ from typing import Final, NamedTuple
 
 from aiokafka import AIOKafkaConsumer
 from aiokafka.admin import AIOKafkaAdminClient
-from aiokafka.errors import NoError, UnknownMemberIdError, for_code
+from aiokafka.errors import GroupIdNotFound, NoError, UnknownMemberIdError, for_code
+from aiokafka.protocol.admin import DeleteGroupsRequest
 from aiokafka.protocol.group import LeaveGroupRequest
 
 from hotswap.errors import Doubt
@@ -47,6 +48,14 @@ async def remove_member(admin: AIOKafkaAdminClient, group: str, member: str) -> 
     answer = await admin._send_request(LeaveGroupRequest(group, member), await admin.find_coordinator(group))
     if answer.error_code not in (NoError.errno, UnknownMemberIdError.errno):
         raise Doubt(f"removing {member} from {group}: {for_code(answer.error_code).__name__}")
+
+
+async def delete_group(admin: AIOKafkaAdminClient, group: str) -> None:
+    """Delete a group with its offsets, if there is one; raises aiokafka's error if the coordinator refuses."""
+    answer = await admin._send_request(DeleteGroupsRequest([group]), await admin.find_coordinator(group))
+    ((_, code),) = answer.results
+    if code not in (NoError.errno, GroupIdNotFound.errno):
+        raise for_code(code)(f"deleting group {group}")
 
 
 def member_id(consumer: AIOKafkaConsumer) -> str:

@@ -92,7 +92,7 @@ class _RightsRequest(Request[_MetadataMessage]):  # type: ignore[misc]
         self._topics = list(topics)
 
     def build(self, request_struct_class: Any) -> Any:
-        return request_struct_class(self._topics, False, False, True)
+        return request_struct_class(self._topics, False, True, True)
 
 
 async def missing_rights(admin: AIOKafkaAdminClient, wanted: Sequence[Right]) -> list[Right]:
@@ -121,6 +121,12 @@ async def topic_rights(admin: AIOKafkaAdminClient, topics: Sequence[str]) -> dic
         elif error != _UNKNOWN_TOPIC and operations != _NOT_TOLD:
             rights[topic["topic"]] = {name for name, bit in _OPERATIONS.items() if operations & bit}
     return rights
+
+
+async def sees_every_group(admin: AIOKafkaAdminClient) -> bool:
+    """Return whether this user may describe the cluster; else a broker lists only groups that he may describe."""
+    told: int = (await admin._send_request(_RightsRequest([]))).to_object()["authorized_operations"]
+    return bool(told & _OPERATIONS["Describe"])
 
 
 async def is_hidden(consumer: AIOKafkaConsumer, topic: str) -> bool:

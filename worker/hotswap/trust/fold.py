@@ -37,16 +37,18 @@ class Fold:
         self.deployment = deployment
         self.timeline = timeline or Timeline()
         self.guard = guard or Guard(deployment)
+        self.next_offset = 0
+        """Offset after the last record that was received."""
 
     @classmethod
-    def of(cls, settings: Settings, timeline: Timeline | None = None) -> "Fold":
-        """Return one that has folded nothing yet, and verifies as the settings say.
+    def of(cls, settings: Settings, timeline: Timeline | None = None, trust: Trust | None = None) -> "Fold":
+        """Return one that has folded nothing yet, and verifies by `trust`, or else by the file that the settings name.
 
         Raises:
             UsageError: the trust file cannot be read, or is wrong.
 
         """
-        trust = Trust.read(settings.trust) if settings.trust else None
+        trust = trust or (Trust.read(settings.trust) if settings.trust else None)
         guard = Guard(settings.deployment, trust=trust, topic=settings.topics.control)
         return cls(settings.deployment, timeline, guard)
 
@@ -60,6 +62,7 @@ class Fold:
             SwapError: MALFORMED or DIGEST_MISMATCH, see `commands.decode_command`; nothing was folded.
 
         """
+        self.next_offset = record.offset + 1
         command = None if self.timeline.held else command_for(self.deployment, record.value, self.timeline.version)
         if command is None:
             return None

@@ -42,7 +42,7 @@ class Guard:
     """What the control log of one deployment demands of its next record; `trust` None: nothing can be verified."""
 
     def __init__(self, deployment: str, *, trust: Trust | None = None, topic: str = "") -> None:
-        self._deployment = deployment
+        self.deployment = deployment
         self._trust = trust
         self.topic = topic
         """Name of the control topic, which is part of what is signed; it is set before the first record."""
@@ -52,7 +52,19 @@ class Guard:
         """Offset of the record from which on each command must be signed; None: none need be."""
         self.revoked: dict[str, int] = {}
         """Key id -> offset of the record that ended it."""
+        self.kept = ""
+        """Why the trust file, which has changed, is not used as it is now; empty: it is."""
         self._unverified: int | None = None
+
+    def anew(self, trust: Trust | None = None) -> "Guard":
+        """Return one of the same log that has seen no record, with this trust file, or the same."""
+        guard = Guard(self.deployment, trust=trust or self._trust, topic=self.topic)
+        guard.cluster = self.cluster
+        return guard
+
+    def renew(self, trust: Trust) -> None:
+        """Use another trust file from the next record on; `renewal.Renewal` tells whether it may be."""
+        self._trust = trust
 
     @property
     def trust_sha256(self) -> str:
@@ -61,9 +73,9 @@ class Guard:
 
     @property
     def warning(self) -> str:
-        """What is wrong if the log may require signatures and nothing here can verify them; else empty."""
+        """What is wrong with the trust file, or if the log may require signatures and there is none; else empty."""
         if self._unverified is None:
-            return ""
+            return self.kept
         return (
             f"offset {self._unverified} of {self.topic} says that commands must be signed from there on, but without "
             "HOTSWAP_TRUST that cannot be verified here, and unsigned ones are obeyed: set it as the other workers do"
@@ -86,6 +98,13 @@ class Guard:
             return
         if role is Role.TRUST or self.since is not None:
             self._check_right(self._signer(record, self._trust), role, record.timestamp)
+
+    def signer(self, record: Record) -> Key | None:
+        """Return the key that signed a record, whatever it may command; None: none that can be verified here."""
+        try:
+            return self._signer(record, self._trust) if self._trust else None
+        except SwapError:
+            return None
 
     def enforce(self, revoked: Iterable[str], offset: int) -> None:
         """Apply a Trust command that was folded."""
@@ -126,8 +145,8 @@ class Guard:
             refuse(f"was revoked at offset {self.revoked[key.id]} of {self.topic}")
         if role and role not in key.roles:
             refuse(f"lacks the role {role}: it has {', '.join(sorted(key.roles))}")
-        if not key.commands(self._deployment):
-            refuse(f"is not for {self._deployment}, but for {', '.join(sorted(key.deployments))}")
+        if not key.commands(self.deployment):
+            refuse(f"is not for {self.deployment}, but for {', '.join(sorted(key.deployments))}")
         if timestamp_ms < key.not_before.timestamp() * 1000:
             refuse(f"may not sign before {key.not_before}, and the record is of {_time(timestamp_ms)}")
         if timestamp_ms > key.not_after.timestamp() * 1000:

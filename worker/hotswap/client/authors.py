@@ -1,0 +1,76 @@
+"""The last commands of a deployment, each with the key that signed it: what `hotswap history` shows."""
+
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from hotswap.client.cut_overs import read_cut_overs
+from hotswap.client.history import History
+from hotswap.client.overview import CommandView, control_log, read_fleet
+from hotswap.kafka.log import LogRecord
+from hotswap.settings import Settings
+from hotswap.trust.fold import Fold
+from hotswap.trust.guard import Guard
+from hotswap.trust.keys import KEY_ID
+
+
+@dataclass(frozen=True, slots=True)
+class Signed:
+    """A command and its outcomes, who gave it, and where its generation took over."""
+
+    view: CommandView
+    key: str
+    """Id of the key that the record names; empty: it is not signed."""
+    author: str
+    """Name of that key in the trust file; empty: the signature is not valid, or cannot be verified here."""
+    served_from: Mapping[int, int]
+    """Partition -> offset from which on its generation answered the requests; empty: it never served."""
+
+    def document(self) -> dict[str, Any]:
+        """Return it as a JSON document."""
+        return self.view.document() | {
+            "offset": self.view.entry.offset,
+            "key": self.key,
+            "author": self.author,
+            "cut": dict(getattr(self.view.entry.command, "cut", {})),
+            "served_from": dict(sorted(self.served_from.items())),
+            "workers": {
+                worker: {"outcome": told.outcome, "code": told.code, "message": told.message}
+                for worker, told in self.view.told.items()
+            },
+        }
+
+
+async def read_signed(settings: Settings, most: int) -> list[Signed]:
+    """Return the last commands, the newest first, at most so many.
+
+    Raises:
+        StartError: no broker answers, or a topic is missing.
+        Doubt: the broker did not answer in time.
+
+    """
+    history: History = History(Fold.of(settings), deque(maxlen=most))
+    records: deque[LogRecord] = deque(maxlen=most)
+    async with control_log(settings, history) as reader:
+        async for chunk in reader.to_end():
+            for record in chunk:
+                history.receive([record])
+                if history.entries and history.entries[-1].offset == record.offset:
+                    records.append(record)
+    fleet, cut_overs = await read_fleet(settings), await read_cut_overs(settings)
+    return [
+        Signed(
+            CommandView(entry, fleet.told.get(entry.command.command_id, {})),
+            *_author(history.fold.guard, record),
+            # A refused command may name the number of another one's generation.
+            {} if entry.verdict.outcome else cut_overs.get(entry.verdict.generation, {}),
+        )
+        for entry, record in zip(reversed(history.entries), reversed(records), strict=True)
+    ]
+
+
+def _author(guard: Guard, record: LogRecord) -> tuple[str, str]:
+    claimed = next((value or b"" for name, value in record.headers if name == KEY_ID), b"")
+    signer = guard.signer(record)
+    return claimed.decode(errors="replace"), signer.name if signer else ""

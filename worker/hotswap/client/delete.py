@@ -1,0 +1,64 @@
+"""Deletes a deployment for good, as `client/deletion.py` decides."""
+
+import time
+
+from hotswap.client.deletion import Facts, Plan, plan_of
+from hotswap.client.forget import forget
+from hotswap.client.overview import read_fleet
+from hotswap.errors import UsageError
+from hotswap.kafka.control_topic import settled
+from hotswap.kafka.removal import Remover
+from hotswap.settings import Settings
+
+
+async def read_plan(settings: Settings) -> Plan:
+    """Return what would be deleted now.
+
+    Raises:
+        StartError: no broker answers, or there is no status topic.
+        Doubt: Kafka did not answer in time.
+        Denied: this user lacks a right.
+
+    """
+    settings = await settled(settings)
+    unnamed = dict.fromkeys(("requests_topic", "predictions_topic", "dead_letters_topic"))
+    fleet = await read_fleet(settings)
+    async with Remover.connect(settings) as admin:
+        counts = await admin.counts(settings.topics)
+        readers, unseen = await admin.readers(settings.topics.requests)
+        facts = Facts(
+            deployment=settings.deployment,
+            topics=settings.topics,
+            defaults=settings.model_copy(update=unnamed).topics,
+            group=settings.group_id,
+            existing=frozenset(topic for topic, count in counts.items() if count),
+            groups=frozenset(await admin.groups()),
+            workers=tuple(sorted(fleet.live(time.time()))),
+            members=tuple(sorted((await admin.group(settings.group_id)).members.values())),
+            readers=tuple(readers),
+            unseen=unseen,
+        )
+    return plan_of(facts)
+
+
+async def delete(settings: Settings, plan: Plan) -> None:
+    """Delete what a plan names, and forget the deployment. If it ends half-way, another one deletes the rest.
+
+    Raises:
+        UsageError: it is refused, or what would be deleted now is not what the plan names.
+        Doubt: Kafka did not answer in time, or a worker has joined the group meanwhile.
+        Denied: this user lacks a right.
+
+    """
+    now = await read_plan(settings)
+    if now.refusal:
+        raise UsageError(now.refusal)
+    if now != plan:
+        raise UsageError(f"what would be deleted of {settings.deployment} has changed meanwhile: look at it again")
+    async with Remover.connect(settings) as admin:
+        # The group first: if a worker has joined it, Kafka refuses, and nothing is deleted.
+        if plan.group:
+            await admin.delete_group(plan.group)
+        if plan.topics:
+            await admin.delete_topics(plan.topics)
+    await forget(settings)

@@ -1,0 +1,71 @@
+"""What signals do to the process of a worker."""
+
+import asyncio
+import logging
+import os
+import signal
+from collections.abc import Sequence
+from typing import Any, NoReturn, Protocol
+
+from pydantic import ValidationError
+
+from hotswap import logs
+from hotswap.errors import UsageError
+from hotswap.settings import Settings
+
+log = logging.getLogger(__name__)
+
+
+class Running(Protocol):
+    """A worker of this process."""
+
+    def kill(self) -> None: ...  # noqa: D102 - see `service.Worker`
+    def look(self) -> None: ...  # noqa: D102 - the same
+
+
+class Signals:
+    """SIGTERM and SIGINT stop the worker, and a second one kills it; SIGHUP has it read again what may have changed."""
+
+    def __init__(self, workers: Sequence[Running], *, stop_timeout_s: float) -> None:
+        """`workers` are those that this process has run; the last one runs."""
+        self._workers = workers
+        self._stop_timeout_s = stop_timeout_s
+        self.stopping = asyncio.Event()
+
+    def listen(self, *, is_in_terminal: bool) -> None:
+        """Handle them from now on; `is_in_terminal`: SIGHUP says that the terminal is closed, and ends the process."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._stop)
+        if not is_in_terminal:
+            loop.add_signal_handler(signal.SIGHUP, self._read_again)
+
+    def _stop(self) -> None:
+        if self.stopping.is_set():
+            self._kill("a second signal")
+        log.info("worker.stopping")
+        self.stopping.set()
+        asyncio.get_running_loop().call_later(self._stop_timeout_s, self._kill, "the clean stop took too long")
+
+    def _kill(self, why: str) -> NoReturn:
+        log.error("worker.killed", extra={"why": why})
+        for worker in self._workers[-1:]:
+            worker.kill()
+        os._exit(1)
+
+    def _read_again(self) -> None:
+        read_log_level()
+        for worker in self._workers[-1:]:
+            worker.look()
+
+
+def read_log_level() -> None:
+    """Read the log level again: of the sources of settings, files may have changed."""
+    unchanged: dict[str, Any] = {}
+    try:
+        level = Settings(**unchanged).log_level
+    except (ValidationError, UsageError) as error:
+        log.warning("settings.kept", extra={"why": str(error)})
+        return
+    logs.set_level(level)
+    log.warning("log_level.read", extra={"log_level": level})
