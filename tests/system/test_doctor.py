@@ -21,7 +21,9 @@ from confluent_kafka.admin import (
 
 from harness.fleet import Deployment
 from harness.kafkas import local_kafka
-from hotswap.client.doctor import Level, examine
+from hotswap.client.doctor import examine
+from hotswap.client.findings import Level
+from hotswap.client.overview import overview
 from hotswap.kafka.acls import Role, rights_of
 from hotswap.kafka.admin import Admin
 from hotswap.v1 import control_pb2 as wire
@@ -122,6 +124,27 @@ async def test_a_clock_that_is_ahead_and_a_misspelt_variable_are_warnings(deploy
     assert told[0] == "settings: HOTSWAP_LINGERMS is no setting of this version"
     assert "fleet: w7: no namespaces" in told
     assert any(line.startswith("w7: its clock is ") and "s ahead" in line for line in told)
+
+
+async def test_requests_that_no_worker_has_have_an_age_and_transactions_that_were_aborted_have_none(deployment):
+    topic, old_ms = deployment.settings.topics.requests, int(time.time() * 1000) - 7_200_000
+    aborting = Producer({"bootstrap.servers": deployment.kafka.bootstrap, "transactional.id": deployment.name})
+    plain = Producer({"bootstrap.servers": deployment.kafka.bootstrap})
+
+    def publish():
+        aborting.init_transactions(10)
+        aborting.begin_transaction()
+        aborting.produce(topic, b"", partition=0, timestamp=old_ms)
+        aborting.flush(10)
+        aborting.abort_transaction(10)
+        plain.produce(topic, b"", partition=1, timestamp=old_ms)
+        plain.produce(topic, b"", partition=1)
+        plain.flush(10)
+
+    await asyncio.to_thread(publish)
+    seen = await overview(deployment.settings)
+    assert [lag.requests for lag in seen.lags] == [2, 2, 0, 0]
+    assert seen.ages == {1: pytest.approx(7_200, abs=60)}
 
 
 SECURED = {

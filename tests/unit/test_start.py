@@ -8,6 +8,7 @@ import pytest
 
 from hotswap import service
 from hotswap.errors import Denied, Doubt, StartError, Unanswered, Unreachable
+from hotswap.kafka.watched import Watched
 from hotswap.settings import Settings
 
 SETTINGS = Settings(deployment="d", worker_id="w1", call_timeout_s=10.0)
@@ -87,9 +88,15 @@ async def test_a_stop_ends_the_waiting(run):
     assert await run(Doubt("the leader is gone"), stopping=stopping) == 0
 
 
-async def test_a_worker_has_eight_turns_for_each_host_that_a_generation_may_have(monkeypatch):
+@pytest.fixture
+def _no_clients(monkeypatch):
+    """A worker has no clients of Kafka, which a running loop would have to close."""
     for name in ("Admin", "AnswersTail", "LogReader", "LogWriter", "Membership"):
-        monkeypatch.setattr(service, name, Mock())  # no clients, which a running loop would have to close
+        monkeypatch.setattr(service, name, Mock())
+
+
+@pytest.mark.usefixtures("_no_clients")
+async def test_a_worker_has_eight_turns_for_each_host_that_a_generation_may_have():
     worker = service.Worker(SETTINGS.model_copy(update={"hosts": 3}))
     for _ in range(3 * 8):
         await asyncio.wait_for(worker._turns.acquire(), 5)
@@ -111,3 +118,21 @@ async def test_a_worker_that_ends_for_its_trust_file_starts_again_with_that_and_
     monkeypatch.setattr(service, "Worker", Renewed)
     assert await run(None, Doubt("the leader is gone"), None) == 3
     assert Renewed.trusts == (None, "the new file", "the new file")
+
+
+@pytest.mark.usefixtures("_no_clients")
+async def test_a_worker_is_not_ready_while_kafka_does_not_answer_it(monkeypatch):
+    worker = service.Worker(SETTINGS)
+    worker._staging, worker.is_joined = Mock(loaded=[1], lacks=""), True
+    assert worker._readiness() == ""
+    monkeypatch.setattr(Watched, "silent_s", 12.0)
+    assert worker._readiness() == f"Kafka at {SETTINGS.kafka} has not answered for 12 s"
+
+
+@pytest.mark.usefixtures("_no_clients")
+async def test_a_partition_that_was_just_revoked_has_no_oldest_request():
+    worker = service.Worker(SETTINGS)
+    worker._membership.inbox.return_value.oldest_ms.return_value = 7
+    assert worker._oldest_ms(0, True) == 7
+    worker._membership.inbox.side_effect = Doubt("it has been revoked")
+    assert worker._oldest_ms(0, True) == 0

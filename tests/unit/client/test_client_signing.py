@@ -6,7 +6,8 @@ from fakes.client import MODEL, commands, first_swap
 from fakes.kafka_logs import FakeWorker
 from fakes.signing import lasting, trust_file
 from hotswap.client.client import Change, Client
-from hotswap.client.doctor import Level, _signatures
+from hotswap.client.doctor import _signatures
+from hotswap.client.findings import Level
 from hotswap.client.overview import Seen, overview, read_history
 from hotswap.client.serving import follow_serving
 from hotswap.commands import encode_command

@@ -1,6 +1,7 @@
 """What `hotswap doctor` says of artifacts that a worker with its settings would not fetch."""
 
-from hotswap.client.doctor import Level, _stores
+from hotswap.client.doctor import _stores
+from hotswap.client.findings import Level
 from hotswap.generation import Generation, Model, Proto
 from hotswap.swap import Swap
 

@@ -2,7 +2,8 @@
 
 import pytest
 
-from hotswap.client.doctor import Level, _topic
+from hotswap.client.doctor import _topic
+from hotswap.client.findings import Level
 from hotswap.kafka.topics import Placement
 from hotswap.settings import Settings
 

@@ -119,3 +119,14 @@ async def test_without_a_generation_the_page_says_what_to_do(console):
         reply = await browser.see("/d/d")
     assert reply.status_code == 200
     assert "Nothing serves yet" in reply.text
+
+
+async def test_the_badge_and_the_lag_say_what_status_exits_with_1_for(console, cluster, settings):
+    async with console() as browser:
+        cluster.append(settings.topics.requests, b"", partition=0)
+        cluster.topics[settings.topics.requests][0][0].timestamp -= 7_300_000
+        cluster.worker.speak(generation=1, model_name="m", loaded=[1], partitions={1: ""})
+        text = (await browser.see("/d/d")).text
+    assert "needs attention" in text
+    assert "no live worker has partition 0, where 1 requests wait" in text
+    assert "1, oldest 2 h" in text
