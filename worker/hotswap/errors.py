@@ -152,6 +152,16 @@ class ModelError(HotswapError):
     """Refuse the request and continue: the model raised an error while scoring it."""
 
 
+def what_to_do(message: str) -> tuple[str, str]:
+    """Split a message at the colon before what to do; one in parentheses is in what somebody else has said."""
+    depth = 0
+    for at, char in enumerate(message):
+        depth += (char == "(") - (char == ")")
+        if not depth and message.startswith(": ", at):
+            return message[:at], message[at + 2 :]
+    return message, ""
+
+
 def pause_before(attempt: int, *, first: float, most: float) -> float:
     """Return the back-off before retry `attempt` (counted from 1), seconds: `first`, doubled each time, up to `most`.
 

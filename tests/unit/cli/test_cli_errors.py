@@ -111,6 +111,24 @@ def test_an_invalid_setting_of_the_environment_is_named(files, monkeypatch):
     assert "HOTSWAP_HTTP_PORT" in one_line(hotswap("status", "d", code=2))
 
 
+def test_an_empty_name_of_the_trust_file_is_refused_and_not_taken_for_none(files, monkeypatch):
+    monkeypatch.setenv("HOTSWAP_TRUST", "")
+    assert "HOTSWAP_TRUST is empty: name the file" in one_line(hotswap("status", "d", code=2))
+
+
+@pytest.mark.parametrize(
+    ("words", "meant"),
+    [
+        (("swap", "model.zip", "churn"), "`hotswap swap DEPLOYMENT --model FILE`"),
+        (("score", "churn", "rows.csv"), "`hotswap score FILE --model FILE --proto FILE`"),
+        (("predict", "rows.csv", "churn"), "the deployment comes first, churn rows.csv"),
+        (("store", "restore", "model.zip", "churn"), "the deployment comes first, churn model.zip"),
+    ],
+)
+def test_arguments_in_the_wrong_order_are_told_the_right_one(files, words, meant):
+    assert meant in hotswap(*words, code=2).stderr
+
+
 def test_dev_prints_the_next_commands_with_the_files_that_exist(tmp_path):
     assert "--model MODEL.zip" in cli_worker.how_to_go_on("d", "127.0.0.1:1", tmp_path, address="at x")
     assert "export HOTSWAP_KAFKA=127.0.0.1:1" in cli_worker.how_to_go_on("d", "127.0.0.1:1", address="at x")

@@ -55,6 +55,14 @@ def complaint(result):
     return line
 
 
+def test_a_draft_that_v2_cannot_use_says_so_and_flat_makes_one_that_it_can(files):
+    assert "cannot use this proto, which has repeated fields: --flat drafts one" in pack("--sample", "rows.csv").stderr
+    result = pack("--sample", "rows.csv", "--flat", "--out", "flat")
+    assert "/v2" not in result.stderr
+    assert "transform(DataFrameRow)" in (files / "flat" / "default.proto").read_text()
+    assert "leave one of them out" in complaint(pack("--flat", "--proto", "own.proto", code=2))
+
+
 def test_a_sample_makes_the_proto_of_a_model_without_type_information(files):
     result = pack("--sample", "rows.csv", "--config", "c.json")
     assert result.stdout.splitlines() == [

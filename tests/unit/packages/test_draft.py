@@ -9,6 +9,7 @@ from hotswap.codec.fields import Column
 from hotswap.codec.outputs import Output
 from hotswap.codec.proto import compile as compile_proto
 from hotswap.errors import UsageError
+from hotswap.gateway.tensors import Tensors
 from hotswap.generation import Configuration, TextOptions, frozen
 from hotswap.packages import draft as draft_module
 from hotswap.packages.draft import Field, draft_proto, fields_of, valid_names
@@ -59,6 +60,17 @@ def test_a_draft_has_the_usual_shape_and_each_value_of_the_model_once():
     )
     assert (made.columns, made.outputs) == ({}, {})
     assert problems(made, [Column("age"), Column("job", LABELS)], CLASSIFIER)[0] == []
+
+
+def test_a_flat_draft_is_a_row_of_scalars_that_v2_can_use_however_many_classes_there_are():
+    many = [Output(f"p{number}", number, number + 1) for number in range(70)]
+    vector = Output("probabilities", 0, 70, is_vector=True)
+    made = draft_proto(
+        "m", about="it", operations=["f"], inputs=[Field("x", "optional double")], outputs=[*many, vector], is_flat=True
+    )
+    (operation,) = compile_proto(made.text.encode()).operations.values()
+    assert len(Tensors(operation.input).metadata()) == 1
+    assert len(Tensors(operation.output).metadata()) == 70
 
 
 def test_names_that_are_not_identifiers_are_mapped_by_the_draft():

@@ -15,6 +15,15 @@ from hotswap.printable import line_by_line, printable
 
 REFUSED, USAGE, UNREACHABLE = 1, 2, 3
 
+_OPTIONS_MEANT = {
+    "encode": "the deployment is an option, `hotswap encode FILE --deployment NAME`",
+    "pack": "the name is an option, `hotswap pack MODEL --name NAME`",
+    "rollback": "the generation is an option, `hotswap rollback DEPLOYMENT --to N`",
+    "score": "it takes no deployment, `hotswap score FILE --model FILE --proto FILE`",
+    "swap": "the model is an option, `hotswap swap DEPLOYMENT --model FILE`",
+}
+"""What was probably meant by one argument too many."""
+
 
 class Failure(click.ClickException):
     """Ends the command with one line on stderr and an exit code."""
@@ -78,6 +87,11 @@ class Commands(click.Group):
         """Run the command."""
         try:
             return super().invoke(ctx)
+        except click.UsageError as error:
+            used = error.ctx.command.name if error.ctx else None
+            if error.message.startswith("Got unexpected extra argument") and used in _OPTIONS_MEANT:
+                raise click.UsageError(f"{error.message}: {_OPTIONS_MEANT[used]}", error.ctx) from error
+            raise
         except (click.ClickException, click.Abort, click.exceptions.Exit, BrokenPipeError):
             raise
         except HotswapError as error:

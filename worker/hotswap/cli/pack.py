@@ -8,6 +8,9 @@ import click
 
 from hotswap.cli.exits import note
 from hotswap.cli.shared import json_option, kind_option, local_file, local_model, make_settings, print_json, run, show
+from hotswap.codec.fields import descriptor_of
+from hotswap.codec.proto import Schema
+from hotswap.errors import UsageError
 from hotswap.generation import Configuration
 from hotswap.packages.configuration import read_configuration
 from hotswap.packages.packing import check_target, write_package
@@ -19,6 +22,7 @@ from hotswap.packages.packing import check_target, write_package
 @click.option("--name", metavar="NAME", help="The model's name. [default: its file's]")
 @kind_option
 @click.option("--proto", type=local_file, metavar="FILE", help="The model's proto, instead of a drafted one.")
+@click.option("--flat", "is_flat", is_flag=True, help="Draft a proto of one row, as the gateway's /v2 needs it.")
 @click.option("--config", type=local_file, metavar="FILE", help="The configuration: JSON, or modelConfig.properties.")
 @click.option(
     "--missing",
@@ -47,6 +51,8 @@ def pack(model: Path, **given: Any) -> None:
     """
     from hotswap.packages.onboarding import Wish, onboard  # noqa: PLC0415 - not to be had on Windows; see cli/main.py
 
+    if given["is_flat"] and given["proto"]:
+        raise UsageError("--flat is about a drafted proto, and --proto gives one: leave one of them out")
     configuration = read_configuration(given["config"]) if given["config"] else Configuration()
     text = replace(configuration.text, missing=configuration.text.missing | set(given["missing"]))
     wish = Wish(
@@ -59,10 +65,13 @@ def pack(model: Path, **given: Any) -> None:
         previous=given["previous"],
         previous_version=given["previous_version"],
         may_lack=given["may_lack"],
+        is_flat=given["is_flat"],
     )
     folder = given["folder"] or Path(wish.name or model.resolve().stem)
     check_target(folder, is_replacing=given["is_replacing"])
     content, notes = run(onboard(make_settings(), wish))
+    if not given["proto"]:
+        notes = [*notes, *_flat_notes(content.schema, is_flat=given["is_flat"])]
     for line in notes:
         note(line)
     written = write_package(content, folder)
@@ -73,3 +82,13 @@ def pack(model: Path, **given: Any) -> None:
     show(f"{content.name} {content.version} ({content.kind}): {'; '.join(content.reasons)}")
     for path in written:
         show(str(path))
+
+
+def _flat_notes(schema: Schema, *, is_flat: bool) -> list[str]:
+    """Return a note where the Open Inference Protocol, with its tensors of scalars, cannot use a draft."""
+    messages = [message for each in schema.operations.values() for message in (each.input, each.output)]
+    repeated = [part.name for message in messages for part in descriptor_of(message).fields if part.is_repeated]
+    if not repeated:
+        return []
+    cure = f"the model has lists ({', '.join(repeated)})" if is_flat else "--flat drafts one that it can use"
+    return [f"the gateway's /v2 (Open Inference Protocol) cannot use this proto, which has repeated fields: {cure}"]

@@ -25,6 +25,7 @@ from hotswap.cli.files import (
 )
 from hotswap.cli.follow import publish_and_follow, title_of, what_went_wrong
 from hotswap.cli.shared import (
+    check_order,
     deployment_argument,
     json_option,
     kafka_option,
@@ -162,6 +163,7 @@ def predict(deployment: str, file: Path, **given: Any) -> None:
 
     Rows that are refused, here or by the fleet, are listed on stderr with the reasons, and the exit code is then 1.
     """
+    check_order(deployment, file)
     settings = make_settings(deployment=deployment, kafka=given["kafka"])
     run(_predict(settings, file, given))
 

@@ -103,6 +103,12 @@ def _fault(at: ErrorDetails) -> str:
     return wrong + (f": did you mean {meant!r}?" if meant else "")
 
 
+def check_order(deployment: str, file: Path) -> None:
+    """Raise UsageError if the deployment and the file have changed places."""
+    if os.path.isfile(deployment) and not os.path.exists(file) and file != Path("-"):  # noqa: PTH110, PTH113 - never raise
+        raise UsageError(f"{deployment} is a file, and {file} is none: the deployment comes first, {file} {deployment}")
+
+
 def run(main: Coroutine[Any, Any, T]) -> T:
     """Run a command's coroutine. The log is off (unless DEBUG): what a person must know is printed."""
     is_debug = os.environ.get("HOTSWAP_LOG_LEVEL") == "DEBUG"

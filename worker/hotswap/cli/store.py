@@ -9,6 +9,7 @@ import click
 
 from hotswap.cli.exits import REFUSED, UNREACHABLE, Failure, note
 from hotswap.cli.shared import (
+    check_order,
     deployment_argument,
     json_option,
     kafka_option,
@@ -56,6 +57,8 @@ def restore(deployment: str, files: tuple[Path, ...], **given: Any) -> None:
     or a gateway fetched here. What is put back has the digest that the control log says; nothing is overwritten.
     Exits with 1 if something is still missing.
     """
+    for file in files:
+        check_order(deployment, file)
     settings = make_settings(deployment=deployment, kafka=given["kafka"])
     looked = run(_look(settings))
     with Restorer(settings, files) as restorer:

@@ -8,7 +8,7 @@ from hotswap.client.findings import Finding, Level
 from hotswap.client.needed import Needed, State, absences
 from hotswap.client.overview import Overview, overview
 from hotswap.client.stored import look
-from hotswap.errors import Doubt, StartError, SwapError
+from hotswap.errors import Doubt, StartError, SwapError, what_to_do
 from hotswap.kafka.admin import Admin
 from hotswap.kafka.control_topic import SHARED, settled
 from hotswap.kafka.topics import COPIES, Placement
@@ -49,7 +49,7 @@ async def examine(settings: Settings) -> AsyncIterator[Finding]:
                 yield Finding(Level.OK, "acls", "this user may do all that a worker does")
             faults = await admin.topic_faults()
             for fault in faults:
-                what, _, advice = fault.partition(": ")
+                what, advice = what_to_do(fault)
                 yield Finding(Level.FAULT, "topics", what, advice)
             if not faults:
                 yield Finding(Level.OK, "topics", "all five are there, and fit each other")
@@ -59,7 +59,7 @@ async def examine(settings: Settings) -> AsyncIterator[Finding]:
             yield Finding(Level.OK, "group", f"the coordinator of {settings.group_id} answers")
         seen = await overview(settings)
     except (StartError, Doubt) as error:
-        what, _, advice = str(error).partition(": ")
+        what, advice = what_to_do(str(error))
         yield Finding(Level.FAULT, KAFKA, what, advice)
         return
     artifacts = await _artifacts(settings, seen.needed)

@@ -53,29 +53,34 @@ def draft_proto(
     inputs: Sequence[Field],
     outputs: Sequence[Output] | None,
     asked: Collection[str] = (),
+    is_flat: bool = False,
 ) -> Draft:
     """Draft the proto of a model called `name`. `outputs` None: unknown; the answer is then a string for each row.
 
     If there are several operations, each has its own answer, `<operation>Out`. `asked` names outputs that get a field
-    although they are only steps on the way to others.
+    although they are only steps on the way to others. `is_flat`: a message is a row, of scalars as far as the model's
+    columns and outputs are, so that the gateway's /v2 can use it.
     """
     fields = valid_names(field.name for field in inputs)
     offered = outputs or [Output("prediction", 0, 1, classes=())]
     wanted = [output for output in offered if not output.is_inner or output.name in asked] or offered
-    chosen = _choose(wanted)
+    chosen = _choose(wanted, len(wanted) if is_flat else _MOST_CLASSES)
     answers = valid_names(output.name for output in chosen)
     rows = [(f"{field.type} {fields[field.name]}", field.comment) for field in inputs]
-    is_by_row = any(output.is_list for output in chosen)
-    columns = [(_output_field(output, answers[output.name], is_by_row=is_by_row), "") for output in chosen]
+    is_by_row = not is_flat and any(output.is_list for output in chosen)
+    columns = [(_output_field(output, answers[output.name], is_by_row=is_by_row or is_flat), "") for output in chosen]
+    request = [] if is_flat else [_message(_INPUT, [(f"repeated {_ROW} rows", "")])]
     returned = {rpc: _OUTPUT if len(operations) == 1 else f"{rpc}Out" for rpc in operations}
-    rpcs = "".join(f"  rpc {rpc}({_INPUT}) returns ({output});\n" for rpc, output in returned.items())
+    rpcs = "".join(
+        f"  rpc {rpc}({_ROW if is_flat else _INPUT}) returns ({output});\n" for rpc, output in returned.items()
+    )
     text = "\n\n".join(
         [
             f"// Drafted for {_one_line(about)}",
             'syntax = "proto3";',
             f"package {_identifier(name).lower()};",
             f"service {_service(name)} {{\n{rpcs}}}",
-            _message(_INPUT, [(f"repeated {_ROW} rows", "")]),
+            *request,
             _message(_ROW, rows),
             *(
                 _message(output, [(f"repeated {_ANSWER_ROW} rows", "")] if is_by_row else columns)
@@ -119,11 +124,11 @@ def valid_names(names: Iterable[str]) -> dict[str, str]:
     return {name: valid[name] for name in given}
 
 
-def _choose(outputs: Sequence[Output]) -> list[Output]:
-    """Choose outputs that cover each column of the scores once: named numbers, or a vector if there are many."""
+def _choose(outputs: Sequence[Output], most: int) -> list[Output]:
+    """Choose outputs that cover each column of the scores once: named numbers, or a vector if these are more."""
     numbers = [output for output in outputs if not output.is_vector and output.name != _DERIVED]
     vectors = [output for output in outputs if output.is_vector]
-    if len(numbers) > _MOST_CLASSES:
+    if len(numbers) > most:
         labels = [output for output in numbers if output.classes is not None]
         numbers, vectors = labels, [*vectors, *(output for output in numbers if output.classes is None)]
     chosen: list[Output] = []

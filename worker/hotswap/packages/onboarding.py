@@ -49,7 +49,7 @@ class Wish:
     """What to pack. None: detected (`kind`, `name`), drafted (`proto`), or absent.
 
     `previous` is a package or a proto of the version before; `previous_version` its number, None: the package's.
-    `may_lack`: the sample need not have each column that the model reads.
+    `may_lack`: the sample need not have each column that the model reads. `is_flat`: draft a proto that /v2 can use.
     """
 
     model: Path
@@ -61,6 +61,7 @@ class Wish:
     previous: Path | None = None
     previous_version: str | None = None
     may_lack: bool = False
+    is_flat: bool = False
 
 
 class _Known(NamedTuple):
@@ -213,6 +214,7 @@ def _draft(wish: Wish, known: _Known) -> Draft:
         inputs=inputs,
         outputs=known.interface.outputs if known.interface else None,
         asked=set(wish.configuration.outputs.values()),
+        is_flat=wish.is_flat,
     )
 
 

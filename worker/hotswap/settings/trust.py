@@ -29,6 +29,13 @@ class TrustSettings(BaseSettings):
         "commands. Workers do not use it.",
     )
 
+    @field_validator("trust", mode="before")
+    @classmethod
+    def _is_named(cls, value: object) -> object:
+        if value == "":  # not no trust file: whoever meant one would go without signatures
+            raise PydanticCustomError("empty", "is empty: name the file of the keys that may sign, or unset it")
+        return value
+
     @field_validator("require_signatures")
     @classmethod
     def _has_keys(cls, value: bool, info: ValidationInfo) -> bool:  # noqa: FBT001 - pydantic's
