@@ -2,7 +2,12 @@
 
 from model.defects import Mutant
 
-_TESTS = ("unit/trust/test_guard.py", "unit/client/test_client_signing.py", "unit/test_control_signatures.py")
+_TESTS = (
+    "unit/trust/test_guard.py",
+    "unit/trust/test_renewal.py",
+    "unit/client/test_client_signing.py",
+    "unit/test_control_signatures.py",
+)
 
 
 def _trust(name: str, module: str, old: str, new: str) -> Mutant:
@@ -28,7 +33,7 @@ TRUSTS = [
     ),
     _trust("what a log had accepted is refused", _GUARD, "role is Role.TRUST or self.since is not None", "True"),
     _trust("a key has every role", _GUARD, "if role and role not in key.roles:", "if False:"),
-    _trust("a key is for every deployment", _GUARD, "if not key.commands(self._deployment):", "if False:"),
+    _trust("a key is for every deployment", _GUARD, "if not key.commands(self.deployment):", "if False:"),
     _trust("a key signs before it begins", _GUARD, "if timestamp_ms < key.not_before.timestamp() * 1000:", "if False:"),
     _trust("a key never ends", _GUARD, "if timestamp_ms > key.not_after.timestamp() * 1000:", "if False:"),
     _trust("a revoked key signs", _GUARD, "if key.id in self.revoked:", "if False:"),
@@ -59,6 +64,18 @@ TRUSTS = [
     ),
     _trust("a signed command is valid on every topic", _KEYS, ";topic={topic};", ";topic=;"),
     _trust("a signed command is valid on every cluster", _KEYS, ";cluster={cluster}", ";cluster="),
+    _trust(
+        "a file that takes back what was accepted is taken",
+        "trust/renewal",
+        "after.outcome is Outcome.REFUSED",
+        "False",
+    ),
+    _trust(
+        "a file that lets in more is used in a timeline that has gone on",
+        "trust/renewal",
+        "(before.code in CODES) != (after.code in CODES)",
+        "False",
+    ),
     _trust("a client does not verify", "client/history", "cls(Fold.of(settings))", "cls(Fold(settings.deployment))"),
     _trust(
         "a stranger's refusal answers for another's command", "control", " and not self.fold.is_foreign(verdict)", ""

@@ -58,8 +58,8 @@ def keys() -> None:
 def new(file: Path, name: str | None, days: int, **given: Sequence[str]) -> None:
     """Write a new private key to FILE, and print its entry for the trust file.
 
-    Add the entry to the file that HOTSWAP_TRUST names, on every worker and client, and restart them before the key
-    signs. An entry stays there when its key has ended: what it signed is verified at every replay.
+    Add the entry to the file that HOTSWAP_TRUST names, on every worker and client, before the key signs. An
+    entry stays there when its key has ended: what it signed is verified at every replay.
     """
     signer, now = Signer.new(), datetime.now(UTC)
     entry = {
