@@ -21,6 +21,7 @@ from hotswap.cli.exits import Failure, exit_code
 from hotswap.cli.follow import outcomes
 from hotswap.cli.main import main
 from hotswap.cli.table import print_answers
+from hotswap.client.change import Receipt
 from hotswap.client.fleet import Told
 from hotswap.codec.proto import compile as compile_proto
 from hotswap.errors import Doubt, HostError, HotswapError, NoAnswer, StartError, SwapError, UsageError
@@ -72,7 +73,7 @@ def test_a_shell_completes_commands():
     assert CliRunner().invoke(main, [], env=asked, prog_name="hotswap").stdout == "plain,status\n"
 
 
-def test_a_reason_that_several_workers_give_is_printed_once():
+def test_a_reason_that_several_workers_give_is_printed_once_and_five_of_many():
     why = "the model and the proto do not fit each other:\n" + "\n".join(f"column {n}" for n in range(35))
     names = ("w1", "w2", "w3")
     told = {
@@ -83,9 +84,11 @@ def test_a_reason_that_several_workers_give_is_printed_once():
         for name in names
     }  # fmt: skip
     screen = Console(file=io.StringIO(), width=120)
-    screen.print(outcomes("generation 2", told))
+    screen.print(outcomes("d", Receipt("c", 2, {}, 1.0), told))
     printed = screen.file.getvalue()
-    assert (printed.count("column 7 "), "SCHEMA_MISMATCH, as w1" in printed, "another" in printed) == (1, True, True)
+    assert [printed.count(f"column {n} ") for n in (0, 4, 5, 34)] == [1, 1, 0, 0]
+    assert "30 more: `hotswap status d --why 2`" in printed
+    assert ("SCHEMA_MISMATCH, as w1" in printed, "another" in printed, "phases" in printed) == (True, True, False)
 
 
 def test_phases_of_workers_that_serve_have_room_on_a_line_at_80_columns():
@@ -95,7 +98,7 @@ def test_phases_of_workers_that_serve_have_room_on_a_line_at_80_columns():
         phase_seconds=phases,
     )  # fmt: skip
     screen = Console(file=io.StringIO(), width=80)
-    screen.print(outcomes("generation 1", {"demo": serves}))
+    screen.print(outcomes("d", Receipt("c", 1, {}, 1.0), {"demo": serves}))
     assert "fetch 0.01 s  start 0.69 s  load 0.29 s  warm 0.16 s" in screen.file.getvalue()
 
 

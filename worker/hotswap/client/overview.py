@@ -127,10 +127,32 @@ class Overview:
         return tuple(worker for worker in self.workers if worker.is_live(self.at))
 
     @property
+    def serving(self) -> tuple[int, ...]:
+        """The generations that live workers serve, oldest first."""
+        return tuple(sorted({worker.generation for worker in self.live} - {0}))
+
+    @property
+    def lacking(self) -> Mapping[str, tuple[Told, ...]]:
+        """The `failures` of generations that are needed; one that failed and changed nothing is history.
+
+        Needed is what a live worker has loaded or a partition was scored with, and what came before that; where there
+        is no such generation, whatever failed is why.
+        """
+        needed = [number for worker in self.live for number in (worker.generation, *worker.loaded)]
+        # What no command can have created is no floor to the workers either (kafka/position.py).
+        needed += [lag.generation for lag in self.lags if lag.generation <= highest(self.newest)]
+        upto = max(needed, default=0)
+        return {
+            worker: lacks
+            for worker, failures in self.failures.items()
+            if (lacks := tuple(told for told in failures if told.generation <= upto or not upto))
+        }
+
+    @property
     def problems(self) -> tuple[str, ...]:
         """What needs an operator: generations that cannot be loaded, partitions that nothing can score."""
         lines: dict[str, list[str]] = {}
-        for worker, failures in self.failures.items():
+        for worker, failures in self.lacking.items():
             for told in failures:
                 line = f"cannot load generation {told.generation}: {told.code} {told.message}"
                 lines.setdefault(line, []).append(worker)
