@@ -3,6 +3,7 @@
 import io
 import json
 import logging
+import os
 import re
 import sys
 from pathlib import Path
@@ -26,6 +27,7 @@ from hotswap.client.fleet import Told
 from hotswap.codec.proto import compile as compile_proto
 from hotswap.errors import Doubt, HostError, HotswapError, NoAnswer, StartError, SwapError, UsageError
 from hotswap.printable import printable
+from hotswap.settings import Settings
 from hotswap.swap import Outcome
 
 
@@ -110,6 +112,13 @@ def test_an_invalid_setting_of_the_environment_is_named(files, monkeypatch):
 def test_dev_prints_the_next_commands_with_the_files_that_exist(tmp_path):
     assert "--model MODEL.zip" in cli_worker.how_to_go_on("d", "127.0.0.1:1", tmp_path, address="at x")
     assert "export HOTSWAP_KAFKA=127.0.0.1:1" in cli_worker.how_to_go_on("d", "127.0.0.1:1", address="at x")
+
+
+@pytest.mark.parametrize(("asked", "style"), [("auto", "text"), ("text", "text"), ("json", "json")])
+def test_dev_and_its_gateway_log_as_text_unless_json_is_asked_for(monkeypatch, asked, style):
+    monkeypatch.setenv("HOTSWAP_LOG_FORMAT", asked)
+    assert cli_worker._for_a_person(Settings(deployment="d")).log_format == style
+    assert os.environ["HOTSWAP_LOG_FORMAT"] == style
 
 
 @pytest.mark.parametrize("is_found", [True, False])
