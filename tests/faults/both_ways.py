@@ -65,7 +65,7 @@ _READ_NAMES = (b"content-type", b"accept", b"operation", b"generation", b"source
 _VALUES = (b"1", b"", b"\xff" * 300)
 _ONCE = (b"content-type", b"accept", b"operation", b"not-after", b"proto-digest", b"request-id")
 _READ_VALUES = (*_VALUES, None, b"text/csv", b"application/json", b"f", b"nothing that is known", b"2100-01-01")
-_LATE = re.compile(rb"scored \d+ ms after its not-after")
+_LATE = re.compile(rb"scored [\d,.]+ \w+ after its not-after")
 
 
 @dataclass

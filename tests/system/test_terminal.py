@@ -85,7 +85,7 @@ async def test_top_shows_the_fleet_in_80_by_24_and_follows_the_keys(deployment):
     await deployment.serve("iris_gbm")
     process, ours = _on_a_screen(deployment, "top", deployment.name)
     seen = await asyncio.to_thread(_read_until, ours, "answers/s")
-    assert f"{deployment.name}: generation 1, 1 workers" in seen
+    assert f"{deployment.name}: generation 1 serves, 1 worker" in seen
     os.write(ours, b"\x1b[B\r")
     await asyncio.to_thread(_read_until, ours, "partition 1 is served by w1")
     os.write(ours, b"q")

@@ -26,6 +26,11 @@ def test_an_event_comes_first_and_its_facts_are_fields(lines):
     assert (line["event"], line["generation"], line["level"]) == ("swap.ready", 7, "INFO")
 
 
+def test_uvicorns_coloured_copy_of_a_message_is_left_out(lines):
+    logging.getLogger("uvicorn.error").info("Started", extra={"color_message": "\x1b[36mStarted"})
+    assert "color_message" not in lines()[0]
+
+
 def test_the_libraries_of_stores_tell_no_details_whatever_the_level(lines):
     logs.set_up(level="DEBUG")
     for library in ("botocore.auth", "botocore.endpoint", "azure.core", "google.auth", "urllib3.connectionpool"):

@@ -7,6 +7,7 @@ import re
 import sys
 from pathlib import Path
 
+import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as some
 from rich.console import Console
@@ -15,12 +16,14 @@ import hotswap
 from fakes.hostile_text import HOSTILE, STYLE, is_harmless
 from hotswap import logs
 from hotswap.cli.follow import outcomes
+from hotswap.client.change import Receipt
 from hotswap.client.fleet import Told
-from hotswap.printable import line_by_line, printable, printable_json
+from hotswap.printable import lasting, line_by_line, printable, printable_json
 
 nasty = some.one_of(some.sampled_from(HOSTILE), some.text(), some.text(some.characters(categories=["Cc", "Cf", "Cs"])))
 sound = some.text(some.characters(exclude_categories=["Cs"])) | some.sampled_from(HOSTILE[:-1])
 FACTS = {"generation": 1, "command_id": "x", "at": 0.0, "phase_seconds": {}}
+RECEIPT = Receipt("c", 2, {}, 1.0)
 
 
 @settings(deadline=None)
@@ -47,7 +50,7 @@ def test_a_table_shows_texts_escaped_and_otherwise_unchanged(worker, code, messa
     told = Told(worker=worker, outcome="FAILED", code=code, message=message, **FACTS)
     stream = io.StringIO()
     screen = Console(file=stream, force_terminal=is_terminal, width=10_000, color_system="truecolor")
-    screen.print(outcomes(worker, {worker: told}))
+    screen.print(outcomes(worker, RECEIPT, {worker: told}))
     shown = STYLE.sub("", stream.getvalue())
     assert is_harmless(stream.getvalue())
     assert line_by_line(worker).strip().split("\n")[0] in shown
@@ -80,3 +83,11 @@ def test_every_output_goes_through_an_escaping_writer():
         assert not found or path.name in {"shared.py", "exits.py"} or all("out().print(" in line for line in found), (
             path.name
         )
+
+
+@pytest.mark.parametrize(
+    ("ms", "written"),
+    [(0, "0 ms"), (1_999, "1999 ms"), (12_500, "12.5 s"), (7_200_000, "2.0 hours"), (218_289_529_202, "6.9 years")],
+)
+def test_a_duration_is_written_in_a_unit_that_people_read(ms, written):
+    assert lasting(ms) == written

@@ -15,7 +15,8 @@ from hotswap.printable import line_by_line, printable
 _REPEAT_S = 10.0
 _TALKATIVE = ("aiobotocore", "azure", "botocore", "gcsfs", "google", "msal", "urllib3")
 """The libraries of stores: in detail, they log requests with their signatures and tokens."""
-_STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
+_STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName", "color_message"}
+"""What is no fact of an event; uvicorn adds its message with escape sequences once more."""
 
 
 def set_up(
@@ -72,6 +73,7 @@ def _json() -> JsonFormatter:
     formatter = JsonFormatter(
         "{asctime}{levelname}{message}{name}",
         style="{",
+        reserved_attrs=_STANDARD,
         rename_fields={"asctime": "time", "levelname": "level", "message": "event", "name": "logger"},
     )
     formatter.converter = time.gmtime

@@ -5,6 +5,8 @@ from collections.abc import Callable, Iterable, Mapping
 from itertools import islice
 from typing import TextIO
 
+_UNITS_MS = {"years": 31_557_600_000, "days": 86_400_000, "hours": 3_600_000, "minutes": 60_000, "s": 1_000}
+
 
 def printable(text: str) -> str:
     r"""Escape what is not printable in a line of text (ESC as `\x1b`): controls, bidi marks, lone surrogates."""
@@ -53,6 +55,16 @@ def few(paths: Mapping[str, str], most: int) -> dict[str, str]:
     kept = dict(islice(short, most))
     left = len(paths) - len(kept)
     return kept | ({"…": f"{left} operations are left out: too long for the status topic"} if left else {})
+
+
+def counted(number: int, noun: str) -> str:
+    """Write a number with its noun: `1 worker`, `2 workers`."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def lasting(ms: int) -> str:
+    """Write a duration shortly, in the largest unit of which it has two: `345 ms`, `12.5 s`, `6.9 years`."""
+    return next((f"{ms / size:,.1f} {unit}" for unit, size in _UNITS_MS.items() if ms >= 2 * size), f"{ms} ms")
 
 
 def numbers(given: Iterable[int]) -> str:

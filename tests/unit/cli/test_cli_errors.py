@@ -3,6 +3,7 @@
 import io
 import json
 import logging
+import os
 import re
 import sys
 from pathlib import Path
@@ -21,10 +22,12 @@ from hotswap.cli.exits import Failure, exit_code
 from hotswap.cli.follow import outcomes
 from hotswap.cli.main import main
 from hotswap.cli.table import print_answers
+from hotswap.client.change import Receipt
 from hotswap.client.fleet import Told
 from hotswap.codec.proto import compile as compile_proto
 from hotswap.errors import Doubt, HostError, HotswapError, NoAnswer, StartError, SwapError, UsageError
 from hotswap.printable import printable
+from hotswap.settings import Settings
 from hotswap.swap import Outcome
 
 
@@ -79,7 +82,7 @@ def test_a_shell_completes_commands():
     assert CliRunner().invoke(main, [], env=asked, prog_name="hotswap").stdout == "plain,status\n"
 
 
-def test_a_reason_that_several_workers_give_is_printed_once():
+def test_a_reason_that_several_workers_give_is_printed_once_and_five_of_many():
     why = "the model and the proto do not fit each other:\n" + "\n".join(f"column {n}" for n in range(35))
     names = ("w1", "w2", "w3")
     told = {
@@ -90,9 +93,11 @@ def test_a_reason_that_several_workers_give_is_printed_once():
         for name in names
     }  # fmt: skip
     screen = Console(file=io.StringIO(), width=120)
-    screen.print(outcomes("generation 2", told))
+    screen.print(outcomes("d", Receipt("c", 2, {}, 1.0), told))
     printed = screen.file.getvalue()
-    assert (printed.count("column 7 "), "SCHEMA_MISMATCH, as w1" in printed, "another" in printed) == (1, True, True)
+    assert [printed.count(f"column {n} ") for n in (0, 4, 5, 34)] == [1, 1, 0, 0]
+    assert "30 more: `hotswap status d --why 2`" in printed
+    assert ("SCHEMA_MISMATCH, as w1" in printed, "another" in printed, "phases" in printed) == (True, True, False)
 
 
 def test_phases_of_workers_that_serve_have_room_on_a_line_at_80_columns():
@@ -102,7 +107,7 @@ def test_phases_of_workers_that_serve_have_room_on_a_line_at_80_columns():
         phase_seconds=phases,
     )  # fmt: skip
     screen = Console(file=io.StringIO(), width=80)
-    screen.print(outcomes("generation 1", {"demo": serves}))
+    screen.print(outcomes("d", Receipt("c", 1, {}, 1.0), {"demo": serves}))
     assert "fetch 0.01 s  start 0.69 s  load 0.29 s  warm 0.16 s" in screen.file.getvalue()
 
 
@@ -132,6 +137,13 @@ def test_arguments_in_the_wrong_order_are_told_the_right_one(files, words, meant
 def test_dev_prints_the_next_commands_with_the_files_that_exist(tmp_path):
     assert "--model MODEL.zip" in cli_worker.how_to_go_on("d", "127.0.0.1:1", tmp_path, address="at x")
     assert "export HOTSWAP_KAFKA=127.0.0.1:1" in cli_worker.how_to_go_on("d", "127.0.0.1:1", address="at x")
+
+
+@pytest.mark.parametrize(("asked", "style"), [("auto", "text"), ("text", "text"), ("json", "json")])
+def test_dev_and_its_gateway_log_as_text_unless_json_is_asked_for(monkeypatch, asked, style):
+    monkeypatch.setenv("HOTSWAP_LOG_FORMAT", asked)
+    assert cli_worker._for_a_person(Settings(deployment="d")).log_format == style
+    assert os.environ["HOTSWAP_LOG_FORMAT"] == style
 
 
 @pytest.mark.parametrize("is_found", [True, False])

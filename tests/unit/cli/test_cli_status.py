@@ -1,16 +1,23 @@
 """The command line over logs in memory: what status, predict and dead-letters show, and replays."""
 
+import asyncio
 import hashlib
+import io
 import json
+from dataclasses import replace
 
 import pytest
+from rich.console import Console
 
 from fakes.answering import answer_requests
 from fakes.command_line import CSV, PROTO, hotswap, one_line
 from fakes.kafka_logs import FakeWorker
 from hotswap.cli import dead_letters
 from hotswap.cli.dead_letters import parse_since
+from hotswap.cli.status import fitted
+from hotswap.client.overview import overview
 from hotswap.errors import UsageError
+from hotswap.kafka.committed import Lag
 
 
 def test_status_shows_who_serves_what_and_who_is_dead(cluster, settings):
@@ -26,7 +33,7 @@ def test_status_shows_who_serves_what_and_who_is_dead(cluster, settings):
     assert (command["title"], command["verdict"]) == ("swap to 1: model model, proto", "ACCEPTED")
     assert command["workers"]["w2"] == {"outcome": "FAILED", "code": "SCHEMA_MISMATCH", "message": "column x"}
     shown = hotswap("status", "d").stdout
-    assert "d: generation 1 accepted, 1 workers" in shown
+    assert "d: generation 1 serves, 1 worker" in shown
     assert "dead?" in shown
     assert "w2: FAILED SCHEMA_MISMATCH column x" in shown
 
@@ -58,6 +65,42 @@ def test_status_starts_with_the_problems_and_exits_1(cluster, settings):
         [],
         [{"generation": 1, "code": "CACHE_FAILED", "message": "no room in [x]:\nmake some"}],
     ]
+
+
+def test_a_swap_that_failed_and_changed_nothing_is_history_and_why_prints_all_its_reasons(cluster, settings):
+    worker = FakeWorker(cluster, settings, "w1")
+    swap = ("swap", "d", "--model", "model.zip", "--proto", "frame.proto")
+    hotswap(*swap)
+    worker.speak(generation=1, loaded=[1])
+    why = "they do not fit each other:\n" + "\n".join(f"column {n}" for n in range(35))
+    worker.outcomes, worker.code, worker.message = ("FAILED",), "SCHEMA_MISMATCH", why
+    failed = hotswap(*swap, code=1)
+    assert [(failed.stdout + failed.stderr).count(f"column {n} ") for n in (0, 4, 5)] == [1, 1, 0]
+    assert "30 more: `hotswap status d --why 2`" in failed.stdout
+    shown = hotswap("status", "d").stdout
+    assert shown.startswith("d: generation 1 serves, generation 2 failed, 1 worker\nworkers")
+    assert "(35 more: `hotswap status d --why" in shown
+    told = hotswap("status", "d", "--why", "2").stdout
+    assert told.endswith(f": accepted\nw1: FAILED SCHEMA_MISMATCH\n{why}\n")
+    (command,) = json.loads(hotswap("status", "d", "--why", "2", "--json").stdout)
+    assert command["workers"]["w1"]["message"] == why
+    assert "no command for generation 3" in one_line(hotswap("status", "d", "--why", "3", code=2))
+    assert "needs the DEPLOYMENT" in one_line(hotswap("status", "--why", "2", code=2))
+
+
+async def test_what_is_watched_fits_into_24_rows_of_60_columns(cluster, settings):
+    FakeWorker(cluster, settings, "hotswap-7f9c6-x2x").speak(
+        generation=1, partitions=dict.fromkeys(range(30), ""), model_name="iris_gbm"
+    )
+    await asyncio.to_thread(hotswap, "swap", "d", "--model", "model.zip", "--proto", "frame.proto", "--no-wait")
+    view = await overview(settings)
+    view = replace(view, lags=tuple(Lag(number, 5, 5 + (number == 7), 1) for number in range(30)))
+    screen = Console(file=io.StringIO(), width=60, height=24)
+    screen.print(fitted([view], screen))
+    lines = screen.file.getvalue().splitlines()
+    assert (len(lines) < 24, max(map(len, lines)) <= 60) == (True, True)
+    for said in ("generation 1 serves", "│ 7 ", "swap to 2", "`hotswap status` prints the rest"):
+        assert any(said in line for line in lines), lines
 
 
 def test_status_says_what_a_workers_machine_cannot_contain_and_exits_0(cluster, settings):
@@ -102,7 +145,16 @@ def test_predict_prints_the_predictions_in_order_and_lists_what_was_refused(clus
     result = hotswap("predict", "d", "rows.csv", code=1)
     assert result.stdout.splitlines() == ["row,generation,a,x", "1,1,first,1.5", "3,1,third,3.0"]
     assert "row 2: refused, UNDECODABLE: is no message" in result.stderr
-    assert result.stderr.splitlines()[-1] == "hotswap: 1 rows were refused, listed above"
+    assert result.stderr.splitlines()[-1] == "hotswap: 1 row was refused, listed above"
+
+
+def test_predict_says_that_the_deployment_is_paused(cluster, settings):
+    FakeWorker(cluster, settings)
+    hotswap("swap", "d", "--model", "model.zip", "--proto", "frame.proto")
+    hotswap("pause", "d")
+    first, *_, last = hotswap("predict", "d", "rows.csv", "--timeout", "0.05", code=3).stderr.splitlines()
+    assert first == "hotswap: d is paused: the requests wait until it is resumed (`hotswap resume d`)"
+    assert last.startswith("hotswap: deployment 'd' is paused (2 requests have no answer after 0.05 s)")
 
 
 def test_predict_names_the_proto_of_its_rows(cluster, settings):

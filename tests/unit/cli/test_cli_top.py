@@ -38,12 +38,22 @@ async def test_it_shows_partitions_lag_rate_latency_the_swap_under_way_and_refus
     shown = drawn(screen)
     assert max(map(len, shown.splitlines())) <= 80
     for text in (
-        "d: generation 1, 1 workers, lag 1, 0 answers/s, p99 within 0.05 s",
+        "d: generation 1 serves, 1 worker, lag 1, 0 answers/s, p99 within 0.05 s",
         "swap to 1: model model, proto: hotswap-7f9c6-x2x STAGING",
         "hotswap-7f9c6-x2x",
         "UNDECODABLE  is no message",
     ):
         assert text in shown
+
+
+async def test_in_60_columns_it_leaves_columns_out_and_breaks_no_word(worker, settings):
+    screen = Screen()
+    screen.observe([await overview(settings)], 0.0)
+    console = Console(width=60, file=io.StringIO())
+    console.print(screen.render(60))
+    shown = console.file.getvalue()
+    assert max(map(len, shown.splitlines())) <= 60
+    assert "┃ partition ┃ generation ┃ lag ┃ answers/s ┃ held ┃" in shown
 
 
 async def test_the_arrows_pick_a_partition_and_enter_shows_why_it_is_held_and_what_helps(worker, settings):
@@ -73,6 +83,6 @@ def test_once_prints_it_with_the_last_refusals_and_ends(worker, cluster, setting
         cluster.append(settings.topics.dead_letters, b"", headers=(*headers, ("generation", b"1")), partition=0)
     monkeypatch.setattr("hotswap.cli.top._REFRESH_S", 0.01)
     shown = hotswap("top", "d", "--once").stdout
-    assert "d: generation 1, 1 workers, lag 1" in shown
+    assert "d: generation 1 serves, 1 worker, lag 1" in shown
     assert [f"d.requests-0-{number}" in shown for number in range(5)] == [False, False, True, True, True]
-    assert "d: generation 1, 1 workers, lag 1" in hotswap("top", "--once").stdout
+    assert "d: generation 1 serves, 1 worker, lag 1" in hotswap("top", "--once").stdout

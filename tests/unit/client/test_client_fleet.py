@@ -68,12 +68,13 @@ async def test_a_code_that_only_newer_workers_know_is_passed_on_unchanged(cluste
     assert (answer.told["w1"].code, answer.told["w1"].message) == ("OF_TOMORROW", "why")
 
 
-async def test_a_swap_that_no_worker_receives_is_an_error(cluster, settings, monkeypatch):
-    monkeypatch.setattr("hotswap.client.following.SILENCE_S", 0.05)
+@pytest.mark.parametrize(("silence_s", "timeout_s"), [(0.05, None), (10.0, 0.05)])
+async def test_a_swap_that_no_worker_receives_is_an_error(cluster, settings, monkeypatch, silence_s, timeout_s):
+    monkeypatch.setattr("hotswap.client.following.SILENCE_S", silence_s)
     async with Client(settings) as client:
         receipt = await first_swap(client)
         with pytest.raises(NoAnswer, match="hotswap run d"):
-            await client.await_swap(receipt)
+            await client.await_swap(receipt, timeout_s)
 
 
 async def test_pause_and_resume_are_answered_too(cluster, settings):

@@ -70,7 +70,7 @@ CASES = {
         "the deployment is paused: `hotswap resume d` ends that",
     ),
     "a worker cannot load a generation that it should": (
-        view(OWNED, failures=FAILED),
+        view(OWNED, worker("w2", generation=8), failures=FAILED),
         "w1 cannot load generation 8: MODEL_INVALID bad",
     ),
     "a partition is held, for up to a minute": (

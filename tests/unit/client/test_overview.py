@@ -87,16 +87,23 @@ def test_a_worker_that_cannot_load_what_others_serve_is_named_with_the_reason():
 
 def test_workers_that_fail_alike_share_a_line():
     said = [told(name, 7, Outcome.FAILED, "MODEL_INVALID", "no model") for name in ("w1", "w2")]
-    lines = problems(worker("w1", 6), worker("w2", 6), said=said, floors=(6, 6))
+    lines = problems(worker("w1", 6), worker("w2", 6), worker("w3", 7), said=said, floors=(6, 6))
     assert lines == ("w1, w2 cannot load generation 7: MODEL_INVALID no model",)
+
+
+def test_a_swap_that_failed_and_changed_nothing_is_no_problem():
+    said = [told(name, 7, Outcome.FAILED, "MODEL_INVALID", "no model") for name in ("w1", "w2")]
+    assert problems(worker("w1", 6), worker("w2", 6), said=said, floors=(6, 6)) == ()
+    first = replace(worker("w1", 0), loaded=())  # where nothing serves, it is why
+    assert problems(first, said=said[:1], floors=(0, 0)) == ("w1 cannot load generation 7: MODEL_INVALID no model",)
 
 
 def test_a_failure_is_over_once_a_newer_generation_is_staged_or_a_retry_succeeded():
     failed = told("w1", 7, Outcome.FAILED, "CACHE_FAILED", "no room")
     assert problems(worker("w1", 6), said=[failed, told("w1", 8, Outcome.STAGING)], newest=8) == ()
     assert problems(worker("w1", 7), said=[failed]) == ()
-    two = problems(worker("w1", 6), said=[failed, told("w1", 8, Outcome.FAILED, "MODEL_INVALID", "bad")], newest=8)
-    assert two == (
+    two = [failed, told("w1", 8, Outcome.FAILED, "MODEL_INVALID", "bad")]
+    assert problems(worker("w1", 6), worker("w2", 8), said=two, newest=8) == (
         "w1 cannot load generation 8: MODEL_INVALID bad",
         "w1 cannot load generation 7: CACHE_FAILED no room",
     )
@@ -104,7 +111,7 @@ def test_a_failure_is_over_once_a_newer_generation_is_staged_or_a_retry_succeede
 
 def test_a_command_that_was_refused_says_nothing_about_a_worker():
     said = [told("w1", 9, Outcome.REFUSED, "EXPIRED", "late"), told("w1", 7, Outcome.FAILED, "CACHE_FAILED", "full")]
-    assert problems(worker("w1", 6), said=said, floors=(6, 6)) == ("w1 cannot load generation 7: CACHE_FAILED full",)
+    assert problems(worker("w1", 6), said=said, floors=(6, 7)) == ("w1 cannot load generation 7: CACHE_FAILED full",)
 
 
 def test_a_dead_worker_is_not_a_problem():

@@ -78,6 +78,17 @@ def test_a_proto_that_does_not_compile_is_refused_with_protocs_own_message(text,
     assert capfd.readouterr().err == ""
 
 
+def test_what_protoc_and_absl_print_of_a_proto_is_its_reason_or_nothing(capfd):
+    service = "service S { rpc Predict(In) returns (In); }"
+    compile_proto(
+        f'import "google/protobuf/timestamp.proto"; message In {{ optional double x = 1; }} {service}'.encode()
+    )
+    with pytest.raises(SwapError) as refused:
+        compile_proto(f'edition = "2024"; message In {{ double Xy = 1; }} {service}'.encode())
+    assert refused.value.message.startswith("model.proto:1:39: Field name Xy should be lower_snake_case")
+    assert capfd.readouterr().err == ""
+
+
 @pytest.mark.parametrize("quoted", ["Zoë".encode(), b"\xf5"])
 def test_what_protoc_quotes_need_be_neither_ascii_nor_utf8(quoted):
     with pytest.raises(SwapError, match="Unrecognized syntax identifier") as refused:

@@ -73,6 +73,30 @@ async def test_a_roll_back_is_published_and_leads_to_the_timeline(console, clust
     assert len(cluster.topics["d.control"][0]) == 5
 
 
+async def test_a_failed_swap_is_history_with_its_reasons_folded_and_the_actions_above(console, cluster, settings):
+    async with console() as browser:
+        worker = cluster.worker
+        worker.outcomes, worker.code, worker.message = ("FAILED",), "SCHEMA_MISMATCH", f"no fit:\none\n{SCRIPT}"
+        async with Client(settings) as client:
+            receipt = await client.swap(Change(model=Model("file:///n", "b" * 64, name="n")))
+        await browser.console._shared.watch.sees("d", receipt.command_id)
+        text = (await browser.see("/d/d")).text
+    assert ("needs attention" in text, "Problem:" in text, SCRIPT in text) == (False, False, False)
+    assert "SCHEMA_MISMATCH: no fit:<details" in text
+    assert "<summary>2 more lines</summary>" in text
+    places = [text.index(words) for words in ("<dt>Serves", "Roll back…", "Pause…", 'id="timeline"', 'id="picture"')]
+    assert places == sorted(places)
+
+
+async def test_a_pause_leads_to_a_page_that_shows_it(console):
+    async with console() as browser:
+        await browser.see("/d/d")
+        await browser.submit("/d/d/pause")
+        text = (await browser.see("/d/d")).text
+    assert "Newest: pause" in text
+    assert "<b>Paused:</b>" in text
+
+
 async def test_a_command_that_is_refused_says_why(console):
     async with console() as browser:
         await browser.see("/d/d")

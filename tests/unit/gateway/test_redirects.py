@@ -4,6 +4,7 @@ from hashlib import sha256
 
 import httpx
 import pytest
+from starlette.responses import PlainTextResponse
 
 from hotswap.console.app import Console
 from hotswap.gateway.access import Access
@@ -129,3 +130,11 @@ async def test_a_call_of_this_machine_names_one_host(cluster, settings, hosts):
         said.clear()
         await app({**scope, "headers": [(b"host", host.encode()) for host in given]}, None, send)
         assert said[0]["status"] == status
+
+
+async def test_the_root_leads_to_the_console(monkeypatch):
+    monkeypatch.setattr("hotswap.gateway.app.routes_of", lambda *_: [])
+    app = make_app([], None, PlainTextResponse("ok"))
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://localhost") as client:
+        reply = await client.get("/")
+    assert (reply.status_code, reply.headers["location"]) == (307, "/console")

@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from hotswap.cli.exits import note
-from hotswap.cli.shared import shortened, styled, table
+from hotswap.cli.shared import all_reasons, first_reasons, shortened, styled, table
 from hotswap.client.change import Receipt
 from hotswap.client.client import Client
 from hotswap.client.fleet import FleetAnswer, Told
@@ -40,7 +40,7 @@ async def publish_and_follow(
 
             def show(told: Told) -> None:
                 shown[told.worker] = told
-                live.update(outcomes(title_of(receipt), shown))
+                live.update(outcomes(settings.deployment, receipt, shown))
 
             answer = await client.await_swap(receipt, timeout_s, on_told=show, on_held_up=note)
         return receipt, _noted(answer)
@@ -66,22 +66,26 @@ def _phases(told: Told) -> str:
 
 
 def _line(told: Told) -> str:
-    why = ": ".join(part for part in (told.code, told.message) if part)
+    why = ": ".join(part for part in (told.code, shortened(told.message)) if part)
     return "  ".join(part for part in (f"{told.worker}: {told.outcome}", _phases(told), why) if part)
 
 
-def outcomes(title: str, told: Mapping[str, Told]) -> Table:
-    """Build a table of each worker's outcome; a reason that several give is printed once."""
+def outcomes(deployment: str, receipt: Receipt, told: Mapping[str, Told]) -> Table:
+    """Build a table of each worker's outcome; a reason that several give is printed once, and the first ones of many.
+
+    A column that is empty for each worker is left out.
+    """
     rows: list[tuple[str, Text, str, str]] = []
     first: dict[str, str] = {}
     for worker, said in sorted(told.items()):
-        why = f"{said.code}\n{said.message}".strip()
-        same = first.setdefault(why, worker)
-        shown = why if same == worker or not said.message else f"{said.code}, as {same}"
+        message = first_reasons(said.message, all_reasons(deployment, receipt.generation))
+        same = first.setdefault(f"{said.code}\n{said.message}", worker)
+        shown = f"{said.code}\n{message}".strip() if same == worker or not message else f"{said.code}, as {same}"
         rows.append((worker, styled(said.outcome, _STYLES.get(said.outcome, "")), _phases(said), shown))
-    if any(first):
-        return table(title, ("worker", "outcome", "phases", "why"), rows)
-    return table(title, ("worker", "outcome", "phases"), [row[:3] for row in rows])
+    columns = ("worker", "outcome", "phases", "why")
+    filled = [at for at in range(len(columns)) if any(map(str, (row[at] for row in rows)))]
+    cells = [[row[at] for at in filled] for row in rows]
+    return table(title_of(receipt), [columns[at] for at in filled], cells)
 
 
 def what_went_wrong(receipt: Receipt, answer: FleetAnswer) -> str:

@@ -1,6 +1,8 @@
 """`hotswap encode`, `predict` and `score`: rows of a CSV or JSON file to input messages, and to predictions."""
 
+import shlex
 import sys
+import time
 from collections import Counter, deque
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import aclosing
@@ -58,6 +60,7 @@ from hotswap.codec.messages import serialize
 from hotswap.codec.packed import varint
 from hotswap.errors import StartError, UsageError
 from hotswap.generation import Configuration
+from hotswap.printable import counted
 from hotswap.settings import Settings
 
 
@@ -170,6 +173,9 @@ def predict(deployment: str, file: Path, **given: Any) -> None:
 
 async def _predict(settings: Settings, file: Path, given: dict[str, Any]) -> None:
     served = await _serving(settings, given["proto"])
+    if served.is_paused:
+        name = settings.deployment
+        note(f"hotswap: {name} is paused: the requests wait until it is resumed (`hotswap resume {shlex.quote(name)}`)")
     schema = served.schema
     # If another proto serves, or starts to serve in between, the rows are refused, not misread.
     headers = [("proto-digest", served.proto_sha256.encode())]
@@ -249,7 +255,10 @@ async def _score(settings: Settings, file: Path, given: dict[str, Any], parts: P
     options = partial(options_of, given)
     options()  # what is wrong with them is said before the model is loaded
     hosting = partial(_own_host, settings, model, parts.kind, proto, configuration)
+    began = time.monotonic()
+    note(f"starting a model host and loading {model} ...")
     async with hosting(on_unknown=partial(_add, unknown), on_restart=_tell_restart) as (host, description):
+        note(f"loaded after {time.monotonic() - began:.1f} s; scoring")
         table = configuration.table(description.fields.get(operation.name))
         with open_rows(file, operation, options(table)) as rows:
             reading = Reading(rows, description.reads.get(operation.name, {}), may_lack=given["may_lack"])
@@ -295,4 +304,4 @@ async def _activate(settings: Settings, change: Change) -> None:
     receipt, answer = await publish_and_follow(settings, lambda client: client.swap(change))
     if answer is None or not answer.is_good:
         raise Failure(what_went_wrong(receipt, answer) if answer else "no worker has answered", REFUSED)
-    note(f"{title_of(receipt)} of {settings.deployment} serves on {len(answer.told)} workers")
+    note(f"{title_of(receipt)} of {settings.deployment} serves on {counted(len(answer.told), 'worker')}")

@@ -8,14 +8,16 @@ show may come from anybody, so it is escaped here, and nothing is printed except
 import asyncio
 import json
 import os
+import shlex
 import time
-from collections.abc import Callable, Coroutine, Iterable, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar, get_args
 
 import click
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
+from rich.cells import cell_len
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
@@ -31,6 +33,8 @@ T = TypeVar("T")
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 _PIPE_WIDTH = 160
+_REASONS = 5
+_WRAPPED = 24
 
 kafka_option = click.option("--kafka", metavar="HOST:PORT", help="Bootstrap servers. [default: HOTSWAP_KAFKA]")
 json_option = click.option("--json", "is_json", is_flag=True, help="Print results as JSON.")
@@ -57,10 +61,25 @@ class Counted(click.Option):
         return extra
 
 
-def shortened(message: str) -> str:
-    """Return the first line of a message, and the number of further lines."""
+def shortened(message: str, how: str = "") -> str:
+    """Return the first line of a message, and the number of further lines, with the command that prints them."""
     first, *more = message.splitlines() or [""]
+    if how and more:
+        return f"{first} ({len(more)} more: {how})"
     return f"{first} (and {len(more)} more line{'s' * (len(more) > 1)})" if more else first
+
+
+def first_reasons(message: str, how: str) -> str:
+    """Return the first reasons of a message below its heading, and the command that prints the others."""
+    lines = message.splitlines()
+    shown = _REASONS + message.partition("\n")[0].endswith(":")
+    more = [f"{len(lines) - shown} more: {how}"] if len(lines) > shown else []
+    return "\n".join([*lines[:shown], *more])
+
+
+def all_reasons(deployment: str, generation: int) -> str:
+    """Return the command that prints all reasons of a generation's workers."""
+    return f"`hotswap status {shlex.quote(deployment)} --why {generation}`"
 
 
 def local_time(at_ms: int) -> str:
@@ -145,6 +164,22 @@ def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str | Text
     for row in rows:
         made.add_row(*(styled(cell) if isinstance(cell, str) else cell for cell in row))
     return made
+
+
+def fitting(title: str, columns: Mapping[str, Sequence[str | Text]], spare: Sequence[str], width: int) -> Table:
+    """Build a table without empty columns and, in their order, those `spare` that have no room in `width`."""
+    shown = {name: cells for name, cells in columns.items() if any(map(str, cells))}
+    for name in spare:
+        if _width_of(shown) > width:
+            shown.pop(name, None)
+    return table(title, list(shown), list(zip(*shown.values(), strict=True)))
+
+
+def _width_of(columns: Mapping[str, Sequence[str | Text]]) -> int:
+    """Return how wide a table is; texts longer than a line or so can be wrapped."""
+    return 1 + sum(
+        3 + min(_WRAPPED, max(cell_len(str(cell)) for cell in (name, *cells))) for name, cells in columns.items()
+    )
 
 
 def progress(*, is_shown: bool = True) -> Progress:

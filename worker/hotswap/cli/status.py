@@ -2,7 +2,8 @@
 
 import asyncio
 import shlex
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple
 
 import click
 from rich.console import Console, Group
@@ -12,6 +13,9 @@ from rich.text import Text
 
 from hotswap.cli.exits import exit_with, note
 from hotswap.cli.shared import (
+    Counted,
+    all_reasons,
+    fitting,
     json_option,
     kafka_option,
     local_time,
@@ -22,34 +26,50 @@ from hotswap.cli.shared import (
     shortened,
     show,
     styled,
-    table,
 )
 from hotswap.client.deployments import deployments
 from hotswap.client.findings import worst
 from hotswap.client.fleet import WorkerView
-from hotswap.client.overview import Overview, overview
-from hotswap.errors import Doubt, StartError
-from hotswap.printable import duration, numbers
+from hotswap.client.overview import CommandView, Overview, overview
+from hotswap.errors import Doubt, StartError, UsageError
+from hotswap.generation import MOST
+from hotswap.printable import counted, duration, numbers
 from hotswap.settings import Settings
 
 _WATCH_S = 1.0
-_SHOWN_COMMANDS = 5
-_WIDE = 120  # columns of a terminal
+_NARROW, _WIDE = 80, 120  # columns of a terminal
 
 
 @click.command()
 @click.argument("deployment", required=False)
 @click.option("--watch", "is_watching", is_flag=True, help="Refresh until Ctrl-C.")
+@click.option(
+    "--why",
+    "generation",
+    cls=Counted,
+    type=click.IntRange(min=1, max=MOST),
+    metavar="GENERATION",
+    help="Print what each worker said of this generation, with all reasons.",
+)
 @kafka_option
 @json_option
-def status(deployment: str | None, kafka: str | None, is_watching: bool, is_json: bool) -> None:  # noqa: FBT001 - click's
+def status(deployment: str | None, kafka: str | None, generation: int | None, **given: bool) -> None:
     """Show one deployment, or all of them: workers, partitions, lag, the last commands.
 
     Exits with 1 if something is wrong, and the first lines say what: a worker cannot load a generation, or nothing can
     score a partition. `hotswap doctor` says what to do.
     """
-    settings = make_settings(deployment=deployment, kafka=kafka)
-    if is_watching and not is_json:
+    settings, is_json = make_settings(deployment=deployment, kafka=kafka), given["is_json"]
+    if generation:
+        if not deployment or given["is_watching"]:
+            raise UsageError("--why needs the DEPLOYMENT, and cannot be combined with --watch")
+        commands = _commands_of(run(overview(settings)), generation)
+        if is_json:
+            print_json([_command_document(command) for command in commands])
+        else:
+            show("\n".join(line for command in commands for line in _why(command)))
+        return
+    if given["is_watching"] and not is_json:
         run(_watch(settings))
         return
     views = run(overviews(settings))
@@ -61,6 +81,33 @@ def status(deployment: str | None, kafka: str | None, is_watching: bool, is_json
         width = out().width
         out().print(Group(*(table for view in views for table in _tables(view, width))))
     exit_with(worst(finding for view in views for finding in view.findings))
+
+
+def _commands_of(view: Overview, generation: int) -> list[CommandView]:
+    """Return the commands with the number of a generation. Raises UsageError: there is none."""
+    numbered = [(getattr(command.entry.command, "generation", 0), command) for command in view.commands]
+    if found := [command for number, command in numbered if number == generation]:
+        return found
+    known = numbers({number for number, _ in numbered} - {0}) or "none"
+    raise UsageError(f"{view.deployment} has no command for generation {generation} among the last ones (for: {known})")
+
+
+def _why(command: CommandView) -> Iterator[str]:
+    """Yield a command, the verdict on it, and what the workers said of it; what several said alike, once."""
+    verdict = command.entry.verdict
+    yield f"{command.title}, {local_time(command.entry.at_ms)}: {_word(command)}"
+    if verdict.message:
+        yield verdict.message
+    said: dict[str, list[str]] = {}
+    for worker, told in sorted(command.told.items()):
+        said.setdefault(f"{told.outcome} {told.code}".strip() + f"\n{told.message}".rstrip(), []).append(worker)
+    for what, workers in said.items():
+        yield f"{', '.join(workers)}: {what}"
+
+
+def _word(command: CommandView) -> str:
+    verdict = command.entry.verdict
+    return f"{verdict.outcome} {verdict.code}".strip() if verdict.outcome else "accepted"
 
 
 async def overviews(settings: Settings) -> list[Overview]:
@@ -79,33 +126,78 @@ async def overviews(settings: Settings) -> list[Overview]:
 async def _watch(settings: Settings) -> None:
     with Live(console=Console(), auto_refresh=False) as live:
         while True:
-            views = await overviews(settings)
-            width = live.console.width
-            live.update(Group(*(table for view in views for table in _tables(view, width))), refresh=True)
+            live.update(fitted(await overviews(settings), live.console), refresh=True)
             await asyncio.sleep(_WATCH_S)
 
 
-def _tables(view: Overview, width: int) -> list[Any]:
-    paused = ", paused" if view.is_paused else ""
-    head = f"{view.deployment}: generation {view.newest or 'none'} accepted{paused}, {len(view.live)} workers"
+class _Room(NamedTuple):
+    """How much of a deployment is shown."""
+
+    commands: int = 5
+    partitions: Callable[[dict[str, Any]], bool] = lambda _: True
+
+
+_ROOMS = (_Room(), _Room(2), _Room(1), _Room(1, lambda row: row["lag"] or row["held"]), _Room(0, lambda _: False))
+
+
+def fitted(views: Sequence[Overview], console: Console) -> Group:
+    """Return as much of the deployments as a terminal has rows for: what is wrong, and the workers, first."""
+    shown = Group()
+    for room in _ROOMS:
+        parts = [part for view in views for part in _tables(view, console.width, room)]
+        if room is not _ROOMS[0]:
+            parts.append(styled("not all of it fits here: `hotswap status` prints the rest", "dim"))
+        shown = Group(*parts)
+        if len(console.render_lines(shown)) <= console.height:
+            break
+    return shown
+
+
+def headline(view: Overview) -> str:
+    """Return a deployment's name and what serves there, for a line that goes on."""
+    loaded = " and ".join(map(str, view.serving))
+    generations = f"generation{'s' * (len(view.serving) > 1)} {loaded}"
+    if view.is_paused:
+        what = f"paused at {generations}" if loaded else "paused, and nothing is loaded"
+    else:
+        what = f"{generations} serve{'s' * (len(view.serving) == 1)}" if loaded else "nothing serves"
+    if view.newest > max(view.serving, default=0):
+        has_failed = any(told.generation == view.newest for failures in view.failures.values() for told in failures)
+        what += f", generation {view.newest} {'failed' if has_failed else 'accepted'}"
+    return f"{view.deployment}: {what}, {counted(len(view.live), 'worker')}"
+
+
+def _tables(view: Overview, width: int, room: _Room = _ROOMS[0]) -> list[Any]:
     problems = [styled(shortened(problem), "bold red") for problem in view.problems]
     warnings = [styled(shortened(warning), "yellow") for warning in view.warnings]
-    return [styled(head), *problems, *warnings, _workers(view, width), _partitions(view), _commands(view)]
+    rows = list(filter(room.partitions, _partition_rows(view)))
+    tables = [_workers(view, width), *([_partitions(rows, width)] * bool(rows))]
+    commands = view.commands[max(len(view.commands) - room.commands, 0) :]
+    return [
+        styled(headline(view)),
+        *problems,
+        *warnings,
+        *tables,
+        *([_commands(view, commands, width)] * bool(commands)),
+    ]
 
 
 def _workers(view: Overview, width: int) -> Table:
     """Build the table of workers; what is empty for each, or is only a detail and does not fit, is left out."""
     live = [worker if worker.is_live(view.at) else None for worker in view.workers]
     held = [[part.partition for part in worker.partitions if part.held] if worker else [] for worker in live]
+    is_narrow = width < _NARROW
     columns: dict[str, list[str | Text]] = {
         "worker": [worker.worker for worker in view.workers],
         "serves": [str(worker.generation or "nothing") for worker in view.workers],
         "loaded": [", ".join(map(str, worker.loaded)) for worker in view.workers],
         "cannot load": [
-            ", ".join(f"{told.generation} {told.code}" for told in view.failures.get(worker.worker, ()))
+            ", ".join(f"{told.generation} {told.code}" for told in view.lacking.get(worker.worker, ()))
             for worker in view.workers
         ],
-        "model": [f"{worker.model_name} {worker.model_sha256[:8]}".strip() for worker in view.workers],
+        "model": [
+            f"{worker.model_name} {'' if is_narrow else worker.model_sha256[:8]}".strip() for worker in view.workers
+        ],
         "proto": [worker.proto_sha256[:8] for worker in view.workers],
         "path": ["; ".join(dict.fromkeys(worker.paths.values())) for worker in view.workers],
         "partitions": [numbers([part.partition for part in worker.partitions] if worker else []) for worker in live],
@@ -113,8 +205,9 @@ def _workers(view: Overview, width: int) -> Table:
         "last word": [_last_word(worker, view.at) for worker in view.workers],
     }
     details = ("loaded", "proto", "path") if width < _WIDE else ()
-    shown = {name: cells for name, cells in columns.items() if any(map(str, cells)) and name not in details}
-    return table("workers", list(shown), list(zip(*shown.values(), strict=True)))
+    return fitting(
+        "workers", {name: cells for name, cells in columns.items() if name not in details}, ("model",), width
+    )
 
 
 def _last_word(worker: WorkerView, now: float) -> str | Text:
@@ -124,19 +217,12 @@ def _last_word(worker: WorkerView, now: float) -> str | Text:
     return age if worker.is_live(now) else styled(f"dead? {age}", "red")
 
 
-def _partitions(view: Overview) -> Table:
-    rows = _partition_rows(view)
-    columns: dict[str, list[str]] = {
-        "partition": [str(row["partition"]) for row in rows],
-        "worker": [row["worker"] for row in rows],
-        "answered up to": [str(row["committed"]) for row in rows],
-        "generation": [str(row["generation"]) for row in rows],
-        "lag": [str(row["lag"]) for row in rows],
-        "oldest": [duration(age) if (age := row["oldest_seconds"] or 0) >= 1 else "" for row in rows],
-        "held": [row["held"] for row in rows],
-    }
-    shown = {name: cells for name, cells in columns.items() if any(cells) or name not in ("oldest", "held")}
-    return table("partitions", list(shown), list(zip(*shown.values(), strict=True)))
+def _partitions(rows: Sequence[dict[str, Any]], width: int) -> Table:
+    named = {"committed": "answered up to", "oldest_seconds": "oldest"}
+    columns = {named.get(name, name): [str(row[name]) for row in rows] for name in rows[0]}
+    ages = [row["oldest_seconds"] or 0 for row in rows]
+    columns["oldest"] = [duration(age) if age >= 1 else "" for age in ages]
+    return fitting("partitions", columns, ("oldest", "worker", "generation"), width)
 
 
 def _partition_rows(view: Overview) -> list[dict[str, Any]]:
@@ -162,17 +248,22 @@ def _rounded(seconds: float | None) -> float | None:
     return seconds if seconds is None else round(seconds, 3)
 
 
-def _commands(view: Overview) -> Table:
-    rows = []
-    for command in view.commands[-_SHOWN_COMMANDS:]:
+def _commands(view: Overview, commands: Sequence[CommandView], width: int) -> Table:
+    columns: dict[str, list[str | Text]] = {"at": [], "command": [], "verdict": [], "workers": []}
+    for command in commands:
+        at = local_time(command.entry.at_ms)
+        why = all_reasons(view.deployment, command.entry.verdict.generation)
         told = [
-            f"{said.worker}: {said.outcome} {said.code} {shortened(said.message)}".strip()
+            f"{said.worker}: {said.outcome} {said.code} {shortened(said.message, why)}".strip()
             for said in command.told.values()
         ]
-        verdict = command.entry.verdict
-        word = f"{verdict.outcome} {verdict.code}".strip() if verdict.outcome else "accepted"
-        rows.append((local_time(command.entry.at_ms), command.title, word, "\n".join(told)))
-    return table("last commands", ("at", "command", "verdict", "workers"), rows)
+        title = command.title
+        if width < _NARROW and command.entry.verdict.code:
+            title += f": {_word(command)}"
+        cells = (at[-8:] if width < _NARROW else at, title, _word(command), "\n".join(told))
+        for column, cell in zip(columns.values(), cells, strict=True):
+            column.append(cell)
+    return fitting("last commands", columns, ("verdict",) if width < _NARROW else (), width)
 
 
 def document(view: Overview) -> dict[str, Any]:
@@ -211,14 +302,13 @@ def document(view: Overview) -> dict[str, Any]:
             for worker in view.workers
         ],
         "partitions": _partition_rows(view),
-        "commands": [
-            command.document()
-            | {
-                "workers": {
-                    worker: {"outcome": told.outcome, "code": told.code, "message": told.message}
-                    for worker, told in command.told.items()
-                }
-            }
-            for command in view.commands
-        ],
+        "commands": [_command_document(command) for command in view.commands],
     }
+
+
+def _command_document(command: CommandView) -> dict[str, Any]:
+    workers = {
+        worker: {"outcome": told.outcome, "code": told.code, "message": told.message}
+        for worker, told in command.told.items()
+    }
+    return command.document() | {"workers": workers}

@@ -232,7 +232,7 @@ def follow_command(settings: Settings, publish: Publish, given: Mapping[str, Any
     elif answer is None:
         show(f"{title_of(receipt)} accepted")
     else:
-        out().print(outcomes(title_of(receipt), answer.told))
+        out().print(outcomes(settings.deployment, receipt, answer.told))
     if answer and not answer.is_good:
         raise Failure(what_went_wrong(receipt, answer), REFUSED)
 

@@ -21,7 +21,7 @@ from hotswap.codec.text.reader import RowReader
 from hotswap.codec.text.writer import CsvTable, JsonTable
 from hotswap.errors import UsageError
 from hotswap.generation import TextOptions
-from hotswap.printable import Escaping, printable, printable_json
+from hotswap.printable import Escaping, counted, printable, printable_json
 
 CHUNK = 500
 """How many rows are handled together, unless stated otherwise."""
@@ -207,4 +207,4 @@ def count_rows(path: Path) -> int | None:
 def end(refused: int) -> None:
     """End the command with 1 if rows were refused."""
     if refused:
-        raise Failure(f"{refused} rows were refused, listed above", REFUSED)
+        raise Failure(f"{counted(refused, 'row')} {'was' if refused == 1 else 'were'} refused, listed above", REFUSED)

@@ -14,8 +14,8 @@ from rich.console import Group
 from rich.live import Live
 
 from hotswap.cli.exits import exit_with
-from hotswap.cli.shared import kafka_option, local_time, make_settings, out, run, shortened, styled, table
-from hotswap.cli.status import overviews
+from hotswap.cli.shared import fitting, kafka_option, local_time, make_settings, out, run, shortened, styled
+from hotswap.cli.status import headline, overviews
 from hotswap.client.answers import refused
 from hotswap.client.findings import Level, worst
 from hotswap.client.overview import Overview
@@ -164,30 +164,25 @@ class Screen:
         problems = [styled(shortened(line), "bold red") for view in self._views for line in view.problems[:2]]
         warnings = [styled(shortened(line), "yellow") for view in self._views for line in view.warnings[:2]]
         under_way = [styled(line, "cyan") for view in self._views for line in _under_way(view)]
-        parts: list[Any] = [*lines, *problems, *warnings, *under_way, self._table()]
+        parts: list[Any] = [*lines, *problems, *warnings, *under_way, self._table(width)]
         if self._is_open and self._rows:
             parts += [styled(line, "bold") for line in _reason(self._rows[self._selected])]
         parts += [styled(line[:width], "yellow") for line in self.refusals]
         return Group(*parts, styled(_HELP, "dim"))
 
-    def _table(self) -> Any:
-        columns = ["", "deployment", "partition", "worker", "generation", "lag", "answers/s", "held"]
-        rows = [
-            [
-                ">" if number == self._selected else "",
-                row.deployment,
-                str(row.lag.partition),
-                row.worker,
-                str(row.lag.generation),
-                str(row.lag.requests),
-                f"{row.rate:,.0f}",
-                "yes" if row.held else "",
-            ]
-            for number, row in enumerate(self._rows)
-        ]
-        if len(self._views) == 1:
-            columns, rows = [columns[0], *columns[2:]], [[row[0], *row[2:]] for row in rows]
-        return table("partitions", columns, rows)
+    def _table(self, width: int) -> Any:
+        rows = self._rows
+        columns = {
+            " ": [">" if number == self._selected else "" for number in range(len(rows))],
+            "deployment": [row.deployment for row in rows] if len(self._views) > 1 else [],
+            "partition": [str(row.lag.partition) for row in rows],
+            "worker": [row.worker for row in rows],
+            "generation": [str(row.lag.generation) for row in rows],
+            "lag": [str(row.lag.requests) for row in rows],
+            "answers/s": [f"{row.rate:,.0f}" for row in rows],
+            "held": ["yes" if row.held else "" for row in rows],
+        }
+        return fitting("partitions", columns, ("worker", "generation"), width)
 
 
 def _summary(view: Overview, rows: Sequence[Row]) -> str:
@@ -195,12 +190,8 @@ def _summary(view: Overview, rows: Sequence[Row]) -> str:
     rate, lag = sum(row.rate for row in ours), sum(row.lag.requests for row in ours)
     slowest = max((worker.latency_p99_s for worker in view.live), default=0.0)
     latency = f", p99 within {slowest:g} s" if slowest else ""
-    paused = ", paused" if view.is_paused else ""
     oldest = f" (the oldest {duration(view.oldest_s)} old)" if view.oldest_s >= 1 else ""
-    return (
-        f"{view.deployment}: generation {view.newest or 'none'}{paused}, {len(view.live)} workers, "
-        f"lag {lag:,}{oldest}, {rate:,.0f} answers/s{latency}"
-    )
+    return f"{headline(view)}, lag {lag:,}{oldest}, {rate:,.0f} answers/s{latency}"
 
 
 def _under_way(view: Overview) -> Iterator[str]:

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import os
 import shutil
 import signal
 import socket
@@ -10,6 +11,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Literal
 
 import click
 
@@ -21,7 +23,7 @@ from hotswap.cli.shared import run as run_command
 from hotswap.kafka.admin import Admin
 from hotswap.kafka.control_topic import settled
 from hotswap.kafka.topics import COPIES
-from hotswap.settings import Settings
+from hotswap.settings import PREFIX, Settings
 
 _EXAMPLES = Path(__file__).parents[3] / "examples"
 _HTTP_PORT = 8080
@@ -127,7 +129,7 @@ def dev(deployment: str, keep: Path | None, port: int | None, partitions: int) -
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         with LocalKafka(directory=keep, port=port) as kafka:
-            settings = make_settings(deployment=deployment, kafka=kafka.bootstrap)
+            settings = _for_a_person(make_settings(deployment=deployment, kafka=kafka.bootstrap))
             run_command(_create_here(settings, partitions))
             with _gateway(settings) as address:
                 note(how_to_go_on(deployment, kafka.bootstrap, address=address))
@@ -135,6 +137,13 @@ def dev(deployment: str, keep: Path | None, port: int | None, partitions: int) -
     except KeyboardInterrupt:
         pass
     note("stopped" + (f"; the data is in {keep}" if keep else ""))
+
+
+def _for_a_person(settings: Settings) -> Settings:
+    """Return the settings with the log as text, unless another format was asked for: it stands beside what is said."""
+    style: Literal["json", "text"] = "json" if settings.log_format == "json" else "text"
+    os.environ[f"{PREFIX}LOG_FORMAT"] = style  # the gateway's, too
+    return settings.model_copy(update={"log_format": style})
 
 
 @contextmanager

@@ -38,7 +38,7 @@ from hotswap.client.change import (
 from hotswap.client.commanding import check_trust, write_command
 from hotswap.client.cut_overs import read_cut_overs
 from hotswap.client.fleet import Fleet, FleetAnswer, Told
-from hotswap.client.following import follow, silence
+from hotswap.client.following import follow, unanswered
 from hotswap.client.history import History
 from hotswap.client.offsets import generations, read_offsets
 from hotswap.client.publishing import publish
@@ -138,9 +138,8 @@ class Client:
                 if ready or not flow.waiting:
                     last = time.monotonic()
                 elif time.monotonic() - last > timeout_s:
-                    raise NoAnswer(
-                        silence(self._settings, f"{flow.waiting} requests have no answer after {timeout_s:g} s")
-                    )
+                    what = f"{flow.waiting} requests have no answer after {timeout_s:g} s"
+                    raise NoAnswer(await unanswered(self._settings, what))
                 for answer in ready:
                     yield answer
 

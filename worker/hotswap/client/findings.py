@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 from hotswap.client.fleet import PartitionView, WorkerView
 from hotswap.client.trend import RESTARTS_S
+from hotswap.errors import what_to_do
 from hotswap.printable import duration
 from hotswap.swap import highest, out_of_reach
 
@@ -89,7 +90,7 @@ def _warning(what: str, advice: str = "") -> Finding:
 
 def _topics(view: "Overview") -> Iterator[Finding]:
     for fault in view.topic_faults:
-        what, _, advice = fault.partition(": ")
+        what, advice = what_to_do(fault)
         yield Finding(Level.FAULT, "topics", what, advice)
 
 
@@ -133,9 +134,9 @@ def _paused(view: "Overview") -> Iterator[Finding]:
 
 
 def _failed(view: "Overview") -> Iterator[Finding]:
-    """Yield the generations that workers could not load and run without."""
+    """Yield the generations that are needed, and that workers could not load and run without."""
     lines: dict[str, list[str]] = {}
-    for worker, failures in view.failures.items():
+    for worker, failures in view.lacking.items():
         for told in failures:
             line = f"cannot load generation {told.generation}: {told.code} {told.message}"
             lines.setdefault(line, []).append(worker)

@@ -1,5 +1,6 @@
 """Follows the fleet's answer to a command until it is final, confirmed, or late."""
 
+import contextlib
 import time
 from collections.abc import AsyncGenerator, Callable, Iterable, Iterator
 
@@ -10,7 +11,7 @@ from hotswap.client.change import Receipt
 from hotswap.client.confirming import Confirmation
 from hotswap.client.fleet import Fleet, FleetAnswer, Told, WorkerView
 from hotswap.client.offsets import Offsets
-from hotswap.errors import NoAnswer
+from hotswap.errors import Doubt, NoAnswer, StartError
 from hotswap.kafka.log import LogRecord
 from hotswap.settings import Settings
 
@@ -57,11 +58,21 @@ async def follow(
             yield None, answer
             if why := behind.look(fleet, time.time()):
                 on_held_up(why)
+            silent_s = time.monotonic() - caught_up
+            if not (expected or answer.told) and (is_late or silent_s > SILENCE_S):
+                raise NoAnswer(silence(settings, f"command accepted, but no report for {silent_s:.0f} s"))
             if answer.is_complete or is_late:
                 return
-            if not expected and time.monotonic() - caught_up > SILENCE_S:
-                raise NoAnswer(silence(settings, f"command accepted, but no report for {SILENCE_S:g} s"))
             told = list(fold(await reader.read(_CONFIRMED_S if answer.unconfirmed else PAUSE_S)))
+
+
+async def unanswered(settings: Settings, what: str) -> str:
+    """Return why requests have no answers, and what to do: the deployment is paused, or no worker answers."""
+    name = settings.deployment
+    with contextlib.suppress(StartError, Doubt):  # the log may not be read by whoever only publishes
+        if (await overview.read_history(settings)).timeline.is_paused:
+            return f"deployment {name!r} is paused ({what}): `hotswap resume {name}` has them answered"
+    return silence(settings, what)
 
 
 def silence(settings: Settings, what: str) -> str:

@@ -25,6 +25,7 @@ from hotswap.swap import (
     SkipCommand,
     Swap,
     TrustCommand,
+    highest,
 )
 
 _TURN_S = 1.0
@@ -155,6 +156,28 @@ class Overview:
     def problems(self) -> tuple[str, ...]:
         """What needs an operator now, a line each: the faults among the findings."""
         return tuple(one.line for one in self.findings if one.level is Level.FAULT)
+
+    @property
+    def serving(self) -> tuple[int, ...]:
+        """The generations that live workers serve, oldest first."""
+        return tuple(sorted({worker.generation for worker in self.live} - {0}))
+
+    @property
+    def lacking(self) -> Mapping[str, tuple[Told, ...]]:
+        """The `failures` of generations that are needed; one that failed and changed nothing is history.
+
+        Needed is what a live worker has loaded or a partition was scored with, and what came before that; where there
+        is no such generation, whatever failed is why.
+        """
+        needed = [number for worker in self.live for number in (worker.generation, *worker.loaded)]
+        # What no command can have created is no floor to the workers either (kafka/position.py).
+        needed += [lag.generation for lag in self.lags if lag.generation <= highest(self.newest)]
+        upto = max(needed, default=0)
+        return {
+            worker: lacks
+            for worker, failures in self.failures.items()
+            if (lacks := tuple(told for told in failures if told.generation <= upto or not upto))
+        }
 
     @property
     def warnings(self) -> tuple[str, ...]:

@@ -55,6 +55,8 @@ class Served(NamedTuple):
     """The proto, as text or as a descriptor set."""
     unverified: str = ""
     """Why what serves is known by the workers' reports alone; empty: the committed offsets confirm it."""
+    is_paused: bool = False
+    """Whether the deployment was paused when it was asked."""
 
     def table(self, operation: Operation) -> TextOptions:
         """Return how the tables of an operation are read."""
@@ -84,7 +86,8 @@ async def serving_schema(settings: Settings) -> Served:
             f"deployment {settings.deployment!r} has no generation, so its proto is unknown: publish one with "
             "`hotswap swap`, or name the proto with --proto"
         )
-    return (await _served(Store(settings), swap, fleet))._replace(unverified=offsets.denied)
+    served = await _served(Store(settings), swap, fleet)
+    return served._replace(unverified=offsets.denied, is_paused=history.timeline.is_paused)
 
 
 async def follow_serving(settings: Settings, seen: Seen | None = None) -> AsyncIterator[Served | None]:

@@ -4,10 +4,12 @@ protoc runs in this process here, and may end it: only a model host and the comp
 (client/protos.py is for all others). No bound of bounds.py holds here: what a control log once accepted stays accepted.
 """
 
+import os
 import re
 import tempfile
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
@@ -24,6 +26,8 @@ from hotswap.errors import SwapCode, SwapError
 _NAME = "model.proto"
 # Possessive, so that a text of blank lines is not read once for each of them.
 _OWN_IMPORT = re.compile(rb"""^[^\S\n]*+import\s++(?:public\s++|weak\s++)?["'](?!google/protobuf/)""", re.MULTILINE)
+_NOISE = re.compile(r"^(?:WARNING: All log messages before absl|[IW]\d{4} |.*: warning: ).*\n?", re.MULTILINE)
+"""What absl and protoc print of a proto that they accept."""
 _MOST_LINES = 100
 _MOST_LINE = 2_000
 _SHOWN = 20
@@ -145,19 +149,38 @@ def _compile_file(name: str, root: Path, folder: Path) -> descriptor_pb2.FileDes
     # Imported here: it takes 0.1 s, and a descriptor set does not need it.
     from grpc_tools import _protoc_compiler, protoc  # noqa: PLC0415
 
-    output = folder / "set.binpb"
+    output, printed = folder / "set.binpb", folder / "stderr"
     includes = [str(root), str(Path(protoc.__file__).with_name("_proto"))]
     try:
         # The only way to get protoc's errors as values: its command line prints them to the process's stderr.
-        _protoc_compiler.get_protos(name.encode(), [include.encode() for include in includes])
+        with _stderr_to(printed):
+            _protoc_compiler.get_protos(name.encode(), [include.encode() for include in includes])
     except _protoc_compiler.ProtocErrors as errors:
         lines = list(dict.fromkeys(_as_line(error)[:_MOST_LINE] for error in errors.errors()))
         more = [f"and {len(lines) - _MOST_LINES:,} more errors"] if len(lines) > _MOST_LINES else []
         raise SwapError(SwapCode.PROTO_INVALID, "\n".join([*lines[:_MOST_LINES], *more])) from None
     arguments = ["protoc", *(f"-I{include}" for include in includes), "--include_imports"]
-    if protoc.main([*arguments, f"--descriptor_set_out={output}", name]) != 0:
-        raise SwapError(SwapCode.PROTO_INVALID, "protoc rejected the proto without giving a reason")
+    with _stderr_to(printed):
+        status = protoc.main([*arguments, f"--descriptor_set_out={output}", name])
+    if status != 0:
+        said = _NOISE.sub("", printed.read_text(errors="replace")).replace(f"{root}/", "").strip()
+        raise SwapError(
+            SwapCode.PROTO_INVALID, said[:_MOST_LINE] or "protoc rejected the proto without giving a reason"
+        )
     return descriptor_pb2.FileDescriptorSet.FromString(output.read_bytes())
+
+
+@contextmanager
+def _stderr_to(path: Path) -> Iterator[None]:
+    """Have what protoc prints written to a file: its warnings, and absl's, are no part of a host's last words."""
+    ours = os.dup(2)
+    try:
+        with path.open("wb") as file:
+            os.dup2(file.fileno(), 2)
+        yield
+    finally:
+        os.dup2(ours, 2)
+        os.close(ours)
 
 
 def _as_line(error: object) -> str:

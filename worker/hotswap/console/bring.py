@@ -85,9 +85,9 @@ class BringPages:
             configuration=draft.configuration,
             samples=trial.samples,
         )
-        await deployment.publish(lambda client: client.swap(change))
+        response = await self._shared.publish(request, lambda client: client.swap(change))
         self._drafts.drop(draft.key)
-        return see(address(request, deployment.name) + "#swaps")
+        return response
 
     def _find(self, request: Request) -> Draft:
         draft = self._drafts.find(self._shared.deployment(request).name, request.path_params["key"])

@@ -10,7 +10,7 @@ from hotswap.client.fleet import PartitionView, Told, WorkerView
 from hotswap.client.overview import CommandView, Overview
 from hotswap.console.charts import Chart, chart
 from hotswap.console.watch import MINUTES_S, Watched
-from hotswap.printable import duration
+from hotswap.printable import duration, numbers
 from hotswap.swap import Outcome
 
 _PHASES = ("fetch", "start", "load", "warm")
@@ -89,8 +89,9 @@ class Said(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """A command in the timeline."""
+    """A command in the timeline; `key` is its id."""
 
+    key: str
     title: str
     at_ms: int
     generation: int
@@ -180,15 +181,23 @@ def rows_of(view: Overview) -> list[Row]:
     return [*rows, *([Row(_NOBODY, (tone, "unowned"), left)] if left else ())]
 
 
+def holds_of(rows: Sequence[Row]) -> dict[str, str]:
+    """Return why partitions are held, each reason with its partitions."""
+    holds: dict[str, list[int]] = {}
+    for cell in (cell for row in rows for cell in row.cells if cell.held):
+        holds.setdefault(cell.held, []).append(cell.partition)
+    return {why: numbers(partitions) for why, partitions in holds.items()}
+
+
 def _state_of_worker(worker: WorkerView, view: Overview) -> State:
     if worker.is_stopped:
         return "calm", "stopped"
     if not worker.is_live(view.at):
         return "bad", "silent"
-    if view.failures.get(worker.worker):
+    if view.lacking.get(worker.worker):
         return "bad", "cannot load"
     if any(part.held for part in worker.partitions):
-        return "busy", "holds"
+        return "busy", "paused" if view.is_paused else "holds"
     return ("good", "serving") if worker.generation else ("calm", "idle")
 
 
@@ -204,7 +213,9 @@ def event_of(command: CommandView) -> Event:
     state = _STATES[verdict.outcome] if verdict.outcome else _together(command)
     whys = dict.fromkeys(one.why for one in said if one.why and one.state[0] == "bad")
     why = f"{verdict.code}: {verdict.message}" if verdict.code else "; ".join(whys)
-    return Event(command.title, command.entry.at_ms, verdict.generation, state, why, said)
+    return Event(
+        command.entry.command.command_id, command.title, command.entry.at_ms, verdict.generation, state, why, said
+    )
 
 
 def _together(command: CommandView) -> State:

@@ -12,7 +12,7 @@ from hotswap.batch import Format
 from hotswap.client.answers import Refused
 from hotswap.client.client import Client
 from hotswap.console import facts, rows
-from hotswap.console.shared import Shared, address, see, seen
+from hotswap.console.shared import Shared, address, seen
 from hotswap.gateway import bodies
 from hotswap.gateway.deployment import Deployment
 from hotswap.gateway.problems import Problem
@@ -72,11 +72,9 @@ class OverviewPages:
 
     async def rollback(self, request: Request) -> Response:
         """Serve an older generation's parts again."""
-        deployment = self._shared.deployment(request)
         async with self._shared.pages.form(request, _FORM_BYTES) as form:
             to = bodies.generation_in(form.text("to"))
-        await deployment.publish(lambda client: client.rollback(to))
-        return see(address(request, deployment.name) + "#swaps")
+        return await self._shared.publish(request, lambda client: client.rollback(to))
 
     async def pause(self, request: Request) -> Response:
         """Take no further batch."""
@@ -87,10 +85,8 @@ class OverviewPages:
         return await self._order(request, Client.resume)
 
     async def _order(self, request: Request, publish: Any) -> Response:
-        deployment = self._shared.deployment(request)
         async with self._shared.pages.form(request, _FORM_BYTES):
-            await deployment.publish(publish)
-        return see(address(request, deployment.name) + "#swaps")
+            return await self._shared.publish(request, publish)
 
     def _parts(self, deployment: Deployment) -> dict[str, str]:
         watched = self._shared.watch.deployments[deployment.name]

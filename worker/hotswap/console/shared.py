@@ -1,6 +1,6 @@
 """What all pages of the console share: the deployments, what is watched of them, and the page around their content."""
 
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
@@ -9,6 +9,8 @@ from urllib.parse import quote
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response, StreamingResponse
 
+from hotswap.client.change import Receipt
+from hotswap.client.client import Client
 from hotswap.console import facts
 from hotswap.console.pages import Pages, as_event
 from hotswap.console.watch import Watch, Watched
@@ -29,6 +31,13 @@ class Shared:
     def deployment(self, request: Request) -> Deployment:
         """Return the deployment that a call is about. Raises Problem: 404, it is not one of ours."""
         return deployment_of(request, self.deployments, "console")
+
+    async def publish(self, request: Request, publish: Callable[[Client], Awaitable[Receipt]]) -> Response:
+        """Publish a command, and lead to the swaps once they show it. Raises SwapError: it was refused."""
+        deployment = self.deployment(request)
+        receipt = await deployment.publish(publish)
+        await self.watch.sees(deployment.name, receipt.command_id)
+        return see(address(request, deployment.name) + "#swaps")
 
     async def page(
         self, request: Request, template: str, tab: str, status: HTTPStatus = HTTPStatus.OK, **facts_: Any
@@ -75,6 +84,7 @@ def see(location: str) -> Response:
 def seen(watched: Watched) -> dict[str, Any]:
     """Return what the pages say of a deployment that is watched."""
     view = watched.view
+    rows = facts.rows_of(view) if view else []
     return {
         "name": watched.name,
         "fault": watched.fault,
@@ -82,6 +92,7 @@ def seen(watched: Watched) -> dict[str, Any]:
         "state": facts.state_of(watched),
         "charts": facts.charts_of(watched),
         "shares": facts.shares_of(view) if view else (),
-        "rows": facts.rows_of(view) if view else (),
+        "rows": rows,
+        "holds": facts.holds_of(rows),
         "refusals": list(watched.refusals),
     }

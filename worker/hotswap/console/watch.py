@@ -1,6 +1,7 @@
 """Watches deployments while somebody looks: their overviews, their last minutes, their last refusals."""
 
 import asyncio
+import contextlib
 import logging
 import time
 from collections import Counter, deque
@@ -20,6 +21,7 @@ log = logging.getLogger(__name__)
 MINUTES_S = 300.0
 """How far back the charts go."""
 
+_SEEN_S = 3.0
 _SAMPLES = 300
 _REFUSALS = 8
 _PAUSE_S = 15.0
@@ -120,6 +122,15 @@ class Watch:
                 watched.fault = "Kafka has not answered yet"
         return watched
 
+    async def sees(self, name: str, command_id: str) -> None:
+        """Return once a command is in the deployment's overview, or after a moment: a page then shows it."""
+        self.look()
+        watched = self.deployments[name]
+        async with self._turn:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_SEEN_S):
+                    await self._turn.wait_for(lambda: self._is_closed or _has(watched.view, command_id))
+
     async def turns(self) -> AsyncIterator[None]:
         """Yield whenever there may be something new, until the watch is closed."""
         while not self._is_closed:
@@ -169,6 +180,10 @@ class Watch:
                 log.warning("console.does_not_follow", extra={"deployment": watched.name, "why": str(error)})
                 await self._tell()
                 await asyncio.sleep(pause_before(attempt, first=1.0, most=_PAUSE_S))
+
+
+def _has(view: Overview | None, command_id: str) -> bool:
+    return view is not None and any(one.entry.command.command_id == command_id for one in view.commands)
 
 
 async def _follow_refusals(watched: Watched) -> None:

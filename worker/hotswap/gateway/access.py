@@ -17,6 +17,7 @@ from hotswap.gateway.login import COOKIE, Login
 from hotswap.gateway.problems import Problem
 
 ROLES: dict[str, Role | None] = {
+    "GET /": Role.READ,
     "GET /livez": None,
     "GET /readyz": None,
     "GET /metrics": None,  # as a worker's, so that one job scrapes both: counts and times of a closed set of names

@@ -10,7 +10,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import PlainTextResponse, Response
+from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.routing import BaseRoute, Mount, Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -36,7 +36,8 @@ def make_app(
     deployments: Sequence[Deployment], limits: Limits, console: ASGIApp | None = None, access: Access | None = None
 ) -> ASGIApp:
     """Return the application, of this machine only without `access`; the first deployment has Acumos's endpoints."""
-    return _guarded([*routes_of(deployments, limits), *([Mount("/console", console)] if console else [])], access)
+    consoles = [Route("/", _to_console), Mount("/console", console)] if console else []
+    return _guarded([*routes_of(deployments, limits), *consoles], access)
 
 
 def make_console_app(deployments: Sequence[Deployment], console: ASGIApp, access: Access | None = None) -> ASGIApp:
@@ -79,6 +80,10 @@ def _probes(deployments: Sequence[Deployment]) -> list[Route]:
         Endpoint("GET", "/readyz", ready, probe),
         Endpoint("GET", "/metrics", _metrics, Says(summary="Metrics for Prometheus", replies={200: text})),
     ]
+
+
+async def _to_console(_: Request) -> Response:
+    return RedirectResponse("/console")
 
 
 async def _live(_: Request) -> Response:

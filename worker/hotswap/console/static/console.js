@@ -23,11 +23,11 @@ function replace(id, html) {
   if (!place) return;
   const focused = focusedIn(place);
   const scrolled = [...place.querySelectorAll(".scroll")].map((one) => one.scrollLeft);
-  const opened = [...place.querySelectorAll("details")].map((one) => one.open);
+  const opened = new Set([...place.querySelectorAll("details[open]")].map((one) => one.dataset.key));
   place.innerHTML = html; // the server has escaped it, and the policy runs no script of a page
   localize(place);
   place.querySelectorAll(".scroll").forEach((one, at) => { one.scrollLeft = scrolled[at] || 0; });
-  place.querySelectorAll("details").forEach((one, at) => { one.open = opened[at] || false; });
+  place.querySelectorAll("details").forEach((one) => { one.open = opened.has(one.dataset.key); });
   if (focused >= 0) {
     const all = place.querySelectorAll("a, button, input, select, textarea, summary, [tabindex]");
     if (all[focused]) all[focused].focus({ preventScroll: true });
