@@ -44,6 +44,8 @@ class Terms:
     per_second: int = 300
     workers: int = 3
     bad_share: float = 0.02
+    is_mixed: bool = False
+    """Whether workers of an earlier version answer requests, too."""
     settings: dict = field(default_factory=dict)
     verified_as: str = "exactly_once"
     prelude: str = ""
@@ -122,6 +124,7 @@ class Arena:
             journal=journal,
             seed=self.seed,
             bad_share=self.terms.bad_share,
+            is_mixed=self.terms.is_mixed,
         )
         self.verifier = self.verifier_of(
             topics=Names(*topics),

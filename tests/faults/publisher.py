@@ -32,18 +32,11 @@ _STALLED_S = 30
 
 
 class Publisher:
-    """Publishes at a steady rate, good requests and a share of bad ones; the same seed gives the same requests."""
+    """Publishes at a steady rate, good requests and a share of bad ones, of a kind that `requests` makes."""
 
-    def __init__(self, *, bootstrap, topic, partitions, per_second, journal, seed, bad_share=0.0):
+    def __init__(self, *, bootstrap, topic, per_second, journal, **kind):
         self._journal = Path(journal)
-        self._task = {
-            "bootstrap": bootstrap,
-            "topic": topic,
-            "partitions": partitions,
-            "journal": str(journal),
-            "seed": seed,
-            "bad_share": bad_share,
-        }
+        self._task = {"bootstrap": bootstrap, "topic": topic, "journal": str(journal), **kind}
         self._per_second = per_second
         self._process = None
         self._acknowledged = 0
@@ -100,8 +93,12 @@ class Publisher:
             process.communicate()
 
 
-def requests(*, partitions, seed, bad_share):
-    """Yield requests without end: partition, key, value, headers, kind."""
+def requests(*, partitions, seed, bad_share=0.0, is_mixed=False):
+    """Yield requests without end: partition, key, value, headers, kind; the same seed gives the same ones.
+
+    `is_mixed`: workers of an earlier version answer some, so there are none on which the versions differ.
+    """
+    bad = _BAD[:-_NEWER] if is_mixed else _BAD
     chance = random.Random(seed)
     values = iris()
     sequence = 0
@@ -109,7 +106,7 @@ def requests(*, partitions, seed, bad_share):
         key = b"%d" % sequence
         value, headers, kind = chance.choice(values), [("request-id", key)], "good"
         if chance.random() < bad_share:
-            kind, extra, bad_value = chance.choice(_BAD)
+            kind, extra, bad_value = chance.choice(bad)
             value = value if bad_value is None else bad_value
             headers += [*extra, ("expect", kind.encode())]
         yield chance.randrange(partitions), key, value, headers, kind
@@ -143,6 +140,8 @@ _BAD = (
     ("MALFORMED_HEADER", [("not-after", b"4102444800000"), ("not-after", b"1000")], None),
     ("MALFORMED_HEADER", [("request-id", b"another")], None),
 )
+_NEWER = 3
+"""The last ones, with a header twice: 0.2.0 took the last of the two."""
 
 
 class Child:

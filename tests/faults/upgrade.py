@@ -37,7 +37,7 @@ async def run(folder, *, old, seed, seconds, say):
         name="upgrade",
         promise=f"workers of {old} are replaced by this checkout's one by one, and back: nothing lost, nothing twice",
         play=partial(_there_and_back, old=python),
-        terms=Terms(partitions=6, workers=3, python=python),
+        terms=Terms(partitions=6, workers=3, python=python, is_mixed=True),
     )
     arena = await run_scenario(scenario, seed=seed, seconds=seconds, folder=folder, say=say)
     return arena.findings, {"from": str(old), **arena.figures}
