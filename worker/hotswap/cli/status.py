@@ -1,16 +1,14 @@
 """`hotswap status`: what each worker serves, the position of each partition, the outcomes of the last commands."""
 
-import asyncio
+from __future__ import annotations
+
 import shlex
 from typing import Any
 
 import click
-from rich.console import Console, Group
-from rich.live import Live
-from rich.table import Table
-from rich.text import Text
 
 from hotswap.cli.exits import REFUSED, note
+from hotswap.cli.late import drawing, late
 from hotswap.cli.shared import (
     json_option,
     kafka_option,
@@ -24,12 +22,22 @@ from hotswap.cli.shared import (
     styled,
     table,
 )
-from hotswap.client.deployments import deployments
-from hotswap.client.fleet import WorkerView
-from hotswap.client.overview import Overview, overview
 from hotswap.errors import Doubt, StartError
 from hotswap.printable import numbers
-from hotswap.settings import Settings
+
+with late:
+    import asyncio
+
+    from hotswap.client.deployments import deployments
+    from hotswap.client.fleet import WorkerView
+    from hotswap.client.overview import Overview, overview
+    from hotswap.settings import Settings
+
+with drawing:
+    from rich.console import Console, Group
+    from rich.live import Live
+    from rich.table import Table
+    from rich.text import Text
 
 _WATCH_S = 1.0
 _SHOWN_COMMANDS = 5

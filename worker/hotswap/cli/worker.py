@@ -1,6 +1,7 @@
 """`hotswap run`, `topics create` and `dev`: workers, their topics, and a local Kafka for trying things out."""
 
-import asyncio
+from __future__ import annotations
+
 import contextlib
 import shutil
 import signal
@@ -13,15 +14,20 @@ from pathlib import Path
 
 import click
 
-from hotswap import logs
 from hotswap.cli.exits import note
-from hotswap.cli.gateway import missing_extra
+from hotswap.cli.late import late
 from hotswap.cli.shared import deployment_argument, json_option, kafka_option, make_settings, print_json, show
 from hotswap.cli.shared import run as run_command
-from hotswap.kafka.admin import Admin
-from hotswap.kafka.control_topic import settled
-from hotswap.kafka.topics import COPIES
-from hotswap.settings import Settings
+
+with late:
+    import asyncio
+
+    from hotswap import logs
+    from hotswap.cli.gateway import missing_extra
+    from hotswap.kafka.admin import Admin
+    from hotswap.kafka.control_topic import settled
+    from hotswap.kafka.topics import COPIES
+    from hotswap.settings import Settings
 
 _EXAMPLES = Path(__file__).parents[3] / "examples"
 _HTTP_PORT = 8080
