@@ -9,8 +9,9 @@ from typing import Any
 
 from hotswap.commands import encode_command
 from hotswap.swap import Command
-from hotswap.trust.file import Key, Role, Trust, parse
+from hotswap.trust.file import Key, Trust, parse
 from hotswap.trust.keys import Signer
+from hotswap.trust.roles import Role
 
 BEGIN, END = datetime(2026, 1, 1, tzinfo=UTC), datetime(2027, 1, 1, tzinfo=UTC)
 DURING_MS = int(datetime(2026, 7, 1, tzinfo=UTC).timestamp() * 1000)

@@ -104,7 +104,38 @@ def test_every_package_is_checked_against_the_lock_and_none_is_compiled(bootstra
 def test_uv_is_used_if_it_is_on_path(bootstrap, programs, monkeypatch):
     monkeypatch.setattr("shutil.which", lambda name: f"/somewhere/{name}")
     bootstrap.main()
-    assert [" ".join(command[:2]) for command in programs.run] == ["/somewhere/uv venv", *["/somewhere/uv pip"] * 2]
+    uv, compiling = programs.run[:-1], programs.run[-1]
+    assert [" ".join(command[:2]) for command in uv] == ["/somewhere/uv venv", *["/somewhere/uv pip"] * 2]
+    assert "compileall" in compiling
+
+
+@pytest.mark.parametrize("uv", [None, "/somewhere/uv"])
+def test_all_is_compiled_once_it_is_installed_and_a_failure_of_that_fails_nothing(bootstrap, programs, monkeypatch, uv):
+    monkeypatch.setattr("shutil.which", lambda _: uv)
+    programs.failing = "compileall"
+    assert bootstrap.main() == 0
+    _, *how, packages, project = programs.run[-1]
+    assert how[:2] == ["-m", "compileall"]
+    assert [packages, project] == [str(bootstrap.ROOT / ".venv" / "lib"), str(bootstrap.ROOT / "worker")]
+
+
+def test_an_edited_source_is_compiled_anew(bootstrap, monkeypatch):
+    monkeypatch.undo()  # real programs
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "1")  # with which compileall writes digests instead, as of packages
+    folder, source = bootstrap.ROOT / ".venv", bootstrap.ROOT / "worker" / "edited.py"
+    (folder / "bin").mkdir(parents=True)
+    (folder / "bin" / "python").symlink_to(sys.executable)
+    source.parent.mkdir()
+    source.write_text("print(1)")
+    bootstrap.Environment(folder).compile()
+    (compiled,) = source.parent.glob("__pycache__/*.pyc")
+    assert compiled.read_bytes()[4:8] == bytes(4), "held against the time and the size, which a start need not read"
+    for text in ("print(1)", "print(22)"):
+        source.write_text(text)
+        done = subprocess.run(
+            [sys.executable, "-B", "-c", "import edited"], cwd=source.parent, capture_output=True, text=True, check=True
+        )
+        assert f"print({done.stdout.strip()})" == text
 
 
 @pytest.mark.parametrize(

@@ -14,9 +14,9 @@ if TYPE_CHECKING:
     from hotswap.client.answers import Prediction as Prediction
     from hotswap.client.answers import Refused as Refused
     from hotswap.client.change import Change as Change
-    from hotswap.client.change import Cut as Cut
     from hotswap.client.change import Receipt as Receipt
     from hotswap.client.client import Client as Client
+    from hotswap.client.cut import Cut as Cut
     from hotswap.client.fleet import FleetAnswer as FleetAnswer
     from hotswap.errors import Doubt as Doubt
     from hotswap.errors import HotswapError as HotswapError
@@ -33,8 +33,9 @@ __version__ = "0.2.0"  # the single source of the version: the package, the imag
 
 _ROOMS = {
     "hotswap.client.answers": ("Answers", "Outgoing", "Place", "Prediction", "Refused"),
-    "hotswap.client.change": ("Change", "Cut", "Receipt"),
+    "hotswap.client.change": ("Change", "Receipt"),
     "hotswap.client.client": ("Client",),
+    "hotswap.client.cut": ("Cut",),
     "hotswap.client.fleet": ("FleetAnswer",),
     "hotswap.errors": ("Doubt", "HotswapError", "NoAnswer", "StartError", "SwapCode", "SwapError", "UsageError"),
     "hotswap.generation": ("Configuration",),

@@ -26,7 +26,10 @@ elif signal.getsignal(signal.SIGINT) is signal.default_int_handler:
 
 def main() -> None:
     """Run the command that the command line names."""
-    from hotswap.cli.main import main as command  # noqa: PLC0415 - only after the lines above
+    from hotswap.cli.late import defer  # noqa: PLC0415 - only after the lines above
+
+    defer()
+    from hotswap.cli.main import main as command  # noqa: PLC0415 - the same
 
     if not _is_worker and signal.getsignal(signal.SIGINT) is signal.SIG_DFL:
         signal.signal(signal.SIGINT, signal.default_int_handler)  # click reports it from here on

@@ -8,8 +8,6 @@ import sys
 import time
 from typing import Literal, TextIO
 
-from pythonjsonlogger.json import JsonFormatter
-
 from hotswap.printable import line_by_line, printable
 
 _REPEAT_S = 10.0
@@ -69,7 +67,9 @@ class _Repeats(logging.Filter):
         return True
 
 
-def _json() -> JsonFormatter:
+def _json() -> logging.Formatter:
+    from pythonjsonlogger.json import JsonFormatter  # noqa: PLC0415 - commands, whose log is text, start without it
+
     formatter = JsonFormatter(
         "{asctime}{levelname}{message}{name}",
         style="{",

@@ -18,7 +18,6 @@ from hotswap.artifacts.cache import Cache
 from hotswap.artifacts.detect import explain
 from hotswap.artifacts.mojo import check_names
 from hotswap.artifacts.places import without_secrets, without_user
-from hotswap.artifacts.transfer import read, send
 from hotswap.errors import SwapCode, SwapError
 from hotswap.failpoints import failpoint
 from hotswap.generation import MAX_PROTO_BYTES, Model, Proto
@@ -188,6 +187,8 @@ class Store:
         file.seek(0)
         # The name is for people; the digest is what identifies the artifact.
         place = f"{sha256}/{re.sub(r'[^A-Za-z0-9._-]', '_', name)}"
+        from hotswap.artifacts.transfer import send  # noqa: PLC0415 - fsspec: not for a client without an upload
+
         send(file, f"{self._url}/{place}")
         return f"{without_user(self._url)}/{place}", sha256
 
@@ -283,6 +284,8 @@ def _find_fault(folder: Path, artifact: Artifact, is_stopped: Callable[[], bool]
 
 
 def _download(artifact: Artifact, file: BinaryIO, stop: threading.Event) -> None:
+    from hotswap.artifacts.transfer import read  # noqa: PLC0415 - fsspec: not for a client without a download
+
     digest, size = hashlib.sha256(), 0
     shown = without_secrets(artifact.uri)
     # Closed here: a traceback would keep it, and so its connection.

@@ -1,5 +1,7 @@
 """`hotswap acls`: the least rights of each role in a deployment, to be granted by whoever may."""
 
+from __future__ import annotations
+
 import json
 import shlex
 from collections.abc import Mapping, Sequence
@@ -8,11 +10,15 @@ from typing import Any
 import click
 
 from hotswap.cli.exits import note
+from hotswap.cli.late import late
 from hotswap.cli.shared import deployment_argument, make_settings, run, show
 from hotswap.errors import Doubt, StartError, UsageError
-from hotswap.kafka.acls import Right, Role, rights_of
-from hotswap.kafka.control_topic import settled
-from hotswap.settings import Settings
+from hotswap.kafka.roles import Role
+
+with late:
+    from hotswap.kafka.acls import Right, rights_of
+    from hotswap.kafka.control_topic import settled
+    from hotswap.settings import Settings
 
 _OF_STRIMZI = {"topic": "topic", "group": "group", "transactional_id": "transactionalId"}
 _USER = "User:"

@@ -1,5 +1,7 @@
 """Commands on a lake: `batch`."""
 
+from __future__ import annotations
+
 import importlib.util
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -11,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from hotswap.cli.exits import REFUSED, Failure, note
-from hotswap.cli.files import compile_given
+from hotswap.cli.late import late
 from hotswap.cli.shared import (
     deployment_argument,
     json_option,
@@ -24,12 +26,15 @@ from hotswap.cli.shared import (
     show,
 )
 from hotswap.cli.table import allow_missing_option, operation_option
-from hotswap.client.serving import find_operation
 from hotswap.errors import StartError, UsageError
-from hotswap.lake.origin import Scorer, fetch
-from hotswap.lake.plan import Origin
-from hotswap.packages.package import open_package
-from hotswap.settings import Settings
+
+with late:
+    from hotswap.cli.files import compile_given
+    from hotswap.client.serving import find_operation
+    from hotswap.lake.origin import Scorer, fetch
+    from hotswap.lake.plan import Origin
+    from hotswap.packages.package import open_package
+    from hotswap.settings import Settings
 
 if TYPE_CHECKING:  # it needs the extra, which may be missing
     from hotswap.host.facts import Description
@@ -114,7 +119,7 @@ def _run(settings: Settings, scorer: Scorer, given: str, output: str, options: M
     _report(last, time.monotonic() - began, origin, output, is_json=options["is_json"])
 
 
-async def _describe(settings: Settings, scorer: Scorer) -> "Description":
+async def _describe(settings: Settings, scorer: Scorer) -> Description:
     """Start a host here, so that a model that cannot be loaded is told before a cluster is asked for anything."""
     from hotswap.client.scoring import own_host  # noqa: PLC0415 - not to be had on Windows; see cli/main.py
 
@@ -129,7 +134,7 @@ def _conf(given: Sequence[str]) -> dict[str, str]:
     return dict(pair.split("=", 1) for pair in given)
 
 
-def _show(underway: Iterator["Progress"]) -> "Progress":
+def _show(underway: Iterator[Progress]) -> Progress:
     """Show how far it is: on a terminal as a bar, otherwise a line for each partition."""
     last = None
     with progress() as bar:
@@ -143,7 +148,7 @@ def _show(underway: Iterator["Progress"]) -> "Progress":
     return last
 
 
-def _report(last: "Progress", seconds: float, origin: Origin, output: str, *, is_json: bool) -> None:
+def _report(last: Progress, seconds: float, origin: Origin, output: str, *, is_json: bool) -> None:
     answered, refused = last.rows[""], {code: count for code, count in sorted(last.rows.items()) if code}
     report = {
         "rows": last.rows.total(),

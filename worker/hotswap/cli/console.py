@@ -1,5 +1,7 @@
 """`hotswap console`: deployments in a browser."""
 
+from __future__ import annotations
+
 from typing import Any
 
 import click

@@ -1,5 +1,7 @@
 """`hotswap dead-letters`: lists refused requests with the reasons, and publishes them again."""
 
+from __future__ import annotations
+
 import heapq
 import math
 import re
@@ -14,6 +16,7 @@ from typing import Any
 import click
 
 from hotswap.cli.exits import note
+from hotswap.cli.late import late
 from hotswap.cli.shared import (
     deployment_argument,
     json_option,
@@ -24,13 +27,15 @@ from hotswap.cli.shared import (
     run,
     show,
 )
-from hotswap.client.answers import Outgoing, header_texts, refused
-from hotswap.client.client import Client
-from hotswap.client.refusals import as_request, lacks_value
 from hotswap.errors import UsageError
-from hotswap.kafka.log import LogReader
 from hotswap.printable import printable
-from hotswap.settings import Settings
+
+with late:
+    from hotswap.client.answers import Outgoing, header_texts, refused
+    from hotswap.client.client import Client
+    from hotswap.client.refusals import as_request, lacks_value
+    from hotswap.kafka.log import LogReader
+    from hotswap.settings import Settings
 
 _UNITS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
 _CHUNK = 500

@@ -1,12 +1,17 @@
 """`hotswap delete`: a deployment's group and topics, for good."""
 
+from __future__ import annotations
+
 import click
 
+from hotswap.cli.late import late
 from hotswap.cli.shared import deployment_argument, kafka_option, make_settings, run, show
-from hotswap.client.delete import delete as delete_now
-from hotswap.client.delete import read_plan
-from hotswap.client.deletion import Plan
 from hotswap.errors import UsageError
+
+with late:
+    from hotswap.client.delete import delete as delete_now
+    from hotswap.client.delete import read_plan
+    from hotswap.client.deletion import Plan
 
 
 @click.command()

@@ -1,10 +1,13 @@
 """`hotswap doctor`: one line for each thing that a deployment depends on, and what to do where it is not right."""
 
+from __future__ import annotations
+
 from typing import Any
 
 import click
 
 from hotswap.cli.exits import UNREACHABLE, exit_with
+from hotswap.cli.late import late
 from hotswap.cli.shared import (
     deployment_argument,
     json_option,
@@ -15,10 +18,12 @@ from hotswap.cli.shared import (
     run,
     styled,
 )
-from hotswap.client.doctor import KAFKA, examine
-from hotswap.client.findings import Finding, Level, worst
 
-_STYLES = {Level.OK: "green", Level.ADVICE: "cyan", Level.WARNING: "yellow", Level.FAULT: "bold red"}
+with late:
+    from hotswap.client.doctor import KAFKA, examine
+    from hotswap.client.findings import Finding, Level, worst
+
+_STYLES = {"ok": "green", "advice": "cyan", "warning": "yellow", "fault": "bold red"}
 
 
 @click.command()

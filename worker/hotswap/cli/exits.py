@@ -9,6 +9,7 @@ from typing import IO, Any
 
 import click
 
+from hotswap.cli.late import late
 from hotswap.errors import Doubt, HotswapError, NoAnswer, StartError, SwapError, UsageError
 from hotswap.local.system import IS_POSIX, need_posix
 from hotswap.printable import line_by_line, printable
@@ -61,6 +62,8 @@ class Commands(click.Group):
             return None
         module = importlib.import_module(f"hotswap.cli.{self.lazy[cmd_name][0]}")
         command: click.Command = getattr(module, cmd_name.replace("-", "_"))
+        for one in command.commands.values() if isinstance(command, click.Group) else (command,):
+            one.callback = late.before(one.callback)
         if cmd_name in self.posix and not IS_POSIX:
             command.callback = lambda **_: need_posix(f"`hotswap {cmd_name}`")
             for param in command.params:

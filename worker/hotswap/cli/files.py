@@ -1,5 +1,7 @@
 """Reads what commands take from files: a model, a proto, a configuration, rows."""
 
+from __future__ import annotations
+
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -7,23 +9,26 @@ from typing import Any, NamedTuple
 
 import click
 
-from hotswap.artifacts.places import without_secrets
-from hotswap.artifacts.store import Store
 from hotswap.cli.exits import note
+from hotswap.cli.late import late
 from hotswap.cli.shared import local_file
-from hotswap.client import protos
-from hotswap.client.change import compile_file
-from hotswap.client.serving import Served, serving_schema
-from hotswap.codec.messages import serialize
-from hotswap.codec.proto import Operation, Schema
-from hotswap.codec.text.file import open_table
-from hotswap.codec.text.layout import BadRow
-from hotswap.codec.text.reader import RowReader, read_rows
 from hotswap.errors import UsageError
-from hotswap.generation import Configuration, Model, Proto, TextOptions
-from hotswap.packages.configuration import read_configuration
-from hotswap.packages.package import open_package, schema_of
-from hotswap.settings import Settings
+
+with late:
+    from hotswap.artifacts.places import without_secrets
+    from hotswap.artifacts.store import Store
+    from hotswap.client import protos
+    from hotswap.client.change import compile_file
+    from hotswap.client.serving import Served, serving_schema
+    from hotswap.codec.messages import serialize
+    from hotswap.codec.proto import Operation, Schema
+    from hotswap.codec.text.file import open_table
+    from hotswap.codec.text.layout import BadRow
+    from hotswap.codec.text.reader import RowReader, read_rows
+    from hotswap.generation import Configuration, Model, Proto, TextOptions
+    from hotswap.packages.configuration import read_configuration
+    from hotswap.packages.package import open_package, schema_of
+    from hotswap.settings import Settings
 
 
 class Parts(NamedTuple):

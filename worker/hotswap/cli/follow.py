@@ -1,20 +1,24 @@
 """Publishes a command from the command line, and follows it until every worker's outcome is final."""
 
+from __future__ import annotations
+
 import sys
 from collections.abc import Awaitable, Callable, Mapping
 from typing import TypeAlias
 
-from rich.console import Console
-from rich.live import Live
-from rich.table import Table
-from rich.text import Text
-
 from hotswap.cli.exits import note
+from hotswap.cli.late import drawing
 from hotswap.cli.shared import all_reasons, first_reasons, shortened, styled, table
 from hotswap.client.change import Receipt
 from hotswap.client.client import Client
 from hotswap.client.fleet import FleetAnswer, Told
 from hotswap.settings import Settings
+
+with drawing:
+    from rich.console import Console
+    from rich.live import Live
+    from rich.table import Table
+    from rich.text import Text
 
 Publish: TypeAlias = Callable[[Client], Awaitable[Receipt]]
 _PHASES = ("fetch", "start", "load", "warm")

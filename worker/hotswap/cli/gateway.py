@@ -1,5 +1,7 @@
 """`hotswap gateway`: deployments over HTTP."""
 
+from __future__ import annotations
+
 import importlib.util
 from collections.abc import Mapping, Sequence
 from functools import partial
@@ -7,11 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from hotswap import logs
+from hotswap.cli.late import late
 from hotswap.cli.shared import Command, kafka_option, local_file, make_settings
 from hotswap.errors import StartError, UsageError
-from hotswap.settings import Settings
-from hotswap.trust.keys import Signer
+
+with late:
+    from hotswap import logs
+    from hotswap.settings import Settings
+    from hotswap.trust.keys import Signer
 
 if TYPE_CHECKING:
     from hotswap.gateway.server import MakeConsole
@@ -66,7 +71,7 @@ def settings_of(deployments: Sequence[str], kafka: str | None) -> list[Settings]
     return settings
 
 
-def console_of(given: Mapping[str, Any]) -> "MakeConsole":
+def console_of(given: Mapping[str, Any]) -> MakeConsole:
     """Return what makes the console that the options ask for."""
     from hotswap.console.app import Console  # noqa: PLC0415 - an extra
 

@@ -1,11 +1,14 @@
 """`hotswap history`: the last commands to a deployment, and who gave them."""
 
+from __future__ import annotations
+
 from collections import Counter
 from collections.abc import Mapping
 from itertools import islice
 
 import click
 
+from hotswap.cli.late import late
 from hotswap.cli.shared import (
     deployment_argument,
     json_option,
@@ -17,7 +20,9 @@ from hotswap.cli.shared import (
     run,
     table,
 )
-from hotswap.client.authors import Signed, read_signed
+
+with late:
+    from hotswap.client.authors import Signed, read_signed
 
 _MOST = 1_000
 _SHOWN_PARTITIONS = 4

@@ -1,5 +1,7 @@
 """`hotswap keys`: makes keys that sign commands, lists those that are trusted, and requires signatures."""
 
+from __future__ import annotations
+
 from base64 import b64encode
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
@@ -9,6 +11,7 @@ from typing import Any
 import click
 
 from hotswap.cli.exits import note
+from hotswap.cli.late import late
 from hotswap.cli.shared import (
     deployment_argument,
     json_option,
@@ -21,12 +24,15 @@ from hotswap.cli.shared import (
     table,
 )
 from hotswap.cli.swap import follow_command, follow_options, settings_of
-from hotswap.client.overview import read_history
 from hotswap.errors import UsageError
-from hotswap.settings import Settings
-from hotswap.trust.file import EVERY, Key, Role, Trust, parse
-from hotswap.trust.guard import Guard
-from hotswap.trust.keys import Signer
+from hotswap.trust.roles import EVERY, Role
+
+with late:
+    from hotswap.client.overview import read_history
+    from hotswap.settings import Settings
+    from hotswap.trust.file import Key, Trust, parse
+    from hotswap.trust.guard import Guard
+    from hotswap.trust.keys import Signer
 
 
 @click.group()

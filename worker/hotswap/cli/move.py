@@ -1,10 +1,13 @@
 """`hotswap move`: continues a deployment under another name, on the same topics."""
 
+from __future__ import annotations
+
 import contextlib
 from typing import Any
 
 import click
 
+from hotswap.cli.late import late
 from hotswap.cli.shared import (
     deployment_argument,
     json_option,
@@ -15,11 +18,13 @@ from hotswap.cli.shared import (
     show,
     sign_option,
 )
-from hotswap.client.client import Client
 from hotswap.errors import TooOld, UsageError
-from hotswap.kafka.admin import Admin
-from hotswap.kafka.moving import carry_over, check_move
-from hotswap.settings import Settings
+
+with late:
+    from hotswap.client.client import Client
+    from hotswap.kafka.admin import Admin
+    from hotswap.kafka.moving import carry_over, check_move
+    from hotswap.settings import Settings
 
 
 @click.command()

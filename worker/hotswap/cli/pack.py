@@ -1,5 +1,7 @@
 """`hotswap pack`: packages a model for `hotswap swap --package`."""
 
+from __future__ import annotations
+
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -7,13 +9,16 @@ from typing import Any
 import click
 
 from hotswap.cli.exits import note
+from hotswap.cli.late import late
 from hotswap.cli.shared import json_option, kind_option, local_file, local_model, make_settings, print_json, run, show
-from hotswap.codec.fields import descriptor_of
-from hotswap.codec.proto import Schema
 from hotswap.errors import UsageError
-from hotswap.generation import Configuration
-from hotswap.packages.configuration import read_configuration
-from hotswap.packages.packing import check_target, write_package
+
+with late:
+    from hotswap.codec.fields import descriptor_of
+    from hotswap.codec.proto import Schema
+    from hotswap.generation import Configuration
+    from hotswap.packages.configuration import read_configuration
+    from hotswap.packages.packing import check_target, write_package
 
 
 @click.command()

@@ -1,5 +1,7 @@
 """`hotswap encode`, `predict` and `score`: rows of a CSV or JSON file to input messages, and to predictions."""
 
+from __future__ import annotations
+
 import shlex
 import sys
 import time
@@ -13,9 +15,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import click
-from google.protobuf.message import Message
 
-from hotswap.batch import Ask, Refusal
 from hotswap.cli.exits import REFUSED, Failure, note
 from hotswap.cli.files import (
     Parts,
@@ -25,7 +25,7 @@ from hotswap.cli.files import (
     parts_of,
     what_serves,
 )
-from hotswap.cli.follow import publish_and_follow, title_of, what_went_wrong
+from hotswap.cli.late import late
 from hotswap.cli.shared import (
     check_order,
     deployment_argument,
@@ -52,16 +52,22 @@ from hotswap.cli.table import (
     print_answers,
     text_options,
 )
-from hotswap.client.answers import Outgoing, Refused
-from hotswap.client.change import MOST_SAMPLES, Change, as_samples, compile_file, read_proto
-from hotswap.client.client import Client
-from hotswap.client.serving import Served, find_operation
-from hotswap.codec.messages import serialize
-from hotswap.codec.packed import varint
 from hotswap.errors import StartError, UsageError
-from hotswap.generation import Configuration
 from hotswap.printable import counted
-from hotswap.settings import Settings
+
+with late:
+    from google.protobuf.message import Message
+
+    from hotswap.batch import Ask, Refusal
+    from hotswap.cli.follow import publish_and_follow, title_of, what_went_wrong
+    from hotswap.client.answers import Outgoing, Refused
+    from hotswap.client.change import MOST_SAMPLES, Change, as_samples, compile_file, read_proto
+    from hotswap.client.client import Client
+    from hotswap.client.serving import Served, find_operation
+    from hotswap.codec.messages import serialize
+    from hotswap.codec.packed import varint
+    from hotswap.generation import Configuration
+    from hotswap.settings import Settings
 
 
 @click.command()

@@ -1,13 +1,18 @@
 """`hotswap settings`: every setting, its value, and where that comes from."""
 
+from __future__ import annotations
+
 import re
 from collections.abc import Mapping
 from typing import Any
 
 import click
 
+from hotswap.cli.late import late
 from hotswap.cli.shared import json_option, kafka_option, make_settings, out, print_json, table
-from hotswap.settings import Settings, origins
+
+with late:
+    from hotswap.settings import Settings, origins
 
 _MASK = "********"
 _PASSWORD = re.compile(r"(?<=://)([^/@:]*):[^/,]*(?=@)")  # of each URL in a list

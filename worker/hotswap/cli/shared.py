@@ -5,7 +5,8 @@ failed, wholly or in part; 2 the command line is wrong; 3 Kafka, a worker or Jav
 show may come from anybody, so it is escaped here, and nothing is printed except through this module.
 """
 
-import asyncio
+from __future__ import annotations
+
 import json
 import os
 import shlex
@@ -15,19 +16,27 @@ from pathlib import Path
 from typing import Any, TypeVar, get_args
 
 import click
-from pydantic import ValidationError
-from pydantic_core import ErrorDetails
-from rich.cells import cell_len
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
-from rich.table import Table
-from rich.text import Text
 
 from hotswap import __version__, logs
 from hotswap.cli.exits import note
+from hotswap.cli.late import drawing, late
 from hotswap.errors import UsageError
 from hotswap.printable import line_by_line, printable_json
-from hotswap.settings import PREFIX, Settings, nearest, unknown_variables
+
+with late:
+    import asyncio
+
+    from pydantic import ValidationError
+    from pydantic_core import ErrorDetails
+
+    from hotswap.settings import PREFIX, Settings, nearest, unknown_variables
+
+with drawing:
+    from rich.cells import cell_len
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+    from rich.table import Table
+    from rich.text import Text
 
 T = TypeVar("T")
 Command = TypeVar("Command", bound=Callable[..., Any])

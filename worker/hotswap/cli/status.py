@@ -1,17 +1,15 @@
 """`hotswap status`: what each worker serves, the position of each partition, the outcomes of the last commands."""
 
-import asyncio
+from __future__ import annotations
+
 import shlex
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import click
-from rich.console import Console, Group
-from rich.live import Live
-from rich.table import Table
-from rich.text import Text
 
 from hotswap.cli.exits import exit_with, note
+from hotswap.cli.late import drawing, late
 from hotswap.cli.shared import (
     Counted,
     all_reasons,
@@ -27,14 +25,24 @@ from hotswap.cli.shared import (
     show,
     styled,
 )
-from hotswap.client.deployments import deployments
-from hotswap.client.findings import worst
-from hotswap.client.fleet import WorkerView
-from hotswap.client.overview import CommandView, Overview, overview
 from hotswap.errors import Doubt, StartError, UsageError
 from hotswap.generation import MOST
 from hotswap.printable import counted, duration, numbers
-from hotswap.settings import Settings
+
+with late:
+    import asyncio
+
+    from hotswap.client.deployments import deployments
+    from hotswap.client.findings import worst
+    from hotswap.client.fleet import WorkerView
+    from hotswap.client.overview import CommandView, Overview, overview
+    from hotswap.settings import Settings
+
+with drawing:
+    from rich.console import Console, Group
+    from rich.live import Live
+    from rich.table import Table
+    from rich.text import Text
 
 _WATCH_S = 1.0
 _NARROW, _WIDE = 80, 120  # columns of a terminal

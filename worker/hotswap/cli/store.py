@@ -1,6 +1,7 @@
 """`hotswap store`: which artifacts of a deployment are missing in their stores, and how they come back."""
 
-import asyncio
+from __future__ import annotations
+
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,7 @@ from typing import Any
 import click
 
 from hotswap.cli.exits import REFUSED, UNREACHABLE, Failure, note
+from hotswap.cli.late import late
 from hotswap.cli.shared import (
     check_order,
     deployment_argument,
@@ -19,10 +21,14 @@ from hotswap.cli.shared import (
     run,
     show,
 )
-from hotswap.client.needed import Needed, Presence
-from hotswap.client.overview import overview
-from hotswap.client.stored import Outcome, Restored, Restorer, look
-from hotswap.settings import Settings
+
+with late:
+    import asyncio
+
+    from hotswap.client.needed import Needed, Presence
+    from hotswap.client.overview import overview
+    from hotswap.client.stored import Outcome, Restored, Restorer, look
+    from hotswap.settings import Settings
 
 
 @click.group()

@@ -1,5 +1,7 @@
 """`hotswap swap`, `rollback`, `pause`, `resume` and `skip`: a command to the fleet, and the fleet's answer."""
 
+from __future__ import annotations
+
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -8,7 +10,7 @@ import click
 
 from hotswap.cli.exits import REFUSED, Failure, note
 from hotswap.cli.files import package_option, parts_of, read_samples
-from hotswap.cli.follow import Publish, outcomes, publish_and_follow, title_of, what_went_wrong
+from hotswap.cli.late import late
 from hotswap.cli.shared import (
     Counted,
     deployment_argument,
@@ -23,14 +25,18 @@ from hotswap.cli.shared import (
     show,
     sign_option,
 )
-from hotswap.client.change import Change, Cut, Receipt
-from hotswap.client.client import Client
-from hotswap.client.fleet import FleetAnswer
-from hotswap.client.forget import forget as hide
+from hotswap.client.cut import Cut
 from hotswap.errors import UsageError
 from hotswap.generation import MOST
-from hotswap.settings import Settings
-from hotswap.trust.model_signature import verify_model
+
+with late:
+    from hotswap.cli.follow import Publish, outcomes, publish_and_follow, title_of, what_went_wrong
+    from hotswap.client.change import Change, Receipt
+    from hotswap.client.client import Client
+    from hotswap.client.fleet import FleetAnswer
+    from hotswap.client.forget import forget as hide
+    from hotswap.settings import Settings
+    from hotswap.trust.model_signature import verify_model
 
 _MOST_PARTITION, _MOST_OFFSET = 2**31 - 1, 2**63 - 1
 

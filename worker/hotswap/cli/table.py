@@ -1,5 +1,7 @@
 """What the commands on rows share: reading a table, and printing predictions."""
 
+from __future__ import annotations
+
 import sys
 from collections.abc import AsyncGenerator, Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import aclosing
@@ -10,18 +12,21 @@ from typing import Any, TextIO, cast
 import click
 
 from hotswap.cli.exits import REFUSED, Failure, note
+from hotswap.cli.late import late
 from hotswap.cli.shared import progress
-from hotswap.cli.unknown import Unknown
-from hotswap.codec.fields import may_be_absent
-from hotswap.codec.messages import serialize
-from hotswap.codec.proto import Operation
-from hotswap.codec.text.file import is_json, is_streamed
-from hotswap.codec.text.layout import BadRow, Chunk, Row
-from hotswap.codec.text.reader import RowReader
-from hotswap.codec.text.writer import CsvTable, JsonTable
 from hotswap.errors import UsageError
-from hotswap.generation import TextOptions
 from hotswap.printable import Escaping, counted, printable, printable_json
+
+with late:
+    from hotswap.cli.unknown import Unknown
+    from hotswap.codec.fields import may_be_absent
+    from hotswap.codec.messages import serialize
+    from hotswap.codec.proto import Operation
+    from hotswap.codec.text.file import is_json, is_streamed
+    from hotswap.codec.text.layout import BadRow, Chunk, Row
+    from hotswap.codec.text.reader import RowReader
+    from hotswap.codec.text.writer import CsvTable, JsonTable
+    from hotswap.generation import TextOptions
 
 CHUNK = 500
 """How many rows are handled together, unless stated otherwise."""

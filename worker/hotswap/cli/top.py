@@ -1,6 +1,7 @@
 """`hotswap top`: the fleet live in a terminal. It only reads."""
 
-import asyncio
+from __future__ import annotations
+
 import contextlib
 import re
 import time
@@ -10,23 +11,30 @@ from dataclasses import dataclass
 from typing import Any
 
 import click
-from rich.console import Group
-from rich.live import Live
 
 from hotswap.cli.exits import exit_with
+from hotswap.cli.late import drawing, late
 from hotswap.cli.shared import fitting, kafka_option, local_time, make_settings, out, run, shortened, styled
-from hotswap.cli.status import headline, overviews
-from hotswap.client.answers import refused
-from hotswap.client.findings import Level, worst
-from hotswap.client.overview import Overview
 from hotswap.errors import Doubt, StartError
-from hotswap.kafka.admin import Admin
-from hotswap.kafka.committed import Lag
-from hotswap.kafka.log import LogReader
-from hotswap.local.system import keyboard
 from hotswap.printable import duration
-from hotswap.settings import Settings
 from hotswap.swap import Outcome
+
+with late:
+    import asyncio
+
+    from hotswap.cli.status import headline, overviews
+    from hotswap.client.answers import refused
+    from hotswap.client.findings import Level, worst
+    from hotswap.client.overview import Overview
+    from hotswap.kafka.admin import Admin
+    from hotswap.kafka.committed import Lag
+    from hotswap.kafka.log import LogReader
+    from hotswap.local.system import keyboard
+    from hotswap.settings import Settings
+
+with drawing:
+    from rich.console import Group
+    from rich.live import Live
 
 _REFRESH_S = 1.0
 _REFUSALS = 3
@@ -83,7 +91,7 @@ async def _watch(settings: Settings) -> None:
 
 
 @contextlib.asynccontextmanager
-async def _refusals(settings: Settings, screen: "Screen") -> AsyncIterator[None]:
+async def _refusals(settings: Settings, screen: Screen) -> AsyncIterator[None]:
     """Keep the last refusals of one deployment on the screen while in the block; without a name there are none."""
     following = asyncio.create_task(_follow(settings, screen)) if settings.deployment else None
     try:
@@ -94,7 +102,7 @@ async def _refusals(settings: Settings, screen: "Screen") -> AsyncIterator[None]
             await asyncio.gather(following, return_exceptions=True)
 
 
-async def _follow(settings: Settings, screen: "Screen") -> None:
+async def _follow(settings: Settings, screen: Screen) -> None:
     topic = settings.topics.dead_letters
     reader = LogReader(settings, topic, read_committed=True)
     with contextlib.suppress(StartError, Doubt):  # the topic may be gone: the first lines of the screen say so

@@ -1,6 +1,7 @@
 """`hotswap run`, `topics create` and `dev`: workers, their topics, and a local Kafka for trying things out."""
 
-import asyncio
+from __future__ import annotations
+
 import contextlib
 import os
 import shutil
@@ -15,15 +16,20 @@ from typing import Literal
 
 import click
 
-from hotswap import logs
 from hotswap.cli.exits import note
-from hotswap.cli.gateway import missing_extra
+from hotswap.cli.late import late
 from hotswap.cli.shared import deployment_argument, json_option, kafka_option, make_settings, print_json, show
 from hotswap.cli.shared import run as run_command
-from hotswap.kafka.admin import Admin
-from hotswap.kafka.control_topic import settled
-from hotswap.kafka.topics import COPIES
-from hotswap.settings import PREFIX, Settings
+
+with late:
+    import asyncio
+
+    from hotswap import logs
+    from hotswap.cli.gateway import missing_extra
+    from hotswap.kafka.admin import Admin
+    from hotswap.kafka.control_topic import settled
+    from hotswap.kafka.topics import COPIES
+    from hotswap.settings import PREFIX, Settings
 
 _EXAMPLES = Path(__file__).parents[3] / "examples"
 _HTTP_PORT = 8080

@@ -4,13 +4,13 @@ import hashlib
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from enum import StrEnum
 from itertools import accumulate, islice
 from pathlib import Path
 
 from hotswap.artifacts.detect import as_file
 from hotswap.artifacts.store import Store
 from hotswap.client import protos
+from hotswap.client.cut import Cut
 from hotswap.codec.proto import Schema, has_own_imports
 from hotswap.errors import SwapCode, SwapError, UsageError
 from hotswap.generation import MAX_PROTO_BYTES, Configuration, Model, Proto
@@ -26,17 +26,6 @@ MOST_SAMPLES = 200
 """How many messages of a file a swap takes as samples."""
 
 _LONGEST_S = ((1 << 32) - 1) // 1000  # a command carries its deadline as 32 bits of milliseconds
-
-
-class Cut(StrEnum):
-    """Where the new generation takes over."""
-
-    AUTO = "auto"
-    """After the backlog if the proto changes incompatibly, otherwise at once."""
-    AT_ONCE = "at-once"
-    """On each partition at its next batch once the generation is ready."""
-    AFTER_BACKLOG = "after-backlog"
-    """The old generation answers what was published before the command, the new one what comes after."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -30,12 +30,12 @@ from hotswap.client.change import (
     MAX_INLINE_PROTO_BYTES,
     MAX_SAMPLES_BYTES,
     Change,
-    Cut,
     Receipt,
     compile_file,
     read_proto,
 )
 from hotswap.client.commanding import check_trust, write_command
+from hotswap.client.cut import Cut
 from hotswap.client.cut_overs import read_cut_overs
 from hotswap.client.fleet import Fleet, FleetAnswer, Told
 from hotswap.client.following import follow, unanswered

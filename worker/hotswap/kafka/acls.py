@@ -1,23 +1,11 @@
 """The least rights that ACLs must grant: to a worker, and to those who use a deployment from the outside."""
 
 from collections.abc import Iterator, Sequence
-from enum import StrEnum
 from typing import Literal, NamedTuple
 
 from hotswap.kafka.credentials import principal
+from hotswap.kafka.roles import Role
 from hotswap.settings import Settings
-
-
-class Role(StrEnum):
-    """Whose rights; a user may have several roles."""
-
-    WORKER = "worker"
-    PUBLISHER = "publisher"
-    """Publishes requests, and encodes them as the serving generation asks for (`hotswap predict`, the gateway)."""
-    READER = "reader"
-    """Reads predictions and dead letters."""
-    CONTROL = "control"
-    """Sends commands, and asks for the status."""
 
 
 class Right(NamedTuple):

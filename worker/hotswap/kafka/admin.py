@@ -12,12 +12,13 @@ from aiokafka.errors import TopicAlreadyExistsError, TopicAuthorizationFailedErr
 
 from hotswap.batch import Limits
 from hotswap.errors import Denied, Doubt, StartError, TopicMismatch
-from hotswap.kafka.acls import Right, Role, lacking, rights_of, to_see
+from hotswap.kafka.acls import Right, lacking, rights_of, to_see
 from hotswap.kafka.committed import Committed, Lag, as_committed
 from hotswap.kafka.connection import bounded, connection, end, needing, reaching
 from hotswap.kafka.group import Group, group_of, remove_member
 from hotswap.kafka.internals import learn, share_metadata, wait_for_a_broker
 from hotswap.kafka.rights import missing_rights
+from hotswap.kafka.roles import Role
 from hotswap.kafka.together import Together
 from hotswap.kafka.topics import DEFAULT_MESSAGE_BYTES, Placement, meant, misfits, new_topics, untimely
 from hotswap.settings import Settings

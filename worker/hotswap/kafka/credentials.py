@@ -5,11 +5,13 @@ import ssl
 from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from hotswap.errors import UsageError
-from hotswap.kafka.tokens import Tokens, of_endpoint, of_entry_point
 from hotswap.settings.kafka import KafkaSettings
+
+if TYPE_CHECKING:
+    from hotswap.kafka.tokens import Tokens
 
 log = logging.getLogger(__name__)
 
@@ -121,6 +123,8 @@ def _password(settings: KafkaSettings) -> dict[str, Any]:
 
 
 def _token(settings: KafkaSettings) -> dict[str, Any]:
+    from hotswap.kafka.tokens import Tokens, of_endpoint, of_entry_point  # noqa: PLC0415 - an HTTP client, for tokens alone
+
     if bool(settings.oauth_token_provider) == bool(settings.oauth_token_url):
         raise UsageError("OAUTHBEARER needs tokens: set either HOTSWAP_OAUTH_TOKEN_URL or HOTSWAP_OAUTH_TOKEN_PROVIDER")
     if settings.oauth_token_provider:

@@ -9,7 +9,6 @@ from typing import Any, NamedTuple
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
-from hotswap import metrics
 from hotswap.batch import Headers, Unscorable
 from hotswap.errors import Denied, Doubt, StartError
 from hotswap.kafka.acls import Right, lacking
@@ -227,6 +226,8 @@ class LogReader:
         ]
         if skipped := len(records) - len(read):
             self.unreadable += skipped
+            from hotswap import metrics  # noqa: PLC0415 - commands start without prometheus_client
+
             metrics.UNREADABLE.labels(self._topic).inc(skipped)
             first = next(record for record in records if type(record) is Unscorable)
             facts = {"topic": self._topic, "partition": partition, "offset": first.offset, "records": skipped}

@@ -6,7 +6,6 @@ from base64 import b64decode, b64encode
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from enum import StrEnum
 from hashlib import sha256
 from pathlib import Path
 from typing import Annotated, Any
@@ -16,24 +15,7 @@ from pydantic_core import ErrorDetails, PydanticCustomError
 
 from hotswap.errors import UsageError
 from hotswap.trust.keys import PUBLIC_BYTES, check_installed, key_id
-
-EVERY = "*"
-"""Instead of a deployment's name: all of them."""
-
-
-class Role(StrEnum):
-    """Which commands a key may sign; none includes another."""
-
-    SWAP = "swap"
-    """A new generation."""
-    ROLLBACK = "rollback"
-    """A new generation with the parts of an older one."""
-    PAUSE = "pause"
-    """Pause and resume."""
-    SKIP = "skip"
-    """Refuse the requests of a damaged batch."""
-    TRUST = "trust"
-    """Require signatures from here on, and end keys."""
+from hotswap.trust.roles import EVERY, Role
 
 
 class Key(BaseModel):

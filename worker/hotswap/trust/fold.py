@@ -15,8 +15,9 @@ from hotswap.swap import (
     TrustCommand,
     Verdict,
 )
-from hotswap.trust.file import Role, Trust
+from hotswap.trust.file import Trust
 from hotswap.trust.guard import CODES, Guard, Record
+from hotswap.trust.roles import Role
 
 _ROLES = {
     SwapCommand: Role.SWAP,

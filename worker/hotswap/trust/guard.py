@@ -17,8 +17,9 @@ from datetime import UTC, datetime
 from typing import NoReturn, Protocol
 
 from hotswap.errors import SwapCode, SwapError
-from hotswap.trust.file import Key, Role, Trust
+from hotswap.trust.file import Key, Trust
 from hotswap.trust.keys import KEY_ID, SIGNATURE, is_signed, signed_bytes
+from hotswap.trust.roles import Role
 
 _SHOWN = 64
 CODES = frozenset({SwapCode.SIGNATURE_MISSING, SwapCode.SIGNATURE_INVALID, SwapCode.NOT_TRUSTED})

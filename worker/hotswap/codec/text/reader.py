@@ -13,19 +13,21 @@ from collections import Counter, deque
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import Any, Literal, Protocol, TextIO
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TextIO
 
 from google.protobuf.message import Message
 
 from hotswap.codec.fields import descriptor_of
 from hotswap.codec.text.cells import Cell, find_cell, find_field, is_utf8
-from hotswap.codec.text.chunk import ChunkEncoder
 from hotswap.codec.text.hints import explain_header, guess
 from hotswap.codec.text.json_reader import JsonRows
 from hotswap.codec.text.layout import SHOWN, BadRow, Chunk, Fault, Layout, Row, reason_of
 from hotswap.codec.text.names import Columns, assign, trimmed
 from hotswap.errors import UsageError
 from hotswap.generation import TextOptions
+
+if TYPE_CHECKING:
+    from hotswap.codec.text.chunk import ChunkEncoder
 
 _MAX_CELL = 1 << 24
 _CHUNK = 1 << 18  # characters
@@ -230,10 +232,12 @@ class CsvRows:
                 cell.put(row, math.nan)
         return Row(number, row)
 
-    def encoder(self) -> ChunkEncoder | None:
+    def encoder(self) -> "ChunkEncoder | None":
         """Return what encodes the columns of many rows; None: they are to be read one by one."""
         if self.layout.shape == "columns" or self._options.delimiter in '"\r\n':
             return None
+        from hotswap.codec.text.chunk import ChunkEncoder  # noqa: PLC0415 - numpy: not for a few rows
+
         absent = [cell for cell in self._plan.absent if cell.is_float]
         return ChunkEncoder.of(self.layout, self._plan.cells, absent, self._options.missing, self._fill)
 
@@ -260,7 +264,7 @@ class CsvRows:
         return [cells[at :: width + 1] for at in range(width)] if is_table else None
 
     def _encoded(
-        self, encoder: ChunkEncoder, columns: Sequence[Sequence[str]], told: Sequence[tuple[int, Cell]]
+        self, encoder: "ChunkEncoder", columns: Sequence[Sequence[str]], told: Sequence[tuple[int, Cell]]
     ) -> Iterator[Row | BadRow | Chunk]:
         values, odd = encoder.encode(columns)
         first, begin = self._number + 1, 0
