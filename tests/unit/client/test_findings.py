@@ -190,3 +190,7 @@ def test_a_partition_has_one_line_though_its_requests_are_old_as_well():
 def test_a_lag_that_shrinks_is_small_or_has_no_past_does_not_grow():
     for trend, waiting in ((GROWN, 900), (Trend((Mark(NOW - 80, 5_000, 0),)), 4_000), (Trend(), 4_000)):
         assert view(replace(OWNED, trend=trend), waiting=(waiting, 0)).findings == ()
+
+
+def test_a_reader_that_verifies_no_signatures_warns_of_that():
+    assert view(OWNED, unverified="no trust file is here").warnings == ("this reader: no trust file is here",)
