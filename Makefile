@@ -18,9 +18,9 @@ stop_at = $(if $1,$(error $1))
 side_by_side := --numprocesses 3 --dist loadfile --no-loadscope-reorder
 
 # The tests of what pyproject.toml wants covered. Coverage makes a test 1.6 times as slow: the other ones do without.
-deciding := $(addprefix tests/unit/,artifacts pipeline trust client/test_deletion.py client/test_findings.py \
-	client/test_later_clients.py client/test_needed.py client/test_overview.py client/test_trend.py kafka/test_position.py kafka/test_witness.py test_agenda.py \
-	test_agenda_failures.py test_later_commands.py test_progress.py test_swap.py)
+deciding := $(addprefix tests/unit/,artifacts pipeline trust \
+	$(addprefix client/test_,deletion.py findings.py later_clients.py needed.py overview.py trend.py) kafka/test_position.py \
+	kafka/test_witness.py test_agenda.py test_agenda_failures.py test_later_commands.py test_progress.py test_swap.py)
 
 # The tests start a thousand Pythons: each would compile anew what it imports, which takes more than half a second, and
 # with numpy start a thread for each core, which nobody uses.
