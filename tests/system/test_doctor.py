@@ -82,8 +82,10 @@ async def test_a_deployment_that_is_well_has_no_fault_and_its_workers_tell_of_th
     store = Path(deployment.settings.store.removeprefix("file://"))
     store.rename(store.with_name("lost"))
     assert not any(line.startswith("stores: ") for line in await found(deployment, Level.OK))
-    (lost,) = await found(deployment, Level.FAULT)
-    assert lost.startswith("artifacts: the model of generation 1 (serves) is not there: file://")
+    warnings = await found(deployment, Level.WARNING)
+    assert any(
+        line.startswith("artifacts: the model of generation 1 (serves) is not there: file://") for line in warnings
+    )
     copies = [line for line in await found(deployment, Level.WARNING) if "has 1 of 3 copies" in line]
     assert len(copies) == 5
     assert await deployment.stop() == 0

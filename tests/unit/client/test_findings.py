@@ -143,7 +143,11 @@ CASES = {
         "answers: are not compressed: most of a small one is its headers, which are alike",
     ),
 }
-ELSEWHERE = {"Kafka does not answer, or a topic is not there", "commands need no signature"}
+ELSEWHERE = {
+    "Kafka does not answer, or a topic is not there",
+    "commands need no signature",
+    "an artifact is not in its store (`doctor` looks)",  # test_needed.py
+}
 """tests/unit/cli/test_exit_codes.py and test_client_signing.py have them."""
 
 

@@ -63,7 +63,7 @@ async def examine(settings: Settings) -> AsyncIterator[Finding]:
         yield Finding(Level.FAULT, KAFKA, what, advice)
         return
     artifacts = await _artifacts(settings, seen.needed)
-    is_lost = any(one.level in (Level.FAULT, Level.WARNING) for one in artifacts)
+    is_lost = any(one.level is Level.WARNING for one in artifacts)
     stores = [one for one in _stores(settings, seen.swaps) if one.level is not Level.OK or not is_lost]
     for finding in (*_signatures(seen), *stores, *artifacts, *_fleet(seen)):
         yield finding
@@ -168,8 +168,7 @@ async def _artifacts(settings: Settings, needed: Sequence[Needed]) -> list[Findi
     """Return what is not in its store, though a worker or a rollback needs it; the oldest are not looked for."""
     looked = await look(settings, needed[:_MOST_PLACES])
     wrong = [
-        Finding(Level.FAULT if one.is_fault else Level.WARNING, "artifacts", one.what, one.advice)
-        for one in absences(settings.deployment, looked)
+        Finding(Level.WARNING, "artifacts", what, advice) for what, advice in absences(settings.deployment, looked)
     ]
     if left := len(needed) - len(looked):
         what = f"{left} more artifacts of older generations were not looked for"

@@ -56,9 +56,8 @@ class Presence(NamedTuple):
 
 
 class Absence(NamedTuple):
-    """What is wrong with an artifact: a fault if what serves needs it, otherwise a warning."""
+    """What is wrong with an artifact, and what to do; no fault yet: workers go on with what they have loaded."""
 
-    is_fault: bool
     what: str
     advice: str
 
@@ -89,9 +88,7 @@ def absences(deployment: str, looked: Mapping[Needed, Presence]) -> Iterator[Abs
         if state is State.MISSING:
             for_whom = "a worker that starts cannot load it" if one.serves else "a rollback to it would fail"
             advice = f"{for_whom}: `hotswap store restore {deployment}` puts it back"
-            yield Absence(one.serves, f"{one.title}{' (serves)' * one.serves} {why}: {one.place}", advice)
+            yield Absence(f"{one.title}{' (serves)' * one.serves} {why}: {one.place}", advice)
         elif state is State.UNKNOWN:
             advice = f"look again with `hotswap store verify {deployment}`, on a machine of the workers"
-            yield Absence(
-                is_fault=False, what=f"{one.title}: it is not known whether it is there: {why}", advice=advice
-            )
+            yield Absence(f"{one.title}: it is not known whether it is there: {why}", advice)
