@@ -13,7 +13,6 @@ from typing import Any, Literal
 
 from hotswap.errors import SwapCode, SwapError
 from hotswap.generation import MOST, Configuration, Generation, Model, Proto
-from hotswap.printable import lasting
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -245,8 +244,11 @@ class Timeline:
             self._append(command, replace(old, number=command.generation), None)
         else:
             if command.not_after_ms is not None and timestamp_ms > command.not_after_ms:
-                late = lasting(timestamp_ms - command.not_after_ms)
-                raise SwapError(SwapCode.EXPIRED, f"the command reached the control topic {late} after its not_after")
+                # In ms, however many: verdicts are what every version makes of a log, word for word.
+                late = timestamp_ms - command.not_after_ms
+                raise SwapError(
+                    SwapCode.EXPIRED, f"the command reached the control topic {late} ms after its not_after"
+                )
             self._append(command, self._inherit(command), command.deadline_ms)
         return Verdict(command.command_id, command.generation, None)
 
