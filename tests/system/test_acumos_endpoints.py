@@ -234,7 +234,7 @@ async def test_transform_csv_with_activate_becomes_the_service_as_the_paper_prom
     stdout, stderr = await hotswap(fleet, "score", CSV, *words, "--activate", fleet.name)
     fleet.parts = {}
     serving = await newest(fleet)
-    assert f"generation {serving.number} of {fleet.name} serves on 1 workers" in stderr
+    assert f"generation {serving.number} of {fleet.name} serves on 1 worker" in stderr
     assert serving.proto == Proto.inline(IRIS.read_bytes())
     assert serving.configuration.unknown_category is Policy.REFUSE
     values, _, operation = messages("iris")

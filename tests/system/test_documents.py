@@ -18,7 +18,20 @@ NOT_RUN = (
     "hotswap keys",
     "hotswap swap churn --model better.zip --sign-with",
     "hotswap swap churn --model model.zip --verify-with",
-    *(f"hotswap {one} churn" for one in ("topics create", "run", "move", "doctor", "top")),
+    *(
+        f"hotswap {one} churn"
+        for one in (
+            "topics create",
+            "run",
+            "move",
+            "delete",
+            "history",
+            "store verify",
+            "store restore",
+            "doctor",
+            "top",
+        )
+    ),
 )
 
 
