@@ -32,7 +32,7 @@ _ARTIFACT_BYTES = 2 << 20
 _KEPT_BYTES = 64 << 20
 """How much larger than before a gateway may be afterwards: what it has read once, and the allocator keeps."""
 _LEFT_OUT = ("positive_data_acceptance",)  # the document cannot say which rows a proto takes
-_TOO_LARGE = "413|429|closed"  # 429 beside the other bodies of its caller; a sender that goes on may not read the reply
+_TOO_LARGE = "413|closed"  # a sender that goes on cannot read the reply once the connection is closed
 _PAUSES = "/pause$"
 """Left out, too: what is asked while a deployment is paused waits, as it should."""
 

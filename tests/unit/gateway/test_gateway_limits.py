@@ -215,3 +215,20 @@ async def test_protos_of_one_caller_are_compiled_one_at_a_time_and_to_their_ends
     for end in ends.values():
         end.set()
     assert await asyncio.gather(*calls[1:]) == [b"2", b"3"]
+
+
+async def test_a_model_larger_than_the_largest_table_is_no_more_than_its_callers_share(kept):
+    """`kept` takes tables of 1 MiB; a form has up to 8 MiB in memory."""
+    model = b"x" * (5 << 20)
+    client = Client(
+        b'--x\r\nContent-Disposition: form-data; name="model"; filename="m"\r\n\r\n' + model + b"\r\n--x--\r\n"
+    )
+    scope = scope_of(caller=Caller("a", frozenset())) | {
+        "headers": [(b"content-type", b"multipart/form-data; boundary=x")]
+    }
+
+    async def save(request):
+        async with bodies.form(request, 16 << 20) as form:
+            return PlainTextResponse(str(len(await form.content("model"))))
+
+    assert (await kept.fair(save)(Request(scope, client.receive))).body == b"%d" % len(model)

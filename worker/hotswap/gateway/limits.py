@@ -64,6 +64,7 @@ class Held:
 
         def hold(more: int) -> None:
             nonlocal size
+            more = min(more, self._largest - size)  # a form of artifacts counts as a largest body: its rest is on disk
             size += more
             self._of[caller] += more
             if size <= _FREE_BYTES:
