@@ -93,5 +93,5 @@ def _always(facts: Facts) -> Iterator[Stays]:
     if topics.control in facts.existing:
         yield Stays(f"topic {topics.control}", "it knows which commands and numbers were used, and who gave them")
     if topics.status in facts.existing:
-        yield Stays(f"topic {topics.status}", "all deployments share it")
+        yield Stays(f"topic {topics.status}", "other deployments may report to it, too")
     yield Stays("artifacts in stores", "a store does not know which other deployments name them")
