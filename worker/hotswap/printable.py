@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Mapping
 from itertools import islice
 from typing import TextIO
 
-_UNITS_MS = {"years": 31_557_600_000, "days": 86_400_000, "hours": 3_600_000, "minutes": 60_000, "s": 1_000}
+_UNITS_S = {"years": 31_557_600, "days": 86_400, "h": 3_600, "min": 60, "s": 1}
 
 
 def printable(text: str) -> str:
@@ -62,11 +62,6 @@ def counted(number: int, noun: str) -> str:
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
-def lasting(ms: int) -> str:
-    """Write a duration shortly, in the largest unit of which it has two: `345 ms`, `12.5 s`, `6.9 years`."""
-    return next((f"{ms / size:,.1f} {unit}" for unit, size in _UNITS_MS.items() if ms >= 2 * size), f"{ms} ms")
-
-
 def numbers(given: Iterable[int]) -> str:
     """Write numbers shortly: `0-3, 7`."""
     runs: list[list[int]] = []
@@ -79,8 +74,6 @@ def numbers(given: Iterable[int]) -> str:
 
 
 def duration(seconds: float) -> str:
-    """Return a duration in its largest unit, as `35 s`, `12 min`, `3 h` or `9 days`."""
-    for size, unit in ((86_400, "days"), (3_600, "h"), (60, "min")):
-        if seconds >= 2 * size:
-            return f"{seconds / size:.0f} {unit}"
-    return f"{seconds:.0f} s"
+    """Write a duration in the largest unit of which it has two: `345 ms`, `35 s`, `12 min`, `3 h`, `7 years`."""
+    found = next(((unit, size) for unit, size in _UNITS_S.items() if seconds >= 2 * size), ("ms", 0.001))
+    return f"{seconds / found[1]:.0f} {found[0]}"

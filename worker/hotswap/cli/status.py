@@ -315,8 +315,4 @@ def document(view: Overview) -> dict[str, Any]:
 
 
 def _command_document(command: CommandView) -> dict[str, Any]:
-    workers = {
-        worker: {"outcome": told.outcome, "code": told.code, "message": told.message}
-        for worker, told in command.told.items()
-    }
-    return command.document() | {"workers": workers}
+    return command.document() | {"workers": command.outcomes()}

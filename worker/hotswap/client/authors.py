@@ -35,10 +35,7 @@ class Signed:
             "author": self.author,
             "cut": dict(getattr(self.view.entry.command, "cut", {})),
             "served_from": dict(sorted(self.served_from.items())),
-            "workers": {
-                worker: {"outcome": told.outcome, "code": told.code, "message": told.message}
-                for worker, told in self.view.told.items()
-            },
+            "workers": self.view.outcomes(),
         }
 
 

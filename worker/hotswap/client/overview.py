@@ -76,6 +76,13 @@ class CommandView:
             "message": verdict.message,
         }
 
+    def outcomes(self) -> dict[str, Any]:
+        """Return what each worker told of it, as a JSON document."""
+        return {
+            worker: {"outcome": told.outcome, "code": told.code, "message": told.message}
+            for worker, told in self.told.items()
+        }
+
 
 class Seen(NamedTuple):
     """What is known of a deployment from its control log and its workers' reports; it goes on while they are read."""

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from functools import lru_cache
 
 from hotswap.batch import Ask, Code, Format, Headers, Refusal, Request, Unscorable
-from hotswap.printable import lasting
+from hotswap.printable import duration
 
 OURS = frozenset({"generation", "model-digest", "operation", "source", "code", "message"})
 """Headers that we set on an answer; a request's own headers of these names are not copied."""
@@ -149,7 +149,7 @@ def _guard(named: dict[str, bytes], rules: Rules, now_ms: int) -> None:
             f"header not-after: {not_after[:80]!r} is neither milliseconds since the epoch nor an ISO 8601 time",
         ) from None
     if now_ms > limit_ms:
-        raise _Refused(Code.EXPIRED, f"scored {lasting(now_ms - limit_ms)} after its not-after")
+        raise _Refused(Code.EXPIRED, f"scored {duration((now_ms - limit_ms) / 1000)} after its not-after")
 
 
 def _milliseconds(text: str) -> int:
