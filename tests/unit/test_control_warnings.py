@@ -55,7 +55,8 @@ async def test_faults_of_the_machine_are_warned_of_until_they_are_mended(worker)
 async def test_a_store_without_the_model_that_a_restart_needs_is_warned_of_until_it_has_it(worker):
     worker.lost = "s3://b/m3 cannot be reached: No such file"
     lost = (
-        "a worker without generation 3 in its cache could not start with it: s3://b/m3 cannot be reached: No such file"
+        "a worker without generation 3 in its cache could not start with it (`hotswap store restore d` puts it back): "
+        "s3://b/m3 cannot be reached: No such file"
     )
     await worker.warns(lost)
     worker.lost = ""

@@ -197,7 +197,8 @@ class Control:
             self._machine = await asyncio.to_thread(look, self._settings.cache)
             if newest := max(staging.loaded, default=0):
                 why = await find(staging.serving(newest).generation.model.uri)
-                lost = f"a worker without generation {newest} in its cache could not start with it: {why}"
+                restore = f"`hotswap store restore {self._settings.deployment}` puts it back"
+                lost = f"a worker without generation {newest} in its cache could not start with it ({restore}): {why}"
                 self._store_fault = cut(lost, _LENGTHS[1]) if why else ""
             await asyncio.sleep(_MACHINE_S)
 
