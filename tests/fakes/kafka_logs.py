@@ -105,6 +105,7 @@ class FakeCluster:
             "hotswap.client.offsets": {"Admin": admin},
             "hotswap.client.forget": {"LogWriter": writer, "Admin": admin},
             "hotswap.client.overview": {"LogReader": reader, "Admin": admin, "oldest_ms": self.oldest_ms},
+            "hotswap.renewing": {"LogReader": reader},
             "hotswap.client.answers": {"LogReader": reader, "Admin": admin},
             "hotswap.client.finding": {"LogReader": reader, "Admin": admin},
             "hotswap.client.refusals": {"LogReader": reader, "Admin": admin},

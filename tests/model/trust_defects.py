@@ -76,7 +76,12 @@ TRUSTS = [
         "(before.code in CODES) != (after.code in CODES)",
         "False",
     ),
-    _trust("a client does not verify", "client/history", "cls(Fold.of(settings))", "cls(Fold(settings.deployment))"),
+    _trust(
+        "a client does not verify",
+        "client/history",
+        "cls(Fold.of(settings, trust=trust))",
+        "cls(Fold(settings.deployment))",
+    ),
     _trust(
         "a stranger's refusal answers for another's command", "control", " and not self.fold.is_foreign(verdict)", ""
     ),

@@ -5,12 +5,14 @@ import signal
 import uuid
 from datetime import UTC, datetime, timedelta
 
+import httpx
 import pytest
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
 from fakes.signing import entry, lasting, trust_file
 from harness.audit import generation
+from harness.calls import Gateway
 from harness.command import hotswap
 from harness.fleet import EXAMPLES, Deployment, messages
 from hotswap.client.change import Change
@@ -163,13 +165,16 @@ async def test_a_trust_file_that_lets_in_a_command_of_the_log_is_obeyed_by_all_w
         assert (await admin.await_swap(await admin.trust())).is_good
     async with Forger(signed) as forger:
         assert await forger.said(await forger.write(swap(), STRANGER)) == "REFUSED NOT_TRUSTED"
+    gateway = await Gateway(signed, "g1").start()
+    signed.workers["g1"] = gateway.process  # ended as they are
     file, processes = signed.settings.trust, dict(signed.workers)
     good = file.read_text(encoding="utf-8")
     file.write_text(good.replace("[[key]]", "[[kye]]"), encoding="utf-8")
     await signed.publish(messages("iris")[0])
-    processes["w1"].send_signal(signal.SIGHUP)
+    for process in (processes["w1"], gateway.process):
+        process.send_signal(signal.SIGHUP)
     async with asyncio.timeout(30):  # w2 sees it by itself
-        while len([1 for worker in WORKERS if '"trust.kept"' in signed.log(worker)]) < len(WORKERS):
+        while len([1 for name in (*WORKERS, "g1") if '"trust.kept"' in signed.log(name)]) < len(WORKERS) + 1:
             await asyncio.sleep(0.1)
     new = lasting(STRANGER, [Role.ROLLBACK], "new").model_copy(update={"deployments": frozenset({signed.name})})
     file.write_text(good + new.document(), encoding="utf-8")
@@ -177,9 +182,12 @@ async def test_a_trust_file_that_lets_in_a_command_of_the_log_is_obeyed_by_all_w
     async with asyncio.timeout(60):
         while {worker.generation for worker in (await overview(signed.settings)).live} != {9}:
             await asyncio.sleep(0.1)
+        async with httpx.AsyncClient(base_url=gateway.address) as caller:
+            while (await caller.get(f"/v1/{signed.name}/history")).raise_for_status().json()["serving"] != 9:
+                await asyncio.sleep(0.1)
     await signed.publish(messages("iris")[0])
     await signed.drained()
-    assert {name: process.poll() for name, process in processes.items()} == dict.fromkeys(WORKERS)
+    assert {name: process.poll() for name, process in processes.items()} == dict.fromkeys(processes)
     audit = await signed.audit()
     assert audit.faults == {}
     assert {generation(message) for message in audit.predictions} == {1, 9}

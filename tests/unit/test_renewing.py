@@ -1,8 +1,11 @@
-"""A worker's trust file that changes while it runs: taken, or named and left, or the worker starts again with it."""
+"""A trust file that changes while a worker runs: taken, or named and left, or the worker starts again with it."""
 
 import asyncio
 import logging
+import os
+import signal
 from functools import partial
+from types import SimpleNamespace
 
 import pytest
 
@@ -11,7 +14,7 @@ from fakes.signing import lasting, trust_file
 from hotswap import logs
 from hotswap.commands import encode_command
 from hotswap.errors import Doubt
-from hotswap.local.signals import read_log_level
+from hotswap.local.signals import listen_for_changes, read_log_level
 from hotswap.renewing import Renewing
 from hotswap.swap import PauseCommand, TrustCommand
 from hotswap.trust.fold import Fold
@@ -37,7 +40,7 @@ class Running:
             value = encode_command("d", command)
             cluster.append(topic, value, headers=signer.headers(value, topic=topic, cluster=CLUSTER))
             self.fold.receive(cluster.topics[topic][0][-1])
-        self.renewing = Renewing(settings, self.fold)
+        self.renewing = Renewing(settings, lambda: self.fold, "worker.restarts")
 
     @staticmethod
     def pause(command_id):
@@ -67,7 +70,7 @@ async def test_a_key_that_is_added_is_taken_without_a_restart(running):
     assert running.sha256 == before
     running.write(*KEYS, lasting(NEW, name="new"))
     assert not await running.looks()
-    assert (running.sha256 != before, running.fold.guard.kept, running.renewing.renewed) == (True, "", None)
+    assert (running.sha256 != before, running.fold.guard.kept, running.fold.guard.pending) == (True, "", None)
 
 
 @pytest.mark.parametrize(
@@ -92,12 +95,32 @@ async def test_a_file_that_cannot_be_taken_is_named_once_and_warned_of_until_it_
     assert (running.sha256, running.fold.guard.warning) == (before, "")
 
 
+async def test_a_file_that_was_put_right_and_is_wrong_again_is_named_again(running, caplog):
+    for _ in range(2):
+        running.write(lasting(NEW))
+        assert not await running.looks()
+        assert "would be refused" in running.fold.guard.warning
+        running.write(*KEYS)
+        assert not await running.looks()
+        assert running.fold.guard.warning == ""
+    assert [record.message for record in caplog.records] == ["trust.kept"] * 2
+
+
+async def test_a_file_that_cannot_be_taken_is_still_named_after_the_log_was_folded_anew(running):
+    running.write(lasting(NEW))
+    assert not await running.looks()
+    why, guard = running.fold.guard.warning, running.fold.guard.anew()
+    running.fold.guard = guard
+    assert not await running.looks()
+    assert guard.warning == why != ""
+
+
 async def test_a_file_that_lets_in_a_command_of_the_log_ends_the_watch_for_a_restart_with_it(running, caplog):
     watching = asyncio.create_task(running.renewing.run())
     running.write(*KEYS, lasting(OPS, name="ops"))
     running.renewing.look()
     await asyncio.wait_for(watching, 5)
-    assert set(running.renewing.renewed.keys) == {CI.id, OPS.id}
+    assert set(running.fold.guard.pending.keys) == {CI.id, OPS.id}
     assert [(record.message, record.why) for record in caplog.records] == [
         ("worker.restarts", "only one of its trust files accepts command b at offset 2")
     ]
@@ -115,6 +138,19 @@ async def test_while_kafka_is_away_the_file_before_stays_and_it_is_looked_at_aga
     assert running.sha256 == before
     assert not await running.looks()
     assert running.sha256 != before
+
+
+async def test_at_sighup_the_log_level_and_each_trust_file_are_looked_at_and_nothing_stops(monkeypatch):
+    looked, is_done = [], asyncio.Event()
+    monkeypatch.setattr("hotswap.local.signals.read_log_level", lambda: looked.append("log level"))
+    first = SimpleNamespace(look=lambda: looked.append("first"))
+    listen_for_changes(lambda: [first, SimpleNamespace(look=is_done.set)])
+    try:
+        os.kill(os.getpid(), signal.SIGHUP)
+        await asyncio.wait_for(is_done.wait(), 5)
+    finally:
+        asyncio.get_running_loop().remove_signal_handler(signal.SIGHUP)
+    assert looked == ["log level", "first"]
 
 
 def test_the_log_level_is_read_again_from_a_file_of_settings_unless_that_is_wrong(tmp_path, monkeypatch):

@@ -68,7 +68,7 @@ class Worker:
         self._control = Control(
             settings=settings, timeline=self._timeline, reader=self._reader, writer=self._writer, fold=fold
         )
-        self._renewing = Renewing(settings, fold)
+        self._renewing = Renewing(settings, lambda: fold, "worker.restarts")
         self._turns = asyncio.Semaphore(TURNS * most_hosts(settings))
         self._pipeline = Pipeline(self._open_loop, stop_timeout_s=settings.stop_timeout_s / 2)
         self._membership = Membership(
@@ -137,7 +137,7 @@ class Worker:
     @property
     def renewed(self) -> Trust | None:
         """The trust file with which it has ended, to start again; None: it has not ended for that."""
-        return self._renewing.renewed
+        return self._control.fold.guard.pending
 
     async def _work(self, staging: Staging, stopping: asyncio.Event) -> None:
         """Run the concurrent parts; the first one that fails or ends, or `stopping`, ends all of them."""

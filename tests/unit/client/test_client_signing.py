@@ -8,7 +8,8 @@ from fakes.signing import lasting, trust_file
 from hotswap.client.client import Change, Client
 from hotswap.client.doctor import _signatures
 from hotswap.client.findings import Level
-from hotswap.client.overview import Seen, overview, read_history
+from hotswap.client.overview import overview, read_history
+from hotswap.client.seen import Seen
 from hotswap.client.serving import follow_serving
 from hotswap.commands import encode_command
 from hotswap.errors import StartError, SwapError, UsageError

@@ -10,7 +10,7 @@ from fakes.kafka_admin import FakeAdmin
 from fakes.kafka_logs import FakeWorker
 from hotswap.client.change import Change, Cut
 from hotswap.client.client import Client
-from hotswap.client.overview import Seen
+from hotswap.client.seen import Seen
 from hotswap.client.serving import follow_serving, serving_schema
 from hotswap.errors import Doubt, StartError
 from hotswap.generation import Configuration

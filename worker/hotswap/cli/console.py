@@ -23,6 +23,8 @@ def console(deployments: tuple[str, ...], **given: Any) -> None:
 
     It only shows them, unless started with --allow-changes. Without --tokens, whoever reaches the port may use it, so
     the address must be one that only this machine reaches.
+
+    SIGHUP has it read HOTSWAP_LOG_LEVEL from its file of settings, and the trust file, again; it stops nothing.
     """
     settings = settings_of(deployments, given["kafka"])
     from hotswap.gateway.server import Options, serve  # noqa: PLC0415 - an extra

@@ -126,6 +126,8 @@ def gateway(deployments: tuple[str, ...], **given: Any) -> None:
     The first deployment has the endpoints of Acumos's model runner, all of them those below /v1/; the console is at
     /console. Without --tokens, whoever reaches the port may use them, so the address must be one that only this machine
     reaches.
+
+    SIGHUP has it read HOTSWAP_LOG_LEVEL from its file of settings, and the trust file, again; it stops nothing.
     """
     settings = settings_of(deployments, given["kafka"])
     from hotswap.gateway.server import Options, serve  # noqa: PLC0415 - an extra

@@ -35,7 +35,8 @@ with late:
     from hotswap.client.deployments import deployments
     from hotswap.client.findings import worst
     from hotswap.client.fleet import WorkerView
-    from hotswap.client.overview import CommandView, Overview, overview
+    from hotswap.client.overview import Overview, overview
+    from hotswap.client.seen import CommandView
     from hotswap.settings import Settings
 
 with drawing:

@@ -7,7 +7,8 @@ from typing import Any
 
 from hotswap.client.cut_overs import read_cut_overs
 from hotswap.client.history import History
-from hotswap.client.overview import CommandView, control_log, read_fleet
+from hotswap.client.overview import control_log, read_fleet
+from hotswap.client.seen import CommandView
 from hotswap.kafka.log import LogRecord
 from hotswap.settings import Settings
 from hotswap.trust.fold import Fold

@@ -60,6 +60,7 @@ from hotswap.swap import (
     TrustCommand,
     out_of_reach,
 )
+from hotswap.trust.file import Trust
 from hotswap.trust.keys import Signer
 
 _WINDOW = 1_000
@@ -69,11 +70,13 @@ _FAR = 1_000_000
 class Client:
     """The client of one deployment; use it in an `async with` block, from one event loop.
 
-    Raises UsageError if the key that `sign_with` names cannot be read.
+    It verifies the commands of the log by `trust`, or else by the file that the settings name. Raises UsageError if the
+    key that `sign_with` names cannot be read.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, trust: Trust | None = None) -> None:
         self._settings = settings
+        self._trust = trust
         self._store = Store(settings)
         self._writer = LogWriter(settings)
         self._signer = Signer.read(settings.sign_with) if settings.sign_with else None
@@ -271,7 +274,7 @@ class Client:
 
     async def _command(self, command: Command, why: Iterable[str] = ()) -> Receipt:
         await self._check_topic()
-        verdict = await write_command(self._settings, self._writer, command, self._signer)
+        verdict = await write_command(self._settings, self._writer, command, self._signer, self._trust)
         if verdict.outcome is Outcome.REFUSED:
             assert verdict.code, "a refusal has a code"
             raise SwapError(verdict.code, verdict.message)
@@ -288,7 +291,7 @@ class Client:
     async def _read(self) -> tuple[History, Fleet, frozenset[int]]:
         await self._check_topic()
         settings = self._settings
-        history, fleet = await overview.read_history(settings), await overview.read_fleet(settings)
+        history, fleet = await overview.read_history(settings, self._trust), await overview.read_fleet(settings)
         return history, fleet, generations(await read_offsets(settings))
 
     async def _upload(self, path: Path, kind: str | None) -> Model:

@@ -19,8 +19,10 @@ from hotswap.trust.file import Trust
 from hotswap.trust.keys import Signer
 
 
-async def write_command(settings: Settings, writer: LogWriter, command: Command, signer: Signer | None) -> Verdict:
-    """Write a command, and return the verdict on it, which is the workers' own.
+async def write_command(
+    settings: Settings, writer: LogWriter, command: Command, signer: Signer | None, trust: Trust | None = None
+) -> Verdict:
+    """Write a command, and return the verdict on it, which is the workers' own; `trust` as for `History.of`.
 
     Raises:
         SwapError: OUT_OF_RANGE, its number would leave too few above it; nothing is written.
@@ -30,7 +32,7 @@ async def write_command(settings: Settings, writer: LogWriter, command: Command,
     """
     settings = await settled(settings)
     topic, number = settings.topics.control, getattr(command, "generation", 0)
-    history = History.of(settings)
+    history = History.of(settings, trust)
     async with overview.control_log(settings, history) as reader:
         async for records in reader.to_end():
             history.receive(records)

@@ -11,6 +11,7 @@ from hotswap.client.change import Receipt
 from hotswap.client.confirming import Confirmation
 from hotswap.client.fleet import Fleet, FleetAnswer, Told, WorkerView
 from hotswap.client.offsets import Offsets
+from hotswap.client.seen import heard_at
 from hotswap.errors import Doubt, NoAnswer, StartError
 from hotswap.kafka.log import LogRecord
 from hotswap.settings import Settings
@@ -40,7 +41,7 @@ async def follow(
 
         def fold(records: Iterable[LogRecord]) -> Iterator[Told]:
             for record in records:
-                heard = fleet.receive(record.value, overview.heard_at(record))
+                heard = fleet.receive(record.value, heard_at(record))
                 if isinstance(heard, WorkerView):
                     confirmation.hear(heard)
                 elif heard and heard.command_id == receipt.command_id:

@@ -13,6 +13,7 @@ from hotswap.client.fleet import Fleet
 from hotswap.errors import SwapError, TooOld, UsageError
 from hotswap.settings import Settings
 from hotswap.swap import Command, LaterCommand, Swap, SwapCommand, Timeline, Verdict
+from hotswap.trust.file import Trust
 from hotswap.trust.fold import Fold
 
 _KEPT_ENTRIES = 100
@@ -36,9 +37,14 @@ class History:
     entries: deque[Entry] = field(default_factory=lambda: deque(maxlen=_KEPT_ENTRIES))
 
     @classmethod
-    def of(cls, settings: Settings) -> Self:
-        """Returns one that has read nothing yet. Raises UsageError: the trust file cannot be read, or is wrong."""
-        return cls(Fold.of(settings))
+    def of(cls, settings: Settings, trust: Trust | None = None) -> Self:
+        """Returns one that has read nothing yet, and verifies by `trust`, or else by the file that the settings name.
+
+        Raises:
+            UsageError: the trust file cannot be read, or is wrong.
+
+        """
+        return cls(Fold.of(settings, trust=trust))
 
     @property
     def deployment(self) -> str:

@@ -5,105 +5,25 @@ import time
 from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple, Self
 
 from hotswap.client.findings import Finding, Level, findings_of, worst
 from hotswap.client.fleet import Fleet, Told, WorkerView
-from hotswap.client.history import Entry, History
+from hotswap.client.history import History
 from hotswap.client.needed import Needed, needed_artifacts
+from hotswap.client.seen import CommandView, Seen, heard_at
 from hotswap.errors import StartError
 from hotswap.kafka.admin import Admin
 from hotswap.kafka.committed import Lag
 from hotswap.kafka.control_topic import settled
-from hotswap.kafka.log import LogReader, LogRecord
+from hotswap.kafka.log import LogReader
 from hotswap.kafka.oldest import oldest_ms
 from hotswap.settings import Settings
-from hotswap.swap import (
-    LaterCommand,
-    PauseCommand,
-    RollbackCommand,
-    SkipCommand,
-    Swap,
-    TrustCommand,
-    highest,
-)
+from hotswap.swap import Swap, highest
+from hotswap.trust.file import Trust
 
 _TURN_S = 1.0
 _FORGOTTEN_S = 3_600.0
 """How long a worker that is gone is shown: the status topic keeps its last report for ever."""
-
-
-@dataclass(frozen=True, slots=True)
-class CommandView:
-    """A command, the verdict on it, and each worker's outcome."""
-
-    entry: Entry
-    told: Mapping[str, Told]
-
-    @property
-    def title(self) -> str:
-        """What to call it."""
-        order = self.entry.command
-        if isinstance(order, LaterCommand):
-            return f"needs version {order.least_version}"
-        if isinstance(order, PauseCommand):
-            return "pause" if order.is_paused else "resume"
-        if isinstance(order, SkipCommand):
-            return f"skip {order.offset} of partition {order.partition}"
-        if isinstance(order, TrustCommand):
-            return f"trust: commands are signed{''.join(f', {key} is revoked' for key in order.revoked)}"
-        if isinstance(order, RollbackCommand):
-            return f"rollback to {order.to} as {order.generation}"
-        named = {"model": f"model {order.model.name}".strip() if order.model else "model"}
-        parts = ", ".join(named.get(part, part) for part in ("model", "proto", "configuration") if getattr(order, part))
-        return f"swap to {order.generation}: {parts or f'as {order.base}'}"
-
-    @property
-    def served_at(self) -> float:
-        """When the first worker served it, in seconds since the epoch; 0: none did, or nobody knows any more."""
-        return min((told.serving_at for told in self.told.values() if told.serving_at), default=0.0)
-
-    def document(self) -> dict[str, Any]:
-        """Return what it is, and the verdict on it, as a JSON document."""
-        entry, verdict = self.entry, self.entry.verdict
-        return {
-            "command_id": entry.command.command_id,
-            "title": self.title,
-            "at_ms": entry.at_ms,
-            "generation": verdict.generation,
-            "verdict": verdict.outcome or "ACCEPTED",
-            "code": verdict.code,
-            "message": verdict.message,
-        }
-
-    def outcomes(self) -> dict[str, Any]:
-        """Return what each worker told of it, as a JSON document."""
-        return {
-            worker: {"outcome": told.outcome, "code": told.code, "message": told.message}
-            for worker, told in self.told.items()
-        }
-
-
-class Seen(NamedTuple):
-    """What is known of a deployment from its control log and its workers' reports; it goes on while they are read."""
-
-    history: History
-    fleet: Fleet
-
-    @classmethod
-    def nothing(cls, settings: Settings) -> Self:
-        """Return what is known before anything is read. Raises UsageError: the trust file is wrong."""
-        return cls(History.of(settings), Fleet(settings.deployment))
-
-    def receive(self, commands: list[LogRecord], reports: Iterable[LogRecord]) -> None:
-        """Add what has been read of the control topic and the status topic."""
-        self.history.receive(commands)
-        for report in reports:
-            self.fleet.receive(report.value, heard_at(report))
-
-    def commands(self) -> list[CommandView]:
-        """Return the last commands, oldest first."""
-        return [CommandView(entry, self.fleet.told.get(entry.command.command_id, {})) for entry in self.history.entries]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -221,8 +141,10 @@ def _unowned(fleet: Fleet, lags: Iterable[Lag]) -> list[Lag]:
     return [lag for lag in lags if lag.partition not in owned]
 
 
-async def follow_overview(settings: Settings) -> AsyncGenerator[Overview, None]:
+async def follow_overview(settings: Settings, seen: Seen | None = None) -> AsyncGenerator[Overview, None]:
     """Yields the overview again and again, once a second, over connections that stay open.
+
+    What is read meanwhile is added to `seen`, in which nothing is yet.
 
     Raises:
         StartError: no broker answers, or a topic is missing.
@@ -230,7 +152,7 @@ async def follow_overview(settings: Settings) -> AsyncGenerator[Overview, None]:
 
     """
     settings = await settled(settings)
-    seen = Seen.nothing(settings)
+    seen = seen or Seen.nothing(settings)
     async with (
         control_log(settings, seen.history) as commands,
         status_log(settings) as status,
@@ -307,11 +229,6 @@ async def control_log(settings: Settings, history: History | None) -> AsyncItera
         yield reader
 
 
-def heard_at(report: LogRecord) -> float:
-    """Return by when a report was there, in seconds since the epoch: what it says of its time may lie ahead."""
-    return min((report.timestamp or 0) / 1000, time.time())
-
-
 @asynccontextmanager
 async def status_log(settings: Settings, *, read_committed: bool = False) -> AsyncIterator[LogReader]:
     """Yields a reader of the status topic; by default read_uncommitted, so that reports wait for no transaction."""
@@ -328,9 +245,9 @@ async def _reading(reader: LogReader) -> AsyncIterator[LogReader]:
         await reader.stop()
 
 
-async def read_history(settings: Settings) -> History:
-    """Reads all of the deployment's commands from the control topic."""
-    history = History.of(settings)
+async def read_history(settings: Settings, trust: Trust | None = None) -> History:
+    """Reads all of the deployment's commands from the control topic; `trust` as for `History.of`."""
+    history = History.of(settings, trust)
     async with control_log(settings, history) as reader:
         async for records in reader.to_end():
             history.receive(records)

@@ -12,7 +12,7 @@ from hotswap.client import overview, protos
 from hotswap.client.fleet import Fleet, Told
 from hotswap.client.history import History
 from hotswap.client.offsets import Offsets, generations
-from hotswap.client.overview import Seen
+from hotswap.client.seen import Seen
 from hotswap.codec.proto import Operation, Schema
 from hotswap.errors import Doubt, StartError, UsageError
 from hotswap.generation import Configuration, Generation, TextOptions
@@ -97,7 +97,8 @@ async def follow_serving(settings: Settings, seen: Seen | None = None) -> AsyncI
 
     What serves is the newest generation that the committed offsets name, since anybody who may write to the status
     topic may report another one (see `_scoring` for the exceptions). Nothing does where only a later version can read
-    what does (`Timeline.held`). What is read meanwhile is added to `seen`, in which nothing is yet.
+    what does (`Timeline.held`). What is read meanwhile is added to `seen`, in which nothing is yet. It ends where the
+    log has to be folded anew under another trust file (`Seen.anew`).
 
     Raises:
         StartError: no broker answers, or a topic is missing.
@@ -117,7 +118,7 @@ async def follow_serving(settings: Settings, seen: Seen | None = None) -> AsyncI
         served: Served | None = None
         facts: object = None
         known: object = _NOT_YET
-        while True:
+        while history.fold.guard.pending is None:
             swap = _scoring(history, fleet, committed)
             told = fleet.told.get(swap.command_id, {}) if swap else {}
             before, facts = facts, swap and (swap.command_id, any(said.reads for said in told.values()))

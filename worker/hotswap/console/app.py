@@ -34,8 +34,7 @@ class Console:
     """The console of some deployments: an ASGI application. It only shows, unless `is_changing`."""
 
     def __init__(self, deployments: Mapping[str, Deployment], limits: Limits, *, is_changing: bool) -> None:
-        watch = Watch(one.settings for one in deployments.values())
-        self._shared = Shared(deployments, watch, Pages(deployments, is_changing=is_changing), limits)
+        self._shared = Shared(deployments, Watch(deployments), Pages(deployments, is_changing=is_changing), limits)
         self._bring = BringPages(self._shared)
         handlers: Any = {Problem: self._problem, HotswapError: self._ours, HTTPException: self._http}
         routes = [

@@ -7,7 +7,8 @@ from typing import NamedTuple
 
 from hotswap.client.findings import Level
 from hotswap.client.fleet import PartitionView, Told, WorkerView
-from hotswap.client.overview import CommandView, Overview
+from hotswap.client.overview import Overview
+from hotswap.client.seen import CommandView
 from hotswap.console.charts import Chart, chart
 from hotswap.console.watch import MINUTES_S, Watched
 from hotswap.printable import duration, numbers

@@ -5,16 +5,16 @@ import contextlib
 import logging
 import time
 from collections import Counter, deque
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import aclosing
 from typing import NamedTuple
 
 from hotswap.client.answers import Refused, refused
 from hotswap.client.overview import Overview, follow_overview
 from hotswap.errors import HotswapError, pause_before
+from hotswap.gateway.deployment import Deployment
 from hotswap.kafka.admin import Admin
 from hotswap.kafka.log import LogReader, LogRecord
-from hotswap.settings import Settings
 
 log = logging.getLogger(__name__)
 
@@ -51,9 +51,10 @@ class Refusal(NamedTuple):
 class Watched:
     """One deployment: its last overview, or why there is none, and its last minutes."""
 
-    def __init__(self, settings: Settings) -> None:
-        self.name = settings.deployment
-        self.settings = settings
+    def __init__(self, deployment: Deployment) -> None:
+        self.name = deployment.name
+        self.settings = deployment.settings
+        self.deployment = deployment
         self.view: Overview | None = None
         self.fault = ""
         self.samples: deque[Sample] = deque(maxlen=_SAMPLES)
@@ -94,8 +95,8 @@ class Watched:
 class Watch:
     """Follows deployments from the first look until nobody has looked for ten minutes."""
 
-    def __init__(self, settings: Iterable[Settings]) -> None:
-        self.deployments = {one.deployment: Watched(one) for one in settings}
+    def __init__(self, deployments: Mapping[str, Deployment]) -> None:
+        self.deployments = {name: Watched(one) for name, one in deployments.items()}
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._turn = asyncio.Condition()
         self._looked = 0.0
@@ -167,8 +168,13 @@ class Watch:
         attempt = 0
         while not self._is_idle():
             try:
-                async with aclosing(follow_overview(watched.settings)) as views:
+                seen = watched.deployment.seen.anew()
+                async with aclosing(follow_overview(watched.settings, seen)) as views:
                     async for view in views:
+                        mine, in_use = seen.history.fold.guard, watched.deployment.guard
+                        if mine.trust_sha256 != in_use.trust_sha256:
+                            break  # the gateway has taken another trust file: the log is folded anew under it
+                        mine.kept = in_use.kept
                         watched.take(view)
                         await self._tell()
                         attempt = 0

@@ -16,7 +16,7 @@ from hotswap.client.change import Receipt
 from hotswap.client.client import Client
 from hotswap.client.finding import new_token
 from hotswap.client.fleet import FleetAnswer
-from hotswap.client.overview import Seen
+from hotswap.client.seen import Seen
 from hotswap.client.serving import Served, find_operation, follow_serving
 from hotswap.codec.proto import Operation, Schema
 from hotswap.errors import HotswapError, SwapCode, SwapError, UsageError, pause_before
@@ -24,7 +24,9 @@ from hotswap.gateway import rows
 from hotswap.gateway.desk import Answered, Desk
 from hotswap.gateway.problems import Problem
 from hotswap.gateway.work import Work
+from hotswap.renewing import Renewing
 from hotswap.settings import Settings
+from hotswap.trust.guard import Guard
 
 log = logging.getLogger(__name__)
 
@@ -57,6 +59,8 @@ class Deployment:
         self._served: Served | None = None
         self._changed = asyncio.Condition()
         self._following: asyncio.Task[None] | None = None
+        self._watching: asyncio.Task[None] | None = None
+        self._renewing = Renewing(settings, lambda: self.seen.history.fold, "gateway.folds_anew")
 
     async def start(self) -> None:
         """Connect, and learn what serves.
@@ -71,13 +75,31 @@ class Deployment:
         following = follow_serving(self.settings, self.seen)
         self._served = await anext(following)
         self._following = asyncio.create_task(self._follow(following, self.seen))
+        self._watching = asyncio.create_task(self._renew())
 
     async def stop(self) -> None:
         """Close the connections."""
-        if self._following:
-            self._following.cancel()
-            await asyncio.gather(self._following, return_exceptions=True)
+        tasks = [task for task in (self._following, self._watching) if task]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
         await self.desk.stop()
+
+    def look(self) -> None:
+        """Look now whether the trust file has changed."""
+        self._renewing.look()
+
+    @property
+    def guard(self) -> Guard:
+        """What the control log demands of its next record, by the trust file that is in use."""
+        return self.seen.history.fold.guard
+
+    async def _renew(self) -> None:
+        """Take the trust file whenever it has changed; what is known by the one before holds until all is known."""
+        while True:
+            await self._renewing.run()
+            async with self._changed:
+                await self._changed.wait_for(lambda: self.guard.pending is None)
 
     async def _follow(self, following: AsyncIterator[Served | None], seen: Seen) -> None:
         attempt = 0
@@ -92,7 +114,7 @@ class Deployment:
                 attempt += 1
                 log.warning("gateway.does_not_follow", extra={"deployment": self.name, "why": str(error)})
                 await asyncio.sleep(pause_before(attempt, first=1.0, most=30.0))
-            seen = Seen.nothing(self.settings)
+            seen = self.seen.anew()
             following = follow_serving(self.settings, seen)
 
     @property
@@ -201,7 +223,7 @@ class Deployment:
             Problem: it was refused or failed, with the reasons and what still serves.
 
         """
-        async with Client(self.settings) as client:
+        async with Client(self.settings, self.guard.trust) as client:
             receipt = await _publish(client, publish)
             answer = await client.await_swap(receipt)
         if not answer.is_good:
@@ -216,7 +238,7 @@ class Deployment:
             SwapError: it was refused.
 
         """
-        async with Client(self.settings) as client:
+        async with Client(self.settings, self.guard.trust) as client:
             return await _publish(client, publish)
 
     @property

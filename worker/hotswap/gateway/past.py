@@ -15,8 +15,8 @@ from starlette.requests import Request
 
 from hotswap.batch import Format
 from hotswap.client.answers import header_texts, refused
-from hotswap.client.overview import CommandView
 from hotswap.client.refusals import OURS, Page, lacks_value, newest
+from hotswap.client.seen import CommandView
 from hotswap.client.serving import Served
 from hotswap.gateway import bodies, rows
 from hotswap.gateway.deployment import Deployment

@@ -21,6 +21,7 @@ from hotswap.gateway.deployment import Deployment
 from hotswap.gateway.limits import Limits
 from hotswap.gateway.listening import Server
 from hotswap.gateway.tls import Files, Tls
+from hotswap.local.signals import listen_for_changes
 from hotswap.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -79,6 +80,8 @@ def serve(
 ) -> None:
     """Serve deployments until SIGTERM or SIGINT, with a console, too, or with the console alone.
 
+    SIGHUP has it read its log level and its trust file again.
+
     Raises:
         UsageError: others than this machine could reach the address, and nothing would tell who they are or keep their
             tokens secret; or a file of tokens or of TLS is wrong.
@@ -108,6 +111,7 @@ async def _serve(
         console = make_console({one.name: one for one in deployments}, limits) if make_console else None
         try:
             await limits.start()
+            listen_for_changes(lambda: deployments)
             for deployment in deployments:
                 await deployment.start()
             if console and is_alone:

@@ -1,10 +1,10 @@
-"""What signals do to the process of a worker."""
+"""What signals do to the process of a worker or a gateway."""
 
 import asyncio
 import logging
 import os
 import signal
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NoReturn, Protocol
 
 from pydantic import ValidationError
@@ -16,11 +16,16 @@ from hotswap.settings import Settings
 log = logging.getLogger(__name__)
 
 
-class Running(Protocol):
+class Looking(Protocol):
+    """What has a trust file."""
+
+    def look(self) -> None: ...  # noqa: D102 - see `service.Worker`, `gateway.deployment.Deployment`
+
+
+class Running(Looking, Protocol):
     """A worker of this process."""
 
     def kill(self) -> None: ...  # noqa: D102 - see `service.Worker`
-    def look(self) -> None: ...  # noqa: D102 - the same
 
 
 class Signals:
@@ -38,7 +43,7 @@ class Signals:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stop)
         if not is_in_terminal:
-            loop.add_signal_handler(signal.SIGHUP, self._read_again)
+            listen_for_changes(lambda: self._workers[-1:])
 
     def _stop(self) -> None:
         if self.stopping.is_set():
@@ -53,10 +58,16 @@ class Signals:
             worker.kill()
         os._exit(1)
 
-    def _read_again(self) -> None:
+
+def listen_for_changes(looking: Callable[[], Iterable[Looking]]) -> None:
+    """Have SIGHUP read again what may have changed: the log level, and the trust file of each of these."""
+
+    def read_again() -> None:
         read_log_level()
-        for worker in self._workers[-1:]:
-            worker.look()
+        for one in looking():
+            one.look()
+
+    asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, read_again)
 
 
 def read_log_level() -> None:

@@ -44,7 +44,7 @@ class Guard:
 
     def __init__(self, deployment: str, *, trust: Trust | None = None, topic: str = "") -> None:
         self.deployment = deployment
-        self._trust = trust
+        self.trust = trust
         self.topic = topic
         """Name of the control topic, which is part of what is signed; it is set before the first record."""
         self.cluster = ""
@@ -55,22 +55,24 @@ class Guard:
         """Key id -> offset of the record that ended it."""
         self.kept = ""
         """Why the trust file, which has changed, is not used as it is now; empty: it is."""
+        self.pending: Trust | None = None
+        """The trust file under which the log has to be folded anew; None: it need not be."""
         self._unverified: int | None = None
 
     def anew(self, trust: Trust | None = None) -> "Guard":
         """Return one of the same log that has seen no record, with this trust file, or the same."""
-        guard = Guard(self.deployment, trust=trust or self._trust, topic=self.topic)
+        guard = Guard(self.deployment, trust=trust or self.trust, topic=self.topic)
         guard.cluster = self.cluster
         return guard
 
     def renew(self, trust: Trust) -> None:
         """Use another trust file from the next record on; `renewal.Renewal` tells whether it may be."""
-        self._trust = trust
+        self.trust = trust
 
     @property
     def trust_sha256(self) -> str:
         """The SHA-256 of the trust file; empty: there is none."""
-        return self._trust.sha256 if self._trust else ""
+        return self.trust.sha256 if self.trust else ""
 
     @property
     def warning(self) -> str:
@@ -92,18 +94,18 @@ class Guard:
             SwapError: SIGNATURE_MISSING, SIGNATURE_INVALID or NOT_TRUSTED; it must not be.
 
         """
-        if self._trust is None:
+        if self.trust is None:
             if role is Role.TRUST:
                 self._unverified = record.offset if self._unverified is None else self._unverified
                 raise SwapError(SwapCode.NOT_TRUSTED, "there is no trust file here to verify it: set HOTSWAP_TRUST")
             return
         if role is Role.TRUST or self.since is not None:
-            self._check_right(self._signer(record, self._trust), role, record.timestamp)
+            self._check_right(self._signer(record, self.trust), role, record.timestamp)
 
     def signer(self, record: Record) -> Key | None:
         """Return the key that signed a record, whatever it may command; None: none that can be verified here."""
         try:
-            return self._signer(record, self._trust) if self._trust else None
+            return self._signer(record, self.trust) if self.trust else None
         except SwapError:
             return None
 
