@@ -2,13 +2,16 @@
 
 import asyncio
 import base64
+import json
 
 import pytest
 
 from fakes.answering import answer_requests
 from fakes.kafka_logs import FakeReader, FakeWorker
+from hotswap.client.authors import read_signed
 from hotswap.client.client import Client
 from hotswap.commands import encode_command
+from hotswap.errors import Doubt
 from hotswap.swap import SwapCommand
 
 PROTO = b'syntax = "proto3"; message Row { double age = 1; } service Echo { rpc one(Row) returns (Row); }'
@@ -52,6 +55,26 @@ async def test_the_history_has_each_command_its_outcomes_and_when_it_served(gate
     assert third["workers"]["w2"]["phase_seconds"] == {"load": 0.5}
     assert first["served_from_ms"] <= first["served_until_ms"] == second["served_from_ms"] <= third["served_from_ms"]
     assert third["served_until_ms"] is None
+
+
+async def test_the_history_has_the_keys_of_the_commands_own_and_says_where_kafka_does_not_tell_the_offsets(
+    gateway, cluster, settings, monkeypatch
+):
+    async def away(_):
+        raise Doubt("no answer")
+
+    async with gateway() as client:
+        await client.post("/v1/d/swap", files={"proto": PROTO + b"// 2"})
+        told = (await client.get("/v1/d/history")).json()["commands"]
+        listed = [json.loads(json.dumps(one.document())) for one in await read_signed(settings, 9)]
+        monkeypatch.setattr("hotswap.gateway.past.read_cut_overs", away)
+        without = (await client.get("/v1/d/history")).json()["commands"]
+    shared = set(listed[0]) - {"workers"}
+    assert [{name: one[name] for name in shared} for one in told] == [
+        {name: one[name] for name in shared} for one in listed
+    ]
+    assert told[0]["served_from"] == {"0": 0, "1": 0}
+    assert without == [one | {"served_from": None} for one in told]
 
 
 class Behind:

@@ -46,6 +46,8 @@ async def test_a_trust_file_that_lets_in_a_command_of_the_log_is_taken_while_wha
         client.deployment.look()
         last = await read(client, lambda told: told["is_paused"])
         assert last["commands"][0]["verdict"] == "APPLIED"
+        told = [(one["offset"], one["key"], one["author"]) for one in last["commands"]]
+        assert told == [(2, OTHER.id, "other"), (1, KEY.id, "ci"), (0, KEY.id, "ci")]
         assert (await client.post("/v1/d/resume")).status_code == 200
 
 

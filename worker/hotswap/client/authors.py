@@ -1,18 +1,17 @@
 """The last commands of a deployment, each with the key that signed it: what `hotswap history` shows."""
 
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from hotswap.client.cut_overs import read_cut_overs
 from hotswap.client.history import History
 from hotswap.client.overview import control_log, read_fleet
-from hotswap.client.seen import CommandView
-from hotswap.kafka.log import LogRecord
+from hotswap.client.seen import CommandView, Seen
 from hotswap.settings import Settings
 from hotswap.trust.fold import Fold
-from hotswap.trust.guard import Guard
+from hotswap.trust.guard import Guard, Record
 from hotswap.trust.keys import KEY_ID
 
 
@@ -49,26 +48,29 @@ async def read_signed(settings: Settings, most: int) -> list[Signed]:
 
     """
     history: History = History(Fold.of(settings), deque(maxlen=most))
-    records: deque[LogRecord] = deque(maxlen=most)
     async with control_log(settings, history) as reader:
-        async for chunk in reader.to_end():
-            for record in chunk:
-                history.receive([record])
-                if history.entries and history.entries[-1].offset == record.offset:
-                    records.append(record)
-    fleet, cut_overs = await read_fleet(settings), await read_cut_overs(settings)
+        async for records in reader.to_end():
+            history.receive(records)
+    seen = Seen(history, await read_fleet(settings))
+    return signed_of(seen.commands(), history.fold.guard, await read_cut_overs(settings))
+
+
+def signed_of(
+    commands: Sequence[CommandView], guard: Guard, cut_overs: Mapping[int, Mapping[int, int]]
+) -> list[Signed]:
+    """Return commands, the newest first, with who gave them: to verify a signature takes 0.3 ms."""
     return [
         Signed(
-            CommandView(entry, fleet.told.get(entry.command.command_id, {})),
-            *_author(history.fold.guard, record),
+            view,
+            *_author(guard, view.entry.record),
             # A refused command may name the number of another one's generation.
-            {} if entry.verdict.outcome else cut_overs.get(entry.verdict.generation, {}),
+            {} if view.entry.verdict.outcome else cut_overs.get(view.entry.verdict.generation, {}),
         )
-        for entry, record in zip(reversed(history.entries), reversed(records), strict=True)
+        for view in reversed(commands)
     ]
 
 
-def _author(guard: Guard, record: LogRecord) -> tuple[str, str]:
+def _author(guard: Guard, record: Record) -> tuple[str, str]:
     claimed = next((value or b"" for name, value in record.headers if name == KEY_ID), b"")
     signer = guard.signer(record)
     return claimed.decode(errors="replace"), signer.name if signer else ""

@@ -15,18 +15,20 @@ from hotswap.settings import Settings
 from hotswap.swap import Command, LaterCommand, Swap, SwapCommand, Timeline, Verdict
 from hotswap.trust.file import Trust
 from hotswap.trust.fold import Fold
+from hotswap.trust.guard import Record
 
 _KEPT_ENTRIES = 100
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A command in the log: its offset, its timestamp in ms since the epoch, and the verdict on it."""
+    """A command in the log: its offset, its timestamp in ms since the epoch, the verdict on it, and its record."""
 
     offset: int
     at_ms: int
     command: Command | LaterCommand
     verdict: Verdict
+    record: Record
 
 
 @dataclass(slots=True)
@@ -64,7 +66,7 @@ class History:
             except SwapError:
                 continue
             if folded:
-                self.entries.append(Entry(record.offset, record.timestamp, *folded))
+                self.entries.append(Entry(record.offset, record.timestamp, *folded, record))
 
     def verdict_at(self, offset: int) -> Verdict | None:
         """Returns the verdict on the command at this offset; None if it has not been read yet."""

@@ -15,15 +15,19 @@ from starlette.requests import Request
 
 from hotswap.batch import Format
 from hotswap.client.answers import header_texts, refused
+from hotswap.client.authors import Signed, signed_of
+from hotswap.client.cut_overs import read_cut_overs
 from hotswap.client.refusals import OURS, Page, lacks_value, newest
-from hotswap.client.seen import CommandView
 from hotswap.client.serving import Served
+from hotswap.errors import Doubt, StartError
 from hotswap.gateway import bodies, rows
 from hotswap.gateway.deployment import Deployment
 from hotswap.gateway.openapi import BOOLEAN, INTEGER, STRING, Schema, a_list, an_object
 from hotswap.gateway.problems import Problem
 from hotswap.kafka.log import LogRecord
+from hotswap.settings import Settings
 
+_CUT_OVERS_S = 2.0
 _LIMIT = 100
 _MOST = 1_000
 _PARTITIONS = (1 << 31) - 1
@@ -45,6 +49,14 @@ HISTORY = an_object(
             verdict=STRING,
             code=STRING,
             message=STRING,
+            offset={**INTEGER, "description": "In the control topic."},
+            key={**STRING, "description": "Id of the key that the command names; empty: it is not signed."},
+            author={**STRING, "description": "Name of that key; empty: the signature is not verified."},
+            cut={"type": "object", "description": "Partition -> first offset that it may answer; others: any."},
+            served_from={
+                "type": ["object", "null"],
+                "description": "Partition -> first offset that its generation answered; null: Kafka did not tell.",
+            },
             model={"oneOf": [MODEL, {"type": "null"}]},
             workers={"type": "object", "description": "Worker -> outcome, code, message, at_ms, phase_seconds."},
             served_from_ms={**_WHEN, "description": "When the first worker served it; null: not known, or never."},
@@ -75,31 +87,44 @@ LETTERS = an_object(
 )
 
 
-def history(deployment: Deployment) -> dict[str, Any]:
-    """Return the last hundred commands, the newest first: what each asks for, the verdict, and what workers told."""
+async def history(deployment: Deployment) -> dict[str, Any]:
+    """Return the last hundred commands, the newest first: who gave each, the verdict, and what workers told."""
+    cut_overs = await _cut_overs(deployment.settings)
+    is_paused, serving = deployment.seen.history.timeline.is_paused, deployment.generation
     commands = deployment.seen.commands()
+    signed = await asyncio.to_thread(signed_of, commands, deployment.guard, cut_overs or {})
     served = sorted((at, one.entry.offset) for one in commands if (at := one.served_at))
     until = {offset: later for (_, offset), (later, _) in pairwise(served)}
     return {
         "deployment": deployment.name,
-        "serving": deployment.generation,
-        "is_paused": deployment.seen.history.timeline.is_paused,
+        "serving": serving,
+        "is_paused": is_paused,
         "commands": [
             _command(one)
+            | ({"served_from": None} if cut_overs is None else {})
             | {
-                "served_from_ms": _ms(one.served_at),
-                "served_until_ms": _ms(until.get(one.entry.offset, 0.0)),
+                "served_from_ms": _ms(one.view.served_at),
+                "served_until_ms": _ms(until.get(one.view.entry.offset, 0.0)),
             }
-            for one in reversed(commands)
+            for one in signed
         ],
     }
 
 
-def _command(command: CommandView) -> dict[str, Any]:
-    order = command.entry.command
+async def _cut_overs(settings: Settings) -> Mapping[int, Mapping[int, int]] | None:
+    """Return where generations took over; None: Kafka does not answer, and all else is known here."""
+    try:
+        async with asyncio.timeout(_CUT_OVERS_S):
+            return await read_cut_overs(settings)
+    except (TimeoutError, Doubt, StartError):
+        return None
+
+
+def _command(signed: Signed) -> dict[str, Any]:
+    order = signed.view.entry.command
     model = getattr(order, "model", None)
     return {
-        **command.document(),
+        **signed.document(),
         "model": model and {"name": model.name, "kind": model.kind, "sha256": model.sha256},
         "workers": {
             worker: {
@@ -109,7 +134,7 @@ def _command(command: CommandView) -> dict[str, Any]:
                 "at_ms": _ms(told.at),
                 "phase_seconds": dict(told.phase_seconds),
             }
-            for worker, told in command.told.items()
+            for worker, told in signed.view.told.items()
         },
     }
 

@@ -268,8 +268,8 @@ class Plain:
         return _fetched(answer)
 
     async def history(self, request: Request) -> Response:
-        """Reply with the last commands, their outcomes, and when each generation served."""
-        return JSONResponse(past.history(self._find(request)))
+        """Reply with the last commands, who gave them, their outcomes, and when each generation served."""
+        return JSONResponse(await past.history(self._find(request)))
 
     async def dead_letters(self, request: Request) -> Response:
         """Reply with refused requests, the newest first."""
