@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import click
 
 from hotswap.cli.exits import exit_with, note
-from hotswap.cli.late import drawing, late
+from hotswap.cli.late import late, later
 from hotswap.cli.shared import (
     Counted,
     all_reasons,
@@ -38,7 +38,7 @@ with late:
     from hotswap.client.overview import CommandView, Overview, overview
     from hotswap.settings import Settings
 
-with drawing:
+with later:
     from rich.console import Console, Group
     from rich.live import Live
     from rich.table import Table
