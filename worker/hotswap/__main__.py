@@ -26,6 +26,8 @@ elif signal.getsignal(signal.SIGINT) is signal.default_int_handler:
 
 def main() -> None:
     """Run the command that the command line names."""
+    # Plugins of pydantic, of which this program needs none, are looked for in a file of every installed package.
+    os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
     from hotswap.cli.late import defer  # noqa: PLC0415 - only after the lines above
 
     defer()

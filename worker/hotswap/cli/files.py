@@ -10,25 +10,23 @@ from typing import Any, NamedTuple
 import click
 
 from hotswap.cli.exits import note
-from hotswap.cli.late import late
+from hotswap.cli.late import late, later
 from hotswap.cli.shared import local_file
 from hotswap.errors import UsageError
 
 with late:
     from hotswap.artifacts.places import without_secrets
-    from hotswap.artifacts.store import Store
-    from hotswap.client import protos
     from hotswap.client.change import compile_file
-    from hotswap.client.serving import Served, serving_schema
-    from hotswap.codec.messages import serialize
     from hotswap.codec.proto import Operation, Schema
-    from hotswap.codec.text.file import open_table
-    from hotswap.codec.text.layout import BadRow
-    from hotswap.codec.text.reader import RowReader, read_rows
     from hotswap.generation import Configuration, Model, Proto, TextOptions
+    from hotswap.settings import Settings
+
+with later:
+    from hotswap.client.serving import Served, serving_schema
+    from hotswap.codec.text.file import open_table
+    from hotswap.codec.text.reader import RowReader, read_rows
     from hotswap.packages.configuration import read_configuration
     from hotswap.packages.package import open_package, schema_of
-    from hotswap.settings import Settings
 
 
 class Parts(NamedTuple):
@@ -114,36 +112,3 @@ async def what_serves(settings: Settings) -> Served:
     if served.unverified:
         note(f"what serves is known by the workers' reports alone: {served.unverified}")
     return served
-
-
-async def read_samples(
-    settings: Settings, path: Path, proto: Path | Proto | None, configuration: Configuration | None
-) -> tuple[bytes, ...]:
-    """Encode the rows of a file as input messages of the first operation of `proto`, or of the serving proto.
-
-    They are read as the `configuration` says, or the serving one where the proto is the serving one.
-
-    Raises:
-        UsageError: a row does not fit; samples are all or nothing.
-
-    """
-    options = configuration.table() if configuration else TextOptions()
-    if isinstance(proto, Path):
-        schema = compile_file(proto)
-    elif proto:
-        schema = await protos.compile(await Store(settings).fetch_proto(proto), proto.is_descriptor_set)
-    else:
-        served = await what_serves(settings)
-        schema = served.schema
-        options = options if configuration else served.table(_first(schema))
-    samples = []
-    with open_rows(path, _first(schema), options) as rows:
-        for row in rows:
-            if isinstance(row, BadRow):
-                raise UsageError(f"samples {path}: {row}")
-            samples.append(serialize(rows.layout.pack([row.message])))
-    return tuple(samples)
-
-
-def _first(schema: Schema) -> Operation:
-    return next(iter(schema.operations.values()))

@@ -7,14 +7,14 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import TypeAlias
 
 from hotswap.cli.exits import note
-from hotswap.cli.late import drawing
+from hotswap.cli.late import later
 from hotswap.cli.shared import all_reasons, first_reasons, shortened, styled, table
 from hotswap.client.change import Receipt
 from hotswap.client.client import Client
 from hotswap.client.fleet import FleetAnswer, Told
 from hotswap.settings import Settings
 
-with drawing:
+with later:
     from rich.console import Console
     from rich.live import Live
     from rich.table import Table

@@ -4,8 +4,8 @@
         from hotswap.client.client import Client
 
 `hotswap` first imports the module of a command for its options. To import what runs it takes ten times as long, so the
-imports of such a block are deferred until the command is called; those of `with drawing:`, which has rich, further:
-each until it is called. Whoever else imports the module has them all at once.
+imports of such a block are deferred until the command is called; those of `with later:` further, each until it is
+called itself: what draws, and what only some options need. Whoever else imports the module has them all at once.
 
 Until then a deferred name is a `Due`. Only functions may use it, which are called later, and, with `from __future__
 import annotations`, their signatures.
@@ -91,11 +91,11 @@ class Late:
         return called
 
 
-late, drawing = Late(), Late()
+late, later = Late(), Late()
 
 
 def defer() -> None:
     """Defer all such imports from here on, and look for no garbage until they are done: imports leave none."""
     gc.disable()
     late.defer()
-    drawing.defer()
+    later.defer()

@@ -19,7 +19,7 @@ import click
 
 from hotswap import __version__, logs
 from hotswap.cli.exits import note
-from hotswap.cli.late import drawing, late
+from hotswap.cli.late import late, later
 from hotswap.errors import UsageError
 from hotswap.printable import line_by_line, printable_json
 
@@ -31,7 +31,7 @@ with late:
 
     from hotswap.settings import PREFIX, Settings, nearest, unknown_variables
 
-with drawing:
+with later:
     from rich.cells import cell_len
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import click
 
 from hotswap.cli.exits import exit_with, note
-from hotswap.cli.late import drawing, late
+from hotswap.cli.late import late, later
 from hotswap.cli.shared import (
     Counted,
     all_reasons,
@@ -39,7 +39,7 @@ with late:
     from hotswap.client.seen import CommandView
     from hotswap.settings import Settings
 
-with drawing:
+with later:
     from rich.console import Console, Group
     from rich.live import Live
     from rich.table import Table

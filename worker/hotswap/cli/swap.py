@@ -9,8 +9,8 @@ from typing import Any
 import click
 
 from hotswap.cli.exits import REFUSED, Failure, note
-from hotswap.cli.files import package_option, parts_of, read_samples
-from hotswap.cli.late import late
+from hotswap.cli.files import package_option, parts_of
+from hotswap.cli.late import late, later
 from hotswap.cli.shared import (
     Counted,
     deployment_argument,
@@ -34,8 +34,11 @@ with late:
     from hotswap.client.change import Change, Receipt
     from hotswap.client.client import Client
     from hotswap.client.fleet import FleetAnswer
-    from hotswap.client.forget import forget as hide
     from hotswap.settings import Settings
+
+with later:
+    from hotswap.cli.samples import read_samples
+    from hotswap.client.forget import forget as hide
     from hotswap.trust.model_signature import verify_model
 
 _MOST_PARTITION, _MOST_OFFSET = 2**31 - 1, 2**63 - 1

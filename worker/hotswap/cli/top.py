@@ -13,7 +13,7 @@ from typing import Any
 import click
 
 from hotswap.cli.exits import exit_with
-from hotswap.cli.late import drawing, late
+from hotswap.cli.late import late, later
 from hotswap.cli.shared import fitting, kafka_option, local_time, make_settings, out, run, shortened, styled
 from hotswap.errors import Doubt, StartError
 from hotswap.printable import duration
@@ -32,7 +32,7 @@ with late:
     from hotswap.local.system import keyboard
     from hotswap.settings import Settings
 
-with drawing:
+with later:
     from rich.console import Group
     from rich.live import Live
 

@@ -2,7 +2,6 @@
 
 import os
 import socket
-import tomllib
 from collections.abc import Iterable, Iterator, Mapping
 from difflib import get_close_matches
 from pathlib import Path
@@ -322,7 +321,7 @@ def _sources(settings: type[BaseSettings]) -> Iterator[tuple[str, PydanticBaseSe
             raise UsageError(f"{CONFIG_FILE} is {file}, which is no file: correct it, or unset it")
         try:
             yield file, TomlConfigSettingsSource(settings, toml_file=file)
-        except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        except (OSError, ValueError) as error:
             raise UsageError(f"{file} is no TOML that can be read: {error}") from error
 
 

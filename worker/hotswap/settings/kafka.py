@@ -4,11 +4,13 @@ from pathlib import Path
 from typing import Literal
 
 from pydantic import Field
-from pydantic_settings import BaseSettings
+from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
 class KafkaSettings(BaseSettings):
     """How to reach the brokers, and as whom. Secrets are never logged."""
+
+    model_config = SettingsConfigDict(defer_build=True)
 
     kafka: str = Field("127.0.0.1:9092", description="Bootstrap servers: `host:port`, separated by commas.")
     security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = Field(

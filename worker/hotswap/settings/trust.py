@@ -4,11 +4,13 @@ from pathlib import Path
 
 from pydantic import Field, ValidationInfo, field_validator
 from pydantic_core import PydanticCustomError
-from pydantic_settings import BaseSettings
+from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
 class TrustSettings(BaseSettings):
     """Of workers, and of whoever commands them."""
+
+    model_config = SettingsConfigDict(defer_build=True)
 
     trust: Path | None = Field(
         None,

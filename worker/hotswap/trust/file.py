@@ -1,7 +1,6 @@
 """The trust file: public keys with their roles, their deployments, and from when until when each may sign."""
 
 import json
-import tomllib
 from base64 import b64decode, b64encode
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -21,7 +20,7 @@ from hotswap.trust.roles import EVERY, Role
 class Key(BaseModel):
     """A public key, and what it may command of which deployments."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
     name: Annotated[str, Field(min_length=1)]
     public: bytes
     roles: Annotated[frozenset[Role], Field(min_length=1)]
@@ -69,7 +68,7 @@ not_after = {_stamp(self.not_after)}
 
 
 class _Document(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
     key: Annotated[tuple[Key, ...], Field(min_length=1)]
 
 
@@ -98,6 +97,8 @@ class Trust:
 
 def parse(content: bytes, where: str) -> Trust:
     """Return what a trust file says. Raises UsageError: an entry is wrong; the message names it."""
+    import tomllib  # noqa: PLC0415 - few have a trust file
+
     try:
         document = tomllib.loads(content.decode())
     except ValueError as error:

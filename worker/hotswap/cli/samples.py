@@ -1,0 +1,47 @@
+"""Reads the rows that a new generation must score before it serves."""
+
+from pathlib import Path
+
+from hotswap.artifacts.store import Store
+from hotswap.cli.files import open_rows, what_serves
+from hotswap.client import protos
+from hotswap.client.change import compile_file
+from hotswap.codec.messages import serialize
+from hotswap.codec.proto import Operation, Schema
+from hotswap.codec.text.layout import BadRow
+from hotswap.errors import UsageError
+from hotswap.generation import Configuration, Proto, TextOptions
+from hotswap.settings import Settings
+
+
+async def read_samples(
+    settings: Settings, path: Path, proto: Path | Proto | None, configuration: Configuration | None
+) -> tuple[bytes, ...]:
+    """Encode the rows of a file as input messages of the first operation of `proto`, or of the serving proto.
+
+    They are read as the `configuration` says, or the serving one where the proto is the serving one.
+
+    Raises:
+        UsageError: a row does not fit; samples are all or nothing.
+
+    """
+    options = configuration.table() if configuration else TextOptions()
+    if isinstance(proto, Path):
+        schema = compile_file(proto)
+    elif proto:
+        schema = await protos.compile(await Store(settings).fetch_proto(proto), proto.is_descriptor_set)
+    else:
+        served = await what_serves(settings)
+        schema = served.schema
+        options = options if configuration else served.table(_first(schema))
+    samples = []
+    with open_rows(path, _first(schema), options) as rows:
+        for row in rows:
+            if isinstance(row, BadRow):
+                raise UsageError(f"samples {path}: {row}")
+            samples.append(serialize(rows.layout.pack([row.message])))
+    return tuple(samples)
+
+
+def _first(schema: Schema) -> Operation:
+    return next(iter(schema.operations.values()))
