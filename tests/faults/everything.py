@@ -263,15 +263,13 @@ class Faults(FleetFaults):
 
     async def truncate_control(self, _):
         """Delete the commands; then do what an operator does: publish a complete swap, above what served."""
+        is_deleted = await self._command(self._delete_commands)
+        while not await self._command(self.arena.swap_whole) and is_deleted:
+            await asyncio.sleep(1)  # without it the deployment has nothing
+        return is_deleted
 
-        async def act():
-            settings = self.arena.deployment.settings
-            records = await asyncio.to_thread(self._log)
-            if not records:
-                return
-            upto = TopicPartition(settings.topics.control, 0, records[-1].offset() + 1)
-            (deleted,) = self.arena.admin.delete_records([upto], request_timeout=20).values()
-            await asyncio.to_thread(deleted.result, 20)
-            await self.arena.swap_whole()
-
-        return await self._command(act)
+    async def _delete_commands(self):
+        records = await asyncio.to_thread(self._log)
+        upto = TopicPartition(self.arena.deployment.settings.topics.control, 0, records[-1].offset() + 1)
+        (deleted,) = self.arena.admin.delete_records([upto], request_timeout=20).values()
+        await asyncio.to_thread(deleted.result, 20)
