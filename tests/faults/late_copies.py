@@ -23,7 +23,7 @@ from confluent_kafka import KafkaError
 
 from faults import transactional_frames as frames
 from faults.acts_on_brokers import goes_on
-from faults.transactional_frames import END_TXN, NAMES, PRODUCE
+from faults.transactional_frames import END_TXN, INIT_PRODUCER_ID, NAMES, PRODUCE
 
 ENDED, WRITTEN, SENT = "after its end", "the next one's answers are written", "the next one's offset is sent"
 MOMENTS = (ENDED, WRITTEN, SENT)
@@ -59,7 +59,7 @@ class _Course:
 
 
 class Copier:
-    """Sees the requests and answers of a proxy, and sends `count` copies of each kind to its broker, late."""
+    """Sees the requests and answers of a proxy, and sends at least `count` copies of each kind to its broker, late."""
 
     def __init__(self, *, port, count, random):
         self._port = port
@@ -96,7 +96,10 @@ class Copier:
 
     async def requested(self, request):
         """Return once a request may pass."""
-        await self._course(request).is_free.wait()
+        course = self._course(request)
+        await course.is_free.wait()
+        if request.api_key == INIT_PRODUCER_ID:
+            course.open.clear()  # it aborts what a dead worker has left open
 
     async def answered(self, request, frame):
         """Note an answer; return once it may pass."""
@@ -110,47 +113,42 @@ class Copier:
         course.open.append((request, answer))
         moment = WRITTEN if request.api_key == PRODUCE else SENT
         if course.due and course.due[1] == moment:
-            await self._deliver(course)
+            (kind, _), course.due = course.due, None
+            await self._deliver(course, kind, moment)
 
     def _course(self, request):
         return self._courses.setdefault(request.transactional_id, _Course())
 
     def _ended(self, course, exchange):
         course.ended, course.open = [*course.open, exchange], []
-        self._give_back(course)
+        course.due = None
         wanted = [(kind, when) for kind, when in +self._left if any(kind == one.api_key for one, _ in course.ended)]
         if not wanted or self._random.random() >= _SHARE:
             return
-        course.due = max(wanted, key=lambda cell: (self._left[cell], self._random.random()))
-        self._left[course.due] -= 1
-        if course.due[1] == ENDED:
-            course.is_free.clear()
-            task = asyncio.create_task(self._after_a_moment(course))
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+        kind, when = max(wanted, key=lambda cell: (self._left[cell], self._random.random()))
+        if when != ENDED:
+            course.due = kind, when
+            return
+        course.is_free.clear()
+        task = asyncio.create_task(self._after_a_moment(course, kind))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
-    def _give_back(self, course):
-        """Forget what was due: the transaction after it has ended without that moment."""
-        if course.due:
-            self._left[course.due] += 1
-            course.due = None
-
-    async def _after_a_moment(self, course):
+    async def _after_a_moment(self, course, kind):
         try:
             await asyncio.sleep(self._random.uniform(0, _LATEST_S))
-            await self._deliver(course)
+            await self._deliver(course, kind, ENDED)
         finally:
             course.is_free.set()
 
-    async def _deliver(self, course):
-        (kind, when), course.due = course.due, None
+    async def _deliver(self, course, kind, when):
         request, before = self._random.choice([one for one in course.ended if one[0].api_key == kind])
         try:
             async with asyncio.timeout(_ANSWERED_S):
                 after = await self._asked(request)
         except (OSError, EOFError, TimeoutError):
-            self._left[kind, when] += 1
             return
+        self._left[kind, when] -= 1
         is_touching = touches(request, when, before, after)
         self.table[kind, when, request.transaction_version, after.code, is_touching] += 1
 

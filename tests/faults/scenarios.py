@@ -262,7 +262,7 @@ SCENARIOS = {
             "touches a later transaction of version 2",
             play=late_copies,
             seconds=1_000,
-            terms=Terms(is_proxied=True, settings=QUICK_SESSION),
+            terms=Terms(partitions=12, is_proxied=True, settings=QUICK_SESSION),
         ),
         Scenario(
             name="transaction-versions",
