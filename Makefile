@@ -28,9 +28,11 @@ unexport PYTHONDONTWRITEBYTECODE
 export OPENBLAS_NUM_THREADS := 1
 
 # Each is a proof under fire of its own, minutes long: make kills, or make kills SEED=7 SECONDS=60 PARTITIONS=64. With
-# RECORD=1, as with the other proofs below, the run is appended to docs/proofs.jsonl.
+# RECORD=1, as with the other proofs below, the run is appended to docs/proofs.jsonl. With TRANSACTIONS=1 their clusters
+# begin with transaction.version 1, as one that was upgraded to Kafka 4 without raising it.
 PROOFS := kills kills-swaps kills-named failpoints zombies broker storm takeover drain scaling swaps bad-swaps commands \
-	at-least-once everything cluster million fuzz fuzz-records fuzz-protos both-ways gateways
+	at-least-once everything cluster million fuzz fuzz-records fuzz-protos both-ways gateways \
+	late-copies transaction-versions
 RED := red-at-least-once red-unfenced
 play = cd tests && $(abspath $(VENV))/bin/python -m faults $1 $(addprefix --seed ,$(SEED)) $(addprefix --seconds ,$(SECONDS)) \
 	$(addprefix --partitions ,$(PARTITIONS))

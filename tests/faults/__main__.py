@@ -1,11 +1,13 @@
 """`python -m faults SCENARIO… [--seed N] [--seconds S]`, in tests/: proofs under fire; exits with 1 if one failed.
 
-With RECORD=1 each run is appended to docs/proofs.jsonl, which needs a clean git tree.
+With RECORD=1 each run is appended to docs/proofs.jsonl, which needs a clean git tree. With TRANSACTIONS=1 every cluster
+begins with the feature transaction.version at 1.
 """
 
 import argparse
 import asyncio
 import logging
+import os
 import random
 import sys
 import tempfile
@@ -39,6 +41,8 @@ from harness.fleet import ROOT, Deployment
 from harness.proofs import is_recording, recorded
 from hotswap.local.kafka import LocalKafka
 
+TRANSACTIONS = "TRANSACTIONS"
+"""The variable that names the clusters' transaction.version (KIP-890); unset: the newest that Kafka has."""
 COMMANDS = {
     "commands": (control_storm.run, 10_000),
     "bad-swaps": (bad_swaps.run, 200),
@@ -105,6 +109,8 @@ def main() -> int:
     asked = parser.parse_args()
     if is_recording() and asked.worker != ROOT:
         parser.error("RECORD=1 records runs of this checkout's workers, and --worker names another one's")
+    if version := os.environ.get(TRANSACTIONS):
+        LocalKafka.features = {"transaction.version": int(version)}
     is_good = True
     for name in asked.scenario:
         is_good &= _one(name, asked)
@@ -117,7 +123,7 @@ def _one(name: str, asked: argparse.Namespace) -> bool:
     length = full_length if asked.seconds is None or name in TABLES or name == ALERTS else asked.seconds
     with (
         tempfile.TemporaryDirectory(prefix="hotswap-faults-") as temporary,
-        recorded(name, seed=asked.seed, length=length, full_length=full_length) as run_of_it,
+        recorded(_told_name(name), seed=asked.seed, length=length, full_length=full_length) as run_of_it,
     ):
         folder = (asked.keep / name if asked.keep else Path(temporary)).absolute()
         folder.mkdir(parents=True, exist_ok=True)
@@ -126,6 +132,12 @@ def _one(name: str, asked: argparse.Namespace) -> bool:
     is_good = bool(outcome.findings) if name in RED else not outcome.findings
     _say(f"{name}: {'holds' if is_good else 'BROKEN'}, seed {asked.seed}, {time.monotonic() - began:.0f} s in all")
     return is_good
+
+
+def _told_name(name: str) -> str:
+    """Return what to type after `make` for the same proof."""
+    version = os.environ.get(TRANSACTIONS)
+    return f"{name} {TRANSACTIONS}={version}" if version else name
 
 
 async def _play(name: str, asked: argparse.Namespace, length: float, folder: Path) -> Outcome:

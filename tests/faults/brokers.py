@@ -80,10 +80,8 @@ class Node(LocalKafka):
         self._network.within(self.number, start)
         return self
 
-    def _format(self, directory):
-        # The nodes of a cluster have the same id; the class makes one for each of its own.
-        words = ("format", "--cluster-id=AAAAAAAAAAAAAAAAAAAAAA", "--config", str(directory / "server.properties"))
-        subprocess.run([*self._command, "kafka.tools.StorageTool", *words], capture_output=True, check=True)
+    def _cluster_id(self):
+        return "AAAAAAAAAAAAAAAAAAAAAA"  # the same for all nodes of a cluster
 
 
 class Cluster:

@@ -2,20 +2,21 @@
 
 Kafka's protocol is a stream of frames, each led by its size (4 bytes). A request's next bytes are its kind (2), version
 (2) and correlation id (4); an answer's are the correlation id. The proxy parses no further, except in answers to a
-Fetch, whose batches it can change in transit (`fetches.py`). The broker must advertise the proxy's own port to clients
-that connect through it (`brokers.py`).
+Fetch, whose batches it can change in transit (`fetches.py`), and for a `tap` (`transactional_frames.py`). The broker
+must advertise the proxy's own port to clients that connect through it (`brokers.py`).
 """
 
 import asyncio
 import random
 import struct
 
-from faults import fetches
+from faults import fetches, transactional_frames
 
 END_TXN = 26
 TXN_OFFSET_COMMIT = 28
-_OF_NOBODY = struct.pack(">qh?", -1, -1, False)
-"""The end of an EndTxn by which a worker asks for its rights (hotswap.kafka.rights); it commits nothing."""
+_OF_NOBODY = struct.pack(">qh?", -1, -1, False), struct.pack(">qh?B", -1, -1, False, 0)
+"""The end of an EndTxn by which a worker asks for its rights (hotswap.kafka.rights), of flexible versions, too; it
+commits nothing."""
 
 
 class Held:
@@ -73,7 +74,9 @@ class Proxy:
         self.delay_s = 0.0
         self.change = None
         """Changes a fetched batch: (topic, partition, bytes) -> bytes. None: no change."""
-        self._target = host, target_port
+        self.tap = None
+        """Sees requests of a transactional id, and their answers, each before it passes (`late_copies.py`)."""
+        self.target = host, target_port
         self._held_share = 0.0
         self._filters = []
         self._links = {}
@@ -145,7 +148,7 @@ class Proxy:
     def _accept(self, reader, writer):
         link = _Link(self, reader, writer)
         link.hold(self._held_share)
-        task = asyncio.create_task(link.run(*self._target))
+        task = asyncio.create_task(link.run(*self.target))
         self._links[task] = link
         task.add_done_callback(self._ended)
 
@@ -163,6 +166,7 @@ class _Link:
         self._gates = {"requests": asyncio.Event(), "answers": asyncio.Event()}
         self._late = {}
         self._fetches = {}
+        self._tapped = {}
         self.release()
 
     def hold(self, share):
@@ -199,6 +203,9 @@ class _Link:
                 self.is_holding_request = False
             if self._proxy.change and (version := fetches.version_of(request)):
                 self._fetches[request[8:12]] = version
+            if self._proxy.tap and (transactional := transactional_frames.request(request)):
+                await self._proxy.tap.requested(transactional)
+                self._tapped[request[8:12]] = transactional
             await self._pass(request, broker, self._gates["requests"])
         if not broker.is_closing():
             # Only half of the connection: the broker must still answer what came before, and then closes its half.
@@ -211,6 +218,8 @@ class _Link:
             version = self._fetches.pop(answer[4:8], None)
             if version and self._proxy.change:
                 answer = fetches.changed(answer, version, self._proxy.change)
+            if (transactional := self._tapped.pop(answer[4:8], None)) and self._proxy.tap:
+                await self._proxy.tap.answered(transactional, answer)
             await self._pass(answer, self._client, self._gates["answers"])
 
     async def _pass(self, frame, writer, gate):

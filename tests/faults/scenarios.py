@@ -13,8 +13,10 @@ from faults.at_failpoints import failpoints, kills_in_doubt, zombies
 from faults.brokers import proxied_cluster, proxied_kafka
 from faults.cluster import cluster
 from faults.everything import everything
+from faults.late_copies import late_copies
 from faults.scaling import as_deployed, scaling
 from faults.swaps import swaps
+from faults.transaction_versions import transaction_versions
 
 QUICK_SESSION = {"session_timeout_ms": 2_000}
 """A short session, so that a dead worker's partitions move soon and a run of a hundred deaths does not take hours."""
@@ -253,6 +255,21 @@ SCENARIOS = {
             seconds=600,
             terms=Terms(partitions=12, copies=3, is_proxied=True),
             brokers=proxied_cluster,
+        ),
+        Scenario(
+            name="late-copies",
+            promise="Produce, TxnOffsetCommit and EndTxn arrive once more after their transaction's end: none "
+            "touches a later transaction of version 2",
+            play=late_copies,
+            seconds=1_000,
+            terms=Terms(partitions=12, is_proxied=True, settings=QUICK_SESSION),
+        ),
+        Scenario(
+            name="transaction-versions",
+            promise="the cluster's transaction.version is lowered and raised again under load, and workers are killed",
+            play=transaction_versions,
+            seconds=120,
+            terms=Terms(is_proxied=True, settings=QUICK_SESSION),
         ),
         Scenario(
             name="at-least-once",

@@ -129,12 +129,13 @@ async def test_a_held_request_arrives_late_although_its_client_is_gone(end):
         other[1].close()
 
 
-async def test_a_question_about_rights_is_not_taken_for_a_commit_and_held():
-    question = EndTxnRequest("group-requests-0", -1, -1, False).prepare({END_TXN: (0, 99)}).encode()
+@pytest.mark.parametrize(("version", "tags"), [(0, b""), (5, b"\0")])
+async def test_a_question_about_rights_is_not_taken_for_a_commit_and_held(version, tags):
+    question = EndTxnRequest("group-requests-0", -1, -1, False).prepare({END_TXN: (0, 99)}).encode() + tags
     async with echoing() as (proxy, _):
         link = await connect(proxy)
         held = proxy.hold_requests(END_TXN, count=1)
-        body = struct.pack(">hhi", END_TXN, 0, 1) + question
+        body = struct.pack(">hhi", END_TXN, version, 1) + question
         async with asyncio.timeout(10):
             assert await ask(link, struct.pack(">i", len(body)) + body) == [1]
         assert held.caught == 0

@@ -25,6 +25,8 @@ class OfVersion(LocalKafka):
     def __init__(self, version):
         if version != _NEWEST:
             self.jars = str(_LOCKS / f"kafka-{version}")
+        if version in REPORTED:
+            self.features = {}  # 3.9 has no transaction.version to choose
         super().__init__()
 
 

@@ -21,7 +21,7 @@ class _Prepared(LocalKafka):
 
     def _format(self, directory: Path) -> None:
         source = _prepared() / _DATA
-        if not source.exists():
+        if self.features or not source.exists():
             super()._format(directory)
             return
         shutil.copytree(source, directory / "data")

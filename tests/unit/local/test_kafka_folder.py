@@ -1,6 +1,7 @@
 """The folder of a local Kafka's temporary data."""
 
 import fcntl
+import subprocess
 
 from harness.kafkas import PREPARED
 from harness.kafkas import local_kafka as prepared_kafka
@@ -36,3 +37,18 @@ def test_a_kafka_that_begins_with_a_copy_is_a_cluster_of_its_own(tmp_path, monke
     told = [(copy / "data" / "meta.properties").read_text().splitlines() for copy in copies]
     assert [lines[0] for lines in told] == ["node.id=1"] * 2
     assert len({line for lines in [ids, *(lines[1:3] for lines in told)] for line in lines}) == 6
+
+
+def test_data_begin_with_the_levels_of_features_that_are_asked_for_also_beside_a_copy(tmp_path, monkeypatch):
+    (tmp_path / "data").mkdir()
+    monkeypatch.setenv(PREPARED, str(tmp_path))
+    commands = []
+    monkeypatch.setattr(
+        local_kafka.subprocess,
+        "run",
+        lambda words, **_: commands.append(words) or subprocess.CompletedProcess(words, 0, "", ""),
+    )
+    kafka = prepared_kafka()
+    kafka.features = {"transaction.version": 1}
+    kafka._format(tmp_path / "new")
+    assert commands[0][-2:] == ["--feature", "transaction.version=1"]

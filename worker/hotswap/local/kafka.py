@@ -70,6 +70,8 @@ class LocalKafka:
 
     jars = "kafka"
     """The lock that names its jars; see `fetch_jars`."""
+    features: Mapping[str, int] = {}
+    """The level of each of Kafka's features (KIP-584) that new data begin with; of all others, the broker's newest."""
 
     def __init__(
         self,
@@ -182,12 +184,16 @@ class LocalKafka:
         (directory / "server.properties").write_text("".join(lines), encoding="utf-8")
         (directory / "port").write_text(str(self._port), encoding="utf-8")
 
+    def _cluster_id(self) -> str:
+        return urlsafe_b64encode(uuid.uuid4().bytes).rstrip(b"=").decode()
+
     def _format(self, directory: Path) -> None:
-        cluster = urlsafe_b64encode(uuid.uuid4().bytes).rstrip(b"=").decode()
         # As one argument: an id may begin with a dash, and would be parsed as an option.
-        words = ("format", f"--cluster-id={cluster}", "--config", str(directory / "server.properties"))
+        words = [f"--cluster-id={self._cluster_id()}", "--config", str(directory / "server.properties")]
+        for name, level in self.features.items():
+            words += ["--feature", f"{name}={level}"]
         done = subprocess.run(
-            [*self._command, "kafka.tools.StorageTool", *words], capture_output=True, check=False, text=True
+            [*self._command, "kafka.tools.StorageTool", "format", *words], capture_output=True, check=False, text=True
         )
         if done.returncode:
             raise StartError(f"Kafka cannot format {directory}: {_reason(done.stdout + done.stderr)}")
