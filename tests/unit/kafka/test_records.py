@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 from faults import raw_batches
 from faults.raw_batches import Record, varint
 from hotswap.batch import Code, Unscorable
-from hotswap.kafka.contents import ATTRIBUTES_AT, HEAD, Bounds, Unpacker
+from hotswap.kafka.contents import Bounds, Unpacker
 from hotswap.kafka.records import LegacyBatch, RawBatch
+from hotswap.recordbatch.header import ATTRIBUTES_AT, Header
 
 BASE = 100
 BOUNDS = Bounds(unpacked=4 << 20, record=2 << 20)
@@ -36,7 +37,7 @@ def record(delta, *, value=b"v", count=None, **given):
 
 def raw(body, *, count, last=None, kind="none", start=BASE, unpacker=None):
     number, pack = CODECS[kind]
-    head = HEAD.pack(BASE, 0, 0, 2, 0, number, (count if last is None else last + 1) - 1, 7, 9, -1, -1, -1, count)
+    head = Header(BASE, 0, 0, 2, 0, number, (count if last is None else last + 1) - 1, 7, 9, -1, -1, -1, count).pack()
     return RawBatch(memoryview(head + bytes(pack(body))), start=start, unpacker=unpacker or Unpacker(BOUNDS))
 
 
@@ -110,7 +111,7 @@ def test_a_record_beyond_the_claimed_count_is_refused_and_not_taken_for_a_gap(ki
 
 @pytest.mark.parametrize("number", [1, 2, 3, 4, 5, 6, 7])
 def test_a_batch_that_cannot_be_decompressed_refuses_every_offset(number):
-    batch = HEAD.pack(BASE, 0, 0, 2, 0, number, 2, 7, 9, -1, -1, -1, 3) + b"no codec gives this"
+    batch = Header(BASE, 0, 0, 2, 0, number, 2, 7, 9, -1, -1, -1, 3).pack() + b"no codec gives this"
     records = all_of(RawBatch(memoryview(batch), start=BASE + 1, unpacker=Unpacker(BOUNDS)))
     assert told(records) == [(BASE + 1, Code.UNREADABLE), (BASE + 2, Code.UNREADABLE)]
     assert dict(records[0].facts) == {"batch-sha256": hashlib.sha256(batch).hexdigest().encode()}
@@ -149,7 +150,7 @@ def test_raw_snappy_beyond_the_bound_is_refused_whole_and_never_decompressed():
 def test_memory_stays_within_the_bound_whatever_a_batch_decompresses_to(pack, number):
     body = record(0, value=bytes(100 << 20))
     packed = bytes(pack(body))
-    batch = HEAD.pack(BASE, 0, 0, 2, 0, number, 0, 7, 9, -1, -1, -1, 1) + packed
+    batch = Header(BASE, 0, 0, 2, 0, number, 0, 7, 9, -1, -1, -1, 1).pack() + packed
     tracemalloc.start()
     records = all_of(RawBatch(memoryview(batch), start=BASE, unpacker=Unpacker(BOUNDS)))
     _, peak = tracemalloc.get_traced_memory()
@@ -196,7 +197,7 @@ def test_records_before_the_fetch_and_from_the_cut_on_are_not_taken():
 
 def test_the_timestamp_is_the_brokers_with_log_append_time():
     for broken in (record(0), record(0, headers=[(b"\xff", b"")])):
-        batch = bytearray(HEAD.pack(BASE, 0, 0, 2, 0, 0, 0, 7, 9, -1, -1, -1, 1) + broken)
+        batch = bytearray(Header(BASE, 0, 0, 2, 0, 0, 0, 7, 9, -1, -1, -1, 1).pack() + broken)
         struct.pack_into(">h", batch, ATTRIBUTES_AT, 8)
         assert all_of(RawBatch(memoryview(batch), start=BASE, unpacker=Unpacker(BOUNDS)))[0].timestamp == 9
 
