@@ -4,6 +4,8 @@ import gzip
 import hashlib
 import struct
 import tracemalloc
+import zlib
+from types import SimpleNamespace
 
 import cramjam
 import pytest
@@ -15,6 +17,7 @@ from faults import raw_batches
 from faults.raw_batches import Record, varint
 from hotswap.batch import Code, Unscorable
 from hotswap.kafka.contents import Bounds, Unpacker
+from hotswap.kafka.fetched import cut
 from hotswap.kafka.records import LegacyBatch, RawBatch
 from hotswap.recordbatch.header import ATTRIBUTES_AT, Header
 
@@ -79,6 +82,7 @@ BROKEN = {
     "an offset of another": record(7),
     "an offset before its batch": record(-3),
     "a number without an end": varint(12) + b"\0" + b"\x80" * 11,
+    "a header without a name": varint(8) + b"\0\0" + varint(1) + b"\1\1" + varint(1) + b"\1\1",
     "nothing": varint(0),
 }
 
@@ -207,6 +211,16 @@ def test_an_unreadable_message_in_an_old_format_is_refused():
     batch = LegacyBatch(memoryview(message), start=BASE, bound=100)
     assert told(batch.take(9, None)) == [(BASE, Code.UNREADABLE)]
     assert batch.next == BASE + 1
+
+
+@pytest.mark.parametrize("attributes", [0, 1])
+def test_a_message_in_an_old_format_that_is_too_short_for_its_fields_is_refused(attributes):
+    summed = bytes([1, attributes]) + bytes(8)  # neither key nor value
+    message = struct.pack(">qiI", BASE, 4 + len(summed), zlib.crc32(summed)) + summed
+    fetch = SimpleNamespace(data=message, next_fetch_offset=BASE)
+    (batch,) = cut(fetch, Unpacker(BOUNDS))
+    assert told(batch.take(9, None)) == [(BASE, Code.UNREADABLE)]
+    assert fetch.next_fetch_offset == BASE + 1
 
 
 @settings(max_examples=300, deadline=None)

@@ -25,9 +25,6 @@ from hotswap.recordbatch.writer import Crc32c
 
 _WINDOW_BYTES = 1 << 20
 _WINDOW_RECORDS = 5_000
-_MORE: Final = 0x80
-"""The bit of a varint's byte that says that another one follows."""
-_VARLONG_BITS: Final = 64
 _LEAST_LEGACY_BYTES: Final = OVERHEAD + 14
 
 
@@ -61,12 +58,12 @@ def varint(data: memoryview, at: int) -> tuple[int, int]:
     """
     value = shift = 0
     while True:
-        if at >= len(data) or shift >= _VARLONG_BITS:
+        if at >= len(data) or shift > 63:  # noqa: PLR2004 - bits of a varlong
             raise Unparseable("a varint has no end")
         byte = data[at]
         at += 1
-        value |= (byte & ~_MORE) << shift
-        if byte < _MORE:
+        value |= (byte & 0x7F) << shift
+        if byte < 0x80:  # noqa: PLR2004 - the continuation bit
             return (value >> 1) ^ -(value & 1), at
         shift += 7
 
