@@ -16,13 +16,13 @@ from typing import NamedTuple
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
-from hotswap.kafka.contents import CONTROL, HEAD, OVERHEAD
-from hotswap.kafka.internals import DefaultRecordBatch, PartitionFetch, cut_fetches, partitions_for_topic
+from hotswap.kafka.batches import records_of
+from hotswap.kafka.internals import PartitionFetch, cut_fetches, partitions_for_topic
+from hotswap.recordbatch.header import CONTROL, SIZE, Header, size_of
 
 BATCH = struct.Struct("dIQI")
 """When it was read, on the system's monotonic clock; its partition, how many answers came before it there, how many it
 has."""
-_COMPRESSED = 0x07
 _FETCH_BYTES = 8 << 20
 
 
@@ -36,14 +36,14 @@ class Head(NamedTuple):
 def heads(of: PartitionFetch) -> Iterator[Head]:
     """Yields the batches of a fetch, without the transactions' markers."""
     whole, at = memoryview(of.data), 0
-    while len(whole) - at >= HEAD.size:
-        end = at + OVERHEAD + int.from_bytes(whole[at + 8 : at + OVERHEAD])
+    while len(whole) - at >= SIZE:
+        end = at + size_of(whole, at)
         if end > len(whole):
             return
-        offset, _, _, _, _, attributes, delta, *_, count = HEAD.unpack_from(whole, at)
-        of.next_fetch_offset = offset + delta + 1
-        if not attributes & CONTROL:
-            yield Head(count, whole[:0] if attributes & _COMPRESSED else whole[at:end])
+        header = Header.read(whole, at)
+        of.next_fetch_offset = header.next_offset
+        if not header.attributes & CONTROL:
+            yield Head(header.records_count, whole[:0] if header.codec else whole[at:end])
         at = end
 
 
@@ -55,7 +55,7 @@ class Places:
 
     def check(self, partition: int, number: int, batch: memoryview) -> None:
         """Raises ValueError if the first answer's source is another request than the one of this number."""
-        headers = dict(next(DefaultRecordBatch(batch)).headers)
+        headers = dict(next(records_of(batch)).headers)
         if source := headers.get("source"):
             offset = int(source.rpartition(b"-")[2])
             if offset != self._first.setdefault(partition, offset - number) + number:

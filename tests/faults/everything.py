@@ -18,9 +18,9 @@ from faults.record_inputs import odd_batch
 from faults.schedule import Kind
 from hotswap.client.change import Change
 from hotswap.generation import Model
+from hotswap.recordbatch.header import SIZE
 
 _END_TXN = 26
-_WHOLE_HEAD = 61
 _OFF_BY_AN_HOUR = """
 import time
 _true = time.time
@@ -168,7 +168,7 @@ class Faults(FleetFaults):
 
         def change(where, partition, batch):
             place = partition, batch[:8]
-            if where != topic or place in seen or len(batch) < _WHOLE_HEAD:
+            if where != topic or place in seen or len(batch) < SIZE:
                 return batch
             seen.add(place)
             return batch[:-1] + bytes([batch[-1] ^ 1])

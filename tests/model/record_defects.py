@@ -2,7 +2,7 @@
 
 from model.defects import ADDRESSING, CONTENTS, INBOX, RECORDS, Mutant
 
-ALIKE, COLUMNS = "worker/hotswap/kafka/alike.py", ("tests/unit/kafka/test_alike.py",)
+ALIKE, COLUMNS = "worker/hotswap/recordbatch/alike.py", ("tests/unit/recordbatch/test_alike.py",)
 SEALING, RAW = "worker/hotswap/host/sealing.py", ("tests/unit/kafka/test_raw_requests.py",)
 
 BATCHES = [
@@ -33,8 +33,8 @@ BATCHES = [
     Mutant(
         "finished batches in any sequence are believed",
         SEALING,
-        "is_stamped = (producer, epoch, sequence) == stamp[:3]",
-        "is_stamped = (producer, epoch) == stamp[:2]",
+        "is_stamped = header.producer == stamp[:3]",
+        "is_stamped = header.producer[:2] == stamp[:2]",
         "I11",
         ("tests/unit/host/test_sealing.py",),
     ),
@@ -49,8 +49,8 @@ BATCHES = [
     Mutant(
         "the sequence of a batch of columns counts batches",
         ALIKE,
-        "begin, sequence = end, (sequence + end - begin) & 0x7FFFFFFF",
-        "begin, sequence = end, (sequence + 1) & 0x7FFFFFFF",
+        "begin, sequence = end, (sequence + end - begin) % SEQUENCES",
+        "begin, sequence = end, (sequence + 1) % SEQUENCES",
         "I1",
         COLUMNS,
     ),

@@ -30,7 +30,7 @@ from aiokafka.record.default_records import DefaultRecordBatchBuilder
 from aiokafka.record.util import calc_crc32c
 
 from hotswap.kafka import sessions
-from hotswap.kafka.contents import CONTROL, Bounds, Unpacker
+from hotswap.kafka.contents import Bounds, Unpacker
 from hotswap.kafka.fetched import cut, get_batches
 from hotswap.kafka.internals import (
     CHECKED_AGAINST,
@@ -38,6 +38,7 @@ from hotswap.kafka.internals import (
     PartitionFetch,
 )
 from hotswap.kafka.records import Damaged
+from hotswap.recordbatch.header import CONTROL
 
 ANSWERS = TopicPartition("d.predictions", 0)
 

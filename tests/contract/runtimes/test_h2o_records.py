@@ -16,11 +16,12 @@ from harness.lab import Lab
 from hotswap.batch import Limits, RecordBatch, Stamp
 from hotswap.codec.proto import compile as compile_proto
 from hotswap.generation import Generation, Model, Proto
-from hotswap.kafka.contents import HEAD, Bounds, Unpacker
+from hotswap.kafka.contents import Bounds, Unpacker
 from hotswap.kafka.inbox import Inbox
 from hotswap.kafka.records import RawBatch
 from hotswap.pipeline.admission import ONCE, Rules
 from hotswap.pipeline.answering import Answering, Batch
+from hotswap.recordbatch.header import TRANSACTIONAL, Header, size_of
 
 REQUESTS = 3_000
 BASE = 1_000
@@ -145,14 +146,15 @@ def answers_of(host, batches, sealed=None):
 
 def check(one, sequence):
     """Check a sealed batch as a broker does; return the sequence number after it."""
-    base, length, _, magic, _, attributes, last, first_ms, most_ms, *state, first, count = HEAD.unpack_from(one.data)
+    header = Header.read(one.data)
     assert DefaultRecordBatch(bytes(one.data)).validate_crc()
-    assert (base, length, magic, attributes) == (0, len(one.data) - 12, 2, 0x10)
-    assert last + 1 == count == one.records
-    assert first_ms == most_ms > 0
-    assert (*state, first) == (STAMP.producer_id, STAMP.producer_epoch, sequence)
-    assert len(one.data) <= STAMP.max_bytes or count == 1
-    return (sequence + count) % (1 << 31)
+    assert (header.base_offset, header.magic, header.attributes) == (0, 2, TRANSACTIONAL)
+    assert size_of(one.data) == len(one.data)
+    assert header.last_offset_delta + 1 == header.records_count == one.records
+    assert header.base_timestamp == header.max_timestamp > 0
+    assert header.producer == (STAMP.producer_id, STAMP.producer_epoch, sequence)
+    assert len(one.data) <= STAMP.max_bytes or one.records == 1
+    return (sequence + one.records) % (1 << 31)
 
 
 @pytest.mark.parametrize("name", CASES)

@@ -4,6 +4,8 @@ import gzip
 import hashlib
 import struct
 import tracemalloc
+import zlib
+from types import SimpleNamespace
 
 import cramjam
 import pytest
@@ -14,8 +16,10 @@ from hypothesis import strategies as st
 from faults import raw_batches
 from faults.raw_batches import Record, varint
 from hotswap.batch import Code, Unscorable
-from hotswap.kafka.contents import ATTRIBUTES_AT, HEAD, Bounds, Unpacker
+from hotswap.kafka.contents import Bounds, Unpacker
+from hotswap.kafka.fetched import cut
 from hotswap.kafka.records import LegacyBatch, RawBatch
+from hotswap.recordbatch.header import ATTRIBUTES_AT, Header
 
 BASE = 100
 BOUNDS = Bounds(unpacked=4 << 20, record=2 << 20)
@@ -36,7 +40,7 @@ def record(delta, *, value=b"v", count=None, **given):
 
 def raw(body, *, count, last=None, kind="none", start=BASE, unpacker=None):
     number, pack = CODECS[kind]
-    head = HEAD.pack(BASE, 0, 0, 2, 0, number, (count if last is None else last + 1) - 1, 7, 9, -1, -1, -1, count)
+    head = Header(BASE, 0, 0, 2, 0, number, (count if last is None else last + 1) - 1, 7, 9, -1, -1, -1, count).pack()
     return RawBatch(memoryview(head + bytes(pack(body))), start=start, unpacker=unpacker or Unpacker(BOUNDS))
 
 
@@ -78,6 +82,7 @@ BROKEN = {
     "an offset of another": record(7),
     "an offset before its batch": record(-3),
     "a number without an end": varint(12) + b"\0" + b"\x80" * 11,
+    "a header without a name": varint(8) + b"\0\0" + varint(1) + b"\1\1" + varint(1) + b"\1\1",
     "nothing": varint(0),
 }
 
@@ -110,7 +115,7 @@ def test_a_record_beyond_the_claimed_count_is_refused_and_not_taken_for_a_gap(ki
 
 @pytest.mark.parametrize("number", [1, 2, 3, 4, 5, 6, 7])
 def test_a_batch_that_cannot_be_decompressed_refuses_every_offset(number):
-    batch = HEAD.pack(BASE, 0, 0, 2, 0, number, 2, 7, 9, -1, -1, -1, 3) + b"no codec gives this"
+    batch = Header(BASE, 0, 0, 2, 0, number, 2, 7, 9, -1, -1, -1, 3).pack() + b"no codec gives this"
     records = all_of(RawBatch(memoryview(batch), start=BASE + 1, unpacker=Unpacker(BOUNDS)))
     assert told(records) == [(BASE + 1, Code.UNREADABLE), (BASE + 2, Code.UNREADABLE)]
     assert dict(records[0].facts) == {"batch-sha256": hashlib.sha256(batch).hexdigest().encode()}
@@ -149,7 +154,7 @@ def test_raw_snappy_beyond_the_bound_is_refused_whole_and_never_decompressed():
 def test_memory_stays_within_the_bound_whatever_a_batch_decompresses_to(pack, number):
     body = record(0, value=bytes(100 << 20))
     packed = bytes(pack(body))
-    batch = HEAD.pack(BASE, 0, 0, 2, 0, number, 0, 7, 9, -1, -1, -1, 1) + packed
+    batch = Header(BASE, 0, 0, 2, 0, number, 0, 7, 9, -1, -1, -1, 1).pack() + packed
     tracemalloc.start()
     records = all_of(RawBatch(memoryview(batch), start=BASE, unpacker=Unpacker(BOUNDS)))
     _, peak = tracemalloc.get_traced_memory()
@@ -196,7 +201,7 @@ def test_records_before_the_fetch_and_from_the_cut_on_are_not_taken():
 
 def test_the_timestamp_is_the_brokers_with_log_append_time():
     for broken in (record(0), record(0, headers=[(b"\xff", b"")])):
-        batch = bytearray(HEAD.pack(BASE, 0, 0, 2, 0, 0, 0, 7, 9, -1, -1, -1, 1) + broken)
+        batch = bytearray(Header(BASE, 0, 0, 2, 0, 0, 0, 7, 9, -1, -1, -1, 1).pack() + broken)
         struct.pack_into(">h", batch, ATTRIBUTES_AT, 8)
         assert all_of(RawBatch(memoryview(batch), start=BASE, unpacker=Unpacker(BOUNDS)))[0].timestamp == 9
 
@@ -206,6 +211,16 @@ def test_an_unreadable_message_in_an_old_format_is_refused():
     batch = LegacyBatch(memoryview(message), start=BASE, bound=100)
     assert told(batch.take(9, None)) == [(BASE, Code.UNREADABLE)]
     assert batch.next == BASE + 1
+
+
+@pytest.mark.parametrize("attributes", [0, 1])
+def test_a_message_in_an_old_format_that_is_too_short_for_its_fields_is_refused(attributes):
+    summed = bytes([1, attributes]) + bytes(8)  # neither key nor value
+    message = struct.pack(">qiI", BASE, 4 + len(summed), zlib.crc32(summed)) + summed
+    fetch = SimpleNamespace(data=message, next_fetch_offset=BASE)
+    (batch,) = cut(fetch, Unpacker(BOUNDS))
+    assert told(batch.take(9, None)) == [(BASE, Code.UNREADABLE)]
+    assert fetch.next_fetch_offset == BASE + 1
 
 
 @settings(max_examples=300, deadline=None)

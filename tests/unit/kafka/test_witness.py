@@ -4,8 +4,9 @@ import pytest
 from aiokafka.record.default_records import DefaultRecordBatchBuilder
 
 from hotswap.generation import MOST
-from hotswap.kafka.contents import ATTRIBUTES_AT, CONTROL, Bounds, Unpacker
+from hotswap.kafka.contents import Bounds, Unpacker
 from hotswap.kafka.witness import ONE_TRANSACTION, Ending, Known, LastAnswer
+from hotswap.recordbatch.header import ATTRIBUTES_AT, CONTROL
 
 OURS, OTHERS = 7, 8
 SOURCE = b"d.requests-0-"

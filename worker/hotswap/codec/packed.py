@@ -9,7 +9,7 @@ from functools import cached_property
 from itertools import accumulate, pairwise
 from typing import TypeAlias, overload
 
-from hotswap.batch import Headers, Unrefused
+from hotswap.batch import Unrefused
 
 _COUNT = struct.Struct("<I")
 _VARINT = 0x7F  # seven bits per byte; the eighth says that more follow
@@ -76,20 +76,10 @@ def pack(values: Sequence[bytes]) -> bytes:
 
 
 def varint(number: int) -> bytes:
-    """Encode a number as protobuf's varint; Kafka's of a number that is not negative is that of twice as much."""
+    """Encode a number that is not negative, seven bits a byte, the lowest first."""
     encoded = bytearray()
     while number > _VARINT:
         encoded.append(number & _VARINT | 0x80)
         number >>= 7
     encoded.append(number)
     return bytes(encoded)
-
-
-def record_field(content: bytes | None) -> bytes:
-    """Encode a key, a value, or a part of a header as Kafka's records have it (format v2)."""
-    return b"\1" if content is None else varint(2 * len(content)) + content
-
-
-def record_headers(headers: Headers) -> bytes:
-    """Encode headers as Kafka's records have them, without their number."""
-    return b"".join([record_field(part) for name, value in headers for part in (name.encode(), value)])

@@ -19,8 +19,9 @@ from collections.abc import Sequence
 from typing import Final
 
 from hotswap.batch import Declined, Envelope, Given, Left, Record, RecordBatch, Seal, Stamp, Unsealed
-from hotswap.codec.packed import record_field, record_headers, varint
 from hotswap.host.frames import FrameError
+from hotswap.recordbatch.header import MAGIC, SEQUENCES, TRANSACTIONAL, Header, size_of
+from hotswap.recordbatch.writer import record_field, record_headers, with_records, zigzag
 
 _HEAD: Final = struct.Struct("<qqqhihqiiii")
 _COUNT: Final = struct.Struct("<I")
@@ -28,9 +29,6 @@ _GIVEN: Final = struct.Struct("<qI")
 _SEALED, _LEFT, _UNREADABLE = range(3)
 _BATCH: Final = struct.Struct("<II")
 _LEFT_ONE: Final = struct.Struct("<qII")
-_TRANSACTIONAL: Final = 0x10
-_RECORD_BATCH: Final = struct.Struct(">qiibIhiqqqhii")  # as kafka/contents.py: HEAD
-_OVERHEAD, _MAGIC = 12, 2
 _LARGEST: Final = 1 << 20
 
 
@@ -39,7 +37,7 @@ def pack_order(order: Seal, given: Given) -> bytes:
     stamp, envelope = order.stamp, order.envelope
     answers = [b"" if record is None else _record(record) for record in given.values()]
     joined = b"".join(answers)
-    attributes = _TRANSACTIONAL if stamp.is_transactional else 0
+    attributes = TRANSACTIONAL if stamp.is_transactional else 0
     limits = (envelope.max_answer_bytes, envelope.max_request_bytes, envelope.max_record_bytes)
     return b"".join(
         [
@@ -57,12 +55,10 @@ def pack_order(order: Seal, given: Given) -> bytes:
 
 def warming_order(values: Sequence[bytes]) -> bytes:
     """Return an order for requests with these values, to warm a host with."""
-    records = [b"\0\0" + varint(2 * index) + b"\1" + record_field(value) + b"\0" for index, value in enumerate(values)]
-    body = b"".join([record_field(record) for record in records])
-    length, last = _RECORD_BATCH.size - _OVERHEAD + len(body), len(values) - 1
-    head = _RECORD_BATCH.pack(0, length, -1, _MAGIC, 0, 0, last, 0, 0, -1, -1, -1, len(values))
+    records = [b"\0\0" + zigzag(index) + b"\1" + record_field(value) + b"\0" for index, value in enumerate(values)]
+    batch = with_records(Header.produced(len(values)), b"".join(map(record_field, records)))
     envelope = Envelope((), (), b"", (), (), *[_LARGEST] * 3)
-    seal = Seal([memoryview(head + body)], 0, len(values), len(values), Stamp(0, 0, 0, False, _LARGEST), 0, envelope)
+    seal = Seal([memoryview(batch)], 0, len(values), len(values), Stamp(0, 0, 0, False, _LARGEST), 0, envelope)
     return pack_order(seal, {})
 
 
@@ -107,7 +103,7 @@ def _parse_sealed(body: memoryview, count: int, order: Seal, given: Given) -> li
         _check(body[at : at + size], size, records, stamp._replace(sequence=sequence))
         batches.append(RecordBatch(body[at : at + size], records))
         at += size
-        sequence = (sequence + records) & 0x7FFFFFFF
+        sequence = (sequence + records) % SEQUENCES
     expected = order.size - sum(record is None for record in given.values())
     if at != len(body) or sum(batch.records for batch in batches) != expected:
         raise ValueError(f"{count} record batches do not have the {expected} answers")
@@ -116,20 +112,18 @@ def _parse_sealed(body: memoryview, count: int, order: Seal, given: Given) -> li
 
 def _check(batch: memoryview, size: int, records: int, stamp: Stamp) -> None:
     """Raise ValueError unless the batch is what the broker, and the sequence of the next one, rely on."""
-    base, length, _, magic, _, attributes, last, _, _, producer, epoch, sequence, count = _RECORD_BATCH.unpack_from(
-        batch
-    )
-    is_whole = len(batch) == size == length + _OVERHEAD and magic == _MAGIC and base == 0
-    is_counted = 0 < records == count == last + 1
-    is_stamped = (producer, epoch, sequence) == stamp[:3]
-    if not (is_whole and is_counted and is_stamped and attributes == _TRANSACTIONAL * stamp.is_transactional):
+    header = Header.read(batch)
+    is_whole = len(batch) == size == size_of(batch) and header.magic == MAGIC and header.base_offset == 0
+    is_counted = 0 < records == header.records_count == header.last_offset_delta + 1
+    is_stamped = header.producer == stamp[:3]
+    if not (is_whole and is_counted and is_stamped and header.attributes == TRANSACTIONAL * stamp.is_transactional):
         raise ValueError("a record batch is not as it was ordered")
 
 
 def _record(record: Record) -> bytes:
     """Encode what a record has behind its offset: key, value and headers (format v2)."""
     key, value, headers = record
-    return record_field(key) + record_field(value) + varint(2 * len(headers)) + record_headers(headers)
+    return record_field(key) + record_field(value) + zigzag(len(headers)) + record_headers(headers)
 
 
 def _names(names: Sequence[str]) -> bytes:

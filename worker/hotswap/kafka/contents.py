@@ -7,23 +7,17 @@ raises, the records are parsed here, one by one (the fallback).
 """
 
 import hashlib
-import struct
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from typing import Any, NamedTuple
 
 from hotswap.batch import Code, Headers, Refusal, Unscorable
-from hotswap.kafka.internals import DefaultRecord, DefaultRecordBatch
-from hotswap.kafka.parse import read_record, value_seen, walk
-from hotswap.kafka.unpack import Unparseable, unpack
-
-HEAD = struct.Struct(">qiibIhiqqqhii")
-"""Base offset, length, leader epoch, magic, CRC, attributes, last offset delta, two timestamps, producer id and epoch,
-base sequence, record count."""
-
-LENGTH_AT, OVERHEAD, MAGIC_AT, ATTRIBUTES_AT, COUNT_AT = 8, 12, 16, 21, 57
-CODEC, LOG_APPEND_TIME, TRANSACTIONAL, CONTROL = 0x07, 0x08, 0x10, 0x20
+from hotswap.kafka import batches
+from hotswap.recordbatch.compression import decompress
+from hotswap.recordbatch.header import LOG_APPEND_TIME, SIZE, Header, Unparseable
+from hotswap.recordbatch.reader import read_record, value_seen, walk
+from hotswap.recordbatch.writer import with_records
 
 _WHOLE_BYTES = 1 << 20
 _PASSED_ON_BYTES = 4 << 20
@@ -52,13 +46,13 @@ class Unpacker:
             Unparseable: unknown codec, or malformed data.
 
         """
-        packed = batch.data[HEAD.size :]
+        packed = batch.data[SIZE:]
         if not batch.codec:
             return packed, True
         if found := self._held.get(batch):
             self._held.move_to_end(batch)
             return found
-        found = unpack(batch.codec, packed, self.bounds.unpacked)
+        found = decompress(batch.codec, packed, self.bounds.unpacked)
         if len(found[0]) > _WHOLE_BYTES:
             self._held[batch] = found
             while sum(len(data) for data, _ in self._held.values()) > self.bounds.unpacked:
@@ -74,17 +68,16 @@ class Contents:
     """The contents of a batch, parsed as far as possible."""
 
     def __init__(self, data: memoryview, unpacker: Unpacker) -> None:
-        head = HEAD.unpack_from(data)
+        header = self._header = Header.read(data)
         self.data = data
-        self.codec = head[5] & CODEC
-        self.next: int = head[0] + head[6] + 1
+        self.codec = header.codec
+        self.base = header.base_offset
+        self.next = header.next_offset
         self.window_bytes = 0
-        self.base: int = head[0]
-        self._attributes, self._count = head[5], head[12]
-        self._first_time = head[7]
-        self._append_time = head[8] if head[5] & LOG_APPEND_TIME else None
-        self._has_gaps = self._count != head[6] + 1  # compaction has removed some
-        self._last_time = head[8]
+        self._count = header.records_count
+        self._first_time, self._last_time = header.base_timestamp, header.max_timestamp
+        self._append_time = header.max_timestamp if header.attributes & LOG_APPEND_TIME else None
+        self._has_gaps = self._count != header.last_offset_delta + 1  # compaction has removed some
         self._unpacker = unpacker
 
     @property
@@ -114,10 +107,7 @@ class Contents:
             return None
         if not is_whole or len(body) > _PASSED_ON_BYTES:
             return None
-        batch = bytearray(self.data[: HEAD.size]) + body
-        struct.pack_into(">i", batch, LENGTH_AT, len(batch) - OVERHEAD)
-        struct.pack_into(">h", batch, ATTRIBUTES_AT, self._attributes & ~CODEC)
-        return memoryview(batch)
+        return memoryview(with_records(self._header, body))
 
     def forget(self) -> None:
         """Drop the decompressed data."""
@@ -168,13 +158,10 @@ class Contents:
 
     def _parse(self, body: memoryview, count: int, first: int) -> Sequence[Any] | None:
         """Parse the records from offset `first` on with aiokafka; None if it raises, or their offsets are wrong."""
-        batch: Any = self.data
-        if self.codec or count != self._count:
-            batch = bytearray(self.data[: HEAD.size]) + body
-            struct.pack_into(">h", batch, ATTRIBUTES_AT, self._attributes & ~CODEC)
-            struct.pack_into(">i", batch, COUNT_AT, count)
+        is_as_fetched = not self.codec and count == self._count
+        batch = self.data if is_as_fetched else with_records(self._header._replace(records_count=count), body)
         try:
-            records = list(DefaultRecordBatch(batch))
+            records = list(batches.records_of(batch))
         except Exception:  # noqa: BLE001 - whatever it raises, they are parsed again, one by one
             return None
         return records if self._are_in_order(records, first) else None
@@ -215,7 +202,9 @@ class Contents:
         if odd is not None:
             refusal = Refusal(Code.MALFORMED_HEADER, f"the header name {odd[:80]!r} is not valid UTF-8")
             return Unscorable(offset, timestamp, name, headers, refusal, content)
-        return DefaultRecord(offset, timestamp, int(self._append_time is not None), name, content, list(headers))
+        return batches.DefaultRecord(
+            offset, timestamp, int(self._append_time is not None), name, content, list(headers)
+        )
 
     def _cut_off(self, offset: int, seen: int) -> Iterator[Sequence[Unscorable]]:
         """Refuse every offset beyond the bound; `seen` bytes of the first one's value were read, none of the others."""

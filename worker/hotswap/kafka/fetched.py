@@ -7,17 +7,12 @@ from typing import TypeAlias
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import RecordTooLargeError
 
-from hotswap.kafka.contents import ATTRIBUTES_AT, CONTROL, HEAD, MAGIC_AT, OVERHEAD, TRANSACTIONAL, Unpacker
-from hotswap.kafka.internals import (
-    DefaultRecordBatch,
-    LegacyRecordBatch,
-    PartitionFetch,
-    cut_fetches,
-    where_it_is_too_large,
-)
+from hotswap.kafka.batches import crc32c
+from hotswap.kafka.contents import Unpacker
+from hotswap.kafka.internals import PartitionFetch, cut_fetches, where_it_is_too_large
 from hotswap.kafka.records import Damaged, LegacyBatch, RawBatch, Skipped
-
-_LEAST_LEGACY_BYTES = OVERHEAD + 14
+from hotswap.recordbatch.header import CONTROL, OVERHEAD, SIZE, TRANSACTIONAL, Header, is_legacy, offset_of, size_of
+from hotswap.recordbatch.reader import is_sound
 
 Batch: TypeAlias = RawBatch | LegacyBatch | Skipped | Damaged
 Fetches: TypeAlias = Mapping[TopicPartition, Sequence[Batch]]
@@ -54,11 +49,11 @@ def sound(of: PartitionFetch) -> Iterator[memoryview | Damaged]:
     whole = memoryview(of.data)
     at = 0
     while len(whole) - at >= OVERHEAD:
-        end = at + OVERHEAD + int.from_bytes(whole[at + 8 : at + OVERHEAD], signed=True)
+        end = at + size_of(whole, at)
         if end > len(whole) and at:
             return  # truncated by the fetch size
         batch = whole[at:end]
-        if not _is_sound(batch):
+        if not is_sound(batch, crc32c):
             yield _damaged(of.next_fetch_offset, batch or whole[at:], whole[end:] if end > at else whole[:0])
             return
         at = end
@@ -73,62 +68,49 @@ def cut(
         if isinstance(batch, Damaged):
             yield batch
             return
-        if on_removed and (removed := _removed(of.next_fetch_offset, batch)):
-            on_removed(of.key, of.next_fetch_offset, next_offset(batch), removed)
-        if batch[MAGIC_AT] < 2:  # noqa: PLR2004 - format v2
+        if is_legacy(batch):
             found: RawBatch | LegacyBatch = LegacyBatch(
                 batch, start=of.next_fetch_offset, bound=unpacker.bounds.unpacked
             )
-        elif _is_skipped(of, batch):
-            of.next_fetch_offset = max(of.next_fetch_offset, next_offset(batch))
-            continue
         else:
+            header = Header.read(batch)
+            if on_removed and (removed := _removed(of.next_fetch_offset, header)):
+                on_removed(of.key, of.next_fetch_offset, header.next_offset, removed)
+            if _is_skipped(of, header):
+                of.next_fetch_offset = max(of.next_fetch_offset, header.next_offset)
+                continue
             found = RawBatch(batch, start=of.next_fetch_offset, unpacker=unpacker)
         if found.next > of.next_fetch_offset:
             of.next_fetch_offset = found.next
             yield found
 
 
-def _removed(start: int, batch: memoryview) -> int:
+def _removed(start: int, header: Header) -> int:
     """Return how many records are gone between offset `start` and the end of a batch.
 
     Only compaction removes records amidst a log: without it each offset is that of a record or a transaction marker,
     and brokers return what was aborted, too.
     """
-    if batch[MAGIC_AT] < 2:  # noqa: PLR2004 - format v2
-        return 0
-    first: int
-    first, _, _, _, _, _, delta, *_, count = HEAD.unpack_from(batch)
-    return first - start + max(delta + 1 - max(count, 0), 0) if first >= start else 0
+    before = header.base_offset - start
+    return before + max(header.last_offset_delta + 1 - max(header.records_count, 0), 0) if before >= 0 else 0
 
 
-def _is_skipped(of: PartitionFetch, batch: memoryview) -> bool:
-    """Whether it holds no requests: a transaction marker, or part of an aborted transaction."""
-    first, _, _, _, _, attributes, _, _, _, producer, *_ = HEAD.unpack_from(batch)
-    is_control = bool(attributes & CONTROL)
-    is_transactional = bool(attributes & TRANSACTIONAL)
-    return of.is_aborted(first, producer, is_transactional=is_transactional, is_control=is_control) or is_control
+def _is_skipped(of: PartitionFetch, header: Header) -> bool:
+    """Whether a batch holds no requests: a transaction marker, or part of an aborted transaction."""
+    is_control = bool(header.attributes & CONTROL)
+    is_transactional = bool(header.attributes & TRANSACTIONAL)
+    offset, producer = header.base_offset, header.producer_id
+    return of.is_aborted(offset, producer, is_transactional=is_transactional, is_control=is_control) or is_control
 
 
 def _damaged(start: int, batch: memoryview, rest: memoryview) -> Damaged:
     """Return a Damaged that spans the offsets up to the next batch, if that can be read, else to the best guess."""
-    if len(rest) >= HEAD.size and (after := int.from_bytes(rest[:8], signed=True)) > start and _is_sound(rest):
+    if len(rest) >= SIZE and (after := offset_of(rest)) > start and is_sound(rest, crc32c):
         return Damaged(start, after, bytes(batch))
-    after = next_offset(batch) if len(batch) >= HEAD.size else 0
+    after = next_offset(batch) if len(batch) >= SIZE else 0
     return Damaged(start, after if start < after <= start + len(batch) else start + 1, bytes(batch))
-
-
-def _is_sound(data: memoryview) -> bool:
-    """Whether a batch is complete and its checksum matches."""
-    size = OVERHEAD + int.from_bytes(data[8:OVERHEAD], signed=True)
-    if not _LEAST_LEGACY_BYTES <= size <= len(data):
-        return False
-    magic = data[MAGIC_AT]
-    if magic < 2:  # noqa: PLR2004 - format v2
-        return bool(LegacyRecordBatch(bytes(data[:size]), magic).validate_crc())
-    return size >= HEAD.size and bool(DefaultRecordBatch(data[:size]).validate_crc())
 
 
 def next_offset(batch: memoryview) -> int:
     """Return the offset after a batch, according to its header."""
-    return int.from_bytes(batch[:8], signed=True) + int.from_bytes(batch[ATTRIBUTES_AT + 2 : ATTRIBUTES_AT + 6]) + 1
+    return Header.read(batch).next_offset

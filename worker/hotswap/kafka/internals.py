@@ -21,27 +21,15 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.consumer import fetcher
 from aiokafka.errors import RecordTooLargeError
 from aiokafka.protocol.metadata import MetadataRequest
-from aiokafka.record.default_records import DefaultRecord, DefaultRecordBatch
-from aiokafka.record.legacy_records import LegacyRecordBatch
 from aiokafka.record.memory_records import MemoryRecords
-from aiokafka.record.util import calc_crc32c
 
+from hotswap.kafka import batches
 from hotswap.kafka.error_codes import FencedInstanceIdError, InvalidRecordError
+from hotswap.recordbatch.header import SEQUENCES
 
-__all__ = [
-    "DefaultRecord",
-    "DefaultRecordBatch",
-    "FencedInstanceIdError",
-    "InvalidRecordError",
-    "LegacyRecordBatch",
-    "MemoryRecords",
-    "calc_crc32c",
-]
+__all__ = ["FencedInstanceIdError", "InvalidRecordError"]
 
 CHECKED_AGAINST: Final = "0.14.0"
-
-SEQUENCES: Final = 1 << 31
-"""Sequence numbers are below it."""
 _RETRY_BACKOFF_S: Final = 0.005
 
 # ---- patches of the library, process-wide
@@ -268,11 +256,7 @@ def fill(batch: Any, timestamp_ms: int, records: Sequence[Any]) -> int:
 
     The batch's own `append` does more per record, which costs half as much again.
     """
-    append, count = batch._builder.append, 0
-    for key, value, headers in records:
-        if not append(count, timestamp_ms, key, value, headers):
-            break
-        count += 1
+    count = batches.append(batch._builder, timestamp_ms, records)
     batch._relative_offset = count
     return count
 

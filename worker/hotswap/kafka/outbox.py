@@ -1,21 +1,17 @@
 """What a partition's producer sends in a transaction: answers as records, or in record batches that are finished."""
 
 import asyncio
-import struct
-from collections.abc import Callable, Iterator, Sequence
-from functools import partial
+from collections.abc import Iterator, Sequence
 from time import time
 from typing import Any, Final
 
-from aiokafka import AIOKafkaProducer, TopicPartition, codec
+from aiokafka import AIOKafkaProducer, TopicPartition
 
 from hotswap.batch import Alike, Predictions, Record, RecordBatch, Stamp, Transaction
 from hotswap.errors import Doubt
-from hotswap.kafka.alike import record_batches
+from hotswap.kafka.batches import compressed, crc32c, stamped
 from hotswap.kafka.connection import claimed, connection
 from hotswap.kafka.internals import (
-    SEQUENCES,
-    calc_crc32c,
     claim_failures,
     fill,
     join_group,
@@ -24,6 +20,8 @@ from hotswap.kafka.internals import (
     wrap_sequences,
 )
 from hotswap.kafka.sessions import end_once
+from hotswap.recordbatch.alike import record_batches
+from hotswap.recordbatch.header import SEQUENCES
 from hotswap.settings import Settings
 from hotswap.v1 import control_pb2 as wire
 
@@ -84,7 +82,7 @@ class Outbox:
         """Send answers."""
         if isinstance(predictions, Alike):
             now_ms = int(time() * 1000)
-            predictions = record_batches(predictions, self.stamp, now_ms) or list(predictions.records())
+            predictions = record_batches(predictions, self.stamp, now_ms, crc32c) or list(predictions.records())
         await self._send(self._topics.predictions, predictions)
         await self._send(self._topics.dead_letters, dead_letters)
         self._predicted += sum(one.records if isinstance(one, RecordBatch) else 1 for one in predictions)
@@ -137,14 +135,8 @@ class Outbox:
 class _Finished:
     """A finished record batch in place of aiokafka's BatchBuilder, which it has the methods of."""
 
-    _PRODUCER: Final = struct.Struct(">qhi")
-    _LENGTH_AT, _OVERHEAD, _CRC_AT, _ATTRIBUTES_AT, _PRODUCER_AT, _HEAD = 8, 12, 17, 21, 43, 61
-
     def __init__(self, batch: RecordBatch, compression: str) -> None:
-        self._data: memoryview | bytearray = batch.data
-        self._count = batch.records
-        if compression != "none":
-            self._compress(*_CODECS[compression])
+        self._batch = compressed(batch, compression)
 
     def append(self, **_: Any) -> None:
         """Accept no record: it is full."""
@@ -158,39 +150,15 @@ class _Finished:
 
     def size(self) -> int:
         """Bytes on the wire."""
-        return len(self._data)
+        return len(self._batch.data)
 
     def record_count(self) -> int:
         """Its number of records, by which the sequence number advances."""
-        return self._count
+        return self._batch.records
 
     def _set_producer_state(self, producer_id: int, producer_epoch: int, base_sequence: int) -> None:
         # aiokafka calls it once, when it takes the batch; a retry sends the same bytes.
-        state = producer_id, producer_epoch, base_sequence
-        if self._PRODUCER.unpack_from(self._data, self._PRODUCER_AT) != state:
-            batch = bytearray(self._data)
-            self._PRODUCER.pack_into(batch, self._PRODUCER_AT, *state)
-            self._sign(batch)
+        self._batch = stamped(self._batch, producer_id, producer_epoch, base_sequence)
 
-    def _build(self) -> memoryview | bytearray:
-        return self._data
-
-    def _compress(self, number: int, encode: Callable[[bytes], bytes]) -> None:
-        batch = bytearray(self._data[: self._HEAD]) + encode(bytes(self._data[self._HEAD :]))
-        batch[self._LENGTH_AT : self._OVERHEAD] = (len(batch) - self._OVERHEAD).to_bytes(4)
-        batch[self._ATTRIBUTES_AT + 1] |= number
-        self._sign(batch)
-
-    def _sign(self, batch: bytearray) -> None:
-        covered = memoryview(batch)[self._ATTRIBUTES_AT :]
-        batch[self._CRC_AT : self._ATTRIBUTES_AT] = calc_crc32c(covered).to_bytes(4)
-        self._data = batch
-
-
-# The levels are the quickest: aiokafka's for lz4 is the slowest.
-_CODECS: Final = {
-    "gzip": (1, codec.gzip_encode),
-    "snappy": (2, codec.snappy_encode),
-    "lz4": (3, partial(codec.lz4_encode, level=1)),
-    "zstd": (4, partial(codec.zstd_encode, level=1)),
-}
+    def _build(self) -> memoryview:
+        return self._batch.data

@@ -1,13 +1,14 @@
 """Fetched record batches: passed on to a host that reads them itself, or parsed to records where it does not."""
 
-import struct
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 from hotswap.batch import Code, Left, Refusal, Unscorable
-from hotswap.kafka.contents import CODEC, MAGIC_AT, Contents, Unpacker, wire_facts
-from hotswap.kafka.internals import MemoryRecords
-from hotswap.kafka.unpack import Unparseable, unpack
+from hotswap.kafka import batches
+from hotswap.kafka.contents import Contents, Unpacker, wire_facts
+from hotswap.recordbatch.compression import decompress
+from hotswap.recordbatch.header import Unparseable, offset_of
+from hotswap.recordbatch.reader import legacy_value
 
 
 class Damaged(NamedTuple):
@@ -174,7 +175,7 @@ class LegacyBatch:
 
     def __init__(self, data: memoryview, *, start: int, bound: int) -> None:
         self.size = self.window_bytes = len(data)
-        (base,) = struct.unpack_from(">q", data)
+        base = offset_of(data)
         try:
             records = _read(data, bound)
         except Unparseable as error:
@@ -224,14 +225,11 @@ def since(records: Sequence[Any], start: int) -> Sequence[Any]:
 
 
 def _read(data: memoryview, bound: int) -> Sequence[Any]:
-    codec = data[MAGIC_AT + 1] & CODEC
-    if codec:
-        # Decompress once within the bound, before aiokafka does so without one.
-        at = MAGIC_AT + 2 + (8 if data[MAGIC_AT] else 0)
-        at += 4 + max(struct.unpack_from(">i", data, at)[0], 0)
-        if not unpack(codec, data[at + 4 :], bound)[1]:
-            raise Unparseable(f"it decompresses to more than {bound} bytes (HOTSWAP_MAX_UNPACKED_BYTES)")
+    codec, value = legacy_value(data)
+    # Decompress once within the bound, before aiokafka does so without one.
+    if codec and not decompress(codec, value, bound)[1]:
+        raise Unparseable(f"it decompresses to more than {bound} bytes (HOTSWAP_MAX_UNPACKED_BYTES)")
     try:
-        return list(MemoryRecords(bytes(data)).next_batch() or ())
+        return batches.records_of_legacy(data)
     except Exception as error:  # aiokafka may raise anything
         raise Unparseable(repr(error)) from error

@@ -9,9 +9,10 @@ from bisect import bisect
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TypeAlias
 
-from hotswap.codec.packed import varint
-from hotswap.kafka.contents import HEAD
 from hotswap.kafka.records import LegacyBatch, Piece, RawBatch, Skipped
+from hotswap.recordbatch.header import SIZE
+from hotswap.recordbatch.reader import starts
+from hotswap.recordbatch.writer import record_field, zigzag
 
 _MANY = 4
 """If at least one in so many records is wanted, all of them are parsed: aiokafka's parser takes them as a whole."""
@@ -27,13 +28,13 @@ class Sought:
         self.values = {value.encode() for value in values}
         name = header.encode()
         # The value is looked at, but not consumed: in bytes that only look like the header, there may be a true one.
-        sized = (re.escape(varint(2 * size)) + b"(?=(.{%d}))" % size for size in sorted(set(map(len, self.values))))
-        self.pattern = re.compile(re.escape(varint(2 * len(name)) + name) + b"(?:%b)" % b"|".join(sized), re.DOTALL)
+        sized = (re.escape(zigzag(size)) + b"(?=(.{%d}))" % size for size in sorted(set(map(len, self.values))))
+        self.pattern = re.compile(re.escape(record_field(name)) + b"(?:%b)" % b"|".join(sized), re.DOTALL)
 
     def places(self, data: memoryview) -> list[int]:
         """Return where in a record batch there seems to be such a header."""
         values = self.values
-        return [at.start() for at in self.pattern.finditer(data, HEAD.size) if at[at.lastindex or 0] in values]
+        return [at.start() for at in self.pattern.finditer(data, SIZE) if at[at.lastindex or 0] in values]
 
 
 class Unparsed:
@@ -63,28 +64,10 @@ def _found(piece: Piece, sought: Sought) -> Sequence[Any]:
         return ()
     base = piece.of.base
     count = piece.of.next - base
-    if len(places) * _MANY >= count or (starts := _starts(bytes(piece.plain), count)) is None:
+    if len(places) * _MANY >= count or (begins := starts(bytes(piece.plain), count)) is None:
         return piece.parsed()
-    numbers = sorted({bisect(starts, place) - 1 for place in places})
-    return [piece.one(starts[at], starts[at + 1], base + at) for at in numbers if base + at >= piece.first]
-
-
-def _starts(data: bytes, count: int) -> list[int] | None:
-    """Return where each record of a batch begins, and where the last one ends; None: their lengths are wrong."""
-    starts, at = [HEAD.size], HEAD.size
-    try:
-        for _ in range(count):  # each record of a busy topic passes here, so nothing is called
-            size = data[at] & 0x7F
-            shift = 7
-            while data[at] > 0x7F:  # noqa: PLR2004 - the continuation bit
-                at += 1
-                size |= (data[at] & 0x7F) << shift
-                shift += 7
-            at += 1 + (size >> 1)
-            starts.append(at)
-    except IndexError:
-        return None
-    return starts if at == len(data) else None
+    numbers = sorted({bisect(begins, place) - 1 for place in places})
+    return [piece.one(begins[at], begins[at + 1], base + at) for at in numbers if base + at >= piece.first]
 
 
 def _all(batch: RawBatch | LegacyBatch | Skipped) -> list[Any]:

@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
 from hotswap.generation import MOST
-from hotswap.kafka.contents import CODEC, CONTROL, HEAD, MAGIC_AT, TRANSACTIONAL, Unpacker
+from hotswap.kafka.contents import Unpacker
 from hotswap.kafka.records import RawBatch
-from hotswap.kafka.unpack import Unparseable, unpack
+from hotswap.recordbatch.compression import decompress
+from hotswap.recordbatch.header import CODEC, CONTROL, SIZE, TRANSACTIONAL, Header, Unparseable, is_legacy
 
 ONE_TRANSACTION: Final = 1 << 20
 """More offsets than a transaction of ours can span: it takes batches for 0.2 s, then ends (pipeline/loop.py)."""
@@ -92,8 +93,8 @@ class Ending:
 
     def add(self, batch: memoryview) -> None:
         """Take the next batch, in wire format."""
-        base, _, _, _, _, attributes, *_, producer, _, _, count = HEAD.unpack_from(batch)
-        if batch[MAGIC_AT] < 2:  # noqa: PLR2004 - format v2; the header of older ones has no producer
+        base, _, _, _, _, attributes, *_, producer, _, _, count = Header.read(batch)
+        if is_legacy(batch):  # its header has no producer
             self.passed += 1
         elif not self._known.is_ours(attributes, producer):
             if not attributes & CONTROL:
@@ -124,10 +125,10 @@ class Ending:
 
     def _claims(self, batch: memoryview, attributes: int) -> Iterator[int]:
         """Yield the requests of the partition that are named in a batch, without parsing its records."""
-        data: memoryview = batch[HEAD.size :]
+        data: memoryview = batch[SIZE:]
         try:
             if codec := attributes & CODEC:
-                data, _ = unpack(codec, data, _CLAIMS_BYTES)
+                data, _ = decompress(codec, data, _CLAIMS_BYTES)
         except Unparseable:
             return
         for found in self._claim.finditer(data):

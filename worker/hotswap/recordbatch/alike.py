@@ -13,14 +13,12 @@ import numpy as np
 import numpy.typing as npt
 
 from hotswap.batch import Alike, RecordBatch, Stamp
-from hotswap.codec.packed import record_field, record_headers, varint
-from hotswap.kafka.contents import ATTRIBUTES_AT, HEAD, OVERHEAD, TRANSACTIONAL
-from hotswap.kafka.internals import calc_crc32c
+from hotswap.recordbatch.header import SEQUENCES, SIZE, TRANSACTIONAL, Header
+from hotswap.recordbatch.writer import Crc32c, finish, record_field, record_headers, zigzag
 
 _Bytes: TypeAlias = npt.NDArray[np.uint8]
 _Numbers: TypeAlias = npt.NDArray[np.int64]
 
-_MAGIC, _CRC_AT = 2, 17
 _DELTA_BYTES: Final = (1 << 6, 1 << 13, 1 << 20, 1 << 27)
 """From these offset deltas on, one takes another byte."""
 _LOW: Final = 10_000
@@ -66,7 +64,7 @@ class _Columns(NamedTuple):
     place: bytes
 
 
-def record_batches(alike: Alike, stamp: Stamp, now_ms: int) -> Sequence[RecordBatch] | None:
+def record_batches(alike: Alike, stamp: Stamp, now_ms: int, crc32c: Crc32c) -> Sequence[RecordBatch] | None:
     """Return finished record batches; None: there are too few predictions, or their lengths differ too much."""
     if len(alike.keys) < _FEW:
         return None
@@ -78,13 +76,16 @@ def record_batches(alike: Alike, stamp: Stamp, now_ms: int) -> Sequence[RecordBa
         return None
     beside = _MOST_BESIDE + len(columns.headers) + len(columns.place)
     ends = np.cumsum(np.maximum(keys, 0) + values + beside)
+    attributes = TRANSACTIONAL if stamp.is_transactional else 0
     batches, begin, sequence = list[RecordBatch](), 0, stamp.sequence
     while begin < len(alike.keys):
-        full = (ends[begin - 1] if begin else 0) + stamp.max_bytes - HEAD.size
+        full = (ends[begin - 1] if begin else 0) + stamp.max_bytes - SIZE
         end = max(int(np.searchsorted(ends, full, "right")), begin + 1)
-        batch = bytearray().join([bytes(HEAD.size), *_records(columns, begin, end)])
-        batches.append(_finished(batch, end - begin, stamp._replace(sequence=sequence), now_ms))
-        begin, sequence = end, (sequence + end - begin) & 0x7FFFFFFF
+        batch = bytearray().join([bytes(SIZE), *_records(columns, begin, end)])
+        producer = stamp.producer_id, stamp.producer_epoch, sequence
+        finish(batch, Header.produced(end - begin, producer, attributes=attributes, at_ms=now_ms), crc32c)
+        batches.append(RecordBatch(memoryview(batch), end - begin))
+        begin, sequence = end, (sequence + end - begin) % SEQUENCES
     return batches
 
 
@@ -97,7 +98,7 @@ def _columns(alike: Alike) -> _Columns:
         keys = _Strings(np.array(lengths, np.int64), b"".join(filter(None, alike.keys)))
     buffer = memoryview(alike.values.buffer)
     values = _Strings(np.frombuffer(buffer, "<u4", count, 4).astype(np.int64), buffer[4 * (count + 1) :])
-    encoded = varint(2 * (len(alike.headers) + 1)) + record_headers(alike.headers) + record_field(b"source")
+    encoded = zigzag(len(alike.headers) + 1) + record_headers(alike.headers) + record_field(b"source")
     given = alike.offsets
     offsets = np.arange(given.start, given.stop) if isinstance(given, range) else np.array(given, np.int64)
     return _Columns(keys, values, offsets, encoded, alike.place)
@@ -147,20 +148,20 @@ def _table(columns: _Columns, begin: int, rows: _Numbers, *, are_all: bool) -> _
     """Return the records of some rows of a run, whose keys and values have the same lengths, one in a line."""
     key, value = int(columns.keys.lengths[rows[0]]), int(columns.values.lengths[rows[0]])
     source = columns.place + b"%d" % columns.offsets[rows[0]]
-    deltas = 2 * (rows - begin)
-    delta = varint(int(deltas[0]))
+    deltas = rows - begin
+    delta = zigzag(int(deltas[0]))
     # Each is (the bytes of the first record, what differs in the others): the template, and the columns to fill in.
     parts: list[tuple[bytes, _Bytes | None]] = [
         (b"\0\0", None),
-        (delta, _varints(deltas, len(delta))),
-        (varint(2 * key if key >= 0 else 1), None),
+        (delta, _zigzags(deltas, len(delta))),
+        (zigzag(key), None),
         (bytes(max(key, 0)), columns.keys.table(rows, key, are_all=are_all) if key > 0 else None),
-        (varint(2 * value), None),
+        (zigzag(value), None),
         (bytes(value), columns.values.table(rows, value, are_all=are_all) if value else None),
         (columns.headers + record_field(source), None),
     ]
     body = b"".join([part for part, _ in parts])
-    at = len(length := varint(2 * len(body)))
+    at = len(length := zigzag(len(body)))
     table = np.empty((len(rows), at + len(body)), np.uint8)
     table[:] = np.frombuffer(length + body, np.uint8)
     for part, column in parts:
@@ -172,16 +173,7 @@ def _table(columns: _Columns, begin: int, rows: _Numbers, *, are_all: bool) -> _
     return table
 
 
-def _varints(numbers: _Numbers, length: int) -> _Bytes:
-    """Encode numbers whose varints have the same length."""
+def _zigzags(numbers: _Numbers, length: int) -> _Bytes:
+    """Encode numbers, none of them negative, whose zigzag varints have the same length."""
     more = np.array([0x80] * (length - 1) + [0], np.int64)
-    return (numbers[:, np.newaxis] >> 7 * np.arange(length) & 0x7F | more).astype(np.uint8)
-
-
-def _finished(batch: bytearray, count: int, stamp: Stamp, now_ms: int) -> RecordBatch:
-    """Write the head of a batch, for which there is room."""
-    attributes = TRANSACTIONAL if stamp.is_transactional else 0
-    times_and_state = now_ms, now_ms, *stamp[:3]
-    HEAD.pack_into(batch, 0, 0, len(batch) - OVERHEAD, -1, _MAGIC, 0, attributes, count - 1, *times_and_state, count)
-    batch[_CRC_AT:ATTRIBUTES_AT] = calc_crc32c(memoryview(batch)[ATTRIBUTES_AT:]).to_bytes(4)
-    return RecordBatch(memoryview(batch), count)
+    return (2 * numbers[:, np.newaxis] >> 7 * np.arange(length) & 0x7F | more).astype(np.uint8)

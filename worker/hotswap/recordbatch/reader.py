@@ -1,17 +1,52 @@
-"""Reads records of format v2 (KIP-98) one by one, where aiokafka's parser would fail.
+"""Reads record batches of format v2 (KIP-98): their checksum, and their records one by one, whatever they are.
 
     Record => Length Attributes TimestampDelta OffsetDelta Key Value [HeaderName HeaderValue]
 
 Lengths, deltas and counts are zigzag varints; a length of -1 is null.
 """
 
-from typing import Any
+import zlib
+from typing import Any, Final
 
 from hotswap.batch import Headers
-from hotswap.kafka.unpack import Unparseable
+from hotswap.recordbatch.header import (
+    ATTRIBUTES_AT,
+    CODEC,
+    CRC,
+    CRC_AT,
+    MAGIC_AT,
+    OVERHEAD,
+    SIZE,
+    Unparseable,
+    is_legacy,
+    size_of,
+)
+from hotswap.recordbatch.writer import Crc32c
 
 _WINDOW_BYTES = 1 << 20
 _WINDOW_RECORDS = 5_000
+_LEAST_LEGACY_BYTES: Final = OVERHEAD + 14
+
+
+def is_sound(data: memoryview, crc32c: Crc32c) -> bool:
+    """Return whether a batch, or a message in an older format, is complete and its checksum matches."""
+    size = size_of(data)
+    if not _LEAST_LEGACY_BYTES <= size <= len(data):
+        return False
+    if is_legacy(data):
+        return zlib.crc32(data[MAGIC_AT:size]) == int.from_bytes(data[OVERHEAD:MAGIC_AT])
+    return size >= SIZE and crc32c(data[ATTRIBUTES_AT:size]) == CRC.unpack_from(data, CRC_AT)[0]
+
+
+def legacy_value(message: memoryview) -> tuple[int, memoryview]:
+    """Return the codec of a message in format v0 or v1, and its value: compressed messages if it has a codec.
+
+    The value is shorter, or empty, if the message is malformed.
+    """
+    attributes_at = MAGIC_AT + 1
+    key_at = attributes_at + (1 if message[MAGIC_AT] == 0 else 1 + 8)  # v1 has a timestamp before the key
+    key = int.from_bytes(message[key_at : key_at + 4], signed=True)
+    return message[attributes_at] & CODEC, message[key_at + 4 + max(key, 0) + 4 :]
 
 
 def varint(data: memoryview, at: int) -> tuple[int, int]:
@@ -113,3 +148,24 @@ def value_seen(record: memoryview) -> int:
     except Unparseable:
         return 0
     return max(min(size, len(record) - at), 0)
+
+
+def starts(batch: bytes, count: int) -> list[int] | None:
+    """Return where each record of an uncompressed batch begins, and where the last one ends.
+
+    None: their lengths are wrong.
+    """
+    begins, at = [SIZE], SIZE
+    try:
+        for _ in range(count):  # each record of a busy topic passes here, so nothing is called
+            size = batch[at] & 0x7F
+            shift = 7
+            while batch[at] > 0x7F:  # noqa: PLR2004 - the continuation bit
+                at += 1
+                size |= (batch[at] & 0x7F) << shift
+                shift += 7
+            at += 1 + (size >> 1)
+            begins.append(at)
+    except IndexError:
+        return None
+    return begins if at == len(batch) else None

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from hotswap.batch import Alike, Stamp
 from hotswap.codec.packed import Packed, pack
-from hotswap.kafka.alike import record_batches
+from hotswap.kafka.batches import crc32c
+from hotswap.recordbatch.alike import record_batches
 
 HEADERS = (("generation", b"12"), ("model-digest", b"a" * 64), ("operation", "größe".encode()))
 STAMP = Stamp(producer_id=7, producer_epoch=2, sequence=5, is_transactional=True, max_bytes=1 << 20)
@@ -62,7 +63,7 @@ OFFSETS = {
 @pytest.mark.parametrize("case", CASES)
 def test_records_of_a_batch_are_the_same_bytes(case, offsets):
     predictions = alike(*CASES[case], OFFSETS[offsets])
-    (made,) = record_batches(predictions, STAMP._replace(max_bytes=1 << 30), NOW_MS)
+    (made,) = record_batches(predictions, STAMP._replace(max_bytes=1 << 30), NOW_MS, crc32c)
     assert made.records == len(OFFSETS[offsets])
     # Between the length and these bytes is the leader's epoch, which a broker writes.
     expected = by_aiokafka(predictions)
@@ -84,7 +85,7 @@ def test_batches_have_every_prediction_once_in_order_and_follow_each_other(
     stamp = Stamp(7, 2, sequence, is_transactional, max_bytes)
     predictions = alike(keys, values, offsets)
     found = []
-    for made in record_batches(predictions, stamp, NOW_MS):
+    for made in record_batches(predictions, stamp, NOW_MS, crc32c):
         batch = DefaultRecordBatch(bytes(made.data))
         assert (batch.producer_id, batch.producer_epoch, batch.base_sequence) == (7, 2, sequence)
         assert batch.is_transactional == is_transactional
@@ -108,4 +109,4 @@ def test_batches_have_every_prediction_once_in_order_and_follow_each_other(
     ids=["too few", "a long value", "a long key", "too many lengths"],
 )
 def test_what_is_faster_one_by_one_is_left(keys, values, count):
-    assert record_batches(alike(keys, values, range(count)), STAMP, NOW_MS) is None
+    assert record_batches(alike(keys, values, range(count)), STAMP, NOW_MS, crc32c) is None

@@ -1,23 +1,67 @@
-"""Decompresses record batches, for each of Kafka's codecs, up to a bound."""
+"""Compresses record batches, and decompresses them up to a bound, by each of Kafka's codecs."""
 
+import gzip
 import struct
 import zlib
 from collections.abc import Sequence
-from typing import Any
+from enum import IntEnum
+from typing import Any, Final
 
 import cramjam
 
-_GZIP, _SNAPPY, _LZ4, _ZSTD = 1, 2, 3, 4
-_XERIAL = struct.Struct(">8sii")
-_XERIAL_HEAD = (b"\x82SNAPPY\0", 1, 1)
-_FIRST_TRY_BYTES = 1 << 16
+from hotswap.recordbatch.header import SIZE, Header, Unparseable
+from hotswap.recordbatch.writer import Crc32c, finish
 
 
-class Unparseable(Exception):
-    """Refuse every record that should be there: the bytes are malformed."""
+class Codec(IntEnum):
+    """The codecs, by their numbers in a batch's attributes."""
+
+    NONE = 0
+    GZIP = 1
+    SNAPPY = 2
+    LZ4 = 3
+    ZSTD = 4
 
 
-def unpack(codec: int, packed: memoryview, bound: int) -> tuple[memoryview, bool]:
+_XERIAL: Final = struct.Struct(">8sii")
+_XERIAL_HEAD: Final = (b"\x82SNAPPY\0", 1, 1)
+"""Java's framing of snappy: blocks, each preceded by its length."""
+_XERIAL_BLOCK: Final = 32 << 10
+_BLOCK_LENGTH: Final = struct.Struct(">i")
+_FIRST_TRY_BYTES: Final = 1 << 16
+
+
+def compressed(batch: memoryview, codec: Codec, crc32c: Crc32c) -> memoryview:
+    """Return a finished, uncompressed batch compressed; the same one for `Codec.NONE`."""
+    if codec is Codec.NONE:
+        return batch
+    header = Header.read(batch)
+    made = bytearray(SIZE) + _compress(codec, bytes(batch[SIZE:]))
+    finish(made, header._replace(attributes=header.attributes | codec), crc32c)
+    return memoryview(made)
+
+
+def _compress(codec: Codec, records: bytes) -> bytes:
+    # The levels of lz4 and zstd are the quickest.
+    if codec is Codec.GZIP:
+        return gzip.compress(records)
+    if codec is Codec.SNAPPY:
+        blocks = [
+            bytes(cramjam.snappy.compress_raw(records[at : at + _XERIAL_BLOCK]))
+            for at in range(0, len(records), _XERIAL_BLOCK)
+        ]
+        return b"".join(
+            [_XERIAL.pack(*_XERIAL_HEAD), *(part for one in blocks for part in (_BLOCK_LENGTH.pack(len(one)), one))]
+        )
+    if codec is Codec.LZ4:
+        # Brokers take independent blocks only (KIP-57).
+        compressor = cramjam.lz4.Compressor(level=1, content_checksum=False, block_linked=False)
+        compressor.compress(records)
+        return bytes(compressor.finish())
+    return bytes(cramjam.zstd.compress(records, level=1))
+
+
+def decompress(codec: int, packed: memoryview, bound: int) -> tuple[memoryview, bool]:
     """Decompress at most `bound` bytes; return them, and whether that is all.
 
     Raises:
@@ -25,13 +69,13 @@ def unpack(codec: int, packed: memoryview, bound: int) -> tuple[memoryview, bool
 
     """
     try:
-        if codec == _GZIP:
+        if codec == Codec.GZIP:
             return _gunzip(packed, bound)
-        if codec == _SNAPPY:
+        if codec == Codec.SNAPPY:
             return _unsnap(packed, bound)
-        if codec == _LZ4:
+        if codec == Codec.LZ4:
             return _into(cramjam.lz4.decompress_into, packed, bound)
-        if codec == _ZSTD:
+        if codec == Codec.ZSTD:
             return _into(cramjam.zstd.decompress_into, packed, bound)
     except (cramjam.DecompressionError, zlib.error, struct.error, ValueError) as error:
         raise Unparseable(str(error)) from error
@@ -73,8 +117,8 @@ def _unsnap(packed: memoryview, bound: int) -> tuple[memoryview, bool]:
         return _unsnap_blocks([packed], bound)
     blocks, at = [], _XERIAL.size
     while at < len(packed):
-        (size,) = struct.unpack_from(">i", packed, at)
-        at += 4
+        (size,) = _BLOCK_LENGTH.unpack_from(packed, at)
+        at += _BLOCK_LENGTH.size
         if not 0 <= size <= len(packed) - at:
             raise Unparseable(f"a block claims {size} bytes")
         blocks.append(packed[at : at + size])
