@@ -100,7 +100,6 @@ class FakeSource:
         """What is wrong with the topics, at each of the next times that it is opened."""
         self.denials: list[str] = []
         """Which right is missing, at each of the next commits."""
-        self.begun: Position | None = None
         self.drained = asyncio.Event()
         self._next = 0
         self._skipped: dict[int, Unscorable] = {}
@@ -121,7 +120,7 @@ class FakeSource:
             self.fail_open -= 1
             raise Doubt("no answer")
         self.partition.owner = self
-        self.begun = None
+        self._written = []
         self._skipped = {}
         self._next = self.committed.offset
         return self.committed
@@ -170,22 +169,14 @@ class FakeSource:
     def take_raw(self, limit: int, until: int | None) -> RawRequests | None:
         return None
 
-    def begin(self, position: Position) -> None:
-        self.begun = position
-        self._written = []
-
     @property
     def stamp(self) -> Stamp:
         return Stamp(1, 0, 0, is_transactional=True, max_bytes=1 << 20)
 
-    async def write(self, answers: Answers) -> None:
-        assert self.begun
+    def write(self, answers: Answers) -> None:
         self._written.append(answers)
-        await asyncio.sleep(0)
 
     async def commit(self, transaction: Transaction) -> None:
-        begun, self.begun = self.begun, None
-        assert self._written or begun in (None, Position(transaction.next_offset, transaction.generation))
         written, self._written = [*self._written, Answers(transaction.predictions, transaction.dead_letters)], []
         predictions: list[Any] = [one for answers in written for one in answers.predictions]
         dead_letters = [one for answers in written for one in answers.dead_letters]

@@ -11,9 +11,10 @@ from hotswap.batch import Position, Transaction
 from hotswap.kafka import fetched
 from hotswap.kafka.admin import Admin
 from hotswap.kafka.membership import Membership
-from hotswap.kafka.outbox import new_producer
 from hotswap.kafka.partition import Cluster, KafkaPartition
 from hotswap.kafka.tail import AnswersTail
+from hotswap.kafka.transactions.alternating import Alternating
+from hotswap.kafka.wire.brokers import Brokers
 
 DAMAGED = b"damaged"
 """A batch with this value in it is damaged on its way."""
@@ -23,11 +24,11 @@ class OnKafka:
     """The first partition of a deployment, which a real consumer fetches."""
 
     def __init__(self, cluster):
-        self._cluster = cluster
+        self.cluster = cluster
         self.settings = cluster.settings
 
     def source(self, **settings):
-        return KafkaPartition(replace(self._cluster, settings=self.settings.model_copy(update=settings)), 0)
+        return KafkaPartition(replace(self.cluster, settings=self.settings.model_copy(update=settings)), 0)
 
     async def publish(self, *values, is_transaction=False):
         name = {"transactional_id": f"{self.settings.deployment}-publisher"} if is_transaction else {}
@@ -43,7 +44,7 @@ class OnKafka:
     async def committed(self):
         await self._settle()
         settings = self.settings
-        found = (await self._cluster.admin.committed(settings.group_id, settings.topics.requests, [0]))[0]
+        found = (await self.cluster.admin.committed(settings.group_id, settings.topics.requests, [0]))[0]
         return Position(max(found.offset, 0), found.generation)
 
     async def answers(self):
@@ -54,12 +55,12 @@ class OnKafka:
 
     async def end(self, *, read_committed):
         """Return the end of the predictions, or that of what readers of committed ones get to."""
-        return await self._cluster.admin.end_offset(self.settings.topics.predictions, 0, read_committed=read_committed)
+        return await self.cluster.admin.end_offset(self.settings.topics.predictions, 0, read_committed=read_committed)
 
     async def _settle(self):
         """Wait for the markers of the last commit, which returns before them; it shuts out those who committed it."""
-        async with new_producer(self.settings, 0, self._cluster.batch_bytes):
-            pass
+        cluster = self.cluster
+        await Alternating.of_partition(self.settings, cluster.brokers, cluster.membership.group, 0).init()
 
     async def _values(self, topic):
         await self._settle()
@@ -68,8 +69,8 @@ class OnKafka:
 
 @contextlib.asynccontextmanager
 async def on_kafka(settings, monkeypatch):
-    is_sound = fetched._is_sound
-    monkeypatch.setattr(fetched, "_is_sound", lambda data: DAMAGED not in bytes(data) and is_sound(data))
+    is_sound = fetched.is_sound
+    monkeypatch.setattr(fetched, "is_sound", lambda data, crc: DAMAGED not in bytes(data) and is_sound(data, crc))
     is_assigned = asyncio.Event()
     async with Admin.connect(settings) as admin:
         tail = await AnswersTail(settings).start()
@@ -82,10 +83,13 @@ async def on_kafka(settings, monkeypatch):
         await membership.start(900_000)
         poller = asyncio.create_task(membership.run())
         await is_assigned.wait()
-        yield OnKafka(Cluster(settings=settings, membership=membership, admin=admin, tail=tail, batch_bytes=900_000))
+        brokers = await Brokers(settings).start()
+        around = {"membership": membership, "admin": admin, "tail": tail, "brokers": brokers}
+        yield OnKafka(Cluster(settings=settings, **around, batch_bytes=900_000))
         poller.cancel()
         await asyncio.gather(poller, return_exceptions=True)
         await membership.stop()
+        await brokers.stop()
         await tail.stop()
 
 

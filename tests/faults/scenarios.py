@@ -23,9 +23,8 @@ QUICK_SESSION = {"session_timeout_ms": 2_000}
 
 UNFENCED = """
 import uuid
-from hotswap.kafka import outbox
-_new = outbox.AIOKafkaProducer
-outbox.AIOKafkaProducer = lambda **given: _new(**given | {"transactional_id": uuid.uuid4().hex})
+from hotswap.kafka.transactions import alternating
+alternating.transactional_ids = lambda *_: (uuid.uuid4().hex, uuid.uuid4().hex)
 """
 """A worker whose producers fence nobody: each has its own transactional id."""
 

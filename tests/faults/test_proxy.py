@@ -225,7 +225,7 @@ async def test_a_commit_that_arrives_after_its_producer_was_discarded_is_refused
     zombies.release()
     answers = await zombies.answered()
     offsets.release()
-    assert {struct.unpack_from(">ih", answer)[1] for answer in answers} <= FENCED
+    assert {struct.unpack_from(">xih", answer)[1] for answer in answers} <= FENCED  # flexible: behind its tags
     await publisher.reach(300)
     assert deployment.log().count("partition.recycled") >= 4
     await is_answered_once(deployment, publisher)

@@ -102,12 +102,12 @@ async def _cut_over() -> list[tuple[bytes, bytes, Any]]:
     sent: list[tuple[bytes, bytes, Any]] = []
 
     class Recorded(outbox.Outbox):
-        async def _send(self, topic, records, partition=None):
+        def _send(self, topic, records, partition=None):
             assert (topic, partition) == ("hotswap.status", 0)
             sent.extend(records)
 
     made = Recorded(None, SETTINGS, 3, 1_000)
-    await made.announce(Transaction((), (), 71, 7, 70))
+    made.announce(Transaction((), (), 71, 7, 70))
     return sent
 
 

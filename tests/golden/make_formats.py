@@ -28,9 +28,9 @@ from hotswap.artifacts.store import Store
 from hotswap.batch import Code, Refusal, Unscorable
 from hotswap.codec.proto import compile as compile_proto
 from hotswap.generation import Model, Proto
-from hotswap.kafka import outbox
 from hotswap.kafka.assignor import Claim, KeepingAssignor
 from hotswap.kafka.committed import committed_at
+from hotswap.kafka.transactions.alternating import transactional_ids
 from hotswap.packages import packing
 from hotswap.packages.packing import Content, write_package
 from hotswap.settings import Settings
@@ -44,7 +44,7 @@ FOLDER = Path(__file__).parent / "formats"
 
 def offsets() -> bytes:
     """The metadata of a committed offset."""
-    return committed_at(71, 7, 1_001).metadata.encode()
+    return committed_at(71, 7, 1_001, (1_001, 1_002)).metadata.encode()
 
 
 def answers() -> bytes:
@@ -64,15 +64,15 @@ def answers() -> bytes:
     return records(*made)
 
 
-async def names() -> bytes:
+def names() -> bytes:
     """By which name each thing in Kafka goes: workers of two versions meet, and fence each other, by them alone."""
-    producer = outbox.new_producer(SETTINGS, 3, 1_000)
-    await producer.stop()
+    first, second = transactional_ids(SETTINGS, 3)
     named = {
         "topics": SETTINGS.topics._asdict(),
         "control topic of a new deployment": Settings(deployment="d").topics.control,
         "group": SETTINGS.group_id,
-        "transactional id of partition 3": producer._txn_manager.transactional_id,
+        "transactional id of partition 3": first,
+        "second transactional id of partition 3": second,
         "assignor": KeepingAssignor.name,
     }
     return (json.dumps(named, indent=1) + "\n").encode()
@@ -177,16 +177,16 @@ FORMATS: Mapping[str, tuple[int, str, Callable[[], Any]]] = {
     "commands": (1, "json", commands),
     "statuses": (3, "json", statuses),
     "contract": (3, "binpb", contract),
-    "offsets": (2, "json", offsets),
+    "offsets": (3, "json", offsets),
     "answers": (1, "json", answers),
-    "names": (2, "json", names),
-    "claim": (1, "bin", claim),
+    "names": (3, "json", names),
+    "claim": (2, "bin", claim),
     "package": (1, "zip", package),
     "trust": (1, "toml", trust),
     "private-key": (1, "pem", private_key),
     "store": (1, "json", store),
     "cache": (1, "json", cache),
-    "settings": (3, "txt", settings),
+    "settings": (4, "txt", settings),
 }
 """Each format: the number of its newest form, how its files' names end, and what writes it today."""
 

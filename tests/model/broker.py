@@ -6,13 +6,14 @@ killed can get lost; of two that are killed, one can commit what the third abort
 tests/contract/kafka/test_model_broker.py holds it to a real broker.
 """
 
+import zlib
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum, auto
 from typing import Any, NamedTuple
 
-from aiokafka.errors import OutOfOrderSequenceNumber, ProducerFenced
+from aiokafka.errors import DuplicateSequenceNumber, OutOfOrderSequenceNumber, ProducerFenced
 
 from hotswap.batch import Headers
 
@@ -107,6 +108,14 @@ class Broker:
         """What was written at an offset."""
         return self._logs[place][offset].item
 
+    def whose_open(self, open_at: Mapping[Place, int]) -> dict[int, list[str]]:
+        """Whose the records are that were written at some offsets: producer id -> topics."""
+        names = {id(coordinator): name for name, coordinator in self._ids.items()}
+        found: dict[int, list[str]] = {}
+        for place, at in open_at.items():
+            found.setdefault(self.producer(names[id(self._logs[place][at].writer)]), []).append(place.topic)
+        return found
+
     def has_open(self) -> bool:
         return any(c.open or c.left for c in self._ids.values())
 
@@ -124,18 +133,35 @@ class Broker:
         self._end(coordinator, _Fate.ABORTED)
         return coordinator.epoch
 
-    def write(self, transactional_id: str, epoch: int, place: Place, items: Sequence[Any], sequence: int) -> None:
-        """Adds records, or an offset of the group, to the open transaction; `sequence` shows where one is missing."""
+    def write(
+        self, transactional_id: str, epoch: int, place: Place, items: Sequence[Any], sequence: int | None = None
+    ) -> None:
+        """Adds records, or an offset of the group, to the open transaction; `sequence` is that of the first record."""
         coordinator = self._fenced(transactional_id, epoch)
-        if coordinator.sequences[place] != sequence:
-            raise OutOfOrderSequenceNumber
-        coordinator.sequences[place] += 1
+        if sequence is not None and coordinator.sequences[place] != sequence:
+            raise DuplicateSequenceNumber if sequence < coordinator.sequences[place] else OutOfOrderSequenceNumber
+        coordinator.sequences[place] += len(items)
         coordinator.open[place] = None
         self._logs.setdefault(place, []).extend(_Entry(coordinator, item) for item in items)
 
     def finish(self, transactional_id: str, epoch: int, *, is_commit: bool) -> None:
         coordinator = self._fenced(transactional_id, epoch)
         self._end(coordinator, _Fate.COMMITTED if is_commit else _Fate.ABORTED)
+
+    def next_epoch(self, transactional_id: str, epoch: int) -> int:
+        """Has a producer's epoch end with its transaction, as version 2 has it; returns the next one."""
+        coordinator = self._fenced(transactional_id, epoch)
+        coordinator.epoch += 1
+        coordinator.sequences.clear()
+        return coordinator.epoch
+
+    def is_current(self, transactional_id: str, epoch: int) -> bool:
+        return self._ids[transactional_id].epoch == epoch
+
+    @staticmethod
+    def producer(transactional_id: str) -> int:
+        """The producer id of a transactional id."""
+        return zlib.crc32(transactional_id.encode())
 
     def join(self, transactional_id: str, epoch: int, place: Place) -> None:
         """Adds a place to the open transaction without a record."""

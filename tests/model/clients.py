@@ -14,7 +14,7 @@ from aiokafka.structs import OffsetAndMetadata
 from fakes.data_plane import FakeBatch
 from hotswap.batch import Limits, Record
 from hotswap.kafka import admin
-from hotswap.kafka.assignor import KeepingAssignor
+from hotswap.kafka.assignor import BOTH_IDS, KeepingAssignor, encoded
 from hotswap.kafka.committed import Committed, Lag
 from hotswap.kafka.membership import Membership
 from hotswap.kafka.tail import Tail
@@ -22,7 +22,6 @@ from hotswap.kafka.witness import Known, LastAnswer
 from hotswap.kafka.writer import Item
 from hotswap.settings import Settings
 from model.broker import Place
-from model.producer import Producer
 from model.steps import here
 
 T = TypeVar("T")
@@ -75,7 +74,7 @@ class Consumer:
             offsets = process.world.broker.offsets
             self._positions = {key: offsets.get(key.partition, (0, ""))[0] for key in self._owned}
             self._paused = set()
-            self._assignor.on_assignment(SimpleNamespace(partitions=lambda: self._owned, user_data=b""))
+            self._assignor.on_assignment(SimpleNamespace(partitions=lambda: self._owned, user_data=encoded(BOTH_IDS)))
             await process.ask("settle", lambda: None)
             await self._listener.on_partitions_assigned([*self._owned])
 
@@ -146,9 +145,6 @@ class Admin(admin.Admin):
 
     start = stop = topic_faults = missing_rights = _nothing
 
-    def introduce(self, producer: Producer) -> None:
-        pass
-
     async def partitions(self, topic: str) -> int:
         return len(self._process.world.broker.requests)
 
@@ -204,7 +200,7 @@ class AnswersTail:
         return Tail(
             last,
             min((offset for offset in aborted if last is None or offset > last.offset), default=None),
-            tuple(place.topic for place in open_at),
+            broker.whose_open(open_at),
             min((_answer(record).offset for record in opened if record[2]), default=None),
         )
 

@@ -19,9 +19,9 @@ class Mutant(NamedTuple):
 
 SWAP, PIPELINE = "worker/hotswap/swap.py", "worker/hotswap/pipeline/loop.py"
 ANSWERING, ADDRESSING = "worker/hotswap/pipeline/answering.py", "worker/hotswap/pipeline/addressing.py"
-OUTBOX, INBOX = "worker/hotswap/kafka/outbox.py", "worker/hotswap/kafka/inbox.py"
+INBOX = "worker/hotswap/kafka/inbox.py"
 RECORDS, CONTENTS = "worker/hotswap/kafka/records.py", "worker/hotswap/kafka/contents.py"
-PARTITIONS, TRANSACTIONS = "worker/hotswap/pipeline/partitions.py", "worker/hotswap/kafka/transactions.py"
+PARTITIONS = "worker/hotswap/pipeline/partitions.py"
 PROGRESS, AGENDA = "worker/hotswap/progress.py", "worker/hotswap/agenda.py"
 PARTITION, POSITION, MEMBERSHIP, ADMIN = (
     "worker/hotswap/kafka/partition.py",
@@ -170,16 +170,9 @@ DEFECTS = [
         ("tests/unit/pipeline/test_transactions.py",),
     ),
     Mutant(
-        "a transaction commits the offset of its first batch",
-        TRANSACTIONS,
-        "if self._promised != position:",
-        "if not self._promised:",
-        "I11",
-    ),
-    Mutant(
         "only the last answers of a transaction are written",
         PIPELINE,
-        "                await self._source.write(answers)\n",
+        "                self._source.write(answers)\n",
         "                pass\n",
         "I1",
     ),
@@ -190,22 +183,6 @@ DEFECTS = [
         "                pass\n",
         "I4",
         ("tests/unit/pipeline/test_transactions.py",),
-    ),
-    Mutant(
-        "a stamp forgets what is queued",
-        OUTBOX,
-        "sequence = (self._first_sequence + self._predicted) % SEQUENCES",
-        "sequence = self._first_sequence",
-        "I11",
-        ("tests/unit/kafka/test_outbox.py",),
-    ),
-    Mutant(
-        "a stamp counts what is queued twice",
-        OUTBOX,
-        "        if not self._predicted:\n            self._first_sequence = sequence",
-        "        if True:\n            self._first_sequence = sequence",
-        "I11",
-        ("tests/unit/kafka/test_outbox.py",),
     ),
     Mutant(
         "a refused request gets a place among the answers",
@@ -254,45 +231,24 @@ DEFECTS = [
     Mutant(
         "the offset is read before the fence",
         PARTITION,
-        "        self._producer = new_producer(",
-        "        position = await self._positions.read()\n"
-        "        self._positions.read = lambda: asyncio.sleep(0, position)\n"
-        "        self._producer = new_producer(",
-        "I1",
-    ),
-    Mutant(
-        "one transactional id per worker",
-        OUTBOX,
-        'f"{settings.group_id}-{settings.topics.requests}-{partition}"',
-        'f"{settings.group_id}-{settings.worker_id}-{partition}"',
-        "I1",
-    ),
-    Mutant(
-        "what ends a transaction is sent again when the connection breaks",
-        OUTBOX,
-        "        end_once(producer)\n",
-        "",
-        "I1",
-    ),
-    Mutant(
-        "no look at what became of the records",
-        OUTBOX,
-        "            await produced\n",
-        "            pass\n",
+        "            await producers.init()\n",
+        "            position = await self._positions.read(producers.producers)\n"
+        "            self._positions.read = lambda _: asyncio.sleep(0, position)\n"
+        "            await producers.init()\n",
         "I1",
     ),
     Mutant(
         "what lost its marker stays open",
         PARTITION,
-        "            await self._end_what_is_open(fenced)\n",
+        "            await self._end_what_is_open(producers)\n",
         "            pass\n",
         "I1",
     ),
     Mutant(
         "what lost its marker is aborted although the offset is past it",
         PARTITION,
-        "topics, is_committed = await self._positions.left_open(fenced)",
-        "topics, is_committed = (await self._positions.left_open(fenced))[0], False",
+        "left, is_committed = await self._positions.left_open(producers.producers)",
+        "left, is_committed = (await self._positions.left_open(producers.producers))[0], False",
         "I1",
     ),
     Mutant(

@@ -5,11 +5,11 @@ from collections.abc import Sequence
 from hypothesis import strategies as st
 
 from model.chances import STAGES, event, model, partitions, records
-from model.happenings import Happenings
+from model.late import Late
 from model.steps import Process
 
 
-class Handovers(Happenings):
+class Handovers(Late):
     """Partitions go from one worker to another."""
 
     @event(4, partition=partitions, kinds=records, stage=st.sampled_from(STAGES), later=st.integers(0, 20))

@@ -10,6 +10,7 @@ from hotswap.commands import encode_command
 from hotswap.generation import Configuration, Model, Proto
 from hotswap.swap import PauseCommand, RollbackCommand, SwapCommand
 from model.broker import Request
+from model.brokers import End
 from model.chances import (
     CONFIGURATIONS,
     FAULTS,
@@ -32,7 +33,6 @@ from model.chances import (
     workers,
 )
 from model.law import Command
-from model.producer import End
 from model.steps import WRITES, Call, Process
 from model.world import PARTITIONS, World
 

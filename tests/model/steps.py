@@ -21,7 +21,6 @@ from hotswap.service import Worker
 from hotswap.settings import Settings
 
 if TYPE_CHECKING:  # they import this module
-    from model.producer import Producer
     from model.surroundings import Host
     from model.world import World
 
@@ -89,7 +88,7 @@ class Call:
             self.effect()
 
 
-WRITES = frozenset({"init", "produce", "offsets", "end"})
+WRITES = frozenset({"init", "add", "produce", "offsets", "end"})
 """Calls that may take effect although nobody waits for their answer any more."""
 
 ENDLESS = 2_000
@@ -125,7 +124,6 @@ class Process:
         self.loop = StepLoop(clock, self)
         self.calls: list[Call] = []
         self.hosts: list[Host] = []
-        self.producers: set[Producer] = set()
         self.decisions: dict[int, Serve | Wait] = {}
         """Partition -> what its worker decided when it was last asked."""
         self.has_read = 0

@@ -64,6 +64,9 @@ class Protocol(Upgrades):
         if world.fold.now.is_paused:
             self.pause_command(is_paused=False)
         self.rest()
+        for partition in world.broker.torn():  # the marker of its other producer got lost
+            self.publish(partition, ["good"])
+            self.rest()
         if world.verifier.unanswered():
             stuck = world.must_be_answered()
             assert not stuck, f"liveness: partitions {stuck} can be answered and are not"

@@ -11,7 +11,7 @@ from aiokafka.structs import OffsetAndMetadata
 
 from hotswap import service, staging
 from hotswap.batch import Position
-from hotswap.kafka import membership, outbox
+from hotswap.kafka import membership
 from hotswap.kafka.partition import KafkaPartition
 from hotswap.pipeline import loop as loop_module
 from hotswap.pipeline.loop import PartitionLoop
@@ -19,7 +19,7 @@ from hotswap.pipeline.ports import Serve, Wait
 from hotswap.progress import State
 from hotswap.service import Worker
 from hotswap.settings import Settings
-from model import clients, producer, surroundings
+from model import brokers, clients, surroundings
 from model.broker import Broker, Place
 from model.law import Case, Fold, Standing, Verifier, end_of, is_due
 from model.steps import Call, Clock, Process, here
@@ -95,6 +95,13 @@ class World:
         """Requests of processes that are gone, still on their way to the broker."""
         self.read_limit: int | None = None
         self.is_store_away = False
+        self.transaction_version = 2
+        self.has_answers: set[str] = set()
+        """Transactional ids whose open transaction has answers."""
+        self.offsets: dict[str, tuple[int, OffsetAndMetadata]] = {}
+        """Transactional id -> partition and offset that its open transaction, or its last one, commits."""
+        self.copies: list[brokers.Effect] = []
+        """Requests of version 2 that were carried out: a network may deliver each once more, however late."""
         self.versions: dict[str, int] = {}
         """Name of a worker -> the version that is installed for it, where that is not 1."""
 
@@ -116,7 +123,6 @@ class World:
         self.find(process.main.exception(), "a worker ended by itself: {!r}", process.main.exception())
         hosts = [host.number for host in process.hosts]
         self.find(hosts, "I10 leaves nothing: hosts {} outlive a worker", hosts)
-        self.find(process.producers, "I10 leaves nothing: {} producers outlive a worker", len(process.producers))
         self.crash(process)
 
     def find(self, is_wrong: object, text: str, *facts: object) -> None:
@@ -249,8 +255,6 @@ class World:
             files = sum(process.artifacts.values())
             self.find(files != len(loaded), "I10 leaves nothing: {} artifacts are in use for {}", files, loaded)
             self.find(len(loaded) > 1 and not self._is_cut_ahead(), "I10 leaves nothing: hosts for {}", loaded)
-            producers, owned = len(process.producers), len(process.worker._pipeline.states)
-            self.find(producers != owned, "I10 leaves nothing: {} producers for {} partitions", producers, owned)
             held = {number: state.held for number, state in process.worker._pipeline.states.items() if state.held}
             for number, why in held.items():  # by a marker alone, too, where each generation has failed on this worker
                 could = self._who_could(process, number, self.verifier.standing[number].answered)
@@ -291,6 +295,8 @@ def everything_faked() -> Iterator[None]:
     fakes: list[tuple[ModuleType, str, object]] = [
         *((service, name, getattr(clients, name)) for name in ("Admin", "AnswersTail", "LogReader", "LogWriter")),
         *((service, name, getattr(surroundings, name)) for name in ("Fetcher", "Health", "Store")),
+        (service, "Brokers", brokers.Brokers),
+        (service, "_BATCH_BYTES", 300),  # two records, so that a transaction takes several requests
         (service, "Staging", WatchedStaging),
         (service, "STATUS_S", 1e9),  # what a worker says of itself is no part of the model
         (service, "TURNS", 1),  # a second partition with a backlog waits
@@ -298,7 +304,6 @@ def everything_faked() -> Iterator[None]:
         (staging, "monotonic", lambda: here().loop.time()),  # noqa: PLW0108 - of whichever loop runs then
         (loop_module, "perf_counter", lambda: here().loop.time()),  # noqa: PLW0108
         (membership, "AIOKafkaConsumer", clients.Consumer),
-        (outbox, "AIOKafkaProducer", producer.Producer),
     ]
     with contextlib.ExitStack() as patches:
         for module, name, fake in fakes:

@@ -5,13 +5,16 @@ import random
 import re
 
 import pytest
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.structs import OffsetAndMetadata
 
 from harness.fleet import messages
 from harness.forging import Forger
 from hotswap.client.overview import overview
 from hotswap.kafka.admin import Admin
+from hotswap.kafka.transactions.alternating import Alternating
+from hotswap.kafka.transactions.producer import Nobody
+from hotswap.kafka.wire.brokers import Brokers
 
 SEED = 46
 
@@ -106,11 +109,11 @@ async def test_an_offset_whose_metadata_names_the_last_possible_generation_holds
 async def test_a_committed_offset_names_the_producer_that_answered_and_a_restart_keeps_it(deployment):
     end = await answered(deployment)
     first = await producers(deployment)
-    async with AIOKafkaProducer(
-        bootstrap_servers=deployment.settings.kafka,
-        transactional_id=f"{deployment.name}-{deployment.settings.topics.requests}-0",
-    ) as producer:
-        assert first[0] == producer._txn_manager.producer_id
+    brokers = await Brokers(deployment.settings).start()
+    both = Alternating.of_partition(deployment.settings, brokers, Nobody(deployment.name), 0)
+    await both.init()
+    await brokers.stop()
+    assert first[0] in {producer.id for producer in both.producers}
     deployment.start("w2")
     async with asyncio.timeout(60):
         while deployment.log("w2").count('"partition.opened"') < len(end):

@@ -1,5 +1,6 @@
 """What a killed broker leaves open of a transaction ends as the transaction did, on a real Kafka."""
 
+import time
 from contextlib import asynccontextmanager
 
 import pytest
@@ -7,9 +8,9 @@ from aiokafka import TopicPartition
 from aiokafka.structs import OffsetAndMetadata
 from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, ResourceType
 
-from hotswap.batch import Position, Transaction
-from hotswap.kafka.connection import end
-from hotswap.kafka.outbox import new_producer
+from hotswap.batch import Position, Stamp, Transaction
+from hotswap.kafka.batches import packed
+from hotswap.kafka.transactions.alternating import Alternating
 
 CHECK = "transaction.partition.verification.enable"
 """With it, a broker refuses records of a transaction that its coordinator does not know."""
@@ -53,22 +54,32 @@ async def commit_once(partition, position, *offsets):
 
 
 @asynccontextmanager
-async def producing(partition):
-    """The producer of the partition's next owner, with a transaction begun."""
-    producer = new_producer(partition.settings, 0, 900_000)
-    await producer.start()
-    await producer.begin_transaction()
+async def producing(partition, which=0):
+    """One of the producers of the partition's next owner."""
+    cluster = partition.cluster
+    producers = Alternating.of_partition(cluster.settings, cluster.brokers, cluster.membership.group, 0)
+    await producers.init()
     try:
-        yield producer
+        yield producers.producers[which]
     finally:
-        await end(producer)
+        await producers.discard()
 
 
-async def leave_open(partition, topic, records):
-    async with producing(partition) as producer:
-        producer._txn_manager._txn_partitions.add(TopicPartition(topic, 0))
-        for key, value, headers in records:
-            await producer.send_and_wait(topic, value, key, 0, headers=headers)
+async def send(producer, topic, records):
+    """Have a producer write each record by itself."""
+    stamp = Stamp(-1, -1, -1, is_transactional=True, max_bytes=1 << 20)
+    for record in records:
+        producer.produce(TopicPartition(topic, 0), packed([record], int(time.time() * 1000), stamp))
+    await producer.acknowledged()
+
+
+async def leave_open(partition, topic, records, which=0):
+    """Write records for which no transaction is open: the coordinator is told of none."""
+    async with producing(partition, which) as producer:
+        partition.cluster.brokers.transaction_version = 1
+        producer._open()
+        producer._added.add(TopicPartition(topic, 0))
+        await send(producer, topic, records)
 
 
 def ends_in(caplog):
@@ -101,9 +112,8 @@ async def test_predictions_that_are_left_open_are_committed_where_a_later_dead_l
     topics = partition.settings.topics
     await commit_once(partition, Position(1, 1), 0)
     async with producing(partition) as producer:
-        ((_, value, headers),) = answers(partition, 3)
-        await producer.send_and_wait(topics.dead_letters, value, partition=0, headers=headers)
-        await producer.commit_transaction()
+        await send(producer, topics.dead_letters, answers(partition, 3))
+        await producer.end(is_commit=True)
     await leave_open(partition, topics.predictions, answers(partition, 1, 2, 4))
     await goes_on(partition, Position(5, 1))
     assert ends_in(caplog) == ["partition.open_records_committed"]
@@ -127,9 +137,8 @@ async def test_what_is_left_open_is_aborted_where_an_operator_has_set_the_offset
     settings = partition.settings
     await commit_once(partition, Position(1, 1), 0)
     async with producing(partition) as producer:
-        orders = {TopicPartition(settings.topics.requests, 0): OffsetAndMetadata(9, "")}
-        await producer.send_offsets_to_transaction(orders, settings.group_id)
-        await producer.commit_transaction()
+        await producer.offset(TopicPartition(settings.topics.requests, 0), OffsetAndMetadata(9, ""))
+        await producer.end(is_commit=True)
     await leave_open(partition, settings.topics.dead_letters, answers(partition, 0, 1))
     async with opened(partition) as (_, found):
         assert found == Position(9, 0)

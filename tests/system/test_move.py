@@ -12,7 +12,7 @@ from harness.audit import generation, read, source
 from harness.command import hotswap
 from harness.fleet import EXAMPLES, Deployment, messages
 from hotswap.artifacts.store import Store
-from hotswap.batch import Position, Transaction
+from hotswap.batch import Answers, Position, Transaction
 from hotswap.client.change import Change
 from hotswap.commands import encode_command
 from hotswap.errors import Doubt, SwapError, UsageError
@@ -22,6 +22,7 @@ from hotswap.kafka.committed import Committed
 from hotswap.kafka.moving import _Nobody, carry_over
 from hotswap.kafka.partition import Cluster, KafkaPartition
 from hotswap.kafka.tail import AnswersTail
+from hotswap.kafka.wire.brokers import Brokers
 from hotswap.kafka.writer import LogWriter
 from hotswap.swap import SwapCommand
 
@@ -102,7 +103,10 @@ async def cluster(deployment):
     settings, tail = deployment.settings, AnswersTail(deployment.settings)
     async with Admin.connect(settings) as admin:
         await tail.start()
-        yield Cluster(settings=settings, membership=_Nobody(settings), admin=admin, tail=tail, batch_bytes=900_000)
+        brokers = await Brokers(settings).start()
+        around = {"membership": _Nobody(settings), "admin": admin, "tail": tail, "brokers": brokers}
+        yield Cluster(settings=settings, **around, batch_bytes=900_000)
+        await brokers.stop()
         await tail.stop()
 
 
@@ -111,7 +115,7 @@ async def renewed(cluster):
     """The same under another name."""
     settings = renamed(cluster.settings)
     async with Admin.connect(settings) as admin:
-        yield replace(cluster, settings=settings, admin=admin)
+        yield replace(cluster, settings=settings, admin=admin, membership=_Nobody(settings))
 
 
 def renamed(settings):
@@ -128,9 +132,9 @@ async def test_a_worker_that_was_paused_in_a_transaction_commits_nothing_once_it
     settings, new = cluster.settings, renamed(cluster.settings)
     paused = KafkaPartition(cluster, 0)
     await paused.open()
-    paused.begin(Position(1, 7))
     await paused.commit(one_answer(settings, 0, 7))
-    paused.begin(Position(2, 7))
+    paused.write(Answers(one_answer(settings, 1, 7).predictions, []))
+    await paused._producers.now.acknowledged()
     assert await carry_over(settings, new) == {0: 1, 1: 0, 2: 0, 3: 0}
     with pytest.raises(Doubt):
         await paused.commit(one_answer(settings, 1, 7))
@@ -153,7 +157,6 @@ async def test_the_answers_of_the_old_numbers_set_no_floor_for_the_new_ones(clus
             await carry_over(settings, renewed.settings)
         partition = KafkaPartition(at, 0)
         assert await partition.open() == opened
-        partition.begin(Position(answer.next_offset, answer.generation))
         await partition.commit(answer)
         await partition.close()
 
@@ -162,7 +165,6 @@ async def test_an_offset_that_an_operator_has_reset_is_carried_over_and_obeyed(c
     settings = cluster.settings
     source_of = KafkaPartition(cluster, 0)
     await source_of.open()
-    source_of.begin(Position(5, MOST))
     await source_of.commit(one_answer(settings, 4, MOST))
     await source_of.close()
     await commit(settings, 0, 2, "")

@@ -18,18 +18,22 @@ from harness.audit import read
 from hotswap.batch import Alike, Answers, Position, RecordBatch, Transaction
 from hotswap.codec.packed import Packed, pack
 from hotswap.errors import Doubt
-from hotswap.kafka import transactions
 from hotswap.kafka.admin import Admin
+from hotswap.kafka.committed import committed_at
 from hotswap.kafka.inbox import Inbox
 from hotswap.kafka.partition import Cluster, KafkaPartition
 from hotswap.kafka.tail import AnswersTail
+from hotswap.kafka.transactions.alternating import Alternating
+from hotswap.kafka.transactions.producer import Nobody
+from hotswap.kafka.wire.brokers import Brokers
 
 
 class Membership:
     """A group of one, without a poller."""
 
-    def __init__(self):
+    def __init__(self, name):
         self.warnings = {}
+        self.group = Nobody(name)
 
     def inbox(self, number):
         return Inbox(number, max_bytes=1_000, deployment="d")
@@ -44,9 +48,18 @@ async def cluster(deployment):
     tail = AnswersTail(deployment.settings)
     async with Admin.connect(deployment.settings) as admin:
         await tail.start()
-        around = {"membership": Membership(), "admin": admin, "tail": tail}
+        brokers = await Brokers(deployment.settings).start()
+        membership = Membership(deployment.settings.group_id)
+        around = {"membership": membership, "admin": admin, "tail": tail, "brokers": brokers}
         yield Cluster(settings=deployment.settings, **around, batch_bytes=900_000)
+        await brokers.stop()
         await tail.stop()
+
+
+def only(cluster, monkeypatch, version):
+    """Have transactions of this version, whatever the cluster says."""
+    monkeypatch.setattr(Brokers, "look", lambda _: asyncio.sleep(0))
+    cluster.brokers.transaction_version = version
 
 
 def answer(position):
@@ -54,8 +67,16 @@ def answer(position):
     return Transaction([(None, b"answer %d" % position.offset, headers)], [], position.offset, position.floor, None)
 
 
-def predictions(cluster):
+def visible(cluster):
+    """Return what a reader of committed records gets now."""
     return [record.value() for record in read(cluster.settings.kafka, cluster.settings.topics.predictions)]
+
+
+async def predictions(cluster):
+    """Return the same once no transaction is open any more: a commit returns before its markers are written."""
+    for number in range(await cluster.admin.partitions(cluster.settings.topics.requests)):
+        await Alternating.of_partition(cluster.settings, cluster.brokers, cluster.membership.group, number).init()
+    return visible(cluster)
 
 
 async def committed(cluster):
@@ -63,14 +84,13 @@ async def committed(cluster):
     return (await cluster.admin.committed(settings.group_id, settings.topics.requests, [0]))[0].offset
 
 
-async def test_batches_are_committed_one_after_the_other_each_begun_before_it_was_scored(cluster):
+async def test_batches_are_committed_one_after_the_other(cluster):
     source = KafkaPartition(cluster, 0)
     await source.open()
     for position in (Position(1, 1), Position(2, 1), Position(3, 2)):
-        source.begin(position)
         await source.commit(answer(position))
     await source.close()
-    assert predictions(cluster) == [b"answer 1", b"answer 2", b"answer 3"]
+    assert await predictions(cluster) == [b"answer 1", b"answer 2", b"answer 3"]
     assert await committed(cluster) == 3
 
 
@@ -88,7 +108,6 @@ async def test_a_worker_that_opens_its_first_partition_asks_for_no_offsets_of_to
 
     source = KafkaPartition(cluster, 0)
     await source.open()
-    source.begin(Position(1, 1))
     await source.commit(answer(Position(1, 1)))
     await source.close()
     monkeypatch.setattr(Fetcher, "_proc_offset_requests", listen)
@@ -101,49 +120,57 @@ async def test_a_worker_that_opens_its_first_partition_asks_for_no_offsets_of_to
     assert missed == []
 
 
-async def test_a_batch_that_takes_longer_than_a_transaction_may_is_committed_all_the_same(cluster, monkeypatch):
-    monkeypatch.setattr(transactions, "_UNANSWERED_S", 0.01)
-    source = KafkaPartition(cluster, 0)
-    await source.open()
-    source.begin(Position(1, 1))
-    await asyncio.wait({source._transactions._opening})
-    assert await committed(cluster) == -1
-    await source.commit(answer(Position(1, 1)))
-    await source.close()
-    assert predictions(cluster) == [b"answer 1"]
-    assert await committed(cluster) == 1
+@pytest.mark.parametrize("version", [1, 2])
+async def test_an_offset_of_an_older_transaction_that_ends_later_does_not_replace_a_newer_one(
+    cluster, monkeypatch, version
+):
+    only(cluster, monkeypatch, version)
+    both = Alternating.of_partition(cluster.settings, cluster.brokers, cluster.membership.group, 0)
+    await both.init()
+    older, newer = both.producers
+    where = TopicPartition(cluster.settings.topics.requests, 0)
+    await older.offset(where, committed_at(8, 1))
+    await newer.offset(where, committed_at(9, 1))
+    await newer.end(is_commit=True)
+    await older.end(is_commit=True)
+    await predictions(cluster)  # once their markers are written
+    assert await committed(cluster) == 9
 
 
-async def test_the_offset_of_an_abandoned_batch_is_not_committed(cluster):
+@pytest.mark.parametrize("version", [1, 2])
+async def test_what_was_written_and_never_committed_is_answered_again_by_the_next_owner(cluster, monkeypatch, version):
+    only(cluster, monkeypatch, version)
     first, second = KafkaPartition(cluster, 0), KafkaPartition(cluster, 0)
     await first.open()
-    first.begin(Position(1, 1))
-    async with asyncio.timeout(10):
-        while not first._producer._txn_manager._txn_consumer_group:
-            await asyncio.sleep(0.001)
+    for number in (1, 2):  # by each of its producers
+        await first.commit(answer(Position(number, 1)))
+    first.write(Answers(answer(Position(3, 1)).predictions, []))
+    await first._producers.now.acknowledged()
+    await first._producers.now.offset(first._key, committed_at(3, 1))
     await first.close()
-    assert await second.open() == Position(0, 0)
-    second.begin(Position(1, 1))
-    await second.commit(answer(Position(1, 1)))
+    assert await second.open() == Position(2, 1)
+    await second.commit(answer(Position(3, 1)))
     await second.close()
-    assert predictions(cluster) == [b"answer 1"]
+    assert await predictions(cluster) == [b"answer 1", b"answer 2", b"answer 3"]
 
 
-@pytest.mark.parametrize("is_begun", [False, True], ids=["before it begins", "before its dead letter"])
-async def test_a_producer_that_is_fenced_is_one_doubt_and_leaves_no_traceback_in_the_log(cluster, is_begun):
+@pytest.mark.parametrize("version", [1, 2])
+@pytest.mark.parametrize("is_begun", [False, True], ids=["before it begins", "within a transaction"])
+async def test_a_producer_that_is_fenced_is_one_doubt_and_leaves_no_traceback_in_the_log(
+    cluster, monkeypatch, is_begun, version
+):
+    only(cluster, monkeypatch, version)
     left = []
     asyncio.get_running_loop().set_exception_handler(lambda _, told: left.append(told))
     first, second = KafkaPartition(cluster, 0), KafkaPartition(cluster, 0)
     await first.open()
     batch = answer(Position(1, 1))
     if is_begun:  # the partition of the predictions is in the transaction, that of the dead letters is not
-        first.begin(Position(1, 1))
-        async with asyncio.timeout(10):
-            while first._producer._txn_manager._pending_txn_offsets or not first._producer._txn_manager.txn_partitions:
-                await asyncio.sleep(0.001)
+        first.write(Answers(batch.predictions, []))
+        await first._producers.now.acknowledged()
         batch = batch._replace(predictions=(), dead_letters=batch.predictions)
     await second.open()
-    with pytest.raises(Doubt, match="ProducerFenced"):
+    with pytest.raises(Doubt, match=r"ProducerFenced|InvalidProducerEpoch"):
         await first.commit(batch)
     await first.close()
     await second.close()
@@ -161,53 +188,52 @@ async def test_at_least_once_the_offset_follows_behind_and_is_there_once_the_par
         await may_commit.wait()
         calls.append(offsets)
 
-    membership = SimpleNamespace(inbox=Membership().inbox, seek=Membership().seek, commit=commit, warnings={})
+    known = cluster.membership
+    membership = SimpleNamespace(inbox=known.inbox, seek=known.seek, group=known.group, commit=commit, warnings={})
     one = replace(cluster, settings=settings, membership=membership)
     source = KafkaPartition(one, 0)
     await source.open()
-    source.begin(Position(1, 1))
     await source.commit(answer(Position(1, 1)))
     assert calls == []
     closing = asyncio.ensure_future(source.close())
     may_commit.set()
     await closing
     assert [offset.offset for (offset,) in map(dict.values, calls)] == [1]
-    assert predictions(cluster) == [b"answer 1"]
+    assert await predictions(cluster) == [b"answer 1"]
 
 
 @pytest.mark.parametrize("size", [3, 4])
-async def test_a_producers_sequence_wraps_past_the_largest_within_a_transaction_and_between_two(cluster, size):
+async def test_a_producers_sequence_wraps_past_the_largest_within_a_transaction_and_between_two(
+    cluster, size, monkeypatch
+):
     answers = TopicPartition(cluster.settings.topics.predictions, 0)
     one = replace(cluster, batch_bytes=300)  # each answer is a separate produce request
+    only(cluster, monkeypatch, 1)  # in version 2, those of each transaction begin at 0
     source = KafkaPartition(one, 0)
     await source.open()
-    # A broker accepts any first sequence from a producer that it does not know.
-    source._producer._txn_manager._sequence_numbers[answers] = 2**31 - 5
+    for producer in source._producers.producers:  # a broker accepts any first sequence from one that it does not know
+        producer._sequences[answers] = 2**31 - 5
     offsets = range(0, 3 * size, size)
     for first in offsets:
         records = [answer(Position(first + n + 1, 1)).predictions[0] for n in range(size)]
         await source.commit(Transaction(records, [], first + size, 1, None))
     await source.close()
-    assert predictions(cluster) == [b"answer %d" % (n + 1) for n in range(3 * size)]
+    assert await predictions(cluster) == [b"answer %d" % (n + 1) for n in range(3 * size)]
     assert await committed(cluster) == 3 * size
 
 
 async def test_the_batches_of_a_transaction_become_visible_together_and_the_last_ones_offset_counts(cluster):
     source = KafkaPartition(cluster, 0)
     await source.open()
-    source.begin(Position(1, 1))
     for first in (1, 2):
-        await source.write(Answers(answer(Position(first, 1)).predictions, []))
-    assert predictions(cluster) == []
+        source.write(Answers(answer(Position(first, 1)).predictions, []))
+    assert visible(cluster) == []
     await source.commit(answer(Position(3, 1)))
-    assert predictions(cluster) == [b"answer 1", b"answer 2", b"answer 3"]
-    assert await committed(cluster) == 3
-    source.begin(Position(4, 1))
-    await source.write(Answers(answer(Position(4, 1)).predictions, []))
+    source.write(Answers(answer(Position(4, 1)).predictions, []))
     await source.close()
     assert await source.open() == Position(3, 1)
     await source.close()
-    assert predictions(cluster) == [b"answer 1", b"answer 2", b"answer 3"]
+    assert await predictions(cluster) == [b"answer 1", b"answer 2", b"answer 3"]
 
 
 def finished(stamp, first, count):
@@ -228,35 +254,32 @@ async def test_finished_record_batches_are_accepted_between_records_in_the_seque
     settings = cluster.settings.model_copy(update={"compression": compression})
     source = KafkaPartition(replace(cluster, settings=settings), 0)
     await source.open()
-    sequences = source._producer._txn_manager._sequence_numbers
-    sequences[TopicPartition(cluster.settings.topics.predictions, 0)] = 2**31 - 9
     for first in (0, 15):
-        source.begin(Position(first + 5, 1))
         early = source.stamp
-        await source.write(Answers([finished(early, first, 5)], []))
+        source.write(Answers([finished(early, first, 5)], []))
         assert source.stamp.sequence == (early.sequence + 5) % 2**31
-        await source.write(Answers(answer(Position(first + 6, 1)).predictions, []))
+        source.write(Answers(answer(Position(first + 6, 1)).predictions, []))
         # One that was finished too early is finished again.
-        await source.write(Answers([finished(early, first + 6, 4)], []))
+        source.write(Answers([finished(early, first + 6, 4)], []))
         position = Position(first + 15, 1)
         await source.commit(Transaction([finished(source.stamp, first + 10, 5)], [], position.offset, 1, None))
     await source.close()
-    assert predictions(cluster) == [b"answer %d" % (n + 1) for n in range(30)]
+    assert await predictions(cluster) == [b"answer %d" % (n + 1) for n in range(30)]
     assert await committed(cluster) == 30
 
 
 async def test_predictions_as_columns_are_accepted_in_one_transaction_with_others(cluster):
     source = KafkaPartition(cluster, 0)
     await source.open()
-    source.begin(Position(6_003, 1))
     keys, offsets = [None, b"k"] * 3_000, range(6_000)
     values = Packed(pack([b"%d" % offset for offset in offsets]))
     alike = Alike(keys, values, offsets, [("generation", b"1"), ("operation", b"score")], b"d.requests-0-")
-    await source.write(Answers(alike, []))
-    await source.write(Answers([(None, b"alone", [])], []))
+    source.write(Answers(alike, []))
+    source.write(Answers([(None, b"alone", [])], []))
     small = Alike([None] * 2, Packed(pack([b"few", b"er"])), [6_001, 6_002], alike.headers, alike.place)
     await source.commit(Transaction(small, [], 6_003, 1, None))
     await source.close()
+    await predictions(cluster)
     found = read(cluster.settings.kafka, cluster.settings.topics.predictions)
     assert [message.value() for message in found] == [*values, b"alone", b"few", b"er"]
     assert [message.key() for message in found[:6_000]] == keys
@@ -284,9 +307,7 @@ async def test_partitions_that_open_side_by_side_ask_once_for_what_concerns_all_
     assert await asyncio.gather(*(source.open() for source in sources)) == [Position(0)] * 4
     for source in sources:
         await source.commit(answer(Position(1, 1)))
-    clients = {source._producer.client for source in sources}
     assert len(asked) == 1
-    assert clients.isdisjoint(fetched)
-    assert len({id(client.cluster) for client in clients}) == 1
+    assert cluster.brokers._client not in fetched
     await asyncio.gather(*(source.close() for source in sources))
-    assert len(predictions(cluster)) == 4
+    assert len(await predictions(cluster)) == 4

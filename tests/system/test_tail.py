@@ -57,7 +57,7 @@ class Writer:
 
     def known(self, partition, **known):
         source = f"{self._settings.topics.requests}-{partition}-".encode()
-        return Known(source=source, producer=self.producer, **known)
+        return Known(source=source, producers={self.producer}, **known)
 
 
 @pytest.fixture
@@ -105,8 +105,8 @@ async def test_the_first_request_behind_the_last_answer_whose_own_was_aborted_is
 
 
 async def test_answers_that_are_damaged_are_a_doubt_about_their_own_partition(deployment, answers, writer, monkeypatch):
-    is_sound = fetched._is_sound
-    monkeypatch.setattr(fetched, "_is_sound", lambda batch: DAMAGED not in bytes(batch) and is_sound(batch))
+    is_sound = fetched.is_sound
+    monkeypatch.setattr(fetched, "is_sound", lambda batch, crc: DAMAGED not in bytes(batch) and is_sound(batch, crc))
     await writer.write(deployment.settings.topics.predictions, 0, 0, value=DAMAGED)
     await writer.write(deployment.settings.topics.predictions, 1, 1)
     damaged, sound = await read(answers, writer, 0, 1)
@@ -137,7 +137,7 @@ async def test_a_strangers_open_transaction_hides_no_answer_of_ours(deployment, 
         await stranger.send_and_wait(predictions, b"", partition=0, headers=writer.headers(0, 9))
         await writer.write(predictions, 0, 0, 1)
         (found,) = await read(answers, writer, 0)
-        assert (found.last, found.open) == (LastAnswer(1, 2), ())
+        assert (found.last, found.open) == (LastAnswer(1, 2), {})
         await stranger.abort_transaction()
 
 

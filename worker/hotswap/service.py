@@ -26,6 +26,7 @@ from hotswap.kafka.partition import Cluster, KafkaPartition
 from hotswap.kafka.position import believed
 from hotswap.kafka.predecessor import stand_aside
 from hotswap.kafka.tail import AnswersTail
+from hotswap.kafka.wire.brokers import Brokers
 from hotswap.kafka.writer import LogWriter
 from hotswap.local.machine import return_free_memory
 from hotswap.local.signals import Signals
@@ -62,6 +63,7 @@ class Worker:
         self._timeline = Timeline()
         self._admin = Admin(settings)
         self._tail = AnswersTail(settings)
+        self._brokers = Brokers(settings)
         self._writer = LogWriter(settings)
         self._reader = LogReader(settings, settings.topics.control, read_committed=True)
         fold = Fold.of(settings, self._timeline, trust)
@@ -97,7 +99,7 @@ class Worker:
         """
         async with AsyncExitStack() as parts:
             # Stop clients that were never started too: aiokafka warns about a client that is garbage-collected open.
-            for part in (self._admin, self._tail, self._writer, self._reader, self._membership):
+            for part in (self._admin, self._tail, self._brokers, self._writer, self._reader, self._membership):
                 parts.push_async_callback(_quietly, part.stop)
             staging = await _unless(stopping, self._start(parts))
             if staging:
@@ -114,7 +116,7 @@ class Worker:
         partitions = await self._admin.check_topics()
         self._largest_request = (await self._admin.limits()).dead_letter
         self._control.max_status_bytes = await self._admin.message_bytes(self._settings.topics.status)
-        for reached in (self._tail, self._writer, self._reader):
+        for reached in (self._tail, self._brokers, self._writer, self._reader):
             await reached.start()
         self._health.start()
         parts.callback(self._health.stop)
@@ -199,6 +201,7 @@ class Worker:
             membership=self._membership,
             admin=self._admin,
             tail=self._tail,
+            brokers=self._brokers,
             batch_bytes=_BATCH_BYTES,
             highest=self._highest,
         )

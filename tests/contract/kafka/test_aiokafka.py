@@ -23,7 +23,7 @@ from aiokafka.errors import (
     for_code,
 )
 from aiokafka.producer import sender as of_aiokafka
-from aiokafka.producer.message_accumulator import BatchBuilder, MessageAccumulator, MessageBatch
+from aiokafka.producer.message_accumulator import BatchBuilder, MessageAccumulator
 from aiokafka.producer.transaction_manager import TransactionManager
 from aiokafka.protocol.metadata import MetadataRequest
 from aiokafka.record.default_records import DefaultRecordBatchBuilder
@@ -51,25 +51,12 @@ RELIED_ON = {
     of_fetcher.Fetcher._proc_fetch_request: "59bf948fff47",
     of_fetcher.Fetcher.fetched_records: "be4348896b9b",
     AIOKafkaConsumer.getmany: "bc6d248e42a4",
-    # Sequences, partitions that are added, and the order in which a transaction's steps are sent.
+    # A producer's sequence numbers, and its batches.
     TransactionManager: "d0932794d69a",
-    of_aiokafka.Sender.__init__: "dae60514401a",
-    of_aiokafka.Sender._maybe_do_transactional_request: "71227a8a4d9c",
-    of_aiokafka.BaseHandler: "41fc76293ab9",
-    of_aiokafka.AddPartitionsToTxnHandler: "112129b2ac04",
-    of_aiokafka.SendProduceReqHandler: "708c9da866ca",
     BatchBuilder: "8050802ca751",
     MessageAccumulator.add_batch: "5ed1c5b1367a",
-    MessageAccumulator._pop_batch: "41cc98a298ef",
     # What becomes of a request that was sent, and has no answer.
-    of_aiokafka.EndTxnHandler: "47656efcfc99",
-    of_aiokafka.TxnOffsetCommitHandler: "7f296a144356",
     AIOKafkaClient.send: "246b277687d7",
-    # What a producer that fails leaves failed, and nobody awaits.
-    of_aiokafka.Sender._fail_all: "5a67e3b6f87b",
-    MessageAccumulator.fail_all: "f1e12e8100bf",
-    MessageBatch: "36a7b1dac89d",
-    of_aiokafka.Sender._sender_routine: "2380dc5e333d",
     # What a client leaves behind that cannot be stopped.
     AIOKafkaConsumer.stop: "bc5da9c98595",
     AIOKafkaProducer.stop: "43ef97147111",
@@ -97,13 +84,7 @@ RELIED_ON = {
     ClusterMetadata.available_partitions_for_topic: "ffc4343ac293",
     ClusterMetadata.partitions_for_topic: "5a3e84a15bc0",
     ClusterMetadata.brokers: "7bed0c723658",
-    # What a producer has of it, and asks for.
-    AIOKafkaProducer.__init__: "fd6f2966fb3d",
-    AIOKafkaProducer.start: "bae900a5e83a",
-    MessageAccumulator.__init__: "eb57f3c1d5c7",
     AIOKafkaClient.add_topic: "b054eda66291",
-    AIOKafkaClient._wait_on_metadata: "52b0a5ee78ef",
-    AIOKafkaClient._maybe_wait_metadata: "a08917ffb0ba",
     AIOKafkaClient._md_synchronizer: "e0421bffa9a7",
     # Where a topic would be created by being named.
     MetadataRequest: "0a2584162e6d",

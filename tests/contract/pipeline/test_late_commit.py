@@ -7,6 +7,7 @@ from faults.one_partition import batch, on_kafka
 from harness.fleet import Deployment
 from hotswap.batch import Position
 from hotswap.errors import Doubt
+from hotswap.kafka.committed import committed_at
 
 
 async def test_a_commit_that_arrives_after_its_connection_broke_ends_no_later_batch(monkeypatch, tmp_path):
@@ -26,8 +27,8 @@ async def test_a_commit_that_arrives_after_its_connection_broke_ends_no_later_ba
                 assert isinstance(outcome, Doubt)
                 await source.close()
                 position = await source.open()
-            # As `begin` does while a batch is scored.
-            await source._transactions.promise(Position(position.offset + 1, 1))
+            # The next transaction: its offset is there, and its answers are not yet.
+            await source._producers.now.offset(source._key, committed_at(position.offset + 1, 1))
             proxy.release_held()
             await held.answered()
             await source.close()

@@ -9,7 +9,7 @@ from fakes.data_plane import FakePartition, FakeRequest, FakeSource
 from faults.one_partition import DAMAGED, batch, on_kafka
 from faults.raw_batches import codecs_of
 from harness.fleet import Deployment
-from hotswap.batch import Code, Position, Transaction
+from hotswap.batch import Answers, Code, Position, Transaction
 from hotswap.errors import DamagedBatch, Doubt
 from hotswap.kafka.internals import cut_fetches
 
@@ -124,10 +124,9 @@ async def test_requests_that_come_later_are_waited_for(partition):
     await source.close()
 
 
-async def test_a_batch_that_is_committed_is_visible_whole_with_its_position_begun_or_not(partition):
+async def test_a_batch_that_is_committed_is_visible_whole_with_its_position(partition):
     source = partition.source()
     await source.open()
-    source.begin(Position(3, 1))
     await source.commit(batch(Position(3, 1), b"a", b"b", refused=[b"c"]))
     await source.commit(batch(Position(4, 2), b"d"))
     assert await partition.answers() == [b"a", b"b", b"d"]
@@ -143,7 +142,6 @@ async def test_a_batch_that_was_given_up_leaves_nothing_and_is_taken_again(parti
         assert await source.open() == Position(0, 0)
         assert await next_of(source) == 0
         assert values(source.take(9, None)) == [b"a", b"b"]
-        source.begin(Position(2, 1))
         await source.close()
     assert await partition.answers() == []
     assert await partition.committed() == Position(0, 0)
@@ -154,7 +152,7 @@ async def test_whoever_opens_a_partition_shuts_out_its_earlier_owner(partition, 
     zombie, heir = partition.source(), partition.source()
     await zombie.open()
     if is_begun:
-        zombie.begin(Position(1, 1))
+        zombie.write(Answers([(b"key", b"of the zombie", [])], []))
     assert await heir.open() == Position(0, 0)
     with pytest.raises(Doubt):
         await zombie.commit(batch(Position(1, 1), b"of the zombie"))

@@ -142,3 +142,29 @@ def test_no_claim_of_another_member_can_keep_the_leader_from_giving_all_out(user
 def test_a_member_that_asks_for_another_topic_gets_none_of_ours(partitions):
     told = {"ours": sent(NOTHING), "strange": ConsumerProtocolMemberMetadata(0, ["another"], b"")}
     assert numbers(member().assign(cluster(partitions), told)["ours"]) == list(range(partitions))
+
+
+def members(*knowing):
+    """What members tell: some know both ids of a partition, and others, as workers of 0.2, say nothing of them."""
+    told = {}
+    for name, knows in enumerate(knowing):
+        made = member()
+        made.knows_both_ids = knows
+        told[name] = ConsumerProtocolMemberMetadata.decode(made.metadata([TOPIC]).encode())
+    return told
+
+
+@pytest.mark.parametrize(("knowing", "all_know"), [((True, True), True), ((True, False), False), ((False,), False)])
+def test_both_ids_of_a_partition_are_used_once_the_leader_tells_that_each_member_knows_them(knowing, all_know):
+    for assignment in member().assign(cluster(4), members(*knowing)).values():
+        got = member(on_assigned=lambda *_: None)
+        got.on_assignment(ConsumerProtocolMemberAssignment.decode(assignment.encode()))
+        assert got.all_know_both_ids is all_know
+
+
+def test_a_leader_that_says_nothing_may_be_of_a_version_that_knows_one_id():
+    got = member(on_assigned=lambda *_: None)
+    got.all_know_both_ids = True
+    told = RoundRobinPartitionAssignor.assign(cluster(2), members(True))
+    got.on_assignment(ConsumerProtocolMemberAssignment.decode(told[0].encode()))
+    assert not got.all_know_both_ids

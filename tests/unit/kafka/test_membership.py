@@ -9,7 +9,7 @@ from aiokafka import TopicPartition
 from fakes.data_plane import FakeBatch, requests
 from hotswap.errors import Doubt
 from hotswap.kafka import membership as membership_module
-from hotswap.kafka.assignor import NOTHING, _encoded
+from hotswap.kafka.assignor import NOTHING, encoded
 from hotswap.kafka.membership import Membership
 from hotswap.settings import Settings
 
@@ -51,7 +51,7 @@ class Consumer:
         await self.listener.on_partitions_revoked(list(self.owned))
         self._coordinator.generation = number
         self.owned, self.positions, self.paused = {key(number) for number in partitions}, {}, set()
-        told = _encoded({TOPIC: moving}) if moving else b""
+        told = encoded({TOPIC: moving}) if moving else b""
         self.assignor.on_assignment(SimpleNamespace(partitions=lambda: self.owned, user_data=told))
         await self.listener.on_partitions_assigned(list(self.owned))
 

@@ -1,11 +1,13 @@
 """Where a partition stands, by its committed offset, its answers and its log, and what an operator has made of it."""
 
+from typing import NamedTuple
+
 import pytest
 
 from hotswap.batch import Position
 from hotswap.errors import Doubt
 from hotswap.kafka.committed import Committed
-from hotswap.kafka.position import Positions, Producer, believed
+from hotswap.kafka.position import Positions, believed
 from hotswap.kafka.tail import Tail
 from hotswap.kafka.witness import ONE_TRANSACTION, LastAnswer
 from hotswap.settings import Settings
@@ -39,14 +41,21 @@ async def highest(_):
     return 9
 
 
+class Fenced(NamedTuple):
+    """A producer of the partition."""
+
+    id: int
+    epoch: int
+
+
 class Read:
     """A partition's position, as one that has fenced the others reads it."""
 
     def __init__(self, log, warnings):
         self.of = Positions(Settings(deployment="d"), log, log, 3, warnings, highest)
 
-    async def read(self, producer=None):
-        return await self.of.read(producer or Producer(40, 1))
+    async def read(self, *producers):
+        return await self.of.read(producers or [Fenced(40, 1), Fenced(41, 1)])
 
     @property
     def deleted(self):
@@ -137,7 +146,7 @@ async def test_what_was_deleted_is_told_by_those_who_had_begun_only():
 
 async def test_with_answers_at_least_once_the_offset_alone_counts():
     log = Log(Committed(40, 7, is_ours=True), (99, 8))
-    assert await positions(log, {}).of.read(None) == Position(40, 7)
+    assert await positions(log, {}).of.read(()) == Position(40, 7)
     assert log.known is None
 
 
@@ -157,17 +166,37 @@ async def test_what_was_aborted_more_than_a_transaction_before_the_offset_is_no_
 
 async def test_a_partition_is_read_with_all_that_is_known_of_it():
     log = Log(Committed(40, 7, is_ours=True, producer=40), (39, 7))
-    await positions(log, {}).read(Producer(40, 3))
+    await positions(log, {}).read(Fenced(40, 3), Fenced(41, 0))
     known = log.known
-    assert (known.source, known.producer, known.is_new, known.has_answered) == (b"d.requests-3-", 40, False, True)
+    assert (known.source, known.producers, known.is_new, known.has_answered) == (
+        b"d.requests-3-",
+        {40, 41},
+        False,
+        True,
+    )
     assert (known.committed, known.end, known.generations) == (40, 1_000, 9)
-    await positions(log, {}).read(Producer(41, 0))
-    assert (log.known.is_new, log.known.has_answered) == (True, False)
+    log = Log(Committed(40, 7, is_ours=True), (39, 7))
+    await positions(log, {}).read(Fenced(42, 0), Fenced(43, 0))
+    assert (log.known.producers, log.known.is_new, log.known.has_answered) == ({42, 43}, True, False)
 
 
-@pytest.mark.parametrize(("last", "producer"), [((39, 7), 40), (None, 30)], ids=["answers are there", "none is"])
-async def test_it_is_remembered_which_producer_answered_last(last, producer):
-    read = positions(Log(Committed(40, 7, is_ours=True, producer=30), last), {})
+async def test_producers_that_the_ids_had_by_the_time_of_the_offset_are_ours_though_kafka_has_given_them_others():
+    named = Committed(40, 7, is_ours=True, producer=30, producers=frozenset({30, 31}))
+    log = Log(named, (39, 7))
+    await positions(log, {}).read(Fenced(40, 0), Fenced(41, 0))
+    assert (log.known.producers, log.known.is_new, log.known.has_answered) == ({30, 31, 40, 41}, False, True)
+    forged = Log(named._replace(is_ours=False, producer=None, producers=frozenset()), (39, 7))
+    await positions(forged, {}).read(Fenced(40, 0), Fenced(41, 0))
+    assert forged.known.producers == {40, 41}
+
+
+@pytest.mark.parametrize(
+    ("named", "last", "producer"),
+    [(30, (39, 7), 30), (None, (39, 7), 40), (None, None, None)],
+    ids=["the offset names it", "answers are there", "none is"],
+)
+async def test_it_is_remembered_which_producer_answered_last(named, last, producer):
+    read = positions(Log(Committed(40, 7, is_ours=True, producer=named), last), {})
     await read.read()
     assert read.of.answered_by == producer
 
@@ -198,24 +227,28 @@ async def test_without_answers_of_ours_those_of_others_say_what_an_operators_off
 
 
 OPEN = {
-    "nothing is open": ({}, True, ((), False)),
-    "the offset is past it": ({"open": ("d.predictions",), "first_open": 39}, True, (("d.predictions",), True)),
-    "an answer is past it": (
-        {"last": (41, 7), "open": ("d.dead-letters",), "first_open": 41},
+    "nothing is open": ({}, True, ({}, False)),
+    "the offset is past it": (
+        {"open": {40: ["d.predictions"]}, "first_open": 39},
         True,
-        (("d.dead-letters",), True),
+        ({40: ["d.predictions"]}, True),
     ),
-    "nothing is past it": ({"open": ("d.predictions",), "first_open": 41}, True, (("d.predictions",), False)),
+    "an answer is past it": (
+        {"last": (41, 7), "open": {40: ["d.dead-letters"]}, "first_open": 41},
+        True,
+        ({40: ["d.dead-letters"]}, True),
+    ),
+    "nothing is past it": ({"open": {40: ["d.predictions"]}, "first_open": 41}, True, ({40: ["d.predictions"]}, False)),
     "an operator has set the offset": (
-        {"open": ("d.predictions",), "first_open": 39},
+        {"open": {40: ["d.predictions"]}, "first_open": 39},
         False,
-        (("d.predictions",), False),
+        ({40: ["d.predictions"]}, False),
     ),
-    "it answers nothing": ({"open": ("d.predictions",)}, True, (("d.predictions",), False)),
+    "it answers nothing": ({"open": {40: ["d.predictions"]}}, True, ({40: ["d.predictions"]}, False)),
 }
 
 
 @pytest.mark.parametrize(("tail", "is_ours", "left"), OPEN.values(), ids=OPEN)
 async def test_what_is_left_open_was_committed_where_the_offset_or_another_answer_is_past_it(tail, is_ours, left):
     log = Log(Committed(40, 7 if is_ours else 0, is_ours=is_ours), **tail)
-    assert await positions(log, {}).of.left_open(Producer(40, 1)) == left
+    assert await positions(log, {}).of.left_open([Fenced(40, 1), Fenced(41, 1)]) == left

@@ -8,9 +8,9 @@ from hotswap.kafka.contents import Bounds, Unpacker
 from hotswap.kafka.witness import ONE_TRANSACTION, Ending, Known, LastAnswer
 from hotswap.recordbatch.header import ATTRIBUTES_AT, CONTROL
 
-OURS, OTHERS = 7, 8
+OURS, OTHERS, SECOND = 7, 8, 9
 SOURCE = b"d.requests-0-"
-KNOWN = {"source": SOURCE, "producer": OURS, "committed": 100, "end": 200, "generations": 9}
+KNOWN = {"source": SOURCE, "producers": {OURS, SECOND}, "committed": 100, "end": 200, "generations": 9}
 
 
 class Log:
@@ -59,8 +59,16 @@ def test_the_last_answer_is_the_last_one_of_our_own_producer_that_was_committed(
     found = log.ending()
     assert found.last == LastAnswer(100, 3)
     assert found.aborted == [LastAnswer(101, 3)]
-    assert (found.open, found.is_open) == ([LastAnswer(102, 3)], True)
+    assert found.open == {OURS: [LastAnswer(102, 3)]}
     assert (found.passed, found.foreign) == (0, 0)
+
+
+def test_of_two_producers_that_take_turns_each_marker_decides_its_own_answers_whichever_comes_first():
+    log = Log().write(97).write(98, producer=SECOND).commit(SECOND).commit()
+    assert log.ending().last == LastAnswer(98, 3)
+    found = log.write(99).write(100, producer=SECOND).abort().ending()
+    assert (found.last, found.aborted) == (LastAnswer(98, 3), [LastAnswer(99, 3)])
+    assert found.open == {SECOND: [LastAnswer(100, 3)]}
 
 
 def test_after_an_operator_has_set_the_offset_back_the_last_answer_is_the_last_one_written():
@@ -88,12 +96,12 @@ def test_whatever_others_write_behind_our_answers_moves_nothing_and_is_counted(h
 
 def test_an_open_transaction_of_others_leaves_nothing_of_ours_open():
     found = Log().write(99).write(130, producer=OTHERS).commit().ending()
-    assert (found.last, found.is_open, found.open) == (LastAnswer(99, 3), False, [])
+    assert (found.last, found.open) == (LastAnswer(99, 3), {})
 
 
 def test_a_marker_of_others_decides_nothing_of_ours():
     found = Log().write(99).write(130, producer=OTHERS).commit(OTHERS).ending()
-    assert (found.last, found.open) == (None, [LastAnswer(99, 3)])
+    assert (found.last, found.open) == (None, {OURS: [LastAnswer(99, 3)]})
 
 
 NOT_OURS = {
@@ -152,8 +160,8 @@ def test_an_old_message_format_is_not_ours():
     batch = bytearray(Log().write(130).batches[0])
     batch[16] = 1
     found = Log().ending()
-    found.add(memoryview(bytes(batch)))
-    assert (found.passed, found.is_open) == (1, False)
+    found.add(memoryview(bytes(batch[:40])))  # shorter than a header of today's format
+    assert (found.passed, found.open) == (1, {})
 
 
 def test_what_cannot_be_decompressed_is_passed_over():

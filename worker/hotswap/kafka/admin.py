@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Awaitable, Collection, Iterable, Mapp
 from contextlib import asynccontextmanager
 from typing import Any, Self
 
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import TopicAlreadyExistsError, TopicAuthorizationFailedError, for_code
@@ -16,7 +16,7 @@ from hotswap.kafka.acls import Right, lacking, rights_of, to_see
 from hotswap.kafka.committed import Committed, Lag, as_committed
 from hotswap.kafka.connection import bounded, connection, end, needing, reaching
 from hotswap.kafka.group import Group, group_of, remove_member
-from hotswap.kafka.internals import learn, share_metadata, wait_for_a_broker
+from hotswap.kafka.internals import learn, wait_for_a_broker
 from hotswap.kafka.rights import missing_rights
 from hotswap.kafka.roles import Role
 from hotswap.kafka.together import Together
@@ -249,11 +249,6 @@ class Admin:
     async def _count_data(self, asked: Iterable[None]) -> dict[None, dict[str, int]]:
         topics = self._settings.topics
         return dict.fromkeys(asked, await self.counts([topics.requests, topics.predictions, topics.dead_letters]))
-
-    def introduce(self, producer: AIOKafkaProducer) -> None:
-        """Let a producer that is not started know what we know of the output topics, for as long as we are."""
-        topics = self._settings.topics
-        share_metadata(producer, self._written, (topics.predictions, topics.dead_letters, topics.status))
 
     async def committed(self, group: str, topic: str, partitions: Iterable[int] | None = None) -> dict[int, Committed]:
         """Return what a group committed on each partition of a topic; retries while the coordinator is unavailable.

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Collection, Mapping
 from itertools import cycle
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from aiokafka.coordinator.assignors.abstract import (
     AbstractPartitionAssignor,
@@ -20,6 +20,10 @@ class Claim(NamedTuple):
 
 
 NOTHING = Claim(-1, frozenset())
+_IDS: Final = "transactional ids"
+"""Stands for a topic in what is told, and is none: names of topics have no spaces."""
+BOTH_IDS: Final[Mapping[str, Collection[int]]] = {_IDS: (2,)}
+"""What says that both ids of a partition are known."""
 
 
 def owners_of(partitions: Collection[int], claims: Mapping[str, Claim]) -> dict[int, str]:
@@ -62,6 +66,9 @@ class KeepingAssignor(AbstractPartitionAssignor):  # type: ignore[misc]
     offered beside round robin, and aiokafka joins once for each assignor that it offers. What is told in either
     direction has the format of Kafka's sticky assignor, version 1. (aiokafka's own shares its state among consumers,
     and never tells the generation of the group: issues 1175 and 1176.)
+
+    Members tell besides that they know both transactional ids of a partition, and the leader tells them if all do:
+    workers of 0.2 know one, say nothing, and lead without saying anything.
     """
 
     name = "roundrobin"
@@ -71,13 +78,19 @@ class KeepingAssignor(AbstractPartitionAssignor):  # type: ignore[misc]
     ) -> None:
         """`on_assigned` is given the partitions that are ours now, and those that we are to give up."""
         self._topic = topic
+        self.knows_both_ids = True
+        """Whether this member tells that it knows both transactional ids of a partition."""
+        self.all_know_both_ids = False
+        """Whether each member of the group does, as of the last assignment."""
         self._claim = claim
         self._on_assigned = on_assigned
 
     def metadata(self, topics: Collection[str]) -> Any:
         """Return what this member tells the leader: the topics, and its claim."""
         membership, partitions = self._claim()
-        return ConsumerProtocolMemberMetadata(0, list(topics), _encoded({self._topic: partitions}, membership))
+        return ConsumerProtocolMemberMetadata(
+            0, list(topics), encoded({self._topic: partitions, **(BOTH_IDS if self.knows_both_ids else {})}, membership)
+        )
 
     def assign(self, cluster: Any, members: Mapping[str, Any]) -> dict[str, Any]:
         """Share out the partitions of each topic among those who ask for it, as the leader of the group."""
@@ -91,9 +104,10 @@ class KeepingAssignor(AbstractPartitionAssignor):  # type: ignore[misc]
                 given[member][topic] = sorted(number for number in share if owners.get(number, member) == member)
                 for number in set(share).difference(given[member][topic]):
                     withheld[owners[number]].setdefault(topic, []).append(number)
+        known = BOTH_IDS if all(map(_knows_both_ids, members.values())) else {}
         return {
             member: ConsumerProtocolMemberAssignment(
-                0, list(given[member].items()), _encoded(withheld[member]) if withheld[member] else b""
+                0, list(given[member].items()), encoded(told) if (told := {**withheld[member], **known}) else b""
             )
             for member in members
         }
@@ -101,10 +115,12 @@ class KeepingAssignor(AbstractPartitionAssignor):  # type: ignore[misc]
     def on_assignment(self, assignment: Any) -> None:
         """Pass on what this member gets. The consumer has changed its own assignment just now, and nothing else ran."""
         ours = frozenset(key.partition for key in assignment.partitions() if key.topic == self._topic)
+        self.all_know_both_ids = _knows_both_ids(assignment)
         self._on_assigned(ours, _claimed(assignment, self._topic).partitions - ours)
 
 
-def _encoded(partitions: Mapping[str, Collection[int]], membership: int = -1) -> bytes:
+def encoded(partitions: Mapping[str, Collection[int]], membership: int = -1) -> bytes:
+    """Return what is told of partitions, topic by topic, as bytes."""
     listed = [(topic, sorted(numbers)) for topic, numbers in partitions.items()]
     encoded: bytes = StickyAssignorUserDataV1(listed, membership).encode()
     return encoded
@@ -120,3 +136,7 @@ def _claimed(told: Any, topic: str) -> Claim:
     except ValueError:
         return NOTHING
     return Claim(data.generation, frozenset(owned))
+
+
+def _knows_both_ids(told: Any) -> bool:
+    return 2 in _claimed(told, _IDS).partitions  # noqa: PLR2004 - so many ids

@@ -1,8 +1,9 @@
 """What a worker commits: the next offset, and as its metadata the generation that scored the one before it."""
 
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from aiokafka.structs import OffsetAndMetadata
 
@@ -14,18 +15,26 @@ class Committed(NamedTuple):
 
     `is_ours` is False if something else than a worker wrote the offset (an operator's reset): it has no generation.
     `producer` is Kafka's id of the producer that wrote the partition's last answers in a transaction; None: none did,
-    or a worker of an earlier version wrote the offset.
+    or a worker of an earlier version wrote the offset. `producers` are those that the partition's transactional ids had
+    then, it among them.
     """
 
     offset: int
     generation: int
     is_ours: bool
     producer: int | None = None
+    producers: frozenset[int] = frozenset()
 
 
-def committed_at(offset: int, generation: int, producer: int | None = None) -> OffsetAndMetadata:
+def committed_at(
+    offset: int, generation: int, producer: int | None = None, producers: Iterable[int] = ()
+) -> OffsetAndMetadata:
     """Return what a worker commits."""
-    facts = {"generation": generation} | ({} if producer is None else {"producer": producer})
+    facts: dict[str, Any] = {"generation": generation}
+    if producer is not None:
+        facts["producer"] = producer
+        if others := sorted({*producers} - {producer}):
+            facts["others"] = others
     return OffsetAndMetadata(offset, json.dumps(facts))
 
 
@@ -35,12 +44,15 @@ def as_committed(offset: int, metadata: str) -> Committed:
         facts = json.loads(metadata)
         generation = int(facts["generation"])
         producer = int(facts.get("producer", -1))
+        producers = frozenset(number for each in facts.get("others", ()) if (number := int(each)) >= 0)
     # Anyone may have written it.
     except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
         return Committed(offset, 0, is_ours=False)
     if not 0 <= generation <= MOST:
         return Committed(offset, 0, is_ours=False)
-    return Committed(offset, generation, is_ours=True, producer=producer if producer >= 0 else None)
+    if producer < 0:
+        return Committed(offset, generation, is_ours=True)
+    return Committed(offset, generation, is_ours=True, producer=producer, producers=producers | {producer})
 
 
 @dataclass(frozen=True, slots=True)

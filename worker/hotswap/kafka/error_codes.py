@@ -1,10 +1,9 @@
-"""Error codes of Kafka that aiokafka does not know, and one whose class would end a producer as unexpected.
+"""Error codes of Kafka that aiokafka does not know.
 
 These are patches of the library, process-wide, as those of internals.py, which imports them.
 """
 
-import aiokafka.producer.sender
-from aiokafka.errors import BrokerResponseError, ProducerFenced, kafka_errors
+from aiokafka.errors import BrokerResponseError, kafka_errors
 
 
 class FencedInstanceIdError(BrokerResponseError):  # type: ignore[misc]
@@ -27,17 +26,21 @@ class InvalidRecordError(BrokerResponseError):  # type: ignore[misc]
 kafka_errors[InvalidRecordError.errno] = InvalidRecordError
 
 
-class ForgottenProducerError(ProducerFenced):  # type: ignore[misc]
-    """The broker has forgotten a producer (INVALID_PRODUCER_ID_MAPPING), as it does after a week without a transaction.
+class ProducerFencedError(BrokerResponseError):  # type: ignore[misc]
+    """Another producer has been initialized with our transactional id; aiokafka does not know this error code."""
 
-    As aiokafka's own class for it, this would end the producer's sender as unexpected, with a traceback in the log.
-    """
-
-    errno = 49
-
-    def __init__(self) -> None:
-        super().__init__("the broker has forgotten this producer (transactional.id.expiration.ms)")
+    errno = 90
+    message = "PRODUCER_FENCED"
 
 
-kafka_errors[ForgottenProducerError.errno] = ForgottenProducerError
-aiokafka.producer.sender.InvalidProducerIdMapping = ForgottenProducerError
+kafka_errors[ProducerFencedError.errno] = ProducerFencedError
+
+
+class TransactionAbortableError(BrokerResponseError):  # type: ignore[misc]
+    """The transaction can only be aborted (KIP-890); aiokafka does not know this error code."""
+
+    errno = 120
+    message = "TRANSACTION_ABORTABLE"
+
+
+kafka_errors[TransactionAbortableError.errno] = TransactionAbortableError

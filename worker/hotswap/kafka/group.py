@@ -15,6 +15,9 @@ from aiokafka.protocol.admin import DeleteGroupsRequest
 from aiokafka.protocol.group import LeaveGroupRequest
 
 from hotswap.errors import Doubt
+from hotswap.kafka.assignor import KeepingAssignor
+from hotswap.kafka.transactions.producer import Member
+from hotswap.settings import Settings
 
 log = logging.getLogger(__name__)
 
@@ -64,8 +67,38 @@ def member_id(consumer: AIOKafkaConsumer) -> str:
     return known
 
 
+class OwnGroup:
+    """The deployment's group, and the member of it that a consumer is: transactions/producer.py's Group."""
+
+    def __init__(self, consumer: AIOKafkaConsumer, assignor: KeepingAssignor, settings: Settings) -> None:
+        self.name = settings.group_id
+        self._consumer = consumer
+        self._assignor = assignor
+        assignor.knows_both_ids = settings.transactional_ids > 1
+        self._instance = settings.group_instance_id
+
+    @property
+    def knows_both_ids(self) -> bool:
+        """Whether each member knows both transactional ids of a partition."""
+        return self._assignor.all_know_both_ids
+
+    @property
+    def member(self) -> Member | None:
+        """Who the consumer is in the group now; None: no member."""
+        coordinator = self._consumer._coordinator
+        if coordinator.generation < 0 or not coordinator.member_id:
+            return None
+        return Member(coordinator.generation, coordinator.member_id, self._instance)
+
+
 def join_as(consumer: AIOKafkaConsumer, member: str) -> None:
-    """Make the consumer join next time as `member`, if aiokafka has forgotten its member id."""
+    """Make a static member join next time with its old id, so that a second worker with its name is detected.
+
+    A second one takes our place, and our heartbeats, which aiokafka sends without the name, are then those of an
+    unknown member. aiokafka would forget its member id and join as a new member, which evicts the second one, and so on
+    for ever. With the old id the broker tells the cases apart: the name belongs to another member now
+    (FENCED_INSTANCE_ID), or our session has ended and the name is free (UNKNOWN_MEMBER_ID, and we join as new).
+    """
     if not consumer._coordinator.member_id:
         consumer._coordinator.member_id = member
 

@@ -1,6 +1,6 @@
 """Every use of aiokafka beyond its documented interface, and every patch of it, but for those of its neighbours.
 
-These are error_codes.py, group.py, rights.py and sessions.py.
+These are error_codes.py, group.py, rights.py, sessions.py, and wire/, which has no private names of it.
 
 CHECKED_AGAINST is the version whose source was read for this. `tests/contract/kafka/test_aiokafka.py` checks what this
 relies on, by source and by behaviour, and fails if another version changes it; `docs/upstream/` drafts, for each use,
@@ -8,14 +8,12 @@ the issue that would make it unnecessary. Membership, positions, pausing, leader
 """
 
 import asyncio
-import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, Final
 
 import aiokafka.admin.client
 import aiokafka.client
-import aiokafka.producer.sender
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.consumer import fetcher
@@ -30,14 +28,8 @@ from hotswap.recordbatch.header import SEQUENCES
 __all__ = ["FencedInstanceIdError", "InvalidRecordError"]
 
 CHECKED_AGAINST: Final = "0.14.0"
-_RETRY_BACKOFF_S: Final = 0.005
 
 # ---- patches of the library, process-wide
-
-# The back-off after CONCURRENT_TRANSACTIONS, which a `begin` right after a commit runs into: 20 ms in aiokafka, while
-# the broker needs about 2. This and the sender's back-off (100 ms, after NotEnoughReplicas) are most of the latency at
-# low rates.
-aiokafka.producer.sender.BACKOFF_OVERRIDE = 0.001
 
 
 class NamingRequest(MetadataRequest):  # type: ignore[misc]
@@ -52,16 +44,6 @@ class NamingRequest(MetadataRequest):  # type: ignore[misc]
 
 aiokafka.client.MetadataRequest = NamingRequest
 aiokafka.admin.client.MetadataRequest = NamingRequest
-
-
-def _in_one_line(record: logging.LogRecord) -> bool:
-    """Leave the error, not the traceback, of what ends a producer's sender: the producer's next call raises it, too."""
-    if record.msg == "Unexpected error in sender routine" and record.exc_info:
-        record.msg, record.exc_info = f"{record.msg}: {record.exc_info[1]!r}", None
-    return True
-
-
-logging.getLogger(aiokafka.producer.sender.__name__).addFilter(_in_one_line)
 
 
 class _KeptBytes:
@@ -191,66 +173,6 @@ def wrap_sequences(producer: AIOKafkaProducer) -> None:
     manager.increment_sequence_number = increment
 
 
-def retry_soon(producer: AIOKafkaProducer) -> None:
-    """Make a producer retry after 5 ms when the broker returns a retriable error.
-
-    Sets the sender's back-off only. The argument retry_backoff_ms would also set the client's, which would then try to
-    connect to a broker that is down 200 times a second, with a log line each.
-    """
-    producer._sender._retry_backoff = _RETRY_BACKOFF_S
-
-
-def claim_failures(producer: AIOKafkaProducer) -> None:
-    """Keep asyncio from logging a traceback for each future that a failing transaction fails and nobody awaits.
-
-    A producer that is fenced while it adds a partition fails the end of its transaction, which nobody has awaited yet,
-    and what waits for its queued batches to be sent. The call in hand raises the error all the same. One of these that
-    is to be sent again is not among those in flight, from which its failure removes it: that would raise KeyError.
-    """
-    manager, accumulator = producer._txn_manager, producer._message_accumulator
-
-    def claiming(fail: Callable[[Exception], None]) -> Callable[[Exception], None]:
-        def failed(error: Exception) -> None:
-            fail(error)
-            queued = [batch for batches in accumulator._batches.values() for batch in batches]
-            accumulator._pending_batches.update(queued)
-            for waiter in (manager._transaction_waiter, *(batch._drain_waiter for batch in queued)):
-                if waiter.done() and not waiter.cancelled():
-                    waiter.exception()
-
-        return failed
-
-    manager.error_transaction = claiming(manager.error_transaction)
-    manager.fatal_error = claiming(manager.fatal_error)
-
-
-def join_group(producer: AIOKafkaProducer, group_id: str) -> None:
-    """Make a producer add the group to a transaction once a partition is in it, not only when an offset is sent.
-
-    After the partition: too soon after a commit the broker refuses either; adding a partition is retried sooner.
-    """
-    manager = producer._txn_manager
-    known = manager.consumer_group_to_add
-
-    def to_add() -> Any:
-        is_next = manager._txn_partitions and manager._txn_consumer_group is None and manager.is_in_transaction()
-        return group_id if is_next else known()
-
-    manager.consumer_group_to_add = to_add
-
-
-def add_to_transaction(producer: AIOKafkaProducer, key: TopicPartition) -> None:
-    """Add a partition to the open transaction before anything is sent to it."""
-    producer._txn_manager.maybe_add_partition_to_txn(key)
-
-
-def check_transaction(producer: AIOKafkaProducer) -> None:
-    """Raise what has ended the open transaction meanwhile, if anything has: aiokafka's next call would not say."""
-    ended = producer._txn_manager.wait_for_transaction_end()
-    if ended.done():
-        ended.result()
-
-
 def fill(batch: Any, timestamp_ms: int, records: Sequence[Any]) -> int:
     """Append (key, value, headers) to a new batch until it is full; return the number appended.
 
@@ -259,32 +181,6 @@ def fill(batch: Any, timestamp_ms: int, records: Sequence[Any]) -> int:
     count = batches.append(batch._builder, timestamp_ms, records)
     batch._relative_offset = count
     return count
-
-
-async def wait_for_id(producer: AIOKafkaProducer) -> None:
-    """Wait until a started producer has its id, which it gets in the background if it is not transactional."""
-    await producer._txn_manager.wait_for_pid()
-
-
-def producer_state(producer: AIOKafkaProducer, key: TopicPartition) -> tuple[int, int, int]:
-    """Return the producer's id and epoch, and the sequence number that follows what it has begun to send to `key`."""
-    manager = producer._txn_manager
-    return manager.producer_id, manager.producer_epoch, manager.sequence_number(key)
-
-
-def share_metadata(producer: AIOKafkaProducer, consumer: AIOKafkaConsumer, topics: Iterable[str]) -> None:
-    """Make a new producer know of these topics what a started consumer knows, instead of asking by itself.
-
-    aiokafka's fetch the metadata of every topic every `metadata_max_age_ms` until they send something, and then that of
-    the topics they send to: with a producer for each of a thousand partitions, most of a worker's CPU. Connections are
-    not shared: what a broker answers to one producer would wait for what it answers to another.
-    """
-    own, shared = producer.client, consumer._client
-    for topic in topics:
-        shared.add_topic(topic)
-    own.cluster = producer._metadata = producer._message_accumulator._cluster = shared.cluster
-    own.add_topic, own.force_metadata_update = shared.add_topic, shared.force_metadata_update
-    own.bootstrap = own._maybe_wait_metadata = shared._maybe_wait_metadata
 
 
 def available_partitions(producer: AIOKafkaProducer, topic: str) -> set[int]:

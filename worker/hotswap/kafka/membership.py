@@ -23,7 +23,16 @@ from hotswap.kafka.assignor import NOTHING, Claim, KeepingAssignor
 from hotswap.kafka.connection import bounded, connection, end
 from hotswap.kafka.contents import Bounds, Unpacker
 from hotswap.kafka.fetched import Fetches, get_batches, take_batches
-from hotswap.kafka.group import join_as, leave_at_stop, member_id, membership_number, read_on, rejoin, rejoin_once_back
+from hotswap.kafka.group import (
+    OwnGroup,
+    join_as,
+    leave_at_stop,
+    member_id,
+    membership_number,
+    read_on,
+    rejoin,
+    rejoin_once_back,
+)
 from hotswap.kafka.inbox import Inbox, bytes_fetched, bytes_queued
 from hotswap.kafka.internals import FencedInstanceIdError, fetch_at_most
 from hotswap.kafka.records import RawRequests
@@ -61,8 +70,7 @@ class Membership(ConsumerRebalanceListener):  # type: ignore[misc]
         self._keeps = settings.delivery == "exactly_once"
         self._topic = settings.topics.requests
         self._inboxes: dict[int, Inbox] = {}
-        self._claim = NOTHING
-        self._kept = self._moving = frozenset[int]()
+        self._claim, self._kept, self._moving = NOTHING, frozenset[int](), frozenset[int]()
         # Incremented whenever a position changes. Of a poll that began before, what it has of that partition is
         # discarded: it may hold records from before the seek.
         self._epoch = 0
@@ -87,6 +95,7 @@ class Membership(ConsumerRebalanceListener):  # type: ignore[misc]
             rebalance_timeout_ms=rejoins_in_ms + settings.session_timeout_ms + _REJOIN_MS,
             fetch_max_wait_ms=100,
         )
+        self.group = OwnGroup(self._consumer, assignor, settings)
 
     async def start(self, largest_record: int) -> None:
         """Join the group, however long that takes: Kafka waits for members that died while joining.
@@ -212,7 +221,8 @@ class Membership(ConsumerRebalanceListener):  # type: ignore[misc]
 
     async def on_partitions_revoked(self, revoked: list[TopicPartition]) -> None:
         """Let the loops go on, or end every loop; the consumer calls this before it joins the group again."""
-        self._rejoin_with_same_id()
+        if self._settings.group_instance_id:
+            join_as(self._consumer, self._member_id)
         metrics.REBALANCES.labels(self._settings.deployment, "revoked").inc()
         log.info("membership.revoked", extra={"partitions": sorted(key.partition for key in revoked)})
         failpoint("membership.revoked")
@@ -268,17 +278,6 @@ class Membership(ConsumerRebalanceListener):  # type: ignore[misc]
         settings = self._settings
         key = TopicPartition(self._topic, partition)
         return Inbox(key, max_bytes=settings.max_queued_bytes, deployment=settings.deployment)
-
-    def _rejoin_with_same_id(self) -> None:
-        """Rejoin with our old member id, so that a second worker with our name is detected.
-
-        A second one takes our place, and our heartbeats, which aiokafka sends without the name, are then those of an
-        unknown member. aiokafka would forget its member id and join as a new member, which evicts the second one, and
-        so on for ever. With the old id the broker tells the cases apart: the name belongs to another member now
-        (FENCED_INSTANCE_ID), or our session has ended and the name is free (UNKNOWN_MEMBER_ID, and we join as new).
-        """
-        if self._settings.group_instance_id:
-            join_as(self._consumer, self._member_id)
 
     def _fenced(self) -> str:
         name, group = self._settings.group_instance_id, self._settings.group_id

@@ -14,6 +14,8 @@ from hotswap.kafka.inbox import Inbox
 from hotswap.kafka.membership import Membership
 from hotswap.kafka.partition import Cluster, KafkaPartition
 from hotswap.kafka.tail import AnswersTail
+from hotswap.kafka.transactions.producer import Nobody
+from hotswap.kafka.wire.brokers import Brokers
 from hotswap.settings import Settings
 
 _BATCH_BYTES = 1 << 14  # nothing is answered here
@@ -25,6 +27,7 @@ class _Nobody:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self.warnings: dict[int, str] = {}
+        self.group = Nobody(settings.group_id)
 
     def inbox(self, partition: int) -> Inbox:
         key = TopicPartition(self._settings.topics.requests, partition)
@@ -78,7 +81,12 @@ async def carry_over(old: Settings, new: Settings) -> dict[int, int]:
         await tail.start()
         await check_move(admin, old, new)
         membership = cast("Membership", _Nobody(old))
-        cluster = Cluster(settings=old, membership=membership, admin=admin, tail=tail, batch_bytes=_BATCH_BYTES)
+        brokers = Brokers(old)
+        parts.push_async_callback(brokers.stop)
+        await brokers.start()
+        cluster = Cluster(
+            settings=old, membership=membership, admin=admin, tail=tail, brokers=brokers, batch_bytes=_BATCH_BYTES
+        )
         places: dict[int, OffsetAndMetadata] = {}
         for number in range(await admin.partitions(old.topics.requests)):
             partition = KafkaPartition(cluster, number)

@@ -1,14 +1,12 @@
 """One input partition on Kafka: fenced, opened at its true position, and committed batch by batch in transactions.
 
-aiokafka sends offsets without the member id and generation of the group (no KIP-447), so only one thing fences a
-zombie: the transactional id of the *partition*, `<group>-<topic>-<partition>`, which every owner initializes before it
-reads the committed offset (KIP-98). Anything in doubt discards the producer; whatever that still sends is rejected for
-its old epoch.
+Two things fence a zombie: the transactional ids of the *partition*, which every owner initializes before it reads the
+committed offset (KIP-98), and its membership in the group, which its offsets name (KIP-447). Anything in doubt discards
+the producers; whatever these still send is rejected for its old epoch.
 
-    CLOSED ──▶ OPENING ──▶ OPEN ──▶ BEGUN ──▶ WRITING ──▶ COMMITTING ──▶ OPEN
-                            │        └─────────────────────▲  a commit of one batch
-                            └──────────────────────────────▲  a commit without `begin`
-    any ──▶ CLOSED          the producer is discarded
+    CLOSED ──▶ OPENING ──▶ OPEN ──▶ WRITING ──▶ COMMITTING ──▶ OPEN
+                            └────────────────────▲  a commit of one batch
+    any ──▶ CLOSED          the producers are discarded
 """
 
 import asyncio
@@ -19,8 +17,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from aiokafka import AIOKafkaProducer, TopicPartition
-from aiokafka.structs import OffsetAndMetadata
+from aiokafka import TopicPartition
 
 from hotswap.batch import Answers, Limits, Position, Stamp, Transaction
 from hotswap.errors import Doubt
@@ -28,16 +25,16 @@ from hotswap.failpoints import failpoint
 from hotswap.generation import MOST
 from hotswap.kafka.admin import Admin
 from hotswap.kafka.committed import committed_at
-from hotswap.kafka.connection import doubting, end
+from hotswap.kafka.connection import doubting
 from hotswap.kafka.inbox import Inbox
-from hotswap.kafka.internals import add_to_transaction, producer_state, wait_for_id
 from hotswap.kafka.membership import Membership
-from hotswap.kafka.outbox import Outbox, new_producer
-from hotswap.kafka.position import Highest, Positions, Producer
+from hotswap.kafka.outbox import Outbox
+from hotswap.kafka.position import Highest, Positions
 from hotswap.kafka.records import RawRequests
 from hotswap.kafka.rejected import Rejections, asking, naming_rights
 from hotswap.kafka.tail import AnswersTail
-from hotswap.kafka.transactions import Transactions
+from hotswap.kafka.transactions.alternating import Alternating
+from hotswap.kafka.wire.brokers import Brokers
 from hotswap.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -55,6 +52,7 @@ class Cluster:
     membership: Membership
     admin: Admin
     tail: AnswersTail
+    brokers: Brokers
     batch_bytes: int
     """Largest produce batch, bytes, where the output topics accept it as one message."""
     highest: Highest = _unbounded
@@ -66,7 +64,6 @@ class State(StrEnum):
     CLOSED = "closed"
     OPENING = "opening"
     OPEN = "open"
-    BEGUN = "begun"
     WRITING = "writing"
     COMMITTING = "committing"
 
@@ -74,8 +71,7 @@ class State(StrEnum):
 _LEGAL = {
     State.CLOSED: {State.OPENING},
     State.OPENING: {State.OPEN},
-    State.OPEN: {State.BEGUN, State.COMMITTING},
-    State.BEGUN: {State.WRITING, State.COMMITTING},
+    State.OPEN: {State.WRITING, State.COMMITTING},
     State.WRITING: {State.WRITING, State.COMMITTING},
     State.COMMITTING: {State.OPEN},
 }
@@ -94,11 +90,10 @@ class KafkaPartition:
         self._is_transactional = cluster.settings.delivery == "exactly_once"
         self._inbox: Inbox = cluster.membership.inbox(partition)
         self._state = State.CLOSED
-        self._producer: AIOKafkaProducer | None = None  # None in CLOSED
+        self._producers: Alternating | None = None  # None in CLOSED
         self._outbox: Outbox | None = None
-        self._transactions: Transactions | None = None  # None in CLOSED, and with at-least-once delivery
+        self._answered_by: int | None = None  # id of the producer that wrote the last answers, for the next offset
         self._committing: asyncio.Task[None] | None = None  # at least once: while the next batch is scored
-        self._begun = Position(0)
         self._rejections = Rejections(cluster.admin, self._topics)
         self._positions = Positions(
             self._settings, cluster.admin, cluster.tail, partition, cluster.membership.warnings, cluster.highest
@@ -128,24 +123,19 @@ class KafkaPartition:
         failpoint("open.begun")
         await self._cluster.admin.check_partition(self._partition)
         await self._rejections.check()
-        self._producer = new_producer(self._settings, self._partition, self._batch_bytes)
-        self._cluster.admin.introduce(self._producer)
+        cluster = self._cluster
+        producers = Alternating.of_partition(self._settings, cluster.brokers, cluster.membership.group, self._partition)
+        self._producers = producers
+        self._outbox = Outbox(producers, self._settings, self._partition, self._batch_bytes)
         async with doubting(self._settings.call_timeout_s, f"fencing {self._name}"):
-            await self._producer.start()
-            await wait_for_id(self._producer)
-        self._outbox = Outbox(self._producer, self._settings, self._partition, self._batch_bytes)
+            await cluster.brokers.look()
+            await producers.init()
         failpoint("open.fenced")
-        fenced = None
         if self._is_transactional:
-            self._transactions = Transactions(
-                self._producer, self._settings, self._cluster.admin, self._partition, self._inbox.fail
-            )
-            fenced = Producer(*producer_state(self._producer, self._key)[:2])
-            await self._end_what_is_open(fenced)
+            await self._end_what_is_open(producers)
             failpoint("open.cleaned")
-        position = await self._positions.read(fenced)
-        if self._transactions:
-            self._transactions.answered_by = self._positions.answered_by
+        position = await self._positions.read(producers.producers if self._is_transactional else ())
+        self._answered_by = self._positions.answered_by
         failpoint("open.read")
         self._cluster.membership.seek(self._inbox, position.offset)
         facts = {"partition": self._partition, "offset": position.offset, "floor": position.floor}
@@ -173,33 +163,18 @@ class KafkaPartition:
         """Skip past the damaged batch that `wait` raised; each of its offsets is refused, with `why` as the message."""
         self._cluster.membership.skip(self._inbox, why)
 
-    def begin(self, position: Position) -> None:
-        """Begin the transaction of a batch that is about to be scored and leads to `position`."""
-        self._move(State.BEGUN)
-        self._begun = position
-        if self._transactions:
-            self._transactions.begin(position)
-
     @property
     def stamp(self) -> Stamp:
         """See Outbox.stamp."""
         assert self._outbox is not None
         return self._outbox.stamp
 
-    async def write(self, answers: Answers) -> None:
-        """Write a batch's answers in the transaction that was begun; `commit` waits until they are acknowledged.
-
-        Raises:
-            Doubt: they are in doubt; the producer must not be used again.
-
-        """
+    def write(self, answers: Answers) -> None:
+        """Write a batch's answers in a transaction, which goes on; `commit` waits until they are acknowledged."""
         self._move(State.WRITING)
-        if self._transactions:
-            await self._transactions.promise(self._begun)
         assert self._outbox is not None
-        async with self._writing("writing", self._begun):
-            await self._outbox.write(answers.predictions, answers.dead_letters)
-            failpoint("batch.written")
+        self._outbox.write(answers.predictions, answers.dead_letters)
+        failpoint("batch.written")
 
     async def commit(self, transaction: Transaction) -> None:
         """Write a transaction's last answers and its offset; return when all of it is committed.
@@ -212,38 +187,35 @@ class KafkaPartition:
 
         """
         self._move(State.COMMITTING)
-        outbox = self._outbox
-        assert outbox is not None
+        outbox, producers = self._outbox, self._producers
+        assert outbox
+        assert producers
         position = Position(transaction.next_offset, transaction.generation)
-        if self._transactions:
-            await self._transactions.promise(position)
         async with self._writing("committing", position):
-            await outbox.write(transaction.predictions, transaction.dead_letters)
+            outbox.write(transaction.predictions, transaction.dead_letters)
             if transaction.cut_over_at is not None:
-                await outbox.announce(transaction)
+                outbox.announce(transaction)
             failpoint("commit.sent")
-            await outbox.acknowledged()
+            await self._acknowledged(position)
             failpoint("commit.acknowledged")
-            if self._transactions:
-                await self._transactions.commit()
-        if not self._transactions:
+            if self._is_transactional:
+                await producers.now.end(is_commit=True)
+                producers.take_turns()
+        if not self._is_transactional:
             await self._commit_in_background(position)
         self._move(State.OPEN)
         failpoint("commit.done")
 
     async def close(self) -> None:
-        """Discard the producer: stop it within two seconds, or cut it off; nothing of it can be committed later."""
+        """Discard the producers: nothing of them can be committed once the partition is opened again."""
         self._state = State.CLOSED
         self._inbox.close()
-        transactions, self._transactions = self._transactions, None
-        if transactions:
-            await transactions.discard()
         committing, self._committing = self._committing, None
         if committing:
             await asyncio.gather(committing, return_exceptions=True)
-        producer, self._producer = self._producer, None
-        if producer is not None:
-            await end(producer)
+        producers, self._producers = self._producers, None
+        if producers is not None:
+            await producers.discard()
 
     def stop(self) -> None:
         """Make `wait` return None from now on."""
@@ -255,8 +227,22 @@ class KafkaPartition:
             raise AssertionError(f"{self._name}: {self._state} -> {state} is not a legal transition")
         self._state = state
 
-    async def _end_what_is_open(self, fenced: Producer) -> None:
-        """End what a lost marker has left open although this id was just initialized, as its transaction has ended.
+    async def _acknowledged(self, position: Position) -> None:
+        """Wait until Kafka has the answers, and the offset that they lead to if that is part of their transaction."""
+        outbox, producers = self._outbox, self._producers
+        assert outbox
+        assert producers
+        if not self._is_transactional:
+            await outbox.acknowledged()
+            return
+        if outbox.has_answers:
+            self._answered_by = producers.now.id
+        ids = (producer.id for producer in producers.producers)
+        offset = committed_at(position.offset, position.floor, self._answered_by, ids)
+        await asyncio.gather(outbox.acknowledged(), producers.now.offset(self._key, offset))
+
+    async def _end_what_is_open(self, producers: Alternating) -> None:
+        """End what a lost marker has left open although its id was just initialized, as its transaction has ended.
 
         A lone Kafka 4.3 broker that is killed while commits are pending can drop their markers (3 of 9 kills), those of
         all partitions of a transaction or of one. Its records stay invisible there, and *our* next commit would publish
@@ -270,38 +256,21 @@ class KafkaPartition:
                 break
         else:
             return
-        topics, is_committed = await self._positions.left_open(fenced)
-        if not topics:
-            return
+        left, is_committed = await self._positions.left_open(producers.producers)
         event = "partition.open_records_committed" if is_committed else "partition.open_records_aborted"
-        log.warning(event, extra={"partition": self._partition, "topics": topics})
-        async with doubting(self._settings.call_timeout_s, f"ending open records of {self._name}"):
-            if is_committed:
-                await self._commit_what_is_open(topics)
-            await self._abort_what_is_open(topics)
-
-    async def _commit_what_is_open(self, topics: Sequence[str]) -> None:
-        """Commit open records by a transaction that adds none: nobody would answer their requests again."""
-        producer = self._producer
-        assert producer is not None
-        await producer.begin_transaction()
-        for topic in topics:
-            add_to_transaction(producer, TopicPartition(topic, self._partition))
-        await producer.commit_transaction()
-
-    async def _abort_what_is_open(self, topics: Sequence[str]) -> None:
-        """Abort open records and a pending offset, as if they had never been sent; wait until all markers are there."""
-        producer = self._producer
-        assert producer is not None
-        await producer.begin_transaction()
-        for topic in topics:
-            await producer.send_and_wait(topic, b"", partition=self._partition)
-        await producer.send_offsets_to_transaction({self._key: OffsetAndMetadata(0, "")}, self._settings.group_id)
-        await producer.abort_transaction()
-        # A second transaction cannot begin before the markers of the first are written, so it waits for them.
-        await producer.begin_transaction()
-        await producer.send_and_wait(topics[0], b"", partition=self._partition)
-        await producer.abort_transaction()
+        for producer in producers.producers:
+            if not (topics := left.get(producer.id)):
+                continue
+            log.warning(event, extra={"partition": self._partition, "topics": topics})
+            async with doubting(self._settings.call_timeout_s, f"ending open records of {self._name}"):
+                keys = [TopicPartition(topic, self._partition) for topic in topics]
+                if is_committed:  # nobody would answer their requests again
+                    await producer.add(keys)
+                    await producer.end(is_commit=True)
+                # A pending offset, too; and a transaction cannot begin before the markers of the one before are there.
+                for _ in range(2):
+                    await producer.add(keys, with_offsets=True)
+                    await producer.end(is_commit=False)
 
     @contextlib.asynccontextmanager
     async def _writing(self, what: str, position: Position) -> AsyncIterator[None]:
@@ -316,8 +285,5 @@ class KafkaPartition:
         """Commit the offset in the background, once the previous one is committed."""
         if self._committing:
             await self._committing
-        offset = self._offset(position)
-        self._committing = asyncio.create_task(self._cluster.membership.commit(offset))
-
-    def _offset(self, position: Position) -> dict[TopicPartition, OffsetAndMetadata]:
-        return {self._key: committed_at(position.offset, position.floor)}
+        offsets = {self._key: committed_at(position.offset, position.floor)}
+        self._committing = asyncio.create_task(self._cluster.membership.commit(offsets))

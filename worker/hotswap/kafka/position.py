@@ -2,8 +2,8 @@
 
 import contextlib
 import logging
-from collections.abc import Awaitable, Callable
-from typing import NamedTuple
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Protocol
 
 from hotswap import metrics
 from hotswap.batch import Position
@@ -17,11 +17,16 @@ from hotswap.settings import Settings
 log = logging.getLogger(__name__)
 
 
-class Producer(NamedTuple):
-    """Kafka's id of a producer, and its epoch, which is 0 where the id is new."""
+class Fenced(Protocol):
+    """A producer that has fenced every earlier one of its transactional id."""
 
-    id: int
-    epoch: int
+    @property
+    def id(self) -> int:
+        """Kafka's id of it."""
+
+    @property
+    def epoch(self) -> int:
+        """Its epoch, which is 0 where the id is new."""
 
 
 Highest = Callable[[int], Awaitable[int]]
@@ -61,8 +66,8 @@ class Positions:
         self._told: dict[str, str] = {}
         self._foreign = 0
 
-    async def read(self, producer: Producer | None) -> Position:
-        """Return the position from the committed offset, the answers and the log; `producer` has fenced the others.
+    async def read(self, producers: Sequence[Fenced]) -> Position:
+        """Return the position from the committed offset, the answers and the log; outside transactions, without these.
 
         Raises:
             TopicMismatch: the answers end with more records of others than can be passed over.
@@ -75,14 +80,14 @@ class Positions:
         first = await self._admin.beginning_offset(self._settings.topics.requests, self._partition)
         position = Position(max(committed.offset, 0), committed.generation)
         self.answered_by = committed.producer
-        if producer and committed.is_ours:
-            tail = await self._read_tail(committed, producer)
+        if producers and committed.is_ours:
+            tail = await self._read_tail(committed, producers)
             position = self._witnessed(position, tail)
-            if tail.last:
-                self.answered_by = producer.id
-        elif producer:
+            if tail.last and self.answered_by is None:
+                self.answered_by = producers[0].id
+        elif producers:
             with contextlib.suppress(Doubt):  # it is obeyed, also if the answers cannot be read
-                tail = await self._read_tail(committed, producer)
+                tail = await self._read_tail(committed, producers)
                 last = tail.last.offset if tail.last else tail.claimed
                 self._tell_set(committed, odd, max(committed.offset, first), last)
         if position.offset < first:
@@ -91,8 +96,8 @@ class Positions:
             position = Position(first, position.floor)
         return position
 
-    async def left_open(self, producer: Producer) -> tuple[tuple[str, ...], bool]:
-        """Return the topics in which records of a worker lost their marker, and whether those were committed.
+    async def left_open(self, producers: Sequence[Fenced]) -> tuple[Mapping[int, Sequence[str]], bool]:
+        """Return whose records lost their marker and in which topics, and whether they were committed.
 
         They were if the offset or another answer is past the first request that they answer. An offset that an operator
         has set shows nothing, and neither do the answers then.
@@ -103,19 +108,19 @@ class Positions:
 
         """
         committed = await believed(await self._admin.committed_on(self._partition), self._highest)
-        tail = await self._read_tail(committed, producer)
+        tail = await self._read_tail(committed, producers)
         if tail.first_open is None or not committed.is_ours:
             return tail.open, False
         is_answered_past = tail.last is not None and tail.first_open <= tail.last.offset
         return tail.open, is_answered_past or tail.first_open < committed.offset
 
-    async def _read_tail(self, committed: Committed, producer: Producer) -> Tail:
+    async def _read_tail(self, committed: Committed, producers: Sequence[Fenced]) -> Tail:
         topics, partition = self._settings.topics, self._partition
         known = Known(
             source=f"{topics.requests}-{partition}-".encode(),
-            producer=producer.id,
-            is_new=producer.epoch == 0,
-            has_answered=committed.producer == producer.id,
+            producers=committed.producers.union(producer.id for producer in producers),
+            is_new=not committed.producers and all(producer.epoch == 0 for producer in producers),
+            has_answered=committed.producer is not None,
             committed=max(committed.offset, 0),
             end=await self._admin.end_offset(topics.requests, partition),
             generations=await self._highest(0),

@@ -7,7 +7,7 @@ way is answered first, what comes waits. One that idles has nothing to lose: it 
 late.
 
 As internals.py, it uses aiokafka beyond its documented interface: AIOKafkaConnection has its replacement here, and the
-first question of each client, which broker to connect to. What ends a transaction is sent once here.
+first question of each client, which broker to connect to.
 """
 
 import asyncio
@@ -18,10 +18,8 @@ from typing import Any, Final
 
 import aiokafka.client
 import aiokafka.conn
-from aiokafka import AIOKafkaProducer
-from aiokafka.errors import KafkaConnectionError, KafkaError, NodeNotReadyError, SaslAuthenticationFailed
+from aiokafka.errors import KafkaConnectionError, KafkaError, SaslAuthenticationFailed
 from aiokafka.protocol.admin import SaslAuthenticateRequest
-from aiokafka.protocol.transaction import EndTxnRequest, TxnOffsetCommitRequest
 
 from hotswap.errors import UsageError
 
@@ -130,25 +128,3 @@ async def _get_session(client: Any, node_id: Any, **more: Any) -> Session | None
 
 aiokafka.conn.AIOKafkaConnection = Session
 aiokafka.client.AIOKafkaClient._get_conn = _get_session
-
-
-def end_once(producer: AIOKafkaProducer) -> None:
-    """Have a producer fail where aiokafka would send the end of a transaction, or its offset, a second time.
-
-    It does so when the connection breaks, or no answer comes in time. If the network then delivers the first copy
-    within the next transaction, Kafka commits the offset of that one before its answers are written. The partition's
-    next producer fences the copy.
-    """
-    send = producer.client.send
-
-    async def once(node: int, request: Any, **how: Any) -> Any:
-        try:
-            return await send(node, request, **how)
-        except NodeNotReadyError:
-            raise  # it was not sent
-        except KafkaError as error:
-            if isinstance(request, (EndTxnRequest, TxnOffsetCommitRequest)):
-                raise ConnectionError(repr(error)) from error  # which aiokafka does not take for a reason to try again
-            raise
-
-    producer.client.send = once

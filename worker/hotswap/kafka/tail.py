@@ -1,7 +1,8 @@
 """Finds what a partition's answers end with, the second witness of its position, and which of them are left open."""
 
 import asyncio
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import NamedTuple, Self
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
@@ -33,8 +34,8 @@ class Tail(NamedTuple):
 
     last: LastAnswer | None
     aborted: int | None
-    open: tuple[str, ...] = ()
-    """The topics in which records have no transaction marker, though their producer has none open."""
+    open: Mapping[int, Sequence[str]] = MappingProxyType({})
+    """Producers with records that have no transaction marker, though none of theirs is open, and in which topics."""
     first_open: int | None = None
     """The first request that such a record answers; None: they answer none."""
     claimed: int | None = None
@@ -190,11 +191,17 @@ def _tail(endings: Mapping[TopicPartition, Ending]) -> Tail:
     found = endings.values()
     last = max((ending.last for ending in found if ending.last), default=None)
     aborted = _offsets(answer for ending in found for answer in ending.aborted)
+    opened: dict[int, list[str]] = {}
+    for key, ending in endings.items():
+        for producer in ending.open:
+            opened.setdefault(producer, []).append(key.topic)
     return Tail(
         last=last,
         aborted=min((offset for offset in aborted if last is None or offset > last.offset), default=None),
-        open=tuple(key.topic for key, ending in endings.items() if ending.is_open),
-        first_open=min(_offsets(answer for ending in found for answer in ending.open), default=None),
+        open=opened,
+        first_open=min(
+            _offsets(answer for ending in found for answers in ending.open.values() for answer in answers), default=None
+        ),
         claimed=max((ending.claimed for ending in found if ending.claimed is not None), default=None),
         foreign=sum(ending.foreign for ending in found),
     )

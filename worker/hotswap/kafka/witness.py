@@ -1,12 +1,15 @@
 """Decides which records of an output topic are a partition's own answers: the one rule for all that believe them.
 
-Anybody with Write on a topic can append records that look like answers. Only a batch of a transaction by the producer
-of the partition's transactional id can be the worker's own: the broker verifies that id, and the right to it, at each
-transactional write (KIP-890). Records of others change no position, whatever they claim.
+Anybody with Write on a topic can append records that look like answers. Only a batch of a transaction by a producer of
+the partition's transactional ids can be the worker's own: the broker verifies such an id, and the right to it, at each
+transactional write (KIP-890). Its producers are those that the ids have now, and those that the group's offset names:
+Kafka gives an id another producer whenever the epochs of one run out. Records of others change no position, whatever
+they claim.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
@@ -33,18 +36,25 @@ class LastAnswer(NamedTuple):
     generation: int
 
 
+class _Written(NamedTuple):
+    """An answer, and where it is: in which order batches were written, and the answers in them."""
+
+    at: int
+    answer: LastAnswer
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Known:
     """What is known of a partition before its answers are read."""
 
     source: bytes
     """What the `source` header of its answers begins with."""
-    producer: int
-    """Kafka's id of the producer that the transactional id has now."""
+    producers: AbstractSet[int]
+    """Kafka's ids of the producers that the transactional ids have, or had by the time of the committed offset."""
     is_new: bool = False
-    """Whether that producer id is new, so that it has written nothing yet."""
+    """Whether these producers are new, so that they have written nothing yet."""
     has_answered: bool = True
-    """Whether the committed offset names that producer as the last one that answered requests."""
+    """Whether the committed offset names one of them as the last one that answered requests."""
     committed: int = 0
     """The group's committed offset."""
     end: int = MOST
@@ -54,7 +64,7 @@ class Known:
 
     def is_ours(self, attributes: int, producer: int) -> bool:
         """Whether a batch with this header was written by a worker that had the partition."""
-        return bool(attributes & TRANSACTIONAL) and producer == self.producer
+        return bool(attributes & TRANSACTIONAL) and producer in self.producers
 
     def can_be(self, answer: LastAnswer) -> bool:
         """Whether an answer in a batch of ours is to a request that exists, and at most a transaction ahead."""
@@ -71,14 +81,11 @@ class Ending:
         self._unpacker = unpacker
         self._counted_to = counted_to
         self._is_ours_seen = False
-        self._pending: list[LastAnswer] = []
+        self._pending: dict[int, list[_Written]] = {}  # producer -> what it wrote that has no marker yet
+        self._last: _Written | None = None
         self._claim = re.compile(re.escape(known.source) + rb"(\d{1,20})")
-        self.last: LastAnswer | None = None
-        """The last answer of ours that was committed."""
         self.aborted: list[LastAnswer] = []
         """Answers of ours that were aborted."""
-        self.is_open = False
-        """Whether it ends with records of ours that have no marker."""
         self.foreign = 0
         """Records that claim to answer the partition and cannot be ours."""
         self.passed = 0
@@ -87,29 +94,36 @@ class Ending:
         """The last request that exists and that a record of others claims to answer; it proves nothing."""
 
     @property
-    def open(self) -> list[LastAnswer]:
-        """The answers of ours that have no marker."""
-        return self._pending
+    def last(self) -> LastAnswer | None:
+        """The last answer of ours that was committed, in the order in which they were written."""
+        return self._last.answer if self._last else None
+
+    @property
+    def open(self) -> Mapping[int, Sequence[LastAnswer]]:
+        """The answers of ours that have no marker, by their producers."""
+        return {producer: [written.answer for written in pending] for producer, pending in self._pending.items()}
 
     def add(self, batch: memoryview) -> None:
         """Take the next batch, in wire format."""
-        base, _, _, _, _, attributes, *_, producer, _, _, count = Header.read(batch)
-        if is_legacy(batch):  # its header has no producer
+        if is_legacy(batch):  # its header is shorter, and has no producer
             self.passed += 1
-        elif not self._known.is_ours(attributes, producer):
+            return
+        base, _, _, _, _, attributes, *_, producer, _, _, count = Header.read(batch)
+        if not self._known.is_ours(attributes, producer):
             if not attributes & CONTROL:
                 self.passed += max(count, 0)
                 self._pass_over(batch, base, attributes)
         elif attributes & CONTROL:
+            ended = self._pending.pop(producer, [])
             if self._records(batch)[0].key[2:] != _COMMIT:
-                self.aborted += self._pending
-            elif self._pending:
-                self.last = self._pending[-1]
-            self._pending, self.is_open = [], False
+                self.aborted += (written.answer for written in ended)
+            elif ended and (self._last is None or ended[-1].at > self._last.at):  # of two, either may end first
+                self._last = ended[-1]
         else:
-            self._is_ours_seen = self.is_open = True
+            self._is_ours_seen = True
             named = (found for record in self._records(batch) if (found := answer_of(record, self._known.source)))
-            self._pending.extend(filter(self._known.can_be, named))
+            known = enumerate(filter(self._known.can_be, named), base)
+            self._pending.setdefault(producer, []).extend(_Written(*at) for at in known)
 
     def _pass_over(self, batch: memoryview, base: int, attributes: int) -> None:
         """Count what others claim; answers from before a `move`, at least once, or by an id that expired, are old.

@@ -234,12 +234,11 @@ class PartitionLoop:
             self._cut_over(at, number)
             if at.floor:
                 self._tally.cut_over(started - self.state.last_batch_at)
-        self._source.begin(Position(batch.next, number))
         try:
             answers = await self._score(serving, batch, at)
             work.done.append((batch, answers))
             while following := self._following(serving, batch, started):
-                await self._source.write(answers)
+                self._source.write(answers)
                 answers = await self._score_in_time(serving, following, work)
                 work.done.append((following, answers))
                 batch = following
@@ -298,7 +297,6 @@ class PartitionLoop:
                 work.done.clear()
                 work.cut_over_at = None
                 self.state.in_hand = work.number
-                self._source.begin(Position(batch.next, work.number))
             return await scoring
         finally:
             scoring.cancel()

@@ -103,15 +103,12 @@ class Source(Protocol):
     def take_raw(self, limit: int, until: int | None) -> RawRequests | None:
         """Take as `take` does, unparsed; None: nothing has arrived, or what comes next must be parsed."""
 
-    def begin(self, position: Position) -> None:
-        """Announce that a batch was taken, and that its answers lead to `position`; optional before `commit`."""
-
     @property
     def stamp(self) -> Stamp:
         """What the next record batch of predictions must bear; valid until the next `write` or `commit`."""
 
-    async def write(self, answers: Answers) -> None:
-        """Write answers in the transaction that was begun, which goes on; `commit` waits for them."""
+    def write(self, answers: Answers) -> None:
+        """Write answers in a transaction, which goes on; `commit` waits for them."""
 
     async def commit(self, transaction: Transaction) -> None:
         """Write the last answers of a transaction, and return once all are committed."""

@@ -20,6 +20,7 @@ from pydantic_settings import (
 )
 
 from hotswap.errors import SwapCode, SwapError, UsageError
+from hotswap.settings.group import GroupSettings
 from hotswap.settings.kafka import KafkaSettings
 from hotswap.settings.trust import TrustSettings
 
@@ -43,7 +44,7 @@ class Topics(NamedTuple):
     status: str
 
 
-class Settings(KafkaSettings, TrustSettings):
+class Settings(KafkaSettings, GroupSettings, TrustSettings):
     """Settings with safe defaults; each field is set by the variable HOTSWAP_ plus its name in capitals.
 
     What an argument does not set comes from the first of these that does: the environment; the file of that name in the
@@ -80,30 +81,6 @@ class Settings(KafkaSettings, TrustSettings):
         description="Unique name of this worker. Default: its machine's host name and its process id.",
     )
 
-    delivery: Literal["exactly_once", "at_least_once"] = Field(
-        "exactly_once",
-        description="`exactly_once`: the answers of a batch and its offset are committed in one transaction, so "
-        "read_committed consumers see each request answered once. `at_least_once`: no transactions; after a crash or a "
-        "rebalance, requests may be answered again, perhaps by a newer generation.",
-    )
-    session_timeout_ms: int = Field(
-        6_000, ge=1_000, description="Session timeout: how soon another worker takes over a dead worker's partitions."
-    )
-    group_instance_id: str | None = Field(
-        None,
-        pattern=r"^[A-Za-z0-9._-]{1,249}$",
-        description="Static membership: this worker's own name in the group, kept across restarts. If it is back "
-        "within `session_timeout_ms` (raise that to the time a restart takes), it gets its partitions back without a "
-        "rebalance, unless another one is under way. The price: until then no other worker takes them over, not even "
-        "after a clean stop (unless `leave_group_on_stop`), so removing a worker for good leaves its partitions "
-        "unserved until its session ends. Of two workers with the same name, the older one is fenced and exits.",
-    )
-    leave_group_on_stop: bool = Field(
-        False,
-        description="Whether a worker with a `group_instance_id` leaves the group at a clean stop, as one without "
-        "does: the others take its partitions over at once, and its name outlasts a crash only. For platforms that "
-        "stop workers to have fewer of them (docs/kubernetes.md).",
-    )
     call_timeout_s: float = Field(
         10.0,
         gt=0,

@@ -1,0 +1,1 @@
+"""Kafka's protocol: requests that aiokafka lacks, and the connections that the answers take."""

@@ -1,0 +1,181 @@
+"""The brokers, for those who write answers: a few connections to each, shared by all partitions of a worker.
+
+A broker answers one request of a connection after the other, so a request goes where the fewest are on their way. One
+without an answer in time takes its connection with it, and those behind it there, whose fate cannot be known either.
+There are so many connections that these are few.
+"""
+
+import asyncio
+import contextlib
+import logging
+from collections import Counter, defaultdict
+from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
+from enum import IntEnum
+from typing import Any, Final, NamedTuple, Self
+
+from aiokafka import TopicPartition
+from aiokafka.client import AIOKafkaClient
+from aiokafka.errors import KafkaError, NodeNotReadyError, TopicAuthorizationFailedError, for_code
+
+from hotswap.kafka.connection import claimed, connection, reaching
+from hotswap.kafka.together import Together
+from hotswap.kafka.wire.messages import Features, FindCoordinators, Message, finalized
+from hotswap.settings import Settings
+
+log = logging.getLogger(__name__)
+
+CONNECTIONS: Final = 8
+"""The most connections to a broker."""
+_LOOK_S: Final = 5.0
+_AGAIN_S: Final = 0.02
+_CLOSE_S: Final = 2.0
+_NOT_YET: Final = frozenset({14, 15})
+"""COORDINATOR_LOAD_IN_PROGRESS, COORDINATOR_NOT_AVAILABLE."""
+
+
+class Kind(IntEnum):
+    """What a broker coordinates."""
+
+    GROUP = 0
+    TRANSACTIONS = 1
+
+
+class Coordinated(NamedTuple):
+    """A group, or a transactional id."""
+
+    kind: Kind
+    name: str
+
+
+class Brokers:
+    """A client of the cluster: who leads and coordinates what, and requests to them."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._client: Any = None
+        self._on_their_way: Counter[tuple[int, int]] = Counter()
+        self._coordinators: dict[Coordinated, int] = {}
+        self._finding = Together(self._find)
+        self._looks = Together(self._look)
+        self._looking: asyncio.Task[None] | None = None
+        self.transaction_version = 1
+        """What the cluster has agreed upon: 2 where each transaction ends with its epoch (KIP-890), else 1."""
+
+    async def start(self) -> Self:
+        """Connect.
+
+        Raises:
+            StartError: no broker answers.
+
+        """
+        seconds, topics = self._settings.call_timeout_s, self._settings.topics
+        client = self._client = AIOKafkaClient(**connection(self._settings), request_timeout_ms=int(1_000 * seconds))
+        with reaching(self._settings):
+            async with asyncio.timeout(seconds):
+                await client.bootstrap()
+                client.set_topics([topics.predictions, topics.dead_letters, topics.status])
+                await self.look()
+        self._looking = asyncio.create_task(self._look_now_and_then())
+        return self
+
+    async def stop(self) -> None:
+        """Close the connections, within two seconds."""
+        if self._looking:
+            self._looking.cancel()
+            await asyncio.gather(self._looking, return_exceptions=True)
+        if self._client:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_CLOSE_S):
+                    await self._client.close()
+
+    async def leader(self, key: TopicPartition, *, is_stale: bool = False) -> int:
+        """Return the node that leads a partition; `is_stale`: the one that was returned before is not it.
+
+        Raises:
+            TopicAuthorizationFailedError: this user may not see the topic.
+
+        """
+        while True:
+            if is_stale:
+                await self._client.force_metadata_update()
+            if key.topic in self._client.cluster.unauthorized_topics:
+                raise TopicAuthorizationFailedError(key.topic)
+            node = self._client.cluster.leader_for_partition(key)
+            if node is not None and node >= 0:
+                return int(node)
+            is_stale = True
+            await asyncio.sleep(_AGAIN_S)
+
+    async def coordinator(self, of: Coordinated, *, is_stale: bool = False) -> int:
+        """Return the node that coordinates something; `is_stale`: the one that was returned before does not.
+
+        Raises:
+            BrokerResponseError: this user may not see it, or it cannot be.
+            KafkaError: no broker answers.
+
+        """
+        if is_stale:
+            self._coordinators.pop(of, None)
+        while (node := self._coordinators.get(of)) is None:
+            code, found = await self._finding.ask(of)
+            if not code:
+                self._coordinators[of] = found
+            elif code in _NOT_YET:
+                await asyncio.sleep(_AGAIN_S)
+            else:
+                raise for_code(code)(of.name)
+        return node
+
+    async def ask(self, node: int, request: Message) -> Any:
+        """Send a request to a node, and return the answer; it is waited for in time, also if the caller gives up.
+
+        Raises:
+            NodeNotReadyError: it was not sent.
+            KafkaError: no answer came; whether it was carried out is not known.
+
+        """
+        line = min(((node, number) for number in range(CONNECTIONS)), key=self._on_their_way.__getitem__)
+        self._on_their_way[line] += 1
+        sent = claimed(asyncio.ensure_future(self._client.send(node, request, group=line[1])))
+        sent.add_done_callback(lambda _: self._on_their_way.subtract((line,)))
+        return await asyncio.shield(sent)
+
+    async def look(self) -> None:
+        """Ask which version of transactions the cluster has agreed upon; those who ask at a time ask once."""
+        await self._looks.ask(None)
+
+    async def _look(self, asked: AbstractSet[None]) -> Mapping[None, None]:
+        answer = await self.ask(await self.any(), Features("hotswap", "1", {}))
+        before = self.transaction_version
+        self.transaction_version = 2 if finalized(answer).get("transaction.version", 0) >= 2 else 1  # noqa: PLR2004
+        if before != self.transaction_version:
+            log.info("kafka.transactions", extra={"version": self.transaction_version})
+        return dict.fromkeys(asked)
+
+    async def _look_now_and_then(self) -> None:
+        while True:
+            await asyncio.sleep(_LOOK_S)
+            try:
+                await self.look()
+            except KafkaError as error:  # what was seen before stays
+                log.debug("kafka.not_seen", extra={"why": repr(error)})
+
+    async def _find(self, asked: AbstractSet[Coordinated]) -> Mapping[Coordinated, tuple[int, int]]:
+        """Return an error code (0: none) and the node of each."""
+        found: dict[Coordinated, tuple[int, int]] = {}
+        names = defaultdict(list)
+        for of in asked:
+            names[of.kind].append(of.name)
+        for kind, listed in names.items():
+            answer = await self.ask(await self.any(), FindCoordinators(kind, listed, {}))
+            for name, node, _, _, code, *_ in answer.coordinators:
+                found[Coordinated(kind, name)] = code, node
+        return found
+
+    async def any(self, *, is_stale: bool = False) -> int:  # noqa: ARG002 - as its neighbours
+        """Return some node."""
+        node = self._client.get_random_node()
+        if node is None:
+            raise NodeNotReadyError("no broker is known")
+        return int(node)
