@@ -158,7 +158,7 @@ class Brokers:
             await asyncio.sleep(_LOOK_S)
             try:
                 await self.look()
-            except KafkaError as error:  # what was seen before stays
+            except (KafkaError, OSError) as error:  # what was seen before stays
                 log.debug("kafka.not_seen", extra={"why": repr(error)})
 
     async def _find(self, asked: AbstractSet[Coordinated]) -> Mapping[Coordinated, tuple[int, int]]:
