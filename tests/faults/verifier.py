@@ -81,6 +81,9 @@ class Verifier:
         self._unaccepted: dict[int, list[Answer]] = {}
         self._acknowledged: dict[tuple[int, int], str] = {}
         self._announced: dict[tuple[int, int], int] = {}
+        self._joined: list[tuple[Answer, str]] = []  # without a gap, and of two generations
+        self.is_one_transaction = lambda *_: True
+        """Whether (topic, partition, offset) and the offset before are of one transaction, where there is no gap."""
         self.behind = Behind()
         self._values: dict[bytes | None, bytes | None] = {}
         self._has_journal = False
@@ -195,7 +198,10 @@ class Verifier:
     # ---- checked at once
 
     def _follow(self, answer):
-        """Follow transactions: offsets without a gap, since each transaction marker takes one."""
+        """Follow transactions: offsets without a gap, since each transaction marker takes one.
+
+        Those of two producers may overlap; where that would matter, it is asked who wrote what.
+        """
         record = answer.record
         output = self._outputs.setdefault((record.topic, record.partition), Output())
         if record.offset != output.offset + 1 or not self._is_once:
@@ -203,7 +209,7 @@ class Verifier:
             output.lasts.append(answer.offset)
         elif answer.generation != output.generation:
             text = f"{at(record)} is by generation {answer.generation}, before it in the same transaction"
-            self._say("mixed", answer.partition, answer.offset, f"{text} is one by {output.generation}")
+            self._joined.append((answer, f"{text} is one by {output.generation}"))
         output.lasts[-1] = max(output.lasts[-1], answer.offset)
         output.offset, output.generation = record.offset, answer.generation
 
@@ -307,6 +313,9 @@ class Verifier:
         `committed`: partition -> offset and metadata. `ends`: topic -> partition -> (last stable offset, end).
         """
         self._final = Ledger()
+        for answer, text in self._joined:
+            if self.is_one_transaction(answer.record.topic, answer.record.partition, answer.record.offset):
+                self._final.say("mixed", answer.partition, answer.offset, text)
         for number, part in sorted(self._partitions.items()):
             offset, metadata = committed.get(number, (-1, ""))
             if self._open:

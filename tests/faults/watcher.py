@@ -1,9 +1,11 @@
 """Reads a deployment's topics for the verifier, while the deployment is broken and mended."""
 
 import asyncio
+import functools
 import threading
 import time
 import uuid
+from functools import partial
 from pathlib import Path
 
 from confluent_kafka import (
@@ -19,6 +21,7 @@ from confluent_kafka.admin import AdminClient, OffsetSpec
 
 from faults.evidence import UNREADABLE, UNREADABLE_KEY
 from faults.verifier import Record
+from faults.writers import are_of_one_transaction
 
 _AT_A_TIME = 2_000
 _CALL_S = 5.0
@@ -40,6 +43,7 @@ class Watcher:
         self._names = names
         self._group = group
         self._verifier = verifier
+        verifier.is_one_transaction = functools.cache(partial(are_of_one_transaction, bootstrap))
         self._journal = _Journal(journal) if journal else None
         self._admin = AdminClient(settings)
         self._reading = settings | {
