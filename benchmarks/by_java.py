@@ -24,12 +24,16 @@ _TRANSACTION_MS = 200
 
 BY_HAND = f"Java by hand, {_THREADS} threads"
 BY_HAND_AT_BEST = f"{BY_HAND}, lz4, no headers"
+STREAMS = f"Kafka Streams, {_THREADS} threads"
 PROGRAMS = {
     BY_HAND: ("ByHand", "none", "headers"),
     BY_HAND_AT_BEST: ("ByHand", "lz4", "none"),
-    f"Kafka Streams, {_THREADS} threads": ("Streams",),
+    f"{STREAMS}, as shipped": ("Streams",),
+    f"{STREAMS}, leaves the group, commits every 100 ms": ("Streams", "100"),
+    f"{STREAMS}, leaves the group, commits every 10 ms": ("Streams", "10"),
 }
-"""The program of each contender, and how it writes: the codec, and whether with the headers that ours have."""
+"""The program of each contender, and how: by hand, the codec, and whether with the headers that ours have; Kafka
+Streams, its commit.interval.ms where an expert sets it, who also has close() leave the group."""
 
 
 class Task(NamedTuple):
@@ -77,7 +81,7 @@ def command(name: str, folder: Path, task: Task, *arguments: str) -> Sequence[st
         runtime = runtime_of("spark")
         options = [*runtime.jvm_options, *(f"--add-modules={name}" for name in runtime.java_modules)]
     program, *how = PROGRAMS[name]
-    more = [*how, str(_TRANSACTION_MS), task.scorer] if how else []
+    more = [*how, str(_TRANSACTION_MS), task.scorer] if program == "ByHand" else how
     where = ":".join(map(str, classes))
     return [str(java), *options, "-cp", where, program, *arguments, str(task.model), str(_THREADS), *more]
 

@@ -203,6 +203,15 @@ _OF_STREAMS = [
     ("p99 in the 10 s after these, ms", "changes", "p99_after_ms", 1),
     ("command to first prediction, s", "changes", "first_prediction_s", 2),
 ]
+_OF_JAVA = (
+    "Kafka Streams as shipped stays in its group at `close()`: a redeploy waits until the session of the process that "
+    "has ended times out, and the 45 s are the default of session.timeout.ms. As an expert sets it, "
+    "`close(CloseOptions)` leaves the group (LEAVE_GROUP), and commit.interval.ms is 100, the default of "
+    "exactly_once_v2, or 10. Java's clients are of Kafka's version here and speak version 2 of transactions, with one "
+    "transactional id for each thread: where a transaction begins right after the last one, the broker tries again "
+    "after 20 ms ([decision 64](docs/decisions/0064-two-transactional-ids-of-a-partition-take-turns.md))."
+)
+"""How Java's contenders leave their groups, and what their transactions are."""
 _NONE = "-"
 _MODEL = f"GBM of 50 trees on 12 columns, {PARTITIONS} partitions"
 
@@ -255,7 +264,7 @@ def figures(results: Results) -> list[Figures]:
         "answers). The backlog is taken in turns: the median of "
         f"{_ROUNDS}, in brackets the least and the most. Of four swaps, there and back: the median, and in brackets "
         "the worst. Ours prepares the next standby host in the ten seconds after those around a swap; the backlog has "
-        "been answered before that."
+        f"been answered before that. {_OF_JAVA}"
     )
     body = _body(results, [*_OF_BACKLOGS, *_OF_STREAMS])
     return [Figures(title, ["", *(line.name for line in results.lines)], body, note)]
