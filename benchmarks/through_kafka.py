@@ -208,8 +208,11 @@ _OF_JAVA = (
     "has ended times out, and the 45 s are the default of session.timeout.ms. As an expert sets it, "
     "`close(CloseOptions)` leaves the group (LEAVE_GROUP), and commit.interval.ms is 100, the default of "
     "exactly_once_v2, or 10. Java's clients are of Kafka's version here and speak version 2 of transactions, with one "
-    "transactional id for each thread: where a transaction begins right after the last one, the broker tries again "
-    "after 20 ms ([decision 64](docs/decisions/0064-two-transactional-ids-of-a-partition-take-turns.md))."
+    "transactional id for each thread. Where a transaction begins right after the last one of its id "
+    "([decision 64](docs/decisions/0064-two-transactional-ids-of-a-partition-take-turns.md)), Kafka refuses its offset "
+    "for the moment, and Java's client waits retry.backoff.ms, by default 100; by hand sets 5. In a loop of "
+    "transactions of four records and an offset, measured once beside other work, that took 106 ms a transaction, "
+    "7.7 with 5 ms, and 3.6 with two ids in turns (medians of 500; 106, 15.6 and 4.0 with version 1)."
 )
 """How Java's contenders leave their groups, and what their transactions are."""
 _NONE = "-"
