@@ -73,6 +73,9 @@ async def test_a_deployment_that_is_well_has_no_fault_and_its_workers_tell_of_th
     ]
     worker = next(line for line in well if line.startswith("w1: "))
     assert "serves generation 1; cache " in worker
+    assert "; transactions version 2" in worker
+    assert "transactions: version 2: a late copy of an ended transaction is refused" in well
+    assert '"transactions": "version 2"' in deployment.log()
     assert "GiB free" in worker
     assert "stores: what the generations need lies in the stores allowed here" in well
     assert "artifacts: 1 of 1 that are needed are in their stores" in well

@@ -68,6 +68,8 @@ class Control:
         self.watched = Watched(settings)
         self.oldest_ms: Callable[[int, bool], int] = lambda *_: 0
         """Partition, and whether a batch of it is in hand -> timestamp of its oldest request; the service sets it."""
+        self.transactions: Callable[[], str] = lambda: "none"
+        """See Brokers.transactions; the service sets it."""
         self.partition_warnings: Mapping[int, str] = {}
         """What is worth knowing about partitions that were owned; the service sets it to what the membership has."""
         self.max_status_bytes = 1_000_000
@@ -286,6 +288,7 @@ class Control:
             machine={
                 **self._machine.told,
                 "compression": self._settings.compression,
+                "transactions": self.transactions(),
                 "sandbox": f"{self._settings.sandbox} ({HostProcess.layers()})",
             },
             host_restarts=staging.restarts,

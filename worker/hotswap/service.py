@@ -81,6 +81,7 @@ class Worker:
         )
         self._control.partition_warnings = self._membership.warnings
         self._control.oldest_ms = self._oldest_ms
+        self._control.transactions = lambda: self._brokers.transactions
         self._health = Health(settings.http_host, settings.http_port, readiness=self._readiness)
         self._fetcher = Fetcher(settings)
         self._child = child
@@ -124,7 +125,8 @@ class Worker:
         parts.push_async_callback(staging.stop)
         await self._control.replay()
         self._control.fold.check_enforced(self._settings)
-        log.info("worker.started", extra={"worker": self._settings.worker_id, "http_port": self._health.port})
+        facts = {"http_port": self._health.port, "transactions": self._brokers.transactions}
+        log.info("worker.started", extra={"worker": self._settings.worker_id, **facts})
         return staging
 
     def kill(self) -> None:
@@ -223,13 +225,8 @@ class Worker:
             max_answer_bytes=self._max_answer_bytes,
             report=self._control.report,
         )
-        return Staging(
-            settings=self._settings,
-            timeline=self._timeline,
-            store=Store(self._settings, self._fetcher.fetch),
-            child=self._child,
-            around=around,
-        )
+        store = Store(self._settings, self._fetcher.fetch)
+        return Staging(settings=self._settings, timeline=self._timeline, store=store, child=self._child, around=around)
 
     async def _committed(self) -> Mapping[int, Position]:
         committed = await self._admin.committed(self._settings.group_id, self._settings.topics.requests)

@@ -53,6 +53,14 @@ def test_status_fits_into_80_columns_with_each_word_whole(cluster, settings, mon
         assert f" {detail} " not in shown.split("last commands")[0]
 
 
+def test_status_says_which_version_of_transactions_each_worker_sends(cluster, settings):
+    FakeWorker(cluster, settings, "w1").speak(machine={"transactions": "version 2"})
+    FakeWorker(cluster, settings, "w2").speak()  # of an older version
+    (view,) = json.loads(hotswap("status", "--json").stdout)
+    assert [worker["transactions"] for worker in view["workers"]] == ["version 2", ""]
+    assert "version 2" in hotswap("status", "d").stdout
+
+
 def test_status_starts_with_the_problems_and_exits_1(cluster, settings):
     FakeWorker(cluster, settings, "w1").speak(generation=1)
     FakeWorker(cluster, settings, "w2", ("FAILED",), "CACHE_FAILED", "no room in [x]:\nmake some")

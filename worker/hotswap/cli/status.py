@@ -209,11 +209,12 @@ def _workers(view: Overview, width: int) -> Table:
         ],
         "proto": [worker.proto_sha256[:8] for worker in view.workers],
         "path": ["; ".join(dict.fromkeys(worker.paths.values())) for worker in view.workers],
+        "transactions": [worker.machine.get("transactions", "") for worker in view.workers],
         "partitions": [numbers([part.partition for part in worker.partitions] if worker else []) for worker in live],
         "held": list(map(numbers, held)),
         "last word": [_last_word(worker, view.at) for worker in view.workers],
     }
-    details = ("loaded", "proto", "path") if width < _WIDE else ()
+    details = ("loaded", "proto", "path", "transactions") if width < _WIDE else ()
     return fitting(
         "workers", {name: cells for name, cells in columns.items() if name not in details}, ("model",), width
     )
@@ -307,6 +308,7 @@ def document(view: Overview) -> dict[str, Any]:
                 "model_sha256": worker.model_sha256,
                 "proto_sha256": worker.proto_sha256,
                 "paths": dict(worker.paths),
+                "transactions": worker.machine.get("transactions", ""),
             }
             for worker in view.workers
         ],

@@ -12,11 +12,13 @@ from hotswap.errors import Doubt, StartError, SwapError, what_to_do
 from hotswap.kafka.admin import Admin
 from hotswap.kafka.control_topic import SHARED, settled
 from hotswap.kafka.topics import COPIES, Placement
+from hotswap.kafka.wire.brokers import Brokers
 from hotswap.settings import Settings, unknown_variables
 from hotswap.swap import Swap
 
 KAFKA = "kafka"
 """A fault about this ends the examination: Kafka, or a topic that is asked for, is out of reach."""
+TRANSACTIONS = "transactions"
 
 _MOST_PLACES = 20
 _MOST_NUMBERS = 5
@@ -57,6 +59,8 @@ async def examine(settings: Settings) -> AsyncIterator[Finding]:
                 yield finding
             await admin.group(settings.group_id)
             yield Finding(Level.OK, "group", f"the coordinator of {settings.group_id} answers")
+        async with Brokers.connect(settings) as brokers_of:
+            yield _transactions(settings, brokers_of.transaction_version)
         seen = await overview(settings)
     except (StartError, Doubt) as error:
         what, advice = what_to_do(str(error))
@@ -130,6 +134,15 @@ def _control(name: str, told: Mapping[str, str]) -> Iterator[Finding]:
         yield Finding(
             Level.WARNING, name, "has its publishers' timestamps, so their clocks decide what has expired", advice
         )
+
+
+def _transactions(settings: Settings, version: int) -> Finding:
+    """Return which version of transactions the cluster has agreed upon."""
+    if version > 1:
+        return Finding(Level.OK, TRANSACTIONS, f"version {version}: a late copy of an ended transaction is refused")
+    what = "version 1: a commit takes more steps, and a network that repeats a request can lose answers"
+    command = f"kafka-features.sh --bootstrap-server {settings.kafka} upgrade --feature transaction.version=2"
+    return Finding(Level.ADVICE, TRANSACTIONS, what, f"on Kafka 4, `{command}`; workers need no restart")
 
 
 def _signatures(view: Overview) -> Iterator[Finding]:

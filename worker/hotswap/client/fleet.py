@@ -66,7 +66,7 @@ class WorkerView:
     warnings: tuple[str, ...] = ()
     """What an operator should know, though no partition is held for it."""
     machine: Mapping[str, str] = field(default_factory=dict)
-    """What it says of its machine: its Java, the free space of its cache, its memory; and how it compresses answers."""
+    """What it says of its machine: its Java, its cache's free space, its memory; its compression and transactions."""
     model_name: str = ""
     latency_p99_s: float = 0.0
     """Within how many seconds of their timestamps 99 % of the last requests were answered; 0: none was."""

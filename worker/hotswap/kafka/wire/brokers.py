@@ -9,8 +9,9 @@ import asyncio
 import contextlib
 import logging
 from collections import Counter, defaultdict
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from collections.abc import Set as AbstractSet
+from contextlib import asynccontextmanager
 from enum import IntEnum
 from typing import Any, Final, NamedTuple, Self
 
@@ -61,6 +62,21 @@ class Brokers:
         self._looking: asyncio.Task[None] | None = None
         self.transaction_version = 1
         """What the cluster has agreed upon: 2 where each transaction ends with its epoch (KIP-890), else 1."""
+
+    @classmethod
+    @asynccontextmanager
+    async def connect(cls, settings: Settings) -> AsyncIterator[Self]:
+        """Provide a started client for a with-block; see `start`."""
+        made = cls(settings)
+        try:
+            yield await made.start()
+        finally:
+            await made.stop()
+
+    @property
+    def transactions(self) -> str:
+        """Which transactions a worker sends now, for a person."""
+        return f"version {self.transaction_version}" if self._settings.delivery == "exactly_once" else "none"
 
     async def start(self) -> Self:
         """Connect.
