@@ -175,7 +175,7 @@ def settings() -> bytes:
 
 FORMATS: Mapping[str, tuple[int, str, Callable[[], Any]]] = {
     "commands": (1, "json", commands),
-    "statuses": (3, "json", statuses),
+    "statuses": (4, "json", statuses),
     "contract": (3, "binpb", contract),
     "offsets": (3, "json", offsets),
     "answers": (1, "json", answers),

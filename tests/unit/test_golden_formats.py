@@ -93,6 +93,7 @@ def test_statuses_are_read(content):
     assert part == PartitionView(3, 70, 1, 10, "waits", True, (60, 65), 1.5, part.oldest_ms)
     since_the_third = part.oldest_ms, view.incarnation
     assert since_the_third in ((0, ""), (1_789_999_995_000, "a1b2c3d4"))
+    assert view.machine.get("transactions") in (None, "version 2")  # since the fourth
     assert (view.model_name, view.model_sha256, view.proto_sha256) == ("churn", DIGEST, Proto.inline(PROTO).sha256)
     assert (view.held, view.host_restarts, view.paths) == ("why it answers nothing", 2, {"score": "in the JVM"})
     assert view.warnings[1:] == ("what a model may reach",)
