@@ -1,5 +1,6 @@
 """What a killed broker leaves open of a transaction ends as the transaction did, on a real Kafka."""
 
+import asyncio
 import time
 from contextlib import asynccontextmanager
 
@@ -9,6 +10,10 @@ from aiokafka.structs import OffsetAndMetadata
 from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, ResourceType
 
 from hotswap.batch import Position, Stamp, Transaction
+from hotswap.client.abort import Which, abort, read_hanging
+from hotswap.client.doctor import examine
+from hotswap.client.findings import Level
+from hotswap.errors import UsageError
 from hotswap.kafka.batches import packed
 from hotswap.kafka.transactions.alternating import Alternating
 
@@ -65,21 +70,22 @@ async def producing(partition, which=0):
         await producers.discard()
 
 
-async def send(producer, topic, records):
+async def send(producer, topic, records, age_s=0.0):
     """Have a producer write each record by itself."""
     stamp = Stamp(-1, -1, -1, is_transactional=True, max_bytes=1 << 20)
     for record in records:
-        producer.produce(TopicPartition(topic, 0), packed([record], int(time.time() * 1000), stamp))
+        producer.produce(TopicPartition(topic, 0), packed([record], int(1_000 * (time.time() - age_s)), stamp))
     await producer.acknowledged()
 
 
-async def leave_open(partition, topic, records, which=0):
+async def leave_open(partition, topic, records, which=0, age_s=0.0):
     """Write records for which no transaction is open: the coordinator is told of none."""
     async with producing(partition, which) as producer:
         partition.cluster.brokers.transaction_version = 1
         producer._open()
         producer._added.add(TopicPartition(topic, 0))
-        await send(producer, topic, records)
+        await send(producer, topic, records, age_s)
+        return producer.id
 
 
 def ends_in(caplog):
@@ -153,3 +159,37 @@ async def test_what_is_left_open_and_answers_no_request_is_aborted(partition, ca
     await goes_on(partition, Position(1, 1))
     assert ends_in(caplog) == ["partition.open_records_aborted"]
     assert await partition.letters() == [b"2"]
+
+
+async def hanging(partition):
+    """What `hotswap doctor` says of transactions that hang."""
+    found = [one async for one in examine(partition.settings) if one.about == "transactions"]
+    return [(one.level, one.what, one.advice) for one in found[1:]]
+
+
+@pytest.mark.usefixtures("unchecked")
+async def test_what_hangs_is_named_by_doctor_and_aborted_by_an_operator_and_readers_go_on(partition):
+    settings, topic = partition.settings, partition.settings.topics.predictions
+    well = (Level.OK, "none has been open for longer than its time-out", "")
+    await commit_once(partition, Position(1, 1), 0)
+    assert await hanging(partition) == [well]
+    stuck = await partition.end(read_committed=True)
+    producer = await leave_open(partition, topic, answers(partition, 1, 2), age_s=3_600)
+    ((level, what, advice),) = await hanging(partition)
+    name = f"{settings.group_id}-{settings.topics.requests}-0"
+    assert level is Level.FAULT
+    assert what.startswith(f"{topic}, partition 0: producer {producer} (epoch ")
+    whose = f"transactional id {name}, an id of this deployment, whose coordinator does not have it open (Empty)"
+    assert what.endswith(f"from offset {stuck} on; {whose}")
+    words = ("--topic", topic, "--partition", "0", "--producer-id", str(producer))
+    assert f"`hotswap abort-transaction {settings.deployment} {' '.join(words)}` ends it" in advice
+
+    assert await partition.end(read_committed=True) == stuck
+    with pytest.raises(UsageError, match=r"producer 999999 has no transaction open"):
+        await read_hanging(settings, Which(topic, 0, 999_999))
+    await abort(settings, await read_hanging(settings, Which(topic, 0, producer)))
+    async with asyncio.timeout(10):
+        while await partition.end(read_committed=True) != await partition.end(read_committed=False):
+            await asyncio.sleep(0.05)
+    assert await hanging(partition) == [well]
+    assert await partition.answers() == [b"0"]

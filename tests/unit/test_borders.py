@@ -12,7 +12,7 @@ BORDER = {
         PACKAGE / "kafka" / name
         for name in ("batches.py", "internals.py", "error_codes.py", "group.py", "rights.py", "sessions.py")
     ),
-    *(PACKAGE / "kafka/wire" / name for name in ("brokers.py", "messages.py")),
+    *(PACKAGE / "kafka/wire" / name for name in ("brokers.py", "hanging.py", "messages.py")),
 }
 SOURCES = {path: path.read_text(encoding="utf-8") for path in PACKAGE.rglob("*.py") if path.parent != PACKAGE / "v1"}
 # aiokafka documents only these modules.

@@ -3,7 +3,7 @@
 import pytest
 
 from fakes.kafka_logs import FakeWorker
-from hotswap.client.doctor import _fleet, _transactions
+from hotswap.client.doctor import _fleet, _version
 from hotswap.client.findings import Level
 from hotswap.client.overview import overview
 
@@ -23,7 +23,7 @@ async def test_answers_that_a_worker_does_not_compress_are_an_advice_and_no_faul
 
 @pytest.mark.parametrize(("version", "level"), [(1, Level.ADVICE), (2, Level.OK)])
 def test_transactions_of_version_1_are_an_advice_with_the_command_that_raises_it(settings, version, level):
-    finding = _transactions(settings, version)
+    finding = _version(settings, version)
     assert (finding.level, finding.what.partition(":")[0]) == (level, f"version {version}")
     command = f"--bootstrap-server {settings.kafka} upgrade --feature transaction.version=2`"
     assert (command in finding.advice) is (version == 1)

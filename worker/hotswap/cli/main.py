@@ -10,6 +10,10 @@ from hotswap.cli.exits import Commands
 CONFIG_FILE = "HOTSWAP_CONFIG_FILE"  # as settings/fields.py, which takes long to import for `--help`
 
 _COMMANDS = {
+    "abort-transaction": (
+        "abort_transaction",
+        "Abort a transaction that hangs on a topic of a deployment, as `doctor` names it; asks first.",
+    ),
     "acls": ("acls", "Print the least rights of each role in a deployment, as commands for kafka-acls or for Strimzi."),
     "batch": ("batch", "Score the Parquet or CSV files of a lake on a Spark cluster; needs the extra `lake`."),
     "console": ("console", "Show deployments in a browser until SIGTERM or Ctrl-C; needs the extra `gateway`."),

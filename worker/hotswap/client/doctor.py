@@ -2,15 +2,19 @@
 
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from time import time
 
 from hotswap.artifacts.places import address_of
+from hotswap.client import hanging
 from hotswap.client.findings import Finding, Level
+from hotswap.client.hanging import TRANSACTIONS
 from hotswap.client.needed import Needed, State, absences
 from hotswap.client.overview import Overview, overview
 from hotswap.client.stored import look
 from hotswap.errors import Doubt, StartError, SwapError, what_to_do
 from hotswap.kafka.admin import Admin
 from hotswap.kafka.control_topic import SHARED, settled
+from hotswap.kafka.open_transactions import look as look_for_open
 from hotswap.kafka.topics import COPIES, Placement
 from hotswap.kafka.wire.brokers import Brokers
 from hotswap.settings import Settings, unknown_variables
@@ -18,7 +22,6 @@ from hotswap.swap import Swap
 
 KAFKA = "kafka"
 """A fault about this ends the examination: Kafka, or a topic that is asked for, is out of reach."""
-TRANSACTIONS = "transactions"
 
 _MOST_PLACES = 20
 _MOST_NUMBERS = 5
@@ -59,8 +62,9 @@ async def examine(settings: Settings) -> AsyncIterator[Finding]:
                 yield finding
             await admin.group(settings.group_id)
             yield Finding(Level.OK, "group", f"the coordinator of {settings.group_id} answers")
-        async with Brokers.connect(settings) as brokers_of:
-            yield _transactions(settings, brokers_of.transaction_version)
+            placed = await admin.placement(settings.topics)
+        for finding in await _transactions(settings, placed):
+            yield finding
         seen = await overview(settings)
     except (StartError, Doubt) as error:
         what, advice = what_to_do(str(error))
@@ -136,7 +140,20 @@ def _control(name: str, told: Mapping[str, str]) -> Iterator[Finding]:
         )
 
 
-def _transactions(settings: Settings, version: int) -> Finding:
+async def _transactions(settings: Settings, placed: Mapping[str, Placement]) -> list[Finding]:
+    """Return which version of transactions is in use, and what hangs in the topics that exist."""
+    partitions = [(topic, number) for topic, place in placed.items() for number in range(place.partitions)]
+    async with Brokers.connect(settings) as brokers:
+        version = _version(settings, brokers.transaction_version)
+        try:
+            seen = await look_for_open(settings, brokers, partitions)
+        except Doubt as doubt:
+            why = f"whether any hangs is not known ({doubt})"
+            return [version, Finding(Level.WARNING, TRANSACTIONS, why, "look after the brokers, and look again")]
+    return [version, *hanging.findings(settings, seen, int(time() * 1_000))]
+
+
+def _version(settings: Settings, version: int) -> Finding:
     """Return which version of transactions the cluster has agreed upon."""
     if version > 1:
         return Finding(Level.OK, TRANSACTIONS, f"version {version}: a late copy of an ended transaction is refused")

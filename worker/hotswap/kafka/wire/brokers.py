@@ -121,6 +121,7 @@ class Brokers:
             if node is not None and node >= 0:
                 return int(node)
             is_stale = True
+            self._client.add_topic(key.topic)
             await asyncio.sleep(_AGAIN_S)
 
     async def coordinator(self, of: Coordinated, *, is_stale: bool = False) -> int:
@@ -188,6 +189,10 @@ class Brokers:
             for name, node, _, _, code, *_ in answer.coordinators:
                 found[Coordinated(kind, name)] = code, node
         return found
+
+    def nodes(self) -> list[int]:
+        """Return all that are known."""
+        return sorted(int(broker.nodeId) for broker in self._client.cluster.brokers())
 
     async def any(self, *, is_stale: bool = False) -> int:  # noqa: ARG002 - as its neighbours
         """Return some node."""
