@@ -24,6 +24,7 @@ NOT_RUN = (
             "topics create",
             "run",
             "move",
+            "abort-transaction",
             "delete",
             "history",
             "store verify",

@@ -147,6 +147,8 @@ ELSEWHERE = {
     "Kafka does not answer, or a topic is not there",
     "commands need no signature",
     "an artifact is not in its store (`doctor` looks)",  # test_needed.py
+    "a transaction has been open for longer than its time-out, and no coordinator will end it (`doctor` looks)",
+    "… and its coordinator may still end it, or that cannot be seen (`doctor` looks)",  # both: test_hanging.py
     "transactions are of version 1 (`doctor` looks)",  # test_doctor_fleet.py
 }
 """tests/unit/cli/test_exit_codes.py and test_client_signing.py have them."""

@@ -66,7 +66,8 @@ def steps(one: Hanging) -> list[str]:
     if not one.is_ours or not one.holder:
         return [f"{marker}: {lost}"]
     first = f"initialize {one.holder.transactional_id}: a worker that has it opens its partition again"
-    return [first, f"{marker}, if the transaction is open then: {lost}"]
+    kept = "answers whose offset is committed are lost with it, which a worker that opens the partition would keep"
+    return [first, f"{marker}, if the transaction is open then: {kept}"]
 
 
 async def abort(settings: Settings, one: Hanging) -> None:
