@@ -72,8 +72,7 @@ class Verifier:
         self._oracle = oracle
         self._is_once = delivery == "exactly_once"
         self.cut_offs = CutOffs(cut_grace_s * 1000)
-        self._online = Ledger()
-        self._final = Ledger()
+        self._online, self._final = Ledger(), Ledger()
         self._fold = Fold(deployment)
         self._partitions: dict[int, Partition] = {}
         self._outputs: dict[tuple[str, int], Output] = {}
@@ -82,12 +81,10 @@ class Verifier:
         self._acknowledged: dict[tuple[int, int], str] = {}
         self._announced: dict[tuple[int, int], int] = {}
         self._joined: list[tuple[Answer, str]] = []  # without a gap, and of two generations
-        self.is_one_transaction = lambda *_: True
-        """Whether (topic, partition, offset) and the offset before are of one transaction, where there is no gap."""
+        self.is_one_transaction = lambda *_: True  # (topic, partition, offset) and the offset before it
         self.behind = Behind()
         self._values: dict[bytes | None, bytes | None] = {}
-        self._has_journal = False
-        self._open = 0
+        self._has_journal, self._open = False, 0
 
     @property
     def findings(self):
@@ -198,10 +195,7 @@ class Verifier:
     # ---- checked at once
 
     def _follow(self, answer):
-        """Follow transactions: offsets without a gap, since each transaction marker takes one.
-
-        Those of two producers may overlap; where that would matter, it is asked who wrote what.
-        """
+        """Follow transactions: offsets without a gap, since each marker takes one; those of two producers may overlap."""
         record = answer.record
         output = self._outputs.setdefault((record.topic, record.partition), Output())
         if record.offset != output.offset + 1 or not self._is_once:

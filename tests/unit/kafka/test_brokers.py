@@ -42,7 +42,10 @@ class Client:
         pass
 
     def set_topics(self, topics):
-        self.topics = topics
+        self.topics = set(topics)
+
+    def add_topic(self, topic):
+        self.topics.add(topic)
 
     def get_random_node(self):
         return self.node
