@@ -195,7 +195,7 @@ class Verifier:
     # ---- checked at once
 
     def _follow(self, answer):
-        """Follow transactions: offsets without a gap, since each marker takes one; those of two producers may overlap."""
+        """Follow transactions: offsets without a gap, as each marker takes one; those of two producers may overlap."""
         record = answer.record
         output = self._outputs.setdefault((record.topic, record.partition), Output())
         if record.offset != output.offset + 1 or not self._is_once:
