@@ -171,3 +171,13 @@ async def test_what_was_never_started_is_stopped_in_silence():
 
 def test_the_answer_to_a_question_for_features_has_the_header_that_every_broker_knows():
     assert Features().parse_response_header(b"\0\0\0\7").correlation_id == 7
+
+
+@pytest.mark.parametrize(("delivery", "told"), [("exactly_once", "version 2"), ("at_least_once", "none")])
+async def test_a_client_for_a_with_block_knows_the_nodes_and_says_which_transactions_are_sent(client, delivery, told):
+    client.answers = [features(transaction_version=2)]
+    client.cluster.brokers = lambda: [SimpleNamespace(nodeId=2), SimpleNamespace(nodeId=1)]
+    async with Brokers.connect(Settings(deployment="d", delivery=delivery)) as connected:
+        assert sorted(connected.nodes()) == [1, 2]
+        assert connected.transactions == told
+    assert client.is_closed
