@@ -42,6 +42,10 @@ class Brokers:
     def transaction_version(self) -> int:
         return self._process.world.transaction_version
 
+    @property
+    def transactions(self) -> str:
+        return f"version {self.transaction_version}"
+
     async def leader(self, key: TopicPartition, *, is_stale: bool = False) -> int:
         return 1
 

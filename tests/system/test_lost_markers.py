@@ -1,6 +1,7 @@
 """What a killed broker leaves open of a transaction ends as the transaction did, on a real Kafka."""
 
 import asyncio
+import contextlib
 import time
 from contextlib import asynccontextmanager
 
@@ -15,6 +16,7 @@ from hotswap.client.doctor import examine
 from hotswap.client.findings import Level
 from hotswap.errors import UsageError
 from hotswap.kafka.batches import packed
+from hotswap.kafka.error_codes import TransactionAbortableError
 from hotswap.kafka.transactions.alternating import Alternating
 
 CHECK = "transaction.partition.verification.enable"
@@ -80,12 +82,15 @@ async def send(producer, topic, records, age_s=0.0):
 
 async def leave_open(partition, topic, records, which=0, age_s=0.0):
     """Write records for which no transaction is open: the coordinator is told of none."""
-    async with producing(partition, which) as producer:
-        partition.cluster.brokers.transaction_version = 1
-        producer._open()
-        producer._added.add(TopicPartition(topic, 0))
-        await send(producer, topic, records, age_s)
-        return producer.id
+    async with asyncio.timeout(30):
+        while True:
+            async with producing(partition, which) as producer:
+                partition.cluster.brokers.transaction_version = 1
+                producer._open()
+                producer._added.add(TopicPartition(topic, 0))
+                with contextlib.suppress(TransactionAbortableError):  # it is still checked
+                    await send(producer, topic, records, age_s)
+                    return producer.id
 
 
 def ends_in(caplog):
