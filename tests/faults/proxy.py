@@ -203,7 +203,8 @@ class _Link:
                 self.is_holding_request = False
             if self._proxy.change and (version := fetches.version_of(request)):
                 self._fetches[request[8:12]] = version
-            if self._proxy.tap and (transactional := transactional_frames.request(request)):
+            transactional = transactional_frames.request(request) if self._proxy.tap else None
+            if transactional and not request.endswith(_OF_NOBODY):
                 await self._proxy.tap.requested(transactional)
                 self._tapped[request[8:12]] = transactional
             await self._pass(request, broker, self._gates["requests"])

@@ -4,6 +4,7 @@ import asyncio
 import struct
 from contextlib import asynccontextmanager
 from itertools import islice
+from types import SimpleNamespace
 
 import pytest
 from aiokafka.protocol.transaction import EndTxnRequest
@@ -139,6 +140,26 @@ async def test_a_question_about_rights_is_not_taken_for_a_commit_and_held(versio
         async with asyncio.timeout(10):
             assert await ask(link, struct.pack(">i", len(body)) + body) == [1]
         assert held.caught == 0
+        link[1].close()
+
+
+async def test_a_question_about_rights_is_not_told_to_a_tap_as_the_end_of_a_transaction_is():
+    told = []
+
+    async def requested(request):
+        told.append(request.transactional_id)
+
+    async with echoing() as (proxy, _):
+        proxy.tap = SimpleNamespace(requested=requested)
+        link = await connect(proxy)
+        for name, producer in (("asks", -1), ("ends", 7)):
+            end = EndTxnRequest(name, producer, -1, False).prepare({END_TXN: (0, 0)}).encode()
+            body = struct.pack(">hhih1s", END_TXN, 0, 1, 1, b"c") + end
+            link[1].write(struct.pack(">i", len(body)) + body)
+        async with asyncio.timeout(10):
+            while "ends" not in told:
+                await asyncio.sleep(0)
+        assert told == ["ends"]
         link[1].close()
 
 
