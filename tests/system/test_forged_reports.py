@@ -81,6 +81,6 @@ async def test_after_a_flood_of_forged_reports_swaps_and_the_status_are_right_an
     printed, told = await hotswap(deployment, "swap", deployment.name, "--model", MODEL, "--json")
     assert json.loads(printed)["is_good"], told
     assert json.loads(printed)["generation"] == 2
-    assert time.monotonic() - began < 180
+    assert time.monotonic() - began < 60
     await deployment.drained()
     assert not (await deployment.audit()).faults

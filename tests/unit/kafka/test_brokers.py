@@ -14,7 +14,7 @@ from aiokafka.errors import (
 
 from hotswap.kafka.wire import brokers as wire
 from hotswap.kafka.wire.brokers import CONNECTIONS, Brokers, Coordinated, Kind
-from hotswap.kafka.wire.messages import _FINALIZED, Features, FindCoordinators, InitProducerId
+from hotswap.kafka.wire.messages import FINALIZED, Features, FindCoordinators, InitProducerId
 from hotswap.settings import Settings
 
 ANSWERS = TopicPartition("d.predictions", 0)
@@ -24,7 +24,7 @@ LOADING, DENIED = 14, 53
 def features(**levels):
     """The answer to `Features`, with the levels that a cluster has agreed upon."""
     listed = [(name.replace("_", "."), level, level, {}) for name, level in levels.items()]
-    tagged = {2: _FINALIZED.encode(listed)} if levels else {}
+    tagged = {2: FINALIZED.encode(listed)} if levels else {}
     return SimpleNamespace(tags=tagged)
 
 

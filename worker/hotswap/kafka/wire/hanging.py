@@ -2,32 +2,32 @@
 
 from aiokafka.protocol.types import Boolean, CompactArray, Int16, Int32, Int64, Schema
 
-from hotswap.kafka.wire.messages import _ERROR, _ERRORS_BY_TOPIC, _TAGS, _TEXT, _THROTTLE, Message, _answers, _list
+from hotswap.kafka.wire.messages import ERROR, ERRORS_BY_TOPIC, TAGS, TEXT, THROTTLE, Message, answers, list_of
 
-_PARTITIONS_BY_TOPIC = _list(("topic", _TEXT), ("partitions", CompactArray(Int32)))
+_PARTITIONS_BY_TOPIC = list_of(("topic", TEXT), ("partitions", CompactArray(Int32)))
 
 
 class DescribeProducers(Message):
     """Who writes to partitions of which a node is the leader, and since which offset in an open transaction."""
 
     API_KEY, API_VERSION, OLDEST = 61, 0, 0
-    SCHEMA = Schema(("topics", _PARTITIONS_BY_TOPIC), _TAGS)
-    RESPONSE_TYPE = _answers(
+    SCHEMA = Schema(("topics", _PARTITIONS_BY_TOPIC), TAGS)
+    RESPONSE_TYPE = answers(
         API_KEY,
-        _THROTTLE,
+        THROTTLE,
         (
             "topics",
-            _list(
-                ("topic", _TEXT),
+            list_of(
+                ("topic", TEXT),
                 (
                     "partitions",
-                    _list(
+                    list_of(
                         ("partition", Int32),
-                        _ERROR,
-                        ("message", _TEXT),
+                        ERROR,
+                        ("message", TEXT),
                         (
                             "producers",
-                            _list(
+                            list_of(
                                 ("producer_id", Int64),
                                 ("epoch", Int32),
                                 ("last_sequence", Int32),
@@ -47,13 +47,13 @@ class ListTransactions(Message):
     """The transactional ids of some producers that a node coordinates, without those that this user may not see."""
 
     API_KEY, API_VERSION, OLDEST = 66, 0, 0
-    SCHEMA = Schema(("states", CompactArray(_TEXT)), ("producer_ids", CompactArray(Int64)), _TAGS)
-    RESPONSE_TYPE = _answers(
+    SCHEMA = Schema(("states", CompactArray(TEXT)), ("producer_ids", CompactArray(Int64)), TAGS)
+    RESPONSE_TYPE = answers(
         API_KEY,
-        _THROTTLE,
-        _ERROR,
-        ("unknown_states", CompactArray(_TEXT)),
-        ("transactions", _list(("transactional_id", _TEXT), ("producer_id", Int64), ("state", _TEXT))),
+        THROTTLE,
+        ERROR,
+        ("unknown_states", CompactArray(TEXT)),
+        ("transactions", list_of(("transactional_id", TEXT), ("producer_id", Int64), ("state", TEXT))),
     )
 
 
@@ -61,16 +61,16 @@ class DescribeTransactions(Message):
     """What a coordinator knows of transactional ids."""
 
     API_KEY, API_VERSION, OLDEST = 65, 0, 0
-    SCHEMA = Schema(("transactional_ids", CompactArray(_TEXT)), _TAGS)
-    RESPONSE_TYPE = _answers(
+    SCHEMA = Schema(("transactional_ids", CompactArray(TEXT)), TAGS)
+    RESPONSE_TYPE = answers(
         API_KEY,
-        _THROTTLE,
+        THROTTLE,
         (
             "transactions",
-            _list(
-                _ERROR,
-                ("transactional_id", _TEXT),
-                ("state", _TEXT),
+            list_of(
+                ERROR,
+                ("transactional_id", TEXT),
+                ("state", TEXT),
                 ("timeout_ms", Int32),
                 ("started_ms", Int64),
                 ("producer_id", Int64),
@@ -88,7 +88,7 @@ class WriteMarkers(Message):
     SCHEMA = Schema(
         (
             "markers",
-            _list(
+            list_of(
                 ("producer_id", Int64),
                 ("epoch", Int16),
                 ("is_commit", Boolean),
@@ -96,6 +96,6 @@ class WriteMarkers(Message):
                 ("coordinator_epoch", Int32),
             ),
         ),
-        _TAGS,
+        TAGS,
     )
-    RESPONSE_TYPE = _answers(API_KEY, ("markers", _list(("producer_id", Int64), ("topics", _ERRORS_BY_TOPIC))))
+    RESPONSE_TYPE = answers(API_KEY, ("markers", list_of(("producer_id", Int64), ("topics", ERRORS_BY_TOPIC))))

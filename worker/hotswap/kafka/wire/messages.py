@@ -22,13 +22,14 @@ from aiokafka.protocol.types import (
     TaggedFields,
 )
 
-_TEXT = CompactString()
-_TAGS = ("tags", TaggedFields)
+TEXT = CompactString()
+TAGS = ("tags", TaggedFields)
 _NONE: Final[dict[int, bytes]] = {}
 
 
-def _list(*fields: tuple[str, Any]) -> CompactArray:
-    return CompactArray(*fields, _TAGS)
+def list_of(*fields: tuple[str, Any]) -> CompactArray:
+    """Return the type of a list of structures with these fields."""
+    return CompactArray(*fields, TAGS)
 
 
 class Message(RequestStruct):  # type: ignore[misc]
@@ -55,26 +56,27 @@ class Message(RequestStruct):  # type: ignore[misc]
         return self
 
 
-def _answers(key: int, *fields: tuple[str, Any]) -> type[Response]:
-    return type("Answer", (Response,), {"API_KEY": key, "API_VERSION": 0, "SCHEMA": Schema(*fields, _TAGS)})
+def answers(key: int, *fields: tuple[str, Any]) -> type[Response]:
+    """Return the type of the answers to a request, with these fields."""
+    return type("Answer", (Response,), {"API_KEY": key, "API_VERSION": 0, "SCHEMA": Schema(*fields, TAGS)})
 
 
-_ERROR, _THROTTLE = ("error", Int16), ("throttle_ms", Int32)
-_WHO = (("transactional_id", _TEXT), ("producer_id", Int64), ("epoch", Int16))
-_ERRORS_BY_TOPIC = _list(("topic", _TEXT), ("partitions", _list(("partition", Int32), _ERROR)))
+ERROR, THROTTLE = ("error", Int16), ("throttle_ms", Int32)
+_WHO = (("transactional_id", TEXT), ("producer_id", Int64), ("epoch", Int16))
+ERRORS_BY_TOPIC = list_of(("topic", TEXT), ("partitions", list_of(("partition", Int32), ERROR)))
 
 
 class FindCoordinators(Message):
     """Which brokers coordinate groups (`kind` 0) or transactional ids (1)."""
 
     API_KEY, API_VERSION, OLDEST = 10, 4, 4
-    SCHEMA = Schema(("kind", Int8), ("keys", CompactArray(_TEXT)), _TAGS)
-    RESPONSE_TYPE = _answers(
+    SCHEMA = Schema(("kind", Int8), ("keys", CompactArray(TEXT)), TAGS)
+    RESPONSE_TYPE = answers(
         API_KEY,
-        _THROTTLE,
+        THROTTLE,
         (
             "coordinators",
-            _list(("key", _TEXT), ("node", Int32), ("host", _TEXT), ("port", Int32), _ERROR, ("message", _TEXT)),
+            list_of(("key", TEXT), ("node", Int32), ("host", TEXT), ("port", Int32), ERROR, ("message", TEXT)),
         ),
     )
 
@@ -83,24 +85,24 @@ class InitProducerId(Message):
     """Give a producer its id and epoch; with a transactional id, after what is open under it has ended."""
 
     API_KEY, API_VERSION, OLDEST = 22, 5, 3
-    SCHEMA = Schema(("transactional_id", _TEXT), ("timeout_ms", Int32), ("producer_id", Int64), ("epoch", Int16), _TAGS)
-    RESPONSE_TYPE = _answers(API_KEY, _THROTTLE, _ERROR, ("producer_id", Int64), ("epoch", Int16))
+    SCHEMA = Schema(("transactional_id", TEXT), ("timeout_ms", Int32), ("producer_id", Int64), ("epoch", Int16), TAGS)
+    RESPONSE_TYPE = answers(API_KEY, THROTTLE, ERROR, ("producer_id", Int64), ("epoch", Int16))
 
 
 class AddPartitions(Message):
     """Add partitions to a transaction: version 1 only."""
 
     API_KEY, API_VERSION, OLDEST = 24, 3, 3
-    SCHEMA = Schema(*_WHO, ("topics", _list(("topic", _TEXT), ("partitions", CompactArray(Int32)))), _TAGS)
-    RESPONSE_TYPE = _answers(API_KEY, _THROTTLE, ("topics", _ERRORS_BY_TOPIC))
+    SCHEMA = Schema(*_WHO, ("topics", list_of(("topic", TEXT), ("partitions", CompactArray(Int32)))), TAGS)
+    RESPONSE_TYPE = answers(API_KEY, THROTTLE, ("topics", ERRORS_BY_TOPIC))
 
 
 class AddOffsets(Message):
     """Add a group's offsets to a transaction: version 1 only."""
 
     API_KEY, API_VERSION, OLDEST = 25, 3, 3
-    SCHEMA = Schema(*_WHO, ("group", _TEXT), _TAGS)
-    RESPONSE_TYPE = _answers(API_KEY, _THROTTLE, _ERROR)
+    SCHEMA = Schema(*_WHO, ("group", TEXT), TAGS)
+    RESPONSE_TYPE = answers(API_KEY, THROTTLE, ERROR)
 
 
 class Produce(Message):
@@ -108,33 +110,33 @@ class Produce(Message):
 
     API_KEY, API_VERSION, OLDEST = 0, 11, 9
     SCHEMA = Schema(
-        ("transactional_id", _TEXT),
+        ("transactional_id", TEXT),
         ("acks", Int16),
         ("timeout_ms", Int32),
-        ("topics", _list(("topic", _TEXT), ("partitions", _list(("partition", Int32), ("records", CompactBytes))))),
-        _TAGS,
+        ("topics", list_of(("topic", TEXT), ("partitions", list_of(("partition", Int32), ("records", CompactBytes))))),
+        TAGS,
     )
-    RESPONSE_TYPE = _answers(
+    RESPONSE_TYPE = answers(
         API_KEY,
         (
             "topics",
-            _list(
-                ("topic", _TEXT),
+            list_of(
+                ("topic", TEXT),
                 (
                     "partitions",
-                    _list(
+                    list_of(
                         ("partition", Int32),
-                        _ERROR,
+                        ERROR,
                         ("offset", Int64),
                         ("appended_ms", Int64),
                         ("start", Int64),
-                        ("records", _list(("index", Int32), ("message", _TEXT))),
-                        ("message", _TEXT),
+                        ("records", list_of(("index", Int32), ("message", TEXT))),
+                        ("message", TEXT),
                     ),
                 ),
             ),
         ),
-        _THROTTLE,
+        THROTTLE,
     )
 
 
@@ -149,26 +151,26 @@ class CommitOffset(Message):
 
     API_KEY, API_VERSION, OLDEST = 28, 4, 3
     SCHEMA = Schema(
-        ("transactional_id", _TEXT),
-        ("group", _TEXT),
+        ("transactional_id", TEXT),
+        ("group", TEXT),
         ("producer_id", Int64),
         ("epoch", Int16),
         ("membership", Int32),
-        ("member", _TEXT),
-        ("instance", _TEXT),
+        ("member", TEXT),
+        ("instance", TEXT),
         (
             "topics",
-            _list(
-                ("topic", _TEXT),
+            list_of(
+                ("topic", TEXT),
                 (
                     "partitions",
-                    _list(("partition", Int32), ("offset", Int64), ("leader_epoch", Int32), ("metadata", _TEXT)),
+                    list_of(("partition", Int32), ("offset", Int64), ("leader_epoch", Int32), ("metadata", TEXT)),
                 ),
             ),
         ),
-        _TAGS,
+        TAGS,
     )
-    RESPONSE_TYPE = _answers(API_KEY, _THROTTLE, ("topics", _ERRORS_BY_TOPIC))
+    RESPONSE_TYPE = answers(API_KEY, THROTTLE, ("topics", ERRORS_BY_TOPIC))
 
 
 class CommitOffsetInTransaction(CommitOffset):
@@ -181,8 +183,8 @@ class EndTransaction(Message):
     """Commit or abort what is open under a transactional id."""
 
     API_KEY, API_VERSION, OLDEST = 26, 4, 3
-    SCHEMA = Schema(*_WHO, ("is_commit", Boolean), _TAGS)
-    RESPONSE_TYPE = _answers(API_KEY, _THROTTLE, _ERROR)
+    SCHEMA = Schema(*_WHO, ("is_commit", Boolean), TAGS)
+    RESPONSE_TYPE = answers(API_KEY, THROTTLE, ERROR)
 
 
 class EndTransactionAndEpoch(Message):
@@ -190,16 +192,16 @@ class EndTransactionAndEpoch(Message):
 
     API_KEY, API_VERSION, OLDEST = 26, 5, 5
     SCHEMA = EndTransaction.SCHEMA
-    RESPONSE_TYPE = _answers(API_KEY, _THROTTLE, _ERROR, ("producer_id", Int64), ("epoch", Int16))
+    RESPONSE_TYPE = answers(API_KEY, THROTTLE, ERROR, ("producer_id", Int64), ("epoch", Int16))
 
 
 class Features(Message):
     """What the cluster's brokers have agreed upon (KIP-584): a request for the versions that a broker has."""
 
     API_KEY, API_VERSION, OLDEST = 18, 4, 3
-    SCHEMA = Schema(("software", _TEXT), ("version", _TEXT), _TAGS)
-    RESPONSE_TYPE = _answers(
-        API_KEY, _ERROR, ("versions", _list(("key", Int16), ("low", Int16), ("high", Int16))), _THROTTLE
+    SCHEMA = Schema(("software", TEXT), ("version", TEXT), TAGS)
+    RESPONSE_TYPE = answers(
+        API_KEY, ERROR, ("versions", list_of(("key", Int16), ("low", Int16), ("high", Int16))), THROTTLE
     )
 
     def parse_response_header(self, read_buffer: BytesIO | bytes) -> ResponseHeader_v0:
@@ -208,13 +210,13 @@ class Features(Message):
 
 
 _FINALIZED_AT: Final = 2
-_FINALIZED = _list(("name", _TEXT), ("high", Int16), ("low", Int16))
+FINALIZED = list_of(("name", TEXT), ("high", Int16), ("low", Int16))
 
 
 def finalized(answer: Any) -> dict[str, int]:
     """Return the features that a cluster has, with their levels, of the answer to `Features`."""
     told = answer.tags.get(_FINALIZED_AT)
-    return {name: high for name, high, *_ in _FINALIZED.decode(BytesIO(told))} if told else {}
+    return {name: high for name, high, *_ in FINALIZED.decode(BytesIO(told))} if told else {}
 
 
 def one(topic: str, partition: int, *fields: Any) -> list[Any]:
