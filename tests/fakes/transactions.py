@@ -1,5 +1,6 @@
 """Brokers that answer the requests of transactions from a script, and remember what they were asked."""
 
+import asyncio
 from collections import defaultdict
 from collections.abc import Sequence
 from types import SimpleNamespace
@@ -91,6 +92,12 @@ class FakeGroup:
     def member(self) -> Member | None:
         self._looks += 1
         return self._members[min(self._looks, len(self._members)) - 1]
+
+
+async def settled() -> None:
+    """Let every task go on until it waits for somebody else."""
+    for _ in range(20):
+        await asyncio.sleep(0)
 
 
 async def producing(brokers: Any, name: str | None = "d-d.requests-0", group: Any = None) -> Producer:

@@ -12,6 +12,7 @@ from aiokafka.errors import (
     TransactionalIdAuthorizationFailed,
 )
 
+from fakes.transactions import settled
 from hotswap.kafka.wire import brokers as wire
 from hotswap.kafka.wire.brokers import CONNECTIONS, Brokers, Coordinated, Kind
 from hotswap.kafka.wire.messages import FINALIZED, Features, FindCoordinators, InitProducerId
@@ -85,13 +86,13 @@ async def brokers(client):
 async def test_a_request_goes_where_the_fewest_are_on_their_way(client, brokers):
     client.answers = [asyncio.get_running_loop().create_future() for _ in range(CONNECTIONS + 2)]
     waiting = [asyncio.create_task(brokers.ask(1, InitProducerId())) for _ in range(CONNECTIONS + 1)]
-    await asyncio.sleep(0.01)
+    await settled()
     assert [line for *_, line in client.sent] == [*range(CONNECTIONS), 0]
     for task in waiting:
         task.cancel()
     await asyncio.gather(*waiting, return_exceptions=True)
     other = asyncio.create_task(brokers.ask(2, InitProducerId()))
-    await asyncio.sleep(0.01)
+    await settled()
     assert client.sent[-1] == (2, "InitProducerId", 0), "another broker has connections of its own"
     other.cancel()
 
@@ -99,13 +100,13 @@ async def test_a_request_goes_where_the_fewest_are_on_their_way(client, brokers)
 async def test_a_request_is_waited_for_though_its_caller_gives_up_and_then_its_connection_is_free(client, brokers):
     client.answers = [answer := asyncio.get_running_loop().create_future(), "second", "third"]
     asking = asyncio.create_task(brokers.ask(1, InitProducerId()))
-    await asyncio.sleep(0.01)
+    await settled()
     asking.cancel()
     await asyncio.gather(asking, return_exceptions=True)
     assert await brokers.ask(1, InitProducerId()) == "second"
     assert client.sent[-1][2] == 1
     answer.set_result("first")
-    await asyncio.sleep(0.01)
+    await settled()
     assert await brokers.ask(1, InitProducerId()) == "third"
     assert client.sent[-1][2] == 0
 
@@ -116,7 +117,7 @@ async def test_who_leads_is_asked_for_until_somebody_does_and_anew_where_that_is
     assert (await brokers.leader(ANSWERS), client.updates) == (4, 1)
     client.leaders[ANSWERS] = -1
     asking = asyncio.create_task(brokers.leader(ANSWERS, is_stale=True))
-    await asyncio.sleep(0.03)
+    await settled()
     client.leaders[ANSWERS] = 5
     assert await asking == 5
     client.cluster.unauthorized_topics.add(ANSWERS.topic)

@@ -16,7 +16,7 @@ from aiokafka.errors import (
 )
 from aiokafka.structs import OffsetAndMetadata
 
-from fakes.transactions import ANSWERS, LETTERS, REQUESTS, FakeBrokers, FakeGroup, producing
+from fakes.transactions import ANSWERS, LETTERS, REQUESTS, FakeBrokers, FakeGroup, producing, settled
 from hotswap.batch import Stamp
 from hotswap.kafka.batches import packed
 from hotswap.kafka.transactions.alternating import Alternating, transactional_ids
@@ -191,7 +191,7 @@ async def test_an_offset_of_who_is_no_member_is_not_sent_and_of_who_left_the_gro
     brokers = FakeBrokers(2)
     producer = await producing(brokers, group=FakeGroup(None))
     sending = asyncio.ensure_future(producer.offset(REQUESTS, AT))
-    await asyncio.sleep(0.01)
+    await settled()
     assert brokers.of(CommitOffset) == []
     sending.cancel()
     brokers.script[CommitOffsetInTransaction] = [UnknownMemberIdError.errno]

@@ -1,6 +1,6 @@
 """Every use of aiokafka beyond its documented interface, and every patch of it, but for those of its neighbours.
 
-These are error_codes.py, group.py, rights.py, sessions.py, and wire/, which has no private names of it.
+These are error_codes.py, group.py, rights.py, sessions.py, and batches.py and wire/, which use no private names of it.
 
 CHECKED_AGAINST is the version whose source was read for this. `tests/contract/kafka/test_aiokafka.py` checks what this
 relies on, by source and by behaviour, and fails if another version changes it; `docs/upstream/` drafts, for each use,
