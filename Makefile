@@ -34,7 +34,7 @@ export OPENBLAS_NUM_THREADS := 1
 # begin with transaction.version 1, as one that was upgraded to Kafka 4 without raising it.
 PROOFS := kills kills-swaps kills-named failpoints zombies broker storm takeover drain scaling swaps bad-swaps commands \
 	at-least-once everything cluster million fuzz fuzz-records fuzz-protos both-ways gateways \
-	late-copies transaction-versions
+	late-copies transaction-versions epochs
 RED := red-at-least-once red-unfenced
 play = cd tests && $(abspath $(VENV))/bin/python -m faults $1 $(addprefix --seed ,$(SEED)) $(addprefix --seconds ,$(SECONDS)) \
 	$(addprefix --partitions ,$(PARTITIONS))

@@ -14,10 +14,11 @@ import time
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka import TopicPartition
 
 from hotswap.kafka.batches import records_of
-from hotswap.kafka.internals import PartitionFetch, cut_fetches, partitions_for_topic
+from hotswap.kafka.cluster import Client
+from hotswap.kafka.internals import Cut, PartitionFetch, consumer_of
 from hotswap.recordbatch.header import CONTROL, SIZE, Header, size_of
 
 BATCH = struct.Struct("dIQI")
@@ -64,17 +65,18 @@ class Places:
 
 async def read(bootstrap: str, topic: str) -> None:
     """Reads what arrives from now on, until it is killed."""
-    consumer = AIOKafkaConsumer(
-        bootstrap_servers=bootstrap,
+    client = Client(bootstrap_servers=bootstrap)
+    consumer = consumer_of(
+        client,
+        value_deserializer=Cut(heads),
         enable_auto_commit=False,
         isolation_level="read_committed",
         fetch_max_wait_ms=100,
         max_partition_fetch_bytes=_FETCH_BYTES,
     )
     await consumer.start()
-    keys = [TopicPartition(topic, number) for number in await partitions_for_topic(consumer, topic)]
+    keys = [TopicPartition(topic, number) for number in await client.partitions(topic)]
     consumer.assign(keys)
-    cut_fetches(consumer, heads)
     await consumer.seek_to_end(*keys)
     places, seen = Places(), dict.fromkeys(keys, 0)
     sys.stdout.buffer.write(BATCH.pack(time.monotonic(), 0, 0, 0))

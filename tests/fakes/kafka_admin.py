@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Self
 
 from hotswap.errors import Denied, StartError
 from hotswap.kafka.committed import Committed, Lag
-from hotswap.kafka.group import Group
+from hotswap.kafka.groups import Group
 from hotswap.settings import Settings
 
 if TYPE_CHECKING:

@@ -21,6 +21,8 @@ from hotswap.kafka.wire.messages import (
 
 ANSWERS, LETTERS = TopicPartition("d.predictions", 0), TopicPartition("d.dead-letters", 0)
 REQUESTS = TopicPartition("d.requests", 0)
+OFFSET = 70
+"""Where each record batch is appended."""
 
 
 class FakeBrokers:
@@ -64,7 +66,7 @@ class FakeBrokers:
             ((topic, ((partition, *_),), _),) = request.topics
         else:
             return SimpleNamespace(error=code)
-        return SimpleNamespace(topics=[(topic, [(partition, code, {})], {})])
+        return SimpleNamespace(topics=[(topic, [(partition, code, OFFSET, {})], {})])
 
     def _producer(self, request: Any) -> int:
         return 8 if str(request.transactional_id).endswith("b") else 7

@@ -12,6 +12,7 @@ from faults.arena import OPENED_S, Arena, Terms
 from faults.at_failpoints import failpoints, kills_in_doubt, zombies
 from faults.brokers import proxied_cluster, proxied_kafka
 from faults.cluster import cluster
+from faults.epochs import epochs
 from faults.everything import everything
 from faults.late_copies import late_copies
 from faults.scaling import as_deployed, scaling
@@ -269,6 +270,14 @@ SCENARIOS = {
             play=transaction_versions,
             seconds=120,
             terms=Terms(is_proxied=True, settings=QUICK_SESSION),
+        ),
+        Scenario(
+            name="epochs",
+            promise="both transactional ids of a partition run out of epochs, so that Kafka gives them other producer "
+            "ids, and workers are killed around that",
+            play=epochs,
+            seconds=60,
+            terms=Terms(settings=QUICK_SESSION),
         ),
         Scenario(
             name="at-least-once",

@@ -38,6 +38,8 @@ class Brokers:
     async def look(self) -> None:
         pass
 
+    watch = look
+
     @property
     def transaction_version(self) -> int:
         return self._process.world.transaction_version
@@ -117,7 +119,7 @@ class _AtAPlace(Effect):
     place: Place
 
     def answered(self, code: int, _: Any) -> Any:
-        return SimpleNamespace(topics=[(self.place.topic, [(self.place.partition, code, {})], {})])
+        return SimpleNamespace(topics=[(self.place.topic, [(self.place.partition, code, 0, {})], {})])
 
 
 class Write(_AtAPlace):

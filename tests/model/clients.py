@@ -247,7 +247,7 @@ class LogReader:
 class LogWriter:
     """hotswap.kafka.log.LogWriter: what the worker says of itself is no part of the model."""
 
-    def __init__(self, _: Settings) -> None:
+    def __init__(self, *_: object) -> None:
         pass
 
     start = stop = _nothing

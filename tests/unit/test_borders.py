@@ -4,16 +4,20 @@ import ast
 import re
 from pathlib import Path
 
+import aiokafka
+
 import hotswap
 
+ROOT = Path(__file__).parents[2]
 PACKAGE = Path(hotswap.__file__).parent
 BORDER = {
     *(
         PACKAGE / "kafka" / name
-        for name in ("batches.py", "internals.py", "error_codes.py", "group.py", "rights.py", "sessions.py")
+        for name in ("batches.py", "cluster.py", "groups.py", "internals.py", "member.py", "rights.py", "sessions.py")
     ),
     *(PACKAGE / "kafka/wire" / name for name in ("brokers.py", "hanging.py", "messages.py")),
 }
+INSIDE = {PACKAGE / "kafka" / name for name in ("cluster.py", "internals.py", "sessions.py")}
 SOURCES = {path: path.read_text(encoding="utf-8") for path in PACKAGE.rglob("*.py") if path.parent != PACKAGE / "v1"}
 # aiokafka documents only these modules.
 DOCUMENTED = re.compile(
@@ -40,8 +44,21 @@ def test_undocumented_parts_of_aiokafka_are_used_at_its_border_only():
         if path not in BORDER and not DOCUMENTED.fullmatch(name)
     }
     assert touched == set()
-    # The linter reports access to private names; no other file in kafka/ may suppress that.
-    assert [path.name for path, source in SOURCES.items() if path.parent.name == "kafka" and "SLF001" in source] == []
+
+
+def test_the_private_names_of_aiokafka_that_are_used_are_those_that_are_listed():
+    listed = set(re.findall(r"`(_[a-z_]+)`", (ROOT / "docs/upstream/README.md").read_text(encoding="utf-8")))
+    inside = "\n".join(path.read_text(encoding="utf-8") for path in Path(aiokafka.__file__).parent.rglob("*.py"))
+    used = {
+        node.attr
+        for path in INSIDE
+        for node in ast.walk(ast.parse(SOURCES[path]))
+        if isinstance(node, ast.Attribute) and re.match("_[a-z]", node.attr)
+    } | set(re.findall(r'"(_[a-z_]+)"', "".join(SOURCES[path] for path in INSIDE)))
+    own = {name for name in used if not re.search(rf"\b(self\.|def ){name}\b", inside)}
+    assert used - own == listed
+    # The linter reports access to private names; no other file may suppress that.
+    assert [path.name for path, source in SOURCES.items() if "SLF001" in source and "/kafka/" in str(path)] == []
 
 
 def test_undocumented_parts_of_jpype_are_used_nowhere():

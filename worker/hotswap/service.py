@@ -64,7 +64,7 @@ class Worker:
         self._admin = Admin(settings)
         self._tail = AnswersTail(settings)
         self._brokers = Brokers(settings)
-        self._writer = LogWriter(settings)
+        self._writer = LogWriter(settings, self._brokers)
         self._reader = LogReader(settings, settings.topics.control, read_committed=True)
         fold = Fold.of(settings, self._timeline, trust)
         self._control = Control(
@@ -119,6 +119,7 @@ class Worker:
         self._control.max_status_bytes = await self._admin.message_bytes(self._settings.topics.status)
         for reached in (self._tail, self._brokers, self._writer, self._reader):
             await reached.start()
+        await self._brokers.watch()
         self._health.start()
         parts.callback(self._health.stop)
         staging = self._staging = self._new_staging(partitions)

@@ -4,63 +4,46 @@ import gc
 import hashlib
 import inspect
 import weakref
-from functools import partial
 from importlib.metadata import version
 from types import SimpleNamespace
 
 import pytest
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.client import AIOKafkaClient
 from aiokafka.cluster import ClusterMetadata
+from aiokafka.conn import create_conn
 from aiokafka.consumer import fetcher as of_fetcher
-from aiokafka.consumer.fetcher import FetchError, FetchResult
+from aiokafka.consumer.fetcher import FetchResult
 from aiokafka.consumer.group_coordinator import CoordinatorGroupRebalance, GroupCoordinator
 from aiokafka.consumer.subscription_state import SubscriptionState
-from aiokafka.errors import (
-    NotEnoughReplicasError,
-    RecordTooLargeError,
-    for_code,
-)
-from aiokafka.producer import sender as of_aiokafka
-from aiokafka.producer.message_accumulator import BatchBuilder, MessageAccumulator
-from aiokafka.producer.transaction_manager import TransactionManager
+from aiokafka.errors import for_code
 from aiokafka.protocol.metadata import MetadataRequest
 from aiokafka.record.default_records import DefaultRecordBatchBuilder
 from aiokafka.record.util import calc_crc32c
 
-from hotswap.kafka import sessions
+from hotswap.kafka import internals
 from hotswap.kafka.contents import Bounds, Unpacker
-from hotswap.kafka.fetched import cut, get_batches
-from hotswap.kafka.internals import (
-    CHECKED_AGAINST,
-    Fetched,
-    PartitionFetch,
-)
+from hotswap.kafka.fetched import batches
 from hotswap.kafka.records import Damaged
+from hotswap.kafka.sessions import Session
 from hotswap.recordbatch.header import CONTROL
 
-ANSWERS = TopicPartition("d.predictions", 0)
+KNOWN = Session.__base__
 
 
 # What kafka/internals.py relies on, and the digest of its source as it was when that was checked.
 RELIED_ON = {
     # Where the bytes that were fetched become records, and what becomes of those.
     of_fetcher.FetchResult: "d7db13f06de8",
-    of_fetcher.PartitionRecords: "94aa0da0dbec",
+    internals._PartitionRecords: "94aa0da0dbec",
     of_fetcher.Fetcher._proc_fetch_request: "59bf948fff47",
     of_fetcher.Fetcher.fetched_records: "be4348896b9b",
     AIOKafkaConsumer.getmany: "bc6d248e42a4",
-    # A producer's sequence numbers, and its batches.
-    TransactionManager: "d0932794d69a",
-    BatchBuilder: "8050802ca751",
-    MessageAccumulator.add_batch: "5ed1c5b1367a",
     # What becomes of a request that was sent, and has no answer.
     AIOKafkaClient.send: "246b277687d7",
     # What a client leaves behind that cannot be stopped.
     AIOKafkaConsumer.stop: "bc5da9c98595",
-    AIOKafkaProducer.stop: "43ef97147111",
-    of_aiokafka.Sender.close: "f60b3d023d25",
     of_fetcher.Fetcher.close: "1cd24bc1c442",
     GroupCoordinator.close: "f30d83108945",
     AIOKafkaClient.close: "02119d4d618a",
@@ -77,8 +60,10 @@ RELIED_ON = {
     of_fetcher.Fetcher._fetch_requests_routine: "2a8ec5932644",
     of_fetcher.Fetcher._get_actions_per_node: "1dab2cf937d1",
     # The first question of a client.
-    sessions._bootstrap: "198943b004e5",
-    # The cluster as a client knows it.
+    AIOKafkaClient.bootstrap: "198943b004e5",
+    # A client that another one replaces, and the cluster as it knows it.
+    AIOKafkaConsumer.__init__: "01506f316191",
+    AIOKafkaAdminClient.__init__: "2598ace9015c",
     AIOKafkaClient.fetch_all_metadata: "8eeea5926b0d",
     AIOKafkaClient.force_metadata_update: "cb7befef21c8",
     ClusterMetadata.available_partitions_for_topic: "ffc4343ac293",
@@ -86,6 +71,12 @@ RELIED_ON = {
     ClusterMetadata.brokers: "7bed0c723658",
     AIOKafkaClient.add_topic: "b054eda66291",
     AIOKafkaClient._md_synchronizer: "e0421bffa9a7",
+    # A connection, each of which is a Session.
+    create_conn: "673276cbddb4",
+    KNOWN.send: "5909ea32f4ef",
+    KNOWN._do_sasl_handshake: "d4f7b5acbbec",
+    KNOWN.authenticator_plain: "8af92eed2803",
+    KNOWN.authenticator_scram: "31e24e0eab4b",
     # Where a topic would be created by being named.
     MetadataRequest: "0a2584162e6d",
     AIOKafkaClient._metadata_update: "06dc51ed3e0d",
@@ -101,7 +92,7 @@ def test_what_is_relied_on_is_what_was_read(part):
 
 
 def test_the_version_is_the_one_whose_inside_was_read():
-    assert version("aiokafka") == CHECKED_AGAINST
+    assert version("aiokafka") == internals.CHECKED_AGAINST
 
 
 REQUESTS = TopicPartition("d.requests", 0)
@@ -128,12 +119,18 @@ def fetched(data, *, position=0, aborted=()):
     state = SimpleNamespace(paused=False, position=position)
     state.consumed_to = lambda offset: setattr(state, "position", offset)
     assignment = SimpleNamespace(active=True, state_value=lambda _: state)
-    records = of_fetcher.PartitionRecords(
-        REQUESTS, of_fetcher.MemoryRecords(data), list(aborted), position, None, None, True, of_fetcher.READ_COMMITTED
+    records = records_of(data, position=position, aborted=aborted)
+    return FetchResult(REQUESTS, partition_records=records, assignment=assignment, backoff=0).getall(), state
+
+
+def records_of(data, *, position=0, aborted=(), value=None):
+    """What aiokafka's fetcher makes of `data` for a consumer of ours, or for one with another `value_deserializer`."""
+    value = value or batches(Unpacker(Bounds(1 << 20, 1 << 20)))
+    raw = of_fetcher.MemoryRecords(data)
+    assert raw.has_next() is bool(data)
+    return of_fetcher.PartitionRecords(
+        REQUESTS, raw, list(aborted), position, None, value, True, of_fetcher.READ_COMMITTED
     )
-    held = Fetched({}, partial(cut, unpacker=Unpacker(Bounds(1 << 20, 1 << 20))))
-    held[REQUESTS] = FetchResult(REQUESTS, partition_records=records, assignment=assignment, backoff=0)
-    return held[REQUESTS].getall(), state
 
 
 async def test_a_fetched_record_has_all_that_a_request_has_and_is_not_copied(monkeypatch):
@@ -200,59 +197,42 @@ async def test_what_the_size_of_a_fetch_cut_off_is_left_to_the_next_one():
     assert state.position == 1
 
 
-async def test_a_first_batch_that_is_not_whole_is_damaged_and_never_passed_over():
-    sought = []
-    key = TopicPartition("d.requests", 0)
+@pytest.mark.parametrize("length", [1, 11, 12, 60, 100])
+async def test_a_first_batch_that_is_not_whole_is_damaged_and_never_passed_over(length):
+    batches, state = fetched(batch_of((None, b"x" * 50, []), base=7)[:length], position=7)
+    assert [(one.offset, one.until) for one in batches] == [(7, 8)]
+    assert state.position == 7
 
-    async def getmany(*_, timeout_ms):
-        raise RecordTooLargeError("a text of %s=%s and %s", key, 7, 1_048_576)
 
-    consumer = SimpleNamespace(getmany=getmany, assignment=lambda: {key}, seek=lambda *to: sought.append(to))
-    assert await get_batches(consumer, timeout_ms=1) == {key: [Damaged(7, 8, b"")]}
-    assert sought == [(key, 7)]
+def test_nothing_that_was_fetched_is_nothing():
+    raw = of_fetcher.MemoryRecords(b"")
+    assert (raw.has_next(), raw.size_in_bytes()) == (False, 0)
 
 
 def test_what_was_fetched_goes_with_its_last_batch_and_awaits_no_search_for_cycles():
-    data = batch_of((None, b"x", []))
-    known = of_fetcher.PartitionRecords(
-        REQUESTS, of_fetcher.MemoryRecords(data), [], 0, None, None, True, of_fetcher.READ_COMMITTED
-    )
-    held = Fetched({}, partial(cut, unpacker=Unpacker(Bounds(1 << 20, 1 << 20))))
-    held[REQUESTS] = FetchResult(REQUESTS, partition_records=known, assignment=None, backoff=0)
+    records = records_of(batch_of((None, b"x", [])))
+    held = FetchResult(REQUESTS, partition_records=records, assignment=None, backoff=0)
     gc.disable()
     try:
-        (batch,) = held[REQUESTS]._partition_records
-        kept = [weakref.ref(known), weakref.ref(held.pop(REQUESTS)._partition_records), weakref.ref(batch._contents)]
+        (batch,) = records
+        kept = [weakref.ref(one) for one in (records, held, batch._contents)]
         assert offsets([batch]) == [0]
-        del known, batch
+        del records, held, batch
         assert [one() for one in kept] == [None, None, None]
     finally:
         gc.enable()
 
 
 def test_a_consumer_that_is_none_of_ours_reads_records_as_ever():
-    records = of_fetcher.MemoryRecords(batch_of((None, b"x", [])))
-    plain = of_fetcher.PartitionRecords(REQUESTS, records, [], 0, None, None, True, of_fetcher.READ_COMMITTED)
-    assert [record.value for record in plain] == [b"x"]
-
-
-def test_what_could_not_be_fetched_is_kept_as_it_is():
-    held, error = (
-        Fetched({}, partial(cut, unpacker=Unpacker(Bounds(1, 1)))),
-        FetchError(error=NotEnoughReplicasError(), backoff=0),
-    )
-    held[ANSWERS] = error
-    assert held[ANSWERS] is error
+    plain = records_of(batch_of((None, b"x", [])), value=bytes.upper)
+    assert [record.value for record in plain] == [b"X"]
 
 
 def removed_from(data, *, position=0):
     """What is told of offsets whose records are gone from `data`."""
     told = []
-    records = of_fetcher.PartitionRecords(
-        REQUESTS, of_fetcher.MemoryRecords(data), [], position, None, None, True, of_fetcher.READ_COMMITTED
-    )
     unpacker = Unpacker(Bounds(1 << 20, 1 << 20))
-    list(PartitionFetch(records, partial(cut, unpacker=unpacker, on_removed=lambda *gone: told.append(gone))))
+    list(records_of(data, position=position, value=batches(unpacker, lambda *gone: told.append(gone))))
     return told
 
 

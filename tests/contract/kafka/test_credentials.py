@@ -5,12 +5,12 @@ import shutil
 import time
 
 import pytest
-from aiokafka.client import AIOKafkaClient
 
 from harness.pki import Authority
 from harness.secured import HAS_OPENSSL, PASSWORD, secured_kafka
 from hotswap.errors import StartError, UsageError
 from hotswap.kafka.admin import Admin
+from hotswap.kafka.cluster import Client
 from hotswap.kafka.connection import connection
 from hotswap.kafka.sessions import Session
 from hotswap.settings import Settings
@@ -52,7 +52,7 @@ async def refused(given):
 @pytest.fixture
 async def client(secured, request):
     """A client's connections, as every client of ours has them."""
-    made = AIOKafkaClient(**connection(settings(secured, request.param)))
+    made = Client(**connection(settings(secured, request.param)))
     await made.bootstrap()
     yield made
     await made.close()

@@ -36,17 +36,26 @@ class Client:
         self.sent, self.answers, self.leaders = [], [], {}
         self.is_closed = False
         self.updates = 0
-        self.cluster = SimpleNamespace(unauthorized_topics=set(), leader_for_partition=self.leaders.get)
+        self.numbers = {ANSWERS.topic: {1, 0}}
+        self.topics = set()
+        self.cluster = SimpleNamespace(
+            unauthorized_topics=set(),
+            leader_for_partition=self.leaders.get,
+            partitions_for_topic=self.numbers.get,
+            available_partitions_for_topic=self._with_leaders,
+        )
         self.node = 1
 
     async def bootstrap(self):
         pass
 
-    def set_topics(self, topics):
-        self.topics = set(topics)
+    def _with_leaders(self, topic):
+        return {number for number in self.numbers[topic] if self.leaders.get(TopicPartition(topic, number), -1) >= 0}
 
-    def add_topic(self, topic):
-        self.topics.add(topic)
+    async def add_topic(self, topic):
+        if topic not in self.topics:
+            self.topics.add(topic)
+            await self.force_metadata_update()
 
     def get_random_node(self):
         return self.node
@@ -69,7 +78,7 @@ class Client:
 @pytest.fixture
 async def client(monkeypatch):
     made = Client()
-    monkeypatch.setattr(wire, "AIOKafkaClient", lambda **_: made)
+    monkeypatch.setattr(wire, "Client", lambda **_: made)
     return made
 
 
@@ -77,6 +86,7 @@ async def client(monkeypatch):
 async def brokers(client):
     client.answers = [features(transaction_version=2)]
     made = await Brokers(Settings(deployment="d")).start()
+    await made.watch()
     client.sent.clear()
     yield made
     await made.stop()
@@ -120,10 +130,28 @@ async def test_who_leads_is_asked_for_until_somebody_does_and_anew_where_that_is
     await settled()
     client.leaders[ANSWERS] = 5
     assert await asking == 5
+
+
+async def test_a_topic_has_the_partitions_that_it_has_as_soon_as_it_is_there_and_some_may_have_no_leader(
+    client, brokers, monkeypatch
+):
+    client.leaders[ANSWERS] = 2
+    assert await brokers.partitions(ANSWERS.topic) == ([0, 1], [0])
+    client.leaders[ANSWERS] = -1
+    assert await brokers.partitions(ANSWERS.topic) == ([0, 1], [0, 1]), "what has none may soon have one"
+    monkeypatch.setattr(wire, "_AGAIN_S", 0.0)
+    asking = asyncio.create_task(brokers.partitions("new"))
+    await settled()
+    client.numbers["new"] = {0}
+    assert await asking == ([0], [0])
+
+
+async def test_a_topic_that_is_hidden_is_looked_for_once_more_before_its_right_is_missing(client, brokers):
+    client.leaders[ANSWERS] = 2
     client.cluster.unauthorized_topics.add(ANSWERS.topic)
     with pytest.raises(TopicAuthorizationFailedError):
         await brokers.leader(ANSWERS)
-
+    assert client.updates == 1
 
 async def test_coordinators_are_asked_for_once_kept_and_asked_for_anew_where_they_are_stale(client, brokers):
     ids = [Coordinated(Kind.TRANSACTIONS, name) for name in "ab"]
@@ -179,6 +207,7 @@ async def test_a_client_for_a_with_block_knows_the_nodes_and_says_which_transact
     client.answers = [features(transaction_version=2)]
     client.cluster.brokers = lambda: [SimpleNamespace(nodeId=2), SimpleNamespace(nodeId=1)]
     async with Brokers.connect(Settings(deployment="d", delivery=delivery)) as connected:
+        await connected.watch()
         assert sorted(connected.nodes()) == [1, 2]
         assert connected.transactions == told
     assert client.is_closed

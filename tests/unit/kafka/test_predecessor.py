@@ -8,7 +8,7 @@ from aiokafka.errors import NoError, NotCoordinatorForGroupError, UnknownMemberI
 
 from hotswap.errors import Doubt
 from hotswap.kafka import predecessor
-from hotswap.kafka.group import Group, remove_member
+from hotswap.kafka.groups import Group, remove_member
 from hotswap.kafka.predecessor import is_called, stand_aside
 
 UUID = "0a1b2c3d-0a1b-0a1b-0a1b-0a1b2c3d4e5f"
@@ -87,7 +87,7 @@ def coordinator(code):
     async def answer(*_):
         return SimpleNamespace(error_code=code)
 
-    return SimpleNamespace(find_coordinator=answer, _send_request=answer)
+    return SimpleNamespace(coordinator_lookup=answer, send=answer)
 
 
 async def test_a_removal_that_the_coordinator_refuses_is_in_doubt():

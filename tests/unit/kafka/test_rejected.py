@@ -5,7 +5,7 @@ from aiokafka.errors import KafkaConnectionError, MessageSizeTooLargeError
 
 from hotswap.batch import Limits
 from hotswap.errors import Doubt, TopicMismatch
-from hotswap.kafka.internals import InvalidRecordError
+from hotswap.kafka.error_codes import InvalidRecordError
 from hotswap.kafka.rejected import Rejections
 from hotswap.settings import Settings
 

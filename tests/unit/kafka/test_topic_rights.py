@@ -21,7 +21,7 @@ async def missing_of(*told):
         return SimpleNamespace(to_object=lambda: {"topics": topics})
 
     wanted = [Right("Read", "topic", name) for name in names]
-    return [right.name for right in await missing_rights(SimpleNamespace(_send_request=send), wanted)]
+    return [right.name for right in await missing_rights(SimpleNamespace(ask=send), wanted)]
 
 
 async def test_a_right_is_missing_where_the_broker_tells_others_or_hides_the_topic():

@@ -144,6 +144,7 @@ async def _transactions(settings: Settings, placed: Mapping[str, Placement]) -> 
     """Return which version of transactions is in use, and what hangs in the topics that exist."""
     partitions = [(topic, number) for topic, place in placed.items() for number in range(place.partitions)]
     async with Brokers.connect(settings) as brokers:
+        await brokers.watch()
         version = _version(settings, brokers.transaction_version)
         try:
             seen = await look_for_open(settings, brokers, partitions)

@@ -9,7 +9,7 @@ from typing import Self
 from hotswap.errors import Denied
 from hotswap.kafka.admin import Admin
 from hotswap.kafka.committed import Committed
-from hotswap.kafka.group import Group
+from hotswap.kafka.groups import Group
 from hotswap.settings import Settings
 
 log = logging.getLogger(__name__)

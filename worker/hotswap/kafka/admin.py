@@ -1,22 +1,23 @@
 """Administrative requests to the cluster: topics, offsets, groups."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Collection, Iterable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Collection, Iterable
 from contextlib import asynccontextmanager
 from typing import Any, Self
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
-from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
-from aiokafka.errors import TopicAlreadyExistsError, TopicAuthorizationFailedError, for_code
+from aiokafka.errors import TopicAlreadyExistsError, TopicAuthorizationFailedError
 
 from hotswap.batch import Limits
 from hotswap.errors import Denied, Doubt, StartError, TopicMismatch
 from hotswap.kafka.acls import Right, lacking, rights_of, to_see
+from hotswap.kafka.cluster import Client
 from hotswap.kafka.committed import Committed, Lag, as_committed
 from hotswap.kafka.connection import bounded, connection, end, needing, reaching
-from hotswap.kafka.group import Group, group_of, remove_member
-from hotswap.kafka.internals import learn, wait_for_a_broker
+from hotswap.kafka.error_codes import for_code
+from hotswap.kafka.groups import Group, group_of, remove_member
+from hotswap.kafka.internals import admin_of, consumer_of
 from hotswap.kafka.rights import missing_rights
 from hotswap.kafka.roles import Role
 from hotswap.kafka.together import Together
@@ -33,20 +34,19 @@ class Admin:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._seconds = settings.call_timeout_s
-        arguments = connection(settings)
-        self._admin = AIOKafkaAdminClient(**arguments, request_timeout_ms=int(self._seconds * 1000))
+        client = self._client = Client(**connection(settings), request_timeout_ms=int(self._seconds * 1000))
+        self._admin = admin_of(client)
         # Two consumers without a group: read_committed ends at the last stable offset, read_uncommitted at the log end.
-        self._stable = AIOKafkaConsumer(**arguments, isolation_level="read_committed", enable_auto_commit=False)
-        self._written = AIOKafkaConsumer(**arguments, isolation_level="read_uncommitted", enable_auto_commit=False)
+        self._stable = consumer_of(client, isolation_level="read_committed", enable_auto_commit=False)
+        self._written = consumer_of(client, isolation_level="read_uncommitted", enable_auto_commit=False)
         # Partitions that open side by side ask for the same.
         self._data_counts, self._limits = Together(self._count_data), Together(self._read_limits)
-        stable, written = self._stable, self._written
         self._ends: Together[TopicPartition, int]
         self._stable_ends: Together[TopicPartition, int]
         self._begins: Together[TopicPartition, int]
-        self._ends = Together(lambda keys: self._ask(_ends(written, keys), "end offsets"))
-        self._stable_ends = Together(lambda keys: self._ask(_ends(stable, keys), "last stable offsets"))
-        self._begins = Together(lambda keys: self._ask(_begins(written, keys), "beginning offsets"))
+        self._ends = Together(lambda keys: self._ask(self._find_ends(self._written, keys), "end offsets"))
+        self._stable_ends = Together(lambda keys: self._ask(self._find_ends(self._stable, keys), "last stable offsets"))
+        self._begins = Together(lambda keys: self._ask(self._find_begins(keys), "beginning offsets"))
         self._commits = Together(
             lambda partitions: self.committed(settings.group_id, settings.topics.requests, partitions)
         )
@@ -70,18 +70,18 @@ class Admin:
     async def start(self) -> None:
         """Connect; see `connect`."""
         with reaching(self._settings):
-            for client in (self._admin, self._stable, self._written):
-                async with asyncio.timeout(self._seconds):
-                    await client.start()
+            async with asyncio.timeout(self._seconds):
+                for one in (self._admin, self._stable, self._written):
+                    await one.start()
             async with asyncio.timeout(self._seconds):
                 # A lone broker that was paused answers before its controller has registered it again, and reports a
                 # cluster without brokers: requests would fail until it has.
-                await wait_for_a_broker(self._admin, _RETRY_S)
+                await self._client.wait_for_a_broker(_RETRY_S)
 
     async def stop(self) -> None:
         """Close the connections."""
-        for client in (self._written, self._stable):
-            await end(client)
+        for consumer in (self._written, self._stable):
+            await end(consumer)
         await self._admin.close()
 
     async def counts(self, topics: Iterable[str]) -> dict[str, int]:
@@ -225,7 +225,7 @@ class Admin:
 
     async def missing_rights(self, role: Role = Role.WORKER) -> list[Right]:
         """Return what a role needs and this user may not."""
-        wanted = missing_rights(self._admin, rights_of(role, self._settings))
+        wanted = missing_rights(self._client, rights_of(role, self._settings))
         told: list[Right] = await self._ask(wanted, "asking what this user may do")
         return told
 
@@ -312,15 +312,15 @@ class Admin:
 
     async def remove_member(self, group: str, member: str) -> None:
         """Have a member leave its group."""
-        await self._ask(remove_member(self._admin, group, member), f"removing {member} from {group}")
+        await self._ask(remove_member(self._client, group, member), f"removing {member} from {group}")
 
     async def end_offsets(
         self, topic: str, partitions: Iterable[int] | None = None, *, read_committed: bool = False
     ) -> dict[int, int]:
         """Return each partition's end offset, or its last stable offset (`read_committed`)."""
         numbers = list(range(await self.partitions(topic)) if partitions is None else partitions)
-        client = self._stable if read_committed else self._written
-        ends = await self._ask(_ends(client, {TopicPartition(topic, n) for n in numbers}), f"ends of {topic}")
+        of = self._stable if read_committed else self._written
+        ends = await self._ask(self._find_ends(of, {TopicPartition(topic, n) for n in numbers}), f"ends of {topic}")
         return {key.partition: end for key, end in ends.items()}
 
     async def end_offset(self, topic: str, partition: int, *, read_committed: bool = False) -> int:
@@ -334,12 +334,10 @@ class Admin:
     async def _ask(self, call: Awaitable[Any], what: str) -> Any:
         return await bounded(call, self._seconds, what)
 
+    async def _find_begins(self, keys: Collection[TopicPartition]) -> Any:
+        await self._client.learn(key.topic for key in keys)
+        return await self._written.beginning_offsets(keys)
 
-async def _begins(client: AIOKafkaConsumer, keys: Collection[TopicPartition]) -> Mapping[TopicPartition, int]:
-    await learn(client, (key.topic for key in keys))
-    return await client.beginning_offsets(keys)  # type: ignore[no-any-return]
-
-
-async def _ends(client: AIOKafkaConsumer, keys: Collection[TopicPartition]) -> Mapping[TopicPartition, int]:
-    await learn(client, (key.topic for key in keys))
-    return await client.end_offsets(keys)  # type: ignore[no-any-return]
+    async def _find_ends(self, of: AIOKafkaConsumer, keys: Collection[TopicPartition]) -> Any:
+        await self._client.learn(key.topic for key in keys)
+        return await of.end_offsets(keys)

@@ -6,8 +6,9 @@ from collections.abc import AsyncIterator, Awaitable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any, TypeVar
 
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from aiokafka import AIOKafkaConsumer
 from aiokafka.errors import (
+    ClusterAuthorizationFailedError,
     GroupAuthorizationFailedError,
     KafkaConnectionError,
     KafkaError,
@@ -17,7 +18,6 @@ from aiokafka.errors import (
     TransactionalIdAuthorizationFailed,
 )
 
-import hotswap.kafka.sessions  # noqa: F401 - the connections of every client
 from hotswap.errors import Denied, Doubt, StartError, Unanswered, Unreachable
 from hotswap.kafka import credentials
 from hotswap.kafka.acls import Right, lacking
@@ -27,7 +27,12 @@ from hotswap.settings import Settings
 T = TypeVar("T")
 
 _listening: list[logging.Handler] = []
-_DENIALS = (TopicAuthorizationFailedError, GroupAuthorizationFailedError, TransactionalIdAuthorizationFailed)
+_DENIALS = (
+    TopicAuthorizationFailedError,
+    GroupAuthorizationFailedError,
+    TransactionalIdAuthorizationFailed,
+    ClusterAuthorizationFailedError,  # of a producer without transactions whose user may write to no topic
+)
 _END_S = 2.0
 _LATE = "it does not answer in time"
 _LATE_ERRORS = (TimeoutError, NodeNotReadyError, RequestTimedOutError)
@@ -163,17 +168,17 @@ def claimed(future: asyncio.Future[T]) -> asyncio.Future[T]:
     return future
 
 
-async def end(client: AIOKafkaConsumer | AIOKafkaProducer) -> None:
-    """Stop an aiokafka client within two seconds, or else cut it off.
+async def end(consumer: AIOKafkaConsumer) -> None:
+    """Stop a consumer within two seconds, or else cut it off.
 
-    Its own `stop` hangs if the broker is stalled or gone (it flushes, and leaves the group). If its last fetch has just
+    Its own `stop` hangs if the broker is stalled or gone (it leaves the group). If its last fetch has just
     failed, it leaks a CancelledError of its own and leaves the connections open. While it waits for its own tasks, it
     mistakes a cancellation of ours for theirs and swallows it.
     """
     try:
         async with asyncio.timeout(_END_S):
-            await client.stop()
+            await consumer.stop()
     except (Exception, asyncio.CancelledError):  # noqa: BLE001 - however its stop fails, it is cut off
-        await cut_off(client, _END_S)
+        await cut_off(consumer, _END_S)
     if _is_own_cancellation():
         raise asyncio.CancelledError

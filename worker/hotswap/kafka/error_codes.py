@@ -1,46 +1,39 @@
-"""Error codes of Kafka that aiokafka does not know.
+"""The errors of Kafka by their codes, those too that aiokafka does not know."""
 
-These are patches of the library, process-wide, as those of internals.py, which imports them.
-"""
+from typing import Final
 
-from aiokafka.errors import BrokerResponseError, kafka_errors
+import aiokafka.errors
+from aiokafka.errors import BrokerResponseError
 
-
-class FencedInstanceIdError(BrokerResponseError):  # type: ignore[misc]
-    """Another member has joined with our `group_instance_id` (KIP-345); aiokafka does not know this error code."""
-
-    errno = 82
-    message = "FENCED_INSTANCE_ID"
-
-
-kafka_errors[FencedInstanceIdError.errno] = FencedInstanceIdError
+FENCED_INSTANCE_ID: Final = 82
+"""Another member has joined a group with our `group_instance_id` (KIP-345)."""
 
 
 class InvalidRecordError(BrokerResponseError):  # type: ignore[misc]
-    """The broker rejects a record, as one without a key on a compacted topic; aiokafka does not know this code."""
+    """The broker rejects a record, as one without a key on a compacted topic."""
 
     errno = 87
     message = "INVALID_RECORD"
 
 
-kafka_errors[InvalidRecordError.errno] = InvalidRecordError
-
-
 class ProducerFencedError(BrokerResponseError):  # type: ignore[misc]
-    """Another producer has been initialized with our transactional id; aiokafka does not know this error code."""
+    """Another producer has been initialized with our transactional id."""
 
     errno = 90
     message = "PRODUCER_FENCED"
 
 
-kafka_errors[ProducerFencedError.errno] = ProducerFencedError
-
-
 class TransactionAbortableError(BrokerResponseError):  # type: ignore[misc]
-    """The transaction can only be aborted (KIP-890); aiokafka does not know this error code."""
+    """The transaction can only be aborted (KIP-890)."""
 
     errno = 120
     message = "TRANSACTION_ABORTABLE"
 
 
-kafka_errors[TransactionAbortableError.errno] = TransactionAbortableError
+_MORE: Final = {error.errno: error for error in (InvalidRecordError, ProducerFencedError, TransactionAbortableError)}
+
+
+def for_code(code: int) -> type[BrokerResponseError]:
+    """Return the error that a broker answers with this code."""
+    known: type[BrokerResponseError] = _MORE.get(code) or aiokafka.errors.for_code(code)
+    return known

@@ -5,11 +5,10 @@ from functools import partial
 from typing import TypeAlias
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
-from aiokafka.errors import RecordTooLargeError
 
 from hotswap.kafka.batches import crc32c
 from hotswap.kafka.contents import Unpacker
-from hotswap.kafka.internals import PartitionFetch, cut_fetches, where_it_is_too_large
+from hotswap.kafka.internals import Cut, PartitionFetch
 from hotswap.kafka.records import Damaged, LegacyBatch, RawBatch, Skipped
 from hotswap.recordbatch.header import CONTROL, OVERHEAD, SIZE, TRANSACTIONAL, Header, is_legacy, offset_of, size_of
 from hotswap.recordbatch.reader import is_sound
@@ -22,9 +21,9 @@ Removed: TypeAlias = Callable[[TopicPartition, int, int, int], None]
 """Is told of records that are gone: their partition, the first offset and the one after the last, and their number."""
 
 
-def take_batches(consumer: AIOKafkaConsumer, unpacker: Unpacker, on_removed: Removed | None = None) -> None:
-    """Switch a started consumer to `get_batches`; its methods that return records no longer work."""
-    cut_fetches(consumer, partial(cut, unpacker=unpacker, on_removed=on_removed))
+def batches(unpacker: Unpacker, on_removed: Removed | None = None) -> Cut:
+    """Return what makes a consumer yield batches, to `get_batches`; its methods that return records do not work."""
+    return Cut(partial(cut, unpacker=unpacker, on_removed=on_removed))
 
 
 async def get_batches(consumer: AIOKafkaConsumer, *keys: TopicPartition, timeout_ms: int) -> Fetches:
@@ -32,15 +31,7 @@ async def get_batches(consumer: AIOKafkaConsumer, *keys: TopicPartition, timeout
 
     The next call fetches a damaged batch again: the consumer's position does not move past it.
     """
-    try:
-        fetched: Fetches = await consumer.getmany(*keys, timeout_ms=timeout_ms)
-    except RecordTooLargeError as error:
-        # aiokafka raises this for an incomplete first batch, which no broker sends: its length field is damaged. It has
-        # also skipped past the offset, so seek back.
-        key, offset = where_it_is_too_large(error)
-        if key in consumer.assignment():
-            consumer.seek(key, offset)
-        return {key: [Damaged(offset, offset + 1, b"")]}
+    fetched: Fetches = await consumer.getmany(*keys, timeout_ms=timeout_ms)
     return fetched
 
 
@@ -48,9 +39,9 @@ def sound(of: PartitionFetch) -> Iterator[memoryview | Damaged]:
     """Yield the batches of a fetch in wire format, each with a matching checksum, and then a Damaged if one has not."""
     whole = memoryview(of.data)
     at = 0
-    while len(whole) - at >= OVERHEAD:
+    while at < len(whole):
         end = at + size_of(whole, at)
-        if end > len(whole) and at:
+        if at and len(whole) < max(end, at + OVERHEAD):
             return  # truncated by the fetch size
         batch = whole[at:end]
         if not is_sound(batch, crc32c):

@@ -7,15 +7,16 @@ from collections.abc import AsyncGenerator, Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
-from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka import TopicPartition
 
 from hotswap.batch import Headers, Unscorable
 from hotswap.errors import Denied, Doubt, StartError
 from hotswap.kafka.acls import Right, lacking
+from hotswap.kafka.cluster import Client
 from hotswap.kafka.connection import bounded, connection, end, needing, reaching
 from hotswap.kafka.contents import Bounds, Unpacker
-from hotswap.kafka.fetched import Batch, get_batches, take_batches
-from hotswap.kafka.internals import cluster_id, partitions_for_topic
+from hotswap.kafka.fetched import Batch, batches, get_batches
+from hotswap.kafka.internals import consumer_of
 from hotswap.kafka.records import Damaged
 from hotswap.kafka.rights import is_hidden
 from hotswap.kafka.unparsed import Unparsed
@@ -52,8 +53,11 @@ class LogReader:
         self._settings = settings
         self._topic = topic
         self._right = Right("Read", "topic", topic)
-        self._consumer = AIOKafkaConsumer(
-            **connection(settings),
+        self._client = Client(**connection(settings))
+        unpacker = Unpacker(Bounds(settings.max_unpacked_bytes, _LARGEST_BYTES))
+        self._consumer = consumer_of(
+            self._client,
+            value_deserializer=batches(unpacker),
             enable_auto_commit=False,
             auto_offset_reset="earliest",
             isolation_level="read_committed" if read_committed else "read_uncommitted",
@@ -79,10 +83,9 @@ class LogReader:
         with reaching(self._settings):
             async with asyncio.timeout(self._settings.call_timeout_s):
                 await self._consumer.start()
-        take_batches(self._consumer, Unpacker(Bounds(self._settings.max_unpacked_bytes, _LARGEST_BYTES)))
-        numbers = await self._ask(partitions_for_topic(self._consumer, self._topic), "metadata")
+        numbers = await self._ask(self._client.partitions(self._topic), "metadata")
         if not numbers:
-            if await self._ask(is_hidden(self._consumer, self._topic), "metadata"):
+            if await self._ask(is_hidden(self._client, self._topic), "metadata"):
                 raise Denied(lacking(self._settings, [self._right]))
             raise StartError(f"topic {self._topic} does not exist: create it with `hotswap topics create`")
         self._partitions = [TopicPartition(self._topic, number) for number in sorted(numbers) if only in (None, number)]
@@ -98,8 +101,7 @@ class LogReader:
 
     async def cluster_id(self) -> str:
         """Return Kafka's id of the cluster."""
-        asked = bounded(cluster_id(self._consumer), self._settings.call_timeout_s, "asking for the cluster's id")
-        return str(await asked)
+        return await bounded(self._client.id(), self._settings.call_timeout_s, "asking for the cluster's id")
 
     async def positions(self) -> dict[int, int]:
         """Return the next offset to read of each partition."""
@@ -215,7 +217,7 @@ class LogReader:
         if not self._batches:
             with needing(self._settings, self._right):
                 answer = await get_batches(self._consumer, timeout_ms=int(timeout_s * 1000))
-            self._batches.extend((key, batch) for key, batches in answer.items() for batch in batches)
+            self._batches.extend((key, batch) for key, fetched in answer.items() for batch in fetched)
 
     def _readable(self, partition: int, records: Sequence[Any]) -> list[LogRecord]:
         """Return the readable records; count and log the others."""

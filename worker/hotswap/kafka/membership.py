@@ -2,11 +2,11 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from collections.abc import Set as AbstractSet
 from typing import Any
 
-from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
+from aiokafka import ConsumerRebalanceListener, TopicPartition
 from aiokafka.errors import (
     GroupAuthorizationFailedError,
     KafkaConnectionError,
@@ -22,19 +22,21 @@ from hotswap.failpoints import failpoint
 from hotswap.kafka.assignor import NOTHING, Claim, KeepingAssignor
 from hotswap.kafka.connection import bounded, connection, end
 from hotswap.kafka.contents import Bounds, Unpacker
-from hotswap.kafka.fetched import Fetches, get_batches, take_batches
-from hotswap.kafka.group import (
-    OwnGroup,
+from hotswap.kafka.fetched import Batch, Fetches, cut, get_batches
+from hotswap.kafka.inbox import Inbox, bytes_fetched, bytes_queued
+from hotswap.kafka.internals import (
+    Cut,
+    PartitionFetch,
+    consumer_of,
+    fetch_at_most,
     join_as,
     leave_at_stop,
     member_id,
     membership_number,
     read_on,
     rejoin,
-    rejoin_once_back,
 )
-from hotswap.kafka.inbox import Inbox, bytes_fetched, bytes_queued
-from hotswap.kafka.internals import FencedInstanceIdError, fetch_at_most
+from hotswap.kafka.member import MemberClient, OwnGroup
 from hotswap.kafka.records import RawRequests
 from hotswap.settings import Settings
 
@@ -75,12 +77,15 @@ class Membership(ConsumerRebalanceListener):  # type: ignore[misc]
         # discarded: it may hold records from before the seek.
         self._epoch = 0
         self._member_id = ""
+        self._unpacker: Unpacker
         self.warnings: dict[int, str] = {}
         """What is worth knowing about partitions that were owned, though none is held for it: partition -> text."""
         assignor = KeepingAssignor(self._topic, claim=self._claimed, on_assigned=self._take_over)
         rejoins_in_ms = 0 if self._keeps else settings.max_deadline_ms + int(2_000 * settings.call_timeout_s)
-        self._consumer = AIOKafkaConsumer(
-            **connection(settings),
+        self._client = MemberClient(self._rejoin_once_back, **connection(settings))
+        self._consumer = consumer_of(
+            self._client,
+            value_deserializer=Cut(self._cut),
             group_id=settings.group_id,
             group_instance_id=settings.group_instance_id,
             enable_auto_commit=False,
@@ -106,6 +111,7 @@ class Membership(ConsumerRebalanceListener):  # type: ignore[misc]
             Unanswered: no broker answers any more.
 
         """
+        self._unpacker = Unpacker(Bounds(self._settings.max_unpacked_bytes, largest_record))
         self._consumer.subscribe([self._topic], listener=self)
         waiting = asyncio.create_task(self._warn_while_waiting())
         try:
@@ -115,11 +121,8 @@ class Membership(ConsumerRebalanceListener):  # type: ignore[misc]
             raise Unanswered(f"no Kafka answers at {self._settings.kafka} any more: {error}") from error
         finally:
             waiting.cancel()
-        unpacker = Unpacker(Bounds(self._settings.max_unpacked_bytes, largest_record))
-        take_batches(self._consumer, unpacker, self._removed)
         if self._keeps:
             read_on(self._consumer)
-            rejoin_once_back(self._consumer)
 
     async def run(self) -> None:
         """Poll until cancelled.
@@ -146,8 +149,7 @@ class Membership(ConsumerRebalanceListener):  # type: ignore[misc]
                     rejoin(self._consumer)  # its heartbeats have ended, and begin with a join only
                 continue
             except KafkaError as error:
-                # aiokafka reports unexpected errors as the text of a plain KafkaError.
-                if FencedInstanceIdError.__name__ in str(error):
+                if self._client.is_displaced:
                     raise StartError(self._fenced()) from error
                 log.warning("membership.poll_failed", extra={"why": repr(error)})
                 await asyncio.sleep(_AGAIN_S)
@@ -231,6 +233,13 @@ class Membership(ConsumerRebalanceListener):  # type: ignore[misc]
         else:
             await self._on_revoked()
             self._inboxes.clear()
+
+    def _rejoin_once_back(self) -> None:
+        if self._keeps:
+            rejoin(self._consumer)
+
+    def _cut(self, fetched: PartitionFetch) -> Iterator[Batch]:
+        return cut(fetched, self._unpacker, self._removed)
 
     def _claimed(self) -> Claim:
         return self._claim if self._keeps else NOTHING

@@ -3,14 +3,16 @@
 from contextlib import AsyncExitStack
 from typing import cast
 
-from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka import TopicPartition
 from aiokafka.structs import OffsetAndMetadata
 
 from hotswap.errors import UsageError
 from hotswap.kafka.admin import Admin
+from hotswap.kafka.cluster import Client
 from hotswap.kafka.committed import committed_at
 from hotswap.kafka.connection import bounded, connection, end, reaching
 from hotswap.kafka.inbox import Inbox
+from hotswap.kafka.internals import consumer_of
 from hotswap.kafka.membership import Membership
 from hotswap.kafka.partition import Cluster, KafkaPartition
 from hotswap.kafka.tail import AnswersTail
@@ -99,7 +101,8 @@ async def carry_over(old: Settings, new: Settings) -> dict[int, int]:
 
 
 async def _commit(new: Settings, places: dict[int, OffsetAndMetadata]) -> None:
-    consumer = AIOKafkaConsumer(**connection(new), group_id=new.group_id, enable_auto_commit=False)
+    client = Client(**connection(new))
+    consumer = consumer_of(client, group_id=new.group_id, enable_auto_commit=False)
     written = {TopicPartition(new.topics.requests, number): place for number, place in places.items()}
     try:
         with reaching(new):

@@ -3,12 +3,14 @@
 import contextlib
 from collections.abc import Iterable
 
-from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError
 
 from hotswap.errors import Doubt, StartError
+from hotswap.kafka.cluster import Client
 from hotswap.kafka.committed import Lag
 from hotswap.kafka.connection import bounded, connection, end, reaching
+from hotswap.kafka.internals import consumer_of
 from hotswap.settings import Settings
 
 _FETCH_BYTES = 1 << 16
@@ -30,8 +32,8 @@ async def oldest_ms(settings: Settings, lags: Iterable[Lag]) -> dict[int, int]:
 
 
 async def _read(settings: Settings, wanted: dict[TopicPartition, Lag], found: dict[int, int]) -> None:
-    consumer = AIOKafkaConsumer(
-        **connection(settings),
+    consumer = consumer_of(
+        Client(**connection(settings)),
         enable_auto_commit=False,
         auto_offset_reset="earliest",
         isolation_level="read_committed",

@@ -7,11 +7,12 @@ from collections.abc import Collection, Iterable, Mapping
 from typing import Any, Final, NamedTuple, TypeAlias
 
 from aiokafka import TopicPartition
-from aiokafka.errors import KafkaError, for_code
+from aiokafka.errors import KafkaError
 
 from hotswap.errors import Denied, Doubt
 from hotswap.kafka.connection import bounded
 from hotswap.kafka.credentials import principal
+from hotswap.kafka.error_codes import for_code
 from hotswap.kafka.transactions.producer import Producer
 from hotswap.kafka.wire.brokers import Brokers
 from hotswap.kafka.wire.hanging import DescribeProducers, DescribeTransactions, ListTransactions, WriteMarkers

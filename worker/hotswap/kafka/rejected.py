@@ -10,7 +10,7 @@ from hotswap.errors import Denied, Doubt, TopicMismatch
 from hotswap.kafka.acls import lacking
 from hotswap.kafka.admin import Admin
 from hotswap.kafka.connection import doubting
-from hotswap.kafka.internals import InvalidRecordError
+from hotswap.kafka.error_codes import InvalidRecordError
 from hotswap.kafka.topics import DEFAULT_MESSAGE_BYTES
 from hotswap.settings import Settings, Topics
 

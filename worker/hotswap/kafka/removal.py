@@ -3,11 +3,12 @@
 import asyncio
 from collections.abc import Collection
 
-from aiokafka.errors import UnknownTopicOrPartitionError, for_code
+from aiokafka.errors import UnknownTopicOrPartitionError
 
 from hotswap.errors import Denied, Doubt
 from hotswap.kafka.admin import Admin
-from hotswap.kafka.group import delete_group
+from hotswap.kafka.error_codes import for_code
+from hotswap.kafka.groups import delete_group
 from hotswap.kafka.rights import sees_every_group
 
 _RETRY_S = 0.1
@@ -28,7 +29,7 @@ class Remover(Admin):
         """
         if not (await self.counts([topic])).get(topic):
             return [], ""
-        if not await self._ask(sees_every_group(self._admin), "asking what this user may do"):
+        if not await self._ask(sees_every_group(self._client), "asking what this user may do"):
             return [], "this user may not see all groups (grant Describe on the cluster)"
         found = []
         for group in await self.groups():
@@ -47,7 +48,7 @@ class Remover(Admin):
             Denied: this user may not.
 
         """
-        await self._ask(delete_group(self._admin, group), f"deleting group {group}")
+        await self._ask(delete_group(self._client, group), f"deleting group {group}")
 
     async def delete_topics(self, topics: Collection[str]) -> None:
         """Delete topics, if they exist; return when no broker knows them any more.

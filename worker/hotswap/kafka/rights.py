@@ -1,14 +1,9 @@
-"""What this user may do (KIP-430), by requests that aiokafka lacks.
-
-As internals.py and group.py, it uses aiokafka beyond its documented interface.
-"""
+"""What this user may do (KIP-430), by requests that aiokafka lacks."""
 
 import logging
 from collections.abc import Sequence
 from typing import Any, Final
 
-from aiokafka import AIOKafkaConsumer
-from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import (
     GroupAuthorizationFailedError,
     TopicAuthorizationFailedError,
@@ -21,6 +16,7 @@ from aiokafka.protocol.transaction import EndTxnRequest
 from aiokafka.protocol.types import Array, Boolean, Int16, Int32, Schema, String
 
 from hotswap.kafka.acls import Right
+from hotswap.kafka.cluster import Client
 
 _OPERATIONS: Final = {"Read": 1 << 3, "Write": 1 << 4, "Describe": 1 << 8, "DescribeConfigs": 1 << 10}
 _DENIED: Final = (GroupAuthorizationFailedError.errno, TransactionalIdAuthorizationFailed.errno)
@@ -95,26 +91,26 @@ class _RightsRequest(Request[_MetadataMessage]):  # type: ignore[misc]
         return request_struct_class(self._topics, False, True, True)
 
 
-async def missing_rights(admin: AIOKafkaAdminClient, wanted: Sequence[Right]) -> list[Right]:
+async def missing_rights(client: Client, wanted: Sequence[Right]) -> list[Right]:
     """Return those of the `wanted` rights that this user lacks; nothing is changed by finding out.
 
     Of topics that do not exist, or of which the broker does not tell, nothing is known, and so nothing is missing.
     """
-    topics = await topic_rights(admin, sorted({right.name for right in wanted if right.kind == "topic"}))
+    topics = await topic_rights(client, sorted({right.name for right in wanted if right.kind == "topic"}))
     missing = []
     for right in wanted:
         if right.kind == "topic":
             has = right.operation in topics.get(right.name, _OPERATIONS)
         else:
-            has = await _is_allowed(admin, right)
+            has = await _is_allowed(client, right)
         missing += [] if has else [right]
     return missing
 
 
-async def topic_rights(admin: AIOKafkaAdminClient, topics: Sequence[str]) -> dict[str, set[str]]:
+async def topic_rights(client: Client, topics: Sequence[str]) -> dict[str, set[str]]:
     """Return what this user may do with each topic of which the broker tells: operation names, none if it is hidden."""
     rights: dict[str, set[str]] = {}
-    for topic in (await admin._send_request(_RightsRequest(topics))).to_object()["topics"]:
+    for topic in (await client.ask(_RightsRequest(topics))).to_object()["topics"]:
         error, operations = topic["error_code"], topic["authorized_operations"]
         if error == TopicAuthorizationFailedError.errno:
             rights[topic["topic"]] = set()
@@ -123,20 +119,19 @@ async def topic_rights(admin: AIOKafkaAdminClient, topics: Sequence[str]) -> dic
     return rights
 
 
-async def sees_every_group(admin: AIOKafkaAdminClient) -> bool:
+async def sees_every_group(client: Client) -> bool:
     """Return whether this user may describe the cluster; else a broker lists only groups that he may describe."""
-    told: int = (await admin._send_request(_RightsRequest([]))).to_object()["authorized_operations"]
+    told: int = (await client.ask(_RightsRequest([]))).to_object()["authorized_operations"]
     return bool(told & _OPERATIONS["Describe"])
 
 
-async def is_hidden(consumer: AIOKafkaConsumer, topic: str) -> bool:
+async def is_hidden(client: Client, topic: str) -> bool:
     """Return whether a topic may not be described by this user: it is then missing where all are listed."""
-    client = consumer._client
-    answer = await client.send(client.get_random_node(), _RightsRequest([topic]))
+    answer = await client.ask(_RightsRequest([topic]))
     return any(one["error_code"] == TopicAuthorizationFailedError.errno for one in answer.to_object()["topics"])
 
 
-async def _is_allowed(admin: AIOKafkaAdminClient, right: Right) -> bool:
+async def _is_allowed(client: Client, right: Right) -> bool:
     """Whether a request is let through that needs this right; any broker decides that before it looks at the rest.
 
     Of a group that has no members and no offsets yet, a broker does not tell what is authorized, and of transactional
@@ -148,4 +143,4 @@ async def _is_allowed(admin: AIOKafkaAdminClient, right: Right) -> bool:
         request = EndTxnRequest(f"{right.name}0" if right.is_prefix else right.name, _NOBODY, _NOBODY, False)
     elif right.operation == "Read":
         request = HeartbeatRequest(right.name, _NOBODY, "")
-    return (await admin._send_request(request)).error_code not in _DENIED
+    return (await client.ask(request)).error_code not in _DENIED

@@ -8,10 +8,11 @@ from typing import NamedTuple, Self
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from hotswap.errors import Doubt, TopicMismatch
+from hotswap.kafka.cluster import Client
 from hotswap.kafka.connection import connection, doubting, end, reaching
 from hotswap.kafka.contents import Bounds, Unpacker
 from hotswap.kafka.fetched import get_batches, next_offset, sound
-from hotswap.kafka.internals import PartitionFetch, cut_fetches, learn
+from hotswap.kafka.internals import Cut, PartitionFetch, consumer_of
 from hotswap.kafka.records import Damaged
 from hotswap.kafka.witness import Ending, Known, LastAnswer
 from hotswap.settings import Settings
@@ -47,8 +48,15 @@ class Tail(NamedTuple):
 class _Reader:
     """A consumer, and what looks at the batches that it fetches."""
 
-    def __init__(self, consumer: AIOKafkaConsumer) -> None:
-        self.consumer = consumer
+    def __init__(self, settings: Settings) -> None:
+        self.client = Client(**connection(settings))
+        self.consumer = consumer_of(
+            self.client,
+            value_deserializer=Cut(self.cut),
+            enable_auto_commit=False,
+            auto_offset_reset="earliest",
+            fetch_max_wait_ms=50,
+        )
         self.look: Callable[[memoryview], None] = lambda _: None
 
     def cut(self, of: PartitionFetch) -> Iterator[Damaged]:
@@ -90,16 +98,12 @@ class AnswersTail:
 
     async def _connect(self) -> _Reader:
         """Start another consumer; of those that stay, there are as many as partitions have ever been read at a time."""
-        consumer = AIOKafkaConsumer(
-            **connection(self._settings), enable_auto_commit=False, auto_offset_reset="earliest", fetch_max_wait_ms=50
-        )
+        reader = _Reader(self._settings)
         try:
-            await consumer.start()
+            await reader.consumer.start()
         except BaseException:
-            await end(consumer)
+            await end(reader.consumer)
             raise
-        reader = _Reader(consumer)
-        cut_fetches(consumer, reader.cut)
         self._readers.append(reader)
         return reader
 
@@ -140,7 +144,7 @@ class AnswersTail:
     ) -> Mapping[TopicPartition, int]:
         """Fill `endings`; return the end offsets up to which they go."""
         consumer = reader.consumer
-        await learn(consumer, (key.topic for key in keys))
+        await reader.client.learn(key.topic for key in keys)
         begins, ends = await asyncio.gather(consumer.beginning_offsets(keys), consumer.end_offsets(keys))
         # All topics at once: a consumer fetches the metadata of a topic that it was not assigned before.
         consumer.assign(keys)

@@ -1,26 +1,40 @@
 """Appends to a topic as a log, outside transactions: commands, reports, requests."""
 
 import asyncio
+import contextlib
 import time
 from array import array
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from random import randrange
 from typing import Any, NamedTuple, TypeAlias
 
-from aiokafka import AIOKafkaProducer
-from aiokafka.errors import BrokerResponseError, ClusterAuthorizationFailedError
+from aiokafka import TopicPartition
 from aiokafka.partitioner import DefaultPartitioner
 
-from hotswap.errors import Denied, Doubt
-from hotswap.kafka.acls import Right, lacking
-from hotswap.kafka.connection import bounded, claimed, connection, end, needing, reaching
-from hotswap.kafka.internals import available_partitions, fill, wrap_sequences
+from hotswap.batch import Stamp
+from hotswap.errors import Doubt
+from hotswap.kafka.acls import Right
+from hotswap.kafka.batches import packed
+from hotswap.kafka.connection import bounded, needing
+from hotswap.kafka.transactions.producer import Producer
+from hotswap.kafka.wire.brokers import Brokers
 from hotswap.settings import Settings
+
+_BATCH_BYTES = 262_144
+_FLUSH_S = 2.0
 
 Item: TypeAlias = tuple[bytes | None, bytes | None, Sequence[tuple[str, bytes]]]
 """A record to write: key, value, headers."""
-Sent: TypeAlias = tuple[Sequence[int], "asyncio.Future[Any]"]
-"""A record batch that is on its way: which of the records are in it, in order, and its acknowledgement."""
+
+
+class Sent(NamedTuple):
+    """A record batch that is on its way: where to, which of the records are in it, in order, and its first offset."""
+
+    key: TopicPartition
+    by: Producer
+    records: Sequence[int]
+    offset: asyncio.Future[int]
 
 
 class Written(NamedTuple):
@@ -32,12 +46,18 @@ class Written(NamedTuple):
 
 
 class LogWriter:
-    """Appends records outside transactions, each acknowledged by every in-sync replica."""
+    """Appends records outside transactions, each acknowledged by every in-sync replica.
 
-    def __init__(self, settings: Settings) -> None:
+    Each partition has a producer of its own: where one has failed or is in doubt, nothing else is.
+    """
+
+    def __init__(self, settings: Settings, brokers: Brokers | None = None) -> None:
+        """Without `brokers`, whose connections it shares, it has its own."""
         self._settings = settings
-        self._producer = self._new_producer()
-        self._is_denied, self._renewing = False, asyncio.Lock()
+        self._brokers = brokers or Brokers(settings)
+        self._has_own = brokers is None
+        self._producers: dict[TopicPartition, Producer] = {}
+        self._opening: defaultdict[TopicPartition, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._partitioner = DefaultPartitioner()
         self._turn = randrange(1_000)  # noqa: S311 - where the round robin starts is no secret
 
@@ -48,18 +68,8 @@ class LogWriter:
             StartError: no broker answers.
 
         """
-        try:
-            with reaching(self._settings):
-                async with asyncio.timeout(self._settings.call_timeout_s):
-                    await self._producer.start()
-        except ClusterAuthorizationFailedError:
-            self._is_denied = True  # a producer without Write on any topic; which one is wanted is known later
-
-    def _new_producer(self) -> AIOKafkaProducer:
-        arguments = connection(self._settings)
-        producer = AIOKafkaProducer(**arguments, acks="all", enable_idempotence=True, max_batch_size=262_144)
-        wrap_sequences(producer)
-        return producer
+        if self._has_own:
+            await self._brokers.start()
 
     async def append(
         self,
@@ -76,10 +86,9 @@ class LogWriter:
             Doubt: whether it was written is not known; Denied: this user may not write there.
 
         """
-        await self._check(topic)
-        sent = self._producer.send_and_wait(topic, value, key=key, headers=list(headers), partition=partition)
-        written = await self._bounded(sent, topic)
-        return written.partition, written.offset
+        sent = await self.send_many(topic, [key], [value], [headers], partition=partition)
+        ((number, offset, _),) = await self.acknowledged(topic, sent)
+        return number, offset
 
     async def append_many(self, topic: str, items: Sequence[Item]) -> list[Written]:
         """Append records and await their acknowledgements; return where they are, batch by batch.
@@ -107,73 +116,63 @@ class LogWriter:
         The parts of the records come in columns: a tuple for each record costs as much as to write it. With a
         `partition`, all go there.
         """
-        await self._check(topic)
         lists = [part if type(part) is list else list(part) for part in headers]
         sending = self._send(topic, partition, keys, values, lists)
         sent: list[Sent] = await self._bounded(sending, topic)
         return sent
 
     async def acknowledged(self, topic: str, sent: Sequence[Sent]) -> list[Written]:
-        """Await the acknowledgements of what `send_many` returned."""
-        waiting = asyncio.gather(*(acknowledgement for _, acknowledgement in sent))
-        firsts = await self._bounded(waiting, topic)
-        return [Written(first.partition, first.offset, part) for (part, _), first in zip(sent, firsts, strict=True)]
+        """Await the acknowledgements of what `send_many` returned.
 
-    async def _check(self, topic: str) -> None:
-        """Start a producer that was denied, unless that is so still. Raises Denied."""
-        if self._is_denied:
-            try:
-                await self._renew(self._producer)
-            except Doubt as doubt:
-                raise Denied(lacking(self._settings, [Right("Write", "topic", topic)])) from doubt
-            self._is_denied = False
+        Raises:
+            Doubt: which of them were written is not known; Denied: this user may not write there.
+
+        """
+        # Shielded: who gives up waiting leaves no gap before what others have sent since.
+        waiting = asyncio.gather(*(asyncio.shield(one.offset) for one in sent))
+        try:
+            firsts = await self._bounded(waiting, topic)
+        except Doubt:
+            await self._discard(sent)
+            raise
+        return [Written(one.key.partition, first, one.records) for one, first in zip(sent, firsts, strict=True)]
 
     async def _bounded(self, call: Any, topic: str) -> Any:
-        try:
-            with needing(self._settings, Right("Write", "topic", topic)):
-                return await bounded(call, self._settings.call_timeout_s, f"writing to {topic}")
-        except Doubt as doubt:
-            cause = doubt.__cause__
-            if isinstance(cause, Denied) or isinstance(getattr(cause, "__cause__", cause), BrokerResponseError):
-                await self._renew(self._producer)
-            raise
+        with needing(self._settings, Right("Write", "topic", topic)):
+            return await bounded(call, self._settings.call_timeout_s, f"writing to {topic}")
 
-    async def _renew(self, rejected: AIOKafkaProducer) -> None:
-        """Take another producer after a batch that the broker has rejected, unless somebody has just done so.
-
-        aiokafka's has counted the records of that batch, so that every further one is OutOfOrderSequenceNumber.
-        """
-        async with self._renewing:
-            if self._producer is not rejected:
-                return
-            fresh = self._new_producer()
-            try:
-                await bounded(fresh.start(), self._settings.call_timeout_s, "connecting again")
-            except BaseException:
-                await end(fresh)
-                raise
-            self._producer = fresh
-            await end(rejected)
+    async def _discard(self, sent: Sequence[Sent]) -> None:
+        """Write no more by a producer whose batch has failed, or is still in doubt: others would be out of order."""
+        for one in sent:
+            if not one.offset.done() or one.offset.cancelled() or one.offset.exception():
+                if self._producers.get(one.key) is one.by:
+                    del self._producers[one.key]
+                await one.by.discard()
 
     async def _send(self, topic: str, to: int | None, keys: Sequence[Any], *more: Sequence[Any]) -> list[Sent]:
         # One future per batch instead of per record: those were most of the cost of publishing.
-        now_ms = int(time.time() * 1000)
-        sent: list[Sent] = []
-        shares = self._shares(keys, *await self._partitions(topic)) if to is None else {to: range(len(keys))}
-        for partition, part in shares.items():
+        shares = self._shares(keys, *await self._brokers.partitions(topic)) if to is None else {to: range(len(keys))}
+        places = [TopicPartition(topic, number) for number in shares]
+        producers = await asyncio.gather(*map(self._producer, places))
+        now_ms, sent = int(time.time() * 1000), []
+        for key, producer, share in zip(places, producers, shares.values(), strict=True):
+            part = share
             while part:
-                batch = self._producer.create_batch()
                 records: Any = zip(*(map(column.__getitem__, part) for column in (keys, *more)), strict=True)
-                taken = fill(batch, now_ms, records)
-                queued = await self._producer.send_batch(batch, topic, partition=partition)
-                sent.append((part[:taken], claimed(queued)))
-                part = part[taken:]  # noqa: PLW2901
+                stamp = Stamp(producer.id, producer.epoch, producer.sequence(key), False, _BATCH_BYTES)
+                batch = packed(records, now_ms, stamp)
+                sent.append(Sent(key, producer, part[: batch.records], producer.produce(key, batch)))
+                part = part[batch.records :]
         return sent
 
-    async def _partitions(self, topic: str) -> tuple[list[int], list[int]]:
-        """Return the topic's partitions, and those that have a leader."""
-        numbers = sorted(await self._producer.partitions_for(topic))
-        return numbers, sorted(available_partitions(self._producer, topic)) or numbers
+    async def _producer(self, key: TopicPartition) -> Producer:
+        """Return the producer of a partition, ready."""
+        async with self._opening[key]:
+            if key not in self._producers:
+                producer = Producer(self._brokers)
+                await producer.init()
+                self._producers[key] = producer
+            return self._producers[key]
 
     def _shares(
         self, keys: Sequence[bytes | None], numbers: Sequence[int], available: Sequence[int]
@@ -190,5 +189,11 @@ class LogWriter:
         return shares
 
     async def stop(self) -> None:
-        """Send what is pending, and close the connection."""
-        await end(self._producer)
+        """Send what is pending, within two seconds, and close the connections."""
+        producers = self._producers.values()
+        with contextlib.suppress(Exception):
+            async with asyncio.timeout(_FLUSH_S):
+                await asyncio.gather(*(producer.acknowledged() for producer in producers))
+        await asyncio.gather(*(producer.discard() for producer in producers))
+        if self._has_own:
+            await self._brokers.stop()

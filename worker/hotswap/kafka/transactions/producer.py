@@ -18,13 +18,14 @@ from functools import partial
 from typing import Any, Final, NamedTuple, Protocol, TypeAlias
 
 from aiokafka import TopicPartition
-from aiokafka.errors import KafkaError, for_code
+from aiokafka.errors import KafkaError
 from aiokafka.structs import OffsetAndMetadata
 
 from hotswap.batch import RecordBatch
 from hotswap.failpoints import failpoint
 from hotswap.kafka.batches import stamped
 from hotswap.kafka.connection import claimed
+from hotswap.kafka.error_codes import for_code
 from hotswap.kafka.transactions.verdicts import Call, Verdict, unanswered, unsent, verdict
 from hotswap.kafka.wire.brokers import Brokers, Coordinated, Kind
 from hotswap.kafka.wire.messages import (
@@ -46,6 +47,8 @@ _TIMEOUT_MS: Final = 30_000
 _FIRST_PAUSE_S: Final = 0.001
 _LONGEST_PAUSE_S: Final = 0.1
 _REJOINING_S: Final = 0.005
+_OFFSET: Final = 2
+"""Where the answer to a Produce has the offset of the batch, after the partition and the error code."""
 
 
 class Member(NamedTuple):
@@ -118,7 +121,7 @@ class Producer:
         """As Kafka has given them; the end of a transaction may change both."""
         self._version = 1  # of the open transaction
         self._sequences: defaultdict[TopicPartition, int] = defaultdict(int)
-        self._last: dict[TopicPartition, asyncio.Future[None]] = {}  # partition -> what was sent to it last
+        self._last: dict[TopicPartition, asyncio.Future[int]] = {}  # partition -> what was sent to it last
         self._added: set[TopicPartition | None] = set()  # to the open transaction, in version 1; None: the group
         self._adding = asyncio.Lock()
 
@@ -134,12 +137,16 @@ class Producer:
         """Return the sequence number of the next record to a partition."""
         return self._sequences[key]
 
-    def produce(self, key: TopicPartition, batch: RecordBatch) -> None:
-        """Send a record batch after those that were sent to the partition before; `acknowledged` waits for it."""
+    def produce(self, key: TopicPartition, batch: RecordBatch) -> asyncio.Future[int]:
+        """Send a record batch after those that were sent to the partition before; return its offset once it has one.
+
+        `acknowledged` waits for all.
+        """
         self._open()
         data = stamped(batch, self.id, self.epoch, self._sequences[key]).data
         self._sequences[key] = (self._sequences[key] + batch.records) % SEQUENCES
-        self._last[key] = claimed(asyncio.ensure_future(self._produce(key, data, self._last.get(key))))
+        sent = self._last[key] = claimed(asyncio.ensure_future(self._produce(key, data, self._last.get(key))))
+        return sent
 
     async def acknowledged(self) -> None:
         """Wait until all that was sent is on each in-sync replica."""
@@ -207,14 +214,15 @@ class Producer:
             raise AssertionError(f"{self._name}: {self._state} -> {state} is not a legal transition")
         self._state = state
 
-    async def _produce(self, key: TopicPartition, data: memoryview, before: asyncio.Future[None] | None) -> None:
+    async def _produce(self, key: TopicPartition, data: memoryview, before: asyncio.Future[int] | None) -> int:
         if before:
             await before
         if self._name and self._version == 1:
             await self._add(key)
         kind = Produce if self._version == 1 else ProduceInTransaction
         request = kind(self._name, -1, _TIMEOUT_MS, one(key.topic, key.partition, data), {})
-        await self._insist(Call.PRODUCE, partial(self._brokers.leader, key), request, partial(_error_at, key))
+        answer = await self._insist(Call.PRODUCE, partial(self._brokers.leader, key), request, partial(_error_at, key))
+        return int(_at(key, answer)[_OFFSET])
 
     async def _add(self, key: TopicPartition | None) -> None:
         async with self._adding:
@@ -273,6 +281,10 @@ def _error(answer: Any) -> int:
 
 def _error_at(key: TopicPartition, answer: Any) -> int:
     """Return the error code of a partition, the only one that was asked about."""
-    ((_, ((number, code, *_), *_), *_), *_) = answer.topics
-    assert number == key.partition
-    return int(code)
+    return int(_at(key, answer)[1])
+
+
+def _at(key: TopicPartition, answer: Any) -> Any:
+    ((_, (told, *_), *_), *_) = answer.topics
+    assert told[0] == key.partition
+    return told

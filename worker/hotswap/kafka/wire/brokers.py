@@ -9,20 +9,23 @@ import asyncio
 import contextlib
 import logging
 from collections import Counter, defaultdict
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from collections.abc import Set as AbstractSet
 from contextlib import asynccontextmanager
 from enum import IntEnum
-from typing import Any, Final, NamedTuple, Self
+from typing import Any, Final, NamedTuple, Self, TypeVar
 
 from aiokafka import TopicPartition
-from aiokafka.client import AIOKafkaClient
-from aiokafka.errors import KafkaError, NodeNotReadyError, TopicAuthorizationFailedError, for_code
+from aiokafka.errors import KafkaError, NodeNotReadyError, TopicAuthorizationFailedError
 
-from hotswap.kafka.connection import claimed, connection, reaching
+from hotswap.kafka.cluster import Client
+from hotswap.kafka.connection import bounded, claimed, connection, reaching
+from hotswap.kafka.error_codes import for_code
 from hotswap.kafka.together import Together
 from hotswap.kafka.wire.messages import Features, FindCoordinators, Message, finalized
 from hotswap.settings import Settings
+
+T = TypeVar("T")
 
 log = logging.getLogger(__name__)
 
@@ -54,7 +57,7 @@ class Brokers:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._client: Any = None
+        self._client: Client | None = None
         self._on_their_way: Counter[tuple[int, int]] = Counter()
         self._coordinators: dict[Coordinated, int] = {}
         self._finding = Together(self._find)
@@ -74,6 +77,11 @@ class Brokers:
             await made.stop()
 
     @property
+    def _known(self) -> Client:
+        assert self._client, "start comes first"
+        return self._client
+
+    @property
     def transactions(self) -> str:
         """Which transactions a worker sends now, for a person."""
         return f"version {self.transaction_version}" if self._settings.delivery == "exactly_once" else "none"
@@ -85,15 +93,22 @@ class Brokers:
             StartError: no broker answers.
 
         """
-        seconds, topics = self._settings.call_timeout_s, self._settings.topics
-        client = self._client = AIOKafkaClient(**connection(self._settings), request_timeout_ms=int(1_000 * seconds))
+        seconds = self._settings.call_timeout_s
+        self._client = Client(**connection(self._settings), request_timeout_ms=int(1_000 * seconds))
         with reaching(self._settings):
             async with asyncio.timeout(seconds):
-                await client.bootstrap()
-                client.set_topics([topics.predictions, topics.dead_letters, topics.status])
-                await self.look()
-        self._looking = asyncio.create_task(self._look_now_and_then())
+                await self._client.bootstrap()
         return self
+
+    async def watch(self) -> None:
+        """Look now, and every few seconds, which version of transactions the cluster has agreed upon.
+
+        Raises:
+            Doubt: Kafka did not answer in time.
+
+        """
+        await bounded(self.look(), self._settings.call_timeout_s, "asking for the version of transactions")
+        self._looking = asyncio.create_task(self._look_now_and_then())
 
     async def stop(self) -> None:
         """Close the connections, within two seconds."""
@@ -112,17 +127,35 @@ class Brokers:
             TopicAuthorizationFailedError: this user may not see the topic.
 
         """
+        if is_stale:
+            await self._known.force_metadata_update()
+        return await self._told(key.topic, lambda: _node(self._known.cluster.leader_for_partition(key)))
+
+    async def partitions(self, topic: str) -> tuple[list[int], list[int]]:
+        """Return the partitions of a topic, and those that have a leader; a topic without any is waited for.
+
+        Raises:
+            TopicAuthorizationFailedError: this user may not see the topic.
+
+        """
+        cluster = self._known.cluster
+        numbers = await self._told(topic, lambda: cluster.partitions_for_topic(topic) or None)
+        return sorted(numbers), sorted(cluster.available_partitions_for_topic(topic) or numbers)
+
+    async def _told(self, topic: str, read: Callable[[], T | None]) -> T:
+        """Return what is read of the metadata of a topic, as soon as they tell it."""
+        is_asked = False
         while True:
-            if is_stale:
-                await self._client.force_metadata_update()
-            if key.topic in self._client.cluster.unauthorized_topics:
-                raise TopicAuthorizationFailedError(key.topic)
-            node = self._client.cluster.leader_for_partition(key)
-            if node is not None and node >= 0:
-                return int(node)
-            is_stale = True
-            self._client.add_topic(key.topic)
-            await asyncio.sleep(_AGAIN_S)
+            is_hidden = topic in self._known.cluster.unauthorized_topics
+            if not is_hidden and (found := read()) is not None:
+                return found
+            if is_hidden and is_asked:
+                raise TopicAuthorizationFailedError(topic)
+            await self._known.add_topic(topic)
+            if is_asked:
+                await asyncio.sleep(_AGAIN_S)
+                await self._known.force_metadata_update()
+            is_asked = True
 
     async def coordinator(self, of: Coordinated, *, is_stale: bool = False) -> int:
         """Return the node that coordinates something; `is_stale`: the one that was returned before does not.
@@ -154,7 +187,7 @@ class Brokers:
         """
         line = min(((node, number) for number in range(CONNECTIONS)), key=self._on_their_way.__getitem__)
         self._on_their_way[line] += 1
-        sent = claimed(asyncio.ensure_future(self._client.send(node, request, group=line[1])))
+        sent = claimed(asyncio.ensure_future(self._known.send(node, request, group=line[1])))
         sent.add_done_callback(lambda _: self._on_their_way.subtract((line,)))
         return await asyncio.shield(sent)
 
@@ -192,11 +225,15 @@ class Brokers:
 
     def nodes(self) -> list[int]:
         """Return all that are known."""
-        return sorted(int(broker.nodeId) for broker in self._client.cluster.brokers())
+        return sorted(int(broker.nodeId) for broker in self._known.cluster.brokers())
 
     async def any(self, *, is_stale: bool = False) -> int:  # noqa: ARG002 - as its neighbours
         """Return some node."""
-        node = self._client.get_random_node()
+        node = self._known.get_random_node()
         if node is None:
             raise NodeNotReadyError("no broker is known")
         return int(node)
+
+
+def _node(number: int | None) -> int | None:
+    return None if number is None or number < 0 else int(number)
