@@ -20,9 +20,8 @@ side_by_side := --numprocesses 3 --dist loadfile --no-loadscope-reorder
 # The tests of what pyproject.toml wants covered. Coverage makes a test 1.6 times as slow: the other ones do without.
 deciding := $(addprefix tests/unit/,artifacts pipeline trust \
 	$(addprefix client/test_,deletion.py findings.py hanging.py later_clients.py needed.py \
-	overview.py trend.py) kafka/test_position.py \
-	$(addprefix kafka/test_,brokers.py messages.py open_transactions.py outbox.py partition_commit.py partition_open.py producer.py verdicts.py) \
-	kafka/test_witness.py test_agenda.py test_agenda_failures.py test_later_commands.py test_progress.py test_swap.py)
+	overview.py trend.py) $(addprefix kafka/,partition transactions wire) \
+	test_agenda.py test_agenda_failures.py test_later_commands.py test_progress.py test_swap.py)
 
 # The tests start a thousand Pythons: each would compile anew what it imports, which takes more than half a second, and
 # with numpy start a thread for each core, which nobody uses.

@@ -16,9 +16,9 @@ from typing import NamedTuple
 
 from aiokafka import TopicPartition
 
-from hotswap.kafka.batches import records_of
-from hotswap.kafka.cluster import Client
-from hotswap.kafka.internals import Cut, PartitionFetch, consumer_of
+from hotswap.kafka.client.cluster import Client
+from hotswap.kafka.client.internals import Cut, PartitionFetch, consumer_of
+from hotswap.kafka.wire.batches import records_of
 from hotswap.recordbatch.header import CONTROL, SIZE, Header, size_of
 
 BATCH = struct.Struct("dIQI")

@@ -21,7 +21,7 @@ import psutil
 from confluent_kafka.admin import AdminClient
 
 from hotswap.client.change import Change
-from hotswap.kafka.admin import Admin
+from hotswap.kafka.topics.admin import Admin
 from hotswap.local.kafka import LocalKafka, free_ports
 from hotswap.local.lifeline import start_watchdog
 from hotswap.packages.configuration import document_of

@@ -25,7 +25,7 @@ from workload import another_model, first_model
 from hotswap.client.change import Change
 from hotswap.client.client import Client
 from hotswap.codec.proto import compile as compile_proto
-from hotswap.kafka.admin import Admin
+from hotswap.kafka.topics.admin import Admin
 from hotswap.local.kafka import LocalKafka
 
 _LINGER = (

@@ -29,7 +29,7 @@ from hotswap.client.change import compile_file
 from hotswap.client.client import Client
 from hotswap.codec.text.reader import RowReader
 from hotswap.generation import TextOptions
-from hotswap.kafka.admin import Admin
+from hotswap.kafka.topics.admin import Admin
 from hotswap.local.kafka import LocalKafka
 from hotswap.settings import Settings
 

@@ -19,7 +19,7 @@ from reader import ANSWER
 from workload import first_model
 
 from hotswap.client.change import Change
-from hotswap.kafka.log import LogReader
+from hotswap.kafka.topics.log import LogReader
 from hotswap.local.kafka import LocalKafka
 from hotswap.local.lifeline import start_watchdog
 from hotswap.settings import Settings

@@ -30,7 +30,7 @@ from stream import Changed, Floor, Steady
 from workload import another_model, first_model
 
 from hotswap.client.change import Change
-from hotswap.kafka.admin import Admin
+from hotswap.kafka.topics.admin import Admin
 from hotswap.local.kafka import LocalKafka
 from hotswap.settings import Settings
 

@@ -32,8 +32,8 @@ from hotswap.client.answers import Answers
 from hotswap.client.change import Change, Receipt
 from hotswap.client.client import Client
 from hotswap.errors import HotswapError, SwapError
-from hotswap.kafka.admin import Admin
-from hotswap.kafka.log import LogReader
+from hotswap.kafka.topics.admin import Admin
+from hotswap.kafka.topics.log import LogReader
 from hotswap.settings import Settings
 
 PICTURE = Path(__file__).resolve().parents[1] / "build" / "demo.svg"

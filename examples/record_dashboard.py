@@ -32,7 +32,7 @@ from demo_screen import Screen
 from matplotlib import style
 
 from hotswap import logs
-from hotswap.kafka.admin import Admin
+from hotswap.kafka.topics.admin import Admin
 from hotswap.local.kafka import free_ports
 from hotswap.local.lifeline import start_watchdog
 

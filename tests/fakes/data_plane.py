@@ -46,7 +46,7 @@ class FakeRequest:
 
 
 class FakeBatch:
-    """A batch of `hotswap.kafka.records` whose requests are already parsed."""
+    """A batch of `hotswap.kafka.topics.records` whose requests are already parsed."""
 
     def __init__(self, requests: Sequence[Request]) -> None:
         self.size = self.window_bytes = sum(len(request.value or b"") for request in requests)

@@ -5,8 +5,8 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Self
 
 from hotswap.errors import Denied, StartError
-from hotswap.kafka.committed import Committed, Lag
-from hotswap.kafka.groups import Group
+from hotswap.kafka.client.groups import Group
+from hotswap.kafka.topics.committed import Committed, Lag
 from hotswap.settings import Settings
 
 if TYPE_CHECKING:

@@ -14,9 +14,9 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from fakes.kafka_admin import FakeAdmin
 from hotswap.batch import Headers
 from hotswap.errors import StartError
-from hotswap.kafka.committed import Lag
-from hotswap.kafka.unparsed import Sought
-from hotswap.kafka.writer import Written
+from hotswap.kafka.topics.committed import Lag
+from hotswap.kafka.topics.unparsed import Sought
+from hotswap.kafka.topics.writer import Written
 from hotswap.settings import Settings
 from hotswap.v1 import control_pb2 as wire
 
@@ -111,7 +111,7 @@ class FakeCluster:
             "hotswap.client.refusals": {"LogReader": reader, "Admin": admin},
             "hotswap.gateway.desk": {"LogWriter": writer, "Admin": admin},
             "hotswap.cli.dead_letters": {"LogReader": reader},
-            "hotswap.kafka.control_topic": {"LogReader": reader, "Admin": admin},
+            "hotswap.kafka.topics.control_topic": {"LogReader": reader, "Admin": admin},
             "hotswap.console.watch": {"LogReader": reader, "Admin": admin},
             "hotswap.cli.top": {"LogReader": reader, "Admin": admin},
         }

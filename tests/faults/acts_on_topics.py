@@ -10,7 +10,7 @@ import time
 from confluent_kafka import ConsumerGroupTopicPartitions, KafkaException, TopicPartition
 from confluent_kafka.admin import NewPartitions, OffsetSpec
 
-from hotswap.kafka.admin import Admin
+from hotswap.kafka.topics.admin import Admin
 
 CREATING = {"auto.create.topics.enable": "true"}
 """A broker that creates a topic once it is asked for, as Kafka does by default."""

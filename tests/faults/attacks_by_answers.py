@@ -8,7 +8,7 @@ from datetime import datetime
 
 from faults.stage import WORKERS
 from harness.forging import Forger
-from hotswap.kafka.admin import Admin
+from hotswap.kafka.topics.admin import Admin
 
 _MANY = 100_000
 _OPENING_S = 5.0

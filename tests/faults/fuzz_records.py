@@ -14,7 +14,7 @@ from faults.record_inputs import ABSENT, ANY, OURS, PREDICTED, UNPACKED_BYTES, i
 from harness.audit import each, header, source
 from harness.fleet import EXAMPLES, Deployment
 from hotswap.client.change import Change
-from hotswap.kafka.admin import Admin
+from hotswap.kafka.topics.admin import Admin
 
 _ROUND = 5_000
 _KEPT = 20

@@ -8,11 +8,11 @@ from aiokafka import AIOKafkaProducer
 
 from harness.audit import read
 from hotswap.batch import Position, Transaction
-from hotswap.kafka import fetched
-from hotswap.kafka.admin import Admin
-from hotswap.kafka.membership import Membership
-from hotswap.kafka.partition import Cluster, KafkaPartition
-from hotswap.kafka.tail import AnswersTail
+from hotswap.kafka.group.membership import Membership
+from hotswap.kafka.partition.partition import Cluster, KafkaPartition
+from hotswap.kafka.partition.tail import AnswersTail
+from hotswap.kafka.topics import fetched
+from hotswap.kafka.topics.admin import Admin
 from hotswap.kafka.transactions.alternating import Alternating
 from hotswap.kafka.wire.brokers import Brokers
 

@@ -15,7 +15,7 @@ from faults import fetches, transactional_frames
 END_TXN = 26
 TXN_OFFSET_COMMIT = 28
 _OF_NOBODY = struct.pack(">qh?", -1, -1, False), struct.pack(">qh?B", -1, -1, False, 0)
-"""The end of an EndTxn by which a worker asks for its rights (hotswap.kafka.rights), of flexible versions, too; it
+"""The end of an EndTxn by which a worker asks for its rights (kafka/client/rights.py), of flexible versions, too; it
 commits nothing."""
 
 

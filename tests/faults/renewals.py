@@ -14,8 +14,8 @@ from harness.secured import secured_kafka
 from hotswap.client.answers import Outgoing
 from hotswap.client.change import Change
 from hotswap.errors import Doubt, StartError
-from hotswap.kafka import credentials
-from hotswap.kafka.admin import Admin
+from hotswap.kafka.client import credentials
+from hotswap.kafka.topics.admin import Admin
 from hotswap.local.kafka import free_ports
 from hotswap.settings import Settings
 

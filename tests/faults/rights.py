@@ -13,7 +13,7 @@ from harness.fleet import EXAMPLES, Deployment, messages
 from harness.secured import binding, secured_kafka
 from hotswap.client.answers import Outgoing
 from hotswap.client.change import Change
-from hotswap.kafka.acls import Role, rights_of
+from hotswap.kafka.client.acls import Role, rights_of
 
 HEAD = "| who | without | how it ends | in one line | lines logged meanwhile | verdict |\n|---|---|---|---|---|---|"
 WORKER, PUBLISHER, OPERATOR = "worker", "publisher", "operator"

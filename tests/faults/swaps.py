@@ -14,7 +14,7 @@ from harness.fleet import EXAMPLES
 from hotswap.artifacts.store import Store
 from hotswap.commands import encode_command
 from hotswap.generation import Model
-from hotswap.kafka.writer import LogWriter
+from hotswap.kafka.topics.writer import LogWriter
 from hotswap.swap import SwapCommand
 
 _MODELS = ("iris_glm", "iris_gbm")

@@ -11,7 +11,7 @@ from faults import publisher as module
 from faults.publisher import Child, Publisher, iris, requests
 from harness.audit import header, read
 from harness.fleet import Deployment, messages
-from hotswap.kafka.admin import Admin
+from hotswap.kafka.topics.admin import Admin
 
 
 @pytest.fixture

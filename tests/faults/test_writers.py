@@ -9,8 +9,8 @@ from faults.one_partition import on_kafka
 from faults.writers import are_of_one_transaction
 from harness.fleet import Deployment
 from hotswap.batch import Stamp
-from hotswap.kafka.batches import packed
 from hotswap.kafka.transactions.alternating import Alternating
+from hotswap.kafka.wire.batches import packed
 
 
 async def test_records_of_two_producers_are_of_two_transactions_though_no_marker_lies_between_them(

@@ -4,7 +4,7 @@ import asyncio
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
-from hotswap.kafka.internals import Cut
+from hotswap.kafka.client.internals import Cut
 from hotswap.recordbatch.header import Header, size_of
 
 _FAR = 2_000

@@ -28,8 +28,8 @@ from hotswap.artifacts.store import Store
 from hotswap.batch import Code, Refusal, Unscorable
 from hotswap.codec.proto import compile as compile_proto
 from hotswap.generation import Model, Proto
-from hotswap.kafka.assignor import Claim, KeepingAssignor
-from hotswap.kafka.committed import committed_at
+from hotswap.kafka.group.assignor import Claim, KeepingAssignor
+from hotswap.kafka.topics.committed import committed_at
 from hotswap.kafka.transactions.alternating import transactional_ids
 from hotswap.packages import packing
 from hotswap.packages.packing import Content, write_package

@@ -20,7 +20,7 @@ from hotswap.client.change import Change, Receipt
 from hotswap.client.client import Client
 from hotswap.codec.proto import Operation
 from hotswap.codec.proto import compile as compile_proto
-from hotswap.kafka.admin import Admin
+from hotswap.kafka.topics.admin import Admin
 from hotswap.service import CHILD
 from hotswap.settings import Settings
 

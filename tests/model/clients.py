@@ -13,13 +13,13 @@ from aiokafka.structs import OffsetAndMetadata
 
 from fakes.data_plane import FakeBatch
 from hotswap.batch import Limits, Record
-from hotswap.kafka import admin
-from hotswap.kafka.assignor import BOTH_IDS, KeepingAssignor, encoded
-from hotswap.kafka.committed import Committed, Lag
-from hotswap.kafka.membership import Membership
-from hotswap.kafka.tail import Tail
-from hotswap.kafka.witness import Known, LastAnswer
-from hotswap.kafka.writer import Item
+from hotswap.kafka.group.assignor import BOTH_IDS, KeepingAssignor, encoded
+from hotswap.kafka.group.membership import Membership
+from hotswap.kafka.partition.tail import Tail
+from hotswap.kafka.partition.witness import Known, LastAnswer
+from hotswap.kafka.topics import admin
+from hotswap.kafka.topics.committed import Committed, Lag
+from hotswap.kafka.topics.writer import Item
 from hotswap.settings import Settings
 from model.broker import Place
 from model.steps import here
@@ -177,7 +177,7 @@ class Admin(admin.Admin):
 
 
 class AnswersTail:
-    """hotswap.kafka.tail.AnswersTail."""
+    """hotswap.kafka.partition.tail.AnswersTail."""
 
     def __init__(self, _: Settings) -> None:
         self._process = here()
@@ -215,7 +215,7 @@ def _answer(record: Record) -> LastAnswer:
 
 
 class LogReader:
-    """hotswap.kafka.log.LogReader of the control topic; how far this worker has read is what the law goes by."""
+    """hotswap.kafka.topics.log.LogReader of the control topic; how far this worker has read is what the law goes by."""
 
     def __init__(self, settings: Settings, topic: str, *, read_committed: bool) -> None:
         self._process = here()
@@ -245,7 +245,7 @@ class LogReader:
 
 
 class LogWriter:
-    """hotswap.kafka.log.LogWriter: what the worker says of itself is no part of the model."""
+    """hotswap.kafka.topics.log.LogWriter: what the worker says of itself is no part of the model."""
 
     def __init__(self, *_: object) -> None:
         pass

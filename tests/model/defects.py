@@ -19,15 +19,15 @@ class Mutant(NamedTuple):
 
 SWAP, PIPELINE = "worker/hotswap/swap.py", "worker/hotswap/pipeline/loop.py"
 ANSWERING, ADDRESSING = "worker/hotswap/pipeline/answering.py", "worker/hotswap/pipeline/addressing.py"
-INBOX = "worker/hotswap/kafka/inbox.py"
-RECORDS, CONTENTS = "worker/hotswap/kafka/records.py", "worker/hotswap/kafka/contents.py"
+INBOX = "worker/hotswap/kafka/group/inbox.py"
+RECORDS, CONTENTS = "worker/hotswap/kafka/topics/records.py", "worker/hotswap/kafka/topics/contents.py"
 PARTITIONS = "worker/hotswap/pipeline/partitions.py"
 PROGRESS, AGENDA = "worker/hotswap/progress.py", "worker/hotswap/agenda.py"
 PARTITION, POSITION, MEMBERSHIP, ADMIN = (
-    "worker/hotswap/kafka/partition.py",
-    "worker/hotswap/kafka/position.py",
-    "worker/hotswap/kafka/membership.py",
-    "worker/hotswap/kafka/admin.py",
+    "worker/hotswap/kafka/partition/partition.py",
+    "worker/hotswap/kafka/partition/position.py",
+    "worker/hotswap/kafka/group/membership.py",
+    "worker/hotswap/kafka/topics/admin.py",
 )
 
 DEFECTS = [

@@ -48,7 +48,7 @@ REBALANCES = [
         "before.membership <= number <= before.membership + 1",
         "before.membership <= number",
         "I1, where nothing fences",
-        ("tests/unit/kafka/test_membership.py",),
+        ("tests/unit/kafka/group/test_membership.py",),
     ),
     Mutant(
         "what has moved to another worker is not given up",

@@ -3,7 +3,7 @@
 from model.defects import ADDRESSING, CONTENTS, INBOX, RECORDS, Mutant
 
 ALIKE, COLUMNS = "worker/hotswap/recordbatch/alike.py", ("tests/unit/recordbatch/test_alike.py",)
-SEALING, RAW = "worker/hotswap/host/sealing.py", ("tests/unit/kafka/test_raw_requests.py",)
+SEALING, RAW = "worker/hotswap/host/sealing.py", ("tests/unit/kafka/topics/test_raw_requests.py",)
 
 BATCHES = [
     Mutant(

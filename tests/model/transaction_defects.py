@@ -13,7 +13,7 @@ SENDING = [
         "self._sequences[key] = (self._sequences[key] + batch.records) % SEQUENCES",
         "pass",
         "I11",
-        ("tests/unit/kafka/test_outbox.py",),
+        ("tests/unit/kafka/partition/test_outbox.py",),
     ),
     Mutant(
         "one transactional id per worker",
@@ -42,7 +42,7 @@ SENDING = [
         "if kind is EndTransactionAndEpoch:",
         "if not kind:",
         "I1",
-        ("tests/unit/kafka/test_producer.py",),
+        ("tests/unit/kafka/transactions/test_producer.py",),
     ),
     Mutant(
         "an offset of an older membership passes for committed",
@@ -50,7 +50,7 @@ SENDING = [
         "return Verdict.REJOINED",
         "return Verdict.DONE",
         "I1",
-        ("tests/unit/kafka/test_verdicts.py",),
+        ("tests/unit/kafka/transactions/test_verdicts.py",),
     ),
     Mutant(
         "no look at what became of the records",

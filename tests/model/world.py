@@ -11,8 +11,8 @@ from aiokafka.structs import OffsetAndMetadata
 
 from hotswap import service, staging
 from hotswap.batch import Position
-from hotswap.kafka import membership
-from hotswap.kafka.partition import KafkaPartition
+from hotswap.kafka.group import membership
+from hotswap.kafka.partition.partition import KafkaPartition
 from hotswap.pipeline import loop as loop_module
 from hotswap.pipeline.loop import PartitionLoop
 from hotswap.pipeline.ports import Serve, Wait

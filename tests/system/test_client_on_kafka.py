@@ -14,7 +14,7 @@ from harness.audit import read as read_topic
 from harness.fleet import EXAMPLES, ROOT, messages
 from hotswap.client.answers import Outgoing, Prediction, Refused
 from hotswap.client.client import Change, Cut
-from hotswap.kafka.admin import Admin
+from hotswap.kafka.topics.admin import Admin
 
 IRIS = EXAMPLES / "data" / "iris.csv"
 PROTOS, MODELS = EXAMPLES / "protos", EXAMPLES / "models"

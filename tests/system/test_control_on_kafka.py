@@ -16,9 +16,9 @@ from hotswap.commands import encode_command
 from hotswap.control import Control
 from hotswap.errors import SwapCode, SwapError
 from hotswap.generation import Model, Proto
-from hotswap.kafka.admin import Admin
-from hotswap.kafka.log import LogReader
-from hotswap.kafka.writer import LogWriter
+from hotswap.kafka.topics.admin import Admin
+from hotswap.kafka.topics.log import LogReader
+from hotswap.kafka.topics.writer import LogWriter
 from hotswap.swap import Outcome, SwapCommand, Timeline
 
 FIRST = SwapCommand(command_id="first", generation=5, model=Model("file:///m", "a" * 64), proto=Proto.inline("x"))

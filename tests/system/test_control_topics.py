@@ -10,8 +10,8 @@ from hotswap.client.change import Change
 from hotswap.client.deployments import deployments
 from hotswap.client.doctor import examine
 from hotswap.errors import StartError
-from hotswap.kafka.admin import Admin
-from hotswap.kafka.control_topic import SHARED, settled
+from hotswap.kafka.topics.admin import Admin
+from hotswap.kafka.topics.control_topic import SHARED, settled
 
 GLM = EXAMPLES / "models" / "iris_glm.zip"
 

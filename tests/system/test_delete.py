@@ -8,7 +8,7 @@ from harness.fleet import messages
 from hotswap.client.delete import delete, read_plan
 from hotswap.client.deployments import deployments
 from hotswap.errors import Doubt, UsageError
-from hotswap.kafka.removal import Remover
+from hotswap.kafka.topics.removal import Remover
 
 
 async def joined(settings, group, topic):

@@ -24,8 +24,8 @@ from harness.kafkas import local_kafka
 from hotswap.client.doctor import examine
 from hotswap.client.findings import Level
 from hotswap.client.overview import overview
-from hotswap.kafka.acls import Role, rights_of
-from hotswap.kafka.admin import Admin
+from hotswap.kafka.client.acls import Role, rights_of
+from hotswap.kafka.topics.admin import Admin
 from hotswap.v1 import control_pb2 as wire
 
 GOOD = {"cleanup.policy": "delete", "retention.ms": "-1", "retention.bytes": "-1"}

@@ -15,7 +15,7 @@ from confluent_kafka import Producer
 from harness.audit import read, source
 from harness.fleet import Deployment, messages
 from hotswap.errors import Doubt
-from hotswap.kafka.admin import Admin
+from hotswap.kafka.topics.admin import Admin
 
 
 class Stream:

@@ -11,7 +11,7 @@ from aiokafka.structs import OffsetAndMetadata
 from harness.fleet import messages
 from harness.forging import Forger
 from hotswap.client.overview import overview
-from hotswap.kafka.admin import Admin
+from hotswap.kafka.topics.admin import Admin
 from hotswap.kafka.transactions.alternating import Alternating
 from hotswap.kafka.transactions.producer import Nobody
 from hotswap.kafka.wire.brokers import Brokers

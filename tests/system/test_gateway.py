@@ -18,7 +18,7 @@ from hotswap.client.answers import Outgoing, Refused
 from hotswap.client.overview import read_history
 from hotswap.codec.proto import compile as compile_proto
 from hotswap.generation import Configuration
-from hotswap.kafka.admin import Admin
+from hotswap.kafka.topics.admin import Admin
 
 IRIS = EXAMPLES / "protos" / "iris.proto"
 ROWS = (EXAMPLES / "data" / "iris.csv").read_bytes()

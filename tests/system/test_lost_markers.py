@@ -15,9 +15,9 @@ from hotswap.client.abort import Which, abort, read_hanging
 from hotswap.client.doctor import examine
 from hotswap.client.findings import Level
 from hotswap.errors import UsageError
-from hotswap.kafka.batches import packed
-from hotswap.kafka.error_codes import TransactionAbortableError
+from hotswap.kafka.client.error_codes import TransactionAbortableError
 from hotswap.kafka.transactions.alternating import Alternating
+from hotswap.kafka.wire.batches import packed
 
 CHECK = "transaction.partition.verification.enable"
 """With it, a broker refuses records of a transaction that its coordinator does not know."""

@@ -17,13 +17,13 @@ from hotswap.client.change import Change
 from hotswap.commands import encode_command
 from hotswap.errors import Doubt, SwapError, UsageError
 from hotswap.generation import MOST, Model, Proto
-from hotswap.kafka.admin import Admin
-from hotswap.kafka.committed import Committed
-from hotswap.kafka.moving import _Nobody, carry_over
-from hotswap.kafka.partition import Cluster, KafkaPartition
-from hotswap.kafka.tail import AnswersTail
+from hotswap.kafka.partition.moving import _Nobody, carry_over
+from hotswap.kafka.partition.partition import Cluster, KafkaPartition
+from hotswap.kafka.partition.tail import AnswersTail
+from hotswap.kafka.topics.admin import Admin
+from hotswap.kafka.topics.committed import Committed
+from hotswap.kafka.topics.writer import LogWriter
 from hotswap.kafka.wire.brokers import Brokers
-from hotswap.kafka.writer import LogWriter
 from hotswap.swap import SwapCommand
 
 MODEL, PROTO = EXAMPLES / "models" / "iris_gbm.zip", EXAMPLES / "protos" / "iris.proto"

@@ -18,11 +18,11 @@ from harness.audit import read
 from hotswap.batch import Alike, Answers, Position, RecordBatch, Transaction
 from hotswap.codec.packed import Packed, pack
 from hotswap.errors import Doubt
-from hotswap.kafka.admin import Admin
-from hotswap.kafka.committed import committed_at
-from hotswap.kafka.inbox import Inbox
-from hotswap.kafka.partition import Cluster, KafkaPartition
-from hotswap.kafka.tail import AnswersTail
+from hotswap.kafka.group.inbox import Inbox
+from hotswap.kafka.partition.partition import Cluster, KafkaPartition
+from hotswap.kafka.partition.tail import AnswersTail
+from hotswap.kafka.topics.admin import Admin
+from hotswap.kafka.topics.committed import committed_at
 from hotswap.kafka.transactions.alternating import Alternating
 from hotswap.kafka.transactions.producer import Nobody
 from hotswap.kafka.wire.brokers import Brokers

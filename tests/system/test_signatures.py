@@ -19,7 +19,7 @@ from hotswap.client.change import Change
 from hotswap.client.client import Client
 from hotswap.client.overview import control_log, overview
 from hotswap.commands import encode_command
-from hotswap.kafka.writer import LogWriter
+from hotswap.kafka.topics.writer import LogWriter
 from hotswap.swap import PauseCommand, RollbackCommand
 from hotswap.trust.file import Role
 from hotswap.trust.keys import Signer

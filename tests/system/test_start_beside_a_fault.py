@@ -5,9 +5,9 @@ from contextlib import asynccontextmanager, closing, suppress
 
 SILENT_FIRST = """
 import random
-import hotswap.kafka.cluster
+import hotswap.kafka.client.cluster
 random.shuffle = lambda hosts: None
-hotswap.kafka.cluster._BOOTSTRAP_MS = 600
+hotswap.kafka.client.cluster._BOOTSTRAP_MS = 600
 """
 """Has a client ask its addresses in the order of the setting, and soon give up one that is silent."""
 

@@ -6,9 +6,10 @@ import pytest
 from aiokafka import AIOKafkaProducer
 
 from hotswap.errors import Doubt, TopicMismatch
-from hotswap.kafka import fetched, tail
-from hotswap.kafka.tail import AnswersTail, Tail
-from hotswap.kafka.witness import Known, LastAnswer
+from hotswap.kafka.partition import tail
+from hotswap.kafka.partition.tail import AnswersTail, Tail
+from hotswap.kafka.partition.witness import Known, LastAnswer
+from hotswap.kafka.topics import fetched
 
 DAMAGED = b"damaged on the broker's disk"
 

@@ -13,7 +13,7 @@ from confluent_kafka.admin import AdminClient
 
 from harness.fleet import Deployment, messages
 from harness.kafkas import local_kafka
-from hotswap.kafka.admin import Admin
+from hotswap.kafka.topics.admin import Admin
 
 NOTICED_S = 30
 

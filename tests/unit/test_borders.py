@@ -12,12 +12,13 @@ ROOT = Path(__file__).parents[2]
 PACKAGE = Path(hotswap.__file__).parent
 BORDER = {
     *(
-        PACKAGE / "kafka" / name
-        for name in ("batches.py", "cluster.py", "groups.py", "internals.py", "member.py", "rights.py", "sessions.py")
+        PACKAGE / "kafka/client" / name
+        for name in ("cluster.py", "groups.py", "internals.py", "rights.py", "sessions.py")
     ),
-    *(PACKAGE / "kafka/wire" / name for name in ("brokers.py", "hanging.py", "messages.py")),
+    *(PACKAGE / "kafka/wire" / name for name in ("batches.py", "brokers.py", "hanging.py", "messages.py")),
+    PACKAGE / "kafka/group/member.py",
 }
-INSIDE = {PACKAGE / "kafka" / name for name in ("cluster.py", "internals.py", "sessions.py")}
+INSIDE = {PACKAGE / "kafka/client" / name for name in ("cluster.py", "internals.py", "sessions.py")}
 SOURCES = {path: path.read_text(encoding="utf-8") for path in PACKAGE.rglob("*.py") if path.parent != PACKAGE / "v1"}
 # aiokafka documents only these modules.
 DOCUMENTED = re.compile(

@@ -16,9 +16,9 @@ from hotswap.client.fleet import Fleet, PartitionView, Told, is_forgotten
 from hotswap.codec.proto import compile as compile_proto
 from hotswap.commands import command_for
 from hotswap.generation import Model, Proto
-from hotswap.kafka.assignor import Claim, _claimed
-from hotswap.kafka.committed import Committed, as_committed
-from hotswap.kafka.witness import LastAnswer, answer_of
+from hotswap.kafka.group.assignor import Claim, _claimed
+from hotswap.kafka.partition.witness import LastAnswer, answer_of
+from hotswap.kafka.topics.committed import Committed, as_committed
 from hotswap.packages.package import open_package
 from hotswap.settings import Settings
 from hotswap.swap import Outcome, PauseCommand, RollbackCommand, SkipCommand, SwapCommand, TrustCommand

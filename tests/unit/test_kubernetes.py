@@ -14,7 +14,7 @@ from click.testing import CliRunner
 from harness.manifests import FOLDER, OVERLAYS, ROOT, container, environment, named, overlay, pods, render
 from harness.policy import faults
 from hotswap.cli.main import main
-from hotswap.kafka.topics import new_topics
+from hotswap.kafka.topics.topics import new_topics
 from hotswap.metrics import REGISTRY
 from hotswap.settings import Settings
 

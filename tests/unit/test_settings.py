@@ -4,7 +4,7 @@ import pytest
 
 from hotswap.cli.shared import make_settings
 from hotswap.errors import SwapError, UsageError
-from hotswap.kafka.membership import Membership
+from hotswap.kafka.group.membership import Membership
 from hotswap.settings import Settings
 
 

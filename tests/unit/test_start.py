@@ -8,7 +8,7 @@ import pytest
 
 from hotswap import service
 from hotswap.errors import Denied, Doubt, StartError, Unanswered, Unreachable
-from hotswap.kafka.watched import Watched
+from hotswap.kafka.topics.watched import Watched
 from hotswap.settings import Settings
 
 SETTINGS = Settings(deployment="d", worker_id="w1", call_timeout_s=10.0)

@@ -19,10 +19,10 @@ from hotswap.commands import BadCommand
 from hotswap.errors import Denied, Doubt, SwapError
 from hotswap.failpoints import failpoint
 from hotswap.host.process import HostProcess
-from hotswap.kafka.admin import Admin
-from hotswap.kafka.log import LogReader
-from hotswap.kafka.watched import Watched
-from hotswap.kafka.writer import LogWriter
+from hotswap.kafka.topics.admin import Admin
+from hotswap.kafka.topics.log import LogReader
+from hotswap.kafka.topics.watched import Watched
+from hotswap.kafka.topics.writer import LogWriter
 from hotswap.local.machine import Machine, look
 from hotswap.pipeline.ports import PartitionState
 from hotswap.printable import cut, few

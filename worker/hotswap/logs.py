@@ -45,7 +45,7 @@ def set_level(level: str) -> None:
     for output in root.handlers:
         output.setLevel(level)
     # Below WARNING, aiokafka logs its internals. No higher either: the reason for a failed connection is only in its
-    # warnings, which kafka/connection.py captures.
+    # warnings, which kafka/client/connection.py captures.
     logging.getLogger("aiokafka").setLevel(logging.DEBUG if level == "DEBUG" else logging.WARNING)
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from hotswap import metrics
 from hotswap.errors import Doubt, StartError, UsageError
-from hotswap.kafka.log import LogReader, LogRecord
+from hotswap.kafka.topics.log import LogReader, LogRecord
 from hotswap.settings import Settings
 from hotswap.trust.file import Trust
 from hotswap.trust.fold import Fold

@@ -18,16 +18,16 @@ from hotswap.control import STATUS_S, Control
 from hotswap.errors import Denied, Doubt, StartError, Unreachable
 from hotswap.failpoints import arm, failpoint
 from hotswap.health import Health
-from hotswap.kafka.admin import Admin
-from hotswap.kafka.control_topic import settled
-from hotswap.kafka.log import LogReader
-from hotswap.kafka.membership import Membership
-from hotswap.kafka.partition import Cluster, KafkaPartition
-from hotswap.kafka.position import believed
-from hotswap.kafka.predecessor import stand_aside
-from hotswap.kafka.tail import AnswersTail
+from hotswap.kafka.group.membership import Membership
+from hotswap.kafka.group.predecessor import stand_aside
+from hotswap.kafka.partition.partition import Cluster, KafkaPartition
+from hotswap.kafka.partition.position import believed
+from hotswap.kafka.partition.tail import AnswersTail
+from hotswap.kafka.topics.admin import Admin
+from hotswap.kafka.topics.control_topic import settled
+from hotswap.kafka.topics.log import LogReader
+from hotswap.kafka.topics.writer import LogWriter
 from hotswap.kafka.wire.brokers import Brokers
-from hotswap.kafka.writer import LogWriter
 from hotswap.local.machine import return_free_memory
 from hotswap.local.signals import Signals
 from hotswap.pipeline.loop import PartitionLoop
@@ -235,7 +235,7 @@ class Worker:
         return {number: Position(max(at.offset, 0), at.generation) for number, at in offsets.items()}
 
     async def _highest(self, generation: int) -> int:
-        """See kafka/position.py: Highest."""
+        """See kafka/partition/position.py: Highest."""
         if generation > highest(self._timeline.newest):
             await self._reader.reached()
         return highest(self._timeline.newest)

@@ -19,9 +19,9 @@ import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.errors import KafkaError, ProducerFenced
 
-from hotswap.kafka.admin import Admin
-from hotswap.kafka.committed import committed_at
-from hotswap.kafka.connection import end
+from hotswap.kafka.client.connection import end
+from hotswap.kafka.topics.admin import Admin
+from hotswap.kafka.topics.committed import committed_at
 from model.broker import OFFSETS, Broker, Place
 
 HISTORIES = int(os.environ.get("HOTSWAP_TEST_HISTORIES", "8"))

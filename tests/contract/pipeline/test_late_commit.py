@@ -7,7 +7,7 @@ from faults.one_partition import batch, on_kafka
 from harness.fleet import Deployment
 from hotswap.batch import Position
 from hotswap.errors import Doubt
-from hotswap.kafka.committed import committed_at
+from hotswap.kafka.topics.committed import committed_at
 
 
 async def test_a_commit_that_arrives_after_its_connection_broke_ends_no_later_batch(monkeypatch, tmp_path):

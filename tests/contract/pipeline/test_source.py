@@ -11,7 +11,7 @@ from faults.raw_batches import codecs_of
 from harness.fleet import Deployment
 from hotswap.batch import Answers, Code, Position, Transaction
 from hotswap.errors import DamagedBatch, Doubt
-from hotswap.kafka.internals import Cut
+from hotswap.kafka.client.internals import Cut
 
 
 class InMemory:

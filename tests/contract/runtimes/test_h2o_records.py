@@ -16,9 +16,9 @@ from harness.lab import Lab
 from hotswap.batch import Limits, RecordBatch, Stamp
 from hotswap.codec.proto import compile as compile_proto
 from hotswap.generation import Generation, Model, Proto
-from hotswap.kafka.contents import Bounds, Unpacker
-from hotswap.kafka.inbox import Inbox
-from hotswap.kafka.records import RawBatch
+from hotswap.kafka.group.inbox import Inbox
+from hotswap.kafka.topics.contents import Bounds, Unpacker
+from hotswap.kafka.topics.records import RawBatch
 from hotswap.pipeline.admission import ONCE, Rules
 from hotswap.pipeline.answering import Answering, Batch
 from hotswap.recordbatch.header import TRANSACTIONAL, Header, size_of

@@ -3,7 +3,7 @@
 import asyncio
 import os
 
-from hotswap.kafka.log import LogReader, LogRecord
+from hotswap.kafka.topics.log import LogReader, LogRecord
 
 if os.environ.get("HOTSWAP_WORKER_ID", "").endswith("2"):
     _read = LogReader.read

@@ -6,7 +6,7 @@ import pytest
 
 from fakes.command_line import hotswap, one_line
 from fakes.kafka_logs import FakeWorker
-from hotswap.kafka.control_topic import SHARED
+from hotswap.kafka.topics.control_topic import SHARED
 from hotswap.v1 import control_pb2 as wire
 
 NOT_SHOWN = "deployment 'e' cannot be shown: topic e.requests does not exist. To hide it: `hotswap forget e`\n"

@@ -17,7 +17,7 @@ from hotswap.cli.dead_letters import parse_since
 from hotswap.cli.status import fitted
 from hotswap.client.overview import overview
 from hotswap.errors import UsageError
-from hotswap.kafka.committed import Lag
+from hotswap.kafka.topics.committed import Lag
 
 
 def test_status_shows_who_serves_what_and_who_is_dead(cluster, settings):

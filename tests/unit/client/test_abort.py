@@ -7,7 +7,7 @@ from click.testing import CliRunner
 
 from fakes.command_line import one_line
 from hotswap.cli.main import main
-from hotswap.kafka.open_transactions import Holder, Open, Seen
+from hotswap.kafka.transactions.open_transactions import Holder, Open, Seen
 
 TOPIC = "d.predictions"
 ONE = Open(TOPIC, 0, 7, 3, 17, 0, 0)

@@ -4,7 +4,7 @@ import pytest
 
 from hotswap.client.doctor import _topic
 from hotswap.client.findings import Level
-from hotswap.kafka.topics import Placement
+from hotswap.kafka.topics.topics import Placement
 from hotswap.settings import Settings
 
 SETTINGS = Settings(deployment="d")

@@ -10,7 +10,7 @@ from hotswap.client.findings import OLD_S, Finding, Level, worst
 from hotswap.client.fleet import FRESH_S, Fleet, PartitionView, Told, WorkerView
 from hotswap.client.overview import Overview
 from hotswap.client.trend import Mark, Trend
-from hotswap.kafka.committed import Lag
+from hotswap.kafka.topics.committed import Lag
 from hotswap.swap import Outcome
 
 NOW = 1_000.0

@@ -4,7 +4,7 @@ import pytest
 
 from hotswap.client.findings import Level
 from hotswap.client.hanging import described, findings, hanging
-from hotswap.kafka.open_transactions import Holder, Open, Seen
+from hotswap.kafka.transactions.open_transactions import Holder, Open, Seen
 from hotswap.settings import Settings
 
 SETTINGS = Settings(deployment="d")

@@ -5,7 +5,7 @@ from dataclasses import replace
 from hotswap.client.fleet import FRESH_S, Fleet, PartitionView, Told, WorkerView
 from hotswap.client.overview import Overview, _ages
 from hotswap.control import STATUS_S
-from hotswap.kafka.committed import Lag
+from hotswap.kafka.topics.committed import Lag
 from hotswap.swap import Outcome
 
 NOW = 1_000.0

@@ -19,8 +19,8 @@ from hotswap.client.change import Change
 from hotswap.client.client import Client
 from hotswap.errors import HotswapError
 from hotswap.generation import MOST, Model, Proto
-from hotswap.kafka.committed import Committed, Lag, as_committed
-from hotswap.kafka.witness import LastAnswer, answer_of
+from hotswap.kafka.partition.witness import LastAnswer, answer_of
+from hotswap.kafka.topics.committed import Committed, Lag, as_committed
 from hotswap.settings import Settings
 from hotswap.v1 import control_pb2 as wire
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from hotswap.batch import Alike, Stamp
 from hotswap.codec.packed import Packed, pack
-from hotswap.kafka.batches import crc32c
+from hotswap.kafka.wire.batches import crc32c
 from hotswap.recordbatch.alike import record_batches
 
 HEADERS = (("generation", b"12"), ("model-digest", b"a" * 64), ("operation", "größe".encode()))

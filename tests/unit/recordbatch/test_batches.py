@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from faults import raw_batches
 from hotswap.batch import Stamp
-from hotswap.kafka.batches import compressed, crc32c, packed, records_of, stamped
+from hotswap.kafka.wire.batches import compressed, crc32c, packed, records_of, stamped
 from hotswap.recordbatch.compression import Codec, decompress
 from hotswap.recordbatch.header import SIZE, TRANSACTIONAL, Header, Unparseable, offset_of, size_of
 from hotswap.recordbatch.reader import is_sound, read_record, starts, varint

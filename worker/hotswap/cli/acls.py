@@ -13,11 +13,11 @@ from hotswap.cli.exits import note
 from hotswap.cli.late import late
 from hotswap.cli.shared import deployment_argument, make_settings, run, show
 from hotswap.errors import Doubt, StartError, UsageError
-from hotswap.kafka.roles import Role
+from hotswap.kafka.client.roles import Role
 
 with late:
-    from hotswap.kafka.acls import Right, rights_of
-    from hotswap.kafka.control_topic import settled
+    from hotswap.kafka.client.acls import Right, rights_of
+    from hotswap.kafka.topics.control_topic import settled
     from hotswap.settings import Settings
 
 _OF_STRIMZI = {"topic": "topic", "group": "group", "transactional_id": "transactionalId"}

@@ -34,7 +34,7 @@ with late:
     from hotswap.client.answers import Outgoing, header_texts, refused
     from hotswap.client.client import Client
     from hotswap.client.refusals import as_request, lacks_value
-    from hotswap.kafka.log import LogReader
+    from hotswap.kafka.topics.log import LogReader
     from hotswap.settings import Settings
 
 _UNITS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}

@@ -22,8 +22,8 @@ from hotswap.errors import TooOld, UsageError
 
 with late:
     from hotswap.client.client import Client
-    from hotswap.kafka.admin import Admin
-    from hotswap.kafka.moving import carry_over, check_move
+    from hotswap.kafka.partition.moving import carry_over, check_move
+    from hotswap.kafka.topics.admin import Admin
     from hotswap.settings import Settings
 
 

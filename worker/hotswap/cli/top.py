@@ -26,9 +26,9 @@ with late:
     from hotswap.client.answers import refused
     from hotswap.client.findings import Level, worst
     from hotswap.client.overview import Overview
-    from hotswap.kafka.admin import Admin
-    from hotswap.kafka.committed import Lag
-    from hotswap.kafka.log import LogReader
+    from hotswap.kafka.topics.admin import Admin
+    from hotswap.kafka.topics.committed import Lag
+    from hotswap.kafka.topics.log import LogReader
     from hotswap.local.system import keyboard
     from hotswap.settings import Settings
 

@@ -26,9 +26,9 @@ with late:
 
     from hotswap import logs
     from hotswap.cli.gateway import missing_extra
-    from hotswap.kafka.admin import Admin
-    from hotswap.kafka.control_topic import settled
-    from hotswap.kafka.topics import COPIES
+    from hotswap.kafka.topics.admin import Admin
+    from hotswap.kafka.topics.control_topic import settled
+    from hotswap.kafka.topics.topics import COPIES
     from hotswap.settings import PREFIX, Settings
 
 _EXAMPLES = Path(__file__).parents[3] / "examples"

@@ -5,9 +5,9 @@ from typing import NamedTuple
 
 from hotswap.client.hanging import Hanging, hanging
 from hotswap.errors import UsageError
-from hotswap.kafka.admin import Admin
-from hotswap.kafka.control_topic import settled
-from hotswap.kafka.open_transactions import fence, look, write_abort_marker
+from hotswap.kafka.topics.admin import Admin
+from hotswap.kafka.topics.control_topic import settled
+from hotswap.kafka.transactions.open_transactions import fence, look, write_abort_marker
 from hotswap.kafka.wire.brokers import Brokers
 from hotswap.settings import Settings
 

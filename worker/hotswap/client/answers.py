@@ -9,11 +9,11 @@ from functools import lru_cache
 from typing import Any, NamedTuple, Self, TypeAlias, TypeVar, overload
 
 from hotswap.batch import Headers
-from hotswap.kafka.acls import Right
-from hotswap.kafka.admin import Admin
-from hotswap.kafka.connection import needing
-from hotswap.kafka.log import LogReader
-from hotswap.kafka.unparsed import Sought, Unparsed
+from hotswap.kafka.client.acls import Right
+from hotswap.kafka.client.connection import needing
+from hotswap.kafka.topics.admin import Admin
+from hotswap.kafka.topics.log import LogReader
+from hotswap.kafka.topics.unparsed import Sought, Unparsed
 from hotswap.settings import Settings
 
 ID_HEADER = "prediction-token"

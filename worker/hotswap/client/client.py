@@ -45,10 +45,10 @@ from hotswap.client.publishing import publish
 from hotswap.codec.compatibility import incompatibilities
 from hotswap.errors import NoAnswer, SwapError, UsageError
 from hotswap.generation import Model, Proto
-from hotswap.kafka.acls import Right
-from hotswap.kafka.admin import Admin
-from hotswap.kafka.connection import needing
-from hotswap.kafka.writer import LogWriter
+from hotswap.kafka.client.acls import Right
+from hotswap.kafka.client.connection import needing
+from hotswap.kafka.topics.admin import Admin
+from hotswap.kafka.topics.writer import LogWriter
 from hotswap.settings import Settings
 from hotswap.swap import (
     Command,

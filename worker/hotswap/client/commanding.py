@@ -9,10 +9,10 @@ from hotswap.client.answers import PAUSE_S
 from hotswap.client.history import History
 from hotswap.commands import encode_command
 from hotswap.errors import Doubt, StartError, SwapCode, SwapError, UsageError
-from hotswap.kafka.admin import Admin
-from hotswap.kafka.control_topic import settled
-from hotswap.kafka.topics import untimely
-from hotswap.kafka.writer import LogWriter
+from hotswap.kafka.topics.admin import Admin
+from hotswap.kafka.topics.control_topic import settled
+from hotswap.kafka.topics.topics import untimely
+from hotswap.kafka.topics.writer import LogWriter
 from hotswap.settings import Settings
 from hotswap.swap import RULES, Command, Verdict, out_of_reach
 from hotswap.trust.file import Trust

@@ -15,7 +15,7 @@ from hotswap.client.change import Receipt
 from hotswap.client.fleet import Fleet, FleetAnswer, WorkerView
 from hotswap.client.offsets import Offsets
 from hotswap.errors import Doubt, StartError
-from hotswap.kafka.committed import Committed
+from hotswap.kafka.topics.committed import Committed
 from hotswap.printable import numbers
 from hotswap.settings import Settings
 

@@ -6,8 +6,8 @@ from hotswap.client.deletion import Facts, Plan, plan_of
 from hotswap.client.forget import forget
 from hotswap.client.overview import read_fleet
 from hotswap.errors import UsageError
-from hotswap.kafka.control_topic import settled
-from hotswap.kafka.removal import Remover
+from hotswap.kafka.topics.control_topic import settled
+from hotswap.kafka.topics.removal import Remover
 from hotswap.settings import Settings
 
 

@@ -7,9 +7,9 @@ from hotswap.client.fleet import deployment_of, is_forgotten
 from hotswap.client.overview import control_log, status_log
 from hotswap.commands import decode_command
 from hotswap.errors import Denied, StartError, SwapError
-from hotswap.kafka.admin import Admin
-from hotswap.kafka.control_topic import SHARED
-from hotswap.kafka.log import LogRecord
+from hotswap.kafka.topics.admin import Admin
+from hotswap.kafka.topics.control_topic import SHARED
+from hotswap.kafka.topics.log import LogRecord
 from hotswap.settings import OWN_CONTROL, Settings
 
 

@@ -12,10 +12,10 @@ from hotswap.client.needed import Needed, State, absences
 from hotswap.client.overview import Overview, overview
 from hotswap.client.stored import look
 from hotswap.errors import Doubt, StartError, SwapError, what_to_do
-from hotswap.kafka.admin import Admin
-from hotswap.kafka.control_topic import SHARED, settled
-from hotswap.kafka.open_transactions import look as look_for_open
-from hotswap.kafka.topics import COPIES, Placement
+from hotswap.kafka.topics.admin import Admin
+from hotswap.kafka.topics.control_topic import SHARED, settled
+from hotswap.kafka.topics.topics import COPIES, Placement
+from hotswap.kafka.transactions.open_transactions import look as look_for_open
 from hotswap.kafka.wire.brokers import Brokers
 from hotswap.settings import Settings, unknown_variables
 from hotswap.swap import Swap

@@ -11,8 +11,8 @@ from typing import NamedTuple, Self
 
 from hotswap.client.answers import ID_HEADER, Place, Prediction, Refused, prediction_of, refused
 from hotswap.errors import HotswapError
-from hotswap.kafka.admin import Admin
-from hotswap.kafka.log import LogReader, LogRecord
+from hotswap.kafka.topics.admin import Admin
+from hotswap.kafka.topics.log import LogReader, LogRecord
 from hotswap.settings import Settings
 
 _TOKEN_BYTES = 16

@@ -171,7 +171,7 @@ def _waiting(view: "Overview") -> Iterator[Finding]:
 
 def _lost(view: "Overview") -> list[int]:
     """Return the partitions that were last scored by a generation that the control topic does not have."""
-    # What no command can have created is no floor to the workers either (kafka/position.py).
+    # What no command can have created is no floor to the workers either (kafka/partition/position.py).
     return [lag.partition for lag in view.lags if view.newest < lag.generation <= highest(view.newest)]
 
 

@@ -13,7 +13,7 @@ from hotswap.client.fleet import Fleet, FleetAnswer, Told, WorkerView
 from hotswap.client.offsets import Offsets
 from hotswap.client.seen import heard_at
 from hotswap.errors import Doubt, NoAnswer, StartError
-from hotswap.kafka.log import LogRecord
+from hotswap.kafka.topics.log import LogRecord
 from hotswap.settings import Settings
 
 SILENCE_S = 10.0

@@ -5,8 +5,8 @@ import time
 from hotswap.client.fleet import FRESH_S
 from hotswap.client.overview import read_fleet
 from hotswap.errors import UsageError
-from hotswap.kafka.admin import Admin
-from hotswap.kafka.writer import LogWriter
+from hotswap.kafka.topics.admin import Admin
+from hotswap.kafka.topics.writer import LogWriter
 from hotswap.settings import Settings
 from hotswap.v1 import control_pb2 as wire
 

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from typing import Final, NamedTuple
 
 from hotswap.client.findings import Finding, Level
-from hotswap.kafka.open_transactions import Holder, Open, Seen
+from hotswap.kafka.transactions.open_transactions import Holder, Open, Seen
 from hotswap.printable import duration
 from hotswap.settings import Settings
 

@@ -7,9 +7,9 @@ from types import TracebackType
 from typing import Self
 
 from hotswap.errors import Denied
-from hotswap.kafka.admin import Admin
-from hotswap.kafka.committed import Committed
-from hotswap.kafka.groups import Group
+from hotswap.kafka.client.groups import Group
+from hotswap.kafka.topics.admin import Admin
+from hotswap.kafka.topics.committed import Committed
 from hotswap.settings import Settings
 
 log = logging.getLogger(__name__)

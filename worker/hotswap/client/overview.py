@@ -12,11 +12,11 @@ from hotswap.client.history import History
 from hotswap.client.needed import Needed, needed_artifacts
 from hotswap.client.seen import CommandView, Seen, heard_at
 from hotswap.errors import StartError
-from hotswap.kafka.admin import Admin
-from hotswap.kafka.committed import Lag
-from hotswap.kafka.control_topic import settled
-from hotswap.kafka.log import LogReader
-from hotswap.kafka.oldest import oldest_ms
+from hotswap.kafka.topics.admin import Admin
+from hotswap.kafka.topics.committed import Lag
+from hotswap.kafka.topics.control_topic import settled
+from hotswap.kafka.topics.log import LogReader
+from hotswap.kafka.topics.oldest import oldest_ms
 from hotswap.settings import Settings
 from hotswap.swap import Swap, highest
 from hotswap.trust.file import Trust
@@ -97,7 +97,7 @@ class Overview:
         is no such generation, whatever failed is why.
         """
         needed = [number for worker in self.live for number in (worker.generation, *worker.loaded)]
-        # What no command can have created is no floor to the workers either (kafka/position.py).
+        # What no command can have created is no floor to the workers either (kafka/partition/position.py).
         needed += [lag.generation for lag in self.lags if lag.generation <= highest(self.newest)]
         upto = max(needed, default=0)
         return {

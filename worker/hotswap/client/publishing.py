@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, overload
 
 from hotswap.batch import Headers
 from hotswap.client.answers import Outgoing, Place
-from hotswap.kafka.writer import LogWriter, Sent, Written
+from hotswap.kafka.topics.writer import LogWriter, Sent, Written
 
 _FEW = 500
 _CHUNK = 5_000

@@ -15,8 +15,8 @@ from typing import Any, NamedTuple
 from hotswap.batch import Code
 from hotswap.client.answers import ID_HEADER, Outgoing, header_texts, refused
 from hotswap.errors import Doubt, UsageError
-from hotswap.kafka.admin import Admin
-from hotswap.kafka.log import LogReader, LogRecord
+from hotswap.kafka.topics.admin import Admin
+from hotswap.kafka.topics.log import LogReader, LogRecord
 from hotswap.settings import Settings
 
 OURS = frozenset({"code", "message", "source", "generation", ID_HEADER})

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple, Self
 
 from hotswap.client.fleet import Fleet, Told
 from hotswap.client.history import Entry, History
-from hotswap.kafka.log import LogRecord
+from hotswap.kafka.topics.log import LogRecord
 from hotswap.settings import Settings
 from hotswap.swap import LaterCommand, PauseCommand, RollbackCommand, SkipCommand, TrustCommand
 from hotswap.trust.fold import Fold

@@ -16,7 +16,7 @@ from hotswap.client.seen import Seen
 from hotswap.codec.proto import Operation, Schema
 from hotswap.errors import Doubt, StartError, UsageError
 from hotswap.generation import Configuration, Generation, TextOptions
-from hotswap.kafka.committed import Committed
+from hotswap.kafka.topics.committed import Committed
 from hotswap.settings import Settings
 from hotswap.swap import Outcome, Swap
 

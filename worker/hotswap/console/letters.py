@@ -22,7 +22,7 @@ from hotswap.gateway import bodies
 from hotswap.gateway.deployment import Deployment
 from hotswap.gateway.past import before_in, fields_in, written
 from hotswap.gateway.problems import Problem
-from hotswap.kafka.log import LogRecord
+from hotswap.kafka.topics.log import LogRecord
 from hotswap.settings import Settings
 
 TAB = "dead-letters"

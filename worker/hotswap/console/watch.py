@@ -13,8 +13,8 @@ from hotswap.client.answers import Refused, refused
 from hotswap.client.overview import Overview, follow_overview
 from hotswap.errors import HotswapError, pause_before
 from hotswap.gateway.deployment import Deployment
-from hotswap.kafka.admin import Admin
-from hotswap.kafka.log import LogReader, LogRecord
+from hotswap.kafka.topics.admin import Admin
+from hotswap.kafka.topics.log import LogReader, LogRecord
 
 log = logging.getLogger(__name__)
 

@@ -20,8 +20,8 @@ from hotswap.client.finding import PredictionId
 from hotswap.errors import HotswapError, StartError
 from hotswap.gateway.problems import Problem
 from hotswap.gateway.turns import Turns, add_to
-from hotswap.kafka.admin import Admin
-from hotswap.kafka.writer import LogWriter
+from hotswap.kafka.topics.admin import Admin
+from hotswap.kafka.topics.writer import LogWriter
 from hotswap.settings import Settings
 
 _APART_S = 0.02

@@ -24,7 +24,7 @@ from hotswap.gateway import bodies, rows
 from hotswap.gateway.deployment import Deployment
 from hotswap.gateway.openapi import BOOLEAN, INTEGER, STRING, Schema, a_list, an_object
 from hotswap.gateway.problems import Problem
-from hotswap.kafka.log import LogRecord
+from hotswap.kafka.topics.log import LogRecord
 from hotswap.settings import Settings
 
 _CUT_OVERS_S = 2.0

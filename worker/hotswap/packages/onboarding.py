@@ -39,7 +39,7 @@ _NAME = re.compile(r"[A-Za-z0-9_-]+")
 _NO_PROTO = Proto("")
 _SPARK = "spark"
 _SHOWN = 20  # columns that are missing
-_USUAL_ANSWER_BYTES = 2_031_640  # what a predictions topic allows beside key and headers, as kafka/topics.py makes it
+_USUAL_ANSWER_BYTES = 2_031_640  # what kafka/topics/topics.py allows a prediction beside its key and headers
 _NUMBER, _NUMBER_BYTES = "optional double", 8
 _DEADLINE_S = 10.0  # of a batch; unused, since the samples are scored while the host starts
 

@@ -23,10 +23,10 @@ from aiokafka.structs import OffsetAndMetadata
 
 from hotswap.batch import RecordBatch
 from hotswap.failpoints import failpoint
-from hotswap.kafka.batches import stamped
-from hotswap.kafka.connection import claimed
-from hotswap.kafka.error_codes import for_code
+from hotswap.kafka.client.connection import claimed
+from hotswap.kafka.client.error_codes import for_code
 from hotswap.kafka.transactions.verdicts import Call, Verdict, unanswered, unsent, verdict
+from hotswap.kafka.wire.batches import stamped
 from hotswap.kafka.wire.brokers import Brokers, Coordinated, Kind
 from hotswap.kafka.wire.messages import (
     AddOffsets,

@@ -18,10 +18,10 @@ from typing import Any, Final, NamedTuple, Self, TypeVar
 from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError, NodeNotReadyError, TopicAuthorizationFailedError
 
-from hotswap.kafka.cluster import Client
-from hotswap.kafka.connection import bounded, claimed, connection, reaching
-from hotswap.kafka.error_codes import for_code
-from hotswap.kafka.together import Together
+from hotswap.kafka.client.cluster import Client
+from hotswap.kafka.client.connection import bounded, claimed, connection, reaching
+from hotswap.kafka.client.error_codes import for_code
+from hotswap.kafka.client.together import Together
 from hotswap.kafka.wire.messages import Features, FindCoordinators, Message, finalized
 from hotswap.settings import Settings
 

@@ -1,0 +1,1 @@
+"""Connections to a cluster, and who may do what there."""

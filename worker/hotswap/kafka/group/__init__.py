@@ -1,0 +1,1 @@
+"""A worker as a member of the deployment's consumer group."""

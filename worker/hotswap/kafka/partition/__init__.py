@@ -1,0 +1,1 @@
+"""An owned partition: where it stands, and what it commits."""

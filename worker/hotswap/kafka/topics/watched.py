@@ -1,0 +1,93 @@
+"""What a worker sees of Kafka every few seconds: its rights, the topics, the backlog, and whether Kafka answers."""
+
+import asyncio
+import logging
+from time import monotonic
+
+from hotswap import metrics
+from hotswap.errors import Denied, Doubt, StartError
+from hotswap.kafka.client.acls import lacking
+from hotswap.kafka.client.credentials import principal
+from hotswap.kafka.topics.admin import Admin
+from hotswap.settings import Settings
+
+log = logging.getLogger(__name__)
+
+AWAY_S = 9.0
+"""Kafka counts as away once it has not answered for longer: three looks, as a worker counts as dead."""
+
+
+class Rights:
+    """The rights that this worker lacks: in the log once, as a metric, and as `line` for the probe."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self.line = ""
+        """What was missing at the last look, in one line; empty: nothing."""
+
+    async def check(self, admin: Admin) -> None:
+        """Look before the start. Raises StartError: something is missing; Doubt: Kafka does not tell in time."""
+        if line := lacking(self._settings, await admin.missing_rights()):
+            raise StartError(line)
+
+    async def look(self, admin: Admin) -> None:
+        """Look again; where Kafka does not tell, what was seen before stays."""
+        try:
+            missing = await admin.missing_rights()
+        except Doubt:
+            return
+        line, before = lacking(self._settings, missing), self.line
+        self.line = line
+        if line and line != before:
+            log.error("worker.rights_missing", extra={"why": line})
+        elif before and not line:
+            log.info("worker.rights_granted")
+        metrics.RIGHTS_MISSING.clear()
+        for right in missing:
+            labels = (self._settings.deployment, right.operation, right.resource, principal(self._settings))
+            metrics.RIGHTS_MISSING.labels(*labels).set(1)
+
+
+class Watched:
+    """What this worker saw at its last look, which goes on whether it owns a partition and can score, or not."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._heard: float | None = None
+        self.rights = Rights(settings)
+        self.topic_faults: list[str] = []
+        """What is wrong with the deployment's topics."""
+
+    @property
+    def silent_s(self) -> float:
+        """How long ago Kafka answered, seconds; 0 before the first look."""
+        return monotonic() - self._heard if self._heard is not None else 0.0
+
+    @property
+    def away(self) -> str:
+        """That Kafka does not answer, for a person; empty: it does."""
+        silent = self.silent_s
+        return f"Kafka at {self._settings.kafka} has not answered for {silent:.0f} s" if silent > AWAY_S else ""
+
+    async def watch(self, admin: Admin, every_s: float) -> None:
+        """Look again and again, until cancelled."""
+        deployment = self._settings.deployment
+        self._heard = monotonic()
+        metrics.KAFKA_SILENT.labels(deployment).set_function(lambda: self.silent_s)
+        while True:
+            await self.rights.look(admin)
+            try:
+                await self._look(admin)
+            except (Denied, StartError):  # StartError: the requests topic is gone
+                self._heard = monotonic()
+            except Doubt:
+                pass
+            await asyncio.sleep(every_s)
+
+    async def _look(self, admin: Admin) -> None:
+        deployment = self._settings.deployment
+        self.topic_faults = await admin.topic_faults()
+        self._heard = monotonic()
+        metrics.TOPIC_FAULTS.labels(deployment).set(len(self.topic_faults))
+        for lag in await admin.lags(self._settings.group_id, self._settings.topics.requests):
+            metrics.BACKLOG.labels(deployment, str(lag.partition)).set(lag.requests)
