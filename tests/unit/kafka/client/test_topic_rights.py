@@ -12,13 +12,10 @@ READ, WRITE = 1 << 3, 1 << 4
 async def missing_of(*told):
     """Return what is missing of Read of the topics a, b, …, of which a broker tells these errors and operations."""
     names = "abcdef"[: len(told)]
-    topics = [
-        {"topic": name, "error_code": error, "authorized_operations": operations}
-        for name, (error, operations) in zip(names, told, strict=True)
-    ]
+    topics = [(error, name, False, [], operations) for name, (error, operations) in zip(names, told, strict=True)]
 
     async def send(_):
-        return SimpleNamespace(to_object=lambda: {"topics": topics})
+        return SimpleNamespace(topics=topics)
 
     wanted = [Right("Read", "topic", name) for name in names]
     return [right.name for right in await missing_rights(SimpleNamespace(ask=send), wanted)]

@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections.abc import Iterable
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from aiokafka.client import AIOKafkaClient
 from aiokafka.errors import KafkaConnectionError
@@ -13,6 +13,14 @@ import hotswap.kafka.client.sessions  # noqa: F401 - its connections
 
 _BOOTSTRAP_MS: Final = 9_000
 """How long it asks for the cluster, all addresses together: less than our own bound of a call."""
+
+
+class Described(NamedTuple):
+    """A topic: the error code with which it is described (0: none), and its number of partitions."""
+
+    name: str
+    error: int
+    partitions: int
 
 
 class Client(AIOKafkaClient):  # type: ignore[misc]
@@ -51,6 +59,11 @@ class Client(AIOKafkaClient):  # type: ignore[misc]
     async def id(self) -> str:
         """Return the cluster's id."""
         return str((await self.ask(MetadataRequest([]))).cluster_id)
+
+    async def describe(self, topics: Iterable[str]) -> list[Described]:
+        """Return each of the topics as some broker knows it."""
+        answer = await self.ask(MetadataRequest(list(topics)))
+        return [Described(name, error, len(partitions)) for error, name, _, partitions in answer.topics]
 
     async def partitions(self, topic: str) -> set[int]:
         """Return a topic's partitions of now; asks for those of all topics, so that the broker creates none."""

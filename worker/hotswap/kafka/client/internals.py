@@ -128,6 +128,11 @@ _MemoryRecords, _PartitionRecords = fetcher.MemoryRecords, fetcher.PartitionReco
 fetcher.MemoryRecords, fetcher.PartitionRecords = _Raw, _partition_records
 
 
+def fetch_within(consumer: AIOKafkaConsumer, wait_ms: int) -> None:
+    """Have a broker wait for data so long from now on, milliseconds, before it answers a fetch with nothing."""
+    consumer._fetcher._fetch_max_wait_ms = wait_ms
+
+
 def fetch_at_most(consumer: AIOKafkaConsumer, partition_bytes: int) -> None:
     """Fetch so many bytes of a partition at once from now on, or one record batch."""
     consumer._fetcher._max_partition_fetch_bytes = partition_bytes

@@ -110,25 +110,24 @@ async def missing_rights(client: Client, wanted: Sequence[Right]) -> list[Right]
 async def topic_rights(client: Client, topics: Sequence[str]) -> dict[str, set[str]]:
     """Return what this user may do with each topic of which the broker tells: operation names, none if it is hidden."""
     rights: dict[str, set[str]] = {}
-    for topic in (await client.ask(_RightsRequest(topics))).to_object()["topics"]:
-        error, operations = topic["error_code"], topic["authorized_operations"]
+    for error, topic, _, _, operations in (await client.ask(_RightsRequest(topics))).topics:
         if error == TopicAuthorizationFailedError.errno:
-            rights[topic["topic"]] = set()
+            rights[topic] = set()
         elif error != _UNKNOWN_TOPIC and operations != _NOT_TOLD:
-            rights[topic["topic"]] = {name for name, bit in _OPERATIONS.items() if operations & bit}
+            rights[topic] = {name for name, bit in _OPERATIONS.items() if operations & bit}
     return rights
 
 
 async def sees_every_group(client: Client) -> bool:
     """Return whether this user may describe the cluster; else a broker lists only groups that he may describe."""
-    told: int = (await client.ask(_RightsRequest([]))).to_object()["authorized_operations"]
+    told: int = (await client.ask(_RightsRequest([]))).authorized_operations
     return bool(told & _OPERATIONS["Describe"])
 
 
 async def is_hidden(client: Client, topic: str) -> bool:
     """Return whether a topic may not be described by this user: it is then missing where all are listed."""
     answer = await client.ask(_RightsRequest([topic]))
-    return any(one["error_code"] == TopicAuthorizationFailedError.errno for one in answer.to_object()["topics"])
+    return any(error == TopicAuthorizationFailedError.errno for error, *_ in answer.topics)
 
 
 async def _is_allowed(client: Client, right: Right) -> bool:

@@ -20,6 +20,10 @@ log = logging.getLogger(__name__)
 
 AWAY_S: Final = 1.0
 """A broker that restarts is away for longer than this, and a connection that is only renewed is not."""
+WAIT_MS: Final = 100
+"""How long a broker waits for requests before it answers a fetch with nothing."""
+IDLE_WAIT_MS: Final = 500
+"""The same while all partitions are fetched; with 333 of them, each answer costs a worker and a broker 5 ms."""
 _HEARTBEAT_MS: Final = 100
 _REJOIN_MS: Final = 20_000
 _KNOWN: Final = (NoError.errno, RebalanceInProgressError.errno)
@@ -84,7 +88,7 @@ def consumer_in_group(
         # How long the group waits for a member that does not rejoin: a slow one, and a dead one whose session the
         # broker forgot in a crash. aiokafka only sends it with JoinGroup; polls and heartbeats do not use it.
         rebalance_timeout_ms=rejoins_in_ms + settings.session_timeout_ms + _REJOIN_MS,
-        fetch_max_wait_ms=100,
+        fetch_max_wait_ms=WAIT_MS,
     )
 
 

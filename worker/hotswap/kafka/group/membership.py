@@ -24,6 +24,7 @@ from hotswap.kafka.client.internals import (
     Cut,
     PartitionFetch,
     fetch_at_most,
+    fetch_within,
     join_as,
     leave_at_stop,
     member_id,
@@ -33,7 +34,7 @@ from hotswap.kafka.client.internals import (
 )
 from hotswap.kafka.group.assignor import NOTHING, Claim, KeepingAssignor
 from hotswap.kafka.group.inbox import Inbox, bytes_fetched, bytes_queued
-from hotswap.kafka.group.member import MemberClient, OwnGroup, consumer_in_group
+from hotswap.kafka.group.member import IDLE_WAIT_MS, WAIT_MS, MemberClient, OwnGroup, consumer_in_group
 from hotswap.kafka.topics.contents import Bounds, Unpacker
 from hotswap.kafka.topics.fetched import Batch, Fetches, cut, get_batches
 from hotswap.kafka.topics.records import RawRequests
@@ -139,6 +140,12 @@ class Membership(ConsumerRebalanceListener):  # type: ignore[misc]
                 self._deliver(answer, epoch)
             else:
                 await self._reach(epoch)
+            fetch_within(self._consumer, IDLE_WAIT_MS if self._is_settled else WAIT_MS)
+
+    @property
+    def _is_settled(self) -> bool:
+        """Whether each partition is fetched: no other one will be due before the fetch in hand is answered."""
+        return all(inbox.position is not None and not inbox.is_paused for inbox in self._inboxes.values())
 
     async def stop(self) -> None:
         """Leave the group, unless a static member that keeps its place; the loops must have ended before."""
@@ -239,6 +246,7 @@ class Membership(ConsumerRebalanceListener):  # type: ignore[misc]
         self._inboxes = {n: self._inboxes[n] if n in self._kept else self._new_inbox(n) for n in sorted(assigned)}
         queued = bytes_queued(self._settings.max_queued_bytes, len(assigned))
         fetch_at_most(self._consumer, bytes_fetched(queued))
+        fetch_within(self._consumer, WAIT_MS)
         for inbox in self._inboxes.values():
             inbox.max_bytes = queued
             inbox.is_paused |= inbox.position is None

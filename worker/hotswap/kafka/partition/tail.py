@@ -18,6 +18,7 @@ from hotswap.kafka.topics.records import Damaged
 from hotswap.settings import Settings
 
 _READERS = 16  # a partition takes five round trips, which wait for whatever else the worker does
+_SPARE_S = 10.0
 _FIRST_LOOK = 64
 _WIDER = 16
 _FAR = _FIRST_LOOK * _WIDER * _WIDER
@@ -82,6 +83,7 @@ class AnswersTail:
         self._readers: list[_Reader] = []
         self._idle: list[_Reader] = []
         self._places = asyncio.Semaphore(_READERS)
+        self._closing: asyncio.Task[None] | None = None
         self._counted: dict[TopicPartition, int] = {}  # up to which offset foreign answers were counted
 
     async def start(self) -> Self:
@@ -97,7 +99,7 @@ class AnswersTail:
         return self
 
     async def _connect(self) -> _Reader:
-        """Start another consumer; of those that stay, there are as many as partitions have ever been read at a time."""
+        """Start another consumer."""
         reader = _Reader(self._settings)
         try:
             await reader.consumer.start()
@@ -107,8 +109,24 @@ class AnswersTail:
         self._readers.append(reader)
         return reader
 
+    def _put_back(self, reader: _Reader) -> None:
+        self._idle.append(reader)
+        if len(self._readers) > 1 and (self._closing is None or self._closing.done()):
+            self._closing = asyncio.create_task(self._close_spare())
+
+    async def _close_spare(self) -> None:
+        """Close all idle readers but one once a rebalance is over: each fetches metadata for ever."""
+        await asyncio.sleep(_SPARE_S)
+        while len(self._idle) > 1:
+            spare = self._idle.pop()
+            self._readers.remove(spare)
+            await end(spare.consumer)
+
     async def stop(self) -> None:
         """Close the connections."""
+        if self._closing:
+            self._closing.cancel()
+            await asyncio.gather(self._closing, return_exceptions=True)
         for reader in self._readers:
             await end(reader.consumer)
 
@@ -130,7 +148,7 @@ class AnswersTail:
                 try:
                     ends = await self._read(reader, keys, known, endings)
                 finally:
-                    self._idle.append(reader)
+                    self._put_back(reader)
         except Doubt as doubt:
             for key, ending in endings.items():
                 if ending.passed >= _MANY:

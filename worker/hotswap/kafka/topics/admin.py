@@ -86,10 +86,10 @@ class Admin:
 
     async def counts(self, topics: Iterable[str]) -> dict[str, int]:
         """Return the number of partitions of each topic; 0: it does not exist. Raises Denied: one may not be seen."""
-        answer = await self._ask(self._admin.describe_topics(list(topics)), "describing topics")
-        if hidden := [one["topic"] for one in answer if one["error_code"] == TopicAuthorizationFailedError.errno]:
+        described = await bounded(self._client.describe(topics), self._seconds, "describing topics")
+        if hidden := [one.name for one in described if one.error == TopicAuthorizationFailedError.errno]:
             raise Denied(lacking(self._settings, [to_see(topic, self._settings) for topic in hidden]))
-        return {one["topic"]: len(one["partitions"]) for one in answer}
+        return {one.name: one.partitions for one in described}
 
     async def topics(self) -> list[str]:
         """Return the names of the topics that this user may see."""
