@@ -5,6 +5,7 @@ import shutil
 import time
 
 import pytest
+from aiokafka.errors import KafkaConnectionError
 
 from harness.pki import Authority
 from harness.secured import HAS_OPENSSL, PASSWORD, secured_kafka
@@ -191,3 +192,24 @@ async def test_a_broker_must_be_who_its_certificate_names_unless_that_is_switche
     assert "the broker's certificate must name this host" in line
     async with Admin.connect(settings(secured, "PLAIN", kafka=elsewhere, ssl_check_hostname=False)) as admin:
         assert await admin.brokers() == 1
+
+
+@pytest.mark.parametrize("client", ["SCRAM-SHA-512"], indirect=True)
+async def test_where_a_session_cannot_be_renewed_another_connection_takes_the_request(client, monkeypatch):
+    node = client.get_random_node()
+    assert await client.ready(node)
+    refused = [True]
+
+    async def handshake(session):
+        if refused:
+            refused.pop()
+            raise KafkaConnectionError("no")
+        return await known(session)
+
+    known = Session._do_sasl_handshake
+    monkeypatch.setattr(Session, "_do_sasl_handshake", handshake)
+    first = await client._get_conn(node)
+    first._again_at = 0.0
+    assert await client.id()
+    assert not first.connected()
+    assert await client._get_conn(node) is not first

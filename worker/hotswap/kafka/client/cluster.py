@@ -9,7 +9,7 @@ from aiokafka.client import AIOKafkaClient
 from aiokafka.errors import KafkaConnectionError
 from aiokafka.protocol.metadata import MetadataRequest
 
-import hotswap.kafka.client.sessions  # noqa: F401 - its connections
+from hotswap.kafka.client.sessions import SessionEndedError
 
 _BOOTSTRAP_MS: Final = 9_000
 """How long it asks for the cluster, all addresses together: less than our own bound of a call."""
@@ -51,6 +51,13 @@ class Client(AIOKafkaClient):  # type: ignore[misc]
             raise TimeoutError from error
         finally:
             self._request_timeout_ms = whole
+
+    async def send(self, node_id: Any, request: Any, **more: Any) -> Any:
+        """Send a request to a node, over another connection where the session of one has ended; return the answer."""
+        try:
+            return await super().send(node_id, request, **more)
+        except SessionEndedError:
+            return await super().send(node_id, request, **more)
 
     async def ask(self, request: Any) -> Any:
         """Return some broker's answer to a request."""

@@ -45,6 +45,10 @@ class _Naming:
         return made
 
 
+class SessionEndedError(NodeNotReadyError):  # type: ignore[misc]
+    """A request was not sent, since the session of its connection has ended: another connection may have one."""
+
+
 class Session(aiokafka.conn.AIOKafkaConnection):  # type: ignore[misc]
     """A connection that knows when its session ends, and can authenticate again.
 
@@ -66,7 +70,7 @@ class Session(aiokafka.conn.AIOKafkaConnection):  # type: ignore[misc]
         """Send a request, once there is time for it in the session; every request of a client comes through here.
 
         Raises:
-            NodeNotReadyError: it was not sent, since the broker refuses another session.
+            SessionEndedError: it was not sent, since the broker refuses another session on this connection.
 
         """
         if isinstance(request, MetadataRequest):
@@ -85,7 +89,7 @@ class Session(aiokafka.conn.AIOKafkaConnection):  # type: ignore[misc]
             log.warning("kafka.session_ended", extra={"host": self.host, "port": self.port, "why": str(error)})
             self.close(reason=CloseReason.AUTH_FAILURE)
         if not self.connected():
-            raise NodeNotReadyError(f"the session at {self.host}:{self.port} has ended")
+            raise SessionEndedError(f"the session at {self.host}:{self.port} has ended")
         return await super().send(request, expect_response)
 
     async def _noting(self, sent: Any) -> Any:
