@@ -47,7 +47,7 @@ def absent_names(page: Path) -> Iterator[str]:
     for owner, name in re.findall(r"`([A-Z]\w+)\.(?!java)(\w+)`", text_of(page)):
         if not any(f"class {owner}" in source and defines(source, name) for source in SOURCES.values()):
             yield f"{owner}.{name}"
-    for path, name in re.findall(r"`([\w/]+\.(?:py|java))(?:: ([\w.]+))?`", text_of(page)):
+    for path, name in re.findall(r"`([\w/]+\.(?:py|java))(?::\s([\w.]+))?`", text_of(page)):
         found = [source for file, source in SOURCES.items() if file.as_posix().endswith(f"/{path}")]
         if not any(defines(source, name) for source in found):
             yield f"{path}: {name}"
