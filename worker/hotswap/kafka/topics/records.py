@@ -122,7 +122,7 @@ class Piece(NamedTuple):
         yield last, count // 2
 
 
-class RawRequests(NamedTuple):
+class FetchedRequests(NamedTuple):
     """Requests in their record batches, of which there is at least one; see pipeline.ports.RawRequests."""
 
     parts: Sequence[Piece]
