@@ -36,7 +36,7 @@ class Consumer:
     asked, whatever has been sought since.
     """
 
-    def __init__(self, *, partition_assignment_strategy: tuple[KeepingAssignor], **_: object) -> None:
+    def __init__(self, _: object, *, partition_assignment_strategy: tuple[KeepingAssignor], **more: object) -> None:
         self._process = here()
         (self._assignor,) = partition_assignment_strategy
         self._owned: set[TopicPartition] = set()

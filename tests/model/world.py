@@ -11,7 +11,7 @@ from aiokafka.structs import OffsetAndMetadata
 
 from hotswap import service, staging
 from hotswap.batch import Position
-from hotswap.kafka.group import membership
+from hotswap.kafka.group import member
 from hotswap.kafka.partition.partition import KafkaPartition
 from hotswap.pipeline import loop as loop_module
 from hotswap.pipeline.loop import PartitionLoop
@@ -303,7 +303,7 @@ def everything_faked() -> Iterator[None]:
         (staging, "ModelHost", surroundings.Host),
         (staging, "monotonic", lambda: here().loop.time()),  # noqa: PLW0108 - of whichever loop runs then
         (loop_module, "perf_counter", lambda: here().loop.time()),  # noqa: PLW0108
-        (membership, "AIOKafkaConsumer", clients.Consumer),
+        (member, "consumer_of", clients.Consumer),
     ]
     with contextlib.ExitStack() as patches:
         for module, name, fake in fakes:
