@@ -43,8 +43,8 @@ SENDING = [
     Mutant(
         "an offset of an older membership passes for committed",
         "hotswap.kafka.transactions.verdicts:verdict",
-        "Verdict.REJOINED",
-        "Verdict.DONE",
+        "Reaction.REJOINED",
+        "Reaction.DONE",
         "I1",
         ("tests/unit/kafka/transactions/test_verdicts.py",),
     ),
