@@ -5,7 +5,7 @@ from contextlib import closing
 
 import pytest
 
-from fakes.both_lab import LEFT, TURNS
+from fakes.both_lab import DECLINED, TURNS
 from fakes.jar_hosts import load
 from fakes.jars import jar
 from fakes.requests import Requests
@@ -116,9 +116,9 @@ class Both:
         self.messages = {name: one.input for name, one in compile_proto(given.proto).operations.items()}
         self._lab = lab
         lab.load(given)
-        self.left = {name for name in CASES if LEFT in self._scored(name, self._usual(name), load=1)}
+        self.left = {name for name in CASES if DECLINED in self._scored(name, self._usual(name), load=1)}
         self.left_of_large = {
-            length: [answer == LEFT for answer in self._scored("vector", self.large(length), load=1)]
+            length: [answer == DECLINED for answer in self._scored("vector", self.large(length), load=1)]
             for length in LARGE
         }
         self.paths = [set(lab.load(given).paths.values()) for _ in TURNS[1:]]
