@@ -11,8 +11,8 @@ from hotswap.batch import (
     Answers,
     Ask,
     Declined,
+    DeclinedRequest,
     Given,
-    Left,
     Limits,
     Position,
     RecordBatch,
@@ -56,7 +56,7 @@ class RawRequests(Protocol):
     def parsed(self) -> Sequence[Request]:
         """Parse the requests."""
 
-    def some(self, left: Sequence[Left]) -> Sequence[Request]:
+    def some(self, requests: Sequence[DeclinedRequest]) -> Sequence[Request]:
         """Parse some of the requests."""
 
     def times(self) -> Iterable[tuple[int, int]]:
@@ -148,7 +148,7 @@ class Scorer(Protocol):
         """Whether `seal` may be called: the host is trusted to write answers itself, and can."""
 
     async def seal(self, seal: Seal, given: Given) -> Sequence[RecordBatch] | Declined | Unsealed:
-        """Return the answers as finished record batches, or the requests that the host leaves: `given` then has them.
+        """Return the answers as finished record batches, or the declined requests, which `given` then answers.
 
         Raises:
             HostError: no host could be started.
