@@ -9,7 +9,7 @@ import httpx
 from harness.calls import Gateway
 from harness.fleet import EXAMPLES, ROOT
 from hotswap.codec.proto import compile as compile_proto
-from hotswap.gateway.rows import as_json
+from hotswap.gateway.documents import as_json
 
 GBM, GLM, CANCER, MIXED = (
     (f"{name}.zip", (EXAMPLES / "models" / f"{name}.zip").read_bytes())
