@@ -7,7 +7,7 @@ from hotswap.agenda import Action, Agenda, Cancel, Join, KeepStandby, Report, Re
 from hotswap.batch import Position
 from hotswap.errors import SwapCode, SwapError
 from hotswap.generation import Model, Proto
-from hotswap.pipeline.ports import PartitionState
+from hotswap.pipeline.states import PartitionState
 from hotswap.swap import SwapCommand, Timeline
 
 

@@ -22,7 +22,7 @@ from hotswap.errors import SwapCode, SwapError
 from hotswap.generation import Model
 from hotswap.host.process import HostProcess
 from hotswap.kafka.partition import outbox
-from hotswap.pipeline.ports import PartitionState
+from hotswap.pipeline.states import PartitionState
 from hotswap.swap import Outcome, Swap, Timeline, TrustCommand
 from hotswap.v1 import control_pb2 as wire
 

@@ -115,15 +115,15 @@ DEFECTS = [
     Mutant(
         "a batch in a looping model is never given up",
         PIPELINE,
-        "            self._is_overtaken = True\n            self._task.cancel()\n",
-        "            self._is_overtaken = True\n",
+        "            self.state.move(Step.OVERTAKEN, in_hand=number)\n            self._task.cancel()\n",
+        "            self.state.move(Step.OVERTAKEN, in_hand=number)\n",
         "the newer generation is served",
     ),
     Mutant(
         "a batch that was given up ends its partition",
         PIPELINE,
-        "if not self._is_overtaken or self._task.uncancel():",
-        "if self._is_overtaken:",
+        "if self.state.step is not Step.OVERTAKEN or self._task.uncancel():",
+        "if self.state.step is Step.OVERTAKEN:",
         "every request is answered",
     ),
     Mutant(

@@ -16,6 +16,7 @@ from hotswap.kafka.partition.partition import KafkaPartition
 from hotswap.pipeline import loop as loop_module
 from hotswap.pipeline.loop import PartitionLoop
 from hotswap.pipeline.ports import Serve, Wait
+from hotswap.pipeline.states import Step
 from hotswap.progress import State
 from hotswap.service import Worker
 from hotswap.settings import Settings
@@ -196,7 +197,7 @@ class World:
     def _check_partitions(self, process: Process, hosts: list[int]) -> None:
         for number, (loop, task) in process.worker._pipeline._running.items():
             is_at_work = loop.state.in_hand is not None or loop._stopping.is_set() or task.done()
-            is_at_work |= loop._may_be_cut_short
+            is_at_work |= loop.state.step in (Step.QUEUED, Step.CUTTING_OVER)
             lost = loop.state.in_hand is not None and loop.state.in_hand not in hosts
             self.find(lost, "I11 whole: the host of {}, which holds a batch, is gone", loop.state.in_hand)
             self._check_asked(process, number, loop)
@@ -207,11 +208,12 @@ class World:
     def _check_asked(self, process: Process, partition: int, loop: PartitionLoop) -> None:
         """A host that does not answer keeps a partition no longer than a second from whoever may answer there now."""
         heirs: list[int] = []
-        if loop._asked:
+        has_asked = loop.state.step in (Step.SCORING, Step.OVERTAKEN)
+        if has_asked:
             at, number, _ = loop._asked
             case = self._case(process, partition, at)
             heirs = [other for other in case.ready if other != number and is_due(case, other)]
-        if not loop._asked or not (heirs or case.meaning.is_paused or case.meaning.is_held):
+        if not has_asked or not (heirs or case.meaning.is_paused or case.meaning.is_held):
             process.kept_since.pop(loop, None)
             return
         kept_s = process.loop.time() - process.kept_since.setdefault(loop, process.loop.time())

@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 from hotswap.batch import Position
 from hotswap.errors import SwapError, pause_before
 from hotswap.generation import Generation
-from hotswap.pipeline.ports import PartitionState, Serve
+from hotswap.pipeline.ports import Serve
+from hotswap.pipeline.states import PartitionState
 from hotswap.progress import Progress, State
 from hotswap.swap import Outcome, Swap, Timeline
 

@@ -24,7 +24,7 @@ from hotswap.kafka.topics.log import LogReader
 from hotswap.kafka.topics.watched import Watched
 from hotswap.kafka.topics.writer import LogWriter
 from hotswap.local.machine import Machine, look
-from hotswap.pipeline.ports import PartitionState
+from hotswap.pipeline.states import PartitionState
 from hotswap.printable import cut, few
 from hotswap.settings import Settings
 from hotswap.staging import Staging

@@ -23,7 +23,8 @@ from hotswap.host.parent import START_SECONDS, ModelHost
 from hotswap.host.standby import Standbys
 from hotswap.local.cores import cores_at_hand
 from hotswap.pipeline.admission import Rules
-from hotswap.pipeline.ports import PartitionState, Serve, Serving, Wait
+from hotswap.pipeline.ports import Serve, Serving, Wait
+from hotswap.pipeline.states import PartitionState
 from hotswap.runtimes.kinds import runtime_of
 from hotswap.settings import Settings
 from hotswap.swap import Swap, Timeline
