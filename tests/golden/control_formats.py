@@ -10,7 +10,7 @@ import pytest
 from fakes.kafka_logs import FakeCluster
 from golden.values import DIGEST, KEY, SETTINGS, SWAP, TOPIC, fixed_now, records
 from hotswap import control as control_module
-from hotswap.agenda import Report
+from hotswap.agenda.actions import Report
 from hotswap.batch import Position, Transaction
 from hotswap.client import client as client_module
 from hotswap.client.change import Change

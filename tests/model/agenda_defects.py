@@ -4,13 +4,15 @@ from model.defects import AGENDA, PROGRESS, Mutant
 
 
 def _rule(name: str, old: str, new: str, file: str = AGENDA) -> Mutant:
-    found_by = tuple(f"tests/unit/test_{name}.py" for name in ("agenda", "agenda_failures", "progress"))
+    found_by = tuple(
+        f"tests/unit/test_{name}.py" for name in ("agenda", "agenda_decisions", "agenda_failures", "progress")
+    )
     return Mutant(name, file, old, new, "a rule of the agenda", found_by)
 
 
 RULES = [
-    _rule("a failed generation is not tried again", "count, at = self._failures[number]", "return True"),
-    _rule("every try of a failed one comes as soon", "_RETRY_S if is_awaited else", "_RETRY_S if True else"),
+    _rule("a failed generation is not tried again", "if now - at < (", "if True or ("),
+    _rule("every try of a failed one comes as soon", "_RETRY_S if number <= floor else", "_RETRY_S if True else"),
     _rule(
         "tries grow rarer without end",
         "first=_RETRY_S, most=_RETRY_AT_MOST_S)",
@@ -45,7 +47,7 @@ RULES = [
     _rule("each try of what is out of reach is reported", "[] if is_told else [report]", "report"),
     _rule(
         "one that rests holds up the others",
-        "is not State.READY and not self._rests(now, number, own):",
+        "is not State.READY and number not in resting:",
         "is not State.READY:",
     ),
     _rule("a success does not end a row of failures", "self._failures.pop(number, None)", "pass"),
@@ -62,8 +64,8 @@ RULES = [
         "            pass\n        kept",
     ),
     _rule("what is superseded is let finish", "            yield Cancel()", "            yield from ()"),
-    _rule("what ends a wait may take for ever", ">= _FINISH_S or not", ">= 1e9 or not"),
-    _rule("what ends a wait is cancelled", ">= _FINISH_S or not", ">= 0 or not"),
+    _rule("what ends a wait may take for ever", ">= _FINISH_S", ">= 1e9"),
+    _rule("what ends a wait is cancelled", ">= _FINISH_S", ">= 0"),
     _rule(
         "each newer swap gives what ends a wait more time",
         "if self._superseded_at is None:\n            self._superseded_at",
@@ -91,21 +93,21 @@ RULES = [
     ),
     _rule(
         "what may still be staged is answered",
-        "for swap in untouched if swap.number not in needed)",
-        "for swap in untouched)",
+        "for swap in self._untouched if swap.number not in needed)",
+        "for swap in self._untouched)",
     ),
-    _rule("what waits is forgotten", "[swap for swap in untouched if swap.number in needed]", "[]"),
+    _rule("what waits is forgotten", "[swap for swap in self._untouched if swap.number not in self._outcomes]", "[]"),
+    _rule("what has an outcome gets another", " if swap.number not in self._outcomes]", "]"),
     _rule(
         "old commands are answered again",
-        "self._answered = self._timeline.newest\n\n    def must_look",
-        "pass\n\n    def must_look",
+        "self._replayed = self._answered = self._timeline.newest",
+        "self._replayed = self._timeline.newest",
     ),
-    _rule("two are staged at a time", "if self._staged is not None or (number :=", "if (number :="),
+    _rule("two are staged at a time", "if self._staged is not None or following is None:", "if following is None:"),
     _rule(
         "a try of a failed one says STAGING",
-        "if self.progress.of(number) is not State.FAILED:\n"
-        "            self.progress.move(number, State.STAGING)\n            yield",
-        "if True:\n            yield",
+        "if self.progress.of(following) is not State.FAILED:",
+        "if True:",
     ),
     _rule("SERVING is said before the cut", "not swap.takes(partition, at.offset) or (", "("),
     _rule("SERVING is never said while a partition is held", "not state.held and ", ""),
@@ -114,7 +116,7 @@ RULES = [
     ),
     _rule("SERVING is said while the old one has a batch", "state.in_hand not in (None, newest)", "not state"),
     _rule("SERVING is said of what is older than the floor", " or newest < self.newest_scored(own)", ""),
-    _rule("SERVING is said again and again", "self._announced = newest", "pass"),
+    _rule("SERVING is said again and again", "self._announced = number", "pass"),
     _rule("RETIRED is not said", "yield Report(self._timeline.swaps[number], Outcome.RETIRED)", "pass"),
     _rule(
         "no worker asks where others stand", "return is_due and (is_behind or not self._is_prepared)", "return False"
@@ -126,10 +128,12 @@ RULES = [
     _rule("a worker joins without knowing where it stands", "and self._looked_at is not None):", "):"),
     _rule("a worker joins before it can score", "if not lacks or (", "if lacks or ("),
     _rule("a worker that lacks something never joins", "(is_at_its_end and self._looked_at is not None)", "False"),
-    _rule("why a worker stays out is said at each turn", "            self._lacks = lacks\n", "            pass\n"),
+    _rule(
+        "why a worker stays out is said at each turn", "                self._lacks = why\n", "                pass\n"
+    ),
     _rule(
         "a worker joins while it may come farther",
-        "self.progress.loaded and self._next(now, positions, own) is None",
+        "self.progress.loaded and following is None",
         "True",
     ),
     _rule("a worker joins with nothing loaded", 'return "" if self.progress.loaded else', 'return "" if True else'),
@@ -145,4 +149,15 @@ RULES = [
     ),
     _rule("a standby of another kind is kept", "if generation.model.kind == kind][-1:]", "][-1:]"),
     _rule("a standby is prewarmed on the oldest", "== kind][-1:]", "== kind][:1]"),
+    _rule("a decision outlives what was done", "        self._decision = None\n        match", "        match"),
+    _rule("a decision outlives what came of it", "        self._decision = None\n        kind", "        kind"),
+    _rule("a decision outlives a batch", "state.in_hand, bool", "None, bool"),
+    _rule("a decision outlives a hold", "bool(state.held)) for", "False) for"),
+    _rule(
+        "a decision outlives a position", "(number, state.position, state.in_hand, bool", "(number, state.in_hand, bool"
+    ),
+    _rule("a decision outlives a pause", "held, is_paused, self._resting(now, own)", "held, self._resting(now, own)"),
+    _rule("a decision outlives a rest", "is_paused, self._resting(now, own), self._is", "is_paused, self._is"),
+    _rule("a decision outlives the time of a staging", "self._is_late(now), states", "states"),
+    _rule("a decision outlives a swap", "return self._timeline.newest, held", "return held"),
 ]

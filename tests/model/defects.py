@@ -22,7 +22,7 @@ ANSWERING, ADDRESSING = "worker/hotswap/pipeline/answering.py", "worker/hotswap/
 INBOX = "worker/hotswap/kafka/group/inbox.py"
 RECORDS, CONTENTS = "worker/hotswap/kafka/topics/records.py", "worker/hotswap/kafka/topics/contents.py"
 PARTITIONS = "worker/hotswap/pipeline/partitions.py"
-PROGRESS, AGENDA = "worker/hotswap/progress.py", "worker/hotswap/agenda.py"
+PROGRESS, AGENDA = "worker/hotswap/agenda/progress.py", "worker/hotswap/agenda/agenda.py"
 PARTITION, POSITION, MEMBERSHIP, ADMIN = (
     "worker/hotswap/kafka/partition/partition.py",
     "worker/hotswap/kafka/partition/position.py",

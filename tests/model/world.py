@@ -10,14 +10,16 @@ from unittest.mock import patch
 from aiokafka.structs import OffsetAndMetadata
 
 from hotswap import service, staging
+from hotswap.agenda import agenda
+from hotswap.agenda.actions import Action
+from hotswap.agenda.progress import State
 from hotswap.batch import Position
-from hotswap.kafka.group import membership
+from hotswap.kafka.group import member
 from hotswap.kafka.partition.partition import KafkaPartition
 from hotswap.pipeline import loop as loop_module
 from hotswap.pipeline.loop import PartitionLoop
 from hotswap.pipeline.ports import Serve, Wait
 from hotswap.pipeline.states import Step
-from hotswap.progress import State
 from hotswap.service import Worker
 from hotswap.settings import Settings
 from model import brokers, clients, surroundings
@@ -47,6 +49,17 @@ class WatchedStaging(staging.Staging):
         choice = super().choose(partition, position)
         here().world.check_choice(here(), partition, position, choice)
         return choice
+
+
+class WatchedAgenda(agenda.Agenda):
+    """The worker's own, which has to decide the same when it is asked twice, and when it remembers nothing."""
+
+    def turn(self, now: float, own: agenda.Partitions) -> list[Action]:
+        remembered = super().turn(now, own)
+        self._decision = None
+        anew = super().turn(now, own)
+        here().world.find(remembered != anew, "one turn, two decisions: {} and {}", remembered, anew)
+        return anew
 
 
 class Group:
@@ -300,12 +313,13 @@ def everything_faked() -> Iterator[None]:
         (service, "Brokers", brokers.Brokers),
         (service, "_BATCH_BYTES", 300),  # two records, so that a transaction takes several requests
         (service, "Staging", WatchedStaging),
+        (staging, "Agenda", WatchedAgenda),
         (service, "STATUS_S", 1e9),  # what a worker says of itself is no part of the model
         (service, "TURNS", 1),  # a second partition with a backlog waits
         (staging, "ModelHost", surroundings.Host),
         (staging, "monotonic", lambda: here().loop.time()),  # noqa: PLW0108 - of whichever loop runs then
         (loop_module, "perf_counter", lambda: here().loop.time()),  # noqa: PLW0108
-        (membership, "AIOKafkaConsumer", clients.Consumer),
+        (member, "consumer_of", lambda _, **more: clients.Consumer(**more)),
     ]
     with contextlib.ExitStack() as patches:
         for module, name, fake in fakes:

@@ -14,7 +14,7 @@ from uuid import uuid4
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from hotswap import metrics
-from hotswap.agenda import Report
+from hotswap.agenda.actions import Report
 from hotswap.commands import BadCommand
 from hotswap.errors import Denied, Doubt, SwapError
 from hotswap.failpoints import failpoint
