@@ -14,7 +14,7 @@ from uuid import uuid4
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from hotswap import metrics
-from hotswap.agenda import Report
+from hotswap.agenda.actions import Report
 from hotswap.commands import BadCommand
 from hotswap.errors import Denied, Doubt, SwapError
 from hotswap.failpoints import failpoint
@@ -24,7 +24,7 @@ from hotswap.kafka.topics.log import LogReader
 from hotswap.kafka.topics.watched import KafkaMonitor
 from hotswap.kafka.topics.writer import LogWriter
 from hotswap.local.machine import Machine, look
-from hotswap.pipeline.ports import PartitionState
+from hotswap.pipeline.states import PartitionState
 from hotswap.printable import cut, few
 from hotswap.settings import Settings
 from hotswap.staging import Staging
