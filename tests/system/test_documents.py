@@ -11,7 +11,7 @@ import pytest
 from harness.fleet import ROOT
 from harness.kafkas import of_prepared_classes
 
-# CI runs the first two targets, and the fixture `terminal` the third; what needs a Kafka of the reader's own, or keys, has
+# CI runs the first two, and the fixture `terminal` the third; what needs a Kafka of the reader's own, or keys, has
 # tests of its own.
 NOT_RUN = (
     "make demo",
