@@ -59,7 +59,10 @@ RULES = [
         "number",
     ),
     _rule(
-        "each try of what is out of reach is reported", "agenda.agenda:Agenda.failed", "[] if is_told else [report]", "report"
+        "each try of what is out of reach is reported",
+        "agenda.agenda:Agenda.failed",
+        "[] if is_told else [report]",
+        "report",
     ),
     _rule(
         "one that rests holds up the others",
@@ -68,7 +71,10 @@ RULES = [
         "self.progress.of(number) is not State.READY",
     ),
     _rule(
-        "a success does not end a row of failures", "agenda.agenda:Agenda.ready", "self._failures.pop(number, None)", "pass"
+        "a success does not end a row of failures",
+        "agenda.agenda:Agenda.ready",
+        "self._failures.pop(number, None)",
+        "pass",
     ),
     _rule("the newest is not kept ready", "agenda.agenda:Agenda._needed", "self.progress.newest_intact", "set()"),
     _rule(
@@ -77,9 +83,13 @@ RULES = [
         "if swap.takes(partition, position.offset):\n    break",
         "pass",
     ),
-    _rule("what may be needed is let go", "agenda.agenda:Agenda._unneeded", "self.progress.course(partition, at)", "()"),
+    _rule(
+        "what may be needed is let go", "agenda.agenda:Agenda._unneeded", "self.progress.course(partition, at)", "()"
+    ),
     _rule("something is let go where nobody serves", "agenda.agenda:Agenda._unneeded", "return []", "pass"),
-    _rule("what is superseded is let finish", "agenda.agenda:Agenda._cancel_superseded", "yield Cancel()", "yield from ()"),
+    _rule(
+        "what is superseded is let finish", "agenda.agenda:Agenda._cancel_superseded", "yield Cancel()", "yield from ()"
+    ),
     _rule(
         "what ends a wait may take for ever",
         "agenda.agenda:Agenda._cancel_superseded",
@@ -140,8 +150,12 @@ RULES = [
         "self._has_superseded = True",
         "pass",
     ),
-    _rule("after a success nothing is superseded", "agenda.agenda:Agenda.ready", "self._has_superseded = False", "pass"),
-    _rule("after a failure nothing is superseded", "agenda.agenda:Agenda.failed", "self._has_superseded = False", "pass"),
+    _rule(
+        "after a success nothing is superseded", "agenda.agenda:Agenda.ready", "self._has_superseded = False", "pass"
+    ),
+    _rule(
+        "after a failure nothing is superseded", "agenda.agenda:Agenda.failed", "self._has_superseded = False", "pass"
+    ),
     _rule(
         "what was never begun is not answered",
         "agenda.agenda:Agenda._answer_untouched",
@@ -161,7 +175,10 @@ RULES = [
         "[]",
     ),
     _rule(
-        "old commands are answered again", "agenda.agenda:Agenda.replayed", "self._answered = self._timeline.newest", "pass"
+        "old commands are answered again",
+        "agenda.agenda:Agenda.replayed",
+        "self._answered = self._timeline.newest",
+        "pass",
     ),
     _rule(
         "two are staged at a time",
@@ -252,7 +269,9 @@ RULES = [
         "is_at_its_end and self._looked_at is not None",
         "False",
     ),
-    _rule("why a worker stays out is said at each turn", "agenda.agenda:Agenda._stay_out", "self._lacks = lacks", "pass"),
+    _rule(
+        "why a worker stays out is said at each turn", "agenda.agenda:Agenda._stay_out", "self._lacks = lacks", "pass"
+    ),
     _rule(
         "a worker joins while it may come farther",
         "agenda.agenda:Agenda._join",
