@@ -16,8 +16,8 @@ from typing import NamedTuple
 
 from aiokafka import TopicPartition
 
-from hotswap.kafka.client.cluster import Client
-from hotswap.kafka.client.internals import Cut, PartitionFetch, consumer_of
+from hotswap.kafka.client.cluster import KafkaClient
+from hotswap.kafka.client.internals import Cutter, PartitionFetch, consumer_of
 from hotswap.kafka.wire.batches import records_of
 from hotswap.recordbatch.header import CONTROL, SIZE, Header, size_of
 
@@ -65,10 +65,10 @@ class Places:
 
 async def read(bootstrap: str, topic: str) -> None:
     """Reads what arrives from now on, until it is killed."""
-    client = Client(bootstrap_servers=bootstrap)
+    client = KafkaClient(bootstrap_servers=bootstrap)
     consumer = consumer_of(
         client,
-        value_deserializer=Cut(heads),
+        value_deserializer=Cutter(heads),
         enable_auto_commit=False,
         isolation_level="read_committed",
         fetch_max_wait_ms=100,

@@ -1,6 +1,5 @@
 """What all tests share: a real Kafka for those that ask for one, and the proof that nothing is left behind."""
 
-import ast
 import gc
 import importlib.util
 import os
@@ -120,27 +119,16 @@ def hosts_do_not_warm_up() -> Iterator[None]:
         yield
 
 
-@pytest.fixture(scope="session", autouse=True)
-def nothing_is_collected_within_a_parser() -> Iterator[None]:
-    """Have no source parsed while garbage is collected, whoever parses it: a test, docs/generate.py, a traceback.
+@pytest.fixture
+def collector_is_off() -> Iterator[None]:
+    """Collect no garbage during a test that parses sources.
 
-    Python 3.11.7 counts the depth of every tree under construction in one place (gh-106905): a future that was left is
-    collected within a parser, its finalizer logs a traceback, whose carets a second parser finds, and the first fails.
+    Python 3.11.7 counts the depth of every tree under construction in one place (gh-106905). A lost future is collected
+    within a parser, its finalizer logs a traceback, whose carets need a second parser, and the first one fails.
     """
-    parse = ast.parse
-
-    def uncollected(*given: Any, **options: Any) -> Any:
-        collects = gc.isenabled()
-        gc.disable()
-        try:
-            return parse(*given, **options)
-        finally:
-            if collects:
-                gc.enable()
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(ast, "parse", uncollected)
-        yield
+    gc.disable()
+    yield
+    gc.enable()
 
 
 @pytest.hookimpl(optionalhook=True)

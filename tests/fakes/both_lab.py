@@ -1,4 +1,4 @@
-"""A lab of jars whose loads take turns: one refuses what the JVM leaves, one is as it serves, one has no fast path."""
+"""A lab of jars whose loads take turns: one refuses declined requests, one is as it serves, one has no fast path."""
 
 from itertools import cycle
 from typing import Any, NoReturn
@@ -6,17 +6,17 @@ from typing import Any, NoReturn
 from harness import lab
 from hotswap.batch import Code, Refusal
 from hotswap.host import child
+from hotswap.runtimes.flat.bridge import NotFlat
 from hotswap.runtimes.java import runtime as java
-from hotswap.runtimes.java.flat import FlatPlan
-from hotswap.runtimes.java.own import NotFlat
+from hotswap.runtimes.java.flat import FlatMethodPlan
 
 TURNS = ("alone", "fast", "plain")
-LEFT = Refusal(Code.UNREADABLE, "the JVM left it")
+DECLINED = Refusal(Code.UNREADABLE, "the JVM declined it")
 
 
-class Alone(FlatPlan):
-    def _answer_left(self, value: bytes) -> Refusal:
-        return LEFT
+class Alone(FlatMethodPlan):
+    def _answer_declined(self, value: bytes) -> Refusal:
+        return DECLINED
 
 
 def refuse(*_: object) -> NoReturn:
@@ -24,11 +24,11 @@ def refuse(*_: object) -> NoReturn:
 
 
 def take_turns() -> None:
-    plans = cycle((Alone, FlatPlan, refuse))
+    plans = cycle((Alone, FlatMethodPlan, refuse))
     load = child._load
 
     def load_next(*given: Any) -> Any:
-        vars(java)["FlatPlan"] = next(plans)
+        vars(java)["FlatMethodPlan"] = next(plans)
         return load(*given)
 
     vars(child)["_load"] = load_next

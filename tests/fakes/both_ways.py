@@ -8,7 +8,7 @@ from typing import Any
 
 from harness import lab
 from hotswap.batch import ScoredBatch
-from hotswap.runtimes.h2o.flat import FlatPlan
+from hotswap.runtimes.flat.plan import FlatPlan
 from hotswap.runtimes.spark import flat
 
 DECLINED = "declined"

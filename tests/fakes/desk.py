@@ -3,11 +3,12 @@
 from collections.abc import Sequence
 from typing import Any, Self
 
-from hotswap.agenda import Action, Agenda, Cancel, Join, KeepStandby, Report, Retire, Stage, StayOut
+from hotswap.agenda.actions import Action, Cancel, Join, KeepStandby, Report, Retire, Stage, StayOut
+from hotswap.agenda.agenda import Agenda
 from hotswap.batch import Position
 from hotswap.errors import SwapCode, SwapError
 from hotswap.generation import Model, Proto
-from hotswap.pipeline.ports import PartitionState
+from hotswap.pipeline.states import PartitionState
 from hotswap.swap import SwapCommand, Timeline
 
 
@@ -34,17 +35,26 @@ class Desk:
         self.agenda.looked(dict(enumerate(positions)), self.now)
 
     def turn(self) -> list[str]:
-        return words(self.agenda.turn(self.now, self.own))
+        """Perform what is due, which is the same whether it was remembered or is decided anew."""
+        remembered = self.agenda.turn(self.now, self.own)
+        self.agenda._decision = None
+        assert remembered == self.agenda.turn(self.now, self.own) == self.agenda.turn(self.now, self.own)
+        return self._perform(remembered)
+
+    def _perform(self, actions: Sequence[Action]) -> list[str]:
+        for action in actions:
+            self.agenda.did(action)
+        return words(actions)
 
     def ready(self, number: int) -> list[str]:
-        return words(self.agenda.ready(number, {"load": 0.1}))
+        return self._perform(self.agenda.ready(number, {"load": 0.1}))
 
     def failed(self, number: int, code: SwapCode = SwapCode.CACHE_FAILED) -> list[str]:
-        return words(self.agenda.failed(number, SwapError(code, "why"), self.now))
+        return self._perform(self.agenda.failed(number, SwapError(code, "why"), self.now))
 
     def out_of_reach(self, number: int) -> list[str]:
         error = SwapError(SwapCode.ARTIFACT_UNREACHABLE, "why")
-        return words(self.agenda.failed(number, error, self.now, is_out_of_reach=True))
+        return self._perform(self.agenda.failed(number, error, self.now, is_out_of_reach=True))
 
     def restarted(self) -> Self:
         """Treat the commands so far as those that were there when this worker started."""
@@ -53,7 +63,7 @@ class Desk:
         return self
 
     def given_up(self, number: int) -> list[str]:
-        return words(self.agenda.given_up(number))
+        return self._perform(self.agenda.given_up(number))
 
     def serves(self, *numbers: int) -> Self:
         """Stage each generation to its end, one after the other, with partitions at their beginning."""

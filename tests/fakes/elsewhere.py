@@ -13,6 +13,7 @@ import sys
 import types
 from collections.abc import Iterator, Mapping
 from functools import cache
+from importlib.machinery import ModuleSpec, PathFinder, SourceFileLoader
 from importlib.util import find_spec
 from pathlib import Path
 from types import SimpleNamespace
@@ -67,21 +68,40 @@ class Hidden(types.ModuleType):
         return self._instead[name] if name in self._instead else getattr(self._of, name)
 
 
+class _Finder(PathFinder):
+    """Finds the modules of `hotswap`, to be loaded as on another system."""
+
+    system = ""
+
+    @classmethod
+    def find_spec(cls, name: str, path: Any = None, target: Any = None) -> ModuleSpec | None:
+        spec = super().find_spec(name, path, target) if name.partition(".")[0] == "hotswap" else None
+        if spec and isinstance(spec.loader, SourceFileLoader):
+            spec.loader = _Loader(spec.loader.name, spec.loader.path)
+        return spec
+
+
+class _Loader(SourceFileLoader):
+    """Gives a module an `import` of its own, which finds what there is on another system."""
+
+    def exec_module(self, module: types.ModuleType) -> None:
+        vars(module)["__builtins__"] = vars(builtins) | {"__import__": _import_there}
+        super().exec_module(module)
+
+
+def _import_there(name: str, *given: Any, **options: Any) -> Any:
+    gone, system = lacking(name, _Finder.system), _Finder.system
+    if "*" in gone:
+        raise ModuleNotFoundError(f"No module named {name!r} on {system}", name=name)
+    found = __import__(name, *given, **options)
+    is_plain = "." not in name and (gone or name == "sys")
+    return Hidden(found, gone, {"platform": system} if name == "sys" else {}) if is_plain else found
+
+
 def hide(system: str) -> None:
-    """Let the code of `hotswap` see what there is on `system`."""
-    imported = builtins.__import__
-
-    def as_there(name: str, globals: Any = None, *more: Any, **given: Any) -> Any:  # noqa: A002 - as Python calls it
-        found = imported(name, globals, *more, **given)
-        if not str((globals or {}).get("__name__", "")).startswith("hotswap"):
-            return found
-        gone = lacking(name, system)
-        if "*" in gone:
-            raise ModuleNotFoundError(f"No module named {name!r} on {system}", name=name)
-        is_plain = "." not in name and (gone or name == "sys")
-        return Hidden(found, gone, {"platform": system} if name == "sys" else {}) if is_plain else found
-
-    builtins.__import__ = as_there
+    """Let the code of `hotswap`, which is not imported yet, see what there is on `system`."""
+    _Finder.system = system
+    sys.meta_path.insert(0, _Finder)
     if system == "win32":
         for name in METHODS:
             setattr(asyncio.SelectorEventLoop, name, _not_there)

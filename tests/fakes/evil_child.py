@@ -15,8 +15,8 @@ from typing import NoReturn
 
 from hotswap.codec.values import Table
 from hotswap.host import child, frames
+from hotswap.runtimes.flat.bridge import NotFlat
 from hotswap.runtimes.h2o import runtime as h2o
-from hotswap.runtimes.h2o.flat import NotFlat
 
 _MIB = 60
 

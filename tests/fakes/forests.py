@@ -1,4 +1,4 @@
-"""Scores rows with the trees of MOJOs (Forest.java) and with H2O's own score0; prints a line of JSON for each MOJO.
+"""Scores rows with the trees of MOJOs (MojoForest.java) and with H2O's own score0; prints a line of JSON for each MOJO.
 
 With `--otherwise`, H2O's score0 returns 0.5 for each tree, whatever it contains; only for 100 rows, since it is slow.
 """
@@ -60,7 +60,7 @@ def main() -> None:
         if is_otherwise:
             score_otherwise(model)
         width = int(model.getPredsSize())
-        forest = jpype.JClass("hotswap.Forest").of(model, model.nfeatures(), width)
+        forest = jpype.JClass("hotswap.h2o.MojoForest").of(model, model.nfeatures(), width)
         rows = rows_of(model, np.random.default_rng(0))[: 100 if is_otherwise else ROWS]
         ours = forest_scores_of(forest, rows, width) if forest else scores_of(model, rows, width)
         different = (ours != scores_of(model, rows, width)).any(axis=1)

@@ -15,8 +15,8 @@ import numpy as np
 from hotswap.codec.values import Table
 from hotswap.errors import ModelError
 from hotswap.host import child, warm
+from hotswap.runtimes.flat.bridge import NotFlat
 from hotswap.runtimes.h2o import runtime as h2o
-from hotswap.runtimes.h2o.flat import NotFlat
 
 KILLS = 66601.0
 NEVER_RETURNS = 66602.0

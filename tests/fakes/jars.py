@@ -17,7 +17,7 @@ from hotswap.local.jvm import fetch_jars
 
 FOLDER = Path(__file__).parents[1] / "jars"
 RUNTIMES = FOLDER.parents[1] / "worker" / "hotswap" / "runtimes"
-OWN = {"flat_rows": RUNTIMES / "h2o", "jar_calls": RUNTIMES / "java"}
+OWN = {"flat_engine": RUNTIMES / "flat", "mojos": RUNTIMES / "h2o", "jar_calls": RUNTIMES / "java"}
 NAMES = ("texts", "texts_v2", "customers", "numbers", "flat", "overloads", "hostile", "spark")
 _LEFT_OUT = ("missing/",)
 _NAMELESS = ("texts",)  # compiled like most jars: without parameter names
@@ -48,7 +48,8 @@ def jar(name: str) -> bytes:
 def compiled(name: str) -> bytes:
     """Compile a jar from its sources, for Java 17."""
     sources = sorted(OWN.get(name, FOLDER / name).rglob("*.java"))
-    needed = {"flat_rows": lambda: fetch_jars("h2o-genmodel"), "jar_calls": lambda: [prebuilt("flat_rows")]}
+    flat = prebuilt("flat_engine")
+    needed = {"mojos": lambda: [flat, *fetch_jars("h2o-genmodel")], "jar_calls": lambda: [flat]}
     classpath = ("-cp", ":".join(map(str, needed[name]()))) if name in needed else ()
     with tempfile.TemporaryDirectory() as folder:
         quick = ("-J-XX:TieredStopAtLevel=1", "-J-XX:+UseSerialGC", "-J-XX:-UsePerfData")

@@ -5,7 +5,7 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Self
 
 from hotswap.errors import Denied, StartError
-from hotswap.kafka.client.groups import Group
+from hotswap.kafka.client.groups import ConsumerGroup
 from hotswap.kafka.topics.committed import Committed, Lag
 from hotswap.settings import Settings
 
@@ -52,8 +52,8 @@ class FakeAdmin:
         scored = cluster.scored
         return {n: Committed(cluster.committed.get(n, 0), scored.get(n, 0), n in scored) for n in numbers}
 
-    async def group(self, group: str) -> Group:
-        return Group(False, {f"{name}-1": f"hotswap-{name}" for name in self.cluster.members})
+    async def group(self, group: str) -> ConsumerGroup:
+        return ConsumerGroup(False, {f"{name}-1": f"hotswap-{name}" for name in self.cluster.members})
 
     async def topic_faults(self) -> list[str]:
         return []

@@ -3,8 +3,8 @@
 from typing import NoReturn
 
 from harness import lab
+from hotswap.runtimes.flat.bridge import NotFlat
 from hotswap.runtimes.h2o import runtime as h2o
-from hotswap.runtimes.h2o.flat import NotFlat
 
 
 def refuse(*_: object, **__: object) -> NoReturn:

@@ -12,7 +12,7 @@ from harness.audit import generation, header, read, source
 from harness.calls import Connection, CutOff, Gateway
 from harness.fleet import EXAMPLES, messages
 from hotswap.client.change import Change
-from hotswap.gateway.rows import as_json
+from hotswap.gateway.documents import as_json
 
 _AT_ONCE = 1_000
 _CONNECTIONS = 100

@@ -13,11 +13,16 @@ from harness.fleet import EXAMPLES, Deployment, messages
 from harness.secured import binding, secured_kafka
 from hotswap.client.answers import Outgoing
 from hotswap.client.change import Change
-from hotswap.kafka.client.acls import Role, rights_of
+from hotswap.kafka.client.acls import rights_of
+from hotswap.kafka.client.roles import KafkaRole
 
 HEAD = "| who | without | how it ends | in one line | lines logged meanwhile | verdict |\n|---|---|---|---|---|---|"
 WORKER, PUBLISHER, OPERATOR = "worker", "publisher", "operator"
-ROLES = {WORKER: (Role.WORKER,), PUBLISHER: (Role.PUBLISHER, Role.READER), OPERATOR: (Role.CONTROL,)}
+ROLES = {
+    WORKER: (KafkaRole.WORKER,),
+    PUBLISHER: (KafkaRole.PUBLISHER, KafkaRole.READER),
+    OPERATOR: (KafkaRole.CONTROL,),
+}
 _ROWS = EXAMPLES / "data" / "iris.csv"
 _COMMANDS = {PUBLISHER: ("predict", _ROWS), OPERATOR: ("status",)}
 _WRITES = ("pause",)

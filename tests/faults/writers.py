@@ -4,7 +4,7 @@ import asyncio
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
-from hotswap.kafka.client.internals import Cut
+from hotswap.kafka.client.internals import Cutter
 from hotswap.recordbatch.header import Header, size_of
 
 _FAR = 2_000
@@ -33,7 +33,7 @@ async def _are_of_one(bootstrap, key, offset):
             fetch.next_fetch_offset = header.base_offset + header.last_offset_delta + 1
         yield from ()
 
-    async with AIOKafkaConsumer(bootstrap_servers=bootstrap, value_deserializer=Cut(cut)) as consumer:
+    async with AIOKafkaConsumer(bootstrap_servers=bootstrap, value_deserializer=Cutter(cut)) as consumer:
         consumer.assign([key])
         begin = (await consumer.beginning_offsets([key]))[key]
         consumer.seek(key, max(begin, offset - _FAR))

@@ -10,7 +10,7 @@ import pytest
 from fakes.kafka_logs import FakeCluster
 from golden.values import DIGEST, KEY, SETTINGS, SWAP, TOPIC, fixed_now, records
 from hotswap import control as control_module
-from hotswap.agenda import Report
+from hotswap.agenda.actions import Report
 from hotswap.batch import Position, Transaction
 from hotswap.client import client as client_module
 from hotswap.client.change import Change
@@ -22,7 +22,7 @@ from hotswap.errors import SwapCode, SwapError
 from hotswap.generation import Model
 from hotswap.host.process import HostProcess
 from hotswap.kafka.partition import outbox
-from hotswap.pipeline.ports import PartitionState
+from hotswap.pipeline.states import PartitionState
 from hotswap.swap import Outcome, Swap, Timeline, TrustCommand
 from hotswap.v1 import control_pb2 as wire
 

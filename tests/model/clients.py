@@ -16,7 +16,7 @@ from hotswap.batch import Limits, Record
 from hotswap.kafka.group.assignor import BOTH_IDS, KeepingAssignor, encoded
 from hotswap.kafka.group.membership import Membership
 from hotswap.kafka.partition.tail import Tail
-from hotswap.kafka.partition.witness import Known, LastAnswer
+from hotswap.kafka.partition.witness import KnownAnswers, LastAnswer
 from hotswap.kafka.topics import admin
 from hotswap.kafka.topics.committed import Committed, Lag
 from hotswap.kafka.topics.writer import Item
@@ -36,7 +36,7 @@ class Consumer:
     asked, whatever has been sought since.
     """
 
-    def __init__(self, *, partition_assignment_strategy: tuple[KeepingAssignor], **_: object) -> None:
+    def __init__(self, _: object, *, partition_assignment_strategy: tuple[KeepingAssignor], **more: object) -> None:
         self._process = here()
         (self._assignor,) = partition_assignment_strategy
         self._owned: set[TopicPartition] = set()
@@ -187,7 +187,7 @@ class AnswersTail:
 
     stop = _nothing
 
-    async def read(self, partition: int, known: Known) -> Tail:
+    async def read(self, partition: int, known: KnownAnswers) -> Tail:
         broker, floor = self._process.world.broker, self._process.world.verifier.standing[partition].floor
         places = self._places(partition)
         records = [record for place in places for record in broker.read(place, is_committed=True)]

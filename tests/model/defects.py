@@ -4,189 +4,186 @@ from typing import NamedTuple
 
 
 class Mutant(NamedTuple):
-    """A defect: the text of `file` that is replaced (it occurs there once), and the promise that this breaks.
+    """A defect in a function, and the promise that it breaks.
 
-    `found_by` is who has to find it: the model, or tests of a rule alone.
+    `place` is the function, as `module:Class.function`. `old` is an expression or statements that it has there once, in
+    whatever layout, and `new` what stands there instead. `found_by` is who has to find it: the model, or tests of a
+    rule alone.
     """
 
     name: str
-    file: str
+    place: str
     old: str
     new: str
     breaks: str
     found_by: tuple[str, ...] = ("tests/model/test_protocol.py",)
 
 
-SWAP, PIPELINE = "worker/hotswap/swap.py", "worker/hotswap/pipeline/loop.py"
-ANSWERING, ADDRESSING = "worker/hotswap/pipeline/answering.py", "worker/hotswap/pipeline/addressing.py"
-INBOX = "worker/hotswap/kafka/group/inbox.py"
-RECORDS, CONTENTS = "worker/hotswap/kafka/topics/records.py", "worker/hotswap/kafka/topics/contents.py"
-PARTITIONS = "worker/hotswap/pipeline/partitions.py"
-PROGRESS, AGENDA = "worker/hotswap/progress.py", "worker/hotswap/agenda.py"
-PARTITION, POSITION, MEMBERSHIP, ADMIN = (
-    "worker/hotswap/kafka/partition/partition.py",
-    "worker/hotswap/kafka/partition/position.py",
-    "worker/hotswap/kafka/group/membership.py",
-    "worker/hotswap/kafka/topics/admin.py",
-)
-
 DEFECTS = [
     Mutant(
         "a stale generation is accepted",
-        SWAP,
-        "if command.generation <= self.newest:",
-        "if command.generation < 0:",
+        "hotswap.swap:Timeline._accept",
+        "command.generation <= self.newest",
+        "command.generation < 0",
         "I8",
     ),
-    Mutant("ids may be used again", SWAP, "if command_id in self._seen:", "if not command_id:", "I7"),
+    Mutant(
+        "ids may be used again", "hotswap.swap:Timeline.receive", "command_id in self._seen", "not command_id", "I7"
+    ),
     Mutant(
         "parts are inherited from the first generation",
-        SWAP,
-        "self._base(command.base or self.newest)",
-        "self._base(command.base or min(self.swaps))",
+        "hotswap.swap:Timeline._inherit",
+        "self.newest",
+        "min(self.swaps)",
         "I2, I9",
     ),
-    Mutant("an expired command is accepted", SWAP, "timestamp_ms > command.not_after_ms", "timestamp_ms < 0", "I9"),
+    Mutant(
+        "an expired command is accepted",
+        "hotswap.swap:Timeline._accept",
+        "timestamp_ms > command.not_after_ms",
+        "timestamp_ms < 0",
+        "I9",
+    ),
     Mutant(
         "a rollback keeps the old number",
-        SWAP,
+        "hotswap.swap:Timeline._accept",
         "replace(old, number=command.generation)",
         "old",
         "I2",
     ),
     Mutant(
         "a partition goes back behind its floor",
-        PROGRESS,
-        "if swap.number < position.floor:",
-        "if swap.number < 0:",
+        "hotswap.progress:Progress.course",
+        "swap.number < position.floor",
+        "swap.number < 0",
         "I3",
     ),
-    Mutant("a cut is one too late", SWAP, "return offset >= self.cut", "return offset > self.cut", "I4"),
+    Mutant(
+        "a cut is one too late",
+        "hotswap.swap:Swap.takes",
+        "offset >= self.cut.get(partition, 0)",
+        "offset > self.cut.get(partition, 0)",
+        "I4",
+    ),
     Mutant(
         "a batch goes over the next cut",
-        PROGRESS,
-        "return Serve(swap.number, until)",
-        "return Serve(swap.number, None)",
+        "hotswap.progress:Progress.choose",
+        "Serve(swap.number, until)",
+        "Serve(swap.number, None)",
         "I4",
     ),
-    Mutant(
-        "behind a cut the old generation goes on",
-        PROGRESS,
-        "or partition in swap.cut)",
-        "or partition in ())",
-        "I4",
-    ),
+    Mutant("behind a cut the old generation goes on", "hotswap.progress:Progress.course", "swap.cut", "()", "I4"),
     Mutant(
         "a cut of an empty partition is at once",
-        PROGRESS,
-        "or partition in swap.cut)",
-        "or swap.cut.get(partition, 0) > 0)",
+        "hotswap.progress:Progress.course",
+        "partition in swap.cut",
+        "swap.cut.get(partition, 0) > 0",
         "I4",
     ),
     Mutant(
         "a failed generation is waited for",
-        PROGRESS,
-        "if state is State.FAILED and swap.number != position.floor:",
-        "if swap.number < 0:",
+        "hotswap.progress:Progress.course",
+        "state is State.FAILED and swap.number != position.floor",
+        "swap.number < 0",
         "I5",
     ),
-    Mutant("a pause is not heard", PROGRESS, "if self.timeline.is_paused:", "if not self.timeline.swaps:", "the pause"),
+    Mutant(
+        "a pause is not heard",
+        "hotswap.progress:Progress.choose",
+        "self.timeline.is_paused",
+        "not self.timeline.swaps",
+        "the pause",
+    ),
     Mutant(
         "a generation is let go while it scores",
-        AGENDA,
+        "hotswap.agenda:Agenda._unneeded",
         "kept |= {state.in_hand for state in own.values() if state.in_hand is not None}",
         "pass",
         "I11",
     ),
     Mutant(
         "only the newest generation is staged",
-        AGENDA,
+        "hotswap.agenda:Agenda._needed",
         "needed.add(swap.number)",
         "pass",
         "every request is answered",
     ),
     Mutant(
         "the pipeline takes more than its decision",
-        PIPELINE,
-        "self._take(serving, choice.until):",
-        "self._take(serving, None):",
+        "hotswap.pipeline.loop:PartitionLoop._advance",
+        "choice.until",
+        "None",
         "I4",
     ),
     Mutant(
         "a batch in a looping model is never given up",
-        PIPELINE,
-        "            self._is_overtaken = True\n            self._task.cancel()\n",
-        "            self._is_overtaken = True\n",
+        "hotswap.pipeline.loop:PartitionLoop.reconsider",
+        "self._task.cancel()",
+        "pass",
         "the newer generation is served",
     ),
     Mutant(
         "a batch that was given up ends its partition",
-        PIPELINE,
-        "if not self._is_overtaken or self._task.uncancel():",
-        "if self._is_overtaken:",
+        "hotswap.pipeline.loop:PartitionLoop._give_up",
+        "not self._is_overtaken or self._task.uncancel()",
+        "self._is_overtaken",
         "every request is answered",
     ),
     Mutant(
         "a pause leaves a looping model its batch",
-        PROGRESS,
-        "return self.timeline.is_paused or (",
-        "return not self.timeline.is_paused and (",
+        "hotswap.progress:Progress.is_overtaken",
+        "self.timeline.is_paused or (isinstance(choice, Serve) and choice.number != number)",
+        "not self.timeline.is_paused and (isinstance(choice, Serve) and choice.number != number)",
         "the pause",
     ),
-    Mutant(
-        "the floor is forgotten",
-        PIPELINE,
-        "Position(offset, self.state.position.floor)",
-        "Position(offset, 0)",
-        "I3",
-    ),
+    Mutant("the floor is forgotten", "hotswap.pipeline.loop:PartitionLoop.run", "self.state.position.floor", "0", "I3"),
     Mutant(
         "the last request of a batch is scored again",
-        PIPELINE,
-        "requests[-1].offset + 1, len(requests)",
-        "requests[-1].offset, len(requests)",
+        "hotswap.pipeline.loop:PartitionLoop._take",
+        "requests[-1].offset + 1",
+        "requests[-1].offset",
         "I1, I11",
     ),
     Mutant(
         "every transaction announces a cut-over",
-        PIPELINE,
-        "_Work(number, at.offset if at.floor != number else None)",
-        "_Work(number, at.offset)",
+        "hotswap.pipeline.loop:PartitionLoop._answer",
+        "at.offset if at.floor != number else None",
+        "at.offset",
         "I4",
     ),
     Mutant(
         "a further batch goes over the next cut",
-        PIPELINE,
-        "self._take(serving, choice.until) if",
-        "self._take(serving, None) if",
+        "hotswap.pipeline.loop:PartitionLoop._following",
+        "choice.until",
+        "None",
         "I4",
     ),
     Mutant(
         "a transaction goes on in another generation's requests",
-        PIPELINE,
-        "if isinstance(choice, Serve) and choice.number == number else None",
-        "if isinstance(choice, Serve) else None",
+        "hotswap.pipeline.loop:PartitionLoop._following",
+        "isinstance(choice, Serve) and choice.number == number",
+        "isinstance(choice, Serve)",
         "I2, I4",
         ("tests/unit/pipeline/test_transactions.py",),
     ),
     Mutant(
         "only the last answers of a transaction are written",
-        PIPELINE,
-        "                self._source.write(answers)\n",
-        "                pass\n",
+        "hotswap.pipeline.loop:PartitionLoop._answer",
+        "self._source.write(answers)",
+        "pass",
         "I1",
     ),
     Mutant(
         "what is committed early cuts over twice",
-        PIPELINE,
-        "                work.cut_over_at = None\n",
-        "                pass\n",
+        "hotswap.pipeline.loop:PartitionLoop._score_in_time",
+        "work.cut_over_at = None",
+        "pass",
         "I4",
         ("tests/unit/pipeline/test_transactions.py",),
     ),
     Mutant(
         "a refused request gets a place among the answers",
-        ANSWERING,
+        "hotswap.pipeline.answering:Answering._seal",
         "one.record if one.is_prediction else None",
         "one.record",
         "I1",
@@ -194,90 +191,94 @@ DEFECTS = [
     ),
     Mutant(
         "a doubtful producer is kept",
-        PIPELINE,
-        "                await self._source.close()\n",
-        "                pass\n",
+        "hotswap.pipeline.loop:PartitionLoop.run",
+        "await self._source.close()",
+        "pass",
         "I1",
     ),
     Mutant(
         "refused requests are forgotten",
-        ADDRESSING,
-        "(predictions if is_prediction else dead_letters).append(record)",
-        "(predictions if is_prediction else []).append(record)",
+        "hotswap.pipeline.addressing:Address.records",
+        "predictions if is_prediction else dead_letters",
+        "predictions if is_prediction else []",
         "I1",
     ),
     Mutant(
         "refusals come first",
-        ANSWERING,
-        "return [ask if isinstance(ask, Refusal) else next(rest) for ask in asks]",
-        "return [*(ask for ask in asks if isinstance(ask, Refusal)), *rest]",
+        "hotswap.pipeline.answering:_ask",
+        "[ask if isinstance(ask, Refusal) else next(rest) for ask in asks]",
+        "[*(ask for ask in asks if isinstance(ask, Refusal)), *rest]",
         "I1, I2",
     ),
     Mutant(
         "markers keep a partition before its cut",
-        PIPELINE,
-        "if number != at.floor:",
-        "if not number:",
+        "hotswap.pipeline.loop:PartitionLoop._pass",
+        "number != at.floor",
+        "not number",
         "I10",
     ),
     Mutant(
         "a revoked loop is waited for, whatever it does",
-        PARTITIONS,
-        "            for task in late:\n",
-        "            for task in ():\n",
+        "hotswap.pipeline.partitions:Pipeline._end",
+        "for task in late:\n    task.cancel()",
+        "for task in ():\n    task.cancel()",
         "every request is answered",
         ("tests/unit/pipeline/test_rebalances.py",),
     ),
     Mutant(
         "the offset is read before the fence",
-        PARTITION,
-        "            await producers.init()\n",
-        "            position = await self._positions.read(producers.producers)\n"
-        "            self._positions.read = lambda _: asyncio.sleep(0, position)\n"
-        "            await producers.init()\n",
+        "hotswap.kafka.partition.partition:KafkaPartition._open",
+        "await cluster.brokers.look()",
+        "await cluster.brokers.look()\n"
+        "position = await self._positions.read(producers.producers)\n"
+        "self._positions.read = lambda _: asyncio.sleep(0, position)",
         "I1",
     ),
     Mutant(
         "what lost its marker stays open",
-        PARTITION,
-        "            await self._end_what_is_open(producers)\n",
-        "            pass\n",
+        "hotswap.kafka.partition.partition:KafkaPartition._open",
+        "await self._end_what_is_open(producers)",
+        "pass",
         "I1",
     ),
     Mutant(
         "what lost its marker is aborted although the offset is past it",
-        PARTITION,
-        "left, is_committed = await self._positions.left_open(producers.producers)",
-        "left, is_committed = (await self._positions.left_open(producers.producers))[0], False",
+        "hotswap.kafka.partition.partition:KafkaPartition._end_what_is_open",
+        "await self._positions.left_open(producers.producers)",
+        "(await self._positions.left_open(producers.producers))[0], False",
         "I1",
     ),
     Mutant(
         "an offset counts although its answers were aborted",
-        POSITION,
-        "if last and tail.aborted is not None and next_offset - ONE_TRANSACTION < tail.aborted < next_offset:",
-        "if not last and last:",
+        "hotswap.kafka.partition.position:Positions._witnessed",
+        "last and tail.aborted is not None and next_offset - ONE_TRANSACTION < tail.aborted < next_offset",
+        "not last and last",
         "I1",
     ),
     Mutant(
         "the answers are no witness",
-        POSITION,
-        "if last and last.offset >= next_offset:",
-        "if not last and last:",
+        "hotswap.kafka.partition.position:Positions._witnessed",
+        "last and last.offset >= next_offset",
+        "not last and last",
         "I1",
     ),
     Mutant(
         "a coordinator that loads means nothing is committed",
-        ADMIN,
-        "if missing := [key.partition for key in asked if key not in answer]:",
-        'answer = dict.fromkeys(asked, type("Never", (), {"offset": -1, "metadata": ""})) | answer\n'
-        "        if missing := []:",
+        "hotswap.kafka.topics.admin:Admin._committed",
+        "if (missing := [key.partition for key in asked if key not in answer]):\n"
+        "    raise Doubt(f'offsets of {group} on {topic}: no answer for partitions {missing}; the "
+        "coordinator is loading')",
+        "answer = dict.fromkeys(asked, type('Never', (), {'offset': -1, 'metadata': ''})) | answer\n"
+        "if (missing := []):\n"
+        "    raise Doubt(f'offsets of {group} on {topic}: no answer for partitions {missing}; the "
+        "coordinator is loading')",
         "I1",
     ),
     Mutant(
         "a partition stays paused when it is opened again",
-        MEMBERSHIP,
-        "        self._seek(inbox, offset)\n        self._resume(inbox)\n",
-        "        self._seek(inbox, offset)\n",
+        "hotswap.kafka.group.membership:Membership.seek",
+        "self._resume(inbox)",
+        "pass",
         "every request is answered",
     ),
 ]

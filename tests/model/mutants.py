@@ -6,6 +6,7 @@ table says by which promise, or which test, each was caught; a mutant that survi
 the command line choose the mutants whose names contain one of them.
 """
 
+import ast
 import os
 import re
 import shutil
@@ -13,8 +14,9 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 from harness.proofs import recorded
@@ -70,16 +72,59 @@ def _trial(mutant: Mutant | None) -> str | None:
         copy = Path(folder)
         _copy_to(copy)
         if mutant:
-            path = copy / mutant.file
+            path = copy / path_of(mutant)
             path.write_text(mutated(mutant, path.read_text()))
         return _run(copy, mutant.found_by if mutant else EVERY)
 
 
+def path_of(mutant: Mutant) -> str:
+    """The file that gets the defect, as seen from the root."""
+    return f"worker/{mutant.place.partition(':')[0].replace('.', '/')}.py"
+
+
 def mutated(mutant: Mutant, text: str) -> str:
-    """The text with the defect in it."""
-    if text.count(mutant.old) != 1:
-        raise SystemExit(f"mutant {mutant.name!r}: its text occurs {text.count(mutant.old)} times in {mutant.file}")
-    return text.replace(mutant.old, mutant.new)
+    """The code of the module with the defect in it. Raises SystemExit unless it has exactly one place for it."""
+    tree, old, new = ast.parse(text), ast.parse(mutant.old).body, ast.parse(mutant.new).body
+    found = [place for function in _functions(tree, mutant) for place in _places(function, *_inner(old, new))]
+    if len(found) != 1:
+        raise SystemExit(f"mutant {mutant.name!r}: {mutant.place} has its code {len(found)} times: {mutant.old}")
+    (put,) = found
+    put()
+    return ast.unparse(ast.fix_missing_locations(tree))
+
+
+def _functions(tree: ast.AST, mutant: Mutant) -> list[ast.AST]:
+    found = [tree]
+    for name in mutant.place.partition(":")[2].split("."):
+        found = [node for one in found for node in ast.iter_child_nodes(one) if getattr(node, "name", "") == name]
+    return found
+
+
+def _inner(old: Sequence[ast.AST], new: Sequence[ast.AST]) -> tuple[Sequence[ast.AST], Sequence[ast.AST]]:
+    """The expressions, where one replaces another: they need not be statements."""
+    match old, new:
+        case [ast.Expr(before)], [ast.Expr(after)]:
+            return [before], [after]
+    return old, new
+
+
+def _places(function: ast.AST, old: Sequence[ast.AST], new: Sequence[ast.AST]) -> Iterator[Callable[[], None]]:
+    """What puts `new` in the place of `old`, for each of its places in a function."""
+    wanted = [_shape(node) for node in old]
+    for node in ast.walk(function):
+        for field, value in ast.iter_fields(node):
+            if not isinstance(value, list):
+                if [_shape(value)] == wanted:
+                    yield partial(setattr, node, field, new[0])
+                continue
+            shapes = [_shape(one) for one in value]
+            for at in range(len(value)):
+                if shapes[at : at + len(old)] == wanted:
+                    yield partial(value.__setitem__, slice(at, at + len(old)), new)
+
+
+def _shape(node: object) -> str:
+    return ast.dump(node) if isinstance(node, ast.AST) else repr(node)
 
 
 def _copy_to(folder: Path) -> None:

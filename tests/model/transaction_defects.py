@@ -2,14 +2,10 @@
 
 from model.defects import Mutant
 
-PRODUCER, VERDICTS, ALTERNATING = (
-    f"worker/hotswap/kafka/transactions/{name}.py" for name in ("producer", "verdicts", "alternating")
-)
-
 SENDING = [
     Mutant(
         "a stamp forgets what is queued",
-        PRODUCER,
+        "hotswap.kafka.transactions.producer:Producer.produce",
         "self._sequences[key] = (self._sequences[key] + batch.records) % SEQUENCES",
         "pass",
         "I11",
@@ -17,46 +13,46 @@ SENDING = [
     ),
     Mutant(
         "one transactional id per worker",
-        ALTERNATING,
-        'f"{settings.group_id}-{settings.topics.requests}-{partition}"',
-        'f"{settings.group_id}-{settings.worker_id}-{partition}"',
+        "hotswap.kafka.transactions.alternating:transactional_ids",
+        "settings.topics.requests",
+        "settings.worker_id",
         "I1",
     ),
     Mutant(
         "what ends a transaction is sent again when the connection breaks",
-        VERDICTS,
-        "or call in (Call.OFFSET, Call.END)",
-        "or call in ()",
+        "hotswap.kafka.transactions.verdicts:unanswered",
+        "(Call.OFFSET, Call.END)",
+        "()",
         "I1",
     ),
     Mutant(
         "of a partition's two ids only one is taken from its last owner",
-        ALTERNATING,
+        "hotswap.kafka.transactions.alternating:Alternating.init",
         "await asyncio.gather(*(producer.init() for producer in self.producers))",
-        "await self.now.init()\n        self.producers = [self.now]",
+        "await self.now.init()\nself.producers = [self.now]",
         "I1",
     ),
     Mutant(
         "an epoch goes on after its transaction",
-        PRODUCER,
-        "if kind is EndTransactionAndEpoch:",
-        "if not kind:",
+        "hotswap.kafka.transactions.producer:Producer.end",
+        "kind is EndTransactionAndEpoch",
+        "not kind",
         "I1",
         ("tests/unit/kafka/transactions/test_producer.py",),
     ),
     Mutant(
         "an offset of an older membership passes for committed",
-        VERDICTS,
-        "return Verdict.REJOINED",
-        "return Verdict.DONE",
+        "hotswap.kafka.transactions.verdicts:verdict",
+        "Reaction.REJOINED",
+        "Reaction.DONE",
         "I1",
         ("tests/unit/kafka/transactions/test_verdicts.py",),
     ),
     Mutant(
         "no look at what became of the records",
-        PRODUCER,
-        "            await asyncio.shield(sent)\n",
-        "            pass\n",
+        "hotswap.kafka.transactions.producer:Producer.acknowledged",
+        "await asyncio.shield(sent)",
+        "pass",
         "I1",
     ),
 ]

@@ -10,13 +10,16 @@ from unittest.mock import patch
 from aiokafka.structs import OffsetAndMetadata
 
 from hotswap import service, staging
+from hotswap.agenda import agenda
+from hotswap.agenda.actions import Action
+from hotswap.agenda.progress import State
 from hotswap.batch import Position
-from hotswap.kafka.group import membership
+from hotswap.kafka.group import member
 from hotswap.kafka.partition.partition import KafkaPartition
 from hotswap.pipeline import loop as loop_module
 from hotswap.pipeline.loop import PartitionLoop
 from hotswap.pipeline.ports import Serve, Wait
-from hotswap.progress import State
+from hotswap.pipeline.states import Step
 from hotswap.service import Worker
 from hotswap.settings import Settings
 from model import brokers, clients, surroundings
@@ -46,6 +49,17 @@ class WatchedStaging(staging.Staging):
         choice = super().choose(partition, position)
         here().world.check_choice(here(), partition, position, choice)
         return choice
+
+
+class WatchedAgenda(agenda.Agenda):
+    """The worker's own, which has to decide the same when it is asked twice, and when it remembers nothing."""
+
+    def turn(self, now: float, own: agenda.Partitions) -> list[Action]:
+        remembered = super().turn(now, own)
+        self._decision = None
+        anew = super().turn(now, own)
+        here().world.find(remembered != anew, "one turn, two decisions: {} and {}", remembered, anew)
+        return anew
 
 
 class Group:
@@ -196,7 +210,7 @@ class World:
     def _check_partitions(self, process: Process, hosts: list[int]) -> None:
         for number, (loop, task) in process.worker._pipeline._running.items():
             is_at_work = loop.state.in_hand is not None or loop._stopping.is_set() or task.done()
-            is_at_work |= loop._may_be_cut_short
+            is_at_work |= loop.state.step in (Step.QUEUED, Step.CUTTING_OVER)
             lost = loop.state.in_hand is not None and loop.state.in_hand not in hosts
             self.find(lost, "I11 whole: the host of {}, which holds a batch, is gone", loop.state.in_hand)
             self._check_asked(process, number, loop)
@@ -207,11 +221,12 @@ class World:
     def _check_asked(self, process: Process, partition: int, loop: PartitionLoop) -> None:
         """A host that does not answer keeps a partition no longer than a second from whoever may answer there now."""
         heirs: list[int] = []
-        if loop._asked:
+        has_asked = loop.state.step in (Step.SCORING, Step.OVERTAKEN)
+        if has_asked:
             at, number, _ = loop._asked
             case = self._case(process, partition, at)
             heirs = [other for other in case.ready if other != number and is_due(case, other)]
-        if not loop._asked or not (heirs or case.meaning.is_paused or case.meaning.is_held):
+        if not has_asked or not (heirs or case.meaning.is_paused or case.meaning.is_held):
             process.kept_since.pop(loop, None)
             return
         kept_s = process.loop.time() - process.kept_since.setdefault(loop, process.loop.time())
@@ -298,12 +313,13 @@ def everything_faked() -> Iterator[None]:
         (service, "Brokers", brokers.Brokers),
         (service, "_BATCH_BYTES", 300),  # two records, so that a transaction takes several requests
         (service, "Staging", WatchedStaging),
+        (staging, "Agenda", WatchedAgenda),
         (service, "STATUS_S", 1e9),  # what a worker says of itself is no part of the model
         (service, "TURNS", 1),  # a second partition with a backlog waits
         (staging, "ModelHost", surroundings.Host),
         (staging, "monotonic", lambda: here().loop.time()),  # noqa: PLW0108 - of whichever loop runs then
         (loop_module, "perf_counter", lambda: here().loop.time()),  # noqa: PLW0108
-        (membership, "AIOKafkaConsumer", clients.Consumer),
+        (member, "consumer_of", clients.Consumer),
     ]
     with contextlib.ExitStack() as patches:
         for module, name, fake in fakes:

@@ -59,7 +59,7 @@ def library(examples: Path) -> None:
 def files(package: Path) -> None:
     """The jars are whole, the locks are there, and types are told to who uses the package."""
     jars = sorted(package.rglob("*.jar"))
-    assert {jar.name for jar in jars} >= {"flat_rows.jar", "jar_calls.jar"}
+    assert {jar.name for jar in jars} >= {"flat_engine.jar", "jar_calls.jar", "mojos.jar"}
     for jar in jars:
         with zipfile.ZipFile(jar) as archive:
             assert archive.testzip() is None, f"{jar} is damaged"

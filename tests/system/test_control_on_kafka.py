@@ -9,7 +9,7 @@ import pytest
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
-from hotswap.agenda import Report
+from hotswap.agenda.actions import Report
 from hotswap.client.fleet import Told, WorkerView
 from hotswap.client.overview import read_fleet, status_log
 from hotswap.commands import encode_command

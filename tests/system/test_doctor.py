@@ -24,7 +24,8 @@ from harness.kafkas import local_kafka
 from hotswap.client.doctor import examine
 from hotswap.client.findings import Level
 from hotswap.client.overview import overview
-from hotswap.kafka.client.acls import Role, rights_of
+from hotswap.kafka.client.acls import rights_of
+from hotswap.kafka.client.roles import KafkaRole
 from hotswap.kafka.topics.admin import Admin
 from hotswap.v1 import control_pb2 as wire
 
@@ -187,7 +188,7 @@ async def test_what_a_worker_does_and_this_user_may_not_is_a_warning_for_each_to
     )
     topics = made.settings.topics
     theirs = made.settings.model_copy(update={"sasl_username": "worker", "sasl_password": "w"})
-    needed = rights_of(Role.WORKER, theirs)
+    needed = rights_of(KafkaRole.WORKER, theirs)
     lines = [f"{right.resource}: this user may not {right.operation} it, as a worker does" for right in needed]
     async with aclosing(examine(theirs)) as findings:
         told = [f"{one.about}: {one.what}" for one in [await anext(findings) for _ in range(1 + len(needed))]]

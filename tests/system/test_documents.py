@@ -11,10 +11,12 @@ import pytest
 from harness.fleet import ROOT
 from harness.kafkas import of_prepared_classes
 
-# CI runs the first two targets; what needs a Kafka of the reader's own, or keys, has tests of its own.
+# CI runs the first two, and the fixture `terminal` the third; what needs a Kafka of the reader's own, or keys, has
+# tests of its own.
 NOT_RUN = (
     "make demo",
     "make test",
+    "hotswap dev",
     "hotswap keys",
     "hotswap swap churn --model better.zip --sign-with",
     "hotswap swap churn --model model.zip --verify-with",

@@ -15,7 +15,7 @@ from starlette.routing import Route
 from hotswap.gateway import connections, listening
 from hotswap.gateway.app import _Told
 from hotswap.gateway.server import run
-from hotswap.gateway.tls import Files, Tls
+from hotswap.gateway.tls import Files, make_context
 
 HEAD = b"GET / HTTP/1.1\r\nHost: localhost\r\n"
 CHUNKED = b"POST /body HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n"
@@ -243,7 +243,7 @@ def _tls(folder):
     command = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-subj", "/CN=g"]
     command += ["-days", "2", "-noenc", "-keyout", "g.key", "-out", "g.pem"]
     subprocess.run(command, cwd=folder, check=True, capture_output=True)
-    return Tls(Files(certificate=folder / "g.pem", key=folder / "g.key"))
+    return make_context(Files(certificate=folder / "g.pem", key=folder / "g.key"))
 
 
 @pytest.mark.parametrize("sent", [b"", b"GET / HT", HEAD], ids=["nothing", "half-a-line", "half-a-head"])

@@ -13,7 +13,7 @@ import pytest
 from harness.fleet import ROOT
 from hotswap.batch import Format
 from hotswap.codec.proto import compile as compile_proto
-from hotswap.gateway import converters, rows, work
+from hotswap.gateway import converters, documents, rows, work
 from hotswap.gateway.converters import Converters
 from hotswap.gateway.problems import Problem
 from hotswap.gateway.turns import Turns
@@ -65,8 +65,12 @@ async def test_what_is_read_and_written_apart_is_what_is_read_and_written_here(p
         monkeypatch.setattr(work, "_AT_ONCE", at_once)
         for content, text in texts:
             given = await rows.read(text, content, operation, None, apart)
-            written = [await rows.write(given.values, accept, operation, apart) for accept in (Format.CSV, Format.JSON)]
-            items = await rows.write_items([rows.Good({"row": 1}, given.values[0]), *given.faults], operation, apart)
+            written = [
+                await documents.write(given.values, accept, operation, apart) for accept in (Format.CSV, Format.JSON)
+            ]
+            items = await documents.write_items(
+                [documents.Good({"row": 1}, given.values[0]), *given.faults], operation, apart
+            )
             found.append((given.numbers, given.values, given.faults, given.notes, written, items))
     assert found[:3] == found[3:]
 

@@ -11,7 +11,7 @@ from harness.audit import read, source
 from harness.calls import Gateway
 from harness.fleet import EXAMPLES
 from hotswap.codec.proto import compile as compile_proto
-from hotswap.gateway.rows import as_json
+from hotswap.gateway.documents import as_json
 
 ROW, OTHER = ({"sepal_length": length, "petal_length": length - 3, "petal_width": 0.2} for length in (5.1, 7.7))
 ROLES = {"alice": "predict", "bob": "predict", "carol": "read"}

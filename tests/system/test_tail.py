@@ -8,7 +8,7 @@ from aiokafka import AIOKafkaProducer
 from hotswap.errors import Doubt, TopicMismatch
 from hotswap.kafka.partition import tail
 from hotswap.kafka.partition.tail import AnswersTail, Tail
-from hotswap.kafka.partition.witness import Known, LastAnswer
+from hotswap.kafka.partition.witness import KnownAnswers, LastAnswer
 from hotswap.kafka.topics import fetched
 
 DAMAGED = b"damaged on the broker's disk"
@@ -58,7 +58,7 @@ class Writer:
 
     def known(self, partition, **known):
         source = f"{self._settings.topics.requests}-{partition}-".encode()
-        return Known(source=source, producers={self.producer}, **known)
+        return KnownAnswers(source=source, producers={self.producer}, **known)
 
 
 @pytest.fixture

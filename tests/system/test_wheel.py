@@ -60,7 +60,9 @@ def test_the_wheel_installs_hotswap_and_nothing_beside_it(installed):
     for name in (
         "py.typed",
         "local/locks/kafka.lock",
-        "runtimes/h2o/flat_rows.jar",
+        "runtimes/flat/flat_engine.jar",
+        "runtimes/h2o/mojos.jar",
+        "runtimes/java/jar_calls.jar",
         "runtimes/spark/SparkRows.java",
         "runtimes/spark/SparkBlocks.java",
     ):

@@ -3,7 +3,7 @@
 from fakes.desk import Desk
 from hotswap.batch import Position
 from hotswap.errors import SwapCode
-from hotswap.pipeline.ports import PartitionState
+from hotswap.pipeline.states import PartitionState
 from hotswap.swap import PauseCommand
 
 STAGED = ["1 STAGING", "stage 1"]

@@ -3,10 +3,10 @@
 import pytest
 
 from fakes.desk import Desk
+from hotswap.agenda.progress import State
 from hotswap.batch import Position
 from hotswap.errors import SwapCode, SwapError
 from hotswap.pipeline.ports import Serve, Wait
-from hotswap.progress import State
 
 STAGED = ["1 STAGING", "stage 1"]
 

@@ -5,9 +5,11 @@ import re
 from pathlib import Path
 
 import aiokafka
+import pytest
 
 import hotswap
 
+pytestmark = pytest.mark.usefixtures("collector_is_off")
 ROOT = Path(__file__).parents[2]
 PACKAGE = Path(hotswap.__file__).parent
 BORDER = {

@@ -1,7 +1,6 @@
 """The package stays easy to read: short modules, short functions, few modules at the top."""
 
 import ast
-import gc
 from pathlib import Path
 
 import pytest
@@ -10,20 +9,8 @@ ROOT = Path(__file__).parents[2]
 MOST_LINES, MOST_IN_A_FUNCTION, MOST_AT_THE_TOP = 350, 40, 16
 FOLDERS = ("worker", "tests", "benchmarks", "examples")
 GENERATED = "worker/hotswap/v1/"
+pytestmark = pytest.mark.usefixtures("collector_is_off")
 _LITERALS = ast.Constant | ast.Dict | ast.List | ast.Tuple | ast.Set | ast.JoinedStr
-
-
-class Abandoned:
-    """What is left to the collector, and parses when it goes, as a traceback's carets do."""
-
-    parsed = 0
-
-    def __init__(self):
-        self.itself = self
-
-    def __del__(self):
-        ast.parse("(((1)))")
-        type(self).parsed += 1
 
 
 def modules():
@@ -69,17 +56,3 @@ def test_the_tests_mirror_the_rooms(folder):
     rooms = {path.name for path in (ROOT / "worker" / "hotswap").iterdir() if path.is_dir()}
     mine = {path.name for path in (ROOT / "tests" / folder).iterdir() if path.is_dir() and any(path.glob("**/*.py"))}
     assert mine <= rooms
-
-
-def test_sources_are_parsed_though_finalizers_parse_too():
-    text, often = Path(__file__).read_text(), gc.get_threshold()
-    gc.collect()
-    try:
-        for nodes in range(100, 600, 100):  # the two parsers may by chance be equally deep
-            Abandoned()
-            gc.set_threshold(nodes)
-            assert ast.parse(text).body
-            gc.collect()
-    finally:
-        gc.set_threshold(*often)
-    assert Abandoned.parsed == 5

@@ -14,7 +14,8 @@ from hotswap.control import Control
 from hotswap.errors import SwapError
 from hotswap.generation import Model, Proto
 from hotswap.metrics import REGISTRY
-from hotswap.pipeline.ports import PartitionState, Serve, Wait
+from hotswap.pipeline.ports import Serve, Wait
+from hotswap.pipeline.states import PartitionState
 from hotswap.settings import Settings
 from hotswap.swap import MOST_VERSION, VERSION, LaterCommand, Outcome, PauseCommand, SwapCommand, Timeline
 from hotswap.trust.fold import Fold

@@ -2,10 +2,10 @@
 
 import pytest
 
+from hotswap.agenda.progress import Progress, State
 from hotswap.batch import Position
 from hotswap.generation import Model, Proto
 from hotswap.pipeline.ports import Serve, Wait
-from hotswap.progress import Progress, State
 from hotswap.swap import Outcome, PauseCommand, RollbackCommand, SwapCommand, Timeline
 
 MODEL, PROTO = Model("file:///m", "a" * 64), Proto.inline("syntax = 'proto3';")

@@ -8,6 +8,7 @@ import pytest
 import hotswap
 
 
+@pytest.mark.usefixtures("collector_is_off")
 def test_a_type_checker_finds_each_public_name_where_it_is_imported_from():
     tree = ast.parse(Path(hotswap.__file__).read_text())
     (block,) = (node for node in tree.body if isinstance(node, ast.If))

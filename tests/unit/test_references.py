@@ -10,6 +10,7 @@ from hotswap.batch import Code
 from hotswap.errors import SwapCode
 from hotswap.settings import Settings
 
+pytestmark = pytest.mark.usefixtures("collector_is_off")
 PAGES = runpy.run_path(str(Path(__file__).parents[2] / "docs" / "generate.py"))["PAGES"]
 
 

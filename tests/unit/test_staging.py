@@ -254,7 +254,7 @@ async def test_a_swap_whose_store_does_not_answer_fails_within_its_deadline_and_
 async def test_a_worker_that_starts_while_its_store_is_out_of_reach_says_that_it_tries_again_and_does(
     world, is_hanging, monkeypatch, caplog
 ):
-    monkeypatch.setattr("hotswap.agenda._RETRY_S", 0.01)
+    monkeypatch.setattr("hotswap.agenda.agenda._RETRY_S", 0.01)
     world.running.cancel()
     reasons = []
     world.staging._around = replace(world.staging._around, report=lambda told: reasons.append(told.error))

@@ -8,7 +8,7 @@ import pytest
 
 from hotswap import service
 from hotswap.errors import Denied, Doubt, StartError, Unanswered, Unreachable
-from hotswap.kafka.topics.watched import Watched
+from hotswap.kafka.topics.watched import KafkaMonitor
 from hotswap.settings import Settings
 
 SETTINGS = Settings(deployment="d", worker_id="w1", call_timeout_s=10.0)
@@ -125,7 +125,7 @@ async def test_a_worker_is_not_ready_while_kafka_does_not_answer_it(monkeypatch)
     worker = service.Worker(SETTINGS)
     worker._staging, worker.is_joined = Mock(loaded=[1], lacks=""), True
     assert worker._readiness() == ""
-    monkeypatch.setattr(Watched, "silent_s", 12.0)
+    monkeypatch.setattr(KafkaMonitor, "silent_s", 12.0)
     assert worker._readiness() == f"Kafka at {SETTINGS.kafka} has not answered for 12 s"
 
 

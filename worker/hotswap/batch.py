@@ -170,11 +170,11 @@ class Envelope(NamedTuple):
     place: bytes
     """The header `source` of an answer, before the request's offset."""
     read_headers: tuple[str, ...]
-    """The names of headers that say how to answer, or that are not copied: requests with one are left."""
+    """The names of headers that say how to answer, or that are not copied: requests with one are declined."""
     single_headers: tuple[str, ...]
-    """The names of other headers that a request may have once: requests with two of one are left."""
+    """The names of other headers that a request may have once: requests with two of one are declined."""
     max_answer_bytes: int
-    """Of an answer with its key and the copied headers, bytes; larger ones are left, as are larger requests."""
+    """Of an answer with its key and the copied headers, bytes; larger ones are declined, as are larger requests."""
     max_request_bytes: int
     max_record_bytes: int
 
@@ -194,8 +194,8 @@ class Seal(NamedTuple):
     envelope: Envelope
 
 
-class Left(NamedTuple):
-    """A request that a host has left: its offset, and where its record is in the record batches that were passed on."""
+class DeclinedRequest(NamedTuple):
+    """A request that the fallback answers: its offset, and the place of its record in the record batches."""
 
     offset: int
     begin: int
@@ -203,9 +203,9 @@ class Left(NamedTuple):
 
 
 class Declined(NamedTuple):
-    """The requests that a host has left, in order: it has answered none of the batch yet."""
+    """The requests that a host declines to answer as record batches, in order. None of the batch is answered yet."""
 
-    requests: Sequence[Left]
+    requests: Sequence[DeclinedRequest]
 
 
 class Unsealed(StrEnum):
@@ -223,7 +223,7 @@ class RecordBatch(NamedTuple):
 
 
 Given: TypeAlias = Mapping[int, Record | None]
-"""Predictions for requests that a host has left, by offset and in its order; None: the request has none."""
+"""Predictions for declined requests, by offset and in its order; None: the request has none."""
 
 
 class Alike(NamedTuple):

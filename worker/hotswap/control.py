@@ -14,17 +14,17 @@ from uuid import uuid4
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from hotswap import metrics
-from hotswap.agenda import Report
+from hotswap.agenda.actions import Report
 from hotswap.commands import BadCommand
 from hotswap.errors import Denied, Doubt, SwapError
 from hotswap.failpoints import failpoint
 from hotswap.host.process import HostProcess
 from hotswap.kafka.topics.admin import Admin
 from hotswap.kafka.topics.log import LogReader
-from hotswap.kafka.topics.watched import Watched
+from hotswap.kafka.topics.watched import KafkaMonitor
 from hotswap.kafka.topics.writer import LogWriter
 from hotswap.local.machine import Machine, look
-from hotswap.pipeline.ports import PartitionState
+from hotswap.pipeline.states import PartitionState
 from hotswap.printable import cut, few
 from hotswap.settings import Settings
 from hotswap.staging import Staging
@@ -65,7 +65,7 @@ class Control:
         self._machine = Machine({})
         self._store_fault = ""
         self._reported: list[int] = []  # counts of latencies up to the last report
-        self.watched = Watched(settings)
+        self.watched = KafkaMonitor(settings)
         self.oldest_ms: Callable[[int, bool], int] = lambda *_: 0
         """Partition, and whether a batch of it is in hand -> timestamp of its oldest request; the service sets it."""
         self.transactions: Callable[[], str] = lambda: "none"

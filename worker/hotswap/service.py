@@ -92,18 +92,17 @@ class Worker:
         """Whether it has joined the group, which ends its start."""
 
     async def run(self, stopping: asyncio.Event) -> None:
-        """Work until `stopping` is set, then finish the batches in hand and stop every part.
+        """Start every part, work until `stopping` is set, finish the batches in hand, and stop every part.
 
         Raises:
             StartError: this worker cannot work as it is configured.
 
         """
-        async with AsyncExitStack() as parts:
-            # Stop clients that were never started too: aiokafka warns about a client that is garbage-collected open.
-            for part in (self._admin, self._tail, self._brokers, self._writer, self._reader, self._membership):
-                parts.push_async_callback(_quietly, part.stop)
-            staging = await _unless(stopping, self._start(parts))
-            if staging:
+        async with AsyncExitStack() as parts:  # which stops them in reverse order
+            # Clients that were never started too: aiokafka warns about a client that is garbage-collected open.
+            for client in (self._admin, self._tail, self._brokers, self._writer, self._reader, self._membership):
+                parts.push_async_callback(_quietly, client.stop)
+            if staging := await _unless(stopping, self._start(parts)):
                 await self._work(staging, stopping)
                 await self._control.farewell(staging)
         log.info("worker.stopped", extra={"worker": self._settings.worker_id})
@@ -113,12 +112,9 @@ class Worker:
         parts.push_async_callback(self._fetcher.stop)
         await self._admin.start()
         self.has_reached_kafka = True
-        await self._control.watched.rights.check(self._admin)
-        partitions = await self._admin.check_topics()
-        self._largest_request = (await self._admin.limits()).dead_letter
-        self._control.max_status_bytes = await self._admin.message_bytes(self._settings.topics.status)
-        for reached in (self._tail, self._brokers, self._writer, self._reader):
-            await reached.start()
+        partitions = await self._check_kafka()
+        for client in (self._tail, self._brokers, self._writer, self._reader):
+            await client.start()
         await self._brokers.watch()
         self._health.start()
         parts.callback(self._health.stop)
@@ -129,6 +125,23 @@ class Worker:
         facts = {"http_port": self._health.port, "transactions": self._brokers.transactions}
         log.info("worker.started", extra={"worker": self._settings.worker_id, **facts})
         return staging
+
+    async def _work(self, staging: Staging, stopping: asyncio.Event) -> None:
+        """Run the concurrent parts; the first one that fails or ends, or `stopping`, ends all of them."""
+        tasks = [asyncio.create_task(part) for part in (stopping.wait(), *self._concurrent_parts(staging))]
+        try:
+            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                task.result()
+        finally:
+            # Commit the batches in hand, or give them up, before anything that they need is stopped.
+            failpoint("stop.begun")
+            await self._pipeline.stop()
+            failpoint("stop.drained")
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            await self._membership.stop()
 
     def kill(self) -> None:
         """Kill the model hosts, when a clean stop takes too long."""
@@ -144,9 +157,16 @@ class Worker:
         """The trust file with which it has ended, to start again; None: it has not ended for that."""
         return self._control.fold.guard.pending
 
-    async def _work(self, staging: Staging, stopping: asyncio.Event) -> None:
-        """Run the concurrent parts; the first one that fails or ends, or `stopping`, ends all of them."""
-        parts: list[Coroutine[Any, Any, None]] = [
+    async def _check_kafka(self) -> int:
+        """Check the rights and the topics, keep what they allow, and return the number of partitions."""
+        await self._control.watched.rights.check(self._admin)
+        partitions = await self._admin.check_topics()
+        self._largest_request = (await self._admin.limits()).dead_letter
+        self._control.max_status_bytes = await self._admin.message_bytes(self._settings.topics.status)
+        return partitions
+
+    def _concurrent_parts(self, staging: Staging) -> Sequence[Coroutine[Any, Any, None]]:
+        return (
             staging.run(),
             self._serve(staging),
             self._pipeline.watch(staging),
@@ -158,22 +178,7 @@ class Worker:
             self._renewing.run(),
             self._beat(),
             _return_memory(),
-        ]
-        tasks = [asyncio.create_task(part) for part in parts]
-        stop = asyncio.create_task(stopping.wait())
-        try:
-            done, _ = await asyncio.wait([stop, *tasks], return_when=asyncio.FIRST_COMPLETED)
-            for task in done - {stop}:
-                task.result()
-        finally:
-            # Commit the batches in hand, or give them up, before anything that they need is stopped.
-            failpoint("stop.begun")
-            await self._pipeline.stop()
-            failpoint("stop.drained")
-            for task in [stop, *tasks]:
-                task.cancel()
-            await asyncio.gather(stop, *tasks, return_exceptions=True)
-            await self._membership.stop()
+        )
 
     async def _serve(self, staging: Staging) -> None:
         # Joining takes partitions from other workers: wait until something is ready to score them.
@@ -241,16 +246,14 @@ class Worker:
         return highest(self._timeline.newest)
 
     async def _max_answer_bytes(self) -> int | None:
-        try:
+        with contextlib.suppress(Doubt):
             return (await self._admin.limits()).answer
-        except Doubt:
-            return None
+        return None
 
     def _oldest_ms(self, partition: int, is_in_hand: bool) -> int:  # noqa: FBT001 - a callback of one place
-        try:
+        with contextlib.suppress(Doubt):  # it has just been revoked
             return self._membership.inbox(partition).oldest_ms(is_in_hand=is_in_hand)
-        except Doubt:  # it has just been revoked
-            return 0
+        return 0
 
     def _readiness(self) -> str:
         watched = self._control.watched

@@ -9,7 +9,8 @@ from functools import partial
 from time import monotonic
 
 from hotswap import metrics
-from hotswap.agenda import Action, Agenda, Cancel, Join, KeepStandby, Report, Retire, Stage, StayOut
+from hotswap.agenda.actions import Action, Cancel, Join, KeepStandby, Report, Retire, Stage, StayOut
+from hotswap.agenda.agenda import Agenda
 from hotswap.artifacts.places import without_secrets
 from hotswap.artifacts.store import Store
 from hotswap.batch import Position
@@ -23,7 +24,8 @@ from hotswap.host.parent import START_SECONDS, ModelHost
 from hotswap.host.standby import Standbys
 from hotswap.local.cores import cores_at_hand
 from hotswap.pipeline.admission import Rules
-from hotswap.pipeline.ports import PartitionState, Serve, Serving, Wait
+from hotswap.pipeline.ports import Serve, Serving, Wait
+from hotswap.pipeline.states import PartitionState
 from hotswap.runtimes.kinds import runtime_of
 from hotswap.settings import Settings
 from hotswap.swap import Swap, Timeline
@@ -175,6 +177,7 @@ class Staging:
 
     def _perform(self, actions: Sequence[Action]) -> None:
         for action in actions:
+            self._agenda.did(action)
             match action:
                 case Report(swap):
                     loaded = self._loaded.get(swap.number)

@@ -1,8 +1,8 @@
 """The fold of a deployment's control log, decided without I/O.
 
 Every worker folds the same log with `Timeline.receive`, reaches the same verdict on each command, and so has the same
-list of accepted generations. progress.py tracks the state of each of them on one worker; agenda.py decides what the
-worker does next.
+list of accepted generations. In agenda/, progress.py tracks the state of each of them on one worker, and agenda.py
+decides what the worker does next.
 """
 
 import hashlib
@@ -113,7 +113,18 @@ def out_of_reach(number: int, newest: int) -> str:
 
 
 class Outcome(StrEnum):
-    """Outcome of a command, as the status topic names it."""
+    """Outcome of a command, as the status topic names it.
+
+    Of a swap, a worker reports, from its start on, in this order:
+
+        STAGING ──▶ READY ──▶ SERVING ──▶ RETIRED ──▶ STAGING     needed again (an offset was reset)
+         ▲  │ │       └────────────────────▲                      a newer one serves instead
+         │  │ └──▶ FAILED ──▶ FAILED, READY                       tried again, which is no news of its own
+         │  ▼
+        SUPERSEDED                                                or at first, before its staging has begun
+
+    REFUSED, APPLIED, DUPLICATE and HELD are verdicts on a command by itself, in no order.
+    """
 
     STAGING = "STAGING"
     READY = "READY"
@@ -125,6 +136,21 @@ class Outcome(StrEnum):
     APPLIED = "APPLIED"
     DUPLICATE = "DUPLICATE"
     HELD = "HELD"
+
+    def may_follow(self, before: "Outcome | None") -> bool:
+        """Whether a worker may report this of a swap next; None: it has reported nothing."""
+        return self in _MAY_FOLLOW[before]
+
+
+_MAY_FOLLOW = {
+    None: {Outcome.STAGING, Outcome.SUPERSEDED},
+    Outcome.STAGING: {Outcome.READY, Outcome.FAILED, Outcome.SUPERSEDED},
+    Outcome.READY: {Outcome.SERVING, Outcome.RETIRED},
+    Outcome.SERVING: {Outcome.RETIRED},
+    Outcome.RETIRED: {Outcome.STAGING},
+    Outcome.FAILED: {Outcome.FAILED, Outcome.READY},
+    Outcome.SUPERSEDED: {Outcome.STAGING},
+}
 
 
 @dataclass(frozen=True, slots=True)

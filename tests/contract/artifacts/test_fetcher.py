@@ -22,7 +22,7 @@ from hotswap.batch import Position
 from hotswap.errors import SwapError
 from hotswap.generation import Model, Proto
 from hotswap.host.jvm_spec import make_ground
-from hotswap.pipeline.ports import PartitionState
+from hotswap.pipeline.states import PartitionState
 from hotswap.staging import Staging, Surroundings
 from hotswap.swap import SwapCommand, Timeline
 

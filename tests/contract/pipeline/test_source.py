@@ -11,7 +11,7 @@ from faults.raw_batches import codecs_of
 from harness.fleet import Deployment
 from hotswap.batch import Answers, Code, Position, Transaction
 from hotswap.errors import DamagedBatch, Doubt
-from hotswap.kafka.client.internals import Cut
+from hotswap.kafka.client.internals import Cutter
 
 
 class InMemory:
@@ -239,7 +239,7 @@ async def codecs_in(bootstrap, topic):
         fetch.next_fetch_offset = end
         yield from ()
 
-    async with AIOKafkaConsumer(bootstrap_servers=bootstrap, value_deserializer=Cut(cut)) as consumer:
+    async with AIOKafkaConsumer(bootstrap_servers=bootstrap, value_deserializer=Cutter(cut)) as consumer:
         consumer.assign([partition])
         await consumer.seek_to_beginning(partition)
         end = (await consumer.end_offsets([partition]))[partition]

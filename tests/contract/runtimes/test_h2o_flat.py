@@ -112,7 +112,7 @@ def test_the_models_of_the_examples_are_answered_in_the_jvm(fast, plain, example
             "Row",
             "field `x3` is in a oneof",
         ),
-        (OPTIONAL + ONE.replace("p_no = 2", "confidence = 2"), "Row", "output `confidence` is not computed by score0"),
+        (OPTIONAL + ONE.replace("p_no = 2", "confidence = 2"), "Row", "output `confidence` is not one of the scores"),
         (OPTIONAL + "message Answer { map<string, double> probabilities = 1; }", "Row", "output field `probabilities`"),
         (OPTIONAL.replace(" x3 = 4", " x3 = 400000") + ONE, "Row", "field number 400000 is beyond 4096"),
     ],

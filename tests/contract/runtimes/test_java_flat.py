@@ -5,7 +5,7 @@ from contextlib import closing
 
 import pytest
 
-from fakes.both_lab import LEFT, TURNS
+from fakes.both_lab import DECLINED, TURNS
 from fakes.jar_hosts import load
 from fakes.jars import jar
 from fakes.requests import Requests
@@ -109,16 +109,16 @@ RUNTIME = {f"method.{name}": METHODS.get(name, name) for name in CASES} | {f"met
 class Both:
     """A jar that is loaded with the fast path and without it.
 
-    `left` are the operations of which a usual request leaves the fast path.
+    `declined` are the operations of which a usual request is declined.
     """
 
     def __init__(self, lab, given):
         self.messages = {name: one.input for name, one in compile_proto(given.proto).operations.items()}
         self._lab = lab
         lab.load(given)
-        self.left = {name for name in CASES if LEFT in self._scored(name, self._usual(name), load=1)}
-        self.left_of_large = {
-            length: [answer == LEFT for answer in self._scored("vector", self.large(length), load=1)]
+        self.declined = {name for name in CASES if DECLINED in self._scored(name, self._usual(name), load=1)}
+        self.declined_of_large = {
+            length: [answer == DECLINED for answer in self._scored("vector", self.large(length), load=1)]
             for length in LARGE
         }
         self.paths = [set(lab.load(given).paths.values()) for _ in TURNS[1:]]
@@ -161,7 +161,7 @@ def both(tmp_path_factory):
 
 def test_usual_requests_are_answered_in_the_jvm_alone(both):
     assert both.paths == [{"in the JVM"}, {"through Python: as the test wants it"}]
-    assert both.left == {"JudgeOne"}  # its answer holds one result, and requests have several rows
+    assert both.declined == {"JudgeOne"}  # its answer holds one result, and requests have several rows
 
 
 @pytest.mark.parametrize("operation", CASES)
@@ -184,6 +184,6 @@ def test_values_of_every_type_fill_fields_of_every_type_or_are_refused_alike(bot
 def test_what_is_too_large_for_javas_heap_goes_through_python(both):
     many, long = LARGE
 
-    assert both.left_of_large[many] == [False] * 21 + [True] * 4  # 16 MiB of answers
-    assert set(both.left_of_large[long]) == {True}
+    assert both.declined_of_large[many] == [False] * 21 + [True] * 4  # 16 MiB of answers
+    assert set(both.declined_of_large[long]) == {True}
     assert not any(isinstance(answer, Refusal) for answer in both.answers("vector", both.large(many)))

@@ -7,7 +7,7 @@ from click.testing import CliRunner
 
 from fakes.command_line import one_line
 from hotswap.cli.main import main
-from hotswap.kafka.transactions.open_transactions import Holder, Open, Seen
+from hotswap.kafka.transactions.open_transactions import Holder, Open, OpenTransactions
 
 TOPIC = "d.predictions"
 ONE = Open(TOPIC, 0, 7, 3, 17, 0, 0)
@@ -54,7 +54,7 @@ async def cluster_of_two():
     yield Two()
 
 
-UNKNOWN, KNOWN = Seen((ONE,)), Seen((ONE,), OURS)
+UNKNOWN, KNOWN = OpenTransactions((ONE,)), OpenTransactions((ONE,), OURS)
 
 
 @pytest.mark.parametrize(
@@ -75,11 +75,11 @@ def test_an_id_of_ours_is_initialized_before_a_marker_is_written(run):
 
 
 def test_what_is_ended_by_the_initialization_needs_no_marker(run):
-    assert run(KNOWN, KNOWN, Seen())[1] == [("fence", "d-d.requests-0")]
+    assert run(KNOWN, KNOWN, OpenTransactions())[1] == [("fence", "d-d.requests-0")]
 
 
 def test_what_has_changed_since_it_was_shown_is_left_alone(run):
-    result, done = run(UNKNOWN, Seen((ONE._replace(start=18),)))
+    result, done = run(UNKNOWN, OpenTransactions((ONE._replace(start=18),)))
     assert (result.exit_code, done) == (2, [])
     assert "has changed meanwhile" in one_line(result)
 
@@ -90,9 +90,17 @@ def test_what_has_changed_since_it_was_shown_is_left_alone(run):
         (UNKNOWN, ("--topic", "e.predictions", *WORDS[2:]), "e.predictions is no topic of d: it has d.requests,"),
         (UNKNOWN, (*WORDS[:3], "2", *WORDS[4:]), "d.predictions has no partition 2: it has 2, from 0 on"),
         (UNKNOWN, (*WORDS[:5], "8"), "producer 8 has no transaction open in partition 0 of d.predictions (has: 7)"),
-        (Seen(unread=frozenset({TOPIC})), WORDS, "this user may not look at d.predictions: grant Read on it"),
-        (Seen((ONE._replace(last_ms=1 << 50),)), WORDS, "not for longer than its time-out: wait"),
-        (Seen((ONE,), {7: Holder("publisher", "Empty")}), WORDS, "not aborted: publisher is no transactional id of"),
+        (
+            OpenTransactions(unread=frozenset({TOPIC})),
+            WORDS,
+            "this user may not look at d.predictions: grant Read on it",
+        ),
+        (OpenTransactions((ONE._replace(last_ms=1 << 50),)), WORDS, "not for longer than its time-out: wait"),
+        (
+            OpenTransactions((ONE,), {7: Holder("publisher", "Empty")}),
+            WORDS,
+            "not aborted: publisher is no transactional id of",
+        ),
     ],
 )
 def test_any_other_is_refused_with_the_reason(run, seen, words, why):

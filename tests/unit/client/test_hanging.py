@@ -4,7 +4,7 @@ import pytest
 
 from hotswap.client.findings import Level
 from hotswap.client.hanging import described, findings, hanging
-from hotswap.kafka.transactions.open_transactions import Holder, Open, Seen
+from hotswap.kafka.transactions.open_transactions import Holder, Open, OpenTransactions
 from hotswap.settings import Settings
 
 SETTINGS = Settings(deployment="d")
@@ -21,7 +21,7 @@ def holder(name=OURS, state="Empty", started_ms=OLD, partitions=frozenset(), tim
 
 def seen(holder=None, last_ms=OLD, **facts):
     one = Open("d.predictions", 0, 7, 3, 17, last_ms, 0)
-    return Seen((one,), {7: holder} if holder else {}, **facts)
+    return OpenTransactions((one,), {7: holder} if holder else {}, **facts)
 
 
 def said(of):
@@ -86,7 +86,7 @@ def test_what_somebody_may_still_commit_or_has_committed_may_not_be_aborted(whic
         seen(holder(state="Ongoing", partitions=HERE, started_ms=YOUNG), last_ms=YOUNG),
         seen(holder(THEIRS, "Ongoing", partitions=HERE, timeout_ms=7_200_000)),
         seen(holder(THEIRS, "Ongoing", partitions=ELSEWHERE, timeout_ms=7_200_000)),
-        Seen(),
+        OpenTransactions(),
     ],
 )
 def test_what_is_within_its_time_out_does_not_hang(of):
@@ -119,6 +119,6 @@ def test_a_time_that_no_calendar_has_is_shown_as_its_number():
 
 
 def test_topics_that_may_not_be_read_are_a_warning_and_nothing_is_well_then():
-    ((level, what, advice),) = said(Seen(unread=frozenset({"d.status", "d.predictions"})))
+    ((level, what, advice),) = said(OpenTransactions(unread=frozenset({"d.status", "d.predictions"})))
     assert (level, what) == (Level.WARNING, "may be open on d.predictions, d.status: this user may not look")
     assert advice == "grant Read on the topics to this user"

@@ -23,7 +23,7 @@ from hotswap.codec.text import wire
 from hotswap.codec.text.layout import Layout
 from hotswap.codec.text.writer import CsvTable, JsonTable
 from hotswap.codec.values import Table
-from hotswap.gateway.rows import as_json
+from hotswap.gateway.documents import as_json
 from hotswap.gateway.tensors import Tensors
 from hotswap.generation import Configuration, TextOptions
 from hotswap.runtimes.java.arguments import _plain, _Row

@@ -5,7 +5,7 @@ import struct
 import pytest
 from aiokafka.record.default_records import DefaultRecordBatchBuilder
 
-from hotswap.batch import Declined, Envelope, Left, RecordBatch, Seal, Stamp, Unsealed
+from hotswap.batch import Declined, DeclinedRequest, Envelope, RecordBatch, Seal, Stamp, Unsealed
 from hotswap.host.frames import FrameError
 from hotswap.host.sealing import parse_result
 
@@ -30,7 +30,7 @@ def sealed(batches):
     return memoryview(struct.pack("<II", 0, len(batches)) + table + b"".join(data for data, _ in batches))
 
 
-def left(*requests):
+def declined(*requests):
     return memoryview(struct.pack("<II", 1, len(requests)) + b"".join(struct.pack("<qII", *one) for one in requests))
 
 
@@ -85,23 +85,23 @@ def test_batches_that_would_make_the_broker_or_the_next_ones_wrong_are_no_answer
         parse_result(sealed(batches), SEAL, {})
 
 
-def test_requests_that_are_left_are_in_order_and_within_what_was_sent():
-    assert parse_result(left((10, 61, 70), (14, 111, 120)), SEAL, {}) == Declined(
-        [Left(10, 61, 70), Left(14, 111, 120)]
+def test_declined_requests_are_in_order_and_within_what_was_sent():
+    assert parse_result(declined((10, 61, 70), (14, 111, 120)), SEAL, {}) == Declined(
+        [DeclinedRequest(10, 61, 70), DeclinedRequest(14, 111, 120)]
     )
 
 
 @pytest.mark.parametrize(
     "result",
     [
-        left(),
-        left((9, 61, 70)),
-        left((15, 61, 70)),
-        left((11, 61, 70), (11, 70, 80)),
-        left((11, 61, 70), (12, 65, 80)),
-        left((11, 70, 70)),
-        left((11, 140, 151)),
-        left((11, 61, 70))[:-1],
+        declined(),
+        declined((9, 61, 70)),
+        declined((15, 61, 70)),
+        declined((11, 61, 70), (11, 70, 80)),
+        declined((11, 61, 70), (12, 65, 80)),
+        declined((11, 70, 70)),
+        declined((11, 140, 151)),
+        declined((11, 61, 70))[:-1],
         memoryview(b"\3\0\0\0\0\0\0\0"),
         memoryview(b"\0\0\0"),
         memoryview(b"\0\0\0\0\xff\xff\xff\xff"),

@@ -13,6 +13,7 @@ import hotswap
 from fakes.elsewhere import METHODS, lacking
 from hotswap.cli.main import _COMMANDS, _POSIX
 
+pytestmark = pytest.mark.usefixtures("collector_is_off")
 PACKAGE = Path(hotswap.__file__).parent
 TESTS = Path(__file__).parents[2]
 ONE_PLACE = PACKAGE / "local" / "system.py"

@@ -1,10 +1,10 @@
-"""Record batches for a host that reads them itself, and what becomes of the requests that it leaves."""
+"""Record batches for a host that reads them itself, and what becomes of the requests that it declines."""
 
 import pytest
 
 from fakes.data_plane import FakeHost, FakeRequest, FakeRouter, FakeSource, drain
 from hotswap import metrics
-from hotswap.batch import Code, Declined, Left, Limits, RecordBatch, Refusal, Unscorable, Unsealed
+from hotswap.batch import Code, Declined, DeclinedRequest, Limits, RecordBatch, Refusal, Unscorable, Unsealed
 
 
 class Raw:
@@ -21,8 +21,8 @@ class Raw:
     def parsed(self):
         return self.requests
 
-    def some(self, left):
-        return [request for request in self.requests if request.offset in {one.offset for one in left}]
+    def some(self, requests):
+        return [request for request in self.requests if request.offset in {one.offset for one in requests}]
 
     def times(self):
         return [(1, len(self.requests))]
@@ -37,20 +37,20 @@ class RawSource(FakeSource):
 
 
 class SealingHost(FakeHost):
-    """Seals what it gets, but for the offsets that it leaves, each in a round of its own."""
+    """Seals what it gets, but for the offsets that it declines, each in a round of its own."""
 
     can_seal = True
 
-    def __init__(self, number, *, leaves=(), ends_with=None):
+    def __init__(self, number, *, declines=(), ends_with=None):
         super().__init__(number)
-        self.leaves = list(leaves)
+        self.declines = list(declines)
         self.ends_with = ends_with
         self.sealed = []
 
     async def seal(self, seal, given):
-        left = [offsets for offsets in self.leaves if not set(offsets) <= set(given)]
-        if left:
-            return Declined([Left(offset, 0, 1) for offset in left[0] if offset not in given])
+        declined = [offsets for offsets in self.declines if not set(offsets) <= set(given)]
+        if declined:
+            return Declined([DeclinedRequest(offset, 0, 1) for offset in declined[0] if offset not in given])
         if self.ends_with:
             return self.ends_with
         self.sealed.append((seal, given))
@@ -97,16 +97,16 @@ async def test_what_is_counted_are_requests_not_offsets():
 
 
 async def test_more_than_half_of_the_requests_is_most_of_them_however_many_offsets_they_span():
-    source, host = RawSource(requests(b"a", b"b", b"c")), SealingHost(1, leaves=[[0, 1]])
+    source, host = RawSource(requests(b"a", b"b", b"c")), SealingHost(1, declines=[[0, 1]])
     source.requests[2] = FakeRequest(70, b"c", b"k70")
     await drain(source, router_of(host))
     assert [values for values, _ in host.calls] == [[b"a", b"b", b"c"]]
 
 
-async def test_what_the_host_leaves_is_answered_alone_and_put_in_its_place():
+async def test_declined_requests_are_answered_alone_and_put_in_their_places():
     source = RawSource(requests(b"a", b"bad", b"c", b"d", b"e", b"f", b"g"))
     source.requests[4] = Unscorable(4, 1, b"k4", (), Refusal(Code.UNREADABLE, "odd"))
-    host = SealingHost(1, leaves=[[2, 4], [1]])
+    host = SealingHost(1, declines=[[2, 4], [1]])
     await drain(source, router_of(host))
     ((_, given),) = host.sealed
     assert [values for values, _ in host.calls] == [[b"c"], [b"bad"]]
@@ -129,15 +129,15 @@ async def test_what_the_host_leaves_is_answered_alone_and_put_in_its_place():
 @pytest.mark.parametrize(
     "host",
     [
-        SealingHost(1, leaves=[[0, 1]]),
-        SealingHost(1, leaves=[[n] for n in range(9)]),
+        SealingHost(1, declines=[[0, 1]]),
+        SealingHost(1, declines=[[n] for n in range(9)]),
         SealingHost(1, ends_with=Unsealed.UNREADABLE),
         SealingHost(1, ends_with=Unsealed.FAILED),
     ],
-    ids=["most are left", "it leaves more and more", "it cannot read them", "it dies"],
+    ids=["most are declined", "it declines more and more", "it cannot read them", "it dies"],
 )
 async def test_a_batch_that_is_not_sealed_is_parsed_and_answered_request_by_request(host):
-    source = RawSource(requests(*[b"a"] * (3 if host.leaves == [[0, 1]] else 20)))
+    source = RawSource(requests(*[b"a"] * (3 if host.declines == [[0, 1]] else 20)))
     await drain(source, router_of(host, limit=20))
     (only,) = source.transactions
     assert [value for _, value, _ in only.predictions] == [b"1:a"] * len(source.requests)
@@ -165,7 +165,7 @@ async def test_where_each_record_must_be_measured_the_host_does_not_write_them()
 
 
 async def test_a_batch_of_which_all_is_refused_writes_no_prediction():
-    source, host = RawSource(requests(b"bad", b"x")), SealingHost(1, leaves=[[0], [1]])
+    source, host = RawSource(requests(b"bad", b"x")), SealingHost(1, declines=[[0], [1]])
     source.requests[1] = Unscorable(1, 1, None, (), Refusal(Code.UNREADABLE, "odd"))
     await drain(source, router_of(host))
     (only,) = source.transactions

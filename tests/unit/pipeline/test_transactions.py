@@ -7,6 +7,7 @@ import pytest
 from fakes.data_plane import FakeRequest, FakeRouter, FakeSource, drain, loop_of
 from hotswap.pipeline import loop as loop_module
 from hotswap.pipeline.ports import Wait
+from hotswap.pipeline.states import Step
 
 
 def requests(count):
@@ -94,7 +95,7 @@ async def test_partitions_with_a_backlog_take_turns_and_one_without_waits_for_no
         for loop in (waiter, third := loop_of(quiet, goes_on, turns=turns)):
             group.create_task(loop.run())
         await quiet.drained.wait()
-        await until(lambda: waiter._may_be_cut_short)
+        await until(lambda: waiter.state.step is Step.QUEUED)
         assert [len(source.transactions) for source in (first, second, quiet)] == [1, 1, 1]
         may_score.set()
         await second.drained.wait()
@@ -110,7 +111,7 @@ async def test_a_stop_does_not_wait_for_a_turn(monkeypatch):
     turns = asyncio.Semaphore(0)
     source, loop = behind(turns, router := FakeRouter(lambda *_: 1, max_batch_records=3))
     task = asyncio.create_task(loop.run())
-    await until(lambda: loop._may_be_cut_short)
+    await until(lambda: loop.state.step is Step.QUEUED)
     router.change(lambda *_: 2)
     monkeypatch.setattr(loop_module, "_IDLE_S", -1)
     assert not loop.cut_over_idle(), "it is not idle: it waits for its turn"

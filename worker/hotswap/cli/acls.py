@@ -13,7 +13,7 @@ from hotswap.cli.exits import note
 from hotswap.cli.late import late
 from hotswap.cli.shared import deployment_argument, make_settings, run, show
 from hotswap.errors import Doubt, StartError, UsageError
-from hotswap.kafka.client.roles import Role
+from hotswap.kafka.client.roles import KafkaRole
 
 with late:
     from hotswap.kafka.client.acls import Right, rights_of
@@ -30,7 +30,7 @@ _USER = "User:"
 @click.option(
     "--role",
     "roles",
-    type=click.Choice([role.value for role in Role]),
+    type=click.Choice([role.value for role in KafkaRole]),
     multiple=True,
     help="Whose rights; may be repeated. [default: each role's, under its name]",
 )
@@ -56,7 +56,7 @@ def acls(deployment: str, principal: str, roles: tuple[str, ...], style: str) ->
         settings = run(settled(settings))
     except (StartError, Doubt) as unknown:
         note(f"hotswap: {settings.topics.control} is taken for its control topic, for Kafka could not tell: {unknown}")
-    chosen = {Role(role): rights_of(Role(role), settings) for role in roles or Role}
+    chosen = {KafkaRole(role): rights_of(KafkaRole(role), settings) for role in roles or KafkaRole}
     if style == "strimzi":
         show(_user(principal.removeprefix(_USER), chosen))
         return
@@ -73,7 +73,7 @@ def _command(settings: Settings, principal: str, right: Right) -> str:
     return shlex.join(words + ["--resource-pattern-type", "prefixed"] * right.is_prefix)
 
 
-def _user(name: str, chosen: Mapping[Role, Sequence[Right]]) -> str:
+def _user(name: str, chosen: Mapping[KafkaRole, Sequence[Right]]) -> str:
     """Return a KafkaUser with what the roles need together, in JSON's subset of YAML."""
     rights = dict.fromkeys(right for granted in chosen.values() for right in granted)
     operations: dict[tuple[str, str, bool], list[str]] = {}

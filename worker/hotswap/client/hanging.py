@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from typing import Final, NamedTuple
 
 from hotswap.client.findings import Finding, Level
-from hotswap.kafka.transactions.open_transactions import Holder, Open, Seen
+from hotswap.kafka.transactions.open_transactions import Holder, Open, OpenTransactions
 from hotswap.printable import duration
 from hotswap.settings import Settings
 
@@ -40,7 +40,7 @@ def prefix(settings: Settings) -> str:
     return f"{settings.group_id}-{settings.topics.requests}-"
 
 
-def hanging(settings: Settings, seen: Seen, now_ms: int) -> list[Hanging]:
+def hanging(settings: Settings, seen: OpenTransactions, now_ms: int) -> list[Hanging]:
     """Return what has been open for longer than its time-out."""
     found = []
     for one in seen.open:
@@ -115,7 +115,7 @@ def _time(ms: int) -> str:
         return f"{ms} ms"
 
 
-def findings(settings: Settings, seen: Seen, now_ms: int) -> Iterator[Finding]:
+def findings(settings: Settings, seen: OpenTransactions, now_ms: int) -> Iterator[Finding]:
     """Yield what `hotswap doctor` says of open transactions.
 
     A fault does not end by itself; what a coordinator has, or somebody else holds, may.

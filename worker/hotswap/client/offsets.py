@@ -7,7 +7,7 @@ from types import TracebackType
 from typing import Self
 
 from hotswap.errors import Denied
-from hotswap.kafka.client.groups import Group
+from hotswap.kafka.client.groups import ConsumerGroup
 from hotswap.kafka.topics.admin import Admin
 from hotswap.kafka.topics.committed import Committed
 from hotswap.settings import Settings
@@ -65,7 +65,7 @@ class Offsets:
 
         """
         admin = await self._connected()
-        group: Group = await admin.group(self._settings.group_id)
+        group: ConsumerGroup = await admin.group(self._settings.group_id)
         return {client.removeprefix("hotswap-") for client in group.members.values()}
 
     async def _connected(self) -> Admin:

@@ -6,7 +6,7 @@ messages: where a field would stand in its way, it is given a twin, the same mes
 """
 
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from typing import Any, Final
 
@@ -41,6 +41,11 @@ def clear(message: Message) -> None:
 def merge(message: Message, other: Message) -> None:
     """Add the fields of another message of the same type."""
     type(message).MergeFrom(message, other)
+
+
+def join(message: type[Message], parts: Sequence[bytes]) -> bytes:
+    """Return one serialized message with the repeated fields of all parts: joined, they are read as one."""
+    return parts[0] if len(parts) == 1 else serialize(message.FromString(b"".join(parts)))
 
 
 def touch(message: Message) -> None:

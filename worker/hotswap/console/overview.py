@@ -15,8 +15,8 @@ from hotswap.console import facts, rows
 from hotswap.console.shared import Shared, address, seen
 from hotswap.gateway import bodies
 from hotswap.gateway.deployment import Deployment
+from hotswap.gateway.documents import as_json
 from hotswap.gateway.problems import Problem
-from hotswap.gateway.rows import as_json
 from hotswap.gateway.work import Work
 
 _FORM_BYTES = 1 << 20

@@ -15,7 +15,7 @@ from hotswap.client.serving import Served
 from hotswap.codec.fields import type_name
 from hotswap.codec.proto import Operation
 from hotswap.codec.text.layout import Layout
-from hotswap.gateway.rows import as_json
+from hotswap.gateway.documents import as_json
 from hotswap.generation import TextOptions
 
 Reads: TypeAlias = Mapping[str, Collection[str]]

@@ -12,7 +12,7 @@ from hotswap.codec.proto import Operation, Schema
 from hotswap.console.drafts import Draft
 from hotswap.console.rows import Reads, cells_of
 from hotswap.errors import HotswapError
-from hotswap.gateway import rows
+from hotswap.gateway import documents, rows
 from hotswap.gateway.deployment import Deployment
 from hotswap.gateway.limits import Limits
 from hotswap.gateway.problems import Problem
@@ -164,5 +164,5 @@ async def _score(
             notes.append(f"row {number}: {answer.code}: {answer.message}")
             scored[number] = {}
         else:
-            scored[number] = dict(cells_of(rows.as_json(operation.output.FromString(answer))))
+            scored[number] = dict(cells_of(documents.as_json(operation.output.FromString(answer))))
     return _Scored(scored, reads, notes[:_MOST_NOTES])

@@ -20,11 +20,11 @@ from hotswap.client.change import Change, as_samples
 from hotswap.client.scoring import own_host
 from hotswap.client.serving import Served
 from hotswap.codec.proto import Operation
-from hotswap.gateway import bodies, rows
+from hotswap.gateway import bodies, documents, rows
 from hotswap.gateway.access import demand
 from hotswap.gateway.callers import Role
 from hotswap.gateway.changes import SavedModel, change_of, proto_of, save_model
-from hotswap.gateway.deployment import Deployment, operation_of, predicted
+from hotswap.gateway.deployment import Deployment, operation_of
 from hotswap.gateway.limits import Limits
 from hotswap.gateway.openapi import (
     ANSWER,
@@ -135,7 +135,8 @@ class Acumos:
             work = self.limits.work(request)
             asking = self.deployment.ask_rows(text, content, form.text("operation"), work=work, is_whole=True)
             given, operation, answered = await asking
-            return await _reply(request, [predicted(one).value for one in answered], operation, work, given.headers())
+            answers = [one.prediction.value for one in answered]
+            return await _reply(request, answers, operation, work, given.headers())
 
     async def predict(self, request: Request) -> Response:
         """Score one serialized input message by what serves."""
@@ -146,7 +147,7 @@ class Acumos:
         value = await bodies.body(request, self.limits.body_bytes)
         work = self.limits.work(request)
         (answered,) = await self.deployment.ask([value], [("operation", operation.name.encode())], work.caller)
-        return await _reply(request, [predicted(answered).value], operation, work)
+        return await _reply(request, [answered.prediction.value], operation, work)
 
     async def transform_own(self, request: Request, *, content: Format) -> Response:
         """Score rows by a model and a proto of the call's own, on a host here.
@@ -215,7 +216,7 @@ async def _reply(
 ) -> Response:
     accept = bodies.accepted(request, Format.PROTOBUF)
     media_type = "application/octet-stream" if accept is Format.PROTOBUF else accept.value
-    return Response(await rows.write(answers, accept, operation, work), 200, headers, media_type)
+    return Response(await documents.write(answers, accept, operation, work), 200, headers, media_type)
 
 
 def _swaps(path: str, answer: Answer, summary: str, body: Content) -> Endpoint:

@@ -1,12 +1,12 @@
 """What a call brings: its parts, within bounds, and the formats that it sends and accepts."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from http import HTTPStatus
 from pathlib import Path
 from time import monotonic
-from typing import IO, Any
+from typing import IO, Any, NamedTuple
 
 from starlette.datastructures import FormData, UploadFile
 from starlette.exceptions import HTTPException
@@ -82,6 +82,40 @@ async def body(request: Request, most: int) -> bytes:
         return await bounded(request, most).body()
     except ClientDisconnect:
         raise Problem(HTTPStatus.BAD_REQUEST, "the client has left amidst its body") from None
+
+
+class PredictCall(NamedTuple):
+    """A call to predict: rows or one serialized message, their format, and the format of the reply."""
+
+    value: bytes
+    content: Format
+    accept: Format
+    headers: Sequence[tuple[str, bytes]]
+    """Of its requests on the stream."""
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether the reply is one message or table: a refused row has no place in it."""
+        return self.accept is not Format.JSON
+
+    @property
+    def is_object(self) -> bool:
+        """Whether the body is JSON objects, not a list."""
+        return self.content is Format.JSON and self.value.lstrip()[:1] == b"{"
+
+
+async def predict_call(request: Request, most: int) -> PredictCall:
+    """Read a call to predict, with a body of at most so many bytes.
+
+    Raises:
+        Problem: 415 or 406, a format is not supported; or as `body`.
+
+    """
+    content = content_of(request)
+    value = await body(request, most)
+    accept = accepted(request, Format.PROTOBUF if content is Format.PROTOBUF else Format.JSON)
+    name = request.headers.get("request-id")
+    return PredictCall(value, content, accept, [("request-id", name.encode("latin-1"))] if name else [])
 
 
 @asynccontextmanager

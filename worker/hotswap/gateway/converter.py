@@ -38,7 +38,7 @@ LARGE = 1 << 20
 cannot be raised again, and the allocator would keep the memory.
 """
 _NICE = 5
-_MODULES = ("hotswap.gateway.rows", "hotswap.gateway.tensor_bodies")
+_MODULES = ("hotswap.gateway.rows", "hotswap.gateway.documents", "hotswap.gateway.tensor_bodies")
 """Where the functions are that are asked for: loaded before, for that takes most of a second."""
 
 

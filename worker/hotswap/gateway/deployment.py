@@ -11,7 +11,7 @@ from typing import Any, Protocol, TypeVar
 from starlette.requests import Request
 
 from hotswap.batch import Code, Format, Headers
-from hotswap.client.answers import ID_HEADER, Alike, Prediction, Refused
+from hotswap.client.answers import ID_HEADER, Alike, Refused
 from hotswap.client.change import Receipt
 from hotswap.client.client import Client
 from hotswap.client.finding import new_token
@@ -21,7 +21,8 @@ from hotswap.client.serving import Served, find_operation, follow_serving
 from hotswap.codec.proto import Operation, Schema
 from hotswap.errors import HotswapError, SwapCode, SwapError, UsageError, pause_before
 from hotswap.gateway import rows
-from hotswap.gateway.desk import Answered, Desk
+from hotswap.gateway.answered import Answered, Scored, places_of
+from hotswap.gateway.desk import Desk
 from hotswap.gateway.problems import Problem
 from hotswap.gateway.work import Work
 from hotswap.renewing import Renewing
@@ -33,7 +34,6 @@ log = logging.getLogger(__name__)
 _ATTEMPTS = 5
 _SEEN_S = 10.0
 _TURN_S = 0.2
-_SHOWN = 100
 
 
 class Encoded(Protocol):
@@ -165,7 +165,7 @@ class Deployment:
         *,
         work: Work,
         is_whole: bool,
-    ) -> tuple[rows.Rows, Operation, list[Answered]]:
+    ) -> Scored[rows.Rows]:
         """Publish each good row of a text, and return the rows, and the answers of the good ones.
 
         Raises:
@@ -188,7 +188,7 @@ class Deployment:
         headers: Sequence[tuple[str, bytes]] = (),
         *,
         work: Work,
-    ) -> tuple[E, Operation, list[Answered]]:
+    ) -> Scored[E]:
         """Publish what is encoded for what serves, and return it, and its answers.
 
         If another proto comes to serve meanwhile, what its workers refuse for that is encoded again.
@@ -200,7 +200,7 @@ class Deployment:
             told = [("proto-digest", served.proto_sha256.encode()), ("operation", found.name.encode()), *headers]
             answered = await self.ask(given.values, told, work.caller) if given.values else []
             if not any(isinstance(one.answer, Refused) and one.answer.code == Code.PROTO_MISMATCH for one in answered):
-                return given, found, answered
+                return Scored(given, found, answered)
             await self._turn(served)
         detail = f"workers refuse the proto that serves, after {self._timeout_s:g} s still"
         raise Problem(HTTPStatus.SERVICE_UNAVAILABLE, detail, retry_after_s=1)
@@ -299,25 +299,3 @@ def operation_of(schema: Schema, name: str | None) -> Operation:
         return find_operation(schema, name, "by the parameter `operation`")
     except UsageError as error:
         raise Problem(HTTPStatus.NOT_FOUND, str(error)) from None
-
-
-def places_of(answered: Sequence[Answered]) -> dict[str, Any]:
-    """Return where the first hundred requests are, and the ids of their answers, as members of a problem."""
-    first = answered[:_SHOWN]
-    return {"sources": [str(one.place) for one in first], "prediction_ids": [one.prediction_id for one in first]}
-
-
-def predicted(answered: Answered) -> Prediction:
-    """Return the prediction. Raises Problem: it is a refusal (422; 413, it is too large)."""
-    answer = answered.answer
-    if isinstance(answer, Refused):
-        raise refusal_of(answer, prediction_id=answered.prediction_id)
-    assert answer
-    return answer
-
-
-def refusal_of(answer: Refused, **facts: Any) -> Problem:
-    """Return the problem of a refused request: 422; 413, it or its answer is too large."""
-    is_large = answer.code in (Code.TOO_LARGE, Code.ANSWER_TOO_LARGE)
-    status = HTTPStatus.REQUEST_ENTITY_TOO_LARGE if is_large else HTTPStatus.UNPROCESSABLE_ENTITY
-    return Problem(status, f"{answer.code}: {answer.message}", code=answer.code, source=answer.source, **facts)

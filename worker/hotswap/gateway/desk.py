@@ -13,11 +13,10 @@ from collections import Counter, deque
 from collections.abc import Iterator, Sequence
 from http import HTTPStatus
 from itertools import islice, repeat
-from typing import NamedTuple, TypeAlias
 
-from hotswap.client.answers import Answers, Outgoing, Place, Prediction, Refused, Unread
-from hotswap.client.finding import PredictionId
+from hotswap.client.answers import Answers, Outgoing, Place, Unread
 from hotswap.errors import HotswapError, StartError
+from hotswap.gateway.answered import Answer, Answered
 from hotswap.gateway.problems import Problem
 from hotswap.gateway.turns import Turns, add_to
 from hotswap.kafka.topics.admin import Admin
@@ -41,22 +40,6 @@ _SHORT = 100
 _LONG = 16
 """The most long calls of a caller."""
 _POLL_S = 0.5
-
-Answer: TypeAlias = Prediction | Refused
-
-
-class Answered(NamedTuple):
-    """Where a request was published, and its answer; None: none came in time."""
-
-    place: Place
-    answer: Answer | None
-    token: str = ""
-    """Of the call, as the request's header has it."""
-
-    @property
-    def prediction_id(self) -> str:
-        """The id by which the caller, and nobody else, fetches the answer later."""
-        return str(PredictionId(self.token, self.place.partition, self.place.offset))
 
 
 class _Call:

@@ -19,8 +19,8 @@ from hotswap.client.answers import Prediction, Refused
 from hotswap.client.serving import Served
 from hotswap.codec.proto import Operation
 from hotswap.gateway import bodies, tensor_bodies
-from hotswap.gateway.deployment import Deployment, deployment_of, places_of, predicted
-from hotswap.gateway.desk import Answered
+from hotswap.gateway.answered import Answered, places_of, refusal_of
+from hotswap.gateway.deployment import Deployment, deployment_of
 from hotswap.gateway.limits import Limits
 from hotswap.gateway.openapi import (
     BINARY,
@@ -254,11 +254,9 @@ def _predictions(answered: Sequence[Answered]) -> list[Prediction]:
     """Return the predictions of all rows. Raises Problem: a row is refused (422; 413, it is too large)."""
     for row, one in enumerate(answered, 1):
         if isinstance(one.answer, Refused):
-            try:
-                predicted(one)
-            except Problem as problem:
-                raise Problem(problem.status, f"row {row}: {problem}", **problem.facts) from None
-    return [predicted(one) for one in answered]
+            problem = refusal_of(one.answer, prediction_id=one.prediction_id)
+            raise Problem(problem.status, f"row {row}: {problem}", **problem.facts)
+    return [one.prediction for one in answered]
 
 
 def _sources(answered: Sequence[Answered]) -> str:

@@ -20,7 +20,7 @@ from hotswap.client.cut_overs import read_cut_overs
 from hotswap.client.refusals import OURS, Page, lacks_value, newest
 from hotswap.client.serving import Served
 from hotswap.errors import Doubt, StartError
-from hotswap.gateway import bodies, rows
+from hotswap.gateway import bodies, documents
 from hotswap.gateway.deployment import Deployment
 from hotswap.gateway.openapi import BOOLEAN, INTEGER, STRING, Schema, a_list, an_object
 from hotswap.gateway.problems import Problem
@@ -238,7 +238,7 @@ def fields_in(record: LogRecord, served: Served) -> Any:
     if record.value is None or not operation or headers.get("content-type", Format.PROTOBUF) != Format.PROTOBUF:
         return None
     try:
-        return rows.as_json(operation.input.FromString(record.value))
+        return documents.as_json(operation.input.FromString(record.value))
     except (
         DecodeError,
         json_format.Error,

@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from functools import partial
 from http import HTTPStatus
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 from starlette.requests import Request
@@ -15,13 +14,13 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from hotswap.batch import Format
-from hotswap.client.answers import Place, Prediction, Refused
+from hotswap.client.answers import Place, Refused
 from hotswap.client.client import Client
 from hotswap.client.finding import Gone, NotYet, PredictionId, find_answer, find_by_id
-from hotswap.gateway import bodies, past, rows
+from hotswap.gateway import bodies, past, replies
+from hotswap.gateway.answered import Answered, refusal_of
 from hotswap.gateway.changes import change_of
-from hotswap.gateway.deployment import Deployment, deployment_of, predicted, refusal_of
-from hotswap.gateway.desk import Answered
+from hotswap.gateway.deployment import Deployment, deployment_of
 from hotswap.gateway.limits import Limits
 from hotswap.gateway.openapi import (
     ANSWER,
@@ -47,7 +46,6 @@ from hotswap.gateway.openapi import (
     parameter,
 )
 from hotswap.gateway.problems import Problem
-from hotswap.gateway.replies import reply, reply_to_one
 
 _ROW = {"sepal_length": 5.1, "sepal_width": 3.5, "petal_length": 1.4, "petal_width": 0.2}
 _NAMES = an_object(deployments=a_list(STRING))
@@ -205,29 +203,15 @@ class Plain:
     async def predict(self, request: Request) -> Response:
         """Score one row or many: JSON, CSV, or one serialized input message."""
         deployment = self._find(request)
-        content, name = bodies.content_of(request), request.query_params.get("operation")
-        value, work = await bodies.body(request, self._limits.body_bytes), self._limits.work(request)
-        if content is Format.PROTOBUF:
-            accept = bodies.accepted(request, Format.PROTOBUF)
+        call = await bodies.predict_call(request, self._limits.body_bytes)
+        name, work = request.query_params.get("operation"), self._limits.work(request)
+        if call.content is Format.PROTOBUF:
             operation = deployment.operation(name)
-            told = [("operation", operation.name.encode()), *_headers(request)]
-            (one,) = await deployment.ask([value], told, work.caller)
-            prediction = predicted(one)
-            facts = _facts(prediction) | {"Hotswap-Prediction-Id": one.prediction_id}
-            written = await rows.write([prediction.value], accept, operation, work)
-            return Response(written, 200, facts, accept.value)
-        accept = bodies.accepted(request, Format.JSON)
-        is_whole = accept is not Format.JSON
-        asking = deployment.ask_rows(value, content, name, _headers(request), work=work, is_whole=is_whole)
-        given, operation, answered = await asking
-        if is_whole:
-            values = [predicted(one).value for one in answered]
-            written = await rows.write(values, accept, operation, work)
-            return Response(written, 200, given.headers(), accept.value)
-        is_one = content is Format.JSON and value.lstrip()[:1] == b"{" and given.count == 1
-        replied = await (reply_to_one if is_one else reply)(given, operation, answered, work)
-        replied.headers.update(given.headers())
-        return replied
+            told = [("operation", operation.name.encode()), *call.headers]
+            (one,) = await deployment.ask([call.value], told, work.caller)
+            return await replies.reply_to_message(one, operation, call.accept, work)
+        asking = deployment.ask_rows(call.value, call.content, name, call.headers, work=work, is_whole=call.is_whole)
+        return await replies.reply(await asking, call, work)
 
     async def fetch(self, request: Request) -> Response:
         """Reply with the answer to a request of the caller's own, by its id.
@@ -247,7 +231,7 @@ class Plain:
             raise Problem(HTTPStatus.NOT_FOUND, detail, retry_after_s=1)
         source = Place(deployment.settings.topics.requests, wanted.partition, wanted.offset)
         one = Answered(source, answer, wanted.token)
-        return _fetched(predicted(one), {"Hotswap-Prediction-Id": one.prediction_id})
+        return replies.fetched(one.prediction, one.prediction_id)
 
     async def fetch_any(self, request: Request) -> Response:
         """Reply with the answer to any request that was published before, by its source."""
@@ -265,7 +249,7 @@ class Plain:
             raise Problem(HTTPStatus.GONE, str(error)) from None
         if isinstance(answer, Refused):
             raise refusal_of(answer)
-        return _fetched(answer)
+        return replies.fetched(answer)
 
     async def history(self, request: Request) -> Response:
         """Reply with the last commands, who gave them, their outcomes, and when each generation served."""
@@ -297,21 +281,6 @@ class Plain:
     async def resume(self, request: Request) -> Response:
         """End a pause."""
         return JSONResponse(await self._find(request).command(Client.resume))
-
-
-def _facts(prediction: Prediction) -> dict[str, str]:
-    return {"Hotswap-Source": prediction.source, "Hotswap-Generation": str(prediction.generation)}
-
-
-def _fetched(prediction: Prediction, more: Mapping[str, str] = MappingProxyType({})) -> Response:
-    """Return the answer to one caller, which no cache may keep for the next."""
-    facts = {**_facts(prediction), **more, "Cache-Control": "no-store"}
-    return Response(prediction.value, 200, facts, Format.PROTOBUF.value)
-
-
-def _headers(request: Request) -> list[tuple[str, bytes]]:
-    given = request.headers.get("request-id")
-    return [("request-id", given.encode("latin-1"))] if given else []
 
 
 def _json(document: Any) -> Response:

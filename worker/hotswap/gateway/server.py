@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import socket
+import ssl
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from ipaddress import ip_address
@@ -20,15 +21,13 @@ from hotswap.gateway.connections import IDLE_S, Connection
 from hotswap.gateway.deployment import Deployment
 from hotswap.gateway.limits import Limits
 from hotswap.gateway.listening import Server
-from hotswap.gateway.tls import Files, Tls
+from hotswap.gateway.tls import Files, make_context
 from hotswap.local.signals import listen_for_changes
 from hotswap.settings import Settings
 
 log = logging.getLogger(__name__)
 
 _DRAIN_S = 30
-_RENEWAL_S = 1
-"""How often to look for a new certificate, seconds."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,7 +94,7 @@ async def _serve(
     settings: Sequence[Settings], options: Options, make_console: MakeConsole | None, *, is_alone: bool
 ) -> None:
     files = options.files()
-    tls = Tls(files) if files else None
+    tls = make_context(files) if files else None
     callers = Callers(options.tokens) if options.tokens else None
     access = Access(callers, is_secure=tls is not None, is_behind_proxy=options.is_behind_tls_proxy)
     with _bind(options) as listening:
@@ -131,7 +130,9 @@ async def _serve(
             await limits.close()
 
 
-async def run(app: ASGIApp, listening: socket.socket, tls: Tls | None, console: Console | None = None) -> None:
+async def run(
+    app: ASGIApp, listening: socket.socket, tls: ssl.SSLContext | None, console: Console | None = None
+) -> None:
     """Serve an application on a socket until SIGTERM or SIGINT, which end the console's streams."""
     config = uvicorn.Config(
         app,
@@ -144,9 +145,7 @@ async def run(app: ASGIApp, listening: socket.socket, tls: Tls | None, console: 
         server_header=False,
         timeout_graceful_shutdown=_DRAIN_S,
         timeout_keep_alive=int(IDLE_S),
-        ssl_context_factory=(lambda _, __: tls.context) if tls else None,
-        callback_notify=tls.renew if tls else None,
-        timeout_notify=_RENEWAL_S,
+        ssl_context_factory=(lambda _, __: tls) if tls else None,
     )
     await Server(config, console.close if console else None).serve(sockets=[listening])
 

@@ -1,15 +1,14 @@
-"""TLS: the gateway's certificate, renewed without a restart, and the subjects of its clients' certificates."""
+"""TLS of a gateway: its certificate, and the subjects of its clients' certificates."""
 
-import logging
 import ssl
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from hotswap.errors import UsageError
-
-log = logging.getLogger(__name__)
+from hotswap.local.certificates import ReloadingContext, load_pair, read_secret, reason_of
 
 _SHORT = {
     "commonName": "CN",
@@ -28,7 +27,7 @@ _SHORT = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Files:
-    """PEM files; of the key's password, a text."""
+    """PEM files, and the text file of the key's password."""
 
     certificate: Path
     """With its chain."""
@@ -39,43 +38,10 @@ class Files:
     """The authorities of clients' certificates."""
 
 
-class Tls:
-    """The context of the gateway's connections.
-
-    Raises:
-        UsageError: a file cannot be read, or does not fit.
-
-    """
-
-    def __init__(self, files: Files) -> None:
-        self._files = files
-        self._seen = self._stamp()
-        self.context = _context(files)
-        if files.client_ca:
-            # Optional: others have a token, and a probe has neither.
-            self.context.verify_mode = ssl.CERT_OPTIONAL
-            try:
-                self.context.load_verify_locations(files.client_ca)
-            except OSError as error:
-                raise UsageError(f"{files.client_ca} has no certificate of an authority: {_reason(error)}") from None
-
-    async def renew(self) -> None:
-        """Take up what is new on disk, for the connections that come. What does not fit is logged, and not taken."""
-        if (stamp := self._stamp()) == self._seen:
-            return
-        self._seen = stamp
-        try:
-            _context(self._files)  # apart: a context that a load has failed for is left without a key
-            _load(self.context, self._files)
-        except UsageError as error:
-            log.error("gateway.certificate_kept", extra={"reason": str(error)})  # noqa: TRY400 - it says it all
-        else:
-            log.info("gateway.certificate_renewed", extra={"file": str(self._files.certificate)})
-
-    def _stamp(self) -> Sequence[tuple[int, ...]]:
-        return [
-            _stamp_of(path) for path in (self._files.certificate, self._files.key, self._files.key_password) if path
-        ]
+def make_context(files: Files) -> ssl.SSLContext:
+    """Return the TLS context of a gateway's connections. Raises UsageError: a file cannot be read, or does not fit."""
+    paths = [path for path in (files.certificate, files.key, files.key_password, files.client_ca) if path]
+    return ReloadingContext(partial(_load, files), paths, "gateway")
 
 
 def subject_of(certificate: Mapping[str, Any]) -> str:
@@ -94,30 +60,15 @@ def _escaped(value: str) -> str:
     return f"{escaped[:-1]}\\ " if escaped.endswith(" ") and len(value) > 1 else escaped
 
 
-def _context(files: Files) -> ssl.SSLContext:
+def _load(files: Files) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    _load(context, files)
+    password = read_secret(files.key_password) if files.key_password else ""
+    load_pair(context, files.certificate, files.key, password)
+    if files.client_ca:
+        # Optional: others have a token, and a probe has neither.
+        context.verify_mode = ssl.CERT_OPTIONAL
+        try:
+            context.load_verify_locations(files.client_ca)
+        except OSError as error:
+            raise UsageError(f"{files.client_ca} contains no CA certificate: {reason_of(error)}") from None
     return context
-
-
-def _load(context: ssl.SSLContext, files: Files) -> None:
-    try:
-        # Always with a password: without one, OpenSSL would ask for it on the terminal.
-        password = files.key_password.read_text().rstrip("\r\n") if files.key_password else ""
-        context.load_cert_chain(files.certificate, files.key, password=lambda: password)
-    except (OSError, ValueError) as error:
-        names = ", ".join(str(path) for path in (files.certificate, files.key, files.key_password) if path)
-        reason = _reason(error)
-        raise UsageError(f"{names}: no certificate and its key: {reason}") from None
-
-
-def _reason(error: Exception) -> str:
-    return (error.strerror if isinstance(error, OSError) else None) or str(error)
-
-
-def _stamp_of(path: Path) -> tuple[int, ...]:
-    try:
-        told = path.stat()
-    except OSError:
-        return ()
-    return told.st_mtime_ns, told.st_ino, told.st_size

@@ -1,12 +1,12 @@
 """The order to answer record batches with record batches, and its result (FlatRecords.java). All is little-endian.
 
     order    HEAD; byte strings: the headers of the generation, and of the operation, encoded; the source before its
-             offset; u32 n and n byte strings, the names of headers that the host must leave to us; u32 n and n byte
-             strings, the names of those that it must leave if a request has two of one; u32 n and a byte string, n
+             offset; u32 n and n byte strings, the names of headers that decline a request; u32 n and n byte
+             strings, the names of those that do if a request has two of one; u32 n and a byte string, n
              given answers joined, each the key, value and headers of a record, or empty; n x (i64 offset, u32 length);
              the record batches, format v2, uncompressed
     result   u32 0, u32 n, n x (u32 bytes, u32 records), n record batches; or
-             u32 1, u32 n, n x (i64 offset, u32 begin, u32 end): the requests that it has left; or
+             u32 1, u32 n, n x (i64 offset, u32 begin, u32 end): the declined requests; or
              u32 2: it cannot read the record batches
 
 A byte string is u32 and that many bytes. Only a host that runs nobody else's code gets such an order
@@ -18,7 +18,7 @@ import struct
 from collections.abc import Sequence
 from typing import Final
 
-from hotswap.batch import Declined, Envelope, Given, Left, Record, RecordBatch, Seal, Stamp, Unsealed
+from hotswap.batch import Declined, DeclinedRequest, Envelope, Given, Record, RecordBatch, Seal, Stamp, Unsealed
 from hotswap.host.frames import FrameError
 from hotswap.recordbatch.header import MAGIC, SEQUENCES, TRANSACTIONAL, Header, size_of
 from hotswap.recordbatch.writer import record_field, record_headers, with_records, zigzag
@@ -26,9 +26,9 @@ from hotswap.recordbatch.writer import record_field, record_headers, with_record
 _HEAD: Final = struct.Struct("<qqqhihqiiii")
 _COUNT: Final = struct.Struct("<I")
 _GIVEN: Final = struct.Struct("<qI")
-_SEALED, _LEFT, _UNREADABLE = range(3)
+_SEALED, _DECLINED, _UNREADABLE = range(3)
 _BATCH: Final = struct.Struct("<II")
-_LEFT_ONE: Final = struct.Struct("<qII")
+_REQUEST: Final = struct.Struct("<qII")
 _LARGEST: Final = 1 << 20
 
 
@@ -63,7 +63,7 @@ def warming_order(values: Sequence[bytes]) -> bytes:
 
 
 def parse_result(result: memoryview, order: Seal, given: Given) -> Sequence[RecordBatch] | Declined | Unsealed:
-    """Return the record batches, or the requests that were left.
+    """Return the record batches, or the declined requests.
 
     Raises:
         FrameError: the result is not one of this order.
@@ -75,8 +75,8 @@ def parse_result(result: memoryview, order: Seal, given: Given) -> Sequence[Reco
             return Unsealed.UNREADABLE
         (count,) = _COUNT.unpack_from(result, _COUNT.size)
         body = result[2 * _COUNT.size :]
-        if status == _LEFT:
-            return _parse_left(body, count, order)
+        if status == _DECLINED:
+            return _parse_declined(body, count, order)
         if status == _SEALED:
             return _parse_sealed(body, count, order, given)
     except (struct.error, ValueError) as error:
@@ -84,16 +84,16 @@ def parse_result(result: memoryview, order: Seal, given: Given) -> Sequence[Reco
     raise FrameError(f"a result has the unknown status {status}")
 
 
-def _parse_left(body: memoryview, count: int, order: Seal) -> Declined:
-    if not count or len(body) != count * _LEFT_ONE.size:
+def _parse_declined(body: memoryview, count: int, order: Seal) -> Declined:
+    if not count or len(body) != count * _REQUEST.size:
         raise ValueError(f"{count} requests in {len(body)} bytes")
-    left = [Left(*one) for one in _LEFT_ONE.iter_unpack(body)]
+    declined = [DeclinedRequest(*one) for one in _REQUEST.iter_unpack(body)]
     offset, at, size = order.first - 1, 0, sum(map(len, order.pieces))
-    for one in left:
+    for one in declined:
         if not (offset < one.offset < order.next and at <= one.begin < one.end <= size):
             raise ValueError(f"{one} is not one of the requests")
         offset, at = one.offset, one.end
-    return Declined(left)
+    return Declined(declined)
 
 
 def _parse_sealed(body: memoryview, count: int, order: Seal, given: Given) -> list[RecordBatch]:

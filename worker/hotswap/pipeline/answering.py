@@ -62,22 +62,22 @@ class Answering:
         return address.records(requests, await _ask(serving, requests, is_suspect=is_suspect))
 
     async def _seal(self, serving: Serving, address: Address, raw: RawRequests) -> Answers | Unsealed:
-        """Have the host write record batches. What it leaves is answered request by request, and put in its place."""
+        """Have the host write record batches. Declined requests are answered one by one, and put in their places."""
         if not (envelope := address.envelope(raw.max_record_bytes)):
             return Unsealed.UNREADABLE
-        left: dict[int, Addressed] = {}
+        declined: dict[int, Addressed] = {}
         for _ in range(_ROUNDS):
-            given = {offset: one.record if one.is_prediction else None for offset, one in sorted(left.items())}
+            given = {offset: one.record if one.is_prediction else None for offset, one in sorted(declined.items())}
             result = await serving.host.seal(self._order(raw, envelope), given)
             if isinstance(result, Unsealed):
                 return result
             if not isinstance(result, Declined):
-                return Answers(result, [left[offset].record for offset, record in given.items() if record is None])
-            if 2 * (len(left) + len(result.requests)) > raw.size:
+                return Answers(result, [declined[offset].record for offset, record in given.items() if record is None])
+            if 2 * (len(declined) + len(result.requests)) > raw.size:
                 break
             some = raw.some(result.requests)
             answers = await _ask(serving, some)
-            left |= {one.offset: address.record(one, answer) for one, answer in zip(some, answers, strict=True)}
+            declined |= {one.offset: address.record(one, answer) for one, answer in zip(some, answers, strict=True)}
         return Unsealed.UNREADABLE
 
     def _order(self, raw: RawRequests, envelope: Envelope) -> Seal:

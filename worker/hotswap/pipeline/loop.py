@@ -11,7 +11,8 @@ from hotswap.batch import Answers, Position, Transaction
 from hotswap.errors import DamagedBatch, Denied, Doubt, HostError, TopicMismatch
 from hotswap.failpoints import failpoint
 from hotswap.pipeline.answering import Answering, Batch
-from hotswap.pipeline.ports import PartitionState, Router, Serve, Serving, Source, Wait
+from hotswap.pipeline.ports import Router, Serve, Serving, Source, Wait
+from hotswap.pipeline.states import PartitionState, Step
 from hotswap.pipeline.tally import Tally
 
 log = logging.getLogger(__name__)
@@ -26,6 +27,9 @@ _LONG_S = 2.0
 _TRANSACTION_S = 0.2
 _PATIENCE_S = 0.5
 _IDLE_S = 0.25
+_IDLE = frozenset({Step.WAITING, Step.HELD})
+_EMPTY_HANDED = frozenset({Step.QUEUED, Step.CUTTING_OVER})
+"""Nothing is in hand that is worth waiting for when the loop is to stop."""
 
 
 @dataclass(slots=True)
@@ -65,12 +69,10 @@ class PartitionLoop:
         self._may_open = asyncio.Event()
         self._may_open.set()
         self._task: asyncio.Task[None]  # set by `run`
-        self._asked: tuple[Position, int, float] | None = None  # position, generation and start of the batch in hand
-        self._is_overtaken = False
+        self._asked: tuple[Position, int, float]  # position, generation and start of the batch, in SCORING
         self._is_behind = False  # there was more than the last batch took
-        self._may_be_cut_short = False  # nothing is in hand that is worth waiting for when it is to stop
         self._looked: asyncio.Event | None = None  # as of which change `cut_over_idle` has looked
-        self._why_held = ""  # as last logged, until a batch is committed or nothing is waited for any more
+        self._logged = ""  # why it is held, as last logged, until something is committed
         self._tally = Tally(deployment)
 
     async def run(self) -> None:
@@ -81,7 +83,8 @@ class PartitionLoop:
         while await self._is_ours():
             try:
                 self.state.position, self._looked = await self._source.open(), None
-                self.state.held, self.state.deleted = self.state.damage, self._source.deleted
+                self.state.deleted = self._source.deleted
+                self.state.move(Step.HELD if self.state.damage else Step.WAITING, held=self.state.damage)
                 while (offset := await self._wait()) is not None:
                     self.state.damage = ""
                     async with self._turn():
@@ -99,14 +102,14 @@ class PartitionLoop:
                 self._give_up()
                 continue
             finally:
-                self.state.in_hand = self._asked = None
+                self.state.move(Step.CLOSED, held=self.state.held)
                 await self._source.close()
             await self._sleep(RETRY_S)
 
     def stop(self) -> None:
         """Finish the batch in hand and take no further one; wait for no cut-over without a batch, and for no turn."""
         self._stopping.set()
-        if self._may_be_cut_short:
+        if self.state.step in _EMPTY_HANDED:
             self._task.cancel()
         self._may_open.set()
         self._source.stop()
@@ -147,7 +150,7 @@ class PartitionLoop:
         Only a batch that is in the host can be given up, and only if the host itself is stuck in one for long: a batch
         that merely queues behind others is soon done.
         """
-        if self._asked is None or self._is_overtaken:
+        if self.state.step is not Step.SCORING:
             return
         at, number, since = self._asked
         taken = perf_counter() - since
@@ -155,15 +158,16 @@ class PartitionLoop:
             return
         host = self._router.serving(number).host
         if host.busy_s > _GRACE_S and self._router.is_overtaken(self._partition, at, number):
-            self._is_overtaken = True
+            self.state.move(Step.OVERTAKEN, in_hand=number)
             self._task.cancel()
         elif taken > _LONG_S:
-            self.state.model_s = taken
-            self.state.held = (
+            why = (
                 f"waits for the model of generation {number}, {taken:.0f} s so far; it may take {host.deadline_s:g} s "
                 f"for a batch, and then as long for each of its requests alone. To continue without it: `hotswap "
                 f"rollback {self._deployment} --at-once`, or another swap `--at-once`"
             )
+            self.state.move(Step.SCORING, in_hand=number, held=why)
+            self.state.model_s = taken
 
     def cut_over_idle(self) -> bool:
         """Have a partition that waits for requests cut over without one; return whether it is about to.
@@ -171,8 +175,7 @@ class PartitionLoop:
         Its next request may be answered on another worker, and long after the fleet has told that it serves.
         """
         position, changed = self.state.position, self._router.changed
-        is_busy = self.state.in_hand is not None or self._may_be_cut_short  # that waits for its turn, or cuts over
-        is_idle = not is_busy and perf_counter() - self.state.last_batch_at > _IDLE_S
+        is_idle = self.state.step in _IDLE and perf_counter() - self.state.last_batch_at > _IDLE_S
         if position is None or changed is self._looked or not is_idle:
             return False
         self._looked = changed
@@ -184,9 +187,8 @@ class PartitionLoop:
 
     def _give_up(self) -> None:
         """Undo the cancellation by which `reconsider` ends a batch; re-raise any other cancellation."""
-        if not self._is_overtaken or self._task.uncancel():
+        if self.state.step is not Step.OVERTAKEN or self._task.uncancel():
             raise asyncio.CancelledError
-        self._is_overtaken = False
         self._recycled(f"the model of generation {self.state.in_hand} took too long, and its batch was given up")
 
     @contextlib.asynccontextmanager
@@ -198,23 +200,15 @@ class PartitionLoop:
         if not self._is_behind:
             yield
             return
-        self._may_be_cut_short = True
-        try:
-            await self._turns.acquire()
-        finally:
-            self._may_be_cut_short = False
-        try:
+        self.state.move(Step.QUEUED, held=self.state.held)
+        async with self._turns:
             yield
-        finally:
-            self._turns.release()
 
     async def _advance(self, at: Position) -> Wait | None:
         """Process the next batches: cut over, take, score, commit; or return why no generation may score them yet."""
         choice = self._router.choose(self._partition, at)
         if isinstance(choice, Wait):
             return choice
-        if self.state.held:
-            self.state.held = self._why_held = ""
         # The generation may change only here. A batch split between two generations could not be replayed to the same
         # answers: after a crash, the replay would score its first half with the new one.
         serving = self._router.serving(choice.number)
@@ -222,6 +216,8 @@ class PartitionLoop:
             await self._answer(at, serving, batch)
         else:
             await self._pass(at, choice.number)
+        self.state.move(Step.WAITING)
+        self._logged = ""
         return None
 
     async def _answer(self, at: Position, serving: Serving, batch: Batch) -> None:
@@ -229,24 +225,20 @@ class PartitionLoop:
         number = serving.generation.number
         started = perf_counter()
         work = _Work(number, at.offset if at.floor != number else None)
-        self.state.in_hand = number
         if work.cut_over_at is not None:
             self._cut_over(at, number)
             if at.floor:
                 self._tally.cut_over(started - self.state.last_batch_at)
         try:
-            answers = await self._score(serving, batch, at)
-            work.done.append((batch, answers))
+            answers = await self._score(serving, batch, at, work)
             while following := self._following(serving, batch, started):
                 self._source.write(answers)
-                answers = await self._score_in_time(serving, following, work)
-                work.done.append((following, answers))
+                answers = await self._score(serving, following, Position(following.first, number), work)
                 batch = following
             self._is_behind = batch.is_full  # so do not linger
             self._next_at = 0.0 if self._is_behind else started + self._linger_s
             await self._commit(work, answers)
         finally:
-            self.state.model_s = 0.0
             self._tally.let_go()
 
     async def _commit(self, work: _Work, answers: Answers) -> None:
@@ -255,19 +247,15 @@ class PartitionLoop:
         position = Position(work.done[-1][0].next, work.number)
         await self._source.commit(Transaction(*answers, position.offset, work.number, work.cut_over_at))
         # Only after the commit: if that is in doubt, the partition is opened again at the position that Kafka has.
-        self.state.position, self.state.in_hand, self.state.last_batch_at = position, None, perf_counter()
-        self.state.held = self._why_held = ""  # `reconsider` may have set the first
+        self.state.position, self.state.last_batch_at = position, perf_counter()
         self._tally.committed(work.number, work.done, self.state.last_batch_at - started)
 
     async def _pass(self, at: Position, number: int) -> None:
         """Cut over at `at` without a request: none is there, or there are transaction markers only."""
         if number != at.floor:
             self._cut_over(at, number)
-            self._may_be_cut_short = True
-            try:
-                await self._source.commit(Transaction((), (), at.offset, number, at.offset))
-            finally:
-                self._may_be_cut_short = False
+            self.state.move(Step.CUTTING_OVER)
+            await self._source.commit(Transaction((), (), at.offset, number, at.offset))
         self.state.position = Position(at.offset, number)
 
     def _take(self, serving: Serving, until: int | None) -> Batch | None:
@@ -287,30 +275,35 @@ class PartitionLoop:
         choice = self._router.choose(self._partition, Position(batch.next, number))
         return self._take(serving, choice.until) if isinstance(choice, Serve) and choice.number == number else None
 
-    async def _score_in_time(self, serving: Serving, batch: Batch, work: _Work) -> Answers:
+    async def _score(self, serving: Serving, batch: Batch, at: Position, work: _Work) -> Answers:
+        """Score the transaction's next batch, which begins at `at`, and return its answers."""
+        number = serving.generation.number
+        self._asked = at, number, perf_counter()
+        self.state.move(Step.SCORING, in_hand=number)
+        answers = await (self._ask_in_time(serving, batch, work) if work.done else self._ask(serving, batch))
+        self.state.move(Step.COMMITTING, in_hand=number)
+        work.done.append((batch, answers))
+        return answers
+
+    async def _ask_in_time(self, serving: Serving, batch: Batch, work: _Work) -> Answers:
         """Score a further batch of a transaction; what is written already does not wait for one that takes long."""
-        scoring = asyncio.create_task(self._score(serving, batch, Position(batch.first, work.number)))
-        scoring.add_done_callback(lambda done: done.cancelled() or done.exception())
+        asking = asyncio.create_task(self._ask(serving, batch))
+        asking.add_done_callback(lambda done: done.cancelled() or done.exception())
         try:
-            if not (await asyncio.wait({scoring}, timeout=_PATIENCE_S))[0]:
+            if not (await asyncio.wait({asking}, timeout=_PATIENCE_S))[0]:
                 await self._commit(work, Answers((), ()))
                 work.done.clear()
                 work.cut_over_at = None
-                self.state.in_hand = work.number
-            return await scoring
+            return await asking
         finally:
-            scoring.cancel()
+            asking.cancel()
 
-    async def _score(self, serving: Serving, batch: Batch, at: Position) -> Answers:
-        """Return what answers a batch, which begins at `at`."""
+    async def _ask(self, serving: Serving, batch: Batch) -> Answers:
+        """Have the host answer a batch."""
         failpoint("batch.taken")
         started = perf_counter()
-        self._asked = at, serving.generation.number, started
         self._tally.taken(batch)
-        try:
-            answers = await self._answering.answer(serving, batch)
-        finally:
-            self._asked = None
+        answers = await self._answering.answer(serving, batch)
         self._tally.scored(perf_counter() - started)
         failpoint("batch.scored")
         return answers
@@ -322,9 +315,10 @@ class PartitionLoop:
 
     async def _hold(self, why: str, seconds: float | None = None) -> bool:
         """Hold the partition until something changes; return whether it did within `seconds`."""
-        if self._why_held != why:
+        if self._logged != why:
             log.warning("partition.held", extra={"partition": self._partition, "why": why})
-        self.state.held = self._why_held = why
+        self._logged = why
+        self.state.move(Step.HELD, held=why)
         changed = asyncio.ensure_future(self._router.changed.wait())
         stopping = asyncio.ensure_future(self._stopping.wait())
         try:
@@ -340,7 +334,7 @@ class PartitionLoop:
         # Log a broker that is down once, not twice a second for each partition.
         if why != self.state.held:
             log.warning("partition.recycled", extra={"partition": self._partition, "why": str(doubt)})
-        self.state.held = why
+        self.state.move(Step.CLOSED, held=why)
 
     async def _sleep(self, seconds: float) -> None:
         with contextlib.suppress(TimeoutError):

@@ -6,7 +6,8 @@ from collections.abc import Callable, Sequence
 from collections.abc import Set as AbstractSet
 
 from hotswap.pipeline.loop import PartitionLoop
-from hotswap.pipeline.ports import PartitionState, Router
+from hotswap.pipeline.ports import Router
+from hotswap.pipeline.states import PartitionState
 
 _LOOK_S = 0.2
 _IDLE_CUT_OVERS = 32

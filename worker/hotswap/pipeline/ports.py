@@ -2,8 +2,7 @@
 
 import asyncio
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
-from time import perf_counter
+from dataclasses import dataclass
 from typing import Protocol
 
 from hotswap.batch import (
@@ -11,8 +10,8 @@ from hotswap.batch import (
     Answers,
     Ask,
     Declined,
+    DeclinedRequest,
     Given,
-    Left,
     Limits,
     Position,
     RecordBatch,
@@ -56,7 +55,7 @@ class RawRequests(Protocol):
     def parsed(self) -> Sequence[Request]:
         """Parse the requests."""
 
-    def some(self, left: Sequence[Left]) -> Sequence[Request]:
+    def some(self, requests: Sequence[DeclinedRequest]) -> Sequence[Request]:
         """Parse some of the requests."""
 
     def times(self) -> Iterable[tuple[int, int]]:
@@ -64,7 +63,25 @@ class RawRequests(Protocol):
 
 
 class Source(Protocol):
-    """One input partition, owned by this worker; every call raises Doubt if its effect is in doubt."""
+    """One input partition, owned by this worker.
+
+    One loop makes these calls, in this order:
+
+        open ──▶ wait ──▶ take or take_raw ──▶ commit ──▶ wait
+                               ▲         │
+                               └─ write ─┘       a further batch of the same transaction
+        any ──▶ close ──▶ open                   an error, a cancellation, or the end
+
+    * A further batch is taken before the answers to the one before it are written: `write` is for those of all batches
+      but the last, whose answers `commit` gets.
+    * A `commit` without a `take` cuts over where no request is.
+    * `skip` follows a DamagedBatch of `wait`; without it, `wait` raises the same one again.
+    * `wake` and `stop` may be called at any time, by others than the loop.
+    * After an error of `open`, `write` or `commit`, only `close` may follow. What was not committed then never is:
+      the next `open` returns the position from which its requests are taken again.
+
+    Every call raises Doubt if its effect is in doubt.
+    """
 
     @property
     def deleted(self) -> tuple[int, int]:
@@ -148,7 +165,7 @@ class Scorer(Protocol):
         """Whether `seal` may be called: the host is trusted to write answers itself, and can."""
 
     async def seal(self, seal: Seal, given: Given) -> Sequence[RecordBatch] | Declined | Unsealed:
-        """Return the answers as finished record batches, or the requests that the host leaves: `given` then has them.
+        """Return the answers as finished record batches, or the declined requests, which `given` then answers.
 
         Raises:
             HostError: no host could be started.
@@ -183,7 +200,16 @@ class Wait:
 
 
 class Router(Protocol):
-    """Decides which generation scores what: the agenda chooses, and staging has the hosts."""
+    """Decides which generation scores what: the agenda chooses, and staging has the hosts.
+
+    * `choose` comes first, between two batches; a Serve holds for the requests from this position to its `until`, and
+      another batch needs another choice.
+    * `serving` follows a Serve at once, without an `await` in between. What it returns stays loaded as long as
+      `PartitionState.in_hand` names its generation, which is set before the next `await`, too.
+    * A Wait holds until `changed` is set. Read `changed` before `choose`, or without an `await` after it: each change
+      has its own event.
+    * `is_overtaken` is asked about a batch in hand alone. No call waits, and all are made on the worker's event loop.
+    """
 
     def choose(self, partition: int, position: Position) -> Serve | Wait:
         """See progress.Progress.choose."""
@@ -192,7 +218,7 @@ class Router(Protocol):
         """See progress.Progress.is_overtaken."""
 
     def serving(self, number: int) -> Serving:
-        """Return the generation that a Serve names."""
+        """Return the generation that a Serve names; KeyError: it is not loaded, or not any more."""
 
     def skips(self, partition: int, offset: int) -> str:
         """Return the id of the command that skips the damaged batch at this offset; empty if there is none."""
@@ -200,19 +226,3 @@ class Router(Protocol):
     @property
     def changed(self) -> asyncio.Event:
         """An event that is set as soon as `choose` may return something else than now."""
-
-
-@dataclass(slots=True, kw_only=True)
-class PartitionState:
-    """A partition's public state, for the status topic, the metrics and the retirement of generations."""
-
-    position: Position | None = None
-    in_hand: int | None = None
-    held: str = "being opened"
-    model_s: float = 0.0
-    """How long the model has had the batch in hand, seconds, where that is long; else 0."""
-    damage: str = ""
-    """Why the partition is held, if that is a damaged batch; else empty."""
-    deleted: tuple[int, int] = (0, 0)
-    """See Source.deleted."""
-    last_batch_at: float = field(default_factory=perf_counter)

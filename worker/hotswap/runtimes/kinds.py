@@ -55,10 +55,11 @@ _SPARK_OPENS: Final = (
     "java.base/sun.util.calendar",
     "java.security.jgss/sun.security.krb5",
 )
-_FLAT_ROWS: Final = Path(__file__).parent / "h2o" / "flat_rows.jar"
+_HERE: Final = Path(__file__).parent
+_FLAT: Final = _HERE / "flat" / "flat_engine.jar"
 _SPARK: Final = Runtime(
     module="hotswap.runtimes.spark.runtime",
-    jars=lambda: [_FLAT_ROWS, *installed_jars("pyspark", "spark")],
+    jars=lambda: [_FLAT, *installed_jars("pyspark", "spark")],
     jvm_options=(
         *(f"--add-opens={place}=ALL-UNNAMED" for place in _SPARK_OPENS),
         "-Djdk.reflect.useDirectMethodHandle=false",
@@ -70,11 +71,11 @@ _SPARK: Final = Runtime(
     needs_folder=True,  # its jobs exchange files there
     needs_loopback=True,
 )
-_JAR_CALLS: Final = (Path(__file__).parent / "java" / "jar_calls.jar", _FLAT_ROWS)  # reads requests by what is in that
+_JAR_CALLS: Final = (_FLAT, _HERE / "java" / "jar_calls.jar")
 _RUNTIMES: Final = {
     "h2o": Runtime(
         module="hotswap.runtimes.h2o.runtime",
-        jars=lambda: [_FLAT_ROWS, *fetch_jars("h2o-genmodel")],
+        jars=lambda: [_FLAT, _HERE / "h2o" / "mojos.jar", *fetch_jars("h2o-genmodel")],
         is_stateless=True,
         is_ours=True,
     ),

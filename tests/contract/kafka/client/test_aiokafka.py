@@ -23,13 +23,13 @@ from aiokafka.record.default_records import DefaultRecordBatchBuilder
 from aiokafka.record.util import calc_crc32c
 
 from hotswap.kafka.client import internals
-from hotswap.kafka.client.sessions import Session
+from hotswap.kafka.client.sessions import BrokerConnection
 from hotswap.kafka.topics.contents import Bounds, Unpacker
 from hotswap.kafka.topics.fetched import batches
 from hotswap.kafka.topics.records import Damaged
 from hotswap.recordbatch.header import CONTROL
 
-KNOWN = Session.__base__
+KNOWN = BrokerConnection.__base__
 
 
 # What kafka/client/internals.py relies on, and the digest of its source as it was when that was checked.

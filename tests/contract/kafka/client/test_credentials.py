@@ -10,9 +10,9 @@ from aiokafka.errors import KafkaConnectionError
 from harness.pki import Authority
 from harness.secured import HAS_OPENSSL, PASSWORD, secured_kafka
 from hotswap.errors import StartError, UsageError
-from hotswap.kafka.client.cluster import Client
+from hotswap.kafka.client.cluster import KafkaClient
 from hotswap.kafka.client.connection import connection
-from hotswap.kafka.client.sessions import Session
+from hotswap.kafka.client.sessions import BrokerConnection
 from hotswap.kafka.topics.admin import Admin
 from hotswap.settings import Settings
 
@@ -53,7 +53,7 @@ async def refused(given):
 @pytest.fixture
 async def client(secured, request):
     """A client's connections, as every client of ours has them."""
-    made = Client(**connection(settings(secured, request.param)))
+    made = KafkaClient(**connection(settings(secured, request.param)))
     await made.bootstrap()
     yield made
     await made.close()
@@ -82,7 +82,7 @@ async def test_a_connection_authenticates_again_before_its_session_ends_and_live
 
 @pytest.mark.parametrize("client", ["SCRAM-SHA-512"], indirect=True)
 async def test_without_that_a_broker_cuts_the_connection(client, monkeypatch):
-    monkeypatch.setattr(Session, "is_due", False)
+    monkeypatch.setattr(BrokerConnection, "is_due", False)
     (node,) = (broker.nodeId for broker in client.cluster.brokers())
     first = await client._get_conn(node)
     await asyncio.sleep(1.2 * SESSION_S)
@@ -206,8 +206,8 @@ async def test_where_a_session_cannot_be_renewed_another_connection_takes_the_re
             raise KafkaConnectionError("no")
         return await known(session)
 
-    known = Session._do_sasl_handshake
-    monkeypatch.setattr(Session, "_do_sasl_handshake", handshake)
+    known = BrokerConnection._do_sasl_handshake
+    monkeypatch.setattr(BrokerConnection, "_do_sasl_handshake", handshake)
     first = await client._get_conn(node)
     first._again_at = 0.0
     assert await client.id()

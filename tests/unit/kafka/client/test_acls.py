@@ -7,8 +7,9 @@ from click.testing import CliRunner
 
 from hotswap.cli.main import main
 from hotswap.errors import UsageError
-from hotswap.kafka.client.acls import Right, Role, lacking, rights_of
+from hotswap.kafka.client.acls import Right, lacking, rights_of
 from hotswap.kafka.client.credentials import arguments, principal
+from hotswap.kafka.client.roles import KafkaRole
 from hotswap.settings import Settings
 
 SASL = {"security_protocol": "SASL_PLAINTEXT", "sasl_username": "worker", "sasl_password": "x"}
@@ -21,20 +22,20 @@ def hotswap(*words):
 
 
 def test_a_worker_needs_what_it_does_and_no_transactional_id_at_least_once():
-    needed = rights_of(Role.WORKER, Settings(deployment="churn", group="fleet"))
+    needed = rights_of(KafkaRole.WORKER, Settings(deployment="churn", group="fleet"))
     assert needed[-2:] == [
         Right("Read", "group", "fleet"),
         Right("Write", "transactional_id", "fleet-churn.requests-", is_prefix=True),
     ]
     assert str(needed[-1]) == "Write of transactional id fleet-churn.requests-*"
-    simple = rights_of(Role.WORKER, Settings(deployment="churn", delivery="at_least_once"))
+    simple = rights_of(KafkaRole.WORKER, Settings(deployment="churn", delivery="at_least_once"))
     assert {right.kind for right in simple} == {"topic", "group"}
 
 
 def test_the_command_prints_each_role_under_its_name_or_one():
     code, told = hotswap("--principal", "User:w")
     assert code == 0
-    assert [line for line in told.splitlines() if line[0] == "#"] == [f"# {role}" for role in Role]
+    assert [line for line in told.splitlines() if line[0] == "#"] == [f"# {role}" for role in KafkaRole]
     assert all("--allow-principal User:w" in line for line in told.splitlines() if line[0] != "#")
     code, told = hotswap("--principal", "User:w", "--role", "reader")
     assert [line.partition(" --operation ")[2] for line in told.splitlines()[1:]] == [

@@ -11,7 +11,7 @@ from aiokafka.errors import NodeNotReadyError, RequestTimedOutError
 
 from hotswap.errors import StartError, Unanswered, Unreachable
 from hotswap.kafka.client import connection
-from hotswap.kafka.client.cluster import Client
+from hotswap.kafka.client.cluster import KafkaClient
 from hotswap.kafka.client.connection import end, reaching
 from hotswap.kafka.topics import admin
 from hotswap.kafka.topics.admin import Admin
@@ -163,7 +163,7 @@ async def test_a_client_that_several_share_asks_for_the_cluster_once(monkeypatch
         client.cluster = Network()
 
     monkeypatch.setattr(AIOKafkaClient, "bootstrap", bootstrap)
-    client = Client()
+    client = KafkaClient()
     await client.bootstrap()
     await client.bootstrap()
     assert asked == [client]

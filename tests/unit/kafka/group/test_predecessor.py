@@ -7,12 +7,12 @@ import pytest
 from aiokafka.errors import NoError, NotCoordinatorForGroupError, UnknownMemberIdError
 
 from hotswap.errors import Doubt
-from hotswap.kafka.client.groups import Group, remove_member
+from hotswap.kafka.client.groups import ConsumerGroup, remove_member
 from hotswap.kafka.group import predecessor
 from hotswap.kafka.group.predecessor import is_called, stand_aside
 
 UUID = "0a1b2c3d-0a1b-0a1b-0a1b-0a1b2c3d4e5f"
-WAITING = Group(is_rebalancing=True, members={f"w-1-{UUID}": "client", f"w-2-{UUID}": "client"})
+WAITING = ConsumerGroup(is_rebalancing=True, members={f"w-1-{UUID}": "client", f"w-2-{UUID}": "client"})
 
 
 class Admin:
@@ -26,7 +26,7 @@ class Admin:
         answer = next(self._told, None)
         if answer is None:
             self.prepared.set()
-            return Group(is_rebalancing=False, members={})
+            return ConsumerGroup(is_rebalancing=False, members={})
         return _raised_or(answer)
 
     async def remove_member(self, group, member):

@@ -12,7 +12,7 @@ from fakes.transactions import FakeBrokers, FakeGroup, producing
 from hotswap.batch import Answers, Limits, Transaction
 from hotswap.errors import Doubt, TopicMismatch
 from hotswap.kafka.partition.outbox import Outbox
-from hotswap.kafka.partition.partition import Cluster, KafkaPartition, State
+from hotswap.kafka.partition.partition import Cluster, KafkaPartition, PartitionState
 from hotswap.kafka.transactions.alternating import Alternating
 from hotswap.kafka.wire.messages import CommitOffset, Produce, ProduceInTransaction
 from hotswap.settings import Settings
@@ -31,7 +31,7 @@ async def opened(brokers, admin=None, **settings):
 
 async def give(partition, brokers):
     producers = Alternating([await producing(brokers, name) for name in ("a", "b")], FakeGroup())
-    partition._state, partition._producers = State.OPEN, producers
+    partition._state, partition._producers = PartitionState.OPEN, producers
     partition._outbox = Outbox(producers, partition._settings, 0, 300)
 
 
@@ -90,7 +90,7 @@ async def test_a_partition_whose_commit_its_topics_reject_is_opened_again_once_t
     with pytest.raises(Doubt):
         await partition.commit(answers(2, [RECORD]))
     for _ in range(2):
-        partition._state = State.CLOSED
+        partition._state = PartitionState.CLOSED
         with pytest.raises(TopicMismatch, match=r"raise max\.message\.bytes"):
             await partition.open()
     Admin.most = Limits(2_000_000, 2_000_000)

@@ -4,7 +4,7 @@ import pytest
 from aiokafka.record.default_records import DefaultRecordBatchBuilder
 
 from hotswap.generation import MOST
-from hotswap.kafka.partition.witness import ONE_TRANSACTION, Ending, Known, LastAnswer
+from hotswap.kafka.partition.witness import ONE_TRANSACTION, Ending, KnownAnswers, LastAnswer
 from hotswap.kafka.topics.contents import Bounds, Unpacker
 from hotswap.recordbatch.header import ATTRIBUTES_AT, CONTROL
 
@@ -48,7 +48,7 @@ class Log:
         self.batches.append(memoryview(bytes(batch)))
 
     def ending(self, counted_to=0, **known):
-        found = Ending(Known(**KNOWN | known), Unpacker(Bounds(1 << 20, 1 << 20)), counted_to=counted_to)
+        found = Ending(KnownAnswers(**KNOWN | known), Unpacker(Bounds(1 << 20, 1 << 20)), counted_to=counted_to)
         for batch in self.batches:
             found.add(batch)
         return found

@@ -7,7 +7,7 @@ from aiokafka import TopicPartition
 from aiokafka.record.default_records import DefaultRecordBatch
 
 from faults.raw_batches import Record, batch
-from hotswap.batch import Left
+from hotswap.batch import DeclinedRequest
 from hotswap.kafka.group.inbox import Inbox
 from hotswap.kafka.topics.contents import Bounds, Unpacker
 from hotswap.kafka.topics.records import Damaged, RawBatch
@@ -125,8 +125,11 @@ def test_requests_are_found_by_the_places_of_their_records():
     raw = inbox_of(of(3), of(4, "zstd")).take_raw(10, None)
     first, second = raw.pieces
     size = (len(first) - 61) // 3
-    left = [Left(11, 61 + size, 61 + 2 * size), Left(16, len(first) + len(second) - size, len(first) + len(second))]
-    assert [(one.offset, one.key, one.value) for one in raw.some(left)] == [(11, b"k", b"1"), (16, b"k", b"3")]
+    declined = [
+        DeclinedRequest(11, 61 + size, 61 + 2 * size),
+        DeclinedRequest(16, len(first) + len(second) - size, len(first) + len(second)),
+    ]
+    assert [(one.offset, one.key, one.value) for one in raw.some(declined)] == [(11, b"k", b"1"), (16, b"k", b"3")]
 
 
 def test_times_stand_for_all_requests():

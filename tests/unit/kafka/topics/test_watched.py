@@ -7,7 +7,7 @@ import pytest
 from hotswap import metrics
 from hotswap.errors import Denied, Doubt, StartError
 from hotswap.kafka.topics import watched as module
-from hotswap.kafka.topics.watched import AWAY_S, Watched
+from hotswap.kafka.topics.watched import AWAY_S, KafkaMonitor
 from hotswap.settings import Settings
 
 
@@ -42,7 +42,7 @@ class Clock:
 async def looked(monkeypatch, answers):
     clock = Clock()
     monkeypatch.setattr(module, "monotonic", lambda: clock.now)
-    watched = Watched(Settings(deployment="d", kafka="k:9"))
+    watched = KafkaMonitor(Settings(deployment="d", kafka="k:9"))
     clock.now = 50.0
     assert watched.away == ""  # before its first look it cannot know
     admin = Admin(clock, answers)

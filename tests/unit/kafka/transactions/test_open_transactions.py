@@ -6,7 +6,7 @@ import pytest
 from aiokafka.errors import KafkaConnectionError
 
 from hotswap.errors import Denied, Doubt
-from hotswap.kafka.transactions.open_transactions import Holder, Open, Seen, look, write_abort_marker
+from hotswap.kafka.transactions.open_transactions import Holder, Open, OpenTransactions, look, write_abort_marker
 from hotswap.kafka.wire.hanging import DescribeProducers, DescribeTransactions, ListTransactions, WriteMarkers
 from hotswap.settings import Settings
 
@@ -73,7 +73,7 @@ async def seen(codes=()):
 async def test_leaders_are_asked_who_writes_and_coordinators_who_holds_what_is_open():
     cluster = FakeCluster()
     holder = Holder(NAME, "Ongoing", 30_000, 500, frozenset({("d.predictions", 1)}))
-    assert await look(SETTINGS, cluster, PARTITIONS) == Seen((STUCK,), {7: holder})
+    assert await look(SETTINGS, cluster, PARTITIONS) == OpenTransactions((STUCK,), {7: holder})
     described = [(node, request.topics) for node, request in cluster.asked if isinstance(request, DescribeProducers)]
     assert described == [
         (1, [("d.predictions", [0], {}), ("d.requests", [0], {})]),
@@ -85,7 +85,7 @@ async def test_leaders_are_asked_who_writes_and_coordinators_who_holds_what_is_o
 
 async def test_where_nothing_is_open_no_coordinator_is_asked():
     cluster = FakeCluster()
-    assert await look(SETTINGS, cluster, PARTITIONS[:1]) == Seen()
+    assert await look(SETTINGS, cluster, PARTITIONS[:1]) == OpenTransactions()
     assert [type(request) for _, request in cluster.asked] == [DescribeProducers]
 
 

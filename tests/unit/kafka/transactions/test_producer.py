@@ -19,7 +19,7 @@ from aiokafka.structs import OffsetAndMetadata
 from fakes.transactions import ANSWERS, LETTERS, REQUESTS, FakeBrokers, FakeGroup, producing, settled
 from hotswap.batch import Stamp
 from hotswap.kafka.transactions.alternating import Alternating, transactional_ids
-from hotswap.kafka.transactions.producer import Member, State
+from hotswap.kafka.transactions.producer import Member, ProducerState
 from hotswap.kafka.wire.batches import packed
 from hotswap.kafka.wire.messages import (
     AddOffsets,
@@ -255,7 +255,7 @@ async def test_a_producer_moves_along_its_states_only():
     with pytest.raises(AssertionError, match="ready -> ending"):
         await producer.end(is_commit=True)
     await producer.discard()
-    assert producer._state is State.DISCARDED
+    assert producer._state is ProducerState.DISCARDED
     with pytest.raises(AssertionError, match="discarded -> open"):
         producer.produce(ANSWERS, batch_of(1))
 

@@ -14,7 +14,7 @@ from aiokafka.errors import (
 
 from fakes.transactions import settled
 from hotswap.kafka.wire import brokers as wire
-from hotswap.kafka.wire.brokers import CONNECTIONS, Brokers, Coordinated, Kind
+from hotswap.kafka.wire.brokers import CONNECTIONS, Brokers, Coordinated, CoordinatorKind
 from hotswap.kafka.wire.messages import FINALIZED, Features, FindCoordinators, InitProducerId
 from hotswap.settings import Settings
 
@@ -78,7 +78,7 @@ class Client:
 @pytest.fixture
 async def client(monkeypatch):
     made = Client()
-    monkeypatch.setattr(wire, "Client", lambda **_: made)
+    monkeypatch.setattr(wire, "KafkaClient", lambda **_: made)
     return made
 
 
@@ -155,7 +155,7 @@ async def test_a_topic_that_is_hidden_is_looked_for_once_more_before_its_right_i
 
 
 async def test_coordinators_are_asked_for_once_kept_and_asked_for_anew_where_they_are_stale(client, brokers):
-    ids = [Coordinated(Kind.TRANSACTIONS, name) for name in "ab"]
+    ids = [Coordinated(CoordinatorKind.TRANSACTIONS, name) for name in "ab"]
     found = [("a", 1, "", 0, 0, "", {}), ("b", 2, "", 0, 0, "", {})]
     client.answers = [SimpleNamespace(coordinators=found)]
     assert await asyncio.gather(*(brokers.coordinator(of) for of in ids)) == [1, 2]
@@ -166,7 +166,7 @@ async def test_coordinators_are_asked_for_once_kept_and_asked_for_anew_where_the
     assert await brokers.coordinator(ids[0], is_stale=True) == 3
     client.answers = [SimpleNamespace(coordinators=[("d", -1, "", 0, DENIED, "", {})])]
     with pytest.raises(TransactionalIdAuthorizationFailed):
-        await brokers.coordinator(Coordinated(Kind.GROUP, "d"))
+        await brokers.coordinator(Coordinated(CoordinatorKind.GROUP, "d"))
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from typing import Literal, NamedTuple
 
 from hotswap.kafka.client.credentials import principal
-from hotswap.kafka.client.roles import Role
+from hotswap.kafka.client.roles import KafkaRole
 from hotswap.settings import Settings
 
 
@@ -26,9 +26,9 @@ class Right(NamedTuple):
         return f"{self.operation} of {self.resource}"
 
 
-def rights_of(role: Role, settings: Settings) -> list[Right]:
+def rights_of(role: KafkaRole, settings: Settings) -> list[Right]:
     """Return what a role must be allowed in a deployment, and nothing more."""
-    return list({Role.WORKER: _worker, Role.CONTROL: _control}.get(role, _outside)(role, settings))
+    return list({KafkaRole.WORKER: _worker, KafkaRole.CONTROL: _control}.get(role, _outside)(role, settings))
 
 
 def to_see(topic: str, settings: Settings) -> Right:
@@ -37,7 +37,7 @@ def to_see(topic: str, settings: Settings) -> Right:
     return Right("Read" if is_log else "Describe", "topic", topic)
 
 
-def _worker(_: Role, settings: Settings) -> Iterator[Right]:
+def _worker(_: KafkaRole, settings: Settings) -> Iterator[Right]:
     topics = settings.topics
     yield Right("Read", "topic", topics.requests)
     for topic in (topics.predictions, topics.dead_letters):
@@ -52,9 +52,9 @@ def _worker(_: Role, settings: Settings) -> Iterator[Right]:
         yield Right("Write", "transactional_id", f"{settings.group_id}-{topics.requests}-", is_prefix=True)
 
 
-def _outside(role: Role, settings: Settings) -> Iterator[Right]:
+def _outside(role: KafkaRole, settings: Settings) -> Iterator[Right]:
     topics = settings.topics
-    if role is Role.PUBLISHER:
+    if role is KafkaRole.PUBLISHER:
         yield Right("Write", "topic", topics.requests)  # all that a producer of one's own needs
         yield Right("Read", "topic", topics.control)
         yield Right("Read", "topic", topics.status)
@@ -64,7 +64,7 @@ def _outside(role: Role, settings: Settings) -> Iterator[Right]:
         yield Right("Read", "topic", topics.dead_letters)
 
 
-def _control(_: Role, settings: Settings) -> Iterator[Right]:
+def _control(_: KafkaRole, settings: Settings) -> Iterator[Right]:
     topics = settings.topics
     yield Right("Read", "topic", topics.control)
     yield Right("Write", "topic", topics.control)

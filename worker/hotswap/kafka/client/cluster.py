@@ -23,7 +23,7 @@ class Described(NamedTuple):
     partitions: int
 
 
-class Client(AIOKafkaClient):  # type: ignore[misc]
+class KafkaClient(AIOKafkaClient):  # type: ignore[misc]
     """A client of the cluster, for several to share: one silent broker does not hold it up."""
 
     _request_timeout_ms: int

@@ -1,19 +1,16 @@
 """What a client shows to the brokers: certificates, passwords and tokens, as the settings' files have them now."""
 
-import logging
 import ssl
-from collections.abc import Sequence
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 from hotswap.errors import UsageError
+from hotswap.local.certificates import ReloadingContext, load_pair, read_secret, reason_of
 from hotswap.settings.kafka import KafkaSettings
 
 if TYPE_CHECKING:
     from hotswap.kafka.client.tokens import Tokens
-
-log = logging.getLogger(__name__)
 
 _OAUTH = "OAUTHBEARER"
 
@@ -41,45 +38,9 @@ class Secret:
         if self._file is None:
             return self._value or ""
         try:
-            return self._file.read_text(encoding="utf-8").rstrip("\r\n")
-        except (OSError, UnicodeDecodeError) as error:
-            raise UsageError(f"{_variable(self.name)}_FILE: {self._file} cannot be read: {_reason(error)}") from None
-
-
-class RenewedContext(ssl.SSLContext):
-    """A TLS context that takes up its files when they have changed on disk, for the connections that come.
-
-    One that does not fit (half of it is written, or it is another key's) is logged once, and not taken.
-
-    Raises:
-        UsageError: a file cannot be read, or does not fit.
-
-    """
-
-    def __new__(cls, _: KafkaSettings) -> Self:
-        """Make a context for a client."""
-        return super().__new__(cls, ssl.PROTOCOL_TLS_CLIENT)
-
-    def __init__(self, settings: KafkaSettings) -> None:
-        self._settings = settings
-        self._seen = _stamps(settings)
-        self._current = _context(settings)
-
-    def wrap_bio(self, *given: Any, **more: Any) -> ssl.SSLObject:
-        """Begin a connection, as asyncio does: with what the files hold now."""
-        self._renew()
-        return self._current.wrap_bio(*given, **more)
-
-    def _renew(self) -> None:
-        if (stamps := _stamps(self._settings)) == self._seen:
-            return
-        self._seen = stamps
-        try:
-            self._current = _context(self._settings)
+            return read_secret(self._file)
         except UsageError as error:
-            log.error("kafka.certificate_kept", extra={"why": str(error)})  # noqa: TRY400 - it says it all
-        else:
-            log.info("kafka.certificate_renewed", extra={"files": [str(path) for path in _files(self._settings)]})
+            raise UsageError(f"{_variable(self.name)}_FILE: {error}") from None
 
 
 @lru_cache(maxsize=64)
@@ -92,7 +53,9 @@ def arguments(settings: KafkaSettings) -> dict[str, Any]:
     """
     shown: dict[str, Any] = {"security_protocol": settings.security_protocol}
     if settings.security_protocol.endswith("SSL"):
-        shown["ssl_context"] = RenewedContext(settings)
+        files = (settings.ssl_ca, settings.ssl_certificate, settings.ssl_key, settings.ssl_key_password_file)
+        load = partial(_context, settings)
+        shown["ssl_context"] = ReloadingContext(load, [path for path in files if path], "kafka")
     if settings.security_protocol.startswith("SASL"):
         shown["sasl_mechanism"] = settings.sasl_mechanism
         shown |= _token(settings) if settings.sasl_mechanism == _OAUTH else _password(settings)
@@ -144,44 +107,19 @@ def _context(settings: KafkaSettings) -> ssl.SSLContext:
     try:
         context = ssl.create_default_context(cafile=settings.ssl_ca)
     except OSError as error:
-        raise UsageError(f"HOTSWAP_SSL_CA: {settings.ssl_ca} has no certificate: {_reason(error)}") from None
+        raise UsageError(f"HOTSWAP_SSL_CA: {settings.ssl_ca} has no certificate: {reason_of(error)}") from None
     context.check_hostname = settings.ssl_check_hostname
     if not settings.ssl_certificate:
         if settings.ssl_key:
             raise UsageError("HOTSWAP_SSL_KEY is set without a certificate: set HOTSWAP_SSL_CERTIFICATE, too")
         return context
-    # Always with a password: without one, OpenSSL would ask for it on the terminal.
     password = Secret("ssl_key_password", settings.ssl_key_password, settings.ssl_key_password_file)
     try:
-        context.load_cert_chain(settings.ssl_certificate, settings.ssl_key, password=password)
-    except (OSError, ValueError) as error:
-        names = ", ".join(str(path) for path in (settings.ssl_certificate, settings.ssl_key) if path)
-        raise UsageError(
-            f"HOTSWAP_SSL_CERTIFICATE, HOTSWAP_SSL_KEY: {names}: no certificate and its key: {_reason(error)}"
-        ) from None
+        load_pair(context, settings.ssl_certificate, settings.ssl_key, password())
+    except UsageError as error:
+        raise UsageError(f"HOTSWAP_SSL_CERTIFICATE, HOTSWAP_SSL_KEY: {error}") from None
     return context
-
-
-def _files(settings: KafkaSettings) -> list[Path]:
-    files = (settings.ssl_ca, settings.ssl_certificate, settings.ssl_key, settings.ssl_key_password_file)
-    return [path for path in files if path]
-
-
-def _stamps(settings: KafkaSettings) -> Sequence[tuple[int, ...]]:
-    return [_stamp(path) for path in _files(settings)]
-
-
-def _stamp(path: Path) -> tuple[int, ...]:
-    try:
-        told = path.stat()
-    except OSError:
-        return ()
-    return told.st_mtime_ns, told.st_ino, told.st_size
 
 
 def _variable(name: str) -> str:
     return f"HOTSWAP_{name.upper()}"
-
-
-def _reason(error: Exception) -> str:
-    return (error.strerror if isinstance(error, OSError) else None) or str(error)

@@ -14,21 +14,21 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.consumer import fetcher
 
-from hotswap.kafka.client.cluster import Client
+from hotswap.kafka.client.cluster import KafkaClient
 
 CHECKED_AGAINST: Final = "0.14.0"
 
 # ---- clients
 
 
-def consumer_of(client: Client, **more: Any) -> AIOKafkaConsumer:
+def consumer_of(client: KafkaClient, **more: Any) -> AIOKafkaConsumer:
     """Return a consumer, not started, that has this client instead of its own; `more` is for AIOKafkaConsumer."""
     made = AIOKafkaConsumer(**more)
     made._client = client
     return made
 
 
-def admin_of(client: Client) -> AIOKafkaAdminClient:
+def admin_of(client: KafkaClient) -> AIOKafkaAdminClient:
     """Return an admin, not started, that has this client instead of its own."""
     made = AIOKafkaAdminClient()
     made._client = client
@@ -58,7 +58,7 @@ def _tasks(consumer: AIOKafkaConsumer) -> Iterator[asyncio.Task[Any]]:
 # ---- what was fetched
 
 
-class Cut(NamedTuple):
+class Cutter(NamedTuple):
     """Makes a consumer, as its `value_deserializer`, yield what `cut` does for what was fetched, instead of records."""
 
     cut: Callable[["PartitionFetch"], Iterator[Any]]
@@ -85,7 +85,7 @@ class PartitionFetch:
     """
 
     def __init__(
-        self, key: TopicPartition, data: bytes, aborted: Iterable[tuple[int, int]], offset: int, cut: Cut
+        self, key: TopicPartition, data: bytes, aborted: Iterable[tuple[int, int]], offset: int, cut: Cutter
     ) -> None:
         """`aborted` are the producers with aborted transactions, and where each begins."""
         self.key = key
@@ -119,7 +119,7 @@ def _partition_records(
     of_value: Any,
     *more: Any,
 ) -> Any:
-    if isinstance(of_value, Cut):
+    if isinstance(of_value, Cutter):
         return PartitionFetch(key, records.data, aborted or (), offset, of_value)
     return _PartitionRecords(key, _MemoryRecords(records.data), aborted, offset, of_key, of_value, *more)
 

@@ -16,7 +16,7 @@ from aiokafka.protocol.transaction import EndTxnRequest
 from aiokafka.protocol.types import Array, Boolean, Int16, Int32, Schema, String
 
 from hotswap.kafka.client.acls import Right
-from hotswap.kafka.client.cluster import Client
+from hotswap.kafka.client.cluster import KafkaClient
 
 _OPERATIONS: Final = {"Read": 1 << 3, "Write": 1 << 4, "Describe": 1 << 8, "DescribeConfigs": 1 << 10}
 _DENIED: Final = (GroupAuthorizationFailedError.errno, TransactionalIdAuthorizationFailed.errno)
@@ -91,7 +91,7 @@ class _RightsRequest(Request[_MetadataMessage]):  # type: ignore[misc]
         return request_struct_class(self._topics, False, True, True)
 
 
-async def missing_rights(client: Client, wanted: Sequence[Right]) -> list[Right]:
+async def missing_rights(client: KafkaClient, wanted: Sequence[Right]) -> list[Right]:
     """Return those of the `wanted` rights that this user lacks; nothing is changed by finding out.
 
     Of topics that do not exist, or of which the broker does not tell, nothing is known, and so nothing is missing.
@@ -107,7 +107,7 @@ async def missing_rights(client: Client, wanted: Sequence[Right]) -> list[Right]
     return missing
 
 
-async def topic_rights(client: Client, topics: Sequence[str]) -> dict[str, set[str]]:
+async def topic_rights(client: KafkaClient, topics: Sequence[str]) -> dict[str, set[str]]:
     """Return what this user may do with each topic of which the broker tells: operation names, none if it is hidden."""
     rights: dict[str, set[str]] = {}
     for error, topic, _, _, operations in (await client.ask(_RightsRequest(topics))).topics:
@@ -118,19 +118,19 @@ async def topic_rights(client: Client, topics: Sequence[str]) -> dict[str, set[s
     return rights
 
 
-async def sees_every_group(client: Client) -> bool:
+async def sees_every_group(client: KafkaClient) -> bool:
     """Return whether this user may describe the cluster; else a broker lists only groups that he may describe."""
     told: int = (await client.ask(_RightsRequest([]))).authorized_operations
     return bool(told & _OPERATIONS["Describe"])
 
 
-async def is_hidden(client: Client, topic: str) -> bool:
+async def is_hidden(client: KafkaClient, topic: str) -> bool:
     """Return whether a topic may not be described by this user: it is then missing where all are listed."""
     answer = await client.ask(_RightsRequest([topic]))
     return any(error == TopicAuthorizationFailedError.errno for error, *_ in answer.topics)
 
 
-async def _is_allowed(client: Client, right: Right) -> bool:
+async def _is_allowed(client: KafkaClient, right: Right) -> bool:
     """Whether a request is let through that needs this right; any broker decides that before it looks at the rest.
 
     Of a group that has no members and no offsets yet, a broker does not tell what is authorized, and of transactional

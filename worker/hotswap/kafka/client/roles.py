@@ -3,7 +3,7 @@
 from enum import StrEnum
 
 
-class Role(StrEnum):
+class KafkaRole(StrEnum):
     """Whose rights; a user may have several roles."""
 
     WORKER = "worker"

@@ -49,7 +49,7 @@ class SessionEndedError(NodeNotReadyError):  # type: ignore[misc]
     """A request was not sent, since the session of its connection has ended: another connection may have one."""
 
 
-class Session(aiokafka.conn.AIOKafkaConnection):  # type: ignore[misc]
+class BrokerConnection(aiokafka.conn.AIOKafkaConnection):  # type: ignore[misc]
     """A connection that knows when its session ends, and can authenticate again.
 
     Its password may be a callable, which is asked at each authentication.
@@ -118,4 +118,4 @@ class Session(aiokafka.conn.AIOKafkaConnection):  # type: ignore[misc]
         return {"loop": asyncio.get_running_loop(), "sasl_plain_username": user, "sasl_plain_password": password}
 
 
-aiokafka.conn.AIOKafkaConnection = Session
+aiokafka.conn.AIOKafkaConnection = BrokerConnection

@@ -12,7 +12,7 @@ from aiokafka import TopicPartition
 from hotswap import metrics
 from hotswap.errors import DamagedBatch, Doubt
 from hotswap.kafka.topics.fetched import Batch
-from hotswap.kafka.topics.records import Damaged, Piece, RawBatch, RawRequests
+from hotswap.kafka.topics.records import Damaged, FetchedRequests, Piece, RawBatch
 
 log = logging.getLogger(__name__)
 
@@ -198,7 +198,7 @@ class Inbox:
         self._first()  # drops a batch that was taken to its end, which makes room
         return taken
 
-    def take_raw(self, limit: int, until: int | None) -> RawRequests | None:
+    def take_raw(self, limit: int, until: int | None) -> FetchedRequests | None:
         """Take requests as `take` does, unparsed; None if there are none, or if what comes next must be parsed.
 
         Record batches are taken whole, unless one alone has more than `limit` requests.
@@ -225,7 +225,7 @@ class Inbox:
             return None
         self._queue_seconds.observe(perf_counter() - since)
         self._taken_ms = taken_ms
-        return RawRequests(parts, count >= limit or size >= _TAKEN_BYTES, parts[0].of.bounds.record)
+        return FetchedRequests(parts, count >= limit or size >= _TAKEN_BYTES, parts[0].of.bounds.record)
 
     def skip(self, why: str) -> int:
         """Replace each offset of the damaged batch with a refusal; return the offset to fetch from."""

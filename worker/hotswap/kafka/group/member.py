@@ -9,9 +9,9 @@ from aiokafka import AIOKafkaConsumer
 from aiokafka.errors import NoError, RebalanceInProgressError
 from aiokafka.protocol.group import HeartbeatRequest, JoinGroupRequest
 
-from hotswap.kafka.client.cluster import Client
+from hotswap.kafka.client.cluster import KafkaClient
 from hotswap.kafka.client.error_codes import FENCED_INSTANCE_ID
-from hotswap.kafka.client.internals import Cut, consumer_of, member_id, membership_number
+from hotswap.kafka.client.internals import Cutter, consumer_of, member_id, membership_number
 from hotswap.kafka.group.assignor import KeepingAssignor
 from hotswap.kafka.transactions.producer import Member
 from hotswap.settings import Settings
@@ -29,7 +29,7 @@ _REJOIN_MS: Final = 20_000
 _KNOWN: Final = (NoError.errno, RebalanceInProgressError.errno)
 
 
-class MemberClient(Client):
+class MemberClient(KafkaClient):
     """The client of a member of a group, who sees what the coordinator answers."""
 
     def __init__(self, on_back: Callable[[], None], **more: Any) -> None:
@@ -68,7 +68,7 @@ class MemberClient(Client):
 
 
 def consumer_in_group(
-    settings: Settings, client: MemberClient, assignor: KeepingAssignor, cut: Cut
+    settings: Settings, client: MemberClient, assignor: KeepingAssignor, cut: Cutter
 ) -> AIOKafkaConsumer:
     """Return the consumer of the deployment's requests, not started; `cut` makes it yield record batches."""
     keeps = settings.delivery == "exactly_once"

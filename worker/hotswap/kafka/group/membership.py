@@ -21,7 +21,7 @@ from hotswap.errors import Doubt, StartError, Unanswered
 from hotswap.failpoints import failpoint
 from hotswap.kafka.client.connection import bounded, connection, end
 from hotswap.kafka.client.internals import (
-    Cut,
+    Cutter,
     PartitionFetch,
     fetch_at_most,
     fetch_within,
@@ -37,7 +37,7 @@ from hotswap.kafka.group.inbox import Inbox, bytes_fetched, bytes_queued
 from hotswap.kafka.group.member import IDLE_WAIT_MS, WAIT_MS, MemberClient, OwnGroup, consumer_in_group
 from hotswap.kafka.topics.contents import Bounds, Unpacker
 from hotswap.kafka.topics.fetched import Batch, Fetches, cut, get_batches
-from hotswap.kafka.topics.records import RawRequests
+from hotswap.kafka.topics.records import FetchedRequests
 from hotswap.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -80,7 +80,7 @@ class Membership(ConsumerRebalanceListener):  # type: ignore[misc]
         """What is worth knowing about partitions that were owned, though none is held for it: partition -> text."""
         assignor = KeepingAssignor(self._topic, claim=self._claimed, on_assigned=self._take_over)
         self._client = MemberClient(self._rejoin_once_back, **connection(settings))
-        self._consumer = consumer_in_group(settings, self._client, assignor, Cut(self._cut))
+        self._consumer = consumer_in_group(settings, self._client, assignor, Cutter(self._cut))
         self.group = OwnGroup(self._consumer, assignor, settings)
 
     async def start(self, largest_record: int) -> None:
@@ -182,7 +182,7 @@ class Membership(ConsumerRebalanceListener):  # type: ignore[misc]
         self._resume(inbox)
         return taken
 
-    def take_raw(self, inbox: Inbox, limit: int, until: int | None) -> RawRequests | None:
+    def take_raw(self, inbox: Inbox, limit: int, until: int | None) -> FetchedRequests | None:
         """Take requests unparsed (see Inbox.take_raw), and resume fetching if there is room again."""
         taken = inbox.take_raw(limit, until)
         self._resume(inbox)

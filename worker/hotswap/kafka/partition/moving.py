@@ -7,7 +7,7 @@ from aiokafka import TopicPartition
 from aiokafka.structs import OffsetAndMetadata
 
 from hotswap.errors import UsageError
-from hotswap.kafka.client.cluster import Client
+from hotswap.kafka.client.cluster import KafkaClient
 from hotswap.kafka.client.connection import bounded, connection, end, reaching
 from hotswap.kafka.client.internals import consumer_of
 from hotswap.kafka.group.inbox import Inbox
@@ -101,7 +101,7 @@ async def carry_over(old: Settings, new: Settings) -> dict[int, int]:
 
 
 async def _commit(new: Settings, places: dict[int, OffsetAndMetadata]) -> None:
-    client = Client(**connection(new))
+    client = KafkaClient(**connection(new))
     consumer = consumer_of(client, group_id=new.group_id, enable_auto_commit=False)
     written = {TopicPartition(new.topics.requests, number): place for number, place in places.items()}
     try:

@@ -32,7 +32,7 @@ from hotswap.kafka.partition.rejected import Rejections, asking, naming_rights
 from hotswap.kafka.partition.tail import AnswersTail
 from hotswap.kafka.topics.admin import Admin
 from hotswap.kafka.topics.committed import committed_at
-from hotswap.kafka.topics.records import RawRequests
+from hotswap.kafka.topics.records import FetchedRequests
 from hotswap.kafka.transactions.alternating import Alternating
 from hotswap.kafka.wire.brokers import Brokers
 from hotswap.settings import Settings
@@ -58,7 +58,7 @@ class Cluster:
     highest: Highest = _unbounded
 
 
-class State(StrEnum):
+class PartitionState(StrEnum):
     """State of a partition; the module's docstring draws the legal transitions."""
 
     CLOSED = "closed"
@@ -69,11 +69,11 @@ class State(StrEnum):
 
 
 _LEGAL = {
-    State.CLOSED: {State.OPENING},
-    State.OPENING: {State.OPEN},
-    State.OPEN: {State.WRITING, State.COMMITTING},
-    State.WRITING: {State.WRITING, State.COMMITTING},
-    State.COMMITTING: {State.OPEN},
+    PartitionState.CLOSED: {PartitionState.OPENING},
+    PartitionState.OPENING: {PartitionState.OPEN},
+    PartitionState.OPEN: {PartitionState.WRITING, PartitionState.COMMITTING},
+    PartitionState.WRITING: {PartitionState.WRITING, PartitionState.COMMITTING},
+    PartitionState.COMMITTING: {PartitionState.OPEN},
 }
 
 
@@ -89,7 +89,7 @@ class KafkaPartition:
         self._name = f"{self._topics.requests}-{partition}"
         self._is_transactional = cluster.settings.delivery == "exactly_once"
         self._inbox: Inbox = cluster.membership.inbox(partition)
-        self._state = State.CLOSED
+        self._state = PartitionState.CLOSED
         self._producers: Alternating | None = None  # None in CLOSED
         self._outbox: Outbox | None = None
         self._answered_by: int | None = None  # id of the producer that wrote the last answers, for the next offset
@@ -119,7 +119,7 @@ class KafkaPartition:
             return await self._open()
 
     async def _open(self) -> Position:
-        self._move(State.OPENING)
+        self._move(PartitionState.OPENING)
         failpoint("open.begun")
         await self._cluster.admin.check_partition(self._partition)
         await self._rejections.check()
@@ -140,7 +140,7 @@ class KafkaPartition:
         self._cluster.membership.seek(self._inbox, position.offset)
         facts = {"partition": self._partition, "offset": position.offset, "floor": position.floor}
         log.info("partition.opened", extra=facts)
-        self._move(State.OPEN)
+        self._move(PartitionState.OPEN)
         return position
 
     async def wait(self) -> int | None:
@@ -155,7 +155,7 @@ class KafkaPartition:
         """Take at most `limit` requests, none from offset `until` on; empty if none has arrived."""
         return self._cluster.membership.take(self._inbox, limit, until)
 
-    def take_raw(self, limit: int, until: int | None) -> RawRequests | None:
+    def take_raw(self, limit: int, until: int | None) -> FetchedRequests | None:
         """Take requests as `take` does, unparsed; None: nothing has arrived, or what comes next must be parsed."""
         return self._cluster.membership.take_raw(self._inbox, limit, until)
 
@@ -171,7 +171,7 @@ class KafkaPartition:
 
     def write(self, answers: Answers) -> None:
         """Write a batch's answers in a transaction, which goes on; `commit` waits until they are acknowledged."""
-        self._move(State.WRITING)
+        self._move(PartitionState.WRITING)
         assert self._outbox is not None
         self._outbox.write(answers.predictions, answers.dead_letters)
         failpoint("batch.written")
@@ -186,7 +186,7 @@ class KafkaPartition:
             Doubt: the commit is in doubt; the producer must not be used again.
 
         """
-        self._move(State.COMMITTING)
+        self._move(PartitionState.COMMITTING)
         outbox, producers = self._outbox, self._producers
         assert outbox
         assert producers
@@ -203,12 +203,12 @@ class KafkaPartition:
                 producers.take_turns()
         if not self._is_transactional:
             await self._commit_in_background(position)
-        self._move(State.OPEN)
+        self._move(PartitionState.OPEN)
         failpoint("commit.done")
 
     async def close(self) -> None:
         """Discard the producers: nothing of them can be committed once the partition is opened again."""
-        self._state = State.CLOSED
+        self._state = PartitionState.CLOSED
         self._inbox.close()
         committing, self._committing = self._committing, None
         if committing:
@@ -221,7 +221,7 @@ class KafkaPartition:
         """Make `wait` return None from now on."""
         self._inbox.stop()
 
-    def _move(self, state: State) -> None:
+    def _move(self, state: PartitionState) -> None:
         """Change the state; the only place that does, except for `close`, which is legal in any state."""
         if state not in _LEGAL[self._state]:
             raise AssertionError(f"{self._name}: {self._state} -> {state} is not a legal transition")

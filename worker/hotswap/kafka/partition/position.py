@@ -9,7 +9,7 @@ from hotswap import metrics
 from hotswap.batch import Position
 from hotswap.errors import Doubt
 from hotswap.kafka.partition.tail import AnswersTail, Tail
-from hotswap.kafka.partition.witness import ONE_TRANSACTION, Known
+from hotswap.kafka.partition.witness import ONE_TRANSACTION, KnownAnswers
 from hotswap.kafka.topics.admin import Admin
 from hotswap.kafka.topics.committed import Committed
 from hotswap.settings import Settings
@@ -116,7 +116,7 @@ class Positions:
 
     async def _read_tail(self, committed: Committed, producers: Sequence[Fenced]) -> Tail:
         topics, partition = self._settings.topics, self._partition
-        known = Known(
+        known = KnownAnswers(
             source=f"{topics.requests}-{partition}-".encode(),
             producers=committed.producers.union(producer.id for producer in producers),
             is_new=not committed.producers and all(producer.epoch == 0 for producer in producers),

@@ -8,10 +8,10 @@ from typing import NamedTuple, Self
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from hotswap.errors import Doubt, TopicMismatch
-from hotswap.kafka.client.cluster import Client
+from hotswap.kafka.client.cluster import KafkaClient
 from hotswap.kafka.client.connection import connection, doubting, end, reaching
-from hotswap.kafka.client.internals import Cut, PartitionFetch, consumer_of
-from hotswap.kafka.partition.witness import Ending, Known, LastAnswer
+from hotswap.kafka.client.internals import Cutter, PartitionFetch, consumer_of
+from hotswap.kafka.partition.witness import Ending, KnownAnswers, LastAnswer
 from hotswap.kafka.topics.contents import Bounds, Unpacker
 from hotswap.kafka.topics.fetched import get_batches, next_offset, sound
 from hotswap.kafka.topics.records import Damaged
@@ -50,10 +50,10 @@ class _Reader:
     """A consumer, and what looks at the batches that it fetches."""
 
     def __init__(self, settings: Settings) -> None:
-        self.client = Client(**connection(settings))
+        self.client = KafkaClient(**connection(settings))
         self.consumer = consumer_of(
             self.client,
-            value_deserializer=Cut(self.cut),
+            value_deserializer=Cutter(self.cut),
             enable_auto_commit=False,
             auto_offset_reset="earliest",
             fetch_max_wait_ms=50,
@@ -130,7 +130,7 @@ class AnswersTail:
         for reader in self._readers:
             await end(reader.consumer)
 
-    async def read(self, partition: int, known: Known) -> Tail:
+    async def read(self, partition: int, known: KnownAnswers) -> Tail:
         """Return what the predictions and dead letters of a partition end with.
 
         Raises:
@@ -158,7 +158,7 @@ class AnswersTail:
         return _tail(endings)
 
     async def _read(
-        self, reader: _Reader, keys: list[TopicPartition], known: Known, endings: dict[TopicPartition, Ending]
+        self, reader: _Reader, keys: list[TopicPartition], known: KnownAnswers, endings: dict[TopicPartition, Ending]
     ) -> Mapping[TopicPartition, int]:
         """Fill `endings`; return the end offsets up to which they go."""
         consumer = reader.consumer
@@ -180,7 +180,7 @@ class AnswersTail:
         return dict(ends)
 
 
-def _starts(begin: int, end: int, known: Known) -> Iterator[int]:
+def _starts(begin: int, end: int, known: KnownAnswers) -> Iterator[int]:
     """Yield from where to look: wider each time, since others' records and aborted ones may lie before the end.
 
     A producer that has answered, as the committed offset says, has left answers, unless they were removed meanwhile.

@@ -44,7 +44,7 @@ class _Written(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Known:
+class KnownAnswers:
     """What is known of a partition before its answers are read."""
 
     source: bytes
@@ -75,7 +75,7 @@ class Known:
 class Ending:
     """What the end of an output partition says, batch by batch, in the order of the log."""
 
-    def __init__(self, known: Known, unpacker: Unpacker, *, counted_to: int = 0) -> None:
+    def __init__(self, known: KnownAnswers, unpacker: Unpacker, *, counted_to: int = 0) -> None:
         """`counted_to` is the offset up to which foreign answers were counted before."""
         self._known = known
         self._unpacker = unpacker

@@ -12,13 +12,13 @@ from aiokafka.errors import TopicAlreadyExistsError, TopicAuthorizationFailedErr
 from hotswap.batch import Limits
 from hotswap.errors import Denied, Doubt, StartError, TopicMismatch
 from hotswap.kafka.client.acls import Right, lacking, rights_of, to_see
-from hotswap.kafka.client.cluster import Client
+from hotswap.kafka.client.cluster import KafkaClient
 from hotswap.kafka.client.connection import bounded, connection, end, needing, reaching
 from hotswap.kafka.client.error_codes import for_code
-from hotswap.kafka.client.groups import Group, group_of, remove_member
+from hotswap.kafka.client.groups import ConsumerGroup, group_of, remove_member
 from hotswap.kafka.client.internals import admin_of, consumer_of
 from hotswap.kafka.client.rights import missing_rights
-from hotswap.kafka.client.roles import Role
+from hotswap.kafka.client.roles import KafkaRole
 from hotswap.kafka.client.together import Together
 from hotswap.kafka.topics.committed import Committed, Lag, as_committed
 from hotswap.kafka.topics.topics import DEFAULT_MESSAGE_BYTES, Placement, meant, misfits, new_topics, untimely
@@ -34,7 +34,7 @@ class Admin:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._seconds = settings.call_timeout_s
-        client = self._client = Client(**connection(settings), request_timeout_ms=int(self._seconds * 1000))
+        client = self._client = KafkaClient(**connection(settings), request_timeout_ms=int(self._seconds * 1000))
         self._admin = admin_of(client)
         # Two consumers without a group: read_committed ends at the last stable offset, read_uncommitted at the log end.
         self._stable = consumer_of(client, isolation_level="read_committed", enable_auto_commit=False)
@@ -223,7 +223,7 @@ class Admin:
                 )
         return faults
 
-    async def missing_rights(self, role: Role = Role.WORKER) -> list[Right]:
+    async def missing_rights(self, role: KafkaRole = KafkaRole.WORKER) -> list[Right]:
         """Return what a role needs and this user may not."""
         wanted = missing_rights(self._client, rights_of(role, self._settings))
         told: list[Right] = await self._ask(wanted, "asking what this user may do")
@@ -305,7 +305,7 @@ class Admin:
             return False
         return any(at.offset >= 0 for at in (await self.committed(group, topic)).values())
 
-    async def group(self, group: str) -> Group:
+    async def group(self, group: str) -> ConsumerGroup:
         """Return a group's state and members."""
         with needing(self._settings, Right("Describe", "group", group)):
             return await self._ask(group_of(self._admin, group), f"members of {group}")  # type: ignore[no-any-return]

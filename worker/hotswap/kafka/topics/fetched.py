@@ -6,7 +6,7 @@ from typing import TypeAlias
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
-from hotswap.kafka.client.internals import Cut, PartitionFetch
+from hotswap.kafka.client.internals import Cutter, PartitionFetch
 from hotswap.kafka.topics.contents import Unpacker
 from hotswap.kafka.topics.records import Damaged, LegacyBatch, RawBatch, Skipped
 from hotswap.kafka.wire.batches import crc32c
@@ -21,9 +21,9 @@ Removed: TypeAlias = Callable[[TopicPartition, int, int, int], None]
 """Is told of records that are gone: their partition, the first offset and the one after the last, and their number."""
 
 
-def batches(unpacker: Unpacker, on_removed: Removed | None = None) -> Cut:
+def batches(unpacker: Unpacker, on_removed: Removed | None = None) -> Cutter:
     """Return what makes a consumer yield batches, to `get_batches`; its methods that return records do not work."""
-    return Cut(partial(cut, unpacker=unpacker, on_removed=on_removed))
+    return Cutter(partial(cut, unpacker=unpacker, on_removed=on_removed))
 
 
 async def get_batches(consumer: AIOKafkaConsumer, *keys: TopicPartition, timeout_ms: int) -> Fetches:

@@ -12,7 +12,7 @@ from aiokafka import TopicPartition
 from hotswap.batch import Headers, Unscorable
 from hotswap.errors import Denied, Doubt, StartError
 from hotswap.kafka.client.acls import Right, lacking
-from hotswap.kafka.client.cluster import Client
+from hotswap.kafka.client.cluster import KafkaClient
 from hotswap.kafka.client.connection import bounded, connection, end, needing, reaching
 from hotswap.kafka.client.internals import consumer_of
 from hotswap.kafka.client.rights import is_hidden
@@ -53,7 +53,7 @@ class LogReader:
         self._settings = settings
         self._topic = topic
         self._right = Right("Read", "topic", topic)
-        self._client = Client(**connection(settings))
+        self._client = KafkaClient(**connection(settings))
         unpacker = Unpacker(Bounds(settings.max_unpacked_bytes, _LARGEST_BYTES))
         self._consumer = consumer_of(
             self._client,

@@ -7,7 +7,7 @@ from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError
 
 from hotswap.errors import Doubt, StartError
-from hotswap.kafka.client.cluster import Client
+from hotswap.kafka.client.cluster import KafkaClient
 from hotswap.kafka.client.connection import bounded, connection, end, reaching
 from hotswap.kafka.client.internals import consumer_of
 from hotswap.kafka.topics.committed import Lag
@@ -33,7 +33,7 @@ async def oldest_ms(settings: Settings, lags: Iterable[Lag]) -> dict[int, int]:
 
 async def _read(settings: Settings, wanted: dict[TopicPartition, Lag], found: dict[int, int]) -> None:
     consumer = consumer_of(
-        Client(**connection(settings)),
+        KafkaClient(**connection(settings)),
         enable_auto_commit=False,
         auto_offset_reset="earliest",
         isolation_level="read_committed",

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
-from hotswap.batch import Code, Left, Refusal, Unscorable
+from hotswap.batch import Code, DeclinedRequest, Refusal, Unscorable
 from hotswap.kafka.topics.contents import Contents, Unpacker, wire_facts
 from hotswap.kafka.wire import batches
 from hotswap.recordbatch.compression import decompress
@@ -122,7 +122,7 @@ class Piece(NamedTuple):
         yield last, count // 2
 
 
-class RawRequests(NamedTuple):
+class FetchedRequests(NamedTuple):
     """Requests in their record batches, of which there is at least one; see pipeline.ports.RawRequests."""
 
     parts: Sequence[Piece]
@@ -153,11 +153,11 @@ class RawRequests(NamedTuple):
         """Parse the requests."""
         return [one for part in self.parts for one in part.parsed()]
 
-    def some(self, left: Sequence[Left]) -> Sequence[Any]:
+    def some(self, requests: Sequence[DeclinedRequest]) -> Sequence[Any]:
         """Parse some of the requests, in order of their offsets."""
         found, parts, start = [], iter(self.parts), 0
         part = next(parts)
-        for offset, begin, end in left:
+        for offset, begin, end in requests:
             while begin >= start + len(part.plain):
                 start += len(part.plain)
                 part = next(parts)

@@ -48,7 +48,7 @@ class Rights:
             metrics.RIGHTS_MISSING.labels(*labels).set(1)
 
 
-class Watched:
+class KafkaMonitor:
     """What this worker saw at its last look, which goes on whether it owns a partition and can score, or not."""
 
     def __init__(self, settings: Settings) -> None:

@@ -50,7 +50,7 @@ class Holder(NamedTuple):
     """Those of its open transaction."""
 
 
-class Seen(NamedTuple):
+class OpenTransactions(NamedTuple):
     """The open transactions of some partitions, and who holds them."""
 
     open: tuple[Open, ...] = ()
@@ -62,7 +62,7 @@ class Seen(NamedTuple):
     """Why a coordinator may know a producer that has no holder here; empty: it cannot."""
 
 
-async def look(settings: Settings, brokers: Brokers, partitions: Iterable[Partition]) -> Seen:
+async def look(settings: Settings, brokers: Brokers, partitions: Iterable[Partition]) -> OpenTransactions:
     """Return what the partitions, each of which must exist, have open. Raises Doubt: no answer in time."""
     return await bounded(_look(brokers, partitions), settings.call_timeout_s, "looking for open transactions")
 
@@ -97,12 +97,12 @@ async def write_abort_marker(settings: Settings, brokers: Brokers, one: Open) ->
         raise Doubt(f"{what}: {for_code(code)()!r}")
 
 
-async def _look(brokers: Brokers, partitions: Iterable[Partition]) -> Seen:
+async def _look(brokers: Brokers, partitions: Iterable[Partition]) -> OpenTransactions:
     found, unread = await _described(brokers, partitions)
     if not found:
-        return Seen(unread=unread)
+        return OpenTransactions(unread=unread)
     holders, unseen = await _holders(brokers, {one.producer_id for one in found})
-    return Seen(tuple(sorted(found)), holders, unread, unseen)
+    return OpenTransactions(tuple(sorted(found)), holders, unread, unseen)
 
 
 async def _described(brokers: Brokers, partitions: Iterable[Partition]) -> tuple[list[Open], frozenset[str]]:

@@ -25,9 +25,9 @@ from hotswap.batch import RecordBatch
 from hotswap.failpoints import failpoint
 from hotswap.kafka.client.connection import claimed
 from hotswap.kafka.client.error_codes import for_code
-from hotswap.kafka.transactions.verdicts import Call, Verdict, unanswered, unsent, verdict
+from hotswap.kafka.transactions.verdicts import Call, Reaction, unanswered, unsent, verdict
 from hotswap.kafka.wire.batches import stamped
-from hotswap.kafka.wire.brokers import Brokers, Coordinated, Kind
+from hotswap.kafka.wire.brokers import Brokers, Coordinated, CoordinatorKind
 from hotswap.kafka.wire.messages import (
     AddOffsets,
     AddPartitions,
@@ -83,7 +83,7 @@ class Nobody(NamedTuple):
     member: Member = Member()
 
 
-class State(StrEnum):
+class ProducerState(StrEnum):
     """State of a producer; the module's docstring draws the legal transitions."""
 
     NEW = "new"
@@ -94,11 +94,11 @@ class State(StrEnum):
 
 
 _LEGAL: Final = {
-    State.NEW: {State.READY},
-    State.READY: {State.OPEN},
-    State.OPEN: {State.OPEN, State.ENDING},
-    State.ENDING: {State.READY},
-    State.DISCARDED: set[State](),
+    ProducerState.NEW: {ProducerState.READY},
+    ProducerState.READY: {ProducerState.OPEN},
+    ProducerState.OPEN: {ProducerState.OPEN, ProducerState.ENDING},
+    ProducerState.ENDING: {ProducerState.READY},
+    ProducerState.DISCARDED: set[ProducerState](),
 }
 
 _Where: TypeAlias = Callable[..., Awaitable[int]]
@@ -115,8 +115,10 @@ class Producer:
         self._brokers = brokers
         self._name = transactional_id
         self._group = group
-        self._coordinator: _Where = partial(brokers.coordinator, Coordinated(Kind.TRANSACTIONS, transactional_id or ""))
-        self._state = State.NEW
+        self._coordinator: _Where = partial(
+            brokers.coordinator, Coordinated(CoordinatorKind.TRANSACTIONS, transactional_id or "")
+        )
+        self._state = ProducerState.NEW
         self.id, self.epoch = -1, -1
         """As Kafka has given them; the end of a transaction may change both."""
         self._version = 1  # of the open transaction
@@ -131,7 +133,7 @@ class Producer:
         where = self._coordinator if self._name else self._brokers.any
         answer = await self._insist(Call.INIT, where, request, _error)
         self.id, self.epoch = answer.producer_id, answer.epoch
-        self._move(State.READY)
+        self._move(ProducerState.READY)
 
     def sequence(self, key: TopicPartition) -> int:
         """Return the sequence number of the next record to a partition."""
@@ -162,7 +164,7 @@ class Producer:
             await self._add(None)
         what = one(key.topic, key.partition, committed.offset, -1, committed.metadata)
         kind = CommitOffset if self._version == 1 else CommitOffsetInTransaction
-        where = partial(self._brokers.coordinator, Coordinated(Kind.GROUP, self._group.name))
+        where = partial(self._brokers.coordinator, Coordinated(CoordinatorKind.GROUP, self._group.name))
         member: Member | None = None
         while True:
             # Each generation of the group has us as another member, also where the partition has stayed ours.
@@ -183,7 +185,7 @@ class Producer:
     async def end(self, *, is_commit: bool) -> None:
         """Commit or abort; return once that is certain, which is before the broker has written its markers."""
         assert not self._last, "what is not acknowledged may be lost"
-        self._move(State.ENDING)
+        self._move(ProducerState.ENDING)
         kind = EndTransaction if self._version == 1 else EndTransactionAndEpoch
         request = kind(self._name, self.id, self.epoch, is_commit, {})
         answer = await self._insist(Call.END, self._coordinator, request, _error)
@@ -191,24 +193,24 @@ class Producer:
             self.id, self.epoch = answer.producer_id, answer.epoch
             self._sequences.clear()
         self._added.clear()
-        self._move(State.READY)
+        self._move(ProducerState.READY)
 
     async def discard(self) -> None:
         """Send nothing any more; what is on its way will be fenced by the successor. Never raises."""
-        self._state = State.DISCARDED
+        self._state = ProducerState.DISCARDED
         for sent in self._last.values():
             sent.cancel()
         await asyncio.gather(*self._last.values(), return_exceptions=True)
 
     def _open(self, version: int | None = None) -> None:
         """Have a transaction open, in the version that the cluster has agreed upon by its beginning."""
-        is_begun = self._state is State.OPEN
-        self._move(State.OPEN)
+        is_begun = self._state is ProducerState.OPEN
+        self._move(ProducerState.OPEN)
         if self._name and not is_begun:
             self._version = version or self._brokers.transaction_version
             failpoint("commit.begun")
 
-    def _move(self, state: State) -> None:
+    def _move(self, state: ProducerState) -> None:
         """Change the state; the only place that does, except for `discard`, which is legal in any state."""
         if state not in _LEGAL[self._state]:
             raise AssertionError(f"{self._name}: {self._state} -> {state} is not a legal transition")
@@ -249,19 +251,19 @@ class Producer:
         pause_s, is_stale = _FIRST_PAUSE_S, False
         while True:
             outcome, answer = await self._ask(call, partial(where, is_stale=is_stale), request, error_of)
-            if outcome is Verdict.DONE:
+            if outcome is Reaction.DONE:
                 return answer
-            if outcome is Verdict.FAILED:
+            if outcome is Reaction.FAILED:
                 raise answer
-            if outcome is Verdict.REJOINED:
+            if outcome is Reaction.REJOINED:
                 return None
-            is_stale = outcome is Verdict.ELSEWHERE
+            is_stale = outcome is Reaction.ELSEWHERE
             await asyncio.sleep(pause_s)
             pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
 
     async def _ask(
         self, call: Call, where: _Where, request: Message, error_of: Callable[[Any], int]
-    ) -> tuple[Verdict, Any]:
+    ) -> tuple[Reaction, Any]:
         """Send a request once; return what that means, and the answer or the error."""
         try:
             node = await where()
@@ -272,7 +274,7 @@ class Producer:
         except KafkaError as error:
             return unanswered(call, error), error
         outcome = verdict(call, code := error_of(answer))
-        return outcome, for_code(code)() if outcome is Verdict.FAILED else answer
+        return outcome, for_code(code)() if outcome is Reaction.FAILED else answer
 
 
 def _error(answer: Any) -> int:

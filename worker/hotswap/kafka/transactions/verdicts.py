@@ -27,7 +27,7 @@ class Call(Enum):
     END = auto()
 
 
-class Verdict(Enum):
+class Reaction(Enum):
     """What follows from an answer."""
 
     DONE = "it was carried out"
@@ -68,32 +68,32 @@ _AGAIN: Final = {
 _ELSEWHERE: Final = dict.fromkeys(Call, _MOVED) | {Call.PRODUCE: _LEADERLESS}
 
 
-def verdict(call: Call, code: int) -> Verdict:
+def verdict(call: Call, code: int) -> Reaction:
     """Return what an error code (0: none) in an answer to a request means."""
     if not code or (call is Call.PRODUCE and code == _APPENDED):
-        return Verdict.DONE
+        return Reaction.DONE
     if code in _AGAIN[call]:
-        return Verdict.AGAIN
+        return Reaction.AGAIN
     if code in _ELSEWHERE[call]:
-        return Verdict.ELSEWHERE
+        return Reaction.ELSEWHERE
     if call is Call.OFFSET and code == _OLDER:
-        return Verdict.REJOINED
-    return Verdict.FAILED
+        return Reaction.REJOINED
+    return Reaction.FAILED
 
 
-def unsent(error: KafkaError) -> Verdict:
+def unsent(error: KafkaError) -> Reaction:
     """Return what it means that nobody could be found to send a request to."""
-    return Verdict.FAILED if isinstance(error, _DENIALS) else Verdict.ELSEWHERE
+    return Reaction.FAILED if isinstance(error, _DENIALS) else Reaction.ELSEWHERE
 
 
-def unanswered(call: Call, error: KafkaError) -> Verdict:
+def unanswered(call: Call, error: KafkaError) -> Reaction:
     """Return what it means that a request could not be sent, or has no answer.
 
     What ends a transaction, or its offset, is not sent twice: in version 1 the network could deliver the first copy
     within the next transaction, and Kafka would commit the offset of that one before its answers are written.
     """
     if isinstance(error, NodeNotReadyError):  # it was not sent
-        return Verdict.ELSEWHERE
+        return Reaction.ELSEWHERE
     if isinstance(error, IncompatibleBrokerVersion) or call in (Call.OFFSET, Call.END):
-        return Verdict.FAILED
-    return Verdict.ELSEWHERE
+        return Reaction.FAILED
+    return Reaction.ELSEWHERE

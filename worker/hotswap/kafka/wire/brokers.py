@@ -18,7 +18,7 @@ from typing import Any, Final, NamedTuple, Self, TypeVar
 from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError, NodeNotReadyError, TopicAuthorizationFailedError
 
-from hotswap.kafka.client.cluster import Client
+from hotswap.kafka.client.cluster import KafkaClient
 from hotswap.kafka.client.connection import bounded, claimed, connection, reaching
 from hotswap.kafka.client.error_codes import for_code
 from hotswap.kafka.client.together import Together
@@ -38,7 +38,7 @@ _NOT_YET: Final = frozenset({14, 15})
 """COORDINATOR_LOAD_IN_PROGRESS, COORDINATOR_NOT_AVAILABLE."""
 
 
-class Kind(IntEnum):
+class CoordinatorKind(IntEnum):
     """What a broker coordinates."""
 
     GROUP = 0
@@ -48,7 +48,7 @@ class Kind(IntEnum):
 class Coordinated(NamedTuple):
     """A group, or a transactional id."""
 
-    kind: Kind
+    kind: CoordinatorKind
     name: str
 
 
@@ -57,7 +57,7 @@ class Brokers:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._client: Client | None = None
+        self._client: KafkaClient | None = None
         self._on_their_way: Counter[tuple[int, int]] = Counter()
         self._coordinators: dict[Coordinated, int] = {}
         self._finding = Together(self._find)
@@ -77,7 +77,7 @@ class Brokers:
             await made.stop()
 
     @property
-    def _known(self) -> Client:
+    def _known(self) -> KafkaClient:
         assert self._client, "start comes first"
         return self._client
 
@@ -94,7 +94,7 @@ class Brokers:
 
         """
         seconds = self._settings.call_timeout_s
-        self._client = Client(**connection(self._settings), request_timeout_ms=int(1_000 * seconds))
+        self._client = KafkaClient(**connection(self._settings), request_timeout_ms=int(1_000 * seconds))
         with reaching(self._settings):
             async with asyncio.timeout(seconds):
                 await self._client.bootstrap()

@@ -1,16 +1,21 @@
-package hotswap;
+package hotswap.h2o;
 
 import hex.genmodel.GenModel;
+import hotswap.flat.BlockScorer;
 import java.util.Arrays;
 
-/** Scores rows as the score0 of a model of H2O does, row by row. */
+/** Scores rows as the score0 of a model of H2O. */
 public final class Score0 {
   private Score0() {}
 
-  /** The quickest way to score as `model`, which has `columns` columns, and whose score0 gives `width` numbers. */
+  /** The fastest scorer of `model`, which has `columns` columns, and whose score0 returns `width` numbers. */
   public static BlockScorer of(GenModel model, int columns, int width) {
-    Forest forest = Forest.of(model, columns, width);
-    return forest != null ? forest : (rows, count, scores) -> {
+    MojoForest forest = MojoForest.of(model, columns, width);
+    return forest != null ? forest : rowByRow(model, columns, width);
+  }
+
+  static BlockScorer rowByRow(GenModel model, int columns, int width) {
+    return (rows, count, scores) -> {
       double[] row = new double[columns]; // a copy, since some models overwrite it
       double[] one = new double[width];
       for (int number = 0; number < count; number++) {

@@ -21,8 +21,10 @@ from hotswap.codec.proto import Operation
 from hotswap.codec.values import Matrix, Table
 from hotswap.errors import ModelError, SwapCode, SwapError
 from hotswap.generation import Configuration
+from hotswap.runtimes.flat.answers import parts_of
+from hotswap.runtimes.flat.bridge import NotFlat, own
+from hotswap.runtimes.flat.plan import SealingFlatPlan
 from hotswap.runtimes.h2o import encoded, extras
-from hotswap.runtimes.h2o.flat import NotFlat, SealingFlatPlan, parts_of
 from hotswap.runtimes.h2o.inputs import UNSUPPORTED_ENCODING, inputs_of
 from hotswap.runtimes.h2o.outputs import CLASSIFIERS, outputs_of, shifted
 from hotswap.runtimes.h2o.scorers import scorer_of
@@ -128,7 +130,7 @@ class H2OModel:
         if not width or tables.are_encoded:
             raise NotFlat("the model's rows are built, or scored, by more than score0")
         parts = parts_of(plan.encoder, plan.encoder.fills, width)
-        scorer = jpype.JClass("hotswap.Score0").of(self._model, len(sources), width)
+        scorer = own("h2o.Score0").of(self._model, len(sources), width)
         return SealingFlatPlan(plan, scorer, sources=sources, parts=parts, width=width)
 
     def score(self, table: Table) -> Table:

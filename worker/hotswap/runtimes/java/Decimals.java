@@ -1,5 +1,6 @@
-package hotswap;
+package hotswap.java;
 
+import hotswap.flat.Declined;
 import java.math.BigInteger;
 
 /**
@@ -21,7 +22,7 @@ final class Decimals {
 
   private Decimals() {}
 
-  /** Raises Wire.Odd for a subnormal number, of which shorter digits may be as good. */
+  /** Throws Declined for a subnormal number, of which shorter digits may be as good. */
   static String text(double value) {
     if (value != value) {
       return "nan";
@@ -35,7 +36,7 @@ final class Decimals {
     long bits = Double.doubleToRawLongBits(value);
     int exponent = (int) (bits >>> FRACTION_BITS) & 0x7FF;
     if (exponent == 0) {
-      throw Wire.odd();
+      throw new Declined();
     }
     return digits(sign, exponent - 1 + MIN_EXPONENT, bits & HIDDEN_BIT - 1 | HIDDEN_BIT);
   }

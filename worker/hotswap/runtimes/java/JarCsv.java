@@ -1,4 +1,6 @@
-package hotswap;
+package hotswap.java;
+
+import hotswap.flat.Declined;
 
 /** Writes a request's rows as CSV: a header, and a line for each. */
 public final class JarCsv {
@@ -15,13 +17,13 @@ public final class JarCsv {
     this.areQuoted = areQuoted;
   }
 
-  /** Raises Wire.Odd for a line that is empty. */
+  /** Throws Declined for a line that is empty. */
   String text(Object[] cells, int rows, int width) {
     text.setLength(0);
     text.append(header);
     for (int row = 0; row < rows; row++) {
       if (width == 0 || width == 1 && ((String) cells[row]).isEmpty()) {
-        throw Wire.odd();
+        throw new Declined();
       }
       for (int place = 0; place < width; place++) {
         write((String) cells[row * width + place]);

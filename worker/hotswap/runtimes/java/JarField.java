@@ -1,5 +1,7 @@
-package hotswap;
+package hotswap.java;
 
+import hotswap.flat.FieldType;
+import hotswap.flat.WireWriter;
 import java.nio.ByteBuffer;
 import java.nio.CharBuffer;
 import java.nio.charset.CharacterCodingException;
@@ -19,7 +21,7 @@ public final class JarField {
   private final boolean isRepeated;
   private final boolean hasPresence;
   private final Map<Object, Object> numbers;
-  private final JarBytes packed = new JarBytes();
+  private final WireWriter packed = new WireWriter();
   private final CharsetEncoder encoder = StandardCharsets.UTF_8.newEncoder();
 
   /**
@@ -44,7 +46,7 @@ public final class JarField {
   }
 
   /** Writes a row's value of the field; false where it does not plainly fit. */
-  boolean write(Object value, JarBytes to) {
+  boolean write(Object value, WireWriter to) {
     if (isRepeated) {
       Object[] elements = JarMethod.elements(value);
       return elements != null && writeMany(elements, 0, 1, elements.length, to);
@@ -58,15 +60,15 @@ public final class JarField {
       return false;
     }
     if (!hasPresence && to.isZeroFrom(begin)) {
-      to.cut(before);
+      to.truncate(before);
     }
     return true;
   }
 
   /** Writes `count` values of a repeated field, of which each is `step` behind the one before. */
-  boolean writeMany(Object[] values, int first, int step, int count, JarBytes to) {
-    boolean isPacked = type != Wire.STRING && type != Wire.BYTES;
-    packed.cut(0);
+  boolean writeMany(Object[] values, int first, int step, int count, WireWriter to) {
+    boolean isPacked = type != FieldType.STRING && type != FieldType.BYTES;
+    packed.truncate(0);
     for (int i = 0; i < count; i++) {
       if (!isPacked) {
         to.varint(tag);
@@ -82,33 +84,33 @@ public final class JarField {
     return true;
   }
 
-  private boolean writeValue(Object value, JarBytes to) {
+  private boolean writeValue(Object value, WireWriter to) {
     switch (type) {
-      case Wire.DOUBLE:
-      case Wire.FLOAT:
+      case FieldType.DOUBLE:
+      case FieldType.FLOAT:
         return writeFloating(value, to);
-      case Wire.STRING:
+      case FieldType.STRING:
         return writeText(value, to);
-      case Wire.BYTES:
+      case FieldType.BYTES:
         if (value instanceof byte[] bytes) {
           to.sized(bytes, bytes.length);
           return true;
         }
         return false;
-      case Wire.BOOL:
+      case FieldType.BOOL:
         if (value instanceof Boolean truth) {
           to.varint(truth ? 1 : 0);
           return true;
         }
         return false;
-      case Wire.ENUM:
+      case FieldType.ENUM:
         return writeEnum(value, to);
       default:
         return writeWhole(value, to);
     }
   }
 
-  private boolean writeFloating(Object value, JarBytes to) {
+  private boolean writeFloating(Object value, WireWriter to) {
     double number;
     if (value instanceof Double given) {
       number = given;
@@ -122,7 +124,7 @@ public final class JarField {
     } else {
       return false;
     }
-    if (type == Wire.DOUBLE) {
+    if (type == FieldType.DOUBLE) {
       to.fixed64(Double.doubleToRawLongBits(number));
       return true;
     }
@@ -133,7 +135,7 @@ public final class JarField {
     return true;
   }
 
-  private boolean writeWhole(Object value, JarBytes to) {
+  private boolean writeWhole(Object value, WireWriter to) {
     long number;
     if (isWhole(value)) {
       number = ((Number) value).longValue();
@@ -143,30 +145,30 @@ public final class JarField {
       return false;
     }
     switch (type) {
-      case Wire.INT64:
+      case FieldType.INT64:
         to.varint(number);
         return true;
-      case Wire.SINT64:
+      case FieldType.SINT64:
         to.varint(number << 1 ^ number >> 63);
         return true;
-      case Wire.SFIXED64:
+      case FieldType.SFIXED64:
         to.fixed64(number);
         return true;
-      case Wire.UINT64:
-      case Wire.FIXED64:
+      case FieldType.UINT64:
+      case FieldType.FIXED64:
         return number >= 0 && writeUnsigned(number, to);
-      case Wire.UINT32:
-      case Wire.FIXED32:
+      case FieldType.UINT32:
+      case FieldType.FIXED32:
         return number >= 0 && number < UINT32_END && writeUnsigned(number, to);
       default:
         return number == (int) number && writeSmall((int) number, to);
     }
   }
 
-  private boolean writeUnsigned(long number, JarBytes to) {
-    if (type == Wire.FIXED64) {
+  private boolean writeUnsigned(long number, WireWriter to) {
+    if (type == FieldType.FIXED64) {
       to.fixed64(number);
-    } else if (type == Wire.FIXED32) {
+    } else if (type == FieldType.FIXED32) {
       to.fixed32((int) number);
     } else {
       to.varint(number);
@@ -174,18 +176,18 @@ public final class JarField {
     return true;
   }
 
-  private boolean writeSmall(int number, JarBytes to) {
-    if (type == Wire.SFIXED32) {
+  private boolean writeSmall(int number, WireWriter to) {
+    if (type == FieldType.SFIXED32) {
       to.fixed32(number);
-    } else if (type == Wire.SINT32) {
+    } else if (type == FieldType.SINT32) {
       to.varint((number << 1 ^ number >> 31) & UINT32_END - 1);
     } else {
       to.varint(number); // INT32: a negative one has ten bytes
     }
-    return type == Wire.SFIXED32 || type == Wire.SINT32 || type == Wire.INT32;
+    return type == FieldType.SFIXED32 || type == FieldType.SINT32 || type == FieldType.INT32;
   }
 
-  private boolean writeText(Object value, JarBytes to) {
+  private boolean writeText(Object value, WireWriter to) {
     String text;
     if (value instanceof String given) {
       text = given;
@@ -205,7 +207,7 @@ public final class JarField {
     }
   }
 
-  private boolean writeEnum(Object value, JarBytes to) {
+  private boolean writeEnum(Object value, WireWriter to) {
     Object key = isWhole(value) ? (Object) ((Number) value).longValue() : value;
     if (value instanceof String || value instanceof Enum) {
       String name = value instanceof Enum<?> constant ? constant.name() : (String) value;

@@ -1,4 +1,4 @@
-package hotswap;
+package hotswap.java;
 
 import java.lang.invoke.MethodHandle;
 import java.lang.invoke.MethodHandles;
@@ -52,7 +52,7 @@ public final class JarMethod {
     this.isEachRow = isEachRow;
   }
 
-  /** What can be made of a request before any of the model's code runs; raises Wire.Odd where that is unusual. */
+  /** What can be made of a request before any of the model's code runs; throws Declined where that is unusual. */
   Object[] prepare(JarReader rows) {
     return takes == Takes.TEXT ? new Object[] {csv.text(rows.values(), rows.rows(), rows.width())} : NOTHING_PREPARED;
   }

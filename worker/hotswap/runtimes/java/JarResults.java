@@ -1,5 +1,6 @@
-package hotswap;
+package hotswap.java;
 
+import hotswap.flat.WireWriter;
 import java.lang.invoke.MethodHandle;
 import java.lang.invoke.MethodHandles;
 import java.lang.invoke.MethodType;
@@ -37,7 +38,7 @@ public final class JarResults {
   private final MethodHandle[] getters;
 
   private final Map<Object, Object[]> read = new IdentityHashMap<>();
-  private final JarBytes row = new JarBytes();
+  private final WireWriter row = new WireWriter();
 
   /**
    * @param order the places of the fields in the order of their numbers
@@ -72,12 +73,12 @@ public final class JarResults {
   }
 
   /** Writes the answer to a request of `count` rows; false, with a part of it written perhaps, where anything is odd. */
-  boolean write(Object[] returned, int count, JarBytes out) {
+  boolean write(Object[] returned, int count, WireWriter out) {
     read.clear();
     return isEachRow ? writeRows(returned, count, out) : writeWhole(returned[0], count, out);
   }
 
-  private boolean writeWhole(Object value, int count, JarBytes out) {
+  private boolean writeWhole(Object value, int count, WireWriter out) {
     Object[] elements = JarMethod.elements(value);
     if (shape == Shape.SINGLE) {
       boolean isWrapped = count == 1 && elements != null && elements.length == 1 && fields.length > 1;
@@ -86,7 +87,7 @@ public final class JarResults {
     return value != null && writeRows(elements != null ? elements : new Object[] {value}, count, out);
   }
 
-  private boolean writeRows(Object[] values, int count, JarBytes out) {
+  private boolean writeRows(Object[] values, int count, WireWriter out) {
     if (isOneRow && fields.length == 1 && shape == Shape.COLUMNS && values.length != 1) {
       return count == 1 && fields[0].writeMany(values, 0, 1, values.length, out); // the row's vector
     }
@@ -98,7 +99,7 @@ public final class JarResults {
       return writeColumns(values, out);
     }
     for (Object value : values) {
-      row.cut(0);
+      row.truncate(0);
       if (!fill(value, row)) {
         return false;
       }
@@ -108,7 +109,7 @@ public final class JarResults {
     return true;
   }
 
-  private boolean writeColumns(Object[] values, JarBytes out) {
+  private boolean writeColumns(Object[] values, WireWriter out) {
     int width = fields.length;
     Object[] vector = width == 1 && isOneRow ? JarMethod.elements(values[0]) : null;
     if (vector != null) {
@@ -132,7 +133,7 @@ public final class JarResults {
   }
 
   /** Writes the fields of a row. */
-  private boolean fill(Object value, JarBytes to) {
+  private boolean fill(Object value, WireWriter to) {
     boolean isField = fields.length == 1
         && (value == null || JarField.isScalar(value) || fields[0].isRepeated() && JarMethod.elements(value) != null);
     Object[] given = isField ? new Object[] {value} : parts(value);

@@ -1,15 +1,13 @@
-package hotswap;
+package hotswap.java;
 
-import java.nio.ByteBuffer;
-import java.nio.charset.CharacterCodingException;
-import java.nio.charset.CharsetDecoder;
-import java.nio.charset.StandardCharsets;
-import java.util.Arrays;
+import hotswap.flat.Declined;
+import hotswap.flat.FieldType;
+import hotswap.flat.WireReader;
 import java.util.Base64;
 import java.util.Locale;
 import java.util.Map;
 
-/** Reads the values of a request's field as Java values; raises Wire.Odd for one that does not plainly fit. */
+/** Reads the values of a request's field as Java values; throws Declined for one that does not plainly fit. */
 public final class JarSource {
   /** What a field's value becomes: the name of a box, a String, an enum's constant or a byte[]. */
   public enum Target {
@@ -25,7 +23,6 @@ public final class JarSource {
   private final int type;
   private final Target target;
   private final Map<Object, Object> lookup;
-  private final CharsetDecoder decoder = StandardCharsets.UTF_8.newDecoder();
 
   /**
    * @param place of its value in a row; -1: nowhere
@@ -41,23 +38,21 @@ public final class JarSource {
     this.component = component;
   }
 
-  Object value(Wire wire) {
+  Object value(WireReader wire) {
     switch (type) {
-      case Wire.DOUBLE:
+      case FieldType.DOUBLE:
         return floating(Double.longBitsToDouble(wire.fixed64()));
-      case Wire.FLOAT:
+      case FieldType.FLOAT:
         int bits = wire.fixed32();
         float single = Float.intBitsToFloat(bits);
         if (single != single && (bits & Integer.MAX_VALUE) != USUAL_NAN) {
-          throw Wire.odd(); // another NaN than the usual one may not survive
+          throw new Declined(); // another NaN than the usual one may not survive
         }
         return floating(single);
-      case Wire.STRING:
-        return text(string(wire));
-      case Wire.BYTES:
-        int length = wire.length();
-        int begin = wire.skip(length);
-        byte[] bytes = Arrays.copyOfRange(wire.bytes, begin, begin + length);
+      case FieldType.STRING:
+        return text(wire.string());
+      case FieldType.BYTES:
+        byte[] bytes = wire.octets();
         return target == Target.TEXT ? Base64.getEncoder().encodeToString(bytes) : bytes;
       default:
         return converted(wire.whole(type));
@@ -70,13 +65,13 @@ public final class JarSource {
         return value;
       case FLOAT:
         if (Math.abs(value) > Float.MAX_VALUE && !Double.isInfinite(value)) {
-          throw Wire.odd();
+          throw new Declined();
         }
         return (float) value;
       case TEXT:
         return Decimals.text(value);
       default:
-        throw Wire.odd();
+        throw new Declined();
     }
   }
 
@@ -97,7 +92,7 @@ public final class JarSource {
       case BOOLEAN:
         return value != 0;
       case TEXT:
-        if (type == Wire.BOOL) {
+        if (type == FieldType.BOOL) {
           return value != 0 ? "true" : "false";
         }
         Object name = lookup == null ? null : lookup.get(value);
@@ -105,13 +100,13 @@ public final class JarSource {
       case CONSTANT:
         return constant(value);
       default:
-        throw Wire.odd();
+        throw new Declined();
     }
   }
 
   private static long within(long value, long least, long most) {
     if (value < least || value > most) {
-      throw Wire.odd();
+      throw new Declined();
     }
     return value;
   }
@@ -122,39 +117,24 @@ public final class JarSource {
         return value;
       case CHARACTER:
         if (value.length() != 1) {
-          throw Wire.odd();
+          throw new Declined();
         }
         return value.charAt(0);
       case CONSTANT:
         if (!value.chars().allMatch(letter -> letter < 0x80)) {
-          throw Wire.odd();
+          throw new Declined();
         }
         return constant(value.replace("_", "").toLowerCase(Locale.ROOT));
       default:
-        throw Wire.odd();
+        throw new Declined();
     }
   }
 
   private Object constant(Object key) {
     Object found = lookup.get(key);
     if (found == null && !lookup.containsKey(key)) {
-      throw Wire.odd();
+      throw new Declined();
     }
     return found;
-  }
-
-  private String string(Wire wire) {
-    int length = wire.length();
-    int begin = wire.skip(length);
-    for (int at = begin; at < wire.at; at++) {
-      if (wire.bytes[at] < 0) {
-        try {
-          return decoder.decode(ByteBuffer.wrap(wire.bytes, begin, length)).toString();
-        } catch (CharacterCodingException error) {
-          throw Wire.odd();
-        }
-      }
-    }
-    return new String(wire.bytes, begin, length, StandardCharsets.ISO_8859_1);
   }
 }

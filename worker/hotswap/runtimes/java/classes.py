@@ -25,7 +25,7 @@ _SHOWN: Final = 20
 _LONGEST: Final = 2_000
 _SEARCHED: Final = 2_000
 _FIRST_JAVA: Final = 44  # a class file's version is its Java's version plus 44
-_JDK: Final = re.compile(r"(java|javax|jdk|sun|org\.jpype)\.|hotswap\.Jar")  # and what calls the model
+_JDK: Final = re.compile(r"(java|javax|jdk|sun|org\.jpype)\.|hotswap\.java\.Jar")  # and what calls the model
 
 
 @cache

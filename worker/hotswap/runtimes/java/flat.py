@@ -1,30 +1,29 @@
-"""The fast path: answers a batch of requests by calls of a jar's method inside the JVM, from bytes to bytes.
+"""The plan of flat values: answers a batch of requests by calls of a jar's method in the JVM, from bytes to bytes.
 
 Values are flat if a call takes scalars, arrays of them, or objects that are made of scalars alone (or the rows as CSV),
-and returns such, too. What the JVM leaves, because it is unusual in some way, is answered by the fallback, a JavaPlan:
-so the rules and the messages of refusals are written once, and both paths return the same bytes. They also make the
-same calls in the same order, as a jar may count them: a request that the JVM leaves stops it until it is answered, and
-what its calls have returned or raised is handed over (JarCalls.java).
+and returns such, too. The JVM declines any request that is unusual in some way; a JavaPlan, the fallback, answers it.
+So the rules and the messages of refusals are written once, and both paths return the same bytes. They also make the
+same calls in the same order, as a jar may count them: the JVM stops at a declined request until it is answered, and
+hands over what its calls have returned or raised (JarCalls.java).
 """
 
 from collections.abc import Sequence
 from typing import Any, Final
 
 import jpype
-import numpy as np
 
 from hotswap.batch import Answer, ScoredBatch
-from hotswap.codec.packed import Packed, pack
+from hotswap.runtimes.flat.batch import java_batch, read_answers, with_fallback
+from hotswap.runtimes.flat.bridge import NotFlat, own
 from hotswap.runtimes.java.classes import type_of
 from hotswap.runtimes.java.flat_answers import describe_results
 from hotswap.runtimes.java.flat_requests import describe_method, describe_reader, parts_of
 from hotswap.runtimes.java.objects import Known, elements_of
-from hotswap.runtimes.java.own import NotFlat, own
 from hotswap.runtimes.java.plan import JavaPlan, raised
 
 
-class FlatPlan:
-    """One operation of a jar whose values are flat. `fallback` answers the requests that the JVM leaves."""
+class FlatMethodPlan:
+    """One operation of a jar whose values are flat. `fallback` answers the requests that the JVM declines."""
 
     def __init__(self, fallback: JavaPlan) -> None:
         """Describe the method, its arguments and its results to the JVM. Raises NotFlat."""
@@ -44,27 +43,19 @@ class FlatPlan:
         except jpype.JException as error:  # what a foreign class has is not accessible from outside
             raise NotFlat(f"Java raised {error}") from error
         self._row_fields = [part.name for part in results.row_fields]
-        self._calls = own("JarCalls")(fallback.classes.loader, reader, method, writer)
+        self._calls = own("java.JarCalls")(fallback.classes.loader, reader, method, writer)
 
     def answer(self, values: Sequence[bytes]) -> ScoredBatch:
         """Answer a batch of requests."""
-        batch = values.buffer if isinstance(values, Packed) else bytearray(pack(values))
-        calls, left = self._calls, dict[int, Answer]()
-        position = calls.begin(jpype.nio.convertToDirectBuffer(batch))
+        calls, others = self._calls, list[Answer]()
+        position = calls.begin(java_batch(values))
         while position >= 0:
-            left[position] = self._answer_left(values[position])
+            others.append(self._answer_declined(values[position]))
             position = calls.resume()
-        given = calls.answers()
-        answered = bytearray(memoryview(given)[: given.limit()])  # copied: Java reuses the buffer for the next batch
-        if not left:
-            return ScoredBatch(Packed(answered), {})
-        np.frombuffer(answered, "<u4", len(values), 4)[list(left)] = 0
-        answers: list[Answer] = list(Packed(answered))
-        for position, answer in left.items():
-            answers[position] = answer
-        return ScoredBatch(answers, {})
+        answers, declined = read_answers(calls.answers(), len(values))
+        return ScoredBatch(with_fallback(answers, declined, others) if declined else answers, {})
 
-    def _answer_left(self, value: bytes) -> Answer:
+    def _answer_declined(self, value: bytes) -> Answer:
         calls = self._calls
         why = calls.why()
         if why == calls.RAISED:

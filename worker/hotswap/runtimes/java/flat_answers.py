@@ -6,11 +6,11 @@ import jpype
 from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message
 
-from hotswap.codec.fields import descriptor_of, is_alternative, names_of
+from hotswap.codec.fields import descriptor_of, names_of
 from hotswap.codec.messages import serialize
+from hotswap.runtimes.flat.bridge import SIZED, WIRE_TYPES, NotFlat, check_proto3, is_unusual, java_map, own, rows_tag
 from hotswap.runtimes.java.classes import JavaType, java, type_of
 from hotswap.runtimes.java.objects import is_list, properties_of
-from hotswap.runtimes.java.own import SIZED, WIRE_TYPES, NotFlat, check_proto3, java_map, own
 from hotswap.runtimes.java.results import Results
 
 _RETURNED: Final = (
@@ -35,16 +35,15 @@ def describe_results(results: Results, returned: JavaType, *, is_each_row: bool)
         in_list = is_each_row or element is not returned
         if not in_list and (results.is_columns or _holds_rows(results, element)):
             raise NotFlat(f"the method returns a {element} of lists")
-    shapes = own("JarResults$Shape")
+    shapes = own("java.JarResults$Shape")
     shape = shapes.ROWS if results.rows_field else shapes.COLUMNS if results.is_columns else shapes.SINGLE
     numbers = [part.number for part in results.row_fields]
     order = sorted(range(len(numbers)), key=numbers.__getitem__)
-    rows = descriptor_of(results.message).fields_by_name[results.rows_field] if results.rows_field else None
-    return own("JarResults")(
+    return own("java.JarResults")(
         shape,
-        jpype.JArray(own("JarField"))(fields),
+        jpype.JArray(own("java.JarField"))(fields),
         jpype.JArray(jpype.JInt)(order),
-        rows.number << 3 | SIZED if rows else 0,
+        rows_tag(results.message, results.rows_field),
         results.is_one_row,
         is_each_row,
         known,
@@ -84,7 +83,7 @@ def _holds_rows(results: Results, kind: JavaType) -> bool:
 def _output_field(part: FieldDescriptor, row: type[Message]) -> Any:
     """Describe a field of an answer to the JVM, as a JarField. Raises NotFlat."""
     check_proto3(descriptor_of(row))
-    if part.message_type or is_alternative(part) or (part.enum_type and part.enum_type.is_closed):
+    if part.message_type or is_unusual(part):
         raise NotFlat(f"output field `{part.name}` is a message, in a oneof, or a closed enum")
     kind = WIRE_TYPES.get(part.type, 0)
     if part.is_repeated and kind != SIZED:
@@ -97,4 +96,4 @@ def _output_field(part: FieldDescriptor, row: type[Message]) -> Any:
         known: dict[Any, int] = {number: number for number in part.enum_type.values_by_number}
         known.update(names_of(part))
         numbers = java_map({key: java("java.lang.Long")(number) for key, number in known.items()})
-    return own("JarField")(part.type, part.number << 3 | kind, part.is_repeated, part.has_presence, numbers)
+    return own("java.JarField")(part.type, part.number << 3 | kind, part.is_repeated, part.has_presence, numbers)

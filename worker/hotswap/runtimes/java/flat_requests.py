@@ -9,17 +9,25 @@ import jpype
 from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message
 
-from hotswap.codec.fields import descriptor_of, is_alternative
+from hotswap.codec.fields import descriptor_of
+from hotswap.runtimes.flat.bridge import (
+    LAST_FIELD,
+    WIRE_TYPES,
+    NotFlat,
+    check_proto3,
+    is_unusual,
+    java_map,
+    own,
+    rows_tag,
+)
 from hotswap.runtimes.java import standard
 from hotswap.runtimes.java.arguments import Calls, MessageRows
 from hotswap.runtimes.java.classes import JavaType, java
 from hotswap.runtimes.java.fits import Fit
-from hotswap.runtimes.java.own import SIZED, WIRE_TYPES, NotFlat, check_proto3, java_map, own
 from hotswap.runtimes.java.plan import JavaPlan
 from hotswap.runtimes.java.scalars import ENUM, BadValue, Slot, constants_of, target_of
 from hotswap.runtimes.java.values import fit_field
 
-_LAST_FIELD: Final = 4_096
 _ASCII: Final = 128
 _TARGETS: Final = {ENUM: "CONSTANT", "String": "TEXT", "CharSequence": "TEXT", "[B": "BYTES"}
 _READ_OVER: Final = {
@@ -56,14 +64,14 @@ def _check_part(fit: Fit) -> None:
     part = slot.part
     if part.message_type:
         raise NotFlat(f"{slot} is a message")
-    if is_alternative(part) or (part.enum_type and part.enum_type.is_closed):
+    if is_unusual(part):
         raise NotFlat(f"{slot} is in a oneof, or a closed enum")
     if wanted.name in standard.NAMES or (slot.is_many and wanted.component.name in standard.NAMES):
         raise NotFlat(f"{slot} fills a {wanted}")
     if slot.is_many and not wanted.raw.isArray():
         raise NotFlat(f"{slot} fills a {wanted}")
-    if part.number > _LAST_FIELD:
-        raise NotFlat(f"field number {part.number} is beyond {_LAST_FIELD}")
+    if part.number > LAST_FIELD:
+        raise NotFlat(f"field number {part.number} is beyond {LAST_FIELD}")
 
 
 def _field_of(fit: Fit) -> tuple[Slot, JavaType]:
@@ -80,19 +88,17 @@ def describe_reader(parts: Sequence[Fit], table: MessageRows, *, is_text: bool) 
     if len(places) < len(parts):
         raise NotFlat("a field fills two parameters or properties")
     known = [part for part in row.fields if part.number in places or not (part.is_repeated or _is_far(part))]
-    fields = jpype.JArray(own("JarSource"))(1 + max((part.number for part in known), default=0))
+    fields = jpype.JArray(own("java.JarSource"))(1 + max((part.number for part in known), default=0))
     for part in known:
         place = places.get(part.number, -1)
         fields[part.number] = _input_field(part, place, _field_of(parts[place])[1] if place >= 0 else None)
     empty = table.row()
     defaults = jpype.JArray(jpype.JObject)([_default(fit, empty, is_text=is_text) for fit in parts])
-    field = table.rows_field
-    rows = descriptor_of(table.message).fields_by_name[field] if field else None
-    return own("JarReader")(fields, defaults, rows.number << 3 | SIZED if rows else 0)
+    return own("java.JarReader")(fields, defaults, rows_tag(table.message, table.rows_field))
 
 
 def _is_far(part: FieldDescriptor) -> bool:
-    return bool(part.message_type) or part.number > _LAST_FIELD
+    return bool(part.message_type) or part.number > LAST_FIELD
 
 
 def _input_field(part: FieldDescriptor, place: int, wanted: JavaType | None) -> Any:
@@ -106,9 +112,9 @@ def _input_field(part: FieldDescriptor, place: int, wanted: JavaType | None) -> 
     elif wanted and part.enum_type:
         lookup = {number: value.name for number, value in part.enum_type.values_by_number.items()}
     tag = part.number << 3 | WIRE_TYPES.get(part.type, 0)
-    named = own("JarSource$Target").valueOf(_TARGETS.get(target, target.upper()))
+    named = own("java.JarSource$Target").valueOf(_TARGETS.get(target, target.upper()))
     raw = component.raw if component else None
-    return own("JarSource")(place, tag, part.type, named, java_map(lookup) if lookup else None, raw)
+    return own("java.JarSource")(place, tag, part.type, named, java_map(lookup) if lookup else None, raw)
 
 
 def _default(fit: Fit, empty: Message, *, is_text: bool) -> Any:
@@ -119,18 +125,18 @@ def _default(fit: Fit, empty: Message, *, is_text: bool) -> Any:
     try:
         value = fit.read(empty)
     except BadValue:
-        return own("JarReader").NEEDED
+        return own("java.JarReader").NEEDED
     return "" if value is None and is_text else value
 
 
 def describe_method(plan: JavaPlan, calls: Calls) -> Any:
     """Describe the method, and what it takes, to the JVM, as a JarMethod."""
-    takes, makes = own("JarMethod$Takes"), own("JarMethod")
+    takes, makes = own("java.JarMethod$Takes"), own("java.JarMethod")
     fit, whole = calls.fit, calls.whole
     maker = component = csv_rows = None
     if fit is None:
         kind = takes.TEXT
-        csv_rows = own("JarCsv")(plan.table.csv_header, jpype.JArray(jpype.JBoolean)(_quoted()))
+        csv_rows = own("java.JarCsv")(plan.table.csv_header, jpype.JArray(jpype.JBoolean)(_quoted()))
     elif fit.how == "parameters":
         kind = takes.ROW_VALUES
     else:

@@ -30,11 +30,11 @@ import jpype
 from hotswap.codec.proto import Operation
 from hotswap.errors import ModelError, SwapCode, SwapError
 from hotswap.generation import Configuration
+from hotswap.runtimes.flat.bridge import NotFlat
 from hotswap.runtimes.java.arguments import MESSAGE, TEXTS
 from hotswap.runtimes.java.classes import Classes, call, explain, java, shown
-from hotswap.runtimes.java.flat import FlatPlan
+from hotswap.runtimes.java.flat import FlatMethodPlan
 from hotswap.runtimes.java.methods import Signature, methods_of, signature
-from hotswap.runtimes.java.own import NotFlat
 from hotswap.runtimes.java.plan import JavaPlan
 
 _ACUMOS_KEYS: Final = {
@@ -115,7 +115,7 @@ class JavaModel:
         """The method that answers each operation, and why its class was chosen."""
         return f"Java {'; '.join(self._said)}"
 
-    def plan(self, operation: Operation, configuration: Configuration) -> JavaPlan | FlatPlan:
+    def plan(self, operation: Operation, configuration: Configuration) -> JavaPlan | FlatMethodPlan:
         """Return the plan of an operation: the fast path in the JVM if its values are flat, else the fallback.
 
         Raises SwapError MODEL_INVALID if the class of its method cannot be used.
@@ -124,7 +124,7 @@ class JavaModel:
         plan = JavaPlan(operation, configuration, self._classes, taken=options.input, returned=options.output)
         try:
             self._choose(plan, operation.name)
-            return plan if plan.problems else FlatPlan(plan)
+            return plan if plan.problems else FlatMethodPlan(plan)
         except jpype.JException as error:  # usually a class in a signature that cannot be loaded
             raise SwapError(
                 SwapCode.MODEL_INVALID, f"the method of {operation.name} cannot be called: {explain(error)}"

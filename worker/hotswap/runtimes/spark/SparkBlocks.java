@@ -1,5 +1,6 @@
-package hotswap;
+package hotswap.spark;
 
+import hotswap.flat.BlockScorer;
 import java.util.HashMap;
 import org.apache.spark.ml.linalg.VectorUDT;
 import org.apache.spark.sql.catalyst.InternalRow;
@@ -87,7 +88,7 @@ public final class SparkBlocks implements BlockScorer {
       InternalRow scored = this.rows.apply(row);
       return scored != null && write(scored, scores, to);
     } catch (Throwable error) {
-      return false; // the plain path finds out what it is, and says so
+      return false; // the fallback finds the reason, and reports it
     }
   }
 

@@ -1,4 +1,4 @@
-package hotswap;
+package hotswap.spark;
 
 import java.io.IOException;
 import org.apache.hadoop.fs.FileStatus;

@@ -1,4 +1,4 @@
-package hotswap;
+package hotswap.spark;
 
 import java.lang.reflect.Array;
 import java.util.ArrayList;

@@ -3,7 +3,7 @@
 A column that a stage reads and no earlier stage adds comes from the request. It has the type that the reading stage
 accepts; Spark's own `transformSchema` confirms it, stage by stage. If the type cannot be known (SQLTransformer does not
 even declare what it reads, FeatureHasher accepts anything), it must be configured. The objects here are Spark's Java
-objects: through JPype in a model host, through Py4J in a job on a cluster.
+objects, through JPype.
 """
 
 from collections.abc import Iterable, Iterator, Sequence

@@ -1,4 +1,4 @@
-"""The fast path of a compiled plan: from bytes to bytes inside the JVM (SparkBlocks.java; h2o/flat.py has the rest).
+"""The fast path of a compiled plan: from bytes to bytes inside the JVM (SparkBlocks.java).
 
 A text travels as its number among those that are known: an indexer's labels, and what IndexToString returns. Requests
 with any other text, and with whatever else is not plain, go to the fallback.
@@ -14,7 +14,9 @@ from google.protobuf.descriptor import FieldDescriptor
 
 from hotswap.codec.outputs import FLOATS, Fill, Output
 from hotswap.codec.sources import FieldSource
-from hotswap.runtimes.h2o.flat import LABEL, FlatPlan, NotFlat, Part, parts_of
+from hotswap.runtimes.flat.answers import LABEL, Part, parts_of
+from hotswap.runtimes.flat.bridge import NotFlat
+from hotswap.runtimes.flat.plan import FlatPlan
 from hotswap.runtimes.rows import RowPlan
 from hotswap.runtimes.spark import columns
 from hotswap.runtimes.spark.scores import Scores

@@ -40,7 +40,8 @@ from hotswap.codec.proto import Operation
 from hotswap.codec.values import Table
 from hotswap.errors import SwapCode, SwapError
 from hotswap.generation import Configuration
-from hotswap.runtimes.h2o.flat import FlatPlan, NotFlat
+from hotswap.runtimes.flat.bridge import NotFlat
+from hotswap.runtimes.flat.plan import FlatPlan
 from hotswap.runtimes.rows import RowPlan
 from hotswap.runtimes.spark import columns, folder
 from hotswap.runtimes.spark.flat import flat_plan

@@ -89,7 +89,7 @@ def _compiled(name: str, loader: Any) -> Any:
     compiler.setTargetVersion(_JAVA)
     compiler.setParentClassLoader(loader)
     compiler.cook(source)
-    return jpype.JClass(f"hotswap.{name}", loader=compiler.getClassLoader())
+    return jpype.JClass(f"hotswap.spark.{name}", loader=compiler.getClassLoader())
 
 
 def reason(error: jpype.JException) -> str:

@@ -1,10 +1,10 @@
-package hotswap;
+package hotswap.flat;
 
 import java.nio.charset.StandardCharsets;
 import java.util.Arrays;
 import java.util.Map;
 
-/** The numbers of a column's levels by their UTF-8 bytes: no String is made of a row's. */
+/** A column's categories by their UTF-8 bytes, so that reading a row creates no String. */
 final class Words {
   private final byte[][] words;
   private final double[] numbers;

@@ -1,18 +1,21 @@
 """A worker's next actions for its generations, decided without I/O.
 
 `Agenda.turn` derives them from the accepted commands (swap.py), this worker's progress (progress.py), the positions of
-the partitions and the time of each failure. staging.py performs them and reports back through `ready`, `failed`,
-`given_up` and `looked`. No clock is read here: callers pass the time, in seconds.
+the partitions and the time of each failure; asked twice, it returns the same. staging.py performs them, records each
+with `did`, and reports back through `ready`, `failed`, `given_up` and `looked`. No clock is read here: callers pass the
+time, in seconds.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Set as AbstractSet
+from typing import NamedTuple
 
+from hotswap.agenda.actions import Action, Cancel, Join, KeepStandby, Report, Retire, Stage, StayOut
+from hotswap.agenda.progress import Progress, State
 from hotswap.batch import Position
 from hotswap.errors import SwapError, pause_before
-from hotswap.generation import Generation
-from hotswap.pipeline.ports import PartitionState, Serve
-from hotswap.progress import Progress, State
+from hotswap.pipeline.ports import Serve
+from hotswap.pipeline.states import PartitionState
 from hotswap.swap import Outcome, Swap, Timeline
 
 _LOOK_S = 2.0
@@ -26,61 +29,12 @@ Partitions = Mapping[int, PartitionState]
 """The partitions that this worker owns, by number."""
 
 
-@dataclass(frozen=True, slots=True)
-class Stage:
-    """Fetch and load this generation beside the serving one."""
+class _Decision(NamedTuple):
+    """What follows from some inputs: the actions, and the generation to stage next."""
 
-    swap: Swap
-
-
-@dataclass(frozen=True, slots=True)
-class Cancel:
-    """Cancel the current staging."""
-
-
-@dataclass(frozen=True, slots=True)
-class Report:
-    """Publish a swap's outcome to the status topic, with its error or the seconds that each phase of staging took.
-
-    Staging adds what the generation `reads`, if it is loaded: operation -> field -> the values that it knows; and the
-    `fields` of the model's columns: operation -> column -> field.
-    """
-
-    swap: Swap
-    outcome: Outcome
-    error: SwapError | None = None
-    phases: Mapping[str, float] = field(default_factory=dict)
-    reads: Mapping[str, Mapping[str, Sequence[str]]] = field(default_factory=dict)
-    fields: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class Retire:
-    """Stop the host of a generation."""
-
-    number: int
-
-
-@dataclass(frozen=True, slots=True)
-class KeepStandby:
-    """Keep a warm standby for the next swap to this kind of model; `generation` is the newest of that kind here."""
-
-    generation: Generation
-
-
-@dataclass(frozen=True, slots=True)
-class Join:
-    """Join the group: this worker can score every partition, or has staged all it can for now."""
-
-
-@dataclass(frozen=True, slots=True)
-class StayOut:
-    """Do not join the group yet, and say why."""
-
-    why: str
-
-
-Action = Stage | Cancel | Report | Retire | KeepStandby | Join | StayOut
+    inputs: tuple[object, ...]
+    actions: Sequence[Action]
+    next: int | None
 
 
 class Agenda:
@@ -98,12 +52,14 @@ class Agenda:
         self._replayed = 0  # the newest generation in the log when this worker started
         self._out_of_reach: set[int] = set()  # those of the log whose artifacts could not be fetched
         self._announced = 0
-        self._answered = 0
+        self._outcomes: dict[int, Outcome] = {}  # generation -> its last one that was reported
+        self._answered = 0  # all generations up to this one have an outcome, or are `_untouched`
         self._untouched: list[Swap] = []
         self._elsewhere: Mapping[int, Position] = {}
         self._looked_at: float | None = None
         self._is_prepared = False
         self._lacks = ""
+        self._decision: _Decision | None = None  # the last one, until the agenda changes
 
     @property
     def lacks(self) -> str:
@@ -140,23 +96,23 @@ class Agenda:
         kept |= {state.in_hand for state in own.values() if state.in_hand is not None}
         return [number for number in self.progress.loaded if number not in kept]
 
-    def _next(self, now: float, positions: Mapping[int, Position], own: Partitions) -> int | None:
+    def _next(self, needed: Sequence[int], resting: AbstractSet[int]) -> int | None:
         """Return the generation to stage next; one that backs off after a failure does not block the others."""
-        needed = self._needed(positions)
         # What was out of reach comes last, the newest first: it is not to pass through all that came before it.
         again = [number for number in reversed(needed) if number in self._out_of_reach]
         for number in [*(number for number in needed if number not in again), *again]:
-            if self.progress.of(number) is not State.READY and not self._rests(now, number, own):
+            if self.progress.of(number) is not State.READY and number not in resting:
                 return number
         return None
 
-    def _rests(self, now: float, number: int, own: Partitions) -> bool:
-        """Whether it backs off after a failure: briefly while an owned partition waits for it, else ever longer."""
-        if number not in self._failures:
-            return False
-        count, at = self._failures[number]
-        is_awaited = any(state.position is not None and state.position.floor >= number for state in own.values())
-        return now - at < (_RETRY_S if is_awaited else pause_before(count, first=_RETRY_S, most=_RETRY_AT_MOST_S))
+    def _resting(self, now: float, own: Partitions) -> frozenset[int]:
+        """Return what backs off after a failure: briefly while an owned partition waits for it, else ever longer."""
+        floor = max((state.position.floor for state in own.values() if state.position is not None), default=0)
+        return frozenset(
+            number
+            for number, (count, at) in self._failures.items()
+            if now - at < (_RETRY_S if number <= floor else pause_before(count, first=_RETRY_S, most=_RETRY_AT_MOST_S))
+        )
 
     def _positions(self, own: Partitions) -> dict[int, Position]:
         known = {partition: Position(0) for partition in range(self._partitions)} | dict(self._elsewhere)
@@ -166,8 +122,8 @@ class Agenda:
 
     def replayed(self) -> None:
         """Treat every command in the timeline as already answered."""
-        self._replayed = self._timeline.newest
-        self._answered = self._timeline.newest
+        self._replayed = self._answered = self._timeline.newest
+        self._decision = None
 
     def must_look(self, now: float, own: Partitions) -> bool:
         """Whether to fetch the committed positions of other workers' partitions and pass them to `looked`.
@@ -179,65 +135,114 @@ class Agenda:
         oldest, newest = (loaded[0], loaded[-1]) if loaded else (0, 0)
         is_cut_ahead = any(swap.cut for swap in swaps if swap.number >= oldest)
         is_behind = any(self.progress.of(swap.number) is State.FAILED for swap in swaps if swap.number > newest)
-        if is_cut_ahead and (len(loaded) != 1 or self._next(now, self._positions(own), own) is not None):
+        if is_cut_ahead and (len(loaded) != 1 or self._decide(now, own).next is not None):
             return True
         is_due = self._looked_at is None or now - self._looked_at >= _LOOK_S
         return is_due and (is_behind or not self._is_prepared)
 
     def turn(self, now: float, own: Partitions) -> list[Action]:
-        """Return the actions that are due now, in order.
+        """Return the actions that are due now, in order; `did` records each.
 
         None but to say why it stays out, where a command needs a later version: what is due then, only that knows. What
         is being staged is brought to its end.
         """
-        if self._timeline.held:
-            return list(self._stay_out(self._timeline.held))
-        positions = self._positions(own)
-        return [
-            *self._cancel_superseded(now, positions, own),
-            *self._answer_untouched(positions),
-            *self._stage_next(now, positions, own),
-            *self._announce(own),
-            *self._retire(positions, own),
-            *self._join(now, positions, own),
-        ]
+        return list(self._decide(now, own).actions)
 
-    def _cancel_superseded(self, now: float, positions: Mapping[int, Position], own: Partitions) -> Iterator[Action]:
+    def _decide(self, now: float, own: Partitions) -> _Decision:
+        """Return what is due now; as it was decided before, where nothing has changed that it depends on."""
+        inputs = self._inputs(now, own)
+        if self._decision is None or self._decision.inputs != inputs:
+            positions = self._positions(own)
+            needed = self._needed(positions)
+            following = self._next(needed, self._resting(now, own))
+            if self._timeline.held:
+                actions = [*self._stay_out(self._timeline.held)]
+            else:
+                actions = [
+                    *self._cancel_superseded(now, needed, positions, own),
+                    *self._answer_untouched(needed),
+                    *self._stage_next(following),
+                    *self._announce(own),
+                    *self._retire(positions, own),
+                    *self._join(following, positions),
+                ]
+            self._decision = _Decision(inputs, actions, following)
+        return self._decision
+
+    def _inputs(self, now: float, own: Partitions) -> tuple[object, ...]:
+        """Return all that a turn depends on but what changes with a call that forgets the last decision.
+
+        A timeline's newest generation tells which it has. The time matters for what backs off, and for what is late.
+        """
+        states = [(number, state.position, state.in_hand, bool(state.held)) for number, state in own.items()]
+        held, is_paused = self._timeline.held, self._timeline.is_paused
+        return self._timeline.newest, held, is_paused, self._resting(now, own), self._is_late(now), states
+
+    def _is_late(self, now: float) -> bool:
+        return self._superseded_at is not None and now - self._superseded_at >= _FINISH_S
+
+    def did(self, action: Action) -> None:
+        """Record that an action was performed."""
+        self._decision = None
+        match action:
+            case Report(swap, outcome):
+                self._reported(swap.number, outcome)
+            case Stage(swap):
+                self._staged = swap.number
+                # A failed generation stays FAILED while it is retried: older generations keep scoring what they may,
+                # and the client already has this worker's outcome.
+                if self.progress.of(swap.number) is not State.FAILED:
+                    self.progress.move(swap.number, State.STAGING)
+            case Cancel():
+                self._has_superseded = True
+            case Retire(number):
+                self.progress.move(number, State.RETIRED)
+            case Join():
+                self._is_prepared, self._lacks = True, ""
+            case StayOut(why):
+                self._lacks = why
+
+    def _reported(self, number: int, outcome: Outcome) -> None:
+        """Record a generation's outcome; the only place that does."""
+        before = self._outcomes.get(number)
+        if not outcome.may_follow(before):
+            raise AssertionError(f"generation {number}: {before} -> {outcome} is not a legal order of outcomes")
+        self._outcomes[number] = outcome
+        if outcome is Outcome.SERVING:
+            self._announced = number
+
+    def _cancel_superseded(
+        self, now: float, needed: Sequence[int], positions: Mapping[int, Position], own: Partitions
+    ) -> Iterator[Action]:
         """Cancel a staging that a newer swap has superseded, but only once in a row: the next one may finish.
 
         Otherwise swaps that arrive faster than a generation can be staged would cancel each other for ever: nothing new
         would serve, and a starting worker would never be able to join. One that ends a wait gets time to finish.
         """
-        if self._staged is None or self._has_superseded or self._staged in self._needed(positions):
+        if self._staged is None or self._has_superseded or self._staged in needed:
             return
         if self._superseded_at is None:
             self._superseded_at = now
         here = own if self._is_prepared else positions  # before it joins, any partition may become its own
         waiting = {one: at for one, at in positions.items() if one in here and self.progress.waits(one, at)}
-        if now - self._superseded_at >= _FINISH_S or not self.progress.would_end(waiting, self._staged):
-            self._has_superseded = True
+        if self._is_late(now) or not self.progress.would_end(waiting, self._staged):
             yield Cancel()
 
-    def _answer_untouched(self, positions: Mapping[int, Position]) -> Iterator[Action]:
+    def _answer_untouched(self, needed: Sequence[int]) -> Iterator[Action]:
         """Report SUPERSEDED for swaps that were overtaken before staging began: a client awaits their outcome."""
         for swap in reversed(self._timeline.swaps.values()):
             if swap.number <= self._answered:
                 break
             self._untouched.append(swap)
         self._answered = self._timeline.newest
-        needed = self._needed(positions)
-        untouched = [swap for swap in self._untouched if self.progress.of(swap.number) is State.ACCEPTED]
-        self._untouched = [swap for swap in untouched if swap.number in needed]
-        yield from (Report(swap, Outcome.SUPERSEDED) for swap in untouched if swap.number not in needed)
+        self._untouched = [swap for swap in self._untouched if swap.number not in self._outcomes]
+        yield from (Report(swap, Outcome.SUPERSEDED) for swap in self._untouched if swap.number not in needed)
 
-    def _stage_next(self, now: float, positions: Mapping[int, Position], own: Partitions) -> Iterator[Action]:
-        if self._staged is not None or (number := self._next(now, positions, own)) is None:
+    def _stage_next(self, following: int | None) -> Iterator[Action]:
+        if self._staged is not None or following is None:
             return
-        self._staged, swap = number, self._timeline.swaps[number]
-        # A failed generation stays FAILED while it is retried: older generations keep scoring what they may, and the
-        # client already has this worker's outcome.
-        if self.progress.of(number) is not State.FAILED:
-            self.progress.move(number, State.STAGING)
+        swap = self._timeline.swaps[following]
+        if self.progress.of(following) is not State.FAILED:
             yield Report(swap, Outcome.STAGING)
         yield Stage(swap)
 
@@ -258,16 +263,14 @@ class Agenda:
             may_commit = not state.held and isinstance(self.progress.choose(partition, at), Serve)
             if not swap.takes(partition, at.offset) or (at.floor < newest and may_commit):
                 return
-        self._announced = newest
         yield Report(swap, Outcome.SERVING)
 
     def _retire(self, positions: Mapping[int, Position], own: Partitions) -> Iterator[Action]:
         for number in self._unneeded(positions, own):
-            self.progress.move(number, State.RETIRED)
             yield Retire(number)
             yield Report(self._timeline.swaps[number], Outcome.RETIRED)
 
-    def _join(self, now: float, positions: Mapping[int, Position], own: Partitions) -> Iterator[Action]:
+    def _join(self, following: int | None, positions: Mapping[int, Position]) -> Iterator[Action]:
         """Join once every partition can be scored here, because joining takes partitions from other workers.
 
         Do not wait until nothing is left to stage: swaps may arrive faster than that.
@@ -275,16 +278,14 @@ class Agenda:
         if self._is_prepared:
             return
         lacks = self._missing(positions)
-        is_at_its_end = self.progress.loaded and self._next(now, positions, own) is None
+        is_at_its_end = self.progress.loaded and following is None
         if not lacks or (is_at_its_end and self._looked_at is not None):
-            self._is_prepared, self._lacks = True, ""
             yield Join()
         else:
             yield from self._stay_out(lacks)
 
     def _stay_out(self, lacks: str) -> Iterator[Action]:
         if not self._is_prepared and lacks != self._lacks:
-            self._lacks = lacks
             yield StayOut(lacks)
 
     def _missing(self, positions: Mapping[int, Position]) -> str:
@@ -295,11 +296,9 @@ class Agenda:
                 return f"partition {partition} {why}"
         return "" if self.progress.loaded else "no generation is ready on this worker"
 
-    # ---- results of actions
-
     def looked(self, committed: Mapping[int, Position], now: float) -> None:
         """Record the committed position of every partition of the deployment."""
-        self._elsewhere, self._looked_at = committed, now
+        self._elsewhere, self._looked_at, self._decision = committed, now, None
 
     def ready(self, number: int, phases: Mapping[str, float]) -> list[Action]:
         """Record that the staged generation is loaded and warm; return the actions that follow."""
@@ -344,6 +343,7 @@ class Agenda:
     def _end_of_staging(self, number: int) -> Sequence[KeepStandby]:
         """Allow the next staging; keep a standby only if a generation of that kind is loaded, as it costs memory."""
         self._staged = self._superseded_at = None
+        self._decision = None
         kind = self._timeline.swaps[number].generation.model.kind
         loaded = [self._timeline.swaps[one].generation for one in self.progress.loaded]
         return [KeepStandby(generation) for generation in loaded if generation.model.kind == kind][-1:]

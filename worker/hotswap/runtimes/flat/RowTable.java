@@ -1,8 +1,8 @@
-package hotswap;
+package hotswap.flat;
 
 import java.util.Arrays;
 
-/** The rows of some requests, and their scores: they are scored in blocks, each as soon as it is full. */
+/** Rows and their scores. Rows are scored in blocks, each when it is full. */
 final class RowTable {
   private static final int MAX_BLOCK = 256;
   private static final int MAX_NUMBERS = 1 << 16; // of a block
@@ -13,7 +13,7 @@ final class RowTable {
   private final double[] block;
   private final double[] blockScores;
   private double[] scores = new double[1 << 10];
-  private int waiting; // rows of the block, which are the table's last
+  private int waiting; // the rows of the block, which are the last ones of the table
   private int size;
 
   RowTable(BlockScorer scorer, int columns, int width) {
@@ -33,7 +33,7 @@ final class RowTable {
     return size >= MAX_BLOCK;
   }
 
-  /** Adds a row. Raises what the model raises for the rows of a block that is full. */
+  /** Adds a row. Throws the model's exception for any row of a full block. */
   void add(double[] row) {
     if (waiting * width == blockScores.length) {
       score();
@@ -43,13 +43,13 @@ final class RowTable {
     size++;
   }
 
-  /** Forgets the rows behind `size`. */
-  void cut(int size) {
+  /** Truncates to `size` rows. */
+  void truncate(int size) {
     waiting = Math.max(0, waiting - (this.size - size));
     this.size = size;
   }
 
-  /** The scores of all rows. Raises what the model raises for one of them. */
+  /** The scores of all rows, valid until the next row. Throws the model's exception for any of them. */
   double[] scores() {
     score();
     return scores;

@@ -1,4 +1,4 @@
-package hotswap;
+package hotswap.flat;
 
 import java.nio.ByteBuffer;
 import java.nio.charset.StandardCharsets;
@@ -6,18 +6,18 @@ import java.util.Arrays;
 import java.util.zip.CRC32C;
 
 /**
- * Writes finished record batches (format v2, KIP-98), one behind the other: what a producer would send, with its id, its
- * epoch and its sequence numbers, which count on from batch to batch.
+ * Writes finished record batches (format v2, KIP-98), as a producer sends them: with its id, its epoch, and sequence
+ * numbers that continue from batch to batch.
  */
 final class RecordWriter {
   /**
-   * What every batch has.
+   * The fields of every batch's header.
    *
    * @param maxBytes the largest batch of more than one record
    */
   record Stamp(long producer, short epoch, int sequence, short attributes, long timestamp, int maxBytes) {}
 
-  /** The headers of an answer: those of its generation, its operation, and the place before the offset of its source. */
+  /** The headers of an answer: its generation, its operation, and its source up to the offset. */
   record Headers(byte[] generation, byte[] operation, byte[] place) {}
 
   private static final int OVERHEAD = 12, MAGIC = 2, CRC_AT = 17, TIMES_AT = 27, PRODUCER_AT = 43, EPOCH_AT = 51;
@@ -34,7 +34,7 @@ final class RecordWriter {
   private Headers headers;
   private int batches, end, start, count, sequence;
 
-  /** Forgets what it has written. */
+  /** Discards all batches. */
   void open(Stamp stamp, Headers headers) {
     this.stamp = stamp;
     this.headers = headers;
@@ -42,8 +42,8 @@ final class RecordWriter {
     batches = end = start = count = 0;
   }
 
-  /** Adds the answer to a request. */
-  void add(RecordReader of, Pending.Request request, byte[] answer, int length) {
+  /** Adds the answer to a request: the first `length` bytes of `answer`. */
+  void add(RecordReader record, Pending.Request request, byte[] answer, int length) {
     int digitsAt = digits(request.offset);
     int sourceLength = headers.place.length + MAX_DIGITS - digitsAt;
     int tail = headers.generation.length + headers.operation.length + request.headersLength + SOURCE.length
@@ -52,7 +52,7 @@ final class RecordWriter {
         + size(OURS + request.headerCount) + tail;
     begin(body);
     varint(request.keyLength);
-    copy(of.bytes, request.key, Math.max(request.keyLength, 0));
+    copy(record.bytes, request.key, Math.max(request.keyLength, 0));
     varint(length);
     copy(answer, 0, length);
     varint(OURS + request.headerCount);
@@ -60,7 +60,7 @@ final class RecordWriter {
       copy(headers.generation, 0, headers.generation.length);
       copy(headers.operation, 0, headers.operation.length);
     } else {
-      copy(of.bytes, request.headers, request.headersLength);
+      copy(record.bytes, request.headers, request.headersLength);
       copy(headers.operation, 0, headers.operation.length);
       copy(headers.generation, 0, headers.generation.length);
     }
@@ -70,13 +70,13 @@ final class RecordWriter {
     copy(digits, digitsAt, MAX_DIGITS - digitsAt);
   }
 
-  /** Adds a record whose key, value and headers are written already. */
+  /** Adds a record with this key, value and headers, serialized. */
   void add(byte[] written, int at, int length) {
     begin(length);
     copy(written, at, length);
   }
 
-  /** The batches: u32 n, n x (u32 bytes, u32 records), and the batches joined; little-endian. */
+  /** The size of the batches: u32 n, n x (u32 bytes, u32 records), and the batches joined; little-endian. */
   int size() {
     finish();
     return Integer.BYTES * (1 + 2 * batches) + end;
@@ -90,7 +90,7 @@ final class RecordWriter {
     to.put(out, 0, end);
   }
 
-  /** Begins a record whose key, value and headers take so many bytes, in another batch if this one has no room. */
+  /** Begins a record whose key, value and headers take `tail` bytes, in a new batch if this one has no room. */
   private void begin(int tail) {
     int body = 2 + size(count) + tail; // its attributes and timestamp are 0
     if (count > 0 && end - start + size(body) + body > stamp.maxBytes) {
@@ -137,7 +137,7 @@ final class RecordWriter {
     count = 0;
   }
 
-  /** Writes a number to the end of `digits`; where it begins there. */
+  /** Writes a number to the end of `digits`; returns the place of its first digit. */
   private int digits(long number) {
     int at = MAX_DIGITS;
     do {

@@ -1,24 +1,20 @@
-package hotswap;
+package hotswap.flat;
 
-import java.lang.invoke.MethodHandles;
-import java.lang.invoke.VarHandle;
-import java.nio.ByteOrder;
-import java.util.Arrays;
-
-/** Encodes the answers to requests, one behind the other, from the scores of their rows. */
+/** Encodes the answer to a request from the scores of its rows. */
 public final class AnswerWriter {
-  /** What a part of an answer is. */
+  /** The kinds of parts. */
   private static final int LABEL = 0, NUMBER = 1, NUMBERS = 2;
 
-  private static final int NONE = -1;
-  private static final int MAX_VARINT = 5;
-  private static final VarHandle INTS = MethodHandles.byteArrayViewVarHandle(int[].class, ByteOrder.LITTLE_ENDIAN);
-  private static final VarHandle LONGS = MethodHandles.byteArrayViewVarHandle(long[].class, ByteOrder.LITTLE_ENDIAN);
+  private static final int NO_CLASS = -1;
 
   /**
-   * The parts of an answer in the order of their fields: a LABEL is a whole field for each class (behind a tag: an element
-   * of a packed field), a NUMBER or NUMBERS the scores from `starts` to `stops`, as floats or doubles behind the tag. A
-   * zero may be left out as proto3 has it.
+   * The parts of an answer in the order of their fields.
+   *
+   * @param kinds LABEL: a serialized field for each class (behind a tag, an element of a packed field); NUMBER or NUMBERS:
+   *     scores behind a tag
+   * @param starts the first score of each part
+   * @param stops the score after its last
+   * @param leaveZerosOut whether a zero is not written, as in proto3
    */
   public record Parts(
       int[] kinds, int[] starts, int[] stops, boolean[] areFloats, boolean[] leaveZerosOut, byte[][] tags,
@@ -29,14 +25,13 @@ public final class AnswerWriter {
   private final byte[] rowTag;
   private final boolean isByRow;
 
-  private double[] table = new double[0];
-  private byte[] out = new byte[1 << 16];
-  private int end;
+  private double[] table;
+  private WireWriter out;
 
   /**
-   * @param width how many scores a row has
-   * @param rowTag the tag of the repeated field that holds an answer's rows; empty: the answer has the fields itself
-   * @param isByRow whether each row is answered by a message; else the answer's fields are repeated
+   * @param width the number of scores of a row
+   * @param rowTag the tag of the answer's repeated field of rows; empty: the answer has the fields itself
+   * @param isByRow whether each row is answered by a message; otherwise, the answer's fields are repeated
    */
   public AnswerWriter(int width, Parts parts, byte[] rowTag, boolean isByRow) {
     this.width = width;
@@ -49,58 +44,46 @@ public final class AnswerWriter {
     return width;
   }
 
-  /** The answers so far, which end at `end`. */
-  byte[] bytes() {
-    return out;
-  }
-
-  int end() {
-    return end;
-  }
-
-  /** Forgets the answers behind `end`. */
-  void cut(int end) {
-    this.end = end;
-  }
-
-  /** Writes the answer to the request with these rows of `scores`; its length, or FlatRows.LEFT: a row has no class. */
-  int write(double[] scores, int first, int last) {
-    int before = end;
-    table = scores;
-    if (isByRow ? writeRows(first, last) : writeColumns(first, last)) {
-      return end - before;
-    }
-    end = before;
-    return FlatRows.LEFT;
+  /** Writes the answer to the request with the rows from `first` to `last` of `scores`; false if one has no class. */
+  boolean write(double[] scores, int first, int last, WireWriter out) {
+    this.table = scores;
+    this.out = out;
+    return isByRow ? writeRows(first, last) : writeColumns(first, last);
   }
 
   private boolean writeRows(int first, int last) {
+    int before = out.end();
     for (int row = first; row < last; row++) {
       int size = size(row);
-      if (size == NONE) {
+      if (size == NO_CLASS) {
+        out.truncate(before);
         return false;
       }
       if (rowTag.length > 0) {
         write(rowTag);
-        writeVarint(size);
+        out.varint(size);
       }
-      for (int part = 0; part < parts.kinds.length; part++) {
-        int scores = row * width;
-        if (parts.kinds[part] == LABEL) {
-          write(label(part, row));
-        } else if (!isLeftOut(part, scores)) {
-          write(parts.tags[part]);
-          if (parts.kinds[part] == NUMBERS) {
-            writeVarint(bytes(part));
-          }
-          writeNumbers(part, scores);
-        }
-      }
+      writeRow(row);
     }
     return true;
   }
 
-  /** How long the message of a row is; NONE where it has no class. */
+  private void writeRow(int row) {
+    int scores = row * width;
+    for (int part = 0; part < parts.kinds.length; part++) {
+      if (parts.kinds[part] == LABEL) {
+        write(label(part, row));
+      } else if (!isLeftOut(part, scores)) {
+        write(parts.tags[part]);
+        if (parts.kinds[part] == NUMBERS) {
+          out.varint(bytes(part));
+        }
+        writeNumbers(part, scores);
+      }
+    }
+  }
+
+  /** The length of the message of a row, or NO_CLASS. */
   private int size(int row) {
     int size = 0;
     int scores = row * width;
@@ -108,7 +91,7 @@ public final class AnswerWriter {
       if (parts.kinds[part] == LABEL) {
         double number = table[scores + parts.starts[part]];
         if (!(number >= 0 && number < parts.labels[part].length)) {
-          return NONE;
+          return NO_CLASS;
         }
         size += parts.labels[part][(int) number].length;
       } else if (!isLeftOut(part, scores)) {
@@ -122,7 +105,7 @@ public final class AnswerWriter {
 
   private boolean writeColumns(int first, int last) {
     for (int row = first; row < last; row++) {
-      if (size(row) == NONE) {
+      if (size(row) == NO_CLASS) {
         return false;
       }
     }
@@ -131,7 +114,7 @@ public final class AnswerWriter {
         writeLabels(part, first, last);
       } else {
         write(parts.tags[part]);
-        writeVarint((last - first) * bytes(part));
+        out.varint((last - first) * bytes(part));
         for (int row = first; row < last; row++) {
           writeNumbers(part, row * width);
         }
@@ -147,7 +130,7 @@ public final class AnswerWriter {
         size += label(part, row).length;
       }
       write(parts.tags[part]);
-      writeVarint(size);
+      out.varint(size);
     }
     for (int row = first; row < last; row++) {
       write(label(part, row));
@@ -174,13 +157,9 @@ public final class AnswerWriter {
     for (int at = parts.starts[part]; at < parts.stops[part]; at++) {
       double number = table[scores + at];
       if (parts.areFloats[part]) {
-        room(Float.BYTES);
-        INTS.set(out, end, Float.floatToRawIntBits((float) number));
-        end += Float.BYTES;
+        out.fixed32(Float.floatToRawIntBits((float) number));
       } else {
-        room(Double.BYTES);
-        LONGS.set(out, end, Double.doubleToRawLongBits(number));
-        end += Double.BYTES;
+        out.fixed64(Double.doubleToRawLongBits(number));
       }
     }
   }
@@ -189,23 +168,7 @@ public final class AnswerWriter {
     return (Integer.SIZE - Integer.numberOfLeadingZeros(value | 1) + 6) / 7;
   }
 
-  private void writeVarint(int value) {
-    room(MAX_VARINT);
-    for (; (value & ~0x7F) != 0; value >>>= 7) {
-      out[end++] = (byte) (value & 0x7F | 0x80);
-    }
-    out[end++] = (byte) value;
-  }
-
   private void write(byte[] bytes) {
-    room(bytes.length);
-    System.arraycopy(bytes, 0, out, end, bytes.length);
-    end += bytes.length;
-  }
-
-  private void room(int bytes) {
-    if (out.length - end < bytes) {
-      out = Arrays.copyOf(out, 2 * (end + bytes));
-    }
+    out.raw(bytes, bytes.length);
   }
 }

@@ -1,29 +1,30 @@
-package hotswap;
+package hotswap.flat;
 
 /**
  * Some trees of a forest, for eight rows at a time (the lanes), whose chains of loads and comparisons overlap.
  *
- * <p>A row is turned to whole numbers first, and every split is then `number > split`. A number's key is ordered as the
- * number is; a second place has its complement, for splits that send small values far. For each set of levels that a
- * split of a categorical column tests, a place has 1 where the row's level goes far. A missing value never goes far.
+ * <p>A row is converted to whole numbers first, so that every split is `number > split`. A number's key is ordered as the
+ * number is; a second place has its complement, for splits whose small values take the far branch. For each set of levels
+ * that a split of a categorical column tests, a place has 1 if the row's level takes the far branch. A missing value never
+ * does.
  *
- * <p>A node is split << 32 | place * LANES << 16 | the way to its near child, behind which its far child is. A leaf's way
- * is 0, and nothing goes far there: so a row that has arrived waits for the others.
+ * <p>A node is split << 32 | place * LANES << 16 | the distance to its near child, behind which its far child is. A leaf's
+ * distance is 0, and its test is never true: so a row that has arrived waits for the others.
  */
 final class Grove {
   static final int LANES = 8;
-  static final int MAX_PLACES = (1 << 16) / LANES; // as a node has room for
+  static final int MAX_PLACES = (1 << 16) / LANES; // a node's 16 bits
   static final int MAX_WAY = (1 << 16) - 1;
   static final int NEVER = Integer.MAX_VALUE; // a split that nothing reaches
   static final int MISSING = Integer.MIN_VALUE; // not above any split
   private static final int MAX_NUMBERS = 1 << 14; // of a block of rows: they stay in the CPU's cache
 
   /**
-   * What a row has of one column.
+   * The places of one column.
    *
-   * @param place of the key and, behind it, its complement; NO_PLACE: no split compares them
-   * @param setPlace of the first of the sets
-   * @param sets for each level, and at the end for a missing one, what the sets say
+   * @param place of the key, before the complement's; NO_PLACE: no split compares them
+   * @param setPlace of the first set
+   * @param sets the membership of each level, and at the end of a missing one, in the sets
    */
   record Column(int number, int place, int setPlace, byte[][] sets) {
     static final int NO_PLACE = -1;
@@ -38,7 +39,7 @@ final class Grove {
   private final int[] classes;
   private final int[] numbers; // of a block of rows: eight rows, place by place, then the next eight
 
-  /** The trees: where each begins, how deep it is, and which score it adds to; `leaves` has the leaves' values. */
+  /** `roots`, `depths` and `classes` (the scores that they add to) are of the trees, `leaves` of the nodes. */
   Grove(Column[] columns, int places, long[] nodes, float[] leaves, int[] roots, int[] depths, int[] classes) {
     this.columns = columns;
     this.places = places;
@@ -78,13 +79,13 @@ final class Grove {
       numbers[place + LANES] = value == value ? ~key : MISSING;
     }
     int missing = column.sets.length - 1;
-    byte[] said = column.sets[value >= 0 && value < missing ? (int) value : missing];
-    for (int set = 0, place = at + column.setPlace * LANES; set < said.length; set++, place += LANES) {
-      numbers[place] = said[set];
+    byte[] membership = column.sets[value >= 0 && value < missing ? (int) value : missing];
+    for (int set = 0, place = at + column.setPlace * LANES; set < membership.length; set++, place += LANES) {
+      numbers[place] = membership[set];
     }
   }
 
-  /** The key of the greatest float that is not above `value`: what is at a float's split, or above it, has a key as great. */
+  /** The key of the greatest float that is not above `value`: values at or above a split have a key at or above its own. */
   static int key(double value) {
     float near = (float) value + 0.0f; // -0.0 is 0.0
     int bits = Float.floatToRawIntBits(near);

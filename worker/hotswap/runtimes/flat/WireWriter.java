@@ -1,12 +1,12 @@
-package hotswap;
+package hotswap.flat;
 
 import java.lang.invoke.MethodHandles;
 import java.lang.invoke.VarHandle;
 import java.nio.ByteOrder;
 import java.util.Arrays;
 
-/** Bytes that grow, and protobuf's wire format written behind them. */
-final class JarBytes {
+/** Writes protobuf's wire format to a growing array. */
+public final class WireWriter {
   private static final int MAX_VARINT = 10;
   private static final VarHandle INTS = MethodHandles.byteArrayViewVarHandle(int[].class, ByteOrder.LITTLE_ENDIAN);
   private static final VarHandle LONGS = MethodHandles.byteArrayViewVarHandle(long[].class, ByteOrder.LITTLE_ENDIAN);
@@ -14,21 +14,21 @@ final class JarBytes {
   private byte[] bytes = new byte[1 << 10];
   private int end;
 
-  byte[] bytes() {
+  public byte[] bytes() {
     return bytes;
   }
 
-  int end() {
+  public int end() {
     return end;
   }
 
-  /** Forgets what is behind `end`. */
-  void cut(int end) {
+  /** Truncates to `end` bytes. */
+  public void truncate(int end) {
     this.end = end;
   }
 
-  /** Whether all bytes from here on are 0: as the value of a field, it is the default one. */
-  boolean isZeroFrom(int begin) {
+  /** Whether all bytes from `begin` on are 0: as the value of a field, its default. */
+  public boolean isZeroFrom(int begin) {
     for (int at = begin; at < end; at++) {
       if (bytes[at] != 0) {
         return false;
@@ -37,7 +37,7 @@ final class JarBytes {
     return true;
   }
 
-  void varint(long value) {
+  public void varint(long value) {
     room(MAX_VARINT);
     for (; (value & ~0x7FL) != 0; value >>>= 7) {
       bytes[end++] = (byte) (value & 0x7F | 0x80);
@@ -45,28 +45,28 @@ final class JarBytes {
     bytes[end++] = (byte) value;
   }
 
-  void fixed32(int value) {
+  public void fixed32(int value) {
     room(Integer.BYTES);
     INTS.set(bytes, end, value);
     end += Integer.BYTES;
   }
 
-  void fixed64(long value) {
+  public void fixed64(long value) {
     room(Long.BYTES);
     LONGS.set(bytes, end, value);
     end += Long.BYTES;
   }
 
-  void raw(byte[] given, int length) {
+  public void raw(byte[] source, int length) {
     room(length);
-    System.arraycopy(given, 0, bytes, end, length);
+    System.arraycopy(source, 0, bytes, end, length);
     end += length;
   }
 
   /** Writes the length and the bytes. */
-  void sized(byte[] given, int length) {
+  public void sized(byte[] source, int length) {
     varint(length);
-    raw(given, length);
+    raw(source, length);
   }
 
   private void room(int more) {

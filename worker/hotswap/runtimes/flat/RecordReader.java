@@ -1,4 +1,4 @@
-package hotswap;
+package hotswap.flat;
 
 import java.lang.invoke.MethodHandles;
 import java.lang.invoke.VarHandle;
@@ -6,8 +6,8 @@ import java.nio.ByteOrder;
 import java.util.Arrays;
 
 /**
- * Reads Kafka's record batches (format v2, KIP-98) as a broker returns them, uncompressed, record by record, strictly: it
- * raises Wire.Odd where anything is not as it must be, or where aiokafka's parser might read something else.
+ * Reads Kafka's record batches (format v2, KIP-98) as a broker returns them, uncompressed, record by record. It is strict:
+ * it throws Declined for anything malformed, and for anything that aiokafka's parser might read otherwise.
  *
  * <p>After `next`, the fields describe a record: its offset, and where in `bytes` it, its key, value and headers are. A
  * length of -1 is null.
@@ -119,7 +119,7 @@ final class RecordReader {
         seen |= 1L << single;
       }
       int size = varint();
-      isCovered &= size >= 0; // a null is for the plain path
+      isCovered &= size >= 0; // a null is for the fallback
       skip(size);
     }
   }
@@ -156,7 +156,7 @@ final class RecordReader {
   }
 
   private long varlong() {
-    int end = Math.min(batchEnd, at + 9); // those of ten bytes are for the plain path
+    int end = Math.min(batchEnd, at + 9); // those of ten bytes are for the fallback
     long raw = 0;
     for (int shift = 0; at < end; shift += 7) {
       byte one = bytes[at++];
@@ -165,12 +165,12 @@ final class RecordReader {
         return raw >>> 1 ^ -(raw & 1);
       }
     }
-    throw Wire.odd();
+    throw new Declined();
   }
 
   private static void check(boolean isSo) {
     if (!isSo) {
-      throw Wire.odd();
+      throw new Declined();
     }
   }
 }

@@ -1,33 +1,34 @@
-package hotswap;
+package hotswap.flat;
 
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 import java.util.Arrays;
 
 /**
- * Answers requests as record batches with record batches, in one call: reads the records, decodes, scores and encodes
- * their values, and writes the answers as the producer sends them.
+ * Answers record batches of requests with record batches of answers, in one call: reads the records, decodes, scores and
+ * encodes their values, and writes the answers as the producer sends them.
  *
- * <p>It answers only what is plainly good, as FlatRows does. The requests that it leaves are returned instead, and the
- * call is repeated with their answers, which it then writes in their places.
+ * <p>Declines requests as FlatRows does. If any is declined, the result lists the declined requests, and the caller
+ * repeats the order with the fallback's answers to them, which are then written in their places.
  *
- * <p>An order is as host/sealing.py packs it. The result is u32 SEALED and the batches as RecordWriter writes them; or u32
- * LEFT, u32 n, n x (i64 offset, u32 where its record begins in the data, u32 where it ends); or u32 UNREADABLE: some
- * record is not as it should be, and none was answered. All is little-endian.
+ * <p>host/sealing.py packs an order. The result is u32 SEALED and the batches as RecordWriter writes them; or u32
+ * DECLINED, u32 n, n x (i64 offset, u32 begin, u32 end: the place of its record in the data); or u32 UNREADABLE: a record
+ * is malformed, and no request was answered. All is little-endian.
  */
 public final class FlatRecords {
-  private static final int SEALED = 0, LEFT = 1, UNREADABLE = 2;
+  private static final int SEALED = 0, DECLINED = 1, UNREADABLE = 2;
 
   private final RowReader reader;
   private final RowTable table;
   private final AnswerWriter writer;
   private final Pending pending = new Pending();
+  private final WireWriter out = new WireWriter(); // one answer
   private final RecordWriter records = new RecordWriter();
   private ByteBuffer result = ByteBuffer.allocateDirect(0);
 
   private byte[] bytes = new byte[0];
-  private long[] left = new long[3 << 4]; // of each: its offset, its begin, its end
-  private int leftSize;
+  private long[] declined = new long[3 << 4]; // offset, begin and end of each request
+  private int declinedCount;
   private int maxAnswer, maxRequest, maxRecord;
 
   public FlatRecords(BlockScorer scorer, RowReader reader, AnswerWriter writer) {
@@ -36,7 +37,7 @@ public final class FlatRecords {
     this.writer = writer;
   }
 
-  /** Carries out an order; what it returns holds until the next one. */
+  /** Executes one order. The returned buffer is valid until the next call. */
   public ByteBuffer seal(ByteBuffer order) {
     order.order(ByteOrder.LITTLE_ENDIAN);
     long from = order.getLong();
@@ -49,11 +50,11 @@ public final class FlatRecords {
     records.open(stamp, new RecordWriter.Headers(bytes(order), bytes(order), bytes(order)));
     byte[][] read = names(order);
     byte[][] single = names(order);
-    int given = order.getInt();
-    long[] offsets = new long[given];
-    int[] ends = new int[given + 1];
+    int count = order.getInt();
+    long[] offsets = new long[count];
+    int[] ends = new int[count + 1];
     byte[] answers = bytes(order);
-    for (int i = 0; i < given; i++) {
+    for (int i = 0; i < count; i++) {
       offsets[i] = order.getLong();
       ends[i + 1] = ends[i] + order.getInt();
     }
@@ -62,7 +63,7 @@ public final class FlatRecords {
       bytes = new byte[2 * size];
     }
     order.get(bytes, 0, size);
-    leftSize = 0;
+    declinedCount = 0;
     clear();
     try {
       RecordReader requests = new RecordReader(read, single);
@@ -76,22 +77,22 @@ public final class FlatRecords {
         }
       }
       write(requests, answers, ends);
-    } catch (Wire.Odd odd) {
+    } catch (Declined unreadable) {
       return empty(UNREADABLE);
     }
-    return leftSize > 0 ? left() : sealed();
+    return declinedCount > 0 ? declined() : sealed();
   }
 
-  private void take(RecordReader record, int given) {
+  private void take(RecordReader record, int answer) {
     int before = table.size();
     Pending.Request request = pending.add(record);
     request.first = request.last = before;
-    if (given >= 0) {
-      request.given = given;
+    if (answer >= 0) {
+      request.answer = answer;
     } else if (!isCovered(record) || !read(record)) {
       pending.removeLast();
-      table.cut(before);
-      leave(request);
+      table.truncate(before);
+      decline(request);
     }
     request.last = table.size();
   }
@@ -106,28 +107,28 @@ public final class FlatRecords {
       reader.read(record.bytes, record.value, record.valueLength, table);
       return true;
     } catch (RuntimeException error) {
-      return false; // the plain path finds out what it is, and says so
+      return false; // the fallback finds the reason, and reports it
     }
   }
 
-  /** Writes the answers to the pending requests, unless some request is left: then another call will. */
-  private void write(RecordReader of, byte[] answers, int[] ends) {
-    if (leftSize == 0) {
+  /** Writes the answers to the pending requests, unless a request is declined: the next call then writes them. */
+  private void write(RecordReader record, byte[] answers, int[] ends) {
+    if (declinedCount == 0) {
       try {
         double[] scores = table.scores();
         for (int i = 0; i < pending.size(); i++) {
           Pending.Request request = pending.get(i);
-          if (request.given == Pending.NOT_GIVEN) {
-            answer(of, request, scores);
-          } else if (ends[request.given] < ends[request.given + 1]) {
-            records.add(answers, ends[request.given], ends[request.given + 1] - ends[request.given]);
+          if (request.answer == Pending.NO_ANSWER) {
+            answer(record, request, scores);
+          } else if (ends[request.answer] < ends[request.answer + 1]) {
+            records.add(answers, ends[request.answer], ends[request.answer + 1] - ends[request.answer]);
           }
         }
       } catch (RuntimeException error) { // the model's, for one of the rows
-        leftSize = 0;
+        declinedCount = 0;
         for (int i = 0; i < pending.size(); i++) {
-          if (pending.get(i).given == Pending.NOT_GIVEN) {
-            leave(pending.get(i));
+          if (pending.get(i).answer == Pending.NO_ANSWER) {
+            decline(pending.get(i));
           }
         }
       }
@@ -135,32 +136,31 @@ public final class FlatRecords {
     clear();
   }
 
-  private void answer(RecordReader of, Pending.Request request, double[] scores) {
-    writer.cut(0);
-    int length = writer.write(scores, request.first, request.last);
-    // The topic's limit is beyond maxAnswer by more than our own headers take.
-    long whole = (long) length + Math.max(request.keyLength, 0) + request.headersLength;
-    if (length == FlatRows.LEFT || whole > maxAnswer) {
-      leave(request);
+  private void answer(RecordReader record, Pending.Request request, double[] scores) {
+    out.truncate(0);
+    boolean isWritten = writer.write(scores, request.first, request.last, out);
+    // The topic's limit exceeds maxAnswer by more than our own headers take.
+    long whole = (long) out.end() + Math.max(request.keyLength, 0) + request.headersLength;
+    if (isWritten && whole <= maxAnswer) {
+      records.add(record, request, out.bytes(), out.end());
     } else {
-      records.add(of, request, writer.bytes(), length);
+      decline(request);
     }
   }
 
-  private void leave(Pending.Request request) {
-    if (left.length < 3 * (leftSize + 1)) {
-      left = Arrays.copyOf(left, 2 * left.length);
+  private void decline(Pending.Request request) {
+    if (declined.length < 3 * (declinedCount + 1)) {
+      declined = Arrays.copyOf(declined, 2 * declined.length);
     }
-    left[3 * leftSize] = request.offset;
-    left[3 * leftSize + 1] = request.begin;
-    left[3 * leftSize + 2] = request.end;
-    leftSize++;
+    declined[3 * declinedCount] = request.offset;
+    declined[3 * declinedCount + 1] = request.begin;
+    declined[3 * declinedCount + 2] = request.end;
+    declinedCount++;
   }
 
   private void clear() {
     pending.clear();
-    table.cut(0);
-    writer.cut(0);
+    table.truncate(0);
   }
 
   private ByteBuffer sealed() {
@@ -170,10 +170,11 @@ public final class FlatRecords {
     return to.flip();
   }
 
-  private ByteBuffer left() {
-    ByteBuffer to = room(2 * Integer.BYTES + leftSize * (Long.BYTES + 2 * Integer.BYTES)).putInt(LEFT).putInt(leftSize);
-    for (int i = 0; i < 3 * leftSize; i += 3) {
-      to.putLong(left[i]).putInt((int) left[i + 1]).putInt((int) left[i + 2]);
+  private ByteBuffer declined() {
+    int size = 2 * Integer.BYTES + declinedCount * (Long.BYTES + 2 * Integer.BYTES);
+    ByteBuffer to = room(size).putInt(DECLINED).putInt(declinedCount);
+    for (int i = 0; i < 3 * declinedCount; i += 3) {
+      to.putLong(declined[i]).putInt((int) declined[i + 1]).putInt((int) declined[i + 2]);
     }
     return to.flip();
   }

@@ -1,0 +1,10 @@
+package hotswap.flat;
+
+/** Scores rows of numbers, block by block. */
+public interface BlockScorer {
+  /**
+   * Writes the scores of the first `count` rows to `scores`, row after row, as `rows` has its numbers, which stay as they
+   * are. Throws what the model throws for any of them.
+   */
+  void score(double[] rows, int count, double[] scores);
+}

@@ -1,0 +1,78 @@
+"""Answers to flat rows: describes to the JVM the parts that an answer is written from (AnswerWriter.java)."""
+
+from collections.abc import Sequence
+from typing import Any, Final, NamedTuple
+
+import jpype
+import numpy as np
+from google.protobuf.descriptor import FieldDescriptor
+
+from hotswap.codec.encoder import Encoder
+from hotswap.codec.messages import serialize
+from hotswap.codec.outputs import FLOATS, Fill, Output
+from hotswap.codec.packed import varint
+from hotswap.runtimes.flat.bridge import SIZED, NotFlat, java_bytes, own
+
+LABEL: Final = 0
+_NUMBER, _NUMBERS = 1, 2
+
+
+class Part(NamedTuple):
+    """A field of an answer. `labels` has the serialized field for each class; `tag` precedes numbers, packed labels."""
+
+    kind: int
+    output: Output
+    is_float: bool = False
+    leaves_zero_out: bool = False
+    tag: bytes = b""
+    labels: Sequence[bytes] = ()
+
+
+def parts_of(encoder: Encoder, fills: Sequence[Fill], width: int) -> list[Part]:
+    """Return the parts of an answer with these fields, whose outputs are numbers up to `width`. Raises NotFlat."""
+    return [_part(fill, encoder, width) for fill in sorted(fills, key=lambda fill: fill.field.number)]
+
+
+def _part(fill: Fill, encoder: Encoder, width: int) -> Part:
+    part, output, name = fill.field, fill.output, fill.field.name
+    is_label = output.classes is not None
+    if fill.parents or not (is_label or part.cpp_type in FLOATS):
+        raise NotFlat(f"output field `{name}` is nested, or neither a label nor a number")
+    if output.stop > width:
+        raise NotFlat(f"output `{output.name}` is not one of the scores")
+
+    def written(value: Any) -> bytes:
+        return serialize(encoder.row(**{name: [value] if part.is_repeated else value}))
+
+    if is_label:
+        labels, tag = [*map(written, fill.labels)], varint(part.number << 3 | SIZED)
+        if encoder.is_by_row or part.type == FieldDescriptor.TYPE_STRING or not labels[0].startswith(tag):
+            return Part(LABEL, output, labels=labels)
+        return Part(LABEL, output, tag=tag, labels=[label[len(tag) + 1 :] for label in labels])
+    is_float = part.cpp_type == FieldDescriptor.CPPTYPE_FLOAT
+    one, size = written(1.0), np.dtype(FLOATS[part.cpp_type]).itemsize
+    if not part.is_repeated:
+        return Part(_NUMBER, output, is_float, not part.has_presence, one[:-size])
+    if one[0] & 7 != SIZED:
+        raise NotFlat(f"output field `{name}` is not packed")
+    return Part(_NUMBERS, output, is_float, tag=one[: -size - 1])
+
+
+def answer_writer(encoder: Encoder, parts: Sequence[Part], width: int) -> Any:
+    """Return the AnswerWriter of answers with these parts, from rows of `width` scores."""
+    row_tag = varint(encoder.rows.number << 3 | SIZED) if encoder.rows else b""
+    return own("flat.AnswerWriter")(width, _described(parts), java_bytes(row_tag), encoder.is_by_row)
+
+
+def _described(parts: Sequence[Part]) -> Any:
+    """Describe the parts of an answer, as AnswerWriter.Parts."""
+    ints, flags, octets = jpype.JArray(jpype.JInt), jpype.JArray(jpype.JBoolean), jpype.JArray(jpype.JByte, 2)
+    return own("flat.AnswerWriter$Parts")(
+        ints([part.kind for part in parts]),
+        ints([part.output.start for part in parts]),
+        ints([part.output.stop for part in parts]),
+        flags([part.is_float for part in parts]),
+        flags([part.leaves_zero_out for part in parts]),
+        octets([java_bytes(part.tag) for part in parts]),
+        jpype.JArray(jpype.JByte, 3)([octets([*map(java_bytes, part.labels)]) for part in parts]),
+    )
