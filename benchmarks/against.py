@@ -117,9 +117,9 @@ def section() -> tuple[Machine, list[Figures]]:
     title = f"The worker of commit {kept[NEW]} beside that of commit {kept[OLD]}, which was measured twice"
     backlogs, swaps, streams = map(len, taken[OLD])
     note = (
-        f"Medians, in brackets the least and the most, of {backlogs} turns, {streams} of {kept['seconds']:g} s at "
-        f"1,000/s, and {swaps} swaps. The ratios are the medians of those of a turn: the new worker's to both "
-        "measurements of the old one, and of these to each other, by which the same worker differs from itself."
+        f"Medians of {backlogs} turns, {streams} of {kept['seconds']:g} s at 1,000/s, and {swaps} swaps. The ratios "
+        "are medians over the turns: the new worker to both measurements of the old one, and these to each other: how "
+        "much one worker differs from itself."
     )
     return kept["measured_on"], [figures(taken, title, note)]
 

@@ -270,9 +270,8 @@ def growth_figures(growth: Growth) -> list[Figures]:
     rows = _lines("rows", growth.rows) + _lines("partitions", growth.partitions) + _lines("columns", growth.columns)
     a, b, residual = fit_columns(growth.columns)
     note = (
-        f"Exactly once, a warm worker, no standby, whole backlogs, in turns: medians of {_ROUNDS}. A GBM of 50 trees, "
-        f"and for the columns a linear regression, which takes {a:.2f} + {b:.3f} x columns µs: what was measured "
-        f"differs from that by at most {residual:.0%}."
+        f"Exactly once, a warm worker, no standby, whole backlogs, in turns: medians of {_ROUNDS}. A GBM of 50 trees; "
+        f"for the columns a linear regression, which takes {a:.2f} + {b:.3f} x columns µs, to within {residual:.0%}."
     )
     return [Figures("Growth", _HEADER, rows, note, plots.save(plots.growth(growth), "growth.svg"))]
 

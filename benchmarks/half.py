@@ -195,7 +195,7 @@ def _line(one: Busy) -> str:
 
 
 def figures(half: Half) -> list[Figures]:
-    """Builds the table, a column for each; what was tried in vain is in the note."""
+    """Builds the table, a column for each, and that of the rates at which fewer cores were idle."""
     *vain, ours = half.tried
     lines = [ours, *half.others]
     rows = [
@@ -209,16 +209,18 @@ def figures(half: Half) -> list[Figures]:
         ["cores of the reader", *(f"{one.reader_cores:.2f}" for one in lines)],
         ["cores idle", *(f"{one.idle:.0%}" for one in lines)],
     ]
-    tried = "".join(
-        f" At {one.per_second:,.0f}/s {one.idle:.0%} were idle, p50 {one.p50_ms:,.1f} and p99 {one.p99_ms:,.1f} ms."
-        for one in vain
-    )
+    tried = [[f"{one.per_second:,.0f}", f"{one.p50_ms:,.1f}", f"{one.p99_ms:,.1f}", f"{one.idle:.0%}"] for one in vain]
     note = (
         f"The maximum is {half.maximum:,.0f} rows/s (of a backlog, warm, the median of {_ROUNDS}); this is "
         f"{ours.per_second / half.maximum:.0%} of it, the highest rate tried, from {SHARES[0]:.0%} down, at which "
-        f"{IDLE:.0%} of the cores were idle.{tried} Latency is from when a request is due to reading its committed "
-        "answer, of every request; those of Java that it has not answered when the stream ends count until then. The "
-        "publisher sends record batches that it has built before, one every 5 ms; the reader reads their heads. "
-        "Measuring alone: the requests are read as if they were their own answers."
+        f"{IDLE:.0%} of the cores were idle. The latency is of every request; what Java has not answered when "
+        "the stream ends counts until then. The publisher sends prepared record batches, one every 5 ms; the reader "
+        "reads their heads."
     )
-    return [Figures("Latency under load: a quarter of the cores idle", ["", *(one.name for one in lines)], rows, note)]
+    tables = [
+        Figures("Latency under load: a quarter of the cores idle", ["", *(one.name for one in lines)], rows, note)
+    ]
+    if tried:
+        header = ["requests/s", "p50, ms", "p99, ms", "cores idle"]
+        tables.append(Figures(f"Latency at higher rates: {ours.name}", header, tried))
+    return tables

@@ -291,8 +291,7 @@ def since_figures(since: Since) -> list[Figures]:
         for turns in since.kinds
     ]
     header = ("CPU of the host, µs a row", f"commit {since.commit}", "this one", "times")
-    note = f"Taken in turns: the median of {_ROUNDS}, in brackets the least and the most."
-    return [Figures(f"Each kind in its host, beside that of commit {since.commit}", header, rows, note)]
+    return [Figures(f"Each kind in its host, beside that of commit {since.commit}", header, rows, "In turns.")]
 
 
 def main() -> None:

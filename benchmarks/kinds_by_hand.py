@@ -106,9 +106,7 @@ def figures(lines: list[ByHand]) -> list[Figures]:
             rows.append([f"{line.name}: {name}", *cells])
         rows.append(["ours / by hand", *(_ratio(line, of) for of, _ in _COLUMNS.values())])
     note = (
-        f"{lines[0].rows:,} requests, {_DIFFERENT:,} of them different, 4 partitions; taken in turns: the median of "
-        f"{_ROUNDS}, in brackets the least and the most. By hand: consumers and producers in Java that parse and write "
-        "the messages themselves, with the headers, codec, acks and transactions that ours have; that of Spark "
+        f"{lines[0].rows:,} requests, {_DIFFERENT:,} of them different, 4 partitions; in turns. Spark by hand "
         "transforms all it polls at once, up to 20,000 rows."
     )
     return [Figures("Each kind through Kafka, beside a consumer by hand", ["", *_COLUMNS], rows, note)]

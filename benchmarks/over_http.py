@@ -222,11 +222,10 @@ def figures(over_http: OverHttp) -> list[Figures]:
     rows_per_s = over_http.table_rows / over_http.table_s
     cpu_us = over_http.table_gateway_cpu_s / over_http.table_rows * 1e6
     note = (
-        f"Single rows of JSON, one worker, {GATEWAYS} gateways, on the same cores as callers and Kafka; from when a "
-        f"call is due to its reply. The highest of these rates at which at most {BUSY:.0%} of the cores are busy: "
-        f"{held:,.0f} a second. What is published directly goes to one partition, as a gateway's calls do, and its "
-        f"answers are read there. A CSV of {over_http.table_rows:,} rows in one call: {rows_per_s:,.0f} rows/s, "
-        f"{cpu_us:.0f} µs of CPU a row in the gateway."
+        f"Single rows of JSON, one worker, {GATEWAYS} gateways; from when a call is due to its reply. The highest of "
+        f"these rates at which at most {BUSY:.0%} of the cores are busy: {held:,.0f} a second. Published to Kafka: to "
+        f"one partition, as a gateway's calls are. A CSV of {over_http.table_rows:,} rows in one call: "
+        f"{rows_per_s:,.0f} rows/s, {cpu_us:.0f} µs of CPU a row in the gateway."
     )
     header = ["", *(one.name + mark for one, mark in zip(lines, marks, strict=True))]
     return [Figures("Over HTTP: GBM of 50 trees on 12 columns", header, rows, note)]

@@ -1,6 +1,6 @@
 """Tables of figures, on the screen and in BENCHMARKS.md."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -10,14 +10,22 @@ from rich.table import Table
 TARGET = Path(__file__).parents[1] / "BENCHMARKS.md"
 _HEAD = """# Benchmarks
 
-Made by `make bench` on one machine, shared by the broker, the publisher and what is measured; the raw figures are in
-[benchmarks/results.json](benchmarks/results.json), and those of `make against`, which compares two commits, in
-[benchmarks/against.json](benchmarks/against.json). Machines differ, and so do days: compare the figures of one part
-with each other.
+What a row costs, how many are answered a second and how long an answer takes, beside other ways to do the same job.
+`make bench` measures on one machine, shared by the broker, the publisher, the reader and the contenders, and generates
+this page from [benchmarks/results.json](benchmarks/results.json); `make against` compares two commits
+([benchmarks/against.json](benchmarks/against.json)).
 
-Where a backlog is taken by several, their rows from one half to seven eighths count: by then all is warm, and the last
-eighth has been fetched, and in part scored, before what is counted ends. Parts that were measured before 2026-11-28
-count to the end, and what works ahead, as our worker does, seems cheaper there than it is.
+**Compare the figures of one part only.** Machines differ, and so does one machine from day to day, and two runs of the
+same by a tenth. Ratios between the contenders of a part hold elsewhere; absolute figures do not. To size your own
+deployment, measure your model on your machine ([docs/kubernetes.md](docs/kubernetes.md)).
+
+* *In turns*: contenders alternate, three times unless a part says otherwise. A figure is the median, with minimum and
+  maximum in brackets.
+* *Warm*: of a backlog, the rows from one half to seven eighths count. Parts measured before 2026-11-28 count to the
+  end, which flatters a contender that works ahead, as our worker does.
+* *Latency*: from when a request is due to reading its committed answer, by publisher and reader processes. *The
+  measuring alone* reads the requests as if they were their own answers.
+* *Java by hand*: consumers and producers in Java with our headers, codec, acks and transactions.
 """
 
 
@@ -41,12 +49,18 @@ def show(console: Console, figures: Figures) -> None:
 
 def page(sections: Iterable[tuple[Mapping[str, object], Sequence[Figures]]]) -> str:
     """Return BENCHMARKS.md, with all of them."""
-    return _HEAD + "".join(_section(machine, tables) for machine, tables in sections)
+    sections = list(sections)
+    shared = set.intersection(*(set(machine.items()) for machine, _ in sections))
+    common = dict(fact for fact in sections[0][0].items() if fact in shared)
+    parts = (
+        "".join(map(_markdown, tables)) + f"\nMeasured on: {_facts(machine, without=common)}.\n"
+        for machine, tables in sections
+    )
+    return f"{_HEAD}\nAll parts: {_facts(common)}.\n" + "".join(parts)
 
 
-def _section(machine: Mapping[str, object], tables: Sequence[Figures]) -> str:
-    facts = ", ".join(f"{name} {value}" for name, value in machine.items())
-    return "".join(map(_markdown, tables)) + f"\nMeasured on: {facts}.\n"
+def _facts(machine: Mapping[str, object], without: Container[str] = ()) -> str:
+    return ", ".join(f"{name} {value}" for name, value in machine.items() if name not in without)
 
 
 def _markdown(figures: Figures) -> str:

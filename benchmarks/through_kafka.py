@@ -204,15 +204,11 @@ _OF_STREAMS = [
     ("command to first prediction, s", "changes", "first_prediction_s", 2),
 ]
 _OF_JAVA = (
-    "Kafka Streams as shipped stays in its group at `close()`: a redeploy waits until the session of the process that "
-    "has ended times out, and the 45 s are the default of session.timeout.ms. As an expert sets it, "
-    "`close(CloseOptions)` leaves the group (LEAVE_GROUP), and commit.interval.ms is 100, the default of "
-    "exactly_once_v2, or 10. Java's clients are of Kafka's version here and speak version 2 of transactions, with one "
-    "transactional id for each thread. Where a transaction begins right after the last one of its id "
-    "([decision 64](docs/decisions/0064-two-transactional-ids-of-a-partition-take-turns.md)), Kafka refuses its offset "
-    "for the moment, and Java's client waits retry.backoff.ms, by default 100; by hand sets 5. In a loop of "
-    "transactions of four records and an offset, measured once beside other work, that took 106 ms a transaction, "
-    "7.7 with 5 ms, and 3.6 with two ids in turns (medians of 500; 106, 15.6 and 4.0 with version 1)."
+    "Kafka Streams as shipped stays in its group at `close()`, so a redeploy waits for session.timeout.ms (45 s); an "
+    "expert's leaves it by `close(CloseOptions)`, and commits every 100 ms (the default of exactly_once_v2) or 10. "
+    "Java's clients have one transactional id for each thread. If a transaction follows the last one of its id at "
+    "once, Kafka refuses its offset, and Java's client waits retry.backoff.ms: 100 by default, 5 by hand "
+    "([decision 64](docs/decisions/0064-two-transactional-ids-of-a-partition-take-turns.md))."
 )
 """How Java's contenders leave their groups, and what their transactions are."""
 _NONE = "-"
@@ -222,11 +218,8 @@ _MODEL = f"GBM of 50 trees on 12 columns, {PARTITIONS} partitions"
 def backlog_figures(results: Results) -> list[Figures]:
     """Builds the table of the backlogs, a column for each contender."""
     note = (
-        f"Taken in turns: the median of {_ROUNDS}, in brackets the least and the most. Java by hand writes the headers "
-        "that ours have, commits transactions of up to 200 ms as ours do, and fills batches of 256 KiB; at its best it "
-        "writes none and compresses with lz4. The table below has rows that are alike, 2,000 again and again, in a "
-        "backlog that ends before its Java is warm, and Java without headers: do not compare its backlogs with these."
-        f"{_a_million(results)}"
+        "In turns. Java by hand commits transactions of up to 200 ms, as ours do, and fills batches of 256 KiB; at its "
+        f"best it writes no headers and compresses with lz4.{_a_million(results)}"
     )
     title = f"A backlog through Kafka: {_MODEL}, {results.rows:,} requests, 200,000 of them different"
     return [Figures(title, ["", *(line.name for line in results.lines)], _body(results, _OF_BACKLOGS), note)]
@@ -252,8 +245,7 @@ def forest_figures(results: Results) -> list[Figures]:
         f"A backlog through Kafka: {results.model}, {PARTITIONS} partitions, {results.rows:,} requests, 200,000 of "
         "them different"
     )
-    note = f"Taken in turns, as above: the median of {_ROUNDS}, in brackets the least and the most."
-    return [Figures(title, ["", *(line.name for line in results.lines)], _body(results, _OF_BACKLOGS), note)]
+    return [Figures(title, ["", *(line.name for line in results.lines)], _body(results, _OF_BACKLOGS), "In turns.")]
 
 
 def figures(results: Results) -> list[Figures]:
@@ -262,12 +254,10 @@ def figures(results: Results) -> list[Figures]:
     assert results.floor
     floor = f"p50 {results.floor.p50_ms:.1f} and p99 {results.floor.p99_ms:.1f} ms"
     note = (
-        "Latency is from when a request is due to reading its committed answer; publisher and reader are processes of "
-        f"their own, on the same cores. The measuring alone takes {floor} (the requests read as if they were their own "
-        "answers). The backlog is taken in turns: the median of "
-        f"{_ROUNDS}, in brackets the least and the most. Of four swaps, there and back: the median, and in brackets "
-        "the worst. Ours prepares the next standby host in the ten seconds after those around a swap; the backlog has "
-        f"been answered before that. {_OF_JAVA}"
+        "The backlogs, in turns, are of 2,000 rows again and again, end before Java is warm, and are without headers "
+        f"in Java: do not compare them with those above. The measuring alone takes {floor}. Of four swaps, there and "
+        "back: the median, in brackets the worst; ours starts its next standby host in the last ten seconds. "
+        f"{_OF_JAVA}"
     )
     body = _body(results, [*_OF_BACKLOGS, *_OF_STREAMS])
     return [Figures(title, ["", *(line.name for line in results.lines)], body, note)]

@@ -25,8 +25,10 @@ import tritonclient.http as triton
 from conformance import senders
 from harness.calls import Gateway
 from harness.fleet import Deployment
+from harness.proofs import recorded
 from hotswap.local.kafka import LocalKafka
 
+CASES = 60
 _ROW = {"sepal_length": 5.1, "sepal_width": 3.5, "petal_length": 1.4, "petal_width": 0.2}
 _ARTIFACT_BYTES = 2 << 20
 _KEPT_BYTES = 64 << 20
@@ -169,12 +171,16 @@ def main() -> int:
     """Try all of it; exit with 1 if something went wrong."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seed", type=int, default=int(time.time()), help="of what is made up")
-    parser.add_argument("--cases", type=int, default=60, help="for each endpoint, and each way to break a body")
+    parser.add_argument("--cases", type=int, default=CASES, help="for each endpoint, and each way to break a body")
     asked = parser.parse_args()
     say(f"seed {asked.seed}")
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
-    with tempfile.TemporaryDirectory(prefix="hotswap-conformance-") as folder:
+    with (
+        tempfile.TemporaryDirectory(prefix="hotswap-conformance-") as folder,
+        recorded("http-conformance", seed=asked.seed, length=asked.cases, full_length=CASES) as recording,
+    ):
         faults = asyncio.run(run(Path(folder), asked.seed, asked.cases))
+        recording.findings = len(faults)
     for fault in faults:
         say(f"http-conformance: {fault}")
     say(f"http-conformance: {'BROKEN' if faults else 'holds'}")

@@ -1,6 +1,6 @@
 """`python -m faults SCENARIO… [--seed N] [--seconds S]`, in tests/: proofs under fire; exits with 1 if one failed.
 
-With RECORD=1 each run is appended to docs/proofs.jsonl, which needs a clean git tree. With TRANSACTIONS=1 every cluster
+With RECORD=1 each run is recorded in build/proofs.md, which needs a clean git tree. With TRANSACTIONS=1 every cluster
 begins with the feature transaction.version at 1.
 """
 

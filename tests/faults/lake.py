@@ -28,11 +28,13 @@ from faults.lake_kinds import LAKES, requests, write
 from faults.lake_runs import say, start
 from harness.fleet import Deployment
 from harness.kafkas import local_kafka
+from harness.proofs import recorded
 from hotswap.batch import Refusal
 from hotswap.client.answers import Outgoing, Refused
 from hotswap.client.change import Change
 from hotswap.generation import Proto
 
+ROWS = 1_000_000
 SHARES = {"mojo": 1, "jar": 10, "spark": 10}
 """A kind is given the MOJO's rows, or a tenth of them."""
 SAMPLE = 20_000
@@ -41,19 +43,23 @@ SAMPLE = 20_000
 def main():
     """Run what is asked for; exit with 1 if a promise was broken."""
     parser = argparse.ArgumentParser(prog="faults.lake")
-    parser.add_argument("--rows", type=int, default=1_000_000)
+    parser.add_argument("--rows", type=int, default=ROWS)
     parser.add_argument("--only", choices=["proof", "figures"])
     parser.add_argument("--kind", choices=list(LAKES))
     parser.add_argument("--seed", type=int, default=7)
     asked = parser.parse_args()
     findings = []
-    with tempfile.TemporaryDirectory(prefix="hotswap-lake-") as folder:
+    with (
+        tempfile.TemporaryDirectory(prefix="hotswap-lake-") as folder,
+        recorded("lake", seed=asked.seed, length=asked.rows, full_length=ROWS) as recording,
+    ):
         place = Path(folder)
         if asked.only != "figures":
             for kind in [asked.kind] if asked.kind else LAKES:
                 findings += prove(kind, asked.rows // SHARES[kind], place / kind, asked.seed)
         if asked.only != "proof":
             figures(asked.rows, place / "figures", asked.seed)
+        recording.findings = len(findings)
     for finding in findings:
         say(f"FOUND: {finding}")
     return bool(findings)

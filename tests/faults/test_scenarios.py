@@ -1,4 +1,4 @@
-"""Short runs of the proofs under fire, some seconds each; `make faults` plays them in full."""
+"""Short runs of the proofs under fire, some seconds each; `make proofs` plays them in full."""
 
 import os
 from dataclasses import replace

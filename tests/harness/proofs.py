@@ -1,13 +1,13 @@
-"""The runs of the proofs, one JSON object a line in docs/proofs.jsonl, and RELIABILITY.md's table of the newest.
+"""The runs of the proofs: one JSON object a line in build/proofs.jsonl, and a page of them, build/proofs.md.
 
-RECORD=1 make kills                          appends the run; needs a clean tree, so that the commit identifies what ran
-python tests/harness/proofs.py [--check]     writes the table, or exits with 1 if it is stale
+With RECORD=1 a proof appends its run and writes the page; `make proofs` sets it. Needs a clean tree, so that the commit
+identifies what ran.
 """
 
 import json
 import os
+import re
 import subprocess
-import sys
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -17,40 +17,30 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
-RUNS, TABLE = ROOT / "docs" / "proofs.jsonl", ROOT / "RELIABILITY.md"
-BEGIN, END = "<!-- proofs: made by `make docs` -->\n", "<!-- /proofs -->\n"
-_HEAD = "| proof | commit | seed | length | figures | verdict |\n|---|---|---|---:|---|---|\n"
+RUNS, PAGE = ROOT / "build" / "proofs.jsonl", ROOT / "build" / "proofs.md"
+PROMISES = ROOT / "RELIABILITY.md"
+_HEAD = "| promise | proof | commit | seed | length | figures | verdict |\n|---|---|---|---:|---:|---|---|\n"
 
 
 @dataclass(kw_only=True)
 class Run:
-    """One run of a proof; `length` counts what the proof counts (seconds, examples, swaps).
-
-    Runs from before this file existed have None for what is unknown, and in `written` the commit that wrote
-    them into RELIABILITY.md by hand.
-    """
+    """One run of a proof; `length` counts what the proof counts (seconds, examples, swaps)."""
 
     proof: str
     seed: int | None
-    length: float | None
-    full_length: float | None
-    commit: str | None = None
-    date: str | None = None
-    seconds: float | None = None
+    length: float
+    full_length: float
+    commit: str = ""
+    date: str = ""
+    seconds: float = 0
     figures: dict[str, Any] = field(default_factory=dict)
-    findings: int | None = 0
+    findings: int = 0
     error: str | None = None
-    written: str | None = None
-
-    @property
-    def is_full(self) -> bool:
-        """Whether the run had the proof's full length."""
-        return self.length is None or self.full_length is None or self.length >= self.full_length
 
     @property
     def holds(self) -> bool:
         """Whether it came to its end with the expected result: in a red one, the verifier finds something."""
-        return self.error is None and (self.findings is None or bool(self.findings) == self.is_red)
+        return self.error is None and bool(self.findings) == self.is_red
 
     @property
     def is_red(self) -> bool:
@@ -58,7 +48,7 @@ class Run:
         return self.proof.startswith("red-")
 
 
-# ---- the table
+# ---- the page
 
 
 def parse(text: str) -> list[Run]:
@@ -66,42 +56,49 @@ def parse(text: str) -> list[Run]:
     return [Run(**json.loads(line)) for line in text.splitlines()]
 
 
-def newest_full(runs: Iterable[Run]) -> list[Run]:
-    """Return the last full-length run of each proof, in the order of the proofs' first runs."""
-    newest: dict[str, Run] = {}
-    for run in runs:
-        if run.is_full:
-            newest[run.proof] = run
-    return list(newest.values())
+def promises(page: str) -> dict[str, list[str]]:
+    """Return the promises of RELIABILITY.md's tables, by the proof (`make kills`: kills) that they name."""
+    found: dict[str, list[str]] = {}
+    for promise, commands in re.findall(r"^\| (.+) \| (.+) \|$", page, re.MULTILINE):
+        for proof in re.findall(r"`make ([\w-]+)`", commands):
+            found.setdefault(proof, []).append(promise)
+    return found
 
 
-def render(runs: Iterable[Run]) -> str:
-    """Return a Markdown table with a row for each run."""
-    return _HEAD + "".join(f"| {' | '.join(_cells(run))} |\n" for run in runs)
+def render(runs: Iterable[Run], promised: Mapping[str, list[str]]) -> str:
+    """Return the page: a row for each run, and the proofs that have none."""
+    runs = list(runs)
+    missing = [f"`make {proof}`" for proof in promised if proof not in {_target(run) for run in runs}]
+    rows = "".join(f"| {' | '.join(_cells(run, promised.get(_target(run), [])))} |\n" for run in runs)
+    return f"# Proofs\n\n{_HEAD}{rows}\nWithout a run: {', '.join(missing) or 'none'}.\n"
 
 
-def _cells(run: Run) -> list[str]:
+def _target(run: Run) -> str:
+    return run.proof.split()[0]
+
+
+def _cells(run: Run, promised: Iterable[str]) -> list[str]:
     shown = {name: value for name, value in run.figures.items() if isinstance(value, str | int | float)}
-    if run.seconds is not None:
-        shown["took, s"] = round(run.seconds)
-    commit = f"{run.commit[:7]}, {run.date}" if run.commit else f"unknown, written down in {run.written}"
+    figures = "; ".join(
+        f"{name}: {_number(value)}" for name, value in (shown | {"took, s": round(run.seconds)}).items()
+    )
+    seed = "-" if run.seed is None else str(run.seed)
+    length = _number(run.length) + (f" of {_number(run.full_length)}" if run.length < run.full_length else "")
     broken = f"BROKEN, {run.error or f'{run.findings} findings'}"
     verdict = ("found out" if run.is_red else "holds") if run.holds else _number(broken)
-    figures = "; ".join(f"{name}: {_number(value)}" for name, value in shown.items())
-    seed = "-" if run.seed is None else str(run.seed)
-    length = "unknown" if run.length is None else _number(run.length)
-    return [f"`make {run.proof}`", commit, seed, length, figures, verdict]
+    return [
+        "<br>".join(promised),
+        f"`make {run.proof}`",
+        f"{run.commit[:7]}, {run.date}",
+        seed,
+        length,
+        figures,
+        verdict,
+    ]
 
 
 def _number(value: float | str) -> str:
     return value.replace("|", "\\|") if isinstance(value, str) else f"{round(value, 2):,}"
-
-
-def with_table(document: str, table: str) -> str:
-    """Return the document with the table between its markers replaced."""
-    before, rest = document.split(BEGIN)
-    _, after = rest.split(END)
-    return f"{before}{BEGIN}\n{table}\n{END}{after}"
 
 
 # ---- a run records itself
@@ -109,7 +106,7 @@ def with_table(document: str, table: str) -> str:
 
 @contextmanager
 def recorded(proof: str, *, seed: int | None, length: float, full_length: float) -> Iterator[Run]:
-    """Append the block's run to docs/proofs.jsonl, if RECORD is set; the block fills in figures and findings.
+    """Record the block's run, if RECORD is set; the block fills in figures and findings.
 
     A run that ends with an error never holds, not even a red one: the verifier has found nothing. Ends the program
     before the block if the tree is not clean, and after it if the tree has changed.
@@ -136,8 +133,8 @@ def is_recording() -> bool:
 
 
 def clean_commit() -> str:
-    """Return the commit of the tree, which may differ in the records only; otherwise end the program."""
-    if changes := _git("status", "--porcelain", "--", ".", ":!docs/proofs.jsonl", ":!RELIABILITY.md"):
+    """Return the commit of the tree; end the program if files differ from it."""
+    if changes := _git("status", "--porcelain"):
         raise SystemExit(f"RECORD=1 needs a clean git tree; commit, stash or remove:\n{changes}")
     return _git("rev-parse", "HEAD").strip()
 
@@ -145,9 +142,11 @@ def clean_commit() -> str:
 def _append(run: Run) -> None:
     if clean_commit() != run.commit:
         raise SystemExit(f"{run.proof} is not recorded: it began on {run.commit}, and another commit is checked out")
-    told = {name: value for name, value in vars(run).items() if name != "written"}
+    RUNS.parent.mkdir(exist_ok=True)
     with RUNS.open("a", encoding="utf-8") as file:
-        file.write(json.dumps(_plain(told), ensure_ascii=False) + "\n")
+        file.write(json.dumps(_plain(vars(run)), ensure_ascii=False) + "\n")
+    of_this_commit = [kept for kept in parse(RUNS.read_text(encoding="utf-8")) if kept.commit == run.commit]
+    PAGE.write_text(render(of_this_commit, promises(PROMISES.read_text(encoding="utf-8"))), encoding="utf-8")
 
 
 def _plain(value: Any) -> Any:
@@ -161,19 +160,3 @@ def _plain(value: Any) -> Any:
 
 def _git(*words: str) -> str:
     return subprocess.run(["git", *words], cwd=ROOT, capture_output=True, text=True, check=True).stdout
-
-
-def main(words: list[str]) -> int:
-    """Write the table, or say that it is stale."""
-    now = TABLE.read_text(encoding="utf-8")
-    right = with_table(now, render(newest_full(parse(RUNS.read_text(encoding="utf-8")))))
-    if words == ["--check"]:
-        if now != right:
-            sys.stderr.write("RELIABILITY.md's table is not what docs/proofs.jsonl says: run make docs\n")
-        return int(now != right)
-    TABLE.write_text(right, encoding="utf-8")
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))

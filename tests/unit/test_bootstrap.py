@@ -221,7 +221,7 @@ def test_make_help_lists_every_target():
         "test-all",
         "check",
         "coverage",
-        "faults",
+        "proofs",
         "fuzz",
         "attacks",
         "topics",
