@@ -39,7 +39,7 @@ play = cd tests && $(abspath $(VENV))/bin/python -m faults $1 $(addprefix --seed
 	$(addprefix --partitions ,$(PARTITIONS))
 
 .PHONY: help setup setup-all demo test test-all check coverage proofs $(PROOFS) $(RED) attacks topics versions rights renewals s3 upgrade alerts \
-	console-journey http-conformance kubernetes-check lake odd-headers verifier model mutants bench against cache-check pictures train jars protos docs lock release-check image-proof licences clean
+	console-journey http-conformance kubernetes-check lake odd-headers verifier model mutants bench against cache-check pictures weights train jars protos docs lock release-check image-proof licences clean
 
 help: ## this list
 	@sed -n 's/^\([a-z0-9-]*\):.*## /  make \1\t/p' Makefile
@@ -149,6 +149,9 @@ against: setup ## this checkout's worker beside another's, in turns: make agains
 
 cache-check: setup ## how long it takes to verify a model in the cache before it is loaded, 2 GiB too
 	@$(VENV)/bin/python benchmarks/cache_check.py
+
+weights: setup ## what the repository weighs: words by page, lines by part, names that occur twice
+	@$(VENV)/bin/python benchmarks/weights.py
 
 pictures: setup ## the pictures of docs/ (not demo.svg): kept figures, a recorded terminal, the dashboard (needs prometheus on PATH)
 	@$(VENV)/bin/python benchmarks/bench.py --draw > /dev/null

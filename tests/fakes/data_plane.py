@@ -10,8 +10,8 @@ from typing import Any
 
 from hotswap.batch import (
     Answer,
-    Answers,
     Ask,
+    BatchAnswers,
     Code,
     Declined,
     Given,
@@ -104,7 +104,7 @@ class FakeSource:
         self._next = 0
         self._skipped: dict[int, Unscorable] = {}
         self._is_stopped = False
-        self._written: list[Answers] = []
+        self._written: list[BatchAnswers] = []
         self._woken = asyncio.Event()
         self._is_woken = False
 
@@ -173,11 +173,11 @@ class FakeSource:
     def stamp(self) -> Stamp:
         return Stamp(1, 0, 0, is_transactional=True, max_bytes=1 << 20)
 
-    def write(self, answers: Answers) -> None:
+    def write(self, answers: BatchAnswers) -> None:
         self._written.append(answers)
 
     async def commit(self, transaction: Transaction) -> None:
-        written, self._written = [*self._written, Answers(transaction.predictions, transaction.dead_letters)], []
+        written, self._written = [*self._written, BatchAnswers(transaction.predictions, transaction.dead_letters)], []
         predictions: list[Any] = [one for answers in written for one in answers.predictions]
         dead_letters = [one for answers in written for one in answers.dead_letters]
         transaction = transaction._replace(predictions=predictions, dead_letters=dead_letters)

@@ -11,14 +11,14 @@ from hotswap.commands import encode_command
 from hotswap.swap import Command
 from hotswap.trust.file import Key, Trust, parse
 from hotswap.trust.keys import Signer
-from hotswap.trust.roles import Role
+from hotswap.trust.roles import SigningRole
 
 BEGIN, END = datetime(2026, 1, 1, tzinfo=UTC), datetime(2027, 1, 1, tzinfo=UTC)
 DURING_MS = int(datetime(2026, 7, 1, tzinfo=UTC).timestamp() * 1000)
 TOPIC, CLUSTER = "d.control", "fake-cluster"
 
 
-def entry(signer: Signer, name: str = "ci", roles: Sequence[Role] = tuple(Role), **given: Any) -> Key:
+def entry(signer: Signer, name: str = "ci", roles: Sequence[SigningRole] = tuple(SigningRole), **given: Any) -> Key:
     """A key's entry, for the deployment d during 2026 unless `given` otherwise."""
     made = {"name": name, "public": b64encode(signer.public), "roles": roles, "deployments": ["d"]}
     return Key.model_validate(made | {"not_before": BEGIN, "not_after": END}).model_copy(update=given)
@@ -34,7 +34,7 @@ def trust_file(folder: Path, *keys: Key) -> Path:
     return path
 
 
-def lasting(signer: Signer, roles: Sequence[Role] = tuple(Role), name: str = "ci") -> Key:
+def lasting(signer: Signer, roles: Sequence[SigningRole] = tuple(SigningRole), name: str = "ci") -> Key:
     """An entry that is valid now."""
     now = datetime.now(UTC)
     return entry(signer, name, roles, not_before=now - timedelta(hours=1), not_after=now + timedelta(hours=1))

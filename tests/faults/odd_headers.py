@@ -30,10 +30,10 @@ from harness.fleet import Deployment
 from harness.lab import TESTS
 from hotswap.batch import Format
 from hotswap.client.answers import Outgoing, Prediction
-from hotswap.console.drafts import Draft
+from hotswap.console.drafts import ModelDraft
 from hotswap.console.trial import attempt
 from hotswap.gateway.converters import Converters
-from hotswap.gateway.limits import Limits
+from hotswap.gateway.limits import GatewayLimits
 from hotswap.gateway.turns import Turns
 from hotswap.gateway.work import Work
 from hotswap.local.kafka import LocalKafka
@@ -209,13 +209,13 @@ async def by_trial(deployment: Deployment, model: Model) -> dict[str, Said]:
     """The console's trial: its first rows and outputs."""
     with open_package(model.package) as package:
         assert package.proto
-        draft = Draft(
+        draft = ModelDraft(
             key="", deployment="", folder=model.packed, model=package.model, kind=package.kind, name=package.name,
             is_loadable=True, configuration=package.configuration, notes=[], sample=model.table.read_bytes(),
             drafted=(package.proto.source or b"").decode(), proto=(package.proto.source or b"").decode(),
         )  # fmt: skip
         around: Any = SimpleNamespace(settings=deployment.settings, is_serving=False)
-        limits = Limits(body_bytes=1 << 20, artifact_bytes=1 << 20, hosts=2, is_foreign_code_allowed=False)
+        limits = GatewayLimits(body_bytes=1 << 20, artifact_bytes=1 << 20, hosts=2, is_foreign_code_allowed=False)
         work = Work("trial", Turns(1, of_one=1), Converters())  # the rows are few: they are read at once
         trial = await attempt(draft, schema_of(package.proto), around, limits, work)
     assert (trial.fault, trial.notes) == ("", [])

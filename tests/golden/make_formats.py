@@ -34,7 +34,7 @@ from hotswap.kafka.transactions.alternating import transactional_ids
 from hotswap.packages import packing
 from hotswap.packages.packing import Content, write_package
 from hotswap.settings import Settings
-from hotswap.trust.file import Key, Role
+from hotswap.trust.file import Key, SigningRole
 
 FOLDER = Path(__file__).parent / "formats"
 
@@ -114,7 +114,7 @@ def trust() -> bytes:
         {
             "name": "ci",
             "public": base64.b64encode(KEY.public),
-            "roles": list(Role),
+            "roles": list(SigningRole),
             "deployments": ["d", "*"],
             "not_before": datetime(2026, 1, 1, tzinfo=UTC),
             "not_after": datetime(2027, 1, 1, tzinfo=UTC),

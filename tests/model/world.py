@@ -12,7 +12,7 @@ from aiokafka.structs import OffsetAndMetadata
 from hotswap import service, staging
 from hotswap.agenda import agenda
 from hotswap.agenda.actions import Action
-from hotswap.agenda.progress import State
+from hotswap.agenda.progress import GenerationState
 from hotswap.batch import Position
 from hotswap.kafka.group import member
 from hotswap.kafka.partition.partition import KafkaPartition
@@ -171,7 +171,7 @@ class World:
             position.offset,
             position.floor,
             ready=frozenset(host.number for host in process.hosts if host.is_ready),
-            failed=frozenset(number for number in swaps if state_of(process, number) is State.FAILED),
+            failed=frozenset(number for number in swaps if state_of(process, number) is GenerationState.FAILED),
         )
 
     def check_batch(self, process: Process, partition: int, committed: OffsetAndMetadata) -> None:
@@ -197,9 +197,9 @@ class World:
         self.find(parts != meaning.accepted, "I9 same log, same state: {} is not {}", parts, meaning.accepted)
         self.find(worker._timeline.is_paused != meaning.is_paused, "I9 same log, same state: pause")
         self.find(bool(worker._timeline.held) != meaning.is_held, "I13 too old: {}", worker._timeline.held)
-        staged = [number for number in swaps if state_of(process, number) is State.STAGING]
+        staged = [number for number in swaps if state_of(process, number) is GenerationState.STAGING]
         self.find(len(staged) > 1, "I6 one at a time: {} are being staged", staged)
-        ready = sorted(number for number in swaps if state_of(process, number) is State.READY)
+        ready = sorted(number for number in swaps if state_of(process, number) is GenerationState.READY)
         hosts = sorted(host.number for host in process.hosts if host.is_ready)
         self.find(ready != hosts, "I5, I10: {} are ready, and there are hosts for {}", ready, hosts)
         if process.revoked_at is not None:
@@ -246,7 +246,7 @@ class World:
     def _who_could(self, process: Process | None, partition: int, offset: int) -> list[int]:
         assert process, f"partition {partition} has no owner, though the group has members"
         floor, accepted = self.verifier.standing[partition].floor, self.fold.now.accepted
-        intact = {number for number in accepted if state_of(process, number) is not State.FAILED}
+        intact = {number for number in accepted if state_of(process, number) is not GenerationState.FAILED}
         replayed = self.fold.at(process.has_replayed, process.version).accepted.items()
         missed = {number for number, made in replayed if made.model.uri in process.missed}
         return [
@@ -298,10 +298,10 @@ async def _main(process: Process) -> None:
     await process.worker.run(process.stopping)
 
 
-def state_of(process: Process, number: int) -> State:
+def state_of(process: Process, number: int) -> GenerationState:
     """How far a worker is with a generation."""
     staging = process.worker._staging
-    return staging._agenda.progress.of(number) if staging else State.ACCEPTED
+    return staging._agenda.progress.of(number) if staging else GenerationState.ACCEPTED
 
 
 @contextlib.contextmanager

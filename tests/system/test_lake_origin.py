@@ -6,7 +6,7 @@ from harness.fleet import EXAMPLES
 from hotswap.client.change import Change, read_proto
 from hotswap.errors import UsageError
 from hotswap.generation import Configuration, Policy
-from hotswap.lake.origin import Scorer, fetch
+from hotswap.lake.origin import OriginScorer, fetch
 
 MODELS = EXAMPLES / "models"
 PROTO = EXAMPLES / "protos" / "iris.proto"
@@ -27,7 +27,7 @@ async def test_a_generation_has_the_digest_of_the_package_that_it_was_swapped_to
     older = await fetch(deployment.settings, first.generation, folders[1])
     assert (newest.generation, older.generation) == (second.generation, first.generation)
     assert older.model.read_bytes() == (MODELS / "iris_gbm.zip").read_bytes()
-    package = Scorer(
+    package = OriginScorer(
         generation=0,
         kind="h2o",
         model=MODELS / "iris_gbm.zip",

@@ -12,7 +12,7 @@ from harness.audit import generation, read, source
 from harness.command import hotswap
 from harness.fleet import EXAMPLES, Deployment, messages
 from hotswap.artifacts.store import Store
-from hotswap.batch import Answers, Position, Transaction
+from hotswap.batch import BatchAnswers, Position, Transaction
 from hotswap.client.change import Change
 from hotswap.commands import encode_command
 from hotswap.errors import Doubt, SwapError, UsageError
@@ -133,7 +133,7 @@ async def test_a_worker_that_was_paused_in_a_transaction_commits_nothing_once_it
     paused = KafkaPartition(cluster, 0)
     await paused.open()
     await paused.commit(one_answer(settings, 0, 7))
-    paused.write(Answers(one_answer(settings, 1, 7).predictions, []))
+    paused.write(BatchAnswers(one_answer(settings, 1, 7).predictions, []))
     await paused._producers.now.acknowledged()
     assert await carry_over(settings, new) == {0: 1, 1: 0, 2: 0, 3: 0}
     with pytest.raises(Doubt):

@@ -15,7 +15,7 @@ from aiokafka.errors import StaleMetadata
 from aiokafka.record.default_records import DefaultRecordBatchBuilder
 
 from harness.audit import read
-from hotswap.batch import Alike, Answers, Position, RecordBatch, Transaction
+from hotswap.batch import Alike, BatchAnswers, Position, RecordBatch, Transaction
 from hotswap.codec.packed import Packed, pack
 from hotswap.errors import Doubt
 from hotswap.kafka.group.inbox import Inbox
@@ -144,7 +144,7 @@ async def test_what_was_written_and_never_committed_is_answered_again_by_the_nex
     await first.open()
     for number in (1, 2):  # by each of its producers
         await first.commit(answer(Position(number, 1)))
-    first.write(Answers(answer(Position(3, 1)).predictions, []))
+    first.write(BatchAnswers(answer(Position(3, 1)).predictions, []))
     await first._producers.now.acknowledged()
     await first._producers.now.offset(first._key, committed_at(3, 1))
     await first.close()
@@ -166,7 +166,7 @@ async def test_a_producer_that_is_fenced_is_one_doubt_and_leaves_no_traceback_in
     await first.open()
     batch = answer(Position(1, 1))
     if is_begun:  # the partition of the predictions is in the transaction, that of the dead letters is not
-        first.write(Answers(batch.predictions, []))
+        first.write(BatchAnswers(batch.predictions, []))
         await first._producers.now.acknowledged()
         batch = batch._replace(predictions=(), dead_letters=batch.predictions)
     await second.open()
@@ -226,10 +226,10 @@ async def test_the_batches_of_a_transaction_become_visible_together_and_the_last
     source = KafkaPartition(cluster, 0)
     await source.open()
     for first in (1, 2):
-        source.write(Answers(answer(Position(first, 1)).predictions, []))
+        source.write(BatchAnswers(answer(Position(first, 1)).predictions, []))
     assert visible(cluster) == []
     await source.commit(answer(Position(3, 1)))
-    source.write(Answers(answer(Position(4, 1)).predictions, []))
+    source.write(BatchAnswers(answer(Position(4, 1)).predictions, []))
     await source.close()
     assert await source.open() == Position(3, 1)
     await source.close()
@@ -256,11 +256,11 @@ async def test_finished_record_batches_are_accepted_between_records_in_the_seque
     await source.open()
     for first in (0, 15):
         early = source.stamp
-        source.write(Answers([finished(early, first, 5)], []))
+        source.write(BatchAnswers([finished(early, first, 5)], []))
         assert source.stamp.sequence == (early.sequence + 5) % 2**31
-        source.write(Answers(answer(Position(first + 6, 1)).predictions, []))
+        source.write(BatchAnswers(answer(Position(first + 6, 1)).predictions, []))
         # One that was finished too early is finished again.
-        source.write(Answers([finished(early, first + 6, 4)], []))
+        source.write(BatchAnswers([finished(early, first + 6, 4)], []))
         position = Position(first + 15, 1)
         await source.commit(Transaction([finished(source.stamp, first + 10, 5)], [], position.offset, 1, None))
     await source.close()
@@ -274,8 +274,8 @@ async def test_predictions_as_columns_are_accepted_in_one_transaction_with_other
     keys, offsets = [None, b"k"] * 3_000, range(6_000)
     values = Packed(pack([b"%d" % offset for offset in offsets]))
     alike = Alike(keys, values, offsets, [("generation", b"1"), ("operation", b"score")], b"d.requests-0-")
-    source.write(Answers(alike, []))
-    source.write(Answers([(None, b"alone", [])], []))
+    source.write(BatchAnswers(alike, []))
+    source.write(BatchAnswers([(None, b"alone", [])], []))
     small = Alike([None] * 2, Packed(pack([b"few", b"er"])), [6_001, 6_002], alike.headers, alike.place)
     await source.commit(Transaction(small, [], 6_003, 1, None))
     await source.close()

@@ -21,7 +21,7 @@ from hotswap.client.overview import control_log, overview
 from hotswap.commands import encode_command
 from hotswap.kafka.topics.writer import LogWriter
 from hotswap.swap import PauseCommand, RollbackCommand
-from hotswap.trust.file import Role
+from hotswap.trust.file import SigningRole
 from hotswap.trust.keys import Signer
 
 CI, OPS, ADMIN, ENDED, STRANGER = (Signer.new() for _ in range(5))
@@ -34,9 +34,9 @@ async def signed(kafka, tmp_path):
     last_year = datetime.now(UTC) - timedelta(days=365)
     made = Deployment(kafka, tmp_path)
     keys = [
-        lasting(CI, [Role.SWAP, Role.ROLLBACK]),
-        lasting(OPS, [Role.PAUSE, Role.SKIP], "ops"),
-        lasting(ADMIN, [Role.TRUST], "admin"),
+        lasting(CI, [SigningRole.SWAP, SigningRole.ROLLBACK]),
+        lasting(OPS, [SigningRole.PAUSE, SigningRole.SKIP], "ops"),
+        lasting(ADMIN, [SigningRole.TRUST], "admin"),
         entry(ENDED, "ended", not_before=last_year, not_after=last_year + timedelta(days=90)),
     ]
     keys = [key.model_copy(update={"deployments": frozenset({made.name})}) for key in keys]
@@ -176,7 +176,7 @@ async def test_a_trust_file_that_lets_in_a_command_of_the_log_is_obeyed_by_all_w
     async with asyncio.timeout(30):  # w2 sees it by itself
         while len([1 for name in (*WORKERS, "g1") if '"trust.kept"' in signed.log(name)]) < len(WORKERS) + 1:
             await asyncio.sleep(0.1)
-    new = lasting(STRANGER, [Role.ROLLBACK], "new").model_copy(update={"deployments": frozenset({signed.name})})
+    new = lasting(STRANGER, [SigningRole.ROLLBACK], "new").model_copy(update={"deployments": frozenset({signed.name})})
     file.write_text(good + new.document(), encoding="utf-8")
     await signed.publish(messages("iris")[0])
     async with asyncio.timeout(60):

@@ -3,7 +3,7 @@
 import pytest
 
 from fakes.desk import Desk
-from hotswap.agenda.progress import State
+from hotswap.agenda.progress import GenerationState
 from hotswap.batch import Position
 from hotswap.errors import SwapCode, SwapError
 from hotswap.pipeline.ports import Serve, Wait
@@ -286,9 +286,9 @@ def test_a_worker_joins_even_if_swaps_arrive_faster_than_it_can_stage_them():
     assert "join" in desk.turn()
 
 
-@pytest.mark.parametrize("state", [State.READY, State.FAILED, State.RETIRED])
+@pytest.mark.parametrize("state", [GenerationState.READY, GenerationState.FAILED, GenerationState.RETIRED])
 def test_an_illegal_transition_raises_and_changes_nothing(state):
     desk = Desk(1)
     with pytest.raises(AssertionError, match="not a legal transition"):
         desk.agenda.progress.move(1, state)
-    assert desk.agenda.progress.of(1) is State.ACCEPTED
+    assert desk.agenda.progress.of(1) is GenerationState.ACCEPTED

@@ -243,6 +243,7 @@ def test_make_help_lists_every_target():
         "against",
         "cache-check",
         "pictures",
+        "weights",
         "train",
         "jars",
         "protos",

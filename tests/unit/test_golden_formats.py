@@ -22,7 +22,7 @@ from hotswap.kafka.topics.committed import Committed, as_committed
 from hotswap.packages.package import open_package
 from hotswap.settings import Settings
 from hotswap.swap import Outcome, PauseCommand, RollbackCommand, SkipCommand, SwapCommand, TrustCommand
-from hotswap.trust.file import Role, parse
+from hotswap.trust.file import SigningRole, parse
 from hotswap.trust.keys import Signer, is_signed, signed_bytes
 from hotswap.v1 import control_pb2 as wire
 
@@ -153,7 +153,7 @@ def test_packages_are_read(content, tmp_path):
 @each("trust")
 def test_trust_files_are_read(content):
     (key,) = parse(content, "trust.toml").keys.values()
-    assert (key.id, key.public, key.name, key.roles) == (KEY.id, KEY.public, "ci", frozenset(Role))
+    assert (key.id, key.public, key.name, key.roles) == (KEY.id, KEY.public, "ci", frozenset(SigningRole))
     assert (key.deployments, key.not_before.year, key.not_after.year) == ({"*", "d"}, 2026, 2027)
 
 

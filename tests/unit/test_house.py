@@ -1,6 +1,7 @@
 """The package stays easy to read: short modules, short functions, few modules at the top."""
 
 import ast
+from collections import defaultdict
 from pathlib import Path
 
 import pytest
@@ -56,3 +57,13 @@ def test_the_tests_mirror_the_rooms(folder):
     rooms = {path.name for path in (ROOT / "worker" / "hotswap").iterdir() if path.is_dir()}
     mine = {path.name for path in (ROOT / "tests" / folder).iterdir() if path.is_dir() and any(path.glob("**/*.py"))}
     assert mine <= rooms
+
+
+def test_a_public_class_name_stands_for_one_class():
+    where = defaultdict(list)
+    for name in modules():
+        if name.startswith("worker/hotswap/"):
+            for node in ast.parse((ROOT / name).read_text()).body:
+                if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+                    where[node.name].append(name)
+    assert {name: places for name, places in where.items() if len(places) > 1} == {}

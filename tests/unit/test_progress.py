@@ -2,7 +2,7 @@
 
 import pytest
 
-from hotswap.agenda.progress import Progress, State
+from hotswap.agenda.progress import GenerationState, Progress
 from hotswap.batch import Position
 from hotswap.generation import Model, Proto
 from hotswap.pipeline.ports import Serve, Wait
@@ -20,19 +20,19 @@ def progress(*commands, ready=()):
     for command in commands:
         assert line.timeline.receive(command, 0).outcome is None
     for number in ready:
-        advance(line, number, State.READY)
+        advance(line, number, GenerationState.READY)
     return line
 
 
 def advance(line, number, to):
-    line.move(number, State.STAGING)
+    line.move(number, GenerationState.STAGING)
     line.move(number, to)
 
 
 def test_the_generation_before_an_immediate_swap_serves_until_the_new_one_is_ready():
     line = progress(swap(1), swap(2), ready=[1])
     assert line.choose(0, Position(10)) == Serve(1, None)
-    advance(line, 2, State.READY)
+    advance(line, 2, GenerationState.READY)
     assert line.choose(0, Position(10)) == Serve(2, None)
 
 
@@ -64,7 +64,7 @@ def test_a_partition_at_its_cut_waits_for_the_new_generation_and_is_not_scored_w
 
 def test_a_failed_swap_by_offsets_returns_the_partition_to_the_old_generation():
     line = progress(swap(1), swap(2, cut={0: 100}), ready=[1])
-    advance(line, 2, State.FAILED)
+    advance(line, 2, GenerationState.FAILED)
     assert line.choose(0, Position(100)) == Serve(1, None)
 
 
@@ -102,7 +102,7 @@ def test_a_pause_holds_every_partition_until_a_resume():
 def test_an_illegal_transition_raises_and_changes_nothing():
     line = progress(swap(1))
     with pytest.raises(AssertionError, match="not a legal transition"):
-        line.move(1, State.READY)
+        line.move(1, GenerationState.READY)
 
 
 @pytest.mark.parametrize(

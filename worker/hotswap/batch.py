@@ -248,7 +248,7 @@ Predictions: TypeAlias = Sequence[Record] | Sequence[RecordBatch] | Alike
 """Predictions in the order of their requests: as records, as columns, or in record batches that are finished."""
 
 
-class Answers(NamedTuple):
+class BatchAnswers(NamedTuple):
     """What a batch writes."""
 
     predictions: Predictions

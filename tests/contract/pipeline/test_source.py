@@ -9,7 +9,7 @@ from fakes.data_plane import FakePartition, FakeRequest, FakeSource
 from faults.one_partition import DAMAGED, batch, on_kafka
 from faults.raw_batches import codecs_of
 from harness.fleet import Deployment
-from hotswap.batch import Answers, Code, Position, Transaction
+from hotswap.batch import BatchAnswers, Code, Position, Transaction
 from hotswap.errors import DamagedBatch, Doubt
 from hotswap.kafka.client.internals import Cutter
 
@@ -152,7 +152,7 @@ async def test_whoever_opens_a_partition_shuts_out_its_earlier_owner(partition, 
     zombie, heir = partition.source(), partition.source()
     await zombie.open()
     if is_begun:
-        zombie.write(Answers([(b"key", b"of the zombie", [])], []))
+        zombie.write(BatchAnswers([(b"key", b"of the zombie", [])], []))
     assert await heir.open() == Position(0, 0)
     with pytest.raises(Doubt):
         await zombie.commit(batch(Position(1, 1), b"of the zombie"))

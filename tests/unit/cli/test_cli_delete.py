@@ -5,9 +5,9 @@ from click.testing import CliRunner
 
 from fakes.command_line import one_line
 from hotswap.cli.main import main
-from hotswap.client.deletion import Plan, Stays
+from hotswap.client.deletion import DeletionPlan, Stays
 
-PLAN = Plan("", "d", ("d.requests",), (Stays("topic d.control", "it stays"),))
+PLAN = DeletionPlan("", "d", ("d.requests",), (Stays("topic d.control", "it stays"),))
 
 
 @pytest.fixture
@@ -44,10 +44,10 @@ def test_it_asks_unless_it_is_told_yes(run, words, typed, code, deleted):
 
 
 def test_a_refusal_is_a_wrong_command_line_and_nothing_is_deleted(run):
-    result, done = run(Plan("workers of d live (w1): stop them first", "d", (), ()), "--yes")
+    result, done = run(DeletionPlan("workers of d live (w1): stop them first", "d", (), ()), "--yes")
     assert (result.exit_code, done) == (2, [])
     assert "workers of d live (w1): stop them first" in one_line(result)
 
 
 def test_that_nothing_is_there_is_said(run):
-    assert "nothing: there is no group" in run(Plan("", "", (), ()), "--yes")[0].stdout
+    assert "nothing: there is no group" in run(DeletionPlan("", "", (), ()), "--yes")[0].stdout

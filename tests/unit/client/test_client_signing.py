@@ -15,7 +15,7 @@ from hotswap.commands import encode_command
 from hotswap.errors import StartError, SwapError, UsageError
 from hotswap.kafka.topics.control_topic import SHARED
 from hotswap.swap import PauseCommand, SwapCommand, TrustCommand
-from hotswap.trust.file import Role, Trust
+from hotswap.trust.file import SigningRole, Trust
 from hotswap.trust.keys import Signer
 
 CI, ADMIN = Signer.new(), Signer.new()
@@ -25,7 +25,9 @@ CI, ADMIN = Signer.new(), Signer.new()
 def as_(settings, tmp_path):
     """The settings of somebody who trusts both keys, and signs with the one given."""
     trust = trust_file(
-        tmp_path, lasting(CI, [role for role in Role if role is not Role.TRUST]), lasting(ADMIN, [Role.TRUST], "admin")
+        tmp_path,
+        lasting(CI, [role for role in SigningRole if role is not SigningRole.TRUST]),
+        lasting(ADMIN, [SigningRole.TRUST], "admin"),
     )
 
     def settings_of(signer=None):

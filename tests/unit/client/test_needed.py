@@ -3,7 +3,7 @@
 import pytest
 
 from hotswap.client.doctor import Level, _artifacts
-from hotswap.client.needed import Needed, Presence, State, absences, needed_artifacts
+from hotswap.client.needed import ArtifactState, Needed, Presence, absences, needed_artifacts
 from hotswap.generation import Generation, Model, Proto
 from hotswap.swap import Swap
 
@@ -35,19 +35,23 @@ def test_nobody_needs_a_generation_that_never_served_unless_a_partition_was_scor
 @pytest.mark.parametrize(
     ("serves", "state", "what"),
     [
-        (True, State.MISSING, "the model of generation 2, 1 (serves) is not there: s3://m/a"),
-        (False, State.MISSING, "the model of generation 2, 1 is not there: s3://m/a"),
-        (True, State.UNKNOWN, "the model of generation 2, 1: it is not known whether it is there: is not there"),
+        (True, ArtifactState.MISSING, "the model of generation 2, 1 (serves) is not there: s3://m/a"),
+        (False, ArtifactState.MISSING, "the model of generation 2, 1 is not there: s3://m/a"),
+        (
+            True,
+            ArtifactState.UNKNOWN,
+            "the model of generation 2, 1: it is not known whether it is there: is not there",
+        ),
     ],
 )
 def test_what_is_missing_or_not_known_to_be_there_is_told_with_what_to_do(serves, state, what):
     one = Needed("model", "s3://anna:sesame@m/a", "a" * 64, (2, 1), serves)
     (found,) = absences("d", {one: Presence(state, "is not there")})
     assert found.what == what
-    assert ("`hotswap store restore d` puts it back" in found.advice) is (state is State.MISSING)
+    assert ("`hotswap store restore d` puts it back" in found.advice) is (state is ArtifactState.MISSING)
 
 
-@pytest.mark.parametrize("state", [State.THERE, State.DENIED])
+@pytest.mark.parametrize("state", [ArtifactState.THERE, ArtifactState.DENIED])
 def test_what_is_there_or_not_to_be_asked_for_is_no_absence(state):
     assert list(absences("d", {Needed("model", "s3://m/a", "a" * 64, (1,), True): Presence(state)})) == []
 

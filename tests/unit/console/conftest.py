@@ -12,7 +12,7 @@ from hotswap.client.client import Client
 from hotswap.console.app import Console
 from hotswap.gateway.app import make_console_app
 from hotswap.gateway.deployment import Deployment
-from hotswap.gateway.limits import Limits
+from hotswap.gateway.limits import GatewayLimits
 from hotswap.generation import Model, Proto
 
 PROTO = """
@@ -57,7 +57,7 @@ def console(cluster, settings, monkeypatch):
                 await client.swap(Change(model=Model("file:///m", "a" * 64, name=model), proto=Proto.inline(proto)))
         cluster.worker.speak(generation=1, model_name=model, loaded=[1], partitions={0: "", 1: ""})
         deployment = Deployment(settings, most_waiting=100, timeout_s=20.0)
-        limits = Limits(
+        limits = GatewayLimits(
             body_bytes=100_000, artifact_bytes=100_000, hosts=1, is_foreign_code_allowed=is_foreign_code_allowed
         )
         await deployment.start()

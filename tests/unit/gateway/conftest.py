@@ -11,7 +11,7 @@ from hotswap.client.change import Change
 from hotswap.client.client import Client
 from hotswap.gateway.app import make_app, routes_of
 from hotswap.gateway.deployment import Deployment
-from hotswap.gateway.limits import Limits
+from hotswap.gateway.limits import GatewayLimits
 from hotswap.gateway.openapi import document
 from hotswap.generation import Model, Proto
 
@@ -56,7 +56,7 @@ def gateway(cluster, settings):
             async with Client(settings) as client:
                 await client.swap(Change(model=Model("file:///m", "a" * 64, name="m"), proto=Proto.inline(proto)))
         deployment = Deployment(settings, most_waiting=most_waiting, timeout_s=timeout_s)
-        limits = Limits(body_bytes=body_bytes, artifact_bytes=100_000, hosts=1, is_foreign_code_allowed=False)
+        limits = GatewayLimits(body_bytes=body_bytes, artifact_bytes=100_000, hosts=1, is_foreign_code_allowed=False)
         await deployment.start()
         try:
             app = make_app([deployment], limits, access=access)

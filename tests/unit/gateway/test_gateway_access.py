@@ -11,7 +11,7 @@ from starlette.routing import Mount, Route
 
 from hotswap.errors import UsageError
 from hotswap.gateway.access import Access, role_of
-from hotswap.gateway.callers import Callers, Role
+from hotswap.gateway.callers import CallerRole, Callers
 from hotswap.gateway.problems import Problem
 from hotswap.gateway.tls import subject_of
 
@@ -36,7 +36,9 @@ def entry(*roles):
 def tokens(tmp_path):
     """Return a file with a token for each role and for the rest of them, one for two, and a certificate."""
     path = tmp_path / "tokens.toml"
-    named = [[role.value] for role in Role] + [[other.value for other in Role if other is not role] for role in Role]
+    named = [[role.value] for role in CallerRole] + [
+        [other.value for other in CallerRole if other is not role] for role in CallerRole
+    ]
     text = "".join(entry(*roles) for roles in [*named, ["score", "swap"]])
     path.write_text(text + '[[certificate]]\nsubject = "CN=etl,O=Acme"\nroles = ["read", "swap"]\n')
     return path
@@ -63,10 +65,12 @@ def place(path):
 async def test_each_route_is_for_those_only_who_have_its_role(guarded):
     async with guarded(timeout_s=0.01) as client:
         calls = [call for call in every_call(client) if call[2]]
-        assert {role for _, _, role in calls} == set(Role)
+        assert {role for _, _, role in calls} == set(CallerRole)
         for method, path, role in calls:
             nobody = await client.request(method, place(path))
-            others = await client.request(method, place(path), headers=bearer(*(one for one in Role if one != role)))
+            others = await client.request(
+                method, place(path), headers=bearer(*(one for one in CallerRole if one != role))
+            )
             let_in = await client.request(method, place(path), headers=bearer(role))
             assert (nobody.status_code, others.status_code) == (401, 403), path
             assert nobody.headers["www-authenticate"] == "Bearer", path
@@ -102,8 +106,8 @@ def test_with_a_route_without_a_role_no_gateway_starts(route):
 
 
 def test_the_pages_of_the_console_are_read_and_its_changes_are_swaps():
-    assert role_of("GET", "/console") is role_of("GET", "/console/d/{generation}") is Role.READ
-    assert role_of("POST", "/console/d/swap") is Role.SWAP
+    assert role_of("GET", "/console") is role_of("GET", "/console/d/{generation}") is CallerRole.READ
+    assert role_of("POST", "/console/d/swap") is CallerRole.SWAP
     with pytest.raises(KeyError):
         role_of("GET", "/consoles")
 
@@ -121,7 +125,7 @@ async def test_what_is_mounted_is_guarded_by_method(tokens, mount):
     Access(Callers(tokens)).guard(app.routes)
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://localhost") as client:
         for method, role in (("GET", "read"), ("HEAD", "read"), ("POST", "swap")):
-            for other in Role:
+            for other in CallerRole:
                 reply = await client.request(method, "/console/d", headers=bearer(other))
                 assert reply.status_code == (200 if other == role else 403), (method, other)
             assert (await client.request(method, "/console/d")).status_code == 401

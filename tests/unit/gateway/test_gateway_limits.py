@@ -12,7 +12,7 @@ from hotswap.client import protos
 from hotswap.gateway import bodies, limits
 from hotswap.gateway.callers import Caller
 from hotswap.gateway.converters import Converters
-from hotswap.gateway.limits import Limits
+from hotswap.gateway.limits import GatewayLimits
 from hotswap.gateway.problems import Problem
 
 ROWS = json.dumps([{"age": 1.5}] * 1_000).encode()
@@ -48,7 +48,7 @@ class Client:
 
 @pytest.fixture
 def kept():
-    return Limits(body_bytes=1 << 20, artifact_bytes=1 << 20, hosts=1, is_foreign_code_allowed=False)
+    return GatewayLimits(body_bytes=1 << 20, artifact_bytes=1 << 20, hosts=1, is_foreign_code_allowed=False)
 
 
 def request_of(caller, client):

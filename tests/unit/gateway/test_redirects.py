@@ -11,7 +11,7 @@ from hotswap.gateway.access import Access
 from hotswap.gateway.app import make_app, make_console_app
 from hotswap.gateway.callers import Callers
 from hotswap.gateway.deployment import Deployment
-from hotswap.gateway.limits import Limits
+from hotswap.gateway.limits import GatewayLimits
 
 TOKEN = {"authorization": "Bearer t"}
 HOSTS = ("evil.example", "localhost@evil.example", "evil.example/x?y#", "[::1", "evil.example:x", "", "a\\b")
@@ -34,7 +34,7 @@ async def apps(cluster, settings, tmp_path):
     digest = sha256(b"t").hexdigest()
     path.write_text(f'[[token]]\nname = "t"\nsha256 = "{digest}"\nroles = ["read", "swap", "predict", "score"]\n')
     deployment = Deployment(settings, most_waiting=1, timeout_s=1)
-    limits = Limits(body_bytes=1_000, artifact_bytes=1_000, hosts=1, is_foreign_code_allowed=False)
+    limits = GatewayLimits(body_bytes=1_000, artifact_bytes=1_000, hosts=1, is_foreign_code_allowed=False)
     console = Console({"d": deployment}, limits, is_changing=True)
     await deployment.start()
     yield (
@@ -107,7 +107,7 @@ async def test_a_path_that_begins_with_a_host_leads_to_none(apps):
 @pytest.mark.parametrize(("is_secure", "said"), [(True, "http"), (False, "https")])
 async def test_whether_cookies_need_tls_is_for_the_operator_to_say(cluster, settings, is_secure, said):
     deployment = Deployment(settings, most_waiting=1, timeout_s=1)
-    limits = Limits(body_bytes=1_000, artifact_bytes=1_000, hosts=1, is_foreign_code_allowed=False)
+    limits = GatewayLimits(body_bytes=1_000, artifact_bytes=1_000, hosts=1, is_foreign_code_allowed=False)
     console = Console({"d": deployment}, limits, is_changing=True)
     app = make_console_app([deployment], console, Access(is_secure=is_secure))
     async with at(app) as client:
@@ -119,7 +119,7 @@ async def test_whether_cookies_need_tls_is_for_the_operator_to_say(cluster, sett
 
 @pytest.mark.parametrize("hosts", [[], ["localhost", "evil.example"], ["evil.example", "localhost"], ["localhost"] * 2])
 async def test_a_call_of_this_machine_names_one_host(cluster, settings, hosts):
-    limits = Limits(body_bytes=1_000, artifact_bytes=1_000, hosts=1, is_foreign_code_allowed=False)
+    limits = GatewayLimits(body_bytes=1_000, artifact_bytes=1_000, hosts=1, is_foreign_code_allowed=False)
     app, said = make_app([Deployment(settings, most_waiting=1, timeout_s=1)], limits), []
 
     async def send(message):

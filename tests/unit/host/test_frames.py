@@ -11,7 +11,7 @@ from hotswap.batch import Code, Refusal
 from hotswap.errors import SwapCode
 from hotswap.generation import Configuration, Policy, frozen
 from hotswap.host import frames
-from hotswap.host.frames import FrameError, Kind, ScoredBatch, Step
+from hotswap.host.frames import FrameError, Kind, ScoredBatch, StartStep
 from hotswap.host.order import Ground, Order
 from hotswap.host.process import _Connection
 
@@ -49,14 +49,14 @@ def test_an_announcement_out_of_order_is_rejected():
 
 def test_steps_follow_each_other_and_none_comes_again():
     loading, warming = (
-        frames.parse_frame(body_of(frames.pack_step(step))).payload for step in (Step.LOADING, Step.WARMING)
+        frames.parse_frame(body_of(frames.pack_step(step))).payload for step in (StartStep.LOADING, StartStep.WARMING)
     )
 
-    assert frames.parse_step(loading, Step.STARTING) is Step.LOADING
-    assert frames.parse_step(warming, Step.LOADING) is Step.WARMING
+    assert frames.parse_step(loading, StartStep.STARTING) is StartStep.LOADING
+    assert frames.parse_step(warming, StartStep.LOADING) is StartStep.WARMING
     for payload in (loading, warming, struct.pack("<I", 4), b""):
         with pytest.raises(FrameError, match="it was warming up"):
-            frames.parse_step(payload, Step.WARMING)
+            frames.parse_step(payload, StartStep.WARMING)
 
 
 @pytest.mark.parametrize("count", [0, 3, 5, 1 << 20])

@@ -7,7 +7,7 @@ import pytest
 
 from hotswap.client.change import read_proto
 from hotswap.generation import Configuration, Policy, TextOptions
-from hotswap.lake.origin import Scorer
+from hotswap.lake.origin import OriginScorer
 from hotswap.settings import Settings
 
 
@@ -15,7 +15,7 @@ from hotswap.settings import Settings
 def scorer(tmp_path):
     (tmp_path / "model").write_bytes(b"trees")
     (tmp_path / "model.proto").write_text('syntax = "proto3"; message Row { double a = 1; }')
-    return Scorer(
+    return OriginScorer(
         generation=3,
         kind="h2o",
         model=tmp_path / "model",

@@ -3,7 +3,7 @@
 import pytest
 
 from hotswap.errors import UsageError
-from hotswap.lake.plan import File, Origin, Plan, begin, check_there, divide, resume
+from hotswap.lake.plan import BatchPlan, File, Origin, begin, check_there, divide, resume
 
 MIB = 1 << 20
 ORIGIN = Origin(digest="d" * 64, generation=3, kind="h2o", model_sha256="m" * 64, proto_sha256="p" * 64, operation="f")
@@ -33,13 +33,13 @@ def test_the_order_of_the_listing_does_not_matter():
 
 def test_a_plan_is_read_back_as_it_was_written():
     plan = begin(ORIGIN, files(1, 20 * MIB, 3))
-    assert Plan.of_json(plan.to_json()) == plan
+    assert BatchPlan.of_json(plan.to_json()) == plan
 
 
 def test_what_is_no_plan_is_not_taken_for_one():
     for text in ("", "{}", '{"format": "hotswap.batch:2"}'):
         with pytest.raises(ValueError, match="validation error"):
-            Plan.of_json(text)
+            BatchPlan.of_json(text)
 
 
 def test_files_that_are_new_get_partitions_of_their_own_and_the_others_keep_theirs():

@@ -3,7 +3,7 @@
 import pytest
 
 from fakes.data_plane import FakeRequest, FakeRouter
-from hotswap.batch import HEADROOM_BYTES, Alike, Answers, Limits
+from hotswap.batch import HEADROOM_BYTES, Alike, BatchAnswers, Limits
 from hotswap.codec.packed import Packed, pack
 from hotswap.pipeline.addressing import Address
 
@@ -27,7 +27,7 @@ def test_plain_predictions_are_columns_that_stand_for_the_same_records(offsets):
     packed, one_by_one = both(requests, [b"a", b"", b"ten bytes"])
     assert isinstance(packed.predictions, Alike)
     assert list(packed.predictions.offsets) == offsets
-    assert Answers(list(packed.predictions.records()), packed.dead_letters) == one_by_one
+    assert BatchAnswers(list(packed.predictions.records()), packed.dead_letters) == one_by_one
 
 
 @pytest.mark.parametrize("value", [b"", None])

@@ -4,7 +4,7 @@ import pytest
 
 from hotswap.errors import SwapError
 from hotswap.packages.configuration import read_configuration, read_properties
-from hotswap.runtimes.java.runtime import Options, read_options
+from hotswap.runtimes.java.runtime import JarOptions, read_options
 
 ANCESTORS = """\
 # Acumos's modelConfig.properties
@@ -20,7 +20,7 @@ modelOutputType=java.util.List
 def test_acumos_keys_are_synonyms_of_ours_but_their_json_is_a_whole_message():
     given = read_properties(ANCESTORS.encode())
 
-    assert read_options(given) == Options("com.example.Model", "predict", {}, "message", None)
+    assert read_options(given) == JarOptions("com.example.Model", "predict", {}, "message", None)
     assert read_options(given | {"modelOutputType": "Json"}).output == "message"
     assert read_options(given | {"modelInputType": "CSV"}).input == "csv"
 
@@ -33,7 +33,7 @@ def test_input_defaults_to_csv_for_acumos_keys_and_to_the_parameters_for_ours():
 def test_a_method_may_be_named_for_each_operation():
     options = read_options({"method": "all", "method.score": "one", "input": "CSV", "output": "json"})
 
-    assert options == Options(None, "all", {"score": "one"}, "csv", "json")
+    assert options == JarOptions(None, "all", {"score": "one"}, "csv", "json")
 
 
 @pytest.mark.parametrize(

@@ -12,16 +12,16 @@ from hotswap.errors import StartError, SwapCode
 from hotswap.generation import Model, Proto
 from hotswap.settings import Settings
 from hotswap.swap import Outcome, PauseCommand, RollbackCommand, SkipCommand, SwapCommand, TrustCommand
-from hotswap.trust.file import Role
+from hotswap.trust.file import SigningRole
 from hotswap.trust.fold import Fold
 from hotswap.trust.guard import Guard
 from hotswap.trust.keys import Signer
 
 CI, OPS, ADMIN, STRANGER = Signer.new(), Signer.new(), Signer.new(), Signer.new()
 TRUST = trust_of(
-    entry(CI, "ci", [Role.SWAP, Role.ROLLBACK]),
-    entry(OPS, "ops", [Role.PAUSE, Role.SKIP]),
-    entry(ADMIN, "admin", [Role.TRUST]),
+    entry(CI, "ci", [SigningRole.SWAP, SigningRole.ROLLBACK]),
+    entry(OPS, "ops", [SigningRole.PAUSE, SigningRole.SKIP]),
+    entry(ADMIN, "admin", [SigningRole.TRUST]),
 )
 REQUIRE = TrustCommand(command_id="require")
 PAUSE = PauseCommand(command_id="pause", is_paused=True)

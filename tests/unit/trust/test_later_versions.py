@@ -9,15 +9,15 @@ from fakes.signing import BEGIN, CLUSTER, DURING_MS, TOPIC, Log, entry, trust_of
 from hotswap.errors import StartError
 from hotswap.settings import Settings
 from hotswap.swap import Outcome, PauseCommand, TrustCommand
-from hotswap.trust.file import Role
+from hotswap.trust.file import SigningRole
 from hotswap.trust.fold import Fold
 from hotswap.trust.guard import Guard
 from hotswap.trust.keys import Signer
 
 OPS, ADMIN, OTHER, STRANGER = Signer.new(), Signer.new(), Signer.new(), Signer.new()
 TRUST = trust_of(
-    entry(OPS, "ops", [Role.PAUSE]),
-    entry(ADMIN, "admin", [Role.TRUST]),
+    entry(OPS, "ops", [SigningRole.PAUSE]),
+    entry(ADMIN, "admin", [SigningRole.TRUST]),
     entry(OTHER, "other", deployments=frozenset({"e"})),
 )
 

@@ -8,15 +8,15 @@ from fakes.later import of_unknown_kind
 from fakes.signing import CLUSTER, TOPIC, Log, entry, trust_of
 from hotswap.generation import Model, Proto
 from hotswap.swap import PauseCommand, SwapCommand, TrustCommand
-from hotswap.trust.file import Role
+from hotswap.trust.file import SigningRole
 from hotswap.trust.fold import Fold
 from hotswap.trust.guard import Guard
 from hotswap.trust.keys import Signer
 from hotswap.trust.renewal import Renewal
 
 CI, OPS, ADMIN = Signer.new(), Signer.new(), Signer.new()
-CI_KEY, ADMIN_KEY = entry(CI, "ci", [Role.SWAP]), entry(ADMIN, "admin", [Role.TRUST])
-OPS_KEY = entry(OPS, "ops", [Role.PAUSE])
+CI_KEY, ADMIN_KEY = entry(CI, "ci", [SigningRole.SWAP]), entry(ADMIN, "admin", [SigningRole.TRUST])
+OPS_KEY = entry(OPS, "ops", [SigningRole.PAUSE])
 REQUIRE = TrustCommand(command_id="require")
 PAUSE = PauseCommand(command_id="pause", is_paused=True)
 
@@ -60,13 +60,13 @@ def test_a_file_under_which_more_is_accepted_has_the_log_folded_anew():
 
 
 def test_a_command_that_would_use_up_the_number_of_an_accepted_one_is_not_let_in():
-    both = entry(OPS, "ops", [Role.SWAP])
+    both = entry(OPS, "ops", [SigningRole.SWAP])
     renewal = compared(BEFORE, (*BEFORE, both), (swap(1, "theirs"), OPS), (swap(1, "ours"), CI))
     assert renewal.lost.startswith("command ours at offset 2, which was accepted, would be refused: STALE ")
 
 
 def test_a_command_that_is_refused_all_the_same_but_uses_up_its_id_has_the_log_folded_anew():
-    both = entry(OPS, "ops", [Role.SWAP])
+    both = entry(OPS, "ops", [SigningRole.SWAP])
     renewal = compared(BEFORE, (*BEFORE, both), (swap(1, "ours"), CI), (swap(1, "theirs"), OPS))
     assert (renewal.lost, renewal.other) == ("", "command theirs at offset 2")
 

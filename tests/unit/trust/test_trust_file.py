@@ -6,7 +6,7 @@ import pytest
 
 from fakes.signing import BEGIN, END, entry, trust_file
 from hotswap.errors import UsageError
-from hotswap.trust.file import Role, Trust, parse
+from hotswap.trust.file import SigningRole, Trust, parse
 from hotswap.trust.keys import Signer
 
 SIGNER = Signer.new()
@@ -14,7 +14,7 @@ ENTRY = entry(SIGNER)
 
 
 def test_an_entry_is_read_as_it_is_printed(tmp_path):
-    path = trust_file(tmp_path, ENTRY, entry(Signer.new(), "ops", [Role.PAUSE], deployments=frozenset({"*"})))
+    path = trust_file(tmp_path, ENTRY, entry(Signer.new(), "ops", [SigningRole.PAUSE], deployments=frozenset({"*"})))
     trust = Trust.read(path)
     assert trust.keys[SIGNER.id] == ENTRY
     assert [key.title.split()[1] for key in trust.keys.values()] == ["(ci)", "(ops)"]

@@ -11,7 +11,7 @@ from collections.abc import Set as AbstractSet
 from typing import NamedTuple
 
 from hotswap.agenda.actions import Action, Cancel, Join, KeepStandby, Report, Retire, Stage, StayOut
-from hotswap.agenda.progress import Progress, State
+from hotswap.agenda.progress import GenerationState, Progress
 from hotswap.batch import Position
 from hotswap.errors import SwapError, pause_before
 from hotswap.pipeline.ports import Serve
@@ -101,7 +101,7 @@ class Agenda:
         # What was out of reach comes last, the newest first: it is not to pass through all that came before it.
         again = [number for number in reversed(needed) if number in self._out_of_reach]
         for number in [*(number for number in needed if number not in again), *again]:
-            if self.progress.of(number) is not State.READY and number not in resting:
+            if self.progress.of(number) is not GenerationState.READY and number not in resting:
                 return number
         return None
 
@@ -134,7 +134,9 @@ class Agenda:
         swaps, loaded = self._timeline.swaps.values(), self.progress.loaded
         oldest, newest = (loaded[0], loaded[-1]) if loaded else (0, 0)
         is_cut_ahead = any(swap.cut for swap in swaps if swap.number >= oldest)
-        is_behind = any(self.progress.of(swap.number) is State.FAILED for swap in swaps if swap.number > newest)
+        is_behind = any(
+            self.progress.of(swap.number) is GenerationState.FAILED for swap in swaps if swap.number > newest
+        )
         if is_cut_ahead and (len(loaded) != 1 or self._decide(now, own).next is not None):
             return True
         is_due = self._looked_at is None or now - self._looked_at >= _LOOK_S
@@ -191,12 +193,12 @@ class Agenda:
                 self._staged = swap.number
                 # A failed generation stays FAILED while it is retried: older generations keep scoring what they may,
                 # and the client already has this worker's outcome.
-                if self.progress.of(swap.number) is not State.FAILED:
-                    self.progress.move(swap.number, State.STAGING)
+                if self.progress.of(swap.number) is not GenerationState.FAILED:
+                    self.progress.move(swap.number, GenerationState.STAGING)
             case Cancel():
                 self._has_superseded = True
             case Retire(number):
-                self.progress.move(number, State.RETIRED)
+                self.progress.move(number, GenerationState.RETIRED)
             case Join():
                 self._is_prepared, self._lacks = True, ""
             case StayOut(why):
@@ -242,7 +244,7 @@ class Agenda:
         if self._staged is not None or following is None:
             return
         swap = self._timeline.swaps[following]
-        if self.progress.of(following) is not State.FAILED:
+        if self.progress.of(following) is not GenerationState.FAILED:
             yield Report(swap, Outcome.STAGING)
         yield Stage(swap)
 
@@ -302,9 +304,9 @@ class Agenda:
 
     def ready(self, number: int, phases: Mapping[str, float]) -> list[Action]:
         """Record that the staged generation is loaded and warm; return the actions that follow."""
-        if self.progress.of(number) is State.FAILED:
-            self.progress.move(number, State.STAGING)
-        self.progress.move(number, State.READY)
+        if self.progress.of(number) is GenerationState.FAILED:
+            self.progress.move(number, GenerationState.STAGING)
+        self.progress.move(number, GenerationState.READY)
         self._out_of_reach.discard(number)
         self._failures.pop(number, None)
         self._has_superseded = False
@@ -320,8 +322,8 @@ class Agenda:
         That fails a new swap. A generation that was accepted before this worker started is tried again: others may have
         it, though it has not answered anything yet. Such tries report nothing new, unless they fail for another reason.
         """
-        if self.progress.of(number) is State.STAGING:
-            self.progress.move(number, State.FAILED)
+        if self.progress.of(number) is GenerationState.STAGING:
+            self.progress.move(number, GenerationState.FAILED)
         self._failures[number] = self._failures.get(number, (0, 0.0))[0] + 1, now
         self._has_superseded = False
         is_told = number in self._out_of_reach and is_out_of_reach
@@ -335,8 +337,8 @@ class Agenda:
     def given_up(self, number: int) -> list[Action]:
         """Record that staging was cancelled; return the actions that follow."""
         actions: list[Action] = []
-        if self.progress.of(number) is State.STAGING:
-            self.progress.move(number, State.ACCEPTED)
+        if self.progress.of(number) is GenerationState.STAGING:
+            self.progress.move(number, GenerationState.ACCEPTED)
             actions.append(Report(self._timeline.swaps[number], Outcome.SUPERSEDED))
         return [*actions, *self._end_of_staging(number)]
 

@@ -22,7 +22,7 @@ from hotswap.pipeline.ports import Serve, Wait
 from hotswap.swap import Swap, Timeline, out_of_reach
 
 
-class State(StrEnum):
+class GenerationState(StrEnum):
     """State of a generation on this worker; the module's docstring draws the legal transitions."""
 
     ACCEPTED = "accepted"
@@ -33,11 +33,11 @@ class State(StrEnum):
 
 
 _LEGAL = {
-    State.ACCEPTED: {State.STAGING},
-    State.STAGING: {State.READY, State.FAILED, State.ACCEPTED},
-    State.READY: {State.RETIRED},
-    State.FAILED: {State.STAGING},
-    State.RETIRED: {State.STAGING},
+    GenerationState.ACCEPTED: {GenerationState.STAGING},
+    GenerationState.STAGING: {GenerationState.READY, GenerationState.FAILED, GenerationState.ACCEPTED},
+    GenerationState.READY: {GenerationState.RETIRED},
+    GenerationState.FAILED: {GenerationState.STAGING},
+    GenerationState.RETIRED: {GenerationState.STAGING},
 }
 
 
@@ -46,13 +46,13 @@ class Progress:
 
     def __init__(self, timeline: Timeline) -> None:
         self.timeline = timeline
-        self._states: dict[int, State] = {}
+        self._states: dict[int, GenerationState] = {}
 
-    def of(self, number: int) -> State:
+    def of(self, number: int) -> GenerationState:
         """Return the state of an accepted generation."""
-        return self._states.get(number, State.ACCEPTED)
+        return self._states.get(number, GenerationState.ACCEPTED)
 
-    def move(self, number: int, state: State) -> None:
+    def move(self, number: int, state: GenerationState) -> None:
         """Change a generation's state; the only place that does."""
         if state not in _LEGAL[self.of(number)]:
             raise AssertionError(f"generation {number}: {self.of(number)} -> {state} is not a legal transition")
@@ -61,13 +61,13 @@ class Progress:
     @property
     def loaded(self) -> list[int]:
         """The generations whose host is up, oldest first."""
-        return sorted(number for number, state in self._states.items() if state is State.READY)
+        return sorted(number for number, state in self._states.items() if state is GenerationState.READY)
 
     @property
     def newest_intact(self) -> set[int]:
         """The newest generation that has not failed; empty if all have, or none was accepted."""
         numbers = reversed(self.timeline.swaps)
-        return set(islice((number for number in numbers if self.of(number) is not State.FAILED), 1))
+        return set(islice((number for number in numbers if self.of(number) is not GenerationState.FAILED), 1))
 
     def choose(self, partition: int, position: Position) -> Serve | Wait:
         """Return the generation that scores this partition from this offset on, never one below its floor."""
@@ -81,7 +81,7 @@ class Progress:
             if not swap.takes(partition, position.offset):
                 cut = swap.cut[partition]
                 until = cut if until is None else min(until, cut)
-            elif self.of(swap.number) is State.READY:
+            elif self.of(swap.number) is GenerationState.READY:
                 return Serve(swap.number, until)
             else:
                 candidate = candidate or swap.number
@@ -139,9 +139,9 @@ class Progress:
             if swap.number < position.floor:
                 return
             state = self.of(swap.number)
-            if state is State.FAILED and swap.number != position.floor:
+            if state is GenerationState.FAILED and swap.number != position.floor:
                 continue
             yield swap
             # A partition that was empty when the command was sent has its cut at offset 0.
-            if swap.takes(partition, position.offset) and (state is State.READY or partition in swap.cut):
+            if swap.takes(partition, position.offset) and (state is GenerationState.READY or partition in swap.cut):
                 return

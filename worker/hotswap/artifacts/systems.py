@@ -23,7 +23,7 @@ _EXTRAS: Final = {"http": "http", "https": "http", **_OBJECTS}
 """The extra with the packages that a scheme needs; other schemes need packages that hotswap has no extra for."""
 
 
-class Source(Protocol):
+class ReadableFile(Protocol):
     """A file that is read from its beginning."""
 
     def read(self, size: int, /) -> bytes:
@@ -74,7 +74,7 @@ def has_folders(address: str) -> bool:
 
 def open_to_read(
     system: fsspec.AbstractFileSystem, path: str, address: str, *, is_patient: bool
-) -> AbstractContextManager[Source]:
+) -> AbstractContextManager[ReadableFile]:
     """Open a file; as a stream where a server could fill the memory by more than the range that it is asked for.
 
     `is_patient`: wait for S3 while it is out of reach, for ever.
@@ -82,7 +82,7 @@ def open_to_read(
     if _is_s3(address):
         return contextlib.closing(Object(system, path, is_patient=is_patient))
     options = {"block_size": 0} if _EXTRAS.get(_scheme(address)) == "http" else {}
-    file: AbstractContextManager[Source] = system.open(path, "rb", **options)
+    file: AbstractContextManager[ReadableFile] = system.open(path, "rb", **options)
     return file
 
 

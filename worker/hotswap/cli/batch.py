@@ -31,14 +31,14 @@ from hotswap.errors import StartError, UsageError
 with late:
     from hotswap.cli.files import compile_given
     from hotswap.client.serving import find_operation
-    from hotswap.lake.origin import Scorer, fetch
+    from hotswap.lake.origin import OriginScorer, fetch
     from hotswap.lake.plan import Origin
     from hotswap.packages.package import open_package
     from hotswap.settings import Settings
 
 if TYPE_CHECKING:  # it needs the extra, which may be missing
     from hotswap.host.facts import Description
-    from hotswap.lake.job import Progress
+    from hotswap.lake.job import BatchProgress
 
 _NEEDED = ("pandas", "ptars", "pyarrow", "pyspark")
 
@@ -80,7 +80,7 @@ def batch(deployment: str, given: str, output: str, **options: Any) -> None:
 
 
 @contextmanager
-def _scorer(settings: Settings, options: Mapping[str, Any]) -> Iterator[Scorer]:
+def _scorer(settings: Settings, options: Mapping[str, Any]) -> Iterator[OriginScorer]:
     if not options["package"]:
         with TemporaryDirectory(prefix="hotswap-batch-") as folder:
             yield run(fetch(settings, options["generation"], Path(folder)))
@@ -88,7 +88,7 @@ def _scorer(settings: Settings, options: Mapping[str, Any]) -> Iterator[Scorer]:
     with open_package(options["package"]) as package:
         if package.proto is None:
             raise UsageError(f"package {options['package']} has no proto: pack it anew with `hotswap pack`")
-        yield Scorer(
+        yield OriginScorer(
             generation=0,
             kind=package.kind,
             model=package.model,
@@ -97,8 +97,8 @@ def _scorer(settings: Settings, options: Mapping[str, Any]) -> Iterator[Scorer]:
         )
 
 
-def _run(settings: Settings, scorer: Scorer, given: str, output: str, options: Mapping[str, Any]) -> None:
-    from hotswap.lake.job import Batch  # noqa: PLC0415 - needs the extra
+def _run(settings: Settings, scorer: OriginScorer, given: str, output: str, options: Mapping[str, Any]) -> None:
+    from hotswap.lake.job import BatchRun  # noqa: PLC0415 - needs the extra
     from hotswap.lake.session import sent, session  # noqa: PLC0415 - the same
 
     operation = find_operation(compile_given(scorer.proto), options["operation"])
@@ -109,7 +109,7 @@ def _run(settings: Settings, scorer: Scorer, given: str, output: str, options: M
     name = f"hotswap batch {settings.deployment}"
     most = scorer.configuration.max_batch_records or settings.max_batch_records
     with session(name, options["master"], _conf(options["conf"]), options["environment"], most) as spark:
-        work = Batch(spark, given, output)
+        work = BatchRun(spark, given, output)
         for line in work.look(parcel, reads, may_lack=options["may_lack"]):
             note(line)
         plan = work.plan(origin)
@@ -119,7 +119,7 @@ def _run(settings: Settings, scorer: Scorer, given: str, output: str, options: M
     _report(last, time.monotonic() - began, origin, output, is_json=options["is_json"])
 
 
-async def _describe(settings: Settings, scorer: Scorer) -> Description:
+async def _describe(settings: Settings, scorer: OriginScorer) -> Description:
     """Start a host here, so that a model that cannot be loaded is told before a cluster is asked for anything."""
     from hotswap.client.scoring import own_host  # noqa: PLC0415 - not to be had on Windows; see cli/main.py
 
@@ -134,7 +134,7 @@ def _conf(given: Sequence[str]) -> dict[str, str]:
     return dict(pair.split("=", 1) for pair in given)
 
 
-def _show(underway: Iterator[Progress]) -> Progress:
+def _show(underway: Iterator[BatchProgress]) -> BatchProgress:
     """Show how far it is: on a terminal as a bar, otherwise a line for each partition."""
     last = None
     with progress() as bar:
@@ -148,7 +148,7 @@ def _show(underway: Iterator[Progress]) -> Progress:
     return last
 
 
-def _report(last: Progress, seconds: float, origin: Origin, output: str, *, is_json: bool) -> None:
+def _report(last: BatchProgress, seconds: float, origin: Origin, output: str, *, is_json: bool) -> None:
     answered, refused = last.rows[""], {code: count for code, count in sorted(last.rows.items()) if code}
     report = {
         "rows": last.rows.total(),

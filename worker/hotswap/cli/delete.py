@@ -11,7 +11,7 @@ from hotswap.errors import UsageError
 with late:
     from hotswap.client.delete import delete as delete_now
     from hotswap.client.delete import read_plan
-    from hotswap.client.deletion import Plan
+    from hotswap.client.deletion import DeletionPlan
 
 
 @click.command()
@@ -36,7 +36,7 @@ def delete(deployment: str, kafka: str | None, is_sure: bool) -> None:  # noqa: 
     show(f"{deployment} is deleted, and `hotswap status` does not list it any more")
 
 
-def _lines(deployment: str, plan: Plan) -> str:
+def _lines(deployment: str, plan: DeletionPlan) -> str:
     gone = [
         *([f"group {plan.group}, with its offsets"] if plan.group else []),
         *(f"topic {one}" for one in plan.topics),

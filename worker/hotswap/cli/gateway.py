@@ -130,9 +130,9 @@ def gateway(deployments: tuple[str, ...], **given: Any) -> None:
     SIGHUP has it read HOTSWAP_LOG_LEVEL from its file of settings, and the trust file, again; it stops nothing.
     """
     settings = settings_of(deployments, given["kafka"])
-    from hotswap.gateway.server import Options, serve  # noqa: PLC0415 - an extra
+    from hotswap.gateway.server import GatewayOptions, serve  # noqa: PLC0415 - an extra
 
-    options = Options(
+    options = GatewayOptions(
         host=given["host"],
         port=given["port"],
         timeout_s=given["timeout_s"],

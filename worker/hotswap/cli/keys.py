@@ -25,7 +25,7 @@ from hotswap.cli.shared import (
 )
 from hotswap.cli.swap import follow_command, follow_options, settings_of
 from hotswap.errors import UsageError
-from hotswap.trust.roles import EVERY, Role
+from hotswap.trust.roles import EVERY, SigningRole
 
 with late:
     from hotswap.client.overview import read_history
@@ -46,9 +46,9 @@ def keys() -> None:
 @click.option(
     "--role",
     "roles",
-    type=click.Choice([role.value for role in Role]),
+    type=click.Choice([role.value for role in SigningRole]),
     multiple=True,
-    default=[role.value for role in Role if role is not Role.TRUST],
+    default=[role.value for role in SigningRole if role is not SigningRole.TRUST],
     show_default=True,
     help="What it may command; give it once for each.",
 )

@@ -27,7 +27,7 @@ with late:
 
     from hotswap.client.needed import Needed, Presence
     from hotswap.client.overview import overview
-    from hotswap.client.stored import Outcome, Restored, Restorer, look
+    from hotswap.client.stored import ArtifactOutcome, Restored, Restorer, look
     from hotswap.settings import Settings
 
 
@@ -48,7 +48,7 @@ def verify(deployment: str, **given: Any) -> None:
     """
     settings = make_settings(deployment=deployment, kafka=given["kafka"])
     looked = run(_look(settings))
-    _report(settings, [Restored(one, Outcome(state), why) for one, (state, why) in looked.items()], given)
+    _report(settings, [Restored(one, ArtifactOutcome(state), why) for one, (state, why) in looked.items()], given)
 
 
 @store.command()
@@ -88,7 +88,7 @@ def _report(
     for one in () if given["is_json"] else results:
         show(f"{one.outcome:<8}  {one.needed.title}{' (serves)' * one.needed.serves}: {one.needed.place}{_why(one)}")
     bad = [one for one in results if not one.is_good]
-    if bad and all(one.outcome in (Outcome.UNKNOWN, Outcome.DENIED) for one in bad):
+    if bad and all(one.outcome in (ArtifactOutcome.UNKNOWN, ArtifactOutcome.DENIED) for one in bad):
         raise Failure(f"whether {len(bad)} of {len(results)} artifacts are there is not known here", UNREACHABLE)
     if bad:
         how = f"`hotswap store restore {settings.deployment} [FILE]...` puts back what has the right SHA-256"
@@ -99,7 +99,7 @@ def _report(
 
 
 def _why(one: Restored) -> str:
-    if one.outcome is Outcome.RESTORED:
+    if one.outcome is ArtifactOutcome.RESTORED:
         return f", from {one.what}"
     return f" -> {one.what}" if one.what else ""
 

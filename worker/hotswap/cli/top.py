@@ -120,7 +120,7 @@ async def _follow(settings: Settings, screen: Screen) -> None:
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class PartitionRow:
     """A partition on the screen."""
 
     deployment: str
@@ -136,7 +136,7 @@ class Screen:
     def __init__(self) -> None:
         self.refusals: deque[str] = deque(maxlen=_REFUSALS)
         self._views: Sequence[Overview] = ()
-        self._rows: list[Row] = []
+        self._rows: list[PartitionRow] = []
         self._seen: dict[tuple[str, int], tuple[float, int]] = {}
         self._selected = 0
         self._is_open = False
@@ -151,7 +151,7 @@ class Screen:
                 then, committed = self._seen.get(place, (now, lag.committed))
                 rate = (lag.committed - committed) / (now - then) if now > then else 0.0
                 worker, held = owners.get(lag.partition, ("nobody", "no live worker has it"))
-                rows.append(Row(view.deployment, lag, worker, held, max(rate, 0.0)))
+                rows.append(PartitionRow(view.deployment, lag, worker, held, max(rate, 0.0)))
                 seen[place] = now, lag.committed
         self._views, self._rows, self._seen = views, rows, seen
         self._selected = min(self._selected, max(len(rows) - 1, 0))
@@ -193,7 +193,7 @@ class Screen:
         return fitting("partitions", columns, ("worker", "generation"), width)
 
 
-def _summary(view: Overview, rows: Sequence[Row]) -> str:
+def _summary(view: Overview, rows: Sequence[PartitionRow]) -> str:
     ours = [row for row in rows if row.deployment == view.deployment]
     rate, lag = sum(row.rate for row in ours), sum(row.lag.requests for row in ours)
     slowest = max((worker.latency_p99_s for worker in view.live), default=0.0)
@@ -215,7 +215,7 @@ def _under_way(view: Overview) -> Iterator[str]:
             yield f"{command.title}: {'; '.join(phases)}"
 
 
-def _reason(row: Row) -> list[str]:
+def _reason(row: PartitionRow) -> list[str]:
     """Return why a partition is held, and the command that would help."""
     name = row.deployment
     if not row.held:

@@ -34,7 +34,7 @@ class Outgoing(NamedTuple):
     headers: Headers = ()
 
 
-class Alike(Sequence[Outgoing]):
+class SameHeaders(Sequence[Outgoing]):
     """Requests with the same headers, made as they are published: a long call has hundreds of thousands."""
 
     def __init__(self, values: Sequence[bytes], headers: Headers) -> None:

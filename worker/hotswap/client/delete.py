@@ -2,7 +2,7 @@
 
 import time
 
-from hotswap.client.deletion import Facts, Plan, plan_of
+from hotswap.client.deletion import DeletionPlan, Facts, plan_of
 from hotswap.client.forget import forget
 from hotswap.client.overview import read_fleet
 from hotswap.errors import UsageError
@@ -11,7 +11,7 @@ from hotswap.kafka.topics.removal import Remover
 from hotswap.settings import Settings
 
 
-async def read_plan(settings: Settings) -> Plan:
+async def read_plan(settings: Settings) -> DeletionPlan:
     """Return what would be deleted now.
 
     Raises:
@@ -41,7 +41,7 @@ async def read_plan(settings: Settings) -> Plan:
     return plan_of(facts)
 
 
-async def delete(settings: Settings, plan: Plan) -> None:
+async def delete(settings: Settings, plan: DeletionPlan) -> None:
     """Delete what a plan names, and forget the deployment. If it ends half-way, another one deletes the rest.
 
     Raises:

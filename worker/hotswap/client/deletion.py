@@ -38,7 +38,7 @@ class Stays(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class DeletionPlan:
     """What is deleted, if nothing refuses it; the deployment is forgotten afterwards."""
 
     refusal: str
@@ -49,7 +49,7 @@ class Plan:
     stays: tuple[Stays, ...]
 
 
-def plan_of(facts: Facts) -> Plan:
+def plan_of(facts: Facts) -> DeletionPlan:
     """Return what to delete.
 
     Topics of requests and answers go only under the deployment's default names, and if no other group has offsets on
@@ -72,7 +72,7 @@ def plan_of(facts: Facts) -> Plan:
         else:
             deleted.append(topic)
     group = facts.group if facts.group in facts.groups else ""
-    return Plan(_refusal(facts), group, tuple(deleted), (*stays, *_always(facts)))
+    return DeletionPlan(_refusal(facts), group, tuple(deleted), (*stays, *_always(facts)))
 
 
 def _refusal(facts: Facts) -> str:

@@ -8,7 +8,7 @@ from hotswap.artifacts.places import address_of
 from hotswap.client import hanging
 from hotswap.client.findings import Finding, Level
 from hotswap.client.hanging import TRANSACTIONS
-from hotswap.client.needed import Needed, State, absences
+from hotswap.client.needed import ArtifactState, Needed, absences
 from hotswap.client.overview import Overview, overview
 from hotswap.client.stored import look
 from hotswap.errors import Doubt, StartError, SwapError, what_to_do
@@ -204,7 +204,7 @@ async def _artifacts(settings: Settings, needed: Sequence[Needed]) -> list[Findi
     if left := len(needed) - len(looked):
         what = f"{left} more artifacts of older generations were not looked for"
         wrong.append(Finding(Level.ADVICE, "artifacts", what, f"see `hotswap store verify {settings.deployment}`"))
-    there = sum(state is State.THERE for state, _ in looked.values())
+    there = sum(state is ArtifactState.THERE for state, _ in looked.values())
     return [*wrong, Finding(Level.OK, "artifacts", f"{there} of {len(looked)} that are needed are in their stores")]
 
 

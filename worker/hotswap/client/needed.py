@@ -37,7 +37,7 @@ class Needed:
         return f"the {self.part} of generation {numbers}"
 
 
-class State(StrEnum):
+class ArtifactState(StrEnum):
     """Whether an artifact is in its store."""
 
     THERE = "there"
@@ -51,7 +51,7 @@ class State(StrEnum):
 class Presence(NamedTuple):
     """Whether an artifact is in its store; `why` says why it is not, or is not known to be."""
 
-    state: State
+    state: ArtifactState
     why: str = ""
 
 
@@ -85,10 +85,10 @@ def needed_artifacts(swaps: Iterable[Swap], serving: Collection[int], failed: Co
 def absences(deployment: str, looked: Mapping[Needed, Presence]) -> Iterator[Absence]:
     """Yield what is wrong with artifacts that were looked for; but not those that are denied, which settings decide."""
     for one, (state, why) in looked.items():
-        if state is State.MISSING:
+        if state is ArtifactState.MISSING:
             for_whom = "a worker that starts cannot load it" if one.serves else "a rollback to it would fail"
             advice = f"{for_whom}: `hotswap store restore {deployment}` puts it back"
             yield Absence(f"{one.title}{' (serves)' * one.serves} {why}: {one.place}", advice)
-        elif state is State.UNKNOWN:
+        elif state is ArtifactState.UNKNOWN:
             advice = f"look again with `hotswap store verify {deployment}`, on a machine of the workers"
             yield Absence(f"{one.title}: it is not known whether it is there: {why}", advice)

@@ -14,7 +14,7 @@ from typing import Final, Self
 from hotswap.artifacts.cache import Cache
 from hotswap.artifacts.detect import as_file
 from hotswap.artifacts.transfer import ABSENT, find_absence, read, send_back
-from hotswap.client.needed import Needed, Presence, State
+from hotswap.client.needed import ArtifactState, Needed, Presence
 from hotswap.errors import SwapCode, SwapError, UsageError
 from hotswap.local.system import IS_POSIX
 from hotswap.settings import Settings
@@ -23,7 +23,7 @@ _AT_ONCE: Final = 20
 _LOOK_S: Final = 10.0
 
 
-class Outcome(StrEnum):
+class ArtifactOutcome(StrEnum):
     """What became of a needed artifact: a State, or what `restore` found or did."""
 
     THERE = "there"
@@ -40,13 +40,13 @@ class Restored:
     """An artifact, and what became of it; `what` is where it came from, or why it is not there."""
 
     needed: Needed
-    outcome: Outcome
+    outcome: ArtifactOutcome
     what: str = ""
 
     @property
     def is_good(self) -> bool:
         """Whether it is in its store now."""
-        return self.outcome in (Outcome.THERE, Outcome.RESTORED)
+        return self.outcome in (ArtifactOutcome.THERE, ArtifactOutcome.RESTORED)
 
 
 async def look(settings: Settings, needed: Sequence[Needed]) -> dict[Needed, Presence]:
@@ -64,7 +64,7 @@ async def look(settings: Settings, needed: Sequence[Needed]) -> dict[Needed, Pre
 async def _ask(one: Needed, stores: Sequence[str]) -> Presence:
     # A daemon: a thread that hangs in a dead file system would otherwise keep this process from ending.
     loop, answer = asyncio.get_running_loop(), asyncio.Event()
-    found = [Presence(State.UNKNOWN, f"{one.place} was not found within {_LOOK_S:g} s")]
+    found = [Presence(ArtifactState.UNKNOWN, f"{one.place} was not found within {_LOOK_S:g} s")]
 
     def ask() -> None:
         found[0] = _presence(one, stores)
@@ -81,8 +81,10 @@ def _presence(one: Needed, stores: Sequence[str]) -> Presence:
     try:
         why = find_absence(one.uri, stores)
     except SwapError as error:
-        return Presence(State.DENIED if error.code is SwapCode.URI_DENIED else State.UNKNOWN, error.message)
-    return Presence(State.MISSING, why) if why else Presence(State.THERE)
+        return Presence(
+            ArtifactState.DENIED if error.code is SwapCode.URI_DENIED else ArtifactState.UNKNOWN, error.message
+        )
+    return Presence(ArtifactState.MISSING, why) if why else Presence(ArtifactState.THERE)
 
 
 class Restorer:
@@ -122,22 +124,24 @@ class Restorer:
             try:
                 yield self._restore(one, state, why)
             except SwapError as error:
-                yield Restored(one, Outcome(state), error.message)
+                yield Restored(one, ArtifactOutcome(state), error.message)
 
-    def _restore(self, one: Needed, state: State, why: str) -> Restored:
-        if state is State.THERE:
+    def _restore(self, one: Needed, state: ArtifactState, why: str) -> Restored:
+        if state is ArtifactState.THERE:
             if one.sha256 in self._given and (found := self._digest_of(one)) != one.sha256:
                 return _occupied(one, f"has the SHA-256 {found}, and not {one.sha256}")
-            return Restored(one, Outcome.THERE)
-        if state is not State.MISSING:
-            return Restored(one, Outcome(state), why)
+            return Restored(one, ArtifactOutcome.THERE)
+        if state is not ArtifactState.MISSING:
+            return Restored(one, ArtifactOutcome(state), why)
         if why != ABSENT:
             return _occupied(one, why)
         with self._copies(one.sha256) as copies:
             for name, path in copies:
                 if _sent_back(path, one, self._stores):
-                    return Restored(one, Outcome.RESTORED, name)
-        return Restored(one, Outcome.MISSING, f"no file with its SHA-256, {one.sha256}, is given or in {self._root}")
+                    return Restored(one, ArtifactOutcome.RESTORED, name)
+        return Restored(
+            one, ArtifactOutcome.MISSING, f"no file with its SHA-256, {one.sha256}, is given or in {self._root}"
+        )
 
     @contextlib.contextmanager
     def _copies(self, sha256: str) -> Iterator[Iterator[tuple[str, Path]]]:
@@ -176,7 +180,7 @@ def _sent_back(path: Path, one: Needed, stores: Sequence[str]) -> bool:
 
 
 def _occupied(one: Needed, why: str) -> Restored:
-    return Restored(one, Outcome.OCCUPIED, f"what is at its place {why}: move that away, and restore again")
+    return Restored(one, ArtifactOutcome.OCCUPIED, f"what is at its place {why}: move that away, and restore again")
 
 
 def _digest(path: Path) -> str:

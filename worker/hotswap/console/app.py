@@ -22,7 +22,7 @@ from hotswap.console.shared import Shared, root_of, seen
 from hotswap.console.watch import Watch
 from hotswap.errors import HotswapError
 from hotswap.gateway.deployment import Deployment
-from hotswap.gateway.limits import Limits
+from hotswap.gateway.limits import GatewayLimits
 from hotswap.gateway.problems import Problem, problem_of
 from hotswap.gateway.redirects import lead_to_slashes
 
@@ -33,7 +33,7 @@ _STATIC = Path(__file__).parent / "static"
 class Console:
     """The console of some deployments: an ASGI application. It only shows, unless `is_changing`."""
 
-    def __init__(self, deployments: Mapping[str, Deployment], limits: Limits, *, is_changing: bool) -> None:
+    def __init__(self, deployments: Mapping[str, Deployment], limits: GatewayLimits, *, is_changing: bool) -> None:
         self._shared = Shared(deployments, Watch(deployments), Pages(deployments, is_changing=is_changing), limits)
         self._bring = BringPages(self._shared)
         handlers: Any = {Problem: self._problem, HotswapError: self._ours, HTTPException: self._http}

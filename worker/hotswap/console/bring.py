@@ -10,7 +10,7 @@ from starlette.routing import Route
 
 from hotswap.client.change import Change
 from hotswap.console import protos, rows
-from hotswap.console.drafts import Draft, Drafts
+from hotswap.console.drafts import Drafts, ModelDraft
 from hotswap.console.shared import Shared, address, see
 from hotswap.console.trial import attempt
 from hotswap.gateway.deployment import Deployment
@@ -89,14 +89,14 @@ class BringPages:
         self._drafts.drop(draft.key)
         return response
 
-    def _find(self, request: Request) -> Draft:
+    def _find(self, request: Request) -> ModelDraft:
         draft = self._drafts.find(self._shared.deployment(request).name, request.path_params["key"])
         if draft is None:
             detail = "this model was swapped in, or had to make room for others: bring it in again"
             raise Problem(HTTPStatus.GONE, detail)
         return draft
 
-    def _take(self, draft: Draft, deployment: Deployment, text: str, begin: str | None) -> None:
+    def _take(self, draft: ModelDraft, deployment: Deployment, text: str, begin: str | None) -> None:
         if begin == "serving" and (serving := protos.serving_text(deployment)):
             draft.proto = serving
         elif begin == "draft":
@@ -104,7 +104,7 @@ class BringPages:
         else:
             draft.proto = text.replace("\r\n", "\n")
 
-    async def _page(self, request: Request, draft: Draft) -> Response:
+    async def _page(self, request: Request, draft: ModelDraft) -> Response:
         deployment = self._shared.deployment(request)
         checked = await protos.check(draft.proto)
         own: dict[str, Any] = {"difference": None, "trial": None, "takes": (), "gives": ()}
@@ -133,7 +133,7 @@ class BringPages:
         )
 
 
-def _command_of(draft: Draft) -> str:
+def _command_of(draft: ModelDraft) -> str:
     """Return the command that does the same with the files at hand."""
     model, deployment = shlex.quote(draft.name), shlex.quote(draft.deployment)
     sample = " --samples SAMPLE.csv" if draft.sample else ""

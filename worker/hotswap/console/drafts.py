@@ -16,7 +16,7 @@ from hotswap.console.protos import EMPTY, serving_text
 from hotswap.errors import HotswapError, SwapError, UsageError
 from hotswap.gateway.bodies import Form
 from hotswap.gateway.deployment import Deployment
-from hotswap.gateway.limits import Limits
+from hotswap.gateway.limits import GatewayLimits
 from hotswap.gateway.problems import Problem
 from hotswap.generation import Configuration
 from hotswap.packages.onboarding import Wish, onboard
@@ -26,7 +26,7 @@ _MOST = 4
 
 
 @dataclass(slots=True, kw_only=True)
-class Draft:
+class ModelDraft:
     """A model that may come to serve: where it is, and the proto and the configuration that it would have.
 
     `drafted` is the proto that was drafted for it, or that it brought; empty: there is none.
@@ -53,9 +53,9 @@ class Drafts:
     """The last few drafts of a console: those of another one are unknown here, and have to be brought again."""
 
     def __init__(self) -> None:
-        self._drafts: OrderedDict[str, Draft] = OrderedDict()
+        self._drafts: OrderedDict[str, ModelDraft] = OrderedDict()
 
-    async def add(self, deployment: Deployment, form: Form, limits: Limits) -> Draft:
+    async def add(self, deployment: Deployment, form: Form, limits: GatewayLimits) -> ModelDraft:
         """Take what a form brings, and draft a proto.
 
         Raises:
@@ -75,7 +75,7 @@ class Drafts:
             self.drop(next(iter(self._drafts)))
         return draft
 
-    def find(self, deployment: str, key: str) -> Draft | None:
+    def find(self, deployment: str, key: str) -> ModelDraft | None:
         """Return a draft; None: it was swapped in, or had to make room."""
         draft = self._drafts.get(key)
         return draft if draft and draft.deployment == deployment else None
@@ -91,12 +91,12 @@ class Drafts:
             self.drop(key)
 
 
-async def _save(deployment: Deployment, form: Form, folder: Path, limits: Limits) -> Draft:
+async def _save(deployment: Deployment, form: Form, folder: Path, limits: GatewayLimits) -> ModelDraft:
     path, given = await form.save("model", folder)
     if not path.stat().st_size:
         raise Problem(HTTPStatus.UNPROCESSABLE_ENTITY, "choose the file of a model: it is empty, or none was chosen")
     kind = form.text("kind")
-    draft = Draft(
+    draft = ModelDraft(
         key=secrets.token_urlsafe(12),
         deployment=deployment.name,
         folder=folder,
@@ -119,7 +119,7 @@ async def _save(deployment: Deployment, form: Form, folder: Path, limits: Limits
     return draft
 
 
-async def _unpack(draft: Draft, error: UnknownKind) -> None:
+async def _unpack(draft: ModelDraft, error: UnknownKind) -> None:
     """Take the parts of a package. Raises Problem: it is none."""
 
     def unpack() -> None:
@@ -138,7 +138,7 @@ async def _unpack(draft: Draft, error: UnknownKind) -> None:
         raise Problem(HTTPStatus.UNPROCESSABLE_ENTITY, f"the file {error.why}") from None
 
 
-async def _describe(draft: Draft, deployment: Deployment, limits: Limits) -> None:
+async def _describe(draft: ModelDraft, deployment: Deployment, limits: GatewayLimits) -> None:
     """Draft a proto where the model does not come with one, and can be loaded here."""
     if not draft.drafted and draft.is_loadable:
         sample = None

@@ -45,7 +45,7 @@ class Share(NamedTuple):
     shade: int
 
 
-class Cell(NamedTuple):
+class FactCell(NamedTuple):
     """A partition in the picture."""
 
     partition: int
@@ -56,12 +56,12 @@ class Cell(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class WorkerRow:
     """A worker in the picture, and in the table; `view` None: nobody has these partitions."""
 
     name: str
     state: State
-    cells: Sequence[Cell]
+    cells: Sequence[FactCell]
     view: WorkerView | None = None
 
     @property
@@ -157,7 +157,7 @@ def _shades(view: Overview) -> dict[int, int]:
     }
 
 
-def rows_of(view: Overview) -> list[Row]:
+def rows_of(view: Overview) -> list[WorkerRow]:
     """Return the workers with their partitions, and what nobody has."""
     shades, lags = _shades(view), {lag.partition: lag for lag in view.lags}
     owned: set[int] = set()
@@ -170,19 +170,19 @@ def rows_of(view: Overview) -> list[Row]:
             # A report is up to three seconds old, and what was committed is not.
             number = max(part.generation, lag.generation if lag else 0)
             waiting = lag.requests if lag else part.lag
-            cells.append(Cell(part.partition, number, shades[number], waiting, part.held))
+            cells.append(FactCell(part.partition, number, shades[number], waiting, part.held))
             owned.add(part.partition)
-        rows.append(Row(worker.worker, _state_of_worker(worker, view), cells, worker))
+        rows.append(WorkerRow(worker.worker, _state_of_worker(worker, view), cells, worker))
     left = [
-        Cell(lag.partition, lag.generation, shades[lag.generation], lag.requests, "no live worker has it")
+        FactCell(lag.partition, lag.generation, shades[lag.generation], lag.requests, "no live worker has it")
         for lag in view.lags
         if lag.partition not in owned
     ]
     tone = "bad" if view.newest else "calm"  # without a generation, no worker takes a partition
-    return [*rows, *([Row(_NOBODY, (tone, "unowned"), left)] if left else ())]
+    return [*rows, *([WorkerRow(_NOBODY, (tone, "unowned"), left)] if left else ())]
 
 
-def holds_of(rows: Sequence[Row]) -> dict[str, str]:
+def holds_of(rows: Sequence[WorkerRow]) -> dict[str, str]:
     """Return why partitions are held, each reason with its partitions."""
     holds: dict[str, list[int]] = {}
     for cell in (cell for row in rows for cell in row.cells if cell.held):

@@ -26,19 +26,19 @@ TAB = "models"
 _CHUNK = 1 << 20
 
 
-class Served(NamedTuple):
+class ServedGeneration(NamedTuple):
     """A generation of a model, and when the first worker served it (ms since the epoch; None: not known, or never)."""
 
     generation: int
     at_ms: float | None
 
 
-class Known(NamedTuple):
+class KnownModel(NamedTuple):
     """A model: its generations, the newest first, and whether it serves now."""
 
     model: Model
     place: str
-    generations: list[Served]
+    generations: list[ServedGeneration]
     is_serving: bool
 
 
@@ -93,14 +93,14 @@ def _file_name(model: Model) -> str:
     return re.sub(r"[^A-Za-z0-9._-]", "_", f"{model.name or model.sha256[:12]}{suffix}")
 
 
-def _known(view: Overview) -> Mapping[str, Known]:
+def _known(view: Overview) -> Mapping[str, KnownModel]:
     """Return the models by digest, the one of the newest generation first."""
     since = {one.entry.verdict.generation: one.served_at for one in view.commands if one.served_at}
-    serving, known = generation_of(view), dict[str, Known]()
+    serving, known = generation_of(view), dict[str, KnownModel]()
     for swap in reversed(view.swaps):
         model, at = swap.generation.model, since.get(swap.number)
-        found = known.setdefault(model.sha256, Known(model, without_secrets(model.uri), [], is_serving=False))
-        found.generations.append(Served(swap.number, at and at * 1000))
+        found = known.setdefault(model.sha256, KnownModel(model, without_secrets(model.uri), [], is_serving=False))
+        found.generations.append(ServedGeneration(swap.number, at and at * 1000))
         if swap.number == serving:
             known[model.sha256] = found._replace(is_serving=True)
     return known

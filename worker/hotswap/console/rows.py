@@ -25,7 +25,7 @@ _TRUTHS = ("", "true", "false")
 _MOST_KNOWN = 200
 
 
-class Field(NamedTuple):
+class FormField(NamedTuple):
     """A field of a message, for a table of its columns."""
 
     number: int
@@ -48,9 +48,9 @@ class Input(NamedTuple):
     is_read: bool
 
 
-def fields_of(message: type[Message], reads: Reads) -> list[Field]:
+def fields_of(message: type[Message], reads: Reads) -> list[FormField]:
     """Return the fields of a message, and those of the rows in it, with what the model reads of a row."""
-    found: list[Field] = []
+    found: list[FormField] = []
     for part in message.DESCRIPTOR.fields:
         found.append(_field(part, reads, 0))
         if part.message_type and not part.message_type.GetOptions().map_entry:
@@ -58,9 +58,9 @@ def fields_of(message: type[Message], reads: Reads) -> list[Field]:
     return found
 
 
-def _field(part: Any, reads: Reads, depth: int) -> Field:
+def _field(part: Any, reads: Reads, depth: int) -> FormField:
     known = sorted(reads.get(part.name, ()))[:_MOST_KNOWN]
-    return Field(part.number, part.name, type_name(part), part.name in reads, known, depth)
+    return FormField(part.number, part.name, type_name(part), part.name in reads, known, depth)
 
 
 def inputs_of(operation: Operation, reads: Reads, typed: Mapping[str, str]) -> list[Input] | None:

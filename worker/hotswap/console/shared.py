@@ -15,7 +15,7 @@ from hotswap.console import facts
 from hotswap.console.pages import Pages, as_event
 from hotswap.console.watch import Watch, Watched
 from hotswap.gateway.deployment import Deployment, deployment_of
-from hotswap.gateway.limits import Limits
+from hotswap.gateway.limits import GatewayLimits
 from hotswap.gateway.problems import Problem
 
 
@@ -26,7 +26,7 @@ class Shared:
     deployments: Mapping[str, Deployment]
     watch: Watch
     pages: Pages
-    limits: Limits
+    limits: GatewayLimits
 
     def deployment(self, request: Request) -> Deployment:
         """Return the deployment that a call is about. Raises Problem: 404, it is not one of ours."""

@@ -9,12 +9,12 @@ from hotswap.batch import Ask, Refusal
 from hotswap.client.change import as_samples
 from hotswap.client.scoring import own_host
 from hotswap.codec.proto import Operation, Schema
-from hotswap.console.drafts import Draft
+from hotswap.console.drafts import ModelDraft
 from hotswap.console.rows import Reads, cells_of
 from hotswap.errors import HotswapError
 from hotswap.gateway import documents, rows
 from hotswap.gateway.deployment import Deployment
-from hotswap.gateway.limits import Limits
+from hotswap.gateway.limits import GatewayLimits
 from hotswap.gateway.problems import Problem
 from hotswap.gateway.work import Work
 from hotswap.generation import Configuration, Model, Proto
@@ -57,7 +57,9 @@ class _Scored(NamedTuple):
     notes: list[str]
 
 
-async def attempt(draft: Draft, schema: Schema, deployment: Deployment, limits: Limits, work: Work) -> Trial:
+async def attempt(
+    draft: ModelDraft, schema: Schema, deployment: Deployment, limits: GatewayLimits, work: Work
+) -> Trial:
     """Load the model with its proto, and score the first rows of the sample, if there is one, by both models."""
     trial = Trial(samples=draft.samples if draft.proto == draft.drafted else ())
     operation = next(iter(schema.operations.values()))
@@ -94,7 +96,7 @@ async def attempt(draft: Draft, schema: Schema, deployment: Deployment, limits: 
 
 
 async def _read(
-    draft: Draft, operation: Operation, trial: Trial, description: Description | None, work: Work
+    draft: ModelDraft, operation: Operation, trial: Trial, description: Description | None, work: Work
 ) -> rows.Rows | None:
     """Read the sample, by the model's names if it could be loaded; None: there is none, or it is no table."""
     if not draft.sample:
@@ -113,7 +115,7 @@ async def _read(
 
 
 async def _serving(
-    draft: Draft, deployment: Deployment, limits: Limits, work: Work, notes: list[str]
+    draft: ModelDraft, deployment: Deployment, limits: GatewayLimits, work: Work, notes: list[str]
 ) -> dict[int, dict[str, str]]:
     """Score the sample by what serves; notes why not, where that cannot be."""
     generation = deployment.served.generation if deployment.is_serving else None

@@ -29,7 +29,7 @@ _UNSEEN_S = 600.0
 """How long it goes on when nobody looks any more."""
 
 
-class Sample(NamedTuple):
+class WatchSample(NamedTuple):
     """A deployment at a moment (seconds since the epoch); `p99_s` is the slowest worker's, 0: nothing was answered."""
 
     at: float
@@ -39,7 +39,7 @@ class Sample(NamedTuple):
     refusals_per_s: float
 
 
-class Refusal(NamedTuple):
+class LatestRefusal(NamedTuple):
     """A request that was refused while the watch went on; `at_ms` is its dead letter's timestamp."""
 
     at_ms: int
@@ -57,8 +57,8 @@ class Watched:
         self.deployment = deployment
         self.view: Overview | None = None
         self.fault = ""
-        self.samples: deque[Sample] = deque(maxlen=_SAMPLES)
-        self.refusals: deque[Refusal] = deque(maxlen=_REFUSALS)
+        self.samples: deque[WatchSample] = deque(maxlen=_SAMPLES)
+        self.refusals: deque[LatestRefusal] = deque(maxlen=_REFUSALS)
         self.refused = Counter[str]()
         """Code -> how many requests were refused with it since the watch began."""
         self._new = 0
@@ -80,7 +80,7 @@ class Watched:
         self._new = 0
         p99_s = max((worker.latency_p99_s for worker in view.live), default=0.0)
         if last is None or view.at > last.at:
-            self.samples.append(Sample(view.at, answers, sum(lag.requests for lag in view.lags), p99_s, refusals))
+            self.samples.append(WatchSample(view.at, answers, sum(lag.requests for lag in view.lags), p99_s, refusals))
         self.view, self.fault = view, ""
 
     def refuse(self, records: Iterable[LogRecord]) -> None:
@@ -89,7 +89,7 @@ class Watched:
             why = refused(record)
             self.refused[why.code] += 1
             self._new += 1
-            self.refusals.appendleft(Refusal(record.timestamp, record.partition, record.offset, why))
+            self.refusals.appendleft(LatestRefusal(record.timestamp, record.partition, record.offset, why))
 
 
 class Watch:

@@ -12,12 +12,12 @@ from starlette.responses import RedirectResponse
 from starlette.routing import BaseRoute, Mount, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from hotswap.gateway.callers import Caller, Callers, Role
+from hotswap.gateway.callers import Caller, CallerRole, Callers
 from hotswap.gateway.login import COOKIE, Login
 from hotswap.gateway.problems import Problem
 
-ROLES: dict[str, Role | None] = {
-    "GET /": Role.READ,
+ROLES: dict[str, CallerRole | None] = {
+    "GET /": CallerRole.READ,
     "GET /livez": None,
     "GET /readyz": None,
     "GET /metrics": None,  # as a worker's, so that one job scrapes both: counts and times of a closed set of names
@@ -25,38 +25,38 @@ ROLES: dict[str, Role | None] = {
     "GET /login": None,
     "POST /login": None,
     "POST /logout": None,
-    "PUT /model": Role.SWAP,
-    "PUT /proto": Role.SWAP,
-    "PUT /model/configuration": Role.SWAP,
-    "POST /getBinary": Role.PREDICT,
-    "POST /getBinaryDefault": Role.PREDICT,
-    "POST /getBinaryJSON": Role.PREDICT,
-    "POST /getBinaryJSONDefault": Role.PREDICT,
-    "POST /transformCSVDefault": Role.PREDICT,
-    "POST /transformJSONDefault": Role.PREDICT,
-    "POST /transformCSV": Role.SCORE,  # and SWAP, to activate
-    "POST /transformJSON": Role.SCORE,
-    "POST /model/methods/{operation}": Role.PREDICT,
-    "GET /v1": Role.READ,
-    "GET /v1/{deployment}": Role.READ,
-    "GET /v1/{deployment}/history": Role.READ,
-    "GET /v1/{deployment}/dead-letters": Role.READ,
-    "POST /v1/{deployment}/predict": Role.PREDICT,
-    "GET /v1/{deployment}/predictions/{prediction_id}": Role.PREDICT,  # and the id, which the caller alone knows
-    "GET /v1/{deployment}/predictions/{partition}/{offset}": Role.READ,
-    "POST /v1/{deployment}/swap": Role.SWAP,
-    "POST /v1/{deployment}/rollback": Role.SWAP,
-    "POST /v1/{deployment}/pause": Role.SWAP,
-    "POST /v1/{deployment}/resume": Role.SWAP,
-    "GET /v2": Role.READ,
+    "PUT /model": CallerRole.SWAP,
+    "PUT /proto": CallerRole.SWAP,
+    "PUT /model/configuration": CallerRole.SWAP,
+    "POST /getBinary": CallerRole.PREDICT,
+    "POST /getBinaryDefault": CallerRole.PREDICT,
+    "POST /getBinaryJSON": CallerRole.PREDICT,
+    "POST /getBinaryJSONDefault": CallerRole.PREDICT,
+    "POST /transformCSVDefault": CallerRole.PREDICT,
+    "POST /transformJSONDefault": CallerRole.PREDICT,
+    "POST /transformCSV": CallerRole.SCORE,  # and SWAP, to activate
+    "POST /transformJSON": CallerRole.SCORE,
+    "POST /model/methods/{operation}": CallerRole.PREDICT,
+    "GET /v1": CallerRole.READ,
+    "GET /v1/{deployment}": CallerRole.READ,
+    "GET /v1/{deployment}/history": CallerRole.READ,
+    "GET /v1/{deployment}/dead-letters": CallerRole.READ,
+    "POST /v1/{deployment}/predict": CallerRole.PREDICT,
+    "GET /v1/{deployment}/predictions/{prediction_id}": CallerRole.PREDICT,  # and the id, which the caller alone knows
+    "GET /v1/{deployment}/predictions/{partition}/{offset}": CallerRole.READ,
+    "POST /v1/{deployment}/swap": CallerRole.SWAP,
+    "POST /v1/{deployment}/rollback": CallerRole.SWAP,
+    "POST /v1/{deployment}/pause": CallerRole.SWAP,
+    "POST /v1/{deployment}/resume": CallerRole.SWAP,
+    "GET /v2": CallerRole.READ,
     "GET /v2/health/live": None,
     "GET /v2/health/ready": None,
-    "GET /v2/models/{deployment}": Role.READ,
-    "GET /v2/models/{deployment}/ready": Role.READ,
-    "POST /v2/models/{deployment}/infer": Role.PREDICT,
-    "GET /v2/models/{deployment}/versions/{version}": Role.READ,
-    "GET /v2/models/{deployment}/versions/{version}/ready": Role.READ,
-    "POST /v2/models/{deployment}/versions/{version}/infer": Role.PREDICT,
+    "GET /v2/models/{deployment}": CallerRole.READ,
+    "GET /v2/models/{deployment}/ready": CallerRole.READ,
+    "POST /v2/models/{deployment}/infer": CallerRole.PREDICT,
+    "GET /v2/models/{deployment}/versions/{version}": CallerRole.READ,
+    "GET /v2/models/{deployment}/versions/{version}/ready": CallerRole.READ,
+    "POST /v2/models/{deployment}/versions/{version}/infer": CallerRole.PREDICT,
 }
 """The role that each route needs; None: anybody may call it. With a route that is not here, no gateway starts."""
 _INSTEAD = {
@@ -72,11 +72,11 @@ _TOKEN, _COOKIE, _CERTIFICATE, _NOTHING = "token", "cookie", "certificate", "not
 
 _METHODS = frozenset({"GET", "POST", "PUT", "PATCH", "DELETE"})
 _NOBODY = Caller("", frozenset())
-_ANYBODY = Caller("", frozenset(Role))
+_ANYBODY = Caller("", frozenset(CallerRole))
 """Who calls where nothing tells who: on this machine, they may do all."""
 
 
-def role_of(method: str, path: str) -> Role | None:
+def role_of(method: str, path: str) -> CallerRole | None:
     """Return the role that a route needs; of a console's, `read` for pages and `swap` for changes if it is not listed.
 
     Raises:
@@ -85,11 +85,11 @@ def role_of(method: str, path: str) -> Role | None:
     """
     route = f"{method} {path}"
     if route not in ROLES and (path in _CONSOLES or path.startswith(f"{_CONSOLES[-1]}/")):
-        return Role.READ if method == "GET" else Role.SWAP
+        return CallerRole.READ if method == "GET" else CallerRole.SWAP
     return ROLES[route]
 
 
-def demand(request: Request, role: Role) -> None:
+def demand(request: Request, role: CallerRole) -> None:
     """Raise Problem, 403, unless who calls has the role: for what the role of a route does not cover."""
     caller: Caller = request.scope["caller"]
     if role not in caller.roles:
@@ -131,7 +131,7 @@ class Access:
         """Return the application, for calls of this machine only where nothing else tells who calls."""
         return app if self._callers else _OfThisMachine(app)
 
-    def admit(self, request: Request, roles: Mapping[str, Role | None]) -> None:
+    def admit(self, request: Request, roles: Mapping[str, CallerRole | None]) -> None:
         """Find out who calls, as `request.scope["caller"]`, and whether they have the role of the method.
 
         What takes long may ask again, by `request.scope["admit"]`.
@@ -190,7 +190,7 @@ def _unknown(way: str) -> Problem:
 class _Guard:
     """Lets in to a route who may call it, and raises Problem for others; a person at a browser is led to /login."""
 
-    def __init__(self, app: ASGIApp, access: Access, roles: Mapping[str, Role | None]) -> None:
+    def __init__(self, app: ASGIApp, access: Access, roles: Mapping[str, CallerRole | None]) -> None:
         self._app = app
         self._access = access
         self._roles = roles

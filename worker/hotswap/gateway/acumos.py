@@ -22,10 +22,10 @@ from hotswap.client.serving import Served
 from hotswap.codec.proto import Operation
 from hotswap.gateway import bodies, documents, rows
 from hotswap.gateway.access import demand
-from hotswap.gateway.callers import Role
+from hotswap.gateway.callers import CallerRole
 from hotswap.gateway.changes import SavedModel, change_of, proto_of, save_model
 from hotswap.gateway.deployment import Deployment, operation_of
-from hotswap.gateway.limits import Limits
+from hotswap.gateway.limits import GatewayLimits
 from hotswap.gateway.openapi import (
     ANSWER,
     ASK,
@@ -63,7 +63,7 @@ class Acumos:
     """The endpoints of a deployment."""
 
     deployment: Deployment
-    limits: Limits
+    limits: GatewayLimits
 
     def routes(self) -> list[Route]:
         """Return the routes: method, path, who answers, and what the OpenAPI document says of it."""
@@ -156,7 +156,7 @@ class Acumos:
         """
         async with bodies.form(request, self.limits.artifact_bytes) as form:
             if is_to_serve := form.text("activate") == "true":
-                demand(request, Role.SWAP)
+                demand(request, CallerRole.SWAP)
             with tempfile.TemporaryDirectory(prefix="hotswap-gateway-") as folder:
                 text, work = await form.some(_PARTS[content], self.limits.body_bytes), self.limits.work(request)
                 model = await save_model(form, Path(folder))

@@ -21,7 +21,7 @@ from hotswap.gateway.access import Access
 from hotswap.gateway.acumos import Acumos
 from hotswap.gateway.deployment import Deployment
 from hotswap.gateway.inference import Inference
-from hotswap.gateway.limits import Limits
+from hotswap.gateway.limits import GatewayLimits
 from hotswap.gateway.openapi import STRING, Endpoint, Says, content, described
 from hotswap.gateway.plain import Plain
 from hotswap.gateway.problems import Problem, problem_of
@@ -33,7 +33,10 @@ _PIECE = 64 << 10
 
 
 def make_app(
-    deployments: Sequence[Deployment], limits: Limits, console: ASGIApp | None = None, access: Access | None = None
+    deployments: Sequence[Deployment],
+    limits: GatewayLimits,
+    console: ASGIApp | None = None,
+    access: Access | None = None,
 ) -> ASGIApp:
     """Return the application, of this machine only without `access`; the first deployment has Acumos's endpoints."""
     consoles = [Route("/", _to_console), Mount("/console", console)] if console else []
@@ -53,7 +56,7 @@ def _guarded(routes: Sequence[BaseRoute], access: Access | None) -> ASGIApp:
     return _Told(access.around(lead_to_slashes(Starlette(routes=whole, exception_handlers=handlers))))
 
 
-def routes_of(deployments: Sequence[Deployment], limits: Limits) -> list[Route]:
+def routes_of(deployments: Sequence[Deployment], limits: GatewayLimits) -> list[Route]:
     """Return the routes of the API, which the OpenAPI document describes."""
     by_name = {deployment.name: deployment for deployment in deployments}
     return described(

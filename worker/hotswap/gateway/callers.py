@@ -18,7 +18,7 @@ from hotswap.errors import UsageError
 log = logging.getLogger(__name__)
 
 
-class Role(StrEnum):
+class CallerRole(StrEnum):
     """What a caller may do; none includes another."""
 
     PREDICT = "predict"
@@ -36,12 +36,12 @@ class Caller:
     """Who calls, by a name for the log, and what they may do."""
 
     name: str
-    roles: frozenset[Role]
+    roles: frozenset[CallerRole]
 
 
 class _Entry(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
-    roles: Annotated[frozenset[Role], Field(min_length=1)]
+    roles: Annotated[frozenset[CallerRole], Field(min_length=1)]
 
 
 class _Token(_Entry):
@@ -149,7 +149,7 @@ def _fault(fault: ErrorDetails, document: Mapping[str, Any]) -> str:
     if not field:
         return f"{where}: {fault['msg']}"
     if field[0] == "roles" and field[1:]:
-        return f"{where}: {fault['input']!r} is no role: there are {', '.join(Role)}"
+        return f"{where}: {fault['input']!r} is no role: there are {', '.join(CallerRole)}"
     if field[0] == "sha256" and fault["type"] == "string_pattern_mismatch":
         return f"{where}: sha256 is not the SHA-256 of a token: 64 digits and letters from a to f"
     return f"{where}: {field[0]}: {fault['msg']}"

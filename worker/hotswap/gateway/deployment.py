@@ -11,7 +11,7 @@ from typing import Any, Protocol, TypeVar
 from starlette.requests import Request
 
 from hotswap.batch import Code, Format, Headers
-from hotswap.client.answers import ID_HEADER, Alike, Refused
+from hotswap.client.answers import ID_HEADER, Refused, SameHeaders
 from hotswap.client.change import Receipt
 from hotswap.client.client import Client
 from hotswap.client.finding import new_token
@@ -146,7 +146,7 @@ class Deployment:
 
         """
         token = new_token()
-        asked = Alike(values, [*headers, (ID_HEADER, token.encode())])
+        asked = SameHeaders(values, [*headers, (ID_HEADER, token.encode())])
         answered = await self.desk.ask(asked, self._timeout_s, caller, token)
         if late := [one for one in answered if one.answer is None]:
             detail = (

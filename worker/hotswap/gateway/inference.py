@@ -21,7 +21,7 @@ from hotswap.codec.proto import Operation
 from hotswap.gateway import bodies, tensor_bodies
 from hotswap.gateway.answered import Answered, places_of, refusal_of
 from hotswap.gateway.deployment import Deployment, deployment_of
-from hotswap.gateway.limits import Limits
+from hotswap.gateway.limits import GatewayLimits
 from hotswap.gateway.openapi import (
     BINARY,
     BOOLEAN,
@@ -116,7 +116,7 @@ class Inference:
     """The endpoints of all deployments of a gateway."""
 
     deployments: Mapping[str, Deployment]
-    limits: Limits
+    limits: GatewayLimits
 
     def routes(self) -> list[Route]:
         """Return the routes, with what the OpenAPI document says of each."""

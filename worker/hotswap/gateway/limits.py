@@ -82,7 +82,7 @@ class Held:
             add_to(self._of, caller, -size)
 
 
-class Limits:
+class GatewayLimits:
     """The bounds of one gateway; `hosts` is how many models of callers' own it scores by at a time."""
 
     def __init__(self, *, body_bytes: int, artifact_bytes: int, hosts: int, is_foreign_code_allowed: bool) -> None:

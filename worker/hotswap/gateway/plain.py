@@ -21,7 +21,7 @@ from hotswap.gateway import bodies, past, replies
 from hotswap.gateway.answered import Answered, refusal_of
 from hotswap.gateway.changes import change_of
 from hotswap.gateway.deployment import Deployment, deployment_of
-from hotswap.gateway.limits import Limits
+from hotswap.gateway.limits import GatewayLimits
 from hotswap.gateway.openapi import (
     ANSWER,
     ASK,
@@ -143,7 +143,7 @@ _ROLLBACK = _commands(
 class Plain:
     """The endpoints of all deployments of a gateway."""
 
-    def __init__(self, deployments: Mapping[str, Deployment], limits: Limits) -> None:
+    def __init__(self, deployments: Mapping[str, Deployment], limits: GatewayLimits) -> None:
         self._deployments = deployments
         self._limits = limits
 

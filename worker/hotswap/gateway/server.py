@@ -19,7 +19,7 @@ from hotswap.gateway.app import make_app, make_console_app
 from hotswap.gateway.callers import Callers
 from hotswap.gateway.connections import IDLE_S, Connection
 from hotswap.gateway.deployment import Deployment
-from hotswap.gateway.limits import Limits
+from hotswap.gateway.limits import GatewayLimits
 from hotswap.gateway.listening import Server
 from hotswap.gateway.tls import Files, make_context
 from hotswap.local.signals import listen_for_changes
@@ -31,7 +31,7 @@ _DRAIN_S = 30
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Options:
+class GatewayOptions:
     """How a gateway serves; see the command's help."""
 
     host: str
@@ -61,7 +61,7 @@ class Options:
         return None
 
 
-class Console(Protocol):
+class ConsoleApplication(Protocol):
     """A console, as an application."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -71,11 +71,15 @@ class Console(Protocol):
         """End its streams, for nothing else would: a browser follows them for hours."""
 
 
-MakeConsole: TypeAlias = Callable[[Mapping[str, Deployment], Limits], Console]
+MakeConsole: TypeAlias = Callable[[Mapping[str, Deployment], GatewayLimits], ConsoleApplication]
 
 
 def serve(
-    settings: Sequence[Settings], options: Options, make_console: MakeConsole | None = None, *, is_alone: bool = False
+    settings: Sequence[Settings],
+    options: GatewayOptions,
+    make_console: MakeConsole | None = None,
+    *,
+    is_alone: bool = False,
 ) -> None:
     """Serve deployments until SIGTERM or SIGINT, with a console, too, or with the console alone.
 
@@ -91,7 +95,7 @@ def serve(
 
 
 async def _serve(
-    settings: Sequence[Settings], options: Options, make_console: MakeConsole | None, *, is_alone: bool
+    settings: Sequence[Settings], options: GatewayOptions, make_console: MakeConsole | None, *, is_alone: bool
 ) -> None:
     files = options.files()
     tls = make_context(files) if files else None
@@ -101,7 +105,7 @@ async def _serve(
         deployments = [
             Deployment(one, most_waiting=options.max_waiting, timeout_s=options.timeout_s) for one in settings
         ]
-        limits = Limits(
+        limits = GatewayLimits(
             body_bytes=options.body_bytes,
             artifact_bytes=settings[0].max_artifact_bytes,
             hosts=options.hosts,
@@ -131,7 +135,7 @@ async def _serve(
 
 
 async def run(
-    app: ASGIApp, listening: socket.socket, tls: ssl.SSLContext | None, console: Console | None = None
+    app: ASGIApp, listening: socket.socket, tls: ssl.SSLContext | None, console: ConsoleApplication | None = None
 ) -> None:
     """Serve an application on a socket until SIGTERM or SIGINT, which end the console's streams."""
     config = uvicorn.Config(
@@ -150,7 +154,7 @@ async def run(
     await Server(config, console.close if console else None).serve(sockets=[listening])
 
 
-def _bind(options: Options) -> socket.socket:
+def _bind(options: GatewayOptions) -> socket.socket:
     host, port = options.host, options.port
     try:
         family, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
@@ -170,7 +174,7 @@ def _bind(options: Options) -> socket.socket:
     return listening
 
 
-def _check_open(options: Options) -> None:
+def _check_open(options: GatewayOptions) -> None:
     """Raise UsageError unless callers from other machines are known, and their tokens are sent in secret."""
     reached = f"{options.host} can be reached from other machines"
     if not options.tokens:

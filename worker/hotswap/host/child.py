@@ -31,7 +31,7 @@ from hotswap.codec import proto
 from hotswap.errors import SwapCode, SwapError
 from hotswap.host import frames
 from hotswap.host.dispatcher import Dispatcher, LoadedModel
-from hotswap.host.frames import Kind, Step
+from hotswap.host.frames import Kind, StartStep
 from hotswap.host.interface import facts_of
 from hotswap.host.order import Ground, Order
 from hotswap.host.sandbox import Enclosure
@@ -177,16 +177,16 @@ def _prewarm(order: Order) -> None:
     gc.collect()
 
 
-def _load(order: Order, on_step: Callable[[Step], None]) -> tuple[Dispatcher, dict[str, object]]:
+def _load(order: Order, on_step: Callable[[StartStep], None]) -> tuple[Dispatcher, dict[str, object]]:
     begun = time.perf_counter()
-    on_step(Step.LOADING)
+    on_step(StartStep.LOADING)
     schema = proto.compile(order.proto, order.is_descriptor_set)
     model = _load_model(order)
     dispatcher = Dispatcher(model=model, schema=schema, configuration=order.configuration)
     loaded = time.perf_counter()
-    on_step(Step.SAMPLING)
+    on_step(StartStep.SAMPLING)
     check_samples(dispatcher, order.samples, order.max_answer_bytes)
-    on_step(Step.WARMING)
+    on_step(StartStep.WARMING)
     warm(dispatcher, order.samples, order.max_answer_bytes)
     warmed = time.perf_counter()
     seconds = {"load": loaded - begun, "warm": warmed - loaded}

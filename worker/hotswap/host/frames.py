@@ -64,7 +64,7 @@ class Kind(IntEnum):
     SHUT_IN = 8
 
 
-class Step(StrEnum):
+class StartStep(StrEnum):
     """What a child does between its start and READY, in this order, to complete "it was …"."""
 
     STARTING = "starting Java"
@@ -73,7 +73,7 @@ class Step(StrEnum):
     WARMING = "warming up"
 
 
-_STEPS = tuple(Step)
+_STEPS = tuple(StartStep)
 _MAX_SIZES = {
     Kind.READY: MAX_FACTS_BYTES,
     Kind.FAILED: MAX_FACTS_BYTES,
@@ -193,7 +193,7 @@ def pack_facts(kind: Kind, facts: Mapping[str, Any]) -> bytes:
     return _framed(_HEAD.pack(kind, 0) + json.dumps(facts, ensure_ascii=False).encode(errors="replace"))
 
 
-def pack_step(step: Step) -> bytes:
+def pack_step(step: StartStep) -> bytes:
     """Return the frame that says what the child does next on its way to READY."""
     return _framed(_HEAD.pack(Kind.STEP, 0) + LENGTH.pack(_STEPS.index(step)))
 
@@ -274,7 +274,7 @@ def check_prepared(frame: Frame) -> None:
         raise FrameError(f"expected PREPARED, received {frame.kind.name}")
 
 
-def parse_step(payload: bytes, after: Step) -> Step:
+def parse_step(payload: bytes, after: StartStep) -> StartStep:
     """Return the step that follows `after`, which may leave some out. Raises FrameError."""
     later = _STEPS[_STEPS.index(after) + 1 :]
     step = next((step for step in later if payload == LENGTH.pack(_STEPS.index(step))), None)

@@ -34,7 +34,7 @@ from hotswap.errors import HostError, SwapCode, SwapError
 from hotswap.host import frames
 from hotswap.host.exchange import Exchange
 from hotswap.host.facts import Description, read_ready
-from hotswap.host.frames import Frame, FrameError, Kind, Step
+from hotswap.host.frames import Frame, FrameError, Kind, StartStep
 from hotswap.host.load import Load, make_order
 from hotswap.host.order import Ground, Order
 from hotswap.host.process import HostGone, HostProcess, ended
@@ -58,7 +58,7 @@ class _Failed(SwapError):
     """Retry in a fresh host if this was a standby: the process failed without blaming the model."""
 
 
-class State(StrEnum):
+class HostState(StrEnum):
     """State of a host's process; the module's docstring draws the legal transitions."""
 
     GONE = "gone"
@@ -68,10 +68,10 @@ class State(StrEnum):
 
 
 _LEGAL: Final = {
-    State.GONE: {State.LOADING, State.STOPPED},
-    State.LOADING: {State.READY, State.GONE, State.STOPPED},
-    State.READY: {State.GONE, State.STOPPED},
-    State.STOPPED: {State.STOPPED},
+    HostState.GONE: {HostState.LOADING, HostState.STOPPED},
+    HostState.LOADING: {HostState.READY, HostState.GONE, HostState.STOPPED},
+    HostState.READY: {HostState.GONE, HostState.STOPPED},
+    HostState.STOPPED: {HostState.STOPPED},
 }
 
 
@@ -108,7 +108,7 @@ class ModelHost:
         self._take_standby = take_standby
         self._process: HostProcess | None = None
         self._why_gone = "crashed"
-        self._state = State.GONE
+        self._state = HostState.GONE
         self._one_batch = asyncio.Lock()
         self._since: float | None = None
         self.can_seal = False
@@ -165,7 +165,7 @@ class ModelHost:
 
     async def stop(self) -> None:
         """Finish the batch in progress and end the child; kill it if that takes longer than 2 seconds."""
-        self._move(State.STOPPED)
+        self._move(HostState.STOPPED)
         try:
             async with asyncio.timeout(_STOP_SECONDS):
                 await self._one_batch.acquire()
@@ -178,7 +178,7 @@ class ModelHost:
 
     def kill(self) -> None:
         """Kill the child; a batch in progress raises HostError."""
-        self._move(State.STOPPED)
+        self._move(HostState.STOPPED)
         self._drop()
 
     @contextlib.contextmanager
@@ -250,9 +250,9 @@ class ModelHost:
     async def _ensure_started(self) -> None:
         if self._process and not self._process.is_alive:
             await self._discard(HostGone("it died while it was idle"))
-        if self._state is State.STOPPED:
+        if self._state is HostState.STOPPED:
             raise HostError(f"the model host of generation {self._load.generation} is stopped")
-        if self._state is State.GONE:
+        if self._state is HostState.GONE:
             try:
                 await self._start(is_low_priority=False)
             except SwapError as error:
@@ -263,16 +263,16 @@ class ModelHost:
     async def _start(self, *, is_low_priority: bool) -> Description:
         self.doing = "looking up Java's libraries and verifying the model"
         order = replace(await make_order(self._load), is_low_priority=is_low_priority)
-        if self._state is State.STOPPED:
+        if self._state is HostState.STOPPED:
             raise SwapError(SwapCode.HOST_FAILED, _STOPPED_EARLY)
         if self._take_standby and (standby := await self._take_standby(order.ground)):
-            self.doing = Step.LOADING
+            self.doing = StartStep.LOADING
             try:
                 return await self._load_into(standby, order)
             except _Failed as error:
                 # The standby or the model may be at fault: retry the model in a fresh host.
                 log.warning("spare.failed", extra={"generation": self._load.generation, "why": error.message})
-        self.doing = Step.STARTING
+        self.doing = StartStep.STARTING
         try:
             process = await HostProcess.start(self._child, behind_s=BEHIND_SECONDS if is_low_priority else 0.0)
         except HostGone as error:
@@ -283,7 +283,7 @@ class ModelHost:
         begun = asyncio.get_running_loop().time()
         self._process = process
         try:
-            self._move(State.LOADING)
+            self._move(HostState.LOADING)
             process.send(frames.pack_load(order))
             async with asyncio.timeout(self._start_s):
                 frame = await self._await_ready(process)
@@ -293,7 +293,7 @@ class ModelHost:
             self.can_seal = description.seals and runtime.is_ours
             if not runtime.needs_folder:
                 process.remove_folder()
-            self._move(State.READY)
+            self._move(HostState.READY)
             self.doing = ""
         except (HostGone, FrameError) as error:
             how = await self._discard(error)
@@ -309,7 +309,7 @@ class ModelHost:
         return description
 
     async def _await_ready(self, process: HostProcess) -> Frame:
-        step = Step.STARTING
+        step = StartStep.STARTING
         while (frame := await process.receive()).kind is Kind.STEP:
             self.doing = step = frames.parse_step(frame.payload, step)
         return frame
@@ -337,13 +337,13 @@ class ModelHost:
     def _release(self) -> HostProcess | None:
         """Return the process, if any, and pass its ownership to the caller."""
         process, self._process = self._process, None
-        if process and self._state is not State.STOPPED:
-            self._move(State.GONE)
+        if process and self._state is not HostState.STOPPED:
+            self._move(HostState.GONE)
         return process
 
-    def _move(self, state: State) -> None:
+    def _move(self, state: HostState) -> None:
         """Change the state, which nothing else does. Raises SwapError if the host has been stopped."""
-        if self._state is State.STOPPED and state is not State.STOPPED:
+        if self._state is HostState.STOPPED and state is not HostState.STOPPED:
             raise SwapError(SwapCode.HOST_FAILED, _STOPPED_EARLY)
         if state not in _LEGAL[self._state]:
             raise AssertionError(f"a model host: {self._state} -> {state} is not a legal transition")

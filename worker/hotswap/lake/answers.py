@@ -22,7 +22,7 @@ OURS: Final = (ANSWER, MESSAGE, CODE, REASON, GENERATION, DIGEST)
 _CONFIG: Final = PtarsConfig(enum_repr="string", timestamp_unit="us", time_unit="us", duration_unit="us")
 
 
-class Decoder:
+class AnswerDecoder:
     """Decodes the answers of one operation."""
 
     def __init__(self, operation: Operation, generation: int, digest: str) -> None:

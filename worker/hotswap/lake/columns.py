@@ -33,7 +33,7 @@ _BITS: Final = {
 }
 
 
-class Misfit(NamedTuple):
+class ColumnMisfit(NamedTuple):
     """A column whose type cannot fill the field of its name."""
 
     column: str
@@ -45,7 +45,7 @@ class Misfit(NamedTuple):
         return f"column {self.column} ({self.type}) cannot fill the field {self.field}"
 
 
-def misfits(message: Any, schema: pa.Schema | pa.StructType, above: str = "") -> Iterator[Misfit]:
+def misfits(message: Any, schema: pa.Schema | pa.StructType, above: str = "") -> Iterator[ColumnMisfit]:
     """Yield the columns that cannot fill the fields of their names, in a message or a message in it."""
     for part in schema:
         field = message.fields_by_name.get(part.name)
@@ -55,12 +55,12 @@ def misfits(message: Any, schema: pa.Schema | pa.StructType, above: str = "") ->
         if is_nested(field) and pa.types.is_struct(part.type):
             yield from misfits(field.message_type, part.type, f"{path}.")
         elif not _fits(field, part.type):
-            yield Misfit(path, str(part.type), f"{path} ({type_name(field)})")
+            yield ColumnMisfit(path, str(part.type), f"{path} ({type_name(field)})")
 
 
-def fits(field: Any, part: pa.Field, path: str) -> Misfit | None:
+def fits(field: Any, part: pa.Field, path: str) -> ColumnMisfit | None:
     """Return why a column cannot fill a field; None: it can."""
-    return None if _fits(field, part.type) else Misfit(part.name, str(part.type), f"{path} ({type_name(field)})")
+    return None if _fits(field, part.type) else ColumnMisfit(part.name, str(part.type), f"{path} ({type_name(field)})")
 
 
 def is_nested(field: Any) -> bool:

@@ -20,9 +20,9 @@ from hotswap.batch import Answer, Ask
 from hotswap.client.scoring import own_host
 from hotswap.codec.proto import Operation
 from hotswap.errors import HostError, SwapError
-from hotswap.lake.answers import Decoder, pack
+from hotswap.lake.answers import AnswerDecoder, pack
 from hotswap.lake.origin import Parcel
-from hotswap.lake.requests import RAW, Encoder
+from hotswap.lake.requests import RAW, RequestEncoder
 from hotswap.settings import Settings
 
 JARS = "hotswap-jars"
@@ -51,8 +51,8 @@ class _Scorer:
     def __init__(self, parcel: Parcel, schema: pa.Schema) -> None:
         compiled = parcel.schema()
         operation: Operation = compiled.operations[parcel.operation]
-        self._encoder = Encoder(compiled, operation, schema, parcel.table(), parcel.most_bytes)
-        self._decoder = Decoder(operation, parcel.generation, parcel.digest)
+        self._encoder = RequestEncoder(compiled, operation, schema, parcel.table(), parcel.most_bytes)
+        self._decoder = AnswerDecoder(operation, parcel.generation, parcel.digest)
         self._asks = None if compiled.default else Ask(operation.name)
         self._host = _host_of(parcel)
 

@@ -20,11 +20,11 @@ from pyspark.sql.pandas.types import from_arrow_schema, to_arrow_schema
 from pyspark.sql.types import StringType, StructField, StructType
 
 from hotswap.errors import HotswapError, UsageError
-from hotswap.lake.answers import CODE, Decoder
+from hotswap.lake.answers import CODE, AnswerDecoder
 from hotswap.lake.fit import check_columns
 from hotswap.lake.hosting import Score
 from hotswap.lake.origin import Parcel
-from hotswap.lake.plan import PARTITION, File, Origin, Plan, begin, check_there, resume
+from hotswap.lake.plan import PARTITION, BatchPlan, File, Origin, begin, check_there, resume
 from hotswap.lake.requests import RAW
 from hotswap.lake.storage import Storage, format_of
 
@@ -39,7 +39,7 @@ class BatchFailed(HotswapError):
 
 
 @dataclass(slots=True)
-class Progress:
+class BatchProgress:
     """How far a batch is: partitions and rows, those of an earlier run (`kept`) included, and Spark's tasks."""
 
     partitions: int
@@ -54,7 +54,7 @@ class Progress:
     of_tasks: int = 0
 
 
-class Batch:
+class BatchRun:
     """The rows of an input, scored into an output."""
 
     def __init__(self, spark: SparkSession, given: str, output: str) -> None:
@@ -74,11 +74,11 @@ class Batch:
         arrow = to_arrow_schema(self._schema)
         notes = check_columns(operation, arrow, reads, parcel.table(), may_lack=may_lack)
         own = [part for part in arrow if part.name != RAW]
-        decoder = Decoder(operation, parcel.generation, parcel.digest)
+        decoder = AnswerDecoder(operation, parcel.generation, parcel.digest)
         self._scored = from_arrow_schema(pa.schema([*own, *decoder.fields]))
         return notes
 
-    def plan(self, origin: Origin) -> Plan:
+    def plan(self, origin: Origin) -> BatchPlan:
         """Return which files make up each partition, as the output remembers it from now on.
 
         Raises:
@@ -93,13 +93,13 @@ class Batch:
             plan = begin(origin, self._files)
         else:
             try:
-                plan = resume(Plan.of_json(kept), origin, self._files, self._output)
+                plan = resume(BatchPlan.of_json(kept), origin, self._files, self._output)
             except ValueError as error:
                 raise UsageError(f"{place} is damaged: remove {self._output}, or name another --output") from error
         self._storage.write(place, plan.to_json())
         return plan
 
-    def run(self, plan: Plan, parcel: Parcel) -> Iterator[Progress]:
+    def run(self, plan: BatchPlan, parcel: Parcel) -> Iterator[BatchProgress]:
         """Score the partitions that are not done, some side by side; yield every second how far it is.
 
         Raises:
@@ -107,7 +107,7 @@ class Batch:
             UsageError: a file that is to be scored is gone.
 
         """
-        progress = Progress(len(plan.partitions))
+        progress = BatchProgress(len(plan.partitions))
         missing = [number for number in range(len(plan.partitions)) if not self._is_done(number)]
         now = {file.path: file for file in self._files}
         for number in missing:
@@ -122,7 +122,7 @@ class Batch:
                 pool.shutdown(wait=False, cancel_futures=True)
                 self._spark.sparkContext.cancelAllJobs()
 
-    def _follow(self, jobs: set[Future[Mapping[str, int]]], progress: Progress) -> Iterator[Progress]:
+    def _follow(self, jobs: set[Future[Mapping[str, int]]], progress: BatchProgress) -> Iterator[BatchProgress]:
         while jobs:
             done, jobs = wait(jobs, _LOOK_S, FIRST_COMPLETED)
             progress.has_grown = bool(done)

@@ -15,10 +15,10 @@ from hotswap.codec.text.layout import Layout
 from hotswap.codec.text.names import assign, trimmed
 from hotswap.errors import UsageError
 from hotswap.generation import TextOptions
-from hotswap.lake.columns import Leaf, Misfit, fits, leaf_of, leaves, misfits
+from hotswap.lake.columns import ColumnMisfit, Leaf, fits, leaf_of, leaves, misfits
 
 
-class Column(NamedTuple):
+class NamedColumn(NamedTuple):
     """A column of the table, and the path of the field that it fills."""
 
     part: pa.Field
@@ -40,7 +40,7 @@ class Naming:
         self.row: Descriptor = descriptor_of(self.layout.row)
         filled = assign(self.row, names, options.columns, self._find)
         parts = dict(zip(names, schema, strict=True))
-        self.columns = [Column(parts[name], path) for name, path in filled.paths.items()]
+        self.columns = [NamedColumn(parts[name], path) for name, path in filled.paths.items()]
         self.unknown = [name for name in names if name not in filled.paths and name not in filled.passed_over]
         self.notes = list(filled.notes().values())
         found = [(leaf, path) for column in self.columns for leaf, path in self._leaves(column)]
@@ -54,10 +54,10 @@ class Naming:
         """Whether each column fills a field of the row itself: a struct fills a message there."""
         return all(self._is_own(column) for column in self.columns)
 
-    def misfits(self) -> Iterator[Misfit]:
+    def misfits(self) -> Iterator[ColumnMisfit]:
         """Yield the columns whose types cannot fill their fields."""
         for part, path in self.columns:
-            if self._is_own(Column(part, path)):
+            if self._is_own(NamedColumn(part, path)):
                 for one in misfits(self.row, pa.schema([part.with_name(path)])):
                     yield one._replace(column=part.name + one.column.removeprefix(path))
             elif misfit := fits(self._field(path), part, path):
@@ -66,7 +66,7 @@ class Naming:
     def _find(self, name: str) -> str | None:
         return name if name in self.row.fields_by_name or find_cell(self.row, name) else None
 
-    def _is_own(self, column: Column) -> bool:
+    def _is_own(self, column: NamedColumn) -> bool:
         return column.path in self.row.fields_by_name
 
     def _field(self, path: str) -> Any:
@@ -74,7 +74,7 @@ class Naming:
         assert cell
         return cell.field if cell.key is None else cell.field.message_type.fields_by_name["value"]
 
-    def _leaves(self, column: Column) -> Sequence[tuple[Leaf, str]]:
+    def _leaves(self, column: NamedColumn) -> Sequence[tuple[Leaf, str]]:
         part, path = column
         if not self._is_own(column):
             return [(leaf_of(self._field(path), part.name), path)]

@@ -23,7 +23,7 @@ _OF_HOSTS: Final = (
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Scorer:
+class OriginScorer:
     """A model's file, and what it is scored with; `generation` 0: a package, not a deployment's generation."""
 
     generation: int
@@ -99,7 +99,7 @@ class Parcel:
         return protos.compile_now(self.proto.source or b"", self.proto.is_descriptor_set)
 
 
-async def fetch(settings: Settings, number: int | None, folder: Path) -> Scorer:
+async def fetch(settings: Settings, number: int | None, folder: Path) -> OriginScorer:
     """Return a generation of the deployment, with its model in a file of this folder; None: the one that serves.
 
     Raises:
@@ -113,7 +113,7 @@ async def fetch(settings: Settings, number: int | None, folder: Path) -> Scorer:
     model = folder / "model"
     with model.open("w+b") as file:
         await store.save(generation.model, file)
-    return Scorer(
+    return OriginScorer(
         generation=generation.number,
         kind=generation.model.kind,
         model=model,

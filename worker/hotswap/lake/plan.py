@@ -45,7 +45,7 @@ class Origin(BaseModel):
         return f"{name} ({self.kind} model {self.model_sha256[:12]}…, rpc {self.operation})"
 
 
-class Kept(BaseModel):
+class OutputManifest(BaseModel):
     """The content of an output's `_hotswap.json`, which its second run reads."""
 
     model_config = ConfigDict(strict=True, extra="forbid")
@@ -56,7 +56,7 @@ class Kept(BaseModel):
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class BatchPlan:
     """An output: what scores it, and the input files of each partition, whose number is its place."""
 
     origin: Origin
@@ -65,21 +65,21 @@ class Plan:
     def to_json(self) -> str:
         """Return the content of `_hotswap.json`."""
         files: list[list[tuple[str, int, int]]] = [list(partition) for partition in self.partitions]
-        return Kept(origin=self.origin, partitions=files).model_dump_json()
+        return OutputManifest(origin=self.origin, partitions=files).model_dump_json()
 
     @classmethod
-    def of_json(cls, text: str) -> "Plan":
+    def of_json(cls, text: str) -> "BatchPlan":
         """Read the content of `_hotswap.json`. Raises ValueError if it is not that."""
-        kept = Kept.model_validate_json(text)
+        kept = OutputManifest.model_validate_json(text)
         return cls(kept.origin, tuple(tuple(File(*file) for file in files) for files in kept.partitions))
 
 
-def begin(origin: Origin, files: Sequence[File]) -> Plan:
+def begin(origin: Origin, files: Sequence[File]) -> BatchPlan:
     """Plan a new output."""
-    return Plan(origin, tuple(divide(files)))
+    return BatchPlan(origin, tuple(divide(files)))
 
 
-def resume(plan: Plan, origin: Origin, files: Sequence[File], output: str) -> Plan:
+def resume(plan: BatchPlan, origin: Origin, files: Sequence[File], output: str) -> BatchPlan:
     """Return the plan of an output that exists, with partitions for files that have been added to the input.
 
     Raises:

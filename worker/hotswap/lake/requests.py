@@ -50,7 +50,7 @@ class _Rows(Protocol):
         """Return a row as a request of type text/csv."""
 
 
-class Encoder:
+class RequestEncoder:
     """Encodes rows of one schema for one operation."""
 
     def __init__(

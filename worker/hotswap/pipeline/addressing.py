@@ -8,7 +8,7 @@ from hotswap.batch import (
     HEADROOM_BYTES,
     Alike,
     Answer,
-    Answers,
+    BatchAnswers,
     Code,
     Envelope,
     Headers,
@@ -63,10 +63,10 @@ class Address:
             max_record_bytes=max_record_bytes,
         )
 
-    def records(self, batch: Sequence[Request], answers: Sequence[Answer]) -> Answers:
+    def records(self, batch: Sequence[Request], answers: Sequence[Answer]) -> BatchAnswers:
         """Return the records of the two output topics, each in the order of the requests."""
         if isinstance(answers, Unrefused) and (alike := self._alike(batch, answers)):
-            return Answers(alike, [])
+            return BatchAnswers(alike, [])
         predictions: list[Record] = []
         dead_letters: list[Record] = []
         number, digest, default = self._number, self._digest, self._default
@@ -79,7 +79,7 @@ class Address:
             else:
                 record, is_prediction = self.record(request, answer)
                 (predictions if is_prediction else dead_letters).append(record)
-        return Answers(predictions, dead_letters)
+        return BatchAnswers(predictions, dead_letters)
 
     def _alike(self, batch: Sequence[Request], answers: Unrefused) -> Alike | None:
         """Return the predictions as columns, if none of the requests has headers, and no answer may be too large."""

@@ -6,7 +6,7 @@ from operator import attrgetter
 from time import time
 from typing import NamedTuple
 
-from hotswap.batch import Answer, Answers, Ask, Declined, Envelope, Refusal, Request, Seal, Unsealed
+from hotswap.batch import Answer, Ask, BatchAnswers, Declined, Envelope, Refusal, Request, Seal, Unsealed
 from hotswap.pipeline.addressing import Address, Addressed
 from hotswap.pipeline.admission import admit, needs_a_look
 from hotswap.pipeline.ports import RawRequests, Serving, Source
@@ -45,7 +45,7 @@ class Answering:
         self._place = place
         self._source = source
 
-    async def answer(self, serving: Serving, batch: Batch) -> Answers:
+    async def answer(self, serving: Serving, batch: Batch) -> BatchAnswers:
         """Return the records that answer a batch, in the order of its requests.
 
         Raises:
@@ -56,12 +56,12 @@ class Answering:
         requests, is_suspect = batch.requests, False
         if raw := batch.raw:
             sealed = await self._seal(serving, address, raw)
-            if isinstance(sealed, Answers):
+            if isinstance(sealed, BatchAnswers):
                 return sealed
             requests, is_suspect = raw.parsed(), sealed is Unsealed.FAILED
         return address.records(requests, await _ask(serving, requests, is_suspect=is_suspect))
 
-    async def _seal(self, serving: Serving, address: Address, raw: RawRequests) -> Answers | Unsealed:
+    async def _seal(self, serving: Serving, address: Address, raw: RawRequests) -> BatchAnswers | Unsealed:
         """Have the host write record batches. Declined requests are answered one by one, and put in their places."""
         if not (envelope := address.envelope(raw.max_record_bytes)):
             return Unsealed.UNREADABLE
@@ -72,7 +72,9 @@ class Answering:
             if isinstance(result, Unsealed):
                 return result
             if not isinstance(result, Declined):
-                return Answers(result, [declined[offset].record for offset, record in given.items() if record is None])
+                return BatchAnswers(
+                    result, [declined[offset].record for offset, record in given.items() if record is None]
+                )
             if 2 * (len(declined) + len(result.requests)) > raw.size:
                 break
             some = raw.some(result.requests)

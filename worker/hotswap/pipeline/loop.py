@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from time import perf_counter
 
-from hotswap.batch import Answers, Position, Transaction
+from hotswap.batch import BatchAnswers, Position, Transaction
 from hotswap.errors import DamagedBatch, Denied, Doubt, HostError, TopicMismatch
 from hotswap.failpoints import failpoint
 from hotswap.pipeline.answering import Answering, Batch
@@ -38,7 +38,7 @@ class _Work:
 
     number: int
     cut_over_at: int | None
-    done: list[tuple[Batch, Answers]] = field(default_factory=list)
+    done: list[tuple[Batch, BatchAnswers]] = field(default_factory=list)
 
 
 class PartitionLoop:
@@ -241,7 +241,7 @@ class PartitionLoop:
         finally:
             self._tally.let_go()
 
-    async def _commit(self, work: _Work, answers: Answers) -> None:
+    async def _commit(self, work: _Work, answers: BatchAnswers) -> None:
         """Write the last answers of a transaction, and commit all of it."""
         started = perf_counter()
         position = Position(work.done[-1][0].next, work.number)
@@ -275,7 +275,7 @@ class PartitionLoop:
         choice = self._router.choose(self._partition, Position(batch.next, number))
         return self._take(serving, choice.until) if isinstance(choice, Serve) and choice.number == number else None
 
-    async def _score(self, serving: Serving, batch: Batch, at: Position, work: _Work) -> Answers:
+    async def _score(self, serving: Serving, batch: Batch, at: Position, work: _Work) -> BatchAnswers:
         """Score the transaction's next batch, which begins at `at`, and return its answers."""
         number = serving.generation.number
         self._asked = at, number, perf_counter()
@@ -285,20 +285,20 @@ class PartitionLoop:
         work.done.append((batch, answers))
         return answers
 
-    async def _ask_in_time(self, serving: Serving, batch: Batch, work: _Work) -> Answers:
+    async def _ask_in_time(self, serving: Serving, batch: Batch, work: _Work) -> BatchAnswers:
         """Score a further batch of a transaction; what is written already does not wait for one that takes long."""
         asking = asyncio.create_task(self._ask(serving, batch))
         asking.add_done_callback(lambda done: done.cancelled() or done.exception())
         try:
             if not (await asyncio.wait({asking}, timeout=_PATIENCE_S))[0]:
-                await self._commit(work, Answers((), ()))
+                await self._commit(work, BatchAnswers((), ()))
                 work.done.clear()
                 work.cut_over_at = None
             return await asking
         finally:
             asking.cancel()
 
-    async def _ask(self, serving: Serving, batch: Batch) -> Answers:
+    async def _ask(self, serving: Serving, batch: Batch) -> BatchAnswers:
         """Have the host answer a batch."""
         failpoint("batch.taken")
         started = perf_counter()

@@ -7,8 +7,8 @@ from typing import Protocol
 
 from hotswap.batch import (
     Answer,
-    Answers,
     Ask,
+    BatchAnswers,
     Declined,
     DeclinedRequest,
     Given,
@@ -124,7 +124,7 @@ class Source(Protocol):
     def stamp(self) -> Stamp:
         """What the next record batch of predictions must bear; valid until the next `write` or `commit`."""
 
-    def write(self, answers: Answers) -> None:
+    def write(self, answers: BatchAnswers) -> None:
         """Write answers in a transaction, which goes on; `commit` waits for them."""
 
     async def commit(self, transaction: Transaction) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from time import time
 
 from hotswap import metrics
-from hotswap.batch import Answers, Code
+from hotswap.batch import BatchAnswers, Code
 from hotswap.pipeline.answering import Batch
 
 
@@ -40,7 +40,7 @@ class Tally:
         self._in_flight.dec(self._in_hand)
         self._in_hand = 0
 
-    def committed(self, generation: int, done: Sequence[tuple[Batch, Answers]], seconds: float) -> None:
+    def committed(self, generation: int, done: Sequence[tuple[Batch, BatchAnswers]], seconds: float) -> None:
         """Count a transaction, its batches and their answers."""
         self._commit_seconds.observe(seconds)
         now_ms = time() * 1000

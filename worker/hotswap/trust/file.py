@@ -14,7 +14,7 @@ from pydantic_core import ErrorDetails, PydanticCustomError
 
 from hotswap.errors import UsageError
 from hotswap.trust.keys import PUBLIC_BYTES, check_installed, key_id
-from hotswap.trust.roles import EVERY, Role
+from hotswap.trust.roles import EVERY, SigningRole
 
 
 class Key(BaseModel):
@@ -23,7 +23,7 @@ class Key(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
     name: Annotated[str, Field(min_length=1)]
     public: bytes
-    roles: Annotated[frozenset[Role], Field(min_length=1)]
+    roles: Annotated[frozenset[SigningRole], Field(min_length=1)]
     deployments: Annotated[frozenset[str], Field(min_length=1)]
     not_before: AwareDatetime
     not_after: AwareDatetime
@@ -55,7 +55,7 @@ class Key(BaseModel):
 
     def document(self) -> str:
         """Return its entry in a trust file."""
-        roles = ", ".join(_quoted(role) for role in Role if role in self.roles)
+        roles = ", ".join(_quoted(role) for role in SigningRole if role in self.roles)
         deployments = ", ".join(map(_quoted, sorted(self.deployments)))
         return f"""[[key]] # {self.id}
 name = {_quoted(self.name)}
@@ -131,7 +131,7 @@ def _fault(fault: ErrorDetails, document: Mapping[str, Any]) -> str:
     at = f"[[key]] {number + 1}" + (f" ({name})" if isinstance(name, str) else "")
     field = f": {place[2]}" if len(place) > 2 else ""  # noqa: PLR2004 - a field of it
     if fault["type"] == "enum":
-        return f"{at}{field}: {fault['input']!r} is no role: there are {', '.join(Role)}"
+        return f"{at}{field}: {fault['input']!r} is no role: there are {', '.join(SigningRole)}"
     return f"{at}{field}: {fault['msg']}"
 
 

@@ -17,14 +17,14 @@ from hotswap.swap import (
 )
 from hotswap.trust.file import Trust
 from hotswap.trust.guard import CODES, Guard, Record
-from hotswap.trust.roles import Role
+from hotswap.trust.roles import SigningRole
 
 _ROLES = {
-    SwapCommand: Role.SWAP,
-    RollbackCommand: Role.ROLLBACK,
-    PauseCommand: Role.PAUSE,
-    SkipCommand: Role.SKIP,
-    TrustCommand: Role.TRUST,
+    SwapCommand: SigningRole.SWAP,
+    RollbackCommand: SigningRole.ROLLBACK,
+    PauseCommand: SigningRole.PAUSE,
+    SkipCommand: SigningRole.SKIP,
+    TrustCommand: SigningRole.TRUST,
 }
 
 

@@ -19,7 +19,7 @@ from typing import NoReturn, Protocol
 from hotswap.errors import SwapCode, SwapError
 from hotswap.trust.file import Key, Trust
 from hotswap.trust.keys import KEY_ID, SIGNATURE, is_signed, signed_bytes
-from hotswap.trust.roles import Role
+from hotswap.trust.roles import SigningRole
 
 _SHOWN = 64
 CODES = frozenset({SwapCode.SIGNATURE_MISSING, SwapCode.SIGNATURE_INVALID, SwapCode.NOT_TRUSTED})
@@ -84,7 +84,7 @@ class Guard:
             "HOTSWAP_TRUST that cannot be verified here, and unsigned ones are obeyed: set it as the other workers do"
         )
 
-    def check(self, role: Role | None, record: Record) -> None:
+    def check(self, role: SigningRole | None, record: Record) -> None:
         """Check that a command may be folded; `role` None: only a later version can tell who may give it.
 
         Then a valid signature by any key for this deployment will do. A later version may refuse it all the same; but
@@ -95,11 +95,11 @@ class Guard:
 
         """
         if self.trust is None:
-            if role is Role.TRUST:
+            if role is SigningRole.TRUST:
                 self._unverified = record.offset if self._unverified is None else self._unverified
                 raise SwapError(SwapCode.NOT_TRUSTED, "there is no trust file here to verify it: set HOTSWAP_TRUST")
             return
-        if role is Role.TRUST or self.since is not None:
+        if role is SigningRole.TRUST or self.since is not None:
             self._check_right(self._signer(record, self.trust), role, record.timestamp)
 
     def signer(self, record: Record) -> Key | None:
@@ -138,7 +138,7 @@ class Guard:
             )
         return key
 
-    def _check_right(self, key: Key, role: Role | None, timestamp_ms: int) -> None:
+    def _check_right(self, key: Key, role: SigningRole | None, timestamp_ms: int) -> None:
         """Check that a key may give a command of this role at this time."""
 
         def refuse(why: str) -> NoReturn:

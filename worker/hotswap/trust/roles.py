@@ -6,7 +6,7 @@ EVERY = "*"
 """Instead of a deployment's name: all of them."""
 
 
-class Role(StrEnum):
+class SigningRole(StrEnum):
     """Which commands a key may sign; none includes another."""
 
     SWAP = "swap"

@@ -9,10 +9,10 @@ import pytest
 from aiokafka.errors import MessageSizeTooLargeError
 
 from fakes.transactions import FakeBrokers, FakeGroup, producing
-from hotswap.batch import Answers, Limits, Transaction
+from hotswap.batch import BatchAnswers, Limits, Transaction
 from hotswap.errors import Doubt, TopicMismatch
 from hotswap.kafka.partition.outbox import Outbox
-from hotswap.kafka.partition.partition import Cluster, KafkaPartition, PartitionState
+from hotswap.kafka.partition.partition import Cluster, KafkaPartition, SourceState
 from hotswap.kafka.transactions.alternating import Alternating
 from hotswap.kafka.wire.messages import CommitOffset, Produce, ProduceInTransaction
 from hotswap.settings import Settings
@@ -31,7 +31,7 @@ async def opened(brokers, admin=None, **settings):
 
 async def give(partition, brokers):
     producers = Alternating([await producing(brokers, name) for name in ("a", "b")], FakeGroup())
-    partition._state, partition._producers = PartitionState.OPEN, producers
+    partition._state, partition._producers = SourceState.OPEN, producers
     partition._outbox = Outbox(producers, partition._settings, 0, 300)
 
 
@@ -46,7 +46,7 @@ async def test_an_offset_names_the_producer_of_the_last_answers_and_the_others_o
     brokers = FakeBrokers()
     partition = await opened(brokers)
     await partition.commit(answers(2, cut_over_at=2))
-    partition.write(Answers([RECORD], []))
+    partition.write(BatchAnswers([RECORD], []))
     await partition.commit(answers(3))
     await partition.commit(answers(4, [RECORD]))
     await partition.commit(answers(5, cut_over_at=5))
@@ -90,7 +90,7 @@ async def test_a_partition_whose_commit_its_topics_reject_is_opened_again_once_t
     with pytest.raises(Doubt):
         await partition.commit(answers(2, [RECORD]))
     for _ in range(2):
-        partition._state = PartitionState.CLOSED
+        partition._state = SourceState.CLOSED
         with pytest.raises(TopicMismatch, match=r"raise max\.message\.bytes"):
             await partition.open()
     Admin.most = Limits(2_000_000, 2_000_000)
@@ -102,4 +102,4 @@ async def test_a_partition_moves_along_its_states_only():
     partition = await opened(FakeBrokers())
     await partition.close()
     with pytest.raises(AssertionError, match="closed -> writing is not a legal transition"):
-        partition.write(Answers([RECORD], []))
+        partition.write(BatchAnswers([RECORD], []))

@@ -19,7 +19,7 @@ from typing import Any
 
 from aiokafka import TopicPartition
 
-from hotswap.batch import Answers, Limits, Position, Stamp, Transaction
+from hotswap.batch import BatchAnswers, Limits, Position, Stamp, Transaction
 from hotswap.errors import Doubt
 from hotswap.failpoints import failpoint
 from hotswap.generation import MOST
@@ -58,7 +58,7 @@ class Cluster:
     highest: Highest = _unbounded
 
 
-class PartitionState(StrEnum):
+class SourceState(StrEnum):
     """State of a partition; the module's docstring draws the legal transitions."""
 
     CLOSED = "closed"
@@ -69,11 +69,11 @@ class PartitionState(StrEnum):
 
 
 _LEGAL = {
-    PartitionState.CLOSED: {PartitionState.OPENING},
-    PartitionState.OPENING: {PartitionState.OPEN},
-    PartitionState.OPEN: {PartitionState.WRITING, PartitionState.COMMITTING},
-    PartitionState.WRITING: {PartitionState.WRITING, PartitionState.COMMITTING},
-    PartitionState.COMMITTING: {PartitionState.OPEN},
+    SourceState.CLOSED: {SourceState.OPENING},
+    SourceState.OPENING: {SourceState.OPEN},
+    SourceState.OPEN: {SourceState.WRITING, SourceState.COMMITTING},
+    SourceState.WRITING: {SourceState.WRITING, SourceState.COMMITTING},
+    SourceState.COMMITTING: {SourceState.OPEN},
 }
 
 
@@ -89,7 +89,7 @@ class KafkaPartition:
         self._name = f"{self._topics.requests}-{partition}"
         self._is_transactional = cluster.settings.delivery == "exactly_once"
         self._inbox: Inbox = cluster.membership.inbox(partition)
-        self._state = PartitionState.CLOSED
+        self._state = SourceState.CLOSED
         self._producers: Alternating | None = None  # None in CLOSED
         self._outbox: Outbox | None = None
         self._answered_by: int | None = None  # id of the producer that wrote the last answers, for the next offset
@@ -119,7 +119,7 @@ class KafkaPartition:
             return await self._open()
 
     async def _open(self) -> Position:
-        self._move(PartitionState.OPENING)
+        self._move(SourceState.OPENING)
         failpoint("open.begun")
         await self._cluster.admin.check_partition(self._partition)
         await self._rejections.check()
@@ -140,7 +140,7 @@ class KafkaPartition:
         self._cluster.membership.seek(self._inbox, position.offset)
         facts = {"partition": self._partition, "offset": position.offset, "floor": position.floor}
         log.info("partition.opened", extra=facts)
-        self._move(PartitionState.OPEN)
+        self._move(SourceState.OPEN)
         return position
 
     async def wait(self) -> int | None:
@@ -169,9 +169,9 @@ class KafkaPartition:
         assert self._outbox is not None
         return self._outbox.stamp
 
-    def write(self, answers: Answers) -> None:
+    def write(self, answers: BatchAnswers) -> None:
         """Write a batch's answers in a transaction, which goes on; `commit` waits until they are acknowledged."""
-        self._move(PartitionState.WRITING)
+        self._move(SourceState.WRITING)
         assert self._outbox is not None
         self._outbox.write(answers.predictions, answers.dead_letters)
         failpoint("batch.written")
@@ -186,7 +186,7 @@ class KafkaPartition:
             Doubt: the commit is in doubt; the producer must not be used again.
 
         """
-        self._move(PartitionState.COMMITTING)
+        self._move(SourceState.COMMITTING)
         outbox, producers = self._outbox, self._producers
         assert outbox
         assert producers
@@ -203,12 +203,12 @@ class KafkaPartition:
                 producers.take_turns()
         if not self._is_transactional:
             await self._commit_in_background(position)
-        self._move(PartitionState.OPEN)
+        self._move(SourceState.OPEN)
         failpoint("commit.done")
 
     async def close(self) -> None:
         """Discard the producers: nothing of them can be committed once the partition is opened again."""
-        self._state = PartitionState.CLOSED
+        self._state = SourceState.CLOSED
         self._inbox.close()
         committing, self._committing = self._committing, None
         if committing:
@@ -221,7 +221,7 @@ class KafkaPartition:
         """Make `wait` return None from now on."""
         self._inbox.stop()
 
-    def _move(self, state: PartitionState) -> None:
+    def _move(self, state: SourceState) -> None:
         """Change the state; the only place that does, except for `close`, which is legal in any state."""
         if state not in _LEGAL[self._state]:
             raise AssertionError(f"{self._name}: {self._state} -> {state} is not a legal transition")

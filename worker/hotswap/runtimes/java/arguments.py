@@ -35,7 +35,7 @@ from hotswap.codec.text.writer import CsvTable
 from hotswap.runtimes.java import standard
 from hotswap.runtimes.java.classes import JavaType, java, keep_file, type_of
 from hotswap.runtimes.java.fits import Fit
-from hotswap.runtimes.java.scalars import BadValue, Misfit, Read, Slot
+from hotswap.runtimes.java.scalars import BadValue, Read, ScalarMisfit, Slot
 from hotswap.runtimes.java.values import collector, find_slot, fit_all, fit_parameters, slots_of
 
 TEXTS: Final = ("csv", "json", "file")
@@ -146,17 +146,19 @@ def fit_calls(method: Any, table: MessageRows, *, kind: str | None, names: Mappi
     if kind in (*TEXTS, MESSAGE) or (kind is None and lone and _is_text(lone, method, table, names)):
         if lone is None or lone.name not in ("java.lang.String", "java.lang.CharSequence", *_PATHS):
             shown = "json" if kind == MESSAGE else kind
-            raise Misfit(f"input {shown} needs one parameter, a String, a File or a Path")
+            raise ScalarMisfit(f"input {shown} needs one parameter, a String, a File or a Path")
         if kind not in ("json", MESSAGE) and (nested := table.nested):
-            raise Misfit(f"{nested} does not fit in a CSV; set `input` to json")
+            raise ScalarMisfit(f"{nested} does not fit in a CSV; set `input` to json")
         return _text_calls(lone, table, kind or "csv")
     reasons: list[str] = []
     for fit in (_fit_request, _fit_rows, _fit_row):
         try:
             return fit(method, lone, table, names)
-        except Misfit as reason:
+        except ScalarMisfit as reason:
             reasons.append(str(reason))
-    raise Misfit(next((reason for reason in reversed(reasons) if reason), "its parameters match nothing in a request"))
+    raise ScalarMisfit(
+        next((reason for reason in reversed(reasons) if reason), "its parameters match nothing in a request")
+    )
 
 
 def _is_text(lone: JavaType, method: Any, table: MessageRows, names: Mapping[str, str]) -> bool:
@@ -201,7 +203,7 @@ def _fit_request(method: Any, lone: JavaType | None, table: MessageRows, names: 
     )
     is_vector = len(table.whole) == 1 and table.whole[0].is_many and not table.whole[0].part.message_type
     if is_vague and table.shape != "single" and not is_vector:
-        raise Misfit("")
+        raise ScalarMisfit("")
     fit = _fit_fields(method, lone, table.whole, names)
     read = _arguments(fit)
 
@@ -215,10 +217,10 @@ def _fit_request(method: Any, lone: JavaType | None, table: MessageRows, names: 
 
 def _fit_rows(method: Any, lone: JavaType | None, table: MessageRows, names: Mapping[str, str]) -> Calls:  # noqa: ARG001
     if lone is None or not (lone.raw.isArray() or lone.takes("java.util.ArrayList")) or lone.name == _OBJECT:
-        raise Misfit("")
+        raise ScalarMisfit("")
     element = lone.component
     if element.raw.isPrimitive() or element.name.startswith("java.lang.") or element.name in standard.NAMES:
-        raise Misfit("")
+        raise ScalarMisfit("")
     fit = fit_all(table.slots, element, names)
     read_row = fit.read
     objects = jpype.JArray(jpype.JObject)
@@ -247,10 +249,10 @@ def _fit_fields(method: Any, lone: JavaType | None, slots: Sequence[Slot], names
         return fit_parameters(method, slots, names)
     try:
         return fit_parameters(method, slots, names)
-    except Misfit as first:
+    except ScalarMisfit as first:
         try:
             return fit_all(slots, lone, names)
-        except Misfit as second:
+        except ScalarMisfit as second:
             raise (first if lone.raw.isPrimitive() else second) from None
 
 

@@ -18,7 +18,7 @@ from hotswap.runtimes.flat.bridge import NotFlat, own
 from hotswap.runtimes.java.classes import type_of
 from hotswap.runtimes.java.flat_answers import describe_results
 from hotswap.runtimes.java.flat_requests import describe_method, describe_reader, parts_of
-from hotswap.runtimes.java.objects import Known, elements_of
+from hotswap.runtimes.java.objects import ReadObject, elements_of
 from hotswap.runtimes.java.plan import JavaPlan, raised
 
 
@@ -72,4 +72,4 @@ class FlatMethodPlan:
     def _known(self, value: Any) -> Any:
         """Return a result, or if it is an object that has been read, what has been read of it."""
         read = None if isinstance(value, (int, float, str)) else self._calls.readOf(value)
-        return value if read is None else Known(value, dict(zip(self._row_fields, read, strict=True)))
+        return value if read is None else ReadObject(value, dict(zip(self._row_fields, read, strict=True)))

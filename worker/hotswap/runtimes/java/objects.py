@@ -10,7 +10,7 @@ from hotswap.runtimes.java.classes import JavaType, call, java
 from hotswap.runtimes.java.scalars import plain
 
 
-class Known:
+class ReadObject:
     """An object that a method returned, with its properties by the fields' names: they have been read once."""
 
     def __init__(self, value: Any, properties: Mapping[str, Any]) -> None:

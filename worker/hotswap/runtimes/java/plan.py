@@ -17,7 +17,7 @@ from hotswap.runtimes.java.classes import Classes, call, explain, java, type_of
 from hotswap.runtimes.java.fits import Way, nearest, way_of
 from hotswap.runtimes.java.methods import parameters, signature
 from hotswap.runtimes.java.results import Results
-from hotswap.runtimes.java.scalars import BadValue, Misfit
+from hotswap.runtimes.java.scalars import BadValue, ScalarMisfit
 
 
 class JavaPlan:
@@ -60,7 +60,7 @@ class JavaPlan:
         for one in methods:
             try:
                 fitting.append((one, self._fit(one)))
-            except Misfit as reason:
+            except ScalarMisfit as reason:
                 prefix = f"{signature(one)}: " if len(methods) > 1 else ""
                 reasons += [prefix + line for line in str(reason).splitlines()]
         fixed = [one for one in fitting if not one[0].isVarArgs()] or fitting
@@ -93,7 +93,7 @@ class JavaPlan:
                 "a request may have several rows, but the output message holds one result: make it repeated"
             )
         if problems:
-            raise Misfit("\n".join(problems))
+            raise ScalarMisfit("\n".join(problems))
         return calls, results
 
     def answer_one(self, value: bytes) -> Answer:

@@ -38,7 +38,15 @@ from hotswap.errors import ModelError, UsageError
 from hotswap.generation import TextOptions
 from hotswap.runtimes.java.arguments import MESSAGE
 from hotswap.runtimes.java.classes import JavaType, java
-from hotswap.runtimes.java.objects import Known, elements_of, is_a, is_list, is_scalar_type, properties_of, reader_of
+from hotswap.runtimes.java.objects import (
+    ReadObject,
+    elements_of,
+    is_a,
+    is_list,
+    is_scalar_type,
+    properties_of,
+    reader_of,
+)
 from hotswap.runtimes.java.scalars import convert, is_scalar, kind_of, plain
 from hotswap.runtimes.java.standard import TEXTS, inner_of, is_text, unwrap
 
@@ -295,7 +303,7 @@ class Results:
         return plain(self._names.get(part.name, part.name))
 
     def _getter(self, value: Any) -> Callable[[FieldDescriptor], Any]:
-        if isinstance(value, Known):
+        if isinstance(value, ReadObject):
             return lambda part: value.properties.get(part.name, _ABSENT)
         if isinstance(value, java("java.util.Map")):
             exact = {str(entry.getKey()): entry.getValue() for entry in value.entrySet()}

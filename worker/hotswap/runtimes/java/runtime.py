@@ -56,7 +56,7 @@ def load(path: Path, configuration: Configuration) -> "JavaModel":
 
 
 @dataclass(frozen=True, slots=True)
-class Options:
+class JarOptions:
     """The options in `configuration.runtime`."""
 
     class_name: str | None = None
@@ -66,7 +66,7 @@ class Options:
     output: str | None = None
 
 
-def read_options(given: Mapping[str, str]) -> Options:
+def read_options(given: Mapping[str, str]) -> JarOptions:
     """Read `configuration.runtime`. Raises SwapError CONFIGURATION_INVALID for an unknown option or value."""
     named = {_ACUMOS_KEYS.get(key, key): value.strip() for key, value in given.items()}
     methods = {key.removeprefix("method."): value for key, value in named.items() if key.startswith("method.")}
@@ -94,13 +94,13 @@ def read_options(given: Mapping[str, str]) -> Options:
     # Under its own names, Acumos's JSON is a whole message.
     taken = MESSAGE if taken == "json" and "input" not in given else taken
     returned = MESSAGE if returned == "json" and "output" not in given else returned
-    return Options(named.get("class"), named.get("method"), methods, taken, returned)
+    return JarOptions(named.get("class"), named.get("method"), methods, taken, returned)
 
 
 class JavaModel:
     """A loaded jar. Each class is loaded, and each object that a method needs is created, once."""
 
-    def __init__(self, classes: Classes, options: Options) -> None:
+    def __init__(self, classes: Classes, options: JarOptions) -> None:
         """Load the class, if the options name it. Raises SwapError MODEL_INVALID."""
         self._classes = classes
         self._options = options

@@ -49,7 +49,7 @@ _DIGITS: Final = 300  # more than any field holds
 _MAX_FLOAT: Final = (2 - 2**-23) * 2.0**127
 
 
-class Misfit(Exception):
+class ScalarMisfit(Exception):
     """Report it at the swap: a field and a type do not fit each other. Its text is a line of its own."""
 
 

@@ -41,7 +41,7 @@ from hotswap.codec.fields import is_map
 from hotswap.codec.messages import has
 from hotswap.runtimes.java.classes import JavaType, call, java, type_of
 from hotswap.runtimes.java.fits import Fit, nearest, way_of
-from hotswap.runtimes.java.scalars import BadValue, Misfit, Read, Slot, fit_scalar, plain
+from hotswap.runtimes.java.scalars import BadValue, Read, ScalarMisfit, Slot, fit_scalar, plain
 from hotswap.runtimes.java.standard import inner_of, wrap
 
 _ARRAY_LIST: Final = "java.util.ArrayList"
@@ -76,7 +76,7 @@ def fit_all(slots: Sequence[Slot], wanted: JavaType, names: Mapping[str, str]) -
         return _fit_map([fit_field(slot, element) for slot in slots], [slot.part.name for slot in slots])
     if _is_simple(wanted):
         if len(slots) != 1:
-            raise Misfit(f"{wanted} takes one value, but there are {len(slots)} fields ({_listed(slots)})")
+            raise ScalarMisfit(f"{wanted} takes one value, but there are {len(slots)} fields ({_listed(slots)})")
         return fit_field(slots[0], wanted)
     return _fit_object(slots, wanted, names)
 
@@ -94,7 +94,7 @@ def fit_parameters(executable: Any, slots: Sequence[Slot], names: Mapping[str, s
     if any(found) or (all(known) and len(known) > 1):
         absent = [f"`{name}`" for name, slot in zip(known, found, strict=True) if not slot]
         if absent:
-            raise Misfit(
+            raise ScalarMisfit(
                 f"no field has the name of parameter {', '.join(absent)}; the fields are: {_listed(slots)}; "
                 "rename one, or name it in configuration.columns"
             )
@@ -103,7 +103,9 @@ def fit_parameters(executable: Any, slots: Sequence[Slot], names: Mapping[str, s
         chosen = list(slots)
     else:
         listed = ", ".join(map(str, types))
-        raise Misfit(f"there are {len(parameters)} parameters ({listed}) but {len(slots)} fields ({_listed(slots)})")
+        raise ScalarMisfit(
+            f"there are {len(parameters)} parameters ({listed}) but {len(slots)} fields ({_listed(slots)})"
+        )
     parts = [fit_field(slot, kind) for slot, kind in zip(chosen, types, strict=True)]
     reads = [part.read for part in parts]
     objects = jpype.JArray(jpype.JObject)
@@ -116,7 +118,7 @@ def _listed(slots: Sequence[Slot]) -> str:
 
 def _fit_vector(slots: Sequence[Slot], wanted: JavaType) -> Fit:
     if many := [slot for slot in slots if slot.is_many]:
-        raise Misfit(f"{many[0]} has many values, but each element of {wanted} takes one")
+        raise ScalarMisfit(f"{many[0]} has many values, but each element of {wanted} takes one")
     parts = [fit_field(slot, wanted.component) for slot in slots]
     reads = [part.read for part in parts]
     collect = collector(wanted)
@@ -140,7 +142,7 @@ def _fit_object(slots: Sequence[Slot], wanted: JavaType, names: Mapping[str, str
     modifier = java("java.lang.reflect.Modifier")
     constructors = list(wanted.raw.getConstructors())
     if modifier.isAbstract(wanted.raw.getModifiers()) or not constructors:
-        raise Misfit(f"{wanted} cannot be created: it has no public constructor that can be called")
+        raise ScalarMisfit(f"{wanted} cannot be created: it has no public constructor that can be called")
     bare = next((one for one in constructors if one.getParameterCount() == 0), None)
     if bare is not None:
         return _fit_bean(slots, wanted, bare, names)
@@ -148,12 +150,14 @@ def _fit_object(slots: Sequence[Slot], wanted: JavaType, names: Mapping[str, str
     for one in constructors:
         try:
             fitting.append((one, fit_parameters(one, slots, names)))
-        except Misfit as reason:
+        except ScalarMisfit as reason:
             reasons.append(f"{wanted}: {reason}")
     chosen = nearest(fitting, lambda one: way_of(one[1]))
     if chosen is None:
         listed = ", ".join(_signature(one) for one, _ in fitting)
-        raise Misfit("\n".join(reasons) if not fitting else f"{wanted} has several constructors that fit: {listed}")
+        raise ScalarMisfit(
+            "\n".join(reasons) if not fitting else f"{wanted} has several constructors that fit: {listed}"
+        )
     make, arguments = chosen
     read = arguments.read
     return Fit(lambda row: call(make.newInstance, read(row)), "created", wanted, parts=arguments.parts, members=[make])
@@ -172,7 +176,7 @@ def _fit_bean(slots: Sequence[Slot], wanted: JavaType, make: Any, names: Mapping
             absent.append(f"`{name}`")
     if absent or not parts:
         what = f"property {', '.join(absent)}" if absent else "setter or public field"
-        raise Misfit(f"no field has the name of {wanted}'s {what}; the fields are: {_listed(slots)}")
+        raise ScalarMisfit(f"no field has the name of {wanted}'s {what}; the fields are: {_listed(slots)}")
 
     fills = [(part.read, _setter(member)) for part, member in zip(parts, members, strict=True)]
 
@@ -197,12 +201,12 @@ def _fit_property(slot: Slot, name: str, options: Sequence[tuple[JavaType, Any]]
     for kind, member in options:
         try:
             fitting.append((fit_field(slot, kind), member))
-        except Misfit as reason:
+        except ScalarMisfit as reason:
             reasons.append(str(reason))
     chosen = nearest(fitting, lambda one: way_of(one[0]))
     if chosen is None:
         listed = ", ".join(str(fit.wanted) for fit, _ in fitting)
-        raise Misfit("\n".join(reasons) if not fitting else f"several setters of `{name}` take {slot}: {listed}")
+        raise ScalarMisfit("\n".join(reasons) if not fitting else f"several setters of `{name}` take {slot}: {listed}")
     return chosen
 
 
@@ -262,7 +266,7 @@ def _optional(slot: Slot, convert: Read, wanted: JavaType) -> Read:
 
 def _fit_entries(slot: Slot, wanted: JavaType) -> Fit:
     if not wanted.takes(_HASH_MAP):
-        raise Misfit(f"{slot} does not fit in {wanted}; take a Map")
+        raise ScalarMisfit(f"{slot} does not fit in {wanted}; take a Map")
     entry = slots_of(slot.part.message_type, f"{slot.path}.")  # type: ignore[arg-type] # a map has one
     kinds = wanted.arguments or (JavaType(java("java.lang.Object").class_),) * 2
     parts = [_fit_value(one, kind) for one, kind in zip(entry, kinds, strict=True)]
@@ -280,7 +284,7 @@ def _fit_entries(slot: Slot, wanted: JavaType) -> Fit:
 
 def _fit_list(slot: Slot, wanted: JavaType) -> Fit:
     if not wanted.raw.isArray() and not wanted.takes(_ARRAY_LIST):
-        raise Misfit(f"{slot} has many values, but {wanted} takes one")
+        raise ScalarMisfit(f"{slot} has many values, but {wanted} takes one")
     element = _fit_value(slot, wanted.component)
     convert, collect = element.read, collector(wanted)
     return Fit(lambda values: collect([convert(value) for value in values]), "field", wanted, slot, [element])
@@ -316,7 +320,7 @@ def _is_simple(wanted: JavaType) -> bool:
 def _fit_value(slot: Slot, wanted: JavaType) -> Fit:
     part = slot.part
     if slot.path.count(".") > _MAX_DEPTH:
-        raise Misfit(f"{slot} is nested too deeply: a message that contains itself has no end")
+        raise ScalarMisfit(f"{slot} is nested too deeply: a message that contains itself has no end")
     if inner := inner_of(wanted):
         held = _fit_value(slot, inner)
         return Fit(lambda value: wrap(wanted, held.read(value)), "field", wanted, slot, [held])
@@ -325,5 +329,5 @@ def _fit_value(slot: Slot, wanted: JavaType) -> Fit:
         return Fit(message.read, "field", wanted, slot, [message])
     found = fit_scalar(slot, wanted)
     if found is None:
-        raise Misfit(f"{slot} does not fit in {wanted}")
+        raise ScalarMisfit(f"{slot} does not fit in {wanted}")
     return Fit(found, "field", wanted, slot)

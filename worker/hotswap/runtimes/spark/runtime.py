@@ -46,7 +46,7 @@ from hotswap.runtimes.rows import RowPlan
 from hotswap.runtimes.spark import columns, folder
 from hotswap.runtimes.spark.flat import flat_plan
 from hotswap.runtimes.spark.prewarm import save_pipeline
-from hotswap.runtimes.spark.scores import Pipeline, Scores, compiled, job
+from hotswap.runtimes.spark.scores import Scores, SparkPipeline, compiled, job
 from hotswap.runtimes.spark.session import blocks_class, reason, session
 from hotswap.runtimes.spark.widths import fitted_width, stated_width
 
@@ -104,7 +104,7 @@ class SparkModel:
         self._is_job_allowed: Final = "fallback" in options
         with _mismatch(self._stages):
             self._input: Final = _find_input(self._stages, options.get("schema", ""))
-            self._table: Final = Pipeline(self._stages, self._input)
+            self._table: Final = SparkPipeline(self._stages, self._input)
         labels = columns.labels_of(self._stages)
         self.columns: Final[Sequence[Column]] = [self._column(field, labels) for field in self._input.fields()]
         self.unoffered: Final[list[str]] = []

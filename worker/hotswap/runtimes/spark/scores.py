@@ -17,7 +17,7 @@ from hotswap.runtimes.spark.session import reason, rows_class, session
 _ROW: Final = "__row"
 
 
-class Pipeline:
+class SparkPipeline:
     """A sequence of loaded stages. `schema` is the last one's output, a Java StructType."""
 
     def __init__(self, stages: Sequence[Any], schema: Any) -> None:
@@ -61,7 +61,7 @@ class Scores:
         return _from_java(given, self.outputs, len(table))
 
 
-def compiled(pipeline: Pipeline, columns: Sequence[Column], outputs: Sequence[Output]) -> Scores:
+def compiled(pipeline: SparkPipeline, columns: Sequence[Column], outputs: Sequence[Output]) -> Scores:
     """Return the scorer of a pipeline that runs its compiled plan.
 
     Raises a Java exception if it cannot be scored row by row: UnsupportedOperationException with the node's name.
@@ -71,7 +71,7 @@ def compiled(pipeline: Pipeline, columns: Sequence[Column], outputs: Sequence[Ou
     return Scores(columns, outputs, rows.score, rows)
 
 
-def job(pipeline: Pipeline, columns: Sequence[Column], outputs: Sequence[Output]) -> Scores:
+def job(pipeline: SparkPipeline, columns: Sequence[Column], outputs: Sequence[Output]) -> Scores:
     """Return the scorer of a pipeline that runs a Spark job for each batch.
 
     Raises SwapError MODEL_UNSUPPORTED if answers could not be matched to their rows, or if a job would need files.
