@@ -113,8 +113,8 @@ alerts: setup ## the situation that each alert of ops/ is for, in a real Prometh
 	@$(call play,alerts)
 
 console-journey: ## a model's way through the console in a real browser, by mouse and by keyboard alone (needs chromium on PATH)
-	@:$(call stop_at,$(shell $(call bootstrap,.venv-browser requirements-browser.lock)))
-	@cd tests && $(abspath .venv-browser)/bin/python -m browser.journey $(addprefix --picture ,$(abspath $(PICTURE)))
+	@:$(call stop_at,$(shell $(call bootstrap,.venv-conformance requirements-conformance.lock)))
+	@cd tests && $(abspath .venv-conformance)/bin/python -m browser.journey $(addprefix --picture ,$(abspath $(PICTURE)))
 
 http-conformance: ## the gateway before what others have written: schemathesis, tritonclient; and beside slow and broken senders
 	@:$(call stop_at,$(shell $(call bootstrap,.venv-conformance requirements-conformance.lock)))
@@ -175,18 +175,13 @@ docs: setup ## docs/codes.md, settings.md and metrics.md from the code
 
 lock: ## requirements*.lock from pyproject.toml (needs uv)
 	@echo pip | uv pip compile $(resolve) --no-annotate - -o requirements-pip.lock
-	@uv pip compile $(compile) --extra demo --extra dev -o requirements.lock
-	@cp requirements.lock requirements-spark.lock # the same versions, and what Spark and the object stores add
-	@uv pip compile $(compile) --extra demo --extra dev --extra lake --extra spark $(addprefix --extra ,s3 gcs azure s3-server) \
-		-o requirements-spark.lock
-	@cp requirements.lock requirements-browser.lock
-	@uv pip compile $(compile) --extra demo --extra dev --extra browser -o requirements-browser.lock
-	@cp requirements.lock requirements-conformance.lock
-	@uv pip compile $(compile) --extra demo --extra dev --extra conformance -o requirements-conformance.lock
-	@uv pip compile $(compile) --extra kubernetes -o requirements-kubernetes.lock
-	@cp requirements.lock requirements-release.lock
-	@uv pip compile $(compile) --extra release -o requirements-release.lock
-	@uv pip compile $(compile) --extra train -o requirements-train.lock
+	@uv pip compile $(compile) $(dev) -o requirements.lock
+	@for name in spark conformance release; do cp requirements.lock requirements-$$name.lock; done # the same versions
+	@uv pip compile $(compile) $(dev) $(addprefix --extra ,lake spark s3 gcs azure) --group s3-server -o requirements-spark.lock
+	@uv pip compile $(compile) $(dev) --group conformance -o requirements-conformance.lock
+	@uv pip compile $(compile) --group kubernetes -o requirements-kubernetes.lock
+	@uv pip compile $(compile) --group release -o requirements-release.lock
+	@uv pip compile $(compile) --group train -o requirements-train.lock
 	@uv pip compile $(filter-out pyproject.toml,$(compile)) --group image -o ops/image/build.lock
 	@for name in worker gateway spark; do cp requirements.lock ops/image/$$name.lock; done # the same versions
 	@uv pip compile $(compile) $(worker_image) -o ops/image/worker.lock
@@ -206,8 +201,10 @@ licences: ## docs/licences.md: the licence of each package and jar that a lock n
 	@cd tests && $(abspath .venv-release)/bin/python -m release.licences
 
 clean: ## remove what the targets made here
-	@rm -rf .venv .venv-spark .venv-browser .venv-conformance .venv-kubernetes .venv-release .venv-train .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .coverage build dist
+	@rm -rf .venv .venv-spark .venv-conformance .venv-kubernetes .venv-release .venv-train .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .coverage build dist
 
+# What a checkout has for its tests and tools.
+dev := --extra gateway --extra http --extra signatures --group dev
 # The extras of the image's targets, besides Spark's own.
 worker_image := --extra signatures --extra s3
 gateway_image := $(worker_image) --extra gateway

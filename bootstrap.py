@@ -60,8 +60,9 @@ def main(*words: str) -> int:
 
 def set_up(folder: str = ".venv", lock: str = "requirements.lock") -> None:
     """Bring `folder` to what `lock` and this project say, and remember that in it."""
-    check_python()
-    environment = Environment(ROOT / folder)
+    uv = shutil.which("uv")
+    check_python(has_uv=bool(uv))
+    environment = Environment(ROOT / folder, uv)
     wanted, found = state(ROOT / lock), environment.state()
     if found == wanted:
         return
@@ -75,11 +76,11 @@ def set_up(folder: str = ".venv", lock: str = "requirements.lock") -> None:
     tell(f"hotswap: {folder} is ready after {time.monotonic() - started:.0f} s")
 
 
-def check_python() -> None:
-    """Raise SetupError where this Python cannot make an environment."""
+def check_python(*, has_uv: bool) -> None:
+    """Raise SetupError where this Python cannot make an environment; uv needs no venv and no pip for it."""
     if sys.version_info[:2] < OLDEST:
         raise SetupError(f"this is Python {VERSION}, but 3.11 or newer is needed: install one")
-    if not all(importlib.util.find_spec(name) for name in ("venv", "ensurepip")):
+    if not has_uv and not all(importlib.util.find_spec(name) for name in ("venv", "ensurepip")):
         raise SetupError(f"Python {VERSION} has no venv module: {CURE}")
 
 
@@ -95,12 +96,12 @@ def state(lock: Path) -> dict[str, str]:
 class Environment:
     """A virtual environment, made by uv where it is on PATH, else by venv and pip."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, uv: str | None = None) -> None:
         self._folder = folder
         self._python = str(folder / "bin" / "python")
         self._log = folder / "setup.log"
         self._wheels = folder / "wheels.cfg"
-        self._uv = shutil.which("uv")
+        self._uv = uv
 
     def state(self) -> dict[str, str]:
         """Give what the last finished set-up remembered."""

@@ -165,6 +165,13 @@ def test_a_python_without_venv_is_told_which_package_to_install(bootstrap, monke
     assert said.endswith(f" python{version}-venv)\n")
 
 
+def test_uv_needs_no_venv_module(bootstrap, programs, monkeypatch):
+    monkeypatch.setattr("shutil.which", lambda name: f"/somewhere/{name}")
+    monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
+    assert bootstrap.main() == 0
+    assert programs.installed() == ["requirements.lock", "project"]
+
+
 def test_a_python_that_is_too_old_is_told_what_is_needed(bootstrap, monkeypatch, capsys):
     monkeypatch.setattr("sys.version_info", (3, 9, 2))
     assert bootstrap.main() == 1
