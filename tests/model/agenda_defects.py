@@ -4,26 +4,27 @@ from model.defects import Mutant
 
 
 def _rule(name: str, place: str, old: str, new: str) -> Mutant:
-    found_by = tuple(f"tests/unit/test_{name}.py" for name in ("agenda", "agenda_failures", "progress"))
+    files = "agenda", "agenda_decisions", "agenda_failures", "progress"
+    found_by = tuple(f"tests/unit/test_{file}.py" for file in files)
     return Mutant(name, f"hotswap.{place}", old, new, "a rule of the agenda", found_by)
 
 
 RULES = [
     _rule(
         "a failed generation is not tried again",
-        "agenda.agenda:Agenda._rests",
-        "count, at = self._failures[number]",
-        "return True",
+        "agenda.agenda:Agenda._resting",
+        "now - at < (_RETRY_S if number <= floor else pause_before(count, first=_RETRY_S, most=_RETRY_AT_MOST_S))",
+        "True",
     ),
     _rule(
         "every try of a failed one comes as soon",
-        "agenda.agenda:Agenda._rests",
-        "_RETRY_S if is_awaited else pause_before(count, first=_RETRY_S, most=_RETRY_AT_MOST_S)",
-        "_RETRY_S if True else pause_before(count, first=_RETRY_S, most=_RETRY_AT_MOST_S)",
+        "agenda.agenda:Agenda._resting",
+        "number <= floor",
+        "True",
     ),
     _rule(
         "tries grow rarer without end",
-        "agenda.agenda:Agenda._rests",
+        "agenda.agenda:Agenda._resting",
         "pause_before(count, first=_RETRY_S, most=_RETRY_AT_MOST_S)",
         "pause_before(count, first=_RETRY_S, most=1e9)",
     ),
@@ -67,7 +68,7 @@ RULES = [
     _rule(
         "one that rests holds up the others",
         "agenda.agenda:Agenda._next",
-        "self.progress.of(number) is not State.READY and not self._rests(now, number, own)",
+        "self.progress.of(number) is not State.READY and number not in resting",
         "self.progress.of(number) is not State.READY",
     ),
     _rule(
@@ -92,13 +93,13 @@ RULES = [
     ),
     _rule(
         "what ends a wait may take for ever",
-        "agenda.agenda:Agenda._cancel_superseded",
+        "agenda.agenda:Agenda._is_late",
         "now - self._superseded_at >= _FINISH_S",
         "now - self._superseded_at >= 1e9",
     ),
     _rule(
         "what ends a wait is cancelled",
-        "agenda.agenda:Agenda._cancel_superseded",
+        "agenda.agenda:Agenda._is_late",
         "now - self._superseded_at >= _FINISH_S",
         "now - self._superseded_at >= 0",
     ),
@@ -146,7 +147,7 @@ RULES = [
     ),
     _rule(
         "each newer swap supersedes the one before",
-        "agenda.agenda:Agenda._cancel_superseded",
+        "agenda.agenda:Agenda.did",
         "self._has_superseded = True",
         "pass",
     ),
@@ -165,34 +166,38 @@ RULES = [
     _rule(
         "what may still be staged is answered",
         "agenda.agenda:Agenda._answer_untouched",
-        "(Report(swap, Outcome.SUPERSEDED) for swap in untouched if swap.number not in needed)",
-        "(Report(swap, Outcome.SUPERSEDED) for swap in untouched)",
+        "(Report(swap, Outcome.SUPERSEDED) for swap in self._untouched if swap.number not in needed)",
+        "(Report(swap, Outcome.SUPERSEDED) for swap in self._untouched)",
     ),
     _rule(
         "what waits is forgotten",
         "agenda.agenda:Agenda._answer_untouched",
-        "[swap for swap in untouched if swap.number in needed]",
+        "[swap for swap in self._untouched if swap.number not in self._outcomes]",
         "[]",
+    ),
+    _rule(
+        "what has an outcome gets another",
+        "agenda.agenda:Agenda._answer_untouched",
+        "[swap for swap in self._untouched if swap.number not in self._outcomes]",
+        "[swap for swap in self._untouched]",
     ),
     _rule(
         "old commands are answered again",
         "agenda.agenda:Agenda.replayed",
-        "self._answered = self._timeline.newest",
-        "pass",
+        "self._replayed = self._answered = self._timeline.newest",
+        "self._replayed = self._timeline.newest",
     ),
     _rule(
         "two are staged at a time",
         "agenda.agenda:Agenda._stage_next",
-        "self._staged is not None or (number := self._next(now, positions, own)) is None",
-        "(number := self._next(now, positions, own)) is None",
+        "self._staged is not None or following is None",
+        "following is None",
     ),
     _rule(
         "a try of a failed one says STAGING",
         "agenda.agenda:Agenda._stage_next",
-        "if self.progress.of(number) is not State.FAILED:\n"
-        "    self.progress.move(number, State.STAGING)\n"
-        "    yield Report(swap, Outcome.STAGING)",
-        "if True:\n    yield Report(swap, Outcome.STAGING)",
+        "self.progress.of(following) is not State.FAILED",
+        "True",
     ),
     _rule(
         "SERVING is said before the cut",
@@ -224,7 +229,7 @@ RULES = [
         "newest <= self._announced or newest < self.newest_scored(own)",
         "newest <= self._announced",
     ),
-    _rule("SERVING is said again and again", "agenda.agenda:Agenda._announce", "self._announced = newest", "pass"),
+    _rule("SERVING is said again and again", "agenda.agenda:Agenda._reported", "self._announced = number", "pass"),
     _rule(
         "RETIRED is not said",
         "agenda.agenda:Agenda._retire",
@@ -253,8 +258,8 @@ RULES = [
     _rule(
         "a cut is watched after it",
         "agenda.agenda:Agenda.must_look",
-        "is_cut_ahead and (len(loaded) != 1 or self._next(now, self._positions(own), own) is not None)",
-        "is_cut_ahead or (len(loaded) != 1 or self._next(now, self._positions(own), own) is not None)",
+        "is_cut_ahead and (len(loaded) != 1 or self._decide(now, own).next is not None)",
+        "is_cut_ahead or (len(loaded) != 1 or self._decide(now, own).next is not None)",
     ),
     _rule(
         "a worker joins without knowing where it stands",
@@ -269,13 +274,11 @@ RULES = [
         "is_at_its_end and self._looked_at is not None",
         "False",
     ),
-    _rule(
-        "why a worker stays out is said at each turn", "agenda.agenda:Agenda._stay_out", "self._lacks = lacks", "pass"
-    ),
+    _rule("why a worker stays out is said at each turn", "agenda.agenda:Agenda.did", "self._lacks = why", "pass"),
     _rule(
         "a worker joins while it may come farther",
         "agenda.agenda:Agenda._join",
-        "self.progress.loaded and self._next(now, positions, own) is None",
+        "self.progress.loaded and following is None",
         "True",
     ),
     _rule("a worker joins with nothing loaded", "agenda.agenda:Agenda._missing", "self.progress.loaded", "True"),
@@ -294,7 +297,7 @@ RULES = [
         "a standby of another kind is kept",
         "agenda.agenda:Agenda._end_of_staging",
         "[KeepStandby(generation) for generation in loaded if generation.model.kind == kind]",
-        "[KeepStandby(generation) for generation in loaded ]",
+        "[KeepStandby(generation) for generation in loaded]",
     ),
     _rule(
         "a standby is prewarmed on the oldest",
@@ -302,4 +305,20 @@ RULES = [
         "[KeepStandby(generation) for generation in loaded if generation.model.kind == kind][-1:]",
         "[KeepStandby(generation) for generation in loaded if generation.model.kind == kind][:1]",
     ),
+    _rule("a decision outlives what was done", "agenda.agenda:Agenda.did", "self._decision = None", "pass"),
+    _rule(
+        "a decision outlives what came of it", "agenda.agenda:Agenda._end_of_staging", "self._decision = None", "pass"
+    ),
+    _rule("a decision outlives a batch", "agenda.agenda:Agenda._inputs", "state.in_hand", "None"),
+    _rule("a decision outlives a hold", "agenda.agenda:Agenda._inputs", "bool(state.held)", "False"),
+    _rule("a decision outlives a position", "agenda.agenda:Agenda._inputs", "state.position", "None"),
+    _rule(
+        "a decision outlives a pause",
+        "agenda.agenda:Agenda._inputs",
+        "self._timeline.is_paused",
+        "False",
+    ),
+    _rule("a decision outlives a rest", "agenda.agenda:Agenda._inputs", "self._resting(now, own)", "None"),
+    _rule("a decision outlives the time of a staging", "agenda.agenda:Agenda._inputs", "self._is_late(now)", "None"),
+    _rule("a decision outlives a swap", "agenda.agenda:Agenda._inputs", "self._timeline.newest", "None"),
 ]
