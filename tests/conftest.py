@@ -31,6 +31,8 @@ class GivenKafka:
     bootstrap: str
 
 
+_IS_REAL = os.environ.get("HOTSWAP_TEST_REAL") == "1"
+"""Whether nothing of the product is made quicker: workers are started, and hosts warm up (`make test-real`)."""
 _LEFT_OUT = pytest.StashKey[int]()
 _TESTS = Path(__file__).parent
 _NEEDS = {"spark": "pyspark", "s3": "s3fs"}
@@ -86,10 +88,18 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
 def workers_are_forked() -> Iterator[None]:
     """Save each worker of a deployment half a second of CPU; a command starts those of the demo and of the pages."""
     with pytest.MonkeyPatch.context() as patch:
-        if sys.platform == "linux":  # elsewhere a worker could outlive the process that it was forked for
+        if _IS_REAL:
+            patch.setattr(Deployment, "way", "command")
+        elif sys.platform == "linux":  # elsewhere a worker could outlive the process that it was forked for
             start_server()
-            patch.setattr(Deployment, "is_forked", True)
+            patch.setattr(Deployment, "way", "fork")
         yield
+
+
+@pytest.fixture
+def workers_by_command(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Start the workers of a test by the `hotswap` command, with the product's own hosts."""
+    monkeypatch.setattr(Deployment, "way", "command")
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -114,8 +124,9 @@ def nothing_left_behind(tmp_path_factory: pytest.TempPathFactory, workers_are_fo
 def hosts_do_not_warm_up() -> Iterator[None]:
     """Save half a second of CPU for each model host of a deployment's workers, and of our own; others warm up."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Deployment, "child", COLD)
-        patch.setitem(ModelHost.__init__.__kwdefaults__, "child", COLD)
+        if not _IS_REAL:
+            patch.setattr(Deployment, "child", COLD)
+            patch.setitem(ModelHost.__init__.__kwdefaults__, "child", COLD)
         yield
 
 

@@ -219,6 +219,7 @@ def test_make_help_lists_every_target():
         "demo",
         "test",
         "test-all",
+        "test-real",
         "check",
         "coverage",
         "faults",
