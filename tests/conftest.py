@@ -6,7 +6,7 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ import hypothesis  # noqa: F401 - its plugin would load it after the last test, 
 import pytest
 
 from fakes.examples import COLD
-from harness.fleet import Deployment
+from harness.fleet import Deployment, Kafka
 from harness.forked import start_server
 from harness.kafkas import PREPARED, local_kafka, prepare
 from hotswap.host.parent import ModelHost
@@ -31,6 +31,7 @@ class GivenKafka:
     bootstrap: str
 
 
+_DEFAULTS: dict[str, Any] = vars(ModelHost)["__init__"].__kwdefaults__
 _IS_REAL = os.environ.get("HOTSWAP_TEST_REAL") == "1"
 """Whether nothing of the product is made quicker: workers are started, and hosts warm up (`make test-real`)."""
 _LEFT_OUT = pytest.StashKey[int]()
@@ -126,7 +127,7 @@ def hosts_do_not_warm_up() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         if not _IS_REAL:
             patch.setattr(Deployment, "child", COLD)
-            patch.setitem(ModelHost.__init__.__kwdefaults__, "child", COLD)
+            patch.setitem(_DEFAULTS, "child", COLD)
         yield
 
 
@@ -154,7 +155,7 @@ def pytest_xdist_setupnodes(config: pytest.Config) -> None:
 
 
 @pytest.fixture(scope="session")
-def kafka(nothing_left_behind) -> Iterator[GivenKafka | LocalKafka]:
+def kafka(nothing_left_behind: None) -> Iterator[GivenKafka | LocalKafka]:
     """The Kafka of HOTSWAP_TEST_KAFKA, else Docker's if HOTSWAP_TEST_DOCKER=1 and an engine answers, else a local one.
 
     Tests share it: each has a deployment and topics of its own, and none stops it.
@@ -176,7 +177,7 @@ def _any_kafka() -> Iterator[GivenKafka | LocalKafka]:
 
 
 @pytest.fixture
-async def deployment(kafka, tmp_path):
+async def deployment(kafka: Kafka, tmp_path: Path) -> AsyncIterator[Deployment]:
     """A deployment of the test's own on the Kafka that tests share; what is left of its workers is killed."""
     made = Deployment(kafka, tmp_path)
     await made.create()
@@ -202,7 +203,7 @@ def _engine_answers() -> bool:
     from docker.errors import DockerException  # noqa: PLC0415
 
     try:
-        return docker.from_env(timeout=2).ping()
+        return bool(docker.from_env(timeout=2).ping())
     except DockerException:
         return False
 
