@@ -38,7 +38,7 @@ OTHER_PROOFS := attacks topics versions rights upgrade renewals s3 alerts lake h
 play = cd tests && $(abspath $(VENV))/bin/python -m faults $1 $(addprefix --seed ,$(SEED)) $(addprefix --seconds ,$(SECONDS)) \
 	$(addprefix --partitions ,$(PARTITIONS))
 
-.PHONY: help setup setup-all demo test test-all check coverage proofs $(PROOFS) $(RED) attacks topics versions rights renewals s3 upgrade alerts \
+.PHONY: help setup setup-all demo test test-all test-real check coverage proofs $(PROOFS) $(RED) attacks topics versions rights renewals s3 upgrade alerts \
 	console-journey http-conformance kubernetes-check lake odd-headers verifier model mutants bench against cache-check pictures weights train jars protos docs lock release-check image-proof licences clean
 
 help: ## this list
@@ -58,6 +58,9 @@ test: setup ## all tests, those against a real Kafka too; Spark's and S3's are l
 
 test-all: setup-all ## all tests with every extra installed, Spark's and S3's too, in .venv-spark
 	@.venv-spark/bin/python -m pytest $(side_by_side) $(addprefix --ignore ,$(WITHOUT))
+
+test-real: setup ## the system tests with workers that a command starts, and with the product's own Java options (for the night)
+	@HOTSWAP_TEST_REAL=1 $(VENV)/bin/python -m pytest $(side_by_side) tests/system
 
 check: setup ## format, lint, types, imports, what is generated, unit tests
 	@$(VENV)/bin/ruff format --check .

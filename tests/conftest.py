@@ -6,7 +6,7 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ import hypothesis  # noqa: F401 - its plugin would load it after the last test, 
 import pytest
 
 from fakes.examples import COLD
-from harness.fleet import Deployment
+from harness.fleet import Deployment, Kafka
 from harness.forked import start_server
 from harness.kafkas import PREPARED, local_kafka, prepare
 from hotswap.host.parent import ModelHost
@@ -31,6 +31,9 @@ class GivenKafka:
     bootstrap: str
 
 
+_DEFAULTS: dict[str, Any] = vars(ModelHost)["__init__"].__kwdefaults__
+_IS_REAL = os.environ.get("HOTSWAP_TEST_REAL") == "1"
+"""Whether nothing of the product is made quicker: workers are started, and hosts warm up (`make test-real`)."""
 _LEFT_OUT = pytest.StashKey[int]()
 _TESTS = Path(__file__).parent
 _NEEDS = {"spark": "pyspark", "s3": "s3fs"}
@@ -86,10 +89,18 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
 def workers_are_forked() -> Iterator[None]:
     """Save each worker of a deployment half a second of CPU; a command starts those of the demo and of the pages."""
     with pytest.MonkeyPatch.context() as patch:
-        if sys.platform == "linux":  # elsewhere a worker could outlive the process that it was forked for
+        if _IS_REAL:
+            patch.setattr(Deployment, "way", "command")
+        elif sys.platform == "linux":  # elsewhere a worker could outlive the process that it was forked for
             start_server()
-            patch.setattr(Deployment, "is_forked", True)
+            patch.setattr(Deployment, "way", "fork")
         yield
+
+
+@pytest.fixture
+def workers_by_command(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Start the workers of a test by the `hotswap` command, with the product's own hosts."""
+    monkeypatch.setattr(Deployment, "way", "command")
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -114,8 +125,9 @@ def nothing_left_behind(tmp_path_factory: pytest.TempPathFactory, workers_are_fo
 def hosts_do_not_warm_up() -> Iterator[None]:
     """Save half a second of CPU for each model host of a deployment's workers, and of our own; others warm up."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Deployment, "child", COLD)
-        patch.setitem(ModelHost.__init__.__kwdefaults__, "child", COLD)
+        if not _IS_REAL:
+            patch.setattr(Deployment, "child", COLD)
+            patch.setitem(_DEFAULTS, "child", COLD)
         yield
 
 
@@ -143,7 +155,7 @@ def pytest_xdist_setupnodes(config: pytest.Config) -> None:
 
 
 @pytest.fixture(scope="session")
-def kafka(nothing_left_behind) -> Iterator[GivenKafka | LocalKafka]:
+def kafka(nothing_left_behind: None) -> Iterator[GivenKafka | LocalKafka]:
     """The Kafka of HOTSWAP_TEST_KAFKA, else Docker's if HOTSWAP_TEST_DOCKER=1 and an engine answers, else a local one.
 
     Tests share it: each has a deployment and topics of its own, and none stops it.
@@ -165,7 +177,7 @@ def _any_kafka() -> Iterator[GivenKafka | LocalKafka]:
 
 
 @pytest.fixture
-async def deployment(kafka, tmp_path):
+async def deployment(kafka: Kafka, tmp_path: Path) -> AsyncIterator[Deployment]:
     """A deployment of the test's own on the Kafka that tests share; what is left of its workers is killed."""
     made = Deployment(kafka, tmp_path)
     await made.create()
@@ -191,7 +203,7 @@ def _engine_answers() -> bool:
     from docker.errors import DockerException  # noqa: PLC0415
 
     try:
-        return docker.from_env(timeout=2).ping()
+        return bool(docker.from_env(timeout=2).ping())
     except DockerException:
         return False
 

@@ -138,29 +138,6 @@ async def test_a_client_that_stalls_from_the_start_is_replaced_while_requests_go
     assert module.Producer.made > 1
 
 
-async def test_the_rate_is_not_exceeded_and_can_be_changed(stream, publisher):
-    publisher.start()
-    slow = [await seconds_for(publisher, 1_000) for _ in range(2)]
-    at_first = publisher.acknowledged
-    publisher.rate(5_000)
-    # One of them may fall into a moment when the machine is busy.
-    assert 2 * min([await seconds_for(publisher, 1_000) for _ in range(3)]) < sum(slow) / 2
-    there = await asyncio.to_thread(read, stream.kafka.bootstrap, stream.settings.topics.requests)
-    times = sorted(message.timestamp()[1] / 1_000 for message in there)[:at_first]
-    # By their own times, which no busy machine changes: in each span what the rate allows, and what a second before it
-    # may have left over.
-    ahead = [number - 500 * at for number, at in enumerate(times)]
-    assert max(now - least for now, least in zip(ahead, itertools.accumulate(ahead, min), strict=True)) <= 501
-    publisher.rate(0)
-    async with asyncio.timeout(30):
-        at_rest = -1
-        while publisher.acknowledged != at_rest:  # what was in flight still arrives
-            at_rest = publisher.acknowledged
-            await asyncio.sleep(0.5)
-    publisher.rate(500)
-    await publisher.reach(100)
-
-
 async def seconds_for(publisher, count):
     began = asyncio.get_running_loop().time()
     await publisher.reach(count)

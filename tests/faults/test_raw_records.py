@@ -8,7 +8,7 @@ from aiokafka.protocol import fetch
 from aiokafka.record.memory_records import MemoryRecords
 
 from faults import fetches, fuzz_records
-from faults.raw_batches import CODECS, Record, batch, of_zeros, old_format
+from faults.raw_batches import CODECS, Record, batch, old_format
 from faults.record_inputs import items
 
 SEED = int(os.environ.get("HOTSWAP_TEST_SEED", "1"))
@@ -36,12 +36,6 @@ def test_a_batch_is_read_as_it_was_made_by_every_codec(codec):
     assert found == [
         (40 + delta, each.key, each.value, headers[delta]) for delta, each in enumerate(RECORDS)
     ]  # fmt: skip
-
-
-def test_zeros_are_packed_without_being_there():
-    made = of_zeros(3 << 20).at(7)
-    assert len(made) < 300
-    assert read(made) == [(7, None, bytes(3 << 20), ())]
 
 
 @pytest.mark.parametrize("magic", [0, 1])

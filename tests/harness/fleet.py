@@ -11,7 +11,7 @@ import uuid
 from collections.abc import Iterable, Sequence
 from contextlib import aclosing
 from pathlib import Path
-from typing import Any, Protocol, Self
+from typing import Any, Literal, Protocol, Self
 
 from harness.audit import Audit, audit
 from harness.forked import Forked
@@ -71,8 +71,9 @@ class Deployment:
 
     child: Sequence[str] = CHILD
     """The command of its workers' model hosts, unless `start` gets another one."""
-    is_forked: bool = False
-    """Whether workers of this checkout, without a prelude, are forked (forked.py) instead of started by a command."""
+    way: Literal["command", "source", "fork"] = "source"
+    """How workers of this checkout start that have no prelude and no hosts of their own: by `hotswap run`, as a user's
+    do, with the product's own hosts; as Python's source; or forked (forked.py)."""
 
     def __init__(self, kafka: Kafka, folder: Path, *, name: str | None = None, **settings: Any) -> None:
         self.kafka = kafka
@@ -121,10 +122,13 @@ class Deployment:
         variables |= {"HOTSWAP_WORKER_ID": worker, "PYTHONPATH": path, **environment}
         log, environment, words = self.folder / f"{worker}.log", os.environ | variables, child or self.child
         process: Process
-        if self.is_forked and not (prelude or python or code != ROOT):
+        is_plain = not (prelude or python or code != ROOT)
+        if is_plain and self.way == "fork":
             process = Forked(MAIN, words, environment, log)
         else:
             command = [str(python or sys.executable), "-c", prelude + MAIN, *words]
+            if is_plain and self.way == "command" and not child:
+                command = [str(Path(sys.executable).with_name("hotswap")), "run", self.name]
             with log.open("ab") as output:
                 process = subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL, stderr=output)
         self.workers[worker] = process

@@ -86,6 +86,7 @@ async def takes_over(deployment, worker, count=1):
             await asyncio.sleep(0.05)
 
 
+@pytest.mark.usefixtures("workers_by_command")
 async def test_a_second_signal_ends_a_worker_at_once_and_nothing_is_lost(deployment):
     await deployment.serve("iris_gbm")
     async with Stream(deployment) as stream:

@@ -21,12 +21,6 @@ from hotswap.client.change import Change
 from hotswap.client.overview import overview
 
 SESSION_MS = 30_000
-# Run the worker through the command line, which defines how an error ends it.
-COMMAND = """
-import os
-from hotswap.cli.main import main
-main(["run", os.environ["HOTSWAP_DEPLOYMENT"]])
-"""
 
 
 def events(deployment, worker, event):
@@ -104,8 +98,9 @@ async def test_a_restarted_static_worker_gets_its_partitions_back_and_the_others
     assert [await patient.stop(worker) for worker in ("w1", "w2")] == [0, 0]
 
 
+@pytest.mark.usefixtures("workers_by_command")
 async def test_the_older_of_two_workers_with_one_name_ends_with_one_line_and_exit_code_3(patient):
-    older = patient.start("older", prelude=COMMAND, HOTSWAP_GROUP_INSTANCE_ID="twin")
+    older = patient.start("older", HOTSWAP_GROUP_INSTANCE_ID="twin")
     await patient.serve("iris_gbm", workers=())
     await happens(patient, "older", "partition.opened", 4)
     start_static(patient, "newer", "twin")

@@ -6,6 +6,7 @@ import zipfile
 from collections import Counter
 from pathlib import Path
 
+import pytest
 from confluent_kafka import Producer
 
 from harness.audit import generation, source
@@ -70,6 +71,7 @@ async def test_many_swaps_under_a_stream_with_a_worker_killed_lose_nothing_and_a
     assert list((deployment.folder / "cache" / "artifacts").glob("*tmp*")) == []
 
 
+@pytest.mark.usefixtures("workers_by_command")
 async def test_a_swap_after_the_backlog_never_decodes_old_requests_with_the_new_proto(deployment):
     await deployment.serve("iris_gbm")
     irises, _, _ = messages("iris")

@@ -6,6 +6,7 @@ import socket
 import urllib.error
 import urllib.request
 
+import pytest
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
@@ -49,6 +50,7 @@ async def test_a_worker_returns_its_free_memory_again_and_again(deployment):
     await until(lambda: deployment.log().count("memory returned") >= 3)
 
 
+@pytest.mark.usefixtures("workers_by_command")
 async def test_a_worker_is_ready_only_once_it_can_score_and_counts_what_it_answers(deployment):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))

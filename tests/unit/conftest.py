@@ -1,6 +1,8 @@
 """Fixtures of the unit tests: a cluster in memory, and nothing of what other tests have left in this process."""
 
 import logging
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -10,17 +12,17 @@ from hotswap.settings import Settings
 
 
 @pytest.fixture
-def settings(tmp_path):
+def settings(tmp_path: Path) -> Settings:
     return Settings(deployment="d", store=(tmp_path / "store").as_uri(), cache=tmp_path / "cache")
 
 
 @pytest.fixture
-def cluster(monkeypatch, settings):
+def cluster(monkeypatch: pytest.MonkeyPatch, settings: Settings) -> FakeCluster:
     return FakeCluster().create(settings).install(monkeypatch)
 
 
 @pytest.fixture(autouse=True)
-def quiet_logs():
+def quiet_logs() -> Iterator[None]:
     root = logging.getLogger()
     before = root.level, root.handlers[:], logging.getLogger("aiokafka").level
     yield
@@ -30,6 +32,6 @@ def quiet_logs():
 
 
 @pytest.fixture(autouse=True)
-def contained(monkeypatch):
+def contained(monkeypatch: pytest.MonkeyPatch) -> None:
     """Know nothing of the last host that was started here: a worker warns of what could not be contained."""
     monkeypatch.setattr(HostProcess, "uncontained", "")

@@ -226,6 +226,7 @@ def test_make_help_lists_every_target():
         "demo",
         "test",
         "test-all",
+        "test-real",
         "check",
         "coverage",
         "proofs",

@@ -1,12 +1,14 @@
 """Fixtures for the tests of model hosts."""
 
+from collections.abc import AsyncIterator
+
 import pytest
 
 from fakes.hosts import Hosts
 
 
 @pytest.fixture
-async def hosts():
+async def hosts() -> AsyncIterator[Hosts]:
     made = Hosts()
     yield made
     for host in made.made:

@@ -1,5 +1,8 @@
 """Fixtures for the tests of artifacts."""
 
+from collections.abc import Callable
+from pathlib import Path
+
 import pytest
 
 from fakes.artifacts import sha256
@@ -8,7 +11,7 @@ from hotswap.settings import Settings
 
 
 @pytest.fixture
-def settings(tmp_path):
+def settings(tmp_path: Path) -> Settings:
     return Settings(
         cache=tmp_path / "cache",
         store=(tmp_path / "remote").as_uri(),
@@ -18,8 +21,8 @@ def settings(tmp_path):
 
 
 @pytest.fixture
-def publish(tmp_path):
-    def put(content, *, kind="h2o", name="model.zip"):
+def publish(tmp_path: Path) -> Callable[..., Model]:
+    def put(content: bytes, *, kind: str = "h2o", name: str = "model.zip") -> Model:
         path = tmp_path / "remote" / sha256(content) / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(content)

@@ -1,5 +1,7 @@
 """Fixtures for the tests of the command line."""
 
+from pathlib import Path
+
 import pytest
 
 from fakes.command_line import CSV, PROTO, SINGLE
@@ -9,7 +11,7 @@ from hotswap.settings import Settings
 
 
 @pytest.fixture
-def files(tmp_path, monkeypatch):
+def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HOTSWAP_STORE", (tmp_path / "store").as_uri())
     monkeypatch.setenv("HOTSWAP_CACHE", str(tmp_path / "cache"))
@@ -23,10 +25,10 @@ def files(tmp_path, monkeypatch):
 
 
 @pytest.fixture
-def settings(files):
+def settings(files: Path) -> Settings:
     return Settings(deployment="d")
 
 
 @pytest.fixture
-def cluster(monkeypatch, settings):
+def cluster(monkeypatch: pytest.MonkeyPatch, settings: Settings) -> FakeCluster:
     return FakeCluster().create(settings).install(monkeypatch)

@@ -26,19 +26,6 @@ def test_a_folder_that_is_just_being_made_is_not_taken_for_a_leftover(tmp_path, 
     assert [*tmp_path.iterdir()] == []
 
 
-def test_a_kafka_that_begins_with_a_copy_is_a_cluster_of_its_own(tmp_path, monkeypatch):
-    ids = ["cluster.id=81-xc4SERJ6cx7SPPVtagg", "directory.id=k56Xoew_ZOo19lxKrprGqQ"]
-    (tmp_path / "data").mkdir()
-    (tmp_path / "data" / "meta.properties").write_text("\n".join(["node.id=1", *ids, "version=1", ""]))
-    monkeypatch.setenv(PREPARED, str(tmp_path))
-    copies = [tmp_path / name for name in ("one", "other")]
-    for copy in copies:
-        prepared_kafka()._format(copy)
-    told = [(copy / "data" / "meta.properties").read_text().splitlines() for copy in copies]
-    assert [lines[0] for lines in told] == ["node.id=1"] * 2
-    assert len({line for lines in [ids, *(lines[1:3] for lines in told)] for line in lines}) == 6
-
-
 def test_data_begin_with_the_levels_of_features_that_are_asked_for_also_beside_a_copy(tmp_path, monkeypatch):
     (tmp_path / "data").mkdir()
     monkeypatch.setenv(PREPARED, str(tmp_path))
