@@ -150,7 +150,6 @@ RULES = [
     _rule("a standby of another kind is kept", "if generation.model.kind == kind][-1:]", "][-1:]"),
     _rule("a standby is prewarmed on the oldest", "== kind][-1:]", "== kind][:1]"),
     _rule("a decision outlives what was done", "        self._decision = None\n        match", "        match"),
-    _rule("a decision outlives what came of it", "        self._decision = None\n        kind", "        kind"),
     _rule("a decision outlives a batch", "state.in_hand, bool", "None, bool"),
     _rule("a decision outlives a hold", "bool(state.held)) for", "False) for"),
     _rule(
