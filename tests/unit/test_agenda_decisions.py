@@ -26,7 +26,7 @@ def test_a_turn_without_a_change_decides_nothing_anew(monkeypatch):
     assert desk.agenda.turn(desk.now, desk.own) == []
 
 
-@pytest.mark.parametrize("change", ["a pause", "a hold", "a batch"])
+@pytest.mark.parametrize("change", ["a pause", "a hold", "a batch", "a swap"])
 def test_a_decision_is_not_remembered_past(change):
     desk = Desk(1).serves(1)
     desk.stands(2, held="", in_hand=1) if change == "a batch" else desk.stands(1, held="")
@@ -34,6 +34,7 @@ def test_a_decision_is_not_remembered_past(change):
     assert desk.turn()[-1] == "stage 2"
     desk.ready(2)
     assert "2 SERVING" not in desk.turn()
+    assert desk.turn() == [], "nothing is done, so this decision is kept"
     match change:
         case "a pause":
             desk.timeline.receive(PauseCommand(command_id="p", is_paused=True), 0)
@@ -41,7 +42,9 @@ def test_a_decision_is_not_remembered_past(change):
             desk.stands(1, held="waits for the model")
         case "a batch":
             desk.stands(2, held="")
-    assert "2 SERVING" in desk.turn()
+        case "a swap":
+            desk.command(3)
+    assert ("stage 3" if change == "a swap" else "2 SERVING") in desk.turn()
 
 
 def test_no_outcome_is_reported_out_of_order():
