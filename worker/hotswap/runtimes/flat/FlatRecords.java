@@ -67,7 +67,7 @@ public final class FlatRecords {
     clear();
     try {
       RecordReader requests = new RecordReader(read, single);
-      requests.read(bytes, 0, size);
+      requests.open(bytes, 0, size);
       while (requests.next()) {
         if (requests.offset >= from && requests.offset < until) {
           take(requests, Arrays.binarySearch(offsets, requests.offset));
@@ -89,7 +89,7 @@ public final class FlatRecords {
     request.first = request.last = before;
     if (answer >= 0) {
       request.answer = answer;
-    } else if (!isCovered(record) || !read(record)) {
+    } else if (!isPlain(record) || !read(record)) {
       pending.removeLast();
       table.truncate(before);
       decline(request);
@@ -97,8 +97,8 @@ public final class FlatRecords {
     request.last = table.size();
   }
 
-  private boolean isCovered(RecordReader record) {
-    return record.isCovered() && record.valueLength >= 0 && record.valueLength <= maxRequest
+  private boolean isPlain(RecordReader record) {
+    return record.hasPlainHeaders() && record.valueLength >= 0 && record.valueLength <= maxRequest
         && record.end - record.begin <= maxRecord;
   }
 

@@ -9,8 +9,8 @@ import java.util.Arrays;
  * Reads Kafka's record batches (format v2, KIP-98) as a broker returns them, uncompressed, record by record. It is strict:
  * it throws Declined for anything malformed, and for anything that aiokafka's parser might read otherwise.
  *
- * <p>After `next`, the fields describe a record: its offset, and where in `bytes` it, its key, value and headers are. A
- * length of -1 is null.
+ * <p>After `next`, the fields describe a record: its offset, and the places in `bytes` of the record, its key, value and
+ * headers. A length of -1 is null.
  */
 final class RecordReader {
   static final int HEAD = 61, LENGTH_AT = 8, MAGIC_AT = 16, ATTRIBUTES_AT = 21, LAST_DELTA_AT = 23, COUNT_AT = 57;
@@ -24,10 +24,10 @@ final class RecordReader {
   int begin, end;
   long offset;
   int key, keyLength, value, valueLength;
-  int headers, headersLength, headerCount; // the bytes behind their count
+  int headers, headersLength, headerCount; // `headers` is behind the count
 
   private final byte[][] readNames, singleNames;
-  private boolean isCovered;
+  private boolean hasPlainHeaders;
   private int at;
   private int stop;
   private int batchEnd;
@@ -36,16 +36,16 @@ final class RecordReader {
   private int done;
 
   /**
-   * @param readNames the header names, and no others, that decide how a request is answered, or that are not copied
-   * @param singleNames those that are copied, unless a request has two of one: then it is refused
+   * @param readNames headers that decide how a request is answered, or that are not copied
+   * @param singleNames headers that are copied, unless a request has two of one
    */
   RecordReader(byte[][] readNames, byte[][] singleNames) {
     this.readNames = readNames;
     this.singleNames = singleNames;
   }
 
-  /** Reads `bytes` from `begin` to `end`: record batches, one behind the other. */
-  void read(byte[] bytes, int begin, int end) {
+  /** Starts to read record batches: `bytes` from `begin` to `end`. */
+  void open(byte[] bytes, int begin, int end) {
     this.bytes = bytes;
     this.at = begin;
     this.stop = end;
@@ -54,7 +54,7 @@ final class RecordReader {
     this.done = 0;
   }
 
-  /** Moves to the next record; false: there is none. */
+  /** Moves to the next record; false if there is none. */
   boolean next() {
     while (done == count) {
       check(at == batchEnd);
@@ -77,7 +77,7 @@ final class RecordReader {
     value = skip(valueLength);
     headerCount = varint();
     headers = at;
-    isCovered = true;
+    hasPlainHeaders = true;
     if (headerCount != 0) {
       readHeaders();
     }
@@ -86,9 +86,9 @@ final class RecordReader {
     return true;
   }
 
-  /** Whether the headers are to be copied as they are, and say nothing about how to answer. */
-  boolean isCovered() {
-    return isCovered;
+  /** Whether all headers are copied as they are, and none decides how to answer. */
+  boolean hasPlainHeaders() {
+    return hasPlainHeaders;
   }
 
   private void open() {
@@ -112,14 +112,14 @@ final class RecordReader {
       int length = varint();
       check(length >= 0);
       int name = skip(length);
-      isCovered &= isCopied(name, length);
+      hasPlainHeaders &= isCopied(name, length);
       int single = find(singleNames, name, length);
       if (single >= 0) {
-        isCovered &= (seen & 1L << single) == 0;
+        hasPlainHeaders &= (seen & 1L << single) == 0;
         seen |= 1L << single;
       }
       int size = varint();
-      isCovered &= size >= 0; // a null is for the fallback
+      hasPlainHeaders &= size >= 0; // a null is for the fallback
       skip(size);
     }
   }

@@ -4,9 +4,9 @@ import hotswap.flat.Declined;
 import java.math.BigInteger;
 
 /**
- * Writes a double as Python's repr() does: the shortest digits that are read back as it, the nearest of those.
+ * Writes a double as Python's repr(): the shortest digits that parse to it, and the nearest of those.
  *
- * <p>Java's own Double.toString writes more digits than that before Java 19. The algorithm is Schubfach (R. Giulietti,
+ * <p>Java's own Double.toString writes more digits before Java 19. The algorithm is Schubfach (R. Giulietti,
  * "The Schubfach way to render doubles", 2020); numbers in brackets refer to its sections.
  */
 final class Decimals {
@@ -22,7 +22,7 @@ final class Decimals {
 
   private Decimals() {}
 
-  /** Throws Declined for a subnormal number, of which shorter digits may be as good. */
+  /** Throws Declined for a subnormal number: it may have shorter digits. */
   static String text(double value) {
     if (value != value) {
       return "nan";

@@ -2,22 +2,22 @@ package hotswap.java;
 
 import hotswap.flat.Declined;
 
-/** Writes a request's rows as CSV: a header, and a line for each. */
+/** Writes the rows of a request as CSV, with a header. */
 public final class JarCsv {
   private final String header;
   private final boolean[] areQuoted;
   private final StringBuilder text = new StringBuilder();
 
   /**
-   * @param header the first line, with its end
-   * @param areQuoted for each ASCII character, whether a cell that has it is quoted; no cell is for another one
+   * @param header the first line, with its line break
+   * @param areQuoted whether a cell with this ASCII character is quoted; no other character quotes it
    */
   public JarCsv(String header, boolean[] areQuoted) {
     this.header = header;
     this.areQuoted = areQuoted;
   }
 
-  /** Throws Declined for a line that is empty. */
+  /** Throws Declined for an empty line. */
   String text(Object[] cells, int rows, int width) {
     text.setLength(0);
     text.append(header);

@@ -10,7 +10,7 @@ import java.nio.charset.StandardCharsets;
 import java.util.Locale;
 import java.util.Map;
 
-/** Writes Java values to a field of an answer; what does not plainly fit is not written. */
+/** Writes Java values to a field of an answer, if they fit it without any conversion rule of the fallback. */
 public final class JarField {
   private static final long EXACT_IN_DOUBLE = 1L << 53;
   private static final long UINT32_END = 1L << 32;
@@ -25,8 +25,8 @@ public final class JarField {
   private final CharsetEncoder encoder = StandardCharsets.UTF_8.newEncoder();
 
   /**
-   * @param tag of a repeated field that is not of texts or bytes, the packed one
-   * @param numbers an enum's numbers, as Longs, by its names in lower case and by themselves; else null
+   * @param tag the packed one, if a repeated field can be packed
+   * @param numbers an enum's numbers, as Longs, by name in lower case and by number; null: the field is no enum
    */
   public JarField(int type, int tag, boolean isRepeated, boolean hasPresence, Map<Object, Object> numbers) {
     this.type = type;
@@ -40,12 +40,12 @@ public final class JarField {
     return isRepeated;
   }
 
-  /** Whether it is one of those that can be written here, and no list or object. */
+  /** Whether `write` may accept the value, and it is neither a list nor an object. */
   static boolean isScalar(Object value) {
     return value instanceof Number || value instanceof String || value instanceof Boolean || value instanceof Enum;
   }
 
-  /** Writes a row's value of the field; false where it does not plainly fit. */
+  /** Writes the value of a row; false if it does not fit. */
   boolean write(Object value, WireWriter to) {
     if (isRepeated) {
       Object[] elements = JarMethod.elements(value);
@@ -65,7 +65,7 @@ public final class JarField {
     return true;
   }
 
-  /** Writes `count` values of a repeated field, of which each is `step` behind the one before. */
+  /** Writes every `step`-th value from `first` on, `count` in all, to a repeated field; false if one does not fit. */
   boolean writeMany(Object[] values, int first, int step, int count, WireWriter to) {
     boolean isPacked = type != FieldType.STRING && type != FieldType.BYTES;
     packed.truncate(0);
@@ -112,13 +112,13 @@ public final class JarField {
 
   private boolean writeFloating(Object value, WireWriter to) {
     double number;
-    if (value instanceof Double given) {
-      number = given;
-    } else if (value instanceof Float given) {
-      if (given.isNaN() && (Float.floatToRawIntBits(given) & Integer.MAX_VALUE) != USUAL_NAN) {
+    if (value instanceof Double real) {
+      number = real;
+    } else if (value instanceof Float real) {
+      if (real.isNaN() && (Float.floatToRawIntBits(real) & Integer.MAX_VALUE) != USUAL_NAN) {
         return false;
       }
-      number = given;
+      number = real;
     } else if (isWhole(value) && Math.abs(((Number) value).longValue()) <= EXACT_IN_DOUBLE) {
       number = ((Number) value).longValue();
     } else {
@@ -139,8 +139,8 @@ public final class JarField {
     long number;
     if (isWhole(value)) {
       number = ((Number) value).longValue();
-    } else if (value instanceof Double given && Math.abs(given) <= EXACT_IN_DOUBLE && given == given.longValue()) {
-      number = given.longValue();
+    } else if (value instanceof Double real && Math.abs(real) <= EXACT_IN_DOUBLE && real == real.longValue()) {
+      number = real.longValue();
     } else {
       return false;
     }
@@ -189,8 +189,8 @@ public final class JarField {
 
   private boolean writeText(Object value, WireWriter to) {
     String text;
-    if (value instanceof String given) {
-      text = given;
+    if (value instanceof String string) {
+      text = string;
     } else if (value instanceof Enum<?> constant) {
       text = constant.name();
     } else if (isWhole(value) || value instanceof Boolean) {
@@ -199,7 +199,7 @@ public final class JarField {
       return false;
     }
     try {
-      ByteBuffer bytes = encoder.encode(CharBuffer.wrap(text)); // raises for half of a surrogate pair
+      ByteBuffer bytes = encoder.encode(CharBuffer.wrap(text)); // throws for half of a surrogate pair
       to.sized(bytes.array(), bytes.limit());
       return true;
     } catch (CharacterCodingException error) {

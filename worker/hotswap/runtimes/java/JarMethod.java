@@ -12,14 +12,14 @@ import java.lang.reflect.Modifier;
 import java.util.ArrayList;
 import java.util.Arrays;
 
-/** A jar's method, and how its arguments are made of a request's rows. */
+/** A jar's method, and the conversion of a request's rows to its arguments. */
 public final class JarMethod {
-  /** Makes a Java value of a row's: of the `width` values from `first` on. */
+  /** Makes a Java value of a row: of the `width` values from `first` on. */
   public interface Maker {
     Object make(Object[] values, int first, int width) throws Throwable;
   }
 
-  /** What a call gets: the values of a row as its arguments, what is made of a row, of all rows, or the rows as text. */
+  /** The arguments of a call: the values of a row, an object made of a row, of all rows, or the rows as text. */
   public enum Takes {
     ROW_VALUES, ROW, ALL_IN_ARRAY, ALL_IN_LIST, TEXT
   }
@@ -35,9 +35,9 @@ public final class JarMethod {
 
   /**
    * @param target the object that the method is called on; null: it is static
-   * @param maker makes what a row is (null: its values are the arguments, or it is text)
-   * @param component of the array, where all rows are in one
-   * @param csv writes the text (null: the rows are no text)
+   * @param maker makes the object of a row; null: its values are the arguments, or it is text
+   * @param component of the array of all rows; null: they are not in an array
+   * @param csv writes the rows as text; null: they are not passed as text
    * @param isEachRow whether there is a call for each row
    */
   public JarMethod(
@@ -52,12 +52,12 @@ public final class JarMethod {
     this.isEachRow = isEachRow;
   }
 
-  /** What can be made of a request before any of the model's code runs; throws Declined where that is unusual. */
+  /** Prepares all that can be prepared before any of the model's code runs. Throws Declined. */
   Object[] prepare(JarReader rows) {
     return takes == Takes.TEXT ? new Object[] {csv.text(rows.values(), rows.rows(), rows.width())} : NOTHING_PREPARED;
   }
 
-  /** Calls the method; what it returned, for each row or once. */
+  /** Calls the method for each row, or once; returns its results. */
   Object[] call(JarReader rows, Object[] prepared) throws Throwable {
     Object[] values = rows.values();
     int width = rows.width();
@@ -90,7 +90,7 @@ public final class JarMethod {
 
   // ---- makers
 
-  /** The only value itself. */
+  /** The first value. */
   public static Maker value() {
     return (values, first, width) -> values[first];
   }
@@ -105,13 +105,13 @@ public final class JarMethod {
     return (values, first, width) -> new ArrayList<>(Arrays.asList(values).subList(first, first + width));
   }
 
-  /** What a constructor makes of the values. */
+  /** An object created from the values as arguments. */
   public static Maker created(Constructor<?> constructor) throws IllegalAccessException {
     MethodHandle make = spread(MethodHandles.publicLookup().unreflectConstructor(constructor).asFixedArity());
     return (values, first, width) -> (Object) make.invokeExact(Arrays.copyOfRange(values, first, first + width));
   }
 
-  /** An object with its properties set, by setters and public fields, to one value each. */
+  /** An object whose properties, setters and public fields, are set to one value each. */
   public static Maker bean(Constructor<?> constructor, AccessibleObject[] properties) throws IllegalAccessException {
     MethodHandle make = MethodHandles.publicLookup().unreflectConstructor(constructor);
     MethodHandle bare = make.asType(MethodType.methodType(Object.class));
@@ -135,7 +135,7 @@ public final class JarMethod {
     return set.asType(MethodType.methodType(void.class, Object.class, Object.class));
   }
 
-  /** The handle with its arguments in an array, and everything an Object. */
+  /** The handle, taking its arguments as an array, and with every type an Object. */
   private static MethodHandle spread(MethodHandle handle) {
     int count = handle.type().parameterCount();
     return handle.asType(handle.type().generic()).asSpreader(Object[].class, count);
@@ -156,7 +156,7 @@ public final class JarMethod {
     return made;
   }
 
-  /** The elements of an array, or of one of Java's own collections; null of anything else. */
+  /** The elements of an array or of one of Java's own collections; null: the value is neither. */
   static Object[] elements(Object value) {
     if (value instanceof Object[] array) {
       return array;

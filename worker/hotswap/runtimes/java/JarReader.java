@@ -8,7 +8,7 @@ import java.util.List;
 
 /** Decodes the rows of a request to Java values. */
 public final class JarReader extends RequestReader {
-  /** The default of a place that each row must give a value. */
+  /** The default of a place that every row must fill. */
   public static final Object NEEDED = new Object();
 
   private static final int BYTES_ON_WIRE = 2;

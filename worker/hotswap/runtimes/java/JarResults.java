@@ -10,16 +10,16 @@ import java.lang.reflect.Method;
 import java.util.IdentityHashMap;
 import java.util.Map;
 
-/** Encodes what a jar's method returned as an answer, if each value plainly fits its field (results.py has the rules). */
+/** Encodes the results of a jar's method as an answer, if each value fits its field (results.py has the rules). */
 public final class JarResults {
   /**
-   * How an answer holds rows: it is one itself (SINGLE), has a field of them (ROWS), or repeated fields (COLUMNS).
+   * The rows of an answer: it is a row (SINGLE), has a field of rows (ROWS), or repeated fields (COLUMNS).
    */
   public enum Shape {
     SINGLE, ROWS, COLUMNS
   }
 
-  /** A getter of the model's raised the cause. */
+  /** A getter of the model threw the cause. */
   static final class Raised extends RuntimeException {
     private static final long serialVersionUID = 1;
 
@@ -41,11 +41,11 @@ public final class JarResults {
   private final WireWriter row = new WireWriter();
 
   /**
-   * @param order the places of the fields in the order of their numbers
-   * @param rowsTag the tag of the field of rows, if there is one
+   * @param order the indices of the fields in the order of their numbers
+   * @param rowsTag the tag of the field of rows; 0: there is none
    * @param isOneRow whether a request never has more than one row
    * @param isEachRow whether there is a result for each row
-   * @param known the class of the objects that are returned; null: they are none of the jar's
+   * @param known the class of the returned objects; null: they are values or lists
    * @param properties its public fields and getters, in the order of `fields`
    */
   public JarResults(
@@ -67,12 +67,12 @@ public final class JarResults {
     }
   }
 
-  /** The objects whose properties have been read for the last answer, and these. */
+  /** The properties that the last answer read, by object. */
   Map<Object, Object[]> read() {
     return read;
   }
 
-  /** Writes the answer to a request of `count` rows; false, with a part of it written perhaps, where anything is odd. */
+  /** Writes the answer to a request of `count` rows; false, perhaps after a part of it, if a value does not fit. */
   boolean write(Object[] returned, int count, WireWriter out) {
     read.clear();
     return isEachRow ? writeRows(returned, count, out) : writeWhole(returned[0], count, out);
@@ -118,11 +118,11 @@ public final class JarResults {
     Object[] table = new Object[values.length * width];
     for (int i = 0; i < values.length; i++) {
       boolean isScalar = width == 1 && JarField.isScalar(values[i]);
-      Object[] given = isScalar ? new Object[] {values[i]} : parts(values[i]);
-      if (given == null) {
+      Object[] row = isScalar ? new Object[] {values[i]} : parts(values[i]);
+      if (row == null) {
         return false;
       }
-      System.arraycopy(given, 0, table, i * width, width);
+      System.arraycopy(row, 0, table, i * width, width);
     }
     for (int place : order) {
       if (!fields[place].writeMany(table, place, width, values.length, out)) {
@@ -136,19 +136,19 @@ public final class JarResults {
   private boolean fill(Object value, WireWriter to) {
     boolean isField = fields.length == 1
         && (value == null || JarField.isScalar(value) || fields[0].isRepeated() && JarMethod.elements(value) != null);
-    Object[] given = isField ? new Object[] {value} : parts(value);
-    if (given == null) {
+    Object[] row = isField ? new Object[] {value} : parts(value);
+    if (row == null) {
       return false;
     }
     for (int place : order) {
-      if (!fields[place].write(given[place], to)) {
+      if (!fields[place].write(row[place], to)) {
         return false;
       }
     }
     return true;
   }
 
-  /** A value for each field: the elements of a value, or its properties; null where it does not have them. */
+  /** A value for each field: the elements or the properties of a value; null if they do not match the fields. */
   private Object[] parts(Object value) {
     Object[] elements = JarMethod.elements(value);
     if (elements != null) {
@@ -156,15 +156,15 @@ public final class JarResults {
     } else if (value == null || value.getClass() != known) {
       return null;
     }
-    Object[] given = new Object[getters.length];
-    for (int place = 0; place < given.length; place++) {
+    Object[] properties = new Object[getters.length];
+    for (int place = 0; place < properties.length; place++) {
       try {
-        given[place] = (Object) getters[place].invokeExact(value);
+        properties[place] = (Object) getters[place].invokeExact(value);
       } catch (Throwable error) {
         throw new Raised(error);
       }
     }
-    read.put(value, given);
-    return given;
+    read.put(value, properties);
+    return properties;
   }
 }

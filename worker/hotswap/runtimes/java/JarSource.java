@@ -7,9 +7,9 @@ import java.util.Base64;
 import java.util.Locale;
 import java.util.Map;
 
-/** Reads the values of a request's field as Java values; throws Declined for one that does not plainly fit. */
+/** Reads the values of a request's field as Java values; throws Declined for a value that does not fit. */
 public final class JarSource {
-  /** What a field's value becomes: the name of a box, a String, an enum's constant or a byte[]. */
+  /** The Java type of the value: a box, a String, an enum's constant or a byte[]. */
   public enum Target {
     BYTE, SHORT, INTEGER, LONG, FLOAT, DOUBLE, BOOLEAN, CHARACTER, TEXT, CONSTANT, BYTES
   }
@@ -25,9 +25,9 @@ public final class JarSource {
   private final Map<Object, Object> lookup;
 
   /**
-   * @param place of its value in a row; -1: nowhere
-   * @param lookup the constants, or names, that its values stand for; null: they stand for themselves
-   * @param component of the array, where the field is repeated; else null
+   * @param place of the value in a row; -1: it is skipped
+   * @param lookup the constant or name of each value; null: the value itself
+   * @param component of the array of a repeated field; null: the field is not repeated
    */
   public JarSource(int place, int tag, int type, Target target, Map<Object, Object> lookup, Class<?> component) {
     this.place = place;
@@ -46,7 +46,7 @@ public final class JarSource {
         int bits = wire.fixed32();
         float single = Float.intBitsToFloat(bits);
         if (single != single && (bits & Integer.MAX_VALUE) != USUAL_NAN) {
-          throw new Declined(); // another NaN than the usual one may not survive
+          throw new Declined(); // the bits of an unusual NaN may not survive
         }
         return floating(single);
       case FieldType.STRING:

@@ -19,21 +19,21 @@ import org.apache.spark.unsafe.types.UTF8String;
 /**
  * Scores rows of numbers by the expressions of a Spark plan.
  *
- * <p>In a row, NaN is null, and a text is its number among those that are known of its column. In its scores, a text is
- * its number likewise, a vector has as many as it is long, and the last one says whether the row is scored: 0, or NaN
- * where it is anything but plain: the model raises, drops it, or has no value where one is needed.
+ * <p>In a row, NaN is null, and a string is its index among the column's known strings. In the scores, a string is its
+ * index among the output's, a vector takes its length, and the last score is 0, or NaN to decline the row: the model
+ * throws, drops the row, or lacks a value that an answer needs.
  *
  * <p>Written for Janino, as SparkRows is.
  */
 public final class SparkBlocks implements BlockScorer {
   private static final VectorUDT VECTORS = new VectorUDT();
-  private static final double EXACT = 1L << 53; // from here on, a double does not hold every whole number
+  private static final double EXACT = 1L << 53; // doubles below it hold every whole number
   private static final int DOUBLE = 0, FLOAT = 1, BOOLEAN = 2, LONG = 3, INT = 4, SHORT = 5, BYTE = 6, TEXT = 7, VECTOR = 8;
 
   private final SparkRows rows;
   private final SpecificInternalRow row;
-  private final int[] takenTypes;
-  private final int[] givenTypes;
+  private final int[] inputTypes;
+  private final int[] outputTypes;
   private final UTF8String[][] known;
   private final HashMap[] numbers;
   private final int[] starts;
@@ -41,16 +41,16 @@ public final class SparkBlocks implements BlockScorer {
   private final int width;
 
   /**
-   * @param known for each column the texts that it may hold; null for other columns
-   * @param texts for each output likewise
-   * @param starts where each output's scores begin; behind the last one's is the one that says whether they are good
+   * @param known the strings that each column may hold; null: it has no strings
+   * @param texts the strings that each output may be; null: it is no string
+   * @param starts the first score of each output, and the last score of a row
    * @param areFinite whether an output's number must be finite
    */
   public SparkBlocks(SparkRows rows, String[][] known, String[][] texts, int[] starts, boolean[] areFinite) {
     this.rows = rows;
     this.row = new SpecificInternalRow(rows.input);
-    this.takenTypes = types(rows.input);
-    this.givenTypes = types(rows.output);
+    this.inputTypes = types(rows.input);
+    this.outputTypes = types(rows.output);
     this.known = new UTF8String[known.length][];
     for (int c = 0; c < known.length; c++) {
       if (known[c] != null) {
@@ -76,7 +76,7 @@ public final class SparkBlocks implements BlockScorer {
 
   public void score(double[] rows, int count, double[] scores) {
     for (int i = 0; i < count; i++) {
-      scores[(i + 1) * width - 1] = isScored(rows, i * takenTypes.length, scores, i * width) ? 0 : Double.NaN;
+      scores[(i + 1) * width - 1] = isScored(rows, i * inputTypes.length, scores, i * width) ? 0 : Double.NaN;
     }
   }
 
@@ -93,13 +93,13 @@ public final class SparkBlocks implements BlockScorer {
   }
 
   private boolean fill(double[] rows, int from) {
-    for (int c = 0; c < takenTypes.length; c++) {
+    for (int c = 0; c < inputTypes.length; c++) {
       double number = rows[from + c];
       if (Double.isNaN(number)) {
         row.setNullAt(c);
         continue;
       }
-      switch (takenTypes[c]) {
+      switch (inputTypes[c]) {
         case DOUBLE:
           row.setDouble(c, number);
           break;
@@ -122,7 +122,7 @@ public final class SparkBlocks implements BlockScorer {
   }
 
   private boolean fillWhole(int c, double number) {
-    switch (takenTypes[c]) {
+    switch (inputTypes[c]) {
       case LONG:
         row.setLong(c, (long) number);
         return Math.abs(number) < EXACT;
@@ -139,9 +139,9 @@ public final class SparkBlocks implements BlockScorer {
   }
 
   private boolean write(InternalRow scored, double[] scores, int to) {
-    for (int c = 0; c < givenTypes.length; c++) {
+    for (int c = 0; c < outputTypes.length; c++) {
       int at = to + starts[c];
-      if (givenTypes[c] == VECTOR) {
+      if (outputTypes[c] == VECTOR) {
         double[] vector = scored.isNullAt(c) ? new double[0] : VECTORS.deserialize(scored.getStruct(c, 4)).toArray();
         if (vector.length != starts[c + 1] - starts[c]) {
           return false;
@@ -159,7 +159,7 @@ public final class SparkBlocks implements BlockScorer {
   }
 
   private double number(InternalRow scored, int c) {
-    switch (givenTypes[c]) {
+    switch (outputTypes[c]) {
       case DOUBLE:
         return scored.getDouble(c);
       case FLOAT:

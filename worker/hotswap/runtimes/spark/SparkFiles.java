@@ -7,7 +7,7 @@ import org.apache.hadoop.fs.Path;
 import org.apache.hadoop.fs.RawLocalFileSystem;
 import org.apache.hadoop.fs.permission.FsPermission;
 
-/** Local files as Hadoop sees them, but without their rights, for which it would run `ls` and `chmod`. */
+/** A local Hadoop file system without permissions, for which it would fork `ls` and `chmod`. */
 public class SparkFiles extends LocalFileSystem {
     public SparkFiles() {
         super(new Raw());
@@ -29,12 +29,12 @@ public class SparkFiles extends LocalFileSystem {
         public void setPermission(Path path, FsPermission permission) {
         }
 
-        private static FileStatus plain(FileStatus given) {
-            boolean isFolder = given.isDirectory();
+        private static FileStatus plain(FileStatus status) {
+            boolean isFolder = status.isDirectory();
             FsPermission rights = isFolder ? FsPermission.getDirDefault() : FsPermission.getFileDefault();
-            long changed = given.getModificationTime();
+            long changed = status.getModificationTime();
             return new FileStatus(
-                given.getLen(), isFolder, 1, given.getBlockSize(), changed, changed, rights, "", "", given.getPath());
+                status.getLen(), isFolder, 1, status.getBlockSize(), changed, changed, rights, "", "", status.getPath());
         }
     }
 }

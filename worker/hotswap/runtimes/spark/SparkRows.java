@@ -48,7 +48,7 @@ public final class SparkRows {
   public final StructType output;
   private final ArrayList steps = new ArrayList();
 
-  /** Compiles a plan of projections and filters over one leaf; throws UnsupportedOperationException with its other node. */
+  /** Compiles projections and filters over one leaf. Throws UnsupportedOperationException with the name of another node. */
   public SparkRows(StructType input, StructType output, LogicalPlan plan) {
     this.input = input;
     this.output = output;
@@ -81,7 +81,7 @@ public final class SparkRows {
     }
   }
 
-  /** Gives the outputs; null where a filter of the plan drops any of the rows. */
+  /** Returns the outputs; null if a filter of the plan drops any of the rows. */
   public Object[] score(double[][] numbers, Object[] others, int count) {
     GenericInternalRow row = new GenericInternalRow(input.length());
     Columns columns = new Columns(output, count);
@@ -96,7 +96,7 @@ public final class SparkRows {
     return columns.take();
   }
 
-  /** The rows of a batch as Spark holds them, each with its number as one more column. */
+  /** The rows of a batch as Spark's, each with its index as one more column. */
   public static InternalRow[] rows(StructType input, double[][] numbers, Object[] others, int count) {
     InternalRow[] rows = new InternalRow[count];
     for (int i = 0; i < count; i++) {
@@ -108,7 +108,7 @@ public final class SparkRows {
     return rows;
   }
 
-  /** The outputs of rows that a job gave, each with its number behind them; null where they are not one for each row. */
+  /** The outputs of the rows of a job, each with its index behind them; null if they are not one for each row. */
   public static Object[] columns(StructType output, InternalRow[] rows, int count) {
     InternalRow[] sorted = new InternalRow[count];
     for (int i = 0; i < rows.length; i++) {
@@ -128,7 +128,7 @@ public final class SparkRows {
     return columns.take();
   }
 
-  /** The outputs of a row, which hold until the next one; null where a filter drops it. */
+  /** The outputs of a row, valid until the next one; null if a filter drops it. */
   public InternalRow apply(InternalRow row) {
     for (int i = 0; i < steps.size(); i++) {
       Object step = steps.get(i);
@@ -207,7 +207,7 @@ public final class SparkRows {
     return Long.valueOf(number);
   }
 
-  /** Takes rows and gives columns. */
+  /** Converts rows to columns. */
   private static final class Columns {
     private final StructType output;
     private final boolean[][] isNull;
@@ -288,7 +288,7 @@ public final class SparkRows {
       }
     }
 
-    /** Makes room for the elements of this row's vector or list, and gives the place of the first. */
+    /** Makes room for the elements of this row's vector or list; returns the index of the first. */
     private int extend(int c, int length) {
       int start = count == 0 ? 0 : ends[c][count - 1];
       int room = Array.getLength(values[c]);
