@@ -33,7 +33,7 @@ class GivenKafka:
 
 _DEFAULTS: dict[str, Any] = vars(ModelHost)["__init__"].__kwdefaults__
 _IS_REAL = os.environ.get("HOTSWAP_TEST_REAL") == "1"
-"""Whether nothing of the product is made quicker: workers are started, and hosts warm up (`make test-real`)."""
+"""Whether workers are started by the command, and hosts have the product's own options (`make test-real`)."""
 _LEFT_OUT = pytest.StashKey[int]()
 _TESTS = Path(__file__).parent
 _NEEDS = {"spark": "pyspark", "s3": "s3fs"}
@@ -87,7 +87,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
 
 @pytest.fixture(scope="session")
 def workers_are_forked() -> Iterator[None]:
-    """Save each worker of a deployment half a second of CPU; a command starts those of the demo and of the pages."""
+    """Save each worker of a deployment half a second of CPU, unless tests are to start it as a user does."""
     with pytest.MonkeyPatch.context() as patch:
         if _IS_REAL:
             patch.setattr(Deployment, "way", "command")
@@ -123,7 +123,7 @@ def nothing_left_behind(tmp_path_factory: pytest.TempPathFactory, workers_are_fo
 
 @pytest.fixture(scope="session", autouse=True)
 def hosts_do_not_warm_up() -> Iterator[None]:
-    """Save half a second of CPU for each model host of a deployment's workers, and of our own; others warm up."""
+    """Save half a second of CPU for each model host of a deployment's workers, and of our own, in the same way."""
     with pytest.MonkeyPatch.context() as patch:
         if not _IS_REAL:
             patch.setattr(Deployment, "child", COLD)
