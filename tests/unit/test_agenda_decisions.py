@@ -34,6 +34,7 @@ def test_a_decision_is_not_remembered_past(change):
     assert desk.turn()[-1] == "stage 2"
     desk.ready(2)
     assert "2 SERVING" not in desk.turn()
+    assert desk.turn() == []
     match change:
         case "a pause":
             desk.timeline.receive(PauseCommand(command_id="p", is_paused=True), 0)
@@ -42,6 +43,27 @@ def test_a_decision_is_not_remembered_past(change):
         case "a batch":
             desk.stands(2, held="")
     assert "2 SERVING" in desk.turn()
+
+
+def test_a_decision_is_not_remembered_past_a_swap():
+    desk = Desk(1).serves(1)
+    desk.stands(1)
+    desk.turn()
+    assert desk.turn() == []
+    desk.command(2)
+    assert desk.turn() == ["2 STAGING", "stage 2"]
+
+
+def test_a_decision_is_not_remembered_past_a_retry_that_ends_without_a_report():
+    desk = Desk(1).restarted()
+    desk.turn()
+    desk.out_of_reach(1)
+    assert desk.retried_after()
+    desk.command(2)
+    assert desk.turn()[0] == "cancel"
+    assert desk.turn() == []
+    assert desk.given_up(1) == []
+    assert desk.turn() == ["2 STAGING", "stage 2"]
 
 
 def test_no_outcome_is_reported_out_of_order():
