@@ -2,11 +2,13 @@
 
 from model.defects import Mutant
 
+_FOUND_BY = tuple(
+    f"tests/unit/test_{name}.py" for name in ("agenda", "agenda_decisions", "agenda_failures", "progress")
+)
+
 
 def _rule(name: str, place: str, old: str, new: str) -> Mutant:
-    files = "agenda", "agenda_decisions", "agenda_failures", "progress"
-    found_by = tuple(f"tests/unit/test_{file}.py" for file in files)
-    return Mutant(name, f"hotswap.{place}", old, new, "a rule of the agenda", found_by)
+    return Mutant(name, f"hotswap.{place}", old, new, "a rule of the agenda", _FOUND_BY)
 
 
 RULES = [
@@ -16,12 +18,7 @@ RULES = [
         "now - at < (_RETRY_S if number <= floor else pause_before(count, first=_RETRY_S, most=_RETRY_AT_MOST_S))",
         "True",
     ),
-    _rule(
-        "every try of a failed one comes as soon",
-        "agenda.agenda:Agenda._resting",
-        "number <= floor",
-        "True",
-    ),
+    _rule("every try of a failed one comes as soon", "agenda.agenda:Agenda._resting", "number <= floor", "True"),
     _rule(
         "tries grow rarer without end",
         "agenda.agenda:Agenda._resting",
@@ -309,12 +306,7 @@ RULES = [
     _rule("a decision outlives a batch", "agenda.agenda:Agenda._inputs", "state.in_hand", "None"),
     _rule("a decision outlives a hold", "agenda.agenda:Agenda._inputs", "bool(state.held)", "False"),
     _rule("a decision outlives a position", "agenda.agenda:Agenda._inputs", "state.position", "None"),
-    _rule(
-        "a decision outlives a pause",
-        "agenda.agenda:Agenda._inputs",
-        "self._timeline.is_paused",
-        "False",
-    ),
+    _rule("a decision outlives a pause", "agenda.agenda:Agenda._inputs", "self._timeline.is_paused", "False"),
     _rule("a decision outlives a rest", "agenda.agenda:Agenda._inputs", "self._resting(now, own)", "None"),
     _rule("a decision outlives the time of a staging", "agenda.agenda:Agenda._inputs", "self._is_late(now)", "None"),
     _rule("a decision outlives a swap", "agenda.agenda:Agenda._inputs", "self._timeline.newest", "None"),
