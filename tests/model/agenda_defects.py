@@ -65,8 +65,8 @@ RULES = [
     _rule(
         "one that rests holds up the others",
         "agenda.agenda:Agenda._next",
-        "self.progress.of(number) is not State.READY and number not in resting",
-        "self.progress.of(number) is not State.READY",
+        "self.progress.of(number) is not GenerationState.READY and number not in resting",
+        "self.progress.of(number) is not GenerationState.READY",
     ),
     _rule(
         "a success does not end a row of failures",
@@ -193,7 +193,7 @@ RULES = [
     _rule(
         "a try of a failed one says STAGING",
         "agenda.agenda:Agenda._stage_next",
-        "self.progress.of(following) is not State.FAILED",
+        "self.progress.of(following) is not GenerationState.FAILED",
         "True",
     ),
     _rule(
@@ -279,12 +279,17 @@ RULES = [
         "True",
     ),
     _rule("a worker joins with nothing loaded", "agenda.agenda:Agenda._missing", "self.progress.loaded", "True"),
-    _rule("a superseded one is not taken up again", "agenda.agenda:Agenda.given_up", "State.ACCEPTED", "State.FAILED"),
+    _rule(
+        "a superseded one is not taken up again",
+        "agenda.agenda:Agenda.given_up",
+        "GenerationState.ACCEPTED",
+        "GenerationState.FAILED",
+    ),
     _rule(
         "a failed one that is given up says SUPERSEDED",
         "agenda.agenda:Agenda.given_up",
-        "if self.progress.of(number) is State.STAGING:\n"
-        "    self.progress.move(number, State.ACCEPTED)\n"
+        "if self.progress.of(number) is GenerationState.STAGING:\n"
+        "    self.progress.move(number, GenerationState.ACCEPTED)\n"
         "    actions.append(Report(self._timeline.swaps[number], Outcome.SUPERSEDED))",
         "if True:\n"
         "    self.progress.of(number)\n"

@@ -85,7 +85,7 @@ DEFECTS = [
     Mutant(
         "a failed generation is waited for",
         "hotswap.agenda.progress:Progress.course",
-        "state is State.FAILED and swap.number != position.floor",
+        "state is GenerationState.FAILED and swap.number != position.floor",
         "swap.number < 0",
         "I5",
     ),

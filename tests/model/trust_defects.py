@@ -25,19 +25,19 @@ TRUSTS = [
     _trust(
         "an unsigned command is folded",
         "trust.guard:Guard.check",
-        "role is Role.TRUST or self.since is not None",
-        "role is Role.TRUST",
+        "role is SigningRole.TRUST or self.since is not None",
+        "role is SigningRole.TRUST",
     ),
     _trust(
         "signatures are required by an unsigned command",
         "trust.guard:Guard.check",
-        "role is Role.TRUST or self.since is not None",
+        "role is SigningRole.TRUST or self.since is not None",
         "self.since is not None",
     ),
     _trust(
         "what a log had accepted is refused",
         "trust.guard:Guard.check",
-        "role is Role.TRUST or self.since is not None",
+        "role is SigningRole.TRUST or self.since is not None",
         "True",
     ),
     _trust("a key has every role", "trust.guard:Guard._check_right", "role and role not in key.roles", "False"),

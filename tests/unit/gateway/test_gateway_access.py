@@ -36,9 +36,8 @@ def entry(*roles):
 def tokens(tmp_path):
     """Return a file with a token for each role and for the rest of them, one for two, and a certificate."""
     path = tmp_path / "tokens.toml"
-    named = [[role.value] for role in CallerRole] + [
-        [other.value for other in CallerRole if other is not role] for role in CallerRole
-    ]
+    every = [role.value for role in CallerRole]
+    named = [[role] for role in every] + [[other for other in every if other != role] for role in every]
     text = "".join(entry(*roles) for roles in [*named, ["score", "swap"]])
     path.write_text(text + '[[certificate]]\nsubject = "CN=etl,O=Acme"\nroles = ["read", "swap"]\n')
     return path

@@ -134,9 +134,8 @@ class Agenda:
         swaps, loaded = self._timeline.swaps.values(), self.progress.loaded
         oldest, newest = (loaded[0], loaded[-1]) if loaded else (0, 0)
         is_cut_ahead = any(swap.cut for swap in swaps if swap.number >= oldest)
-        is_behind = any(
-            self.progress.of(swap.number) is GenerationState.FAILED for swap in swaps if swap.number > newest
-        )
+        later = (swap.number for swap in swaps if swap.number > newest)
+        is_behind = any(self.progress.of(number) is GenerationState.FAILED for number in later)
         if is_cut_ahead and (len(loaded) != 1 or self._decide(now, own).next is not None):
             return True
         is_due = self._looked_at is None or now - self._looked_at >= _LOOK_S
