@@ -5,9 +5,11 @@ from types import SimpleNamespace
 import pytest
 from aiokafka.errors import KafkaConnectionError
 
+from fakes.transactions import FakeBrokers
 from hotswap.errors import Denied, Doubt
-from hotswap.kafka.transactions.open_transactions import Holder, Open, OpenTransactions, look, write_abort_marker
+from hotswap.kafka.transactions.open_transactions import Holder, Open, OpenTransactions, fence, look, write_abort_marker
 from hotswap.kafka.wire.hanging import DescribeProducers, DescribeTransactions, ListTransactions, WriteMarkers
+from hotswap.kafka.wire.messages import InitProducerId
 from hotswap.settings import Settings
 
 SETTINGS = Settings(deployment="d", call_timeout_s=5.0)
@@ -137,3 +139,12 @@ async def test_an_abort_marker_goes_to_the_leader_with_the_epochs_that_it_knows(
 async def test_a_marker_that_is_refused_is_an_error_that_says_why(code, error, why):
     with pytest.raises(error, match=why):
         await write_abort_marker(SETTINGS, FakeCluster({(2, WriteMarkers): code}), STUCK)
+
+
+async def test_an_id_is_initialized_to_fence_whoever_has_it_and_a_denial_says_so():
+    brokers = FakeBrokers()
+    await fence(SETTINGS, brokers, NAME)
+    assert [request.transactional_id for request in brokers.of(InitProducerId)] == [NAME]
+    brokers.script[InitProducerId] = [DENIED_ID]
+    with pytest.raises(Denied, match=f"initializing {NAME}"):
+        await fence(SETTINGS, brokers, NAME)
