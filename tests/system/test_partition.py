@@ -49,6 +49,7 @@ async def cluster(deployment):
     async with Admin.connect(deployment.settings) as admin:
         await tail.start()
         brokers = await Brokers(deployment.settings).start()
+        await brokers.watch()
         membership = Membership(deployment.settings.group_id)
         around = {"membership": membership, "admin": admin, "tail": tail, "brokers": brokers}
         yield Cluster(settings=deployment.settings, **around, batch_bytes=900_000)
@@ -291,7 +292,7 @@ async def test_partitions_that_open_side_by_side_ask_once_for_what_concerns_all_
     cluster, monkeypatch
 ):
     asked, fetched = [], []
-    describe, update = cluster.admin._admin.describe_topics, AIOKafkaClient._metadata_update
+    describe, update = cluster.admin._client.describe, AIOKafkaClient._metadata_update
 
     async def describing(topics):
         asked.append(topics)
@@ -301,7 +302,7 @@ async def test_partitions_that_open_side_by_side_ask_once_for_what_concerns_all_
         fetched.append(client)
         return await update(client, *given)
 
-    monkeypatch.setattr(cluster.admin._admin, "describe_topics", describing)
+    monkeypatch.setattr(cluster.admin._client, "describe", describing)
     monkeypatch.setattr(AIOKafkaClient, "_metadata_update", updating)
     sources = [KafkaPartition(cluster, number) for number in range(4)]
     assert await asyncio.gather(*(source.open() for source in sources)) == [Position(0)] * 4

@@ -49,7 +49,7 @@ HANGS = """if True:
     connection = socket.socket(fileno=int(sys.argv[2]))
     frames.receive(connection)
     for step in sys.argv[1].split():
-        connection.sendall(frames.pack_step(frames.Step[step]))
+        connection.sendall(frames.pack_step(frames.StartStep[step]))
     frames.receive(connection)"""
 """A host that says what it does, and then nothing more."""
 

@@ -49,13 +49,14 @@ class Client:
     async def bootstrap(self):
         pass
 
+    def set_topics(self, topics):
+        self.topics = set(topics)
+
     def _with_leaders(self, topic):
         return {number for number in self.numbers[topic] if self.leaders.get(TopicPartition(topic, number), -1) >= 0}
 
-    async def add_topic(self, topic):
-        if topic not in self.topics:
-            self.topics.add(topic)
-            await self.force_metadata_update()
+    def add_topic(self, topic):
+        self.topics.add(topic)
 
     def get_random_node(self):
         return self.node

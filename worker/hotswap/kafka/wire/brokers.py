@@ -101,12 +101,14 @@ class Brokers:
         return self
 
     async def watch(self) -> None:
-        """Look now, and every few seconds, which version of transactions the cluster has agreed upon.
+        """Learn the topics that a worker writes, and look every few seconds which version of transactions is in use.
 
         Raises:
             Doubt: Kafka did not answer in time.
 
         """
+        topics = self._settings.topics
+        self._known.set_topics([topics.predictions, topics.dead_letters, topics.status])
         await bounded(self.look(), self._settings.call_timeout_s, "asking for the version of transactions")
         self._looking = asyncio.create_task(self._look_now_and_then())
 
@@ -151,10 +153,10 @@ class Brokers:
                 return found
             if is_hidden and is_asked:
                 raise TopicAuthorizationFailedError(topic)
-            await self._known.add_topic(topic)
             if is_asked:
                 await asyncio.sleep(_AGAIN_S)
-                await self._known.force_metadata_update()
+            self._known.add_topic(topic)
+            await self._known.force_metadata_update()
             is_asked = True
 
     async def coordinator(self, of: Coordinated, *, is_stale: bool = False) -> int:
