@@ -77,7 +77,7 @@ def proto():
 @pytest.fixture
 def encoder_of(proto):
     requests = importlib.import_module("hotswap.lake.requests")
-    return lambda schema: requests.Encoder(proto, proto.operations["f"], schema, TextOptions(), 900_000)
+    return lambda schema: requests.RequestEncoder(proto, proto.operations["f"], schema, TextOptions(), 900_000)
 
 
 def rows_by(pa, chance, count):
@@ -150,7 +150,7 @@ def test_a_value_that_its_field_cannot_hold_refuses_its_row_alone(pa, encoder_of
 
 
 def test_answers_and_refusals_go_back_to_their_rows(pa, proto):
-    decoder_of = importlib.import_module("hotswap.lake.answers").Decoder
+    decoder_of = importlib.import_module("hotswap.lake.answers").AnswerDecoder
     operation = proto.operations["f"]
     first, second = (operation.output(c=number, color=1).SerializeToString() for number in (1, 2))
     no = Refusal(Code.MODEL_ERROR, "no")
@@ -199,7 +199,7 @@ def named(pa, columns, values, *, may_lack=True):
     batch = pa.record_batch({name: pa.array([value]) for name, value in values.items()})
     reads = ["age", "age_2", "a_b"]
     notes = fit.check_columns(operation, batch.schema, reads, options, may_lack=may_lack)
-    encoded = requests.Encoder(proto, operation, batch.schema, options, 900_000).encode(batch)
+    encoded = requests.RequestEncoder(proto, operation, batch.schema, options, 900_000).encode(batch)
     (value,) = encoded.values.to_pylist()
     return value and operation.input.FromString(value).rows[0], encoded.refused, notes
 

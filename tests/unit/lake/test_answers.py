@@ -28,7 +28,7 @@ def operation(messages):
 
 def test_an_output_has_no_types_that_spark_lacks(pa, answers):
     of = operation("message Answer { uint32 a = 1; repeated uint64 b = 2; map<string, uint32> c = 3; float d = 4; }")
-    fields = {field.name: field.type for field in answers.Decoder(of, 7, "digest").fields}
+    fields = {field.name: field.type for field in answers.AnswerDecoder(of, 7, "digest").fields}
     assert (*fields,) == answers.OURS
     assert {part.name: part.type for part in fields["answer"]} == {
         "a": pa.int64(),
@@ -47,7 +47,7 @@ def test_an_output_has_no_types_that_spark_lacks(pa, answers):
 )
 def test_an_answer_that_contains_itself_has_no_columns(answers, messages):
     with pytest.raises(UsageError, match="contains itself"):
-        answers.Decoder(operation(messages), 7, "digest")
+        answers.AnswerDecoder(operation(messages), 7, "digest")
 
 
 @pytest.mark.parametrize(("begin", "count"), [(0, 4), (1, 2), (2, 0)])
