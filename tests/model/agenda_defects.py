@@ -308,6 +308,9 @@ RULES = [
         "[KeepStandby(generation) for generation in loaded if generation.model.kind == kind][:1]",
     ),
     _rule("a decision outlives what was done", "agenda.agenda:Agenda.did", "self._decision = None", "pass"),
+    _rule(
+        "a decision outlives what came of it", "agenda.agenda:Agenda._end_of_staging", "self._decision = None", "pass"
+    ),
     _rule("a decision outlives a batch", "agenda.agenda:Agenda._inputs", "state.in_hand", "None"),
     _rule("a decision outlives a hold", "agenda.agenda:Agenda._inputs", "bool(state.held)", "False"),
     _rule("a decision outlives a position", "agenda.agenda:Agenda._inputs", "state.position", "None"),

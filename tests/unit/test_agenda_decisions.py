@@ -47,6 +47,18 @@ def test_a_decision_is_not_remembered_past(change):
     assert ("stage 3" if change == "a swap" else "2 SERVING") in desk.turn()
 
 
+def test_a_decision_is_not_remembered_past_a_retry_that_ends_without_a_report():
+    desk = Desk(1).restarted()
+    desk.turn()
+    desk.out_of_reach(1)
+    assert desk.retried_after()
+    desk.command(2)
+    assert desk.turn()[0] == "cancel"
+    assert desk.turn() == []
+    assert desk.given_up(1) == []
+    assert desk.turn() == ["2 STAGING", "stage 2"]
+
+
 def test_no_outcome_is_reported_out_of_order():
     desk = Desk(1).serves(1)
     report = Report(desk.timeline.swaps[1], Outcome.READY)
