@@ -13,7 +13,14 @@ from hotswap.kafka.partition.partition import Cluster, KafkaPartition, _unbounde
 from hotswap.kafka.partition.tail import Tail
 from hotswap.kafka.partition.witness import LastAnswer
 from hotswap.kafka.topics.committed import Committed
-from hotswap.kafka.wire.messages import AddOffsets, AddPartitions, EndTransaction, InitProducerId
+from hotswap.kafka.wire.messages import (
+    AddOffsets,
+    AddPartitions,
+    CommitOffsetInTransaction,
+    EndTransaction,
+    EndTransactionAndEpoch,
+    InitProducerId,
+)
 from hotswap.settings import Settings
 
 
@@ -130,6 +137,22 @@ async def test_what_was_left_open_and_not_committed_is_aborted():
     kafka = Kafka(OURS, tail, predictions=90)
     await kafka.partition().open()
     assert [request.is_commit for request in kafka.brokers.of(EndTransaction)] == [False, False]
+
+
+async def test_an_offset_whose_marker_is_lost_is_committed_again_by_each_id_before_anything_is_answered():
+    kafka = Kafka(OURS, Tail(LastAnswer(44, 4), None))
+    partition = kafka.partition()
+    assert await partition.open() == Position(45, 4)
+    again = ["CommitOffsetInTransaction", "EndTransactionAndEpoch"] * 2
+    assert kafka.order == ["InitProducerId", "InitProducerId", "committed", *again, "seek 45"]
+    sent = [(one.transactional_id, one.topics[0][1][0][1]) for one in kafka.brokers.of(CommitOffsetInTransaction)]
+    assert sent == [("d-d.requests-0", 45), ("d-d.requests-0-b", 45)]
+    assert all(one.is_commit for one in kafka.brokers.of(EndTransactionAndEpoch))
+    kafka._committed = OURS._replace(offset=45)
+    await partition.close()
+    kafka.order.clear()
+    await partition.open()
+    assert not set(again) & set(kafka.order), "it is lost no more"
 
 
 async def test_at_least_once_the_offset_is_committed_behind_the_answers_one_after_the_other():

@@ -18,6 +18,7 @@ from enum import StrEnum
 from typing import Any
 
 from aiokafka import TopicPartition
+from aiokafka.structs import OffsetAndMetadata
 
 from hotswap.batch import BatchAnswers, Limits, Position, Stamp, Transaction
 from hotswap.errors import Doubt
@@ -136,6 +137,8 @@ class KafkaPartition:
             failpoint("open.cleaned")
         position = await self._positions.read(producers.producers if self._is_transactional else ())
         self._answered_by = self._positions.answered_by
+        if self._positions.is_offset_lost:
+            await self._commit_again(producers, position)
         failpoint("open.read")
         self._cluster.membership.seek(self._inbox, position.offset)
         facts = {"partition": self._partition, "offset": position.offset, "floor": position.floor}
@@ -237,9 +240,23 @@ class KafkaPartition:
             return
         if outbox.has_answers:
             self._answered_by = producers.now.id
+        await asyncio.gather(
+            outbox.acknowledged(), producers.now.offset(self._key, self._committed_at(position, producers))
+        )
+
+    def _committed_at(self, position: Position, producers: Alternating) -> OffsetAndMetadata:
         ids = (producer.id for producer in producers.producers)
-        offset = committed_at(position.offset, position.floor, self._answered_by, ids)
-        await asyncio.gather(outbox.acknowledged(), producers.now.offset(self._key, offset))
+        return committed_at(position.offset, position.floor, self._answered_by, ids)
+
+    async def _commit_again(self, producers: Alternating, position: Position) -> None:
+        """Commit an offset whose marker is lost once more, by each producer: one of them has left it open.
+
+        Otherwise it stays open until that producer's next turn, which may not come before the partition moves again.
+        """
+        async with doubting(self._settings.call_timeout_s, f"committing the lost offset of {self._name}"):
+            for producer in producers.producers:
+                await producer.offset(self._key, self._committed_at(position, producers))
+                await producer.end(is_commit=True)
 
     async def _end_what_is_open(self, producers: Alternating) -> None:
         """End what a lost marker has left open although its id was just initialized, as its transaction has ended.

@@ -62,6 +62,8 @@ class Positions:
         """See `pipeline.ports.Source.deleted`."""
         self.answered_by: int | None = None
         """Id of the producer that wrote the last answers before the position, as of the last `read`; None: unknown."""
+        self.is_offset_lost = False
+        """Whether the answers were ahead of the committed offset, as of the last `read`: its marker is lost."""
         self._warnings = warnings
         self._told: dict[str, str] = {}
         self._foreign = 0
@@ -74,6 +76,7 @@ class Positions:
             Doubt: Kafka did not answer in time.
 
         """
+        self.is_offset_lost = False
         found = await self._admin.committed_on(self._partition)
         committed = await believed(found, self._highest)
         odd = f"names generation {found.generation}, which no command can have created" if found != committed else ""
@@ -137,6 +140,7 @@ class Positions:
         """
         last, next_offset = tail.last, position.offset
         if last and last.offset >= next_offset:
+            self.is_offset_lost = True
             log.warning("partition.offset_was_lost", extra={"partition": self._partition, "found": last.offset + 1})
             return Position(last.offset + 1, max(last.generation, position.floor))
         if last and tail.aborted is not None and next_offset - ONE_TRANSACTION < tail.aborted < next_offset:
