@@ -23,7 +23,7 @@ AWAY_S: Final = 1.0
 WAIT_MS: Final = 100
 """How long a broker waits for requests before it answers a fetch with nothing."""
 IDLE_WAIT_MS: Final = 500
-"""The same while all partitions are fetched, so that none waits for the fetch in hand: each answer names all of them."""
+"""The same while all partitions are fetched, and none waits for the fetch in hand: each answer names all of them."""
 _HEARTBEAT_MS: Final = 100
 _REJOIN_MS: Final = 20_000
 _KNOWN: Final = (NoError.errno, RebalanceInProgressError.errno)
