@@ -164,6 +164,8 @@ class Join(Effect):
         super().__init__(process, request)
         topics: Any = getattr(request, "topics", ())
         self._places = [Place(topic, number) for topic, numbers, _ in topics for number in numbers]
+        if isinstance(request, messages.AddOffsets):  # its marker ends whatever offset the id has left open there
+            self._places.append(Place(OFFSETS, int(request.transactional_id.removesuffix("-b").rpartition("-")[2])))
 
     def take(self) -> None:
         for place in self._places:
