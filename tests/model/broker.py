@@ -216,8 +216,15 @@ class Broker:
         return coordinator
 
     def _end(self, coordinator: _Coordinator, fate: _Fate) -> None:
-        """Writes a marker at each place of the transaction; what readers get by it is told once they have all of it."""
+        """Writes a marker at each place of the transaction; what readers get by it is told once they have all of it.
+
+        Answers that a commit has left open, and that are aborted before somebody commits them, are torn from its
+        offset: nothing is told then, and the requests are still to be answered.
+        """
+        is_torn = fate is _Fate.ABORTED and any(place in coordinator.left for place in coordinator.open)
         coordinator.seen |= self._decide(coordinator, fate)
+        if is_torn and any(place.topic == OFFSETS for place in coordinator.seen):
+            coordinator.seen = {}
         if coordinator.seen and all(place.topic == OFFSETS for place in coordinator.left):
             seen, coordinator.seen = coordinator.seen, {}
             self._on_commit(seen)

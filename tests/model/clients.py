@@ -202,6 +202,7 @@ class AnswersTail:
             min((offset for offset in aborted if last is None or offset > last.offset), default=None),
             broker.whose_open(open_at),
             min((_answer(record).offset for record in opened if record[2]), default=None),
+            is_all=True,
         )
 
     def _places(self, partition: int) -> list[Place]:

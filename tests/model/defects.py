@@ -253,9 +253,17 @@ DEFECTS = [
     Mutant(
         "an offset counts although its answers were aborted",
         "hotswap.kafka.partition.position:Positions._witnessed",
-        "last and tail.aborted is not None and next_offset - ONE_TRANSACTION < tail.aborted < next_offset",
-        "not last and last",
+        "is_torn and (last or tail.is_all)",
+        "is_torn and False",
         "I1",
+    ),
+    Mutant(
+        "aborted answers count only behind a committed one",
+        "hotswap.kafka.partition.position:Positions._witnessed",
+        "is_torn and (last or tail.is_all)",
+        "is_torn and last",
+        "liveness",
+        ("tests/unit/kafka/partition/test_position.py",),
     ),
     Mutant(
         "the answers are no witness",

@@ -3,7 +3,8 @@
 import asyncio
 
 import pytest
-from aiokafka import AIOKafkaProducer
+from aiokafka import AIOKafkaProducer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
 
 from hotswap.errors import Doubt, TopicMismatch
 from hotswap.kafka.partition import tail
@@ -98,11 +99,17 @@ async def test_the_first_request_behind_the_last_answer_whose_own_was_aborted_is
     await writer.write(predictions, 2, 7, is_aborted=True)
     await writer.write(predictions, 2, 7)
     assert await read(answers, writer, 0, 1, 2, 3) == [
-        Tail(LastAnswer(1, 2), 2),
-        Tail(None, 5),
-        Tail(LastAnswer(7, 8), None),
-        Tail(None, None),
+        Tail(LastAnswer(1, 2), 2, is_all=True),
+        Tail(None, 5, is_all=True),
+        Tail(LastAnswer(7, 8), None, is_all=True),
+        Tail(None, None, is_all=True),
     ]
+    admin = AIOKafkaAdminClient(bootstrap_servers=deployment.settings.kafka)
+    await admin.start()
+    await admin.delete_records({TopicPartition(dead_letters, 1): RecordsToDelete(before_offset=1)})
+    await admin.close()
+    (found,) = await read(answers, writer, 1)
+    assert not found.is_all, "what was removed may have been committed"
 
 
 async def test_answers_that_are_damaged_are_a_doubt_about_their_own_partition(deployment, answers, writer, monkeypatch):

@@ -125,6 +125,12 @@ async def test_a_committed_offset_does_not_count_where_answers_before_it_were_ab
     assert await positions(log, {}).read() == position
 
 
+@pytest.mark.parametrize(("is_all", "position"), [(True, Position(97, 0)), (False, Position(100, 7))])
+async def test_without_any_answer_the_aborted_ones_count_only_if_no_others_can_have_been_removed(is_all, position):
+    log = Log(Committed(100, 7, is_ours=True), None, aborted=97, is_all=is_all)
+    assert await positions(log, {}).read() == position
+
+
 async def test_an_operators_offset_is_obeyed_whatever_was_aborted():
     assert await positions(Log(Committed(100, **BY_OPERATOR), (90, 7), aborted=99), {}).read() == Position(100, 0)
 

@@ -143,10 +143,12 @@ class Positions:
             self.is_offset_lost = True
             log.warning("partition.offset_was_lost", extra={"partition": self._partition, "found": last.offset + 1})
             return Position(last.offset + 1, max(last.generation, position.floor))
-        if last and tail.aborted is not None and next_offset - ONE_TRANSACTION < tail.aborted < next_offset:
-            facts = {"partition": self._partition, "from": last.offset + 1, "to": next_offset}
+        is_torn = tail.aborted is not None and next_offset - ONE_TRANSACTION < tail.aborted < next_offset
+        if is_torn and (last or tail.is_all):
+            found = Position(last.offset + 1, last.generation) if last else Position(tail.aborted or 0, 0)
+            facts = {"partition": self._partition, "from": found.offset, "to": next_offset}
             log.warning("partition.answers_were_lost", extra=facts)
-            return Position(last.offset + 1, last.generation)  # a cut-over in that transaction was not announced either
+            return found  # a cut-over in that transaction was not announced either
         return position
 
     def _tell_deleted(self, deleted: tuple[int, int]) -> None:

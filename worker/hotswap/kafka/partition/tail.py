@@ -44,6 +44,8 @@ class Tail(NamedTuple):
     """The last request that records of others claim to answer, as older answers do; it proves nothing."""
     foreign: int = 0
     """Records that claim to answer the partition, cannot be a worker's, and were not counted before."""
+    is_all: bool = False
+    """Whether these are all answers that there ever were, since none was removed, and all were read."""
 
 
 class _Reader:
@@ -146,7 +148,7 @@ class AnswersTail:
             async with self._places, reading:
                 reader = self._idle.pop() if self._idle else await self._connect()
                 try:
-                    ends = await self._read(reader, keys, known, endings)
+                    starts, ends = await self._read(reader, keys, known, endings)
                 finally:
                     self._put_back(reader)
         except Doubt as doubt:
@@ -155,12 +157,12 @@ class AnswersTail:
                     raise TopicMismatch(_flooded(key, ending.passed)) from doubt
             raise
         self._counted |= ends
-        return _tail(endings)
+        return _tail(endings)._replace(is_all=not any(starts.values()))
 
     async def _read(
         self, reader: _Reader, keys: list[TopicPartition], known: KnownAnswers, endings: dict[TopicPartition, Ending]
-    ) -> Mapping[TopicPartition, int]:
-        """Fill `endings`; return the end offsets up to which they go."""
+    ) -> tuple[Mapping[TopicPartition, int], Mapping[TopicPartition, int]]:
+        """Fill `endings`; return the offsets from which, and the end offsets up to which they go."""
         consumer = reader.consumer
         await reader.client.learn(key.topic for key in keys)
         begins, ends = await asyncio.gather(consumer.beginning_offsets(keys), consumer.end_offsets(keys))
@@ -169,15 +171,17 @@ class AnswersTail:
         for key in keys:
             consumer.pause(key)
             consumer.seek(key, ends[key])
+        starts = dict(begins)
         for key in keys:
             for start in _starts(begins[key], ends[key], known):
+                starts[key] = start
                 counted_to = self._counted.get(key, 0)
                 ending = endings[key] = Ending(known, self._unpacker, counted_to=counted_to)
                 reader.look = ending.add
                 await _look(consumer, key, start, ends[key])
                 if ending.last:
                     break
-        return dict(ends)
+        return starts, dict(ends)
 
 
 def _starts(begin: int, end: int, known: KnownAnswers) -> Iterator[int]:
