@@ -45,7 +45,7 @@ _NEEDED = ("pandas", "ptars", "pyarrow", "pyspark")
 
 @click.command()
 @deployment_argument
-@click.option("--input", "given", required=True, metavar="URI", help="Parquet or CSV files: a folder, or a glob.")
+@click.option("--input", "source", required=True, metavar="URI", help="Parquet or CSV files: a folder, or a glob.")
 @click.option("--output", required=True, metavar="URI", help="The folder to write to, as Parquet.")
 @click.option("--package", type=local_file, metavar="FILE", help="Score with this package; Kafka is not asked.")
 @click.option(
@@ -63,7 +63,7 @@ _NEEDED = ("pandas", "ptars", "pyarrow", "pyspark")
 )
 @kafka_option
 @json_option
-def batch(deployment: str, given: str, output: str, **options: Any) -> None:
+def batch(deployment: str, source: str, output: str, **options: Any) -> None:
     """Score the Parquet or CSV files of a lake on a Spark cluster; needs the extra `lake`.
 
     They are scored with a package, or with a generation of the deployment. Each row of the output has its columns, the
@@ -76,7 +76,7 @@ def batch(deployment: str, given: str, output: str, **options: Any) -> None:
         raise UsageError("name a --package or a --generation, not both")
     settings = make_settings(deployment=deployment, kafka=options["kafka"])
     with _scorer(settings, options) as scorer:
-        _run(settings, scorer, given, output, options)
+        _run(settings, scorer, source, output, options)
 
 
 @contextmanager
@@ -97,25 +97,25 @@ def _scorer(settings: Settings, options: Mapping[str, Any]) -> Iterator[OriginSc
         )
 
 
-def _run(settings: Settings, scorer: OriginScorer, given: str, output: str, options: Mapping[str, Any]) -> None:
+def _run(settings: Settings, scorer: OriginScorer, source: str, output: str, options: Mapping[str, Any]) -> None:
     from hotswap.lake.job import BatchRun  # noqa: PLC0415 - needs the extra
-    from hotswap.lake.session import sent, session  # noqa: PLC0415 - the same
+    from hotswap.lake.session import distribute, session  # noqa: PLC0415 - the same
 
     operation = find_operation(compile_given(scorer.proto), options["operation"])
     description = run(_describe(settings, scorer))
     reads, fields = description.reads.get(operation.name, {}), description.fields.get(operation.name, {})
     origin = scorer.origin(operation.name, fields)
-    parcel = scorer.parcel(settings, origin, fields)
+    spec = scorer.spec(settings, origin, fields)
     name = f"hotswap batch {settings.deployment}"
     most = scorer.configuration.max_batch_records or settings.max_batch_records
     with session(name, options["master"], _conf(options["conf"]), options["environment"], most) as spark:
-        work = BatchRun(spark, given, output)
-        for line in work.look(parcel, reads, may_lack=options["may_lack"]):
+        work = BatchRun(spark, source, output)
+        for line in work.check(spec, reads, may_lack=options["may_lack"]):
             note(line)
         plan = work.plan(origin)
         began = time.monotonic()
-        with sent(spark, parcel, scorer.model):
-            last = _show(work.run(plan, parcel))
+        with distribute(spark, spec, scorer.model):
+            last = _show(work.run(plan, spec))
     _report(last, time.monotonic() - began, origin, output, is_json=options["is_json"])
 
 
