@@ -148,7 +148,7 @@ class Control:
         self._publish_verdict(verdict, report.phases, paths)
 
     async def status(self, staging: Staging, states: Mapping[int, PartitionState], admin: Admin) -> None:
-        """Publish what this worker serves and its lag, and set the corresponding gauges."""
+        """Publish this worker's generation and lag, and set the corresponding gauges."""
         ends: Mapping[int, int] = {}
         with contextlib.suppress(Doubt):
             ends = (
@@ -286,7 +286,7 @@ class Control:
             paths=staging.paths(newest) if newest else {},
             warnings=self._warnings(),
             machine={
-                **self._machine.told,
+                **self._machine.facts,
                 "compression": self._settings.compression,
                 "transactions": self.transactions(),
                 "sandbox": f"{self._settings.sandbox} ({HostProcess.layers()})",
@@ -311,9 +311,13 @@ class Control:
         ]
 
     def _told_of_partitions(self) -> list[str]:
-        told = [f"partition {number}: {text}" for number, text in sorted(self.partition_warnings.items())]
-        more = len(told) - _MOST_PARTITIONS
-        return told if more <= 0 else [*told[:_MOST_PARTITIONS], f"{more} more partitions have warnings: see its log"]
+        warnings = [f"partition {number}: {text}" for number, text in sorted(self.partition_warnings.items())]
+        more = len(warnings) - _MOST_PARTITIONS
+        return (
+            warnings
+            if more <= 0
+            else [*warnings[:_MOST_PARTITIONS], f"{more} more partitions have warnings: see its log"]
+        )
 
     def _enqueue_worker_status(self, status: wire.WorkerStatus) -> None:
         key = f"{self._settings.deployment}/{self._settings.worker_id}"
